@@ -1,0 +1,424 @@
+"""The few constructs that generated Structs are made of besides construct's own.
+
+Each does one thing that construct lacks: name the requirement that refuses the octets, and the offset. Parsing raises
+:class:`StructFault`, building :class:`StructBuildFault`; both are protocol errors and construct errors.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from construct import (
+    Adapter,
+    Construct,
+    ConstructError,
+    FormatFieldError,
+    IntegerError,
+    StreamError,
+    Subconstruct,
+    stream_read,
+    stream_size,
+    stream_tell,
+    stream_write,
+)
+
+from hgproto.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
+from hgproto.layout import decode_entries, encode_entries, octets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from enum import IntEnum, IntFlag
+
+    from hgproto.layout import Layout
+
+__all__ = [
+    "AtMost",
+    "CborMap",
+    "Decoded",
+    "Due",
+    "Known",
+    "Octets",
+    "Rule",
+    "StructBuildFault",
+    "StructFault",
+    "Text",
+    "Texts",
+    "ToEnd",
+    "Whole",
+    "count",
+    "known",
+    "packed",
+    "size_of",
+    "sizes_of",
+]
+
+REST = None
+"""The size of a field that takes all that is left."""
+
+
+class StructFault(RemoteProtocolError, ConstructError):
+    """Octets that a Struct refuses. The offset counts from the start of the stream."""
+
+    @property
+    def path(self) -> str:
+        """The field, as construct's own errors name it."""
+        return self.field
+
+
+class StructBuildFault(LocalProtocolError, ConstructError):
+    """A value that a Struct does not build."""
+
+    @property
+    def path(self) -> str:
+        """The field, as construct's own errors name it."""
+        return self.field
+
+
+def _field(path: str) -> str:
+    """construct's path without what comes before the fields: ``(parsing) -> atoms -> format`` is ``atoms.format``."""
+    return ".".join(part.strip() for part in path.split("->")[1:])
+
+
+def _left(stream: Any, path: str) -> int:
+    """Octets that are left in the stream."""
+    return int(stream_size(stream)) - int(stream_tell(stream, path))
+
+
+def _evaluate(value: Any, context: Any) -> Any:
+    return value(context) if callable(value) else value
+
+
+def size_of(name: str, encoding: str) -> Callable[[Any], int]:
+    """What the string field ``name`` needs in octets."""
+
+    def size(context: Any) -> int:
+        # What is not in the charset is refused by the string itself, in its turn.
+        return len(context[name].encode(encoding, "replace" if encoding == "ascii" else "surrogatepass"))
+
+    return size
+
+
+def sizes_of(name: str, encoding: str | None) -> Callable[[Any], list[int]]:
+    """What the field ``name``, an array of strings, needs in octets, one number a string."""
+
+    def sizes(context: Any) -> list[int]:
+        errors = "replace" if encoding == "ascii" else "surrogatepass"
+        return [len(item if encoding is None else item.encode(encoding, errors)) for item in context[name]]
+
+    return sizes
+
+
+def packed(**fields: tuple[int, int]) -> Callable[[Any], int]:
+    """The integer that bit fields make up, each given by its lowest and its highest bit."""
+
+    def pack(context: Any) -> int:
+        number = 0
+        for name, (low, high) in fields.items():
+            value = int(context[name])
+            if not 0 <= value < 1 << (high - low + 1):
+                raise OverflowError(f"{value} in {high - low + 1} bits of {name}")
+            number |= value << low
+        return number
+
+    return pack
+
+
+def count(flags: int, *masks: int) -> int:
+    """How many of the ``masks`` are set in ``flags``."""
+    return sum(int(flags) & mask == mask for mask in masks)
+
+
+class Due(Subconstruct):  # type: ignore[misc]
+    """A field of fixed-size numbers that must be there, and whose numbers must fit.
+
+    Parses to and builds from what its subcon does. ``cut``: the requirement when octets are missing. ``overflow``:
+    the one when a number does not fit.
+    """
+
+    def __init__(self, subcon: Any, cut: str, overflow: str) -> None:
+        super().__init__(subcon)
+        self.cut = cut
+        self.overflow = overflow
+
+    def _parse(self, stream: Any, context: Any, path: str) -> Any:
+        start, left = stream_tell(stream, path), _left(stream, path)
+        try:
+            return self.subcon._parsereport(stream, context, path)
+        except StreamError:
+            size = octets(self.subcon._sizeof(context, path))
+            raise StructFault(self.cut, start, _field(path), size, octets(left)) from None
+
+    def _build(self, obj: Any, stream: Any, context: Any, path: str) -> Any:
+        try:
+            return self.subcon._build(obj, stream, context, path)
+        except (FormatFieldError, IntegerError) as error:
+            expected = "a number that its octets can hold"
+            raise StructBuildFault(self.overflow, None, _field(path), expected, str(error).split("\n")[-1]) from None
+        except OverflowError as error:
+            raise StructBuildFault(self.overflow, None, _field(path), "a smaller number", str(error)) from None
+
+
+class AtMost(Subconstruct):  # type: ignore[misc]
+    """A number with a limit: the context's ``key`` where the caller gave it, else ``default``."""
+
+    def __init__(self, subcon: Any, key: str, default: int, requirement: str) -> None:
+        super().__init__(subcon)
+        self.key = key
+        self.default = default
+        self.requirement = requirement
+
+    def _parse(self, stream: Any, context: Any, path: str) -> Any:
+        start = stream_tell(stream, path)
+        number = self.subcon._parsereport(stream, context, path)
+        limit = context._params.get(self.key, self.default)
+        if number > limit:
+            raise StructFault(self.requirement, start, _field(path), f"at most {octets(limit)}", octets(number))
+        return number
+
+
+class Octets(Construct):  # type: ignore[misc]
+    """Raw octets: ``size`` of them, or the rest of the stream.
+
+    Parses to and builds from ``bytes``. ``at_most``: a bound on the size, and ``surplus`` the requirement when it is
+    passed.
+    """
+
+    def __init__(self, size: Any, cut: str = "", at_most: Any = None, surplus: str = "", overflow: str = "") -> None:
+        super().__init__()
+        self.size = size
+        self.cut = cut
+        self.at_most = at_most
+        self.surplus = surplus
+        self.overflow = overflow
+
+    def _parse(self, stream: Any, context: Any, path: str) -> Any:
+        start, left = stream_tell(stream, path), _left(stream, path)
+        size = left if self.size is REST else _evaluate(self.size, context)
+        if size > left:
+            raise StructFault(self.cut, start, _field(path), octets(size), octets(left))
+        if self.at_most is not None and size > _evaluate(self.at_most, context):
+            limit = _evaluate(self.at_most, context)
+            raise StructFault(self.surplus, start + limit, _field(path), f"at most {octets(limit)}", octets(size))
+        return stream_read(stream, size, path)
+
+    def _build(self, obj: Any, stream: Any, context: Any, path: str) -> Any:
+        if self.at_most is not None and len(obj) > _evaluate(self.at_most, context):
+            limit = octets(_evaluate(self.at_most, context))
+            raise StructBuildFault(self.surplus, None, _field(path), f"at most {limit}", octets(len(obj)))
+        stream_write(stream, obj, len(obj), path)
+        return obj
+
+
+class Text(Adapter):  # type: ignore[misc]
+    """A string of ``size`` octets, or of the rest, in a charset.
+
+    Parses to and builds from ``str``. ``charset`` and ``empty``: the requirements when octets are not in the charset
+    and when there are none; without ``empty`` there may be none.
+    """
+
+    def __init__(self, size: Any, encoding: str, charset: str, cut: str = "", empty: str = "", overflow: str = "") -> None:
+        super().__init__(Octets(size, cut=cut, overflow=overflow))
+        self.encoding = encoding
+        self.charset = charset
+        self.empty = empty
+
+    def _parse(self, stream: Any, context: Any, path: str) -> Any:
+        start = stream_tell(stream, path)
+        raw = self.subcon._parsereport(stream, context, path)
+        if not raw and self.empty:
+            raise StructFault(self.empty, start, _field(path), "at least 1 octet", "none")
+        try:
+            return raw.decode(self.encoding)
+        except UnicodeDecodeError as error:
+            found = f"the octet 0x{raw[error.start]:02x}"
+            place = start + error.start
+            raise StructFault(self.charset, place, _field(path), self.encoding.upper(), found) from None
+
+    def _build(self, obj: Any, stream: Any, context: Any, path: str) -> Any:
+        if not obj and self.empty:
+            raise StructBuildFault(self.empty, None, _field(path), "at least 1 octet", "none")
+        try:
+            raw = obj.encode(self.encoding)
+        except UnicodeEncodeError as error:
+            found = f"U+{ord(obj[error.start]):04X} at index {error.start}"
+            raise StructBuildFault(self.charset, None, _field(path), self.encoding.upper(), found) from None
+        self.subcon._build(raw, stream, context, path)
+        return obj
+
+
+class Texts(Construct):  # type: ignore[misc]
+    """Strings one after the other, each of the size that an earlier array says.
+
+    Parses to a tuple of ``str``; builds from any sequence of them.
+    """
+
+    def __init__(self, sizes: Any, encoding: str, charset: str, cut: str, empty: str = "") -> None:
+        super().__init__()
+        self.sizes = sizes
+        self.text = [encoding, charset, cut, empty]
+
+    def _item(self, size: Any) -> Text:
+        encoding, charset, cut, empty = self.text
+        return Text(size, encoding, charset, cut=cut, empty=empty)
+
+    def _parse(self, stream: Any, context: Any, path: str) -> Any:
+        sizes = _evaluate(self.sizes, context)
+        return tuple(self._item(size)._parse(stream, context, f"{path}[{i}]") for i, size in enumerate(sizes))
+
+    def _build(self, obj: Any, stream: Any, context: Any, path: str) -> Any:
+        for index, item in enumerate(obj):
+            self._item(REST)._build(item, stream, context, f"{path}[{index}]")
+        return obj
+
+
+class ToEnd(Subconstruct):  # type: ignore[misc]
+    """The subcon again and again until the stream ends, zero times or more. Parses to a tuple.
+
+    construct's ``GreedyRange`` stops quietly at the first damaged element; this refuses it.
+    """
+
+    def _parse(self, stream: Any, context: Any, path: str) -> Any:
+        items: list[Any] = []
+        while _left(stream, path):
+            items.append(self.subcon._parsereport(stream, context, f"{path}[{len(items)}]"))
+        return tuple(items)
+
+    def _build(self, obj: Any, stream: Any, context: Any, path: str) -> Any:
+        for index, item in enumerate(obj):
+            self.subcon._build(item, stream, context, f"{path}[{index}]")
+        return obj
+
+
+class Whole(Subconstruct):  # type: ignore[misc]
+    """The subcon, which takes all of the stream. ``surplus``: the requirement when octets are left."""
+
+    def __init__(self, subcon: Any, surplus: str) -> None:
+        super().__init__(subcon)
+        self.surplus = surplus
+
+    def _parse(self, stream: Any, context: Any, path: str) -> Any:
+        value = self.subcon._parsereport(stream, context, path)
+        left = _left(stream, path)
+        if left:
+            found = f"{octets(left)} more"
+            raise StructFault(self.surplus, stream_tell(stream, path), "", "the end of the payload", found)
+        return value
+
+
+class CborMap(Construct):  # type: ignore[misc]
+    """A CBOR map that takes all of the stream.
+
+    Parses to a dict of the entries by name and ``extra`` for the rest; builds from a record or a mapping of them.
+    """
+
+    def __init__(self, layout: Layout, record: Any) -> None:
+        super().__init__()
+        self.layout = layout
+        self.record = record
+
+    def _parse(self, stream: Any, context: Any, path: str) -> Any:
+        start = stream_tell(stream, path)
+        data = stream_read(stream, _left(stream, path), path)
+        try:
+            return decode_entries(self.layout, data)
+        except RemoteProtocolError as error:
+            place = start + (error.offset or 0)
+            raise StructFault(error.requirement, place, error.field, error.expected, error.found) from None
+
+    def _build(self, obj: Any, stream: Any, context: Any, path: str) -> Any:
+        record = self.record(**obj) if isinstance(obj, dict) else obj
+        try:
+            data = encode_entries(self.layout, record)
+        except LocalProtocolError as error:
+            raise StructBuildFault(error.requirement, None, error.field, error.expected, error.found) from None
+        stream_write(stream, data, len(data), path)
+        return obj
+
+
+class Known(Adapter):  # type: ignore[misc]
+    """A number as a member of an enumeration, or as it is when it has no member. Loses nothing."""
+
+    def __init__(self, subcon: Any, enumeration: type[IntEnum] | type[IntFlag]) -> None:
+        super().__init__(subcon)
+        self.enumeration = enumeration
+
+    def _decode(self, obj: Any, context: Any, path: str) -> Any:
+        return known(obj, self.enumeration)
+
+    def _encode(self, obj: Any, context: Any, path: str) -> Any:
+        return int(obj)
+
+
+def known(number: int, enumeration: type[IntEnum] | type[IntFlag] | None) -> int:
+    """The member of ``enumeration`` for ``number``, or the number when there is none."""
+    try:
+        return number if enumeration is None else enumeration(number)
+    except ValueError:
+        return number
+
+
+class Rule(Construct):  # type: ignore[misc]
+    """A rule over fields parsed before: refuses when ``broken`` is true of the context. Takes no octets.
+
+    ``only``: the one frame type that it holds for; all when None.
+    """
+
+    def __init__(
+        self,
+        requirement: str,
+        offset: int,
+        field: str,
+        expected: str,
+        broken: Callable[[Any], Any],
+        only: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.requirement = requirement
+        self.offset = offset
+        self.field = field
+        self.expected = expected
+        self.broken = broken
+        self.only = only
+        self.flagbuildnone = True
+
+    def _applies(self, context: Any) -> bool:
+        return (self.only is None or context.type == self.only) and bool(self.broken(context))
+
+    def _parse(self, stream: Any, context: Any, path: str) -> None:
+        if self._applies(context):
+            found = str(int(context[self.field]))
+            raise StructFault(self.requirement, self.offset, self.field, self.expected, found)
+
+    def _build(self, obj: Any, stream: Any, context: Any, path: str) -> None:
+        if self._applies(context):
+            found = str(int(context[self.field]))
+            raise StructBuildFault(self.requirement, None, self.field, self.expected, found)
+
+
+class Decoded(Construct):  # type: ignore[misc]
+    """The value of a payload parsed before, by the rules of the frame's type. Takes no octets.
+
+    ``choose`` gives the construct for the context, or None where the payload has no structure. Parses to what that
+    construct does, or None. Offsets count from the start of the frame. Building checks the payload in the same way.
+    """
+
+    def __init__(self, start: int, choose: Callable[[Any, bool], Any]) -> None:
+        super().__init__()
+        self.start = start
+        self.choose = choose
+        self.flagbuildnone = True
+
+    def _parse(self, stream: Any, context: Any, path: str) -> Any:
+        subcon = self.choose(context, bool(context._params.get("continued", False)))
+        if subcon is None:
+            return None
+        try:
+            return subcon.parse(context.payload)
+        except ProtocolError as error:
+            raise error.moved(self.start) from None
+
+    def _build(self, obj: Any, stream: Any, context: Any, path: str) -> Any:
+        try:
+            return self._parse(stream, context, path)
+        except StructFault as error:
+            raise StructBuildFault(error.requirement, error.offset, error.field, error.expected, error.found) from None

@@ -1,0 +1,12 @@
+"""Emitters: one module a target, from the resolved model to source text.
+
+Invariants: an emitter sees the model and never YAML; the same model gives the same text, byte for byte. A new target
+is a new module and a line in :data:`TARGETS`.
+"""
+
+from hgproto.emit import codec, package, structs
+
+__all__ = ["TARGETS"]
+
+TARGETS = {"__init__.py": package.emit, "codec.py": codec.emit, "structs.py": structs.emit}
+"""The files of a generated package and what makes each."""

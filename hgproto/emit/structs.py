@@ -1,0 +1,335 @@
+"""Emits ``structs.py``: the structures of a revision as construct Structs, the readable reference."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hgproto.emit.text import Group, camel, docstring, flat, heading, lay_out, literal, mask, snake, upper
+
+if TYPE_CHECKING:
+    from hgproto.spec.model import Constraint, Field, FrameType, PayloadCase, Schema, Structure
+
+__all__ = ["emit"]
+
+INTEGERS = {"u8": "Int8ul", "u16": "Int16ul", "u24": "Int24ul", "u32": "Int32ul"}
+ENCODINGS = {"ascii": "ascii", "utf8": "utf-8"}
+
+
+def emit(schema: Schema) -> str:
+    """The source of ``structs.py``."""
+    bodies = [
+        *(_structure(structure, schema) for structure in schema.structures.values()),
+        _frame(schema, "frame_header"),
+        _frame(schema, "frame"),
+        _choose(schema),
+        _checked_frame(schema),
+    ]
+    body = "\n\n\n".join("\n".join(part) for part in bodies) + "\n"
+    return "\n".join(_head(schema, body)) + "\n\n\n" + body
+
+
+def _head(schema: Schema, body: str) -> list[str]:
+    def used(*names: str) -> list[str]:
+        return [name for name in names if f"{name}(" in body or f" {name}" in body or f"({name}" in body]
+
+    construct = used("Array", "Computed", "Int8ul", "Int16ul", "Int24ul", "Int32ul", "Rebuild", "Struct", "len_", "this")
+    ours = used(
+        "AtMost",
+        "CborMap",
+        "Decoded",
+        "Due",
+        "Known",
+        "Octets",
+        "Rule",
+        "Text",
+        "Texts",
+        "ToEnd",
+        "Whole",
+        "count",
+        "known",
+        "packed",
+        "size_of",
+        "sizes_of",
+    )
+    records = [camel(s.name) for s in schema.structures.values() if s.is_cbor_map]
+    tables = [upper(s.name) for s in schema.structures.values() if s.is_cbor_map]
+    flags = [f"{camel(frame.name)}Flag" for frame in schema.frames.values() if frame.flags]
+    codec = [*tables, *records, *flags, "FrameType", "StreamFlag"]
+    names = [snake(s.name) for s in schema.structures.values()] + ["checked_frame", "frame", "frame_header"]
+    order = lambda name: (0 if name.isupper() else 1 if name[0].isupper() else 2, name)  # noqa: E731 - a sort key
+    return [
+        *heading(schema).rstrip("\n").split("\n"),
+        *docstring(
+            f"The structures of {schema.revision} as construct Structs, the readable reference.\n\n"
+            "Sizes and counts are computed when building. Parsing refuses with :class:`hgproto.constructs.StructFault`, "
+            "building with :class:`hgproto.constructs.StructBuildFault`: both name the requirement.",
+            0,
+        ),
+        "",
+        "from __future__ import annotations",
+        "",
+        "from typing import Any",
+        "",
+        *_import("construct", sorted(construct, key=order)),
+        "",
+        *_import("hgproto.constructs", sorted(ours, key=order)),
+        *_import(f"hgproto.{snake(schema.revision)}.codec", sorted(codec, key=order)),
+        "",
+        *lay_out(Group("__all__ = [", [literal(name) for name in sorted(names)], "]")),
+    ]
+
+
+def _import(module: str, names: list[str]) -> list[str]:
+    one_line = f"from {module} import {', '.join(names)}"
+    return [one_line] if len(one_line) <= 120 else [f"from {module} import (", *(f"    {name}," for name in names), ")"]
+
+
+# Structures.
+
+
+def _structure(structure: Structure, schema: Schema) -> list[str]:
+    name = snake(structure.name)
+    if structure.is_cbor_map:
+        lines = [f"{name} = CborMap({upper(structure.name)}, {camel(structure.name)})"]
+        return [*lines, *docstring(f"{structure.doc} ({structure.name})", 0)]
+    struct = Group("Struct(", [_named(field, structure) for field in structure.fields])
+    if "surplus" in structure.rules:
+        lines = lay_out(Group(f"{name} = Whole(", [struct, f"surplus={literal(structure.rules['surplus'])}"]))
+    else:
+        lines = lay_out(Group(f"{name} = Struct(", struct.items))
+    return [*lines, *docstring(f"{structure.doc} ({structure.name})", 0)]
+
+
+def _named(field: Field, structure: Structure) -> Group:
+    group = _construct(field, structure)
+    return Group(f"{literal(field.name)} / {group.head}", group.items, group.tail)
+
+
+def _construct(field: Field, structure: Structure) -> Group:
+    rules = {key: literal(rule) for key, rule in field.rules.items()}
+    if field.repeat:
+        return Group("ToEnd(", [snake(field.type)])
+    if field.octets is not None:
+        inner = INTEGERS[field.type]
+        if field.count is not None:
+            inner = f"Array(this.{field.count}, {inner})"
+        if field.sized_by is not None:
+            inner = f"Rebuild({inner}, {_computed(field, structure)})"
+        return Group("Due(", [inner, f"cut={rules['cut']}", f"overflow={literal(_overflow(field, structure))}"])
+    size = "None" if field.size == "rest" else f"this.{field.size}"
+    keywords = [f"cut={rules['cut']}"] if "cut" in rules and field.size != "rest" else []
+    if field.type == "bytes":
+        if field.at_most is not None:
+            keywords += [f"at_most=this.{field.at_most}", f"surplus={rules.get('surplus') or _surplus(structure)}"]
+        return Group("Octets(", [size, *keywords])
+    keywords.insert(0, f"charset={rules['charset']}")
+    if "empty" in rules:
+        keywords.append(f"empty={rules['empty']}")
+    encoding = literal(ENCODINGS[field.type])
+    if field.sizes is not None:
+        return Group("Texts(", [f"this.{field.sizes}", encoding, *keywords])
+    return Group("Text(", [size, encoding, *keywords])
+
+
+def _overflow(field: Field, structure: Structure) -> str:
+    """The requirement when a number does not fit: its own, or that of the strings whose sizes or count it gives."""
+    while "overflow" not in field.rules:
+        field = structure.field(str(field.sized_by))
+    return field.rules["overflow"]
+
+
+def _surplus(structure: Structure) -> str:
+    return literal(structure.rules["surplus"])
+
+
+def _computed(field: Field, structure: Structure) -> str:
+    """What building computes for a size, a count, or an array of sizes."""
+    sized = structure.field(str(field.sized_by))
+    if sized.octets is not None:
+        return f"len_(this.{sized.sized_by})"
+    if sized.sizes == field.name:
+        encoding = literal(ENCODINGS[sized.type]) if sized.type in ENCODINGS else "None"
+        return f"sizes_of({literal(sized.name)}, {encoding})"
+    if sized.type in ENCODINGS:
+        return f"size_of({literal(sized.name)}, {literal(ENCODINGS[sized.type])})"
+    return f"len_(this.{sized.name})"
+
+
+# Frames.
+
+
+def _frame(schema: Schema, name: str) -> list[str]:
+    header_only = name == "frame_header"
+    items = _frame_fields(schema, header_only=header_only)
+    doc = schema.header.doc if header_only else "A whole frame with its payload as octets. Any type and any flags are taken."
+    note = (
+        " The length is a plain number here, since no payload gives it."
+        if header_only
+        else " ``parse(data, max_payload=n)`` sets the limit on its payload."
+    )
+    return [*lay_out(Group(f"{name} = Struct(", items)), *docstring(doc + note, 0)]
+
+
+def _frame_fields(schema: Schema, *, header_only: bool) -> list[str | Group]:
+    items: list[str | Group] = []
+    for field in schema.header.fields[:-1]:
+        rules = {key: literal(rule) for key, rule in field.rules.items()}
+        inner = INTEGERS[field.type]
+        name = f"_{field.name}" if field.bits else field.name
+        if field.bits:
+            parts = ", ".join(f"{b.name}=({b.low}, {b.high})" for b in field.bits)
+            inner = f"Rebuild({inner}, packed({parts}))"
+        elif field.name == "length" and not header_only:
+            inner = f"Rebuild({inner}, len_(this.payload))"
+        elif field.name == "stream_flags":
+            inner = f"Known({inner}, StreamFlag)"
+        group: str | Group = Group("Due(", [inner, f"cut={rules['cut']}", f"overflow={rules['overflow']}"])
+        if field.limit is not None:
+            limit = schema.limits[field.limit]
+            assert isinstance(group, Group)
+            group = Group("AtMost(", [group, literal(snake(field.limit)), str(limit.default), rules["limit"]])
+        assert isinstance(group, Group)
+        items.append(Group(f"{literal(name)} / {group.head}", group.items, group.tail))
+        for b in field.bits:
+            shifted = f"this._{field.name} >> {b.low}" if b.low else f"this._{field.name}"
+            number = f"{shifted} & {mask((1 << b.width) - 1)}"
+            enumeration = "FrameType" if b.name == "type" else "_FLAGS.get(this.type)" if b.name == "flags" else "None"
+            items.append(f"{literal(b.name)} / Computed(lambda this: known({number}, {enumeration}))")
+    if not header_only:
+        payload = schema.header.fields[-1]
+        items.append(f"{literal('payload')} / Octets(this.length, cut={literal(payload.rules['cut'])})")
+    return items
+
+
+def _choose(schema: Schema) -> list[str]:
+    lines = [
+        *_flag_tables(schema),
+        "",
+        "",
+        "def _payload(this: Any, continued: bool) -> Any:",
+        *docstring("The construct for the payload of the frame ``this``, or None when it has no structure."),
+    ]
+    encoded = next((flag.mask for flag in schema.stream_flags if flag.name == "encoded"), 0)
+    if encoded:
+        lines += [f"    if int(this.stream_flags) & {mask(encoded)}:", "        return None"]
+    for frame in schema.frames_by_code.values():
+        body: list[str] = []
+        for case in frame.payload:
+            body += _case(case, frame)
+        if body != ["return None"]:
+            lines += [f"    if this.type == FrameType.{upper(frame.name)}:", *(f"        {line}" for line in body)]
+    return [*lines, "    return None"]
+
+
+def _flag_tables(schema: Schema) -> list[str]:
+    """The flag types and the known bits of each frame type."""
+    flags = [
+        f"FrameType.{upper(frame.name)}: {camel(frame.name)}Flag" for frame in schema.frames_by_code.values() if frame.flags
+    ]
+    masks = [f"{frame.code}: {mask(sum(f.mask for f in frame.flags))}" for frame in schema.frames_by_code.values()]
+    return [*lay_out(Group("_FLAGS: dict[int, Any] = {", flags, "}")), *lay_out(Group("_MASKS = {", masks, "}"))]
+
+
+def _case(case: PayloadCase, frame: FrameType) -> list[str]:
+    masks = {flag.name: flag.mask for flag in frame.flags}
+    tests = [f"int(this.flags) & {mask(masks[case.when])}"] if case.when is not None else []
+    if case.after is not None:
+        tests.append("continued")
+    if case.structure is not None:
+        value = snake(case.structure.name)
+    elif case.field is not None and case.field.type != "bytes":
+        rules = {key: literal(rule) for key, rule in case.field.rules.items()}
+        arguments = ["None", literal(ENCODINGS[case.field.type]), f"charset={rules['charset']}"]
+        if "empty" in rules:
+            arguments.append(f"empty={rules['empty']}")
+        value = flat(Group("Text(", arguments))
+    else:
+        value = "None"
+    if tests:
+        return [f"if {' and '.join(tests)}:", f"    return {value}"]
+    return [f"return {value}"]
+
+
+def _checked_frame(schema: Schema) -> list[str]:
+    stream_mask = sum(flag.mask for flag in schema.stream_flags)
+    codes = "{" + ", ".join(str(code) for code in schema.frames_by_code) + "}"
+    header = schema.header
+    expected = f"a type that {schema.revision} defines"
+    rules: list[Group] = [
+        _rule(header.rules("type")["unknown"], "type", expected, f"int(this.type) not in {codes}", schema),
+        _rule(
+            header.rules("stream_flags")["unknown"],
+            "stream_flags",
+            "known bits alone",
+            f"int(this.stream_flags) & ~{mask(stream_mask)}",
+            schema,
+        ),
+        _rule(
+            header.rules("flags")["unknown"], "flags", "known bits alone", "int(this.flags) & ~_MASKS[int(this.type)]", schema
+        ),
+        *(_constraint(constraint, schema, None) for constraint in schema.stream_constraints),
+    ]
+    odd_side = (header.parity("stream_id") or {}).get("odd")
+    for frame in schema.frames_by_code.values():
+        if frame.sender is not None:
+            remainder = 0 if frame.sender == odd_side else 1
+            condition = f"this.stream_id % 2 == {remainder}"
+            expected = f"a stream of the {frame.sender}"
+            rules.append(_rule(str(frame.sender_requirement), "stream_id", expected, condition, schema, frame))
+        rules += [_constraint(constraint, schema, frame) for constraint in frame.constraints]
+    items = [
+        *_frame_fields(schema, header_only=False),
+        *rules,
+        f'"value" / Decoded({header.octets}, _payload)',
+    ]
+    doc = (
+        "A frame that keeps every rule of a single frame, with its payload as octets and as ``value``.\n\n"
+        "``parse(data, continued=True)`` reads the payload of a frame that goes on where the latest one of its request and "
+        "type ended. Offsets count from the start of the frame."
+    )
+    return [*lay_out(Group("checked_frame = Struct(", items)), *docstring(doc, 0)]
+
+
+def _rule(
+    requirement: str, field: str, expected: str, broken: str, schema: Schema, frame: FrameType | None = None
+) -> Group:
+    offset = schema.header.locate(field)[0]
+    items = [literal(requirement), str(offset), literal(field), literal(expected), f"lambda this: {broken}"]
+    if frame is not None:
+        items.append(f"only=FrameType.{upper(frame.name)}")
+    return Group("Rule(", items)
+
+
+def _constraint(constraint: Constraint, schema: Schema, frame: FrameType | None) -> Group:
+    """A constraint as a count of the flags that are set: slower than the codec's masks, and told apart from them."""
+    if constraint.kind in ("odd", "even"):
+        remainder = 0 if constraint.kind == "odd" else 1
+        condition = " or ".join(f"this.{name} % 2 == {remainder}" for name in constraint.names)
+        expected = f"an {constraint.kind} number"
+        return _rule(constraint.requirement, constraint.names[0], expected, condition, schema, frame)
+    masks = {flag.name: ("stream_flags", flag.mask) for flag in schema.stream_flags}
+    masks |= {flag.name: ("flags", flag.mask) for flag in frame.flags} if frame is not None else {}
+
+    def counted(names: tuple[str, ...]) -> str:
+        terms = []
+        for field in ("flags", "stream_flags"):
+            listed = [mask(masks[name][1]) for name in names if masks[name][0] == field]
+            if listed:
+                terms.append(f"count(this.{field}, {', '.join(listed)})")
+        return " + ".join(terms)
+
+    total = counted(constraint.names)
+    listed = " and ".join(constraint.names)
+    condition, expected = {
+        "exactly-one-of": (f"{total} != 1", f"exactly one of {listed}"),
+        "at-most-one-of": (f"{total} > 1", f"at most one of {listed}"),
+        "at-least-one-of": (f"{total} == 0", f"at least one of {listed}"),
+        "all-of": (f"{total} != {len(constraint.names)}", listed),
+        "none-of": (f"{total} != 0", f"none of {listed}"),
+        "forbids": (f"{total} != 0", f"{constraint.subject} without {listed}"),
+        "requires": (f"{total} != {len(constraint.names)}", f"{constraint.subject} only with {listed}"),
+    }[constraint.kind]
+    if constraint.subject is not None:
+        condition = f"{counted((constraint.subject,))} and {condition}"
+    in_stream = any(masks[name][0] == "stream_flags" for name in constraint.names)
+    return _rule(constraint.requirement, "stream_flags" if in_stream else "flags", expected, condition, schema, frame)

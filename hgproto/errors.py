@@ -1,0 +1,102 @@
+"""The errors, all of them::
+
+    HgprotoError
+    ├── ProtocolError            a rule of the protocol is broken
+    │   ├── LocalProtocolError   ... by what we were asked to send
+    │   └── RemoteProtocolError  ... by what the peer sent
+    ├── HumanFormError           a line is not the human form of a frame
+    ├── HexError                 a text is not hexadecimal octets
+    └── SchemaError              a schema file cannot be used (hgproto.spec)
+
+A :class:`ProtocolError` is data: the requirement, the offset, what was expected and what was found. Its text is built
+when it is asked for, one lower-case sentence.
+"""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = ["HexError", "HgprotoError", "HumanFormError", "LocalProtocolError", "ProtocolError", "RemoteProtocolError"]
+
+
+class HgprotoError(Exception):
+    """The root of every error that hgproto raises on purpose."""
+
+
+class ProtocolError(HgprotoError):
+    """A broken rule of the protocol.
+
+    ``requirement``: its id in the schema's catalogue.
+    ``offset``: where, in octets from the start of what was being read (the payload, the frame or the input, as the
+    function that raised it says); None where no octets exist yet.
+    ``field``: the path of the field, such as ``atoms[1].labels[0]``; empty for the whole.
+    ``expected``, ``found``: the two sides of the matter, as text.
+    ``frames``: whole frames that the same call had read before the fault (:meth:`hgproto.FrameReader.feed`).
+    """
+
+    def __init__(
+        self, requirement: str, offset: "int | None", field: str, expected: str, found: str, frames: "tuple[Any, ...]" = ()
+    ) -> None:
+        Exception.__init__(self, requirement, offset, field, expected, found, frames)
+        self.requirement = requirement
+        self.offset = offset
+        self.field = field
+        self.expected = expected
+        self.found = found
+        self.frames = frames
+
+    @property
+    def message(self) -> str:
+        """What was expected and what was found, without the place."""
+        field = f"{self.field}: " if self.field else ""
+        return f"{field}expected {self.expected}, found {self.found}"
+
+    def __str__(self) -> str:
+        place = "" if self.offset is None else f" at offset {self.offset}"
+        return f"{self.message}{place} ({self.requirement})"
+
+    def moved(self, octets: int) -> "ProtocolError":
+        """The same error with its offset counted from ``octets`` earlier."""
+        offset = None if self.offset is None else self.offset + octets
+        error = type(self)(self.requirement, offset, self.field, self.expected, self.found, self.frames)
+        return error.with_traceback(self.__traceback__)
+
+
+class LocalProtocolError(ProtocolError):
+    """We were asked to build what a rule forbids. Nothing was built."""
+
+
+class RemoteProtocolError(ProtocolError):
+    """The octets that we were given break a rule."""
+
+
+class HumanFormError(HgprotoError):
+    """A line that is not the human form of a frame. ``column`` counts octets from 1."""
+
+    def __init__(self, column: int, expected: str, found: str) -> None:
+        super().__init__(column, expected, found)
+        self.column = column
+        self.expected = expected
+        self.found = found
+
+    @property
+    def message(self) -> str:
+        """What was expected and what was found, without the place."""
+        return f"expected {self.expected}, found {self.found}"
+
+    def __str__(self) -> str:
+        return f"{self.message} at column {self.column}"
+
+
+class HexError(HgprotoError):
+    """A text that is not hexadecimal octets. ``line`` and ``column`` count from 1."""
+
+    def __init__(self, line: int, column: int, expected: str, found: str) -> None:
+        super().__init__(line, column, expected, found)
+        self.line = line
+        self.column = column
+        self.expected = expected
+        self.found = found
+
+    def __str__(self) -> str:
+        return f"expected {self.expected}, found {self.found} at line {self.line}, column {self.column}"

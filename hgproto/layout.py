@@ -1,0 +1,423 @@
+"""Structures as tables, and the two slow readers of them: :func:`walk` and :func:`fault`.
+
+Generated codecs read and build payloads by straight code that only notices *that* something is wrong. What is wrong,
+where, and by which requirement is then found by walking the structure's table field by field. The same walk gives the
+spans of a payload that is being explained to people.
+
+Invariant: for every table that the generator makes, ``walk`` gets to the end of a payload exactly when the straight code
+takes it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from hgproto.cbor import CborFault, Map, Simple, Tag, decode_item, decode_map, encode_item, encode_map, utf8
+from hgproto.cbor import _head as cbor_head
+from hgproto.errors import LocalProtocolError, RemoteProtocolError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["Entry", "Layout", "Part", "Span", "decode_entries", "encode_entries", "fault", "frame_fault", "local_fault", "local_frame_fault", "text_of_flags", "walk"]
+
+_SIZES = {"u8": 1, "u16": 2, "u24": 3, "u32": 4}
+_CODECS = {"ascii": "ascii", "utf8": "utf-8"}
+_CHARSETS = {"ascii": "ASCII", "utf8": "UTF-8"}
+_MAX_SHOWN = 32
+
+
+class Part(NamedTuple):
+    """One field of a structure, as in the schema.
+
+    ``type``: u8 to u32, ascii, utf8, bytes, or ``layout`` for a structure repeated to the end. ``size``, ``count``,
+    ``sizes``, ``at_most``: names of earlier parts (``size`` may be ``rest``). ``computed``: whether building computes
+    it. ``rules``: requirement ids by what can be wrong.
+    """
+
+    name: str
+    type: str
+    doc: str
+    rules: Mapping[str, str]
+    size: str | None = None
+    count: str | None = None
+    sizes: str | None = None
+    at_most: str | None = None
+    layout: Layout | None = None
+    computed: bool = False
+
+
+class Entry(NamedTuple):
+    """One entry of a CBOR map."""
+
+    name: str
+    type: str
+    doc: str
+    optional: bool
+    minimum: int | None
+
+
+class Layout(NamedTuple):
+    """A structure: its parts in wire order, or the entries of its CBOR map."""
+
+    name: str
+    doc: str
+    rules: Mapping[str, str]
+    parts: tuple[Part, ...] = ()
+    entries: tuple[Entry, ...] = ()
+
+
+class Span(NamedTuple):
+    """Octets ``start`` to ``end`` of a payload, and the value that they are."""
+
+    path: str
+    start: int
+    end: int
+    value: Any
+    doc: str
+
+
+def octets(number: int) -> str:
+    """A number of octets, in words."""
+    return "1 octet" if number == 1 else f"{number} octets"
+
+
+def fault(layout: Layout, data: bytes) -> RemoteProtocolError:
+    """What is wrong with a payload that straight code did not take."""
+    try:
+        for _ in walk(layout, data):
+            pass
+    except RemoteProtocolError as error:
+        return error
+    raise AssertionError(f"the codec refuses what its own table of {layout.name!r} takes: {data.hex()}")
+
+
+def walk(layout: Layout, data: bytes) -> Iterator[Span]:
+    """The spans of a payload in wire order. Raises :class:`RemoteProtocolError` where it is damaged.
+
+    Offsets count from the first octet of ``data``.
+    """
+    if layout.entries:
+        yield from _walk_entries(layout, data)
+        return
+    end = yield from _walk_parts(layout, data, 0, "")
+    if end != len(data):
+        left = octets(len(data) - end)
+        raise RemoteProtocolError(layout.rules["surplus"], end, "", "the end of the payload", f"{left} more")
+
+
+def _walk_parts(layout: Layout, data: bytes, at: int, path: str) -> Iterator[Span]:
+    values: dict[str, Any] = {}
+    for part in layout.parts:
+        name = f"{path}{part.name}"
+        if part.layout is not None:
+            index = 0
+            while at < len(data):
+                at = yield from _walk_parts(part.layout, data, at, f"{name}[{index}].")
+                index += 1
+            continue
+        if part.type in _SIZES:
+            at = yield from _walk_integers(part, data, at, name, values)
+            continue
+        sizes = _string_sizes(part, values, len(data) - at)
+        items = []
+        for index, size in enumerate(sizes):
+            item_path = name if part.sizes is None else f"{name}[{index}]"
+            raw = _take(part, data, at, size, item_path)
+            if part.at_most is not None and size > values[part.at_most]:
+                limit = values[part.at_most]
+                found = octets(size)
+                place = at + limit
+                raise RemoteProtocolError(part.rules["surplus"], place, item_path, f"at most {octets(limit)}", found)
+            if size == 0 and "empty" in part.rules:
+                raise RemoteProtocolError(part.rules["empty"], at, item_path, "at least 1 octet", "none")
+            value = _text(part, raw, at, item_path)
+            items.append(value)
+            yield Span(item_path, at, at + size, value, part.doc)
+            at += size
+        values[part.name] = items
+    return at
+
+
+def _walk_integers(part: Part, data: bytes, at: int, name: str, values: dict[str, Any]) -> Iterator[Span]:
+    size = _SIZES[part.type]
+    if part.count is None:
+        raw = _take(part, data, at, size, name)
+        values[part.name] = int.from_bytes(raw, "little")
+        yield Span(name, at, at + size, values[part.name], part.doc)
+        return at + size
+    count = values[part.count]
+    _take(part, data, at, size * count, name)
+    values[part.name] = []
+    for index in range(count):
+        number = int.from_bytes(data[at : at + size], "little")
+        values[part.name].append(number)
+        yield Span(f"{name}[{index}]", at, at + size, number, part.doc)
+        at += size
+    return at
+
+
+def _string_sizes(part: Part, values: dict[str, Any], left: int) -> list[int]:
+    if part.sizes is not None:
+        sizes: list[int] = values[part.sizes]
+        return sizes
+    return [left if part.size == "rest" else values[part.size]]
+
+
+def _take(part: Part, data: bytes, at: int, size: int, path: str) -> bytes:
+    if len(data) - at < size:
+        found = octets(len(data) - at)
+        raise RemoteProtocolError(part.rules["cut"], at, path, octets(size), found)
+    return data[at : at + size]
+
+
+def _text(part: Part, raw: bytes, at: int, path: str) -> str | bytes:
+    if part.type == "bytes":
+        return raw
+    try:
+        return raw.decode(_CODECS[part.type])
+    except UnicodeDecodeError as error:
+        found = f"the octet 0x{raw[error.start]:02x}"
+        raise RemoteProtocolError(part.rules["charset"], at + error.start, path, _CHARSETS[part.type], found) from None
+
+
+# CBOR maps.
+
+
+def decode_entries(layout: Layout, data: bytes) -> dict[str, Any]:
+    """The entries of a CBOR map by name; ``extra`` has those that the schema does not know, by their byte string.
+
+    Raises :class:`RemoteProtocolError`.
+    """
+    values: dict[str, Any] = {entry.name: None for entry in layout.entries}
+    extra: dict[bytes, Any] = {}
+    for name, key, value, _, _, _ in _entries(layout, data):
+        if name is None:
+            extra[key] = value
+        else:
+            values[name] = value
+    return {**values, "extra": extra}
+
+
+def _entries(layout: Layout, data: bytes) -> Iterator[tuple[str | None, bytes, Any, int, int, int]]:
+    """Name (None when unknown), key, value, offsets of key, value and end, for each pair of the map."""
+    rules = layout.rules
+    try:
+        pairs, end = decode_map(data)
+    except CborFault as error:
+        raise RemoteProtocolError(rules[error.kind], error.offset, "", error.expected, error.found) from None
+    known = {entry.name.encode(): entry for entry in layout.entries}
+    for index, (key, value, key_at, value_at) in enumerate(pairs):
+        if type(key) is not bytes:
+            raise RemoteProtocolError(rules["keys"], key_at, "", "a byte string as key", _brief(key))
+        pair_end = pairs[index + 1][2] if index + 1 < len(pairs) else end
+        entry = known.pop(key, None)
+        if entry is None:
+            yield None, key, value, key_at, value_at, pair_end
+        else:
+            yield entry.name, key, _entry_value(entry, value, data, value_at, rules), key_at, value_at, pair_end
+    for entry in known.values():
+        if not entry.optional:
+            raise RemoteProtocolError(rules["missing"], 0, "", f"the key {entry.name}", "no such key")
+    if end != len(data):
+        found = f"{octets(len(data) - end)} more"
+        raise RemoteProtocolError(rules["surplus"], end, "", "the end of the payload", found)
+
+
+def _entry_value(entry: Entry, value: Any, data: bytes, at: int, rules: Mapping[str, str]) -> Any:
+    if entry.type == "text":
+        if type(value) is bytes:
+            try:
+                return utf8(value, cbor_head(data, at)[3])
+            except CborFault as error:
+                raise RemoteProtocolError(rules["charset"], error.offset, entry.name, error.expected, error.found) from None
+        if type(value) is str:
+            return value
+        raise RemoteProtocolError(rules["type"], at, entry.name, "a string", _brief(value))
+    least = 0 if entry.type == "uint" else entry.minimum
+    if type(value) is not int or (least is not None and value < least):
+        expected = "an integer" if least is None else f"an integer of at least {least}"
+        raise RemoteProtocolError(rules["type"], at, entry.name, expected, _brief(value))
+    return value
+
+
+def _walk_entries(layout: Layout, data: bytes) -> Iterator[Span]:
+    docs = {entry.name: entry.doc for entry in layout.entries}
+    first = True
+    for name, key, value, key_at, value_at, end in _entries(layout, data):
+        if first:
+            yield Span("map", 0, key_at, None, layout.doc)
+            first = False
+        label = name if name is not None else key.decode("utf-8", "backslashreplace")
+        yield Span(f"{label}.key", key_at, value_at, key, docs.get(name or "", "Not known to this revision."))
+        yield Span(label, value_at, end, value, docs.get(name or "", "Not known to this revision."))
+    if first and data:
+        yield Span("map", 0, len(data), None, layout.doc)
+
+
+def encode_entries(layout: Layout, record: Any) -> bytes:
+    """The CBOR map of a record: byte strings as keys, strings as byte strings of UTF-8.
+
+    Raises :class:`LocalProtocolError`.
+    """
+    pairs: list[tuple[object, object]] = []
+    for entry in layout.entries:
+        value = getattr(record, entry.name)
+        if value is None and entry.optional:
+            continue
+        pairs.append((entry.name.encode(), _local_entry(entry, value, layout.rules)))
+    known = {entry.name.encode() for entry in layout.entries}
+    for key, value in record.extra.items():
+        if type(key) is not bytes:
+            raise LocalProtocolError(layout.rules["keys"], None, "extra", "byte strings as keys", _brief(key))
+        if key in known:
+            raise LocalProtocolError(layout.rules["duplicate"], None, "extra", "each key once", f"{key!r} again")
+        pairs.append((key, value))
+    try:
+        payload = encode_map(pairs)
+        decode_item(payload)
+    except (TypeError, CborFault, RecursionError) as error:
+        found = str(error) if isinstance(error, TypeError) else "nested too deeply, or not encodable"
+        raise LocalProtocolError(layout.rules["malformed"], None, "extra", "what CBOR can say", found) from None
+    except UnicodeEncodeError:
+        raise LocalProtocolError(layout.rules["charset"], None, "extra", "UTF-8", "a lone surrogate") from None
+    return payload
+
+
+def _local_entry(entry: Entry, value: Any, rules: Mapping[str, str]) -> object:
+    if entry.type == "text":
+        if type(value) is not str:
+            raise LocalProtocolError(rules["type"], None, entry.name, "a string", _brief(value))
+        try:
+            return value.encode("utf-8")
+        except UnicodeEncodeError:
+            raise LocalProtocolError(rules["charset"], None, entry.name, "UTF-8", "a lone surrogate") from None
+    least = 0 if entry.type == "uint" else entry.minimum
+    if type(value) is not int or (least is not None and value < least) or not -(1 << 64) <= value < 1 << 64:
+        expected = "an integer of 64 bits" if least is None else f"an integer of at least {least} and 64 bits"
+        raise LocalProtocolError(rules["type"], None, entry.name, expected, _brief(value))
+    return value
+
+
+def _brief(value: object) -> str:
+    """A value in a few words."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case list():
+            return "an array"
+        case dict() | Map():
+            return "a map"
+        case Tag():
+            return f"an item with tag {value.number}"
+        case Simple():
+            return f"the simple value {value.value}"
+        case bytes() | str():
+            shown = repr(value[:_MAX_SHOWN])
+            return f"{shown}..." if len(value) > _MAX_SHOWN else shown
+    return repr(value)
+
+
+# Building.
+
+
+def local_fault(layout: Layout, record: Any, path: str = "") -> LocalProtocolError:
+    """What is wrong with a record that straight code could not build."""
+    error = _local_fault(layout, record, path)
+    if error is None:
+        raise AssertionError(f"the codec does not build what its own table of {layout.name!r} takes: {record!r}")
+    return error
+
+
+def _local_fault(layout: Layout, record: Any, path: str) -> LocalProtocolError | None:
+    for part in layout.parts:
+        if part.computed:
+            continue
+        value = getattr(record, part.name)
+        name = f"{path}{part.name}"
+        if part.layout is not None:
+            for index, item in enumerate(value):
+                error = _local_fault(part.layout, item, f"{name}[{index}].")
+                if error is not None:
+                    return error
+        elif part.type in _SIZES:
+            highest = (1 << (8 * _SIZES[part.type])) - 1
+            if not 0 <= value <= highest:
+                return LocalProtocolError(part.rules["overflow"], None, name, f"0 to {highest}", str(value))
+        else:
+            error = _local_string_fault(layout, part, record, value, name)
+            if error is not None:
+                return error
+    return None
+
+
+def _local_string_fault(layout: Layout, part: Part, record: Any, value: Any, name: str) -> LocalProtocolError | None:
+    parts = {p.name: p for p in layout.parts}
+    if part.sizes is not None:
+        count = parts[part.sizes].count
+        highest = _highest(parts[count]) if count is not None else None
+        if highest is not None and len(value) > highest:
+            return LocalProtocolError(part.rules["overflow"], None, name, f"at most {highest}", str(len(value)))
+    for index, item in enumerate(value if part.sizes is not None else [value]):
+        path = name if part.sizes is None else f"{name}[{index}]"
+        try:
+            size = len(item) if part.type == "bytes" else len(item.encode(_CODECS[part.type]))
+        except UnicodeEncodeError as error:
+            found = f"U+{ord(item[error.start]):04X} at index {error.start}"
+            return LocalProtocolError(part.rules["charset"], None, path, _CHARSETS[part.type], found)
+        if size == 0 and "empty" in part.rules:
+            return LocalProtocolError(part.rules["empty"], None, path, "at least 1 octet", "none")
+        giver = part.sizes or part.size
+        if giver is not None and giver != "rest":
+            highest = _highest(parts[giver])
+            if size > highest:
+                return LocalProtocolError(part.rules["overflow"], None, path, f"at most {octets(highest)}", octets(size))
+        if part.at_most is not None and size > getattr(record, part.at_most):
+            most = octets(getattr(record, part.at_most))
+            return LocalProtocolError(part.rules["surplus"], None, path, f"at most {most}", octets(size))
+    return None
+
+
+def _highest(part: Part) -> int:
+    return (1 << (8 * _SIZES[part.type])) - 1
+
+
+def frame_fault(layout: Layout, data: bytes, max_payload: int) -> RemoteProtocolError:
+    """What is wrong with the frame that starts ``data``: a length over the limit, or octets that are missing."""
+    try:
+        for span in _walk_parts(layout, data, 0, ""):
+            if span.path == "length" and span.value > max_payload:
+                rule = layout.parts[[part.name for part in layout.parts].index("length")].rules["limit"]
+                expected, found = f"at most {octets(max_payload)}", octets(span.value)
+                return RemoteProtocolError(rule, span.start, "length", expected, found)
+    except RemoteProtocolError as error:
+        return error
+    raise AssertionError(f"the codec refuses a frame that its own table takes: {data[:_MAX_SHOWN].hex()}")
+
+
+def local_frame_fault(
+    layout: Layout, frame: Any, max_payload: int, fields: Mapping[str, tuple[int, str]]
+) -> LocalProtocolError:
+    """What is wrong with a frame that cannot be built. ``fields``: bits and requirement of each header field."""
+    length = len(frame.payload)
+    if length > max_payload:
+        rule = next(part for part in layout.parts if part.name == "length").rules["limit"]
+        return LocalProtocolError(rule, None, "length", f"at most {octets(max_payload)}", octets(length))
+    for name, (bits, rule) in fields.items():
+        value = getattr(frame, name)
+        if not isinstance(value, int) or not 0 <= value < 1 << bits:
+            return LocalProtocolError(rule, None, name, f"a number from 0 to {(1 << bits) - 1}", repr(value))
+    raise AssertionError(f"the codec does not build a frame that its own table takes: {frame!r}")
+
+
+def text_of_flags(value: int, names: Mapping[int, str]) -> str:
+    """Flags in the order of their bits, joined by ``|``; unknown bits one by one in hexadecimal; ``0`` for none."""
+    parts = []
+    bit = 1
+    while bit <= value:
+        if value & bit:
+            parts.append(names.get(bit, hex(bit)))
+        bit <<= 1
+    return "|".join(parts) or "0"

@@ -1,0 +1,182 @@
+"""Strict YAML: plain values with the place of each.
+
+YAML 1.2 scalars only (``true`` and ``false`` are the booleans, ``yes`` and ``on`` are strings), no duplicate keys,
+no anchors, no tags. :class:`Source` keeps the place of every value and key by its path from the root, so that later
+messages can name file, line and column.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from hgproto.spec.problems import Place, Problem, SchemaError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+__all__ = ["Source", "read"]
+
+MAX_DEPTH = 64
+"""Levels of nesting: ten times what the language needs, and far from Python's recursion limit."""
+
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""libyaml where PyYAML was built with it: the same tokens and marks, ten times as fast."""
+
+_INT = re.compile(r"[-+]?(0|[1-9][0-9]*)\Z|0x[0-9a-fA-F]+\Z|0o[0-7]+\Z")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z|[-+]?\.(inf|Inf|INF)\Z|\.(nan|NaN|NAN)\Z")
+_BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_NULL = {"", "~", "null", "Null", "NULL"}
+_OLD_BOOL = {"yes", "no", "on", "off", "y", "n"}
+
+Path_ = tuple["str | int", ...]
+
+
+class Source:
+    """The data of a schema, one or more files together, and where each part of it stands."""
+
+    def __init__(self) -> None:
+        self.data: dict[str, Any] = {}
+        self.files: list[Path] = []
+        self._values: dict[Path_, Place] = {}
+        self._keys: dict[Path_, Place] = {}
+
+    def place(self, path: Iterable[str | int]) -> Place:
+        """Where the value at ``path`` starts, or the closest value around it."""
+        path = tuple(path)
+        while path not in self._values and path:
+            path = path[:-1]
+        return self._values[path]
+
+    def key_place(self, path: Iterable[str | int]) -> Place:
+        """Where the key that ends ``path`` stands."""
+        path = tuple(path)
+        return self._keys.get(path) or self.place(path)
+
+    def mark(self, path: Path_, value: Place, key: Place | None = None) -> None:
+        """Notes where the value at ``path`` stands, and the key before it."""
+        self._values.setdefault(path, value)
+        if key is not None:
+            self._keys.setdefault(path, key)
+
+
+def read(file: Path, source: Source) -> dict[str, Any]:
+    """The mapping in ``file``; places go to ``source``. Raises :class:`SchemaError`."""
+    try:
+        text = file.read_bytes().decode("utf-8")
+    except OSError as error:
+        raise SchemaError([Problem(Place(str(file), 1, 1), f"cannot be read ({error.strerror})", "name a file")]) from None
+    except UnicodeDecodeError as error:
+        before = error.object[: error.start]
+        line = before.count(b"\n") + 1
+        column = len(before) - (before.rfind(b"\n") + 1) + 1
+        place = Place(str(file), line, column)
+        raise SchemaError([Problem(place, "this is not UTF-8", "save the file as UTF-8")]) from None
+    reader = _Reader(str(file), source)
+    try:
+        reader.refuse_tokens(text)
+        node = yaml.compose(text, Loader=_LOADER)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = Place(str(file), mark.line + 1 if mark else 1, mark.column + 1 if mark else 1)
+        what = f"{error.problem or 'this is not YAML'} ({error.context})" if error.context else f"{error.problem}"
+        raise SchemaError([Problem(place, what, "correct the YAML")]) from None
+    except yaml.reader.ReaderError as error:
+        before_text = text[: error.position]
+        line = before_text.count("\n") + 1
+        column = error.position - (before_text.rfind("\n") + 1) + 1
+        place = Place(str(file), line, column)
+        what = f"the character U+{ord(error.character):04X} is not allowed in YAML"
+        raise SchemaError([Problem(place, what, "remove it")]) from None
+    except RecursionError:
+        raise SchemaError([Problem(Place(str(file), 1, 1), "nested too deeply", "flatten it")]) from None
+    if not isinstance(node, yaml.MappingNode):
+        place = reader.place(node) if node is not None else Place(str(file), 1, 1)
+        raise SchemaError([Problem(place, "a schema is a mapping", "start with `language: 1`")])
+    data: dict[str, Any] = reader.value(node, ())
+    if reader.problems:
+        raise SchemaError(reader.problems)
+    source.files.append(file)
+    return data
+
+
+class _Reader:
+    def __init__(self, file: str, source: Source) -> None:
+        self.file = file
+        self.source = source
+        self.problems: list[Problem] = []
+
+    def place(self, node: yaml.Node) -> Place:
+        return Place(self.file, node.start_mark.line + 1, node.start_mark.column + 1)
+
+    def refuse_tokens(self, text: str) -> None:
+        """Anchors, aliases, tags and second documents are refused by their first token."""
+        refused = {
+            yaml.AnchorToken: ("an anchor", "write the value out; the language has no anchors"),
+            yaml.AliasToken: ("an alias", "write the value out; the language has no aliases"),
+            yaml.TagToken: ("a tag", "remove it; the language has no tags"),
+            yaml.DocumentEndToken: ("the end of a document", "remove it; a file is one schema"),
+            yaml.DocumentStartToken: ("the start of a document", "remove it; a file is one schema"),
+        }
+        depth = 0
+        for token in yaml.scan(text, Loader=_LOADER):
+            if type(token) in refused:
+                what, advice = refused[type(token)]
+                place = Place(self.file, token.start_mark.line + 1, token.start_mark.column + 1)
+                raise SchemaError([Problem(place, f"{what} is not allowed", advice)])
+            if isinstance(token, yaml.BlockMappingStartToken | yaml.BlockSequenceStartToken):
+                depth += 1
+            elif isinstance(token, yaml.FlowMappingStartToken | yaml.FlowSequenceStartToken):
+                depth += 1
+            elif isinstance(token, yaml.BlockEndToken | yaml.FlowMappingEndToken | yaml.FlowSequenceEndToken):
+                depth -= 1
+            if depth > MAX_DEPTH:
+                place = Place(self.file, token.start_mark.line + 1, token.start_mark.column + 1)
+                raise SchemaError([Problem(place, f"nested more than {MAX_DEPTH} levels deep", "flatten it")])
+
+    def value(self, node: yaml.Node, path: Path_, key: Place | None = None) -> Any:
+        self.source.mark(path, self.place(node), key)
+        if isinstance(node, yaml.MappingNode):
+            return self.mapping(node, path)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
+        if not node.style:
+            return self.plain(node)
+        return node.value
+
+    def mapping(self, node: yaml.MappingNode, path: Path_) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            place = self.place(key_node)
+            key = self.plain(key_node) if isinstance(key_node, yaml.ScalarNode) and not key_node.style else None
+            if key is None and isinstance(key_node, yaml.ScalarNode) and key_node.style:
+                key = key_node.value
+            if not isinstance(key, str):
+                self.problems.append(Problem(place, "a key is not a string", "quote it, or write a name"))
+                continue
+            if key in result:
+                first = self.source.key_place((*path, key))
+                self.problems.append(Problem(place, f"duplicate key {key!r}", f"it stands at {first} too; remove one"))
+                continue
+            result[key] = self.value(value_node, (*path, key), place)
+        return result
+
+    def plain(self, node: yaml.ScalarNode) -> Any:
+        text = node.value
+        if text in _BOOL:
+            return _BOOL[text]
+        if text in _NULL:
+            return None
+        if _INT.match(text):
+            return int(text, 0) if text[:2] in ("0x", "0o") else int(text)
+        if _FLOAT.match(text):
+            return float(text)
+        return text
+
+
+def is_old_boolean(value: object) -> bool:
+    """Whether a string was a boolean in YAML 1.1, which is a common slip."""
+    return isinstance(value, str) and value.lower() in _OLD_BOOL
