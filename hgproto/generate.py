@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import difflib
 import sys
-from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from hgproto.emit import TARGETS
@@ -16,11 +16,10 @@ from hgproto.emit.text import snake
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import ModuleType
 
     from hgproto.spec.model import Schema
 
-__all__ = ["compile_module", "package_directory", "sources", "stale", "write"]
+__all__ = ["compile_schema", "package_directory", "sources", "stale", "write"]
 
 
 def sources(schema: Schema) -> dict[str, str]:
@@ -53,26 +52,26 @@ def stale(schema: Schema, directory: Path) -> Iterator[str]:
         yield from difflib.unified_diff(old, text.splitlines(keepends=True), str(file), f"{file} (generated)")
 
 
-def compile_module(schema: Schema, target: str, name: str) -> ModuleType:
-    """The module that ``target`` (codec.py, structs.py) of ``schema`` is, made in memory under ``name``.
+def compile_schema(schema: Schema) -> dict[str, ModuleType]:
+    """The modules ``codec`` and ``structs`` of a schema, made in memory.
 
-    structs imports the codec by the name it has in a package, so that is what the codec is called while it is made.
+    The Structs import the codec by the name that it has in a package, so it goes by that name until they are made.
     """
-    text = TARGETS[target](schema)
-    filename = f"<{target} generated from {schema.revision}>"
-    module_spec = spec_from_loader(name, loader=None)
-    if module_spec is None:
-        raise ImportError(name)
-    module = module_from_spec(module_spec)
-    module.__file__ = filename
-    code = compile(text, filename, "exec", dont_inherit=True)
-    before = sys.modules.get(name)
-    sys.modules[name] = module
+    prefix = f"hgproto.{snake(schema.revision)}"
+    modules: dict[str, ModuleType] = {}
+    before = {name: sys.modules.get(f"{prefix}.{name}") for name in ("codec", "structs")}
     try:
-        exec(code, module.__dict__)  # noqa: S102 - our own emitter's text
+        for name in ("codec", "structs"):
+            module = ModuleType(f"{prefix}.{name}")
+            module.__file__ = f"<{name} generated from {schema.revision}>"
+            sys.modules[module.__name__] = module
+            code = compile(TARGETS[f"{name}.py"](schema), module.__file__, "exec", dont_inherit=True)
+            exec(code, module.__dict__)  # noqa: S102 - our own emitter's text, with every name and string checked
+            modules[name] = module
     finally:
-        if before is None:
-            del sys.modules[name]
-        else:
-            sys.modules[name] = before
-    return module
+        for name, module_before in before.items():
+            if module_before is None:
+                sys.modules.pop(f"{prefix}.{name}", None)
+            else:
+                sys.modules[f"{prefix}.{name}"] = module_before
+    return modules

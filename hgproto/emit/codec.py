@@ -43,8 +43,9 @@ def emit(schema: Schema) -> str:
 
 
 def _head(schema: Schema) -> list[str]:
-    names = ["CODES", "DIGEST", "FLAG_NAMES", "FRAME", "FrameType", "HEADER_OCTETS", "LIMITS", "MEDIA_TYPE", "PAYLOADS"]
-    names += ["REVISION", "STREAM_FLAG_NAMES", "StreamFlag", "TYPE_NAMES", "check_header", "decode_frame", "decode_payload"]
+    names = ["CODES", "DIGEST", "FIELD_BITS", "FLAG_NAMES", "FRAME", "FrameType", "HEADER_OCTETS", "LIMITS", "MEDIA_TYPE", "PAYLOADS"]
+    names += ["INTERRUPTS", "LAYOUTS", "REVISION", "STREAM_FLAG_NAMES", "StreamFlag", "TYPE_NAMES"]
+    names += ["check_header", "cut_frame", "decode_frame", "decode_payload", "make_frame"]
     names += ["encode_frame", "encode_header", "read_frames"]
     names += [f"{camel(frame.name)}Flag" for frame in schema.frames.values() if frame.flags]
     for structure in schema.structures.values():
@@ -223,12 +224,14 @@ def _layouts(schema: Schema) -> list[str]:
     parts = Group("(", [_part(f) for f in schema.header.fields])
     lines += lay_out(Group("FRAME = Layout(", [literal("frame"), literal(schema.header.doc), "{}", parts]))
     lines += docstring("The table of a frame.", 0)
+    tables = mapping(((literal(name), upper(name)) for name in schema.structures), "LAYOUTS: dict[str, Layout] = {")
+    lines += [*lay_out(tables), *docstring("The tables by the names of the structures.", 0)]
     widths = []
     for name in ("request_id", "stream_id", "stream_flags", "type", "flags"):
         _, field, bits = schema.header.locate(name)
         width = bits.width if bits is not None else 8 * (field.octets or 0)
         widths.append((literal(name), f"({width}, {literal(field.rules['overflow'])})"))
-    return [*lines, *lay_out(mapping(widths, "_FIELD_BITS = {"))]
+    return [*lines, *lay_out(mapping(widths, "FIELD_BITS: dict[str, tuple[int, str]] = {"))]
 
 
 def _tables(schema: Schema) -> list[str]:
@@ -316,16 +319,14 @@ def _frame_functions(schema: Schema) -> list[str]:
     plain["stream_flags"] = "_STREAM_FLAGS[stream_flags]"
     plain["type"], plain["flags"] = "_TYPE_OF[octet]", "_FLAGS_OF[octet]"
     plain.pop("length", None)
-    if "octet" not in targets:
-        raise ValueError("the type and the flags of a frame are bit fields of one integer")
     limit_name = header.locate("length")[1].limit
     limit = schema.limits[str(limit_name)]
     size = header.octets
     _, _, type_bits = header.locate("type")
     _, _, flag_bits = header.locate("flags")
-    low = type_bits if type_bits is not None and type_bits.low == 0 else flag_bits
-    if low is None:
+    if type_bits is None or flag_bits is None:
         raise ValueError("the type and the flags of a frame are bit fields of one integer")
+    low = type_bits if type_bits.low == 0 else flag_bits
     names = ", ".join(targets)
     limit_doc = f"``max_payload``: the most octets of a payload ({limit.default} unless told otherwise)."
     raises = "Raises :class:`LocalProtocolError` for a longer one and for a number that its header field cannot hold."
@@ -333,11 +334,11 @@ def _frame_functions(schema: Schema) -> list[str]:
         "    payload = frame.payload",
         "    length = len(payload)",
         f"    if length > max_payload or not 0 <= frame.{low.name} < {1 << low.width}:",
-        "        raise local_frame_fault(FRAME, frame, max_payload, _FIELD_BITS)",
+        "        raise local_frame_fault(FRAME, frame, max_payload, FIELD_BITS)",
         "    try:",
         *lay_out(Group("header = _HEADER.pack(", packs, ")"), 8),
         "    except (StructError, TypeError):",
-        "        raise local_frame_fault(FRAME, frame, max_payload, _FIELD_BITS) from None",
+        "        raise local_frame_fault(FRAME, frame, max_payload, FIELD_BITS) from None",
     ]
     fill = ["frame = new(Frame)"]
     local = {"_STREAM_FLAGS[stream_flags]": "stream_flags_of[stream_flags]", "_TYPE_OF[octet]": "type_of[octet]"}
@@ -389,6 +390,25 @@ def _frame_functions(schema: Schema) -> list[str]:
         *(f"        {name}={value}," for name, value in sorted(plain.items(), key=lambda item: _FRAME_ORDER.index(item[0]))),
         "        payload=data[start:stop],",
         "    ), stop",
+        "",
+        "",
+        f"def cut_frame(data: bytes, max_payload: int = {limit.default}) -> RemoteProtocolError:",
+        *docstring("Why the octets that are left at the end of input are no frame. Offsets count from the start of ``data``."),
+        "    return frame_fault(FRAME, data, max_payload)",
+        "",
+        "",
+        "def make_frame(",
+        "    request_id: int, stream_id: int, stream_flags: int, type_: int, flags: int, payload: bytes = b\"\"",
+        ") -> Frame:",
+        *docstring(
+            "A frame from numbers, with the members of the enumerations where there are some.\n\n"
+            "Nothing is checked; see :func:`encode_frame` and :func:`check_header`."
+        ),
+        f"    if 0 <= stream_flags < {1 << (8 * (header.locate('stream_flags')[1].octets or 1))}:",
+        "        stream_flags = _STREAM_FLAGS[stream_flags]",
+        f"    if 0 <= type_ < {1 << type_bits.width} and 0 <= flags < {1 << flag_bits.width}:",
+        "        type_, flags = _TYPES[type_], _FLAGS[type_][flags]",
+        "    return Frame(request_id, stream_id, stream_flags, type_, flags, payload)",
         "",
         "",
         f"def encode_frame(frame: Frame, max_payload: int = {limit.default}) -> bytes:",
@@ -779,7 +799,14 @@ def constraint_parts(constraint: Constraint, schema: Schema, frame: FrameType | 
     return field, f"{subject} and {not_all}", f"{constraint.subject} only with {listed}"
 
 
+def _interrupts(frame: FrameType, schema: Schema) -> list[str]:
+    """The other types that only the same side sends."""
+    others = schema.frames_by_code.values()
+    return [mask(f.code) for f in others if f is not frame and f.sender is not None and f.sender == frame.sender]
+
+
 def _decode_payload(schema: Schema) -> list[str]:
+    continued = [frame for frame in schema.frames_by_code.values() if frame.continued_by is not None]
     lines = [
         "PAYLOADS: dict[int, tuple[tuple[int, int, str], ...]] = {",
     ]
@@ -793,6 +820,14 @@ def _decode_payload(schema: Schema) -> list[str]:
             "For each frame type the cases of its payload, the first that applies first: the flag that must be set, the flag "
             "that the frame before must have had (0 for none), and the structure, or ``ascii``, ``utf8`` or ``bytes`` for one "
             "field that takes it all.",
+            0,
+        ),
+        "INTERRUPTS: dict[int, frozenset[int]] = {",
+        *(f"    {mask(f.code)}: frozenset({{{', '.join(_interrupts(f, schema))}}})," for f in continued),
+        "}",
+        *docstring(
+            "For each frame type that can continue what the one before began, the types whose frames of the same request end "
+            "that.",
             0,
         ),
         "",

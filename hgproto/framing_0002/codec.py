@@ -36,9 +36,12 @@ __all__ = [
     "ARGUMENT_START",
     "CODES",
     "DIGEST",
+    "FIELD_BITS",
     "FLAG_NAMES",
     "FRAME",
     "HEADER_OCTETS",
+    "INTERRUPTS",
+    "LAYOUTS",
     "LIMITS",
     "MEDIA_TYPE",
     "PAYLOADS",
@@ -65,6 +68,7 @@ __all__ = [
     "TextAtom",
     "TextOutput",
     "check_header",
+    "cut_frame",
     "decode_argument",
     "decode_argument_header",
     "decode_argument_rest",
@@ -85,6 +89,7 @@ __all__ = [
     "encode_stream_settings",
     "encode_text_atom",
     "encode_text_output",
+    "make_frame",
     "read_frames",
 ]
 
@@ -624,7 +629,18 @@ FRAME = Layout(
     ),
 )
 """The table of a frame."""
-_FIELD_BITS = {
+LAYOUTS: dict[str, Layout] = {
+    "argument-header": ARGUMENT_HEADER,
+    "argument": ARGUMENT,
+    "argument-start": ARGUMENT_START,
+    "argument-rest": ARGUMENT_REST,
+    "text-atom": TEXT_ATOM,
+    "text-output": TEXT_OUTPUT,
+    "progress": PROGRESS,
+    "stream-settings": STREAM_SETTINGS,
+}
+"""The tables by the names of the structures."""
+FIELD_BITS: dict[str, tuple[int, str]] = {
     "request_id": (16, "frame.field-range"),
     "stream_id": (8, "frame.field-range"),
     "stream_flags": (8, "frame.field-range"),
@@ -734,6 +750,25 @@ def decode_frame(data: bytes, at: int = 0, max_payload: int = 65535) -> tuple[Fr
     ), stop
 
 
+def cut_frame(data: bytes, max_payload: int = 65535) -> RemoteProtocolError:
+    """Why the octets that are left at the end of input are no frame. Offsets count from the start of ``data``."""
+    return frame_fault(FRAME, data, max_payload)
+
+
+def make_frame(
+    request_id: int, stream_id: int, stream_flags: int, type_: int, flags: int, payload: bytes = b""
+) -> Frame:
+    """A frame from numbers, with the members of the enumerations where there are some.
+
+    Nothing is checked; see :func:`encode_frame` and :func:`check_header`.
+    """
+    if 0 <= stream_flags < 256:
+        stream_flags = _STREAM_FLAGS[stream_flags]
+    if 0 <= type_ < 16 and 0 <= flags < 16:
+        type_, flags = _TYPES[type_], _FLAGS[type_][flags]
+    return Frame(request_id, stream_id, stream_flags, type_, flags, payload)
+
+
 def encode_frame(frame: Frame, max_payload: int = 65535) -> bytes:
     """The octets of a frame; its length is computed.
 
@@ -743,7 +778,7 @@ def encode_frame(frame: Frame, max_payload: int = 65535) -> bytes:
     payload = frame.payload
     length = len(payload)
     if length > max_payload or not 0 <= frame.flags < 16:
-        raise local_frame_fault(FRAME, frame, max_payload, _FIELD_BITS)
+        raise local_frame_fault(FRAME, frame, max_payload, FIELD_BITS)
     try:
         header = _HEADER.pack(
             length & 0xFFFF,
@@ -754,7 +789,7 @@ def encode_frame(frame: Frame, max_payload: int = 65535) -> bytes:
             (frame.type << 4) + frame.flags,
         )
     except (StructError, TypeError):
-        raise local_frame_fault(FRAME, frame, max_payload, _FIELD_BITS) from None
+        raise local_frame_fault(FRAME, frame, max_payload, FIELD_BITS) from None
     return header + payload
 
 
@@ -767,7 +802,7 @@ def encode_header(frame: Frame, max_payload: int = 65535) -> bytes:
     payload = frame.payload
     length = len(payload)
     if length > max_payload or not 0 <= frame.flags < 16:
-        raise local_frame_fault(FRAME, frame, max_payload, _FIELD_BITS)
+        raise local_frame_fault(FRAME, frame, max_payload, FIELD_BITS)
     try:
         header = _HEADER.pack(
             length & 0xFFFF,
@@ -778,7 +813,7 @@ def encode_header(frame: Frame, max_payload: int = 65535) -> bytes:
             (frame.type << 4) + frame.flags,
         )
     except (StructError, TypeError):
-        raise local_frame_fault(FRAME, frame, max_payload, _FIELD_BITS) from None
+        raise local_frame_fault(FRAME, frame, max_payload, FIELD_BITS) from None
     return header
 
 
@@ -1264,6 +1299,11 @@ PAYLOADS: dict[int, tuple[tuple[int, int, str], ...]] = {
 """For each frame type the cases of its payload, the first that applies first: the flag that must be set, the flag that
 the frame before must have had (0 for none), and the structure, or ``ascii``, ``utf8`` or ``bytes`` for one field
 that takes it all.
+"""
+INTERRUPTS: dict[int, frozenset[int]] = {
+    0x2: frozenset({0x1, 0x3}),
+}
+"""For each frame type that can continue what the one before began, the types whose frames of the same request end that.
 """
 
 

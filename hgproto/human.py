@@ -1,0 +1,157 @@
+"""The human form of a frame (section 1.7): one line that can be read, written and compared.
+
+``<request-id> <stream-id> <stream-flags> <type> <flags> <payload>``. Writing is total: every frame has a canonical line.
+Reading takes every canonical line back to the same frame, and more: numbers for names, hexadecimal numbers, any
+escape of a Python bytes literal, and no sixth field for an empty payload.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from hgproto.errors import HumanFormError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hgproto.frame import Frame
+    from hgproto.revision import Codec
+
+__all__ = ["flag_list", "format_frame", "parse_frame", "type_name"]
+
+_NUMBER = re.compile(rb"(?:0[xX][0-9a-fA-F]+|[0-9]+)\Z")
+_ESCAPE = re.compile(rb"\\(x[0-9a-fA-F]{2}|[0-7]{1,3}|.?)", re.DOTALL)
+_SIMPLE = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"a": b"\a", b"b": b"\b", b"f": b"\f", b"v": b"\v"}
+_SIMPLE |= {b"\\": b"\\", b"'": b"'", b'"': b'"'}
+_MAX_DIGITS = 20
+"""Digits of a number: more than any field needs, so that a line of digits costs nothing."""
+
+_WRITE = {octet: f"\\x{octet:02x}" for octet in range(256) if not 0x20 <= octet <= 0x7E}
+_WRITE |= {0x0A: "\\n", 0x0D: "\\r", 0x09: "\\t", 0x5C: "\\\\"}
+
+_FIELDS = ("request id", "stream id", "stream flags", "type", "flags")
+
+
+def flag_list(value: int, names: Mapping[int, str]) -> list[str | int]:
+    """The flags that are set in ``value``, lowest bit first: names where they have one, else the bit as a number."""
+    bits = [1 << position for position in range(int(value).bit_length())]
+    return [names.get(bit, bit) for bit in bits if value & bit]
+
+
+def type_name(frame: Frame, codec: Codec) -> str | int:
+    """The name of a frame's type, or its number when it has none."""
+    return codec.TYPE_NAMES.get(int(frame.type), int(frame.type))
+
+
+def format_frame(frame: Frame, codec: Codec | None = None) -> str:
+    """The canonical line of a frame, in ASCII, without an end of line."""
+    codec = codec or _default()
+    kind = type_name(frame, codec)
+    flag_names = codec.FLAG_NAMES.get(int(frame.type), {})
+    fields = (
+        str(int(frame.request_id)),
+        str(int(frame.stream_id)),
+        _flags_text(frame.stream_flags, codec.STREAM_FLAG_NAMES),
+        kind if isinstance(kind, str) else hex(kind),
+        _flags_text(frame.flags, flag_names),
+    )
+    if not len(frame.payload):
+        return " ".join(fields)
+    text = bytes(frame.payload).decode("latin-1").translate(_WRITE)
+    if text.endswith(" "):
+        text = f"{text[:-1]}\\x20"
+    return f"{' '.join(fields)} {text}"
+
+
+def _flags_text(value: int, names: Mapping[int, str]) -> str:
+    return "|".join(flag if isinstance(flag, str) else hex(flag) for flag in flag_list(int(value), names)) or "0"
+
+
+def parse_frame(line: str | bytes, codec: Codec | None = None) -> Frame:
+    """The frame that a line stands for; ``str`` is taken as UTF-8, an end of line is ignored.
+
+    Raises :class:`HumanFormError` with the column, in octets from 1.
+    """
+    codec = codec or _default()
+    octets = line.encode("utf-8", "surrogateescape") if isinstance(line, str) else line
+    octets = octets.removesuffix(b"\n").removesuffix(b"\r")
+    fields = octets.split(b" ", 5)
+    columns = [1]
+    for field in fields:
+        columns.append(columns[-1] + len(field) + 1)
+    if len(fields) < 5:
+        column = len(octets) + 1
+        raise HumanFormError(column, f"six fields parted by single spaces, the {_FIELDS[len(fields)]} next", "the end of the line")
+    for name, field, column in zip(_FIELDS, fields, columns, strict=False):
+        if not field:
+            raise HumanFormError(column, f"the {name}", "a second space" if column <= len(octets) else "the end of the line")
+    width = {name: 1 << bits for name, (bits, _) in codec.FIELD_BITS.items()}
+    request_id = _number(fields[0], columns[0], "a request id", width["request_id"])
+    stream_id = _number(fields[1], columns[1], "a stream id", width["stream_id"])
+    stream_flags = _flags(fields[2], columns[2], "a stream flag", codec.STREAM_FLAG_NAMES, width["stream_flags"])
+    type_ = _named(fields[3], columns[3], "a frame type", codec.CODES, width["type"])
+    flag_names = codec.FLAG_NAMES.get(type_, {})
+    what = f"a flag of {codec.TYPE_NAMES[type_]}" if type_ in codec.TYPE_NAMES else "a flag"
+    flags = _flags(fields[4], columns[4], what, flag_names, width["flags"])
+    payload = _unescape(fields[5], columns[5]) if len(fields) > 5 else b""
+    return codec.make_frame(request_id, stream_id, stream_flags, type_, flags, payload)
+
+
+def _default() -> Codec:
+    from hgproto.framing_0002 import codec
+
+    return codec
+
+
+def _number(field: bytes, column: int, what: str, end: int) -> int:
+    if not _NUMBER.match(field) or len(field) > _MAX_DIGITS:
+        raise HumanFormError(column, f"{what}, 0 to {end - 1}", _shown(field))
+    number = int(field, 16) if field[:2] in (b"0x", b"0X") else int(field)
+    if number >= end:
+        raise HumanFormError(column, f"{what}, 0 to {end - 1}", _shown(field))
+    return number
+
+
+def _named(field: bytes, column: int, what: str, names: Mapping[str, int], end: int) -> int:
+    if field[:1].isdigit():
+        return _number(field, column, what, end)
+    name = field.decode("utf-8", "backslashreplace")
+    if name not in names:
+        listed = ", ".join(names) or "no names"
+        raise HumanFormError(column, f"{what} ({listed}, or a number)", _shown(field))
+    return names[name]
+
+
+def _flags(field: bytes, column: int, what: str, names: Mapping[int, str], end: int) -> int:
+    masks = {name: mask for mask, name in names.items()}
+    flags = 0
+    for part in field.split(b"|"):
+        flags |= _named(part, column, what, masks, end)
+        column += len(part) + 1
+    return flags
+
+
+def _unescape(field: bytes, column: int) -> bytes:
+    if b"\\" not in field:
+        return field
+
+    def replaced(match: re.Match[bytes]) -> bytes:
+        escape = match[1]
+        if escape[:1] == b"x":
+            if len(escape) != 3:
+                found = _shown(field[match.start() : match.start() + 4])
+                raise HumanFormError(column + match.start(), "two hexadecimal digits after \\x", found)
+            return bytes([int(escape[1:], 16)])
+        if escape[:1].isdigit() and escape[0] < 0x38:
+            return bytes([int(escape, 8) & 0xFF])
+        if not escape:
+            raise HumanFormError(column + match.start(), "a character after the backslash", "the end of the line")
+        return _SIMPLE.get(escape, match[0])
+
+    return _ESCAPE.sub(replaced, field)
+
+
+def _shown(field: bytes) -> str:
+    text = field[:40].decode("utf-8", "backslashreplace")
+    return repr(text) if len(field) <= 40 else f"{text!r}..."

@@ -1,0 +1,153 @@
+"""Proves a schema's examples by the code that it generates: the codec and the Structs, one against the other.
+
+An example that decodes must give the value it states and be rebuilt to the same octets; one that is refused must be
+refused by the requirement it names, at the offset it names. Both codecs have to agree on each.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hgproto.errors import ProtocolError, RemoteProtocolError
+from hgproto.frame import Record
+from hgproto.generate import compile_schema
+from hgproto.jsonform import frame_to_json, value_to_json
+from hgproto.spec.problems import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import ModuleType
+
+    from hgproto.spec.model import Example, FrameType, Schema, Structure
+
+__all__ = ["plain", "prove", "same_value"]
+
+
+def prove(schema: Schema) -> tuple[list[Problem], int]:
+    """What is wrong with the examples of a schema that passed its checks, and how many examples were proven."""
+    modules = compile_schema(schema)
+    codec, structs = modules["codec"], modules["structs"]
+    problems: list[Problem] = []
+    proven = 0
+    for structure in schema.structures.values():
+        for example in structure.examples:
+            found = list(_prove_structure(structure, example, codec, structs))
+            problems += found
+            proven += not found
+    for frame in schema.frames.values():
+        for example in frame.examples:
+            found = list(_prove_frame(frame, example, schema, codec, structs))
+            problems += found
+            proven += not found
+    return sorted(problems), proven
+
+
+def _prove_structure(structure: Structure, example: Example, codec: ModuleType, structs: ModuleType) -> Iterator[Problem]:
+    name = structure.name.replace("-", "_")
+    decode: Callable[[bytes], Any] = getattr(codec, f"decode_{name}")
+    struct = getattr(structs, name)
+    yield from _outcomes(example, lambda: decode(example.octets), lambda: struct.parse(example.octets))
+    if example.decodes is not None:
+        value = _try(lambda: decode(example.octets))
+        if isinstance(value, Record):
+            yield from _stated(example, value_to_json(value))
+            yield from _rebuilt(example, getattr(codec, f"encode_{name}")(value), struct.build(plain(value)))
+
+
+def _prove_frame(
+    frame: FrameType, example: Example, schema: Schema, codec: ModuleType, structs: ModuleType
+) -> Iterator[Problem]:
+    def judge() -> Any:
+        """The value of the payload, after every rule of a single frame."""
+        decoded, end = codec.decode_frame(example.octets)
+        if end != len(example.octets):
+            raise RemoteProtocolError("", end, "", "one frame", "more octets")
+        codec.check_header(decoded)
+        try:
+            return codec.decode_payload(decoded, example.continued)
+        except RemoteProtocolError as error:
+            raise error.moved(schema.header.octets) from None
+
+    def parse() -> Any:
+        return structs.checked_frame.parse(example.octets, continued=example.continued)
+
+    def value_of(container: Any) -> Any:
+        return container.payload if container.value is None else container.value
+
+    yield from _outcomes(example, judge, lambda: value_of(parse()))
+    if example.decodes is None:
+        return
+    if isinstance(_try(judge), ProtocolError):
+        return
+    decoded, _ = codec.decode_frame(example.octets)
+    shown = frame_to_json(decoded, codec, continued=example.continued)
+    if int(decoded.type) != frame.code:
+        yield Problem(example.place, f"the example is a frame of type {shown['type']}", "move it there")
+    stated = {key: shown[key] for key in ("length", "request_id", "stream_id", "stream_flags", "type", "flags")}
+    value = judge()
+    yield from _stated(example, stated | {"payload": value_to_json(value)})
+    payload = decoded.payload
+    for case in frame.payload:
+        if case.structure is not None and isinstance(value, Record) and type(value).__name__ == _camel(case.structure.name):
+            payload = getattr(codec, f"encode_{case.structure.name.replace('-', '_')}")(value)
+    container = structs.frame.parse(example.octets)
+    yield from _rebuilt(example, codec.encode_frame(decoded.replace(payload=payload)), structs.frame.build(container))
+
+
+def _camel(name: str) -> str:
+    return "".join(part.capitalize() for part in name.split("-"))
+
+
+def _try(call: Callable[[], Any]) -> Any:
+    """What a call gives, or the protocol error that it raises."""
+    try:
+        return call()
+    except ProtocolError as error:
+        return error
+
+
+def _outcomes(example: Example, fast: Callable[[], Any], slow: Callable[[], Any]) -> Iterator[Problem]:
+    """Both codecs against the example."""
+    results = {"codec": _try(fast), "Structs": _try(slow)}
+    for who, result in results.items():
+        if isinstance(result, ProtocolError):
+            if example.refused is None:
+                yield Problem(example.place, f"the example is refused by the {who}: {result}", "correct the octets")
+            elif (result.requirement, result.offset) != (example.refused, example.offset):
+                message = f"the example is refused by {result.requirement} at offset {result.offset} in the {who}"
+                yield Problem(example.place, message, "correct the octets, `refused` or `offset`")
+        elif example.refused is not None:
+            yield Problem(example.place, f"the example is taken by the {who}", f"make it break {example.refused}")
+    taken = [result for result in results.values() if not isinstance(result, ProtocolError)]
+    if len(taken) == 2 and not same_value(*taken):
+        yield Problem(example.place, f"the codecs differ: {taken[0]!r} and {taken[1]!r}", "report this as a bug of hgproto")
+
+
+def _stated(example: Example, shown: Any) -> Iterator[Problem]:
+    if shown != example.decodes:
+        yield Problem(example.place, f"the example decodes to {shown!r}", "correct the octets or `decodes`")
+
+
+def _rebuilt(example: Example, *results: bytes) -> Iterator[Problem]:
+    for result in results:
+        if result != example.octets:
+            advice = "write the octets as they are built"
+            yield Problem(example.place, f"the example is rebuilt to {result.hex()}", advice)
+
+
+def plain(value: Any) -> Any:
+    """A record as what a Struct builds from: dicts, tuples, strings and numbers."""
+    if isinstance(value, Record):
+        return {name: plain(getattr(value, name)) for name in value.__slots__}
+    if isinstance(value, tuple):
+        return tuple(plain(item) for item in value)
+    return value
+
+
+def same_value(fast: Any, slow: Any) -> bool:
+    """Whether what the codec gives and what a Struct gives are the same value."""
+    if isinstance(fast, Record) and isinstance(slow, dict):
+        return all(same_value(getattr(fast, name), slow[name]) for name in (*fast.__slots__, *fast.shown))
+    if isinstance(fast, tuple) and isinstance(slow, list | tuple):
+        return len(fast) == len(slow) and all(map(same_value, fast, slow))
+    return repr(fast) == repr(slow) or bool(fast == slow)

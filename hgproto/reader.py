@@ -1,0 +1,212 @@
+"""Frames out of octets: fed in chunks of any size, or read from files and iterables.
+
+Invariants: the cost is linear in the octets fed, however they are cut; a length over the limit is refused before
+anything of that size is gathered; what was read before a fault is never lost. The header's layout is the codec's
+business: this module only knows where a frame ends once the codec has told it.
+"""
+
+from __future__ import annotations
+
+from hgproto.errors import RemoteProtocolError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import BinaryIO
+
+    from hgproto.frame import Frame
+    from hgproto.revision import Codec
+
+__all__ = ["CHUNK_OCTETS", "FrameReader", "Pieces", "read_frames"]
+
+CHUNK_OCTETS = 1 << 18
+"""Octets that are read from a file at a time: large enough that calls do not count, small enough to stay in a cache."""
+
+
+class Pieces:
+    """Chunks, cut anew so that each piece starts where a frame starts: what a codec reads frames from.
+
+    Iterating gives pairs of octets and the offset in them where the next frame starts. A reader of frames hands back
+    by :meth:`keep` what does not make a whole frame, and is given it again together with what it lacks.
+    """
+
+    __slots__ = ("_chunks", "_copy", "_have", "_need", "_parts", "_start", "position")
+
+    def __init__(self, *, copy: bool = True) -> None:
+        self.position = 0
+        """Octets of the input before the frame that is being read."""
+        self._chunks: Iterator[bytes | bytearray | memoryview] = iter(())
+        self._copy = copy
+        self._parts: list[bytes | memoryview] = []
+        self._have = 0
+        self._need = 0
+        self._start = 0
+
+    @property
+    def missing(self) -> int:
+        """Octets that the frame at the end still lacks; as long as its header is not whole, those of the header."""
+        return max(0, self._need - self._have) if self._have else 0
+
+    @property
+    def rest(self) -> bytes:
+        """The octets after the last whole frame."""
+        return b"".join(self._parts)
+
+    def supply(self, chunks: Iterator[bytes | bytearray | memoryview]) -> Pieces:
+        """Sets where the next chunks come from."""
+        self._chunks = chunks
+        return self
+
+    def absorb(self, chunk: bytes | bytearray | memoryview) -> bool:
+        """Puts a chunk aside when it does not complete the frame at the end; False when that needs a closer look."""
+        if not self._have or len(chunk) >= self._need - self._have:
+            return False
+        if chunk:
+            self._parts.append(bytes(chunk))
+            self._have += len(chunk)
+        return True
+
+    def keep(self, data: bytes | memoryview, at: int, need: int) -> None:
+        """Takes back the octets from ``at`` on, which wait until there are ``need`` of them."""
+        self.position += at - self._start
+        left = len(data) - at
+        if left:
+            self._parts.append(bytes(data[at:]))
+            self._have = left
+            self._need = need
+
+    def __iter__(self) -> Iterator[tuple[bytes | memoryview, int]]:
+        for chunk in self._chunks:
+            data = chunk if type(chunk) is bytes else bytes(chunk) if self._copy else memoryview(chunk)
+            start = 0
+            while self._have:
+                lack = self._need - self._have
+                if len(data) - start < lack:
+                    if start < len(data):
+                        self._parts.append(bytes(data[start:]))
+                        self._have += len(data) - start
+                    start = len(data)
+                    break
+                self._parts.append(data[start : start + lack])
+                start += lack
+                joined: bytes | memoryview = b"".join(self._parts)
+                self._parts.clear()
+                self._have = 0
+                self._start = 0
+                yield joined if self._copy else memoryview(joined), 0
+            if start < len(data):
+                self._start = start
+                yield data if self._copy else memoryview(data), start
+
+
+class FrameReader:
+    """Frames out of chunks of octets.
+
+    ``max_payload``: the most octets of a payload; the revision's default unless told otherwise. ``copy``: give
+    payloads as ``bytes``; False gives views of the chunks that were fed, which are then kept alive and must not
+    change. ``codec``: the codec of the revision; framing-0002 unless told otherwise.
+    """
+
+    __slots__ = ("_codec", "_failed", "_max_payload", "_pieces")
+
+    def __init__(self, *, max_payload: int | None = None, copy: bool = True, codec: Codec | None = None) -> None:
+        if codec is None:
+            from hgproto.framing_0002 import codec as default_codec
+
+            codec = default_codec
+        self._codec = codec
+        self._max_payload = checked_max_payload(max_payload, codec)
+        self._pieces = Pieces(copy=copy)
+        self._failed: RemoteProtocolError | None = None
+
+    @property
+    def position(self) -> int:
+        """The offset in the input where the next frame starts."""
+        return self._pieces.position
+
+    @property
+    def missing(self) -> int:
+        """Octets that the frame at the end still lacks, 0 between frames.
+
+        As long as its header is not whole, those of the header.
+        """
+        return self._pieces.missing
+
+    @property
+    def rest(self) -> bytes:
+        """The octets after the last whole frame. After a fault they start with the frame that was refused."""
+        return self._pieces.rest
+
+    def feed(self, data: bytes | bytearray | memoryview) -> list[Frame]:
+        """The frames that ``data`` makes whole, in wire order.
+
+        Raises :class:`RemoteProtocolError` for a length over the limit (frame.length-limit), its offset from the
+        start of the input, its ``frames`` those that came before; every later call raises it again.
+        """
+        self._check()
+        if self._pieces.absorb(data):
+            return []
+        frames: list[Frame] = []
+        try:
+            # A list that is extended by a generator has what it gave, also when it then raises.
+            frames.extend(self._codec.read_frames(self._pieces.supply(iter((data,))), self._max_payload))
+        except RemoteProtocolError as error:
+            self._failed = error
+            error.frames = tuple(frames)
+            raise
+        return frames
+
+    def close(self) -> None:
+        """Says that the input ends. Raises :class:`RemoteProtocolError` (frame.whole) in the middle of a frame."""
+        self._check()
+        if self._pieces.missing:
+            error = self._codec.cut_frame(self._pieces.rest, self._max_payload).moved(self.position)
+            self._failed = error
+            raise error
+
+    def read(self, source: BinaryIO | Iterable[bytes | bytearray | memoryview]) -> Iterator[Frame]:
+        """The frames in a file or an iterable of chunks, to its end, each as soon as it is whole.
+
+        Raises as :meth:`feed` and :meth:`close` do, after the frames before the fault. The reader belongs to this
+        iterator until it is exhausted.
+        """
+        self._check()
+        # The codec's own iterator is handed out, and not one around it, since each layer costs time a frame.
+        return self._codec.read_frames(self._pieces.supply(self._chunks(source)), self._max_payload)
+
+    def _chunks(self, source: BinaryIO | Iterable[bytes | bytearray | memoryview]) -> Iterator[bytes | bytearray | memoryview]:
+        """The chunks of ``source``; at its end, the fault of a frame that is cut."""
+        read = getattr(source, "read1", None) or getattr(source, "read", None)
+        if read is None:
+            if isinstance(source, bytes | bytearray | memoryview):
+                source = (source,)
+            yield from source  # type: ignore[misc]
+        else:
+            while chunk := read(CHUNK_OCTETS):
+                yield chunk
+        self.close()
+
+    def _check(self) -> None:
+        if self._failed is not None:
+            raise self._failed
+
+
+def checked_max_payload(max_payload: int | None, codec: Codec) -> int:
+    """A limit on payloads, the codec's default for None. Raises :class:`ValueError` out of what lengths can say."""
+    default, maximum = codec.LIMITS["max-payload"]
+    if max_payload is None:
+        return default
+    if not 1 <= max_payload <= maximum:
+        raise ValueError(f"max_payload must be 1 to {maximum}, not {max_payload}")
+    return max_payload
+
+
+def read_frames(
+    source: BinaryIO | Iterable[bytes | bytearray | memoryview],
+    *,
+    max_payload: int | None = None,
+    copy: bool = True,
+    codec: Codec | None = None,
+) -> Iterator[Frame]:
+    """The frames in a file, in octets, or in an iterable of chunks; see :class:`FrameReader`."""
+    return FrameReader(max_payload=max_payload, copy=copy, codec=codec).read(source)

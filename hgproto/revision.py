@@ -1,0 +1,111 @@
+"""A revision of the protocol: its codec and its Structs, ours or made from a user's own schema.
+
+Ours are imported; a user's file is compiled in memory by the same emitters. What is heavy (YAML, construct) is imported
+on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+    from typing import Any
+
+    from hgproto.errors import RemoteProtocolError
+    from hgproto.frame import Frame
+    from hgproto.layout import Layout
+    from hgproto.reader import Pieces
+    from hgproto.spec.model import Schema
+
+__all__ = ["Codec", "Revision", "revision"]
+
+
+class Codec(Protocol):
+    """What every generated codec has. Its names are listed in its own module."""
+
+    REVISION: str
+    HEADER_OCTETS: int
+    LIMITS: dict[str, tuple[int, int]]
+    TYPE_NAMES: dict[int, str]
+    CODES: dict[str, int]
+    FLAG_NAMES: dict[int, dict[int, str]]
+    STREAM_FLAG_NAMES: dict[int, str]
+    PAYLOADS: dict[int, tuple[tuple[int, int, str], ...]]
+    INTERRUPTS: dict[int, frozenset[int]]
+    FIELD_BITS: dict[str, tuple[int, str]]
+    LAYOUTS: dict[str, Layout]
+    FRAME: Layout
+
+    def make_frame(
+        self, request_id: int, stream_id: int, stream_flags: int, type_: int, flags: int, payload: bytes
+    ) -> Frame: ...
+    def read_frames(self, source: Pieces, max_payload: int = ...) -> Iterator[Frame]: ...
+    def decode_frame(self, data: bytes, at: int = 0, max_payload: int = ...) -> tuple[Frame, int]: ...
+    def encode_frame(self, frame: Frame, max_payload: int = ...) -> bytes: ...
+    def encode_header(self, frame: Frame, max_payload: int = ...) -> bytes: ...
+    def cut_frame(self, data: bytes, max_payload: int = ...) -> RemoteProtocolError: ...
+    def check_header(self, frame: Frame) -> None: ...
+    def decode_payload(self, frame: Frame, continued: bool = False) -> Any: ...
+
+
+class Revision:
+    """A revision, by name (``framing-0002``) or as the path of a schema file.
+
+    Raises :class:`hgproto.spec.SchemaError` for a file that cannot be used.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._package = f"hgproto.{name.replace('-', '_')}" if name in _generated() else None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it is one of ours."""
+        return self._package is not None
+
+    def __repr__(self) -> str:
+        return f"Revision({self.name!r})"
+
+    @cached_property
+    def schema(self) -> Schema:
+        """The model of its schema."""
+        from hgproto.spec import load
+        from hgproto.spec.load import find
+
+        return load(find(self.name))
+
+    @cached_property
+    def codec(self) -> Codec:
+        """The fast codec."""
+        return self._module("codec")  # type: ignore[return-value]
+
+    @cached_property
+    def structs(self) -> ModuleType:
+        """The construct Structs."""
+        return self._module("structs")
+
+    def _module(self, target: str) -> ModuleType:
+        if self._package is not None:
+            return importlib.import_module(f"{self._package}.{target}")
+        from hgproto.generate import compile_schema
+
+        return compile_schema(self.schema)[target]
+
+
+def _generated() -> frozenset[str]:
+    """The revisions whose generated packages come with hgproto."""
+    import pkgutil
+
+    import hgproto
+
+    names = (module.name for module in pkgutil.iter_modules(hgproto.__path__) if module.ispkg)
+    return frozenset(name.replace("_", "-") for name in names if name.startswith("framing_"))
+
+
+def revision(name: str = "framing-0002") -> Revision:
+    """The revision called ``name``, or made from the schema file at that path."""
+    return Revision(name)
