@@ -249,8 +249,8 @@ def _walk_entries(layout: Layout, data: bytes) -> Iterator[Span]:
             yield Span("map", 0, key_at, None, layout.doc)
             first = False
         label = name if name is not None else key.decode("utf-8", "backslashreplace")
-        yield Span(f"{label}.key", key_at, value_at, key, docs.get(name or "", "Not known to this revision."))
-        yield Span(label, value_at, end, value, docs.get(name or "", "Not known to this revision."))
+        yield Span(f"{label}.key", key_at, value_at, key, "The key.")
+        yield Span(f"{label}.value", value_at, end, value, docs.get(name or "", "Not known to this revision."))
     if first and data:
         yield Span("map", 0, len(data), None, layout.doc)
 
