@@ -250,7 +250,9 @@ def stream_settings(
 # Cutting and joining.
 
 
-def _cut(type_: int, more: int, last: int, data: bytes | BinaryIO, max_payload: int) -> Iterator[tuple[int, int, bytes]]:
+def _cut(
+    type_: int, more: int, last: int, data: bytes | BinaryIO, max_payload: int
+) -> Iterator[tuple[int, int, bytes]]:
     """Octets as payloads of one type.
 
     Of octets the size is known, so their last full payload is the last. A file's end is only known once a read gives

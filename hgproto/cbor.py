@@ -17,7 +17,18 @@ from hgproto.frame import Record
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["MAX_DEPTH", "CborFault", "Map", "Simple", "Tag", "decode_item", "decode_map", "encode_item", "encode_map", "utf8"]
+__all__ = [
+    "MAX_DEPTH",
+    "CborFault",
+    "Map",
+    "Simple",
+    "Tag",
+    "decode_item",
+    "decode_map",
+    "encode_item",
+    "encode_map",
+    "utf8",
+]
 
 MAX_DEPTH = 32
 """Levels of nesting. RFC 8949 (section 10) asks decoders for a bound; protocol payloads need three."""

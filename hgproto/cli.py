@@ -85,8 +85,12 @@ def _parser() -> argparse.ArgumentParser:
         description="Reads raw frames and shows them. Damage inside of a payload is shown; a cut frame or a length over the "
         "limit ends the reading with an error.",
     )
-    decode.add_argument("file", nargs="?", default="-", metavar="FILE", help="the frames; - is standard input (default)")
-    decode.add_argument("--hex", action="store_true", help="the input is hexadecimal text; white space and # comments are skipped")
+    decode.add_argument(
+        "file", nargs="?", default="-", metavar="FILE", help="the frames; - is standard input (default)"
+    )
+    decode.add_argument(
+        "--hex", action="store_true", help="the input is hexadecimal text; white space and # comments are skipped"
+    )
     decode.add_argument(
         "--format",
         choices=("human", "json", "tree"),
@@ -96,7 +100,9 @@ def _parser() -> argparse.ArgumentParser:
     _frame_options(decode)
     decode.set_defaults(run=_decode)
 
-    schema = commands.add_parser("schema", help="check or show a specification", description="Checks or shows a specification.")
+    schema = commands.add_parser(
+        "schema", help="check or show a specification", description="Checks or shows a specification."
+    )
     schema_commands = schema.add_subparsers(metavar="COMMAND", required=True)
     check = schema_commands.add_parser(
         "check",
@@ -121,7 +127,9 @@ def _parser() -> argparse.ArgumentParser:
         help="make the code of a schema",
         description="Makes the codec and the Structs of a schema. Without options, those of hgproto itself, in place.",
     )
-    generate.add_argument("--check", action="store_true", help="write nothing; print a diff and exit 1 when files are stale")
+    generate.add_argument(
+        "--check", action="store_true", help="write nothing; print a diff and exit 1 when files are stale"
+    )
     generate.add_argument("--output", metavar="DIR", help="the directory of the package; needed for a file of your own")
     generate.add_argument("--revision", metavar="NAME|FILE", help="the revision or schema file (default: all of ours)")
     generate.set_defaults(run=_generate)
@@ -138,7 +146,9 @@ def _revision_option(parser: argparse.ArgumentParser) -> None:
 
 
 def _frame_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--max-payload", type=int, metavar="N", help="the most octets of a payload (default: the revision's)")
+    parser.add_argument(
+        "--max-payload", type=int, metavar="N", help="the most octets of a payload (default: the revision's)"
+    )
     _revision_option(parser)
 
 
@@ -201,7 +211,9 @@ def _encode(options: argparse.Namespace) -> int:
             except LocalProtocolError as error:
                 out.flush()
                 column = len(b" ".join(line.split(b" ", 5)[:5])) + 2
-                raise _Reported(f"{_named(options.file)}:{number}:{column}: {error.message} ({error.requirement})") from None
+                raise _Reported(
+                    f"{_named(options.file)}:{number}:{column}: {error.message} ({error.requirement})"
+                ) from None
             out.write(octets.hex().encode() + b"\n" if options.hex else octets)
     return GOOD
 

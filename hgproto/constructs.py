@@ -216,7 +216,9 @@ class Text(Adapter):  # type: ignore[misc]
     and when there are none; without ``empty`` there may be none.
     """
 
-    def __init__(self, size: Any, encoding: str, charset: str, cut: str = "", empty: str = "", overflow: str = "") -> None:
+    def __init__(
+        self, size: Any, encoding: str, charset: str, cut: str = "", empty: str = "", overflow: str = ""
+    ) -> None:
         super().__init__(Octets(size, cut=cut, overflow=overflow))
         self.encoding = encoding
         self.charset = charset

@@ -35,7 +35,13 @@ class ProtocolError(HgprotoError):
     """
 
     def __init__(
-        self, requirement: str, offset: "int | None", field: str, expected: str, found: str, frames: "tuple[Any, ...]" = ()
+        self,
+        requirement: str,
+        offset: "int | None",
+        field: str,
+        expected: str,
+        found: str,
+        frames: "tuple[Any, ...]" = (),
     ) -> None:
         Exception.__init__(self, requirement, offset, field, expected, found, frames)
         self.requirement = requirement

@@ -26,9 +26,7 @@ class Continuations:
     """Which frames go on where the latest one of their request and type ended, told frame by frame."""
 
     def __init__(self, codec: Codec) -> None:
-        self._masks = {
-            code: after for code, cases in codec.PAYLOADS.items() for _, after, _ in cases if after
-        }
+        self._masks = {code: after for code, cases in codec.PAYLOADS.items() for _, after, _ in cases if after}
         self._interrupts = codec.INTERRUPTS
         self._open: set[tuple[int, int]] = set()
 

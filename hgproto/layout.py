@@ -19,7 +19,20 @@ from hgproto.errors import LocalProtocolError, RemoteProtocolError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["Entry", "Layout", "Part", "Span", "decode_entries", "encode_entries", "fault", "frame_fault", "local_fault", "local_frame_fault", "text_of_flags", "walk"]
+__all__ = [
+    "Entry",
+    "Layout",
+    "Part",
+    "Span",
+    "decode_entries",
+    "encode_entries",
+    "fault",
+    "frame_fault",
+    "local_fault",
+    "local_frame_fault",
+    "text_of_flags",
+    "walk",
+]
 
 _SIZES = {"u8": 1, "u16": 2, "u24": 3, "u32": 4}
 _CODECS = {"ascii": "ascii", "utf8": "utf-8"}
@@ -230,7 +243,9 @@ def _entry_value(entry: Entry, value: Any, data: bytes, at: int, rules: Mapping[
             try:
                 return utf8(value, cbor_head(data, at)[3])
             except CborFault as error:
-                raise RemoteProtocolError(rules["charset"], error.offset, entry.name, error.expected, error.found) from None
+                raise RemoteProtocolError(
+                    rules["charset"], error.offset, entry.name, error.expected, error.found
+                ) from None
         if type(value) is str:
             return value
         raise RemoteProtocolError(rules["type"], at, entry.name, "a string", _brief(value))
@@ -373,7 +388,9 @@ def _local_string_fault(layout: Layout, part: Part, record: Any, value: Any, nam
         if giver is not None and giver != "rest":
             highest = _highest(parts[giver])
             if size > highest:
-                return LocalProtocolError(part.rules["overflow"], None, path, f"at most {octets(highest)}", octets(size))
+                return LocalProtocolError(
+                    part.rules["overflow"], None, path, f"at most {octets(highest)}", octets(size)
+                )
         if part.at_most is not None and size > getattr(record, part.at_most):
             most = octets(getattr(record, part.at_most))
             return LocalProtocolError(part.rules["surplus"], None, path, f"at most {most}", octets(size))

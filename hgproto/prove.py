@@ -42,7 +42,9 @@ def prove(schema: Schema) -> tuple[list[Problem], int]:
     return sorted(problems), proven
 
 
-def _prove_structure(structure: Structure, example: Example, codec: ModuleType, structs: ModuleType) -> Iterator[Problem]:
+def _prove_structure(
+    structure: Structure, example: Example, codec: ModuleType, structs: ModuleType
+) -> Iterator[Problem]:
     name = structure.name.replace("-", "_")
     decode: Callable[[bytes], Any] = getattr(codec, f"decode_{name}")
     struct = getattr(structs, name)
@@ -88,7 +90,11 @@ def _prove_frame(
     yield from _stated(example, stated | {"payload": value_to_json(value)})
     payload = decoded.payload
     for case in frame.payload:
-        if case.structure is not None and isinstance(value, Record) and type(value).__name__ == _camel(case.structure.name):
+        if (
+            case.structure is not None
+            and isinstance(value, Record)
+            and type(value).__name__ == _camel(case.structure.name)
+        ):
             payload = getattr(codec, f"encode_{case.structure.name.replace('-', '_')}")(value)
     container = structs.frame.parse(example.octets)
     yield from _rebuilt(example, codec.encode_frame(decoded.replace(payload=payload)), structs.frame.build(container))
@@ -120,7 +126,9 @@ def _outcomes(example: Example, fast: Callable[[], Any], slow: Callable[[], Any]
             yield Problem(example.place, f"the example is taken by the {who}", f"make it break {example.refused}")
     taken = [result for result in results.values() if not isinstance(result, ProtocolError)]
     if len(taken) == 2 and not same_value(*taken):
-        yield Problem(example.place, f"the codecs differ: {taken[0]!r} and {taken[1]!r}", "report this as a bug of hgproto")
+        yield Problem(
+            example.place, f"the codecs differ: {taken[0]!r} and {taken[1]!r}", "report this as a bug of hgproto"
+        )
 
 
 def _stated(example: Example, shown: Any) -> Iterator[Problem]:

@@ -174,7 +174,9 @@ class FrameReader:
         # The codec's own iterator is handed out, and not one around it, since each layer costs time a frame.
         return self._codec.read_frames(self._pieces.supply(self._chunks(source)), self._max_payload)
 
-    def _chunks(self, source: BinaryIO | Iterable[bytes | bytearray | memoryview]) -> Iterator[bytes | bytearray | memoryview]:
+    def _chunks(
+        self, source: BinaryIO | Iterable[bytes | bytearray | memoryview]
+    ) -> Iterator[bytes | bytearray | memoryview]:
         """The chunks of ``source``; at its end, the fault of a frame that is cut."""
         read = getattr(source, "read1", None) or getattr(source, "read", None)
         if read is None:

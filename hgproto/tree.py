@@ -76,7 +76,14 @@ def frame_tree(
             if inside != title and inside:
                 yield f"  {'':8}  {'':{3 * ROW_OCTETS}} {style.title(inside)}"
             title = inside
-            yield from _rows(f"  {name}" if inside else name, payload[span.start : span.end], start + span.start, shown, _brief(span.doc), style)
+            yield from _rows(
+                f"  {name}" if inside else name,
+                payload[span.start : span.end],
+                start + span.start,
+                shown,
+                _brief(span.doc),
+                style,
+            )
             done = max(done, span.end)
     except RemoteProtocolError as error:
         yield f"  {style.error(f'error: {error.moved(start)}')}"
@@ -115,7 +122,9 @@ def _flags(value: int, flags: dict[int, tuple[str, str]]) -> tuple[str, str]:
 
 def _payload_spans(frame: Frame, payload: bytes, continued: bool, schema: Schema, codec: Codec) -> Iterator[Span]:
     frame_type = schema.frames_by_code.get(int(frame.type))
-    if not payload and (frame_type is None or not frame_type.payload[-1].field or not frame_type.payload[-1].field.rules):
+    if not payload and (
+        frame_type is None or not frame_type.payload[-1].field or not frame_type.payload[-1].field.rules
+    ):
         return
     encoded = next((flag.mask for flag in schema.stream_flags if flag.name == "encoded"), 0)
     if int(frame.stream_flags) & encoded:

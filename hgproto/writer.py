@@ -32,7 +32,9 @@ def encode_frame(frame: Frame, *, max_payload: int | None = None, codec: Codec |
     return codec.encode_frame(frame, _limit(max_payload, codec))
 
 
-def encode_frames(frames: Iterable[Frame], *, max_payload: int | None = None, codec: Codec | None = None) -> Iterator[bytes]:
+def encode_frames(
+    frames: Iterable[Frame], *, max_payload: int | None = None, codec: Codec | None = None
+) -> Iterator[bytes]:
     """The octets of frames in pieces of whole frames, :data:`PIECE_OCTETS` or one frame large. Raises as one frame does."""
     codec = codec or _default()
     limit, encode = _limit(max_payload, codec), codec.encode_frame

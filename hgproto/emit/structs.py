@@ -32,7 +32,9 @@ def _head(schema: Schema, body: str) -> list[str]:
     def used(*names: str) -> list[str]:
         return [name for name in names if f"{name}(" in body or f" {name}" in body or f"({name}" in body]
 
-    construct = used("Array", "Computed", "Int8ul", "Int16ul", "Int24ul", "Int32ul", "Rebuild", "Struct", "len_", "this")
+    construct = used(
+        "Array", "Computed", "Int8ul", "Int16ul", "Int24ul", "Int32ul", "Rebuild", "Struct", "len_", "this"
+    )
     ours = used(
         "AtMost",
         "CborMap",
@@ -161,7 +163,11 @@ def _computed(field: Field, structure: Structure) -> str:
 def _frame(schema: Schema, name: str) -> list[str]:
     header_only = name == "frame_header"
     items = _frame_fields(schema, header_only=header_only)
-    doc = schema.header.doc if header_only else "A whole frame with its payload as octets. Any type and any flags are taken."
+    doc = (
+        schema.header.doc
+        if header_only
+        else "A whole frame with its payload as octets. Any type and any flags are taken."
+    )
     note = (
         " The length is a plain number here, since no payload gives it."
         if header_only
@@ -224,7 +230,9 @@ def _choose(schema: Schema) -> list[str]:
 def _flag_tables(schema: Schema) -> list[str]:
     """The flag types and the known bits of each frame type."""
     flags = [
-        f"FrameType.{upper(frame.name)}: {camel(frame.name)}Flag" for frame in schema.frames_by_code.values() if frame.flags
+        f"FrameType.{upper(frame.name)}: {camel(frame.name)}Flag"
+        for frame in schema.frames_by_code.values()
+        if frame.flags
     ]
     masks = [f"{frame.code}: {mask(sum(f.mask for f in frame.flags))}" for frame in schema.frames_by_code.values()]
     return [*lay_out(Group("_FLAGS: dict[int, Any] = {", flags, "}")), *lay_out(Group("_MASKS = {", masks, "}"))]
@@ -265,7 +273,11 @@ def _checked_frame(schema: Schema) -> list[str]:
             schema,
         ),
         _rule(
-            header.rules("flags")["unknown"], "flags", "known bits alone", "int(this.flags) & ~_MASKS[int(this.type)]", schema
+            header.rules("flags")["unknown"],
+            "flags",
+            "known bits alone",
+            "int(this.flags) & ~_MASKS[int(this.type)]",
+            schema,
         ),
         *(_constraint(constraint, schema, None) for constraint in schema.stream_constraints),
     ]

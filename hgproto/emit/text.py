@@ -36,7 +36,8 @@ def camel(name: str) -> str:
 def literal(text: str) -> str:
     """A string literal with double quotes, in ASCII."""
     body = "".join(
-        f"\\{c}" if c in '\\"' else c if c.isprintable() and c.isascii() else c.encode("unicode_escape").decode() for c in text
+        f"\\{c}" if c in '\\"' else c if c.isprintable() and c.isascii() else c.encode("unicode_escape").decode()
+        for c in text
     )
     return f'"{body}"'
 
@@ -65,7 +66,9 @@ def docstring(text: str, indent: int = 4) -> list[str]:
         for line in paragraph.split("\n"):
             body = line.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
             hang = "    " if line.startswith("``") else ""
-            wrapped.extend(textwrap.wrap(body, room, subsequent_indent=hang, break_long_words=False, break_on_hyphens=False))
+            wrapped.extend(
+                textwrap.wrap(body, room, subsequent_indent=hang, break_long_words=False, break_on_hyphens=False)
+            )
         wrapped.append("")
     wrapped.pop()
     if len(wrapped) == 1 and len(wrapped[0]) + indent + 6 <= WIDTH and not wrapped[0].endswith('"'):
@@ -86,7 +89,9 @@ def flat(node: str | Group) -> str:
     """A node on one line."""
     if isinstance(node, str):
         return node
-    comma = "," if node.head.endswith("(") and node.tail == ")" and len(node.items) == 1 and _is_tuple(node.head) else ""
+    comma = (
+        "," if node.head.endswith("(") and node.tail == ")" and len(node.items) == 1 and _is_tuple(node.head) else ""
+    )
     return f"{node.head}{', '.join(map(flat, node.items))}{comma}{node.tail}"
 
 

@@ -70,7 +70,9 @@ def _header(schema: Schema) -> Iterator[Problem]:
         yield Problem(length.place, "the length has no limit", "add `limit:` and `rules: {limit: ...}`")
     for name in ("type", "flags", "stream_flags"):
         if "unknown" not in header.rules(name):
-            yield Problem(header.locate(name)[1].place, f"{name!r} has no rule for unknown values", "add `rules: {unknown: ...}`")
+            yield Problem(
+                header.locate(name)[1].place, f"{name!r} has no rule for unknown values", "add `rules: {unknown: ...}`"
+            )
     if header.parity("stream_id") is None:
         yield Problem(header.place, "the stream id does not tell the sender", "add `parity:` to stream_id")
 
@@ -81,7 +83,9 @@ def _bit_fields(fields: tuple[BitField, ...], width: int, owner: Field) -> Itera
         if field.low > field.high:
             yield Problem(field.place, f"bits {field.low} to {field.high} are none", "put the lower bit first")
         if field.high >= width:
-            yield Problem(field.place, f"bit {field.high} is outside the {width} bits of {owner.type}", "correct `bits`")
+            yield Problem(
+                field.place, f"bit {field.high} is outside the {width} bits of {owner.type}", "correct `bits`"
+            )
         for bit in range(field.low, field.high + 1):
             if bit in taken:
                 yield Problem(field.place, f"{field.name!r} overlaps {taken[bit]!r} at bit {bit}", "correct `bits`")
@@ -132,7 +136,9 @@ def _frames(schema: Schema) -> Iterator[Problem]:
                 yield Problem(case.place, "the cases after this one are never taken", "put it last")
         last = frame.payload[-1]
         if last.when is not None or last.after is not None:
-            yield Problem(last.place, "no case is left when this one does not apply", "add a last case without a condition")
+            yield Problem(
+                last.place, "no case is left when this one does not apply", "add a last case without a condition"
+            )
         for case in frame.payload:
             if case.field is not None and case.field.type in ("ascii", "utf8") and "charset" not in case.field.rules:
                 yield _missing_rule(case.field, "charset")
@@ -210,21 +216,34 @@ def _field(field: Field, earlier: dict[str, Field], structure: Structure, schema
     if field.octets is not None and (field.size or field.sizes):
         yield Problem(field.place, f"{field.name!r} has a size by its type", "remove `size` and `sizes`")
     if is_structure and not field.repeat:
-        yield Problem(field.place, f"{field.name!r} holds a structure that is not repeated", "add `repeat`, or use `embed`")
+        yield Problem(
+            field.place, f"{field.name!r} holds a structure that is not repeated", "add `repeat`, or use `embed`"
+        )
     if field.repeat and not is_structure:
         yield Problem(field.place, f"{field.name!r} repeats no structure", "remove `repeat`")
-    for key, giver in (("size", field.size), ("count", field.count), ("sizes", field.sizes), ("at_most", field.at_most)):
+    for key, giver in (
+        ("size", field.size),
+        ("count", field.count),
+        ("sizes", field.sizes),
+        ("at_most", field.at_most),
+    ):
         if giver is None or (key == "size" and giver == "rest"):
             continue
         if giver not in earlier:
             known = ", ".join(earlier) or "there is none"
-            yield Problem(field.place, f"`{key}` of {field.name!r} refers to no earlier field: {giver!r}", f"use one of: {known}")
+            yield Problem(
+                field.place, f"`{key}` of {field.name!r} refers to no earlier field: {giver!r}", f"use one of: {known}"
+            )
             continue
         source = earlier[giver]
         if source.type not in INTEGERS or source.is_array != (key == "sizes"):
-            yield Problem(field.place, f"`{key}` of {field.name!r} refers to {giver!r}, which does not fit", "refer to an integer")
+            yield Problem(
+                field.place, f"`{key}` of {field.name!r} refers to {giver!r}, which does not fit", "refer to an integer"
+            )
         elif key != "at_most" and source.sized_by != field.name:
-            yield Problem(field.place, f"{giver!r} already gives the size of {source.sized_by!r}", "give each field its own")
+            yield Problem(
+                field.place, f"{giver!r} already gives the size of {source.sized_by!r}", "give each field its own"
+            )
     fits = {
         "cut": field.size != "rest" and not field.repeat,
         "charset": field.type in ("ascii", "utf8"),
@@ -239,8 +258,14 @@ def _field(field: Field, earlier: dict[str, Field], structure: Structure, schema
     embedded_only = not repeated and not any(
         case.structure is structure for frame in schema.frames.values() for case in frame.payload
     )
-    if field is structure.fields[-1] and not (ends_open or repeated or embedded_only) and "surplus" not in structure.rules:
-        yield Problem(structure.place, f"{structure.name!r} has no rule for octets after it", "add `rules: {surplus: ...}`")
+    if (
+        field is structure.fields[-1]
+        and not (ends_open or repeated or embedded_only)
+        and "surplus" not in structure.rules
+    ):
+        yield Problem(
+            structure.place, f"{structure.name!r} has no rule for octets after it", "add `rules: {surplus: ...}`"
+        )
 
 
 def _missing_rule(field: Field, rule: str) -> Problem:
@@ -278,7 +303,9 @@ def _disjoint(
     atoms = sorted({atom for row in rows if row.when is not None for atom in row.when.atoms()})
     flags = [name for kind, name in atoms if kind == "flag"]
     others = [atom for atom in atoms if atom[0] != "flag"]
-    flag_sets = {frozenset(flags) & allowed for allowed in allowed_flags(frame, schema)} if frame else {frozenset[str]()}
+    flag_sets = (
+        {frozenset(flags) & allowed for allowed in allowed_flags(frame, schema)} if frame else {frozenset[str]()}
+    )
     answers: list[tuple[object, ...]] = []
     for kind, name in others:
         values = schema.guards[name].values if kind == "guard" else tuple(schema.machines[name].states)
@@ -299,12 +326,16 @@ def _disjoint(
             taken.update(holding)
             if len(holding) > 1:
                 first, second = holding[0], holding[1]
-                message = f"in state {first.source!r} of {machine.name!r}, {what!r} is taken by the row at {first.place} too"
+                message = (
+                    f"in state {first.source!r} of {machine.name!r}, {what!r} is taken by the row at {first.place} too"
+                )
                 yield Problem(second.place, message, "make the conditions of the two disjoint")
                 return
     for row in rows:
         if row not in taken and len(row.frames) == 1:
-            yield Problem(row.place, f"the row is never taken: no allowed {what!r} meets its condition", "correct `when`")
+            yield Problem(
+                row.place, f"the row is never taken: no allowed {what!r} meets its condition", "correct `when`"
+            )
 
 
 # Requirements and limits.

@@ -71,7 +71,8 @@ class _Resolver:
         for name, structure in data["structures"].items():
             self.structures[name] = self.structure(name, structure, ("structures", name))
         frames = {
-            name: self.frame(name, frame, ("frames", name), flag_names, integers) for name, frame in data["frames"].items()
+            name: self.frame(name, frame, ("frames", name), flag_names, integers)
+            for name, frame in data["frames"].items()
         }
         guards = {
             name: model.Guard(name, tuple(part.get("values", ())), part["doc"], self.source.place(("guards", name)))
@@ -132,7 +133,8 @@ class _Resolver:
 
     def flags(self, data: Data, path: Path) -> tuple[model.Flag, ...]:
         return tuple(
-            model.Flag(name, part["bit"], part["doc"], self.source.key_place((*path, name))) for name, part in data.items()
+            model.Flag(name, part["bit"], part["doc"], self.source.key_place((*path, name)))
+            for name, part in data.items()
         )
 
     def constraints(
@@ -153,7 +155,9 @@ class _Resolver:
             result.append(model.Constraint(kind, subject, tuple(names), requirement, self.source.place(here)))
         return tuple(result)
 
-    def fields(self, data: list[Data], path: Path, rules: dict[str, str], limits: Collection[str]) -> tuple[model.Field, ...]:
+    def fields(
+        self, data: list[Data], path: Path, rules: dict[str, str], limits: Collection[str]
+    ) -> tuple[model.Field, ...]:
         """Fields in order, embedded ones in place; each knows the later field whose size or count it gives."""
         result: list[model.Field] = []
         for index, part in enumerate(data):
@@ -270,8 +274,12 @@ class _Resolver:
             sender_requirement=sender.get("requirement"),
             doc=data["doc"],
             flags=flags,
-            constraints=self.constraints(data.get("constraints", []), (*path, "constraints"), [*own, *stream_flags], integers),
-            payload=tuple(self.payload_case(part, (*path, "payload", i), own) for i, part in enumerate(data["payload"])),
+            constraints=self.constraints(
+                data.get("constraints", []), (*path, "constraints"), [*own, *stream_flags], integers
+            ),
+            payload=tuple(
+                self.payload_case(part, (*path, "payload", i), own) for i, part in enumerate(data["payload"])
+            ),
             examples=self.examples(data["examples"], (*path, "examples")),
             place=self.source.place(path),
         )
@@ -358,7 +366,9 @@ class _Resolver:
             self.known("frame type", name, every, (*inner, index))
         return tuple(n for n in every if n not in named) if isinstance(value, dict) else tuple(named)
 
-    def condition(self, value: Any, path: Path, flags: Collection[str], guards: dict[str, model.Guard]) -> model.Condition:
+    def condition(
+        self, value: Any, path: Path, flags: Collection[str], guards: dict[str, model.Guard]
+    ) -> model.Condition:
         if isinstance(value, str):
             self.known("flag of these frames", value, flags, path)
             return model.Condition("flag", value)

@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 
 __all__ = ["shape_problems"]
 
-_TYPES = {"object": "a mapping", "array": "a list", "string": "a string", "integer": "an integer", "boolean": "true or false"}
+_TYPES = {
+    "object": "a mapping",
+    "array": "a list",
+    "string": "a string",
+    "integer": "an integer",
+    "boolean": "true or false",
+}
 
 
 def shape_problems(source: Source, meta: dict[str, Any]) -> list[Problem]:
@@ -50,11 +56,21 @@ def _explain(source: Source, error: ValidationError) -> list[Problem]:
             wanted = _TYPES.get(str(error.validator_value), str(error.validator_value))
             return [Problem(place, f"expected {wanted}, found {_show(value)}", _advice(error.validator_value, value))]
         case "enum":
-            return [Problem(place, f"{_show(value)} is not allowed", suggestion(str(value), map(str, error.validator_value)))]
+            return [
+                Problem(
+                    place, f"{_show(value)} is not allowed", suggestion(str(value), map(str, error.validator_value))
+                )
+            ]
         case "const":
             return [Problem(place, f"expected {_show(error.validator_value)}, found {_show(value)}", "correct it")]
         case "pattern" if "propertyNames" in error.absolute_schema_path:
-            return [Problem(source.key_place((*path, str(value))), f"{value!r} cannot be a name", f"match {error.validator_value}")]
+            return [
+                Problem(
+                    source.key_place((*path, str(value))),
+                    f"{value!r} cannot be a name",
+                    f"match {error.validator_value}",
+                )
+            ]
         case "pattern":
             return [Problem(place, f"{_show(value)} has not the right form", f"match {error.validator_value}")]
         case "not":
@@ -77,7 +93,9 @@ def _explain_choice(source: Source, error: ValidationError) -> list[Problem]:
     best = best_match([error])
     if best is not None and best is not error:
         return _explain(source, best)
-    return [Problem(source.place(path), f"{_show(error.instance)} fits no choice", str(error.schema.get("description", "")))]
+    return [
+        Problem(source.place(path), f"{_show(error.instance)} fits no choice", str(error.schema.get("description", "")))
+    ]
 
 
 def _advice(wanted: object, value: object) -> str:

@@ -68,7 +68,9 @@ def read(file: Path, source: Source) -> dict[str, Any]:
     try:
         text = file.read_bytes().decode("utf-8")
     except OSError as error:
-        raise SchemaError([Problem(Place(str(file), 1, 1), f"cannot be read ({error.strerror})", "name a file")]) from None
+        raise SchemaError(
+            [Problem(Place(str(file), 1, 1), f"cannot be read ({error.strerror})", "name a file")]
+        ) from None
     except UnicodeDecodeError as error:
         before = error.object[: error.start]
         line = before.count(b"\n") + 1

@@ -1,0 +1,80 @@
+"""Emits the records of a codec: one class a structure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hgproto.emit.formats import ENCODE, PYTHON_TYPES
+from hgproto.emit.text import Group, camel, docstring, lay_out, literal
+
+if TYPE_CHECKING:
+    from hgproto.spec.model import Field, Structure
+
+__all__ = ["python_type", "record"]
+
+
+def python_type(field: Field) -> str:
+    if field.repeat:
+        return f"tuple[{camel(field.type)}, ...]"
+    item = PYTHON_TYPES.get(field.type, "int")
+    return f"tuple[{item}, ...]" if field.is_array else item
+
+
+def _units(field: Field) -> str:
+    if field.repeat:
+        return "zero or more"
+    if field.octets is not None:
+        return f"{8 * field.octets} bits"
+    charset = {"ascii": "ASCII", "utf8": "UTF-8", "bytes": "octets"}[field.type]
+    return f"{charset}, one or more strings" if field.is_array and "empty" in field.rules else charset
+
+
+def record(structure: Structure) -> list[str]:
+    if structure.is_cbor_map:
+        return _cbor_record(structure)
+    values = structure.values
+    shown = [f.name for f in structure.shown]
+    doc = structure.doc + "\n\n" + "\n".join(f"``{f.name}``: {f.doc} ({_units(f)})" for f in structure.shown)
+    slots = sorted(f.name for f in values)
+    lines = [f"class {camel(structure.name)}(Record):", *docstring(doc), ""]
+    lines += lay_out(
+        Group("__slots__ = (", [*map(literal, [f.name for f in values])], ",)" if len(values) == 1 else ")"), 4
+    )
+    if slots != [f.name for f in values]:
+        lines[-1] += "  # noqa: RUF023 - in wire order"
+    if len(shown) != len(values):
+        lines += lay_out(Group("shown = (", [*map(literal, shown)], ")"), 4)
+    lines += ["", *(f"    {f.name}: {python_type(f)}" for f in values), ""]
+    parameters = ["self", *(f"{f.name}: {python_type(f)}" for f in values)]
+    lines += lay_out(Group("def __init__(", parameters, ") -> None:"), 4)
+    lines += [f"        self.{f.name} = {f.name}" for f in values]
+    for field in structure.shown:
+        if field.sized_by is not None:
+            sized = structure.field(field.sized_by)
+            encode = ENCODE.get(sized.type, "")
+            lines += ["", "    @property", f"    def {field.name}(self) -> int:", *docstring(field.doc, 8)]
+            lines += [f"        return len(self.{sized.name}{encode})"]
+    return lines
+
+
+def _cbor_record(structure: Structure) -> list[str]:
+    kinds = {"text": "str", "int": "int", "uint": "int"}
+    doc = structure.doc + "\n\n" + "\n".join(f"``{e.name}``: {e.doc}" for e in structure.entries)
+    doc += "\n``extra``: What the map holds under keys that the revision does not know."
+    lines = [f"class {camel(structure.name)}(Record):", *docstring(doc), ""]
+    names = [*(e.name for e in structure.entries), "extra"]
+    lines += lay_out(Group("__slots__ = (", [*map(literal, names)], ")"), 4)
+    if names != sorted(names):
+        lines[-1] += "  # noqa: RUF023 - in the schema's order"
+    types = {e.name: kinds[e.type] + (" | None" if e.optional else "") for e in structure.entries}
+    types["extra"] = "dict[bytes, Any]"
+    lines += ["", *(f"    {name}: {kind}" for name, kind in types.items()), ""]
+    required = [e for e in structure.entries if not e.optional]
+    optional = [e for e in structure.entries if e.optional]
+    parameters = ["self", *(f"{e.name}: {types[e.name]}" for e in required)]
+    parameters += [f"{e.name}: {types[e.name]} = None" for e in optional]
+    parameters.append("extra: dict[bytes, Any] | None = None")
+    lines += lay_out(Group("def __init__(", parameters, ") -> None:"), 4)
+    lines += [f"        self.{e.name} = {e.name}" for e in structure.entries]
+    lines.append("        self.extra = {} if extra is None else extra")
+    return lines

@@ -1,0 +1,248 @@
+"""Emits what judges whole frames by the rules of their type: the header's rules, and the payload's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hgproto.emit.tables import part
+from hgproto.emit.text import Group, docstring, lay_out, literal, mask, snake, upper
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hgproto.spec.model import Constraint, FrameType, PayloadCase, Schema
+
+__all__ = ["check_header", "decode_payload"]
+
+
+def check_header(schema: Schema) -> list[str]:
+    stream_mask = sum(flag.mask for flag in schema.stream_flags)
+    offsets = {
+        name: schema.header.locate(name)[0] for name in ("type", "flags", "stream_flags", "stream_id", "request_id")
+    }
+    unknown = {name: literal(schema.header.rules(name)["unknown"]) for name in ("type", "flags", "stream_flags")}
+    expected = literal(f"a type that {schema.revision} defines")
+    lines = [
+        "def check_header(frame: Frame) -> None:",
+        *docstring(
+            "Raises :class:`RemoteProtocolError` for the first rule of a single frame that the header of ``frame`` breaks.\n\n"
+            "Offsets count from the start of the frame."
+        ),
+        "    code, flags, stream_flags = int(frame.type), int(frame.flags), int(frame.stream_flags)",
+        "    if code not in TYPE_NAMES:",
+        f'        raise RemoteProtocolError({unknown["type"]}, {offsets["type"]}, "type", {expected}, hex(code))',
+        f"    if stream_flags & ~{mask(stream_mask)}:",
+        f"        found = text_of_flags(stream_flags & ~{mask(stream_mask)}, {{}})",
+        f'        raise RemoteProtocolError({unknown["stream_flags"]}, {offsets["stream_flags"]}, "stream_flags", '
+        '"known bits alone", found)',
+        "    names = FLAG_NAMES[code]",
+        "    if flags & ~sum(names):",
+        "        found = text_of_flags(flags & ~sum(names), {})",
+        f'        raise RemoteProtocolError({unknown["flags"]}, {offsets["flags"]}, "flags", "known bits alone", found)',
+    ]
+    for constraint in schema.stream_constraints:
+        lines += _constraint(constraint, schema, None)
+    keyword = "if"
+    parity = schema.header.parity("stream_id") or {}
+    odd_side = parity.get("odd")
+    for frame in schema.frames_by_code.values():
+        body: list[str] = []
+        if frame.sender is not None:
+            broken = "not frame.stream_id & 1" if frame.sender == odd_side else "frame.stream_id & 1"
+            which = "odd" if frame.sender == odd_side else "even"
+            wanted = literal(f"a stream of the {frame.sender}, which is {which}")
+            body += [
+                f"if {broken}:",
+                *lay_out(
+                    Group(
+                        "raise RemoteProtocolError(",
+                        [
+                            literal(str(frame.sender_requirement)),
+                            str(offsets["stream_id"]),
+                            '"stream_id"',
+                            wanted,
+                            "str(frame.stream_id)",
+                        ],
+                    ),
+                    4,
+                ),
+            ]
+        for constraint in frame.constraints:
+            body += [line[4:] for line in _constraint(constraint, schema, frame)]
+        if body:
+            lines += [f"    {keyword} code == {mask(frame.code)}:", *(f"        {line}" for line in body)]
+            keyword = "elif"
+    return lines
+
+
+def _constraint(constraint: Constraint, schema: Schema, frame: FrameType | None) -> list[str]:
+    """An ``if`` with a ``raise``, indented by 4."""
+    if constraint.kind in ("odd", "even"):
+        lines = []
+        for name in constraint.names:
+            broken = f"not frame.{name} & 1" if constraint.kind == "odd" else f"frame.{name} & 1"
+            offset = schema.header.locate(name)[0]
+            arguments = [
+                literal(constraint.requirement),
+                str(offset),
+                literal(name),
+                literal(f"an {constraint.kind} number"),
+            ]
+            lines += [
+                f"    if {broken}:",
+                *lay_out(Group("raise RemoteProtocolError(", [*arguments, f"str(frame.{name})"]), 8),
+            ]
+        return lines
+    field, condition, expected = _constraint_parts(constraint, schema, frame)
+    names = "STREAM_FLAG_NAMES" if field == "stream_flags" else "names"
+    offset = schema.header.locate(field)[0]
+    arguments = [literal(constraint.requirement), str(offset), literal(field), literal(expected)]
+    return [
+        f"    if {condition}:",
+        *lay_out(Group("raise RemoteProtocolError(", [*arguments, f"text_of_flags({field}, {names})"]), 8),
+    ]
+
+
+def _constraint_parts(constraint: Constraint, schema: Schema, frame: FrameType | None) -> tuple[str, str, str]:
+    """The header field that breaks a constraint on flags, the condition under which, and what is expected."""
+    stream = {flag.name: flag.mask for flag in schema.stream_flags}
+    own = {flag.name: flag.mask for flag in frame.flags} if frame is not None else {}
+
+    def masked(names: Sequence[str]) -> list[tuple[str, int]]:
+        in_stream = sum(stream.get(name, 0) for name in names)
+        in_frame = sum(own.get(name, 0) for name in names)
+        return [(variable, bits) for variable, bits in (("flags", in_frame), ("stream_flags", in_stream)) if bits]
+
+    groups = masked(constraint.names)
+    field = groups[-1][0]
+    any_set = " or ".join(f"{variable} & {mask(bits)}" for variable, bits in groups)
+    any_set = f"({any_set})" if len(groups) > 1 else any_set
+    count = " + ".join(f"({variable} & {mask(bits)}).bit_count()" for variable, bits in groups)
+    not_all = " or ".join(f"{variable} & {mask(bits)} != {mask(bits)}" for variable, bits in groups)
+    listed = " and ".join(constraint.names)
+    match constraint.kind:
+        case "exactly-one-of":
+            return field, f"{count} != 1", f"exactly one of {listed}"
+        case "at-most-one-of":
+            return field, f"{count} > 1", f"at most one of {listed}"
+        case "at-least-one-of":
+            return field, f"not {any_set}", f"at least one of {listed}"
+        case "all-of":
+            return field, not_all, listed
+        case "none-of":
+            return field, any_set, f"neither of {listed}" if len(constraint.names) > 1 else f"no {listed}"
+    ((variable, bits),) = masked([str(constraint.subject)])
+    subject = f"{variable} & {mask(bits)}"
+    if constraint.kind == "forbids":
+        return field, f"{subject} and {any_set}", f"{constraint.subject} without {' or '.join(constraint.names)}"
+    not_all = f"({not_all})" if len(groups) > 1 else not_all
+    return field, f"{subject} and {not_all}", f"{constraint.subject} only with {listed}"
+
+
+def _interrupts(frame: FrameType, schema: Schema) -> list[str]:
+    """The other types that only the same side sends."""
+    others = schema.frames_by_code.values()
+    return [mask(f.code) for f in others if f is not frame and f.sender is not None and f.sender == frame.sender]
+
+
+def decode_payload(schema: Schema) -> list[str]:
+    continued = [frame for frame in schema.frames_by_code.values() if frame.continued_by is not None]
+    lines = [
+        "PAYLOADS: dict[int, tuple[tuple[int, int, str], ...]] = {",
+    ]
+    for frame in schema.frames_by_code.values():
+        cases = ", ".join(_case(case, frame) for case in frame.payload)
+        comma = "," if len(frame.payload) == 1 else ""
+        lines.append(f"    {mask(frame.code)}: ({cases}{comma}),")
+    lines += [
+        "}",
+        *docstring(
+            "For each frame type the cases of its payload, the first that applies first: the flag that must be set, the flag "
+            "that the frame before must have had (0 for none), and the structure, or ``ascii``, ``utf8`` or ``bytes`` for one "
+            "field that takes it all.",
+            0,
+        ),
+        "INTERRUPTS: dict[int, frozenset[int]] = {",
+        *(f"    {mask(f.code)}: frozenset({{{', '.join(_interrupts(f, schema))}}})," for f in continued),
+        "}",
+        *docstring(
+            "For each frame type that can continue what the one before began, the types whose frames of the same request end "
+            "that.",
+            0,
+        ),
+        "",
+        "",
+        "def decode_payload(frame: Frame, continued: bool = False) -> Any:",
+        *docstring(
+            "The value of a frame's payload: a record, a string, or octets.\n\n"
+            "``continued``: whether this frame goes on where the latest frame of its request and type ended.\n\nPayloads that are "
+            "encoded, or of an unknown type, are given as they are. Raises :class:`RemoteProtocolError`, offsets from the start "
+            "of the payload."
+        ),
+        "    payload = frame.payload if type(frame.payload) is bytes else bytes(frame.payload)",
+    ]
+    encoded = next((flag.mask for flag in schema.stream_flags if flag.name == "encoded"), 0)
+    if encoded:
+        lines += [f"    if int(frame.stream_flags) & {mask(encoded)}:", "        return payload"]
+    lines.append("    code, flags = int(frame.type), int(frame.flags)")
+    keyword = "if"
+    for frame in schema.frames_by_code.values():
+        body: list[str] = []
+        for case in frame.payload:
+            body += _payload_case(case, frame)
+        lines += [f"    {keyword} code == {mask(frame.code)}:", *(f"        {line}" for line in body)]
+        keyword = "if"
+    return [*lines, "    return payload", "", "", *_text_payloads(schema)]
+
+
+def _case(case: PayloadCase, frame: FrameType) -> str:
+    masks = {flag.name: flag.mask for flag in frame.flags}
+    kind = case.structure.name if case.structure is not None else str(case.field and case.field.type)
+    return f"({mask(masks.get(case.when or '', 0))}, {mask(masks.get(case.after or '', 0))}, {literal(kind)})"
+
+
+def _payload_case(case: PayloadCase, frame: FrameType) -> list[str]:
+    masks = {flag.name: flag.mask for flag in frame.flags}
+    tests = []
+    if case.when is not None:
+        tests.append(f"flags & {mask(masks[case.when])}")
+    if case.after is not None:
+        tests.append("continued")
+    if case.structure is not None:
+        value = f"decode_{snake(case.structure.name)}(payload)"
+    elif case.field is not None and case.field.type != "bytes":
+        value = f"_decode_text({_text_table(frame)}, payload)"
+    else:
+        value = "payload"
+    if tests:
+        return [f"if {' and '.join(tests)}:", f"    return {value}"]
+    return [f"return {value}"]
+
+
+def _text_table(frame: FrameType) -> str:
+    return f"_{upper(frame.name)}_PAYLOAD"
+
+
+def _text_payloads(schema: Schema) -> list[str]:
+    """The tables of payloads that are one string, and the function that reads them."""
+    lines: list[str] = []
+    for frame in schema.frames_by_code.values():
+        for case in frame.payload:
+            if case.field is not None and case.field.type != "bytes":
+                arguments = [literal(frame.name), literal(case.field.doc), "{}", Group("(", [part(case.field)])]
+                lines += lay_out(Group(f"{_text_table(frame)} = Layout(", arguments))
+    return [
+        *lines,
+        "",
+        "",
+        "def _decode_text(layout: Layout, payload: bytes) -> str:",
+        *docstring("A payload that is one string."),
+        "    part = layout.parts[0]",
+        "    try:",
+        '        text = payload.decode("ascii" if part.type == "ascii" else "utf-8")',
+        "    except UnicodeDecodeError:",
+        "        raise fault(layout, payload) from None",
+        '    if not text and "empty" in part.rules:',
+        "        raise fault(layout, payload)",
+        "    return text",
+    ]

@@ -1,0 +1,104 @@
+"""Emits the tables of a codec: names of types and flags, layouts of structures, precompiled formats."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hgproto.emit.formats import FORMATS, header_format, integer_runs
+from hgproto.emit.text import Group, camel, docstring, lay_out, literal, mapping, mask, upper
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hgproto.spec.model import Field, Schema
+
+__all__ = ["layouts", "part", "tables"]
+
+
+def _rules(rules: Mapping[str, str], head: str = "{") -> Group:
+    return mapping(((literal(key), literal(value)) for key, value in rules.items()), head)
+
+
+def part(field: Field) -> Group:
+    kind = "layout" if field.repeat else field.type
+    arguments: list[str | Group] = [literal(field.name), literal(kind), literal(field.doc), _rules(field.rules)]
+    for key in ("size", "count", "sizes", "at_most"):
+        value = getattr(field, key)
+        if value is not None:
+            arguments.append(f"{key}={literal(value)}")
+    if field.repeat:
+        arguments.append(f"layout={upper(field.type)}")
+    if field.sized_by is not None:
+        arguments.append("computed=True")
+    return Group("Part(", arguments)
+
+
+def layouts(schema: Schema) -> list[str]:
+    lines: list[str] = []
+    for structure in schema.structures.values():
+        arguments: list[str | Group] = [literal(structure.name), literal(structure.doc), _rules(structure.rules)]
+        if structure.is_cbor_map:
+            entries = [
+                f"Entry({literal(e.name)}, {literal(e.type)}, {literal(e.doc)}, {e.optional}, {e.minimum})"
+                for e in structure.entries
+            ]
+            arguments.append(Group("entries=(", entries))
+        else:
+            arguments.append(Group("(", [part(f) for f in structure.fields]))
+        lines += lay_out(Group(f"{upper(structure.name)} = Layout(", arguments))
+        lines += docstring(f"The table of {structure.name}.", 0)
+    parts = Group("(", [part(f) for f in schema.header.fields])
+    lines += lay_out(Group("FRAME = Layout(", [literal("frame"), literal(schema.header.doc), "{}", parts]))
+    lines += docstring("The table of a frame.", 0)
+    tables = mapping(((literal(name), upper(name)) for name in schema.structures), "LAYOUTS: dict[str, Layout] = {")
+    lines += [*lay_out(tables), *docstring("The tables by the names of the structures.", 0)]
+    widths = []
+    for name in ("request_id", "stream_id", "stream_flags", "type", "flags"):
+        _, field, bits = schema.header.locate(name)
+        width = bits.width if bits is not None else 8 * (field.octets or 0)
+        widths.append((literal(name), f"({width}, {literal(field.rules['overflow'])})"))
+    return [*lines, *lay_out(mapping(widths, "FIELD_BITS: dict[str, tuple[int, str]] = {"))]
+
+
+def tables(schema: Schema) -> list[str]:
+    frames = schema.frames_by_code.values()
+    type_names = [f"{mask(frame.code)}: {literal(frame.name)}" for frame in frames]
+    lines = [
+        *lay_out(Group("TYPE_NAMES: dict[int, str] = {", type_names, "}")),
+        "CODES: dict[str, int] = {name: code for code, name in TYPE_NAMES.items()}",
+    ]
+    names = [f"{mask(flag.mask)}: {literal(flag.name)}" for flag in schema.stream_flags]
+    lines += lay_out(Group("STREAM_FLAG_NAMES: dict[int, str] = {", names, "}"))
+    lines.append("FLAG_NAMES: dict[int, dict[int, str]] = {")
+    for frame in frames:
+        flags = mapping(((f"{mask(flag.mask)}", literal(flag.name)) for flag in frame.flags), f"{mask(frame.code)}: {{")
+        lines += [f"{line}," for line in lay_out(flags, 4, 1)]
+    lines += ["}", '"""The names of flags by their masks, for each frame type."""', ""]
+    _, _, type_bits = schema.header.locate("type")
+    _, _, flag_bits = schema.header.locate("flags")
+    _, stream_field, _ = schema.header.locate("stream_flags")
+    if type_bits is None or flag_bits is None:
+        raise ValueError("the type and the flags of a frame are bit fields of one integer")
+    flag_types = [f"{mask(frame.code)}: {camel(frame.name)}Flag" for frame in frames if frame.flags]
+    lines += [
+        *lay_out(Group("_FLAG_TYPES: dict[int, type[IntFlag]] = {", flag_types, "}")),
+        f"_TYPES = [FrameType(code) if code in TYPE_NAMES else code for code in range({1 << type_bits.width})]",
+        f"_FLAGS = [[_FLAG_TYPES[code](flags) if code in _FLAG_TYPES else flags for flags in range({1 << flag_bits.width})]"
+        f" for code in range({1 << type_bits.width})]",
+        "# What the octet of type and flags stands for, as two lists, so that reading a frame looks up instead of computing.",
+        f"_TYPE_OF = [_TYPES[octet {_extract(type_bits.low, type_bits.width)}] for octet in range(256)]",
+        f"_FLAGS_OF = [_FLAGS[octet {_extract(type_bits.low, type_bits.width)}]"
+        f"[octet {_extract(flag_bits.low, flag_bits.width)}] for octet in range(256)]",
+        f"_STREAM_FLAGS = [StreamFlag(octet) for octet in range({1 << (8 * (stream_field.octets or 1))})]",
+    ]
+    formats: dict[str, str] = {}
+    for structure in schema.structures.values():
+        for run in integer_runs(structure):
+            code = "".join(FORMATS[f.type] for f in run)
+            formats.setdefault(code, f'_{code} = Struct("<{code}")')
+    lines += [*(formats[code] for code in sorted(formats)), f'_HEADER = Struct("<{header_format(schema)}")']
+    return lines
+
+
+def _extract(low: int, width: int) -> str:
+    return f"& {mask((1 << width) - 1)}" if low == 0 else f">> {low} & {mask((1 << width) - 1)}"
