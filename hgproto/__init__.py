@@ -48,10 +48,7 @@ _HOMES = {
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
-__all__ = [  # noqa: PLE0604 - a list of literals would say the table above again
-    "__version__",
-    *sorted(_HOME_OF),
-]
+__all__ = ["__version__", *sorted(_HOME_OF)]  # noqa: PLE0604 - a list would say the table above again
 
 
 def __getattr__(name: str) -> object:

@@ -219,7 +219,10 @@ def progress(
     end: bool = False,
     max_payload: int = SEND_PAYLOAD,
 ) -> Frame:
-    """The frame that tells how far an operation is; ``pos`` -1 ends the topic. (Section 1.3.)"""
+    """The frame that tells how far an operation is.
+
+    ``topic``: which operation. ``pos``: how far, -1 at its end. ``total``: where it will end. (Section 1.3.)
+    """
     _check_max_payload(max_payload)
     payload = codec.encode_progress(codec.Progress(topic, pos, total, label, item, dict(extra or {})))
     if len(payload) > max_payload:

@@ -4,7 +4,7 @@ Own code, because a payload must be refused at an octet and by a rule: libraries
 nor that a key is there twice, and some of their tags run code of the caller's choice. Tests compare with cbor2.
 
 Invariants: nothing is allocated by a length that the octets do not cover; nesting is bounded by :data:`MAX_DEPTH`;
-every fault is a :class:`CborFault` with the offset of the item's first octet.
+every fault is a :class:`CborError` with the offset of the item's first octet.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAX_DEPTH",
-    "CborFault",
+    "CborError",
     "Map",
     "Simple",
     "Tag",
@@ -36,7 +36,7 @@ MAX_DEPTH = 32
 _FLOATS = {25: Struct(">e"), 26: Struct(">f"), 27: Struct(">d")}
 
 
-class CborFault(ValueError):
+class CborError(ValueError):
     """Octets that are not CBOR. ``kind`` is malformed, duplicate or charset; ``offset`` is from the first octet."""
 
     def __init__(self, kind: str, offset: int, expected: str, found: str) -> None:
@@ -86,11 +86,11 @@ def decode_item(data: bytes, at: int = 0, depth: int = 0) -> tuple[Any, int]:
     """The item at offset ``at`` and the offset after it.
 
     Byte strings become ``bytes``, text strings ``str``, arrays lists, maps a ``dict`` or a
-    :class:`Map`, tags :class:`Tag`. Raises :class:`CborFault`.
+    :class:`Map`, tags :class:`Tag`. Raises :class:`CborError`.
     """
     if depth > MAX_DEPTH:
-        raise CborFault("malformed", at, f"at most {MAX_DEPTH} levels of nesting", "more")
-    major, info, argument, body = _head(data, at)
+        raise CborError("malformed", at, f"at most {MAX_DEPTH} levels of nesting", "more")
+    major, info, argument, body = item_head(data, at)
     if major == 0:
         return _definite(argument, at), body
     if major == 1:
@@ -108,22 +108,22 @@ def decode_item(data: bytes, at: int = 0, depth: int = 0) -> tuple[Any, int]:
     if info in _FLOATS:
         return _FLOATS[info].unpack(data[at + 1 : body])[0], body
     if argument is None:
-        raise CborFault("malformed", at, "a data item", "a break outside of an indefinite item")
+        raise CborError("malformed", at, "a data item", "a break outside of an indefinite item")
     if info == 24 and argument < 32:
-        raise CborFault("malformed", at, "a simple value of 32 or more in two octets", str(argument))
+        raise CborError("malformed", at, "a simple value of 32 or more in two octets", str(argument))
     return {20: False, 21: True, 22: None}.get(argument, Simple(argument)), body
 
 
 def decode_map(data: bytes, at: int = 0, depth: int = 0) -> tuple[list[tuple[Any, Any, int, int]], int]:
     """The pairs of the map at ``at``, each with the offsets of its key and its value, and the offset after the map.
 
-    Raises :class:`CborFault` where there is no map, or a key is there twice.
+    Raises :class:`CborError` where there is no map, or a key is there twice.
     """
     if depth > MAX_DEPTH:
-        raise CborFault("malformed", at, f"at most {MAX_DEPTH} levels of nesting", "more")
-    major, _, argument, body = _head(data, at)
+        raise CborError("malformed", at, f"at most {MAX_DEPTH} levels of nesting", "more")
+    major, _, argument, body = item_head(data, at)
     if major != 5:
-        raise CborFault("malformed", at, "a map", f"an item of major type {major}")
+        raise CborError("malformed", at, "a map", f"an item of major type {major}")
     pairs: list[tuple[Any, Any, int, int]] = []
     seen: set[bytes] = set()
     position = body
@@ -135,7 +135,7 @@ def decode_map(data: bytes, at: int = 0, depth: int = 0) -> tuple[list[tuple[Any
         key, position = decode_item(data, position, depth + 1)
         identity = _identity(key)
         if identity in seen:
-            raise CborFault("duplicate", key_at, "each key once", f"{key!r} again")
+            raise CborError("duplicate", key_at, "each key once", f"{key!r} again")
         seen.add(identity)
         value_at = position
         value, position = decode_item(data, position, depth + 1)
@@ -143,10 +143,10 @@ def decode_map(data: bytes, at: int = 0, depth: int = 0) -> tuple[list[tuple[Any
     return pairs, position
 
 
-def _head(data: bytes, at: int) -> tuple[int, int, int | None, int]:
+def item_head(data: bytes, at: int) -> tuple[int, int, int | None, int]:
     """Major type, additional information, argument (None when indefinite), and the offset after the head."""
     if at >= len(data):
-        raise CborFault("malformed", at, "a data item", "the end of the payload")
+        raise CborError("malformed", at, "a data item", "the end of the payload")
     first = data[at]
     major, info = first >> 5, first & 31
     if info < 24:
@@ -154,35 +154,35 @@ def _head(data: bytes, at: int) -> tuple[int, int, int | None, int]:
     if info < 28:
         size = 1 << (info - 24)
         if len(data) - at - 1 < size:
-            raise CborFault("malformed", at, f"{size} octets after the first", f"{len(data) - at - 1}")
+            raise CborError("malformed", at, f"{size} octets after the first", f"{len(data) - at - 1}")
         return major, info, int.from_bytes(data[at + 1 : at + 1 + size], "big"), at + 1 + size
     if info == 31 and major in (2, 3, 4, 5, 7):
         return major, info, None, at + 1
-    raise CborFault("malformed", at, "a well-formed data item", f"the octet 0x{first:02x}")
+    raise CborError("malformed", at, "a well-formed data item", f"the octet 0x{first:02x}")
 
 
 def _definite(argument: int | None, at: int) -> int:
     if argument is None:
-        raise CborFault("malformed", at, "a definite item", "an indefinite one")
+        raise CborError("malformed", at, "a definite item", "an indefinite one")
     return argument
 
 
 def _string(data: bytes, at: int, major: int, argument: int | None, body: int) -> tuple[bytes | str, int]:
     if argument is not None:
         if len(data) - body < argument:
-            raise CborFault("malformed", at, f"a string of {argument} octets", f"{len(data) - body}")
+            raise CborError("malformed", at, f"a string of {argument} octets", f"{len(data) - body}")
         raw, end = data[body : body + argument], body + argument
         return (raw if major == 2 else utf8(raw, body)), end
     chunks: list[Any] = []
     position = body
     while data[position : position + 1] != b"\xff":
-        chunk_major, _, size, _ = _head(data, position)
+        chunk_major, _, size, _ = item_head(data, position)
         if chunk_major != major or size is None:
-            raise CborFault("malformed", position, "a definite chunk of the same string type", "another item")
+            raise CborError("malformed", position, "a definite chunk of the same string type", "another item")
         chunk, position = decode_item(data, position, MAX_DEPTH)
         chunks.append(chunk)
     empty: bytes | str = b"" if major == 2 else ""
-    return empty.join(chunks), position + 1  # type: ignore[arg-type]
+    return empty.join(chunks), position + 1
 
 
 def _array(data: bytes, argument: int | None, body: int, depth: int) -> tuple[list[Any], int]:
@@ -197,11 +197,11 @@ def _array(data: bytes, argument: int | None, body: int, depth: int) -> tuple[li
 
 
 def utf8(raw: bytes, at: int) -> str:
-    """The text in ``raw``, which starts at offset ``at``. Raises :class:`CborFault`."""
+    """The text in ``raw``, which starts at offset ``at``. Raises :class:`CborError`."""
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise CborFault("charset", at + error.start, "UTF-8", f"the octet 0x{raw[error.start]:02x}") from None
+        raise CborError("charset", at + error.start, "UTF-8", f"the octet 0x{raw[error.start]:02x}") from None
 
 
 def _identity(key: object) -> bytes:

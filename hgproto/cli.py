@@ -29,11 +29,11 @@ GOOD, FAULT, USAGE = 0, 1, 2
 DEFAULT_REVISION = "framing-0002"
 
 
-class _Usage(Exception):
+class _UsageError(Exception):
     """The command cannot be carried out as it was given."""
 
 
-class _Reported(Exception):
+class _InputError(Exception):
     """The input is at fault, and the message that says so."""
 
 
@@ -50,9 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return GOOD
     except KeyboardInterrupt:
         return 130
-    except _Usage as error:
+    except _UsageError as error:
         parser.exit(USAGE, f"hgproto: {error}\n")
-    except (_Reported, HgprotoError) as error:
+    except (_InputError, HgprotoError) as error:
         sys.stdout.flush()
         for line in str(error).splitlines():
             print(f"hgproto: {line}", file=sys.stderr)
@@ -158,7 +158,7 @@ def _max_payload(options: argparse.Namespace, revision: Revision) -> int:
     try:
         return checked_max_payload(options.max_payload, revision.codec)
     except ValueError as error:
-        raise _Usage(f"argument --max-payload: {error}") from None
+        raise _UsageError(f"argument --max-payload: {error}") from None
 
 
 def _revision(name: str) -> Revision:
@@ -167,7 +167,7 @@ def _revision(name: str) -> Revision:
 
     revision = Made(name)
     if not revision.is_known and not os.path.exists(name):
-        raise _Usage(f"argument --revision: there is no revision {name!r}, and no such file")
+        raise _UsageError(f"argument --revision: there is no revision {name!r}, and no such file")
     return revision
 
 
@@ -180,7 +180,7 @@ def _input(name: str) -> Iterator[BinaryIO]:
     try:
         file = open(name, "rb")  # noqa: SIM115 - closed below
     except OSError as error:
-        raise _Usage(f"{name}: {error.strerror}") from None
+        raise _UsageError(f"{name}: {error.strerror}") from None
     with file:
         yield file
 
@@ -207,11 +207,11 @@ def _encode(options: argparse.Namespace) -> int:
                 octets = codec.encode_frame(parse_frame(line, codec), limit)
             except HumanFormError as error:
                 out.flush()
-                raise _Reported(f"{_named(options.file)}:{number}:{error.column}: {error.message}") from None
+                raise _InputError(f"{_named(options.file)}:{number}:{error.column}: {error.message}") from None
             except LocalProtocolError as error:
                 out.flush()
                 column = len(b" ".join(line.split(b" ", 5)[:5])) + 2
-                raise _Reported(
+                raise _InputError(
                     f"{_named(options.file)}:{number}:{column}: {error.message} ({error.requirement})"
                 ) from None
             out.write(octets.hex().encode() + b"\n" if options.hex else octets)
@@ -225,7 +225,7 @@ def _lines(file: BinaryIO, limit: int, name: str) -> Iterator[tuple[int, bytes]]
         number += 1
         if len(line) > limit and not line.lstrip().startswith(b"#"):
             sys.stdout.buffer.flush()
-            raise _Reported(f"{name}:{number}:{limit + 1}: expected a line of at most {limit} octets, found more")
+            raise _InputError(f"{name}:{number}:{limit + 1}: expected a line of at most {limit} octets, found more")
         yield number, line
         while not line.endswith(b"\n") and len(line) > limit:
             line = file.readline(limit + 1)
@@ -250,10 +250,10 @@ def _decode(options: argparse.Namespace) -> int:
         except HexError as error:
             out.flush()
             place = f"{_named(options.file)}:{error.line}:{error.column}"
-            raise _Reported(f"{place}: expected {error.expected}, found {error.found}") from None
+            raise _InputError(f"{place}: expected {error.expected}, found {error.found}") from None
         except HgprotoError as error:
             out.flush()
-            raise _Reported(f"{_named(options.file)}: {error}") from None
+            raise _InputError(f"{_named(options.file)}: {error}") from None
     return GOOD
 
 
@@ -351,7 +351,9 @@ def _schema_show(options: argparse.Namespace) -> int:
     elif options.name in names(schema):
         lines = show(options.name, schema)
     else:
-        raise _Usage(f"there is no {options.name!r} in {schema.revision}; {suggestion(options.name, names(schema))}")
+        raise _UsageError(
+            f"there is no {options.name!r} in {schema.revision}; {suggestion(options.name, names(schema))}"
+        )
     for line in lines:
         print(line)
     return GOOD
@@ -369,9 +371,9 @@ def _generate(options: argparse.Namespace) -> int:
 
     ours = known_revisions()
     if options.revision is not None and options.revision not in ours and options.output is None:
-        raise _Usage("--output says where the package of a schema of your own goes")
+        raise _UsageError("--output says where the package of a schema of your own goes")
     if options.output is not None and options.revision is None:
-        raise _Usage("--output needs --revision")
+        raise _UsageError("--output needs --revision")
     files = list(ours.values()) if options.revision is None else [find(options.revision)]
     code = GOOD
     for file in files:

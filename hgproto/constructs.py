@@ -1,7 +1,7 @@
 """The few constructs that generated Structs are made of besides construct's own.
 
 Each does one thing that construct lacks: name the requirement that refuses the octets, and the offset. Parsing raises
-:class:`StructFault`, building :class:`StructBuildFault`; both are protocol errors and construct errors.
+:class:`StructParseError`, building :class:`StructBuildError`; both are protocol errors and construct errors.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ __all__ = [
     "Known",
     "Octets",
     "Rule",
-    "StructBuildFault",
-    "StructFault",
+    "StructBuildError",
+    "StructParseError",
     "Text",
     "Texts",
     "ToEnd",
@@ -56,7 +56,7 @@ REST = None
 """The size of a field that takes all that is left."""
 
 
-class StructFault(RemoteProtocolError, ConstructError):
+class StructParseError(RemoteProtocolError, ConstructError):  # type: ignore[misc]
     """Octets that a Struct refuses. The offset counts from the start of the stream."""
 
     @property
@@ -65,7 +65,7 @@ class StructFault(RemoteProtocolError, ConstructError):
         return self.field
 
 
-class StructBuildFault(LocalProtocolError, ConstructError):
+class StructBuildError(LocalProtocolError, ConstructError):  # type: ignore[misc]
     """A value that a Struct does not build."""
 
     @property
@@ -75,7 +75,7 @@ class StructBuildFault(LocalProtocolError, ConstructError):
 
 
 def _field(path: str) -> str:
-    """construct's path without what comes before the fields: ``(parsing) -> atoms -> format`` is ``atoms.format``."""
+    """Construct's path without what comes before the fields: ``(parsing) -> atoms -> format`` is ``atoms.format``."""
     return ".".join(part.strip() for part in path.split("->")[1:])
 
 
@@ -146,16 +146,16 @@ class Due(Subconstruct):  # type: ignore[misc]
             return self.subcon._parsereport(stream, context, path)
         except StreamError:
             size = octets(self.subcon._sizeof(context, path))
-            raise StructFault(self.cut, start, _field(path), size, octets(left)) from None
+            raise StructParseError(self.cut, start, _field(path), size, octets(left)) from None
 
     def _build(self, obj: Any, stream: Any, context: Any, path: str) -> Any:
         try:
             return self.subcon._build(obj, stream, context, path)
         except (FormatFieldError, IntegerError) as error:
             expected = "a number that its octets can hold"
-            raise StructBuildFault(self.overflow, None, _field(path), expected, str(error).split("\n")[-1]) from None
+            raise StructBuildError(self.overflow, None, _field(path), expected, str(error).split("\n")[-1]) from None
         except OverflowError as error:
-            raise StructBuildFault(self.overflow, None, _field(path), "a smaller number", str(error)) from None
+            raise StructBuildError(self.overflow, None, _field(path), "a smaller number", str(error)) from None
 
 
 class AtMost(Subconstruct):  # type: ignore[misc]
@@ -172,7 +172,7 @@ class AtMost(Subconstruct):  # type: ignore[misc]
         number = self.subcon._parsereport(stream, context, path)
         limit = context._params.get(self.key, self.default)
         if number > limit:
-            raise StructFault(self.requirement, start, _field(path), f"at most {octets(limit)}", octets(number))
+            raise StructParseError(self.requirement, start, _field(path), f"at most {octets(limit)}", octets(number))
         return number
 
 
@@ -195,16 +195,16 @@ class Octets(Construct):  # type: ignore[misc]
         start, left = stream_tell(stream, path), _left(stream, path)
         size = left if self.size is REST else _evaluate(self.size, context)
         if size > left:
-            raise StructFault(self.cut, start, _field(path), octets(size), octets(left))
+            raise StructParseError(self.cut, start, _field(path), octets(size), octets(left))
         if self.at_most is not None and size > _evaluate(self.at_most, context):
             limit = _evaluate(self.at_most, context)
-            raise StructFault(self.surplus, start + limit, _field(path), f"at most {octets(limit)}", octets(size))
+            raise StructParseError(self.surplus, start + limit, _field(path), f"at most {octets(limit)}", octets(size))
         return stream_read(stream, size, path)
 
     def _build(self, obj: Any, stream: Any, context: Any, path: str) -> Any:
         if self.at_most is not None and len(obj) > _evaluate(self.at_most, context):
             limit = octets(_evaluate(self.at_most, context))
-            raise StructBuildFault(self.surplus, None, _field(path), f"at most {limit}", octets(len(obj)))
+            raise StructBuildError(self.surplus, None, _field(path), f"at most {limit}", octets(len(obj)))
         stream_write(stream, obj, len(obj), path)
         return obj
 
@@ -228,22 +228,22 @@ class Text(Adapter):  # type: ignore[misc]
         start = stream_tell(stream, path)
         raw = self.subcon._parsereport(stream, context, path)
         if not raw and self.empty:
-            raise StructFault(self.empty, start, _field(path), "at least 1 octet", "none")
+            raise StructParseError(self.empty, start, _field(path), "at least 1 octet", "none")
         try:
             return raw.decode(self.encoding)
         except UnicodeDecodeError as error:
             found = f"the octet 0x{raw[error.start]:02x}"
             place = start + error.start
-            raise StructFault(self.charset, place, _field(path), self.encoding.upper(), found) from None
+            raise StructParseError(self.charset, place, _field(path), self.encoding.upper(), found) from None
 
     def _build(self, obj: Any, stream: Any, context: Any, path: str) -> Any:
         if not obj and self.empty:
-            raise StructBuildFault(self.empty, None, _field(path), "at least 1 octet", "none")
+            raise StructBuildError(self.empty, None, _field(path), "at least 1 octet", "none")
         try:
             raw = obj.encode(self.encoding)
         except UnicodeEncodeError as error:
             found = f"U+{ord(obj[error.start]):04X} at index {error.start}"
-            raise StructBuildFault(self.charset, None, _field(path), self.encoding.upper(), found) from None
+            raise StructBuildError(self.charset, None, _field(path), self.encoding.upper(), found) from None
         self.subcon._build(raw, stream, context, path)
         return obj
 
@@ -303,7 +303,7 @@ class Whole(Subconstruct):  # type: ignore[misc]
         left = _left(stream, path)
         if left:
             found = f"{octets(left)} more"
-            raise StructFault(self.surplus, stream_tell(stream, path), "", "the end of the payload", found)
+            raise StructParseError(self.surplus, stream_tell(stream, path), "", "the end of the payload", found)
         return value
 
 
@@ -325,14 +325,14 @@ class CborMap(Construct):  # type: ignore[misc]
             return decode_entries(self.layout, data)
         except RemoteProtocolError as error:
             place = start + (error.offset or 0)
-            raise StructFault(error.requirement, place, error.field, error.expected, error.found) from None
+            raise StructParseError(error.requirement, place, error.field, error.expected, error.found) from None
 
     def _build(self, obj: Any, stream: Any, context: Any, path: str) -> Any:
         record = self.record(**obj) if isinstance(obj, dict) else obj
         try:
             data = encode_entries(self.layout, record)
         except LocalProtocolError as error:
-            raise StructBuildFault(error.requirement, None, error.field, error.expected, error.found) from None
+            raise StructBuildError(error.requirement, None, error.field, error.expected, error.found) from None
         stream_write(stream, data, len(data), path)
         return obj
 
@@ -389,12 +389,12 @@ class Rule(Construct):  # type: ignore[misc]
     def _parse(self, stream: Any, context: Any, path: str) -> None:
         if self._applies(context):
             found = str(int(context[self.field]))
-            raise StructFault(self.requirement, self.offset, self.field, self.expected, found)
+            raise StructParseError(self.requirement, self.offset, self.field, self.expected, found)
 
     def _build(self, obj: Any, stream: Any, context: Any, path: str) -> None:
         if self._applies(context):
             found = str(int(context[self.field]))
-            raise StructBuildFault(self.requirement, None, self.field, self.expected, found)
+            raise StructBuildError(self.requirement, None, self.field, self.expected, found)
 
 
 class Decoded(Construct):  # type: ignore[misc]
@@ -422,5 +422,5 @@ class Decoded(Construct):  # type: ignore[misc]
     def _build(self, obj: Any, stream: Any, context: Any, path: str) -> Any:
         try:
             return self._parse(stream, context, path)
-        except StructFault as error:
-            raise StructBuildFault(error.requirement, error.offset, error.field, error.expected, error.found) from None
+        except StructParseError as error:
+            raise StructBuildError(error.requirement, error.offset, error.field, error.expected, error.found) from None

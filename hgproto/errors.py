@@ -1,4 +1,6 @@
-"""The errors, all of them::
+"""The errors, all of them.
+
+::
 
     HgprotoError
     ├── ProtocolError            a rule of the protocol is broken
@@ -14,7 +16,7 @@ when it is asked for, one lower-case sentence.
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Self
 
 __all__ = ["HexError", "HgprotoError", "HumanFormError", "LocalProtocolError", "ProtocolError", "RemoteProtocolError"]
 
@@ -61,7 +63,7 @@ class ProtocolError(HgprotoError):
         place = "" if self.offset is None else f" at offset {self.offset}"
         return f"{self.message}{place} ({self.requirement})"
 
-    def moved(self, octets: int) -> "ProtocolError":
+    def moved(self, octets: int) -> "Self":
         """The same error with its offset counted from ``octets`` earlier."""
         offset = None if self.offset is None else self.offset + octets
         error = type(self)(self.requirement, offset, self.field, self.expected, self.found, self.frames)

@@ -19,7 +19,7 @@ class Record:
     computed ones among them.
     """
 
-    __slots__ = ()
+    __slots__: "tuple[str, ...]" = ()
     shown: "ClassVar[tuple[str, ...]]" = ()
 
     def __eq__(self, other: object) -> bool:
@@ -81,7 +81,7 @@ class Frame(Record):
         request_id: int,
         stream_id: int,
         stream_flags: int,
-        type: int,  # noqa: A002 - the protocol's name
+        type: int,
         flags: int,
         payload: "bytes | memoryview" = b"",
     ) -> None:

@@ -7,6 +7,7 @@ order, unknown bits integers; octets are lower-case hexadecimal.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from hgproto.cbor import Map, Simple, Tag
@@ -66,7 +67,7 @@ def frame_to_json(frame: Frame, codec: Codec, offset: int = 0, *, continued: boo
     try:
         value = codec.decode_payload(frame, continued)
     except RemoteProtocolError as error:
-        error = error.moved(offset + codec.HEADER_OCTETS)  # type: ignore[assignment]
+        error = error.moved(offset + codec.HEADER_OCTETS)
         result["error"] = {"requirement": error.requirement, "offset": error.offset, "message": str(error)}
     else:
         if isinstance(value, Record):
@@ -119,7 +120,7 @@ def value_to_json(value: Any) -> Any:
             return [value_to_json(item) for item in value]
         case dict():
             return {_key(key): value_to_json(item) for key, item in value.items()}
-        case float() if value != value or value in (float("inf"), float("-inf")):
+        case float() if not math.isfinite(value):
             return {"float": repr(value)}
     return value
 

@@ -12,12 +12,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hgproto.cbor import CborFault, Map, Simple, Tag, decode_item, decode_map, encode_item, encode_map, utf8
-from hgproto.cbor import _head as cbor_head
+from hgproto.cbor import CborError, Map, Simple, Tag, decode_item, decode_map, encode_map, item_head, utf8
 from hgproto.errors import LocalProtocolError, RemoteProtocolError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Generator, Iterator, Mapping
 
 __all__ = [
     "Entry",
@@ -43,9 +42,9 @@ _MAX_SHOWN = 32
 class Part(NamedTuple):
     """One field of a structure, as in the schema.
 
-    ``type``: u8 to u32, ascii, utf8, bytes, or ``layout`` for a structure repeated to the end. ``size``, ``count``,
-    ``sizes``, ``at_most``: names of earlier parts (``size`` may be ``rest``). ``computed``: whether building computes
-    it. ``rules``: requirement ids by what can be wrong.
+    ``type``: u8 to u32, ascii, utf8, bytes, or ``layout`` for a structure repeated to the end. ``size``, ``number``
+    (how many elements), ``sizes``, ``at_most``: names of earlier parts (``size`` may be ``rest``).
+    ``computed``: whether building computes it. ``rules``: requirement ids by what can be wrong.
     """
 
     name: str
@@ -53,7 +52,7 @@ class Part(NamedTuple):
     doc: str
     rules: Mapping[str, str]
     size: str | None = None
-    count: str | None = None
+    number: str | None = None
     sizes: str | None = None
     at_most: str | None = None
     layout: Layout | None = None
@@ -119,7 +118,7 @@ def walk(layout: Layout, data: bytes) -> Iterator[Span]:
         raise RemoteProtocolError(layout.rules["surplus"], end, "", "the end of the payload", f"{left} more")
 
 
-def _walk_parts(layout: Layout, data: bytes, at: int, path: str) -> Iterator[Span]:
+def _walk_parts(layout: Layout, data: bytes, at: int, path: str) -> Generator[Span, None, int]:
     values: dict[str, Any] = {}
     for part in layout.parts:
         name = f"{path}{part.name}"
@@ -152,14 +151,14 @@ def _walk_parts(layout: Layout, data: bytes, at: int, path: str) -> Iterator[Spa
     return at
 
 
-def _walk_integers(part: Part, data: bytes, at: int, name: str, values: dict[str, Any]) -> Iterator[Span]:
+def _walk_integers(part: Part, data: bytes, at: int, name: str, values: dict[str, Any]) -> Generator[Span, None, int]:
     size = _SIZES[part.type]
-    if part.count is None:
+    if part.number is None:
         raw = _take(part, data, at, size, name)
         values[part.name] = int.from_bytes(raw, "little")
         yield Span(name, at, at + size, values[part.name], part.doc)
         return at + size
-    count = values[part.count]
+    count = values[part.number]
     _take(part, data, at, size * count, name)
     values[part.name] = []
     for index in range(count):
@@ -174,7 +173,7 @@ def _string_sizes(part: Part, values: dict[str, Any], left: int) -> list[int]:
     if part.sizes is not None:
         sizes: list[int] = values[part.sizes]
         return sizes
-    return [left if part.size == "rest" else values[part.size]]
+    return [left if part.size in (None, "rest") else values[str(part.size)]]
 
 
 def _take(part: Part, data: bytes, at: int, size: int, path: str) -> bytes:
@@ -217,7 +216,7 @@ def _entries(layout: Layout, data: bytes) -> Iterator[tuple[str | None, bytes, A
     rules = layout.rules
     try:
         pairs, end = decode_map(data)
-    except CborFault as error:
+    except CborError as error:
         raise RemoteProtocolError(rules[error.kind], error.offset, "", error.expected, error.found) from None
     known = {entry.name.encode(): entry for entry in layout.entries}
     for index, (key, value, key_at, value_at) in enumerate(pairs):
@@ -241,8 +240,8 @@ def _entry_value(entry: Entry, value: Any, data: bytes, at: int, rules: Mapping[
     if entry.type == "text":
         if type(value) is bytes:
             try:
-                return utf8(value, cbor_head(data, at)[3])
-            except CborFault as error:
+                return utf8(value, item_head(data, at)[3])
+            except CborError as error:
                 raise RemoteProtocolError(
                     rules["charset"], error.offset, entry.name, error.expected, error.found
                 ) from None
@@ -291,7 +290,7 @@ def encode_entries(layout: Layout, record: Any) -> bytes:
     try:
         payload = encode_map(pairs)
         decode_item(payload)
-    except (TypeError, CborFault, RecursionError) as error:
+    except (TypeError, CborError, RecursionError) as error:
         found = str(error) if isinstance(error, TypeError) else "nested too deeply, or not encodable"
         raise LocalProtocolError(layout.rules["malformed"], None, "extra", "what CBOR can say", found) from None
     except UnicodeEncodeError:
@@ -371,7 +370,7 @@ def _local_fault(layout: Layout, record: Any, path: str) -> LocalProtocolError |
 def _local_string_fault(layout: Layout, part: Part, record: Any, value: Any, name: str) -> LocalProtocolError | None:
     parts = {p.name: p for p in layout.parts}
     if part.sizes is not None:
-        count = parts[part.sizes].count
+        count = parts[part.sizes].number
         highest = _highest(parts[count]) if count is not None else None
         if highest is not None and len(value) > highest:
             return LocalProtocolError(part.rules["overflow"], None, name, f"at most {highest}", str(len(value)))

@@ -182,7 +182,7 @@ class FrameReader:
         if read is None:
             if isinstance(source, bytes | bytearray | memoryview):
                 source = (source,)
-            yield from source  # type: ignore[misc]
+            yield from source
         else:
             while chunk := read(CHUNK_OCTETS):
                 yield chunk

@@ -81,7 +81,7 @@ class Revision:
     @cached_property
     def codec(self) -> Codec:
         """The fast codec."""
-        return self._module("codec")  # type: ignore[return-value]
+        return self._module("codec")
 
     @cached_property
     def structs(self) -> ModuleType:

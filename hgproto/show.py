@@ -6,9 +6,9 @@ import textwrap
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from hgproto.spec.model import Constraint, Field, FrameType, Schema, Structure
+    from hgproto.spec.model import Field, FrameType, Schema, Structure
 
 __all__ = ["names", "show"]
 
@@ -55,8 +55,8 @@ def _header(schema: Schema) -> Iterator[str]:
         at += field.octets or 0
     yield from _table(("octet", "bits", "field", "meaning"), rows)
     yield ""
-    rows = [(f"{flag.mask:#04x}", flag.name, flag.doc) for flag in schema.stream_flags]
-    yield from _table(("bit", "stream flag", "meaning"), rows)
+    flags = [(f"{flag.mask:#04x}", flag.name, flag.doc) for flag in schema.stream_flags]
+    yield from _table(("bit", "stream flag", "meaning"), flags)
     yield from _rules(_header_rules(schema), schema)
 
 
@@ -68,7 +68,8 @@ def _header_rules(schema: Schema) -> list[str]:
 
 
 def _frame(frame: FrameType, schema: Schema) -> Iterator[str]:
-    yield f"{frame.name} (type {frame.code:#x}, sent by {'the ' + frame.sender if frame.sender else 'either side'}): {frame.doc}"
+    sender = f"the {frame.sender}" if frame.sender else "either side"
+    yield f"{frame.name} (type {frame.code:#x}, sent by {sender}): {frame.doc}"
     yield ""
     if frame.flags:
         rows = [(f"{flag.mask:#x}", flag.name, flag.doc) for flag in frame.flags]

@@ -63,7 +63,7 @@ def frame_tree(
     title = f"frame {number} at offset {offset}: {kind if isinstance(kind, str) else hex(kind)}"
     yield style.title(f"{title}, request {int(frame.request_id)}, stream {int(frame.stream_id)}")
     header = codec.encode_header(frame, codec.LIMITS["max-payload"][1])
-    for span, value, meaning in _header_spans(frame, header, schema, codec):
+    for span, value, meaning in _header_spans(frame, schema, codec):
         yield from _rows(span.path, header[span.start : span.end], offset + span.start, value, meaning, style)
     start = offset + codec.HEADER_OCTETS
     payload = bytes(frame.payload)
@@ -90,7 +90,7 @@ def frame_tree(
         yield from _rows("(damaged)", payload[done:], start + done, "", "", style)
 
 
-def _header_spans(frame: Frame, header: bytes, schema: Schema, codec: Codec) -> Iterator[tuple[Span, str, str]]:
+def _header_spans(frame: Frame, schema: Schema, codec: Codec) -> Iterator[tuple[Span, str, str]]:
     frame_type = schema.frames_by_code.get(int(frame.type))
     at = 0
     for field in schema.header.fields[:-1]:
@@ -172,4 +172,4 @@ def _value(value: Any) -> str:
 
 def _brief(doc: str) -> str:
     """The first sentence."""
-    return doc.split(". ")[0].rstrip(".") + "." if doc else ""
+    return doc.partition(". ")[0].rstrip(".") + "." if doc else ""

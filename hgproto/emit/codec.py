@@ -91,7 +91,7 @@ def _head(schema: Schema) -> list[str]:
 
 
 def _all_order(name: str) -> tuple[int, str]:
-    """ruff's order of ``__all__``: constants, classes, the rest."""
+    """Ruff's order of ``__all__``: constants, classes, the rest."""
     return (0 if name.isupper() else 1 if name[0].isupper() else 2, name)
 
 

@@ -13,6 +13,7 @@ __all__ = ["frame_functions"]
 
 
 def frame_functions(schema: Schema) -> list[str]:
+    """The functions that read and build frames."""
     header = schema.header
     targets, joins, packs, plain = [], [], [], {}
     for field in header.fields[:-1]:

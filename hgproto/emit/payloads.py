@@ -16,6 +16,7 @@ __all__ = ["structure_functions"]
 
 
 def structure_functions(structure: Structure, schema: Schema) -> list[str]:
+    """The functions that decode and encode a structure."""
     name, record, table = snake(structure.name), camel(structure.name), upper(structure.name)
     raises = "Raises :class:`RemoteProtocolError`, offsets from the start of ``payload``."
     decode_doc = docstring(f"The {structure.name} that is all of ``payload``.\n\n{raises}")

@@ -14,6 +14,7 @@ __all__ = ["python_type", "record"]
 
 
 def python_type(field: Field) -> str:
+    """The annotation of a field's value."""
     if field.repeat:
         return f"tuple[{camel(field.type)}, ...]"
     item = PYTHON_TYPES.get(field.type, "int")
@@ -30,6 +31,7 @@ def _units(field: Field) -> str:
 
 
 def record(structure: Structure) -> list[str]:
+    """The class of a structure's values."""
     if structure.is_cbor_map:
         return _cbor_record(structure)
     values = structure.values

@@ -16,6 +16,7 @@ __all__ = ["check_header", "decode_payload"]
 
 
 def check_header(schema: Schema) -> list[str]:
+    """The function that judges a header."""
     stream_mask = sum(flag.mask for flag in schema.stream_flags)
     offsets = {
         name: schema.header.locate(name)[0] for name in ("type", "flags", "stream_flags", "stream_id", "request_id")
@@ -146,6 +147,7 @@ def _interrupts(frame: FrameType, schema: Schema) -> list[str]:
 
 
 def decode_payload(schema: Schema) -> list[str]:
+    """The cases of payloads, and the function that reads one."""
     continued = [frame for frame in schema.frames_by_code.values() if frame.continued_by is not None]
     lines = [
         "PAYLOADS: dict[int, tuple[tuple[int, int, str], ...]] = {",
@@ -229,7 +231,12 @@ def _text_payloads(schema: Schema) -> list[str]:
     for frame in schema.frames_by_code.values():
         for case in frame.payload:
             if case.field is not None and case.field.type != "bytes":
-                arguments = [literal(frame.name), literal(case.field.doc), "{}", Group("(", [part(case.field)])]
+                arguments: list[str | Group] = [
+                    literal(frame.name),
+                    literal(case.field.doc),
+                    "{}",
+                    Group("(", [part(case.field)]),
+                ]
                 lines += lay_out(Group(f"{_text_table(frame)} = Layout(", arguments))
     return [
         *lines,

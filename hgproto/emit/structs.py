@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from hgproto.emit.text import Group, camel, docstring, flat, heading, lay_out, literal, mask, snake, upper
@@ -18,7 +19,7 @@ ENCODINGS = {"ascii": "ascii", "utf8": "utf-8"}
 def emit(schema: Schema) -> str:
     """The source of ``structs.py``."""
     bodies = [
-        *(_structure(structure, schema) for structure in schema.structures.values()),
+        *(_structure(structure) for structure in schema.structures.values()),
         _frame(schema, "frame_header"),
         _frame(schema, "frame"),
         _choose(schema),
@@ -58,13 +59,18 @@ def _head(schema: Schema, body: str) -> list[str]:
     flags = [f"{camel(frame.name)}Flag" for frame in schema.frames.values() if frame.flags]
     codec = [*tables, *records, *flags, "FrameType", "StreamFlag"]
     names = [snake(s.name) for s in schema.structures.values()] + ["checked_frame", "frame", "frame_header"]
-    order = lambda name: (0 if name.isupper() else 1 if name[0].isupper() else 2, name)  # noqa: E731 - a sort key
+
+    def order(name: str) -> tuple[int, list[tuple[int, str]]]:
+        """The order of the import sorter: constants, classes, the rest, numbers in names as numbers."""
+        parts = [(int(part or 0), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
+        return 0 if name.isupper() else 1 if name[0].isupper() else 2, parts
+
     return [
         *heading(schema).rstrip("\n").split("\n"),
         *docstring(
             f"The structures of {schema.revision} as construct Structs, the readable reference.\n\n"
-            "Sizes and counts are computed when building. Parsing refuses with :class:`hgproto.constructs.StructFault`, "
-            "building with :class:`hgproto.constructs.StructBuildFault`: both name the requirement.",
+            "Sizes and counts are computed when building. Parsing refuses with :class:`hgproto.constructs.StructParseError`, "
+            "building with :class:`hgproto.constructs.StructBuildError`: both name the requirement.",
             0,
         ),
         "",
@@ -89,7 +95,7 @@ def _import(module: str, names: list[str]) -> list[str]:
 # Structures.
 
 
-def _structure(structure: Structure, schema: Schema) -> list[str]:
+def _structure(structure: Structure) -> list[str]:
     name = snake(structure.name)
     if structure.is_cbor_map:
         lines = [f"{name} = CborMap({upper(structure.name)}, {camel(structure.name)})"]
@@ -189,12 +195,10 @@ def _frame_fields(schema: Schema, *, header_only: bool) -> list[str | Group]:
             inner = f"Rebuild({inner}, len_(this.payload))"
         elif field.name == "stream_flags":
             inner = f"Known({inner}, StreamFlag)"
-        group: str | Group = Group("Due(", [inner, f"cut={rules['cut']}", f"overflow={rules['overflow']}"])
+        group = Group("Due(", [inner, f"cut={rules['cut']}", f"overflow={rules['overflow']}"])
         if field.limit is not None:
             limit = schema.limits[field.limit]
-            assert isinstance(group, Group)
             group = Group("AtMost(", [group, literal(snake(field.limit)), str(limit.default), rules["limit"]])
-        assert isinstance(group, Group)
         items.append(Group(f"{literal(name)} / {group.head}", group.items, group.tail))
         for b in field.bits:
             shifted = f"this._{field.name} >> {b.low}" if b.low else f"this._{field.name}"

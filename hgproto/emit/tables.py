@@ -20,10 +20,16 @@ def _rules(rules: Mapping[str, str], head: str = "{") -> Group:
 
 
 def part(field: Field) -> Group:
+    """A field as a part of a table."""
     kind = "layout" if field.repeat else field.type
     arguments: list[str | Group] = [literal(field.name), literal(kind), literal(field.doc), _rules(field.rules)]
-    for key in ("size", "count", "sizes", "at_most"):
-        value = getattr(field, key)
+    # A named tuple has a method `count`, so its part is called `number` there.
+    for key, value in (
+        ("size", field.size),
+        ("number", field.count),
+        ("sizes", field.sizes),
+        ("at_most", field.at_most),
+    ):
         if value is not None:
             arguments.append(f"{key}={literal(value)}")
     if field.repeat:
@@ -34,6 +40,7 @@ def part(field: Field) -> Group:
 
 
 def layouts(schema: Schema) -> list[str]:
+    """The tables of structures and of the frame."""
     lines: list[str] = []
     for structure in schema.structures.values():
         arguments: list[str | Group] = [literal(structure.name), literal(structure.doc), _rules(structure.rules)]
@@ -61,6 +68,7 @@ def layouts(schema: Schema) -> list[str]:
 
 
 def tables(schema: Schema) -> list[str]:
+    """Names of types and flags, look-up lists, precompiled formats."""
     frames = schema.frames_by_code.values()
     type_names = [f"{mask(frame.code)}: {literal(frame.name)}" for frame in frames]
     lines = [

@@ -73,8 +73,7 @@ def docstring(text: str, indent: int = 4) -> list[str]:
     wrapped.pop()
     if len(wrapped) == 1 and len(wrapped[0]) + indent + 6 <= WIDTH and not wrapped[0].endswith('"'):
         return [f'{pad}"""{wrapped[0]}"""']
-    lines = [f'{pad}"""{wrapped[0]}', *(f"{pad}{line}" if line else "" for line in wrapped[1:]), f'{pad}"""']
-    return lines
+    return [f'{pad}"""{wrapped[0]}', *(f"{pad}{line}" if line else "" for line in wrapped[1:]), f'{pad}"""']
 
 
 class Group(NamedTuple):

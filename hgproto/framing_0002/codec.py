@@ -496,7 +496,7 @@ TEXT_ATOM = Layout(
             "u8",
             "Octets of each label.",
             {"cut": "text-output.single-frame", "overflow": "text-output.sizes"},
-            count="label_count",
+            number="label_count",
             computed=True,
         ),
         Part(
@@ -504,7 +504,7 @@ TEXT_ATOM = Layout(
             "u16",
             "Octets of each argument.",
             {"cut": "text-output.single-frame", "overflow": "text-output.sizes"},
-            count="argument_count",
+            number="argument_count",
             computed=True,
         ),
         Part(

@@ -2,15 +2,15 @@
 # SHA-256 of the schema: aff582bc514906fa3bee47a743c7e38c5b4ecb7a6196d73c131defac83475733
 """The structures of framing-0002 as construct Structs, the readable reference.
 
-Sizes and counts are computed when building. Parsing refuses with :class:`hgproto.constructs.StructFault`, building with
-:class:`hgproto.constructs.StructBuildFault`: both name the requirement.
+Sizes and counts are computed when building. Parsing refuses with :class:`hgproto.constructs.StructParseError`, building
+with :class:`hgproto.constructs.StructBuildError`: both name the requirement.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from construct import Array, Computed, Int16ul, Int24ul, Int8ul, Rebuild, Struct, len_, this
+from construct import Array, Computed, Int8ul, Int16ul, Int24ul, Rebuild, Struct, len_, this
 
 from hgproto.constructs import (
     AtMost,

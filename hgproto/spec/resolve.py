@@ -112,9 +112,8 @@ class _Resolver:
         )
 
     def catalogue_entry(self, name: str, part: Data) -> model.Requirement:
-        optional = {key: part.get(key) for key in ("reason", "resolution", "reference")}
-        required = {key: part[key] for key in ("binds", "level", "text", "source", "section", "enforced")}
-        return model.Requirement(id=name, place=self.source.place(("requirements", name)), **required, **optional)
+        parts: Data = dict.fromkeys(("reason", "resolution", "reference")) | part
+        return model.Requirement(id=name, place=self.source.key_place(("requirements", name)), **parts)
 
     def header(self, data: Data, path: Path) -> model.Header:
         fields = self.fields(data["fields"], (*path, "fields"), {}, self.data.get("limits", {}))

@@ -40,62 +40,60 @@ def shape_problems(source: Source, meta: dict[str, Any]) -> list[Problem]:
 def _explain(source: Source, error: ValidationError) -> list[Problem]:
     path = tuple(error.absolute_path)
     place = source.place(path)
-    value = error.instance
+    value: Any = error.instance
+    schema: Any = error.schema
+    wanted: Any = error.validator_value
     match error.validator:
         case "additionalProperties":
-            known = error.schema.get("properties", {})
+            known = schema.get("properties", {})
             return [
                 Problem(source.key_place((*path, key)), f"unknown key {key!r}", suggestion(key, known))
                 for key in value
                 if key not in known
             ]
         case "required":
-            missing = [key for key in error.validator_value if key not in value]
+            missing = [key for key in wanted if key not in value]
             return [Problem(place, f"the key {key!r} is missing", f"add {key!r}") for key in missing]
         case "type":
-            wanted = _TYPES.get(str(error.validator_value), str(error.validator_value))
-            return [Problem(place, f"expected {wanted}, found {_show(value)}", _advice(error.validator_value, value))]
+            kind = _TYPES.get(str(wanted), str(wanted))
+            return [Problem(place, f"expected {kind}, found {_show(value)}", _advice(wanted, value))]
         case "enum":
-            return [
-                Problem(
-                    place, f"{_show(value)} is not allowed", suggestion(str(value), map(str, error.validator_value))
-                )
-            ]
+            return [Problem(place, f"{_show(value)} is not allowed", suggestion(str(value), map(str, wanted)))]
         case "const":
-            return [Problem(place, f"expected {_show(error.validator_value)}, found {_show(value)}", "correct it")]
+            return [Problem(place, f"expected {_show(wanted)}, found {_show(value)}", "correct it")]
         case "pattern" if "propertyNames" in error.absolute_schema_path:
             return [
                 Problem(
                     source.key_place((*path, str(value))),
                     f"{value!r} cannot be a name",
-                    f"match {error.validator_value}",
+                    f"match {wanted}",
                 )
             ]
         case "pattern":
-            return [Problem(place, f"{_show(value)} has not the right form", f"match {error.validator_value}")]
+            return [Problem(place, f"{_show(value)} has not the right form", f"match {wanted}")]
         case "not":
-            keys = ", ".join(error.validator_value.get("required", []))
+            keys = ", ".join(wanted.get("required", []))
             return [Problem(place, f"{keys!r} is not allowed here", f"remove {keys!r}")]
         case "oneOf" | "anyOf":
             return _explain_choice(source, error)
         case _:
-            return [Problem(place, error.message, f"see the key's description: {error.schema.get('description', '')}")]
+            return [Problem(place, error.message, f"see the key's description: {schema.get('description', '')}")]
 
 
 def _explain_choice(source: Source, error: ValidationError) -> list[Problem]:
     """A choice where none fits, or more than one does."""
     path = tuple(error.absolute_path)
-    sets = [choice["required"] for choice in error.validator_value if "required" in choice]
-    if len(sets) == len(error.validator_value) and isinstance(error.instance, dict):
+    schema: Any = error.schema
+    choices: Any = error.validator_value
+    sets = [choice["required"] for choice in choices if "required" in choice]
+    if len(sets) == len(choices) and isinstance(error.instance, dict):
         wanted = ", or ".join(" and ".join(map(repr, keys)) for keys in sets)
         present = ", ".join(sorted(error.instance)) or "nothing"
         return [Problem(source.place(path), f"expected just one of {wanted}; found {present}", "keep one of them")]
     best = best_match([error])
     if best is not None and best is not error:
         return _explain(source, best)
-    return [
-        Problem(source.place(path), f"{_show(error.instance)} fits no choice", str(error.schema.get("description", "")))
-    ]
+    return [Problem(source.place(path), f"{_show(error.instance)} fits no choice", str(schema.get("description", "")))]
 
 
 def _advice(wanted: object, value: object) -> str:

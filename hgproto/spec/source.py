@@ -32,6 +32,14 @@ _BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": Fals
 _NULL = {"", "~", "null", "Null", "NULL"}
 _OLD_BOOL = {"yes", "no", "on", "off", "y", "n"}
 
+_OPENING = (
+    yaml.BlockMappingStartToken,
+    yaml.BlockSequenceStartToken,
+    yaml.FlowMappingStartToken,
+    yaml.FlowSequenceStartToken,
+)
+_CLOSING = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)
+
 Path_ = tuple["str | int", ...]
 
 
@@ -129,11 +137,9 @@ class _Reader:
                 what, advice = refused[type(token)]
                 place = Place(self.file, token.start_mark.line + 1, token.start_mark.column + 1)
                 raise SchemaError([Problem(place, f"{what} is not allowed", advice)])
-            if isinstance(token, yaml.BlockMappingStartToken | yaml.BlockSequenceStartToken):
+            if isinstance(token, _OPENING):
                 depth += 1
-            elif isinstance(token, yaml.FlowMappingStartToken | yaml.FlowSequenceStartToken):
-                depth += 1
-            elif isinstance(token, yaml.BlockEndToken | yaml.FlowMappingEndToken | yaml.FlowSequenceEndToken):
+            elif isinstance(token, _CLOSING):
                 depth -= 1
             if depth > MAX_DEPTH:
                 place = Place(self.file, token.start_mark.line + 1, token.start_mark.column + 1)
@@ -145,7 +151,7 @@ class _Reader:
             return self.mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
             return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
-        if not node.style:
+        if isinstance(node, yaml.ScalarNode) and not node.style:
             return self.plain(node)
         return node.value
 
