@@ -1,0 +1,13 @@
+"""Fixed Hypothesis profiles: `ci` is fast and repeatable, `deep` is for nights (HYPOTHESIS_PROFILE=deep)."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("ci", deadline=None, derandomize=True, max_examples=200, database=None)
+settings.register_profile(
+    "deep", deadline=None, max_examples=20_000, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))

@@ -1,0 +1,131 @@
+"""What many tests use: frames and payloads of every kind, and how each codec judges octets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from hypothesis import strategies as st
+
+from hgproto.errors import RemoteProtocolError
+from hgproto.frame import Frame, Record
+from hgproto.framing_0002 import codec, structs
+from hgproto.prove import same_value
+
+ROOT = Path(__file__).resolve().parent.parent
+SCHEMA = ROOT / "schema"
+
+VECTORS = [
+    vector for file in sorted((SCHEMA / "vectors").glob("*.json")) for vector in json.loads(file.read_text())["vectors"]
+]
+VALID = [vector for vector in VECTORS if vector["result"] == "valid"]
+INVALID = [vector for vector in VECTORS if vector["result"] == "invalid"]
+
+ascii_text = st.text(st.characters(codec="ascii"), max_size=20)
+utf8_text = st.text(st.characters(codec="utf-8"), max_size=20)
+
+arguments = st.builds(codec.Argument, ascii_text.filter(bool), st.binary(max_size=40))
+argument_starts = st.builds(
+    lambda name, value, more: codec.ArgumentStart(len(value) + more, name, value),
+    ascii_text.filter(bool),
+    st.binary(max_size=40),
+    st.integers(0, 0xFFFF - 40),
+)
+argument_rests = st.builds(codec.ArgumentRest, st.binary(max_size=40))
+text_atoms = st.builds(
+    codec.TextAtom,
+    utf8_text,
+    st.lists(ascii_text, max_size=3).map(tuple),
+    st.lists(utf8_text, max_size=3).map(tuple),
+)
+text_outputs = st.builds(codec.TextOutput, st.lists(text_atoms, max_size=3).map(tuple))
+cbor_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(1 << 64), (1 << 64) - 1) | st.binary(max_size=8) | utf8_text,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.binary(max_size=4) | utf8_text, inner, max_size=3),
+    max_leaves=6,
+)
+progresses = st.builds(
+    codec.Progress,
+    utf8_text,
+    st.integers(-1, (1 << 64) - 1),
+    st.integers(0, (1 << 64) - 1),
+    st.none() | utf8_text,
+    st.none() | utf8_text,
+    st.dictionaries(
+        st.binary(max_size=6).filter(lambda key: key not in (b"topic", b"pos", b"total", b"label", b"item")),
+        cbor_values,
+        max_size=2,
+    ),
+)
+settings_payloads = st.builds(codec.StreamSettings, ascii_text.filter(bool), st.binary(max_size=20))
+
+RECORDS: dict[str, st.SearchStrategy[Any]] = {
+    "argument_header": st.builds(codec.ArgumentHeader, st.integers(0, 0xFFFF), st.integers(0, 0xFFFF)),
+    "argument": arguments,
+    "argument_start": argument_starts,
+    "argument_rest": argument_rests,
+    "text_atom": text_atoms,
+    "text_output": text_outputs,
+    "progress": progresses,
+    "stream_settings": settings_payloads,
+}
+"""A strategy for the values of each structure, by the name that it has in Python."""
+
+payloads = st.one_of(
+    st.binary(max_size=60),
+    *(records.map(lambda value, name=name: getattr(codec, f"encode_{name}")(value)) for name, records in RECORDS.items()),
+)
+frames = st.builds(
+    codec.make_frame,
+    st.integers(0, 0xFFFF),
+    st.integers(0, 0xFF),
+    st.integers(0, 0xFF),
+    st.integers(0, 0xF),
+    st.integers(0, 0xF),
+    payloads,
+)
+"""Any frame at all: every header value, payloads that fit their type and payloads that do not."""
+
+
+def cuts(data: bytes) -> st.SearchStrategy[list[bytes]]:
+    """Ways to cut octets into chunks, empty ones among them."""
+    places = st.lists(st.integers(0, len(data)), max_size=8).map(sorted)
+    return places.map(lambda ps: [data[a:b] for a, b in zip([0, *ps], [*ps, len(data)], strict=True)])
+
+
+def fast_judgement(data: bytes, continued: bool = False) -> Any:
+    """What the codec makes of one frame: its value, or the requirement and offset of the refusal."""
+    try:
+        frame, end = codec.decode_frame(data)
+        codec.check_header(frame)
+        try:
+            value = codec.decode_payload(frame, continued)
+        except RemoteProtocolError as error:
+            raise error.moved(codec.HEADER_OCTETS) from None
+    except RemoteProtocolError as error:
+        return error.requirement, error.offset
+    return frame, end, value
+
+
+def struct_judgement(data: bytes, continued: bool = False) -> Any:
+    """What the Structs make of one frame, in the same form."""
+    try:
+        container = structs.checked_frame.parse(data, continued=continued)
+    except RemoteProtocolError as error:
+        return error.requirement, error.offset
+    frame = Frame(**{name: container[name] for name in Frame.shown})
+    value = container.payload if container.value is None else container.value
+    return frame, codec.HEADER_OCTETS + container.length, value
+
+
+def agree(fast: Any, slow: Any) -> bool:
+    """Whether two judgements are the same: value, or requirement and offset."""
+    if len(fast) == 2 or len(slow) == 2:
+        return bool(fast == slow)
+    return fast[:2] == slow[:2] and same_value(fast[2], slow[2])
+
+
+def plain(value: Any) -> Any:
+    """A record without its class, for comparisons with what a Struct gives."""
+    return {name: plain(getattr(value, name)) for name in value.__slots__} if isinstance(value, Record) else value

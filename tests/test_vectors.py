@@ -1,0 +1,89 @@
+"""The vectors: what each says is what our code does, and together they reach every rule of one frame."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+import pytest
+from support import INVALID, SCHEMA, VALID, VECTORS, struct_judgement
+
+from hgproto import FrameReader, format_frame, parse_frame
+from hgproto.errors import RemoteProtocolError
+from hgproto.framing_0002 import codec
+from hgproto.jsonform import Continuations, frame_from_json, frame_to_json
+from hgproto.spec import load
+
+BUILD_ONLY = {"frame.field-range", "command-argument.sizes", "text-output.sizes", "stream-settings.name-size"}
+"""Requirements that only building can break: what is received always fits the fields it came in."""
+
+
+def named(vector: dict[str, Any]) -> str:
+    return str(vector["id"])
+
+
+def read_checked(wire: bytes) -> list[dict[str, Any]]:
+    """The frames of a wire in JSON form, each judged on its own. Raises at the first refusal."""
+    reader = FrameReader()
+    continuations = Continuations(codec)
+    shown: list[dict[str, Any]] = []
+    offset = 0
+    frames = iter(reader.read([wire]))
+    while True:
+        frame = next(frames, None)
+        if frame is None:
+            return shown
+        continued = continuations.next(frame)
+        try:
+            codec.check_header(frame)
+            codec.decode_payload(frame, continued)
+        except RemoteProtocolError as error:
+            in_payload = error.field not in ("type", "flags", "stream_flags", "stream_id", "request_id")
+            raise error.moved(offset + (codec.HEADER_OCTETS if in_payload else 0)) from None
+        shown.append(frame_to_json(frame, codec, offset, continued=continued))
+        offset += codec.HEADER_OCTETS + len(frame.payload)
+
+
+@pytest.mark.parametrize("vector", VALID, ids=named)
+def test_valid(vector: dict[str, Any]) -> None:
+    wire = bytes.fromhex(vector["wire"])
+    assert read_checked(wire) == vector["frames"]
+    assert [format_frame(frame) for frame in FrameReader().feed(wire)] == vector["human"]
+    assert b"".join(codec.encode_frame(parse_frame(line)) for line in vector["human"]) == wire
+    assert b"".join(codec.encode_frame(frame_from_json(frame, codec)) for frame in vector["frames"]) == wire
+    for frame in vector["frames"]:
+        end = frame["offset"] + codec.HEADER_OCTETS + frame["length"]
+        continued = list(frame.get("decoded", {})) == ["value"]
+        assert len(struct_judgement(wire[frame["offset"] : end], continued)) == 3
+
+
+@pytest.mark.parametrize("vector", INVALID, ids=named)
+def test_invalid(vector: dict[str, Any]) -> None:
+    with pytest.raises(RemoteProtocolError) as error:
+        read_checked(bytes.fromhex(vector["wire"]))
+    assert [error.value.requirement] == vector["requirements"]
+    assert (error.value.offset, error.value.field) == (vector["offset"], vector["field"])
+
+
+def test_ids_are_unique() -> None:
+    assert [name for name, count in Counter(map(named, VECTORS)).items() if count > 1] == []
+    assert len(VECTORS) >= 60
+
+
+@pytest.mark.parametrize("file", sorted((SCHEMA / "vectors").glob("*.json")), ids=lambda file: file.name)
+def test_files_are_byte_stable(file: Any) -> None:
+    text = file.read_text()
+    assert json.dumps(json.loads(text), indent=2) + "\n" == text
+
+
+def test_every_frame_type_flag_and_rule_is_reached() -> None:
+    schema = load(SCHEMA / "framing-0002.yaml")
+    frames = [frame for vector in VALID for frame in vector["frames"]]
+    reached = {(frame["type"], flag) for frame in frames for flag in [*frame["flags"], None]}
+    assert reached >= {(frame.name, flag) for frame in schema.frames.values() for flag in (*(f.name for f in frame.flags), None)}
+    assert {flag for frame in frames for flag in frame["stream_flags"]} == {flag.name for flag in schema.stream_flags}
+    known = set(schema.requirements)
+    assert {requirement for vector in VECTORS for requirement in vector["requirements"]} <= known
+    of_one_frame = {r.id for r in schema.requirements.values() if r.enforced == "codec"} - BUILD_ONLY
+    assert {requirement for vector in INVALID for requirement in vector["requirements"]} == of_one_frame
