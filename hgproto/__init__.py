@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from hgproto.frame import Frame
     from hgproto.human import format_frame, parse_frame
     from hgproto.reader import FrameReader, read_frames
-    from hgproto.revision import Revision, revision
+    from hgproto.revision import Revision
     from hgproto.writer import encode_frame, encode_frames, write_frames
 
 __version__ = "0.1.0"
@@ -43,7 +43,7 @@ _HOMES = {
     "frame": ("Frame",),
     "human": ("format_frame", "parse_frame"),
     "reader": ("FrameReader", "read_frames"),
-    "revision": ("Revision", "revision"),
+    "revision": ("Revision",),
     "writer": ("encode_frame", "encode_frames", "write_frames"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

@@ -327,8 +327,15 @@ def _schema_check(options: argparse.Namespace) -> int:
         if problems:
             code = FAULT
         else:
-            print(f"{file}: good: {_counts(schema)}, {proven} examples proven")
+            print(f"{_shown_path(file)}: good: {_counts(schema)}, {proven} examples proven")
     return code
+
+
+def _shown_path(file: str | os.PathLike[str]) -> str:
+    """A path as short as it can be said from here."""
+    path = os.fspath(file)
+    relative = os.path.relpath(path)
+    return path if relative.startswith("..") else relative
 
 
 def _counts(schema: Any) -> str:

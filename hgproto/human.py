@@ -80,16 +80,11 @@ def parse_frame(line: str | bytes, codec: Codec | None = None) -> Frame:
     columns = [1]
     for field in fields:
         columns.append(columns[-1] + len(field) + 1)
-    if len(fields) < 5:
-        column = len(octets) + 1
-        raise HumanFormError(
-            column, f"six fields parted by single spaces, the {_FIELDS[len(fields)]} next", "the end of the line"
-        )
-    for name, field, column in zip(_FIELDS, fields, columns, strict=False):
-        if not field:
-            raise HumanFormError(
-                column, f"the {name}", "a second space" if column <= len(octets) else "the end of the line"
-            )
+    for index, name in enumerate(_FIELDS):
+        if index >= len(fields) or not fields[index]:
+            column = columns[index] if index < len(fields) else len(octets) + 1
+            found = "the end of the line" if column > len(octets) else "a space"
+            raise HumanFormError(column, f"the {name} (six fields are parted by single spaces)", found)
     width = {name: 1 << bits for name, (bits, _) in codec.FIELD_BITS.items()}
     request_id = _number(fields[0], columns[0], "a request id", width["request_id"])
     stream_id = _number(fields[1], columns[1], "a stream id", width["stream_id"])

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hgproto.reader import Pieces
     from hgproto.spec.model import Schema
 
-__all__ = ["Codec", "Revision", "revision"]
+__all__ = ["Codec", "Revision"]
 
 
 class Codec(Protocol):
@@ -104,8 +104,3 @@ def _generated() -> frozenset[str]:
 
     names = (module.name for module in pkgutil.iter_modules(hgproto.__path__) if module.ispkg)
     return frozenset(name.replace("_", "-") for name in names if name.startswith("framing_"))
-
-
-def revision(name: str = "framing-0002") -> Revision:
-    """The revision called ``name``, or made from the schema file at that path."""
-    return Revision(name)

@@ -74,7 +74,10 @@ RECORDS: dict[str, st.SearchStrategy[Any]] = {
 
 payloads = st.one_of(
     st.binary(max_size=60),
-    *(records.map(lambda value, name=name: getattr(codec, f"encode_{name}")(value)) for name, records in RECORDS.items()),
+    *(
+        records.map(lambda value, name=name: getattr(codec, f"encode_{name}")(value))
+        for name, records in RECORDS.items()
+    ),
 )
 frames = st.builds(
     codec.make_frame,

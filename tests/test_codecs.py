@@ -142,7 +142,9 @@ BUILD_FAULTS: list[tuple[str, dict[str, Any], str, str]] = [
 
 
 @pytest.mark.parametrize(("name", "parts", "requirement", "field"), BUILD_FAULTS)
-def test_what_cannot_be_built_is_refused_by_both(name: str, parts: dict[str, Any], requirement: str, field: str) -> None:
+def test_what_cannot_be_built_is_refused_by_both(
+    name: str, parts: dict[str, Any], requirement: str, field: str
+) -> None:
     record = getattr(codec, "".join(part.capitalize() for part in name.split("_")))
     with pytest.raises(LocalProtocolError) as fast:
         getattr(codec, f"encode_{name}")(record(**parts))

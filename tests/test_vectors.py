@@ -81,7 +81,9 @@ def test_every_frame_type_flag_and_rule_is_reached() -> None:
     schema = load(SCHEMA / "framing-0002.yaml")
     frames = [frame for vector in VALID for frame in vector["frames"]]
     reached = {(frame["type"], flag) for frame in frames for flag in [*frame["flags"], None]}
-    assert reached >= {(frame.name, flag) for frame in schema.frames.values() for flag in (*(f.name for f in frame.flags), None)}
+    assert reached >= {
+        (frame.name, flag) for frame in schema.frames.values() for flag in (*(f.name for f in frame.flags), None)
+    }
     assert {flag for frame in frames for flag in frame["stream_flags"]} == {flag.name for flag in schema.stream_flags}
     known = set(schema.requirements)
     assert {requirement for vector in VECTORS for requirement in vector["requirements"]} <= known

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os.path
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,41 +57,50 @@ def _digest(files: list[Path]) -> str:
     return digest.hexdigest()
 
 
-def _read_with_includes(file: Path, source: Source, within: tuple[Path, ...]) -> None:
+def _read_with_includes(file: Path, source: Source, within: tuple[str, ...]) -> None:
     """Reads ``file`` and what it includes into ``source``: sections that are mappings are united."""
-    first = not source.files
-    data = read(file, source)
-    chain = (*within, file.resolve())
+    part = Source()
+    data = read(file, part)
+    source.files += part.files
     for key, value in data.items():
-        if key == "language" and not first:
-            continue
-        _merge(source, key, value)
+        _merge(source, part, key, value)
+    source.take_places(part)
     includes = data.get("include", [])
     if not isinstance(includes, list):
         return
+    # Links are followed, so that no detour hides a cycle.
+    chain = (*within, os.path.realpath(file))
     for index, name in enumerate(includes):
-        place = source.place(("include", index)) if first else source.place(())
+        place = part.place(("include", index))
         target = file.parent / str(name)
-        if target.resolve() in chain:
+        if os.path.realpath(target) in chain:
             raise SchemaError([Problem(place, f"{name!r} includes itself", "remove one of the includes")])
-        if not target.is_file():
+        if not os.path.isfile(target):
             raise SchemaError([Problem(place, f"there is no file {str(target)!r} to include", "correct the name")])
         _read_with_includes(target, source, chain)
 
 
-def _merge(source: Source, key: str, value: Any) -> None:
-    known = source.data.get(key)
-    if known is None:
+def _merge(source: Source, part: Source, key: str, value: Any) -> None:
+    """Adds a section of the file that ``part`` is about to what was read before."""
+    if key not in source.data:
         source.data[key] = value
-    elif isinstance(known, dict) and isinstance(value, dict) and key not in ("header", "stream_flags"):
-        for name, part in value.items():
+        return
+    known = source.data[key]
+    if isinstance(known, dict) and isinstance(value, dict) and key not in ("header", "stream_flags"):
+        for name, inner in value.items():
             if name in known:
-                place = source.key_place((key, name))
-                raise SchemaError([Problem(place, f"{name!r} is in two of the files", "keep one of them")])
-            known[name] = part
-    elif key != "include":
-        place = source.key_place((key,))
-        raise SchemaError([Problem(place, f"the section {key!r} is in two of the files", "keep one of them")])
+                raise _twice(repr(name), source, part, (key, name))
+            known[name] = inner
+    elif key == "language" and value != known:
+        message = f"the file is in version {value!r} of the language, and what includes it in version {known!r}"
+        raise SchemaError([Problem(part.place((key,)), message, "write both in one version")])
+    elif key not in ("include", "language"):
+        raise _twice(f"the section {key!r}", source, part, (key,))
+
+
+def _twice(what: str, source: Source, part: Source, path: tuple[str, ...]) -> SchemaError:
+    advice = f"it stands at {source.key_place(path)} too; keep one of them"
+    return SchemaError([Problem(part.key_place(path), f"{what} is in two of the files", advice)])
 
 
 def known_revisions() -> dict[str, Path]:

@@ -23,6 +23,9 @@ __all__ = ["Source", "read"]
 MAX_DEPTH = 64
 """Levels of nesting: ten times what the language needs, and far from Python's recursion limit."""
 
+MAX_DIGITS = 40
+"""Characters of a number: more than 128 bits need, and far from where Python refuses to convert them."""
+
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """libyaml where PyYAML was built with it: the same tokens and marks, ten times as fast."""
 
@@ -30,6 +33,8 @@ _INT = re.compile(r"[-+]?(0|[1-9][0-9]*)\Z|0x[0-9a-fA-F]+\Z|0o[0-7]+\Z")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z|[-+]?\.(inf|Inf|INF)\Z|\.(nan|NaN|NAN)\Z")
 _BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _NULL = {"", "~", "null", "Null", "NULL"}
+_FORBIDDEN = re.compile("[^\t\n\r -~\u00a0-\u2027\u202a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What YAML has no place for, and the line breaks that editors do not count as such."""
 _OLD_BOOL = {"yes", "no", "on", "off", "y", "n"}
 
 _OPENING = (
@@ -70,6 +75,11 @@ class Source:
         if key is not None:
             self._keys.setdefault(path, key)
 
+    def take_places(self, other: Source) -> None:
+        """Takes over the places of another source, for the paths that have none yet."""
+        self._values = other._values | self._values
+        self._keys = other._keys | self._keys
+
 
 def read(file: Path, source: Source) -> dict[str, Any]:
     """The mapping in ``file``; places go to ``source``. Raises :class:`SchemaError`."""
@@ -85,6 +95,11 @@ def read(file: Path, source: Source) -> dict[str, Any]:
         column = len(before) - (before.rfind(b"\n") + 1) + 1
         place = Place(str(file), line, column)
         raise SchemaError([Problem(place, "this is not UTF-8", "save the file as UTF-8")]) from None
+    forbidden = _FORBIDDEN.search(text)
+    if forbidden:
+        line, start = text.count("\n", 0, forbidden.start()) + 1, text.rfind("\n", 0, forbidden.start()) + 1
+        place = Place(str(file), line, forbidden.start() - start + 1)
+        raise SchemaError([_forbidden(forbidden[0], place)])
     reader = _Reader(str(file), source)
     try:
         reader.refuse_tokens(text)
@@ -94,13 +109,6 @@ def read(file: Path, source: Source) -> dict[str, Any]:
         place = Place(str(file), mark.line + 1 if mark else 1, mark.column + 1 if mark else 1)
         what = f"{error.problem or 'this is not YAML'} ({error.context})" if error.context else f"{error.problem}"
         raise SchemaError([Problem(place, what, "correct the YAML")]) from None
-    except yaml.reader.ReaderError as error:
-        before_text = text[: error.position]
-        line = before_text.count("\n") + 1
-        column = error.position - (before_text.rfind("\n") + 1) + 1
-        place = Place(str(file), line, column)
-        what = f"the character U+{ord(error.character):04X} is not allowed in YAML"
-        raise SchemaError([Problem(place, what, "remove it")]) from None
     except RecursionError:
         raise SchemaError([Problem(Place(str(file), 1, 1), "nested too deeply", "flatten it")]) from None
     if not isinstance(node, yaml.MappingNode):
@@ -111,6 +119,10 @@ def read(file: Path, source: Source) -> dict[str, Any]:
         raise SchemaError(reader.problems)
     source.files.append(file)
     return data
+
+
+def _forbidden(character: str, place: Place) -> Problem:
+    return Problem(place, f"the character U+{ord(character):04X} is not allowed", "remove it")
 
 
 class _Reader:
@@ -151,17 +163,19 @@ class _Reader:
             return self.mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
             return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
-        if isinstance(node, yaml.ScalarNode) and not node.style:
-            return self.plain(node)
-        return node.value
+        return self.scalar(node)
+
+    def scalar(self, node: yaml.Node) -> Any:
+        forbidden = _FORBIDDEN.search(node.value)
+        if forbidden:
+            self.problems.append(_forbidden(forbidden[0], self.place(node)))
+        return node.value if isinstance(node, yaml.ScalarNode) and node.style else self.plain(node)
 
     def mapping(self, node: yaml.MappingNode, path: Path_) -> dict[str, Any]:
         result: dict[str, Any] = {}
         for key_node, value_node in node.value:
             place = self.place(key_node)
-            key = self.plain(key_node) if isinstance(key_node, yaml.ScalarNode) and not key_node.style else None
-            if key is None and isinstance(key_node, yaml.ScalarNode) and key_node.style:
-                key = key_node.value
+            key = self.scalar(key_node) if isinstance(key_node, yaml.ScalarNode) else None
             if not isinstance(key, str):
                 self.problems.append(Problem(place, "a key is not a string", "quote it, or write a name"))
                 continue
@@ -172,17 +186,23 @@ class _Reader:
             result[key] = self.value(value_node, (*path, key), place)
         return result
 
-    def plain(self, node: yaml.ScalarNode) -> Any:
-        text = node.value
+    def plain(self, node: yaml.Node) -> Any:
+        text: str = node.value
         if text in _BOOL:
             return _BOOL[text]
         if text in _NULL:
             return None
-        if _INT.match(text):
+        is_int = _INT.match(text)
+        if not is_int and not _FLOAT.match(text):
+            return text
+        if len(text) > MAX_DIGITS:
+            self.problems.append(
+                Problem(self.place(node), f"a number of {len(text)} characters", "write a shorter one")
+            )
+            return 0
+        if is_int:
             return int(text, 0) if text[:2] in ("0x", "0o") else int(text)
-        if _FLOAT.match(text):
-            return float(text)
-        return text
+        return float(text)
 
 
 def is_old_boolean(value: object) -> bool:

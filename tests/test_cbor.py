@@ -1,0 +1,108 @@
+"""CBOR, compared with cbor2."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cbor2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support import cbor_values
+
+from hgproto.cbor import MAX_DEPTH, CborError, Map, Simple, Tag, decode_item, decode_map, encode_item
+
+MALFORMED = [
+    ("", "malformed", 0),
+    ("18", "malformed", 0),
+    ("19 00", "malformed", 0),
+    ("1c", "malformed", 0),
+    ("1f", "malformed", 0),
+    ("df", "malformed", 0),
+    ("ff", "malformed", 0),
+    ("f8 18", "malformed", 0),
+    ("42 61", "malformed", 0),
+    ("5f 61 61 ff", "malformed", 1),
+    ("5f 5f ff ff", "malformed", 1),
+    ("5f 41 61", "malformed", 3),
+    ("82 01", "malformed", 2),
+    ("9f 01", "malformed", 2),
+    ("a1 01", "malformed", 2),
+    ("bf 01 ff", "malformed", 2),
+    ("a2 01 02 01 03", "duplicate", 3),
+    ("a2 41 61 02 58 01 61 03", "duplicate", 4),
+    ("61 ff", "charset", 1),
+    ("62 61 ff", "charset", 2),
+    ("9b ff ff ff ff ff ff ff ff", "malformed", 9),
+    ("5b ff ff ff ff ff ff ff ff 00", "malformed", 0),
+    ("c0", "malformed", 1),
+]
+
+
+@pytest.mark.parametrize(("octets", "kind", "offset"), MALFORMED)
+def test_faults_have_a_kind_and_an_offset(octets: str, kind: str, offset: int) -> None:
+    with pytest.raises(CborError) as error:
+        decode_item(bytes.fromhex(octets))
+    assert (error.value.kind, error.value.offset) == (kind, offset)
+
+
+@pytest.mark.parametrize("head", ["81", "a100", "c1", "9f"])
+def test_nesting_is_bounded(head: str) -> None:
+    with pytest.raises(CborError, match="levels of nesting"):
+        decode_item(bytes.fromhex(head) * 100_000)
+    assert decode_item(b"\x81" * MAX_DEPTH + b"\x00")[1] == MAX_DEPTH + 1
+
+
+@given(cbor_values)
+def test_values_round_trip_and_cbor2_reads_them(value: Any) -> None:
+    octets = encode_item(value)
+    assert decode_item(octets) == (value, len(octets))
+    assert cbor2.loads(octets) == value
+    assert decode_item(cbor2.dumps(value)) == (value, len(cbor2.dumps(value)))
+
+
+@pytest.mark.parametrize(
+    ("octets", "value"),
+    [
+        ("f93c00", 1.0),
+        ("fa3f800000", 1.0),
+        ("fb3ff0000000000000", 1.0),
+        ("f4", False),
+        ("f7", Simple(23)),
+        ("f8ff", Simple(255)),
+        ("c101", Tag(1, 1)),
+        ("5f41614162ff", b"ab"),
+        ("7f61616162ff", "ab"),
+        ("9f01ff", [1]),
+        ("bf0102ff", {1: 2}),
+        ("a2 0102 f501", Map(((1, 2), (True, 1)))),
+        ("a18001", Map((([], 1),))),
+    ],
+)
+def test_items(octets: str, value: Any) -> None:
+    data = bytes.fromhex(octets)
+    assert decode_item(data + b"\x00") == (value, len(data))
+    assert decode_item(encode_item(value))[0] == value
+
+
+def test_keys_that_python_takes_for_one_are_kept_apart() -> None:
+    pairs, _ = decode_map(bytes.fromhex("a3 f5 01 01 02 f93c00 03"))
+    assert [(key, value) for key, value, *_ in pairs] == [(True, 1), (1, 2), (1.0, 3)]
+
+
+@given(st.binary(max_size=64))
+def test_any_octets_are_taken_or_refused(octets: bytes) -> None:
+    try:
+        value, end = decode_item(octets)
+    except CborError as error:
+        assert 0 <= error.offset <= len(octets)
+    else:
+        assert 0 < end <= len(octets)
+        # Encoding gives the same value again; what is not a number is not equal to itself.
+        assert repr(decode_item(encode_item(value))[0]) == repr(value)
+
+
+@pytest.mark.parametrize("value", [object(), 1 << 64, -(1 << 64) - 1, Simple(24), {1, 2}])
+def test_values_without_an_item_are_refused(value: object) -> None:
+    with pytest.raises(TypeError):
+        encode_item(value)

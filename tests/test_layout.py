@@ -1,0 +1,60 @@
+"""The walk over a structure's table: it takes what the straight code takes, and its spans cover the payload."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support import RECORDS
+
+from hgproto.errors import RemoteProtocolError
+from hgproto.framing_0002 import codec
+from hgproto.layout import text_of_flags, walk
+
+
+def names() -> list[str]:
+    return [name.replace("_", "-") for name in RECORDS]
+
+
+@pytest.mark.parametrize("name", names())
+@given(data=st.data())
+def test_spans_cover_a_good_payload(name: str, data: st.DataObject) -> None:
+    snake = name.replace("-", "_")
+    payload = getattr(codec, f"encode_{snake}")(data.draw(RECORDS[snake]))
+    spans = list(walk(codec.LAYOUTS[name], payload))
+    at = 0
+    for span in spans:
+        assert span.start == at
+        at = span.end
+    assert at == len(payload)
+    assert len({span.path for span in spans}) >= len(spans) - 1
+
+
+@pytest.mark.parametrize("name", names())
+@given(data=st.data())
+def test_the_walk_takes_what_the_codec_takes(name: str, data: st.DataObject) -> None:
+    snake = name.replace("-", "_")
+    payload = bytearray(getattr(codec, f"encode_{snake}")(data.draw(RECORDS[snake])))
+    for _ in range(data.draw(st.integers(0, 2))):
+        if payload:
+            payload[data.draw(st.integers(0, len(payload) - 1))] = data.draw(st.integers(0, 255))
+    end = data.draw(st.integers(0, len(payload)))
+    judged: list[Any] = []
+    for take in (getattr(codec, f"decode_{snake}"), lambda octets: list(walk(codec.LAYOUTS[name], octets))):
+        try:
+            take(bytes(payload[:end]))
+            judged.append(None)
+        except RemoteProtocolError as error:
+            judged.append((error.requirement, error.offset, error.field))
+    assert judged[0] == judged[1]
+
+
+def test_texts_of_flags() -> None:
+    assert [text_of_flags(value, {1: "one", 4: "four"}) for value in (0, 1, 2, 7)] == [
+        "0",
+        "one",
+        "0x2",
+        "one|0x2|four",
+    ]

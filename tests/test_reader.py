@@ -1,0 +1,144 @@
+"""The reader: any cutting of the input gives the same frames, the same refusals, at the same places."""
+
+from __future__ import annotations
+
+import io
+import tracemalloc
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support import cuts, frames
+
+from hgproto import FrameReader, RemoteProtocolError, encode_frame, read_frames
+from hgproto.framing_0002 import codec
+
+if TYPE_CHECKING:
+    from hgproto.frame import Frame
+
+HEADER = bytes.fromhex("0300000100010111")
+FRAME = HEADER + b"abc"
+
+
+def taken(reader: FrameReader, chunks: list[bytes]) -> tuple[list[Frame], tuple[str, int | None] | None]:
+    """The frames of some chunks and of the end of input, and the refusal."""
+    result: list[Frame] = []
+    try:
+        for chunk in chunks:
+            result += reader.feed(chunk)
+        reader.close()
+    except RemoteProtocolError as error:
+        return result + list(error.frames), (error.requirement, error.offset)
+    return result, None
+
+
+@given(st.lists(frames, max_size=4), st.binary(max_size=12), st.data())
+def test_any_cutting_gives_the_same(made: list[Frame], trailing: bytes, data: st.DataObject) -> None:
+    wire = b"".join(map(encode_frame, made)) + trailing
+    whole = taken(FrameReader(), [wire])
+    assert whole[0][: len(made)] == made
+    octet_by_octet = [wire[i : i + 1] for i in range(len(wire))]
+    for chunks in (octet_by_octet, data.draw(cuts(wire))):
+        for copy in (True, False):
+            assert taken(FrameReader(copy=copy), chunks) == whole
+            read: list[Frame] = []
+            try:
+                read.extend(FrameReader(copy=copy).read(chunks))
+            except RemoteProtocolError as error:
+                assert (error.requirement, error.offset) == whole[1]
+            else:
+                assert whole[1] is None
+            assert read == whole[0]
+
+
+@pytest.mark.parametrize("size", range(1, len(FRAME)))
+def test_a_cut_frame_tells_what_it_lacks(size: int) -> None:
+    reader = FrameReader()
+    assert reader.feed(FRAME + FRAME[:size]) == [codec.make_frame(1, 1, 1, 1, 1, b"abc")]
+    assert (reader.position, reader.rest) == (len(FRAME), FRAME[:size])
+    assert reader.missing == (8 - size if size < 8 else len(FRAME) - size)
+    with pytest.raises(RemoteProtocolError) as error:
+        reader.close()
+    assert error.value.requirement == "frame.whole"
+    assert error.value.offset is not None
+    assert len(FRAME) <= error.value.offset <= len(FRAME) + 8
+    with pytest.raises(RemoteProtocolError) as again:
+        reader.feed(b"")
+    assert again.value is error.value
+
+
+@pytest.mark.parametrize("limit", [1, 65535, 70000, (1 << 24) - 1])
+@pytest.mark.parametrize("step", [1, 5, 1 << 20])
+def test_the_limit_at_its_edges(limit: int, step: int) -> None:
+    def chunks(wire: bytes) -> list[bytes]:
+        return [wire[i : i + step] for i in range(0, len(wire), step)]
+
+    for size in (limit - 1, limit):
+        if size <= 70000 or step > 5:
+            wire = codec.encode_frame(codec.make_frame(1, 1, 1, 3, 1, bytes(size)), limit)
+            assert [len(frame.payload) for frame in read_frames(chunks(wire), max_payload=limit)] == [size]
+    if limit < (1 << 24) - 1:
+        over = (limit + 1).to_bytes(3, "little") + bytes.fromhex("0100010131")
+        fed, refusal = taken(FrameReader(max_payload=limit), chunks(FRAME[:0] + over))
+        assert (fed, refusal) == ([], ("frame.length-limit", 0))
+
+
+@pytest.mark.parametrize("limit", [0, -1, 1 << 24])
+def test_limits_that_lengths_cannot_say_are_refused(limit: int) -> None:
+    with pytest.raises(ValueError, match="max_payload must be 1 to 16777215"):
+        FrameReader(max_payload=limit)
+
+
+def test_nothing_is_gathered_for_a_length_over_the_limit() -> None:
+    reader = FrameReader(max_payload=1 << 16)
+    header = bytes.fromhex("ffffff0100010131")
+    tracemalloc.start()
+    with pytest.raises(RemoteProtocolError):
+        reader.feed(header)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 100_000
+    assert reader.rest == header
+
+
+def test_frames_before_a_fault_are_not_lost() -> None:
+    reader = FrameReader()
+    with pytest.raises(RemoteProtocolError) as error:
+        reader.feed(FRAME + FRAME + b"\xff\xff\xff" + bytes(5))
+    assert [frame.payload for frame in error.value.frames] == [b"abc", b"abc"]
+    assert error.value.offset == 2 * len(FRAME)
+
+
+class Trickle(io.RawIOBase):
+    """A file whose reads are short."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def read(self, size: int = -1) -> bytes:
+        part, self.data = self.data[: min(size, 3)], self.data[min(size, 3) :]
+        return part
+
+
+@pytest.mark.parametrize("source", [io.BytesIO, Trickle, lambda d: d, lambda d: [d[:9], d[9:]], lambda d: iter([d])])
+def test_sources(source: object) -> None:
+    assert callable(source)
+    assert [frame.payload for frame in read_frames(source(FRAME * 3))] == [b"abc"] * 3
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+@pytest.mark.parametrize("copy", [True, False])
+def test_payloads_are_copied_unless_told_otherwise(kind: type, copy: bool) -> None:
+    (frame,) = FrameReader(copy=copy).feed(kind(FRAME))
+    assert type(frame.payload) is (bytes if copy else memoryview)
+    assert frame.payload == b"abc"
+    assert hash(frame.replace(payload=b"abc")) == hash(codec.make_frame(1, 1, 1, 1, 1, b"abc"))
+
+
+def test_a_chunk_may_change_after_it_was_fed() -> None:
+    reader = FrameReader()
+    chunk = bytearray(FRAME[:9])
+    assert reader.feed(chunk) == []
+    chunk[:] = bytes(9)
+    assert [frame.payload for frame in reader.feed(bytearray(FRAME[9:]))] == [b"abc"]
