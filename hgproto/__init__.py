@@ -48,7 +48,30 @@ _HOMES = {
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
-__all__ = ["__version__", *sorted(_HOME_OF)]  # noqa: PLE0604 - a list would say the table above again
+__all__ = [
+    "Frame",
+    "FrameReader",
+    "HexError",
+    "HgprotoError",
+    "HumanFormError",
+    "LocalProtocolError",
+    "ProtocolError",
+    "RemoteProtocolError",
+    "Revision",
+    "__version__",
+    "bytes_response",
+    "command",
+    "encode_frame",
+    "encode_frames",
+    "error_response",
+    "format_frame",
+    "parse_frame",
+    "progress",
+    "read_frames",
+    "stream_settings",
+    "text_output",
+    "write_frames",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -30,7 +30,7 @@ class Pieces:
     by :meth:`keep` what does not make a whole frame, and is given it again together with what it lacks.
     """
 
-    __slots__ = ("_chunks", "_copy", "_have", "_need", "_parts", "_start", "position")
+    __slots__ = ("_chunks", "_copy", "_have", "_need", "_parts", "_start", "failed", "position")
 
     def __init__(self, *, copy: bool = True) -> None:
         self.position = 0
@@ -41,11 +41,13 @@ class Pieces:
         self._have = 0
         self._need = 0
         self._start = 0
+        self.failed: RemoteProtocolError | None = None
+        """Why no more is read."""
 
     @property
     def missing(self) -> int:
         """Octets that the frame at the end still lacks; as long as its header is not whole, those of the header."""
-        return max(0, self._need - self._have) if self._have else 0
+        return self._need - self._have if self._have else 0
 
     @property
     def rest(self) -> bytes:
@@ -74,6 +76,12 @@ class Pieces:
             self._parts.append(bytes(data[at:]))
             self._have = left
             self._need = need
+
+    def refuse(self, data: bytes | memoryview, at: int, error: RemoteProtocolError) -> RemoteProtocolError:
+        """Takes back the octets from ``at`` on, which are refused; gives the error with its offset in the input."""
+        self.keep(data, at, len(data) - at)
+        self.failed = error.moved(self.position)
+        return self.failed
 
     def __iter__(self) -> Iterator[tuple[bytes | memoryview, int]]:
         for chunk in self._chunks:
@@ -107,7 +115,7 @@ class FrameReader:
     change. ``codec``: the codec of the revision; framing-0002 unless told otherwise.
     """
 
-    __slots__ = ("_codec", "_failed", "_max_payload", "_pieces")
+    __slots__ = ("_codec", "_max_payload", "_pieces")
 
     def __init__(self, *, max_payload: int | None = None, copy: bool = True, codec: Codec | None = None) -> None:
         if codec is None:
@@ -117,7 +125,6 @@ class FrameReader:
         self._codec = codec
         self._max_payload = checked_max_payload(max_payload, codec)
         self._pieces = Pieces(copy=copy)
-        self._failed: RemoteProtocolError | None = None
 
     @property
     def position(self) -> int:
@@ -151,7 +158,6 @@ class FrameReader:
             # A list that is extended by a generator has what it gave, also when it then raises.
             frames.extend(self._codec.read_frames(self._pieces.supply(iter((data,))), self._max_payload))
         except RemoteProtocolError as error:
-            self._failed = error
             error.frames = tuple(frames)
             raise
         return frames
@@ -161,7 +167,9 @@ class FrameReader:
         self._check()
         if self._pieces.missing:
             error = self._codec.cut_frame(self._pieces.rest, self._max_payload).moved(self.position)
-            self._failed = error
+            part = "header" if len(self._pieces.rest) < self._codec.HEADER_OCTETS else "frame"
+            error.found = f"{error.found} (the {part} lacks {self.missing})"
+            self._pieces.failed = error
             raise error
 
     def read(self, source: BinaryIO | Iterable[bytes | bytearray | memoryview]) -> Iterator[Frame]:
@@ -189,8 +197,8 @@ class FrameReader:
         self.close()
 
     def _check(self) -> None:
-        if self._failed is not None:
-            raise self._failed
+        if self._pieces.failed is not None:
+            raise self._pieces.failed
 
 
 def checked_max_payload(max_payload: int | None, codec: Codec) -> int:

@@ -72,13 +72,13 @@ RECORDS: dict[str, st.SearchStrategy[Any]] = {
 }
 """A strategy for the values of each structure, by the name that it has in Python."""
 
-payloads = st.one_of(
-    st.binary(max_size=60),
-    *(
-        records.map(lambda value, name=name: getattr(codec, f"encode_{name}")(value))
-        for name, records in RECORDS.items()
-    ),
-)
+
+def encoded(name: str) -> st.SearchStrategy[bytes]:
+    """The octets of values of a structure."""
+    return RECORDS[name].map(lambda value: bytes(getattr(codec, f"encode_{name}")(value)))
+
+
+payloads = st.one_of(st.binary(max_size=60), *map(encoded, RECORDS))
 frames = st.builds(
     codec.make_frame,
     st.integers(0, 0xFFFF),

@@ -253,7 +253,7 @@ def test_settings_open_a_stream(stream_id: int) -> None:
 
 def test_a_file_that_does_not_block_is_refused() -> None:
     class Empty(io.RawIOBase):
-        def read(self, size: int = -1) -> None:  # type: ignore[override]
+        def read(self, size: int = -1) -> None:
             return None
 
     with pytest.raises(BlockingIOError):

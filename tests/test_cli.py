@@ -72,9 +72,13 @@ FAULTS: list[tuple[list[str], bytes, str]] = [
     (
         ["decode"],
         bytes.fromhex(HEX.decode()) + b"\x01",
-        "length: expected 3 octets, found 1 octet at offset 22 (frame.whole)",
+        "length: expected 3 octets, found 1 octet (the header lacks 7) at offset 22 (frame.whole)",
     ),
-    (["decode"], bytes.fromhex(HEX.decode())[:-1], "payload: expected 14 octets, found 13 octets at offset 8"),
+    (
+        ["decode"],
+        bytes.fromhex(HEX.decode())[:-1],
+        "payload: expected 14 octets, found 13 octets (the frame lacks 1) at offset 8",
+    ),
     (
         ["decode"],
         b"\xff\xff\xff" + bytes(5),

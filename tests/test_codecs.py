@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import INVALID, RECORDS, VALID, agree, fast_judgement, frames, struct_judgement
 
+from hgproto.constructs import StructParseError
 from hgproto.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from hgproto.frame import Frame
 from hgproto.framing_0002 import codec, structs
@@ -200,6 +201,7 @@ def test_the_length_limit_at_its_edges(limit: int) -> None:
 def test_struct_refusals_are_construct_errors_and_protocol_errors() -> None:
     with pytest.raises(ConstructError) as error:
         structs.argument.parse(b"\x01\x00")
+    assert isinstance(error.value, StructParseError)
     assert isinstance(error.value, ProtocolError)
     assert error.value.requirement == "command-argument.header-whole"
     assert error.value.path == "value_length"

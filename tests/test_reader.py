@@ -66,6 +66,8 @@ def test_a_cut_frame_tells_what_it_lacks(size: int) -> None:
     with pytest.raises(RemoteProtocolError) as again:
         reader.feed(b"")
     assert again.value is error.value
+    part = "header" if size < 8 else "frame"
+    assert error.value.found.endswith(f"(the {part} lacks {8 - size if size < 8 else len(FRAME) - size})")
 
 
 @pytest.mark.parametrize("limit", [1, 65535, 70000, (1 << 24) - 1])
@@ -100,6 +102,20 @@ def test_nothing_is_gathered_for_a_length_over_the_limit() -> None:
     tracemalloc.stop()
     assert peak < 100_000
     assert reader.rest == header
+    for again in (lambda: reader.feed(FRAME), reader.close, lambda: list(reader.read([FRAME]))):
+        with pytest.raises(RemoteProtocolError, match=r"frame\.length-limit"):
+            again()
+
+
+def test_a_reader_that_failed_while_reading_stays_failed() -> None:
+    reader = FrameReader()
+    taken_before: list[Frame] = []
+    with pytest.raises(RemoteProtocolError):
+        taken_before.extend(reader.read([FRAME, b"\xff\xff\xff" + bytes(5), FRAME]))
+    assert len(taken_before) == 1
+    with pytest.raises(RemoteProtocolError) as error:
+        reader.feed(FRAME)
+    assert error.value.offset == len(FRAME)
 
 
 def test_frames_before_a_fault_are_not_lost() -> None:

@@ -706,8 +706,7 @@ def read_frames(source: Pieces, max_payload: int = 65535) -> Iterator[Frame]:
             length_low, length_high, request_id, stream_id, stream_flags, octet = unpack(data, at)
             length = length_low | length_high << 16
             if length > max_payload:
-                source.keep(data, at, 0)
-                raise frame_fault(FRAME, bytes(data[at : at + 8]), max_payload).moved(source.position)
+                raise source.refuse(data, at, frame_fault(FRAME, bytes(data[at : at + 8]), max_payload))
             start = at + 8
             stop = start + length
             if stop > end:

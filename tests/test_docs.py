@@ -1,0 +1,238 @@
+"""The documentation, run: snippets and transcripts give what they show, the worked schema and exchange hold.
+
+A fenced block of `python` is a doctest, one of `console` a transcript of commands (after `$ `) and what they print. The
+blocks of a page are one session in one directory, in order.
+"""
+
+from __future__ import annotations
+
+import argparse
+import doctest
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from itertools import takewhile
+from typing import TYPE_CHECKING
+
+import pytest
+from support import ROOT, SCHEMA, VECTORS
+
+import hgproto
+from hgproto import Revision, cli, encode_frames, format_frame, parse_frame, read_frames
+from hgproto.framing_0002 import codec
+from hgproto.jsonform import Continuations
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+DOCS = ROOT / "docs"
+README = ROOT / "README.md"
+LANGUAGE = SCHEMA / "README.md"
+EXCHANGE = DOCS / "examples" / "two-commands.txt"
+
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The fenced blocks of a page that are in ``language``."""
+    return [text for kind, text in FENCE.findall(page.read_text(encoding="utf-8")) if kind == language]
+
+
+def only_blocks(page: Path, language: str) -> str:
+    """The fenced blocks of a page with all else emptied, so that line numbers stay."""
+    text = page.read_text(encoding="utf-8")
+    kept = ["\n"] * (text.count("\n") + 1)
+    lines = text.splitlines(keepends=True)
+    for match in FENCE.finditer(text):
+        if match[1] == language:
+            first = text.count("\n", 0, match.start(2))
+            last = text.count("\n", 0, match.end(2))
+            kept[first:last] = lines[first:last]
+    return "".join(kept)
+
+
+def transcript(block: str) -> Iterator[tuple[str, str]]:
+    """The commands of a console block, each with what it prints."""
+    lines = block.splitlines(keepends=True)
+    assert lines[0].startswith("$ "), f"a transcript starts with a command, not {lines[0]!r}"
+    while lines:
+        command = lines.pop(0)
+        output = list(takewhile(lambda line: not line.startswith("$ "), lines))
+        del lines[: len(output)]
+        yield command.removeprefix("$ ").rstrip("\n"), "".join(output)
+
+
+def worked_schema() -> str:
+    """The schema in the description of the language that is complete."""
+    (text,) = [block for block in blocks(LANGUAGE, "yaml") if block.startswith("language: 1\n")]
+    return text
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory that looks like a checkout to the commands in the pages, with `hgproto` to be found."""
+    shutil.copytree(DOCS / "examples", tmp_path / "docs" / "examples")
+    shutil.copytree(SCHEMA, tmp_path / "schema")
+    (tmp_path / "notes.yaml").write_text(worked_schema(), encoding="utf-8")
+    program = tmp_path / "bin" / "hgproto"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m hgproto "$@"\n', encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+# What the pages show.
+
+
+@pytest.mark.parametrize("page", [DOCS / "usage.md", README], ids=lambda page: page.name)
+def test_snippets(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    session = doctest.DocTestParser().get_doctest(only_blocks(page, "python"), {}, page.name, str(page), 0)
+    shown = sum(block.count(">>> ") for block in blocks(page, "python"))
+    assert len(session.examples) == shown > 0
+    report: list[str] = []
+    results = doctest.DocTestRunner().run(session, out=report.append)
+    assert results.attempted == shown
+    assert not results.failed, "".join(report)
+
+
+@pytest.mark.parametrize("page", [DOCS / "index.md", DOCS / "cli.md", LANGUAGE, README], ids=lambda page: page.name)
+def test_transcripts(page: Path, checkout: Path) -> None:
+    bash = shutil.which("bash")
+    assert bash is not None
+    console = blocks(page, "console")
+    assert console
+    for command, shown in (step for block in console for step in transcript(block)):
+        run = subprocess.run(
+            [bash, "-c", command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        )
+        assert run.stdout == shown, f"{page.name}: {command}"
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)
+def test_every_block_is_run(page: Path) -> None:
+    """No page has a snippet or a transcript that the tests above leave out."""
+    text = page.read_text(encoding="utf-8")
+    assert ">>> " not in FENCE.sub("", text)
+    assert page.name == "usage.md" or not blocks(page, "python")
+    assert page.name in ("index.md", "cli.md") or not blocks(page, "console")
+
+
+# The exchange of two commands.
+
+
+def test_the_exchange_is_canonical() -> None:
+    lines = [line for line in EXCHANGE.read_text(encoding="ascii").splitlines() if line and not line.startswith("#")]
+    wire = b"".join(encode_frames(map(parse_frame, lines)))
+    assert [format_frame(frame) for frame in read_frames(wire)] == lines
+
+
+def test_the_exchange_keeps_the_rules() -> None:
+    lines = [line for line in EXCHANGE.read_text(encoding="ascii").splitlines() if line and not line.startswith("#")]
+    frames = [parse_frame(line) for line in lines]
+    continuations = Continuations(codec)
+    values = []
+    for frame in frames:
+        codec.check_header(frame)
+        values.append(codec.decode_payload(frame, continuations.next(frame)))
+    begin, end = codec.StreamFlag.STREAM_BEGIN, codec.StreamFlag.STREAM_END
+    assert {frame.stream_id for frame in frames} == {1, 2}
+    for stream_id in (1, 2):
+        marks = [frame.stream_flags & (begin | end) for frame in frames if frame.stream_id == stream_id]
+        assert (marks[0], marks[-1], set(marks[1:-1])) == (begin, end, {codec.StreamFlag(0)})
+    for request_id, name in ((1, "heads"), (3, "lookup")):
+        request = [frame for frame in frames if frame.request_id == request_id]
+        assert (request[0].type, request[0].payload.decode()) == (codec.FrameType.COMMAND_NAME, name)
+        assert (request[-1].type, request[-1].flags) == (
+            codec.FrameType.BYTES_RESPONSE,
+            codec.BytesResponseFlag.EOS,
+        )
+    assert codec.Argument("key", b"stable") in values
+    assert [value.pos for value in values if isinstance(value, codec.Progress)] == [1, -1]
+    (text,) = [value for value in values if isinstance(value, codec.TextOutput)]
+    assert (text.atoms[0].format.count("%s"), text.atoms[0].args) == (1, ("stable",))
+
+
+# The schema language and the vectors.
+
+
+def test_the_worked_schema_works(checkout: Path) -> None:
+    """It passes `schema check` in its transcript; here its codec and its Structs are used."""
+    notes = Revision("notes.yaml")
+    note = notes.codec.LAYOUTS["note"]
+    assert [part.name for part in note.parts] == ["title_length", "title", "text"]
+    payload = notes.structs.note.build({"title": "tea", "text": "at five"})
+    assert payload == b"\x03teaat five"
+    frame = notes.codec.make_frame(1, 1, 0, 1, 1, payload)
+    notes.codec.check_header(frame)
+    assert notes.codec.decode_payload(frame).as_dict() == {"title": "tea", "text": "at five"}
+
+
+def test_the_vector_shown_is_one_of_the_vectors() -> None:
+    (text,) = blocks(LANGUAGE, "json")
+    vector = json.loads(text)
+    assert vector in VECTORS
+    assert text == json.dumps(vector, indent=2) + "\n"
+
+
+def test_the_language_is_described_whole() -> None:
+    """Every key that the JSON Schema of the language allows is named in its description."""
+    meta = json.loads((SCHEMA / "meta.schema.json").read_text(encoding="utf-8"))
+    text = LANGUAGE.read_text(encoding="utf-8")
+    parts = {"file": meta, **meta["$defs"]}
+    missing = [
+        f"{name}: {key}"
+        for name, part in parts.items()
+        for key in part.get("properties", {})
+        if not re.search(rf"`\{{?{key}\b[^`]*`", text)
+    ]
+    assert not missing
+
+
+def test_every_vector_key_is_described() -> None:
+    text = LANGUAGE.read_text(encoding="utf-8")
+    keys = {key for vector in VECTORS for key in vector}
+    assert not [key for key in sorted(keys) if f"| `{key}` |" not in text]
+
+
+# Lists that are kept by hand.
+
+
+def options(parser: argparse.ArgumentParser, name: str = "") -> Iterator[tuple[str, str]]:
+    """The options of all commands, as pairs of command and option."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for word, inner in action.choices.items():
+                yield from options(inner, f"{name} {word}".strip())
+        else:
+            yield from ((name, option) for option in action.option_strings if option.startswith("--"))
+
+
+def test_every_option_is_described() -> None:
+    sections = dict(re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", (DOCS / "cli.md").read_text(), re.MULTILINE | re.DOTALL))
+    known = [(name, option) for name, option in options(cli._parser()) if name and option != "--help"]
+    assert ("decode", "--format") in known
+    commands = {name for name, _ in options(cli._parser()) if name not in ("", "schema")}
+    assert commands == set(sections)
+    assert not [(name, option) for name, option in known if f"| `{option}" not in sections[name]]
+
+
+def test_every_public_name_is_on_the_page_of_the_interface() -> None:
+    text = (DOCS / "api.md").read_text(encoding="utf-8")
+    names = [name for name in hgproto.__all__ if name != "__version__"]
+    assert not [name for name in names if not re.search(rf":: hgproto\.{name}\b", text)]
+
+
+def test_news_fragments_have_names_that_towncrier_knows() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["towncrier"]
+    types = "|".join(kind["directory"] for kind in settings["type"])
+    names = [file.name for file in (ROOT / settings["directory"]).iterdir() if file.name != "README.md"]
+    assert not [name for name in names if not re.fullmatch(rf"(\+[a-z-]+|\d+)\.({types})(\.\d+)?\.md", name)]
