@@ -27,9 +27,6 @@ _SIMPLE |= {b"\\": b"\\", b"'": b"'", b'"': b'"'}
 _MAX_DIGITS = 20
 """Digits of a number: more than any field needs, so that a line of digits costs nothing."""
 
-_WRITE = {octet: f"\\x{octet:02x}" for octet in range(256) if not 0x20 <= octet <= 0x7E}
-_WRITE |= {0x0A: "\\n", 0x0D: "\\r", 0x09: "\\t", 0x5C: "\\\\"}
-
 _FIELDS = ("request id", "stream id", "stream flags", "type", "flags")
 
 
@@ -58,10 +55,15 @@ def format_frame(frame: Frame, codec: Codec | None = None) -> str:
     )
     if not len(frame.payload):
         return " ".join(fields)
-    text = bytes(frame.payload).decode("latin-1").translate(_WRITE)
+    text = _escape(bytes(frame.payload))
     if text.endswith(" "):
         text = f"{text[:-1]}\\x20"
     return f"{' '.join(fields)} {text}"
+
+
+def _escape(payload: bytes) -> str:
+    """Printable ASCII as it is, the rest escaped: what Python's own literals have, but for the quotes around them."""
+    return "'".join(repr(part)[2:-1] for part in payload.split(b"'"))
 
 
 def _flags_text(value: int, names: Mapping[int, str]) -> str:

@@ -43,12 +43,11 @@ def shapes(frames: Iterable[Frame]) -> list[tuple[str, int]]:
     return [(" ".join(str(flag.name) for flag in frame.flags), len(frame.payload)) for frame in frames]  # type: ignore[attr-defined]
 
 
-args_strategy = st.dictionaries(ascii_text.filter(bool), st.binary(max_size=100), max_size=4)
+long_values = st.integers(0, 300).map(lambda size: bytes(i % 251 for i in range(size)))
+args_strategy = st.dictionaries(ascii_text.filter(bool), st.binary(max_size=20) | long_values, max_size=4)
 
 
-@given(
-    args_strategy, st.none() | st.binary(max_size=100), st.integers(30, 60), st.booleans(), st.booleans(), st.booleans()
-)
+@given(args_strategy, st.none() | long_values, st.integers(30, 60), st.booleans(), st.booleans(), st.booleans())
 def test_a_command_arrives(
     args: dict[str, bytes], data: bytes | None, most: int, begin: bool, end: bool, from_file: bool
 ) -> None:
@@ -108,10 +107,11 @@ def test_where_data_ends(size: int, from_file: bool, expected: list[tuple[str, i
 
 @pytest.mark.parametrize("size", [SEND_PAYLOAD - 6, SEND_PAYLOAD - 5, SEND_PAYLOAD - 4, 65535])
 def test_values_of_any_legal_size(size: int) -> None:
-    frames = list(command(1, 1, "c", {"k": bytes(size)}))
+    value = bytes(i % 251 for i in range(size))
+    frames = list(command(1, 1, "c", {"k": value}))
     assert len(frames) == 2 + (size > SEND_PAYLOAD - 5) + (size > 2 * SEND_PAYLOAD - 5)
     assert all(len(frame.payload) <= SEND_PAYLOAD for frame in frames)
-    values(frames)
+    assert b"".join(part.value for _, part in values(frames)[1:]) == value
 
 
 def test_a_file_is_read_as_frames_are_taken() -> None:
@@ -187,6 +187,13 @@ def test_texts_are_refused_in_order(first: int, second: int) -> None:
     with pytest.raises(LocalProtocolError) as error:
         text_output(1, 2, [("fine", [], []), atom], max_payload=65535)
     assert (error.value.requirement, error.value.field) == (requirement, f"atoms[1].{field}")
+
+
+def test_texts_as_large_as_they_may_be() -> None:
+    atom = ("a" * 65535, ["l" * 255] * 255, ["b" * 65535])
+    frame = text_output(1, 2, [("%s" + atom[0][2:], atom[1], atom[2])], max_payload=1 << 20)
+    ((_, value),) = values([frame])
+    assert (len(value.atoms[0].labels), len(value.atoms[0].args[0])) == (255, 65535)
 
 
 def test_a_message_over_the_maximum_is_refused_last() -> None:
