@@ -10,7 +10,7 @@ import argparse
 import os
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hgproto import __version__
 from hgproto.errors import HexError, HgprotoError, HumanFormError, LocalProtocolError
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from hgproto.frame import Frame
     from hgproto.revision import Revision
+    from hgproto.spec.model import Schema
 
 __all__ = ["main"]
 
@@ -327,7 +328,7 @@ def _schema_check(options: argparse.Namespace) -> int:
         if problems:
             code = FAULT
         else:
-            print(f"{_shown_path(file)}: good: {_counts(schema)}, {proven} examples proven")
+            print(f"{_shown_path(file)}: good: {_counts(schema, proven)}")
     return code
 
 
@@ -338,14 +339,15 @@ def _shown_path(file: str | os.PathLike[str]) -> str:
     return path if relative.startswith("..") else relative
 
 
-def _counts(schema: Any) -> str:
+def _counts(schema: Schema, proven: int) -> str:
     parts = [
-        (len(schema.frames), "frame types"),
-        (len(schema.structures), "structures"),
-        (len(schema.requirements), "requirements"),
-        (len(schema.machines), "state machines"),
+        (len(schema.frames), "frame type"),
+        (len(schema.structures), "structure"),
+        (len(schema.requirements), "requirement"),
+        (len(schema.machines), "state machine"),
+        (proven, "example"),
     ]
-    return ", ".join(f"{number} {what}" for number, what in parts)
+    return f"{', '.join(f'{number} {what}' + 's' * (number != 1) for number, what in parts)} proven"
 
 
 def _schema_show(options: argparse.Namespace) -> int:
@@ -381,6 +383,8 @@ def _generate(options: argparse.Namespace) -> int:
         raise _UsageError("--output says where the package of a schema of your own goes")
     if options.output is not None and options.revision is None:
         raise _UsageError("--output needs --revision")
+    if options.revision is not None:
+        _revision(options.revision)
     files = list(ours.values()) if options.revision is None else [find(options.revision)]
     code = GOOD
     for file in files:

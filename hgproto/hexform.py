@@ -23,6 +23,7 @@ def octets_from_hex(chunks: Iterable[bytes]) -> Iterator[bytes]:
     Raises :class:`HexError` with line and column, after the octets before it.
     """
     line, column = 1, 1
+    half_place = (1, 1)
     in_comment = False
     half = b""
     for chunk in chunks:
@@ -38,6 +39,10 @@ def octets_from_hex(chunks: Iterable[bytes]) -> Iterator[bytes]:
         digits = half + (text[: bad.start()] if bad else text).translate(None, _SPACE)
         whole = len(digits) & ~1
         half = digits[whole:]
+        if half and not bad:
+            digit = max(text.rfind(b"%c" % octet) for octet in b"0123456789abcdefABCDEF")
+            if digit >= 0:
+                half_place = _advance(line, column, text[: digit + 1])
         if whole:
             yield bytes.fromhex(digits[:whole].decode("ascii"))
         if bad:
@@ -46,7 +51,7 @@ def octets_from_hex(chunks: Iterable[bytes]) -> Iterator[bytes]:
             raise HexError(line, column, "a hexadecimal digit", repr(character))
         line, column = _advance(line, column, text)
     if half:
-        raise HexError(line, column, "the second digit of an octet", "the end of the text")
+        raise HexError(*half_place, "the second digit of an octet", "the end of the text")
 
 
 def _advance(line: int, column: int, text: bytes) -> tuple[int, int]:

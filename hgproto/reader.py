@@ -172,8 +172,10 @@ class FrameReader:
             self._pieces.failed = error
             raise error
 
-    def read(self, source: BinaryIO | Iterable[bytes | bytearray | memoryview]) -> Iterator[Frame]:
-        """The frames in a file or an iterable of chunks, to its end, each as soon as it is whole.
+    def read(
+        self, source: BinaryIO | bytes | bytearray | memoryview | Iterable[bytes | bytearray | memoryview]
+    ) -> Iterator[Frame]:
+        """The frames in a file, in octets, or in an iterable of chunks, to its end, each as soon as it is whole.
 
         Raises as :meth:`feed` and :meth:`close` do, after the frames before the fault. The reader belongs to this
         iterator until it is exhausted.
@@ -183,7 +185,7 @@ class FrameReader:
         return self._codec.read_frames(self._pieces.supply(self._chunks(source)), self._max_payload)
 
     def _chunks(
-        self, source: BinaryIO | Iterable[bytes | bytearray | memoryview]
+        self, source: BinaryIO | bytes | bytearray | memoryview | Iterable[bytes | bytearray | memoryview]
     ) -> Iterator[bytes | bytearray | memoryview]:
         """The chunks of ``source``; at its end, the fault of a frame that is cut."""
         read = getattr(source, "read1", None) or getattr(source, "read", None)
@@ -212,7 +214,7 @@ def checked_max_payload(max_payload: int | None, codec: Codec) -> int:
 
 
 def read_frames(
-    source: BinaryIO | Iterable[bytes | bytearray | memoryview],
+    source: BinaryIO | bytes | bytearray | memoryview | Iterable[bytes | bytearray | memoryview],
     *,
     max_payload: int | None = None,
     copy: bool = True,

@@ -59,8 +59,7 @@ def frame_tree(
     frame: Frame, number: int, offset: int, continued: bool, schema: Schema, codec: Codec, style: Style
 ) -> Iterator[str]:
     """The lines for one frame, the ``number``-th, whose header starts at ``offset`` of the input."""
-    kind = type_name(frame, codec)
-    title = f"frame {number} at offset {offset}: {kind if isinstance(kind, str) else hex(kind)}"
+    title = f"frame {number} at offset {offset}: {_type_text(frame, codec)}"
     yield style.title(f"{title}, request {int(frame.request_id)}, stream {int(frame.stream_id)}")
     header = codec.encode_header(frame, codec.LIMITS["max-payload"][1])
     for span, value, meaning in _header_spans(frame, schema, codec):
@@ -87,7 +86,13 @@ def frame_tree(
             done = max(done, span.end)
     except RemoteProtocolError as error:
         yield f"  {style.error(f'error: {error.moved(start)}')}"
-        yield from _rows("(damaged)", payload[done:], start + done, "", "", style)
+        if done < len(payload):
+            yield from _rows("(damaged)", payload[done:], start + done, "", "", style)
+
+
+def _type_text(frame: Frame, codec: Codec) -> str:
+    kind = type_name(frame, codec)
+    return kind if isinstance(kind, str) else hex(kind)
 
 
 def _header_spans(frame: Frame, schema: Schema, codec: Codec) -> Iterator[tuple[Span, str, str]]:
@@ -99,7 +104,7 @@ def _header_spans(frame: Frame, schema: Schema, codec: Codec) -> Iterator[tuple[
             value = len(frame.payload) if name == "length" else int(getattr(frame, name))
             text, meaning = str(value), _brief(doc)
             if name == "type":
-                text = str(type_name(frame, codec))
+                text = _type_text(frame, codec)
                 meaning = _brief(frame_type.doc) if frame_type else "Not known to this revision."
             elif name == "flags":
                 flags = frame_type.flags if frame_type else ()

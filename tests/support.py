@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from hgproto.errors import RemoteProtocolError
-from hgproto.frame import Frame, Record
+from hgproto.frame import Frame, Record, parts_of
 from hgproto.framing_0002 import codec, structs
 from hgproto.prove import same_value
 
@@ -131,4 +131,4 @@ def agree(fast: Any, slow: Any) -> bool:
 
 def plain(value: Any) -> Any:
     """A record without its class, for comparisons with what a Struct gives."""
-    return {name: plain(getattr(value, name)) for name in value.__slots__} if isinstance(value, Record) else value
+    return {name: plain(getattr(value, name)) for name in parts_of(value)} if isinstance(value, Record) else value

@@ -132,7 +132,7 @@ def test_every_block_is_run(page: Path) -> None:
 def test_the_exchange_is_canonical() -> None:
     lines = [line for line in EXCHANGE.read_text(encoding="ascii").splitlines() if line and not line.startswith("#")]
     wire = b"".join(encode_frames(map(parse_frame, lines)))
-    assert [format_frame(frame) for frame in read_frames(wire)] == lines
+    assert [format_frame(frame) for frame in read_frames([wire])] == lines
 
 
 def test_the_exchange_keeps_the_rules() -> None:
@@ -150,7 +150,7 @@ def test_the_exchange_keeps_the_rules() -> None:
         assert (marks[0], marks[-1], set(marks[1:-1])) == (begin, end, {codec.StreamFlag(0)})
     for request_id, name in ((1, "heads"), (3, "lookup")):
         request = [frame for frame in frames if frame.request_id == request_id]
-        assert (request[0].type, request[0].payload.decode()) == (codec.FrameType.COMMAND_NAME, name)
+        assert (request[0].type, bytes(request[0].payload).decode()) == (codec.FrameType.COMMAND_NAME, name)
         assert (request[-1].type, request[-1].flags) == (
             codec.FrameType.BYTES_RESPONSE,
             codec.BytesResponseFlag.EOS,
@@ -174,6 +174,13 @@ def test_the_worked_schema_works(checkout: Path) -> None:
     frame = notes.codec.make_frame(1, 1, 0, 1, 1, payload)
     notes.codec.check_header(frame)
     assert notes.codec.decode_payload(frame).as_dict() == {"title": "tea", "text": "at five"}
+
+
+def test_the_package_of_the_worked_schema_is_imported(checkout: Path) -> None:
+    assert cli.main(["generate", "--revision", "notes.yaml", "--output", "notes"]) == 0
+    code = "from notes import codec, structs; print(structs.note.parse(codec.encode_note(codec.Note('tea', ''))).title)"
+    run = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True)
+    assert run.stdout == "tea\n"
 
 
 def test_the_vector_shown_is_one_of_the_vectors() -> None:

@@ -32,6 +32,7 @@ def test_good(text: str, octets: bytes) -> None:
 BAD = [
     ("0", 1, 2, "the end of the text"),
     ("00\n0", 2, 2, "the end of the text"),
+    ("00\n0 # \n\n", 2, 2, "the end of the text"),
     ("0x00", 1, 2, "'x'"),
     ("00\n  # y\n 1z", 3, 3, "'z'"),
     ("00 é", 1, 4, "octet 0xc3"),

@@ -1,0 +1,53 @@
+"""Sphinx settings. The site builds without the network: no inventories, fonts or badges of others."""
+
+from __future__ import annotations
+
+from importlib.metadata import version as version_of
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sphinx.addnodes import pending_xref
+    from sphinx.application import Sphinx
+    from sphinx.environment import BuildEnvironment
+
+project = "hgproto"
+author = "The hgproto authors"
+copyright = "The hgproto authors"
+version = release = version_of("hgproto")
+
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+exclude_patterns = ["_build"]
+
+html_theme = "furo"
+html_title = f"hgproto {version}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+pygments_style = "default"
+html_copy_source = False
+html_show_sourcelink = False
+
+myst_heading_anchors = 3
+
+autodoc_member_order = "bysource"
+
+nitpicky = True
+nitpick_ignore = [("py:class", "ModuleType")]
+
+
+def by_bare_name(app: Sphinx, env: BuildEnvironment, node: pending_xref, content: Any) -> Any:
+    """Resolves what a docstring calls by its name alone to the one object that is documented under that name.
+
+    Modules import what they refer to, so a bare name is clear to readers of the source; Sphinx only looks in the module.
+    """
+    target = node["reftarget"]
+    if node.get("refdomain") != "py" or "." in target:
+        return None
+    domain = env.domains.python_domain
+    found = [name for name, entry in domain.objects.items() if name.endswith(f".{target}") and not entry.aliased]
+    if len(found) != 1:
+        return None
+    return domain.resolve_xref(env, node["refdoc"], app.builder, node["reftype"], found[0], node, content)
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("missing-reference", by_bare_name)
