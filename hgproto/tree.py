@@ -25,8 +25,8 @@ ROW_OCTETS = 8
 MAX_ROWS = 4
 """Rows of octets of one field; the rest is counted. The JSON form has them all."""
 
-FIELD_WIDTH = 25
-VALUE_WIDTH = 24
+FIELD_WIDTH = 20
+VALUE_WIDTH = 18
 
 
 class Style:
