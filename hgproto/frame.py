@@ -7,9 +7,12 @@ hashed by value, and freezing them would make reading four times slower.
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, ClassVar, Self
+    from collections.abc import Callable
+    from typing import Any, ClassVar, Self, TypeVar
 
-__all__ = ["Frame", "Record"]
+    R = TypeVar("R", bound="Record")
+
+__all__ = ["Frame", "Record", "bare", "parts_of"]
 
 
 class Record:
@@ -21,31 +24,53 @@ class Record:
 
     __slots__: "tuple[str, ...]" = ()
     shown: "ClassVar[tuple[str, ...]]" = ()
+    _kind: "ClassVar[type[Record]]"
+    """The class of the value; what :func:`bare` makes is of the kind that it was made from."""
+
+    def __init_subclass__(cls) -> None:
+        if "_kind" not in cls.__dict__:
+            cls._kind = cls
 
     def __eq__(self, other: object) -> bool:
-        if type(other) is not type(self):
+        if not isinstance(other, Record) or other._kind is not self._kind:
             return NotImplemented
-        return all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
+        return all(getattr(self, name) == getattr(other, name) for name in parts_of(self))
 
     def __hash__(self) -> int:
-        return hash((type(self), *(_hashable(getattr(self, name)) for name in self.__slots__)))
+        return hash((self._kind, *(_hashable(getattr(self, name)) for name in parts_of(self))))
 
     def __repr__(self) -> str:
-        parts = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__slots__)
-        return f"{type(self).__name__}({parts})"
+        parts = ", ".join(f"{name}={getattr(self, name)!r}" for name in parts_of(self))
+        return f"{self._kind.__name__}({parts})"
 
     def __reduce__(self) -> "tuple[Any, ...]":
-        return type(self), tuple(getattr(self, name) for name in self.__slots__)
+        return self._kind, tuple(getattr(self, name) for name in parts_of(self))
 
     def replace(self, **changes: "Any") -> "Self":
         """The same value with some parts changed."""
-        return type(self)(**{name: getattr(self, name) for name in self.__slots__} | changes)
+        return self._kind(**{name: getattr(self, name) for name in parts_of(self)} | changes)  # type: ignore[return-value]
 
     __replace__ = replace
 
     def as_dict(self) -> "dict[str, Any]":
         """The parts by name, computed ones that are shown among them, in wire order."""
-        return {name: getattr(self, name) for name in self.shown or self.__slots__}
+        return {name: getattr(self, name) for name in self.shown or parts_of(self)}
+
+
+def parts_of(record: Record) -> "tuple[str, ...]":
+    """The names of a record's parts, in the order in which it is made from them."""
+    return record._kind.__slots__  # noqa: SLF001 - one class's own
+
+
+def bare(record: "type[R]") -> "Callable[[], R]":
+    """What makes values of a record without their parts, for code that fills them in itself.
+
+    Making an object is a third of the cost of reading a small frame, and most of that goes to finding out that there is
+    an ``__init__``. A subclass whose ``__init__`` is the one of ``object`` is made twice as fast, and is the same value in
+    every way that can be asked for by public names.
+    """
+    parts = {"__slots__": (), "__init__": object.__init__, "__doc__": record.__doc__, "__module__": record.__module__}
+    return type(record.__name__, (record,), {**parts, "__qualname__": record.__qualname__, "_kind": record})
 
 
 def _hashable(value: object) -> object:

@@ -55,7 +55,7 @@ def stale(schema: Schema, directory: Path) -> Iterator[str]:
 def compile_schema(schema: Schema) -> dict[str, ModuleType]:
     """The modules ``codec`` and ``structs`` of a schema, made in memory.
 
-    The Structs import the codec by the name that it has in a package, so it goes by that name until they are made.
+    The Structs import the codec beside them, so both go by names of a package until they are made.
     """
     prefix = f"hgproto.{snake(schema.revision)}"
     modules: dict[str, ModuleType] = {}
@@ -64,6 +64,7 @@ def compile_schema(schema: Schema) -> dict[str, ModuleType]:
         for name in ("codec", "structs"):
             module = ModuleType(f"{prefix}.{name}")
             module.__file__ = f"<{name} generated from {schema.revision}>"
+            module.__package__ = prefix
             sys.modules[module.__name__] = module
             code = compile(TARGETS[f"{name}.py"](schema), module.__file__, "exec", dont_inherit=True)
             exec(code, module.__dict__)  # noqa: S102 - our own emitter's text, with every name and string checked

@@ -113,7 +113,8 @@ def walk(layout: Layout, data: bytes) -> Iterator[Span]:
         yield from _walk_entries(layout, data)
         return
     end = yield from _walk_parts(layout, data, 0, "")
-    if end != len(data):
+    # A structure without that rule is a part of others: what follows it is not its business.
+    if end != len(data) and "surplus" in layout.rules:
         left = octets(len(data) - end)
         raise RemoteProtocolError(layout.rules["surplus"], end, "", "the end of the payload", f"{left} more")
 

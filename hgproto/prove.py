@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hgproto.errors import ProtocolError, RemoteProtocolError
-from hgproto.frame import Record
+from hgproto.frame import Record, parts_of
 from hgproto.generate import compile_schema
 from hgproto.jsonform import frame_to_json, value_to_json
+from hgproto.spec.names import camel, snake
 from hgproto.spec.problems import Problem
 
 if TYPE_CHECKING:
@@ -39,13 +40,13 @@ def prove(schema: Schema) -> tuple[list[Problem], int]:
             found = list(_prove_frame(frame, example, schema, codec, structs))
             problems += found
             proven += not found
-    return sorted(problems), proven
+    return sorted(set(problems)), proven
 
 
 def _prove_structure(
     structure: Structure, example: Example, codec: ModuleType, structs: ModuleType
 ) -> Iterator[Problem]:
-    name = structure.name.replace("-", "_")
+    name = snake(structure.name)
     decode: Callable[[bytes], Any] = getattr(codec, f"decode_{name}")
     struct = getattr(structs, name)
     yield from _outcomes(example, lambda: decode(example.octets), lambda: struct.parse(example.octets))
@@ -53,7 +54,8 @@ def _prove_structure(
         value = _try(lambda: decode(example.octets))
         if isinstance(value, Record):
             yield from _stated(example, value_to_json(value))
-            yield from _rebuilt(example, getattr(codec, f"encode_{name}")(value), struct.build(plain(value)))
+            encode = getattr(codec, f"encode_{name}")
+            yield from _rebuilt(example, lambda: encode(value), lambda: struct.build(plain(value)))
 
 
 def _prove_frame(
@@ -88,20 +90,17 @@ def _prove_frame(
     stated = {key: shown[key] for key in ("length", "request_id", "stream_id", "stream_flags", "type", "flags")}
     value = judge()
     yield from _stated(example, stated | {"payload": value_to_json(value)})
-    payload = decoded.payload
-    for case in frame.payload:
-        if (
-            case.structure is not None
-            and isinstance(value, Record)
-            and type(value).__name__ == _camel(case.structure.name)
-        ):
-            payload = getattr(codec, f"encode_{case.structure.name.replace('-', '_')}")(value)
     container = structs.frame.parse(example.octets)
-    yield from _rebuilt(example, codec.encode_frame(decoded.replace(payload=payload)), structs.frame.build(container))
 
+    def rebuild() -> bytes:
+        payload = decoded.payload
+        if isinstance(value, Record):
+            name = next(snake(name) for name in schema.structures if camel(name) == type(value).__name__)
+            payload = getattr(codec, f"encode_{name}")(value)
+        octets: bytes = codec.encode_frame(decoded.replace(payload=payload))
+        return octets
 
-def _camel(name: str) -> str:
-    return "".join(part.capitalize() for part in name.split("-"))
+    yield from _rebuilt(example, rebuild, lambda: structs.frame.build(container))
 
 
 def _try(call: Callable[[], Any]) -> Any:
@@ -136,9 +135,12 @@ def _stated(example: Example, shown: Any) -> Iterator[Problem]:
         yield Problem(example.place, f"the example decodes to {shown!r}", "correct the octets or `decodes`")
 
 
-def _rebuilt(example: Example, *results: bytes) -> Iterator[Problem]:
-    for result in results:
-        if result != example.octets:
+def _rebuilt(example: Example, *builds: Callable[[], bytes]) -> Iterator[Problem]:
+    for build in builds:
+        result = _try(build)
+        if isinstance(result, ProtocolError):
+            yield Problem(example.place, f"the example cannot be rebuilt: {result}", "correct `rules` or the example")
+        elif result != example.octets:
             advice = "write the octets as they are built"
             yield Problem(example.place, f"the example is rebuilt to {result.hex()}", advice)
 
@@ -146,7 +148,7 @@ def _rebuilt(example: Example, *results: bytes) -> Iterator[Problem]:
 def plain(value: Any) -> Any:
     """A record as what a Struct builds from: dicts, tuples, strings and numbers."""
     if isinstance(value, Record):
-        return {name: plain(getattr(value, name)) for name in value.__slots__}
+        return {name: plain(getattr(value, name)) for name in parts_of(value)}
     if isinstance(value, tuple):
         return tuple(plain(item) for item in value)
     return value
@@ -155,7 +157,7 @@ def plain(value: Any) -> Any:
 def same_value(fast: Any, slow: Any) -> bool:
     """Whether what the codec gives and what a Struct gives are the same value."""
     if isinstance(fast, Record) and isinstance(slow, dict):
-        return all(same_value(getattr(fast, name), slow[name]) for name in (*fast.__slots__, *fast.shown))
+        return all(same_value(getattr(fast, name), slow[name]) for name in (*parts_of(fast), *fast.shown))
     if isinstance(fast, tuple) and isinstance(slow, list | tuple):
         return len(fast) == len(slow) and all(map(same_value, fast, slow))
     return repr(fast) == repr(slow) or bool(fast == slow)

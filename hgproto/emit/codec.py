@@ -13,7 +13,19 @@ from hgproto.emit.payloads import structure_functions
 from hgproto.emit.records import record
 from hgproto.emit.rules import check_header, decode_payload
 from hgproto.emit.tables import layouts, tables
-from hgproto.emit.text import Group, camel, docstring, heading, lay_out, literal, mask, snake, upper
+from hgproto.emit.text import (
+    Group,
+    camel,
+    docstring,
+    flag_class,
+    heading,
+    lay_out,
+    literal,
+    mask,
+    names_in,
+    snake,
+    upper,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +38,6 @@ __all__ = ["emit"]
 def emit(schema: Schema) -> str:
     """The source of ``codec.py``."""
     parts = [
-        _head(schema),
         _constants(schema),
         _enumerations(schema),
         *(record(structure) for structure in schema.structures.values()),
@@ -37,10 +48,11 @@ def emit(schema: Schema) -> str:
         check_header(schema),
         decode_payload(schema),
     ]
-    return "\n\n\n".join("\n".join(part) for part in parts) + "\n"
+    body = "\n\n\n".join("\n".join(part) for part in parts) + "\n"
+    return "\n".join(_head(schema, names_in(body))) + "\n\n\n" + body
 
 
-def _head(schema: Schema) -> list[str]:
+def _head(schema: Schema, used: frozenset[str]) -> list[str]:
     names = [
         "CODES",
         "DIGEST",
@@ -56,16 +68,15 @@ def _head(schema: Schema) -> list[str]:
     names += ["INTERRUPTS", "LAYOUTS", "REVISION", "STREAM_FLAG_NAMES", "StreamFlag", "TYPE_NAMES"]
     names += ["check_header", "cut_frame", "decode_frame", "decode_payload", "make_frame"]
     names += ["encode_frame", "encode_header", "read_frames"]
-    names += [f"{camel(frame.name)}Flag" for frame in schema.frames.values() if frame.flags]
+    names += [flag_class(frame.name) for frame in schema.frames.values() if frame.flags]
     for structure in schema.structures.values():
         names += [camel(structure.name), upper(structure.name)]
         names += [f"decode_{snake(structure.name)}", f"encode_{snake(structure.name)}"]
     all_ = lay_out(Group("__all__ = [", [*map(literal, sorted(set(names), key=_all_order))], "]"))
-    layout_names = ["Entry"] if any(s.is_cbor_map for s in schema.structures.values()) else []
-    layout_names += ["Layout", "Part"]
-    functions = ["decode_entries", "encode_entries"] if layout_names[0] == "Entry" else []
-    functions += ["fault", "frame_fault", "local_fault", "local_frame_fault", "text_of_flags"]
-    imports = lay_out(Group("from hgproto.layout import (", [*layout_names, *functions]))
+    of_structs = [name for name in ("Struct", "iter_unpack", "pack", "unpack_from") if name in used]
+    of_frame = [name for name in ("Frame", "Record", "bare") if name in used]
+    of_layout = ["Entry", "Layout", "Part", "decode_entries", "encode_entries", "fault", "frame_fault", "local_fault"]
+    of_layout = [name for name in (*of_layout, "local_frame_fault", "text_of_flags") if name in used]
     return [
         *heading(schema).rstrip("\n").split("\n"),
         *docstring(f"The fast codec of {schema.revision}: frames and payloads to values, and back.", 0),
@@ -73,13 +84,13 @@ def _head(schema: Schema) -> list[str]:
         "from __future__ import annotations",
         "",
         "from enum import IntEnum, IntFlag",
-        "from struct import Struct, pack, unpack_from",
+        f"from struct import {', '.join(of_structs)}",
         "from struct import error as StructError",
         "from typing import TYPE_CHECKING, Any",
         "",
         "from hgproto.errors import RemoteProtocolError",
-        "from hgproto.frame import Frame, Record",
-        *imports,
+        f"from hgproto.frame import {', '.join(of_frame)}",
+        *lay_out(Group("from hgproto.layout import (", of_layout)),
         "",
         "if TYPE_CHECKING:",
         "    from collections.abc import Iterator",
@@ -116,7 +127,7 @@ def _enumerations(schema: Schema) -> list[str]:
     lines += _flag_class("StreamFlag", "What a frame does to its stream.", schema.stream_flags)
     for frame in schema.frames_by_code.values():
         if frame.flags:
-            lines += _flag_class(f"{camel(frame.name)}Flag", f"The flags of {frame.name}.", frame.flags)
+            lines += _flag_class(flag_class(frame.name), f"The flags of {frame.name}.", frame.flags)
     return lines
 
 

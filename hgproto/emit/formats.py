@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from hgproto.emit.text import WIDTH
 
-    from hgproto.spec.model import Field, Schema, Structure
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from hgproto.spec.model import Field, Schema
 
 __all__ = ["DECODE", "ENCODE", "FORMATS", "PYTHON_TYPES", "header_format", "integer_runs"]
 
@@ -24,15 +26,28 @@ def header_format(schema: Schema) -> str:
     return "".join(FORMATS[f.type] for f in schema.header.fields[:-1])
 
 
-def integer_runs(structure: Structure) -> Iterator[list[Field]]:
-    """Runs of single integers that follow one another."""
+def integer_runs(fields: Sequence[Field]) -> Iterator[list[Field]]:
+    """Runs of single integers that follow one another, each short enough to be read in one line."""
     run: list[Field] = []
-    for field in structure.fields:
-        if field.octets is not None and not field.is_array:
-            run.append(field)
-            continue
-        if run:
+    longest = max((len(field.name) for field in fields if not field.repeat), default=0)
+    for field in fields:
+        if field.octets is None or field.is_array:
+            if run:
+                yield run
+            run = []
+        elif run and len(_reading([*run, field], longest)) > WIDTH:
             yield run
-        run = []
+            run = [field]
+        else:
+            run.append(field)
     if run:
         yield run
+
+
+def _reading(run: list[Field], longest: int) -> str:
+    """The longest line that reads a run."""
+    targets = ", ".join(
+        f"{field.name}_low, {field.name}_high" if field.type == "u24" else f"{field.name}_" for field in run
+    )
+    code = "".join(FORMATS[field.type] for field in run)
+    return f"{' ' * 12}{targets} = _unpack_{code.lower()}(payload, {'x' * longest}_end + 99)"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hgproto.emit.text import Group, docstring, lay_out
+from hgproto.emit.text import Group, docstring, lay_out, unpacking
 
 if TYPE_CHECKING:
     from hgproto.spec.model import Schema
@@ -17,19 +17,20 @@ def frame_functions(schema: Schema) -> list[str]:
     header = schema.header
     targets, joins, packs, plain = [], [], [], {}
     for field in header.fields[:-1]:
-        if field.type == "u24":
-            targets += [f"{field.name}_low", f"{field.name}_high"]
-            joins.append(f"{field.name} = {field.name}_low | {field.name}_high << 16")
-            value = field.name if field.name == "length" else f"frame.{field.name}"
-            packs += [f"{value} & 0xFFFF", f"{value} >> 16"]
-        elif field.bits:
+        value = field.name if field.name == "length" else f"frame.{field.name}"
+        if field.bits:
             targets.append("octet")
-            shifts = [f"(frame.{b.name} << {b.low})" if b.low else f"frame.{b.name}" for b in field.bits]
-            packs.append(" + ".join(shifts))
+            packs.append("octet")
+            continue
+        plain[field.name] = field.name
+        if field.type == "u24":
+            targets += [field.name, f"{field.name}_high"]
+            # Most numbers are small, and a branch costs less than a shift.
+            joins += [f"if {field.name}_high:", f"    {field.name} |= {field.name}_high << 16"]
+            packs += [f"{value} & 0xFFFF", f"{value} >> 16"]
         else:
             targets.append(field.name)
-            packs.append(field.name if field.name == "length" else f"frame.{field.name}")
-            plain[field.name] = field.name
+            packs.append(value)
     plain["stream_flags"] = "_STREAM_FLAGS[stream_flags]"
     plain["type"], plain["flags"] = "_TYPE_OF[octet]", "_FLAGS_OF[octet]"
     plain.pop("length", None)
@@ -40,37 +41,41 @@ def frame_functions(schema: Schema) -> list[str]:
     _, _, flag_bits = header.locate("flags")
     if type_bits is None or flag_bits is None:
         raise ValueError("the type and the flags of a frame are bit fields of one integer")
-    low = type_bits if type_bits.low == 0 else flag_bits
-    names = ", ".join(targets)
+    low, high = sorted((("type", type_bits), ("flags", flag_bits)), key=lambda item: item[1].low)
     limit_doc = f"``max_payload``: the most octets of a payload ({limit.default} unless told otherwise)."
     raises = "Raises :class:`LocalProtocolError` for a longer one and for a number that its header field cannot hold."
     pack_header = [
         "    payload = frame.payload",
         "    length = len(payload)",
-        f"    if length > max_payload or not 0 <= frame.{low.name} < {1 << low.width}:",
-        "        raise local_frame_fault(FRAME, frame, max_payload, FIELD_BITS)",
         "    try:",
-        *lay_out(Group("header = _HEADER.pack(", packs, ")"), 8),
+        # Members of enumerations are added and multiplied like any number, but joined by bits in Python code.
+        f"        octet = frame.{high[0]} * {1 << high[1].low} + frame.{low[0]}",
+        f"        if length > max_payload or octet >> {high[1].low} != frame.{high[0]}:",
+        "            raise local_frame_fault(FRAME, frame, max_payload, FIELD_BITS)",
+        *lay_out(Group("header = _pack_header(", packs, ")"), 8),
         "    except (StructError, TypeError):",
         "        raise local_frame_fault(FRAME, frame, max_payload, FIELD_BITS) from None",
     ]
-    fill = ["frame = new(Frame)"]
+    fill = ["frame = new()"]
     local = {"_STREAM_FLAGS[stream_flags]": "stream_flags_of[stream_flags]", "_TYPE_OF[octet]": "type_of[octet]"}
     local["_FLAGS_OF[octet]"] = "flags_of[octet]"
     fill += [f"frame.{name} = {local.get(value, value)}" for name, value in plain.items()]
     fill += ["frame.payload = data[start:stop]"]
     return [
+        "_new_frame = bare(Frame)",
+        "",
+        "",
         f"def read_frames(source: Pieces, max_payload: int = {limit.default}) -> Iterator[Frame]:",
         *docstring(
             "The frames in the pieces of ``source``, as they become whole.\n\n"
             f"{limit_doc} Raises :class:`RemoteProtocolError` before a longer one is gathered."
         ),
-        "    unpack, new = _HEADER.unpack_from, Frame.__new__",
+        "    unpack, new = _unpack_header, _new_frame",
         "    type_of, flags_of, stream_flags_of = _TYPE_OF, _FLAGS_OF, _STREAM_FLAGS",
         "    for data, at in source:",
         f"        end, last = len(data), len(data) - {size}",
         "        while at <= last:",
-        f"            {names} = unpack(data, at)",
+        *unpacking(targets, "unpack(data, at)", 12),
         *(f"            {line}" for line in joins),
         "            if length > max_payload:",
         f"                raise source.refuse(data, at, frame_fault(FRAME, bytes(data[at : at + {size}]), max_payload))",
@@ -93,7 +98,7 @@ def frame_functions(schema: Schema) -> list[str]:
         ),
         f"    if len(data) - at < {size}:",
         "        raise frame_fault(FRAME, data[at:], max_payload).moved(at)",
-        f"    {names} = _HEADER.unpack_from(data, at)",
+        *unpacking(targets, "_unpack_header(data, at)", 4),
         *(f"    {line}" for line in joins),
         f"    start = at + {size}",
         "    stop = start + length",

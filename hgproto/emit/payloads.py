@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hgproto.emit.formats import DECODE, ENCODE, FORMATS, PYTHON_TYPES, integer_runs
-from hgproto.emit.text import Group, camel, docstring, lay_out, snake, upper
+from hgproto.emit.text import Group, camel, docstring, lay_out, snake, test, unpacking, upper
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +19,9 @@ def structure_functions(structure: Structure, schema: Schema) -> list[str]:
     """The functions that decode and encode a structure."""
     name, record, table = snake(structure.name), camel(structure.name), upper(structure.name)
     raises = "Raises :class:`RemoteProtocolError`, offsets from the start of ``payload``."
-    decode_doc = docstring(f"The {structure.name} that is all of ``payload``.\n\n{raises}")
+    what = "is all of" if _is_whole(structure) else "starts"
+    ignored = "" if _is_whole(structure) else " What follows it is not looked at."
+    decode_doc = docstring(f"The {structure.name} that {what} ``payload``.{ignored}\n\n{raises}")
     encode_doc = docstring(
         "The octets of ``value``; sizes and counts are computed. Raises :class:`LocalProtocolError`."
     )
@@ -39,12 +41,12 @@ def structure_functions(structure: Structure, schema: Schema) -> list[str]:
     return [
         f"def decode_{name}(payload: bytes) -> {record}:",
         *decode_doc,
-        "    if type(payload) is not bytes:",
-        "        payload = bytes(payload)",
+        *_coerce(structure),
         "    try:",
         *(f"        {line}" for line in _read_whole(structure, schema)),
         "    except (StructError, ValueError):",
         "        pass",
+        *_retry(structure),
         f"    raise fault({table}, payload)",
         "",
         "",
@@ -58,83 +60,140 @@ def structure_functions(structure: Structure, schema: Schema) -> list[str]:
     ]
 
 
+def _has_text(structure: Structure) -> bool:
+    """Whether reading always decodes a string, which only octets can do."""
+    return any(f.type in ("ascii", "utf8") and not f.is_array for f in structure.fields)
+
+
+def _coerce(structure: Structure) -> list[str]:
+    """A payload that is no ``bytes``, such as a view, becomes so: at once, or when a string could not be decoded."""
+    if _has_text(structure):
+        return []
+    return ["    if type(payload) is not bytes:", "        payload = bytes(payload)"]
+
+
+def _retry(structure: Structure) -> list[str]:
+    if not _has_text(structure):
+        return []
+    again = f"        return decode_{snake(structure.name)}(bytes(payload))"
+    return ["    except AttributeError:", "        if type(payload) is bytes:", "            raise", again]
+
+
 def _local(name: str) -> str:
     """The variable for a field. Our own variables never end in an underscore, so that no field hides one."""
     return f"{name}_"
 
 
+def _takes_rest(structure: Structure) -> bool:
+    last = structure.fields[-1]
+    return last.repeat or last.size == "rest"
+
+
+def _is_whole(structure: Structure) -> bool:
+    """Whether a structure takes a whole payload. Others are parts of structures, and end where their fields do."""
+    return structure.is_cbor_map or _takes_rest(structure) or "surplus" in structure.rules
+
+
 def _read_whole(structure: Structure, schema: Schema) -> list[str]:
     """Straight code that returns the record when the payload is good, and else raises or falls through."""
-    first = structure.fields[0]
-    record = camel(structure.name)
-    if first.repeat:
-        inner = schema.structures[first.type]
-        return [
-            "at, end = 0, len(payload)",
-            "items = []",
-            "while at < end:",
-            *(f"    {line}" for line in _read(inner, "at", last_takes_rest=False)),
-            *(f"    {line}" for line in _unless_empty(inner)),
-            "    items.append(record)",
-            "if at == end:",
-            f"    whole = {record}.__new__({record})",
-            f"    whole.{first.name} = tuple(items)",
-            "    return whole",
-        ]
-    lines = _read(structure, "", last_takes_rest=True)
-    good = _conditions(structure)
-    return [*lines, f"if {good}:", "    return record"] if good else [*lines, "return record"]
+    last = structure.fields[-1]
+    if last.repeat:
+        return _read_repeated(structure, schema.structures[last.type])
+    lines, end = _read_fields(structure.fields, "", last_takes_rest=_is_whole(structure))
+    made = [*_make_record(structure, "record"), "return record"]
+    good = _conditions(structure, end)
+    return [*lines, *_if(good), *(f"    {line}" for line in made)] if good else [*lines, *made]
+
+
+def _if(conditions: Sequence[str]) -> list[str]:
+    """An ``if`` in the ``try`` of a function."""
+    return [line[8:] for line in test(conditions, 8)]
+
+
+def _read_repeated(structure: Structure, inner: Structure) -> list[str]:
+    """A structure that ends in another one, again and again."""
+    *before, repeated = structure.fields
+    lines, at = _read_fields(before, "", last_takes_rest=False)
+    item, end = _read_fields(inner.fields, "at", last_takes_rest=False)
+    return [
+        *lines,
+        *_unless_empty(structure),
+        *_make_record(structure, "whole"),
+        f"at, end = {at}, len(payload)",
+        "items = []",
+        "while at < end:",
+        *(f"    {line}" for line in (*item, *_make_record(inner, "record"), f"at = {end}", *_unless_empty(inner))),
+        "    items.append(record)",
+        "if at == end:",
+        f"    whole.{repeated.name} = tuple(items)",
+        "    return whole",
+    ]
+
+
+def _make_record(structure: Structure, name: str) -> list[str]:
+    values = [field.name for field in structure.values if not field.repeat]
+    return [f"{name} = _new_{snake(structure.name)}()", *(f"{name}.{value} = {_local(value)}" for value in values)]
 
 
 def _unless_empty(structure: Structure) -> list[str]:
-    """For a structure inside of another: an end to the loop at a string that may not be empty."""
+    """An end to reading at a string that may not be empty."""
     needed = _not_empty(structure)
     return [f"if not ({' and '.join(needed)}):", "    raise ValueError"] if needed else []
 
 
 def _not_empty(structure: Structure) -> list[str]:
-    names = [f for f in structure.values if "empty" in f.rules]
-    return [f"all({_local(f.name)})" if f.is_array else _local(f.name) for f in names]
+    conditions = []
+    for field in structure.values:
+        if "empty" in field.rules:
+            sized = field.sizes is None and field.size != "rest"
+            name = _local(str(field.size) if sized else field.name)  # a size that is not 0 is quicker to see
+            conditions.append(f"all({name})" if field.is_array else name)
+    return conditions
 
 
-def _read(structure: Structure, at: str, *, last_takes_rest: bool) -> list[str]:
-    """Straight code that reads the fields from offset ``at`` (a variable, or empty for 0) into ``record``.
+def _read_fields(fields: Sequence[Field], at: str, *, last_takes_rest: bool) -> tuple[list[str], str]:
+    """Straight code that reads fields from offset ``at`` (a variable, or empty for 0), and where they end.
 
-    ``last_takes_rest``: the last string is read to the end of the payload, and its size checked by a condition.
+    ``last_takes_rest``: the last string is read to the end of the payload, and its size checked by a condition. The
+    end is then that of the fields before it.
     """
     lines: list[str] = []
     base, fixed = at, 0
-    runs = {run[0].name: run for run in integer_runs(structure)}
+    runs = {run[0].name: run for run in integer_runs(fields)}
     in_run = {f.name for run in runs.values() for f in run[1:]}
-    for field in structure.fields:
-        here = (f"{base} + {fixed}" if fixed else base) if base else str(fixed)
+
+    def here() -> str:
+        return (f"{base} + {fixed}" if fixed else base) if base else str(fixed)
+
+    for field in fields:
         if field.name in in_run:
             continue
         if field.name in runs:
             run = runs[field.name]
-            lines += _read_integers(run, here)
+            lines += _read_integers(run, here())
             fixed += sum(item.octets or 0 for item in run)
         elif field.octets is not None:
-            lines += _read_numbers(field, here)
+            (counter,) = (f for f in fields if f.name == field.count)
+            lines += _read_numbers(field, counter.octets or 0, here())
             base, fixed = f"{field.name}_end", 0
         elif field.sizes is not None:
-            lines += _read_strings(field, here)
+            lines += _read_strings(field, here())
             base, fixed = f"{field.name}_end", 0
         else:
-            start = "" if here == "0" else here
-            ends = field.size == "rest" or (last_takes_rest and field is structure.fields[-1])
-            stop = "" if ends else f"{field.name}_end"
-            if stop:
-                lines.append(f"{stop} = {here} + {_local(str(field.size))}")
+            start = "" if here() == "0" else here()
+            stop = ""
+            if field.size != "rest" and not (last_takes_rest and field is fields[-1]):
+                stop = f"{field.name}_end"
+                lines.append(f"{stop} = {here()} + {_local(str(field.size))}")
                 base, fixed = stop, 0
-            slice_ = f"[{start}:{stop}]" if start or stop else ""
+            slice_ = f"[{start}{_colon(start)}{stop}]".replace(": ]", ":]") if start or stop else ""
             lines.append(f"{_local(field.name)} = payload{slice_}{DECODE[field.type]}")
-    record = camel(structure.name)
-    lines.append(f"record = {record}.__new__({record})")
-    lines += [f"record.{f.name} = {_local(f.name)}" for f in structure.values]
-    if at:
-        lines.append(f"{at} = {base} + {fixed}" if fixed else f"{at} = {base}")
-    return lines
+    return lines, here()
+
+
+def _colon(start: str) -> str:
+    """The colon of a slice; the formatter puts spaces around it where the start is more than a name."""
+    return " : " if "+" in start else ":"
 
 
 def _read_integers(run: Sequence[Field], here: str) -> list[str]:
@@ -147,22 +206,22 @@ def _read_integers(run: Sequence[Field], here: str) -> list[str]:
             targets.append(_local(item.name))
     code = "".join(FORMATS[item.type] for item in run)
     start = "" if here == "0" else f", {here}"
-    left = f"({targets[0]},)" if len(targets) == 1 else ", ".join(targets)
-    return [f"{left} = _{code}.unpack_from(payload{start})", *joins]
+    return [*unpacking(targets, f"_unpack_{code.lower()}(payload{start})", 0), *joins]
 
 
-def _read_numbers(field: Field, here: str) -> list[str]:
-    """An array of integers; of single octets the payload's own are good enough."""
-    name, count = _local(field.name), _local(str(field.count))
+def _read_numbers(field: Field, count_octets: int, here: str) -> list[str]:
+    """An array of integers, which the octets that are there bound; of single octets the payload's own are good enough."""
+    name, count, end = _local(field.name), _local(str(field.count)), f"{field.name}_end"
     if field.octets == 1:
-        colon = " : " if "+" in here else ":"
-        return [f"{field.name}_end = {here} + {count}", f"{name} = payload[{here}{colon}{field.name}_end]"]
-    lines = [f"{field.name}_end = {here} + {field.octets} * {count}"]
+        return [f"{end} = {here} + {count}", f"{name} = payload[{here}{_colon(here)}{end}]"]
+    lines = [f"{end} = {here} + {field.octets} * {count}"]
     if field.type == "u24":
-        items = f"range({here}, {field.name}_end, 3)"
-        return [*lines, f'{name} = [int.from_bytes(payload[i : i + 3], "little") for i in {items}]']
-    numbers = f'unpack_from(f"<{{{count}}}{FORMATS[field.type]}", payload, {here})'
-    return [*lines, f"if {count}:", f"    {name} = {numbers}", "else:", f"    {name} = ()"]
+        lines.append(f"octets = payload[{here}{_colon(here)}{end}]")
+        return [*lines, f'{name} = [low | high << 16 for low, high in iter_unpack("<HB", octets)]']
+    code = FORMATS[field.type]
+    if count_octets == 1:
+        return [*lines, f"{name} = _unpack_{code.lower()}_array[{count}](payload, {here})"]
+    return [*lines, f'{name} = unpack_from(f"<{{{count}}}{code}", payload, {here})']
 
 
 def _read_strings(field: Field, here: str) -> list[str]:
@@ -181,55 +240,44 @@ def _read_strings(field: Field, here: str) -> list[str]:
     ]
 
 
-def _conditions(structure: Structure) -> str:
-    """What must hold for a payload to be good after its fields were read."""
+def _conditions(structure: Structure, end: str) -> list[str]:
+    """What must hold for a payload to be good after its fields were read up to ``end``."""
     conditions = _not_empty(structure)
     last = structure.fields[-1]
+    has_variable = any(f.octets is None or f.is_array for f in structure.fields[:-1])
+    if not _is_whole(structure):
+        return [*conditions, f"{end} <= len(payload)"] if has_variable or last.octets is None else conditions
     if last.size == "rest":
-        before = [f for f in structure.fields[:-1] if f.octets is None or f.is_array]
-        if before:
-            conditions.append(f"{before[-1].name}_end <= len(payload)")
+        if has_variable:
+            conditions.append(f"{end} <= len(payload)")
         if last.at_most is not None:
             conditions.append(f"len({_local(last.name)}) <= {_local(last.at_most)}")
-    elif last.size is not None:
-        before = [f for f in structure.fields[:-1] if f.octets is None or f.is_array]
-        # A string of several octets a character is measured by its octets, others by themselves.
-        start = f"{before[-1].name}_end" if before else str(sum(f.octets or 0 for f in structure.fields[:-1]))
-        if last.type == "utf8":
-            conditions.append(f"len(payload) == {start} + {_local(last.size)}")
-        else:
-            conditions.append(f"len({_local(last.name)}) == {_local(last.size)}")
-            if before:
-                conditions.append(f"{start} <= len(payload)")
-    elif last.is_array:
-        conditions.append(f"len(payload) == {last.name}_end")
+    elif last.size is None:
+        conditions.append(f"len(payload) == {end}")
     else:
-        before = [f for f in structure.fields if f.octets is None or f.is_array]
-        rest = structure.fields[structure.fields.index(before[-1]) + 1 :] if before else structure.fields
-        fixed = sum(f.octets or 0 for f in rest)
-        conditions.append(f"len(payload) == {before[-1].name}_end + {fixed}" if before else f"len(payload) == {fixed}")
-    return " and ".join(conditions)
+        conditions.append(f"len(payload) == {end} + {_local(last.size)}")
+    return conditions
 
 
 def _write(structure: Structure) -> list[str]:
     """Straight code that returns the octets when the record can be built, and else raises or falls through."""
-    first = structure.fields[0]
-    if first.repeat:
-        return [f'return b"".join([encode_{snake(first.type)}(item) for item in value.{first.name}])']
     lines: list[str] = []
-    conditions = _not_empty(structure)
+    conditions: list[str] = []
     for field in structure.values:
+        if "empty" in field.rules:
+            conditions.append(f"all({_local(field.name)})" if field.is_array else _local(field.name))
         if field.type not in PYTHON_TYPES:
             continue
         encode = ENCODE[field.type]
         if field.sizes is not None:
-            lines.append(f"{_local(field.name)} = [item{encode} for item in value.{field.name}]")
+            listed = f"[item{encode} for item in value.{field.name}]" if encode else f"list(value.{field.name})"
+            lines.append(f"{_local(field.name)} = {listed}")
         else:
             lines.append(f"{_local(field.name)} = value.{field.name}{encode}")
         if field.at_most is not None:
             conditions.append(f"len({_local(field.name)}) <= value.{field.at_most}")
     pieces: list[str | Group] = []
-    runs = {run[0].name: run for run in integer_runs(structure)}
+    runs = {run[0].name: run for run in integer_runs(structure.fields)}
     in_run = {f.name for run in runs.values() for f in run[1:]}
     for field in structure.fields:
         if field.name in in_run:
@@ -238,17 +286,20 @@ def _write(structure: Structure) -> list[str]:
             pieces.append(_pack_integers(runs[field.name], structure))
         elif field.octets is not None:
             pieces.append(_pack_numbers(field))
+        elif field.repeat:
+            pieces.append(f"*[encode_{snake(field.type)}(item) for item in value.{field.name}]")
         else:
             pieces.append(f"*{_local(field.name)}" if field.sizes is not None else _local(field.name))
-    if len(pieces) == 1 and not str(pieces[0]).startswith("*"):
-        result = lay_out(pieces[0])
-        result[0] = f"return {result[0]}"
+    indent = 12 if conditions else 8
+    if len(pieces) > 1:
+        result = lay_out(Group('return b"".join(', [Group("(", pieces)]), indent)
+    elif isinstance(pieces[0], Group):
+        result = lay_out(pieces[0]._replace(head=f"return {pieces[0].head}"), indent)
     else:
-        result = lay_out(Group('return b"".join(', [Group("(", pieces)]), 12)
-        result = [line[12:] for line in result]
-    if conditions:
-        return [*lines, f"if {' and '.join(conditions)}:", *(f"    {line}" for line in result)]
-    return [*lines, *result]
+        starred = pieces[0].startswith("*")
+        result = [" " * indent + (f'return b"".join({pieces[0][1:]})' if starred else f"return {pieces[0]}")]
+    result = [line[8:] for line in result]
+    return [*lines, *_if(conditions), *result] if conditions else [*lines, *result]
 
 
 def _pack_integers(run: Sequence[Field], structure: Structure) -> Group:
@@ -256,7 +307,7 @@ def _pack_integers(run: Sequence[Field], structure: Structure) -> Group:
     for item in run:
         number = _number(item, structure)
         arguments += [f"{number} & 0xFFFF", f"{number} >> 16"] if item.type == "u24" else [number]
-    return Group(f"_{''.join(FORMATS[item.type] for item in run)}.pack(", arguments)
+    return Group(f"_pack_{''.join(FORMATS[item.type] for item in run).lower()}(", arguments)
 
 
 def _pack_numbers(field: Field) -> str:
@@ -264,7 +315,7 @@ def _pack_numbers(field: Field) -> str:
     if field.octets == 1:
         return f"bytes([len(item) for item in {strings}])"
     if field.type == "u24":
-        return f'b"".join([len(item).to_bytes(3, "little") for item in {strings}])'
+        return f'b"".join([pack("<HB", len(item) & 0xFFFF, len(item) >> 16) for item in {strings}])'
     return f'pack(f"<{{len({strings})}}{FORMATS[field.type]}", *[len(item) for item in {strings}])'
 
 

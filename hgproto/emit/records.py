@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hgproto.emit.formats import ENCODE, PYTHON_TYPES
-from hgproto.emit.text import Group, camel, docstring, lay_out, literal
+from hgproto.emit.text import Group, camel, docstring, lay_out, literal, snake
 
 if TYPE_CHECKING:
     from hgproto.spec.model import Field, Structure
@@ -37,13 +37,8 @@ def record(structure: Structure) -> list[str]:
     values = structure.values
     shown = [f.name for f in structure.shown]
     doc = structure.doc + "\n\n" + "\n".join(f"``{f.name}``: {f.doc} ({_units(f)})" for f in structure.shown)
-    slots = sorted(f.name for f in values)
     lines = [f"class {camel(structure.name)}(Record):", *docstring(doc), ""]
-    lines += lay_out(
-        Group("__slots__ = (", [*map(literal, [f.name for f in values])], ",)" if len(values) == 1 else ")"), 4
-    )
-    if slots != [f.name for f in values]:
-        lines[-1] += "  # noqa: RUF023 - in wire order"
+    lines += _slots([f.name for f in values], "in wire order")
     if len(shown) != len(values):
         lines += lay_out(Group("shown = (", [*map(literal, shown)], ")"), 4)
     lines += ["", *(f"    {f.name}: {python_type(f)}" for f in values), ""]
@@ -52,11 +47,27 @@ def record(structure: Structure) -> list[str]:
     lines += [f"        self.{f.name} = {f.name}" for f in values]
     for field in structure.shown:
         if field.sized_by is not None:
-            sized = structure.field(field.sized_by)
-            encode = ENCODE.get(sized.type, "")
-            lines += ["", "    @property", f"    def {field.name}(self) -> int:", *docstring(field.doc, 8)]
-            lines += [f"        return len(self.{sized.name}{encode})"]
+            lines += ["", "    @property", f"    def {field.name}(self) -> {python_type(field)}:"]
+            lines += [*docstring(field.doc, 8), f"        return {_computed(field, structure)}"]
+    return [*lines, "", "", f"_new_{snake(structure.name)} = bare({camel(structure.name)})"]
+
+
+def _slots(names: list[str], order: str) -> list[str]:
+    lines = lay_out(Group("__slots__ = (", [literal(name) for name in names]), 4)
+    if names != sorted(names):
+        lines[0] += f"  # noqa: RUF023 - {order}"
     return lines
+
+
+def _computed(field: Field, structure: Structure) -> str:
+    """What a size, a count, or an array of sizes is."""
+    sized = structure.field(str(field.sized_by))
+    encode = ENCODE.get(sized.type, "")
+    if field.is_array:
+        return f"tuple(len(item{encode}) for item in self.{sized.name})"
+    if sized.octets is not None:
+        return f"len(self.{sized.sized_by})"
+    return f"len(self.{sized.name}{encode})"
 
 
 def _cbor_record(structure: Structure) -> list[str]:
@@ -64,15 +75,16 @@ def _cbor_record(structure: Structure) -> list[str]:
     doc = structure.doc + "\n\n" + "\n".join(f"``{e.name}``: {e.doc}" for e in structure.entries)
     doc += "\n``extra``: What the map holds under keys that the revision does not know."
     lines = [f"class {camel(structure.name)}(Record):", *docstring(doc), ""]
-    names = [*(e.name for e in structure.entries), "extra"]
-    lines += lay_out(Group("__slots__ = (", [*map(literal, names)], ")"), 4)
-    if names != sorted(names):
-        lines[-1] += "  # noqa: RUF023 - in the schema's order"
+    required = [e for e in structure.entries if not e.optional]
+    optional = [e for e in structure.entries if e.optional]
+    names = [*(e.name for e in (*required, *optional)), "extra"]
+    shown = [*(e.name for e in structure.entries), "extra"]
+    lines += _slots(names, "in the schema's order")
+    if shown != names:
+        lines += lay_out(Group("shown = (", [*map(literal, shown)], ")"), 4)
     types = {e.name: kinds[e.type] + (" | None" if e.optional else "") for e in structure.entries}
     types["extra"] = "dict[bytes, Any]"
     lines += ["", *(f"    {name}: {kind}" for name, kind in types.items()), ""]
-    required = [e for e in structure.entries if not e.optional]
-    optional = [e for e in structure.entries if e.optional]
     parameters = ["self", *(f"{e.name}: {types[e.name]}" for e in required)]
     parameters += [f"{e.name}: {types[e.name]} = None" for e in optional]
     parameters.append("extra: dict[bytes, Any] | None = None")

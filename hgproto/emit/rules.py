@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hgproto.emit.tables import part
-from hgproto.emit.text import Group, docstring, lay_out, literal, mask, snake, upper
+from hgproto.emit.text import WIDTH, Group, docstring, lay_out, literal, mask, snake, upper
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,11 +18,13 @@ __all__ = ["check_header", "decode_payload"]
 def check_header(schema: Schema) -> list[str]:
     """The function that judges a header."""
     stream_mask = sum(flag.mask for flag in schema.stream_flags)
-    offsets = {
-        name: schema.header.locate(name)[0] for name in ("type", "flags", "stream_flags", "stream_id", "request_id")
-    }
+    offsets = {name: schema.header.locate(name)[0] for name in ("type", "flags", "stream_flags", "stream_id")}
     unknown = {name: literal(schema.header.rules(name)["unknown"]) for name in ("type", "flags", "stream_flags")}
     expected = literal(f"a type that {schema.revision} defines")
+
+    def raised(name: str, expected: str, found: str) -> list[str]:
+        return _raise([unknown[name], str(offsets[name]), literal(name), expected, found], 8)
+
     lines = [
         "def check_header(frame: Frame) -> None:",
         *docstring(
@@ -31,15 +33,14 @@ def check_header(schema: Schema) -> list[str]:
         ),
         "    code, flags, stream_flags = int(frame.type), int(frame.flags), int(frame.stream_flags)",
         "    if code not in TYPE_NAMES:",
-        f'        raise RemoteProtocolError({unknown["type"]}, {offsets["type"]}, "type", {expected}, hex(code))',
+        *raised("type", expected, "hex(code)"),
         f"    if stream_flags & ~{mask(stream_mask)}:",
         f"        found = text_of_flags(stream_flags & ~{mask(stream_mask)}, {{}})",
-        f'        raise RemoteProtocolError({unknown["stream_flags"]}, {offsets["stream_flags"]}, "stream_flags", '
-        '"known bits alone", found)',
+        *raised("stream_flags", '"known bits alone"', "found"),
         "    names = FLAG_NAMES[code]",
         "    if flags & ~sum(names):",
         "        found = text_of_flags(flags & ~sum(names), {})",
-        f'        raise RemoteProtocolError({unknown["flags"]}, {offsets["flags"]}, "flags", "known bits alone", found)',
+        *raised("flags", '"known bits alone"', "found"),
     ]
     for constraint in schema.stream_constraints:
         lines += _constraint(constraint, schema, None)
@@ -54,17 +55,14 @@ def check_header(schema: Schema) -> list[str]:
             wanted = literal(f"a stream of the {frame.sender}, which is {which}")
             body += [
                 f"if {broken}:",
-                *lay_out(
-                    Group(
-                        "raise RemoteProtocolError(",
-                        [
-                            literal(str(frame.sender_requirement)),
-                            str(offsets["stream_id"]),
-                            '"stream_id"',
-                            wanted,
-                            "str(frame.stream_id)",
-                        ],
-                    ),
+                *_raise(
+                    [
+                        literal(str(frame.sender_requirement)),
+                        str(offsets["stream_id"]),
+                        '"stream_id"',
+                        wanted,
+                        "str(frame.stream_id)",
+                    ],
                     4,
                 ),
             ]
@@ -76,23 +74,25 @@ def check_header(schema: Schema) -> list[str]:
     return lines
 
 
+def _raise(arguments: Sequence[str], indent: int) -> list[str]:
+    return lay_out(Group("raise RemoteProtocolError(", arguments), indent)
+
+
 def _constraint(constraint: Constraint, schema: Schema, frame: FrameType | None) -> list[str]:
     """An ``if`` with a ``raise``, indented by 4."""
     if constraint.kind in ("odd", "even"):
         lines = []
         for name in constraint.names:
-            broken = f"not frame.{name} & 1" if constraint.kind == "odd" else f"frame.{name} & 1"
-            offset = schema.header.locate(name)[0]
+            value = "len(frame.payload)" if name == "length" else f"frame.{name}"
+            broken = f"not {value} & 1" if constraint.kind == "odd" else f"{value} & 1"
             arguments = [
                 literal(constraint.requirement),
-                str(offset),
+                str(schema.header.locate(name)[0]),
                 literal(name),
                 literal(f"an {constraint.kind} number"),
+                f"str({value})",
             ]
-            lines += [
-                f"    if {broken}:",
-                *lay_out(Group("raise RemoteProtocolError(", [*arguments, f"str(frame.{name})"]), 8),
-            ]
+            lines += [f"    if {broken}:", *_raise(arguments, 8)]
         return lines
     field, condition, expected = _constraint_parts(constraint, schema, frame)
     names = "STREAM_FLAG_NAMES" if field == "stream_flags" else "names"
@@ -100,7 +100,7 @@ def _constraint(constraint: Constraint, schema: Schema, frame: FrameType | None)
     arguments = [literal(constraint.requirement), str(offset), literal(field), literal(expected)]
     return [
         f"    if {condition}:",
-        *lay_out(Group("raise RemoteProtocolError(", [*arguments, f"text_of_flags({field}, {names})"]), 8),
+        *_raise([*arguments, f"text_of_flags({field}, {names})"], 8),
     ]
 
 
@@ -117,7 +117,7 @@ def _constraint_parts(constraint: Constraint, schema: Schema, frame: FrameType |
     groups = masked(constraint.names)
     field = groups[-1][0]
     any_set = " or ".join(f"{variable} & {mask(bits)}" for variable, bits in groups)
-    any_set = f"({any_set})" if len(groups) > 1 else any_set
+    one_set = f"({any_set})" if len(groups) > 1 else any_set
     count = " + ".join(f"({variable} & {mask(bits)}).bit_count()" for variable, bits in groups)
     not_all = " or ".join(f"{variable} & {mask(bits)} != {mask(bits)}" for variable, bits in groups)
     listed = " and ".join(constraint.names)
@@ -127,7 +127,7 @@ def _constraint_parts(constraint: Constraint, schema: Schema, frame: FrameType |
         case "at-most-one-of":
             return field, f"{count} > 1", f"at most one of {listed}"
         case "at-least-one-of":
-            return field, f"not {any_set}", f"at least one of {listed}"
+            return field, f"not {one_set}", f"at least one of {listed}"
         case "all-of":
             return field, not_all, listed
         case "none-of":
@@ -135,27 +135,32 @@ def _constraint_parts(constraint: Constraint, schema: Schema, frame: FrameType |
     ((variable, bits),) = masked([str(constraint.subject)])
     subject = f"{variable} & {mask(bits)}"
     if constraint.kind == "forbids":
-        return field, f"{subject} and {any_set}", f"{constraint.subject} without {' or '.join(constraint.names)}"
+        return field, f"{subject} and {one_set}", f"{constraint.subject} without {' or '.join(constraint.names)}"
     not_all = f"({not_all})" if len(groups) > 1 else not_all
     return field, f"{subject} and {not_all}", f"{constraint.subject} only with {listed}"
 
 
-def _interrupts(frame: FrameType, schema: Schema) -> list[str]:
-    """The other types that only the same side sends."""
-    others = schema.frames_by_code.values()
-    return [mask(f.code) for f in others if f is not frame and f.sender is not None and f.sender == frame.sender]
+def _interrupts(schema: Schema) -> list[str]:
+    """For each type that goes on where its latest frame ended, the other types that only the same side sends."""
+    frames = schema.frames_by_code.values()
+    items = []
+    for frame in frames:
+        if frame.continued_by is not None:
+            others = [f for f in frames if f is not frame and f.sender is not None and f.sender == frame.sender]
+            codes = f"{{{', '.join(mask(f.code) for f in others)}}}" if others else ""
+            items.append(f"{mask(frame.code)}: frozenset({codes})")
+    return lay_out(Group("INTERRUPTS: dict[int, frozenset[int]] = {", items, "}"), after=WIDTH if items else 0)
 
 
 def decode_payload(schema: Schema) -> list[str]:
     """The cases of payloads, and the function that reads one."""
-    continued = [frame for frame in schema.frames_by_code.values() if frame.continued_by is not None]
     lines = [
         "PAYLOADS: dict[int, tuple[tuple[int, int, str], ...]] = {",
     ]
     for frame in schema.frames_by_code.values():
-        cases = ", ".join(_case(case, frame) for case in frame.payload)
-        comma = "," if len(frame.payload) == 1 else ""
-        lines.append(f"    {mask(frame.code)}: ({cases}{comma}),")
+        cases = Group(f"{mask(frame.code)}: (", [_case(case, frame) for case in frame.payload])
+        lines += lay_out(cases, 4, 1)
+        lines[-1] += ","
     lines += [
         "}",
         *docstring(
@@ -164,9 +169,7 @@ def decode_payload(schema: Schema) -> list[str]:
             "field that takes it all.",
             0,
         ),
-        "INTERRUPTS: dict[int, frozenset[int]] = {",
-        *(f"    {mask(f.code)}: frozenset({{{', '.join(_interrupts(f, schema))}}})," for f in continued),
-        "}",
+        *_interrupts(schema),
         *docstring(
             "For each frame type that can continue what the one before began, the types whose frames of the same request end "
             "that.",
@@ -187,14 +190,11 @@ def decode_payload(schema: Schema) -> list[str]:
     if encoded:
         lines += [f"    if int(frame.stream_flags) & {mask(encoded)}:", "        return payload"]
     lines.append("    code, flags = int(frame.type), int(frame.flags)")
-    keyword = "if"
     for frame in schema.frames_by_code.values():
-        body: list[str] = []
-        for case in frame.payload:
-            body += _payload_case(case, frame)
-        lines += [f"    {keyword} code == {mask(frame.code)}:", *(f"        {line}" for line in body)]
-        keyword = "if"
-    return [*lines, "    return payload", "", "", *_text_payloads(schema)]
+        lines.append(f"    if code == {mask(frame.code)}:")
+        for number, case in enumerate(frame.payload):
+            lines += [f"        {line}" for line in _payload_case(case, number, frame)]
+    return [*lines, "    return payload", *_text_payloads(schema)]
 
 
 def _case(case: PayloadCase, frame: FrameType) -> str:
@@ -203,7 +203,7 @@ def _case(case: PayloadCase, frame: FrameType) -> str:
     return f"({mask(masks.get(case.when or '', 0))}, {mask(masks.get(case.after or '', 0))}, {literal(kind)})"
 
 
-def _payload_case(case: PayloadCase, frame: FrameType) -> list[str]:
+def _payload_case(case: PayloadCase, number: int, frame: FrameType) -> list[str]:
     masks = {flag.name: flag.mask for flag in frame.flags}
     tests = []
     if case.when is not None:
@@ -213,7 +213,7 @@ def _payload_case(case: PayloadCase, frame: FrameType) -> list[str]:
     if case.structure is not None:
         value = f"decode_{snake(case.structure.name)}(payload)"
     elif case.field is not None and case.field.type != "bytes":
-        value = f"_decode_text({_text_table(frame)}, payload)"
+        value = f"_decode_text({_text_table(number, frame)}, payload)"
     else:
         value = "payload"
     if tests:
@@ -221,24 +221,24 @@ def _payload_case(case: PayloadCase, frame: FrameType) -> list[str]:
     return [f"return {value}"]
 
 
-def _text_table(frame: FrameType) -> str:
-    return f"_{upper(frame.name)}_PAYLOAD"
+def _text_table(number: int, frame: FrameType) -> str:
+    return f"_{upper(frame.name)}_PAYLOAD{f'_{number + 1}' if number else ''}"
 
 
 def _text_payloads(schema: Schema) -> list[str]:
     """The tables of payloads that are one string, and the function that reads them."""
     lines: list[str] = []
     for frame in schema.frames_by_code.values():
-        for case in frame.payload:
+        for number, case in enumerate(frame.payload):
             if case.field is not None and case.field.type != "bytes":
-                arguments: list[str | Group] = [
-                    literal(frame.name),
-                    literal(case.field.doc),
-                    "{}",
-                    Group("(", [part(case.field)]),
-                ]
-                lines += lay_out(Group(f"{_text_table(frame)} = Layout(", arguments))
+                parts = Group("(", [part(case.field)])
+                arguments: list[str | Group] = [literal(frame.name), literal(case.field.doc), "{}", parts]
+                lines += lay_out(Group(f"{_text_table(number, frame)} = Layout(", arguments))
+    if not lines:
+        return []
     return [
+        "",
+        "",
         *lines,
         "",
         "",

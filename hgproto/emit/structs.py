@@ -5,7 +5,19 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from hgproto.emit.text import Group, camel, docstring, flat, heading, lay_out, literal, mask, snake, upper
+from hgproto.emit.text import (
+    Group,
+    camel,
+    docstring,
+    flag_class,
+    heading,
+    lay_out,
+    literal,
+    mask,
+    names_in,
+    snake,
+    upper,
+)
 
 if TYPE_CHECKING:
     from hgproto.spec.model import Constraint, Field, FrameType, PayloadCase, Schema, Structure
@@ -30,8 +42,10 @@ def emit(schema: Schema) -> str:
 
 
 def _head(schema: Schema, body: str) -> list[str]:
+    referred = names_in(body)
+
     def used(*names: str) -> list[str]:
-        return [name for name in names if f"{name}(" in body or f" {name}" in body or f"({name}" in body]
+        return [name for name in names if name in referred]
 
     construct = used(
         "Array", "Computed", "Int8ul", "Int16ul", "Int24ul", "Int32ul", "Rebuild", "Struct", "len_", "this"
@@ -56,7 +70,7 @@ def _head(schema: Schema, body: str) -> list[str]:
     )
     records = [camel(s.name) for s in schema.structures.values() if s.is_cbor_map]
     tables = [upper(s.name) for s in schema.structures.values() if s.is_cbor_map]
-    flags = [f"{camel(frame.name)}Flag" for frame in schema.frames.values() if frame.flags]
+    flags = [flag_class(frame.name) for frame in schema.frames.values() if frame.flags]
     codec = [*tables, *records, *flags, "FrameType", "StreamFlag"]
     names = [snake(s.name) for s in schema.structures.values()] + ["checked_frame", "frame", "frame_header"]
 
@@ -81,7 +95,9 @@ def _head(schema: Schema, body: str) -> list[str]:
         *_import("construct", sorted(construct, key=order)),
         "",
         *_import("hgproto.constructs", sorted(ours, key=order)),
-        *_import(f"hgproto.{snake(schema.revision)}.codec", sorted(codec, key=order)),
+        "",
+        # By a relative name, since the package of a user's schema may be anywhere.
+        *_import(".codec", sorted(codec, key=order)),
         "",
         *lay_out(Group("__all__ = [", [literal(name) for name in sorted(names)], "]")),
     ]
@@ -126,6 +142,11 @@ def _construct(field: Field, structure: Structure) -> Group:
         return Group("Due(", [inner, f"cut={rules['cut']}", f"overflow={literal(_overflow(field, structure))}"])
     size = "None" if field.size == "rest" else f"this.{field.size}"
     keywords = [f"cut={rules['cut']}"] if "cut" in rules and field.size != "rest" else []
+    if field.type == "bytes" and field.sizes is not None:
+        # The elements are read by the index that Array keeps; a field may be called like a method of its context.
+        sizes = f'this["{field.sizes}"]'
+        octets = Group("Octets(", [f"lambda this: {sizes}[this._index]", *keywords])
+        return Group("Array(", [f"lambda this: len({sizes})", octets])
     if field.type == "bytes":
         if field.at_most is not None:
             keywords += [f"at_most=this.{field.at_most}", f"surplus={rules.get('surplus') or _surplus(structure)}"]
@@ -140,9 +161,9 @@ def _construct(field: Field, structure: Structure) -> Group:
 
 
 def _overflow(field: Field, structure: Structure) -> str:
-    """The requirement when a number does not fit: its own, or that of the strings whose sizes or count it gives."""
-    while "overflow" not in field.rules:
-        field = structure.field(str(field.sized_by))
+    """The requirement when a number does not fit: that of the strings whose sizes or count it gives, or its own."""
+    while field.sized_by is not None:
+        field = structure.field(field.sized_by)
     return field.rules["overflow"]
 
 
@@ -200,7 +221,7 @@ def _frame_fields(schema: Schema, *, header_only: bool) -> list[str | Group]:
             limit = schema.limits[field.limit]
             group = Group("AtMost(", [group, literal(snake(field.limit)), str(limit.default), rules["limit"]])
         items.append(Group(f"{literal(name)} / {group.head}", group.items, group.tail))
-        for b in field.bits:
+        for b in sorted(field.bits, key=lambda b: b.name != "type"):  # what flags mean depends on the type
             shifted = f"this._{field.name} >> {b.low}" if b.low else f"this._{field.name}"
             number = f"{shifted} & {mask((1 << b.width) - 1)}"
             enumeration = "FrameType" if b.name == "type" else "_FLAGS.get(this.type)" if b.name == "flags" else "None"
@@ -234,7 +255,7 @@ def _choose(schema: Schema) -> list[str]:
 def _flag_tables(schema: Schema) -> list[str]:
     """The flag types and the known bits of each frame type."""
     flags = [
-        f"FrameType.{upper(frame.name)}: {camel(frame.name)}Flag"
+        f"FrameType.{upper(frame.name)}: {flag_class(frame.name)}"
         for frame in schema.frames_by_code.values()
         if frame.flags
     ]
@@ -247,6 +268,7 @@ def _case(case: PayloadCase, frame: FrameType) -> list[str]:
     tests = [f"int(this.flags) & {mask(masks[case.when])}"] if case.when is not None else []
     if case.after is not None:
         tests.append("continued")
+    value = "None"
     if case.structure is not None:
         value = snake(case.structure.name)
     elif case.field is not None and case.field.type != "bytes":
@@ -254,21 +276,24 @@ def _case(case: PayloadCase, frame: FrameType) -> list[str]:
         arguments = ["None", literal(ENCODINGS[case.field.type]), f"charset={rules['charset']}"]
         if "empty" in rules:
             arguments.append(f"empty={rules['empty']}")
-        value = flat(Group("Text(", arguments))
-    else:
-        value = "None"
-    if tests:
-        return [f"if {' and '.join(tests)}:", f"    return {value}"]
-    return [f"return {value}"]
+        return _returned(tests, Group("Text(", arguments))
+    return _returned(tests, value)
+
+
+def _returned(tests: list[str], value: str | Group) -> list[str]:
+    """The lines, as they stand 8 columns in, that return a construct when the tests hold."""
+    indent = 12 if tests else 8
+    node = f"return {value}" if isinstance(value, str) else value._replace(head=f"return {value.head}")
+    lines = [line[8:] for line in lay_out(node, indent)]
+    return [f"if {' and '.join(tests)}:", *lines] if tests else lines
 
 
 def _checked_frame(schema: Schema) -> list[str]:
     stream_mask = sum(flag.mask for flag in schema.stream_flags)
-    codes = "{" + ", ".join(str(code) for code in schema.frames_by_code) + "}"
     header = schema.header
     expected = f"a type that {schema.revision} defines"
     rules: list[Group] = [
-        _rule(header.rules("type")["unknown"], "type", expected, f"int(this.type) not in {codes}", schema),
+        _rule(header.rules("type")["unknown"], "type", expected, "int(this.type) not in _MASKS", schema),
         _rule(
             header.rules("stream_flags")["unknown"],
             "stream_flags",
@@ -283,7 +308,7 @@ def _checked_frame(schema: Schema) -> list[str]:
             "int(this.flags) & ~_MASKS[int(this.type)]",
             schema,
         ),
-        *(_constraint(constraint, schema, None) for constraint in schema.stream_constraints),
+        *(rule for constraint in schema.stream_constraints for rule in _constraint(constraint, schema, None)),
     ]
     odd_side = (header.parity("stream_id") or {}).get("odd")
     for frame in schema.frames_by_code.values():
@@ -292,7 +317,7 @@ def _checked_frame(schema: Schema) -> list[str]:
             condition = f"this.stream_id % 2 == {remainder}"
             expected = f"a stream of the {frame.sender}"
             rules.append(_rule(str(frame.sender_requirement), "stream_id", expected, condition, schema, frame))
-        rules += [_constraint(constraint, schema, frame) for constraint in frame.constraints]
+        rules += [rule for constraint in frame.constraints for rule in _constraint(constraint, schema, frame)]
     items = [
         *_frame_fields(schema, header_only=False),
         *rules,
@@ -316,13 +341,15 @@ def _rule(
     return Group("Rule(", items)
 
 
-def _constraint(constraint: Constraint, schema: Schema, frame: FrameType | None) -> Group:
+def _constraint(constraint: Constraint, schema: Schema, frame: FrameType | None) -> list[Group]:
     """A constraint as a count of the flags that are set: slower than the codec's masks, and told apart from them."""
     if constraint.kind in ("odd", "even"):
         remainder = 0 if constraint.kind == "odd" else 1
-        condition = " or ".join(f"this.{name} % 2 == {remainder}" for name in constraint.names)
         expected = f"an {constraint.kind} number"
-        return _rule(constraint.requirement, constraint.names[0], expected, condition, schema, frame)
+        return [
+            _rule(constraint.requirement, name, expected, f"this.{name} % 2 == {remainder}", schema, frame)
+            for name in constraint.names
+        ]
     masks = {flag.name: ("stream_flags", flag.mask) for flag in schema.stream_flags}
     masks |= {flag.name: ("flags", flag.mask) for flag in frame.flags} if frame is not None else {}
 
@@ -348,4 +375,5 @@ def _constraint(constraint: Constraint, schema: Schema, frame: FrameType | None)
     if constraint.subject is not None:
         condition = f"{counted((constraint.subject,))} and {condition}"
     in_stream = any(masks[name][0] == "stream_flags" for name in constraint.names)
-    return _rule(constraint.requirement, "stream_flags" if in_stream else "flags", expected, condition, schema, frame)
+    field = "stream_flags" if in_stream else "flags"
+    return [_rule(constraint.requirement, field, expected, condition, schema, frame)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hgproto.emit.formats import FORMATS, header_format, integer_runs
-from hgproto.emit.text import Group, camel, docstring, lay_out, literal, mapping, mask, upper
+from hgproto.emit.text import Group, docstring, flag_class, lay_out, literal, mapping, mask, upper
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,7 +46,7 @@ def layouts(schema: Schema) -> list[str]:
         arguments: list[str | Group] = [literal(structure.name), literal(structure.doc), _rules(structure.rules)]
         if structure.is_cbor_map:
             entries = [
-                f"Entry({literal(e.name)}, {literal(e.type)}, {literal(e.doc)}, {e.optional}, {e.minimum})"
+                Group("Entry(", [literal(e.name), literal(e.type), literal(e.doc), str(e.optional), str(e.minimum)])
                 for e in structure.entries
             ]
             arguments.append(Group("entries=(", entries))
@@ -87,7 +87,7 @@ def tables(schema: Schema) -> list[str]:
     _, stream_field, _ = schema.header.locate("stream_flags")
     if type_bits is None or flag_bits is None:
         raise ValueError("the type and the flags of a frame are bit fields of one integer")
-    flag_types = [f"{mask(frame.code)}: {camel(frame.name)}Flag" for frame in frames if frame.flags]
+    flag_types = [f"{mask(frame.code)}: {flag_class(frame.name)}" for frame in frames if frame.flags]
     lines += [
         *lay_out(Group("_FLAG_TYPES: dict[int, type[IntFlag]] = {", flag_types, "}")),
         f"_TYPES = [FrameType(code) if code in TYPE_NAMES else code for code in range({1 << type_bits.width})]",
@@ -99,13 +99,24 @@ def tables(schema: Schema) -> list[str]:
         f"[octet {_extract(flag_bits.low, flag_bits.width)}] for octet in range(256)]",
         f"_STREAM_FLAGS = [StreamFlag(octet) for octet in range({1 << (8 * (stream_field.octets or 1))})]",
     ]
-    formats: dict[str, str] = {}
+    return [*lines, *_formats(schema)]
+
+
+def _formats(schema: Schema) -> list[str]:
+    """Formats compiled once, and the functions of each by themselves: looking them up costs a tenth of using them."""
+    runs, arrays = set(), set()
     for structure in schema.structures.values():
-        for run in integer_runs(structure):
-            code = "".join(FORMATS[f.type] for f in run)
-            formats.setdefault(code, f'_{code} = Struct("<{code}")')
-    lines += [*(formats[code] for code in sorted(formats)), f'_HEADER = Struct("<{header_format(schema)}")']
-    return lines
+        runs |= {"".join(FORMATS[f.type] for f in run) for run in integer_runs(structure.fields)}
+        for field in structure.fields:
+            if field.count is not None and structure.field(field.count).octets == 1 and field.type in ("u16", "u32"):
+                arrays.add(FORMATS[field.type])
+    lines = []
+    for name, code in [("header", header_format(schema)), *((code.lower(), code) for code in sorted(runs))]:
+        lines += [f'_{name} = Struct("<{code}")', f"_unpack_{name}, _pack_{name} = _{name}.unpack_from, _{name}.pack"]
+    return lines + [
+        f'_unpack_{code.lower()}_array = [Struct(f"<{{count}}{code}").unpack_from for count in range(256)]'
+        for code in sorted(arrays)
+    ]
 
 
 def _extract(low: int, width: int) -> str:

@@ -2,44 +2,53 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import textwrap
 from pathlib import PurePath
 from typing import TYPE_CHECKING, NamedTuple
+
+from hgproto.spec.names import camel, flag_class, snake, upper
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from hgproto.spec.model import Schema
 
-__all__ = ["WIDTH", "Group", "camel", "docstring", "heading", "lay_out", "literal", "mapping", "mask", "snake", "upper"]
+__all__ = [
+    "WIDTH",
+    "Group",
+    "camel",
+    "docstring",
+    "flag_class",
+    "heading",
+    "lay_out",
+    "literal",
+    "mapping",
+    "mask",
+    "names_in",
+    "snake",
+    "test",
+    "unpacking",
+    "upper",
+]
 
 WIDTH = 120
 """Columns of a line; the formatter's own setting."""
 
 
-def snake(name: str) -> str:
-    """``stream-settings`` as ``stream_settings``."""
-    return name.replace("-", "_")
-
-
-def upper(name: str) -> str:
-    """``stream-settings`` as ``STREAM_SETTINGS``."""
-    return snake(name).upper()
-
-
-def camel(name: str) -> str:
-    """``stream-settings`` as ``StreamSettings``."""
-    return "".join(part.capitalize() for part in snake(name).split("_"))
-
-
 def literal(text: str) -> str:
-    """A string literal with double quotes, in ASCII."""
+    """A string literal in ASCII, in the quotes that need fewer escapes, as the formatter has them."""
+    quote = "'" if text.count('"') > text.count("'") else '"'
     body = "".join(
-        f"\\{c}" if c in '\\"' else c if c.isprintable() and c.isascii() else c.encode("unicode_escape").decode()
+        f"\\{c}"
+        if c in ("\\", quote)
+        else c
+        if c.isprintable() and c.isascii()
+        else c.encode("unicode_escape").decode()
         for c in text
     )
-    return f'"{body}"'
+    return f"{quote}{body}{quote}"
 
 
 def heading(schema: Schema) -> str:
@@ -67,10 +76,14 @@ def docstring(text: str, indent: int = 4) -> list[str]:
             body = line.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
             hang = "    " if line.startswith("``") else ""
             wrapped.extend(
-                textwrap.wrap(body, room, subsequent_indent=hang, break_long_words=False, break_on_hyphens=False)
+                textwrap.wrap(
+                    body.strip(), room, subsequent_indent=hang, break_long_words=False, break_on_hyphens=False
+                )
             )
         wrapped.append("")
     wrapped.pop()
+    if wrapped[0].startswith('"'):
+        wrapped[0] = f" {wrapped[0]}"
     if len(wrapped) == 1 and len(wrapped[0]) + indent + 6 <= WIDTH and not wrapped[0].endswith('"'):
         return [f'{pad}"""{wrapped[0]}"""']
     return [f'{pad}"""{wrapped[0]}', *(f"{pad}{line}" if line else "" for line in wrapped[1:]), f'{pad}"""']
@@ -96,7 +109,7 @@ def flat(node: str | Group) -> str:
 
 def _is_tuple(head: str) -> bool:
     """Whether an opening bracket opens a tuple, and not a call."""
-    return head in ("(", "return (") or head.endswith(("= (", "=("))
+    return head in ("(", "return (") or head.endswith(("= (", "=(", ": ("))
 
 
 def lay_out(node: str | Group, indent: int = 0, after: int = 0) -> list[str]:
@@ -111,6 +124,31 @@ def lay_out(node: str | Group, indent: int = 0, after: int = 0) -> list[str]:
         inner = lay_out(item, indent + 4, 1)
         lines += [*inner[:-1], f"{inner[-1]},"]
     return [*lines, f"{pad}{node.tail}"]
+
+
+def test(conditions: Sequence[str], indent: int) -> list[str]:
+    """An ``if`` over conditions that must all hold."""
+    pad = " " * indent
+    line = f"{pad}if {' and '.join(conditions)}:"
+    if len(line) <= WIDTH or len(conditions) == 1:
+        return [line]
+    return [f"{pad}if (", f"{pad}    {conditions[0]}", *(f"{pad}    and {each}" for each in conditions[1:]), f"{pad}):"]
+
+
+def unpacking(targets: Sequence[str], call: str, indent: int) -> list[str]:
+    """An assignment to several targets at once."""
+    pad = " " * indent
+    left = f"({targets[0]},)" if len(targets) == 1 else ", ".join(targets)
+    if len(f"{pad}{left} = {call}") <= WIDTH:
+        return [f"{pad}{left} = {call}"]
+    if len(f"{pad}{left} = (") <= WIDTH:
+        return [f"{pad}{left} = (", f"{pad}    {call}", f"{pad})"]
+    return [f"{pad}(", *(f"{pad}    {target}," for target in targets), f"{pad}) = {call}"]
+
+
+def names_in(code: str) -> frozenset[str]:
+    """The names that Python source refers to."""
+    return frozenset(node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name))
 
 
 def mapping(items: Iterable[tuple[str, str]], head: str = "{") -> Group:

@@ -5,12 +5,12 @@
 from __future__ import annotations
 
 from enum import IntEnum, IntFlag
-from struct import Struct, pack, unpack_from
+from struct import Struct, pack
 from struct import error as StructError
 from typing import TYPE_CHECKING, Any
 
 from hgproto.errors import RemoteProtocolError
-from hgproto.frame import Frame, Record
+from hgproto.frame import Frame, Record, bare
 from hgproto.layout import (
     Entry,
     Layout,
@@ -99,17 +99,17 @@ MEDIA_TYPE: str = "application/mercurial-exp-framing-0002"
 DIGEST = "aff582bc514906fa3bee47a743c7e38c5b4ecb7a6196d73c131defac83475733"
 HEADER_OCTETS = 8
 LIMITS: dict[str, tuple[int, int]] = {
+    "max-payload": (65535, 16777215),
+    "send-payload": (32768, 16777215),
+    "open-streams": (16, 128),
+    "decoded-frame": (1048576, 1073741824),
+    "decoded-response": (1073741824, 1099511627776),
     "receiving-requests": (16, 32768),
     "active-requests": (256, 32768),
     "request-octets": (16777216, 1099511627776),
     "buffered-octets": (67108864, 1099511627776),
     "arguments": (256, 65535),
     "argument-value": (65535, 65535),
-    "max-payload": (65535, 16777215),
-    "send-payload": (32768, 16777215),
-    "open-streams": (16, 128),
-    "decoded-frame": (1048576, 1073741824),
-    "decoded-response": (1073741824, 1099511627776),
 }
 """The named limits: default and maximum."""
 
@@ -210,6 +210,9 @@ class ArgumentHeader(Record):
         self.value_length = value_length
 
 
+_new_argument_header = bare(ArgumentHeader)
+
+
 class Argument(Record):
     """An argument that is whole in one frame.
 
@@ -234,6 +237,9 @@ class Argument(Record):
         return len(self.value)
 
 
+_new_argument = bare(Argument)
+
+
 class ArgumentStart(Record):
     """The first frame of an argument whose value spans frames.
 
@@ -254,6 +260,9 @@ class ArgumentStart(Record):
         self.value = value
 
 
+_new_argument_start = bare(ArgumentStart)
+
+
 class ArgumentRest(Record):
     """A later frame of an argument whose value spans frames. It has no sub-header.
 
@@ -266,6 +275,9 @@ class ArgumentRest(Record):
 
     def __init__(self, value: bytes) -> None:
         self.value = value
+
+
+_new_argument_rest = bare(ArgumentRest)
 
 
 class TextAtom(Record):
@@ -288,6 +300,9 @@ class TextAtom(Record):
         self.args = args
 
 
+_new_text_atom = bare(TextAtom)
+
+
 class TextOutput(Record):
     """A message for people, as a sequence of atoms that are shown one after the other.
 
@@ -300,6 +315,9 @@ class TextOutput(Record):
 
     def __init__(self, atoms: tuple[TextAtom, ...]) -> None:
         self.atoms = atoms
+
+
+_new_text_output = bare(TextOutput)
 
 
 class Progress(Record):
@@ -354,6 +372,9 @@ class StreamSettings(Record):
     def __init__(self, profile: str, settings: bytes) -> None:
         self.profile = profile
         self.settings = settings
+
+
+_new_stream_settings = bare(StreamSettings)
 
 
 ARGUMENT_HEADER = Layout(
@@ -686,10 +707,18 @@ _FLAGS = [[_FLAG_TYPES[code](flags) if code in _FLAG_TYPES else flags for flags 
 _TYPE_OF = [_TYPES[octet >> 4 & 0xF] for octet in range(256)]
 _FLAGS_OF = [_FLAGS[octet >> 4 & 0xF][octet & 0xF] for octet in range(256)]
 _STREAM_FLAGS = [StreamFlag(octet) for octet in range(256)]
-_B = Struct("<B")
-_HBB = Struct("<HBB")
-_HH = Struct("<HH")
-_HEADER = Struct("<HBHBBB")
+_header = Struct("<HBHBBB")
+_unpack_header, _pack_header = _header.unpack_from, _header.pack
+_b = Struct("<B")
+_unpack_b, _pack_b = _b.unpack_from, _b.pack
+_hbb = Struct("<HBB")
+_unpack_hbb, _pack_hbb = _hbb.unpack_from, _hbb.pack
+_hh = Struct("<HH")
+_unpack_hh, _pack_hh = _hh.unpack_from, _hh.pack
+_unpack_h_array = [Struct(f"<{count}H").unpack_from for count in range(256)]
+
+
+_new_frame = bare(Frame)
 
 
 def read_frames(source: Pieces, max_payload: int = 65535) -> Iterator[Frame]:
@@ -698,13 +727,14 @@ def read_frames(source: Pieces, max_payload: int = 65535) -> Iterator[Frame]:
     ``max_payload``: the most octets of a payload (65535 unless told otherwise). Raises :class:`RemoteProtocolError`
         before a longer one is gathered.
     """
-    unpack, new = _HEADER.unpack_from, Frame.__new__
+    unpack, new = _unpack_header, _new_frame
     type_of, flags_of, stream_flags_of = _TYPE_OF, _FLAGS_OF, _STREAM_FLAGS
     for data, at in source:
         end, last = len(data), len(data) - 8
         while at <= last:
-            length_low, length_high, request_id, stream_id, stream_flags, octet = unpack(data, at)
-            length = length_low | length_high << 16
+            length, length_high, request_id, stream_id, stream_flags, octet = unpack(data, at)
+            if length_high:
+                length |= length_high << 16
             if length > max_payload:
                 raise source.refuse(data, at, frame_fault(FRAME, bytes(data[at : at + 8]), max_payload))
             start = at + 8
@@ -712,7 +742,7 @@ def read_frames(source: Pieces, max_payload: int = 65535) -> Iterator[Frame]:
             if stop > end:
                 source.keep(data, at, stop - at)
                 break
-            frame = new(Frame)
+            frame = new()
             frame.request_id = request_id
             frame.stream_id = stream_id
             frame.stream_flags = stream_flags_of[stream_flags]
@@ -733,8 +763,9 @@ def decode_frame(data: bytes, at: int = 0, max_payload: int = 65535) -> tuple[Fr
     """
     if len(data) - at < 8:
         raise frame_fault(FRAME, data[at:], max_payload).moved(at)
-    length_low, length_high, request_id, stream_id, stream_flags, octet = _HEADER.unpack_from(data, at)
-    length = length_low | length_high << 16
+    length, length_high, request_id, stream_id, stream_flags, octet = _unpack_header(data, at)
+    if length_high:
+        length |= length_high << 16
     start = at + 8
     stop = start + length
     if length > max_payload or stop > len(data):
@@ -776,16 +807,17 @@ def encode_frame(frame: Frame, max_payload: int = 65535) -> bytes:
     """
     payload = frame.payload
     length = len(payload)
-    if length > max_payload or not 0 <= frame.flags < 16:
-        raise local_frame_fault(FRAME, frame, max_payload, FIELD_BITS)
     try:
-        header = _HEADER.pack(
+        octet = frame.type * 16 + frame.flags
+        if length > max_payload or octet >> 4 != frame.type:
+            raise local_frame_fault(FRAME, frame, max_payload, FIELD_BITS)
+        header = _pack_header(
             length & 0xFFFF,
             length >> 16,
             frame.request_id,
             frame.stream_id,
             frame.stream_flags,
-            (frame.type << 4) + frame.flags,
+            octet,
         )
     except (StructError, TypeError):
         raise local_frame_fault(FRAME, frame, max_payload, FIELD_BITS) from None
@@ -800,16 +832,17 @@ def encode_header(frame: Frame, max_payload: int = 65535) -> bytes:
     """
     payload = frame.payload
     length = len(payload)
-    if length > max_payload or not 0 <= frame.flags < 16:
-        raise local_frame_fault(FRAME, frame, max_payload, FIELD_BITS)
     try:
-        header = _HEADER.pack(
+        octet = frame.type * 16 + frame.flags
+        if length > max_payload or octet >> 4 != frame.type:
+            raise local_frame_fault(FRAME, frame, max_payload, FIELD_BITS)
+        header = _pack_header(
             length & 0xFFFF,
             length >> 16,
             frame.request_id,
             frame.stream_id,
             frame.stream_flags,
-            (frame.type << 4) + frame.flags,
+            octet,
         )
     except (StructError, TypeError):
         raise local_frame_fault(FRAME, frame, max_payload, FIELD_BITS) from None
@@ -817,19 +850,18 @@ def encode_header(frame: Frame, max_payload: int = 65535) -> bytes:
 
 
 def decode_argument_header(payload: bytes) -> ArgumentHeader:
-    """The argument-header that is all of ``payload``.
+    """The argument-header that starts ``payload``. What follows it is not looked at.
 
     Raises :class:`RemoteProtocolError`, offsets from the start of ``payload``.
     """
     if type(payload) is not bytes:
         payload = bytes(payload)
     try:
-        name_length_, value_length_ = _HH.unpack_from(payload)
-        record = ArgumentHeader.__new__(ArgumentHeader)
+        name_length_, value_length_ = _unpack_hh(payload)
+        record = _new_argument_header()
         record.name_length = name_length_
         record.value_length = value_length_
-        if len(payload) == 4:
-            return record
+        return record
     except (StructError, ValueError):
         pass
     raise fault(ARGUMENT_HEADER, payload)
@@ -838,7 +870,7 @@ def decode_argument_header(payload: bytes) -> ArgumentHeader:
 def encode_argument_header(value: ArgumentHeader) -> bytes:
     """The octets of ``value``; sizes and counts are computed. Raises :class:`LocalProtocolError`."""
     try:
-        return _HH.pack(value.name_length, value.value_length)
+        return _pack_hh(value.name_length, value.value_length)
     except (StructError, UnicodeEncodeError, ValueError):
         pass
     raise local_fault(ARGUMENT_HEADER, value)
@@ -849,20 +881,22 @@ def decode_argument(payload: bytes) -> Argument:
 
     Raises :class:`RemoteProtocolError`, offsets from the start of ``payload``.
     """
-    if type(payload) is not bytes:
-        payload = bytes(payload)
     try:
-        name_length_, value_length_ = _HH.unpack_from(payload)
+        name_length_, value_length_ = _unpack_hh(payload)
         name_end = 4 + name_length_
         name_ = payload[4:name_end].decode("ascii")
         value_ = payload[name_end:]
-        record = Argument.__new__(Argument)
-        record.name = name_
-        record.value = value_
-        if name_ and len(value_) == value_length_ and name_end <= len(payload):
+        if name_length_ and len(payload) == name_end + value_length_:
+            record = _new_argument()
+            record.name = name_
+            record.value = value_
             return record
     except (StructError, ValueError):
         pass
+    except AttributeError:
+        if type(payload) is bytes:
+            raise
+        return decode_argument(bytes(payload))
     raise fault(ARGUMENT, payload)
 
 
@@ -872,7 +906,7 @@ def encode_argument(value: Argument) -> bytes:
         name_ = value.name.encode("ascii")
         value_ = value.value
         if name_:
-            return b"".join((_HH.pack(len(name_), len(value_)), name_, value_))
+            return b"".join((_pack_hh(len(name_), len(value_)), name_, value_))
     except (StructError, UnicodeEncodeError, ValueError):
         pass
     raise local_fault(ARGUMENT, value)
@@ -883,21 +917,23 @@ def decode_argument_start(payload: bytes) -> ArgumentStart:
 
     Raises :class:`RemoteProtocolError`, offsets from the start of ``payload``.
     """
-    if type(payload) is not bytes:
-        payload = bytes(payload)
     try:
-        name_length_, value_length_ = _HH.unpack_from(payload)
+        name_length_, value_length_ = _unpack_hh(payload)
         name_end = 4 + name_length_
         name_ = payload[4:name_end].decode("ascii")
         value_ = payload[name_end:]
-        record = ArgumentStart.__new__(ArgumentStart)
-        record.value_length = value_length_
-        record.name = name_
-        record.value = value_
-        if name_ and name_end <= len(payload) and len(value_) <= value_length_:
+        if name_length_ and name_end <= len(payload) and len(value_) <= value_length_:
+            record = _new_argument_start()
+            record.value_length = value_length_
+            record.name = name_
+            record.value = value_
             return record
     except (StructError, ValueError):
         pass
+    except AttributeError:
+        if type(payload) is bytes:
+            raise
+        return decode_argument_start(bytes(payload))
     raise fault(ARGUMENT_START, payload)
 
 
@@ -907,7 +943,7 @@ def encode_argument_start(value: ArgumentStart) -> bytes:
         name_ = value.name.encode("ascii")
         value_ = value.value
         if name_ and len(value_) <= value.value_length:
-            return b"".join((_HH.pack(len(name_), value.value_length), name_, value_))
+            return b"".join((_pack_hh(len(name_), value.value_length), name_, value_))
     except (StructError, UnicodeEncodeError, ValueError):
         pass
     raise local_fault(ARGUMENT_START, value)
@@ -922,7 +958,7 @@ def decode_argument_rest(payload: bytes) -> ArgumentRest:
         payload = bytes(payload)
     try:
         value_ = payload
-        record = ArgumentRest.__new__(ArgumentRest)
+        record = _new_argument_rest()
         record.value = value_
         return record
     except (StructError, ValueError):
@@ -941,21 +977,16 @@ def encode_argument_rest(value: ArgumentRest) -> bytes:
 
 
 def decode_text_atom(payload: bytes) -> TextAtom:
-    """The text-atom that is all of ``payload``.
+    """The text-atom that starts ``payload``. What follows it is not looked at.
 
     Raises :class:`RemoteProtocolError`, offsets from the start of ``payload``.
     """
-    if type(payload) is not bytes:
-        payload = bytes(payload)
     try:
-        format_length_, label_count_, argument_count_ = _HBB.unpack_from(payload)
+        format_length_, label_count_, argument_count_ = _unpack_hbb(payload)
         label_lengths_end = 4 + label_count_
         label_lengths_ = payload[4:label_lengths_end]
         argument_lengths_end = label_lengths_end + 2 * argument_count_
-        if argument_count_:
-            argument_lengths_ = unpack_from(f"<{argument_count_}H", payload, label_lengths_end)
-        else:
-            argument_lengths_ = ()
+        argument_lengths_ = _unpack_h_array[argument_count_](payload, label_lengths_end)
         format_end = argument_lengths_end + format_length_
         format_ = payload[argument_lengths_end:format_end].decode()
         labels_end = format_end
@@ -976,14 +1007,18 @@ def decode_text_atom(payload: bytes) -> TextAtom:
             args_ = tuple(strings)
         else:
             args_ = ()
-        record = TextAtom.__new__(TextAtom)
-        record.format = format_
-        record.labels = labels_
-        record.args = args_
-        if len(payload) == args_end:
+        if args_end <= len(payload):
+            record = _new_text_atom()
+            record.format = format_
+            record.labels = labels_
+            record.args = args_
             return record
     except (StructError, ValueError):
         pass
+    except AttributeError:
+        if type(payload) is bytes:
+            raise
+        return decode_text_atom(bytes(payload))
     raise fault(TEXT_ATOM, payload)
 
 
@@ -995,7 +1030,7 @@ def encode_text_atom(value: TextAtom) -> bytes:
         args_ = [item.encode() for item in value.args]
         return b"".join(
             (
-                _HBB.pack(len(format_), len(labels_), len(args_)),
+                _pack_hbb(len(format_), len(labels_), len(args_)),
                 bytes([len(item) for item in labels_]),
                 pack(f"<{len(args_)}H", *[len(item) for item in args_]),
                 format_,
@@ -1016,17 +1051,15 @@ def decode_text_output(payload: bytes) -> TextOutput:
     if type(payload) is not bytes:
         payload = bytes(payload)
     try:
+        whole = _new_text_output()
         at, end = 0, len(payload)
         items = []
         while at < end:
-            format_length_, label_count_, argument_count_ = _HBB.unpack_from(payload, at)
+            format_length_, label_count_, argument_count_ = _unpack_hbb(payload, at)
             label_lengths_end = at + 4 + label_count_
             label_lengths_ = payload[at + 4 : label_lengths_end]
             argument_lengths_end = label_lengths_end + 2 * argument_count_
-            if argument_count_:
-                argument_lengths_ = unpack_from(f"<{argument_count_}H", payload, label_lengths_end)
-            else:
-                argument_lengths_ = ()
+            argument_lengths_ = _unpack_h_array[argument_count_](payload, label_lengths_end)
             format_end = argument_lengths_end + format_length_
             format_ = payload[argument_lengths_end:format_end].decode()
             labels_end = format_end
@@ -1047,14 +1080,13 @@ def decode_text_output(payload: bytes) -> TextOutput:
                 args_ = tuple(strings)
             else:
                 args_ = ()
-            record = TextAtom.__new__(TextAtom)
+            record = _new_text_atom()
             record.format = format_
             record.labels = labels_
             record.args = args_
             at = args_end
             items.append(record)
         if at == end:
-            whole = TextOutput.__new__(TextOutput)
             whole.atoms = tuple(items)
             return whole
     except (StructError, ValueError):
@@ -1089,20 +1121,22 @@ def decode_stream_settings(payload: bytes) -> StreamSettings:
 
     Raises :class:`RemoteProtocolError`, offsets from the start of ``payload``.
     """
-    if type(payload) is not bytes:
-        payload = bytes(payload)
     try:
-        (profile_length_,) = _B.unpack_from(payload)
+        (profile_length_,) = _unpack_b(payload)
         profile_end = 1 + profile_length_
         profile_ = payload[1:profile_end].decode("ascii")
         settings_ = payload[profile_end:]
-        record = StreamSettings.__new__(StreamSettings)
-        record.profile = profile_
-        record.settings = settings_
-        if profile_ and profile_end <= len(payload):
+        if profile_length_ and profile_end <= len(payload):
+            record = _new_stream_settings()
+            record.profile = profile_
+            record.settings = settings_
             return record
     except (StructError, ValueError):
         pass
+    except AttributeError:
+        if type(payload) is bytes:
+            raise
+        return decode_stream_settings(bytes(payload))
     raise fault(STREAM_SETTINGS, payload)
 
 
@@ -1112,7 +1146,7 @@ def encode_stream_settings(value: StreamSettings) -> bytes:
         profile_ = value.profile.encode("ascii")
         settings_ = value.settings
         if profile_:
-            return b"".join((_B.pack(len(profile_)), profile_, settings_))
+            return b"".join((_pack_b(len(profile_)), profile_, settings_))
     except (StructError, UnicodeEncodeError, ValueError):
         pass
     raise local_fault(STREAM_SETTINGS, value)

@@ -30,7 +30,8 @@ from hgproto.constructs import (
     size_of,
     sizes_of,
 )
-from hgproto.framing_0002.codec import (
+
+from .codec import (
     PROGRESS,
     BytesResponseFlag,
     CommandArgumentFlag,
@@ -289,13 +290,7 @@ checked_frame = Struct(
     "type" / Computed(lambda this: known(this._type_flags >> 4 & 0xF, FrameType)),
     "flags" / Computed(lambda this: known(this._type_flags & 0xF, _FLAGS.get(this.type))),
     "payload" / Octets(this.length, cut="frame.whole"),
-    Rule(
-        "frame.known-type",
-        7,
-        "type",
-        "a type that framing-0002 defines",
-        lambda this: int(this.type) not in {1, 2, 3, 4, 5, 6, 7, 8},
-    ),
+    Rule("frame.known-type", 7, "type", "a type that framing-0002 defines", lambda this: int(this.type) not in _MASKS),
     Rule("frame.known-stream-flags", 6, "stream_flags", "known bits alone", lambda this: int(this.stream_flags) & ~0x7),
     Rule("frame.known-flags", 7, "flags", "known bits alone", lambda this: int(this.flags) & ~_MASKS[int(this.type)]),
     Rule(

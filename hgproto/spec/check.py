@@ -8,14 +8,15 @@ says by which requirement. That examples hold needs emitted code, so :mod:`hgpro
 from __future__ import annotations
 
 from itertools import product
+from math import prod
 from typing import TYPE_CHECKING
 
-from hgproto.spec.model import INTEGERS, STRINGS
+from hgproto.spec.model import INTEGERS, STRINGS, fitting_rules
 from hgproto.spec.problems import Problem
 from hgproto.spec.resolve import HEADER_FIELDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator, Mapping
 
     from hgproto.spec.model import BitField, Constraint, Field, Flag, FrameType, Machine, Row, Schema, Structure
 
@@ -25,17 +26,30 @@ MAX_ASSIGNMENTS = 100_000
 """Combinations of flags, guards and states tried for one state and frame type; our largest takes some hundreds."""
 
 
+LENGTH_LIMIT = "max-payload"
+"""The limit of the length field: readers and writers go by this name."""
+
+
 def check(schema: Schema) -> list[Problem]:
     """Every fault of ``schema``, in order of place; empty when it is proven."""
+    flags = [
+        *_flags(schema.stream_flags, "stream_flags", schema),
+        *(p for frame in schema.frames.values() for p in _flags(frame.flags, "flags", schema)),
+    ]
     problems = [
         *_header(schema),
-        *_flags(schema.stream_flags, "stream_flags", schema),
+        *flags,
         *_frames(schema),
         *(p for structure in schema.structures.values() for p in _structure(structure, schema)),
-        *(p for machine in schema.machines.values() for p in _machine(machine, schema)),
         *_requirements(schema),
         *_limits(schema),
     ]
+    if not flags:  # what follows tries all combinations of flags, and there are no more than their bits allow
+        allowed = {frame.name: allowed_flags(frame, schema) for frame in schema.frames.values()}
+        constraints = list(_constraints(schema, allowed))
+        problems += constraints
+        if not constraints:
+            problems += (p for machine in schema.machines.values() for p in _machine(machine, schema, allowed))
     return sorted(set(problems))
 
 
@@ -52,9 +66,17 @@ def _header(schema: Schema) -> Iterator[Problem]:
                 yield _missing_rule(field, rule)
         if field.bits and field.octets is not None:
             yield from _bit_fields(field.bits, field.octets * 8, field)
+            if {bits.name for bits in field.bits} != {"type", "flags"}:
+                yield Problem(field.place, "only type and flags are bit fields", "give the others octets of their own")
     payload = header.fields[-1]
     if "cut" not in payload.rules:
         yield _missing_rule(payload, "cut")
+    for field in header.fields:
+        keys, rules = _HEADER_KEYS.get(field.name, set()), {"cut", "overflow"} | _HEADER_RULES.get(field.name, set())
+        yield from _idle(field, keys, rules if field is not payload else {"cut"})
+        for bits in field.bits:
+            for rule in bits.rules.keys() - {"unknown"}:
+                yield Problem(bits.place, f"the rule {rule!r} says nothing of {bits.name!r}", "remove it")
     for field in header.fields:
         for name in [b.name for b in field.bits] or [field.name]:
             if name not in HEADER_FIELDS:
@@ -66,15 +88,35 @@ def _header(schema: Schema) -> Iterator[Problem]:
     if any(f.octets != 1 for f in header.fields if f.bits or f.name == "stream_flags"):
         yield Problem(header.place, "flags take more than one octet", "use u8 for them")
     length = next((f for f in header.fields if f.name == "length"), None)
-    if length is not None and (length.limit is None or "limit" not in length.rules):
-        yield Problem(length.place, "the length has no limit", "add `limit:` and `rules: {limit: ...}`")
+    if length is not None and (length.limit != LENGTH_LIMIT or "limit" not in length.rules):
+        advice = f"add `limit: {LENGTH_LIMIT}` and `rules: {{limit: ...}}`"
+        yield Problem(length.place, f"the length has no limit {LENGTH_LIMIT!r}", advice)
+    elif length is not None and schema.limits[LENGTH_LIMIT].maximum >= 1 << 8 * (length.octets or 4):
+        place, most = schema.limits[LENGTH_LIMIT].place, (1 << 8 * (length.octets or 4)) - 1
+        yield Problem(place, f"the maximum of {LENGTH_LIMIT!r} is over {most}, the highest length", "lower it")
     for name in ("type", "flags", "stream_flags"):
         if "unknown" not in header.rules(name):
             yield Problem(
                 header.locate(name)[1].place, f"{name!r} has no rule for unknown values", "add `rules: {unknown: ...}`"
             )
-    if header.parity("stream_id") is None:
-        yield Problem(header.place, "the stream id does not tell the sender", "add `parity:` to stream_id")
+    parity = header.parity("stream_id")
+    if parity is None or parity["odd"] == parity["even"]:
+        advice = "give stream_id a `parity:` with a side for odd and the other for even numbers"
+        yield Problem(header.locate("stream_id")[1].place, "the stream id does not tell the sender", advice)
+
+
+_HEADER_KEYS = {"length": {"limit"}, "stream_id": {"parity"}, "payload": {"size"}}
+_HEADER_RULES = {"length": {"limit"}, "stream_flags": {"unknown"}}
+
+
+def _idle(field: Field, keys: Collection[str], rules: Collection[str]) -> Iterator[Problem]:
+    """Keys and rules that mean nothing for a field, and would only look as if they were kept."""
+    for key in ("size", "count", "sizes", "at_most", "show", "limit", "parity", "repeat"):
+        if getattr(field, key) and key not in keys:
+            yield Problem(field.place, f"`{key}` says nothing of {field.name!r}", "remove it")
+    for rule in field.rules:
+        if rule not in rules:
+            yield Problem(field.place, f"the rule {rule!r} says nothing of {field.name!r}", "remove it")
 
 
 def _bit_fields(fields: tuple[BitField, ...], width: int, owner: Field) -> Iterator[Problem]:
@@ -123,14 +165,15 @@ def _frames(schema: Schema) -> Iterator[Problem]:
         codes.setdefault(frame.code, frame.name)
         if frame.code > highest:
             yield Problem(frame.place, f"the code {frame.code} is more than {highest}", "use a lower code")
-        yield from _flags(frame.flags, "flags", schema)
         for flag in frame.flags:
             if flag.name in stream_names:
                 yield Problem(flag.place, f"{flag.name!r} is a stream flag too", "rename it")
-        for constraint in frame.constraints:
-            yield from _constraint(constraint, frame, schema)
-        if not allowed_flags(frame, schema):
-            yield Problem(frame.place, f"the constraints of {frame.name!r} allow no flags at all", "loosen one")
+        after = dict.fromkeys(case.after for case in frame.payload if case.after is not None)
+        if len(after) > 1:
+            place = next(case.place for case in frame.payload if case.after == list(after)[1])
+            yield Problem(
+                place, f"a frame goes on after {' and after '.join(map(repr, after))}", "use one flag for that"
+            )
         for case in frame.payload[:-1]:
             if case.when is None and case.after is None:
                 yield Problem(case.place, "the cases after this one are never taken", "put it last")
@@ -140,23 +183,33 @@ def _frames(schema: Schema) -> Iterator[Problem]:
                 last.place, "no case is left when this one does not apply", "add a last case without a condition"
             )
         for case in frame.payload:
-            if case.field is not None and case.field.type in ("ascii", "utf8") and "charset" not in case.field.rules:
-                yield _missing_rule(case.field, "charset")
+            if case.field is not None:
+                fitting = fitting_rules(case.field.type, "rest", None, repeat=False)
+                yield from _idle(case.field, {"size"}, fitting)
+                if "charset" in fitting and "charset" not in case.field.rules:
+                    yield _missing_rule(case.field, "charset")
         if not any(example.refused for example in frame.examples):
             yield Problem(frame.place, f"no example of {frame.name!r} is refused", "add one that names its requirement")
 
 
-def _constraint(constraint: Constraint, frame: FrameType, schema: Schema) -> Iterator[Problem]:
-    if constraint.kind in ("odd", "even"):
-        return
-    if constraint.subject in constraint.names:
-        yield Problem(constraint.place, f"{constraint.subject!r} stands on both sides", "remove it from one")
-    if all(satisfies(flags, constraint) for flags in _every_flag_set(frame, schema)):
-        yield Problem(constraint.place, "the constraint refuses nothing", "remove it")
+def _constraints(schema: Schema, allowed: Mapping[str, list[frozenset[str]]]) -> Iterator[Problem]:
+    for frame, constraints in (
+        (None, schema.stream_constraints),
+        *((frame, frame.constraints) for frame in schema.frames.values()),
+    ):
+        for constraint in constraints:
+            if constraint.subject in constraint.names:
+                yield Problem(constraint.place, f"{constraint.subject!r} stands on both sides", "remove it from one")
+            elif constraint.kind not in ("odd", "even") and all(
+                satisfies(flags, constraint) for flags in _every_flag_set(frame, schema)
+            ):
+                yield Problem(constraint.place, "the constraint refuses nothing", "remove it")
+        if frame is not None and not allowed[frame.name]:
+            yield Problem(frame.place, f"the constraints of {frame.name!r} allow no flags at all", "loosen one")
 
 
-def _every_flag_set(frame: FrameType, schema: Schema) -> Iterator[frozenset[str]]:
-    names = [flag.name for flag in (*frame.flags, *schema.stream_flags)]
+def _every_flag_set(frame: FrameType | None, schema: Schema) -> Iterator[frozenset[str]]:
+    names = [flag.name for flag in (*(frame.flags if frame else ()), *schema.stream_flags)]
     for chosen in product((False, True), repeat=len(names)):
         yield frozenset(name for name, is_set in zip(names, chosen, strict=True) if is_set)
 
@@ -197,6 +250,9 @@ def _structure(structure: Structure, schema: Schema) -> Iterator[Problem]:
         for rule in ("surplus", "malformed", "duplicate", "keys", "missing", "type", "charset"):
             if rule not in structure.rules:
                 yield Problem(structure.place, f"the CBOR map has no rule {rule!r}", f"add `rules: {{{rule}: ...}}`")
+        for entry in structure.entries:
+            if entry.minimum is not None and entry.type != "int":
+                yield Problem(entry.place, f"`minimum` says nothing of a {entry.type}", "remove it, or use `type: int`")
         return
     earlier: dict[str, Field] = {}
     for field in structure.fields:
@@ -205,6 +261,23 @@ def _structure(structure: Structure, schema: Schema) -> Iterator[Problem]:
     for field in structure.fields[:-1]:
         if field.size == "rest" or field.repeat:
             yield Problem(field.place, f"nothing can follow {field.name!r}, which takes the rest", "put it last")
+    is_payload = any(case.structure is structure for frame in schema.frames.values() for case in frame.payload)
+    if is_payload and not _takes_rest(structure) and "surplus" not in structure.rules:
+        message = f"{structure.name!r} has no rule for octets after it"
+        yield Problem(structure.place, message, "add `rules: {surplus: ...}`")
+
+
+def _takes_rest(structure: Structure) -> bool:
+    return structure.is_cbor_map or structure.fields[-1].size == "rest" or structure.fields[-1].repeat
+
+
+def _repeated(field: Field, structure: Structure) -> Iterator[Problem]:
+    if _takes_rest(structure):
+        advice = "repeat a structure whose size its fields tell"
+        yield Problem(field.place, f"{structure.name!r} takes the rest, so there can be only one", advice)
+    if "surplus" in structure.rules:
+        advice = f"remove the rule, or give {field.name!r} a structure of its own"
+        yield Problem(field.place, f"{structure.name!r} has a rule for octets after it, and is repeated", advice)
 
 
 def _field(field: Field, earlier: dict[str, Field], structure: Structure, schema: Schema) -> Iterator[Problem]:
@@ -213,14 +286,19 @@ def _field(field: Field, earlier: dict[str, Field], structure: Structure, schema
     is_string, is_structure = field.type in STRINGS, field.type in schema.structures
     if is_string and (field.size is None) == (field.sizes is None):
         yield Problem(field.place, f"{field.name!r} needs `size` or `sizes`", "add just one of them")
-    if field.octets is not None and (field.size or field.sizes):
-        yield Problem(field.place, f"{field.name!r} has a size by its type", "remove `size` and `sizes`")
     if is_structure and not field.repeat:
         yield Problem(
             field.place, f"{field.name!r} holds a structure that is not repeated", "add `repeat`, or use `embed`"
         )
-    if field.repeat and not is_structure:
-        yield Problem(field.place, f"{field.name!r} repeats no structure", "remove `repeat`")
+    elif is_structure:
+        yield from _repeated(field, schema.structures[field.type])
+    if field.octets is not None and field.is_array and field.sized_by is None:
+        advice = "refer to it by `sizes` of a later field; an array of numbers cannot be a value yet"
+        yield Problem(field.place, f"the array {field.name!r} gives no sizes", advice)
+    keys = {"repeat"} if is_structure else {"size", "sizes"} if is_string else {"count", "show"}
+    if field.type == "bytes" and field.size == "rest":
+        keys.add("at_most")
+    yield from _idle(field, keys, fitting_rules(field.type, field.size, field.at_most, repeat=field.repeat))
     for key, giver in (
         ("size", field.size),
         ("count", field.count),
@@ -240,6 +318,9 @@ def _field(field: Field, earlier: dict[str, Field], structure: Structure, schema
             yield Problem(
                 field.place, f"`{key}` of {field.name!r} refers to {giver!r}, which does not fit", "refer to an integer"
             )
+        elif key == "at_most" and source.sized_by is not None:
+            message = f"`at_most` of {field.name!r} refers to {giver!r}, which building computes"
+            yield Problem(field.place, message, "refer to a field that gives no size")
         elif key != "at_most" and source.sized_by != field.name:
             yield Problem(
                 field.place, f"{giver!r} already gives the size of {source.sized_by!r}", "give each field its own"
@@ -253,19 +334,6 @@ def _field(field: Field, earlier: dict[str, Field], structure: Structure, schema
     for rule, needed in fits.items():
         if needed and rule not in field.rules:
             yield _missing_rule(field, rule)
-    ends_open = structure.fields[-1].size == "rest" or structure.fields[-1].repeat
-    repeated = any(f.type == structure.name for s in schema.structures.values() for f in s.fields)
-    embedded_only = not repeated and not any(
-        case.structure is structure for frame in schema.frames.values() for case in frame.payload
-    )
-    if (
-        field is structure.fields[-1]
-        and not (ends_open or repeated or embedded_only)
-        and "surplus" not in structure.rules
-    ):
-        yield Problem(
-            structure.place, f"{structure.name!r} has no rule for octets after it", "add `rules: {surplus: ...}`"
-        )
 
 
 def _missing_rule(field: Field, rule: str) -> Problem:
@@ -275,7 +343,7 @@ def _missing_rule(field: Field, rule: str) -> Problem:
 # Machines.
 
 
-def _machine(machine: Machine, schema: Schema) -> Iterator[Problem]:
+def _machine(machine: Machine, schema: Schema, allowed: Mapping[str, list[frozenset[str]]]) -> Iterator[Problem]:
     reached, new = {machine.initial}, [machine.initial]
     while new:
         state = new.pop()
@@ -283,41 +351,52 @@ def _machine(machine: Machine, schema: Schema) -> Iterator[Problem]:
             if row.source == state and row.to is not None and row.to not in reached:
                 reached.add(row.to)
                 new.append(row.to)
-    for state in machine.states:
+    for state, place in machine.state_places.items():
         if state not in reached:
             advice = "add a transition to it, or remove it"
-            yield Problem(machine.place, f"the state {state!r} of {machine.name!r} cannot be reached", advice)
+            yield Problem(place, f"the state {state!r} of {machine.name!r} cannot be reached", advice)
     for state in machine.states:
         rows = [row for row in machine.transitions if row.source == state]
-        events = {row.event for row in rows if row.event is not None}
-        for event in sorted(events):
-            yield from _disjoint([row for row in rows if row.event == event], event, None, machine, schema)
-        for frame in schema.frames.values():
-            yield from _disjoint([row for row in rows if frame.name in row.frames], frame.name, frame, machine, schema)
+        taken: set[Row] = set()
+        found: list[Problem] = []
+        for event in sorted({row.event for row in rows if row.event is not None}):
+            found += _disjoint(
+                [row for row in rows if row.event == event], event, [frozenset()], machine, schema, taken
+            )
+        for name, flags in allowed.items():
+            found += _disjoint([row for row in rows if name in row.frames], name, flags, machine, schema, taken)
+        yield from found
+        for row in rows if not found else ():
+            if row not in taken:
+                what = row.event or ", ".join(row.frames) or "frame"
+                yield Problem(row.place, f"the row is never taken: no {what} meets its condition", "correct `when`")
 
 
 def _disjoint(
-    rows: list[Row], what: str, frame: FrameType | None, machine: Machine, schema: Schema
+    rows: list[Row],
+    what: str,
+    allowed: list[frozenset[str]],
+    machine: Machine,
+    schema: Schema,
+    taken: set[Row],
 ) -> Iterator[Problem]:
-    """Two rows that can hold at once, tried over every allowed combination of what their conditions look at."""
+    """Two rows that can hold at once, tried over every allowed combination of what their conditions look at.
+
+    ``taken`` gets the rows that can hold at all.
+    """
     atoms = sorted({atom for row in rows if row.when is not None for atom in row.when.atoms()})
     flags = [name for kind, name in atoms if kind == "flag"]
     others = [atom for atom in atoms if atom[0] != "flag"]
-    flag_sets = (
-        {frozenset(flags) & allowed for allowed in allowed_flags(frame, schema)} if frame else {frozenset[str]()}
-    )
+    flag_sets = list(dict.fromkeys(each.intersection(flags) for each in allowed))
     answers: list[tuple[object, ...]] = []
     for kind, name in others:
         values = schema.guards[name].values if kind == "guard" else tuple(schema.machines[name].states)
         answers.append(values or (False, True))
-    combinations = len(flag_sets)
-    for values_ in answers:
-        combinations *= len(values_)
+    combinations = len(flag_sets) * prod(map(len, answers))
     if combinations > MAX_ASSIGNMENTS:
         advice = "use fewer guards in one state"
         yield Problem(rows[0].place, f"{combinations} combinations are too many to prove the rows disjoint", advice)
         return
-    taken: set[Row] = set()
     for chosen in flag_sets:
         for combination in product(*answers):
             facts: dict[tuple[str, str], object] = {("flag", name): name in chosen for name in flags}
@@ -331,11 +410,6 @@ def _disjoint(
                 )
                 yield Problem(second.place, message, "make the conditions of the two disjoint")
                 return
-    for row in rows:
-        if row not in taken and len(row.frames) == 1:
-            yield Problem(
-                row.place, f"the row is never taken: no allowed {what!r} meets its condition", "correct `when`"
-            )
 
 
 # Requirements and limits.

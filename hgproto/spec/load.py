@@ -36,14 +36,14 @@ def schema_directory() -> Path:
 def load(file: str | Path) -> Schema:
     """The model of the schema in ``file``. Raises :class:`~hgproto.spec.SchemaError` with every fault found."""
     source = Source()
-    _read_with_includes(Path(file), source, ())
-    with (schema_directory() / "meta.schema.json").open(encoding="utf-8") as meta:
-        problems = shape_problems(source, json.load(meta))
-    for section in SECTIONS:
-        if section not in source.data:
-            problems.append(Problem(source.place(()), f"the section {section!r} is missing", "add it, or include it"))
+    meta = json.loads((schema_directory() / "meta.schema.json").read_text(encoding="utf-8"))
+    problems = _read_with_includes(Path(file), source, meta, ())
     if problems:
         raise SchemaError(problems)
+    missing = [section for section in SECTIONS if section not in source.data]
+    if missing:
+        place, advice = source.place(()), "add it, or include it"
+        raise SchemaError([Problem(place, f"the section {section!r} is missing", advice) for section in missing])
     return resolve(source, _digest(source.files))
 
 
@@ -57,17 +57,21 @@ def _digest(files: list[Path]) -> str:
     return digest.hexdigest()
 
 
-def _read_with_includes(file: Path, source: Source, within: tuple[str, ...]) -> None:
-    """Reads ``file`` and what it includes into ``source``: sections that are mappings are united."""
+def _read_with_includes(file: Path, source: Source, meta: dict[str, Any], within: tuple[str, ...]) -> list[Problem]:
+    """Reads ``file`` and what it includes into ``source``: sections that are mappings are united.
+
+    Gives what is wrong with the shape of each file.
+    """
     part = Source()
-    data = read(file, part)
+    part.data = read(file, part)
+    problems = shape_problems(part, meta)
     source.files += part.files
-    for key, value in data.items():
+    for key, value in part.data.items():
         _merge(source, part, key, value)
     source.take_places(part)
-    includes = data.get("include", [])
+    includes = part.data.get("include", [])
     if not isinstance(includes, list):
-        return
+        return problems
     # Links are followed, so that no detour hides a cycle.
     chain = (*within, os.path.realpath(file))
     for index, name in enumerate(includes):
@@ -77,7 +81,8 @@ def _read_with_includes(file: Path, source: Source, within: tuple[str, ...]) -> 
             raise SchemaError([Problem(place, f"{name!r} includes itself", "remove one of the includes")])
         if not os.path.isfile(target):
             raise SchemaError([Problem(place, f"there is no file {str(target)!r} to include", "correct the name")])
-        _read_with_includes(target, source, chain)
+        problems += _read_with_includes(target, source, meta, chain)
+    return problems
 
 
 def _merge(source: Source, part: Source, key: str, value: Any) -> None:
@@ -87,13 +92,11 @@ def _merge(source: Source, part: Source, key: str, value: Any) -> None:
         return
     known = source.data[key]
     if isinstance(known, dict) and isinstance(value, dict) and key not in ("header", "stream_flags"):
-        for name, inner in value.items():
+        for name in value:
             if name in known:
                 raise _twice(repr(name), source, part, (key, name))
-            known[name] = inner
-    elif key == "language" and value != known:
-        message = f"the file is in version {value!r} of the language, and what includes it in version {known!r}"
-        raise SchemaError([Problem(part.place((key,)), message, "write both in one version")])
+        # What is included comes first, so that structures can be embedded from there.
+        source.data[key] = {**value, **known}
     elif key not in ("include", "language"):
         raise _twice(f"the section {key!r}", source, part, (key,))
 

@@ -35,6 +35,7 @@ __all__ = [
     "Row",
     "Schema",
     "Structure",
+    "fitting_rules",
 ]
 
 INTEGERS = {"u8": 1, "u16": 2, "u24": 3, "u32": 4}
@@ -42,6 +43,18 @@ INTEGERS = {"u8": 1, "u16": 2, "u24": 3, "u32": 4}
 
 STRINGS = ("ascii", "utf8", "bytes")
 """Field types that are runs of octets."""
+
+
+def fitting_rules(type: str, size: str | None, at_most: str | None, *, repeat: bool) -> frozenset[str]:
+    """The rules that can say something of a field of a structure."""
+    if repeat or type not in (*INTEGERS, *STRINGS):
+        return frozenset()
+    rules = {"cut", "overflow"} if size != "rest" else set()
+    if type in ("ascii", "utf8"):
+        rules |= {"charset", "empty"}
+    if at_most is not None:
+        rules.add("surplus")
+    return frozenset(rules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,7 +379,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A state machine. ``states`` maps names to docs."""
+    """A state machine. ``states`` maps names to docs, ``state_places`` to where each is declared."""
 
     name: str
     role: str
@@ -377,6 +390,7 @@ class Machine:
     transitions: tuple[Row, ...]
     otherwise: str
     place: Place
+    state_places: Mapping[str, Place]
 
 
 @dataclass(frozen=True)

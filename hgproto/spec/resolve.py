@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from hgproto.spec import model
+from hgproto.spec.names import field_fault, structure_faults
 from hgproto.spec.problems import Problem, SchemaError, suggestion
 
 if TYPE_CHECKING:
@@ -39,11 +40,12 @@ class _Resolver:
 
     # Names.
 
-    def known(self, what: str, name: str, names: Collection[str], path: Path) -> bool:
+    def known(self, what: str, name: str, names: Collection[str], path: Path, *, is_key: bool = False) -> bool:
         """Whether ``name`` is one of ``names``; a problem at ``path`` if it is not."""
         if name in names:
             return True
-        self.problems.append(Problem(self.source.place(path), f"there is no {what} {name!r}", suggestion(name, names)))
+        place = self.source.key_place(path) if is_key else self.source.place(path)
+        self.problems.append(Problem(place, f"there is no {what} {name!r}", suggestion(name, names)))
         return False
 
     def requirement(self, name: str, path: Path, kind: Literal["codec", "machine"]) -> str:
@@ -53,14 +55,23 @@ class _Resolver:
             self.references.setdefault(name, []).append(reference)
         return name
 
-    def rules(self, data: Data, path: Path) -> dict[str, str]:
-        rules = data.get("rules", {})
-        return {key: self.requirement(name, (*path, "rules", key), "codec") for key, name in rules.items()}
+    def rules(self, data: Data, path: Path, biting: Collection[str] | None = None) -> dict[str, str]:
+        """The rules of a part. Those that bite nowhere (all do when ``biting`` is None) enforce no requirement."""
+        rules: dict[str, str] = data.get("rules", {})
+        for key, name in rules.items():
+            if biting is None or key in biting:
+                self.requirement(name, (*path, "rules", key), "codec")
+            else:
+                self.known("requirement", name, self.data["requirements"], (*path, "rules", key))
+        return rules
 
     # Parts.
 
     def schema(self, digest: str) -> model.Schema:
         data = self.data
+        for section, name, fault in structure_faults(list(data["structures"]), list(data["frames"])):
+            place = self.source.key_place((section, name))
+            self.problems.append(Problem(place, f"{name!r} cannot be a name: it {fault}", "rename it"))
         header = self.header(data["header"], ("header",))
         stream_flags = self.flags(data["stream_flags"]["flags"], ("stream_flags", "flags"))
         flag_names = [flag.name for flag in stream_flags]
@@ -75,7 +86,7 @@ class _Resolver:
             for name, frame in data["frames"].items()
         }
         guards = {
-            name: model.Guard(name, tuple(part.get("values", ())), part["doc"], self.source.place(("guards", name)))
+            name: model.Guard(name, tuple(part.get("values", ())), part["doc"], self.source.key_place(("guards", name)))
             for name, part in data.get("guards", {}).items()
         }
         machines = {
@@ -96,11 +107,11 @@ class _Resolver:
             stream_flags=stream_flags,
             stream_constraints=stream_constraints,
             limits={
-                name: model.Limit(name=name, place=self.source.place(("limits", name)), **part)
+                name: model.Limit(name=name, place=self.source.key_place(("limits", name)), **part)
                 for name, part in data.get("limits", {}).items()
             },
             profiles={
-                name: model.Profile(name=name, place=self.source.place(("profiles", name)), **part)
+                name: model.Profile(name=name, place=self.source.key_place(("profiles", name)), **part)
                 for name, part in data.get("profiles", {}).items()
             },
             structures=self.structures,
@@ -123,11 +134,11 @@ class _Resolver:
             if name not in present:
                 message = f"the header has no field {name!r}"
                 self.problems.append(Problem(self.source.place(path), message, f"add {name!r}"))
-        last = fields[-1]
-        if (last.name, last.type, last.size) != ("payload", "bytes", "length"):
+        if [(f.name, f.type, f.size) for f in fields[-1:]] != [("payload", "bytes", "length")]:
             message = "the header does not end in the payload"
             advice = "make `payload` of type bytes and size length the last field"
-            self.problems.append(Problem(last.place, message, advice))
+            place = fields[-1].place if fields else self.source.place(path)
+            self.problems.append(Problem(place, message, advice))
         return header
 
     def flags(self, data: Data, path: Path) -> tuple[model.Flag, ...]:
@@ -143,13 +154,14 @@ class _Resolver:
         for index, part in enumerate(data):
             here = (*path, index)
             ((kind, value),) = ((key, value) for key, value in part.items() if key != "requirement")
-            subject, names = None, value
+            subject, names, place = None, value, (*here, kind)
             if isinstance(value, dict):
                 ((subject, names),) = value.items()
-                self.known("flag", subject, flags, (*here, kind))
+                place = (*place, subject)
+                self.known("flag", subject, flags, place, is_key=True)
             what, allowed = ("header field", integers) if kind in ("odd", "even") else ("flag", flags)
             for position, name in enumerate(names):
-                self.known(what, name, allowed, (*here, kind, position))
+                self.known(what, name, allowed, (*place, position))
             requirement = self.requirement(part["requirement"], (*here, "requirement"), "codec")
             result.append(model.Constraint(kind, subject, tuple(names), requirement, self.source.place(here)))
         return tuple(result)
@@ -163,7 +175,7 @@ class _Resolver:
             here = (*path, index)
             if "embed" in part:
                 if self.known("structure declared before this", part["embed"], self.structures, (*here, "embed")):
-                    result.extend(self.structures[part["embed"]].fields)
+                    result.extend(self.embedded(part["embed"], (*here, "embed")))
                 continue
             result.append(self.field(part, here, rules))
             if part.get("limit") is not None:
@@ -179,8 +191,24 @@ class _Resolver:
             self.problems.append(Problem(place, f"there are two fields {name!r}", "rename one of them"))
         return tuple(_with_sized_by(field, givers.get(field.name)) for field in result)
 
+    def embedded(self, name: str, path: Path) -> tuple[model.Field, ...]:
+        structure = self.structures[name]
+        if structure.is_cbor_map:
+            place, message = self.source.place(path), f"the CBOR map {name!r} cannot be embedded"
+            self.problems.append(Problem(place, message, "embed a structure that has fields"))
+        return structure.fields
+
+    def usable(self, name: str, path: Path) -> None:
+        """Notes a problem when generated code cannot have a field called ``name``."""
+        fault = field_fault(name)
+        if fault is not None:
+            place = self.source.place(path)
+            self.problems.append(Problem(place, f"a field cannot be called {name!r}: it {fault}", "rename it"))
+
     def field(self, part: Data, here: Path, inherited: dict[str, str]) -> model.Field:
         kind = part["type"]
+        if "name" in part:
+            self.usable(part["name"], (*here, "name"))
         kinds = [*model.INTEGERS, *model.STRINGS, *self.structures]
         self.known("type", kind, kinds, (*here, "type"))
         bits = tuple(
@@ -216,7 +244,12 @@ class _Resolver:
         )
 
     def structure(self, name: str, data: Data, path: Path) -> model.Structure:
-        rules = self.rules(data, path)
+        rules = self.rules(data, path, _biting(data))
+        for key in data.get("entries", {}):
+            fault = field_fault(key)
+            if fault is not None:
+                place = self.source.key_place((*path, "entries", key))
+                self.problems.append(Problem(place, f"an entry cannot be called {key!r}: it {fault}", "rename it"))
         return model.Structure(
             name=name,
             doc=data["doc"],
@@ -228,13 +261,13 @@ class _Resolver:
                     optional=part.get("optional", False),
                     minimum=part.get("minimum"),
                     doc=part["doc"],
-                    place=self.source.place((*path, "entries", key)),
+                    place=self.source.key_place((*path, "entries", key)),
                 )
                 for key, part in data.get("entries", {}).items()
             ),
             rules=rules,
             examples=self.examples(data.get("examples", []), (*path, "examples")),
-            place=self.source.place(path),
+            place=self.source.key_place(path),
         )
 
     def examples(self, data: list[Data], path: Path) -> tuple[model.Example, ...]:
@@ -280,7 +313,7 @@ class _Resolver:
                 self.payload_case(part, (*path, "payload", i), own) for i, part in enumerate(data["payload"])
             ),
             examples=self.examples(data["examples"], (*path, "examples")),
-            place=self.source.place(path),
+            place=self.source.key_place(path),
         )
 
     def payload_case(self, part: Data, here: Path, flags: Collection[str]) -> model.PayloadCase:
@@ -322,7 +355,8 @@ class _Resolver:
                 for i, part in enumerate(data["transitions"])
             ),
             otherwise=otherwise,
-            place=self.source.place(path),
+            place=self.source.key_place(path),
+            state_places={state: self.source.key_place((*path, "states", state)) for state in data["states"]},
         )
 
     def row(
@@ -394,16 +428,19 @@ class _Resolver:
         return model.Condition("guard", name, answer)
 
 
+def _biting(structure: Data) -> set[str]:
+    """The rules of a structure that say something of it, or of a field that has no such rule of its own."""
+    rules: dict[str, str] = structure.get("rules", {})
+    if "entries" in structure:
+        return set(rules)
+    own = [part for part in structure["fields"] if "embed" not in part]
+    return {"surplus"}.union(*(_relevant(rules, part).keys() - part.get("rules", {}).keys() for part in own))
+
+
 def _relevant(inherited: dict[str, str], part: Data) -> dict[str, str]:
     """The rules of a structure that say something of one of its fields."""
-    keys = {"overflow"}
-    if part.get("size") != "rest" and "repeat" not in part:
-        keys.add("cut")
-    if part["type"] in ("ascii", "utf8"):
-        keys.add("charset")
-    if "at_most" in part:
-        keys.add("surplus")
-    return {key: rule for key, rule in inherited.items() if key in keys}
+    fitting = model.fitting_rules(part["type"], part.get("size"), part.get("at_most"), repeat="repeat" in part)
+    return {key: rule for key, rule in inherited.items() if key in fitting and key != "empty"}
 
 
 def _with_sized_by(field: model.Field, giver_of: str | None) -> model.Field:

@@ -5,16 +5,18 @@ The JSON Schema says what is allowed; this module only turns what jsonschema rep
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import best_match
+from jsonschema.exceptions import ValidationError, best_match
+from jsonschema.validators import extend
 
 from hgproto.spec.problems import Problem, suggestion
 from hgproto.spec.source import is_old_boolean
 
 if TYPE_CHECKING:
-    from jsonschema.exceptions import ValidationError
+    from collections.abc import Iterator
 
     from hgproto.spec.source import Source
 
@@ -28,11 +30,36 @@ _TYPES = {
     "boolean": "true or false",
 }
 
+_BOUNDS = {
+    "minItems": ("{} or more items", "add what is missing"),
+    "maxItems": ("{} or fewer items", "remove the others"),
+    "minProperties": ("{} or more keys", "add what is missing"),
+    "maxProperties": ("{} or fewer keys", "remove the others"),
+    "minLength": ("some text", "write it"),
+    "minimum": ("a number of at least {}", "use a larger one"),
+    "maximum": ("a number of at most {}", "use a smaller one"),
+    "uniqueItems": ("each item once", "remove the second one"),
+}
+"""What a bound asks for, and what to do about a value that does not keep it."""
+
+
+def _pattern(_: Any, pattern: str, value: Any, __: Any) -> Iterator[ValidationError]:
+    # JSON Schema means by $ the end of the text, Python also the place before a last line break.
+    if isinstance(value, str) and not re.search(pattern.replace("$", r"\Z"), value):
+        yield ValidationError(f"{value!r} does not match {pattern!r}")
+
+
+# JSON Schema takes 1.0 for an integer; Python does not.
+_INTEGER = Draft202012Validator.TYPE_CHECKER.redefine(
+    "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+)
+_Validator: Any = extend(Draft202012Validator, {"pattern": _pattern}, type_checker=_INTEGER)  # type: ignore[no-untyped-call]
+
 
 def shape_problems(source: Source, meta: dict[str, Any]) -> list[Problem]:
     """Where the data of ``source`` differs from what the JSON Schema ``meta`` allows."""
     problems: list[Problem] = []
-    for error in Draft202012Validator(meta).iter_errors(source.data):
+    for error in _Validator(meta).iter_errors(source.data):
         problems.extend(_explain(source, error))
     return problems
 
@@ -72,10 +99,17 @@ def _explain(source: Source, error: ValidationError) -> list[Problem]:
         case "pattern":
             return [Problem(place, f"{_show(value)} has not the right form", f"match {wanted}")]
         case "not":
-            keys = ", ".join(wanted.get("required", []))
-            return [Problem(place, f"{keys!r} is not allowed here", f"remove {keys!r}")]
+            keys = [key for key in wanted.get("required", []) if key in value]
+            return [
+                Problem(source.key_place((*path, key)), f"{key!r} is not allowed here", f"remove {key!r}")
+                for key in keys
+            ]
         case "oneOf" | "anyOf":
             return _explain_choice(source, error)
+        case bound if bound in _BOUNDS:
+            expected, advice = _BOUNDS[bound]
+            found = f"{len(value)}" if bound[3:] in ("Items", "Properties") else _show(value)
+            return [Problem(place, f"expected {expected.format(wanted)}, found {found}", advice)]
         case _:
             return [Problem(place, error.message, f"see the key's description: {schema.get('description', '')}")]
 
@@ -86,10 +120,20 @@ def _explain_choice(source: Source, error: ValidationError) -> list[Problem]:
     schema: Any = error.schema
     choices: Any = error.validator_value
     sets = [choice["required"] for choice in choices if "required" in choice]
-    if len(sets) == len(choices) and isinstance(error.instance, dict):
+    if len(sets) == len(choices):
+        if not isinstance(error.instance, dict):
+            return []  # that it is no mapping is a problem of its own
+        present = set(error.instance)
+        nearest = max(sets, key=lambda keys: (len(present.intersection(keys)), -len(keys)))
+        if any(present.issuperset(keys) for keys in sets):
+            advice = "keep one of them"
+        elif present.isdisjoint(nearest):
+            advice = "add one of them"
+        else:
+            advice = f"add {' and '.join(repr(key) for key in nearest if key not in present)}"
         wanted = ", or ".join(" and ".join(map(repr, keys)) for keys in sets)
-        present = ", ".join(sorted(error.instance)) or "nothing"
-        return [Problem(source.place(path), f"expected just one of {wanted}; found {present}", "keep one of them")]
+        found = ", ".join(sorted(present)) or "nothing"
+        return [Problem(source.place(path), f"expected just one of {wanted}, found {found}", advice)]
     best = best_match([error])
     if best is not None and best is not error:
         return _explain(source, best)

@@ -29,7 +29,7 @@ MAX_DIGITS = 40
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """libyaml where PyYAML was built with it: the same tokens and marks, ten times as fast."""
 
-_INT = re.compile(r"[-+]?(0|[1-9][0-9]*)\Z|0x[0-9a-fA-F]+\Z|0o[0-7]+\Z")
+_INT = re.compile(r"[-+]?[0-9]+\Z|0x[0-9a-fA-F]+\Z|0o[0-7]+\Z")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z|[-+]?\.(inf|Inf|INF)\Z|\.(nan|NaN|NAN)\Z")
 _BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _NULL = {"", "~", "null", "Null", "NULL"}
@@ -202,7 +202,7 @@ class _Reader:
             return 0
         if is_int:
             return int(text, 0) if text[:2] in ("0x", "0o") else int(text)
-        return float(text)
+        return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
 
 
 def is_old_boolean(value: object) -> bool:

@@ -1,0 +1,90 @@
+"""What parts of a schema may be called, so that generated Python can have a name for each.
+
+``stream-settings`` is the function ``decode_stream_settings``, the class ``StreamSettings`` and the table
+``STREAM_SETTINGS``. None of these may be a word of Python or hide a name that every generated module has.
+"""
+
+from __future__ import annotations
+
+from keyword import iskeyword
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["camel", "field_fault", "flag_class", "snake", "structure_faults", "upper"]
+
+
+def snake(name: str) -> str:
+    """``stream-settings`` as ``stream_settings``."""
+    return name.replace("-", "_")
+
+
+def upper(name: str) -> str:
+    """``stream-settings`` as ``STREAM_SETTINGS``."""
+    return snake(name).upper()
+
+
+def camel(name: str) -> str:
+    """``stream-settings`` as ``StreamSettings``."""
+    return "".join(part.capitalize() for part in snake(name).split("_"))
+
+
+def flag_class(frame: str) -> str:
+    """The class of the flags of a frame type: ``CommandNameFlag`` of ``command-name``."""
+    return f"{camel(frame)}Flag"
+
+
+RECORD_NAMES = frozenset({"as_dict", "extra", "property", "replace", "self", "shown"})
+"""What a record has besides its fields, and what its class is made by."""
+
+TYPE_NAMES = frozenset({"ascii", "bytes", "u8", "u16", "u24", "u32", "utf8"})
+"""The types that are no structures."""
+
+_EVERYWHERE = """
+    CODES DIGEST FIELD_BITS FLAG_NAMES FRAME HEADER_OCTETS INTERRUPTS LAYOUTS LIMITS MEDIA_TYPE PAYLOADS REVISION
+    STREAM_FLAG_NAMES TYPE_CHECKING TYPE_NAMES FrameType StreamFlag check_header checked_frame cut_frame decode_frame
+    decode_payload encode_frame encode_header frame frame_header make_frame read_frames
+
+    Any Array AtMost CborMap Computed Decoded Due Entry Frame IntEnum IntFlag Int8ul Int16ul Int24ul Int32ul Iterator
+    Known Layout Octets Part Pieces Rebuild Record RemoteProtocolError Rule Struct StructError Text Texts ToEnd Whole
+    annotations bare count decode_entries encode_entries fault frame_fault iter_unpack known len_ local_fault
+    local_frame_fault pack packed size_of sizes_of text_of_flags this unpack_from
+
+    bool bytes dict int len range set str sum tuple type
+"""
+MODULE_NAMES = frozenset(_EVERYWHERE.split())
+"""What generated modules have whatever the schema says: their own, what they import, what they use of Python's."""
+
+
+def field_fault(name: str) -> str | None:
+    """Why a field, or an entry of a CBOR map, cannot be called ``name``; None when it can."""
+    if iskeyword(name):
+        return "is a word of Python"
+    if name in RECORD_NAMES:
+        return "is what every record has"
+    if name.endswith("_"):
+        return "ends in an underscore, as the variables of generated code do"
+    return None
+
+
+def structure_faults(structures: list[str], frames: list[str]) -> Iterator[tuple[str, str, str]]:
+    """For each structure and frame type that cannot be called so: its section, its name, and why."""
+    taken: dict[str, str] = {}
+    for section, names in (("structures", structures), ("frames", frames)):
+        for name in names:
+            ours = _names_of_structure(name) if section == "structures" else [flag_class(name)]
+            hidden = next((each for each in ours if each in MODULE_NAMES or each in taken), None)
+            if name in TYPE_NAMES and section == "structures":
+                yield section, name, "is a type of the language"
+            elif section == "structures" and iskeyword(snake(name)):
+                yield section, name, "is a word of Python"
+            elif hidden in MODULE_NAMES:
+                yield section, name, f"would hide {hidden!r} of the generated code"
+            elif hidden is not None:
+                yield section, name, f"is {hidden!r} in Python, and so is {taken[hidden]!r}"
+            taken |= dict.fromkeys(ours, name)
+
+
+def _names_of_structure(name: str) -> list[str]:
+    return [camel(name), upper(name), snake(name), f"decode_{snake(name)}", f"encode_{snake(name)}"]
