@@ -117,7 +117,9 @@ def test_transcripts(page: Path, checkout: Path) -> None:
         if run.stdout != shown and os.environ.get("UPDATE_TRANSCRIPTS"):
             text = page.read_text(encoding="utf-8")
             page.write_text(text.replace(f"{command}\n{shown}", f"{command}\n{run.stdout}"), encoding="utf-8")
-        assert run.stdout == shown, f"{page.name}: {command} (UPDATE_TRANSCRIPTS=1 writes what is printed into the page)"
+        assert run.stdout == shown, (
+            f"{page.name}: {command} (UPDATE_TRANSCRIPTS=1 writes what is printed into the page)"
+        )
 
 
 @pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)
