@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from hgproto.errors import LocalProtocolError, RemoteProtocolError
 from hgproto.frame import Frame
 from hgproto.framing_0002 import codec
-from hgproto.layout import octets
+from hgproto.layout import highest, octets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -178,21 +178,23 @@ def _atom(
     path: str, format_: str | bytes, labels: Sequence[str], args: Sequence[str | bytes], *, errors: str
 ) -> codec.TextAtom:
     sizes = "text-output.sizes"
-    for name, items in (("args", args), ("labels", labels)):
-        if len(items) > 0xFF:
-            raise LocalProtocolError(sizes, None, f"{path}.{name}", "at most 255", str(len(items)))
+    most = {part.name: highest(part) for part in codec.TEXT_ATOM.parts if part.computed}
+    for name, items, counter in (("args", args, "argument_count"), ("labels", labels, "label_count")):
+        if len(items) > most[counter]:
+            raise LocalProtocolError(sizes, None, f"{path}.{name}", f"at most {most[counter]}", str(len(items)))
     for index, label in enumerate(labels):
         _ascii(label, "text-output.label-ascii", f"{path}.labels[{index}]")
     texts = []
     for name, text in (("format", format_), *((f"args[{i}]", arg) for i, arg in enumerate(args))):
+        limit = most["format_length" if name == "format" else "argument_lengths"]
         decoded = _text(text, errors, f"{path}.{name}")
         size = len(decoded.encode("utf-8"))
-        if size > 0xFFFF:
-            raise _too_long(sizes, f"{path}.{name}", 0xFFFF, size)
+        if size > limit:
+            raise _too_long(sizes, f"{path}.{name}", limit, size)
         texts.append(decoded)
     for index, label in enumerate(labels):
-        if len(label) > 0xFF:
-            raise _too_long(sizes, f"{path}.labels[{index}]", 0xFF, len(label))
+        if len(label) > most["label_lengths"]:
+            raise _too_long(sizes, f"{path}.labels[{index}]", most["label_lengths"], len(label))
     wanted = placeholders(texts[0])
     if wanted != len(args):
         expected = f"as many arguments as the format has %s, which is {wanted}"

@@ -27,6 +27,7 @@ __all__ = [
     "encode_entries",
     "fault",
     "frame_fault",
+    "highest",
     "local_fault",
     "local_frame_fault",
     "text_of_flags",
@@ -358,9 +359,9 @@ def _local_fault(layout: Layout, record: Any, path: str) -> LocalProtocolError |
                 if error is not None:
                     return error
         elif part.type in _SIZES:
-            highest = (1 << (8 * _SIZES[part.type])) - 1
-            if not 0 <= value <= highest:
-                return LocalProtocolError(part.rules["overflow"], None, name, f"0 to {highest}", str(value))
+            largest = highest(part)
+            if not 0 <= value <= largest:
+                return LocalProtocolError(part.rules["overflow"], None, name, f"0 to {largest}", str(value))
         else:
             error = _local_string_fault(layout, part, record, value, name)
             if error is not None:
@@ -372,9 +373,9 @@ def _local_string_fault(layout: Layout, part: Part, record: Any, value: Any, nam
     parts = {p.name: p for p in layout.parts}
     if part.sizes is not None:
         count = parts[part.sizes].number
-        highest = _highest(parts[count]) if count is not None else None
-        if highest is not None and len(value) > highest:
-            return LocalProtocolError(part.rules["overflow"], None, name, f"at most {highest}", str(len(value)))
+        largest = highest(parts[count]) if count is not None else None
+        if largest is not None and len(value) > largest:
+            return LocalProtocolError(part.rules["overflow"], None, name, f"at most {largest}", str(len(value)))
     for index, item in enumerate(value if part.sizes is not None else [value]):
         path = name if part.sizes is None else f"{name}[{index}]"
         try:
@@ -386,10 +387,10 @@ def _local_string_fault(layout: Layout, part: Part, record: Any, value: Any, nam
             return LocalProtocolError(part.rules["empty"], None, path, "at least 1 octet", "none")
         giver = part.sizes or part.size
         if giver is not None and giver != "rest":
-            highest = _highest(parts[giver])
-            if size > highest:
+            largest = highest(parts[giver])
+            if size > largest:
                 return LocalProtocolError(
-                    part.rules["overflow"], None, path, f"at most {octets(highest)}", octets(size)
+                    part.rules["overflow"], None, path, f"at most {octets(largest)}", octets(size)
                 )
         if part.at_most is not None and size > getattr(record, part.at_most):
             most = octets(getattr(record, part.at_most))
@@ -397,7 +398,8 @@ def _local_string_fault(layout: Layout, part: Part, record: Any, value: Any, nam
     return None
 
 
-def _highest(part: Part) -> int:
+def highest(part: Part) -> int:
+    """The largest number that an integer field can say."""
     return (1 << (8 * _SIZES[part.type])) - 1
 
 
