@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hgproto.emit.formats import DECODE, ENCODE, FORMATS, PYTHON_TYPES, integer_runs
-from hgproto.emit.text import Group, camel, docstring, lay_out, snake, test, unpacking, upper
+from hgproto.emit.text import Group, camel, docstring, if_all, lay_out, snake, unpacking, upper
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,7 +107,7 @@ def _read_whole(structure: Structure, schema: Schema) -> list[str]:
 
 def _if(conditions: Sequence[str]) -> list[str]:
     """An ``if`` in the ``try`` of a function."""
-    return [line[8:] for line in test(conditions, 8)]
+    return [line[8:] for line in if_all(conditions, 8)]
 
 
 def _read_repeated(structure: Structure, inner: Structure) -> list[str]:

@@ -22,13 +22,13 @@ __all__ = [
     "docstring",
     "flag_class",
     "heading",
+    "if_all",
     "lay_out",
     "literal",
     "mapping",
     "mask",
     "names_in",
     "snake",
-    "test",
     "unpacking",
     "upper",
 ]
@@ -68,25 +68,31 @@ def mask(number: int) -> str:
 def docstring(text: str, indent: int = 4) -> list[str]:
     """A docstring: paragraphs are separated by empty lines, lists of fields keep their lines."""
     pad = " " * indent
-    paragraphs = [part for part in text.split("\n\n") if part.strip()]
-    wrapped: list[str] = []
-    for number, paragraph in enumerate(paragraphs):
-        room = WIDTH - indent - (3 if number == 0 else 0)
-        for line in paragraph.split("\n"):
-            body = line.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
-            hang = "    " if line.startswith("``") else ""
-            wrapped.extend(
-                textwrap.wrap(
-                    body.strip(), room, subsequent_indent=hang, break_long_words=False, break_on_hyphens=False
-                )
-            )
-        wrapped.append("")
-    wrapped.pop()
+    wrapped = _wrapped(text, WIDTH - indent)
+    if len(wrapped) == 1:
+        wrapped = _wrapped(text, WIDTH - indent - 3)
     if wrapped[0].startswith('"'):
         wrapped[0] = f" {wrapped[0]}"
-    if len(wrapped) == 1 and len(wrapped[0]) + indent + 6 <= WIDTH and not wrapped[0].endswith('"'):
-        return [f'{pad}"""{wrapped[0]}"""']
+    if len(wrapped) == 1:
+        space = " " if wrapped[0].endswith('"') else ""
+        return [f'{pad}"""{wrapped[0]}{space}"""']
     return [f'{pad}"""{wrapped[0]}', *(f"{pad}{line}" if line else "" for line in wrapped[1:]), f'{pad}"""']
+
+
+def _wrapped(text: str, room: int) -> list[str]:
+    """The lines of a docstring's text, the first one after the opening quotes."""
+    wrapped: list[str] = []
+    for paragraph in text.split("\n\n"):
+        for line in paragraph.strip().split("\n"):
+            body = line.strip().replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
+            hang = "    " if line.startswith("``") else ""
+            width = room if wrapped else room - 3
+            wrapped += textwrap.wrap(
+                body, width, subsequent_indent=hang, break_long_words=False, break_on_hyphens=False
+            )
+        if wrapped and wrapped[-1]:
+            wrapped.append("")
+    return wrapped[:-1]
 
 
 class Group(NamedTuple):
@@ -126,7 +132,7 @@ def lay_out(node: str | Group, indent: int = 0, after: int = 0) -> list[str]:
     return [*lines, f"{pad}{node.tail}"]
 
 
-def test(conditions: Sequence[str], indent: int) -> list[str]:
+def if_all(conditions: Sequence[str], indent: int) -> list[str]:
     """An ``if`` over conditions that must all hold."""
     pad = " " * indent
     line = f"{pad}if {' and '.join(conditions)}:"

@@ -1336,7 +1336,8 @@ that takes it all.
 INTERRUPTS: dict[int, frozenset[int]] = {
     0x2: frozenset({0x1, 0x3}),
 }
-"""For each frame type that can continue what the one before began, the types whose frames of the same request end that.
+"""For each frame type that can continue what the one before began, the types whose frames of the same request end
+that.
 """
 
 

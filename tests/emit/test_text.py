@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from support import SCHEMA
 
@@ -37,7 +37,7 @@ from hgproto.spec import load
 RUFF = shutil.which("ruff") or shutil.which("ruff", path=str(Path(sys.executable).parent))
 
 names = st.from_regex(r"[a-z][a-z0-9]{0,12}(-[a-z0-9]{1,8}){0,3}", fullmatch=True)
-words = st.from_regex(r"[a-z]{1,30}", fullmatch=True)
+words = st.from_regex(r"x[a-z]{1,30}", fullmatch=True)
 
 
 def formatted(code: str) -> str:
@@ -117,15 +117,19 @@ DOCS = [
 ]
 
 
-@pytest.mark.parametrize("indent", [0, 4, 8])
 @pytest.mark.parametrize("text", DOCS, ids=range(len(DOCS)))
-def test_docstrings_say_the_text_and_need_no_formatting(text: str, indent: int) -> None:
-    head = "".join(f"{' ' * 4 * level}class C{level}:\n" for level in range(indent // 4))
-    code = f"{head}{chr(10).join(docstring(text, indent))}\n"
-    body: Any = ast.parse(code)
-    for _ in range(indent // 4):
-        body = body.body[0]
-    assert str(ast.get_docstring(body)).split() == text.split()
+def test_docstrings_say_the_text_and_need_no_formatting(text: str) -> None:
+    lines = [
+        *docstring(text, 0),
+        *("", "", "class Outer:"),
+        *docstring(text, 4),
+        *("", "    class Inner:"),
+        *docstring(text, 8),
+    ]
+    code = "\n".join(lines) + "\n"
+    module: Any = ast.parse(code)
+    for node in (module, module.body[1], module.body[1].body[1]):
+        assert str(ast.get_docstring(node)).split() == text.split()
     assert formatted(code) == code
 
 
@@ -158,10 +162,10 @@ def test_a_layout_says_the_same_and_fits(node: str | Group, level: int) -> None:
     (flat,) = lay_out(node, -10_000)
     assert ast.dump(ast.parse("\n".join(lines).strip())) == ast.dump(ast.parse(flat))
     assert all(line.startswith(" " * 4 * level) for line in lines)
-    assert max(map(len, lines)) <= max(WIDTH, len(max(re.findall(r"\w+", flat), key=len)) + 4 * level + 60)
+    assert (len(lines) == 1) == (4 * level + len(flat) <= WIDTH or isinstance(node, str) or not node.items)
 
 
-@settings(max_examples=max(4, settings().max_examples // 50))
+@settings(max_examples=max(4, settings().max_examples // 50), phases=[Phase.generate])
 @given(st.lists(nodes, min_size=30, max_size=30))
 def test_layouts_need_no_formatting(many: list[str | Group]) -> None:
     code = "\n".join(line for node in many for line in lay_out(node)) + "\n"
