@@ -12,7 +12,7 @@ from hgproto.errors import ProtocolError, RemoteProtocolError
 from hgproto.frame import Record, parts_of
 from hgproto.generate import compile_schema
 from hgproto.jsonform import frame_to_json, value_to_json
-from hgproto.spec.names import camel, snake
+from hgproto.names import camel, snake
 from hgproto.spec.problems import Problem
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import textwrap
 from pathlib import PurePath
 from typing import TYPE_CHECKING, NamedTuple
 
-from hgproto.spec.names import camel, flag_class, snake, upper
+from hgproto.names import camel, flag_class, snake, upper
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+from hgproto.names import field_fault, structure_faults
 from hgproto.spec import model
-from hgproto.spec.names import field_fault, structure_faults
 from hgproto.spec.problems import Problem, SchemaError, suggestion
 
 if TYPE_CHECKING:
