@@ -57,7 +57,7 @@ def test_every_module_says_what_it_exports(name: str) -> None:
 ELSEWHERE = {
     "constructs": "test_codecs.py",
     "emit": "test_codecs.py",
-    "names": "spec/test_breakages.py",
+    "names": "spec/test_load.py",
     "spec": "spec/test_load.py",
 }
 """Where packages and modules are tested as a whole: emitters by what they emit, the parts of loading together."""

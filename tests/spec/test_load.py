@@ -10,10 +10,10 @@ import pytest
 from support import ROOT, SCHEMA
 
 from hgproto.frame import Record
+from hgproto.names import MODULE_NAMES, RECORD_NAMES, TYPE_NAMES, field_fault, structure_faults
 from hgproto.revision import Revision
 from hgproto.spec import Problem, SchemaError, load
 from hgproto.spec.load import find, known_revisions, schema_directory
-from hgproto.spec.names import MODULE_NAMES, RECORD_NAMES, TYPE_NAMES, field_fault, structure_faults
 from hgproto.spec.problems import Place, suggestion
 
 ALIEN = ROOT / "tests" / "data" / "alien.yaml"
