@@ -167,8 +167,9 @@ class FrameReader:
         self._check()
         if self._pieces.missing:
             error = self._codec.cut_frame(self._pieces.rest, self._max_payload).moved(self.position)
-            part = "header" if len(self._pieces.rest) < self._codec.HEADER_OCTETS else "frame"
-            error.found = f"{error.found} (the {part} lacks {self.missing})"
+            if error.requirement != self._limit_requirement:
+                part = "header" if len(self._pieces.rest) < self._codec.HEADER_OCTETS else "frame"
+                error.found = f"{error.found} (the {part} lacks {self.missing})"
             self._pieces.failed = error
             raise error
 
@@ -197,6 +198,11 @@ class FrameReader:
             while chunk := read(CHUNK_OCTETS):
                 yield chunk
         self.close()
+
+    @property
+    def _limit_requirement(self) -> str:
+        """Refuses a length over the limit, which a header that is cut can already have."""
+        return next(part.rules["limit"] for part in self._codec.FRAME.parts if part.name == "length")
 
     def _check(self) -> None:
         if self._pieces.failed is not None:

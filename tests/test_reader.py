@@ -126,6 +126,14 @@ def test_frames_before_a_fault_are_not_lost() -> None:
     assert error.value.offset == 2 * len(FRAME)
 
 
+@pytest.mark.parametrize("size", [3, 7])
+def test_a_cut_header_with_a_length_over_the_limit_is_refused_for_its_length(size: int) -> None:
+    reader = FrameReader()
+    assert reader.feed(bytes.fromhex("ffffff0100010131")[:size]) == []
+    with pytest.raises(RemoteProtocolError, match=r"found 16777215 octets at offset 0 \(frame\.length-limit\)"):
+        reader.close()
+
+
 class Trickle(io.RawIOBase):
     """A file whose reads are short."""
 
