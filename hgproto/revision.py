@@ -91,9 +91,18 @@ class Revision:
     def _module(self, target: str) -> ModuleType:
         if self._package is not None:
             return importlib.import_module(f"{self._package}.{target}")
-        from hgproto.generate import compile_schema
+        return self._compiled[target]
 
-        return compile_schema(self.schema)[target]
+    @cached_property
+    def _compiled(self) -> dict[str, ModuleType]:
+        """The modules of a user's schema, which has to pass every check before code is made of it."""
+        from hgproto.generate import compile_schema
+        from hgproto.spec import SchemaError, check
+
+        problems = check(self.schema)
+        if problems:
+            raise SchemaError(problems)
+        return compile_schema(self.schema)
 
 
 def _generated() -> frozenset[str]:

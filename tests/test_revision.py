@@ -43,6 +43,17 @@ def test_a_file_is_compiled_to_the_same_kinds_of_objects(tmp_path: Path) -> None
         assert revision.structs.frame.parse(wire).payload == frames[0].payload
 
 
+def test_a_schema_that_does_not_pass_its_checks_is_not_compiled(tmp_path: Path) -> None:
+    for file in SCHEMA.glob("*.yaml"):
+        shutil.copy(file, tmp_path)
+    file = tmp_path / "framing-0002.yaml"
+    file.write_text(file.read_text().replace("size: profile_length", "size: profile_size"))
+    with pytest.raises(
+        SchemaError, match=r"framing-0002\.yaml:\d+:\d+: `size` of 'profile' refers to no earlier field"
+    ):
+        Revision(str(file)).codec  # noqa: B018
+
+
 def test_what_is_no_revision_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SchemaError, match=r"there is no revision 'framing-0003'.*did you mean 'framing-0002'"):
         Revision("framing-0003").codec  # noqa: B018
