@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from construct import ConstructError
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import ROOT
 
@@ -35,6 +35,9 @@ ALIEN = Revision(str(ROOT / "tests" / "data" / "alien.yaml"))
 SCHEMA, STRUCTS = ALIEN.schema, ALIEN.structs
 CODEC: Any = ALIEN.codec
 STRUCTURES = list(SCHEMA.structures)
+
+HALF = settings(max_examples=settings().max_examples // 2)
+"""Half the examples for each structure, since there are many."""
 
 ascii_text = st.text(st.characters(codec="ascii"), max_size=8)
 utf8_text = st.text(st.characters(codec="utf-8"), max_size=8)
@@ -91,6 +94,7 @@ def same_judgement(fast: Any, slow: Any) -> bool:
 
 
 @pytest.mark.parametrize("name", STRUCTURES)
+@HALF
 @given(data=st.data())
 def test_values_round_trip_through_both_codecs(name: str, data: st.DataObject) -> None:
     value = data.draw(records(name))
@@ -106,6 +110,7 @@ def test_values_round_trip_through_both_codecs(name: str, data: st.DataObject) -
 
 
 @pytest.mark.parametrize("name", STRUCTURES)
+@HALF
 @given(data=st.data())
 def test_damaged_octets_are_judged_alike(name: str, data: st.DataObject) -> None:
     octets = bytearray(getattr(CODEC, f"encode_{snake(name)}")(data.draw(records(name))))
@@ -116,6 +121,7 @@ def test_damaged_octets_are_judged_alike(name: str, data: st.DataObject) -> None
 
 
 @pytest.mark.parametrize("name", STRUCTURES)
+@HALF
 @given(octets=st.binary(max_size=40))
 def test_any_octets_are_judged_alike(name: str, octets: bytes) -> None:
     judge_alike(name, octets)

@@ -156,6 +156,7 @@ nodes = st.recursive(
 )
 
 
+@settings(max_examples=settings().max_examples // 3)
 @given(nodes, st.integers(0, 5))
 def test_a_layout_says_the_same_and_fits(node: str | Group, level: int) -> None:
     lines = lay_out(node, 4 * level)

@@ -206,7 +206,7 @@ EDITS = (
 )
 
 
-@settings(max_examples=settings().max_examples // 4)
+@settings(max_examples=settings().max_examples // 6)
 @given(st.sampled_from(EDITS), st.integers(0, 2**32))
 def test_no_edit_gives_anything_but_problems(tmp_path_factory: pytest.TempPathFactory, kind: str, seed: int) -> None:
     directory = tmp_path_factory.getbasetemp()
