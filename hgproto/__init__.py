@@ -6,15 +6,11 @@ to nothing.
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from hgproto.build import (
-        bytes_response,
-        command,
-        error_response,
-        progress,
-        stream_settings,
-        text_output,
-    )
+    from hgproto.build import bytes_response, command, error_response, progress, stream_settings, text_output
+    from hgproto.client import Client
+    from hgproto.encodings import Encodings, Profile, default_encodings
     from hgproto.errors import (
+        EncodingError,
         HexError,
         HgprotoError,
         HumanFormError,
@@ -22,17 +18,51 @@ if TYPE_CHECKING:
         ProtocolError,
         RemoteProtocolError,
     )
+    from hgproto.events import (
+        CommandCut,
+        CommandData,
+        Error,
+        NoOp,
+        PeerError,
+        ProgressUpdate,
+        RequestError,
+        ResponseData,
+        RunCommand,
+        SendFrames,
+        StartCommand,
+        StreamLeftOpen,
+        TextMessage,
+        WantFrame,
+    )
     from hgproto.frame import Frame
     from hgproto.human import format_frame, parse_frame
+    from hgproto.limits import Limits
+    from hgproto.pool import DecodingPool, EncodingPool
     from hgproto.reader import FrameReader, read_frames
     from hgproto.revision import Revision
+    from hgproto.server import Server
+    from hgproto.streams import InputStream, OutputStream
     from hgproto.writer import encode_frame, encode_frames, write_frames
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "build": ("bytes_response", "command", "error_response", "progress", "stream_settings", "text_output"),
+    "build": (
+        "bytes_response",
+        "command",
+        "error_response",
+        "progress",
+        "stream_settings",
+        "text_output",
+    ),
+    "client": ("Client",),
+    "encodings": (
+        "Encodings",
+        "Profile",
+        "default_encodings",
+    ),
     "errors": (
+        "EncodingError",
         "HexError",
         "HgprotoError",
         "HumanFormError",
@@ -40,27 +70,88 @@ _HOMES = {
         "ProtocolError",
         "RemoteProtocolError",
     ),
+    "events": (
+        "CommandCut",
+        "CommandData",
+        "Error",
+        "NoOp",
+        "PeerError",
+        "ProgressUpdate",
+        "RequestError",
+        "ResponseData",
+        "RunCommand",
+        "SendFrames",
+        "StartCommand",
+        "StreamLeftOpen",
+        "TextMessage",
+        "WantFrame",
+    ),
     "frame": ("Frame",),
-    "human": ("format_frame", "parse_frame"),
-    "reader": ("FrameReader", "read_frames"),
+    "human": (
+        "format_frame",
+        "parse_frame",
+    ),
+    "limits": ("Limits",),
+    "pool": (
+        "DecodingPool",
+        "EncodingPool",
+    ),
+    "reader": (
+        "FrameReader",
+        "read_frames",
+    ),
     "revision": ("Revision",),
-    "writer": ("encode_frame", "encode_frames", "write_frames"),
+    "server": ("Server",),
+    "streams": (
+        "InputStream",
+        "OutputStream",
+    ),
+    "writer": (
+        "encode_frame",
+        "encode_frames",
+        "write_frames",
+    ),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Client",
+    "CommandCut",
+    "CommandData",
+    "DecodingPool",
+    "EncodingError",
+    "EncodingPool",
+    "Encodings",
+    "Error",
     "Frame",
     "FrameReader",
     "HexError",
     "HgprotoError",
     "HumanFormError",
+    "InputStream",
+    "Limits",
     "LocalProtocolError",
+    "NoOp",
+    "OutputStream",
+    "PeerError",
+    "Profile",
+    "ProgressUpdate",
     "ProtocolError",
     "RemoteProtocolError",
+    "RequestError",
+    "ResponseData",
     "Revision",
+    "RunCommand",
+    "SendFrames",
+    "Server",
+    "StartCommand",
+    "StreamLeftOpen",
+    "TextMessage",
+    "WantFrame",
     "__version__",
     "bytes_response",
     "command",
+    "default_encodings",
     "encode_frame",
     "encode_frames",
     "error_response",

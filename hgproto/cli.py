@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from hgproto.frame import Frame
     from hgproto.revision import Revision
+    from hgproto.session import Step
     from hgproto.spec.model import Schema
 
 __all__ = ["main"]
@@ -100,6 +101,33 @@ def _parser() -> argparse.ArgumentParser:
     )
     _frame_options(decode)
     decode.set_defaults(run=_decode)
+
+    session = commands.add_parser(
+        "session",
+        help="play a two-sided session through both reactors",
+        description="Plays frames in human form, one a line, with > before what the client sends and < before what the server "
+        "sends, and prints what the reactors make of them. Payloads are as they are before content encoding; after >! and <! "
+        "as on the wire. `> end` and `< end` end a side's output; at the end of the file both end.",
+    )
+    session.add_argument("file", metavar="FILE", help="the lines; - is standard input")
+    session.add_argument(
+        "--reopen", choices=("error", "restart"), default="error", help="stream-begin on an open stream"
+    )
+    session.add_argument("--streaming", action="store_true", help="the server hands data on as it arrives")
+    session.add_argument(
+        "--limit",
+        action="append",
+        default=[],
+        metavar="NAME=N",
+        help="a limit of both reactors, for example arguments=2",
+    )
+    session.add_argument(
+        "--format",
+        choices=("text", "json"),
+        default="text",
+        help="json: an object a line, as in the golden sessions (default: text)",
+    )
+    session.set_defaults(run=_session)
 
     schema = commands.add_parser(
         "schema", help="check or show a specification", description="Checks or shows a specification."
@@ -304,6 +332,69 @@ def _tree_lines(frames: Iterable[Frame], revision: Revision) -> Iterator[str]:
 
 def _wants_colour() -> bool:
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+# session
+
+
+def _session(options: argparse.Namespace) -> int:
+    import json
+
+    from hgproto.limits import Limits
+    from hgproto.session import Session, event_text, event_to_json
+
+    try:
+        limits = Limits.of(options.limit)
+    except (TypeError, ValueError) as error:
+        raise _UsageError(f"argument --limit: {error}") from None
+    session = Session(limits=limits, reopen=options.reopen, streaming=options.streaming)
+    name = _named(options.file)
+    violations, frames, ended = [], 0, set()
+
+    def show(number: int, line: str, step: Step) -> None:
+        if options.format == "json":
+            wire = {} if step.wire is None else {"wire": step.wire.hex()}
+            print(json.dumps({"line": line, **wire, "events": [event_to_json(event) for event in step.events]}))
+        else:
+            shown = line if len(line) <= _SHOWN else f"{line[:_SHOWN]}..."
+            print(f"{number:>4} {shown}")
+            for event in step.events:
+                print(f"     {step.judge}: {event_text(event)}")
+        if step.violation is not None:
+            violations.append(f"{name}:{number}: {step.judge}: {step.violation[1]}")
+
+    number = 0
+    with _input(options.file) as file:
+        for number, octets in _lines(file, 1 << 27, name):
+            if not octets.strip() or octets.lstrip().startswith(b"#"):
+                continue
+            try:
+                step = session.play(octets)
+            except HumanFormError as error:
+                raise _InputError(f"{name}:{number}:{error.column}: {error.message}") from None
+            except LocalProtocolError as error:
+                raise _InputError(f"{name}:{number}: {error.message} ({error.requirement})") from None
+            line = octets.decode("utf-8", "backslashreplace").rstrip("\r\n")
+            if step.wire is None:
+                ended.add(line[0])
+            else:
+                frames += 1
+            show(number, line, step)
+    for side in "><":
+        if side not in ended:
+            step = session.end(side)
+            if step.events:
+                show(number + 1, f"{side} end", step)
+    sys.stdout.flush()
+    for violation in violations:
+        print(f"hgproto: {violation}", file=sys.stderr)
+    if not violations and options.format == "text":
+        print(f"good: {frames} frames")
+    return FAULT if violations else GOOD
+
+
+_SHOWN = 100
+"""Characters of a line that are printed."""
 
 
 # schema

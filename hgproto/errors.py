@@ -8,6 +8,7 @@
     │   └── RemoteProtocolError  ... by what the peer sent
     ├── HumanFormError           a line is not the human form of a frame
     ├── HexError                 a text is not hexadecimal octets
+    ├── EncodingError            a content encoding cannot be used here
     └── SchemaError              a schema file cannot be used (hgproto.spec)
 
 A :class:`ProtocolError` is data: the requirement, the offset, what was expected and what was found. Its text is built
@@ -18,7 +19,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Self
 
-__all__ = ["HexError", "HgprotoError", "HumanFormError", "LocalProtocolError", "ProtocolError", "RemoteProtocolError"]
+__all__ = [
+    "EncodingError",
+    "HexError",
+    "HgprotoError",
+    "HumanFormError",
+    "LocalProtocolError",
+    "ProtocolError",
+    "RemoteProtocolError",
+]
 
 
 class HgprotoError(Exception):
@@ -76,6 +85,10 @@ class LocalProtocolError(ProtocolError):
 
 class RemoteProtocolError(ProtocolError):
     """The octets that we were given break a rule."""
+
+
+class EncodingError(HgprotoError):
+    """A content encoding that was asked for is not known, or what it needs is not installed."""
 
 
 class HumanFormError(HgprotoError):

@@ -24,12 +24,14 @@ class Record:
 
     __slots__: "tuple[str, ...]" = ()
     shown: "ClassVar[tuple[str, ...]]" = ()
+    _parts: "ClassVar[tuple[str, ...]]" = ()
     _kind: "ClassVar[type[Record]]"
     """The class of the value; what :func:`bare` makes is of the kind that it was made from."""
 
     def __init_subclass__(cls) -> None:
         if "_kind" not in cls.__dict__:
             cls._kind = cls
+            cls._parts = (*cls._parts, *cls.__dict__.get("__slots__", ()))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Record) or other._kind is not self._kind:
@@ -59,7 +61,7 @@ class Record:
 
 def parts_of(record: Record) -> "tuple[str, ...]":
     """The names of a record's parts, in the order in which it is made from them."""
-    return record._kind.__slots__  # noqa: SLF001 - one class's own
+    return record._kind._parts  # noqa: SLF001 - one class's own
 
 
 def bare(record: "type[R]") -> "Callable[[], R]":

@@ -1,6 +1,6 @@
 """Generates packages from schemas: into files, and in memory for a user's own schema.
 
-Both go through the same emitters. A generated package is three modules; see :mod:`hgproto.emit`.
+Both go through the same emitters. A generated package is four modules; see :mod:`hgproto.emit`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from hgproto.spec.model import Schema
 
 __all__ = ["compile_schema", "package_directory", "sources", "stale", "write"]
+
+_MODULES = ("codec", "structs", "machines")
+"""The modules of a package in the order in which they can be imported."""
 
 
 def sources(schema: Schema) -> dict[str, str]:
@@ -53,15 +56,15 @@ def stale(schema: Schema, directory: Path) -> Iterator[str]:
 
 
 def compile_schema(schema: Schema) -> dict[str, ModuleType]:
-    """The modules ``codec`` and ``structs`` of a schema, made in memory.
+    """The modules ``codec``, ``structs`` and ``machines`` of a schema, made in memory.
 
     The Structs import the codec beside them, so both go by names of a package until they are made.
     """
     prefix = f"hgproto.{snake(schema.revision)}"
     modules: dict[str, ModuleType] = {}
-    before = {name: sys.modules.get(f"{prefix}.{name}") for name in ("codec", "structs")}
+    before = {name: sys.modules.get(f"{prefix}.{name}") for name in _MODULES}
     try:
-        for name in ("codec", "structs"):
+        for name in _MODULES:
             module = ModuleType(f"{prefix}.{name}")
             module.__file__ = f"<{name} generated from {schema.revision}>"
             module.__package__ = prefix

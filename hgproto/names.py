@@ -44,7 +44,7 @@ TYPE_NAMES = frozenset({"ascii", "bytes", "u8", "u16", "u24", "u32", "utf8"})
 _EVERYWHERE = """
     CODES DIGEST FIELD_BITS FLAG_NAMES FRAME HEADER_OCTETS INTERRUPTS LAYOUTS LIMITS MEDIA_TYPE PAYLOADS REVISION
     STREAM_FLAG_NAMES TYPE_CHECKING TYPE_NAMES FrameType StreamFlag check_header checked_frame cut_frame decode_frame
-    decode_payload encode_frame encode_header frame frame_header make_frame read_frames
+    decode_payload encode_frame encode_header frame frame_header frame_of kind_of make_frame read_frames read_parts
 
     Any Array AtMost CborMap Computed Decoded Due Entry Frame IntEnum IntFlag Int8ul Int16ul Int24ul Int32ul Iterator
     Known Layout Octets Part Pieces Rebuild Record RemoteProtocolError Rule Struct StructError Text Texts ToEnd Whole

@@ -54,6 +54,10 @@ class Pieces:
         """The octets after the last whole frame."""
         return b"".join(self._parts)
 
+    def offset(self, at: int) -> int:
+        """The offset in the input of a place in the piece that was given last."""
+        return self.position - self._start + at
+
     def supply(self, chunks: Iterator[bytes | bytearray | memoryview]) -> Pieces:
         """Sets where the next chunks come from."""
         self._chunks = chunks

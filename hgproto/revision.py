@@ -1,4 +1,4 @@
-"""A revision of the protocol: its codec and its Structs, ours or made from a user's own schema.
+"""A revision of the protocol: its codec, its Structs and its machines, ours or made from a user's own schema.
 
 Ours are imported; a user's file is compiled in memory by the same emitters. What is heavy (YAML, construct) is imported
 on first use.
@@ -44,6 +44,9 @@ class Codec(Protocol):
         self, request_id: int, stream_id: int, stream_flags: int, type_: int, flags: int, payload: bytes
     ) -> Frame: ...
     def read_frames(self, source: Pieces, max_payload: int = ...) -> Iterator[Frame]: ...
+    def read_parts(self, source: Pieces, max_payload: int = ...) -> Iterator[tuple[int, int, int, Any, int]]: ...
+    def kind_of(self, frame: Frame) -> int: ...
+    def frame_of(self, kind: int, request_id: int, stream_id: int, payload: bytes) -> Frame: ...
     def decode_frame(self, data: bytes, at: int = 0, max_payload: int = ...) -> tuple[Frame, int]: ...
     def encode_frame(self, frame: Frame, max_payload: int = ...) -> bytes: ...
     def encode_header(self, frame: Frame, max_payload: int = ...) -> bytes: ...
@@ -87,6 +90,11 @@ class Revision:
     def structs(self) -> ModuleType:
         """The construct Structs."""
         return self._module("structs")
+
+    @cached_property
+    def machines(self) -> ModuleType:
+        """The state machines."""
+        return self._module("machines")
 
     def _module(self, target: str) -> ModuleType:
         if self._package is not None:

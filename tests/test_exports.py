@@ -58,6 +58,8 @@ ELSEWHERE = {
     "constructs": "test_codecs.py",
     "emit": "test_codecs.py",
     "names": "spec/test_load.py",
+    "plans": "test_reactor.py",
+    "responses": "test_server.py",
     "spec": "spec/test_load.py",
 }
 """Where packages and modules are tested as a whole: emitters by what they emit, the parts of loading together."""

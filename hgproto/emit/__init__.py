@@ -4,9 +4,14 @@ Invariants: an emitter sees the model and never YAML; the same model gives the s
 is a new module and a line in :data:`TARGETS`.
 """
 
-from hgproto.emit import codec, package, structs
+from hgproto.emit import codec, machines, package, structs
 
 __all__ = ["TARGETS"]
 
-TARGETS = {"__init__.py": package.emit, "codec.py": codec.emit, "structs.py": structs.emit}
+TARGETS = {
+    "__init__.py": package.emit,
+    "codec.py": codec.emit,
+    "structs.py": structs.emit,
+    "machines.py": machines.emit,
+}
 """The files of a generated package and what makes each."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hgproto.emit.text import Group, docstring, lay_out, unpacking
+from hgproto.emit.text import Group, docstring, lay_out, mask, unpacking
 
 if TYPE_CHECKING:
     from hgproto.spec.model import Schema
@@ -42,6 +42,7 @@ def frame_functions(schema: Schema) -> list[str]:
     if type_bits is None or flag_bits is None:
         raise ValueError("the type and the flags of a frame are bit fields of one integer")
     low, high = sorted((("type", type_bits), ("flags", flag_bits)), key=lambda item: item[1].low)
+    stream_bits = 8 * (header.locate("stream_flags")[1].octets or 1)
     limit_doc = f"``max_payload``: the most octets of a payload ({limit.default} unless told otherwise)."
     raises = "Raises :class:`LocalProtocolError` for a longer one and for a number that its header field cannot hold."
     pack_header = [
@@ -89,6 +90,49 @@ def frame_functions(schema: Schema) -> list[str]:
         "            yield frame",
         "        else:",
         f"            source.keep(data, at, {size})",
+        "",
+        "",
+        f"def read_parts(source: Pieces, max_payload: int = {limit.default}) -> Iterator[tuple[int, int, int, Any, int]]:",
+        *docstring(
+            "The parts of frames: kind, request id, stream id, payload, and the frame's end in its piece of ``source``.\n\n"
+            "For those who look at frames without keeping them, which is faster than :func:`read_frames`. The kind is a "
+            "number for type, flags and stream flags together, see :func:`kind_of`."
+        ),
+        "    unpack = _unpack_header",
+        "    for data, at in source:",
+        f"        end, last = len(data), len(data) - {size}",
+        "        while at <= last:",
+        *unpacking(targets, "unpack(data, at)", 12),
+        *(f"            {line}" for line in joins),
+        "            if length > max_payload:",
+        f"                raise source.refuse(data, at, frame_fault(FRAME, bytes(data[at : at + {size}]), max_payload))",
+        f"            start = at + {size}",
+        "            at = start + length",
+        "            if at > end:",
+        f"                source.keep(data, start - {size}, length + {size})",
+        "                break",
+        f"            yield octet << {stream_bits} | stream_flags, request_id, stream_id, data[start:at], at",
+        "        else:",
+        f"            source.keep(data, at, {size})",
+        "",
+        "",
+        "def kind_of(frame: Frame) -> int:",
+        *docstring("The number that stands for the type, the flags and the stream flags of a frame together."),
+        f"    octet = int(frame.{high[0]}) << {high[1].low} | int(frame.{low[0]})",
+        f"    return octet << {stream_bits} | int(frame.stream_flags)",
+        "",
+        "",
+        "def frame_of(kind: int, request_id: int, stream_id: int, payload: bytes) -> Frame:",
+        *docstring("The frame of these parts; the inverse of :func:`read_parts`."),
+        f"    octet = kind >> {stream_bits}",
+        "    return Frame(",
+        "        request_id,",
+        "        stream_id,",
+        f"        _STREAM_FLAGS[kind & {mask((1 << stream_bits) - 1)}],",
+        "        _TYPE_OF[octet],",
+        "        _FLAGS_OF[octet],",
+        "        payload,",
+        "    )",
         "",
         "",
         f"def decode_frame(data: bytes, at: int = 0, max_payload: int = {limit.default}) -> tuple[Frame, int]:",

@@ -369,7 +369,11 @@ def _machine(machine: Machine, schema: Schema, allowed: Mapping[str, list[frozen
         for row in rows if not found else ():
             if row not in taken:
                 what = row.event or ", ".join(row.frames) or "frame"
-                yield Problem(row.place, f"the row is never taken: no {what} meets its condition", "correct `when`")
+                yield Problem(
+                    row.place,
+                    f"the row is never taken in state {state!r}: no {what} meets its condition",
+                    "correct `when`",
+                )
 
 
 def _disjoint(

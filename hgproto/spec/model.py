@@ -372,6 +372,7 @@ class Row:
     to: str | None
     emit: str | None
     error: str | None
+    expected: str | None
     requirement: str | None
     doc: str | None
     place: Place

@@ -5,6 +5,7 @@ What is refused here are names that lead nowhere: requirements, structures, flag
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from hgproto.names import field_fault, structure_faults
@@ -12,7 +13,7 @@ from hgproto.spec import model
 from hgproto.spec.problems import Problem, SchemaError, suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Iterator
 
     from hgproto.spec.source import Source
 
@@ -351,15 +352,16 @@ class _Resolver:
             initial=data["initial"],
             states={state: part["doc"] for state, part in data["states"].items()},
             transitions=tuple(
-                self.row(part, (*path, "transitions", i), data["states"], frames, guards, stream_flags)
+                row
                 for i, part in enumerate(data["transitions"])
+                for row in self.rows(part, (*path, "transitions", i), data["states"], frames, guards, stream_flags)
             ),
             otherwise=otherwise,
             place=self.source.key_place(path),
             state_places={state: self.source.key_place((*path, "states", state)) for state in data["states"]},
         )
 
-    def row(
+    def rows(
         self,
         part: Data,
         here: Path,
@@ -367,27 +369,34 @@ class _Resolver:
         frames: dict[str, model.FrameType],
         guards: dict[str, model.Guard],
         stream_flags: Collection[str],
-    ) -> model.Row:
-        for key in ("from", "to"):
-            if key in part:
-                self.known("state", part[key], states, (*here, key))
+    ) -> Iterator[model.Row]:
+        """A row as it is for each state that has it."""
+        several = isinstance(part["from"], list)
+        sources = part["from"] if several else [part["from"]]
+        for index, source in enumerate(sources):
+            self.known("state", source, states, (*here, "from", index) if several else (*here, "from"))
+        if "to" in part:
+            self.known("state", part["to"], states, (*here, "to"))
         types = self.row_frames(part.get("frame", []), (*here, "frame"), frames)
         flags = {flag.name for name in types if name in frames for flag in frames[name].flags} | set(stream_flags)
         for key in ("error", "requirement"):
             if key in part:
                 self.requirement(part[key], (*here, key), "machine")
-        return model.Row(
-            source=part["from"],
+        row = model.Row(
+            source=sources[0],
             frames=types,
             event=part.get("event"),
             when=self.condition(part["when"], (*here, "when"), flags, guards) if "when" in part else None,
             to=part.get("to"),
             emit=part.get("emit"),
             error=part.get("error"),
+            expected=part.get("expected"),
             requirement=part.get("requirement"),
             doc=part.get("doc"),
             place=self.source.place(here),
         )
+        for source in sources:
+            yield replace(row, source=source)
 
     def row_frames(self, value: Any, path: Path, frames: Iterable[str]) -> tuple[str, ...]:
         every = tuple(frames)
@@ -446,6 +455,4 @@ def _relevant(inherited: dict[str, str], part: Data) -> dict[str, str]:
 def _with_sized_by(field: model.Field, giver_of: str | None) -> model.Field:
     if giver_of == field.sized_by:
         return field
-    from dataclasses import replace
-
     return replace(field, sized_by=giver_of)

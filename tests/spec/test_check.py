@@ -93,7 +93,7 @@ def test_flags_that_share_a_bit_are_told_without_trying_all_combinations(monkeyp
 def machine(*rows: tuple[Condition | None, str], states: tuple[str, ...] = ("one", "two")) -> Schema:
     """A schema with one machine, which leaves its first state by these conditions."""
     transitions = [
-        Row("one", ("command-data",), None, when, to, None, None, None, None, Place("here", line, 1))
+        Row("one", ("command-data",), None, when, to, None, None, None, None, None, Place("here", line, 1))
         for line, (when, to) in enumerate(rows, 10)
     ]
     made = Machine(

@@ -1,0 +1,330 @@
+"""Content encodings: what happens to payloads between a frame's maker and the wire (section 1.4).
+
+A :class:`Profile` makes encoders and decoders; an :class:`Encodings` is a registry of profiles, to which users add their
+own. ``identity`` and ``zlib`` are always there. ``zstd-8mb`` is there with Python 3.14, or with the package
+``backports.zstd`` (``pip install 'hgproto[zstd]'``), which is the backport of that module and has its interface, so that
+one code serves both.
+
+Invariants: a decoder gives no more than it was allowed to, and never gathers much more than that; whatever the octets,
+:class:`hgproto.errors.RemoteProtocolError` is all that it raises, offsets from the start of the payload.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Protocol
+
+from hgproto.errors import EncodingError, RemoteProtocolError
+from hgproto.layout import octets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from types import ModuleType
+
+__all__ = ["Decoder", "Encoder", "Encodings", "Profile", "default_encodings"]
+
+ZLIB_LEVEL = 6
+"""zlib's own default."""
+ZSTD_LEVEL = 3
+"""Zstandard's own default; its window is 2 MiB."""
+ZSTD_WINDOW_LOG = 23
+"""Windows of up to 8 MiB, as the profile's name says."""
+
+
+class Encoder(Protocol):
+    """One compression context, which lasts as long as its stream is open."""
+
+    def encode(self, data: bytes | memoryview) -> bytes:
+        """Takes octets; gives what is ready of the encoded ones, which may be none."""
+        ...
+
+    def flush(self) -> bytes:
+        """Gives the rest of what was taken, so that a decoder has all of it. The context is kept."""
+        ...
+
+    def finish(self) -> bytes:
+        """Gives the rest, and the end of the encoded octets. Nothing may follow."""
+        ...
+
+
+class Decoder(Protocol):
+    """The other side of an :class:`Encoder`."""
+
+    def decode(self, data: bytes, limit: int) -> bytes:
+        """The octets that ``data`` stands for, at most ``limit``.
+
+        Raises :class:`RemoteProtocolError` (encoding.decodable, encoding.decoded-limit, encoding.nothing-after-end,
+        encoding.window). A decoder that has raised is not used again.
+        """
+        ...
+
+    def finish(self) -> None:
+        """Says that nothing follows. Raises :class:`RemoteProtocolError` (encoding.complete-at-end)."""
+        ...
+
+
+class Profile:
+    """A content encoding: its name, what makes its contexts, and the octets that its stream-settings have."""
+
+    __slots__ = ("decoder", "encoder", "name", "settings")
+
+    def __init__(
+        self, name: str, encoder: Callable[[], Encoder], decoder: Callable[[], Decoder], settings: bytes = b""
+    ) -> None:
+        self.name = name
+        self.encoder = encoder
+        self.decoder = decoder
+        self.settings = settings
+
+    def __repr__(self) -> str:
+        return f"Profile({self.name!r})"
+
+
+class Encodings:
+    """Profiles by name, in the order of preference. Immutable; :meth:`plus` gives a larger one."""
+
+    __slots__ = ("_missing", "_profiles")
+
+    def __init__(self, profiles: Iterable[Profile], missing: dict[str, str] | None = None) -> None:
+        self._profiles = {profile.name: profile for profile in profiles}
+        self._missing = missing or {}
+
+    def plus(self, *profiles: Profile) -> Encodings:
+        """These and the profiles of a user, which come first where names are the same."""
+        return Encodings({**self._profiles, **{profile.name: profile for profile in profiles}}.values(), self._missing)
+
+    def get(self, name: str) -> Profile | None:
+        """The profile of that name, None where it is not offered."""
+        return self._profiles.get(name)
+
+    def __getitem__(self, name: str) -> Profile:
+        if name in self._profiles:
+            return self._profiles[name]
+        if name in self._missing:
+            raise EncodingError(f"the content encoding {name!r} needs a package: {self._missing[name]}")
+        raise EncodingError(f"there is no content encoding {name!r}; there are {', '.join(self._profiles)}")
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._profiles
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._profiles)
+
+
+@cache
+def default_encodings() -> Encodings:
+    """What is offered unless told otherwise: zstd-8mb where it is installed, zlib, identity."""
+    profiles = [zlib_profile(), Profile("identity", _IdentityEncoder, _IdentityDecoder)]
+    if _zstd() is None:
+        return Encodings(profiles, {"zstd-8mb": "pip install 'hgproto[zstd]'"})
+    return Encodings([zstd_profile(), *profiles])
+
+
+class _IdentityEncoder:
+    __slots__ = ()
+
+    def encode(self, data: bytes | memoryview) -> bytes:
+        return bytes(data)
+
+    def flush(self) -> bytes:
+        return b""
+
+    finish = flush
+
+
+class _IdentityDecoder:
+    __slots__ = ()
+
+    def decode(self, data: bytes, limit: int) -> bytes:
+        if len(data) > limit:
+            raise _too_large(limit)
+        return data
+
+    def finish(self) -> None:
+        """There is no end to be seen."""
+
+
+# zlib
+
+
+def zlib_profile(level: int = ZLIB_LEVEL) -> Profile:
+    """One zlib stream (RFC 1950) a protocol stream. ``level``: 0 to 9."""
+    return Profile("zlib", lambda: _ZlibEncoder(level), _ZlibDecoder)
+
+
+class _ZlibEncoder:
+    __slots__ = ("_finish", "_flush", "_sync", "encode")
+
+    def __init__(self, level: int) -> None:
+        import zlib
+
+        context = zlib.compressobj(level)
+        self.encode: Callable[[bytes | memoryview], bytes] = context.compress
+        self._flush = context.flush
+        self._sync, self._finish = zlib.Z_SYNC_FLUSH, zlib.Z_FINISH
+
+    def flush(self) -> bytes:
+        return self._flush(self._sync)
+
+    def finish(self) -> bytes:
+        return self._flush(self._finish)
+
+
+class _ZlibDecoder:
+    __slots__ = ("_context", "_error", "_fed")
+
+    def __init__(self) -> None:
+        import zlib
+
+        self._context = zlib.decompressobj()
+        self._error = zlib.error
+        self._fed = False
+
+    def decode(self, data: bytes, limit: int) -> bytes:
+        context = self._context
+        if context.eof:
+            if data:
+                raise _after_end(0, len(data))
+            return b""
+        self._fed = self._fed or bool(data)
+        try:
+            # One octet more than is allowed tells whether there is more, and that all was given where there is not.
+            decoded = context.decompress(data, limit + 1)
+        except self._error as error:
+            raise _undecodable("zlib", error) from None
+        if len(decoded) > limit:
+            raise _too_large(limit)
+        if context.unused_data:
+            raise _after_end(len(data) - len(context.unused_data), len(context.unused_data))
+        return decoded
+
+    def finish(self) -> None:
+        if self._fed and not self._context.eof:
+            raise _truncated("zlib")
+
+
+# Zstandard
+
+
+@cache
+def _zstd() -> ModuleType | None:
+    """The standard library's module or its backport, None where there is neither."""
+    from importlib import import_module
+
+    for name in ("compression.zstd", "backports.zstd"):
+        try:
+            return import_module(name)
+        except ImportError:
+            continue
+    return None
+
+
+def zstd_profile(level: int = ZSTD_LEVEL) -> Profile:
+    """One Zstandard stream (RFC 8878) a protocol stream, windows of up to 8 MiB.
+
+    ``level``: 1 to 22; the window of the highest levels is bounded. Raises :class:`EncodingError`.
+    """
+    module = _zstd()
+    if module is None:
+        raise EncodingError("the content encoding 'zstd-8mb' needs a package: pip install 'hgproto[zstd]'")
+    options = {module.CompressionParameter.compression_level: level}
+    _, widest = module.CompressionParameter.window_log.bounds()
+    if level >= 20 and widest > ZSTD_WINDOW_LOG:
+        options[module.CompressionParameter.window_log] = ZSTD_WINDOW_LOG
+    return Profile("zstd-8mb", lambda: _ZstdEncoder(module, options), lambda: _ZstdDecoder(module))
+
+
+class _ZstdEncoder:
+    __slots__ = ("_block", "_flush", "_frame", "encode")
+
+    def __init__(self, module: ModuleType, options: dict[object, int]) -> None:
+        context = module.ZstdCompressor(options=options)
+        self.encode: Callable[[bytes | memoryview], bytes] = context.compress
+        self._flush: Callable[[int], bytes] = context.flush
+        self._block, self._frame = context.FLUSH_BLOCK, context.FLUSH_FRAME
+
+    def flush(self) -> bytes:
+        return self._flush(self._block)
+
+    def finish(self) -> bytes:
+        return self._flush(self._frame)
+
+
+class _ZstdDecoder:
+    __slots__ = ("_context", "_error", "_head")
+
+    def __init__(self, module: ModuleType) -> None:
+        options = {module.DecompressionParameter.window_log_max: ZSTD_WINDOW_LOG}
+        self._context = module.ZstdDecompressor(options=options)
+        self._error: type[Exception] = module.ZstdError
+        self._head = b""
+
+    def decode(self, data: bytes, limit: int) -> bytes:
+        context = self._context
+        if context.eof:
+            if data:
+                raise _after_end(0, len(data))
+            return b""
+        if len(self._head) < _ZSTD_HEAD:
+            self._head += data[: _ZSTD_HEAD - len(self._head)]
+        try:
+            decoded: bytes = context.decompress(data, limit + 1)
+        except self._error as error:
+            window = zstd_window(self._head)
+            if window > 1 << ZSTD_WINDOW_LOG:
+                expected = f"a window of at most {octets(1 << ZSTD_WINDOW_LOG)}"
+                raise RemoteProtocolError("encoding.window", 0, "", expected, octets(window)) from None
+            raise _undecodable("Zstandard", error) from None
+        if len(decoded) > limit:
+            raise _too_large(limit)
+        if context.eof and context.unused_data:
+            raise _after_end(len(data) - len(context.unused_data), len(context.unused_data))
+        return decoded
+
+    def finish(self) -> None:
+        if self._head and not self._context.eof:
+            raise _truncated("Zstandard")
+
+
+_ZSTD_HEAD = 18
+"""The most octets of a Zstandard frame header, magic number included (RFC 8878, 3.1.1.1)."""
+
+
+def zstd_window(head: bytes) -> int:
+    """The window in octets that a Zstandard frame header asks for, 0 where it does not say (RFC 8878, 3.1.1.1)."""
+    if len(head) < 6 or head[:4] != b"\x28\xb5\x2f\xfd":
+        return 0
+    single_segment = head[4] & 0x20
+    if not single_segment:
+        exponent, mantissa = head[5] >> 3, head[5] & 7
+        return (1 << (10 + exponent)) + ((1 << (10 + exponent)) >> 3) * mantissa
+    # Without a window descriptor, the content's size is the window.
+    at = 5 + (0, 1, 2, 4)[head[4] & 3]
+    size = (1, 2, 4, 8)[head[4] >> 6]
+    content = int.from_bytes(head[at : at + size], "little")
+    return content + 256 if size == 2 else content
+
+
+# Errors
+
+
+def _undecodable(what: str, error: Exception) -> RemoteProtocolError:
+    return RemoteProtocolError("encoding.decodable", 0, "", f"octets of a {what} stream", f"what it refuses: {error}")
+
+
+def _too_large(limit: int) -> RemoteProtocolError:
+    return RemoteProtocolError(
+        "encoding.decoded-limit", 0, "", f"a payload of at most {octets(limit)} when decoded", "more"
+    )
+
+
+def _after_end(at: int, left: int) -> RemoteProtocolError:
+    return RemoteProtocolError(
+        "encoding.nothing-after-end", at, "", "nothing after the end of the compressed stream", octets(left)
+    )
+
+
+def _truncated(what: str) -> RemoteProtocolError:
+    return RemoteProtocolError(
+        "encoding.complete-at-end", None, "", f"the end of the {what} stream at the end of the stream", "none"
+    )

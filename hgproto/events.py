@@ -1,0 +1,289 @@
+"""What reactors tell, and what they ask to be done: small values with a class each.
+
+Treat them as immutable, like every :class:`hgproto.frame.Record`; all but :class:`SendFrames`, which is used up by
+taking its frames.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hgproto.frame import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any, TypeAlias
+
+    from hgproto.errors import RemoteProtocolError
+    from hgproto.frame import Frame
+    from hgproto.framing_0002.codec import Progress, TextAtom
+
+    Event: TypeAlias = (
+        "RunCommand | CommandData | CommandCut | WantFrame | SendFrames | NoOp | ResponseData | TextMessage | "
+        "ProgressUpdate | RequestError | PeerError | Error | StreamLeftOpen"
+    )
+    """Anything that a reactor gives."""
+
+__all__ = [
+    "NO_OP",
+    "WANT_FRAME",
+    "CommandCut",
+    "CommandData",
+    "Error",
+    "NoOp",
+    "PeerError",
+    "ProgressUpdate",
+    "RequestError",
+    "ResponseData",
+    "RunCommand",
+    "SendFrames",
+    "StartCommand",
+    "StreamLeftOpen",
+    "TextMessage",
+    "WantFrame",
+]
+
+
+class RunCommand(Record):
+    """To the server's application: a command is to be run.
+
+    ``args``: values by name, in the order in which they came. ``data``: its octets, None for a command without data.
+    """
+
+    __slots__ = ("request_id", "name", "args", "data")  # noqa: RUF023 - in the order of use
+
+    request_id: int
+    name: str
+    args: dict[str, bytes]
+    data: bytes | None
+
+    def __init__(self, request_id: int, name: str, args: dict[str, bytes], data: bytes | None = None) -> None:
+        self.request_id = request_id
+        self.name = name
+        self.args = args
+        self.data = data
+
+
+class StartCommand(RunCommand):
+    """To the server's application: a command is to be run whose data follows, as :class:`CommandData`."""
+
+    __slots__ = ()
+
+
+class CommandData(Record):
+    """To the server's application: the next octets of a running command's data. ``last``: there are no more."""
+
+    __slots__ = ("request_id", "data", "last")  # noqa: RUF023 - in the order of use
+
+    request_id: int
+    data: bytes
+    last: bool
+
+    def __init__(self, request_id: int, data: bytes, last: bool) -> None:
+        self.request_id = request_id
+        self.data = data
+        self.last = last
+
+
+class CommandCut(Record):
+    """To the server's application: input ended, and the rest of a running command's data will not come.
+
+    ``answered``: the response had begun, and can go on; else the client was told, and there is nobody to respond to.
+    """
+
+    __slots__ = ("request_id", "answered")  # noqa: RUF023 - in the order of use
+
+    request_id: int
+    answered: bool
+
+    def __init__(self, request_id: int, answered: bool) -> None:
+        self.request_id = request_id
+        self.answered = answered
+
+
+class WantFrame(Record):
+    """The frame was taken, and there is nothing to do until more come."""
+
+    __slots__ = ()
+
+
+WANT_FRAME = WantFrame()
+
+
+class NoOp(Record):
+    """There is nothing to do now: what was asked for is held back. ``request_id``: what it belongs to."""
+
+    __slots__ = ("request_id",)
+
+    request_id: int | None
+
+    def __init__(self, request_id: int | None = None) -> None:
+        self.request_id = request_id
+
+
+NO_OP = NoOp()
+
+
+class SendFrames:
+    """Frames to send. Iterating gives them, each made when it is taken; once all were taken, the reactor knows.
+
+    A reactor can only give back a request id once the frames of its response were taken, so take them all. Whoever
+    makes frames on another thread than the reactor's uses :meth:`make` there, and :meth:`sent` on the reactor's.
+
+    ``request_id``: the request that they belong to, None for several. ``stream_id``: the stream that they are on.
+    ``failure``: what was raised by the response while it was iterated over, which the client was told of. ``claimed``:
+    somebody makes the frames elsewhere. ``requirement``: of an error of the reactor's own making, the rule behind it.
+    """
+
+    __slots__ = ("_frames", "_sent", "claimed", "failure", "request_id", "requirement", "stream_id")
+
+    def __init__(
+        self,
+        request_id: int | None,
+        stream_id: int | None,
+        make: Callable[[SendFrames], Iterator[Frame]],
+        sent: Callable[[SendFrames], None],
+    ) -> None:
+        self.request_id = request_id
+        self.stream_id = stream_id
+        self.failure: Exception | None = None
+        self.claimed = False
+        self.requirement: str | None = None
+        self._frames: Iterator[Frame] | None = make(self)
+        self._sent: Callable[[SendFrames], None] | None = sent
+
+    def __repr__(self) -> str:
+        return f"SendFrames(request_id={self.request_id}, stream_id={self.stream_id})"
+
+    def __iter__(self) -> SendFrames:
+        return self
+
+    def __next__(self) -> Frame:
+        if self._frames is not None and not self.claimed:
+            for frame in self._frames:
+                return frame
+            self.sent()
+        raise StopIteration
+
+    def make(self) -> Iterator[Frame]:
+        """The frames, without telling the reactor; :meth:`sent` has to be called when they were taken."""
+        if self.claimed or self._frames is None:
+            raise RuntimeError("the frames were taken already")
+        self.claimed = True
+        return self._frames
+
+    def sent(self) -> None:
+        """Tells the reactor that all frames were taken."""
+        self._frames = None
+        if self._sent is not None:
+            sent, self._sent = self._sent, None
+            sent(self)
+
+
+class ResponseData(Record):
+    """To the client's application: the next octets of a response. ``last``: the response is complete."""
+
+    __slots__ = ("request_id", "data", "last")  # noqa: RUF023 - in the order of use
+
+    request_id: int
+    data: bytes
+    last: bool
+
+    def __init__(self, request_id: int, data: bytes, last: bool) -> None:
+        self.request_id = request_id
+        self.data = data
+        self.last = last
+
+
+class TextMessage(Record):
+    """To the client's application: text for people."""
+
+    __slots__ = ("request_id", "atoms")  # noqa: RUF023 - in the order of use
+
+    request_id: int
+    atoms: tuple[TextAtom, ...]
+
+    def __init__(self, request_id: int, atoms: tuple[TextAtom, ...]) -> None:
+        self.request_id = request_id
+        self.atoms = atoms
+
+
+class ProgressUpdate(Record):
+    """To the client's application: how far an operation is."""
+
+    __slots__ = ("request_id", "progress")  # noqa: RUF023 - in the order of use
+
+    request_id: int
+    progress: Progress
+
+    def __init__(self, request_id: int, progress: Progress) -> None:
+        self.request_id = request_id
+        self.progress = progress
+
+
+class RequestError(Record):
+    """To the client's application: a request has failed, and nothing more comes for it.
+
+    ``message``: why, in the server's words or in ours. ``received``: octets of the response that came before.
+    ``requirement``: the rule because of which the whole connection has failed, or output ended too early; None when the
+    server's application refused the request.
+    """
+
+    __slots__ = ("request_id", "message", "received", "requirement")  # noqa: RUF023 - in the order of use
+
+    request_id: int
+    message: str
+    received: int
+    requirement: str | None
+
+    def __init__(self, request_id: int, message: str, received: int, requirement: str | None = None) -> None:
+        self.request_id = request_id
+        self.message = message
+        self.received = received
+        self.requirement = requirement
+
+
+class PeerError(Record):
+    """To the client's application: the server says that we broke a rule. The connection is of no more use.
+
+    ``request_id``: the request that the server complains about, 0 when it could not tell.
+    """
+
+    __slots__ = ("request_id", "message")  # noqa: RUF023 - in the order of use
+
+    request_id: int
+    message: str
+
+    def __init__(self, request_id: int, message: str) -> None:
+        self.request_id = request_id
+        self.message = message
+
+
+class Error(Record):
+    """The peer broke a rule, and the connection is of no more use: send the frames, if any, and close it.
+
+    ``error``: the rule, and where; offsets from the start of the input. ``frame``: the frame that broke it, None where
+    there was no whole one. ``frames``: what to send before closing.
+    """
+
+    __slots__ = ("error", "frame", "frames")
+
+    error: RemoteProtocolError
+    frame: Frame | None
+    frames: Iterator[Frame]
+
+    def __init__(self, error: RemoteProtocolError, frame: Frame | None, frames: Any = ()) -> None:
+        self.error = error
+        self.frame = frame
+        self.frames = frames
+
+
+class StreamLeftOpen(Record):
+    """A note: the peer's output ended, and this stream was not closed (stream.end)."""
+
+    __slots__ = ("stream_id",)
+
+    stream_id: int
+
+    def __init__(self, stream_id: int) -> None:
+        self.stream_id = stream_id

@@ -1,0 +1,87 @@
+"""The named limits of a connection: what a reactor takes before it says no."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hgproto.frame import Record
+from hgproto.framing_0002 import codec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+__all__ = ["Limits"]
+
+
+class Limits(Record):
+    """Limits by the names of the schema, which has the reason for each default.
+
+    ``Limits(arguments=10)`` has the schema's defaults but for one. Raises :class:`ValueError` for a limit under 1 or over
+    what the schema allows, and :class:`TypeError` for one that there is not.
+    """
+
+    __slots__ = (
+        "active_requests",
+        "argument_value",
+        "arguments",
+        "buffered_octets",
+        "decoded_frame",
+        "decoded_response",
+        "max_payload",
+        "open_streams",
+        "receiving_requests",
+        "request_octets",
+        "send_payload",
+    )
+
+    max_payload: int
+    """Octets of a payload that a receiver takes."""
+    send_payload: int
+    """Octets at which payloads that we send are cut."""
+    open_streams: int
+    """Streams that a peer may hold open at a time."""
+    decoded_frame: int
+    """Octets that an encoded payload may grow to."""
+    decoded_response: int
+    """Octets that all encoded payloads of one response may grow to together."""
+    receiving_requests: int
+    """Requests of which a part was received."""
+    active_requests: int
+    """Requests whose response is not complete, those that are partly received among them."""
+    request_octets: int
+    """Octets of argument names, argument values and data that are kept for one request."""
+    buffered_octets: int
+    """The same, for all partly received requests together."""
+    arguments: int
+    """Arguments of one command."""
+    argument_value: int
+    """Octets of one argument's value."""
+
+    def __init__(self, **limits: int) -> None:
+        names = {name.replace("-", "_"): bounds for name, bounds in codec.LIMITS.items()}
+        for name in limits:
+            if name not in names:
+                raise TypeError(f"there is no limit {name!r}; there are {', '.join(sorted(names))}")
+        for name, (default, maximum) in names.items():
+            value = limits.get(name, default)
+            if not 1 <= value <= maximum:
+                raise ValueError(f"{name} must be 1 to {maximum}, not {value}")
+            setattr(self, name, value)
+
+    @classmethod
+    def of(cls, settings: Iterable[str]) -> Limits:
+        """Limits from texts such as ``request-octets=1000``. Raises as the class does."""
+        values = {}
+        for setting in settings:
+            name, equals, number = setting.partition("=")
+            if not equals or not (number.isascii() and number.isdecimal()):
+                raise ValueError(f"expected NAME=N, found {setting!r}")
+            values[name.replace("-", "_")] = int(number)
+        return cls(**values)
+
+    def __reduce__(self) -> tuple[Callable[[dict[str, int]], Limits], tuple[dict[str, int]]]:
+        return _restored, (self.as_dict(),)
+
+
+def _restored(limits: dict[str, int]) -> Limits:
+    return Limits(**limits)

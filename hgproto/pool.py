@@ -1,0 +1,241 @@
+"""Streams on threads: what streams are for (section 1.4).
+
+Each stream has its own compression context, so that streams can be encoded and decoded beside each other while the
+thread of the reactor only does I/O and headers. :class:`EncodingPool` makes the frames of sends, each stream's in order,
+streams beside each other; :class:`DecodingPool` decodes payloads and gives them to a reactor in wire order. zlib and
+Zstandard give up the interpreter's lock while they work, so that threads are enough.
+
+Invariants: a stream is never worked on by two threads at a time, and its frames are given in the order of its sends; the
+reactor is only touched by the thread that calls the pool.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from hgproto.encodings import default_encodings
+from hgproto.errors import RemoteProtocolError
+from hgproto.framing_0002 import codec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from concurrent.futures import Executor
+    from types import TracebackType
+    from typing import Self
+
+    from hgproto.encodings import Decoder, Encodings
+    from hgproto.events import SendFrames
+    from hgproto.frame import Frame
+    from hgproto.limits import Limits
+    from hgproto.reactor import Reactor
+
+__all__ = ["DecodingPool", "EncodingPool"]
+
+_BEGIN, _END, _ENCODED = (
+    int(codec.StreamFlag.STREAM_BEGIN),
+    int(codec.StreamFlag.STREAM_END),
+    int(codec.StreamFlag.ENCODED),
+)
+_SETTINGS = int(codec.FrameType.STREAM_SETTINGS)
+
+
+class _Lane:
+    """The work of one stream, done in order by one thread at a time."""
+
+    __slots__ = ("_executor", "_lock", "_running", "_waiting")
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+        self._waiting: deque[Callable[[], None]] = deque()
+        self._lock = Lock()
+        self._running = False
+
+    def do(self, work: Callable[[], None]) -> None:
+        """Has something done after all that came before it."""
+        with self._lock:
+            self._waiting.append(work)
+            if self._running:
+                return
+            self._running = True
+        self._executor.submit(self._run)
+
+    def _run(self) -> None:
+        # One task works off all that waits: a task for each piece would cost more than the piece.
+        while True:
+            with self._lock:
+                if not self._waiting:
+                    self._running = False
+                    return
+                work = self._waiting.popleft()
+            work()
+
+
+class _Pool:
+    """Threads, and a lane for each stream."""
+
+    def __init__(self, workers: int | None, executor: Executor | None) -> None:
+        self._own = executor is None
+        self._executor = executor or ThreadPoolExecutor(workers, thread_name_prefix="hgproto-stream")
+        self._lanes: dict[int, _Lane] = {}
+
+    def _lane(self, stream_id: int) -> _Lane:
+        if stream_id not in self._lanes:
+            self._lanes[stream_id] = _Lane(self._executor)
+        return self._lanes[stream_id]
+
+    def close(self) -> None:
+        """Waits for what is being done, and ends the threads if they are the pool's own."""
+        if self._own:
+            self._executor.shutdown(wait=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class EncodingPool(_Pool):
+    """Makes the frames of sends on threads, for one writer.
+
+    ``workers``: threads, as of :class:`concurrent.futures.ThreadPoolExecutor`; ``executor``: one that exists already.
+
+    ``pool.submit(server.respond(...))`` for each response, with as many streams on the server as there shall be contexts;
+    then write what :meth:`finished` gives. Chunks of a response that is iterated over are asked for on the stream's thread.
+    """
+
+    def __init__(self, workers: int | None = None, executor: Executor | None = None) -> None:
+        super().__init__(workers, executor)
+        self._done: SimpleQueue[tuple[SendFrames, list[Frame], BaseException | None]] = SimpleQueue()
+        self._outstanding = 0
+
+    @property
+    def outstanding(self) -> int:
+        """How many sends were submitted whose frames were not given yet."""
+        return self._outstanding
+
+    def submit(self, send: SendFrames) -> None:
+        """Has the frames of a send made on its stream's thread."""
+        if send.stream_id is None:
+            raise ValueError("what is sent on several streams cannot be made on the thread of one")
+        frames = send.make()
+        self._outstanding += 1
+
+        def work() -> None:
+            made: list[Frame] = []
+            failure: BaseException | None = None
+            try:
+                made.extend(frames)
+            except BaseException as error:  # it belongs to who waits for the frames
+                failure = error
+            self._done.put((send, made, failure))
+
+        self._lane(send.stream_id).do(work)
+
+    def finished(self, *, wait: bool = True) -> Iterator[list[Frame]]:
+        """Frames of whole sends, as they get ready: all that are outstanding, or without ``wait`` all that are ready now.
+
+        What making frames raised is raised here, once the frames before it were given.
+        """
+        while self._outstanding and (wait or not self._done.empty()):
+            send, made, failure = self._done.get()
+            self._outstanding -= 1
+            yield made
+            if failure is not None:
+                raise failure
+            send.sent()
+
+
+class DecodingPool(_Pool):
+    """Decodes payloads on threads, and gives them to a reactor in wire order.
+
+    ``reactor``: which judges the frames. ``encodings`` and ``limits``: as the reactor was given. ``ahead``: frames that may
+    wait for their turn; more are decoded by who feeds, so that memory stays bounded.
+    """
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        *,
+        encodings: Encodings | None = None,
+        limits: Limits | None = None,
+        workers: int | None = None,
+        executor: Executor | None = None,
+        ahead: int = 64,
+    ) -> None:
+        super().__init__(workers, executor)
+        self._reactor = reactor
+        self._encodings = encodings or default_encodings()
+        self._limit = (limits or reactor.limits).decoded_frame
+        self._decoders: dict[int, Decoder] = {}
+        self._waiting: deque[tuple[Frame, Future[Any] | None]] = deque()
+        self._ahead = ahead
+
+    def receive_frame(self, frame: Frame) -> list[Any]:
+        """Takes a frame; gives what the frames led to whose turn has come."""
+        self._waiting.append((frame, self._begun(frame)))
+        events: list[Any] = []
+        while self._waiting and (len(self._waiting) > self._ahead or _is_ready(self._waiting[0][1])):
+            events += self._next()
+        return events
+
+    def receive_end(self) -> list[Any]:
+        """Takes the end of input, after all frames that wait."""
+        events: list[Any] = []
+        while self._waiting:
+            events += self._next()
+        return events + self._reactor.receive_end()
+
+    def _next(self) -> list[Any]:
+        frame, decoding = self._waiting.popleft()
+        return self._reactor.receive_frame(frame, None if decoding is None else decoding.result())
+
+    def _begun(self, frame: Frame) -> Future[Any] | None:
+        """What the payload will be decoded to; None where there is nothing to decode."""
+        flags, stream_id = int(frame.stream_flags), frame.stream_id
+        if flags & _BEGIN:
+            self._decoders.pop(stream_id, None)
+            if frame.type == _SETTINGS and not flags & _END:
+                self._configure(frame)
+        decoder = self._decoders.get(stream_id)
+        if decoder is None or not flags & (_ENCODED | _END):
+            return None
+        if flags & _END:
+            del self._decoders[stream_id]
+        future: Future[Any] = Future()
+        payload, limit = bytes(frame.payload), self._limit
+
+        def work() -> None:
+            try:
+                result: Any = decoder.decode(payload, limit) if flags & _ENCODED else payload
+                if flags & _END:
+                    decoder.finish()
+            except RemoteProtocolError as error:
+                result = error
+            except BaseException as error:  # it belongs to who waits for the payload
+                future.set_exception(error)
+                return
+            future.set_result(result)
+
+        self._lane(stream_id).do(work)
+        return future
+
+    def _configure(self, frame: Frame) -> None:
+        """Makes the decoder that a stream asks for; what is wrong with the settings, the reactor says."""
+        try:
+            settings = codec.decode_stream_settings(bytes(frame.payload))
+        except RemoteProtocolError:
+            return
+        profile = self._encodings.get(settings.profile)
+        if profile is not None and profile.settings == settings.settings:
+            self._decoders[frame.stream_id] = profile.decoder()
+
+
+def _is_ready(decoding: Future[Any] | None) -> bool:
+    return decoding is None or decoding.done()

@@ -1,0 +1,519 @@
+"""What the server's and the client's reactor have in common: frames in, judged by the schema's tables; frames out.
+
+Sans I/O: a reactor is told what happened, and answers with events (:mod:`hgproto.events`). It has no thread, clock or
+socket, and only one thread may use it.
+
+How a frame is judged. The schema has small machines: one a connection, one a stream, one a request. A reactor looks up
+the plan (:mod:`hgproto.plans`) for the states of the frame's stream and request and the frame's kind, asks the guards
+that the plan has, and does what the row says that is left.
+
+Invariants: on hostile octets nothing is raised, and what is wrong becomes one :class:`hgproto.events.Error`; after it
+nothing changes any more. A stream's state changes once the rest of the frame was found good.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from hgproto.encodings import default_encodings
+from hgproto.errors import LocalProtocolError, RemoteProtocolError
+from hgproto.events import Error, SendFrames, StreamLeftOpen
+from hgproto.framing_0002 import codec, machines
+from hgproto.layout import text_of_flags
+from hgproto.limits import Limits
+from hgproto.machine import Ask, Event, Row
+from hgproto.plans import NO_ROW, Closed, Node, Plan, Table, Violation, bound, words
+from hgproto.reader import Pieces
+from hgproto.streams import InputStream, OutputStream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from enum import IntEnum
+
+    from hgproto.encodings import Encodings, Profile
+    from hgproto.frame import Frame
+    from hgproto.machine import Machine, Outcome
+
+__all__ = ["Reactor"]
+
+ConnectionState, StreamState = machines.ConnectionState, machines.StreamState
+
+
+_ENCODED, _END = int(codec.StreamFlag.ENCODED), int(codec.StreamFlag.STREAM_END)
+_SETTINGS = int(codec.FrameType.STREAM_SETTINGS)
+_STATE_BITS = 16
+"""Where the state of a stream stands in what plans are kept by: above the kind of a frame."""
+_FOREIGN = len(StreamState)
+"""Stands for a stream id of the wrong parity, where a state would."""
+_ANSWERS = {
+    "encoding.decodable": "undecodable",
+    "encoding.decoded-limit": "too-large",
+    "encoding.nothing-after-end": "after-end",
+    "encoding.complete-at-end": "truncated",
+    "encoding.window": "wide-window",
+}
+"""What a guard answers when a decoder refuses by a requirement."""
+
+
+class Reactor:
+    """The half of a reactor that both roles share; see :class:`hgproto.server.Server`, :class:`hgproto.client.Client`.
+
+    ``state``: whether the connection still works. ``ended``: whether the peer's output has ended. ``limits``: as given.
+
+    A role names its machine, and has a method ``_ask_...`` for each guard and ``_emit_...`` for each thing to emit.
+    """
+
+    # Slots, because past some thirty attributes an object without them is slow.
+    __slots__ = (
+        "__weakref__",
+        "_append",
+        "_decoded",
+        "_encodings",
+        "_events",
+        "_fault",
+        "_fed",
+        "_free",
+        "_inputs",
+        "_open_streams",
+        "_outputs",
+        "_pieces",
+        "_profile",
+        "_reopen",
+        "_requests",
+        "_sends",
+        "_slots",
+        "ended",
+        "limits",
+        "state",
+    )
+
+    role: ClassVar[str]
+    peer: ClassVar[str]
+    machine: ClassVar[Machine]
+    _tables: ClassVar[dict[IntEnum, Table]]
+    _even_table: ClassVar[Table]
+    _events_cache: ClassVar[dict[tuple[int, Event], Row]]
+
+    def __init_subclass__(cls) -> None:
+        states: Iterable[IntEnum] = type(cls.machine.initial)
+        cls._tables = {state: Table(state) for state in states}
+        # What is legal on a free id depends on whose it is; ids in use are all the client's.
+        cls._even_table = Table(cls.machine.initial)
+        cls._events_cache = {}
+
+    def __init__(
+        self,
+        *,
+        limits: Limits | None,
+        encodings: Encodings | None,
+        encoding: str | None,
+        streams: int,
+        first_stream: int,
+        reopen: str,
+        flush: str,
+    ) -> None:
+        if reopen not in ("error", "restart"):
+            raise ValueError(f"reopen is 'error' or 'restart', not {reopen!r}")
+        self.limits = limits = limits or Limits()
+        self._encodings = encodings or default_encodings()
+        profile = None if encoding is None else self._encodings[encoding]
+        self._outputs = {
+            stream_id: OutputStream(
+                stream_id,
+                profile,
+                max_payload=limits.send_payload,
+                decoded_limit=limits.decoded_frame,
+                flush=flush,
+            )
+            for stream_id in range(first_stream, first_stream + 2 * streams, 2)
+        }
+        self._reopen = reopen
+        self._pieces = Pieces()
+        self._fed = 0
+        self.state = machines.CONNECTION.initial
+        self.ended = False
+        self._requests: dict[int, Any] = {}
+        self._free = [self._even_table, self._tables[self.machine.initial]]
+        parity = machines.STREAM_PARITY[self.peer]
+        self._slots = [(0 if stream_id & 1 == parity else _FOREIGN) << _STATE_BITS for stream_id in range(256)]
+        self._inputs: dict[int, InputStream] = {}
+        self._open_streams = 0
+        self._events: list[Any] = []
+        self._append: Callable[[Any], None] = self._events.append
+        self._sends: dict[SendFrames, None] = {}
+        self._decoded: bytes | RemoteProtocolError | None = None
+        self._profile: Profile | None = None
+        self._fault: RemoteProtocolError | None = None
+
+    # Frames in.
+
+    def receive_data(self, data: bytes | bytearray | memoryview) -> list[Any]:
+        """What the frames that ``data`` makes whole lead to, in wire order. Raises nothing."""
+        if self.state is not machines.CONNECTION.initial:
+            return [self._refuse_all()]
+        events: list[Any] = []
+        self._events = events
+        self._append = events.append
+        if self._pieces.absorb(data):
+            return events
+        try:
+            failed = self._take(codec.read_parts(self._pieces.supply(iter((data,))), self.limits.max_payload))
+        except RemoteProtocolError as error:
+            self._fail(error.moved(self._fed), None)
+        else:
+            if failed is not None:
+                fault, frame, at = failed
+                self._fail(fault.moved(self._pieces.offset(at) + self._fed), frame)
+        return events
+
+    def receive_frame(self, frame: Frame, decoded: bytes | RemoteProtocolError | None = None) -> list[Any]:
+        """What a frame leads to.
+
+        ``decoded``: what its payload was decoded to elsewhere, or why it could not be, the end of the compressed octets
+        included; None to have it decoded here. Raises :class:`LocalProtocolError` for what is no frame at all.
+        """
+        header = codec.encode_header(frame, codec.LIMITS["max-payload"][1])
+        if self.state is not machines.CONNECTION.initial:
+            return [self._refuse_all()]
+        events: list[Any] = []
+        self._events = events
+        self._append = events.append
+        payload = frame.payload if type(frame.payload) is bytes else bytes(frame.payload)
+        if len(payload) > self.limits.max_payload:
+            error = codec.cut_frame(header, self.limits.max_payload)
+            self._fail(error.moved(self._pieces.position + self._fed), None)
+            return events
+        self._decoded = decoded
+        part = (codec.kind_of(frame), frame.request_id, frame.stream_id, payload, len(header) + len(payload))
+        failed = self._take(iter((part,)))
+        self._decoded = None
+        if failed is not None:
+            self._fail(failed[0].moved(self._pieces.position + self._fed), frame)
+        self._fed += len(header) + len(payload)
+        return events
+
+    def receive_end(self) -> list[Any]:
+        """What the end of the peer's output leads to. Nothing may be received after it."""
+        events: list[Any] = []
+        self._events = events
+        self._append = events.append
+        if self.state is not machines.CONNECTION.initial or self.ended:
+            return events
+        self.ended = True
+        if self._pieces.missing:
+            error = codec.cut_frame(self._pieces.rest, self.limits.max_payload)
+            self._fail(error.moved(self._pieces.position + self._fed), None)
+            return events
+        self._end()
+        for request_id, request in list(self._requests.items()):
+            row = self._row(request.state, Event.END_OF_INPUT)
+            if row is not None and row.to is not None:
+                if row.emit is not None:
+                    bound(type(self), "emit", row.emit)(self, request_id, request, row)
+                self._move(request_id, request, row.to)
+        for stream_id in sorted(self._inputs):
+            outcome = machines.STREAM.outcome(self._inputs[stream_id].state, Event.END_OF_INPUT)
+            if isinstance(outcome, Row) and outcome.emit == "note":
+                events.append(StreamLeftOpen(stream_id))
+        return events
+
+    def _end(self) -> None:
+        """What a role does first when input has ended."""
+
+    def _take(self, parts: Iterator[tuple[int, int, int, bytes, int]]) -> tuple[RemoteProtocolError, Frame, int] | None:
+        """Takes frames; gives what is wrong with the first bad one, that frame, and where it starts."""
+        requests, free, slots = self._requests, self._free, self._slots
+        for kind, request_id, stream_id, payload, stop in parts:
+            try:
+                request = requests.get(request_id)
+                plan = (free[request_id & 1] if request is None else request.table).plans.get(slots[stream_id] + kind)
+                if plan is None or plan.stream is not None:
+                    self._take_on_stream(plan, kind, request_id, stream_id, request, payload)
+                    continue
+                node = plan.node
+                while node.ask is not None:
+                    node = node.outcomes[node.ask(self, request_id, request, payload, plan)]
+                node.act(self, request_id, request, payload, node)
+            except Closed:
+                return None
+            except Violation as violation:
+                error = violation.error
+            except RemoteProtocolError as fault:
+                error = self._placed(fault, kind)
+            else:
+                continue
+            return (
+                error,
+                codec.frame_of(kind, request_id, stream_id, payload),
+                stop - codec.HEADER_OCTETS - len(payload),
+            )
+        return None
+
+    def _take_on_stream(
+        self, plan: Plan | None, kind: int, request_id: int, stream_id: int, request: Any, payload: bytes
+    ) -> None:
+        """Takes a frame that has no plan yet, or that does something to its stream."""
+        stream = self._inputs.get(stream_id) or InputStream(stream_id)
+        if plan is None:
+            plan = self._planned(kind, request_id, stream, request, payload)
+        onward = plan.stream
+        if onward is not None:
+            while onward.ask is not None:
+                onward = onward.outcomes[onward.ask(self, stream, request, payload, plan)]
+            if onward.row.error is not None:
+                self._refuse(onward.row, request_id, stream_id, kind, stream.state)
+            if onward.row.emit == "again":
+                self._enter(stream, StreamState.CLOSED)
+                self._take_on_stream(None, kind, request_id, stream_id, request, payload)
+                return
+            if plan.encoded:
+                payload = self._decoded_payload()
+        node = plan.node
+        while node.ask is not None:
+            node = node.outcomes[node.ask(self, request_id, request, payload, plan)]
+        node.act(self, request_id, request, payload, node)
+        if onward is not None:
+            self._enter(stream, onward.row.to)
+
+    def _decoded_payload(self) -> bytes:
+        decoded, self._decoded = self._decoded, None
+        return decoded if isinstance(decoded, bytes) else b""
+
+    def _enter(self, stream: InputStream, to: IntEnum | None) -> None:
+        """Changes the state of a stream."""
+        before = stream.state
+        if to is StreamState.CLOSED:
+            stream.decoder = None
+            self._inputs.pop(stream.stream_id, None)
+            self._open_streams -= before is not StreamState.CLOSED
+        else:
+            self._inputs[stream.stream_id] = stream
+            self._open_streams += before is StreamState.CLOSED
+            if to is StreamState.CONFIGURED and before is StreamState.CLOSED and self._profile is not None:
+                stream.decoder = self._profile.decoder()
+        stream.state = StreamState(to or 0)
+        self._slots[stream.stream_id] = stream.state << _STATE_BITS
+
+    # Plans.
+
+    def _planned(self, kind: int, request_id: int, stream: InputStream, request: Any, payload: bytes) -> Plan:
+        """The plan for a frame, made when there was none. Raises :class:`Violation` for what its header breaks."""
+        frame = codec.frame_of(kind, request_id, stream.stream_id, payload)
+        if stream.stream_id & 1 != machines.STREAM_PARITY[self.peer]:
+            which = "odd" if machines.STREAM_PARITY[self.peer] else "even"
+            expected = f"a stream of the {self.peer}, which is {which}"
+            requirement = str(machines.STREAM_PARITY["requirement"])
+            raise Violation(RemoteProtocolError(requirement, 5, "stream_id", expected, str(stream.stream_id)))
+        try:
+            codec.check_header(frame)
+        except RemoteProtocolError as error:
+            raise Violation(error) from None
+        code = int(frame.type)
+        flags = [name for mask, name in codec.FLAG_NAMES[code].items() if frame.flags & mask]
+        flags += [name for mask, name in codec.STREAM_FLAG_NAMES.items() if frame.stream_flags & mask]
+        outcome = machines.STREAM.outcome(stream.state, code, flags, machines.GUARDS)
+        idle = isinstance(outcome, Row) and outcome.to == stream.state and not frame.stream_flags & (_ENCODED | _END)
+        table = self._free[request_id & 1] if request is None else request.table
+        if code == _SETTINGS:
+            node = Node()
+            node.act = bound(type(self), "emit", "stream-configured")
+        else:
+            node = self._node(self.machine.outcome(table.state, code, flags, machines.GUARDS), table, int(frame.flags))
+        plan = Plan(node, None if idle else self._node(outcome, None, 0), frame)
+        table.plans[self._slots[stream.stream_id] + kind] = plan
+        return plan
+
+    def _node(self, outcome: Outcome, table: Table | None, flags: int) -> Node:
+        """A node that does what an outcome says; ``table``: the request's, None for a stream's outcome."""
+        node = Node(flags)
+        if isinstance(outcome, Ask):
+            node.ask = bound(type(self), "ask", outcome.guard)
+            node.outcomes = {answer: self._node(inner, table, flags) for answer, inner in outcome.outcomes.items()}
+            return node
+        node.row = outcome
+        if table is None:
+            return node
+        if outcome.error is not None:
+            node.act = type(self)._refuse_request  # noqa: SLF001 - bound when it is called
+        elif outcome.emit is not None:
+            node.act = bound(type(self), "emit", outcome.emit)
+        if outcome.to is not None:
+            node.to = outcome.to
+            node.table = self._tables[outcome.to]
+        return node
+
+    def _row(self, state: IntEnum, event: Event) -> Row | None:
+        """The row of the request machine for an event, None where nothing happens."""
+        row = self._events_cache.get((state, event))
+        if row is None:
+            outcome = self.machine.outcome(state, event)
+            row = outcome if isinstance(outcome, Row) else NO_ROW
+            self._events_cache[state, event] = row
+        return None if row.event is None else row
+
+    def _tell(self, request_id: int, event: Event) -> None:
+        """Something happens to a request on our own side. Raises :class:`LocalProtocolError` where it may not."""
+        if self.state is not machines.CONNECTION.initial:
+            found = "the connection has failed"
+            raise LocalProtocolError("reactor.errored", None, "", "a connection on which no rule was broken", found)
+        request = self._requests.get(request_id)
+        state = self.machine.initial if request is None else request.state
+        row = self._row(state, event)
+        if row is None or row.to is None:
+            requirement = self.machine.otherwise if row is None or row.error is None else row.error
+            expected = "another state" if row is None or row.expected is None else row.expected
+            found = f"request {request_id}, which is {words(state)}"
+            raise LocalProtocolError(requirement, None, "request_id", expected, found)
+        if row.to != state:
+            self._move(request_id, request, row.to)
+
+    def _move(self, request_id: int, request: Any, to: IntEnum) -> None:
+        """Changes the state of a request."""
+        raise NotImplementedError
+
+    # Guards of streams.
+
+    def _ask_restart(self, *_: object) -> bool:
+        return self._reopen == "restart"
+
+    def _ask_stream_capacity(self, *_: object) -> bool:
+        return self._open_streams < self.limits.open_streams
+
+    def _ask_settings(self, stream: InputStream, request: Any, payload: bytes, plan: Plan) -> str:
+        settings = codec.decode_stream_settings(payload)
+        profile = self._encodings.get(settings.profile)
+        if profile is None:
+            known = " or ".join(self._encodings)
+            self._fault = RemoteProtocolError("", 1, "profile", known, repr(settings.profile))
+            return "unknown-profile"
+        if settings.settings != profile.settings:
+            expected = (
+                f"the octets {profile.settings.hex()}" if profile.settings else "no octets after the profile's name"
+            )
+            at = 1 + len(settings.profile)
+            self._fault = RemoteProtocolError("", at, "settings", expected, f"{len(settings.settings)} octets")
+            return "wrong-octets"
+        self._profile = profile
+        return "good"
+
+    def _ask_encoding(self, stream: InputStream, request: Any, payload: bytes, plan: Plan) -> str:
+        """Decodes a payload, and at the end of a stream sees whether its compressed octets are complete."""
+        decoder = stream.decoder
+        given, self._decoded = self._decoded, None
+        try:
+            if given is None and decoder is not None:
+                if plan.encoded:
+                    given = decoder.decode(payload, self.limits.decoded_frame)
+                if plan.ends:
+                    decoder.finish()
+            if isinstance(given, RemoteProtocolError):
+                raise given
+            if plan.encoded and given is not None:
+                self._count_decoded(request, len(given))
+                self._decoded = given
+        except RemoteProtocolError as error:
+            self._fault = error
+            return _ANSWERS.get(error.requirement, "undecodable")
+        return "good"
+
+    def _count_decoded(self, request: Any, size: int) -> None:
+        """Octets were decoded for a request. Raises :class:`RemoteProtocolError` over a limit."""
+
+    # Refusals.
+
+    def _refuse(self, row: Row, request_id: int, stream_id: int, kind: int, state: IntEnum) -> None:
+        """Raises what a stream's row says."""
+        fault, self._fault = self._fault, None
+        requirement = str(row.error)
+        if fault is not None:
+            offset = None if fault.offset is None else fault.offset + codec.HEADER_OCTETS
+            raise Violation(RemoteProtocolError(requirement, offset, fault.field, fault.expected, fault.found))
+        frame = codec.frame_of(kind, request_id, stream_id, b"")
+        found = f"{text_of_flags(int(frame.stream_flags), codec.STREAM_FLAG_NAMES)} on stream {stream_id}"
+        expected = row.expected or f"what a stream takes that is {words(state)}"
+        raise Violation(RemoteProtocolError(requirement, 6, "stream_flags", expected, found))
+
+    def _refuse_request(self, request_id: int, request: Any, payload: bytes, node: Node) -> None:
+        """Raises what a request's row says."""
+        row = node.row
+        fault, self._fault = self._fault, None
+        if fault is not None:
+            raise RemoteProtocolError(str(row.error), fault.offset, fault.field, fault.expected, fault.found)
+        state = self.machine.initial if request is None else request.state
+        expected = row.expected or f"what a request takes that is {words(state)}"
+        # The frame's type is put in by who knows the frame.
+        raise RemoteProtocolError(str(row.error), None, "type", expected, f"for request {request_id}")
+
+    def _placed(self, error: RemoteProtocolError, kind: int) -> RemoteProtocolError:
+        """An error from the payload or a request's table, with its offset from the start of the frame."""
+        frame = codec.frame_of(kind, 0, 0, b"")
+        if error.offset is None:
+            name = codec.TYPE_NAMES[int(frame.type)]
+            flags = text_of_flags(int(frame.flags), codec.FLAG_NAMES[int(frame.type)])
+            found = f"{name}{'' if flags == '0' else f' {flags}'} {error.found}"
+            return RemoteProtocolError(error.requirement, 7, error.field, error.expected, found)
+        if frame.stream_flags & _ENCODED:
+            found = f"{error.found} ({error.offset} octets into the decoded payload)"
+            return RemoteProtocolError(error.requirement, codec.HEADER_OCTETS, error.field, error.expected, found)
+        return error.moved(codec.HEADER_OCTETS)
+
+    def _fail(self, error: RemoteProtocolError, frame: Frame | None) -> None:
+        """The peer broke a rule: the connection is of no more use."""
+        self._break()
+        self._failed(error, frame)
+
+    def _break(self) -> None:
+        """The connection is of no more use."""
+        outcome = machines.CONNECTION.outcome(self.state, Event.VIOLATION)
+        if isinstance(outcome, Row) and outcome.to is not None:
+            self.state = ConnectionState(outcome.to)
+
+    def _failed(self, error: RemoteProtocolError, frame: Frame | None) -> None:
+        """What a role says of a broken rule."""
+        raise NotImplementedError
+
+    def _refuse_all(self) -> Error:
+        """What is said of anything that comes after an error."""
+        row = machines.CONNECTION.outcome(self.state, int(codec.FrameType.COMMAND_NAME))
+        expected = row.expected if isinstance(row, Row) and row.expected is not None else "nothing"
+        requirement = str(row.error) if isinstance(row, Row) else machines.CONNECTION.otherwise
+        return Error(RemoteProtocolError(requirement, None, "", expected, "more"), None)
+
+    # Frames out.
+
+    @property
+    def output_streams(self) -> tuple[int, ...]:
+        """The ids of the streams that we send on."""
+        return tuple(self._outputs)
+
+    def _output(self, stream_id: int | None) -> OutputStream:
+        """A stream to send on: the one that is asked for, or the one with the least to send."""
+        if stream_id is not None:
+            if stream_id not in self._outputs:
+                raise ValueError(
+                    f"there is no output stream {stream_id}; there are {', '.join(map(str, self._outputs))}"
+                )
+            return self._outputs[stream_id]
+        return min(self._outputs.values(), key=self._pending)
+
+    def _pending(self, stream: OutputStream) -> int:
+        """How many sends on a stream were not taken whole."""
+        return sum(send.stream_id == stream.stream_id for send in self._sends)
+
+    def _send(
+        self,
+        request_id: int | None,
+        stream: OutputStream,
+        make: Callable[[SendFrames], Iterator[Frame]],
+        sent: Callable[[], None] | None = None,
+    ) -> SendFrames:
+        """Frames that are made when they are taken. ``sent``: what is done once all were."""
+
+        def done(send: SendFrames) -> None:
+            del self._sends[send]
+            if sent is not None:
+                sent()
+
+        send = SendFrames(request_id, stream.stream_id, make, done)
+        self._sends[send] = None
+        return send
