@@ -15,7 +15,7 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from hgproto.encodings import default_encodings
 from hgproto.errors import RemoteProtocolError
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DecodingPool", "EncodingPool"]
 
+Work = TypeVar("Work")
+
 _BEGIN, _END, _ENCODED = (
     int(codec.StreamFlag.STREAM_BEGIN),
     int(codec.StreamFlag.STREAM_END),
@@ -43,49 +45,58 @@ _BEGIN, _END, _ENCODED = (
 _SETTINGS = int(codec.FrameType.STREAM_SETTINGS)
 
 
-class _Lane:
+BATCH = 16
+"""Pieces of work that a thread does before it says so: waking another thread costs as much as compressing a page."""
+
+
+class _Lane(Generic[Work]):
     """The work of one stream, done in order by one thread at a time."""
 
-    __slots__ = ("_executor", "_lock", "_running", "_waiting")
+    __slots__ = ("_executor", "_lock", "_run", "_running", "_waiting")
 
-    def __init__(self, executor: Executor) -> None:
+    def __init__(self, executor: Executor, run: Callable[[list[Work]], None]) -> None:
         self._executor = executor
-        self._waiting: deque[Callable[[], None]] = deque()
+        self._run = run
+        self._waiting: deque[Work] = deque()
         self._lock = Lock()
         self._running = False
 
-    def do(self, work: Callable[[], None]) -> None:
+    def add(self, work: Work) -> None:
         """Has something done after all that came before it."""
         with self._lock:
             self._waiting.append(work)
             if self._running:
                 return
             self._running = True
-        self._executor.submit(self._run)
+        self._executor.submit(self._work_off)
 
-    def _run(self) -> None:
+    def _work_off(self) -> None:
         # One task works off all that waits: a task for each piece would cost more than the piece.
         while True:
             with self._lock:
-                if not self._waiting:
+                batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+                if not batch:
                     self._running = False
                     return
-                work = self._waiting.popleft()
-            work()
+            self._run(batch)
 
 
-class _Pool:
+class _Pool(Generic[Work]):
     """Threads, and a lane for each stream."""
 
     def __init__(self, workers: int | None, executor: Executor | None) -> None:
         self._own = executor is None
         self._executor = executor or ThreadPoolExecutor(workers, thread_name_prefix="hgproto-stream")
-        self._lanes: dict[int, _Lane] = {}
+        self._lanes: dict[int, _Lane[Work]] = {}
 
-    def _lane(self, stream_id: int) -> _Lane:
+    def _lane(self, stream_id: int) -> _Lane[Work]:
         if stream_id not in self._lanes:
-            self._lanes[stream_id] = _Lane(self._executor)
+            self._lanes[stream_id] = _Lane(self._executor, self._run)
         return self._lanes[stream_id]
+
+    def _run(self, batch: list[Work]) -> None:
+        """Does some of a stream's work, on its thread."""
+        raise NotImplementedError
 
     def close(self) -> None:
         """Waits for what is being done, and ends the threads if they are the pool's own."""
@@ -101,7 +112,7 @@ class _Pool:
         self.close()
 
 
-class EncodingPool(_Pool):
+class EncodingPool(_Pool["tuple[SendFrames, Iterator[Frame]]"]):
     """Makes the frames of sends on threads, for one writer.
 
     ``workers``: threads, as of :class:`concurrent.futures.ThreadPoolExecutor`; ``executor``: one that exists already.
@@ -112,7 +123,8 @@ class EncodingPool(_Pool):
 
     def __init__(self, workers: int | None = None, executor: Executor | None = None) -> None:
         super().__init__(workers, executor)
-        self._done: SimpleQueue[tuple[SendFrames, list[Frame], BaseException | None]] = SimpleQueue()
+        self._done: SimpleQueue[list[tuple[SendFrames, list[Frame], BaseException | None]]] = SimpleQueue()
+        self._ready: deque[tuple[SendFrames, list[Frame], BaseException | None]] = deque()
         self._outstanding = 0
 
     @property
@@ -126,25 +138,29 @@ class EncodingPool(_Pool):
             raise ValueError("what is sent on several streams cannot be made on the thread of one")
         frames = send.make()
         self._outstanding += 1
+        self._lane(send.stream_id).add((send, frames))
 
-        def work() -> None:
+    def _run(self, batch: list[tuple[SendFrames, Iterator[Frame]]]) -> None:
+        results: list[tuple[SendFrames, list[Frame], BaseException | None]] = []
+        for send, frames in batch:
             made: list[Frame] = []
             failure: BaseException | None = None
             try:
                 made.extend(frames)
             except BaseException as error:  # it belongs to who waits for the frames
                 failure = error
-            self._done.put((send, made, failure))
-
-        self._lane(send.stream_id).do(work)
+            results.append((send, made, failure))
+        self._done.put(results)
 
     def finished(self, *, wait: bool = True) -> Iterator[list[Frame]]:
         """Frames of whole sends, as they get ready: all that are outstanding, or without ``wait`` all that are ready now.
 
         What making frames raised is raised here, once the frames before it were given.
         """
-        while self._outstanding and (wait or not self._done.empty()):
-            send, made, failure = self._done.get()
+        while self._outstanding and (self._ready or wait or not self._done.empty()):
+            if not self._ready:
+                self._ready.extend(self._done.get())
+            send, made, failure = self._ready.popleft()
             self._outstanding -= 1
             yield made
             if failure is not None:
@@ -152,7 +168,7 @@ class EncodingPool(_Pool):
             send.sent()
 
 
-class DecodingPool(_Pool):
+class DecodingPool(_Pool["tuple[Decoder, Frame, Future[Any]]"]):
     """Decodes payloads on threads, and gives them to a reactor in wire order.
 
     ``reactor``: which judges the frames. ``encodings`` and ``limits``: as the reactor was given. ``ahead``: frames that may
@@ -209,22 +225,24 @@ class DecodingPool(_Pool):
         if flags & _END:
             del self._decoders[stream_id]
         future: Future[Any] = Future()
-        payload, limit = bytes(frame.payload), self._limit
+        self._lane(stream_id).add((decoder, frame, future))
+        return future
 
-        def work() -> None:
+    def _run(self, batch: list[tuple[Decoder, Frame, Future[Any]]]) -> None:
+        for decoder, frame, future in batch:
+            flags = int(frame.stream_flags)
             try:
-                result: Any = decoder.decode(payload, limit) if flags & _ENCODED else payload
+                result: Any = bytes(frame.payload)
+                if flags & _ENCODED:
+                    result = decoder.decode(result, self._limit)
                 if flags & _END:
                     decoder.finish()
             except RemoteProtocolError as error:
                 result = error
             except BaseException as error:  # it belongs to who waits for the payload
                 future.set_exception(error)
-                return
+                continue
             future.set_result(result)
-
-        self._lane(stream_id).do(work)
-        return future
 
     def _configure(self, frame: Frame) -> None:
         """Makes the decoder that a stream asks for; what is wrong with the settings, the reactor says."""

@@ -73,6 +73,7 @@ class OutputStream:
         "_decoded_limit",
         "_each_frame",
         "_encoder",
+        "_have",
         "_longest",
         "_make",
         "_max_payload",
@@ -116,7 +117,8 @@ class OutputStream:
         """What an encoder has taken and not given yet, of which request and type."""
         self._used = False
         self._run: tuple[int, int] | None = None
-        self._waiting = bytearray()
+        self._waiting: list[bytes] = []
+        self._have = 0
         self._raw = 0
 
     def send(self, frame: Frame, *, plain: bool = False, end: bool | Callable[[], bool] = False) -> Iterator[Frame]:
@@ -194,37 +196,66 @@ class OutputStream:
             yield from self._drain()
         self._run = (request_id, type_)
         self._used = True
-        waiting, size, limit = self._waiting, self._max_payload, self._decoded_limit
+        size, limit = self._max_payload, self._decoded_limit
         at, stop = 0, len(data)
+        if last and not self._waiting and stop <= limit - self._raw:
+            # Most responses are one piece: the straight way is for them.
+            ends = end if isinstance(end, bool) else end()
+            octets = encoder.encode(data) + (encoder.finish() if ends else encoder.flush())
+            if len(octets) <= size:
+                self._run, self._raw = None, 0
+                yield self._frame(request_id, type_, last_flag, octets, ends)
+                return
+            yield from self._last(request_id, type_, octets, ends)
+            return
         while at < stop:
-            piece = data[at : at + limit - self._raw] if stop - at > limit - self._raw else data[at:] if at else data
+            room = limit - self._raw
+            piece = data if not at and stop <= room else data[at : at + room]
             at += len(piece)
             self._raw += len(piece)
-            waiting += encoder.encode(piece)
+            self._wait(encoder.encode(piece))
             if at == stop and last:
                 break
-            flushed = self._raw >= limit or (self._each_frame and at == stop)
-            if flushed:
+            if self._raw >= limit or (self._each_frame and at == stop):
                 # What a frame stands for is at most what was taken since the latest flush.
-                waiting += encoder.flush()
+                self._wait(encoder.flush())
                 self._raw = 0
-            while len(waiting) >= size or (flushed and waiting):
-                octets = bytes(waiting[:size])
-                del waiting[:size]
-                yield self._frame(request_id, type_, more_flag, octets, False)
-        if not last:
-            return
-        ends = end if isinstance(end, bool) else end()
-        waiting += encoder.finish() if ends else encoder.flush()
-        while len(waiting) > size:
-            octets = bytes(waiting[:size])
-            del waiting[:size]
-            yield self._frame(request_id, type_, more_flag, octets, False)
-        octets = bytes(waiting)
-        self._run = None
-        self._raw = 0
-        waiting.clear()
-        yield self._frame(request_id, type_, last_flag, octets, ends)
+                for octets in self._cut():
+                    yield self._frame(request_id, type_, more_flag, octets, False)
+            elif self._have >= size:
+                *whole, rest = self._cut()
+                self._wait(rest)
+                for octets in whole:
+                    yield self._frame(request_id, type_, more_flag, octets, False)
+        if last:
+            ends = end if isinstance(end, bool) else end()
+            yield from self._last(request_id, type_, encoder.finish() if ends else encoder.flush(), ends)
+
+    def _last(self, request_id: int, type_: int, octets: bytes, ends: bool) -> Iterator[Frame]:
+        """The frames of what waits and of ``octets``, which complete the data."""
+        more_flag, last_flag = self._data_types[type_]
+        self._wait(octets)
+        self._run, self._raw = None, 0
+        *whole, rest = self._cut() or [b""]
+        for payload in whole:
+            yield self._frame(request_id, type_, more_flag, payload, False)
+        yield self._frame(request_id, type_, last_flag, rest, ends)
+
+    def _wait(self, octets: bytes) -> None:
+        """Encoded octets wait for a frame."""
+        if octets:
+            self._waiting.append(octets)
+            self._have += len(octets)
+
+    def _cut(self) -> list[bytes]:
+        """The payloads that are made of what waits, all but the last of full size."""
+        octets = self._waiting[0] if len(self._waiting) == 1 else b"".join(self._waiting)
+        size, have = self._max_payload, self._have
+        self._waiting.clear()
+        self._have = 0
+        if have <= size:
+            return [octets] if octets else []
+        return [octets[start : start + size] for start in range(0, have, size)]
 
     def _write_plain(
         self, request_id: int, type_: int, data: bytes | memoryview, last: bool, end: bool | Callable[[], bool]
@@ -261,20 +292,18 @@ class OutputStream:
         if self._run is None or self._encoder is None:
             return
         request_id, type_ = self._run
-        self._waiting += self._encoder.flush()
-        octets = bytes(self._waiting)
-        self._run = None
-        self._raw = 0
-        self._waiting.clear()
+        self._wait(self._encoder.flush())
+        self._run, self._raw = None, 0
         more_flag, _ = self._data_types[type_]
-        for start in range(0, len(octets), self._max_payload):
-            yield self._frame(request_id, type_, more_flag, octets[start : start + self._max_payload], False)
+        for octets in self._cut():
+            yield self._frame(request_id, type_, more_flag, octets, False)
 
     def _frame(self, request_id: int, type_: int, flags: int, payload: bytes, end: bool) -> Frame:
         """A frame with an encoded payload."""
         if end:
             self._close()
-        return self._make(request_id, self.stream_id, _ENCODED | (_END if end else 0), type_, flags, payload)
+            return self._make(request_id, self.stream_id, _ENCODED | _END, type_, flags, payload)
+        return self._make(request_id, self.stream_id, _ENCODED, type_, flags, payload)
 
     def _plain(self, request_id: int, type_: int, flags: int, payload: bytes, end: bool) -> Frame:
         """A frame with a payload as it is."""

@@ -1,0 +1,336 @@
+"""What streams are worth: `python tests/benchmarks/compression.py` prints the table, `--quick` one of fewer responses.
+
+Similar responses of 4 KiB go out in frames of 1 KiB, in different ways: each frame compressed by itself, a context a
+response, a context a stream that is flushed with every frame or with every response. The limit is one context that is never
+flushed and has no frames around it. Ratios compare payload octets; speeds have the framing in them, from octets of
+responses to octets of frames. Then 1, 2 and 4 streams on threads. `--chart FILE` draws the table as SVG.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import random
+import sys
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, NamedTuple
+from xml.sax.saxutils import escape
+
+# As a script this module is not in a package; its siblings are always imported as one.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from hgproto.encodings import default_encodings
+from hgproto.framing_0002 import codec
+from hgproto.limits import Limits
+from hgproto.pool import EncodingPool
+from hgproto.server import Server
+from hgproto.streams import OutputStream
+from hgproto.writer import encode_frames
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from hgproto.encodings import Profile
+    from hgproto.frame import Frame
+
+__all__ = ["Row", "chart", "main", "responses", "rows", "threads"]
+
+RESPONSES = 2000
+RESPONSE_OCTETS = 4096
+FRAME_OCTETS = 1024
+LARGE_FRAME_OCTETS = 32768
+STREAMS = (1, 2, 4)
+_DATA = int(codec.FrameType.BYTES_RESPONSE)
+
+
+class Row(NamedTuple):
+    """How one way of sending does: ``ratio`` of octets before and after, ``speed`` in MB of responses a second."""
+
+    way: str
+    profile: str
+    ratio: float
+    speed: float
+
+
+class Target(NamedTuple):
+    """What has to be reached: ``share`` is of the limit's ratio or speed, or of one stream's throughput."""
+
+    what: str
+    profile: str
+    reached: float
+    wanted: float
+
+
+def responses(count: int = RESPONSES, size: int = RESPONSE_OCTETS, *, seed: int = 3) -> list[bytes]:
+    """Similar responses, of two commands in turn: files with their hashes, and entries of a log.
+
+    Each is about few files or few people, as answers are, and much of it was in some answer before.
+    """
+    source = random.Random(seed)  # noqa: S311 - repeatable, not secret
+    pick, chance, number = source.choice, source.random, source.randint
+    letters, weights = (
+        "etaoinshrdlcumwfgypbvk",
+        [40, 30, 27, 25, 24, 23, 21, 20, 20, 14, 13, 9, 9, 9, 8, 7, 6, 6, 6, 5, 4, 2],
+    )
+
+    def word(least: int, most: int) -> str:
+        return "".join(source.choices(letters, weights, k=number(least, most)))
+
+    words = [word(2, 9) for _ in range(350)]
+    often = [1 / (rank + 2) for rank in range(350)]
+    directories = [f"{word(3, 8)}/{word(3, 8)}" for _ in range(12)]
+    names = [word(4, 10) for _ in range(120)]
+    people = [f"{word(3, 7)} <{word(3, 7)}@example.org>" for _ in range(25)]
+    subjects = [" ".join(source.choices(words, often, k=number(5, 10))) for _ in range(2500)]
+    files = [[f"{pick(directories)}/{pick(names)}.py", f"{source.getrandbits(160):040x}"] for _ in range(1500)]
+    made = []
+    for turn in range(count):
+        near_files, near_people = source.sample(files, 24), source.sample(people, 3)
+        lines: list[str] = []
+        length = 0
+        while length < size:
+            if turn % 2:
+                subject = pick(subjects) if chance() < 0.95 else " ".join(source.choices(words, often, k=8))
+                line = f"user: {pick(near_people)}\ndate: 2018-{number(1, 12):02}-{number(1, 28):02}\nsummary: {subject}\n\n"
+            else:
+                file = pick(near_files)
+                if chance() < 0.14:
+                    file[1] = f"{source.getrandbits(160):040x}"
+                line = f"{file[0]}\0{file[1]}\n"
+            lines.append(line)
+            length += len(line)
+        made.append("".join(lines).encode()[:size])
+    return made
+
+
+# Ways to send
+
+
+def alone(data: Sequence[bytes], profile: Profile) -> Iterator[Frame]:
+    """Each frame has a context of its own."""
+    stream = OutputStream(2, profile, max_payload=FRAME_OCTETS)
+    for number, response in enumerate(data):
+        for at in range(0, len(response), FRAME_OCTETS):
+            piece = response[at : at + FRAME_OCTETS]
+            yield from stream.write(2 * number + 1 & 0xFFFF, _DATA, piece, last=True, end=True)
+
+
+def a_response(data: Sequence[bytes], profile: Profile) -> Iterator[Frame]:
+    """Each response has a context of its own."""
+    stream = OutputStream(2, profile, max_payload=FRAME_OCTETS)
+    for number, response in enumerate(data):
+        yield from stream.write(2 * number + 1 & 0xFFFF, _DATA, response, last=True, end=True)
+
+
+def a_stream_every_frame(data: Sequence[bytes], profile: Profile) -> Iterator[Frame]:
+    """One context, flushed with every frame: the receiver has all that was sent."""
+    stream = OutputStream(2, profile, max_payload=FRAME_OCTETS, flush="frame")
+    for number, response in enumerate(data):
+        for at in range(0, len(response), FRAME_OCTETS):
+            last = at + FRAME_OCTETS >= len(response)
+            yield from stream.write(2 * number + 1 & 0xFFFF, _DATA, response[at : at + FRAME_OCTETS], last=last)
+
+
+def a_stream(data: Sequence[bytes], profile: Profile) -> Iterator[Frame]:
+    """One context, flushed with every response."""
+    stream = OutputStream(2, profile, max_payload=FRAME_OCTETS)
+    for number, response in enumerate(data):
+        yield from stream.write(2 * number + 1 & 0xFFFF, _DATA, response, last=True)
+
+
+WAYS: dict[str, Callable[[Sequence[bytes], Profile], Iterator[Frame]]] = {
+    "each frame alone": alone,
+    "a context a response": a_response,
+    "a context a stream, flushed every frame": a_stream_every_frame,
+    "a context a stream, flushed every response": a_stream,
+}
+LIMIT = "the limit: one context, never flushed, no frames"
+
+
+def never_flushed(data: Sequence[bytes], profile: Profile) -> int:
+    """The octets that one context makes of it all."""
+    encoder = profile.encoder()
+    return sum(len(encoder.encode(response)) for response in data) + len(encoder.finish())
+
+
+def fastest(run: Callable[[], int], rounds: int) -> tuple[int, float]:
+    """What a run gives, and the seconds of the fastest."""
+    best, result = float("inf"), 0
+    for _ in range(rounds):
+        start = perf_counter()
+        result = run()
+        best = min(best, perf_counter() - start)
+    return result, best
+
+
+def rows(data: Sequence[bytes], rounds: int) -> list[Row]:
+    """The table of ways to send."""
+    size = sum(map(len, data))
+    made = []
+    for name in ("zlib", "zstd-8mb"):
+        if name not in default_encodings():
+            continue
+        profile = default_encodings()[name]
+        for way, frames in WAYS.items():
+
+            def octets(frames: Callable[..., Iterator[Frame]] = frames, profile: Profile = profile) -> int:
+                return sum(map(len, encode_frames(frames(data, profile))))
+
+            payload = sum(len(frame.payload) for frame in frames(data, profile) if frame.type == _DATA)
+            _, seconds = fastest(octets, rounds)
+            made.append(Row(way, name, size / payload, size / seconds / 1e6))
+        payload, seconds = fastest(lambda profile=profile: never_flushed(data, profile), rounds)  # type: ignore[misc]
+        made.append(Row(LIMIT, name, size / payload, size / seconds / 1e6))
+    return made
+
+
+# Streams on threads
+
+
+def threaded(data: Sequence[bytes], name: str, streams: int, frame_octets: int) -> Callable[[], int]:
+    """Responses of a server over some streams, each compressed on a thread of its own."""
+
+    def run() -> int:
+        server, ids = waiting_server(len(data), name, streams, frame_octets)
+        size = 0
+        start = perf_counter()
+        with EncodingPool(streams) as pool:
+            for number, response in enumerate(data):
+                pool.submit(server.respond(ids[number], response, stream_id=2 + 2 * (number % streams)))  # type: ignore[arg-type]
+            for frames in pool.finished():
+                size += sum(map(len, encode_frames(frames)))
+        run.seconds = perf_counter() - start  # type: ignore[attr-defined]
+        return size
+
+    return run
+
+
+def waiting_server(count: int, name: str, streams: int, frame_octets: int) -> tuple[Server, range]:
+    """A server that has taken ``count`` commands and not answered them, and their ids."""
+    limits = Limits(active_requests=32768, send_payload=frame_octets)
+    server = Server(encoding=name, streams=streams, limits=limits)
+    ids = range(1, 2 * count, 2)
+    name_frame = codec.CommandNameFlag.EOS
+    for request_id in ids:
+        begin = codec.StreamFlag.STREAM_BEGIN if request_id == 1 else codec.StreamFlag(0)
+        server.receive_frame(codec.make_frame(request_id, 1, begin, codec.FrameType.COMMAND_NAME, name_frame, b"x"))
+    return server, ids
+
+
+def threads(data: Sequence[bytes], rounds: int) -> dict[tuple[str, int, int], float]:
+    """MB a second by profile, octets of a frame and streams; the runs take turns."""
+    size = sum(map(len, data))
+    large = [b"".join(data[at : at + 8]) for at in range(0, len(data), 8)]
+    runs = {}
+    for name in ("zlib", "zstd-8mb"):
+        if name in default_encodings():
+            for frame_octets, pieces in ((FRAME_OCTETS, data), (LARGE_FRAME_OCTETS, large)):
+                for streams in STREAMS:
+                    runs[name, frame_octets, streams] = threaded(pieces, name, streams, frame_octets)
+    best = dict.fromkeys(runs, float("inf"))
+    for _ in range(rounds):
+        for key, run in runs.items():
+            run()
+            best[key] = min(best[key], run.seconds)  # type: ignore[attr-defined]
+    return {key: size / seconds / 1e6 for key, seconds in best.items()}
+
+
+# What is printed
+
+
+SHARES = {"zlib": (0.99, 0.85), "zstd-8mb": (0.93, 0.62)}
+"""Of the limit's ratio and speed, flushed every response."""
+SPEED_UP = {("zlib", FRAME_OCTETS): 1.6, ("zstd-8mb", LARGE_FRAME_OCTETS): 1.5}
+"""Two streams on two cores, of one stream's throughput."""
+
+
+def targets(table: Sequence[Row], speeds: dict[tuple[str, int, int], float]) -> list[Target]:
+    """What has to be reached and what is."""
+    found = []
+    by_way = {(row.way, row.profile): row for row in table}
+    for profile, (ratio, speed) in SHARES.items():
+        if (LIMIT, profile) in by_way:
+            ours, limit = by_way["a context a stream, flushed every response", profile], by_way[LIMIT, profile]
+            found.append(Target("ratio, of the limit's", profile, ours.ratio / limit.ratio, ratio))
+            found.append(Target("speed, of the limit's", profile, ours.speed / limit.speed, speed))
+    for (profile, frame_octets), wanted in SPEED_UP.items():
+        if (profile, frame_octets, 1) in speeds:
+            reached = speeds[profile, frame_octets, 2] / speeds[profile, frame_octets, 1]
+            found.append(Target(f"two streams, of one, frames of {frame_octets}", profile, reached, wanted))
+    return found
+
+
+def report(table: Sequence[Row], speeds: dict[tuple[str, int, int], float]) -> Iterator[str]:
+    """The lines of the table."""
+    yield f"{RESPONSE_OCTETS} octets a response, {FRAME_OCTETS} a frame; Python {platform.python_version()}, {os.cpu_count()} cores"
+    yield f"{'':50} {'profile':10} {'ratio':>6} {'MB/s':>7}"
+    for row in table:
+        yield f"{row.way:50} {row.profile:10} {row.ratio:6.2f} {row.speed:7.1f}"
+    yield ""
+    yield f"{'streams on threads':50} {'profile':10} {'streams':>7} {'MB/s':>7} {'of one':>7}"
+    for (profile, frame_octets, streams), speed in speeds.items():
+        ratio = speed / speeds[profile, frame_octets, 1]
+        yield f"{f'frames of {frame_octets}':50} {profile:10} {streams:7} {speed:7.1f} {ratio:7.2f}"
+    yield ""
+    for target in targets(table, speeds):
+        verdict = "met" if target.reached >= target.wanted else "MISSED"
+        yield f"{target.what:40} {target.profile:10} {target.reached:6.3f}, wanted {target.wanted:5.2f}: {verdict}"
+
+
+def chart(table: Sequence[Row]) -> str:
+    """The ratios as an SVG of bars, in the colours of the page that it is put into."""
+    ways = list(dict.fromkeys(row.way for row in table))
+    profiles = list(dict.fromkeys(row.profile for row in table))
+    widest = max(row.ratio for row in table)
+    colours = ("#2f6fb2", "#c2662d")
+    lines = []
+    y = 24
+    for way in ways:
+        lines.append(f'<text x="0" y="{y}" class="way">{escape(way)}</text>')
+        for colour, profile in zip(colours, profiles, strict=False):
+            row = next(row for row in table if (row.way, row.profile) == (way, profile))
+            width = round(400 * row.ratio / widest)
+            y += 22
+            lines.append(f'<rect x="80" y="{y - 14}" width="{width}" height="16" fill="{colour}"/>')
+            lines.append(f'<text x="72" y="{y - 2}" class="name">{escape(profile)}</text>')
+            label = f"{row.ratio:.2f} at {row.speed:.0f} MB/s"
+            lines.append(f'<text x="{80 + width + 6}" y="{y - 2}" class="value">{label}</text>')
+        y += 34
+    described = "; ".join(f"{row.way}, {row.profile}: {row.ratio:.2f}" for row in table)
+    style = (
+        "text{font:13px sans-serif;fill:#222}.name{text-anchor:end}.way{font-weight:bold}"
+        "@media(prefers-color-scheme:dark){text{fill:#ddd}}"
+    )
+    return "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 640 {y - 20}" role="img" aria-labelledby="t d">',
+            '<title id="t">How far similar responses are compressed, by the life of the context</title>',
+            f'<desc id="d">{escape(described)}</desc>',
+            f"<style>{style}</style>",
+            *lines,
+            "</svg>",
+            "",
+        ]
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints the table; 1 when a target is missed."""
+    parser = argparse.ArgumentParser(description="Compression of streams: ratios, speeds, threads.")
+    parser.add_argument("--quick", action="store_true", help="fewer responses and rounds")
+    parser.add_argument("--chart", metavar="FILE", help="draw the ratios as SVG")
+    options = parser.parse_args(arguments)
+    data = responses(200 if options.quick else RESPONSES)
+    rounds = 2 if options.quick else 9
+    table, speeds = rows(data, rounds), threads(data, rounds)
+    for line in report(table, speeds):
+        print(line)
+    if options.chart:
+        Path(options.chart).write_text(chart(table), encoding="utf-8")
+    return int(any(target.reached < target.wanted for target in targets(table, speeds)))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
