@@ -10,17 +10,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hgproto.errors import RemoteProtocolError
 from hgproto.framing_0002 import codec, machines
+from hgproto.layout import text_of_flags
 from hgproto.machine import Row
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from enum import IntEnum
 
-    from hgproto.errors import RemoteProtocolError
     from hgproto.frame import Frame
 
-__all__ = ["NO_ROW", "Closed", "Node", "Plan", "Request", "Table", "Violation", "bound", "text_payload", "words"]
+__all__ = [
+    "NO_ROW",
+    "Closed",
+    "Node",
+    "Plan",
+    "Request",
+    "Table",
+    "Violation",
+    "bound",
+    "placed",
+    "stream_refusal",
+    "text_payload",
+    "words",
+]
 
 NO_ROW = Row(machines.CONNECTION.initial)
 """Stands where no table says anything."""
@@ -120,3 +134,29 @@ def text_payload(code: int, payload: bytes) -> str:
 def words(state: IntEnum) -> str:
     """A state as people read it."""
     return state.name.lower().replace("_", " ")
+
+
+def stream_refusal(row: Row, fault: RemoteProtocolError | None, stream_id: int, kind: int) -> Violation:
+    """What a stream's row says. ``fault``: what a guard found wrong, its offset from the start of the payload."""
+    requirement = str(row.error)
+    if fault is not None:
+        offset = None if fault.offset is None else fault.offset + codec.HEADER_OCTETS
+        return Violation(RemoteProtocolError(requirement, offset, fault.field, fault.expected, fault.found))
+    flags = int(codec.frame_of(kind, 0, stream_id, b"").stream_flags)
+    found = f"{text_of_flags(flags, codec.STREAM_FLAG_NAMES)} on stream {stream_id}"
+    expected = row.expected or f"what a stream takes that is {words(row.source)}"
+    return Violation(RemoteProtocolError(requirement, 6, "stream_flags", expected, found))
+
+
+def placed(error: RemoteProtocolError, kind: int) -> RemoteProtocolError:
+    """An error from the payload or from a request's table, with its offset from the start of the frame."""
+    frame = codec.frame_of(kind, 0, 0, b"")
+    if error.offset is None:
+        name = codec.TYPE_NAMES[int(frame.type)]
+        flags = text_of_flags(int(frame.flags), codec.FLAG_NAMES[int(frame.type)])
+        found = f"{name}{'' if flags == '0' else f' {flags}'} {error.found}"
+        return RemoteProtocolError(error.requirement, 7, error.field, error.expected, found)
+    if frame.stream_flags & _ENCODED:
+        found = f"{error.found} ({error.offset} octets into the decoded payload)"
+        return RemoteProtocolError(error.requirement, codec.HEADER_OCTETS, error.field, error.expected, found)
+    return error.moved(codec.HEADER_OCTETS)

@@ -19,10 +19,9 @@ from hgproto.encodings import default_encodings
 from hgproto.errors import LocalProtocolError, RemoteProtocolError
 from hgproto.events import Error, SendFrames, StreamLeftOpen
 from hgproto.framing_0002 import codec, machines
-from hgproto.layout import text_of_flags
 from hgproto.limits import Limits
 from hgproto.machine import Ask, Event, Row
-from hgproto.plans import NO_ROW, Closed, Node, Plan, Table, Violation, bound, words
+from hgproto.plans import NO_ROW, Closed, Node, Plan, Table, Violation, bound, placed, stream_refusal, words
 from hgproto.reader import Pieces
 from hgproto.streams import InputStream, OutputStream
 
@@ -145,11 +144,16 @@ class Reactor:
         self._profile: Profile | None = None
         self._fault: RemoteProtocolError | None = None
 
+    @property
+    def works(self) -> bool:
+        """Whether the connection works: no rule was broken."""
+        return self.state is machines.CONNECTION.initial
+
     # Frames in.
 
     def receive_data(self, data: bytes | bytearray | memoryview) -> list[Any]:
         """What the frames that ``data`` makes whole lead to, in wire order. Raises nothing."""
-        if self.state is not machines.CONNECTION.initial:
+        if not self.works:
             return [self._refuse_all()]
         events: list[Any] = []
         self._events = events
@@ -173,7 +177,7 @@ class Reactor:
         included; None to have it decoded here. Raises :class:`LocalProtocolError` for what is no frame at all.
         """
         header = codec.encode_header(frame, codec.LIMITS["max-payload"][1])
-        if self.state is not machines.CONNECTION.initial:
+        if not self.works:
             return [self._refuse_all()]
         events: list[Any] = []
         self._events = events
@@ -197,7 +201,7 @@ class Reactor:
         events: list[Any] = []
         self._events = events
         self._append = events.append
-        if self.state is not machines.CONNECTION.initial or self.ended:
+        if not self.works or self.ended:
             return events
         self.ended = True
         if self._pieces.missing:
@@ -239,7 +243,7 @@ class Reactor:
             except Violation as violation:
                 error = violation.error
             except RemoteProtocolError as fault:
-                error = self._placed(fault, kind)
+                error = placed(fault, kind)
             else:
                 continue
             return (
@@ -261,7 +265,8 @@ class Reactor:
             while onward.ask is not None:
                 onward = onward.outcomes[onward.ask(self, stream, request, payload, plan)]
             if onward.row.error is not None:
-                self._refuse(onward.row, request_id, stream_id, kind, stream.state)
+                fault, self._fault = self._fault, None
+                raise stream_refusal(onward.row, fault, stream_id, kind)
             if onward.row.emit == "again":
                 self._enter(stream, StreamState.CLOSED)
                 self._take_on_stream(None, kind, request_id, stream_id, request, payload)
@@ -353,7 +358,7 @@ class Reactor:
 
     def _tell(self, request_id: int, event: Event) -> None:
         """Something happens to a request on our own side. Raises :class:`LocalProtocolError` where it may not."""
-        if self.state is not machines.CONNECTION.initial:
+        if not self.works:
             found = "the connection has failed"
             raise LocalProtocolError("reactor.errored", None, "", "a connection on which no rule was broken", found)
         request = self._requests.get(request_id)
@@ -421,18 +426,6 @@ class Reactor:
 
     # Refusals.
 
-    def _refuse(self, row: Row, request_id: int, stream_id: int, kind: int, state: IntEnum) -> None:
-        """Raises what a stream's row says."""
-        fault, self._fault = self._fault, None
-        requirement = str(row.error)
-        if fault is not None:
-            offset = None if fault.offset is None else fault.offset + codec.HEADER_OCTETS
-            raise Violation(RemoteProtocolError(requirement, offset, fault.field, fault.expected, fault.found))
-        frame = codec.frame_of(kind, request_id, stream_id, b"")
-        found = f"{text_of_flags(int(frame.stream_flags), codec.STREAM_FLAG_NAMES)} on stream {stream_id}"
-        expected = row.expected or f"what a stream takes that is {words(state)}"
-        raise Violation(RemoteProtocolError(requirement, 6, "stream_flags", expected, found))
-
     def _refuse_request(self, request_id: int, request: Any, payload: bytes, node: Node) -> None:
         """Raises what a request's row says."""
         row = node.row
@@ -443,19 +436,6 @@ class Reactor:
         expected = row.expected or f"what a request takes that is {words(state)}"
         # The frame's type is put in by who knows the frame.
         raise RemoteProtocolError(str(row.error), None, "type", expected, f"for request {request_id}")
-
-    def _placed(self, error: RemoteProtocolError, kind: int) -> RemoteProtocolError:
-        """An error from the payload or a request's table, with its offset from the start of the frame."""
-        frame = codec.frame_of(kind, 0, 0, b"")
-        if error.offset is None:
-            name = codec.TYPE_NAMES[int(frame.type)]
-            flags = text_of_flags(int(frame.flags), codec.FLAG_NAMES[int(frame.type)])
-            found = f"{name}{'' if flags == '0' else f' {flags}'} {error.found}"
-            return RemoteProtocolError(error.requirement, 7, error.field, error.expected, found)
-        if frame.stream_flags & _ENCODED:
-            found = f"{error.found} ({error.offset} octets into the decoded payload)"
-            return RemoteProtocolError(error.requirement, codec.HEADER_OCTETS, error.field, error.expected, found)
-        return error.moved(codec.HEADER_OCTETS)
 
     def _fail(self, error: RemoteProtocolError, frame: Frame | None) -> None:
         """The peer broke a rule: the connection is of no more use."""

@@ -119,7 +119,9 @@ class Session:
         if side == ">":
             events = self.server.receive_data(wire)
             self._settle(events)
-            if frame.type == codec.FrameType.COMMAND_NAME and not any(isinstance(event, Error) for event in events):
+            taken = frame.type == codec.FrameType.COMMAND_NAME and not any(isinstance(event, Error) for event in events)
+            # A client that has failed, or that uses an id again whose refusal it has not seen, learns nothing new by it.
+            if taken and self.client.works and frame.request_id not in self.client.active:
                 self.client.issued(frame.request_id)
             return Step("server", wire, events)
         events = self.client.receive_data(wire)
