@@ -24,7 +24,7 @@ from hgproto.reactor import Reactor
 from hgproto.streams import Ids
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from enum import IntEnum
     from typing import BinaryIO, Literal
 
@@ -132,7 +132,9 @@ class Client(Reactor):
         send = self._send(
             request_id,
             stream,
-            lambda _: self._request(request_id, stream, frames, plain, lambda: end or self._closes(stream)),
+            lambda send: self._request(send, stream, frames, plain),
+            # What was held back knows what is the last of it on its stream.
+            lambda stream: end or (self._buffered and self._unmade_on[stream.stream_id] == 1),
             lambda: self._sent(request_id),
         )
         if self._buffered:
@@ -155,9 +157,8 @@ class Client(Reactor):
 
         return SendFrames(None, None, frames, lambda _: None)
 
-    def _request(
-        self, request_id: int, stream: OutputStream, frames: Iterator[Frame], plain: bool, end: Callable[[], bool]
-    ) -> Iterator[Frame]:
+    def _request(self, send: SendFrames, stream: OutputStream, frames: Iterator[Frame], plain: bool) -> Iterator[Frame]:
+        request_id = send.request_id or 0
         waiting: Frame | None = None
         for frame in frames:
             if waiting is not None:
@@ -170,11 +171,7 @@ class Client(Reactor):
                     break
             waiting = frame
         if waiting is not None:
-            yield from stream.send(waiting, plain=plain and waiting.type == _DATA, end=end)
-
-    def _closes(self, stream: OutputStream) -> bool:
-        """Whether the frame that is made now is the last one of its stream: of all that was held back."""
-        return self._buffered and not self._held and self._pending(stream) == 1
+            yield from stream.send(waiting, plain=plain and waiting.type == _DATA, end=send.is_last)
 
     def _sent(self, request_id: int) -> None:
         """All frames of a request were taken."""
@@ -243,3 +240,4 @@ class Client(Reactor):
         for request_id in self.active:
             received = self._requests[request_id].received
             self._append(RequestError(request_id, message, received, requirement))
+        self._requests.clear()

@@ -127,15 +127,27 @@ NO_OP = NoOp()
 class SendFrames:
     """Frames to send. Iterating gives them, each made when it is taken; once all were taken, the reactor knows.
 
-    A reactor can only give back a request id once the frames of its response were taken, so take them all. Whoever
-    makes frames on another thread than the reactor's uses :meth:`make` there, and :meth:`sent` on the reactor's.
+    A reactor can only give back a request id once the frames of its response were taken, so take them all, and those of
+    one request in the order in which they were asked for; sends of several requests may be taken in turns. Whoever makes
+    frames on another thread than the reactor's uses :meth:`make` there, and :meth:`sent` on the reactor's.
 
     ``request_id``: the request that they belong to, None for several. ``stream_id``: the stream that they are on.
     ``failure``: what was raised by the response while it was iterated over, which the client was told of. ``claimed``:
     somebody makes the frames elsewhere. ``requirement``: of an error of the reactor's own making, the rule behind it.
     """
 
-    __slots__ = ("_frames", "_sent", "claimed", "failure", "request_id", "requirement", "stream_id")
+    __slots__ = (
+        "_frames",
+        "_is_last",
+        "_last",
+        "_made",
+        "_sent",
+        "claimed",
+        "failure",
+        "request_id",
+        "requirement",
+        "stream_id",
+    )
 
     def __init__(
         self,
@@ -143,6 +155,8 @@ class SendFrames:
         stream_id: int | None,
         make: Callable[[SendFrames], Iterator[Frame]],
         sent: Callable[[SendFrames], None],
+        made: Callable[[], None] | None = None,
+        is_last: Callable[[], bool] | None = None,
     ) -> None:
         self.request_id = request_id
         self.stream_id = stream_id
@@ -151,6 +165,9 @@ class SendFrames:
         self.requirement: str | None = None
         self._frames: Iterator[Frame] | None = make(self)
         self._sent: Callable[[SendFrames], None] | None = sent
+        self._made = made
+        self._is_last = is_last
+        self._last = False
 
     def __repr__(self) -> str:
         return f"SendFrames(request_id={self.request_id}, stream_id={self.stream_id})"
@@ -165,19 +182,36 @@ class SendFrames:
             self.sent()
         raise StopIteration
 
+    def is_last(self) -> bool:
+        """Whether nothing follows on the stream: asked when the last frame is made, or before somebody makes all elsewhere."""
+        if self._is_last is not None:
+            is_last, self._is_last = self._is_last, None
+            self._last = is_last()
+            self._tell_made()
+        return self._last
+
     def make(self) -> Iterator[Frame]:
         """The frames, without telling the reactor; :meth:`sent` has to be called when they were taken."""
         if self.claimed or self._frames is None:
             raise RuntimeError("the frames were taken already")
+        # Asked now, on the reactor's thread: the answer may change while frames are made elsewhere.
+        self.is_last()
         self.claimed = True
         return self._frames
 
     def sent(self) -> None:
         """Tells the reactor that all frames were taken."""
         self._frames = None
+        self._tell_made()
         if self._sent is not None:
             sent, self._sent = self._sent, None
             sent(self)
+
+    def _tell_made(self) -> None:
+        """Tells the reactor that the last frame was made, or will be by somebody else."""
+        if self._made is not None:
+            made, self._made = self._made, None
+            made()
 
 
 class ResponseData(Record):

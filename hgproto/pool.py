@@ -119,6 +119,8 @@ class EncodingPool(_Pool["tuple[SendFrames, Iterator[Frame]]"]):
 
     ``pool.submit(server.respond(...))`` for each response, with as many streams on the server as there shall be contexts;
     then write what :meth:`finished` gives. Chunks of a response that is iterated over are asked for on the stream's thread.
+    Submit the sends of a stream in the order in which they were asked for. When the reactor gives an
+    :class:`hgproto.events.Error`, write what is outstanding before its frames, which are made by who takes them.
     """
 
     def __init__(self, workers: int | None = None, executor: Executor | None = None) -> None:
@@ -210,6 +212,9 @@ class DecodingPool(_Pool["tuple[Decoder, Frame, Future[Any]]"]):
 
     def _next(self) -> list[Any]:
         frame, decoding = self._waiting.popleft()
+        if not self._reactor.works:
+            # What a decoder makes of octets after it has refused some is nobody's business.
+            decoding = None
         return self._reactor.receive_frame(frame, None if decoding is None else decoding.result())
 
     def _begun(self, frame: Frame) -> Future[Any] | None:

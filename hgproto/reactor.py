@@ -23,7 +23,7 @@ from hgproto.limits import Limits
 from hgproto.machine import Ask, Event, Row
 from hgproto.plans import NO_ROW, Closed, Node, Plan, Table, Violation, bound, placed, stream_refusal, words
 from hgproto.reader import Pieces
-from hgproto.streams import InputStream, OutputStream
+from hgproto.streams import Ids, InputStream, OutputStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -80,7 +80,9 @@ class Reactor:
         "_reopen",
         "_requests",
         "_sends",
+        "_sends_on",
         "_slots",
+        "_unmade_on",
         "ended",
         "limits",
         "state",
@@ -116,6 +118,9 @@ class Reactor:
         self.limits = limits = limits or Limits()
         self._encodings = encodings or default_encodings()
         profile = None if encoding is None else self._encodings[encoding]
+        ids = Ids(first_stream, 1 << codec.FIELD_BITS["stream_id"][0], "stream-id.parity")
+        if not 1 <= streams <= len(ids):
+            raise ValueError(f"streams must be 1 to {len(ids)}, not {streams}")
         self._outputs = {
             stream_id: OutputStream(
                 stream_id,
@@ -124,7 +129,7 @@ class Reactor:
                 decoded_limit=limits.decoded_frame,
                 flush=flush,
             )
-            for stream_id in range(first_stream, first_stream + 2 * streams, 2)
+            for stream_id in (ids.take(()) for _ in range(streams))
         }
         self._reopen = reopen
         self._pieces = Pieces()
@@ -140,6 +145,9 @@ class Reactor:
         self._events: list[Any] = []
         self._append: Callable[[Any], None] = self._events.append
         self._sends: dict[SendFrames, None] = {}
+        # By stream: the sends that were not taken whole, and those of them whose last frame is still to be made.
+        self._sends_on = dict.fromkeys(self._outputs, 0)
+        self._unmade_on = dict.fromkeys(self._outputs, 0)
         self._decoded: bytes | RemoteProtocolError | None = None
         self._profile: Profile | None = None
         self._fault: RemoteProtocolError | None = None
@@ -474,26 +482,37 @@ class Reactor:
                     f"there is no output stream {stream_id}; there are {', '.join(map(str, self._outputs))}"
                 )
             return self._outputs[stream_id]
-        return min(self._outputs.values(), key=self._pending)
+        return min(self._outputs.values(), key=self._outstanding)
 
-    def _pending(self, stream: OutputStream) -> int:
+    def _outstanding(self, stream: OutputStream) -> int:
         """How many sends on a stream were not taken whole."""
-        return sum(send.stream_id == stream.stream_id for send in self._sends)
+        return self._sends_on[stream.stream_id]
 
     def _send(
         self,
         request_id: int | None,
         stream: OutputStream,
         make: Callable[[SendFrames], Iterator[Frame]],
+        is_last: Callable[[OutputStream], bool],
         sent: Callable[[], None] | None = None,
     ) -> SendFrames:
-        """Frames that are made when they are taken. ``sent``: what is done once all were."""
+        """Frames that are made when they are taken. ``is_last``: whether nothing follows on the stream.
+
+        ``sent``: what is done once all were taken.
+        """
+        stream_id = stream.stream_id
+
+        def made() -> None:
+            self._unmade_on[stream_id] -= 1
 
         def done(send: SendFrames) -> None:
             del self._sends[send]
+            self._sends_on[stream_id] -= 1
             if sent is not None:
                 sent()
 
-        send = SendFrames(request_id, stream.stream_id, make, done)
+        send = SendFrames(request_id, stream_id, make, done, made, lambda: is_last(stream))
         self._sends[send] = None
+        self._sends_on[stream_id] += 1
+        self._unmade_on[stream_id] += 1
         return send

@@ -26,12 +26,11 @@ def chunked_response(
     error: Callable[[int, OutputStream, Exception], Frame],
     *,
     plain: bool,
-    end: Callable[[], bool],
 ) -> Iterator[Frame]:
     """The frames of the response to ``send.request_id``. A chunk is asked for once the frames before it were taken.
 
     What the chunks raise is kept in ``send.failure``, and ``error`` makes the frame that tells it. That goes on the stream
-    after what came before, so that it is flushed and in order like everything else. ``plain`` and ``end``: as of
+    after what came before, so that it is flushed and in order like everything else. ``plain``: as of
     :meth:`hgproto.streams.OutputStream.send`.
     """
     request_id = send.request_id or 0
@@ -45,7 +44,7 @@ def chunked_response(
             send.failure = failure
             message = error(request_id, stream, failure)
             break
-        yield from stream.write(request_id, _BYTES_RESPONSE, view, last=chunk is _END, plain=plain, end=end)
+        yield from stream.write(request_id, _BYTES_RESPONSE, view, last=chunk is _END, plain=plain, end=send.is_last)
         if chunk is _END:
             return
-    yield from stream.send(message, end=end)
+    yield from stream.send(message, end=send.is_last)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from hgproto import build
 from hgproto.commands import CommandReceiver
+from hgproto.errors import LocalProtocolError
 from hgproto.events import NO_OP, Error, NoOp, SendFrames
 from hgproto.framing_0002 import codec, machines
 from hgproto.machine import Event
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Server"]
 
-State = machines.ServerRequestState
+State, StreamState = machines.ServerRequestState, machines.StreamState
 _BYTES_RESPONSE = int(codec.FrameType.BYTES_RESPONSE)
+_END = int(codec.StreamFlag.STREAM_END)
+_BEGUN = (State.EXCHANGING, State.RESPONDING)
 
 
 class Server(CommandReceiver):
@@ -45,7 +48,7 @@ class Server(CommandReceiver):
     :class:`hgproto.streams.OutputStream`. ``describe``: the message for what a response raised while it was iterated over.
     """
 
-    __slots__ = ("_deferring", "_describe", "_held")
+    __slots__ = ("_deferring", "_describe", "_held", "_homes", "_unanswered")
 
     def __init__(
         self,
@@ -72,6 +75,10 @@ class Server(CommandReceiver):
         self._deferring = defer
         self._describe = describe or _described
         self._held: deque[SendFrames] = deque()
+        # The streams of requests for which something was sent before their response.
+        self._homes: dict[int, int] = {}
+        # After the end of input, the requests that still wait for a response.
+        self._unanswered: int | None = None
 
     # Frames out.
 
@@ -91,32 +98,65 @@ class Server(CommandReceiver):
         ``end``: close the stream afterwards; after the end of input a stream closes by itself with its last response.
         Raises :class:`LocalProtocolError` (response.active-request, response.once, reactor.errored).
         """
-        stream = self._output(stream_id)
-        self._tell(request_id, Event.RESPONSE_BEGUN)
+        stream = self._stream_for(request_id, stream_id)
+        self._begun(request_id)
 
         def make(send: SendFrames) -> Iterator[Frame]:
-            ender = self._ender(stream, end)
             if isinstance(data, bytes | bytearray | memoryview):
-                return stream.write(request_id, _BYTES_RESPONSE, data, last=True, plain=plain, end=ender)
-            return chunked_response(send, stream, data, self._error, plain=plain, end=ender)
+                return stream.write(request_id, _BYTES_RESPONSE, data, last=True, plain=plain, end=send.is_last)
+            return chunked_response(send, stream, data, self._error, plain=plain)
 
-        return self._held_back(self._send(request_id, stream, make, lambda: self._answered(request_id)))
+        return self._response(request_id, stream, make, end)
 
     def respond_error(
         self, request_id: int, message: str, *, stream_id: int | None = None, end: bool = False
     ) -> SendFrames | NoOp:
         """An error of the application as the response to a request. Raises as :meth:`respond` does."""
-        stream = self._output(stream_id)
+        stream = self._stream_for(request_id, stream_id)
         frame = build.error_response(request_id, stream.stream_id, message, max_payload=self.limits.send_payload)
+        self._begun(request_id)
+        return self._response(request_id, stream, lambda send: stream.send(frame, end=send.is_last), end)
+
+    def _stream_for(self, request_id: int, stream_id: int | None) -> OutputStream:
+        """A stream to send on. All that is sent for a request goes on one, so that it stays in order on threads too."""
+        return self._output(self._homes.get(request_id) if stream_id is None else stream_id)
+
+    def _begun(self, request_id: int) -> None:
+        """A response is about to be sent."""
         self._tell(request_id, Event.RESPONSE_BEGUN)
-        return self._held_back(
-            self._send(
-                request_id,
-                stream,
-                lambda _: stream.send(frame, end=self._ender(stream, end)),
-                lambda: self._answered(request_id),
-            )
-        )
+        if self._unanswered is not None:
+            self._unanswered -= 1
+
+    def _response(
+        self, request_id: int, stream: OutputStream, make: Callable[[SendFrames], Iterator[Frame]], end: bool
+    ) -> SendFrames | NoOp:
+        """The frames of a response."""
+        is_last: Callable[[OutputStream], bool] = (lambda _: True) if end else self._is_over
+        return self._held_back(self._answer(request_id, stream, make, is_last, lambda: self._answered(request_id)))
+
+    def _answer(
+        self,
+        request_id: int,
+        stream: OutputStream,
+        make: Callable[[SendFrames], Iterator[Frame]],
+        is_last: Callable[[OutputStream], bool],
+        sent: Callable[[], None] | None = None,
+    ) -> SendFrames:
+        """Frames after which nothing is sent for a request; see :meth:`_send`."""
+        if len(self._outputs) == 1:
+            return self._send(request_id, stream, make, is_last, sent)
+        return self._send(request_id, stream, lambda send: self._closing(send, make(send)), is_last, sent)
+
+    def _closing(self, send: SendFrames, frames: Iterator[Frame]) -> Iterator[Frame]:
+        """The frames of a response; before the last one of all, what closes streams on which nothing follows either."""
+        for frame in frames:
+            if frame.stream_flags & _END and not send.claimed and self._is_over():
+                for stream in self._outputs.values():
+                    if stream.state is not StreamState.CLOSED and not self._outstanding(stream):
+                        # A stream ends with a frame, and a message without atoms is one that says nothing.
+                        nothing = build.text_output(frame.request_id, stream.stream_id, ())
+                        yield from stream.send(nothing, end=True)
+            yield frame
 
     def send_text(
         self,
@@ -127,7 +167,7 @@ class Server(CommandReceiver):
         stream_id: int | None = None,
     ) -> SendFrames | NoOp:
         """Text for people, while a request is active; see :func:`hgproto.build.text_output`."""
-        stream = self._output(stream_id)
+        stream = self._stream_for(request_id, stream_id)
         frame = build.text_output(
             request_id, stream.stream_id, atoms, errors=errors, max_payload=self.limits.send_payload
         )
@@ -145,7 +185,7 @@ class Server(CommandReceiver):
         stream_id: int | None = None,
     ) -> SendFrames | NoOp:
         """How far an operation is, while a request is active; see :func:`hgproto.build.progress`."""
-        stream = self._output(stream_id)
+        stream = self._stream_for(request_id, stream_id)
         frame = build.progress(
             request_id, stream.stream_id, topic, pos, total, label, item, max_payload=self.limits.send_payload
         )
@@ -153,7 +193,21 @@ class Server(CommandReceiver):
 
     def _message(self, request_id: int, stream: OutputStream, frame: Frame) -> SendFrames | NoOp:
         self._tell(request_id, Event.MESSAGE_SENT)
-        return self._held_back(self._send(request_id, stream, lambda _: stream.send(frame)))
+        found = f"request {request_id}, whose response is held back already"
+        if self._deferring and not self.ended and self._requests[request_id].state in _BEGUN:
+            raise LocalProtocolError("response.active-request", None, "", "a message before the response", found)
+        self._homes.setdefault(request_id, stream.stream_id)
+
+        def frames(_: SendFrames) -> Iterator[Frame]:
+            request = self._requests.get(request_id)
+            if request is None or request.state is State.REFUSED:
+                expected = "to be taken before the last frame of the response"
+                raise LocalProtocolError(
+                    "response.active-request", None, "", expected, f"request {request_id} answered"
+                )
+            yield from stream.send(frame)
+
+        return self._held_back(self._send(request_id, stream, frames, lambda _: False))
 
     def answered(self, request_id: int) -> None:
         """Somebody else has sent the response to a request: for those who only watch a connection."""
@@ -167,6 +221,7 @@ class Server(CommandReceiver):
     def _answered(self, request_id: int) -> None:
         """All frames of a response were taken."""
         request = self._requests.get(request_id)
+        self._homes.pop(request_id, None)
         row = None if request is None else self._row(request.state, Event.RESPONSE_SENT)
         if request is not None and row is not None and row.to is not None:
             self._move(request_id, request, row.to)
@@ -188,20 +243,21 @@ class Server(CommandReceiver):
     ) -> SendFrames | NoOp:
         stream = next(iter(self._outputs.values()))
         frame = self._error(request_id, stream, message, kind)
-        send = self._send(request_id, stream, lambda _: stream.send(frame, end=self._ender(stream, False)))
+        send = self._answer(request_id, stream, lambda send: stream.send(frame, end=send.is_last), self._is_over)
         send.requirement = row.requirement
         return self._held_back(send)
 
-    def _ender(self, stream: OutputStream, end: bool) -> Callable[[], bool]:
-        """Says, when the last frame of a send is made, whether it is the last of its stream."""
-
-        def ends() -> bool:
-            if end or not self.ended:
-                return end
-            waiting = any(request.state in (State.ACTIVE, State.STREAMING) for request in self._requests.values())
-            return not waiting and self._pending(stream) == 1
-
-        return ends
+    def _is_over(self, stream: OutputStream | None = None) -> bool:
+        """Whether no response is to come, and on ``stream`` no send but the one that asks is left."""
+        if self.works:
+            if not self.ended:
+                return False
+            if self._unanswered is None:
+                waiting = (State.ACTIVE, State.STREAMING)
+                self._unanswered = sum(request.state in waiting for request in self._requests.values())
+            if self._unanswered:
+                return False
+        return stream is None or self._unmade_on[stream.stream_id] == 1
 
     def _held_back(self, send: SendFrames) -> SendFrames | NoOp:
         if self._deferring and not self.ended:
@@ -219,6 +275,8 @@ class Server(CommandReceiver):
         stream = next(iter(self._outputs.values()))
         request_id = 0 if frame is None else frame.request_id
         message = self._error(request_id, stream, str(error), "protocol")
+        # It comes last, and ends its stream.
+        self._unmade_on[stream.stream_id] += 1
 
         def frames() -> Iterator[Frame]:
             for send in ready:

@@ -12,6 +12,7 @@ structure of their own are complete by themselves.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 from hgproto.errors import LocalProtocolError
@@ -47,13 +48,16 @@ class Ids:
 
     def take(self, used: Container[int]) -> int:
         """The next id that is not in ``used``. Raises :class:`LocalProtocolError` when all are."""
-        count = (self._end - self._first + 1) // 2
-        for _ in range(count):
+        for _ in range(len(self)):
             taken = self._next
             self._next = taken + 2 if taken + 2 < self._end else self._first
             if taken not in used:
                 return taken
-        raise LocalProtocolError(self._requirement, None, "", "an id that is not in use", f"all {count} in use")
+        raise LocalProtocolError(self._requirement, None, "", "an id that is not in use", f"all {len(self)} in use")
+
+    def __len__(self) -> int:
+        """How many ids there are."""
+        return (self._end - self._first + 1) // 2
 
 
 class OutputStream:
@@ -64,6 +68,9 @@ class OutputStream:
     ``flush``: ``response`` as the module says, or ``frame`` to flush with every frame, so that a receiver has all that was
     sent at the cost of a worse ratio.
 
+    Frames go on the wire in the order in which they are taken. What is sent may be taken in turns with something else on
+    the stream; who is asked next may then give frames of the other, which a context has made first.
+
     Nothing but its own thread may use it. Closed, it can be used again, and then has a fresh context.
     """
 
@@ -73,12 +80,15 @@ class OutputStream:
         "_decoded_limit",
         "_each_frame",
         "_encoder",
+        "_given",
         "_have",
         "_longest",
+        "_made",
         "_make",
         "_max_payload",
         "_profile",
         "_raw",
+        "_ready",
         "_run",
         "_settings",
         "_used",
@@ -106,10 +116,14 @@ class OutputStream:
         self._profile = profile
         self._each_frame = flush == "frame"
         self._max_payload = codec.LIMITS["send-payload"][0] if max_payload is None else max_payload
-        self._longest = codec.LIMITS["max-payload"][0]
+        self._longest = max(codec.LIMITS["max-payload"][0], self._max_payload)
         self._decoded_limit = codec.LIMITS["decoded-frame"][0] if decoded_limit is None else decoded_limit
         self._data_types = _data_types(codec)
         self._settings = codec.CODES["stream-settings"]
+        # Frames that were made and not taken yet, how many ever were, and how many of those were taken.
+        self._ready: deque[Frame] = deque()
+        self._made = 0
+        self._given = 0
         self._encoder: Encoder | None = None
         self._forget()
 
@@ -132,29 +146,25 @@ class OutputStream:
             last = bool(flags & self._data_types[code][1])
             yield from self.write(frame.request_id, code, frame.payload, last=last, plain=plain, end=end)
             return
-        request_id = frame.request_id
         if code == self._settings:
             raise ValueError("a stream makes its own stream-settings, from its profile")
-        if self.state is StreamState.CLOSED and self._profile is not None:
-            yield self._open(request_id)
-        payload = bytes(frame.payload)
+        request_id, payload = frame.request_id, bytes(frame.payload)
+        yield from self._before(request_id, None)
         end = end if isinstance(end, bool) else end()
         encoder = self._encoder
-        if encoder is None:
-            yield self._plain(request_id, code, flags, payload, end)
-            return
-        if self._run is not None:
-            yield from self._drain()
-        if (plain and not (end and self._used)) or len(payload) + len(payload) // 128 + EXPANSION > self._longest:
-            if end and self._used:
-                # The end of the compressed octets needs a frame of its own kind, and this one has no room for it.
-                raise LocalProtocolError(
-                    "encoding.complete-at-end",
-                    None,
-                    "payload",
-                    "a last frame that has room for the end of the encoding",
-                    f"{len(payload)} octets",
-                )
+        size = len(payload)
+        must_encode = end and self._used
+        fits = size + size // 128 + EXPANSION <= self._longest and size <= self._decoded_limit
+        if must_encode and not fits:
+            # The end of the compressed octets needs a frame of its own kind, and this one has no room for it.
+            raise LocalProtocolError(
+                "encoding.complete-at-end",
+                None,
+                "payload",
+                "a last frame that has room for the end of the encoding",
+                f"{size} octets",
+            )
+        if encoder is None or not fits or (plain and not must_encode):
             yield self._plain(request_id, code, flags, payload, end)
             return
         self._used = True
@@ -175,71 +185,97 @@ class OutputStream:
 
         ``last``: the data is complete. ``plain`` and ``end``: as of :meth:`send`.
         """
-        more_flag, last_flag = self._data_types[type_]
-        if self.state is StreamState.CLOSED and self._profile is not None:
-            yield self._open(request_id)
-        encoder = self._encoder
-        if encoder is None or (plain and not self._used):
+        if plain or self._profile is None:
             yield from self._write_plain(request_id, type_, data, last, end)
             return
-        if plain:
-            # Only the last piece has to be encoded, and only where the end of the compressed octets goes with it.
-            size = self._max_payload
-            at = max(0, len(data) - 1) // size * size if last else len(data)
-            yield from self._write_plain(request_id, type_, data[:at], False, False)
-            ends = last and (end if isinstance(end, bool) else end())
-            if not ends:
-                yield from self._write_plain(request_id, type_, data[at:], last, False)
-                return
-            data, end = data[at:], True
-        if self._run is not None and self._run != (request_id, type_):
-            yield from self._drain()
-        self._run = (request_id, type_)
-        self._used = True
+        run = (request_id, type_)
+        more_flag, last_flag = self._data_types[type_]
         size, limit = self._max_payload, self._decoded_limit
         at, stop = 0, len(data)
-        if last and not self._waiting and stop <= limit - self._raw:
-            # Most responses are one piece: the straight way is for them.
-            ends = end if isinstance(end, bool) else end()
-            octets = encoder.encode(data) + (encoder.finish() if ends else encoder.flush())
-            if len(octets) <= size:
-                self._run, self._raw = None, 0
-                yield self._frame(request_id, type_, last_flag, octets, ends)
-                return
-            yield from self._last(request_id, type_, octets, ends)
-            return
-        while at < stop:
+        while at < stop or last:
+            # Whenever a frame is taken, something else may be sent on the stream before the next one is asked for.
+            if self._encoder is None or self._ready or (self._run is not None and self._run != run):
+                yield from self._before(request_id, run)
+            encoder = self._encoder
+            if encoder is None:
+                raise AssertionError("the stream is open")
+            self._run, self._used = run, True
             room = limit - self._raw
             piece = data if not at and stop <= room else data[at : at + room]
             at += len(piece)
             self._raw += len(piece)
+            if last and at == stop:
+                ends = end if isinstance(end, bool) else end()
+                octets = encoder.encode(piece) + (encoder.finish() if ends else encoder.flush())
+                self._run, self._raw = None, 0
+                if not self._waiting and len(octets) <= size:
+                    # Most responses are one frame: the straight way is for them.
+                    yield self._frame(request_id, type_, last_flag, octets, ends)
+                    return
+                self._wait(octets)
+                *whole, rest = self._cut() or [b""]
+                made = [self._frame(request_id, type_, more_flag, payload, False) for payload in whole]
+                yield from self._give([*made, self._frame(request_id, type_, last_flag, rest, ends)])
+                return
             self._wait(encoder.encode(piece))
-            if at == stop and last:
-                break
             if self._raw >= limit or (self._each_frame and at == stop):
                 # What a frame stands for is at most what was taken since the latest flush.
                 self._wait(encoder.flush())
                 self._raw = 0
-                for octets in self._cut():
-                    yield self._frame(request_id, type_, more_flag, octets, False)
+                whole = self._cut()
             elif self._have >= size:
                 *whole, rest = self._cut()
                 self._wait(rest)
-                for octets in whole:
-                    yield self._frame(request_id, type_, more_flag, octets, False)
-        if last:
-            ends = end if isinstance(end, bool) else end()
-            yield from self._last(request_id, type_, encoder.finish() if ends else encoder.flush(), ends)
+            else:
+                continue
+            yield from self._give([self._frame(request_id, type_, more_flag, octets, False) for octets in whole])
 
-    def _last(self, request_id: int, type_: int, octets: bytes, ends: bool) -> Iterator[Frame]:
-        """The frames of what waits and of ``octets``, which complete the data."""
+    def _write_plain(
+        self, request_id: int, type_: int, data: bytes | memoryview, last: bool, end: bool | Callable[[], bool]
+    ) -> Iterator[Frame]:
+        """Octets of data as they are. An empty frame is only made where it says that the data is complete."""
         more_flag, last_flag = self._data_types[type_]
-        self._wait(octets)
-        self._run, self._raw = None, 0
-        *whole, rest = self._cut() or [b""]
-        for payload in whole:
-            yield self._frame(request_id, type_, more_flag, payload, False)
-        yield self._frame(request_id, type_, last_flag, rest, ends)
+        size = self._max_payload
+        at, stop = 0, len(data)
+        while stop - at > size:
+            yield from self._before(request_id, None)
+            yield self._plain(request_id, type_, more_flag, bytes(data[at : at + size]), False)
+            at += size
+        if at == stop and not last:
+            return
+        yield from self._before(request_id, None)
+        ends = last and (end if isinstance(end, bool) else end())
+        if ends and self._used:
+            # The end of the compressed octets goes with the last frame, so that is encoded whatever was asked for.
+            yield from self.write(request_id, type_, data[at:], last=True, end=True)
+            return
+        yield self._plain(request_id, type_, last_flag if last else more_flag, bytes(data[at:]), ends)
+
+    def _before(self, request_id: int, run: tuple[int, int] | None) -> Iterator[Frame]:
+        """What goes on the wire before anything of ``run`` is encoded, or before any other frame where that is None.
+
+        Afterwards the stream is open if it has a profile, all frames that were made were taken, and the context holds
+        nothing of others.
+        """
+        while True:
+            if self._ready:
+                self._given += 1
+                yield self._ready.popleft()
+            elif self.state is StreamState.CLOSED and self._profile is not None:
+                yield self._open(request_id, self._profile)
+            elif self._run is not None and self._run != run:
+                self._drain()
+            else:
+                return
+
+    def _give(self, frames: list[Frame]) -> Iterator[Frame]:
+        """Frames that were just made, and by then all that were made before them, in the order of the wire."""
+        self._ready += frames
+        self._made += len(frames)
+        mine = self._made
+        while self._given < mine:
+            self._given += 1
+            yield self._ready.popleft()
 
     def _wait(self, octets: bytes) -> None:
         """Encoded octets wait for a frame."""
@@ -257,29 +293,8 @@ class OutputStream:
             return [octets] if octets else []
         return [octets[start : start + size] for start in range(0, have, size)]
 
-    def _write_plain(
-        self, request_id: int, type_: int, data: bytes | memoryview, last: bool, end: bool | Callable[[], bool]
-    ) -> Iterator[Frame]:
-        """Octets of data as they are. An empty frame is only made where it says that the data is complete."""
-        if self._run is not None:
-            yield from self._drain()
-        more_flag, last_flag = self._data_types[type_]
-        size = self._max_payload
-        at = 0
-        while len(data) - at > size:
-            yield self._plain(request_id, type_, more_flag, bytes(data[at : at + size]), False)
-            at += size
-        if last:
-            ends = end if isinstance(end, bool) else end()
-            yield self._plain(request_id, type_, last_flag, bytes(data[at:]), ends)
-        elif at < len(data):
-            yield self._plain(request_id, type_, more_flag, bytes(data[at:]), False)
-
-    def _open(self, request_id: int) -> Frame:
+    def _open(self, request_id: int, profile: Profile) -> Frame:
         """The frame that opens the stream and names its encoding."""
-        profile = self._profile
-        if profile is None:
-            raise ValueError("a stream without a profile opens with its first frame")
         name = profile.name.encode("ascii")
         self._encoder = profile.encoder()
         self._forget()
@@ -287,16 +302,17 @@ class OutputStream:
         payload = bytes([len(name)]) + name + profile.settings
         return self._make(request_id, self.stream_id, _BEGIN, self._settings, 0, payload)
 
-    def _drain(self) -> Iterator[Frame]:
-        """What the context still holds of a request whose data is not complete."""
+    def _drain(self) -> None:
+        """Makes frames of what the context still holds of a request whose data is not complete."""
         if self._run is None or self._encoder is None:
             return
         request_id, type_ = self._run
         self._wait(self._encoder.flush())
         self._run, self._raw = None, 0
         more_flag, _ = self._data_types[type_]
-        for octets in self._cut():
-            yield self._frame(request_id, type_, more_flag, octets, False)
+        made = [self._frame(request_id, type_, more_flag, octets, False) for octets in self._cut()]
+        self._ready += made
+        self._made += len(made)
 
     def _frame(self, request_id: int, type_: int, flags: int, payload: bytes, end: bool) -> Frame:
         """A frame with an encoded payload."""
