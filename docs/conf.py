@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.metadata import version as version_of
 from typing import TYPE_CHECKING, Any
 
@@ -31,18 +32,25 @@ myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 
 nitpicky = True
-nitpick_ignore = [("py:class", "ModuleType")]
+nitpick_ignore = [("py:class", name) for name in ("Executor", "IntEnum", "ModuleType")]
+nitpick_ignore += [("py:class", "concurrent.futures.ThreadPoolExecutor")]
 
 
 def by_bare_name(app: Sphinx, env: BuildEnvironment, node: pending_xref, content: Any) -> Any:
     """Resolves what a docstring calls by its name alone to the one object that is documented under that name.
 
     Modules import what they refer to, so a bare name is clear to readers of the source; Sphinx only looks in the module.
+    A public function may also be called by the module that has it, ``hgproto.build.command`` for ``hgproto.command``.
     """
     target = node["reftarget"]
-    if node.get("refdomain") != "py" or "." in target:
+    if node.get("refdomain") != "py":
         return None
     domain = env.domains.python_domain
+    public = re.sub(r"^hgproto\.\w+\.(?=\w+$)", "hgproto.", target)
+    if public != target and public in domain.objects:
+        return domain.resolve_xref(env, node["refdoc"], app.builder, node["reftype"], public, node, content)
+    if "." in target:
+        return None
     found = [name for name, entry in domain.objects.items() if name.endswith(f".{target}") and not entry.aliased]
     if len(found) != 1:
         return None

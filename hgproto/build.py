@@ -56,6 +56,7 @@ def command(
     reads and all; None for a command without data. (Section 1.3.)
     """
     _check_max_payload(max_payload)
+    _check_data(data)
     flags = codec.CommandNameFlag(0)
     if args:
         flags |= codec.CommandNameFlag.HAVE_ARGS
@@ -86,7 +87,7 @@ def _arguments(args: Mapping[str, bytes], max_payload: int) -> list[tuple[int, i
     more, last = codec.CommandArgumentFlag.CONTINUATION, codec.CommandArgumentFlag.EOA
     parts: list[tuple[int, int, bytes]] = []
     for name in sorted(args):
-        value = bytes(args[name])
+        value = _octets(args[name], f"the value of {name!r}")
         whole = codec.encode_argument(codec.Argument(name, value))
         room = max_payload - (len(whole) - len(value))
         if room < 0:
@@ -118,6 +119,7 @@ def bytes_response(
     ``request_id``: that of the command. ``stream_id``: even. An empty response is one empty frame. (Section 1.3.)
     """
     _check_max_payload(max_payload)
+    _check_data(data)
     more, last = codec.BytesResponseFlag.CONTINUATION, codec.BytesResponseFlag.EOS
     _checked(Frame(request_id, stream_id, 0, _Type.BYTES_RESPONSE, last))
     return _frames(request_id, stream_id, _cut(_Type.BYTES_RESPONSE, more, last, data, max_payload), begin, end)
@@ -253,6 +255,18 @@ def stream_settings(
 
 
 # Cutting and joining.
+
+
+def _octets(value: bytes, what: str) -> bytes:
+    """Octets that are given as such: ``bytes(5)`` would be five of them."""
+    if not isinstance(value, bytes | bytearray | memoryview):
+        raise TypeError(f"{what} is octets, not {type(value).__name__}")
+    return bytes(value)
+
+
+def _check_data(data: bytes | BinaryIO | None) -> None:
+    if not isinstance(data, bytes | bytearray | memoryview | None) and not hasattr(data, "read"):
+        raise TypeError(f"data is octets or a binary file, not {type(data).__name__}")
 
 
 def _cut(

@@ -109,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
         "sends, and prints what the reactors make of them. Payloads are as they are before content encoding; after >! and <! "
         "as on the wire. `> end` and `< end` end a side's output; at the end of the file both end.",
     )
-    session.add_argument("file", metavar="FILE", help="the lines; - is standard input")
+    session.add_argument("file", nargs="?", default="-", metavar="FILE", help="the lines (default: standard input)")
     session.add_argument(
         "--reopen", choices=("error", "restart"), default="error", help="stream-begin on an open stream"
     )
@@ -353,7 +353,9 @@ def _session(options: argparse.Namespace) -> int:
 
     def show(number: int, line: str, step: Step) -> None:
         if options.format == "json":
-            wire = {} if step.wire is None else {"wire": step.wire.hex()}
+            wire: dict[str, object] = {} if step.wire is None else {"wire": step.wire.hex()}
+            if line[1] == "!":
+                line, wire = f"{line[0]}{line[2:]}", {**wire, "raw": True}
             print(json.dumps({"line": line, **wire, "events": [event_to_json(event) for event in step.events]}))
         else:
             shown = line if len(line) <= _SHOWN else f"{line[:_SHOWN]}..."

@@ -17,11 +17,11 @@ from hgproto.events import (
     TextMessage,
 )
 from hgproto.framing_0002 import codec, machines
+from hgproto.ids import Ids
 from hgproto.layout import octets
 from hgproto.machine import Event
 from hgproto.plans import Closed, Node, Request, Table, text_payload
 from hgproto.reactor import Reactor
-from hgproto.streams import Ids
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -125,16 +125,16 @@ class Client(Reactor):
             most = self.limits.active_requests
             expected = f"at most {most} requests that wait for their response"
             raise LocalProtocolError("request.limits", None, "", expected, f"{len(self._requests)} already")
-        stream = self._output(stream_id)
+        stream = self._outputs.choose(stream_id)
         request_id = self._ids.take(self._requests)
-        frames = build.command(request_id, stream.stream_id, name, args, data, max_payload=self.limits.send_payload)
+        frames = build.command(request_id, stream.stream_id, name, args, data, max_payload=stream.longest_last)
         self._tell(request_id, Event.REQUEST_ISSUED)
-        send = self._send(
+        send = self._outputs.send(
             request_id,
             stream,
             lambda send: self._request(send, stream, frames, plain),
             # What was held back knows what is the last of it on its stream.
-            lambda stream: end or (self._buffered and self._unmade_on[stream.stream_id] == 1),
+            lambda stream: end or (self._buffered and self._outputs.unmade(stream) == 1),
             lambda: self._sent(request_id),
         )
         if self._buffered:

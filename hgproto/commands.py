@@ -12,7 +12,7 @@ from hgproto.errors import RemoteProtocolError
 from hgproto.events import WANT_FRAME, CommandCut, CommandData, NoOp, RunCommand, SendFrames, StartCommand
 from hgproto.frame import bare
 from hgproto.framing_0002 import codec, machines
-from hgproto.layout import octets
+from hgproto.layout import counted, octets
 from hgproto.plans import Closed, Node, Plan, Request, Violation, placed, text_payload
 from hgproto.reactor import Reactor
 
@@ -205,9 +205,9 @@ class CommandReceiver(Reactor):
 
     def _ask_capacity(self, request_id: int, request: _Request | None, payload: bytes, plan: Plan) -> bool:
         if len(self._requests) - self._refused >= self._most_active:
-            self._over = f"more than {self._most_active} requests at a time"
+            self._over = f"more than {counted(self._most_active, 'request')} at a time"
         elif plan.flags != _NAME_EOS and self._receiving >= self._most_receiving:
-            self._over = f"more than {self._most_receiving} partly sent requests at a time"
+            self._over = f"more than {counted(self._most_receiving, 'partly sent request')} at a time"
         else:
             return True
         return False
@@ -243,7 +243,7 @@ class CommandReceiver(Reactor):
             self._fault = RemoteProtocolError("", _HEADER, "name", "each argument name once", f"{name!r} again")
             return "duplicate-name"
         if len(args) >= self._most_arguments:
-            self._over = f"more than {self._most_arguments} arguments"
+            self._over = f"more than {counted(self._most_arguments, 'argument')}"
             return "over-limit"
         if total > self._longest_value:
             self._over = f"an argument of {octets(total)}, more than {octets(self._longest_value)}"

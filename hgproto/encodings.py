@@ -21,7 +21,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from types import ModuleType
 
-__all__ = ["Decoder", "Encoder", "Encodings", "Profile", "default_encodings"]
+__all__ = [
+    "Decoder",
+    "Encoder",
+    "Encodings",
+    "Profile",
+    "default_encodings",
+    "zlib_profile",
+    "zstd_profile",
+    "zstd_window",
+]
 
 ZLIB_LEVEL = 6
 """zlib's own default."""
@@ -90,8 +99,9 @@ class Encodings:
         self._missing = missing or {}
 
     def plus(self, *profiles: Profile) -> Encodings:
-        """These and the profiles of a user, which come first where names are the same."""
-        return Encodings({**self._profiles, **{profile.name: profile for profile in profiles}}.values(), self._missing)
+        """The profiles of a user and these: the user's are preferred, and replace those of the same name."""
+        others = (profile for name, profile in self._profiles.items() if name not in {new.name for new in profiles})
+        return Encodings([*profiles, *others], self._missing)
 
     def get(self, name: str) -> Profile | None:
         """The profile of that name, None where it is not offered."""

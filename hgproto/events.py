@@ -111,7 +111,10 @@ WANT_FRAME = WantFrame()
 
 
 class NoOp(Record):
-    """There is nothing to do now: what was asked for is held back. ``request_id``: what it belongs to."""
+    """There is nothing to do now: what was asked for is held back. ``request_id``: what it belongs to.
+
+    Iterating gives no frames, so that whoever sends what a reactor gives need not ask which it is.
+    """
 
     __slots__ = ("request_id",)
 
@@ -119,6 +122,9 @@ class NoOp(Record):
 
     def __init__(self, request_id: int | None = None) -> None:
         self.request_id = request_id
+
+    def __iter__(self) -> Iterator[Frame]:
+        return iter(())
 
 
 NO_OP = NoOp()

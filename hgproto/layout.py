@@ -90,9 +90,14 @@ class Span(NamedTuple):
     doc: str
 
 
+def counted(number: int, what: str) -> str:
+    """A number of things, in words."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def octets(number: int) -> str:
     """A number of octets, in words."""
-    return "1 octet" if number == 1 else f"{number} octets"
+    return counted(number, "octet")
 
 
 def fault(layout: Layout, data: bytes) -> RemoteProtocolError:

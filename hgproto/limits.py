@@ -61,7 +61,8 @@ class Limits(Record):
         names = {name.replace("-", "_"): bounds for name, bounds in codec.LIMITS.items()}
         for name in limits:
             if name not in names:
-                raise TypeError(f"there is no limit {name!r}; there are {', '.join(sorted(names))}")
+                known = ", ".join(sorted(codec.LIMITS))
+                raise TypeError(f"there is no limit {name.replace('_', '-')!r}; there are {known}")
         for name, (default, maximum) in names.items():
             value = limits.get(name, default)
             if not 1 <= value <= maximum:

@@ -31,7 +31,6 @@ __all__ = [
     "Violation",
     "bound",
     "placed",
-    "stream_refusal",
     "text_payload",
     "words",
 ]
@@ -133,19 +132,7 @@ def text_payload(code: int, payload: bytes) -> str:
 
 def words(state: IntEnum) -> str:
     """A state as people read it."""
-    return state.name.lower().replace("_", " ")
-
-
-def stream_refusal(row: Row, fault: RemoteProtocolError | None, stream_id: int, kind: int) -> Violation:
-    """What a stream's row says. ``fault``: what a guard found wrong, its offset from the start of the payload."""
-    requirement = str(row.error)
-    if fault is not None:
-        offset = None if fault.offset is None else fault.offset + codec.HEADER_OCTETS
-        return Violation(RemoteProtocolError(requirement, offset, fault.field, fault.expected, fault.found))
-    flags = int(codec.frame_of(kind, 0, stream_id, b"").stream_flags)
-    found = f"{text_of_flags(flags, codec.STREAM_FLAG_NAMES)} on stream {stream_id}"
-    expected = row.expected or f"what a stream takes that is {words(row.source)}"
-    return Violation(RemoteProtocolError(requirement, 6, "stream_flags", expected, found))
+    return {"none": "free"}.get(text := state.name.lower().replace("_", " "), text)
 
 
 def placed(error: RemoteProtocolError, kind: int) -> RemoteProtocolError:

@@ -17,20 +17,19 @@ from queue import SimpleQueue
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from hgproto.encodings import default_encodings
 from hgproto.errors import RemoteProtocolError
 from hgproto.framing_0002 import codec
+from hgproto.reader import FrameReader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from concurrent.futures import Executor
     from types import TracebackType
     from typing import Self
 
-    from hgproto.encodings import Decoder, Encodings
+    from hgproto.encodings import Decoder
     from hgproto.events import SendFrames
     from hgproto.frame import Frame
-    from hgproto.limits import Limits
     from hgproto.reactor import Reactor
 
 __all__ = ["DecodingPool", "EncodingPool"]
@@ -173,27 +172,38 @@ class EncodingPool(_Pool["tuple[SendFrames, Iterator[Frame]]"]):
 class DecodingPool(_Pool["tuple[Decoder, Frame, Future[Any]]"]):
     """Decodes payloads on threads, and gives them to a reactor in wire order.
 
-    ``reactor``: which judges the frames. ``encodings`` and ``limits``: as the reactor was given. ``ahead``: frames that may
-    wait for their turn; more are decoded by who feeds, so that memory stays bounded.
+    It is fed in the reactor's place. ``reactor``: which judges the frames. ``ahead``: frames that may wait for their turn;
+    who feeds more waits for the first of them, so that memory stays bounded: by ``ahead`` times the reactor's limit
+    ``decoded_frame``.
     """
 
     def __init__(
         self,
         reactor: Reactor,
         *,
-        encodings: Encodings | None = None,
-        limits: Limits | None = None,
         workers: int | None = None,
         executor: Executor | None = None,
         ahead: int = 64,
     ) -> None:
         super().__init__(workers, executor)
         self._reactor = reactor
-        self._encodings = encodings or default_encodings()
-        self._limit = (limits or reactor.limits).decoded_frame
+        self._limit = reactor.limits.decoded_frame
+        self._reader = FrameReader(max_payload=reactor.limits.max_payload)
         self._decoders: dict[int, Decoder] = {}
         self._waiting: deque[tuple[Frame, Future[Any] | None]] = deque()
         self._ahead = ahead
+
+    def receive_data(self, data: bytes | bytearray | memoryview) -> list[Any]:
+        """Takes octets; gives what the frames led to whose turn has come."""
+        events: list[Any] = []
+        fault: RemoteProtocolError | None = None
+        try:
+            frames: Iterable[Frame] = self._reader.feed(data)
+        except RemoteProtocolError as error:
+            frames, fault = error.frames, error
+        for frame in frames:
+            events += self.receive_frame(frame)
+        return events if fault is None else events + self._rest() + self._reactor.receive_fault(fault)
 
     def receive_frame(self, frame: Frame) -> list[Any]:
         """Takes a frame; gives what the frames led to whose turn has come."""
@@ -205,10 +215,19 @@ class DecodingPool(_Pool["tuple[Decoder, Frame, Future[Any]]"]):
 
     def receive_end(self) -> list[Any]:
         """Takes the end of input, after all frames that wait."""
+        events = self._rest()
+        try:
+            self._reader.close()
+        except RemoteProtocolError as error:
+            return events + self._reactor.receive_fault(error)
+        return events + self._reactor.receive_end()
+
+    def _rest(self) -> list[Any]:
+        """What all frames that wait lead to."""
         events: list[Any] = []
         while self._waiting:
             events += self._next()
-        return events + self._reactor.receive_end()
+        return events
 
     def _next(self) -> list[Any]:
         frame, decoding = self._waiting.popleft()
@@ -255,7 +274,7 @@ class DecodingPool(_Pool["tuple[Decoder, Frame, Future[Any]]"]):
             settings = codec.decode_stream_settings(bytes(frame.payload))
         except RemoteProtocolError:
             return
-        profile = self._encodings.get(settings.profile)
+        profile = self._reactor.encodings.get(settings.profile)
         if profile is not None and profile.settings == settings.settings:
             self._decoders[frame.stream_id] = profile.decoder()
 

@@ -8,7 +8,8 @@ the plan (:mod:`hgproto.plans`) for the states of the frame's stream and request
 that the plan has, and does what the row says that is left.
 
 Invariants: on hostile octets nothing is raised, and what is wrong becomes one :class:`hgproto.events.Error`; after it
-nothing changes any more. A stream's state changes once the rest of the frame was found good.
+nothing changes any more. A stream's state changes once the rest of the frame was found good, but for a stream that is
+opened again, which is closed before.
 """
 
 from __future__ import annotations
@@ -17,19 +18,20 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from hgproto.encodings import default_encodings
 from hgproto.errors import LocalProtocolError, RemoteProtocolError
-from hgproto.events import Error, SendFrames, StreamLeftOpen
+from hgproto.events import Error, StreamLeftOpen
 from hgproto.framing_0002 import codec, machines
 from hgproto.limits import Limits
 from hgproto.machine import Ask, Event, Row
-from hgproto.plans import NO_ROW, Closed, Node, Plan, Table, Violation, bound, placed, stream_refusal, words
+from hgproto.outputs import Outputs
+from hgproto.plans import NO_ROW, Closed, Node, Plan, Table, Violation, bound, placed, words
 from hgproto.reader import Pieces
-from hgproto.streams import Ids, InputStream, OutputStream
+from hgproto.streams import InputStream, checked_reopen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from enum import IntEnum
 
-    from hgproto.encodings import Encodings, Profile
+    from hgproto.encodings import Encodings
     from hgproto.frame import Frame
     from hgproto.machine import Machine, Outcome
 
@@ -42,22 +44,16 @@ _ENCODED, _END = int(codec.StreamFlag.ENCODED), int(codec.StreamFlag.STREAM_END)
 _SETTINGS = int(codec.FrameType.STREAM_SETTINGS)
 _STATE_BITS = 16
 """Where the state of a stream stands in what plans are kept by: above the kind of a frame."""
+_ENDED = "the input has ended; nothing can be received after it"
 _FOREIGN = len(StreamState)
 """Stands for a stream id of the wrong parity, where a state would."""
-_ANSWERS = {
-    "encoding.decodable": "undecodable",
-    "encoding.decoded-limit": "too-large",
-    "encoding.nothing-after-end": "after-end",
-    "encoding.complete-at-end": "truncated",
-    "encoding.window": "wide-window",
-}
-"""What a guard answers when a decoder refuses by a requirement."""
 
 
 class Reactor:
     """The half of a reactor that both roles share; see :class:`hgproto.server.Server`, :class:`hgproto.client.Client`.
 
-    ``state``: whether the connection still works. ``ended``: whether the peer's output has ended. ``limits``: as given.
+    ``state``: whether the connection still works. ``ended``: whether the peer's output has ended. ``limits`` and
+    ``encodings``: as given, or the defaults.
 
     A role names its machine, and has a method ``_ask_...`` for each guard and ``_emit_...`` for each thing to emit.
     """
@@ -67,7 +63,6 @@ class Reactor:
         "__weakref__",
         "_append",
         "_decoded",
-        "_encodings",
         "_events",
         "_fault",
         "_fed",
@@ -76,13 +71,10 @@ class Reactor:
         "_open_streams",
         "_outputs",
         "_pieces",
-        "_profile",
         "_reopen",
         "_requests",
-        "_sends",
-        "_sends_on",
         "_slots",
-        "_unmade_on",
+        "encodings",
         "ended",
         "limits",
         "state",
@@ -113,25 +105,11 @@ class Reactor:
         reopen: str,
         flush: str,
     ) -> None:
-        if reopen not in ("error", "restart"):
-            raise ValueError(f"reopen is 'error' or 'restart', not {reopen!r}")
         self.limits = limits = limits or Limits()
-        self._encodings = encodings or default_encodings()
-        profile = None if encoding is None else self._encodings[encoding]
-        ids = Ids(first_stream, 1 << codec.FIELD_BITS["stream_id"][0], "stream-id.parity")
-        if not 1 <= streams <= len(ids):
-            raise ValueError(f"streams must be 1 to {len(ids)}, not {streams}")
-        self._outputs = {
-            stream_id: OutputStream(
-                stream_id,
-                profile,
-                max_payload=limits.send_payload,
-                decoded_limit=limits.decoded_frame,
-                flush=flush,
-            )
-            for stream_id in (ids.take(()) for _ in range(streams))
-        }
-        self._reopen = reopen
+        self.encodings = encodings or default_encodings()
+        profile = None if encoding is None else self.encodings[encoding]
+        self._outputs = Outputs(streams, first_stream, profile, limits, flush)
+        self._reopen = checked_reopen(reopen)
         self._pieces = Pieces()
         self._fed = 0
         self.state = machines.CONNECTION.initial
@@ -144,12 +122,7 @@ class Reactor:
         self._open_streams = 0
         self._events: list[Any] = []
         self._append: Callable[[Any], None] = self._events.append
-        self._sends: dict[SendFrames, None] = {}
-        # By stream: the sends that were not taken whole, and those of them whose last frame is still to be made.
-        self._sends_on = dict.fromkeys(self._outputs, 0)
-        self._unmade_on = dict.fromkeys(self._outputs, 0)
         self._decoded: bytes | RemoteProtocolError | None = None
-        self._profile: Profile | None = None
         self._fault: RemoteProtocolError | None = None
 
     @property
@@ -160,9 +133,14 @@ class Reactor:
     # Frames in.
 
     def receive_data(self, data: bytes | bytearray | memoryview) -> list[Any]:
-        """What the frames that ``data`` makes whole lead to, in wire order. Raises nothing."""
+        """What the frames that ``data`` makes whole lead to, in wire order.
+
+        Raises :class:`ValueError` after the end of input, and nothing else.
+        """
         if not self.works:
             return [self._refuse_all()]
+        if self.ended:
+            raise ValueError(_ENDED)
         events: list[Any] = []
         self._events = events
         self._append = events.append
@@ -182,11 +160,14 @@ class Reactor:
         """What a frame leads to.
 
         ``decoded``: what its payload was decoded to elsewhere, or why it could not be, the end of the compressed octets
-        included; None to have it decoded here. Raises :class:`LocalProtocolError` for what is no frame at all.
+        included; None to have it decoded here. Raises :class:`LocalProtocolError` for what is no frame at all, and
+        :class:`ValueError` after the end of input.
         """
         header = codec.encode_header(frame, codec.LIMITS["max-payload"][1])
         if not self.works:
             return [self._refuse_all()]
+        if self.ended:
+            raise ValueError(_ENDED)
         events: list[Any] = []
         self._events = events
         self._append = events.append
@@ -202,6 +183,15 @@ class Reactor:
         if failed is not None:
             self._fail(failed[0].moved(self._pieces.position + self._fed), frame)
         self._fed += len(header) + len(payload)
+        return events
+
+    def receive_fault(self, error: RemoteProtocolError) -> list[Any]:
+        """What it leads to that somebody else, who reads the frames, has found octets that are none."""
+        if not self.works:
+            return [self._refuse_all()]
+        events: list[Any] = []
+        self._append = events.append
+        self._fail(error, None)
         return events
 
     def receive_end(self) -> list[Any]:
@@ -224,9 +214,12 @@ class Reactor:
                     bound(type(self), "emit", row.emit)(self, request_id, request, row)
                 self._move(request_id, request, row.to)
         for stream_id in sorted(self._inputs):
-            outcome = machines.STREAM.outcome(self._inputs[stream_id].state, Event.END_OF_INPUT)
-            if isinstance(outcome, Row) and outcome.emit == "note":
-                events.append(StreamLeftOpen(stream_id))
+            stream = self._inputs[stream_id]
+            outcome = machines.STREAM.outcome(stream.state, Event.END_OF_INPUT)
+            if isinstance(outcome, Row):
+                if outcome.emit == "note":
+                    events.append(StreamLeftOpen(stream_id))
+                self._enter(stream, outcome.to)
         return events
 
     def _end(self) -> None:
@@ -265,7 +258,7 @@ class Reactor:
         self, plan: Plan | None, kind: int, request_id: int, stream_id: int, request: Any, payload: bytes
     ) -> None:
         """Takes a frame that has no plan yet, or that does something to its stream."""
-        stream = self._inputs.get(stream_id) or InputStream(stream_id)
+        stream = self._inputs.get(stream_id) or self._input(stream_id)
         if plan is None:
             plan = self._planned(kind, request_id, stream, request, payload)
         onward = plan.stream
@@ -273,14 +266,14 @@ class Reactor:
             while onward.ask is not None:
                 onward = onward.outcomes[onward.ask(self, stream, request, payload, plan)]
             if onward.row.error is not None:
-                fault, self._fault = self._fault, None
-                raise stream_refusal(onward.row, fault, stream_id, kind)
+                flags = int(codec.frame_of(kind, request_id, stream_id, payload).stream_flags)
+                raise Violation(stream.refusal(onward.row, flags))
             if onward.row.emit == "again":
                 self._enter(stream, StreamState.CLOSED)
                 self._take_on_stream(None, kind, request_id, stream_id, request, payload)
                 return
             if plan.encoded:
-                payload = self._decoded_payload()
+                payload = stream.take_decoded()
         node = plan.node
         while node.ask is not None:
             node = node.outcomes[node.ask(self, request_id, request, payload, plan)]
@@ -288,24 +281,21 @@ class Reactor:
         if onward is not None:
             self._enter(stream, onward.row.to)
 
-    def _decoded_payload(self) -> bytes:
-        decoded, self._decoded = self._decoded, None
-        return decoded if isinstance(decoded, bytes) else b""
+    def _input(self, stream_id: int) -> InputStream:
+        limit = self.limits.decoded_frame
+        return InputStream(stream_id, encodings=self.encodings, decoded_limit=limit, reopen=self._reopen)
 
     def _enter(self, stream: InputStream, to: IntEnum | None) -> None:
         """Changes the state of a stream."""
-        before = stream.state
-        if to is StreamState.CLOSED:
-            stream.decoder = None
+        before, state = stream.state, StreamState(to or 0)
+        stream.enter(state)
+        if state is StreamState.CLOSED:
             self._inputs.pop(stream.stream_id, None)
             self._open_streams -= before is not StreamState.CLOSED
         else:
             self._inputs[stream.stream_id] = stream
             self._open_streams += before is StreamState.CLOSED
-            if to is StreamState.CONFIGURED and before is StreamState.CLOSED and self._profile is not None:
-                stream.decoder = self._profile.decoder()
-        stream.state = StreamState(to or 0)
-        self._slots[stream.stream_id] = stream.state << _STATE_BITS
+        self._slots[stream.stream_id] = state << _STATE_BITS
 
     # Plans.
 
@@ -389,45 +379,26 @@ class Reactor:
     def _ask_restart(self, *_: object) -> bool:
         return self._reopen == "restart"
 
-    def _ask_stream_capacity(self, *_: object) -> bool:
-        return self._open_streams < self.limits.open_streams
+    def _ask_stream_capacity(self, stream: InputStream, *_: object) -> bool:
+        most = self.limits.open_streams
+        if self._open_streams < most:
+            return True
+        expected, found = f"at most {most} streams open at a time", f"stream {stream.stream_id} beside {most}"
+        stream.blame(RemoteProtocolError("", None, "", expected, found))
+        return False
 
     def _ask_settings(self, stream: InputStream, request: Any, payload: bytes, plan: Plan) -> str:
-        settings = codec.decode_stream_settings(payload)
-        profile = self._encodings.get(settings.profile)
-        if profile is None:
-            known = " or ".join(self._encodings)
-            self._fault = RemoteProtocolError("", 1, "profile", known, repr(settings.profile))
-            return "unknown-profile"
-        if settings.settings != profile.settings:
-            expected = (
-                f"the octets {profile.settings.hex()}" if profile.settings else "no octets after the profile's name"
-            )
-            at = 1 + len(settings.profile)
-            self._fault = RemoteProtocolError("", at, "settings", expected, f"{len(settings.settings)} octets")
-            return "wrong-octets"
-        self._profile = profile
-        return "good"
+        return stream.ask_settings(payload)
 
     def _ask_encoding(self, stream: InputStream, request: Any, payload: bytes, plan: Plan) -> str:
-        """Decodes a payload, and at the end of a stream sees whether its compressed octets are complete."""
-        decoder = stream.decoder
         given, self._decoded = self._decoded, None
-        try:
-            if given is None and decoder is not None:
-                if plan.encoded:
-                    given = decoder.decode(payload, self.limits.decoded_frame)
-                if plan.ends:
-                    decoder.finish()
-            if isinstance(given, RemoteProtocolError):
-                raise given
-            if plan.encoded and given is not None:
-                self._count_decoded(request, len(given))
-                self._decoded = given
-        except RemoteProtocolError as error:
-            self._fault = error
-            return _ANSWERS.get(error.requirement, "undecodable")
-        return "good"
+        answer = stream.ask_encoding(payload, encoded=plan.encoded, ends=plan.ends, decoded=given)
+        if stream.decoded is not None:
+            try:
+                self._count_decoded(request, len(stream.decoded))
+            except RemoteProtocolError as error:
+                return stream.refuse_encoding(error)
+        return answer
 
     def _count_decoded(self, request: Any, size: int) -> None:
         """Octets were decoded for a request. Raises :class:`RemoteProtocolError` over a limit."""
@@ -443,7 +414,8 @@ class Reactor:
         state = self.machine.initial if request is None else request.state
         expected = row.expected or f"what a request takes that is {words(state)}"
         # The frame's type is put in by who knows the frame.
-        raise RemoteProtocolError(str(row.error), None, "type", expected, f"for request {request_id}")
+        found = f"for request {request_id}, which is {words(state)}"
+        raise RemoteProtocolError(str(row.error), None, "type", expected, found)
 
     def _fail(self, error: RemoteProtocolError, frame: Frame | None) -> None:
         """The peer broke a rule: the connection is of no more use."""
@@ -472,47 +444,4 @@ class Reactor:
     @property
     def output_streams(self) -> tuple[int, ...]:
         """The ids of the streams that we send on."""
-        return tuple(self._outputs)
-
-    def _output(self, stream_id: int | None) -> OutputStream:
-        """A stream to send on: the one that is asked for, or the one with the least to send."""
-        if stream_id is not None:
-            if stream_id not in self._outputs:
-                raise ValueError(
-                    f"there is no output stream {stream_id}; there are {', '.join(map(str, self._outputs))}"
-                )
-            return self._outputs[stream_id]
-        return min(self._outputs.values(), key=self._outstanding)
-
-    def _outstanding(self, stream: OutputStream) -> int:
-        """How many sends on a stream were not taken whole."""
-        return self._sends_on[stream.stream_id]
-
-    def _send(
-        self,
-        request_id: int | None,
-        stream: OutputStream,
-        make: Callable[[SendFrames], Iterator[Frame]],
-        is_last: Callable[[OutputStream], bool],
-        sent: Callable[[], None] | None = None,
-    ) -> SendFrames:
-        """Frames that are made when they are taken. ``is_last``: whether nothing follows on the stream.
-
-        ``sent``: what is done once all were taken.
-        """
-        stream_id = stream.stream_id
-
-        def made() -> None:
-            self._unmade_on[stream_id] -= 1
-
-        def done(send: SendFrames) -> None:
-            del self._sends[send]
-            self._sends_on[stream_id] -= 1
-            if sent is not None:
-                sent()
-
-        send = SendFrames(request_id, stream_id, make, done, made, lambda: is_last(stream))
-        self._sends[send] = None
-        self._sends_on[stream_id] += 1
-        self._unmade_on[stream_id] += 1
-        return send
+        return tuple(self._outputs.streams)

@@ -36,8 +36,9 @@ class Server(CommandReceiver):
     """The server's reactor: told what the client sends, it says which commands are to be run.
 
     What ``receive_data``, ``receive_frame`` and ``receive_end`` give: :class:`RunCommand` or, streaming,
-    :class:`StartCommand`, :class:`CommandData` and :class:`CommandCut`; :class:`WantFrame`; :class:`SendFrames` (a request
-    that was refused for a limit, or cut off by the end of input); :class:`Error`; at the end :class:`StreamLeftOpen`.
+    :class:`StartCommand`, :class:`CommandData` and :class:`CommandCut`; :class:`WantFrame`; :class:`SendFrames` (of a request
+    that was refused for a limit or cut off by the end of input, and at the end all that was held back); :class:`NoOp` where
+    such a refusal is held back; :class:`Error`; at the end :class:`StreamLeftOpen`.
 
     ``limits``: see :class:`hgproto.limits.Limits`. A request over a limit of its own is refused with an error-response
     (application), the rest of its frames is swallowed, and the connection lives on. ``encodings``: the profiles that
@@ -48,7 +49,7 @@ class Server(CommandReceiver):
     :class:`hgproto.streams.OutputStream`. ``describe``: the message for what a response raised while it was iterated over.
     """
 
-    __slots__ = ("_deferring", "_describe", "_held", "_homes", "_unanswered")
+    __slots__ = ("_deferring", "_describe", "_finished", "_held", "_homes", "_unanswered")
 
     def __init__(
         self,
@@ -77,6 +78,8 @@ class Server(CommandReceiver):
         self._held: deque[SendFrames] = deque()
         # The streams of requests for which something was sent before their response.
         self._homes: dict[int, int] = {}
+        # Requests of whose response the last frame was made.
+        self._finished: set[int] = set()
         # After the end of input, the requests that still wait for a response.
         self._unanswered: int | None = None
 
@@ -96,8 +99,12 @@ class Server(CommandReceiver):
         What the chunks raise becomes an error-response, and is kept in ``failure`` of what this gives. ``stream_id``: one of
         :attr:`output_streams`, else the one with the least to send. ``plain``: the octets are compressed already.
         ``end``: close the stream afterwards; after the end of input a stream closes by itself with its last response.
-        Raises :class:`LocalProtocolError` (response.active-request, response.once, reactor.errored).
+        Raises :class:`LocalProtocolError` (response.active-request, response.once, reactor.errored), and
+        :class:`TypeError` for what is neither.
         """
+        kind = type(data).__name__
+        if kind == "str" or not hasattr(data, "__iter__"):
+            raise TypeError(f"a response is octets or an iterable of octets, not {kind}")
         stream = self._stream_for(request_id, stream_id)
         self._begun(request_id)
 
@@ -113,13 +120,13 @@ class Server(CommandReceiver):
     ) -> SendFrames | NoOp:
         """An error of the application as the response to a request. Raises as :meth:`respond` does."""
         stream = self._stream_for(request_id, stream_id)
-        frame = build.error_response(request_id, stream.stream_id, message, max_payload=self.limits.send_payload)
+        frame = self._error(request_id, stream, message)
         self._begun(request_id)
         return self._response(request_id, stream, lambda send: stream.send(frame, end=send.is_last), end)
 
     def _stream_for(self, request_id: int, stream_id: int | None) -> OutputStream:
         """A stream to send on. All that is sent for a request goes on one, so that it stays in order on threads too."""
-        return self._output(self._homes.get(request_id) if stream_id is None else stream_id)
+        return self._outputs.choose(self._homes.get(request_id) if stream_id is None else stream_id)
 
     def _begun(self, request_id: int) -> None:
         """A response is about to be sent."""
@@ -131,7 +138,11 @@ class Server(CommandReceiver):
         self, request_id: int, stream: OutputStream, make: Callable[[SendFrames], Iterator[Frame]], end: bool
     ) -> SendFrames | NoOp:
         """The frames of a response."""
-        is_last: Callable[[OutputStream], bool] = (lambda _: True) if end else self._is_over
+
+        def is_last(stream: OutputStream) -> bool:
+            self._finished.add(request_id)
+            return end or self._is_over(stream)
+
         return self._held_back(self._answer(request_id, stream, make, is_last, lambda: self._answered(request_id)))
 
     def _answer(
@@ -142,17 +153,17 @@ class Server(CommandReceiver):
         is_last: Callable[[OutputStream], bool],
         sent: Callable[[], None] | None = None,
     ) -> SendFrames:
-        """Frames after which nothing is sent for a request; see :meth:`_send`."""
-        if len(self._outputs) == 1:
-            return self._send(request_id, stream, make, is_last, sent)
-        return self._send(request_id, stream, lambda send: self._closing(send, make(send)), is_last, sent)
+        """Frames after which nothing is sent for a request; see :meth:`hgproto.outputs.Outputs.send`."""
+        if len(self._outputs.streams) == 1:
+            return self._outputs.send(request_id, stream, make, is_last, sent)
+        return self._outputs.send(request_id, stream, lambda send: self._closing(send, make(send)), is_last, sent)
 
     def _closing(self, send: SendFrames, frames: Iterator[Frame]) -> Iterator[Frame]:
         """The frames of a response; before the last one of all, what closes streams on which nothing follows either."""
         for frame in frames:
             if frame.stream_flags & _END and not send.claimed and self._is_over():
-                for stream in self._outputs.values():
-                    if stream.state is not StreamState.CLOSED and not self._outstanding(stream):
+                for stream in self._outputs.streams.values():
+                    if stream.state is not StreamState.CLOSED and not self._outputs.outstanding(stream):
                         # A stream ends with a frame, and a message without atoms is one that says nothing.
                         nothing = build.text_output(frame.request_id, stream.stream_id, ())
                         yield from stream.send(nothing, end=True)
@@ -193,21 +204,30 @@ class Server(CommandReceiver):
 
     def _message(self, request_id: int, stream: OutputStream, frame: Frame) -> SendFrames | NoOp:
         self._tell(request_id, Event.MESSAGE_SENT)
-        found = f"request {request_id}, whose response is held back already"
-        if self._deferring and not self.ended and self._requests[request_id].state in _BEGUN:
-            raise LocalProtocolError("response.active-request", None, "", "a message before the response", found)
+        # What is held back is sent in the order in which it was asked for.
+        after_response = self._deferring and not self.ended and self._requests[request_id].state in _BEGUN
+        if after_response or self._is_finished(request_id):
+            raise self._too_late(request_id)
         self._homes.setdefault(request_id, stream.stream_id)
 
         def frames(_: SendFrames) -> Iterator[Frame]:
-            request = self._requests.get(request_id)
-            if request is None or request.state is State.REFUSED:
-                expected = "to be taken before the last frame of the response"
-                raise LocalProtocolError(
-                    "response.active-request", None, "", expected, f"request {request_id} answered"
-                )
+            if self._is_finished(request_id):
+                raise self._too_late(request_id)
             yield from stream.send(frame)
 
-        return self._held_back(self._send(request_id, stream, frames, lambda _: False))
+        return self._held_back(self._outputs.send(request_id, stream, frames, lambda _: False))
+
+    def _is_finished(self, request_id: int) -> bool:
+        """Whether the last frame of a response was made."""
+        request = self._requests.get(request_id)
+        return request is None or request.state is State.REFUSED or request_id in self._finished
+
+    def _too_late(self, request_id: int) -> LocalProtocolError:
+        """A message would come after the end of its request's response."""
+        expected = "a message that is sent before the end of the response"
+        return LocalProtocolError(
+            "response.active-request", None, "", expected, f"one of request {request_id} after it"
+        )
 
     def answered(self, request_id: int) -> None:
         """Somebody else has sent the response to a request: for those who only watch a connection."""
@@ -222,6 +242,7 @@ class Server(CommandReceiver):
         """All frames of a response were taken."""
         request = self._requests.get(request_id)
         self._homes.pop(request_id, None)
+        self._finished.discard(request_id)
         row = None if request is None else self._row(request.state, Event.RESPONSE_SENT)
         if request is not None and row is not None and row.to is not None:
             self._move(request_id, request, row.to)
@@ -234,14 +255,14 @@ class Server(CommandReceiver):
         kind: Literal["application", "protocol"] = "application",
     ) -> Frame:
         """The frame of an error of our own making, or of what a response has raised."""
-        text = message if isinstance(message, str) else self._describe(message)
-        text = text.encode("utf-8", "backslashreplace").decode("utf-8")
-        return build.error_response(request_id, stream.stream_id, text, kind, max_payload=self.limits.send_payload)
+        if not isinstance(message, str):
+            message = self._describe(message).encode("utf-8", "backslashreplace").decode("utf-8")
+        return build.error_response(request_id, stream.stream_id, message, kind, max_payload=stream.longest_last)
 
     def _reply(
         self, request_id: int, message: str, kind: Literal["application", "protocol"], row: Row
     ) -> SendFrames | NoOp:
-        stream = next(iter(self._outputs.values()))
+        stream = self._outputs.first
         frame = self._error(request_id, stream, message, kind)
         send = self._answer(request_id, stream, lambda send: stream.send(frame, end=send.is_last), self._is_over)
         send.requirement = row.requirement
@@ -257,7 +278,7 @@ class Server(CommandReceiver):
                 self._unanswered = sum(request.state in waiting for request in self._requests.values())
             if self._unanswered:
                 return False
-        return stream is None or self._unmade_on[stream.stream_id] == 1
+        return stream is None or self._outputs.unmade(stream) == 1
 
     def _held_back(self, send: SendFrames) -> SendFrames | NoOp:
         if self._deferring and not self.ended:
@@ -270,13 +291,13 @@ class Server(CommandReceiver):
         self._held.clear()
 
     def _failed(self, error: RemoteProtocolError, frame: Frame | None) -> None:
-        ready = [send for send in self._sends if not send.claimed]
+        ready = [send for send in self._outputs.sends if not send.claimed]
         self._held.clear()
-        stream = next(iter(self._outputs.values()))
+        stream = self._outputs.first
         request_id = 0 if frame is None else frame.request_id
         message = self._error(request_id, stream, str(error), "protocol")
         # It comes last, and ends its stream.
-        self._unmade_on[stream.stream_id] += 1
+        self._outputs.expect(stream)
 
         def frames() -> Iterator[Frame]:
             for send in ready:

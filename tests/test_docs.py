@@ -34,6 +34,9 @@ DOCS = ROOT / "docs"
 README = ROOT / "README.md"
 LANGUAGE = SCHEMA / "README.md"
 EXCHANGE = DOCS / "examples" / "two-commands.txt"
+SNIPPETS = [DOCS / "usage.md", DOCS / "reactors.md", README]
+TRANSCRIPTS = [DOCS / "index.md", DOCS / "cli.md", LANGUAGE, README]
+SESSIONS = [json.loads(file.read_text()) for file in sorted((SCHEMA / "vectors" / "sessions").glob("*.json"))]
 
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -92,7 +95,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 # What the pages show.
 
 
-@pytest.mark.parametrize("page", [DOCS / "usage.md", README], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", SNIPPETS, ids=lambda page: page.name)
 def test_snippets(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     session = doctest.DocTestParser().get_doctest(only_blocks(page, "python"), {}, page.name, str(page), 0)
@@ -104,7 +107,7 @@ def test_snippets(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert not results.failed, "".join(report)
 
 
-@pytest.mark.parametrize("page", [DOCS / "index.md", DOCS / "cli.md", LANGUAGE, README], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", TRANSCRIPTS, ids=lambda page: page.name)
 def test_transcripts(page: Path, checkout: Path) -> None:
     bash = shutil.which("bash")
     assert bash is not None
@@ -127,8 +130,8 @@ def test_every_block_is_run(page: Path) -> None:
     """No page has a snippet or a transcript that the tests above leave out."""
     text = page.read_text(encoding="utf-8")
     assert ">>> " not in FENCE.sub("", text)
-    assert page.name == "usage.md" or not blocks(page, "python")
-    assert page.name in ("index.md", "cli.md") or not blocks(page, "console")
+    assert page in SNIPPETS or not blocks(page, "python")
+    assert page in TRANSCRIPTS or not blocks(page, "console")
 
 
 # The exchange of two commands.
@@ -166,6 +169,16 @@ def test_the_exchange_keeps_the_rules() -> None:
     assert (text.atoms[0].format.count("%s"), text.atoms[0].args) == (1, ("stable",))
 
 
+# The sessions.
+
+
+def test_the_sessions_are_canonical() -> None:
+    for file in DOCS.glob("examples/*.txt"):
+        for line in file.read_text(encoding="ascii").splitlines():
+            if line[:2] in ("> ", "< ") and line[2:] != "end":
+                assert format_frame(parse_frame(line[2:])) == line[2:]
+
+
 # The schema language and the vectors.
 
 
@@ -188,11 +201,11 @@ def test_the_package_of_the_worked_schema_is_imported(checkout: Path) -> None:
     assert run.stdout == "tea\n"
 
 
-def test_the_vector_shown_is_one_of_the_vectors() -> None:
-    (text,) = blocks(LANGUAGE, "json")
-    vector = json.loads(text)
-    assert vector in VECTORS
-    assert text == json.dumps(vector, indent=2) + "\n"
+def test_the_vector_and_the_session_shown_are_of_the_files() -> None:
+    vector, session = texts = blocks(LANGUAGE, "json")
+    assert json.loads(vector) in VECTORS
+    assert json.loads(session) in [session for file in SESSIONS for session in file["sessions"]]
+    assert texts == [json.dumps(json.loads(text), indent=2) + "\n" for text in texts]
 
 
 def test_the_language_is_described_whole() -> None:
@@ -213,6 +226,21 @@ def test_every_vector_key_is_described() -> None:
     text = LANGUAGE.read_text(encoding="utf-8")
     keys = {key for vector in VECTORS for key in vector}
     assert not [key for key in sorted(keys) if f"| `{key}` |" not in text]
+
+
+def test_every_session_key_is_described() -> None:
+    text = LANGUAGE.read_text(encoding="utf-8").partition("## Golden sessions")[2]
+    sessions = [session for file in SESSIONS for session in file["sessions"]]
+    steps = [step for session in sessions for step in session["steps"]]
+    events = [event for step in steps for event in step["events"]]
+    keys = {key for part in (*sessions, *steps, *(s.get("options", {}) for s in sessions)) for key in part}
+    assert not [key for key in sorted(keys) if f"| `{key}` |" not in text]
+    rows = dict(re.findall(r"^\| `([a-z-]+)` \|(.*)$", text.partition("### Events")[2], re.MULTILINE))
+    assert {event["event"] for event in events} <= set(rows)
+    given = {(event["event"], key) for event in events if event["event"] != "progress" for key in event} - {
+        (name, "event") for name in rows
+    }
+    assert not [(name, key) for name, key in sorted(given) if f"`{key}`" not in rows[name]]
 
 
 # Lists that are kept by hand.

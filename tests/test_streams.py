@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hgproto.encodings import default_encodings
-from hgproto.errors import LocalProtocolError
+from hgproto.errors import LocalProtocolError, RemoteProtocolError
 from hgproto.framing_0002 import codec
 from hgproto.framing_0002.machines import StreamState
-from hgproto.streams import Ids, InputStream, OutputStream
+from hgproto.streams import InputStream, OutputStream
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -269,26 +270,75 @@ def test_flushing_every_frame_hands_on_what_was_written() -> None:
         assert len(frames) == count
 
 
-# Ids
+# Streams that the peer sends on
 
 
-def test_ids_go_up_by_two_and_wrap_around() -> None:
-    ids = Ids(1, 8, "request-id.order")
-    assert [ids.take(()) for _ in range(5)] == [1, 3, 5, 7, 1]
-    assert ids.take({3, 5}) == 7
-    ids = Ids(2, 7, "stream-id.parity")
-    assert [ids.take(()) for _ in range(4)] == [2, 4, 6, 2]
+@every_profile
+@given(steps=writes)
+def test_an_input_stream_is_the_mirror(profile: Profile | None, steps: Any) -> None:
+    steps = [(request_id, data.replace(b"$", b""), kind, plain) for request_id, data, kind, plain in steps]
+    frames, _ = written(OutputStream(2, profile, max_payload=64), steps)
+    stream = InputStream(2)
+    assert stream.state is StreamState.CLOSED
+    wanted = iter(payload for *_, payload in Receiver().payloads(frames))
+    for frame in frames:
+        payload = stream.receive(frame)
+        assert payload == (frame.payload if frame.type == codec.FrameType.STREAM_SETTINGS else next(wanted))
+    assert stream.state is StreamState.CLOSED
 
 
-def test_ids_in_use_are_skipped_until_there_is_none() -> None:
-    ids = Ids(1, 8, "request-id.order")
-    assert ids.take({1, 3}) == 5
-    with pytest.raises(LocalProtocolError, match="all 4 in use") as error:
-        ids.take({1, 3, 5, 7})
-    assert error.value.requirement == "request-id.order"
-    assert ids.take({7}) == 1
+def settings(payload: bytes = b"\x04zlib", flags: int = BEGIN) -> Frame:
+    return codec.make_frame(1, 2, flags, codec.FrameType.STREAM_SETTINGS, 0, payload)
 
 
-def test_an_input_stream_is_closed_at_first() -> None:
-    stream = InputStream(4)
-    assert (stream.stream_id, stream.state, stream.decoder) == (4, StreamState.CLOSED, None)
+def data(payload: bytes = b"", flags: int = 0) -> Frame:
+    return codec.make_frame(1, 2, flags, RESPONSE, EOS, payload)
+
+
+@pytest.mark.parametrize(
+    ("frames", "requirement", "offset"),
+    [
+        ([data()], "stream.begin-required", 6),
+        ([data(flags=BEGIN | ENCODED)], "stream.begin-plain", 6),
+        ([data(flags=BEGIN), data(flags=BEGIN)], "stream.begin-on-open", 6),
+        ([data(flags=BEGIN | END), data()], "stream.begin-required", 6),
+        ([data(flags=BEGIN), data(flags=ENCODED)], "stream.encoded-needs-settings", 6),
+        ([data(flags=BEGIN), settings(flags=0)], "stream-settings.on-begin", 6),
+        ([settings(b"\x02br")], "stream-settings.known-profile", 9),
+        ([settings(b"\x04zlib!")], "stream-settings.profile-octets", 13),
+        ([settings(b"\x04zli")], "stream-settings.name-whole", 9),
+        ([settings(), data(b"nonsense", ENCODED)], "encoding.decodable", 8),
+        ([settings(), data(b"x\x9c", ENCODED | END)], "encoding.complete-at-end", 6),
+        ([settings(), data(zlib.compress(bytes(1 << 21)), ENCODED)], "encoding.decoded-limit", 8),
+        ([settings(), data(zlib.compress(b"x") + b"y", ENCODED)], "encoding.nothing-after-end", 17),
+        ([data(flags=8)], "frame.known-stream-flags", 6),
+    ],
+)
+def test_what_an_input_stream_refuses(frames: list[Frame], requirement: str, offset: int | None) -> None:
+    stream = InputStream(2)
+    *good, bad = frames
+    for frame in good:
+        stream.receive(frame)
+    with pytest.raises(RemoteProtocolError) as error:
+        stream.receive(bad)
+    assert (error.value.requirement, error.value.offset) == (requirement, offset)
+
+
+def test_an_input_stream_that_is_opened_again() -> None:
+    stream = InputStream(2, reopen="restart")
+    for _ in range(2):
+        stream.receive(settings())
+        assert stream.receive(data(zlib.compress(b"fresh"), ENCODED)) == b"fresh"
+    with pytest.raises(ValueError, match="reopen is"):
+        InputStream(2, reopen="never")
+
+
+def test_an_input_stream_has_limits() -> None:
+    for limit in (4, 5):
+        stream = InputStream(2, decoded_limit=limit)
+        stream.receive(settings())
+        if limit == 5:
+            assert stream.receive(data(zlib.compress(b"12345"), ENCODED)) == b"12345"
+        else:
+            with pytest.raises(RemoteProtocolError, match=r"encoding\.decoded-limit"):
+                stream.receive(data(zlib.compress(b"12345"), ENCODED))

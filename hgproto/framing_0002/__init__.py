@@ -5,6 +5,6 @@
 Requests and responses travel as frames with a header of eight octets. Each frame belongs to a request and to a stream,
 a one-way sequence with a compression context of its own.
 
-``codec`` reads and writes frames and payloads fast; ``structs`` has the same as construct Structs; ``machines`` says
-    which frame may come when.
+In it, ``codec`` reads and writes frames and payloads fast, ``structs`` has the same as construct Structs, and
+``machines`` says which frame may come when.
 """
