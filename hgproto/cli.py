@@ -351,7 +351,7 @@ def _session(options: argparse.Namespace) -> int:
     name = _named(options.file)
     violations, frames, ended = [], 0, set()
 
-    def show(number: int, line: str, step: Step) -> None:
+    def show(number: int | None, line: str, step: Step) -> None:
         if options.format == "json":
             wire: dict[str, object] = {} if step.wire is None else {"wire": step.wire.hex()}
             if line[1] == "!":
@@ -359,13 +359,13 @@ def _session(options: argparse.Namespace) -> int:
             print(json.dumps({"line": line, **wire, "events": [event_to_json(event) for event in step.events]}))
         else:
             shown = line if len(line) <= _SHOWN else f"{line[:_SHOWN]}..."
-            print(f"{number:>4} {shown}")
+            print(f"{number or '':>4} {shown}")
             for event in step.events:
                 print(f"     {step.judge}: {event_text(event)}")
         if step.violation is not None:
-            violations.append(f"{name}:{number}: {step.judge}: {step.violation[1]}")
+            place = name if number is None else f"{name}:{number}"
+            violations.append(f"{place}: {step.judge}: {step.violation[1]}")
 
-    number = 0
     with _input(options.file) as file:
         for number, octets in _lines(file, 1 << 27, name):
             if not octets.strip() or octets.lstrip().startswith(b"#"):
@@ -383,10 +383,9 @@ def _session(options: argparse.Namespace) -> int:
                 frames += 1
             show(number, line, step)
     for side in "><":
-        if side not in ended:
-            step = session.end(side)
-            if step.events:
-                show(number + 1, f"{side} end", step)
+        # After a violation, what is missing says nothing about the other side.
+        if side not in ended and not violations and (step := session.end(side)).events:
+            show(None, f"{side} end", step)
     sys.stdout.flush()
     for violation in violations:
         print(f"hgproto: {violation}", file=sys.stderr)

@@ -220,7 +220,7 @@ class Client(Reactor):
         """Settings are the protocol's own business."""
 
     def _emit_request_lost(self, request_id: int, request: _Request, row: Row) -> None:
-        message = f"the input ended before the response was complete, after {octets(request.received)} of it"
+        message = "the input ended before the response was complete"
         self._append(RequestError(request_id, message, request.received, row.requirement))
 
     def _count_decoded(self, request: _Request | None, size: int) -> None:

@@ -29,6 +29,7 @@ __all__ = ["CommandReceiver"]
 State = machines.ServerRequestState
 _ACTIVE = State.ACTIVE
 _RECEIVING = frozenset({State.RECEIVING_ARGUMENTS, State.RECEIVING_DATA, State.STREAMING, State.EXCHANGING})
+_REFUSED = frozenset({State.REFUSING, State.REFUSED})
 _CONTINUATION = int(codec.CommandArgumentFlag.CONTINUATION)
 _EOA = int(codec.CommandArgumentFlag.EOA)
 _DATA_EOS = int(codec.CommandDataFlag.EOS)
@@ -365,10 +366,12 @@ class CommandReceiver(Reactor):
     def _emit_application_error(self, request_id: int, request: _Request | None, payload: bytes, node: Node) -> None:
         if request is None:
             text_payload(_COMMAND_NAME, payload)
-            if node.to is not State.NONE:
+            if node.to is State.REFUSING:
                 self._begin(request_id, "", node)
                 self._receiving -= 1
                 self._refused += 1
+            else:
+                self._requests[request_id] = self._states[State.RESPONDING]
         else:
             self._move(request_id, request, node.to or State.NONE)
         self._append(self._reply(request_id, self._over, "application", node.row))
@@ -390,10 +393,10 @@ class CommandReceiver(Reactor):
             if before in (State.RECEIVING_ARGUMENTS, State.RECEIVING_DATA) and to is not State.RECEIVING_DATA:
                 self._buffered -= request.octets
                 request.octets = 0
-            if to is State.REFUSED:
+            if to in _REFUSED:
                 request.args, request.data, request.value = {}, b"", None
                 self._refused += 1
-        if before is State.REFUSED:
+        if before in _REFUSED:
             self._refused -= 1
         if to is State.NONE:
             del self._requests[request_id]

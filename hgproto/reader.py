@@ -22,6 +22,9 @@ __all__ = ["CHUNK_OCTETS", "FrameReader", "Pieces", "read_frames"]
 CHUNK_OCTETS = 1 << 18
 """Octets that are read from a file at a time: large enough that calls do not count, small enough to stay in a cache."""
 
+GATHERED_OCTETS = 1 << 10
+"""Chunks of fewer octets are gathered in one piece while a frame is not whole."""
+
 
 class Pieces:
     """Chunks, cut anew so that each piece starts where a frame starts: what a codec reads frames from.
@@ -37,7 +40,7 @@ class Pieces:
         """Octets of the input before the frame that is being read."""
         self._chunks: Iterator[bytes | bytearray | memoryview] = iter(())
         self._copy = copy
-        self._parts: list[bytes | memoryview] = []
+        self._parts: list[bytes | bytearray | memoryview] = []
         self._have = 0
         self._need = 0
         self._start = 0
@@ -68,9 +71,19 @@ class Pieces:
         if not self._have or len(chunk) >= self._need - self._have:
             return False
         if chunk:
-            self._parts.append(bytes(chunk))
-            self._have += len(chunk)
+            self._put(chunk)
         return True
+
+    def _put(self, chunk: bytes | bytearray | memoryview) -> None:
+        """Adds octets to those that wait. Small chunks are gathered, since each object costs more than its octets."""
+        parts = self._parts
+        if len(chunk) >= GATHERED_OCTETS:
+            parts.append(bytes(chunk))
+        elif parts and isinstance(parts[-1], bytearray):
+            parts[-1] += chunk
+        else:
+            parts.append(bytearray(chunk))
+        self._have += len(chunk)
 
     def keep(self, data: bytes | memoryview, at: int, need: int) -> None:
         """Takes back the octets from ``at`` on, which wait until there are ``need`` of them."""
@@ -95,8 +108,7 @@ class Pieces:
                 lack = self._need - self._have
                 if len(data) - start < lack:
                     if start < len(data):
-                        self._parts.append(bytes(data[start:]))
-                        self._have += len(data) - start
+                        self._put(data[start:])
                     start = len(data)
                     break
                 self._parts.append(data[start : start + lack])

@@ -264,7 +264,13 @@ class Server(CommandReceiver):
     ) -> SendFrames | NoOp:
         stream = self._outputs.first
         frame = self._error(request_id, stream, message, kind)
-        send = self._answer(request_id, stream, lambda send: stream.send(frame, end=send.is_last), self._is_over)
+        send = self._answer(
+            request_id,
+            stream,
+            lambda send: stream.send(frame, end=send.is_last),
+            self._is_over,
+            lambda: self._answered(request_id),
+        )
         send.requirement = row.requirement
         return self._held_back(send)
 

@@ -73,7 +73,8 @@ class Step:
                 message = f"expected the whole of request {event.request_id}, found the end of input"
                 return event.requirement, f"{message} ({event.requirement})"
             if isinstance(event, RequestError) and event.requirement == "response.complete":
-                return event.requirement, f"{event.message} ({event.requirement})"
+                message = f"expected the whole response to request {event.request_id}, found the end of input"
+                return event.requirement, f"{message} after {octets(event.received)} ({event.requirement})"
         return None
 
 
