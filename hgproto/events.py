@@ -139,16 +139,20 @@ class SendFrames:
 
     ``request_id``: the request that they belong to, None for several. ``stream_id``: the stream that they are on.
     ``failure``: what was raised by the response while it was iterated over, which the client was told of. ``claimed``:
-    somebody makes the frames elsewhere. ``requirement``: of an error of the reactor's own making, the rule behind it.
+    somebody makes the frames elsewhere. ``closing``: once claimed, what makes the frames that close other streams, which
+    go on the wire after all else that is outstanding and before these; None where there is nothing to close.
+    ``requirement``: of an error of the reactor's own making, the rule behind it.
     """
 
     __slots__ = (
+        "_closing",
         "_frames",
         "_is_last",
         "_last",
         "_made",
         "_sent",
         "claimed",
+        "closing",
         "failure",
         "request_id",
         "requirement",
@@ -163,6 +167,7 @@ class SendFrames:
         sent: Callable[[SendFrames], None],
         made: Callable[[], None] | None = None,
         is_last: Callable[[], bool] | None = None,
+        closing: Callable[[], Callable[[], Iterator[Frame]] | None] | None = None,
     ) -> None:
         self.request_id = request_id
         self.stream_id = stream_id
@@ -173,6 +178,8 @@ class SendFrames:
         self._sent: Callable[[SendFrames], None] | None = sent
         self._made = made
         self._is_last = is_last
+        self._closing = closing
+        self.closing: Callable[[], Iterator[Frame]] | None = None
         self._last = False
 
     def __repr__(self) -> str:
@@ -201,7 +208,8 @@ class SendFrames:
         if self.claimed or self._frames is None:
             raise RuntimeError("the frames were taken already")
         # Asked now, on the reactor's thread: the answer may change while frames are made elsewhere.
-        self.is_last()
+        if self.is_last() and self._closing is not None:
+            self.closing = self._closing()
         self.claimed = True
         return self._frames
 

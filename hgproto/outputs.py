@@ -64,6 +64,10 @@ class Outputs:
         """How many sends on a stream were not taken whole."""
         return self._outstanding[stream.stream_id]
 
+    def is_idle(self, stream: OutputStream) -> bool:
+        """Whether nothing is to be sent on a stream, as far as is known."""
+        return not self._outstanding[stream.stream_id] and not self._unmade[stream.stream_id]
+
     def unmade(self, stream: OutputStream) -> int:
         """How many sends on a stream there are whose last frame was not made, and is not made elsewhere."""
         return self._unmade[stream.stream_id]
@@ -79,10 +83,11 @@ class Outputs:
         make: Callable[[SendFrames], Iterator[Frame]],
         is_last: Callable[[OutputStream], bool],
         sent: Callable[[], None] | None = None,
+        closing: Callable[[], Callable[[], Iterator[Frame]] | None] | None = None,
     ) -> SendFrames:
         """Frames that are made when they are taken. ``is_last``: whether nothing follows on the stream.
 
-        ``sent``: what is done once all were taken.
+        ``sent``: what is done once all were taken. ``closing``: gives what closes other streams, if that is to be done.
         """
         stream_id = stream.stream_id
 
@@ -95,7 +100,7 @@ class Outputs:
             if sent is not None:
                 sent()
 
-        send = SendFrames(request_id, stream_id, make, done, made, lambda: is_last(stream))
+        send = SendFrames(request_id, stream_id, make, done, made, lambda: is_last(stream), closing)
         self.sends[send] = None
         self._outstanding[stream_id] += 1
         self._unmade[stream_id] += 1

@@ -15,7 +15,7 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from hgproto.errors import RemoteProtocolError
 from hgproto.framing_0002 import codec
@@ -111,6 +111,14 @@ class _Pool(Generic[Work]):
         self.close()
 
 
+class _Made(NamedTuple):
+    """The frames of a send, and what was raised while they were made."""
+
+    send: SendFrames
+    frames: list[Frame]
+    failure: BaseException | None
+
+
 class EncodingPool(_Pool["tuple[SendFrames, Iterator[Frame]]"]):
     """Makes the frames of sends on threads, for one writer.
 
@@ -124,8 +132,9 @@ class EncodingPool(_Pool["tuple[SendFrames, Iterator[Frame]]"]):
 
     def __init__(self, workers: int | None = None, executor: Executor | None = None) -> None:
         super().__init__(workers, executor)
-        self._done: SimpleQueue[list[tuple[SendFrames, list[Frame], BaseException | None]]] = SimpleQueue()
-        self._ready: deque[tuple[SendFrames, list[Frame], BaseException | None]] = deque()
+        self._done: SimpleQueue[list[_Made]] = SimpleQueue()
+        self._ready: deque[_Made] = deque()
+        self._held: list[_Made] = []
         self._outstanding = 0
 
     @property
@@ -142,7 +151,7 @@ class EncodingPool(_Pool["tuple[SendFrames, Iterator[Frame]]"]):
         self._lane(send.stream_id).add((send, frames))
 
     def _run(self, batch: list[tuple[SendFrames, Iterator[Frame]]]) -> None:
-        results: list[tuple[SendFrames, list[Frame], BaseException | None]] = []
+        results: list[_Made] = []
         for send, frames in batch:
             made: list[Frame] = []
             failure: BaseException | None = None
@@ -150,7 +159,7 @@ class EncodingPool(_Pool["tuple[SendFrames, Iterator[Frame]]"]):
                 made.extend(frames)
             except BaseException as error:  # it belongs to who waits for the frames
                 failure = error
-            results.append((send, made, failure))
+            results.append(_Made(send, made, failure))
         self._done.put(results)
 
     def finished(self, *, wait: bool = True) -> Iterator[list[Frame]]:
@@ -158,15 +167,36 @@ class EncodingPool(_Pool["tuple[SendFrames, Iterator[Frame]]"]):
 
         What making frames raised is raised here, once the frames before it were given.
         """
-        while self._outstanding and (self._ready or wait or not self._done.empty()):
+        while True:
             if not self._ready:
+                if self._held and len(self._held) == self._outstanding:
+                    yield from self._release()
+                if not self._outstanding or (not wait and self._done.empty()):
+                    return
                 self._ready.extend(self._done.get())
-            send, made, failure = self._ready.popleft()
-            self._outstanding -= 1
-            yield made
-            if failure is not None:
-                raise failure
-            send.sent()
+            made = self._ready.popleft()
+            if made.send.closing is None:
+                yield from self._give(made)
+            else:
+                self._held.append(made)
+
+    def _release(self) -> Iterator[list[Frame]]:
+        """What comes last of all, after what closes the streams that nobody else closes."""
+        held, self._held = self._held, []
+        closing = held[0].send.closing
+        frames = list(closing()) if closing is not None else []
+        if frames:
+            yield frames
+        for made in held:
+            yield from self._give(made)
+
+    def _give(self, made: _Made) -> Iterator[list[Frame]]:
+        """The frames of a send."""
+        self._outstanding -= 1
+        yield made.frames
+        if made.failure is not None:
+            raise made.failure
+        made.send.sent()
 
 
 class DecodingPool(_Pool["tuple[Decoder, Frame, Future[Any]]"]):
@@ -216,10 +246,11 @@ class DecodingPool(_Pool["tuple[Decoder, Frame, Future[Any]]"]):
     def receive_end(self) -> list[Any]:
         """Takes the end of input, after all frames that wait."""
         events = self._rest()
-        try:
-            self._reader.close()
-        except RemoteProtocolError as error:
-            return events + self._reactor.receive_fault(error)
+        if self._reactor.works:
+            try:
+                self._reader.close()
+            except RemoteProtocolError as error:
+                return events + self._reactor.receive_fault(error)
         return events + self._reactor.receive_end()
 
     def _rest(self) -> list[Any]:

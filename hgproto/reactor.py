@@ -203,8 +203,7 @@ class Reactor:
             return events
         self.ended = True
         if self._pieces.missing:
-            error = codec.cut_frame(self._pieces.rest, self.limits.max_payload)
-            self._fail(error.moved(self._pieces.position + self._fed), None)
+            self._fail(self._pieces.cut(codec, self.limits.max_payload).moved(self._fed), None)
             return events
         self._end()
         for request_id, request in list(self._requests.items()):

@@ -100,6 +100,17 @@ class Pieces:
         self.failed = error.moved(self.position)
         return self.failed
 
+    def cut(self, codec: Codec, max_payload: int) -> RemoteProtocolError:
+        """Why the octets at the end of the input are no frame, with its offset in the input."""
+        error = codec.cut_frame(self.rest, max_payload).moved(self.position)
+        # A header that is cut can already have a length over the limit.
+        limit_requirement = next(part.rules["limit"] for part in codec.FRAME.parts if part.name == "length")
+        if error.requirement == limit_requirement:
+            return error
+        part = "header" if self._have < codec.HEADER_OCTETS else "frame"
+        found = f"{error.found} (the {part} lacks {self.missing})"
+        return RemoteProtocolError(error.requirement, error.offset, error.field, error.expected, found)
+
     def __iter__(self) -> Iterator[tuple[bytes | memoryview, int]]:
         for chunk in self._chunks:
             data = chunk if type(chunk) is bytes else bytes(chunk) if self._copy else memoryview(chunk)
@@ -182,12 +193,8 @@ class FrameReader:
         """Says that the input ends. Raises :class:`RemoteProtocolError` (frame.whole) in the middle of a frame."""
         self._check()
         if self._pieces.missing:
-            error = self._codec.cut_frame(self._pieces.rest, self._max_payload).moved(self.position)
-            if error.requirement != self._limit_requirement:
-                part = "header" if len(self._pieces.rest) < self._codec.HEADER_OCTETS else "frame"
-                error.found = f"{error.found} (the {part} lacks {self.missing})"
-            self._pieces.failed = error
-            raise error
+            self._pieces.failed = self._pieces.cut(self._codec, self._max_payload)
+            raise self._pieces.failed
 
     def read(
         self, source: BinaryIO | bytes | bytearray | memoryview | Iterable[bytes | bytearray | memoryview]
@@ -214,11 +221,6 @@ class FrameReader:
             while chunk := read(CHUNK_OCTETS):
                 yield chunk
         self.close()
-
-    @property
-    def _limit_requirement(self) -> str:
-        """Refuses a length over the limit, which a header that is cut can already have."""
-        return next(part.rules["limit"] for part in self._codec.FRAME.parts if part.name == "length")
 
     def _check(self) -> None:
         if self._pieces.failed is not None:

@@ -156,18 +156,24 @@ class Server(CommandReceiver):
         """Frames after which nothing is sent for a request; see :meth:`hgproto.outputs.Outputs.send`."""
         if len(self._outputs.streams) == 1:
             return self._outputs.send(request_id, stream, make, is_last, sent)
-        return self._outputs.send(request_id, stream, lambda send: self._closing(send, make(send)), is_last, sent)
 
-    def _closing(self, send: SendFrames, frames: Iterator[Frame]) -> Iterator[Frame]:
-        """The frames of a response; before the last one of all, what closes streams on which nothing follows either."""
-        for frame in frames:
-            if frame.stream_flags & _END and not send.claimed and self._is_over():
-                for stream in self._outputs.streams.values():
-                    if stream.state is not StreamState.CLOSED and not self._outputs.outstanding(stream):
-                        # A stream ends with a frame, and a message without atoms is one that says nothing.
-                        nothing = build.text_output(frame.request_id, stream.stream_id, ())
-                        yield from stream.send(nothing, end=True)
-            yield frame
+        def closing() -> Callable[[], Iterator[Frame]] | None:
+            return (lambda: self._close_others(request_id)) if self._is_over() else None
+
+        def frames(send: SendFrames) -> Iterator[Frame]:
+            for frame in make(send):
+                if frame.stream_flags & _END and not send.claimed and self._is_over():
+                    yield from self._close_others(frame.request_id)
+                yield frame
+
+        return self._outputs.send(request_id, stream, frames, is_last, sent, closing)
+
+    def _close_others(self, request_id: int) -> Iterator[Frame]:
+        """What closes the streams on which nothing follows, before the end of the last response of all."""
+        for stream in self._outputs.streams.values():
+            if stream.state is not StreamState.CLOSED and self._outputs.is_idle(stream):
+                # A stream ends with a frame, and a message without atoms is one that says nothing.
+                yield from stream.send(build.text_output(request_id, stream.stream_id, ()), end=True)
 
     def send_text(
         self,
@@ -210,8 +216,9 @@ class Server(CommandReceiver):
             raise self._too_late(request_id)
         self._homes.setdefault(request_id, stream.stream_id)
 
-        def frames(_: SendFrames) -> Iterator[Frame]:
-            if self._is_finished(request_id):
+        def frames(send: SendFrames) -> Iterator[Frame]:
+            # Whoever makes frames elsewhere makes them in the order in which they were asked for.
+            if not send.claimed and self._is_finished(request_id):
                 raise self._too_late(request_id)
             yield from stream.send(frame)
 

@@ -107,7 +107,8 @@ def test_the_place_of_a_violation() -> None:
     step = session.play("> 1 1 0 command-data eos x")
     assert step.violation == (
         "command-argument.missing",
-        "type: expected an argument, found command-data eos for request 1, which is receiving arguments at offset 16 (command-argument.missing)",
+        "type: expected an argument, found command-data eos for request 1, which is receiving arguments at offset 16 "
+        "(command-argument.missing)",
     )
     assert Session().play("> 1 1 stream-begin command-name eos x").violation is None
 

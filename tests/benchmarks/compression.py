@@ -189,20 +189,24 @@ def rows(data: Sequence[bytes], rounds: int) -> list[Row]:
 # Streams on threads
 
 
-def threaded(data: Sequence[bytes], name: str, streams: int, frame_octets: int) -> Callable[[], int]:
-    """Responses of a server over some streams, each compressed on a thread of its own."""
+def threaded(
+    data: Sequence[bytes], name: str, streams: int, frame_octets: int
+) -> Callable[[], tuple[list[bytes], float]]:
+    """Responses of a server over some streams, each compressed on a thread of its own.
 
-    def run() -> int:
+    What is given sends them once: the frames' octets, in the order in which they became ready, and the seconds.
+    """
+
+    def run() -> tuple[list[bytes], float]:
         server, ids = waiting_server(len(data), name, streams, frame_octets)
-        size = 0
+        sent: list[bytes] = []
         start = perf_counter()
         with EncodingPool(streams) as pool:
             for number, response in enumerate(data):
                 pool.submit(server.respond(ids[number], response, stream_id=2 + 2 * (number % streams)))  # type: ignore[arg-type]
             for frames in pool.finished():
-                size += sum(map(len, encode_frames(frames)))
-        run.seconds = perf_counter() - start  # type: ignore[attr-defined]
-        return size
+                sent += encode_frames(frames)
+        return sent, perf_counter() - start
 
     return run
 
@@ -212,10 +216,10 @@ def waiting_server(count: int, name: str, streams: int, frame_octets: int) -> tu
     limits = Limits(active_requests=32768, send_payload=frame_octets)
     server = Server(encoding=name, streams=streams, limits=limits)
     ids = range(1, 2 * count, 2)
-    name_frame = codec.CommandNameFlag.EOS
+    eos = codec.CommandNameFlag.EOS
     for request_id in ids:
         begin = codec.StreamFlag.STREAM_BEGIN if request_id == 1 else codec.StreamFlag(0)
-        server.receive_frame(codec.make_frame(request_id, 1, begin, codec.FrameType.COMMAND_NAME, name_frame, b"x"))
+        server.receive_frame(codec.make_frame(request_id, 1, begin, codec.FrameType.COMMAND_NAME, eos, b"x"))
     return server, ids
 
 
@@ -232,8 +236,7 @@ def threads(data: Sequence[bytes], rounds: int) -> dict[tuple[str, int, int], fl
     best = dict.fromkeys(runs, float("inf"))
     for _ in range(rounds):
         for key, run in runs.items():
-            run()
-            best[key] = min(best[key], run.seconds)  # type: ignore[attr-defined]
+            best[key] = min(best[key], run()[1])
     return {key: size / seconds / 1e6 for key, seconds in best.items()}
 
 
@@ -279,36 +282,53 @@ def report(table: Sequence[Row], speeds: dict[tuple[str, int, int], float]) -> I
         yield f"{target.what:40} {target.profile:10} {target.reached:6.3f}, wanted {target.wanted:5.2f}: {verdict}"
 
 
+BAR, GAP, LEFT, LONGEST, WIDE = 16, 22, 92, 380, 640
+"""Of the chart: a bar's height, from one bar to the next, where bars begin, the longest, and all of it."""
+STYLE = (
+    "text{font:13px system-ui,sans-serif;fill:#222}.name{text-anchor:end;fill:#555}.head{fill:#555}"
+    ".way,.ratio{font-weight:600}.speed{fill:#555}.page{fill:#fff}.base{stroke:#999}"
+    ".p0{fill:#2f6fb2}.p1{fill:#c2662d}.limit{opacity:.5}"
+    "@media(prefers-color-scheme:dark){text{fill:#e4e4e4}.name,.head,.speed{fill:#aaa}.page{fill:#17191c}"
+    ".base{stroke:#777}.p0{fill:#5b9bdf}.p1{fill:#e08a4f}}"
+)
+"""Light and dark. The chart has a background of its own, so that it can be read on any page."""
+
+
 def chart(table: Sequence[Row]) -> str:
-    """The ratios as an SVG of bars, in the colours of the page that it is put into."""
-    ways = list(dict.fromkeys(row.way for row in table))
+    """The ratios as an SVG of bars, those of the limit paler."""
     profiles = list(dict.fromkeys(row.profile for row in table))
-    widest = max(row.ratio for row in table)
-    colours = ("#2f6fb2", "#c2662d")
-    lines = []
-    y = 24
-    for way in ways:
-        lines.append(f'<text x="0" y="{y}" class="way">{escape(way)}</text>')
-        for colour, profile in zip(colours, profiles, strict=False):
-            row = next(row for row in table if (row.way, row.profile) == (way, profile))
-            width = round(400 * row.ratio / widest)
-            y += 22
-            lines.append(f'<rect x="80" y="{y - 14}" width="{width}" height="16" fill="{colour}"/>')
-            lines.append(f'<text x="72" y="{y - 2}" class="name">{escape(profile)}</text>')
-            label = f"{row.ratio:.2f} at {row.speed:.0f} MB/s"
-            lines.append(f'<text x="{80 + width + 6}" y="{y - 2}" class="value">{label}</text>')
-        y += 34
+    by_way: dict[str, list[Row]] = {}
+    for row in table:
+        by_way.setdefault(row.way, []).append(row)
+    scale = LONGEST / max(row.ratio for row in table)
+    lines = ['<text x="16" y="30" class="head">How many times smaller, and MB of responses a second</text>']
+    y = 46
+    for way, its_rows in by_way.items():
+        y += GAP
+        lines.append(f'<text x="16" y="{y - 7}" class="way">{escape(way)}</text>')
+        top = y
+        for row in its_rows:
+            width = round(scale * row.ratio, 1)
+            shade = f"p{profiles.index(row.profile) % 2}{' limit' * (way == LIMIT)}"
+            value = (
+                f'<tspan class="ratio">{row.ratio:.2f}</tspan><tspan class="speed" dx="8">{row.speed:.0f} MB/s</tspan>'
+            )
+            lines += [
+                f'<text x="{LEFT - 8}" y="{y + 13}" class="name">{escape(row.profile)}</text>',
+                f'<rect x="{LEFT}" y="{y}" width="{width}" height="{BAR}" class="{shade}"/>',
+                f'<text x="{LEFT + width + 8}" y="{y + 13}">{value}</text>',
+            ]
+            y += GAP
+        lines.append(f'<path d="M{LEFT} {top - 1}V{y - GAP + BAR + 1}" class="base"/>')
+        y += 8
     described = "; ".join(f"{row.way}, {row.profile}: {row.ratio:.2f}" for row in table)
-    style = (
-        "text{font:13px sans-serif;fill:#222}.name{text-anchor:end}.way{font-weight:bold}"
-        "@media(prefers-color-scheme:dark){text{fill:#ddd}}"
-    )
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 640 {y - 20}" role="img" aria-labelledby="t d">',
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDE} {y + 4}" role="img" aria-labelledby="t d">',
             '<title id="t">How far similar responses are compressed, by the life of the context</title>',
             f'<desc id="d">{escape(described)}</desc>',
-            f"<style>{style}</style>",
+            f"<style>{STYLE}</style>",
+            f'<rect width="{WIDE}" height="{y + 4}" rx="8" class="page"/>',
             *lines,
             "</svg>",
             "",

@@ -1,0 +1,266 @@
+"""Streams on threads: order, whatever threads do; failures where they belong; the reactor's verdicts as without threads."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support import cuts
+
+from hgproto.client import Client
+from hgproto.encodings import Profile, default_encodings
+from hgproto.events import Error, RequestError, ResponseData, SendFrames
+from hgproto.framing_0002 import codec
+from hgproto.limits import Limits
+from hgproto.pool import BATCH, DecodingPool, EncodingPool
+from hgproto.server import Server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hgproto.frame import Frame
+
+NAMES = list(default_encodings())
+
+
+def asked(count: int, **options: Any) -> tuple[Client, Server]:
+    """Both sides of a connection on which some requests wait for their response."""
+    limits = Limits(active_requests=32768, send_payload=64)
+    client, server = Client(limits=limits), Server(limits=limits, **options)
+    for _ in range(count):
+        for frame in client.issue("x"):
+            server.receive_frame(frame)
+    return client, server
+
+
+def submit(pool: EncodingPool, send: Any) -> None:
+    assert isinstance(send, SendFrames)
+    pool.submit(send)
+
+
+def body(request_id: int) -> bytes:
+    return b"%d." % request_id * (request_id * 7 % 90)
+
+
+@pytest.mark.parametrize("encoding", [None, *NAMES])
+@pytest.mark.parametrize("workers", [1, 3])
+def test_responses_arrive_whole_and_all_streams_end(encoding: str | None, workers: int) -> None:
+    client, server = asked(200, encoding=encoding, streams=3)
+    server.receive_end()
+    with EncodingPool(workers) as pool:
+        for request_id in client.active:
+            if request_id % 4 == 1:
+                submit(pool, server.send_text(request_id, [("hello\n", (), ())]))
+            submit(pool, server.respond(request_id, body(request_id) if request_id % 3 else iter([body(request_id)])))
+        assert pool.outstanding == 300
+        frames = [frame for made in pool.finished() for frame in made]
+    assert pool.outstanding == 0
+    got: dict[int, bytes] = {}
+    texts = 0
+    for frame in frames:
+        for event in client.receive_frame(frame):
+            if isinstance(event, ResponseData):
+                got[event.request_id] = got.get(event.request_id, b"") + event.data
+            else:
+                texts += 1
+    assert got == {request_id: body(request_id) for request_id in range(1, 401, 2)}
+    # One message for each that was sent, and one that says nothing for each stream but the last to be closed.
+    assert texts == 102
+    assert client.receive_end() == []
+    assert server._requests == {}
+
+
+def test_the_frames_of_a_stream_keep_the_order_of_their_sends() -> None:
+    client, server = asked(5 * BATCH, streams=2)
+    with EncodingPool() as pool:
+        for request_id in client.active:
+            submit(pool, server.respond(request_id, b"x", stream_id=2 if request_id % 6 == 1 else 4))
+        order: dict[int, list[int]] = {2: [], 4: []}
+        for made in pool.finished():
+            order[made[0].stream_id].append(made[0].request_id)
+    assert order[2] == sorted(order[2])
+    assert order[4] == sorted(order[4])
+    assert len(order[2]) + len(order[4]) == 5 * BATCH
+
+
+def test_what_is_ready_is_given_without_waiting() -> None:
+    gate = threading.Event()
+
+    def slow() -> Iterator[bytes]:
+        gate.wait(10)
+        yield b"slow"
+
+    _, server = asked(2, streams=2)
+    with EncodingPool(2) as pool:
+        assert list(pool.finished(wait=False)) == []
+        submit(pool, server.respond(1, slow(), stream_id=2))
+        submit(pool, server.respond(3, b"fast", stream_id=4))
+        (first, *_) = next(pool.finished())
+        assert first.request_id == 3
+        assert list(pool.finished(wait=False)) == []
+        gate.set()
+        assert [made[0].request_id for made in pool.finished()] == [1]
+
+
+def test_what_a_response_raises_is_told_to_the_client() -> None:
+    def broken() -> Iterator[bytes]:
+        yield b"part"
+        raise OSError("disk gone")
+
+    client, server = asked(1, encoding="zlib")
+    with EncodingPool() as pool:
+        send = server.respond(1, broken())
+        submit(pool, send)
+        frames = [frame for made in pool.finished() for frame in made]
+    assert isinstance(send, SendFrames)
+    assert isinstance(send.failure, OSError)
+    *_, event = (event for frame in frames for event in client.receive_frame(frame))
+    assert event == RequestError(1, "OSError: disk gone", 4)
+
+
+class Unusable:
+    """An encoder that fails."""
+
+    def encode(self, data: bytes | memoryview) -> bytes:
+        raise ZeroDivisionError
+
+    def flush(self) -> bytes:
+        return b""
+
+    def finish(self) -> bytes:
+        return b""
+
+
+def test_what_making_frames_raises_is_raised_to_the_writer() -> None:
+    profile = Profile("unusable", Unusable, default_encodings()["identity"].decoder)
+    _, server = asked(1, encoding="unusable", encodings=default_encodings().plus(profile))
+    with EncodingPool() as pool:
+        submit(pool, server.respond(1, b"x"))
+        finished = pool.finished()
+        assert [frame.type for frame in next(finished)] == [codec.FrameType.STREAM_SETTINGS]
+        with pytest.raises(ZeroDivisionError):
+            next(finished)
+
+
+def test_what_is_on_several_streams_has_no_thread() -> None:
+    client = Client(buffered=True)
+    with EncodingPool() as pool, pytest.raises(ValueError, match="on several streams"):
+        pool.submit(client.flush())
+
+
+def test_the_threads_of_an_executor_that_is_given_stay() -> None:
+    with ThreadPoolExecutor(1) as executor:
+        _, server = asked(1)
+        with EncodingPool(executor=executor) as pool:
+            submit(pool, server.respond(1, b"x"))
+            assert len(list(pool.finished())) == 1
+        assert executor.submit(lambda: 5).result() == 5
+
+
+def test_an_error_comes_after_what_was_submitted() -> None:
+    client, server = asked(2, encoding="zlib")
+    with EncodingPool() as pool:
+        submit(pool, server.respond(1, b"submitted"))
+        server.respond(3, b"ready")
+        (error,) = server.receive_frame(codec.make_frame(7, 1, 0, codec.FrameType.COMMAND_DATA, 2, b""))
+        frames = [frame for made in pool.finished() for frame in made] + list(error.frames)
+    events = [event for frame in frames for event in client.receive_frame(frame)]
+    assert [type(event).__name__ for event in events] == ["ResponseData", "ResponseData", "PeerError"]
+    assert client.receive_end() == []
+
+
+# Decoding
+
+
+def exchanged(encoding: str | None, streams: int) -> tuple[Client, list[Frame]]:
+    """A client that has asked, and the frames of the answers over some streams, taken in turns."""
+    client, server = asked(30, encoding=encoding, streams=streams)
+    sends = []
+    for place, request_id in enumerate(client.active):
+        send = server.respond(request_id, body(request_id), stream_id=2 + 2 * (place % streams))
+        assert isinstance(send, SendFrames)
+        sends.append(send)
+    server.receive_end()
+    return client, [frame for send in sends for frame in send]
+
+
+def told(events: list[Any]) -> list[str]:
+    return [f"{event!r} {event.error}" if isinstance(event, Error) else repr(event) for event in events]
+
+
+@pytest.mark.parametrize("encoding", [None, *NAMES])
+@settings(max_examples=25)
+@given(data=st.data())
+def test_events_are_as_without_threads(encoding: str | None, data: st.DataObject) -> None:
+    client, frames = exchanged(encoding, 3)
+    octets = b"".join(map(codec.encode_frame, frames))
+    if data.draw(st.booleans()):
+        at = data.draw(st.integers(0, len(octets) - 1))
+        octets = octets[:at] + bytes([octets[at] ^ data.draw(st.integers(1, 255))]) + octets[at + 1 :]
+    if data.draw(st.booleans()):
+        octets = octets[: data.draw(st.integers(0, len(octets)))]
+    alone, _ = exchanged(encoding, 3)
+    wanted = alone.receive_data(octets)
+    ended = alone.receive_end()
+    with DecodingPool(client, workers=2, ahead=data.draw(st.integers(0, 8))) as pool:
+        found = [event for chunk in data.draw(cuts(octets)) for event in pool.receive_data(chunk)]
+        found += pool.receive_end()
+    # Whoever feeds one piece is told once that the connection has failed, and who feeds more is told so each time.
+    shown = [line for line in told(found) if "(reactor.errored)" not in line]
+    assert shown == [line for line in told(wanted + ended) if "(reactor.errored)" not in line]
+
+
+def test_a_user_s_profile_is_decoded_on_threads_too() -> None:
+    names: set[str] = set()
+
+    class Decoder:
+        def decode(self, data: bytes, limit: int) -> bytes:
+            names.add(threading.current_thread().name)
+            return data
+
+        def finish(self) -> None:
+            pass
+
+    known = default_encodings().plus(Profile("own", default_encodings()["identity"].encoder, Decoder))
+    limits = Limits(send_payload=64)
+    client, server = Client(encodings=known, limits=limits), Server(encodings=known, encoding="own", limits=limits)
+    for frame in client.issue("x"):
+        server.receive_frame(frame)
+    with DecodingPool(client) as pool:
+        events = [event for frame in server.respond(1, b"data") for event in pool.receive_frame(frame)]
+        events += pool.receive_end()
+    assert events[0] == ResponseData(1, b"data", last=True)
+    assert all(name.startswith("hgproto-stream") for name in names)
+    assert names
+
+
+def test_what_a_decoder_raises_by_mistake_is_raised_to_who_feeds() -> None:
+    class Decoder:
+        def decode(self, data: bytes, limit: int) -> bytes:
+            raise ZeroDivisionError
+
+        def finish(self) -> None:
+            pass
+
+    known = default_encodings().plus(Profile("own", default_encodings()["identity"].encoder, Decoder))
+    client, server = Client(encodings=known), Server(encodings=known, encoding="own")
+    for frame in client.issue("x"):
+        server.receive_frame(frame)
+    with DecodingPool(client) as pool, pytest.raises(ZeroDivisionError):
+        for frame in server.respond(1, b"data"):
+            pool.receive_frame(frame)
+        pool.receive_end()
+
+
+def test_octets_that_are_no_frame_fail_the_connection() -> None:
+    _, server = asked(0)
+    with DecodingPool(server) as pool:
+        (error,) = pool.receive_data(b"\xff\xff\xff\x01\x00\x01\x01\x11")
+        assert isinstance(error, Error)
+        assert error.error.requirement == "frame.length-limit"
+        assert [frame.type for frame in error.frames] == [codec.FrameType.ERROR_RESPONSE]
+        assert pool.receive_end() == []

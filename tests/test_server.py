@@ -1,0 +1,453 @@
+"""The server's reactor as its user sees it: commands, responses, refusals, deferred output, the end of input."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from hgproto import build
+from hgproto.errors import LocalProtocolError
+from hgproto.events import (
+    CommandCut,
+    CommandData,
+    Error,
+    NoOp,
+    RunCommand,
+    SendFrames,
+    StartCommand,
+    StreamLeftOpen,
+    WantFrame,
+)
+from hgproto.framing_0002 import codec
+from hgproto.human import format_frame, parse_frame
+from hgproto.limits import Limits
+from hgproto.server import Server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+
+def wire(*lines: str) -> bytes:
+    return b"".join(codec.encode_frame(parse_frame(line)) for line in lines)
+
+
+def lines(frames: Iterable[Any]) -> list[str]:
+    """Frames as they are sent, in human form."""
+    return [format_frame(frame) for frame in frames]
+
+
+def command(request_id: int, name: str = "x", begin: str = "0") -> str:
+    return f"{request_id} 1 {begin} command-name eos {name}"
+
+
+def waiting(*request_ids: int, **options: Any) -> Server:
+    """A server that has been asked something by each request."""
+    server = Server(**options)
+    for place, request_id in enumerate(request_ids):
+        (event,) = server.receive_data(wire(command(request_id, begin="0" if place else "stream-begin")))
+        assert event == RunCommand(request_id, "x", {}, None)
+    return server
+
+
+# Commands
+
+
+def test_a_command_with_arguments_and_data() -> None:
+    server = Server()
+    frames = build.command(1, 1, "push", {"b": b"2", "a": b"1"}, b"data", begin=True)
+    events = server.receive_data(b"".join(map(codec.encode_frame, frames)))
+    assert events == [WantFrame()] * 3 + [RunCommand(1, "push", {"a": b"1", "b": b"2"}, b"data")]
+    assert isinstance(events[-1].data, bytes)
+    assert server.receiving is False
+
+
+def test_data_of_many_frames_is_joined() -> None:
+    server = Server()
+    frames = build.command(1, 1, "push", None, bytes(range(10)), begin=True, max_payload=4)
+    *_, event = server.receive_data(b"".join(map(codec.encode_frame, frames)))
+    assert event == RunCommand(1, "push", {}, bytes(range(10)))
+
+
+def test_receiving_is_derived() -> None:
+    server = Server()
+    server.receive_data(wire("1 1 stream-begin command-name have-data x"))
+    assert server.receiving
+    server.receive_data(wire("1 1 0 command-data eos "))
+    assert not server.receiving
+
+
+def test_streaming_hands_data_on_as_it_arrives() -> None:
+    server = Server(streaming=True)
+    events = server.receive_data(
+        wire(
+            "1 1 stream-begin command-name have-args|have-data push",
+            r"1 1 0 command-argument eoa \x01\0\x01\0kv",
+            "1 1 0 command-data continuation one",
+            "1 1 0 command-data eos two",
+        )
+    )
+    assert events == [
+        WantFrame(),
+        StartCommand(1, "push", {"k": b"v"}, None),
+        CommandData(1, b"one", last=False),
+        CommandData(1, b"two", last=True),
+    ]
+
+
+def test_a_response_before_the_end_of_the_data() -> None:
+    server = Server(streaming=True)
+    server.receive_data(wire("1 1 stream-begin command-name have-data push"))
+    assert lines(server.respond(1, b"enough")) == ["1 2 stream-begin bytes-response eos enough"]
+    # Nobody waits for the rest, and the id is free once it has come.
+    assert server.receive_data(wire("1 1 0 command-data continuation more")) == [WantFrame()]
+    with pytest.raises(LocalProtocolError, match=r"response\.active-request"):
+        server.send_text(1, [("late\n", (), ())])
+    assert server.receive_data(wire("1 1 0 command-data eos more", command(1))) == [
+        WantFrame(),
+        RunCommand(1, "x", {}, None),
+    ]
+
+
+# Responses
+
+
+@pytest.mark.parametrize("octets", [b"r", bytearray(b"r"), memoryview(b"r"), [b"r"], iter([memoryview(b"r")])])
+def test_what_a_response_may_be(octets: Any) -> None:
+    frames = list(waiting(1).respond(1, octets))
+    assert b"".join(frame.payload for frame in frames) == b"r"
+    assert frames[-1].flags == codec.BytesResponseFlag.EOS
+
+
+@pytest.mark.parametrize("octets", ["text", None, 5])
+def test_what_a_response_may_not_be(octets: Any) -> None:
+    server = waiting(1)
+    with pytest.raises(TypeError, match="a response is octets or an iterable of octets, not"):
+        server.respond(1, octets)
+    assert lines(server.respond(1, b"")) == ["1 2 stream-begin bytes-response eos"]
+
+
+def test_a_response_is_lazy_and_the_id_is_free_once_it_was_taken() -> None:
+    asked: list[int] = []
+
+    def chunks() -> Iterator[bytes]:
+        for number in range(3):
+            asked.append(number)
+            yield b"%d" % number
+
+    server = waiting(1)
+    send = server.respond(1, chunks())
+    assert isinstance(send, SendFrames)
+    assert asked == []
+    assert format_frame(next(send)) == "1 2 stream-begin bytes-response continuation 0"
+    assert asked == [0]
+    with pytest.raises(LocalProtocolError, match=r"response\.once"):
+        server.respond(1, b"again")
+    assert lines(send) == [
+        "1 2 0 bytes-response continuation 1",
+        "1 2 0 bytes-response continuation 2",
+        "1 2 0 bytes-response eos",
+    ]
+    assert server.receive_data(wire(command(1))) == [RunCommand(1, "x", {}, None)]
+
+
+@pytest.mark.parametrize("encoding", [None, "zlib"])
+@pytest.mark.parametrize("describe", [None, lambda failure: f"sorry: {failure}"])
+def test_what_a_response_raises_becomes_an_error_response(encoding: str | None, describe: Any) -> None:
+    def chunks() -> Iterator[bytes]:
+        yield b"part"
+        raise OSError("disk gone \udcff")
+
+    server = waiting(1, encoding=encoding, describe=describe)
+    send = server.respond(1, chunks())
+    assert isinstance(send, SendFrames)
+    *before, last = send
+    assert isinstance(send.failure, OSError)
+    assert last.type == codec.FrameType.ERROR_RESPONSE
+    assert len(before) == (1 if encoding is None else 2)
+    if encoding is None:
+        message = r"disk gone \udcff"
+        shown = f"OSError: {message}" if describe is None else f"sorry: {message}"
+        assert bytes(last.payload).decode() == shown
+        assert before[0].payload == b"part"
+    assert server.receive_data(wire(command(1))) == [RunCommand(1, "x", {}, None)]
+
+
+def test_a_chunk_that_is_none_is_a_failure_of_the_response() -> None:
+    server = waiting(1)
+    send = server.respond(1, [b"good", "bad"])  # type: ignore[list-item]
+    assert isinstance(send, SendFrames)
+    assert [frame.type for frame in send] == [codec.FrameType.BYTES_RESPONSE, codec.FrameType.ERROR_RESPONSE]
+    assert isinstance(send.failure, TypeError)
+
+
+def test_messages_come_before_the_end_of_the_response() -> None:
+    server = waiting(1)
+    assert lines(server.send_text(1, [("hello %s\n", ("label",), ("you",))])) == [
+        r"1 2 stream-begin text-output 0 \t\x00\x01\x01\x05\x03\x00hello %s\nlabelyou"
+    ]
+    (progress,) = server.send_progress(1, "topic", 1, 2)
+    assert codec.decode_progress(bytes(progress.payload)).pos == 1
+    late = server.send_text(1, [("late\n", (), ())])
+    list(server.respond(1, b""))
+    with pytest.raises(
+        LocalProtocolError, match="sent before the end of the response, found one of request 1 after it"
+    ):
+        list(late)
+    with pytest.raises(LocalProtocolError, match="found request 1, which is free"):
+        server.send_text(1, [("too late\n", (), ())])
+
+
+def test_a_message_does_not_come_after_frames_that_the_context_has_made() -> None:
+    server = waiting(1, encoding="zlib", limits=Limits(send_payload=16))
+    send = server.respond(1, bytes(range(100)))
+    assert isinstance(send, SendFrames)
+    next(send)
+    next(send)
+    with pytest.raises(LocalProtocolError, match=r"response\.active-request"):
+        server.send_text(1, [("late\n", (), ())])
+
+
+@pytest.mark.parametrize("request_id", [1, 2, 3])
+def test_a_response_to_nobody(request_id: int) -> None:
+    server = Server()
+    for attempt in (server.respond, server.respond_error):
+        with pytest.raises(LocalProtocolError) as error:
+            attempt(request_id, "x" if attempt == server.respond_error else b"x")  # type: ignore[arg-type]
+        assert error.value.requirement == "response.active-request"
+        assert error.value.found == f"request {request_id}, which is free"
+
+
+def test_an_error_response_is_cut_at_a_character() -> None:
+    server = waiting(1, limits=Limits(send_payload=4))
+    (frame,) = server.respond_error(1, "abcé")
+    assert frame.payload == b"abc"
+
+
+def test_streams_are_chosen_by_what_they_have_to_send() -> None:
+    server = waiting(1, 3, 5, streams=2)
+    assert server.output_streams == (2, 4)
+    sends = [server.respond(1, b"a"), server.respond(3, b"b", stream_id=2), server.respond(5, b"c")]
+    assert [send.stream_id for send in sends if isinstance(send, SendFrames)] == [2, 2, 4]
+    with pytest.raises(ValueError, match="there is no output stream 6; there are 2, 4"):
+        server.respond(1, b"", stream_id=6)
+
+
+def test_all_that_is_sent_for_a_request_goes_on_one_stream() -> None:
+    server = waiting(1, 3, streams=2)
+    text = server.send_text(1, [("x\n", (), ())])
+    other = server.respond(3, b"")
+    response = server.respond(1, b"")
+    assert [send.stream_id for send in (text, other, response) if isinstance(send, SendFrames)] == [2, 4, 2]
+
+
+def test_a_stream_is_ended_and_opened_again() -> None:
+    server = waiting(1, 3)
+    assert lines(server.respond(1, b"", end=True)) == ["1 2 stream-begin|stream-end bytes-response eos"]
+    assert lines(server.respond(3, b"")) == ["3 2 stream-begin bytes-response eos"]
+
+
+# Limits: one below, at, and one over
+
+
+@pytest.mark.parametrize("over", [-1, 0, 1])
+def test_requests_at_a_time(over: int) -> None:
+    server = Server(limits=Limits(active_requests=3))
+    *before, last = server.receive_data(
+        wire(*(command(2 * n + 1, begin="0" if n else "stream-begin") for n in range(3 + over)))
+    )
+    assert all(isinstance(event, RunCommand) for event in before)
+    if over < 1:
+        assert isinstance(last, RunCommand)
+        return
+    assert last.requirement == "request.limits"
+    # Until the refusal was taken, the id is in use: nobody is refused without end.
+    again = parse_frame(command(7))
+    assert lines(last) == ["7 2 stream-begin error-response application more than 3 requests at a time"]
+    assert [type(event) for event in server.receive_frame(again)] == [SendFrames]
+    (error,) = server.receive_frame(again)
+    assert error.error.requirement == "command-name.fresh-id"
+
+
+def test_a_refused_request_is_swallowed_and_the_connection_lives_on() -> None:
+    server = Server(limits=Limits(arguments=1))
+    *_, refusal = server.receive_data(
+        wire(
+            "1 1 stream-begin command-name have-args|have-data x",
+            r"1 1 0 command-argument 0 \x01\0\0\0a",
+            r"1 1 0 command-argument 0 \x01\0\0\0b",
+        )
+    )
+    assert isinstance(refusal, SendFrames)
+    rest = [r"1 1 0 command-argument eoa \x01\0\0\0c", "1 1 0 command-data continuation d", "1 1 0 command-data eos d"]
+    assert server.receive_data(wire(*rest)) == [WantFrame()] * 3
+    assert lines(refusal) == ["1 2 stream-begin error-response application more than 1 argument"]
+    assert server.receive_data(wire(command(1))) == [RunCommand(1, "x", {}, None)]
+
+
+@pytest.mark.parametrize("taken_first", [True, False])
+def test_a_refused_id_is_free_when_its_refusal_was_taken_and_its_frames_have_come(taken_first: bool) -> None:
+    server = Server(limits=Limits(request_octets=3))
+    *_, refusal = server.receive_data(
+        wire("1 1 stream-begin command-name have-data x", "1 1 0 command-data continuation 1234")
+    )
+    last = wire("1 1 0 command-data eos ")
+    if taken_first:
+        list(refusal)
+        assert server.receive_data(last) == [WantFrame()]
+    else:
+        assert server.receive_data(last) == [WantFrame()]
+        list(refusal)
+    assert server.receive_data(wire(command(1))) == [RunCommand(1, "x", {}, None)]
+
+
+def test_deferred_refusals_are_bounded_by_the_ids_that_there_are() -> None:
+    server = Server(defer=True, limits=Limits(active_requests=1))
+    events = server.receive_data(wire(command(1, begin="stream-begin"), command(3), command(3)))
+    assert [type(event).__name__ for event in events] == ["RunCommand", "NoOp", "Error"]
+    assert events[-1].error.requirement == "command-name.fresh-id"
+
+
+# Errors
+
+
+def test_an_error_sends_what_was_ready_and_then_itself() -> None:
+    server = waiting(1, 3)
+    server.respond(1, b"ready")
+    (error,) = server.receive_data(wire("5 1 0 command-data eos x"))
+    assert isinstance(error, Error)
+    assert error.error.requirement == "request.command-expected"
+    assert error.error.offset == 9 + 9 + 7
+    assert error.frame == parse_frame("5 1 0 command-data eos x")
+    sent = lines(error.frames)
+    assert sent[0] == "1 2 stream-begin bytes-response eos ready"
+    assert sent[1].startswith(
+        "5 2 stream-end error-response protocol type: expected command-name, found command-data eos"
+    )
+    assert not server.works
+    assert [event.error.requirement for event in server.receive_data(wire(command(7)))] == ["reactor.errored"]
+    with pytest.raises(LocalProtocolError, match=r"reactor\.errored"):
+        server.respond(3, b"")
+    assert server.receive_end() == []
+
+
+def test_an_error_closes_the_streams_that_have_something_to_send() -> None:
+    server = waiting(1, 3, streams=2)
+    server.respond(1, b"a")
+    server.respond(3, b"b")
+    (error,) = server.receive_data(wire("5 1 0 command-data eos x"))
+    assert [line.split(" ", 3)[:3] for line in lines(error.frames)] == [
+        ["1", "2", "stream-begin"],
+        ["3", "4", "stream-begin|stream-end"],
+        ["5", "2", "stream-end"],
+    ]
+
+
+def test_the_error_for_no_whole_frame_has_request_zero() -> None:
+    (error,) = Server().receive_data(b"\xff\xff\xff\x01\x00\x01\x01\x11")
+    assert error.frame is None
+    assert error.error.requirement == "frame.length-limit"
+    (frame,) = error.frames
+    assert frame.request_id == 0
+
+
+# The end of input
+
+
+def test_deferred_output_waits_for_the_end_of_input_and_closes_its_streams() -> None:
+    server = waiting(1, 3, 5, defer=True)
+    assert server.respond(3, b"three") == NoOp(3)
+    assert list(server.respond_error(5, "no")) == []
+    assert server.send_text(1, [("x\n", (), ())]) == NoOp(1)
+    assert server.respond(1, b"one") == NoOp(1)
+    with pytest.raises(LocalProtocolError, match=r"response\.active-request"):
+        server.send_text(1, [("late\n", (), ())])
+    *sends, note = server.receive_end()
+    assert note == StreamLeftOpen(1)
+    assert [line.split(" ", 4)[:4] for send in sends for line in lines(send)] == [
+        ["3", "2", "stream-begin", "bytes-response"],
+        ["5", "2", "0", "error-response"],
+        ["1", "2", "0", "text-output"],
+        ["1", "2", "stream-end", "bytes-response"],
+    ]
+
+
+def test_the_last_response_closes_the_streams_that_others_have_left_open() -> None:
+    server = waiting(1, 3, 5, defer=True, streams=3)
+    server.receive_end()
+    sent = lines(server.respond(1, b"a", stream_id=4)) + lines(server.respond(3, b"b", stream_id=6))
+    assert all("stream-end" not in line for line in sent)
+    assert lines(server.respond(5, b"c", stream_id=2)) == [
+        "5 4 stream-end text-output 0",
+        "5 6 stream-end text-output 0",
+        "5 2 stream-begin|stream-end bytes-response eos c",
+    ]
+
+
+def test_sends_that_are_taken_in_turns_end_their_stream_too() -> None:
+    server = waiting(1, 3)
+    server.receive_end()
+    first, second = server.respond(1, b"a"), server.respond(3, b"b")
+    assert isinstance(first, SendFrames)
+    assert isinstance(second, SendFrames)
+    assert lines([next(first), next(second)]) == [
+        "1 2 stream-begin bytes-response eos a",
+        "3 2 stream-end bytes-response eos b",
+    ]
+
+
+def test_each_request_that_is_cut_off_is_told() -> None:
+    server = Server()
+    server.receive_data(wire("1 1 stream-begin command-name have-args x", "3 1 0 command-name have-data y", command(5)))
+    list(server.respond(5, b""))
+    *sends, note = server.receive_end()
+    assert note == StreamLeftOpen(1)
+    assert [send.requirement for send in sends] == ["request.complete"] * 2
+    shown = [line for send in sends for line in lines(send)]
+    message = "expected the whole request, found the end of input (request.complete)"
+    assert shown == [f"1 2 0 error-response protocol {message}", f"3 2 stream-end error-response protocol {message}"]
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_command_whose_data_is_cut_off(begun: bool) -> None:
+    server = Server(streaming=True)
+    server.receive_data(wire("1 1 stream-begin command-name have-data x", "1 1 0 command-data continuation y"))
+    send = server.respond(1, b"r") if begun else None
+    events = server.receive_end()
+    assert CommandCut(1, answered=begun) in events
+    if send is None:
+        assert isinstance(events[0], SendFrames)
+        assert [frame.type for frame in events[0]] == [codec.FrameType.ERROR_RESPONSE]
+    else:
+        assert lines(send) == ["1 2 stream-begin|stream-end bytes-response eos r"]
+
+
+def test_the_end_in_the_middle_of_a_frame() -> None:
+    server = Server()
+    server.receive_data(wire(command(1, begin="stream-begin"))[:5])
+    (error,) = server.receive_end()
+    assert (error.error.requirement, error.error.offset) == ("frame.whole", 5)
+
+
+def test_nothing_is_received_after_the_end() -> None:
+    server = waiting(1)
+    assert server.receive_end() == [StreamLeftOpen(1)]
+    assert server.receive_end() == []
+    with pytest.raises(ValueError, match="the input has ended"):
+        server.receive_data(b"")
+    with pytest.raises(ValueError, match="the input has ended"):
+        server.receive_frame(parse_frame(command(3)))
+
+
+@pytest.mark.parametrize("streams", [0, -1, 128])
+def test_there_are_only_so_many_streams(streams: int) -> None:
+    with pytest.raises(ValueError, match=f"streams must be 1 to 127, not {streams}"):
+        Server(streams=streams)
+    assert Server(streams=127).output_streams[-1] == 254
+
+
+def test_somebody_else_answers() -> None:
+    server = waiting(1)
+    server.answered(1)
+    server.answered(99)
+    assert server.receive_data(wire(command(1))) == [RunCommand(1, "x", {}, None)]
