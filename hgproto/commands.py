@@ -6,6 +6,7 @@ refused and the rest of it swallowed.
 
 from __future__ import annotations
 
+from struct import Struct
 from typing import TYPE_CHECKING, Any
 
 from hgproto.errors import RemoteProtocolError
@@ -13,16 +14,16 @@ from hgproto.events import WANT_FRAME, CommandCut, CommandData, NoOp, RunCommand
 from hgproto.frame import bare
 from hgproto.framing_0002 import codec, machines
 from hgproto.layout import counted, octets
-from hgproto.plans import Closed, Node, Plan, Request, Violation, placed, text_payload
+from hgproto.plans import Node, Plan, Request, text_payload
 from hgproto.reactor import Reactor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from enum import IntEnum
     from typing import Literal
 
     from hgproto.frame import Frame
     from hgproto.machine import Row
+    from hgproto.reader import Pieces
 
 __all__ = ["CommandReceiver"]
 
@@ -37,8 +38,13 @@ _HAVE_DATA = int(codec.CommandNameFlag.HAVE_DATA)
 _NAME_EOS = int(codec.CommandNameFlag.EOS)
 _COMMAND_NAME = codec.FrameType.COMMAND_NAME
 _COMMAND_DATA = int(codec.FrameType.COMMAND_DATA)
-_HEADER = 4
-"""Octets of an argument's sub-header."""
+_SUB_HEADER = Struct("<" + "".join({"u8": "B", "u16": "H"}[part.type] for part in codec.ARGUMENT_HEADER.parts))
+"""An argument's sub-header: the lengths of its name and of its value."""
+_HEADER = _SUB_HEADER.size
+NAMES = 256
+"""Names of commands and arguments that a reactor remembers: more than the reference has commands."""
+NAME_OCTETS = 64
+"""The longest name that is remembered, so that all take no more than some ten KiB."""
 
 _decode_argument = codec.decode_argument
 _new_run_command = bare(RunCommand)
@@ -88,6 +94,7 @@ class CommandReceiver(Reactor):
         "_most_buffered",
         "_most_octets",
         "_most_receiving",
+        "_names",
         "_over",
         "_receiving",
         "_refused",
@@ -113,6 +120,7 @@ class CommandReceiver(Reactor):
         self._refused = 0
         self._buffered = 0
         self._over = ""
+        self._names: dict[bytes, str] = {}
         # What is known of a request that was received whole is its state alone.
         self._active = Request(self._tables[State.ACTIVE])
         self._states = {State.ACTIVE: self._active, State.RESPONDING: Request(self._tables[State.RESPONDING])}
@@ -128,79 +136,133 @@ class CommandReceiver(Reactor):
         """Whether any request is partly received; else the connection is idle."""
         return self._receiving > 0
 
-    def _take(self, parts: Iterator[tuple[int, int, int, bytes, int]]) -> tuple[RemoteProtocolError, Frame, int] | None:
-        # What the loop of every reactor does, with calls to what is asked and done most often said outright: the
-        # interpreter is twice as fast at a call that always goes to the same function. A test holds the two together.
-        requests, free, slots, append = self._requests, self._free, self._slots, self._append
-        most_arguments, longest_value = self._most_arguments, self._longest_value
-        most_octets, most_buffered, most_active = self._most_octets, self._most_buffered, self._most_active
-        for kind, request_id, stream_id, payload, stop in parts:
-            try:
+    def _read(self, source: Pieces) -> tuple[RemoteProtocolError, Frame, int] | None:
+        # Most traffic is commands and whole arguments, and most of the time all guards answer as usual. Those frames are
+        # taken here, without a call, and without a generator between octets and states; all others, and all that is wrong,
+        # go the way of every reactor. A test holds the two together.
+        requests, slots, append = self._requests, self._slots, self._append
+        usual_first = self._tables[self.machine.initial].usual.get
+        active, new_command, new_request, want = self._active, _new_run_command, _Request, WANT_FRAME
+        unpack, unpack_argument, known = codec.unpack_parts, _SUB_HEADER.unpack_from, self._names.get
+        run, none_yet = _EMIT_RUN_COMMAND, _EMIT_WANT_FRAME
+        max_payload, header = self.limits.max_payload, codec.HEADER_OCTETS
+        most_arguments, longest_value, most_receiving = self._most_arguments, self._longest_value, self._most_receiving
+        most_octets, most_buffered = self._most_octets, self._most_buffered
+        most = self._most_active + self._refused
+        data: Any  # octets, since this source copies views
+        for data, first in source:
+            at = first
+            end, last = len(data), len(data) - header
+            while at <= last:
+                length, length_high, request_id, stream_id, kind = unpack(data, at)
+                if length_high:
+                    length |= length_high << 16
+                start = at + header
+                stop = start + length
+                if length > max_payload:
+                    raise source.refuse(data, at, codec.cut_frame(data[at:start], max_payload))
+                if stop > end:
+                    source.keep(data, at, stop - at)
+                    break
                 request: Any = requests.get(request_id)
                 if request is None:
-                    plan = free[request_id & 1].plans.get(slots[stream_id] + kind)
+                    node = usual_first(slots[stream_id] + kind)
+                    if node is not None and request_id & 1 and len(requests) < most:
+                        payload = data[start:stop]
+                        name = known(payload) or self._name(payload)
+                        if not name:
+                            pass
+                        elif node.act is run:
+                            requests[request_id] = active
+                            command = new_command()
+                            command.request_id = request_id
+                            command.name = name
+                            command.args = {}
+                            command.data = None
+                            append(command)
+                            at = stop
+                            continue
+                        elif self._receiving < most_receiving:
+                            request = new_request()
+                            request.table = node.table
+                            request.name = name
+                            request.announced = node.flags & _HAVE_DATA != 0
+                            request.args = {}
+                            request.octets = 0
+                            request.data = b""
+                            request.value = None
+                            requests[request_id] = request
+                            self._receiving += 1
+                            append(want)
+                            at = stop
+                            continue
                 else:
-                    plan = request.table.plans.get(slots[stream_id] + kind)
-                if plan is None or plan.stream is not None:
-                    self._take_on_stream(plan, kind, request_id, stream_id, request, payload)
-                    continue
-                node = plan.node
-                ask = node.ask
-                while ask is not None:
-                    if ask is _ASK_ARGUMENT:
-                        answer: object = None
-                        if request.value is None and not plan.flags & _CONTINUATION:
-                            argument = _decode_argument(payload)
-                            args, value = request.args, argument.value
-                            total, buffered = request.octets + len(payload) - 4, self._buffered + len(payload) - 4
-                            if (
-                                argument.name not in args
-                                and len(args) < most_arguments
-                                and len(value) <= longest_value
-                                and total <= most_octets
-                                and buffered <= most_buffered
-                            ):
-                                args[argument.name] = value
+                    node = request.table.usual.get(slots[stream_id] + kind)
+                    if node is not None and length > _HEADER and request.value is None:
+                        name_length, value_length = unpack_argument(data, start)
+                        args, size = request.args, length - _HEADER
+                        total, buffered = request.octets + size, self._buffered + size
+                        if (
+                            name_length + value_length == size
+                            and len(args) < most_arguments
+                            and value_length <= longest_value
+                            and total <= most_octets
+                            and buffered <= most_buffered
+                        ):
+                            value_start = start + _HEADER + name_length
+                            payload = data[start + _HEADER : value_start]
+                            name = known(payload) or self._name(payload)
+                            if not name or name in args:
+                                pass
+                            elif node.act is none_yet:
+                                args[name] = data[value_start:stop]
                                 request.octets = total
                                 self._buffered = buffered
-                                answer = "good"
-                        if answer is None:
-                            answer = self._ask_argument(request_id, request, payload, plan)
-                    elif ask is _ASK_CAPACITY and plan.flags == _NAME_EOS:
-                        answer = len(requests) - self._refused < most_active or self._ask_capacity(
-                            request_id, request, payload, plan
-                        )
-                    elif ask is _ASK_DATA_ANNOUNCED:
-                        answer = request.announced
-                    else:
-                        answer = ask(self, request_id, request, payload, plan)
-                    node = node.outcomes[answer]
-                    ask = node.ask
-                act = node.act
-                if act is _EMIT_RUN_COMMAND:
-                    self._emit_run_command(request_id, request, payload, node)
-                elif act is _EMIT_WANT_FRAME:
-                    if request is None:
-                        self._begin(request_id, text_payload(_COMMAND_NAME, payload), node)
-                    elif node.table is not request.table and node.to is not None:
-                        self._move(request_id, request, node.to)
-                    append(WANT_FRAME)
-                else:
-                    act(self, request_id, request, payload, node)
-            except Closed:
-                return None
-            except Violation as violation:
-                error = violation.error
-            except RemoteProtocolError as fault:
-                error = placed(fault, kind)
+                                append(want)
+                                at = stop
+                                continue
+                            elif not request.announced:
+                                args[name] = data[value_start:stop]
+                                requests[request_id] = active
+                                self._receiving -= 1
+                                self._buffered = buffered - total
+                                command = new_command()
+                                command.request_id = request_id
+                                command.name = request.name
+                                command.args = args
+                                command.data = None
+                                append(command)
+                                at = stop
+                                continue
+                failed = self._take(iter(((kind, request_id, stream_id, data[start:stop], stop),)))
+                if failed is not None:
+                    return failed
+                most = self._most_active + self._refused
+                at = stop
             else:
-                continue
-            return (
-                error,
-                codec.frame_of(kind, request_id, stream_id, payload),
-                stop - codec.HEADER_OCTETS - len(payload),
-            )
+                source.keep(data, at, header)
         return None
+
+    def _usual(self, plan: Plan) -> Node | None:
+        node = plan.node
+        if node.ask is _ASK_CAPACITY:
+            node = node.outcomes[True]
+        elif node.ask is _ASK_ARGUMENT and not plan.flags & _CONTINUATION:
+            node = node.outcomes["good"]
+            if node.ask is _ASK_DATA_ANNOUNCED:
+                node = node.outcomes[False]
+        else:
+            return None
+        return node if node.ask is None and node.act in (_EMIT_RUN_COMMAND, _EMIT_WANT_FRAME) else None
+
+    def _name(self, octets: bytes) -> str:
+        """The name that octets are, empty where they are none. Names come again, and then are not decoded again."""
+        if not octets.isascii():
+            return ""
+        name = octets.decode("ascii")
+        if len(self._names) < NAMES and len(octets) <= NAME_OCTETS:
+            self._names[octets] = name
+        return name
 
     # Guards.
 

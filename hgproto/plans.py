@@ -82,13 +82,18 @@ class Plan:
 
 
 class Table:
-    """The plans of a state of requests, by the kind of frame and the state of its stream."""
+    """The plans of a state of requests, by the kind of frame and the state of its stream.
 
-    __slots__ = ("plans", "state")
+    ``usual``: by the same numbers, where the usual answers of all guards lead, for those frames of which most traffic is
+    made; see :meth:`hgproto.reactor.Reactor._usual`.
+    """
+
+    __slots__ = ("plans", "state", "usual")
 
     def __init__(self, state: IntEnum) -> None:
         self.state = state
         self.plans: dict[int, Plan] = {}
+        self.usual: dict[int, Node] = {}
 
 
 class Request:

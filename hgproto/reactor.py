@@ -147,7 +147,7 @@ class Reactor:
         if self._pieces.absorb(data):
             return events
         try:
-            failed = self._take(codec.read_parts(self._pieces.supply(iter((data,))), self.limits.max_payload))
+            failed = self._read(self._pieces.supply(iter((data,))))
         except RemoteProtocolError as error:
             self._fail(error.moved(self._fed), None)
         else:
@@ -223,6 +223,10 @@ class Reactor:
 
     def _end(self) -> None:
         """What a role does first when input has ended."""
+
+    def _read(self, source: Pieces) -> tuple[RemoteProtocolError, Frame, int] | None:
+        """Reads and takes frames; gives what :meth:`_take` does. Raises :class:`RemoteProtocolError` for a bad length."""
+        return self._take(codec.read_parts(source, self.limits.max_payload))
 
     def _take(self, parts: Iterator[tuple[int, int, int, bytes, int]]) -> tuple[RemoteProtocolError, Frame, int] | None:
         """Takes frames; gives what is wrong with the first bad one, that frame, and where it starts."""
@@ -322,8 +326,16 @@ class Reactor:
         else:
             node = self._node(self.machine.outcome(table.state, code, flags, machines.GUARDS), table, int(frame.flags))
         plan = Plan(node, None if idle else self._node(outcome, None, 0), frame)
-        table.plans[self._slots[stream.stream_id] + kind] = plan
+        slot = self._slots[stream.stream_id] + kind
+        table.plans[slot] = plan
+        usual = None if plan.stream is not None else self._usual(plan)
+        if usual is not None:
+            table.usual[slot] = usual
         return plan
+
+    def _usual(self, plan: Plan) -> Node | None:
+        """Where a plan leads when guards answer as usual, for a role that takes such frames in its own loop."""
+        return None
 
     def _node(self, outcome: Outcome, table: Table | None, flags: int) -> Node:
         """A node that does what an outcome says; ``table``: the request's, None for a stream's outcome."""

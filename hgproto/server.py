@@ -76,7 +76,7 @@ class Server(CommandReceiver):
         self._deferring = defer
         self._describe = describe or _described
         self._held: deque[SendFrames] = deque()
-        # The streams of requests for which something was sent before their response.
+        # The streams of requests for which something was sent before their response, until that was sent too.
         self._homes: dict[int, int] = {}
         # Requests of whose response the last frame was made.
         self._finished: set[int] = set()
@@ -212,22 +212,17 @@ class Server(CommandReceiver):
         self._tell(request_id, Event.MESSAGE_SENT)
         # What is held back is sent in the order in which it was asked for.
         after_response = self._deferring and not self.ended and self._requests[request_id].state in _BEGUN
-        if after_response or self._is_finished(request_id):
+        if after_response or request_id in self._finished:
             raise self._too_late(request_id)
         self._homes.setdefault(request_id, stream.stream_id)
 
         def frames(send: SendFrames) -> Iterator[Frame]:
             # Whoever makes frames elsewhere makes them in the order in which they were asked for.
-            if not send.claimed and self._is_finished(request_id):
+            if not send.claimed and (request_id in self._finished or request_id not in self._homes):
                 raise self._too_late(request_id)
             yield from stream.send(frame)
 
         return self._held_back(self._outputs.send(request_id, stream, frames, lambda _: False))
-
-    def _is_finished(self, request_id: int) -> bool:
-        """Whether the last frame of a response was made."""
-        request = self._requests.get(request_id)
-        return request is None or request.state is State.REFUSED or request_id in self._finished
 
     def _too_late(self, request_id: int) -> LocalProtocolError:
         """A message would come after the end of its request's response."""

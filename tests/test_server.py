@@ -422,6 +422,18 @@ def test_a_command_whose_data_is_cut_off(begun: bool) -> None:
         assert lines(send) == ["1 2 stream-begin|stream-end bytes-response eos r"]
 
 
+def test_a_message_that_was_held_back_is_sent_though_its_request_was_cut_off() -> None:
+    server = Server(defer=True, streaming=True)
+    server.receive_data(wire("1 1 stream-begin command-name have-data x"))
+    server.send_text(1, [("hello\n", (), ())])
+    text, error, cut, _ = server.receive_end()
+    assert [frame.type for send in (text, error) for frame in send] == [
+        codec.FrameType.TEXT_OUTPUT,
+        codec.FrameType.ERROR_RESPONSE,
+    ]
+    assert cut == CommandCut(1, answered=False)
+
+
 def test_the_end_in_the_middle_of_a_frame() -> None:
     server = Server()
     server.receive_data(wire(command(1, begin="stream-begin"))[:5])

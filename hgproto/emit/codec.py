@@ -72,6 +72,8 @@ def _head(schema: Schema, used: frozenset[str]) -> list[str]:
     for structure in schema.structures.values():
         names += [camel(structure.name), upper(structure.name)]
         names += [f"decode_{snake(structure.name)}", f"encode_{snake(structure.name)}"]
+    if "unpack_parts" in used:
+        names.append("unpack_parts")
     all_ = lay_out(Group("__all__ = [", [*map(literal, sorted(set(names), key=_all_order))], "]"))
     of_structs = [name for name in ("Struct", "iter_unpack", "pack", "unpack_from") if name in used]
     of_frame = [name for name in ("Frame", "Record", "bare") if name in used]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hgproto.emit.formats import header_format
 from hgproto.emit.text import Group, docstring, lay_out, mask, unpacking
 
 if TYPE_CHECKING:
@@ -57,6 +58,21 @@ def frame_functions(schema: Schema) -> list[str]:
         "    except (StructError, TypeError):",
         "        raise local_frame_fault(FRAME, frame, max_payload, FIELD_BITS) from None",
     ]
+    form = header_format(schema)
+    # Where the kind is the last two octets of the header, they are read as one number.
+    at_once = form.endswith("BB") and targets[-2:] == ["stream_flags", "octet"] and stream_bits == 8
+    parts = [*targets[:-2], "kind"] if at_once else targets
+    kind = "kind" if at_once else f"octet << {stream_bits} | stream_flags"
+    unpack_parts = [
+        f'unpack_parts = Struct("<{form[:-2]}H").unpack_from',
+        *docstring(
+            f"The header at an offset: {', '.join(name.replace('_', ' ') for name in parts)}. For loops that cannot afford "
+            "a call a frame; all others use :func:`read_parts`.",
+            0,
+        ),
+        "",
+        "",
+    ]
     fill = ["frame = new()"]
     local = {"_STREAM_FLAGS[stream_flags]": "stream_flags_of[stream_flags]", "_TYPE_OF[octet]": "type_of[octet]"}
     local["_FLAGS_OF[octet]"] = "flags_of[octet]"
@@ -92,17 +108,18 @@ def frame_functions(schema: Schema) -> list[str]:
         f"            source.keep(data, at, {size})",
         "",
         "",
+        *(unpack_parts if at_once else []),
         f"def read_parts(source: Pieces, max_payload: int = {limit.default}) -> Iterator[tuple[int, int, int, Any, int]]:",
         *docstring(
             "The parts of frames: kind, request id, stream id, payload, and the frame's end in its piece of ``source``.\n\n"
             "For those who look at frames without keeping them, which is faster than :func:`read_frames`. The kind is a "
             "number for type, flags and stream flags together, see :func:`kind_of`."
         ),
-        "    unpack = _unpack_header",
+        f"    unpack = {'unpack_parts' if at_once else '_unpack_header'}",
         "    for data, at in source:",
         f"        end, last = len(data), len(data) - {size}",
         "        while at <= last:",
-        *unpacking(targets, "unpack(data, at)", 12),
+        *unpacking(parts, "unpack(data, at)", 12),
         *(f"            {line}" for line in joins),
         "            if length > max_payload:",
         f"                raise source.refuse(data, at, frame_fault(FRAME, bytes(data[at : at + {size}]), max_payload))",
@@ -111,7 +128,7 @@ def frame_functions(schema: Schema) -> list[str]:
         "            if at > end:",
         f"                source.keep(data, start - {size}, length + {size})",
         "                break",
-        f"            yield octet << {stream_bits} | stream_flags, request_id, stream_id, data[start:at], at",
+        f"            yield {kind}, request_id, stream_id, data[start:at], at",
         "        else:",
         f"            source.keep(data, at, {size})",
         "",
