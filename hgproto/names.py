@@ -49,7 +49,7 @@ _EVERYWHERE = """
     Any Array AtMost CborMap Computed Decoded Due Entry Frame IntEnum IntFlag Int8ul Int16ul Int24ul Int32ul Iterator
     Known Layout Octets Part Pieces Rebuild Record RemoteProtocolError Rule Struct StructError Text Texts ToEnd Whole
     annotations bare count decode_entries encode_entries fault frame_fault iter_unpack known len_ local_fault
-    local_frame_fault pack packed size_of sizes_of text_of_flags this unpack_from
+    local_frame_fault pack packed size_of sizes_of text_of_flags this unpack_from unpack_parts
 
     bool bytes dict int len range set str sum tuple type
 """

@@ -64,9 +64,10 @@ class Outputs:
         """How many sends on a stream were not taken whole."""
         return self._outstanding[stream.stream_id]
 
-    def is_idle(self, stream: OutputStream) -> bool:
-        """Whether nothing is to be sent on a stream, as far as is known."""
-        return not self._outstanding[stream.stream_id] and not self._unmade[stream.stream_id]
+    @property
+    def all_made(self) -> bool:
+        """Whether no frame of any send is still to be made, or all are made elsewhere."""
+        return not any(self._unmade.values())
 
     def unmade(self, stream: OutputStream) -> int:
         """How many sends on a stream there are whose last frame was not made, and is not made elsewhere."""

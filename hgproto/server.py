@@ -162,7 +162,7 @@ class Server(CommandReceiver):
 
         def frames(send: SendFrames) -> Iterator[Frame]:
             for frame in make(send):
-                if frame.stream_flags & _END and not send.claimed and self._is_over():
+                if frame.stream_flags & _END and not send.claimed and self._is_over() and self._outputs.all_made:
                     yield from self._close_others(frame.request_id)
                 yield frame
 
@@ -171,7 +171,7 @@ class Server(CommandReceiver):
     def _close_others(self, request_id: int) -> Iterator[Frame]:
         """What closes the streams on which nothing follows, before the end of the last response of all."""
         for stream in self._outputs.streams.values():
-            if stream.state is not StreamState.CLOSED and self._outputs.is_idle(stream):
+            if stream.state is not StreamState.CLOSED:
                 # A stream ends with a frame, and a message without atoms is one that says nothing.
                 yield from stream.send(build.text_output(request_id, stream.stream_id, ()), end=True)
 

@@ -59,6 +59,7 @@ ELSEWHERE = {
     "constructs": "test_codecs.py",
     "emit": "test_codecs.py",
     "names": "spec/test_load.py",
+    "outputs": "test_server.py",
     "plans": "test_reactor.py",
     "responses": "test_server.py",
     "spec": "spec/test_load.py",

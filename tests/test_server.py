@@ -463,3 +463,33 @@ def test_somebody_else_answers() -> None:
     server.answered(1)
     server.answered(99)
     assert server.receive_data(wire(command(1))) == [RunCommand(1, "x", {}, None)]
+
+
+def test_streams_are_closed_once_nothing_else_is_to_be_made() -> None:
+    server = waiting(1, 3, 5, streams=2)
+    server.receive_end()
+    assert lines(server.respond(1, b"a", stream_id=2)) == ["1 2 stream-begin bytes-response eos a"]
+    first, second = server.respond(3, b"b", stream_id=4, end=True), server.respond(5, b"c", stream_id=4, end=True)
+    assert isinstance(first, SendFrames)
+    assert isinstance(second, SendFrames)
+    # Each frame is on the wire before anything else is made on its stream, however the two are taken in turns.
+    assert lines([next(first), next(second), *second, *first]) == [
+        "3 4 stream-begin|stream-end bytes-response eos b",
+        "5 2 stream-end text-output 0",
+        "5 4 stream-begin|stream-end bytes-response eos c",
+    ]
+
+
+def test_a_stream_whose_frames_were_made_and_not_taken_is_closed_after_them() -> None:
+    server = waiting(1, 3, streams=2, encoding="identity", limits=Limits(send_payload=1))
+    server.receive_end()
+    first = server.respond(1, b"ab", stream_id=2)
+    assert isinstance(first, SendFrames)
+    before = [next(first), next(first)]
+    assert lines([*before, *server.respond(3, b"", stream_id=4), *first])[1:] == [
+        "1 2 encoded bytes-response continuation a",
+        r"3 4 stream-begin stream-settings 0 \x08identity",
+        "1 2 encoded bytes-response eos b",
+        "3 2 stream-end|encoded text-output 0",
+        "3 4 stream-end|encoded bytes-response eos",
+    ]
