@@ -36,12 +36,13 @@ if TYPE_CHECKING:
     )
     from hgproto.frame import Frame
     from hgproto.human import format_frame, parse_frame
+    from hgproto.input_stream import InputStream
     from hgproto.limits import Limits
     from hgproto.pool import DecodingPool, EncodingPool
     from hgproto.reader import FrameReader, read_frames
     from hgproto.revision import Revision
     from hgproto.server import Server
-    from hgproto.streams import InputStream, OutputStream
+    from hgproto.streams import OutputStream
     from hgproto.writer import encode_frame, encode_frames, write_frames
 
 __version__ = "0.1.0"
@@ -91,6 +92,7 @@ _HOMES = {
         "format_frame",
         "parse_frame",
     ),
+    "input_stream": ("InputStream",),
     "limits": ("Limits",),
     "pool": (
         "DecodingPool",
@@ -102,10 +104,7 @@ _HOMES = {
     ),
     "revision": ("Revision",),
     "server": ("Server",),
-    "streams": (
-        "InputStream",
-        "OutputStream",
-    ),
+    "streams": ("OutputStream",),
     "writer": (
         "encode_frame",
         "encode_frames",

@@ -20,12 +20,12 @@ from hgproto.encodings import default_encodings
 from hgproto.errors import LocalProtocolError, RemoteProtocolError
 from hgproto.events import Error, StreamLeftOpen
 from hgproto.framing_0002 import codec, machines
+from hgproto.input_stream import InputStream, checked_reopen
 from hgproto.limits import Limits
 from hgproto.machine import Ask, Event, Row
 from hgproto.outputs import Outputs
 from hgproto.plans import NO_ROW, Closed, Node, Plan, Table, Violation, bound, placed, words
 from hgproto.reader import Pieces
-from hgproto.streams import InputStream, checked_reopen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

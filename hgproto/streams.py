@@ -1,7 +1,8 @@
-"""Streams, both directions: what happens to frames between their makers and the wire (section 1.4).
+"""Streams that we send on: what happens to frames between their makers and the wire (section 1.4).
 
-An :class:`OutputStream` opens itself, names its content encoding, encodes, flushes and closes itself. An
-:class:`InputStream` is its mirror: it decodes, and refuses what the schema's table refuses.
+An :class:`OutputStream` opens itself, names its content encoding, encodes, flushes and closes itself. Its mirror is
+:class:`hgproto.input_stream.InputStream`.
+
 Flushing: octets of one request never surface in another's frames. A context is flushed before anything of another request
 or of another type goes on the stream, and at the end of each response; in between, octets of data may wait in the
 context, so frames of data on an encoded stream are cut where the wire wants it and not where their maker did. Frames with
@@ -13,22 +14,18 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from hgproto.encodings import default_encodings
-from hgproto.errors import LocalProtocolError, RemoteProtocolError
+from hgproto.errors import LocalProtocolError
 from hgproto.framing_0002 import codec as default_codec
 from hgproto.framing_0002 import machines
-from hgproto.layout import octets, text_of_flags
-from hgproto.machine import Ask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from hgproto.encodings import Decoder, Encoder, Encodings, Profile
+    from hgproto.encodings import Encoder, Profile
     from hgproto.frame import Frame
-    from hgproto.machine import Outcome, Row
     from hgproto.revision import Codec
 
-__all__ = ["InputStream", "OutputStream", "checked_reopen"]
+__all__ = ["OutputStream"]
 
 StreamState = machines.StreamState
 
@@ -172,10 +169,21 @@ class OutputStream:
         if plain or self._profile is None:
             yield from self._write_plain(request_id, type_, data, last, end)
             return
-        run = (request_id, type_)
         more_flag, last_flag = self._data_types[type_]
         size, limit = self._max_payload, self._decoded_limit
         at, stop = 0, len(data)
+        encoder = self._encoder
+        if last and stop <= limit and encoder is not None and self._run is None and not self._ready:
+            # Most responses are one frame: the straight way is for them.
+            self._used = True
+            ends = end if end is True or end is False else end()
+            encoded = encoder.encode(data) + (encoder.finish() if ends else encoder.flush())
+            if len(encoded) <= size:
+                yield self._frame(request_id, type_, last_flag, encoded, ends)
+            else:
+                yield from self._give(self._last(request_id, type_, encoded, ends))
+            return
+        run = (request_id, type_)
         while at < stop or last:
             # Whenever a frame is taken, something else may be sent on the stream before the next one is asked for.
             if self._encoder is None or self._ready or (self._run is not None and self._run != run):
@@ -192,14 +200,7 @@ class OutputStream:
                 ends = end if isinstance(end, bool) else end()
                 encoded = encoder.encode(piece) + (encoder.finish() if ends else encoder.flush())
                 self._run, self._raw = None, 0
-                if not self._waiting and len(encoded) <= size:
-                    # Most responses are one frame: the straight way is for them.
-                    yield self._frame(request_id, type_, last_flag, encoded, ends)
-                    return
-                self._wait(encoded)
-                *whole, rest = self._cut() or [b""]
-                made = [self._frame(request_id, type_, more_flag, payload, False) for payload in whole]
-                yield from self._give([*made, self._frame(request_id, type_, last_flag, rest, ends)])
+                yield from self._give(self._last(request_id, type_, encoded, ends))
                 return
             self._wait(encoder.encode(piece))
             if self._raw >= limit or (self._each_frame and at == stop):
@@ -251,6 +252,14 @@ class OutputStream:
                 self._drain()
             else:
                 return
+
+    def _last(self, request_id: int, type_: int, encoded: bytes, ends: bool) -> list[Frame]:
+        """The frames of what waits and of ``encoded``, which complete the data."""
+        more_flag, last_flag = self._data_types[type_]
+        self._wait(encoded)
+        *whole, rest = self._cut() or [b""]
+        made = [self._frame(request_id, type_, more_flag, part, False) for part in whole]
+        return [*made, self._frame(request_id, type_, last_flag, rest, ends)]
 
     def _give(self, frames: list[Frame]) -> Iterator[Frame]:
         """Frames that were just made, and by then all that were made before them, in the order of the wire."""
@@ -322,169 +331,11 @@ class OutputStream:
         self._forget()
 
 
-class InputStream:
-    """A stream that the peer sends on: its state, its decoder once it has one, and what the schema's table says of frames.
-
-    ``encodings``: the profiles that the peer may name. ``decoded_limit``: octets that an encoded payload may grow to, the
-    default of ``decoded-frame`` unless told otherwise. ``reopen``: what *stream-begin* on an open stream is, ``error`` or
-    ``restart``, which is *stream-end* and then *stream-begin*. ``decoded``: what the latest encoded payload was decoded to,
-    until it is taken.
-
-    :meth:`receive` serves who looks at streams alone. A reactor asks what the table asks by itself, since it has more to ask.
-    """
-
-    __slots__ = ("_decoder", "_encodings", "_fault", "_limit", "_profile", "_reopen", "decoded", "state", "stream_id")
-
-    def __init__(
-        self,
-        stream_id: int,
-        *,
-        encodings: Encodings | None = None,
-        decoded_limit: int | None = None,
-        reopen: str = "error",
-    ) -> None:
-        self.stream_id = stream_id
-        self._reopen = checked_reopen(reopen)
-        self.state = StreamState.CLOSED
-        self._encodings = default_encodings() if encodings is None else encodings
-        self._limit = default_codec.LIMITS["decoded-frame"][0] if decoded_limit is None else decoded_limit
-        self._decoder: Decoder | None = None
-        self._profile: Profile | None = None
-        self.decoded: bytes | None = None
-        self._fault: RemoteProtocolError | None = None
-
-    def receive(self, frame: Frame) -> bytes:
-        """The payload of the next frame on the stream, decoded where it is marked *encoded*.
-
-        Raises :class:`RemoteProtocolError`, offsets from the start of the frame; after that the stream is of no more use.
-        """
-        default_codec.check_header(frame)
-        payload = bytes(frame.payload)
-        encoded, ends = bool(frame.stream_flags & _ENCODED), bool(frame.stream_flags & _END)
-        row = self._outcome(frame)
-        while isinstance(row, Ask):
-            match row.guard:
-                case "settings":
-                    try:
-                        answer: object = self.ask_settings(payload)
-                    except RemoteProtocolError as error:
-                        raise error.moved(_HEADER) from None
-                case "encoding":
-                    answer = self.ask_encoding(payload, encoded=encoded, ends=ends)
-                case "restart":
-                    answer = self._reopen == "restart"
-                case _:  # stream-capacity: one stream by itself is within any limit
-                    answer = True
-            row = row.outcomes[answer]
-        if row.error is not None:
-            raise self.refusal(row, int(frame.stream_flags))
-        if row.emit == "again":
-            self.enter(StreamState.CLOSED)
-            return self.receive(frame)
-        if encoded:
-            payload = self.take_decoded()
-        self.enter(StreamState(row.to or 0))
-        return payload
-
-    def _outcome(self, frame: Frame) -> Outcome:
-        flags = [name for mask, name in default_codec.STREAM_FLAG_NAMES.items() if frame.stream_flags & mask]
-        return machines.STREAM.outcome(self.state, int(frame.type), flags, machines.GUARDS)
-
-    def enter(self, state: StreamState) -> None:
-        """Changes the state; what was decoded for a stream that closes is forgotten."""
-        if state is StreamState.CLOSED:
-            self._decoder = None
-        elif state is StreamState.CONFIGURED and self.state is StreamState.CLOSED and self._profile is not None:
-            self._decoder = self._profile.decoder()
-        self.state = state
-
-    def ask_settings(self, payload: bytes) -> str:
-        """What the table's guard *settings* answers. Raises :class:`RemoteProtocolError` for a payload that is none."""
-        settings = default_codec.decode_stream_settings(payload)
-        profile = self._encodings.get(settings.profile)
-        if profile is None:
-            known = " or ".join(self._encodings)
-            self.blame(RemoteProtocolError("", 1, "profile", known, repr(settings.profile)))
-            return "unknown-profile"
-        if settings.settings != profile.settings:
-            name = "no octets after the profile's name"
-            expected = f"the octets {profile.settings.hex()}" if profile.settings else name
-            at = 1 + len(settings.profile)
-            self.blame(RemoteProtocolError("", at, "settings", expected, octets(len(settings.settings))))
-            return "wrong-octets"
-        self._profile = profile
-        return "good"
-
-    def ask_encoding(
-        self, payload: bytes, *, encoded: bool, ends: bool, decoded: bytes | RemoteProtocolError | None = None
-    ) -> str:
-        """What the table's guard *encoding* answers, once the payload was decoded.
-
-        ``ends``: the compressed octets have to be complete. ``decoded``: what was made of it elsewhere.
-        """
-        try:
-            if decoded is None and self._decoder is not None:
-                if encoded:
-                    decoded = self._decoder.decode(payload, self._limit)
-                if ends:
-                    self._decoder.finish()
-            if isinstance(decoded, RemoteProtocolError):
-                raise decoded
-        except RemoteProtocolError as error:
-            return self.refuse_encoding(error)
-        self.decoded = decoded if encoded else None
-        return "good"
-
-    def blame(self, fault: RemoteProtocolError) -> None:
-        """Says what is wrong with a frame that the table will refuse; an offset counts from the start of the payload."""
-        self._fault = fault
-
-    def refuse_encoding(self, error: RemoteProtocolError) -> str:
-        """The answer for an encoded payload that is refused."""
-        self.blame(error)
-        return _ANSWERS.get(error.requirement, "undecodable")
-
-    def take_decoded(self) -> bytes:
-        """What the latest payload was decoded to."""
-        decoded, self.decoded = self.decoded, None
-        return b"" if decoded is None else decoded
-
-    def refusal(self, row: Row, stream_flags: int) -> RemoteProtocolError:
-        """What a row of the table says of a frame, offsets from its start."""
-        requirement, fault = str(row.error), self._fault
-        if fault is not None:
-            # What the end of a stream lacks is in no octet of the payload; it is the flag that is wrong.
-            offset, field = (6, "stream_flags") if fault.offset is None else (fault.offset + _HEADER, fault.field)
-            return RemoteProtocolError(requirement, offset, field, fault.expected, fault.found)
-        flags = text_of_flags(stream_flags, default_codec.STREAM_FLAG_NAMES) if stream_flags else "no stream flag"
-        found = f"{flags} on stream {self.stream_id}"
-        expected = row.expected or f"what a stream takes that is {self.state.name.lower()}"
-        return RemoteProtocolError(requirement, 6, "stream_flags", expected, found)
-
-
-def checked_reopen(reopen: str) -> str:
-    """What *stream-begin* on an open stream is taken for. Raises :class:`ValueError`."""
-    if reopen not in ("error", "restart"):
-        raise ValueError(f"reopen is 'error' or 'restart', not {reopen!r}")
-    return reopen
-
-
 _BEGIN, _END, _ENCODED = (
     int(default_codec.StreamFlag.STREAM_BEGIN),
     int(default_codec.StreamFlag.STREAM_END),
     int(default_codec.StreamFlag.ENCODED),
 )
-
-
-_HEADER = default_codec.HEADER_OCTETS
-_ANSWERS = {
-    "encoding.decodable": "undecodable",
-    "encoding.decoded-limit": "too-large",
-    "encoding.nothing-after-end": "after-end",
-    "encoding.complete-at-end": "truncated",
-    "encoding.window": "wide-window",
-}
-"""What the guard *encoding* answers when a decoder refuses by a requirement."""
 
 
 def _data_types(codec: Codec) -> dict[int, tuple[int, int]]:

@@ -58,6 +58,7 @@ ELSEWHERE = {
     "commands": "test_server.py",
     "constructs": "test_codecs.py",
     "emit": "test_codecs.py",
+    "input_stream": "test_streams.py",
     "names": "spec/test_load.py",
     "outputs": "test_server.py",
     "plans": "test_reactor.py",

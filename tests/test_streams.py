@@ -13,7 +13,8 @@ from hgproto.encodings import default_encodings
 from hgproto.errors import LocalProtocolError, RemoteProtocolError
 from hgproto.framing_0002 import codec
 from hgproto.framing_0002.machines import StreamState
-from hgproto.streams import InputStream, OutputStream
+from hgproto.input_stream import InputStream
+from hgproto.streams import OutputStream
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
