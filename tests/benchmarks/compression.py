@@ -13,6 +13,8 @@ import os
 import platform
 import random
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple
@@ -240,6 +242,32 @@ def threads(data: Sequence[bytes], rounds: int) -> dict[tuple[str, int, int], fl
     return {key: size / seconds / 1e6 for key, seconds in best.items()}
 
 
+def bare(data: Sequence[bytes], rounds: int) -> dict[tuple[str, int], float]:
+    """What threads could gain at best here, by profile and octets of a frame: two with a context each and nothing else.
+
+    Of one such thread's throughput. Who compresses little at a time gives up the interpreter's lock often, and waits for it.
+    """
+    large = [b"".join(data[at : at + 8]) for at in range(0, len(data), 8)]
+    gains = {}
+    for name in ("zlib", "zstd-8mb"):
+        if name in default_encodings():
+            for frame_octets, pieces in ((FRAME_OCTETS, data), (LARGE_FRAME_OCTETS, large)):
+                one, two = (fastest(partial(on_threads, pieces, name, count), rounds)[1] for count in (1, 2))
+                gains[name, frame_octets] = one / two
+    return gains
+
+
+def on_threads(data: Sequence[bytes], name: str, count: int) -> int:
+    """The octets that contexts on threads of their own make of responses, flushed after each."""
+
+    def work(part: Sequence[bytes]) -> int:
+        encoder = default_encodings()[name].encoder()
+        return sum(len(encoder.encode(response)) + len(encoder.flush()) for response in part)
+
+    with ThreadPoolExecutor(count) as executor:
+        return sum(executor.map(work, [data[start::count] for start in range(count)]))
+
+
 # What is printed
 
 
@@ -265,7 +293,9 @@ def targets(table: Sequence[Row], speeds: dict[tuple[str, int, int], float]) -> 
     return found
 
 
-def report(table: Sequence[Row], speeds: dict[tuple[str, int, int], float]) -> Iterator[str]:
+def report(
+    table: Sequence[Row], speeds: dict[tuple[str, int, int], float], gains: dict[tuple[str, int], float]
+) -> Iterator[str]:
     """The lines of the table."""
     yield f"{RESPONSE_OCTETS} octets a response, {FRAME_OCTETS} a frame; Python {platform.python_version()}, {os.cpu_count()} cores"
     yield f"{'':50} {'profile':10} {'ratio':>6} {'MB/s':>7}"
@@ -276,6 +306,8 @@ def report(table: Sequence[Row], speeds: dict[tuple[str, int, int], float]) -> I
     for (profile, frame_octets, streams), speed in speeds.items():
         ratio = speed / speeds[profile, frame_octets, 1]
         yield f"{f'frames of {frame_octets}':50} {profile:10} {streams:7} {speed:7.1f} {ratio:7.2f}"
+    for (profile, frame_octets), gain in gains.items():
+        yield f"{f'bare contexts, of what makes frames of {frame_octets}':50} {profile:10} {2:7} {'':7} {gain:7.2f}"
     yield ""
     for target in targets(table, speeds):
         verdict = "met" if target.reached >= target.wanted else "MISSED"
@@ -345,7 +377,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     data = responses(200 if options.quick else RESPONSES)
     rounds = 2 if options.quick else 9
     table, speeds = rows(data, rounds), threads(data, rounds)
-    for line in report(table, speeds):
+    for line in report(table, speeds, bare(data, rounds)):
         print(line)
     if options.chart:
         Path(options.chart).write_text(chart(table), encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from itertools import pairwise
@@ -216,7 +217,7 @@ def test_without_zstandard_there_are_the_targets_of_zlib() -> None:
 
 
 def test_the_report_has_every_number() -> None:
-    lines = list(compression.report(TABLE, SPEEDS))
+    lines = list(compression.report(TABLE, SPEEDS, {}))
     assert lines[0].startswith("4096 octets a response, 1024 a frame; Python ")
     for row in TABLE:
         shown = f"{row.way:50} {row.profile:10} {row.ratio:6.2f} {row.speed:7.1f}"
@@ -230,7 +231,7 @@ def test_the_report_has_every_number() -> None:
 
 def test_the_report_says_what_is_missed() -> None:
     slow = dict.fromkeys(SPEEDS, 100.0)
-    lines = list(compression.report(TABLE, slow))
+    lines = list(compression.report(TABLE, slow, {}))
     assert [line.split()[-1] for line in lines[-6:]] == ["met"] * 4 + ["MISSED"] * 2
 
 
@@ -300,9 +301,20 @@ def test_the_exit_status_says_whether_a_target_is_missed(
     speeds = dict.fromkeys(SPEEDS, 1.0) if missed else SPEEDS
     monkeypatch.setattr(compression, "rows", lambda *_: TABLE)
     monkeypatch.setattr(compression, "threads", lambda *_: speeds)
+    monkeypatch.setattr(compression, "bare", lambda *_: {("zlib", 1024): 1.625})
     assert compression.main(["--quick", "--chart", str(file)]) == missed
-    assert ("MISSED" in capsys.readouterr().out) == missed
+    shown = capsys.readouterr().out
+    assert ("MISSED" in shown) == missed
+    assert re.search(r"^bare contexts, of what makes frames of 1024 +zlib +2 +1\.6[23]$", shown, re.MULTILINE)
     assert file.read_text(encoding="utf-8") == compression.chart(TABLE)
+
+
+@pytest.mark.parametrize("profile", [name for name in ("zlib", "zstd-8mb") if name in default_encodings()])
+def test_bare_contexts_compress_the_same_on_one_thread(profile: str) -> None:
+    encoder = default_encodings()[profile].encoder()
+    assert compression.on_threads(DATA, profile, 1) == sum(len(encoder.encode(d) + encoder.flush()) for d in DATA)
+    assert compression.on_threads(DATA, profile, 2) > 0
+    assert compression.bare(DATA, 1)[profile, 1024] > 0
 
 
 def test_the_script_runs_by_itself() -> None:
