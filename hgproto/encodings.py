@@ -41,7 +41,11 @@ ZSTD_WINDOW_LOG = 23
 
 
 class Encoder(Protocol):
-    """One compression context, which lasts as long as its stream is open."""
+    """One compression context, which lasts as long as its stream is open.
+
+    An encoder that can take and flush at once, faster than one after the other, may have a method ``encode_flushed``; it
+    gives what :meth:`encode` and :meth:`flush` would give together.
+    """
 
     def encode(self, data: bytes | memoryview) -> bytes:
         """Takes octets; gives what is ready of the encoded ones, which may be none."""
@@ -249,9 +253,13 @@ class _ZstdEncoder:
 
     def __init__(self, module: ModuleType, options: dict[object, int]) -> None:
         context = module.ZstdCompressor(options=options)
-        self.encode: Callable[[bytes | memoryview], bytes] = context.compress
+        self.encode: Callable[..., bytes] = context.compress
         self._flush: Callable[[int], bytes] = context.flush
         self._block, self._frame = context.FLUSH_BLOCK, context.FLUSH_FRAME
+
+    def encode_flushed(self, data: bytes | memoryview) -> bytes:
+        # One call gives up the interpreter's lock once, which is what threads wait for.
+        return self.encode(data, self._block)
 
     def flush(self) -> bytes:
         return self._flush(self._block)

@@ -52,6 +52,7 @@ class OutputStream:
         "_data_types",
         "_decoded_limit",
         "_each_frame",
+        "_encode_flushed",
         "_encoder",
         "_given",
         "_have",
@@ -98,6 +99,7 @@ class OutputStream:
         self._made = 0
         self._given = 0
         self._encoder: Encoder | None = None
+        self._encode_flushed: Callable[[bytes | memoryview], bytes] | None = None
         self._forget()
 
     def _forget(self) -> None:
@@ -177,7 +179,10 @@ class OutputStream:
             # Most responses are one frame: the straight way is for them.
             self._used = True
             ends = end if end is True or end is False else end()
-            encoded = encoder.encode(data) + (encoder.finish() if ends else encoder.flush())
+            if not ends and self._encode_flushed is not None:
+                encoded = self._encode_flushed(data)
+            else:
+                encoded = encoder.encode(data) + (encoder.finish() if ends else encoder.flush())
             if len(encoded) <= size:
                 yield self._frame(request_id, type_, last_flag, encoded, ends)
             else:
@@ -290,6 +295,7 @@ class OutputStream:
         """The frame that opens the stream and names its encoding."""
         name = profile.name.encode("ascii")
         self._encoder = profile.encoder()
+        self._encode_flushed = getattr(self._encoder, "encode_flushed", None)
         self._forget()
         self.state = StreamState.CONFIGURED
         payload = bytes([len(name)]) + name + profile.settings

@@ -83,6 +83,17 @@ def test_flushing_keeps_the_context(profile: Profile) -> None:
     assert len(second) < len(first) / 4
 
 
+@needs_zstd
+@given(parts=st.lists(st.binary(max_size=300), max_size=5))
+def test_taking_and_flushing_at_once_is_both(parts: list[bytes]) -> None:
+    one_call, two_calls = zstd_profile().encoder(), zstd_profile().encoder()
+    decoder = zstd_profile().decoder()
+    for part in parts:
+        payload = one_call.encode_flushed(part)  # type: ignore[attr-defined]
+        assert payload == two_calls.encode(part) + two_calls.flush()
+        assert decoder.decode(payload, LIMIT) == part
+
+
 @every_profile
 @pytest.mark.parametrize("size", [1, 1000, 1 << 17])
 def test_the_limit_is_exact(profile: Profile, size: int) -> None:
