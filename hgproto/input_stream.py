@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from hgproto.encodings import default_encodings
 from hgproto.errors import RemoteProtocolError
 from hgproto.framing_0002 import codec, machines
-from hgproto.layout import octets, text_of_flags
+from hgproto.layout import octets, place_of, text_of_flags
 from hgproto.machine import Ask
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ __all__ = ["InputStream", "checked_reopen"]
 StreamState = machines.StreamState
 _END, _ENCODED = int(codec.StreamFlag.STREAM_END), int(codec.StreamFlag.ENCODED)
 _HEADER = codec.HEADER_OCTETS
+_STREAM_FLAGS = place_of(codec.FRAME, "stream_flags")
 _ANSWERS = {
     "encoding.decodable": "undecodable",
     "encoding.decoded-limit": "too-large",
@@ -162,12 +163,14 @@ class InputStream:
         requirement, fault = str(row.error), self._fault
         if fault is not None:
             # What the end of a stream lacks is in no octet of the payload; it is the flag that is wrong.
-            offset, field = (6, "stream_flags") if fault.offset is None else (fault.offset + _HEADER, fault.field)
+            offset, field = (
+                (_STREAM_FLAGS, "stream_flags") if fault.offset is None else (fault.offset + _HEADER, fault.field)
+            )
             return RemoteProtocolError(requirement, offset, field, fault.expected, fault.found)
         flags = text_of_flags(stream_flags, codec.STREAM_FLAG_NAMES) if stream_flags else "no stream flag"
         found = f"{flags} on stream {self.stream_id}"
         expected = row.expected or f"what a stream takes that is {self.state.name.lower()}"
-        return RemoteProtocolError(requirement, 6, "stream_flags", expected, found)
+        return RemoteProtocolError(requirement, _STREAM_FLAGS, "stream_flags", expected, found)
 
 
 def checked_reopen(reopen: str) -> str:

@@ -30,6 +30,7 @@ __all__ = [
     "highest",
     "local_fault",
     "local_frame_fault",
+    "place_of",
     "text_of_flags",
     "walk",
 ]
@@ -93,6 +94,16 @@ class Span(NamedTuple):
 def counted(number: int, what: str) -> str:
     """A number of things, in words."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def place_of(layout: Layout, name: str) -> int:
+    """The offset of a part of which all before it are integers. Raises :class:`KeyError` for what is no such part."""
+    offset = 0
+    for part in layout.parts:
+        if part.name == name:
+            return offset
+        offset += _SIZES[part.type]
+    raise KeyError(name)
 
 
 def octets(number: int) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from hgproto.errors import RemoteProtocolError
 from hgproto.framing_0002 import codec, machines
-from hgproto.layout import text_of_flags
+from hgproto.layout import place_of, text_of_flags
 from hgproto.machine import Row
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ __all__ = [
 NO_ROW = Row(machines.CONNECTION.initial)
 """Stands where no table says anything."""
 
+_TYPE = place_of(codec.FRAME, "type_flags")
 _ENCODED, _END = int(codec.StreamFlag.ENCODED), int(codec.StreamFlag.STREAM_END)
 
 
@@ -147,7 +148,7 @@ def placed(error: RemoteProtocolError, kind: int) -> RemoteProtocolError:
         name = codec.TYPE_NAMES[int(frame.type)]
         flags = text_of_flags(int(frame.flags), codec.FLAG_NAMES[int(frame.type)])
         found = f"{name}{'' if flags == '0' else f' {flags}'} {error.found}"
-        return RemoteProtocolError(error.requirement, 7, error.field, error.expected, found)
+        return RemoteProtocolError(error.requirement, _TYPE, error.field, error.expected, found)
     if frame.stream_flags & _ENCODED:
         found = f"{error.found} ({error.offset} octets into the decoded payload)"
         return RemoteProtocolError(error.requirement, codec.HEADER_OCTETS, error.field, error.expected, found)

@@ -21,6 +21,7 @@ from hgproto.errors import LocalProtocolError, RemoteProtocolError
 from hgproto.events import Error, StreamLeftOpen
 from hgproto.framing_0002 import codec, machines
 from hgproto.input_stream import InputStream, checked_reopen
+from hgproto.layout import place_of
 from hgproto.limits import Limits
 from hgproto.machine import Ask, Event, Row
 from hgproto.outputs import Outputs
@@ -41,6 +42,7 @@ ConnectionState, StreamState = machines.ConnectionState, machines.StreamState
 
 
 _ENCODED, _END = int(codec.StreamFlag.ENCODED), int(codec.StreamFlag.STREAM_END)
+_STREAM_ID = place_of(codec.FRAME, "stream_id")
 _SETTINGS = int(codec.FrameType.STREAM_SETTINGS)
 _STATE_BITS = 16
 """Where the state of a stream stands in what plans are kept by: above the kind of a frame."""
@@ -309,7 +311,7 @@ class Reactor:
             which = "odd" if machines.STREAM_PARITY[self.peer] else "even"
             expected = f"a stream of the {self.peer}, which is {which}"
             requirement = str(machines.STREAM_PARITY["requirement"])
-            raise Violation(RemoteProtocolError(requirement, 5, "stream_id", expected, str(stream.stream_id)))
+            raise Violation(RemoteProtocolError(requirement, _STREAM_ID, "stream_id", expected, str(stream.stream_id)))
         try:
             codec.check_header(frame)
         except RemoteProtocolError as error:

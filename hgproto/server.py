@@ -102,9 +102,7 @@ class Server(CommandReceiver):
         Raises :class:`LocalProtocolError` (response.active-request, response.once, reactor.errored), and
         :class:`TypeError` for what is neither.
         """
-        kind = type(data).__name__
-        if kind == "str" or not hasattr(data, "__iter__"):
-            raise TypeError(f"a response is octets or an iterable of octets, not {kind}")
+        _check_response(data)
         stream = self._stream_for(request_id, stream_id)
         self._begun(request_id)
 
@@ -313,6 +311,11 @@ class Server(CommandReceiver):
             yield from stream.send(message, end=True)
 
         self._append(Error(error, frame, frames()))
+
+
+def _check_response(data: object) -> None:
+    if isinstance(data, str) or not hasattr(data, "__iter__"):
+        raise TypeError(f"a response is octets or an iterable of octets, not {type(data).__name__}")
 
 
 def _described(failure: Exception) -> str:

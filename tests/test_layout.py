@@ -11,7 +11,7 @@ from support import RECORDS
 
 from hgproto.errors import RemoteProtocolError
 from hgproto.framing_0002 import codec
-from hgproto.layout import text_of_flags, walk
+from hgproto.layout import place_of, text_of_flags, walk
 
 
 def names() -> list[str]:
@@ -58,3 +58,15 @@ def test_texts_of_flags() -> None:
         "0x2",
         "one|0x2|four",
     ]
+
+
+def test_the_place_of_a_part_is_where_its_octets_are() -> None:
+    octets = codec.encode_frame(codec.make_frame(0x0102, 0x03, 0x04, 0x4, 0x2, b"payload"))
+    assert octets[place_of(codec.FRAME, "request_id") :].startswith(b"\x02\x01")
+    assert octets[place_of(codec.FRAME, "stream_id")] == 0x03
+    assert octets[place_of(codec.FRAME, "stream_flags")] == 0x04
+    assert octets[place_of(codec.FRAME, "type_flags")] == 0x42
+    assert octets[place_of(codec.FRAME, "payload") :] == b"payload"
+    for layout, name in ((codec.FRAME, "nothing"), (codec.ARGUMENT, "nothing")):
+        with pytest.raises(KeyError):
+            place_of(layout, name)
