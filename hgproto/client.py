@@ -20,11 +20,12 @@ from hgproto.framing_0002 import codec, machines
 from hgproto.ids import Ids
 from hgproto.layout import octets
 from hgproto.machine import Event
+from hgproto.outputs import Send
 from hgproto.plans import Closed, Node, Request, Table, text_payload
 from hgproto.reactor import Reactor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from enum import IntEnum
     from typing import BinaryIO, Literal
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from hgproto.frame import Frame
     from hgproto.limits import Limits
     from hgproto.machine import Row
+    from hgproto.outputs import Outputs
     from hgproto.streams import OutputStream
 
 __all__ = ["Client"]
@@ -125,18 +127,11 @@ class Client(Reactor):
             most = self.limits.active_requests
             expected = f"at most {most} requests that wait for their response"
             raise LocalProtocolError("request.limits", None, "", expected, f"{len(self._requests)} already")
-        stream = self._outputs.choose(stream_id)
+        stream = self._outputs.choose(None, stream_id)
         request_id = self._ids.take(self._requests)
         frames = build.command(request_id, stream.stream_id, name, args, data, max_payload=stream.longest_last)
         self._tell(request_id, Event.REQUEST_ISSUED)
-        send = self._outputs.send(
-            request_id,
-            stream,
-            lambda send: self._request(send, stream, frames, plain),
-            # What was held back knows what is the last of it on its stream.
-            lambda stream: end or (self._buffered and self._outputs.unmade(stream) == 1),
-            lambda: self._sent(request_id),
-        )
+        send = _Command(self._outputs, request_id, stream, frames, self._is_answered, plain=plain, end=end)
         if self._buffered:
             self._held.append(send)
             return NoOp(request_id)
@@ -151,27 +146,15 @@ class Client(Reactor):
         """All commands that were held back, in the order in which they were issued; the last one of a stream closes it."""
         held, self._held = self._held, []
 
-        def frames(_: SendFrames) -> Iterator[Frame]:
-            for send in held:
-                yield from send
+        return _Flush(held)
 
-        return SendFrames(None, None, frames, lambda _: None)
+    def _is_over(self, stream: OutputStream | None) -> bool:
+        # What was held back knows what is the last of it on its stream.
+        return self._buffered and stream is not None and self._outputs.unmade(stream) == 1
 
-    def _request(self, send: SendFrames, stream: OutputStream, frames: Iterator[Frame], plain: bool) -> Iterator[Frame]:
-        request_id = send.request_id or 0
-        waiting: Frame | None = None
-        for frame in frames:
-            if waiting is not None:
-                yield from stream.send(waiting, plain=plain and waiting.type == _DATA)
-                request = self._requests.get(request_id)
-                answered = request is None or request.state is State.ANSWERED
-                if answered and frame.type == _DATA and waiting.type == _DATA:
-                    # Nobody waits for the rest: the data ends here.
-                    waiting = frame.replace(flags=codec.CommandDataFlag.EOS, payload=b"")
-                    break
-            waiting = frame
-        if waiting is not None:
-            yield from stream.send(waiting, plain=plain and waiting.type == _DATA, end=send.is_last)
+    def _is_answered(self, request_id: int) -> bool:
+        request = self._requests.get(request_id)
+        return request is None or request.state is State.ANSWERED
 
     def _sent(self, request_id: int) -> None:
         """All frames of a request were taken."""
@@ -241,3 +224,53 @@ class Client(Reactor):
             received = self._requests[request_id].received
             self._append(RequestError(request_id, message, received, requirement))
         self._requests.clear()
+
+
+class _Command(Send):
+    """The frames of a command; ``is_answered``: whether nobody waits for the rest of its data."""
+
+    __slots__ = ("_command", "_is_answered", "_plain")
+
+    def __init__(
+        self,
+        outputs: Outputs,
+        request_id: int,
+        stream: OutputStream,
+        command: Iterator[Frame],
+        is_answered: Callable[[int], bool],
+        *,
+        plain: bool,
+        end: bool,
+    ) -> None:
+        super().__init__(outputs, request_id, stream, end=end)
+        self._command = command
+        self._is_answered = is_answered
+        self._plain = plain
+
+    def _frames(self) -> Iterator[Frame]:
+        stream, plain = self.stream, self._plain
+        waiting: Frame | None = None
+        for frame in self._command:
+            if waiting is not None:
+                yield from stream.send(waiting, plain=plain and waiting.type == _DATA)
+                if frame.type == _DATA and waiting.type == _DATA and self._is_answered(self.request_id):
+                    # The data ends here.
+                    waiting = frame.replace(flags=codec.CommandDataFlag.EOS, payload=b"")
+                    break
+            waiting = frame
+        if waiting is not None:
+            yield from stream.send(waiting, plain=plain and waiting.type == _DATA, end=self.is_last)
+
+
+class _Flush(SendFrames):
+    """Commands that were held back."""
+
+    __slots__ = ("_held",)
+
+    def __init__(self, held: list[SendFrames]) -> None:
+        super().__init__(None, None)
+        self._held = held
+
+    def _frames(self) -> Iterator[Frame]:
+        for send in self._held:
+            yield from send

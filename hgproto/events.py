@@ -134,23 +134,26 @@ class SendFrames:
     """Frames to send. Iterating gives them, each made when it is taken; once all were taken, the reactor knows.
 
     A reactor can only give back a request id once the frames of its response were taken, so take them all, and those of
-    one request in the order in which they were asked for; sends of several requests may be taken in turns. Whoever makes
-    frames on another thread than the reactor's uses :meth:`make` there, and :meth:`sent` on the reactor's.
+    one request in the order in which they were asked for; sends of several requests may be taken in turns. Whoever has
+    frames made on another thread than the reactor's calls :meth:`claim` first and :meth:`sent` afterwards, both on the
+    reactor's, and takes :meth:`claimed_frames` on the other.
 
     ``request_id``: the request that they belong to, None for several. ``stream_id``: the stream that they are on.
     ``failure``: what was raised by the response while it was iterated over, which the client was told of. ``claimed``:
     somebody makes the frames elsewhere. ``closing``: once claimed, what makes the frames that close other streams, which
     go on the wire after all else that is outstanding and before these; None where there is nothing to close.
     ``requirement``: of an error of the reactor's own making, the rule behind it.
+
+    What makes the frames says so in a subclass: ``_frames``, and where the reactor has to know, ``_ask_last``,
+    ``_ask_closing``, ``_was_made`` and ``_was_sent``. A class a kind of send instead of functions for each send: garbage
+    collection, which stops all threads, is paid by the object.
     """
 
     __slots__ = (
-        "_closing",
-        "_frames",
-        "_is_last",
+        "_iterator",
         "_last",
-        "_made",
-        "_sent",
+        "_unmade",
+        "_unsent",
         "claimed",
         "closing",
         "failure",
@@ -159,28 +162,16 @@ class SendFrames:
         "stream_id",
     )
 
-    def __init__(
-        self,
-        request_id: int | None,
-        stream_id: int | None,
-        make: Callable[[SendFrames], Iterator[Frame]],
-        sent: Callable[[SendFrames], None],
-        made: Callable[[], None] | None = None,
-        is_last: Callable[[], bool] | None = None,
-        closing: Callable[[], Callable[[], Iterator[Frame]] | None] | None = None,
-    ) -> None:
+    def __init__(self, request_id: int | None, stream_id: int | None) -> None:
         self.request_id = request_id
         self.stream_id = stream_id
         self.failure: Exception | None = None
         self.claimed = False
-        self.requirement: str | None = None
-        self._frames: Iterator[Frame] | None = make(self)
-        self._sent: Callable[[SendFrames], None] | None = sent
-        self._made = made
-        self._is_last = is_last
-        self._closing = closing
         self.closing: Callable[[], Iterator[Frame]] | None = None
-        self._last = False
+        self.requirement: str | None = None
+        self._iterator: Iterator[Frame] | None = None
+        self._last: bool | None = None
+        self._unmade = self._unsent = True
 
     def __repr__(self) -> str:
         return f"SendFrames(request_id={self.request_id}, stream_id={self.stream_id})"
@@ -189,43 +180,73 @@ class SendFrames:
         return self
 
     def __next__(self) -> Frame:
-        if self._frames is not None and not self.claimed:
-            for frame in self._frames:
+        if self._unsent and not self.claimed:
+            for frame in self._begun():
                 return frame
             self.sent()
         raise StopIteration
 
     def is_last(self) -> bool:
         """Whether nothing follows on the stream: asked when the last frame is made, or before somebody makes all elsewhere."""
-        if self._is_last is not None:
-            is_last, self._is_last = self._is_last, None
-            self._last = is_last()
+        if self._last is None:
+            self._last = self._ask_last()
             self._tell_made()
         return self._last
 
-    def make(self) -> Iterator[Frame]:
-        """The frames, without telling the reactor; :meth:`sent` has to be called when they were taken."""
-        if self.claimed or self._frames is None:
+    def claim(self) -> None:
+        """Somebody makes the frames elsewhere: they are :meth:`claimed_frames` there, and :meth:`sent` is called here."""
+        if self.claimed or not self._unsent:
             raise RuntimeError("the frames were taken already")
         # Asked now, on the reactor's thread: the answer may change while frames are made elsewhere.
-        if self.is_last() and self._closing is not None:
-            self.closing = self._closing()
+        if self.is_last():
+            self.closing = self._ask_closing()
         self.claimed = True
-        return self._frames
+
+    def claimed_frames(self) -> Iterator[Frame]:
+        """The frames that are left, of which the reactor is told nothing."""
+        if not self.claimed:
+            raise RuntimeError("the frames were not claimed")
+        return self._begun()
 
     def sent(self) -> None:
         """Tells the reactor that all frames were taken."""
-        self._frames = None
+        self._iterator = None
         self._tell_made()
-        if self._sent is not None:
-            sent, self._sent = self._sent, None
-            sent(self)
+        if self._unsent:
+            self._unsent = False
+            self._was_sent()
+
+    def _begun(self) -> Iterator[Frame]:
+        """The frames that are left."""
+        if self._iterator is None:
+            self._iterator = self._frames()
+        return self._iterator
 
     def _tell_made(self) -> None:
         """Tells the reactor that the last frame was made, or will be by somebody else."""
-        if self._made is not None:
-            made, self._made = self._made, None
-            made()
+        if self._unmade:
+            self._unmade = False
+            self._was_made()
+
+    # What the maker says.
+
+    def _frames(self) -> Iterator[Frame]:
+        """The frames, each made when it is asked for."""
+        raise NotImplementedError
+
+    def _ask_last(self) -> bool:
+        """Whether nothing follows on the stream."""
+        return False
+
+    def _ask_closing(self) -> Callable[[], Iterator[Frame]] | None:
+        """What closes other streams before the last frame of all, if this has it."""
+        return None
+
+    def _was_made(self) -> None:
+        """The last frame was made, or is somebody else's."""
+
+    def _was_sent(self) -> None:
+        """All frames were taken."""
 
 
 class ResponseData(Record):

@@ -10,26 +10,38 @@ from hgproto.ids import Ids
 from hgproto.streams import OutputStream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from hgproto.encodings import Profile
-    from hgproto.frame import Frame
     from hgproto.limits import Limits
 
-__all__ = ["Outputs"]
+__all__ = ["Outputs", "Send"]
 
 
 class Outputs:
     """Output streams and what is sent on them.
 
     ``count``: how many streams there are, from the id ``first`` on. ``profile``, ``flush``: as of
-    :class:`hgproto.streams.OutputStream`. ``streams``: by id. ``sends``: those that were not taken whole, in the order in
-    which they were asked for. Raises :class:`ValueError` for more streams than there are ids.
+    :class:`hgproto.streams.OutputStream`. ``is_over``: whether nothing follows on a stream but what asks. ``sent``: told of
+    the request for which all was taken. Raises :class:`ValueError` for more streams than there are ids.
+
+    ``streams``: by id. ``sends``: those that were not taken whole, in the order in which they were asked for. ``homes``: the
+    streams of requests for which something was sent before their response, until that was sent too. ``finished``: the
+    requests of whose response the last frame was made.
     """
 
-    __slots__ = ("_outstanding", "_unmade", "sends", "streams")
+    __slots__ = ("_outstanding", "_unmade", "finished", "homes", "is_over", "sends", "sent", "streams")
 
-    def __init__(self, count: int, first: int, profile: Profile | None, limits: Limits, flush: str) -> None:
+    def __init__(
+        self,
+        count: int,
+        first: int,
+        profile: Profile | None,
+        limits: Limits,
+        flush: str,
+        is_over: Callable[[OutputStream | None], bool],
+        sent: Callable[[int], None],
+    ) -> None:
         ids = Ids(first, 1 << codec.FIELD_BITS["stream_id"][0], "stream-id.parity")
         if not 1 <= count <= len(ids):
             raise ValueError(f"streams must be 1 to {len(ids)}, not {count}")
@@ -43,7 +55,11 @@ class Outputs:
             )
             for stream_id in (ids.take(()) for _ in range(count))
         }
-        self.sends: dict[SendFrames, None] = {}
+        self.is_over = is_over
+        self.sent = sent
+        self.sends: dict[Send, None] = {}
+        self.homes: dict[int, int] = {}
+        self.finished: set[int] = set()
         self._outstanding = dict.fromkeys(self.streams, 0)
         self._unmade = dict.fromkeys(self.streams, 0)
 
@@ -52,13 +68,16 @@ class Outputs:
         """The stream that the reactor itself speaks on."""
         return next(iter(self.streams.values()))
 
-    def choose(self, stream_id: int | None) -> OutputStream:
-        """The stream that is asked for, or the one with the least to send. Raises :class:`ValueError`."""
+    def choose(self, request_id: int | None, stream_id: int | None) -> OutputStream:
+        """The stream that is asked for, or the request's, or the one with the least to send. Raises :class:`ValueError`."""
         if stream_id is None:
-            return min(self.streams.values(), key=self.outstanding)
-        if stream_id not in self.streams:
+            stream_id = self.homes.get(request_id) if request_id is not None and self.homes else None
+            if stream_id is None:
+                return min(self.streams.values(), key=self.outstanding) if len(self.streams) > 1 else self.first
+        stream = self.streams.get(stream_id)
+        if stream is None:
             raise ValueError(f"there is no output stream {stream_id}; there are {', '.join(map(str, self.streams))}")
-        return self.streams[stream_id]
+        return stream
 
     def outstanding(self, stream: OutputStream) -> int:
         """How many sends on a stream were not taken whole."""
@@ -77,32 +96,43 @@ class Outputs:
         """One more frame will come on a stream, after all sends."""
         self._unmade[stream.stream_id] += 1
 
-    def send(
-        self,
-        request_id: int | None,
-        stream: OutputStream,
-        make: Callable[[SendFrames], Iterator[Frame]],
-        is_last: Callable[[OutputStream], bool],
-        sent: Callable[[], None] | None = None,
-        closing: Callable[[], Callable[[], Iterator[Frame]] | None] | None = None,
-    ) -> SendFrames:
-        """Frames that are made when they are taken. ``is_last``: whether nothing follows on the stream.
-
-        ``sent``: what is done once all were taken. ``closing``: gives what closes other streams, if that is to be done.
-        """
-        stream_id = stream.stream_id
-
-        def made() -> None:
-            self._unmade[stream_id] -= 1
-
-        def done(send: SendFrames) -> None:
-            del self.sends[send]
-            self._outstanding[stream_id] -= 1
-            if sent is not None:
-                sent()
-
-        send = SendFrames(request_id, stream_id, make, done, made, lambda: is_last(stream), closing)
+    def add(self, send: Send) -> None:
+        """Something is to be sent."""
+        stream_id = send.stream.stream_id
         self.sends[send] = None
         self._outstanding[stream_id] += 1
         self._unmade[stream_id] += 1
-        return send
+
+    def made(self, send: Send) -> None:
+        """The last frame of a send was made, or is somebody else's."""
+        self._unmade[send.stream.stream_id] -= 1
+
+    def taken(self, send: Send) -> None:
+        """All frames of a send were taken."""
+        del self.sends[send]
+        self._outstanding[send.stream.stream_id] -= 1
+
+
+class Send(SendFrames):
+    """Frames that go on one of a reactor's streams. ``end``: the stream is closed with the last of them."""
+
+    __slots__ = ("_end", "_outputs", "stream")
+
+    request_id: int
+
+    def __init__(self, outputs: Outputs, request_id: int, stream: OutputStream, *, end: bool = False) -> None:
+        super().__init__(request_id, stream.stream_id)
+        self.stream = stream
+        self._outputs = outputs
+        self._end = end
+        outputs.add(self)
+
+    def _ask_last(self) -> bool:
+        return self._end or self._outputs.is_over(self.stream)
+
+    def _was_made(self) -> None:
+        self._outputs.made(self)
+
+    def _was_sent(self) -> None:
+        self._outputs.taken(self)
+        self._outputs.sent(self.request_id)

@@ -119,7 +119,7 @@ class _Made(NamedTuple):
     failure: BaseException | None
 
 
-class EncodingPool(_Pool["tuple[SendFrames, Iterator[Frame]]"]):
+class EncodingPool(_Pool["SendFrames"]):
     """Makes the frames of sends on threads, for one writer.
 
     ``workers``: threads, as of :class:`concurrent.futures.ThreadPoolExecutor`; ``executor``: one that exists already.
@@ -146,17 +146,17 @@ class EncodingPool(_Pool["tuple[SendFrames, Iterator[Frame]]"]):
         """Has the frames of a send made on its stream's thread."""
         if send.stream_id is None:
             raise ValueError("what is sent on several streams cannot be made on the thread of one")
-        frames = send.make()
+        send.claim()
         self._outstanding += 1
-        self._lane(send.stream_id).add((send, frames))
+        self._lane(send.stream_id).add(send)
 
-    def _run(self, batch: list[tuple[SendFrames, Iterator[Frame]]]) -> None:
+    def _run(self, batch: list[SendFrames]) -> None:
         results: list[_Made] = []
-        for send, frames in batch:
+        for send in batch:
             made: list[Frame] = []
             failure: BaseException | None = None
             try:
-                made.extend(frames)
+                made.extend(send.claimed_frames())
             except BaseException as error:  # it belongs to who waits for the frames
                 failure = error
             results.append(_Made(send, made, failure))

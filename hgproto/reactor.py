@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from hgproto.encodings import Encodings
     from hgproto.frame import Frame
     from hgproto.machine import Machine, Outcome
+    from hgproto.streams import OutputStream
 
 __all__ = ["Reactor"]
 
@@ -110,7 +111,7 @@ class Reactor:
         self.limits = limits = limits or Limits()
         self.encodings = encodings or default_encodings()
         profile = None if encoding is None else self.encodings[encoding]
-        self._outputs = Outputs(streams, first_stream, profile, limits, flush)
+        self._outputs = Outputs(streams, first_stream, profile, limits, flush, self._is_over, self._sent)
         self._reopen = checked_reopen(reopen)
         self._pieces = Pieces()
         self._fed = 0
@@ -453,6 +454,14 @@ class Reactor:
         return Error(RemoteProtocolError(requirement, None, "", expected, "more"), None)
 
     # Frames out.
+
+    def _is_over(self, stream: OutputStream | None) -> bool:
+        """Whether nothing is to be sent, or on ``stream`` nothing but what asks."""
+        raise NotImplementedError
+
+    def _sent(self, request_id: int) -> None:
+        """All frames of a command or of a response were taken."""
+        raise NotImplementedError
 
     @property
     def output_streams(self) -> tuple[int, ...]:

@@ -1,50 +1,162 @@
-"""Responses that are iterated over: chunks into frames, and what they raise into an error-response."""
+"""What a server sends for a request: its response, and messages before it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hgproto.framing_0002 import codec
+from hgproto import build
+from hgproto.errors import LocalProtocolError
+from hgproto.framing_0002 import codec, machines
+from hgproto.outputs import Send
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from hgproto.events import SendFrames
     from hgproto.frame import Frame
+    from hgproto.outputs import Outputs
     from hgproto.streams import OutputStream
 
-__all__ = ["chunked_response"]
+__all__ = ["ErrorResponse", "Message", "Response", "too_late"]
 
+_CLOSED = machines.StreamState.CLOSED
 _BYTES_RESPONSE = int(codec.FrameType.BYTES_RESPONSE)
-_END = object()
+_END = int(codec.StreamFlag.STREAM_END)
+_DONE = object()
 
 
-def chunked_response(
-    send: SendFrames,
-    stream: OutputStream,
-    data: Iterable[bytes],
-    error: Callable[[int, OutputStream, Exception], Frame],
-    *,
-    plain: bool,
-) -> Iterator[Frame]:
-    """The frames of the response to ``send.request_id``. A chunk is asked for once the frames before it were taken.
+class _Answer(Send):
+    """Frames after which nothing is sent for a request."""
 
-    What the chunks raise is kept in ``send.failure``, and ``error`` makes the frame that tells it. That goes on the stream
+    __slots__ = ()
+
+    def _content(self) -> Iterator[Frame]:
+        """The frames, without those that close other streams."""
+        raise NotImplementedError
+
+    def _frames(self) -> Iterator[Frame]:
+        if self.claimed or len(self._outputs.streams) == 1:
+            return self._content()
+        return self._after_others()
+
+    def _after_others(self) -> Iterator[Frame]:
+        """The frames; the last of all after what closes the streams on which nothing follows."""
+        outputs = self._outputs
+        for frame in self._content():
+            if frame.stream_flags & _END and not self.claimed and outputs.is_over(None) and outputs.all_made:
+                yield from self._close_others()
+            yield frame
+
+    def _ask_last(self) -> bool:
+        self._outputs.finished.add(self.request_id)
+        return super()._ask_last()
+
+    def _ask_closing(self) -> Callable[[], Iterator[Frame]] | None:
+        return self._close_others if len(self._outputs.streams) > 1 and self._outputs.is_over(None) else None
+
+    def _close_others(self) -> Iterator[Frame]:
+        for stream in self._outputs.streams.values():
+            if stream.state is not _CLOSED:
+                # A stream ends with a frame, and a message without atoms is one that says nothing.
+                yield from stream.send(build.text_output(self.request_id, stream.stream_id, ()), end=True)
+
+
+class Response(_Answer):
+    """A response of octets, or of chunks of them, each of which is asked for once the frames before it were taken.
+
+    What the chunks raise is kept in ``failure``, and ``error`` makes the frame that tells it. That goes on the stream
     after what came before, so that it is flushed and in order like everything else. ``plain``: as of
     :meth:`hgproto.streams.OutputStream.send`.
     """
-    request_id = send.request_id or 0
-    chunks: Iterator[bytes] | None = None
-    while True:
-        try:
-            chunks = iter(data) if chunks is None else chunks
-            chunk: Any = next(chunks, _END)
-            view = b"" if chunk is _END else memoryview(chunk).cast("B")
-        except Exception as failure:  # whatever it is, the client has to be told
-            send.failure = failure
-            message = error(request_id, stream, failure)
-            break
-        yield from stream.write(request_id, _BYTES_RESPONSE, view, last=chunk is _END, plain=plain, end=send.is_last)
-        if chunk is _END:
-            return
-    yield from stream.send(message, end=send.is_last)
+
+    __slots__ = ("_data", "_error", "_plain")
+
+    def __init__(
+        self,
+        outputs: Outputs,
+        request_id: int,
+        stream: OutputStream,
+        data: bytes | Iterable[bytes],
+        error: Callable[[int, OutputStream, Exception], Frame],
+        *,
+        plain: bool,
+        end: bool,
+    ) -> None:
+        super().__init__(outputs, request_id, stream, end=end)
+        self._data = data
+        self._error = error
+        self._plain = plain
+
+    def _content(self) -> Iterator[Frame]:
+        data = self._data
+        if not isinstance(data, bytes | bytearray | memoryview):
+            return self._chunks(data)
+        return self.stream.write(self.request_id, _BYTES_RESPONSE, data, last=True, plain=self._plain, end=self.is_last)
+
+    def _chunks(self, data: Iterable[bytes]) -> Iterator[Frame]:
+        request_id, stream, plain = self.request_id, self.stream, self._plain
+        chunks: Iterator[bytes] | None = None
+        while True:
+            try:
+                chunks = iter(data) if chunks is None else chunks
+                chunk: Any = next(chunks, _DONE)
+                view = b"" if chunk is _DONE else memoryview(chunk).cast("B")
+            except Exception as failure:  # whatever it is, the client has to be told
+                self.failure = failure
+                message = self._error(request_id, stream, failure)
+                break
+            last = chunk is _DONE
+            yield from stream.write(request_id, _BYTES_RESPONSE, view, last=last, plain=plain, end=self.is_last)
+            if last:
+                return
+        yield from stream.send(message, end=self.is_last)
+
+
+class ErrorResponse(_Answer):
+    """An error-response. ``requirement``: the rule behind it, where it is of the reactor's own making."""
+
+    __slots__ = ("_frame",)
+
+    def __init__(
+        self,
+        outputs: Outputs,
+        stream: OutputStream,
+        frame: Frame,
+        *,
+        end: bool = False,
+        requirement: str | None = None,
+    ) -> None:
+        super().__init__(outputs, frame.request_id, stream, end=end)
+        self.requirement = requirement
+        self._frame = frame
+
+    def _content(self) -> Iterator[Frame]:
+        return self.stream.send(self._frame, end=self.is_last)
+
+
+class Message(Send):
+    """Text or progress, before the end of the response."""
+
+    __slots__ = ("_frame",)
+
+    def __init__(self, outputs: Outputs, stream: OutputStream, frame: Frame) -> None:
+        super().__init__(outputs, frame.request_id, stream)
+        self._frame = frame
+
+    def _frames(self) -> Iterator[Frame]:
+        outputs, request_id = self._outputs, self.request_id
+        # Whoever makes frames elsewhere makes them in the order in which they were asked for.
+        if not self.claimed and (request_id in outputs.finished or request_id not in outputs.homes):
+            raise too_late(request_id)
+        yield from self.stream.send(self._frame)
+
+    def _ask_last(self) -> bool:
+        return False
+
+    def _was_sent(self) -> None:
+        self._outputs.taken(self)
+
+
+def too_late(request_id: int) -> LocalProtocolError:
+    """A message would come after the end of its request's response."""
+    expected = "a message that is sent before the end of the response"
+    return LocalProtocolError("response.active-request", None, "", expected, f"one of request {request_id} after it")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,26 +10,37 @@ from hgproto import events
 from hgproto.events import NO_OP, WANT_FRAME, NoOp, ResponseData, RunCommand, SendFrames, StartCommand, WantFrame
 from hgproto.framing_0002 import codec
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hgproto.frame import Frame
+
 FRAMES = [codec.make_frame(1, 2, 0, 4, 1, b"a"), codec.make_frame(1, 2, 0, 4, 2, b"b")]
 
 
-class Told:
+class Told(SendFrames):
     """A send of two frames that asks for the end with its last, and what it has told."""
 
     def __init__(self, *, last: bool = True) -> None:
+        super().__init__(1, 2)
         self.log: list[str] = []
+        self.answer = last
         self.last: list[bool] = []
 
-        def make(send: SendFrames) -> Any:
-            yield FRAMES[0]
-            self.last.append(send.is_last())
-            yield FRAMES[1]
+    def _frames(self) -> Iterator[Frame]:
+        yield FRAMES[0]
+        self.last.append(self.is_last())
+        yield FRAMES[1]
 
-        def is_last() -> bool:
-            self.log.append("asked")
-            return last
+    def _ask_last(self) -> bool:
+        self.log.append("asked")
+        return self.answer
 
-        self.send = SendFrames(1, 2, make, lambda _: self.log.append("sent"), lambda: self.log.append("made"), is_last)
+    def _was_made(self) -> None:
+        self.log.append("made")
+
+    def _was_sent(self) -> None:
+        self.log.append("sent")
 
 
 def test_events_are_values() -> None:
@@ -48,35 +59,38 @@ def test_nothing_to_send_is_iterated_over_too() -> None:
 
 def test_a_send_tells_when_its_last_frame_was_made_and_when_all_were_taken() -> None:
     told = Told()
-    assert next(told.send) == FRAMES[0]
+    assert next(told) == FRAMES[0]
     assert told.log == []
-    assert next(told.send) == FRAMES[1]
+    assert next(told) == FRAMES[1]
     assert told.log == ["asked", "made"]
-    assert list(told.send) == []
+    assert list(told) == []
     assert told.log == ["asked", "made", "sent"]
-    assert list(told.send) == []
+    assert list(told) == []
     assert told.log == ["asked", "made", "sent"]
-    assert repr(told.send) == "SendFrames(request_id=1, stream_id=2)"
+    assert repr(told) == "SendFrames(request_id=1, stream_id=2)"
 
 
 @pytest.mark.parametrize("last", [True, False])
 def test_frames_that_are_made_elsewhere(last: bool) -> None:
     told = Told(last=last)
-    frames = told.send.make()
+    with pytest.raises(RuntimeError, match="not claimed"):
+        told.claimed_frames()
+    told.claim()
+    frames = told.claimed_frames()
     # Who makes them elsewhere must ask nothing of the reactor.
     assert told.log == ["asked", "made"]
-    assert list(told.send) == []
+    assert list(told) == []
     assert list(frames) == FRAMES
     assert told.last == [last]
     with pytest.raises(RuntimeError, match="taken already"):
-        told.send.make()
-    told.send.sent()
-    told.send.sent()
+        told.claim()
+    told.sent()
+    told.sent()
     assert told.log == ["asked", "made", "sent"]
 
 
 def test_what_was_taken_cannot_be_made() -> None:
     told = Told()
-    list(told.send)
+    list(told)
     with pytest.raises(RuntimeError, match="taken already"):
-        told.send.make()
+        told.claim()
