@@ -55,6 +55,7 @@ def test_every_module_says_what_it_exports(name: str) -> None:
 
 
 ELSEWHERE = {
+    "cli": "test_cli.py",
     "commands": "test_server.py",
     "constructs": "test_codecs.py",
     "emit": "test_codecs.py",

@@ -1,0 +1,145 @@
+"""``hgproto schema`` and ``hgproto generate``: the specification, and the code that is made of it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from hgproto.cli.common import FAULT, GOOD, UsageError, revision_of, revision_option
+
+if TYPE_CHECKING:
+    import argparse
+
+    from hgproto.cli import Commands
+    from hgproto.spec.model import Schema
+
+
+def add(commands: Commands) -> None:
+    """Adds the commands."""
+    schema = commands.add_parser(
+        "schema", help="check or show a specification", description="Checks or shows a specification."
+    )
+    schema_commands = schema.add_subparsers(metavar="COMMAND", required=True)
+    check = schema_commands.add_parser(
+        "check",
+        help="prove a schema",
+        description="Checks schema files and proves them: their shape, their references, their state machines, their examples. "
+        "Without a file, those that come with hgproto.",
+    )
+    check.add_argument("files", nargs="*", metavar="FILE", help="a schema file")
+    check.set_defaults(run=_schema_check)
+    show = schema_commands.add_parser(
+        "show",
+        help="print a field table",
+        description="Prints the fields, flags and rules of the header (frame-header), a frame type or a structure. Without a "
+        "name, what there is to show.",
+    )
+    show.add_argument("name", nargs="?", metavar="NAME", help="for example frame-header or command-argument")
+    revision_option(show)
+    show.set_defaults(run=_schema_show)
+
+    generate = commands.add_parser(
+        "generate",
+        help="make the code of a schema",
+        description="Makes the codec and the Structs of a schema. Without options, those of hgproto itself, in place.",
+    )
+    generate.add_argument(
+        "--check", action="store_true", help="write nothing; print a diff and exit 1 when files are stale"
+    )
+    generate.add_argument("--output", metavar="DIR", help="the directory of the package; needed for a file of your own")
+    generate.add_argument("--revision", metavar="NAME|FILE", help="the revision or schema file (default: all of ours)")
+    generate.set_defaults(run=_generate)
+
+
+def _schema_check(options: argparse.Namespace) -> int:
+    from hgproto.prove import prove
+    from hgproto.spec import SchemaError, check, load
+    from hgproto.spec.load import known_revisions
+
+    code = GOOD
+    for file in options.files or known_revisions().values():
+        try:
+            schema = load(file)
+            problems, proven = check(schema), 0
+            if not problems:
+                problems, proven = prove(schema)
+        except SchemaError as error:
+            problems = list(error.problems)
+        for problem in problems:
+            print(problem, file=sys.stderr)
+        if problems:
+            code = FAULT
+        else:
+            print(f"{_shown_path(file)}: good: {_counts(schema, proven)}")
+    return code
+
+
+def _shown_path(file: str | os.PathLike[str]) -> str:
+    """A path as short as it can be said from here."""
+    path = os.fspath(file)
+    relative = os.path.relpath(path)
+    return path if relative.startswith("..") else relative
+
+
+def _counts(schema: Schema, proven: int) -> str:
+    parts = [
+        (len(schema.frames), "frame type"),
+        (len(schema.structures), "structure"),
+        (len(schema.requirements), "requirement"),
+        (len(schema.machines), "state machine"),
+        (proven, "example"),
+    ]
+    return f"{', '.join(f'{number} {what}' + 's' * (number != 1) for number, what in parts)} proven"
+
+
+def _schema_show(options: argparse.Namespace) -> int:
+    from hgproto.show import names, overview, show
+    from hgproto.spec.problems import suggestion
+
+    schema = revision_of(options.revision).schema
+    if options.name is None:
+        lines = overview(schema)
+    elif options.name in names(schema):
+        lines = show(options.name, schema)
+    else:
+        raise UsageError(
+            f"there is no {options.name!r} in {schema.revision}; {suggestion(options.name, names(schema))}"
+        )
+    for line in lines:
+        print(line)
+    return GOOD
+
+
+def _generate(options: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from hgproto.generate import package_directory, stale, write
+    from hgproto.spec import SchemaError, check, load
+    from hgproto.spec.load import find, known_revisions
+
+    ours = known_revisions()
+    if options.revision is not None and options.revision not in ours and options.output is None:
+        raise UsageError("--output says where the package of a schema of your own goes")
+    if options.output is not None and options.revision is None:
+        raise UsageError("--output needs --revision")
+    if options.revision is not None:
+        revision_of(options.revision)
+    files = list(ours.values()) if options.revision is None else [find(options.revision)]
+    code = GOOD
+    for file in files:
+        schema = load(file)
+        problems = check(schema)
+        if problems:
+            raise SchemaError(problems)
+        directory = Path(options.output) if options.output is not None else package_directory(schema)
+        if options.check:
+            diff = list(stale(schema, directory))
+            sys.stdout.writelines(diff)
+            if diff:
+                print(f"hgproto: {directory} is stale; run `hgproto generate`", file=sys.stderr)
+                code = FAULT
+        else:
+            for changed in write(schema, directory):
+                print(changed)
+    return code
