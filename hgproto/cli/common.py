@@ -14,6 +14,24 @@ if TYPE_CHECKING:
 
     from hgproto.revision import Revision
 
+__all__ = [
+    "DEFAULT_REVISION",
+    "FAULT",
+    "GOOD",
+    "USAGE",
+    "InputError",
+    "UsageError",
+    "frame_options",
+    "hex_chunks",
+    "lines_of",
+    "max_payload",
+    "named",
+    "open_input",
+    "revision_of",
+    "revision_option",
+    "wants_colour",
+]
+
 GOOD, FAULT, USAGE = 0, 1, 2
 
 DEFAULT_REVISION = "framing-0002"

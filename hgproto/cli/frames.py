@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from hgproto.frame import Frame
     from hgproto.revision import Revision
 
+__all__ = ["add"]
+
 
 def add(commands: Commands) -> None:
     """Adds the commands."""

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from hgproto.cli import Commands
     from hgproto.session import Step
 
+__all__ = ["add"]
+
 
 def add(commands: Commands) -> None:
     """Adds the command."""
