@@ -1,6 +1,6 @@
 """Generates packages from schemas: into files, and in memory for a user's own schema.
 
-Both go through the same emitters. A generated package is four modules; see :mod:`hgproto.emit`.
+Both go through the same emitters. A generated package is five modules; see :mod:`hgproto.emit`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["compile_schema", "package_directory", "sources", "stale", "write"]
 
-_MODULES = ("codec", "structs", "machines")
+_MODULES = ("codec", "structs", "machines", "requirements")
 """The modules of a package in the order in which they can be imported."""
 
 
@@ -56,7 +56,7 @@ def stale(schema: Schema, directory: Path) -> Iterator[str]:
 
 
 def compile_schema(schema: Schema) -> dict[str, ModuleType]:
-    """The modules ``codec``, ``structs`` and ``machines`` of a schema, made in memory.
+    """The modules ``codec``, ``structs``, ``machines`` and ``requirements`` of a schema, made in memory.
 
     The Structs import the codec beside them, so both go by names of a package until they are made.
     """

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
+    from hgproto.catalogue import Requirement
     from hgproto.errors import RemoteProtocolError
     from hgproto.frame import Frame
     from hgproto.layout import Layout
@@ -95,6 +96,12 @@ class Revision:
     def machines(self) -> ModuleType:
         """The state machines."""
         return self._module("machines")
+
+    @cached_property
+    def requirements(self) -> dict[str, Requirement]:
+        """The requirements by id."""
+        requirements: dict[str, Requirement] = self._module("requirements").REQUIREMENTS
+        return requirements
 
     def _module(self, target: str) -> ModuleType:
         if self._package is not None:

@@ -4,7 +4,7 @@ Invariants: an emitter sees the model and never YAML; the same model gives the s
 is a new module and a line in :data:`TARGETS`.
 """
 
-from hgproto.emit import codec, machines, package, structs
+from hgproto.emit import codec, machines, package, requirements, structs
 
 __all__ = ["TARGETS"]
 
@@ -13,5 +13,6 @@ TARGETS = {
     "codec.py": codec.emit,
     "structs.py": structs.emit,
     "machines.py": machines.emit,
+    "requirements.py": requirements.emit,
 }
 """The files of a generated package and what makes each."""

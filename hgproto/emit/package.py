@@ -16,7 +16,7 @@ def emit(schema: Schema) -> str:
     """The source of ``__init__.py``."""
     text = (
         f"{schema.title}.\n\n{schema.doc.strip()}\n\n"
-        "In it, ``codec`` reads and writes frames and payloads fast, ``structs`` has the same as construct Structs, and "
-        "``machines`` says which frame may come when."
+        "In it, ``codec`` reads and writes frames and payloads fast, ``structs`` has the same as construct Structs, "
+        "``machines`` says which frame may come when, and ``requirements`` has the rules in words."
     )
     return heading(schema) + "\n".join(docstring(text, 0)) + "\n"

@@ -422,13 +422,14 @@ def _disjoint(
 def _requirements(schema: Schema) -> Iterator[Problem]:
     for requirement in schema.requirements.values():
         kinds = {reference.kind for reference in schema.references.get(requirement.id, ())}
-        if requirement.enforced == "manual" and kinds:
-            yield Problem(
-                requirement.place,
-                f"{requirement.id!r} says `manual`, and the {sorted(kinds)[0]} enforces it",
-                f"say `enforced: {sorted(kinds)[0]}`",
-            )
-        elif requirement.enforced != "manual" and requirement.enforced not in kinds:
+        if requirement.enforced in ("validator", "manual"):
+            if kinds:
+                yield Problem(
+                    requirement.place,
+                    f"{requirement.id!r} says `{requirement.enforced}`, and the {sorted(kinds)[0]} enforces it",
+                    f"say `enforced: {sorted(kinds)[0]}`",
+                )
+        elif requirement.enforced not in kinds:
             yield Problem(
                 requirement.place,
                 f"nothing in the {requirement.enforced} enforces {requirement.id!r}",

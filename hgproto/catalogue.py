@@ -1,0 +1,37 @@
+"""Requirements as generated packages have them: the schema's catalogue without the schema."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = ["Requirement"]
+
+
+class Requirement(NamedTuple):
+    """A requirement of the protocol.
+
+    ``binds``: who has to follow it: client, server, sender, receiver or both. ``level``: MUST, MUST NOT, SHOULD or MAY.
+    ``text``: the rest of the sentence. ``source``: ``protocol``, or ``ours`` for our resolution where the source is silent.
+    ``section``: the section that states it. ``enforced``: ``codec`` by looking at one frame, ``machine`` by a state machine,
+    ``validator`` by the validator alone, ``manual`` by nothing. ``places``: the places of the schema that put it into effect.
+    ``reason``: why no receiver refuses what breaks it. ``resolution``: what we add where the source is silent.
+    ``reference``: what the reference implementation does instead.
+    """
+
+    id: str
+    binds: str
+    level: str
+    text: str
+    source: str
+    section: str
+    enforced: str
+    places: tuple[str, ...] = ()
+    reason: str | None = None
+    resolution: str | None = None
+    reference: str | None = None
+
+    @property
+    def sentence(self) -> str:
+        """Its words as one sentence."""
+        who = {"both": "both sides", "sender": "a sender", "receiver": "a receiver"}.get(self.binds, f"a {self.binds}")
+        return f"{who[0].upper()}{who[1:]} {self.level} {self.text}."
