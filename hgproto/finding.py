@@ -62,7 +62,6 @@ class Finding(Record):
         path: str,
         expected: str,
         found: str,
-        *,
         refused: bool = True,
         ends: bool = False,
         around: bytes = b"",
