@@ -107,6 +107,11 @@ class Encodings:
         others = (profile for name, profile in self._profiles.items() if name not in {new.name for new in profiles})
         return Encodings([*profiles, *others], self._missing)
 
+    @property
+    def missing(self) -> dict[str, str]:
+        """The profiles that are known and not installed, and what installs them."""
+        return dict(self._missing)
+
     def get(self, name: str) -> Profile | None:
         """The profile of that name, None where it is not offered."""
         return self._profiles.get(name)

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from hgproto.frame import Frame
     from hgproto.limits import Limits
 
-__all__ = ["Session", "Step", "event_text", "event_to_json"]
+__all__ = ["Lines", "Session", "Step", "event_text", "event_to_json"]
 
 _BEGIN, _END, _ENCODED = (
     int(codec.StreamFlag.STREAM_BEGIN),
@@ -78,6 +78,58 @@ class Step:
         return None
 
 
+class Lines:
+    """Reads the lines of a session, and encodes what is marked *encoded*."""
+
+    def __init__(self, encodings: Encodings | None = None) -> None:
+        self._encodings = encodings or default_encodings()
+        self._encoders: dict[tuple[str, int], Encoder] = {}
+
+    def read(self, line: bytes | str) -> tuple[str, Frame | None]:
+        """Which side a line is of, ``>`` or ``<``, and its frame as it is on the wire; None for the end of its output.
+
+        Raises :class:`hgproto.errors.HumanFormError`.
+        """
+        text = line.encode("utf-8", "surrogateescape") if isinstance(line, str) else line
+        text = text.removesuffix(b"\n").removesuffix(b"\r")
+        side = text[:1].decode("ascii", "replace")
+        raw = text[1:2] == b"!"
+        start = 3 if raw else 2
+        if side not in ("<", ">") or text[start - 1 : start] != b" ":
+            raise HumanFormError(1, "> or <, and a space", repr(text[:start].decode("utf-8", "backslashreplace")))
+        if text[start:] == b"end":
+            return side, None
+        try:
+            frame = parse_frame(text[start:])
+        except HumanFormError as error:
+            raise HumanFormError(error.column + start, error.expected, error.found) from None
+        return side, frame if raw else self._encoded(side, frame)
+
+    def _encoded(self, side: str, frame: Frame) -> Frame:
+        """A frame as its stream's encoding has it."""
+        flags, key = int(frame.stream_flags), (side, frame.stream_id)
+        if flags & _BEGIN:
+            self._encoders.pop(key, None)
+            if frame.type == codec.FrameType.STREAM_SETTINGS and not flags & _END:
+                try:
+                    settings = codec.decode_stream_settings(bytes(frame.payload))
+                except RemoteProtocolError:
+                    return frame
+                profile = self._encodings.get(settings.profile)
+                if profile is not None:
+                    self._encoders[key] = profile.encoder()
+            return frame
+        encoder = self._encoders.get(key)
+        if encoder is None:
+            return frame
+        if flags & _END:
+            del self._encoders[key]
+        if not flags & _ENCODED:
+            return frame
+        payload = encoder.encode(bytes(frame.payload)) + (encoder.finish() if flags & _END else encoder.flush())
+        return frame.replace(payload=payload)
+
+
 class Session:
     """A session as it is played. Arguments as of :class:`hgproto.server.Server`."""
 
@@ -89,28 +141,15 @@ class Session:
         reopen: Literal["error", "restart"] = "error",
         streaming: bool = False,
     ) -> None:
-        self._encodings = encodings or default_encodings()
         self.server = Server(limits=limits, encodings=encodings, reopen=reopen, streaming=streaming)
         self.client = Client(limits=limits, encodings=encodings, reopen=reopen)
-        self._encoders: dict[tuple[str, int], Encoder] = {}
+        self._lines = Lines(encodings)
 
     def play(self, line: bytes | str) -> Step:
         """Plays a line. Raises :class:`hgproto.errors.HumanFormError`."""
-        text = line.encode("utf-8", "surrogateescape") if isinstance(line, str) else line
-        text = text.removesuffix(b"\n").removesuffix(b"\r")
-        side = text[:1].decode("ascii", "replace")
-        raw = text[1:2] == b"!"
-        start = 3 if raw else 2
-        if side not in ("<", ">") or text[start - 1 : start] != b" ":
-            raise HumanFormError(1, "> or <, and a space", repr(text[:start].decode("utf-8", "backslashreplace")))
-        if text[start:] == b"end":
+        side, frame = self._lines.read(line)
+        if frame is None:
             return self.end(side)
-        try:
-            frame = parse_frame(text[start:])
-        except HumanFormError as error:
-            raise HumanFormError(error.column + start, error.expected, error.found) from None
-        if not raw:
-            frame = self._encoded(side, frame)
         return self.wire(side, codec.encode_frame(frame, codec.LIMITS["max-payload"][1]), frame)
 
     def wire(self, side: str, wire: bytes, frame: Frame | None = None) -> Step:
@@ -145,30 +184,6 @@ class Session:
         for event in events:
             for _ in event if isinstance(event, SendFrames) else event.frames if isinstance(event, Error) else ():
                 pass
-
-    def _encoded(self, side: str, frame: Frame) -> Frame:
-        """A frame as its stream's encoding has it."""
-        flags, key = int(frame.stream_flags), (side, frame.stream_id)
-        if flags & _BEGIN:
-            self._encoders.pop(key, None)
-            if frame.type == codec.FrameType.STREAM_SETTINGS and not flags & _END:
-                try:
-                    settings = codec.decode_stream_settings(bytes(frame.payload))
-                except RemoteProtocolError:
-                    return frame
-                profile = self._encodings.get(settings.profile)
-                if profile is not None:
-                    self._encoders[key] = profile.encoder()
-            return frame
-        encoder = self._encoders.get(key)
-        if encoder is None:
-            return frame
-        if flags & _END:
-            del self._encoders[key]
-        if not flags & _ENCODED:
-            return frame
-        payload = encoder.encode(bytes(frame.payload)) + (encoder.finish() if flags & _END else encoder.flush())
-        return frame.replace(payload=payload)
 
 
 def event_to_json(event: Any) -> dict[str, Any]:

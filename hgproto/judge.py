@@ -1,0 +1,459 @@
+"""Judges: reactors that go on. They find all that is wrong with what a peer sends, and not just the first of it.
+
+A judge takes frames as its reactor does, by the same tables and guards, so that what a reactor refuses is a finding. Where
+a reactor would end the connection, a judge repairs what it can (a stream that was not begun counts as begun), gives up what
+it cannot (a request of which a frame is damaged is lost until its id comes anew; a stream whose encoding is unknown or
+broken is blind until it ends), and goes on with the rest. After a length that is wrong nothing can be known, so there it
+ends. It also has the rules that no receiver refuses to see broken (:mod:`hgproto.rules`, and the order of ids).
+
+One judge looks at one direction. Alone it takes a request for answered once it is whole, and one for issued when it is
+answered; linked to the judge of the other direction it knows. :mod:`hgproto.validate` is the way in.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+
+from hgproto.errors import RemoteProtocolError
+from hgproto.framing_0002 import codec, machines
+from hgproto.framing_0002.requirements import REQUIREMENTS
+from hgproto.input_stream import InputStream
+from hgproto.machine import Event, Row, Set
+from hgproto.places import Places
+from hgproto.plans import Closed, Violation, placed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from hgproto.finding import Finding
+    from hgproto.plans import Node, Plan
+    from hgproto.reactor import Reactor
+    from hgproto.reader import Pieces
+
+    _Base = Reactor
+    _Problem: TypeAlias = "Violation | RemoteProtocolError | Blind | Closed"
+else:
+    _Base = object
+
+__all__ = ["Judge"]
+
+StreamState = machines.StreamState
+_BEGIN, _END, _ENCODED = (
+    int(codec.StreamFlag.STREAM_BEGIN),
+    int(codec.StreamFlag.STREAM_END),
+    int(codec.StreamFlag.ENCODED),
+)
+_KNOWN_STREAM_FLAGS = _BEGIN | _END | _ENCODED
+_SETTINGS = int(codec.FrameType.STREAM_SETTINGS)
+_REPAIRS = 4
+"""Faults that are repaired in one frame before the rest of it is given up; there are fewer stream flags."""
+
+
+def _flags_of_rows() -> dict[str, int]:
+    """For each requirement about streams, the mask of the stream flags that its rows look at."""
+    masks: dict[str, int] = {}
+    names = {name: mask for mask, name in codec.STREAM_FLAG_NAMES.items()}
+    for row in machines.STREAM.rows:
+        if row.error is not None and row.when is not None:
+            looked_at = {names[atom.flag] for atom in row.when.atoms() if isinstance(atom, Set) and atom.flag in names}
+            masks[row.error] = masks.get(row.error, 0) | sum(looked_at)
+    return masks
+
+
+_FLAGS_OF_ROWS = _flags_of_rows()
+
+
+class Blind(Exception):  # noqa: N818 - inside of judges alone
+    """An encoded payload that cannot be looked into."""
+
+
+class _BlindDecoder:
+    """Stands for a context that nobody knows any more."""
+
+    __slots__ = ()
+
+    def decode(self, data: bytes, limit: int) -> bytes:
+        raise Blind
+
+    def finish(self) -> None:
+        """Whether it is complete cannot be told."""
+
+
+class _Stream(InputStream):
+    """A stream that goes on: once its encoding is not known, or was broken, it is blind until it ends.
+
+    ``begun``: the frame that opened it. ``unavailable``: where the names of encodings go that are known and not installed.
+    """
+
+    __slots__ = ("begun", "blind", "unavailable")
+
+    def __init__(self, stream_id: int, begun: int, unavailable: set[str], **stream: Any) -> None:
+        super().__init__(stream_id, **stream)
+        self.begun = begun
+        self.blind = False
+        self.unavailable = unavailable
+
+    def enter(self, state: StreamState) -> None:
+        super().enter(state)
+        if state is StreamState.CLOSED:
+            self.blind = False
+        elif self.blind:
+            self._decoder = _BlindDecoder()
+
+    def lose(self) -> None:
+        """Nothing encoded can be looked into any more."""
+        self.blind = True
+        self._decoder = _BlindDecoder()
+
+    def ask_settings(self, payload: bytes) -> str:
+        self.blind = True
+        settings = codec.decode_stream_settings(payload)
+        if settings.profile in self._encodings.missing:
+            self.unavailable.add(settings.profile)
+            return "good"
+        answer = super().ask_settings(payload)
+        self.blind = answer != "good"
+        return answer
+
+    def ask_encoding(
+        self, payload: bytes, *, encoded: bool, ends: bool, decoded: bytes | RemoteProtocolError | None = None
+    ) -> str:
+        self.decoded = None
+        if self._decoder is None:
+            return "good"
+        try:
+            if encoded:
+                self.decoded = self._decoder.decode(payload, self._limit)
+        except RemoteProtocolError as error:
+            self.lose()
+            return self.refuse_encoding(error)
+        try:
+            if ends:
+                self._decoder.finish()
+        except RemoteProtocolError as error:
+            return self.refuse_encoding(error)
+        return "good"
+
+    def forget_fault(self) -> None:
+        """What was blamed was said."""
+        self._fault = None
+
+
+class Judge(_Base):
+    """What the judges of both directions share: takes octets, gives findings.
+
+    ``findings`` has those that were not taken yet. ``frames`` and ``octets`` count what was seen. ``over``: nothing more
+    is looked at. ``broken``: a rule was broken that a receiver refuses. ``unavailable``: content encodings that streams
+    use and that are not installed, so that their payloads were not looked into. ``link``: the judge of the other direction.
+    """
+
+    side: ClassVar[str]
+
+    def _start(self) -> None:
+        self.findings: list[Finding] = []
+        self.frames = 0
+        self.octets = 0
+        self.over = False
+        self.broken = False
+        self.unavailable: set[str] = set()
+        self.link: Any = None
+        self._places = Places(codec, REQUIREMENTS, self.side, _FLAGS_OF_ROWS)
+        self._remarks: list[tuple[RemoteProtocolError, bool, bool]] = []
+        """What was found while the present frame was taken: the error, whether it is refused, whether it is in the payload."""
+        self._lost: set[int] = set()
+        self.closed = False
+        """Whether the peer has said that it closes the connection."""
+        # Events are of no interest here.
+        self._append = deque[Any](maxlen=0).append
+        self._start_of_frame = 0
+        self._next_id: int | None = 1
+
+    def feed(self, data: bytes | bytearray | memoryview) -> list[Finding]:
+        """What is wrong with the frames that ``data`` makes whole, in wire order."""
+        self.octets += len(data)
+        if not self.over and not self._pieces.absorb(data):
+            try:
+                self._read(self._pieces.supply(iter((data,))))
+            except RemoteProtocolError as error:
+                self._end_at(error)
+        return self.taken()
+
+    def close(self) -> list[Finding]:
+        """What is wrong with an input that ends here."""
+        if self.over or self.ended:
+            return self.taken()
+        self.ended = True
+        if self._pieces.missing:
+            self._end_at(self._pieces.cut(codec, self.limits.max_payload))
+        elif not (self.closed or (self.link is not None and (self.broken or self.link.broken))):
+            self._end_requests()
+            self._end_streams()
+        return self.taken()
+
+    def taken(self) -> list[Finding]:
+        """The findings that were not taken yet, which are then."""
+        findings = self.findings
+        if findings:
+            self.findings = []
+        return findings
+
+    # Frames.
+
+    def _read(self, source: Pieces) -> None:
+        # Not in the loop of a role that makes commands, which sees no frames.
+        self._take(codec.read_parts(source, self.limits.max_payload))
+
+    def _take(self, parts: Iterator[tuple[int, int, int, bytes, int]]) -> None:
+        requests, free, slots, remarks = self._requests, self._free, self._slots, self._remarks
+        appear = self._appear if self.link is None else None
+        header = codec.HEADER_OCTETS
+        for kind, request_id, stream_id, payload, stop in parts:
+            if self.closed:
+                self._start_of_frame = stop - header - len(payload)
+                self._refuse_more(kind, request_id, stream_id, payload)
+                return
+            self.frames += 1
+            self._start_of_frame = stop - header - len(payload)
+            try:
+                request = requests.get(request_id)
+                if request is None and appear is not None:
+                    request = appear(request_id, kind)
+                plan = (free[request_id & 1] if request is None else request.table).plans.get(slots[stream_id] + kind)
+                if plan is None or plan.stream is not None:
+                    self._take_on_stream(plan, kind, request_id, stream_id, request, payload)
+                else:
+                    node = plan.node
+                    while node.ask is not None:
+                        node = node.outcomes[node.ask(self, request_id, request, payload, plan)]
+                    node.act(self, request_id, request, payload, node)
+            except (Violation, RemoteProtocolError, Blind, Closed) as problem:
+                self._go_on(problem, kind, request_id, stream_id, payload)
+            if remarks:
+                for error, refused, inside in remarks:
+                    fault = placed(error, kind) if inside else error
+                    self._find(fault, kind, request_id, stream_id, payload, refused=refused)
+                remarks.clear()
+
+    def _appear(self, request_id: int, kind: int) -> Any:
+        """The request that a frame belongs to when nothing is known of the other direction."""
+        return None
+
+    def _take_on_stream(
+        self, plan: Plan | None, kind: int, request_id: int, stream_id: int, request: Any, payload: bytes
+    ) -> None:
+        stream: Any = self._inputs.get(stream_id) or self._input(stream_id)
+        if plan is None:
+            plan = self._planned(kind, request_id, stream, request, payload)
+        onward = plan.stream
+        if onward is not None:
+            while (ask := onward.ask) is not None:
+                onward = self._asked(ask, onward, stream, request, payload, plan, kind)
+            if onward.row.error is not None:
+                raise Violation(stream.refusal(onward.row, kind & 0xFF))
+            if onward.row.emit == "again":
+                self._enter(stream, StreamState.CLOSED)
+                self._take_on_stream(None, kind, request_id, stream_id, request, payload)
+                return
+        try:
+            if onward is not None and plan.encoded:
+                if stream.decoded is None:
+                    raise Blind
+                payload = stream.take_decoded()
+            node = plan.node
+            while node.ask is not None:
+                node = node.outcomes[node.ask(self, request_id, request, payload, plan)]
+            node.act(self, request_id, request, payload, node)
+        finally:
+            if onward is not None:
+                self._enter(stream, onward.row.to)
+
+    def _asked(
+        self,
+        ask: Callable[..., object],
+        onward: Node,
+        stream: _Stream,
+        request: Any,
+        payload: bytes,
+        plan: Plan,
+        kind: int,
+    ) -> Node:
+        """Where the answer of a stream's guard leads. A refusal is said, and then counts as the answer that is none."""
+        try:
+            following = onward.outcomes[ask(self, stream, request, payload, plan)]
+            if following.ask is not None or following.row.error is None:
+                return following
+            self._remarks.append((stream.refusal(following.row, kind & 0xFF), True, False))
+        except Blind:
+            pass
+        except RemoteProtocolError as fault:
+            self._remarks.append((fault, True, True))
+        stream.forget_fault()
+        return next(node for node in onward.outcomes.values() if node.ask is not None or node.row.error is None)
+
+    def _input(self, stream_id: int) -> InputStream:
+        limit = self.limits.decoded_frame
+        return _Stream(
+            stream_id,
+            self.frames - 1,
+            self.unavailable,
+            encodings=self.encodings,
+            decoded_limit=limit,
+            reopen=self._reopen,
+        )
+
+    # What comes after a fault.
+
+    def _go_on(self, problem: _Problem, kind: int, request_id: int, stream_id: int, payload: bytes) -> None:
+        """Says what is wrong with a frame, and goes on with what is left of it."""
+        taken = kind
+        for _ in range(_REPAIRS):
+            repaired = self._repaired(problem, kind, taken, request_id, stream_id, payload)
+            if repaired is None:
+                return
+            taken = repaired
+            try:
+                request = self._requests.get(request_id)
+                self._take_on_stream(None, taken, request_id, stream_id, request, payload)
+            except (Violation, RemoteProtocolError, Blind, Closed) as another:
+                problem = another
+            else:
+                return
+
+    def _repaired(
+        self, problem: _Problem, kind: int, taken: int, request_id: int, stream_id: int, payload: bytes
+    ) -> int | None:
+        """The kind as which the rest of a frame is taken, None when nothing of it is left.
+
+        ``kind``: of the frame as it was sent. ``taken``: as it was taken now.
+        """
+        if isinstance(problem, Closed):
+            self.closed = True
+            return None
+        if isinstance(problem, Blind):
+            self._lose_payload(request_id, taken)
+            return None
+        if isinstance(problem, RemoteProtocolError):
+            if problem.offset is not None:
+                self._find(placed(problem, taken), kind, request_id, stream_id, payload)
+                self._lose_payload(request_id, taken)
+                return None
+            return taken if self._lose_frame(problem, kind, request_id, stream_id, payload) else None
+        error = problem.error
+        self._find(error, kind, request_id, stream_id, payload)
+        flags = taken & 0xFF
+        stream: Any = self._inputs.get(stream_id) or self._input(stream_id)
+        match error.requirement:
+            case "frame.known-stream-flags":
+                return taken & ~0xFF | flags & _KNOWN_STREAM_FLAGS
+            case "stream.begin-required" if not flags & _ENCODED:
+                return taken | _BEGIN
+            case "stream.begin-required" | "stream.encoded-needs-settings":
+                # Its sender takes the stream for one with an encoding, of which nothing is known.
+                stream.blind = True
+                self._enter(stream, StreamState.CONFIGURED)
+                return taken
+            case "stream-id.parity":
+                pass
+            case _:
+                self._follow(stream, taken, payload)
+        if taken >> 12 != _SETTINGS:
+            self._lose(request_id)
+            # Which request it was is not known for sure, and so not whose turn is next.
+            self._next_id = None
+        return None
+
+    def _follow(self, stream: _Stream, kind: int, payload: bytes) -> None:
+        """Does to a stream what the flags of a frame say of which nothing else is left."""
+        flags = kind & 0xFF
+        if flags & _BEGIN or stream.state is StreamState.CLOSED:
+            if stream.state is not StreamState.CLOSED:
+                self._enter(stream, StreamState.CLOSED)
+            state = StreamState.OPEN
+            if kind >> 12 == _SETTINGS or flags & _ENCODED:
+                stream.blind = True
+                state = StreamState.CONFIGURED
+            self._enter(stream, state)
+        elif kind >> 12 == _SETTINGS or (flags & _ENCODED and stream.state is not StreamState.CONFIGURED):
+            stream.blind = True
+            self._enter(stream, StreamState.CONFIGURED)
+        elif flags & _ENCODED:
+            # The context has to see every octet.
+            with suppress(Blind):
+                stream.ask_encoding(payload, encoded=True, ends=False)
+            stream.forget_fault()
+        if flags & _END:
+            self._enter(stream, StreamState.CLOSED)
+
+    def _lose_payload(self, request_id: int, kind: int) -> None:
+        """A payload cannot be looked into; what its header says still holds."""
+        raise NotImplementedError
+
+    def _lose_frame(
+        self, fault: RemoteProtocolError, kind: int, request_id: int, stream_id: int, payload: bytes
+    ) -> bool:
+        """The machine of requests does not take a frame; says so unless it was said. Gives whether to take it again."""
+        raise NotImplementedError
+
+    def _lose(self, request_id: int) -> None:
+        """Nothing is known of a request until its id comes anew."""
+        raise NotImplementedError
+
+    def _refuse_more(self, kind: int, request_id: int, stream_id: int, payload: bytes) -> None:
+        """Says of a frame that comes after the connection was closed that there may be none."""
+        self.frames += 1
+        self.over = True
+        self._break()
+        error = self._refuse_all().error
+        error = RemoteProtocolError(error.requirement, 0, "", error.expected, "a frame")
+        self._find(error, kind, request_id, stream_id, payload, ends=True)
+
+    # Findings.
+
+    def _find(
+        self,
+        error: RemoteProtocolError,
+        kind: int,
+        request_id: int,
+        stream_id: int,
+        payload: bytes,
+        *,
+        refused: bool = True,
+        ends: bool = False,
+    ) -> None:
+        frame = codec.frame_of(kind, request_id, stream_id, payload)
+        start = self._pieces.offset(self._start_of_frame)
+        finding = self._places.finding(error, frame, start, self.frames - 1, refused=refused)
+        finding.ends = ends
+        self._add(finding)
+
+    def _add(self, finding: Finding) -> None:
+        self.broken = self.broken or (finding.refused and finding.severity == "error")
+        self.findings.append(finding)
+
+    def _end_at(self, error: RemoteProtocolError) -> None:
+        """Nothing after these octets can be looked at."""
+        self.over = True
+        self._add(self._places.of_rest(error, self._pieces.rest, self._pieces.position, self.frames))
+
+    def _end_requests(self) -> None:
+        for request_id, request in sorted(self._requests.items()):
+            row = self._row(request.state, Event.END_OF_INPUT)
+            if row is not None and row.requirement is not None:
+                expected, found = self._unfinished(request_id, request)
+                error = RemoteProtocolError(row.requirement, None, "", expected, found)
+                self._add(self._places.of_end(error, self.octets, f"requests[{request_id}]"))
+
+    def _unfinished(self, request_id: int, request: Any) -> tuple[str, str]:
+        """What was expected of a request, or of its response, and what was found at the end of input."""
+        raise NotImplementedError
+
+    def _end_streams(self) -> None:
+        for stream_id in sorted(self._inputs):
+            stream: Any = self._inputs[stream_id]
+            outcome = machines.STREAM.outcome(stream.state, Event.END_OF_INPUT)
+            if isinstance(outcome, Row) and outcome.emit == "note":
+                expected = f"stream-end on the last frame of stream {stream_id}, which frame {stream.begun} began"
+                error = RemoteProtocolError("stream.end", None, "", expected, "the end of input")
+                self._add(self._places.of_end(error, self.octets, f"streams[{stream_id}]", refused=False))

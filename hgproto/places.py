@@ -1,0 +1,214 @@
+"""From a broken rule to a finding: the octets and bits that are concerned, and the path of the field."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hgproto.cbor import CborError, decode_item
+from hgproto.errors import RemoteProtocolError
+from hgproto.finding import Finding, severity_of
+from hgproto.layout import place_of, walk
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hgproto.catalogue import Requirement
+    from hgproto.errors import ProtocolError
+    from hgproto.frame import Frame
+    from hgproto.layout import Layout
+    from hgproto.revision import Codec
+
+__all__ = ["AROUND_OCTETS", "Places"]
+
+AROUND_OCTETS = 16
+"""Octets of the frame that a finding has before its place and after it."""
+_SHOWN_OCTETS = 256
+"""Octets that a finding has of its place itself, which may be a whole payload."""
+
+
+class Places:
+    """Finds the places of a revision's broken rules.
+
+    ``flags``: for requirements about stream flags, the mask of those that they look at.
+    """
+
+    def __init__(
+        self,
+        codec: Codec,
+        requirements: Mapping[str, Requirement],
+        side: str | None = None,
+        flags: Mapping[str, int] | None = None,
+    ) -> None:
+        self._codec = codec
+        self._requirements = requirements
+        self._side = side
+        self._flags = flags or {}
+        # The two halves of the last octet: which is which is the codec's business.
+        masks = {
+            "type": codec.kind_of(codec.make_frame(0, 0, 0, (1 << codec.FIELD_BITS["type"][0]) - 1, 0, b"")) >> 8,
+            "flags": codec.kind_of(codec.make_frame(0, 0, 0, 0, (1 << codec.FIELD_BITS["flags"][0]) - 1, b"")) >> 8,
+        }
+        shared = place_of(codec.FRAME, "type_flags")
+        self._fields = {name: (shared, 1, mask) for name, mask in masks.items()}
+        ends = [place_of(codec.FRAME, part.name) for part in codec.FRAME.parts[1:]]
+        for part, end in zip(codec.FRAME.parts, ends, strict=False):
+            start = place_of(codec.FRAME, part.name)
+            if part.name != "type_flags":
+                self._fields[part.name] = (start, end - start, 0)
+
+    def finding(
+        self,
+        error: ProtocolError,
+        frame: Frame,
+        start: int,
+        number: int,
+        *,
+        continued: bool = False,
+        refused: bool = True,
+    ) -> Finding:
+        """A finding about a whole frame, the ``number``-th, that starts at ``start`` of the input.
+
+        The offset of ``error`` counts from the start of the frame.
+        """
+        header = self._codec.HEADER_OCTETS
+        payload = bytes(frame.payload)
+        offset = error.offset or 0
+        bits: tuple[int, int] | None = None
+        path = f"frames[{number}]"
+        if offset < header and error.field in self._fields:
+            offset, size, mask = self._fields[error.field]
+            path = f"{path}.{error.field}"
+            bits = self._bits(error, frame, mask)
+        else:
+            path = _joined(f"{path}.payload", error.field)
+            size = self._extent(error, frame, payload, offset - header, continued)
+        octets = self._codec.encode_header(frame, self._codec.LIMITS["max-payload"][1]) + payload
+        return self._made(error, start + offset, size, bits, number, path, octets, start, refused=refused)
+
+    def of_payload(self, error: ProtocolError, frame: Frame, *, continued: bool, refused: bool = True) -> Finding:
+        """A finding about a payload by itself, from the start of which the offset of ``error`` counts."""
+        payload = bytes(frame.payload)
+        offset = error.offset or 0
+        size = self._extent(error, frame, payload, offset, continued)
+        path = _joined("payload", error.field)
+        return self._made(error, offset, size, None, None, path, payload, 0, refused=refused)
+
+    def of_rest(self, error: ProtocolError, rest: bytes, start: int, number: int) -> Finding:
+        """A finding about octets from ``start`` on that are no frame, so that nothing after them can be looked at."""
+        offset = start if error.offset is None else error.offset
+        field = self._fields.get(error.field)
+        known = min(len(rest), self._codec.HEADER_OCTETS)
+        size = len(rest) - (offset - start) if field is None else max(min(field[1], known - (offset - start)), 0)
+        path = _joined(f"frames[{number}]", error.field)
+        return self._made(error, offset, size, None, number, path, rest, start, ends=True)
+
+    def of_end(self, error: ProtocolError, offset: int, path: str, *, refused: bool = True) -> Finding:
+        """A finding about what is missing when the input ends at ``offset``."""
+        return self._made(error, offset, 0, None, None, path, b"", offset, refused=refused)
+
+    def _made(
+        self,
+        error: ProtocolError,
+        offset: int,
+        size: int,
+        bits: tuple[int, int] | None,
+        number: int | None,
+        path: str,
+        octets: bytes,
+        start: int,
+        *,
+        refused: bool = True,
+        ends: bool = False,
+    ) -> Finding:
+        requirement = self._requirements[error.requirement]
+        first = max(offset - start - AROUND_OCTETS, 0)
+        last = offset - start + min(size, _SHOWN_OCTETS) + AROUND_OCTETS
+        return Finding(
+            requirement,
+            severity_of(requirement),
+            offset,
+            size,
+            bits,
+            self._side,
+            number,
+            path,
+            error.expected,
+            error.found,
+            refused,
+            ends,
+            octets[first:last],
+            start + first,
+        )
+
+    def _bits(self, error: ProtocolError, frame: Frame, mask: int) -> tuple[int, int] | None:
+        """The bits of a header field that are concerned, counted in its octets."""
+        if error.field == "stream_flags":
+            value, names = int(frame.stream_flags), self._codec.STREAM_FLAG_NAMES
+            wanted = self._flags.get(error.requirement, 0)
+        elif error.field == "flags":
+            value, names = int(frame.flags), self._codec.FLAG_NAMES.get(int(frame.type), {})
+            wanted = 0
+        else:
+            return _range(mask) if mask else None
+        low = (mask & -mask).bit_length() - 1 if mask else 0
+        unknown = value & ~sum(names)
+        concerned = unknown or (value & wanted or wanted if wanted else value)
+        if not concerned:
+            return _range(mask) if mask else None
+        first, last = _range(concerned)
+        return first + low, last + low
+
+    def _extent(self, error: ProtocolError, frame: Frame, payload: bytes, at: int, continued: bool) -> int:
+        """How many octets of a payload are concerned from ``at`` on."""
+        rest = max(len(payload) - at, 0)
+        name = self._structure(frame, continued)
+        if int(frame.stream_flags) & _mask(self._codec.STREAM_FLAG_NAMES, "encoded"):
+            return rest
+        if name in ("ascii", "utf8"):
+            return min(rest, 1)
+        layout = self._codec.LAYOUTS.get(name)
+        if layout is None:
+            return rest
+        if layout.entries:
+            try:
+                return decode_item(payload, at)[1] - at
+            except CborError:
+                return min(rest, 1)
+        try:
+            for span in walk(layout, payload):
+                if span.path == error.field and span.start <= at:
+                    return span.end - at
+        except RemoteProtocolError as fault:
+            part = fault.field.rpartition(".")[2].partition("[")[0]
+            if error.requirement in _rules(layout, part, "charset"):
+                return 1 if rest else 0
+        return rest
+
+    def _structure(self, frame: Frame, continued: bool) -> str:
+        """The name of what a frame's payload is."""
+        for mask, after, name in self._codec.PAYLOADS.get(int(frame.type), ()):
+            if continued if after else not mask or int(frame.flags) & mask:
+                return name
+        return "bytes"
+
+
+def _joined(path: str, field: str) -> str:
+    return f"{path}.{field}" if field else path
+
+
+def _range(mask: int) -> tuple[int, int]:
+    """The lowest and the highest bit of a mask."""
+    return (mask & -mask).bit_length() - 1, mask.bit_length() - 1
+
+
+def _mask(names: Mapping[int, str], name: str) -> int:
+    return next((mask for mask, known in names.items() if known == name), 0)
+
+
+def _rules(layout: Layout, part: str, kind: str) -> list[str]:
+    """The requirements of parts of that name, in a layout and those inside of it, for one thing that can be wrong."""
+    found = [one.rules[kind] for one in layout.parts if one.name == part and kind in one.rules]
+    for one in layout.parts:
+        if one.layout is not None:
+            found += _rules(one.layout, part, kind)
+    return found

@@ -1,0 +1,360 @@
+"""The validator: all that is wrong with octets, each finding with its rule, its place and both sides of the matter.
+
+Three depths. One payload of a type: :func:`validate_payload`. Frames, each judged by itself: ``depth="frames"``, for any
+revision. A session, with its streams, its requests and what is inside of encoded payloads: one direction with
+:func:`validate` or :class:`Validator`, both with :class:`SessionValidator`. :func:`assert_valid` is for tests.
+
+Whatever the octets, nothing is raised, and memory is bounded by the limits.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hgproto.errors import RemoteProtocolError
+from hgproto.finding import ERROR, NOTE
+from hgproto.framing_0002 import machines
+from hgproto.jsonform import Continuations
+from hgproto.layout import place_of
+from hgproto.limits import Limits
+from hgproto.places import Places
+from hgproto.reader import CHUNK_OCTETS, Pieces, checked_max_payload
+from hgproto.revision import Revision
+from hgproto.rules import progress_remarks, text_remarks
+from hgproto.session import Lines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Any, BinaryIO, Literal
+
+    from hgproto.command_judge import CommandJudge
+    from hgproto.encodings import Encodings
+    from hgproto.finding import Finding
+    from hgproto.frame import Frame
+    from hgproto.response_judge import ResponseJudge
+
+__all__ = ["SessionValidator", "Validator", "assert_valid", "validate", "validate_payload"]
+
+DEFAULT_REVISION = "framing-0002"
+ROLES = ("client", "server")
+
+
+class Validator:
+    """Validates what one side sends, fed in chunks of any size.
+
+    ``role``: who sent it, ``client`` or ``server``; None to tell by the id of the first frame's stream. ``depth``:
+    ``session`` or ``frames``. ``limits``: of the receiver. ``max_payload``: the most octets of a payload, if not that of the
+    limits. ``encodings``: the content encodings that can be looked into. ``reopen``: what *stream-begin* on an open stream
+    is, as of :class:`hgproto.server.Server`. ``revision``: the depth of sessions is there for framing-0002 alone. Raises
+    :class:`ValueError` for arguments that cannot be.
+    """
+
+    def __init__(
+        self,
+        role: str | None = None,
+        *,
+        depth: Literal["session", "frames"] = "session",
+        limits: Limits | None = None,
+        max_payload: int | None = None,
+        encodings: Encodings | None = None,
+        reopen: Literal["error", "restart"] = "error",
+        revision: Revision | None = None,
+    ) -> None:
+        if role not in (*ROLES, None):
+            raise ValueError(f"role is 'client', 'server' or None, not {role!r}")
+        if depth not in ("session", "frames"):
+            raise ValueError(f"depth is 'session' or 'frames', not {depth!r}")
+        revision = revision or Revision(DEFAULT_REVISION)
+        if depth == "session" and revision.name != DEFAULT_REVISION:
+            raise ValueError(f"sessions of {revision.name} cannot be validated, only its frames")
+        limits = limits or Limits()
+        if max_payload is None and revision.name == DEFAULT_REVISION:
+            max_payload = limits.max_payload
+        self.role = role
+        """Who sends; None as long as that is not known."""
+        self._depth = depth
+        self._revision = revision
+        self._max_payload = checked_max_payload(max_payload, revision.codec)
+        self._limits = limits.replace(max_payload=self._max_payload) if revision.name == DEFAULT_REVISION else limits
+        self._encodings = encodings
+        self._reopen = reopen
+        self._judge: CommandJudge | ResponseJudge | _FrameJudge | None = None
+        self._waiting = b""
+        if role is not None or depth == "frames":
+            self._judge = self._made()
+
+    def feed(self, data: bytes | bytearray | memoryview) -> list[Finding]:
+        """What is wrong with the frames that ``data`` makes whole, in wire order."""
+        if self._judge is None:
+            data = self._waiting + bytes(data)
+            codec = self._revision.codec
+            if len(data) < codec.HEADER_OCTETS:
+                self._waiting = data
+                return []
+            stream_id = data[place_of(codec.FRAME, "stream_id")]
+            self.role = next(role for role in ROLES if stream_id & 1 == machines.STREAM_PARITY[role])
+            self._judge = self._made()
+        return self._judge.feed(data)
+
+    def close(self) -> list[Finding]:
+        """What is wrong with an input that ends here. Nothing may be fed after it."""
+        if self._judge is None:
+            # Too little to tell anything by, and too little for a frame.
+            self.role = ROLES[0]
+            self._judge = self._made()
+            return self._judge.feed(self._waiting) + self._judge.close()
+        return self._judge.close()
+
+    @property
+    def frames(self) -> int:
+        """Whole frames that were looked at."""
+        return 0 if self._judge is None else self._judge.frames
+
+    @property
+    def octets(self) -> int:
+        """Octets that were fed."""
+        return len(self._waiting) if self._judge is None else self._judge.octets
+
+    @property
+    def unavailable(self) -> frozenset[str]:
+        """Content encodings in use that are not installed here: their payloads were not looked into."""
+        return frozenset() if self._judge is None else frozenset(self._judge.unavailable)
+
+    def _made(self) -> CommandJudge | ResponseJudge | _FrameJudge:
+        if self._depth == "frames":
+            return _FrameJudge(self._revision, self.role, self._max_payload)
+        from hgproto.command_judge import CommandJudge
+        from hgproto.response_judge import ResponseJudge
+
+        judge = CommandJudge if self.role == "client" else ResponseJudge
+        return judge(limits=self._limits, encodings=self._encodings, reopen=self._reopen)
+
+
+class SessionValidator:
+    """Validates both directions of a connection, told in the order in which things were sent.
+
+    Arguments as of :class:`Validator`.
+    """
+
+    def __init__(
+        self,
+        *,
+        limits: Limits | None = None,
+        encodings: Encodings | None = None,
+        reopen: Literal["error", "restart"] = "error",
+    ) -> None:
+        from hgproto.command_judge import CommandJudge
+        from hgproto.response_judge import ResponseJudge
+
+        self._judges: dict[str, CommandJudge | ResponseJudge] = {
+            "client": CommandJudge(limits=limits, encodings=encodings, reopen=reopen),
+            "server": ResponseJudge(limits=limits, encodings=encodings, reopen=reopen),
+        }
+        self._judges["client"].link = self._judges["server"]
+        self._judges["server"].link = self._judges["client"]
+        self._lines = Lines(encodings)
+        self._codec = Revision(DEFAULT_REVISION).codec
+
+    def feed(self, role: str, data: bytes | bytearray | memoryview) -> list[Finding]:
+        """What is wrong with the frames of ``role``, client or server, that ``data`` makes whole."""
+        return self._judges[role].feed(data)
+
+    def close(self, role: str | None = None) -> list[Finding]:
+        """What is wrong with the output of ``role``, or with that of both, ending here."""
+        if role is not None:
+            return self._judges[role].close()
+        return [finding for one in ROLES for finding in self._judges[one].close()]
+
+    def line(self, line: bytes | str, number: int | None = None) -> list[Finding]:
+        """What is wrong with a line of a session in human form (:mod:`hgproto.session`), the ``number``-th.
+
+        Raises :class:`hgproto.errors.HumanFormError` for what is no such line, and
+        :class:`hgproto.errors.LocalProtocolError` for a payload that no length can say.
+        """
+        side, frame = self._lines.read(line)
+        role = "client" if side == ">" else "server"
+        if frame is None:
+            findings = self.close(role)
+        else:
+            findings = self.feed(role, self._codec.encode_frame(frame, self._codec.LIMITS["max-payload"][1]))
+        for finding in findings:
+            finding.line = number
+        return findings
+
+    @property
+    def frames(self) -> int:
+        """Whole frames that were looked at, of both sides."""
+        return sum(judge.frames for judge in self._judges.values())
+
+    @property
+    def octets(self) -> int:
+        """Octets that were fed, of both sides."""
+        return sum(judge.octets for judge in self._judges.values())
+
+    @property
+    def unavailable(self) -> frozenset[str]:
+        """Content encodings in use that are not installed here: their payloads were not looked into."""
+        return frozenset(name for judge in self._judges.values() for name in judge.unavailable)
+
+
+class _FrameJudge:
+    """Judges frames, each by itself: any revision."""
+
+    def __init__(self, revision: Revision, role: str | None, max_payload: int) -> None:
+        self.frames = 0
+        self.octets = 0
+        self.unavailable: set[str] = set()
+        self._codec = revision.codec
+        self._role = role
+        self._parity: Any = None if role is None else revision.machines.STREAM_PARITY
+        self._max_payload = max_payload
+        self._places = Places(self._codec, revision.requirements, role)
+        self._pieces = Pieces()
+        self._continuations = Continuations(self._codec)
+        self._over = False
+
+    def feed(self, data: bytes | bytearray | memoryview) -> list[Finding]:
+        self.octets += len(data)
+        if self._over or self._pieces.absorb(data):
+            return []
+        findings: list[Finding] = []
+        start = self._pieces.position
+        try:
+            for frame in self._codec.read_frames(self._pieces.supply(iter((data,))), self._max_payload):
+                findings += self._judged(frame, start)
+                self.frames += 1
+                start += self._codec.HEADER_OCTETS + len(frame.payload)
+        except RemoteProtocolError as error:
+            findings.append(self._end_at(error))
+        return findings
+
+    def close(self) -> list[Finding]:
+        if self._over or not self._pieces.missing:
+            return []
+        return [self._end_at(self._pieces.cut(self._codec, self._max_payload))]
+
+    def _end_at(self, error: RemoteProtocolError) -> Finding:
+        self._over = True
+        return self._places.of_rest(error, self._pieces.rest, self._pieces.position, self.frames)
+
+    def _judged(self, frame: Frame, start: int) -> Iterator[Finding]:
+        continued = self._continuations.next(frame)
+        codec = self._codec
+        if self._parity is not None and frame.stream_id & 1 != self._parity[self._role]:
+            which = "odd" if self._parity[self._role] else "even"
+            expected = f"a stream of the {self._role}, which is {which}"
+            place = place_of(codec.FRAME, "stream_id")
+            error = RemoteProtocolError(
+                self._parity["requirement"], place, "stream_id", expected, str(int(frame.stream_id))
+            )
+            yield self._places.finding(error, frame, start, self.frames)
+            return
+        try:
+            codec.check_header(frame)
+        except RemoteProtocolError as error:
+            yield self._places.finding(error, frame, start, self.frames)
+            return
+        for error, refused in _payload_faults(frame, continued, codec):
+            yield self._places.finding(
+                error.moved(codec.HEADER_OCTETS), frame, start, self.frames, continued=continued, refused=refused
+            )
+
+
+def _payload_faults(frame: Frame, continued: bool, codec: Any) -> Iterator[tuple[RemoteProtocolError, bool]]:
+    """What is wrong with a payload, and whether a receiver refuses it; offsets from its start."""
+    try:
+        value = codec.decode_payload(frame, continued)
+    except RemoteProtocolError as error:
+        yield error, True
+        return
+    payload = bytes(frame.payload)
+    # These rules are about what framing-0002 says in these structures, whatever else a schema has.
+    name = type(value)._kind.__name__ if hasattr(type(value), "_kind") else ""  # noqa: SLF001 - see hgproto.frame.bare
+    if codec.REVISION == DEFAULT_REVISION and name == "TextOutput":
+        yield from ((error, False) for error in text_remarks(value.atoms, payload, codec.TEXT_OUTPUT))
+    elif codec.REVISION == DEFAULT_REVISION and name == "Progress":
+        yield from ((error, False) for error in progress_remarks(value, payload))
+
+
+def validate(
+    data: BinaryIO | bytes | bytearray | memoryview | Iterable[bytes | bytearray | memoryview],
+    *,
+    role: str | None = None,
+    depth: Literal["session", "frames"] = "session",
+    limits: Limits | None = None,
+    max_payload: int | None = None,
+    encodings: Encodings | None = None,
+    reopen: Literal["error", "restart"] = "error",
+    revision: Revision | None = None,
+) -> Iterator[Finding]:
+    """What is wrong with all that one side sends: octets, a file, or an iterable of chunks.
+
+    Findings come as soon as they are found, in wire order. Arguments as of :class:`Validator`, which is for those who are
+    fed. Raises :class:`ValueError` for arguments that cannot be, and nothing for any octets.
+    """
+    validator = Validator(
+        role,
+        depth=depth,
+        limits=limits,
+        max_payload=max_payload,
+        encodings=encodings,
+        reopen=reopen,
+        revision=revision,
+    )
+    return _validated(validator, data)
+
+
+def _validated(validator: Validator, data: Any) -> Iterator[Finding]:
+    read = getattr(data, "read1", None) or getattr(data, "read", None)
+    chunks = data if read is None else iter(lambda: read(CHUNK_OCTETS), b"")
+    if isinstance(data, bytes | bytearray | memoryview):
+        chunks = (data[at : at + CHUNK_OCTETS] for at in range(0, len(data), CHUNK_OCTETS))
+    for chunk in chunks:
+        yield from validator.feed(chunk)
+    yield from validator.close()
+
+
+def validate_payload(
+    type: str,  # noqa: A002 - the protocol's word
+    payload: bytes,
+    *,
+    flags: int = 0,
+    continued: bool = False,
+    revision: Revision | None = None,
+) -> Iterator[Finding]:
+    """What is wrong with one payload, offsets from its start.
+
+    ``type``: the name of a frame type. ``flags``: those of the frame, as far as they decide what the payload is.
+    ``continued``: whether it goes on where the frame before ended. Raises :class:`ValueError` for a type that there is not.
+    """
+    revision = revision or Revision(DEFAULT_REVISION)
+    codec = revision.codec
+    if type not in codec.CODES:
+        raise ValueError(f"there is no frame type {type!r}; there are {', '.join(codec.CODES)}")
+    frame = codec.make_frame(0, 0, 0, codec.CODES[type], flags, payload)
+    places = Places(codec, revision.requirements)
+    return (
+        places.of_payload(error, frame, continued=continued, refused=refused)
+        for error, refused in _payload_faults(frame, continued, codec)
+    )
+
+
+def assert_valid(data: Any, *, strict: bool = False, ignore: Iterable[str] = (), **options: Any) -> None:
+    """Raises :class:`AssertionError`, with every finding shown at its octets, when an implementation's octets are wrong.
+
+    ``strict``: warnings count too. ``ignore``: requirements that may be broken. Otherwise as :func:`validate`; notes never
+    count.
+    """
+    __tracebackhide__ = True
+    ignored = frozenset(ignore)
+    failures = [
+        finding
+        for finding in validate(data, **options)
+        if finding.id not in ignored and (finding.severity == ERROR or (strict and finding.severity != NOTE))
+    ]
+    if failures:
+        raise AssertionError(_shown(failures))
+
+
+def _shown(findings: list[Finding]) -> str:
+    return "\n".join(map(str, findings))
