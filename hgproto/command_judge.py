@@ -10,7 +10,7 @@ from hgproto.framing_0002 import codec, machines
 from hgproto.judge import Judge
 from hgproto.layout import octets, place_of
 from hgproto.machine import Event
-from hgproto.plans import placed, text_payload
+from hgproto.plans import Plan, placed, text_payload
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -19,13 +19,15 @@ if TYPE_CHECKING:
     from hgproto.finding import Finding
     from hgproto.limits import Limits
     from hgproto.machine import Row
-    from hgproto.plans import Node, Plan
+    from hgproto.plans import Node
 
 __all__ = ["CommandJudge"]
 
 State = machines.ServerRequestState
 _RECEIVING = frozenset({State.RECEIVING_ARGUMENTS, State.RECEIVING_DATA})
 _NAME = int(codec.FrameType.COMMAND_NAME)
+_FRESH_ID = next(row.error for row in machines.SERVER_REQUEST.rows if row.frames == (_NAME,) and row.error is not None)
+"""The one reason to refuse a command's name that its header does not have."""
 _REQUEST_ID, _TYPE = place_of(codec.FRAME, "request_id"), place_of(codec.FRAME, "type_flags")
 _IDS = 1 << codec.FIELD_BITS["request_id"][0]
 _SHOWN = 64
@@ -168,25 +170,34 @@ class CommandJudge(Judge, CommandReceiver):
             self._issue(request_id)
         self._lose(request_id)
 
+    def _refuse_request(self, request_id: int, request: Any, payload: bytes, node: Node) -> None:
+        try:
+            super()._refuse_request(request_id, request, payload, node)
+        except RemoteProtocolError as error:
+            if error.requirement != _FRESH_ID:
+                raise
+            self._remarks.append((error, True, True))
+        # The request of that id is given up for the new one. It was not that id's turn either, which goes without saying.
+        self._next_id = None
+        self._move(request_id, request, State.NONE)
+        flags = [name for mask, name in codec.FLAG_NAMES[_NAME].items() if node.flags & mask]
+        outcome = self.machine.outcome(State.NONE, _NAME, flags, machines.GUARDS)
+        anew = self._node(outcome, self._tables[State.NONE], node.flags)
+        plan = Plan(anew, None, codec.make_frame(request_id, 0, 0, _NAME, node.flags, b""))
+        while anew.ask is not None:
+            anew = anew.outcomes[anew.ask(self, request_id, None, payload, plan)]
+        anew.act(self, request_id, None, payload, anew)
+
     def _lose_frame(
         self, fault: RemoteProtocolError, kind: int, request_id: int, stream_id: int, payload: bytes
-    ) -> bool:
+    ) -> None:
         request = self._requests.get(request_id)
-        anew = kind >> 12 == _NAME
-        if anew or request_id not in self._lost:
+        if request_id not in self._lost:
             self._find(placed(fault, kind), kind, request_id, stream_id, payload)
-        if anew:
-            if request is None:
-                return False
-            # It was not that id's turn either, which goes without saying.
-            self._next_id = None
-            self._move(request_id, request, State.NONE)
-            return True
         if request is not None and request.state in _RECEIVING:
             self._lose(request_id)
         else:
             self._lost.add(request_id)
-        return False
 
     def _lose(self, request_id: int) -> None:
         request = self._requests.get(request_id)

@@ -231,10 +231,14 @@ class Judge(_Base):
             except (Violation, RemoteProtocolError, Blind, Closed) as problem:
                 self._go_on(problem, kind, request_id, stream_id, payload)
             if remarks:
-                for error, refused, inside in remarks:
-                    fault = placed(error, kind) if inside else error
-                    self._find(fault, kind, request_id, stream_id, payload, refused=refused)
-                remarks.clear()
+                self._say(kind, request_id, stream_id, payload)
+
+    def _say(self, kind: int, request_id: int, stream_id: int, payload: bytes) -> None:
+        """Makes findings of what was found while the present frame was taken."""
+        for error, refused, inside in self._remarks:
+            fault = placed(error, kind) if inside else error
+            self._find(fault, kind, request_id, stream_id, payload, refused=refused)
+        self._remarks.clear()
 
     def _appear(self, request_id: int, kind: int) -> Any:
         """The request that a frame belongs to when nothing is known of the other direction."""
@@ -309,6 +313,7 @@ class Judge(_Base):
         """Says what is wrong with a frame, and goes on with what is left of it."""
         taken = kind
         for _ in range(_REPAIRS):
+            self._say(kind, request_id, stream_id, payload)
             repaired = self._repaired(problem, kind, taken, request_id, stream_id, payload)
             if repaired is None:
                 return
@@ -339,7 +344,8 @@ class Judge(_Base):
                 self._find(placed(problem, taken), kind, request_id, stream_id, payload)
                 self._lose_payload(request_id, taken)
                 return None
-            return taken if self._lose_frame(problem, kind, request_id, stream_id, payload) else None
+            self._lose_frame(problem, kind, request_id, stream_id, payload)
+            return None
         error = problem.error
         self._find(error, kind, request_id, stream_id, payload)
         flags = taken & 0xFF
@@ -392,8 +398,8 @@ class Judge(_Base):
 
     def _lose_frame(
         self, fault: RemoteProtocolError, kind: int, request_id: int, stream_id: int, payload: bytes
-    ) -> bool:
-        """The machine of requests does not take a frame; says so unless it was said. Gives whether to take it again."""
+    ) -> None:
+        """The machine of requests does not take a frame; says so unless that was said of its request."""
         raise NotImplementedError
 
     def _lose(self, request_id: int) -> None:

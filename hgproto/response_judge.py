@@ -26,6 +26,8 @@ _BYTES, _ERROR = int(codec.FrameType.BYTES_RESPONSE), int(codec.FrameType.ERROR_
 _ANSWERS = frozenset({_BYTES, _ERROR, int(codec.FrameType.TEXT_OUTPUT), int(codec.FrameType.PROGRESS)})
 _PROTOCOL, _EOS = int(codec.ErrorResponseFlag.PROTOCOL), int(codec.BytesResponseFlag.EOS)
 _IDS = 1 << codec.FIELD_BITS["request_id"][0]
+_WRAPPED = _IDS // 4
+"""Answered ids after which one may be in use again: half of those that a client has."""
 TOPICS = 1024
 """Topics of progress that a judge follows at a time; of more it does not know whether they end."""
 
@@ -80,7 +82,7 @@ class ResponseJudge(Judge, Client):
         if code == _ERROR and kind >> 8 & _PROTOCOL:
             return None
         if request_id in self._answered:
-            if len(self._answered) < _IDS // 2 - self.limits.active_requests:
+            if len(self._answered) < _WRAPPED:
                 return None
             self._answered.clear()
         request = self._requests[request_id] = _Response(self._waiting)
@@ -152,7 +154,7 @@ class ResponseJudge(Judge, Client):
 
     def _lose_frame(
         self, fault: RemoteProtocolError, kind: int, request_id: int, stream_id: int, payload: bytes
-    ) -> bool:
+    ) -> None:
         if request_id not in self._lost:
             self._find(placed(fault, kind), kind, request_id, stream_id, payload)
         if self._ends_response(kind):
@@ -160,7 +162,6 @@ class ResponseJudge(Judge, Client):
             self._is_answered_now(request_id)
         else:
             self._lost.add(request_id)
-        return False
 
     def _lose(self, request_id: int) -> None:
         request = self._requests.pop(request_id, None)

@@ -254,9 +254,9 @@ class _FrameJudge:
         except RemoteProtocolError as error:
             yield self._places.finding(error, frame, start, self.frames)
             return
-        for error, refused in _payload_faults(frame, continued, codec):
+        for fault, refused in _payload_faults(frame, continued, codec):
             yield self._places.finding(
-                error.moved(codec.HEADER_OCTETS), frame, start, self.frames, continued=continued, refused=refused
+                fault.moved(codec.HEADER_OCTETS), frame, start, self.frames, continued=continued, refused=refused
             )
 
 
