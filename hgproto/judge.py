@@ -20,6 +20,7 @@ from hgproto.errors import RemoteProtocolError
 from hgproto.framing_0002 import codec, machines
 from hgproto.framing_0002.requirements import REQUIREMENTS
 from hgproto.input_stream import InputStream
+from hgproto.layout import octets
 from hgproto.machine import Event, Row, Set
 from hgproto.places import Places
 from hgproto.plans import Closed, Violation, placed
@@ -194,9 +195,7 @@ class Judge(_Base):
 
     def taken(self) -> list[Finding]:
         """The findings that were not taken yet, which are then."""
-        findings = self.findings
-        if findings:
-            self.findings = []
+        findings, self.findings = self.findings, []
         return findings
 
     # Frames.
@@ -410,10 +409,12 @@ class Judge(_Base):
         """Says of a frame that comes after the connection was closed that there may be none."""
         self.frames += 1
         self.over = True
+        self._find(self._no_more("a frame"), kind, request_id, stream_id, payload, ends=True)
+
+    def _no_more(self, found: str) -> RemoteProtocolError:
         self._break()
         error = self._refuse_all().error
-        error = RemoteProtocolError(error.requirement, 0, "", error.expected, "a frame")
-        self._find(error, kind, request_id, stream_id, payload, ends=True)
+        return RemoteProtocolError(error.requirement, 0, "", error.expected, found)
 
     # Findings.
 
@@ -441,6 +442,8 @@ class Judge(_Base):
     def _end_at(self, error: RemoteProtocolError) -> None:
         """Nothing after these octets can be looked at."""
         self.over = True
+        if self.closed:
+            error = self._no_more(octets(len(self._pieces.rest))).moved(self._pieces.position)
         self._add(self._places.of_rest(error, self._pieces.rest, self._pieces.position, self.frames))
 
     def _end_requests(self) -> None:

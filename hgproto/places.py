@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from hgproto.cbor import CborError, decode_item
 from hgproto.errors import RemoteProtocolError
 from hgproto.finding import Finding, severity_of
-from hgproto.layout import place_of, walk
+from hgproto.layout import highest, place_of, walk
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,18 +43,22 @@ class Places:
         self._requirements = requirements
         self._side = side
         self._flags = flags or {}
-        # The two halves of the last octet: which is which is the codec's business.
-        masks = {
-            "type": codec.kind_of(codec.make_frame(0, 0, 0, (1 << codec.FIELD_BITS["type"][0]) - 1, 0, b"")) >> 8,
-            "flags": codec.kind_of(codec.make_frame(0, 0, 0, 0, (1 << codec.FIELD_BITS["flags"][0]) - 1, b"")) >> 8,
-        }
-        shared = place_of(codec.FRAME, "type_flags")
-        self._fields = {name: (shared, 1, mask) for name, mask in masks.items()}
-        ends = [place_of(codec.FRAME, part.name) for part in codec.FRAME.parts[1:]]
-        for part, end in zip(codec.FRAME.parts, ends, strict=False):
-            start = place_of(codec.FRAME, part.name)
-            if part.name != "type_flags":
-                self._fields[part.name] = (start, end - start, 0)
+        self._fields = {name: self._place(name, bits) for name, (bits, _) in codec.FIELD_BITS.items()}
+        length = next(part for part in codec.FRAME.parts if part.name == "length")
+        self._fields["length"] = (place_of(codec.FRAME, "length"), highest(length).bit_length() // 8, 0)
+
+    def _place(self, name: str, bits: int) -> tuple[int, int, int]:
+        """Where a header field is: its first octet, its octets, and its bits where it has not all of one octet."""
+        none = {"request_id": 0, "stream_id": 0, "stream_flags": 0, "type_": 0, "flags": 0}
+        field = "type_" if name == "type" else name
+        most = self._codec.LIMITS["max-payload"][1]
+        with_all, with_none = (
+            self._codec.encode_header(self._codec.make_frame(**none | {field: value}, payload=b""), most)
+            for value in ((1 << bits) - 1, 0)
+        )
+        differ = [at for at, (one, other) in enumerate(zip(with_all, with_none, strict=True)) if one != other]
+        mask = with_all[differ[0]] ^ with_none[differ[0]]
+        return differ[0], len(differ), mask if len(differ) == 1 and mask != 0xFF else 0
 
     def finding(
         self,
@@ -79,6 +83,8 @@ class Places:
             offset, size, mask = self._fields[error.field]
             path = f"{path}.{error.field}"
             bits = self._bits(error, frame, mask)
+        elif offset < header:
+            size = header + len(payload)
         else:
             path = _joined(f"{path}.payload", error.field)
             size = self._extent(error, frame, payload, offset - header, continued)
@@ -169,6 +175,8 @@ class Places:
         layout = self._codec.LAYOUTS.get(name)
         if layout is None:
             return rest
+        if not rest or error.found == "none":
+            return 0
         if layout.entries:
             try:
                 return decode_item(payload, at)[1] - at

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from hgproto.reader import Pieces
     from hgproto.spec.model import Schema
 
-__all__ = ["Codec", "Revision"]
+__all__ = ["DEFAULT_REVISION", "Codec", "Revision"]
+
+DEFAULT_REVISION = "framing-0002"
+"""The revision that is meant where none is named, and the one that reactors are for."""
 
 
 class Codec(Protocol):

@@ -15,11 +15,11 @@ from hgproto.errors import RemoteProtocolError
 from hgproto.finding import ERROR, NOTE
 from hgproto.framing_0002 import machines
 from hgproto.jsonform import Continuations
-from hgproto.layout import place_of
+from hgproto.layout import octets, place_of
 from hgproto.limits import Limits
 from hgproto.places import Places
 from hgproto.reader import CHUNK_OCTETS, Pieces, checked_max_payload
-from hgproto.revision import Revision
+from hgproto.revision import DEFAULT_REVISION, Revision
 from hgproto.rules import progress_remarks, text_remarks
 from hgproto.session import Lines
 
@@ -33,9 +33,8 @@ if TYPE_CHECKING:
     from hgproto.frame import Frame
     from hgproto.response_judge import ResponseJudge
 
-__all__ = ["SessionValidator", "Validator", "assert_valid", "validate", "validate_payload"]
+__all__ = ["PayloadValidator", "SessionValidator", "Validator", "assert_valid", "validate", "validate_payload"]
 
-DEFAULT_REVISION = "framing-0002"
 ROLES = ("client", "server")
 
 
@@ -314,29 +313,56 @@ def _validated(validator: Validator, data: Any) -> Iterator[Finding]:
     yield from validator.close()
 
 
-def validate_payload(
-    type: str,  # noqa: A002 - the protocol's word
-    payload: bytes,
-    *,
-    flags: int = 0,
-    continued: bool = False,
-    revision: Revision | None = None,
-) -> Iterator[Finding]:
-    """What is wrong with one payload, offsets from its start.
+class PayloadValidator:
+    """Validates one payload, fed in chunks of any size, offsets from its start.
 
     ``type``: the name of a frame type. ``flags``: those of the frame, as far as they decide what the payload is.
     ``continued``: whether it goes on where the frame before ended. Raises :class:`ValueError` for a type that there is not.
     """
-    revision = revision or Revision(DEFAULT_REVISION)
-    codec = revision.codec
-    if type not in codec.CODES:
-        raise ValueError(f"there is no frame type {type!r}; there are {', '.join(codec.CODES)}")
-    frame = codec.make_frame(0, 0, 0, codec.CODES[type], flags, payload)
-    places = Places(codec, revision.requirements)
-    return (
-        places.of_payload(error, frame, continued=continued, refused=refused)
-        for error, refused in _payload_faults(frame, continued, codec)
-    )
+
+    frames = 0
+    unavailable: frozenset[str] = frozenset()
+
+    def __init__(self, type: str, *, flags: int = 0, continued: bool = False, revision: Revision | None = None) -> None:
+        revision = revision or Revision(DEFAULT_REVISION)
+        codec = revision.codec
+        if type not in codec.CODES:
+            raise ValueError(f"there is no frame type {type!r}; there are {', '.join(codec.CODES)}")
+        self._codec = codec
+        self._frame = codec.make_frame(0, 0, 0, codec.CODES[type], flags, b"")
+        self._continued = continued
+        self._places = Places(codec, revision.requirements)
+        self._most = codec.LIMITS["max-payload"][1]
+        self._octets = bytearray()
+        self.octets = 0
+
+    def feed(self, data: bytes | bytearray | memoryview) -> list[Finding]:
+        """Takes octets, of which nothing is said before :meth:`close`."""
+        self.octets += len(data)
+        if self.octets <= self._most:
+            self._octets += data
+        return []
+
+    def close(self) -> list[Finding]:
+        """What is wrong with the payload."""
+        if self.octets > self._most:
+            rule = next(part.rules["limit"] for part in self._codec.FRAME.parts if "limit" in part.rules)
+            fault = RemoteProtocolError(rule, self._most, "", f"at most {octets(self._most)}", octets(self.octets))
+            return [self._places.of_payload(fault, self._frame, continued=False)]
+        frame = self._frame.replace(payload=bytes(self._octets))
+        return [
+            self._places.of_payload(error, frame, continued=self._continued, refused=refused)
+            for error, refused in _payload_faults(frame, self._continued, self._codec)
+        ]
+
+
+def validate_payload(
+    type: str, payload: bytes, *, flags: int = 0, continued: bool = False, revision: Revision | None = None
+) -> list[Finding]:
+    """What is wrong with one payload. Arguments as of :class:`PayloadValidator`."""
+    validator = PayloadValidator(type, flags=flags, continued=continued, revision=revision)
+    validator.feed(payload)
+    return validator.close()
 
 
 def assert_valid(data: Any, *, strict: bool = False, ignore: Iterable[str] = (), **options: Any) -> None:

@@ -7,6 +7,8 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from hgproto.revision import DEFAULT_REVISION
+
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
     from hgproto.revision import Revision
 
 __all__ = [
-    "DEFAULT_REVISION",
     "FAULT",
     "GOOD",
     "USAGE",
@@ -33,8 +34,6 @@ __all__ = [
 ]
 
 GOOD, FAULT, USAGE = 0, 1, 2
-
-DEFAULT_REVISION = "framing-0002"
 
 
 class UsageError(Exception):
