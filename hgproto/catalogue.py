@@ -13,9 +13,10 @@ class Requirement(NamedTuple):
     ``binds``: who has to follow it: client, server, sender, receiver or both. ``level``: MUST, MUST NOT, SHOULD or MAY.
     ``text``: the rest of the sentence. ``source``: ``protocol``, or ``ours`` for our resolution where the source is silent.
     ``section``: the section that states it. ``enforced``: ``codec`` by looking at one frame, ``machine`` by a state machine,
-    ``validator`` by the validator alone, ``manual`` by nothing. ``places``: the places of the schema that put it into effect.
-    ``reason``: why no receiver refuses what breaks it. ``resolution``: what we add where the source is silent.
-    ``reference``: what the reference implementation does instead.
+    ``validator`` by the validator alone, ``manual`` by nothing. ``why``: what would go wrong without it. ``breakable``:
+    whether octets by themselves can break it. ``places``: the places of the schema that put it into effect. ``reason``: why no
+    receiver refuses what breaks it. ``resolution``: what we add where the source is silent. ``reference``: what the
+    reference implementation does instead.
     """
 
     id: str
@@ -25,6 +26,8 @@ class Requirement(NamedTuple):
     source: str
     section: str
     enforced: str
+    why: str
+    breakable: bool
     places: tuple[str, ...] = ()
     reason: str | None = None
     resolution: str | None = None

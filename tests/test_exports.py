@@ -56,6 +56,7 @@ def test_every_module_says_what_it_exports(name: str) -> None:
 
 ELSEWHERE = {
     "cli": "test_cli.py",
+    "command_judge": "test_judge.py",
     "commands": "test_server.py",
     "constructs": "test_codecs.py",
     "emit": "test_codecs.py",
@@ -63,7 +64,10 @@ ELSEWHERE = {
     "names": "spec/test_load.py",
     "outputs": "test_server.py",
     "plans": "test_reactor.py",
+    "places": "test_validation.py",
+    "response_judge": "test_judge.py",
     "responses": "test_server.py",
+    "rules": "test_validation.py",
     "spec": "spec/test_load.py",
 }
 """Where packages and modules are tested as a whole: emitters by what they emit, the parts of loading together."""

@@ -1,4 +1,9 @@
-"""Emits ``requirements.py``: the catalogue of a revision's requirements."""
+"""Emits ``requirements.py``: the catalogue of a revision's requirements, each with the places that put it into effect.
+
+Whether octets can break a requirement is told by those places. What a receiver refuses can be broken, and so can what the
+validator alone looks at. An overflow cannot: what was received fits the field that it came in. Nor can a permission, or
+what the receiver itself does.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +12,9 @@ from typing import TYPE_CHECKING
 from hgproto.emit.text import Group, docstring, heading, lay_out, literal
 
 if TYPE_CHECKING:
-    from hgproto.spec.model import Requirement, Schema
+    from collections.abc import Iterator, Mapping
+
+    from hgproto.spec.model import Constraint, Requirement, Schema
 
 __all__ = ["emit"]
 
@@ -15,9 +22,14 @@ __all__ = ["emit"]
 def emit(schema: Schema) -> str:
     """The source of ``requirements.py``."""
     entries: list[str | Group] = []
+    places: dict[str, dict[str, bool]] = {name: {} for name in schema.requirements}
+    for name, place, breakable in _places(schema):
+        places[name][place] = breakable
     for requirement in schema.requirements.values():
-        places = dict.fromkeys(reference.path for reference in schema.references.get(requirement.id, ()))
-        entries.append(Group(f"{literal(requirement.id)}: Requirement(", _arguments(requirement, tuple(places)), ")"))
+        of_it = places[requirement.id]
+        can_be = any(of_it.values()) or requirement.enforced == "validator" or requirement.level == "SHOULD"
+        arguments = _arguments(requirement, tuple(of_it), breakable=can_be)
+        entries.append(Group(f"{literal(requirement.id)}: Requirement(", arguments, ")"))
     lines = [
         *heading(schema).rstrip("\n").split("\n"),
         *docstring(f"The requirements of {schema.revision}.", 0),
@@ -34,7 +46,61 @@ def emit(schema: Schema) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _arguments(requirement: Requirement, places: tuple[str, ...]) -> list[str | Group]:
+def _places(schema: Schema) -> Iterator[tuple[str, str, bool]]:
+    """For each place that puts a requirement into effect: the requirement, the place, and whether octets can break it there."""
+    for field in schema.header.fields:
+        yield from _rules(f"header.{field.name}", field.rules)
+        for bits in field.bits:
+            yield from _rules(f"header.{bits.name}", bits.rules)
+        if field.parity is not None:
+            yield field.parity["requirement"], f"header.{field.name}: parity", True
+    for constraint in schema.stream_constraints:
+        yield constraint.requirement, f"stream flags: {_words(constraint)}", True
+    for structure in schema.structures.values():
+        here = f"structures.{structure.name}"
+        yield from _rules(here, structure.rules)
+        for field in structure.fields:
+            own = {kind: rule for kind, rule in field.rules.items() if structure.rules.get(kind) != rule}
+            yield from _rules(f"{here}.{field.name}", own)
+    for frame in schema.frames.values():
+        here = f"frames.{frame.name}"
+        if frame.sender_requirement is not None:
+            yield frame.sender_requirement, f"{here}: sender", True
+        for constraint in frame.constraints:
+            yield constraint.requirement, f"{here}: {_words(constraint)}", True
+        for case in frame.payload:
+            if case.field is not None:
+                yield from _rules(f"{here}.payload", case.field.rules)
+    for machine in schema.machines.values():
+        here = f"machines.{machine.name}"
+        for row in machine.transitions:
+            place = f"{here}: {row.event or _types(row.frames, schema)} in {row.source}"
+            if row.error is not None:
+                yield row.error, place, row.event is None
+            if row.requirement is not None:
+                yield row.requirement, place, row.event == "end-of-input" and row.emit is not None
+        yield machine.otherwise, f"{here}: otherwise", True
+
+
+def _rules(place: str, rules: Mapping[str, str]) -> Iterator[tuple[str, str, bool]]:
+    for kind, requirement in rules.items():
+        yield requirement, f"{place}: {kind}", kind != "overflow"
+
+
+def _words(constraint: Constraint) -> str:
+    """A constraint in the words of the schema."""
+    subject = "" if constraint.subject is None else f"{constraint.subject} "
+    return f"{subject}{constraint.kind.replace('_', ' ')} {', '.join(constraint.names)}"
+
+
+def _types(frames: tuple[str, ...], schema: Schema) -> str:
+    others = [name for name in schema.frames if name not in frames]
+    if len(others) < len(frames):
+        return f"any frame but {', '.join(others)}" if others else "any frame"
+    return ", ".join(frames)
+
+
+def _arguments(requirement: Requirement, places: tuple[str, ...], *, breakable: bool) -> list[str | Group]:
     arguments: list[str | Group] = [
         literal(text)
         for text in (
@@ -45,8 +111,10 @@ def _arguments(requirement: Requirement, places: tuple[str, ...]) -> list[str | 
             requirement.source,
             requirement.section,
             requirement.enforced,
+            requirement.why,
         )
     ]
+    arguments.append(f"breakable={breakable}")
     if places:
         arguments.append(Group("places=(", [*map(literal, places)], ")"))
     for name in ("reason", "resolution", "reference"):

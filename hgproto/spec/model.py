@@ -68,6 +68,7 @@ class Requirement:
     source: str
     section: str
     enforced: str
+    why: str
     reason: str | None
     resolution: str | None
     reference: str | None
