@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from marks import by_column
 from support import ascii_text, text_atoms, utf8_text
 
 from hgproto import LocalProtocolError, bytes_response, command, error_response, progress, stream_settings, text_output
@@ -47,6 +48,12 @@ long_values = st.integers(0, 300).map(lambda size: bytes(i % 251 for i in range(
 args_strategy = st.dictionaries(ascii_text.filter(bool), st.binary(max_size=20) | long_values, max_size=4)
 
 
+@pytest.mark.requirement(
+    "command-argument.continuation",
+    "command-argument.eoa",
+    "command-argument.header-whole",
+    "command-data.flags-present",
+)
 @given(args_strategy, st.none() | long_values, st.integers(30, 60), st.booleans(), st.booleans(), st.booleans())
 def test_a_command_arrives(
     args: dict[str, bytes], data: bytes | None, most: int, begin: bool, end: bool, from_file: bool
@@ -95,6 +102,7 @@ DATA_SHAPES = [
 ]
 
 
+@pytest.mark.requirement("command-data.flags-present", "bytes-response.flags-present")
 @pytest.mark.parametrize(("size", "from_file", "expected"), DATA_SHAPES)
 def test_where_data_ends(size: int, from_file: bool, expected: list[tuple[str, int]]) -> None:
     def source() -> Any:
@@ -105,6 +113,7 @@ def test_where_data_ends(size: int, from_file: bool, expected: list[tuple[str, i
     values(bytes_response(1, 2, source(), max_payload=10))
 
 
+@pytest.mark.requirement("command-argument.continuation", "command-argument.sizes")
 @pytest.mark.parametrize("size", [SEND_PAYLOAD - 6, SEND_PAYLOAD - 5, SEND_PAYLOAD - 4, 65535])
 def test_values_of_any_legal_size(size: int) -> None:
     value = bytes(i % 251 for i in range(size))
@@ -121,6 +130,7 @@ def test_a_file_is_read_as_frames_are_taken() -> None:
     assert file.tell() <= 20
 
 
+@pytest.mark.requirement("command-argument.name-ascii", "bytes-response.server-only")
 def test_errors_are_raised_before_any_frame_is_made() -> None:
     with pytest.raises(LocalProtocolError):
         command(1, 1, "c", {"é": b""})
@@ -151,7 +161,7 @@ REFUSED: list[tuple[Any, str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("build", "requirement", "field"), REFUSED)
+@pytest.mark.parametrize(("build", "requirement", "field"), by_column(REFUSED, 1))
 def test_what_is_refused(build: Any, requirement: str, field: str) -> None:
     with pytest.raises(LocalProtocolError) as error:
         build()
@@ -170,6 +180,7 @@ TEXT_FAULTS: list[tuple[tuple[Any, Any, Any], str, str]] = [
 """In the order in which they are refused: an atom with two of these faults is refused by the first."""
 
 
+@pytest.mark.requirement("text-output.sizes", "text-output.label-ascii", "text-output.placeholders")
 @pytest.mark.parametrize("first", range(len(TEXT_FAULTS)))
 @pytest.mark.parametrize("second", range(len(TEXT_FAULTS)))
 def test_texts_are_refused_in_order(first: int, second: int) -> None:
@@ -189,6 +200,7 @@ def test_texts_are_refused_in_order(first: int, second: int) -> None:
     assert (error.value.requirement, error.value.field) == (requirement, f"atoms[1].{field}")
 
 
+@pytest.mark.requirement("text-output.sizes")
 def test_texts_as_large_as_they_may_be() -> None:
     atom = ("a" * 65535, ["l" * 255] * 255, ["b" * 65535])
     frame = text_output(1, 2, [("%s" + atom[0][2:], atom[1], atom[2])], max_payload=1 << 20)
@@ -196,6 +208,7 @@ def test_texts_as_large_as_they_may_be() -> None:
     assert (len(value.atoms[0].labels), len(value.atoms[0].args[0])) == (255, 65535)
 
 
+@pytest.mark.requirement("text-output.single-frame")
 def test_a_message_over_the_maximum_is_refused_last() -> None:
     assert len(text_output(1, 2, [("a" * 6, [], [])], max_payload=10).payload) == 10
     with pytest.raises(LocalProtocolError) as error:
@@ -212,6 +225,7 @@ def test_texts_arrive(atoms: list[codec.TextAtom]) -> None:
     assert text_output(1, 2, triples) == text_output(1, 2, fitting)
 
 
+@pytest.mark.requirement("text-output.utf8")
 @pytest.mark.parametrize(
     ("text", "replaced"), [(b"a\xff", "a\ufffd"), ("a\ud800", "a\ufffd"), ("é", "é"), (b"\xc3\xa9", "é")]
 )
@@ -226,6 +240,7 @@ def test_what_is_not_utf8_is_refused_or_replaced(text: str | bytes, replaced: st
         assert text_output(1, 2, [("%s", [], [text])]).payload
 
 
+@pytest.mark.requirement("text-output.placeholders")
 @pytest.mark.parametrize(
     ("text", "count"), [("", 0), ("%s", 1), ("%%s", 0), ("%%%s", 1), ("%d%s", 1), ("%", 0), ("%s%", 1), ("%\n%s", 1)]
 )
@@ -233,6 +248,7 @@ def test_placeholders(text: str, count: int) -> None:
     assert placeholders(text) == count
 
 
+@pytest.mark.requirement("error-response.single-frame", "error-response.utf8", "error-response.exactly-one")
 @given(utf8_text, st.integers(1, 12), st.sampled_from(["application", "protocol"]))
 def test_error_messages_are_cut_at_a_character(message: str, most: int, kind: Any) -> None:
     frame = error_response(1, 2, message, kind, max_payload=most)
@@ -244,12 +260,14 @@ def test_error_messages_are_cut_at_a_character(message: str, most: int, kind: An
     assert frame.flags.name == kind.upper()  # type: ignore[attr-defined]
 
 
+@pytest.mark.requirement("progress.cbor-map", "progress.required-keys", "progress.value-types")
 @given(utf8_text, st.integers(-1, 1 << 40), st.integers(0, 1 << 40), st.none() | utf8_text, st.none() | utf8_text)
 def test_progress_arrives(topic: str, pos: int, total: int, label: str | None, item: str | None) -> None:
     ((_, value),) = values([progress(1, 2, topic, pos, total, label, item, begin=True, end=True)])
     assert value == codec.Progress(topic, pos, total, label, item)
 
 
+@pytest.mark.requirement("stream-settings.on-begin")
 @pytest.mark.parametrize("stream_id", [1, 2])
 def test_settings_open_a_stream(stream_id: int) -> None:
     ((frame, value),) = values([stream_settings(1, stream_id, "zlib", b"\x01")])

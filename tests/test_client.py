@@ -49,6 +49,7 @@ def asking(count: int = 1, **options: Any) -> Client:
 # Commands
 
 
+@pytest.mark.requirement("request.single-id", "request-id.order", "command-argument.eoa")
 def test_a_command_is_issued() -> None:
     client = Client()
     send = client.issue("lookup", {"key": b"tip"}, b"data")
@@ -83,6 +84,7 @@ def test_values_are_cut_so_that_the_end_of_an_encoding_has_room() -> None:
     assert last.stream_flags == codec.StreamFlag.ENCODED | codec.StreamFlag.STREAM_END
 
 
+@pytest.mark.requirement("command-name.ascii", "command-argument.name-not-empty", "command-argument.sizes")
 @pytest.mark.parametrize(
     ("name", "args", "data", "error"),
     [
@@ -102,6 +104,7 @@ def test_a_command_that_cannot_be_said_uses_nothing(name: str, args: Any, data: 
     assert client.active == ()
 
 
+@pytest.mark.requirement("request-id.order")
 def test_request_ids_wrap_around_past_those_in_use() -> None:
     client = Client(limits=Limits(active_requests=3))
     ids = []
@@ -121,6 +124,7 @@ def build_response(request_id: int, *, begin: bool) -> Any:
     return frame
 
 
+@pytest.mark.requirement("request.limits")
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_as_many_requests_as_the_limit_allows(count: int) -> None:
     client = Client(limits=Limits(active_requests=2))
@@ -135,6 +139,7 @@ def test_as_many_requests_as_the_limit_allows(count: int) -> None:
     assert len(client.active) == min(count, 2)
 
 
+@pytest.mark.requirement("stream.end")
 def test_buffered_commands_close_their_streams() -> None:
     client = Client(buffered=True, streams=2)
     assert [client.issue(name) for name in "abc"] == [NoOp(1), NoOp(3), NoOp(5)]
@@ -151,6 +156,7 @@ def test_buffered_commands_close_their_streams() -> None:
     assert lines(client.flush()) == ["9 3 stream-begin|stream-end command-name eos e"]
 
 
+@pytest.mark.requirement("response.active-request", "command-data.flags-present")
 def test_a_response_before_the_request_was_sent_ends_its_data() -> None:
     client = Client(limits=Limits(send_payload=2))
     send = client.issue("x", data=b"abcdef")
@@ -172,6 +178,7 @@ def test_a_response_before_the_request_was_sent_ends_its_data() -> None:
 # Responses
 
 
+@pytest.mark.requirement("request.any-order", "request.interleaving", "stream.end")
 def test_responses_come_in_pieces_and_in_any_order() -> None:
     client = asking(2)
     events = client.receive_data(
@@ -198,6 +205,7 @@ def test_text_and_progress() -> None:
     assert client.receive_frame(progress) == [ProgressUpdate(1, codec.Progress("topic", 1, 2))]
 
 
+@pytest.mark.requirement("error-response.ends-request")
 def test_an_application_error_ends_its_request_alone() -> None:
     client = asking(2)
     events = client.receive_data(
@@ -210,6 +218,7 @@ def test_an_application_error_ends_its_request_alone() -> None:
     assert events[1:] == [RequestError(1, "no", 4), ResponseData(3, b"yes", last=True)]
 
 
+@pytest.mark.requirement("error-response.closes", "reactor.errored")
 @pytest.mark.parametrize("request_id", [0, 1, 5])
 def test_a_protocol_error_ends_all(request_id: int) -> None:
     client = asking(2)
@@ -229,6 +238,7 @@ def test_a_protocol_error_ends_all(request_id: int) -> None:
         client.issue("x")
 
 
+@pytest.mark.requirement("response.active-request")
 def test_a_violation_fails_all_requests() -> None:
     client = asking(2)
     *lost, error = client.receive_data(
@@ -245,6 +255,7 @@ def test_a_violation_fails_all_requests() -> None:
     assert client.active == ()
 
 
+@pytest.mark.requirement("response.complete")
 def test_the_end_before_a_response_is_complete() -> None:
     client = asking(2)
     client.receive_data(wire("3 2 stream-begin bytes-response continuation 1234"))
@@ -256,6 +267,7 @@ def test_the_end_before_a_response_is_complete() -> None:
     assert client.active == ()
 
 
+@pytest.mark.requirement("encoding.decoded-limit")
 @pytest.mark.parametrize("size", [9, 10, 11])
 def test_what_a_response_may_decode_to(size: int) -> None:
     from hgproto.streams import OutputStream
@@ -289,6 +301,7 @@ def test_what_a_client_is_made_with() -> None:
         Client().issue("x", stream_id=2)
 
 
+@pytest.mark.requirement("command-name.fresh-id")
 def test_somebody_else_issues() -> None:
     client = Client()
     client.issued(5)

@@ -9,6 +9,7 @@ import pytest
 from construct import ConstructError
 from hypothesis import given
 from hypothesis import strategies as st
+from marks import by_column, labelled
 from support import INVALID, RECORDS, VALID, agree, fast_judgement, frames, struct_judgement
 
 from hgproto.constructs import StructParseError
@@ -52,7 +53,7 @@ def test_any_frame_is_judged_alike(frame: Frame, continued: bool) -> None:
     assert agree(fast_judgement(octets, continued), struct_judgement(octets, continued))
 
 
-@pytest.mark.parametrize("vector", VALID + INVALID, ids=lambda vector: vector["id"])
+@pytest.mark.parametrize("vector", labelled(VALID + INVALID), ids=lambda vector: vector["id"])
 def test_vectors_and_all_their_prefixes_are_judged_alike(vector: dict[str, Any]) -> None:
     wire = bytes.fromhex(vector["wire"])
     for end in range(len(wire) + 1):
@@ -142,7 +143,7 @@ BUILD_FAULTS: list[tuple[str, dict[str, Any], str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "parts", "requirement", "field"), BUILD_FAULTS)
+@pytest.mark.parametrize(("name", "parts", "requirement", "field"), by_column(BUILD_FAULTS, 2))
 def test_what_cannot_be_built_is_refused_by_both(
     name: str, parts: dict[str, Any], requirement: str, field: str
 ) -> None:
@@ -168,7 +169,7 @@ FRAME_FAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("change", "requirement", "field"), FRAME_FAULTS)
+@pytest.mark.parametrize(("change", "requirement", "field"), by_column(FRAME_FAULTS, 1))
 def test_frames_that_the_header_cannot_say_are_refused(change: dict[str, Any], requirement: str, field: str) -> None:
     frame = Frame(1, 1, 1, 1, 1, b"name").replace(**change)
     for encode in (codec.encode_frame, codec.encode_header):
@@ -181,6 +182,7 @@ def test_frames_that_the_header_cannot_say_are_refused(change: dict[str, Any], r
         assert slow.value.requirement == requirement
 
 
+@pytest.mark.requirement("frame.length-limit")
 @pytest.mark.parametrize("limit", [1, 7, 65535, (1 << 24) - 1])
 def test_the_length_limit_at_its_edges(limit: int) -> None:
     for size in (limit - 1, limit):
@@ -198,6 +200,7 @@ def test_the_length_limit_at_its_edges(limit: int) -> None:
         assert str(limit + 1) in error.value.found
 
 
+@pytest.mark.requirement("command-argument.header-whole")
 def test_struct_refusals_are_construct_errors_and_protocol_errors() -> None:
     with pytest.raises(ConstructError) as error:
         structs.argument.parse(b"\x01\x00")

@@ -55,6 +55,7 @@ def encoded(profile: Profile, *parts: bytes, finish: bool = True) -> list[bytes]
     return [*made, encoder.finish()] if finish else made
 
 
+@pytest.mark.requirement("encoding.decodable")
 @every_profile
 @given(data=st.data())
 def test_what_was_taken_is_given_after_each_flush(profile: Profile, data: st.DataObject) -> None:
@@ -94,6 +95,7 @@ def test_taking_and_flushing_at_once_is_both(parts: list[bytes]) -> None:
         assert decoder.decode(payload, LIMIT) == part
 
 
+@pytest.mark.requirement("encoding.decoded-limit")
 @every_profile
 @pytest.mark.parametrize("size", [1, 1000, 1 << 17])
 def test_the_limit_is_exact(profile: Profile, size: int) -> None:
@@ -103,6 +105,7 @@ def test_the_limit_is_exact(profile: Profile, size: int) -> None:
     assert refusal(profile, payload, limit=size - 1) == "encoding.decoded-limit"
 
 
+@pytest.mark.requirement("encoding.decodable", "encoding.nothing-after-end", "encoding.complete-at-end")
 @every_compressing
 def test_what_is_refused(profile: Profile) -> None:
     payload, end = encoded(profile, b"payload")
@@ -141,6 +144,7 @@ def test_any_octets_are_decoded_or_refused(profile: Profile, payloads: list[byte
 # Windows
 
 
+@pytest.mark.requirement("encoding.window")
 @needs_zstd
 def test_a_window_over_eight_mebioctets() -> None:
     zstd: Any = encodings._zstd()
@@ -155,6 +159,7 @@ def test_a_window_over_eight_mebioctets() -> None:
             assert refusal(zstd_profile(), payload[:5], payload[5:]) == wanted
 
 
+@pytest.mark.requirement("encoding.window")
 @needs_zstd
 @pytest.mark.parametrize("level", [1, 3, 19, 20, 22])
 def test_every_level_stays_within_the_window(level: int) -> None:
@@ -242,6 +247,7 @@ def test_a_bomb_costs_bounded_memory(profile: Profile, tmp_path: Any) -> None:
     assert grown > BOUND_OCTETS
 
 
+@pytest.mark.requirement("encoding.decoded-limit", "reactor.errored")
 @every_compressing
 def test_a_bomb_ends_the_connection(profile: Profile) -> None:
     server = Server()
@@ -300,6 +306,7 @@ class Unreversed:
         pass
 
 
+@pytest.mark.requirement("stream-settings.known-profile")
 def test_profiles_of_a_user() -> None:
     profile = Profile("reversed", Reversed, Unreversed, settings=b"\x01")
     known = default_encodings().plus(profile, zlib_profile(9))

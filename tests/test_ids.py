@@ -8,6 +8,7 @@ from hgproto.errors import LocalProtocolError
 from hgproto.ids import Ids
 
 
+@pytest.mark.requirement("request-id.order", "stream-id.parity")
 def test_ids_go_up_by_two_and_wrap_around() -> None:
     ids = Ids(1, 8, "request-id.order")
     assert [ids.take(()) for _ in range(5)] == [1, 3, 5, 7, 1]
@@ -16,6 +17,7 @@ def test_ids_go_up_by_two_and_wrap_around() -> None:
     assert [ids.take(()) for _ in range(4)] == [2, 4, 6, 2]
 
 
+@pytest.mark.requirement("request-id.order")
 def test_ids_in_use_are_skipped_until_there_is_none() -> None:
     ids = Ids(1, 8, "request-id.order")
     assert ids.take({1, 3}) == 5

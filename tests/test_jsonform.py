@@ -43,6 +43,7 @@ def test_names_and_numbers() -> None:
     assert (result["type"], result["flags"], result["payload"]) == (15, [1, 2], "61")
 
 
+@pytest.mark.requirement("command-argument.value-short", "command-name.ascii")
 def test_a_damaged_payload_has_an_error_at_its_place_in_the_input() -> None:
     result = shown(2, 0, "0100 0200 6b 76")
     assert "decoded" not in result

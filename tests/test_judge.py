@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from marks import by_findings
 
 from hgproto.limits import Limits
 from hgproto.validation import SessionValidator
@@ -224,7 +225,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", by_findings(CASES))
 def test_going_on(case: str) -> None:
     lines, expected = CASES[case]
     validator = SessionValidator(limits=Limits(arguments=1 if "limit" in case else 9))

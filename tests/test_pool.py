@@ -161,6 +161,7 @@ def test_the_threads_of_an_executor_that_is_given_stay() -> None:
         assert executor.submit(lambda: 5).result() == 5
 
 
+@pytest.mark.requirement("request.command-expected")
 def test_an_error_comes_after_what_was_submitted() -> None:
     client, server = asked(2, encoding="zlib")
     with EncodingPool() as pool:
@@ -256,6 +257,7 @@ def test_what_a_decoder_raises_by_mistake_is_raised_to_who_feeds() -> None:
         pool.receive_end()
 
 
+@pytest.mark.requirement("frame.length-limit")
 def test_octets_that_are_no_frame_fail_the_connection() -> None:
     _, server = asked(0)
     with DecodingPool(server) as pool:

@@ -363,6 +363,7 @@ def test_a_refusal_fails_every_request_of_a_client() -> None:
         assert cell.after.requests == {}
 
 
+@pytest.mark.requirement("reactor.errored")
 @every_role
 @given(data=st.data())
 def test_after_an_error_nothing_changes_any_more(role: str, data: st.DataObject) -> None:
@@ -517,6 +518,7 @@ def inside(server: Server) -> Any:
     return requests, counts, {key: one.state for key, one in server._inputs.items()}, server.state, server.receiving
 
 
+@pytest.mark.requirement("request.limits")
 @pytest.mark.parametrize("make", [Server, General])
 def test_the_end_of_a_refused_request_makes_no_room(make: type[Server]) -> None:
     # What ends a refused request comes in the same chunk as the request that is then one too many.
@@ -627,6 +629,7 @@ def test_errors_are_at_the_same_place_when_frames_are_given(role: str, data: st.
         assert told([*events, *reactor.receive_end()]) == whole
 
 
+@pytest.mark.requirement("frame.length-limit")
 @pytest.mark.parametrize("size", [39, 40, 41])
 def test_a_payload_at_the_limit_and_over_it(size: int) -> None:
     first = codec.make_frame(1, 1, BEGIN, codec.FrameType.COMMAND_NAME, codec.CommandNameFlag.HAVE_DATA, b"command")
@@ -646,6 +649,7 @@ def test_a_payload_at_the_limit_and_over_it(size: int) -> None:
         assert (answer.request_id, answer.flags) == (0, codec.ErrorResponseFlag.PROTOCOL)
 
 
+@pytest.mark.requirement("frame.field-range", "frame.length-limit")
 def test_what_is_no_frame_at_all_is_the_callers_mistake() -> None:
     for frame in (
         codec.make_frame(0x10000, 1, BEGIN, 1, 1, b"x"),
@@ -724,6 +728,7 @@ def test_payloads_that_are_text(code: int, payload: bytes, text: str) -> None:
     assert text_payload(code, payload) == text
 
 
+@pytest.mark.requirement("command-name.ascii", "error-response.utf8")
 @pytest.mark.parametrize(
     ("code", "payload", "requirement", "offset"),
     [

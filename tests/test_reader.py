@@ -52,6 +52,7 @@ def test_any_cutting_gives_the_same(made: list[Frame], trailing: bytes, data: st
             assert read == whole[0]
 
 
+@pytest.mark.requirement("frame.whole")
 @pytest.mark.parametrize("size", range(1, len(FRAME)))
 def test_a_cut_frame_tells_what_it_lacks(size: int) -> None:
     reader = FrameReader()
@@ -70,6 +71,7 @@ def test_a_cut_frame_tells_what_it_lacks(size: int) -> None:
     assert error.value.found.endswith(f"(the {part} lacks {8 - size if size < 8 else len(FRAME) - size})")
 
 
+@pytest.mark.requirement("frame.length-limit")
 @pytest.mark.parametrize("limit", [1, 65535, 70000, (1 << 24) - 1])
 @pytest.mark.parametrize("step", [1, 5, 1 << 20])
 def test_the_limit_at_its_edges(limit: int, step: int) -> None:
@@ -92,6 +94,7 @@ def test_limits_that_lengths_cannot_say_are_refused(limit: int) -> None:
         FrameReader(max_payload=limit)
 
 
+@pytest.mark.requirement("frame.length-limit")
 def test_nothing_is_gathered_for_a_length_over_the_limit() -> None:
     reader = FrameReader(max_payload=1 << 16)
     header = bytes.fromhex("ffffff0100010131")
@@ -107,6 +110,7 @@ def test_nothing_is_gathered_for_a_length_over_the_limit() -> None:
             again()
 
 
+@pytest.mark.requirement("frame.length-limit")
 def test_a_reader_that_failed_while_reading_stays_failed() -> None:
     reader = FrameReader()
     taken_before: list[Frame] = []
@@ -118,6 +122,7 @@ def test_a_reader_that_failed_while_reading_stays_failed() -> None:
     assert error.value.offset == len(FRAME)
 
 
+@pytest.mark.requirement("frame.length-limit")
 def test_frames_before_a_fault_are_not_lost() -> None:
     reader = FrameReader()
     with pytest.raises(RemoteProtocolError) as error:
@@ -126,6 +131,7 @@ def test_frames_before_a_fault_are_not_lost() -> None:
     assert error.value.offset == 2 * len(FRAME)
 
 
+@pytest.mark.requirement("frame.length-limit")
 @pytest.mark.parametrize("size", [3, 7])
 def test_a_cut_header_with_a_length_over_the_limit_is_refused_for_its_length(size: int) -> None:
     reader = FrameReader()

@@ -53,6 +53,7 @@ def waiting(*request_ids: int, **options: Any) -> Server:
 # Commands
 
 
+@pytest.mark.requirement("request.single-id", "command-argument.eoa", "request.dispatch")
 def test_a_command_with_arguments_and_data() -> None:
     server = Server()
     frames = build.command(1, 1, "push", {"b": b"2", "a": b"1"}, b"data", begin=True)
@@ -77,6 +78,7 @@ def test_receiving_is_derived() -> None:
     assert not server.receiving
 
 
+@pytest.mark.requirement("request.dispatch")
 def test_streaming_hands_data_on_as_it_arrives() -> None:
     server = Server(streaming=True)
     events = server.receive_data(
@@ -95,6 +97,7 @@ def test_streaming_hands_data_on_as_it_arrives() -> None:
     ]
 
 
+@pytest.mark.requirement("response.active-request")
 def test_a_response_before_the_end_of_the_data() -> None:
     server = Server(streaming=True)
     server.receive_data(wire("1 1 stream-begin command-name have-data push"))
@@ -127,6 +130,7 @@ def test_what_a_response_may_not_be(octets: Any) -> None:
     assert lines(server.respond(1, b"")) == ["1 2 stream-begin bytes-response eos"]
 
 
+@pytest.mark.requirement("response.once", "command-name.fresh-id")
 def test_a_response_is_lazy_and_the_id_is_free_once_it_was_taken() -> None:
     asked: list[int] = []
 
@@ -151,6 +155,7 @@ def test_a_response_is_lazy_and_the_id_is_free_once_it_was_taken() -> None:
     assert server.receive_data(wire(command(1))) == [RunCommand(1, "x", {}, None)]
 
 
+@pytest.mark.requirement("error-response.ends-request", "error-response.exactly-one")
 @pytest.mark.parametrize("encoding", [None, "zlib"])
 @pytest.mark.parametrize("describe", [None, lambda failure: f"sorry: {failure}"])
 def test_what_a_response_raises_becomes_an_error_response(encoding: str | None, describe: Any) -> None:
@@ -181,6 +186,7 @@ def test_a_chunk_that_is_none_is_a_failure_of_the_response() -> None:
     assert isinstance(send.failure, TypeError)
 
 
+@pytest.mark.requirement("response.active-request")
 def test_messages_come_before_the_end_of_the_response() -> None:
     server = waiting(1)
     assert lines(server.send_text(1, [("hello %s\n", ("label",), ("you",))])) == [
@@ -198,6 +204,7 @@ def test_messages_come_before_the_end_of_the_response() -> None:
         server.send_text(1, [("too late\n", (), ())])
 
 
+@pytest.mark.requirement("response.active-request")
 def test_a_message_does_not_come_after_frames_that_the_context_has_made() -> None:
     server = waiting(1, encoding="zlib", limits=Limits(send_payload=16))
     send = server.respond(1, bytes(range(100)))
@@ -208,6 +215,7 @@ def test_a_message_does_not_come_after_frames_that_the_context_has_made() -> Non
         server.send_text(1, [("late\n", (), ())])
 
 
+@pytest.mark.requirement("response.active-request")
 @pytest.mark.parametrize("request_id", [1, 2, 3])
 def test_a_response_to_nobody(request_id: int) -> None:
     server = Server()
@@ -218,6 +226,7 @@ def test_a_response_to_nobody(request_id: int) -> None:
         assert error.value.found == f"request {request_id}, which is free"
 
 
+@pytest.mark.requirement("error-response.single-frame")
 def test_an_error_response_is_cut_at_a_character() -> None:
     server = waiting(1, limits=Limits(send_payload=4))
     (frame,) = server.respond_error(1, "abcé")
@@ -241,6 +250,7 @@ def test_all_that_is_sent_for_a_request_goes_on_one_stream() -> None:
     assert [send.stream_id for send in (text, other, response) if isinstance(send, SendFrames)] == [2, 4, 2]
 
 
+@pytest.mark.requirement("stream.begin-required", "stream.end")
 def test_a_stream_is_ended_and_opened_again() -> None:
     server = waiting(1, 3)
     assert lines(server.respond(1, b"", end=True)) == ["1 2 stream-begin|stream-end bytes-response eos"]
@@ -250,6 +260,7 @@ def test_a_stream_is_ended_and_opened_again() -> None:
 # Limits: one below, at, and one over
 
 
+@pytest.mark.requirement("request.limits", "command-name.fresh-id")
 @pytest.mark.parametrize("over", [-1, 0, 1])
 def test_requests_at_a_time(over: int) -> None:
     server = Server(limits=Limits(active_requests=3))
@@ -270,6 +281,7 @@ def test_requests_at_a_time(over: int) -> None:
     assert error.error.requirement == "command-name.fresh-id"
 
 
+@pytest.mark.requirement("request.argument-limits")
 def test_a_refused_request_is_swallowed_and_the_connection_lives_on() -> None:
     server = Server(limits=Limits(arguments=1))
     *_, refusal = server.receive_data(
@@ -286,6 +298,7 @@ def test_a_refused_request_is_swallowed_and_the_connection_lives_on() -> None:
     assert server.receive_data(wire(command(1))) == [RunCommand(1, "x", {}, None)]
 
 
+@pytest.mark.requirement("request.argument-limits")
 @pytest.mark.parametrize("taken_first", [True, False])
 def test_a_refused_id_is_free_when_its_refusal_was_taken_and_its_frames_have_come(taken_first: bool) -> None:
     server = Server(limits=Limits(request_octets=3))
@@ -302,6 +315,7 @@ def test_a_refused_id_is_free_when_its_refusal_was_taken_and_its_frames_have_com
     assert server.receive_data(wire(command(1))) == [RunCommand(1, "x", {}, None)]
 
 
+@pytest.mark.requirement("request.limits", "command-name.fresh-id")
 def test_deferred_refusals_are_bounded_by_the_ids_that_there_are() -> None:
     server = Server(defer=True, limits=Limits(active_requests=1))
     events = server.receive_data(wire(command(1, begin="stream-begin"), command(3), command(3)))
@@ -312,6 +326,7 @@ def test_deferred_refusals_are_bounded_by_the_ids_that_there_are() -> None:
 # Errors
 
 
+@pytest.mark.requirement("request.command-expected", "reactor.errored")
 def test_an_error_sends_what_was_ready_and_then_itself() -> None:
     server = waiting(1, 3)
     server.respond(1, b"ready")
@@ -332,6 +347,7 @@ def test_an_error_sends_what_was_ready_and_then_itself() -> None:
     assert server.receive_end() == []
 
 
+@pytest.mark.requirement("stream.end", "request.command-expected")
 def test_an_error_closes_the_streams_that_have_something_to_send() -> None:
     server = waiting(1, 3, streams=2)
     server.respond(1, b"a")
@@ -344,6 +360,7 @@ def test_an_error_closes_the_streams_that_have_something_to_send() -> None:
     ]
 
 
+@pytest.mark.requirement("frame.length-limit")
 def test_the_error_for_no_whole_frame_has_request_zero() -> None:
     (error,) = Server().receive_data(b"\xff\xff\xff\x01\x00\x01\x01\x11")
     assert error.frame is None
@@ -355,6 +372,7 @@ def test_the_error_for_no_whole_frame_has_request_zero() -> None:
 # The end of input
 
 
+@pytest.mark.requirement("stream.end", "response.active-request")
 def test_deferred_output_waits_for_the_end_of_input_and_closes_its_streams() -> None:
     server = waiting(1, 3, 5, defer=True)
     assert server.respond(3, b"three") == NoOp(3)
@@ -373,6 +391,7 @@ def test_deferred_output_waits_for_the_end_of_input_and_closes_its_streams() -> 
     ]
 
 
+@pytest.mark.requirement("stream.end")
 def test_the_last_response_closes_the_streams_that_others_have_left_open() -> None:
     server = waiting(1, 3, 5, defer=True, streams=3)
     server.receive_end()
@@ -385,6 +404,7 @@ def test_the_last_response_closes_the_streams_that_others_have_left_open() -> No
     ]
 
 
+@pytest.mark.requirement("stream.end")
 def test_sends_that_are_taken_in_turns_end_their_stream_too() -> None:
     server = waiting(1, 3)
     server.receive_end()
@@ -397,6 +417,7 @@ def test_sends_that_are_taken_in_turns_end_their_stream_too() -> None:
     ]
 
 
+@pytest.mark.requirement("request.complete")
 def test_each_request_that_is_cut_off_is_told() -> None:
     server = Server()
     server.receive_data(wire("1 1 stream-begin command-name have-args x", "3 1 0 command-name have-data y", command(5)))
@@ -409,6 +430,7 @@ def test_each_request_that_is_cut_off_is_told() -> None:
     assert shown == [f"1 2 0 error-response protocol {message}", f"3 2 stream-end error-response protocol {message}"]
 
 
+@pytest.mark.requirement("request.complete")
 @pytest.mark.parametrize("begun", [True, False])
 def test_a_command_whose_data_is_cut_off(begun: bool) -> None:
     server = Server(streaming=True)
@@ -435,6 +457,7 @@ def test_a_message_that_was_held_back_is_sent_though_its_request_was_cut_off() -
     assert cut == CommandCut(1, answered=False)
 
 
+@pytest.mark.requirement("frame.whole")
 def test_the_end_in_the_middle_of_a_frame() -> None:
     server = Server()
     server.receive_data(wire(command(1, begin="stream-begin"))[:5])
@@ -466,6 +489,7 @@ def test_somebody_else_answers() -> None:
     assert server.receive_data(wire(command(1))) == [RunCommand(1, "x", {}, None)]
 
 
+@pytest.mark.requirement("stream.end")
 def test_streams_are_closed_once_nothing_else_is_to_be_made() -> None:
     server = waiting(1, 3, 5, streams=2)
     server.receive_end()

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from marks import labelled
 from support import SCHEMA
 
 from hgproto.encodings import default_encodings
@@ -33,7 +34,7 @@ def played(session: dict[str, Any]) -> Session:
     return Session(limits=limits, **options)
 
 
-@pytest.mark.parametrize("golden", SESSIONS, ids=named)
+@pytest.mark.parametrize("golden", labelled(SESSIONS), ids=named)
 def test_octets(golden: dict[str, Any]) -> None:
     session = played(golden)
     for step in golden["steps"]:
@@ -42,7 +43,7 @@ def test_octets(golden: dict[str, Any]) -> None:
         assert [event_to_json(event) for event in made.events] == step["events"], step["line"]
 
 
-@pytest.mark.parametrize("golden", SESSIONS, ids=named)
+@pytest.mark.parametrize("golden", labelled(SESSIONS), ids=named)
 def test_lines(golden: dict[str, Any]) -> None:
     session = played(golden)
     for step in golden["steps"]:
@@ -96,11 +97,13 @@ def test_a_line_that_is_none(line: str, column: int, expected: str) -> None:
     assert error.value.expected.startswith(expected)
 
 
+@pytest.mark.requirement("frame.length-limit")
 def test_a_frame_that_cannot_be_built() -> None:
     with pytest.raises(LocalProtocolError):
         Session().play(b"> 1 1 0 command-name eos " + b"x" * (1 << 24))
 
 
+@pytest.mark.requirement("command-argument.missing")
 def test_the_place_of_a_violation() -> None:
     session = Session()
     session.play("> 1 1 stream-begin command-name have-args x")
@@ -113,6 +116,7 @@ def test_the_place_of_a_violation() -> None:
     assert Session().play("> 1 1 stream-begin command-name eos x").violation is None
 
 
+@pytest.mark.requirement("request.complete", "response.complete")
 def test_ends_are_violations_where_something_is_missing() -> None:
     session = Session()
     session.play("> 1 1 stream-begin command-name have-args x")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from marks import by_column
 
 from hgproto.encodings import default_encodings
 from hgproto.errors import LocalProtocolError, RemoteProtocolError
@@ -64,6 +65,7 @@ class Receiver:
         return found
 
 
+@pytest.mark.requirement("stream.begin-required", "stream.end", "stream.begin-plain")
 @every_profile
 def test_the_first_frame_begins_and_the_last_ends(profile: Profile | None) -> None:
     stream = OutputStream(2, profile)
@@ -78,11 +80,13 @@ def test_the_first_frame_begins_and_the_last_ends(profile: Profile | None) -> No
     assert stream.state is StreamState.CLOSED
 
 
+@pytest.mark.requirement("stream.begin-required", "stream.end")
 def test_a_stream_of_one_frame() -> None:
     (frame,) = OutputStream(2).write(1, RESPONSE, b"a", last=True, end=True)
     assert frame.stream_flags == BEGIN | END
 
 
+@pytest.mark.requirement("stream.begin-required", "stream.encoded-needs-settings")
 @every_profile
 def test_a_stream_that_is_used_again_has_a_fresh_context(profile: Profile | None) -> None:
     stream = OutputStream(2, profile)
@@ -90,6 +94,7 @@ def test_a_stream_that_is_used_again_has_a_fresh_context(profile: Profile | None
     assert list(stream.write(1, RESPONSE, b"same same same", last=True, end=True)) == first
 
 
+@pytest.mark.requirement("stream.end")
 @every_profile
 @pytest.mark.parametrize("end", [True, lambda: True])
 def test_whether_it_is_the_last_is_asked_late(profile: Profile | None, end: Any) -> None:
@@ -138,6 +143,7 @@ def test_a_stream_on_which_all_is_plain_ends_plainly(profile: Profile) -> None:
     assert Receiver().payloads(frames) == [(1, RESPONSE, EOS, b"packed")]
 
 
+@pytest.mark.requirement("encoding.complete-at-end")
 @encoding
 def test_what_may_be_too_long_when_encoded_is_sent_plain(profile: Profile) -> None:
     stream = OutputStream(2, profile)
@@ -199,6 +205,7 @@ def written(stream: OutputStream, steps: Any) -> tuple[list[Frame], dict[tuple[i
     return frames, wanted
 
 
+@pytest.mark.requirement("encoding.flush")
 @every_profile
 @pytest.mark.parametrize("flush", ["response", "frame"])
 @given(steps=writes, max_payload=st.sampled_from([1, 7, 64, 32768]), limit=st.sampled_from([1, 10, 100, 1 << 20]))
@@ -226,6 +233,7 @@ class Unflushed(OutputStream):
         self._run = None
 
 
+@pytest.mark.requirement("encoding.flush")
 @pytest.mark.parametrize("profile", [p for p in PROFILES[1:] if p is not None and p.name != "identity"], ids=repr)
 def test_a_naive_stream_leaks(profile: Profile) -> None:
     steps = [(1, b"secret of one", "more", False), (3, b"three", "last", False), (1, b"", "last", False)]
@@ -233,6 +241,7 @@ def test_a_naive_stream_leaks(profile: Profile) -> None:
     assert not leaks(*written(OutputStream(2, profile), steps))
 
 
+@pytest.mark.requirement("encoding.flush")
 @every_profile
 @pytest.mark.parametrize("flush", ["response", "frame"])
 @given(data=st.data())
@@ -258,12 +267,14 @@ def test_frames_may_be_taken_in_turns(profile: Profile | None, flush: str, data:
     assert found == {**bodies, 7: b"hello"}
 
 
+@pytest.mark.requirement("encoding.decoded-limit")
 def test_a_payload_that_may_be_too_large_when_decoded_is_sent_plain() -> None:
     for size, plain in ((10, False), (11, True)):
         _, frame = OutputStream(2, default_encodings()["zlib"], decoded_limit=10).send(text(1, bytes(size)))
         assert bool(frame.stream_flags & ENCODED) is not plain
 
 
+@pytest.mark.requirement("encoding.flush")
 def test_flushing_every_frame_hands_on_what_was_written() -> None:
     for flush, count in (("frame", 3), ("response", 1)):
         stream = OutputStream(2, default_encodings()["zlib"], flush=flush)
@@ -298,22 +309,25 @@ def data(payload: bytes = b"", flags: int = 0) -> Frame:
 
 @pytest.mark.parametrize(
     ("frames", "requirement", "offset"),
-    [
-        ([data()], "stream.begin-required", 6),
-        ([data(flags=BEGIN | ENCODED)], "stream.begin-plain", 6),
-        ([data(flags=BEGIN), data(flags=BEGIN)], "stream.begin-on-open", 6),
-        ([data(flags=BEGIN | END), data()], "stream.begin-required", 6),
-        ([data(flags=BEGIN), data(flags=ENCODED)], "stream.encoded-needs-settings", 6),
-        ([data(flags=BEGIN), settings(flags=0)], "stream-settings.on-begin", 6),
-        ([settings(b"\x02br")], "stream-settings.known-profile", 9),
-        ([settings(b"\x04zlib!")], "stream-settings.profile-octets", 13),
-        ([settings(b"\x04zli")], "stream-settings.name-whole", 9),
-        ([settings(), data(b"nonsense", ENCODED)], "encoding.decodable", 8),
-        ([settings(), data(b"x\x9c", ENCODED | END)], "encoding.complete-at-end", 6),
-        ([settings(), data(zlib.compress(bytes(1 << 21)), ENCODED)], "encoding.decoded-limit", 8),
-        ([settings(), data(zlib.compress(b"x") + b"y", ENCODED)], "encoding.nothing-after-end", 17),
-        ([data(flags=8)], "frame.known-stream-flags", 6),
-    ],
+    by_column(
+        [
+            ([data()], "stream.begin-required", 6),
+            ([data(flags=BEGIN | ENCODED)], "stream.begin-plain", 6),
+            ([data(flags=BEGIN), data(flags=BEGIN)], "stream.begin-on-open", 6),
+            ([data(flags=BEGIN | END), data()], "stream.begin-required", 6),
+            ([data(flags=BEGIN), data(flags=ENCODED)], "stream.encoded-needs-settings", 6),
+            ([data(flags=BEGIN), settings(flags=0)], "stream-settings.on-begin", 6),
+            ([settings(b"\x02br")], "stream-settings.known-profile", 9),
+            ([settings(b"\x04zlib!")], "stream-settings.profile-octets", 13),
+            ([settings(b"\x04zli")], "stream-settings.name-whole", 9),
+            ([settings(), data(b"nonsense", ENCODED)], "encoding.decodable", 8),
+            ([settings(), data(b"x\x9c", ENCODED | END)], "encoding.complete-at-end", 6),
+            ([settings(), data(zlib.compress(bytes(1 << 21)), ENCODED)], "encoding.decoded-limit", 8),
+            ([settings(), data(zlib.compress(b"x") + b"y", ENCODED)], "encoding.nothing-after-end", 17),
+            ([data(flags=8)], "frame.known-stream-flags", 6),
+        ],
+        1,
+    ),
 )
 def test_what_an_input_stream_refuses(frames: list[Frame], requirement: str, offset: int | None) -> None:
     stream = InputStream(2)
@@ -325,6 +339,7 @@ def test_what_an_input_stream_refuses(frames: list[Frame], requirement: str, off
     assert (error.value.requirement, error.value.offset) == (requirement, offset)
 
 
+@pytest.mark.requirement("stream.begin-on-open")
 def test_an_input_stream_that_is_opened_again() -> None:
     stream = InputStream(2, reopen="restart")
     for _ in range(2):
@@ -334,6 +349,7 @@ def test_an_input_stream_that_is_opened_again() -> None:
         InputStream(2, reopen="never")
 
 
+@pytest.mark.requirement("encoding.decoded-limit")
 def test_an_input_stream_has_limits() -> None:
     for limit in (4, 5):
         stream = InputStream(2, decoded_limit=limit)

@@ -58,6 +58,7 @@ def test_names_values_and_meanings() -> None:
     assert "frame 0 at offset 0: command-argument, request 1, stream 1" in lines
 
 
+@pytest.mark.requirement("command-argument.value-short")
 def test_damage_is_shown_after_what_is_good() -> None:
     lines = tree(codec.make_frame(1, 1, 0, 2, 2, bytes.fromhex("010003006b7661")))
     assert "error: value: expected 3 octets, found 2 octets at offset 13 (command-argument.value-short)" in "\n".join(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from marks import by_column, labelled
 from mill import HEADER, MOST, SESSIONS, Mill
 from support import SCHEMA, VECTORS, cuts, frames
 
@@ -67,7 +68,7 @@ def judged(golden: dict[str, Any]) -> list[Finding]:
     return findings
 
 
-@pytest.mark.parametrize("vector", VECTORS, ids=named)
+@pytest.mark.parametrize("vector", labelled(VECTORS, "requirements", "findings"), ids=named)
 def test_vectors_are_judged_as_labelled(vector: dict[str, Any]) -> None:
     findings = list(validate(bytes.fromhex(vector["wire"]), depth="frames"))
     assert [finding.id for finding in findings] == label(vector)
@@ -79,7 +80,7 @@ def test_vectors_are_judged_as_labelled(vector: dict[str, Any]) -> None:
         assert refused == []
 
 
-@pytest.mark.parametrize("golden", GOLDEN, ids=named)
+@pytest.mark.parametrize("golden", labelled(GOLDEN, "requirements", "findings"), ids=named)
 def test_sessions_are_judged_as_labelled(golden: dict[str, Any]) -> None:
     findings = judged(golden)
     assert [finding.id for finding in findings] == label(golden)
@@ -276,7 +277,7 @@ def only(findings: list[Finding], requirement: str) -> Finding:
     return finding
 
 
-@pytest.mark.parametrize(("line", "requirement", "span", "bits", "path"), PLACES)
+@pytest.mark.parametrize(("line", "requirement", "span", "bits", "path"), by_column(PLACES, 1))
 def test_places_in_a_first_frame(
     line: str, requirement: str, span: tuple[int, int], bits: tuple[int, int] | None, path: str
 ) -> None:
@@ -285,7 +286,7 @@ def test_places_in_a_first_frame(
     assert (found.path, found.frame, found.line, found.side) == (f"frames[0]{path}", 0, 7, "client")
 
 
-@pytest.mark.parametrize(("rest", "requirement", "span", "path"), MORE_PLACES)
+@pytest.mark.parametrize(("rest", "requirement", "span", "path"), by_column(MORE_PLACES, 1))
 def test_places_in_an_argument(rest: str, requirement: str, span: tuple[int, int], path: str) -> None:
     validator = SessionValidator()
     assert validator.line("> 1 1 stream-begin command-name have-args x") == []
@@ -295,7 +296,7 @@ def test_places_in_an_argument(rest: str, requirement: str, span: tuple[int, int
     assert (found.path, found.frame) == (f"frames[1]{path}", 1)
 
 
-@pytest.mark.parametrize(("rest", "requirement", "span", "path"), ANSWER_PLACES)
+@pytest.mark.parametrize(("rest", "requirement", "span", "path"), by_column(ANSWER_PLACES, 1))
 def test_places_in_an_answer(rest: str, requirement: str, span: tuple[int, int], path: str) -> None:
     validator = SessionValidator()
     assert validator.line("> 1 1 stream-begin command-name eos x") == []
@@ -312,6 +313,7 @@ def test_places_in_an_answer(rest: str, requirement: str, span: tuple[int, int],
     assert "into the decoded payload" in found.found
 
 
+@pytest.mark.requirement("frame.whole", "frame.length-limit")
 @pytest.mark.parametrize(
     ("octets", "requirement", "offset", "size", "path"),
     [
@@ -352,6 +354,7 @@ def test_nothing_at_all_is_valid() -> None:
     assert list(validate(b"")) == list(validate([])) == SessionValidator().close() == []
 
 
+@pytest.mark.requirement("text-output.single-frame", "command-argument.value-short", "frame.length-limit")
 def test_payloads_by_themselves() -> None:
     (found,) = validate_payload("text-output", b"\x01\x00\x00\x00")
     assert (found.id, found.offset, found.path) == ("text-output.single-frame", 4, "payload.atoms[0].format")
@@ -385,6 +388,7 @@ def test_arguments_that_cannot_be(options: dict[str, Any], message: str) -> None
         Validator(**options)
 
 
+@pytest.mark.requirement("stream-id.parity")
 def test_frames_of_a_role_are_on_its_streams() -> None:
     wire = codec.encode_frame(codec.make_frame(1, 2, 1, 4, 2, b""))
     assert list(validate(wire, depth="frames", role="server")) == []
@@ -406,6 +410,7 @@ def ids_from(first: int, count: int) -> Iterator[int]:
     return ((first + 2 * number) % (1 << 16) for number in range(count))
 
 
+@pytest.mark.requirement("request-id.order", "response.active-request", "stream.end")
 def test_ids_wrap_around() -> None:
     header = [codec.encode_frame(codec.make_frame(i, 1, i == 1, 1, 1, b"x")) for i in ids_from(1, (1 << 15) + 2)]
     wire = b"".join(header[:-2]) + header[-2].replace(b"\x01\x11x", b"\x00\x11x") + header[-1]
@@ -435,6 +440,7 @@ def test_memory_is_bounded() -> None:
     assert validator.octets == len(name) + 100 * len(data)
 
 
+@pytest.mark.requirement("command-name.eos-exclusive", "request-id.order")
 def test_assert_valid() -> None:
     good = bytes.fromhex("0100000100010311" + "78")
     assert_valid(good)

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from marks import labelled
 from support import INVALID, SCHEMA, VALID, VECTORS, struct_judgement
 
 from hgproto import FrameReader, format_frame, parse_frame
@@ -45,7 +46,7 @@ def read_checked(wire: bytes) -> list[dict[str, Any]]:
         offset += codec.HEADER_OCTETS + len(frame.payload)
 
 
-@pytest.mark.parametrize("vector", VALID, ids=named)
+@pytest.mark.parametrize("vector", labelled(VALID), ids=named)
 def test_valid(vector: dict[str, Any]) -> None:
     wire = bytes.fromhex(vector["wire"])
     assert read_checked(wire) == vector["frames"]
@@ -58,7 +59,7 @@ def test_valid(vector: dict[str, Any]) -> None:
         assert len(struct_judgement(wire[frame["offset"] : end], continued)) == 3
 
 
-@pytest.mark.parametrize("vector", INVALID, ids=named)
+@pytest.mark.parametrize("vector", labelled(INVALID), ids=named)
 def test_invalid(vector: dict[str, Any]) -> None:
     with pytest.raises(RemoteProtocolError) as error:
         read_checked(bytes.fromhex(vector["wire"]))

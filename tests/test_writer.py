@@ -48,6 +48,7 @@ def test_payloads_are_not_copied_into_buffers() -> None:
     assert payload is frame.payload
 
 
+@pytest.mark.requirement("frame.length-limit")
 def test_the_limit_holds_and_can_be_raised() -> None:
     frame = codec.make_frame(1, 1, 0, 3, 1, bytes(65536))
     for write in (

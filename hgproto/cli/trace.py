@@ -1,0 +1,113 @@
+"""``hgproto trace``: which tests exercise which requirements."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hgproto.cli.common import FAULT, GOOD, InputError, UsageError
+from hgproto.revision import DEFAULT_REVISION
+
+if TYPE_CHECKING:
+    import argparse
+    from typing import Any
+
+    from hgproto.cli import Commands
+
+__all__ = ["add"]
+
+
+def add(commands: Commands) -> None:
+    """Adds the command."""
+    trace = commands.add_parser(
+        "trace",
+        help="tell which tests exercise which requirements",
+        description="Runs the tests that name requirements, and writes tests/trace.json: for each requirement where it is "
+        "enforced, which vectors and sessions show it, and which tests have exercised it. To be run in a project that has its "
+        "tests in the directory tests.",
+    )
+    trace.add_argument(
+        "--check",
+        action="store_true",
+        help="write nothing; print what is wrong and exit 1 when the file is stale, or a MUST has no test",
+    )
+    trace.add_argument(
+        "--record",
+        metavar="FILE",
+        help="run no tests; take what pytest -p hgproto.pytest_plugin --requirements-record FILE has written",
+    )
+    trace.set_defaults(run=_trace)
+
+
+def _trace(options: argparse.Namespace) -> int:
+    from hgproto.revision import Revision
+    from hgproto.spec.load import schema_directory
+    from hgproto.trace import SNAPSHOT, gaps, snapshot, text_of
+
+    if not os.path.isdir("tests"):
+        raise UsageError("there is no directory tests here; trace is run at the root of a project with tests")
+    tests = _run_tests() if options.record is None else _read(options.record)
+    requirements = Revision(DEFAULT_REVISION).requirements
+    entries = snapshot(requirements, schema_directory() / "vectors", tests)
+    text, file = text_of(entries), Path(SNAPSHOT)
+    code = GOOD
+    if not options.check:
+        file.write_text(text, encoding="utf-8", newline="\n")
+    elif stale := _difference(file, text):
+        print("\n".join(stale))
+        sys.stdout.flush()
+        print(f"hgproto: {SNAPSHOT} is stale: run `hgproto trace`", file=sys.stderr)
+        code = FAULT
+    for gap in gaps(entries):
+        sys.stdout.flush()
+        print(f"hgproto: {gap}", file=sys.stderr)
+        code = FAULT if options.check else code
+    if code == GOOD:
+        tested = sum(bool(entry["tests"]) for entry in entries.values())
+        print(f"{SNAPSHOT}: {len(entries)} requirements, {tested} of them with tests")
+        for name, entry in entries.items():
+            if not entry["tests"] and "reason" in entry:
+                print(f"{name}: manual: {entry['reason']}")
+    return code
+
+
+def _run_tests() -> dict[str, dict[str, Any]]:
+    """Runs the tests that name requirements. When they do not pass, prints what pytest says and raises :class:`InputError`."""
+    import importlib.util
+    import subprocess
+    import tempfile
+
+    if importlib.util.find_spec("pytest") is None:
+        raise UsageError("pytest is not installed")
+    with tempfile.TemporaryDirectory() as directory:
+        record = os.path.join(directory, "record.json")
+        arguments = ["-m", "requirement", "--requirements-record", record, "-q", "-p", "no:cacheprovider"]
+        command = [sys.executable, "-m", "pytest", "-p", "hgproto.pytest_plugin", "--rootdir=.", *arguments, "tests"]
+        run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)  # noqa: S603 - ours
+        if run.returncode:
+            sys.stderr.write(run.stdout)
+            raise InputError(f"the tests that name requirements did not pass: exit status {run.returncode}")
+        return _read(record)
+
+
+def _read(file: str) -> dict[str, dict[str, Any]]:
+    from hgproto.trace import read_record
+
+    try:
+        return read_record(Path(file))
+    except OSError as error:
+        raise UsageError(f"argument --record: {file}: {error.strerror}") from None
+    except ValueError as error:
+        raise InputError(f"{file}: {error}") from None
+
+
+def _difference(file: Path, text: str) -> list[str]:
+    """The lines of a unified diff from the file to what it should be."""
+    import difflib
+
+    old = file.read_text(encoding="utf-8") if file.exists() else ""
+    return list(
+        difflib.unified_diff(old.splitlines(), text.splitlines(), str(file), f"{file} (as run now)", lineterm="")
+    )

@@ -1,0 +1,109 @@
+"""Traceability: for each requirement what puts it into effect, which vectors name it, which tests have exercised it.
+
+A snapshot is made from the catalogue, from the vectors, and from the record of a test run that
+:mod:`hgproto.pytest_plugin` has written. It is the same for the same tests: no times, no parameters, nothing random, in
+the order of the catalogue.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from hgproto.catalogue import Requirement
+
+__all__ = ["SNAPSHOT", "gaps", "read_record", "snapshot", "text_of"]
+
+SNAPSHOT = "tests/trace.json"
+"""Where a project has its snapshot."""
+
+
+def read_record(file: Path) -> dict[str, dict[str, Any]]:
+    """The tests of a record by node id.
+
+    Raises ``ValueError`` for a file that is no record, or the record of a run that did not pass.
+    """
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+        status, tests = record["exit_status"], dict(record["tests"])
+        whole = all(test.keys() == {"names", "broken"} for test in tests.values())
+    except (AttributeError, KeyError, TypeError, ValueError):
+        whole = False
+    if not whole:
+        raise ValueError("expected what --requirements-record has written")
+    if status != 0:
+        raise ValueError(f"expected a test run that has passed, found exit status {status}")
+    return tests
+
+
+def snapshot(
+    requirements: Mapping[str, Requirement], vectors: Path, tests: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """The snapshot: an entry for each requirement.
+
+    ``vectors``: the directory of the vectors, with the sessions in ``sessions``. ``tests``: from :func:`read_record`. An
+    entry has ``level``, ``enforced``, ``reason`` where nothing enforces it, ``places``; ``kept`` and ``broken``, the ids
+    of the vectors and sessions that show it so; and ``tests``, each with the number of its cases and whether the rule was
+    seen broken while they ran. Of tests with random input that is not said.
+    """
+    shown = list(_shown(vectors))
+    executed = _executed(tests)
+    return {
+        name: {
+            "level": requirement.level,
+            "enforced": requirement.enforced,
+            **({"reason": requirement.reason} if requirement.enforced == "manual" else {}),
+            "places": list(requirement.places),
+            "kept": [shower for shower, kept, _ in shown if name in kept],
+            "broken": [shower for shower, _, broken in shown if name in broken],
+            "tests": executed.get(name, {}),
+        }
+        for name, requirement in requirements.items()
+    }
+
+
+def text_of(entries: Mapping[str, Any]) -> str:
+    """A snapshot as it is written to its file."""
+    return json.dumps(entries, indent=2, ensure_ascii=False) + "\n"
+
+
+def gaps(entries: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A sentence for each MUST and MUST NOT that no test has exercised, unless nothing enforces it and the reason is given."""
+    return [
+        f"{name}: {entry['level']}, and no test has exercised it"
+        for name, entry in entries.items()
+        if entry["level"] in ("MUST", "MUST NOT") and not entry["tests"] and not entry.get("reason")
+    ]
+
+
+def _shown(directory: Path) -> Iterator[tuple[str, set[str], set[str]]]:
+    """Each vector and session: its id, what it keeps, and what it breaks."""
+    for file in [*sorted(directory.glob("*.json")), *sorted((directory / "sessions").glob("*.json"))]:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        for one in (*content.get("vectors", ()), *content.get("sessions", ())):
+            named, found = set(one["requirements"]), set(one.get("findings", ()))
+            broken = found if one.get("result") == "valid" else named | found
+            yield one["id"], named - broken, broken
+
+
+def _executed(tests: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, str]]:
+    """For each requirement the tests that exercised it, and how."""
+    cases: dict[str, dict[str, list[bool | None]]] = {}
+    for node, test in sorted(tests.items()):
+        function = node.partition("[")[0]
+        for name in test["names"]:
+            seen = None if test["broken"] is None else name in test["broken"]
+            cases.setdefault(name, {}).setdefault(function, []).append(seen)
+    return {name: {test: _how(seen) for test, seen in found.items()} for name, found in cases.items()}
+
+
+def _how(seen: list[bool | None]) -> str:
+    """The number of cases in words, and what was seen in them."""
+    count = "1 case" if len(seen) == 1 else f"{len(seen)} cases"
+    if None in seen:
+        return f"{count} of random input"
+    return f"{count}, seen broken" if any(seen) else count

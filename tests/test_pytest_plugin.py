@@ -1,0 +1,173 @@
+"""The pytest plugin, in projects of its own: what is recorded of which test, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HEAD = """
+import pytest
+from hypothesis import given, strategies as st
+
+from hgproto.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
+from hgproto.validation import validate
+
+def refuse(name, error=RemoteProtocolError):
+    return error(name, None, "", "one", "another")
+
+rule = pytest.mark.requirement
+"""
+
+OUTCOMES = """
+@rule("frame.whole", "frame.known-type")
+@pytest.mark.parametrize("broken", [False, True])
+def test_cases(broken):
+    if broken:
+        refuse("frame.whole")
+
+@rule("frame.field-range")
+def test_what_we_are_asked_to_send():
+    refuse("frame.field-range", LocalProtocolError)
+
+@rule("request-id.order")
+def test_findings():
+    list(validate(bytes.fromhex("0100000300010111") + b"x"))
+
+@rule("stream.end")
+class TestTogether:
+    @rule("stream.open-limit", "stream.end")
+    def test_a_method(self):
+        refuse("stream.open-limit")
+
+@rule("frame.whole")
+@given(st.booleans())
+def test_random_input(broken):
+    refuse("frame.whole")
+
+@pytest.fixture
+def early():
+    refuse("frame.known-type")
+
+@rule("frame.known-type")
+def test_what_a_fixture_does_does_not_count(early):
+    pass
+
+@rule("frame.whole")
+def test_skipped():
+    refuse("frame.whole")
+    pytest.skip("for now")
+
+@rule("frame.whole")
+@pytest.mark.xfail
+def test_known_to_fail():
+    assert not refuse("frame.whole")
+
+@rule("frame.whole")
+@pytest.mark.xfail
+def test_known_to_fail_and_passing():
+    refuse("frame.whole")
+
+@rule("frame.whole")
+def test_failing():
+    assert not refuse("frame.whole")
+
+@pytest.fixture
+def late():
+    yield
+    raise OSError
+
+@rule("frame.whole")
+def test_failing_late(late):
+    refuse("frame.whole")
+
+def test_unmarked():
+    assert ProtocolError.__init__.__qualname__ == "ProtocolError.__init__"
+"""
+
+RECORD = {
+    "test_it.py::TestTogether::test_a_method": {
+        "names": ["stream.open-limit", "stream.end"],
+        "broken": ["stream.open-limit"],
+    },
+    "test_it.py::test_cases[False]": {"names": ["frame.whole", "frame.known-type"], "broken": []},
+    "test_it.py::test_cases[True]": {"names": ["frame.whole", "frame.known-type"], "broken": ["frame.whole"]},
+    "test_it.py::test_findings": {"names": ["request-id.order"], "broken": ["request-id.order"]},
+    "test_it.py::test_random_input": {"names": ["frame.whole"], "broken": None},
+    "test_it.py::test_what_a_fixture_does_does_not_count": {"names": ["frame.known-type"], "broken": []},
+    "test_it.py::test_what_we_are_asked_to_send": {"names": ["frame.field-range"], "broken": ["frame.field-range"]},
+}
+
+
+def run(directory: Path, text: str, *arguments: str, plugin: bool = True) -> subprocess.CompletedProcess[str]:
+    """A project with one test module, run by pytest."""
+    (directory / "test_it.py").write_text(HEAD + text, encoding="utf-8")
+    (directory / "pytest.ini").write_text("[pytest]\naddopts = --strict-markers\n", encoding="utf-8")
+    load = ["-p", "hgproto.pytest_plugin"] if plugin else []
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *load, *arguments]
+    return subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("spread", [False, True], ids=["one process", "xdist"])
+def test_what_is_recorded(spread: bool, tmp_path: Path) -> None:
+    if spread:
+        pytest.importorskip("xdist")
+    done = run(tmp_path, OUTCOMES, "--requirements-record", "record.json", *(["-n", "1"] if spread else []))
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "1 failed, 9 passed, 1 skipped, 1 xfailed, 1 xpassed, 1 error" in done.stdout
+    record = json.loads((tmp_path / "record.json").read_text())
+    assert record == {"exit_status": 1, "tests": RECORD}
+    assert list(record["tests"]) == sorted(record["tests"])
+
+
+def test_the_record_stays_where_it_was_asked_for(tmp_path: Path) -> None:
+    text = """
+@rule("frame.whole")
+def test_elsewhere(tmp_path):
+    import os
+    os.chdir(tmp_path)
+"""
+    assert run(tmp_path, text, "--requirements-record", "record.json").returncode == 0
+    assert json.loads((tmp_path / "record.json").read_text())["exit_status"] == 0
+
+
+def test_junit_has_the_ids_as_properties(tmp_path: Path) -> None:
+    run(tmp_path, OUTCOMES, "--junitxml", "junit.xml")
+    ids: dict[str, list[Any]] = {
+        str(case.get("name")): [(p.get("name"), p.get("value")) for p in case.iter("property")]
+        for case in ET.parse(tmp_path / "junit.xml").iter("testcase")  # noqa: S314 - of our own making
+    }
+    assert ids["test_cases[True]"] == [("requirement", "frame.whole"), ("requirement", "frame.known-type")]
+    assert ids["test_skipped"] == [("requirement", "frame.whole")]
+    assert ids["test_unmarked"] == []
+
+
+@pytest.mark.parametrize(
+    ("marker", "message"),
+    [
+        ('"frame.hole"', "test_it.py::test_it: there is no requirement 'frame.hole'; did you mean 'frame.whole'?"),
+        ('"zzz"', "test_it.py::test_it: there is no requirement 'zzz'\n"),
+        ("5", "test_it.py::test_it: there is no requirement '5'\n"),
+        ("", "test_it.py::test_it: expected requirement(id, ...), found requirement()"),
+        ('id="frame.whole"', "test_it.py::test_it: expected requirement(id, ...), found requirement(id)"),
+    ],
+)
+def test_markers_that_cannot_be(marker: str, message: str, tmp_path: Path) -> None:
+    done = run(tmp_path, f"@rule({marker})\ndef test_it(): pass\n")
+    assert done.returncode == pytest.ExitCode.INTERRUPTED
+    assert "ERROR collecting test_it.py" in done.stdout
+    assert message in done.stdout
+
+
+def test_nothing_is_loaded_that_was_not_asked_for(tmp_path: Path) -> None:
+    done = run(tmp_path, '@rule("frame.whole")\ndef test_it(): pass\n', plugin=False)
+    assert "'requirement' not found in `markers` configuration option" in done.stdout
+    done = run(tmp_path, '@rule("frame.whole")\ndef test_it(): pass\n', "--markers")
+    assert "@pytest.mark.requirement(id, ...): the requirements of the protocol that the test exercises" in done.stdout
