@@ -53,6 +53,7 @@ def test_nothing_is_missing(name: str) -> None:
         ("text-output.percent", False, ""),  # by the validator alone
         ("request.limits", True, ""),  # a permission that shows
         ("request.interleaving", False, "A permission cannot be broken."),
+        ("request.dispatch", False, "A permission cannot be broken."),  # though a machine knows it
         ("request.any-order", False, "A quality of the client that no octets show."),
         (
             "frame.field-range",
