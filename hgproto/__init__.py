@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         TextMessage,
         WantFrame,
     )
+    from hgproto.finding import Finding
     from hgproto.frame import Frame
     from hgproto.human import format_frame, parse_frame
     from hgproto.input_stream import InputStream
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from hgproto.revision import Revision
     from hgproto.server import Server
     from hgproto.streams import OutputStream
+    from hgproto.validation import SessionValidator, Validator, assert_valid, validate, validate_payload
     from hgproto.writer import encode_frame, encode_frames, write_frames
 
 __version__ = "0.1.0"
@@ -87,6 +89,7 @@ _HOMES = {
         "TextMessage",
         "WantFrame",
     ),
+    "finding": ("Finding",),
     "frame": ("Frame",),
     "human": (
         "format_frame",
@@ -105,6 +108,13 @@ _HOMES = {
     "revision": ("Revision",),
     "server": ("Server",),
     "streams": ("OutputStream",),
+    "validation": (
+        "SessionValidator",
+        "Validator",
+        "assert_valid",
+        "validate",
+        "validate_payload",
+    ),
     "writer": (
         "encode_frame",
         "encode_frames",
@@ -122,6 +132,7 @@ __all__ = [
     "EncodingPool",
     "Encodings",
     "Error",
+    "Finding",
     "Frame",
     "FrameReader",
     "HexError",
@@ -143,11 +154,14 @@ __all__ = [
     "RunCommand",
     "SendFrames",
     "Server",
+    "SessionValidator",
     "StartCommand",
     "StreamLeftOpen",
     "TextMessage",
+    "Validator",
     "WantFrame",
     "__version__",
+    "assert_valid",
     "bytes_response",
     "command",
     "default_encodings",
@@ -160,6 +174,8 @@ __all__ = [
     "read_frames",
     "stream_settings",
     "text_output",
+    "validate",
+    "validate_payload",
     "write_frames",
 ]
 

@@ -29,7 +29,7 @@ class Finding(Record):
     ``frames[3].payload.atoms[0].labels[1]``. ``expected``, ``found``: the two sides of the matter. ``refused``: whether a
     receiver refuses this; else it is only worth knowing. ``ends``: nothing after this place could be looked at. ``around``:
     the octets around the place, and ``around_offset`` where they start in the input. ``line``: of a session in human form,
-    the number of the line, else None.
+    the number of the line, else None. ``about``: the frame in words, empty where there is none.
     """
 
     __slots__ = (  # noqa: RUF023 - in the order of use
@@ -48,6 +48,7 @@ class Finding(Record):
         "around",
         "around_offset",
         "line",
+        "about",
     )
 
     def __init__(
@@ -67,6 +68,7 @@ class Finding(Record):
         around: bytes = b"",
         around_offset: int = 0,
         line: int | None = None,
+        about: str = "",
     ) -> None:
         self.requirement = requirement
         self.severity = severity
@@ -83,6 +85,7 @@ class Finding(Record):
         self.around = around
         self.around_offset = around_offset
         self.line = line
+        self.about = about
 
     @property
     def id(self) -> str:

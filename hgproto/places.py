@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from hgproto.cbor import CborError, decode_item
 from hgproto.errors import RemoteProtocolError
 from hgproto.finding import Finding, severity_of
-from hgproto.layout import highest, place_of, walk
+from hgproto.human import type_name
+from hgproto.layout import highest, place_of, text_of_flags, walk
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -89,7 +90,15 @@ class Places:
             path = _joined(f"{path}.payload", error.field)
             size = self._extent(error, frame, payload, offset - header, continued)
         octets = self._codec.encode_header(frame, self._codec.LIMITS["max-payload"][1]) + payload
-        return self._made(error, start + offset, size, bits, number, path, octets, start, refused=refused)
+        finding = self._made(error, start + offset, size, bits, number, path, octets, start, refused=refused)
+        finding.about = self._about(frame)
+        return finding
+
+    def _about(self, frame: Frame) -> str:
+        names = self._codec.FLAG_NAMES.get(int(frame.type), {})
+        flags = text_of_flags(int(frame.flags), names)
+        kind = f"{type_name(frame, self._codec)}{'' if flags == '0' else f' {flags}'}"
+        return f"{kind}, request {int(frame.request_id)}, stream {int(frame.stream_id)}"
 
     def of_payload(self, error: ProtocolError, frame: Frame, *, continued: bool, refused: bool = True) -> Finding:
         """A finding about a payload by itself, from the start of which the offset of ``error`` counts."""

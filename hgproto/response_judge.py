@@ -25,6 +25,7 @@ State = machines.ClientRequestState
 _BYTES, _ERROR = int(codec.FrameType.BYTES_RESPONSE), int(codec.FrameType.ERROR_RESPONSE)
 _ANSWERS = frozenset({_BYTES, _ERROR, int(codec.FrameType.TEXT_OUTPUT), int(codec.FrameType.PROGRESS)})
 _PROTOCOL, _EOS = int(codec.ErrorResponseFlag.PROTOCOL), int(codec.BytesResponseFlag.EOS)
+_ENCODED = int(codec.StreamFlag.ENCODED)
 _IDS = 1 << codec.FIELD_BITS["request_id"][0]
 _WRAPPED = _IDS // 4
 """Answered ids after which one may be in use again: half of those that a client has."""
@@ -157,6 +158,12 @@ class ResponseJudge(Judge, Client):
     ) -> None:
         if request_id not in self._lost:
             self._find(placed(fault, kind), kind, request_id, stream_id, payload)
+        elif not kind & _ENCODED:
+            # Whatever it belongs to, it has to be well formed.
+            try:
+                codec.decode_payload(codec.frame_of(kind, request_id, stream_id, payload))
+            except RemoteProtocolError as error:
+                self._find(error.moved(codec.HEADER_OCTETS), kind, request_id, stream_id, payload)
         if self._ends_response(kind):
             self._lost.discard(request_id)
             self._is_answered_now(request_id)

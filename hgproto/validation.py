@@ -9,13 +9,15 @@ Whatever the octets, nothing is raised, and memory is bounded by the limits.
 
 from __future__ import annotations
 
+from io import StringIO
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from hgproto.errors import RemoteProtocolError
 from hgproto.finding import ERROR, NOTE
 from hgproto.framing_0002 import machines
 from hgproto.jsonform import Continuations
-from hgproto.layout import octets, place_of
+from hgproto.layout import counted, octets, place_of
 from hgproto.limits import Limits
 from hgproto.places import Places
 from hgproto.reader import CHUNK_OCTETS, Pieces, checked_max_payload
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 __all__ = ["PayloadValidator", "SessionValidator", "Validator", "assert_valid", "validate", "validate_payload"]
 
 ROLES = ("client", "server")
+MOST_SHOWN = 20
+"""Findings that :func:`assert_valid` shows."""
 
 
 class Validator:
@@ -365,22 +369,30 @@ def validate_payload(
     return validator.close()
 
 
-def assert_valid(data: Any, *, strict: bool = False, ignore: Iterable[str] = (), **options: Any) -> None:
-    """Raises :class:`AssertionError`, with every finding shown at its octets, when an implementation's octets are wrong.
+def assert_valid(
+    data: Any, *, strict: bool = False, ignore: Iterable[str] = (), name: str = "octets", **options: Any
+) -> None:
+    """Raises :class:`AssertionError`, with the findings shown at their octets, when an implementation's octets are wrong.
 
-    ``strict``: warnings count too. ``ignore``: requirements that may be broken. Otherwise as :func:`validate`; notes never
-    count.
+    ``strict``: warnings count too. ``ignore``: requirements that may be broken. ``name``: what to call the octets. Otherwise
+    as :func:`validate`; notes never count.
     """
     __tracebackhide__ = True
     ignored = frozenset(ignore)
-    failures = [
+    failures = (
         finding
         for finding in validate(data, **options)
         if finding.id not in ignored and (finding.severity == ERROR or (strict and finding.severity != NOTE))
-    ]
-    if failures:
-        raise AssertionError(_shown(failures))
+    )
+    shown = list(islice(failures, MOST_SHOWN))
+    if shown:
+        from hgproto.report.text import TextReport
 
-
-def _shown(findings: list[Finding]) -> str:
-    return "\n".join(map(str, findings))
+        more = sum(1 for _ in failures)
+        text = StringIO()
+        report = TextReport(text)
+        report.begin(name)
+        for finding in shown:
+            report.finding(name, finding)
+        rest = f"\n\nand {more} more" if more else ""
+        raise AssertionError(f"{counted(len(shown) + more, 'finding')}\n\n{text.getvalue().rstrip()}{rest}")

@@ -1,0 +1,339 @@
+"""``hgproto validate``: what is wrong with octets."""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from hgproto.cli.common import (
+    FAULT,
+    GOOD,
+    InputError,
+    UsageError,
+    frame_options,
+    hex_chunks,
+    lines_of,
+    named,
+    open_input,
+    revision_of,
+    wants_colour,
+)
+from hgproto.errors import HexError, HumanFormError, LocalProtocolError
+from hgproto.revision import DEFAULT_REVISION
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterator
+    from typing import BinaryIO
+
+    from hgproto.baseline import Baseline
+    from hgproto.cli import Commands
+    from hgproto.finding import Finding
+    from hgproto.report import Report
+    from hgproto.revision import Revision
+
+__all__ = ["add"]
+
+LONG_SECONDS = 1
+"""When an input takes longer than this, a terminal is shown how far it is."""
+_LONGEST_LINE = 1 << 27
+
+
+def add(commands: Commands) -> None:
+    """Adds the command."""
+    from hgproto.report import FORMATS
+
+    validate = commands.add_parser(
+        "validate",
+        help="say all that is wrong with octets",
+        description="Reads what one side or both have sent, and says every rule that is broken: where, what was expected and "
+        "what was found. Exit codes: 0 no errors, 1 errors, 2 usage.",
+    )
+    validate.add_argument(
+        "input",
+        nargs="*",
+        default=["-"],
+        metavar="FILE|-|DIRECTORY",
+        help="frames; in a directory every file. Files that end in .hex are hexadecimal, those that end in .session have "
+        "both sides (default: standard input)",
+    )
+    validate.add_argument(
+        "--role",
+        choices=("client", "server", "both"),
+        help="who sent it; both: a session in human form, as the command session takes it (default: the side whose stream "
+        "the first frame is on)",
+    )
+    validate.add_argument(
+        "--depth",
+        choices=("session", "frames"),
+        default="session",
+        help="session: streams and requests too, and what encoded payloads are; frames: each frame by itself (default: session)",
+    )
+    validate.add_argument(
+        "--payload", metavar="TYPE", help="the input is one payload of this frame type, without a header"
+    )
+    validate.add_argument("--flags", metavar="FLAGS", help="with --payload: the flags of its frame, joined by |")
+    validate.add_argument(
+        "--continued", action="store_true", help="with --payload: it goes on where the frame before ended"
+    )
+    validate.add_argument("--hex", action="store_true", help="the input is hexadecimal text")
+    validate.add_argument("--strict", action="store_true", help="warnings fail too")
+    validate.add_argument("--format", choices=tuple(FORMATS), default="text", help="of the report (default: text)")
+    for name, what in (("select", "say nothing of others"), ("ignore", "say nothing of these")):
+        validate.add_argument(
+            f"--{name}",
+            action="append",
+            default=[],
+            metavar="ID",
+            help=f"requirements by id or glob, such as text-output.*, joined by commas: {what}",
+        )
+    validate.add_argument("--baseline", metavar="FILE", help="findings that are known, each with a reason and a date")
+    validate.add_argument("--site", default="", metavar="URL", help="where the reference site is, for links to rules")
+    validate.add_argument(
+        "--reopen", choices=("error", "restart"), default="error", help="stream-begin on an open stream"
+    )
+    validate.add_argument(
+        "--limit",
+        action="append",
+        default=[],
+        metavar="NAME=N",
+        help="a limit of the receiver, for example arguments=2",
+    )
+    frame_options(validate)
+    validate.set_defaults(run=_validate)
+
+
+def _validate(options: argparse.Namespace) -> int:
+    from hgproto.report import FORMATS
+
+    check = _checker(options)
+    wanted = _selection(options)
+    baseline = _baseline(options)
+    report = FORMATS[options.format](
+        sys.stdout, colour=wants_colour() and options.format == "text", site=options.site, strict=options.strict
+    )
+    run = _Run(report, wanted, baseline, strict=options.strict)
+    for path in _inputs(options.input):
+        run.input(path, check)
+    run.close()
+    return FAULT if run.failed else GOOD
+
+
+class _Run:
+    """All inputs, one report."""
+
+    def __init__(
+        self, report: Report, wanted: Callable[[Finding], bool], baseline: Baseline | None, *, strict: bool
+    ) -> None:
+        self.failed = False
+        self._report = report
+        self._wanted = wanted
+        self._baseline = baseline
+        self._failing = ("error", "warning") if strict else ("error",)
+        self._today = datetime.now(tz=UTC).date()
+
+    def input(self, path: str, check: Callable[[str], _Input]) -> None:
+        """Validates an input. What cannot be read as what it should be is said, and the next is taken."""
+        name = named(path)
+        given = check(path)
+        self._report.begin(name)
+        try:
+            for finding in given.findings():
+                self._finding(name, finding)
+        except InputError as error:
+            self.failed = True
+            sys.stdout.flush()
+            print(f"hgproto: {error}", file=sys.stderr)
+        self._report.end(name, given.validator.frames, given.validator.octets)
+        for encoding in sorted(given.validator.unavailable):
+            from hgproto.encodings import default_encodings
+
+            how = default_encodings().missing[encoding]
+            print(f"hgproto: {name}: payloads in {encoding} were not looked into; {how}", file=sys.stderr)
+
+    def _finding(self, name: str, finding: Finding) -> None:
+        if not self._wanted(finding):
+            return
+        known = None if self._baseline is None else self._baseline.match(name, finding, self._today)
+        self.failed = self.failed or (known is None and finding.severity in self._failing)
+        self._report.finding(name, finding, known)
+
+    def close(self) -> None:
+        """Ends the report, and says what of the baseline was of no use."""
+        self._report.close()
+        if self._baseline is not None:
+            sys.stdout.flush()
+            for known in self._baseline.expired(self._today):
+                print(f"hgproto: {self._baseline.path}:{known.line}: expired on {known.expires}", file=sys.stderr)
+            for known in self._baseline.unused(self._today):
+                print(f"hgproto: {self._baseline.path}:{known.line}: nothing was found that is this", file=sys.stderr)
+
+
+class _Input:
+    """An input, what validates it, and how it is read."""
+
+    def __init__(self, path: str, validator: Any, *, hexadecimal: bool) -> None:
+        self.path = path
+        self.validator = validator
+        self._hexadecimal = hexadecimal
+
+    def findings(self) -> Iterator[Finding]:
+        """What is wrong with it. Raises :class:`InputError` for what is not hexadecimal, or no session."""
+        name = named(self.path)
+        with open_input(self.path) as file:
+            try:
+                if hasattr(self.validator, "line"):
+                    yield from self._lines(file, name)
+                else:
+                    yield from self._octets(file)
+            except HexError as error:
+                place = f"{name}:{error.line}:{error.column}"
+                raise InputError(f"{place}: expected {error.expected}, found {error.found}") from None
+        yield from self.validator.close()
+
+    def _octets(self, file: BinaryIO) -> Iterator[Finding]:
+        watched = _Watched(file, self.path)
+        with watched:
+            chunks = hex_chunks(cast("BinaryIO", watched)) if self._hexadecimal else iter(watched.read1, b"")
+            for chunk in chunks:
+                yield from self.validator.feed(chunk)
+
+    def _lines(self, file: BinaryIO, name: str) -> Iterator[Finding]:
+        for number, line in lines_of(file, _LONGEST_LINE, name):
+            if not line.strip() or line.lstrip().startswith(b"#"):
+                continue
+            try:
+                yield from self.validator.line(line, number)
+            except HumanFormError as error:
+                raise InputError(f"{name}:{number}:{error.column}: {error.message}") from None
+            except LocalProtocolError as error:
+                raise InputError(f"{name}:{number}: {error.message} ({error.requirement})") from None
+
+
+class _Watched:
+    """A file whose reader is shown how far it is, when that takes long and there is a terminal to show it on."""
+
+    def __init__(self, file: BinaryIO, path: str) -> None:
+        from tqdm import tqdm
+
+        self._read: Callable[[int], bytes] = getattr(file, "read1", file.read)
+        size = None if path == "-" else os.stat(path).st_size
+        self._bar = tqdm(
+            total=size or None,
+            unit="B",
+            unit_scale=True,
+            delay=LONG_SECONDS,
+            disable=None,
+            leave=False,
+            desc=named(path),
+        )
+
+    def read1(self, size: int = 1 << 18) -> bytes:
+        """The next octets."""
+        chunk = self._read(size)
+        self._bar.update(len(chunk))
+        return chunk
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+
+def _inputs(paths: list[str]) -> Iterator[str]:
+    """The files; those in directories in the order of their names, hidden ones not among them."""
+    for path in paths:
+        if path == "-" or not os.path.isdir(path):
+            yield path
+            continue
+        files = [
+            file
+            for file in sorted(Path(path).rglob("*"))
+            if file.is_file() and not any(part.startswith(".") for part in file.relative_to(path).parts)
+        ]
+        if not files:
+            raise UsageError(f"{path}: there are no files in this directory")
+        yield from map(str, files)
+
+
+def _checker(options: argparse.Namespace) -> Callable[[str], _Input]:
+    """What makes an input of a path. Raises :class:`UsageError` for options that do not go together."""
+    from hgproto.limits import Limits
+    from hgproto.validation import SessionValidator, Validator
+
+    revision = revision_of(options.revision)
+    try:
+        limits = Limits.of(options.limit)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"argument --limit: {error}") from None
+    if options.payload is None and (options.flags is not None or options.continued):
+        raise UsageError("--flags and --continued need --payload")
+    if options.payload is not None:
+        payload = _payload_options(options, revision)
+        return lambda path: _Input(path, payload(), hexadecimal=options.hex or path.endswith(".hex"))
+    role = None if options.role == "both" else options.role
+
+    def made(path: str) -> _Input:
+        if options.role == "both" or (options.role is None and path.endswith(".session")):
+            if options.depth != "session" or revision.name != DEFAULT_REVISION:
+                raise UsageError("both sides need --depth session and the default revision")
+            return _Input(path, SessionValidator(limits=limits, reopen=options.reopen), hexadecimal=False)
+        validator = Validator(
+            role,
+            depth=options.depth,
+            limits=limits,
+            max_payload=options.max_payload,
+            reopen=options.reopen,
+            revision=revision,
+        )
+        return _Input(path, validator, hexadecimal=options.hex or path.endswith(".hex"))
+
+    try:
+        made("-")
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    return made
+
+
+def _payload_options(options: argparse.Namespace, revision: Revision) -> Callable[[], Any]:
+    from hgproto.human import parse_frame
+    from hgproto.validation import PayloadValidator
+
+    if options.role is not None or options.depth != "session":
+        raise UsageError("--payload goes with neither --role nor --depth")
+    try:
+        frame = parse_frame(f"0 0 0 {options.payload} {options.flags or 0}", revision.codec)
+        PayloadValidator(options.payload, revision=revision)
+    except HumanFormError as error:
+        raise UsageError(f"argument --{'payload' if 'type' in error.expected else 'flags'}: {error.message}") from None
+    except ValueError as error:
+        raise UsageError(f"argument --payload: {error}") from None
+    return lambda: PayloadValidator(
+        options.payload, flags=int(frame.flags), continued=options.continued, revision=revision
+    )
+
+
+def _selection(options: argparse.Namespace) -> Callable[[Finding], bool]:
+    """Whether a finding is wanted. Raises :class:`UsageError` for what selects nothing."""
+    from hgproto.baseline import selects
+
+    requirements = revision_of(options.revision).requirements
+    lists = {}
+    for name in ("select", "ignore"):
+        lists[name] = [one for text in getattr(options, name) for one in text.split(",") if one]
+        for one in lists[name]:
+            if not any(selects(requirement, [one], []) for requirement in requirements):
+                raise UsageError(f"argument --{name}: there is no requirement {one!r}")
+    select, ignore = lists["select"], lists["ignore"]
+    return lambda finding: selects(finding.id, select, ignore)
+
+
+def _baseline(options: argparse.Namespace) -> Baseline | None:
+    from hgproto.baseline import Baseline
+
+    requirements = revision_of(options.revision).requirements
+    return None if options.baseline is None else Baseline.load(options.baseline, requirements)

@@ -1,0 +1,39 @@
+"""The report as workflow commands, which GitHub shows beside the files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hgproto.finding import ERROR, NOTE, WARNING
+from hgproto.report.base import Report
+
+if TYPE_CHECKING:
+    from hgproto.baseline import Known
+    from hgproto.finding import Finding
+
+__all__ = ["GithubReport"]
+
+_COMMANDS = {ERROR: "error", WARNING: "warning", NOTE: "notice"}
+
+
+class GithubReport(Report):
+    """One command for each finding that is not known. With ``strict``, warnings are errors."""
+
+    def finding(self, name: str, finding: Finding, known: Known | None = None) -> None:
+        """Writes a command."""
+        if known is not None:
+            return
+        command = "error" if self.is_failure(finding, known) else _COMMANDS[finding.severity]
+        # Files of octets have no lines.
+        line = "" if finding.line is None else f",line={finding.line}"
+        link = f"\n{self.link(finding)}" if self.site else ""
+        text = f"{finding.path or 'input'} at offset {finding.offset}: {finding.message}\n{finding.rule}{link}"
+        self.out.write(f"::{command} file={_property(name)}{line},title={_property(finding.id)}::{_data(text)}\n")
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

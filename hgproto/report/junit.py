@@ -1,0 +1,96 @@
+"""The report as JUnit XML: a test suite for each input, a test case for each finding."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from xml.sax.saxutils import escape, quoteattr
+
+from hgproto.report.base import Report
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+    from hgproto.baseline import Known
+    from hgproto.finding import Finding
+
+__all__ = ["MOST_CASES", "JunitReport"]
+
+MOST_CASES = 10_000
+"""Test cases of one input. How many there are stands before the first, so that they are held until the input ends."""
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+class JunitReport(Report):
+    """JUnit XML. An input without findings is one case that passes."""
+
+    def __init__(self, out: TextIO, *, colour: bool = False, site: str = "", strict: bool = False) -> None:
+        super().__init__(out, colour=colour, site=site, strict=strict)
+        out.write('<?xml version="1.0" encoding="utf-8"?>\n<testsuites name="hgproto validate">\n')
+
+    def begin(self, name: str) -> None:
+        """Starts a suite."""
+        self._cases: list[str] = []
+        self._failures = self._skipped = self._more = 0
+
+    def finding(self, name: str, finding: Finding, known: Known | None = None) -> None:
+        """Adds a case: a failure, one that is skipped since it is known, or one that passes with what was found."""
+        failure = self.is_failure(finding, known)
+        if len(self._cases) >= MOST_CASES:
+            # What cannot be listed still counts.
+            self._more += failure
+            return
+        self._failures += failure
+        self._skipped += known is not None
+        text = _text(
+            f"{finding.severity}: {finding.message}\n{finding.path} at offset {finding.offset}\n{finding.rule}"
+        )
+        link = f"\n{_text(self.link(finding))}" if self.site else ""
+        if failure:
+            inner = (
+                f"<failure type={_attribute(finding.id)} message={_attribute(finding.message)}>{text}{link}</failure>"
+            )
+        elif known is not None:
+            inner = f"<skipped message={_attribute(known.reason)}/>"
+        else:
+            inner = f"<system-out>{text}{link}</system-out>"
+        case = f"{finding.id} at offset {finding.offset}"
+        properties = f'<properties><property name="requirement" value={_attribute(finding.id)}/></properties>'
+        self._cases.append(
+            f"<testcase classname={_attribute(name)} name={_attribute(case)}>{properties}{inner}</testcase>"
+        )
+
+    def end(self, name: str, frames: int, octets: int) -> None:
+        """Writes the suite."""
+        if self._more:
+            self._failures += 1
+            message = _attribute(f"{self._more} more failures, of which there is no room to tell")
+            case = f'name="more"><failure type="more" message={message}/></testcase>'
+            self._cases.append(f"<testcase classname={_attribute(name)} {case}")
+        if not self._cases:
+            self._cases.append(f'<testcase classname={_attribute(name)} name="valid"/>')
+        counts = f'tests="{len(self._cases)}" failures="{self._failures}" skipped="{self._skipped}" errors="0"'
+        self.out.write(f"<testsuite name={_attribute(name)} {counts}>\n")
+        values = "".join(
+            f'<property name="{what}" value="{n}"/>' for what, n in (("frames", frames), ("octets", octets))
+        )
+        self.out.write(f"<properties>{values}</properties>\n")
+        self.out.writelines(f"{case}\n" for case in self._cases)
+        self.out.write("</testsuite>\n")
+
+    def close(self) -> None:
+        """Writes the end."""
+        self.out.write("</testsuites>\n")
+
+
+def _clean(text: str) -> str:
+    """A text without characters that XML has no way to say."""
+    return _NOT_XML.sub(lambda match: repr(match[0])[1:-1], text)
+
+
+def _text(text: str) -> str:
+    return escape(_clean(text))
+
+
+def _attribute(text: str) -> str:
+    return quoteattr(_clean(text), {"\n": "&#10;", "\r": "&#13;", "\t": "&#9;"})

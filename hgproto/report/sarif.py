@@ -1,0 +1,105 @@
+"""The report as SARIF 2.1.0, which code scanning services take.
+
+Results are written as they come, so that memory does not grow with them; the rules, of which there are only those that
+were broken, come after them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from hgproto import __version__
+from hgproto.report.base import Report
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+    from hgproto.baseline import Known
+    from hgproto.catalogue import Requirement
+    from hgproto.finding import Finding
+
+__all__ = ["SarifReport"]
+
+SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+_LONGEST = 1000
+"""Characters of a text; services cut longer ones in places of their own choice."""
+
+
+class SarifReport(Report):
+    """SARIF 2.1.0: one run, a result for each finding."""
+
+    def __init__(self, out: TextIO, *, colour: bool = False, site: str = "", strict: bool = False) -> None:
+        super().__init__(out, colour=colour, site=site, strict=strict)
+        self._rules: dict[str, tuple[int, Requirement, str]] = {}
+        self._results = 0
+        out.write(f'{{"$schema": {json.dumps(SCHEMA)}, "version": "2.1.0", "runs": [{{"results": [')
+
+    def finding(self, name: str, finding: Finding, known: Known | None = None) -> None:
+        """Writes a result."""
+        index, _, _ = self._rules.setdefault(finding.id, (len(self._rules), finding.requirement, finding.severity))
+        self.out.write(",\n" if self._results else "\n")
+        self._results += 1
+        uri = _uri(name)
+        properties = {"frame": finding.frame, "side": finding.side, "bits": finding.bits, "ends": finding.ends}
+        physical: dict[str, Any] = {"artifactLocation": {"uri": uri}}
+        if finding.line is None:
+            physical["region"] = {"byteOffset": finding.offset, "byteLength": finding.octets}
+        else:
+            physical["region"] = {"startLine": finding.line}
+            properties |= {"offset": finding.offset, "octets": finding.octets}
+        result: dict[str, Any] = {
+            "ruleId": finding.id,
+            "ruleIndex": index,
+            "level": finding.severity,
+            "message": {"text": finding.message[:_LONGEST]},
+            "locations": [
+                {
+                    "physicalLocation": physical,
+                    "logicalLocations": [{"fullyQualifiedName": finding.path or "input", "kind": "member"}],
+                }
+            ],
+            "partialFingerprints": {"hgproto/v1": _fingerprint(uri, finding)},
+            "properties": {key: value for key, value in properties.items() if value is not None},
+        }
+        if known is not None:
+            result["suppressions"] = [{"kind": "external", "status": "accepted", "justification": known.reason}]
+        self.out.write(json.dumps(result))
+
+    def close(self) -> None:
+        """Writes the rules, and the end."""
+        driver = {
+            "name": "hgproto",
+            "semanticVersion": __version__,
+            "rules": [self._rule(requirement, severity) for _, requirement, severity in self._rules.values()],
+        }
+        self.out.write(f'\n], "columnKind": "unicodeCodePoints", "tool": {json.dumps({"driver": driver})}}}]}}\n')
+
+    def _rule(self, requirement: Requirement, severity: str) -> dict[str, Any]:
+        ours = "" if requirement.source == "protocol" else " This is our resolution: the source is silent."
+        rule: dict[str, Any] = {
+            "id": requirement.id,
+            "shortDescription": {"text": requirement.sentence},
+            "fullDescription": {"text": f"{requirement.why}{ours}"},
+            "help": {"text": f"Section {requirement.section}. {requirement.sentence} {requirement.why}{ours}"},
+            "defaultConfiguration": {"level": severity},
+        }
+        if self.site:
+            rule["helpUri"] = f"{self.site}requirements.html#{requirement.id}"
+        return rule
+
+
+def _uri(name: str) -> str:
+    """The address of an input, relative to where the program runs unless its path is absolute."""
+    path = PurePath("stdin" if name == "standard input" else name)
+    return path.as_uri() if path.is_absolute() else quote(path.as_posix())
+
+
+def _fingerprint(uri: str, finding: Finding) -> str:
+    """The same for the same fault in the same input, wherever octets before it have moved it."""
+    path = "".join(character for character in finding.path if not character.isdigit())
+    parts = (uri, finding.id, str(finding.side), path, finding.around.hex())
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
