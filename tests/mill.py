@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import random
 from typing import Any
 
-from support import SCHEMA, VECTORS
+from support import GOLDEN, VECTORS, options_of
 
 from hgproto.framing_0002 import codec
-from hgproto.limits import Limits
 
 MOST = codec.LIMITS["max-payload"][1]
 HEADER = codec.HEADER_OCTETS
@@ -21,19 +19,15 @@ Step = bytes | int
 def golden(role: str) -> list[tuple[dict[str, Any], list[Step]]]:
     """The golden sessions as a role meets them, with their options."""
     sessions: list[tuple[dict[str, Any], list[Step]]] = []
-    for file in sorted((SCHEMA / "vectors" / "sessions").glob("*.json")):
-        for session in json.loads(file.read_text())["sessions"]:
-            options = dict(session.get("options", {}))
-            limits = options.pop("limits", {})
-            options["limits"] = Limits(**{name.replace("-", "_"): value for name, value in limits.items()})
-            steps: list[Step] = []
-            for step in session["steps"]:
-                wire, side = bytes.fromhex(step.get("wire", "")), step["line"][0]
-                if wire and (side == ">") == (role == "server"):
-                    steps.append(wire)
-                elif len(wire) > HEADER and wire[7] >> 4 == codec.FrameType.COMMAND_NAME:
-                    steps.append(int.from_bytes(wire[3:5], "little"))
-            sessions.append((options, steps))
+    for session in GOLDEN:
+        steps: list[Step] = []
+        for step in session["steps"]:
+            wire, side = bytes.fromhex(step.get("wire", "")), step["line"][0]
+            if wire and (side == ">") == (role == "server"):
+                steps.append(wire)
+            elif len(wire) > HEADER and wire[7] >> 4 == codec.FrameType.COMMAND_NAME:
+                steps.append(int.from_bytes(wire[3:5], "little"))
+        sessions.append((options_of(session), steps))
     return sessions
 
 

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import strategies as st
 
+from hgproto.encodings import default_encodings
 from hgproto.errors import RemoteProtocolError
 from hgproto.frame import Frame, Record, parts_of
 from hgproto.framing_0002 import codec, structs
+from hgproto.limits import Limits
 from hgproto.prove import same_value
+from hgproto.validation import SessionValidator
+
+if TYPE_CHECKING:
+    from hgproto.finding import Finding
 
 ROOT = Path(__file__).resolve().parent.parent
 SCHEMA = ROOT / "schema"
@@ -21,6 +28,11 @@ VECTORS = [
 ]
 VALID = [vector for vector in VECTORS if vector["result"] == "valid"]
 INVALID = [vector for vector in VECTORS if vector["result"] == "invalid"]
+GOLDEN = [
+    session
+    for file in sorted((SCHEMA / "vectors" / "sessions").glob("*.json"))
+    for session in json.loads(file.read_text())["sessions"]
+]
 
 ascii_text = st.text(st.characters(codec="ascii"), max_size=20)
 utf8_text = st.text(st.characters(codec="utf-8"), max_size=20)
@@ -127,6 +139,32 @@ def agree(fast: Any, slow: Any) -> bool:
     if len(fast) == 2 or len(slow) == 2:
         return bool(fast == slow)
     return fast[:2] == slow[:2] and same_value(fast[2], slow[2])
+
+
+def options_of(golden: dict[str, Any]) -> dict[str, Any]:
+    """What reactors that play a golden session are made with."""
+    options = dict(golden.get("options", {}))
+    limits = options.pop("limits", {})
+    return options | {"limits": Limits(**{name.replace("-", "_"): value for name, value in limits.items()})}
+
+
+def skip_without_encodings(golden: dict[str, Any]) -> None:
+    """Skips a test for which an encoding is not installed."""
+    if "zstd-8mb" in json.dumps(golden) and "zstd-8mb" not in default_encodings():
+        pytest.skip("Zstandard is not installed")
+
+
+def judged(golden: dict[str, Any]) -> list[Finding]:
+    """The findings of a golden session."""
+    skip_without_encodings(golden)
+    options = options_of(golden)
+    options.pop("streaming", None)
+    validator = SessionValidator(**options)
+    findings = []
+    for step in golden["steps"]:
+        role = "client" if step["line"][0] == ">" else "server"
+        findings += validator.feed(role, bytes.fromhex(step["wire"])) if "wire" in step else validator.close(role)
+    return findings
 
 
 def plain(value: Any) -> Any:

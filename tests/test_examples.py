@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import pytest
-from support import ROOT, SCHEMA, VECTORS
+from support import GOLDEN, ROOT, VECTORS
 
 from hgproto.encodings import default_encodings
 from hgproto.examples import Examples
@@ -22,13 +21,9 @@ ALIEN = Examples(Revision(str(ROOT / "tests" / "data" / "alien.yaml")))
 ZSTD_ALONE = {"encoding.window"}
 """Requirements whose fault is found by the Zstandard decoder alone."""
 
-SESSION_FILES = sorted((SCHEMA / "vectors" / "sessions").glob("*.json"))
 LABELS = {
     f"{kind} {worked['id']}": worked
-    for kind, all_of_it in (
-        ("vector", VECTORS),
-        ("session", [session for file in SESSION_FILES for session in json.loads(file.read_text())["sessions"]]),
-    )
+    for kind, all_of_it in (("vector", VECTORS), ("session", GOLDEN))
     for worked in all_of_it
 }
 

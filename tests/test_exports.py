@@ -65,6 +65,7 @@ ELSEWHERE = {
     "outputs": "test_server.py",
     "plans": "test_reactor.py",
     "places": "test_validation.py",
+    "report": "test_report.py",
     "response_judge": "test_judge.py",
     "responses": "test_server.py",
     "rules": "test_validation.py",

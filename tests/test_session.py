@@ -7,18 +7,13 @@ from typing import Any
 
 import pytest
 from marks import labelled
-from support import SCHEMA
+from support import GOLDEN, SCHEMA, options_of, skip_without_encodings
 
-from hgproto.encodings import default_encodings
 from hgproto.errors import HumanFormError, LocalProtocolError
-from hgproto.limits import Limits
 from hgproto.session import Session, event_text, event_to_json
 from hgproto.spec import load
 
-FILES = sorted((SCHEMA / "vectors" / "sessions").glob("*.json"))
-SESSIONS = [session for file in FILES for session in json.loads(file.read_text())["sessions"]]
 REQUIREMENTS = load(SCHEMA / "framing-0002.yaml").requirements
-HAS_ZSTD = "zstd-8mb" in default_encodings()
 
 
 def named(session: dict[str, Any]) -> str:
@@ -27,14 +22,11 @@ def named(session: dict[str, Any]) -> str:
 
 def played(session: dict[str, Any]) -> Session:
     """A session with the options of a golden one."""
-    if "zstd-8mb" in json.dumps(session) and not HAS_ZSTD:
-        pytest.skip("Zstandard is not installed")
-    options = dict(session.get("options", {}))
-    limits = Limits(**{name.replace("-", "_"): value for name, value in options.pop("limits", {}).items()})
-    return Session(limits=limits, **options)
+    skip_without_encodings(session)
+    return Session(**options_of(session))
 
 
-@pytest.mark.parametrize("golden", labelled(SESSIONS), ids=named)
+@pytest.mark.parametrize("golden", labelled(GOLDEN), ids=named)
 def test_octets(golden: dict[str, Any]) -> None:
     session = played(golden)
     for step in golden["steps"]:
@@ -43,7 +35,7 @@ def test_octets(golden: dict[str, Any]) -> None:
         assert [event_to_json(event) for event in made.events] == step["events"], step["line"]
 
 
-@pytest.mark.parametrize("golden", labelled(SESSIONS), ids=named)
+@pytest.mark.parametrize("golden", labelled(GOLDEN), ids=named)
 def test_lines(golden: dict[str, Any]) -> None:
     session = played(golden)
     for step in golden["steps"]:
@@ -55,7 +47,7 @@ def test_lines(golden: dict[str, Any]) -> None:
             assert made.wire.hex() == step["wire"]
 
 
-@pytest.mark.parametrize("golden", SESSIONS, ids=named)
+@pytest.mark.parametrize("golden", GOLDEN, ids=named)
 def test_the_requirements_are_those_of_the_events(golden: dict[str, Any]) -> None:
     named_in_events = [
         event["requirement"] for step in golden["steps"] for event in step["events"] if "requirement" in event
@@ -67,14 +59,14 @@ def test_the_requirements_are_those_of_the_events(golden: dict[str, Any]) -> Non
 
 
 def test_ids_are_unique_and_files_byte_stable() -> None:
-    assert len({named(session) for session in SESSIONS}) == len(SESSIONS) >= 40
-    for file in FILES:
+    assert len({named(session) for session in GOLDEN}) == len(GOLDEN) >= 40
+    for file in (SCHEMA / "vectors" / "sessions").glob("*.json"):
         text = file.read_text()
         assert json.dumps(json.loads(text), indent=2) + "\n" == text
 
 
 def test_every_rule_of_the_machines_that_octets_can_break_has_a_session() -> None:
-    broken = {name for session in SESSIONS for name in session["requirements"]}
+    broken = {name for session in GOLDEN for name in session["requirements"]}
     schema = load(SCHEMA / "framing-0002.yaml")
     errors = {row.error for machine in schema.machines.values() for row in machine.transitions if row.frames} - {None}
     assert errors <= broken

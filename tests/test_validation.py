@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import tracemalloc
 from collections import Counter
@@ -15,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from marks import by_column, labelled
 from mill import HEADER, MOST, SESSIONS, Mill
-from support import SCHEMA, VECTORS, cuts, frames
+from support import GOLDEN, VECTORS, cuts, frames, judged
 
 from hgproto import Client, Error, Limits, PeerError, RequestError, Revision, RunCommand, SendFrames, Server
 from hgproto.encodings import Encodings, default_encodings
@@ -36,9 +35,6 @@ if TYPE_CHECKING:
 
     from hgproto.finding import Finding
 
-SESSION_FILES = sorted((SCHEMA / "vectors" / "sessions").glob("*.json"))
-GOLDEN = [session for file in SESSION_FILES for session in json.loads(file.read_text())["sessions"]]
-HAS_ZSTD = "zstd-8mb" in default_encodings()
 LIVES = int(os.environ.get("HGPROTO_VALIDATED_LIVES", "1500"))
 """Conversations of hostile frames that are validated and refused; CI has time for the default."""
 
@@ -52,20 +48,6 @@ def label(labelled: dict[str, Any]) -> list[str]:
     if "findings" in labelled:
         return list(labelled["findings"])
     return [] if labelled.get("result") == "valid" else list(labelled["requirements"])
-
-
-def judged(golden: dict[str, Any]) -> list[Finding]:
-    """The findings of a golden session."""
-    if "zstd-8mb" in json.dumps(golden) and not HAS_ZSTD:
-        pytest.skip("Zstandard is not installed")
-    options = {name: value for name, value in golden.get("options", {}).items() if name != "streaming"}
-    limits = Limits(**{name.replace("-", "_"): value for name, value in options.pop("limits", {}).items()})
-    validator = SessionValidator(limits=limits, **options)
-    findings = []
-    for step in golden["steps"]:
-        role = "client" if step["line"][0] == ">" else "server"
-        findings += validator.feed(role, bytes.fromhex(step["wire"])) if "wire" in step else validator.close(role)
-    return findings
 
 
 @pytest.mark.parametrize("vector", labelled(VECTORS, "requirements", "findings"), ids=named)

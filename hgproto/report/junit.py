@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape, quoteattr
 
-from hgproto.report.base import Report
+from hgproto.report.base import Report, printable
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -18,7 +17,6 @@ __all__ = ["MOST_CASES", "JunitReport"]
 
 MOST_CASES = 10_000
 """Test cases of one input. How many there are stands before the first, so that they are held until the input ends."""
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class JunitReport(Report):
@@ -42,18 +40,15 @@ class JunitReport(Report):
             return
         self._failures += failure
         self._skipped += known is not None
-        text = _text(
-            f"{finding.severity}: {finding.message}\n{finding.path} at offset {finding.offset}\n{finding.rule}"
-        )
-        link = f"\n{_text(self.link(finding))}" if self.site else ""
+        place = f"{finding.path or 'input'} at offset {finding.offset}"
+        lines = [f"{finding.severity}: {printable(finding.message)}", place, finding.rule]
+        text = escape("\n".join([*lines, self.link(finding)] if self.site else lines))
         if failure:
-            inner = (
-                f"<failure type={_attribute(finding.id)} message={_attribute(finding.message)}>{text}{link}</failure>"
-            )
+            inner = f"<failure type={_attribute(finding.id)} message={_attribute(finding.message)}>{text}</failure>"
         elif known is not None:
             inner = f"<skipped message={_attribute(known.reason)}/>"
         else:
-            inner = f"<system-out>{text}{link}</system-out>"
+            inner = f"<system-out>{text}</system-out>"
         case = f"{finding.id} at offset {finding.offset}"
         properties = f'<properties><property name="requirement" value={_attribute(finding.id)}/></properties>'
         self._cases.append(
@@ -83,14 +78,5 @@ class JunitReport(Report):
         self.out.write("</testsuites>\n")
 
 
-def _clean(text: str) -> str:
-    """A text without characters that XML has no way to say."""
-    return _NOT_XML.sub(lambda match: repr(match[0])[1:-1], text)
-
-
-def _text(text: str) -> str:
-    return escape(_clean(text))
-
-
 def _attribute(text: str) -> str:
-    return quoteattr(_clean(text), {"\n": "&#10;", "\r": "&#13;", "\t": "&#9;"})
+    return quoteattr(printable(text))

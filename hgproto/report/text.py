@@ -53,7 +53,7 @@ class TextReport(Report):
         where = f"{place}: offset {finding.offset:#x} ({finding.offset}){side}"
         severity = self._in(finding.severity, finding.severity)
         yield f"{self._in('place', where)}: {severity}: {printable(finding.message)} [{finding.id}]"
-        about = f" of {finding.about}" if finding.about else ""
+        about = f" of {printable(finding.about)}" if finding.about else ""
         yield f"  {finding.path or 'input'}{about}{self._bits(finding)}"
         yield from self._rows(finding)
         yield f"  {self._in('faint', '=')} {finding.rule}"
@@ -94,7 +94,7 @@ class TextReport(Report):
                 chr(around[offset - start]) if 0x20 <= around[offset - start] < 0x7F else "."
                 for offset in range(row, row + ROW_OCTETS)
                 if start <= offset < start + len(around)
-            )
+            ).rstrip()
             indent = max(start - row, 0)
             yield f"  {row:08x}  {' '.join(cells)}  {' ' * indent}{self._in('faint', text)}".rstrip()
             if finding.octets == 0 and row <= finding.offset < row + ROW_OCTETS:
