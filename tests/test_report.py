@@ -46,7 +46,7 @@ MADE: list[tuple[Finding, Known | None]] = [
     (plain(), None),
     (plain("text-output.newline", WARNING, octets=4), None),
     (plain("text-output.newline", WARNING), KNOWN),
-    (plain("stream.end", NOTE, octets=0, bits=None, frame=None, path="", around=b"", about=""), None),
+    (plain("stream.end", NOTE, octets=0, bits=None, side=None, frame=None, path="", around=b"", about=""), None),
     (plain("frame.known-type", expected=NASTY, found=NASTY, about=NASTY), None),
     (plain("frame.whole", ends=True, octets=0, bits=None, offset=14), None),
     (plain("frame.whole", offset=1 << 40, around=bytes(200), around_offset=(1 << 40) - 100, octets=150), None),
@@ -268,13 +268,13 @@ def test_github(strict: bool) -> None:
 # People read text.
 
 SHOWN = """\
-x: offset 0x7 (7): error: expected a, found b [command-name.eos-exclusive]
+x: offset 0x7 (7), client: error: expected a, found b [command-name.eos-exclusive]
   frames[0].flags of command-name, request 1, stream 1: bits 0 to 1 of 0x17, ......11
   00000000  0e 00 00 01 00 01 01 17 63 75 73 74 6f 6d        ........custom
                                  ^^
   = A client MUST NOT set eos together with have-args or have-data.
 
-x: offset 0x7 (7): warning: expected a, found b [text-output.newline]
+x: offset 0x7 (7), client: warning: expected a, found b [text-output.newline]
   frames[0].flags of command-name, request 1, stream 1
   00000000  0e 00 00 01 00 01 01 17 63 75 73 74 6f 6d        ........custom
                                  ^^^^^^^^^^^
@@ -284,8 +284,6 @@ x: offset 0x7 (7): warning: expected a, found b [text-output.newline]
 NOTHING_AROUND = """\
 x: offset 0x7 (7): note: expected a, found b [stream.end]
   input
-  00000000
-                                 ^
   = A sender MUST set stream-end on the last frame of a stream.
 
 """

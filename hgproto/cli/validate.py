@@ -6,7 +6,7 @@ import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from hgproto.cli.common import (
     FAULT,
@@ -14,7 +14,6 @@ from hgproto.cli.common import (
     InputError,
     UsageError,
     frame_options,
-    hex_chunks,
     lines_of,
     named,
     open_input,
@@ -22,6 +21,8 @@ from hgproto.cli.common import (
     wants_colour,
 )
 from hgproto.errors import HexError, HumanFormError, LocalProtocolError
+from hgproto.hexform import octets_from_hex
+from hgproto.reader import CHUNK_OCTETS
 from hgproto.revision import DEFAULT_REVISION
 
 if TYPE_CHECKING:
@@ -195,11 +196,9 @@ class _Input:
         yield from self.validator.close()
 
     def _octets(self, file: BinaryIO) -> Iterator[Finding]:
-        watched = _Watched(file, self.path)
-        with watched:
-            chunks = hex_chunks(cast("BinaryIO", watched)) if self._hexadecimal else iter(watched.read1, b"")
-            for chunk in chunks:
-                yield from self.validator.feed(chunk)
+        chunks = _watched(file, self.path)
+        for chunk in octets_from_hex(chunks) if self._hexadecimal else chunks:
+            yield from self.validator.feed(chunk)
 
     def _lines(self, file: BinaryIO, name: str) -> Iterator[Finding]:
         for number, line in lines_of(file, _LONGEST_LINE, name):
@@ -213,35 +212,24 @@ class _Input:
                 raise InputError(f"{name}:{number}: {error.message} ({error.requirement})") from None
 
 
-class _Watched:
-    """A file whose reader is shown how far it is, when that takes long and there is a terminal to show it on."""
+def _watched(file: BinaryIO, path: str) -> Iterator[bytes]:
+    """A file in chunks. When that takes long, and standard error is a terminal, it shows how far it is."""
+    from tqdm import tqdm
 
-    def __init__(self, file: BinaryIO, path: str) -> None:
-        from tqdm import tqdm
-
-        self._read: Callable[[int], bytes] = getattr(file, "read1", file.read)
-        size = None if path == "-" else os.stat(path).st_size
-        self._bar = tqdm(
-            total=size or None,
-            unit="B",
-            unit_scale=True,
-            delay=LONG_SECONDS,
-            disable=None,
-            leave=False,
-            desc=named(path),
-        )
-
-    def read1(self, size: int = 1 << 18) -> bytes:
-        """The next octets."""
-        chunk = self._read(size)
-        self._bar.update(len(chunk))
-        return chunk
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.close()
+    read: Callable[[int], bytes] = getattr(file, "read1", file.read)
+    size = os.stat(path).st_size if path != "-" else 0
+    with tqdm(
+        total=size or None,
+        unit="B",
+        unit_scale=True,
+        delay=LONG_SECONDS,
+        disable=None,
+        leave=False,
+        desc=named(path),
+    ) as bar:
+        while chunk := read(CHUNK_OCTETS):
+            yield chunk
+            bar.update(len(chunk))
 
 
 def _inputs(paths: list[str]) -> Iterator[str]:
@@ -333,7 +321,11 @@ def _selection(options: argparse.Namespace) -> Callable[[Finding], bool]:
 
 
 def _baseline(options: argparse.Namespace) -> Baseline | None:
-    from hgproto.baseline import Baseline
+    from hgproto.baseline import Baseline, BaselineError
 
-    requirements = revision_of(options.revision).requirements
-    return None if options.baseline is None else Baseline.load(options.baseline, requirements)
+    if options.baseline is None:
+        return None
+    try:
+        return Baseline.load(options.baseline, revision_of(options.revision).requirements)
+    except BaselineError as error:
+        raise UsageError(f"argument --baseline: {error}") from None

@@ -49,7 +49,7 @@ class TextReport(Report):
 
     def _lines(self, name: str, finding: Finding) -> Iterator[str]:
         place = printable(name) if finding.line is None else f"{printable(name)}:{finding.line}"
-        side = f", {finding.side}" if finding.side is not None and finding.line is not None else ""
+        side = "" if finding.side is None else f", {finding.side}"
         where = f"{place}: offset {finding.offset:#x} ({finding.offset}){side}"
         severity = self._in(finding.severity, finding.severity)
         yield f"{self._in('place', where)}: {severity}: {printable(finding.message)} [{finding.id}]"
@@ -78,6 +78,8 @@ class TextReport(Report):
     def _rows(self, finding: Finding) -> Iterator[str]:
         """The octets around, in rows, with those marked that are concerned; a caret between two where something lacks."""
         around, start = finding.around, finding.around_offset
+        if not around:
+            return
         first = start - start % ROW_OCTETS
         end = finding.offset + finding.octets
         rows = range(first, max(start + len(around), finding.offset + 1), ROW_OCTETS)
