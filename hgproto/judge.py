@@ -129,13 +129,25 @@ class _Stream(InputStream):
                 self.decoded = self._decoder.decode(payload, self._limit)
         except RemoteProtocolError as error:
             self.lose()
-            return self.refuse_encoding(error)
+            return self.refuse_encoding(self._explained(error, payload))
         try:
             if ends:
                 self._decoder.finish()
         except RemoteProtocolError as error:
             return self.refuse_encoding(error)
         return "good"
+
+    def _explained(self, error: RemoteProtocolError, payload: bytes) -> RemoteProtocolError:
+        """The error, which says so where the sender has begun a new context: what is mostly wrong."""
+        if self._profile is None or error.requirement != "encoding.decodable":
+            return error
+        try:
+            self._profile.decoder().decode(payload, self._limit)
+        except RemoteProtocolError:
+            return error
+        expected = f"octets that go on with the {self._profile.name} context of stream {self.stream_id}"
+        found = "octets that only a new context takes"
+        return RemoteProtocolError(error.requirement, error.offset, error.field, expected, found)
 
     def forget_fault(self) -> None:
         """What was blamed was said."""

@@ -169,7 +169,7 @@ class SessionValidator:
         return [finding for one in ROLES for finding in self._judges[one].close()]
 
     def line(self, line: bytes | str, number: int | None = None) -> list[Finding]:
-        """What is wrong with a line of a session in human form (:mod:`hgproto.session`), the ``number``-th.
+        """What is wrong with a line of a session in human form, the ``number``-th: ``>`` or ``<``, and a frame.
 
         Raises :class:`hgproto.errors.HumanFormError` for what is no such line, and
         :class:`hgproto.errors.LocalProtocolError` for a payload that no length can say.
@@ -395,4 +395,4 @@ def assert_valid(
         for finding in shown:
             report.finding(name, finding)
         rest = f"\n\nand {more} more" if more else ""
-        raise AssertionError(f"{counted(len(shown) + more, 'finding')}\n\n{text.getvalue().rstrip()}{rest}")
+        raise AssertionError(f"{counted(len(shown) + more, 'finding')}\n{text.getvalue().rstrip()}{rest}")

@@ -34,8 +34,8 @@ DOCS = ROOT / "docs"
 README = ROOT / "README.md"
 LANGUAGE = SCHEMA / "README.md"
 EXCHANGE = DOCS / "examples" / "two-commands.txt"
-SNIPPETS = [DOCS / "usage.md", DOCS / "reactors.md", README]
-TRANSCRIPTS = [DOCS / "index.md", DOCS / "cli.md", LANGUAGE, README]
+SNIPPETS = [DOCS / "usage.md", DOCS / "reactors.md", DOCS / "validating.md", README]
+TRANSCRIPTS = [DOCS / "index.md", DOCS / "cli.md", DOCS / "validating.md", LANGUAGE, README]
 SESSIONS = [json.loads(file.read_text()) for file in sorted((SCHEMA / "vectors" / "sessions").glob("*.json"))]
 
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

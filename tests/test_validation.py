@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import tracemalloc
+import zlib
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,20 @@ from marks import by_column, labelled
 from mill import HEADER, MOST, SESSIONS, Mill
 from support import GOLDEN, VECTORS, cuts, frames, judged
 
-from hgproto import Client, Error, Limits, PeerError, RequestError, Revision, RunCommand, SendFrames, Server
+from hgproto import (
+    Client,
+    Error,
+    Frame,
+    Limits,
+    PeerError,
+    RequestError,
+    Revision,
+    RunCommand,
+    SendFrames,
+    Server,
+    encode_frame,
+    stream_settings,
+)
 from hgproto.encodings import Encodings, default_encodings
 from hgproto.finding import severity_of
 from hgproto.framing_0002 import codec
@@ -379,8 +393,8 @@ def test_frames_of_a_role_are_on_its_streams() -> None:
 
 
 def test_an_encoding_that_is_not_installed_is_no_fault() -> None:
-    zlib = default_encodings()["zlib"]
-    validator = Validator("client", encodings=Encodings([zlib], {"zstd-8mb": "pip install"}))
+    profile = default_encodings()["zlib"]
+    validator = Validator("client", encodings=Encodings([profile], {"zstd-8mb": "pip install"}))
     for line in ("1 1 stream-begin stream-settings 0 \\x08zstd-8mb", "1 1 encoded command-name eos \\x00\\x01"):
         from hgproto import encode_frame, parse_frame
 
@@ -436,3 +450,34 @@ def test_assert_valid() -> None:
     assert_valid(late)
     with pytest.raises(AssertionError, match=r"request-id\.order"):
         assert_valid(late, strict=True)
+
+
+@pytest.mark.requirement("encoding.decodable")
+def test_a_context_that_was_begun_anew_is_told_from_damage() -> None:
+    """The usual mistake with streams: a compressor for each message."""
+    begin = encode_frame(stream_settings(1, 2, "zlib"))
+
+    def found(*payloads: bytes) -> str:
+        frames = [
+            Frame(
+                request_id=1,
+                stream_id=2,
+                stream_flags=codec.StreamFlag.ENCODED,
+                type=codec.FrameType.BYTES_RESPONSE,
+                flags=1,
+                payload=payload,
+            )
+            for payload in payloads
+        ]
+        findings = list(validate(begin + b"".join(map(encode_frame, frames)), role="server"))
+        decodable = [finding for finding in findings if finding.id == "encoding.decodable"]
+        assert len(decodable) == 1
+        return decodable[0].found
+
+    def alone(text: bytes) -> bytes:
+        context = zlib.compressobj()
+        return context.compress(text) + context.flush(zlib.Z_SYNC_FLUSH)
+
+    assert found(alone(b"one"), alone(b"two")) == "octets that only a new context takes"
+    for damaged in ((b"one",), (alone(b"one"), b"\xff" * 9), (b"one", alone(b"two"))):
+        assert found(*damaged).startswith("what it refuses: ")
