@@ -218,7 +218,7 @@ class Judge(_Base):
 
     def _take(self, parts: Iterator[tuple[int, int, int, bytes, int]]) -> None:
         requests, free, slots, remarks = self._requests, self._free, self._slots, self._remarks
-        appear = self._appear if self.link is None else None
+        appear = self._appear if self.link is None or self.link.over else None
         header = codec.HEADER_OCTETS
         for kind, request_id, stream_id, payload, stop in parts:
             if self.closed:
@@ -252,7 +252,7 @@ class Judge(_Base):
         self._remarks.clear()
 
     def _appear(self, request_id: int, kind: int) -> Any:
-        """The request that a frame belongs to when nothing is known of the other direction."""
+        """The request that a frame belongs to when nothing is known of the other direction, or no longer."""
         return None
 
     def _take_on_stream(

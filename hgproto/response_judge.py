@@ -134,7 +134,7 @@ class ResponseJudge(Judge, Client):
         self._is_answered_now(request_id)
 
     def _is_answered_now(self, request_id: int) -> None:
-        if self.link is not None:
+        if self.link is not None and not self.link.over:
             self.link.answered(request_id)
         elif request_id & 1:
             self._answered.add(request_id)

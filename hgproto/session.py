@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from hgproto.frame import Frame
     from hgproto.limits import Limits
 
-__all__ = ["Lines", "Session", "Step", "event_text", "event_to_json"]
+__all__ = ["Encoders", "Lines", "Session", "Step", "event_text", "event_to_json"]
 
 _BEGIN, _END, _ENCODED = (
     int(codec.StreamFlag.STREAM_BEGIN),
@@ -82,8 +82,7 @@ class Lines:
     """Reads the lines of a session, and encodes what is marked *encoded*."""
 
     def __init__(self, encodings: Encodings | None = None) -> None:
-        self._encodings = encodings or default_encodings()
-        self._encoders: dict[tuple[str, int], Encoder] = {}
+        self._encoders = Encoders(encodings)
 
     def read(self, line: bytes | str) -> tuple[str, Frame | None]:
         """Which side a line is of, ``>`` or ``<``, and its frame as it is on the wire; None for the end of its output.
@@ -103,10 +102,21 @@ class Lines:
             frame = parse_frame(text[start:])
         except HumanFormError as error:
             raise HumanFormError(error.column + start, error.expected, error.found) from None
-        return side, frame if raw else self._encoded(side, frame)
+        return side, frame if raw else self._encoders.encoded(side, frame)
 
-    def _encoded(self, side: str, frame: Frame) -> Frame:
-        """A frame as its stream's encoding has it."""
+
+class Encoders:
+    """Encodes the frames of both sides that are marked *encoded*, as the streams that they are on have named it.
+
+    Frames that break rules are taken as they are. What is *encoded* is flushed with every frame.
+    """
+
+    def __init__(self, encodings: Encodings | None = None) -> None:
+        self._encodings = encodings or default_encodings()
+        self._encoders: dict[tuple[str, int], Encoder] = {}
+
+    def encoded(self, side: str, frame: Frame) -> Frame:
+        """A frame of ``side`` with its payload as on the wire."""
         flags, key = int(frame.stream_flags), (side, frame.stream_id)
         if flags & _BEGIN:
             self._encoders.pop(key, None)

@@ -69,6 +69,7 @@ ELSEWHERE = {
     "response_judge": "test_judge.py",
     "responses": "test_server.py",
     "rules": "test_validation.py",
+    "samples": "test_samples.py",
     "spec": "spec/test_load.py",
 }
 """Where packages and modules are tested as a whole: emitters by what they emit, the parts of loading together."""

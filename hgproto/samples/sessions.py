@@ -1,0 +1,175 @@
+"""Sessions of both sides that keep every rule, of all that sessions are made of.
+
+What the two sides say is made first: requests, their frames interleaved, messages, responses. Then the frames of each side
+are put on streams, which begin, name an encoding, and end around them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from hgproto import build
+from hgproto.encodings import default_encodings
+from hgproto.framing_0002 import codec
+from hgproto.session import Encoders
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from hgproto.encodings import Encodings
+    from hgproto.frame import Frame
+    from hgproto.samples.choices import Choices
+
+__all__ = ["SIDES", "STREAMS", "Line", "session", "wires"]
+
+SIDES = ("client", "server")
+STREAMS = {"client": (1, 3, 255), "server": (2, 4, 254)}
+"""The streams that a session has of each side."""
+BEGIN, END, ENCODED = (
+    int(codec.StreamFlag.STREAM_BEGIN),
+    int(codec.StreamFlag.STREAM_END),
+    int(codec.StreamFlag.ENCODED),
+)
+_CLIENT, _SERVER = STREAMS["client"][0], STREAMS["server"][0]
+_MOST_REQUESTS = 4
+_PAYLOADS = (32768, 48, 24, 16)
+"""Values, data and responses are cut at one of these, so that they span frames."""
+_NAMES = ("heads", "lookup", "x", "pushkey", "~ ?")
+_ARGUMENTS = ("key", "a", "namespace", "0 ", "\0")
+_OCTETS = (b"", b"tip", b"\0\xff", b"7d2c5a1e9f0b4c3d8e6f1a2b3c4d5e6f70819203")
+_WORDS = ("", "stable", "caf\u00e9", "\0%", "\U0001f9ea")
+_FORMATS: tuple[tuple[str, int], ...] = (
+    ("done\n", 0),
+    ("%s\n", 1),
+    ("%s of %s\n", 2),
+    ("100%%\n", 0),
+    ("\u00e9 %s\n", 1),
+)
+_LABELS = ("ui.status", "", "x")
+_TOPICS = ("files", "", "resolving")
+
+
+class Line(NamedTuple):
+    """What a side sends.
+
+    ``side``: client or server. ``frame``: its payload as before content encoding; None where the output of the side ends.
+    ``raw``: whether the payload is as on the wire instead. ``octets``: what is sent in the place of a frame.
+    """
+
+    side: str
+    frame: Frame | None
+    raw: bool = False
+    octets: bytes | None = None
+
+
+def session(choices: Choices, *, encodings: Encodings | None = None) -> list[Line]:
+    """A session that keeps every rule. ``encodings``: the profiles that streams may name."""
+    profiles = ("", "", *(default_encodings() if encodings is None else encodings))
+    lines = [Line(side, frame) for side, frame in _conversation(choices)]
+    for side in SIDES:
+        lines = list(_on_streams(lines, side, choices, profiles))
+    return lines
+
+
+def wires(lines: Iterable[Line], *, encodings: Encodings | None = None) -> Iterator[tuple[str, bytes | None]]:
+    """The sides and octets of lines, encoded as their streams are; None where the output of a side ends."""
+    encoders = Encoders(encodings)
+    most = codec.LIMITS["max-payload"][1]
+    for side, frame, raw, octets in lines:
+        if octets is not None or frame is None:
+            yield side, octets
+        else:
+            yield side, codec.encode_frame(frame if raw else encoders.encoded(side, frame), most)
+
+
+def _conversation(choices: Choices) -> Iterator[tuple[str, Frame]]:
+    """The frames of both sides, each side's on one stream that never begins."""
+    size = choices.pick(_PAYLOADS)
+    ids = [2 * number + 1 for number in range(choices.below(_MOST_REQUESTS + 1))]
+    queues: list[tuple[str, list[Frame]]] = []
+    while ids or queues:
+        which = choices.below(len(queues) + bool(ids))
+        if which == len(queues):
+            queues.append(("client", _request(ids.pop(0), choices, size)))
+        side, frames = queues[which]
+        frame = frames.pop(0)
+        yield side, frame
+        if not frames:
+            del queues[which]
+            if side == "client":
+                queues.append(("server", _response(int(frame.request_id), choices, size)))
+
+
+def _request(request_id: int, choices: Choices, size: int) -> list[Frame]:
+    """The frames of a command."""
+    args = {choices.pick(_ARGUMENTS): _octets(choices) for _ in range(choices.below(4))}
+    data = _octets(choices) if choices.below(3) == 2 else None
+    return list(build.command(request_id, _CLIENT, choices.pick(_NAMES), args, data, max_payload=size))
+
+
+def _response(request_id: int, choices: Choices, size: int) -> list[Frame]:
+    """The frames of what a server says of a request, its response last. Each topic of progress is ended."""
+    frames: list[Frame] = []
+    for _ in range(choices.below(3)):
+        if choices.below(2):
+            atoms = [_atom(choices) for _ in range(choices.among(1, 3))]
+            frames.append(build.text_output(request_id, _SERVER, atoms))
+        else:
+            topic = choices.pick(_TOPICS)
+            total = choices.pick((0, 1, 300, (1 << 64) - 1))
+            label, item = choices.pick((None, *_WORDS)), choices.pick((None, *_WORDS))
+            frames.append(build.progress(request_id, _SERVER, topic, choices.below(30), total, label=label, item=item))
+            frames.append(build.progress(request_id, _SERVER, topic, -1, total))
+    if choices.below(4) == 3:
+        return [*frames, build.error_response(request_id, _SERVER, choices.pick(_WORDS))]
+    return [*frames, *build.bytes_response(request_id, _SERVER, _octets(choices), max_payload=size)]
+
+
+def _atom(choices: Choices) -> tuple[str, list[str], list[str]]:
+    text, placeholders = choices.pick(_FORMATS)
+    labels = [choices.pick(_LABELS) for _ in range(choices.below(3))]
+    return text, labels, [choices.pick(_WORDS) for _ in range(placeholders)]
+
+
+def _octets(choices: Choices) -> bytes:
+    return choices.pick(_OCTETS) * choices.among(1, 3)
+
+
+def _on_streams(lines: list[Line], side: str, choices: Choices, profiles: Sequence[str]) -> Iterator[Line]:
+    """Lines with the frames of a side on streams."""
+    lives: list[list[int]] = []
+    current: dict[int, list[int]] = {}
+    streams: dict[int, int] = {}
+    stream_id = STREAMS[side][0]
+    for number, line in enumerate(lines):
+        if line.side != side:
+            continue
+        if choices.below(3) == 2:
+            stream_id = choices.pick(STREAMS[side])
+        if stream_id not in current or choices.one_in(6):
+            # A stream begins, or ends and begins anew.
+            lives.append([])
+            current[stream_id] = lives[-1]
+        current[stream_id].append(number)
+        streams[number] = stream_id
+    flags: dict[int, int] = dict.fromkeys(streams, 0)
+    settings: dict[int, str] = {}
+    for life in lives:
+        profile = choices.pick(profiles)
+        if profile:
+            settings[life[0]] = profile
+            encoded = [number for number in life if choices.below(4)]
+            # What was compressed has to be complete when the stream ends.
+            for number in [*encoded, life[-1]] if encoded else ():
+                flags[number] |= ENCODED
+        else:
+            flags[life[0]] |= BEGIN
+        flags[life[-1]] |= END
+    for number, line in enumerate(lines):
+        frame = line.frame
+        if line.side != side or frame is None:
+            yield line
+            continue
+        if number in settings:
+            yield Line(side, build.stream_settings(int(frame.request_id), streams[number], settings[number]))
+        yield Line(side, frame.replace(stream_id=streams[number], stream_flags=flags[number]))
