@@ -7,7 +7,7 @@ on first use.
 from __future__ import annotations
 
 import importlib
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -123,6 +123,7 @@ class Revision:
         return compile_schema(self.schema)
 
 
+@cache
 def _generated() -> frozenset[str]:
     """The revisions whose generated packages come with hgproto."""
     import pkgutil

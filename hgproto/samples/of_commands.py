@@ -43,7 +43,7 @@ def _argument(change: Callable[[Scene, int, int, bytes], bytes]) -> Callable[[Sc
 
     def violator(scene: Scene) -> None:
         number = scene.pick(scene.values())
-        header, _ = codec.decode_argument_header(bytes(scene.frames[number].payload[:4])), None
+        header = codec.decode_argument_header(bytes(scene.frames[number].payload[:4]))
         scene.change_payload(number, lambda payload: change(scene, header.name_length, header.value_length, payload))
 
     return violator
