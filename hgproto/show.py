@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from hgproto.spec.model import Field, FrameType, Schema, Structure
 
-__all__ = ["names", "show"]
+__all__ = ["names", "show", "size_text", "type_text"]
 
 HEADER = "frame-header"
 WIDTH = 100
@@ -87,7 +87,7 @@ def _frame(frame: FrameType, schema: Schema) -> Iterator[str]:
             yield from _fields(case.structure)
             ids += _structure_rules(case.structure, schema)
         elif case.field is not None:
-            yield f"Payload{condition}: {case.field.name}, {_type(case.field)}. {case.field.doc}"
+            yield f"Payload{condition}: {case.field.name}, {type_text(case.field)}. {case.field.doc}"
             ids += case.field.rules.values()
     yield from _rules(ids, schema)
 
@@ -106,16 +106,18 @@ def _fields(structure: Structure) -> Iterator[str]:
         return
     rows = []
     for field in structure.fields:
-        rows.append((field.name, _type(field), _size(field), field.doc))
+        rows.append((field.name, type_text(field), size_text(field), field.doc))
     yield from _table(("field", "type", "size", "meaning"), rows)
 
 
-def _type(field: Field) -> str:
+def type_text(field: Field) -> str:
+    """The type of a field, or of each of its elements."""
     text = {"ascii": "ASCII", "utf8": "UTF-8", "bytes": "octets"}.get(field.type, field.type)
     return f"{text} each" if field.is_array else text
 
 
-def _size(field: Field) -> str:
+def size_text(field: Field) -> str:
+    """How many octets or elements a field has."""
     if field.repeat:
         return "to the end"
     if field.sizes is not None:

@@ -30,6 +30,7 @@ __all__ = [
     "open_input",
     "revision_of",
     "revision_option",
+    "shown_path",
     "wants_colour",
 ]
 
@@ -80,6 +81,13 @@ def revision_of(name: str) -> Revision:
     if not revision.is_known and not os.path.exists(name):
         raise UsageError(f"argument --revision: there is no revision {name!r}, and no such file")
     return revision
+
+
+def shown_path(file: str | os.PathLike[str]) -> str:
+    """A path as short as it can be said from here."""
+    path = os.fspath(file)
+    relative = os.path.relpath(path)
+    return path if relative.startswith("..") else relative
 
 
 @contextmanager

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING
 
-from hgproto.cli.common import FAULT, GOOD, UsageError, revision_of, revision_option
+from hgproto.cli.common import FAULT, GOOD, UsageError, revision_of, revision_option, shown_path
 
 if TYPE_CHECKING:
     import argparse
@@ -73,15 +72,8 @@ def _schema_check(options: argparse.Namespace) -> int:
         if problems:
             code = FAULT
         else:
-            print(f"{_shown_path(file)}: good: {_counts(schema, proven)}")
+            print(f"{shown_path(file)}: good: {_counts(schema, proven)}")
     return code
-
-
-def _shown_path(file: str | os.PathLike[str]) -> str:
-    """A path as short as it can be said from here."""
-    path = os.fspath(file)
-    relative = os.path.relpath(path)
-    return path if relative.startswith("..") else relative
 
 
 def _counts(schema: Schema, proven: int) -> str:

@@ -1,0 +1,128 @@
+"""``hgproto diff``: what has changed from one schema to another."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import textwrap
+from typing import TYPE_CHECKING
+
+from hgproto.cli.common import FAULT, GOOD, revision_of, shown_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from hgproto.cli import Commands
+    from hgproto.diff import Change
+    from hgproto.spec.model import Schema
+    from hgproto.spec.problems import Place
+
+__all__ = ["add"]
+
+_WIDTH = 100
+
+
+def add(commands: Commands) -> None:
+    """Adds the command."""
+    diff = commands.add_parser(
+        "diff",
+        help="say what has changed from one schema to another",
+        description="Says what has changed from one schema to another, each change in a sentence, sorted by what it does: "
+        "layout (the same octets are other fields), wire (other octets are sent or taken), semantic (the same octets mean or do "
+        "something else), documentation.",
+    )
+    diff.add_argument("old", metavar="OLD", help="a revision by name, or a schema file")
+    diff.add_argument("new", metavar="NEW", help="another one")
+    diff.add_argument(
+        "--fail-on",
+        type=_kind,
+        metavar="KIND",
+        help="exit 1 on a change of this kind or one before it: layout, wire, semantic, documentation",
+    )
+    diff.add_argument("--format", choices=("text", "json"), default="text", help="json: one object a line")
+    diff.set_defaults(run=_diff)
+
+
+def _kind(name: str) -> str:
+    """A kind by its name."""
+    from hgproto.diff import KINDS
+
+    if name not in KINDS:
+        raise argparse.ArgumentTypeError(f"{name!r} is no kind of change; there are {', '.join(KINDS)}")
+    return name
+
+
+def _diff(options: argparse.Namespace) -> int:
+    from hgproto.diff import KINDS, changes
+
+    old, new = _loaded([options.old, options.new])
+    found = changes(old, new)
+    for line in _lines_of_json(found) if options.format == "json" else _text(found):
+        print(line)
+    failing = KINDS[: KINDS.index(options.fail_on) + 1] if options.fail_on else ()
+    number = sum(change.kind in failing for change in found)
+    if number:
+        sys.stdout.flush()
+        print(f"hgproto: {_counted(number)} of the kinds that fail: {', '.join(failing)}", file=sys.stderr)
+    return FAULT if number else GOOD
+
+
+def _loaded(names: Sequence[str]) -> list[Schema]:
+    """The schemas, both proven as far as they are compared. Raises :class:`SchemaError` with the faults of both."""
+    from hgproto.spec import SchemaError, check
+
+    schemas, problems = [], []
+    for revision in map(revision_of, names):
+        try:
+            schemas.append(revision.schema)
+            problems += check(schemas[-1])
+        except SchemaError as error:
+            problems += error.problems
+    if problems:
+        raise SchemaError(problems)
+    return schemas
+
+
+def _text(found: Sequence[Change]) -> Iterator[str]:
+    from hgproto.diff import KINDS
+
+    if not found:
+        yield "no changes"
+        return
+    for kind in KINDS:
+        part = [change for change in found if change.kind == kind]
+        if part:
+            yield f"{kind}: {_counted(len(part))}"
+        for change in part:
+            yield from textwrap.wrap(
+                change.sentence,
+                _WIDTH,
+                initial_indent="  ",
+                subsequent_indent="    ",
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+            place = change.new or change.old
+            if place is not None:
+                yield f"    {shown_path(place.file)}:{place.line}:{place.column}"
+
+
+def _counted(number: int) -> str:
+    return f"{number} change{'s' * (number != 1)}"
+
+
+def _lines_of_json(found: Sequence[Change]) -> Iterator[str]:
+    def data(place: Place | None) -> dict[str, object] | None:
+        return None if place is None else {"file": shown_path(place.file), "line": place.line, "column": place.column}
+
+    for change in found:
+        yield json.dumps(
+            {
+                "kind": change.kind,
+                "path": change.path,
+                "sentence": change.sentence,
+                "old": data(change.old),
+                "new": data(change.new),
+            }
+        )

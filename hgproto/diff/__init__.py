@@ -1,0 +1,35 @@
+"""What differs between two schemas: the changes, sorted by what they do to those who speak the protocol.
+
+Invariants: what is compared is the model, so that order, form and the cutting of files into parts are no change; machines are
+compared by what they do. Everything else of a schema that differs is a change of some kind.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hgproto.diff.change import KINDS, Change
+from hgproto.diff.machines import of_machines
+from hgproto.diff.parts import Names, of_frames, of_header, of_schema, of_structures, of_tables
+
+if TYPE_CHECKING:
+    from hgproto.spec.model import Schema
+
+__all__ = ["KINDS", "Change", "changes"]
+
+
+def changes(old: Schema, new: Schema) -> list[Change]:
+    """All changes from ``old`` to ``new``, the gravest kind first, those of a kind from the header to the requirements.
+
+    Both have to pass :func:`hgproto.spec.check`.
+    """
+    names = Names(old, new)
+    found = [
+        *of_schema(old, new),
+        *of_header(old, new, names),
+        *of_structures(old, new, names),
+        *of_frames(old, new, names),
+        *of_machines(old, new, names),
+        *of_tables(old, new, names),
+    ]
+    return sorted(found, key=lambda change: KINDS.index(change.kind))

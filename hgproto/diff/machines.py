@@ -1,0 +1,374 @@
+"""Changes of the machines, by what they do: rows may be split, joined and put in any order without being a change.
+
+For each state and each frame type or event, all that the differing rows look at is tried, and where two outcomes differ, the
+cases are said in as few words as they can be.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+from math import prod
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from hgproto.diff.change import DOCUMENTATION, SEMANTIC, WIRE, Change, attributes, several, was
+from hgproto.diff.parts import flag_keys, flag_sets
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    from hgproto.diff.parts import Names
+    from hgproto.spec.model import Condition, FrameType, Machine, Schema
+    from hgproto.spec.problems import Place
+
+__all__ = ["of_machines"]
+
+MAX_CASES = 100_000
+"""Cases that are tried of one state and frame type; beyond them it is only said that something is decided otherwise."""
+
+_MACHINE = {"role": WIRE, "scope": WIRE, "initial": WIRE, "otherwise": SEMANTIC, "doc": DOCUMENTATION}
+
+Atom = tuple[str, str]
+Point = tuple[object, ...]
+
+
+def of_machines(old: Schema, new: Schema, names: Names) -> Iterator[Change]:
+    """Guards and machines."""
+    yield from several(SEMANTIC, "guards", lambda name: f"the guard {name}", old.guards, new.guards, names.guards)
+    for name, now in names.guards.items():
+        guard, other = old.guards[name], new.guards[now]
+        path, subject = f"guards.{now}", f"the guard {now}"
+        yield from attributes(path, subject, guard, other, {"doc": DOCUMENTATION})
+        if set(guard.values) != set(other.values):
+            texts = [", ".join(each.values) or "true, false" for each in (guard, other)]
+            yield Change(WIRE, path, was("set of answers", subject, *texts), guard.place, other.place)
+    yield from several(WIRE, "machines", lambda name: f"the machine {name}", old.machines, new.machines, names.machines)
+    for name, now in names.machines.items():
+        yield from _of_machine(old.machines[name], new.machines[now], _Side.old(old, names), _Side.new(new), names)
+
+
+def _of_machine(old: Machine, new: Machine, side: _Side, other: _Side, names: Names) -> Iterator[Change]:
+    path, subject = f"machines.{new.name}", f"the machine {new.name}"
+    states = names.states[old.name]
+    renamed = {"initial": states, "otherwise": names.requirements}
+    yield from attributes(path, subject, old, new, _MACHINE, renamed)
+    yield from several(
+        WIRE, f"{path}.states", lambda name: f"the state {name} of {new.name}", _states(old), _states(new), states
+    )
+    for name, now in states.items():
+        if old.states[name] != new.states[now]:
+            sentence = f"The documentation of the state {now} of {new.name} is worded otherwise."
+            places = old.state_places[name], new.state_places[now]
+            yield Change(DOCUMENTATION, f"{path}.states.{now}", sentence, *places)
+    yield from _merged(_differences((side, old), (other, new), names.frames), path, old, new)
+
+
+class _State(NamedTuple):
+    place: Place
+
+
+def _states(machine: Machine) -> dict[str, _State]:
+    return {name: _State(machine.state_places[name]) for name in machine.states}
+
+
+# What a machine does, with all names as the new schema has them.
+
+
+class _Outcome(NamedTuple):
+    """What is done in a case: that of a row, or where none applies, a refusal by the machine's ``otherwise``."""
+
+    error: str | None
+    to: str | None
+    emit: str | None
+    requirement: str | None
+    expected: str | None
+    doc: str | None
+
+    @property
+    def said(self) -> str:
+        """In words."""
+        if self.error is not None:
+            return f"refused by {self.error}"
+        return f"taken, to {self.to}" + (f", with {self.emit}" if self.emit else "")
+
+
+class _Rule(NamedTuple):
+    """A row, for one state and one frame type or event."""
+
+    when: Condition | None
+    outcome: _Outcome
+    place: Place
+
+
+class _Side(NamedTuple):
+    """One of the two schemas, and what its names are in the new one; names that are not in the mappings stay."""
+
+    schema: Schema
+    guards: Mapping[str, str]
+    machines: Mapping[str, str]
+    requirements: Mapping[str, str]
+    states: Mapping[str, Mapping[str, str]]
+
+    @classmethod
+    def old(cls, schema: Schema, names: Names) -> _Side:
+        """The old side."""
+        return cls(schema, names.guards, names.machines, names.requirements, names.states)
+
+    @classmethod
+    def new(cls, schema: Schema) -> _Side:
+        """The new side, where names are what they are."""
+        return cls(schema, {}, {}, {}, {})
+
+    def rules(self, machine: Machine, state: str, frame: FrameType | None, event: str | None) -> list[_Rule]:
+        """The rows of a state for a frame type or an event."""
+        flags = {} if frame is None else flag_keys(frame, self.schema)
+        states = self.states.get(machine.name, {})
+        rules = []
+        for row in machine.transitions:
+            if row.source == state and (row.event == event if frame is None else frame.name in row.frames):
+                outcome = _Outcome(
+                    error=row.error and self.requirements.get(row.error, row.error),
+                    to=row.to and states.get(row.to, row.to),
+                    emit=row.emit,
+                    requirement=row.requirement and self.requirements.get(row.requirement, row.requirement),
+                    expected=row.expected,
+                    doc=row.doc,
+                )
+                rules.append(_Rule(row.when and self.condition(row.when, flags), outcome, row.place))
+        return rules
+
+    def otherwise(self, machine: Machine) -> _Rule:
+        """What applies where no row does."""
+        error = self.requirements.get(machine.otherwise, machine.otherwise)
+        return _Rule(None, _Outcome(error, None, None, None, None, None), machine.place)
+
+    def condition(self, condition: Condition, flags: Mapping[str, str]) -> Condition:
+        """A condition with the names of the new schema, and bits in the place of flags."""
+        match condition.kind:
+            case "flag":
+                return replace(condition, name=flags[condition.name])
+            case "guard":
+                return replace(condition, name=self.guards.get(condition.name, condition.name))
+            case "state":
+                states = self.states.get(condition.name, {})
+                value = states.get(str(condition.value), condition.value)
+                return replace(condition, name=self.machines.get(condition.name, condition.name), value=value)
+            case _:
+                return replace(condition, parts=tuple(self.condition(part, flags) for part in condition.parts))
+
+    def answers(self, atom: Atom) -> tuple[object, ...] | None:
+        """What there can be of a guard or a machine; None for one that this side does not have."""
+        kind, name = atom
+        if kind == "guard":
+            for guard in self.schema.guards.values():
+                if self.guards.get(guard.name, guard.name) == name:
+                    return guard.values or (False, True)
+            return None
+        for machine in self.schema.machines.values():
+            if self.machines.get(machine.name, machine.name) == name:
+                states = self.states.get(machine.name, {})
+                return tuple(states.get(state, state) for state in machine.states)
+        return None
+
+
+# Where two machines differ.
+
+
+class _Difference(NamedTuple):
+    """Another thing is done in some cases of a state and a frame type or event.
+
+    ``old`` or ``new`` is None where that side has no such case, both where the cases are too many to be told apart.
+    """
+
+    what: str
+    state: str
+    cases: str
+    old: _Rule | None
+    new: _Rule | None
+
+
+def _differences(
+    old: tuple[_Side, Machine], new: tuple[_Side, Machine], frames: Mapping[str, str]
+) -> Iterator[_Difference]:
+    """All of them, a state at a time. ``frames``: what frame types are called now."""
+    events = {row.event: None for _, machine in (old, new) for row in machine.transitions if row.event is not None}
+    inputs: list[tuple[str, FrameType | None, FrameType | None]] = [(event, None, None) for event in events]
+    inputs += [(now, old[0].schema.frames[name], new[0].schema.frames[now]) for name, now in frames.items()]
+    for name, state in old[0].states[old[1].name].items():
+        for what, frame, other in inputs:
+            cells = _Cell(*old, name, frame, what), _Cell(*new, state, other, what)
+            for cases, before, now in _compared(*cells):
+                yield _Difference(what if frame else f"the event {what}", state, cases, before, now)
+
+
+class _Cell:
+    """What a side does in a state with a frame type, or with an event if that is None."""
+
+    def __init__(self, side: _Side, machine: Machine, state: str, frame: FrameType | None, event: str) -> None:
+        self.side = side
+        self.rules = side.rules(machine, state, frame, event)
+        self.otherwise = side.otherwise(machine)
+        self.flags = {} if frame is None else {key: name for name, key in flag_keys(frame, side.schema).items()}
+        self._sets = frozenset([frozenset[str]()]) if frame is None else flag_sets(frame, side.schema)
+
+    def flag_sets(self, looked_at: Collection[str]) -> frozenset[frozenset[str]]:
+        """What there can be of these flags."""
+        return frozenset(flags.intersection(looked_at) for flags in self._sets)
+
+
+def _compared(old: _Cell, new: _Cell) -> Iterator[tuple[str, _Rule | None, _Rule | None]]:
+    """Where two cells differ: the cases in words, and what applies there, as in a :class:`_Difference`.
+
+    Rows that are in both are left out. As the rows of a cell are disjoint, none of them applies where another one does.
+    """
+    cells = old, new
+    known = [{(rule.when, rule.outcome) for rule in cell.rules} for cell in cells]
+    rules = [
+        [rule for rule in cell.rules if (rule.when, rule.outcome) not in others]
+        for cell, others in zip(cells, reversed(known), strict=True)
+    ]
+    if not any(rules):
+        return
+    looked_at = sorted({atom for part in rules for rule in part if rule.when for atom in rule.when.atoms()})
+    flags = [name for kind, name in looked_at if kind == "flag"]
+    others = [atom for atom in looked_at if atom[0] != "flag"]
+    atoms = [*(("flag", name) for name in flags), *others]
+    flag_sets = [cell.flag_sets(flags) for cell in cells]
+    answers = [[cell.side.answers(atom) for atom in others] for cell in cells]
+    domains = [dict.fromkeys((*(one or ()), *(more or ()))) for one, more in zip(*answers, strict=True)]
+    every_flag_set = sorted(flag_sets[0] | flag_sets[1], key=sorted)
+    if len(every_flag_set) * prod(map(len, domains)) > MAX_CASES:
+        yield "", None, None
+        return
+    there: list[dict[Point, _Rule | None]] = [{}, {}]
+    for chosen in every_flag_set:
+        for combination in product(*domains):
+            point = (*(name in chosen for name in flags), *combination)
+            facts = dict(zip(atoms, point, strict=True))
+            for side in (0, 1):
+                possible = (
+                    known is None or answer in known for known, answer in zip(answers[side], combination, strict=True)
+                )
+                if chosen in flag_sets[side] and all(possible):
+                    holding = (rule for rule in rules[side] if rule.when is None or rule.when.holds(facts))
+                    there[side][point] = next(holding, None)
+    words = {**old.flags, **new.flags}
+    for before, now, points, universe in _grouped(there, cells):
+        yield _cases(points, universe, atoms, words), before, now
+
+
+def _grouped(
+    there: Sequence[Mapping[Point, _Rule | None]], cells: tuple[_Cell, _Cell]
+) -> Iterator[tuple[_Rule | None, _Rule | None, set[Point], set[Point]]]:
+    """The points at which the sides differ by what applies there, and all points that there are."""
+    both = there[0].keys() & there[1].keys()
+    groups: dict[tuple[_Outcome, _Outcome], tuple[_Rule, _Rule, set[Point]]] = {}
+    for point in sorted(both, key=repr):
+        before, now = there[0][point] or cells[0].otherwise, there[1][point] or cells[1].otherwise
+        # Where no row is left on either side, both do the same, whatever the rule that refuses the rest.
+        if before.outcome != now.outcome and (there[0][point] or there[1][point]):
+            groups.setdefault((before.outcome, now.outcome), (before, now, set()))[2].add(point)
+    for before, now, points in groups.values():
+        yield before, now, points, set(both)
+    for side in (0, 1):
+        applied = {there[side][point] for point in both}
+        only: dict[_Rule, set[Point]] = {}
+        for point in sorted(there[side].keys() - both, key=repr):
+            rule = there[side][point]
+            if rule is not None and rule not in applied:
+                only.setdefault(rule, set()).add(point)
+        for holding, points in only.items():
+            yield (holding, None, points, set(there[0])) if side == 0 else (None, holding, points, set(there[1]))
+
+
+# Cases in words.
+
+Box = dict[int, frozenset[object]]
+"""What each of some atoms can be."""
+
+
+def _cases(points: set[Point], universe: set[Point], atoms: Sequence[Atom], words: Mapping[str, str]) -> str:
+    """Some of all points in words, as few as they can be."""
+    texts = []
+    for box in _boxes(points, universe):
+        literals = [_literal(atoms[index], answers, words) for index, answers in sorted(box.items())]
+        texts.append(" and ".join(sorted(literals, key=lambda literal: literal.startswith("not "))))
+    return "" if texts == [""] else f" when {', or when '.join(texts)},"
+
+
+def _boxes(points: set[Point], universe: set[Point]) -> list[Box]:
+    """Boxes that cover the points and no others of all there are."""
+    box: Box = {index: frozenset(answers) for index, answers in enumerate(zip(*points, strict=True))}
+    if _covered(box, universe) == points:
+        # What says that something is not so is left out first.
+        for index in sorted(box, key=lambda index: (True in box[index], index)):
+            smaller = {other: answers for other, answers in box.items() if other != index}
+            if _covered(smaller, universe) == points:
+                box = smaller
+        return [box]
+    splits = [
+        [{point for point in points if point[index] == answer} for answer in sorted(answers, key=repr)]
+        for index, answers in box.items()
+        if len(answers) > 1
+    ]
+    # The split after which the least is left to split.
+    split = min(splits, key=lambda parts: sum(not _is_box(part, universe) for part in parts))
+    return [box for part in split for box in _boxes(part, universe)]
+
+
+def _is_box(points: set[Point], universe: set[Point]) -> bool:
+    return _covered(dict(enumerate(map(frozenset, zip(*points, strict=True)))), universe) == points
+
+
+def _covered(box: Box, universe: set[Point]) -> set[Point]:
+    return {point for point in universe if all(point[index] in answers for index, answers in box.items())}
+
+
+def _literal(atom: Atom, answers: frozenset[object], words: Mapping[str, str]) -> str:
+    kind, name = atom
+    word = words[name] if kind == "flag" else name
+    if answers <= {True, False}:
+        return word if True in answers else f"not {word}"
+    return f"{word} is {' or '.join(sorted(map(str, answers)))}"
+
+
+# Differences in sentences.
+
+
+def _merged(differences: Iterator[_Difference], path: str, old: Machine, new: Machine) -> Iterator[Change]:
+    """Differences as changes: what is the same for several frame types, and then for several states, is said once."""
+    by_state: dict[Any, list[_Difference]] = {}
+    for difference in differences:
+        outcomes = tuple(rule and rule.outcome for rule in (difference.old, difference.new))
+        by_state.setdefault((difference.state, difference.cases, outcomes), []).append(difference)
+    merged: dict[Any, list[_Difference]] = {}
+    for (_, cases, outcomes), group in by_state.items():
+        whats = tuple(difference.what for difference in group)
+        merged.setdefault((whats, cases, outcomes), []).append(group[0])
+    for (whats, cases, _), group in merged.items():
+        states = [difference.state for difference in group]
+        where = f"In the state{'s' * (len(states) > 1)} {_listed(states)} of {new.name}"
+        rules = group[0].old, group[0].new
+        kind, told = _told(*rules)
+        places = [rule and rule.place for rule in rules] if any(rules) else [old.place, new.place]
+        yield Change(kind, f"{path}.transitions", f"{where}, {_listed(whats)}{cases} {told}", *places)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _told(old: _Rule | None, new: _Rule | None) -> tuple[str, str]:
+    """The kind of a difference, and what is said of the cases."""
+    if old is None and new is None:
+        return WIRE, "is decided otherwise in some cases."
+    if old is None or new is None:
+        return WIRE, f"is a new case, and {new.outcome.said}." if new else "is a case no more."
+    before, now = old.outcome, new.outcome
+    if before.said != now.said:
+        is_wire = (before.error is None, before.to) != (now.error is None, now.to)
+        return WIRE if is_wire else SEMANTIC, f"was {before.said}, and is {now.said}."
+    if before.requirement != now.requirement:
+        rules = [f"the rule {rule}" if rule else "no rule" for rule in (before.requirement, now.requirement)]
+        return SEMANTIC, f"was {before.said}, by {rules[0]}, and is so by {rules[1]}."
+    return DOCUMENTATION, f"is {now.said}, as before, and is documented otherwise."

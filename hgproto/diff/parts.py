@@ -1,0 +1,438 @@
+"""Changes of all but the machines: header, flags, structures, frame types, limits, encodings, requirements."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import zip_longest
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from hgproto.diff.change import (
+    DOCUMENTATION,
+    KINDS,
+    LAYOUT,
+    SEMANTIC,
+    WIRE,
+    Change,
+    attributes,
+    bare,
+    paired,
+    several,
+    was,
+)
+from hgproto.show import size_text, type_text
+from hgproto.spec.check import allowed_flags
+from hgproto.spec.model import Field
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from hgproto.spec.model import (
+        BitField,
+        Constraint,
+        Example,
+        Flag,
+        FrameType,
+        Header,
+        PayloadCase,
+        Schema,
+        Structure,
+    )
+
+__all__ = ["Names", "flag_keys", "flag_sets", "of_frames", "of_header", "of_schema", "of_structures", "of_tables"]
+
+
+_SCHEMA = {"revision": SEMANTIC, "media_type": WIRE, "title": DOCUMENTATION, "doc": DOCUMENTATION}
+_LIMIT = {"default": WIRE, "maximum": WIRE, "unit": SEMANTIC, "doc": DOCUMENTATION, "reason": DOCUMENTATION}
+_PROFILE = {"settings": WIRE, "source": DOCUMENTATION, "doc": DOCUMENTATION}
+_REQUIREMENT = {
+    "binds": SEMANTIC,
+    "level": SEMANTIC,
+    "text": SEMANTIC,
+    "resolution": SEMANTIC,
+    "enforced": SEMANTIC,
+    "source": DOCUMENTATION,
+    "section": DOCUMENTATION,
+    "why": DOCUMENTATION,
+    "reason": DOCUMENTATION,
+    "reference": DOCUMENTATION,
+}
+_FLAG = {"bit": WIRE, "doc": DOCUMENTATION}
+_FRAME = {
+    "code": WIRE,
+    "sender": WIRE,
+    "sender_requirement": SEMANTIC,
+    "title": DOCUMENTATION,
+    "doc": DOCUMENTATION,
+}
+_FIELD = {"at_most": WIRE, "limit": WIRE, "show": SEMANTIC, "doc": DOCUMENTATION}
+_ENTRY = {"type": WIRE, "optional": WIRE, "minimum": WIRE, "doc": DOCUMENTATION}
+
+
+class Names:
+    """What names of the old schema are in the new one, by what they name."""
+
+    def __init__(self, old: Schema, new: Schema) -> None:
+        self.requirements = paired(old.requirements, new.requirements)
+        self.limits = paired(old.limits, new.limits)
+        self.structures = paired(old.structures, new.structures)
+        self.frames = paired(old.frames, new.frames, lambda one, other: one.code == other.code)
+        self.guards = paired(old.guards, new.guards)
+        self.machines = paired(old.machines, new.machines)
+        self.states = {
+            name: paired(old.machines[name].states, new.machines[now].states) for name, now in self.machines.items()
+        }
+
+
+# What a schema has of its own, and tables of named things.
+
+
+def of_schema(old: Schema, new: Schema) -> Iterator[Change]:
+    """The schema itself."""
+    yield from attributes("", "the schema", old, new, _SCHEMA)
+
+
+def of_tables(old: Schema, new: Schema, names: Names) -> Iterator[Change]:
+    """Limits, profiles and requirements."""
+    profiles = paired(old.profiles, new.profiles, lambda *_: False)  # a profile's name is what goes over the wire
+    yield from _table("limits", "limit", WIRE, old.limits, new.limits, names.limits, _LIMIT)
+    yield from _table("profiles", "content encoding", WIRE, old.profiles, new.profiles, profiles, _PROFILE)
+    yield from _table(
+        "requirements", "requirement", SEMANTIC, old.requirements, new.requirements, names.requirements, _REQUIREMENT
+    )
+
+
+def _table(
+    path: str,
+    what: str,
+    kind: str,
+    old: Mapping[str, Any],
+    new: Mapping[str, Any],
+    names: Mapping[str, str],
+    kinds: Mapping[str, str],
+) -> Iterator[Change]:
+    def told(part: Any) -> str:
+        return f', "{part.sentence}",' if path == "requirements" else ""
+
+    yield from several(kind, path, lambda name: f"the {what} {name}", old, new, names, told)
+    for name, now in names.items():
+        yield from attributes(f"{path}.{now}", f"the {what} {now}", old[name], new[now], kinds)
+
+
+# Rules, flags and constraints.
+
+
+def _rules(
+    path: str, subject: str, old: Any, new: Any, names: Names, told: Mapping[str, Any] | None = None
+) -> Iterator[Change]:
+    """The rules of a part. ``told``: changes that were told of its whole already."""
+    for key, change in _changed_rules(old.rules, new.rules, names).items():
+        if (told or {}).get(key) != change:
+            before, now = change
+            kind = WIRE if None in change else SEMANTIC
+            yield Change(kind, f"{path}.rules.{key}", was(f"rule {key}", subject, before, now), old.place, new.place)
+
+
+def _changed_rules(
+    old: Mapping[str, str], new: Mapping[str, str], names: Names
+) -> dict[str, tuple[str | None, str | None]]:
+    pairs = {key: (old.get(key), new.get(key)) for key in (*old, *(key for key in new if key not in old))}
+    return {
+        key: (before, now)
+        for key, (before, now) in pairs.items()
+        if names.requirements.get(before or "", before) != now
+    }
+
+
+def _flags(path: str, what: str, of: str, old: Sequence[Flag], new: Sequence[Flag]) -> Iterator[Change]:
+    before, now = {flag.name: flag for flag in old}, {flag.name: flag for flag in new}
+    names = paired(before, now, lambda one, other: one.bit == other.bit)
+
+    def subject(name: str) -> str:
+        return f"the {what} {name}{of}"
+
+    yield from several(WIRE, path, subject, before, now, names, lambda flag: f", bit {flag.bit},")
+    for name, other in names.items():
+        yield from attributes(f"{path}.{other}", subject(other), before[name], now[other], _FLAG)
+
+
+def flag_keys(frame: FrameType, schema: Schema) -> dict[str, str]:
+    """What the flags on a frame type are, by name: whose, and which bit."""
+    keys = {flag.name: f"stream {flag.bit}" for flag in schema.stream_flags}
+    return keys | {flag.name: f"frame {flag.bit}" for flag in frame.flags}
+
+
+def flag_sets(frame: FrameType, schema: Schema) -> frozenset[frozenset[str]]:
+    """The sets of bits that the constraints allow on a frame type, as :func:`flag_keys` has them."""
+    keys = flag_keys(frame, schema)
+    return frozenset(frozenset(keys[name] for name in flags) for flags in allowed_flags(frame, schema))
+
+
+def _constraints(
+    path: str,
+    subject: str,
+    pair: tuple[Sequence[Constraint], Sequence[Constraint]],
+    old: tuple[FrameType, Schema],
+    new: tuple[FrameType, Schema],
+    names: Names,
+) -> Iterator[Change]:
+    """Constraints, which are on the flags of the frame types ``old`` and ``new``."""
+    before, now = ({_bits(c, flag_keys(*side)): c for c in part} for part, side in zip(pair, (old, new), strict=True))
+    same_sets = flag_sets(*old) == flag_sets(*new)
+    for key, constraint in before.items():
+        kind = SEMANTIC if same_sets and constraint.kind not in ("odd", "even") else WIRE
+        if key not in now:
+            sentence = f"The constraint {_worded(constraint)} of {subject} is gone."
+            yield Change(kind, path, sentence, constraint.place, None)
+        elif names.requirements.get(constraint.requirement) != now[key].requirement:
+            label = f"rule of the constraint {_worded(now[key])}"
+            sentence = was(label, subject, constraint.requirement, now[key].requirement)
+            yield Change(SEMANTIC, path, sentence, constraint.place, now[key].place)
+    for key, constraint in now.items():
+        kind = SEMANTIC if same_sets and constraint.kind not in ("odd", "even") else WIRE
+        if key not in before:
+            sentence = f"The constraint {_worded(constraint)} of {subject} is new: {constraint.requirement}."
+            yield Change(kind, path, sentence, None, constraint.place)
+    order = [key for key in before if key in now]
+    if order != [key for key in now if key in before]:
+        first = now[
+            next(key for key, other in zip((k for k in now if k in before), order, strict=True) if key != other)
+        ]
+        sentence = (
+            f"The constraints of {subject} are in another order, so that of several that are broken another is named."
+        )
+        yield Change(SEMANTIC, path, sentence, before[order[0]].place, first.place)
+
+
+def _bits(constraint: Constraint, keys: Mapping[str, str]) -> Any:
+    """A constraint by the bits that it is about."""
+    subject = constraint.subject and keys[constraint.subject]
+    return constraint.kind, subject, frozenset(keys.get(name, name) for name in constraint.names)
+
+
+def _worded(constraint: Constraint) -> str:
+    names = f"[{', '.join(constraint.names)}]"
+    names = f"{{{constraint.subject}: {names}}}" if constraint.subject else names
+    return f"{{{constraint.kind}: {names}}}"
+
+
+# The header and structures.
+
+
+def of_header(old: Schema, new: Schema, names: Names) -> Iterator[Change]:
+    """The header and the stream flags."""
+    yield from attributes("header", "the header", old.header, new.header, {"doc": DOCUMENTATION})
+    now = _header_parts(new.header)
+    for name, (place, part) in _header_parts(old.header).items():
+        path, subject = f"header.{name}", f"the header field {name}"
+        other_place, other = now[name]
+        if place != other_place:
+            yield Change(LAYOUT, path, was("place", subject, place, other_place), part.place, other.place)
+        yield from attributes(path, subject, part, other, {"doc": DOCUMENTATION})
+        yield from _rules(path, subject, part, other, names)
+        if isinstance(part, Field) and isinstance(other, Field):
+            yield from attributes(path, subject, part, other, {"limit": WIRE}, {"limit": names.limits})
+            yield from _parity(path, subject, part, other, names)
+    holder, other_holder = (next(field for field in schema.header.fields if field.bits) for schema in (old, new))
+    yield from _rules("header", "the header fields type and flags", holder, other_holder, names)
+    yield from _flags("stream_flags", "stream flag", "", old.stream_flags, new.stream_flags)
+    # A frame type that has nothing of its own has what all have.
+    plain = [(replace(next(iter(schema.frames.values())), flags=(), constraints=()), schema) for schema in (old, new)]
+    pair = old.stream_constraints, new.stream_constraints
+    yield from _constraints("stream_flags", "the stream flags", pair, plain[0], plain[1], names)
+
+
+def _header_parts(header: Header) -> dict[str, tuple[str, Field | BitField]]:
+    """Where the fields and bit fields of the header are, and themselves."""
+    parts: dict[str, tuple[str, Field | BitField]] = {}
+    at = 0
+    for field in header.fields:
+        octets = field.octets or 0
+        place = (
+            f"octet {at} on" if not octets else f"octet {at}" if octets == 1 else f"octets {at} to {at + octets - 1}"
+        )
+        for bits in field.bits:
+            parts[bits.name] = (f"{place}, bits {bits.low} to {bits.high}", bits)
+        if not field.bits:
+            parts[field.name] = (place, field)
+        at += octets
+    return parts
+
+
+def _parity(path: str, subject: str, old: Field, new: Field, names: Names) -> Iterator[Change]:
+    before, now = dict(old.parity or {}), dict(new.parity or {})
+    rules = before.pop("requirement", ""), now.pop("requirement", "")
+    if before != now:
+        sides = [", ".join(f"{key}: {side}" for key, side in parity.items()) or None for parity in (before, now)]
+        yield Change(WIRE, f"{path}.parity", was("parity", subject, *sides), old.place, new.place)
+    elif names.requirements.get(rules[0], "") != rules[1]:
+        yield Change(SEMANTIC, f"{path}.parity", was("rule on parity", subject, *rules), old.place, new.place)
+
+
+def of_structures(old: Schema, new: Schema, names: Names) -> Iterator[Change]:
+    """The structures."""
+    yield from several(
+        LAYOUT, "structures", lambda name: f"the structure {name}", old.structures, new.structures, names.structures
+    )
+    for name, now in names.structures.items():
+        yield from _structure(f"structures.{now}", old.structures[name], new.structures[now], names)
+
+
+def _structure(path: str, old: Structure, new: Structure, names: Names) -> Iterator[Change]:
+    subject = f"the structure {new.name}"
+    yield from attributes(path, subject, old, new, {"doc": DOCUMENTATION})
+    yield from _examples(path, subject, old.examples, new.examples)
+    if old.is_cbor_map != new.is_cbor_map:
+        kinds = [("a CBOR map" if structure.is_cbor_map else "a row of fields") for structure in (old, new)]
+        yield Change(LAYOUT, path, was("make", subject, *kinds), old.place, new.place)
+        return
+    yield from _rules(path, subject, old, new, names)
+    told = _changed_rules(old.rules, new.rules, names)
+    before, now = {field.name: field for field in old.fields}, {field.name: field for field in new.fields}
+    fields = _paired_fields(old, new, names)
+    of = f"of {new.name}"
+    followed = {
+        field.name: f" before {after.name}," if after else ""
+        for structure in (old, new)
+        for field, after in zip_longest(structure.fields, structure.fields[1:])
+    }
+    yield from several(
+        LAYOUT,
+        f"{path}.fields",
+        lambda name: f"the field {name} {of}",
+        before,
+        now,
+        fields,
+        lambda field: f", {_shape(field, {})},{followed[field.name]}",
+    )
+    for name, other in fields.items():
+        yield from _field(
+            f"{path}.fields.{other}", f"the field {other} {of}", before[name], now[other], names, fields, told
+        )
+    orders = [other for name, other in fields.items()], [name for name in now if name in set(fields.values())]
+    if orders[0] != orders[1]:
+        yield Change(
+            LAYOUT, f"{path}.fields", was("order", f"the fields {of}", *map(", ".join, orders)), old.place, new.place
+        )
+    entries, others = {entry.name: entry for entry in old.entries}, {entry.name: entry for entry in new.entries}
+    keys = {name: name for name in entries if name in others}
+    yield from several(
+        WIRE,
+        f"{path}.entries",
+        lambda name: f"the key {name} {of}",
+        entries,
+        others,
+        keys,
+        lambda entry: f", {'optional' if entry.optional else 'required'},",
+    )
+    for name in keys:
+        yield from attributes(f"{path}.entries.{name}", f"the key {name} {of}", entries[name], others[name], _ENTRY)
+
+
+def _paired_fields(old: Structure, new: Structure, names: Names) -> dict[str, str]:
+    """What fields are called now: the same, or as the field of the same shape in the same place."""
+    known = {field.name for field in old.fields} & {field.name for field in new.fields}
+    pairs: dict[str, str] = {}
+    same_number = len(old.fields) == len(new.fields)
+    for position, field in enumerate(old.fields):
+        if field.name in known:
+            pairs[field.name] = field.name
+        elif same_number and new.fields[position].name not in known:
+            # What a size refers to comes earlier, so its new name is known by now.
+            other = new.fields[position]
+            if _shape(field, pairs, names.structures) == _shape(other, {}):
+                pairs[field.name] = other.name
+    return pairs
+
+
+def _shape(field: Field, fields: Mapping[str, str], structures: Mapping[str, str] = MappingProxyType({})) -> str:
+    """The type and the size of a field, in words, other fields and structures by their new names."""
+    renamed = {key: fields.get(name, name) for key in ("size", "count", "sizes") if (name := getattr(field, key))}
+    field = replace(field, type=structures.get(field.type, field.type), at_most=None, **renamed)
+    is_number = field.octets is not None and not field.is_array
+    return field.type if is_number else f"{type_text(field)}, {size_text(field)}"
+
+
+def _field(
+    path: str, subject: str, old: Field, new: Field, names: Names, fields: Mapping[str, str], told: Mapping[str, Any]
+) -> Iterator[Change]:
+    shapes = _shape(old, fields, names.structures), _shape(new, {})
+    if shapes[0] != shapes[1]:
+        yield Change(LAYOUT, path, was("shape", subject, *shapes), old.place, new.place)
+    yield from attributes(path, subject, old, new, _FIELD, {"at_most": fields, "limit": names.limits})
+    yield from _rules(path, subject, old, new, names, told)
+
+
+# Frame types.
+
+
+def of_frames(old: Schema, new: Schema, names: Names) -> Iterator[Change]:
+    """The frame types."""
+    yield from several(
+        WIRE,
+        "frames",
+        lambda name: f"the frame type {name}",
+        old.frames,
+        new.frames,
+        names.frames,
+        lambda frame: f", {frame.code:#x},",
+    )
+    for name, other in names.frames.items():
+        frame, now = old.frames[name], new.frames[other]
+        path, subject = f"frames.{other}", f"the frame type {other}"
+        yield from attributes(path, subject, frame, now, _FRAME, {"sender_requirement": names.requirements})
+        yield from _flags(f"{path}.flags", "flag", f" of {other}", frame.flags, now.flags)
+        pair = frame.constraints, now.constraints
+        yield from _constraints(f"{path}.constraints", other, pair, (frame, old), (now, new), names)
+        yield from _payload(f"{path}.payload", other, (frame, old), (now, new), names)
+        yield from _examples(path, subject, frame.examples, now.examples)
+
+
+def _payload(
+    path: str, name: str, old: tuple[FrameType, Schema], new: tuple[FrameType, Schema], names: Names
+) -> Iterator[Change]:
+    before, now = old[0].payload, new[0].payload
+    keys = flag_keys(*old), flag_keys(*new)
+    conditions = [
+        [(key.get(case.when or ""), key.get(case.after or "")) for case in cases]
+        for key, cases in zip(keys, (before, now), strict=True)
+    ]
+    if conditions[0] != conditions[1]:
+        texts = ["; ".join(map(_case, cases)) for cases in (before, now)]
+        yield Change(LAYOUT, path, was("payload", name, *texts), before[0].place, now[0].place)
+        return
+    for case, other in zip(before, now, strict=True):
+        if case.field is not None and other.field is not None:
+            pair = {case.field.name: case.field}, {other.field.name: other.field}
+            fields = {case.field.name: other.field.name}
+            yield from several(LAYOUT, path, lambda field: f"the payload {field} of {name}", *pair, fields)
+            yield from _field(
+                path, f"the payload {other.field.name} of {name}", case.field, other.field, names, fields, {}
+            )
+        elif case.structure is None or other.structure is None:
+            yield Change(LAYOUT, path, was("payload", name, _case(case), _case(other)), case.place, other.place)
+        elif names.structures.get(case.structure.name) != other.structure.name:
+            kind = _kind_of_other(case.structure, other.structure, names)
+            yield Change(kind, path, was("payload", name, _case(case), _case(other)), case.place, other.place)
+
+
+def _kind_of_other(old: Structure, new: Structure, names: Names) -> str:
+    """The kind of the change from one structure to another."""
+    changes = list(_structure("", old, new, names))
+    return min((change.kind for change in changes), key=KINDS.index, default=SEMANTIC)
+
+
+def _case(case: PayloadCase) -> str:
+    """A case of a payload, in words."""
+    what = case.structure.name if case.structure is not None else _shape(case.field, {}) if case.field else ""
+    return what + (f" with {case.when}" if case.when else f" after {case.after}" if case.after else "")
+
+
+def _examples(path: str, subject: str, old: Sequence[Example], new: Sequence[Example]) -> Iterator[Change]:
+    before, now = {example.title: example for example in old}, {example.title: example for example in new}
+    for title in {**before, **now}:
+        one, other = before.get(title), now.get(title)
+        if bare(one) != bare(other):
+            what = "new" if one is None else "gone" if other is None else "another"
+            places = [example.place if example else None for example in (one, other)]
+            yield Change(DOCUMENTATION, f"{path}.examples", f'The example "{title}" of {subject} is {what}.', *places)
