@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,6 +22,7 @@ __all__ = [
     "attributes",
     "bare",
     "paired",
+    "sentence_of",
     "several",
     "was",
 ]
@@ -37,13 +39,24 @@ Part = TypeVar("Part")
 
 _LABELS = {
     "at_most": "bound",
+    "binds": "bound side",
     "doc": "documentation",
+    "enforced": "place of enforcement",
+    "initial": "initial state",
     "media_type": "media type",
+    "otherwise": "rule for all other cases",
     "reference": "note on the reference",
     "sender_requirement": "rule on the sender",
     "text": "wording",
     "why": "rationale",
 }
+_PROSE = {"resolution", "text"}
+_WORDS: dict[str, dict[object, str]] = {
+    "optional": {False: "required", True: "optional"},
+    "sender": {None: "sent by either side", "client": "sent by clients", "server": "sent by servers"},
+    "show": {False: "not shown", True: "shown"},
+}
+"""What something is or was, where that is said without the name of the attribute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +75,15 @@ def was(label: str, subject: str, old: Any, new: Any) -> str:
     return f"The {label} of {subject} was {_said(old)} and is {_said(new)}."
 
 
+def _quoted(value: str | None) -> str | None:
+    return value and f'"{value}"'
+
+
 def _said(value: Any) -> str:
     if value is None:
         return "none"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return f'"{value}"' if isinstance(value, str) and " " in value and value[:1] not in "{[" else str(value)
+    is_list = isinstance(value, str) and value[:1] not in ('"', "{") and re.search("[,;] ", value)
+    return f'"{value}"' if is_list else str(value)
 
 
 def attributes(
@@ -84,7 +100,9 @@ def attributes(
         renamed = (names or {}).get(name, {})
         if renamed.get(before, before) != now:
             label = _LABELS.get(name, name)
-            sentence = was(label, subject, before, now)
+            sentence = was(label, subject, *(_quoted(value) if name in _PROSE else value for value in (before, now)))
+            if name in _WORDS:
+                sentence = sentence_of(f"{subject} was {_WORDS[name][before]} and is {_WORDS[name][now]}.")
             if kind == DOCUMENTATION and name not in ("section", "source"):
                 sentence = f"The {label} of {subject} is worded otherwise."
             yield Change(kind, f"{path}.{name}" if path else name, sentence, _place(old), _place(new))
@@ -107,17 +125,22 @@ def several(
     for name, part in old.items():
         now = names.get(name)
         if now is None:
-            yield Change(kind, f"{path}.{name}", _sentence(f"{subject(name)}{told(part)} is gone."), _place(part), None)
+            yield Change(
+                kind, f"{path}.{name}", sentence_of(f"{subject(name)}{told(part)} is gone."), _place(part), None
+            )
         elif now != name:
-            sentence = _sentence(f"{subject(name)} is now called {now}.")
+            sentence = sentence_of(f"{subject(name)} is now called {now}.")
             yield Change(SEMANTIC, f"{path}.{now}", sentence, _place(part), _place(new[now]))
     known = set(names.values())
     for name, part in new.items():
         if name not in known:
-            yield Change(kind, f"{path}.{name}", _sentence(f"{subject(name)}{told(part)} is new."), None, _place(part))
+            yield Change(
+                kind, f"{path}.{name}", sentence_of(f"{subject(name)}{told(part)} is new."), None, _place(part)
+            )
 
 
-def _sentence(text: str) -> str:
+def sentence_of(text: str) -> str:
+    """The text with a capital letter."""
     return f"{text[0].upper()}{text[1:]}"
 
 

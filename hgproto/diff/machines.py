@@ -12,7 +12,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hgproto.diff.change import DOCUMENTATION, SEMANTIC, WIRE, Change, attributes, several, was
-from hgproto.diff.parts import flag_keys, flag_sets
+from hgproto.diff.parts import Flags
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -60,7 +60,7 @@ def _of_machine(old: Machine, new: Machine, side: _Side, other: _Side, names: Na
             sentence = f"The documentation of the state {now} of {new.name} is worded otherwise."
             places = old.state_places[name], new.state_places[now]
             yield Change(DOCUMENTATION, f"{path}.states.{now}", sentence, *places)
-    yield from _merged(_differences((side, old), (other, new), names.frames), path, old, new)
+    yield from _merged(_differences((side, old), (other, new), names.frames), path, old, new, names.emitted)
 
 
 class _State(NamedTuple):
@@ -104,6 +104,7 @@ class _Side(NamedTuple):
     """One of the two schemas, and what its names are in the new one; names that are not in the mappings stay."""
 
     schema: Schema
+    flags: Mapping[str, Mapping[str, str]]
     guards: Mapping[str, str]
     machines: Mapping[str, str]
     requirements: Mapping[str, str]
@@ -112,16 +113,17 @@ class _Side(NamedTuple):
     @classmethod
     def old(cls, schema: Schema, names: Names) -> _Side:
         """The old side."""
-        return cls(schema, names.guards, names.machines, names.requirements, names.states)
+        return cls(schema, names.flags, names.guards, names.machines, names.requirements, names.states)
 
     @classmethod
     def new(cls, schema: Schema) -> _Side:
         """The new side, where names are what they are."""
-        return cls(schema, {}, {}, {}, {})
+        return cls(schema, {}, {}, {}, {}, {})
 
-    def rules(self, machine: Machine, state: str, frame: FrameType | None, event: str | None) -> list[_Rule]:
-        """The rows of a state for a frame type or an event."""
-        flags = {} if frame is None else flag_keys(frame, self.schema)
+    def rules(
+        self, machine: Machine, state: str, frame: FrameType | None, event: str | None, flags: Mapping[str, str]
+    ) -> list[_Rule]:
+        """The rows of a state for a frame type with ``flags``, or for an event."""
         states = self.states.get(machine.name, {})
         rules = []
         for row in machine.transitions:
@@ -143,7 +145,7 @@ class _Side(NamedTuple):
         return _Rule(None, _Outcome(error, None, None, None, None, None), machine.place)
 
     def condition(self, condition: Condition, flags: Mapping[str, str]) -> Condition:
-        """A condition with the names of the new schema, and bits in the place of flags."""
+        """A condition with the names of the new schema; ``flags`` as :class:`Flags` have them by their keys."""
         match condition.kind:
             case "flag":
                 return replace(condition, name=flags[condition.name])
@@ -206,10 +208,12 @@ class _Cell:
 
     def __init__(self, side: _Side, machine: Machine, state: str, frame: FrameType | None, event: str) -> None:
         self.side = side
-        self.rules = side.rules(machine, state, frame, event)
+        flags = None if frame is None else Flags(frame, side.schema, side.flags.get(frame.name, {}))
+        keys = {} if flags is None else flags.keys
+        self.rules = side.rules(machine, state, frame, event, keys)
         self.otherwise = side.otherwise(machine)
-        self.flags = {} if frame is None else {key: name for name, key in flag_keys(frame, side.schema).items()}
-        self._sets = frozenset([frozenset[str]()]) if frame is None else flag_sets(frame, side.schema)
+        self.flags = {key: name for name, key in keys.items()}
+        self._sets = frozenset([frozenset[str]()]) if flags is None else flags.sets
 
     def flag_sets(self, looked_at: Collection[str]) -> frozenset[frozenset[str]]:
         """What there can be of these flags."""
@@ -335,8 +339,13 @@ def _literal(atom: Atom, answers: frozenset[object], words: Mapping[str, str]) -
 # Differences in sentences.
 
 
-def _merged(differences: Iterator[_Difference], path: str, old: Machine, new: Machine) -> Iterator[Change]:
-    """Differences as changes: what is the same for several frame types, and then for several states, is said once."""
+def _merged(
+    differences: Iterator[_Difference], path: str, old: Machine, new: Machine, emitted: Collection[str | None]
+) -> Iterator[Change]:
+    """Differences as changes: what is the same for several frame types, and then for several states, is said once.
+
+    ``emitted``: the actions that both schemas have.
+    """
     by_state: dict[Any, list[_Difference]] = {}
     for difference in differences:
         outcomes = tuple(rule and rule.outcome for rule in (difference.old, difference.new))
@@ -349,7 +358,7 @@ def _merged(differences: Iterator[_Difference], path: str, old: Machine, new: Ma
         states = [difference.state for difference in group]
         where = f"In the state{'s' * (len(states) > 1)} {_listed(states)} of {new.name}"
         rules = group[0].old, group[0].new
-        kind, told = _told(*rules)
+        kind, told = _told(*rules, emitted)
         places = [rule and rule.place for rule in rules] if any(rules) else [old.place, new.place]
         yield Change(kind, f"{path}.transitions", f"{where}, {_listed(whats)}{cases} {told}", *places)
 
@@ -358,7 +367,7 @@ def _listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def _told(old: _Rule | None, new: _Rule | None) -> tuple[str, str]:
+def _told(old: _Rule | None, new: _Rule | None, emitted: Collection[str | None]) -> tuple[str, str]:
     """The kind of a difference, and what is said of the cases."""
     if old is None and new is None:
         return WIRE, "is decided otherwise in some cases."
@@ -366,7 +375,9 @@ def _told(old: _Rule | None, new: _Rule | None) -> tuple[str, str]:
         return WIRE, f"is a new case, and {new.outcome.said}." if new else "is a case no more."
     before, now = old.outcome, new.outcome
     if before.said != now.said:
-        is_wire = (before.error is None, before.to) != (now.error is None, now.to)
+        # An action that the other schema does not have may be the same one by another name.
+        other_action = before.emit != now.emit and (before.emit in emitted or now.emit in emitted)
+        is_wire = other_action or (before.error is None, before.to) != (now.error is None, now.to)
         return WIRE if is_wire else SEMANTIC, f"was {before.said}, and is {now.said}."
     if before.requirement != now.requirement:
         rules = [f"the rule {rule}" if rule else "no rule" for rule in (before.requirement, now.requirement)]

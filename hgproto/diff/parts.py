@@ -22,7 +22,7 @@ from hgproto.diff.change import (
 )
 from hgproto.show import size_text, type_text
 from hgproto.spec.check import allowed_flags
-from hgproto.spec.model import Field
+from hgproto.spec.model import STRINGS, Field
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
         Structure,
     )
 
-__all__ = ["Names", "flag_keys", "flag_sets", "of_frames", "of_header", "of_schema", "of_structures", "of_tables"]
+__all__ = ["Flags", "Names", "of_frames", "of_header", "of_schema", "of_structures", "of_tables"]
 
 
 _SCHEMA = {"revision": SEMANTIC, "media_type": WIRE, "title": DOCUMENTATION, "doc": DOCUMENTATION}
@@ -69,19 +69,45 @@ _FIELD = {"at_most": WIRE, "limit": WIRE, "show": SEMANTIC, "doc": DOCUMENTATION
 _ENTRY = {"type": WIRE, "optional": WIRE, "minimum": WIRE, "doc": DOCUMENTATION}
 
 
+class Flags:
+    """The flags that can be on a frame type, as the new schema calls them.
+
+    ``keys`` has for each by its own name whose it is, ``sets`` what the constraints allow of them.
+    """
+
+    def __init__(self, frame: FrameType, schema: Schema, names: Mapping[str, str]) -> None:
+        self.keys = {flag.name: f"stream {names.get(flag.name, flag.name)}" for flag in schema.stream_flags}
+        self.keys |= {flag.name: f"frame {names.get(flag.name, flag.name)}" for flag in frame.flags}
+        allowed = allowed_flags(frame, schema)
+        self.sets = frozenset(frozenset(self.keys[name] for name in flags) for flags in allowed)
+
+
 class Names:
-    """What names of the old schema are in the new one, by what they name."""
+    """What names of the old schema are in the new one, by what they name; ``emitted`` are the actions that both have."""
 
     def __init__(self, old: Schema, new: Schema) -> None:
         self.requirements = paired(old.requirements, new.requirements)
         self.limits = paired(old.limits, new.limits)
         self.structures = paired(old.structures, new.structures)
         self.frames = paired(old.frames, new.frames, lambda one, other: one.code == other.code)
+        self.stream_flags = _paired_flags(old.stream_flags, new.stream_flags)
+        self.flags = {
+            name: self.stream_flags | _paired_flags(old.frames[name].flags, new.frames[now].flags)
+            for name, now in self.frames.items()
+        }
         self.guards = paired(old.guards, new.guards)
+        emitted = [{row.emit for m in schema.machines.values() for row in m.transitions} for schema in (old, new)]
+        self.emitted = emitted[0] & emitted[1]
         self.machines = paired(old.machines, new.machines)
         self.states = {
             name: paired(old.machines[name].states, new.machines[now].states) for name, now in self.machines.items()
         }
+
+
+def _paired_flags(old: Sequence[Flag], new: Sequence[Flag]) -> dict[str, str]:
+    """What flags are called now: the same, or as the one that is their bit."""
+    before, now = {flag.name: flag for flag in old}, {flag.name: flag for flag in new}
+    return paired(before, now, lambda one, other: one.bit == other.bit)
 
 
 # What a schema has of its own, and tables of named things.
@@ -122,20 +148,18 @@ def _table(
 # Rules, flags and constraints.
 
 
-def _rules(
-    path: str, subject: str, old: Any, new: Any, names: Names, told: Mapping[str, Any] | None = None
-) -> Iterator[Change]:
-    """The rules of a part. ``told``: changes that were told of its whole already."""
-    for key, change in _changed_rules(old.rules, new.rules, names).items():
-        if (told or {}).get(key) != change:
-            before, now = change
-            kind = WIRE if None in change else SEMANTIC
-            yield Change(kind, f"{path}.rules.{key}", was(f"rule {key}", subject, before, now), old.place, new.place)
+Rules = dict[str, tuple[str | None, str | None]]
+"""Rules that are others: by their key what they were and are."""
 
 
-def _changed_rules(
-    old: Mapping[str, str], new: Mapping[str, str], names: Names
-) -> dict[str, tuple[str | None, str | None]]:
+def _rules(path: str, subject: str, old: Any, new: Any, rules: Rules) -> Iterator[Change]:
+    """The rules of a part that are others."""
+    for key, (before, now) in rules.items():
+        kind = WIRE if before is None or now is None else SEMANTIC
+        yield Change(kind, f"{path}.rules.{key}", was(f"rule {key}", subject, before, now), old.place, new.place)
+
+
+def _changed_rules(old: Mapping[str, str], new: Mapping[str, str], names: Names) -> Rules:
     pairs = {key: (old.get(key), new.get(key)) for key in (*old, *(key for key in new if key not in old))}
     return {
         key: (before, now)
@@ -146,7 +170,7 @@ def _changed_rules(
 
 def _flags(path: str, what: str, of: str, old: Sequence[Flag], new: Sequence[Flag]) -> Iterator[Change]:
     before, now = {flag.name: flag for flag in old}, {flag.name: flag for flag in new}
-    names = paired(before, now, lambda one, other: one.bit == other.bit)
+    names = _paired_flags(old, new)
 
     def subject(name: str) -> str:
         return f"the {what} {name}{of}"
@@ -156,29 +180,16 @@ def _flags(path: str, what: str, of: str, old: Sequence[Flag], new: Sequence[Fla
         yield from attributes(f"{path}.{other}", subject(other), before[name], now[other], _FLAG)
 
 
-def flag_keys(frame: FrameType, schema: Schema) -> dict[str, str]:
-    """What the flags on a frame type are, by name: whose, and which bit."""
-    keys = {flag.name: f"stream {flag.bit}" for flag in schema.stream_flags}
-    return keys | {flag.name: f"frame {flag.bit}" for flag in frame.flags}
-
-
-def flag_sets(frame: FrameType, schema: Schema) -> frozenset[frozenset[str]]:
-    """The sets of bits that the constraints allow on a frame type, as :func:`flag_keys` has them."""
-    keys = flag_keys(frame, schema)
-    return frozenset(frozenset(keys[name] for name in flags) for flags in allowed_flags(frame, schema))
-
-
 def _constraints(
     path: str,
     subject: str,
     pair: tuple[Sequence[Constraint], Sequence[Constraint]],
-    old: tuple[FrameType, Schema],
-    new: tuple[FrameType, Schema],
+    flags: tuple[Flags, Flags],
     names: Names,
 ) -> Iterator[Change]:
-    """Constraints, which are on the flags of the frame types ``old`` and ``new``."""
-    before, now = ({_bits(c, flag_keys(*side)): c for c in part} for part, side in zip(pair, (old, new), strict=True))
-    same_sets = flag_sets(*old) == flag_sets(*new)
+    """Constraints, and the flags that they are on."""
+    before, now = ({_bits(c, side.keys): c for c in part} for part, side in zip(pair, flags, strict=True))
+    same_sets = flags[0].sets == flags[1].sets
     for key, constraint in before.items():
         kind = SEMANTIC if same_sets and constraint.kind not in ("odd", "even") else WIRE
         if key not in now:
@@ -229,17 +240,19 @@ def of_header(old: Schema, new: Schema, names: Names) -> Iterator[Change]:
         if place != other_place:
             yield Change(LAYOUT, path, was("place", subject, place, other_place), part.place, other.place)
         yield from attributes(path, subject, part, other, {"doc": DOCUMENTATION})
-        yield from _rules(path, subject, part, other, names)
+        yield from _rules(path, subject, part, other, _changed_rules(part.rules, other.rules, names))
         if isinstance(part, Field) and isinstance(other, Field):
             yield from attributes(path, subject, part, other, {"limit": WIRE}, {"limit": names.limits})
             yield from _parity(path, subject, part, other, names)
     holder, other_holder = (next(field for field in schema.header.fields if field.bits) for schema in (old, new))
-    yield from _rules("header", "the header fields type and flags", holder, other_holder, names)
+    rules = _changed_rules(holder.rules, other_holder.rules, names)
+    yield from _rules("header", "the header fields type and flags", holder, other_holder, rules)
     yield from _flags("stream_flags", "stream flag", "", old.stream_flags, new.stream_flags)
     # A frame type that has nothing of its own has what all have.
-    plain = [(replace(next(iter(schema.frames.values())), flags=(), constraints=()), schema) for schema in (old, new)]
+    plain = replace(next(iter(new.frames.values())), flags=(), constraints=())
+    flags = Flags(plain, old, names.stream_flags), Flags(plain, new, {})
     pair = old.stream_constraints, new.stream_constraints
-    yield from _constraints("stream_flags", "the stream flags", pair, plain[0], plain[1], names)
+    yield from _constraints("stream_flags", "the stream flags", pair, flags, names)
 
 
 def _header_parts(header: Header) -> dict[str, tuple[str, Field | BitField]]:
@@ -286,10 +299,16 @@ def _structure(path: str, old: Structure, new: Structure, names: Names) -> Itera
         kinds = [("a CBOR map" if structure.is_cbor_map else "a row of fields") for structure in (old, new)]
         yield Change(LAYOUT, path, was("make", subject, *kinds), old.place, new.place)
         return
-    yield from _rules(path, subject, old, new, names)
-    told = _changed_rules(old.rules, new.rules, names)
     before, now = {field.name: field for field in old.fields}, {field.name: field for field in new.fields}
     fields = _paired_fields(old, new, names)
+    changed = [_changed_rules(before[name].rules, now[other].rules, names) for name, other in fields.items()]
+    told = {
+        key: change
+        for key, change in _changed_rules(old.rules, new.rules, names).items()
+        # A rule that a structure has for its fields alone.
+        if key not in ("charset", "empty", "overflow") or any(rules.get(key) == change for rules in changed)
+    }
+    yield from _rules(path, subject, old, new, told)
     of = f"of {new.name}"
     followed = {
         field.name: f" before {after.name}," if after else ""
@@ -358,9 +377,18 @@ def _field(
 ) -> Iterator[Change]:
     shapes = _shape(old, fields, names.structures), _shape(new, {})
     if shapes[0] != shapes[1]:
-        yield Change(LAYOUT, path, was("shape", subject, *shapes), old.place, new.place)
+        # Octets that are text of another charset are as long as before.
+        same_octets = {old.type, new.type} <= set(STRINGS) and shapes[0].partition(", ")[2] == shapes[1].partition(
+            ", "
+        )[2]
+        kind = WIRE if same_octets else LAYOUT
+        yield Change(kind, path, was("shape", subject, *shapes), old.place, new.place)
     yield from attributes(path, subject, old, new, _FIELD, {"at_most": fields, "limit": names.limits})
-    yield from _rules(path, subject, old, new, names, told)
+    rules = _changed_rules(old.rules, new.rules, names)
+    # What was told of the structure already is not told again.
+    yield from _rules(
+        path, subject, old, new, {key: change for key, change in rules.items() if told.get(key) != change}
+    )
 
 
 # Frame types.
@@ -383,19 +411,23 @@ def of_frames(old: Schema, new: Schema, names: Names) -> Iterator[Change]:
         yield from attributes(path, subject, frame, now, _FRAME, {"sender_requirement": names.requirements})
         yield from _flags(f"{path}.flags", "flag", f" of {other}", frame.flags, now.flags)
         pair = frame.constraints, now.constraints
-        yield from _constraints(f"{path}.constraints", other, pair, (frame, old), (now, new), names)
-        yield from _payload(f"{path}.payload", other, (frame, old), (now, new), names)
+        flags = Flags(frame, old, names.flags[name]), Flags(now, new, {})
+        yield from _constraints(f"{path}.constraints", other, pair, flags, names)
+        yield from _payload(f"{path}.payload", other, frame.payload, now.payload, flags, names)
         yield from _examples(path, subject, frame.examples, now.examples)
 
 
 def _payload(
-    path: str, name: str, old: tuple[FrameType, Schema], new: tuple[FrameType, Schema], names: Names
+    path: str,
+    name: str,
+    before: Sequence[PayloadCase],
+    now: Sequence[PayloadCase],
+    flags: tuple[Flags, Flags],
+    names: Names,
 ) -> Iterator[Change]:
-    before, now = old[0].payload, new[0].payload
-    keys = flag_keys(*old), flag_keys(*new)
     conditions = [
-        [(key.get(case.when or ""), key.get(case.after or "")) for case in cases]
-        for key, cases in zip(keys, (before, now), strict=True)
+        [(side.keys.get(case.when or ""), side.keys.get(case.after or "")) for case in cases]
+        for side, cases in zip(flags, (before, now), strict=True)
     ]
     if conditions[0] != conditions[1]:
         texts = ["; ".join(map(_case, cases)) for cases in (before, now)]
