@@ -59,6 +59,7 @@ ELSEWHERE = {
     "command_judge": "test_judge.py",
     "commands": "test_server.py",
     "constructs": "test_codecs.py",
+    "diff": "test_diff.py",
     "emit": "test_codecs.py",
     "input_stream": "test_streams.py",
     "names": "spec/test_load.py",

@@ -73,13 +73,16 @@ def max_payload(options: argparse.Namespace, revision: Revision) -> int:
         raise UsageError(f"argument --max-payload: {error}") from None
 
 
-def revision_of(name: str) -> Revision:
-    """The revision of that name; a file that is no good is the input's fault, a name that there is not is usage."""
+def revision_of(name: str, argument: str = "--revision") -> Revision:
+    """The revision of that name; a file that is no good is the input's fault, a name that there is not is usage.
+
+    ``argument``: where the name was given.
+    """
     from hgproto.revision import Revision as Made
 
     revision = Made(name)
     if not revision.is_known and not os.path.exists(name):
-        raise UsageError(f"argument --revision: there is no revision {name!r}, and no such file")
+        raise UsageError(f"argument {argument}: there is no revision {name!r}, and no such file")
     return revision
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from hgproto.cli import Commands
     from hgproto.diff import Change
+    from hgproto.revision import Revision
     from hgproto.spec.model import Schema
     from hgproto.spec.problems import Place
 
@@ -56,7 +57,7 @@ def _kind(name: str) -> str:
 def _diff(options: argparse.Namespace) -> int:
     from hgproto.diff import KINDS, changes
 
-    old, new = _loaded([options.old, options.new])
+    old, new = _loaded(revision_of(options.old, "OLD"), revision_of(options.new, "NEW"))
     found = changes(old, new)
     for line in _lines_of_json(found) if options.format == "json" else _text(found):
         print(line)
@@ -68,12 +69,12 @@ def _diff(options: argparse.Namespace) -> int:
     return FAULT if number else GOOD
 
 
-def _loaded(names: Sequence[str]) -> list[Schema]:
+def _loaded(*revisions: Revision) -> list[Schema]:
     """The schemas, both proven as far as they are compared. Raises :class:`SchemaError` with the faults of both."""
     from hgproto.spec import SchemaError, check
 
     schemas, problems = [], []
-    for revision in map(revision_of, names):
+    for revision in revisions:
         try:
             schemas.append(revision.schema)
             problems += check(schemas[-1])

@@ -61,7 +61,11 @@ _WORDS: dict[str, dict[object, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change: its kind, the path of what changed, a sentence, and the places in the two schemas, None where it is not."""
+    """One change: its kind, the path of what changed in the new schema, a sentence, and the places in the two schemas.
+
+    A place is None in the schema that does not have the part, and for the title, the media type and the like, which
+    belong to the whole.
+    """
 
     kind: str
     path: str
