@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import fields
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,9 +17,9 @@ from support import INVALID, ROOT, SCHEMA, VALID
 from test_evolution import judgement, replacements
 
 from hgproto.cli import main
-from hgproto.diff import KINDS, Change, changes, machines
+from hgproto.diff import KINDS, Change, changes, machines, parts
 from hgproto.revision import Revision
-from hgproto.spec import SchemaError, check, load
+from hgproto.spec import SchemaError, check, load, model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -134,6 +135,40 @@ def test_what_is_new_one_way_is_gone_the_other(pair: Pair) -> None:
         assert sum(word in change.sentence for change in there) == sum(opposite in change.sentence for change in back)
     for change in there if pair.difference.what not in ("a title", "a media type", "a revision") else ():
         assert (change.old is None) == (" is new" in change.sentence and "case" not in change.sentence), change
+
+
+ELSEWHERE = {
+    model.CborEntry: "name",
+    model.Field: "name type size count sizes repeat parity bits rules sized_by",
+    model.Flag: "name",
+    model.FrameType: "name flags constraints payload examples",
+    model.Limit: "name",
+    model.Machine: "name states state_places transitions",
+    model.Profile: "name",
+    model.Requirement: "id",
+    model.Schema: "header stream_flags stream_constraints limits profiles structures frames guards machines requirements",
+}
+"""Attributes of parts that are compared by more than their value: the list of differences has them."""
+
+
+@pytest.mark.parametrize(
+    ("part", "table"),
+    [
+        (model.CborEntry, parts.ENTRY),
+        (model.Field, parts.FIELD),
+        (model.Flag, parts.FLAG),
+        (model.FrameType, parts.FRAME),
+        (model.Limit, parts.LIMIT),
+        (model.Machine, machines.MACHINE),
+        (model.Profile, parts.PROFILE),
+        (model.Requirement, parts.REQUIREMENT),
+        (model.Schema, parts.SCHEMA),
+    ],
+)
+def test_each_attribute_is_compared(part: Any, table: dict[str, str]) -> None:
+    derived = {"place", "digest", "files", "references"}
+    assert {*table, *ELSEWHERE[part].split(), *derived} >= {field.name for field in fields(part)}
+    assert {field.name for field in fields(part)} >= {*table, *ELSEWHERE[part].split()}
 
 
 def scalars(file: Path) -> list[tuple[int, int]]:

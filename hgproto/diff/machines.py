@@ -26,7 +26,7 @@ __all__ = ["of_machines"]
 MAX_CASES = 100_000
 """Cases that are tried of one state and frame type; beyond them it is only said that something is decided otherwise."""
 
-_MACHINE = {"role": WIRE, "scope": WIRE, "initial": WIRE, "otherwise": SEMANTIC, "doc": DOCUMENTATION}
+MACHINE = {"role": WIRE, "scope": WIRE, "initial": WIRE, "otherwise": SEMANTIC, "doc": DOCUMENTATION}
 
 Atom = tuple[str, str]
 Point = tuple[object, ...]
@@ -51,7 +51,7 @@ def _of_machine(old: Machine, new: Machine, side: _Side, other: _Side, names: Na
     path, subject = f"machines.{new.name}", f"the machine {new.name}"
     states = names.states[old.name]
     renamed = {"initial": states, "otherwise": names.requirements}
-    yield from attributes(path, subject, old, new, _MACHINE, renamed)
+    yield from attributes(path, subject, old, new, MACHINE, renamed)
     yield from several(
         WIRE, f"{path}.states", lambda name: f"the state {name} of {new.name}", _states(old), _states(new), states
     )

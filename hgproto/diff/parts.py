@@ -42,10 +42,10 @@ if TYPE_CHECKING:
 __all__ = ["Flags", "Names", "of_frames", "of_header", "of_schema", "of_structures", "of_tables"]
 
 
-_SCHEMA = {"revision": SEMANTIC, "media_type": WIRE, "title": DOCUMENTATION, "doc": DOCUMENTATION}
-_LIMIT = {"default": WIRE, "maximum": WIRE, "unit": SEMANTIC, "doc": DOCUMENTATION, "reason": DOCUMENTATION}
-_PROFILE = {"settings": WIRE, "source": DOCUMENTATION, "doc": DOCUMENTATION}
-_REQUIREMENT = {
+SCHEMA = {"revision": SEMANTIC, "media_type": WIRE, "title": DOCUMENTATION, "doc": DOCUMENTATION}
+LIMIT = {"default": WIRE, "maximum": WIRE, "unit": SEMANTIC, "doc": DOCUMENTATION, "reason": DOCUMENTATION}
+PROFILE = {"settings": WIRE, "source": DOCUMENTATION, "doc": DOCUMENTATION}
+REQUIREMENT = {
     "binds": SEMANTIC,
     "level": SEMANTIC,
     "text": SEMANTIC,
@@ -57,16 +57,16 @@ _REQUIREMENT = {
     "reason": DOCUMENTATION,
     "reference": DOCUMENTATION,
 }
-_FLAG = {"bit": WIRE, "doc": DOCUMENTATION}
-_FRAME = {
+FLAG = {"bit": WIRE, "doc": DOCUMENTATION}
+FRAME = {
     "code": WIRE,
     "sender": WIRE,
     "sender_requirement": SEMANTIC,
     "title": DOCUMENTATION,
     "doc": DOCUMENTATION,
 }
-_FIELD = {"at_most": WIRE, "limit": WIRE, "show": SEMANTIC, "doc": DOCUMENTATION}
-_ENTRY = {"type": WIRE, "optional": WIRE, "minimum": WIRE, "doc": DOCUMENTATION}
+FIELD = {"at_most": WIRE, "limit": WIRE, "show": SEMANTIC, "doc": DOCUMENTATION}
+ENTRY = {"type": WIRE, "optional": WIRE, "minimum": WIRE, "doc": DOCUMENTATION}
 
 
 class Flags:
@@ -115,16 +115,16 @@ def _paired_flags(old: Sequence[Flag], new: Sequence[Flag]) -> dict[str, str]:
 
 def of_schema(old: Schema, new: Schema) -> Iterator[Change]:
     """The schema itself."""
-    yield from attributes("", "the schema", old, new, _SCHEMA)
+    yield from attributes("", "the schema", old, new, SCHEMA)
 
 
 def of_tables(old: Schema, new: Schema, names: Names) -> Iterator[Change]:
     """Limits, profiles and requirements."""
     profiles = paired(old.profiles, new.profiles, lambda *_: False)  # a profile's name is what goes over the wire
-    yield from _table("limits", "limit", WIRE, old.limits, new.limits, names.limits, _LIMIT)
-    yield from _table("profiles", "content encoding", WIRE, old.profiles, new.profiles, profiles, _PROFILE)
+    yield from _table("limits", "limit", WIRE, old.limits, new.limits, names.limits, LIMIT)
+    yield from _table("profiles", "content encoding", WIRE, old.profiles, new.profiles, profiles, PROFILE)
     yield from _table(
-        "requirements", "requirement", SEMANTIC, old.requirements, new.requirements, names.requirements, _REQUIREMENT
+        "requirements", "requirement", SEMANTIC, old.requirements, new.requirements, names.requirements, REQUIREMENT
     )
 
 
@@ -177,7 +177,7 @@ def _flags(path: str, what: str, of: str, old: Sequence[Flag], new: Sequence[Fla
 
     yield from several(WIRE, path, subject, before, now, names, lambda flag: f", bit {flag.bit},")
     for name, other in names.items():
-        yield from attributes(f"{path}.{other}", subject(other), before[name], now[other], _FLAG)
+        yield from attributes(f"{path}.{other}", subject(other), before[name], now[other], FLAG)
 
 
 def _constraints(
@@ -345,7 +345,7 @@ def _structure(path: str, old: Structure, new: Structure, names: Names) -> Itera
         lambda entry: f", {'optional' if entry.optional else 'required'},",
     )
     for name in keys:
-        yield from attributes(f"{path}.entries.{name}", f"the key {name} {of}", entries[name], others[name], _ENTRY)
+        yield from attributes(f"{path}.entries.{name}", f"the key {name} {of}", entries[name], others[name], ENTRY)
 
 
 def _paired_fields(old: Structure, new: Structure, names: Names) -> dict[str, str]:
@@ -383,7 +383,7 @@ def _field(
         )[2]
         kind = WIRE if same_octets else LAYOUT
         yield Change(kind, path, was("shape", subject, *shapes), old.place, new.place)
-    yield from attributes(path, subject, old, new, _FIELD, {"at_most": fields, "limit": names.limits})
+    yield from attributes(path, subject, old, new, FIELD, {"at_most": fields, "limit": names.limits})
     rules = _changed_rules(old.rules, new.rules, names)
     # What was told of the structure already is not told again.
     yield from _rules(
@@ -408,7 +408,7 @@ def of_frames(old: Schema, new: Schema, names: Names) -> Iterator[Change]:
     for name, other in names.frames.items():
         frame, now = old.frames[name], new.frames[other]
         path, subject = f"frames.{other}", f"the frame type {other}"
-        yield from attributes(path, subject, frame, now, _FRAME, {"sender_requirement": names.requirements})
+        yield from attributes(path, subject, frame, now, FRAME, {"sender_requirement": names.requirements})
         yield from _flags(f"{path}.flags", "flag", f" of {other}", frame.flags, now.flags)
         pair = frame.constraints, now.constraints
         flags = Flags(frame, old, names.flags[name]), Flags(now, new, {})
