@@ -382,4 +382,4 @@ def _told(old: _Rule | None, new: _Rule | None, emitted: Collection[str | None])
     if before.requirement != now.requirement:
         rules = [f"the rule {rule}" if rule else "no rule" for rule in (before.requirement, now.requirement)]
         return SEMANTIC, f"was {before.said}, by {rules[0]}, and is so by {rules[1]}."
-    return DOCUMENTATION, f"is {now.said}, as before, and is documented otherwise."
+    return DOCUMENTATION, "is decided as before, and documented otherwise."
