@@ -21,7 +21,7 @@ __all__ = ["KINDS", "Change", "changes"]
 def changes(old: Schema, new: Schema) -> list[Change]:
     """All changes from ``old`` to ``new``, the gravest kind first, those of a kind from the header to the requirements.
 
-    Both have to pass :func:`hgproto.spec.check`.
+    Both have to be good, as ``hgproto schema check`` has it.
     """
     names = Names(old, new)
     found = [
