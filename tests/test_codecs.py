@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from construct import ConstructError
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from marks import by_column, labelled
 from support import INVALID, RECORDS, VALID, agree, fast_judgement, frames, struct_judgement
@@ -18,7 +18,7 @@ from hgproto.frame import Frame
 from hgproto.framing_0002 import codec, structs
 from hgproto.prove import plain, same_value
 
-DIFFERENTIAL_INPUTS = 200_000
+DIFFERENTIAL_INPUTS = 1000 * settings().max_examples
 
 
 @pytest.mark.parametrize("name", RECORDS)

@@ -83,7 +83,8 @@ def _run_tests() -> dict[str, dict[str, Any]]:
         raise UsageError("pytest is not installed")
     with tempfile.TemporaryDirectory() as directory:
         record = os.path.join(directory, "record.json")
-        arguments = ["-m", "requirement", "--requirements-record", record, "-q", "-p", "no:cacheprovider"]
+        spread = ["-n", "auto"] if importlib.util.find_spec("xdist") else []
+        arguments = ["-m", "requirement", *spread, "--requirements-record", record, "-q", "-p", "no:cacheprovider"]
         command = [sys.executable, "-m", "pytest", "-p", "hgproto.pytest_plugin", "--rootdir=.", *arguments, "tests"]
         run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)  # noqa: S603 - ours
         if run.returncode:
