@@ -133,7 +133,10 @@ def walk(layout: Layout, data: bytes) -> Iterator[Span]:
     # A structure without that rule is a part of others: what follows it is not its business.
     if end != len(data) and "surplus" in layout.rules:
         left = octets(len(data) - end)
-        raise RemoteProtocolError(layout.rules["surplus"], end, "", "the end of the payload", f"{left} more")
+        size = layout.parts[-1].size
+        said = {span.path: span.value for span in _walk_parts(layout, data, 0, "")}.get(str(size))
+        expected = "the end of the payload" if said is None else f"the end of the payload, as {size} is {said}"
+        raise RemoteProtocolError(layout.rules["surplus"], end, "", expected, f"{left} more")
 
 
 def _walk_parts(layout: Layout, data: bytes, at: int, path: str) -> Generator[Span, None, int]:
@@ -197,7 +200,8 @@ def _string_sizes(part: Part, values: dict[str, Any], left: int) -> list[int]:
 def _take(part: Part, data: bytes, at: int, size: int, path: str) -> bytes:
     if len(data) - at < size:
         found = octets(len(data) - at)
-        raise RemoteProtocolError(part.rules["cut"], at, path, octets(size), found)
+        said = "" if part.size in (None, "rest") else f", as {part.size} says"
+        raise RemoteProtocolError(part.rules["cut"], at, path, f"{octets(size)}{said}", found)
     return data[at : at + size]
 
 
@@ -426,6 +430,9 @@ def frame_fault(layout: Layout, data: bytes, max_payload: int) -> RemoteProtocol
             if span.path == "length" and span.value > max_payload:
                 rule = layout.parts[[part.name for part in layout.parts].index("length")].rules["limit"]
                 expected, found = f"at most {octets(max_payload)}", octets(span.value)
+                turned = int.from_bytes(data[span.start : span.end], "big")
+                if turned <= max_payload:
+                    found = f"{found}, or {turned} in the other byte order"
                 return RemoteProtocolError(rule, span.start, "length", expected, found)
     except RemoteProtocolError as error:
         return error

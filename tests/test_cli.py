@@ -77,7 +77,7 @@ FAULTS: list[tuple[list[str], bytes, str]] = [
     (
         ["decode"],
         bytes.fromhex(HEX.decode())[:-1],
-        "payload: expected 14 octets, found 13 octets (the frame lacks 1) at offset 8",
+        "payload: expected 14 octets, as length says, found 13 octets (the frame lacks 1) at offset 8",
     ),
     (
         ["decode"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -12,6 +12,9 @@ from support import RECORDS
 from hgproto.errors import RemoteProtocolError
 from hgproto.framing_0002 import codec
 from hgproto.layout import place_of, text_of_flags, walk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def names() -> list[str]:
@@ -70,3 +73,32 @@ def test_the_place_of_a_part_is_where_its_octets_are() -> None:
     for layout, name in ((codec.FRAME, "nothing"), (codec.ARGUMENT, "nothing")):
         with pytest.raises(KeyError):
             place_of(layout, name)
+
+
+@pytest.mark.parametrize(
+    ("decode", "octets", "said"),
+    [
+        (
+            codec.decode_argument,
+            "0300 0400 6b6579 74697021ff",
+            "the end of the payload, as value_length is 4, found 1 octet more",
+        ),
+        (codec.decode_argument, "0300 0400 6b6579 746970", "expected 4 octets, as value_length says, found 3 octets"),
+        (codec.decode_argument, "0300 04", "value_length: expected 2 octets, found 1 octet"),
+        (
+            codec.decode_frame,
+            "000006 0100 01 01 12",
+            "at most 65535 octets, found 393216 octets, or 6 in the other byte order",
+        ),
+        (
+            codec.decode_frame,
+            "000001 0100 01 01 12",
+            "at most 65535 octets, found 65536 octets, or 1 in the other byte order",
+        ),
+        (codec.decode_frame, "010001 0100 01 01 12", "at most 65535 octets, found 65537 octets at offset 0"),
+    ],
+)
+def test_a_size_that_may_be_the_culprit_is_told(decode: Callable[[bytes], Any], octets: str, said: str) -> None:
+    with pytest.raises(RemoteProtocolError) as error:
+        decode(bytes.fromhex(octets))
+    assert said in str(error.value)

@@ -61,8 +61,9 @@ def test_names_values_and_meanings() -> None:
 @pytest.mark.requirement("command-argument.value-short")
 def test_damage_is_shown_after_what_is_good() -> None:
     lines = tree(codec.make_frame(1, 1, 0, 2, 2, bytes.fromhex("010003006b7661")))
-    assert "error: value: expected 3 octets, found 2 octets at offset 13 (command-argument.value-short)" in "\n".join(
-        lines
+    assert (
+        "error: value: expected 3 octets, as value_length says, found 2 octets at offset 13 (command-argument.value-short)"
+        in "\n".join(lines)
     )
     assert "(damaged)" in lines[-1]
 
