@@ -37,6 +37,7 @@ autodoc_member_order = "bysource"
 nitpicky = True
 nitpick_ignore = [("py:class", name) for name in ("Executor", "IntEnum", "ModuleType")]
 nitpick_ignore += [("py:class", name) for name in ("concurrent.futures.ThreadPoolExecutor", "date", "datetime.date")]
+nitpick_ignore += [("py:class", name) for name in ("hypothesis.strategies.SearchStrategy", "st.SearchStrategy", "T")]
 
 
 def by_bare_name(app: Sphinx, env: BuildEnvironment, node: pending_xref, content: Any) -> Any:

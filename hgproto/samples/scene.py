@@ -177,7 +177,7 @@ class Scene:
 
 
 class Violators(dict[str, "Callable[[Scene], None]"]):
-    """What breaks each of some requirements in a scene, or raises :class:`NothingToBreakError`."""
+    """What breaks each of some requirements in a scene, or raises ``NothingToBreakError``."""
 
     def of(self, requirement: str) -> Callable[[Callable[[Scene], None]], Callable[[Scene], None]]:
         """Registers a violator."""

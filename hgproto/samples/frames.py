@@ -1,0 +1,173 @@
+"""Single frames of any revision that keep every rule of one frame, made from the tables of its codec."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import TYPE_CHECKING, NamedTuple
+
+from hgproto.errors import RemoteProtocolError
+from hgproto.framing_0002 import codec as default_codec
+from hgproto.samples.payloads import string, structure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from hgproto.frame import Frame
+    from hgproto.revision import Codec
+    from hgproto.samples.choices import Choices
+
+__all__ = ["FrameMaker", "Header", "NotMadeError"]
+
+_PROBES = tuple(product((1, 2), (1, 2), (b"", b"\0")))
+
+
+class NotMadeError(Exception):
+    """What was chosen makes no frame that keeps every rule; other choices will."""
+
+
+class Header(NamedTuple):
+    """Flags and stream flags that a frame type may have together, and the parities of the ids that go with them."""
+
+    flags: int
+    stream_flags: int
+    request_parities: tuple[int, ...]
+    stream_parities: tuple[int, ...]
+
+
+class FrameMaker:
+    """Makes frames of a revision.
+
+    ``codec``: of that revision; framing-0002 unless told otherwise. ``tries``: how often frames are chosen anew that break a
+    rule which is seen only once they are made, such as one about the length.
+    """
+
+    def __init__(self, codec: Codec | None = None, *, tries: int = 100) -> None:
+        self.codec: Codec = codec or default_codec
+        self._tries = tries
+        self.types = tuple(self.codec.TYPE_NAMES)
+        self._encoded = next((mask for mask, name in self.codec.STREAM_FLAG_NAMES.items() if name == "encoded"), 0)
+        self._headers: dict[tuple[int, bool], tuple[Header, ...]] = {}
+        self._leasts: dict[tuple[int, int], int] = {}
+
+    def headers(self, type_: int, *, encoded: bool = False) -> tuple[Header, ...]:
+        """What the header of a frame type can be, the fewest flags first. ``encoded``: as of :meth:`frame`."""
+        known = self._headers.get((type_, encoded))
+        if known is None:
+            found = (one for one in self._found(type_) if encoded or not one.stream_flags & self._encoded)
+            known = tuple(sorted(found, key=lambda one: (one.flags.bit_count() + one.stream_flags.bit_count(), one)))
+            self._headers[type_, encoded] = known
+        return known
+
+    def _found(self, type_: int) -> Iterable[Header]:
+        make = self.codec.make_frame
+        for flags, stream_flags in product(_sums(self.codec.FLAG_NAMES[type_]), _sums(self.codec.STREAM_FLAG_NAMES)):
+            taken = [
+                (request_id % 2, stream_id % 2)
+                for request_id, stream_id, octets in _PROBES
+                if self._is_taken(make(request_id, stream_id, stream_flags, type_, flags, octets))
+            ]
+            if taken:
+                requests, streams = (
+                    tuple(sorted(set(parities), reverse=True)) for parities in zip(*taken, strict=True)
+                )
+                yield Header(flags, stream_flags, requests, streams)
+
+    def _is_taken(self, frame: Frame) -> bool:
+        """Whether the codec takes the header of a frame."""
+        try:
+            self.codec.check_header(frame)
+        except RemoteProtocolError:
+            return False
+        return True
+
+    def payload(self, choices: Choices, type_: int, *, flags: int = 0, continued: bool = False) -> bytes:
+        """A payload of a type that keeps every rule.
+
+        ``flags``: those of the frame. ``continued``: whether it goes on where the latest frame of its request ended.
+        """
+        cases = self.codec.PAYLOADS[type_]
+        name = next(name for flag, after, name in cases if flags & flag == flag and (continued or not after))
+        if name in _MADE and self.codec.REVISION == default_codec.REVISION:
+            return _MADE[name](choices)
+        layout = self.codec.LAYOUTS.get(name)
+        if layout is not None:
+            return structure(layout, choices)
+        return string(name, choices, self._least(type_, flags))
+
+    def _least(self, type_: int, flags: int) -> int:
+        """How many octets a payload that is one string has at least, which is not in the tables."""
+        least = self._leasts.get((type_, flags))
+        if least is None:
+            try:
+                self.codec.decode_payload(self.codec.make_frame(0, 0, 0, type_, flags, b""))
+                least = 0
+            except RemoteProtocolError:
+                least = 1
+            self._leasts[type_, flags] = least
+        return least
+
+    def frame(
+        self, choices: Choices, type_: int | None = None, *, continued: bool = False, encoded: bool = False
+    ) -> Frame:
+        """A frame that keeps every rule of one frame.
+
+        ``type_``: its type; any by default. ``continued``: as of :meth:`payload`. ``encoded``: whether its payload may be
+        one that went through a content encoding, and so any octets. Raises :class:`NotMadeError`.
+        """
+        bits = self.codec.FIELD_BITS
+        for _ in range(self._tries):
+            kind = choices.pick(self.types) if type_ is None else type_
+            flags, stream_flags, request_parities, stream_parities = choices.pick(self.headers(kind, encoded=encoded))
+            if stream_flags & self._encoded:
+                octets = string("bytes", choices)
+            else:
+                octets = self.payload(choices, kind, flags=flags, continued=continued)
+            request_id = _id(request_parities, bits["request_id"][0], choices)
+            stream_id = _id(stream_parities, bits["stream_id"][0], choices)
+            made = self.codec.make_frame(request_id, stream_id, stream_flags, kind, flags, octets)
+            if self._is_taken(made):
+                return made
+        raise NotMadeError
+
+
+def _sums(masks: Iterable[int]) -> list[int]:
+    """What flags are together, in all combinations."""
+    sums = [0]
+    for mask in masks:
+        sums += [mask | one for one in sums]
+    return sums
+
+
+def _id(parities: tuple[int, ...], bits: int, choices: Choices) -> int:
+    """An id of one of these parities, the lowest and highest ones as often as all others together."""
+    parity = choices.pick(parities)
+    half = 1 << (bits - 1)
+    number = choices.pick((0, 1, half - 1)) if choices.below(2) == 0 else choices.below(half)
+    return 2 * number + parity
+
+
+# Structures of framing-0002 of which more is asked than its tables say.
+
+_WORDS = ("", "a", "%%", " \u00e9", "\0")
+
+
+def _text_output(choices: Choices) -> bytes:
+    """Atoms with as many arguments as %s, the last of which ends its line."""
+    atoms = []
+    count = choices.below(4)
+    for number in range(count):
+        placeholders = choices.below(3)
+        text = "".join([choices.pick(_WORDS), *(f"%s{choices.pick(_WORDS)}" for _ in range(placeholders))])
+        labels = tuple(string("ascii", choices).decode() for _ in range(choices.below(3)))
+        args = tuple(string("utf8", choices).decode() for _ in range(placeholders))
+        atoms.append(default_codec.TextAtom(text + "\n" * (number == count - 1), labels, args))
+    return default_codec.encode_text_output(default_codec.TextOutput(tuple(atoms)))
+
+
+def _progress(choices: Choices) -> bytes:
+    """A progress map with a topic in ASCII."""
+    value = default_codec.decode_progress(structure(default_codec.PROGRESS, choices))
+    return default_codec.encode_progress(value.replace(topic=value.topic.encode("ascii", "ignore").decode()))
+
+
+_MADE: dict[str, Callable[[Choices], bytes]] = {"text-output": _text_output, "progress": _progress}

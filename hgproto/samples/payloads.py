@@ -1,0 +1,114 @@
+"""Payloads of every structure of a revision, made from the tables of its codec."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hgproto.cbor import encode_map
+from hgproto.layout import highest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hgproto.layout import Entry, Layout, Part
+    from hgproto.samples.choices import Choices
+
+__all__ = ["string", "structure"]
+
+MOST_OCTETS = 12
+MOST_ELEMENTS = 3
+
+_ASCII = (b"a", b"key", b"~ ", b"\0", b"\x7f", b"%s")
+_UTF8 = (*_ASCII, "\u00e9".encode(), "\U0001f9ea".encode(), b"\n", "\u202e".encode())
+_NUMBERS = (
+    0,
+    1,
+    2,
+    23,
+    24,
+    0x7F,
+    0x80,
+    0xFF,
+    0x100,
+    0x7FFF,
+    0xFFFF,
+    0x10000,
+    0xFFFFFF,
+    0xFFFFFFFF,
+    0x100000000,
+    (1 << 64) - 1,
+)
+
+
+def string(type: str, choices: Choices, least: int = 0, most: int = MOST_OCTETS) -> bytes:
+    """The octets of a string: ``ascii``, ``utf8`` or ``bytes``, so many octets or fewer characters."""
+    if type == "bytes":
+        return choices.octets(least, most)
+    characters = _ASCII if type == "ascii" else _UTF8
+    return b"".join(choices.pick(characters) for _ in range(choices.among(least, most // 4)))
+
+
+def structure(layout: Layout, choices: Choices) -> bytes:
+    """The octets of a structure that keep the rules of its fields."""
+    if layout.entries:
+        return encode_map(_pairs(layout.entries, choices))
+    strings: dict[str, list[bytes]] = {}
+    numbers: dict[str, list[int]] = {}
+    # What comes later is made first, as numbers before it say how long it is, and how many there are.
+    for part in reversed(layout.parts):
+        if part.layout is not None:
+            strings[part.name] = [structure(part.layout, choices) for _ in range(choices.below(MOST_ELEMENTS + 1))]
+        elif part.type in ("ascii", "utf8", "bytes"):
+            strings[part.name] = _strings(part, choices, numbers)
+        elif part.name not in numbers:
+            count = 1 if part.number is None else choices.below(MOST_ELEMENTS + 1)
+            numbers[part.name] = [_number(0, highest(part), choices) for _ in range(count)]
+        if part.number is not None:
+            numbers[part.number] = [len(numbers[part.name])]
+    octets = (strings[part.name] if part.name in strings else _packed(part, numbers) for part in layout.parts)
+    return b"".join(map(b"".join, octets))
+
+
+def _strings(part: Part, choices: Choices, numbers: dict[str, list[int]]) -> list[bytes]:
+    """The strings of a part, whose sizes become ``numbers``."""
+    least = int("empty" in part.rules)
+    count = 1 if part.sizes is None else choices.below(MOST_ELEMENTS + 1)
+    made = [string(part.type, choices, least) for _ in range(count)]
+    sizes = [len(octets) for octets in made]
+    if part.at_most is not None:
+        numbers[part.at_most] = [sizes[0] + choices.below(MOST_ELEMENTS + 1)]
+    name = part.sizes or part.size
+    if name not in (None, "rest"):
+        numbers[str(name)] = sizes
+    return made
+
+
+def _packed(part: Part, numbers: dict[str, list[int]]) -> list[bytes]:
+    """The octets of numbers."""
+    size = highest(part).bit_length() // 8
+    return [number.to_bytes(size, "little") for number in numbers[part.name]]
+
+
+def _number(low: int, high: int, choices: Choices) -> int:
+    """A number, at a boundary as often as not."""
+    fitting = [number for number in (*_NUMBERS, -1) if low <= number <= high]
+    return choices.pick(fitting) if choices.below(2) else choices.among(low, min(high, low + 0xFFFF))
+
+
+def _pairs(entries: Sequence[Entry], choices: Choices) -> list[tuple[object, object]]:
+    """The keys and values of a CBOR map."""
+    pairs: list[tuple[object, object]] = []
+    for entry in entries:
+        if entry.optional and choices.below(2) == 0:
+            continue
+        value: object
+        if entry.type == "text":
+            value = string("utf8", choices)
+        else:
+            low = 0 if entry.type == "uint" else -(1 << 64) if entry.minimum is None else entry.minimum
+            value = _number(low if entry.minimum is None else max(low, entry.minimum), (1 << 64) - 1, choices)
+        pairs.append((entry.name.encode(), value))
+    if choices.below(4) == 3:
+        # Keys that a receiver does not know are no fault.
+        pairs.append((b"x-" + string("ascii", choices), choices.pick((None, True, b"", 0, -1))))
+    return pairs

@@ -1,0 +1,167 @@
+"""Hypothesis strategies: octets of the protocol that keep every rule, and octets that break a given one and no other.
+
+They are derived from the tables of a revision's codec, so that a frame type that a schema adds has them too. Needs
+Hypothesis (``pip install hgproto[hypothesis]``). Examples shrink to the simplest frame and the shortest session.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import assume, reject
+from hypothesis import strategies as st
+
+from hgproto.framing_0002.requirements import REQUIREMENTS
+from hgproto.revision import DEFAULT_REVISION, Revision
+from hgproto.samples import VIOLATORS, Choices, Line, session, violate, wires
+from hgproto.samples.frames import FrameMaker, NotMadeError
+from hgproto.validation import SessionValidator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hgproto.encodings import Encodings
+    from hgproto.frame import Frame
+
+__all__ = ["chunkings", "frames", "headers", "invalid", "payloads", "sessions", "values"]
+
+
+class _Drawn(Choices):
+    """Choices that Hypothesis makes, and shrinks."""
+
+    def __init__(self, draw: Callable[[st.SearchStrategy[Any]], Any]) -> None:
+        self._draw = draw
+
+    def below(self, end: int) -> int:
+        return int(self._draw(st.integers(0, end - 1)))
+
+    def octets(self, least: int, most: int) -> bytes:
+        return bytes(self._draw(st.binary(min_size=least, max_size=most)))
+
+
+def frames(
+    type: str | None = None, *, continued: bool = False, encoded: bool = False, revision: Revision | None = None
+) -> st.SearchStrategy[Frame]:
+    """Frames that keep every rule of one frame.
+
+    ``type``: the name of their type; any by default. ``continued``: whether they go on with what the frame before began.
+    ``encoded``: whether a payload may be one that went through a content encoding, and so any octets. Raises
+    :class:`ValueError` for a type that there is not.
+    """
+    if type is None:
+        codec = (revision or Revision(DEFAULT_REVISION)).codec
+        return st.sampled_from(sorted(codec.CODES, key=codec.CODES.__getitem__)).flatmap(
+            lambda name: frames(name, continued=continued, encoded=encoded, revision=revision)
+        )
+    maker, code = _maker(revision, type)
+
+    @st.composite
+    def made(draw: st.DrawFn) -> Frame:
+        try:
+            return maker.frame(_Drawn(draw), code, continued=continued, encoded=encoded)
+        except NotMadeError:
+            reject()
+
+    return made()
+
+
+def headers(type: str | None = None, *, revision: Revision | None = None) -> st.SearchStrategy[bytes]:
+    """The octets of headers that keep every rule, of frames whose payload does too and does not follow."""
+    codec = (revision or Revision(DEFAULT_REVISION)).codec
+    return frames(type, revision=revision).map(codec.encode_header)
+
+
+def payloads(
+    type: str, *, flags: int = 0, continued: bool = False, revision: Revision | None = None
+) -> st.SearchStrategy[bytes]:
+    """The octets of payloads of a frame type that keep every rule.
+
+    ``flags``: those of the frame, as far as they decide what the payload is. ``continued``: as of :func:`frames`.
+    """
+    maker, code = _maker(revision, type)
+
+    @st.composite
+    def made(draw: st.DrawFn) -> bytes:
+        return maker.payload(_Drawn(draw), code, flags=flags, continued=continued)
+
+    return made()
+
+
+def values(
+    type: str, *, flags: int = 0, continued: bool = False, revision: Revision | None = None
+) -> st.SearchStrategy[Any]:
+    """The values of payloads of a frame type: a record, a string or octets. Arguments as of :func:`payloads`."""
+    maker, code = _maker(revision, type)
+    frame = maker.codec.make_frame(0, 0, 0, code, flags, b"")
+    octets = payloads(type, flags=flags, continued=continued, revision=revision)
+    return octets.map(lambda payload: maker.codec.decode_payload(frame.replace(payload=payload), continued))
+
+
+def sessions(role: str | None = None, *, encodings: Encodings | None = None) -> st.SearchStrategy[list[Line]]:
+    """Sessions of framing-0002 that keep every rule: what each side sends, with payloads as before content encoding.
+
+    :func:`hgproto.samples.wires` gives their octets. ``role``: the side whose lines are wanted, client or server; both by
+    default. ``encodings``: the content encodings that streams may name.
+    """
+    if role not in (None, "client", "server"):
+        raise ValueError(f"a role is client or server, not {role!r}")
+
+    @st.composite
+    def made(draw: st.DrawFn) -> list[Line]:
+        lines = session(_Drawn(draw), encodings=encodings)
+        return lines if role is None else [line for line in lines if line.side == role]
+
+    return made()
+
+
+def invalid(requirement: str, *, encodings: Encodings | None = None) -> st.SearchStrategy[list[Line]]:
+    """Sessions of framing-0002 that break a requirement and no other, as the validator sees them.
+
+    ``encodings``: as of :func:`sessions`. Raises :class:`ValueError` for what is no requirement, or one that no octets of a
+    session break, and says why.
+    """
+    if requirement not in REQUIREMENTS:
+        close = get_close_matches(requirement, REQUIREMENTS, n=1)
+        raise ValueError(
+            f"there is no requirement {requirement!r}" + (f"; did you mean {close[0]!r}?" if close else "")
+        )
+    if requirement not in VIOLATORS:
+        reason = REQUIREMENTS[requirement].reason or "Only building can, and is refused."
+        raise ValueError(f"no octets break {requirement}: {reason}")
+
+    @st.composite
+    def made(draw: st.DrawFn) -> list[Line]:
+        choices = _Drawn(draw)
+        lines = violate(requirement, session(choices, encodings=encodings), choices)
+        assume(lines is not None)
+        assert lines is not None  # noqa: S101 - for type checkers
+        assume(_broken(lines, encodings) == {requirement})
+        return lines
+
+    return made()
+
+
+def _broken(lines: list[Line], encodings: Encodings | None) -> set[str]:
+    """The ids of the rules that the validator sees broken in a session."""
+    validator = SessionValidator(encodings=encodings)
+    found = []
+    for side, octets in wires(lines, encodings=encodings):
+        found += validator.close(side) if octets is None else validator.feed(side, octets)
+    return {finding.id for finding in (*found, *validator.close())}
+
+
+def chunkings(octets: bytes) -> st.SearchStrategy[list[bytes]]:
+    """Ways to cut octets into chunks, empty ones among them."""
+    places = st.lists(st.integers(0, len(octets)), max_size=8).map(sorted)
+    return places.map(
+        lambda cuts: [octets[start:end] for start, end in zip([0, *cuts], [*cuts, len(octets)], strict=True)]
+    )
+
+
+def _maker(revision: Revision | None, type: str) -> tuple[FrameMaker, int]:
+    """What makes frames of a revision, and the number of a type. Raises :class:`ValueError` for a type that there is not."""
+    codec = (revision or Revision(DEFAULT_REVISION)).codec
+    if type not in codec.CODES:
+        raise ValueError(f"there is no frame type {type!r}; there are {', '.join(codec.CODES)}")
+    return FrameMaker(codec, tries=2), codec.CODES[type]

@@ -1,0 +1,257 @@
+"""Strategies: every example is what the validator says of it, for any revision, and shrinks to what people can read."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, find, given, settings
+from hypothesis import strategies as st
+from support import ROOT, SCHEMA
+from test_evolution import replacements
+
+from hgproto.encodings import default_encodings
+from hgproto.framing_0002 import codec
+from hgproto.framing_0002.requirements import REQUIREMENTS
+from hgproto.human import format_frame
+from hgproto.layout import walk
+from hgproto.revision import Revision
+from hgproto.samples import VIOLATORS, Line, Seeded, wires
+from hgproto.samples.frames import FrameMaker
+from hgproto.samples.payloads import structure
+from hgproto.spec.check import allowed_flags
+from hgproto.strategies import chunkings, frames, headers, invalid, payloads, sessions, values
+from hgproto.validation import SessionValidator, validate, validate_payload
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hgproto.spec.model import FrameType
+
+OURS = Revision("framing-0002")
+ALIEN = Revision(str(ROOT / "tests" / "data" / "alien.yaml"))
+REVISIONS = {"framing-0002": OURS, "alien": ALIEN}
+TYPES = [(name, frame) for name, revision in REVISIONS.items() for frame in revision.schema.frames.values()]
+each_type = pytest.mark.parametrize(("name", "frame"), TYPES, ids=[f"{name} {frame.name}" for name, frame in TYPES])
+PART = settings(max_examples=max(settings().max_examples // 4, 5))
+FEW = settings(
+    max_examples=max(settings().max_examples // 40, 2),
+    suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],
+)
+
+
+# Frames, headers and payloads.
+
+
+@each_type
+@PART
+@given(data=st.data())
+def test_frames_keep_every_rule_of_one_frame(name: str, frame: FrameType, data: st.DataObject) -> None:
+    revision = REVISIONS[name]
+    encoded = data.draw(st.booleans())
+    made = data.draw(frames(frame.name, encoded=encoded, revision=revision))
+    assert revision.codec.TYPE_NAMES[int(made.type)] == frame.name
+    octets = revision.codec.encode_frame(made)
+    assert list(validate(octets, depth="frames", revision=revision)) == []
+    assert encoded or not int(made.stream_flags) & sum(
+        flag.mask for flag in revision.schema.stream_flags if flag.name == "encoded"
+    )
+
+
+@PART
+@given(data=st.data())
+def test_frames_are_of_any_type_unless_told(data: st.DataObject) -> None:
+    made = data.draw(frames())
+    assert list(validate(codec.encode_frame(made), depth="frames")) == []
+
+
+def test_any_type_is_every_type() -> None:
+    for code in codec.TYPE_NAMES:
+        assert find(frames(), lambda frame, code=code: frame.type == code).type == code  # type: ignore[misc]
+
+
+@each_type
+def test_headers_are_all_that_the_schema_allows(name: str, frame: FrameType) -> None:
+    revision = REVISIONS[name]
+    masks = {flag.name: flag.mask for flag in frame.flags}
+    stream_masks = {flag.name: flag.mask for flag in revision.schema.stream_flags}
+    wanted = {
+        (sum(masks.get(flag, 0) for flag in flags), sum(stream_masks.get(flag, 0) for flag in flags))
+        for flags in allowed_flags(frame, revision.schema)
+    }
+    maker = FrameMaker(revision.codec)
+    found = maker.headers(frame.code, encoded=True)
+    assert {(header.flags, header.stream_flags) for header in found} == wanted
+    senders = {"client": (1,), "server": (0,), None: (1, 0)} if name == "framing-0002" else {}
+    assert {header.stream_parities for header in found} == {senders.get(frame.sender, found[0].stream_parities)}
+    # And all of them are made.
+    made = [maker.frame(Seeded(seed), frame.code, encoded=True) for seed in range(60 * len(found))]
+    assert {(int(one.flags), int(one.stream_flags)) for one in made} == wanted
+
+
+@PART
+@given(data=st.data())
+def test_headers_are_those_of_frames(data: st.DataObject) -> None:
+    octets = data.draw(headers("command-argument"))
+    assert len(octets) == codec.HEADER_OCTETS
+    length = int.from_bytes(octets[:3], "little")
+    frame, _ = codec.decode_frame(octets + bytes(length))
+    codec.check_header(frame)
+    assert frame.type == codec.FrameType.COMMAND_ARGUMENT
+
+
+@each_type
+@PART
+@given(data=st.data())
+def test_payloads_keep_every_rule(name: str, frame: FrameType, data: st.DataObject) -> None:
+    revision = REVISIONS[name]
+    flags = data.draw(st.sampled_from([0, *(case for case, _, _ in revision.codec.PAYLOADS[frame.code])]))
+    continued = any(after for _, after, _ in revision.codec.PAYLOADS[frame.code]) and data.draw(st.booleans())
+    options: dict[str, Any] = {"flags": flags, "continued": continued, "revision": revision}
+    octets = data.draw(payloads(frame.name, **options))
+    assert validate_payload(frame.name, octets, **options) == []
+    value = data.draw(values(frame.name, **options))
+    assert value is not None
+
+
+@pytest.mark.parametrize("name", REVISIONS)
+@PART
+@given(data=st.data())
+def test_structures_are_what_their_tables_take(name: str, data: st.DataObject) -> None:
+    layouts = REVISIONS[name].codec.LAYOUTS
+    layout = layouts[data.draw(st.sampled_from(sorted(layouts)))]
+    octets = structure(layout, Seeded(data.draw(st.integers(0, 1 << 32))))
+    spans = list(walk(layout, octets))
+    assert not spans or spans[-1].end == len(octets)
+
+
+def test_a_frame_type_that_is_added_has_a_strategy(tmp_path: Path) -> None:
+    text = (SCHEMA / "framing-0002.yaml").read_text(encoding="utf-8")
+    for old, new in replacements("add a frame type"):
+        text = text.replace(old, new)
+    for file in SCHEMA.glob("framing*.yaml"):
+        (tmp_path / file.name).write_text(text if file.stem == "framing-0002" else file.read_text(encoding="utf-8"))
+    revision = Revision(str(tmp_path / "framing-0002.yaml"))
+    seen = set()
+
+    @PART
+    @given(frames("ping", revision=revision))
+    def run(frame: Any) -> None:
+        assert list(validate(revision.codec.encode_frame(frame), depth="frames", revision=revision)) == []
+        seen.add(int(frame.flags))
+
+    run()
+    assert seen == {0, 8}
+
+
+@pytest.mark.parametrize("strategy", [frames, headers, payloads, values])
+def test_a_type_that_there_is_not_is_an_error(strategy: Any) -> None:
+    message = "there is no frame type 'ping'; there are command-name, command-argument, .*, stream-settings"
+    with pytest.raises(ValueError, match=message):
+        strategy("ping")
+
+
+# Sessions.
+
+
+def judged(lines: list[Line]) -> set[str]:
+    """The ids of all that the validator finds in a session."""
+    validator = SessionValidator()
+    found = []
+    for side, octets in wires(lines):
+        found += validator.close(side) if octets is None else validator.feed(side, octets)
+    return {finding.id for finding in (*found, *validator.close())}
+
+
+@PART
+@given(sessions())
+def test_sessions_keep_every_rule(lines: list[Line]) -> None:
+    assert judged(lines) == set()
+
+
+@pytest.mark.parametrize("role", ["client", "server"])
+@PART
+@given(data=st.data())
+def test_one_side_of_a_session_keeps_every_rule(role: str, data: st.DataObject) -> None:
+    lines = data.draw(sessions(role))
+    assert {line.side for line in lines} <= {role}
+    octets = b"".join(octets for _, octets in wires(lines) if octets is not None)
+    assert list(validate(octets, role=role)) == []
+
+
+def test_a_role_that_there_is_not_is_an_error() -> None:
+    with pytest.raises(ValueError, match="a role is client or server, not 'both'"):
+        sessions("both")
+
+
+@pytest.mark.parametrize("requirement", VIOLATORS)
+@FEW
+@given(data=st.data())
+def test_invalid_sessions_break_their_rule_and_no_other(requirement: str, data: st.DataObject) -> None:
+    if requirement == "encoding.window" and "zstd-8mb" not in default_encodings():
+        pytest.skip("needs zstd")
+    assert judged(data.draw(invalid(requirement))) == {requirement}
+
+
+@pytest.mark.parametrize("requirement", [name for name in REQUIREMENTS if name not in VIOLATORS])
+def test_what_no_octets_break_is_said_to_be_so(requirement: str) -> None:
+    with pytest.raises(ValueError, match=rf"^no octets break {re.escape(requirement)}: \w.*\.$"):
+        invalid(requirement)
+
+
+def test_a_requirement_that_there_is_not_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"there is no requirement 'frame\.whole-thing'; did you mean 'frame\.whole'"):
+        invalid("frame.whole-thing")
+
+
+@PART
+@given(data=st.data())
+def test_chunks_are_the_octets(data: st.DataObject) -> None:
+    octets = data.draw(st.binary(max_size=20))
+    chunks = data.draw(chunkings(octets))
+    assert b"".join(chunks) == octets
+
+
+# Shrinking.
+
+
+def written(lines: list[Line]) -> list[str]:
+    """Lines as in a session file."""
+    sign = {"client": ">", "server": "<"}
+    return [
+        f"{sign[side]} {format_frame(frame) if octets is None and frame is not None else (octets or b'').hex()}"
+        for side, frame, _, octets in lines
+    ]
+
+
+@pytest.mark.parametrize(
+    ("requirement", "simplest"),
+    [
+        (
+            "command-name.eos-exclusive",
+            [
+                "> 1 1 stream-begin|stream-end command-name eos|have-args heads",
+                "< 1 2 stream-begin|stream-end bytes-response eos",
+            ],
+        ),
+        ("request.command-expected", ["> 1 5 stream-begin|stream-end command-data eos x"]),
+    ],
+)
+def test_invalid_sessions_shrink_to_the_simplest(requirement: str, simplest: list[str]) -> None:
+    found = find(invalid(requirement), lambda _: True, settings=settings(FEW, max_examples=1000))
+    assert written(found) == simplest
+
+
+@pytest.mark.parametrize(
+    ("type", "simplest"),
+    [
+        ("command-name", "1 1 0 command-name eos a"),
+        ("command-argument", r"1 1 0 command-argument 0 \x01\x00\x00\x00a"),
+        ("bytes-response", "1 0 0 bytes-response continuation"),
+        ("text-output", "1 0 0 text-output 0"),
+        ("stream-settings", r"1 1 stream-begin stream-settings 0 \x01a"),
+    ],
+)
+def test_frames_shrink_to_the_simplest(type: str, simplest: str) -> None:
+    assert format_frame(find(frames(type), lambda _: True)).rstrip() == simplest
