@@ -24,19 +24,21 @@ if TYPE_CHECKING:
     from hgproto.encodings import Encodings
     from hgproto.frame import Frame
 
-__all__ = ["chunkings", "frames", "headers", "invalid", "payloads", "sessions", "values"]
+__all__ = ["Drawn", "chunkings", "frames", "headers", "invalid", "payloads", "sessions", "values"]
 
 
-class _Drawn(Choices):
-    """Choices that Hypothesis makes, and shrinks."""
+class Drawn(Choices):
+    """Choices that Hypothesis makes, and shrinks. ``draw``: as a composite strategy has it."""
 
     def __init__(self, draw: Callable[[st.SearchStrategy[Any]], Any]) -> None:
         self._draw = draw
 
     def below(self, end: int) -> int:
+        """A number from 0 to ``end``, which is not one of them."""
         return int(self._draw(st.integers(0, end - 1)))
 
     def octets(self, least: int, most: int) -> bytes:
+        """Any octets, so many."""
         return bytes(self._draw(st.binary(min_size=least, max_size=most)))
 
 
@@ -59,7 +61,7 @@ def frames(
     @st.composite
     def made(draw: st.DrawFn) -> Frame:
         try:
-            return maker.frame(_Drawn(draw), code, continued=continued, encoded=encoded)
+            return maker.frame(Drawn(draw), code, continued=continued, encoded=encoded)
         except NotMadeError:
             reject()
 
@@ -83,7 +85,7 @@ def payloads(
 
     @st.composite
     def made(draw: st.DrawFn) -> bytes:
-        return maker.payload(_Drawn(draw), code, flags=flags, continued=continued)
+        return maker.payload(Drawn(draw), code, flags=flags, continued=continued)
 
     return made()
 
@@ -109,7 +111,7 @@ def sessions(role: str | None = None, *, encodings: Encodings | None = None) -> 
 
     @st.composite
     def made(draw: st.DrawFn) -> list[Line]:
-        lines = session(_Drawn(draw), encodings=encodings)
+        lines = session(Drawn(draw), encodings=encodings)
         return lines if role is None else [line for line in lines if line.side == role]
 
     return made()
@@ -132,7 +134,7 @@ def invalid(requirement: str, *, encodings: Encodings | None = None) -> st.Searc
 
     @st.composite
     def made(draw: st.DrawFn) -> list[Line]:
-        choices = _Drawn(draw)
+        choices = Drawn(draw)
         lines = violate(requirement, session(choices, encodings=encodings), choices)
         assume(lines is not None)
         assert lines is not None  # noqa: S101 - for type checkers

@@ -14,7 +14,8 @@ from hgproto.encodings import Encodings, default_encodings
 from hgproto.framing_0002 import codec
 from hgproto.framing_0002.requirements import REQUIREMENTS
 from hgproto.human import format_frame
-from hgproto.samples import VIOLATORS, Choices, Line, Seeded, session, violate, wires
+from hgproto.samples import VIOLATORS, Line, Seeded, session, violate, wires
+from hgproto.strategies import Drawn
 from hgproto.validation import SessionValidator
 
 if TYPE_CHECKING:
@@ -25,16 +26,6 @@ if TYPE_CHECKING:
 SEEDS = int(os.environ.get("HGPROTO_SAMPLE_SEEDS", "40"))
 """Sessions that each violator is tried on; CI has time for the default."""
 HAS_ZSTD = "zstd-8mb" in default_encodings()
-
-
-class Drawn(Choices):
-    """Choices that Hypothesis makes, and makes simpler when something fails."""
-
-    def __init__(self, data: st.DataObject) -> None:
-        self._data = data
-
-    def below(self, end: int) -> int:
-        return self._data.draw(st.integers(0, end - 1))
 
 
 def judged(lines: Iterable[Line]) -> list[Finding]:
@@ -93,7 +84,7 @@ def test_sessions_keep_every_rule() -> None:
 
 @given(st.data())
 def test_whatever_is_chosen_sessions_keep_every_rule(data: st.DataObject) -> None:
-    lines = session(Drawn(data))
+    lines = session(Drawn(data.draw))
     assert judged(lines) == [], shown(lines)
 
 
@@ -148,7 +139,7 @@ def test_a_violator_breaks_its_requirement(name: str) -> None:
 
 @given(st.data(), st.sampled_from(sorted(VIOLATORS)))
 def test_whatever_is_chosen_a_violator_breaks_its_requirement(data: st.DataObject, name: str) -> None:
-    choices = Drawn(data)
+    choices = Drawn(data.draw)
     lines = violate(name, session(choices), choices)
     assert lines is None or name in {finding.id for finding in judged(lines)}, shown(lines)
 

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, find, given, settings
 from hypothesis import strategies as st
 from support import ROOT, SCHEMA
 from test_evolution import replacements
+from test_samples import judged
 
 from hgproto.encodings import default_encodings
 from hgproto.framing_0002 import codec
@@ -22,7 +23,7 @@ from hgproto.samples.frames import FrameMaker
 from hgproto.samples.payloads import structure
 from hgproto.spec.check import allowed_flags
 from hgproto.strategies import chunkings, frames, headers, invalid, payloads, sessions, values
-from hgproto.validation import SessionValidator, validate, validate_payload
+from hgproto.validation import validate, validate_payload
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -155,19 +156,10 @@ def test_a_type_that_there_is_not_is_an_error(strategy: Any) -> None:
 # Sessions.
 
 
-def judged(lines: list[Line]) -> set[str]:
-    """The ids of all that the validator finds in a session."""
-    validator = SessionValidator()
-    found = []
-    for side, octets in wires(lines):
-        found += validator.close(side) if octets is None else validator.feed(side, octets)
-    return {finding.id for finding in (*found, *validator.close())}
-
-
 @PART
 @given(sessions())
 def test_sessions_keep_every_rule(lines: list[Line]) -> None:
-    assert judged(lines) == set()
+    assert judged(lines) == []
 
 
 @pytest.mark.parametrize("role", ["client", "server"])
@@ -191,7 +183,7 @@ def test_a_role_that_there_is_not_is_an_error() -> None:
 def test_invalid_sessions_break_their_rule_and_no_other(requirement: str, data: st.DataObject) -> None:
     if requirement == "encoding.window" and "zstd-8mb" not in default_encodings():
         pytest.skip("needs zstd")
-    assert judged(data.draw(invalid(requirement))) == {requirement}
+    assert {finding.id for finding in judged(data.draw(invalid(requirement)))} == {requirement}
 
 
 @pytest.mark.parametrize("requirement", [name for name in REQUIREMENTS if name not in VIOLATORS])
