@@ -461,10 +461,18 @@ def _case(case: PayloadCase) -> str:
 
 
 def _examples(path: str, subject: str, old: Sequence[Example], new: Sequence[Example]) -> Iterator[Change]:
-    before, now = {example.title: example for example in old}, {example.title: example for example in new}
+    before, now = _by_title(old), _by_title(new)
     for title in {**before, **now}:
-        one, other = before.get(title), now.get(title)
+        one, other = before.get(title, ()), now.get(title, ())
         if bare(one) != bare(other):
-            what = "new" if one is None else "gone" if other is None else "another"
-            places = [example.place if example else None for example in (one, other)]
+            what = "new" if not one else "gone" if not other else "another"
+            places = [examples[0].place if examples else None for examples in (one, other)]
             yield Change(DOCUMENTATION, f"{path}.examples", f'The example "{title}" of {subject} is {what}.', *places)
+
+
+def _by_title(examples: Sequence[Example]) -> dict[str, tuple[Example, ...]]:
+    """Examples by their title, which several may have."""
+    found: dict[str, tuple[Example, ...]] = {}
+    for example in examples:
+        found[example.title] = (*found.get(example.title, ()), example)
+    return found
