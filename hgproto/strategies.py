@@ -6,17 +6,15 @@ Hypothesis (``pip install hgproto[hypothesis]``). Examples shrink to the simples
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import assume, reject
 from hypothesis import strategies as st
 
-from hgproto.framing_0002.requirements import REQUIREMENTS
 from hgproto.revision import DEFAULT_REVISION, Revision
-from hgproto.samples import VIOLATORS, Choices, Line, session, violate, wires
+from hgproto.samples import Choices, Line, session, violate
+from hgproto.samples.broken import broken, checked_breakable
 from hgproto.samples.frames import FrameMaker, NotMadeError
-from hgproto.validation import SessionValidator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -123,14 +121,7 @@ def invalid(requirement: str, *, encodings: Encodings | None = None) -> st.Searc
     ``encodings``: as of :func:`sessions`. Raises :class:`ValueError` for what is no requirement, or one that no octets of a
     session break, and says why.
     """
-    if requirement not in REQUIREMENTS:
-        close = get_close_matches(requirement, REQUIREMENTS, n=1)
-        raise ValueError(
-            f"there is no requirement {requirement!r}" + (f"; did you mean {close[0]!r}?" if close else "")
-        )
-    if requirement not in VIOLATORS:
-        reason = REQUIREMENTS[requirement].reason or "Only building can, and is refused."
-        raise ValueError(f"no octets break {requirement}: {reason}")
+    checked_breakable(requirement)
 
     @st.composite
     def made(draw: st.DrawFn) -> list[Line]:
@@ -138,19 +129,10 @@ def invalid(requirement: str, *, encodings: Encodings | None = None) -> st.Searc
         lines = violate(requirement, session(choices, encodings=encodings), choices)
         assume(lines is not None)
         assert lines is not None  # noqa: S101 - for type checkers
-        assume(_broken(lines, encodings) == {requirement})
+        assume(broken(lines, encodings) == {requirement})
         return lines
 
     return made()
-
-
-def _broken(lines: list[Line], encodings: Encodings | None) -> set[str]:
-    """The ids of the rules that the validator sees broken in a session."""
-    validator = SessionValidator(encodings=encodings)
-    found = []
-    for side, octets in wires(lines, encodings=encodings):
-        found += validator.close(side) if octets is None else validator.feed(side, octets)
-    return {finding.id for finding in (*found, *validator.close())}
 
 
 def chunkings(octets: bytes) -> st.SearchStrategy[list[bytes]]:

@@ -35,7 +35,7 @@ README = ROOT / "README.md"
 LANGUAGE = SCHEMA / "README.md"
 EXCHANGE = DOCS / "examples" / "two-commands.txt"
 SNIPPETS = [DOCS / "usage.md", DOCS / "reactors.md", DOCS / "validating.md", DOCS / "generating.md", README]
-TRANSCRIPTS = [DOCS / "index.md", DOCS / "cli.md", DOCS / "validating.md", LANGUAGE, README]
+TRANSCRIPTS = [DOCS / "index.md", DOCS / "cli.md", DOCS / "generating.md", DOCS / "validating.md", LANGUAGE, README]
 SESSIONS = [json.loads(file.read_text()) for file in sorted((SCHEMA / "vectors" / "sessions").glob("*.json"))]
 
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

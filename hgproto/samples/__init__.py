@@ -1,9 +1,27 @@
-"""Samples: sessions that keep every rule, and sessions that break a given one."""
+"""Samples: frames and sessions that keep every rule, those that break a given one, and those at every boundary."""
 
 from __future__ import annotations
 
-from hgproto.samples.choices import Choices, Seeded
+from hgproto.samples.boundaries import Boundary, boundaries
+from hgproto.samples.broken import broken_frame, broken_session
+from hgproto.samples.choices import Choices, Seeded, Simplest
+from hgproto.samples.limits import AtLimit, at_limits
 from hgproto.samples.sessions import Line, session, wires
 from hgproto.samples.violators import VIOLATORS, violate
 
-__all__ = ["VIOLATORS", "Choices", "Line", "Seeded", "session", "violate", "wires"]
+__all__ = [
+    "VIOLATORS",
+    "AtLimit",
+    "Boundary",
+    "Choices",
+    "Line",
+    "Seeded",
+    "Simplest",
+    "at_limits",
+    "boundaries",
+    "broken_frame",
+    "broken_session",
+    "session",
+    "violate",
+    "wires",
+]

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from hgproto.revision import Codec
     from hgproto.samples.choices import Choices
 
-__all__ = ["FrameMaker", "Header", "NotMadeError"]
+__all__ = ["FrameMaker", "Header", "NotMadeError", "sums"]
 
+_KEPT = 32
+"""Payloads of a type that are kept to come again."""
 _PROBES = tuple(product((1, 2), (1, 2), (b"", b"\0")))
 
 
@@ -38,12 +40,15 @@ class FrameMaker:
     """Makes frames of a revision.
 
     ``codec``: of that revision; framing-0002 unless told otherwise. ``tries``: how often frames are chosen anew that break a
-    rule which is seen only once they are made, such as one about the length.
+    rule which is seen only once they are made, such as one about the length. ``fresh``: of so many payloads one is made, and
+    the others come again in frames of other ids and flags, which is faster.
     """
 
-    def __init__(self, codec: Codec | None = None, *, tries: int = 100) -> None:
+    def __init__(self, codec: Codec | None = None, *, tries: int = 100, fresh: int = 1) -> None:
         self.codec: Codec = codec or default_codec
         self._tries = tries
+        self._fresh = fresh
+        self._kept: dict[tuple[int, int, bool], list[bytes]] = {}
         self.types = tuple(self.codec.TYPE_NAMES)
         self._encoded = next((mask for mask, name in self.codec.STREAM_FLAG_NAMES.items() if name == "encoded"), 0)
         self._headers: dict[tuple[int, bool], tuple[Header, ...]] = {}
@@ -60,7 +65,7 @@ class FrameMaker:
 
     def _found(self, type_: int) -> Iterable[Header]:
         make = self.codec.make_frame
-        for flags, stream_flags in product(_sums(self.codec.FLAG_NAMES[type_]), _sums(self.codec.STREAM_FLAG_NAMES)):
+        for flags, stream_flags in product(sums(self.codec.FLAG_NAMES[type_]), sums(self.codec.STREAM_FLAG_NAMES)):
             taken = [
                 (request_id % 2, stream_id % 2)
                 for request_id, stream_id, octets in _PROBES
@@ -94,6 +99,20 @@ class FrameMaker:
             return structure(layout, choices)
         return string(name, choices, self._least(type_, flags))
 
+    def _payload(self, choices: Choices, type_: int, flags: int, continued: bool) -> bytes:
+        """A payload, one that was made before among them."""
+        if self._fresh == 1:
+            return self.payload(choices, type_, flags=flags, continued=continued)
+        kept = self._kept.setdefault((type_, flags, continued), [])
+        if len(kept) < _KEPT or choices.one_in(self._fresh):
+            made = self.payload(choices, type_, flags=flags, continued=continued)
+            if len(kept) < _KEPT:
+                kept.append(made)
+            else:
+                kept[choices.below(_KEPT)] = made
+            return made
+        return kept[choices.below(_KEPT)]
+
     def _least(self, type_: int, flags: int) -> int:
         """How many octets a payload that is one string has at least, which is not in the tables."""
         least = self._leasts.get((type_, flags))
@@ -115,22 +134,22 @@ class FrameMaker:
         one that went through a content encoding, and so any octets. Raises :class:`NotMadeError`.
         """
         bits = self.codec.FIELD_BITS
+        request_bits, stream_bits = bits["request_id"][0], bits["stream_id"][0]
         for _ in range(self._tries):
             kind = choices.pick(self.types) if type_ is None else type_
-            flags, stream_flags, request_parities, stream_parities = choices.pick(self.headers(kind, encoded=encoded))
-            if stream_flags & self._encoded:
-                octets = string("bytes", choices)
-            else:
-                octets = self.payload(choices, kind, flags=flags, continued=continued)
-            request_id = _id(request_parities, bits["request_id"][0], choices)
-            stream_id = _id(stream_parities, bits["stream_id"][0], choices)
+            headers = self._headers.get((kind, encoded)) or self.headers(kind, encoded=encoded)
+            flags, stream_flags, request_parities, stream_parities = choices.pick(headers)
+            is_encoded = stream_flags & self._encoded
+            octets = string("bytes", choices) if is_encoded else self._payload(choices, kind, flags, continued)
+            request_id = _id(request_parities, request_bits, choices)
+            stream_id = _id(stream_parities, stream_bits, choices)
             made = self.codec.make_frame(request_id, stream_id, stream_flags, kind, flags, octets)
             if self._is_taken(made):
                 return made
         raise NotMadeError
 
 
-def _sums(masks: Iterable[int]) -> list[int]:
+def sums(masks: Iterable[int]) -> list[int]:
     """What flags are together, in all combinations."""
     sums = [0]
     for mask in masks:
@@ -140,10 +159,12 @@ def _sums(masks: Iterable[int]) -> list[int]:
 
 def _id(parities: tuple[int, ...], bits: int, choices: Choices) -> int:
     """An id of one of these parities, the lowest and highest ones as often as all others together."""
-    parity = choices.pick(parities)
     half = 1 << (bits - 1)
-    number = choices.pick((0, 1, half - 1)) if choices.below(2) == 0 else choices.below(half)
-    return 2 * number + parity
+    # One choice for both: of six times as many numbers as there are, half stand for the edges.
+    kind, number = divmod(choices.below(6 * half), half)
+    if kind < 3:
+        number = (0, 1, half - 1)[kind]
+    return 2 * number + (parities[0] if len(parities) == 1 else choices.pick(parities))
 
 
 # Structures of framing-0002 of which more is asked than its tables say.

@@ -8,12 +8,15 @@ from hgproto.cbor import encode_map
 from hgproto.layout import highest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from hgproto.layout import Entry, Layout, Part
+    from hgproto.layout import Entry, Layout
     from hgproto.samples.choices import Choices
 
-__all__ = ["string", "structure"]
+__all__ = ["STRINGS", "assembled", "complete", "string", "structure"]
+
+STRINGS = ("ascii", "utf8", "bytes")
+"""The types of parts that are strings."""
 
 MOST_OCTETS = 12
 MOST_ELEMENTS = 3
@@ -54,39 +57,43 @@ def structure(layout: Layout, choices: Choices) -> bytes:
         return encode_map(_pairs(layout.entries, choices))
     strings: dict[str, list[bytes]] = {}
     numbers: dict[str, list[int]] = {}
-    # What comes later is made first, as numbers before it say how long it is, and how many there are.
-    for part in reversed(layout.parts):
+    for part in layout.parts:
         if part.layout is not None:
             strings[part.name] = [structure(part.layout, choices) for _ in range(choices.below(MOST_ELEMENTS + 1))]
-        elif part.type in ("ascii", "utf8", "bytes"):
-            strings[part.name] = _strings(part, choices, numbers)
-        elif part.name not in numbers:
-            count = 1 if part.number is None else choices.below(MOST_ELEMENTS + 1)
-            numbers[part.name] = [_number(0, highest(part), choices) for _ in range(count)]
+        elif part.type in STRINGS:
+            least = int("empty" in part.rules)
+            count = 1 if part.sizes is None else choices.below(MOST_ELEMENTS + 1)
+            strings[part.name] = [string(part.type, choices, least) for _ in range(count)]
+            if part.at_most is not None:
+                numbers[part.at_most] = [len(strings[part.name][0]) + choices.below(MOST_ELEMENTS + 1)]
+    complete(layout, strings, numbers)
+    for part in layout.parts:
+        if part.name not in strings and part.name not in numbers:
+            numbers[part.name] = [_number(0, highest(part), choices)]
+    return assembled(layout, strings, numbers)
+
+
+def complete(layout: Layout, strings: Mapping[str, list[bytes]], numbers: dict[str, list[int]]) -> None:
+    """Adds the numbers that say how long strings are, and how many."""
+    for part in layout.parts:
+        name = part.sizes or part.size
+        if part.name in strings and name not in (None, "rest"):
+            numbers.setdefault(str(name), [len(octets) for octets in strings[part.name]])
+    for part in layout.parts:
         if part.number is not None:
-            numbers[part.number] = [len(numbers[part.name])]
-    octets = (strings[part.name] if part.name in strings else _packed(part, numbers) for part in layout.parts)
-    return b"".join(map(b"".join, octets))
+            numbers.setdefault(part.number, [len(numbers[part.name])])
 
 
-def _strings(part: Part, choices: Choices, numbers: dict[str, list[int]]) -> list[bytes]:
-    """The strings of a part, whose sizes become ``numbers``."""
-    least = int("empty" in part.rules)
-    count = 1 if part.sizes is None else choices.below(MOST_ELEMENTS + 1)
-    made = [string(part.type, choices, least) for _ in range(count)]
-    sizes = [len(octets) for octets in made]
-    if part.at_most is not None:
-        numbers[part.at_most] = [sizes[0] + choices.below(MOST_ELEMENTS + 1)]
-    name = part.sizes or part.size
-    if name not in (None, "rest"):
-        numbers[str(name)] = sizes
-    return made
-
-
-def _packed(part: Part, numbers: dict[str, list[int]]) -> list[bytes]:
-    """The octets of numbers."""
-    size = highest(part).bit_length() // 8
-    return [number.to_bytes(size, "little") for number in numbers[part.name]]
+def assembled(layout: Layout, strings: Mapping[str, list[bytes]], numbers: Mapping[str, list[int]]) -> bytes:
+    """The octets of a structure of these strings and numbers, whether or not they fit each other."""
+    octets = []
+    for part in layout.parts:
+        if part.name in strings:
+            octets += strings[part.name]
+        else:
+            size = highest(part).bit_length() // 8
+            octets += [number.to_bytes(size, "little") for number in numbers[part.name]]
+    return b"".join(octets)
 
 
 def _number(low: int, high: int, choices: Choices) -> int:

@@ -1,0 +1,220 @@
+"""``hgproto sample``: frames and sessions from a seed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from hgproto.cli.common import GOOD, UsageError, revision_of, revision_option
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterator
+
+    from hgproto.cli import Commands
+    from hgproto.frame import Frame
+    from hgproto.revision import Revision
+    from hgproto.samples import Line
+
+__all__ = ["add"]
+
+_FRESH = 50
+"""One payload in so many is a new one; the others come again in other frames."""
+_BATCH = 1000
+"""Frames that are written at a time."""
+
+
+def add(commands: Commands) -> None:
+    """Adds the command."""
+    sample = commands.add_parser(
+        "sample",
+        help="make frames or sessions from a seed",
+        description="Makes frames of a type that keep every rule of one frame, or sessions of both sides that keep every rule, "
+        "or that break one and no other. The same seed gives the same octets everywhere; it is printed on standard error.",
+    )
+    sample.add_argument(
+        "what", nargs="?", metavar="TYPE|session", help="a frame type, or session (default: frames of any type)"
+    )
+    sample.add_argument("-n", "--number", type=int, default=10, metavar="N", help="how many (default: 10)")
+    sample.add_argument("--seed", type=int, metavar="S", help="where all choices come from (default: any)")
+    sample.add_argument(
+        "--invalid", metavar="ID", help="break this requirement and no other; without TYPE, in sessions"
+    )
+    sample.add_argument(
+        "--encoded",
+        action="store_true",
+        help="compressed payloads too; their octets depend on the build of the compressor",
+    )
+    sample.add_argument(
+        "--format",
+        choices=("raw", "hex", "human", "json"),
+        default="human",
+        help="raw: octets; hex: a line a frame; human: a line a frame (default); json: an object a frame or session",
+    )
+    sample.add_argument(
+        "--role", choices=("client", "server"), help="of sessions, what this side sends (raw, hex: default client)"
+    )
+    sample.add_argument(
+        "-o", "--output", metavar="DIRECTORY", help="write a file for each instead, named by its number"
+    )
+    revision_option(sample)
+    sample.set_defaults(run=_sample)
+
+
+def _sample(options: argparse.Namespace) -> int:
+    from hgproto.revision import DEFAULT_REVISION
+
+    if options.number < 0:
+        raise UsageError("argument -n: expected a number of at least 0")
+    revision = revision_of(options.revision)
+    sessions = options.what == "session" or (options.what is None and options.invalid is not None)
+    if not sessions and options.what not in (None, *revision.codec.CODES):
+        known = ", ".join((*revision.codec.CODES, "session"))
+        raise UsageError(f"argument TYPE: there is no frame type {options.what!r}; there are {known}")
+    if (sessions or options.invalid) and revision.name != DEFAULT_REVISION:
+        raise UsageError(f"sessions and broken rules are there for {DEFAULT_REVISION} alone")
+    if sessions and options.format == "raw" and options.output is None and options.number > 1:
+        raise UsageError("several sessions are no one input: with --format raw give -n 1 or -o DIRECTORY")
+    seed = int.from_bytes(os.urandom(4)) if options.seed is None else options.seed
+    print(f"seed: {seed}", file=sys.stderr)
+    try:
+        made = _sessions(options, seed) if sessions else _frames(options, revision, seed)
+        if options.output is None:
+            _write(made, sys.stdout.buffer.write)
+        else:
+            _write_files(made, options.output, {"raw": "bin", "human": "txt"}.get(options.format, options.format))
+    except ValueError as error:
+        raise UsageError(f"argument --invalid: {error}") from None
+    return GOOD
+
+
+def _write(made: Iterator[bytes], write: Callable[[bytes], object]) -> None:
+    from itertools import islice
+
+    while batch := list(islice(made, _BATCH)):
+        write(b"".join(batch))
+
+
+def _write_files(made: Iterator[bytes], directory: str, suffix: str) -> None:
+    try:
+        os.makedirs(directory, exist_ok=True)
+        for number, octets in enumerate(made):
+            with open(os.path.join(directory, f"{number:06}.{suffix}"), "wb") as file:
+                file.write(octets)
+    except OSError as error:
+        raise UsageError(f"{error.filename}: {error.strerror}") from None
+
+
+def _frames(options: argparse.Namespace, revision: Revision, seed: int) -> Iterator[bytes]:
+    """Each frame in the format that was asked for."""
+    from hgproto.samples import Seeded
+    from hgproto.samples.broken import broken_frame, checked_breakable
+    from hgproto.samples.frames import FrameMaker
+
+    codec, choices = revision.codec, Seeded(seed)
+    if options.invalid:
+        checked_breakable(options.invalid)
+        for _ in range(options.number):
+            yield _shown_octets(broken_frame(options.invalid, options.what, choices), options.format, revision)
+        return
+    maker = FrameMaker(codec, fresh=_FRESH)
+    code = None if options.what is None else codec.CODES[options.what]
+    show = _shown(options.format, revision)
+    for _ in range(options.number):
+        yield show(maker.frame(choices, code, encoded=options.encoded))
+
+
+def _shown(format_: str, revision: Revision) -> Callable[[Frame], bytes]:
+    """What writes a frame in a format."""
+    codec = revision.codec
+    if format_ == "raw":
+        return codec.encode_frame
+    if format_ == "hex":
+        return lambda frame: codec.encode_frame(frame).hex().encode() + b"\n"
+    if format_ == "human":
+        from hgproto.human import format_frame
+
+        return lambda frame: format_frame(frame, codec).encode() + b"\n"
+    import json
+
+    from hgproto.jsonform import frame_to_json
+
+    return lambda frame: json.dumps(frame_to_json(frame, codec, 0)).encode() + b"\n"
+
+
+def _shown_octets(octets: bytes, format_: str, revision: Revision) -> bytes:
+    """A broken frame in a format. Raises :class:`UsageError` for one that has no words."""
+    from hgproto.errors import RemoteProtocolError
+
+    if format_ == "raw":
+        return octets
+    if format_ == "hex":
+        return octets.hex().encode() + b"\n"
+    try:
+        frame, _ = revision.codec.decode_frame(octets)
+    except RemoteProtocolError as error:
+        raise UsageError(f"what breaks {error.requirement} is no whole frame: use --format raw or hex") from None
+    return _shown(format_, revision)(frame)
+
+
+def _sessions(options: argparse.Namespace, seed: int) -> Iterator[bytes]:
+    """Each session in the format that was asked for."""
+    from hgproto.encodings import Encodings, default_encodings
+    from hgproto.samples import Seeded, session
+    from hgproto.samples.broken import broken_session, checked_breakable
+
+    if options.invalid:
+        checked_breakable(options.invalid)
+    encodings = default_encodings()
+    if not options.encoded and not (options.invalid or "").startswith("encoding."):
+        encodings = Encodings([encodings["identity"]])
+    choices = Seeded(seed)
+    for number in range(options.number):
+        if options.invalid:
+            lines = broken_session(options.invalid, choices, encodings=encodings)
+        else:
+            lines = session(choices, encodings=encodings)
+        title = f"# session {number}\n".encode() if options.number > 1 and options.output is None else b""
+        match options.format:
+            case "raw":
+                yield b"".join(_octets(lines, options.role or "client"))
+            case "hex":
+                frames = (octets.hex().encode() + b"\n" for octets in _octets(lines, options.role or "client"))
+                yield title + b"".join(frames)
+            case "human":
+                yield title + b"".join(_human_lines(lines, options))
+            case "json":
+                yield _json_session(lines, number, options)
+
+
+def _octets(lines: list[Line], role: str) -> Iterator[bytes]:
+    from hgproto.samples import wires
+
+    return (octets for side, octets in wires(lines) if side == role and octets is not None)
+
+
+def _human_lines(lines: list[Line], options: argparse.Namespace) -> Iterator[bytes]:
+    """Lines as ``hgproto session`` reads them."""
+    from hgproto.human import format_frame
+
+    for side, frame, raw, octets in lines:
+        if options.role not in (None, side):
+            continue
+        if octets is not None:
+            raise UsageError(f"what breaks {options.invalid} is no whole frame: use another --format")
+        sign = {"client": ">", "server": "<"}[side] + "!" * raw
+        yield f"{sign} {'end' if frame is None else format_frame(frame)}\n".encode()
+
+
+def _json_session(lines: list[Line], number: int, options: argparse.Namespace) -> bytes:
+    import json
+
+    from hgproto.samples import wires
+
+    shown = [
+        {"side": side, **({"end": True} if octets is None else {"wire": octets.hex()})}
+        for side, octets in wires(lines)
+        if options.role in (None, side)
+    ]
+    return json.dumps({"session": number, "lines": shown}).encode() + b"\n"

@@ -1,0 +1,277 @@
+"""Boundaries: frames at the edges of what a revision allows, and one step over them, always the same in the same order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from hgproto.cbor import Simple, Tag, encode_item, encode_map
+from hgproto.layout import highest
+from hgproto.revision import DEFAULT_REVISION, Revision
+from hgproto.samples.choices import Seeded, Simplest
+from hgproto.samples.frames import FrameMaker, NotMadeError, sums
+from hgproto.samples.payloads import STRINGS, assembled, complete
+from hgproto.validation import validate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from hgproto.frame import Frame
+    from hgproto.layout import Entry, Layout, Part
+    from hgproto.revision import Codec
+
+__all__ = ["Boundary", "boundaries"]
+
+_CHARACTERS = {
+    "ascii": (b"\x00", b"\x7f", b"\x80", b"\xff"),
+    # The first and last characters of each length, the last octets that are none, an overlong form, a surrogate, a cut.
+    "utf8": (
+        b"\x00",
+        b"\x7f",
+        b"\x80",
+        b"\xc0\x80",
+        b"\xc1\xbf",
+        b"\xc2",
+        b"\xc2\x80",
+        b"\xdf\xbf",
+        b"\xe0\x9f\xbf",
+        b"\xe0\xa0\x80",
+        b"\xed\x9f\xbf",
+        b"\xed\xa0\x80",
+        b"\xee\x80\x80",
+        b"\xef\xbf\xbf",
+        b"\xf0\x8f\xbf\xbf",
+        b"\xf0\x90\x80\x80",
+        b"\xf4\x8f\xbf\xbf",
+        b"\xf4\x90\x80\x80",
+        b"\xff",
+    ),
+    "bytes": (b"\x00", b"\x7f", b"\x80", b"\xff"),
+}
+_ITEMS: tuple[object, ...] = (0, -1, b"", "", [], {}, None, False, True, 0.0, Simple(0), Tag(0, 0))
+"""A value of each kind that CBOR has."""
+_HEADS = (23, 24, 0xFF, 0x100, 0xFFFF, 0x10000, 0xFFFFFFFF, 0x100000000, (1 << 64) - 1)
+"""Where the head of a CBOR item gets longer, and its end."""
+
+
+class Boundary(NamedTuple):
+    """A frame at a boundary.
+
+    ``what``: what is at which boundary. ``octets``: the frame. ``broken``: the ids of the requirements that it breaks, all
+    of them of one frame; empty when there are none.
+    """
+
+    what: str
+    octets: bytes
+    broken: tuple[str, ...]
+
+
+def boundaries(
+    type: str | None = None, *, max_payload: int | None = None, revision: Revision | None = None
+) -> Iterator[Boundary]:
+    """Frames of a type at every boundary, and beside it, in a fixed order.
+
+    These are: every value of the flags and each bit of the stream flags, the type and its neighbours, the first and last
+    ids, lengths around the limit, each number and each string of the payload at its least and most and one beside, sizes and
+    counts that are one off, the edges of character sets, and each entry of a CBOR map missing, twice, or of another type.
+
+    ``type``: the name of a frame type; all of them by default. ``max_payload``: the limit on lengths, that of the revision by
+    default. Raises :class:`ValueError` for a type that there is not.
+    """
+    revision = revision or Revision(DEFAULT_REVISION)
+    codec = revision.codec
+    if type not in (None, *codec.CODES):
+        raise ValueError(f"there is no frame type {type!r}; there are {', '.join(codec.CODES)}")
+    limit = codec.LIMITS["max-payload"][0] if max_payload is None else max_payload
+    codes = codec.TYPE_NAMES if type is None else (codec.CODES[type],)
+    return _judged((one for code in codes for one in _Maker(codec, code, limit).all()), limit, revision)
+
+
+def _judged(made: Iterable[tuple[str, bytes]], limit: int, revision: Revision) -> Iterator[Boundary]:
+    """Each different frame once, with what the validator says of it."""
+    seen = set()
+    for what, octets in made:
+        if octets not in seen:
+            seen.add(octets)
+            findings = validate(octets, depth="frames", max_payload=limit, revision=revision)
+            yield Boundary(what, octets, tuple(finding.id for finding in findings))
+
+
+class _Maker:
+    """Makes the boundaries of one frame type."""
+
+    def __init__(self, codec: Codec, code: int, limit: int) -> None:
+        self._codec = codec
+        self._name = codec.TYPE_NAMES[code]
+        self._limit = limit
+        self._largest = codec.LIMITS["max-payload"][1]
+        maker = FrameMaker(codec, tries=1)
+        try:
+            self._base = maker.frame(Simplest(), code)
+        except NotMadeError:
+            # The simplest is not allowed by a rule that is seen only once a frame is made.
+            self._base = FrameMaker(codec).frame(Seeded(0), code)
+
+    def all(self) -> Iterator[tuple[str, bytes]]:
+        for what, frame in (*self._of_header(), *self._of_length(), *self._of_payload()):
+            if len(frame.payload) <= self._largest:
+                yield f"{self._name}: {what}", self._codec.encode_frame(frame, self._largest)
+        octets = self._codec.encode_frame(self._base)
+        for missing in (1, len(self._base.payload), len(octets) - 1):
+            if 0 < missing < len(octets):
+                yield f"{self._name}: {missing} octets missing at the end", octets[:-missing]
+
+    def _of_header(self) -> Iterator[tuple[str, Frame]]:
+        base, bits = self._base, self._codec.FIELD_BITS
+        for flags in range(1 << bits["flags"][0]):
+            for stream_flags in sums(self._codec.STREAM_FLAG_NAMES):
+                yield (
+                    f"flags {flags:#x} and stream flags {stream_flags:#x}",
+                    base.replace(flags=flags, stream_flags=stream_flags),
+                )
+        for bit in range(bits["stream_flags"][0]):
+            yield f"stream flags {1 << bit:#x}", base.replace(stream_flags=1 << bit)
+        yield "all stream flags", base.replace(stream_flags=(1 << bits["stream_flags"][0]) - 1)
+        for type_ in (base.type - 1, base.type + 1):
+            if 0 <= type_ < 1 << bits["type"][0]:
+                yield f"the payload of type {int(base.type)} as type {type_}", base.replace(type=type_)
+        for field in ("request_id", "stream_id"):
+            last = (1 << bits[field][0]) - 1
+            for number in (0, 1, 2, last - 1, last):
+                yield f"{field} {number}", base.replace(**{field: number})
+
+    def _of_length(self) -> Iterator[tuple[str, Frame]]:
+        for length in sorted({0, 1, 2, self._limit - 1, self._limit, self._limit + 1, 1 << 16}):
+            yield f"a payload of {length} octets", self._base.replace(payload=bytes(length))
+
+    def _of_payload(self) -> Iterator[tuple[str, Frame]]:
+        for flag, after, name in self._codec.PAYLOADS[int(self._base.type)]:
+            if after:
+                # What goes on with the frame before cannot be judged by itself.
+                continue
+            flags = flag or self._base.flags
+            layout = self._codec.LAYOUTS.get(name)
+            payloads = self._of_string(name) if layout is None else _of_layout(layout, self._limit)
+            for what, octets in payloads:
+                named = f"{f' of {name}' if layout and name != self._name else ''}{f' with flags {flag:#x}' if flag else ''}"
+                yield f"{what}{named}", self._base.replace(flags=flags, payload=octets)
+
+    def _of_string(self, type: str) -> Iterator[tuple[str, bytes]]:
+        for size in (self._limit - 1, self._limit, self._limit + 1):
+            yield f"{size} characters", b"a" * size
+        for octets in _CHARACTERS[type]:
+            yield f"the octets {octets.hex()}", octets
+            yield f"the octets {octets.hex()} between others", b"a" + octets + b"a"
+
+
+def _of_layout(layout: Layout, limit: int) -> Iterator[tuple[str, bytes]]:
+    """The payloads of a structure."""
+    if layout.entries:
+        yield from _of_map(layout.entries)
+        return
+    nested = next((part.layout for part in layout.parts if part.layout is not None), None)
+    if nested is not None:
+        least = _simplest(nested)
+        for count in (0, 1, 2):
+            yield f"{count} times {nested.name}", least * count
+        yield from _of_layout(nested, limit)
+        return
+    yield from _Edges(layout, limit).all()
+
+
+def _simplest(layout: Layout) -> bytes:
+    edges = _Edges(layout, 0)
+    return assembled(layout, edges.strings, edges.numbers)
+
+
+class _Edges:
+    """The edges of a structure of numbers and strings: one string in each array, and one character in each string."""
+
+    def __init__(self, layout: Layout, limit: int) -> None:
+        self._layout = layout
+        self._limit = limit
+        self._parts = {part.name: part for part in layout.parts}
+        self.strings = {part.name: [b"a"] for part in layout.parts if part.type in STRINGS}
+        self.numbers: dict[str, list[int]] = {part.at_most: [1] for part in layout.parts if part.at_most is not None}
+        complete(layout, self.strings, self.numbers)
+        for part in layout.parts:
+            if part.type not in STRINGS:
+                self.numbers.setdefault(part.name, [0])
+
+    def all(self) -> Iterator[tuple[str, bytes]]:
+        for part in self._layout.parts:
+            yield from self._of_strings(part) if part.type in STRINGS else self._of_numbers(part)
+        octets = assembled(self._layout, self.strings, self.numbers)
+        for size in range(len(octets)):
+            yield f"{size} of {len(octets)} octets", octets[:size]
+        yield "one octet more", octets + b"\0"
+
+    def _with(self, name: str, strings: list[bytes]) -> bytes:
+        """The structure with other strings, and the numbers that go with them."""
+        changed = {**self.strings, name: strings}
+        part = self._parts[name]
+        numbers = {} if part.at_most is None else {part.at_most: [len(strings[0])]}
+        complete(self._layout, changed, numbers)
+        return assembled(self._layout, changed, {**self.numbers, **numbers})
+
+    def _of_strings(self, part: Part) -> Iterator[tuple[str, bytes]]:
+        sized_by = self._parts.get(str(part.sizes or part.size))
+        others = len(assembled(self._layout, {**self.strings, part.name: [b""]}, self.numbers))
+        room = self._limit - others
+        most = room + 1 if sized_by is None else highest(sized_by)
+        for size in sorted({0, 1, most - 1, most, room - 1, room, room + 1}):
+            # What is longer than the limit on lengths is all the same.
+            if 0 <= size <= min(most, room + 1):
+                yield f"{part.name} of {size} octets", self._with(part.name, [b"a" * size])
+        for octets in _CHARACTERS[part.type]:
+            yield f"{part.name} of the octets {octets.hex()}", self._with(part.name, [octets])
+        if sized_by is not None and sized_by.number is not None:
+            last = highest(self._parts[sized_by.number])
+            for count in (0, 1, 2, last - 1, last):
+                if count <= self._limit:
+                    yield f"{count} {part.name}", self._with(part.name, [b"a"] * count)
+
+    def _of_numbers(self, part: Part) -> Iterator[tuple[str, bytes]]:
+        now, last = self.numbers[part.name][0], highest(part)
+        for number in sorted({0, 1, now - 1, now + 1, last - 1, last}):
+            if number not in (now, -1):
+                octets = assembled(self._layout, self.strings, {**self.numbers, part.name: [number]})
+                yield f"{part.name} {number} instead of {now}", octets
+
+
+def _of_map(entries: tuple[Entry, ...]) -> Iterator[tuple[str, bytes]]:
+    """The payloads of a CBOR map."""
+
+    def encoded(values: dict[str, object], *more: tuple[object, object]) -> bytes:
+        return encode_map([*((name.encode(), value) for name, value in values.items()), *more])
+
+    every: dict[str, object] = {entry.name: b"a" if entry.type == "text" else 1 for entry in entries}
+    yield "every entry", encoded(every)
+    for entry in entries:
+        name, key = entry.name, entry.name.encode()
+        yield f"no {name}", encoded({other: value for other, value in every.items() if other != name})
+        yield f"{name} twice", encoded(every, (key, every[name]))
+        yield f"{name} as text", encoded({other: v for other, v in every.items() if other != name}, (name, every[name]))
+        for item in _ITEMS:
+            yield f"{name} {item!r}", encoded({**every, name: item})
+        if entry.type == "text":
+            for octets in _CHARACTERS["utf8"]:
+                yield f"{name} of the octets {octets.hex()}", encoded({**every, name: octets})
+            for size in (23, 24, 0xFF, 0x100):
+                yield f"{name} of {size} octets", encoded({**every, name: b"a" * size})
+        else:
+            least = {0 if entry.type == "uint" else entry.minimum or 0}
+            numbers = {number + step for number in least for step in (-1, 0, 1)} | {-(1 << 64)}
+            for number in sorted({*numbers, *_HEADS, *(-number for number in _HEADS)}):
+                yield f"{name} {number}", encoded({**every, name: number})
+    octets = encoded(every)
+    for count in (24 - len(every) - 1, 24 - len(every)):
+        more = [(f"x{number}".encode(), None) for number in range(count)]
+        yield f"a map of {len(every) + count} entries", encoded(every, *more)
+    yield "a key that is no string", encoded(every, (0, 0))
+    yield "an empty map", encode_map([])
+    yield "a map of indefinite length", b"\xbf" + octets[1:] + b"\xff"
+    for item in _ITEMS:
+        yield f"{item!r} instead of a map", encode_item(item)
+    for size in range(len(octets)):
+        yield f"{size} of {len(octets)} octets", octets[:size]
+    yield "one octet more", octets + b"\0"

@@ -1,0 +1,177 @@
+"""Sessions that take a limit to its last, and one step over it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from hgproto import build
+from hgproto.framing_0002 import codec
+from hgproto.limits import Limits
+from hgproto.samples.sessions import BEGIN, ENCODED, END, STREAMS, Line, wires
+from hgproto.validation import SessionValidator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from hgproto.frame import Frame
+
+__all__ = ["LIMITS", "MOST_OCTETS", "AtLimit", "at_limits"]
+
+MOST_OCTETS = 1 << 25
+"""Limits of more octets than these are not reached: lower them."""
+_CLIENT, _SERVER = STREAMS["client"][0], STREAMS["server"][0]
+_DATA = codec.FrameType.COMMAND_DATA
+_MORE, _EOS = codec.CommandDataFlag.CONTINUATION, codec.CommandDataFlag.EOS
+
+
+class AtLimit(NamedTuple):
+    """A session at a limit.
+
+    ``what``: which limit, and how much of it is used. ``lines``: the session. ``broken``: the ids of the requirements that
+    it breaks, a limit of the receiver's among them; empty when there are none.
+    """
+
+    what: str
+    lines: list[Line]
+    broken: tuple[str, ...]
+
+
+def at_limits(limits: Limits | None = None) -> Iterator[AtLimit]:
+    """Sessions of framing-0002 that use one less than each limit, all of it, and one more, in a fixed order.
+
+    ``limits``: of the receivers. Left out are *send-payload*, which no receiver sees, numbers of which a connection has not
+    as many, and limits of more than :data:`MOST_OCTETS`.
+    """
+    limits = limits or Limits()
+    for name, make in LIMITS.items():
+        limit = getattr(limits, name.replace("-", "_"))
+        for number in (limit - 1, limit, limit + 1):
+            if 0 < number <= min(_MOST.get(name, MOST_OCTETS), MOST_OCTETS):
+                lines = list(make(number, limits))
+                validator = SessionValidator(limits=limits)
+                findings = [one for side, octets in wires(lines) for one in validator.feed(side, octets or b"")]
+                broken = sorted({finding.id for finding in (*findings, *validator.close())})
+                yield AtLimit(f"{name} {number} of {limit}", lines, tuple(broken))
+
+
+def _on_one_stream(side: str, frames: Iterable[Frame]) -> Iterator[Line]:
+    """Frames of a side on a stream that they begin and end."""
+    all_ = list(frames)
+    for number, frame in enumerate(all_):
+        flags = BEGIN * (number == 0) | END * (number == len(all_) - 1)
+        yield Line(side, frame.replace(stream_flags=flags | frame.stream_flags))
+
+
+def _answers(ids: Iterable[int]) -> Iterator[Line]:
+    yield from _on_one_stream("server", [one for id_ in ids for one in build.bytes_response(id_, _SERVER, b"")])
+
+
+def _data(request_id: int, sizes: list[int], *, last: bool = True) -> Iterator[Frame]:
+    """A command with data, in frames of these sizes."""
+    name = codec.CommandNameFlag.HAVE_DATA
+    yield codec.make_frame(request_id, _CLIENT, 0, codec.FrameType.COMMAND_NAME, name, b"x")
+    for number, size in enumerate(sizes):
+        flags = _EOS if last and number == len(sizes) - 1 else _MORE
+        yield codec.make_frame(request_id, _CLIENT, 0, _DATA, flags, bytes(size))
+
+
+def _cut(number: int, most: int) -> list[int]:
+    """Sizes of at most so many that are a number together."""
+    return [min(most, number - at) for at in range(0, number, most)]
+
+
+def _max_payload(number: int, _: Limits) -> Iterator[Line]:
+    yield from _on_one_stream("client", _data(1, [number]))
+    yield from _answers([1])
+
+
+def _open_streams(number: int, _: Limits) -> Iterator[Line]:
+    streams = range(STREAMS["client"][0], 256, 2)[:number]
+    for stream_id in streams:
+        yield Line("client", build.stream_settings(1, stream_id, "identity"))
+    for one, stream_id in enumerate(streams):
+        for frame in build.command(2 * one + 1, stream_id, "x", end=True):
+            yield Line("client", frame)
+    yield from _answers(2 * one + 1 for one in range(len(streams)))
+
+
+def _decoded(sizes: list[int]) -> Iterator[Line]:
+    """A response whose payloads grow to these sizes when decoded."""
+    yield from _on_one_stream("client", build.command(1, _CLIENT, "x"))
+    yield Line("server", build.stream_settings(1, _SERVER, "zlib"))
+    kind, more, last = codec.FrameType.BYTES_RESPONSE, codec.BytesResponseFlag.CONTINUATION, codec.BytesResponseFlag.EOS
+    for number, size in enumerate(sizes):
+        is_last = number == len(sizes) - 1
+        flags, stream_flags = (last, ENCODED | END) if is_last else (more, ENCODED)
+        yield Line("server", codec.make_frame(1, _SERVER, stream_flags, kind, flags, bytes(size)))
+
+
+def _decoded_frame(number: int, _: Limits) -> Iterator[Line]:
+    yield from _decoded([number])
+
+
+def _decoded_response(number: int, limits: Limits) -> Iterator[Line]:
+    yield from _decoded(_cut(number, limits.decoded_frame))
+
+
+def _receiving_requests(number: int, _: Limits) -> Iterator[Line]:
+    commands = [list(_data(2 * one + 1, [1])) for one in range(number)]
+    yield from _on_one_stream("client", [frame for part in zip(*commands, strict=True) for frame in part])
+    yield from _answers(2 * one + 1 for one in range(number))
+
+
+def _active_requests(number: int, _: Limits) -> Iterator[Line]:
+    ids = [2 * one + 1 for one in range(number)]
+    yield from _on_one_stream("client", [frame for id_ in ids for frame in build.command(id_, _CLIENT, "x")])
+    yield from _answers(ids)
+
+
+def _request_octets(number: int, limits: Limits) -> Iterator[Line]:
+    yield from _on_one_stream("client", _data(1, _cut(number, min(limits.max_payload, limits.send_payload))))
+    yield from _answers([1])
+
+
+def _buffered_octets(number: int, limits: Limits) -> Iterator[Line]:
+    shares = _cut(number, limits.request_octets)
+    sizes = [_cut(share, min(limits.max_payload, limits.send_payload)) for share in shares]
+    ids = [2 * one + 1 for one in range(len(shares))]
+    frames = [frame for id_, parts in zip(ids, sizes, strict=True) for frame in _data(id_, parts, last=False)]
+    frames += [codec.make_frame(id_, _CLIENT, 0, _DATA, _EOS, b"") for id_ in ids]
+    yield from _on_one_stream("client", frames)
+    yield from _answers(ids)
+
+
+def _arguments(number: int, _: Limits) -> Iterator[Line]:
+    args = {f"{one:05}": b"" for one in range(number)}
+    yield from _on_one_stream("client", build.command(1, _CLIENT, "x", args))
+    yield from _answers([1])
+
+
+def _argument_value(number: int, limits: Limits) -> Iterator[Line]:
+    most = min(limits.max_payload, limits.send_payload)
+    yield from _on_one_stream("client", build.command(1, _CLIENT, "x", {"a": bytes(number)}, max_payload=most))
+    yield from _answers([1])
+
+
+LIMITS: dict[str, Callable[[int, Limits], Iterable[Line]]] = {
+    "max-payload": _max_payload,
+    "open-streams": _open_streams,
+    "decoded-frame": _decoded_frame,
+    "decoded-response": _decoded_response,
+    "receiving-requests": _receiving_requests,
+    "active-requests": _active_requests,
+    "request-octets": _request_octets,
+    "buffered-octets": _buffered_octets,
+    "arguments": _arguments,
+    "argument-value": _argument_value,
+}
+"""What makes a session that uses so much of a limit, by the name of the limit."""
+_MOST = {
+    "max-payload": codec.LIMITS["max-payload"][1],
+    "open-streams": 128,
+    "receiving-requests": 32768,
+    "active-requests": 32768,
+    "arguments": 100_000,
+    "argument-value": 0xFFFF,
+}
+"""The most that octets can say, or a connection has."""

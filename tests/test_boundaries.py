@@ -1,0 +1,192 @@
+"""Boundaries: what is at every edge, judged as labelled, always the same."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import pytest
+from support import ROOT, fast_judgement, struct_judgement
+
+from hgproto.events import SendFrames
+from hgproto.framing_0002 import codec
+from hgproto.framing_0002.requirements import REQUIREMENTS
+from hgproto.layout import walk
+from hgproto.limits import Limits
+from hgproto.revision import Revision
+from hgproto.samples import Boundary, at_limits, boundaries
+from hgproto.samples.limits import LIMITS, MOST_OCTETS
+from hgproto.server import Server
+
+ALIEN = Revision(str(ROOT / "tests" / "data" / "alien.yaml"))
+ALL = {name: list(boundaries(name)) for name in codec.CODES}
+each_type = pytest.mark.parametrize("name", ALL)
+REMARKS = {name for name, requirement in REQUIREMENTS.items() if requirement.enforced == "validator"}
+"""What is worth a remark and no refusal."""
+
+
+@each_type
+def test_labels_are_what_the_structs_say(name: str) -> None:
+    for what, octets, broken in ALL[name]:
+        length = int.from_bytes(octets[:3], "little")
+        if length > 65535:
+            assert broken == ("frame.length-limit",), what
+            continue
+        refused = [requirement for requirement in broken if requirement not in REMARKS]
+        judged = struct_judgement(octets)
+        assert refused == [judged[0]] if len(judged) == 2 else not refused, what
+        assert fast_judgement(octets)[0] == judged[0], what
+
+
+@each_type
+def test_everything_has_its_edges(name: str) -> None:
+    octets = {one.octets for one in ALL[name]}
+    headers = {one[:8] for one in octets if len(one) >= 8}
+    assert {one[7] & 15 for one in headers if one[7] >> 4 == codec.CODES[name]} == set(range(16))
+    combinations = {(one[7] & 15, one[6]) for one in headers}
+    assert combinations >= {(flags, stream_flags) for flags in range(16) for stream_flags in range(8)}
+    assert {one[6] for one in headers} >= {8, 16, 32, 64, 128, 255}
+    assert {one[7] >> 4 for one in headers} == {codec.CODES[name] + step for step in (-1, 0, 1)}
+    assert {int.from_bytes(one[3:5], "little") for one in headers} >= {0, 1, 2, 65534, 65535}
+    assert {one[5] for one in headers} >= {0, 1, 2, 254, 255}
+    assert {int.from_bytes(one[:3], "little") for one in headers} >= {0, 1, 2, 65534, 65535, 65536}
+    # Each is there once, and says what it is.
+    assert len(octets) == len({one.what for one in ALL[name]}) == len(ALL[name])
+
+
+STRINGS = [
+    (structure, part.name)
+    for structure, layout in codec.LAYOUTS.items()
+    for part in layout.parts
+    if part.size not in (None, "rest") and structure in ("argument", "text-atom", "stream-settings")
+]
+
+
+@pytest.mark.parametrize(("structure", "field"), STRINGS)
+def test_strings_have_their_edges(structure: str, field: str) -> None:
+    name = {"argument": "command-argument", "text-atom": "text-output"}.get(structure, structure)
+    layout = codec.LAYOUTS["text-output" if structure == "text-atom" else structure]
+    sizes = set()
+    for _, octets, broken in ALL[name]:
+        if set(broken) <= REMARKS and octets[7] & 1 == 0:
+            sizes |= {span.end - span.start for span in walk(layout, octets[8:]) if span.path.endswith(field)}
+    part = next(part for part in codec.LAYOUTS[structure].parts if part.name == field)
+    most = 255 if structure == "stream-settings" else 65535
+    assert sizes >= ({1, 2} if "empty" in part.rules else {0, 1}) - {2}
+    assert max(sizes) in (most, most - (len(_shortest(structure)) - 1))
+
+
+def _shortest(structure: str) -> bytes:
+    return {"argument": b"\x01\0\1\0aa", "text-atom": b"\1\0\1\1\1\1\0aaa"}.get(structure, b"a")
+
+
+def test_edges_of_a_map_are_told_by_name() -> None:
+    labels = {one.what.removeprefix("progress: "): one.broken for one in ALL["progress"]}
+    wanted: dict[str, tuple[str, ...]] = {
+        "every entry": (),
+        "no topic": ("progress.required-keys",),
+        "no label": (),
+        "pos twice": ("progress.duplicate-keys",),
+        "pos -1": (),
+        "pos -2": ("progress.value-types",),
+        "total -1": ("progress.value-types",),
+        "total 18446744073709551615": (),
+        "topic 0": ("progress.value-types",),
+        "a key that is no string": ("progress.byte-keys",),
+        "an empty map": ("progress.required-keys",),
+        "a map of indefinite length": (),
+        "one octet more": ("progress.surplus",),
+    }
+    assert {what: labels.get(what) for what in wanted} == wanted
+
+
+def test_boundaries_are_always_the_same() -> None:
+    digest = hashlib.sha256()
+    for one in boundaries():
+        digest.update(repr(one).encode())
+    # Boundaries have changed when this is another, which is no fault, and worth a line of news.
+    assert digest.hexdigest() == "4681ede02290682dd4d58fb4ca3fb7d35631da3c03f51d03993d7b4e7bfd4efd"
+
+
+def test_boundaries_of_another_schema_are_judged_too() -> None:
+    for name in ALIEN.codec.CODES:
+        found = list(boundaries(name, revision=ALIEN))
+        assert len(found) > 100
+        assert {bool(one.broken) for one in found} == {False, True}
+        assert len({one.octets for one in found}) == len({one.what for one in found}) == len(found)
+
+
+def test_the_limit_on_lengths_can_be_another() -> None:
+    lengths = {
+        int.from_bytes(one.octets[:3], "little"): one.broken for one in boundaries("command-data", max_payload=99)
+    }
+    assert lengths[99] == ()
+    assert lengths[100] == ("frame.length-limit",)
+
+
+def test_a_type_that_there_is_not_is_an_error() -> None:
+    with pytest.raises(ValueError, match="there is no frame type 'ping'; there are command-name, "):
+        boundaries("ping")
+
+
+# Sessions at limits.
+
+SMALL = Limits(
+    max_payload=40,
+    open_streams=4,
+    decoded_frame=100,
+    decoded_response=300,
+    receiving_requests=3,
+    active_requests=5,
+    request_octets=90,
+    buffered_octets=150,
+    arguments=6,
+    argument_value=50,
+)
+OVER = {
+    "max-payload": "frame.length-limit",
+    "open-streams": "stream.open-limit",
+    "decoded-frame": "encoding.decoded-limit",
+    "decoded-response": "encoding.decoded-limit",
+    "receiving-requests": "request.limits",
+    "active-requests": "request.limits",
+    "request-octets": "request.argument-limits",
+    "buffered-octets": "request.argument-limits",
+    "arguments": "request.argument-limits",
+    "argument-value": "request.argument-limits",
+}
+
+
+def test_only_what_is_over_a_limit_breaks_it() -> None:
+    found = {one.what: one.broken for one in at_limits(SMALL)}
+    wanted: dict[str, tuple[str, ...]] = {}
+    for name in LIMITS:
+        limit = getattr(SMALL, name.replace("-", "_"))
+        for number, broken in ((limit - 1, ()), (limit, ()), (limit + 1, (OVER[name],))):
+            wanted[f"{name} {number} of {limit}"] = broken
+    assert found == wanted
+
+
+def test_every_limit_of_a_receiver_is_there() -> None:
+    assert {*LIMITS, "send-payload"} == set(codec.LIMITS)
+    defaults = [one.what for one in at_limits()]
+    missing = {name for name in LIMITS if not any(what.startswith(name) for what in defaults)}
+    assert missing == {name for name in LIMITS if codec.LIMITS[name][0] > MOST_OCTETS}
+    assert set(OVER.values()) <= set(REQUIREMENTS)
+
+
+def test_a_server_refuses_just_what_is_over_its_limits() -> None:
+    for what, lines, broken in at_limits(SMALL):
+        server = Server(limits=SMALL)
+        events: list[Any] = []
+        for side, frame, *_ in lines:
+            if side == "client" and frame is not None:
+                events += server.receive_frame(frame)
+        refused = not server.works or any(type(event).__mro__[-2] is SendFrames for event in events)
+        about_commands = not what.startswith("decoded")
+        assert refused == (about_commands and bool(broken)), what
+
+
+def test_a_boundary_has_names() -> None:
+    one = Boundary("what", b"octets", ())
+    assert (one.what, one.octets, one.broken) == ("what", b"octets", ())
