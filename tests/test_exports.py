@@ -61,6 +61,7 @@ ELSEWHERE = {
     "constructs": "test_codecs.py",
     "diff": "test_diff.py",
     "emit": "test_codecs.py",
+    "fuzz": "test_fuzz.py",
     "input_stream": "test_streams.py",
     "names": "spec/test_load.py",
     "outputs": "test_server.py",

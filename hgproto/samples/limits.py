@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["LIMITS", "MOST_OCTETS", "AtLimit", "at_limits"]
 
 MOST_OCTETS = 1 << 25
-"""Limits of more octets than these are not reached: lower them."""
+"""Limits of more octets than these are not reached unless told so."""
 _CLIENT, _SERVER = STREAMS["client"][0], STREAMS["server"][0]
 _DATA = codec.FrameType.COMMAND_DATA
 _MORE, _EOS = codec.CommandDataFlag.CONTINUATION, codec.CommandDataFlag.EOS
@@ -36,17 +36,17 @@ class AtLimit(NamedTuple):
     broken: tuple[str, ...]
 
 
-def at_limits(limits: Limits | None = None) -> Iterator[AtLimit]:
+def at_limits(limits: Limits | None = None, *, most_octets: int = MOST_OCTETS) -> Iterator[AtLimit]:
     """Sessions of framing-0002 that use one less than each limit, all of it, and one more, in a fixed order.
 
     ``limits``: of the receivers. Left out are *send-payload*, which no receiver sees, numbers of which a connection has not
-    as many, and limits of more than :data:`MOST_OCTETS`.
+    as many, and limits of more than ``most_octets``.
     """
     limits = limits or Limits()
     for name, make in LIMITS.items():
         limit = getattr(limits, name.replace("-", "_"))
         for number in (limit - 1, limit, limit + 1):
-            if 0 < number <= min(_MOST.get(name, MOST_OCTETS), MOST_OCTETS):
+            if 0 < number <= min(_MOST.get(name, most_octets), most_octets):
                 lines = list(make(number, limits))
                 validator = SessionValidator(limits=limits)
                 findings = [one for side, octets in wires(lines) for one in validator.feed(side, octets or b"")]

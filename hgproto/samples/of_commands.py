@@ -58,7 +58,11 @@ def _too_small(scene: Scene, value: int) -> int:
 
 
 VIOLATORS |= {
-    "command-argument.header-whole": _argument(lambda scene, name, _, payload: payload[: scene.between(0, name + 3)]),
+    "command-argument.header-whole": _argument(
+        lambda scene, name, value, payload: (_sizes(name, scene.pick((value, 0))) + payload[4:])[
+            : scene.between(0, name + 3)
+        ]
+    ),
     "command-argument.name-ascii": _argument(
         lambda _scene, _name, _value, payload: payload[:4] + b"\x80" + payload[5:]
     ),
@@ -82,6 +86,7 @@ def _late(scene: Scene, request_id: int, after: int, kind: int, payload: bytes) 
     later = [number for number in scene.requests[request_id].sent if number > after]
     flags = _Argument.EOA if kind == _ARGUMENT else _Data.EOS
     number = scene.between(after + 1, later[0] if later else after)
+    scene.cut_short(request_id, number)
     scene.insert(number, "client", scene.make(request_id, kind, flags, payload))
 
 
@@ -90,6 +95,7 @@ def _(scene: Scene) -> None:
     request_id = scene.pick(scene.requests)
     request = scene.requests[request_id]
     number = scene.between(request.sent[0] + 1, request.received[-1])
+    scene.cut_short(request_id, number)
     scene.insert(number, "client", scene.make(request_id, _NAME, _Name.EOS, b"again"))
 
 
@@ -115,7 +121,8 @@ def _(scene: Scene) -> None:
 
 @VIOLATORS.of("command-argument.missing")
 def _(scene: Scene) -> None:
-    number = scene.pick(scene.commands(_Name.HAVE_ARGS))
+    both = scene.commands(_Name.HAVE_ARGS | _Name.HAVE_DATA)
+    number = scene.pick(both if both and scene.choices.below(2) else scene.commands(_Name.HAVE_ARGS))
     _late(scene, scene.frames[number].request_id, number, _DATA, b"x")
 
 

@@ -61,9 +61,15 @@ def _(scene: Scene) -> None:
 
 @VIOLATORS.of("request-id.parity")
 def _(scene: Scene) -> None:
-    # Nobody looks at the request id of stream-settings.
-    numbers = scene.numbers(None, "client", lambda _, frame: frame.type != _SETTINGS)
-    scene.change(scene.pick(numbers), request_id=scene.pick((0, 2, 0xFFFE)))
+    request_id = scene.pick((0, 2, 0xFFFE))
+    if scene.requests and scene.choices.below(2):
+        request = scene.requests[scene.pick(scene.requests)]
+        for number in (*request.sent, *request.received):
+            scene.change(number, request_id=request_id)
+    else:
+        # Nobody looks at the request id of stream-settings.
+        numbers = scene.numbers(None, "client", lambda _, frame: frame.type != _SETTINGS)
+        scene.change(scene.pick(numbers), request_id=request_id)
 
 
 @VIOLATORS.of("request-id.order")
@@ -77,8 +83,13 @@ def _(scene: Scene) -> None:
 @VIOLATORS.of("stream-id.parity")
 def _(scene: Scene) -> None:
     number = scene.pick(scene.numbers())
-    parity = int(machines.STREAM_PARITY[scene.lines[number].side])
-    scene.change(number, stream_id=scene.pick((1 - parity, 3 - parity, 255 - parity)))
+    side, stream_id = scene.lines[number].side, scene.frames[number].stream_id
+    parity = int(machines.STREAM_PARITY[side])
+    other = scene.pick((1 - parity, 3 - parity, 255 - parity))
+    # The frame alone, or all of its stream.
+    together = scene.choices.below(2)
+    for one in scene.numbers(None, side, lambda _, frame: frame.stream_id == stream_id) if together else (number,):
+        scene.change(one, stream_id=other)
 
 
 # Streams.
@@ -210,7 +221,16 @@ def _(scene: Scene) -> None:
 
 @VIOLATORS.of("stream-settings.on-begin")
 def _(scene: Scene) -> None:
-    scene.change(scene.pick(scene.numbers(_SETTINGS)), stream_flags=0)
+    later = scene.numbers(None, None, lambda _, frame: not frame.stream_flags & (BEGIN | ENCODED))
+    if later and scene.choices.below(2):
+        # In the middle of a stream.
+        number = scene.choices.pick(later)
+        frame = scene.frames[number]
+        settings = codec.encode_stream_settings(codec.StreamSettings("identity", b""))
+        late = codec.make_frame(frame.request_id, frame.stream_id, 0, _SETTINGS, 0, settings)
+        scene.lines.insert(number, Line(scene.lines[number].side, late))
+    else:
+        scene.change(scene.pick(scene.numbers(_SETTINGS)), stream_flags=0)
 
 
 @VIOLATORS.of("stream-settings.name-whole")

@@ -154,6 +154,16 @@ class Scene:
         frames[-1] = frames[-1].replace(stream_flags=frames[-1].stream_flags | END)
         self.lines[number:number] = [Line(side, one, raw=raw) for one in frames]
 
+    def cut_short(self, request_id: int, number: int) -> None:
+        """Drops, one time in two, what the client sends of a request from a line on; not where a stream needs it.
+
+        For what comes before that line: who takes it for good is not stopped by the rest.
+        """
+        later = [one for one in self.requests[request_id].sent if one >= number]
+        if self.choices.below(2) and not any(self.frames[one].stream_flags & (BEGIN | END) for one in later):
+            for one in reversed(later):
+                del self.lines[one]
+
     def make(self, request_id: int, kind: int, flags: int = 0, payload: bytes = b"", stream_flags: int = 0) -> Frame:
         """A frame to insert."""
         return codec.make_frame(request_id, 0, stream_flags, kind, flags, payload)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hgproto.frame import Frame
     from hgproto.samples.choices import Choices
 
-__all__ = ["SIDES", "STREAMS", "Line", "session", "wires"]
+__all__ = ["SIDES", "STREAMS", "Line", "on_streams", "session", "wires"]
 
 SIDES = ("client", "server")
 STREAMS = {"client": (1, 3, 255), "server": (2, 4, 254)}
@@ -67,7 +67,7 @@ def session(choices: Choices, *, encodings: Encodings | None = None) -> list[Lin
     profiles = ("", "", *(default_encodings() if encodings is None else encodings))
     lines = [Line(side, frame) for side, frame in _conversation(choices)]
     for side in SIDES:
-        lines = list(_on_streams(lines, side, choices, profiles))
+        lines = list(on_streams(lines, side, choices, profiles))
     return lines
 
 
@@ -135,7 +135,7 @@ def _octets(choices: Choices) -> bytes:
     return choices.pick(_OCTETS) * choices.among(1, 3)
 
 
-def _on_streams(lines: list[Line], side: str, choices: Choices, profiles: Sequence[str]) -> Iterator[Line]:
+def on_streams(lines: list[Line], side: str, choices: Choices, profiles: Sequence[str]) -> Iterator[Line]:
     """Lines with the frames of a side on streams."""
     lives: list[list[int]] = []
     current: dict[int, list[int]] = {}

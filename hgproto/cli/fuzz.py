@@ -1,0 +1,268 @@
+"""``hgproto fuzz``: a campaign against somebody's implementation."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from hgproto.cli.common import FAULT, GOOD, InputError, UsageError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from hgproto.cli import Commands
+    from hgproto.fuzz import FuzzFinding, Oracle, Report
+    from hgproto.fuzz.targets import Target
+
+__all__ = ["add"]
+
+
+def add(commands: Commands) -> None:
+    """Adds the command."""
+    fuzz = commands.add_parser(
+        "fuzz",
+        help="find bugs in an implementation",
+        description="Gives a target cases that keep the rules, break one, or are mutated, and looks for crashes, hangs, growth, "
+        "and for what it does otherwise than our reactor. Each finding is minimised and kept in a file that says how to show it "
+        "again. A target is a Python callable (module:callable), a TCP address (host:port), or a command.",
+        epilog="Exit codes: 0 nothing was found, 1 there are findings, 2 usage.",
+    )
+    fuzz.add_argument("target", metavar="TARGET", help="module:callable, host:port, or a command with its arguments")
+    fuzz.add_argument("--role", choices=("server", "client"), default="server", help="what it is (default: server)")
+    fuzz.add_argument(
+        "--answers",
+        choices=("frames", "events", "verdict"),
+        help="what it gives: frames (default of servers), events as JSON lines (default of clients), or yes and no",
+    )
+    fuzz.add_argument(
+        "--echo", action="store_true", help="it answers commands with their description, so that answers are compared"
+    )
+    fuzz.add_argument("--seed", type=int, metavar="S", help="where all cases come from (default: any)")
+    fuzz.add_argument("--max-time", type=float, metavar="SECONDS", help="when to end (default: never)")
+    fuzz.add_argument("--max-cases", type=int, metavar="N", help="after how many cases to end")
+    fuzz.add_argument("--max-findings", type=int, metavar="N", help="after how many findings to end")
+    fuzz.add_argument("--timeout", type=float, default=5.0, metavar="SECONDS", help="for one case (default: 5)")
+    fuzz.add_argument("--max-growth", type=int, default=64, metavar="MIB", help="by one case (default: 64)")
+    fuzz.add_argument(
+        "--limit",
+        action="append",
+        default=[],
+        metavar="NAME=N",
+        help="a limit of the target, for example arguments=2; without any, what meets a limit is not judged",
+    )
+    fuzz.add_argument("--reopen", choices=("error", "restart"), default="error", help="stream-begin on an open stream")
+    fuzz.add_argument(
+        "--encodings", metavar="NAMES", help="the content encodings it knows, joined by commas (default: all)"
+    )
+    fuzz.add_argument(
+        "--ignore", action="append", default=[], metavar="ID", help="a requirement about which it is known to differ"
+    )
+    fuzz.add_argument("--rate", type=int, default=50, metavar="PERCENT", help="of mutations that break something (50)")
+    fuzz.add_argument("--corpus", metavar="DIRECTORY", help="files of octets that are tried first")
+    fuzz.add_argument(
+        "-o", "--output", default="findings", metavar="DIRECTORY", help="where findings go (default: findings)"
+    )
+    fuzz.add_argument("--pid", type=int, metavar="PID", help="the process behind an address, to see whether it grows")
+    fuzz.add_argument("--allow-remote", action="store_true", help="fuzz an address that is not this machine's")
+    fuzz.add_argument("--replay", metavar="FILE", help="show a finding again")
+    fuzz.set_defaults(run=_fuzz)
+
+
+def _fuzz(options: argparse.Namespace) -> int:
+    from hgproto.fuzz import TargetError, open_target
+
+    options.answers = options.answers or ("frames" if options.role == "server" else "events")
+    oracle = _oracle(options)
+    try:
+        target = open_target(
+            options.target,
+            answers=options.answers,
+            seconds=options.timeout,
+            allow_remote=options.allow_remote,
+            pid=options.pid,
+        )
+        try:
+            return _replay(options, target, oracle) if options.replay else _campaign(options, target, oracle)
+        finally:
+            target.close()
+    except TargetError as error:
+        raise UsageError(f"argument TARGET: {error}") from None
+
+
+def _oracle(options: argparse.Namespace) -> Oracle:
+    from hgproto.encodings import Encodings, default_encodings
+    from hgproto.framing_0002.requirements import REQUIREMENTS
+    from hgproto.fuzz import Oracle
+    from hgproto.limits import Limits
+
+    for name in options.ignore:
+        if name not in REQUIREMENTS:
+            raise UsageError(f"argument --ignore: there is no requirement {name!r}")
+    encodings = default_encodings()
+    if options.encodings is not None:
+        names = [name for name in options.encodings.split(",") if name]
+        for name in names:
+            if name not in encodings:
+                raise UsageError(f"argument --encodings: there is no {name!r} here; there are {', '.join(encodings)}")
+        encodings = Encodings([encodings[name] for name in names])
+    options.encodings = encodings
+    try:
+        options.limits = Limits.of(options.limit) if options.limit else None
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"argument --limit: {error}") from None
+    try:
+        return Oracle(
+            options.role,
+            options.answers,
+            echo=options.echo,
+            limits=options.limits,
+            growth=options.max_growth << 20,
+            ignore=options.ignore,
+            encodings=encodings,
+            reopen=options.reopen,
+        )
+    except ValueError as error:
+        raise UsageError(f"argument --answers: {error}") from None
+
+
+def _campaign(options: argparse.Namespace, target: Target, oracle: Oracle) -> int:
+    from tqdm import tqdm
+
+    from hgproto.fuzz import Campaign
+    from hgproto.fuzz.cases import Cases
+
+    seed = int.from_bytes(os.urandom(4)) if options.seed is None else options.seed
+    print(f"seed: {seed}", file=sys.stderr)
+    cases = Cases(
+        options.role,
+        seed,
+        rate=options.rate,
+        limits=options.limits,
+        encodings=options.encodings,
+        corpus=_corpus(options.corpus),
+        probe=options.answers == "frames",
+    )
+    with tqdm(unit=" cases", disable=None, leave=False, desc="fuzzing") as bar:
+
+        def watch(_: int, findings: int) -> None:
+            bar.update()
+            bar.set_postfix_str(f"{findings} findings", refresh=False)
+
+        def found(finding: FuzzFinding) -> None:
+            path = finding.write(options.output)
+            bar.clear()
+            _show(finding, path)
+
+        campaign = Campaign(
+            target,
+            oracle,
+            cases,
+            seed=seed,
+            command=_command_of_target(options),
+            most_seconds=options.max_time,
+            most_cases=options.max_cases,
+            most_findings=options.max_findings,
+            found=_checked(found),
+            watch=watch,
+        )
+        report = campaign.run()
+    _sum_up(report)
+    return FAULT if report.findings else GOOD
+
+
+def _checked(found: Callable[[FuzzFinding], None]) -> Callable[[FuzzFinding], None]:
+    """A function that writes, with what goes wrong about files as a matter of usage."""
+
+    def checked(finding: FuzzFinding) -> None:
+        try:
+            found(finding)
+        except OSError as error:
+            raise UsageError(f"{error.filename}: {error.strerror}") from None
+
+    return checked
+
+
+def _corpus(directory: str | None) -> list[bytes]:
+    if directory is None:
+        return []
+    try:
+        names = sorted(os.listdir(directory))
+        paths = [path for name in names if os.path.isfile(path := os.path.join(directory, name))]
+        return [_octets(path) for path in paths]
+    except OSError as error:
+        raise UsageError(f"argument --corpus: {error.filename}: {error.strerror}") from None
+
+
+def _octets(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _command_of_target(options: argparse.Namespace) -> list[str]:
+    """The words of this command that are about the target."""
+    words = [options.target, "--role", options.role, "--answers", options.answers]
+    words += ["--echo"] * options.echo
+    words += ["--timeout", f"{options.timeout:g}", "--max-growth", str(options.max_growth)]
+    words += [word for limit in options.limit for word in ("--limit", limit)]
+    words += ["--reopen", options.reopen, "--encodings", ",".join(options.encodings)]
+    words += [word for name in options.ignore for word in ("--ignore", name)]
+    words += ["--allow-remote"] * options.allow_remote
+    return words
+
+
+def _show(finding: FuzzFinding, path: str) -> None:
+    from hgproto.framing_0002.requirements import REQUIREMENTS
+    from hgproto.fuzz.findings import human
+    from hgproto.fuzz.oracles import KINDS
+
+    fault = finding.fault
+    rule = f" [{fault.rule}]" if fault.rule else ""
+    print(f"{fault.kind}: {KINDS[fault.kind]}: expected {fault.expected}, found {fault.found}{rule}")
+    if fault.rule in REQUIREMENTS:
+        print(f"  = {REQUIREMENTS[fault.rule].sentence}")
+    for line in human(finding.case.octets):
+        print(f"  {line if len(line) <= _SHOWN else line[:_SHOWN] + '...'}")
+    print(
+        f"  case {finding.number} ({finding.case.origin}), {finding.original_octets} octets, {len(finding.case.octets)} left"
+    )
+    print(f"  {finding.replay(path)}")
+    print(flush=True)
+
+
+_SHOWN = 100
+"""Characters of a line that are printed."""
+
+
+def _sum_up(report: Report) -> None:
+    rate = report.cases / report.seconds if report.seconds else 0
+    ended = ", interrupted" * report.interrupted + ", until the target was gone" * report.gone
+    print(
+        f"{len(report.findings)} findings in {report.cases} cases, {report.octets} octets, {report.seconds:.1f} s "
+        f"({rate:.0f} cases a second){ended}"
+    )
+    for finding, again in zip(report.findings, report.repeats, strict=True):
+        rule = finding.fault.rule or finding.fault.cause
+        print(f"  {finding.fault.kind} {rule}: case {finding.number}, and {again} more of the same cause")
+
+
+def _replay(options: argparse.Namespace, target: Target, oracle: Oracle) -> int:
+    from hgproto.framing_0002 import codec
+    from hgproto.fuzz.findings import read_finding
+
+    try:
+        case, digest = read_finding(options.replay)
+    except OSError as error:
+        raise UsageError(f"{options.replay}: {error.strerror}") from None
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    if digest != codec.DIGEST:
+        print("hgproto: the finding was made with another schema", file=sys.stderr)
+    fault = oracle.judge(case, target.run(case.octets))
+    if fault is None:
+        print("nothing is wrong any more")
+        return GOOD
+    rule = f" [{fault.rule}]" if fault.rule else ""
+    print(f"{fault.kind}: expected {fault.expected}, found {fault.found}{rule}")
+    return FAULT

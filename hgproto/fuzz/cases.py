@@ -1,0 +1,276 @@
+"""Cases: what targets are given, in the order that finds most: rounds of each rule broken, and of edges and mutations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from hgproto.encodings import Encodings, default_encodings
+from hgproto.errors import RemoteProtocolError
+from hgproto.framing_0002 import codec
+from hgproto.fuzz.echo import frames_of, served
+from hgproto.fuzz.mutator import Mutator
+from hgproto.samples import VIOLATORS, Seeded, at_limits, boundaries, session, violate, wires
+from hgproto.samples.broken import broken
+from hgproto.server import Server
+from hgproto.validation import validate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from hgproto.limits import Limits
+    from hgproto.samples import Line
+
+__all__ = ["Case", "Cases", "with_probe"]
+
+_Type, _Stream = codec.FrameType, codec.StreamFlag
+_HEADER = codec.HEADER_OCTETS
+_MOST = codec.LIMITS["max-payload"][1]
+_CLIENT_TYPES = ("command-name", "command-argument", "command-data", "stream-settings")
+_SERVER_TYPES = ("bytes-response", "error-response", "text-output", "progress", "stream-settings")
+_POPULATION = 200
+"""Sessions that are kept to be mutated."""
+_MOST_OCTETS = 1 << 21
+"""Octets of a limit that is still tried."""
+_BOMB = 1 << 28
+"""Octets that a small payload grows to."""
+_TRIES = 40
+"""Sessions that are tried until one breaks a rule and no other."""
+_WAYS = 3
+"""How often each rule is broken in a round."""
+_ABOUT_ENCODING = ("encoding.", "stream-settings.", "stream.encoded-needs-settings", "stream.begin-plain")
+_ROUND = 300
+"""Mutations between two rounds in which each rule is broken."""
+
+
+class Case(NamedTuple):
+    """What a target is given.
+
+    ``octets``: all that the other side sends. ``origin``: where it comes from, in words. ``probe``: the request id of a
+    command at its end that shows whether the connection still works; None when there is none.
+    """
+
+    octets: bytes
+    origin: str
+    probe: int | None = None
+
+
+class Cases:
+    """Cases without end. ``role``: what the target is. ``seed``: where all choices come from.
+
+    ``rate``: how often, of a hundred mutations, something is broken. ``limits``: of the target; None when they are not
+    known. ``encodings``: the profiles that it knows. ``corpus``: octets that are tried first, and mutated later. ``probe``:
+    whether cases for a server end with a command that shows whether it still works.
+    """
+
+    def __init__(
+        self,
+        role: str,
+        seed: int,
+        *,
+        rate: int = 50,
+        limits: Limits | None = None,
+        encodings: Encodings | None = None,
+        corpus: Iterable[bytes] = (),
+        probe: bool = True,
+    ) -> None:
+        self._side = "client" if role == "server" else "server"
+        self._choices = Seeded(seed)
+        self._limits = limits
+        self._encodings = default_encodings() if encodings is None else encodings
+        self._mutator = Mutator(self._choices, self._side, rate=rate, encodings=self._encodings)
+        self._corpus = list(corpus)
+        self._probe = probe and role == "server"
+        self._population: list[list[Line]] = []
+        self._breakable = list(VIOLATORS)
+
+    def __iter__(self) -> Iterator[Case]:
+        for octets, origin in self._all():
+            yield with_probe(octets, origin) if self._probe else Case(octets, origin)
+
+    def _all(self) -> Iterator[tuple[bytes, str]]:
+        for number, octets in enumerate(self._corpus):
+            yield octets, f"corpus: {number}"
+        for number in range(20):
+            yield self._octets(self._mutator.fresh()), f"session {number}"
+        edges, mutations = self._edges(), self._mutations()
+        while True:
+            yield from self._rules()
+            for _ in range(_ROUND):
+                yield next(mutations)
+                edge = next(edges, None)
+                if edge is not None:
+                    yield edge
+
+    def _octets(self, lines: list[Line]) -> bytes:
+        parts = wires(lines, encodings=self._encodings)
+        return b"".join(octets for side, octets in parts if side == self._side and octets is not None)
+
+    def _rules(self) -> Iterator[tuple[bytes, str]]:
+        """Each rule that this side can break, broken in several ways."""
+        for requirement in list(self._breakable):
+            for _ in range(_WAYS):
+                octets = self._breaking(requirement)
+                if octets is None:
+                    self._breakable.remove(requirement)
+                    break
+                yield octets, f"breaks {requirement}"
+
+    def _breaking(self, requirement: str) -> bytes | None:
+        """What this side sends that breaks a rule, and if it can be no other; None when only the other side breaks it."""
+        # Compression hides from people what is wrong, and is for rules about it alone.
+        encodings = self._encodings if requirement.startswith(_ABOUT_ENCODING) else Encodings([])
+        kept: bytes | None = None
+        for _ in range(_TRIES):
+            lines = violate(requirement, session(self._choices, encodings=encodings), self._choices)
+            if lines is None:
+                continue
+            octets = self._octets(lines)
+            if any(finding.id == requirement for finding in validate(octets, role=self._side, limits=self._limits)):
+                kept = kept or octets
+                if broken(lines, self._encodings) == {requirement} and self._is_certain(octets, requirement):
+                    return octets
+        return kept
+
+    def _is_certain(self, octets: bytes, requirement: str) -> bool:
+        """Whether a server refuses octets by that rule whenever it answers; else they show little."""
+        if self._side == "server":
+            return True
+        errors = [served(octets, late=late, encodings=self._encodings).error for late in (False, True)]
+        return all(error is not None and error.requirement == requirement for error in errors)
+
+    def _edges(self) -> Iterator[tuple[bytes, str]]:
+        """Limits, and boundaries of every type of frame in turn."""
+        for what, lines, _ in at_limits(self._limits, most_octets=_MOST_OCTETS):
+            yield self._octets(lines), f"limit: {what}"
+        if self._side == "client":
+            yield from _cuts()
+            yield from _lengths()
+            yield from _bombs(self._encodings)
+        kinds = [boundaries(name) for name in (_CLIENT_TYPES if self._side == "client" else _SERVER_TYPES)]
+        while kinds:
+            for kind in list(kinds):
+                boundary = next(kind, None)
+                if boundary is None:
+                    kinds.remove(kind)
+                else:
+                    yield _in_context(boundary.octets, self._side), f"boundary: {boundary.what}"
+
+    def _mutations(self) -> Iterator[tuple[bytes, str]]:
+        mutator, choices = self._mutator, self._choices
+        while True:
+            if len(self._population) < 20 or choices.one_in(8):
+                lines, origin = mutator.fresh(), "session"
+            elif choices.one_in(4):
+                lines, origin = (
+                    mutator.crossed(choices.pick(self._population), choices.pick(self._population)),
+                    "crossed",
+                )
+            else:
+                lines, origin = mutator.mutated(choices.pick(self._population)), "mutated"
+            if lines:
+                if len(self._population) < _POPULATION:
+                    self._population.append(lines)
+                else:
+                    self._population[choices.below(_POPULATION)] = lines
+            yield self._octets(mutator.broken(lines)), origin
+
+
+def _cuts() -> Iterator[tuple[bytes, str]]:
+    """A whole command, and a part of another."""
+    first = _command(1, 1, codec.CommandNameFlag.EOS, _Stream.STREAM_BEGIN)
+    second = _command(3, 1, codec.CommandNameFlag.EOS, _Stream.STREAM_END)
+    for size in (1, _HEADER - 1, _HEADER, len(second) - 1):
+        yield first + second[:size], f"cut: {size} of {len(second)} octets"
+
+
+def _lengths() -> Iterator[tuple[bytes, str]]:
+    """Frames over the limit on lengths that are good ones to who gives the third octet of a length another weight."""
+    for weight in (0, 1, 256, 16384, 32768):
+        payload = bytes(weight)
+        frame = codec.encode_frame(codec.make_frame(1, 1, _Stream.STREAM_END, _Type.COMMAND_DATA, 2, payload))
+        octets = _command(1, 1, codec.CommandNameFlag.HAVE_DATA, _Stream.STREAM_BEGIN) + b"\0\0\1" + frame[3:]
+        yield octets, f"length: a third octet that counts for {weight}"
+
+
+def _bombs(encodings: Encodings) -> Iterator[tuple[bytes, str]]:
+    """Small payloads that grow to a great many octets."""
+    for name in encodings:
+        if name == "identity":
+            continue
+        encoder = encodings[name].encoder()
+        zeros = bytes(1 << 20)
+        payload = b"".join(encoder.encode(zeros) for _ in range(_BOMB >> 20)) + encoder.finish()
+        parts = [payload[at : at + 65535] for at in range(0, len(payload), 65535)]
+        settings = codec.encode_stream_settings(codec.StreamSettings(name, b""))
+        frames = [codec.make_frame(1, 3, _Stream.STREAM_BEGIN, _Type.STREAM_SETTINGS, 0, settings)]
+        frames += [codec.make_frame(1, 3, _Stream.ENCODED, _Type.COMMAND_DATA, 1, part) for part in parts]
+        octets = b"".join(codec.encode_frame(frame) for frame in frames)
+        yield _command(1, 1, codec.CommandNameFlag.HAVE_DATA, _Stream.STREAM_BEGIN) + octets, f"bomb: {name}"
+
+
+def with_probe(octets: bytes, origin: str) -> Case:
+    """A case with a command at its end, on a request and a stream of its own; without one where no command can follow."""
+    frames = frames_of(octets)
+    if frames and (len(frames[-1]) < _HEADER or len(frames[-1]) < _HEADER + int.from_bytes(frames[-1][:3], "little")):
+        return Case(octets, origin)
+    ids = {int.from_bytes(frame[3:5], "little") for frame in frames}
+    streams = {frame[5] for frame in frames}
+    stream_id = next((one for one in range(253, 0, -2) if one not in streams), None)
+    if stream_id is None:
+        return Case(octets, origin)
+    probe = next(one for one in range(65533, 0, -2) if one not in ids)
+    return Case(
+        octets + _command(probe, stream_id, codec.CommandNameFlag.EOS, _Stream.STREAM_BEGIN | _Stream.STREAM_END),
+        origin,
+        probe,
+    )
+
+
+def _command(request_id: int, stream_id: int, flags: int, stream_flags: int) -> bytes:
+    frame = codec.make_frame(request_id, stream_id, stream_flags, _Type.COMMAND_NAME, flags, b"probe")
+    return bytes(codec.encode_frame(frame))
+
+
+def _in_context(octets: bytes, side: str) -> bytes:
+    """A frame at a boundary where it belongs: after what has to come before, and with an end to what it leaves open."""
+    try:
+        frame, _ = codec.decode_frame(octets, 0, _MOST)
+    except RemoteProtocolError:
+        return octets
+    if side == "server":
+        if frame.stream_flags & _Stream.STREAM_BEGIN:
+            return octets
+        first: Any = codec.make_frame(3, int(frame.stream_id), _Stream.STREAM_BEGIN, _Type.TEXT_OUTPUT, 0, b"")
+        return codec.encode_frame(first) + octets
+    begins = bool(frame.stream_flags & _Stream.STREAM_BEGIN)
+    flags = {
+        _Type.COMMAND_ARGUMENT: codec.CommandNameFlag.HAVE_ARGS,
+        _Type.COMMAND_DATA: codec.CommandNameFlag.HAVE_DATA,
+    }
+    announced = flags.get(codec.FrameType(frame.type) if frame.type in codec.TYPE_NAMES else _Type.PROGRESS)
+    before = b""
+    if announced is not None:
+        both = _Stream.STREAM_BEGIN | _Stream.STREAM_END if begins else _Stream.STREAM_BEGIN
+        before = _command(int(frame.request_id), int(frame.stream_id), announced, both)
+    elif not begins:
+        other = 9 if frame.request_id != 9 else 11
+        before = _command(other, int(frame.stream_id), codec.CommandNameFlag.EOS, _Stream.STREAM_BEGIN)
+    given = before + octets
+    for after in _closers(int(frame.request_id)):
+        server = Server()
+        server.receive_data(given + after)
+        if server.works and not server.receiving:
+            return given + after
+    return given
+
+
+def _closers(request_id: int) -> Iterator[bytes]:
+    """What may end a request that was begun."""
+    both = _Stream.STREAM_BEGIN | _Stream.STREAM_END
+    yield b""
+    argument = codec.encode_argument(codec.Argument("zz", b"z"))
+    for kind, flags, payload in (
+        (_Type.COMMAND_ARGUMENT, codec.CommandArgumentFlag.EOA, argument),
+        (_Type.COMMAND_DATA, codec.CommandDataFlag.EOS, b""),
+    ):
+        yield codec.encode_frame(codec.make_frame(request_id, 251, both, kind, flags, payload))

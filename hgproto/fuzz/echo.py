@@ -1,0 +1,150 @@
+"""Our reactors as targets: a server that answers each command with what it was asked, and a client that tells what it saw.
+
+A target that is to be compared by the content of its answers answers each command as :func:`description` says: with one JSON
+object, ``{"command": NAME, "args": {NAME: HEX, ...}, "data": HEX or null}``.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from hgproto.client import Client
+from hgproto.events import Error, RunCommand, SendFrames
+from hgproto.framing_0002 import codec
+from hgproto.server import Server
+from hgproto.session import event_to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Literal
+
+    from hgproto.encodings import Encodings
+    from hgproto.errors import RemoteProtocolError
+    from hgproto.limits import Limits
+
+__all__ = [
+    "ISSUED",
+    "LIMITS",
+    "Served",
+    "client_events",
+    "description",
+    "frames_of",
+    "heard",
+    "serve",
+    "served",
+    "server_events",
+]
+
+LIMITS = frozenset({"request.argument-limits", "request.limits", "stream.open-limit", "encoding.decoded-limit"})
+"""The requirements that are limits of the receiver, which may be others elsewhere."""
+ISSUED = tuple(range(1, 33, 2))
+"""The requests that a client has sent before it is told what the server sends."""
+_HEADER = codec.HEADER_OCTETS
+_MOST = codec.LIMITS["max-payload"][1]
+
+
+def description(command: RunCommand) -> bytes:
+    """What an application answers that says what it was asked."""
+    shown = event_to_json(command)
+    return json.dumps({name: shown[name] for name in ("command", "args", "data")}).encode()
+
+
+def frames_of(octets: bytes) -> list[bytes]:
+    """Octets cut into frames, the last of which may not be whole."""
+    frames, at = [], 0
+    while at < len(octets):
+        end = at + _HEADER + int.from_bytes(octets[at : at + 3], "little")
+        frames.append(octets[at:end])
+        at = end
+    return frames
+
+
+class Served(NamedTuple):
+    """What our server has made of octets.
+
+    ``output``: what it sends. ``error``: what broke the connection. ``over``: whether a limit of ours was met.
+    """
+
+    output: bytes
+    error: RemoteProtocolError | None
+    over: bool
+
+
+def served(
+    octets: bytes,
+    *,
+    late: bool = False,
+    limits: Limits | None = None,
+    encodings: Encodings | None = None,
+    reopen: Literal["error", "restart"] = "error",
+) -> Served:
+    """What our server makes of all that a client sends, then the end of it.
+
+    ``late``: answers come after the end of input, else as soon as a command was received.
+    """
+    server = Server(limits=limits, encodings=encodings, reopen=reopen, defer=late)
+    output: list[bytes] = []
+    error: list[RemoteProtocolError] = []
+    over = False
+    for given in (*frames_of(octets), None):
+        # Frame by frame, so that a command is answered before the next frame is looked at.
+        for event in server.receive_end() if given is None else server.receive_data(given):
+            match event:
+                case RunCommand():
+                    if server.works:
+                        output += _encoded(server.respond(event.request_id, description(event)))
+                case SendFrames():
+                    over = over or event.requirement in LIMITS
+                    output += _encoded(event)
+                case Error():
+                    error.append(event.error)
+                    over = over or event.error.requirement in LIMITS
+                    output += _encoded(event.frames)
+    return Served(b"".join(output), error[0] if error else None, over)
+
+
+def _encoded(frames: Iterable[Any]) -> Iterator[bytes]:
+    return (codec.encode_frame(frame, _MOST) for frame in frames)
+
+
+def serve(octets: bytes) -> bytes:
+    """Our server as a target: all that it sends to a client that has sent these octets."""
+    return served(octets).output
+
+
+def heard(
+    role: str,
+    octets: bytes,
+    *,
+    limits: Limits | None = None,
+    encodings: Encodings | None = None,
+    reopen: Literal["error", "restart"] = "error",
+) -> tuple[list[dict[str, Any]], RemoteProtocolError | None, bool]:
+    """What a reactor tells of all that the other side sends, as JSON; what broke the connection; whether a limit was met.
+
+    Nothing is answered by a server. A client has sent the requests :data:`ISSUED`.
+    """
+    reactor: Server | Client
+    if role == "server":
+        reactor = Server(limits=limits, encodings=encodings, reopen=reopen)
+    else:
+        reactor = Client(limits=limits, encodings=encodings, reopen=reopen)
+        for request_id in ISSUED:
+            reactor.issued(request_id)
+    events = [*reactor.receive_data(octets)]
+    events += reactor.receive_end()
+    error = next((event.error for event in events if isinstance(event, Error)), None)
+    over = any(isinstance(event, SendFrames) and event.requirement in LIMITS for event in events)
+    over = over or (error is not None and error.requirement in LIMITS)
+    return [event_to_json(event) for event in events], error, over
+
+
+def server_events(octets: bytes) -> list[dict[str, Any]]:
+    """Our server as a target that answers with events."""
+    return heard("server", octets)[0]
+
+
+def client_events(octets: bytes) -> list[dict[str, Any]]:
+    """Our client as a target that answers with events."""
+    return heard("client", octets)[0]

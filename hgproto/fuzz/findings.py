@@ -1,0 +1,105 @@
+"""Findings of fuzzing: each one file with the octets, what they are, what is wrong, and the one command that shows it again."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from hgproto.errors import RemoteProtocolError
+from hgproto.framing_0002 import codec
+from hgproto.framing_0002.requirements import REQUIREMENTS
+from hgproto.fuzz.cases import Case
+from hgproto.fuzz.echo import frames_of
+from hgproto.human import format_frame
+
+if TYPE_CHECKING:
+    from hgproto.fuzz.oracles import Fault
+
+__all__ = ["FuzzFinding", "read_finding"]
+
+_MOST = codec.LIMITS["max-payload"][1]
+
+
+class FuzzFinding(NamedTuple):
+    """A fault of a target, minimised.
+
+    ``case``: the octets that show it. ``origin``: what they were before. ``fault``: what is wrong. ``seed``, ``number``: of
+    the campaign, and which of its cases it was. ``seconds``: after how long it was found. ``original_octets``: how many there
+    were before minimising. ``command``: of the campaign, without what only a campaign needs.
+    """
+
+    case: Case
+    fault: Fault
+    seed: int
+    number: int
+    seconds: float
+    original_octets: int
+    command: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The name of its file, without directory."""
+        words = [self.fault.kind, self.fault.rule or self.fault.cause or "any"]
+        text = re.sub(r"[^a-z0-9.]+", "-", " ".join(words).lower()).strip("-")[:80]
+        return f"{text}-{self.number}.json"
+
+    def replay(self, path: str) -> str:
+        """The command that shows it again."""
+        import shlex
+
+        return shlex.join(["hgproto", "fuzz", *self.command, "--replay", path])
+
+    def to_json(self, path: str) -> dict[str, Any]:
+        """What its file has."""
+        requirement = REQUIREMENTS.get(self.fault.rule)
+        return {
+            "kind": self.fault.kind,
+            "requirement": self.fault.rule or None,
+            "sentence": None if requirement is None else requirement.sentence,
+            "cause": self.fault.cause,
+            "expected": self.fault.expected,
+            "found": self.fault.found,
+            "octets": self.case.octets.hex(),
+            "human": human(self.case.octets),
+            "probe": self.case.probe,
+            "origin": self.case.origin,
+            "original_octets": self.original_octets,
+            "seed": self.seed,
+            "case": self.number,
+            "seconds": round(self.seconds, 3),
+            "revision": codec.REVISION,
+            "schema": codec.DIGEST,
+            "replay": self.replay(path),
+        }
+
+    def write(self, directory: str) -> str:
+        """Writes its file; gives the path. Raises :class:`OSError`."""
+        os.makedirs(directory, exist_ok=True)
+        path = os.path.join(directory, self.name)
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(self.to_json(path), file, indent=2)
+            file.write("\n")
+        return path
+
+
+def human(octets: bytes) -> list[str]:
+    """Octets in human form, a line a frame; what is no whole frame in hexadecimal after ``#``."""
+    lines = []
+    for frame in frames_of(octets):
+        try:
+            lines.append(format_frame(codec.decode_frame(frame, 0, _MOST)[0]))
+        except RemoteProtocolError:
+            lines.append(f"# {frame.hex()}")
+    return lines
+
+
+def read_finding(path: str) -> tuple[Case, str]:
+    """The case of a finding's file, and the schema's digest. Raises :class:`ValueError` for what is none, :class:`OSError`."""
+    with open(path, encoding="utf-8") as file:
+        value = json.load(file)
+    try:
+        return Case(bytes.fromhex(value["octets"]), str(value["origin"]), value["probe"]), str(value["schema"])
+    except (KeyError, TypeError, ValueError):
+        raise ValueError(f"{path}: this is no finding of hgproto fuzz") from None

@@ -1,0 +1,177 @@
+"""Minimising: the fewest and simplest frames that still show the same fault.
+
+What is tried knows frames: whole ones are left out, flags cleared, ids renumbered together, payloads shortened with the
+lengths that say so. Octets are only cut where that is all that is left.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from hgproto.framing_0002 import codec
+from hgproto.fuzz.echo import frames_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["minimized"]
+
+_HEADER = codec.HEADER_OCTETS
+_NAME, _ARGUMENT = int(codec.FrameType.COMMAND_NAME), int(codec.FrameType.COMMAND_ARGUMENT)
+_SETTINGS = int(codec.FrameType.STREAM_SETTINGS)
+_BEGIN, _ENCODED = int(codec.StreamFlag.STREAM_BEGIN), int(codec.StreamFlag.ENCODED)
+
+
+def minimized(
+    octets: bytes, shows: Callable[[bytes], bool], *, most_tries: int = 1000, seconds: float = 10.0
+) -> tuple[bytes, int]:
+    """The smallest octets found that still show a fault, and how often that was tried.
+
+    ``shows``: whether octets show it; asked of changed octets only.
+    """
+    tries = _Tries(shows, most_tries, time.monotonic() + seconds)
+    frames = frames_of(octets)
+    before: list[bytes] | None = None
+    while before != frames:
+        before = list(frames)
+        frames = _fewer(frames, tries)
+        for change in (_without_one, _renumbered, _simpler):
+            changed = True
+            while changed:
+                changed = False
+                for candidate in change(frames):
+                    if candidate != frames and tries.show(candidate):
+                        frames, changed = candidate, True
+                        break
+    return b"".join(frames), tries.number
+
+
+class _Tries:
+    """Tries, within limits of number and time."""
+
+    def __init__(self, shows: Callable[[bytes], bool], most: int, end: float) -> None:
+        self._shows = shows
+        self._most = most
+        self._end = end
+        self._known: set[bytes] = set()
+        self.number = 0
+
+    def show(self, frames: list[bytes]) -> bool:
+        octets = b"".join(frames)
+        if octets in self._known or self.number >= self._most or time.monotonic() > self._end:
+            return False
+        self._known.add(octets)
+        self.number += 1
+        return self._shows(octets)
+
+
+def _fewer(frames: list[bytes], tries: _Tries) -> list[bytes]:
+    """Leaves out as many frames as can be, larger parts first."""
+    size = max(1, len(frames) // 2)
+    while True:
+        at = 0
+        while at < len(frames):
+            candidate = frames[:at] + frames[at + size :]
+            if len(frames) > 1 and tries.show(candidate):
+                frames = candidate
+            else:
+                at += size
+        if size == 1:
+            return frames
+        size //= 2
+
+
+def _without_one(frames: list[bytes]) -> Iterator[list[bytes]]:
+    """The frames without a request, or without a stream; or on one stream fewer."""
+    for start, size in ((3, 2), (5, 1)):
+        numbers = {frame[start : start + size] for frame in frames if len(frame) >= _HEADER}
+        for number in sorted(numbers) if len(numbers) > 1 else ():
+            yield [frame for frame in frames if frame[start : start + size] != number]
+    streams = sorted({frame[5] for frame in frames if len(frame) >= _HEADER})
+    for stream in streams:
+        # Without its settings, and with frames that are not encoded.
+        mine = [number for number, frame in enumerate(frames) if len(frame) >= _HEADER and frame[5] == stream]
+        plain = [number for number in mine if frames[number][7] >> 4 != _SETTINGS]
+        if len(plain) < len(mine) and plain:
+            flags = {number: frames[number][6] & ~(_BEGIN | _ENCODED) for number in plain}
+            flags[plain[0]] |= _BEGIN
+            yield [
+                frame if number not in flags else frame[:6] + bytes([flags[number]]) + frame[7:]
+                for number, frame in enumerate(frames)
+                if number not in mine or number in flags
+            ]
+
+
+def _renumbered(frames: list[bytes]) -> Iterator[list[bytes]]:
+    """The frames with the lowest ids that keep them apart, all of one kind at once, then one by one."""
+    for start, size in ((3, 2), (5, 1)):
+        ids: dict[int, int] = {}
+        free = {0: iter(range(2, 1 << 16, 2)), 1: iter(range(1, 1 << 16, 2))}
+        for frame in frames:
+            if len(frame) >= _HEADER:
+                number = int.from_bytes(frame[start : start + size], "little")
+                if number not in ids:
+                    ids[number] = next(free[number & 1])
+        if all(number < 1 << (8 * size) for number in ids.values()):
+            yield [_with_id(frame, ids, start, size) for frame in frames]
+        for number, lower in ids.items():
+            if lower < number and lower not in ids:
+                yield [_with_id(frame, {number: lower}, start, size) for frame in frames]
+
+
+def _with_id(frame: bytes, ids: dict[int, int], start: int, size: int) -> bytes:
+    if len(frame) < _HEADER:
+        return frame
+    number = int.from_bytes(frame[start : start + size], "little")
+    return frame[:start] + ids.get(number, number).to_bytes(size, "little") + frame[start + size :]
+
+
+def _simpler(frames: list[bytes]) -> Iterator[list[bytes]]:
+    """The frames with one of them simpler."""
+    for number, frame in enumerate(frames):
+        for simpler in _simpler_frames(frame):
+            yield [*frames[:number], simpler, *frames[number + 1 :]]
+
+
+def _simpler_frames(frame: bytes) -> Iterator[bytes]:
+    if len(frame) < _HEADER:
+        yield from (frame[:-1],)
+        return
+    header, payload = frame[:_HEADER], frame[_HEADER:]
+    for place, mask in ((6, 0xFF), (7, 0x0F)):
+        for bit in range(mask.bit_length()):
+            if header[place] >> bit & 1:
+                changed = header[:place] + bytes([header[place] ^ 1 << bit]) + header[place + 1 :]
+                yield changed + payload
+    if len(payload) != int.from_bytes(header[:3], "little"):
+        # What is cut stays cut.
+        yield from (header + payload[: len(payload) // 2], header + payload[:-1]) if payload else ()
+        return
+    for shorter in _shorter(header[7] >> 4, payload):
+        if len(shorter) < len(payload):
+            yield len(shorter).to_bytes(3, "little") + header[3:] + shorter
+    if header[7] >> 4 == _NAME and len(payload) == 1 and payload != b"x":
+        yield header + b"x"
+
+
+def _shorter(kind: int, payload: bytes) -> Iterator[bytes]:
+    """Shorter payloads, those of arguments with their lengths put right."""
+    if kind == _ARGUMENT and len(payload) >= 4:
+        name_length = int.from_bytes(payload[:2], "little")
+        value_length = int.from_bytes(payload[2:4], "little")
+        name, value = payload[4 : 4 + name_length], payload[4 + name_length :]
+        missing = value_length - len(value)
+        for size in _sizes(len(value)):
+            if 0 <= size + missing <= 0xFFFF:
+                yield payload[:2] + (size + missing).to_bytes(2, "little") + name + value[:size]
+        for size in _sizes(len(name)):
+            yield size.to_bytes(2, "little") + payload[2:4] + name[:size] + value
+    for size in _sizes(len(payload)):
+        yield payload[:size]
+
+
+def _sizes(size: int) -> Iterator[int]:
+    """Sizes below another, the smallest and those that are worth most first."""
+    sizes = {0, 1, size // 4, size // 2, size - size // 4, size - 16, size - 4, size - 1}
+    yield from sorted(one for one in sizes if 0 <= one < size)

@@ -1,0 +1,337 @@
+"""The mutator: sessions of one side, changed so that they stay alive, and broken on purpose now and then.
+
+What is changed is what a side says: requests and their frames. Lengths, sub-headers, continuation flags and streams follow,
+so that a change reaches the code behind the first check. With a known probability one thing is then broken: a rule by its
+violator, or a field, a length or an octet by chance.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hgproto import build
+from hgproto.encodings import default_encodings
+from hgproto.errors import RemoteProtocolError
+from hgproto.framing_0002 import codec
+from hgproto.samples import VIOLATORS, session, violate
+from hgproto.samples.frames import FrameMaker
+from hgproto.samples.sessions import STREAMS, Line, on_streams
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from hgproto.encodings import Encodings
+    from hgproto.frame import Frame
+    from hgproto.samples import Choices
+
+__all__ = ["Mutator"]
+
+_Type = codec.FrameType
+_DATA = {_Type.COMMAND_DATA: (1, 2), _Type.BYTES_RESPONSE: (1, 2)}
+"""Frames of raw octets, with their flags *continuation* and *eos*."""
+_SIZES = (0, 1, 2, 127, 128, 129, 254, 255, 256, 257, 511, 512, 4095, 32767, 32768, 65000, 65535)
+_MOST_FRAMES = 60
+"""Frames of a session; the requests that would make it longer are left out."""
+_NAMES = ("x", "heads", "a b", "~", "c" * 127, "c" * 128, "c" * 255, "c" * 256, "\0", "%s")
+_ARGUMENT_NAMES = ("a", "key", "\0", "n" * 127, "n" * 128, "n" * 255, "n" * 256, "%s", " ")
+
+
+class Mutator:
+    """Makes sessions of other ones.
+
+    ``choices``: where all choices come from. ``side``: whose lines are wanted, ``client`` or ``server``. ``rate``: how often,
+    of a hundred times, something is broken. ``encodings``: the profiles that streams may name.
+    """
+
+    def __init__(self, choices: Choices, side: str, *, rate: int = 50, encodings: Encodings | None = None) -> None:
+        if side not in STREAMS:
+            raise ValueError(f"a side is client or server, not {side!r}")
+        self._choices = choices
+        self._side = side
+        self._rate = rate
+        self._encodings = default_encodings() if encodings is None else encodings
+        self._profiles = ("", "", "", *self._encodings)
+        self._maker = FrameMaker(fresh=20)
+        self._changes: tuple[Callable[[dict[int, list[Frame]]], None], ...] = (
+            self._add,
+            self._drop,
+            self._resize,
+            self._cut,
+            self._insert_empty,
+            self._rename,
+            self._another_payload,
+            self._renumber,
+        )
+
+    def fresh(self) -> list[Line]:
+        """A session that keeps every rule."""
+        return [line for line in session(self._choices, encodings=self._encodings) if line.side == self._side]
+
+    def mutated(self, lines: Iterable[Line]) -> list[Line]:
+        """A session changed in one to three ways, alive."""
+        requests = _requests(lines)
+        for _ in range(self._choices.among(1, 3)):
+            self._choices.pick(self._changes)(requests)
+        return self._laid(requests)
+
+    def crossed(self, one: Iterable[Line], other: Iterable[Line]) -> list[Line]:
+        """Requests of two sessions in one, alive."""
+        requests: dict[int, list[Frame]] = {}
+        for lines in (one, other):
+            for frames in _requests(lines).values():
+                if self._choices.below(4) < 3:
+                    request_id = 2 * len(requests) + 1
+                    requests[request_id] = [frame.replace(request_id=request_id) for frame in frames]
+        return self._laid(requests)
+
+    def broken(self, lines: list[Line]) -> list[Line]:
+        """A session with one thing broken, as often as the rate says; else as it is."""
+        if self._choices.below(100) >= self._rate:
+            return lines
+        if self._choices.below(2):
+            requirement = self._choices.pick(sorted(VIOLATORS))
+            both = violate(requirement, self._with_other_side(lines), self._choices)
+            if both is not None:
+                return [line for line in both if line.side == self._side]
+        return self._spoilt(lines)
+
+    # Alive.
+
+    def _laid(self, requests: dict[int, list[Frame]]) -> list[Line]:
+        """Requests as lines: their frames in turns, on streams."""
+        lines: list[Line] = []
+        queues: list[list[Frame]] = []
+        frames = 0
+        for _, queue in sorted(requests.items()):
+            frames += len(queue)
+            if queue and (frames <= _MOST_FRAMES or not queues):
+                queues.append(_repaired(queue))
+        begun = 1
+        while queues:
+            # One that was begun goes on, or the next begins.
+            which = self._choices.below(min(begun + 1, len(queues), 4))
+            begun = max(begun, which + 1)
+            lines.append(Line(self._side, queues[which].pop(0)))
+            if not queues[which]:
+                del queues[which]
+                begun = max(begun - 1, 1)
+        return list(on_streams(lines, self._side, self._choices, self._profiles))
+
+    def _add(self, requests: dict[int, list[Frame]]) -> None:
+        """Another request, or what is said of one."""
+        more = list(_requests(self.fresh()).values())
+        if more:
+            free = next(one for one in range(1, 1 << 16, 2) if one not in requests)
+            if free < 31:
+                requests[free] = [frame.replace(request_id=free) for frame in self._choices.pick(more)]
+
+    def _drop(self, requests: dict[int, list[Frame]]) -> None:
+        if len(requests) > 1:
+            del requests[self._choices.pick(list(requests))]
+
+    def _pick(self, requests: dict[int, list[Frame]], kinds: Sequence[int]) -> tuple[list[Frame], int] | None:
+        """The frames of a request, and which of them is to be changed."""
+        places = [
+            (frames, number)
+            for frames in requests.values()
+            for number, frame in enumerate(frames)
+            if frame.type in kinds
+        ]
+        return self._choices.pick(places) if places else None
+
+    def _octets(self, most: int = 65535) -> bytes:
+        size = min(self._choices.pick(_SIZES), most)
+        return bytes([self._choices.pick((0, 0x61, 0xFF))]) * size
+
+    def _resize(self, requests: dict[int, list[Frame]]) -> None:
+        """Data or the value of an argument of another size."""
+        place = self._pick(requests, (*_DATA, _Type.COMMAND_ARGUMENT))
+        if place is None:
+            return
+        frames, number = place
+        frame = frames[number]
+        if frame.type != _Type.COMMAND_ARGUMENT:
+            frames[number] = frame.replace(payload=self._octets())
+        else:
+            argument = _argument(frames, number)
+            if argument is not None:
+                value = self._octets(65531 - len(argument.name))
+                frames[number] = frame.replace(payload=codec.encode_argument(codec.Argument(argument.name, value)))
+
+    def _cut(self, requests: dict[int, list[Frame]]) -> None:
+        """Data or an argument in several frames."""
+        place = self._pick(requests, (*_DATA, _Type.COMMAND_ARGUMENT))
+        if place is None:
+            return
+        frames, number = place
+        frame = frames[number]
+        payload = bytes(frame.payload)
+        if frame.type != _Type.COMMAND_ARGUMENT:
+            at = self._choices.among(0, len(payload))
+            frames[number : number + 1] = [frame.replace(payload=payload[:at]), frame.replace(payload=payload[at:])]
+            return
+        argument = _argument(frames, number)
+        if argument is not None:
+            at = self._choices.among(0, len(argument.value))
+            start = codec.ArgumentStart(len(argument.value), argument.name, argument.value[:at])
+            more = codec.CommandArgumentFlag.CONTINUATION
+            frames[number : number + 1] = [
+                frame.replace(flags=more, payload=codec.encode_argument_start(start)),
+                frame.replace(payload=argument.value[at:]),
+            ]
+
+    def _insert_empty(self, requests: dict[int, list[Frame]]) -> None:
+        """An empty frame before one of data, or in the middle of a value."""
+        place = self._pick(requests, (*_DATA, _Type.COMMAND_ARGUMENT))
+        if place is None:
+            return
+        frames, number = place
+        frame = frames[number]
+        if frame.type != _Type.COMMAND_ARGUMENT:
+            frames.insert(number, frame.replace(payload=b""))
+        elif frame.flags & codec.CommandArgumentFlag.CONTINUATION:
+            frames.insert(number + 1, frame.replace(payload=b""))
+
+    def _rename(self, requests: dict[int, list[Frame]]) -> None:
+        """Another name of a command, or of an argument."""
+        place = self._pick(requests, (_Type.COMMAND_NAME, _Type.COMMAND_ARGUMENT))
+        if place is None:
+            return
+        frames, number = place
+        frame = frames[number]
+        if frame.type == _Type.COMMAND_NAME:
+            frames[number] = frame.replace(payload=self._choices.pick(_NAMES).encode())
+            return
+        argument = _argument(frames, number)
+        name = self._choices.pick(_ARGUMENT_NAMES)
+        if argument is not None and name not in _argument_names(frames):
+            value = argument.value[: 65531 - len(name)]
+            frames[number] = frame.replace(payload=codec.encode_argument(codec.Argument(name, value)))
+
+    def _another_payload(self, requests: dict[int, list[Frame]]) -> None:
+        """Another message, or another whole error."""
+        place = self._pick(requests, (_Type.TEXT_OUTPUT, _Type.PROGRESS, _Type.ERROR_RESPONSE))
+        if place is None:
+            return
+        frames, number = place
+        payload = self._maker.payload(self._choices, int(frames[number].type))
+        if frames[number].type == _Type.PROGRESS:
+            # A topic that was begun is ended.
+            before = codec.decode_progress(bytes(frames[number].payload))
+            after = codec.decode_progress(payload)
+            payload = codec.encode_progress(after.replace(topic=before.topic, pos=before.pos))
+        frames[number] = frames[number].replace(payload=payload)
+
+    def _renumber(self, requests: dict[int, list[Frame]]) -> None:
+        """Other ids, of which the order is kept."""
+        if self._side == "server":
+            # A client knows only the requests that it has sent.
+            return
+        step = self._choices.pick((2, 4, 256, 2048))
+        first = self._choices.pick((1, 1, 127, 129, 255, 257, 32767))
+        frames = list(requests.values())
+        requests.clear()
+        for number, one in enumerate(frames):
+            request_id = first + number * step
+            if request_id < 65000:
+                requests[request_id] = [frame.replace(request_id=request_id) for frame in one]
+
+    def _with_other_side(self, lines: list[Line]) -> list[Line]:
+        """The session with a command or a response of the other side for each request."""
+        ids = list(_requests(lines))
+        if self._side == "client":
+            said = [frame for id_ in ids for frame in build.bytes_response(id_, STREAMS["server"][0], b"")]
+        else:
+            said = [frame for id_ in ids for frame in build.command(id_, STREAMS["client"][0], "x")]
+        side = "server" if self._side == "client" else "client"
+        for number, frame in enumerate(said):
+            said[number] = frame.replace(stream_flags=(number == 0) | 2 * (number == len(said) - 1))
+        other = [Line(side, frame) for frame in said]
+        return [*lines, *other] if self._side == "client" else [*other, *lines]
+
+    # Broken.
+
+    def _spoilt(self, lines: list[Line]) -> list[Line]:
+        """One field, length or octet is another, or a frame more, fewer or elsewhere."""
+        lines = list(lines)
+        numbers = [number for number, line in enumerate(lines) if line.frame is not None and line.octets is None]
+        if not numbers:
+            return lines
+        number = self._choices.pick(numbers)
+        line = lines[number]
+        frame: Any = line.frame
+        payload = bytes(frame.payload)
+        match self._choices.below(9):
+            case 0:
+                lines[number] = line._replace(frame=frame.replace(flags=int(frame.flags) ^ 1 << self._choices.below(4)))
+            case 1:
+                stream_flags = int(frame.stream_flags) ^ 1 << self._choices.below(8)
+                lines[number] = line._replace(frame=frame.replace(stream_flags=stream_flags), raw=True)
+            case 2:
+                lines[number] = line._replace(frame=frame.replace(type=self._choices.below(16)))
+            case 3:
+                change = 1 << self._choices.below(16)
+                lines[number] = line._replace(frame=frame.replace(request_id=int(frame.request_id) ^ change))
+            case 4:
+                change = 1 << self._choices.below(8)
+                lines[number] = line._replace(frame=frame.replace(stream_id=int(frame.stream_id) ^ change))
+            case 5 if payload:
+                at = self._choices.below(len(payload))
+                octet = self._choices.pick((0, 1, 0x7F, 0x80, 0xFF, payload[at] ^ 1))
+                changed = payload[:at] + bytes([octet]) + payload[at + 1 :]
+                lines[number] = line._replace(frame=frame.replace(payload=changed))
+            case 6 if payload:
+                lines[number] = line._replace(frame=frame.replace(payload=payload[: self._choices.below(len(payload))]))
+            case 7:
+                del lines[number]
+            case _:
+                lines.insert(self._choices.pick(numbers), line)
+        return lines
+
+
+def _requests(lines: Iterable[Line]) -> dict[int, list[Frame]]:
+    """The frames of each request, without streams."""
+    requests: dict[int, list[Frame]] = {}
+    for line in lines:
+        frame = line.frame
+        if frame is not None and frame.type != _Type.STREAM_SETTINGS:
+            requests.setdefault(int(frame.request_id), []).append(frame.replace(stream_id=0, stream_flags=0))
+    return requests
+
+
+def _repaired(frames: list[Frame]) -> list[Frame]:
+    """Not too many frames, with the flags of data put right: all but the last go on."""
+    while len(frames) > _MOST_FRAMES:
+        # The first of data that go on can do without.
+        spare = next((number for number, frame in enumerate(frames) if frame.type in _DATA), None)
+        if spare is None:
+            break
+        frames = frames[:spare] + frames[spare + 1 :]
+    numbers = [number for number, frame in enumerate(frames) if frame.type in _DATA]
+    repaired = list(frames)
+    for number in numbers:
+        more, last = _DATA[codec.FrameType(frames[number].type)]
+        repaired[number] = frames[number].replace(flags=last if number == numbers[-1] else more)
+    return repaired
+
+
+def _argument(frames: list[Frame], number: int) -> codec.Argument | None:
+    """The argument that is one whole frame; None when it is not."""
+    before = frames[number - 1]
+    continuation = codec.CommandArgumentFlag.CONTINUATION
+    is_rest = before.type == _Type.COMMAND_ARGUMENT and before.flags & continuation
+    if is_rest or frames[number].flags & continuation:
+        return None
+    try:
+        return codec.decode_argument(bytes(frames[number].payload))
+    except RemoteProtocolError:
+        return None
+
+
+def _argument_names(frames: list[Frame]) -> set[str]:
+    names = set()
+    for frame in frames:
+        if frame.type == _Type.COMMAND_ARGUMENT:
+            payload = bytes(frame.payload)
+            names.add(payload[4 : 4 + int.from_bytes(payload[:2], "little")].decode("ascii", "replace"))
+    return names

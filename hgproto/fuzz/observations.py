@@ -1,0 +1,112 @@
+"""Observations: what can be told of an implementation by what it gave, in a form in which two can be compared."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from hgproto.errors import HgprotoError, RemoteProtocolError
+from hgproto.framing_0002 import codec
+from hgproto.input_stream import InputStream
+from hgproto.reader import FrameReader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["Observation", "UnreadableError", "of_events", "of_frames", "text_of"]
+
+_Type = codec.FrameType
+_PROTOCOL = codec.ErrorResponseFlag.PROTOCOL
+_EOS = codec.BytesResponseFlag.EOS
+
+
+class UnreadableError(Exception):
+    """What a target gave is not what it was to give."""
+
+
+class Observation(NamedTuple):
+    """What an implementation has made of a case.
+
+    ``accepted``: whether the connection still worked at its end. ``answers``: what was said of each request, in order:
+    pairs of a word and a value. ``complaint``: what it has to say about it, if anything.
+    """
+
+    accepted: bool
+    answers: dict[int, list[tuple[str, Any]]]
+    complaint: str = ""
+
+
+def of_frames(output: bytes, probe: int | None) -> Observation:
+    """Of what a server has sent.
+
+    ``probe``: the request id of a command at the end of the case, which a server that still works answers; without one, a
+    server that complains does not. Raises :class:`UnreadableError` for what is no sequence of frames.
+    """
+    answers: dict[int, list[tuple[str, Any]]] = {}
+    bodies: dict[int, bytes] = {}
+    complaint = ""
+    complained = False
+    streams: dict[int, InputStream] = {}
+    try:
+        frames = list(FrameReader(max_payload=codec.LIMITS["max-payload"][1]).read(output))
+    except RemoteProtocolError as error:
+        raise UnreadableError(f"its output is not frames: {error}") from None
+    for frame in frames:
+        stream = streams.setdefault(int(frame.stream_id), InputStream(int(frame.stream_id)))
+        try:
+            payload = stream.receive(frame)
+        except HgprotoError:
+            # That it breaks rules is said by others; here it is only read.
+            payload = bytes(frame.payload)
+        request_id = int(frame.request_id)
+        if frame.type == _Type.BYTES_RESPONSE:
+            bodies[request_id] = bodies.get(request_id, b"") + payload
+            if frame.flags & _EOS:
+                answers.setdefault(request_id, []).append(("bytes", bodies.pop(request_id)))
+        elif frame.type == _Type.ERROR_RESPONSE:
+            text = payload.decode("utf-8", "backslashreplace")
+            kind = "protocol" if frame.flags & _PROTOCOL else "application"
+            if kind == "protocol":
+                complaint = complaint or text
+                complained = True
+            answers.setdefault(request_id, []).append((f"{kind} error", None))
+    for request_id in bodies:
+        answers.setdefault(request_id, []).append(("bytes without an end", None))
+    if probe is None:
+        return Observation(not complained, answers, complaint)
+    probed = answers.pop(probe, [])
+    return Observation(bool(probed) and probed[0][0] in ("bytes", "application error"), answers, complaint)
+
+
+_IGNORED = frozenset({"want-frame", "note"})
+_PIECES = frozenset({"response-data", "command-data"})
+
+
+def of_events(events: Iterable[Any]) -> Observation:
+    """Of events as JSON, as ``hgproto session --format json`` has them. Raises :class:`UnreadableError`."""
+    answers: dict[int, list[tuple[str, Any]]] = {}
+    for event in events:
+        try:
+            name = event["event"]
+            if name in _IGNORED:
+                continue
+            if name == "error":
+                return Observation(False, answers, str(event.get("message") or event.get("requirement") or ""))
+            told = answers.setdefault(int(event["request"]), [])
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise UnreadableError(f"no event of a session: {text_of(event)}") from None
+        rest = {key: value for key, value in event.items() if key not in ("event", "request", "message", "requirement")}
+        if name in _PIECES and told and told[-1][0] == name and not told[-1][1].get("last"):
+            # How data is cut is not what it says.
+            rest = {"data": told.pop()[1].get("data", "") + rest.get("data", ""), "last": rest.get("last")}
+        told.append((name, rest))
+    return Observation(True, answers)
+
+
+def text_of(value: Any) -> str:
+    """A value in a few words."""
+    if isinstance(value, bytes):
+        text = repr(value[:200])[1:]
+    else:
+        text = value if isinstance(value, str) else json.dumps(value, default=repr)
+    return text if len(text) <= 200 else f"{text[:200]}..."

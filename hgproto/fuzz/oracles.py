@@ -1,0 +1,213 @@
+"""Oracles: whether what came of a case is wrong, and in which way.
+
+Crash, hang and growth need nothing but the target. The model is our reactor: what it makes of the same octets is what the
+protocol says of them. Where that depends on when a server answers, or on limits that the target may have set otherwise, the
+model has no say.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from hgproto.finding import ERROR
+from hgproto.framing_0002.requirements import REQUIREMENTS
+from hgproto.fuzz.echo import heard, served
+from hgproto.fuzz.observations import Observation, UnreadableError, of_events, of_frames, text_of
+from hgproto.validation import SessionValidator
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from typing import Literal
+
+    from hgproto.encodings import Encodings
+    from hgproto.finding import Finding
+    from hgproto.fuzz.cases import Case
+    from hgproto.fuzz.targets import Outcome
+    from hgproto.limits import Limits
+
+__all__ = ["KINDS", "Fault", "Oracle"]
+
+KINDS = {
+    "crash": "it broke down",
+    "hang": "it did not come to an end in time",
+    "growth": "it took far more memory than the case has octets",
+    "accepts-invalid": "it went on where a rule was broken",
+    "rejects-valid": "it stopped where no rule was broken",
+    "different-answer": "it made something else of the same octets",
+    "breaks-rule": "what it sent breaks a rule itself",
+}
+"""What can be wrong."""
+_ID = re.compile(r"[a-z-]+\.[a-z-]+")
+_NUMBER = re.compile(r"0x[0-9a-fA-F]+|\d+")
+
+
+class Fault(NamedTuple):
+    """What is wrong with what came of a case.
+
+    ``kind``: one of :data:`KINDS`. ``rule``: the id of the requirement involved, empty where it is not known. ``cause``: what
+    faults of the same cause share. ``expected``, ``found``: the two sides of the matter.
+    """
+
+    kind: str
+    rule: str
+    cause: str
+    expected: str
+    found: str
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """The same for faults of the same cause."""
+        return self.kind, self.rule, self.cause
+
+
+class Oracle:
+    """Judges what came of cases.
+
+    ``role``: what the target is, ``server`` or ``client``. ``answers``: what it gives (:data:`hgproto.fuzz.targets.ANSWERS`).
+    ``echo``: whether it answers commands with their description (:mod:`hgproto.fuzz.echo`), so that answers can be compared
+    by what they say. ``limits``: its limits; None when they are not known. ``growth``: octets by which a case may make it
+    grow. ``ignore``: ids of requirements about which it is known to be of another opinion. ``encodings``, ``reopen``: as of
+    :class:`hgproto.server.Server`.
+    """
+
+    def __init__(
+        self,
+        role: Literal["server", "client"] = "server",
+        answers: str = "frames",
+        *,
+        echo: bool = False,
+        limits: Limits | None = None,
+        growth: int = 1 << 26,
+        ignore: Collection[str] = (),
+        encodings: Encodings | None = None,
+        reopen: Literal["error", "restart"] = "error",
+    ) -> None:
+        if role == "client" and answers == "frames":
+            raise ValueError("a client answers nothing that could be compared: have it tell events")
+        self.role = role
+        self.answers = answers
+        self._echo = echo
+        self._limits = limits
+        self._growth = growth
+        self._ignore = frozenset(ignore)
+        self._options: dict[str, Any] = {"limits": limits, "encodings": encodings, "reopen": reopen}
+
+    def judge(self, case: Case, outcome: Outcome) -> Fault | None:
+        """What is wrong, None when nothing is."""
+        fault = self._broken_down(case, outcome) or self._otherwise(case, outcome)
+        return None if fault is None or fault.rule in self._ignore else fault
+
+    def _broken_down(self, case: Case, outcome: Outcome) -> Fault | None:
+        if outcome.crash is not None:
+            return Fault("crash", "", _NUMBER.sub("N", outcome.crash), "an end without a crash", outcome.crash)
+        if outcome.hung:
+            return Fault("hang", "", "", "an end in time", "none")
+        if outcome.grown > self._growth + 64 * len(case.octets):
+            grown = f"{outcome.grown >> 20} MiB more"
+            return Fault("growth", "", "", f"at most {self._growth >> 20} MiB for {len(case.octets)} octets", grown)
+        return None
+
+    def _otherwise(self, case: Case, outcome: Outcome) -> Fault | None:
+        if self.answers == "frames":
+            return self._by_frames(case, outcome)
+        events, error, over = heard(self.role, case.octets, **self._options)
+        if over and self._limits is None:
+            return None
+        wanted = of_events(events)._replace(complaint="" if error is None else error.requirement)
+        if self.answers == "verdict":
+            if any(event["event"] in ("send-error", "request-error") for event in events):
+                # What ends too early may be neither.
+                return None
+            return self._compared(wanted, Observation(outcome.output != b"no", wanted.answers))
+        try:
+            found = of_events(json.loads(line) for line in outcome.output.splitlines() if line.strip())
+        except (UnreadableError, ValueError) as unreadable:
+            return Fault("different-answer", "", "unreadable", "events as JSON, one a line", str(unreadable))
+        return self._compared(wanted, found)
+
+    def _by_frames(self, case: Case, outcome: Outcome) -> Fault | None:
+        early = served(case.octets, **self._options)
+        late = served(case.octets, late=True, **self._options)
+        ids = [None if one.error is None else one.error.requirement for one in (early, late)]
+        if ids[0] != ids[1] or ((early.over or late.over) and self._limits is None):
+            return None
+        wanted = of_frames(early.output, case.probe)._replace(accepted=early.error is None, complaint=ids[0] or "")
+        try:
+            found = of_frames(outcome.output, case.probe)
+        except UnreadableError as unreadable:
+            return Fault("breaks-rule", "frame.whole", "unreadable", "whole frames", str(unreadable))
+        if not self._echo:
+            wanted, found = _without_content(wanted), _without_content(found)
+        fault = self._compared(wanted, found)
+        if fault is None and wanted.accepted:
+            fault = self._of_its_own(case, outcome.output, early.output)
+        return fault
+
+    def _compared(self, wanted: Observation, found: Observation) -> Fault | None:
+        if found.accepted and not wanted.accepted:
+            rule = wanted.complaint
+            return Fault("accepts-invalid", rule, "", f"a refusal by {rule}", "none")
+        if wanted.accepted and not found.accepted:
+            named = [one for one in _ID.findall(found.complaint) if one in REQUIREMENTS]
+            cause = _NUMBER.sub("N", found.complaint)
+            what = text_of(found.complaint) if found.complaint else "no answer to the last command"
+            return Fault("rejects-valid", named[0] if named else "", cause, "no refusal", what)
+        if not wanted.accepted:
+            return None
+        for request_id in sorted({*wanted.answers, *found.answers}):
+            fault = _differing(request_id, wanted.answers.get(request_id, []), found.answers.get(request_id, []))
+            if fault is not None:
+                return fault
+        return None
+
+    def _of_its_own(self, case: Case, output: bytes, ours: bytes) -> Fault | None:
+        """What is wrong with frames that a server has sent, and not with those that ours sends."""
+        findings = self._findings(case, output)
+        if findings:
+            known = {finding.id for finding in self._findings(case, ours)} | self._ignore
+            for finding in findings:
+                if finding.id not in known:
+                    return Fault("breaks-rule", finding.id, "", finding.expected, finding.found)
+        return None
+
+    def _findings(self, case: Case, output: bytes) -> list[Finding]:
+        validator = SessionValidator(**self._options)
+        validator.feed("client", case.octets)
+        found = (*validator.feed("server", output), *validator.close("server"))
+        return [finding for finding in found if finding.severity == ERROR]
+
+
+def _differing(request_id: int, wanted: list[tuple[str, Any]], found: list[tuple[str, Any]]) -> Fault | None:
+    """How what was said of a request differs."""
+    for place in range(max(len(wanted), len(found))):
+        one = wanted[place] if place < len(wanted) else ("nothing", None)
+        other = found[place] if place < len(found) else ("nothing", None)
+        if one[0] != other[0]:
+            rule = "request.complete" if one[0] == "protocol error" else ""
+            cause = f"{other[0]} instead of {one[0]}"
+        elif _plain(one[1]) != _plain(other[1]):
+            rule, cause = "", f"another content of {one[0]}"
+        else:
+            continue
+        what, instead = (f"{name} {text_of(value)}" if value is not None else name for name, value in (one, other))
+        return Fault("different-answer", rule, cause, f"for request {request_id} {what}", instead)
+    return None
+
+
+def _plain(value: Any) -> Any:
+    """A value to compare: octets that are a JSON object are what it says."""
+    if isinstance(value, bytes) and value.startswith(b"{"):
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _without_content(seen: Observation) -> Observation:
+    """Answers of which only is known whether they are one: what an application says is its own business."""
+    kinds = {"bytes": "an answer", "application error": "an answer"}
+    answers = {key: [(kinds.get(name, name), None) for name, _ in told] for key, told in seen.answers.items()}
+    return seen._replace(answers=answers)

@@ -1,0 +1,61 @@
+"""The process in which a callable is fuzzed: octets in, what came of them out, until standard input ends.
+
+Messages both ways have their length before them, four octets, big endian.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+
+from hgproto.fuzz.targets import TargetError, found, lines_of_events, peak
+
+__all__ = ["main"]
+
+
+def main(name: str, answers: str) -> None:
+    """Serves one callable."""
+    out = os.fdopen(os.dup(1), "wb")
+    # What the callable prints is not what it gives.
+    os.dup2(2, 1)
+
+    def say(message: bytes) -> None:
+        try:
+            out.write(len(message).to_bytes(4, "big") + message)
+            out.flush()
+        except BrokenPipeError:
+            # Nobody waits for it any more.
+            os._exit(0)
+
+    sys.path.insert(0, os.getcwd())
+    try:
+        call = found(name)
+    except TargetError as error:
+        say(str(error).encode())
+        return
+    say(b"ready")
+    read = sys.stdin.buffer.read
+    while head := read(4):
+        octets = read(int.from_bytes(head, "big"))
+        before = peak("self")
+        crash, rest = None, b""
+        try:
+            answer = call(octets)
+            if answers == "frames":
+                rest = bytes(answer)
+            elif answers == "events":
+                rest = b"".join(lines_of_events(answer))
+            else:
+                rest = b"no" if answer is False else b"yes"
+        except Exception as error:
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            crash = f"{type(error).__name__} in {place.name} ({os.path.basename(place.filename)}:{place.lineno})"
+            rest = traceback.format_exc().encode("utf-8", "replace")
+        told = json.dumps({"crash": crash, "grown": peak("self") - before})
+        say(told.encode() + b"\n" + rest)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,123 @@
+"""Measures how soon a campaign finds each fault of the reference server, behind each transport, and replays each finding.
+
+``python tests/fuzz_table.py [callable] [command] [address]`` runs ``hgproto fuzz`` as a user does, for at most a minute each,
+and writes the table of docs/fuzzing.md. Takes about twenty minutes on two cores.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+REFERENCE = ROOT / "tests" / "reference"
+sys.path.insert(0, str(REFERENCE))
+
+import server  # noqa: E402 - a program of its own, which is found by its directory
+
+TABLE = ROOT / "docs" / "fuzz-faults.md"
+TRANSPORTS = ("callable", "command", "address")
+OPTIONS = (
+    "--echo",
+    "--encodings",
+    "identity,zlib",
+    "--seed",
+    "1",
+    "--max-time",
+    "60",
+    "--max-findings",
+    "1",
+    "--timeout",
+    "2",
+)
+
+
+def hgproto(*words: str, cwd: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(REFERENCE)}
+    return subprocess.run(
+        [sys.executable, "-m", "hgproto", *words], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def start(fault: str) -> tuple[subprocess.Popen[str], str]:
+    """The server with a fault behind a port, which is started again when it has broken down."""
+    program = [sys.executable, "-S", "-E", str(REFERENCE / "server.py"), "--port=0", fault]
+    process = subprocess.Popen(program, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    return process, f"127.0.0.1:{process.stdout.readline().strip()}"
+
+
+def measured(fault: str, transport: str) -> dict[str, object] | None:
+    """What a campaign finds; None when it finds nothing, or the finding is not shown again."""
+    process = None
+    if transport == "callable":
+        target = f"server:serve_{fault.replace('-', '_')}"
+    elif transport == "command":
+        target = shlex.join([sys.executable, "-S", "-E", str(REFERENCE / "server.py"), fault])
+    else:
+        process, target = start(fault)
+    with tempfile.TemporaryDirectory() as directory:
+        extra = ["--pid", str(process.pid)] if process is not None else []
+        hgproto("fuzz", target, *OPTIONS, *extra, cwd=directory)
+        if process is not None:
+            process.kill()
+        files = list(Path(directory, "findings").glob("*.json"))
+        if not files:
+            return None
+        finding: dict[str, object] = json.loads(files[0].read_text())
+        words = shlex.split(str(finding["replay"]))[1:]
+        if process is not None:
+            # A server that was broken down by the finding has to be there again.
+            process, another = start(fault)
+            words[1] = another
+            words += ["--pid", str(process.pid)]
+        again = hgproto(*words, cwd=directory)
+        if process is not None:
+            process.kill()
+        finding["again"] = again.returncode == 1 and again.stdout.startswith(str(finding["kind"]))
+        return finding
+
+
+def main(transports: list[str]) -> int:
+    began = time.monotonic()
+    jobs = [(fault, transport) for fault in server.FAULTS for transport in transports]
+    with ThreadPoolExecutor(2) as pool:
+        found = dict(zip(jobs, pool.map(lambda job: measured(*job), jobs), strict=True))
+    missing = [job for job, finding in found.items() if finding is None or not finding["again"]]
+    lines = [
+        f"| fault | found as | {' | '.join(f'{one}: seconds, cases' for one in transports)} | octets |",
+        f"|---|---|{'---|' * len(transports)}---|",
+    ]
+    for fault, what in server.FAULTS.items():
+        findings = [found[fault, transport] for transport in transports]
+        first = next((finding for finding in findings if finding is not None), None)
+        if first is None:
+            lines.append(f"| {what} | nothing |" + " |" * (len(transports) + 1))
+            continue
+        cells = [
+            "not found"
+            if one is None
+            else f"{one['seconds']:.1f}, {one['case']}{'' if one['again'] else ' (not again)'}"
+            for one in findings
+        ]
+        rule = f" `{first['requirement']}`" if first["requirement"] else ""
+        size = f"{first['original_octets']} to {len(str(first['octets'])) // 2}"
+        lines.append(f"| {what} | {first['kind']}{rule} | {' | '.join(cells)} | {size} |")
+    TABLE.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print(
+        f"{len(jobs) - len(missing)} of {len(jobs)} found and shown again in {time.monotonic() - began:.0f} s: {TABLE}"
+    )
+    for fault, transport in missing:
+        print(f"missing: {fault} as a {transport}")
+    return bool(missing)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:] or list(TRANSPORTS)))

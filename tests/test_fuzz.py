@@ -1,0 +1,556 @@
+"""The fuzzing kit: it finds faults of every kind, blames nobody who is right, and says how to show each finding again."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import shlex
+import socket
+import subprocess
+import sys
+import threading
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support import ROOT
+
+from hgproto.cli import main
+from hgproto.encodings import Encodings, default_encodings
+from hgproto.framing_0002 import codec
+from hgproto.framing_0002.requirements import REQUIREMENTS
+from hgproto.fuzz import Campaign, Mutator, Oracle, TargetError, open_target
+from hgproto.fuzz import echo as echo_module
+from hgproto.fuzz import oracles as oracles_module
+from hgproto.fuzz.cases import Case, Cases, with_probe
+from hgproto.fuzz.echo import client_events, frames_of, serve, server_events
+from hgproto.fuzz.findings import read_finding
+from hgproto.fuzz.minimize import minimized
+from hgproto.fuzz.observations import of_events, of_frames
+from hgproto.fuzz.oracles import KINDS
+from hgproto.fuzz.targets import Outcome
+from hgproto.limits import Limits
+from hgproto.samples import Seeded, wires
+from hgproto.strategies import Drawn
+from hgproto.validation import validate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+REFERENCE = ROOT / "tests" / "reference"
+sys.path.insert(0, str(REFERENCE))
+
+import server as reference  # noqa: E402 - a program of its own, which is found by its directory
+
+KNOWN = Encodings([default_encodings()["identity"], default_encodings()["zlib"]])
+MOST_CASES = 1000
+"""Cases in which each fault is found."""
+CASES = list(islice(Cases("server", 1, encodings=KNOWN), MOST_CASES))
+PART = settings(max_examples=max(settings().max_examples // 4, 5))
+
+
+class Direct:
+    """A target in this process, for speed."""
+
+    def __init__(self, call: Callable[[bytes], Any]) -> None:
+        self._call = call
+
+    def run(self, octets: bytes) -> Outcome:
+        try:
+            answer = self._call(octets)
+        except Exception as error:
+            return Outcome(b"", f"{type(error).__name__}")
+        if isinstance(answer, bytes):
+            return Outcome(answer)
+        return Outcome("\n".join(map(json.dumps, answer)).encode())
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _model_once() -> Iterator[None]:
+    """What our server makes of a case is asked once for all faults."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(oracles_module, "served", functools.cache(echo_module.served))
+        yield
+
+
+# Faults of others.
+
+BY_OTHER_MEANS = {"encoding-bomb", "growth-value", "hang-empty-value"}
+"""Faults that take time or memory, which a process of its own shows."""
+
+
+@pytest.mark.parametrize("fault", [fault for fault in reference.FAULTS if fault not in BY_OTHER_MEANS])
+def test_a_campaign_finds_every_fault(fault: str) -> None:
+    target = Direct(lambda octets: reference.serve(octets, frozenset({fault})))
+    oracle = Oracle(echo=True, encodings=KNOWN)
+    report = Campaign(target, oracle, CASES, most_findings=1, minimize_seconds=0.3).run()
+    (finding,) = report.findings
+    assert oracle.judge(finding.case, target.run(finding.case.octets)) == finding.fault
+    assert finding.fault.kind in KINDS
+    assert finding.fault.rule in ("", *REQUIREMENTS)
+    assert len(finding.case.octets) <= finding.original_octets
+    # Who has not that fault is not blamed.
+    assert oracle.judge(finding.case, Outcome(reference.serve(finding.case.octets))) is None
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [("encoding-bomb", ("growth", "hang")), ("growth-value", ("growth",)), ("hang-empty-value", ("hang",))],
+)
+def test_time_and_memory_are_watched(fault: str, kind: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(REFERENCE)
+    target = open_target(f"server:serve_{fault.replace('-', '_')}", seconds=1.0)
+    oracle = Oracle(echo=True, encodings=KNOWN)
+    try:
+        judged = (oracle.judge(case, target.run(case.octets)) for case in CASES)
+        assert next(found for found in judged if found is not None).kind in kind
+    finally:
+        target.close()
+
+
+def test_a_server_without_faults_is_not_blamed() -> None:
+    report = Campaign(Direct(reference.serve), Oracle(echo=True, encodings=KNOWN), CASES).run()
+    assert [finding.fault for finding in report.findings] == []
+    assert report.cases == MOST_CASES
+
+
+@pytest.mark.parametrize(
+    ("role", "answers", "call"),
+    [("server", "frames", serve), ("server", "events", server_events), ("client", "events", client_events)],
+    ids=["server", "server events", "client events"],
+)
+def test_our_own_reactors_are_not_blamed(role: Any, answers: str, call: Callable[[bytes], Any]) -> None:
+    cases = islice(Cases(role, 7, probe=answers == "frames"), 400)
+    report = Campaign(Direct(call), Oracle(role, answers, echo=True), cases).run()
+    assert [finding.fault for finding in report.findings] == []
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "rule"),
+    [
+        (lambda events: [event for event in events if event["event"] != "error"], "accepts-invalid", "."),
+        (
+            lambda events: [*events[:2], {"event": "error", "requirement": "frame.whole"}],
+            "rejects-valid",
+            "frame.whole",
+        ),
+        (
+            lambda events: [{**event, "data": "00"} if "data" in event else event for event in events],
+            "different-answer",
+            "",
+        ),
+        (lambda _: [{"no": "event"}], "different-answer", ""),
+    ],
+    ids=["accepts", "rejects", "differs", "unreadable"],
+)
+def test_a_client_is_judged_by_its_events(change: Callable[[Any], Any], kind: str, rule: str) -> None:
+    target = Direct(lambda octets: change(client_events(octets)))
+    cases = islice(Cases("client", 3, probe=False), 100)
+    report = Campaign(target, Oracle("client", "events"), cases, minimize_seconds=0.1).run()
+    assert kind in {finding.fault.kind for finding in report.findings}
+    assert any(rule in finding.fault.rule for finding in report.findings if finding.fault.kind == kind)
+
+
+def test_a_decoder_that_says_yes_and_no_is_judged_by_that() -> None:
+    oracle = Oracle("server", "verdict")
+    case = Case(bytes.fromhex("0100000100010111 78"), "")
+    assert oracle.judge(case, Outcome(b"yes")) is None
+    assert oracle.judge(case, Outcome(b"no")) == (
+        "rejects-valid",
+        "",
+        "",
+        "no refusal",
+        "no answer to the last command",
+    )
+    bad = Case(bytes.fromhex("0100000100010113 78"), "")
+    assert oracle.judge(bad, Outcome(b"no")) is None
+    fault = oracle.judge(bad, Outcome(b"yes"))
+    assert fault is not None
+    assert (fault.kind, fault.rule) == ("accepts-invalid", "command-name.eos-exclusive")
+    assert Oracle("server", "verdict", ignore=[fault.rule]).judge(bad, Outcome(b"yes")) is None
+
+
+def test_limits_that_are_not_known_are_not_judged() -> None:
+    octets = b"".join(
+        codec.encode_frame(codec.make_frame(2 * number + 1, 1, int(number == 0), 1, 2, b"x")) for number in range(20)
+    )
+    lenient = Outcome(b"")
+    assert Oracle("server", "events").judge(Case(octets, ""), lenient) is None
+    fault = Oracle("server", "events", limits=Limits()).judge(Case(octets, ""), lenient)
+    assert fault is not None
+    assert fault.kind == "different-answer"
+
+
+def test_a_client_has_no_frames_to_be_judged_by() -> None:
+    with pytest.raises(ValueError, match="have it tell events"):
+        Oracle("client", "frames")
+
+
+# Observations.
+
+
+def test_answers_are_read_from_frames() -> None:
+    output = serve(with_probe(bytes.fromhex("0100000100010111 78"), "").octets)
+    seen = of_frames(output, 65533)
+    assert seen.accepted
+    assert seen.answers == {1: [("bytes", b'{"command": "x", "args": {}, "data": null}')]}
+    refused = of_frames(serve(bytes.fromhex("0100000100010110 78")), None)
+    assert not refused.accepted
+    assert "command-name.flags-present" in refused.complaint
+
+
+def test_how_data_is_cut_does_not_matter() -> None:
+    pieces: list[Any] = [
+        {"event": "response-data", "request": 1, "data": "00", "last": False},
+        {"event": "want-frame"},
+        {"event": "response-data", "request": 1, "data": "01", "last": True},
+    ]
+    whole = [{"event": "response-data", "request": 1, "data": "0001", "last": True}]
+    assert of_events(pieces) == of_events(whole)
+
+
+# Targets.
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A module of callables to be fuzzed."""
+    (tmp_path / "fuzzed.py").write_text(
+        "import os, time\n"
+        "def crash(octets):\n    raise RuntimeError(f'no {len(octets)}')\n"
+        "def hang(octets):\n    time.sleep(60)\n"
+        "def grow(octets):\n    bytearray(b'x') * (200 << 20)\n    return b''\n"
+        "def die(octets):\n    os.abort()\n"
+        "def leave(octets):\n    os._exit(3)\n"
+        "def noisy(octets):\n    print('hello')\n    return octets\n"
+        "def even(octets):\n    return len(octets) % 2 == 0\n"
+        "def events(octets):\n    return [{'event': 'want-frame'}]\n"
+        "number = 3\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    return "fuzzed"
+
+
+@pytest.mark.parametrize(
+    ("name", "answers", "wanted"),
+    [
+        ("crash", "frames", {"crash": "RuntimeError in crash (fuzzed.py:3)"}),
+        ("hang", "frames", {"hung": True}),
+        ("die", "frames", {"crash": "killed by SIGABRT"}),
+        ("leave", "frames", {"crash": "exit status 3"}),
+        ("noisy", "frames", {"output": b"abc", "crash": None}),
+        ("even", "verdict", {"output": b"no"}),
+        ("events", "events", {"output": b'{"event": "want-frame"}\n'}),
+    ],
+)
+def test_a_callable_is_watched(module: str, name: str, answers: str, wanted: dict[str, Any]) -> None:
+    target = open_target(f"{module}:{name}", answers=answers, seconds=0.5)
+    try:
+        for _ in range(2):
+            # A process that has broken down is begun anew.
+            outcome = target.run(b"abc")
+            assert {key: getattr(outcome, key) for key in wanted} == wanted
+    finally:
+        target.close()
+
+
+def test_a_callable_that_grows_is_seen_each_time(module: str) -> None:
+    target = open_target(f"{module}:grow")
+    try:
+        for _ in range(2):
+            fault = Oracle().judge(Case(b"abc", ""), target.run(b"abc"))
+            assert fault is not None
+            assert fault.kind == "growth"
+    finally:
+        target.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("nowhere:serve", "No module named 'nowhere'"),
+        ("fuzzed:nothing", "module 'fuzzed' has no attribute 'nothing'"),
+        ("fuzzed:number", "fuzzed:number is not callable"),
+        ("192.0.2.1:80", "192.0.2.1 is not this machine; --allow-remote lets it be fuzzed if it is yours"),
+        ("tcp://example.org:80", "example.org is not this machine"),
+        ("http://localhost/", "there is no transport for 'http://localhost/'"),
+        ("/no/such/program -x", "/no/such/program: No such file or directory"),
+        ("localhost:1", "localhost:1: Connection refused"),
+        ("", "a command has at least one word"),
+    ],
+)
+def test_what_is_no_target_is_said(module: str, text: str, message: str) -> None:
+    with pytest.raises(TargetError, match=f"^{message}"):
+        open_target(text).run(b"")
+
+
+PYTHON = f"{shlex.quote(sys.executable)} -S -E"
+
+
+@pytest.mark.parametrize(
+    ("program", "answers", "wanted"),
+    [
+        ("import sys; sys.stdout.buffer.write(sys.stdin.buffer.read())", "frames", {"output": b"abc", "crash": None}),
+        ("import time; time.sleep(60)", "frames", {"hung": True}),
+        ("import os; os.abort()", "frames", {"crash": "killed by SIGABRT"}),
+        ("[][1]", "frames", {"crash": "exit status 1: IndexError in <module> (<string>:1)"}),
+        ("raise SystemExit(1)", "verdict", {"output": b"no", "crash": None}),
+        ("pass", "verdict", {"output": b"yes", "crash": None}),
+        ("raise SystemExit(3)", "verdict", {"crash": "exit status 3"}),
+    ],
+)
+def test_a_command_is_watched(program: str, answers: str, wanted: dict[str, Any]) -> None:
+    target = open_target(f"{PYTHON} -c {shlex.quote(program)}", answers=answers, seconds=1.0)
+    outcome = target.run(b"abc")
+    assert {key: getattr(outcome, key) for key in wanted} == wanted
+
+
+def test_a_command_that_grows_is_seen() -> None:
+    program = "import sys; bytearray(b'x') * (len(sys.stdin.buffer.read()) << 27)"
+    outcome = open_target(f"{PYTHON} -c {shlex.quote(program)}").run(b"abc")
+    assert outcome.grown > 128 << 20
+
+
+@pytest.fixture
+def listener() -> Iterator[tuple[str, int]]:
+    """The reference with a fault behind a port, and its process."""
+    command = [sys.executable, "-S", "-E", str(REFERENCE / "server.py"), "--port=0", "argument-duplicate", "crash-many"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield f"127.0.0.1:{process.stdout.readline().strip()}", process.pid
+        process.kill()
+
+
+def test_an_address_is_watched(listener: tuple[str, int]) -> None:
+    address, pid = listener
+    target = open_target(address, seconds=2.0, pid=pid)
+    report = Campaign(target, Oracle(echo=True, encodings=KNOWN), CASES, minimize_seconds=0.3).run()
+    assert report.gone
+    assert "command-argument.duplicate-name" in [finding.fault.rule for finding in report.findings]
+    assert report.findings[-1].fault.cause == "takes no connections any more"
+    with pytest.raises(TargetError, match="Connection refused"):
+        target.run(b"")
+
+
+def test_an_address_that_says_nothing_hangs() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        outcome = open_target(f"tcp://127.0.0.1:{silent.getsockname()[1]}", seconds=0.2).run(b"abc")
+    assert outcome.hung
+
+
+def test_both_sides_of_a_connection_are_served_at_once() -> None:
+    # Neither reads all before it writes.
+    octets = bytes(range(256)) * 40_000
+
+    def echo() -> None:
+        connection, _ = server.accept()
+        with connection:
+            while data := connection.recv(1 << 16):
+                connection.sendall(data)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=echo)
+        thread.start()
+        outcome = open_target(f"127.0.0.1:{server.getsockname()[1]}").run(octets)
+        thread.join()
+    assert outcome.output == octets
+
+
+# Cases and mutations.
+
+
+@pytest.mark.parametrize("role", ["server", "client"])
+def test_a_seed_gives_the_same_cases(role: str) -> None:
+    assert list(islice(Cases(role, 5), 200)) == list(islice(Cases(role, 5), 200))
+    assert list(islice(Cases(role, 5), 20)) != list(islice(Cases(role, 6), 20))
+
+
+def test_cases_begin_with_each_rule_and_have_every_kind() -> None:
+    words = {case.origin.split(":")[0].split()[0] for case in CASES}
+    assert words == {"session", "breaks", "limit", "cut", "length", "bomb", "boundary", "crossed", "mutated"}
+    broken = {case.origin.split()[1] for case in CASES if case.origin.startswith("breaks")}
+    ours = {name for name in REQUIREMENTS if name.startswith(("command-", "stream", "frame.known", "encoding.deco"))}
+    assert broken >= {
+        name for name in ours & set(REQUIREMENTS) if REQUIREMENTS[name].breakable and "client-only" not in name
+    }
+
+
+def test_a_corpus_comes_first() -> None:
+    octets = bytes.fromhex("0100000100010111 78")
+    case = next(iter(Cases("server", 1, corpus=[octets])))
+    assert case == with_probe(octets, "corpus: 0")
+    assert case.octets.startswith(octets)
+
+
+@pytest.mark.parametrize(
+    ("octets", "has_one"),
+    [("", True), ("0100000100010111 78", True), ("0200000100010111 78", False), ("010000", False)],
+)
+def test_a_probe_follows_where_one_can(octets: str, has_one: bool) -> None:
+    case = with_probe(bytes.fromhex(octets), "")
+    assert (case.probe is not None) == has_one
+    assert case.octets.startswith(bytes.fromhex(octets))
+    if has_one:
+        found = {finding.id for finding in validate(case.octets, role="client")}
+        # A probe has an id of its own, whatever the order of ids.
+        assert found <= {"request-id.order", "stream.end"}
+
+
+@pytest.mark.parametrize("side", ["client", "server"])
+@PART
+@given(data=st.data())
+def test_mutated_sessions_stay_alive(side: str, data: st.DataObject) -> None:
+    mutator = Mutator(Drawn(data.draw), side)
+    one, other = mutator.fresh(), mutator.fresh()
+    for _ in range(data.draw(st.integers(1, 3))):
+        one = mutator.mutated(one) if data.draw(st.booleans()) else mutator.crossed(one, other)
+        octets = b"".join(octets for _, octets in wires(one) if octets is not None)
+        assert [finding for finding in validate(octets, role=side) if finding.severity == "error"] == []
+
+
+@pytest.mark.parametrize("side", ["client", "server"])
+def test_the_rate_says_how_often_something_is_broken(side: str) -> None:
+    for rate, low, high in ((0, 0, 0), (50, 60, 140), (100, 150, 200)):
+        mutator = Mutator(Seeded(9), side, rate=rate)
+        broken = 0
+        for _ in range(200):
+            lines = mutator.broken(mutator.mutated(mutator.fresh()))
+            octets = b"".join(octets for _, octets in wires(lines) if octets is not None)
+            broken += any(finding.severity == "error" for finding in validate(octets, role=side))
+        assert low * 0.6 <= broken <= high, (rate, broken)
+
+
+def test_a_side_that_there_is_not_is_an_error() -> None:
+    with pytest.raises(ValueError, match="a side is client or server, not 'both'"):
+        Mutator(Seeded(1), "both")
+
+
+# Minimising.
+
+
+@given(st.integers(0, 2**32))
+@PART
+def test_what_is_minimised_still_shows_it_and_is_no_longer(seed: int) -> None:
+    case = next(iter(Cases("server", seed, probe=False)))
+    kinds = [frame[7] for frame in frames_of(case.octets)]
+    wanted = kinds[seed % len(kinds)] if kinds else 0
+
+    def shows(octets: bytes) -> bool:
+        return wanted in [frame[7] for frame in frames_of(octets) if len(frame) >= 8]
+
+    small, tries = minimized(case.octets, shows)
+    if kinds:
+        assert len(small) == 8
+        assert small[7] == wanted
+        assert tries > 0
+
+
+def test_minimising_ends_in_time() -> None:
+    octets = max((case.octets for case in CASES[:50]), key=len)
+    small, tries = minimized(octets, lambda _: True, most_tries=2)
+    assert tries == 2
+    assert len(small) < len(octets)
+    assert minimized(octets, lambda _: True, seconds=0.0) == (octets, 0)
+
+
+# The command.
+
+
+@pytest.fixture
+def fuzz(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Runs the command; gives what it says."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(REFERENCE)
+
+    def run(*arguments: str, code: int) -> str:
+        try:
+            found = main(["fuzz", *arguments])
+        except SystemExit as stopped:
+            found = int(stopped.code or 0)
+        said = capsys.readouterr()
+        assert found == code, said
+        return said.out + said.err
+
+    return run
+
+
+OPTIONS = ("--echo", "--encodings", "identity,zlib", "--seed", "1")
+
+
+def test_a_finding_is_kept_and_shown_again(fuzz: Any, tmp_path: Path) -> None:
+    said = fuzz("server:serve_argument_duplicate", *OPTIONS, "--max-findings", "1", code=1)
+    assert "seed: 1" in said
+    assert "accepts-invalid: it went on where a rule was broken" in said
+    assert "A client MUST NOT send two arguments of one name in one request." in said
+    (file,) = (tmp_path / "findings").iterdir()
+    finding = json.loads(file.read_text())
+    assert finding["requirement"] == "command-argument.duplicate-name"
+    assert finding["schema"] == codec.DIGEST
+    assert bytes.fromhex(finding["octets"]) == read_finding(str(file))[0].octets
+    assert len(finding["human"]) == len(frames_of(bytes.fromhex(finding["octets"])))
+    assert finding["replay"] in said
+    program, *words = shlex.split(finding["replay"])
+    assert program == "hgproto"
+    again = fuzz(*words[1:], code=1)
+    assert again.startswith("accepts-invalid: expected a refusal by command-argument.duplicate-name, found none")
+    mended = [word.replace("serve_argument_duplicate", "serve") for word in words[1:]]
+    assert fuzz(*mended, code=0) == "nothing is wrong any more\n"
+
+
+def test_findings_of_one_cause_are_one(fuzz: Any, tmp_path: Path) -> None:
+    said = fuzz("server:serve_flags_unknown", *OPTIONS, "--max-cases", "300", code=1)
+    assert re.search(r"^1 findings in 300 cases, \d+ octets", said, re.MULTILINE)
+    assert re.search(r"accepts-invalid frame.known-flags: case \d+, and [1-9]\d* more of the same cause", said)
+    assert len(list((tmp_path / "findings").iterdir())) == 1
+
+
+def test_nothing_is_found_where_nothing_is(fuzz: Any, tmp_path: Path) -> None:
+    said = fuzz("server:serve", *OPTIONS, "--max-cases", "60", code=0)
+    assert "0 findings in 60 cases" in said
+    assert not (tmp_path / "findings").exists()
+    assert "0 findings in" in fuzz("server:serve", *OPTIONS, "--max-time", "0.2", code=0)
+
+
+@pytest.mark.parametrize("target", ["hgproto.fuzz.echo:client_events", "hgproto.fuzz.echo:server_events"])
+def test_events_are_what_a_target_may_give(fuzz: Any, target: str) -> None:
+    role = "client" if "client" in target else "server"
+    assert "0 findings in 40 cases" in fuzz(target, "--role", role, "--answers", "events", "--max-cases", "40", code=0)
+
+
+def test_corpora_and_differences_that_are_known(fuzz: Any, tmp_path: Path) -> None:
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "corpus" / "twice.bin").write_bytes(
+        bytes.fromhex("0100000100010112780600000100010020010001006b760600000100010022010001006b76")
+    )
+    options = ("server:serve_argument_duplicate", *OPTIONS, "--corpus", "corpus", "--max-cases", "1")
+    assert "(corpus: 0)" in fuzz(*options, code=1)
+    assert "0 findings" in fuzz(*options, "--ignore", "command-argument.duplicate-name", code=0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("nowhere:serve",), "argument TARGET: No module named 'nowhere'"),
+        (("192.0.2.7:99",), "argument TARGET: 192.0.2.7 is not this machine"),
+        (("server:serve", "--role", "client", "--answers", "frames"), "argument --answers: a client answers nothing"),
+        (("server:serve", "--ignore", "frame.hole"), "argument --ignore: there is no requirement 'frame.hole'"),
+        (("server:serve", "--encodings", "br"), "argument --encodings: there is no 'br' here"),
+        (("server:serve", "--limit", "arguments=x"), "argument --limit: expected NAME=N"),
+        (("server:serve", "--corpus", "none"), "argument --corpus: none: No such file or directory"),
+        (("server:serve", "--replay", "none"), "none: No such file or directory"),
+    ],
+)
+def test_what_cannot_be_done_is_said(fuzz: Any, arguments: tuple[str, ...], message: str) -> None:
+    assert f"hgproto: {message}" in fuzz(*arguments, code=2)
+
+
+def test_a_file_that_is_no_finding_is_said(fuzz: Any, tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text("{}")
+    assert "x.json: this is no finding of hgproto fuzz" in fuzz("server:serve", "--replay", "x.json", code=1)
