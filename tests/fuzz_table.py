@@ -35,12 +35,12 @@ OPTIONS = (
     "--max-findings",
     "1",
     "--timeout",
-    "2",
+    "4",
 )
 
 
 def hgproto(*words: str, cwd: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(REFERENCE)}
+    environment = {**os.environ, "PYTHONPATH": f"{REFERENCE}{os.pathsep}{ROOT}"}
     return subprocess.run(
         [sys.executable, "-m", "hgproto", *words], cwd=cwd, env=environment, capture_output=True, text=True, check=False
     )

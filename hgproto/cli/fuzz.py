@@ -187,17 +187,9 @@ def _checked(found: Callable[[FuzzFinding], None]) -> Callable[[FuzzFinding], No
 def _corpus(directory: str | None) -> list[bytes]:
     if directory is None:
         return []
-    try:
-        names = sorted(os.listdir(directory))
-        paths = [path for name in names if os.path.isfile(path := os.path.join(directory, name))]
-        return [_octets(path) for path in paths]
-    except OSError as error:
-        raise UsageError(f"argument --corpus: {error.filename}: {error.strerror}") from None
+    from hgproto.cli.corpus import files_of
 
-
-def _octets(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return file.read()
+    return list(files_of(directory, "argument --corpus: ").values())
 
 
 def _command_of_target(options: argparse.Namespace) -> list[str]:

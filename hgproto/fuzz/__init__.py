@@ -1,11 +1,35 @@
-"""The fuzzing kit: cases that know the protocol, targets that run them, and oracles that say what is wrong."""
+"""The fuzzing kit: cases that know the protocol, targets that run them, and oracles that say what is wrong.
+
+Names are imported on first use, so that an engine can instrument what is behind them.
+"""
 
 from __future__ import annotations
 
-from hgproto.fuzz.campaign import Campaign, Report
-from hgproto.fuzz.findings import FuzzFinding
-from hgproto.fuzz.mutator import Mutator
-from hgproto.fuzz.oracles import Oracle
-from hgproto.fuzz.targets import TargetError, open_target
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hgproto.fuzz.campaign import Campaign, Report
+    from hgproto.fuzz.findings import FuzzFinding
+    from hgproto.fuzz.mutator import Mutator
+    from hgproto.fuzz.oracles import Oracle
+    from hgproto.fuzz.targets import TargetError, open_target
 
 __all__ = ["Campaign", "FuzzFinding", "Mutator", "Oracle", "Report", "TargetError", "open_target"]
+
+_HOMES = {
+    "Campaign": "campaign",
+    "FuzzFinding": "findings",
+    "Mutator": "mutator",
+    "Oracle": "oracles",
+    "Report": "campaign",
+    "TargetError": "targets",
+    "open_target": "targets",
+}
+
+
+def __getattr__(name: str) -> object:
+    from importlib import import_module
+
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from hgproto import build
 from hgproto.encodings import default_encodings
-from hgproto.errors import RemoteProtocolError
+from hgproto.errors import HgprotoError, RemoteProtocolError
 from hgproto.framing_0002 import codec
-from hgproto.samples import VIOLATORS, session, violate
+from hgproto.fuzz.echo import frames_of
+from hgproto.samples import VIOLATORS, session, violate, wires
 from hgproto.samples.frames import FrameMaker
 from hgproto.samples.sessions import STREAMS, Line, on_streams
 
@@ -88,12 +89,43 @@ class Mutator:
         """A session with one thing broken, as often as the rate says; else as it is."""
         if self._choices.below(100) >= self._rate:
             return lines
-        if self._choices.below(2):
+        if self._choices.below(2) and all(line.frame is not None for line in lines):
             requirement = self._choices.pick(sorted(VIOLATORS))
-            both = violate(requirement, self._with_other_side(lines), self._choices)
+            try:
+                both = violate(requirement, self._with_other_side(lines), self._choices)
+            except (RemoteProtocolError, LookupError):
+                # Only what is alive can be broken on purpose.
+                both = None
             if both is not None:
                 return [line for line in both if line.side == self._side]
         return self._spoilt(lines)
+
+    def of_octets(self, octets: bytes) -> list[Line]:
+        """Octets that this side may have sent, as lines; what is no whole frame is one as it is."""
+        lines = []
+        for part in frames_of(octets):
+            try:
+                frame, _ = codec.decode_frame(part, 0, codec.LIMITS["max-payload"][1])
+                lines.append(Line(self._side, frame, raw=True))
+            except RemoteProtocolError:
+                lines.append(Line(self._side, None, octets=part))
+        return lines
+
+    def mutated_octets(self, octets: bytes, other: bytes = b"") -> bytes:
+        """What engines ask for, who know octets alone: a mutation, or a crossing where there is another."""
+        lines = self.of_octets(octets)
+        try:
+            if other:
+                lines = self.crossed(lines, self.of_octets(other))
+            elif self._choices.below(2):
+                lines = self.mutated(lines)
+            return self._octets_of(self.broken(lines or self.fresh()))
+        except HgprotoError:
+            # What is damaged cannot be changed as what it was to be.
+            return self._octets_of(self._spoilt(lines))
+
+    def _octets_of(self, lines: list[Line]) -> bytes:
+        return b"".join(part for _, part in wires(lines, encodings=self._encodings) if part is not None)
 
     # Alive.
 

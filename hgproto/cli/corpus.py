@@ -1,0 +1,131 @@
+"""``hgproto corpus``: seeds, a dictionary, and what of a corpus is worth keeping."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from hgproto.cli.common import FAULT, GOOD, UsageError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from hgproto.cli import Commands
+    from hgproto.fuzz.harnesses import Harness
+
+__all__ = ["add", "files_of"]
+
+
+def add(commands: Commands) -> None:
+    """Adds the commands."""
+    corpus = commands.add_parser(
+        "corpus",
+        help="seeds and dictionaries for fuzzers, corpora made small",
+        description="Corpora are directories of files, each of which has all that one side sends.",
+    )
+    parts = corpus.add_subparsers(metavar="PART", required=True)
+
+    seed = parts.add_parser("seed", help="write the seeds of the schema, its vectors and its boundaries")
+    seed.add_argument("directory", metavar="DIRECTORY", help="where they go")
+    seed.add_argument("--side", choices=("client", "server"), default="client", help="who sends them (default: client)")
+    seed.add_argument("--harness", metavar="NAME", help="of one of our own harnesses instead: its side, and its form")
+    seed.set_defaults(run=_seed)
+
+    dictionary = parts.add_parser("dictionary", help="print the words of the protocol, for AFL and libFuzzer")
+    dictionary.set_defaults(run=_dictionary)
+
+    minimize = parts.add_parser("minimize", help="copy the smallest files that exercise all that a corpus does")
+    minimize.add_argument("directory", metavar="DIRECTORY", help="the corpus")
+    minimize.add_argument("output", metavar="OUTPUT", help="where they go")
+    minimize.add_argument("--side", choices=("client", "server"), default="client", help="who sends (default: client)")
+    minimize.set_defaults(run=_minimize)
+
+    replay = parts.add_parser("replay", help="give each file to one of our own harnesses")
+    replay.add_argument("directory", metavar="DIRECTORY", help="the corpus")
+    replay.add_argument("harness", metavar="NAME", help="the harness; python -m hgproto.fuzz prints their names")
+    replay.set_defaults(run=_replay)
+
+
+def _seed(options: argparse.Namespace) -> int:
+    from hgproto.fuzz.corpus import seeds
+
+    harness = None if options.harness is None else _harness(options.harness)
+    found = seeds(options.side if harness is None else harness.side)
+    if options.harness == "human":
+        from hgproto.fuzz.findings import human
+
+        found = {
+            f"{name}-{number}": line.encode()
+            for name, octets in found.items()
+            for number, line in enumerate(human(octets))
+            if not line.startswith("#")
+        }
+    for name, octets in found.items():
+        _write(options.directory, name, octets)
+    print(f"{len(found)} files, {sum(map(len, found.values()))} octets in {options.directory}")
+    return GOOD
+
+
+def _harness(name: str) -> Harness:
+    from hgproto.fuzz.harnesses import HARNESSES
+
+    if name not in HARNESSES:
+        raise UsageError(f"argument NAME: there is no harness {name!r}; there are {', '.join(HARNESSES)}")
+    return HARNESSES[name]
+
+
+def _dictionary(_: argparse.Namespace) -> int:
+    from hgproto.fuzz.corpus import dictionary
+
+    sys.stdout.write(dictionary())
+    return GOOD
+
+
+def _minimize(options: argparse.Namespace) -> int:
+    from hgproto.fuzz.corpus import minimal
+
+    corpus = files_of(options.directory)
+    kept = list(minimal(corpus, options.side))
+    for name in kept:
+        _write(options.output, name, corpus[name])
+    before, after = sum(map(len, corpus.values())), sum(len(corpus[name]) for name in kept)
+    print(f"{len(kept)} of {len(corpus)} files, {after} of {before} octets in {options.output}")
+    return GOOD
+
+
+def _replay(options: argparse.Namespace) -> int:
+    harness = _harness(options.harness)
+    faults = 0
+    corpus = files_of(options.directory)
+    for name, octets in corpus.items():
+        try:
+            harness.call(octets)
+        except Exception as error:  # whatever is raised is a fault
+            faults += 1
+            print(f"{name}: {type(error).__name__}: {error}")
+    print(f"{len(corpus)} files, {faults} faults")
+    return FAULT if faults else GOOD
+
+
+def files_of(directory: str, argument: str = "") -> dict[str, bytes]:
+    """The files of a directory by name. ``argument``: where it was given, for messages."""
+    found = {}
+    try:
+        for name in sorted(os.listdir(directory)):
+            path = os.path.join(directory, name)
+            if os.path.isfile(path):
+                with open(path, "rb") as file:
+                    found[name] = file.read()
+    except OSError as error:
+        raise UsageError(f"{argument}{error.filename}: {error.strerror}") from None
+    return found
+
+
+def _write(directory: str, name: str, octets: bytes) -> None:
+    try:
+        os.makedirs(directory, exist_ok=True)
+        with open(os.path.join(directory, name), "wb") as file:
+            file.write(octets)
+    except OSError as error:
+        raise UsageError(f"{error.filename}: {error.strerror}") from None

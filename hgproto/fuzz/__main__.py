@@ -1,0 +1,81 @@
+"""``python -m hgproto.fuzz NAME``: our own code as the target, without an engine or with Atheris."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["atheris_main", "main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a harness; gives 1 when it finds a fault of ours, whose octets it prints."""
+    parser = argparse.ArgumentParser(
+        prog="python -m hgproto.fuzz", description="Fuzzes hgproto itself.", epilog="What follows -- goes to Atheris."
+    )
+    parser.add_argument("name", nargs="?", help="the harness; without one their names are printed")
+    parser.add_argument("--atheris", action="store_true", help="run under Atheris instead of by ourselves")
+    parser.add_argument("--seed", type=int, default=0, help="where all cases come from")
+    parser.add_argument("--max-time", type=float, default=60.0, metavar="SECONDS", help="when to end (default: 60)")
+    parser.add_argument("--max-cases", type=int, metavar="N", help="after how many cases to end")
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    rest = words[words.index("--") + 1 :] if "--" in words else []
+    options = parser.parse_args(words[: words.index("--")] if "--" in words else words)
+    if options.name is not None and options.atheris:
+        atheris_main(options.name, rest)
+    from hgproto.fuzz.harnesses import HARNESSES, run
+
+    if options.name is None:
+        print("\n".join(HARNESSES))
+        return 0
+    if options.name not in HARNESSES:
+        parser.error(f"there is no harness {options.name!r}; there are {', '.join(HARNESSES)}")
+    from tqdm import tqdm
+
+    with tqdm(unit=" cases", disable=None, leave=False, desc=options.name) as bar:
+        tally = run(
+            options.name,
+            seed=options.seed,
+            most_seconds=options.max_time,
+            most_cases=options.max_cases,
+            watch=lambda _: bar.update(),
+        )
+    for octets, error in tally.faults:
+        print(f"{type(error).__name__}: {error}\n  {octets.hex()}")
+    print(
+        f"{options.name}: {tally.cases} cases, {tally.octets} octets, {tally.seconds:.1f} s, {len(tally.faults)} faults"
+    )
+    return int(bool(tally.faults))
+
+
+def atheris_main(name: str, arguments: Sequence[str] = ()) -> None:
+    """Runs a harness under Atheris, which does not come back. ``arguments``: those of libFuzzer."""
+    import atheris
+
+    with atheris.instrument_imports(include=["hgproto"]):
+        from hgproto.fuzz.harnesses import HARNESSES
+        from hgproto.fuzz.mutator import Mutator
+        from hgproto.samples import Seeded
+
+    harness = HARNESSES[name]
+
+    def mutate(data: bytes, most: int, seed: int) -> bytes:
+        if seed % 4 == 0:
+            # Some of it without knowing the protocol.
+            return bytes(atheris.Mutate(data, most))
+        return Mutator(Seeded(seed), harness.side).mutated_octets(data)[:most]
+
+    def cross(data: bytes, other: bytes, most: int, seed: int) -> bytes:
+        return Mutator(Seeded(seed), harness.side).mutated_octets(data, other)[:most]
+
+    options = {} if name == "human" else {"custom_mutator": mutate, "custom_crossover": cross}
+    atheris.Setup([sys.argv[0], *arguments], harness.call, **options)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,115 @@
+"""Corpora: seeds out of the schema and its vectors, a dictionary for other fuzzers, and what of a corpus is worth keeping."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from hgproto.framing_0002 import codec
+from hgproto.fuzz.echo import heard
+from hgproto.samples import boundaries
+from hgproto.spec.load import schema_directory
+from hgproto.validation import Validator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["dictionary", "features", "minimal", "seeds"]
+
+_ROLES = {"client": ">", "server": "<"}
+
+
+def seeds(side: str) -> dict[str, bytes]:
+    """What a side sends in the vectors, in the sessions and in the schema's examples, by a name that can be one of a file.
+
+    ``side``: client or server. Vectors of single frames are in both.
+    """
+    found: dict[str, bytes] = {}
+    home = schema_directory() / "vectors"
+    for path in sorted(home.rglob("*.json")):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        for one in content.get("vectors", ()):
+            found[_named(one["id"])] = bytes.fromhex(one["wire"])
+        for one in content.get("sessions", ()):
+            steps = (step for step in one["steps"] if step["line"].startswith(_ROLES[side]))
+            found[f"session-{_named(one['id'])}"] = b"".join(bytes.fromhex(step.get("wire") or "") for step in steps)
+    kinds = [name for name, code in codec.CODES.items() if code < 4 or code == codec.CODES["stream-settings"]]
+    for name in kinds if side == "client" else [name for name in codec.CODES if name not in kinds[:3]]:
+        for number, boundary in enumerate(boundaries(name)):
+            if len(boundary.octets) < _SMALL and not boundary.broken:
+                found[f"boundary-{name}-{number:03}"] = boundary.octets
+    return {name: octets for name, octets in found.items() if octets}
+
+
+_SMALL = 4096
+"""Octets of a boundary that is worth keeping in a corpus: fuzzers are slow with more."""
+
+
+def _named(text: str) -> str:
+    return text.replace("/", "-")
+
+
+def dictionary() -> str:
+    """The words of the protocol in the format of the dictionaries of AFL and libFuzzer."""
+    words: dict[str, bytes] = {}
+    for name, code in codec.CODES.items():
+        for flags in range(16):
+            if not flags & ~sum(codec.FLAG_NAMES[code]):
+                words[f"type {name} flags {flags}"] = bytes([code << 4 | flags])
+        for parity in (1, 2):
+            words[f"header {name} on {parity}"] = codec.encode_header(
+                codec.make_frame(1, parity, 1, code, max(codec.FLAG_NAMES[code], default=0), b"")
+            )
+    for mask, name in codec.STREAM_FLAG_NAMES.items():
+        words[f"stream flag {name}"] = bytes([mask])
+    for limit, (default, _) in codec.LIMITS.items():
+        for number in (default - 1, default, default + 1):
+            if number < 1 << 24:
+                words[f"{limit} {number}"] = number.to_bytes(3, "little")
+    for profile in ("identity", "zlib", "zstd-8mb"):
+        words[f"profile {profile}"] = codec.encode_stream_settings(codec.StreamSettings(profile, b""))
+    for layout in codec.LAYOUTS.values():
+        for entry in layout.entries:
+            words[f"key {entry.name}"] = bytes([0x40 | len(entry.name)]) + entry.name.encode()
+    words |= {"zlib head": b"\x78\x9c", "zlib flush": b"\0\0\xff\xff", "zstd magic": b"\x28\xb5\x2f\xfd"}
+    words |= {"format": b"%s", "percent": b"%%"}
+    lines = [f"# The words of {codec.REVISION}, for AFL (-x) and libFuzzer (-dict=).", f"# Schema: {codec.DIGEST}"]
+    for name, octets in words.items():
+        text = "".join(f"\\x{octet:02x}" for octet in octets)
+        lines.append(f'{name.replace(" ", "_").replace("-", "_")}="{text}"')
+    return "\n".join(lines) + "\n"
+
+
+def features(octets: bytes, side: str) -> frozenset[str]:
+    """What octets of a side exercise, as far as another case exercises the same: frames, findings, events and their order."""
+    seen: set[str] = set()
+    validator = Validator(side)
+    found = [*validator.feed(octets), *validator.close()]
+    seen.update(f"finding {finding.id} {finding.path.rpartition('.')[2]}" for finding in found)
+    events, error, _ = heard("server" if side == "client" else "client", octets)
+    seen.update(f"event {event['event']}" for event in events)
+    if error is not None:
+        seen.add(f"error {error.requirement}")
+    before = "start"
+    at = 0
+    while at + codec.HEADER_OCTETS <= len(octets):
+        length = int.from_bytes(octets[at : at + 3], "little")
+        kind = f"{octets[at + 7]:02x} {octets[at + 6]:02x}"
+        seen |= {
+            f"frame {kind}",
+            f"after {before} {octets[at + 7]:02x}",
+            f"length {length.bit_length()} {octets[at + 7]:02x}",
+        }
+        before = f"{octets[at + 7]:02x}"
+        at += codec.HEADER_OCTETS + length
+    return frozenset(seen)
+
+
+def minimal(corpus: Mapping[str, bytes], side: str) -> Iterator[str]:
+    """The names of the smallest files of a corpus that together exercise all that it does, small ones first."""
+    seen: set[str] = set()
+    for name, octets in sorted(corpus.items(), key=lambda item: (len(item[1]), item[0])):
+        more = features(octets, side) - seen
+        if more:
+            seen |= more
+            yield name

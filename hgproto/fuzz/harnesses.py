@@ -1,0 +1,285 @@
+"""Our own code as targets of fuzzing: functions that take any octets and raise when something is wrong with us.
+
+Each is the same for all engines: the loop of :func:`run`, Hypothesis, and Atheris (``python -m hgproto.fuzz.engine NAME``).
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from hgproto.client import Client
+from hgproto.errors import HumanFormError, LocalProtocolError, RemoteProtocolError
+from hgproto.events import Error, PeerError, RunCommand, SendFrames
+from hgproto.framing_0002 import codec, structs
+from hgproto.fuzz.cases import Cases
+from hgproto.fuzz.echo import ISSUED, description
+from hgproto.human import format_frame, parse_frame
+from hgproto.limits import Limits
+from hgproto.prove import same_value
+from hgproto.reader import FrameReader
+from hgproto.server import Server
+from hgproto.validation import validate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+__all__ = ["HARNESSES", "Harness", "Tally", "cases_of", "check", "run"]
+
+_MOST = codec.LIMITS["max-payload"][1]
+_TIGHT = Limits(
+    max_payload=4096,
+    open_streams=3,
+    decoded_frame=4096,
+    decoded_response=8192,
+    receiving_requests=3,
+    active_requests=5,
+    request_octets=4096,
+    buffered_octets=8192,
+    arguments=4,
+    argument_value=1024,
+)
+
+
+class Harness(NamedTuple):
+    """A harness.
+
+    ``call``: takes octets; raises for a fault of ours. ``side``: who sends what it takes, ``client`` or ``server``. ``doc``:
+    what it holds us to.
+    """
+
+    call: Callable[[bytes], object]
+    side: str
+    doc: str
+
+
+def check(holds: object, what: str) -> None:
+    """Raises :class:`AssertionError` unless something holds; also where Python runs without assertions."""
+    if not holds:
+        raise AssertionError(what)
+
+
+def _cut(octets: bytes) -> Iterator[bytes]:
+    """Octets in chunks of sizes that they decide themselves."""
+    at, size = 0, 1
+    while at < len(octets):
+        yield octets[at : at + size]
+        size, at = 1 + (octets[at] * 7 + size) % 31, at + size
+
+
+def _outcome(frames: Iterable[Any]) -> tuple[list[Any], tuple[str, int] | None]:
+    """Frames, and the rule and the place at which they end when they are damaged."""
+    seen: list[Any] = []
+    try:
+        for frame in frames:
+            seen.append(frame)  # noqa: PERF402 - what was read before an error counts
+    except RemoteProtocolError as error:
+        return seen, (error.requirement, error.offset or 0)
+    return seen, None
+
+
+def _reader(octets: bytes) -> None:
+    whole, error = _outcome(FrameReader().read(octets))
+    chunked, error_of_chunks = _outcome(FrameReader().read(_cut(octets)))
+    check(whole == chunked, "chunks do not matter to frames")
+    check(error == error_of_chunks, "chunks do not matter to errors")
+    again = b"".join(codec.encode_frame(frame, _MOST) for frame in whole)
+    check(octets.startswith(again), "what was read is written as it was")
+    check(error is not None or again == octets, "nothing is lost")
+
+
+def _human(octets: bytes) -> None:
+    try:
+        frame = parse_frame(octets)
+    except HumanFormError as error:
+        check(0 <= error.column <= len(octets) + 1, "the column of an error is in the line")
+    else:
+        _round_trip(frame)
+    for frame in _outcome(FrameReader().read(octets))[0]:
+        _round_trip(frame)
+
+
+def _round_trip(frame: Any) -> None:
+    line = format_frame(frame)
+    check(line.isascii() and "\n" not in line, "a frame is a line of ASCII")
+    check(parse_frame(line) == frame, "a line is read back as its frame")
+    check(format_frame(parse_frame(line)) == line, "the canonical line stays as it is")
+
+
+def _server(octets: bytes) -> None:
+    for limits in (None, _TIGHT):
+        whole, chunked = Server(limits=limits), Server(limits=limits)
+        events = [*whole.receive_data(octets)]
+        in_chunks = [event for chunk in _cut(octets) for event in chunked.receive_data(chunk)]
+        _same_events(events, in_chunks)
+        bound = (limits or whole.limits).active_requests
+        for server, told in ((whole, events), (chunked, in_chunks)):
+            commands = [event for event in told if isinstance(event, RunCommand)]
+            check(len(commands) <= bound, "no more requests than allowed")
+            answers = [server.respond(one.request_id, description(one)) for one in commands if server.works]
+            _sent([*told, *answers, *server.receive_end()])
+        check(whole.works == chunked.works, "chunks do not matter to the state")
+
+
+def _client(octets: bytes) -> None:
+    for limits in (None, _TIGHT):
+        clients = [Client(limits=limits), Client(limits=limits)]
+        for client in clients:
+            for request_id in ISSUED:
+                if len(client.active) < client.limits.active_requests:
+                    client.issued(request_id)
+        events = [*clients[0].receive_data(octets)]
+        in_chunks = [event for chunk in _cut(octets) for event in clients[1].receive_data(chunk)]
+        _same_events(events, in_chunks)
+        for client in clients:
+            client.receive_end()
+            check(not client.active, "after the end nobody waits")
+
+
+def _same_events(one: list[Any], other: list[Any]) -> None:
+    """Chunks do not matter to events; what comes after the end of a connection is refused once for each chunk."""
+    shown = [[_plain(event) for event in _to_error(events)] for events in (one, other)]
+    check(shown[0] == shown[1], "chunks do not matter to events")
+
+
+def _to_error(events: list[Any]) -> Iterator[Any]:
+    for event in events:
+        yield event
+        if isinstance(event, Error | PeerError):
+            return
+
+
+def _plain(event: Any) -> Any:
+    match event:
+        case Error():
+            return event.error.requirement, event.error.offset
+        case SendFrames():
+            return event.request_id, event.requirement
+    return event
+
+
+def _sent(events: list[Any]) -> None:
+    """What a server sends is whole frames on streams of its own."""
+    for event in events:
+        for frame in event if isinstance(event, SendFrames) else event.frames if isinstance(event, Error) else ():
+            codec.check_header(frame)
+            check(not frame.stream_id & 1, "a server's streams are even")
+
+
+def _validator(octets: bytes) -> None:
+    for role in ("client", "server"):
+        whole = [_place(finding) for finding in validate(octets, role=role)]
+        chunked = [_place(finding) for finding in validate(_cut(octets), role=role)]
+        check(whole == chunked, "chunks do not matter to findings")
+        check(all(0 <= place[1] <= len(octets) for place in whole), "findings are about the input")
+    frames = [_place(finding) for finding in validate(octets, depth="frames")]
+    check(len(frames) <= 1 + 20 * (1 + len(octets) // codec.HEADER_OCTETS), "findings are bounded")
+
+
+def _place(finding: Any) -> tuple[str, int, str, str]:
+    return finding.id, finding.offset, finding.path, finding.message
+
+
+def _differential(octets: bytes) -> None:
+    at = 0
+    while at < len(octets):
+        data = octets[at:]
+        fast, slow = _by_codec(data), _by_structs(data)
+        if len(fast) == 2 or len(slow) == 2:
+            check(fast == slow, f"both codecs refuse alike: {fast} and {slow}")
+        else:
+            check(fast[:2] == slow[:2] and same_value(fast[2], slow[2]), f"both codecs read alike: {fast} and {slow}")
+        at += codec.HEADER_OCTETS + int.from_bytes(data[:3], "little")
+
+
+def _by_codec(data: bytes) -> tuple[Any, ...]:
+    try:
+        frame, end = codec.decode_frame(data)
+        codec.check_header(frame)
+        try:
+            return frame.as_dict(), end, codec.decode_payload(frame)
+        except RemoteProtocolError as error:
+            raise error.moved(codec.HEADER_OCTETS) from None
+    except RemoteProtocolError as error:
+        return error.requirement, error.offset
+
+
+def _by_structs(data: bytes) -> tuple[Any, ...]:
+    try:
+        container = structs.checked_frame.parse(data, continued=False)
+    except RemoteProtocolError as error:
+        return error.requirement, error.offset
+    header = {name: container[name] for name in codec.make_frame(0, 0, 0, 1, 0, b"").as_dict()}
+    value = container.payload if container.value is None else container.value
+    return header, codec.HEADER_OCTETS + container.length, value
+
+
+HARNESSES: dict[str, Harness] = {
+    "reader": Harness(_reader, "client", "frames come out as they went in, however they are cut; damage is one error"),
+    "server": Harness(_server, "client", "no octets raise, exceed a limit, or are read otherwise in chunks"),
+    "client": Harness(_client, "server", "no octets raise, exceed a limit, or are read otherwise in chunks"),
+    "human": Harness(_human, "client", "a frame's line is read back as the frame; any other line is one error"),
+    "validator": Harness(_validator, "client", "no octets raise; findings are the same in chunks, and in the input"),
+    "differential": Harness(_differential, "client", "the Structs and the fast codec have one meaning"),
+}
+"""The harnesses by name."""
+
+
+class Tally(NamedTuple):
+    """What a run has come to: how many cases and octets, in how long, and the octets and the exception of each fault."""
+
+    cases: int
+    octets: int
+    seconds: float
+    faults: tuple[tuple[bytes, Exception], ...]
+
+
+def cases_of(name: str, seed: int) -> Iterator[bytes]:
+    """Octets for a harness, without end: lines for the human form, else what its side sends."""
+    harness = HARNESSES[name]
+    role = "server" if harness.side == "client" else "client"
+    for number, case in enumerate(Cases(role, seed, rate=70, probe=False)):
+        if name != "human":
+            yield case.octets
+            continue
+        for frame in _outcome(FrameReader().read(case.octets[:2000]))[0]:
+            line = bytearray(format_frame(frame).encode())
+            if number % 3:
+                at = (number * 31) % len(line)
+                line[at : at + number % 2] = bytes([(number * 17) % 256]) if number % 5 else b"\\x"
+            yield bytes(line)
+
+
+def run(
+    name: str,
+    *,
+    seed: int = 0,
+    most_seconds: float | None = None,
+    most_cases: int | None = None,
+    watch: Callable[[int], object] | None = None,
+) -> Tally:
+    """Runs a harness, without any engine. ``watch``: told after each case how many there were."""
+    call = HARNESSES[name].call
+    begun = time.monotonic()
+    number = size = 0
+    faults: list[tuple[bytes, Exception]] = []
+    kinds = set()
+    for number, octets in enumerate(cases_of(name, seed), 1):
+        size += len(octets)
+        try:
+            call(octets)
+        except LocalProtocolError as error:
+            # What a peer sends is never our caller's mistake.
+            faults.append((octets, error))
+        except Exception as error:
+            kind = (type(error), str(error)[:60])
+            if kind not in kinds:
+                kinds.add(kind)
+                faults.append((octets, error))
+        if watch is not None:
+            watch(number)
+        if (most_cases is not None and number >= most_cases) or (
+            most_seconds is not None and time.monotonic() - begun >= most_seconds
+        ):
+            break
+    return Tally(number, size, time.monotonic() - begun, tuple(faults))
