@@ -20,7 +20,7 @@ version = release = version_of("hgproto")
 
 sys.path.append(str(Path(__file__).parent))
 extensions = ["myst_parser", "sphinx.ext.autodoc", "matrix"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "fuzz-faults.md"]
 
 html_theme = "furo"
 html_title = f"hgproto {version}"

@@ -35,7 +35,15 @@ README = ROOT / "README.md"
 LANGUAGE = SCHEMA / "README.md"
 EXCHANGE = DOCS / "examples" / "two-commands.txt"
 SNIPPETS = [DOCS / "usage.md", DOCS / "reactors.md", DOCS / "validating.md", DOCS / "generating.md", README]
-TRANSCRIPTS = [DOCS / "index.md", DOCS / "cli.md", DOCS / "generating.md", DOCS / "validating.md", LANGUAGE, README]
+TRANSCRIPTS = [
+    DOCS / "index.md",
+    DOCS / "cli.md",
+    DOCS / "fuzzing.md",
+    DOCS / "generating.md",
+    DOCS / "validating.md",
+    LANGUAGE,
+    README,
+]
 SESSIONS = [json.loads(file.read_text()) for file in sorted((SCHEMA / "vectors" / "sessions").glob("*.json"))]
 
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -260,7 +268,7 @@ def test_every_option_is_described() -> None:
     sections = dict(re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", (DOCS / "cli.md").read_text(), re.MULTILINE | re.DOTALL))
     known = [(name, option) for name, option in options(cli._parser()) if name and option != "--help"]
     assert ("decode", "--format") in known
-    commands = {name for name, _ in options(cli._parser()) if name not in ("", "schema")}
+    commands = {name for name, _ in options(cli._parser()) if name not in ("", "corpus", "schema")}
     assert commands == set(sections)
     assert not [(name, option) for name, option in known if f"| `{option}" not in sections[name]]
 

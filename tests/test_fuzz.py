@@ -545,6 +545,10 @@ def test_corpora_and_differences_that_are_known(fuzz: Any, tmp_path: Path) -> No
         (("server:serve", "--limit", "arguments=x"), "argument --limit: expected NAME=N"),
         (("server:serve", "--corpus", "none"), "argument --corpus: none: No such file or directory"),
         (("server:serve", "--replay", "none"), "none: No such file or directory"),
+        (
+            ("server:serve_flags_unknown", "--seed", "1", "-o", "/dev/null/x"),
+            "argument --output: /dev/null/x: Not a directory",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_said(fuzz: Any, arguments: tuple[str, ...], message: str) -> None:

@@ -10,7 +10,6 @@ from hgproto.cli.common import FAULT, GOOD, InputError, UsageError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
 
     from hgproto.cli import Commands
     from hgproto.fuzz import FuzzFinding, Oracle, Report
@@ -151,7 +150,10 @@ def _campaign(options: argparse.Namespace, target: Target, oracle: Oracle) -> in
             bar.set_postfix_str(f"{findings} findings", refresh=False)
 
         def found(finding: FuzzFinding) -> None:
-            path = finding.write(options.output)
+            try:
+                path = finding.write(options.output)
+            except OSError as error:
+                raise UsageError(f"argument --output: {error.filename}: {error.strerror}") from None
             bar.clear()
             _show(finding, path)
 
@@ -164,24 +166,12 @@ def _campaign(options: argparse.Namespace, target: Target, oracle: Oracle) -> in
             most_seconds=options.max_time,
             most_cases=options.max_cases,
             most_findings=options.max_findings,
-            found=_checked(found),
+            found=found,
             watch=watch,
         )
         report = campaign.run()
     _sum_up(report)
     return FAULT if report.findings else GOOD
-
-
-def _checked(found: Callable[[FuzzFinding], None]) -> Callable[[FuzzFinding], None]:
-    """A function that writes, with what goes wrong about files as a matter of usage."""
-
-    def checked(finding: FuzzFinding) -> None:
-        try:
-            found(finding)
-        except OSError as error:
-            raise UsageError(f"{error.filename}: {error.strerror}") from None
-
-    return checked
 
 
 def _corpus(directory: str | None) -> list[bytes]:
@@ -198,7 +188,7 @@ def _command_of_target(options: argparse.Namespace) -> list[str]:
     words += ["--echo"] * options.echo
     words += ["--timeout", f"{options.timeout:g}", "--max-growth", str(options.max_growth)]
     words += [word for limit in options.limit for word in ("--limit", limit)]
-    words += ["--reopen", options.reopen, "--encodings", ",".join(options.encodings)]
+    words += ["--reopen", options.reopen, "--encodings", ",".join(sorted(options.encodings))]
     words += [word for name in options.ignore for word in ("--ignore", name)]
     words += ["--allow-remote"] * options.allow_remote
     return words
