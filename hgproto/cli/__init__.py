@@ -12,7 +12,7 @@ import sys
 from typing import TYPE_CHECKING, TypeAlias
 
 from hgproto import __version__
-from hgproto.cli import corpus, diff, explain, frames, fuzz, sample, schema, session, trace, validate
+from hgproto.cli import corpus, coverage, diff, explain, frames, fuzz, sample, schema, session, trace, validate
 from hgproto.cli.common import FAULT, GOOD, USAGE, InputError, UsageError
 from hgproto.errors import HgprotoError
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_GROUPS = (frames, session, validate, explain, sample, fuzz, corpus, schema, diff, trace)
+_GROUPS = (frames, session, validate, explain, sample, coverage, fuzz, corpus, schema, diff, trace)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

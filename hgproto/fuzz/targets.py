@@ -244,7 +244,12 @@ class TcpTarget:
     def _listens(self) -> bool:
         """Whether there is still somebody; asked where nothing was said."""
         try:
-            socket.create_connection(self._address, timeout=self._seconds).close()
+            with socket.create_connection(self._address, timeout=self._seconds) as connection:
+                # One that is just breaking down may still take it, and resets it then.
+                connection.shutdown(socket.SHUT_WR)
+                connection.recv(1)
+        except TimeoutError:
+            return True
         except OSError:
             return False
         return True

@@ -1,0 +1,479 @@
+"""Coverage of the specification: what of the schema a capture or a corpus exercises, and what it does not.
+
+Five kinds of things count: frame types, flags, edges of fields, transitions of the state machines, and requirements that are
+broken. They are told by the names of the schema, each with its place there.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from hgproto.client import Client
+from hgproto.errors import HgprotoError, RemoteProtocolError
+from hgproto.events import Error
+from hgproto.framing_0002 import codec, machines
+from hgproto.framing_0002.requirements import REQUIREMENTS
+from hgproto.layout import highest, walk
+from hgproto.limits import Limits
+from hgproto.machine import Answer, Event, InState, Row, Set
+from hgproto.revision import DEFAULT_REVISION, Revision
+from hgproto.server import Server
+from hgproto.session import Session
+from hgproto.validation import SessionValidator, Validator, validate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from enum import IntEnum
+
+    from hgproto.finding import Finding
+    from hgproto.frame import Frame
+    from hgproto.machine import Condition, Machine
+    from hgproto.plans import Node
+
+__all__ = ["KINDS", "Coverage", "Goal"]
+
+KINDS = ("types", "flags", "edges", "transitions", "requirements")
+"""What counts."""
+_MOST = codec.LIMITS["max-payload"][1]
+_LIMIT = codec.LIMITS["max-payload"][0]
+_LARGEST = (1 << 64) - 1
+
+
+class Goal(NamedTuple):
+    """Something that can be exercised. ``kind``: one of :data:`KINDS`. ``place``: where the schema has it, a file and a line."""
+
+    kind: str
+    name: str
+    place: str
+
+
+class _Watch:
+    """What a reactor does, told by its rows; a mixin of both roles."""
+
+    rows: set[int]
+    answers: dict[str, object]
+    machine: Any
+
+    def _node(self, outcome: Any, table: Any, flags: int) -> Node:
+        node: Node = super()._node(outcome, table, flags)  # type: ignore[misc]
+        ask = node.ask
+        if ask is not None:
+            guard = outcome.guard
+
+            def asked(reactor: Any, *arguments: Any) -> object:
+                answer = ask(reactor, *arguments)
+                reactor.answers[guard] = answer
+                return answer
+
+            node.ask = asked
+        return node
+
+    def _row(self, state: IntEnum, event: Event) -> Row | None:
+        row: Row | None = super()._row(state, event)  # type: ignore[misc]
+        if row is not None:
+            self.rows.add(self.machine.rows.index(row))
+        return row
+
+
+class _WatchedServer(_Watch, Server):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.rows = set()
+        self.answers = {}
+
+
+class _WatchedClient(_Watch, Client):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.rows = set()
+        self.answers = {}
+
+
+class Coverage:
+    """What was exercised so far, of framing-0002. ``goals``: all that there is, in the order of the schema."""
+
+    def __init__(self) -> None:
+        self.goals = list(_goals())
+        self._names = {kind: {goal.name for goal in self.goals if goal.kind == kind} for kind in KINDS}
+        self._reached: set[tuple[str, str]] = set()
+
+    def octets(self, octets: bytes, role: str | None = None) -> None:
+        """Counts what one side sends. ``role``: client or server; None to tell by the first stream."""
+        validator = Validator(role)
+        self._found([*validator.feed(octets), *validator.close()])
+        self._found(validate(octets, depth="frames"))
+        if validator.role == "server":
+            for reopen in ("error", "restart"):
+                self._received(_WatchedClient(reopen=reopen), octets)
+        else:
+            # What a server does depends on how it was made.
+            for options in ({}, {"streaming": True}, {"reopen": "restart"}):
+                self._received(_WatchedServer(**options), octets)
+
+    def _received(self, reactor: Any, octets: bytes) -> None:
+        for part in _frames_of(octets):
+            frame = self._frame(part)
+            if frame is None:
+                reactor.receive_data(part)
+                continue
+            if reactor.role == "client" and reactor.works and frame.request_id & 1:
+                # Alone, a request counts as sent when something is said of it.
+                _quietly(reactor.issued, int(frame.request_id))
+            events = self._watched(reactor, frame, part)
+            if reactor.role == "server":
+                _settle(events)
+        self._ended(reactor)
+
+    def session(self, lines: Iterable[str], **options: Any) -> None:
+        """Counts a session in human form, as :class:`hgproto.session.Session` plays it. Raises :class:`HgprotoError`.
+
+        ``options``: of that class.
+        """
+        session = Session(**options)
+        validator = SessionValidator(**{name: value for name, value in options.items() if name != "streaming"})
+        session.server = _WatchedServer(**options)
+        session.client = _WatchedClient(**{name: value for name, value in options.items() if name != "streaming"})
+        reactors: dict[str, Any] = {">": session.server, "<": session.client}
+        for line in lines:
+            if not line.strip() or line.lstrip().startswith("#"):
+                continue
+            reactor = reactors.get(line[0], session.server)
+            before = _before(reactor)
+            step = session.play(line)
+            self._found(validator.line(line))
+            if step.wire is not None:
+                frame = self._frame(step.wire)
+                if frame is not None:
+                    self._rows_of(reactor, frame, before, step.events)
+        self._found(validator.close())
+        for reactor in reactors.values():
+            self._ended(reactor)
+
+    def vectors(self, content: Mapping[str, Any]) -> None:
+        """Counts what a file of vectors or of golden sessions has."""
+        for vector in content.get("vectors", ()):
+            self.octets(bytes.fromhex(vector["wire"]))
+        for session in content.get("sessions", ()):
+            options = dict(session.get("options", {}))
+            limits = {name.replace("-", "_"): value for name, value in options.pop("limits", {}).items()}
+            self.session((step["line"] for step in session["steps"]), limits=Limits(**limits), **options)
+
+    def file(self, path: str, role: str | None = None) -> None:
+        """Counts a file: vectors (``.json``), a session in human form (``.session``), else octets of one side, ``role``.
+
+        Raises :class:`OSError`, :class:`ValueError` for what is no JSON, and :class:`HgprotoError` for what is no session.
+        """
+        with open(path, "rb") as file:
+            content = file.read()
+        if path.endswith(".json"):
+            self.vectors(json.loads(content))
+        elif path.endswith(".session"):
+            self.session(content.decode("utf-8").splitlines())
+        else:
+            self.octets(content, role)
+
+    def reached(self, kind: str) -> int:
+        """How many goals of a kind were reached."""
+        return sum(name in self._names[kind] for found, name in self._reached if found == kind)
+
+    def missing(self, kinds: Iterable[str] = KINDS) -> Iterator[Goal]:
+        """The goals that were not."""
+        wanted = set(kinds)
+        return (goal for goal in self.goals if goal.kind in wanted and (goal.kind, goal.name) not in self._reached)
+
+    def total(self, kind: str) -> int:
+        """How many goals of a kind there are."""
+        return len(self._names[kind])
+
+    # What is seen.
+
+    def _reach(self, kind: str, name: str) -> None:
+        self._reached.add((kind, name))
+
+    def _found(self, findings: Iterable[Finding]) -> None:
+        for finding in findings:
+            self._reach("requirements", finding.id)
+
+    def _frame(self, octets: bytes) -> Frame | None:
+        """Counts a frame; None for what is none, or is over the limit."""
+        try:
+            frame, _ = codec.decode_frame(octets, 0, _MOST)
+        except RemoteProtocolError:
+            return None
+        kind = codec.TYPE_NAMES.get(int(frame.type))
+        if kind is None:
+            return frame
+        self._reach("types", kind)
+        for mask, name in codec.FLAG_NAMES[int(frame.type)].items():
+            if frame.flags & mask:
+                self._reach("flags", f"{kind} {name}")
+        for mask, name in codec.STREAM_FLAG_NAMES.items():
+            if frame.stream_flags & mask:
+                self._reach("flags", name)
+        length = len(frame.payload)
+        for name, holds in (
+            ("0", length == 0),
+            ("max-payload", length == _LIMIT),
+            ("max-payload + 1", length > _LIMIT),
+        ):
+            if holds:
+                self._reach("edges", f"{kind} length {name}")
+        for name, value, bits in (("request_id", frame.request_id, 16), ("stream_id", frame.stream_id, 8)):
+            if value <= 1 or value >= (1 << bits) - 2:
+                self._reach("edges", f"{name} {'least' if value <= 1 else 'most'}")
+        self._of_payload(frame, kind)
+        return frame
+
+    def _of_payload(self, frame: Frame, kind: str) -> None:
+        payload = bytes(frame.payload)
+        for flag, after, name in codec.PAYLOADS[int(frame.type)]:
+            layout = codec.LAYOUTS.get(name)
+            if after or layout is None or frame.flags & flag != flag:
+                continue
+            try:
+                spans = list(walk(layout, payload))
+            except RemoteProtocolError:
+                return
+            for span in spans:
+                for edge in _edges_of(span.path, span.value, at_limit=len(payload) >= _LIMIT):
+                    self._reach("edges", f"{kind} {edge}")
+            if layout.entries:
+                there = {span.path.partition(".")[0] for span in spans}
+                for entry in layout.entries:
+                    if entry.name not in there:
+                        self._reach("edges", f"{kind} {entry.name} left out")
+            return
+
+    def _watched(self, reactor: Any, frame: Frame, octets: bytes) -> list[Any]:
+        before = _before(reactor)
+        events: list[Any] = reactor.receive_data(octets)
+        self._rows_of(reactor, frame, before, events)
+        return events
+
+    def _rows_of(self, reactor: Any, frame: Frame, before: _Before, events: list[Any]) -> None:
+        """The transitions that a frame has made, known from the states before and the answers of guards."""
+        failed = any(isinstance(event, Error) for event in events)
+        connection = machines.CONNECTION
+        if not before.works:
+            self._transition(connection, _index(connection, before.connection, int(frame.type), set(), {}))
+            return
+        if not failed:
+            self._transition(connection, _index(connection, before.connection, int(frame.type), set(), {}))
+        try:
+            codec.check_header(frame)
+        except RemoteProtocolError:
+            return
+        if frame.stream_id & 1 != machines.STREAM_PARITY[reactor.peer]:
+            return
+        flags = {name for mask, name in codec.FLAG_NAMES[int(frame.type)].items() if frame.flags & mask}
+        flags |= {name for mask, name in codec.STREAM_FLAG_NAMES.items() if frame.stream_flags & mask}
+        stream = before.streams.get(int(frame.stream_id), machines.STREAM.initial)
+        index = _index(machines.STREAM, stream, int(frame.type), flags, reactor.answers)
+        self._transition(machines.STREAM, index)
+        if frame.type != codec.FrameType.STREAM_SETTINGS and not _is_refusal(machines.STREAM, index):
+            state = before.requests.get(int(frame.request_id), reactor.machine.initial)
+            self._transition(reactor.machine, _index(reactor.machine, state, int(frame.type), flags, reactor.answers))
+
+    def _transition(self, machine: Machine, index: int | None) -> None:
+        if index is not None:
+            self._reach("transitions", _row_name(machine, index))
+
+    def _ended(self, reactor: Any) -> None:
+        """The end of input, and the events that the reactor was told of."""
+        for stream in list(reactor._inputs.values()):  # noqa: SLF001 - a reactor of our own making
+            self._transition(machines.STREAM, _index(machines.STREAM, stream.state, Event.END_OF_INPUT, set(), {}))
+        if not reactor.ended:
+            _settle(reactor.receive_end())
+        for index in reactor.rows:
+            self._transition(reactor.machine, index)
+
+
+class _Before(NamedTuple):
+    """The states of a reactor before a frame."""
+
+    works: bool
+    connection: Any
+    streams: dict[int, Any]
+    requests: dict[int, Any]
+
+
+def _before(reactor: Any) -> _Before:
+    reactor.answers.clear()
+    return _Before(
+        reactor.works,
+        reactor.state,
+        {stream_id: stream.state for stream_id, stream in reactor._inputs.items()},  # noqa: SLF001 - of our own making
+        {request_id: request.state for request_id, request in reactor._requests.items()},  # noqa: SLF001
+    )
+
+
+def _settle(events: Iterable[Any]) -> None:
+    """Takes what a reactor wants to send."""
+    for event in events:
+        frames = getattr(event, "frames", event) if hasattr(event, "__iter__") or isinstance(event, Error) else ()
+        for _ in frames:
+            pass
+
+
+def _quietly(call: Any, *arguments: Any) -> None:
+    with suppress(HgprotoError):
+        call(*arguments)
+
+
+def _index(
+    machine: Machine, state: Any, what: int | Event, flags: set[str], answers: Mapping[str, object]
+) -> int | None:
+    """Which row of a machine applied; None where none did, or it cannot be told."""
+
+    def known(atom: Condition) -> bool | None:
+        if isinstance(atom, Answer | InState):
+            return answers[atom.guard] == atom.value if atom.guard in answers else None
+        return isinstance(atom, Set) and atom.flag in flags
+
+    for index, row in enumerate(machine.rows):
+        applies = row.source == state and (row.event == what or what in row.frames)
+        if applies and (row.when is None or row.when.holds(known)):
+            return index
+    return None
+
+
+def _is_refusal(machine: Machine, index: int | None) -> bool:
+    return index is not None and machine.rows[index].error is not None
+
+
+# What there is.
+
+
+def _goals() -> Iterator[Goal]:
+    schema = Revision(DEFAULT_REVISION).schema
+    for frame in schema.frames.values():
+        yield Goal("types", frame.name, _place(frame))
+    for flag in schema.stream_flags:
+        yield Goal("flags", flag.name, _place(flag))
+    for frame in schema.frames.values():
+        for flag in frame.flags:
+            yield Goal("flags", f"{frame.name} {flag.name}", _place(flag))
+    for field in ("request_id", "stream_id"):
+        place = _place(next(one for one in schema.header.fields if one.name == field))
+        yield Goal("edges", f"{field} least", place)
+        yield Goal("edges", f"{field} most", place)
+    for frame in schema.frames.values():
+        for name in ("0", "max-payload", "max-payload + 1"):
+            yield Goal("edges", f"{frame.name} length {name}", _place(frame))
+        for edge in sorted(_edges_of_type(frame.code)):
+            yield Goal("edges", f"{frame.name} {edge}", _place(frame))
+    for machine in machines.MACHINES.values():
+        for index, row in enumerate(schema.machines[machine.name].transitions):
+            if not _is_seen(machine, machine.rows[index]):
+                continue
+            yield Goal("transitions", _row_name(machine, index), _place(row))
+    for requirement in schema.requirements.values():
+        if REQUIREMENTS[requirement.id].breakable:
+            yield Goal("requirements", requirement.id, _place(requirement))
+
+
+_UNSEEN = frozenset(
+    {
+        ("client-request", machines.ClientRequestState.SENDING),
+        ("client-request", machines.ClientRequestState.ANSWERED),
+        ("server-request", machines.ServerRequestState.REFUSING),
+        ("server-request", machines.ServerRequestState.RESPONDING),
+    }
+)
+"""States of a request of which frames are still to be taken: a capture has only what was sent."""
+
+
+def _is_seen(machine: Machine, row: Row) -> bool:
+    """Whether a capture can show a transition: what a peer sends, and the end of it."""
+    return row.event in (None, Event.END_OF_INPUT) and (machine.name, row.source) not in _UNSEEN
+
+
+def _place(part: Any) -> str:
+    return f"{part.place.file.rpartition('/')[2]}:{part.place.line}"
+
+
+def _row_name(machine: Machine, index: int) -> str:
+    row = machine.rows[index]
+    what = row.event.value if row.event is not None else _types_of(row)
+    leads = f"error {row.error}" if row.error is not None else "" if row.to is None else f"to {_words(row.to)}"
+    emits = f", {row.emit}" if row.emit is not None else ""
+    return f"{machine.name} row {index}: {what} in {_words(row.source)} {leads}{emits}"
+
+
+def _types_of(row: Row) -> str:
+    if len(row.frames) == len(codec.TYPE_NAMES):
+        return "any frame"
+    return ", ".join(codec.TYPE_NAMES[code] for code in row.frames)
+
+
+def _words(state: IntEnum) -> str:
+    return state.name.lower().replace("_", "-")
+
+
+def _edges_of_type(code: int) -> set[str]:
+    """The edges of the numbers of a type's structures, and of the entries of its map."""
+    found: set[str] = set()
+    for _, after, name in codec.PAYLOADS[code]:
+        layout = codec.LAYOUTS.get(name)
+        if layout is None or after:
+            continue
+        if layout.entries:
+            for entry in layout.entries:
+                if entry.optional:
+                    found.add(f"{entry.name} left out")
+                found.update(
+                    f"{entry.name} {edge}" for edge in (("empty",) if entry.type == "text" else ("least", "most"))
+                )
+            continue
+        nested = next((part.layout for part in layout.parts if part.layout is not None), None)
+        parts = layout.parts if nested is None else nested.parts
+        prefix = "" if nested is None else f"{layout.parts[0].name}."
+        sized = {str(part.size or part.sizes): "empty" in part.rules for part in parts}
+        for part in parts:
+            if part.type in ("u8", "u16", "u24", "u32"):
+                _MOSTS[prefix + part.name] = (int(sized.get(part.name, False)), highest(part))
+                found |= {f"{prefix}{part.name} least", f"{prefix}{part.name} most"}
+    return found
+
+
+_MOSTS: dict[str, tuple[int, int]] = {}
+"""The least and the most of each number of a structure, by its path."""
+
+
+def _edges_of(path: str, value: object, *, at_limit: bool) -> Iterator[str]:
+    """The edges at which a value is. ``at_limit``: its payload is as long as can be, so that it may be at its most too."""
+    name, _, rest = path.partition(".")
+    entry = next((one for one in codec.PROGRESS.entries if one.name == name), None)
+    if entry is not None and rest == "value":
+        if entry.type == "text":
+            if value in ("", b""):
+                yield f"{name} empty"
+        elif value == (0 if entry.type == "uint" else entry.minimum):
+            yield f"{name} least"
+        elif value == _LARGEST:
+            yield f"{name} most"
+        return
+    plain = _without_indexes(path)
+    if plain in _MOSTS and type(value) is int:
+        least, most = _MOSTS[plain]
+        if value == least:
+            yield f"{plain} least"
+        elif value == most or (at_limit and most > _SMALL):
+            yield f"{plain} most"
+
+
+_SMALL = 0xFF
+
+
+def _without_indexes(path: str) -> str:
+    return ".".join(part.partition("[")[0] for part in path.split("."))
+
+
+def _frames_of(octets: bytes) -> Iterator[bytes]:
+    at = 0
+    while at < len(octets):
+        end = at + codec.HEADER_OCTETS + int.from_bytes(octets[at : at + 3], "little")
+        yield octets[at:end]
+        at = end

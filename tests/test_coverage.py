@@ -1,0 +1,196 @@
+"""Coverage of the specification: what counts, when it counts, and what cannot count is not asked for."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from support import ROOT, SCHEMA
+
+from hgproto import encode_frame, parse_frame
+from hgproto.cli import main
+from hgproto.coverage import KINDS, Coverage
+from hgproto.encodings import Encodings, default_encodings
+from hgproto.framing_0002 import codec, machines
+from hgproto.framing_0002.requirements import REQUIREMENTS
+from hgproto.human import format_frame
+from hgproto.samples import Seeded, boundaries, session, violate
+from hgproto.samples.violators import VIOLATORS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def wire(*lines: str) -> bytes:
+    return b"".join(encode_frame(parse_frame(line)) for line in lines)
+
+
+def reached(coverage: Coverage, kind: str) -> set[str]:
+    missing = {goal.name for goal in coverage.missing([kind])}
+    return {goal.name for goal in coverage.goals if goal.kind == kind} - missing
+
+
+def test_goals_are_all_that_the_schema_has() -> None:
+    goals = Coverage().goals
+    by_kind = {kind: {goal.name for goal in goals if goal.kind == kind} for kind in KINDS}
+    assert sum(map(len, by_kind.values())) == len(goals)
+    assert by_kind["types"] == set(codec.CODES)
+    assert len(by_kind["flags"]) == sum(map(len, codec.FLAG_NAMES.values())) + len(codec.STREAM_FLAG_NAMES)
+    assert by_kind["requirements"] == {name for name, one in REQUIREMENTS.items() if one.breakable}
+    assert {name.split()[0] for name in by_kind["transitions"]} == set(machines.MACHINES)
+    for goal in goals:
+        file, line = goal.place.split(":")
+        text = (SCHEMA / file).read_text(encoding="utf-8").splitlines()[int(line) - 1]
+        if goal.kind in ("types", "requirements"):
+            assert goal.name in text
+        elif goal.kind == "flags":
+            assert goal.name.split()[-1] in text
+        elif goal.kind == "transitions":
+            assert "from:" in text
+
+
+def test_a_frame_counts_as_what_it_is() -> None:
+    coverage = Coverage()
+    coverage.octets(wire("1 1 stream-begin|stream-end command-name eos x"))
+    assert reached(coverage, "types") == {"command-name"}
+    assert reached(coverage, "flags") == {"stream-begin", "stream-end", "command-name eos"}
+    assert reached(coverage, "edges") == {"request_id least", "stream_id least"}
+    assert reached(coverage, "requirements") == set()
+    shown = {name.split(":")[0] for name in reached(coverage, "transitions")}
+    assert shown == {"connection row 0", "stream row 1", "server-request row 2"}
+    assert coverage.reached("types") == 1
+    assert coverage.total("types") == 8
+
+
+@pytest.mark.parametrize(
+    ("lines", "row"),
+    [
+        (("1 1 stream-begin command-name have-args x",), "end-of-input in receiving-arguments to none, protocol-error"),
+        (
+            ("1 1 stream-begin command-name have-data x", "1 1 0 command-data eos y"),
+            "command-data in streaming to active",
+        ),
+        (
+            ("1 1 stream-begin command-name eos x", "3 1 stream-begin command-name eos y"),
+            "any frame in open to closed, again",
+        ),
+        (("1 1 0 command-name eos x",), "in closed error stream.begin-required"),
+        (("1 2 stream-begin bytes-response eos x",), "bytes-response in active to none, response-data"),
+        (("1 2 stream-begin bytes-response continuation x",), "end-of-input in active to none, request-lost"),
+    ],
+)
+def test_transitions_are_those_that_reactors_make(lines: tuple[str, ...], row: str) -> None:
+    coverage = Coverage()
+    coverage.octets(wire(*lines))
+    assert [name for name in reached(coverage, "transitions") if row in name]
+
+
+def test_two_sides_are_played() -> None:
+    coverage = Coverage()
+    lines = [
+        "# A comment.",
+        "",
+        "> 1 1 stream-begin command-name eos x",
+        "< 1 2 stream-begin error-response application no",
+        "> 1 1 stream-end command-name eos x",
+    ]
+    coverage.session(lines)
+    assert [
+        name for name in reached(coverage, "transitions") if "error-response in active to none, request-error" in name
+    ]
+    assert reached(coverage, "requirements") == {"stream.end", "response.complete", "request-id.order"}
+
+
+def test_broken_requirements_count() -> None:
+    coverage = Coverage()
+    plain = Encodings([default_encodings()["identity"], default_encodings()["zlib"]])
+    for seed, name in enumerate(sorted(VIOLATORS)):
+        for attempt in range(40):
+            choices = Seeded(100 * seed + attempt)
+            lines = violate(name, session(choices, encodings=plain), choices)
+            if lines is not None and all(line.octets is None for line in lines):
+                signs = {"client": ">", "server": "<"}
+                coverage.session(
+                    f"{signs[side]}{'!' * raw} {'end' if frame is None else format_frame(frame)}"
+                    for side, frame, raw, _ in lines
+                )
+                break
+    left = {goal.name for goal in coverage.missing(["requirements"])}
+    # What is no whole frame has no line, and window needs Zstandard.
+    assert left <= {"frame.whole", "frame.length-limit", "encoding.window"}
+
+
+def test_boundaries_reach_every_edge() -> None:
+    coverage = Coverage()
+    for name, code in codec.CODES.items():
+        for _, octets, _ in boundaries(name):
+            coverage.octets(octets, "client" if code < 4 else "server")
+    assert [goal.name for goal in coverage.missing(["edges"])] == []
+
+
+def test_vectors_and_golden_sessions_count() -> None:
+    coverage = Coverage()
+    for path in sorted((SCHEMA / "vectors").rglob("*.json")):
+        coverage.file(str(path))
+    assert coverage.reached("types") == coverage.total("types")
+    assert coverage.reached("flags") == coverage.total("flags")
+    assert coverage.reached("transitions") > 0.75 * coverage.total("transitions")
+    assert coverage.reached("requirements") > 0.9 * coverage.total("requirements")
+
+
+# The command.
+
+
+def test_the_command_counts_and_lists(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "corpus" / "a.bin").write_bytes(wire("1 1 stream-begin|stream-end command-name eos x"))
+    (tmp_path / "corpus" / "b.session").write_text("> 1 1 stream-begin|stream-end command-name eos x\n")
+    assert main(["coverage", "corpus"]) == 0
+    said = capsys.readouterr().out
+    assert "types           1 of 8\n" in said
+    assert "(2 files)" in said
+    assert re.search(r"^  framing-0002.yaml:\d+: types: stream-settings$", said, re.MULTILINE)
+    assert main(["coverage", "corpus/a.bin", "--only", "types", "--format", "json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["percent"] == 12.5
+    assert shown["kinds"] == {"types": {"exercised": 1, "all": 8}}
+    assert [goal["name"] for goal in shown["missing"]] == [name for name in codec.CODES if name != "command-name"]
+    for percent, code in (("12.5", 0), ("12.6", 1)):
+        assert main(["coverage", "corpus/a.bin", "--only", "types", "--fail-under", percent]) == code
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "code", "message"),
+    [
+        ("none.bin", None, 2, "none.bin: No such file or directory"),
+        ("bad.json", "{", 1, "bad.json: Expecting property name"),
+        ("bad.session", "> 1 1", 1, "bad.session: column 6: "),
+        ("bad.session", "1 1 0 command-name eos x", 1, "bad.session: column 1: "),
+    ],
+)
+def test_what_cannot_be_counted_is_said(
+    name: str,
+    content: str | None,
+    code: int,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    try:
+        found = main(["coverage", name])
+    except SystemExit as stopped:
+        found = int(stopped.code or 0)
+    assert found == code
+    assert f"hgproto: {message}" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main(["coverage", str(ROOT / "README.md"), "--only", "lines"])
+    assert "argument --only: there is no 'lines'; there are types, flags" in capsys.readouterr().err
