@@ -127,9 +127,9 @@ class Coverage:
         self._ended(reactor)
 
     def session(self, lines: Iterable[str], **options: Any) -> None:
-        """Counts a session in human form, as :class:`hgproto.session.Session` plays it. Raises :class:`HgprotoError`.
+        """Counts a session in human form, as ``hgproto session`` plays it. Raises :class:`HgprotoError`.
 
-        ``options``: of that class.
+        ``options``: of both reactors, such as ``limits``, ``reopen`` or ``streaming``.
         """
         session = Session(**options)
         validator = SessionValidator(**{name: value for name, value in options.items() if name != "streaming"})

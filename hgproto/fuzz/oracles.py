@@ -46,7 +46,7 @@ _NUMBER = re.compile(r"0x[0-9a-fA-F]+|\d+")
 class Fault(NamedTuple):
     """What is wrong with what came of a case.
 
-    ``kind``: one of :data:`KINDS`. ``rule``: the id of the requirement involved, empty where it is not known. ``cause``: what
+    ``kind``: one of :data:`hgproto.fuzz.oracles.KINDS`. ``rule``: the id of the requirement involved, empty where it is not known. ``cause``: what
     faults of the same cause share. ``expected``, ``found``: the two sides of the matter.
     """
 

@@ -1,0 +1,259 @@
+"""State machines for Hypothesis that hold a server or a client of yours against ours.
+
+Subclass :class:`ServerMachine` or :class:`ClientMachine`, say how yours is begun and fed, and hand ``TestCase`` of your class
+to unittest or pytest. Needs Hypothesis (``pip install hgproto[hypothesis]``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from hgproto.client import Client
+from hgproto.encodings import default_encodings
+from hgproto.events import Error, PeerError, RequestError, ResponseData, RunCommand, SendFrames
+from hgproto.server import Server
+from hgproto.writer import encode_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["ClientMachine", "ServerMachine"]
+
+_MOST_ACTIVE = 6
+"""Requests that wait at a time: the bugs of many are there with a few."""
+_NAMES = st.sampled_from(["x", "heads", "lookup"])
+_ARGS = st.dictionaries(st.sampled_from(["a", "key", "namespace"]), st.binary(max_size=40), max_size=3)
+_OCTETS = st.binary(max_size=60) | st.just(bytes(range(250)) * 160)
+"""A few octets, or more than a frame has."""
+_DATA = st.none() | _OCTETS
+_ENCODINGS = st.sampled_from([None, *(name for name in default_encodings() if name != "zstd-8mb")])
+_PICKS = st.integers(0, 1 << 16)
+
+
+class _Machine(RuleBasedStateMachine):
+    """What both have in common: sends whose frames are taken in turns, and octets on their way in chunks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sends: list[SendFrames] = []
+        self._wire = bytearray()
+        self._begun = False
+
+    def _failed(self, message: str) -> AssertionError:
+        """What to raise; nothing is asked any more when it is torn down."""
+        self._begun = False
+        return AssertionError(message)
+
+    def _take(self, pick: int) -> None:
+        """Puts the next frame of one of the sends on the wire."""
+        send = self._sends[pick % len(self._sends)]
+        frame = next(iter(send), None)
+        if frame is None:
+            self._sends.remove(send)
+        else:
+            self._wire += encode_frame(frame)
+
+    def _cut(self, pick: int) -> bytes:
+        """A part of what is on the wire, which is then on it no more."""
+        size = 1 + pick % len(self._wire)
+        octets = bytes(self._wire[:size])
+        del self._wire[:size]
+        return octets
+
+
+class ServerMachine(_Machine):
+    """Holds a server against our client: commands in turns, in any chunks, on any streams.
+
+    Override :meth:`start`, :meth:`receive` and :meth:`receive_end`, and :meth:`expected` if it is known what is answered. What
+    fails is an :class:`AssertionError` that says which rule the server broke, or what it answered instead.
+    """
+
+    def start(self) -> None:
+        """Begins a connection."""
+        raise NotImplementedError
+
+    def receive(self, octets: bytes) -> bytes:
+        """Gives the server what the client sends; gives what it has to say by now."""
+        raise NotImplementedError
+
+    def receive_end(self) -> bytes:
+        """Tells the server that the client sends nothing more; gives all that is left to say."""
+        raise NotImplementedError
+
+    def expected(self, command: RunCommand) -> bytes | None:  # noqa: ARG002 - for those who know
+        """What is answered to a command; None when anything is right."""
+        return None
+
+    @initialize(encoding=_ENCODINGS, streams=st.integers(1, 3))
+    def _begin(self, encoding: str | None, streams: int) -> None:
+        self._client = Client(encoding=encoding, streams=streams)
+        self._commands: dict[int, RunCommand] = {}
+        self._received: dict[int, bytes] = {}
+        self.start()
+        self._begun = True
+
+    @precondition(lambda self: len(self._client.active) < _MOST_ACTIVE)
+    @rule(name=_NAMES, args=_ARGS, data=_DATA, pick=_PICKS)
+    def issue_command(self, name: str, args: dict[str, bytes], data: bytes | None, pick: int) -> None:
+        """A command is issued."""
+        streams = self._client.output_streams
+        send: Any = self._client.issue(name, args, data, stream_id=streams[pick % len(streams)])
+        self._commands[send.request_id] = RunCommand(send.request_id, name, args, data)
+        self._sends.append(send)
+
+    @precondition(lambda self: self._sends)
+    @rule(pick=_PICKS)
+    def send_frame(self, pick: int) -> None:
+        """The next frame of some command is sent."""
+        self._take(pick)
+
+    @precondition(lambda self: self._wire)
+    @rule(pick=_PICKS)
+    def deliver(self, pick: int) -> None:
+        """Octets arrive at the server."""
+        self._answered(self.receive(self._cut(pick)))
+
+    def _answered(self, octets: bytes) -> None:
+        for event in self._client.receive_data(octets) if octets else ():
+            match event:
+                case Error():
+                    raise self._failed(f"the server broke a rule: {event.error}")
+                case PeerError():
+                    raise self._failed(f"the server refuses what breaks no rule: {event.message}")
+                case RequestError() if event.requirement is None:
+                    # Else the connection has failed, which is told next.
+                    self._done(event.request_id, None, event.message)
+                case ResponseData():
+                    data = self._received.pop(event.request_id, b"") + event.data
+                    if event.last:
+                        self._done(event.request_id, data, "")
+                    else:
+                        self._received[event.request_id] = data
+
+    def _done(self, request_id: int, data: bytes | None, message: str) -> None:
+        command = self._commands.pop(request_id)
+        wanted = self.expected(command)
+        if wanted is not None and data != wanted:
+            found = f"the error {message!r}" if data is None else repr(data)
+            raise self._failed(f"for {command} expected {wanted!r}, found {found}")
+
+    def teardown(self) -> None:
+        """All that is left is sent; every command has its answer then."""
+        if not self._begun:
+            return
+        while self._sends:
+            self._take(0)
+        if self._wire:
+            self._answered(self.receive(bytes(self._wire)))
+        self._answered(self.receive_end())
+        left = sorted(self._commands)
+        if left:
+            raise self._failed(f"no answer to the requests {left}")
+
+
+class ClientMachine(_Machine):
+    """Holds a client against our server: answers in any order and in turns, in any chunks, on any streams.
+
+    Override :meth:`start`, :meth:`issue` and :meth:`receive`. What fails is an :class:`AssertionError` that says which rule the
+    client broke, or what it has read instead.
+    """
+
+    def start(self) -> None:
+        """Begins a connection."""
+        raise NotImplementedError
+
+    def issue(self, name: str, args: dict[str, bytes], data: bytes | None) -> bytes:
+        """Has the client send a command; gives what it sends."""
+        raise NotImplementedError
+
+    def receive(self, octets: bytes) -> Iterable[tuple[int, bytes | None]]:
+        """Gives the client what the server sends; gives the responses that are complete now.
+
+        They are pairs of a request id and the octets of the response, None for an error of the application.
+        """
+        raise NotImplementedError
+
+    @initialize(encoding=_ENCODINGS, streams=st.integers(1, 3))
+    def _begin(self, encoding: str | None, streams: int) -> None:
+        self._server = Server(encoding=encoding, streams=streams)
+        self._issued: list[tuple[str, dict[str, bytes], bytes | None]] = []
+        self._waiting: list[int] = []
+        self._expected: dict[int, bytes | None] = {}
+        self.start()
+        self._begun = True
+
+    @precondition(lambda self: len(self._waiting) + len(self._expected) < _MOST_ACTIVE)
+    @rule(name=_NAMES, args=_ARGS, data=_DATA)
+    def issue_command(self, name: str, args: dict[str, bytes], data: bytes | None) -> None:
+        """A command is issued."""
+        self._issued.append((name, args, data))
+        for event in self._server.receive_data(self.issue(name, args, data)):
+            match event:
+                case Error():
+                    raise self._failed(f"the client broke a rule: {event.error}")
+                case RunCommand():
+                    found = (event.name, event.args, event.data)
+                    if found not in self._issued:
+                        raise self._failed(f"expected one of {self._issued}, found {found}")
+                    self._issued.remove(found)
+                    self._waiting.append(event.request_id)
+
+    @precondition(lambda self: self._waiting)
+    @rule(pick=_PICKS, data=_DATA)
+    def respond(self, pick: int, data: bytes | None) -> None:
+        """Some command is answered, by an error where there are no octets."""
+        request_id = self._waiting.pop(pick % len(self._waiting))
+        streams = self._server.output_streams
+        stream_id = streams[pick % len(streams)]
+        self._expected[request_id] = data
+        answer: Any
+        if data is None:
+            answer = self._server.respond_error(request_id, "no", stream_id=stream_id)
+        else:
+            answer = self._server.respond(request_id, data, stream_id=stream_id)
+        self._sends.append(answer)
+
+    @precondition(lambda self: self._waiting)
+    @rule(pick=_PICKS)
+    def send_message(self, pick: int) -> None:
+        """Text is sent for some command."""
+        request_id = self._waiting[pick % len(self._waiting)]
+        message: Any = self._server.send_text(request_id, [("%s\n", ["ui.status"], [str(pick)])])
+        for frame in message:
+            self._wire += encode_frame(frame)
+
+    @precondition(lambda self: self._sends)
+    @rule(pick=_PICKS)
+    def send_frame(self, pick: int) -> None:
+        """The next frame of some answer is sent."""
+        self._take(pick)
+
+    @precondition(lambda self: self._wire)
+    @rule(pick=_PICKS)
+    def deliver(self, pick: int) -> None:
+        """Octets arrive at the client."""
+        self._read(self._cut(pick))
+
+    def _read(self, octets: bytes) -> None:
+        for request_id, data in self.receive(octets):
+            if request_id not in self._expected:
+                raise self._failed(f"request {request_id} was not answered, and the client has read {data!r}")
+            wanted = self._expected.pop(request_id)
+            if data != wanted:
+                raise self._failed(f"for request {request_id} expected {wanted!r}, found {data!r}")
+
+    def teardown(self) -> None:
+        """All that is left is sent; every answer has been read then."""
+        if not self._begun:
+            return
+        while self._sends:
+            self._take(0)
+        if self._wire:
+            self._read(bytes(self._wire))
+        if self._issued:
+            raise self._failed(f"the client has not sent {self._issued}")
+        if self._expected:
+            raise self._failed(f"the client has not read the answers to {sorted(self._expected)}")

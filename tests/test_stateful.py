@@ -1,0 +1,170 @@
+"""The state machines for users: ours pass, and each kind of mistake is told in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from hgproto.client import Client
+from hgproto.events import Error, RequestError, ResponseData, RunCommand, SendFrames
+from hgproto.fuzz.echo import description
+from hgproto.server import Server
+from hgproto.stateful import ClientMachine, ServerMachine
+from hgproto.writer import encode_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+RUNS = settings(max_examples=max(settings().max_examples // 4, 5), stateful_step_count=20, deadline=None)
+SEARCH = settings(RUNS, max_examples=300, phases=[Phase.generate])
+
+
+class OurServer(ServerMachine):
+    """Our server, which answers with the description of each command."""
+
+    def start(self) -> None:
+        self.server = Server(encoding="zlib", streams=2)
+
+    def receive(self, octets: bytes) -> bytes:
+        return self.said(self.server.receive_data(octets))
+
+    def receive_end(self) -> bytes:
+        return self.said(self.server.receive_end())
+
+    def said(self, events: list[Any]) -> bytes:
+        out = b""
+        for event in events:
+            if isinstance(event, RunCommand):
+                out += b"".join(map(encode_frame, self.server.respond(event.request_id, self.answer(event))))
+            elif isinstance(event, SendFrames):
+                out += b"".join(map(encode_frame, event))
+            elif isinstance(event, Error):
+                out += b"".join(map(encode_frame, event.frames))
+        return out
+
+    def answer(self, command: RunCommand) -> bytes:
+        return description(command)
+
+    def expected(self, command: RunCommand) -> bytes:
+        ordered = dict(sorted(command.args.items()))
+        return description(RunCommand(command.request_id, command.name, ordered, command.data))
+
+
+class OurClient(ClientMachine):
+    """Our client."""
+
+    def start(self) -> None:
+        self.client = Client(encoding="zlib", streams=2)
+        self.read: dict[int, bytes] = {}
+
+    def issue(self, name: str, args: dict[str, bytes], data: bytes | None) -> bytes:
+        return b"".join(map(encode_frame, self.client.issue(name, args, data)))
+
+    def receive(self, octets: bytes) -> Iterable[tuple[int, bytes | None]]:
+        for event in self.client.receive_data(octets):
+            if isinstance(event, ResponseData):
+                self.read[event.request_id] = self.read.get(event.request_id, b"") + event.data
+                if event.last:
+                    yield event.request_id, self.read.pop(event.request_id)
+            elif isinstance(event, RequestError):
+                yield event.request_id, None
+
+
+@pytest.mark.parametrize("machine", [OurServer, OurClient])
+def test_ours_pass(machine: Any) -> None:
+    run_state_machine_as_test(machine, settings=RUNS)
+
+
+class Forgets(OurServer):
+    def answer(self, command: RunCommand) -> bytes:
+        return description(RunCommand(command.request_id, command.name, {}, command.data))
+
+
+class Silent(OurServer):
+    def said(self, events: list[Any]) -> bytes:
+        return super().said([event for event in events if getattr(event, "name", "") != "lookup"])
+
+
+class Odd(OurServer):
+    def said(self, events: list[Any]) -> bytes:
+        # The first frame goes on a stream of the client.
+        out = super().said(events)
+        return out[:5] + b"\x01" + out[6:] if out else out
+
+
+class Suspicious(OurServer):
+    def start(self) -> None:
+        from hgproto.limits import Limits
+
+        self.server = Server(limits=Limits(max_payload=30))
+
+
+class Drops(OurClient):
+    def receive(self, octets: bytes) -> Iterable[tuple[int, bytes | None]]:
+        return [(request_id, data) for request_id, data in super().receive(octets) if data]
+
+
+class Doubles(OurClient):
+    def receive(self, octets: bytes) -> Iterable[tuple[int, bytes | None]]:
+        return [answer for answer in super().receive(octets) for _ in range(2)]
+
+
+class Mixes(OurClient):
+    def receive(self, octets: bytes) -> Iterable[tuple[int, bytes | None]]:
+        return [(request_id, data and data + b"!") for request_id, data in super().receive(octets)]
+
+
+class Breaks(OurClient):
+    def issue(self, name: str, args: dict[str, bytes], data: bytes | None) -> bytes:
+        octets = super().issue(name, args, data)
+        return octets[:5] + b"\x02" + octets[6:]
+
+
+class Renames(OurClient):
+    def issue(self, name: str, args: dict[str, bytes], data: bytes | None) -> bytes:
+        return super().issue("y" if name == "x" else name, args, data)
+
+
+class Withholds(OurClient):
+    def issue(self, name: str, args: dict[str, bytes], data: bytes | None) -> bytes:
+        super().issue(name, args, data)
+        return b""
+
+
+@pytest.mark.parametrize(
+    ("machine", "message"),
+    [
+        (Forgets, r"for RunCommand\(.*\) expected b'.*', found b'"),
+        (Silent, r"no answer to the requests \[\d"),
+        (Odd, r"the server broke a rule: stream_id: expected a stream of the server"),
+        (Suspicious, r"the server refuses what breaks no rule: .*at most 30 octets"),
+        (Drops, r"the client has not read the answers to \[\d"),
+        (Doubles, r"request \d+ was not answered, and the client has read "),
+        (Mixes, r"for request \d+ expected b'.*', found b'.*!'"),
+        (Breaks, r"the client broke a rule: stream_id: expected a stream of the client"),
+        (Renames, r"expected one of \[\('x', .*\], found \('y'"),
+        (Withholds, r"the client has not sent \["),
+    ],
+)
+def test_a_mistake_is_told(machine: Any, message: str) -> None:
+    with pytest.raises(AssertionError, match=message):
+        run_state_machine_as_test(machine, settings=SEARCH)
+
+
+@pytest.mark.parametrize(
+    ("machine", "call", "arguments"),
+    [
+        (ServerMachine, "start", ()),
+        (ServerMachine, "receive", (b"",)),
+        (ServerMachine, "receive_end", ()),
+        (ClientMachine, "start", ()),
+        (ClientMachine, "issue", ("x", {}, None)),
+        (ClientMachine, "receive", (b"",)),
+    ],
+)
+def test_what_is_not_said_is_missing(machine: Any, call: str, arguments: tuple[Any, ...]) -> None:
+    with pytest.raises(NotImplementedError):
+        getattr(machine, call)(None, *arguments)
