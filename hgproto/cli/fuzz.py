@@ -202,7 +202,7 @@ def _show(finding: FuzzFinding, path: str) -> None:
     fault = finding.fault
     rule = f" [{fault.rule}]" if fault.rule else ""
     print(f"{fault.kind}: {KINDS[fault.kind]}: expected {fault.expected}, found {fault.found}{rule}")
-    if fault.rule in REQUIREMENTS:
+    if fault.rule in REQUIREMENTS and fault.kind != "rejects-valid":
         print(f"  = {REQUIREMENTS[fault.rule].sentence}")
     for line in human(finding.case.octets):
         print(f"  {line if len(line) <= _SHOWN else line[:_SHOWN] + '...'}")

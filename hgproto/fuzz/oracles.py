@@ -46,8 +46,8 @@ _NUMBER = re.compile(r"0x[0-9a-fA-F]+|\d+")
 class Fault(NamedTuple):
     """What is wrong with what came of a case.
 
-    ``kind``: one of :data:`hgproto.fuzz.oracles.KINDS`. ``rule``: the id of the requirement involved, empty where it is not known. ``cause``: what
-    faults of the same cause share. ``expected``, ``found``: the two sides of the matter.
+    ``kind``: one of :data:`hgproto.fuzz.oracles.KINDS`. ``rule``: the id of the requirement involved, empty where it is not
+    known. ``cause``: what faults of the same cause share. ``expected``, ``found``: the two sides of the matter.
     """
 
     kind: str
@@ -152,7 +152,7 @@ class Oracle:
         if wanted.accepted and not found.accepted:
             named = [one for one in _ID.findall(found.complaint) if one in REQUIREMENTS]
             cause = _NUMBER.sub("N", found.complaint)
-            what = text_of(found.complaint) if found.complaint else "no answer to the last command"
+            what = f'the refusal "{text_of(found.complaint)}"' if found.complaint else "no answer to the last command"
             return Fault("rejects-valid", named[0] if named else "", cause, "no refusal", what)
         if not wanted.accepted:
             return None
