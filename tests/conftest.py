@@ -1,6 +1,7 @@
 """Fixed Hypothesis profiles, chosen by HYPOTHESIS_PROFILE.
 
-`ci` is fast and repeatable, and what runs by default; `brief` is for one more version of Python; `deep` is for nights.
+`ci` is fast and repeatable, and what runs by default; `brief` is for one more version of Python; `deep` is for nights. With
+HYPOTHESIS_REDIS, the address of a Redis server, what `deep` finds is shared by all who run it with the same.
 """
 
 from __future__ import annotations
@@ -8,10 +9,27 @@ from __future__ import annotations
 import os
 
 from hypothesis import HealthCheck, settings
+from hypothesis.database import DirectoryBasedExampleDatabase, ExampleDatabase, MultiplexedDatabase
+
+
+def example_database(address: str | None) -> ExampleDatabase:
+    """The database of examples: the directory of this machine, and the Redis server at an address if there is one."""
+    here = DirectoryBasedExampleDatabase(".hypothesis/examples")
+    if address is None:
+        return here
+    from hypothesis.extra.redis import RedisExampleDatabase
+    from redis import Redis
+
+    return MultiplexedDatabase(here, RedisExampleDatabase(Redis.from_url(address), key_prefix=b"hgproto:"))
+
 
 settings.register_profile("ci", deadline=None, derandomize=True, max_examples=200, database=None)
 settings.register_profile("brief", settings.get_profile("ci"), max_examples=20)
 settings.register_profile(
-    "deep", deadline=None, max_examples=20_000, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    "deep",
+    deadline=None,
+    max_examples=20_000,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    database=example_database(os.environ.get("HYPOTHESIS_REDIS")),
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
