@@ -222,6 +222,9 @@ class Judge(_Base):
         header = codec.HEADER_OCTETS
         for kind, request_id, stream_id, payload, stop in parts:
             if self.closed:
+                if self._may_follow(kind, request_id):
+                    self.frames += 1
+                    continue
                 self._start_of_frame = stop - header - len(payload)
                 self._refuse_more(kind, request_id, stream_id, payload)
                 return
@@ -416,6 +419,10 @@ class Judge(_Base):
     def _lose(self, request_id: int) -> None:
         """Nothing is known of a request until its id comes anew."""
         raise NotImplementedError
+
+    def _may_follow(self, kind: int, request_id: int) -> bool:
+        """Whether a frame may come after the peer has said that it closes the connection."""
+        return False
 
     def _refuse_more(self, kind: int, request_id: int, stream_id: int, payload: bytes) -> None:
         """Says of a frame that comes after the connection was closed that there may be none."""

@@ -141,6 +141,10 @@ class ResponseJudge(Judge, Client):
 
     # What comes after a fault.
 
+    def _may_follow(self, kind: int, request_id: int) -> bool:
+        # At the end of input a server says of each request that was cut off that it was.
+        return kind >> 12 == _ERROR and bool(kind >> 8 & _PROTOCOL) and bool(request_id & 1)
+
     def _ends_response(self, kind: int) -> bool:
         """Whether a frame is the last of a response."""
         return kind >> 12 == _ERROR or (kind >> 12 == _BYTES and bool(kind >> 8 & _EOS))

@@ -169,6 +169,22 @@ CASES = {
         """,
         ["3 reactor.errored frames[1] ends", "5 error-response.closes frames[1] ends"],
     ),
+    "of each request that is cut off a server may say so": (
+        """
+        > 1 1 stream-begin command-name have-data x
+        > 3 1 0 command-name have-data y
+        > end
+        < 1 2 stream-begin error-response protocol x
+        < 3 2 stream-end error-response protocol y
+        < 3 2 stream-begin bytes-response eos x
+        """,
+        [
+            "3 request.complete requests[1]",
+            "3 request.complete requests[3]",
+            "3 stream.end streams[1]",
+            "6 reactor.errored frames[2] ends",
+        ],
+    ),
     "a damaged protocol error closes too": (
         """
         < 0 2 stream-begin|stream-end error-response protocol \\xff
