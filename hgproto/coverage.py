@@ -20,7 +20,7 @@ from hgproto.limits import Limits
 from hgproto.machine import Answer, Event, InState, Row, Set
 from hgproto.revision import DEFAULT_REVISION, Revision
 from hgproto.server import Server
-from hgproto.session import Session
+from hgproto.session import Session, frames_of
 from hgproto.validation import SessionValidator, Validator, validate
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class Coverage:
                 self._received(_WatchedServer(**options), octets)
 
     def _received(self, reactor: Any, octets: bytes) -> None:
-        for part in _frames_of(octets):
+        for part in frames_of(octets):
             frame = self._frame(part)
             if frame is None:
                 reactor.receive_data(part)
@@ -220,8 +220,8 @@ class Coverage:
         ):
             if holds:
                 self._reach("edges", f"{kind} length {name}")
-        for name, value, bits in (("request_id", frame.request_id, 16), ("stream_id", frame.stream_id, 8)):
-            if value <= 1 or value >= (1 << bits) - 2:
+        for name, value in (("request_id", frame.request_id), ("stream_id", frame.stream_id)):
+            if value <= 1 or value >= (1 << codec.FIELD_BITS[name][0]) - 2:
                 self._reach("edges", f"{name} {'least' if value <= 1 else 'most'}")
         self._of_payload(frame, kind)
         return frame
@@ -469,11 +469,3 @@ _SMALL = 0xFF
 
 def _without_indexes(path: str) -> str:
     return ".".join(part.partition("[")[0] for part in path.split("."))
-
-
-def _frames_of(octets: bytes) -> Iterator[bytes]:
-    at = 0
-    while at < len(octets):
-        end = at + codec.HEADER_OCTETS + int.from_bytes(octets[at : at + 3], "little")
-        yield octets[at:end]
-        at = end

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from hgproto.frame import Frame
     from hgproto.limits import Limits
 
-__all__ = ["Encoders", "Lines", "Session", "Step", "event_text", "event_to_json"]
+__all__ = ["Encoders", "Lines", "Session", "Step", "event_text", "event_to_json", "frames_of"]
 
 _BEGIN, _END, _ENCODED = (
     int(codec.StreamFlag.STREAM_BEGIN),
@@ -274,3 +274,13 @@ def event_text(event: Any) -> str:
 
 def _brief(data: bytes) -> str:
     return repr(data[:40])[1:] if len(data) <= 40 else f"{repr(data[:40])[1:]}..."
+
+
+def frames_of(octets: bytes) -> list[bytes]:
+    """Octets of a side cut into frames, whatever these are; the last may not be whole."""
+    frames, at = [], 0
+    while at < len(octets):
+        end = at + codec.HEADER_OCTETS + int.from_bytes(octets[at : at + 3], "little")
+        frames.append(octets[at:end])
+        at = end
+    return frames

@@ -26,7 +26,7 @@ from hgproto.fuzz import Campaign, Mutator, Oracle, TargetError, open_target
 from hgproto.fuzz import echo as echo_module
 from hgproto.fuzz import oracles as oracles_module
 from hgproto.fuzz.cases import Case, Cases, with_probe
-from hgproto.fuzz.echo import client_events, frames_of, serve, server_events
+from hgproto.fuzz.echo import client_events, serve, server_events
 from hgproto.fuzz.findings import read_finding
 from hgproto.fuzz.minimize import minimized
 from hgproto.fuzz.observations import of_events, of_frames
@@ -34,6 +34,7 @@ from hgproto.fuzz.oracles import KINDS
 from hgproto.fuzz.targets import Outcome
 from hgproto.limits import Limits
 from hgproto.samples import Seeded, wires
+from hgproto.session import frames_of
 from hgproto.strategies import Drawn
 from hgproto.validation import validate
 

@@ -6,10 +6,10 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from hgproto.fuzz.cases import with_probe
-from hgproto.fuzz.echo import frames_of
 from hgproto.fuzz.findings import FuzzFinding
 from hgproto.fuzz.minimize import minimized
 from hgproto.fuzz.targets import TargetGoneError
+from hgproto.session import frames_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from hgproto.encodings import Encodings, default_encodings
 from hgproto.errors import RemoteProtocolError
 from hgproto.finding import ERROR
-from hgproto.framing_0002 import codec
-from hgproto.fuzz.echo import frames_of, served
+from hgproto.framing_0002 import codec, machines
+from hgproto.fuzz.echo import served
 from hgproto.fuzz.mutator import Mutator
 from hgproto.samples import VIOLATORS, Seeded, at_limits, boundaries, session, violate, wires
+from hgproto.samples.frames import FrameMaker
 from hgproto.server import Server
+from hgproto.session import frames_of
 from hgproto.validation import validate
 
 if TYPE_CHECKING:
@@ -20,13 +22,11 @@ if TYPE_CHECKING:
     from hgproto.limits import Limits
     from hgproto.samples import Line
 
-__all__ = ["Case", "Cases", "with_probe"]
+__all__ = ["Case", "Cases", "types_of", "with_probe"]
 
 _Type, _Stream = codec.FrameType, codec.StreamFlag
 _HEADER = codec.HEADER_OCTETS
 _MOST = codec.LIMITS["max-payload"][1]
-_CLIENT_TYPES = ("command-name", "command-argument", "command-data", "stream-settings")
-_SERVER_TYPES = ("bytes-response", "error-response", "text-output", "progress", "stream-settings")
 _POPULATION = 200
 """Sessions that are kept to be mutated."""
 _MOST_OCTETS = 1 << 21
@@ -40,6 +40,12 @@ _WAYS = 3
 _ABOUT_ENCODING = ("encoding.", "stream-settings.", "stream.encoded-needs-settings", "stream.begin-plain")
 _ROUND = 300
 """Mutations between two rounds in which each rule is broken."""
+
+
+def types_of(side: str) -> list[str]:
+    """The names of the frame types that a side may send, told by the streams that the codec lets them be on."""
+    maker, parity = FrameMaker(), machines.STREAM_PARITY[side]
+    return [name for name, code in codec.CODES.items() if parity in maker.headers(code)[0].stream_parities]
 
 
 class Case(NamedTuple):
@@ -148,7 +154,7 @@ class Cases:
             yield from _cuts()
             yield from _lengths()
             yield from _bombs(self._encodings)
-        kinds = [boundaries(name) for name in (_CLIENT_TYPES if self._side == "client" else _SERVER_TYPES)]
+        kinds = [boundaries(name) for name in types_of(self._side)]
         while kinds:
             for kind in list(kinds):
                 boundary = next(kind, None)

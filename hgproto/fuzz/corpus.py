@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from hgproto.encodings import default_encodings
 from hgproto.framing_0002 import codec
+from hgproto.fuzz.cases import types_of
 from hgproto.fuzz.echo import heard
 from hgproto.samples import boundaries
 from hgproto.spec.load import schema_directory
@@ -33,8 +35,7 @@ def seeds(side: str) -> dict[str, bytes]:
         for one in content.get("sessions", ()):
             steps = (step for step in one["steps"] if step["line"].startswith(_ROLES[side]))
             found[f"session-{_named(one['id'])}"] = b"".join(bytes.fromhex(step.get("wire") or "") for step in steps)
-    kinds = [name for name, code in codec.CODES.items() if code < 4 or code == codec.CODES["stream-settings"]]
-    for name in kinds if side == "client" else [name for name in codec.CODES if name not in kinds[:3]]:
+    for name in types_of(side):
         for number, boundary in enumerate(boundaries(name)):
             if len(boundary.octets) < _SMALL and not boundary.broken:
                 found[f"boundary-{name}-{number:03}"] = boundary.octets
@@ -66,7 +67,7 @@ def dictionary() -> str:
         for number in (default - 1, default, default + 1):
             if number < 1 << 24:
                 words[f"{limit} {number}"] = number.to_bytes(3, "little")
-    for profile in ("identity", "zlib", "zstd-8mb"):
+    for profile in (*default_encodings(), *default_encodings().missing):
         words[f"profile {profile}"] = codec.encode_stream_settings(codec.StreamSettings(profile, b""))
     for layout in codec.LAYOUTS.values():
         for entry in layout.entries:

@@ -13,7 +13,7 @@ from hgproto.client import Client
 from hgproto.events import Error, RunCommand, SendFrames
 from hgproto.framing_0002 import codec
 from hgproto.server import Server
-from hgproto.session import event_to_json
+from hgproto.session import event_to_json, frames_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -29,7 +29,6 @@ __all__ = [
     "Served",
     "client_events",
     "description",
-    "frames_of",
     "heard",
     "serve",
     "served",
@@ -40,7 +39,6 @@ LIMITS = frozenset({"request.argument-limits", "request.limits", "stream.open-li
 """The requirements that are limits of the receiver, which may be others elsewhere."""
 ISSUED = tuple(range(1, 33, 2))
 """The requests that a client has sent before it is told what the server sends."""
-_HEADER = codec.HEADER_OCTETS
 _MOST = codec.LIMITS["max-payload"][1]
 
 
@@ -48,16 +46,6 @@ def description(command: RunCommand) -> bytes:
     """What an application answers that says what it was asked."""
     shown = event_to_json(command)
     return json.dumps({name: shown[name] for name in ("command", "args", "data")}).encode()
-
-
-def frames_of(octets: bytes) -> list[bytes]:
-    """Octets cut into frames, the last of which may not be whole."""
-    frames, at = [], 0
-    while at < len(octets):
-        end = at + _HEADER + int.from_bytes(octets[at : at + 3], "little")
-        frames.append(octets[at:end])
-        at = end
-    return frames
 
 
 class Served(NamedTuple):

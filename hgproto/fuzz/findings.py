@@ -11,8 +11,8 @@ from hgproto.errors import RemoteProtocolError
 from hgproto.framing_0002 import codec
 from hgproto.framing_0002.requirements import REQUIREMENTS
 from hgproto.fuzz.cases import Case
-from hgproto.fuzz.echo import frames_of
 from hgproto.human import format_frame
+from hgproto.session import frames_of
 
 if TYPE_CHECKING:
     from hgproto.fuzz.oracles import Fault

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from hgproto.framing_0002 import codec
-from hgproto.fuzz.echo import frames_of
+from hgproto.session import frames_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

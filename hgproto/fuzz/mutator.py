@@ -13,10 +13,10 @@ from hgproto import build
 from hgproto.encodings import default_encodings
 from hgproto.errors import HgprotoError, RemoteProtocolError
 from hgproto.framing_0002 import codec
-from hgproto.fuzz.echo import frames_of
 from hgproto.samples import VIOLATORS, session, violate, wires
 from hgproto.samples.frames import FrameMaker
 from hgproto.samples.sessions import STREAMS, Line, on_streams
+from hgproto.session import frames_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
