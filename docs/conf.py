@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import sys
 from importlib.metadata import version as version_of
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,8 +16,9 @@ author = "The hgproto authors"
 copyright = "The hgproto authors"
 version = release = version_of("hgproto")
 
-sys.path.append(str(Path(__file__).parent))
-extensions = ["myst_parser", "sphinx.ext.autodoc", "matrix"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "hgproto.sphinx"]
+hgproto_schemas = ["../schema/framing-0002.yaml"]
+hgproto_trace = "../tests/trace.json"
 exclude_patterns = ["_build", "fuzz-faults.md"]
 
 html_theme = "furo"

@@ -5,14 +5,15 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING
 
+from hgproto.spec.mentions import HEADER
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from hgproto.spec.model import Field, FrameType, Schema, Structure
 
-__all__ = ["names", "show", "size_text", "type_text"]
+__all__ = ["names", "rules_of_frame", "rules_of_header", "rules_of_structure", "show", "size_text", "type_text"]
 
-HEADER = "frame-header"
 WIDTH = 100
 
 
@@ -57,10 +58,11 @@ def _header(schema: Schema) -> Iterator[str]:
     yield ""
     flags = [(f"{flag.mask:#04x}", flag.name, flag.doc) for flag in schema.stream_flags]
     yield from _table(("bit", "stream flag", "meaning"), flags)
-    yield from _rules(_header_rules(schema), schema)
+    yield from _rules(rules_of_header(schema), schema)
 
 
-def _header_rules(schema: Schema) -> list[str]:
+def rules_of_header(schema: Schema) -> list[str]:
+    """The ids of the rules of the header and of the stream flags."""
     ids = [rule for field in schema.header.fields for rule in field.rules.values()]
     ids += [rule for field in schema.header.fields for bits in field.bits for rule in bits.rules.values()]
     ids += [field.parity["requirement"] for field in schema.header.fields if field.parity]
@@ -76,8 +78,6 @@ def _frame(frame: FrameType, schema: Schema) -> Iterator[str]:
         yield from _table(("bit", "flag", "meaning"), rows)
     else:
         yield "It has no flags."
-    ids = [frame.sender_requirement] if frame.sender_requirement else []
-    ids += [constraint.requirement for constraint in frame.constraints]
     for case in frame.payload:
         yield ""
         condition = f" after a frame with {case.after}" if case.after else f" with {case.when}" if case.when else ""
@@ -85,18 +85,28 @@ def _frame(frame: FrameType, schema: Schema) -> Iterator[str]:
             yield f"Payload{condition}: {case.structure.name}. {case.structure.doc}"
             yield ""
             yield from _fields(case.structure)
-            ids += _structure_rules(case.structure, schema)
         elif case.field is not None:
             yield f"Payload{condition}: {case.field.name}, {type_text(case.field)}. {case.field.doc}"
+    yield from _rules(rules_of_frame(frame, schema), schema)
+
+
+def rules_of_frame(frame: FrameType, schema: Schema) -> list[str]:
+    """The ids of the rules that one frame of a type can break by itself, beside those of every frame."""
+    ids = [frame.sender_requirement] if frame.sender_requirement else []
+    ids += [constraint.requirement for constraint in frame.constraints]
+    for case in frame.payload:
+        if case.structure is not None:
+            ids += rules_of_structure(case.structure, schema)
+        elif case.field is not None:
             ids += case.field.rules.values()
-    yield from _rules(ids, schema)
+    return list(dict.fromkeys(ids))
 
 
 def _structure(structure: Structure, schema: Schema) -> Iterator[str]:
     yield f"{structure.name}: {structure.doc}"
     yield ""
     yield from _fields(structure)
-    yield from _rules(_structure_rules(structure, schema), schema)
+    yield from _rules(rules_of_structure(structure, schema), schema)
 
 
 def _fields(structure: Structure) -> Iterator[str]:
@@ -129,11 +139,12 @@ def size_text(field: Field) -> str:
     return field.size or str(field.octets)
 
 
-def _structure_rules(structure: Structure, schema: Schema) -> list[str]:
+def rules_of_structure(structure: Structure, schema: Schema) -> list[str]:
+    """The ids of the rules of a structure and of those that it repeats."""
     ids = [rule for field in structure.fields for rule in field.rules.values()] + list(structure.rules.values())
     for field in structure.fields:
         if field.type in schema.structures:
-            ids += _structure_rules(schema.structures[field.type], schema)
+            ids += rules_of_structure(schema.structures[field.type], schema)
     return ids
 
 

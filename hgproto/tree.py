@@ -6,7 +6,7 @@ What is damaged is shown up to the damage, then the error, then the octets that 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hgproto.errors import RemoteProtocolError
 from hgproto.human import flag_list, type_name
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hgproto.revision import Codec
     from hgproto.spec.model import Schema
 
-__all__ = ["Style", "frame_tree"]
+__all__ = ["Annotation", "Style", "annotation_of", "annotations", "frame_tree"]
 
 ROW_OCTETS = 8
 MAX_ROWS = 4
@@ -55,39 +55,67 @@ class Style:
         return self._in("1;31", text)
 
 
+class Annotation(NamedTuple):
+    """What some octets of a frame mean.
+
+    ``path``: the field, in the payload with what it is in: ``atoms[0].labels[1]``. ``start``, ``end``: its octets, counted
+    from the start of the frame. ``value``: in words, short. ``meaning``: a sentence. ``in_header``: whether the header has it.
+    """
+
+    path: str
+    start: int
+    end: int
+    value: str
+    meaning: str
+    in_header: bool
+
+
+def annotations(frame: Frame, continued: bool, schema: Schema, codec: Codec) -> Iterator[Annotation]:
+    """What each field of a frame means, in wire order.
+
+    ``continued``: whether the payload goes on where the one before ended. Raises
+    :class:`~hgproto.RemoteProtocolError` where the payload is damaged, after what comes before; its offset counts from the
+    start of the frame.
+    """
+    for span, value, meaning in _header_spans(frame, schema, codec):
+        yield Annotation(span.path, span.start, span.end, value, meaning, in_header=True)
+    start = codec.HEADER_OCTETS
+    try:
+        for span in _payload_spans(frame, bytes(frame.payload), continued, schema, codec):
+            yield annotation_of(span, start)
+    except RemoteProtocolError as error:
+        raise error.moved(start) from None
+
+
+def annotation_of(span: Span, start: int = 0) -> Annotation:
+    """What a field of a payload means; the payload starts at octet ``start``."""
+    value = "" if span.value is None else _value(span.value)
+    return Annotation(span.path, start + span.start, start + span.end, value, _brief(span.doc), in_header=False)
+
+
 def frame_tree(
     frame: Frame, number: int, offset: int, continued: bool, schema: Schema, codec: Codec, style: Style
 ) -> Iterator[str]:
     """The lines for one frame, the ``number``-th, whose header starts at ``offset`` of the input."""
     title = f"frame {number} at offset {offset}: {_type_text(frame, codec)}"
     yield style.title(f"{title}, request {int(frame.request_id)}, stream {int(frame.stream_id)}")
-    header = codec.encode_header(frame, codec.LIMITS["max-payload"][1])
-    for span, value, meaning in _header_spans(frame, schema, codec):
-        yield from _rows(span.path, header[span.start : span.end], offset + span.start, value, meaning, style)
-    start = offset + codec.HEADER_OCTETS
-    payload = bytes(frame.payload)
-    done = 0
+    octets = codec.encode_header(frame, codec.LIMITS["max-payload"][1]) + bytes(frame.payload)
+    done = codec.HEADER_OCTETS
     title = ""
     try:
-        for span in _payload_spans(frame, payload, continued, schema, codec):
-            shown = "" if span.value is None else _value(span.value)
-            inside, _, name = span.path.rpartition(".")
-            if inside != title and inside:
+        for path, start, end, value, meaning, in_header in annotations(frame, continued, schema, codec):
+            inside, _, name = path.rpartition(".")
+            if inside not in ("", title):
                 yield f"  {'':8}  {'':{3 * ROW_OCTETS}} {style.title(inside)}"
             title = inside
-            yield from _rows(
-                f"  {name}" if inside else name,
-                payload[span.start : span.end],
-                start + span.start,
-                shown,
-                _brief(span.doc),
-                style,
-            )
-            done = max(done, span.end)
+            shown = f"  {name}" if inside else name
+            yield from _rows(shown, octets[start:end], offset + start, value, meaning, style)
+            if not in_header:
+                done = max(done, end)
     except RemoteProtocolError as error:
-        yield f"  {style.error(f'error: {error.moved(start)}')}"
-        if done < len(payload):
-            yield from _rows("(damaged)", payload[done:], start + done, "", "", style)
+        yield f"  {style.error(f'error: {error.moved(offset)}')}"
+        if done < len(octets):
+            yield from _rows("(damaged)", octets[done:], offset + done, "", "", style)
 
 
 def _type_text(frame: Frame, codec: Codec) -> str:

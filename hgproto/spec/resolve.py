@@ -6,10 +6,12 @@ What is refused here are names that lead nowhere: requirements, structures, flag
 from __future__ import annotations
 
 from dataclasses import replace
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal
 
 from hgproto.names import field_fault, structure_faults
 from hgproto.spec import model
+from hgproto.spec.mentions import find_part, mentions, owner, parts_of, texts
 from hgproto.spec.problems import Problem, SchemaError, suggestion
 
 if TYPE_CHECKING:
@@ -97,7 +99,7 @@ class _Resolver:
         requirements = {name: self.catalogue_entry(name, part) for name, part in data["requirements"].items()}
         if self.problems:
             raise SchemaError(self.problems)
-        return model.Schema(
+        schema = model.Schema(
             revision=data["revision"],
             title=data["title"],
             doc=data["doc"],
@@ -122,6 +124,23 @@ class _Resolver:
             requirements=requirements,
             references={name: tuple(places) for name, places in self.references.items()},
         )
+        self.texts(schema)
+        if self.problems:
+            raise SchemaError(self.problems)
+        return schema
+
+    def texts(self, schema: model.Schema) -> None:
+        """Looks up what the texts mention."""
+        parts = parts_of(schema)
+        names = {name for part in parts for name in (part.name, part.name.rpartition(".")[2])}
+        for path, text in texts(self.data):
+            for piece, is_name in mentions(text):
+                if is_name and find_part(piece, parts, owner(path)) is None:
+                    close = get_close_matches(piece, names, n=1)
+                    advice = f"did you mean {close[0]!r}?" if close else "name a part of the schema"
+                    if piece in names:
+                        advice = "say of what, with a dot"
+                    self.problems.append(Problem(self.source.place(path), f"nothing is called {piece!r}", advice))
 
     def catalogue_entry(self, name: str, part: Data) -> model.Requirement:
         parts: Data = dict.fromkeys(("reason", "resolution", "reference")) | part

@@ -1,0 +1,41 @@
+"""A Sphinx extension that renders a schema: ``extensions = ["hgproto.sphinx"]``.
+
+It adds the domain ``hgproto``, with directives for parts of a schema and roles that refer to them. Settings:
+
+``hgproto_schemas``
+    The revisions that are documented: names of ours, or schema files relative to the source directory. Names of parts are
+    those of the first; parts of another have its revision before them, ``framing-0002/command-name``.
+
+``hgproto_trace``
+    The snapshot of ``hgproto trace`` for the first of them, relative to the source directory; None for none.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+__all__ = ["setup"]
+
+
+def setup(app: Sphinx) -> dict[str, object]:
+    """Adds the domain, what its pages need, and the settings."""
+    from hgproto import __version__
+    from hgproto.sphinx.domain import SchemaDomain
+    from hgproto.sphinx.figures import add_nodes
+
+    app.add_config_value("hgproto_schemas", ["framing-0002"], "env", types=frozenset({list, tuple}))
+    app.add_config_value("hgproto_trace", None, "env", types=frozenset({str, type(None)}))
+    app.add_domain(SchemaDomain)
+    add_nodes(app)
+    app.connect("builder-inited", _add_static)
+    app.add_css_file("hgproto.css")
+    app.add_js_file("hgproto.js", loading_method="defer")
+    return {"version": __version__, "env_version": 1, "parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def _add_static(app: Sphinx) -> None:
+    app.config.html_static_path.append(str(Path(__file__).parent / "static"))

@@ -1,0 +1,240 @@
+"""Pages across the protocol: registries, the requirements with what tests them, and the open questions."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from docutils import nodes
+
+from hgproto.spec.mentions import Part
+from hgproto.sphinx.pieces import bullets, joined, paragraph, section, table, target
+from hgproto.sphinx.protocol import sentence
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from hgproto.spec.model import Requirement
+    from hgproto.sphinx.pieces import Pieces
+
+    Note = Callable[[Part], str | None]
+
+__all__ = ["REGISTRIES", "questions", "requirements"]
+
+ENFORCED = {
+    "codec": "the codec, by looking at one frame",
+    "machine": "a state machine",
+    "validator": "the validator alone",
+    "manual": "nothing",
+}
+
+
+def _named(anchor: str | None, name: str) -> list[nodes.Node]:
+    words = nodes.literal("", name)
+    return [words if anchor is None else target(anchor, words)]
+
+
+# Registries.
+
+
+def _frames(pieces: Pieces, note: Note) -> list[nodes.Node]:
+    rows = []
+    for frame in pieces.volume.schema.frames_by_code.values():
+        flags = joined([pieces.ref(Part("flag", f"{frame.name}.{flag.name}"), flag.name)] for flag in frame.flags)
+        sender = frame.sender or "either"
+        doc = pieces.prose(frame.doc, frame.name, frame.place)
+        rows.append([[nodes.literal("", f"{frame.code:#x}")], [pieces.ref(Part("frame", frame.name))], sender, flags, doc])
+    heads = ("type", "name", "sent by", "flags", "what it does")
+    return [table(heads, rows, kind="registry", widths=(8, 22, 10, 25, 35))]
+
+
+def _flags(pieces: Pieces, note: Note) -> list[nodes.Node]:
+    rows = []
+    for frame in pieces.volume.schema.frames_by_code.values():
+        for flag in frame.flags:
+            part = Part("flag", f"{frame.name}.{flag.name}")
+            bit = nodes.literal("", f"{flag.mask:#x}")
+            doc = pieces.prose(flag.doc, frame.name, flag.place)
+            rows.append([[pieces.ref(Part("frame", frame.name))], [bit], [pieces.ref(part, flag.name)], doc])
+    return [table(("frame type", "bit", "flag", "meaning"), rows, kind="registry", widths=(25, 8, 20, 47))]
+
+
+def _stream_flags(pieces: Pieces, note: Note) -> list[nodes.Node]:
+    rows = [
+        [[nodes.literal("", f"{flag.mask:#04x}")], [pieces.ref(Part("flag", flag.name))], pieces.prose(flag.doc, None, flag.place)]
+        for flag in pieces.volume.schema.stream_flags
+    ]
+    return [table(("bit", "flag", "meaning"), rows, kind="registry", widths=(12, 22, 66))]
+
+
+def _profiles(pieces: Pieces, note: Note) -> list[nodes.Node]:
+    rows = [
+        [
+            _named(note(Part("profile", profile.name)), profile.name),
+            [*pieces.prose(profile.doc, None, profile.place), *_ours(profile.source)],
+            profile.settings,
+        ]
+        for profile in pieces.volume.schema.profiles.values()
+    ]
+    return [table(("profile", "what it is", "settings"), rows, kind="registry", widths=(18, 62, 20))]
+
+
+def _limits(pieces: Pieces, note: Note) -> list[nodes.Node]:
+    rows = [
+        [
+            _named(note(Part("limit", limit.name)), limit.name),
+            f"{_number(limit.default)} {limit.unit}",
+            _number(limit.maximum),
+            [*pieces.prose(limit.doc, None, limit.place), nodes.Text(" "), *pieces.prose(limit.reason, None, limit.place)],
+        ]
+        for limit in pieces.volume.schema.limits.values()
+    ]
+    return [table(("limit", "default", "at most", "what it bounds, and why there"), rows, kind="registry", widths=(20, 17, 16, 47))]
+
+
+def _guards(pieces: Pieces, note: Note) -> list[nodes.Node]:
+    rows = [
+        [
+            _named(note(Part("guard", guard.name)), guard.name),
+            ", ".join(guard.values) or "true, false",
+            pieces.prose(guard.doc, None, guard.place),
+        ]
+        for guard in pieces.volume.schema.guards.values()
+    ]
+    return [table(("guard", "answers", "the question"), rows, kind="registry", widths=(20, 35, 45))]
+
+
+REGISTRIES: dict[str, Callable[[Pieces, Note], list[nodes.Node]]] = {
+    "frames": _frames,
+    "flags": _flags,
+    "stream-flags": _stream_flags,
+    "profiles": _profiles,
+    "limits": _limits,
+    "guards": _guards,
+}
+"""The registries by name."""
+
+
+def _number(number: int) -> str:
+    """A number as people read it: powers of two from 1 Ki on."""
+    for power, prefix in ((30, "Gi"), (20, "Mi"), (10, "Ki")):
+        if number >= 1 << power and number % (1 << power) == 0:
+            return f"{number >> power} {prefix}"
+    return str(number)
+
+
+def _ours(source: str) -> list[nodes.Node]:
+    return [nodes.Text(" "), nodes.inline("", "ours", classes=["hgp-ours"])] if source == "ours" else []
+
+
+# Requirements.
+
+
+def requirements(pieces: Pieces, note: Note) -> list[nodes.Node]:
+    """The table of all requirements, then a section for each area, with a section for each requirement."""
+    catalogue = pieces.volume.schema.requirements
+    trace = pieces.volume.trace
+    columns = {"requirement": 40, "level": 15, "enforced by": 15}
+    if trace is not None:
+        columns |= {"kept by": 10, "broken by": 10, "tests": 10}
+    rows = []
+    for id, requirement in catalogue.items():
+        cells: list[Any] = [[pieces.rule(id)], requirement.level, requirement.enforced]
+        if trace is not None:
+            entry = trace.get(id, {})
+            cells += [str(len(entry[key])) if entry.get(key) else "" for key in ("kept", "broken", "tests")]
+        rows.append(cells)
+    result: list[nodes.Node] = [table(list(columns), rows, kind="requirements", widths=list(columns.values()))]
+    for area, members in groupby(catalogue.values(), lambda requirement: requirement.id.partition(".")[0]):
+        sections = [_requirement(pieces, requirement, note) for requirement in members]
+        result.append(section(area, f"area-{area}", *sections))
+    return result
+
+
+def _requirement(pieces: Pieces, requirement: Requirement, note: Note) -> nodes.section:
+    id = requirement.id
+    area = id.partition(".")[0]
+    anchor = note(Part("requirement", id)) or id
+    said = paragraph(nodes.strong("", "", *pieces.prose(requirement.sentence, area, requirement.place)))
+    why = paragraph(pieces.prose(requirement.why, area, requirement.place))
+    whose = "our resolution, since the source is silent" if requirement.source == "ours" else "the protocol's source"
+    fields: list[tuple[str, nodes.Node | None]] = [
+        ("Level", paragraph(requirement.level)),
+        ("From", paragraph(f"{whose}, section {requirement.section}")),
+        ("Resolution", _prose(pieces, requirement.resolution, requirement)),
+        ("Reference implementation", _prose(pieces, requirement.reference, requirement)),
+        ("Enforced by", paragraph(f"{ENFORCED[requirement.enforced]}. {requirement.reason or ''}".rstrip(" ."))),
+        ("In the schema", _places(pieces, id)),
+        ("Shown by", _shown(pieces, id)),
+    ]
+    if pieces.volume.trace is not None:
+        entry = pieces.volume.trace.get(id, {})
+        fields += [
+            ("Kept by", _literals(entry["kept"]) if entry.get("kept") else None),
+            ("Broken by", _literals(entry["broken"]) if entry.get("broken") else None),
+            ("Tests", _tests(entry["tests"]) if entry.get("tests") else paragraph("none")),
+        ]
+    body = nodes.field_list("", *_fields(fields))
+    return section([nodes.literal("", id)], anchor, said, why, body)
+
+
+def _fields(fields: Iterable[tuple[str, nodes.Node | None]]) -> Iterator[nodes.field]:
+    for name, body in fields:
+        if body is not None:
+            yield nodes.field("", nodes.field_name("", name), nodes.field_body("", body), classes=["requirement"])
+
+
+def _prose(pieces: Pieces, text: str | None, requirement: Requirement) -> nodes.paragraph | None:
+    if text is None:
+        return None
+    return paragraph(pieces.prose(text, requirement.id.partition(".")[0], requirement.place))
+
+
+def _places(pieces: Pieces, id: str) -> nodes.paragraph | None:
+    places = [reference.path for reference in pieces.volume.schema.references.get(id, ())]
+    return _literals(places) if places else None
+
+
+def _shown(pieces: Pieces, id: str) -> nodes.paragraph | None:
+    """The frame types among whose examples is one that breaks the rule."""
+    frames = [
+        frame.name
+        for frame in pieces.volume.schema.frames.values()
+        if any(example.refused == id for example in frame.examples)
+    ]
+    if not frames:
+        return None
+    return paragraph("an example of ", joined([pieces.ref(Part("frame", name))] for name in frames))
+
+
+def _literals(texts: Iterable[str]) -> nodes.paragraph:
+    return paragraph(joined([nodes.literal("", text)] for text in texts))
+
+
+def _tests(tests: Mapping[str, str]) -> nodes.bullet_list:
+    return bullets([nodes.literal("", name), f" {how}"] for name, how in tests.items())
+
+
+# Open questions.
+
+
+def questions(pieces: Pieces) -> list[nodes.Node]:
+    """Every point on which the source is silent, by area: what we resolved, why, and what the reference does."""
+    result: list[nodes.Node] = []
+    open_ = [one for one in pieces.volume.schema.requirements.values() if one.source == "ours" or one.resolution]
+    for area, members in groupby(open_, lambda requirement: requirement.id.partition(".")[0]):
+        body: list[nodes.Node] = []
+        for requirement in members:
+            where = requirement.place
+            resolved: list[nodes.Node] = [pieces.rule(requirement.id), nodes.Text(": ")]
+            if requirement.source == "ours":
+                resolved += sentence(pieces, requirement)[:-2]
+            if requirement.resolution:
+                resolved += [nodes.Text(" "), *pieces.prose(requirement.resolution, area, where)]
+            parts = [paragraph(resolved), paragraph(pieces.prose(requirement.why, area, where))]
+            if requirement.reference:
+                known = pieces.prose(requirement.reference, area, where)
+                parts.append(paragraph(nodes.emphasis("", "The reference implementation: "), known))
+            body.append(nodes.list_item("", *parts))
+        result.append(section(area, f"questions-{area}", nodes.bullet_list("", *body, bullet="*", classes=["hgp-questions"])))
+    return result

@@ -1,0 +1,226 @@
+"""Directives: what a schema says of a part, as it is to be read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from docutils import nodes
+from docutils.parsers.rst import directives
+from sphinx.util import logging
+from sphinx.util.docutils import SphinxDirective
+
+from hgproto.diff import changes
+from hgproto.errors import ProtocolError
+from hgproto.spec.mentions import Part
+from hgproto.sphinx import catalogue, protocol
+from hgproto.sphinx.examples import octets_of
+from hgproto.sphinx.pieces import Pieces, bullets, paragraph
+from hgproto.spec.problems import suggestion
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hgproto.sphinx.domain import SchemaDomain
+    from hgproto.sphinx.library import Volume
+
+__all__ = ["DIRECTIVES"]
+
+logger = logging.getLogger(__name__)
+
+
+class SchemaDirective(SphinxDirective):
+    """What all directives share: which schema is meant, and what the page depends on."""
+
+    option_spec: ClassVar[dict[str, Callable[[str], Any]]] = {  # type: ignore[misc]
+        "revision": directives.unchanged_required,
+        "no-index": directives.flag,
+    }
+
+    @property
+    def schemas(self) -> SchemaDomain:
+        """The domain."""
+        return self.env.get_domain("hgproto")  # type: ignore[return-value]
+
+    def run(self) -> list[nodes.Node]:
+        library = self.schemas.library
+        for file in library.files:
+            self.env.note_dependency(file)
+        volume = library.volume(self.options.get("revision"))
+        if volume is None:
+            if not library.faults:
+                self.warn(f"there is no revision {self.options.get('revision')!r}; {suggestion('', library.volumes)}")
+            return []
+        return self.made(volume, Pieces(volume, self.env.docname))
+
+    def made(self, volume: Volume, pieces: Pieces) -> list[nodes.Node]:
+        """What the directive is replaced by."""
+        raise NotImplementedError
+
+    def warn(self, message: str) -> None:
+        """Tells what is wrong with the directive."""
+        logger.warning(message, location=self.get_location(), type="hgproto", subtype="directive")
+
+    def note(self, volume: Volume, part: Part) -> str | None:
+        """Says that this page describes a part; gives the part's anchor, None with ``:no-index:``."""
+        return None if "no-index" in self.options else self.schemas.note(volume, part)
+
+
+class Named(SchemaDirective):
+    """A directive about one part, which is its argument."""
+
+    required_arguments = 1
+
+    def known(self, what: str, name: str, names: Any) -> bool:
+        """Whether there is such a part; a warning where there is none."""
+        if name not in names:
+            self.warn(f"there is no {what} {name!r}; {suggestion(name, names)}")
+        return name in names
+
+
+class HeaderDirective(SchemaDirective):
+    """The header of every frame, and the stream flags."""
+
+    def made(self, volume: Volume, pieces: Pieces) -> list[nodes.Node]:
+        return protocol.header(pieces, lambda part: self.note(volume, part))
+
+
+class FrameDirective(Named):
+    """A frame type: layout, flags, when it may come, what is refused, examples."""
+
+    def made(self, volume: Volume, pieces: Pieces) -> list[nodes.Node]:
+        (name,) = self.arguments
+        if not self.known("frame type", name, volume.schema.frames):
+            return []
+        return protocol.frame_type(pieces, volume.schema.frames[name], lambda part: self.note(volume, part))
+
+
+class StructureDirective(Named):
+    """A structure by itself."""
+
+    def made(self, volume: Volume, pieces: Pieces) -> list[nodes.Node]:
+        (name,) = self.arguments
+        if not self.known("structure", name, volume.schema.structures):
+            return []
+        return protocol.structure(pieces, volume.schema.structures[name], lambda part: self.note(volume, part))
+
+
+class MachineDirective(Named):
+    """A state machine: the figure, the states, the ways and the refusals."""
+
+    def made(self, volume: Volume, pieces: Pieces) -> list[nodes.Node]:
+        (name,) = self.arguments
+        if not self.known("machine", name, volume.schema.machines):
+            return []
+        return protocol.machine(pieces, volume.schema.machines[name], lambda part: self.note(volume, part))
+
+
+class RulesDirective(SchemaDirective):
+    """Rules by their ids, or those of an area: what each says, and whose it is."""
+
+    required_arguments = 1
+    final_argument_whitespace = True
+
+    def made(self, volume: Volume, pieces: Pieces) -> list[nodes.Node]:
+        ids: list[str] = []
+        for word in self.arguments[0].split():
+            found = [id for id in volume.schema.requirements if id == word or id.startswith(f"{word}.")]
+            if not found:
+                self.warn(f"there is no requirement {word!r}; {suggestion(word, volume.schema.requirements)}")
+            ids += found
+        return [protocol.rules_table(pieces, ids)] if ids else []
+
+
+class RegistryDirective(Named):
+    """A table of all parts of a kind: ``frames``, ``flags``, ``stream-flags``, ``profiles``, ``limits`` or ``guards``."""
+
+    def made(self, volume: Volume, pieces: Pieces) -> list[nodes.Node]:
+        (name,) = self.arguments
+        if not self.known("registry", name, catalogue.REGISTRIES):
+            return []
+        return catalogue.REGISTRIES[name](pieces, lambda part: self.note(volume, part))
+
+
+class RequirementsDirective(SchemaDirective):
+    """All requirements: a table, and a section for each."""
+
+    def made(self, volume: Volume, pieces: Pieces) -> list[nodes.Node]:
+        return catalogue.requirements(pieces, lambda part: self.note(volume, part))
+
+
+class QuestionsDirective(SchemaDirective):
+    """The points on which the source is silent: what is resolved, why, and what the reference does."""
+
+    def made(self, volume: Volume, pieces: Pieces) -> list[nodes.Node]:
+        return catalogue.questions(pieces)
+
+
+class ChangesDirective(SchemaDirective):
+    """What changed from one documented revision to the next."""
+
+    def made(self, volume: Volume, pieces: Pieces) -> list[nodes.Node]:
+        volumes = list(self.schemas.library.volumes.values())
+        if len(volumes) == 1:
+            only = volumes[0].schema
+            return [paragraph(f"There is one revision, {only.revision}, and so nothing to compare it with.")]
+        result: list[nodes.Node] = []
+        for old, new in zip(volumes, volumes[1:], strict=False):
+            result.append(paragraph(nodes.strong("", f"From {old.schema.revision} to {new.schema.revision}:")))
+            found = changes(old.schema, new.schema)
+            kinds = dict.fromkeys(change.kind for change in found)
+            for kind in kinds:
+                result.append(paragraph(nodes.emphasis("", kind)))
+                result.append(bullets(change.sentence for change in found if change.kind == kind))
+        return result
+
+
+class OctetsDirective(SchemaDirective):
+    """Octets in hexadecimal and what they mean; ``:refused: ID`` where that rule is what they break.
+
+    The argument says what they show. Octets are one frame, unless ``:structure:`` names a structure.
+    """
+
+    required_arguments = 1
+    final_argument_whitespace = True
+    has_content = True
+    option_spec: ClassVar[dict[str, Callable[[str], Any]]] = {  # type: ignore[misc]
+        **SchemaDirective.option_spec,
+        "refused": directives.unchanged_required,
+        "continued": directives.flag,
+        "structure": directives.unchanged_required,
+    }
+
+    def made(self, volume: Volume, pieces: Pieces) -> list[nodes.Node]:
+        try:
+            octets = bytes.fromhex("".join(self.content))
+        except ValueError:
+            self.warn("expected octets in hexadecimal")
+            return []
+        name = self.options.get("structure")
+        if name is not None and name not in volume.schema.structures:
+            self.warn(f"there is no structure {name!r}; {suggestion(name, volume.schema.structures)}")
+            return []
+        refused = self.options.get("refused")
+        try:
+            made, broken = octets_of(
+                pieces, self.arguments[0], octets, structure=name, continued="continued" in self.options
+            )
+        except ProtocolError as error:
+            self.warn(f"these octets are no frame: {error}")
+            return []
+        if broken != refused:
+            self.warn(f"these octets break {broken or 'no rule'}, not {refused or 'none'}")
+        return made
+
+
+DIRECTIVES = {
+    "changes": ChangesDirective,
+    "frame": FrameDirective,
+    "header": HeaderDirective,
+    "machine": MachineDirective,
+    "octets": OctetsDirective,
+    "questions": QuestionsDirective,
+    "registry": RegistryDirective,
+    "requirements": RequirementsDirective,
+    "rules": RulesDirective,
+    "structure": StructureDirective,
+}

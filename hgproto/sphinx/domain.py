@@ -1,0 +1,166 @@
+"""The domain ``hgproto``: parts of schemas as objects that pages describe, roles refer to and other projects link to."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from sphinx.domains import Domain, Index, IndexEntry, ObjType
+from sphinx.roles import XRefRole
+from sphinx.util.nodes import make_refnode
+
+from hgproto.spec.mentions import KINDS, Part, find_part
+from hgproto.sphinx.directives import DIRECTIVES
+from hgproto.sphinx.library import Library, Volume
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Set
+    from typing import Self
+
+    from docutils.nodes import Element
+    from sphinx.addnodes import pending_xref
+    from sphinx.builders import Builder
+    from sphinx.environment import BuildEnvironment
+
+__all__ = ["ROLES", "RequirementIndex", "SchemaDomain"]
+
+ROLES = {"req": "requirement"} | {kind: kind for kind in KINDS if kind != "requirement"}
+"""Roles and the kinds of parts that they refer to; ``part`` refers to any, as texts of a schema do."""
+
+
+class RequirementIndex(Index):
+    """The index of requirements: every rule by area, with its level."""
+
+    name = "requirements"
+    localname = "Index of requirements"
+    shortname = "requirements"
+
+    def generate(self, docnames: Iterable[str] | None = None) -> tuple[list[tuple[str, list[IndexEntry]]], bool]:
+        domain = self.domain
+        assert isinstance(domain, SchemaDomain)
+        groups: dict[str, list[IndexEntry]] = {}
+        for volume in domain.library.volumes.values():
+            for name, requirement in sorted(volume.schema.requirements.items()):
+                place = domain.objects.get(("requirement", volume.prefix + name))
+                if place is None or (docnames is not None and place[0] not in docnames):
+                    continue
+                entry = IndexEntry(
+                    volume.prefix + name, 0, place[0], place[1], requirement.level, "", requirement.sentence
+                )
+                groups.setdefault(name.partition(".")[0], []).append(entry)
+        return sorted(groups.items()), False
+
+
+class SchemaDomain(Domain):
+    """Parts of schemas."""
+
+    name = "hgproto"
+    label = "hgproto"
+    object_types = {kind: ObjType(kind, role, "part") for role, kind in ROLES.items()}  # noqa: RUF012 - as Sphinx has it
+    roles = {role: XRefRole(warn_dangling=True) for role in (*ROLES, "part")}  # noqa: RUF012
+    directives = DIRECTIVES
+    indices = [RequirementIndex]  # noqa: RUF012
+    initial_data: ClassVar[dict[str, Any]] = {"objects": {}}
+    data_version = 1
+
+    @cached_property
+    def library(self) -> Library:
+        """The schemas of the site."""
+        config = self.env.config
+        return Library(config.hgproto_schemas, config.hgproto_trace, self.env.srcdir)
+
+    @property
+    def objects(self) -> dict[tuple[str, str], tuple[str, str]]:
+        """The page and the anchor of each part that a page describes, by kind and name."""
+        objects: dict[tuple[str, str], tuple[str, str]] = self.data["objects"]
+        return objects
+
+    def note(self, volume: Volume, part: Part) -> str:
+        """Says that the page that is read describes a part; gives the part's anchor."""
+        anchor = volume.anchor(part)
+        self.objects.setdefault((part.kind, volume.prefix + part.name), (self.env.docname, anchor))
+        return anchor
+
+    def clear_doc(self, docname: str) -> None:
+        for key, (page, _) in list(self.objects.items()):
+            if page == docname:
+                del self.objects[key]
+
+    def merge_domaindata(self, docnames: Set[str], otherdata: dict[str, Any]) -> None:
+        self.objects.update({key: place for key, place in otherdata["objects"].items() if place[0] in docnames})
+
+    def find(self, role: str, target: str) -> tuple[str, Part, Volume] | None:
+        """The part that a role refers to, with what stands before its name; None where there is none."""
+        revision, slash, name = target.rpartition("/")
+        volume = self.library.volume(revision if slash else None)
+        if volume is None:
+            return None
+        if role == "part":
+            part = find_part(name, volume.parts)
+        else:
+            kind = ROLES[role]
+            part = Part(kind, name) if Part(kind, name) in volume.parts else None
+            if part is None and (found := find_part(name, {p: None for p in volume.parts if p.kind == kind})):
+                part = found
+        return None if part is None else (volume.prefix, part, volume)
+
+    def place(self, kind: str, name: str) -> tuple[str, str] | None:
+        """The page and the anchor of a part, None where no page describes it."""
+        return self.objects.get((kind, name))
+
+    def resolve_xref(
+        self,
+        env: BuildEnvironment,
+        fromdocname: str,
+        builder: Builder,
+        typ: str,
+        target: str,
+        node: pending_xref,
+        contnode: Element,
+    ) -> Any:
+        if self.library.faults:
+            # The schema's faults are told already; what refers to it is not to blame.
+            return contnode
+        found = self.find(typ, target)
+        place = found and self.place(found[1].kind, found[0] + found[1].name)
+        if not found or not place:
+            return None
+        return make_refnode(builder, fromdocname, place[0], place[1], contnode, title_of(found[1], found[2]))
+
+    def resolve_any_xref(
+        self,
+        env: BuildEnvironment,
+        fromdocname: str,
+        builder: Builder,
+        target: str,
+        node: pending_xref,
+        contnode: Element,
+    ) -> list[tuple[str, Any]]:
+        found = self.find("part", target)
+        place = found and self.place(found[1].kind, found[0] + found[1].name)
+        if not found or not place:
+            return []
+        role = next(role for role, kind in ROLES.items() if kind == found[1].kind)
+        return [(f"hgproto:{role}", make_refnode(builder, fromdocname, place[0], place[1], contnode))]
+
+    def get_objects(self) -> Iterator[tuple[str, str, str, str, str, int]]:
+        for (kind, name), (page, anchor) in self.objects.items():
+            yield name, name, kind, page, anchor, 1
+
+    def get_full_qualified_name(self, node: Element) -> str | None:
+        target = node.get("reftarget")
+        return None if target is None else str(target)
+
+    @classmethod
+    def of(cls, env: BuildEnvironment) -> Self:
+        """The domain of a build."""
+        domain = env.get_domain(cls.name)
+        assert isinstance(domain, cls)
+        return domain
+
+
+def title_of(part: Part, volume: Volume) -> str:
+    """What is said of a part where the pointer is on a reference to it."""
+    if part.kind == "requirement":
+        return volume.schema.requirements[part.name].sentence
+    return f"{part.kind} {part.name}"

@@ -1,0 +1,103 @@
+"""Worked octets: what each field of them means, or what is wrong with them in the words of the validator."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from docutils import nodes
+
+from hgproto.errors import RemoteProtocolError
+from hgproto.layout import fault, walk
+from hgproto.names import snake
+from hgproto.sphinx.figures import annotated_octets
+from hgproto.sphinx.pieces import paragraph
+from hgproto.tree import Annotation, annotation_of, annotations
+from hgproto.validation import validate, validate_payload
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hgproto.spec.model import Example
+    from hgproto.sphinx.pieces import Pieces
+
+__all__ = ["example_nodes", "octets_of"]
+
+
+def example_nodes(pieces: Pieces, examples: tuple[Example, ...], structure: str | None, *, refused: bool) -> list[nodes.Node]:
+    """The examples that decode, or those that are refused."""
+    result: list[nodes.Node] = []
+    for example in examples:
+        if (example.refused is not None) is refused:
+            title = f"{example.title[0].upper()}{example.title[1:]}"
+            result += octets_of(pieces, title, example.octets, structure=structure, continued=example.continued)[0]
+    return result
+
+
+def octets_of(
+    pieces: Pieces, title: str, octets: bytes, *, structure: str | None = None, continued: bool = False
+) -> tuple[list[nodes.Node], str | None]:
+    """Octets with what they mean, and the rule that they break, None where they break none.
+
+    They are one frame, or ``structure``. ``continued``: the payload of the frame goes on where one before it ended. Raises
+    :class:`~hgproto.RemoteProtocolError` for less than a header.
+    """
+    if structure is not None:
+        fields, wrong = _of_structure(pieces, structure, octets)
+    else:
+        fields, wrong = _of_frame(pieces, octets, continued=continued)
+    mark = None
+    words = [nodes.strong("", title)]
+    if wrong is not None:
+        start, end, id, message = wrong
+        mark = (start, end)
+        where = f"octet {start}" if end <= start + 1 else f"octets {start} to {end - 1}"
+        text = [nodes.Text(f". At {where}: {message}: "), pieces.rule(id), nodes.Text(".")]
+        words += text
+    node = annotated_octets("", octets=octets, annotations=fields, fault=mark, label=title)
+    return [nodes.container("", paragraph(words), node, classes=["hgp-example"])], None if wrong is None else wrong[2]
+
+
+Wrong = tuple[int, int, str, str]
+
+
+def _of_structure(pieces: Pieces, name: str, octets: bytes) -> tuple[list[Annotation], Wrong | None]:
+    codec = pieces.volume.revision.codec
+    layout = codec.LAYOUTS[name]
+    try:
+        getattr(codec, f"decode_{snake(name)}")(octets)
+    except RemoteProtocolError as error:
+        known = list(_until_fault(annotation_of(span) for span in walk(layout, octets)))
+        exact = fault(layout, octets)
+        return known, (exact.offset, exact.offset + 1, error.requirement, f"expected {exact.expected}, found {exact.found}")
+    return [annotation_of(span) for span in walk(layout, octets)], None
+
+
+def _of_frame(pieces: Pieces, octets: bytes, *, continued: bool) -> tuple[list[Annotation], Wrong | None]:
+    revision = pieces.volume.revision
+    codec = revision.codec
+    fields: list[Annotation] = []
+    findings, shift = list(validate(octets, depth="frames", revision=revision)), 0
+    try:
+        frame, end = codec.decode_frame(octets)
+    except RemoteProtocolError:
+        if not findings:
+            raise
+    else:
+        if end != len(octets):
+            raise RemoteProtocolError("", end, "", "one frame", "more octets")
+        fields += _until_fault(annotations(frame, continued, pieces.volume.schema, codec))
+        if continued:
+            name, flags = codec.TYPE_NAMES[int(frame.type)], int(frame.flags)
+            findings = validate_payload(name, bytes(frame.payload), flags=flags, continued=True, revision=revision)
+            shift = codec.HEADER_OCTETS
+    for finding in findings:
+        start = shift + finding.offset
+        return fields, (start, start + finding.octets, finding.id, finding.message)
+    return fields, None
+
+
+def _until_fault(items: Iterator[Annotation]) -> Iterator[Annotation]:
+    try:
+        yield from items
+    except RemoteProtocolError:
+        return

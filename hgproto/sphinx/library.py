@@ -1,0 +1,92 @@
+"""The schemas of a site: loaded once, their faults told at their lines."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sphinx.util import logging
+
+from hgproto.examples import Examples
+from hgproto.revision import Revision
+from hgproto.spec import SchemaError, check, load
+from hgproto.spec.load import find
+from hgproto.spec.mentions import Part, parts_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from hgproto.spec.model import Schema
+    from hgproto.spec.problems import Place
+
+__all__ = ["Library", "Volume"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A schema that is documented. ``prefix`` stands before the names of its parts, empty for the first."""
+
+    schema: Schema
+    revision: Revision
+    prefix: str
+    trace: Mapping[str, Mapping[str, Any]] | None
+
+    @cached_property
+    def parts(self) -> dict[Part, Place]:
+        """Its parts, and where they stand."""
+        return parts_of(self.schema)
+
+    @cached_property
+    def examples(self) -> Examples:
+        """Worked octets that show its requirements."""
+        return Examples(self.revision)
+
+    def anchor(self, part: Part) -> str:
+        """The anchor of a part on its page: the id of a requirement as it is, else kind and name."""
+        prefix = self.prefix.replace("/", "-")
+        return f"{prefix}{part.name}" if part.kind == "requirement" else f"{prefix}{part.kind}-{part.name}"
+
+
+class Library:
+    """The schemas of a site. A schema with faults is left out, after a warning at the line of each."""
+
+    def __init__(self, names: Sequence[str], trace: str | None, directory: Path) -> None:
+        self.files: list[str] = []
+        self.volumes: dict[str, Volume] = {}
+        self.faults = False
+        entries = None
+        if trace is not None:
+            self.files.append(str(directory / trace))
+            entries = json.loads((directory / trace).read_text(encoding="utf-8"))
+        for index, name in enumerate(names):
+            file = directory / name if name.endswith((".yaml", ".yml")) else Path(name)
+            self._add(str(file), "" if index == 0 else None, entries if index == 0 else None)
+
+    def _add(self, name: str, prefix: str | None, trace: Mapping[str, Mapping[str, Any]] | None) -> None:
+        try:
+            file = find(name)
+            self.files.append(str(file))
+            schema = load(file)
+            self.files += [other for other in schema.files if other not in self.files]
+            problems = check(schema)
+            if problems:
+                raise SchemaError(problems)
+        except SchemaError as error:
+            self.faults = True
+            for problem in error.problems:
+                place = f"{problem.place.file}:{problem.place.line}"
+                logger.warning("%s; %s", problem.message, problem.help, location=place, type="hgproto", subtype="schema")
+            return
+        start = f"{schema.revision}/" if prefix is None else prefix
+        self.volumes[schema.revision] = Volume(schema, Revision(name), start, trace)
+
+    def volume(self, revision: str | None) -> Volume | None:
+        """The schema of a revision, the first where none is named; None where there is none."""
+        if revision is None:
+            return next((volume for volume in self.volumes.values() if not volume.prefix), None)
+        return self.volumes.get(revision)

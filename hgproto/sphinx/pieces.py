@@ -1,0 +1,143 @@
+"""Small pieces of pages: paragraphs, tables and references as docutils nodes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from docutils import nodes
+from sphinx import addnodes
+
+from hgproto.spec.mentions import Part, find_part, mentions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from hgproto.spec.model import Condition
+    from hgproto.spec.problems import Place
+    from hgproto.sphinx.library import Volume
+
+__all__ = ["Pieces", "bullets", "joined", "paragraph", "section", "table", "target"]
+
+Inline = "str | nodes.Node | Sequence[str | nodes.Node]"
+
+
+def _inline(content: str | nodes.Node | Sequence[str | nodes.Node]) -> list[nodes.Node]:
+    if isinstance(content, str):
+        return [nodes.Text(content)] if content else []
+    if isinstance(content, nodes.Node):
+        return [content]
+    return [node for piece in content for node in _inline(piece)]
+
+
+def paragraph(*content: str | nodes.Node | Sequence[str | nodes.Node]) -> nodes.paragraph:
+    """A paragraph."""
+    return nodes.paragraph("", "", *_inline(content))
+
+
+def joined(items: Iterable[Sequence[nodes.Node]], by: str = ", ") -> list[nodes.Node]:
+    """The items in a row."""
+    result: list[nodes.Node] = []
+    for item in items:
+        if result:
+            result.append(nodes.Text(by))
+        result += item
+    return result
+
+
+def bullets(items: Iterable[str | nodes.Node | Sequence[str | nodes.Node]]) -> nodes.bullet_list:
+    """A list with bullets."""
+    return nodes.bullet_list("", *(nodes.list_item("", paragraph(item)) for item in items), bullet="*")
+
+
+def table(
+    heads: Sequence[str],
+    rows: Iterable[Sequence[str | nodes.Node | Sequence[str | nodes.Node]]],
+    *,
+    kind: str,
+    widths: Sequence[int] | None = None,
+) -> nodes.table:
+    """A table. ``kind``: its class, for the style sheet. A cell that is a whole node of its own is taken as it is."""
+    sizes = widths or [1] * len(heads)
+    group = nodes.tgroup("", *(nodes.colspec(colwidth=size) for size in sizes), cols=len(heads))
+    group += nodes.thead("", _row(heads))
+    group += nodes.tbody("", *(_row(row) for row in rows))
+    return nodes.table("", group, classes=["colwidths-given", "hgp-table", f"hgp-{kind}"])
+
+
+def _row(cells: Iterable[str | nodes.Node | Sequence[str | nodes.Node]]) -> nodes.row:
+    row = nodes.row()
+    for cell in cells:
+        is_whole = isinstance(cell, nodes.bullet_list | nodes.paragraph)
+        row += nodes.entry("", cell if is_whole else paragraph(cell))  # type: ignore[arg-type]
+    return row
+
+
+def target(anchor: str, *content: nodes.Node) -> nodes.inline:
+    """Content that can be linked to."""
+    return nodes.inline("", "", *content, ids=[anchor], classes=["hgp-target"])
+
+
+def section(title: str | Sequence[nodes.Node], anchor: str, *content: nodes.Node) -> nodes.section:
+    """A section."""
+    return nodes.section("", nodes.title("", "", *_inline(title)), *content, ids=[anchor], names=[anchor])
+
+
+class Pieces:
+    """Pieces that refer to the parts of a schema, for a page."""
+
+    def __init__(self, volume: Volume, page: str) -> None:
+        self.volume = volume
+        self.page = page
+
+    def ref(self, part: Part, text: str | None = None, place: Place | None = None) -> addnodes.pending_xref:
+        """A reference to a part. ``place``: where the schema refers to it."""
+        role = "req" if part.kind == "requirement" else part.kind
+        words = nodes.literal("", text or part.name, classes=["xref", "hgproto", f"hgproto-{role}"])
+        node = addnodes.pending_xref(
+            "",
+            words,
+            refdomain="hgproto",
+            reftype=role,
+            reftarget=self.volume.prefix + part.name,
+            refexplicit=text is not None,
+            refwarn=True,
+            refdoc=self.page,
+        )
+        place = place or self.volume.parts.get(part)
+        if place is not None:
+            node.source, node.line = place.file, place.line
+        return node
+
+    def rule(self, id: str, place: Place | None = None) -> addnodes.pending_xref:
+        """A reference to a requirement."""
+        return self.ref(Part("requirement", id), place=place)
+
+    def prose(self, text: str, within: str | None, place: Place) -> list[nodes.Node]:
+        """A text of the schema, which belongs to the part ``within`` and stands at ``place``."""
+        result: list[nodes.Node] = []
+        for piece, is_name in mentions(text):
+            part = find_part(piece, self.volume.parts, within) if is_name else None
+            result.append(self.ref(part, piece, place) if part else nodes.Text(piece))
+        return result
+
+    def condition(self, condition: Condition, frames: Sequence[str], *, inside: bool = False) -> list[nodes.Node]:
+        """A condition in words; flags are those of the first of ``frames`` that has them."""
+        match condition.kind:
+            case "not":
+                part = condition.parts[0]
+                if part.kind == "guard" and part.value is not None:
+                    return [self.ref(Part("guard", part.name)), nodes.Text(f" is not {part.value}")]
+                word = "no " if part.kind == "flag" else "not "
+                return [nodes.Text(word), *self.condition(part, frames, inside=True)]
+            case "and" | "or":
+                parts = (self.condition(part, frames, inside=True) for part in condition.parts)
+                words = joined(parts, f" {condition.kind} ")
+                return [nodes.Text("("), *words, nodes.Text(")")] if inside else words
+            case "flag":
+                owned = (Part("flag", f"{frame}.{condition.name}") for frame in frames)
+                part_ = next((part for part in owned if part in self.volume.parts), Part("flag", condition.name))
+                return [self.ref(part_, condition.name)]
+            case "state":
+                return [nodes.Text(f"{condition.name} is in {condition.value}")]
+        words = [self.ref(Part("guard", condition.name))]
+        return words if condition.value is None else [*words, nodes.Text(f" is {condition.value}")]
