@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 from importlib.metadata import version as version_of
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,7 +18,8 @@ author = "The hgproto authors"
 copyright = "The hgproto authors"
 version = release = version_of("hgproto")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "hgproto.sphinx"]
+sys.path.append(str(Path(__file__).parent))
+extensions = ["myst_parser", "sphinx.ext.autodoc", "captured", "hgproto.sphinx"]
 hgproto_schemas = ["../schema/framing-0002.yaml"]
 hgproto_trace = "../tests/trace.json"
 exclude_patterns = ["_build", "fuzz-faults.md"]

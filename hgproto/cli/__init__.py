@@ -21,15 +21,14 @@ if TYPE_CHECKING:
 
     Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - argparse gives it no other name
 
-__all__ = ["main"]
+__all__ = ["main", "parser"]
 
 _GROUPS = (frames, session, validate, explain, sample, coverage, fuzz, corpus, schema, diff, trace)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; gives the exit code."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         code: int = options.run(options)
         sys.stdout.flush()
@@ -40,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except UsageError as error:
-        parser.exit(USAGE, f"hgproto: {error}\n")
+        print(f"hgproto: {error}", file=sys.stderr)
+        return USAGE
     except (InputError, HgprotoError) as error:
         sys.stdout.flush()
         for line in str(error).splitlines():
@@ -49,14 +49,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line."""
+    whole = argparse.ArgumentParser(
         prog="hgproto",
         description="Mercurial's frame-based wire protocol with streams: encode, decode, and the specification itself.",
         epilog="Exit codes: 0 good, 1 the input is at fault, 2 usage.",
     )
-    parser.add_argument("--version", action="version", version=f"hgproto {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    whole.add_argument("--version", action="version", version=f"hgproto {__version__}")
+    commands = whole.add_subparsers(metavar="COMMAND", required=True)
     for group in _GROUPS:
         group.add(commands)
-    return parser
+    return whole
