@@ -27,6 +27,7 @@ exclude_patterns = ["_build", "fuzz-faults.md"]
 html_theme = "furo"
 html_title = f"hgproto {version}"
 html_static_path = ["_static"]
+html_favicon = "_static/favicon.svg"
 html_css_files = ["site.css"]
 pygments_style = "default"
 html_copy_source = False
@@ -63,5 +64,12 @@ def by_bare_name(app: Sphinx, env: BuildEnvironment, node: pending_xref, content
     return domain.resolve_xref(env, node["refdoc"], app.builder, node["reftype"], found[0], node, content)
 
 
+def level_captions(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Gives the captions in the sidebar, which Sphinx calls headings, the level that headings need."""
+    tree = context.get("furo_navigation_tree", "")
+    context["furo_navigation_tree"] = tree.replace('role="heading"', 'role="heading" aria-level="2"')
+
+
 def setup(app: Sphinx) -> None:
+    app.connect("html-page-context", level_captions, priority=900)
     app.connect("missing-reference", by_bare_name)

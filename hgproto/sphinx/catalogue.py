@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from docutils import nodes
@@ -145,10 +144,17 @@ def requirements(pieces: Pieces, note: Note) -> list[nodes.Node]:
             cells += [str(len(entry[key])) if entry.get(key) else "" for key in ("kept", "broken", "tests")]
         rows.append(cells)
     result: list[nodes.Node] = [table(list(columns), rows, kind="requirements", widths=list(columns.values()))]
-    for area, members in groupby(catalogue.values(), lambda requirement: requirement.id.partition(".")[0]):
+    for area, members in _by_area(catalogue.values()).items():
         sections = [_requirement(pieces, requirement, note) for requirement in members]
         result.append(section(area, f"area-{area}", *sections))
     return result
+
+
+def _by_area(requirements: Iterable[Requirement]) -> dict[str, list[Requirement]]:
+    areas: dict[str, list[Requirement]] = {}
+    for requirement in requirements:
+        areas.setdefault(requirement.id.partition(".")[0], []).append(requirement)
+    return areas
 
 
 def _requirement(pieces: Pieces, requirement: Requirement, note: Note) -> nodes.section:
@@ -221,8 +227,8 @@ def _tests(tests: Mapping[str, str]) -> nodes.bullet_list:
 def questions(pieces: Pieces) -> list[nodes.Node]:
     """Every point on which the source is silent, by area: what we resolved, why, and what the reference does."""
     result: list[nodes.Node] = []
-    open_ = [one for one in pieces.volume.schema.requirements.values() if one.source == "ours" or one.resolution]
-    for area, members in groupby(open_, lambda requirement: requirement.id.partition(".")[0]):
+    asked = [one for one in pieces.volume.schema.requirements.values() if one.source == "ours" or one.resolution]
+    for area, members in _by_area(asked).items():
         body: list[nodes.Node] = []
         for requirement in members:
             where = requirement.place

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from sphinx.domains import Domain, Index, IndexEntry, ObjType
 from sphinx.roles import XRefRole
+from sphinx.util import logging
 from sphinx.util.nodes import make_refnode
 
 from hgproto.spec.mentions import KINDS, Part, find_part
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from sphinx.environment import BuildEnvironment
 
 __all__ = ["ROLES", "RequirementIndex", "SchemaDomain"]
+
+logger = logging.getLogger(__name__)
 
 ROLES = {"req": "requirement"} | {kind: kind for kind in KINDS if kind != "requirement"}
 """Roles and the kinds of parts that they refer to; ``part`` refers to any, as texts of a schema do."""
@@ -78,7 +81,17 @@ class SchemaDomain(Domain):
     def note(self, volume: Volume, part: Part) -> str:
         """Says that the page that is read describes a part; gives the part's anchor."""
         anchor = volume.anchor(part)
-        self.objects.setdefault((part.kind, volume.prefix + part.name), (self.env.docname, anchor))
+        page, _ = self.objects.setdefault((part.kind, volume.prefix + part.name), (self.env.docname, anchor))
+        if page != self.env.docname:
+            logger.warning(
+                "%s %s is described on %s too; add :no-index: to one of the directives",
+                part.kind,
+                part.name,
+                page,
+                location=self.env.docname,
+                type="hgproto",
+                subtype="directive",
+            )
         return anchor
 
     def clear_doc(self, docname: str) -> None:

@@ -114,7 +114,7 @@ def _as_literal(writer: Any, node: nodes.Element) -> None:
     """The node in a writer that has no pictures: a literal block."""
     text = text_of(node)
     if text:
-        nodes.literal_block(text, text).walkabout(writer)
+        nodes.literal_block(text, text, language="text").walkabout(writer)
     raise nodes.SkipNode
 
 

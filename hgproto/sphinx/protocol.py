@@ -266,30 +266,18 @@ def _layout(pieces: Pieces, frame: FrameType, note: Note) -> nodes.section:
                 body.append(paragraph("Each of the ", nodes.literal("", field.name), " is:"))
                 body += _structure(pieces, inner, cells_of_structure(inner), note)
     for inner in schema.structures.values():
-        # What others embed has no place of its own on the wire, and is described once, where it is first embedded.
-        if inner.name not in shown and _is_embedded_by(inner, frame):
-            body.append(paragraph("The first fields of ", joined([_literal(n)] for n in _embedders(inner, frame)), " are:"))
+        # What others embed has no place of its own on the wire; it is described with them.
+        embedders = [case.structure.name for case in frame.payload if case.structure and _embeds(case.structure, inner)]
+        if inner.name not in shown and embedders:
+            body.append(paragraph("Part of ", joined([nodes.literal("", name)] for name in embedders), " is:"))
             body += _structure(pieces, inner, cells_of_structure(inner), note)
     return section("Layout", f"{frame.name}-layout", *body)
 
 
-def _literal(name: str) -> nodes.literal:
-    return nodes.literal("", name)
-
-
-def _embedders(inner: Structure, frame: FrameType) -> list[str]:
-    """The payloads that start with the fields of another structure."""
-    return [
-        case.structure.name
-        for case in frame.payload
-        if case.structure is not None
-        and inner.fields
-        and [f.place for f in case.structure.fields[: len(inner.fields)]] == [f.place for f in inner.fields]
-    ]
-
-
-def _is_embedded_by(inner: Structure, frame: FrameType) -> bool:
-    return bool(_embedders(inner, frame))
+def _embeds(outer: Structure, inner: Structure) -> bool:
+    """Whether a structure has the fields of another among its own: an embedded field keeps its place in the schema."""
+    places = {field.place for field in outer.fields}
+    return bool(inner.fields) and all(field.place in places for field in inner.fields)
 
 
 def _structure(pieces: Pieces, part: Structure, cells: Sequence[Cell], note: Note) -> list[nodes.Node]:

@@ -1,0 +1,512 @@
+"""The Sphinx extension: pages are what the schema says, references lead somewhere, faults land on the YAML line."""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+import zlib
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+from support import ROOT, SCHEMA
+
+from hgproto.spec import load
+from hgproto.spec.mentions import KINDS, Part, parts_of
+
+pytest.importorskip("sphinx")
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import docutils_namespace, patch_docutils
+
+from hgproto.sphinx.bits import ascii_diagram, cells_of_frame, cells_of_header, cells_of_structure, svg_diagrams
+from hgproto.sphinx.domain import ROLES
+from hgproto.sphinx.drawing import linked
+from hgproto.sphinx.states import condition_text, svg_machines, ways_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hgproto.spec.model import Schema
+
+OURS = load(SCHEMA / "framing-0002.yaml")
+ALIEN = load(ROOT / "tests" / "data" / "alien.yaml")
+SCHEMAS = {"framing-0002": OURS, "alien": ALIEN}
+each_schema = pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS)
+
+
+# A site.
+
+
+class Site(NamedTuple):
+    """A site in a directory of its own, with a copy of our schema."""
+
+    root: Path
+
+    @property
+    def schema(self) -> Path:
+        return self.root / "framing-0002.yaml"
+
+    def change(self, old: str, new: str, file: str = "framing-0002.yaml") -> int:
+        """Changes the schema; gives the line of the change."""
+        path = self.root / file
+        text = path.read_text(encoding="utf-8")
+        assert text.count(old) == 1
+        path.write_text(text.replace(old, new), encoding="utf-8")
+        return text.count("\n", 0, text.index(old)) + 1
+
+    def write(self, page: str, text: str) -> None:
+        (self.root / f"{page}.rst").write_text(text, encoding="utf-8")
+
+    def build(self, builder: str = "html", **settings: object) -> Built:
+        """Builds the site, from what was there before; gives what was read, and what was warned of."""
+        warnings = io.StringIO()
+        overrides = {
+            "extensions": ["hgproto.sphinx"],
+            "hgproto_schemas": ["framing-0002.yaml"],
+            "nitpicky": True,
+            "html_theme": "basic",
+            **settings,
+        }
+        read: list[str] = []
+        with patch_docutils(), docutils_namespace():
+            app = Sphinx(
+                self.root,
+                None,
+                self.root / "out" / builder,
+                self.root / "doctrees",
+                builder,
+                confoverrides=overrides,
+                status=None,
+                warning=warnings,
+            )
+            app.connect("source-read", lambda app, name, source: read.append(name))
+            app.build()
+        return Built(self.root / "out" / builder, sorted(read), re.sub("\x1b.*?m", "", warnings.getvalue()))
+
+
+class Built(NamedTuple):
+    out: Path
+    read: list[str]
+    warnings: str
+
+    def page(self, name: str, suffix: str = "html") -> str:
+        return (self.out / f"{name}.{suffix}").read_text(encoding="utf-8")
+
+
+WHOLE = """
+Everything
+==========
+
+.. hgproto:header::
+
+{frames}
+
+.. hgproto:machine:: connection
+.. hgproto:machine:: stream
+.. hgproto:machine:: server-request
+.. hgproto:machine:: client-request
+
+.. hgproto:registry:: frames
+.. hgproto:registry:: flags
+.. hgproto:registry:: stream-flags
+.. hgproto:registry:: profiles
+.. hgproto:registry:: limits
+.. hgproto:registry:: guards
+
+.. hgproto:questions::
+
+.. hgproto:changes::
+"""
+
+
+def whole(schema: Schema) -> str:
+    frames = (f"{name}\n{'=' * len(name)}\n\n.. hgproto:frame:: {name}\n" for name in schema.frames)
+    return WHOLE.format(frames="\n".join(frames))
+
+
+RULES = "Rules\n=====\n\n.. hgproto:requirements::\n"
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    for file in SCHEMA.glob("framing*.yaml"):
+        shutil.copy(file, tmp_path)
+    made = Site(tmp_path)
+    made.write("index", ":orphan:\n\nIndex\n=====\n")
+    return made
+
+
+@pytest.fixture(scope="module")
+def all_of_it(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """A site that shows all of our schema."""
+    made = Site(tmp_path_factory.mktemp("site"))
+    for file in SCHEMA.glob("framing*.yaml"):
+        shutil.copy(file, made.root)
+    made.write("index", whole(OURS))
+    made.write("rules", f":orphan:\n\n{RULES}")
+    return made.build()
+
+
+def inventory(built: Built) -> dict[tuple[str, str], str]:
+    """The address of each object in objects.inv by kind and name."""
+    octets = (built.out / "objects.inv").read_bytes()
+    lines = zlib.decompress(octets.split(b"\n", 4)[4]).decode().splitlines()
+    found = {}
+    for line in lines:
+        name, kind, _, address, _ = line.split(" ", 4)
+        if kind.startswith("hgproto:"):
+            found[kind.removeprefix("hgproto:"), name] = address.replace("$", name)
+    return found
+
+
+def test_a_site_of_all_of_it_builds_without_a_warning(all_of_it: Built) -> None:
+    assert all_of_it.warnings == ""
+
+
+def test_every_part_is_in_the_inventory_and_at_its_address(all_of_it: Built) -> None:
+    found = inventory(all_of_it)
+    assert set(found) == {(part.kind, part.name) for part in parts_of(OURS)}
+    for address in found.values():
+        file, _, anchor = address.partition("#")
+        assert f'id="{anchor}"' in (all_of_it.out / file).read_text(encoding="utf-8")
+
+
+def test_anchors_are_there_once(all_of_it: Built) -> None:
+    for page in ("index", "rules"):
+        ids = re.findall(r'\sid="([^"]+)"', all_of_it.page(page))
+        assert sorted(ids) == sorted(set(ids))
+
+
+def test_links_within_figures_lead_somewhere(all_of_it: Built) -> None:
+    page = all_of_it.page("index")
+    assert "part:" not in page
+    ids = set(re.findall(r'\sid="([^"]+)"', page))
+    addresses = re.findall(r'<a class="hgp-[^>]*href="#([^"]+)"', page)
+    assert len(addresses) > 100
+    assert set(addresses) <= ids
+
+
+def test_every_example_is_shown_with_what_the_validator_says(all_of_it: Built) -> None:
+    page = all_of_it.page("index")
+    text = re.sub(r"<[^>]+>", "", page)
+    for frame in OURS.frames.values():
+        for example in frame.examples:
+            assert f"{example.title[0].upper()}{example.title[1:]}".replace("'", "’") in text.replace("&#39;", "’")
+            if example.refused is not None:
+                assert example.refused in text
+    refused = sum(example.refused is not None for frame in OURS.frames.values() for example in frame.examples)
+    assert len(re.findall("<mark", page)) >= refused
+    assert "expected eos without have-args or have-data, found eos|have-args" in text
+
+
+def test_the_index_of_requirements(all_of_it: Built) -> None:
+    page = all_of_it.page("hgproto-requirements")
+    for id in OURS.requirements:
+        assert f'href="rules.html#{id}"' in page
+
+
+def test_states_and_ways_stand_in_tables_too(all_of_it: Built) -> None:
+    text = re.sub(r"<[^>]+>", "", all_of_it.page("index"))
+    for machine in OURS.machines.values():
+        for doc in machine.states.values():
+            assert doc.replace("`", "").partition("'")[0] in text
+
+
+# What is read again, and what changes.
+
+
+def test_pages_are_read_again_when_a_schema_changes(site: Site) -> None:
+    site.write("index", ":orphan:\n\nIndex\n=====\n\n.. hgproto:registry:: limits\n")
+    site.write("plain", ":orphan:\n\nPlain\n=====\n")
+    assert site.build().read == ["index", "plain"]
+    assert site.build().read == []
+    site.change("doc: The longest payload a receiver takes.", "doc: How long it may get.", "framing.yaml")
+    built = site.build()
+    assert built.read == ["index"]
+    assert "How long it may get." in built.page("index")
+
+
+@pytest.mark.parametrize(
+    ("old", "gone"),
+    [
+        ("      item: .*?\n", "field-progress.item"),
+        (
+            "    constraints:\n      - {all-of: .*?on-begin}\n|      - title: in the middle of a stream\n.*?offset: 6\n"
+            r"|  stream-settings\.on-begin:\n.*?(?=\n  [a-z-]+\.)\n",
+            "stream-settings.on-begin",
+        ),
+    ],
+    ids=["a field", "a rule"],
+)
+def test_what_is_removed_from_the_schema_is_gone_from_the_pages(site: Site, old: str, gone: str) -> None:
+    site.write("index", f":orphan:\n\n{whole(OURS)}")
+    site.write("rules", f":orphan:\n\n{RULES}")
+    before = site.build()
+    assert any(f'id="{gone}"' in before.page(page) for page in ("index", "rules"))
+    text = site.schema.read_text(encoding="utf-8")
+    site.schema.write_text(re.sub(old, "", text, flags=re.DOTALL), encoding="utf-8")
+    after = site.build()
+    assert after.warnings == ""
+    assert not any(gone in after.page(page) for page in ("index", "rules"))
+
+
+# Faults.
+
+
+def test_a_wrong_reference_in_a_doc_is_a_warning_at_its_line(site: Site) -> None:
+    line = site.change("doc: Carries raw octets for a command.", "doc: Carries octets as `command-nmae` said.")
+    site.write("index", f":orphan:\n\n{whole(OURS)}\nAs :hgproto:frame:`command-name` said.\n")
+    built = site.build()
+    assert built.warnings == (
+        f"{site.schema}:{line}: WARNING: nothing is called 'command-nmae'; did you mean 'command-name'? [hgproto.schema]\n"
+    )
+
+
+def test_what_a_schema_refers_to_and_no_page_describes_is_a_warning_at_its_line(site: Site) -> None:
+    site.write("index", ":orphan:\n\nIndex\n=====\n\n.. hgproto:registry:: stream-flags\n")
+    warnings = site.build().warnings.splitlines()
+    lines = (site.root / "framing.yaml").read_text(encoding="utf-8").splitlines()
+    assert len(warnings) == 3
+    for name, warning in zip(("stream-begin", "stream-end", "encoded"), warnings, strict=True):
+        line = lines.index(f"    {name}:") + 1
+        assert warning.startswith(f"{site.root}/framing.yaml:{line}: WARNING: hgproto:flag reference target not found: {name}")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (".. hgproto:frame:: command-nmae", "there is no frame type 'command-nmae'; did you mean 'command-name'?"),
+        (".. hgproto:structure:: tail", "there is no structure 'tail'; use one of argument, argument-header"),
+        (".. hgproto:machine:: sream", "there is no machine 'sream'; did you mean 'stream'?"),
+        (".. hgproto:registry:: flag", "there is no registry 'flag'; did you mean 'flags'?"),
+        (".. hgproto:rules:: frame.hole", "there is no requirement 'frame.hole'; did you mean 'frame.whole'?"),
+        (".. hgproto:header::\n   :revision: x", "there is no revision 'x'; use one of framing-0002"),
+        (".. hgproto:octets:: x\n\n   0g", "expected octets in hexadecimal"),
+        (".. hgproto:octets:: x\n\n   00", "these octets break frame.whole, not none"),
+        (".. hgproto:octets:: x\n\n   050000 0100 01 01 11 6865616473 00", "these octets are no frame: "),
+        (
+            ".. hgproto:octets:: x\n\n   050000 0100 01 01 13 6865616473",
+            "these octets break command-name.eos-exclusive, not none",
+        ),
+        (
+            ".. hgproto:octets:: x\n   :refused: frame.whole\n\n   050000 0100 01 01 11 6865616473",
+            "these octets break no rule, not frame.whole",
+        ),
+        (".. hgproto:octets:: x\n   :structure: y\n\n   00", "there is no structure 'y'"),
+        (":hgproto:frame:`x`", "hgproto:frame reference target not found: x"),
+        (":hgproto:flag:`eos`", "hgproto:flag reference target not found: eos"),
+        (":hgproto:frame:`other/command-name`", "hgproto:frame reference target not found: other/command-name"),
+    ],
+)
+def test_what_is_wrong_on_a_page_is_told_at_its_line(site: Site, text: str, message: str) -> None:
+    site.write("index", f":orphan:\n\nIndex\n=====\n\n.. hgproto:header::\n   :no-index:\n\n{text}\n")
+    warnings = [line for line in site.build().warnings.splitlines() if "framing" not in line.partition(": WARNING")[0]]
+    assert any(line.startswith(f"{site.root}/index.rst:9") and message in line for line in warnings), warnings
+
+
+def test_a_part_that_two_pages_describe_is_told(site: Site) -> None:
+    site.write("index", f":orphan:\n\n{whole(OURS)}")
+    site.write("rules", f":orphan:\n\n{RULES}")
+    site.write("again", ":orphan:\n\nAgain\n=====\n\n.. hgproto:registry:: limits\n   :no-index:\n")
+    assert site.build().warnings == ""
+    site.write("again", ":orphan:\n\nAgain\n=====\n\n.. hgproto:registry:: limits\n")
+    warnings = site.build().warnings
+    assert "again.rst: WARNING: limit max-payload is described on index too; add :no-index: to one of the" in warnings
+
+
+# Roles.
+
+
+def test_roles_refer_to_parts_by_kind_and_name(site: Site) -> None:
+    site.write("all", f":orphan:\n\n{whole(OURS)}")
+    site.write("rules", f":orphan:\n\n{RULES}")
+    roles = [
+        "* :hgproto:req:`frame.whole`",
+        "* :hgproto:frame:`command-name`",
+        "* :hgproto:flag:`command-name.eos`",
+        "* :hgproto:flag:`have-args`",
+        "* :hgproto:field:`frame-header.length`",
+        "* :hgproto:structure:`text-output`",
+        "* :hgproto:state:`the state <stream.open>`",
+        "* :hgproto:part:`max-payload`",
+        "* :hgproto:limit:`max-payload`",
+        "* :any:`server-request`",
+    ]
+    site.write("index", ":orphan:\n\nIndex\n=====\n\n" + "\n".join(roles) + "\n")
+    built = site.build()
+    assert built.warnings == ""
+    page = built.page("index")
+    for address in (
+        "rules.html#frame.whole",
+        "all.html#frame-command-name",
+        "all.html#flag-command-name.eos",
+        "all.html#flag-command-name.have-args",
+        "all.html#field-frame-header.length",
+        "all.html#structure-text-output",
+        "all.html#state-stream.open",
+        "all.html#limit-max-payload",
+        "all.html#machine-server-request",
+    ):
+        assert f'href="{address}"' in page
+    assert "the state" in re.sub(r"<[^>]+>", "", page)
+    assert 'title="A sender MUST end its output on a frame boundary."' in page
+
+
+def test_there_is_a_role_for_every_kind() -> None:
+    assert set(ROLES.values()) == set(KINDS)
+
+
+# Other schemas, several of them, other builders.
+
+
+def test_a_schema_of_a_user(site: Site) -> None:
+    shutil.copy(ROOT / "tests" / "data" / "alien.yaml", site.root)
+    machines = "\n".join(f".. hgproto:machine:: {name}" for name in ALIEN.machines)
+    frames = "\n".join(f".. hgproto:frame:: {name}" for name in ALIEN.frames)
+    kinds = "\n".join(f".. hgproto:registry:: {kind}" for kind in ("limits", "profiles", "guards"))
+    text = f":orphan:\n\nAlien\n=====\n\n.. hgproto:header::\n\n{frames}\n\n{machines}\n\n{kinds}\n\n{RULES}"
+    site.write("index", text)
+    built = site.build(hgproto_schemas=["alien.yaml"])
+    assert built.warnings == ""
+    assert set(inventory(built)) == {(part.kind, part.name) for part in parts_of(ALIEN)}
+
+
+def test_parts_of_a_second_revision_have_its_name_before_them(site: Site) -> None:
+    text = site.schema.read_text(encoding="utf-8")
+    other = text.replace("revision: framing-0002", "revision: later").replace("doc: Carries raw octets for a command.", "doc: Else.")
+    (site.root / "later.yaml").write_text(other, encoding="utf-8")
+    site.write("index", f":orphan:\n\n{whole(OURS)}\nSee :hgproto:limit:`later/max-payload`.\n")
+    site.write("rules", f":orphan:\n\n{RULES}")
+    site.write("later", ":orphan:\n\nLater\n=====\n\n.. hgproto:registry:: limits\n   :revision: later\n")
+    built = site.build(hgproto_schemas=["framing-0002.yaml", "later.yaml"])
+    assert built.warnings == ""
+    assert inventory(built)["limit", "later/max-payload"] == "later.html#later-limit-max-payload"
+    assert 'href="later.html#later-limit-max-payload"' in built.page("index")
+    text = re.sub(r"<[^>]+>", "", built.page("index"))
+    assert "From framing-0002 to later:" in text
+    assert "The documentation of the frame type command-data changed" in text or "command-data" in text.partition("later:")[2]
+
+
+@pytest.mark.parametrize(("builder", "suffix"), [("text", "txt"), ("latex", "tex"), ("man", "1"), ("texinfo", "texi")])
+def test_writers_without_pictures_get_text(site: Site, builder: str, suffix: str) -> None:
+    site.write("index", "Index\n=====\n\n.. hgproto:header::\n   :no-index:\n\n.. hgproto:frame:: progress\n   :no-index:\n")
+    built = site.build(
+        builder,
+        nitpicky=False,
+        suppress_warnings=["ref", "hgproto"],
+        man_pages=[("index", "index", "Index", [], 1)],
+        texinfo_documents=[("index", "index", "Index", "x", "index", "x", "x")],
+        latex_documents=[("index", "index.tex", "Index", "x", "manual")],
+    )
+    text = built.page("index", suffix)
+    # As each of them writes a minus.
+    assert "+-+-+-+-+-+-+-+-+" in text.replace("\\-", "-").replace("\\PYGZhy{}", "-")
+    assert "a3 43 70 6f 73 02" in text
+
+
+# Diagrams.
+
+
+def of_all_structures(schema: Schema) -> list[tuple[str, list[object]]]:
+    cells = [("header", cells_of_header(schema))]
+    cells += [(name, cells_of_structure(structure)) for name, structure in schema.structures.items()]
+    for frame in schema.frames.values():
+        cells += [(frame.name, cells_of_frame(frame, case.structure, case.field, schema)) for case in frame.payload]
+    return cells  # type: ignore[return-value]
+
+
+@each_schema
+def test_ascii_diagrams_are_rectangles_of_the_right_width(schema: Schema) -> None:
+    for _, cells in of_all_structures(schema):
+        lines = ascii_diagram(cells).splitlines()[2:]  # type: ignore[arg-type]
+        assert all(line[2] in "+|" for line in lines)
+        assert all(line[-1] in "+|:" for line in lines)
+        bits = sum(line.count("-+") for line in lines[2::2] if line.startswith("  +"))
+        fixed = [cell.bits for cell in cells]  # type: ignore[attr-defined]
+        rows = sum(bits is None for bits in fixed)
+        assert bits == sum(size or 0 for size in fixed) + 32 * rows
+        for cell in cells:
+            assert cell.label[:3] in "\n".join(lines)  # type: ignore[attr-defined]
+
+
+def test_the_ascii_diagram_of_the_header() -> None:
+    assert ascii_diagram(cells_of_header(OURS)) == (
+        """\
+   0               1               2               3
+   7 6 5 4 3 2 1 0 7 6 5 4 3 2 1 0 7 6 5 4 3 2 1 0 7 6 5 4 3 2 1 0
+  +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+  |                    length                     |  request_id   |
+  +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+  | request_id..  |   stream_id   | stream_flags  | type  | flags |
+  +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+  |                   payload (octets: length)                    :
+  +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+"""
+    )
+
+
+RECT = re.compile(r'<rect x="([\d.]+)" y="([\d.]+)" width="([\d.]+)" height="([\d.]+)"')
+
+
+@each_schema
+def test_boxes_of_bit_diagrams_lie_side_by_side(schema: Schema) -> None:
+    for label, cells in of_all_structures(schema):
+        for drawing, octets in zip(svg_diagrams(label, cells), (8, 4), strict=False):  # type: ignore[arg-type]
+            boxes = [tuple(map(float, match)) for match in RECT.findall(drawing)]
+            assert boxes
+            for index, (x, y, width, height) in enumerate(boxes):
+                assert width > 0
+                for other_x, other_y, other_width, _ in boxes[index + 1 :]:
+                    assert other_y != y or other_x >= x + width - 0.01 or x >= other_x + other_width - 0.01
+                    assert abs(other_y - y) >= height - 0.01 or other_y == y
+            assert octets
+
+
+@each_schema
+def test_figures_show_every_state_and_way_and_nothing_twice_in_a_lane(schema: Schema) -> None:
+    for machine in schema.machines.values():
+        for drawing in svg_machines(machine):
+            for state in machine.states:
+                assert f'href="part:state/{machine.name}.{state}"' in drawing
+            ways = ways_of(machine)
+            assert [int(n) for n in re.findall(rf'href="#way-{machine.name}-(\d+)"', drawing)] == [w.number for w in ways]
+            lanes: dict[float, list[tuple[float, float]]] = {}
+            pattern = r'd="M[\d.]+,([\d.]+) H[-\d.]+ q[-\d.,]+ [-\d.,]+ V[\d.]+ q[-\d.,]+ [-\d.,]+ H[\d.]+".*?<circle cx="([\d.]+)" cy="[\d.]+"'
+            for match in re.finditer(pattern, drawing):
+                end = re.search(r"V([\d.]+) q", match[0])
+                assert end is not None
+                low, high = sorted((float(match[1]), float(end[1])))
+                for other_low, other_high in lanes.setdefault(float(match[2]), []):
+                    assert high < other_low or other_high < low
+                lanes[float(match[2])].append((low, high))
+            assert sum(map(len, lanes.values())) == len(ways)
+
+
+def test_every_way_has_all_its_rows() -> None:
+    for machine in OURS.machines.values():
+        rows = [row for way in ways_of(machine) for row in way.rows]
+        assert sorted(rows, key=id) == sorted((row for row in machine.transitions if row.to is not None), key=id)
+
+
+def test_addresses_of_parts() -> None:
+    drawing = '<a href="part:field/a.b">x</a><a href="part:frame/c">y</a>'
+    known = {("field", "a.b"): "p.html?x&y#z"}
+    assert linked(drawing, lambda kind, name: known.get((kind, name))) == '<a href="p.html?x&amp;y#z">x</a><a >y</a>'
+
+
+def test_conditions_in_words() -> None:
+    rows = [row for row in OURS.machines["stream"].transitions if row.when is not None]
+    words = {condition_text(row.when) for row in rows if row.when is not None}
+    assert "no stream-begin and (encoded or stream-end) and encoding is truncated" in words
+    assert "stream-begin and not restart" in words
+
+
+def test_nodes_of_pages_are_not_shared() -> None:
+    """A node has one parent, so a piece that is used twice would vanish from where it was first."""
+    from hgproto.sphinx.pieces import bullets, paragraph, table
+
+    made = table(("a", "b"), [["x", [nodes.literal("", "y")]], [bullets(["z"]), paragraph("w")]], kind="k")
+    assert made.astext().split() == ["a", "b", "x", "y", "z", "w"]
+    assert Part("frame", "x").kind == "frame"
