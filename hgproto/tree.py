@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hgproto.revision import Codec
     from hgproto.spec.model import Schema
 
-__all__ = ["Annotation", "Style", "annotation_of", "annotations", "frame_tree"]
+__all__ = ["Annotation", "Style", "annotated", "annotation_of", "frame_tree"]
 
 ROW_OCTETS = 8
 MAX_ROWS = 4
@@ -70,7 +70,7 @@ class Annotation(NamedTuple):
     in_header: bool
 
 
-def annotations(frame: Frame, continued: bool, schema: Schema, codec: Codec) -> Iterator[Annotation]:
+def annotated(frame: Frame, continued: bool, schema: Schema, codec: Codec) -> Iterator[Annotation]:
     """What each field of a frame means, in wire order.
 
     ``continued``: whether the payload goes on where the one before ended. Raises
@@ -103,7 +103,7 @@ def frame_tree(
     done = codec.HEADER_OCTETS
     title = ""
     try:
-        for path, start, end, value, meaning, in_header in annotations(frame, continued, schema, codec):
+        for path, start, end, value, meaning, in_header in annotated(frame, continued, schema, codec):
             inside, _, name = path.rpartition(".")
             if inside not in ("", title):
                 yield f"  {'':8}  {'':{3 * ROW_OCTETS}} {style.title(inside)}"

@@ -1,14 +1,15 @@
 """Fixed Hypothesis profiles, chosen by HYPOTHESIS_PROFILE.
 
-`ci` is fast and repeatable, and what runs by default; `brief` is for one more version of Python; `deep` is for nights. With
-HYPOTHESIS_REDIS, the address of a Redis server, what `deep` finds is shared by all who run it with the same.
+`ci` is fast and repeatable, and what runs by default; `brief` is for one more version of Python; `mutants` for mutation
+testing; `deep` is for nights. With HYPOTHESIS_REDIS, the address of a Redis server, what `deep` finds is shared by all who
+run it with the same.
 """
 
 from __future__ import annotations
 
 import os
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.database import DirectoryBasedExampleDatabase, ExampleDatabase, MultiplexedDatabase
 
 
@@ -25,6 +26,8 @@ def example_database(address: str | None) -> ExampleDatabase:
 
 settings.register_profile("ci", deadline=None, derandomize=True, max_examples=200, database=None)
 settings.register_profile("brief", settings.get_profile("ci"), max_examples=20)
+# What fails is not made smaller: a mutant is dead, and nobody looks at how.
+settings.register_profile("mutants", settings.get_profile("brief"), phases=(Phase.explicit, Phase.generate))
 settings.register_profile(
     "deep",
     deadline=None,

@@ -34,7 +34,15 @@ DOCS = ROOT / "docs"
 README = ROOT / "README.md"
 LANGUAGE = SCHEMA / "README.md"
 EXCHANGE = DOCS / "examples" / "two-commands.txt"
-SNIPPETS = [DOCS / "tutorial.md", DOCS / "usage.md", DOCS / "testing.md", DOCS / "reactors.md", DOCS / "validating.md", DOCS / "generating.md", README]
+SNIPPETS = [
+    DOCS / "tutorial.md",
+    DOCS / "usage.md",
+    DOCS / "testing.md",
+    DOCS / "reactors.md",
+    DOCS / "validating.md",
+    DOCS / "generating.md",
+    README,
+]
 TRANSCRIPTS = [
     DOCS / "index.md",
     DOCS / "tutorial.md",
@@ -136,7 +144,9 @@ def test_transcripts(page: Path, checkout: Path) -> None:
         )
 
 
-@pytest.mark.parametrize("page", sorted(page for page in DOCS.rglob("*.md") if "_build" not in page.parts), ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", sorted(page for page in DOCS.rglob("*.md") if "_build" not in page.parts), ids=lambda page: page.name
+)
 def test_every_block_is_run(page: Path) -> None:
     """No page has a snippet or a transcript that the tests above leave out."""
     text = page.read_text(encoding="utf-8")

@@ -73,6 +73,7 @@ ELSEWHERE = {
     "rules": "test_validation.py",
     "samples": "test_samples.py",
     "spec": "spec/test_load.py",
+    "sphinx": "test_sphinx.py",
 }
 """Where packages and modules are tested as a whole: emitters by what they emit, the parts of loading together."""
 

@@ -56,8 +56,8 @@ def parts_of(schema: Schema) -> dict[Part, Place]:
         places |= {Part("field", f"{frame.name}.{field.name}"): field.place for field in fields}
     for structure in schema.structures.values():
         places[Part("structure", structure.name)] = structure.place
-        members = [*structure.fields, *structure.entries]
-        places |= {Part("field", f"{structure.name}.{member.name}"): member.place for member in members}
+        places |= {Part("field", f"{structure.name}.{field.name}"): field.place for field in structure.fields}
+        places |= {Part("field", f"{structure.name}.{entry.name}"): entry.place for entry in structure.entries}
     for machine in schema.machines.values():
         places[Part("machine", machine.name)] = machine.place
         places |= {Part("state", f"{machine.name}.{name}"): place for name, place in machine.state_places.items()}

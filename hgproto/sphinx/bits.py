@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from hgproto.show import size_text
-from hgproto.sphinx.drawing import GLYPH, address, svg, tag, text
 from hgproto.spec.mentions import HEADER, Part
+from hgproto.sphinx.drawing import GLYPH, address, svg, tag, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from hgproto.spec.model import Field, FrameType, Schema, Structure
+    from hgproto.spec.model import Field, FrameType, PayloadCase, Schema, Structure
 
 __all__ = ["Cell", "ascii_diagram", "cells_of_frame", "cells_of_header", "cells_of_structure", "svg_diagrams"]
 
@@ -22,8 +22,8 @@ WIDE, NARROW = 8, 4
 class Cell(NamedTuple):
     """A field in a diagram.
 
-    ``bits``: how wide it is, None where that varies. ``note``: its size in words where it varies, or its value. ``part``: what it leads to.
-    ``is_muted``: whether it is there for completeness only.
+    ``bits``: how wide it is, None where that varies. ``note``: its size in words where it varies, or its value. ``part``: what
+    it leads to. ``is_muted``: whether it is there for completeness only.
     """
 
     label: str
@@ -47,13 +47,14 @@ def cells_of_header(schema: Schema, values: dict[str, str] | None = None) -> lis
     return cells
 
 
-def cells_of_frame(frame: FrameType, structure: Structure | None, field: Field | None, schema: Schema) -> list[Cell]:
-    """A whole frame of a type, with one of its payloads: a structure, or a single field."""
+def cells_of_frame(frame: FrameType, case: PayloadCase, schema: Schema) -> list[Cell]:
+    """A whole frame of a type, with one of its payloads."""
     cells = cells_of_header(schema, {"type": f"{frame.code:#x}"})[:-1]
-    if structure is not None:
-        return cells + cells_of_structure(structure)
-    assert field is not None
-    return [*cells, _cell(field, Part("field", f"{frame.name}.{field.name}"))]
+    if case.structure is not None:
+        cells += cells_of_structure(case.structure)
+    elif case.field is not None:
+        cells.append(_cell(case.field, Part("field", f"{frame.name}.{case.field.name}")))
+    return cells
 
 
 def cells_of_structure(structure: Structure) -> list[Cell]:
@@ -166,14 +167,18 @@ def _piece(piece: _Piece, left: float, y: float, unit: float, whole: float, heig
     width = whole if piece.bits is None else piece.bits * unit
     middle = x + width / 2
     kind = "hgp-cell hgp-muted" if cell.is_muted else "hgp-cell"
-    shape = tag("rect", x=x, y=y, width=width, height=height, class_="hgp-box hgp-open" if piece.bits is None else "hgp-box")
+    shape = tag(
+        "rect", x=x, y=y, width=width, height=height, class_="hgp-box hgp-open" if piece.bits is None else "hgp-box"
+    )
     note = cell.note or _bits(cell.bits or 0)
     if not piece.is_main:
         note = ""
     label = cell.label if piece.is_main else "…"
     lines = [text(label, middle, y + height / 2 + (-2 if note else 4), room=width - 6, text_anchor="middle")]
     if note:
-        small = text(note, middle, y + height / 2 + 14, room=width - 4, size=10.5, class_="hgp-note", text_anchor="middle")
+        small = text(
+            note, middle, y + height / 2 + 14, room=width - 4, size=10.5, class_="hgp-note", text_anchor="middle"
+        )
         # A note that is too small to read is no note.
         if width - 4 >= 7.5 * GLYPH * len(note):
             lines.append(small)

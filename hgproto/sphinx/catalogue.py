@@ -42,7 +42,9 @@ def _frames(pieces: Pieces, note: Note) -> list[nodes.Node]:
         flags = joined([pieces.ref(Part("flag", f"{frame.name}.{flag.name}"), flag.name)] for flag in frame.flags)
         sender = frame.sender or "either"
         doc = pieces.prose(frame.doc, frame.name, frame.place)
-        rows.append([[nodes.literal("", f"{frame.code:#x}")], [pieces.ref(Part("frame", frame.name))], sender, flags, doc])
+        rows.append(
+            [[nodes.literal("", f"{frame.code:#x}")], [pieces.ref(Part("frame", frame.name))], sender, flags, doc]
+        )
     heads = ("type", "name", "sent by", "flags", "what it does")
     return [table(heads, rows, kind="registry", widths=(8, 22, 10, 25, 35))]
 
@@ -60,7 +62,11 @@ def _flags(pieces: Pieces, note: Note) -> list[nodes.Node]:
 
 def _stream_flags(pieces: Pieces, note: Note) -> list[nodes.Node]:
     rows = [
-        [[nodes.literal("", f"{flag.mask:#04x}")], [pieces.ref(Part("flag", flag.name))], pieces.prose(flag.doc, None, flag.place)]
+        [
+            [nodes.literal("", f"{flag.mask:#04x}")],
+            [pieces.ref(Part("flag", flag.name))],
+            pieces.prose(flag.doc, None, flag.place),
+        ]
         for flag in pieces.volume.schema.stream_flags
     ]
     return [table(("bit", "flag", "meaning"), rows, kind="registry", widths=(12, 22, 66))]
@@ -84,11 +90,22 @@ def _limits(pieces: Pieces, note: Note) -> list[nodes.Node]:
             _named(note(Part("limit", limit.name)), limit.name),
             f"{_number(limit.default)} {limit.unit}",
             _number(limit.maximum),
-            [*pieces.prose(limit.doc, None, limit.place), nodes.Text(" "), *pieces.prose(limit.reason, None, limit.place)],
+            [
+                *pieces.prose(limit.doc, None, limit.place),
+                nodes.Text(" "),
+                *pieces.prose(limit.reason, None, limit.place),
+            ],
         ]
         for limit in pieces.volume.schema.limits.values()
     ]
-    return [table(("limit", "default", "at most", "what it bounds, and why there"), rows, kind="registry", widths=(20, 17, 16, 47))]
+    return [
+        table(
+            ("limit", "default", "at most", "what it bounds, and why there"),
+            rows,
+            kind="registry",
+            widths=(20, 17, 16, 47),
+        )
+    ]
 
 
 def _guards(pieces: Pieces, note: Note) -> list[nodes.Node]:
@@ -242,5 +259,7 @@ def questions(pieces: Pieces) -> list[nodes.Node]:
                 known = pieces.prose(requirement.reference, area, where)
                 parts.append(paragraph(nodes.emphasis("", "The reference implementation: "), known))
             body.append(nodes.list_item("", *parts))
-        result.append(section(area, f"questions-{area}", nodes.bullet_list("", *body, bullet="*", classes=["hgp-questions"])))
+        result.append(
+            section(area, f"questions-{area}", nodes.bullet_list("", *body, bullet="*", classes=["hgp-questions"]))
+        )
     return result

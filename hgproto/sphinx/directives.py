@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+import itertools
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from docutils import nodes
 from docutils.parsers.rst import directives
@@ -11,15 +12,15 @@ from sphinx.util.docutils import SphinxDirective
 
 from hgproto.diff import changes
 from hgproto.errors import ProtocolError
-from hgproto.spec.mentions import Part
+from hgproto.spec.problems import suggestion
 from hgproto.sphinx import catalogue, protocol
 from hgproto.sphinx.examples import octets_of
 from hgproto.sphinx.pieces import Pieces, bullets, paragraph
-from hgproto.spec.problems import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hgproto.spec.mentions import Part
     from hgproto.sphinx.domain import SchemaDomain
     from hgproto.sphinx.library import Volume
 
@@ -31,7 +32,7 @@ logger = logging.getLogger(__name__)
 class SchemaDirective(SphinxDirective):
     """What all directives share: which schema is meant, and what the page depends on."""
 
-    option_spec: ClassVar[dict[str, Callable[[str], Any]]] = {  # type: ignore[misc]
+    option_spec: ClassVar[dict[str, Callable[[str], Any]]] = {
         "revision": directives.unchanged_required,
         "no-index": directives.flag,
     }
@@ -39,7 +40,7 @@ class SchemaDirective(SphinxDirective):
     @property
     def schemas(self) -> SchemaDomain:
         """The domain."""
-        return self.env.get_domain("hgproto")  # type: ignore[return-value]
+        return cast("SchemaDomain", self.env.get_domain("hgproto"))
 
     def run(self) -> list[nodes.Node]:
         library = self.schemas.library
@@ -163,7 +164,7 @@ class ChangesDirective(SchemaDirective):
             only = volumes[0].schema
             return [paragraph(f"There is one revision, {only.revision}, and so nothing to compare it with.")]
         result: list[nodes.Node] = []
-        for old, new in zip(volumes, volumes[1:], strict=False):
+        for old, new in itertools.pairwise(volumes):
             result.append(paragraph(nodes.strong("", f"From {old.schema.revision} to {new.schema.revision}:")))
             found = changes(old.schema, new.schema)
             kinds = dict.fromkeys(change.kind for change in found)
@@ -182,7 +183,7 @@ class OctetsDirective(SchemaDirective):
     required_arguments = 1
     final_argument_whitespace = True
     has_content = True
-    option_spec: ClassVar[dict[str, Callable[[str], Any]]] = {  # type: ignore[misc]
+    option_spec: ClassVar[dict[str, Callable[[str], Any]]] = {
         **SchemaDirective.option_spec,
         "refused": directives.unchanged_required,
         "continued": directives.flag,

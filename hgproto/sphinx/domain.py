@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from sphinx.domains import Domain, Index, IndexEntry, ObjType
 from sphinx.roles import XRefRole
@@ -16,7 +16,6 @@ from hgproto.sphinx.library import Library, Volume
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Set
-    from typing import Self
 
     from docutils.nodes import Element
     from sphinx.addnodes import pending_xref
@@ -39,8 +38,7 @@ class RequirementIndex(Index):
     shortname = "requirements"
 
     def generate(self, docnames: Iterable[str] | None = None) -> tuple[list[tuple[str, list[IndexEntry]]], bool]:
-        domain = self.domain
-        assert isinstance(domain, SchemaDomain)
+        domain = cast("SchemaDomain", self.domain)
         groups: dict[str, list[IndexEntry]] = {}
         for volume in domain.library.volumes.values():
             for name, requirement in sorted(volume.schema.requirements.items()):
@@ -163,13 +161,6 @@ class SchemaDomain(Domain):
     def get_full_qualified_name(self, node: Element) -> str | None:
         target = node.get("reftarget")
         return None if target is None else str(target)
-
-    @classmethod
-    def of(cls, env: BuildEnvironment) -> Self:
-        """The domain of a build."""
-        domain = env.get_domain(cls.name)
-        assert isinstance(domain, cls)
-        return domain
 
 
 def title_of(part: Part, volume: Volume) -> str:

@@ -11,7 +11,7 @@ from hgproto.layout import fault, walk
 from hgproto.names import snake
 from hgproto.sphinx.figures import annotated_octets
 from hgproto.sphinx.pieces import paragraph
-from hgproto.tree import Annotation, annotation_of, annotations
+from hgproto.tree import Annotation, annotated, annotation_of
 from hgproto.validation import validate, validate_payload
 
 if TYPE_CHECKING:
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["example_nodes", "octets_of"]
 
 
-def example_nodes(pieces: Pieces, examples: tuple[Example, ...], structure: str | None, *, refused: bool) -> list[nodes.Node]:
+def example_nodes(
+    pieces: Pieces, examples: tuple[Example, ...], structure: str | None, *, refused: bool
+) -> list[nodes.Node]:
     """The examples that decode, or those that are refused."""
     result: list[nodes.Node] = []
     for example in examples:
@@ -68,7 +70,8 @@ def _of_structure(pieces: Pieces, name: str, octets: bytes) -> tuple[list[Annota
     except RemoteProtocolError as error:
         known = list(_until_fault(annotation_of(span) for span in walk(layout, octets)))
         exact = fault(layout, octets)
-        return known, (exact.offset, exact.offset + 1, error.requirement, f"expected {exact.expected}, found {exact.found}")
+        start = exact.offset or 0
+        return known, (start, start + 1, error.requirement, f"expected {exact.expected}, found {exact.found}")
     return [annotation_of(span) for span in walk(layout, octets)], None
 
 
@@ -76,7 +79,8 @@ def _of_frame(pieces: Pieces, octets: bytes, *, continued: bool) -> tuple[list[A
     revision = pieces.volume.revision
     codec = revision.codec
     fields: list[Annotation] = []
-    findings, shift = list(validate(octets, depth="frames", revision=revision)), 0
+    findings = list(validate(octets, depth="frames", revision=revision))
+    shift = 0
     try:
         frame, end = codec.decode_frame(octets)
     except RemoteProtocolError:
@@ -85,7 +89,7 @@ def _of_frame(pieces: Pieces, octets: bytes, *, continued: bool) -> tuple[list[A
     else:
         if end != len(octets):
             raise RemoteProtocolError("", end, "", "one frame", "more octets")
-        fields += _until_fault(annotations(frame, continued, pieces.volume.schema, codec))
+        fields += _until_fault(annotated(frame, continued, pieces.volume.schema, codec))
         if continued:
             name, flags = codec.TYPE_NAMES[int(frame.type)], int(frame.flags)
             findings = validate_payload(name, bytes(frame.payload), flags=flags, continued=True, revision=revision)

@@ -124,6 +124,6 @@ def _depart(writer: Any, node: nodes.Element) -> None:
 
 def add_nodes(app: Sphinx) -> None:
     """Tells Sphinx how the nodes are written."""
-    others = {name: (_as_literal, _depart) for name in ("latex", "text", "man", "texinfo")}
-    app.add_node(drawing, html=(_html_drawing, _depart), **others)
-    app.add_node(annotated_octets, html=(_html_octets, _depart), **others)
+    literal = (_as_literal, _depart)
+    for node, html in ((drawing, _html_drawing), (annotated_octets, _html_octets)):
+        app.add_node(node, html=(html, _depart), latex=literal, text=literal, man=literal, texinfo=literal)

@@ -80,7 +80,9 @@ class Library:
             self.faults = True
             for problem in error.problems:
                 place = f"{problem.place.file}:{problem.place.line}"
-                logger.warning("%s; %s", problem.message, problem.help, location=place, type="hgproto", subtype="schema")
+                logger.warning(
+                    "%s; %s", problem.message, problem.help, location=place, type="hgproto", subtype="schema"
+                )
             return
         start = f"{schema.revision}/" if prefix is None else prefix
         self.volumes[schema.revision] = Volume(schema, Revision(name), start, trace)

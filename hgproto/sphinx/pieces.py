@@ -68,7 +68,7 @@ def _row(cells: Iterable[str | nodes.Node | Sequence[str | nodes.Node]]) -> node
     row = nodes.row()
     for cell in cells:
         is_whole = isinstance(cell, nodes.bullet_list | nodes.paragraph)
-        row += nodes.entry("", cell if is_whole else paragraph(cell))  # type: ignore[arg-type]
+        row += nodes.entry("", cell if is_whole else paragraph(cell))
     return row
 
 

@@ -134,7 +134,9 @@ def machine(pieces: Pieces, machine: Machine, note: Note) -> list[nodes.Node]:
     ways = []
     for way in ways_of(machine):
         for index, row in enumerate(way.rows):
-            number = [target(way_id(machine.name, way), nodes.Text(str(way.number)))] if index == 0 else [nodes.Text("")]
+            number = (
+                [target(way_id(machine.name, way), nodes.Text(str(way.number)))] if index == 0 else [nodes.Text("")]
+            )
             ends = [_state(pieces, machine, way.source), nodes.Text(" → "), _state(pieces, machine, way.to)]
             told = _outcome(pieces, machine, row, says_where=False)
             ways.append([number, ends if index == 0 else "", _when_words(pieces, row), told])
@@ -143,7 +145,12 @@ def machine(pieces: Pieces, machine: Machine, note: Note) -> list[nodes.Node]:
         for sources, row in _shared(row for row in machine.transitions if row.error is not None)
     ]
     figure = drawing(
-        "", svgs=svg_machines(machine), text="", label=machine.name, prefix=pieces.volume.prefix, classes=["hgp-machine"]
+        "",
+        svgs=svg_machines(machine),
+        text="",
+        label=machine.name,
+        prefix=pieces.volume.prefix,
+        classes=["hgp-machine"],
     )
     result: list[nodes.Node] = [
         intro,
@@ -219,15 +226,13 @@ def _constraint(pieces: Pieces, frame: FrameType, constraint: Constraint) -> lis
 
 
 def _payload_words(pieces: Pieces, frame: str, case: PayloadCase) -> list[nodes.Node]:
+    words: list[nodes.Node] = []
     if case.structure is not None:
-        words: list[nodes.Node] = [pieces.ref(Part("structure", case.structure.name))]
-    else:
-        assert case.field is not None
-        words = [
-            pieces.ref(Part("field", f"{frame}.{case.field.name}"), case.field.name),
-            nodes.Text(f", {type_text(case.field)}"),
-        ]
-    return [*words, *_case_words(pieces, frame, case)]
+        words.append(pieces.ref(Part("structure", case.structure.name)))
+    elif case.field is not None:
+        words.append(pieces.ref(Part("field", f"{frame}.{case.field.name}"), case.field.name))
+        words.append(nodes.Text(f", {type_text(case.field)}"))
+    return words + _case_words(pieces, frame, case)
 
 
 def _case_words(pieces: Pieces, frame: str, case: PayloadCase) -> list[nodes.Node]:
@@ -244,18 +249,24 @@ def _layout(pieces: Pieces, frame: FrameType, note: Note) -> nodes.section:
     body: list[nodes.Node] = []
     shown: set[str] = set()
     for case in reversed(frame.payload):
-        cells = cells_of_frame(frame, case.structure, case.field, schema)
+        cells = cells_of_frame(frame, case, schema)
         condition = _case_words(pieces, frame.name, case)
         if case.structure is not None:
             if condition:
-                body.append(paragraph("The payload", condition, " is ", pieces.ref(Part("structure", case.structure.name)), ":"))
+                body.append(
+                    paragraph("The payload", condition, " is ", pieces.ref(Part("structure", case.structure.name)), ":")
+                )
             body += _structure(pieces, case.structure, cells, note)
             shown.add(case.structure.name)
-        else:
-            assert case.field is not None
+        elif case.field is not None:
             field = case.field
             name = note(Part("field", f"{frame.name}.{field.name}"))
-            row = [_named(name, field.name), type_text(field), size_text(field), pieces.prose(field.doc, frame.name, field.place)]
+            row = [
+                _named(name, field.name),
+                type_text(field),
+                size_text(field),
+                pieces.prose(field.doc, frame.name, field.place),
+            ]
             label = f"A {frame.name} frame"
             body += [_diagram(label, cells, pieces), _fields_table([row])]
     for case in frame.payload:
@@ -294,7 +305,11 @@ def _structure(pieces: Pieces, part: Structure, cells: Sequence[Cell], note: Not
             kind = f"{entry.type}, at least {entry.minimum}" if entry.minimum is not None else entry.type
             name = _named(note(Part("field", f"{part.name}.{entry.name}")), entry.name)
             rows.append([name, kind, "may be missing" if entry.optional else "required", words])
-        return [intro, figure, table(("key", "type", "presence", "meaning"), rows, kind="fields", widths=(20, 18, 17, 45))]
+        return [
+            intro,
+            figure,
+            table(("key", "type", "presence", "meaning"), rows, kind="fields", widths=(20, 18, 17, 45)),
+        ]
     for field in part.fields:
         words = pieces.prose(field.doc, part.name, field.place)
         name = _named(note(Part("field", f"{part.name}.{field.name}")), field.name)
@@ -346,7 +361,9 @@ def _refusals(pieces: Pieces, frame: FrameType) -> nodes.section:
         "where the last column says something else, that is what it does.",
     )
     heads = ("rule", "what it says", "found by")
-    return section("Rules and errors", f"{frame.name}-rules", intro, table(heads, rows, kind="rules", widths=(27, 53, 20)))
+    return section(
+        "Rules and errors", f"{frame.name}-rules", intro, table(heads, rows, kind="rules", widths=(27, 53, 20))
+    )
 
 
 def _reaction(pieces: Pieces, requirement: Requirement) -> str:

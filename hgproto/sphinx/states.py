@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from hgproto.sphinx.drawing import GLYPH, address, svg, tag, text
 from hgproto.spec.mentions import Part
+from hgproto.sphinx.drawing import GLYPH, address, svg, tag, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -36,6 +36,7 @@ class _Scale(NamedTuple):
 
 _WIDE = _Scale("wide", 24.0, 20.0, 13.0, 11.0, 28.0)
 _NARROW = _Scale("narrow", 15.0, 16.0, 11.0, 9.5, 14.0)
+
 
 class Way(NamedTuple):
     """A way from a state to another or to itself, and the rows of the machine that take it."""
@@ -69,7 +70,11 @@ def condition_text(condition: Condition, *, inside: bool = False) -> str:
             part = condition.parts[0]
             if part.kind == "guard" and part.value is not None:
                 return f"{part.name} is not {part.value}"
-            return f"no {condition_text(part, inside=True)}" if part.kind == "flag" else f"not {condition_text(part, inside=True)}"
+            return (
+                f"no {condition_text(part, inside=True)}"
+                if part.kind == "flag"
+                else f"not {condition_text(part, inside=True)}"
+            )
         case "and" | "or":
             joined = f" {condition.kind} ".join(condition_text(part, inside=True) for part in condition.parts)
             return f"({joined})" if inside else joined
@@ -105,7 +110,9 @@ def _svg(machine: Machine, scale: _Scale) -> str:
     ends = _ends(ways, order, lanes)
     boxes, height = _boxes(machine, ends, scale)
     width = max(len(state) for state in order) * scale.font * GLYPH + scale.room
-    rooms = {side: max((lane + 1 for way, lane in lanes.items() if _side(way, order) == side), default=0) for side in "lr"}
+    rooms = {
+        side: max((lane + 1 for way, lane in lanes.items() if _side(way, order) == side), default=0) for side in "lr"
+    }
     left = scale.lane * (rooms["l"] + 0.5)
     right = left + width
     paths: list[str] = []
