@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -170,3 +171,15 @@ def judged(golden: dict[str, Any]) -> list[Finding]:
 def plain(value: Any) -> Any:
     """A record without its class, for comparisons with what a Struct gives."""
     return {name: plain(getattr(value, name)) for name in parts_of(value)} if isinstance(value, Record) else value
+
+
+def inventory(site: Path) -> dict[tuple[str, str], str]:
+    """The address of each part of a schema in the inventory of a site, by kind and name."""
+    octets = (site / "objects.inv").read_bytes()
+    lines = zlib.decompress(octets.split(b"\n", 4)[4]).decode().splitlines()
+    found = {}
+    for line in lines:
+        name, kind, _, address, _ = line.split(" ", 4)
+        if kind.startswith("hgproto:"):
+            found[kind.removeprefix("hgproto:"), name] = address.replace("$", name)
+    return found

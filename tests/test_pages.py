@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urldefrag, urljoin
 
 import pytest
-from support import ROOT
+from support import ROOT, SCHEMA, inventory
+
+from hgproto.spec import load
+from hgproto.spec.mentions import all_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,6 +111,14 @@ def test_every_link_leads_somewhere(site: Path) -> None:
                 broken.append((name, link))
     assert broken == []
     assert followed > 3000
+
+
+def test_every_part_of_the_schema_is_described(site: Path) -> None:
+    described = inventory(site)
+    assert set(described) == {(part.kind, part.name) for part in all_parts(load(SCHEMA / "framing-0002.yaml"))}
+    for address in described.values():
+        file, _, anchor = address.partition("#")
+        assert anchor in Page((site / file).read_text(encoding="utf-8")).anchors
 
 
 # In a browser.

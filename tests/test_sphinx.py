@@ -6,17 +6,16 @@ import html
 import io
 import re
 import shutil
-import zlib
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace, patch_docutils
-from support import ROOT, SCHEMA
+from support import ROOT, SCHEMA, inventory
 
 from hgproto.spec import load
-from hgproto.spec.mentions import KINDS, Part, parts_of
+from hgproto.spec.mentions import KINDS, Part, all_parts
 from hgproto.sphinx.bits import ascii_diagram, cells_of_frame, cells_of_header, cells_of_structure, svg_diagrams
 from hgproto.sphinx.domain import ROLES
 from hgproto.sphinx.drawing import linked
@@ -151,25 +150,13 @@ def all_of_it(tmp_path_factory: pytest.TempPathFactory) -> Built:
     return made.build()
 
 
-def inventory(built: Built) -> dict[tuple[str, str], str]:
-    """The address of each object in objects.inv by kind and name."""
-    octets = (built.out / "objects.inv").read_bytes()
-    lines = zlib.decompress(octets.split(b"\n", 4)[4]).decode().splitlines()
-    found = {}
-    for line in lines:
-        name, kind, _, address, _ = line.split(" ", 4)
-        if kind.startswith("hgproto:"):
-            found[kind.removeprefix("hgproto:"), name] = address.replace("$", name)
-    return found
-
-
 def test_a_site_of_all_of_it_builds_without_a_warning(all_of_it: Built) -> None:
     assert all_of_it.warnings == ""
 
 
 def test_every_part_is_in_the_inventory_and_at_its_address(all_of_it: Built) -> None:
-    found = inventory(all_of_it)
-    assert set(found) == {(part.kind, part.name) for part in parts_of(OURS)}
+    found = inventory(all_of_it.out)
+    assert set(found) == {(part.kind, part.name) for part in all_parts(OURS)}
     for address in found.values():
         file, _, anchor = address.partition("#")
         assert f'id="{anchor}"' in (all_of_it.out / file).read_text(encoding="utf-8")
@@ -374,7 +361,7 @@ def test_a_schema_of_a_user(site: Site) -> None:
     site.write("index", text)
     built = site.build(hgproto_schemas=["alien.yaml"])
     assert built.warnings == ""
-    assert set(inventory(built)) == {(part.kind, part.name) for part in parts_of(ALIEN)}
+    assert set(inventory(built.out)) == {(part.kind, part.name) for part in all_parts(ALIEN)}
 
 
 def test_parts_of_a_second_revision_have_its_name_before_them(site: Site) -> None:
@@ -388,7 +375,7 @@ def test_parts_of_a_second_revision_have_its_name_before_them(site: Site) -> Non
     site.write("later", ":orphan:\n\nLater\n=====\n\n.. hgproto:registry:: limits\n   :revision: later\n")
     built = site.build(hgproto_schemas=["framing-0002.yaml", "later.yaml"])
     assert built.warnings == ""
-    assert inventory(built)["limit", "later/max-payload"] == "later.html#later-limit-max-payload"
+    assert inventory(built.out)["limit", "later/max-payload"] == "later.html#later-limit-max-payload"
     assert 'href="later.html#later-limit-max-payload"' in built.page("index")
     text = words_of(built.page("index"))
     assert "From framing-0002 to later:" in text

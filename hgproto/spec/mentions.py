@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hgproto.spec.model import Schema
     from hgproto.spec.problems import Place
 
-__all__ = ["HEADER", "KINDS", "Part", "find_part", "mentions", "owner", "parts_of", "texts"]
+__all__ = ["HEADER", "KINDS", "Part", "all_parts", "find_part", "mentions", "owner", "texts"]
 
 HEADER = "frame-header"
 """What the header of every frame is called where names stand side by side."""
@@ -41,7 +41,7 @@ class Part(NamedTuple):
     name: str
 
 
-def parts_of(schema: Schema) -> dict[Part, Place]:
+def all_parts(schema: Schema) -> dict[Part, Place]:
     """Every part of ``schema``, in its order, and where it stands."""
     places = {Part("requirement", name): requirement.place for name, requirement in schema.requirements.items()}
     for field in schema.header.fields:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from hgproto.names import field_fault, structure_faults
 from hgproto.spec import model
-from hgproto.spec.mentions import find_part, mentions, owner, parts_of, texts
+from hgproto.spec.mentions import all_parts, find_part, mentions, owner, texts
 from hgproto.spec.problems import Problem, SchemaError, suggestion
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class _Resolver:
 
     def texts(self, schema: model.Schema) -> None:
         """Looks up what the texts mention."""
-        parts = parts_of(schema)
+        parts = all_parts(schema)
         names = {name for part in parts for name in (part.name, part.name.rpartition(".")[2])}
         for path, text in texts(self.data):
             for piece, is_name in mentions(text):

@@ -14,7 +14,7 @@ from hgproto.examples import Examples
 from hgproto.revision import Revision
 from hgproto.spec import SchemaError, check, load
 from hgproto.spec.load import find
-from hgproto.spec.mentions import Part, parts_of
+from hgproto.spec.mentions import Part, all_parts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,7 +39,7 @@ class Volume:
     @cached_property
     def parts(self) -> dict[Part, Place]:
         """Its parts, and where they stand."""
-        return parts_of(self.schema)
+        return all_parts(self.schema)
 
     @cached_property
     def examples(self) -> Examples:

@@ -6,11 +6,11 @@ import pytest
 from support import ROOT, SCHEMA
 
 from hgproto.spec import load
-from hgproto.spec.mentions import KINDS, Part, find_part, mentions, owner, parts_of, texts
+from hgproto.spec.mentions import KINDS, Part, all_parts, find_part, mentions, owner, texts
 
 OURS = load(SCHEMA / "framing-0002.yaml")
 ALIEN = load(ROOT / "tests" / "data" / "alien.yaml")
-PARTS = parts_of(OURS)
+PARTS = all_parts(OURS)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_what_a_name_means(name: str, within: str | None, part: tuple[str, str] 
 
 @pytest.mark.parametrize("schema", [OURS, ALIEN], ids=["framing-0002", "alien"])
 def test_every_part_is_found_by_its_whole_name(schema: object) -> None:
-    parts = parts_of(schema)  # type: ignore[arg-type]
+    parts = all_parts(schema)  # type: ignore[arg-type]
     assert {part.kind for part in parts} <= set(KINDS)
     for part in parts:
         found = find_part(part.name, parts)
