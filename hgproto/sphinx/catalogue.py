@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from docutils import nodes
 
 from hgproto.spec.mentions import Part
+from hgproto.sphinx.figures import folded
 from hgproto.sphinx.pieces import bullets, joined, paragraph, section, table, target
 from hgproto.sphinx.protocol import sentence
 
@@ -133,7 +134,7 @@ REGISTRIES: dict[str, Callable[[Pieces, Note], list[nodes.Node]]] = {
 
 def _number(number: int) -> str:
     """A number as people read it: powers of two from 1 Ki on."""
-    for power, prefix in ((30, "Gi"), (20, "Mi"), (10, "Ki")):
+    for power, prefix in ((40, "Ti"), (30, "Gi"), (20, "Mi"), (10, "Ki")):
         if number >= 1 << power and number % (1 << power) == 0:
             return f"{number >> power} {prefix}"
     return str(number)
@@ -197,14 +198,14 @@ def _requirement(pieces: Pieces, requirement: Requirement, note: Note) -> nodes.
             ("Broken by", _literals(entry["broken"]) if entry.get("broken") else None),
             ("Tests", _tests(entry["tests"]) if entry.get("tests") else paragraph("none")),
         ]
-    body = nodes.field_list("", *_fields(fields))
+    body = nodes.container("", nodes.field_list("", *_fields(fields)), classes=["hgp-summary"])
     return section([nodes.literal("", id)], anchor, said, why, body)
 
 
 def _fields(fields: Iterable[tuple[str, nodes.Node | None]]) -> Iterator[nodes.field]:
     for name, body in fields:
         if body is not None:
-            yield nodes.field("", nodes.field_name("", name), nodes.field_body("", body), classes=["requirement"])
+            yield nodes.field("", nodes.field_name("", name), nodes.field_body("", body))
 
 
 def _prose(pieces: Pieces, text: str | None, requirement: Requirement) -> nodes.paragraph | None:
@@ -234,8 +235,9 @@ def _literals(texts: Iterable[str]) -> nodes.paragraph:
     return paragraph(joined([nodes.literal("", text)] for text in texts))
 
 
-def _tests(tests: Mapping[str, str]) -> nodes.bullet_list:
-    return bullets([nodes.literal("", name), f" {how}"] for name, how in tests.items())
+def _tests(tests: Mapping[str, str]) -> folded:
+    names = bullets([nodes.literal("", name), f" {how}"] for name, how in tests.items())
+    return folded("", names, summary="1 test" if len(tests) == 1 else f"{len(tests)} tests")
 
 
 # Open questions.

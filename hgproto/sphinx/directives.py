@@ -79,10 +79,16 @@ class Named(SchemaDirective):
 
 
 class HeaderDirective(SchemaDirective):
-    """The header of every frame, and the stream flags."""
+    """The header of every frame, and the stream flags; with ``:figure-only:`` the bit diagram alone."""
+
+    option_spec: ClassVar[dict[str, Callable[[str], Any]]] = {
+        **SchemaDirective.option_spec,
+        "figure-only": directives.flag,
+    }
 
     def made(self, volume: Volume, pieces: Pieces) -> list[nodes.Node]:
-        return protocol.header(pieces, lambda part: self.note(volume, part))
+        only = "figure-only" in self.options
+        return protocol.header(pieces, lambda part: self.note(volume, part), figure_only=only)
 
 
 class FrameDirective(Named):

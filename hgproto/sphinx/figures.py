@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from hgproto.tree import Annotation
 
-__all__ = ["add_nodes", "annotated_octets", "drawing"]
+__all__ = ["add_nodes", "annotated_octets", "drawing", "folded"]
 
 
 class drawing(nodes.General, nodes.Element):  # noqa: N801 - as nodes are called
@@ -29,6 +29,10 @@ class annotated_octets(nodes.General, nodes.Element):  # noqa: N801
     ``octets``: all of them. ``annotations``: of fields, in wire order. ``fault``: the first octet that is wrong and the one
     after the last, None where nothing is. ``label``: what they show.
     """
+
+
+class folded(nodes.General, nodes.Element):  # noqa: N801
+    """What is shown when it is asked for; ``summary`` stands in its place until then."""
 
 
 def _html_drawing(writer: Any, node: drawing) -> None:
@@ -118,12 +122,25 @@ def _as_literal(writer: Any, node: nodes.Element) -> None:
     raise nodes.SkipNode
 
 
+def _html_fold(writer: Any, node: folded) -> None:
+    writer.body.append(f"<details class='hgp-folded'><summary>{escape(node['summary'])}</summary>\n")
+
+
+def _html_unfold(writer: Any, node: folded) -> None:
+    writer.body.append("</details>\n")
+
+
+def _unfolded(writer: Any, node: folded) -> None:
+    """Where nothing can be folded, all is shown."""
+
+
 def _depart(writer: Any, node: nodes.Element) -> None:
     """Never called: the visits skip their nodes."""
 
 
 def add_nodes(app: Sphinx) -> None:
     """Tells Sphinx how the nodes are written."""
-    literal = (_as_literal, _depart)
+    literal, plain = (_as_literal, _depart), (_unfolded, _unfolded)
+    app.add_node(folded, html=(_html_fold, _html_unfold), latex=plain, text=plain, man=plain, texinfo=plain)
     for node, html in ((drawing, _html_drawing), (annotated_octets, _html_octets)):
         app.add_node(node, html=(html, _depart), latex=literal, text=literal, man=literal, texinfo=literal)

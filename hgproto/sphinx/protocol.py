@@ -38,9 +38,12 @@ _CONSTRAINTS = {
 }
 
 
-def header(pieces: Pieces, note: Note) -> list[nodes.Node]:
+def header(pieces: Pieces, note: Note, *, figure_only: bool) -> list[nodes.Node]:
     """The header: where its fields are, what they say, the stream flags, and the rules of all of them."""
     schema = pieces.volume.schema
+    figure = _diagram("The header of a frame", cells_of_header(schema), pieces)
+    if figure_only:
+        return [figure]
     rows = []
     at = 0
     for field in schema.header.fields:
@@ -56,7 +59,7 @@ def header(pieces: Pieces, note: Note) -> list[nodes.Node]:
             rows.append([str(at), where, _named(note(part), field.name), doc])
         at += field.octets or 0
     return [
-        _diagram("The header of a frame", cells_of_header(schema), pieces),
+        figure,
         table(("octet", "size", "field", "meaning"), rows, kind="fields", widths=(10, 15, 20, 55)),
         paragraph("Stream flags:"),
         _flags_table(pieces, schema.stream_flags, "", note),
