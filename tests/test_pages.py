@@ -219,7 +219,7 @@ def test_nothing_scrolls_sideways_and_nothing_is_too_small(open_page: Any, page:
     )
     assert min(sizes, default=12) > 6.5
     cut = tab.page.evaluate(
-        """[...document.querySelectorAll('article table')].flatMap(table => [table, table.parentElement])
+        """[...document.querySelectorAll('article table')].flatMap(table => [table, table.closest('.table-wrapper') ?? table])
            .filter(box => box.scrollWidth > box.clientWidth + 1).map(box => box.textContent.slice(0, 80))"""
     )
     assert cut == []
