@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import io
 import tracemalloc
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import cuts, frames
+from support import ROOT, cuts, frames
 
 from hgproto import FrameReader, RemoteProtocolError, encode_frame, read_frames
 from hgproto.framing_0002 import codec
+from hgproto.revision import Revision
 
 if TYPE_CHECKING:
     from hgproto.frame import Frame
@@ -164,6 +165,41 @@ def test_payloads_are_copied_unless_told_otherwise(kind: type, copy: bool) -> No
     assert type(frame.payload) is (bytes if copy else memoryview)
     assert frame.payload == b"abc"
     assert hash(frame.replace(payload=b"abc")) == hash(codec.make_frame(1, 1, 1, 1, 1, b"abc"))
+
+
+@pytest.mark.parametrize("copy", [None, True, False])
+def test_read_frames_is_a_reader_that_reads(copy: bool | None) -> None:
+    alien = Revision(str(ROOT / "tests" / "data" / "alien.yaml")).codec
+    settings: dict[str, Any] = {} if copy is None else {"copy": copy}
+    (frame,) = read_frames(bytearray(FRAME), **settings)
+    assert type(frame.payload) is (memoryview if copy is False else bytes)
+    sent = alien.encode_frame(alien.make_frame(1, 1, 0, next(iter(alien.TYPE_NAMES)), 0, b""))
+    (frame,) = read_frames(sent, codec=alien, **settings)
+    assert frame.type.name == "HELLO"
+    with pytest.raises(RemoteProtocolError, match=r"at most 1 octet, found"):
+        list(read_frames(FRAME, max_payload=1, **settings))
+
+
+class Reads:
+    """A file that has one of the two ways to read."""
+
+    def __init__(self, name: str, octets: bytes) -> None:
+        self.left = octets
+        setattr(self, name, self._read)
+
+    def _read(self, size: int) -> bytes:
+        # Short reads, as of a pipe.
+        octets, self.left = self.left[: min(size, 5)], self.left[min(size, 5) :]
+        return octets
+
+
+@pytest.mark.parametrize("name", ["read", "read1"])
+def test_files_are_read_by_read1_where_they_have_it(name: str) -> None:
+    source: Any = Reads(name, FRAME * 3)
+    assert [bytes(frame.payload) for frame in read_frames(source)] == [FRAME[8:]] * 3
+    both: Any = Reads("read1", FRAME)
+    both.read = lambda _: pytest.fail("read waits for all of the octets that were asked for")
+    assert len(list(read_frames(both))) == 1
 
 
 def test_a_chunk_may_change_after_it_was_fed() -> None:

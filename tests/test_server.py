@@ -257,6 +257,19 @@ def test_a_stream_is_ended_and_opened_again() -> None:
     assert lines(server.respond(3, b"")) == ["3 2 stream-begin bytes-response eos"]
 
 
+@pytest.mark.requirement("stream.encoded-needs-settings")
+@pytest.mark.parametrize("data", [b"compressed already", [b"compressed ", b"already"]], ids=["octets", "chunks"])
+@pytest.mark.parametrize("plain", [True, False])
+def test_what_is_compressed_already_passes_untouched(data: Any, plain: bool) -> None:
+    server = waiting(1, encoding="zlib")
+    settings, *frames = server.respond(1, data, plain=plain)
+    assert settings.type == codec.FrameType.STREAM_SETTINGS
+    encoded = [bool(frame.stream_flags & codec.StreamFlag.ENCODED) for frame in frames if frame.payload]
+    assert encoded
+    assert set(encoded) == {not plain}
+    assert (b"".join(frame.payload for frame in frames) == b"compressed already") is plain
+
+
 # Limits: one below, at, and one over
 
 
@@ -279,6 +292,148 @@ def test_requests_at_a_time(over: int) -> None:
     assert isinstance(refused, SendFrames)
     (error,) = server.receive_frame(again)
     assert error.error.requirement == "command-name.fresh-id"
+
+
+NAME = "1 1 stream-begin command-name have-args x"
+BOTH = "1 1 stream-begin command-name have-args|have-data x"
+WHOLE = r"1 1 0 command-argument eoa \x01\0\x03\0kabc"
+STARTED = r"1 1 0 command-argument continuation \x01\0\x03\0ka"
+"""An argument of four octets, whole and begun."""
+
+
+@pytest.mark.requirement("request.argument-limits", "request.limits")
+@pytest.mark.parametrize(
+    ("limit", "least", "frames", "message"),
+    [
+        ("request_octets", 4, [NAME, WHOLE], "more than 3 octets in a request"),
+        ("request_octets", 4, [NAME, STARTED, "1 1 0 command-argument eoa bc"], "more than 3 octets in a request"),
+        ("request_octets", 8, [BOTH, WHOLE, "1 1 0 command-data eos data"], "more than 7 octets in a request"),
+        (
+            "request_octets",
+            8,
+            [BOTH, WHOLE, "1 1 0 command-data continuation da", "1 1 0 command-data eos ta"],
+            "more than 7 octets in a request",
+        ),
+        ("buffered_octets", 4, [NAME, WHOLE], "more than 3 octets in all partly sent requests"),
+        (
+            "buffered_octets",
+            4,
+            [NAME, STARTED, "1 1 0 command-argument eoa bc"],
+            "more than 3 octets in all partly sent requests",
+        ),
+        (
+            "buffered_octets",
+            8,
+            [
+                BOTH,
+                WHOLE,
+                "3 1 0 command-name have-data y",
+                "3 1 0 command-data continuation da",
+                "1 1 0 command-data eos ta",
+                "3 1 0 command-data eos",
+            ],
+            "more than 7 octets in all partly sent requests",
+        ),
+        ("argument_value", 3, [NAME, WHOLE], "an argument of 3 octets, more than 2 octets"),
+        (
+            "argument_value",
+            3,
+            [NAME, STARTED, "1 1 0 command-argument eoa bc"],
+            "an argument of 3 octets, more than 2 octets",
+        ),
+        ("arguments", 2, [NAME, r"1 1 0 command-argument 0 \x01\0\0\0a", WHOLE], "more than 1 argument"),
+        (
+            "arguments",
+            2,
+            [NAME, r"1 1 0 command-argument 0 \x01\0\0\0a", STARTED, "1 1 0 command-argument eoa bc"],
+            "more than 1 argument",
+        ),
+        (
+            "receiving_requests",
+            2,
+            [NAME, "3 1 0 command-name have-data y", WHOLE, "3 1 0 command-data eos d"],
+            "more than 1 partly sent request at a time",
+        ),
+        ("active_requests", 2, [NAME, command(3), WHOLE], "more than 1 request at a time"),
+    ],
+)
+@pytest.mark.parametrize("at_once", [True, False], ids=["at once", "frame by frame"])
+def test_a_limit_holds_from_one_octet_over_it_on(
+    limit: str, least: int, frames: list[str], message: str, at_once: bool
+) -> None:
+    for most, refusals in ((least, 0), (least - 1, 1)):
+        server = Server(limits=Limits(**{limit: most}))
+        octets = [wire(*frames)] if at_once else [wire(line) for line in frames]
+        events = [event for part in octets for event in server.receive_data(part)]
+        refused = [event for event in events if isinstance(event, SendFrames)]
+        assert len(refused) == refusals
+        assert all(event.requirement in ("request.argument-limits", "request.limits") for event in refused)
+        assert [bytes(frame.payload).decode() for event in refused for frame in event] == [message] * refusals
+        commands = {line.split()[0] for line in frames}
+        assert sum(isinstance(event, RunCommand) for event in events) == len(commands) - refusals
+        # What is over or answered holds nothing any more.
+        assert server.receiving is False
+        assert server._buffered == 0
+
+
+VALUE = r"1 1 0 command-argument continuation \x01\0\x05\0kab"
+"""The first two octets of five."""
+
+
+@pytest.mark.requirement("command-argument.value-short", "command-argument.value-long", "command-argument.continuation")
+@pytest.mark.parametrize(
+    ("rest", "rule", "offset", "expected", "found"),
+    [
+        (["eoa cde"], None, None, "", ""),
+        (["continuation cde", "eoa"], None, None, "", ""),
+        (["continuation c", "continuation", "eoa de"], None, None, "", ""),
+        (["continuation c", "0 de", r"eoa \x01\0\0\0l"], None, None, "", ""),
+        (["eoa cd"], "value-short", 0, "3 octets more of the value", "2 octets"),
+        (["0 cd"], "value-short", 0, "3 octets more of the value", "2 octets"),
+        (["eoa"], "value-short", 0, "3 octets more of the value", "0 octets"),
+        (["continuation c", "eoa d"], "value-short", 0, "2 octets more of the value", "1 octet"),
+        (["eoa cdef"], "value-long", 3, "3 octets more of the value", "4 octets"),
+        (["continuation cdef"], "value-long", 3, "at most 3 octets more of the value", "4 octets"),
+        (["continuation c", "eoa def"], "value-long", 2, "2 octets more of the value", "3 octets"),
+        (["continuation cde", "eoa f"], "value-long", 0, "0 octets more of the value", "1 octet"),
+    ],
+)
+def test_a_value_that_spans_frames_has_the_octets_that_were_announced(
+    rest: list[str], rule: str | None, offset: int | None, expected: str, found: str
+) -> None:
+    sent = [NAME, VALUE, *(f"1 1 0 command-argument {line}" for line in rest)]
+    *_, last = Server().receive_data(wire(*sent))
+    if rule is None:
+        assert last.args["k"] == b"abcde"
+        return
+    assert isinstance(last, Error)
+    assert last.error.requirement == f"command-argument.{rule}"
+    start = len(wire(*sent[:-1])) + codec.HEADER_OCTETS
+    assert (last.error.offset, last.error.field) == (start + (offset or 0), "value")
+    assert (last.error.expected, last.error.found) == (expected, found)
+
+
+@pytest.mark.requirement("command-argument.duplicate-name")
+def test_a_name_that_comes_again_is_told_by_its_place() -> None:
+    (*_, last) = Server().receive_data(wire(NAME, r"1 1 0 command-argument 0 \x01\0\x03\0kabc", WHOLE))
+    assert (last.error.requirement, last.error.offset, last.error.field) == (
+        "command-argument.duplicate-name",
+        4,
+        "name",
+    )
+    assert (last.error.expected, last.error.found) == ("each argument name once", "'k' again")
+
+
+@pytest.mark.parametrize("octets", [0xFFFF, 0x10000, 0x1FFFF, 0x20001, 0x30002])
+def test_payloads_beyond_the_usual_limit_are_taken_where_it_was_raised(octets: int) -> None:
+    server = Server(limits=Limits(max_payload=octets))
+    sent = codec.encode_frame(parse_frame("1 1 0 command-data eos").replace(payload=bytes(octets)), octets)
+    *_, event = server.receive_data(wire("1 1 stream-begin command-name have-data x") + sent)
+    assert event == RunCommand(1, "x", {}, bytes(octets))
+    server = Server(limits=Limits(max_payload=octets - 1))
+    *_, event = server.receive_data(wire("1 1 stream-begin command-name have-data x") + sent)
+    assert event.error.requirement == "frame.length-limit"
+    assert f"expected at most {octets - 1} octets, found {octets} octets" in str(event.error)
 
 
 @pytest.mark.requirement("request.argument-limits")
