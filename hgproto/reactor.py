@@ -21,7 +21,7 @@ from hgproto.errors import LocalProtocolError, RemoteProtocolError
 from hgproto.events import Error, StreamLeftOpen
 from hgproto.framing_0002 import codec, machines
 from hgproto.input_stream import InputStream, checked_reopen
-from hgproto.layout import place_of
+from hgproto.layout import counted, place_of
 from hgproto.limits import Limits
 from hgproto.machine import Ask, Event, Row
 from hgproto.outputs import Outputs
@@ -397,7 +397,10 @@ class Reactor:
         most = self.limits.open_streams
         if self._open_streams < most:
             return True
-        expected, found = f"at most {most} streams open at a time", f"stream {stream.stream_id} beside {most}"
+        expected, found = (
+            f"at most {counted(most, 'stream')} open at a time",
+            f"stream {stream.stream_id} beside {most}",
+        )
         stream.blame(RemoteProtocolError("", None, "", expected, found))
         return False
 

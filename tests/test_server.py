@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support import ROOT
 
 from hgproto import build
 from hgproto.errors import LocalProtocolError
@@ -415,13 +416,67 @@ def test_a_value_that_spans_frames_has_the_octets_that_were_announced(
 
 @pytest.mark.requirement("command-argument.duplicate-name")
 def test_a_name_that_comes_again_is_told_by_its_place() -> None:
-    (*_, last) = Server().receive_data(wire(NAME, r"1 1 0 command-argument 0 \x01\0\x03\0kabc", WHOLE))
-    assert (last.error.requirement, last.error.offset, last.error.field) == (
-        "command-argument.duplicate-name",
-        4,
-        "name",
-    )
+    before = wire(NAME, r"1 1 0 command-argument 0 \x01\0\x03\0kabc")
+    *_, last = Server().receive_data(before + wire(WHOLE))
+    assert last.error.requirement == "command-argument.duplicate-name"
+    assert (last.error.offset, last.error.field) == (len(before) + codec.HEADER_OCTETS + 4, "name")
     assert (last.error.expected, last.error.found) == ("each argument name once", "'k' again")
+
+
+REFUSALS = (ROOT / "tests" / "data" / "refusals.txt").read_text(encoding="utf-8").split("\n\n")[1:]
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: refusal.rpartition("(")[2].rstrip(")\n"))
+def test_a_refusal_says_where_and_what_was_expected_and_found(refusal: str) -> None:
+    *lines, error = refusal.strip().splitlines()
+    limits = Limits.of(line for line in lines if "=" in line)
+    *before, last = Server(limits=limits).receive_data(wire(*(line for line in lines if "=" not in line)))
+    assert not any(isinstance(event, Error) for event in before)
+    assert isinstance(last, Error)
+    assert f"! {last.error}" == error
+    *_, frame = last.frames
+    assert bytes(frame.payload).decode() == str(last.error)
+
+
+@pytest.mark.requirement("reactor.errored", "response.active-request", "response.once")
+@pytest.mark.parametrize(
+    ("sent", "error"),
+    [
+        (
+            [],
+            "request_id: expected the id of a request that waits for its response, found request 1, which is free "
+            "(response.active-request)",
+        ),
+        (
+            [NAME],
+            "request_id: expected the id of a request that waits for its response, found request 1, which is receiving "
+            "arguments (response.active-request)",
+        ),
+        (
+            [command(1, begin="stream-begin")],
+            "request_id: expected one response to a request, found request 1, which is responding (response.once)",
+        ),
+        (
+            [command(1)],
+            "expected a connection on which no rule was broken, found the connection has failed (reactor.errored)",
+        ),
+    ],
+)
+def test_what_cannot_be_answered_is_the_callers_mistake(sent: list[str], error: str) -> None:
+    server = Server()
+    events = server.receive_data(wire(*sent))
+    if any(isinstance(event, RunCommand) for event in events):
+        server.respond(1, b"")
+    with pytest.raises(LocalProtocolError) as raised:
+        server.respond(1, b"")
+    assert str(raised.value) == error
+    after = server.receive_data(wire(command(3)))
+    if error.startswith("expected"):
+        (refused,) = after
+        assert str(refused.error) == (
+            "expected nothing more on a connection on which a rule was broken, found more (reactor.errored)"
+        )
+        assert (refused.frame, refused.frames) == (None, ())
 
 
 @pytest.mark.parametrize("octets", [0xFFFF, 0x10000, 0x1FFFF, 0x20001, 0x30002])
