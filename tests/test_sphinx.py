@@ -19,7 +19,7 @@ from hgproto.spec.mentions import KINDS, Part, all_parts
 from hgproto.sphinx.bits import ascii_diagram, cells_of_frame, cells_of_header, cells_of_structure, svg_diagrams
 from hgproto.sphinx.domain import ROLES
 from hgproto.sphinx.drawing import linked
-from hgproto.sphinx.states import condition_text, svg_machines, ways_of
+from hgproto.sphinx.states import svg_machines, ways_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -497,11 +497,11 @@ def test_addresses_of_parts() -> None:
     assert linked(drawing, lambda kind, name: known.get((kind, name))) == '<a href="p.html?x&amp;y#z">x</a><a >y</a>'
 
 
-def test_conditions_in_words() -> None:
-    rows = [row for row in OURS.machines["stream"].transitions if row.when is not None]
-    words = {condition_text(row.when) for row in rows if row.when is not None}
-    assert "no stream-begin and (encoded or stream-end) and encoding is truncated" in words
-    assert "stream-begin and not restart" in words
+def test_conditions_in_words(all_of_it: Built) -> None:
+    text = words_of(all_of_it.page("index"))
+    assert "any frame: no stream-begin and (encoded or stream-end) and encoding is truncated" in text
+    assert "any frame: stream-begin and not restart" in text
+    assert "any frame but stream-settings: stream-begin and stream-end" in text
 
 
 def test_nodes_of_pages_are_not_shared() -> None:

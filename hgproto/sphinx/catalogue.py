@@ -8,7 +8,7 @@ from docutils import nodes
 
 from hgproto.spec.mentions import Part
 from hgproto.sphinx.figures import folded
-from hgproto.sphinx.pieces import bullets, joined, paragraph, section, table, target
+from hgproto.sphinx.pieces import bullets, joined, named, paragraph, section, table
 from hgproto.sphinx.protocol import sentence
 
 if TYPE_CHECKING:
@@ -27,11 +27,6 @@ ENFORCED = {
     "validator": "the validator alone",
     "manual": "nothing",
 }
-
-
-def _named(anchor: str | None, name: str) -> list[nodes.Node]:
-    words = nodes.literal("", name)
-    return [words if anchor is None else target(anchor, words)]
 
 
 # Registries.
@@ -76,7 +71,7 @@ def _stream_flags(pieces: Pieces, note: Note) -> list[nodes.Node]:
 def _profiles(pieces: Pieces, note: Note) -> list[nodes.Node]:
     rows = [
         [
-            _named(note(Part("profile", profile.name)), profile.name),
+            named(note(Part("profile", profile.name)), profile.name),
             [*pieces.prose(profile.doc, None, profile.place), *_ours(profile.source)],
             profile.settings,
         ]
@@ -88,7 +83,7 @@ def _profiles(pieces: Pieces, note: Note) -> list[nodes.Node]:
 def _limits(pieces: Pieces, note: Note) -> list[nodes.Node]:
     rows = [
         [
-            _named(note(Part("limit", limit.name)), limit.name),
+            named(note(Part("limit", limit.name)), limit.name),
             f"{_number(limit.default)} {limit.unit}",
             _number(limit.maximum),
             [
@@ -112,7 +107,7 @@ def _limits(pieces: Pieces, note: Note) -> list[nodes.Node]:
 def _guards(pieces: Pieces, note: Note) -> list[nodes.Node]:
     rows = [
         [
-            _named(note(Part("guard", guard.name)), guard.name),
+            named(note(Part("guard", guard.name)), guard.name),
             ", ".join(guard.values) or "true, false",
             pieces.prose(guard.doc, None, guard.place),
         ]

@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from hgproto.spec.problems import Place
     from hgproto.sphinx.library import Volume
 
-__all__ = ["Pieces", "bullets", "joined", "paragraph", "section", "table", "target"]
-
-Inline = "str | nodes.Node | Sequence[str | nodes.Node]"
+__all__ = ["Pieces", "bullets", "joined", "named", "paragraph", "section", "table", "target"]
 
 
 def _inline(content: str | nodes.Node | Sequence[str | nodes.Node]) -> list[nodes.Node]:
@@ -75,6 +73,12 @@ def _row(cells: Iterable[str | nodes.Node | Sequence[str | nodes.Node]]) -> node
 def target(anchor: str, *content: nodes.Node) -> nodes.inline:
     """Content that can be linked to."""
     return nodes.inline("", "", *content, ids=[anchor], classes=["hgp-target"])
+
+
+def named(anchor: str | None, name: str) -> list[nodes.Node]:
+    """A name, with an anchor where there is one."""
+    words = nodes.literal("", name)
+    return [words if anchor is None else target(anchor, words)]
 
 
 def section(title: str | Sequence[nodes.Node], anchor: str, *content: nodes.Node) -> nodes.section:

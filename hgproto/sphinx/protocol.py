@@ -8,10 +8,11 @@ from docutils import nodes
 
 from hgproto.show import rules_of_frame, rules_of_header, rules_of_structure, size_text, type_text
 from hgproto.spec.mentions import HEADER, Part
+from hgproto.spec.resolve import HEADER_FIELDS
 from hgproto.sphinx.bits import ascii_diagram, cells_of_frame, cells_of_header, cells_of_structure, svg_diagrams
 from hgproto.sphinx.examples import example_nodes
 from hgproto.sphinx.figures import drawing
-from hgproto.sphinx.pieces import bullets, joined, paragraph, section, table, target
+from hgproto.sphinx.pieces import bullets, joined, named, paragraph, section, table, target
 from hgproto.sphinx.states import svg_machines, way_id, ways_of
 
 if TYPE_CHECKING:
@@ -51,12 +52,12 @@ def header(pieces: Pieces, note: Note, *, figure_only: bool) -> list[nodes.Node]
             part = Part("field", f"{HEADER}.{bits.name}")
             where = f"bits {bits.low} to {bits.high}"
             doc = pieces.prose(bits.doc, HEADER, bits.place)
-            rows.append([str(at), where, _named(note(part), bits.name), doc])
+            rows.append([str(at), where, named(note(part), bits.name), doc])
         if not field.bits:
             part = Part("field", f"{HEADER}.{field.name}")
             where = f"{8 * field.octets} bits" if field.octets is not None else f"{field.size} octets"
             doc = pieces.prose(field.doc, HEADER, field.place)
-            rows.append([str(at), where, _named(note(part), field.name), doc])
+            rows.append([str(at), where, named(note(part), field.name), doc])
         at += field.octets or 0
     return [
         figure,
@@ -133,7 +134,7 @@ def machine(pieces: Pieces, machine: Machine, note: Note) -> list[nodes.Node]:
     states = []
     for name, doc in machine.states.items():
         words = pieces.prose(doc, machine.name, machine.state_places[name])
-        states.append([_named(note(Part("state", f"{machine.name}.{name}")), name), words])
+        states.append([named(note(Part("state", f"{machine.name}.{name}")), name), words])
     ways = []
     for way in ways_of(machine):
         for index, row in enumerate(way.rows):
@@ -188,11 +189,6 @@ def sentence(pieces: Pieces, requirement: Requirement) -> list[nodes.Node]:
     return words
 
 
-def _named(anchor: str | None, name: str) -> list[nodes.Node]:
-    words = nodes.literal("", name)
-    return [words if anchor is None else target(anchor, words)]
-
-
 def _diagram(label: str, cells: Sequence[Cell], pieces: Pieces) -> drawing:
     svgs = svg_diagrams(label, cells)
     return drawing("", svgs=svgs, text=ascii_diagram(cells), label=label, prefix=pieces.volume.prefix)
@@ -203,17 +199,16 @@ def _flags_table(pieces: Pieces, flags: Sequence[Flag], frame: str, note: Note) 
     for flag in flags:
         part = Part("flag", f"{frame}.{flag.name}" if frame else flag.name)
         doc = pieces.prose(flag.doc, frame or None, flag.place)
-        rows.append([[nodes.literal("", f"{flag.mask:#04x}")], _named(note(part), flag.name), doc])
+        rows.append([[nodes.literal("", f"{flag.mask:#04x}")], named(note(part), flag.name), doc])
     return table(("bit", "flag", "meaning"), rows, kind="flags", widths=(12, 22, 66))
 
 
 def _constraint(pieces: Pieces, frame: FrameType, constraint: Constraint) -> list[nodes.Node]:
     template = _CONSTRAINTS[constraint.kind]
     owned = {flag.name for flag in frame.flags}
-    fields = {"request_id", "stream_id", "length", "stream_flags"}
 
     def word(name: str) -> nodes.Node:
-        if name in fields:
+        if name in HEADER_FIELDS:
             return pieces.ref(Part("field", f"{HEADER}.{name}"), name)
         return pieces.ref(Part("flag", f"{frame.name}.{name}" if name in owned else name), name)
 
@@ -265,7 +260,7 @@ def _layout(pieces: Pieces, frame: FrameType, note: Note) -> nodes.section:
             field = case.field
             name = note(Part("field", f"{frame.name}.{field.name}"))
             row = [
-                _named(name, field.name),
+                named(name, field.name),
                 type_text(field),
                 size_text(field),
                 pieces.prose(field.doc, frame.name, field.place),
@@ -306,7 +301,7 @@ def _structure(pieces: Pieces, part: Structure, cells: Sequence[Cell], note: Not
         for entry in part.entries:
             words = pieces.prose(entry.doc, part.name, entry.place)
             kind = f"{entry.type}, at least {entry.minimum}" if entry.minimum is not None else entry.type
-            name = _named(note(Part("field", f"{part.name}.{entry.name}")), entry.name)
+            name = named(note(Part("field", f"{part.name}.{entry.name}")), entry.name)
             rows.append([name, kind, "may be missing" if entry.optional else "required", words])
         return [
             intro,
@@ -315,7 +310,7 @@ def _structure(pieces: Pieces, part: Structure, cells: Sequence[Cell], note: Not
         ]
     for field in part.fields:
         words = pieces.prose(field.doc, part.name, field.place)
-        name = _named(note(Part("field", f"{part.name}.{field.name}")), field.name)
+        name = named(note(Part("field", f"{part.name}.{field.name}")), field.name)
         rows.append([name, type_text(field), size_text(field), words])
     return [intro, figure, _fields_table(rows)]
 

@@ -14,9 +14,9 @@ from hgproto.sphinx.drawing import GLYPH, address, svg, tag, text
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from hgproto.spec.model import Condition, Machine, Row
+    from hgproto.spec.model import Machine, Row
 
-__all__ = ["Way", "condition_text", "svg_machines", "way_id", "ways_of", "when_text"]
+__all__ = ["Way", "svg_machines", "way_id", "ways_of"]
 
 
 class _Scale(NamedTuple):
@@ -56,33 +56,6 @@ def ways_of(machine: Machine) -> list[Way]:
             found.setdefault((row.source, row.to), []).append(row)
     ends = sorted(found, key=lambda ends: (order.index(ends[0]), order.index(ends[1])))
     return [Way(number, *pair, tuple(found[pair])) for number, pair in enumerate(ends, 1)]
-
-
-def when_text(row: Row) -> str:
-    """What a row is about: frame types or an event."""
-    return row.event or ", ".join(row.frames)
-
-
-def condition_text(condition: Condition, *, inside: bool = False) -> str:
-    """A condition in words."""
-    match condition.kind:
-        case "not":
-            part = condition.parts[0]
-            if part.kind == "guard" and part.value is not None:
-                return f"{part.name} is not {part.value}"
-            return (
-                f"no {condition_text(part, inside=True)}"
-                if part.kind == "flag"
-                else f"not {condition_text(part, inside=True)}"
-            )
-        case "and" | "or":
-            joined = f" {condition.kind} ".join(condition_text(part, inside=True) for part in condition.parts)
-            return f"({joined})" if inside else joined
-        case "flag":
-            return condition.name
-        case "state":
-            return f"{condition.name} is in {condition.value}"
-    return condition.name if condition.value is None else f"{condition.name} is {condition.value}"
 
 
 class _End(NamedTuple):
