@@ -9,6 +9,7 @@ import pytest
 
 from hgproto import build
 from hgproto.client import Client
+from hgproto.encodings import Encodings, default_encodings
 from hgproto.errors import EncodingError, LocalProtocolError
 from hgproto.events import (
     Error,
@@ -308,3 +309,69 @@ def test_somebody_else_issues() -> None:
     assert client.active == (5,)
     with pytest.raises(LocalProtocolError, match=r"command-name\.fresh-id"):
         client.issued(5)
+
+
+# What a command and a refusal are made of.
+
+
+@pytest.mark.parametrize("plain", [True, False])
+@pytest.mark.parametrize("data", [b"data" * 10, BytesIO(b"data" * 10)], ids=["octets", "a file"])
+def test_data_that_is_compressed_already_passes_untouched(plain: bool, data: Any) -> None:
+    client = Client(encoding="zlib", limits=Limits(send_payload=16))
+    frames = list(client.issue("push", {"key": b"value"}, data, plain=plain))
+    encoded = {
+        (codec.FrameType(frame.type).name, bool(frame.stream_flags & codec.StreamFlag.ENCODED)) for frame in frames
+    }
+    assert encoded - {("COMMAND_DATA", True)} == {
+        ("STREAM_SETTINGS", False),
+        ("COMMAND_NAME", True),
+        ("COMMAND_ARGUMENT", True),
+    } | ({("COMMAND_DATA", False)} if plain else set())
+    if isinstance(data, BytesIO):
+        data.seek(0)
+
+
+def test_a_client_has_the_streams_and_encodings_that_it_was_told() -> None:
+    assert Client().output_streams == (1,)
+    assert Client(streams=3).output_streams == (1, 3, 5)
+    client = Client(encodings=Encodings([default_encodings()["identity"]]))
+    list(client.issue("x"))
+    (error,) = client.receive_data(wire(r"1 2 stream-begin stream-settings 0 \x04zlib"))[-1:]
+    assert error.error.expected == "identity"
+
+
+@pytest.mark.requirement("request.limits")
+def test_a_request_too_many_is_not_issued() -> None:
+    client = asking(2, limits=Limits(active_requests=2))
+    with pytest.raises(LocalProtocolError) as raised:
+        client.issue("x")
+    assert str(raised.value) == (
+        "expected at most 2 requests that wait for their response, found 2 already (request.limits)"
+    )
+    assert client.active == (1, 3)
+
+
+@pytest.mark.requirement("encoding.decoded-limit")
+def test_a_response_that_grows_too_large_is_told_by_its_octets() -> None:
+    client = asking(limits=Limits(decoded_response=5))
+    events = client.receive_data(
+        wire(
+            r"1 2 stream-begin stream-settings 0 \x08identity",
+            "1 2 encoded bytes-response continuation abc",
+            "1 2 encoded bytes-response continuation de",
+            "1 2 encoded bytes-response continuation f",
+        )
+    )
+    *_, lost, error = events
+    start = len(
+        wire(
+            r"1 2 stream-begin stream-settings 0 \x08identity",
+            "1 2 0 bytes-response continuation abc",
+            "1 2 0 bytes-response continuation de",
+        )
+    )
+    assert str(error.error) == (
+        f"expected at most 5 octets in a response when decoded, found 6 octets at offset {start + 8} (encoding.decoded-limit)"
+    )
+    assert error.frame == parse_frame("1 2 encoded bytes-response continuation f")
+    assert lost == RequestError(1, str(error.error), 5, "encoding.decoded-limit")

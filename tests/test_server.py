@@ -728,3 +728,67 @@ def test_a_stream_whose_frames_were_made_and_not_taken_is_closed_after_them() ->
         "3 2 stream-end|encoded text-output 0",
         "3 4 stream-end|encoded bytes-response eos",
     ]
+
+
+# Frames that come as frames, and what messages are made of.
+
+
+@pytest.mark.requirement("frame.length-limit")
+def test_offsets_count_what_came_as_octets_and_as_frames() -> None:
+    first, second = wire(command(1, begin="stream-begin")), parse_frame(command(3))
+    server = Server(limits=Limits(max_payload=4))
+    server.receive_data(first)
+    assert server.receive_frame(second) == [RunCommand(3, "x", {}, None)]
+    assert server.receive_frame(second.replace(request_id=5, payload=memoryview(b"abcd")))[0].name == "abcd"
+    octets = 2 * len(first) + 8 + 4
+    (error,) = server.receive_frame(parse_frame(command(7, "abcde")))
+    assert (
+        str(error.error) == f"length: expected at most 4 octets, found 5 octets at offset {octets} (frame.length-limit)"
+    )
+    assert error.frame is None
+    server = Server()
+    server.receive_data(first)
+    server.receive_frame(second)
+    wrong = parse_frame(command(3))
+    (error,) = server.receive_frame(wrong)
+    assert (error.error.requirement, error.error.offset, error.frame) == ("command-name.fresh-id", 18 + 7, wrong)
+    server = Server()
+    server.receive_frame(parse_frame(command(1, begin="stream-begin")))
+    *_, error = server.receive_data(wire(command(3)) + wire(command(3)))
+    assert error.error.offset == 18 + 7
+
+
+def test_messages_say_what_they_were_told() -> None:
+    server = waiting(1, streams=2)
+    assert lines(server.send_progress(1, "topic", 1, 2, "label", "item", stream_id=4)) == [
+        r"1 4 stream-begin progress 0 \xa5Cpos\x01DitemDitemElabelElabelEtopicEtopicEtotal\x02"
+    ]
+    assert lines(server.send_text(1, [(b"a\xff", [], [])], errors="replace")) == [
+        r"1 4 0 text-output 0 \x04\x00\x00\x00a\xef\xbf\xbd"
+    ]
+    with pytest.raises(LocalProtocolError, match=r"text-output\.utf8"):
+        server.send_text(1, [(b"a\xff", [], [])])
+    assert lines(server.respond_error(1, "no", end=True)) == ["1 4 stream-end error-response application no"]
+    server = waiting(1, 3, streams=2)
+    assert lines(server.send_text(3, [], stream_id=4)) == ["3 4 stream-begin text-output 0"]
+    assert lines(server.respond_error(1, "no", stream_id=4)) == ["1 4 0 error-response application no"]
+
+
+@pytest.mark.parametrize("most", [20, 21])
+def test_messages_are_held_to_the_limit_of_what_is_sent(most: int) -> None:
+    server = waiting(1, limits=Limits(send_payload=most))
+    # Four octets of a header and seventeen of text.
+    if most == 21:
+        assert len(list(server.send_text(1, [("a" * 17, [], [])]))) == 1
+    else:
+        with pytest.raises(LocalProtocolError, match=r"text-output\.single-frame"):
+            server.send_text(1, [("a" * 17, [], [])])
+
+
+def test_what_comes_after_a_finished_response_is_told_by_its_request() -> None:
+    server = waiting(1, defer=True)
+    server.respond(1, b"")
+    with pytest.raises(LocalProtocolError) as raised:
+        server.send_text(1, [])
+    assert str(raised.value).endswith("found one of request 1 after it (response.active-request)")
+    assert raised.value.field == ""
