@@ -28,7 +28,8 @@ _GROUPS = (frames, session, validate, explain, sample, coverage, fuzz, corpus, s
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; gives the exit code."""
-    options = parser().parse_args(arguments)
+    whole = parser()
+    options = whole.parse_args(arguments)
     try:
         code: int = options.run(options)
         sys.stdout.flush()
@@ -39,8 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except UsageError as error:
-        print(f"hgproto: {error}", file=sys.stderr)
-        return USAGE
+        whole.exit(USAGE, f"hgproto: {error}\n")
     except (InputError, HgprotoError) as error:
         sys.stdout.flush()
         for line in str(error).splitlines():
