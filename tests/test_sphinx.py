@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.errors import ConfigError
 from sphinx.util.docutils import docutils_namespace, patch_docutils
 from support import ROOT, SCHEMA, inventory
 
@@ -295,6 +296,23 @@ def test_what_is_wrong_on_a_page_is_told_at_its_line(site: Site, text: str, mess
     site.write("index", f":orphan:\n\nIndex\n=====\n\n.. hgproto:header::\n   :no-index:\n\n{text}\n")
     warnings = [line for line in site.build().warnings.splitlines() if "framing" not in line.partition(": WARNING")[0]]
     assert any(line.startswith(f"{site.root}/index.rst:9") and message in line for line in warnings), warnings
+
+
+@pytest.mark.parametrize("text", [None, "{"])
+def test_a_snapshot_that_cannot_be_read_is_told(site: Site, text: str | None) -> None:
+    site.write("index", f":orphan:\n\n{RULES}")
+    if text is not None:
+        (site.root / "trace.json").write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"hgproto_trace: expected what `hgproto trace` writes in .*/trace\.json: \S"):
+        site.build(hgproto_trace="trace.json")
+
+
+def test_a_schema_that_is_not_there_is_told(site: Site) -> None:
+    site.write("index", f":orphan:\n\n{RULES}")
+    assert site.build(hgproto_schemas=["nowhere.yaml"]).warnings == (
+        f"{site.root}/nowhere.yaml:1: WARNING: there is no revision '{site.root}/nowhere.yaml', and no such file; "
+        "use one of framing-0002 [hgproto.schema]\n"
+    )
 
 
 def test_a_part_that_two_pages_describe_is_told(site: Site) -> None:

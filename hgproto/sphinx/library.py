@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sphinx.errors import ConfigError
 from sphinx.util import logging
 
 from hgproto.examples import Examples
@@ -62,7 +63,7 @@ class Library:
         entries = None
         if trace is not None:
             self.files.append(str(directory / trace))
-            entries = json.loads((directory / trace).read_text(encoding="utf-8"))
+            entries = _snapshot(directory / trace)
         for index, name in enumerate(names):
             file = directory / name if name.endswith((".yaml", ".yml")) else Path(name)
             self._add(str(file), "" if index == 0 else None, entries if index == 0 else None)
@@ -92,3 +93,12 @@ class Library:
         if revision is None:
             return next((volume for volume in self.volumes.values() if not volume.prefix), None)
         return self.volumes.get(revision)
+
+
+def _snapshot(file: Path) -> Mapping[str, Mapping[str, Any]]:
+    """What ``hgproto trace`` has written."""
+    try:
+        entries: Mapping[str, Mapping[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"hgproto_trace: expected what `hgproto trace` writes in {file}: {error}") from None
+    return entries
