@@ -8,6 +8,7 @@ escape of a Python bytes literal, and no sixth field for an empty payload.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from hgproto.errors import HumanFormError
@@ -44,22 +45,22 @@ def type_name(frame: Frame, codec: Codec) -> str | int:
 
 def format_frame(frame: Frame, codec: Codec | None = None) -> str:
     """The canonical line of a frame, in ASCII, without an end of line."""
-    codec = codec or _default()
-    kind = type_name(frame, codec)
-    flag_names = codec.FLAG_NAMES.get(int(frame.type), {})
-    fields = (
-        str(int(frame.request_id)),
-        str(int(frame.stream_id)),
-        _flags_text(frame.stream_flags, codec.STREAM_FLAG_NAMES),
-        kind if isinstance(kind, str) else hex(kind),
-        _flags_text(frame.flags, flag_names),
-    )
+    words = _words(codec or _default(), int(frame.stream_flags), int(frame.type), int(frame.flags))
+    line = f"{int(frame.request_id)} {int(frame.stream_id)} {words}"
     if not len(frame.payload):
-        return " ".join(fields)
+        return line
     text = _escape(bytes(frame.payload))
     if text.endswith(" "):
         text = f"{text[:-1]}\\x20"
-    return f"{' '.join(fields)} {text}"
+    return f"{line} {text}"
+
+
+@lru_cache(maxsize=4096)
+def _words(codec: Codec, stream_flags: int, type: int, flags: int) -> str:
+    """The three fields that are names. There are few of them, and they come again and again."""
+    kind = codec.TYPE_NAMES.get(type) or hex(type)
+    stream = _flags_text(stream_flags, codec.STREAM_FLAG_NAMES)
+    return f"{stream} {kind} {_flags_text(flags, codec.FLAG_NAMES.get(type, {}))}"
 
 
 def _escape(payload: bytes) -> str:
