@@ -44,6 +44,7 @@ class Codec(Protocol):
     LAYOUTS: dict[str, Layout]
     FRAME: Layout
 
+    def __hash__(self) -> int: ...
     def make_frame(
         self, request_id: int, stream_id: int, stream_flags: int, type_: int, flags: int, payload: bytes
     ) -> Frame: ...
