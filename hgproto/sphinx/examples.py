@@ -94,10 +94,12 @@ def _of_frame(pieces: Pieces, octets: bytes, *, continued: bool) -> tuple[list[A
             name, flags = codec.TYPE_NAMES[int(frame.type)], int(frame.flags)
             findings = validate_payload(name, bytes(frame.payload), flags=flags, continued=True, revision=revision)
             shift = codec.HEADER_OCTETS
-    for finding in findings:
-        start = shift + finding.offset
-        return fields, (start, start + finding.octets, finding.id, finding.message)
-    return fields, None
+    # What is only worth knowing is no reason to call octets wrong.
+    wrong = next((finding for finding in findings if finding.refused), None)
+    if wrong is None:
+        return fields, None
+    start = shift + wrong.offset
+    return fields, (start, start + wrong.octets, wrong.id, wrong.message)
 
 
 def _until_fault(items: Iterator[Annotation]) -> Iterator[Annotation]:
