@@ -31,7 +31,7 @@ ROLES = {"req": "requirement"} | {kind: kind for kind in KINDS if kind != "requi
 
 
 class RequirementIndex(Index):
-    """The index of requirements: every rule by area, with its level."""
+    """The index of requirements: every rule by area, with its words."""
 
     name = "requirements"
     localname = "Index of requirements"
@@ -45,9 +45,7 @@ class RequirementIndex(Index):
                 place = domain.objects.get(("requirement", volume.prefix + name))
                 if place is None or (docnames is not None and place[0] not in docnames):
                     continue
-                entry = IndexEntry(
-                    volume.prefix + name, 0, place[0], place[1], requirement.level, "", requirement.sentence
-                )
+                entry = IndexEntry(volume.prefix + name, 0, place[0], place[1], "", "", requirement.sentence)
                 groups.setdefault(name.partition(".")[0], []).append(entry)
         return sorted(groups.items()), False
 
