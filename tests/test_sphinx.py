@@ -16,7 +16,7 @@ from sphinx.util.docutils import docutils_namespace, patch_docutils
 from support import ROOT, SCHEMA, inventory
 
 from hgproto.spec import load
-from hgproto.spec.mentions import KINDS, Part, all_parts
+from hgproto.spec.mentions import KINDS, all_parts
 from hgproto.sphinx.bits import ascii_diagram, cells_of_frame, cells_of_header, cells_of_structure, svg_diagrams
 from hgproto.sphinx.domain import ROLES
 from hgproto.sphinx.drawing import linked
@@ -534,4 +534,3 @@ def test_nodes_of_pages_are_not_shared() -> None:
 
     made = table(("a", "b"), [["x", [nodes.literal("", "y")]], [bullets(["z"]), paragraph("w")]], kind="k")
     assert made.astext().split() == ["a", "b", "x", "y", "z", "w"]
-    assert Part("frame", "x").kind == "frame"

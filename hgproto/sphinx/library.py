@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from sphinx.errors import ConfigError
 from sphinx.util import logging
 
-from hgproto.examples import Examples
 from hgproto.revision import Revision
 from hgproto.spec import SchemaError, check, load
 from hgproto.spec.load import find
@@ -41,11 +40,6 @@ class Volume:
     def parts(self) -> dict[Part, Place]:
         """Its parts, and where they stand."""
         return all_parts(self.schema)
-
-    @cached_property
-    def examples(self) -> Examples:
-        """Worked octets that show its requirements."""
-        return Examples(self.revision)
 
     def anchor(self, part: Part) -> str:
         """The anchor of a part on its page: the id of a requirement as it is, else kind and name."""
