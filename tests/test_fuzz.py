@@ -234,6 +234,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         "import os, time\n"
         "def crash(octets):\n    raise RuntimeError(f'no {len(octets)}')\n"
         "def hang(octets):\n    time.sleep(60)\n"
+        "def late(octets):\n    time.sleep(0.6)\n    return octets\n"
         "def grow(octets):\n    bytearray(b'x') * (200 << 20)\n    return b''\n"
         "def die(octets):\n    os.abort()\n"
         "def leave(octets):\n    os._exit(3)\n"
@@ -251,6 +252,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     [
         ("crash", "frames", {"crash": "RuntimeError in crash (fuzzed.py:3)"}),
         ("hang", "frames", {"hung": True}),
+        ("late", "frames", {"hung": True, "crash": None}),
         ("die", "frames", {"crash": "killed by SIGABRT"}),
         ("leave", "frames", {"crash": "exit status 3"}),
         ("noisy", "frames", {"output": b"abc", "crash": None}),

@@ -327,7 +327,10 @@ class CallableTarget:
             self._worker = subprocess.Popen(  # noqa: S603
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
             )
-            hello = self._read(max(self._seconds, 30.0))
+            try:
+                hello = self._read(max(self._seconds, 30.0))
+            except TimeoutError:
+                hello = None
             if hello != b"ready":
                 self._stop()
                 raise TargetError((hello or b"it did not start").decode("utf-8", "replace"))
@@ -342,7 +345,12 @@ class CallableTarget:
             worker.stdin.flush()
         except OSError:
             pass
-        answer = self._read(self._seconds)
+        try:
+            answer = self._read(self._seconds)
+        except TimeoutError:
+            # Even if it is done before it is stopped.
+            self._stop()
+            return Outcome(b"", hung=True)
         if answer is None:
             status = self._stop()
             if status is None:
@@ -358,7 +366,7 @@ class CallableTarget:
         return Outcome(rest, grown=told["grown"])
 
     def _read(self, seconds: float) -> bytes | None:
-        """The next message of the worker, None when none came in time or it has ended."""
+        """The next message of the worker, None when it has ended. Raises :class:`TimeoutError` when none came in time."""
         import select
 
         assert self._worker is not None  # noqa: S101 - for type checkers
@@ -368,7 +376,7 @@ class CallableTarget:
         while len(data) < wanted:
             left = end - time.monotonic()
             if left <= 0 or not select.select([handle], [], [], left)[0]:
-                return None
+                raise TimeoutError
             more = os.read(handle, 1 << 20)
             if not more:
                 return None

@@ -6,6 +6,7 @@ are put on streams, which begin, name an encoding, and end around them.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from hgproto import build
@@ -31,6 +32,7 @@ BEGIN, END, ENCODED = (
     int(codec.StreamFlag.ENCODED),
 )
 _CLIENT, _SERVER = STREAMS["client"][0], STREAMS["server"][0]
+_PROGRESS = codec.FrameType.PROGRESS
 _MOST_REQUESTS = 4
 _PAYLOADS = (32768, 48, 24, 16)
 """Values, data and responses are cut at one of these, so that they span frames."""
@@ -118,11 +120,17 @@ def _response(request_id: int, choices: Choices, size: int) -> list[Frame]:
             topic = choices.pick(_TOPICS)
             total = choices.pick((0, 1, 300, (1 << 64) - 1))
             label, item = choices.pick((None, *_WORDS)), choices.pick((None, *_WORDS))
-            frames.append(build.progress(request_id, _SERVER, topic, choices.below(30), total, label=label, item=item))
-            frames.append(build.progress(request_id, _SERVER, topic, -1, total))
+            payloads = _progress(topic, choices.below(30), total, label, item), _progress(topic, -1, total)
+            frames += [codec.make_frame(request_id, _SERVER, 0, _PROGRESS, 0, payload) for payload in payloads]
     if choices.below(4) == 3:
         return [*frames, build.error_response(request_id, _SERVER, choices.pick(_WORDS))]
     return [*frames, *build.bytes_response(request_id, _SERVER, _octets(choices), max_payload=size)]
+
+
+@lru_cache(maxsize=16_000)
+def _progress(topic: str, pos: int, total: int, label: str | None = None, item: str | None = None) -> bytes:
+    """A payload of progress. There are that many, and CBOR takes its time."""
+    return bytes(build.progress(0, _SERVER, topic, pos, total, label=label, item=item).payload)
 
 
 def _atom(choices: Choices) -> tuple[str, list[str], list[str]]:
@@ -172,4 +180,7 @@ def on_streams(lines: list[Line], side: str, choices: Choices, profiles: Sequenc
             continue
         if number in settings:
             yield Line(side, build.stream_settings(int(frame.request_id), streams[number], settings[number]))
-        yield Line(side, frame.replace(stream_id=streams[number], stream_flags=flags[number]))
+        placed = codec.make_frame(
+            frame.request_id, streams[number], flags[number], frame.type, frame.flags, bytes(frame.payload)
+        )
+        yield Line(side, placed)
