@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
     from hgproto.spec.model import Requirement
     from hgproto.sphinx.pieces import Pieces
+    from hgproto.sphinx.protocol import Note
 
-    Note = Callable[[Part], str | None]
+    Registry = Callable[[Pieces, Note], list[nodes.Node]]
 
 __all__ = ["REGISTRIES", "questions", "requirements"]
 
@@ -116,7 +117,7 @@ def _guards(pieces: Pieces, note: Note) -> list[nodes.Node]:
     return [table(("guard", "answers", "the question"), rows, kind="registry", widths=(20, 35, 45))]
 
 
-REGISTRIES: dict[str, Callable[[Pieces, Note], list[nodes.Node]]] = {
+REGISTRIES: dict[str, Registry] = {
     "frames": _frames,
     "flags": _flags,
     "stream-flags": _stream_flags,

@@ -18,9 +18,10 @@ from hgproto.sphinx.examples import octets_of
 from hgproto.sphinx.pieces import Pieces, bullets, paragraph
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from hgproto.spec.mentions import Part
+    from hgproto.spec.model import FrameType, Machine, Structure
     from hgproto.sphinx.domain import SchemaDomain
     from hgproto.sphinx.library import Volume
 
@@ -67,15 +68,26 @@ class SchemaDirective(SphinxDirective):
 
 
 class Named(SchemaDirective):
-    """A directive about one part, which is its argument."""
+    """A directive about one of the things that a schema has of a kind, by its name."""
 
     required_arguments = 1
+    what = ""
 
-    def known(self, what: str, name: str, names: Any) -> bool:
-        """Whether there is such a part; a warning where there is none."""
-        if name not in names:
-            self.warn(f"there is no {what} {name!r}; {suggestion(name, names)}")
-        return name in names
+    def known(self, volume: Volume) -> Mapping[str, Any]:
+        """All that there is, by name."""
+        raise NotImplementedError
+
+    def of(self, pieces: Pieces, found: Any, note: protocol.Note) -> list[nodes.Node]:
+        """The one that is named."""
+        raise NotImplementedError
+
+    def made(self, volume: Volume, pieces: Pieces) -> list[nodes.Node]:
+        (name,) = self.arguments
+        known = self.known(volume)
+        if name not in known:
+            self.warn(f"there is no {self.what} {name!r}; {suggestion(name, known)}")
+            return []
+        return self.of(pieces, known[name], lambda part: self.note(volume, part))
 
 
 class HeaderDirective(SchemaDirective):
@@ -94,31 +106,37 @@ class HeaderDirective(SchemaDirective):
 class FrameDirective(Named):
     """A frame type: layout, flags, when it may come, what is refused, examples."""
 
-    def made(self, volume: Volume, pieces: Pieces) -> list[nodes.Node]:
-        (name,) = self.arguments
-        if not self.known("frame type", name, volume.schema.frames):
-            return []
-        return protocol.frame_type(pieces, volume.schema.frames[name], lambda part: self.note(volume, part))
+    what = "frame type"
+
+    def known(self, volume: Volume) -> Mapping[str, FrameType]:
+        return volume.schema.frames
+
+    def of(self, pieces: Pieces, found: FrameType, note: protocol.Note) -> list[nodes.Node]:
+        return protocol.frame_type(pieces, found, note)
 
 
 class StructureDirective(Named):
     """A structure by itself."""
 
-    def made(self, volume: Volume, pieces: Pieces) -> list[nodes.Node]:
-        (name,) = self.arguments
-        if not self.known("structure", name, volume.schema.structures):
-            return []
-        return protocol.structure(pieces, volume.schema.structures[name], lambda part: self.note(volume, part))
+    what = "structure"
+
+    def known(self, volume: Volume) -> Mapping[str, Structure]:
+        return volume.schema.structures
+
+    def of(self, pieces: Pieces, found: Structure, note: protocol.Note) -> list[nodes.Node]:
+        return protocol.structure(pieces, found, note)
 
 
 class MachineDirective(Named):
     """A state machine: the figure, the states, the ways and the refusals."""
 
-    def made(self, volume: Volume, pieces: Pieces) -> list[nodes.Node]:
-        (name,) = self.arguments
-        if not self.known("machine", name, volume.schema.machines):
-            return []
-        return protocol.machine(pieces, volume.schema.machines[name], lambda part: self.note(volume, part))
+    what = "machine"
+
+    def known(self, volume: Volume) -> Mapping[str, Machine]:
+        return volume.schema.machines
+
+    def of(self, pieces: Pieces, found: Machine, note: protocol.Note) -> list[nodes.Node]:
+        return protocol.machine(pieces, found, note)
 
 
 class RulesDirective(SchemaDirective):
@@ -140,11 +158,13 @@ class RulesDirective(SchemaDirective):
 class RegistryDirective(Named):
     """A table of all parts of a kind: ``frames``, ``flags``, ``stream-flags``, ``profiles``, ``limits`` or ``guards``."""
 
-    def made(self, volume: Volume, pieces: Pieces) -> list[nodes.Node]:
-        (name,) = self.arguments
-        if not self.known("registry", name, catalogue.REGISTRIES):
-            return []
-        return catalogue.REGISTRIES[name](pieces, lambda part: self.note(volume, part))
+    what = "registry"
+
+    def known(self, volume: Volume) -> Mapping[str, catalogue.Registry]:
+        return catalogue.REGISTRIES
+
+    def of(self, pieces: Pieces, found: catalogue.Registry, note: protocol.Note) -> list[nodes.Node]:
+        return found(pieces, note)
 
 
 class RequirementsDirective(SchemaDirective):
