@@ -1,0 +1,58 @@
+"""Bytes of any buffer: the one place where an argument that holds bytes becomes ``bytes`` or a view of single bytes.
+
+The length of a view counts items, which may be wider than a byte. A function that is given bytes therefore calls
+:func:`bytes_like` or :func:`as_bytes` once, at the boundary, and uses the result from there on.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from typing_extensions import Buffer
+
+    BytesLike: TypeAlias = Buffer
+    """Any object with bytes in one buffer: bytes, bytearray, memoryview, array, mmap, and others."""
+
+__all__ = ["as_bytes", "bytes_like", "is_bytes_like"]
+
+
+def bytes_like(data: BytesLike, what: str = "data") -> bytes | memoryview:
+    """Returns the bytes of a buffer: ``bytes`` as they are, else a view whose items are single bytes.
+
+    The view has one dimension and is contiguous, so its length is the number of bytes. A buffer that no such view
+    can show, such as a view with strides, is copied. ``what``: the name of the argument in the message. Raises
+    :class:`TypeError` for an object without a buffer: integers, text, and None are not bytes.
+    """
+    if type(data) is bytes:
+        return data
+    try:
+        view = memoryview(data)
+    except TypeError:
+        raise TypeError(f"{what} must be bytes or another buffer of bytes, not {type(data).__name__}") from None
+    if view.format == "B" and view.ndim == 1 and view.c_contiguous:
+        return view
+    if view.nbytes and view.c_contiguous:
+        try:
+            return view.cast("B")
+        except TypeError:
+            # The items have a format that Python does not cast, such as those of ctypes.
+            return view.tobytes()
+    return view.tobytes()
+
+
+def as_bytes(data: BytesLike, what: str = "data") -> bytes:
+    """Returns the bytes of a buffer as ``bytes``; copies whatever is not ``bytes``. Raises as :func:`bytes_like`."""
+    return data if type(data) is bytes else bytes(bytes_like(data, what))
+
+
+def is_bytes_like(data: object) -> bool:
+    """Returns True if an object has a buffer of bytes, so that :func:`bytes_like` accepts it."""
+    if isinstance(data, bytes | bytearray | memoryview):
+        return True
+    try:
+        memoryview(data)  # type: ignore[arg-type]
+    except TypeError:
+        return False
+    return True
