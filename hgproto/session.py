@@ -83,11 +83,12 @@ class Lines:
 
     def __init__(self, encodings: Encodings | None = None) -> None:
         self._encoders = Encoders(encodings)
+        self._ended: set[str] = set()
 
     def read(self, line: bytes | str) -> tuple[str, Frame | None]:
         """Which side a line is of, ``>`` or ``<``, and its frame as it is on the wire; None for the end of its output.
 
-        Raises :class:`hgproto.errors.HumanFormError`.
+        Raises :class:`hgproto.errors.HumanFormError`, also for a line of a side whose output has ended.
         """
         text = line.encode("utf-8", "surrogateescape") if isinstance(line, str) else line
         text = text.removesuffix(b"\n").removesuffix(b"\r")
@@ -96,7 +97,12 @@ class Lines:
         start = 3 if raw else 2
         if side not in ("<", ">") or text[start - 1 : start] != b" ":
             raise HumanFormError(1, "> or <, and a space", repr(text[:start].decode("utf-8", "backslashreplace")))
+        if side in self._ended:
+            raise HumanFormError(
+                1, f"no line of this side after '{side} end'", repr(text.decode("utf-8", "backslashreplace")[:40])
+            )
         if text[start:] == b"end":
+            self._ended.add(side)
             return side, None
         try:
             frame = parse_frame(text[start:])

@@ -15,20 +15,25 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from itertools import takewhile
+from itertools import groupby, takewhile
 from typing import TYPE_CHECKING
 
 import pytest
 from support import ROOT, SCHEMA, VECTORS
 
 import hgproto
-from hgproto import Revision, cli, encode_frames, format_frame, parse_frame, read_frames
+from hgproto import Revision, cli, encode_frames, format_frame, parse_frame, read_frames, validate
+from hgproto.finding import ERROR
 from hgproto.framing_0002 import codec
+from hgproto.hexform import octets_from_hex
 from hgproto.jsonform import Continuations
+from hgproto.validation import SessionValidator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
+
+    from hgproto.finding import Finding
 
 DOCS = ROOT / "docs"
 README = ROOT / "README.md"
@@ -198,6 +203,71 @@ def test_the_sessions_are_canonical() -> None:
         for line in file.read_text(encoding="ascii").splitlines():
             if line[:2] in ("> ", "< ") and line[2:] != "end":
                 assert format_frame(parse_frame(line[2:])) == line[2:]
+
+
+# Whatever the examples and the pages show is valid, unless the table says what it violates.
+
+SESSION_LINE = re.compile(r"[<>]!? (?:end|\d+ \d+ .*)")
+FRAME_LINE = re.compile(rf"\d+ \d+ [a-z0-9|-]+ (?:{'|'.join(codec.CODES)}) [a-z0-9|-]+(?: .*)?")
+PAGES = sorted({*SNIPPETS, *TRANSCRIPTS})
+VIOLATIONS = {
+    "no-argument.txt": ["command-argument.missing"],
+    "heads.hex": ["encoding.decodable"],
+    "lookup.hex": ["frame.length-limit"],
+    "pushkey.hex": ["command-argument.value-long"],
+    "generating.md": ["command-name.eos-exclusive"],  # a sample that violates it on purpose
+    "reactors.md": ["stream-settings.name-whole"],  # frames that are printed without their payloads
+}
+
+
+def errors(findings: Iterable[Finding]) -> list[str]:
+    """The requirements that are violated, without those that are only advice."""
+    return [finding.id for finding in findings if finding.severity == ERROR]
+
+
+def of_session(lines: Iterable[str], *, whole: bool) -> list[str]:
+    """What a session in human form violates. ``whole``: it is no excerpt, so what its end lacks counts."""
+    validator = SessionValidator()
+    findings = [finding for number, line in enumerate(lines, 1) for finding in validator.line(line, number)]
+    return errors([*findings, *(validator.close() if whole else ())])
+
+
+def shown_runs(page: Path, line: re.Pattern[str]) -> list[list[str]]:
+    """The lines of a kind that the fenced blocks of a page show, those in a row together."""
+    blocks = (block.splitlines() for _, block in FENCE.findall(page.read_text(encoding="utf-8")))
+    grouped = (run for block in blocks for run in groupby(block, key=lambda text: line.fullmatch(text) is not None))
+    return [list(run) for is_wanted, run in grouped if is_wanted]
+
+
+@pytest.mark.parametrize(
+    "file",
+    sorted(file for file in (DOCS / "examples").rglob("*") if file.suffix in (".txt", ".hex")),
+    ids=lambda f: f.name,
+)
+def test_every_example_is_valid(file: Path) -> None:
+    if file.suffix == ".hex":
+        found = errors(validate(octets_from_hex([file.read_bytes()])))
+    else:
+        lines = [line for line in file.read_text(encoding="ascii").splitlines() if line and not line.startswith("#")]
+        sides = {1: ">", 0: "<"}
+        found = of_session(
+            (line if line[0] in "<>" else f"{sides[int(line.split()[1]) % 2]} {line}" for line in lines), whole=True
+        )
+    assert found == VIOLATIONS.get(file.name, [])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}-{page.name}")
+def test_every_frame_that_a_page_shows_is_valid(page: Path) -> None:
+    found = [id for lines in shown_runs(page, SESSION_LINE) for id in of_session(lines, whole=False)]
+    for lines in shown_runs(page, FRAME_LINE):
+        found += errors(validate(map(codec.encode_frame, map(parse_frame, lines)), depth="frames"))
+    assert found == VIOLATIONS.get(page.name, [])
+
+
+def test_pages_show_frames() -> None:
+    """The patterns of the test above find what it is about."""
+    assert len([page for page in PAGES if shown_runs(page, SESSION_LINE)]) >= 2
+    assert len([page for page in PAGES if shown_runs(page, FRAME_LINE)]) >= 4
 
 
 # The schema language and the vectors.

@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING
 
 from hgproto.cli.common import FAULT, GOOD, InputError, UsageError, lines_of, named, open_input
 from hgproto.errors import HumanFormError, LocalProtocolError
+from hgproto.finding import ERROR, NOTE
+from hgproto.layout import counted
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterable
 
     from hgproto.cli import Commands
+    from hgproto.finding import Finding
     from hgproto.session import Step
 
 __all__ = ["add"]
@@ -23,8 +27,8 @@ def add(commands: Commands) -> None:
         "session",
         help="play a two-sided session through both reactors",
         description="Plays frames in human form, one a line, with > before what the client sends and < before what the server "
-        "sends, and prints what the reactors make of them. Payloads are as they are before content encoding; after >! and <! "
-        "as on the wire. `> end` and `< end` end a side's output; at the end of the file both end.",
+        "sends, and prints what the reactors make of them and what the validator finds. Payloads are as they are before content "
+        "encoding; after >! and <! as on the wire. `> end` and `< end` end a side's output; at the end of the file both end.",
     )
     session.add_argument("file", nargs="?", default="-", metavar="FILE", help="the lines (default: standard input)")
     session.add_argument(
@@ -48,33 +52,40 @@ def add(commands: Commands) -> None:
 
 
 def _session(options: argparse.Namespace) -> int:
-    import json
-
     from hgproto.limits import Limits
-    from hgproto.session import Session, event_text, event_to_json
+    from hgproto.session import Session
+    from hgproto.validation import SessionValidator
 
     try:
         limits = Limits.of(options.limit)
     except (TypeError, ValueError) as error:
         raise UsageError(f"argument --limit: {error}") from None
     session = Session(limits=limits, reopen=options.reopen, streaming=options.streaming)
+    validator = SessionValidator(limits=limits, reopen=options.reopen)
     name = named(options.file)
-    violations, frames, ended = [], 0, set()
+    violations: list[str] = []
+    frames, warnings, ended = 0, 0, set()
 
-    def show(number: int | None, line: str, step: Step) -> None:
-        if options.format == "json":
-            wire: dict[str, object] = {} if step.wire is None else {"wire": step.wire.hex()}
-            if line[1] == "!":
-                line, wire = f"{line[0]}{line[2:]}", {**wire, "raw": True}
-            print(json.dumps({"line": line, **wire, "events": [event_to_json(event) for event in step.events]}))
-        else:
-            shown = line if len(line) <= _SHOWN else f"{line[:_SHOWN]}..."
-            print(f"{number or '':>4} {shown}")
-            for event in step.events:
-                print(f"     {step.judge}: {event_text(event)}")
-        if step.violation is not None:
-            place = name if number is None else f"{name}:{number}"
-            violations.append(f"{place}: {step.judge}: {step.violation[1]}")
+    def show(number: int | None, line: str, step: Step | None, findings: Iterable[Finding]) -> None:
+        """Prints a line, the events of the reactor that judges it, and the findings that no reactor reports."""
+        nonlocal warnings
+        place = name if number is None else f"{name}:{number}"
+        reported = None
+        if step is not None:
+            _print_step(number, line, step, options.format)
+            if step.violation is not None:
+                reported, message = step.violation
+                violations.append(f"{place}: {step.judge}: {message}")
+        for finding in findings:
+            if finding.severity == NOTE or finding.id == reported:
+                reported = None if finding.id == reported else reported
+                continue
+            message = f"validator: {f'{finding.side} ' if finding.side else ''}{finding}"
+            if options.format == "text":
+                print(f"     {message}")
+            warnings += finding.severity != ERROR
+            if finding.severity == ERROR:
+                violations.append(f"{place}: {message}")
 
     with open_input(options.file) as file:
         for number, octets in lines_of(file, 1 << 27, name):
@@ -82,6 +93,7 @@ def _session(options: argparse.Namespace) -> int:
                 continue
             try:
                 step = session.play(octets)
+                findings = validator.line(octets, number)
             except HumanFormError as error:
                 raise InputError(f"{name}:{number}:{error.column}: {error.message}") from None
             except LocalProtocolError as error:
@@ -91,17 +103,37 @@ def _session(options: argparse.Namespace) -> int:
                 ended.add(line[0])
             else:
                 frames += 1
-            show(number, line, step)
-    for side in "><":
-        # After a violation, what is missing says nothing about the other side.
-        if side not in ended and not violations and (step := session.end(side)).events:
-            show(None, f"{side} end", step)
+            show(number, line, step, findings)
+    for side, role in ((">", "client"), ("<", "server")):
+        if side in ended:
+            continue
+        # After a violation, what a reactor misses says nothing about the other side. The validator knows which of it does.
+        last = None if violations else session.end(side)
+        show(None, f"{side} end", last if last is not None and last.events else None, validator.close(role))
     sys.stdout.flush()
     for violation in violations:
         print(f"hgproto: {violation}", file=sys.stderr)
     if not violations and options.format == "text":
-        print(f"good: {frames} frames")
+        print(f"good: {', '.join([counted(frames, 'frame'), *[counted(warnings, 'warning')] * bool(warnings)])}")
     return FAULT if violations else GOOD
+
+
+def _print_step(number: int | None, line: str, step: Step, format_: str) -> None:
+    """Prints a line and its events."""
+    import json
+
+    from hgproto.session import event_text, event_to_json
+
+    if format_ == "json":
+        wire: dict[str, object] = {} if step.wire is None else {"wire": step.wire.hex()}
+        if line[1] == "!":
+            line, wire = f"{line[0]}{line[2:]}", {**wire, "raw": True}
+        print(json.dumps({"line": line, **wire, "events": [event_to_json(event) for event in step.events]}))
+        return
+    shown = line if len(line) <= _SHOWN else f"{line[:_SHOWN]}..."
+    print(f"{number or '':>4} {shown}")
+    for event in step.events:
+        print(f"     {step.judge}: {event_text(event)}")
 
 
 _SHOWN = 100

@@ -1,0 +1,103 @@
+"""``hgproto session``: both reactors and the validator on one session."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from support import GOLDEN, ROOT, skip_without_encodings
+
+from hgproto import cli
+from hgproto.errors import HumanFormError
+from hgproto.session import Session
+from hgproto.validation import SessionValidator
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TOPIC = """\
+> 1 1 stream-begin|stream-end command-name eos heads
+< 1 2 stream-begin progress 0 \\xa3Cpos\\x01EtopicAxEtotal\\x02
+< 1 2 stream-end bytes-response eos done
+"""
+
+
+def command(golden: dict[str, Any]) -> list[str]:
+    """The options of a golden session that both commands have."""
+    options = golden.get("options", {})
+    limits = [
+        word for name, n in options.get("limits", {}).items() for word in ("--limit", f"{name.replace('-', '_')}={n}")
+    ]
+    return [*limits, "--reopen", options.get("reopen", "error")]
+
+
+def file_of(golden: dict[str, Any], directory: Path) -> str:
+    """The file of a golden session."""
+    lines = [f"{s['line'][0]}!{s['line'][1:]}" if s.get("raw") else s["line"] for s in golden["steps"]]
+    file = directory / "it.session"
+    file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return str(file)
+
+
+@pytest.mark.requirement("progress.topic-end")
+def test_what_no_reactor_enforces_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "topic.txt"
+    file.write_text(TOPIC)
+    assert cli.main(["session", str(file)]) == 1
+    out, error = capsys.readouterr()
+    assert "good" not in out
+    message = (
+        "validator: server frames[1] at offset 29: error: expected a progress frame with pos -1 for the topic 'x' before "
+        "the response ends, found the end of the response (progress.topic-end)"
+    )
+    assert out.splitlines()[-1] == f"     {message}"
+    assert error == f"hgproto: {file}:3: {message}\n"
+
+
+def test_warnings_are_printed_and_are_no_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "late.txt"
+    file.write_text(
+        TOPIC.replace(" progress 0 \\xa3Cpos\\x01EtopicAxEtotal\\x02", " text-output 0 \\x01\\x00\\x00\\x00x")
+    )
+    assert cli.main(["session", str(file)]) == 0
+    out, error = capsys.readouterr()
+    assert "warning: expected a newline at the end of the last atom" in out
+    assert out.endswith("\ngood: 3 frames, 1 warning\n")
+    assert error == ""
+
+
+@pytest.mark.parametrize("golden", GOLDEN, ids=lambda golden: golden["id"])
+def test_session_finds_whatever_validate_finds(
+    golden: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    skip_without_encodings(golden)
+    file = file_of(golden, tmp_path)
+    validated = cli.main(["validate", "--format", "json", *command(golden), file])
+    findings = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    wrong = {finding["requirement"] for finding in findings if finding.get("severity") == "error"}
+    streaming = ["--streaming"] * golden.get("options", {}).get("streaming", False)
+    assert cli.main(["session", *command(golden), *streaming, file]) >= validated
+    error = capsys.readouterr().err
+    assert [name for name in sorted(wrong) if f"({name})" not in error] == []
+
+
+@pytest.mark.parametrize("side", [">", "<"])
+@pytest.mark.parametrize("after", ["end", "1 1 0 command-name eos x"])
+def test_a_line_after_the_end_of_its_side_is_named(
+    side: str, after: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "it.txt"
+    file.write_text(f"{side} end\n# a comment\n{side} {after}\n")
+    assert cli.main(["session", str(file)]) == 1
+    expected = f"expected no line of this side after '{side} end', found '{side} {after}'"
+    assert capsys.readouterr().err == f"hgproto: {file}:3:1: {expected}\n"
+    for play in (Session().play, SessionValidator().line):
+        play(f"{side} end")
+        with pytest.raises(HumanFormError, match="no line of this side"):
+            play(f"{side} {after}")
+
+
+def test_the_example_of_the_documentation_is_good(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["session", str(ROOT / "docs" / "examples" / "two-sides.txt")]) == 0
+    assert capsys.readouterr().out.endswith("good: 15 frames\n")
