@@ -27,7 +27,16 @@ __all__ = [
     "LocalProtocolError",
     "ProtocolError",
     "RemoteProtocolError",
+    "printable",
 ]
+
+
+def printable(text: str) -> str:
+    """A text without anything that a terminal or a log would take for more than text.
+
+    Everything from outside that a message quotes goes through this: names of files, texts of schemas, octets of a peer.
+    """
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 
 class HgprotoError(Exception):

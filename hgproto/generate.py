@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import sys
+from itertools import count
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -23,6 +24,9 @@ __all__ = ["compile_schema", "package_directory", "sources", "stale", "write"]
 
 _MODULES = ("codec", "structs", "machines", "requirements")
 """The modules of a package in the order in which they can be imported."""
+
+_COUNTER = count(1)
+"""Numbers of packages in memory."""
 
 
 def sources(schema: Schema) -> dict[str, str]:
@@ -58,11 +62,11 @@ def stale(schema: Schema, directory: Path) -> Iterator[str]:
 def compile_schema(schema: Schema) -> dict[str, ModuleType]:
     """The modules ``codec``, ``structs``, ``machines`` and ``requirements`` of a schema, made in memory.
 
-    The Structs import the codec beside them, so both go by names of a package until they are made.
+    The Structs import the codec beside them, so both go by names of a package until they are made. No other module ever has
+    these names, whatever the revision is called, and none is imported in between by another thread.
     """
-    prefix = f"hgproto.{snake(schema.revision)}"
+    prefix = f"hgproto.{snake(schema.revision)}_{next(_COUNTER)}"
     modules: dict[str, ModuleType] = {}
-    before = {name: sys.modules.get(f"{prefix}.{name}") for name in _MODULES}
     try:
         for name in _MODULES:
             module = ModuleType(f"{prefix}.{name}")
@@ -73,9 +77,6 @@ def compile_schema(schema: Schema) -> dict[str, ModuleType]:
             exec(code, module.__dict__)  # noqa: S102 - our own emitter's text, with every name and string checked
             modules[name] = module
     finally:
-        for name, module_before in before.items():
-            if module_before is None:
-                sys.modules.pop(f"{prefix}.{name}", None)
-            else:
-                sys.modules[f"{prefix}.{name}"] = module_before
+        for name in _MODULES:
+            sys.modules.pop(f"{prefix}.{name}", None)
     return modules

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from hgproto import __version__
 from hgproto.cli import corpus, coverage, diff, explain, frames, fuzz, sample, schema, session, trace, validate
 from hgproto.cli.common import FAULT, GOOD, USAGE, InputError, UsageError
-from hgproto.errors import HgprotoError
+from hgproto.errors import HgprotoError, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,11 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except UsageError as error:
-        whole.exit(USAGE, f"hgproto: {error}\n")
+        whole.exit(USAGE, f"hgproto: {printable(str(error))}\n")
     except (InputError, HgprotoError) as error:
         sys.stdout.flush()
-        for line in str(error).splitlines():
-            print(f"hgproto: {line}", file=sys.stderr)
+        for line in str(error).split("\n"):
+            print(f"hgproto: {printable(line)}", file=sys.stderr)
         return FAULT
     return code
 

@@ -7,6 +7,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from hgproto.errors import printable
 from hgproto.revision import DEFAULT_REVISION
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def shown_path(file: str | os.PathLike[str]) -> str:
     """A path as short as it can be said from here."""
     path = os.fspath(file)
     relative = os.path.relpath(path)
-    return path if relative.startswith("..") else relative
+    return printable(path if relative.startswith("..") else relative)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from hgproto.cli.common import FAULT, GOOD, UsageError, revision_of, revision_option, shown_path
+from hgproto.errors import printable
 
 if TYPE_CHECKING:
     import argparse
@@ -129,11 +130,12 @@ def _generate(options: argparse.Namespace) -> int:
         directory = Path(options.output) if options.output is not None else package_directory(schema)
         if options.check:
             diff = list(stale(schema, directory))
-            sys.stdout.writelines(diff)
+            for line in diff:
+                print(printable(line.removesuffix("\n")))
             if diff:
-                print(f"hgproto: {directory} is stale; run `hgproto generate`", file=sys.stderr)
+                print(f"hgproto: {printable(str(directory))} is stale; run `hgproto generate`", file=sys.stderr)
                 code = FAULT
         else:
             for changed in write(schema, directory):
-                print(changed)
+                print(printable(str(changed)))
     return code

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hgproto.errors import printable
 from hgproto.finding import ERROR, WARNING
 
 if TYPE_CHECKING:
@@ -52,8 +53,3 @@ class Report:
     def is_failure(self, finding: Finding, known: Known | None) -> bool:
         """Whether a finding makes the run fail."""
         return known is None and finding.severity in self.failing
-
-
-def printable(text: str) -> str:
-    """A text without anything that a terminal or a log would take for more than text."""
-    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)

@@ -52,7 +52,7 @@ def _digest(files: list[Path]) -> str:
     digest = hashlib.sha256()
     for file in sorted(files, key=lambda f: f.name):
         content = file.read_bytes()
-        digest.update(f"{file.name} {len(content)}\n".encode())
+        digest.update(f"{file.name} {len(content)}\n".encode("utf-8", "surrogateescape"))
         digest.update(content)
     return digest.hexdigest()
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from hgproto.errors import HgprotoError
+from hgproto.errors import HgprotoError, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -23,7 +23,7 @@ class Place:
     column: int
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}"
+        return f"{printable(self.file)}:{self.line}:{self.column}"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -35,7 +35,7 @@ class Problem:
     help: str
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.message}; {self.help}"
+        return f"{self.place}: {printable(f'{self.message}; {self.help}')}"
 
 
 class SchemaError(HgprotoError):
