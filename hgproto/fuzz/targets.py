@@ -10,18 +10,23 @@ import contextlib
 import importlib
 import json
 import os
+import queue
 import re
-import shlex
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
+import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from hgproto.fuzz.addresses import resolved
+from hgproto.fuzz.processes import MOST_OUTPUT, Output, end, peak, run, split_words, start
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from hgproto.fuzz.addresses import Address
 
 __all__ = [
     "ANSWERS",
@@ -37,14 +42,12 @@ __all__ = [
 
 ANSWERS = ("frames", "events", "verdict")
 """What a target can give: the frames that it sends, the events that it tells its application as JSON, or yes and no."""
-MOST_OUTPUT = 1 << 26
-"""Octets of output that are read; a target that says more hangs."""
 _FRESH = 1 << 23
 """Octets by which a process may have grown and still serve the next case."""
 _CALLABLE = re.compile(r"(?:python:)?([\w.]+):([A-Za-z_][\w.]*)\Z")
-_ADDRESS = re.compile(r"(?:tcp://)?(\[[0-9a-fA-F:]+\]|[\w.-]+):(\d{1,5})\Z")
-_PEAK = re.compile(rb"^VmHWM:\s*(\d+) kB", re.MULTILINE)
-_LOOPBACK = re.compile(r"localhost\Z|127\.|\[?::1\]?\Z")
+_ADDRESS = re.compile(r"(?:tcp://)?(\[[\w:.%]+\]|[\w.-]+):(\d{1,9})\Z")
+_POLL_SECONDS = 0.1
+"""Time between two looks at a worker that has not answered: what it started may keep its output open after its end."""
 
 
 class TargetError(Exception):
@@ -87,6 +90,7 @@ def open_target(
 
     ``answers``: one of :data:`ANSWERS`. ``seconds``: what a case may take. ``pid``: the process behind an address, so that its
     growth can be seen. Raises :class:`TargetError`, also for an address that is not this machine's, unless ``allow_remote``.
+    A name is resolved once, and every address that it stands for is checked.
     """
     if answers not in ANSWERS:
         raise TargetError(f"answers are {', '.join(ANSWERS)}, not {answers!r}")
@@ -94,17 +98,22 @@ def open_target(
     if address:
         if answers == "verdict":
             raise TargetError("an address gives frames or events, no verdict")
-        host, port = address[1].strip("[]"), int(address[2])
-        if not allow_remote and not _LOOPBACK.match(host):
-            raise TargetError(f"{host} is not this machine; --allow-remote lets it be fuzzed if it is yours")
-        return TcpTarget(host, port, seconds=seconds, pid=pid)
+        try:
+            addresses = resolved(address[1].strip("[]"), int(address[2]), allow_remote=allow_remote)
+        except ValueError as error:
+            raise TargetError(str(error)) from None
+        return TcpTarget(addresses, seconds=seconds, pid=pid)
     if re.match(r"[a-z][a-z0-9+]*://", text):
         raise TargetError(
             f"there is no transport for {text!r}; there are tcp://host:port, module:callable and commands"
         )
     if _CALLABLE.match(text):
         return CallableTarget(text.removeprefix("python:"), answers=answers, seconds=seconds)
-    return CommandTarget(shlex.split(text), answers=answers, seconds=seconds)
+    try:
+        words = split_words(text)
+    except ValueError as error:
+        raise TargetError(f"the command {text!r} cannot be split into words: {error}") from None
+    return CommandTarget(words, answers=answers, seconds=seconds)
 
 
 class CommandTarget:
@@ -130,54 +139,21 @@ class CommandTarget:
         return self._once(octets)
 
     def _once(self, octets: bytes) -> Outcome:
-        with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
-            given.write(octets)
-            given.seek(0)
-            try:
-                process = subprocess.Popen(  # noqa: S603
-                    self._command, stdin=given, stdout=output, stderr=errors, start_new_session=True
-                )
-            except OSError as error:
-                raise TargetError(f"{self._command[0]}: {error.strerror}") from None
-            status, peak, hung = _waited(process, self._seconds)
-            output.seek(0)
-            errors.seek(0)
-            said, details = output.read(MOST_OUTPUT), errors.read(1 << 16).decode("utf-8", "replace")
-        grown = max(0, peak - (self._usual or 0))
-        if hung:
+        try:
+            ended = run(self._command, octets, seconds=self._seconds)
+        except (OSError, ValueError) as error:
+            raise TargetError(f"{self._command[0]}: {getattr(error, 'strerror', None) or error}") from None
+        said, details = ended.output, ended.errors.decode("utf-8", "replace")
+        grown = max(0, ended.peak - (self._usual or 0))
+        if ended.hung:
             return Outcome(said, None, details, hung=True, grown=grown)
-        crash = _how_it_ended(status, details, is_verdict=self._answers == "verdict")
+        crash = _how_it_ended(ended.status, details, is_verdict=self._answers == "verdict")
         if self._answers == "verdict" and crash is None:
-            said = b"no" if status == 1 else b"yes"
+            said = b"no" if ended.status == 1 else b"yes"
         return Outcome(said, crash, details, grown=grown)
 
     def close(self) -> None:
         """Nothing is left running."""
-
-
-def _waited(process: subprocess.Popen[bytes], seconds: float) -> tuple[int, int, bool]:
-    """The exit status of a process, its peak of resident octets (0 where unknown), and whether it took too long."""
-    end, pause, most, hung = time.monotonic() + seconds, 0.0005, 0, False
-    while process.poll() is None:
-        # What the system tells of it afterwards has our own size for a floor.
-        most = max(most, peak(process.pid))
-        if time.monotonic() > end:
-            hung = True
-            _kill(process)
-        else:
-            time.sleep(pause)
-            pause = min(pause * 1.5, 0.01)
-    return process.returncode, most, hung
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    """Ends a process, and what it has started."""
-    if hasattr(os, "killpg"):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-    else:
-        process.kill()
-    process.wait()
 
 
 def _how_it_ended(status: int, details: str, *, is_verdict: bool) -> str | None:
@@ -212,8 +188,8 @@ def _signature(details: str) -> str:
 class TcpTarget:
     """A TCP address: each case is a connection of its own, closed for writing once all was sent."""
 
-    def __init__(self, host: str, port: int, *, seconds: float = 5.0, pid: int | None = None) -> None:
-        self._address = (host, port)
+    def __init__(self, addresses: tuple[Address, ...], *, seconds: float = 5.0, pid: int | None = None) -> None:
+        self._addresses = addresses
         self._seconds = seconds
         self._pid = pid
         self._connected = False
@@ -225,14 +201,13 @@ class TcpTarget:
             connection = self._connect()
         except OSError as error:
             kind = TargetGoneError if self._connected else TargetError
-            raise kind(f"{self._address[0]}:{self._address[1]}: {error.strerror or error}") from None
+            raise kind(f"{self._addresses[0].name}: {error.strerror or error}") from None
         self._connected = True
         output = bytearray()
         with connection:
-            connection.settimeout(self._seconds)
-            end = time.monotonic() + self._seconds
+            last = time.monotonic() + self._seconds
             try:
-                _exchange(connection, octets, output, end)
+                _exchange(connection, octets, output, last)
             except TimeoutError:
                 return Outcome(bytes(output), hung=True, grown=peak(self._pid) - before)
             except OSError:
@@ -242,46 +217,72 @@ class TcpTarget:
         return Outcome(bytes(output), crash, grown=peak(self._pid) - before)
 
     def _listens(self) -> bool:
-        """Whether there is still somebody; asked where nothing was said."""
-        try:
-            with socket.create_connection(self._address, timeout=self._seconds) as connection:
-                # One that is just breaking down may still take it, and resets it then.
-                connection.shutdown(socket.SHUT_WR)
-                connection.recv(1)
-        except TimeoutError:
+        """True if the address still accepts connections; asked where nothing was received."""
+        for pause in (0.0, 0.05):
+            time.sleep(pause)
+            try:
+                with self._connected_once() as connection:
+                    connection.shutdown(socket.SHUT_WR)
+                    connection.recv(1)
+            except TimeoutError:
+                return True
+            except ConnectionRefusedError:
+                return False
+            except OSError:
+                # Reset: by a server that closes all connections so, or by the system for one that is just breaking down. The
+                # latter refuses the next connection, because its port was closed by then.
+                continue
             return True
-        except OSError:
-            return False
         return True
 
     def _connect(self) -> socket.socket:
         # A server that was just started, or has just crashed and starts again, gets a moment.
         for pause in (0.05, 0.2, 0.5):
             try:
-                return socket.create_connection(self._address, timeout=self._seconds)
+                return self._connected_once()
             except ConnectionRefusedError:
                 time.sleep(pause)
-        return socket.create_connection(self._address, timeout=self._seconds)
+        return self._connected_once()
+
+    def _connected_once(self) -> socket.socket:
+        """A connection to the first address that accepts one, and to no other than those that were checked."""
+        failure: OSError | None = None
+        for address in self._addresses:
+            connection = socket.socket(address.family, socket.SOCK_STREAM)
+            try:
+                connection.settimeout(self._seconds)
+                connection.connect(address.place)
+            except OSError as error:
+                connection.close()
+                if failure is None or isinstance(error, ConnectionRefusedError):
+                    failure = error
+            except BaseException:
+                connection.close()
+                raise
+            else:
+                return connection
+        assert failure is not None  # noqa: S101 - there is an address
+        raise failure
 
     def close(self) -> None:
         """Nothing is left open."""
 
 
-def _exchange(connection: socket.socket, octets: bytes, output: bytearray, end: float) -> None:
+def _exchange(connection: socket.socket, octets: bytes, output: bytearray, last: float) -> None:
     """Sends octets and reads at the same time, so that neither side waits for the other. Raises :class:`OSError`."""
     import select
 
     view, closed = memoryview(octets), False
     connection.setblocking(False)
     while True:
-        left = end - time.monotonic()
+        left = last - time.monotonic()
         if left <= 0 or len(output) > MOST_OUTPUT:
             raise TimeoutError
         readable, writable, _ = select.select([connection], [] if closed else [connection], [], left)
         if writable:
             try:
                 view = view[connection.send(view[: 1 << 16]) :]
-            except (BrokenPipeError, ConnectionResetError):
+            except ConnectionError:
                 view, closed = view[:0], True
             if not view and not closed:
                 with contextlib.suppress(OSError):
@@ -292,18 +293,6 @@ def _exchange(connection: socket.socket, octets: bytes, output: bytearray, end: 
             if not data:
                 return
             output += data
-
-
-def peak(pid: int | str | None) -> int:
-    """The most octets of a process that were in memory so far; 0 where that cannot be told, as it can on Linux."""
-    if pid is None:
-        return 0
-    try:
-        with open(f"/proc/{pid}/status", "rb") as file:
-            found = _PEAK.search(file.read())
-    except OSError:
-        return 0
-    return 0 if found is None else int(found[1]) << 10
 
 
 class CallableTarget:
@@ -317,20 +306,19 @@ class CallableTarget:
         self._name = name
         self._answers = answers
         self._seconds = seconds
-        self._worker: subprocess.Popen[bytes] | None = None
+        self._worker: _Worker | None = None
         self._begun()
 
-    def _begun(self) -> subprocess.Popen[bytes]:
+    def _begun(self) -> _Worker:
         if self._worker is None:
-            command = [sys.executable, "-m", "hgproto.fuzz.worker", self._name, self._answers]
-            environment = {**os.environ, "PYTHONPATH": os.pathsep.join(["", *sys.path]).lstrip(os.pathsep)}
-            self._worker = subprocess.Popen(  # noqa: S603
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
-            )
+            worker = self._worker = _Worker([self._name, self._answers])
             try:
-                hello = self._read(max(self._seconds, 30.0))
+                hello = worker.read(max(self._seconds, 30.0))
             except TimeoutError:
                 hello = None
+            except BaseException:
+                self._stop()
+                raise
             if hello != b"ready":
                 self._stop()
                 raise TargetError((hello or b"it did not start").decode("utf-8", "replace"))
@@ -339,14 +327,9 @@ class CallableTarget:
     def run(self, octets: bytes) -> Outcome:
         """Calls it once."""
         worker = self._begun()
-        assert worker.stdin is not None  # noqa: S101 - for type checkers
+        worker.write(octets)
         try:
-            worker.stdin.write(len(octets).to_bytes(4, "big") + octets)
-            worker.stdin.flush()
-        except OSError:
-            pass
-        try:
-            answer = self._read(self._seconds)
+            answer = worker.read(self._seconds)
         except TimeoutError:
             # Even if it is done before it is stopped.
             self._stop()
@@ -363,49 +346,92 @@ class CallableTarget:
             self._stop()
         if told["crash"] is not None:
             return Outcome(b"", told["crash"], rest.decode("utf-8", "replace"), grown=told["grown"])
-        return Outcome(rest, grown=told["grown"])
-
-    def _read(self, seconds: float) -> bytes | None:
-        """The next message of the worker, None when it has ended. Raises :class:`TimeoutError` when none came in time."""
-        import select
-
-        assert self._worker is not None  # noqa: S101 - for type checkers
-        assert self._worker.stdout is not None  # noqa: S101
-        handle = self._worker.stdout.fileno()
-        end, wanted, data = time.monotonic() + seconds, 4, bytearray()
-        while len(data) < wanted:
-            left = end - time.monotonic()
-            if left <= 0 or not select.select([handle], [], [], left)[0]:
-                raise TimeoutError
-            more = os.read(handle, 1 << 20)
-            if not more:
-                return None
-            data += more
-            if len(data) >= 4:
-                wanted = 4 + int.from_bytes(data[:4], "big")
-        return bytes(data[4:])
+        return Outcome(rest, hung=told["endless"], grown=told["grown"])
 
     def _stop(self) -> int | None:
         """Ends the worker; gives its exit status, None when it was still running."""
         worker, self._worker = self._worker, None
         assert worker is not None  # noqa: S101 - for type checkers
-        for pipe in (worker.stdin, worker.stdout):
-            with contextlib.suppress(OSError):
-                assert pipe is not None  # noqa: S101 - for type checkers
-                pipe.close()
-        try:
-            # It may be on its way out.
-            status = worker.wait(0.2)
-        except subprocess.TimeoutExpired:
-            worker.kill()
-            worker.wait()
-            return None
-        return status
+        return worker.stop()
 
     def close(self) -> None:
         """Ends the process."""
         if self._worker is not None:
             self._stop()
+
+
+class _Worker:
+    """The process of a callable. Messages both ways have their length before them, four octets, big endian."""
+
+    def __init__(self, arguments: list[str]) -> None:
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(["", *sys.path]).lstrip(os.pathsep)}
+        command = [sys.executable, "-m", "hgproto.fuzz.worker", *arguments]
+        self._process = start(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+        self._chunks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._output = Output(self._process.stdout, self._chunks.put)
+        self._data = bytearray()
+        self._writer: threading.Thread | None = None
+
+    def write(self, octets: bytes) -> None:
+        """Sends a message, in a thread of its own, because a worker that is stuck reads nothing."""
+        self._writer = threading.Thread(target=self._write, args=(octets,), daemon=True)
+        self._writer.start()
+
+    def _write(self, octets: bytes) -> None:
+        assert self._process.stdin is not None  # noqa: S101 - for type checkers
+        # A worker that has ended tells so by the end of its output.
+        with contextlib.suppress(OSError, ValueError):
+            self._process.stdin.write(len(octets).to_bytes(4, "big") + octets)
+            self._process.stdin.flush()
+
+    def read(self, seconds: float) -> bytes | None:
+        """The next message, None when the worker has ended. Raises :class:`TimeoutError` when none came in time."""
+        last = time.monotonic() + seconds
+        is_over = False
+        while True:
+            if len(self._data) >= 4:
+                size = 4 + int.from_bytes(self._data[:4], "big")
+                if len(self._data) >= size:
+                    message = bytes(self._data[4:size])
+                    del self._data[:size]
+                    return message
+            if is_over:
+                return None
+            left = last - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            try:
+                chunk = self._chunks.get(timeout=min(left, _POLL_SECONDS))
+            except queue.Empty:
+                # What it started may keep its output open.
+                is_over = self._process.poll() is not None
+                continue
+            is_over = not chunk
+            self._data += chunk
+
+    def stop(self) -> int | None:
+        """Ends the worker and what it started; gives its exit status, None when it was still running."""
+        try:
+            self._close_input(0.0)
+            # It may be on its way out.
+            status: int | None = self._process.wait(0.2)
+        except subprocess.TimeoutExpired:
+            status = None
+        finally:
+            end(self._process)
+            self._output.close()
+            self._close_input(1.0)
+        return status
+
+    def _close_input(self, seconds: float) -> None:
+        """Closes the worker's input, unless a message is still being written to it, which would wait for that."""
+        if self._writer is not None:
+            self._writer.join(seconds)
+            if self._writer.is_alive():
+                return
+        with contextlib.suppress(OSError):
+            assert self._process.stdin is not None  # noqa: S101 - for type checkers
+            self._process.stdin.close()
 
 
 def found(name: str) -> Callable[[bytes], Any]:

@@ -9,17 +9,26 @@ import json
 import os
 import sys
 import traceback
+from typing import TYPE_CHECKING
 
-from hgproto.fuzz.targets import TargetError, found, lines_of_events, peak
+from hgproto.bytelike import as_bytes
+from hgproto.fuzz.processes import MOST_OUTPUT, peak
+from hgproto.fuzz.targets import TargetError, found, lines_of_events
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = ["main"]
 
 
 def main(name: str, answers: str) -> None:
     """Serves one callable."""
-    out = os.fdopen(os.dup(1), "wb")
-    # What the callable prints is not what it gives.
+    given, out = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    # What the callable prints is not what it gives, and what it reads is not what it is given.
     os.dup2(2, 1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
 
     def say(message: bytes) -> None:
         try:
@@ -36,7 +45,7 @@ def main(name: str, answers: str) -> None:
         say(str(error).encode())
         return
     say(b"ready")
-    read = sys.stdin.buffer.read
+    read = given.read
     while head := read(4):
         octets = read(int.from_bytes(head, "big"))
         before = peak("self")
@@ -44,17 +53,28 @@ def main(name: str, answers: str) -> None:
         try:
             answer = call(octets)
             if answers == "frames":
-                rest = bytes(answer)
+                rest = as_bytes(answer, "the answer of a callable")
             elif answers == "events":
-                rest = b"".join(lines_of_events(answer))
+                rest = _gathered(lines_of_events(answer))
             else:
                 rest = b"no" if answer is False else b"yes"
         except Exception as error:
             place = traceback.extract_tb(error.__traceback__)[-1]
             crash = f"{type(error).__name__} in {place.name} ({os.path.basename(place.filename)}:{place.lineno})"
             rest = traceback.format_exc().encode("utf-8", "replace")
-        told = json.dumps({"crash": crash, "grown": peak("self") - before})
+        told = json.dumps({"crash": crash, "grown": peak("self") - before, "endless": len(rest) > MOST_OUTPUT})
+        rest = rest[:MOST_OUTPUT]
         say(told.encode() + b"\n" + rest)
+
+
+def _gathered(lines: Iterable[bytes]) -> bytes:
+    """Lines joined, until they are more than anybody reads: an iterator of events may have no end."""
+    joined = bytearray()
+    for line in lines:
+        joined += line
+        if len(joined) > MOST_OUTPUT:
+            break
+    return bytes(joined)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,254 @@
+"""Processes of targets: run within a time, with bounded output, and ended together with the processes that they started.
+
+Threads read the output, because Windows cannot wait for several pipes at once. On POSIX, a target leads a session of its own,
+so that its process group can be ended. A child that begins another session escapes this: its output is no longer read, and its
+next write fails. Windows has no such groups; there, children are ended only with a target that is still running.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = [
+    "MOST_ERRORS",
+    "MOST_OUTPUT",
+    "Bounded",
+    "Ended",
+    "Output",
+    "end",
+    "joined_words",
+    "peak",
+    "run",
+    "split_words",
+    "start",
+]
+
+MOST_OUTPUT = 1 << 26
+"""Bytes of output that are kept; a target that sends more is ended, and counts as hanging."""
+MOST_ERRORS = 1 << 16
+"""Bytes of standard error that are kept: half from its start, half from its end, where a traceback names the error."""
+_CHUNK = 1 << 16
+_LATE = 16
+"""Chunks that are still read once a process has ended; a pipe holds fewer."""
+_PEAK = re.compile(rb"^VmHWM:\s*(\d+) kB", re.MULTILINE)
+_POSIX = os.name == "posix"
+
+
+class Ended(NamedTuple):
+    """A process that has ended.
+
+    ``status``: its exit status, negative for a signal. ``output``, ``errors``: what it wrote, as far as it is kept. ``peak``:
+    the most bytes that were in memory, 0 where unknown. ``hung``: True when it took too long or wrote too much.
+    """
+
+    status: int
+    output: bytes
+    errors: bytes
+    peak: int
+    hung: bool
+
+
+class Bounded:
+    """The start and the end of some bytes; counts what lies between. ``most``: bytes that are kept."""
+
+    def __init__(self, most: int, *, last: int = 0) -> None:
+        self._first, self._last = bytearray(), bytearray()
+        self._most_first, self._most_last = most - last, last
+        self.total = 0
+
+    def add(self, data: bytes) -> None:
+        """Adds bytes at the end."""
+        self.total += len(data)
+        free = self._most_first - len(self._first)
+        self._first += data[:free]
+        if self._most_last:
+            self._last += data[free:]
+            del self._last[: -self._most_last]
+
+    def kept(self) -> bytes:
+        """The bytes that are kept, with a line in the place of what is left out."""
+        left_out = self.total - len(self._first) - len(self._last)
+        between = b"\n[%d bytes left out]\n" % left_out if left_out and self._most_last else b""
+        return bytes(self._first) + between + bytes(self._last)
+
+
+class Output:
+    """The read end of a pipe, read by a thread until its end or :meth:`close`, whoever else holds the write end.
+
+    ``take``: called by the thread with each chunk, and with ``b""`` at the end.
+    """
+
+    def __init__(self, file: Any, take: Callable[[bytes], object]) -> None:
+        self._file = file
+        self._take = take
+        self._wake = os.pipe() if _POSIX else None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        handle, left = self._file.fileno(), _LATE
+        try:
+            while left:
+                left -= self._is_closing(handle)
+                chunk = os.read(handle, _CHUNK)
+                if not chunk:
+                    break
+                self._take(chunk)
+        except BlockingIOError:
+            # Nothing more is there when it is closed.
+            pass
+        finally:
+            self._take(b"")
+
+    def _is_closing(self, handle: int) -> bool:
+        """Waits for bytes; True once it is to be closed, and no read blocks then."""
+        if self._wake is None:
+            return False
+        import select
+
+        poll = select.poll()
+        poll.register(handle, select.POLLIN)
+        poll.register(self._wake[0], select.POLLIN)
+        if self._wake[0] not in dict(poll.poll()):
+            return False
+        os.set_blocking(handle, False)
+        return True
+
+    def close(self) -> None:
+        """Reads what was written so far, then closes the pipe."""
+        if self._wake is None:
+            # Where it cannot be woken, the thread ends with the last process that holds the pipe.
+            self._thread.join(1.0)
+            if not self._thread.is_alive():
+                self._file.close()
+            return
+        os.close(self._wake[1])
+        self._thread.join()
+        os.close(self._wake[0])
+        self._file.close()
+
+
+def start(command: Sequence[str] | str, **options: Any) -> subprocess.Popen[bytes]:
+    """Starts a command as the leader of a session of its own. ``options``: those of :class:`subprocess.Popen`."""
+    return subprocess.Popen(command, start_new_session=_POSIX, **options)  # noqa: S603 - the command is the user's
+
+
+def end(process: subprocess.Popen[bytes]) -> int:
+    """Ends a process and those that it started; gives its exit status."""
+    if _POSIX:
+        # The group has the number of its leader, and keeps it as long as one of its processes is left.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    elif process.poll() is None:
+        with contextlib.suppress(OSError):
+            subprocess.run(["taskkill", "/F", "/T", "/PID", str(process.pid)], capture_output=True, check=False)  # noqa: S603, S607
+        process.kill()
+    return process.wait()
+
+
+def run(command: Sequence[str] | str, data: bytes, *, seconds: float, most_output: int = MOST_OUTPUT) -> Ended:
+    """Runs a command once with ``data`` as its standard input. Raises :class:`OSError` when it cannot be started.
+
+    When it has ended, or after ``seconds``, or more than ``most_output`` bytes of output, what it started is ended too.
+    """
+    output, errors = Bounded(most_output), Bounded(MOST_ERRORS, last=MOST_ERRORS // 2)
+    with tempfile.TemporaryFile() as given:
+        given.write(data)
+        given.seek(0)
+        process = start(command, stdin=given, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        pipes: list[Output] = []
+        try:
+            pipes += [Output(process.stdout, output.add), Output(process.stderr, errors.add)]
+            most, hung = _waited(process, seconds, lambda: output.total > most_output)
+        finally:
+            # Also when a signal interrupts the wait.
+            status = end(process)
+            for pipe in pipes:
+                pipe.close()
+    return Ended(status, output.kept(), errors.kept(), most, hung or output.total > most_output)
+
+
+def _waited(process: subprocess.Popen[bytes], seconds: float, is_over: Callable[[], bool]) -> tuple[int, bool]:
+    """Waits for a process; gives its peak of bytes in memory (0 where unknown), and True when it did not end by itself."""
+    last, pause, most = time.monotonic() + seconds, 0.0005, 0
+    while process.poll() is None:
+        # The system's own account of it afterwards has our size for a floor.
+        most = max(most, peak(process.pid))
+        if time.monotonic() > last or is_over():
+            return most, True
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.01)
+    return most, False
+
+
+def peak(pid: int | str | None) -> int:
+    """The most bytes of a process that were in memory so far; 0 where that is unknown, as it is outside Linux."""
+    if pid is None:
+        return 0
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            found = _PEAK.search(file.read())
+    except OSError:
+        return 0
+    return 0 if found is None else int(found[1]) << 10
+
+
+def split_words(text: str, *, windows: bool = not _POSIX) -> list[str]:
+    r"""The words of a command as a shell of this system splits it: on Windows, a backslash is part of a path.
+
+    Raises :class:`ValueError` for a quotation that does not end (POSIX).
+    """
+    if not windows:
+        import shlex
+
+        return shlex.split(text)
+    words: list[str] = []
+    word: list[str] | None = None
+    quoted = False
+    at = 0
+    while at < len(text):
+        after = at
+        while text[after : after + 1] == "\\":
+            after += 1
+        slashes, at = after - at, after
+        letter = text[at : at + 1]
+        if slashes:
+            # Before a quotation mark, two backslashes stand for one, and an odd one keeps the mark.
+            word = word or []
+            word.append("\\" * (slashes // 2 if letter == '"' else slashes))
+            if letter == '"' and slashes % 2:
+                word.append(letter)
+                at += 1
+            continue
+        at += 1
+        if letter == '"':
+            word = word or []
+            quoted = not quoted
+        elif letter in " \t\n" and not quoted:
+            if word is not None:
+                words.append("".join(word))
+            word = None
+        else:
+            word = word or []
+            word.append(letter)
+    return words if word is None else [*words, "".join(word)]
+
+
+def joined_words(words: Sequence[str], *, windows: bool = not _POSIX) -> str:
+    """The command of several words, to be typed into a shell of this system."""
+    if windows:
+        return subprocess.list2cmdline(words)
+    import shlex
+
+    return shlex.join(words)
