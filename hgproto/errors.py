@@ -32,11 +32,20 @@ __all__ = [
 
 
 def printable(text: str) -> str:
-    """A text without anything that a terminal or a log would take for more than text.
+    r"""A text without anything that a terminal or a log would take for more than text.
 
     Everything from outside that a message quotes goes through this: names of files, texts of schemas, octets of a peer.
+    A byte of a file name that is not UTF-8 becomes ``\xNN``.
     """
-    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else _escaped(character) for character in text)
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    # Python reads such bytes as these surrogates.
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else repr(character)[1:-1]
 
 
 class HgprotoError(Exception):

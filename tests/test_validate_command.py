@@ -184,7 +184,6 @@ def test_an_input_that_cannot_be_read_is_a_fault_and_the_next_is_read(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("nowhere.bin", "nowhere.bin: No such file or directory"),
         ("--select strem.* clean.bin", "argument --select: there is no requirement 'strem.*'"),
         ("--ignore x clean.bin", "argument --ignore: there is no requirement 'x'"),
         ("--limit arguments clean.bin", "argument --limit: "),

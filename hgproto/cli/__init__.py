@@ -1,20 +1,21 @@
 """The command line, a thin face over the rest: a module for each group of commands.
 
-Exit codes: 0 good, 1 the input (frames, lines or a schema file) is at fault, 2 usage. What is asked for goes to standard
-output, what is wrong with the input to standard error.
+Exit statuses: 0 good, 1 the input (frames, lines, or a schema file) is at fault, 2 usage, 3 a file or a standard stream
+could not be opened, read, or written. What is asked for goes to standard output, what is wrong with the input to standard
+error.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from typing import TYPE_CHECKING, TypeAlias
 
 from hgproto import __version__
 from hgproto.cli import corpus, coverage, diff, explain, frames, fuzz, sample, schema, session, trace, validate
-from hgproto.cli.common import FAULT, GOOD, USAGE, InputError, UsageError
+from hgproto.cli.common import FAULT, USAGE, InputError, UsageError
 from hgproto.errors import HgprotoError, printable
+from hgproto.stdio import attempt, standard_streams
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,18 +28,31 @@ _GROUPS = (frames, session, validate, explain, sample, coverage, fuzz, corpus, s
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line; gives the exit code."""
+    """Runs the command line; returns the exit status.
+
+    Without ``arguments``, this is the program: it takes those of the process, and makes its standard streams safe.
+    """
+    if arguments is not None:
+        return _attempted(arguments)
+    with standard_streams():
+        return _attempted(sys.argv[1:])
+
+
+def _attempted(arguments: Sequence[str]) -> int:
+    options = argparse.Namespace()
+    return attempt(
+        lambda: _run(arguments, options),
+        program="hgproto",
+        found_fault=lambda: getattr(options, "found_fault", False),
+    )
+
+
+def _run(arguments: Sequence[str], options: argparse.Namespace) -> int:
+    """Runs a command. One that writes as it judges sets ``found_fault`` of the options once the input is at fault."""
     whole = parser()
-    options = whole.parse_args(arguments)
+    whole.parse_args(arguments, options)
     try:
         code: int = options.run(options)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader of our output has gone, which is no fault. Nothing may be written when Python shuts down.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return GOOD
-    except KeyboardInterrupt:
-        return 130
     except UsageError as error:
         whole.exit(USAGE, f"hgproto: {printable(str(error))}\n")
     except (InputError, HgprotoError) as error:
@@ -54,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
     whole = argparse.ArgumentParser(
         prog="hgproto",
         description="Mercurial's frame-based wire protocol with streams: encode, decode, and the specification itself.",
-        epilog="Exit codes: 0 good, 1 the input is at fault, 2 usage.",
+        epilog="Exit statuses: 0 good, 1 the input is at fault, 2 usage, 3 trouble with a file or a standard stream.",
     )
     whole.add_argument("--version", action="version", version=f"hgproto {__version__}")
     commands = whole.add_subparsers(metavar="COMMAND", required=True)

@@ -1,4 +1,4 @@
-"""What the commands share: exit codes, the two kinds of failure, options, files and lines."""
+"""What the commands share: exit statuses, the kinds of failure, options, files and lines."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from hgproto.errors import printable
 from hgproto.revision import DEFAULT_REVISION
+from hgproto.stdio import TROUBLE, StreamError, open_file
 
 if TYPE_CHECKING:
     import argparse
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
 __all__ = [
     "FAULT",
     "GOOD",
+    "TROUBLE",
     "USAGE",
     "InputError",
+    "StreamError",
     "UsageError",
     "frame_options",
     "hex_chunks",
@@ -96,15 +99,11 @@ def shown_path(file: str | os.PathLike[str]) -> str:
 
 @contextmanager
 def open_input(name: str) -> Iterator[BinaryIO]:
-    """A binary file by name, standard input for ``-``."""
+    """A binary file by name, standard input for ``-``. Opening and reading raise :class:`StreamError`."""
     if name == "-":
         yield sys.stdin.buffer
         return
-    try:
-        file = open(name, "rb")  # noqa: SIM115 - closed below
-    except OSError as error:
-        raise UsageError(f"{name}: {error.strerror}") from None
-    with file:
+    with open_file(name) as file:
         yield file
 
 
