@@ -90,6 +90,8 @@ def _model_once() -> Iterator[None]:
 
 # Faults of others.
 
+TOLD: dict[str, dict[str, Any]] = {"header-cut": {"reports_errors": True}}
+"""What an oracle has to be told about the reference server to find a fault."""
 BY_OTHER_MEANS = {"encoding-bomb", "growth-value", "hang-empty-value"}
 """Faults that take time or memory, which a process of its own shows."""
 
@@ -97,7 +99,7 @@ BY_OTHER_MEANS = {"encoding-bomb", "growth-value", "hang-empty-value"}
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault not in BY_OTHER_MEANS])
 def test_a_campaign_finds_every_fault(fault: str) -> None:
     target = Direct(lambda octets: reference.serve(octets, frozenset({fault})))
-    oracle = Oracle(echo=True, encodings=KNOWN)
+    oracle = Oracle(echo=True, encodings=KNOWN, **TOLD.get(fault, {}))
     report = Campaign(target, oracle, all_cases(), most_findings=1, minimize_seconds=0.3).run()
     (finding,) = report.findings
     assert oracle.judge(finding.case, target.run(finding.case.octets)) == finding.fault
@@ -199,6 +201,78 @@ def test_limits_that_are_not_known_are_not_judged() -> None:
 def test_a_client_has_no_frames_to_be_judged_by() -> None:
     with pytest.raises(ValueError, match="have it tell events"):
         Oracle("client", "frames")
+
+
+# Silence.
+
+
+def silent(octets: bytes) -> bytes:
+    """The responses of the reference server until the first error, which it does not report."""
+    output = reference.serve(octets)
+    return b"".join(frame for frame in frames_of(output) if frame[7] != 0x51)
+
+
+def closes(connection: socket.socket) -> None:
+    """Reads all, and closes without a message where the case is invalid."""
+    octets = b"".join(iter(functools.partial(connection.recv, 1 << 16), b""))
+    connection.sendall(silent(octets))
+
+
+def half_closes(connection: socket.socket) -> None:
+    """Ends its own direction first, and then reads on to the end."""
+    octets = b""
+    while not octets.endswith(b"probe") and (data := connection.recv(1 << 16)):
+        octets += data
+    connection.sendall(silent(octets))
+    connection.shutdown(socket.SHUT_WR)
+    while connection.recv(1 << 16):
+        pass
+
+
+@pytest.mark.parametrize("behavior", [closes, half_closes], ids=["closes", "half-closes"])
+def test_a_server_that_rejects_silently_does_not_accept(behavior: Callable[[socket.socket], None]) -> None:
+    cases = [case for case in all_cases()[:400] if len(case.octets) < 1 << 17]
+    assert {case.probe is None for case in cases} == {True, False}
+
+    done = threading.Event()
+
+    def listen() -> None:
+        while not done.is_set():
+            connection, _ = listening.accept()
+            with connection:
+                behavior(connection)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=listen)
+        thread.start()
+        target = open_target(f"127.0.0.1:{listening.getsockname()[1]}")
+        oracle = Oracle(echo=True, encodings=KNOWN)
+        faults = [oracle.judge(case, target.run(case.octets)) for case in cases]
+        done.set()
+        socket.create_connection(listening.getsockname()).close()
+        thread.join()
+    found = {(fault.kind, fault.rule) for fault in faults if fault is not None}
+    # What a cut request is told is one message more than such a server sends.
+    assert found == {("different-answer", "request.complete")}
+
+
+def test_a_server_that_rejects_silently_is_found_where_it_accepts() -> None:
+    for fault, rule in (
+        ("length-third-octet", "frame.length-limit"),
+        ("length-unlimited", "frame.length-limit"),
+        ("payload-cut", "frame.whole"),
+    ):
+
+        def call(octets: bytes, faults: frozenset[str] = frozenset({fault})) -> bytes:
+            return b"".join(frame for frame in frames_of(reference.serve(octets, faults)) if frame[7] != 0x51)
+
+        oracle = Oracle(echo=True, encodings=KNOWN, ignore=["request.complete"])
+        target = Direct(call)
+        report = Campaign(target, oracle, all_cases(), most_findings=1, minimize_seconds=0.3).run()
+        (finding,) = report.findings
+        assert (finding.fault.kind, finding.fault.rule) == ("accepts-invalid", rule)
+        assert oracle.judge(finding.case, target.run(finding.case.octets)) == finding.fault
+        assert oracle.judge(finding.case, Outcome(silent(finding.case.octets))) is None
 
 
 # Observations.
@@ -402,7 +476,14 @@ def test_a_corpus_comes_first() -> None:
 
 @pytest.mark.parametrize(
     ("octets", "has_one"),
-    [("", True), ("0100000100010111 78", True), ("0200000100010111 78", False), ("010000", False)],
+    [
+        ("", True),
+        ("0100000100010111 78", True),
+        ("0200000100010111 78", False),
+        ("010000", False),
+        ("ffff00010001011178", False),
+        ("000001010001011178", True),
+    ],
 )
 def test_a_probe_follows_where_one_can(octets: str, has_one: bool) -> None:
     case = with_probe(bytes.fromhex(octets), "")
@@ -411,7 +492,18 @@ def test_a_probe_follows_where_one_can(octets: str, has_one: bool) -> None:
     if has_one:
         found = {finding.id for finding in validate(case.octets, role="client")}
         # A probe has an id of its own, whatever the order of ids.
-        assert found <= {"request-id.order", "stream.end"}
+        assert found <= {"request-id.order", "stream.end", "frame.length-limit"}
+
+
+@pytest.mark.parametrize(("flags", "closed", "wanted"), [(3, 0, (253, 3)), (1, 5, (5, 3)), (1, 0, (253, 0))])
+def test_a_probe_finds_a_stream_where_all_are_used(flags: int, closed: int, wanted: tuple[int, int]) -> None:
+    frames = [
+        codec.make_frame(1, stream_id, 3 if stream_id == closed else flags, 1, 1, b"x")
+        for stream_id in range(1, 256, 2)
+    ]
+    case = with_probe(b"".join(map(codec.encode_frame, frames)), "")
+    assert case.probe == 65533
+    assert tuple(case.octets[-8:-6]) == wanted
 
 
 @pytest.mark.parametrize("side", ["client", "server"])

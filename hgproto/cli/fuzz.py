@@ -38,6 +38,11 @@ def add(commands: Commands) -> None:
     fuzz.add_argument(
         "--echo", action="store_true", help="it answers commands with their description, so that answers are compared"
     )
+    fuzz.add_argument(
+        "--reports-errors",
+        action="store_true",
+        help="the target sends an error-response for every rejection: count its silence as acceptance where no probe can follow",
+    )
     fuzz.add_argument("--seed", type=int, metavar="S", help="where all cases come from (default: any)")
     fuzz.add_argument("--max-time", type=float, metavar="SECONDS", help="when to end (default: never)")
     fuzz.add_argument("--max-cases", type=int, metavar="N", help="after how many cases to end")
@@ -121,6 +126,7 @@ def _oracle(options: argparse.Namespace) -> Oracle:
             ignore=options.ignore,
             encodings=encodings,
             reopen=options.reopen,
+            reports_errors=options.reports_errors,
         )
     except ValueError as error:
         raise UsageError(f"argument --answers: {error}") from None
@@ -185,7 +191,7 @@ def _corpus(directory: str | None) -> list[bytes]:
 def _command_of_target(options: argparse.Namespace) -> list[str]:
     """The words of this command that are about the target."""
     words = [options.target, "--role", options.role, "--answers", options.answers]
-    words += ["--echo"] * options.echo
+    words += ["--echo"] * options.echo + ["--reports-errors"] * options.reports_errors
     words += ["--timeout", f"{options.timeout:g}", "--max-growth", str(options.max_growth)]
     words += [word for limit in options.limit for word in ("--limit", limit)]
     words += ["--reopen", options.reopen, "--encodings", ",".join(sorted(options.encodings))]

@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from hgproto.fuzz.cases import with_probe
+from hgproto.fuzz.cases import with_probe, without_probe
 from hgproto.fuzz.findings import FuzzFinding
 from hgproto.fuzz.minimize import minimized
 from hgproto.fuzz.targets import TargetGoneError
-from hgproto.session import frames_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -137,8 +136,12 @@ class Campaign:
 
         def shows(octets: bytes) -> bool:
             nonlocal latest
+            candidate = self._as(octets, case)
+            if (candidate.probe is None) != (case.probe is None):
+                # Without its probe, a case would show something else, or nothing.
+                return False
             try:
-                found = self.judged(_as(octets, case))
+                found = self.judged(candidate)
             except TargetGoneError:
                 return False
             if found is None or found.key != fault.key:
@@ -146,12 +149,13 @@ class Campaign:
             latest = found
             return True
 
-        base = case.octets if case.probe is None else b"".join(frames_of(case.octets)[:-1])
+        base = without_probe(case)
         octets, _ = minimized(base, shows, seconds=self._minimize_seconds)
         # With nothing left out it is as it was.
-        return (case if octets == base else _as(octets, case)), latest
+        return (case if octets == base else self._as(octets, case)), latest
 
-
-def _as(octets: bytes, case: Case) -> Case:
-    """Other octets as a case, with a command at its end if it had one."""
-    return case._replace(octets=octets) if case.probe is None else with_probe(octets, case.origin)
+    def _as(self, octets: bytes, case: Case) -> Case:
+        """Other octets as a case, with a command at its end if it had one."""
+        if case.probe is None:
+            return case._replace(octets=octets)
+        return with_probe(octets, case.origin, self._oracle.max_payload)

@@ -22,11 +22,14 @@ if TYPE_CHECKING:
     from hgproto.limits import Limits
     from hgproto.samples import Line
 
-__all__ = ["Case", "Cases", "types_of", "with_probe"]
+__all__ = ["Case", "Cases", "types_of", "with_probe", "without_probe"]
 
 _Type, _Stream = codec.FrameType, codec.StreamFlag
 _HEADER = codec.HEADER_OCTETS
-_MOST = codec.LIMITS["max-payload"][1]
+_LIMIT, _MOST = codec.LIMITS["max-payload"]
+_PROBE_NAME = b"probe"
+_PROBE = _HEADER + len(_PROBE_NAME)
+"""Bytes of a probe."""
 _POPULATION = 200
 """Sessions that are kept to be mutated."""
 _MOST_OCTETS = 1 << 21
@@ -90,8 +93,9 @@ class Cases:
         self._breakable = list(VIOLATORS)
 
     def __iter__(self) -> Iterator[Case]:
+        most = _LIMIT if self._limits is None else self._limits.max_payload
         for octets, origin in self._all():
-            yield with_probe(octets, origin) if self._probe else Case(octets, origin)
+            yield with_probe(octets, origin, most) if self._probe else Case(octets, origin)
 
     def _all(self) -> Iterator[tuple[bytes, str]]:
         for number, octets in enumerate(self._corpus):
@@ -216,26 +220,43 @@ def _bombs(encodings: Encodings) -> Iterator[tuple[bytes, str]]:
         yield _command(1, 1, codec.CommandNameFlag.HAVE_DATA, _Stream.STREAM_BEGIN) + octets, f"bomb: {name}"
 
 
-def with_probe(octets: bytes, origin: str) -> Case:
-    """A case with a command at its end, on a request and a stream of its own; without one where no command can follow."""
+def with_probe(octets: bytes, origin: str, most: int = _LIMIT) -> Case:
+    """Builds a case that ends with a command of its own; without one where the bytes of a command would be read as others.
+
+    ``most``: the largest payload in bytes that the target accepts. A cut frame takes all that follows for its header or payload,
+    so nothing can be appended to it. A payload over the limit is rejected by its header, so a command may follow it at once.
+    """
     frames = frames_of(octets)
-    if frames and (len(frames[-1]) < _HEADER or len(frames[-1]) < _HEADER + int.from_bytes(frames[-1][:3], "little")):
+    last = frames[-1] if frames else b""
+    length = int.from_bytes(last[:3], "little")
+    if frames and (len(last) < _HEADER or (length <= most and len(last) < _HEADER + length)):
         return Case(octets, origin)
     ids = {int.from_bytes(frame[3:5], "little") for frame in frames}
-    streams = {frame[5] for frame in frames}
-    stream_id = next((one for one in range(253, 0, -2) if one not in streams), None)
-    if stream_id is None:
+    request_id = next((one for one in range(65533, 0, -2) if one not in ids), None)
+    if request_id is None:
         return Case(octets, origin)
-    probe = next(one for one in range(65533, 0, -2) if one not in ids)
-    return Case(
-        octets + _command(probe, stream_id, codec.CommandNameFlag.EOS, _Stream.STREAM_BEGIN | _Stream.STREAM_END),
-        origin,
-        probe,
-    )
+    stream_id, stream_flags = _free_stream(frames)
+    probe = _command(request_id, stream_id, codec.CommandNameFlag.EOS, stream_flags)
+    return Case(octets + probe, origin, request_id)
+
+
+def without_probe(case: Case) -> bytes:
+    """Returns the bytes of a case without the command that :func:`with_probe` appended."""
+    return case.octets if case.probe is None else case.octets[:-_PROBE]
+
+
+def _free_stream(frames: list[bytes]) -> tuple[int, int]:
+    """A stream id for a probe with its stream flags: an unused stream, else a closed one, else the last that is open."""
+    begin, end = int(_Stream.STREAM_BEGIN), int(_Stream.STREAM_END)
+    ended = {frame[5]: bool(frame[6] & end) for frame in frames if len(frame) >= _HEADER}
+    unused = [stream_id for stream_id in range(1, 254, 2) if stream_id not in ended]
+    closed = [stream_id for stream_id in range(1, 254, 2) if ended.get(stream_id)]
+    free = unused or closed
+    return (free[-1], begin | end) if free else (253, 0)
 
 
 def _command(request_id: int, stream_id: int, flags: int, stream_flags: int) -> bytes:
-    frame = codec.make_frame(request_id, stream_id, stream_flags, _Type.COMMAND_NAME, flags, b"probe")
+    frame = codec.make_frame(request_id, stream_id, stream_flags, _Type.COMMAND_NAME, flags, _PROBE_NAME)
     return bytes(codec.encode_frame(frame))
 
 

@@ -27,20 +27,22 @@ class UnreadableError(Exception):
 class Observation(NamedTuple):
     """What an implementation has made of a case.
 
-    ``accepted``: whether the connection still worked at its end. ``answers``: what was said of each request, in order:
-    pairs of a word and a value. ``complaint``: what it has to say about it, if anything.
+    ``accepted``: True if the connection still worked at the end of the case; None where neither an answer nor a complaint shows
+    it. ``answers``: what was said of each request, in order: pairs of a word and a value. ``complaint``: the implementation's
+    reason for a rejection, if it gave one.
     """
 
-    accepted: bool
+    accepted: bool | None
     answers: dict[int, list[tuple[str, Any]]]
     complaint: str = ""
 
 
 def of_frames(output: bytes, probe: int | None) -> Observation:
-    """Of what a server has sent.
+    """Reads an observation from the frames that a server sent.
 
-    ``probe``: the request id of a command at the end of the case, which a server that still works answers; without one, a
-    server that complains does not. Raises :class:`UnreadableError` for what is no sequence of frames.
+    ``probe``: the request id of a command at the end of the case, which a server that still works answers. Without one, a
+    complaint shows a rejection, and silence shows nothing: a server may reject without a message. Raises
+    :class:`UnreadableError` for bytes that are not a sequence of frames.
     """
     answers: dict[int, list[tuple[str, Any]]] = {}
     bodies: dict[int, bytes] = {}
@@ -73,7 +75,7 @@ def of_frames(output: bytes, probe: int | None) -> Observation:
     for request_id in bodies:
         answers.setdefault(request_id, []).append(("bytes without an end", None))
     if probe is None:
-        return Observation(not complained, answers, complaint)
+        return Observation(False if complained else None, answers, complaint)
     probed = answers.pop(probe, [])
     return Observation(bool(probed) and probed[0][0] in ("bytes", "application error"), answers, complaint)
 

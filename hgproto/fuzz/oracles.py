@@ -12,6 +12,7 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hgproto.finding import ERROR
+from hgproto.framing_0002 import codec
 from hgproto.framing_0002.requirements import REQUIREMENTS
 from hgproto.fuzz.echo import heard, served
 from hgproto.fuzz.observations import Observation, UnreadableError, of_events, of_frames, text_of
@@ -69,7 +70,8 @@ class Oracle:
     ``echo``: whether it answers commands with their description (:mod:`hgproto.fuzz.echo`), so that answers can be compared
     by what they say. ``limits``: its limits; None when they are not known. ``growth``: octets by which a case may make it
     grow. ``ignore``: ids of requirements about which it is known to be of another opinion. ``encodings``, ``reopen``: as of
-    :class:`hgproto.server.Server`.
+    :class:`hgproto.server.Server`. ``reports_errors``: True if the target sends an error-response for every rejection. Silence
+    then shows acceptance in the cases that cannot end with a probe; else these cases are judged by what the target sends.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Oracle:
         ignore: Collection[str] = (),
         encodings: Encodings | None = None,
         reopen: Literal["error", "restart"] = "error",
+        reports_errors: bool = False,
     ) -> None:
         if role == "client" and answers == "frames":
             raise ValueError("a client answers nothing that could be compared: have it tell events")
@@ -92,7 +95,13 @@ class Oracle:
         self._limits = limits
         self._growth = growth
         self._ignore = frozenset(ignore)
+        self._reports_errors = reports_errors
         self._options: dict[str, Any] = {"limits": limits, "encodings": encodings, "reopen": reopen}
+
+    @property
+    def max_payload(self) -> int:
+        """The largest payload in bytes that the target accepts, as far as it is known."""
+        return codec.LIMITS["max-payload"][0] if self._limits is None else self._limits.max_payload
 
     def judge(self, case: Case, outcome: Outcome) -> Fault | None:
         """What is wrong, None when nothing is."""
@@ -138,6 +147,11 @@ class Oracle:
             found = of_frames(outcome.output, case.probe)
         except UnreadableError as unreadable:
             return Fault("breaks-rule", "frame.whole", "unreadable", "whole frames", str(unreadable))
+        if found.accepted is None:
+            # Of a valid case, what was said is compared; of an invalid one, only proof counts.
+            found = found._replace(accepted=wanted.accepted or self._reports_errors or None)
+        if found.accepted is None:
+            return _surplus(wanted, found)
         if not self._echo:
             wanted, found = _without_content(wanted), _without_content(found)
         fault = self._compared(wanted, found)
@@ -177,6 +191,18 @@ class Oracle:
         validator.feed("client", case.octets)
         found = (*validator.feed("server", output), *validator.close("server"))
         return [finding for finding in found if finding.severity == ERROR]
+
+
+def _surplus(wanted: Observation, found: Observation) -> Fault | None:
+    """Finds a response to a command that the model has rejected, the one proof of acceptance that silence cannot give."""
+    for request_id, told in sorted(found.answers.items()):
+        responses, ours = (
+            [word for word, _ in one if word == "bytes"] for one in (told, wanted.answers.get(request_id, []))
+        )
+        if len(responses) > len(ours):
+            rule = wanted.complaint
+            return Fault("accepts-invalid", rule, "", f"a refusal by {rule}", f"a response to request {request_id}")
+    return None
 
 
 def _differing(request_id: int, wanted: list[tuple[str, Any]], found: list[tuple[str, Any]]) -> Fault | None:

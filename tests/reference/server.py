@@ -21,6 +21,7 @@ FAULTS = {
     "request-id-octet": "the upper octet of the request id is ignored",
     "request-id-big-endian": "the request id is read big endian",
     "header-cut": "a frame that is cut off at the end of input is ignored",
+    "payload-cut": "a payload that is cut off at the end of input is taken as it is",
     "parity-request": "even request ids are served",
     "parity-stream": "streams of the wrong parity are served",
     "type-unknown": "frames of unknown types are skipped",
@@ -147,7 +148,8 @@ class Server:
                 if len(data) - at - 8 < length:
                     if "header-cut" in self.faults:
                         break
-                    raise ProtocolError("a frame is cut off")
+                    if "payload-cut" not in self.faults:
+                        raise ProtocolError("a frame is cut off")
                 header, payload = data[at : at + 8], data[at + 8 : at + 8 + length]
                 at += 8 + length
                 self.frame(header, payload)
