@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from hgproto.client import Client
 from hgproto.encodings import default_encodings
-from hgproto.errors import HumanFormError, RemoteProtocolError
+from hgproto.errors import HumanFormError, RemoteProtocolError, printable
 from hgproto.events import (
     CommandCut,
     CommandData,
@@ -247,7 +247,11 @@ def _data(name: str, event: CommandData | ResponseData) -> dict[str, Any]:
 
 
 def event_text(event: Any) -> str:
-    """An event in a line for people."""
+    """An event in a line for people; what a peer sent is without control characters in it."""
+    return printable(_event_text(event))
+
+
+def _event_text(event: Any) -> str:
     match event:
         case RunCommand():
             args = "".join(f" {name}={_brief(value)}" for name, value in event.args.items())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hgproto.errors import RemoteProtocolError
+from hgproto.errors import RemoteProtocolError, printable
 from hgproto.human import flag_list, type_name
 from hgproto.layout import Span, octets, walk
 
@@ -113,7 +113,7 @@ def frame_tree(
             if not in_header:
                 done = max(done, end)
     except RemoteProtocolError as error:
-        yield f"  {style.error(f'error: {error.moved(offset)}')}"
+        yield f"  {style.error(f'error: {printable(str(error.moved(offset)))}')}"
         if done < len(octets):
             yield from _rows("(damaged)", octets[done:], offset + done, "", "", style)
 

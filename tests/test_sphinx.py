@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import html
 import io
+import json
 import re
 import shutil
+from html.parser import HTMLParser
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -17,6 +19,7 @@ from support import ROOT, SCHEMA, inventory
 
 from hgproto.spec import load
 from hgproto.spec.mentions import KINDS, all_parts
+from hgproto.spec.source import Source, read
 from hgproto.sphinx.bits import ascii_diagram, cells_of_frame, cells_of_header, cells_of_structure, svg_diagrams
 from hgproto.sphinx.domain import ROLES
 from hgproto.sphinx.drawing import linked
@@ -534,3 +537,56 @@ def test_nodes_of_pages_are_not_shared() -> None:
 
     made = table(("a", "b"), [["x", [nodes.literal("", "y")]], [bullets(["z"]), paragraph("w")]], kind="k")
     assert made.astext().split() == ["a", "b", "x", "y", "z", "w"]
+
+
+# Texts that look like markup.
+
+MARKUP = (
+    " <script>hostile()</script> \"><img src=x onerror=hostile()> ' onload='hostile() </title></text></svg><svg onload=hostile()>"
+    ' |x| :ref:`hostile` **b** <a href="javascript:hostile()">x</a>\n\n.. raw:: html\n\n   <script>hostile()</script>\n\n'
+)
+
+
+class _Elements(HTMLParser):
+    """The elements of a page that run code or load something, and the text of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.active: list[str] = []
+        self.text: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name.startswith("on") or (name in ("href", "src", "xlink:href") and "hostile" in str(value)):
+                self.active.append(f"{tag} {name}={value}")
+
+    def handle_data(self, data: str) -> None:
+        if self.cdata_elem is not None and "hostile" in data:
+            self.active.append(data)
+        self.text.append(data)
+
+
+def with_markup(value: object, key: str = "") -> object:
+    """The data of a schema with markup after each text for people."""
+    if isinstance(value, dict):
+        return {name: with_markup(inner, name) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [with_markup(inner, key) for inner in value]
+    texts = ("doc", "title", "text", "why", "reason", "resolution", "reference", "section", "unit", "expected")
+    return f"{value}{MARKUP.replace('`', '')}" if isinstance(value, str) and key in texts else value
+
+
+def test_texts_of_a_schema_are_never_markup(site: Site) -> None:
+    for file in site.root.glob("framing*.yaml"):
+        file.write_text(json.dumps(with_markup(read(file, Source()))), encoding="utf-8")
+    site.write("whole", whole(OURS))
+    site.write("rules", RULES)
+    built = site.build()
+    assert "hostile" not in built.warnings
+    shown = 0
+    for page in built.out.glob("**/*.html"):
+        elements = _Elements()
+        elements.feed(page.read_text(encoding="utf-8"))
+        assert elements.active == [], page.name
+        shown += "".join(elements.text).count("<script>hostile()</script>")
+    assert shown > 200

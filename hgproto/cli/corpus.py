@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from hgproto.cli.common import FAULT, GOOD, UsageError
+from hgproto.errors import printable
 
 if TYPE_CHECKING:
     import argparse
@@ -103,7 +104,7 @@ def _replay(options: argparse.Namespace) -> int:
             harness.call(octets)
         except Exception as error:  # whatever is raised is a fault
             faults += 1
-            print(f"{name}: {type(error).__name__}: {error}")
+            print(printable(f"{name}: {type(error).__name__}: {error}"))
     print(f"{len(corpus)} files, {faults} faults")
     return FAULT if faults else GOOD
 

@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from hgproto.cli.common import GOOD, UsageError, revision_of, revision_option
+from hgproto.errors import printable
 
 if TYPE_CHECKING:
     import argparse
@@ -63,7 +64,7 @@ def _explain(options: argparse.Namespace) -> int:
         if number:
             print()
         for line in text_of(explanation):
-            print(line)
+            print(printable(line))
     return GOOD
 
 

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from hgproto.cli.common import FAULT, GOOD, InputError, UsageError
+from hgproto.errors import printable
 
 if TYPE_CHECKING:
     import argparse
@@ -207,7 +208,7 @@ def _show(finding: FuzzFinding, path: str) -> None:
 
     fault = finding.fault
     rule = f" [{fault.rule}]" if fault.rule else ""
-    print(f"{fault.kind}: {KINDS[fault.kind]}: expected {fault.expected}, found {fault.found}{rule}")
+    print(printable(f"{fault.kind}: {KINDS[fault.kind]}: expected {fault.expected}, found {fault.found}{rule}"))
     if fault.rule in REQUIREMENTS and fault.kind != "rejects-valid":
         print(f"  = {REQUIREMENTS[fault.rule].sentence}")
     for line in human(finding.case.octets):
@@ -252,5 +253,5 @@ def _replay(options: argparse.Namespace, target: Target, oracle: Oracle) -> int:
         print("nothing is wrong any more")
         return GOOD
     rule = f" [{fault.rule}]" if fault.rule else ""
-    print(f"{fault.kind}: expected {fault.expected}, found {fault.found}{rule}")
+    print(printable(f"{fault.kind}: expected {fault.expected}, found {fault.found}{rule}"))
     return FAULT

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from hgproto.cli.common import FAULT, GOOD, InputError, UsageError, lines_of, named, open_input
-from hgproto.errors import HumanFormError, LocalProtocolError
+from hgproto.errors import HumanFormError, LocalProtocolError, printable
 from hgproto.finding import ERROR, NOTE
 from hgproto.layout import counted
 
@@ -82,7 +82,7 @@ def _session(options: argparse.Namespace) -> int:
                 continue
             message = f"validator: {f'{finding.side} ' if finding.side else ''}{finding}"
             if options.format == "text":
-                print(f"     {message}")
+                print(printable(f"     {message}"))
             warnings += finding.severity != ERROR
             if finding.severity == ERROR:
                 violations.append(f"{place}: {message}")
@@ -112,7 +112,7 @@ def _session(options: argparse.Namespace) -> int:
         show(None, f"{side} end", last if last is not None and last.events else None, validator.close(role))
     sys.stdout.flush()
     for violation in violations:
-        print(f"hgproto: {violation}", file=sys.stderr)
+        print(printable(f"hgproto: {violation}"), file=sys.stderr)
     if not violations and options.format == "text":
         print(f"good: {', '.join([counted(frames, 'frame'), *[counted(warnings, 'warning')] * bool(warnings)])}")
     return FAULT if violations else GOOD
@@ -131,7 +131,7 @@ def _print_step(number: int | None, line: str, step: Step, format_: str) -> None
         print(json.dumps({"line": line, **wire, "events": [event_to_json(event) for event in step.events]}))
         return
     shown = line if len(line) <= _SHOWN else f"{line[:_SHOWN]}..."
-    print(f"{number or '':>4} {shown}")
+    print(f"{number or '':>4} {printable(shown)}")
     for event in step.events:
         print(f"     {step.judge}: {event_text(event)}")
 

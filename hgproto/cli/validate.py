@@ -20,7 +20,7 @@ from hgproto.cli.common import (
     revision_of,
     wants_colour,
 )
-from hgproto.errors import HexError, HumanFormError, LocalProtocolError
+from hgproto.errors import HexError, HumanFormError, LocalProtocolError, printable
 from hgproto.hexform import octets_from_hex
 from hgproto.reader import CHUNK_OCTETS
 from hgproto.revision import DEFAULT_REVISION
@@ -147,13 +147,13 @@ class _Run:
         except InputError as error:
             self.failed = True
             sys.stdout.flush()
-            print(f"hgproto: {error}", file=sys.stderr)
+            print(printable(f"hgproto: {error}"), file=sys.stderr)
         self._report.end(name, given.validator.frames, given.validator.octets)
         for encoding in sorted(given.validator.unavailable):
             from hgproto.encodings import default_encodings
 
             how = default_encodings().missing[encoding]
-            print(f"hgproto: {name}: payloads in {encoding} were not looked into; {how}", file=sys.stderr)
+            print(f"hgproto: {printable(name)}: payloads in {encoding} were not looked into; {how}", file=sys.stderr)
 
     def _finding(self, name: str, finding: Finding) -> None:
         if not self._wanted(finding):
@@ -168,9 +168,15 @@ class _Run:
         if self._baseline is not None:
             sys.stdout.flush()
             for known in self._baseline.expired(self._today):
-                print(f"hgproto: {self._baseline.path}:{known.line}: expired on {known.expires}", file=sys.stderr)
+                print(
+                    f"hgproto: {printable(self._baseline.path)}:{known.line}: expired on {known.expires}",
+                    file=sys.stderr,
+                )
             for known in self._baseline.unused(self._today):
-                print(f"hgproto: {self._baseline.path}:{known.line}: nothing was found that is this", file=sys.stderr)
+                print(
+                    f"hgproto: {printable(self._baseline.path)}:{known.line}: nothing was found that is this",
+                    file=sys.stderr,
+                )
 
 
 class _Input:

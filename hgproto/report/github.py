@@ -27,14 +27,14 @@ class GithubReport(Report):
         # Files of octets have no lines.
         line = "" if finding.line is None else f",line={finding.line}"
         link = f"\n{self.link(finding)}" if self.site else ""
-        place = f"{finding.path or 'input'} at offset {finding.offset}"
-        text = f"{place}: {printable(finding.message)}\n{finding.rule}{link}"
+        place = f"{printable(finding.path) or 'input'} at offset {finding.offset}"
+        text = f"{place}: {printable(finding.message)}\n{printable(finding.rule)}{link}"
         file = _property(printable(name))
         self.out.write(f"::{command} file={file}{line},title={_property(finding.id)}::{_data(text)}\n")
 
 
 def _data(text: str) -> str:
-    return text.replace("%", "%25").replace("\n", "%0A")
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _property(text: str) -> str:

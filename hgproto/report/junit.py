@@ -40,8 +40,8 @@ class JunitReport(Report):
             return
         self._failures += failure
         self._skipped += known is not None
-        place = f"{finding.path or 'input'} at offset {finding.offset}"
-        lines = [f"{finding.severity}: {printable(finding.message)}", place, finding.rule]
+        place = f"{printable(finding.path) or 'input'} at offset {finding.offset}"
+        lines = [f"{finding.severity}: {printable(finding.message)}", place, printable(finding.rule)]
         text = escape("\n".join([*lines, self.link(finding)] if self.site else lines))
         if failure:
             inner = f"<failure type={_attribute(finding.id)} message={_attribute(finding.message)}>{text}</failure>"

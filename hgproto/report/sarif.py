@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -55,7 +57,7 @@ class SarifReport(Report):
             "ruleId": finding.id,
             "ruleIndex": index,
             "level": finding.severity,
-            "message": {"text": finding.message[:_LONGEST]},
+            "message": {"text": _text(finding.message[:_LONGEST])},
             "locations": [
                 {
                     "physicalLocation": physical,
@@ -95,7 +97,12 @@ class SarifReport(Report):
 def _uri(name: str) -> str:
     """The address of an input, relative to where the program runs unless its path is absolute."""
     path = PurePath("stdin" if name == "standard input" else name)
-    return path.as_uri() if path.is_absolute() else quote(path.as_posix())
+    return path.as_uri() if path.is_absolute() else quote(os.fsencode(path.as_posix()))
+
+
+def _text(text: str) -> str:
+    """A message without the links that SARIF knows in it: octets of a peer must lead nowhere."""
+    return re.sub(r"([\\\[\]])", r"\\\1", text) if "](" in text else text
 
 
 def _fingerprint(uri: str, finding: Finding) -> str:

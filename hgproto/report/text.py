@@ -54,9 +54,9 @@ class TextReport(Report):
         severity = self._in(finding.severity, finding.severity)
         yield f"{self._in('place', where)}: {severity}: {printable(finding.message)} [{finding.id}]"
         about = f" of {printable(finding.about)}" if finding.about else ""
-        yield f"  {finding.path or 'input'}{about}{self._bits(finding)}"
+        yield f"  {printable(finding.path) or 'input'}{about}{self._bits(finding)}"
         yield from self._rows(finding)
-        yield f"  {self._in('faint', '=')} {finding.rule}"
+        yield f"  {self._in('faint', '=')} {printable(finding.rule)}"
         if self.site:
             yield f"  {self._in('faint', '=')} {self.link(finding)}"
         if finding.ends:

@@ -169,7 +169,8 @@ class _Reader:
         return self.scalar(node)
 
     def scalar(self, node: yaml.Node) -> Any:
-        forbidden = _FORBIDDEN.search(node.value)
+        # A file may end its lines with CR and LF, which YAML reads as LF. As an escape, CR would end a line where none is seen.
+        forbidden = _FORBIDDEN.search(node.value) or re.search("\r", node.value)
         if forbidden:
             self.problems.append(_forbidden(forbidden[0], self.place(node)))
         return node.value if isinstance(node, yaml.ScalarNode) and node.style else self.plain(node)

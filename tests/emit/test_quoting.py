@@ -220,13 +220,13 @@ def named_hostilely(folder: Path, name: str, text: str) -> Path:
     return whole
 
 
-NAMES = ["y\nimport hostile_code_ran\n'''z", 'y\rimport hostile_code_ran\r"""', "coding: utf-7.yaml", "back\\slash #}"]
+NAMES = ["y\nimport hostile_code_ran\n'''z", 'y\nimport hostile_code_ran\n"""', "coding: utf-7.yaml", "back\\slash #}"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="file names cannot have these characters")
 @pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
 def test_names_of_files_are_no_code(name: str, tmp_path: Path) -> None:
-    text = "".join(f"{each}{CODE}{each}" for each in ("\n", "\r\n", "'", '"', "'''", '"""', "\\", "#}", "+AAo-"))
+    text = "".join(f"{each}{CODE}{each}" for each in ("\n", "'", '"', "'''", '"""', "\\", "#}", "+AAo-"))
     file = named_hostilely(tmp_path / "schema", name, text)
     schema = load(file)
     assert check(schema) == []
@@ -256,13 +256,13 @@ def test_a_name_that_is_no_text_has_a_digest_and_a_heading(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "character", [*"\0\v\f\x1b\x1c\x1d\x1e\x7f\x85\u2028\u2029\u202a\u202e\u2066\u2069"], ids=ascii
+    "character", [*"\0\r\v\f\x1b\x1c\x1d\x1e\x7f\x85\u2028\u2029\u202a\u202e\u2066\u2069"], ids=ascii
 )
 def test_characters_that_hide_or_break_lines_are_refused_at_their_line(character: str, tmp_path: Path) -> None:
     lines = ALIEN_FILE.read_text(encoding="utf-8").split("\n")
     number = next(index for index, line in enumerate(lines) if line.startswith("title: "))
     file = tmp_path / "relay.yaml"
-    for written in (character, f"\\U{ord(character):08x}"):
+    for written in (character, f"\\U{ord(character):08x}")[character == "\r" :]:  # a line may end in CR and LF
         lines[number] = f'title: "The {written} relay"'
         file.write_text("\n".join(lines), encoding="utf-8", newline="\n")
         with pytest.raises(SchemaError, match=f"the character U\\+{ord(character):04X} is not allowed") as caught:
