@@ -8,6 +8,7 @@ run it with the same.
 from __future__ import annotations
 
 import os
+from hashlib import sha256
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.database import DirectoryBasedExampleDatabase, ExampleDatabase, MultiplexedDatabase
@@ -36,3 +37,15 @@ settings.register_profile(
     database=example_database(os.environ.get("HYPOTHESIS_REDIS")),
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+LONGEST_ID = 60
+"""Characters of a parameter's id. The oldest supported pytest puts whole values into ids, and ids into the environment."""
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Names a long text or byte string by its parameter and a digest; pytest names everything else."""
+    if isinstance(val, str | bytes) and len(val) > LONGEST_ID:
+        digest = sha256(val.encode("utf-8", "surrogatepass") if isinstance(val, str) else val).hexdigest()
+        return f"{argname}-{digest[:12]}"
+    return None

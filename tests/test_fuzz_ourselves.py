@@ -168,37 +168,53 @@ def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
 # The build for OSS-Fuzz and ClusterFuzzLite.
 
 
-def test_the_build_makes_targets_seeds_and_dictionaries(tmp_path: Path) -> None:
-    # What the engine's image has is played: an installer, and a compiler that copies.
-    tools, out = tmp_path / "tools", tmp_path / "out"
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the build script leaves in OUT. The image's tools are played: an installer, and a compiler that copies."""
+    folder = tmp_path_factory.mktemp("build")
+    tools, out = folder / "tools", folder / "out"
     tools.mkdir()
     out.mkdir()
     (tools / "python3").write_text(
-        f'#!/bin/bash\nif [ "$1 $2" = "-m pip" ]; then echo "$@" >> {tmp_path}/pip; else exec {sys.executable} "$@"; fi\n'
+        f'#!/bin/bash\nif [ "$1 $2" = "-m pip" ]; then echo "$@" >> {folder}/pip; else exec {sys.executable} "$@"; fi\n'
     )
     (tools / "compile_python_fuzzer").write_text('#!/bin/bash\ncp "$1" "$OUT/$(basename "$1" .py)"\n')
     for tool in tools.iterdir():
         tool.chmod(0o755)
-    (tmp_path / "src").mkdir()
-    (tmp_path / "src" / "hgproto").symlink_to(ROOT)
-    environment = {**os.environ, "SRC": str(tmp_path / "src"), "OUT": str(out), "PATH": f"{tools}:{os.environ['PATH']}"}
+    (folder / "src").mkdir()
+    (folder / "src" / "hgproto").symlink_to(ROOT)
+    environment = {**os.environ, "SRC": str(folder / "src"), "OUT": str(out), "PATH": f"{tools}:{os.environ['PATH']}"}
     subprocess.run(
         ["bash", str(ROOT / ".clusterfuzzlite" / "build.sh")], env=environment, check=True, capture_output=True
     )
-    assert (tmp_path / "pip").read_text() == "-m pip install .[fuzz,zstd]\n"
+    assert (folder / "pip").read_text() == "-m pip install .[fuzz,zstd]\n"
+    return out
+
+
+def test_the_build_makes_targets_seeds_and_dictionaries(built: Path) -> None:
     wanted = {f"fuzz_{name}{end}" for name in HARNESSES for end in ("", ".dict", "_seed_corpus.zip")}
-    assert {path.name for path in out.iterdir()} == wanted
+    assert {path.name for path in built.iterdir()} == wanted
     for name in HARNESSES:
-        compile((out / f"fuzz_{name}").read_text(), name, "exec")
-        assert f'atheris_main("{name}", sys.argv[1:])' in (out / f"fuzz_{name}").read_text()
-        assert len(zipfile.ZipFile(out / f"fuzz_{name}_seed_corpus.zip").namelist()) > 100
-        assert (out / f"fuzz_{name}.dict").read_text() == dictionary()
+        compile((built / f"fuzz_{name}").read_text(), name, "exec")
+        assert f'atheris_main("{name}", sys.argv[1:])' in (built / f"fuzz_{name}").read_text()
+        assert len(zipfile.ZipFile(built / f"fuzz_{name}_seed_corpus.zip").namelist()) > 100
+        assert (built / f"fuzz_{name}.dict").read_text() == dictionary()
 
 
-def test_atheris_runs_where_it_is_installed(tmp_path: Path) -> None:
-    pytest.importorskip("atheris")
-    command = [sys.executable, "-m", "hgproto.fuzz", "server", "--atheris", "--", "-runs=200", "-seed=1"]
-    run_ = subprocess.run(
-        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True
+@each_harness
+def test_built_targets_run_under_atheris(name: str, built: Path, tmp_path: Path) -> None:
+    pytest.importorskip("atheris", reason="Atheris is not installed; the extra `fuzz` has it")
+    zipfile.ZipFile(built / f"fuzz_{name}_seed_corpus.zip").extractall(tmp_path / "corpus")
+    seeds_ = len(list((tmp_path / "corpus").iterdir()))
+    options = [f"-runs={seeds_ + 300}", "-seed=1", f"-dict={built / f'fuzz_{name}.dict'}", "corpus"]
+    ended = subprocess.run(
+        [sys.executable, str(built / f"fuzz_{name}"), *options],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    assert "Done 200 runs" in run_.stderr
+    assert ended.returncode == 0, (ended.stdout + ended.stderr)[-5000:]
+    assert f"Done {seeds_ + 300} runs" in ended.stderr
+    assert [file.name for file in tmp_path.iterdir()] == ["corpus"]

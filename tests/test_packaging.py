@@ -35,6 +35,22 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build("wheel", source, tmp_path_factory.mktemp("wheel"))
 
 
+def test_the_sdist_has_every_file_of_the_repository(tmp_path: Path) -> None:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("the tests do not run from a git checkout")
+    with tarfile.open(build("sdist", ROOT, tmp_path)) as archive:
+        packed = {name.partition("/")[2] for name in archive.getnames()}
+    assert {name for name in listed.stdout.split("\0") if name and (ROOT / name).exists()} - packed == set()
+
+
+@pytest.mark.parametrize("long", ["x" * 300_000, b"\0" * 300_000], ids=type)
+def test_ids_of_tests_are_short(long: str | bytes, request: pytest.FixtureRequest) -> None:
+    id_ = request.config.hook.pytest_make_parametrize_id(config=request.config, val=long, argname="data")
+    assert len(id_) < 30
+    assert [item.nodeid for item in request.session.items if len(item.nodeid) > 300] == []
+
+
 def test_the_wheel_has_the_schema_and_the_types(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     assert "hgproto/py.typed" in names
