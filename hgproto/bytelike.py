@@ -8,14 +8,14 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import TypeAlias
+    from typing import Any, TypeAlias
 
     from typing_extensions import Buffer
 
     BytesLike: TypeAlias = Buffer
     """Any object with bytes in one buffer: bytes, bytearray, memoryview, array, mmap, and others."""
 
-__all__ = ["as_bytes", "bytes_like", "is_bytes_like"]
+__all__ = ["as_bytes", "bytes_like", "is_bytes_like", "kept_bytes"]
 
 
 def bytes_like(data: BytesLike, what: str = "data") -> bytes | memoryview:
@@ -45,6 +45,18 @@ def bytes_like(data: BytesLike, what: str = "data") -> bytes | memoryview:
 def as_bytes(data: BytesLike, what: str = "data") -> bytes:
     """Returns the bytes of a buffer as ``bytes``; copies whatever is not ``bytes``. Raises as :func:`bytes_like`."""
     return data if type(data) is bytes else bytes(bytes_like(data, what))
+
+
+def kept_bytes(data: BytesLike, what: str = "data") -> bytes | memoryview:
+    """Returns the bytes of a buffer, to be used later; copies a buffer that its owner can change. Raises as :func:`bytes_like`.
+
+    A view counts as changeable if the object that it shows is, even if the view itself is read-only.
+    """
+    kept = bytes_like(data, what)
+    if type(kept) is bytes:
+        return kept
+    shown: Any = memoryview(kept).obj
+    return kept if shown is not None and memoryview(shown).readonly else bytes(kept)
 
 
 def is_bytes_like(data: object) -> bool:

@@ -239,9 +239,10 @@ def _zstd() -> ModuleType | None:
 
 
 def zstd_profile(level: int = ZSTD_LEVEL) -> Profile:
-    """One Zstandard stream (RFC 8878) a protocol stream, windows of up to 8 MiB.
+    """One Zstandard frame (RFC 8878) for each protocol stream, with a window of up to 8 MiB.
 
-    ``level``: 1 to 22; the window of the highest levels is bounded. Raises :class:`EncodingError`.
+    An encoder flushes blocks; only ``finish`` ends the Zstandard frame. A decoder rejects a second Zstandard frame and
+    every skippable frame. ``level``: 1 to 22; the window of the highest levels is bounded. Raises :class:`EncodingError`.
     """
     module = _zstd()
     if module is None:
@@ -286,10 +287,14 @@ class _ZstdDecoder:
         context = self._context
         if context.eof:
             if data:
-                raise _after_end(0, len(data))
+                raise _after_zstd_frame(0, data)
             return b""
         if len(self._head) < _ZSTD_HEAD:
             self._head += data[: _ZSTD_HEAD - len(self._head)]
+            if _is_skippable(self._head):
+                raise RemoteProtocolError(
+                    "encoding.decodable", 0, "", "a Zstandard frame with content", "a skippable frame"
+                )
         try:
             decoded: bytes = context.decompress(data, limit + 1)
         except self._error as error:
@@ -301,7 +306,7 @@ class _ZstdDecoder:
         if len(decoded) > limit:
             raise _too_large(limit)
         if context.eof and context.unused_data:
-            raise _after_end(len(data) - len(context.unused_data), len(context.unused_data))
+            raise _after_zstd_frame(len(data) - len(context.unused_data), context.unused_data)
         return decoded
 
     def finish(self) -> None:
@@ -309,13 +314,30 @@ class _ZstdDecoder:
             raise _truncated("Zstandard")
 
 
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _ZSTD_HEAD = 18
 """The most octets of a Zstandard frame header, magic number included (RFC 8878, 3.1.1.1)."""
 
 
+def _is_skippable(head: bytes) -> bool:
+    """True if octets start a skippable frame (RFC 8878, 3.1.2)."""
+    return head[1:4] == b"\x2a\x4d\x18" and head[0] >> 4 == 5
+
+
+def _after_zstd_frame(at: int, rest: bytes) -> RemoteProtocolError:
+    """The error for what follows a Zstandard frame. A common cause is an encoder that ends its frame with each payload."""
+    expected = "one Zstandard frame for each stream, whose sender flushes blocks instead of ending the frame,"
+    found = octets(len(rest))
+    if rest.startswith(_ZSTD_MAGIC):
+        found = f"another Zstandard frame of {found}"
+    elif _is_skippable(rest):
+        found = f"a skippable frame of {found}"
+    return RemoteProtocolError("encoding.nothing-after-end", at, "", expected, found)
+
+
 def zstd_window(head: bytes) -> int:
     """The window in octets that a Zstandard frame header asks for, 0 where it does not say (RFC 8878, 3.1.1.1)."""
-    if len(head) < 6 or head[:4] != b"\x28\xb5\x2f\xfd":
+    if len(head) < 6 or head[:4] != _ZSTD_MAGIC:
         return 0
     single_segment = head[4] & 0x20
     if not single_segment:

@@ -139,14 +139,16 @@ class SendFrames:
     reactor's, and takes :meth:`claimed_frames` on the other.
 
     ``request_id``: the request that they belong to, None for several. ``stream_id``: the stream that they are on.
-    ``failure``: what was raised by the response while it was iterated over, which the client was told of. ``claimed``:
+    ``failure``: the exception that the source of the content raised first; None without one. Iterating ends as if nothing
+    had happened where that is an :class:`Exception`, and raises any other, such as :class:`KeyboardInterrupt`. Either
+    way, the frames that are still to be sent, such as an error-response, are there when iterating goes on. ``claimed``:
     somebody makes the frames elsewhere. ``closing``: once claimed, what makes the frames that close other streams, which
     go on the wire after all else that is outstanding and before these; None where there is nothing to close.
     ``requirement``: of an error of the reactor's own making, the rule behind it.
 
-    What makes the frames says so in a subclass: ``_frames``, and where the reactor has to know, ``_ask_last``,
-    ``_ask_closing``, ``_was_made`` and ``_was_sent``. A class a kind of send instead of functions for each send: garbage
-    collection, which stops all threads, is paid by the object.
+    What makes the frames says so in a subclass: ``_frames``, ``_rest_after`` where it can go on after an exception, and
+    where the reactor has to know, ``_ask_last``, ``_ask_closing``, ``_was_made`` and ``_was_sent``. A class a kind of send
+    instead of functions for each send: garbage collection, which stops all threads, is paid by the object.
     """
 
     __slots__ = (
@@ -165,7 +167,7 @@ class SendFrames:
     def __init__(self, request_id: int | None, stream_id: int | None) -> None:
         self.request_id = request_id
         self.stream_id = stream_id
-        self.failure: Exception | None = None
+        self.failure: BaseException | None = None
         self.claimed = False
         self.closing: Callable[[], Iterator[Frame]] | None = None
         self.requirement: str | None = None
@@ -181,8 +183,12 @@ class SendFrames:
 
     def __next__(self) -> Frame:
         if self._unsent and not self.claimed:
-            for frame in self._begun():
-                return frame
+            try:
+                for frame in self._begun():
+                    return frame
+            except BaseException as error:  # whatever it is, the frames that are left can be taken afterwards
+                self._interrupted(error)
+                raise
             self.sent()
         raise StopIteration
 
@@ -202,11 +208,27 @@ class SendFrames:
             self.closing = self._ask_closing()
         self.claimed = True
 
+    def unclaim(self) -> None:
+        """Takes a claim back, when no frame was made elsewhere: the frames are taken here again."""
+        self.claimed = False
+
     def claimed_frames(self) -> Iterator[Frame]:
-        """The frames that are left, of which the reactor is told nothing."""
+        """The frames that are left, of which the reactor is told nothing.
+
+        After an exception, another call gives what is still to be sent.
+        """
         if not self.claimed:
             raise RuntimeError("the frames were not claimed")
-        return self._begun()
+        return self._made_elsewhere()
+
+    def _made_elsewhere(self) -> Iterator[Frame]:
+        try:
+            yield from self._begun()
+        except BaseException as error:
+            # A generator that is closed has not failed, unless its source has raised just that.
+            if not isinstance(error, GeneratorExit) or error is self.failure:
+                self._interrupted(error)
+            raise
 
     def sent(self) -> None:
         """Tells the reactor that all frames were taken."""
@@ -222,6 +244,12 @@ class SendFrames:
             self._iterator = self._frames()
         return self._iterator
 
+    def _interrupted(self, error: BaseException) -> None:
+        """Making a frame has raised an exception."""
+        # A source that asks for frames of its own send disturbs nothing.
+        if not getattr(self._iterator, "gi_running", False):
+            self._iterator = self._rest_after(error)
+
     def _tell_made(self) -> None:
         """Tells the reactor that the last frame was made, or will be by somebody else."""
         if self._unmade:
@@ -233,6 +261,13 @@ class SendFrames:
     def _frames(self) -> Iterator[Frame]:
         """The frames, each made when it is asked for."""
         raise NotImplementedError
+
+    def _rest_after(self, error: BaseException) -> Iterator[Frame]:
+        """The frames that are still to be sent after an exception; where there are none, the exception again."""
+        if self.failure is None:
+            self.failure = error
+        yield from ()
+        raise error
 
     def _ask_last(self) -> bool:
         """Whether nothing follows on the stream."""

@@ -12,12 +12,13 @@ reactor is only touched by the thread that calls the pool.
 from __future__ import annotations
 
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from queue import SimpleQueue
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from hgproto.errors import RemoteProtocolError
+from hgproto.events import NoOp
 from hgproto.framing_0002 import codec
 from hgproto.reader import FrameReader
 
@@ -51,23 +52,49 @@ BATCH = 16
 class _Lane(Generic[Work]):
     """The work of one stream, done in order by one thread at a time."""
 
-    __slots__ = ("_executor", "_lock", "_run", "_running", "_waiting")
+    __slots__ = ("_executor", "_lock", "_lost", "_run", "_running", "_waiting")
 
-    def __init__(self, executor: Executor, run: Callable[[list[Work]], None]) -> None:
+    def __init__(
+        self, executor: Executor, run: Callable[[list[Work]], None], lost: Callable[[list[Work], BaseException], None]
+    ) -> None:
         self._executor = executor
         self._run = run
+        self._lost = lost
         self._waiting: deque[Work] = deque()
         self._lock = Lock()
         self._running = False
 
     def add(self, work: Work) -> None:
-        """Has something done after all that came before it."""
+        """Has something done after all that came before it. Raises what the executor raises; nothing is done then."""
         with self._lock:
             self._waiting.append(work)
             if self._running:
                 return
             self._running = True
-        self._executor.submit(self._work_off)
+        try:
+            future = self._executor.submit(self._work_off)
+        except BaseException:
+            with self._lock:
+                self._waiting.remove(work)
+                self._running = False
+            raise
+        future.add_done_callback(self._after)
+
+    def _after(self, future: Future[None]) -> None:
+        """Reports the work that an executor has dropped: it was shut down, or its threads could not start."""
+        if future.cancelled():
+            error: BaseException | None = CancelledError("the executor was shut down before the work was done")
+        else:
+            error = future.exception()
+        while error is not None:
+            # Work that is added meanwhile waits its turn too.
+            with self._lock:
+                dropped = list(self._waiting)
+                self._waiting.clear()
+                if not dropped:
+                    self._running = False
+                    return
+            self._lost(dropped, error)
 
     def _work_off(self) -> None:
         # One task works off all that waits: a task for each piece would cost more than the piece.
@@ -87,18 +114,31 @@ class _Pool(Generic[Work]):
         self._own = executor is None
         self._executor = executor or ThreadPoolExecutor(workers, thread_name_prefix="hgproto-stream")
         self._lanes: dict[int, _Lane[Work]] = {}
+        self._closed = False
 
     def _lane(self, stream_id: int) -> _Lane[Work]:
         if stream_id not in self._lanes:
-            self._lanes[stream_id] = _Lane(self._executor, self._run)
+            self._lanes[stream_id] = _Lane(self._executor, self._run, self._lost)
         return self._lanes[stream_id]
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RuntimeError("the pool is closed and accepts no more work; make a new pool")
 
     def _run(self, batch: list[Work]) -> None:
         """Does some of a stream's work, on its thread."""
         raise NotImplementedError
 
+    def _lost(self, dropped: list[Work], error: BaseException) -> None:
+        """Some of a stream's work will not be done by its thread. Called by any thread."""
+        raise NotImplementedError
+
     def close(self) -> None:
-        """Waits for what is being done, and ends the threads if they are the pool's own."""
+        """Accepts no more work. Threads of the pool's own first do all the work that was submitted, and then end.
+
+        The results of that work can still be had. Closing a pool again does nothing.
+        """
+        self._closed = True
         if self._own:
             self._executor.shutdown(wait=True)
 
@@ -112,11 +152,15 @@ class _Pool(Generic[Work]):
 
 
 class _Made(NamedTuple):
-    """The frames of a send, and what was raised while they were made."""
+    """The frames of a send, and what was raised while they were made.
+
+    ``ends``: the last frame is among them; None if none was made.
+    """
 
     send: SendFrames
     frames: list[Frame]
     failure: BaseException | None
+    ends: bool | None
 
 
 class EncodingPool(_Pool["SendFrames"]):
@@ -125,7 +169,8 @@ class EncodingPool(_Pool["SendFrames"]):
     ``workers``: threads, as of :class:`concurrent.futures.ThreadPoolExecutor`; ``executor``: one that exists already.
 
     ``pool.submit(server.respond(...))`` for each response, with as many streams on the server as there shall be contexts;
-    then write what :meth:`finished` gives. Chunks of a response that is iterated over are asked for on the stream's thread.
+    then write what :meth:`finished` gives. A deferring server gives the sends once input has ended; submit the events of
+    ``receive_end`` then. Chunks of a response that is iterated over are asked for on the stream's thread.
     Submit the sends of a stream in the order in which they were asked for. When the reactor gives an
     :class:`hgproto.events.Error`, write what is outstanding before its frames, which are made by who takes them.
     """
@@ -135,6 +180,8 @@ class EncodingPool(_Pool["SendFrames"]):
         self._done: SimpleQueue[list[_Made]] = SimpleQueue()
         self._ready: deque[_Made] = deque()
         self._held: list[_Made] = []
+        self._last: deque[_Made] = deque()
+        self._failure: BaseException | None = None
         self._outstanding = 0
 
     @property
@@ -142,61 +189,91 @@ class EncodingPool(_Pool["SendFrames"]):
         """How many sends were submitted whose frames were not given yet."""
         return self._outstanding
 
-    def submit(self, send: SendFrames) -> None:
-        """Has the frames of a send made on its stream's thread."""
+    def submit(self, send: SendFrames | NoOp) -> None:
+        """Has the frames of a send made on its stream's thread. A :class:`NoOp`, which has no frames, needs no thread.
+
+        Raises :class:`RuntimeError` once the pool or its executor was shut down; the send can then be used without it.
+        """
+        self._check_open()
+        if isinstance(send, NoOp):
+            return
         if send.stream_id is None:
             raise ValueError("what is sent on several streams cannot be made on the thread of one")
         send.claim()
+        try:
+            self._lane(send.stream_id).add(send)
+        except BaseException:
+            send.unclaim()
+            raise
         self._outstanding += 1
-        self._lane(send.stream_id).add(send)
 
     def _run(self, batch: list[SendFrames]) -> None:
         results: list[_Made] = []
         for send in batch:
             made: list[Frame] = []
             failure: BaseException | None = None
-            try:
-                made.extend(send.claimed_frames())
-            except BaseException as error:  # it belongs to who waits for the frames
-                failure = error
-            results.append(_Made(send, made, failure))
+            ends = False
+            # After a failure there is the end of the response to be made; where that fails too, there is none.
+            for _ in range(2):
+                try:
+                    made.extend(send.claimed_frames())
+                except BaseException as error:  # it belongs to who waits for the frames
+                    failure = failure or error
+                else:
+                    ends = True
+                    break
+            results.append(_Made(send, made, failure, ends))
         self._done.put(results)
+
+    def _lost(self, dropped: list[SendFrames], error: BaseException) -> None:
+        self._done.put([_Made(send, [], error, None) for send in dropped])
 
     def finished(self, *, wait: bool = True) -> Iterator[list[Frame]]:
         """Frames of whole sends, as they get ready: all that are outstanding, or without ``wait`` all that are ready now.
 
-        What making frames raised is raised here, once the frames before it were given.
+        An exception that making frames raised is raised here, once the frames before it were given, and with them the
+        error-response that ends the response. If an executor has dropped a send, :class:`CancelledError` is raised, or the
+        error of the executor; the frames of that send can be taken from the send itself. Call again for the rest.
         """
         while True:
+            if self._failure is not None:
+                failure, self._failure = self._failure, None
+                raise failure
+            if self._last:
+                yield from self._give(self._last.popleft())
+                continue
             if not self._ready:
                 if self._held and len(self._held) == self._outstanding:
                     yield from self._release()
+                    continue
                 if not self._outstanding or (not wait and self._done.empty()):
                     return
                 self._ready.extend(self._done.get())
             made = self._ready.popleft()
-            if made.send.closing is None:
+            if made.send.closing is None or made.ends is None:
                 yield from self._give(made)
             else:
                 self._held.append(made)
 
     def _release(self) -> Iterator[list[Frame]]:
-        """What comes last of all, after what closes the streams that nobody else closes."""
+        """What closes the streams that nobody else closes, after which comes what is held."""
         held, self._held = self._held, []
+        self._last.extend(held)
         closing = held[0].send.closing
         frames = list(closing()) if closing is not None else []
         if frames:
             yield frames
-        for made in held:
-            yield from self._give(made)
 
     def _give(self, made: _Made) -> Iterator[list[Frame]]:
-        """The frames of a send."""
+        """The frames of a send. Nothing is left to do afterwards: who takes them may not ask again."""
         self._outstanding -= 1
-        yield made.frames
-        if made.failure is not None:
-            raise made.failure
-        made.send.sent()
+        self._failure = made.failure
+        if made.ends:
+            made.send.sent()
+        elif made.ends is None:
+            made.send.unclaim()
+        if made.frames:
+            yield made.frames
 
 
 class DecodingPool(_Pool["tuple[Decoder, Frame, Future[Any]]"]):
@@ -225,6 +302,7 @@ class DecodingPool(_Pool["tuple[Decoder, Frame, Future[Any]]"]):
 
     def receive_data(self, data: bytes | bytearray | memoryview) -> list[Any]:
         """Takes octets; gives what the frames led to whose turn has come."""
+        self._check_open()
         events: list[Any] = []
         fault: RemoteProtocolError | None = None
         try:
@@ -237,6 +315,7 @@ class DecodingPool(_Pool["tuple[Decoder, Frame, Future[Any]]"]):
 
     def receive_frame(self, frame: Frame) -> list[Any]:
         """Takes a frame; gives what the frames led to whose turn has come."""
+        self._check_open()
         self._waiting.append((frame, self._begun(frame)))
         events: list[Any] = []
         while self._waiting and (len(self._waiting) > self._ahead or _is_ready(self._waiting[0][1])):
@@ -280,8 +359,17 @@ class DecodingPool(_Pool["tuple[Decoder, Frame, Future[Any]]"]):
         if flags & _END:
             del self._decoders[stream_id]
         future: Future[Any] = Future()
-        self._lane(stream_id).add((decoder, frame, future))
+        work = (decoder, frame, future)
+        try:
+            self._lane(stream_id).add(work)
+        except RuntimeError:
+            # An executor that was shut down does nothing more, and has done all that came before.
+            self._run([work])
         return future
+
+    def _lost(self, dropped: list[tuple[Decoder, Frame, Future[Any]]], error: BaseException) -> None:  # noqa: ARG002
+        # Who feeds waits for it, and decoding is all there is to do.
+        self._run(dropped)
 
     def _run(self, batch: list[tuple[Decoder, Frame, Future[Any]]]) -> None:
         for decoder, frame, future in batch:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hgproto import build
+from hgproto.bytelike import bytes_like
 from hgproto.errors import LocalProtocolError
 from hgproto.framing_0002 import codec, machines
 from hgproto.outputs import Send
@@ -12,6 +13,7 @@ from hgproto.outputs import Send
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from hgproto.bytelike import BytesLike
     from hgproto.frame import Frame
     from hgproto.outputs import Outputs
     from hgproto.streams import OutputStream
@@ -66,17 +68,20 @@ class Response(_Answer):
     What the chunks raise is kept in ``failure``, and ``error`` makes the frame that tells it. That goes on the stream
     after what came before, so that it is flushed and in order like everything else. ``plain``: as of
     :meth:`hgproto.streams.OutputStream.send`.
+
+    Only the error-response is left once a failure is known, whatever raised it, so a response always has one end.
+    ``error`` is asked once for the words of a failure; without words where that is interrupted too.
     """
 
-    __slots__ = ("_data", "_error", "_plain")
+    __slots__ = ("_data", "_error", "_plain", "_silent", "_unencoded")
 
     def __init__(
         self,
         outputs: Outputs,
         request_id: int,
         stream: OutputStream,
-        data: bytes | Iterable[bytes],
-        error: Callable[[int, OutputStream, Exception], Frame],
+        data: bytes | memoryview | Iterable[BytesLike],
+        error: Callable[[int, OutputStream, BaseException | None], Frame],
         *,
         plain: bool,
         end: bool,
@@ -85,30 +90,51 @@ class Response(_Answer):
         self._data = data
         self._error = error
         self._plain = plain
+        self._silent = self._unencoded = False
 
     def _content(self) -> Iterator[Frame]:
+        if self.failure is not None:
+            return self._failed()
         data = self._data
         if not isinstance(data, bytes | bytearray | memoryview):
             return self._chunks(data)
         return self.stream.write(self.request_id, _BYTES_RESPONSE, data, last=True, plain=self._plain, end=self.is_last)
 
-    def _chunks(self, data: Iterable[bytes]) -> Iterator[Frame]:
+    def _chunks(self, data: Iterable[BytesLike]) -> Iterator[Frame]:
         request_id, stream, plain = self.request_id, self.stream, self._plain
-        chunks: Iterator[bytes] | None = None
+        chunks: Iterator[BytesLike] | None = None
         while True:
             try:
                 chunks = iter(data) if chunks is None else chunks
                 chunk: Any = next(chunks, _DONE)
-                view = b"" if chunk is _DONE else memoryview(chunk).cast("B")
+                view = b"" if chunk is _DONE else bytes_like(chunk, "a chunk of a response")
             except Exception as failure:  # whatever it is, the client has to be told
                 self.failure = failure
-                message = self._error(request_id, stream, failure)
                 break
+            except BaseException as failure:
+                self.failure = failure
+                raise
             last = chunk is _DONE
             yield from stream.write(request_id, _BYTES_RESPONSE, view, last=last, plain=plain, end=self.is_last)
             if last:
                 return
-        yield from stream.send(message, end=self.is_last)
+            # A source may use its buffer again, which no view may hold then.
+            del chunk, view
+        yield from self._failed()
+
+    def _failed(self) -> Iterator[Frame]:
+        """The error-response that ends a response whose content cannot be had."""
+        words = None if self._silent else self.failure
+        self._silent = True
+        message = self._error(self.request_id, self.stream, words)
+        yield from self.stream.send(message, plain=self._unencoded, end=self.is_last)
+
+    def _rest_after(self, error: BaseException) -> Iterator[Frame]:
+        if self.failure is None:
+            # The encoder has failed, so the end has to do without it.
+            self.failure = error
+            self._unencoded = True
+        return self._frames()
 
 
 class ErrorResponse(_Answer):
@@ -154,6 +180,13 @@ class Message(Send):
 
     def _was_sent(self) -> None:
         self._outputs.taken(self)
+
+    def _rest_after(self, error: BaseException) -> Iterator[Frame]:
+        # It will never be sent, and nothing waits for it.
+        self.failure = error
+        if not self.claimed:
+            self.sent()
+        return iter(())
 
 
 def too_late(request_id: int) -> LocalProtocolError:

@@ -6,6 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from hgproto import build
+from hgproto.bytelike import is_bytes_like, kept_bytes
 from hgproto.commands import CommandReceiver
 from hgproto.events import NO_OP, Error, NoOp, SendFrames
 from hgproto.framing_0002 import codec, machines
@@ -14,8 +15,9 @@ from hgproto.responses import ErrorResponse, Message, Response, too_late
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from typing import Literal
+    from typing import Any, Literal
 
+    from hgproto.bytelike import BytesLike
     from hgproto.encodings import Encodings
     from hgproto.errors import RemoteProtocolError
     from hgproto.frame import Frame
@@ -28,6 +30,8 @@ __all__ = ["Server"]
 State, StreamState = machines.ServerRequestState, machines.StreamState
 _BYTES_RESPONSE = int(codec.FrameType.BYTES_RESPONSE)
 _END = int(codec.StreamFlag.STREAM_END)
+_UNTOLD = "the server could not complete the response"
+"""The message for a failure that has no words for a client."""
 _BEGUN = (State.EXCHANGING, State.RESPONDING)
 
 
@@ -45,7 +49,8 @@ class Server(CommandReceiver):
     streams we send on, from 2 in steps of two. ``defer``: hold everything back until the client's output has ended, as half
     duplex transports need. ``streaming``: run a command once its arguments are complete, and hand its data on as it
     arrives. ``reopen``: what *stream-begin* on an open stream is, ``error`` or ``restart``. ``flush``: see
-    :class:`hgproto.streams.OutputStream`. ``describe``: the message for what a response raised while it was iterated over.
+    :class:`hgproto.streams.OutputStream`. ``describe``: the message for the exception that a response raised
+    while it was iterated over. The client gets a fixed message if ``describe`` raises an exception or returns no text.
     """
 
     __slots__ = ("_deferring", "_describe", "_held", "_unanswered")
@@ -83,7 +88,7 @@ class Server(CommandReceiver):
     def respond(
         self,
         request_id: int,
-        data: bytes | Iterable[bytes],
+        data: BytesLike | Iterable[BytesLike],
         *,
         stream_id: int | None = None,
         plain: bool = False,
@@ -91,18 +96,20 @@ class Server(CommandReceiver):
     ) -> SendFrames | NoOp:
         """The response to a request: octets, or chunks of them that are asked for as frames are taken.
 
-        What the chunks raise becomes an error-response, and is kept in ``failure`` of what this gives. ``stream_id``: one of
+        An exception that the chunks raise becomes an error-response, and is kept in ``failure`` of what this gives. One
+        that is no :class:`Exception`, such as :class:`KeyboardInterrupt`, is also raised to the caller that takes the
+        frames; the error-response is there when the caller goes on. Bytes that their owner can change are copied, so that
+        the response is what they are now. ``stream_id``: one of
         :attr:`output_streams`; else the one on which messages went for the request, else the one with the least to send.
         ``plain``: the octets are compressed already. ``end``: close the stream afterwards; after the end of input a stream
         closes by itself with its last response. Raises :class:`LocalProtocolError` (response.active-request, response.once,
         reactor.errored), and :class:`TypeError` for what is neither.
         """
-        if type(data) is not bytes:
-            _check_response(data)
+        content = data if type(data) is bytes else _checked_response(data)
         outputs = self._outputs
         stream = outputs.choose(request_id, stream_id)
         self._begun(request_id)
-        return self._held_back(Response(outputs, request_id, stream, data, self._error, plain=plain, end=end))
+        return self._held_back(Response(outputs, request_id, stream, content, self._error, plain=plain, end=end))
 
     def respond_error(
         self, request_id: int, message: str, *, stream_id: int | None = None, end: bool = False
@@ -183,13 +190,24 @@ class Server(CommandReceiver):
         self,
         request_id: int,
         stream: OutputStream,
-        message: str | Exception,
+        message: str | BaseException | None,
         kind: Literal["application", "protocol"] = "application",
     ) -> Frame:
-        """The frame of an error of our own making, or of what a response has raised."""
+        """The frame of an error of our own making, or of what a response has raised; None for a failure without words."""
         if not isinstance(message, str):
-            message = self._describe(message).encode("utf-8", "backslashreplace").decode("utf-8")
+            message = self._words(message)
         return build.error_response(request_id, stream.stream_id, message, kind, max_payload=stream.longest_last)
+
+    def _words(self, failure: BaseException | None) -> str:
+        """The message of an exception that a response has raised."""
+        if isinstance(failure, Exception):
+            try:
+                message = self._describe(failure)
+                if isinstance(message, str):
+                    return message.encode("utf-8", "backslashreplace").decode("utf-8")
+            except Exception:  # noqa: S110 - the exception that counts is the response's
+                pass
+        return _UNTOLD
 
     def _reply(
         self, request_id: int, message: str, kind: Literal["application", "protocol"], row: Row
@@ -229,18 +247,49 @@ class Server(CommandReceiver):
         # It comes last, and ends its stream.
         self._outputs.expect(stream)
 
-        def frames() -> Iterator[Frame]:
-            for send in ready:
-                yield from send
-            yield from stream.send(message, end=True)
-
-        self._append(Error(error, frame, frames()))
+        self._append(Error(error, frame, _Last(ready, stream.send(message, end=True))))
 
 
-def _check_response(data: object) -> None:
+class _Last(SendFrames):
+    """The frames before the connection is closed: those that were ready, and the error."""
+
+    __slots__ = ("_error", "_ready", "_stuck")
+
+    def __init__(self, ready: Iterable[SendFrames], error: Iterator[Frame]) -> None:
+        super().__init__(None, None)
+        self._ready = deque(ready)
+        self._error = error
+        self._stuck: SendFrames | None = None
+
+    def _frames(self) -> Iterator[Frame]:
+        while self._ready:
+            yield from self._ready[0]
+            self._ready.popleft()
+        yield from self._error
+
+    def _rest_after(self, error: BaseException) -> Iterator[Frame]:
+        if not self._ready:
+            return super()._rest_after(error)
+        # A response that was interrupted still has its end, and the others follow, whatever becomes of that end.
+        if self._stuck is self._ready[0]:
+            self._ready.popleft()
+        else:
+            self._stuck = self._ready[0]
+        return self._frames()
+
+
+def _checked_response(data: Any) -> bytes | memoryview | Iterable[BytesLike]:
+    """Returns what a response is made of; bytes that their owner could change later are copied."""
+    if is_bytes_like(data):
+        return kept_bytes(data)
     if isinstance(data, str) or not hasattr(data, "__iter__"):
         raise TypeError(f"a response is octets or an iterable of octets, not {type(data).__name__}")
+    chunks: Iterable[BytesLike] = data
+    return chunks
 
 
 def _described(failure: Exception) -> str:
-    return f"{type(failure).__name__}: {failure}"
+    try:
+        return f"{type(failure).__name__}: {failure}"
+    except Exception:  # its text cannot be built
+        return type(failure).__name__

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hgproto.bytelike import as_bytes, bytes_like, is_bytes_like
+from hgproto.bytelike import as_bytes, bytes_like, is_bytes_like, kept_bytes
 
 WIDE = array("H", range(10))
 BYTES = WIDE.tobytes()
@@ -74,3 +74,22 @@ def test_other_objects_are_refused_by_name_and_type(other: object) -> None:
         with pytest.raises(TypeError, match=expected):
             function(other, "the value")  # type: ignore[arg-type]
     assert not is_bytes_like(other)
+
+
+@pytest.mark.parametrize("name", BUFFERS)
+def test_kept_bytes_are_those_of_the_call(name: str) -> None:
+    data, expected = BUFFERS[name]
+    assert bytes(kept_bytes(data)) == expected
+
+
+def test_what_its_owner_can_change_is_copied_and_nothing_else() -> None:
+    owner = bytearray(b"before")
+    views: list[Any] = [owner, memoryview(owner), memoryview(owner).toreadonly(), memoryview(owner)[1:]]
+    kept = [kept_bytes(view) for view in views]
+    owner[:] = b"AFTER!"
+    assert [bytes(one) for one in kept] == [b"before", b"before", b"before", b"efore"]
+    constant = b"constant"
+    assert kept_bytes(constant) is constant
+    shown = kept_bytes(memoryview(constant)[1:])
+    assert isinstance(shown, memoryview)
+    assert shown.obj is constant

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import ROOT, cuts
+from support import ROOT, SCHEMA, cuts
 
 from hgproto import encodings
+from hgproto.client import Client
 from hgproto.encodings import Encodings, Profile, default_encodings, zlib_profile, zstd_profile, zstd_window
 from hgproto.errors import EncodingError, RemoteProtocolError
 from hgproto.framing_0002 import codec
 from hgproto.server import Server
+from hgproto.spec import load
 from hgproto.streams import OutputStream
 
 if TYPE_CHECKING:
@@ -326,3 +328,61 @@ def test_profiles_of_a_user() -> None:
 def test_encodings_are_what_they_were_made_of() -> None:
     assert list(Encodings([])) == []
     assert repr(zlib_profile()) == "Profile('zlib')"
+
+
+ONE, TWO = "28b52ffd2010550000206f6e65200100738e08", "28b52ffd20105500002074776f200100738e08"
+"""Two payloads, each a whole Zstandard frame."""
+SKIPPED = "502a4d1803000000616263"
+"""A skippable frame with three octets."""
+
+
+@needs_zstd
+@pytest.mark.requirement("encoding.nothing-after-end", "encoding.decodable")
+@pytest.mark.parametrize(
+    ("payloads", "error"),
+    [
+        ([ONE, TWO], ("encoding.nothing-after-end", 0, "another Zstandard frame of 19 octets")),
+        ([ONE + TWO], ("encoding.nothing-after-end", 19, "another Zstandard frame of 19 octets")),
+        ([ONE, SKIPPED], ("encoding.nothing-after-end", 0, "a skippable frame of 11 octets")),
+        ([ONE + SKIPPED], ("encoding.nothing-after-end", 19, "a skippable frame of 11 octets")),
+        ([ONE, "21"], ("encoding.nothing-after-end", 0, "1 octet")),
+        ([SKIPPED], ("encoding.decodable", 0, "a skippable frame")),
+        ([SKIPPED + ONE], ("encoding.decodable", 0, "a skippable frame")),
+        ([SKIPPED[:4], SKIPPED[4:]], ("encoding.decodable", 0, "a skippable frame")),
+        (["5f2a4d1800000000"], ("encoding.decodable", 0, "a skippable frame")),
+    ],
+)
+def test_a_zstandard_stream_is_one_frame_and_skips_nothing(payloads: list[str], error: tuple[str, int, str]) -> None:
+    decoder = zstd_profile().decoder()
+    *before, last = map(bytes.fromhex, payloads)
+    for payload in before:
+        decoder.decode(payload, LIMIT)
+    with pytest.raises(RemoteProtocolError) as raised:
+        decoder.decode(last, LIMIT)
+    assert (raised.value.requirement, raised.value.offset, raised.value.found) == error
+
+
+@needs_zstd
+@pytest.mark.requirement("encoding.nothing-after-end")
+def test_a_response_with_a_zstandard_frame_for_each_payload_is_rejected_with_the_remedy() -> None:
+    client = Client()
+    list(client.issue("x"))
+    header = "13000001000204"
+    wire = f"0900000100020180087a7374642d386d62 {header}41{ONE} {header}42{TWO}"
+    data, lost, error = client.receive_data(bytes.fromhex(wire))
+    assert data.data == b"one one one one "
+    assert lost.received == 16
+    assert (error.error.requirement, error.error.offset) == ("encoding.nothing-after-end", 52)
+    assert "flushes blocks instead of ending the frame" in error.error.expected
+
+
+def test_the_schema_says_what_a_zstandard_stream_is_and_why() -> None:
+    doc = load(SCHEMA / "framing-0002.yaml").profiles["zstd-8mb"].doc
+    for said in (
+        "One Zstandard frame",
+        "skippable",
+        "encoding.nothing-after-end",
+        "encoding.decodable",
+        "The reason is",
+    ):
+        assert said in doc

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -141,9 +141,173 @@ def test_what_making_frames_raises_is_raised_to_the_writer() -> None:
     with EncodingPool() as pool:
         submit(pool, server.respond(1, b"x"))
         finished = pool.finished()
-        assert [frame.type for frame in next(finished)] == [codec.FrameType.STREAM_SETTINGS]
+        # The response has its end, which the encoder is not needed for.
+        assert [frame.type for frame in next(finished)] == [
+            codec.FrameType.STREAM_SETTINGS,
+            codec.FrameType.ERROR_RESPONSE,
+        ]
         with pytest.raises(ZeroDivisionError):
             next(finished)
+        assert list(pool.finished()) == []
+    assert server._requests == {}
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt(), SystemExit(1), GeneratorExit()], ids=repr)
+def test_a_response_that_is_interrupted_on_its_thread_has_an_end(failure: BaseException) -> None:
+    def interrupted() -> Iterator[bytes]:
+        yield b"part"
+        raise failure
+
+    client, server = asked(2, encoding="zlib")
+    events: list[Any] = []
+    raised: list[BaseException] = []
+    with EncodingPool() as pool:
+        pool.submit(server.respond(1, interrupted()))
+        pool.submit(server.respond(3, b"whole"))
+        while pool.outstanding or not raised:
+            try:
+                for made in pool.finished():
+                    events += [event for frame in made for event in client.receive_frame(frame)]
+            except BaseException as error:
+                raised.append(error)
+    assert raised == [failure]
+    assert RequestError(1, "the server could not complete the response", 4) in events
+    assert events[-1] == ResponseData(3, b"whole", last=True)
+    assert client.active == ()
+    assert server._requests == {}
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_nothing_is_submitted_to_a_closed_pool(own: bool) -> None:
+    client, server = asked(2)
+    with ThreadPoolExecutor(1) as executor:
+        pool = EncodingPool(executor=None if own else executor)
+        pool.submit(server.respond(1, b"before"))
+        pool.close()
+        pool.close()
+        send = server.respond(3, b"after")
+        with pytest.raises(RuntimeError, match="the pool is closed"):
+            pool.submit(send)
+        # The work from before is there, and the other send is as it was.
+        frames = [frame for made in pool.finished() for frame in made]
+        assert pool.outstanding == 0
+        frames += send
+    assert [event for frame in frames for event in client.receive_frame(frame)] == [
+        ResponseData(1, b"before", last=True),
+        ResponseData(3, b"after", last=True),
+    ]
+
+
+def test_an_executor_that_is_shut_down_refuses_a_send_and_nothing_waits_for_it() -> None:
+    client, server = asked(1)
+    executor = ThreadPoolExecutor(1)
+    with EncodingPool(executor=executor) as pool:
+        executor.shutdown()
+        send = server.respond(1, b"x")
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match="after shutdown"):
+                pool.submit(send)
+        assert list(pool.finished()) == []
+        assert [event for frame in send for event in client.receive_frame(frame)] == [ResponseData(1, b"x", last=True)]
+
+
+def refuses() -> None:
+    raise OSError("no thread can start")
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_work_that_an_executor_drops_is_told_and_can_be_done_here(broken: bool) -> None:
+    gate, running = threading.Event(), threading.Event()
+
+    def held() -> None:
+        running.set()
+        gate.wait(10)
+
+    client, server = asked(3, streams=3)
+    executor = ThreadPoolExecutor(1, initializer=refuses if broken else None)
+    sends = [server.respond(request_id, b"%d" % request_id) for request_id in (1, 3, 5)]
+    with EncodingPool(executor=executor) as pool:
+        if not broken:
+            executor.submit(held)
+            running.wait(10)
+        submitted = []
+        for send in sends:
+            try:
+                pool.submit(send)
+            except RuntimeError:  # a broken executor is known as such at some time
+                continue
+            submitted.append(send)
+        if broken:
+            assert submitted
+        else:
+            executor.shutdown(wait=False, cancel_futures=True)
+        raised = 0
+        while pool.outstanding:
+            with pytest.raises((CancelledError, RuntimeError)):
+                list(pool.finished())
+            raised += 1
+        assert raised == len(submitted)
+        gate.set()
+        assert list(pool.finished()) == []
+    events = [event for send in sends for frame in send for event in client.receive_frame(frame)]
+    assert events == [ResponseData(request_id, b"%d" % request_id, last=True) for request_id in (1, 3, 5)]
+    assert server._requests == {}
+    executor.shutdown()
+
+
+def test_what_a_deferring_server_gives_can_be_submitted() -> None:
+    client, server = asked(3, defer=True, streams=2)
+    with EncodingPool() as pool:
+        for request_id in client.active:
+            pool.submit(server.send_text(request_id, [("hello\n", (), ())]))
+            pool.submit(server.respond(request_id, body(request_id)))
+        assert pool.outstanding == 0
+        assert list(pool.finished()) == []
+        for event in server.receive_end():
+            if isinstance(event, SendFrames):
+                pool.submit(event)
+        frames = [frame for made in pool.finished() for frame in made]
+    events = [event for frame in frames for event in client.receive_frame(frame)]
+    assert sorted(event.request_id for event in events if isinstance(event, ResponseData) and event.last) == [1, 3, 5]
+    assert client.active == ()
+    assert client.receive_end() == []
+
+
+def test_frames_that_were_given_count_as_sent_though_nobody_asks_for_more() -> None:
+    _, server = asked(2, streams=2)
+    with EncodingPool() as pool:
+        pool.submit(server.respond(1, b"x"))
+        pool.submit(server.respond(3, b"y"))
+        given = next(pool.finished())
+        assert given[0].request_id not in server._requests
+        assert len(server._requests) == 1
+        assert len(list(pool.finished())) == 1
+    assert server._requests == {}
+
+
+@pytest.mark.requirement("stream.end")
+def test_what_comes_last_is_given_though_finished_is_called_for_each() -> None:
+    client, server = asked(3, encoding="zlib", streams=3)
+    server.receive_end()
+    frames: list[Frame] = []
+    with EncodingPool() as pool:
+        for place, request_id in enumerate(client.active):
+            pool.submit(server.respond(request_id, b"x", stream_id=2 + 2 * (place % 2)))
+        while pool.outstanding:
+            frames += next(pool.finished())
+    events = [event for frame in frames for event in client.receive_frame(frame)]
+    assert sorted(event.request_id for event in events if isinstance(event, ResponseData)) == [1, 3, 5]
+    assert client.receive_end() == []
+
+
+def test_a_pool_is_closed_by_an_exception_and_its_work_is_done() -> None:
+    _, server = asked(2)
+    with pytest.raises(ZeroDivisionError), EncodingPool() as pool:
+        pool.submit(server.respond(1, b"x"))
+        raise ZeroDivisionError
+    with pytest.raises(RuntimeError, match="closed"):
+        pool.submit(server.respond(3, b"y"))
+    assert len(list(pool.finished())) == 1
 
 
 def test_what_is_on_several_streams_has_no_thread() -> None:
@@ -175,6 +339,44 @@ def test_an_error_comes_after_what_was_submitted() -> None:
 
 
 # Decoding
+
+
+def test_a_closed_pool_takes_no_octets_and_gives_what_waits() -> None:
+    client, frames = exchanged("zlib", 2)
+    alone, _ = exchanged("zlib", 2)
+    wanted = [event for frame in frames[:20] for event in alone.receive_frame(frame)] + alone.receive_end()
+    pool = DecodingPool(client, ahead=1000)
+    found = [event for frame in frames[:20] for event in pool.receive_frame(frame)]
+    pool.close()
+    with pytest.raises(RuntimeError, match="the pool is closed"):
+        pool.receive_data(b"")
+    with pytest.raises(RuntimeError, match="the pool is closed"):
+        pool.receive_frame(frames[20])
+    assert told(found + pool.receive_end()) == told(wanted)
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_frames_are_decoded_though_their_executor_is_shut_down(cancelled: bool) -> None:
+    gate, running = threading.Event(), threading.Event()
+
+    def held() -> None:
+        running.set()
+        gate.wait(10)
+
+    client, frames = exchanged("zlib", 2)
+    alone, _ = exchanged("zlib", 2)
+    wanted = [event for frame in frames for event in alone.receive_frame(frame)] + alone.receive_end()
+    executor = ThreadPoolExecutor(1)
+    if cancelled:
+        executor.submit(held)
+        running.wait(10)
+    with DecodingPool(client, executor=executor, ahead=1000) as pool:
+        found = [event for frame in frames[:20] for event in pool.receive_frame(frame)]
+        executor.shutdown(wait=not cancelled, cancel_futures=cancelled)
+        gate.set()
+        found += [event for frame in frames[20:] for event in pool.receive_frame(frame)]
+        assert told(found + pool.receive_end()) == told(wanted)
+    executor.shutdown()
 
 
 def exchanged(encoding: str | None, streams: int) -> tuple[Client, list[Frame]]:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from support import ROOT
 
 from hgproto import build
+from hgproto.client import Client
+from hgproto.encodings import Profile, default_encodings
 from hgproto.errors import LocalProtocolError
 from hgproto.events import (
     CommandCut,
     CommandData,
     Error,
     NoOp,
+    RequestError,
     RunCommand,
     SendFrames,
     StartCommand,
@@ -26,7 +31,7 @@ from hgproto.limits import Limits
 from hgproto.server import Server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 
 def wire(*lines: str) -> bytes:
@@ -179,12 +184,220 @@ def test_what_a_response_raises_becomes_an_error_response(encoding: str | None, 
     assert server.receive_data(wire(command(1))) == [RunCommand(1, "x", {}, None)]
 
 
-def test_a_chunk_that_is_none_is_a_failure_of_the_response() -> None:
+@pytest.mark.parametrize("chunk", ["text", None, 5, [b"x"]], ids=["text", "None", "a number", "a list"])
+def test_a_chunk_that_is_no_octets_is_a_failure_of_the_response(chunk: Any) -> None:
     server = waiting(1)
-    send = server.respond(1, [b"good", "bad"])  # type: ignore[list-item]
+    send = server.respond(1, [b"good", chunk])
     assert isinstance(send, SendFrames)
     assert [frame.type for frame in send] == [codec.FrameType.BYTES_RESPONSE, codec.FrameType.ERROR_RESPONSE]
     assert isinstance(send.failure, TypeError)
+    assert str(send.failure).startswith("a chunk of a response must be bytes")
+
+
+class Mute(Exception):  # noqa: N818 - it is about its text
+    """An exception whose text cannot be built."""
+
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+
+def raising(error: BaseException) -> Callable[[Exception], str]:
+    def describe(failure: Exception) -> str:
+        raise error
+
+    return describe
+
+
+UNTOLD = "the server could not complete the response"
+FAILURES: dict[str, tuple[BaseException, Any, str]] = {
+    "no text": (Mute(), None, "Mute"),
+    "describe needs the text": (Mute(), str, UNTOLD),
+    "describe raises": (OSError("secret"), raising(ValueError("no words")), UNTOLD),
+    "describe exits": (OSError("secret"), raising(SystemExit(1)), UNTOLD),
+    "describe is interrupted": (OSError("secret"), raising(KeyboardInterrupt()), UNTOLD),
+    "describe gives None": (OSError("secret"), lambda _: None, UNTOLD),
+    "describe gives octets": (OSError("secret"), lambda _: b"octets", UNTOLD),
+    "interrupt": (KeyboardInterrupt(), None, UNTOLD),
+    "exit": (SystemExit("secret"), lambda failure: f"{failure}", UNTOLD),
+    "generator closed": (GeneratorExit(), None, UNTOLD),
+    "cancelled": (CancelledError(), None, UNTOLD),
+    "end of iteration": (StopIteration(), None, "RuntimeError: generator raised StopIteration"),
+}
+"""What a response raises, what describes it, and what the client is told."""
+
+
+@pytest.mark.requirement("error-response.ends-request", "error-response.exactly-one")
+@pytest.mark.parametrize("parts", [0, 1, 50])
+@pytest.mark.parametrize("encoding", [None, "zlib"])
+@pytest.mark.parametrize("name", FAILURES)
+def test_a_response_that_fails_has_one_end_whatever_fails(name: str, encoding: str | None, parts: int) -> None:
+    failure, describe, told = FAILURES[name]
+
+    def chunks() -> Iterator[bytes]:
+        for _ in range(parts):
+            yield b"part"
+        raise failure
+
+    limits = Limits(send_payload=64)
+    client, server = Client(limits=limits), Server(encoding=encoding, describe=describe, limits=limits)
+    for name_of_command in ("fails", "goes on"):
+        for frame in client.issue(name_of_command):
+            server.receive_frame(frame)
+    send = server.respond(1, chunks())
+    assert isinstance(send, SendFrames)
+    events: list[Any] = []
+    raised: list[BaseException] = []
+    while True:
+        try:
+            frame = next(send)
+        except StopIteration:
+            break
+        except BaseException as error:
+            raised.append(error)
+            # Nothing has ended: no other response may be sent, and the client still waits.
+            with pytest.raises(LocalProtocolError, match=r"response\.once"):
+                server.respond(1, b"")
+            assert client.active == (1, 3)
+        else:
+            events += client.receive_frame(frame)
+    *data, end = events
+    assert end == RequestError(1, told, 4 * parts)
+    assert b"".join(event.data for event in data) == b"part" * parts
+    quiet = isinstance(failure, Exception) and name not in ("describe exits", "describe is interrupted")
+    assert len(raised) == (0 if quiet else 1)
+    assert send.failure is failure or isinstance(send.failure, RuntimeError)
+    assert list(send) == []
+    # The other response goes on, on the same stream and in the same context.
+    assert [event for frame in server.respond(3, b"good" * 50) for event in client.receive_frame(frame)][-1].last
+    assert server._requests == {}
+
+
+def test_a_source_that_asks_for_its_own_frames_disturbs_nobody() -> None:
+    asked: list[str] = []
+
+    def chunks() -> Iterator[bytes]:
+        yield b"one"
+        try:
+            next(send)
+        except ValueError as error:
+            asked.append(str(error))
+        yield b"two"
+
+    answer = waiting(1).respond(1, chunks())
+    assert isinstance(answer, SendFrames)
+    send: SendFrames = answer
+    assert b"".join(bytes(frame.payload) for frame in send) == b"onetwo"
+    assert asked == ["generator already executing"]
+    assert send.failure is None
+
+
+def test_a_source_may_use_the_server() -> None:
+    def chunks() -> Iterator[bytes]:
+        yield b"one"
+        order.extend(lines(server.respond(3, b"other")))
+        yield b"two"
+
+    server, order = waiting(1, 3), list[str]()
+    for frame in server.respond(1, chunks()):
+        order.append(format_frame(frame))
+    assert order == [
+        "1 2 stream-begin bytes-response continuation one",
+        "3 2 0 bytes-response eos other",
+        "1 2 0 bytes-response continuation two",
+        "1 2 0 bytes-response eos",
+    ]
+
+
+def test_a_source_may_use_its_buffer_again() -> None:
+    def chunks() -> Iterator[bytearray]:
+        buffer = bytearray()
+        for number in range(3):
+            buffer.clear()
+            buffer += b"%d" % number * 3
+            yield buffer
+
+    for encoding in (None, "zlib", "identity"):
+        client, server = Client(), Server(encoding=encoding)
+        for frame in client.issue("x"):
+            server.receive_frame(frame)
+        frames = list(server.respond(1, chunks()))
+        assert b"".join(event.data for frame in frames for event in client.receive_frame(frame)) == b"000111222"
+
+
+@pytest.mark.parametrize("defer", [False, True])
+@pytest.mark.parametrize("view", [bytearray, memoryview, lambda octets: memoryview(octets).toreadonly()])
+def test_a_response_is_what_the_octets_were_when_it_was_given(view: Any, defer: bool) -> None:
+    server = waiting(1, defer=defer)
+    octets = bytearray(b"then")
+    send = server.respond(1, octets if view is bytearray else view(octets))
+    octets[:] = b"now!"
+    sends = server.receive_end()[:1] if defer else [send]
+    assert [bytes(frame.payload) for one in sends for frame in one] == [b"then"]
+
+
+@pytest.mark.parametrize("defer", [False, True])
+def test_an_interrupted_response_keeps_no_other_from_being_sent_before_the_connection_closes(defer: bool) -> None:
+    def chunks() -> Iterator[bytes]:
+        yield b"part"
+        raise KeyboardInterrupt
+
+    server = waiting(1, 3, 5, defer=defer)
+    server.respond(1, chunks())
+    server.respond(3, b"three")
+    (error,) = server.receive_data(wire("7 1 0 command-data eos x"))
+    assert isinstance(error, Error)
+    taken: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        taken.extend(map(format_frame, error.frames))
+    taken += lines(error.frames)
+    assert [line.split(" ", 4)[:4] for line in taken] == [
+        ["1", "2", "stream-begin", "bytes-response"],
+        ["1", "2", "0", "error-response"],
+        ["3", "2", "0", "bytes-response"],
+        ["7", "2", "stream-end", "error-response"],
+    ]
+    assert lines(error.frames) == []
+
+
+class Unusable:
+    """An encoder that fails, at first or always."""
+
+    def __init__(self, *, heals: bool) -> None:
+        self.left = 1 if heals else 1000
+
+    def encode(self, data: bytes | memoryview) -> bytes:
+        if self.left:
+            self.left -= 1
+            raise ZeroDivisionError
+        return bytes(data)
+
+    def flush(self) -> bytes:
+        if self.left:
+            raise ZeroDivisionError
+        return b""
+
+    finish = flush
+
+
+@pytest.mark.parametrize("heals", [False, True])
+def test_a_response_whose_encoder_fails_never_counts_as_sent_without_its_end(heals: bool) -> None:
+    profile = Profile("unusable", partial(Unusable, heals=heals), default_encodings()["identity"].decoder)
+    server = waiting(1, encoding="unusable", encodings=default_encodings().plus(profile))
+    send = server.respond(1, b"x")
+    assert isinstance(send, SendFrames)
+    assert next(send).type == codec.FrameType.STREAM_SETTINGS
+    with pytest.raises(ZeroDivisionError):
+        next(send)
+    assert isinstance(send.failure, ZeroDivisionError)
+    if heals:
+        assert lines(send) == ["1 2 0 error-response application ZeroDivisionError: "[:-1] + r"\x20"]
+        assert server._requests == {}
+    else:
+        for _ in range(3):
+            with pytest.raises(ZeroDivisionError):
+                next(send)
+        with pytest.raises(LocalProtocolError, match=r"response\.once"):
+            server.respond(1, b"")
 
 
 @pytest.mark.requirement("response.active-request")

@@ -205,7 +205,7 @@ def threaded(
         start = perf_counter()
         with EncodingPool(streams) as pool:
             for number, response in enumerate(data):
-                pool.submit(server.respond(ids[number], response, stream_id=2 + 2 * (number % streams)))  # type: ignore[arg-type]
+                pool.submit(server.respond(ids[number], response, stream_id=2 + 2 * (number % streams)))
             for frames in pool.finished():
                 sent += encode_frames(frames)
         return sent, perf_counter() - start
