@@ -81,7 +81,7 @@ def measured(fault: str, transport: str) -> dict[str, object] | None:
         again = hgproto(*words, cwd=directory)
         if process is not None:
             process.kill()
-        finding["again"] = again.returncode == 1 and again.stdout.startswith(str(finding["kind"]))
+        finding["again"] = again.returncode == 1 and f": {finding['kind']}: " in again.stdout
         return finding
 
 

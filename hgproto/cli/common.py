@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from hgproto.errors import printable
+from hgproto.option_types import whole
 from hgproto.revision import DEFAULT_REVISION
 from hgproto.stdio import TROUBLE, StreamError, open_file
 
@@ -62,7 +63,7 @@ def revision_option(parser: argparse.ArgumentParser) -> None:
 def frame_options(parser: argparse.ArgumentParser) -> None:
     """Adds what every command has that reads or writes frames."""
     parser.add_argument(
-        "--max-payload", type=int, metavar="N", help="the most octets of a payload (default: the revision's)"
+        "--max-payload", type=whole(1), metavar="N", help="the most octets of a payload (default: the revision's)"
     )
     revision_option(parser)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from hgproto.cli.common import FAULT, GOOD, InputError, UsageError
 from hgproto.errors import HgprotoError, HumanFormError
+from hgproto.option_types import percentage
 
 if TYPE_CHECKING:
     import argparse
@@ -32,7 +33,7 @@ def add(commands: Commands) -> None:
     coverage.add_argument(
         "--only", metavar="KINDS", help="only these, joined by commas: types, flags, edges, transitions, requirements"
     )
-    coverage.add_argument("--fail-under", type=float, metavar="PERCENT", help="exit with 1 when less is exercised")
+    coverage.add_argument("--fail-under", type=percentage, metavar="PERCENT", help="exit with 1 when less is exercised")
     coverage.add_argument("--format", choices=("text", "json"), default="text", help="the form (default: text)")
     coverage.set_defaults(run=_coverage)
 

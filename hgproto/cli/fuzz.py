@@ -6,17 +6,22 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from hgproto.cli.common import FAULT, GOOD, InputError, UsageError
+from hgproto.cli.common import FAULT, GOOD, TROUBLE, StreamError, UsageError
 from hgproto.errors import printable
+from hgproto.option_types import MOST_SEED, seconds, whole
 
 if TYPE_CHECKING:
     import argparse
 
     from hgproto.cli import Commands
     from hgproto.fuzz import FuzzFinding, Oracle, Report
+    from hgproto.fuzz.oracles import Fault
     from hgproto.fuzz.targets import Target
 
 __all__ = ["add"]
+
+_MOST_TIMEOUT = 86_400.0
+"""Seconds for one case: a day. The system accepts no more than some billions."""
 
 
 def add(commands: Commands) -> None:
@@ -27,7 +32,7 @@ def add(commands: Commands) -> None:
         description="Gives a target cases that keep the rules, break one, or are mutated, and looks for crashes, hangs, growth, "
         "and for what it does otherwise than our reactor. Each finding is minimised and kept in a file that says how to show it "
         "again. A target is a Python callable (module:callable), a TCP address (host:port), or a command.",
-        epilog="Exit codes: 0 nothing was found, 1 there are findings, 2 usage.",
+        epilog="Exit statuses: 0 nothing was found, 1 there are findings, 2 usage, 3 a file could not be read or written.",
     )
     fuzz.add_argument("target", metavar="TARGET", help="module:callable, host:port, or a command with its arguments")
     fuzz.add_argument("--role", choices=("server", "client"), default="server", help="what it is (default: server)")
@@ -44,12 +49,16 @@ def add(commands: Commands) -> None:
         action="store_true",
         help="the target sends an error-response for every rejection: count its silence as acceptance where no probe can follow",
     )
-    fuzz.add_argument("--seed", type=int, metavar="S", help="where all cases come from (default: any)")
-    fuzz.add_argument("--max-time", type=float, metavar="SECONDS", help="when to end (default: never)")
-    fuzz.add_argument("--max-cases", type=int, metavar="N", help="after how many cases to end")
-    fuzz.add_argument("--max-findings", type=int, metavar="N", help="after how many findings to end")
-    fuzz.add_argument("--timeout", type=float, default=5.0, metavar="SECONDS", help="for one case (default: 5)")
-    fuzz.add_argument("--max-growth", type=int, default=64, metavar="MIB", help="by one case (default: 64)")
+    fuzz.add_argument("--seed", type=whole(0, MOST_SEED), metavar="S", help="where all cases come from (default: any)")
+    fuzz.add_argument("--max-time", type=seconds(), metavar="SECONDS", help="when to end (default: never)")
+    fuzz.add_argument("--max-cases", type=whole(1), metavar="N", help="after how many cases to end")
+    fuzz.add_argument("--max-findings", type=whole(1), metavar="N", help="after how many findings to end")
+    fuzz.add_argument(
+        "--timeout", type=seconds(_MOST_TIMEOUT), default=5.0, metavar="SECONDS", help="for one case (default: 5)"
+    )
+    fuzz.add_argument(
+        "--max-growth", type=whole(1, 1 << 20), default=64, metavar="MIB", help="by one case (default: 64)"
+    )
     fuzz.add_argument(
         "--limit",
         action="append",
@@ -64,14 +73,20 @@ def add(commands: Commands) -> None:
     fuzz.add_argument(
         "--ignore", action="append", default=[], metavar="ID", help="a requirement about which it is known to differ"
     )
-    fuzz.add_argument("--rate", type=int, default=50, metavar="PERCENT", help="of mutations that break something (50)")
+    fuzz.add_argument(
+        "--rate", type=whole(0, 100), default=50, metavar="PERCENT", help="of mutations that break something (50)"
+    )
     fuzz.add_argument("--corpus", metavar="DIRECTORY", help="files of octets that are tried first")
     fuzz.add_argument(
         "-o", "--output", default="findings", metavar="DIRECTORY", help="where findings go (default: findings)"
     )
-    fuzz.add_argument("--pid", type=int, metavar="PID", help="the process behind an address, to see whether it grows")
+    fuzz.add_argument(
+        "--pid", type=whole(1), metavar="PID", help="the process behind an address, to see whether it grows"
+    )
     fuzz.add_argument("--allow-remote", action="store_true", help="fuzz an address that is not this machine's")
-    fuzz.add_argument("--replay", metavar="FILE", help="show a finding again")
+    fuzz.add_argument(
+        "--replay", nargs="+", action="extend", metavar="FILE", help="show findings again, a line for each"
+    )
     fuzz.set_defaults(run=_fuzz)
 
 
@@ -89,11 +104,24 @@ def _fuzz(options: argparse.Namespace) -> int:
             pid=options.pid,
         )
         try:
+            if options.pid is not None:
+                _check_process(options.pid, target)
             return _replay(options, target, oracle) if options.replay else _campaign(options, target, oracle)
         finally:
             target.close()
     except TargetError as error:
         raise UsageError(f"argument TARGET: {error}") from None
+
+
+def _check_process(pid: int, target: Target) -> None:
+    """Raises :class:`UsageError` where the growth of a process cannot be seen."""
+    from hgproto.fuzz.processes import peak
+    from hgproto.fuzz.targets import TcpTarget
+
+    if not isinstance(target, TcpTarget):
+        raise UsageError("argument --pid: expected an address as TARGET; the process of any other target is known")
+    if not peak(pid):
+        raise UsageError(f"argument --pid: the memory of process {pid} cannot be read; on Linux, give one that runs")
 
 
 def _oracle(options: argparse.Namespace) -> Oracle:
@@ -156,11 +184,21 @@ def _campaign(options: argparse.Namespace, target: Target, oracle: Oracle) -> in
             bar.update()
             bar.set_postfix_str(f"{findings} findings", refresh=False)
 
-        def found(finding: FuzzFinding) -> None:
+        trouble: list[str] = []
+
+        def write(finding: FuzzFinding) -> str | None:
+            """Keeps a finding in its file; prints it whole where that cannot be written."""
             try:
-                path = finding.write(options.output)
+                return finding.write(options.output)
             except OSError as error:
-                raise UsageError(f"argument --output: {error.filename}: {error.strerror}") from None
+                trouble.append(str(StreamError.of(error)))
+            bar.clear()
+            print(f"hgproto: {trouble[-1]}; keep the following finding in a file of yours", file=sys.stderr)
+            print(finding.text(os.path.join(options.output, finding.name)), end="", flush=True)
+            return None
+
+        def found(finding: FuzzFinding) -> None:
+            path = write(finding)
             bar.clear()
             _show(finding, path)
 
@@ -173,11 +211,14 @@ def _campaign(options: argparse.Namespace, target: Target, oracle: Oracle) -> in
             most_seconds=options.max_time,
             most_cases=options.max_cases,
             most_findings=options.max_findings,
+            keep=write,
             found=found,
             watch=watch,
         )
         report = campaign.run()
     _sum_up(report)
+    if trouble:
+        raise StreamError("", f"findings were not kept: {trouble[0]}")
     return FAULT if report.findings else GOOD
 
 
@@ -193,15 +234,17 @@ def _command_of_target(options: argparse.Namespace) -> list[str]:
     """The words of this command that are about the target."""
     words = [options.target, "--role", options.role, "--answers", options.answers]
     words += ["--echo"] * options.echo + ["--reports-errors"] * options.reports_errors
-    words += ["--timeout", f"{options.timeout:g}", "--max-growth", str(options.max_growth)]
+    words += ["--timeout", f"{options.timeout:.15g}", "--max-growth", str(options.max_growth)]
     words += [word for limit in options.limit for word in ("--limit", limit)]
     words += ["--reopen", options.reopen, "--encodings", ",".join(sorted(options.encodings))]
     words += [word for name in options.ignore for word in ("--ignore", name)]
+    words += [] if options.pid is None else ["--pid", str(options.pid)]
     words += ["--allow-remote"] * options.allow_remote
     return words
 
 
-def _show(finding: FuzzFinding, path: str) -> None:
+def _show(finding: FuzzFinding, path: str | None) -> None:
+    """Prints a finding. ``path``: its file, None where there is none."""
     from hgproto.framing_0002.requirements import REQUIREMENTS
     from hgproto.fuzz.findings import human
     from hgproto.fuzz.oracles import KINDS
@@ -216,7 +259,8 @@ def _show(finding: FuzzFinding, path: str) -> None:
     print(
         f"  case {finding.number} ({finding.case.origin}), {finding.original_octets} octets, {len(finding.case.octets)} left"
     )
-    print(f"  {finding.replay(path)}")
+    if path is not None:
+        print(f"  {finding.replay(path)}")
     print(flush=True)
 
 
@@ -237,21 +281,45 @@ def _sum_up(report: Report) -> None:
 
 
 def _replay(options: argparse.Namespace, target: Target, oracle: Oracle) -> int:
+    """Shows findings again, a line for each. A finding that is still there decides the exit status over any trouble."""
     from hgproto.framing_0002 import codec
     from hgproto.fuzz.findings import read_finding
+    from hgproto.fuzz.targets import TargetGoneError
 
-    try:
-        case, digest = read_finding(options.replay)
-    except OSError as error:
-        raise UsageError(f"{options.replay}: {error.strerror}") from None
-    except ValueError as error:
-        raise InputError(str(error)) from None
-    if digest != codec.DIGEST:
-        print("hgproto: the finding was made with another schema", file=sys.stderr)
-    fault = oracle.judge(case, target.run(case.octets))
-    if fault is None:
-        print("nothing is wrong any more")
-        return GOOD
+    at_fault = in_trouble = other_schema = False
+    for path in options.replay:
+        try:
+            case, digest = read_finding(path)
+        except OSError as error:
+            in_trouble = True
+            print(f"hgproto: {StreamError.of(error, path)}", file=sys.stderr)
+            continue
+        except ValueError as error:
+            at_fault = True
+            print(f"hgproto: {printable(str(error))}", file=sys.stderr)
+            continue
+        if digest != codec.DIGEST and not other_schema:
+            other_schema = True
+            print(f"hgproto: {printable(path)}: the finding was made with another schema", file=sys.stderr)
+        try:
+            fault = oracle.judge(case, target.run(case.octets))
+        except TargetGoneError as error:
+            # An earlier finding has ended it, which is the result; the rest cannot be told.
+            if not at_fault:
+                raise
+            print(
+                f"hgproto: {printable(path)}: it was not shown again, because the target is gone: {error}",
+                file=sys.stderr,
+            )
+            continue
+        at_fault = at_fault or fault is not None
+        print(
+            f"{printable(path)}: {'nothing is wrong any more' if fault is None else printable(_words(fault))}",
+            flush=True,
+        )
+    return FAULT if at_fault else TROUBLE if in_trouble else GOOD
+
+
+def _words(fault: Fault) -> str:
     rule = f" [{fault.rule}]" if fault.rule else ""
-    print(printable(f"{fault.kind}: expected {fault.expected}, found {fault.found}{rule}"))
-    return FAULT
+    return f"{fault.kind}: expected {fault.expected}, found {fault.found}{rule}"

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from hgproto.cli.common import GOOD, UsageError, revision_of, revision_option
+from hgproto.option_types import MOST_SEED, whole
 
 if TYPE_CHECKING:
     import argparse
@@ -36,8 +37,10 @@ def add(commands: Commands) -> None:
     sample.add_argument(
         "what", nargs="?", metavar="TYPE|session", help="a frame type, or session (default: frames of any type)"
     )
-    sample.add_argument("-n", "--number", type=int, default=10, metavar="N", help="how many (default: 10)")
-    sample.add_argument("--seed", type=int, metavar="S", help="where all choices come from (default: any)")
+    sample.add_argument("-n", "--number", type=whole(), default=10, metavar="N", help="how many (default: 10)")
+    sample.add_argument(
+        "--seed", type=whole(0, MOST_SEED), metavar="S", help="where all choices come from (default: any)"
+    )
     sample.add_argument(
         "--invalid", metavar="ID", help="break this requirement and no other; without TYPE, in sessions"
     )
@@ -65,8 +68,6 @@ def add(commands: Commands) -> None:
 def _sample(options: argparse.Namespace) -> int:
     from hgproto.revision import DEFAULT_REVISION
 
-    if options.number < 0:
-        raise UsageError("argument -n: expected a number of at least 0")
     revision = revision_of(options.revision)
     sessions = options.what == "session" or (options.what is None and options.invalid is not None)
     if not sessions and options.what not in (None, *revision.codec.CODES):

@@ -6,6 +6,8 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
+from hgproto.option_types import MOST_SEED, seconds, whole
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -19,9 +21,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("name", nargs="?", help="the harness; without one their names are printed")
     parser.add_argument("--atheris", action="store_true", help="run under Atheris instead of by ourselves")
-    parser.add_argument("--seed", type=int, default=0, help="where all cases come from")
-    parser.add_argument("--max-time", type=float, default=60.0, metavar="SECONDS", help="when to end (default: 60)")
-    parser.add_argument("--max-cases", type=int, metavar="N", help="after how many cases to end")
+    parser.add_argument("--seed", type=whole(0, MOST_SEED), default=0, help="where all cases come from")
+    parser.add_argument("--max-time", type=seconds(), default=60.0, metavar="SECONDS", help="when to end (default: 60)")
+    parser.add_argument("--max-cases", type=whole(1), metavar="N", help="after how many cases to end")
     words = list(sys.argv[1:] if arguments is None else arguments)
     rest = words[words.index("--") + 1 :] if "--" in words else []
     options = parser.parse_args(words[: words.index("--")] if "--" in words else words)

@@ -41,7 +41,8 @@ class Campaign:
 
     ``cases``: what the target is given. ``seed``: where they come from, for findings to say. ``command``: of findings, to be
     replayed. ``most_seconds``, ``most_cases``, ``most_findings``: when it ends; None for no limit. ``found``: told of each
-    finding when it was minimised. ``watch``: told after each case of how many there were, and how many findings.
+    finding when it was minimised. ``keep``: told of each before that, so that nothing is lost when minimising is interrupted.
+    ``watch``: told after each case of how many there were, and how many findings.
     ``minimize_seconds``: what minimising one may take.
     """
 
@@ -57,6 +58,7 @@ class Campaign:
         most_cases: int | None = None,
         most_findings: int | None = None,
         minimize_seconds: float = 10.0,
+        keep: Callable[[FuzzFinding], object] | None = None,
         found: Callable[[FuzzFinding], object] | None = None,
         watch: Callable[[int, int], object] | None = None,
     ) -> None:
@@ -69,6 +71,7 @@ class Campaign:
         self._most_cases = most_cases
         self._most_findings = most_findings
         self._minimize_seconds = minimize_seconds
+        self._keep = keep
         self._found = found
         self._watch = watch
         self._groups: dict[tuple[str, str, str], int] = {}
@@ -117,45 +120,53 @@ class Campaign:
         if known is not None:
             self._repeats[known] += 1
             return
-        small, fault_of_it = self._minimized(case, fault)
-        # Smaller, it may turn out to be one that is known.
-        known = self._groups.get(fault_of_it.key)
-        if known is not None:
-            self._groups[fault.key] = known
-            self._repeats[known] += 1
-            return
-        self._groups[fault.key] = self._groups[fault_of_it.key] = len(self._findings)
-        finding = FuzzFinding(small, fault_of_it, self._seed, number, seconds, len(case.octets), self._command)
+        self._groups[fault.key] = number_of_it = len(self._findings)
+        finding = FuzzFinding(case, fault, self._seed, number, seconds, len(case.octets), self._command)
+        finding = finding._replace(id=finding.digest)
         self._findings.append(finding)
         self._repeats.append(0)
-        if self._found is not None:
-            self._found(finding)
+        if self._keep is not None:
+            self._keep(finding)
+        smallest = _Smallest(case, fault)
+        try:
+            self._minimize(smallest)
+        finally:
+            # Also when the keyboard interrupts it, with the smallest so far.
+            finding = finding._replace(case=smallest.case, fault=smallest.fault)
+            self._findings[number_of_it] = finding
+            if self._found is not None:
+                self._found(finding)
 
-    def _minimized(self, case: Case, fault: Fault) -> tuple[Case, Fault]:
-        latest = fault
+    def _minimize(self, smallest: _Smallest) -> None:
+        """Makes a case smaller, as long as the same fault shows."""
+        case, fault = smallest.case, smallest.fault
 
         def shows(octets: bytes) -> bool:
-            nonlocal latest
-            candidate = self._as(octets, case)
-            if (candidate.probe is None) != (case.probe is None):
+            smaller = self._as(octets, case)
+            if (smaller.probe is None) != (case.probe is None):
                 # Without its probe, a case would show something else, or nothing.
                 return False
             try:
-                found = self.judged(candidate)
+                found = self.judged(smaller)
             except TargetGoneError:
                 return False
             if found is None or found.key != fault.key:
                 return False
-            latest = found
+            smallest.case, smallest.fault = smaller, found
             return True
 
-        base = without_probe(case)
-        octets, _ = minimized(base, shows, seconds=self._minimize_seconds)
-        # With nothing left out it is as it was.
-        return (case if octets == base else self._as(octets, case)), latest
+        minimized(without_probe(case), shows, seconds=self._minimize_seconds)
 
     def _as(self, octets: bytes, case: Case) -> Case:
         """Other octets as a case, with a command at its end if it had one."""
         if case.probe is None:
             return case._replace(octets=octets)
         return with_probe(octets, case.origin, self._oracle.max_payload)
+
+
+class _Smallest:
+    """The smallest case so far that shows a fault, and the fault as it shows it."""
+
+    def __init__(self, case: Case, fault: Fault) -> None:
+        self.case = case
+        self.fault = fault

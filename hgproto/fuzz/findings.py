@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
 import re
@@ -11,8 +13,10 @@ from hgproto.errors import RemoteProtocolError
 from hgproto.framing_0002 import codec
 from hgproto.framing_0002.requirements import REQUIREMENTS
 from hgproto.fuzz.cases import Case
+from hgproto.fuzz.processes import joined_words
 from hgproto.human import format_frame
 from hgproto.session import frames_of
+from hgproto.stdio import write_whole
 
 if TYPE_CHECKING:
     from hgproto.fuzz.oracles import Fault
@@ -27,7 +31,8 @@ class FuzzFinding(NamedTuple):
 
     ``case``: the octets that show it. ``origin``: what they were before. ``fault``: what is wrong. ``seed``, ``number``: of
     the campaign, and which of its cases it was. ``seconds``: after how long it was found. ``original_octets``: how many there
-    were before minimising. ``command``: of the campaign, without what only a campaign needs.
+    were before minimising. ``command``: of the campaign, without what only a campaign needs. ``id``: tells it from other
+    findings, and stays the same when it is minimised; empty for that of the octets as they are.
     """
 
     case: Case
@@ -37,19 +42,24 @@ class FuzzFinding(NamedTuple):
     seconds: float
     original_octets: int
     command: tuple[str, ...]
+    id: str = ""
+
+    @property
+    def digest(self) -> str:
+        """The id, or what it is for a finding that is not minimised: told by the target, the octets, and the fault."""
+        parts = [self.case.octets.hex(), str(self.case.probe), *self.fault.key, *self.command]
+        return self.id or hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
     @property
     def name(self) -> str:
         """The name of its file, without directory."""
         words = [self.fault.kind, self.fault.rule or self.fault.cause or "any"]
         text = re.sub(r"[^a-z0-9.]+", "-", " ".join(words).lower()).strip("-")[:80]
-        return f"{text}-{self.number}.json"
+        return f"{text}-{self.digest}.json"
 
     def replay(self, path: str) -> str:
         """The command that shows it again."""
-        import shlex
-
-        return shlex.join(["hgproto", "fuzz", *self.command, "--replay", path])
+        return joined_words(["hgproto", "fuzz", *self.command, "--replay", path])
 
     def to_json(self, path: str) -> dict[str, Any]:
         """What its file has."""
@@ -66,6 +76,7 @@ class FuzzFinding(NamedTuple):
             "probe": self.case.probe,
             "origin": self.case.origin,
             "original_octets": self.original_octets,
+            "id": self.digest,
             "seed": self.seed,
             "case": self.number,
             "seconds": round(self.seconds, 3),
@@ -74,13 +85,21 @@ class FuzzFinding(NamedTuple):
             "replay": self.replay(path),
         }
 
+    def text(self, path: str) -> str:
+        """The text of its file at a path."""
+        return json.dumps(self.to_json(path), indent=2) + "\n"
+
     def write(self, directory: str) -> str:
-        """Writes its file; gives the path. Raises :class:`OSError`."""
+        """Writes its file whole or not at all; gives the path. Raises :class:`OSError`.
+
+        Findings that differ have different names. Of one finding, the file with the fewest octets is kept.
+        """
         os.makedirs(directory, exist_ok=True)
         path = os.path.join(directory, self.name)
-        with open(path, "w", encoding="utf-8") as file:
-            json.dump(self.to_json(path), file, indent=2)
-            file.write("\n")
+        with contextlib.suppress(OSError, ValueError):
+            if len(read_finding(path)[0].octets) < len(self.case.octets):
+                return path
+        write_whole(path, self.text(path).encode("utf-8", "backslashreplace"))
         return path
 
 
@@ -97,9 +116,12 @@ def human(octets: bytes) -> list[str]:
 
 def read_finding(path: str) -> tuple[Case, str]:
     """The case of a finding's file, and the schema's digest. Raises :class:`ValueError` for what is none, :class:`OSError`."""
-    with open(path, encoding="utf-8") as file:
-        value = json.load(file)
     try:
-        return Case(bytes.fromhex(value["octets"]), str(value["origin"]), value["probe"]), str(value["schema"])
-    except (KeyError, TypeError, ValueError):
+        with open(path, encoding="utf-8") as file:
+            value = json.load(file)
+        case = Case(bytes.fromhex(value["octets"]), str(value["origin"]), value["probe"])
+        if case.probe is not None and not (type(case.probe) is int and 0 <= case.probe < 1 << 16):
+            raise ValueError
+        return case, str(value["schema"])
+    except (KeyError, TypeError, ValueError, RecursionError):
         raise ValueError(f"{path}: this is no finding of hgproto fuzz") from None

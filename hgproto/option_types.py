@@ -1,0 +1,60 @@
+"""Types of command-line options that are numbers, for :mod:`argparse`: a range each, and one message for what is outside.
+
+``int`` and ``float`` accept more than a person means: ``nan``, ``inf``, ``1_000``, and digits of any script.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from argparse import ArgumentTypeError
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["MOST_SEED", "percentage", "seconds", "whole"]
+
+MOST_SEED = (1 << 64) - 1
+"""The largest seed. Python's generator does not tell a negative seed from a positive one."""
+_WHOLE = re.compile(r"-?\d{1,40}\Z", re.ASCII)
+_NUMBER = re.compile(r"-?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\Z", re.ASCII)
+_MOST_SHOWN = 40
+
+
+def whole(least: int = 0, most: int | None = None) -> Callable[[str], int]:
+    """Whole numbers from ``least`` to ``most``, both included; without ``most``, there is no end."""
+    range_ = f"of at least {least}" if most is None else f"from {least} to {most}"
+
+    def typed(text: str) -> int:
+        value = int(text) if _WHOLE.match(text) else None
+        if value is None or value < least or (most is not None and value > most):
+            raise ArgumentTypeError(f"expected a whole number {range_}, found {_shown(text)}")
+        return value
+
+    return typed
+
+
+def seconds(most: float | None = None) -> Callable[[str], float]:
+    """Seconds above 0; at most ``most``."""
+    range_ = "above 0" if most is None else f"above 0 and at most {most:g}"
+
+    def typed(text: str) -> float:
+        value = float(text) if _NUMBER.match(text) else math.nan
+        if not 0 < value < math.inf or (most is not None and value > most):
+            raise ArgumentTypeError(f"expected a number of seconds {range_}, found {_shown(text)}")
+        return value
+
+    return typed
+
+
+def percentage(text: str) -> float:
+    """A percentage from 0 to 100."""
+    value = float(text) if _NUMBER.match(text) else math.nan
+    if not 0 <= value <= 100:
+        raise ArgumentTypeError(f"expected a percentage from 0 to 100, found {_shown(text)}")
+    return value
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}...")
