@@ -8,11 +8,13 @@ from hgproto.commands import CommandReceiver
 from hgproto.errors import RemoteProtocolError
 from hgproto.framing_0002 import codec, machines
 from hgproto.judge import Judge
-from hgproto.layout import octets, place_of
+from hgproto.layout import place_of
 from hgproto.machine import Event
 from hgproto.plans import Plan, placed, text_payload
+from hgproto.rules import Remark
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Literal
 
     from hgproto.encodings import Encodings
@@ -30,8 +32,6 @@ _FRESH_ID = next(row.error for row in machines.SERVER_REQUEST.rows if row.frames
 """The one reason to refuse a command's name that its header does not have."""
 _REQUEST_ID, _TYPE = place_of(codec.FRAME, "request_id"), place_of(codec.FRAME, "type_flags")
 _IDS = 1 << codec.FIELD_BITS["request_id"][0]
-_SHOWN = 64
-"""Octets that are shown of what comes after the end."""
 
 
 class CommandJudge(Judge, CommandReceiver):
@@ -59,23 +59,20 @@ class CommandJudge(Judge, CommandReceiver):
         self._begun: dict[int, int] = {}
         self._wrapped = False
 
-    def feed(self, data: bytes | bytearray | memoryview) -> list[Finding]:
-        """What is wrong with the frames that ``data`` makes whole, in wire order."""
-        if self.link is not None and self.link.closed and not self.over:
-            return self._go_on_after_error(data)
-        return super().feed(data)
+    def feed(self, data: bytes) -> Iterator[Finding]:
+        """Yields what is wrong with the frames that ``data`` makes whole, in wire order, as it is found."""
+        if data and self.link is not None and self.link.closed and not self.over:
+            self._end_after_error(data)
+        yield from super().feed(data)
 
-    def _go_on_after_error(self, data: bytes | bytearray | memoryview) -> list[Finding]:
-        """Says that the client should have closed the connection."""
-        self.octets += len(data)
+    def _end_after_error(self, data: bytes) -> None:
+        """Says that the client should have closed the connection, by the first byte after the server's error."""
         self.over = True
         expected = "no more frames after the server's error-response with protocol"
-        error = RemoteProtocolError("error-response.closes", None, "", expected, f"{octets(len(data))} more")
-        position = self._pieces.position
-        finding = self._places.of_rest(error, bytes(data[:_SHOWN]), position, self.frames)
+        error = RemoteProtocolError("error-response.closes", None, "", expected, "more")
+        finding = self._places.of_rest(error, data[:1], self.octets, self.frames)
         finding.refused = False
         self._add(finding)
-        return self.taken()
 
     def answered(self, request_id: int) -> None:
         """The other direction has the whole response to a request."""
@@ -124,7 +121,7 @@ class CommandJudge(Judge, CommandReceiver):
     def _reply(self, request_id: int | None, message: str, kind: str, row: Row) -> Any:
         expected = "what the receiver's limits allow"
         error = RemoteProtocolError(str(row.requirement), _TYPE, "type", expected, message)
-        self._remarks.append((error, True, False))
+        self._remarks.append((Remark(error), True, False))
 
     def _ask_data(self, request_id: int, request: Any, payload: bytes, plan: Plan) -> str:
         # As the receiver does, but without keeping the data.
@@ -145,7 +142,7 @@ class CommandJudge(Judge, CommandReceiver):
         expected = self._next_id
         if request_id != expected and expected is not None and not self._skips(expected, request_id):
             error = RemoteProtocolError("request-id.order", _REQUEST_ID, "request_id", str(expected), str(request_id))
-            self._remarks.append((error, False, False))
+            self._remarks.append((Remark(error), False, False))
         self._wrapped = self._wrapped or request_id + 2 >= _IDS
         self._next_id = (request_id + 2) % _IDS
         if self._lost:
@@ -176,7 +173,7 @@ class CommandJudge(Judge, CommandReceiver):
         except RemoteProtocolError as error:
             if error.requirement != _FRESH_ID:
                 raise
-            self._remarks.append((error, True, True))
+            self._remarks.append((Remark(error), True, True))
         # The request of that id is given up for the new one. It was not that id's turn either, which goes without saying.
         self._next_id = None
         self._move(request_id, request, State.NONE)

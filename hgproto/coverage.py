@@ -11,10 +11,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hgproto.client import Client
-from hgproto.errors import HgprotoError, RemoteProtocolError
+from hgproto.errors import HgprotoError, HumanFormError, RemoteProtocolError
 from hgproto.events import Error
 from hgproto.framing_0002 import codec, machines
 from hgproto.framing_0002.requirements import REQUIREMENTS
+from hgproto.human import parse_frame
 from hgproto.layout import highest, walk
 from hgproto.limits import Limits
 from hgproto.machine import Answer, Event, InState, Row, Set
@@ -102,19 +103,21 @@ class Coverage:
     def octets(self, octets: bytes, role: str | None = None) -> None:
         """Counts what one side sends. ``role``: client or server; None to tell by the first stream."""
         validator = Validator(role)
-        self._found([*validator.feed(octets), *validator.close()])
+        self._found(validator.feed(octets))
+        self._found(validator.close())
         self._found(validate(octets, depth="frames"))
+        # Fields are counted once, however many reactors take the frames.
+        frames = [(part, self._frame(part)) for part in frames_of(octets)]
         if validator.role == "server":
             for reopen in ("error", "restart"):
-                self._received(_WatchedClient(reopen=reopen), octets)
+                self._received(_WatchedClient(reopen=reopen), frames)
         else:
             # What a server does depends on how it was made.
             for options in ({}, {"streaming": True}, {"reopen": "restart"}):
-                self._received(_WatchedServer(**options), octets)
+                self._received(_WatchedServer(**options), frames)
 
-    def _received(self, reactor: Any, octets: bytes) -> None:
-        for part in frames_of(octets):
-            frame = self._frame(part)
+    def _received(self, reactor: Any, frames: Iterable[tuple[bytes, Frame | None]]) -> None:
+        for part, frame in frames:
             if frame is None:
                 reactor.receive_data(part)
                 continue
@@ -140,7 +143,7 @@ class Coverage:
             if not line.strip() or line.lstrip().startswith("#"):
                 continue
             reactor = reactors.get(line[0], session.server)
-            before = _before(reactor)
+            before = _before(reactor, _frame_of(line))
             step = session.play(line)
             self._found(validator.line(line))
             if step.wire is not None:
@@ -233,21 +236,24 @@ class Coverage:
             if after or layout is None or frame.flags & flag != flag:
                 continue
             try:
-                spans = list(walk(layout, payload))
+                for _ in walk(layout, payload):
+                    pass
             except RemoteProtocolError:
                 return
-            for span in spans:
+            there: set[str] = set()
+            for span in walk(layout, payload):
                 for edge in _edges_of(span.path, span.value, at_limit=len(payload) >= _LIMIT):
                     self._reach("edges", f"{kind} {edge}")
+                if layout.entries:
+                    there.add(span.path.partition(".")[0])
             if layout.entries:
-                there = {span.path.partition(".")[0] for span in spans}
                 for entry in layout.entries:
                     if entry.name not in there:
                         self._reach("edges", f"{kind} {entry.name} left out")
             return
 
     def _watched(self, reactor: Any, frame: Frame, octets: bytes) -> list[Any]:
-        before = _before(reactor)
+        before = _before(reactor, frame)
         events: list[Any] = reactor.receive_data(octets)
         self._rows_of(reactor, frame, before, events)
         return events
@@ -269,12 +275,12 @@ class Coverage:
             return
         flags = {name for mask, name in codec.FLAG_NAMES[int(frame.type)].items() if frame.flags & mask}
         flags |= {name for mask, name in codec.STREAM_FLAG_NAMES.items() if frame.stream_flags & mask}
-        stream = before.streams.get(int(frame.stream_id), machines.STREAM.initial)
+        stream = before.stream
         index = _index(machines.STREAM, stream, int(frame.type), flags, reactor.answers)
         self._transition(machines.STREAM, index)
         if frame.type != codec.FrameType.STREAM_SETTINGS and not _is_refusal(machines.STREAM, index):
-            state = before.requests.get(int(frame.request_id), reactor.machine.initial)
-            self._transition(reactor.machine, _index(reactor.machine, state, int(frame.type), flags, reactor.answers))
+            index = _index(reactor.machine, before.request, int(frame.type), flags, reactor.answers)
+            self._transition(reactor.machine, index)
 
     def _transition(self, machine: Machine, index: int | None) -> None:
         if index is not None:
@@ -291,22 +297,33 @@ class Coverage:
 
 
 class _Before(NamedTuple):
-    """The states of a reactor before a frame."""
+    """The states of a reactor before a frame: of the connection, and of the frame's stream and request."""
 
     works: bool
     connection: Any
-    streams: dict[int, Any]
-    requests: dict[int, Any]
+    stream: Any
+    request: Any
 
 
-def _before(reactor: Any) -> _Before:
+def _before(reactor: Any, frame: Frame | None) -> _Before:
+    # Not the states of all, which would take time with the square of their number.
     reactor.answers.clear()
+    stream = None if frame is None else reactor._inputs.get(int(frame.stream_id))  # noqa: SLF001 - of our own making
+    request = None if frame is None else reactor._requests.get(int(frame.request_id))  # noqa: SLF001
     return _Before(
         reactor.works,
         reactor.state,
-        {stream_id: stream.state for stream_id, stream in reactor._inputs.items()},  # noqa: SLF001 - of our own making
-        {request_id: request.state for request_id, request in reactor._requests.items()},  # noqa: SLF001
+        machines.STREAM.initial if stream is None else stream.state,
+        reactor.machine.initial if request is None else request.state,
     )
+
+
+def _frame_of(line: str) -> Frame | None:
+    """The frame of a line of a session, its payload as it stands there; None for a line that has none."""
+    try:
+        return parse_frame(line.partition(" ")[2])
+    except HumanFormError:
+        return None
 
 
 def _settle(events: Iterable[Any]) -> None:

@@ -10,6 +10,7 @@ import json
 from contextlib import suppress
 from difflib import SequenceMatcher
 from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from hgproto.errors import RemoteProtocolError
@@ -144,7 +145,7 @@ class _Frames(_Worked):
 
     def fault(self, requirement: str) -> Fault | None:
         validator = Validator(depth="frames", revision=self._revision)
-        for finding in [*validator.feed(self.octets), *validator.close()]:
+        for finding in chain(validator.feed(self.octets), validator.close()):
             if finding.id == requirement:
                 return _fault(finding, self.steps)
         return None

@@ -29,7 +29,8 @@ class Finding(Record):
     ``frames[3].payload.atoms[0].labels[1]``. ``expected``, ``found``: the two sides of the matter. ``refused``: whether a
     receiver refuses this; else it is only worth knowing. ``ends``: nothing after this place could be looked at. ``around``:
     the octets around the place, and ``around_offset`` where they start in the input. ``line``: of a session in human form,
-    the number of the line, else None. ``about``: the frame in words, empty where there is none.
+    the number of the line, else None. ``about``: the frame in words, empty where there is none. ``more``: the number of
+    other violations of the same requirement in the same frame that this finding stands for; 0 for most findings.
     """
 
     __slots__ = (  # noqa: RUF023 - in the order of use
@@ -49,6 +50,7 @@ class Finding(Record):
         "around_offset",
         "line",
         "about",
+        "more",
     )
 
     def __init__(
@@ -69,6 +71,7 @@ class Finding(Record):
         around_offset: int = 0,
         line: int | None = None,
         about: str = "",
+        more: int = 0,
     ) -> None:
         self.requirement = requirement
         self.severity = severity
@@ -86,6 +89,7 @@ class Finding(Record):
         self.around_offset = around_offset
         self.line = line
         self.about = about
+        self.more = more
 
     @property
     def id(self) -> str:

@@ -7,7 +7,10 @@ broken is blind until it ends), and goes on with the rest. After a length that i
 ends. It also has the rules that no receiver refuses to see broken (:mod:`hgproto.rules`, and the order of ids).
 
 One judge looks at one direction. Alone it takes a request for answered once it is whole, and one for issued when it is
-answered; linked to the judge of the other direction it knows. :mod:`hgproto.validate` is the way in.
+answered; linked to the judge of the other direction it knows. :mod:`hgproto.validation` is the way in.
+
+Invariant: a judge holds the findings of one frame at a time, which are bounded, and goes on with the next frame only once
+they were taken.
 """
 
 from __future__ import annotations
@@ -20,18 +23,18 @@ from hgproto.errors import RemoteProtocolError
 from hgproto.framing_0002 import codec, machines
 from hgproto.framing_0002.requirements import REQUIREMENTS
 from hgproto.input_stream import InputStream
-from hgproto.layout import octets
 from hgproto.machine import Event, Row, Set
 from hgproto.places import Places
 from hgproto.plans import Closed, Violation, placed
+from hgproto.rules import Remark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from hgproto.finding import Finding
+    from hgproto.places import Refused
     from hgproto.plans import Node, Plan
     from hgproto.reactor import Reactor
-    from hgproto.reader import Pieces
 
     _Base = Reactor
     _Problem: TypeAlias = "Violation | RemoteProtocolError | Blind | Closed"
@@ -157,9 +160,10 @@ class _Stream(InputStream):
 class Judge(_Base):
     """What the judges of both directions share: takes octets, gives findings.
 
-    ``findings`` has those that were not taken yet. ``frames`` and ``octets`` count what was seen. ``over``: nothing more
-    is looked at. ``broken``: a rule was broken that a receiver refuses. ``unavailable``: content encodings that streams
-    use and that are not installed, so that their payloads were not looked into. ``link``: the judge of the other direction.
+    ``findings`` has those of the present frame that were not taken yet. ``frames`` and ``octets`` count what was seen.
+    ``over``: nothing more is looked at. ``broken``: a rule was broken that a receiver refuses. ``unavailable``: content
+    encodings that streams use and that are not installed, so that their payloads were not looked into. ``link``: the judge
+    of the other direction.
     """
 
     side: ClassVar[str]
@@ -173,9 +177,10 @@ class Judge(_Base):
         self.unavailable: set[str] = set()
         self.link: Any = None
         self._places = Places(codec, REQUIREMENTS, self.side, _FLAGS_OF_ROWS)
-        self._remarks: list[tuple[RemoteProtocolError, bool, bool]] = []
-        """What was found while the present frame was taken: the error, whether it is refused, whether it is in the payload."""
+        self._remarks: list[tuple[Remark, bool, bool]] = []
+        """What was found while the present frame was taken: a remark, whether it is refused, whether it is in the payload."""
         self._lost: set[int] = set()
+        self._bad_header: Refused | None = None
         self.closed = False
         """Whether the peer has said that it closes the connection."""
         # Events are of no interest here.
@@ -183,41 +188,49 @@ class Judge(_Base):
         self._start_of_frame = 0
         self._next_id: int | None = 1
 
-    def feed(self, data: bytes | bytearray | memoryview) -> list[Finding]:
-        """What is wrong with the frames that ``data`` makes whole, in wire order."""
+    def feed(self, data: bytes) -> Iterator[Finding]:
+        """Yields what is wrong with the frames that ``data`` makes whole, in wire order, as it is found.
+
+        The judge has seen the whole of ``data`` once all findings were taken, and not before.
+        """
         self.octets += len(data)
-        if not self.over and not self._pieces.absorb(data):
+        if self._bad_header is not None:
+            self._bad_header.add(data)
+        elif not self.over and not self._pieces.absorb(data):
             try:
-                self._read(self._pieces.supply(iter((data,))))
+                yield from self._judged(codec.read_parts(self._pieces.supply(iter((data,))), self.limits.max_payload))
             except RemoteProtocolError as error:
                 self._end_at(error)
-        return self.taken()
+        if self._bad_header is not None and self._bad_header.is_shown:
+            self._add_bad_header(self._bad_header)
+        yield from self.taken()
 
-    def close(self) -> list[Finding]:
-        """What is wrong with an input that ends here."""
-        if self.over or self.ended:
-            return self.taken()
-        self.ended = True
-        if self._pieces.missing:
-            self._end_at(self._pieces.cut(codec, self.limits.max_payload))
-        elif not (self.closed or (self.link is not None and (self.broken or self.link.broken))):
-            self._end_requests()
-            self._end_streams()
-        return self.taken()
+    def close(self) -> Iterator[Finding]:
+        """Yields what is wrong with an input that ends here."""
+        if self._bad_header is not None:
+            self._add_bad_header(self._bad_header)
+        if not self.over and not self.ended:
+            self.ended = True
+            if self._pieces.missing:
+                self._end_at(self._pieces.cut(codec, self.limits.max_payload))
+            elif not (self.closed or (self.link is not None and (self.broken or self.link.broken))):
+                for _ in self._end_requests():
+                    yield from self.taken()
+                for _ in self._end_streams():
+                    yield from self.taken()
+        yield from self.taken()
 
     def taken(self) -> list[Finding]:
         """The findings that were not taken yet, which are then."""
-        findings, self.findings = self.findings, []
+        findings = self.findings[:]
+        self.findings.clear()
         return findings
 
     # Frames.
 
-    def _read(self, source: Pieces) -> None:
-        # Not in the loop of a role that makes commands, which sees no frames.
-        self._take(codec.read_parts(source, self.limits.max_payload))
-
-    def _take(self, parts: Iterator[tuple[int, int, int, bytes, int]]) -> None:
-        requests, free, slots, remarks = self._requests, self._free, self._slots, self._remarks
+    def _judged(self, parts: Iterator[tuple[int, int, int, bytes, int]]) -> Iterator[Finding]:
+        """Takes frames, and yields what is wrong with each before it takes the next."""
+        requests, free, slots, remarks, findings = self._requests, self._free, self._slots, self._remarks, self.findings
         appear = self._appear if self.link is None or self.link.over else None
         header = codec.HEADER_OCTETS
         for kind, request_id, stream_id, payload, stop in parts:
@@ -246,12 +259,16 @@ class Judge(_Base):
                 self._go_on(problem, kind, request_id, stream_id, payload)
             if remarks:
                 self._say(kind, request_id, stream_id, payload)
+            if findings:
+                yield from self.taken()
 
     def _say(self, kind: int, request_id: int, stream_id: int, payload: bytes) -> None:
         """Makes findings of what was found while the present frame was taken."""
-        for error, refused, inside in self._remarks:
+        for (error, size, more), refused, inside in self._remarks:
             fault = placed(error, kind) if inside else error
-            self._find(fault, kind, request_id, stream_id, payload, refused=refused)
+            # What is decoded has no octets of its own on the wire.
+            known = None if kind & _ENCODED else size
+            self._find(fault, kind, request_id, stream_id, payload, refused=refused, octets=known, more=more)
         self._remarks.clear()
 
     def _appear(self, request_id: int, kind: int) -> Any:
@@ -302,11 +319,11 @@ class Judge(_Base):
             following = onward.outcomes[ask(self, stream, request, payload, plan)]
             if following.ask is not None or following.row.error is None:
                 return following
-            self._remarks.append((stream.refusal(following.row, kind & 0xFF), True, False))
+            self._remarks.append((Remark(stream.refusal(following.row, kind & 0xFF)), True, False))
         except Blind:
             pass
         except RemoteProtocolError as fault:
-            self._remarks.append((fault, True, True))
+            self._remarks.append((Remark(fault), True, True))
         stream.forget_fault()
         return next(node for node in onward.outcomes.values() if node.ask is not None or node.row.error is None)
 
@@ -447,10 +464,12 @@ class Judge(_Base):
         *,
         refused: bool = True,
         ends: bool = False,
+        octets: int | None = None,
+        more: int = 0,
     ) -> None:
         frame = codec.frame_of(kind, request_id, stream_id, payload)
         start = self._pieces.offset(self._start_of_frame)
-        finding = self._places.finding(error, frame, start, self.frames - 1, refused=refused)
+        finding = self._places.finding(error, frame, start, self.frames - 1, refused=refused, octets=octets, more=more)
         finding.ends = ends
         self._add(finding)
 
@@ -461,23 +480,35 @@ class Judge(_Base):
     def _end_at(self, error: RemoteProtocolError) -> None:
         """Nothing after these octets can be looked at."""
         self.over = True
+        position, rest = self._pieces.position, self._pieces.rest
         if self.closed:
-            error = self._no_more(octets(len(self._pieces.rest))).moved(self._pieces.position)
-        self._add(self._places.of_rest(error, self._pieces.rest, self._pieces.position, self.frames))
+            error = self._no_more("a part of a frame").moved(position)
+        self.broken = True
+        if self.ended:
+            self._add(self._places.of_rest(error, rest, position, self.frames))
+        else:
+            self._bad_header = self._places.refused(error, rest, position, self.frames)
 
-    def _end_requests(self) -> None:
+    def _add_bad_header(self, refused: Refused) -> None:
+        self._bad_header = None
+        self._add(refused.finding())
+
+    def _end_requests(self) -> Iterator[None]:
+        """Says of each request that it is not complete, and yields after each."""
         for request_id, request in sorted(self._requests.items()):
             row = self._row(request.state, Event.END_OF_INPUT)
             if row is not None and row.requirement is not None:
                 expected, found = self._unfinished(request_id, request)
                 error = RemoteProtocolError(row.requirement, None, "", expected, found)
                 self._add(self._places.of_end(error, self.octets, f"requests[{request_id}]"))
+                yield
 
     def _unfinished(self, request_id: int, request: Any) -> tuple[str, str]:
         """What was expected of a request, or of its response, and what was found at the end of input."""
         raise NotImplementedError
 
-    def _end_streams(self) -> None:
+    def _end_streams(self) -> Iterator[None]:
+        """Says of each stream that it was left open, and yields after each."""
         for stream_id in sorted(self._inputs):
             stream: Any = self._inputs[stream_id]
             outcome = machines.STREAM.outcome(stream.state, Event.END_OF_INPUT)
@@ -485,3 +516,4 @@ class Judge(_Base):
                 expected = f"stream-end on the last frame of stream {stream_id}, which frame {stream.begun} began"
                 error = RemoteProtocolError("stream.end", None, "", expected, "the end of input")
                 self._add(self._places.of_end(error, self.octets, f"streams[{stream_id}]", refused=False))
+                yield

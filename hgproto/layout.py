@@ -33,6 +33,7 @@ __all__ = [
     "place_of",
     "text_of_flags",
     "walk",
+    "walk_from",
 ]
 
 _SIZES = {"u8": 1, "u16": 2, "u24": 3, "u32": 4}
@@ -137,6 +138,11 @@ def walk(layout: Layout, data: bytes) -> Iterator[Span]:
         said = {span.path: span.value for span in _walk_parts(layout, data, 0, "")}.get(str(size))
         expected = "the end of the payload" if said is None else f"the end of the payload, as {size} is {said}"
         raise RemoteProtocolError(layout.rules["surplus"], end, "", expected, f"{left} more")
+
+
+def walk_from(layout: Layout, data: bytes, at: int) -> Iterator[Span]:
+    """Yields the spans of a structure that starts at offset ``at`` and is a part of ``data``. Raises as :func:`walk`."""
+    yield from _walk_parts(layout, data, at, "")
 
 
 def _walk_parts(layout: Layout, data: bytes, at: int, path: str) -> Generator[Span, None, int]:

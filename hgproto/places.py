@@ -41,6 +41,8 @@ class Places:
         flags: Mapping[str, int] | None = None,
     ) -> None:
         self._codec = codec
+        self.refused_octets = codec.HEADER_OCTETS + AROUND_OCTETS
+        """Octets that a finding about a refused header shows."""
         self._requirements = requirements
         self._side = side
         self._flags = flags or {}
@@ -70,10 +72,13 @@ class Places:
         *,
         continued: bool = False,
         refused: bool = True,
+        octets: int | None = None,
+        more: int = 0,
     ) -> Finding:
         """A finding about a whole frame, the ``number``-th, that starts at ``start`` of the input.
 
-        The offset of ``error`` counts from the start of the frame.
+        The offset of ``error`` counts from the start of the frame. ``octets``: how many bytes of the payload are concerned
+        if the caller knows, so that the payload need not be walked for each finding. ``more``: as of :class:`Finding`.
         """
         header = self._codec.HEADER_OCTETS
         payload = bytes(frame.payload)
@@ -88,10 +93,14 @@ class Places:
             size = header + len(payload)
         else:
             path = _joined(f"{path}.payload", error.field)
-            size = self._extent(error, frame, payload, offset - header, continued)
-        octets = self._codec.encode_header(frame, self._codec.LIMITS["max-payload"][1]) + payload
-        finding = self._made(error, start + offset, size, bits, number, path, octets, start, refused=refused)
+            size = self._extent(error, frame, payload, offset - header, continued) if octets is None else octets
+        # Not the whole frame, which would make the findings of a payload take time with the square of its size.
+        first, last = self._window(offset, size)
+        head = self._codec.encode_header(frame, self._codec.LIMITS["max-payload"][1])
+        around = head[first:last] + payload[max(first - header, 0) : max(last - header, 0)]
+        finding = self._made(error, start + offset, size, bits, number, path, around, start + first, refused=refused)
         finding.about = self._about(frame)
+        finding.more = more
         return finding
 
     def _about(self, frame: Frame) -> str:
@@ -100,13 +109,28 @@ class Places:
         kind = f"{type_name(frame, self._codec)}{'' if flags == '0' else f' {flags}'}"
         return f"{kind}, request {int(frame.request_id)}, stream {int(frame.stream_id)}"
 
-    def of_payload(self, error: ProtocolError, frame: Frame, *, continued: bool, refused: bool = True) -> Finding:
-        """A finding about a payload by itself, from the start of which the offset of ``error`` counts."""
+    def of_payload(
+        self,
+        error: ProtocolError,
+        frame: Frame,
+        *,
+        continued: bool,
+        refused: bool = True,
+        octets: int | None = None,
+        more: int = 0,
+    ) -> Finding:
+        """A finding about a payload by itself, from the start of which the offset of ``error`` counts.
+
+        ``octets`` and ``more``: as of :meth:`finding`.
+        """
         payload = bytes(frame.payload)
         offset = error.offset or 0
-        size = self._extent(error, frame, payload, offset, continued)
+        size = self._extent(error, frame, payload, offset, continued) if octets is None else octets
         path = _joined("payload", error.field)
-        return self._made(error, offset, size, None, None, path, payload, 0, refused=refused)
+        first, last = self._window(offset, size)
+        finding = self._made(error, offset, size, None, None, path, payload[first:last], first, refused=refused)
+        finding.more = more
+        return finding
 
     def of_rest(self, error: ProtocolError, rest: bytes, start: int, number: int) -> Finding:
         """A finding about octets from ``start`` on that are no frame, so that nothing after them can be looked at."""
@@ -115,7 +139,12 @@ class Places:
         known = min(len(rest), self._codec.HEADER_OCTETS)
         size = len(rest) - (offset - start) if field is None else max(min(field[1], known - (offset - start)), 0)
         path = _joined(f"frames[{number}]", error.field)
-        return self._made(error, offset, size, None, number, path, rest, start, ends=True)
+        first, last = self._window(offset - start, size)
+        return self._made(error, offset, size, None, number, path, rest[first:last], start + first, ends=True)
+
+    def refused(self, error: ProtocolError, rest: bytes, start: int, number: int) -> Refused:
+        """A header that is refused, so that nothing after it can be looked at; it starts at ``start`` of the input."""
+        return Refused(self, error, rest, start, number)
 
     def of_end(self, error: ProtocolError, offset: int, path: str, *, refused: bool = True) -> Finding:
         """A finding about what is missing when the input ends at ``offset``."""
@@ -129,15 +158,13 @@ class Places:
         bits: tuple[int, int] | None,
         number: int | None,
         path: str,
-        octets: bytes,
-        start: int,
+        around: bytes,
+        around_offset: int,
         *,
         refused: bool = True,
         ends: bool = False,
     ) -> Finding:
         requirement = self._requirements[error.requirement]
-        first = max(offset - start - AROUND_OCTETS, 0)
-        last = offset - start + min(size, _SHOWN_OCTETS) + AROUND_OCTETS
         return Finding(
             requirement,
             severity_of(requirement),
@@ -151,9 +178,14 @@ class Places:
             error.found,
             refused,
             ends,
-            octets[first:last],
-            start + first,
+            around,
+            around_offset,
         )
+
+    @staticmethod
+    def _window(at: int, size: int) -> tuple[int, int]:
+        """Where the bytes start and end that a finding about ``size`` bytes from ``at`` on has with it."""
+        return max(at - AROUND_OCTETS, 0), at + min(size, _SHOWN_OCTETS) + AROUND_OCTETS
 
     def _bits(self, error: ProtocolError, frame: Frame, mask: int) -> tuple[int, int] | None:
         """The bits of a header field that are concerned, counted in its octets."""
@@ -207,6 +239,35 @@ class Places:
             if continued if after else not mask or int(frame.flags) & mask:
                 return name
         return "bytes"
+
+
+class Refused:
+    """A refused header, until the octets that its finding shows have come: those must not depend on how the input was cut.
+
+    ``error``, ``start``, ``number``: as of :meth:`Places.of_rest`. ``rest``: the octets from the header on.
+    """
+
+    __slots__ = ("_error", "_number", "_places", "_rest", "_start")
+
+    def __init__(self, places: Places, error: ProtocolError, rest: bytes, start: int, number: int) -> None:
+        self._places = places
+        self._error = error
+        self._rest = rest[: places.refused_octets]
+        self._start = start
+        self._number = number
+
+    def add(self, data: bytes) -> None:
+        """Takes what comes after it."""
+        self._rest += data[: self._places.refused_octets - len(self._rest)]
+
+    @property
+    def is_shown(self) -> bool:
+        """True once enough octets have come."""
+        return len(self._rest) == self._places.refused_octets
+
+    def finding(self) -> Finding:
+        """The finding, with the octets that have come."""
+        return self._places.of_rest(self._error, self._rest, self._start, self._number)
 
 
 def _joined(path: str, field: str) -> str:

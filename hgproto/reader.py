@@ -33,7 +33,7 @@ class Pieces:
     by :meth:`keep` what does not make a whole frame, and is given it again together with what it lacks.
     """
 
-    __slots__ = ("_chunks", "_copy", "_have", "_need", "_parts", "_start", "failed", "position")
+    __slots__ = ("_after", "_after_at", "_chunks", "_copy", "_have", "_need", "_parts", "_start", "failed", "position")
 
     def __init__(self, *, copy: bool = True) -> None:
         self.position = 0
@@ -44,6 +44,9 @@ class Pieces:
         self._have = 0
         self._need = 0
         self._start = 0
+        # The chunk that completed the present piece, and where what it has beyond that starts.
+        self._after: bytes | memoryview = b""
+        self._after_at = 0
         self.failed: RemoteProtocolError | None = None
         """Why no more is read."""
 
@@ -97,6 +100,10 @@ class Pieces:
     def refuse(self, data: bytes | memoryview, at: int, error: RemoteProtocolError) -> RemoteProtocolError:
         """Takes back the octets from ``at`` on, which are refused; gives the error with its offset in the input."""
         self.keep(data, at, len(data) - at)
+        if len(self._after) > self._after_at:
+            # Nothing is lost: what came with the header stays too.
+            self._put(self._after[self._after_at :])
+            self._need = self._have
         self.failed = error.moved(self.position)
         return self.failed
 
@@ -128,7 +135,9 @@ class Pieces:
                 self._parts.clear()
                 self._have = 0
                 self._start = 0
+                self._after, self._after_at = data, start
                 yield joined if self._copy else memoryview(joined), 0
+                self._after = b""
             if start < len(data):
                 self._start = start
                 yield data if self._copy else memoryview(data), start

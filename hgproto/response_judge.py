@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from hgproto.client import Client
@@ -10,9 +11,10 @@ from hgproto.framing_0002 import codec, machines
 from hgproto.judge import Judge
 from hgproto.layout import octets
 from hgproto.plans import Closed, Request, placed, text_payload
-from hgproto.rules import progress_remarks, text_remarks
+from hgproto.rules import Tally, progress_remarks, text_remarks
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Literal
 
     from hgproto.encodings import Encodings
@@ -31,6 +33,17 @@ _WRAPPED = _IDS // 4
 """Answered ids after which one may be in use again: half of those that a client has."""
 TOPICS = 1024
 """Topics of progress that a judge follows at a time; of more it does not know whether they end."""
+
+
+_LONGEST_TOPIC = 64
+"""Characters of a topic that are kept; of a longer one a digest tells it from others, since a topic may be a megabyte."""
+
+
+def _kept(topic: str) -> str:
+    """What is kept of a topic."""
+    if len(topic) <= _LONGEST_TOPIC:
+        return topic
+    return f"{topic[:_LONGEST_TOPIC]}... {blake2b(topic.encode(), digest_size=8).hexdigest()}"
 
 
 class _Response(Request):
@@ -98,21 +111,20 @@ class ResponseJudge(Judge, Client):
 
     def _emit_text(self, request_id: int, request: Any, payload: bytes, node: Node) -> None:
         atoms = codec.decode_text_output(payload).atoms
-        for error in text_remarks(atoms, payload, codec.TEXT_OUTPUT):
-            self._remarks.append((error, False, True))
+        self._remarks += ((remark, False, True) for remark in text_remarks(atoms, payload))
 
     def _emit_progress(self, request_id: int, request: Any, payload: bytes, node: Node) -> None:
         progress = codec.decode_progress(payload)
-        for error in progress_remarks(progress, payload):
-            self._remarks.append((error, False, True))
+        self._remarks += ((remark, False, True) for remark in progress_remarks(progress, payload))
         if request.topics is None:
             request.topics = set()
+        topic = _kept(progress.topic)
         if progress.pos == -1:
-            self._topics -= progress.topic in request.topics
-            request.topics.discard(progress.topic)
-        elif progress.topic not in request.topics and self._topics < TOPICS:
+            self._topics -= topic in request.topics
+            request.topics.discard(topic)
+        elif topic not in request.topics and self._topics < TOPICS:
             self._topics += 1
-            request.topics.add(progress.topic)
+            request.topics.add(topic)
 
     def _emit_request_error(self, request_id: int, request: Any, payload: bytes, node: Node) -> None:
         text_payload(_ERROR, payload)
@@ -127,10 +139,13 @@ class ResponseJudge(Judge, Client):
         del self._requests[request_id]
         if request.topics:
             self._topics -= len(request.topics)
+            tally = Tally(len(request.topics))
             for topic in sorted(request.topics):
+                if not tally.left:
+                    break
                 expected = f"a progress frame with pos -1 for the topic {topic!r} before the response ends"
                 error = RemoteProtocolError("progress.topic-end", 0, "", expected, "the end of the response")
-                self._remarks.append((error, False, False))
+                self._remarks.append((tally.remark(error), False, False))
         self._is_answered_now(request_id)
 
     def _is_answered_now(self, request_id: int) -> None:
@@ -183,13 +198,14 @@ class ResponseJudge(Judge, Client):
         if self.link is not None:
             self.link.forget(request_id)
 
-    def _end_requests(self) -> None:
-        super()._end_requests()
+    def _end_requests(self) -> Iterator[None]:
+        yield from super()._end_requests()
         for request_id, request in sorted(self._requests.items()):
             for topic in sorted(request.topics or ()):
                 expected = f"a progress frame with pos -1 for the topic {topic!r} of request {request_id}"
                 error = RemoteProtocolError("progress.topic-end", None, "", expected, "the end of input")
                 self._add(self._places.of_end(error, self.octets, f"requests[{request_id}]", refused=False))
+                yield
 
     def _unfinished(self, request_id: int, request: Any) -> tuple[str, str]:
         return f"the rest of the response to request {request_id}", f"the end of input after {octets(request.received)}"

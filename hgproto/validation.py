@@ -4,15 +4,18 @@ Three depths. One payload of a type: :func:`validate_payload`. Frames, each judg
 revision. A session, with its streams, its requests and what is inside of encoded payloads: one direction with
 :func:`validate` or :class:`Validator`, both with :class:`SessionValidator`. :func:`assert_valid` is for tests.
 
-Whatever the octets, nothing is raised, and memory is bounded by the limits.
+Whatever the octets, nothing is raised, and memory is bounded by the limits: findings are yielded as they are found, and of
+one frame there are at most :data:`hgproto.rules.MOST_REMARKS` about an advisory requirement, and one that counts the rest.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from io import StringIO
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from hgproto.bytelike import as_bytes, bytes_like
 from hgproto.errors import RemoteProtocolError
 from hgproto.finding import ERROR, NOTE
 from hgproto.framing_0002 import machines
@@ -22,17 +25,19 @@ from hgproto.limits import Limits
 from hgproto.places import Places
 from hgproto.reader import CHUNK_OCTETS, Pieces, checked_max_payload
 from hgproto.revision import DEFAULT_REVISION, Revision
-from hgproto.rules import progress_remarks, text_remarks
+from hgproto.rules import Remark, progress_remarks, text_remarks
 from hgproto.session import Lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import Any, BinaryIO, Literal
 
+    from hgproto.bytelike import BytesLike
     from hgproto.command_judge import CommandJudge
     from hgproto.encodings import Encodings
     from hgproto.finding import Finding
     from hgproto.frame import Frame
+    from hgproto.places import Refused
     from hgproto.response_judge import ResponseJudge
 
 __all__ = ["PayloadValidator", "SessionValidator", "Validator", "assert_valid", "validate", "validate_payload"]
@@ -42,8 +47,21 @@ MOST_SHOWN = 20
 """Findings that :func:`assert_valid` shows."""
 
 
+def _drained(waiting: deque[Iterator[Finding]]) -> Iterator[Finding]:
+    """Yields the findings of each source in turn. An iterator that is abandoned leaves the rest to the next one."""
+    while waiting:
+        finding = next(waiting[0], None)
+        if finding is None:
+            waiting.popleft()
+        else:
+            yield finding
+
+
 class Validator:
     """Validates what one side sends, fed in chunks of any size.
+
+    Findings are found while they are iterated over. Take all findings of one call before the next call: what an iterator
+    still holds then comes first in the next one.
 
     ``role``: who sent it, ``client`` or ``server``; None to tell by the id of the first frame's stream. ``depth``:
     ``session`` or ``frames``. ``limits``: of the receiver. ``max_payload``: the most octets of a payload, if not that of the
@@ -82,41 +100,50 @@ class Validator:
         self._encodings = encodings
         self._reopen = reopen
         self._judge: CommandJudge | ResponseJudge | _FrameJudge | None = None
-        self._waiting = b""
+        self._begun = b""
+        self._octets = 0
+        self._waiting: deque[Iterator[Finding]] = deque()
         if role is not None or depth == "frames":
             self._judge = self._made()
 
-    def feed(self, data: bytes | bytearray | memoryview) -> list[Finding]:
-        """What is wrong with the frames that ``data`` makes whole, in wire order."""
+    def feed(self, data: BytesLike) -> Iterator[Finding]:
+        """Yields what is wrong with the frames that ``data`` makes whole, in wire order, as it is found.
+
+        Raises :class:`TypeError` for what is not bytes.
+        """
+        data = as_bytes(data)
+        self._octets += len(data)
         if self._judge is None:
-            data = self._waiting + bytes(data)
+            data = self._begun + data
             codec = self._revision.codec
             if len(data) < codec.HEADER_OCTETS:
-                self._waiting = data
-                return []
+                self._begun = data
+                return iter(())
             stream_id = data[place_of(codec.FRAME, "stream_id")]
             self.role = next(role for role in ROLES if stream_id & 1 == machines.STREAM_PARITY[role])
             self._judge = self._made()
-        return self._judge.feed(data)
+        self._waiting.append(self._judge.feed(data))
+        return _drained(self._waiting)
 
-    def close(self) -> list[Finding]:
-        """What is wrong with an input that ends here. Nothing may be fed after it."""
+    def close(self) -> Iterator[Finding]:
+        """Yields what is wrong with an input that ends here. Nothing may be fed after it."""
         if self._judge is None:
             # Too little to tell anything by, and too little for a frame.
             self.role = ROLES[0]
             self._judge = self._made()
-            return self._judge.feed(self._waiting) + self._judge.close()
-        return self._judge.close()
+            self._waiting.append(self._judge.feed(self._begun))
+        self._waiting.append(self._judge.close())
+        return _drained(self._waiting)
 
     @property
     def frames(self) -> int:
-        """Whole frames that were looked at."""
+        """Whole frames whose findings were taken, and those without any that came before the next finding."""
         return 0 if self._judge is None else self._judge.frames
 
     @property
     def octets(self) -> int:
         """Octets that were fed."""
-        return len(self._waiting) if self._judge is None else self._judge.octets
+        return self._octets
 
     @property
     def unavailable(self) -> frozenset[str]:
@@ -136,7 +163,7 @@ class Validator:
 class SessionValidator:
     """Validates both directions of a connection, told in the order in which things were sent.
 
-    Arguments as of :class:`Validator`.
+    Arguments as of :class:`Validator`, and so is how findings are given.
     """
 
     def __init__(
@@ -157,19 +184,26 @@ class SessionValidator:
         self._judges["server"].link = self._judges["client"]
         self._lines = Lines(encodings)
         self._codec = Revision(DEFAULT_REVISION).codec
+        self._octets = 0
+        self._waiting: deque[Iterator[Finding]] = deque()
 
-    def feed(self, role: str, data: bytes | bytearray | memoryview) -> list[Finding]:
-        """What is wrong with the frames of ``role``, client or server, that ``data`` makes whole."""
-        return self._judges[role].feed(data)
+    def feed(self, role: str, data: BytesLike) -> Iterator[Finding]:
+        """Yields what is wrong with the frames of ``role``, client or server, that ``data`` makes whole.
 
-    def close(self, role: str | None = None) -> list[Finding]:
-        """What is wrong with the output of ``role``, or with that of both, ending here."""
-        if role is not None:
-            return self._judges[role].close()
-        return [finding for one in ROLES for finding in self._judges[one].close()]
+        Raises :class:`TypeError` for what is not bytes.
+        """
+        data = as_bytes(data)
+        self._octets += len(data)
+        self._waiting.append(self._judges[role].feed(data))
+        return _drained(self._waiting)
 
-    def line(self, line: bytes | str, number: int | None = None) -> list[Finding]:
-        """What is wrong with a line of a session in human form, the ``number``-th: ``>`` or ``<``, and a frame.
+    def close(self, role: str | None = None) -> Iterator[Finding]:
+        """Yields what is wrong with the output of ``role``, or with that of both, ending here."""
+        self._waiting.extend(self._judges[one].close() for one in ((role,) if role is not None else ROLES))
+        return _drained(self._waiting)
+
+    def line(self, line: bytes | str, number: int | None = None) -> Iterator[Finding]:
+        """Yields what is wrong with a line of a session in human form, the ``number``-th: ``>`` or ``<``, and a frame.
 
         Raises :class:`hgproto.errors.HumanFormError` for what is no such line, and
         :class:`hgproto.errors.LocalProtocolError` for a payload that no length can say.
@@ -177,27 +211,35 @@ class SessionValidator:
         side, frame = self._lines.read(line)
         role = "client" if side == ">" else "server"
         if frame is None:
-            findings = self.close(role)
+            findings = self._judges[role].close()
         else:
-            findings = self.feed(role, self._codec.encode_frame(frame, self._codec.LIMITS["max-payload"][1]))
-        for finding in findings:
-            finding.line = number
-        return findings
+            wire = self._codec.encode_frame(frame, self._codec.LIMITS["max-payload"][1])
+            self._octets += len(wire)
+            findings = self._judges[role].feed(wire)
+        self._waiting.append(_numbered(findings, number))
+        return _drained(self._waiting)
 
     @property
     def frames(self) -> int:
-        """Whole frames that were looked at, of both sides."""
+        """Whole frames, of both sides, that were looked at."""
         return sum(judge.frames for judge in self._judges.values())
 
     @property
     def octets(self) -> int:
         """Octets that were fed, of both sides."""
-        return sum(judge.octets for judge in self._judges.values())
+        return self._octets
 
     @property
     def unavailable(self) -> frozenset[str]:
         """Content encodings in use that are not installed here: their payloads were not looked into."""
         return frozenset(name for judge in self._judges.values() for name in judge.unavailable)
+
+
+def _numbered(findings: Iterator[Finding], number: int | None) -> Iterator[Finding]:
+    """Findings with the number of their line."""
+    for finding in findings:
+        finding.line = number
+        yield finding
 
 
 class _FrameJudge:
@@ -215,30 +257,39 @@ class _FrameJudge:
         self._pieces = Pieces()
         self._continuations = Continuations(self._codec)
         self._over = False
+        self._refused: Refused | None = None
 
-    def feed(self, data: bytes | bytearray | memoryview) -> list[Finding]:
-        self.octets += len(data)
+    def feed(self, data: bytes) -> Iterator[Finding]:
+        if self._refused is not None:
+            self._refused.add(data)
+            yield from self._shown()
+            return
         if self._over or self._pieces.absorb(data):
-            return []
-        findings: list[Finding] = []
+            return
         start = self._pieces.position
         try:
             for frame in self._codec.read_frames(self._pieces.supply(iter((data,))), self._max_payload):
-                findings += self._judged(frame, start)
+                yield from self._judged(frame, start)
                 self.frames += 1
                 start += self._codec.HEADER_OCTETS + len(frame.payload)
         except RemoteProtocolError as error:
-            findings.append(self._end_at(error))
-        return findings
+            self._over = True
+            self._refused = self._places.refused(error, self._pieces.rest, self._pieces.position, self.frames)
+            yield from self._shown()
 
-    def close(self) -> list[Finding]:
-        if self._over or not self._pieces.missing:
-            return []
-        return [self._end_at(self._pieces.cut(self._codec, self._max_payload))]
+    def _shown(self, *, at_end: bool = False) -> Iterator[Finding]:
+        """The finding about a refused header, once what it shows has come."""
+        refused = self._refused
+        if refused is not None and (at_end or refused.is_shown):
+            self._refused = None
+            yield refused.finding()
 
-    def _end_at(self, error: RemoteProtocolError) -> Finding:
-        self._over = True
-        return self._places.of_rest(error, self._pieces.rest, self._pieces.position, self.frames)
+    def close(self) -> Iterator[Finding]:
+        yield from self._shown(at_end=True)
+        if not self._over and self._pieces.missing:
+            self._over = True
+            error = self._pieces.cut(self._codec, self._max_payload)
+            yield self._places.of_rest(error, self._pieces.rest, self._pieces.position, self.frames)
 
     def _judged(self, frame: Frame, start: int) -> Iterator[Finding]:
         continued = self._continuations.next(frame)
@@ -257,26 +308,33 @@ class _FrameJudge:
         except RemoteProtocolError as error:
             yield self._places.finding(error, frame, start, self.frames)
             return
-        for fault, refused in _payload_faults(frame, continued, codec):
+        for (fault, size, more), refused in _payload_faults(frame, continued, codec):
             yield self._places.finding(
-                fault.moved(codec.HEADER_OCTETS), frame, start, self.frames, continued=continued, refused=refused
+                fault.moved(codec.HEADER_OCTETS),
+                frame,
+                start,
+                self.frames,
+                continued=continued,
+                refused=refused,
+                octets=size,
+                more=more,
             )
 
 
-def _payload_faults(frame: Frame, continued: bool, codec: Any) -> Iterator[tuple[RemoteProtocolError, bool]]:
+def _payload_faults(frame: Frame, continued: bool, codec: Any) -> Iterator[tuple[Remark, bool]]:
     """What is wrong with a payload, and whether a receiver refuses it; offsets from its start."""
     try:
         value = codec.decode_payload(frame, continued)
     except RemoteProtocolError as error:
-        yield error, True
+        yield Remark(error), True
         return
     payload = bytes(frame.payload)
     # These rules are about what framing-0002 says in these structures, whatever else a schema has.
     name = type(value)._kind.__name__ if hasattr(type(value), "_kind") else ""  # noqa: SLF001 - see hgproto.frame.bare
     if codec.REVISION == DEFAULT_REVISION and name == "TextOutput":
-        yield from ((error, False) for error in text_remarks(value.atoms, payload, codec.TEXT_OUTPUT))
+        yield from ((remark, False) for remark in text_remarks(value.atoms, payload))
     elif codec.REVISION == DEFAULT_REVISION and name == "Progress":
-        yield from ((error, False) for error in progress_remarks(value, payload))
+        yield from ((remark, False) for remark in progress_remarks(value, payload))
 
 
 def validate(
@@ -340,24 +398,26 @@ class PayloadValidator:
         self._octets = bytearray()
         self.octets = 0
 
-    def feed(self, data: bytes | bytearray | memoryview) -> list[Finding]:
-        """Takes octets, of which nothing is said before :meth:`close`."""
+    def feed(self, data: BytesLike) -> Iterator[Finding]:
+        """Takes octets, of which nothing is said before :meth:`close`. Raises :class:`TypeError` for what is not bytes."""
+        data = bytes_like(data)
         self.octets += len(data)
         if self.octets <= self._most:
             self._octets += data
-        return []
+        return iter(())
 
-    def close(self) -> list[Finding]:
-        """What is wrong with the payload."""
+    def close(self) -> Iterator[Finding]:
+        """Yields what is wrong with the payload."""
         if self.octets > self._most:
             rule = next(part.rules["limit"] for part in self._codec.FRAME.parts if "limit" in part.rules)
             fault = RemoteProtocolError(rule, self._most, "", f"at most {octets(self._most)}", octets(self.octets))
-            return [self._places.of_payload(fault, self._frame, continued=False)]
+            yield self._places.of_payload(fault, self._frame, continued=False)
+            return
         frame = self._frame.replace(payload=bytes(self._octets))
-        return [
-            self._places.of_payload(error, frame, continued=self._continued, refused=refused)
-            for error, refused in _payload_faults(frame, self._continued, self._codec)
-        ]
+        for (error, size, more), refused in _payload_faults(frame, self._continued, self._codec):
+            yield self._places.of_payload(
+                error, frame, continued=self._continued, refused=refused, octets=size, more=more
+            )
 
 
 def validate_payload(
@@ -366,7 +426,7 @@ def validate_payload(
     """What is wrong with one payload. Arguments as of :class:`PayloadValidator`."""
     validator = PayloadValidator(type, flags=flags, continued=continued, revision=revision)
     validator.feed(payload)
-    return validator.close()
+    return list(validator.close())
 
 
 def assert_valid(

@@ -161,7 +161,7 @@ def judged(golden: dict[str, Any]) -> list[Finding]:
     options = options_of(golden)
     options.pop("streaming", None)
     validator = SessionValidator(**options)
-    findings = []
+    findings: list[Finding] = []
     for step in golden["steps"]:
         role = "client" if step["line"][0] == ">" else "server"
         findings += validator.feed(role, bytes.fromhex(step["wire"])) if "wire" in step else validator.close(role)

@@ -209,3 +209,13 @@ def test_a_chunk_may_change_after_it_was_fed() -> None:
     assert reader.feed(chunk) == []
     chunk[:] = bytes(9)
     assert [frame.payload for frame in reader.feed(bytearray(FRAME[9:]))] == [b"abc"]
+
+
+@pytest.mark.parametrize("cut", range(8))
+def test_the_rest_has_all_that_came_with_a_refused_header(cut: int) -> None:
+    wire = bytes.fromhex("ffffff0100010131") + b"what follows"
+    reader = FrameReader()
+    assert len(reader.feed(FRAME + wire[:cut])) == 1
+    with pytest.raises(RemoteProtocolError, match="at most 65535"):
+        reader.feed(wire[cut:])
+    assert reader.rest == wire

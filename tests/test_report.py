@@ -111,7 +111,19 @@ def test_json(strict: bool) -> None:
             "rule": finding.requirement.sentence,
             "link": f"{SITE}/requirements.html#{finding.id}",
         }
-        for key in ("severity", "offset", "octets", "side", "frame", "path", "about", "line", "expected", "found"):
+        for key in (
+            "severity",
+            "offset",
+            "octets",
+            "side",
+            "frame",
+            "path",
+            "about",
+            "line",
+            "expected",
+            "found",
+            "more",
+        ):
             assert line[key] == getattr(finding, key)
         assert line["bits"] == (None if finding.bits is None else list(finding.bits))
         assert bytes.fromhex(line["around"]) == finding.around

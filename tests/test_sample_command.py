@@ -23,6 +23,8 @@ from hgproto.validation import SessionValidator, validate
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from hgproto.finding import Finding
+
 ALIEN = str(ROOT / "tests" / "data" / "alien.yaml")
 
 
@@ -97,7 +99,7 @@ def test_sessions_can_be_played(sample: Any) -> None:
     lines = sample("session", "-n", "1", "--seed", "8").splitlines()
     assert len(lines) > 5
     assert [finding for line in lines for finding in validator.line(line)] == []
-    assert validator.close() == []
+    assert list(validator.close()) == []
 
 
 def test_one_side_of_a_session(sample: Any) -> None:
@@ -127,7 +129,7 @@ def test_compressed_only_when_asked(sample: Any) -> None:
 def test_sessions_break_just_the_rule_that_is_named(sample: Any, name: str) -> None:
     shown = sample("--invalid", name, "-n", "1", "--seed", "4", "--format", "json")
     validator = SessionValidator()
-    found = []
+    found: list[Finding] = []
     for line in json.loads(shown)["lines"]:
         found += (
             validator.close(line["side"])

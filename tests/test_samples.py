@@ -31,10 +31,10 @@ HAS_ZSTD = "zstd-8mb" in default_encodings()
 def judged(lines: Iterable[Line]) -> list[Finding]:
     """What is wrong with a session."""
     validator = SessionValidator()
-    findings = []
+    findings: list[Finding] = []
     for side, octets in wires(lines):
         findings += validator.close(side) if octets is None else validator.feed(side, octets)
-    return findings + validator.close()
+    return [*findings, *validator.close()]
 
 
 def shown(lines: Sequence[Line]) -> list[str]:

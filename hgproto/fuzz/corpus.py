@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from hgproto.encodings import default_encodings
@@ -85,8 +86,8 @@ def features(octets: bytes, side: str) -> frozenset[str]:
     """What octets of a side exercise, as far as another case exercises the same: frames, findings, events and their order."""
     seen: set[str] = set()
     validator = Validator(side)
-    found = [*validator.feed(octets), *validator.close()]
-    seen.update(f"finding {finding.id} {finding.path.rpartition('.')[2]}" for finding in found)
+    for finding in chain(validator.feed(octets), validator.close()):
+        seen.add(f"finding {finding.id} {finding.path.rpartition('.')[2]}")
     events, error, _ = heard("server" if side == "client" else "client", octets)
     seen.update(f"event {event['event']}" for event in events)
     if error is not None:

@@ -45,7 +45,8 @@ def of_frames(output: bytes, probe: int | None) -> Observation:
     :class:`UnreadableError` for bytes that are not a sequence of frames.
     """
     answers: dict[int, list[tuple[str, Any]]] = {}
-    bodies: dict[int, bytes] = {}
+    # Pieces, since to join each with those before it takes time with the square of the answer's size.
+    bodies: dict[int, list[bytes]] = {}
     complaint = ""
     complained = False
     streams: dict[int, InputStream] = {}
@@ -62,9 +63,9 @@ def of_frames(output: bytes, probe: int | None) -> Observation:
             payload = bytes(frame.payload)
         request_id = int(frame.request_id)
         if frame.type == _Type.BYTES_RESPONSE:
-            bodies[request_id] = bodies.get(request_id, b"") + payload
+            bodies.setdefault(request_id, []).append(payload)
             if frame.flags & _EOS:
-                answers.setdefault(request_id, []).append(("bytes", bodies.pop(request_id)))
+                answers.setdefault(request_id, []).append(("bytes", b"".join(bodies.pop(request_id))))
         elif frame.type == _Type.ERROR_RESPONSE:
             text = payload.decode("utf-8", "backslashreplace")
             kind = "protocol" if frame.flags & _PROTOCOL else "application"
@@ -93,16 +94,33 @@ def of_events(events: Iterable[Any]) -> Observation:
             if name in _IGNORED:
                 continue
             if name == "error":
-                return Observation(False, answers, str(event.get("message") or event.get("requirement") or ""))
+                complaint = str(event.get("message") or event.get("requirement") or "")
+                return Observation(False, _joined(answers), complaint)
             told = answers.setdefault(int(event["request"]), [])
         except (KeyError, TypeError, ValueError, AttributeError):
             raise UnreadableError(f"no event of a session: {text_of(event)}") from None
         rest = {key: value for key, value in event.items() if key not in ("event", "request", "message", "requirement")}
-        if name in _PIECES and told and told[-1][0] == name and not told[-1][1].get("last"):
-            # How data is cut is not what it says.
-            rest = {"data": told.pop()[1].get("data", "") + rest.get("data", ""), "last": rest.get("last")}
+        if name in _PIECES:
+            piece = rest.get("data", "")
+            if not isinstance(piece, str):
+                raise UnreadableError(f"no event of a session: {text_of(event)}")
+            if told and told[-1][0] == name and not told[-1][1].get("last"):
+                # How data is cut is not what it says.
+                told[-1][1]["data"].append(piece)
+                told[-1][1]["last"] = rest.get("last")
+                continue
+            rest["data"] = [piece]
         told.append((name, rest))
-    return Observation(True, answers)
+    return Observation(True, _joined(answers))
+
+
+def _joined(answers: dict[int, list[tuple[str, Any]]]) -> dict[int, list[tuple[str, Any]]]:
+    """Answers whose data is in one piece."""
+    for told in answers.values():
+        for name, rest in told:
+            if name in _PIECES:
+                rest["data"] = "".join(rest["data"])
+    return answers
 
 
 def text_of(value: Any) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hgproto.finding import ERROR
@@ -19,7 +20,7 @@ from hgproto.fuzz.observations import Observation, UnreadableError, of_events, o
 from hgproto.validation import SessionValidator
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
     from typing import Literal
 
     from hgproto.encodings import Encodings
@@ -178,19 +179,21 @@ class Oracle:
 
     def _of_its_own(self, case: Case, output: bytes, ours: bytes) -> Fault | None:
         """What is wrong with frames that a server has sent, and not with those that ours sends."""
-        findings = self._findings(case, output)
-        if findings:
-            known = {finding.id for finding in self._findings(case, ours)} | self._ignore
-            for finding in findings:
-                if finding.id not in known:
-                    return Fault("breaks-rule", finding.id, "", finding.expected, finding.found)
+        known: set[str] | None = None
+        for finding in self._findings(case, output):
+            if known is None:
+                known = {finding.id for finding in self._findings(case, ours)} | self._ignore
+            if finding.id not in known:
+                return Fault("breaks-rule", finding.id, "", finding.expected, finding.found)
         return None
 
-    def _findings(self, case: Case, output: bytes) -> list[Finding]:
+    def _findings(self, case: Case, output: bytes) -> Iterator[Finding]:
         validator = SessionValidator(**self._options)
-        validator.feed("client", case.octets)
-        found = (*validator.feed("server", output), *validator.close("server"))
-        return [finding for finding in found if finding.severity == ERROR]
+        for _ in validator.feed("client", case.octets):
+            pass  # the other side is judged here
+        for finding in chain(validator.feed("server", output), validator.close("server")):
+            if finding.severity == ERROR:
+                yield finding
 
 
 def _surplus(wanted: Observation, found: Observation) -> Fault | None:

@@ -2,10 +2,10 @@
 
 For each finding, ``kind`` is ``finding``, and there are ``input``, ``requirement``, ``severity``, ``offset``, ``octets``,
 ``bits`` (lowest and highest, or null), ``side``, ``frame``, ``path``, ``about`` (the frame in words), ``line``, ``expected``,
-``found``, ``refused``, ``ends``, ``rule`` (its sentence), ``source``, ``link`` (null when the site is not known), ``around``
-(hexadecimal) and ``around_offset``, ``known`` (the baseline's reason and date, or null), ``failure``. At the end of each input
-``kind`` is ``input``, with ``input``, ``frames``, ``octets``, and how many findings there are of each severity, ``known`` ones
-apart.
+``found``, ``refused``, ``ends``, ``more`` (other violations that it stands for), ``rule`` (its sentence), ``source``, ``link``
+(null when the site is not known), ``around`` (hexadecimal) and ``around_offset``, ``known`` (the baseline's reason and date, or
+null), ``failure``. At the end of each input ``kind`` is ``input``, with ``input``, ``frames``, ``octets``, and how many findings
+there are of each severity, ``known`` ones apart.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ class JsonReport(Report):
                 "found": finding.found,
                 "refused": finding.refused,
                 "ends": finding.ends,
+                "more": finding.more,
                 "rule": finding.requirement.sentence,
                 "source": finding.requirement.source,
                 "link": self.link(finding) or None,

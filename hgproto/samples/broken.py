@@ -15,6 +15,7 @@ from hgproto.validation import SessionValidator, validate
 
 if TYPE_CHECKING:
     from hgproto.encodings import Encodings
+    from hgproto.finding import Finding
     from hgproto.samples.choices import Choices
 
 __all__ = ["broken", "broken_frame", "broken_session", "checked_breakable"]
@@ -39,7 +40,7 @@ def checked_breakable(requirement: str) -> str:
 def broken(lines: list[Line], encodings: Encodings | None = None) -> set[str]:
     """The ids of the rules that the validator sees broken in a session."""
     validator = SessionValidator(encodings=encodings)
-    found = []
+    found: list[Finding] = []
     for side, octets in wires(lines, encodings=encodings):
         found += validator.close(side) if octets is None else validator.feed(side, octets)
     return {finding.id for finding in (*found, *validator.close())}

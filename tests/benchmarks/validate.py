@@ -101,8 +101,8 @@ def validating(task: Task) -> Callable[[], int]:
     def run() -> int:
         validator = take()
         for chunk in chunks:
-            if validator.feed(chunk):
-                raise ValueError("the capture is not valid")
+            for finding in validator.feed(chunk):
+                raise ValueError(f"the capture is not valid: {finding}")
         return validator.frames
 
     return own(run)
@@ -171,8 +171,8 @@ def long_run(octets: int) -> Iterator[str]:
     yield f"\n{'a capture of commands of one frame':<40}{'MiB':>10}{'seconds':>10}{'k/s':>8}{'peak memory':>14}"
     for chunk in capture(octets):
         for at in range(0, len(chunk), CHUNK_OCTETS):
-            if validator.feed(chunk[at : at + CHUNK_OCTETS]):
-                raise ValueError("the capture is not valid")
+            for finding in validator.feed(chunk[at : at + CHUNK_OCTETS]):
+                raise ValueError(f"the capture is not valid: {finding}")
         if validator.octets >= said + octets // 4:
             said = validator.octets
             seconds, peak = perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
