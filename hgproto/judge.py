@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 from hgproto.errors import RemoteProtocolError
 from hgproto.framing_0002 import codec, machines
 from hgproto.framing_0002.requirements import REQUIREMENTS
-from hgproto.input_stream import InputStream
+from hgproto.judged_stream import Blind, JudgedStream
 from hgproto.machine import Event, Row, Set
 from hgproto.places import Places
 from hgproto.plans import Closed, Violation, placed
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from hgproto.finding import Finding
+    from hgproto.input_stream import InputStream
     from hgproto.places import Refused
     from hgproto.plans import Node, Plan
     from hgproto.reactor import Reactor
@@ -67,94 +68,6 @@ def _flags_of_rows() -> dict[str, int]:
 
 
 _FLAGS_OF_ROWS = _flags_of_rows()
-
-
-class Blind(Exception):  # noqa: N818 - inside of judges alone
-    """An encoded payload that cannot be looked into."""
-
-
-class _BlindDecoder:
-    """Stands for a context that nobody knows any more."""
-
-    __slots__ = ()
-
-    def decode(self, data: bytes, limit: int) -> bytes:
-        raise Blind
-
-    def finish(self) -> None:
-        """Whether it is complete cannot be told."""
-
-
-class _Stream(InputStream):
-    """A stream that goes on: once its encoding is not known, or was broken, it is blind until it ends.
-
-    ``begun``: the frame that opened it. ``unavailable``: where the names of encodings go that are known and not installed.
-    """
-
-    __slots__ = ("begun", "blind", "unavailable")
-
-    def __init__(self, stream_id: int, begun: int, unavailable: set[str], **stream: Any) -> None:
-        super().__init__(stream_id, **stream)
-        self.begun = begun
-        self.blind = False
-        self.unavailable = unavailable
-
-    def enter(self, state: StreamState) -> None:
-        super().enter(state)
-        if state is StreamState.CLOSED:
-            self.blind = False
-        elif self.blind:
-            self._decoder = _BlindDecoder()
-
-    def lose(self) -> None:
-        """Nothing encoded can be looked into any more."""
-        self.blind = True
-        self._decoder = _BlindDecoder()
-
-    def ask_settings(self, payload: bytes) -> str:
-        self.blind = True
-        settings = codec.decode_stream_settings(payload)
-        if settings.profile in self._encodings.missing:
-            self.unavailable.add(settings.profile)
-            return "good"
-        answer = super().ask_settings(payload)
-        self.blind = answer != "good"
-        return answer
-
-    def ask_encoding(
-        self, payload: bytes, *, encoded: bool, ends: bool, decoded: bytes | RemoteProtocolError | None = None
-    ) -> str:
-        self.decoded = None
-        if self._decoder is None:
-            return "good"
-        try:
-            if encoded:
-                self.decoded = self._decoder.decode(payload, self._limit)
-        except RemoteProtocolError as error:
-            self.lose()
-            return self.refuse_encoding(self._explained(error, payload))
-        try:
-            if ends:
-                self._decoder.finish()
-        except RemoteProtocolError as error:
-            return self.refuse_encoding(error)
-        return "good"
-
-    def _explained(self, error: RemoteProtocolError, payload: bytes) -> RemoteProtocolError:
-        """The error, which says so where the sender has begun a new context: what is mostly wrong."""
-        if self._profile is None or error.requirement != "encoding.decodable":
-            return error
-        try:
-            self._profile.decoder().decode(payload, self._limit)
-        except RemoteProtocolError:
-            return error
-        expected = f"octets that go on with the {self._profile.name} context of stream {self.stream_id}"
-        found = "octets that only a new context takes"
-        return RemoteProtocolError(error.requirement, error.offset, error.field, expected, found)
-
-    def forget_fault(self) -> None:
-        """What was blamed was said."""
-        self._fault = None
 
 
 class Judge(_Base):
@@ -308,7 +221,7 @@ class Judge(_Base):
         self,
         ask: Callable[..., object],
         onward: Node,
-        stream: _Stream,
+        stream: JudgedStream,
         request: Any,
         payload: bytes,
         plan: Plan,
@@ -329,7 +242,7 @@ class Judge(_Base):
 
     def _input(self, stream_id: int) -> InputStream:
         limit = self.limits.decoded_frame
-        return _Stream(
+        return JudgedStream(
             stream_id,
             self.frames - 1,
             self.unavailable,
@@ -401,7 +314,7 @@ class Judge(_Base):
             self._next_id = None
         return None
 
-    def _follow(self, stream: _Stream, kind: int, payload: bytes) -> None:
+    def _follow(self, stream: JudgedStream, kind: int, payload: bytes) -> None:
         """Does to a stream what the flags of a frame say of which nothing else is left."""
         flags = kind & 0xFF
         if flags & _BEGIN or stream.state is StreamState.CLOSED:
