@@ -19,7 +19,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hgproto.errors import HgprotoError
+from hgproto.bom import unmarked
+from hgproto.errors import HgprotoError, TextError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -70,11 +71,11 @@ class Baseline:
         ``requirements``: the ids that there are.
         """
         try:
-            text = Path(path).read_text(encoding="utf-8")
+            text = unmarked(Path(path).read_bytes()).decode("utf-8")
             data = tomllib.loads(text)
         except OSError as error:
             raise BaselineError(f"{path}: {error.strerror}") from None
-        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        except (TextError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise BaselineError(f"{path}: expected TOML: {error}") from None
         for key in data:
             if key != "known":

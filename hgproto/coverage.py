@@ -10,11 +10,13 @@ import json
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from hgproto.bom import unmarked
 from hgproto.client import Client
 from hgproto.errors import HgprotoError, HumanFormError, RemoteProtocolError
 from hgproto.events import Error
 from hgproto.framing_0002 import codec, machines
 from hgproto.framing_0002.requirements import REQUIREMENTS
+from hgproto.hexform import form_of, octets_from_hex
 from hgproto.human import parse_frame
 from hgproto.layout import highest, walk
 from hgproto.limits import Limits
@@ -139,12 +141,15 @@ class Coverage:
         session.server = _WatchedServer(**options)
         session.client = _WatchedClient(**{name: value for name, value in options.items() if name != "streaming"})
         reactors: dict[str, Any] = {">": session.server, "<": session.client}
-        for line in lines:
+        for number, line in enumerate(lines, 1):
             if not line.strip() or line.lstrip().startswith("#"):
                 continue
             reactor = reactors.get(line[0], session.server)
             before = _before(reactor, _frame_of(line))
-            step = session.play(line)
+            try:
+                step = session.play(line)
+            except HumanFormError as error:
+                raise HumanFormError(error.column, error.expected, error.found, number) from None
             self._found(validator.line(line))
             if step.wire is not None:
                 frame = self._frame(step.wire)
@@ -164,18 +169,27 @@ class Coverage:
             self.session((step["line"] for step in session["steps"]), limits=Limits(**limits), **options)
 
     def file(self, path: str, role: str | None = None) -> None:
-        """Counts a file: vectors (``.json``), a session in human form (``.session``), else octets of one side, ``role``.
+        """Counts a file, whose name says its form; see :func:`hgproto.hexform.form_of` and :meth:`content`.
 
-        Raises :class:`OSError`, :class:`ValueError` for what is no JSON, and :class:`HgprotoError` for what is no session.
+        Raises :class:`OSError`, and what :meth:`content` raises.
         """
         with open(path, "rb") as file:
             content = file.read()
-        if path.endswith(".json"):
+        self.content(content, form_of(path), role)
+
+    def content(self, content: bytes, form: str = "raw", role: str | None = None) -> None:
+        """Counts what a file has.
+
+        ``form``: ``json`` for vectors and golden sessions, ``session`` for a session in human form, ``hex`` for hexadecimal
+        text, ``raw`` for bytes. ``role``: the side that sends the bytes of the last two. Raises :class:`ValueError` for what is
+        not JSON, and :class:`HgprotoError` for what is not a session, or not plain hexadecimal.
+        """
+        if form == "json":
             self.vectors(json.loads(content))
-        elif path.endswith(".session"):
-            self.session(content.decode("utf-8").splitlines())
+        elif form == "session":
+            self.session(unmarked(content).decode("utf-8", "surrogateescape").split("\n"))
         else:
-            self.octets(content, role)
+            self.octets(b"".join(octets_from_hex([content])) if form == "hex" else content, role)
 
     def reached(self, kind: str) -> int:
         """How many goals of a kind were reached."""

@@ -8,6 +8,7 @@
     │   └── RemoteProtocolError  ... by what the peer sent
     ├── HumanFormError           a line is not the human form of a frame
     ├── HexError                 a text is not hexadecimal octets
+    ├── TextError                a text is not in UTF-8
     ├── EncodingError            a content encoding cannot be used here
     └── SchemaError              a schema file cannot be used (hgproto.spec)
 
@@ -27,6 +28,7 @@ __all__ = [
     "LocalProtocolError",
     "ProtocolError",
     "RemoteProtocolError",
+    "TextError",
     "printable",
 ]
 
@@ -110,11 +112,12 @@ class EncodingError(HgprotoError):
 
 
 class HumanFormError(HgprotoError):
-    """A line that is not the human form of a frame. ``column`` counts octets from 1."""
+    """A line that is not the human form of a frame. ``column`` counts bytes from 1. ``line``: its number, if known."""
 
-    def __init__(self, column: int, expected: str, found: str) -> None:
-        super().__init__(column, expected, found)
+    def __init__(self, column: int, expected: str, found: str, line: "int | None" = None) -> None:
+        super().__init__(column, expected, found, line)
         self.column = column
+        self.line = line
         self.expected = expected
         self.found = found
 
@@ -124,18 +127,39 @@ class HumanFormError(HgprotoError):
         return f"expected {self.expected}, found {self.found}"
 
     def __str__(self) -> str:
-        return f"{self.message} at column {self.column}"
+        line = "" if self.line is None else f"line {self.line}, "
+        return f"{self.message} at {line}column {self.column}"
 
 
 class HexError(HgprotoError):
-    """A text that is not hexadecimal octets. ``line`` and ``column`` count from 1."""
+    """A text that is not plain hexadecimal. ``line`` and ``column`` count from 1. ``remedy``: what to do, may be empty."""
 
-    def __init__(self, line: int, column: int, expected: str, found: str) -> None:
-        super().__init__(line, column, expected, found)
+    def __init__(self, line: int, column: int, expected: str, found: str, remedy: str = "") -> None:
+        super().__init__(line, column, expected, found, remedy)
         self.line = line
         self.column = column
         self.expected = expected
         self.found = found
+        self.remedy = remedy
+
+    @property
+    def message(self) -> str:
+        """What was expected, what was found, and the remedy, without the place."""
+        return f"expected {self.expected}, found {self.found}{f'; {self.remedy}' if self.remedy else ''}"
 
     def __str__(self) -> str:
-        return f"expected {self.expected}, found {self.found} at line {self.line}, column {self.column}"
+        remedy = f"; {self.remedy}" if self.remedy else ""
+        return f"expected {self.expected}, found {self.found} at line {self.line}, column {self.column}{remedy}"
+
+
+class TextError(HgprotoError):
+    """A text that is not in UTF-8, as its first bytes say. ``remedy``: what to do."""
+
+    def __init__(self, expected: str, found: str, remedy: str) -> None:
+        super().__init__(expected, found, remedy)
+        self.expected = expected
+        self.found = found
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"expected {self.expected}, found {self.found}; {self.remedy}"

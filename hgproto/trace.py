@@ -28,7 +28,7 @@ def read_record(file: Path) -> dict[str, dict[str, Any]]:
     Raises ``ValueError`` for a file that is no record, or the record of a run that did not pass.
     """
     try:
-        record = json.loads(file.read_text(encoding="utf-8"))
+        record = json.loads(file.read_bytes())
         status, tests = record["exit_status"], dict(record["tests"])
         whole = all(test.keys() == {"names", "broken"} for test in tests.values())
     except (AttributeError, KeyError, TypeError, ValueError):

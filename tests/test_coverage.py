@@ -167,10 +167,13 @@ def test_the_command_counts_and_lists(
 @pytest.mark.parametrize(
     ("name", "content", "code", "message"),
     [
-        ("none.bin", None, 2, "none.bin: No such file or directory"),
+        ("none.bin", None, 3, "none.bin: No such file or directory"),
+        ("bad.hex", "00\n0", 1, "bad.hex:2:2: expected the second digit of a byte"),
+        ("dump.hex", "00000000  00 11 22\n", 1, "dump.hex:1:1: expected pairs of hexadecimal digits"),
+        ("bad.session", "# x\n> end\n> 1 1 0 command-name eos x\n", 1, "bad.session:3:1: "),
         ("bad.json", "{", 1, "bad.json: Expecting property name"),
-        ("bad.session", "> 1 1", 1, "bad.session: column 6: "),
-        ("bad.session", "1 1 0 command-name eos x", 1, "bad.session: column 1: "),
+        ("bad.session", "> 1 1", 1, "bad.session:1:6: "),
+        ("bad.session", "1 1 0 command-name eos x", 1, "bad.session:1:1: "),
     ],
 )
 def test_what_cannot_be_counted_is_said(

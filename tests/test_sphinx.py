@@ -284,7 +284,7 @@ def test_what_a_schema_refers_to_and_no_page_describes_is_a_warning_at_its_line(
         (".. hgproto:registry:: flag", "there is no registry 'flag'; did you mean 'flags'?"),
         (".. hgproto:rules:: frame.hole", "there is no requirement 'frame.hole'; did you mean 'frame.whole'?"),
         (".. hgproto:header::\n   :revision: x", "there is no revision 'x'; use one of framing-0002"),
-        (".. hgproto:octets:: x\n\n   0g", "expected octets in hexadecimal"),
+        (".. hgproto:octets:: x\n\n   0g", "expected a hexadecimal digit, found 'g' at line 1, column 2"),
         (".. hgproto:octets:: x\n\n   00", "these octets break frame.whole, not none"),
         (".. hgproto:octets:: x\n\n   050000 0100 01 01 11 6865616473 00", "these octets are no frame: "),
         (

@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hgproto.errors import printable
+from hgproto.bom import unmarked
+from hgproto.errors import HexError, TextError, printable
 from hgproto.option_types import whole
 from hgproto.revision import DEFAULT_REVISION
 from hgproto.stdio import TROUBLE, StreamError, open_file
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from typing import BinaryIO
 
     from hgproto.revision import Revision
@@ -27,8 +29,10 @@ __all__ = [
     "InputError",
     "StreamError",
     "UsageError",
+    "chunks_of",
     "frame_options",
     "hex_chunks",
+    "inputs_of",
     "lines_of",
     "max_payload",
     "named",
@@ -113,11 +117,38 @@ def named(name: str) -> str:
     return "standard input" if name == "-" else name
 
 
+def inputs_of(paths: list[str]) -> Iterator[str]:
+    """Yields the files of a command that reads several, those of a directory in the order of their names.
+
+    Hidden files and directories in a directory are skipped. Raises :class:`UsageError` for a directory without files.
+    """
+    for path in paths:
+        if path == "-" or not os.path.isdir(path):
+            yield path
+            continue
+        files = [
+            file
+            for file in sorted(Path(path).rglob("*"))
+            if file.is_file() and not any(part.startswith(".") for part in file.relative_to(path).parts)
+        ]
+        if not files:
+            raise UsageError(f"{path}: there are no files in this directory")
+        yield from map(str, files)
+
+
 def lines_of(file: BinaryIO, limit: int, name: str) -> Iterator[tuple[int, bytes]]:
-    """Lines with their numbers; one of more than ``limit`` octets is refused before it is gathered."""
+    """Yields lines with their numbers, without a byte-order mark.
+
+    Raises :class:`InputError` for a line of more than ``limit`` bytes, before it is gathered, and for a text in UTF-16 or UTF-32.
+    """
     number = 0
     while line := file.readline(limit + 1):
         number += 1
+        if number == 1:
+            try:
+                line = unmarked(line)
+            except TextError as error:
+                raise InputError(f"{name}:1:1: {error}") from None
         if len(line) > limit and not line.lstrip().startswith(b"#"):
             sys.stdout.buffer.flush()
             raise InputError(f"{name}:{number}:{limit + 1}: expected a line of at most {limit} octets, found more")
@@ -126,13 +157,22 @@ def lines_of(file: BinaryIO, limit: int, name: str) -> Iterator[tuple[int, bytes
             line = file.readline(limit + 1)
 
 
-def hex_chunks(file: BinaryIO) -> Iterator[bytes]:
-    """The octets that hexadecimal text stands for, in chunks."""
-    from hgproto.hexform import octets_from_hex
+def chunks_of(file: BinaryIO) -> Iterator[bytes]:
+    """Yields a file in chunks, each as soon as it is there."""
     from hgproto.reader import CHUNK_OCTETS
 
     read: Callable[[int], bytes] = getattr(file, "read1", file.read)
-    return octets_from_hex(iter(lambda: read(CHUNK_OCTETS), b""))
+    return iter(lambda: read(CHUNK_OCTETS), b"")
+
+
+def hex_chunks(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
+    """Yields the bytes that chunks of hexadecimal text stand for. Raises :class:`InputError` with the place."""
+    from hgproto.hexform import octets_from_hex
+
+    try:
+        yield from octets_from_hex(chunks)
+    except HexError as error:
+        raise InputError(f"{name}:{error.line}:{error.column}: {error.message}") from None
 
 
 def wants_colour() -> bool:

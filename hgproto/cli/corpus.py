@@ -6,8 +6,9 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from hgproto.cli.common import FAULT, GOOD, UsageError
+from hgproto.cli.common import FAULT, GOOD, UsageError, hex_chunks
 from hgproto.errors import printable
+from hgproto.hexform import form_of
 
 if TYPE_CHECKING:
     import argparse
@@ -89,7 +90,7 @@ def _minimize(options: argparse.Namespace) -> int:
     corpus = files_of(options.directory)
     kept = list(minimal(corpus, options.side))
     for name in kept:
-        _write(options.output, name, corpus[name])
+        _write(options.output, name, _content(os.path.join(options.directory, name)))
     before, after = sum(map(len, corpus.values())), sum(len(corpus[name]) for name in kept)
     print(f"{len(kept)} of {len(corpus)} files, {after} of {before} octets in {options.output}")
     return GOOD
@@ -110,17 +111,25 @@ def _replay(options: argparse.Namespace) -> int:
 
 
 def files_of(directory: str, argument: str = "") -> dict[str, bytes]:
-    """The files of a directory by name. ``argument``: where it was given, for messages."""
+    """The bytes of the files of a directory by name; a name that ends in .hex says that a file is hexadecimal text.
+
+    ``argument``: where the directory was given, for messages.
+    """
     found = {}
     try:
         for name in sorted(os.listdir(directory)):
             path = os.path.join(directory, name)
             if os.path.isfile(path):
-                with open(path, "rb") as file:
-                    found[name] = file.read()
+                content = _content(path)
+                found[name] = b"".join(hex_chunks([content], path)) if form_of(name) == "hex" else content
     except OSError as error:
         raise UsageError(f"{argument}{error.filename}: {error.strerror}") from None
     return found
+
+
+def _content(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
 
 
 def _write(directory: str, name: str, octets: bytes) -> None:

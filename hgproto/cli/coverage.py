@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
-from hgproto.cli.common import FAULT, GOOD, InputError, UsageError
-from hgproto.errors import HgprotoError, HumanFormError
+from hgproto.cli.common import FAULT, GOOD, InputError, UsageError, inputs_of, named, open_input
+from hgproto.errors import HexError, HgprotoError, HumanFormError, TextError
+from hgproto.hexform import form_of
 from hgproto.option_types import percentage
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
 
     from hgproto.cli import Commands
     from hgproto.coverage import Coverage
@@ -26,9 +25,11 @@ def add(commands: Commands) -> None:
         help="what of the specification captures exercise",
         description="Counts the frame types, flags, edges of fields, transitions and broken requirements that captures or corpora "
         "exercise, and lists what they do not, with its place in the schema. A file is what one side sends; one whose name "
-        "ends in .session a session in human form; one that ends in .json vectors or golden sessions.",
+        "ends in .hex the same as hexadecimal text; in .session a session in human form; in .json vectors or golden sessions.",
     )
-    coverage.add_argument("files", nargs="+", metavar="FILE", help="files, or directories of them")
+    coverage.add_argument(
+        "files", nargs="+", metavar="FILE", help="files, directories of files, or - for standard input"
+    )
     coverage.add_argument("--role", choices=("client", "server"), help="who sends (default: told by the first stream)")
     coverage.add_argument(
         "--only", metavar="KINDS", help="only these, joined by commas: types, flags, edges, transitions, requirements"
@@ -48,16 +49,18 @@ def _coverage(options: argparse.Namespace) -> int:
             raise UsageError(f"argument --only: there is no {kind!r}; there are {', '.join(KINDS)}")
     coverage = Counting()
     number = 0
-    for path in _files(options.files):
+    for path in inputs_of(options.files):
         number += 1
+        with open_input(path) as file:
+            content = file.read()
         try:
-            coverage.file(path, options.role)
-        except HumanFormError as error:
-            raise InputError(f"{path}: column {error.column}: {error.message}") from None
+            coverage.content(content, form_of(path), options.role)
+        except TextError as error:
+            raise InputError(f"{named(path)}:1:1: {error}") from None
+        except (HexError, HumanFormError) as error:
+            raise InputError(f"{named(path)}:{error.line}:{error.column}: {error.message}") from None
         except (HgprotoError, ValueError, LookupError) as error:
-            raise InputError(f"{path}: {error}") from None
-        except OSError as error:
-            raise UsageError(f"{path}: {error.strerror}") from None
+            raise InputError(f"{named(path)}: {error}") from None
     reached, total = (sum(map(count, kinds)) for count in (coverage.reached, coverage.total))
     percent = 100 * reached / total
     if options.format == "json":
@@ -83,13 +86,3 @@ def _print_json(coverage: Coverage, kinds: tuple[str, ...], percent: float) -> N
         "missing": [goal._asdict() for goal in coverage.missing(kinds)],
     }
     print(json.dumps(shown, indent=2))
-
-
-def _files(paths: list[str]) -> Iterator[str]:
-    for path in paths:
-        if os.path.isdir(path):
-            for directory, directories, names in os.walk(path):
-                directories.sort()
-                yield from (os.path.join(directory, name) for name in sorted(names) if not name.startswith("."))
-        else:
-            yield path

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from hgproto.cli.common import (
     GOOD,
     InputError,
+    UsageError,
+    chunks_of,
     frame_options,
     hex_chunks,
     lines_of,
@@ -17,7 +19,7 @@ from hgproto.cli.common import (
     revision_of,
     wants_colour,
 )
-from hgproto.errors import HexError, HgprotoError, HumanFormError, LocalProtocolError
+from hgproto.errors import HgprotoError, HumanFormError, LocalProtocolError
 
 if TYPE_CHECKING:
     import argparse
@@ -52,7 +54,10 @@ def add(commands: Commands) -> None:
         "file", nargs="?", default="-", metavar="FILE", help="the frames; - is standard input (default)"
     )
     decode.add_argument(
-        "--hex", action="store_true", help="the input is hexadecimal text; white space and # comments are skipped"
+        "--hex",
+        action="store_true",
+        help="the input is hexadecimal text, as a file whose name ends in .hex always is: pairs of digits, with white space "
+        "between pairs, and # comments",
     )
     decode.add_argument(
         "--format",
@@ -91,25 +96,26 @@ def _encode(options: argparse.Namespace) -> int:
 
 
 def _decode(options: argparse.Namespace) -> int:
+    from hgproto.hexform import form_of
     from hgproto.reader import FrameReader
 
     revision = revision_of(options.revision)
     codec = revision.codec
     reader = FrameReader(max_payload=max_payload(options, revision), codec=codec)
+    form, name = form_of(options.file), named(options.file)
+    if form == "session" and not options.hex:
+        raise UsageError(f"{name}: a session has both sides; use `hgproto session` or `hgproto validate`")
+    is_hex = options.hex or form == "hex"
     lines = {"human": _human_lines, "json": _json_lines, "tree": _tree_lines}[options.format]
     with open_input(options.file) as file:
-        frames = reader.read(hex_chunks(file) if options.hex else file)
+        frames = reader.read(hex_chunks(chunks_of(file), name) if is_hex else file)
         out = sys.stdout.buffer
         try:
             for text in lines(frames, revision):
                 out.write(text.encode("utf-8"))
-        except HexError as error:
-            out.flush()
-            place = f"{named(options.file)}:{error.line}:{error.column}"
-            raise InputError(f"{place}: expected {error.expected}, found {error.found}") from None
         except HgprotoError as error:
             out.flush()
-            raise InputError(f"{named(options.file)}: {error}") from None
+            raise InputError(f"{name}: {error}") from None
     return GOOD
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hgproto.cli.common import (
@@ -14,14 +13,16 @@ from hgproto.cli.common import (
     InputError,
     UsageError,
     frame_options,
+    hex_chunks,
+    inputs_of,
     lines_of,
     named,
     open_input,
     revision_of,
     wants_colour,
 )
-from hgproto.errors import HexError, HumanFormError, LocalProtocolError, printable
-from hgproto.hexform import octets_from_hex
+from hgproto.errors import HumanFormError, LocalProtocolError, printable
+from hgproto.hexform import form_of
 from hgproto.reader import CHUNK_OCTETS
 from hgproto.revision import DEFAULT_REVISION
 
@@ -117,7 +118,7 @@ def _validate(options: argparse.Namespace) -> int:
         sys.stdout, colour=wants_colour() and options.format == "text", site=options.site, strict=options.strict
     )
     run = _Run(report, wanted, baseline, strict=options.strict)
-    for path in _inputs(options.input):
+    for path in inputs_of(options.input):
         run.input(path, check)
     run.close()
     return FAULT if run.failed else GOOD
@@ -191,19 +192,15 @@ class _Input:
         """What is wrong with it. Raises :class:`InputError` for what is not hexadecimal, or no session."""
         name = named(self.path)
         with open_input(self.path) as file:
-            try:
-                if hasattr(self.validator, "line"):
-                    yield from self._lines(file, name)
-                else:
-                    yield from self._octets(file)
-            except HexError as error:
-                place = f"{name}:{error.line}:{error.column}"
-                raise InputError(f"{place}: expected {error.expected}, found {error.found}") from None
+            if hasattr(self.validator, "line"):
+                yield from self._lines(file, name)
+            else:
+                yield from self._octets(file)
         yield from self.validator.close()
 
     def _octets(self, file: BinaryIO) -> Iterator[Finding]:
         chunks = _watched(file, self.path)
-        for chunk in octets_from_hex(chunks) if self._hexadecimal else chunks:
+        for chunk in hex_chunks(chunks, named(self.path)) if self._hexadecimal else chunks:
             yield from self.validator.feed(chunk)
 
     def _lines(self, file: BinaryIO, name: str) -> Iterator[Finding]:
@@ -238,22 +235,6 @@ def _watched(file: BinaryIO, path: str) -> Iterator[bytes]:
             bar.update(len(chunk))
 
 
-def _inputs(paths: list[str]) -> Iterator[str]:
-    """The files; those in directories in the order of their names, hidden ones not among them."""
-    for path in paths:
-        if path == "-" or not os.path.isdir(path):
-            yield path
-            continue
-        files = [
-            file
-            for file in sorted(Path(path).rglob("*"))
-            if file.is_file() and not any(part.startswith(".") for part in file.relative_to(path).parts)
-        ]
-        if not files:
-            raise UsageError(f"{path}: there are no files in this directory")
-        yield from map(str, files)
-
-
 def _checker(options: argparse.Namespace) -> Callable[[str], _Input]:
     """What makes an input of a path. Raises :class:`UsageError` for options that do not go together."""
     from hgproto.limits import Limits
@@ -268,11 +249,11 @@ def _checker(options: argparse.Namespace) -> Callable[[str], _Input]:
         raise UsageError("--flags and --continued need --payload")
     if options.payload is not None:
         payload = _payload_options(options, revision)
-        return lambda path: _Input(path, payload(), hexadecimal=options.hex or path.endswith(".hex"))
+        return lambda path: _Input(path, payload(), hexadecimal=options.hex or form_of(path) == "hex")
     role = None if options.role == "both" else options.role
 
     def made(path: str) -> _Input:
-        if options.role == "both" or (options.role is None and path.endswith(".session")):
+        if options.role == "both" or (options.role is None and form_of(path) == "session"):
             if options.depth != "session" or revision.name != DEFAULT_REVISION:
                 raise UsageError("both sides need --depth session and the default revision")
             return _Input(path, SessionValidator(limits=limits, reopen=options.reopen), hexadecimal=False)
@@ -284,7 +265,7 @@ def _checker(options: argparse.Namespace) -> Callable[[str], _Input]:
             reopen=options.reopen,
             revision=revision,
         )
-        return _Input(path, validator, hexadecimal=options.hex or path.endswith(".hex"))
+        return _Input(path, validator, hexadecimal=options.hex or form_of(path) == "hex")
 
     try:
         made("-")

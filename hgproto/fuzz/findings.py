@@ -117,8 +117,8 @@ def human(octets: bytes) -> list[str]:
 def read_finding(path: str) -> tuple[Case, str]:
     """The case of a finding's file, and the schema's digest. Raises :class:`ValueError` for what is none, :class:`OSError`."""
     try:
-        with open(path, encoding="utf-8") as file:
-            value = json.load(file)
+        with open(path, "rb") as file:
+            value = json.loads(file.read())
         case = Case(bytes.fromhex(value["octets"]), str(value["origin"]), value["probe"])
         if case.probe is not None and not (type(case.probe) is int and 0 <= case.probe < 1 << 16):
             raise ValueError

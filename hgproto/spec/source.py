@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from hgproto.bom import unmarked
+from hgproto.errors import TextError
 from hgproto.spec.problems import Place, Problem, SchemaError
 
 if TYPE_CHECKING:
@@ -87,11 +89,14 @@ class Source:
 def read(file: Path, source: Source) -> dict[str, Any]:
     """The mapping in ``file``; places go to ``source``. Raises :class:`SchemaError`."""
     try:
-        text = file.read_bytes().decode("utf-8")
+        text = unmarked(file.read_bytes()).decode("utf-8")
     except OSError as error:
         raise SchemaError(
             [Problem(Place(str(file), 1, 1), f"cannot be read ({error.strerror})", "name a file")]
         ) from None
+    except TextError as error:
+        message = f"expected {error.expected}, found {error.found}"
+        raise SchemaError([Problem(Place(str(file), 1, 1), message, error.remedy)]) from None
     except UnicodeDecodeError as error:
         before = error.object[: error.start]
         line = before.count(b"\n") + 1

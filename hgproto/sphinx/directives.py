@@ -11,7 +11,8 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 from hgproto.diff import changes
-from hgproto.errors import ProtocolError
+from hgproto.errors import HexError, ProtocolError
+from hgproto.hexform import octets_from_hex
 from hgproto.spec.problems import suggestion
 from hgproto.sphinx import catalogue, protocol
 from hgproto.sphinx.examples import octets_of
@@ -218,9 +219,9 @@ class OctetsDirective(SchemaDirective):
 
     def made(self, volume: Volume, pieces: Pieces) -> list[nodes.Node]:
         try:
-            octets = bytes.fromhex("".join(self.content))
-        except ValueError:
-            self.warn("expected octets in hexadecimal")
+            octets = b"".join(octets_from_hex(f"{line}\n".encode() for line in self.content))
+        except HexError as error:
+            self.warn(str(error))
             return []
         name = self.options.get("structure")
         if name is not None and name not in volume.schema.structures:

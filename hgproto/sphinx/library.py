@@ -92,7 +92,7 @@ class Library:
 def _snapshot(file: Path) -> Mapping[str, Mapping[str, Any]]:
     """What ``hgproto trace`` has written."""
     try:
-        entries: Mapping[str, Mapping[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
+        entries: Mapping[str, Mapping[str, Any]] = json.loads(file.read_bytes())
     except (OSError, ValueError) as error:
         raise ConfigError(f"hgproto_trace: expected what `hgproto trace` writes in {file}: {error}") from None
     return entries

@@ -1,0 +1,95 @@
+"""Files are read in one way by every command that reads frames."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from hgproto import cli
+from hgproto.cli.corpus import files_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+WIRE = bytes.fromhex("0500000100010311 6865616473")
+DUMP = "00000000  05 00 00 01 00 01 03 11  68 65 61 64 73           |........heads|\n0000000d\n"
+READERS = {
+    "decode": ["decode"],
+    "decode as JSON": ["decode", "--format", "json"],
+    "decode as a tree": ["decode", "--format", "tree"],
+    "coverage": ["coverage", "--only", "types"],
+    "validate": ["validate", "--format", "json"],
+    "validate frames": ["validate", "--depth", "frames", "--format", "json"],
+}
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
+    assert cli.main(arguments) == code
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_name_in_hex_says_what_a_file_is(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    raw, text = tmp_path / "it.bin", tmp_path / "it.hex"
+    raw.write_bytes(WIRE)
+    text.write_text(f"# A frame.\n{WIRE.hex(' ')}\n")
+    shown = printed(capsys, *READERS[name], str(raw))
+    assert shown
+    assert printed(capsys, *READERS[name], str(text)).replace("it.hex", "it.bin") == shown
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_dump_is_rejected(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "it.hex"
+    file.write_text(DUMP)
+    assert cli.main([*READERS[name], str(file)]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(
+        f"hgproto: {file}:1:1: expected pairs of hexadecimal digits, found '00000000', which looks like"
+    )
+    assert "`xxd -p FILE`" in error
+
+
+@pytest.mark.parametrize("name", ["coverage", "decode", "validate"])
+def test_standard_input_is_read(name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(WIRE)))
+    assert printed(capsys, *READERS[name], "-")
+
+
+def test_a_session_is_not_decoded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "it.session"
+    file.write_text("> 1 1 stream-begin|stream-end command-name eos heads\n")
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["decode", str(file)])
+    assert "a session has both sides; use `hgproto session` or `hgproto validate`" in capsys.readouterr().err
+
+
+def test_directories_are_read_alike(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "part").mkdir()
+    (tmp_path / ".hidden").mkdir()
+    for name in ("b.hex", "part/a.hex", ".hidden/c.hex", ".d.hex"):
+        (tmp_path / name).write_text(WIRE.hex())
+    assert "(2 files)" in printed(capsys, "coverage", "--only", "types", str(tmp_path))
+    lines = printed(capsys, "validate", "--format", "json", str(tmp_path)).splitlines()
+    assert len({json.loads(line)["input"] for line in lines}) == 2
+    (tmp_path / "empty").mkdir()
+    for command in ("coverage", "validate"):
+        with pytest.raises(SystemExit, match="2"):
+            cli.main([command, str(tmp_path / "empty")])
+        assert "there are no files in this directory" in capsys.readouterr().err
+
+
+def test_corpora_have_hexadecimal_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "in").mkdir()
+    text = f"# heads\n{WIRE.hex()}\n"
+    (tmp_path / "in" / "one.hex").write_text(text)
+    assert files_of(str(tmp_path / "in")) == {"one.hex": WIRE}
+    printed(capsys, "corpus", "minimize", str(tmp_path / "in"), str(tmp_path / "out"))
+    assert (tmp_path / "out" / "one.hex").read_text() == text
+    (tmp_path / "in" / "one.hex").write_text(DUMP)
+    assert cli.main(["corpus", "replay", str(tmp_path / "in"), "validator"]) == 1
+    assert "one.hex:1:1: expected pairs of hexadecimal digits" in capsys.readouterr().err
