@@ -83,6 +83,14 @@ def add(commands: Commands) -> None:
     fuzz.add_argument(
         "--pid", type=whole(1), metavar="PID", help="the process behind an address, to see whether it grows"
     )
+    fuzz.add_argument(
+        "--log", metavar="FILE", help="the log of the server behind an address, so that its tracebacks count as crashes"
+    )
+    fuzz.add_argument(
+        "--start",
+        metavar="COMMAND",
+        help="start the server behind an address by this command, watch its standard error, and start it again after its end",
+    )
     fuzz.add_argument("--allow-remote", action="store_true", help="fuzz an address that is not this machine's")
     fuzz.add_argument(
         "--replay", nargs="+", action="extend", metavar="FILE", help="show findings again, a line for each"
@@ -102,6 +110,8 @@ def _fuzz(options: argparse.Namespace) -> int:
             seconds=options.timeout,
             allow_remote=options.allow_remote,
             pid=options.pid,
+            log=options.log,
+            start=options.start,
         )
         try:
             if options.pid is not None:
@@ -109,6 +119,10 @@ def _fuzz(options: argparse.Namespace) -> int:
             return _replay(options, target, oracle) if options.replay else _campaign(options, target, oracle)
         finally:
             target.close()
+    except OSError as error:
+        if options.log is None or error.filename != options.log:
+            raise
+        raise StreamError.of(error, options.log) from None
     except TargetError as error:
         raise UsageError(f"argument TARGET: {error}") from None
 
@@ -239,6 +253,8 @@ def _command_of_target(options: argparse.Namespace) -> list[str]:
     words += ["--reopen", options.reopen, "--encodings", ",".join(sorted(options.encodings))]
     words += [word for name in options.ignore for word in ("--ignore", name)]
     words += [] if options.pid is None else ["--pid", str(options.pid)]
+    words += [] if options.log is None else ["--log", options.log]
+    words += [] if options.start is None else ["--start", options.start]
     words += ["--allow-remote"] * options.allow_remote
     return words
 

@@ -84,8 +84,15 @@ class Campaign:
         octets = number = 0
         interrupted = gone = False
         try:
+            before: Case | None = None
             for case in self._cases:
-                fault = self.judged(case)
+                outcome = self._target.run(case.octets)
+                if outcome.earlier is not None and before is not None:
+                    late = self._oracle.judge(before, outcome._replace(crash=outcome.earlier, output=b""))
+                    if late is not None:
+                        self._take(before, late, number, time.monotonic() - begun)
+                fault = self._oracle.judge(case, outcome)
+                before = case
                 number += 1
                 octets += len(case.octets)
                 if fault is not None:

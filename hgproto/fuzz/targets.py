@@ -9,19 +9,16 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
-import os
-import queue
 import re
-import signal
 import socket
-import subprocess
-import sys
-import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from hgproto.fuzz.addresses import resolved
-from hgproto.fuzz.processes import MOST_OUTPUT, Output, end, peak, run, split_words, start
+from hgproto.fuzz.logs import Log, StartedServer, crash_in
+from hgproto.fuzz.processes import MOST_OUTPUT, peak, run, split_words
+from hgproto.fuzz.signs import how_it_ended
+from hgproto.fuzz.workers import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,12 +39,14 @@ __all__ = [
 
 ANSWERS = ("frames", "events", "verdict")
 """What a target can give: the frames that it sends, the events that it tells its application as JSON, or yes and no."""
+_START_SECONDS = 30.0
+"""Time for a server to accept connections after its start: interpreters and virtual machines are slow on a busy machine."""
+_SHORT_GRACE, _GRACE, _MOST_GRACE = 0.01, 0.05, 0.25
+"""Seconds for a server to write a report after a connection: one that has answered, one that has not, one known to write late."""
 _FRESH = 1 << 23
 """Octets by which a process may have grown and still serve the next case."""
 _CALLABLE = re.compile(r"(?:python:)?([\w.]+):([A-Za-z_][\w.]*)\Z")
 _ADDRESS = re.compile(r"(?:tcp://)?(\[[\w:.%]+\]|[\w.-]+):(\d{1,9})\Z")
-_POLL_SECONDS = 0.1
-"""Time between two looks at a worker that has not answered: what it started may keep its output open after its end."""
 
 
 class TargetError(Exception):
@@ -63,7 +62,8 @@ class Outcome(NamedTuple):
 
     ``output``: what it gave: octets of frames, JSON lines of events, or ``yes`` and ``no``. ``crash``: how it broke down, in
     words that are the same for the same cause; None when it did not. ``details``: the rest of it. ``hung``: it did not come to
-    an end in time. ``grown``: octets by which it has grown, 0 where that cannot be told.
+    an end in time. ``grown``: octets by which it has grown, 0 where that cannot be told. ``earlier``: a crash that showed only
+    after the outcome of the case before was returned.
     """
 
     output: bytes
@@ -71,6 +71,7 @@ class Outcome(NamedTuple):
     details: str = ""
     hung: bool = False
     grown: int = 0
+    earlier: str | None = None
 
 
 class Target(Protocol):
@@ -84,12 +85,21 @@ class Target(Protocol):
 
 
 def open_target(
-    text: str, *, answers: str = "frames", seconds: float = 5.0, allow_remote: bool = False, pid: int | None = None
+    text: str,
+    *,
+    answers: str = "frames",
+    seconds: float = 5.0,
+    allow_remote: bool = False,
+    pid: int | None = None,
+    log: str | None = None,
+    start: str | None = None,
 ) -> Target:
     """The target that a text stands for: ``module:callable``, ``host:port``, or a command with its arguments.
 
     ``answers``: one of :data:`ANSWERS`. ``seconds``: what a case may take. ``pid``: the process behind an address, so that its
-    growth can be seen. Raises :class:`TargetError`, also for an address that is not this machine's, unless ``allow_remote``.
+    growth can be seen. ``log``: the file that the server behind an address writes its errors to. ``start``: the command that
+    starts that server. Raises :class:`OSError` for a log that cannot be read, and :class:`TargetError`, also for an address
+    that is not this machine's, unless ``allow_remote``.
     A name is resolved once, and every address that it stands for is checked.
     """
     if answers not in ANSWERS:
@@ -102,7 +112,12 @@ def open_target(
             addresses = resolved(address[1].strip("[]"), int(address[2]), allow_remote=allow_remote)
         except ValueError as error:
             raise TargetError(str(error)) from None
-        return TcpTarget(addresses, seconds=seconds, pid=pid)
+        try:
+            return TcpTarget(addresses, seconds=seconds, pid=pid, log=log, start=start)
+        except ValueError as error:
+            raise TargetError(f"argument --start: the command {start!r} cannot be split into words: {error}") from None
+    if log is not None or start is not None:
+        raise TargetError(f"--log and --start are about the server behind an address, and {text!r} is not one")
     if re.match(r"[a-z][a-z0-9+]*://", text):
         raise TargetError(
             f"there is no transport for {text!r}; there are tcp://host:port, module:callable and commands"
@@ -119,8 +134,8 @@ def open_target(
 class CommandTarget:
     """A command that is run for each case: the case is its standard input, what it gives its standard output.
 
-    With ``answers="verdict"`` its exit status is the verdict: 0 for yes, 1 for no. Else any status up to 127 is good unless
-    its standard error has a traceback.
+    With ``answers="verdict"`` its exit status is the verdict: 0 for yes, 1 for no. Else any status up to 127 is good, unless
+    its standard error has a sign of a crash (:mod:`hgproto.fuzz.signs`).
     """
 
     def __init__(self, command: list[str], *, answers: str = "frames", seconds: float = 5.0) -> None:
@@ -147,7 +162,7 @@ class CommandTarget:
         grown = max(0, ended.peak - (self._usual or 0))
         if ended.hung:
             return Outcome(said, None, details, hung=True, grown=grown)
-        crash = _how_it_ended(ended.status, details, is_verdict=self._answers == "verdict")
+        crash = how_it_ended(ended.status, details, is_verdict=self._answers == "verdict")
         if self._answers == "verdict" and crash is None:
             said = b"no" if ended.status == 1 else b"yes"
         return Outcome(said, crash, details, grown=grown)
@@ -156,46 +171,38 @@ class CommandTarget:
         """Nothing is left running."""
 
 
-def _how_it_ended(status: int, details: str, *, is_verdict: bool) -> str | None:
-    """How a process broke down, None when it did not."""
-    if status < 0:
-        with contextlib.suppress(ValueError):
-            return f"killed by {signal.Signals(-status).name}{_signature(details)}"
-        return f"killed by signal {-status}"
-    traceback = _signature(details)
-    if traceback and status:
-        return f"exit status {status}{traceback}"
-    if status > (1 if is_verdict else 127):
-        return f"exit status {status}"
-    return None
-
-
-_FRAME = re.compile(r'^  File "(.*)", line (\d+), in (.*)$', re.MULTILINE)
-_RAISED = re.compile(r"^(\w[\w.]*(?:Error|Exception|Interrupt|Exit|Overflow))(?::|$)", re.MULTILINE)
-_SANITIZER = re.compile(r"(?:ERROR: |runtime error: |panicked at |fatal error: )(.{0,80})")
-
-
-def _signature(details: str) -> str:
-    """What a traceback or a report of a sanitizer says, without what differs from case to case."""
-    frames, raised = _FRAME.findall(details), _RAISED.findall(details)
-    if frames and raised:
-        file, line, name = frames[-1]
-        return f": {raised[-1]} in {name} ({os.path.basename(file)}:{line})"
-    found = _SANITIZER.search(details)
-    return "" if found is None else ": " + re.sub(r"0x[0-9a-f]+|\d+", "N", found[1])
-
-
 class TcpTarget:
-    """A TCP address: each case is a connection of its own, closed for writing once all was sent."""
+    """A TCP address: each case is a connection of its own, closed for writing once all was sent.
 
-    def __init__(self, addresses: tuple[Address, ...], *, seconds: float = 5.0, pid: int | None = None) -> None:
+    With ``log`` or ``start``, what the server writes about a case is searched for signs of a crash. A server that was
+    started here is started again after its end.
+    """
+
+    def __init__(
+        self,
+        addresses: tuple[Address, ...],
+        *,
+        seconds: float = 5.0,
+        pid: int | None = None,
+        log: str | None = None,
+        start: str | None = None,
+    ) -> None:
         self._addresses = addresses
         self._seconds = seconds
         self._pid = pid
         self._connected = False
+        self._is_late = False
+        self._logs = [] if log is None else [Log(log)]
+        self._started = None
+        if start is not None:
+            self._started = StartedServer(start)
+            self._logs.append(self._started.log)
 
     def run(self, octets: bytes) -> Outcome:
         """Connects, sends, and reads to the end."""
+        earlier = self._earlier_crash()
+        if self._started is not None and not self._started.is_started:
+            self._start(self._started)
         before = peak(self._pid)
         try:
             connection = self._connect()
@@ -203,18 +210,71 @@ class TcpTarget:
             kind = TargetGoneError if self._connected else TargetError
             raise kind(f"{self._addresses[0].name}: {error.strerror or error}") from None
         self._connected = True
-        output = bytearray()
+        output, hung = bytearray(), False
         with connection:
             last = time.monotonic() + self._seconds
             try:
                 _exchange(connection, octets, output, last)
             except TimeoutError:
-                return Outcome(bytes(output), hung=True, grown=peak(self._pid) - before)
+                hung = True
             except OSError:
                 # It closed with input left unread, which says nothing but that it was done.
                 pass
-        crash = None if output or self._listens() else "takes no connections any more"
-        return Outcome(bytes(output), crash, grown=peak(self._pid) - before)
+        crash, details = self._crash(has_said=bool(output), hung=hung)
+        return Outcome(bytes(output), crash, details, hung and crash is None, peak(self._pid) - before, earlier)
+
+    def _earlier_crash(self) -> str | None:
+        """How the server crashed after the case before was judged; None when it did not."""
+        crash, _ = self._ended(*crash_in(self._logs, 0.0), 0.0)
+        if crash is not None:
+            # It writes late, so it gets more time from now on.
+            self._is_late = True
+        return crash
+
+    def _ended(self, sign: str | None, details: str, seconds: float) -> tuple[str | None, str]:
+        """How a server that was started here has ended, within some seconds; else the sign of a crash."""
+        status = None if self._started is None else self._started.ended(seconds)
+        if status is None:
+            return sign, details
+        assert self._started is not None  # noqa: S101 - for type checkers
+        details += crash_in(self._logs, _GRACE)[1]
+        self._started.stop()
+        return how_it_ended(status, details, is_verdict=False) or f"exit status {status}", details
+
+    def _crash(self, *, has_said: bool, hung: bool) -> tuple[str | None, str]:
+        """How the server broke down, if it did, with what it wrote about it."""
+        grace = _MOST_GRACE if self._is_late else _SHORT_GRACE if has_said else _GRACE
+        sign, details = self._ended(*crash_in(self._logs, grace), 0.0 if has_said else _GRACE)
+        if hung and self._started is not None:
+            # It may be stuck for good.
+            self._started.stop()
+        if sign is not None:
+            return sign, details
+        return None if has_said or hung or self._listens() else "takes no connections any more", details
+
+    def _start(self, server: StartedServer) -> None:
+        """Starts the server, and waits until it accepts connections. Raises :class:`TargetError`."""
+        kind = TargetGoneError if self._connected else TargetError
+        try:
+            self._pid = server.start()
+        except OSError as error:
+            raise kind(f"argument --start: {server.command}: {error.strerror or error}") from None
+        last = time.monotonic() + max(self._seconds, _START_SECONDS)
+        while True:
+            try:
+                self._connected_once().close()
+            except OSError as error:
+                status = server.ended(0.02)
+                if status is not None:
+                    written = crash_in(self._logs, 0.05)[1].strip().rpartition("\n")[2]
+                    raise kind(
+                        f"{server.command}: it ended with {status} before it accepted connections"
+                        + (f": {written}" if written else "")
+                    ) from None
+                if time.monotonic() > last:
+                    raise kind(f"{self._addresses[0].name}: {error.strerror or error}") from None
+            else:
+                return
 
     def _listens(self) -> bool:
         """True if the address still accepts connections; asked where nothing was received."""
@@ -265,7 +325,11 @@ class TcpTarget:
         raise failure
 
     def close(self) -> None:
-        """Nothing is left open."""
+        """Ends the server if it was started here."""
+        if self._started is not None:
+            self._started.close()
+        for log in self._logs:
+            log.close()
 
 
 def _exchange(connection: socket.socket, octets: bytes, output: bytearray, last: float) -> None:
@@ -306,12 +370,12 @@ class CallableTarget:
         self._name = name
         self._answers = answers
         self._seconds = seconds
-        self._worker: _Worker | None = None
+        self._worker: Worker | None = None
         self._begun()
 
-    def _begun(self) -> _Worker:
+    def _begun(self) -> Worker:
         if self._worker is None:
-            worker = self._worker = _Worker([self._name, self._answers])
+            worker = self._worker = Worker([self._name, self._answers])
             try:
                 hello = worker.read(max(self._seconds, 30.0))
             except TimeoutError:
@@ -338,7 +402,7 @@ class CallableTarget:
             status = self._stop()
             if status is None:
                 return Outcome(b"", hung=True)
-            return Outcome(b"", _how_it_ended(status, "", is_verdict=False) or f"exit status {status}")
+            return Outcome(b"", how_it_ended(status, "", is_verdict=False) or f"exit status {status}")
         head, _, rest = answer.partition(b"\n")
         told = json.loads(head)
         if told["grown"] > _FRESH:
@@ -358,80 +422,6 @@ class CallableTarget:
         """Ends the process."""
         if self._worker is not None:
             self._stop()
-
-
-class _Worker:
-    """The process of a callable. Messages both ways have their length before them, four octets, big endian."""
-
-    def __init__(self, arguments: list[str]) -> None:
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(["", *sys.path]).lstrip(os.pathsep)}
-        command = [sys.executable, "-m", "hgproto.fuzz.worker", *arguments]
-        self._process = start(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
-        self._chunks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        self._output = Output(self._process.stdout, self._chunks.put)
-        self._data = bytearray()
-        self._writer: threading.Thread | None = None
-
-    def write(self, octets: bytes) -> None:
-        """Sends a message, in a thread of its own, because a worker that is stuck reads nothing."""
-        self._writer = threading.Thread(target=self._write, args=(octets,), daemon=True)
-        self._writer.start()
-
-    def _write(self, octets: bytes) -> None:
-        assert self._process.stdin is not None  # noqa: S101 - for type checkers
-        # A worker that has ended tells so by the end of its output.
-        with contextlib.suppress(OSError, ValueError):
-            self._process.stdin.write(len(octets).to_bytes(4, "big") + octets)
-            self._process.stdin.flush()
-
-    def read(self, seconds: float) -> bytes | None:
-        """The next message, None when the worker has ended. Raises :class:`TimeoutError` when none came in time."""
-        last = time.monotonic() + seconds
-        is_over = False
-        while True:
-            if len(self._data) >= 4:
-                size = 4 + int.from_bytes(self._data[:4], "big")
-                if len(self._data) >= size:
-                    message = bytes(self._data[4:size])
-                    del self._data[:size]
-                    return message
-            if is_over:
-                return None
-            left = last - time.monotonic()
-            if left <= 0:
-                raise TimeoutError
-            try:
-                chunk = self._chunks.get(timeout=min(left, _POLL_SECONDS))
-            except queue.Empty:
-                # What it started may keep its output open.
-                is_over = self._process.poll() is not None
-                continue
-            is_over = not chunk
-            self._data += chunk
-
-    def stop(self) -> int | None:
-        """Ends the worker and what it started; gives its exit status, None when it was still running."""
-        try:
-            self._close_input(0.0)
-            # It may be on its way out.
-            status: int | None = self._process.wait(0.2)
-        except subprocess.TimeoutExpired:
-            status = None
-        finally:
-            end(self._process)
-            self._output.close()
-            self._close_input(1.0)
-        return status
-
-    def _close_input(self, seconds: float) -> None:
-        """Closes the worker's input, unless a message is still being written to it, which would wait for that."""
-        if self._writer is not None:
-            self._writer.join(seconds)
-            if self._writer.is_alive():
-                return
-        with contextlib.suppress(OSError):
-            assert self._process.stdin is not None  # noqa: S101 - for type checkers
-            self._process.stdin.close()
 
 
 def found(name: str) -> Callable[[bytes], Any]:

@@ -1,0 +1,125 @@
+"""Logs of servers: the file that a running server writes, or the standard error of a server that is started here."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import tempfile
+import time
+from typing import TYPE_CHECKING, BinaryIO
+
+from hgproto.fuzz.processes import end, split_words, start
+from hgproto.fuzz.signs import sign_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["Log", "StartedServer", "crash_in"]
+
+_MOST_NEWS = 1 << 20
+"""Bytes that are searched for one case: the last of them, where a report ends."""
+_MOST_KEPT = 1 << 24
+"""Bytes of standard error after which the file of a server that was started here begins again."""
+_PAUSE = 0.005
+_SETTLED = 0.02
+"""Time without news after which a report is complete: an exception may have another behind it."""
+
+
+class Log:
+    """A file that grows, read from its end at the time of opening. Raises :class:`OSError` for a file that cannot be read."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._file: BinaryIO = open(path, "rb")  # noqa: SIM115 - open as long as the target is
+        self._at = self._file.seek(0, os.SEEK_END)
+
+    def news(self) -> bytes:
+        """Returns the bytes that were written since the last call; a file that was cut or replaced is read from its start."""
+        with contextlib.suppress(OSError):
+            if not os.path.samestat(os.stat(self._path), os.fstat(self._file.fileno())):
+                another = open(self._path, "rb")  # noqa: SIM115
+                self._file.close()
+                self._file, self._at = another, 0
+        size = self._file.seek(0, os.SEEK_END)
+        if size < self._at:
+            self._at = 0
+        self._file.seek(max(self._at, size - _MOST_NEWS))
+        data = self._file.read(_MOST_NEWS)
+        self._at = self._file.tell()
+        return data
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+
+def crash_in(logs: Iterable[Log], seconds: float) -> tuple[str | None, str]:
+    """Searches what is new in logs for a sign of a crash; returns the sign, or None, and the new text.
+
+    ``seconds``: how long to wait for news that have a sign. A report that has begun is read to its end.
+    """
+    data, last = b"", time.monotonic() + seconds
+    logs = list(logs)
+    while logs:
+        news = b"".join(log.news() for log in logs)
+        data += news
+        if news and b"Traceback (most recent call last):" in data:
+            last = time.monotonic() + _SETTLED
+        if time.monotonic() >= last:
+            break
+        time.sleep(_PAUSE)
+    text = data.decode("utf-8", "replace")
+    return sign_in(text), text
+
+
+class StartedServer:
+    """A server that is started by a command, whose standard error is watched, and that can be started again after its end.
+
+    ``log``: its standard error. Raises :class:`ValueError` for a command that cannot be split into words.
+    """
+
+    def __init__(self, command: str) -> None:
+        self.command = command
+        self._words = split_words(command)
+        handle, self._path = tempfile.mkstemp(prefix="hgproto-", suffix=".log")
+        os.close(handle)
+        self.log = Log(self._path)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> int:
+        """Starts it, after what is left of it was ended; returns its process id. Raises :class:`OSError`."""
+        self.stop()
+        # Appended, so that the file can be cut while the server writes.
+        with open(self._path, "ab") as errors:
+            os.truncate(self._path, 0)
+            self._process = start(self._words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors)
+        return self._process.pid
+
+    @property
+    def is_started(self) -> bool:
+        """True from its start until it was stopped here, even if it has ended by itself."""
+        return self._process is not None
+
+    def ended(self, seconds: float) -> int | None:
+        """Returns the exit status of a server that has ended by itself, after at most ``seconds``; None while it runs."""
+        if self._process is None:
+            return None
+        with contextlib.suppress(OSError):
+            if os.path.getsize(self._path) > _MOST_KEPT:
+                os.truncate(self._path, 0)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self._process.wait(seconds)
+        return None
+
+    def stop(self) -> None:
+        """Ends it and what it started."""
+        if self._process is not None:
+            end(self._process)
+            self._process = None
+
+    def close(self) -> None:
+        """Ends it and removes its log."""
+        self.stop()
+        self.log.close()
+        os.unlink(self._path)

@@ -1,0 +1,98 @@
+"""Signs of a crash in what a program wrote to its standard error or log.
+
+A sign is a report that only a crash writes: a Python traceback, a sanitizer's report, a panic of Go or Rust, or an uncaught
+exception of Java. The word *error* alone is not a sign, because a program may use it to reject input.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["how_it_ended", "sign_in"]
+
+_TRACEBACK = re.compile(r"^(?P<before>.*?)(?:Exception Group )?Traceback \(most recent call last\):\s*$")
+_FILE = re.compile(r'^\s*(?:\| +)*File "(?P<file>.*)", line (?P<line>\d+)(?:, in (?P<name>.*))?$')
+_RAISED = re.compile(r"^(?:\| )*(?P<name>[^\W\d][\w.<>]*)(?::|$)")
+_OTHERS = tuple(
+    re.compile(pattern, re.MULTILINE)
+    for pattern in (
+        r"^SUMMARY: (?P<what>\w+Sanitizer: .*)$",
+        r"^(?:=+\d*=*\s*)?(?:ERROR|WARNING): (?P<what>(?:\w+Sanitizer|libFuzzer)\b.*)$",
+        r"^(?P<what>\w+Sanitizer:DEADLYSIGNAL)$",
+        r"^\S+:\d+(?::\d+)?: (?P<what>runtime error: .*)$",
+        r"^thread '.*'(?: \(\d+\))? (?P<what>panicked at .*)$",
+        r"^.*?(?P<what>(?:\bpanic\b|^fatal error)(?: serving \S+)?: .*)$(?=[\s\S]*^goroutine \d+ )",
+        r'^Exception in thread "[^"]*" (?P<what>[\w.$]+.*)$',
+        r"^# (?P<what>A fatal error has been detected by the Java Runtime Environment):",
+    )
+)
+_VARIABLE = re.compile(r"0x[0-9a-f]+|\d+")
+
+
+def how_it_ended(status: int, details: str, *, is_verdict: bool) -> str | None:
+    """Returns how a process crashed, in words that are the same for the same cause; None for one that did not.
+
+    ``status``: its exit status, negative for a signal. ``details``: what it wrote to standard error. ``is_verdict``: True if the
+    exit statuses 0 and 1 are its answers.
+    """
+    sign = sign_in(details)
+    words = [] if sign is None else [sign]
+    if status < 0:
+        names = {-number: name for name, number in _SIGNALS.items()}
+        return ": ".join([f"killed by {names.get(status, f'signal {-status}')}", *words])
+    if status and (words or status > (1 if is_verdict else 127)):
+        return ": ".join([f"exit status {status}", *words])
+    # It may go on after it has reported a traceback.
+    return sign
+
+
+_SIGNALS = {one.name: int(one) for one in signal.Signals}
+
+
+def sign_in(text: str) -> str | None:
+    """Returns the last sign of a crash without what differs from run to run; None without a sign.
+
+    Two crashes with one cause give the same words. ``text``: what the program wrote.
+    """
+    raised = list(_tracebacks(text.splitlines()))
+    if raised:
+        # Of chained exceptions, the last is the one that nothing caught.
+        return raised[-1]
+    for pattern in _OTHERS:
+        found = pattern.search(text)
+        if found is not None:
+            return _VARIABLE.sub("N", found["what"].strip()[:120])
+    return None
+
+
+def _tracebacks(lines: list[str]) -> Iterator[str]:
+    """The exception of each Python traceback and the place that raised it; a log may begin each line in its own way."""
+    at = 0
+    while at < len(lines):
+        head = _TRACEBACK.match(lines[at])
+        at += 1
+        if head is None:
+            continue
+        prefix = re.compile(re.sub(r"\d+", r"\\d+", re.escape(head["before"]).replace(r"\+", "[+|]")))
+        place = ""
+        while at < len(lines):
+            begin = prefix.match(lines[at])
+            if begin is None:
+                break
+            rest = lines[at][begin.end() :]
+            file, raised = _FILE.match(rest), _RAISED.match(rest)
+            if file is not None:
+                place = f" in {file['name'] or '<module>'} ({os.path.basename(file['file'])}:{file['line']})"
+            elif place and raised is not None:
+                at += 1
+                yield raised["name"] + place
+                break
+            elif rest and not rest[0].isspace() and rest[0] != "|":
+                break
+            at += 1

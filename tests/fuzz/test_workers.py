@@ -1,0 +1,36 @@
+"""The process of a callable: it answers each message, says when it has ended, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+
+import pytest
+
+from hgproto.fuzz.workers import Worker
+
+
+def test_messages_are_answered_in_order() -> None:
+    worker = Worker(["builtins:bytes", "frames"])
+    try:
+        assert worker.read(30.0) == b"ready"
+        for octets in (b"one", b"", b"x" * (1 << 20)):
+            worker.write(octets)
+            answer = worker.read(10.0)
+            assert answer is not None
+            head, _, rest = answer.partition(b"\n")
+            assert rest == octets
+            assert json.loads(head)["crash"] is None
+        with pytest.raises(TimeoutError):
+            worker.read(0.01)
+    finally:
+        worker.stop()
+    with suppress(TimeoutError):
+        assert worker.read(1.0) is None
+
+
+def test_its_end_is_seen() -> None:
+    worker = Worker(["nowhere:nothing", "frames"])
+    assert worker.read(30.0) == b"No module named 'nowhere'"
+    assert worker.read(10.0) is None
+    assert worker.stop() == 0
