@@ -18,7 +18,7 @@ from hgproto.framing_0002 import codec, machines
 from hgproto.framing_0002.requirements import REQUIREMENTS
 from hgproto.hexform import form_of, octets_from_hex
 from hgproto.human import parse_frame
-from hgproto.layout import highest, walk
+from hgproto.layout import case_of, highest, walk
 from hgproto.limits import Limits
 from hgproto.machine import Answer, Event, InState, Row, Set
 from hgproto.revision import DEFAULT_REVISION, Revision
@@ -245,26 +245,24 @@ class Coverage:
 
     def _of_payload(self, frame: Frame, kind: str) -> None:
         payload = bytes(frame.payload)
-        for flag, after, name in codec.PAYLOADS[int(frame.type)]:
-            layout = codec.LAYOUTS.get(name)
-            if after or layout is None or frame.flags & flag != flag:
-                continue
-            try:
-                for _ in walk(layout, payload):
-                    pass
-            except RemoteProtocolError:
-                return
-            there: set[str] = set()
-            for span in walk(layout, payload):
-                for edge in _edges_of(span.path, span.value, at_limit=len(payload) >= _LIMIT):
-                    self._reach("edges", f"{kind} {edge}")
-                if layout.entries:
-                    there.add(span.path.partition(".")[0])
-            if layout.entries:
-                for entry in layout.entries:
-                    if entry.name not in there:
-                        self._reach("edges", f"{kind} {entry.name} left out")
+        layout = codec.LAYOUTS.get(case_of(codec.PAYLOADS[int(frame.type)], int(frame.flags), continued=False))
+        if layout is None:
             return
+        try:
+            for _ in walk(layout, payload):
+                pass
+        except RemoteProtocolError:
+            return
+        there: set[str] = set()
+        for span in walk(layout, payload):
+            for edge in _edges_of(span.path, span.value, at_limit=len(payload) >= _LIMIT):
+                self._reach("edges", f"{kind} {edge}")
+            if layout.entries:
+                there.add(span.path.partition(".")[0])
+        if layout.entries:
+            for entry in layout.entries:
+                if entry.name not in there:
+                    self._reach("edges", f"{kind} {entry.name} left out")
 
     def _watched(self, reactor: Any, frame: Frame, octets: bytes) -> list[Any]:
         before = _before(reactor, frame)

@@ -26,6 +26,7 @@ from hgproto.judged_stream import Blind, JudgedStream
 from hgproto.machine import Event, Row, Set
 from hgproto.places import Places
 from hgproto.plans import Closed, Violation, placed
+from hgproto.reactor import AGAIN, NOTE
 from hgproto.rules import Remark
 
 if TYPE_CHECKING:
@@ -200,7 +201,7 @@ class Judge(_Base):
                 onward = self._asked(ask, onward, stream, request, payload, plan, kind)
             if onward.row.error is not None:
                 raise Violation(stream.refusal(onward.row, kind & 0xFF))
-            if onward.row.emit == "again":
+            if onward.row.emit == AGAIN:
                 self._enter(stream, StreamState.CLOSED)
                 self._take_on_stream(None, kind, request_id, stream_id, request, payload)
                 return
@@ -425,7 +426,7 @@ class Judge(_Base):
         for stream_id in sorted(self._inputs):
             stream: Any = self._inputs[stream_id]
             outcome = machines.STREAM.outcome(stream.state, Event.END_OF_INPUT)
-            if isinstance(outcome, Row) and outcome.emit == "note":
+            if isinstance(outcome, Row) and outcome.emit == NOTE:
                 expected = f"stream-end on the last frame of stream {stream_id}, which frame {stream.begun} began"
                 error = RemoteProtocolError("stream.end", None, "", expected, "the end of input")
                 self._add(self._places.of_end(error, self.octets, f"streams[{stream_id}]", refused=False))

@@ -16,13 +16,15 @@ from hgproto.cbor import CborError, Map, Simple, Tag, decode_item, decode_map, e
 from hgproto.errors import LocalProtocolError, RemoteProtocolError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping
+    from collections.abc import Generator, Iterator, Mapping, Sequence
 
 __all__ = [
     "Entry",
     "Layout",
     "Part",
     "Span",
+    "case_number",
+    "case_of",
     "decode_entries",
     "encode_entries",
     "fault",
@@ -120,6 +122,23 @@ def fault(layout: Layout, data: bytes) -> RemoteProtocolError:
     except RemoteProtocolError as error:
         return error
     raise AssertionError(f"the codec refuses what its own table of {layout.name!r} takes: {data.hex()}")
+
+
+def case_number(cases: Sequence[tuple[int, int, str]], flags: int, continued: bool) -> int:
+    """The index of the first case that applies to a payload, and the number of cases where none does.
+
+    ``cases``: those of the frame's type, as the codec's ``PAYLOADS`` has them. A case with two conditions needs both.
+    """
+    for number, (mask, after, _) in enumerate(cases):
+        if flags & mask == mask and (continued or not after):
+            return number
+    return len(cases)
+
+
+def case_of(cases: Sequence[tuple[int, int, str]], flags: int, continued: bool) -> str:
+    """The structure of a payload, or ``ascii``, ``utf8`` or ``bytes``; see :func:`case_number`. ``bytes`` without a case."""
+    number = case_number(cases, flags, continued)
+    return cases[number][2] if number < len(cases) else "bytes"
 
 
 def walk(layout: Layout, data: bytes) -> Iterator[Span]:

@@ -8,7 +8,7 @@ from hgproto.cbor import CborError, decode_item
 from hgproto.errors import RemoteProtocolError
 from hgproto.finding import Finding, severity_of
 from hgproto.human import type_name
-from hgproto.layout import highest, place_of, text_of_flags, walk
+from hgproto.layout import case_of, highest, place_of, text_of_flags, walk
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -235,10 +235,7 @@ class Places:
 
     def _structure(self, frame: Frame, continued: bool) -> str:
         """The name of what a frame's payload is."""
-        for mask, after, name in self._codec.PAYLOADS.get(int(frame.type), ()):
-            if continued if after else not mask or int(frame.flags) & mask:
-                return name
-        return "bytes"
+        return case_of(self._codec.PAYLOADS.get(int(frame.type), ()), int(frame.flags), continued)
 
 
 class Refused:

@@ -1,34 +1,43 @@
-"""Proves a schema's examples by the code that it generates: the codec and the Structs, one against the other.
+"""Proves a schema by the code that it generates and by the code that runs it: examples, and what machines emit and ask.
 
 An example that decodes must give the value it states and be rebuilt to the same octets; one that is refused must be
 refused by the requirement it names, at the offset it names. Both codecs have to agree on each.
+
+A machine may emit only what the reactors have code for, and only ask guards that they answer. What they have is read from the
+reactors themselves, so that nothing has to be kept in step.
 """
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
+from hgproto.client import Client
 from hgproto.errors import ProtocolError, RemoteProtocolError
 from hgproto.frame import Record, parts_of
 from hgproto.generate import compile_schema
 from hgproto.jsonform import frame_to_json, value_to_json
 from hgproto.names import camel, snake
-from hgproto.spec.problems import Problem
+from hgproto.reactor import AGAIN, NOTE, Reactor
+from hgproto.server import Server
+from hgproto.spec.problems import Problem, suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import ModuleType
 
-    from hgproto.spec.model import Example, FrameType, Schema, Structure
+    from hgproto.spec.model import Example, FrameType, Machine, Schema, Structure
 
-__all__ = ["plain", "prove", "same_value"]
+__all__ = ["asked", "emitted", "plain", "prove", "same_value"]
 
 
 def prove(schema: Schema) -> tuple[list[Problem], int]:
-    """What is wrong with the examples of a schema that passed its checks, and how many examples were proven."""
+    """What is wrong with a schema that passed its checks, and how many of its examples were proven."""
+    problems = [problem for machine in schema.machines.values() for problem in _unspoken(machine)]
+    if problems:
+        return sorted(set(problems)), 0
     modules = compile_schema(schema)
     codec, structs = modules["codec"], modules["structs"]
-    problems: list[Problem] = []
     proven = 0
     for structure in schema.structures.values():
         for example in structure.examples:
@@ -41,6 +50,67 @@ def prove(schema: Schema) -> tuple[list[Problem], int]:
             problems += found
             proven += not found
     return sorted(set(problems)), proven
+
+
+# What machines emit and ask.
+
+
+def emitted(role: str, scope: str, event: str | None) -> frozenset[str]:
+    """What rows of a machine may emit; ``event``: that of the rows, None for rows that take a frame."""
+    if scope == "connection":
+        return frozenset({"error"} if event == "violation" else ())
+    if scope == "stream":
+        words = {AGAIN, "stream-configured"} if event is None else {NOTE} if event == "end-of-input" else set()
+        return frozenset(words)
+    if event == "request-issued":
+        return frozenset({"send-frames"})
+    if event not in (None, "end-of-input"):
+        return frozenset()
+    # Emitters of frames get the payload; those of the end of input get the row.
+    wanted = "payload" if event is None else "row"
+    methods = [_methods(each, "_emit_", wanted) for each in _reactors(role)]
+    return frozenset.intersection(*methods) - {"stream-configured"}
+
+
+def asked(role: str, scope: str) -> frozenset[str]:
+    """The guards that a machine may ask."""
+    of_streams = _methods(Reactor, "_ask_")
+    if scope == "stream":
+        return of_streams
+    known = frozenset.intersection(*(_methods(each, "_ask_") for each in _reactors(role))) - of_streams
+    return known if scope == "request" else frozenset()
+
+
+def _reactors(role: str) -> tuple[type[Reactor], ...]:
+    return {"server": (Server,), "client": (Client,)}.get(role, (Server, Client))
+
+
+def _methods(reactor: type[Reactor], prefix: str, parameter: str = "") -> frozenset[str]:
+    """What a reactor has a method for; ``parameter``: of those methods alone that have one of that name."""
+    names = [name for name in dir(reactor) if name.startswith(prefix)]
+    return frozenset(
+        name.removeprefix(prefix).replace("_", "-")
+        for name in names
+        if not parameter or parameter in signature(getattr(reactor, name)).parameters
+    )
+
+
+def _unspoken(machine: Machine) -> Iterator[Problem]:
+    """The rows that emit or ask what no reactor has code for."""
+    guards = asked(machine.role, machine.scope)
+    for row in machine.transitions:
+        what = f"the reactor of {machine.role} machines for a {machine.scope}"
+        if row.emit is not None:
+            known = emitted(machine.role, machine.scope, row.event)
+            if row.emit not in known:
+                when = "here" if row.event is None else f"at {row.event}"
+                yield Problem(row.place, f"{what} cannot emit {row.emit!r} {when}", suggestion(row.emit, known))
+        for kind, name in sorted(row.when.atoms()) if row.when is not None else ():
+            if kind == "guard" and name not in guards:
+                yield Problem(row.place, f"{what} answers no guard {name!r}", suggestion(name, guards))
+
+
+# Examples.
 
 
 def _prove_structure(

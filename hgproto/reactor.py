@@ -37,7 +37,10 @@ if TYPE_CHECKING:
     from hgproto.machine import Machine, Outcome
     from hgproto.streams import OutputStream
 
-__all__ = ["Reactor"]
+__all__ = ["AGAIN", "NOTE", "Reactor"]
+
+AGAIN, NOTE = "again", "note"
+"""What the machine of streams emits: the frame is taken again, on a stream that is closed; a stream was left open."""
 
 ConnectionState, StreamState = machines.ConnectionState, machines.StreamState
 
@@ -219,7 +222,7 @@ class Reactor:
             stream = self._inputs[stream_id]
             outcome = machines.STREAM.outcome(stream.state, Event.END_OF_INPUT)
             if isinstance(outcome, Row):
-                if outcome.emit == "note":
+                if outcome.emit == NOTE:
                     events.append(StreamLeftOpen(stream_id))
                 self._enter(stream, outcome.to)
         return events
@@ -274,7 +277,7 @@ class Reactor:
             if onward.row.error is not None:
                 flags = int(codec.frame_of(kind, request_id, stream_id, payload).stream_flags)
                 raise Violation(stream.refusal(onward.row, flags))
-            if onward.row.emit == "again":
+            if onward.row.emit == AGAIN:
                 self._enter(stream, StreamState.CLOSED)
                 self._take_on_stream(None, kind, request_id, stream_id, request, payload)
                 return

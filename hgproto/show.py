@@ -80,7 +80,8 @@ def _frame(frame: FrameType, schema: Schema) -> Iterator[str]:
         yield "It has no flags."
     for case in frame.payload:
         yield ""
-        condition = f" after a frame with {case.after}" if case.after else f" with {case.when}" if case.when else ""
+        condition = f" with {case.when}" if case.when else ""
+        condition += f" after a frame with {case.after}" if case.after else ""
         if case.structure is not None:
             yield f"Payload{condition}: {case.structure.name}. {case.structure.doc}"
             yield ""

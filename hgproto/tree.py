@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hgproto.errors import RemoteProtocolError, printable
 from hgproto.human import flag_list, type_name
-from hgproto.layout import Span, octets, walk
+from hgproto.layout import Span, case_number, octets, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -154,11 +154,13 @@ def _flags(value: int, flags: dict[int, tuple[str, str]]) -> tuple[str, str]:
 
 
 def _payload_spans(frame: Frame, payload: bytes, continued: bool, schema: Schema, codec: Codec) -> Iterator[Span]:
+    spans = _all_spans(frame, payload, continued, schema, codec)
+    # Of a payload without octets there is nothing to show, unless it is damaged.
+    yield from spans if payload else (span for span in spans if span.start < span.end)
+
+
+def _all_spans(frame: Frame, payload: bytes, continued: bool, schema: Schema, codec: Codec) -> Iterator[Span]:
     frame_type = schema.frames_by_code.get(int(frame.type))
-    if not payload and (
-        frame_type is None or not frame_type.payload[-1].field or not frame_type.payload[-1].field.rules
-    ):
-        return
     encoded = next((flag.mask for flag in schema.stream_flags if flag.name == "encoded"), 0)
     if int(frame.stream_flags) & encoded:
         yield Span("payload", 0, len(payload), payload, "Encoded by the stream's content encoding.")
@@ -166,17 +168,13 @@ def _payload_spans(frame: Frame, payload: bytes, continued: bool, schema: Schema
     if frame_type is None:
         yield Span("payload", 0, len(payload), payload, "Of an unknown frame type.")
         return
-    masks = {flag.name: flag.mask for flag in frame_type.flags}
-    for case in frame_type.payload:
-        applies = (case.when is None or int(frame.flags) & masks[case.when]) and (case.after is None or continued)
-        if not applies:
-            continue
-        if case.structure is not None:
-            yield from walk(codec.LAYOUTS[case.structure.name], payload)
-        elif case.field is not None:
-            value = codec.decode_payload(frame, continued)
-            yield Span(case.field.name, 0, len(payload), value, case.field.doc)
-        return
+    number = case_number(codec.PAYLOADS[frame_type.code], int(frame.flags), continued)
+    case = frame_type.payload[number]
+    if case.structure is not None:
+        yield from walk(codec.LAYOUTS[case.structure.name], payload)
+    elif case.field is not None:
+        value = codec.decode_payload(frame, continued)
+        yield Span(case.field.name, 0, len(payload), value, case.field.doc)
 
 
 def _rows(path: str, data: bytes, offset: int, value: str, meaning: str, style: Style) -> Iterator[str]:

@@ -10,16 +10,24 @@ import pytest
 from support import ROOT, SCHEMA
 
 import hgproto.prove
+from hgproto.cli import main
+from hgproto.client import Client
+from hgproto.command_judge import CommandJudge
 from hgproto.errors import LocalProtocolError
 from hgproto.framing_0002.codec import Argument, TextAtom, TextOutput
 from hgproto.generate import compile_schema
-from hgproto.prove import plain, prove, same_value
+from hgproto.plans import bound
+from hgproto.prove import asked, emitted, plain, prove, same_value
+from hgproto.response_judge import ResponseJudge
+from hgproto.server import Server
 from hgproto.spec import load
+from hgproto.spec.model import Condition
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-    from hgproto.spec.model import Example, Schema
+    from hgproto.spec.model import Example, Machine, Schema
 
 OURS = load(SCHEMA / "framing-0002.yaml")
 ALIEN = load(ROOT / "tests" / "data" / "alien.yaml")
@@ -145,3 +153,92 @@ def test_sameness(fast: Any, slow: Any, is_same: bool) -> None:
 def test_plain_values() -> None:
     assert plain(TextOutput((ATOM,))) == {"atoms": ({"format": "a", "labels": ("b",), "args": ()},)}
     assert plain(Argument("a", b"bc")) == {"name": "a", "value": b"bc"}
+
+
+# What machines emit and ask.
+
+ROWS = [
+    (machine, index)
+    for machine in OURS.machines.values()
+    for index, row in enumerate(machine.transitions)
+    if row.emit is not None or row.when is not None
+]
+
+
+def with_row(machine: Machine, index: int, **changes: Any) -> Schema:
+    """Our schema with another row."""
+    rows = list(machine.transitions)
+    rows[index] = replace(rows[index], **changes)
+    return replace(OURS, machines={**OURS.machines, machine.name: replace(machine, transitions=tuple(rows))})
+
+
+def test_what_our_machines_emit_and_ask_is_known() -> None:
+    kinds = set()
+    for machine, index in ROWS:
+        row = machine.transitions[index]
+        if row.emit is not None:
+            assert row.emit in emitted(machine.role, machine.scope, row.event)
+            kinds.add((machine.scope, row.event, row.emit))
+        for kind, name in row.when.atoms() if row.when is not None else ():
+            assert kind != "guard" or name in asked(machine.role, machine.scope)
+    assert len(kinds) > 15
+
+
+@pytest.mark.parametrize("name", ["none", "note", "run-comand", "fail", "init-subclass", "take-on-stream"])
+def test_an_action_that_no_reactor_knows_is_refused_at_its_row(name: str) -> None:
+    tried = 0
+    for machine, index in ROWS:
+        row = machine.transitions[index]
+        if row.emit not in (None, name):
+            problems, _ = prove(with_row(machine, index, emit=name))
+            assert [problem.place for problem in problems] == [row.place]
+            assert f"cannot emit {name!r}" in problems[0].message
+            tried += 1
+    assert tried > 30
+
+
+def test_an_action_is_known_for_frames_or_for_the_end_of_input() -> None:
+    client, server = (OURS.machines[f"{role}-request"] for role in ("client", "server"))
+    for machine in (client, server):
+        for index, row in enumerate(machine.transitions):
+            if row.event == "end-of-input" and row.to is not None:
+                for emit in sorted(emitted(machine.role, "request", None)):
+                    (problem,), _ = prove(with_row(machine, index, emit=emit))
+                    assert problem.message.endswith(f"cannot emit {emit!r} at end-of-input")
+    index = next(i for i, row in enumerate(client.transitions) if row.emit == "connection-error")
+    assert "cannot emit 'run-command'" in prove(with_row(client, index, emit="run-command"))[0][0].message
+
+
+def test_a_guard_that_no_reactor_answers_is_refused_at_its_row() -> None:
+    machine = OURS.machines["server-request"]
+    for index, row in enumerate(machine.transitions):
+        for guard in ("capacit", "settings", "restart"):
+            (problem,), _ = prove(with_row(machine, index, when=Condition("guard", guard)))
+            assert problem.place == row.place
+            assert problem.message == f"the reactor of server machines for a request answers no guard {guard!r}"
+
+
+def test_every_reactor_and_judge_has_what_is_known() -> None:
+    for role, reactors in (("server", (Server, CommandJudge)), ("client", (Client, ResponseJudge))):
+        for event in (None, "end-of-input"):
+            for name in emitted(role, "request", event):
+                assert all(callable(bound(reactor, "emit", name)) for reactor in reactors)
+        for scope in ("stream", "request"):
+            for name in asked(role, scope):
+                assert all(callable(bound(reactor, "ask", name)) for reactor in reactors)
+
+
+def test_schema_check_tells_an_unknown_action(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for file in SCHEMA.glob("framing*.yaml"):
+        text = file.read_text(encoding="utf-8")
+        (tmp_path / file.name).write_text(text.replace("emit: text}", "emit: txt}"), encoding="utf-8")
+    lines = text_lines((tmp_path / "framing-0002.yaml").read_text(encoding="utf-8"), "emit: txt}")
+    assert main(["schema", "check", str(tmp_path / "framing-0002.yaml")]) == 1
+    told = capsys.readouterr().err.splitlines()
+    assert [int(line.split(":")[1]) for line in told] == lines
+    assert all("cannot emit 'txt' here; did you mean 'text'?" in line for line in told)
+
+
+def text_lines(text: str, part: str) -> list[int]:
+    """The numbers of the lines that have ``part``."""
+    return [number for number, line in enumerate(text.splitlines(), 1) if part in line]

@@ -457,7 +457,7 @@ def _kind_of_other(old: Structure, new: Structure, names: Names) -> str:
 def _case(case: PayloadCase) -> str:
     """A case of a payload, in words."""
     what = case.structure.name if case.structure is not None else _shape(case.field, {}) if case.field else ""
-    return what + (f" with {case.when}" if case.when else f" after {case.after}" if case.after else "")
+    return what + (f" with {case.when}" if case.when else "") + (f" after {case.after}" if case.after else "")
 
 
 def _examples(path: str, subject: str, old: Sequence[Example], new: Sequence[Example]) -> Iterator[Change]:

@@ -144,11 +144,15 @@ class _Maker:
             yield f"a payload of {length} octets", self._base.replace(payload=bytes(length))
 
     def _of_payload(self) -> Iterator[tuple[str, Frame]]:
-        for flag, after, name in self._codec.PAYLOADS[int(self._base.type)]:
+        cases = self._codec.PAYLOADS[int(self._base.type)]
+        for number, (flag, after, name) in enumerate(cases):
             if after:
                 # What goes on with the frame before cannot be judged by itself.
                 continue
             flags = flag or self._base.flags
+            for other, other_after, _ in cases[:number]:
+                if not other_after and flags & other == other:
+                    flags &= ~other  # an earlier case would take the payload
             layout = self._codec.LAYOUTS.get(name)
             payloads = self._of_string(name) if layout is None else _of_layout(layout, self._limit)
             for what, octets in payloads:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from hgproto.errors import RemoteProtocolError
 from hgproto.framing_0002 import codec as default_codec
+from hgproto.layout import case_of
 from hgproto.samples.payloads import string, structure
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class FrameMaker:
         self.types = tuple(self.codec.TYPE_NAMES)
         self._encoded = next((mask for mask, name in self.codec.STREAM_FLAG_NAMES.items() if name == "encoded"), 0)
         self._headers: dict[tuple[int, bool], tuple[Header, ...]] = {}
-        self._leasts: dict[tuple[int, int], int] = {}
+        self._leasts: dict[tuple[int, int, bool], int] = {}
 
     def headers(self, type_: int, *, encoded: bool = False) -> tuple[Header, ...]:
         """What the header of a frame type can be, the fewest flags first. ``encoded``: as of :meth:`frame`."""
@@ -90,14 +91,13 @@ class FrameMaker:
 
         ``flags``: those of the frame. ``continued``: whether it goes on where the latest frame of its request ended.
         """
-        cases = self.codec.PAYLOADS[type_]
-        name = next(name for flag, after, name in cases if flags & flag == flag and (continued or not after))
+        name = case_of(self.codec.PAYLOADS[type_], flags, continued)
         if name in _MADE and self.codec.REVISION == default_codec.REVISION:
             return _MADE[name](choices)
         layout = self.codec.LAYOUTS.get(name)
         if layout is not None:
             return structure(layout, choices)
-        return string(name, choices, self._least(type_, flags))
+        return string(name, choices, self._least(type_, flags, continued))
 
     def _payload(self, choices: Choices, type_: int, flags: int, continued: bool) -> bytes:
         """A payload, one that was made before among them."""
@@ -113,16 +113,16 @@ class FrameMaker:
             return made
         return kept[choices.below(_KEPT)]
 
-    def _least(self, type_: int, flags: int) -> int:
+    def _least(self, type_: int, flags: int, continued: bool) -> int:
         """How many octets a payload that is one string has at least, which is not in the tables."""
-        least = self._leasts.get((type_, flags))
+        least = self._leasts.get((type_, flags, continued))
         if least is None:
             try:
-                self.codec.decode_payload(self.codec.make_frame(0, 0, 0, type_, flags, b""))
+                self.codec.decode_payload(self.codec.make_frame(0, 0, 0, type_, flags, b""), continued)
                 least = 0
             except RemoteProtocolError:
                 least = 1
-            self._leasts[type_, flags] = least
+            self._leasts[type_, flags, continued] = least
         return least
 
     def frame(

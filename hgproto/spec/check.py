@@ -48,6 +48,7 @@ def check(schema: Schema) -> list[Problem]:
         allowed = {frame.name: allowed_flags(frame, schema) for frame in schema.frames.values()}
         constraints = list(_constraints(schema, allowed))
         problems += constraints
+        problems += (p for frame in schema.frames.values() for p in _cases(frame, allowed[frame.name]))
         if not constraints:
             problems += (p for machine in schema.machines.values() for p in _machine(machine, schema, allowed))
     return sorted(set(problems))
@@ -190,6 +191,21 @@ def _frames(schema: Schema) -> Iterator[Problem]:
                     yield _missing_rule(case.field, "charset")
         if not any(example.refused for example in frame.examples):
             yield Problem(frame.place, f"no example of {frame.name!r} is refused", "add one that names its requirement")
+
+
+def _cases(frame: FrameType, allowed: list[frozenset[str]]) -> Iterator[Problem]:
+    """The cases of a payload that no frame has: flags never allow them, or earlier cases always apply."""
+    taken = set()
+    for flags, continued in product(allowed, (False, True) if frame.continued_by else (False,)):
+        for number, case in enumerate(frame.payload):
+            if (case.when is None or case.when in flags) and (case.after is None or continued):
+                taken.add(number)
+                break
+    unconditional = next((i for i, case in enumerate(frame.payload) if case.when is None and case.after is None), None)
+    for number, case in enumerate(frame.payload):
+        if number not in taken and (unconditional is None or number <= unconditional) and allowed:
+            advice = "put it before them, or remove it"
+            yield Problem(case.place, "the case is never taken: earlier ones are, or its flag is not allowed", advice)
 
 
 def _constraints(schema: Schema, allowed: Mapping[str, list[frozenset[str]]]) -> Iterator[Problem]:

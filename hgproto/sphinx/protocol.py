@@ -234,11 +234,11 @@ def _payload_words(pieces: Pieces, frame: str, case: PayloadCase) -> list[nodes.
 
 
 def _case_words(pieces: Pieces, frame: str, case: PayloadCase) -> list[nodes.Node]:
-    if case.after:
-        return [nodes.Text(" after a frame with "), pieces.ref(Part("flag", f"{frame}.{case.after}"), case.after)]
-    if case.when:
-        return [nodes.Text(" with "), pieces.ref(Part("flag", f"{frame}.{case.when}"), case.when)]
-    return []
+    words: list[nodes.Node] = []
+    for before, flag in ((" with ", case.when), (" after a frame with ", case.after)):
+        if flag:
+            words += [nodes.Text(before), pieces.ref(Part("flag", f"{frame}.{flag}"), flag)]
+    return words
 
 
 def _layout(pieces: Pieces, frame: FrameType, note: Note) -> nodes.section:
