@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any, BinaryIO, TextIO
 
-__all__ = ["TROUBLE", "StreamError", "attempt", "open_file", "standard_streams", "write_whole"]
+__all__ = ["TROUBLE", "OutputError", "StreamError", "attempt", "open_file", "standard_streams", "write_whole"]
 
 TROUBLE = 3
 """The exit status of a program that could not open, read, or write a file or a standard stream."""
@@ -48,10 +48,14 @@ class StreamError(Exception):
         """The same trouble as the system reports it. ``name``: the file, if not the one that the error names."""
         if name is None and error.filename is not None:
             name = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else str(error.filename)
-        return cls(name or "", error.strerror or str(error))
+        return cls(name or "", _reason(error))
 
     def __str__(self) -> str:
         return f"{printable(self.name)}: {self.reason}" if self.name else self.reason
+
+
+class OutputError(StreamError):
+    """Trouble with standard output."""
 
 
 def attempt(command: Callable[[], int], *, program: str, found_fault: Callable[[], bool] = lambda: False) -> int:
@@ -200,7 +204,7 @@ class _Input(io.RawIOBase):
             while (number := self._raw.readinto(buffer)) is None:
                 _wait(self._raw.fileno(), writing=False)
         except OSError as error:
-            raise _trouble_of(error, self._name) from None
+            raise StreamError(self._name, _reason(error)) from None
         return int(number)
 
 
@@ -244,16 +248,13 @@ class _Output(io.RawIOBase):
                 self.dropping = True
                 self.failed = error.errno != errno.EBADF
                 if not self._quiet:
-                    raise _trouble_of(error, self._name) from None
+                    silent = error.errno == errno.EPIPE
+                    raise OutputError(self._name, _reason(error), silent=silent) from None
         return size
 
 
-def _trouble_of(error: OSError, name: str) -> StreamError:
-    trouble = StreamError.of(error, name)
-    if error.errno == errno.EBADF:
-        trouble = StreamError(name, "it is closed")
-    trouble.silent = error.errno == errno.EPIPE and name == "standard output"
-    return trouble
+def _reason(error: OSError) -> str:
+    return "it is closed" if error.errno == errno.EBADF else error.strerror or str(error)
 
 
 def _wait(descriptor: int, *, writing: bool) -> None:

@@ -171,7 +171,15 @@ def test_the_command_counts_and_lists(
         ("bad.hex", "00\n0", 1, "bad.hex:2:2: expected the second digit of a byte"),
         ("dump.hex", "00000000  00 11 22\n", 1, "dump.hex:1:1: expected pairs of hexadecimal digits"),
         ("bad.session", "# x\n> end\n> 1 1 0 command-name eos x\n", 1, "bad.session:3:1: "),
-        ("bad.json", "{", 1, "bad.json: Expecting property name"),
+        ("bad.json", "{", 1, "bad.json: expected JSON with vectors or golden sessions, found JSONDecodeError: "),
+        ("bad.json", "[]", 1, "bad.json: expected JSON with vectors or golden sessions, found "),
+        (
+            "bad.json",
+            '{"vectors": [{"wire": 5}]}',
+            1,
+            "bad.json: expected JSON with vectors or golden sessions, found ",
+        ),
+        ("bad.json", "[" * 100_000, 1, "bad.json: expected JSON with vectors or golden sessions, found "),
         ("bad.session", "> 1 1", 1, "bad.session:1:6: "),
         ("bad.session", "1 1 0 command-name eos x", 1, "bad.session:1:1: "),
     ],
@@ -188,12 +196,15 @@ def test_what_cannot_be_counted_is_said(
     monkeypatch.chdir(tmp_path)
     if content is not None:
         (tmp_path / name).write_text(content)
-    try:
-        found = main(["coverage", name])
-    except SystemExit as stopped:
-        found = int(stopped.code or 0)
-    assert found == code
+    assert main(["coverage", name]) == code
     assert f"hgproto: {message}" in capsys.readouterr().err
+    # The other files are counted.
+    (tmp_path / "good.bin").write_bytes(codec.encode_frame(codec.make_frame(1, 1, 1, 1, 1, b"x")))
+    assert main(["coverage", "--format", "json", name, "good.bin"]) == code
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["kinds"]["types"]["exercised"] >= 1
+    assert len(shown["unreadable"]) == 1
+    assert shown["unreadable"][0].startswith(message)
     with pytest.raises(SystemExit, match="2"):
         main(["coverage", str(ROOT / "README.md"), "--only", "lines"])
     assert "argument --only: there is no 'lines'; there are types, flags" in capsys.readouterr().err

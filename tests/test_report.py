@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
-from junitparser import Failure, JUnitXml, Properties, Skipped
+from junitparser import Error, Failure, JUnitXml, Properties, Skipped
 from support import GOLDEN, ROOT, VECTORS, judged
 
 from hgproto.baseline import Known
 from hgproto.finding import ERROR, NOTE, WARNING, Finding
 from hgproto.framing_0002.requirements import REQUIREMENTS
-from hgproto.report import FORMATS
+from hgproto.report import FORMATS, UNREADABLE_CONTENT, UNREADABLE_FILE, Unreadable
 from hgproto.report import junit as junit_module
 from hgproto.report.text import MOST_ROWS
 from hgproto.validation import validate
@@ -94,6 +94,96 @@ def written(format: str, inputs: Iterable[tuple[str, Sequence[Any]]], **options:
 
 def fails(finding: Finding, known: Known | None, strict: bool) -> bool:
     return known is None and (finding.severity == ERROR or (strict and finding.severity == WARNING))
+
+
+# Inputs that cannot be read to their end are errors in every format.
+
+FAULTY = [
+    ("bad.hex", Unreadable(UNREADABLE_CONTENT, f"expected a digit, found {NASTY}", 2, 3)),
+    ("bad.bin", Unreadable(UNREADABLE_CONTENT, "expected another thing")),
+    ("caf\udcff\n.bin", Unreadable(UNREADABLE_FILE, "No such file or directory")),
+]
+
+
+def faulty(format: str, faults: Sequence[tuple[str, Unreadable]] = FAULTY) -> str:
+    """What a report writes of inputs of which a part can be read, and of one that is read after them."""
+    out = StringIO()
+    report = FORMATS[format](out, site=SITE)
+    for name, fault in faults:
+        report.begin(name)
+        report.finding(name, plain())
+        report.unreadable(name, fault)
+        report.hint(name, "do <this> & that")
+        report.end(name, 1, 22)
+    report.begin("good.bin")
+    report.end("good.bin", 3, 1000)
+    report.close()
+    text = out.getvalue()
+    text.encode("utf-8")
+    assert set(text) & RAW == set()
+    return text
+
+
+def test_unreadable_inputs_in_json() -> None:
+    text = faulty("json")
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert "\\ud" not in text.replace("\\\\ud800", "")
+    shown = [line for line in lines if line["kind"] == "unreadable"]
+    assert [(line["rule"], line["line"], line["column"]) for line in shown] == [
+        ("input.content", 2, 3), ("input.content", None, None), ("input.file", None, None),
+    ]  # fmt: skip
+    assert [line["input"] for line in shown] == ["bad.hex", "bad.bin", "caf\\xff\n.bin"]
+    assert shown[2]["message"] == "No such file or directory"
+    assert [line["error"] for line in lines if line["kind"] == "input"] == [2, 2, 2, 0]
+    assert [line["message"] for line in lines if line["kind"] == "hint"] == ["do <this> & that"] * 3
+
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_unreadable_inputs_in_sarif(number: int) -> None:
+    log = json.loads(faulty("sarif", FAULTY[:number]))
+    assert not list(SARIF.iter_errors(log))
+    (run,) = log["runs"]
+    rules = [rule["id"] for rule in run["tool"]["driver"]["rules"]]
+    shown = [result for result in run["results"] if result["ruleId"].startswith("input.")]
+    assert [rules[result["ruleIndex"]] for result in shown] == ["input.content", "input.content", "input.file"][:number]
+    assert {result["level"] for result in shown} == {"error"}
+    assert shown[0]["locations"][0]["physicalLocation"]["region"] == {"startLine": 2, "startColumn": 3}
+    (invocation,) = run["invocations"]
+    assert invocation["executionSuccessful"] == (number == 2)
+    levels = [one["level"] for one in invocation["toolExecutionNotifications"]]
+    assert sorted(levels) == sorted(["note"] * number + ["error"] * (number - 2))
+    if number == 3:
+        place = shown[2]["locations"][0]["physicalLocation"]
+        assert place == {"artifactLocation": {"uri": "caf%FF%0A.bin"}}
+
+
+def test_unreadable_inputs_in_junit() -> None:
+    text = faulty("junit")
+    assert text.isascii()
+    suites = list(JUnitXml.fromstring(text.encode()))
+    assert [(suite.errors, suite.failures, suite.tests) for suite in suites] == [(1, 1, 2)] * 3 + [(0, 0, 1)]
+    last = [list(suite)[-1].result[0] for suite in suites[:3]]
+    assert all(isinstance(result, Error) for result in last)
+    assert [result.type for result in last] == ["input.content", "input.content", "input.file"]
+    assert suites[2].name == "caf\\xff\\n.bin"
+    assert text.count("hint: do &lt;this&gt; &amp; that") == 3
+
+
+def test_unreadable_inputs_in_github_and_text() -> None:
+    errors = [line for line in faulty("github").splitlines() if "title=input." in line]
+    assert [line.partition("::expected")[0] for line in errors[:2]] == [
+        "::error file=bad.hex,line=2,col=3,title=input.content",
+        "::error file=bad.bin,title=input.content",
+    ]
+    assert errors[2].startswith("::error file=caf\\xff\\n.bin,title=input.file::No such file or directory%0A")
+    ends = [line for line in faulty("text").splitlines() if line.endswith(("22 octets)", "1000 octets)"))]
+    assert ends[0].startswith("bad.hex: 2 errors, unreadable from line 2, column 3 on: expected a digit, found ")
+    assert ends[1:] == [
+        "bad.bin: 2 errors, unreadable: expected another thing (1 frame, 22 octets)",
+        "caf\\xff\\n.bin: 2 errors, unreadable: No such file or directory (1 frame, 22 octets)",
+        "good.bin: good (3 frames, 1000 octets)",
+    ]
+    assert faulty("text").count(": hint: do <this> & that\n") == 3
 
 
 # Programs read JSON lines.

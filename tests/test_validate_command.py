@@ -5,17 +5,22 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import select
 import subprocess
 import sys
 import termios
 import time
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
 
 import pytest
+from junitparser import JUnitXml
 
 from hgproto import encode_frame, parse_frame
 from hgproto.cli import main
+from hgproto.report import FORMATS
 
 CLEAN = ("1 1 stream-begin|stream-end command-name eos x",)
 SHORT = (  # breaks a MUST
@@ -179,6 +184,121 @@ def test_an_input_that_cannot_be_read_is_a_fault_and_the_next_is_read(
     captured = capsys.readouterr()
     assert captured.err.startswith(f"hgproto: {message}")
     assert captured.out.endswith("clean.bin: good (1 frame, 9 octets)\n")
+
+
+UNREADABLE = {
+    "bad.hex": "0e00\nzz\n",
+    "half.hex": "0e0",
+    "bad.session": "> 1 1 stream-begin|stream-end command-name eos x\n? 1\n",
+    "empty.session": "> \n",
+}
+FILES = ("nowhere.bin", "/proc/self/mem")
+
+
+def judged(text: str, format: str) -> dict[str, tuple[int, bool]]:
+    """For each input of a report the number of errors, and whether it was read to its end."""
+    if format == "json":
+        lines = [json.loads(line) for line in text.splitlines()]
+        bad = {line["input"] for line in lines if line["kind"] == "unreadable"}
+        return {one["input"]: (one["error"], one["input"] not in bad) for one in lines if one["kind"] == "input"}
+    if format == "junit":
+        suites = JUnitXml.fromstring(text.encode())
+        return {suite.name: (suite.errors + suite.failures, not suite.errors) for suite in suites}
+    errors: dict[str, tuple[int, bool]] = {}
+    if format == "sarif":
+        for result in json.loads(text)["runs"][0]["results"]:
+            name = unquote(result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]).removeprefix(
+                "file://"
+            )
+            number, whole = errors.get(name, (0, True))
+            errors[name] = (number + (result["level"] == "error"), whole and not result["ruleId"].startswith("input."))
+    elif format == "github":
+        for name, rule in re.findall("^::error file=([^,]*),.*title=([^:]*)::", text, re.MULTILINE):
+            number, whole = errors.get(name, (0, True))
+            errors[name] = (number + 1, whole and not rule.startswith("input."))
+    else:
+        for name, counts in re.findall(r"^(\S+): (.*) \(\d+ frames?, \d+ octets?\)$", text, re.MULTILINE):
+            count = re.match(r"(\d+) error", counts)
+            errors[name] = (int(count[1]) if count else 0, "unreadable" not in counts)
+    return errors
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("first", [*UNREADABLE, *FILES])
+def test_an_unreadable_input_is_an_error_in_every_format_and_the_others_are_judged(
+    first: str, format: str, capsys: Capture
+) -> None:
+    for name, text in UNREADABLE.items():
+        Path(name).write_text(text)
+    for others, errors in (([], 0), (["clean.bin"], 0), (["clean.bin", "short.bin", "open.bin"], 1)):
+        status = main(["validate", "--format", format, first, *others])
+        captured = capsys.readouterr()
+        assert status == (3 if first in FILES and not errors else 1)
+        assert re.fullmatch(f"hgproto: {first}(:[0-9]+:[0-9]+)?: [^\n]+\n", captured.err)
+        report = judged(captured.out, format)
+        assert report.pop(first) == (1, False)
+        # These formats name inputs with findings alone.
+        named = ["short.bin"] * errors if format == "github" else others
+        assert {name for name, (number, _) in report.items() if number} == {"short.bin"} & {*others}
+        assert {*report} == {*named} - ({"clean.bin"} if format == "sarif" else set())
+        assert all(whole for _, whole in report.values())
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("arguments", ["clean.bin empty", "--depth frames clean.bin both.session"])
+def test_usage_is_checked_before_a_report_begins(arguments: str, format: str, here: Path, capsys: Capture) -> None:
+    (here / "empty").mkdir()
+    assert usage(capsys, "--format", format, *arguments.split())
+
+
+def test_a_directory_that_cannot_be_listed_is_trouble(
+    here: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b"):
+        (here / "dir" / name).mkdir(parents=True)
+        (here / "dir" / name / "x.bin").write_bytes(wire(CLEAN))
+    list_directory = os.scandir
+
+    def scandir(path: str) -> Any:
+        if path == "dir/a":
+            raise PermissionError(13, "Permission denied", path)
+        return list_directory(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert main(["validate", "dir"]) == 3
+    assert capsys.readouterr() == (
+        "dir/a: 1 error, unreadable: Permission denied (0 frames, 0 octets)\ndir/b/x.bin: good (1 frame, 9 octets)\n",
+        "hgproto: dir/a: Permission denied\n",
+    )
+
+
+def hints(capsys: Capture, *arguments: str) -> list[str]:
+    """The hints of a report."""
+    main(["validate", "--format", "json", *arguments])
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    return [line["message"] for line in lines if line["kind"] == "hint"]
+
+
+def test_mixed_directions_have_a_hint(capsys: Capture) -> None:
+    Path("mixed.bin").write_bytes(wire((*CLEAN, "1 2 stream-begin|stream-end bytes-response eos x")))
+    for depth in (["--depth", "session"], ["--depth", "frames", "--role", "client"]):
+        (hint,) = hints(capsys, *depth, "mixed.bin")
+        assert "1 of 2 frames is on streams of the server" in hint
+        assert "--role both" in hint
+    assert hints(capsys, "--role", "client", "warned.bin") == [
+        "every frame is on a stream of the server; use --role server for what the server has sent"
+    ]
+    for arguments in (["clean.bin"], ["short.bin"], ["--role", "server", "warned.bin"], ["both.session"]):
+        assert hints(capsys, *arguments) == []
+    assert hints(capsys, "--ignore", "stream-id.*", "mixed.bin") == []
+
+
+def test_the_remedy_for_mixed_directions_works(capsys: Capture) -> None:
+    Path("mixed.bin").write_bytes(wire((*CLEAN, "1 2 stream-begin|stream-end bytes-response eos x")))
+    assert main(["decode", "mixed.bin"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    Path("both.txt").write_text("".join(f"{'<>'[int(line.split()[1]) % 2]}! {line}\n" for line in lines))
+    assert said(capsys, "--role", "both", "both.txt") == []
 
 
 @pytest.mark.parametrize(

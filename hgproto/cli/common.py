@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hgproto.bom import unmarked
-from hgproto.errors import HexError, TextError, printable
+from hgproto.errors import HexError, HgprotoError, HumanFormError, ProtocolError, TextError, printable
 from hgproto.option_types import whole
 from hgproto.revision import DEFAULT_REVISION
 from hgproto.stdio import TROUBLE, StreamError, open_file
@@ -32,7 +32,8 @@ __all__ = [
     "chunks_of",
     "frame_options",
     "hex_chunks",
-    "inputs_of",
+    "input_error",
+    "input_files",
     "lines_of",
     "max_payload",
     "named",
@@ -51,7 +52,21 @@ class UsageError(Exception):
 
 
 class InputError(Exception):
-    """The input is at fault, and the message that says so."""
+    """The content of the input cannot be understood.
+
+    ``message``: the problem. ``name``: the input. ``line``, ``column``: the place in it, from 1; None where it is not known.
+    """
+
+    def __init__(self, message: str, name: str = "", line: int | None = None, column: int | None = None) -> None:
+        super().__init__(message, name, line, column)
+        self.message = message
+        self.name = name
+        self.line = line
+        self.column = column
+
+    def __str__(self) -> str:
+        place = ":".join(str(part) for part in (printable(self.name), self.line, self.column) if part)
+        return f"{place}: {self.message}" if place else self.message
 
 
 def revision_option(parser: argparse.ArgumentParser) -> None:
@@ -112,28 +127,51 @@ def open_input(name: str) -> Iterator[BinaryIO]:
         yield file
 
 
-def named(name: str) -> str:
-    """A file as messages name it."""
-    return "standard input" if name == "-" else name
+def named(path: str) -> str:
+    """The name of an input in reports: its path, unless it is standard input. Messages show it as printable text."""
+    return "standard input" if path == "-" else path
 
 
-def inputs_of(paths: list[str]) -> Iterator[str]:
-    """Yields the files of a command that reads several, those of a directory in the order of their names.
+def input_error(error: HgprotoError, name: str, line: int | None = None) -> InputError:
+    """The error that says where in an input something cannot be understood.
 
-    Hidden files and directories in a directory are skipped. Raises :class:`UsageError` for a directory without files.
+    ``name``: the input. ``line``: the line that is being read, if it is read by lines.
     """
+    if isinstance(error, HexError):
+        return InputError(error.message, name, error.line, error.column)
+    if isinstance(error, TextError):
+        return InputError(str(error), name, 1, 1)
+    if isinstance(error, HumanFormError):
+        return InputError(error.message, name, error.line if line is None else line, error.column)
+    if isinstance(error, ProtocolError):
+        return InputError(f"{error.message} ({error.requirement})", name, line)
+    return InputError(str(error), name, line)
+
+
+def input_files(paths: Iterable[str]) -> list[tuple[str, StreamError | None]]:
+    """The files that paths name, each with the trouble that keeps it from being looked for.
+
+    Of a directory, all regular files in the order of their paths, without hidden ones and those in hidden directories.
+    Raises :class:`UsageError` for a directory without any.
+    """
+    found: list[tuple[str, StreamError | None]] = []
     for path in paths:
         if path == "-" or not os.path.isdir(path):
-            yield path
+            found.append((path, None))
             continue
-        files = [
-            file
-            for file in sorted(Path(path).rglob("*"))
-            if file.is_file() and not any(part.startswith(".") for part in file.relative_to(path).parts)
-        ]
-        if not files:
+        inside: list[tuple[Path, StreamError | None]] = []
+
+        def fail(error: OSError, inside: list[tuple[Path, StreamError | None]] = inside) -> None:
+            inside.append((Path(os.fspath(error.filename)), StreamError.of(error)))
+
+        for directory, directories, names in os.walk(path, onerror=fail):
+            directories[:] = [name for name in directories if not name.startswith(".")]
+            files = (Path(directory, name) for name in names if not name.startswith("."))
+            inside += [(file, None) for file in files if file.is_file()]
+        if not inside:
             raise UsageError(f"{path}: there are no files in this directory")
-        yield from map(str, files)
+        found += [(str(file), trouble) for file, trouble in sorted(inside, key=lambda one: one[0])]
+    return found
 
 
 def lines_of(file: BinaryIO, limit: int, name: str) -> Iterator[tuple[int, bytes]]:
@@ -148,10 +186,9 @@ def lines_of(file: BinaryIO, limit: int, name: str) -> Iterator[tuple[int, bytes
             try:
                 line = unmarked(line)
             except TextError as error:
-                raise InputError(f"{name}:1:1: {error}") from None
+                raise input_error(error, name) from None
         if len(line) > limit and not line.lstrip().startswith(b"#"):
-            sys.stdout.buffer.flush()
-            raise InputError(f"{name}:{number}:{limit + 1}: expected a line of at most {limit} octets, found more")
+            raise InputError(f"expected a line of at most {limit} octets, found more", name, number, limit + 1)
         yield number, line
         while not line.endswith(b"\n") and len(line) > limit:
             line = file.readline(limit + 1)
@@ -172,7 +209,7 @@ def hex_chunks(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
     try:
         yield from octets_from_hex(chunks)
     except HexError as error:
-        raise InputError(f"{name}:{error.line}:{error.column}: {error.message}") from None
+        raise input_error(error, name) from None
 
 
 def wants_colour() -> bool:

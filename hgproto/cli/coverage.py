@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
-from hgproto.cli.common import FAULT, GOOD, InputError, UsageError, inputs_of, named, open_input
-from hgproto.errors import HexError, HgprotoError, HumanFormError, TextError
+from hgproto.cli.common import (
+    FAULT,
+    GOOD,
+    TROUBLE,
+    InputError,
+    StreamError,
+    UsageError,
+    input_error,
+    input_files,
+    named,
+    open_input,
+)
+from hgproto.errors import HgprotoError, printable
 from hgproto.hexform import form_of
+from hgproto.layout import counted
 from hgproto.option_types import percentage
 
 if TYPE_CHECKING:
@@ -49,22 +62,18 @@ def _coverage(options: argparse.Namespace) -> int:
             raise UsageError(f"argument --only: there is no {kind!r}; there are {', '.join(KINDS)}")
     coverage = Counting()
     number = 0
-    for path in inputs_of(options.files):
-        number += 1
-        with open_input(path) as file:
-            content = file.read()
+    unreadable: list[InputError | StreamError] = []
+    for path, trouble in input_files(options.files):
         try:
-            coverage.content(content, form_of(path), options.role)
-        except TextError as error:
-            raise InputError(f"{named(path)}:1:1: {error}") from None
-        except (HexError, HumanFormError) as error:
-            raise InputError(f"{named(path)}:{error.line}:{error.column}: {error.message}") from None
-        except (HgprotoError, ValueError, LookupError) as error:
-            raise InputError(f"{named(path)}: {error}") from None
+            _count(coverage, path, trouble, options.role)
+            number += 1
+        except (InputError, StreamError) as error:
+            unreadable.append(error)
+            print(f"hgproto: {printable(str(error))}", file=sys.stderr)
     reached, total = (sum(map(count, kinds)) for count in (coverage.reached, coverage.total))
     percent = 100 * reached / total
     if options.format == "json":
-        _print_json(coverage, kinds, percent)
+        _print_json(coverage, kinds, percent, unreadable)
     else:
         for kind in kinds:
             print(f"{kind:<13}{coverage.reached(kind):>4} of {coverage.total(kind)}")
@@ -74,15 +83,40 @@ def _coverage(options: argparse.Namespace) -> int:
             print("\nnot exercised:")
         for goal in missing:
             print(f"  {goal.place}: {goal.kind}: {goal.name}")
-    return FAULT if options.fail_under is not None and percent < options.fail_under else GOOD
+        if unreadable:
+            print(f"\n{counted(len(unreadable), 'file')} could not be read")
+    if any(isinstance(error, InputError) for error in unreadable):
+        return FAULT
+    if options.fail_under is not None and percent < options.fail_under:
+        return FAULT
+    return TROUBLE if unreadable else GOOD
 
 
-def _print_json(coverage: Coverage, kinds: tuple[str, ...], percent: float) -> None:
+def _count(coverage: Coverage, path: str, trouble: StreamError | None, role: str | None) -> None:
+    """Counts what a file exercises. Raises :class:`InputError` and :class:`StreamError` for one that cannot be read."""
+    if trouble is not None:
+        raise trouble
+    with open_input(path) as file:
+        content = file.read()
+    try:
+        coverage.content(content, form_of(path), role)
+    except HgprotoError as error:
+        raise input_error(error, named(path)) from None
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        # Only JSON is of unknown form here.
+        found = f"{type(error).__name__}: {error}"
+        raise InputError(f"expected JSON with vectors or golden sessions, found {found}", named(path)) from None
+
+
+def _print_json(
+    coverage: Coverage, kinds: tuple[str, ...], percent: float, unreadable: list[InputError | StreamError]
+) -> None:
     import json
 
     shown = {
         "percent": round(percent, 2),
         "kinds": {kind: {"exercised": coverage.reached(kind), "all": coverage.total(kind)} for kind in kinds},
         "missing": [goal._asdict() for goal in coverage.missing(kinds)],
+        "unreadable": [printable(str(error)) for error in unreadable],
     }
     print(json.dumps(shown, indent=2))

@@ -12,6 +12,7 @@ from hgproto.cli.common import (
     chunks_of,
     frame_options,
     hex_chunks,
+    input_error,
     lines_of,
     max_payload,
     named,
@@ -83,14 +84,11 @@ def _encode(options: argparse.Namespace) -> int:
             try:
                 octets = codec.encode_frame(parse_frame(line, codec), limit)
             except HumanFormError as error:
-                out.flush()
-                raise InputError(f"{named(options.file)}:{number}:{error.column}: {error.message}") from None
+                raise input_error(error, named(options.file), number) from None
             except LocalProtocolError as error:
-                out.flush()
                 column = len(b" ".join(line.split(b" ", 5)[:5])) + 2
-                raise InputError(
-                    f"{named(options.file)}:{number}:{column}: {error.message} ({error.requirement})"
-                ) from None
+                message = f"{error.message} ({error.requirement})"
+                raise InputError(message, named(options.file), number, column) from None
             out.write(octets.hex().encode() + b"\n" if options.hex else octets)
     return GOOD
 
@@ -114,8 +112,7 @@ def _decode(options: argparse.Namespace) -> int:
             for text in lines(frames, revision):
                 out.write(text.encode("utf-8"))
         except HgprotoError as error:
-            out.flush()
-            raise InputError(f"{name}: {error}") from None
+            raise InputError(str(error), name) from None
     return GOOD
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from hgproto.cli.common import FAULT, GOOD, InputError, UsageError, lines_of, named, open_input
+from hgproto.cli.common import FAULT, GOOD, UsageError, input_error, lines_of, named, open_input
 from hgproto.errors import HumanFormError, LocalProtocolError, printable
 from hgproto.finding import ERROR, NOTE
 from hgproto.layout import counted
@@ -94,10 +94,8 @@ def _session(options: argparse.Namespace) -> int:
             try:
                 step = session.play(octets)
                 findings = validator.line(octets, number)
-            except HumanFormError as error:
-                raise InputError(f"{name}:{number}:{error.column}: {error.message}") from None
-            except LocalProtocolError as error:
-                raise InputError(f"{name}:{number}: {error.message} ({error.requirement})") from None
+            except (HumanFormError, LocalProtocolError) as error:
+                raise input_error(error, name, number) from None
             line = octets.decode("utf-8", "backslashreplace").rstrip("\r\n")
             if step.wire is None:
                 ended.add(line[0])

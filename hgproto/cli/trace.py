@@ -101,7 +101,7 @@ def _read(file: str) -> dict[str, dict[str, Any]]:
     except OSError as error:
         raise UsageError(f"argument --record: {file}: {error.strerror}") from None
     except ValueError as error:
-        raise InputError(f"{file}: {error}") from None
+        raise InputError(str(error), file) from None
 
 
 def _difference(file: Path, text: str) -> list[str]:

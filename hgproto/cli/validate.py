@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 from hgproto.cli.common import (
     FAULT,
     GOOD,
+    TROUBLE,
     InputError,
+    StreamError,
     UsageError,
     frame_options,
     hex_chunks,
-    inputs_of,
+    input_error,
+    input_files,
     lines_of,
     named,
     open_input,
@@ -23,8 +26,11 @@ from hgproto.cli.common import (
 )
 from hgproto.errors import HumanFormError, LocalProtocolError, printable
 from hgproto.hexform import form_of
+from hgproto.layout import counted
 from hgproto.reader import CHUNK_OCTETS
+from hgproto.report import UNREADABLE_CONTENT, UNREADABLE_FILE, Unreadable
 from hgproto.revision import DEFAULT_REVISION
+from hgproto.stdio import OutputError
 
 if TYPE_CHECKING:
     import argparse
@@ -111,73 +117,92 @@ def add(commands: Commands) -> None:
 def _validate(options: argparse.Namespace) -> int:
     from hgproto.report import FORMATS
 
-    check = _checker(options)
+    inputs = input_files(options.input)
+    check = _checker(options, [path for path, _ in inputs])
     wanted = _selection(options)
     baseline = _baseline(options)
     report = FORMATS[options.format](
         sys.stdout, colour=wants_colour() and options.format == "text", site=options.site, strict=options.strict
     )
-    run = _Run(report, wanted, baseline, strict=options.strict)
-    for path in inputs_of(options.input):
-        run.input(path, check)
+    run = _Run(report, wanted, baseline, options)
+    for path, trouble in inputs:
+        run.input(path, check(path), trouble)
     run.close()
-    return FAULT if run.failed else GOOD
+    return FAULT if options.found_fault else TROUBLE if run.trouble else GOOD
 
 
 class _Run:
-    """All inputs, one report."""
+    """All inputs, one report. Sets ``found_fault`` of the options once an input is at fault."""
 
     def __init__(
-        self, report: Report, wanted: Callable[[Finding], bool], baseline: Baseline | None, *, strict: bool
+        self,
+        report: Report,
+        wanted: Callable[[Finding], bool],
+        baseline: Baseline | None,
+        options: argparse.Namespace,
     ) -> None:
-        self.failed = False
+        self.trouble = False
+        """True once an input could not be read."""
+        options.found_fault = False
+        self._options = options
         self._report = report
         self._wanted = wanted
         self._baseline = baseline
-        self._failing = ("error", "warning") if strict else ("error",)
+        self._failing = ("error", "warning") if options.strict else ("error",)
+        self._parity = revision_of(options.revision).machines.STREAM_PARITY["requirement"]
         self._today = datetime.now(tz=UTC).date()
 
-    def input(self, path: str, check: Callable[[str], _Input]) -> None:
-        """Validates an input. What cannot be read as what it should be is said, and the next is taken."""
-        name = named(path)
-        given = check(path)
+    def input(self, path: str, given: _Input, trouble: StreamError | None) -> None:
+        """Validates an input. One that cannot be read or understood is an error in the report; the next one is validated."""
+        name, validator = named(path), given.validator
+        self._other_side = 0
         self._report.begin(name)
-        try:
-            for finding in given.findings():
-                self._finding(name, finding)
-        except InputError as error:
-            self.failed = True
-            sys.stdout.flush()
-            print(printable(f"hgproto: {error}"), file=sys.stderr)
-        self._report.end(name, given.validator.frames, given.validator.octets)
-        for encoding in sorted(given.validator.unavailable):
+        for found in given.findings() if trouble is None else (Unreadable(UNREADABLE_FILE, trouble.reason),):
+            if isinstance(found, Unreadable):
+                self._unreadable(name, found)
+            else:
+                self._finding(name, found)
+        role = getattr(validator, "role", None)
+        if self._other_side and role is not None:
+            self._report.hint(name, _hint(role, self._other_side, validator.frames))
+        self._report.end(name, validator.frames, validator.octets)
+        for encoding in sorted(validator.unavailable):
             from hgproto.encodings import default_encodings
 
             how = default_encodings().missing[encoding]
-            print(f"hgproto: {printable(name)}: payloads in {encoding} were not looked into; {how}", file=sys.stderr)
+            self._say(f"{printable(name)}: payloads in {encoding} were not looked into; {how}")
 
     def _finding(self, name: str, finding: Finding) -> None:
         if not self._wanted(finding):
             return
         known = None if self._baseline is None else self._baseline.match(name, finding, self._today)
-        self.failed = self.failed or (known is None and finding.severity in self._failing)
+        if known is None and finding.severity in self._failing:
+            self._options.found_fault = True
+        self._other_side += known is None and finding.id == self._parity
         self._report.finding(name, finding, known)
+
+    def _unreadable(self, name: str, fault: Unreadable) -> None:
+        if fault.rule == UNREADABLE_FILE:
+            self.trouble = True
+        else:
+            self._options.found_fault = True
+        self._say(f"{fault.place(name)}: {printable(fault.message)}")
+        self._report.unreadable(name, fault)
 
     def close(self) -> None:
         """Ends the report, and says what of the baseline was of no use."""
         self._report.close()
         if self._baseline is not None:
-            sys.stdout.flush()
             for known in self._baseline.expired(self._today):
-                print(
-                    f"hgproto: {printable(self._baseline.path)}:{known.line}: expired on {known.expires}",
-                    file=sys.stderr,
-                )
+                self._say(f"{printable(self._baseline.path)}:{known.line}: expired on {known.expires}")
             for known in self._baseline.unused(self._today):
-                print(
-                    f"hgproto: {printable(self._baseline.path)}:{known.line}: nothing was found that is this",
-                    file=sys.stderr,
-                )
+                self._say(f"{printable(self._baseline.path)}:{known.line}: nothing was found that is this")
+
+    @staticmethod
+    def _say(message: str) -> None:
+        """Prints a line on standard error, after what the report has printed."""
+        sys.stdout.flush()
+        print(f"hgproto: {message}", file=sys.stderr)
 
 
 class _Input:
@@ -188,31 +213,46 @@ class _Input:
         self.validator = validator
         self._hexadecimal = hexadecimal
 
-    def findings(self) -> Iterator[Finding]:
-        """What is wrong with it. Raises :class:`InputError` for what is not hexadecimal, or no session."""
-        name = named(self.path)
-        with open_input(self.path) as file:
-            if hasattr(self.validator, "line"):
-                yield from self._lines(file, name)
-            else:
-                yield from self._octets(file)
-        yield from self.validator.close()
+    def findings(self) -> Iterator[Finding | Unreadable]:
+        """Yields the findings, then why the input could not be read to its end, if so."""
+        try:
+            with open_input(self.path) as file:
+                yield from self._lines(file) if hasattr(self.validator, "line") else self._octets(file)
+        except InputError as error:
+            yield Unreadable(UNREADABLE_CONTENT, error.message, error.line, error.column)
+        except OutputError:
+            raise
+        except StreamError as error:
+            yield Unreadable(UNREADABLE_FILE, error.reason)
+        else:
+            yield from self.validator.close()
 
     def _octets(self, file: BinaryIO) -> Iterator[Finding]:
         chunks = _watched(file, self.path)
         for chunk in hex_chunks(chunks, named(self.path)) if self._hexadecimal else chunks:
             yield from self.validator.feed(chunk)
 
-    def _lines(self, file: BinaryIO, name: str) -> Iterator[Finding]:
+    def _lines(self, file: BinaryIO) -> Iterator[Finding]:
+        name = named(self.path)
         for number, line in lines_of(file, _LONGEST_LINE, name):
             if not line.strip() or line.lstrip().startswith(b"#"):
                 continue
             try:
                 yield from self.validator.line(line, number)
-            except HumanFormError as error:
-                raise InputError(f"{name}:{number}:{error.column}: {error.message}") from None
-            except LocalProtocolError as error:
-                raise InputError(f"{name}:{number}: {error.message} ({error.requirement})") from None
+            except (HumanFormError, LocalProtocolError) as error:
+                raise input_error(error, name, number) from None
+
+
+def _hint(role: str, number: int, frames: int) -> str:
+    """A remedy for frames on streams of the other side. ``number``: how many of the ``frames`` are."""
+    other = "server" if role == "client" else "client"
+    if number == frames:
+        return f"every frame is on a stream of the {other}; use --role {other} for what the {other} has sent"
+    which = f"{number} of {counted(frames, 'frame')} {'is' if number == 1 else 'are'} on streams of the {other}"
+    return (
+        f"{which}; if both directions are mixed here, write each one to its own file, or use --role both with the "
+        "session form: the lines of hgproto decode, with >! before each one of the client and <! before each one of the server"
+    )
 
 
 def _watched(file: BinaryIO, path: str) -> Iterator[bytes]:
@@ -220,7 +260,7 @@ def _watched(file: BinaryIO, path: str) -> Iterator[bytes]:
     from tqdm import tqdm
 
     read: Callable[[int], bytes] = getattr(file, "read1", file.read)
-    size = os.stat(path).st_size if path != "-" else 0
+    size = os.fstat(file.fileno()).st_size if path != "-" else 0
     with tqdm(
         total=size or None,
         unit="B",
@@ -228,15 +268,18 @@ def _watched(file: BinaryIO, path: str) -> Iterator[bytes]:
         delay=LONG_SECONDS,
         disable=None,
         leave=False,
-        desc=named(path),
+        desc=printable(named(path)),
     ) as bar:
         while chunk := read(CHUNK_OCTETS):
             yield chunk
+            if path == "-":
+                # What comes next may take long.
+                sys.stdout.flush()
             bar.update(len(chunk))
 
 
-def _checker(options: argparse.Namespace) -> Callable[[str], _Input]:
-    """What makes an input of a path. Raises :class:`UsageError` for options that do not go together."""
+def _checker(options: argparse.Namespace, paths: list[str]) -> Callable[[str], _Input]:
+    """What makes an input of a path, of these ``paths``. Raises :class:`UsageError` for options that do not go together."""
     from hgproto.limits import Limits
     from hgproto.validation import SessionValidator, Validator
 
@@ -252,10 +295,14 @@ def _checker(options: argparse.Namespace) -> Callable[[str], _Input]:
         return lambda path: _Input(path, payload(), hexadecimal=options.hex or form_of(path) == "hex")
     role = None if options.role == "both" else options.role
 
+    def has_both(path: str) -> bool:
+        return options.role == "both" or (options.role is None and form_of(path) == "session")
+
+    if any(map(has_both, paths)) and (options.depth != "session" or revision.name != DEFAULT_REVISION):
+        raise UsageError("both sides need --depth session and the default revision")
+
     def made(path: str) -> _Input:
-        if options.role == "both" or (options.role is None and form_of(path) == "session"):
-            if options.depth != "session" or revision.name != DEFAULT_REVISION:
-                raise UsageError("both sides need --depth session and the default revision")
+        if has_both(path):
             return _Input(path, SessionValidator(limits=limits, reopen=options.reopen), hexadecimal=False)
         validator = Validator(
             role,
@@ -268,7 +315,7 @@ def _checker(options: argparse.Namespace) -> Callable[[str], _Input]:
         return _Input(path, validator, hexadecimal=options.hex or form_of(path) == "hex")
 
     try:
-        made("-")
+        made(paths[0])
     except ValueError as error:
         raise UsageError(str(error)) from None
     return made

@@ -6,7 +6,7 @@ text from the input never reaches the output raw.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from hgproto.errors import printable
 from hgproto.finding import ERROR, WARNING
@@ -17,7 +17,37 @@ if TYPE_CHECKING:
     from hgproto.baseline import Known
     from hgproto.finding import Finding
 
-__all__ = ["Report", "printable"]
+__all__ = ["UNREADABLE_CONTENT", "UNREADABLE_FILE", "Report", "Unreadable", "printable", "well_formed"]
+
+
+UNREADABLE_CONTENT = "input.content"
+UNREADABLE_FILE = "input.file"
+_RULES = {
+    UNREADABLE_CONTENT: "An input has the form that its name or an option announces.",
+    UNREADABLE_FILE: "An input can be opened and read to its end.",
+}
+
+
+class Unreadable(NamedTuple):
+    """The reason why an input could not be read to its end.
+
+    ``rule``: :data:`UNREADABLE_CONTENT` when the content cannot be understood, :data:`UNREADABLE_FILE` when the file cannot
+    be read. ``message``: the problem. ``line``, ``column``: the place of the content, from 1; None where it is not known.
+    """
+
+    rule: str
+    message: str
+    line: int | None = None
+    column: int | None = None
+
+    @property
+    def sentence(self) -> str:
+        """The rule in words."""
+        return _RULES[self.rule]
+
+    def place(self, name: str) -> str:
+        """The place in the input of that name, as printable text."""
+        return ":".join(str(part) for part in (printable(name), self.line, self.column) if part is not None)
 
 
 class Report:
@@ -40,6 +70,14 @@ class Report:
         """Something was found in it. ``known``: what the baseline says of it; then it is no failure."""
         raise NotImplementedError
 
+    def unreadable(self, name: str, fault: Unreadable) -> None:
+        """The input could not be read to its end. This is an error, and no finding comes after it."""
+        raise NotImplementedError
+
+    def hint(self, name: str, message: str) -> None:
+        """A remedy for what was found in the input."""
+        raise NotImplementedError
+
     def end(self, name: str, frames: int, octets: int) -> None:
         """It has ended, after so many frames and octets."""
 
@@ -53,3 +91,8 @@ class Report:
     def is_failure(self, finding: Finding, known: Known | None) -> bool:
         """Whether a finding makes the run fail."""
         return known is None and finding.severity in self.failing
+
+
+def well_formed(text: str) -> str:
+    r"""A text that every reader of Unicode accepts: a byte of a file name that is not UTF-8 becomes ``\xNN``."""
+    return "".join(printable(character) if "\ud800" <= character <= "\udfff" else character for character in text)

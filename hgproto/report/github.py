@@ -10,6 +10,7 @@ from hgproto.report.base import Report, printable
 if TYPE_CHECKING:
     from hgproto.baseline import Known
     from hgproto.finding import Finding
+    from hgproto.report.base import Unreadable
 
 __all__ = ["GithubReport"]
 
@@ -31,6 +32,19 @@ class GithubReport(Report):
         text = f"{place}: {printable(finding.message)}\n{printable(finding.rule)}{link}"
         file = _property(printable(name))
         self.out.write(f"::{command} file={file}{line},title={_property(finding.id)}::{_data(text)}\n")
+
+    def unreadable(self, name: str, fault: Unreadable) -> None:
+        """Writes an error, at the place where the content cannot be understood."""
+        places = (("line", fault.line), ("col", fault.column))
+        place = "".join(f",{what}={number}" for what, number in places if number is not None)
+        text = f"{printable(fault.message)}\n{fault.sentence}"
+        self.out.write(
+            f"::error file={_property(printable(name))}{place},title={_property(fault.rule)}::{_data(text)}\n"
+        )
+
+    def hint(self, name: str, message: str) -> None:
+        """Writes a notice."""
+        self.out.write(f"::notice file={_property(printable(name))},title=hint::{_data(message)}\n")
 
 
 def _data(text: str) -> str:

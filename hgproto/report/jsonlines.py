@@ -4,8 +4,10 @@ For each finding, ``kind`` is ``finding``, and there are ``input``, ``requiremen
 ``bits`` (lowest and highest, or null), ``side``, ``frame``, ``path``, ``about`` (the frame in words), ``line``, ``expected``,
 ``found``, ``refused``, ``ends``, ``more`` (other violations that it stands for), ``rule`` (its sentence), ``source``, ``link``
 (null when the site is not known), ``around`` (hexadecimal) and ``around_offset``, ``known`` (the baseline's reason and date, or
-null), ``failure``. At the end of each input ``kind`` is ``input``, with ``input``, ``frames``, ``octets``, and how many findings
-there are of each severity, ``known`` ones apart.
+null), ``failure``. For an input that cannot be read to its end, ``kind`` is ``unreadable``, with ``input``, ``rule``
+(``input.content`` or ``input.file``), ``message``, ``line``, and ``column``. A remedy has the ``kind`` ``hint``, with ``input``
+and ``message``. At the end of each input ``kind`` is ``input``, with ``input``, ``frames``, ``octets``, and how many findings
+there are of each severity, ``known`` ones apart; what is unreadable counts as an error.
 """
 
 from __future__ import annotations
@@ -14,11 +16,12 @@ import json
 from typing import TYPE_CHECKING
 
 from hgproto.finding import SEVERITIES
-from hgproto.report.base import Report
+from hgproto.report.base import Report, printable, well_formed
 
 if TYPE_CHECKING:
     from hgproto.baseline import Known
     from hgproto.finding import Finding
+    from hgproto.report.base import Unreadable
 
 __all__ = ["JsonReport"]
 
@@ -36,7 +39,7 @@ class JsonReport(Report):
         self._write(
             {
                 "kind": "finding",
-                "input": name,
+                "input": well_formed(name),
                 "requirement": finding.id,
                 "severity": finding.severity,
                 "offset": finding.offset,
@@ -62,9 +65,27 @@ class JsonReport(Report):
             }
         )
 
+    def unreadable(self, name: str, fault: Unreadable) -> None:
+        """Writes why the input could not be read to its end."""
+        self._counts["error"] += 1
+        self._write(
+            {
+                "kind": "unreadable",
+                "input": well_formed(name),
+                "rule": fault.rule,
+                "message": printable(fault.message),
+                "line": fault.line,
+                "column": fault.column,
+            }
+        )
+
+    def hint(self, name: str, message: str) -> None:
+        """Writes a remedy."""
+        self._write({"kind": "hint", "input": well_formed(name), "message": message})
+
     def end(self, name: str, frames: int, octets: int) -> None:
         """Writes what there was."""
-        self._write({"kind": "input", "input": name, "frames": frames, "octets": octets, **self._counts})
+        self._write({"kind": "input", "input": well_formed(name), "frames": frames, "octets": octets, **self._counts})
 
     def _write(self, data: dict[str, object]) -> None:
         self.out.write(f"{json.dumps(data)}\n")

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from hgproto.baseline import Known
     from hgproto.finding import Finding
+    from hgproto.report.base import Unreadable
 
 __all__ = ["MOST_CASES", "JunitReport"]
 
@@ -24,12 +25,13 @@ class JunitReport(Report):
 
     def __init__(self, out: TextIO, *, colour: bool = False, site: str = "", strict: bool = False) -> None:
         super().__init__(out, colour=colour, site=site, strict=strict)
-        out.write('<?xml version="1.0" encoding="utf-8"?>\n<testsuites name="hgproto validate">\n')
+        self._write('<?xml version="1.0" encoding="utf-8"?>\n<testsuites name="hgproto validate">\n')
 
     def begin(self, name: str) -> None:
         """Starts a suite."""
         self._cases: list[str] = []
-        self._failures = self._skipped = self._more = 0
+        self._failures = self._skipped = self._more = self._errors = 0
+        self._hints: list[str] = []
 
     def finding(self, name: str, finding: Finding, known: Known | None = None) -> None:
         """Adds a case: a failure, one that is skipped since it is known, or one that passes with what was found."""
@@ -55,6 +57,17 @@ class JunitReport(Report):
             f"<testcase classname={_attribute(name)} name={_attribute(case)}>{properties}{inner}</testcase>"
         )
 
+    def unreadable(self, name: str, fault: Unreadable) -> None:
+        """Adds a case that ends in an error."""
+        self._errors += 1
+        text = escape(f"{fault.place(name)}: {printable(fault.message)}\n{fault.sentence}")
+        error = f"<error type={_attribute(fault.rule)} message={_attribute(fault.message)}>{text}</error>"
+        self._cases.append(f'<testcase classname={_attribute(name)} name="{fault.rule}">{error}</testcase>')
+
+    def hint(self, name: str, message: str) -> None:
+        """Keeps a remedy for the output of the suite."""
+        self._hints.append(message)
+
     def end(self, name: str, frames: int, octets: int) -> None:
         """Writes the suite."""
         if self._more:
@@ -64,18 +77,28 @@ class JunitReport(Report):
             self._cases.append(f"<testcase classname={_attribute(name)} {case}")
         if not self._cases:
             self._cases.append(f'<testcase classname={_attribute(name)} name="valid"/>')
-        counts = f'tests="{len(self._cases)}" failures="{self._failures}" skipped="{self._skipped}" errors="0"'
-        self.out.write(f"<testsuite name={_attribute(name)} {counts}>\n")
+        counts = (
+            f'tests="{len(self._cases)}" failures="{self._failures}" skipped="{self._skipped}" errors="{self._errors}"'
+        )
+        self._write(f"<testsuite name={_attribute(name)} {counts}>\n")
         values = "".join(
             f'<property name="{what}" value="{n}"/>' for what, n in (("frames", frames), ("octets", octets))
         )
-        self.out.write(f"<properties>{values}</properties>\n")
-        self.out.writelines(f"{case}\n" for case in self._cases)
-        self.out.write("</testsuite>\n")
+        self._write(f"<properties>{values}</properties>\n")
+        for case in self._cases:
+            self._write(f"{case}\n")
+        if self._hints:
+            text = "\n".join(f"hint: {hint}" for hint in self._hints)
+            self._write(f"<system-out>{escape(text)}</system-out>\n")
+        self._write("</testsuite>\n")
 
     def close(self) -> None:
         """Writes the end."""
-        self.out.write("</testsuites>\n")
+        self._write("</testsuites>\n")
+
+    def _write(self, text: str) -> None:
+        """Writes text that is the same in whatever encoding the output has."""
+        self.out.write(text.encode("ascii", "xmlcharrefreplace").decode("ascii"))
 
 
 def _attribute(text: str) -> str:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from hgproto import __version__
-from hgproto.report.base import Report
+from hgproto.finding import ERROR, NOTE
+from hgproto.report.base import UNREADABLE_FILE, Report, printable
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from hgproto.baseline import Known
     from hgproto.catalogue import Requirement
     from hgproto.finding import Finding
+    from hgproto.report.base import Unreadable
 
 __all__ = ["SarifReport"]
 
@@ -36,15 +38,17 @@ class SarifReport(Report):
 
     def __init__(self, out: TextIO, *, colour: bool = False, site: str = "", strict: bool = False) -> None:
         super().__init__(out, colour=colour, site=site, strict=strict)
-        self._rules: dict[str, tuple[int, Requirement, str]] = {}
+        self._rules: dict[str, tuple[int, dict[str, Any]]] = {}
+        """The rules that were violated, each with its index."""
         self._results = 0
+        self._notifications: list[dict[str, Any]] = []
+        self._successful = True
         out.write(f'{{"$schema": {json.dumps(SCHEMA)}, "version": "2.1.0", "runs": [{{"results": [')
 
     def finding(self, name: str, finding: Finding, known: Known | None = None) -> None:
         """Writes a result."""
-        index, _, _ = self._rules.setdefault(finding.id, (len(self._rules), finding.requirement, finding.severity))
-        self.out.write(",\n" if self._results else "\n")
-        self._results += 1
+        if finding.id not in self._rules:
+            self._rules[finding.id] = (len(self._rules), self._rule(finding.requirement, finding.severity))
         uri = _uri(name)
         properties = {"frame": finding.frame, "side": finding.side, "bits": finding.bits, "ends": finding.ends}
         physical: dict[str, Any] = {"artifactLocation": {"uri": uri}}
@@ -55,7 +59,6 @@ class SarifReport(Report):
             properties |= {"offset": finding.offset, "octets": finding.octets}
         result: dict[str, Any] = {
             "ruleId": finding.id,
-            "ruleIndex": index,
             "level": finding.severity,
             "message": {"text": _text(finding.message[:_LONGEST])},
             "locations": [
@@ -69,16 +72,49 @@ class SarifReport(Report):
         }
         if known is not None:
             result["suppressions"] = [{"kind": "external", "status": "accepted", "justification": known.reason}]
-        self.out.write(json.dumps(result))
+        self._result(result)
+
+    def unreadable(self, name: str, fault: Unreadable) -> None:
+        """Writes a result; for a file that cannot be read, the run counts as one that failed too."""
+        if fault.rule not in self._rules:
+            level = {"level": ERROR}
+            rule = {"id": fault.rule, "shortDescription": {"text": fault.sentence}, "defaultConfiguration": level}
+            self._rules[fault.rule] = (len(self._rules), rule)
+        places = {"startLine": fault.line, "startColumn": fault.column}
+        region = {key: value for key, value in places.items() if value is not None}
+        location: dict[str, Any] = {"artifactLocation": {"uri": _uri(name)}, **({"region": region} if region else {})}
+        about = {
+            "level": ERROR,
+            "message": {"text": _text(printable(fault.message)[:_LONGEST])},
+            "locations": [{"physicalLocation": location}],
+        }
+        self._result({"ruleId": fault.rule, **about})
+        if fault.rule == UNREADABLE_FILE:
+            self._successful = False
+            self._notifications.append(about)
+
+    def hint(self, name: str, message: str) -> None:
+        """Keeps a notification."""
+        place = {"physicalLocation": {"artifactLocation": {"uri": _uri(name)}}}
+        self._notifications.append({"level": NOTE, "message": {"text": message}, "locations": [place]})
+
+    def _result(self, result: dict[str, Any]) -> None:
+        self.out.write(",\n" if self._results else "\n")
+        self._results += 1
+        self.out.write(json.dumps({**result, "ruleIndex": self._rules[result["ruleId"]][0]}))
 
     def close(self) -> None:
-        """Writes the rules, and the end."""
+        """Writes the rules, how the run went, and the end."""
         driver = {
             "name": "hgproto",
             "semanticVersion": __version__,
-            "rules": [self._rule(requirement, severity) for _, requirement, severity in self._rules.values()],
+            "rules": [rule for _, rule in self._rules.values()],
         }
-        self.out.write(f'\n], "columnKind": "unicodeCodePoints", "tool": {json.dumps({"driver": driver})}}}]}}\n')
+        invocation: dict[str, Any] = {"executionSuccessful": self._successful}
+        if self._notifications:
+            invocation["toolExecutionNotifications"] = self._notifications
+        rest = {"columnKind": "unicodeCodePoints", "invocations": [invocation], "tool": {"driver": driver}}
+        self.out.write(f"\n], {json.dumps(rest)[1:]}]}}\n")
 
     def _rule(self, requirement: Requirement, severity: str) -> dict[str, Any]:
         ours = "" if requirement.source == "protocol" else " This is our resolution: the source is silent."

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from hgproto.baseline import Known
     from hgproto.finding import Finding
+    from hgproto.report.base import Unreadable
 
 __all__ = ["TextReport"]
 
@@ -29,6 +30,7 @@ class TextReport(Report):
         """Starts to count."""
         self._counts = dict.fromkeys(SEVERITIES, 0)
         self._known = 0
+        self._fault: Unreadable | None = None
 
     def finding(self, name: str, finding: Finding, known: Known | None = None) -> None:
         """Shows a finding; one that is known is only counted."""
@@ -40,12 +42,23 @@ class TextReport(Report):
             self.out.write(f"{line}\n")
         self.out.write("\n")
 
+    def unreadable(self, name: str, fault: Unreadable) -> None:
+        """Keeps the reason for the last line, where it counts as an error."""
+        self._counts[ERROR] += 1
+        self._fault = fault
+
+    def hint(self, name: str, message: str) -> None:
+        """Writes a line."""
+        self.out.write(f"{printable(name)}: {self._in(NOTE, 'hint')}: {message}\n\n")
+
     def end(self, name: str, frames: int, octets: int) -> None:
         """Says in one line what there was."""
-        counts = ", ".join(counted(number, severity) for severity, number in self._counts.items() if number)
-        known = f"{', ' if counts else ''}{self._known} known" if self._known else ""
+        parts = [counted(number, severity) for severity, number in self._counts.items() if number]
+        parts += [f"{self._known} known"] * bool(self._known)
+        if self._fault is not None:
+            parts.append(self._in(ERROR, _unreadable(self._fault)))
         size = f"{counted(frames, 'frame')}, {counted(octets, 'octet')}"
-        self.out.write(f"{printable(name)}: {counts or ('' if known else 'good')}{known} ({size})\n")
+        self.out.write(f"{printable(name)}: {', '.join(parts) or 'good'} ({size})\n")
 
     def _lines(self, name: str, finding: Finding) -> Iterator[str]:
         place = printable(name) if finding.line is None else f"{printable(name)}:{finding.line}"
@@ -108,3 +121,10 @@ class TextReport(Report):
 
     def _in(self, what: str, text: str) -> str:
         return f"\x1b[{_COLOURS[what]}m{text}\x1b[0m" if self.colour and text else text
+
+
+def _unreadable(fault: Unreadable) -> str:
+    """The reason why an input could not be read to its end, and where."""
+    places = (("line", fault.line), ("column", fault.column))
+    place = ", ".join(f"{what} {number}" for what, number in places if number is not None)
+    return f"unreadable{place and f' from {place} on'}: {printable(fault.message)}"
