@@ -21,6 +21,7 @@ version = release = version_of("hgproto")
 sys.path.append(str(Path(__file__).parent))
 extensions = ["myst_parser", "sphinx.ext.autodoc", "captured", "hgproto.sphinx"]
 hgproto_schemas = ["../schema/framing-0002.yaml"]
+hgproto_complete = True
 hgproto_trace = "../tests/trace.json"
 exclude_patterns = ["_build", "fuzz-faults.md"]
 

@@ -169,7 +169,7 @@ class Coverage:
             self.session((step["line"] for step in session["steps"]), limits=Limits(**limits), **options)
 
     def file(self, path: str, role: str | None = None) -> None:
-        """Counts a file, whose name says its form; see :func:`hgproto.hexform.form_of` and :meth:`content`.
+        """Counts a file, whose name says its form: one that ends in .hex, .session, or .json; see :meth:`content`.
 
         Raises :class:`OSError`, and what :meth:`content` raises.
         """

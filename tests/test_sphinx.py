@@ -7,6 +7,8 @@ import io
 import json
 import re
 import shutil
+import sys
+import zlib
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,6 +23,7 @@ from hgproto.spec import load
 from hgproto.spec.mentions import KINDS, all_parts
 from hgproto.spec.source import Source, read
 from hgproto.sphinx.bits import ascii_diagram, cells_of_frame, cells_of_header, cells_of_structure, svg_diagrams
+from hgproto.sphinx.directives import DIRECTIVES
 from hgproto.sphinx.domain import ROLES
 from hgproto.sphinx.drawing import linked
 from hgproto.sphinx.states import svg_machines, ways_of
@@ -263,9 +266,55 @@ def test_a_wrong_reference_in_a_doc_is_a_warning_at_its_line(site: Site) -> None
     )
 
 
-def test_what_a_schema_refers_to_and_no_page_describes_is_a_warning_at_its_line(site: Site) -> None:
+ALONE = {
+    "header": "",
+    "frame": "command-name",
+    "structure": "text-atom",
+    "machine": "server-request",
+    "rules": "command-name frame",
+    "registry": "flags",
+    "requirements": "",
+    "questions": "",
+    "changes": "",
+    "octets": "A frame\n\n   050000 0100 01 01 11 6865616473",
+}
+"""Each directive with an argument."""
+
+
+@pytest.mark.parametrize("name", DIRECTIVES)
+def test_a_directive_alone_on_a_page_is_no_warning(site: Site, name: str) -> None:
+    """What a schema mentions and no page describes is plain text: the user has asked for one part, not for a whole site."""
+    site.write("index", f":orphan:\n\nIndex\n=====\n\n.. hgproto:{name}:: {ALONE[name]}\n")
+    # The schema that comes with hgproto, by its name.
+    built = site.build(hgproto_schemas=["framing-0002"])
+    assert built.warnings == ""
+    assert len(built.page("index")) > 1000
+
+
+def test_a_role_that_leads_nowhere_is_a_warning_all_the_same(site: Site) -> None:
+    site.write("index", ":orphan:\n\nIndex\n=====\n\n.. hgproto:frame:: progress\n\nA :hgproto:frame:`command-name`.\n")
+    assert site.build().warnings == (
+        f"{site.root}/index.rst:8: WARNING: hgproto:frame reference target not found: command-name [ref.frame]\n"
+    )
+
+
+def test_what_another_site_describes_is_linked_there(site: Site) -> None:
+    """A mention is plain text only if intersphinx knows no place for it."""
+    inventory = b"hgproto:flag 1 other.html#$ -\n".join([b"stream-begin ", b""])
+    header = b"# Sphinx inventory version 2\n# Project: x\n# Version: 1\n# The remainder of this file is compressed using zlib.\n"
+    (site.root / "objects.inv").write_bytes(header + zlib.compress(inventory))
     site.write("index", ":orphan:\n\nIndex\n=====\n\n.. hgproto:registry:: stream-flags\n")
-    warnings = site.build().warnings.splitlines()
+    built = site.build(
+        extensions=["hgproto.sphinx", "sphinx.ext.intersphinx"],
+        intersphinx_mapping={"other": ("https://example.invalid/", str(site.root / "objects.inv"))},
+    )
+    assert built.warnings == ""
+    assert 'href="https://example.invalid/other.html#stream-begin"' in built.page("index")
+
+
+def test_what_no_page_describes_is_a_warning_at_its_line_where_pages_are_to_be_complete(site: Site) -> None:
+    site.write("index", ":orphan:\n\nIndex\n=====\n\n.. hgproto:registry:: stream-flags\n")
+    warnings = site.build(hgproto_complete=True).warnings.splitlines()
     lines = (site.root / "framing.yaml").read_text(encoding="utf-8").splitlines()
     assert len(warnings) == 3
     for name, warning in zip(("stream-begin", "stream-end", "encoded"), warnings, strict=True):
@@ -410,6 +459,90 @@ def test_parts_of_a_second_revision_have_its_name_before_them(site: Site) -> Non
         "The documentation of the frame type command-data changed" in text
         or "command-data" in text.partition("later:")[2]
     )
+
+
+EXTENSION = """
+from docutils import nodes
+
+
+class mine(nodes.General, nodes.Element):
+    pass
+
+
+def visit(writer, node):
+    pass
+
+
+def setup(app):
+    app.add_node(mine, **dict.fromkeys(BUILDERS, (visit, visit)))
+"""
+BUILDERS = {
+    "dirhtml": "index.html",
+    "epub": "index.xhtml",
+    "gettext": "index.pot",
+    "html": "index.html",
+    "json": "index.fjson",
+    "latex": "index.tex",
+    "man": "index.1",
+    "pseudoxml": "index.pseudoxml",
+    "singlehtml": "index.html",
+    "texinfo": "index.texi",
+    "text": "index.txt",
+    "xml": "index.xml",
+}
+"""Builders, and the file that each writes of the page."""
+
+
+@pytest.mark.filterwarnings("ignore:'sphinxcontrib.serializinghtml:DeprecationWarning")  # the package's own business
+@pytest.mark.filterwarnings("ignore:'sphinxcontrib.serializinghtml:PendingDeprecationWarning")
+@pytest.mark.parametrize("builder", BUILDERS)
+def test_every_builder_has_every_node_beside_an_extension_that_names_it(
+    site: Site, builder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (site.root / "naming.py").write_text(EXTENSION.replace("BUILDERS", repr([*BUILDERS])), encoding="utf-8")
+    monkeypatch.syspath_prepend(site.root)
+    monkeypatch.delitem(sys.modules, "naming", raising=False)
+    entry = {"tests": {f"test_it.py::test_{number}": "1 case" for number in range(9)}}
+    (site.root / "trace.json").write_text(json.dumps(dict.fromkeys(OURS.requirements, entry)), encoding="utf-8")
+    directives = [
+        "hgproto:header::",
+        "hgproto:frame:: progress",
+        "hgproto:machine:: connection",
+        "hgproto:requirements::",
+    ]
+    site.write("index", "Index\n=====\n\n" + "\n".join(f".. {directive}\n" for directive in directives))
+    built = site.build(
+        builder,
+        hgproto_trace="trace.json",
+        extensions=["hgproto.sphinx", "naming"],
+        project="x",
+        version="1",
+        man_pages=[("index", "index", "Index", [], 1)],
+        texinfo_documents=[("index", "index", "Index", "x", "index", "x", "x")],
+        latex_documents=[("index", "index.tex", "Index", "x", "manual")],
+        copyright="x",
+        epub_show_urls="no",
+    )
+    assert built.warnings == ""
+    page = (built.out / BUILDERS[builder]).read_text(encoding="utf-8")
+    is_html = builder in ("dirhtml", "epub", "html", "json", "singlehtml")
+    assert ("<svg" in page) == ("hgp-octets" in page) == ("hgp-folded" in page) == is_html
+    if not is_html and builder != "gettext":
+        plain = page.replace("\\-", "-").replace("\\PYGZhy{}", "-")
+        assert "+-+-+-+-+-+-+-+-+" in plain
+        assert "a3 43 70 6f 73 02" in plain
+
+
+@pytest.mark.parametrize("builder", ["html", "dirhtml", "singlehtml", "epub"])
+def test_figures_lead_to_the_page_of_a_part(site: Site, builder: str) -> None:
+    site.write("index", "Index\n=====\n\n.. toctree::\n\n   other\n\n.. hgproto:header::\n   :figure-only:\n")
+    site.write("other", "Other\n=====\n\n.. hgproto:header::\n")
+    built = site.build(builder, project="x", version="1", copyright="x", epub_show_urls="no")
+    assert built.warnings == ""
+    page = built.page("index", "xhtml" if builder == "epub" else "html")
+    figure = page[page.index("<svg") : page.index("</svg>")]
+    address = {"html": "other.html", "dirhtml": "other/", "singlehtml": "", "epub": "other.xhtml"}[builder]
+    assert f'href="{address}#field-frame-header.length"' in figure
 
 
 @pytest.mark.parametrize(("builder", "suffix"), [("text", "txt"), ("latex", "tex"), ("man", "1"), ("texinfo", "texi")])

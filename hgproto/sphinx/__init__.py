@@ -8,6 +8,10 @@ It adds the domain ``hgproto``, with directives for parts of a schema and roles 
 
 ``hgproto_trace``
     The snapshot of ``hgproto trace`` for the first of them, relative to the source directory; None for none.
+
+``hgproto_complete``
+    True if the pages describe every part that a schema mentions. A mention of a part that no page describes is a warning then;
+    without it, the mention is plain text.
 """
 
 from __future__ import annotations
@@ -24,14 +28,17 @@ __all__ = ["setup"]
 def setup(app: Sphinx) -> dict[str, object]:
     """Adds the domain, what its pages need, and the settings."""
     from hgproto import __version__
-    from hgproto.sphinx.domain import SchemaDomain
+    from hgproto.sphinx.domain import SchemaDomain, plain_mention
     from hgproto.sphinx.figures import add_nodes
 
     app.add_config_value("hgproto_schemas", ["framing-0002"], "env", types=frozenset({list, tuple}))
     app.add_config_value("hgproto_trace", None, "env", types=frozenset({str, type(None)}))
+    app.add_config_value("hgproto_complete", False, "env", types=frozenset({bool}))
     app.add_domain(SchemaDomain)
     add_nodes(app)
     app.connect("builder-inited", _add_static)
+    # After all others, such as intersphinx, which may know another site that describes the part.
+    app.connect("missing-reference", plain_mention, priority=900)
     app.add_css_file("hgproto.css")
     app.add_js_file("hgproto.js", loading_method="defer")
     return {"version": __version__, "env_version": 1, "parallel_read_safe": True, "parallel_write_safe": True}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from docutils import nodes
 
+from hgproto.layout import counted
 from hgproto.spec.mentions import Part
 from hgproto.sphinx.figures import folded
 from hgproto.sphinx.pieces import bullets, joined, named, paragraph, section, table
@@ -233,7 +234,7 @@ def _literals(texts: Iterable[str]) -> nodes.paragraph:
 
 def _tests(tests: Mapping[str, str]) -> folded:
     names = bullets([nodes.literal("", name), f" {how}"] for name, how in tests.items())
-    return folded("", names, summary="1 test" if len(tests) == 1 else f"{len(tests)} tests")
+    return folded("", names, summary=counted(len(tests), "test"))
 
 
 # Open questions.

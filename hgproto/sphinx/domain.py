@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 
     from docutils.nodes import Element
     from sphinx.addnodes import pending_xref
+    from sphinx.application import Sphinx
     from sphinx.builders import Builder
     from sphinx.environment import BuildEnvironment
 
-__all__ = ["ROLES", "RequirementIndex", "SchemaDomain"]
+__all__ = ["ROLES", "RequirementIndex", "SchemaDomain", "plain_mention"]
 
 logger = logging.getLogger(__name__)
 
@@ -159,6 +160,11 @@ class SchemaDomain(Domain):
     def get_full_qualified_name(self, node: Element) -> str | None:
         target = node.get("reftarget")
         return None if target is None else str(target)
+
+
+def plain_mention(app: Sphinx, env: BuildEnvironment, node: pending_xref, contnode: Element) -> Element | None:
+    """The words alone where a schema mentions a part that no page describes: the page's author has not asked for a link."""
+    return contnode if node.get("hgproto_mention") and not app.config.hgproto_complete else None
 
 
 def title_of(part: Part, volume: Volume) -> str:

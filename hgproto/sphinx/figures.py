@@ -1,4 +1,9 @@
-"""Nodes for what docutils has none for: drawings, and octets with what they mean. HTML shows them; other writers get text."""
+"""Nodes for what docutils has none for: drawings, and bytes with what they mean.
+
+No writer ever sees these nodes: before a page is written, :func:`replace_nodes` puts markup in their place for builders whose
+format is HTML, and text for all others. A handler for each builder would not do. Sphinx looks for handlers by the name of
+the builder first, so one extension that names a builder hides all handlers by format from it.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +21,7 @@ if TYPE_CHECKING:
 
     from hgproto.tree import Annotation
 
-__all__ = ["add_nodes", "annotated_octets", "drawing", "folded"]
+__all__ = ["add_nodes", "annotated_octets", "drawing", "folded", "replace_nodes"]
 
 
 class drawing(nodes.General, nodes.Element):  # noqa: N801 - as nodes are called
@@ -35,16 +40,50 @@ class folded(nodes.General, nodes.Element):  # noqa: N801
     """What is shown when it is asked for; ``summary`` stands in its place until then."""
 
 
-def _html_drawing(writer: Any, node: drawing) -> None:
-    domain = writer.builder.env.get_domain("hgproto")
+def replace_nodes(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Replaces the nodes of a page by what every writer for the builder knows."""
+    is_html = app.builder.format == "html"
+    for node in list(doctree.findall(_is_ours)):
+        if isinstance(node, folded):
+            before, after = [], []
+            if is_html:
+                before = _raw(f"<details class='hgp-folded'><summary>{escape(node['summary'])}</summary>\n")
+                after = _raw("</details>\n")
+            _replace(node, [*before, *node.children, *after])
+        elif is_html:
+            is_drawing = isinstance(node, drawing)
+            _replace(node, _raw(_html_of_drawing(node, app, docname) if is_drawing else _html_of_octets(node)))
+        else:
+            text = text_of(node)
+            _replace(node, [nodes.literal_block(text, text, language="text")] if text else [])
+
+
+def _replace(node: nodes.Node, others: list[nodes.Node]) -> None:
+    """Puts others in the place of a node, whose classes are for nobody else."""
+    parent = node.parent
+    at = parent.index(node)
+    parent[at : at + 1] = others
+
+
+def _is_ours(node: nodes.Node) -> bool:
+    return isinstance(node, drawing | annotated_octets | folded)
+
+
+def _raw(markup: str) -> list[nodes.Node]:
+    return [nodes.raw("", markup, format="html")]
+
+
+def _html_of_drawing(node: drawing, app: Sphinx, docname: str) -> str:
+    domain: Any = app.env.get_domain("hgproto")
 
     def find(kind: str, name: str) -> str | None:
         place = domain.place(kind, node["prefix"] + name)
         if place is None:
             return None
         page, anchor = place
-        here = writer.builder.current_docname
-        return f"#{anchor}" if page == here else f"{writer.builder.get_relative_uri(here, page)}#{anchor}"
+        # Where all pages are one, the address of a page is an anchor too.
+        before = "" if page == docname else app.builder.get_relative_uri(docname, page).partition("#")[0]
+        return f"{before}#{anchor}"
 
     svgs = [linked(svg, find) for svg in node["svgs"]]
     body = svgs[0] if len(svgs) == 1 else "".join(
@@ -53,11 +92,10 @@ def _html_drawing(writer: Any, node: drawing) -> None:
     text = ""
     if node["text"]:
         text = f'<details class="hgp-text"><summary>as text</summary><pre>{escape(node["text"])}</pre></details>'
-    writer.body.append(f'<div class="hgp-figure">{body}{text}</div>\n')
-    raise nodes.SkipNode
+    return f'<div class="hgp-figure">{body}{text}</div>\n'
 
 
-def _html_octets(writer: Any, node: annotated_octets) -> None:
+def _html_of_octets(node: annotated_octets) -> str:
     annotations: Sequence[Annotation] = node["annotations"]
     dump = "".join(_runs(node["octets"], annotations, node["fault"]))
     rows = "".join(
@@ -68,10 +106,7 @@ def _html_octets(writer: Any, node: annotated_octets) -> None:
     heads = "".join(f'<th scope="col">{head}</th>' for head in ("octets", "field", "value", "meaning"))
     table = f'<table class="hgp-means"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>' if rows else ""
     label = escape(node["label"])
-    writer.body.append(
-        f'<div class="hgp-octets" role="group" aria-label="{label}"><p class="hgp-dump">{dump}</p>{table}</div>\n'
-    )
-    raise nodes.SkipNode
+    return f'<div class="hgp-octets" role="group" aria-label="{label}"><p class="hgp-dump">{dump}</p>{table}</div>\n'
 
 
 def _octets_text(start: int, end: int) -> str:
@@ -114,33 +149,9 @@ def text_of(node: nodes.Element) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _as_literal(writer: Any, node: nodes.Element) -> None:
-    """The node in a writer that has no pictures: a literal block."""
-    text = text_of(node)
-    if text:
-        nodes.literal_block(text, text, language="text").walkabout(writer)
-    raise nodes.SkipNode
-
-
-def _html_fold(writer: Any, node: folded) -> None:
-    writer.body.append(f"<details class='hgp-folded'><summary>{escape(node['summary'])}</summary>\n")
-
-
-def _html_unfold(writer: Any, node: folded) -> None:
-    writer.body.append("</details>\n")
-
-
-def _unfolded(writer: Any, node: folded) -> None:
-    """Where nothing can be folded, all is shown."""
-
-
-def _depart(writer: Any, node: nodes.Element) -> None:
-    """Never called: the visits skip their nodes."""
-
-
 def add_nodes(app: Sphinx) -> None:
-    """Tells Sphinx how the nodes are written."""
-    literal, plain = (_as_literal, _depart), (_unfolded, _unfolded)
-    app.add_node(folded, html=(_html_fold, _html_unfold), latex=plain, text=plain, man=plain, texinfo=plain)
-    for node, html in ((drawing, _html_drawing), (annotated_octets, _html_octets)):
-        app.add_node(node, html=(html, _depart), latex=literal, text=literal, man=literal, texinfo=literal)
+    """Tells Sphinx of the nodes, and how they are replaced."""
+    for node in (drawing, annotated_octets, folded):
+        app.add_node(node)
+    # After all others, whose references may be in a fold.
+    app.connect("doctree-resolved", replace_nodes, priority=900)

@@ -106,6 +106,7 @@ class Pieces:
             refexplicit=text is not None,
             refwarn=True,
             refdoc=self.page,
+            hgproto_mention=True,
         )
         place = place or self.volume.parts.get(part)
         if place is not None:
