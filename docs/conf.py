@@ -41,6 +41,8 @@ autodoc_member_order = "bysource"
 nitpicky = True
 nitpick_ignore = [("py:class", name) for name in ("Executor", "IntEnum", "ModuleType")]
 nitpick_ignore += [("py:class", name) for name in ("concurrent.futures.ThreadPoolExecutor", "date", "datetime.date")]
+# Unions that are there for type checkers alone.
+nitpick_ignore += [("py:class", name) for name in ("BytesLike", "Data", "Source")]
 nitpick_ignore += [("py:class", name) for name in ("hypothesis.strategies.SearchStrategy", "st.SearchStrategy", "T")]
 
 

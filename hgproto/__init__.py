@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from hgproto.server import Server
     from hgproto.streams import OutputStream
     from hgproto.validation import SessionValidator, Validator, assert_valid, validate, validate_payload
-    from hgproto.writer import encode_frame, encode_frames, write_frames
+    from hgproto.writer import FrameWriter, encode_frame, encode_frames, write_frames
 
 __version__ = "0.1.0"
 
@@ -116,6 +116,7 @@ _HOMES = {
         "validate_payload",
     ),
     "writer": (
+        "FrameWriter",
         "encode_frame",
         "encode_frames",
         "write_frames",
@@ -135,6 +136,7 @@ __all__ = [
     "Finding",
     "Frame",
     "FrameReader",
+    "FrameWriter",
     "HexError",
     "HgprotoError",
     "HumanFormError",

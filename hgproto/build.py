@@ -2,22 +2,31 @@
 
 Each function makes the frames of one message: of one command, one response, one line of text. All cut what may be cut at
 ``max_payload``, set stream-begin on the first frame when ``begin`` is true and stream-end on the last when ``end`` is,
-and raise :class:`LocalProtocolError` before any frame is made. Who may write on which stream when is not their business.
+and raise :class:`LocalProtocolError` before any frame is made. They accept any stream id: the reactors and the validator
+decide who may send on which stream.
 """
 
 from __future__ import annotations
 
 import re
+from itertools import chain
 from typing import TYPE_CHECKING
 
-from hgproto.errors import LocalProtocolError, RemoteProtocolError
+from hgproto.bytelike import as_bytes, bytes_like, is_bytes_like
+from hgproto.errors import LocalProtocolError
+from hgproto.files import nothing_yet
 from hgproto.frame import Frame
 from hgproto.framing_0002 import codec
 from hgproto.layout import highest, octets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from typing import Any, BinaryIO, Literal
+    from typing import Any, BinaryIO, Literal, TypeAlias, TypeGuard
+
+    from hgproto.bytelike import BytesLike
+
+    Data: TypeAlias = BytesLike | BinaryIO
+    """Bytes, or a binary file that has them."""
 
 __all__ = [
     "SEND_PAYLOAD",
@@ -42,8 +51,8 @@ def command(
     request_id: int,
     stream_id: int,
     name: str,
-    args: Mapping[str, bytes] | None = None,
-    data: bytes | BinaryIO | None = None,
+    args: Mapping[str, BytesLike] | None = None,
+    data: Data | None = None,
     *,
     begin: bool = False,
     end: bool = False,
@@ -51,9 +60,10 @@ def command(
 ) -> Iterator[Frame]:
     """The frames of a command: its name, its arguments sorted by name, its data.
 
-    ``request_id``: odd. ``stream_id``: odd. ``name``: ASCII, not empty. ``args``: values of up to 65535 octets, which
-    span frames where they must. ``data``: octets, or a binary file that is read to its end as frames are taken, short
-    reads and all; None for a command without data. (Section 1.3.)
+    ``request_id``: odd. ``stream_id``: any; clients use odd ones. ``name``: ASCII, not empty. ``args``: values of up to
+    65535 octets, which span frames where they must. ``data``: octets, or a binary file that is read to its end as frames
+    are taken, short reads and all; None for a command without data. If the file raises an exception, such as
+    :class:`BlockingIOError` where it has no bytes yet, the iterator can be used again and goes on. (Section 1.3.)
     """
     _check_max_payload(max_payload)
     _check_data(data)
@@ -70,24 +80,28 @@ def command(
         raise LocalProtocolError("command-name.ascii", None, "name", "at least 1 octet", "none")
     parts: list[tuple[int, int, bytes]] = [(_Type.COMMAND_NAME, flags, payload)]
     parts += _arguments(args or {}, max_payload)
-    _checked(Frame(request_id, stream_id, 0, _Type.COMMAND_NAME, flags, payload))
-    return _frames(request_id, stream_id, _chain(parts, data, max_payload), begin, end)
+    _checked(Frame(request_id, stream_id, 0, _Type.COMMAND_NAME, flags))
+    if not request_id & 1:
+        raise LocalProtocolError("request-id.parity", None, "request_id", "an odd number", str(request_id))
+    frames = _FileFrames if _is_file(data) else _frames
+    return frames(request_id, stream_id, _chain(parts, data, max_payload), begin, end)
 
 
 def _chain(
-    parts: list[tuple[int, int, bytes]], data: bytes | BinaryIO | None, max_payload: int
+    parts: list[tuple[int, int, bytes]], data: Data | None, max_payload: int
 ) -> Iterator[tuple[int, int, bytes]]:
-    yield from parts
-    if data is not None:
-        more, last = codec.CommandDataFlag.CONTINUATION, codec.CommandDataFlag.EOS
-        yield from _cut(_Type.COMMAND_DATA, more, last, data, max_payload)
+    if data is None:
+        return iter(parts)
+    more, last = codec.CommandDataFlag.CONTINUATION, codec.CommandDataFlag.EOS
+    payloads = _cut(_Type.COMMAND_DATA, more, last, data, max_payload)
+    return chain(parts, payloads)
 
 
-def _arguments(args: Mapping[str, bytes], max_payload: int) -> list[tuple[int, int, bytes]]:
+def _arguments(args: Mapping[str, BytesLike], max_payload: int) -> list[tuple[int, int, bytes]]:
     more, last = codec.CommandArgumentFlag.CONTINUATION, codec.CommandArgumentFlag.EOA
     parts: list[tuple[int, int, bytes]] = []
     for name in sorted(args):
-        value = _octets(args[name], f"the value of {name!r}")
+        value = as_bytes(args[name], f"the value of {name!r}")
         whole = codec.encode_argument(codec.Argument(name, value))
         room = max_payload - (len(whole) - len(value))
         if room < 0:
@@ -108,7 +122,7 @@ def _arguments(args: Mapping[str, bytes], max_payload: int) -> list[tuple[int, i
 def bytes_response(
     request_id: int,
     stream_id: int,
-    data: bytes | BinaryIO,
+    data: Data,
     *,
     begin: bool = False,
     end: bool = False,
@@ -116,13 +130,15 @@ def bytes_response(
 ) -> Iterator[Frame]:
     """The frames of a response: octets, or a binary file that is read to its end as frames are taken.
 
-    ``request_id``: that of the command. ``stream_id``: even. An empty response is one empty frame. (Section 1.3.)
+    ``request_id``: that of the command. ``stream_id``: any; servers use even ones. ``data``: as of :func:`command`. An
+    empty response is one empty frame. (Section 1.3.)
     """
     _check_max_payload(max_payload)
     _check_data(data)
     more, last = codec.BytesResponseFlag.CONTINUATION, codec.BytesResponseFlag.EOS
     _checked(Frame(request_id, stream_id, 0, _Type.BYTES_RESPONSE, last))
-    return _frames(request_id, stream_id, _cut(_Type.BYTES_RESPONSE, more, last, data, max_payload), begin, end)
+    frames = _FileFrames if _is_file(data) else _frames
+    return frames(request_id, stream_id, _cut(_Type.BYTES_RESPONSE, more, last, data, max_payload), begin, end)
 
 
 def error_response(
@@ -238,7 +254,7 @@ def stream_settings(
     request_id: int,
     stream_id: int,
     profile: str,
-    settings: bytes = b"",
+    settings: BytesLike = b"",
     *,
     end: bool = False,
     max_payload: int = SEND_PAYLOAD,
@@ -248,7 +264,7 @@ def stream_settings(
     ``request_id``: that of the request that caused it; receivers ignore it. (Sections 1.3 and 1.4.)
     """
     _check_max_payload(max_payload)
-    payload = codec.encode_stream_settings(codec.StreamSettings(profile, settings))
+    payload = codec.encode_stream_settings(codec.StreamSettings(profile, as_bytes(settings, "settings")))
     if len(payload) > max_payload:
         raise _too_long("frame.length-limit", "settings", max_payload, len(payload))
     return _single(request_id, stream_id, _Type.STREAM_SETTINGS, 0, payload, begin=True, end=end)
@@ -257,52 +273,68 @@ def stream_settings(
 # Cutting and joining.
 
 
-def _octets(value: bytes, what: str) -> bytes:
-    """Octets that are given as such: ``bytes(5)`` would be five of them."""
-    if not isinstance(value, bytes | bytearray | memoryview):
-        raise TypeError(f"{what} is octets, not {type(value).__name__}")
-    return bytes(value)
+def _is_file(data: Data | None) -> TypeGuard[BinaryIO]:
+    return hasattr(data, "read")
 
 
-def _check_data(data: bytes | BinaryIO | None) -> None:
-    if not isinstance(data, bytes | bytearray | memoryview | None) and not hasattr(data, "read"):
-        raise TypeError(f"data is octets or a binary file, not {type(data).__name__}")
+def _check_data(data: Data | None) -> None:
+    if data is not None and not _is_file(data) and not is_bytes_like(data):
+        raise TypeError(f"data must be bytes, another buffer of bytes, or a binary file, not {type(data).__name__}")
 
 
-def _cut(
-    type_: int, more: int, last: int, data: bytes | BinaryIO, max_payload: int
-) -> Iterator[tuple[int, int, bytes]]:
+def _cut(type_: int, more: int, last: int, data: Data, max_payload: int) -> Iterator[tuple[int, int, bytes]]:
     """Octets as payloads of one type.
 
     Of octets the size is known, so their last full payload is the last. A file's end is only known once a read gives
     nothing: when that is on a payload's boundary, an empty one follows.
     """
-    if isinstance(data, bytes | bytearray | memoryview):
-        view = memoryview(data).cast("B")
-        for start in range(0, max(len(view), 1), max_payload):
-            stop = start + max_payload
-            yield type_, last if stop >= len(view) else more, bytes(view[start:stop])
-        return
-    while True:
-        payload = _read_full(data.read, max_payload)
-        if len(payload) < max_payload:
-            yield type_, last, payload
-            return
-        yield type_, more, payload
+    if _is_file(data):
+        return _FilePayloads(type_, more, last, data.read, max_payload)
+    return _payloads(type_, more, last, bytes_like(data), max_payload)  # type: ignore[arg-type]
 
 
-def _read_full(read: Callable[[int], bytes | None], size: int) -> bytes:
-    """``size`` octets of a file, less only at its end, however little each read gives."""
-    parts: list[bytes] = []
-    while size:
-        part = read(size)
-        if part is None:
-            raise BlockingIOError("the file has no octets now; builders need one that blocks")
-        if not part:
-            break
-        parts.append(part)
-        size -= len(part)
-    return b"".join(parts)
+def _payloads(
+    type_: int, more: int, last: int, data: bytes | memoryview, max_payload: int
+) -> Iterator[tuple[int, int, bytes]]:
+    size = len(data)
+    for start in range(0, max(size, 1), max_payload):
+        stop = start + max_payload
+        yield type_, last if stop >= size else more, bytes(data[start:stop])
+
+
+class _FilePayloads:
+    """The payloads of a file. Unlike a generator, it goes on after an exception of the file, and has lost nothing."""
+
+    def __init__(self, type_: int, more: int, last: int, read: Callable[[int], Any], max_payload: int) -> None:
+        self._numbers = (type_, more, last)
+        self._read = read
+        self._max_payload = max_payload
+        self._parts: list[bytes] = []
+        self._missing = max_payload
+        self._ended = False
+
+    def __iter__(self) -> Iterator[tuple[int, int, bytes]]:
+        return self
+
+    def __next__(self) -> tuple[int, int, bytes]:
+        if self._ended:
+            raise StopIteration
+        type_, more, last = self._numbers
+        # However little each read gives, only the last payload is short.
+        while self._missing:
+            part = self._read(self._missing)
+            if part is None:
+                raise nothing_yet()
+            octets = as_bytes(part, "what a binary file reads")
+            if not octets:
+                self._ended = True
+                break
+            self._parts.append(octets)
+            self._missing -= len(octets)
+        payload = b"".join(self._parts)
+        self._parts.clear()
+        self._missing = self._max_payload
+        return type_, last if self._ended else more, payload
 
 
 def _frames(
@@ -317,9 +349,42 @@ def _frames(
         waiting = codec.make_frame(request_id, stream_id, stream_flags, type_, flags, payload)
         stream_flags = _Stream(0)
     if waiting is not None:
-        if end:
-            waiting = waiting.replace(stream_flags=waiting.stream_flags | _Stream.STREAM_END)
-        yield waiting
+        yield _ended(waiting) if end else waiting
+
+
+def _ended(frame: Frame) -> Frame:
+    return frame.replace(stream_flags=frame.stream_flags | _Stream.STREAM_END)
+
+
+class _FileFrames:
+    """The frames of a message with a file. Unlike a generator, it goes on after an exception of the file."""
+
+    def __init__(
+        self, request_id: int, stream_id: int, parts: Iterator[tuple[int, int, bytes]], begin: bool, end: bool
+    ) -> None:
+        self._ids = (request_id, stream_id)
+        self._parts = parts
+        self._stream_flags = _Stream.STREAM_BEGIN if begin else _Stream(0)
+        self._end = end
+        self._waiting: Frame | None = None
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self
+
+    def __next__(self) -> Frame:
+        while True:
+            part = next(self._parts, None)
+            frame, self._waiting = self._waiting, None
+            if part is not None:
+                type_, flags, payload = part
+                self._waiting = codec.make_frame(*self._ids, self._stream_flags, type_, flags, payload)
+                self._stream_flags = _Stream(0)
+            elif frame is None:
+                raise StopIteration
+            elif self._end:
+                frame = _ended(frame)
+            if frame is not None:
+                return frame
 
 
 def _single(request_id: int, stream_id: int, type_: int, flags: int, payload: bytes, begin: bool, end: bool) -> Frame:
@@ -328,12 +393,8 @@ def _single(request_id: int, stream_id: int, type_: int, flags: int, payload: by
 
 
 def _checked(frame: Frame) -> Frame:
-    """The frame, when its numbers fit and its header keeps every rule of a single frame."""
-    try:
-        codec.encode_header(frame.replace(payload=b""))
-        codec.check_header(frame)
-    except RemoteProtocolError as error:
-        raise LocalProtocolError(error.requirement, None, error.field, error.expected, error.found) from None
+    """The frame, when its numbers fit its header."""
+    codec.encode_header(frame.replace(payload=b""))
     return frame
 
 
@@ -374,7 +435,7 @@ def _text(text: str | bytes, errors: str, field: str) -> str:
         _utf8(text, "text-output.utf8", field)
         return text
     try:
-        return bytes(text).decode("utf-8", errors)
+        return as_bytes(text, field).decode("utf-8", errors)
     except UnicodeDecodeError as error:
         found = f"the octet 0x{text[error.start]:02x} at index {error.start}"
         raise LocalProtocolError("text-output.utf8", None, field, "UTF-8", found) from None

@@ -22,6 +22,7 @@ from construct import (
     stream_write,
 )
 
+from hgproto.bytelike import as_bytes, bytes_like
 from hgproto.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from hgproto.layout import decode_entries, encode_entries, octets
 
@@ -88,10 +89,12 @@ def _evaluate(value: Any, context: Any) -> Any:
     return value(context) if callable(value) else value
 
 
-def size_of(name: str, encoding: str) -> Callable[[Any], int]:
-    """What the string field ``name`` needs in octets."""
+def size_of(name: str, encoding: str | None) -> Callable[[Any], int]:
+    """What the string field ``name`` needs in octets; ``encoding``: None for a field of raw octets."""
 
     def size(context: Any) -> int:
+        if encoding is None:
+            return len(bytes_like(context[name], name))
         # What is not in the charset is refused by the string itself, in its turn.
         return len(context[name].encode(encoding, "replace" if encoding == "ascii" else "surrogatepass"))
 
@@ -103,7 +106,9 @@ def sizes_of(name: str, encoding: str | None) -> Callable[[Any], list[int]]:
 
     def sizes(context: Any) -> list[int]:
         errors = "replace" if encoding == "ascii" else "surrogatepass"
-        return [len(item if encoding is None else item.encode(encoding, errors)) for item in context[name]]
+        return [
+            len(bytes_like(item, name) if encoding is None else item.encode(encoding, errors)) for item in context[name]
+        ]
 
     return sizes
 
@@ -202,10 +207,11 @@ class Octets(Construct):  # type: ignore[misc]
         return stream_read(stream, size, path)
 
     def _build(self, obj: Any, stream: Any, context: Any, path: str) -> Any:
-        if self.at_most is not None and len(obj) > _evaluate(self.at_most, context):
+        data = as_bytes(obj, _field(path) or "data")
+        if self.at_most is not None and len(data) > _evaluate(self.at_most, context):
             limit = octets(_evaluate(self.at_most, context))
-            raise StructBuildError(self.surplus, None, _field(path), f"at most {limit}", octets(len(obj)))
-        stream_write(stream, obj, len(obj), path)
+            raise StructBuildError(self.surplus, None, _field(path), f"at most {limit}", octets(len(data)))
+        stream_write(stream, data, len(data), path)
         return obj
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
+from hgproto.bytelike import as_bytes
 from hgproto.errors import EncodingError, RemoteProtocolError
 from hgproto.layout import octets
 
@@ -143,7 +144,7 @@ class _IdentityEncoder:
     __slots__ = ()
 
     def encode(self, data: bytes | memoryview) -> bytes:
-        return bytes(data)
+        return as_bytes(data)
 
     def flush(self) -> bytes:
         return b""
@@ -155,6 +156,7 @@ class _IdentityDecoder:
     __slots__ = ()
 
     def decode(self, data: bytes, limit: int) -> bytes:
+        data = as_bytes(data)
         if len(data) > limit:
             raise _too_large(limit)
         return data
@@ -200,6 +202,8 @@ class _ZlibDecoder:
         self._fed = False
 
     def decode(self, data: bytes, limit: int) -> bytes:
+        if type(data) is not bytes:
+            data = as_bytes(data)
         context = self._context
         if context.eof:
             if data:
@@ -284,6 +288,8 @@ class _ZstdDecoder:
         self._head = b""
 
     def decode(self, data: bytes, limit: int) -> bytes:
+        if type(data) is not bytes:
+            data = as_bytes(data)
         context = self._context
         if context.eof:
             if data:

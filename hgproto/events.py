@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hgproto.frame import Record
+from hgproto.frame import Record, RecordType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 
-class RunCommand(Record):
+class RunCommand(Record, metaclass=RecordType):
     """To the server's application: a command is to be run.
 
     ``args``: values by name, in the order in which they came. ``data``: its octets, None for a command without data.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hgproto.bytelike import as_bytes
 from hgproto.encodings import default_encodings
 from hgproto.errors import RemoteProtocolError
 from hgproto.framing_0002 import codec, machines
@@ -68,7 +69,7 @@ class InputStream:
         Raises :class:`RemoteProtocolError`, offsets from the start of the frame; after that the stream is of no more use.
         """
         codec.check_header(frame)
-        payload = bytes(frame.payload)
+        payload = as_bytes(frame.payload)
         encoded, ends = bool(frame.stream_flags & _ENCODED), bool(frame.stream_flags & _END)
         row = self._outcome(frame)
         while isinstance(row, Ask):

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from hgproto.bytelike import as_bytes, bytes_like
 from hgproto.cbor import CborError, Map, Simple, Tag, decode_item, decode_map, encode_map, item_head, utf8
 from hgproto.errors import LocalProtocolError, RemoteProtocolError
 
@@ -116,6 +117,7 @@ def octets(number: int) -> str:
 
 def fault(layout: Layout, data: bytes) -> RemoteProtocolError:
     """What is wrong with a payload that straight code did not take."""
+    data = as_bytes(data)
     try:
         for _ in walk(layout, data):
             pass
@@ -146,6 +148,7 @@ def walk(layout: Layout, data: bytes) -> Iterator[Span]:
 
     Offsets count from the first octet of ``data``.
     """
+    data = as_bytes(data)
     if layout.entries:
         yield from _walk_entries(layout, data)
         return
@@ -424,7 +427,7 @@ def _local_string_fault(layout: Layout, part: Part, record: Any, value: Any, nam
     for index, item in enumerate(value if part.sizes is not None else [value]):
         path = name if part.sizes is None else f"{name}[{index}]"
         try:
-            size = len(item) if part.type == "bytes" else len(item.encode(_CODECS[part.type]))
+            size = len(bytes_like(item, path)) if part.type == "bytes" else len(item.encode(_CODECS[part.type]))
         except UnicodeEncodeError as error:
             found = f"U+{ord(item[error.start]):04X} at index {error.start}"
             return LocalProtocolError(part.rules["charset"], None, path, _CHARSETS[part.type], found)

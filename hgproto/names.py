@@ -46,9 +46,9 @@ _EVERYWHERE = """
     STREAM_FLAG_NAMES TYPE_CHECKING TYPE_NAMES FrameType StreamFlag check_header checked_frame cut_frame decode_frame
     decode_payload encode_frame encode_header frame frame_header frame_of kind_of make_frame read_frames read_parts
 
-    Any Array AtMost CborMap Computed Decoded Due Entry Frame IntEnum IntFlag Int8ul Int16ul Int24ul Int32ul Iterator
-    Known Layout Octets Part Pieces Rebuild Record RemoteProtocolError Rule Struct StructError Text Texts ToEnd Whole
-    annotations bare count decode_entries encode_entries fault frame_fault iter_unpack known len_ local_fault
+    Any Array AtMost BytesLike CborMap Computed Decoded Due Entry Frame IntEnum IntFlag Int8ul Int16ul Int24ul Int32ul Iterator
+    Known Layout Octets Part Pieces Rebuild Record RecordType RemoteProtocolError Rule Struct StructError Text Texts ToEnd Whole
+    annotations as_bytes bare bytes_like count decode_entries encode_entries fault frame_fault iter_unpack known len_ local_fault
     local_frame_fault pack packed size_of sizes_of text_of_flags this unpack_from unpack_parts
 
     bool bytes dict int len range set str sum tuple type

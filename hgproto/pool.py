@@ -17,6 +17,7 @@ from queue import SimpleQueue
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
+from hgproto.bytelike import as_bytes
 from hgproto.errors import RemoteProtocolError
 from hgproto.events import NoOp
 from hgproto.framing_0002 import codec
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from hgproto.bytelike import BytesLike
     from hgproto.encodings import Decoder
     from hgproto.events import SendFrames
     from hgproto.frame import Frame
@@ -300,7 +302,7 @@ class DecodingPool(_Pool["tuple[Decoder, Frame, Future[Any]]"]):
         self._waiting: deque[tuple[Frame, Future[Any] | None]] = deque()
         self._ahead = ahead
 
-    def receive_data(self, data: bytes | bytearray | memoryview) -> list[Any]:
+    def receive_data(self, data: BytesLike) -> list[Any]:
         """Takes octets; gives what the frames led to whose turn has come."""
         self._check_open()
         events: list[Any] = []
@@ -375,7 +377,7 @@ class DecodingPool(_Pool["tuple[Decoder, Frame, Future[Any]]"]):
         for decoder, frame, future in batch:
             flags = int(frame.stream_flags)
             try:
-                result: Any = bytes(frame.payload)
+                result: Any = as_bytes(frame.payload)
                 if flags & _ENCODED:
                     result = decoder.decode(result, self._limit)
                 if flags & _END:
@@ -390,7 +392,7 @@ class DecodingPool(_Pool["tuple[Decoder, Frame, Future[Any]]"]):
     def _configure(self, frame: Frame) -> None:
         """Makes the decoder that a stream asks for; what is wrong with the settings, the reactor says."""
         try:
-            settings = codec.decode_stream_settings(bytes(frame.payload))
+            settings = codec.decode_stream_settings(as_bytes(frame.payload))
         except RemoteProtocolError:
             return
         profile = self._reactor.encodings.get(settings.profile)

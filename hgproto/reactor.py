@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from hgproto.bytelike import as_bytes, bytes_like
 from hgproto.encodings import default_encodings
 from hgproto.errors import LocalProtocolError, RemoteProtocolError
 from hgproto.events import Error, StreamLeftOpen
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from enum import IntEnum
 
+    from hgproto.bytelike import BytesLike
     from hgproto.encodings import Encodings
     from hgproto.frame import Frame
     from hgproto.machine import Machine, Outcome
@@ -138,11 +140,14 @@ class Reactor:
 
     # Frames in.
 
-    def receive_data(self, data: bytes | bytearray | memoryview) -> list[Any]:
+    def receive_data(self, data: BytesLike) -> list[Any]:
         """What the frames that ``data`` makes whole lead to, in wire order.
 
-        Raises :class:`ValueError` after the end of input, and nothing else.
+        ``data``: bytes or another buffer. Raises :class:`TypeError` for anything else and :class:`ValueError` after the
+        end of input; no bytes raise an exception.
         """
+        if type(data) is not bytes:
+            data = bytes_like(data)
         if not self.works:
             return [self._refuse_all()]
         if self.ended:
@@ -177,7 +182,7 @@ class Reactor:
         events: list[Any] = []
         self._events = events
         self._append = events.append
-        payload = frame.payload if type(frame.payload) is bytes else bytes(frame.payload)
+        payload = frame.payload if type(frame.payload) is bytes else as_bytes(frame.payload)
         if len(payload) > self.limits.max_payload:
             error = codec.cut_frame(header, self.limits.max_payload)
             self._fail(error.moved(self._pieces.position + self._fed), None)

@@ -7,20 +7,21 @@ business: this module only knows where a frame ends once the codec has told it.
 
 from __future__ import annotations
 
+from hgproto.bytelike import as_bytes, bytes_like
 from hgproto.errors import RemoteProtocolError
+from hgproto.files import CHUNK_OCTETS, Chunks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from typing import BinaryIO
+    from collections.abc import Iterator
+    from typing import Any
 
+    from hgproto.bytelike import BytesLike
+    from hgproto.files import Source
     from hgproto.frame import Frame
     from hgproto.revision import Codec
 
-__all__ = ["CHUNK_OCTETS", "FrameReader", "Pieces", "read_frames"]
-
-CHUNK_OCTETS = 1 << 18
-"""Octets that are read from a file at a time: large enough that calls do not count, small enough to stay in a cache."""
+__all__ = ["CHUNK_OCTETS", "FrameReader", "Frames", "Pieces", "read_frames"]
 
 GATHERED_OCTETS = 1 << 10
 """Chunks of fewer octets are gathered in one piece while a frame is not whole."""
@@ -38,7 +39,7 @@ class Pieces:
     def __init__(self, *, copy: bool = True) -> None:
         self.position = 0
         """Octets of the input before the frame that is being read."""
-        self._chunks: Iterator[bytes | bytearray | memoryview] = iter(())
+        self._chunks: Iterator[BytesLike] = iter(())
         self._copy = copy
         self._parts: list[bytes | bytearray | memoryview] = []
         self._have = 0
@@ -64,13 +65,13 @@ class Pieces:
         """The offset in the input of a place in the piece that was given last."""
         return self.position - self._start + at
 
-    def supply(self, chunks: Iterator[bytes | bytearray | memoryview]) -> Pieces:
-        """Sets where the next chunks come from."""
+    def supply(self, chunks: Iterator[BytesLike]) -> Pieces:
+        """Sets where the next chunks come from: buffers of any kind."""
         self._chunks = chunks
         return self
 
-    def absorb(self, chunk: bytes | bytearray | memoryview) -> bool:
-        """Puts a chunk aside when it does not complete the frame at the end; False when that needs a closer look."""
+    def absorb(self, chunk: bytes | memoryview) -> bool:
+        """Puts bytes aside when they do not complete the frame at the end; False when that needs a closer look."""
         if not self._have or len(chunk) >= self._need - self._have:
             return False
         if chunk:
@@ -120,7 +121,7 @@ class Pieces:
 
     def __iter__(self) -> Iterator[tuple[bytes | memoryview, int]]:
         for chunk in self._chunks:
-            data = chunk if type(chunk) is bytes else bytes(chunk) if self._copy else memoryview(chunk)
+            data = chunk if type(chunk) is bytes else as_bytes(chunk) if self._copy else bytes_like(chunk)
             start = 0
             while self._have:
                 lack = self._need - self._have
@@ -180,13 +181,16 @@ class FrameReader:
         """The octets after the last whole frame. After a fault they start with the frame that was refused."""
         return self._pieces.rest
 
-    def feed(self, data: bytes | bytearray | memoryview) -> list[Frame]:
+    def feed(self, data: BytesLike) -> list[Frame]:
         """The frames that ``data`` makes whole, in wire order.
 
-        Raises :class:`RemoteProtocolError` for a length over the limit (frame.length-limit), its offset from the
+        ``data``: bytes or another buffer; the width of a view's items does not matter. Raises :class:`TypeError` for
+        anything else. Raises :class:`RemoteProtocolError` for a length over the limit (frame.length-limit), its offset from the
         start of the input, its ``frames`` those that came before; every later call raises it again.
         """
         self._check()
+        if type(data) is not bytes:
+            data = bytes_like(data)
         if self._pieces.absorb(data):
             return []
         frames: list[Frame] = []
@@ -205,35 +209,53 @@ class FrameReader:
             self._pieces.failed = self._pieces.cut(self._codec, self._max_payload)
             raise self._pieces.failed
 
-    def read(
-        self, source: BinaryIO | bytes | bytearray | memoryview | Iterable[bytes | bytearray | memoryview]
-    ) -> Iterator[Frame]:
-        """The frames in a file, in octets, or in an iterable of chunks, to its end, each as soon as it is whole.
+    def read(self, source: Source) -> Iterator[Frame]:
+        """The frames in a binary file, in bytes, or in an iterable of chunks, to its end, each as soon as it is whole.
 
-        Raises as :meth:`feed` and :meth:`close` do, after the frames before the fault. The reader belongs to this
-        iterator until it is exhausted.
+        Raises as :meth:`feed` and :meth:`close` do, after the frames before the fault. Raises :class:`BlockingIOError`
+        if a file has no bytes yet: wait until it can be read, and iterate again, over the same iterator or over a new
+        one. The reader belongs to this iterator until it is exhausted.
         """
         self._check()
-        # The codec's own iterator is handed out, and not one around it, since each layer costs time a frame.
-        return self._codec.read_frames(self._pieces.supply(self._chunks(source)), self._max_payload)
-
-    def _chunks(
-        self, source: BinaryIO | bytes | bytearray | memoryview | Iterable[bytes | bytearray | memoryview]
-    ) -> Iterator[bytes | bytearray | memoryview]:
-        """The chunks of ``source``; at its end, the fault of a frame that is cut."""
-        read = getattr(source, "read1", None) or getattr(source, "read", None)
-        if read is None:
-            if isinstance(source, bytes | bytearray | memoryview):
-                source = (source,)
-            yield from source
-        else:
-            while chunk := read(CHUNK_OCTETS):
-                yield chunk
-        self.close()
+        return Frames(self, source)
 
     def _check(self) -> None:
         if self._pieces.failed is not None:
             raise self._pieces.failed
+
+
+class Frames:
+    """An iterator over the frames of a source; see :meth:`FrameReader.read`.
+
+    Unlike a generator, it can be used again after an exception of the source: what was read before it is kept.
+    """
+
+    __slots__ = ("_chunks", "_frames", "_reader")
+
+    def __init__(self, reader: FrameReader, source: Source) -> None:
+        self._reader = reader
+        self._chunks = Chunks(source)
+        self._frames: Any = self._begun()
+
+    def _begun(self) -> Iterator[Frame]:
+        reader = self._reader
+        return reader._codec.read_frames(reader._pieces.supply(self._to_end()), reader._max_payload)  # noqa: SLF001
+
+    def _to_end(self) -> Iterator[bytes | memoryview]:
+        """The chunks; at their end, the fault of a frame that is cut."""
+        yield from self._chunks
+        self._reader.close()
+
+    def __iter__(self) -> Iterator[Frame]:
+        # The codec's own iterator is handed out, since each layer costs time a frame. One that has raised is finished.
+        if self._frames.gi_frame is None:
+            self._reader._check()  # noqa: SLF001 - one module's own
+            self._frames = self._begun()
+        frames: Iterator[Frame] = self._frames
+        return frames
+
+    def __next__(self) -> Frame:
+        return next(iter(self))
 
 
 def checked_max_payload(max_payload: int | None, codec: Codec) -> int:
@@ -247,11 +269,7 @@ def checked_max_payload(max_payload: int | None, codec: Codec) -> int:
 
 
 def read_frames(
-    source: BinaryIO | bytes | bytearray | memoryview | Iterable[bytes | bytearray | memoryview],
-    *,
-    max_payload: int | None = None,
-    copy: bool = True,
-    codec: Codec | None = None,
+    source: Source, *, max_payload: int | None = None, copy: bool = True, codec: Codec | None = None
 ) -> Iterator[Frame]:
-    """The frames in a file, in octets, or in an iterable of chunks; see :class:`FrameReader`."""
+    """The frames in a binary file, in bytes, or in an iterable of chunks; see :meth:`FrameReader.read`."""
     return FrameReader(max_payload=max_payload, copy=copy, codec=codec).read(source)

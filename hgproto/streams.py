@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from hgproto.bytelike import as_bytes, bytes_like
 from hgproto.errors import LocalProtocolError
 from hgproto.framing_0002 import codec as default_codec
 from hgproto.framing_0002 import machines
@@ -21,6 +22,7 @@ from hgproto.framing_0002 import machines
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from hgproto.bytelike import BytesLike
     from hgproto.encodings import Encoder, Profile
     from hgproto.frame import Frame
     from hgproto.revision import Codec
@@ -131,7 +133,7 @@ class OutputStream:
             return
         if code == self._settings:
             raise ValueError("a stream makes its own stream-settings, from its profile")
-        request_id, payload = frame.request_id, bytes(frame.payload)
+        request_id, payload = frame.request_id, as_bytes(frame.payload)
         yield from self._before(request_id, None)
         end = end if isinstance(end, bool) else end()
         encoder = self._encoder
@@ -158,7 +160,7 @@ class OutputStream:
         self,
         request_id: int,
         type_: int,
-        data: bytes | memoryview,
+        data: BytesLike,
         *,
         last: bool,
         plain: bool = False,
@@ -168,6 +170,8 @@ class OutputStream:
 
         ``last``: the data is complete. ``plain`` and ``end``: as of :meth:`send`.
         """
+        if type(data) is not bytes:
+            data = bytes_like(data)
         if plain or self._profile is None:
             yield from self._write_plain(request_id, type_, data, last, end)
             return

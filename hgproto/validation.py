@@ -17,24 +17,26 @@ from typing import TYPE_CHECKING
 
 from hgproto.bytelike import as_bytes, bytes_like
 from hgproto.errors import RemoteProtocolError
+from hgproto.files import Chunks
 from hgproto.finding import ERROR, NOTE
 from hgproto.framing_0002 import machines
 from hgproto.jsonform import Continuations
 from hgproto.layout import counted, octets, place_of
 from hgproto.limits import Limits
 from hgproto.places import Places
-from hgproto.reader import CHUNK_OCTETS, Pieces, checked_max_payload
+from hgproto.reader import Pieces, checked_max_payload
 from hgproto.revision import DEFAULT_REVISION, Revision
 from hgproto.rules import Remark, progress_remarks, text_remarks
 from hgproto.session import Lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from typing import Any, BinaryIO, Literal
+    from typing import Any, Literal
 
     from hgproto.bytelike import BytesLike
     from hgproto.command_judge import CommandJudge
     from hgproto.encodings import Encodings
+    from hgproto.files import Source
     from hgproto.finding import Finding
     from hgproto.frame import Frame
     from hgproto.places import Refused
@@ -330,7 +332,7 @@ def _payload_faults(frame: Frame, continued: bool, codec: Any) -> Iterator[tuple
         return
     payload = bytes(frame.payload)
     # These rules are about what framing-0002 says in these structures, whatever else a schema has.
-    name = type(value)._kind.__name__ if hasattr(type(value), "_kind") else ""  # noqa: SLF001 - see hgproto.frame.bare
+    name = type(value).__name__
     if codec.REVISION == DEFAULT_REVISION and name == "TextOutput":
         yield from ((remark, False) for remark in text_remarks(value.atoms, payload))
     elif codec.REVISION == DEFAULT_REVISION and name == "Progress":
@@ -338,7 +340,7 @@ def _payload_faults(frame: Frame, continued: bool, codec: Any) -> Iterator[tuple
 
 
 def validate(
-    data: BinaryIO | bytes | bytearray | memoryview | Iterable[bytes | bytearray | memoryview],
+    data: Source,
     *,
     role: str | None = None,
     depth: Literal["session", "frames"] = "session",
@@ -351,7 +353,8 @@ def validate(
     """What is wrong with all that one side sends: octets, a file, or an iterable of chunks.
 
     Findings come as soon as they are found, in wire order. Arguments as of :class:`Validator`, which is for those who are
-    fed. Raises :class:`ValueError` for arguments that cannot be, and nothing for any octets.
+    fed. Raises :class:`ValueError` for arguments that cannot be, and nothing for any octets. Iterating raises
+    :class:`BlockingIOError` if a file has no bytes yet: wait until it can be read, and go on with the same iterator.
     """
     validator = Validator(
         role,
@@ -362,17 +365,36 @@ def validate(
         reopen=reopen,
         revision=revision,
     )
-    return _validated(validator, data)
+    return Findings(validator, data)
 
 
-def _validated(validator: Validator, data: Any) -> Iterator[Finding]:
-    read = getattr(data, "read1", None) or getattr(data, "read", None)
-    chunks = data if read is None else iter(lambda: read(CHUNK_OCTETS), b"")
-    if isinstance(data, bytes | bytearray | memoryview):
-        chunks = (data[at : at + CHUNK_OCTETS] for at in range(0, len(data), CHUNK_OCTETS))
-    for chunk in chunks:
-        yield from validator.feed(chunk)
-    yield from validator.close()
+class Findings:
+    """An iterator over the findings of a source; see :func:`validate`.
+
+    Unlike a generator, it can be used again after an exception of the source: what was read before it is kept.
+    """
+
+    def __init__(self, validator: Validator, source: Source) -> None:
+        self._validator = validator
+        self._chunks = Chunks(source, cut=True)
+        self._found: Iterator[Finding] = iter(())
+        self._closed = False
+
+    def __iter__(self) -> Iterator[Finding]:
+        return self
+
+    def __next__(self) -> Finding:
+        while True:
+            for finding in self._found:
+                return finding
+            if self._closed:
+                raise StopIteration
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                self._closed = True
+                self._found = iter(self._validator.close())
+            else:
+                self._found = iter(self._validator.feed(chunk))
 
 
 class PayloadValidator:
@@ -421,7 +443,7 @@ class PayloadValidator:
 
 
 def validate_payload(
-    type: str, payload: bytes, *, flags: int = 0, continued: bool = False, revision: Revision | None = None
+    type: str, payload: BytesLike, *, flags: int = 0, continued: bool = False, revision: Revision | None = None
 ) -> list[Finding]:
     """What is wrong with one payload. Arguments as of :class:`PayloadValidator`."""
     validator = PayloadValidator(type, flags=flags, continued=continued, revision=revision)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
+
+from hgproto.bytelike import bytes_like
+from hgproto.files import Output
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -10,7 +15,10 @@ if TYPE_CHECKING:
     from hgproto.frame import Frame
     from hgproto.revision import Codec
 
-__all__ = ["PIECE_OCTETS", "encode_frame", "encode_frames", "frame_buffers", "write_frames"]
+__all__ = ["PIECE_OCTETS", "FrameWriter", "encode_frame", "encode_frames", "frame_buffers", "write_frames"]
+
+JOINED_OCTETS = 1 << 14
+"""Payloads of fewer bytes are written together with their header: a copy costs less than a second write."""
 
 PIECE_OCTETS = 1 << 20
 """Octets that frames are joined to at the most: joining tens of MiB at once costs ten times as much an octet."""
@@ -40,16 +48,22 @@ def encode_frames(
     limit, encode = _limit(max_payload, codec), codec.encode_frame
     parts: list[bytes] = []
     size = 0
-    for frame in frames:
-        octets = encode(frame, limit)
-        if size + len(octets) > PIECE_OCTETS and parts:
-            yield b"".join(parts)
-            parts.clear()
-            size = 0
-        parts.append(octets)
-        size += len(octets)
+    failure: Exception | None = None
+    try:
+        for frame in frames:
+            octets = encode(frame, limit)
+            if size + len(octets) > PIECE_OCTETS and parts:
+                yield b"".join(parts)
+                parts.clear()
+                size = 0
+            parts.append(octets)
+            size += len(octets)
+    except Exception as error:  # raised once the frames before it were given
+        failure = error
     if parts:
         yield b"".join(parts)
+    if failure is not None:
+        raise failure
 
 
 def frame_buffers(
@@ -61,14 +75,72 @@ def frame_buffers(
     for frame in frames:
         yield encode_header(frame, limit)
         if len(frame.payload):
-            yield frame.payload
+            yield bytes_like(frame.payload, "payload")
+
+
+class FrameWriter:
+    """Writes frames to a binary file, buffered or raw, whole and in order.
+
+    ``max_payload`` and ``codec``: as of :func:`encode_frame`. If the file has no room, :meth:`write` raises
+    :class:`BlockingIOError`. The writer then keeps the rest of the frame that it was writing and the frames after it:
+    wait until the file can be written, and call :meth:`flush`.
+    """
+
+    __slots__ = ("_codec", "_frames", "_limit", "_output")
+
+    def __init__(self, file: BinaryIO, *, max_payload: int | None = None, codec: Codec | None = None) -> None:
+        self._codec = codec or _default()
+        self._limit = _limit(max_payload, self._codec)
+        self._output = Output(file)
+        self._frames: deque[Iterator[Frame]] = deque()
+
+    @property
+    def written(self) -> int:
+        """Bytes that the file has accepted."""
+        return self._output.written
+
+    @property
+    def pending(self) -> bool:
+        """True if bytes or frames are left to be written."""
+        return bool(self._output.pending or self._frames)
+
+    def write(self, frames: Iterable[Frame]) -> None:
+        """Writes frames, after whatever an earlier call has left. Each is written before the next is asked for.
+
+        Raises as :func:`encode_frame` does, and whatever the file or ``frames`` raise; the frames before it are written.
+        """
+        self._frames.append(iter(frames))
+        self.flush()
+
+    def flush(self) -> None:
+        """Writes whatever is left. Raises as :meth:`write` does. The file itself is not flushed."""
+        output, limit = self._output, self._limit
+        encode, encode_header = self._codec.encode_frame, self._codec.encode_header
+        output.flush()
+        while self._frames:
+            try:
+                for frame in self._frames[0]:
+                    if len(frame.payload) < JOINED_OCTETS:
+                        output.write(encode(frame, limit))
+                    else:
+                        output.write(encode_header(frame, limit), frame.payload)
+            except BaseException as error:
+                # The frames go on after trouble with the file, and once their own source has bytes again.
+                if not output.pending and not isinstance(error, BlockingIOError):
+                    self._frames.popleft()
+                raise
+            self._frames.popleft()
 
 
 def write_frames(
     file: BinaryIO, frames: Iterable[Frame], *, max_payload: int | None = None, codec: Codec | None = None
 ) -> None:
-    """Writes frames to a file. Raises as one frame does; frames before it are written."""
-    file.writelines(frame_buffers(frames, max_payload=max_payload, codec=codec))
+    """Writes frames to a binary file, buffered or raw: all of them, or raises.
+
+    Raises as one frame does; frames before it are written. Raises :class:`BlockingIOError` if the file has no room; use
+    a :class:`FrameWriter` for a file that does not block.
+    """
+    FrameWriter(file, max_payload=max_payload, codec=codec).write(frames)
 
 
 def _limit(max_payload: int | None, codec: Codec) -> int:

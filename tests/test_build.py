@@ -11,7 +11,19 @@ from hypothesis import strategies as st
 from marks import by_column
 from support import ascii_text, text_atoms, utf8_text
 
-from hgproto import LocalProtocolError, bytes_response, command, error_response, progress, stream_settings, text_output
+from hgproto import (
+    Client,
+    LocalProtocolError,
+    Server,
+    bytes_response,
+    command,
+    encode_frames,
+    error_response,
+    progress,
+    stream_settings,
+    text_output,
+    validate,
+)
 from hgproto.build import SEND_PAYLOAD, placeholders
 from hgproto.framing_0002 import codec
 from hgproto.jsonform import Continuations
@@ -130,12 +142,48 @@ def test_a_file_is_read_as_frames_are_taken() -> None:
     assert file.tell() <= 20
 
 
-@pytest.mark.requirement("command-argument.name-ascii", "bytes-response.server-only")
+@pytest.mark.requirement("command-argument.name-ascii", "frame.field-range")
 def test_errors_are_raised_before_any_frame_is_made() -> None:
     with pytest.raises(LocalProtocolError):
         command(1, 1, "c", {"é": b""})
     with pytest.raises(LocalProtocolError):
-        bytes_response(1, 1, b"")
+        bytes_response(1, 256, b"")
+
+
+@pytest.mark.parametrize("stream_id", [0, 1, 2, 3, 254, 255])
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda stream: command(1, stream, "c", {"k": b"v"}, b"data"),
+        lambda stream: command(1, stream, "c", data=io.BytesIO(b"data")),
+        lambda stream: bytes_response(1, stream, b"data"),
+        lambda stream: [error_response(1, stream, "m")],
+        lambda stream: [progress(1, stream, "t", 1, 2)],
+        lambda stream: [text_output(1, stream, [("x\n", (), ())])],
+        lambda stream: [stream_settings(1, stream, "zlib")],
+    ],
+)
+def test_a_builder_accepts_any_stream(build: Any, stream_id: int) -> None:
+    frames = list(build(stream_id))
+    assert {frame.stream_id for frame in frames} == {stream_id}
+    assert [frame.replace(stream_id=7) for frame in frames] == list(build(7))
+
+
+@pytest.mark.requirement("stream-id.parity")
+@pytest.mark.parametrize(
+    ("reactor", "frames"),
+    [
+        (Server, command(1, 2, "c", begin=True)),
+        (Client, bytes_response(1, 1, b"", begin=True)),
+        (Client, [text_output(1, 1, [], begin=True)]),
+    ],
+)
+def test_the_reactor_and_the_validator_decide_who_may_send_where(reactor: Any, frames: Any) -> None:
+    wire = b"".join(encode_frames(frames))
+    (event,) = reactor().receive_data(wire)
+    assert event.error.requirement == "stream-id.parity"
+    (finding,) = validate(wire, role=reactor.peer)
+    assert finding.id == "stream-id.parity"
 
 
 REFUSED: list[tuple[Any, str, str]] = [
@@ -144,20 +192,19 @@ REFUSED: list[tuple[Any, str, str]] = [
     (lambda: command(1, 1, "n" * 11, max_payload=10), "frame.length-limit", "name"),
     (lambda: command(2, 1, "c"), "request-id.parity", "request_id"),
     (lambda: command(65537, 1, "c"), "frame.field-range", "request_id"),
-    (lambda: command(1, 2, "c"), "command-name.client-only", "stream_id"),
     (lambda: command(1, 257, "c"), "frame.field-range", "stream_id"),
     (lambda: command(1, 1, "c", {"": b""}), "command-argument.name-not-empty", "name"),
     (lambda: command(1, 1, "c", {"k": bytes(65536)}), "command-argument.sizes", "value"),
     (lambda: command(1, 1, "c", {"k" * 7: b"v"}, max_payload=10), "command-argument.header-whole", "args['kkkkkkk']"),
-    (lambda: bytes_response(1, 1, b""), "bytes-response.server-only", "stream_id"),
-    (lambda: error_response(1, 1, "m"), "error-response.server-only", "stream_id"),
+    (lambda: bytes_response(1, 256, b""), "frame.field-range", "stream_id"),
+    (lambda: error_response(1, 256, "m"), "frame.field-range", "stream_id"),
     (lambda: error_response(1, 2, "\ud800"), "error-response.utf8", "message"),
-    (lambda: progress(1, 1, "t", 1, 2), "progress.server-only", "stream_id"),
+    (lambda: progress(1, -1, "t", 1, 2), "frame.field-range", "stream_id"),
     (lambda: progress(1, 2, "t", -2, 2), "progress.value-types", "pos"),
     (lambda: progress(1, 2, "t" * 100, 1, 2, max_payload=10), "frame.length-limit", ""),
     (lambda: stream_settings(1, 2, ""), "stream-settings.name-ascii", "profile"),
     (lambda: stream_settings(1, 2, "zlib", bytes(10), max_payload=10), "frame.length-limit", "settings"),
-    (lambda: text_output(1, 1, []), "text-output.server-only", "stream_id"),
+    (lambda: text_output(1, 256, []), "frame.field-range", "stream_id"),
 ]
 
 

@@ -6,8 +6,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hgproto import events
-from hgproto.events import NO_OP, WANT_FRAME, NoOp, ResponseData, RunCommand, SendFrames, StartCommand, WantFrame
+from hgproto import Server, command, encode_frames, events, read_frames
+from hgproto.events import (
+    NO_OP,
+    WANT_FRAME,
+    CommandData,
+    NoOp,
+    ResponseData,
+    RunCommand,
+    SendFrames,
+    StartCommand,
+    WantFrame,
+)
 from hgproto.framing_0002 import codec
 
 if TYPE_CHECKING:
@@ -94,3 +104,16 @@ def test_what_was_taken_cannot_be_made() -> None:
     list(told)
     with pytest.raises(RuntimeError, match="taken already"):
         told.claim()
+
+
+def test_commands_are_of_their_public_class() -> None:
+    wire = b"".join(encode_frames([*command(1, 1, "a", begin=True), *command(3, 1, "b", {"k": b"v"}, b"data")]))
+    assert [type(event) for event in Server().receive_data(wire)] == [RunCommand, *[WantFrame] * 2, RunCommand]
+    one_by_one = Server()
+    events_of = [event for at in range(len(wire)) for event in one_by_one.receive_data(wire[at : at + 1])]
+    assert [type(event) for event in events_of] == [RunCommand, *[WantFrame] * 2, RunCommand]
+    streamed = [RunCommand, WantFrame, StartCommand, CommandData]
+    assert [type(event) for event in Server(streaming=True).receive_data(wire)] == streamed
+    framewise = Server()
+    events_of = [event for frame in read_frames(wire) for event in framewise.receive_frame(frame)]
+    assert [type(event) for event in events_of] == [RunCommand, *[WantFrame] * 2, RunCommand]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import RECORDS, frames
 
-from hgproto import Frame
+from hgproto import Frame, FrameReader, encode_frame, read_frames
 from hgproto.framing_0002 import codec
 
 if TYPE_CHECKING:
@@ -46,3 +47,44 @@ def test_a_frame_is_shown_by_names() -> None:
 def test_a_replaced_part_must_exist() -> None:
     with pytest.raises(TypeError):
         codec.make_frame(1, 1, 1, 1, 1).replace(colour=1)
+
+
+def test_frames_and_records_are_of_their_public_class() -> None:
+    made = [codec.make_frame(1, 1, 1, 2, 2, b"\1\0\1\0kv"), codec.frame_of(0x2201, 1, 1, b"\1\0\1\0kv")]
+    wire = encode_frame(made[0])
+    frames_of = [*made, *read_frames(wire), *FrameReader(copy=False).feed(wire), codec.decode_frame(wire)[0]]
+    assert frames_of == [made[0]] * 5
+    assert {type(frame) for frame in frames_of} == {Frame}
+    for payload, decode, record in (
+        (b"\1\0\1\0kv", codec.decode_argument, codec.Argument),
+        (b"\1\0\2\0kv", codec.decode_argument_start, codec.ArgumentStart),
+        (b"kv", codec.decode_argument_rest, codec.ArgumentRest),
+        (b"\1\0\2\0", codec.decode_argument_header, codec.ArgumentHeader),
+        (b"\1\0\0\0x", codec.decode_text_output, codec.TextOutput),
+        (b"\1\0\0\0x", codec.decode_text_atom, codec.TextAtom),
+        (b"\1xy", codec.decode_stream_settings, codec.StreamSettings),
+    ):
+        assert type(decode(payload)) is record
+    assert type(codec.decode_text_output(b"\1\0\0\0x").atoms[0]) is codec.TextAtom
+
+
+def test_records_tell_how_they_are_made() -> None:
+    assert list(signature(Frame).parameters) == ["request_id", "stream_id", "stream_flags", "type", "flags", "payload"]
+    assert signature(codec.Argument).parameters["value"].annotation == "bytes"
+    with pytest.raises(TypeError, match="stream_id"):
+        Frame(1)  # type: ignore[call-arg]
+
+
+def test_a_record_can_be_extended() -> None:
+    class Timed(Frame):
+        """A frame with a time."""
+
+        __slots__ = ("time",)
+
+        def __init__(self, time: float, **parts: Any) -> None:
+            super()._fill(**parts)  # type: ignore[misc]
+            self.time = time
+
+    frame = Timed(1.5, request_id=1, stream_id=1, stream_flags=0, type=1, flags=1)
+    assert (type(frame), frame.time, frame.request_id) == (Timed, 1.5, 1)
+    assert frame != Frame(1, 1, 0, 1, 1)

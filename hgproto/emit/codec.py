@@ -76,7 +76,7 @@ def _head(schema: Schema, used: frozenset[str]) -> list[str]:
         names.append("unpack_parts")
     all_ = lay_out(Group("__all__ = [", [*map(literal, sorted(set(names), key=_all_order))], "]"))
     of_structs = [name for name in ("Struct", "iter_unpack", "pack", "unpack_from") if name in used]
-    of_frame = [name for name in ("Frame", "Record", "bare") if name in used]
+    of_frame = [name for name in ("Frame", "Record", "RecordType", "bare") if name in used]
     of_layout = ["Entry", "Layout", "Part", "decode_entries", "encode_entries", "fault", "frame_fault", "local_fault"]
     of_layout = [name for name in (*of_layout, "local_frame_fault", "text_of_flags") if name in used]
     return [
@@ -90,6 +90,7 @@ def _head(schema: Schema, used: frozenset[str]) -> list[str]:
         "from struct import error as StructError",
         "from typing import TYPE_CHECKING, Any",
         "",
+        f"from hgproto.bytelike import {', '.join(name for name in ('as_bytes', 'bytes_like') if name in used)}",
         "from hgproto.errors import RemoteProtocolError",
         f"from hgproto.frame import {', '.join(of_frame)}",
         *lay_out(Group("from hgproto.layout import (", of_layout)),
@@ -97,6 +98,7 @@ def _head(schema: Schema, used: frozenset[str]) -> list[str]:
         "if TYPE_CHECKING:",
         "    from collections.abc import Iterator",
         "",
+        "    from hgproto.bytelike import BytesLike",
         "    from hgproto.reader import Pieces",
         "",
         *all_,

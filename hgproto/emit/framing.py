@@ -73,9 +73,13 @@ def frame_functions(schema: Schema) -> list[str]:
         "",
         "",
     ]
-    fill = ["frame = new()"]
     local = {"_STREAM_FLAGS[stream_flags]": "stream_flags_of[stream_flags]", "_TYPE_OF[octet]": "type_of[octet]"}
     local["_FLAGS_OF[octet]"] = "flags_of[octet]"
+    fill_payload = [
+        '    frame.payload = payload if type(payload) is bytes else bytes_like(payload, "payload")',
+        "    return frame",
+    ]
+    fill = ["frame = new()"]
     fill += [f"frame.{name} = {local.get(value, value)}" for name, value in plain.items()]
     fill += ["frame.payload = data[start:stop]"]
     return [
@@ -139,50 +143,51 @@ def frame_functions(schema: Schema) -> list[str]:
         f"    return octet << {stream_bits} | int(frame.stream_flags)",
         "",
         "",
-        "def frame_of(kind: int, request_id: int, stream_id: int, payload: bytes) -> Frame:",
+        "def frame_of(kind: int, request_id: int, stream_id: int, payload: BytesLike) -> Frame:",
         *docstring("The frame of these parts; the inverse of :func:`read_parts`."),
         f"    octet = kind >> {stream_bits}",
-        "    return Frame(",
-        "        request_id,",
-        "        stream_id,",
-        f"        _STREAM_FLAGS[kind & {mask((1 << stream_bits) - 1)}],",
-        "        _TYPE_OF[octet],",
-        "        _FLAGS_OF[octet],",
-        "        payload,",
-        "    )",
+        "    frame = _new_frame()",
+        "    frame.request_id = request_id",
+        "    frame.stream_id = stream_id",
+        f"    frame.stream_flags = _STREAM_FLAGS[kind & {mask((1 << stream_bits) - 1)}]",
+        "    frame.type = _TYPE_OF[octet]",
+        "    frame.flags = _FLAGS_OF[octet]",
+        *fill_payload,
         "",
         "",
-        f"def decode_frame(data: bytes, at: int = 0, max_payload: int = {limit.default}) -> tuple[Frame, int]:",
+        f"def decode_frame(data: BytesLike, at: int = 0, max_payload: int = {limit.default}) -> tuple[Frame, int]:",
         *docstring(
             "The frame at offset ``at``, and the offset after it.\n\n"
             f"{limit_doc} Raises :class:`RemoteProtocolError`, offsets from the start of ``data``."
         ),
+        "    if type(data) is not bytes:",
+        "        data = bytes_like(data)",
         f"    if len(data) - at < {size}:",
-        "        raise frame_fault(FRAME, data[at:], max_payload).moved(at)",
+        "        raise frame_fault(FRAME, as_bytes(data[at:]), max_payload).moved(at)",
         *unpacking(targets, "_unpack_header(data, at)", 4),
         *(f"    {line}" for line in joins),
         f"    start = at + {size}",
         "    stop = start + length",
         "    if length > max_payload or stop > len(data):",
-        "        raise frame_fault(FRAME, data[at:], max_payload).moved(at)",
+        "        raise frame_fault(FRAME, as_bytes(data[at:]), max_payload).moved(at)",
         "    return Frame(",
         *(
             f"        {name}={value},"
             for name, value in sorted(plain.items(), key=lambda item: _FRAME_ORDER.index(item[0]))
         ),
-        "        payload=data[start:stop],",
+        "        payload=as_bytes(data[start:stop]),",
         "    ), stop",
         "",
         "",
-        f"def cut_frame(data: bytes, max_payload: int = {limit.default}) -> RemoteProtocolError:",
+        f"def cut_frame(data: BytesLike, max_payload: int = {limit.default}) -> RemoteProtocolError:",
         *docstring(
             "Why the octets that are left at the end of input are no frame. Offsets count from the start of ``data``."
         ),
-        "    return frame_fault(FRAME, data, max_payload)",
+        "    return frame_fault(FRAME, as_bytes(data), max_payload)",
         "",
         "",
         "def make_frame(",
-        '    request_id: int, stream_id: int, stream_flags: int, type_: int, flags: int, payload: bytes = b""',
+        '    request_id: int, stream_id: int, stream_flags: int, type_: int, flags: int, payload: BytesLike = b""',
         ") -> Frame:",
         *docstring(
             "A frame from numbers, with the members of the enumerations where there are some.\n\n"
@@ -192,7 +197,13 @@ def frame_functions(schema: Schema) -> list[str]:
         "        stream_flags = _STREAM_FLAGS[stream_flags]",
         f"    if 0 <= type_ < {1 << type_bits.width} and 0 <= flags < {1 << flag_bits.width}:",
         "        type_, flags = _TYPES[type_], _FLAGS[type_][flags]",
-        "    return Frame(request_id, stream_id, stream_flags, type_, flags, payload)",
+        "    frame = _new_frame()",
+        "    frame.request_id = request_id",
+        "    frame.stream_id = stream_id",
+        "    frame.stream_flags = stream_flags",
+        "    frame.type = type_",
+        "    frame.flags = flags",
+        *fill_payload,
         "",
         "",
         f"def encode_frame(frame: Frame, max_payload: int = {limit.default}) -> bytes:",

@@ -29,7 +29,7 @@ def structure_functions(structure: Structure, schema: Schema) -> list[str]:
         return [
             f"def decode_{name}(payload: bytes) -> {record}:",
             *decode_doc,
-            f"    return {record}(**decode_entries({table}, bytes(payload)))",
+            f"    return {record}(**decode_entries({table}, as_bytes(payload)))",
             "",
             "",
             f"def encode_{name}(value: {record}) -> bytes:",
@@ -69,14 +69,24 @@ def _coerce(structure: Structure) -> list[str]:
     """A payload that is no ``bytes``, such as a view, becomes so: at once, or when a string could not be decoded."""
     if _has_text(structure):
         return []
-    return ["    if type(payload) is not bytes:", "        payload = bytes(payload)"]
+    return [f"    {line}" for line in _as_bytes("payload")]
+
+
+def _as_bytes(name: str) -> list[str]:
+    """A variable that may hold a view becomes ``bytes``."""
+    return [f"if type({name}) is not bytes:", f"    {name} = as_bytes({name})"]
 
 
 def _retry(structure: Structure) -> list[str]:
     if not _has_text(structure):
         return []
-    again = f"        return decode_{snake(structure.name)}(bytes(payload))"
-    return ["    except AttributeError:", "        if type(payload) is bytes:", "            raise", again]
+    again = f"        return decode_{snake(structure.name)}(as_bytes(payload))"
+    return [
+        "    except (AttributeError, BufferError):",
+        "        if type(payload) is bytes:",
+        "            raise",
+        again,
+    ]
 
 
 def _local(name: str) -> str:
@@ -270,10 +280,13 @@ def _write(structure: Structure) -> list[str]:
             continue
         encode = ENCODE[field.type]
         if field.sizes is not None:
-            listed = f"[item{encode} for item in value.{field.name}]" if encode else f"list(value.{field.name})"
+            item = f"item{encode}" if encode else "as_bytes(item)"
+            listed = f"[{item} for item in value.{field.name}]"
             lines.append(f"{_local(field.name)} = {listed}")
         else:
             lines.append(f"{_local(field.name)} = value.{field.name}{encode}")
+            if not encode:
+                lines += _as_bytes(_local(field.name))
         if field.at_most is not None:
             conditions.append(f"len({_local(field.name)}) <= value.{field.at_most}")
     pieces: list[str | Group] = []

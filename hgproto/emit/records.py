@@ -37,7 +37,7 @@ def record(structure: Structure) -> list[str]:
     values = structure.values
     shown = [f.name for f in structure.shown]
     doc = structure.doc + "\n\n" + "\n".join(f"``{f.name}``: {f.doc} ({_units(f)})" for f in structure.shown)
-    lines = [f"class {camel(structure.name)}(Record):", *docstring(doc), ""]
+    lines = [f"class {camel(structure.name)}(Record, metaclass=RecordType):", *docstring(doc), ""]
     lines += _slots([f.name for f in values], "in wire order")
     if len(shown) != len(values):
         lines += lay_out(Group("shown = (", [*map(literal, shown)], ")"), 4)
@@ -63,6 +63,10 @@ def _computed(field: Field, structure: Structure) -> str:
     """What a size, a count, or an array of sizes is."""
     sized = structure.field(str(field.sized_by))
     encode = ENCODE.get(sized.type, "")
+    if sized.type == "bytes":
+        if field.is_array:
+            return f"tuple(len(bytes_like(item)) for item in self.{sized.name})"
+        return f"len(bytes_like(self.{sized.name}))"
     if field.is_array:
         return f"tuple(len(item{encode}) for item in self.{sized.name})"
     if sized.octets is not None:

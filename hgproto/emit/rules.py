@@ -184,7 +184,7 @@ def decode_payload(schema: Schema) -> list[str]:
             "encoded, or of an unknown type, are given as they are. Raises :class:`RemoteProtocolError`, offsets from the start "
             "of the payload."
         ),
-        "    payload = frame.payload if type(frame.payload) is bytes else bytes(frame.payload)",
+        "    payload = frame.payload if type(frame.payload) is bytes else as_bytes(frame.payload)",
     ]
     encoded = next((flag.mask for flag in schema.stream_flags if flag.name == "encoded"), 0)
     if encoded:

@@ -181,6 +181,8 @@ def _computed(field: Field, structure: Structure) -> str:
         return f"sizes_of({literal(sized.name)}, {encoding})"
     if sized.type in ENCODINGS:
         return f"size_of({literal(sized.name)}, {literal(ENCODINGS[sized.type])})"
+    if sized.type == "bytes":
+        return f"size_of({literal(sized.name)}, None)"
     return f"len_(this.{sized.name})"
 
 
@@ -213,7 +215,7 @@ def _frame_fields(schema: Schema, *, header_only: bool) -> list[str | Group]:
             parts = ", ".join(f"{b.name}=({b.low}, {b.high})" for b in field.bits)
             inner = f"Rebuild({inner}, packed({parts}))"
         elif field.name == "length" and not header_only:
-            inner = f"Rebuild({inner}, len_(this.payload))"
+            inner = f'Rebuild({inner}, size_of("payload", None))'
         elif field.name == "stream_flags":
             inner = f"Known({inner}, StreamFlag)"
         group = Group("Due(", [inner, f"cut={rules['cut']}", f"overflow={rules['overflow']}"])

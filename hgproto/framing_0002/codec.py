@@ -9,8 +9,9 @@ from struct import Struct, pack
 from struct import error as StructError
 from typing import TYPE_CHECKING, Any
 
+from hgproto.bytelike import as_bytes, bytes_like
 from hgproto.errors import RemoteProtocolError
-from hgproto.frame import Frame, Record, bare
+from hgproto.frame import Frame, Record, RecordType, bare
 from hgproto.layout import (
     Entry,
     Layout,
@@ -27,6 +28,7 @@ from hgproto.layout import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from hgproto.bytelike import BytesLike
     from hgproto.reader import Pieces
 
 __all__ = [
@@ -197,7 +199,7 @@ class ErrorResponseFlag(IntFlag):
     """The command failed, for example because it is unknown."""
 
 
-class ArgumentHeader(Record):
+class ArgumentHeader(Record, metaclass=RecordType):
     """The argument sub-header: how long the name and the value are.
 
     ``name_length``: Octets of the name. (16 bits)
@@ -217,7 +219,7 @@ class ArgumentHeader(Record):
 _new_argument_header = bare(ArgumentHeader)
 
 
-class Argument(Record):
+class Argument(Record, metaclass=RecordType):
     """An argument that is whole in one frame.
 
     ``value_length``: Octets of the whole value, over all the frames it spans. (16 bits)
@@ -238,13 +240,13 @@ class Argument(Record):
     @property
     def value_length(self) -> int:
         """Octets of the whole value, over all the frames it spans."""
-        return len(self.value)
+        return len(bytes_like(self.value))
 
 
 _new_argument = bare(Argument)
 
 
-class ArgumentStart(Record):
+class ArgumentStart(Record, metaclass=RecordType):
     """The first frame of an argument whose value spans frames.
 
     ``value_length``: Octets of the whole value, over all the frames it spans. (16 bits)
@@ -267,7 +269,7 @@ class ArgumentStart(Record):
 _new_argument_start = bare(ArgumentStart)
 
 
-class ArgumentRest(Record):
+class ArgumentRest(Record, metaclass=RecordType):
     """A later frame of an argument whose value spans frames. It has no sub-header.
 
     ``value``: The next octets of the argument's value. (octets)
@@ -284,7 +286,7 @@ class ArgumentRest(Record):
 _new_argument_rest = bare(ArgumentRest)
 
 
-class TextAtom(Record):
+class TextAtom(Record, metaclass=RecordType):
     """One piece of a `text-output` message: a format string, its arguments, and labels that name decorations.
 
     ``format``: The message, unexpanded: %s stands for the next argument, %% for a percent sign. (UTF-8)
@@ -307,7 +309,7 @@ class TextAtom(Record):
 _new_text_atom = bare(TextAtom)
 
 
-class TextOutput(Record):
+class TextOutput(Record, metaclass=RecordType):
     """A message for people, as a sequence of atoms that are shown one after the other.
 
     ``atoms``: The atoms of the message. (zero or more)
@@ -361,7 +363,7 @@ class Progress(Record):
         self.extra = {} if extra is None else extra
 
 
-class StreamSettings(Record):
+class StreamSettings(Record, metaclass=RecordType):
     """Names the content encoding of the frames that follow on the stream.
 
     ``profile``: The content encoding profile. (ASCII)
@@ -796,51 +798,53 @@ def kind_of(frame: Frame) -> int:
     return octet << 8 | int(frame.stream_flags)
 
 
-def frame_of(kind: int, request_id: int, stream_id: int, payload: bytes) -> Frame:
+def frame_of(kind: int, request_id: int, stream_id: int, payload: BytesLike) -> Frame:
     """The frame of these parts; the inverse of :func:`read_parts`."""
     octet = kind >> 8
-    return Frame(
-        request_id,
-        stream_id,
-        _STREAM_FLAGS[kind & 0xFF],
-        _TYPE_OF[octet],
-        _FLAGS_OF[octet],
-        payload,
-    )
+    frame = _new_frame()
+    frame.request_id = request_id
+    frame.stream_id = stream_id
+    frame.stream_flags = _STREAM_FLAGS[kind & 0xFF]
+    frame.type = _TYPE_OF[octet]
+    frame.flags = _FLAGS_OF[octet]
+    frame.payload = payload if type(payload) is bytes else bytes_like(payload, "payload")
+    return frame
 
 
-def decode_frame(data: bytes, at: int = 0, max_payload: int = 65535) -> tuple[Frame, int]:
+def decode_frame(data: BytesLike, at: int = 0, max_payload: int = 65535) -> tuple[Frame, int]:
     """The frame at offset ``at``, and the offset after it.
 
     ``max_payload``: the most octets of a payload (65535 unless told otherwise). Raises :class:`RemoteProtocolError`,
         offsets from the start of ``data``.
     """
+    if type(data) is not bytes:
+        data = bytes_like(data)
     if len(data) - at < 8:
-        raise frame_fault(FRAME, data[at:], max_payload).moved(at)
+        raise frame_fault(FRAME, as_bytes(data[at:]), max_payload).moved(at)
     length, length_high, request_id, stream_id, stream_flags, octet = _unpack_header(data, at)
     if length_high:
         length |= length_high << 16
     start = at + 8
     stop = start + length
     if length > max_payload or stop > len(data):
-        raise frame_fault(FRAME, data[at:], max_payload).moved(at)
+        raise frame_fault(FRAME, as_bytes(data[at:]), max_payload).moved(at)
     return Frame(
         request_id=request_id,
         stream_id=stream_id,
         stream_flags=_STREAM_FLAGS[stream_flags],
         type=_TYPE_OF[octet],
         flags=_FLAGS_OF[octet],
-        payload=data[start:stop],
+        payload=as_bytes(data[start:stop]),
     ), stop
 
 
-def cut_frame(data: bytes, max_payload: int = 65535) -> RemoteProtocolError:
+def cut_frame(data: BytesLike, max_payload: int = 65535) -> RemoteProtocolError:
     """Why the octets that are left at the end of input are no frame. Offsets count from the start of ``data``."""
-    return frame_fault(FRAME, data, max_payload)
+    return frame_fault(FRAME, as_bytes(data), max_payload)
 
 
 def make_frame(
-    request_id: int, stream_id: int, stream_flags: int, type_: int, flags: int, payload: bytes = b""
+    request_id: int, stream_id: int, stream_flags: int, type_: int, flags: int, payload: BytesLike = b""
 ) -> Frame:
     """A frame from numbers, with the members of the enumerations where there are some.
 
@@ -850,7 +854,14 @@ def make_frame(
         stream_flags = _STREAM_FLAGS[stream_flags]
     if 0 <= type_ < 16 and 0 <= flags < 16:
         type_, flags = _TYPES[type_], _FLAGS[type_][flags]
-    return Frame(request_id, stream_id, stream_flags, type_, flags, payload)
+    frame = _new_frame()
+    frame.request_id = request_id
+    frame.stream_id = stream_id
+    frame.stream_flags = stream_flags
+    frame.type = type_
+    frame.flags = flags
+    frame.payload = payload if type(payload) is bytes else bytes_like(payload, "payload")
+    return frame
 
 
 def encode_frame(frame: Frame, max_payload: int = 65535) -> bytes:
@@ -909,7 +920,7 @@ def decode_argument_header(payload: bytes) -> ArgumentHeader:
     Raises :class:`RemoteProtocolError`, offsets from the start of ``payload``.
     """
     if type(payload) is not bytes:
-        payload = bytes(payload)
+        payload = as_bytes(payload)
     try:
         name_length_, value_length_ = _unpack_hh(payload)
         record = _new_argument_header()
@@ -947,10 +958,10 @@ def decode_argument(payload: bytes) -> Argument:
             return record
     except (StructError, ValueError):
         pass
-    except AttributeError:
+    except (AttributeError, BufferError):
         if type(payload) is bytes:
             raise
-        return decode_argument(bytes(payload))
+        return decode_argument(as_bytes(payload))
     raise fault(ARGUMENT, payload)
 
 
@@ -959,6 +970,8 @@ def encode_argument(value: Argument) -> bytes:
     try:
         name_ = value.name.encode("ascii")
         value_ = value.value
+        if type(value_) is not bytes:
+            value_ = as_bytes(value_)
         if name_:
             return b"".join((_pack_hh(len(name_), len(value_)), name_, value_))
     except (StructError, UnicodeEncodeError, ValueError):
@@ -984,10 +997,10 @@ def decode_argument_start(payload: bytes) -> ArgumentStart:
             return record
     except (StructError, ValueError):
         pass
-    except AttributeError:
+    except (AttributeError, BufferError):
         if type(payload) is bytes:
             raise
-        return decode_argument_start(bytes(payload))
+        return decode_argument_start(as_bytes(payload))
     raise fault(ARGUMENT_START, payload)
 
 
@@ -996,6 +1009,8 @@ def encode_argument_start(value: ArgumentStart) -> bytes:
     try:
         name_ = value.name.encode("ascii")
         value_ = value.value
+        if type(value_) is not bytes:
+            value_ = as_bytes(value_)
         if name_ and len(value_) <= value.value_length:
             return b"".join((_pack_hh(len(name_), value.value_length), name_, value_))
     except (StructError, UnicodeEncodeError, ValueError):
@@ -1009,7 +1024,7 @@ def decode_argument_rest(payload: bytes) -> ArgumentRest:
     Raises :class:`RemoteProtocolError`, offsets from the start of ``payload``.
     """
     if type(payload) is not bytes:
-        payload = bytes(payload)
+        payload = as_bytes(payload)
     try:
         value_ = payload
         record = _new_argument_rest()
@@ -1024,6 +1039,8 @@ def encode_argument_rest(value: ArgumentRest) -> bytes:
     """The octets of ``value``; sizes and counts are computed. Raises :class:`LocalProtocolError`."""
     try:
         value_ = value.value
+        if type(value_) is not bytes:
+            value_ = as_bytes(value_)
         return value_
     except (StructError, UnicodeEncodeError, ValueError):
         pass
@@ -1069,10 +1086,10 @@ def decode_text_atom(payload: bytes) -> TextAtom:
             return record
     except (StructError, ValueError):
         pass
-    except AttributeError:
+    except (AttributeError, BufferError):
         if type(payload) is bytes:
             raise
-        return decode_text_atom(bytes(payload))
+        return decode_text_atom(as_bytes(payload))
     raise fault(TEXT_ATOM, payload)
 
 
@@ -1103,7 +1120,7 @@ def decode_text_output(payload: bytes) -> TextOutput:
     Raises :class:`RemoteProtocolError`, offsets from the start of ``payload``.
     """
     if type(payload) is not bytes:
-        payload = bytes(payload)
+        payload = as_bytes(payload)
     try:
         whole = _new_text_output()
         at, end = 0, len(payload)
@@ -1162,7 +1179,7 @@ def decode_progress(payload: bytes) -> Progress:
 
     Raises :class:`RemoteProtocolError`, offsets from the start of ``payload``.
     """
-    return Progress(**decode_entries(PROGRESS, bytes(payload)))
+    return Progress(**decode_entries(PROGRESS, as_bytes(payload)))
 
 
 def encode_progress(value: Progress) -> bytes:
@@ -1187,10 +1204,10 @@ def decode_stream_settings(payload: bytes) -> StreamSettings:
             return record
     except (StructError, ValueError):
         pass
-    except AttributeError:
+    except (AttributeError, BufferError):
         if type(payload) is bytes:
             raise
-        return decode_stream_settings(bytes(payload))
+        return decode_stream_settings(as_bytes(payload))
     raise fault(STREAM_SETTINGS, payload)
 
 
@@ -1199,6 +1216,8 @@ def encode_stream_settings(value: StreamSettings) -> bytes:
     try:
         profile_ = value.profile.encode("ascii")
         settings_ = value.settings
+        if type(settings_) is not bytes:
+            settings_ = as_bytes(settings_)
         if profile_:
             return b"".join((_pack_b(len(profile_)), profile_, settings_))
     except (StructError, UnicodeEncodeError, ValueError):
@@ -1403,7 +1422,7 @@ def decode_payload(frame: Frame, continued: bool = False) -> Any:
     Payloads that are encoded, or of an unknown type, are given as they are. Raises :class:`RemoteProtocolError`,
     offsets from the start of the payload.
     """
-    payload = frame.payload if type(frame.payload) is bytes else bytes(frame.payload)
+    payload = frame.payload if type(frame.payload) is bytes else as_bytes(frame.payload)
     if int(frame.stream_flags) & 0x4:
         return payload
     code, flags = int(frame.type), int(frame.flags)

@@ -75,7 +75,7 @@ argument = Whole(
         ),
         "value_length"
         / Due(
-            Rebuild(Int16ul, len_(this.value)),
+            Rebuild(Int16ul, size_of("value", None)),
             cut="command-argument.header-whole",
             overflow="command-argument.sizes",
         ),
@@ -216,7 +216,7 @@ frame_header = Struct(
 frame = Struct(
     "length"
     / AtMost(
-        Due(Rebuild(Int24ul, len_(this.payload)), cut="frame.whole", overflow="frame.length-limit"),
+        Due(Rebuild(Int24ul, size_of("payload", None)), cut="frame.whole", overflow="frame.length-limit"),
         "max_payload",
         65535,
         "frame.length-limit",
@@ -275,7 +275,7 @@ def _payload(this: Any, continued: bool) -> Any:
 checked_frame = Struct(
     "length"
     / AtMost(
-        Due(Rebuild(Int24ul, len_(this.payload)), cut="frame.whole", overflow="frame.length-limit"),
+        Due(Rebuild(Int24ul, size_of("payload", None)), cut="frame.whole", overflow="frame.length-limit"),
         "max_payload",
         65535,
         "frame.length-limit",
