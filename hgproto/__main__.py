@@ -1,7 +1,16 @@
-"""``python -m hgproto``: the command line."""
+"""The program ``hgproto``, also as ``python -m hgproto``: the command line."""
 
-import sys
+__all__ = ["main"]
 
-from hgproto.cli import main
 
-sys.exit(main())
+def main() -> None:
+    """Runs the command line as the program of this process, and exits."""
+    try:
+        from hgproto.interrupts import run_program
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    run_program("hgproto.cli")
+
+
+if __name__ == "__main__":
+    main()

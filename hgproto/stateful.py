@@ -1,15 +1,18 @@
 """State machines for Hypothesis that hold a server or a client of yours against ours.
 
 Subclass :class:`ServerMachine` or :class:`ClientMachine`, say how yours is begun and fed, and hand ``TestCase`` of your class
-to unittest or pytest. Needs Hypothesis (``pip install hgproto[hypothesis]``).
+to unittest or pytest. Needs Hypothesis (``pip install 'hgproto[hypothesis]'``).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hgproto.extras import Extra
+
+with Extra("hypothesis", "Hypothesis", "hgproto.stateful"):
+    from hypothesis import strategies as st
+    from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from hgproto.client import Client
 from hgproto.encodings import default_encodings

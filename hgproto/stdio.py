@@ -16,6 +16,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from hgproto.errors import printable
+from hgproto.interrupts import INTERRUPTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,8 +26,6 @@ __all__ = ["TROUBLE", "OutputError", "StreamError", "attempt", "open_file", "sta
 
 TROUBLE = 3
 """The exit status of a program that could not open, read, or write a file or a standard stream."""
-INTERRUPTED = 130
-"""The exit status after Ctrl-C, as shells report it."""
 _GOOD, _FAULT = 0, 1
 
 

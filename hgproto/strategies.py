@@ -1,15 +1,18 @@
 """Hypothesis strategies: octets of the protocol that keep every rule, and octets that break a given one and no other.
 
 They are derived from the tables of a revision's codec, so that a frame type that a schema adds has them too. Needs
-Hypothesis (``pip install hgproto[hypothesis]``). Examples shrink to the simplest frame and the shortest session.
+Hypothesis (``pip install 'hgproto[hypothesis]'``). Examples shrink to the simplest frame and the shortest session.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hypothesis import assume, reject
-from hypothesis import strategies as st
+from hgproto.extras import Extra
+
+with Extra("hypothesis", "Hypothesis", "hgproto.strategies"):
+    from hypothesis import assume, reject
+    from hypothesis import strategies as st
 
 from hgproto.revision import DEFAULT_REVISION, Revision
 from hgproto.samples import Choices, Line, session, violate

@@ -5,8 +5,7 @@ Names are imported on first use, so that an engine can instrument what is behind
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hgproto.fuzz.campaign import Campaign, Report
     from hgproto.fuzz.findings import FuzzFinding

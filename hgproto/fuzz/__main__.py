@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    try:
+        from hgproto.interrupts import run_program
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    run_program("hgproto.fuzz.__main__")
+
 import argparse
 import sys
 from typing import TYPE_CHECKING
 
 from hgproto.option_types import MOST_SEED, seconds, whole
+from hgproto.stdio import attempt, standard_streams
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +23,24 @@ __all__ = ["atheris_main", "main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a harness; gives 1 when it finds a fault of ours, whose octets it prints."""
+    """Runs a harness; returns 1 when it finds a fault of ours, whose octets it prints, and 3 after trouble with a stream.
+
+    Without ``arguments``, this is the program: it takes those of the process, and makes its standard streams safe.
+    """
+    if arguments is not None:
+        return _attempted(arguments)
+    with standard_streams():
+        return _attempted(sys.argv[1:])
+
+
+def _attempted(arguments: Sequence[str]) -> int:
+    faults: list[tuple[bytes, Exception]] = []
+    return attempt(
+        lambda: _run(list(arguments), faults), program="python -m hgproto.fuzz", found_fault=lambda: bool(faults)
+    )
+
+
+def _run(words: list[str], faults: list[tuple[bytes, Exception]]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m hgproto.fuzz", description="Fuzzes hgproto itself.", epilog="What follows -- goes to Atheris."
     )
@@ -24,10 +49,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=whole(0, MOST_SEED), default=0, help="where all cases come from")
     parser.add_argument("--max-time", type=seconds(), default=60.0, metavar="SECONDS", help="when to end (default: 60)")
     parser.add_argument("--max-cases", type=whole(1), metavar="N", help="after how many cases to end")
-    words = list(sys.argv[1:] if arguments is None else arguments)
     rest = words[words.index("--") + 1 :] if "--" in words else []
     options = parser.parse_args(words[: words.index("--")] if "--" in words else words)
     if options.name is not None and options.atheris:
+        try:
+            import atheris  # noqa: F401
+        except ModuleNotFoundError:
+            parser.error("argument --atheris: Atheris is not installed; run `pip install 'hgproto[fuzz]'`")
         atheris_main(options.name, rest)
     from hgproto.fuzz.harnesses import HARNESSES, run
 
@@ -46,7 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             most_cases=options.max_cases,
             watch=lambda _: bar.update(),
         )
-    for octets, error in tally.faults:
+    faults += tally.faults
+    for octets, error in faults:
         print(f"{type(error).__name__}: {error}\n  {octets.hex()}")
     print(
         f"{options.name}: {tally.cases} cases, {tally.octets} octets, {tally.seconds:.1f} s, {len(tally.faults)} faults"
@@ -77,7 +106,3 @@ def atheris_main(name: str, arguments: Sequence[str] = ()) -> None:
     options = {} if name == "human" else {"custom_mutator": mutate, "custom_crossover": cross}
     atheris.Setup([sys.argv[0], *arguments], harness.call, **options)
     atheris.Fuzz()
-
-
-if __name__ == "__main__":
-    sys.exit(main())
