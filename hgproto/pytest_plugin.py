@@ -4,10 +4,21 @@ It is loaded by ``-p hgproto.pytest_plugin`` and never by itself. A test names r
 
     @pytest.mark.requirement("command-name.eos-exclusive")
 
-An id that the catalogue lacks is an error when the test is collected. JUnit reports have a property ``requirement`` for
-each id. ``--requirements-record FILE`` writes which tests have passed, what they name, and which rules were seen broken
-while each ran: those of which a :class:`hgproto.errors.ProtocolError` or a :class:`hgproto.finding.Finding` was made.
-:mod:`hgproto.trace` reads that file.
+An id that no catalog has is an error when the test is collected. JUnit reports have a property for each id, which is named
+like the marker. Two settings in the ini file say what is known::
+
+    hgproto_marker = requirement
+    hgproto_catalogs =
+        framing-0002
+        my-schema.yaml
+        my-ids.txt
+
+A catalog is a revision by name, a schema file, or a text file with one id per line and ``#`` comments; files are relative to
+the ini file. Without the settings, the marker is ``requirement`` and the only catalog is the default revision.
+
+``--requirements-only`` runs only the tests that name requirements. ``--requirements-record FILE`` writes which tests have
+passed, what they name, and which requirements were seen violated while each ran: those of which a
+:class:`hgproto.errors.ProtocolError` or a :class:`hgproto.finding.Finding` was made. :mod:`hgproto.trace` reads that file.
 
 Nothing outside this module knows of it: both classes are watched while a marked test runs and a record is kept, and only
 then. What a test does in other processes is not seen. With pytest-xdist the controller writes the record.
@@ -15,45 +26,105 @@ then. What a test does in other processes is not seen. With pytest-xdist the con
 
 from __future__ import annotations
 
+import itertools
 import json
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from hgproto.errors import ProtocolError
-from hgproto.framing_0002.requirements import REQUIREMENTS
+from hgproto.bom import unmarked
+from hgproto.errors import ProtocolError, TextError
+from hgproto.revision import DEFAULT_REVISION, Revision
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterable, Iterator
 
 __all__ = [
     "pytest_addoption",
+    "pytest_collection_modifyitems",
     "pytest_configure",
     "pytest_make_collect_report",
     "pytest_runtest_setup",
 ]
 
-MARKER = "requirement"
 OPTION = "--requirements-record"
+ONLY = "--requirements-only"
+
+
+class Settings(NamedTuple):
+    """The settings of a project. ``marker``: the name of the marker. ``ids``: those of all catalogs."""
+
+    marker: str
+    ids: frozenset[str]
+
+
+SETTINGS = pytest.StashKey[Settings]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Adds the option."""
-    parser.getgroup("hgproto").addoption(
-        OPTION, metavar="FILE", help="write which tests exercised which requirements, as JSON"
+    """Adds the options and the settings."""
+    group = parser.getgroup("hgproto")
+    group.addoption(OPTION, metavar="FILE", help="write which tests exercised which requirements, as JSON")
+    group.addoption(ONLY, action="store_true", help="run only the tests that name requirements")
+    parser.addini("hgproto_marker", "name of the marker by which tests name requirements", default="requirement")
+    parser.addini(
+        "hgproto_catalogs",
+        "catalogs of requirements: revisions by name, schema files, text files with one id per line",
+        type="linelist",
+        default=[DEFAULT_REVISION],
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Registers the marker, and the recorder when a record is wanted."""
-    config.addinivalue_line("markers", f"{MARKER}(id, ...): the requirements of the protocol that the test exercises")
+    marker = str(config.getini("hgproto_marker"))
+    if not marker.isidentifier():
+        raise pytest.UsageError(f"hgproto_marker: expected the name of a marker, found {marker!r}")
+    directory = config.rootpath if config.inipath is None else config.inipath.parent
+    ids = frozenset(
+        itertools.chain.from_iterable(_catalog(name, directory) for name in config.getini("hgproto_catalogs"))
+    )
+    config.stash[SETTINGS] = Settings(marker, ids)
+    config.addinivalue_line("markers", f"{marker}(id, ...): the requirements of the protocol that the test exercises")
     file = config.getoption(OPTION)
     if file is not None:
         # The tests may change the directory.
         config.pluginmanager.register(Recorder(None if hasattr(config, "workerinput") else Path(file).resolve()))
+
+
+def _catalog(name: str, directory: Path) -> Iterable[str]:
+    """The ids of a catalog. Raises :class:`pytest.UsageError` for a catalog that cannot be read."""
+    if Revision(name).is_known:
+        return Revision(name).requirements
+    file = directory / name
+    if not file.is_file():
+        raise pytest.UsageError(f"hgproto_catalogs: expected a revision or a file in {directory}, found {name!r}")
+    if file.suffix in (".yaml", ".yml"):
+        from hgproto.spec import SchemaError, load
+
+        try:
+            return load(file).requirements
+        except SchemaError as error:
+            raise pytest.UsageError(f"hgproto_catalogs: {error}") from None
+    try:
+        lines = unmarked(file.read_bytes()).decode("utf-8").splitlines()
+    except (OSError, TextError, UnicodeDecodeError) as error:
+        raise pytest.UsageError(f"hgproto_catalogs: {file}: {error}") from None
+    ids = [one for line in lines if (one := line.partition("#")[0].strip())]
+    for one in ids:
+        if len(one.split()) > 1:
+            raise pytest.UsageError(f"hgproto_catalogs: {file}: expected one id per line, found {one!r}")
+    return ids
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselects the tests that name no requirement, with ``--requirements-only``."""
+    if config.getoption(ONLY):
+        config.hook.pytest_deselected(items=[item for item in items if not _named(item)])
+        items[:] = [item for item in items if _named(item)]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -70,7 +141,8 @@ def pytest_make_collect_report(
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Gives reports the ids as properties."""
-    item.user_properties += [(MARKER, name) for name in _named(item) if (MARKER, name) not in item.user_properties]
+    properties = [(_settings(item).marker, name) for name in _named(item)]
+    item.user_properties += [one for one in properties if one not in item.user_properties]
 
 
 class Recorder:
@@ -140,18 +212,24 @@ def _watched(broken: set[str]) -> Iterator[None]:
         yield
 
 
+def _settings(item: pytest.Item) -> Settings:
+    return item.config.stash[SETTINGS]
+
+
 def _named(item: pytest.Item) -> list[str]:
     """The ids that a test names, on itself and on what it is in, each once."""
-    return list(dict.fromkeys(str(name) for mark in item.iter_markers(MARKER) for name in mark.args))
+    marks = item.iter_markers(_settings(item).marker)
+    return list(dict.fromkeys(str(name) for mark in marks for name in mark.args))
 
 
 def _faults(item: pytest.Item) -> Iterator[str]:
     """What is wrong with the markers of a test."""
-    for mark in item.iter_markers(MARKER):
+    marker, ids = _settings(item)
+    for mark in item.iter_markers(marker):
         if mark.kwargs or not mark.args:
-            yield f"{item.nodeid}: expected {MARKER}(id, ...), found {MARKER}({', '.join(mark.kwargs)})"
+            yield f"{item.nodeid}: expected {marker}(id, ...), found {marker}({', '.join(mark.kwargs)})"
     for name in _named(item):
-        if name not in REQUIREMENTS:
-            close = get_close_matches(name, REQUIREMENTS, n=1)
+        if name not in ids:
+            close = get_close_matches(name, sorted(ids), n=1)
             advice = f"; did you mean {close[0]!r}?" if close else ""
             yield f"{item.nodeid}: there is no requirement {name!r}{advice}"

@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from hgproto.layout import counted
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
@@ -103,7 +105,7 @@ def _executed(tests: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, str
 
 def _how(seen: list[bool | None]) -> str:
     """The number of cases in words, and what was seen in them."""
-    count = "1 case" if len(seen) == 1 else f"{len(seen)} cases"
+    count = counted(len(seen), "case")
     if None in seen:
         return f"{count} of random input"
     return f"{count}, seen broken" if any(seen) else count

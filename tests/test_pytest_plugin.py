@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 import pytest
+from support import ROOT
+
+from hgproto.spec import load
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -106,10 +110,14 @@ RECORD = {
 }
 
 
-def run(directory: Path, text: str, *arguments: str, plugin: bool = True) -> subprocess.CompletedProcess[str]:
+def run(
+    directory: Path, text: str, *arguments: str, plugin: bool = True, settings: str = ""
+) -> subprocess.CompletedProcess[str]:
     """A project with one test module, run by pytest."""
-    (directory / "test_it.py").write_text(HEAD + text, encoding="utf-8")
-    (directory / "pytest.ini").write_text("[pytest]\naddopts = --strict-markers\n", encoding="utf-8")
+    (directory / "test_it.py").write_text(
+        (HEAD if "rule(" in text else HEAD.partition("rule =")[0]) + text, encoding="utf-8"
+    )
+    (directory / "pytest.ini").write_text(f"[pytest]\naddopts = --strict-markers\n{settings}", encoding="utf-8")
     load = ["-p", "hgproto.pytest_plugin"] if plugin else []
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *load, *arguments]
     return subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
@@ -171,3 +179,84 @@ def test_nothing_is_loaded_that_was_not_asked_for(tmp_path: Path) -> None:
     assert "'requirement' not found in `markers` configuration option" in done.stdout
     done = run(tmp_path, '@rule("frame.whole")\ndef test_it(): pass\n', "--markers")
     assert "@pytest.mark.requirement(id, ...): the requirements of the protocol that the test exercises" in done.stdout
+
+
+# The settings.
+
+CATALOGS = """\
+hgproto_catalogs =
+    framing-0002
+    notes/alien.yaml
+    ids.txt
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project with a schema and ids of its own, of which one run of tests knows all, from another directory."""
+    (tmp_path / "notes").mkdir()
+    shutil.copy(ROOT / "tests" / "data" / "alien.yaml", tmp_path / "notes")
+    (tmp_path / "ids.txt").write_bytes(b"\xef\xbb\xbfOUR-1\n# more\n\n  our.second  # the second\n")
+    return tmp_path
+
+
+ALIEN = min(load(ROOT / "tests" / "data" / "alien.yaml").requirements)
+
+
+@pytest.mark.parametrize("marker", ["requirement", "covers"])
+def test_several_catalogs_and_another_marker(marker: str, project: Path) -> None:
+    text = f'''
+@pytest.mark.{marker}("frame.whole", "{ALIEN}", "OUR-1", "our.second")
+def test_it(): refuse("frame.whole")
+'''
+    settings = CATALOGS if marker == "requirement" else f"{CATALOGS}hgproto_marker = {marker}\n"
+    arguments = ["--junitxml", "report.xml", "-o", "junit_family=xunit1", "--requirements-record", "record.json"]
+    done = run(project, text, *arguments, settings=settings)
+    assert done.returncode == 0, done.stdout + done.stderr
+    names = ["frame.whole", ALIEN, "OUR-1", "our.second"]
+    found = ET.parse(project / "report.xml").iter("property")  # noqa: S314 - ours
+    assert [(one.get("name"), one.get("value")) for one in found] == [(marker, name) for name in names]
+    record = json.loads((project / "record.json").read_text())
+    assert record["tests"] == {"test_it.py::test_it": {"names": names, "broken": ["frame.whole"]}}
+
+
+def test_an_id_of_no_catalog_is_refused(project: Path) -> None:
+    done = run(project, '@rule("OUR-2")\ndef test_it(): pass\n', settings=CATALOGS)
+    assert done.returncode == 2
+    assert "there is no requirement 'OUR-2'; did you mean 'OUR-1'?" in done.stdout
+    done = run(project, '@rule("frame.whole")\ndef test_it(): pass\n', settings="hgproto_catalogs = ids.txt\n")
+    assert "there is no requirement 'frame.whole'" in done.stdout
+
+
+def test_another_marker_leaves_the_usual_one_alone(project: Path) -> None:
+    text = '@pytest.mark.covers("frame.whole")\n@pytest.mark.requirement("of another tool")\ndef test_it(): pass\n'
+    settings = "hgproto_marker = covers\nmarkers =\n    requirement: of another tool\n"
+    done = run(project, text, settings=settings)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("hgproto_catalogs = nowhere.yaml", "expected a revision or a file in "),
+        ("hgproto_catalogs = bad.yaml", "bad.yaml:1:1: "),
+        ("hgproto_catalogs = words.txt", "expected one id per line, found 'two words'"),
+        ("hgproto_catalogs = latin.txt", "latin.txt: 'utf-8' codec can't decode"),
+        ("hgproto_marker = two words", "hgproto_marker: expected the name of a marker, found 'two words'"),
+    ],
+)
+def test_settings_that_cannot_be(settings: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text("language: 1\n")
+    (tmp_path / "words.txt").write_text("one\ntwo words\n")
+    (tmp_path / "latin.txt").write_bytes(b"caf\xe9\n")
+    done = run(tmp_path, "def test_it(): pass\n", settings=f"{settings}\n")
+    assert done.returncode == 4
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_only_tests_that_name_requirements_run(tmp_path: Path) -> None:
+    text = 'def test_one(): assert False\n@rule("frame.whole")\ndef test_two(): pass\n'
+    done = run(tmp_path, text, "--requirements-only")
+    assert done.returncode == 0, done.stdout
+    assert "1 passed, 1 deselected" in done.stdout

@@ -84,7 +84,7 @@ def _run_tests() -> dict[str, dict[str, Any]]:
     with tempfile.TemporaryDirectory() as directory:
         record = os.path.join(directory, "record.json")
         spread = ["-n", "auto"] if importlib.util.find_spec("xdist") else []
-        arguments = ["-m", "requirement", *spread, "--requirements-record", record, "-q", "-p", "no:cacheprovider"]
+        arguments = ["--requirements-only", *spread, "--requirements-record", record, "-q", "-p", "no:cacheprovider"]
         command = [sys.executable, "-m", "pytest", "-p", "hgproto.pytest_plugin", "--rootdir=.", *arguments, "tests"]
         run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)  # noqa: S603 - ours
         if run.returncode:
