@@ -160,7 +160,10 @@ class Coverage:
             self._ended(reactor)
 
     def vectors(self, content: Mapping[str, Any]) -> None:
-        """Counts what a file of vectors or of golden sessions has."""
+        """Counts what a file of vectors or of golden sessions has. Raises :class:`ValueError` for another revision's."""
+        stated = content.get("revision", DEFAULT_REVISION)
+        if stated != DEFAULT_REVISION:
+            raise ValueError(f"coverage counts {DEFAULT_REVISION} alone, and the file says that it is of {stated}")
         for vector in content.get("vectors", ()):
             self.octets(bytes.fromhex(vector["wire"]))
         for session in content.get("sessions", ()):

@@ -5,6 +5,9 @@ ones too); what makes octets of them checks. Treat records as immutable and use 
 hashed by value, and freezing them would make reading four times slower.
 """
 
+from enum import Enum
+from functools import lru_cache
+
 from hgproto.bytelike import bytes_like
 
 TYPE_CHECKING = False
@@ -13,10 +16,11 @@ if TYPE_CHECKING:
     from typing import Any, ClassVar, Self, TypeVar
 
     from hgproto.bytelike import BytesLike
+    from hgproto.revision import Codec
 
     R = TypeVar("R", bound="Record")
 
-__all__ = ["Frame", "Record", "RecordType", "bare", "parts_of"]
+__all__ = ["Frame", "Record", "RecordType", "bare", "check_codec", "check_revision", "parts_of"]
 
 
 class Record:
@@ -156,3 +160,29 @@ class Frame(Record, metaclass=RecordType):
     def __reduce__(self) -> "tuple[Any, ...]":
         payload = self.payload if type(self.payload) is bytes else bytes(self.payload)
         return Frame, (self.request_id, self.stream_id, self.stream_flags, self.type, self.flags, payload)
+
+
+def check_revision(frame: Frame, codec: "Codec") -> None:
+    """Raises :class:`ValueError` for a frame of another revision than the one of ``codec``.
+
+    The enumerations of its type and its stream flags tell; a frame of plain numbers is of any revision.
+    """
+    for value, names in ((frame.type, "TYPE_NAMES"), (frame.stream_flags, "STREAM_FLAG_NAMES")):
+        if isinstance(value, Enum) and not _has_members(type(value), codec, names):
+            raise ValueError(
+                f"expected a frame of {codec.REVISION}, found one of another revision, with {value!r}; "
+                "give the codec of the frame's own revision"
+            )
+
+
+@lru_cache(maxsize=256)
+def _has_members(kind: "type[Enum]", codec: "Codec", names: str) -> bool:
+    """Whether an enumeration is the one that a codec has under these names."""
+    members = {int(member.value): member.name.lower().replace("_", "-") for member in kind if member.name is not None}
+    return members == {value: name.lower().replace("_", "-") for value, name in getattr(codec, names).items()}
+
+
+def check_codec(codec: "Codec", revision: str, what: str) -> None:
+    """Raises :class:`ValueError` for the codec of a revision that is not supported. ``what``: is named in the message."""
+    if revision != codec.REVISION:
+        raise ValueError(f"{what} support {revision} alone, and the codec is of {codec.REVISION}")

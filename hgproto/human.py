@@ -12,11 +12,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from hgproto.errors import HumanFormError
+from hgproto.frame import Frame, check_revision
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hgproto.frame import Frame
     from hgproto.revision import Codec
 
 __all__ = ["flag_list", "format_frame", "parse_frame", "type_name"]
@@ -29,6 +29,8 @@ _SIMPLE |= {b"\\": b"\\", b"'": b"'", b'"': b'"'}
 _MAX_DIGITS = 20
 """Digits of a number: more than any field needs, so that a line of digits costs nothing."""
 
+_CBOR = "cbor:"
+"""Begins a payload that is a value to be encoded, in later revisions. Bytes that are this are written with an escape."""
 _FIELDS = ("request id", "stream id", "stream flags", "type", "flags")
 
 
@@ -44,23 +46,29 @@ def type_name(frame: Frame, codec: Codec) -> str | int:
 
 
 def format_frame(frame: Frame, codec: Codec | None = None) -> str:
-    """The canonical line of a frame, in ASCII, without an end of line."""
-    words = _words(codec or _default(), int(frame.stream_flags), int(frame.type), int(frame.flags))
+    """The canonical line of a frame, in ASCII, without an end of line.
+
+    Raises :class:`ValueError` for a frame of another revision than the codec's, framing-0002 unless told otherwise.
+    """
+    words = _words(codec or _default(), frame.stream_flags, frame.type, frame.flags)
     line = f"{int(frame.request_id)} {int(frame.stream_id)} {words}"
     if not len(frame.payload):
         return line
     text = _escape(bytes(frame.payload))
+    if text.startswith(_CBOR):
+        text = f"\\x{ord(text[0]):02x}{text[1:]}"
     if text.endswith(" "):
         text = f"{text[:-1]}\\x20"
     return f"{line} {text}"
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=4096, typed=True)
 def _words(codec: Codec, stream_flags: int, type: int, flags: int) -> str:
     """The three fields that are names. There are few of them, and they come again and again."""
-    kind = codec.TYPE_NAMES.get(type) or hex(type)
+    check_revision(Frame(0, 0, stream_flags, type, flags), codec)
+    kind = codec.TYPE_NAMES.get(int(type)) or hex(type)
     stream = _flags_text(stream_flags, codec.STREAM_FLAG_NAMES)
-    return f"{stream} {kind} {_flags_text(flags, codec.FLAG_NAMES.get(type, {}))}"
+    return f"{stream} {kind} {_flags_text(flags, codec.FLAG_NAMES.get(int(type), {}))}"
 
 
 def _escape(payload: bytes) -> str:
@@ -97,6 +105,9 @@ def parse_frame(line: str | bytes, codec: Codec | None = None) -> Frame:
     flag_names = codec.FLAG_NAMES.get(type_, {})
     what = f"a flag of {codec.TYPE_NAMES[type_]}" if type_ in codec.TYPE_NAMES else "a flag"
     flags = _flags(fields[4], columns[4], what, flag_names, width["flags"])
+    if len(fields) > 5 and fields[5].startswith(_CBOR.encode()):
+        expected = f"a payload of {codec.REVISION}, in which bytes like these begin with \\x63bor:"
+        raise HumanFormError(columns[5], expected, "cbor:, the notation of later revisions")
     payload = _unescape(fields[5], columns[5]) if len(fields) > 5 else b""
     return codec.make_frame(request_id, stream_id, stream_flags, type_, flags, payload)
 

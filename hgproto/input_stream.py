@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from hgproto.bytelike import as_bytes
 from hgproto.encodings import default_encodings
 from hgproto.errors import RemoteProtocolError
+from hgproto.frame import check_revision
 from hgproto.framing_0002 import codec, machines
 from hgproto.layout import octets, place_of, text_of_flags
 from hgproto.machine import Ask
@@ -68,6 +69,7 @@ class InputStream:
 
         Raises :class:`RemoteProtocolError`, offsets from the start of the frame; after that the stream is of no more use.
         """
+        check_revision(frame, codec)
         codec.check_header(frame)
         payload = as_bytes(frame.payload)
         encoded, ends = bool(frame.stream_flags & _ENCODED), bool(frame.stream_flags & _END)

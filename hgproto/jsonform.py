@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from hgproto.cbor import Map, Simple, Tag
 from hgproto.errors import RemoteProtocolError
-from hgproto.frame import Frame, Record
+from hgproto.frame import Frame, Record, check_revision
 from hgproto.human import flag_list, type_name
 
 if TYPE_CHECKING:
@@ -52,8 +52,10 @@ class Continuations:
 def frame_to_json(frame: Frame, codec: Codec, offset: int = 0, *, continued: bool = False) -> dict[str, Any]:
     """The JSON form of a frame whose header starts at ``offset`` of the input.
 
-    ``continued``: whether it continues an earlier frame (:class:`Continuations`).
+    ``continued``: whether it continues an earlier frame (:class:`Continuations`). Raises :class:`ValueError` for a frame
+    of another revision than the codec's.
     """
+    check_revision(frame, codec)
     result: dict[str, Any] = {
         "offset": offset,
         "length": len(frame.payload),

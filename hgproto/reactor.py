@@ -20,6 +20,7 @@ from hgproto.bytelike import as_bytes, bytes_like
 from hgproto.encodings import default_encodings
 from hgproto.errors import LocalProtocolError, RemoteProtocolError
 from hgproto.events import Error, StreamLeftOpen
+from hgproto.frame import check_revision
 from hgproto.framing_0002 import codec, machines
 from hgproto.input_stream import InputStream, checked_reopen
 from hgproto.layout import counted, place_of
@@ -172,8 +173,10 @@ class Reactor:
 
         ``decoded``: what its payload was decoded to elsewhere, or why it could not be, the end of the compressed octets
         included; None to have it decoded here. Raises :class:`LocalProtocolError` for what is no frame at all, and
-        :class:`ValueError` after the end of input.
+        :class:`ValueError` for a frame of another revision, and after the end of input.
         """
+        if type(frame.type) is not codec.FrameType:
+            check_revision(frame, codec)
         header = codec.encode_header(frame, codec.LIMITS["max-payload"][1])
         if not self.works:
             return [self._refuse_all()]

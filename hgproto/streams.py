@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from hgproto.bytelike import as_bytes, bytes_like
 from hgproto.errors import LocalProtocolError
+from hgproto.frame import check_codec, check_revision
 from hgproto.framing_0002 import codec as default_codec
 from hgproto.framing_0002 import machines
 
@@ -42,6 +43,8 @@ class OutputStream:
     data is cut. ``decoded_limit``: octets that an encoded payload may stand for, which is the receiver's ``decoded-frame``.
     ``flush``: ``response`` as the module says, or ``frame`` to flush with every frame, so that a receiver has all that was
     sent at the cost of a worse ratio.
+
+    ``codec``: the codec of the revision; :class:`ValueError` is raised for any but framing-0002.
 
     Frames go on the wire in the order in which they are taken. What is sent may be taken in turns with something else on
     the stream; who is asked next may then give frames of the other, which a context has made first.
@@ -85,6 +88,7 @@ class OutputStream:
     ) -> None:
         if flush not in ("response", "frame"):
             raise ValueError(f"flush is 'response' or 'frame', not {flush!r}")
+        check_codec(codec, default_codec.REVISION, "output streams")
         self.stream_id = stream_id
         self.state = StreamState.CLOSED
         self._codec = codec
@@ -126,6 +130,8 @@ class OutputStream:
         Its stream id and stream flags are the stream's business. ``plain``: its payload goes as it is, for data that is
         compressed already. ``end``: it is the last one of the stream; a function is asked when the last frame is made.
         """
+        if type(frame.type) is not default_codec.FrameType:
+            check_revision(frame, self._codec)
         code, flags = int(frame.type), int(frame.flags)
         if code in self._data_types:
             last = bool(flags & self._data_types[code][1])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
+from itertools import chain
 
 from hgproto.bytelike import bytes_like
 from hgproto.files import Output
+from hgproto.frame import check_revision
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,9 +36,11 @@ def encode_frame(frame: Frame, *, max_payload: int | None = None, codec: Codec |
     """The octets of a frame; its length is computed (section 1.2).
 
     ``max_payload``: the most octets of a payload, the revision's default unless told otherwise. Raises
-    :class:`LocalProtocolError` for a longer one, and for a number that its header field cannot hold.
+    :class:`LocalProtocolError` for a longer one, and for a number that its header field cannot hold, and
+    :class:`ValueError` for a frame of another revision than the codec's.
     """
     codec = codec or _default()
+    check_revision(frame, codec)
     return codec.encode_frame(frame, _limit(max_payload, codec))
 
 
@@ -50,7 +54,7 @@ def encode_frames(
     size = 0
     failure: Exception | None = None
     try:
-        for frame in frames:
+        for frame in _of_revision(frames, codec):
             octets = encode(frame, limit)
             if size + len(octets) > PIECE_OCTETS and parts:
                 yield b"".join(parts)
@@ -72,7 +76,7 @@ def frame_buffers(
     """Headers and payloads in turn, for ``writelines`` and the like: no payload is copied. Raises as one frame does."""
     codec = codec or _default()
     limit, encode_header = _limit(max_payload, codec), codec.encode_header
-    for frame in frames:
+    for frame in _of_revision(frames, codec):
         yield encode_header(frame, limit)
         if len(frame.payload):
             yield bytes_like(frame.payload, "payload")
@@ -109,7 +113,7 @@ class FrameWriter:
 
         Raises as :func:`encode_frame` does, and whatever the file or ``frames`` raise; the frames before it are written.
         """
-        self._frames.append(iter(frames))
+        self._frames.append(_of_revision(frames, self._codec))
         self.flush()
 
     def flush(self) -> None:
@@ -141,6 +145,15 @@ def write_frames(
     a :class:`FrameWriter` for a file that does not block.
     """
     FrameWriter(file, max_payload=max_payload, codec=codec).write(frames)
+
+
+def _of_revision(frames: Iterable[Frame], codec: Codec) -> Iterator[Frame]:
+    """The frames; the first is checked to be of the codec's revision, since one source gives frames of one revision."""
+    made = iter(frames)
+    for frame in made:
+        check_revision(frame, codec)
+        return chain((frame,), made)
+    return made
 
 
 def _limit(max_payload: int | None, codec: Codec) -> int:

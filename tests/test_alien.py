@@ -6,6 +6,7 @@ variables of generated code, and every kind of constraint. Values are drawn from
 
 from __future__ import annotations
 
+import io
 from functools import cache, partial
 from itertools import product
 from pathlib import Path
@@ -17,14 +18,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import ROOT
 
-from hgproto.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
+from hgproto import Client, DecodingPool, InputStream, OutputStream, Server, encode_frame, encode_frames, write_frames
+from hgproto.coverage import Coverage
+from hgproto.errors import HumanFormError, LocalProtocolError, ProtocolError, RemoteProtocolError
 from hgproto.frame import Frame, Record
+from hgproto.framing_0002 import codec as own_codec
 from hgproto.human import format_frame, parse_frame
 from hgproto.jsonform import frame_from_json, frame_to_json
 from hgproto.names import camel, snake
 from hgproto.prove import plain, same_value
 from hgproto.reader import FrameReader
 from hgproto.revision import Revision
+from hgproto.writer import frame_buffers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -343,3 +348,76 @@ def test_the_schema_is_as_alien_as_it_says() -> None:
         "at-most-one-of",
     }
     assert SCHEMA.machines == {}
+
+
+# Another revision's frames and codecs where framing-0002 is meant.
+
+ALIEN_FRAME = CODEC.make_frame(1, 2, 1, 2, 0, b"parcel")
+OWN_FRAME = own_codec.make_frame(1, 1, 1, 1, 1, b"heads")
+NUMBERS = Frame(1, 1, 1, 1, 1, b"heads")
+WITH_A_CODEC: dict[str, Callable[[Frame, Any], object]] = {
+    "format_frame": format_frame,
+    "frame_to_json": lambda frame, codec: frame_to_json(frame, codec or own_codec),
+    "encode_frame": lambda frame, codec: encode_frame(frame, codec=codec),
+    "encode_frames": lambda frame, codec: list(encode_frames([frame, frame], codec=codec)),
+    "frame_buffers": lambda frame, codec: list(frame_buffers([frame], codec=codec)),
+    "write_frames": lambda frame, codec: write_frames(io.BytesIO(), [frame], codec=codec),
+}
+OF_OUR_REVISION: dict[str, Callable[[Frame], object]] = {
+    "Server.receive_frame": lambda frame: Server().receive_frame(frame),
+    "DecodingPool.receive_frame": lambda frame: DecodingPool(Server()).receive_frame(frame),
+    "Client.receive_frame": lambda frame: Client().receive_frame(frame),
+    "InputStream.receive": lambda frame: InputStream(1).receive(frame),
+    "OutputStream.send": lambda frame: list(OutputStream(2).send(frame)),
+}
+
+
+@pytest.mark.parametrize("name", WITH_A_CODEC)
+def test_frames_of_another_revision_than_the_codec_are_refused(name: str) -> None:
+    call = WITH_A_CODEC[name]
+    with pytest.raises(ValueError, match=r"expected a frame of framing-0002, found one of another .*TELEGRAM: 2"):
+        call(ALIEN_FRAME, None)
+    with pytest.raises(ValueError, match=r"expected a frame of relay-7, found one of another .*COMMAND_NAME: 1"):
+        call(OWN_FRAME, CODEC)
+    assert call(ALIEN_FRAME, CODEC) != call(ALIEN_FRAME.replace(request_id=2), CODEC) or name == "write_frames"
+    assert call(NUMBERS, None) == call(OWN_FRAME, None)
+    call(NUMBERS, CODEC)
+
+
+@pytest.mark.parametrize("name", OF_OUR_REVISION)
+def test_reactors_and_streams_refuse_frames_of_another_revision(name: str) -> None:
+    with pytest.raises(ValueError, match="another revision"):
+        OF_OUR_REVISION[name](ALIEN_FRAME)
+    OF_OUR_REVISION[name](NUMBERS)
+
+
+def test_a_type_that_no_revision_knows_is_of_any_revision() -> None:
+    unknown = own_codec.make_frame(1, 1, 0, 15, 0, b"")
+    assert format_frame(unknown) == "1 1 0 0xf 0"
+    mixed = CODEC.make_frame(1, 1, 1, 1, 0, b"")
+    assert CODEC.TYPE_NAMES.get(1) is None
+    with pytest.raises(ValueError, match="OPENS: 1"):
+        format_frame(mixed)
+
+
+def test_output_streams_refuse_the_codec_of_another_revision() -> None:
+    with pytest.raises(ValueError, match="output streams support framing-0002 alone, and the codec is of relay-7"):
+        OutputStream(2, codec=CODEC)
+    assert OutputStream(2, codec=own_codec).state.name == "CLOSED"
+
+
+def test_coverage_refuses_vectors_of_another_revision() -> None:
+    with pytest.raises(ValueError, match="coverage counts framing-0002 alone, and the file says that it is of relay-7"):
+        Coverage().vectors({"revision": "relay-7", "vectors": []})
+    coverage = Coverage()
+    coverage.vectors({"revision": "framing-0002", "vectors": [{"wire": encode_frame(OWN_FRAME).hex()}]})
+    assert coverage.reached("types") == 1
+
+
+@pytest.mark.parametrize("codec", [own_codec, CODEC], ids=["framing-0002", "relay-7"])
+def test_the_notation_of_later_revisions_for_cbor_is_refused_and_its_bytes_are_not(codec: Any) -> None:
+    with pytest.raises(HumanFormError, match=r"\\x63bor:.*found cbor:, the notation of later revisions at column 11"):
+        parse_frame("1 1 0 7 0 cbor:{b'topic': b'x'}", codec)
+    for payload in (b"cbor:", b"cbor:1", b"cbor", b" cbor:"):
+        frame = codec.make_frame(1, 1, 0, 7, 0, payload)
+        assert parse_frame(format_frame(frame, codec), codec) == frame
