@@ -234,14 +234,15 @@ def progress(
     label: str | None = None,
     item: str | None = None,
     *,
-    extra: Mapping[bytes, Any] | None = None,
+    extra: Mapping[bytes, bytes] | None = None,
     begin: bool = False,
     end: bool = False,
     max_payload: int = SEND_PAYLOAD,
 ) -> Frame:
     """The frame that tells how far an operation is.
 
-    ``topic``: which operation. ``pos``: how far, -1 at its end. ``total``: where it will end. (Section 1.3.)
+    ``topic``: which operation. ``pos``: how far, -1 at its end. ``total``: where it will end. ``extra``: other keys, each
+    with the octets of its value's CBOR item, as :func:`hgproto.cbor.encode_item` makes them. (Section 1.3.)
     """
     _check_max_payload(max_payload)
     payload = codec.encode_progress(codec.Progress(topic, pos, total, label, item, dict(extra or {})))

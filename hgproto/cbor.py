@@ -3,12 +3,16 @@
 Own code, because a payload must be refused at an octet and by a rule: libraries neither tell where an item is damaged
 nor that a key is there twice, and some of their tags run code of the caller's choice. Tests compare with cbor2.
 
+Payloads are read by :func:`map_pairs`, which checks all that :func:`decode_item` checks and makes no object of a value.
+
 Invariants: nothing is allocated by a length that the octets do not cover; nesting is bounded by :data:`MAX_DEPTH`;
-every fault is a :class:`CborError` with the offset of the item's first octet.
+every fault is a :class:`CborError` with the offset of the item's first octet. A value is accepted by :func:`skip_item` exactly
+if it is accepted by :func:`decode_item`, with the same end or the same error.
 """
 
 from __future__ import annotations
 
+import re
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
@@ -27,17 +31,33 @@ __all__ = [
     "decode_map",
     "encode_item",
     "encode_map",
+    "item_head",
+    "join_map",
+    "map_pairs",
+    "skip_item",
     "utf8",
 ]
 
 MAX_DEPTH = 32
 """Levels of nesting. RFC 8949 (section 10) asks decoders for a bound; protocol payloads need three."""
 
+_MOST_SHOWN = 40
+"""Characters of a key that an error shows."""
+
+_ANY_NUMBER = 1 << 64
+"""Items without a limit: more than octets can be."""
+
+_ONE_OCTET = re.compile(rb"[\x00-\x17\x20-\x37\x40\x60\x80\xa0\xe0-\xf7]+")
+"""Whole items of one octet each: small numbers, empty strings, arrays and maps, simple values."""
+
 _FLOATS = {25: Struct(">e"), 26: Struct(">f"), 27: Struct(">d")}
 
 
 class CborError(ValueError):
-    """Octets that are not CBOR. ``kind`` is malformed, duplicate or charset; ``offset`` is from the first octet."""
+    """Octets that are not CBOR, or too many items.
+
+    ``kind`` is malformed, duplicate, charset or limit; ``offset`` is from the first octet.
+    """
 
     def __init__(self, kind: str, offset: int, expected: str, found: str) -> None:
         super().__init__(kind, offset, expected, found)
@@ -107,11 +127,8 @@ def decode_item(data: bytes, at: int = 0, depth: int = 0) -> tuple[Any, int]:
         return Tag(_definite(argument, at), item), end
     if info in _FLOATS:
         return _FLOATS[info].unpack(data[at + 1 : body])[0], body
-    if argument is None:
-        raise CborError("malformed", at, "a data item", "a break outside of an indefinite item")
-    if info == 24 and argument < 32:
-        raise CborError("malformed", at, "a simple value of 32 or more in two octets", str(argument))
-    return {20: False, 21: True, 22: None}.get(argument, Simple(argument)), body
+    _check_simple(info, argument, at)
+    return {20: False, 21: True, 22: None}[argument] if argument in (20, 21, 22) else Simple(argument or 0), body
 
 
 def decode_map(data: bytes, at: int = 0, depth: int = 0) -> tuple[list[tuple[Any, Any, int, int]], int]:
@@ -125,7 +142,7 @@ def decode_map(data: bytes, at: int = 0, depth: int = 0) -> tuple[list[tuple[Any
     if major != 5:
         raise CborError("malformed", at, "a map", f"an item of major type {major}")
     pairs: list[tuple[Any, Any, int, int]] = []
-    seen: set[bytes] = set()
+    seen: set[object] = set()
     position = body
     while argument is None or len(pairs) < argument:
         if argument is None and data[position : position + 1] == b"\xff":
@@ -133,14 +150,139 @@ def decode_map(data: bytes, at: int = 0, depth: int = 0) -> tuple[list[tuple[Any
             break
         key_at = position
         key, position = decode_item(data, position, depth + 1)
-        identity = _identity(key)
-        if identity in seen:
-            raise CborError("duplicate", key_at, "each key once", f"{key!r} again")
-        seen.add(identity)
+        _note_key(key, key_at, seen)
         value_at = position
         value, position = decode_item(data, position, depth + 1)
         pairs.append((key, value, key_at, value_at))
     return pairs, position
+
+
+def skip_item(data: bytes, at: int = 0, depth: int = 0, left: int = _ANY_NUMBER) -> tuple[int, int]:
+    """The offset after the item at ``at``, which is checked as :func:`decode_item` does and of which no object is made.
+
+    ``left``: how many items there may still be, keys and the items inside of others among them; what is then left of that
+    comes second. Raises :class:`CborError`.
+    """
+    if depth > MAX_DEPTH:
+        raise CborError("malformed", at, f"at most {MAX_DEPTH} levels of nesting", "more")
+    major, info, argument, body = item_head(data, at)
+    if major == 5:
+        _, end, left = map_pairs(data, at, depth, left)
+        return end, left
+    left = _counted(left, at)
+    if major in (2, 3):
+        return _skip_string(data, at, major, argument, body, left)
+    if major == 4:
+        return _skip_array(data, argument, body, depth, left)
+    if major == 6:
+        return skip_item(data, body, depth + 1, left)
+    if major == 7:
+        _check_simple(info, argument, at)
+    return body, left
+
+
+def _counted(left: int, at: int) -> int:
+    if left < 1:
+        raise CborError("limit", at, "no more items", "one more")
+    return left - 1
+
+
+def _check_simple(info: int, argument: int | None, at: int) -> None:
+    if argument is None:
+        raise CborError("malformed", at, "a data item", "a break outside of an indefinite item")
+    if info == 24 and argument < 32:
+        raise CborError("malformed", at, "a simple value of 32 or more in two octets", str(argument))
+
+
+def _skip_string(data: bytes, at: int, major: int, argument: int | None, body: int, left: int) -> tuple[int, int]:
+    if argument is not None:
+        if len(data) - body < argument:
+            raise CborError("malformed", at, f"a string of {argument} octets", f"{len(data) - body}")
+        end = body + argument
+        if major == 3:
+            utf8(data[body:end], body)
+        return end, left
+    position = body
+    while data[position : position + 1] != b"\xff":
+        _check_chunk(data, position, major)
+        position, left = skip_item(data, position, MAX_DEPTH, left)
+    return position + 1, left
+
+
+def _check_chunk(data: bytes, at: int, major: int) -> None:
+    chunk_major, _, size, _ = item_head(data, at)
+    if chunk_major != major or size is None:
+        raise CborError("malformed", at, "a definite chunk of the same string type", "another item")
+
+
+def _skip_array(data: bytes, argument: int | None, body: int, depth: int, left: int) -> tuple[int, int]:
+    position, count = body, 0
+    while argument is None or count < argument:
+        if argument is None and data[position : position + 1] == b"\xff":
+            return position + 1, left
+        run = _ONE_OCTET.match(data, position) if depth < MAX_DEPTH else None
+        if run is None:
+            position, left = skip_item(data, position, depth + 1, left)
+            count += 1
+            continue
+        number = run.end() - position if argument is None else min(run.end() - position, argument - count)
+        if number > left:
+            raise CborError("limit", position + left, "no more items", "one more")
+        position, count, left = position + number, count + number, left - number
+    return position, left
+
+
+def map_pairs(
+    data: bytes, at: int = 0, depth: int = 0, left: int = _ANY_NUMBER
+) -> tuple[list[tuple[Any, int, int, int]], int, int]:
+    """The pairs of the map at ``at``: each key, and the offsets of the key, of the value, and after the value.
+
+    Then the offset after the map, and what is left of ``left``, as of :func:`skip_item`. Raises :class:`CborError` where
+    there is no map, or a key is there twice.
+    """
+    if depth > MAX_DEPTH:
+        raise CborError("malformed", at, f"at most {MAX_DEPTH} levels of nesting", "more")
+    major, _, argument, body = item_head(data, at)
+    if major != 5:
+        raise CborError("malformed", at, "a map", f"an item of major type {major}")
+    left = _counted(left, at)
+    pairs: list[tuple[Any, int, int, int]] = []
+    seen: set[object] = set()
+    position, size = body, len(data) if depth < MAX_DEPTH else 0
+    while argument is None or len(pairs) < argument:
+        if argument is None and data[position : position + 1] == b"\xff":
+            position += 1
+            break
+        key_at = position
+        value_at = key_at + data[key_at] - 0x3F if key_at < size else size
+        if key_at + 1 <= value_at < min(key_at + 0x19, size) and left:
+            # Most keys are short byte strings, of which the first octet says the length.
+            left -= 1
+            key: Any = data[key_at + 1 : value_at]
+        else:
+            value_at, left = skip_item(data, key_at, depth + 1, left)
+            key, _ = decode_item(data, key_at, depth + 1)
+        _note_key(key, key_at, seen)
+        if value_at < size and data[value_at] < 0x18 and left:
+            left, position = left - 1, value_at + 1
+        else:
+            position, left = skip_item(data, value_at, depth + 1, left)
+        pairs.append((key, key_at, value_at, position))
+    return pairs, position, left
+
+
+def _note_key(key: Any, at: int, seen: set[object]) -> None:
+    """Adds a key to those of its map. Raises :class:`CborError` for one that is there already."""
+    identity = key if type(key) in (bytes, str) else _identity(key)
+    if identity in seen:
+        raise CborError("duplicate", at, "each key once", f"{_shown(key)} again")
+    seen.add(identity)
+
+
+def _shown(key: Any) -> str:
+    long = isinstance(key, bytes | str) and len(key) > _MOST_SHOWN
+    text = repr(key[:_MOST_SHOWN] if isinstance(key, bytes | str) else key)
+    return f"{text[: 2 * _MOST_SHOWN]}..." if long or len(text) > 2 * _MOST_SHOWN else text
 
 
 def item_head(data: bytes, at: int) -> tuple[int, int, int | None, int]:
@@ -176,9 +318,7 @@ def _string(data: bytes, at: int, major: int, argument: int | None, body: int) -
     chunks: list[Any] = []
     position = body
     while data[position : position + 1] != b"\xff":
-        chunk_major, _, size, _ = item_head(data, position)
-        if chunk_major != major or size is None:
-            raise CborError("malformed", position, "a definite chunk of the same string type", "another item")
+        _check_chunk(data, position, major)
         chunk, position = decode_item(data, position, MAX_DEPTH)
         chunks.append(chunk)
     empty: bytes | str = b"" if major == 2 else ""
@@ -204,9 +344,9 @@ def utf8(raw: bytes, at: int) -> str:
         raise CborError("charset", at + error.start, "UTF-8", f"the octet 0x{raw[error.start]:02x}") from None
 
 
-def _identity(key: object) -> bytes:
-    """What two keys share exactly when they are one key: type and value (1, 1.0 and true are three)."""
-    return repr((type(key).__name__, key)).encode("utf-8", "surrogatepass")
+def _identity(key: object) -> object:
+    """What two keys that are no strings share exactly when they are one key: type and value (1, 1.0 and true are three)."""
+    return (repr((type(key).__name__, key)),)
 
 
 def _mapping(pairs: list[tuple[Any, Any, int, int]]) -> Any:
@@ -248,7 +388,12 @@ def encode_item(value: object) -> bytes:
 
 def encode_map(pairs: Iterable[tuple[object, object]]) -> bytes:
     """A map in the deterministic order of RFC 8949 (section 4.2.1): keys in the order of their octets."""
-    items = sorted((encode_item(key), encode_item(value)) for key, value in pairs)
+    return join_map((encode_item(key), encode_item(value)) for key, value in pairs)
+
+
+def join_map(pairs: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """A map of keys and values that are encoded already, in the same order."""
+    items = sorted(pairs)
     return _encode_head(5, len(items)) + b"".join(key + value for key, value in items)
 
 

@@ -7,10 +7,8 @@ order, unknown bits integers; octets are lower-case hexadecimal.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
-from hgproto.cbor import Map, Simple, Tag
 from hgproto.errors import RemoteProtocolError
 from hgproto.frame import Frame, Record, check_revision
 from hgproto.human import flag_list, type_name
@@ -103,14 +101,11 @@ def _flags(flags: list[str | int], names: Mapping[int, str]) -> int:
 
 
 def value_to_json(value: Any) -> Any:
-    """A decoded value in what JSON has: octets in hexadecimal, records as objects without their absent parts."""
+    """A decoded value in what JSON has: octets in hexadecimal, records as objects without their absent parts.
+
+    Values under keys that the revision does not know are hexadecimal too: the octets of their CBOR items.
+    """
     match value:
-        case Tag():
-            return {"tag": value.number, "item": value_to_json(value.item)}
-        case Simple():
-            return {"simple": value.value}
-        case Map():
-            return {"map": [[value_to_json(key), value_to_json(item)] for key, item in value.pairs]}
         case Record():
             parts = value.as_dict()
             extra = parts.pop("extra", None) or {}
@@ -120,13 +115,9 @@ def value_to_json(value: Any) -> Any:
             return value.hex()
         case list() | tuple():
             return [value_to_json(item) for item in value]
-        case dict():
-            return {_key(key): value_to_json(item) for key, item in value.items()}
-        case float() if not math.isfinite(value):
-            return {"float": repr(value)}
     return value
 
 
-def _key(key: Any) -> str:
+def _key(key: bytes) -> str:
     """A key of a map as text; octets that are not UTF-8 are escaped."""
-    return key.decode("utf-8", "backslashreplace") if isinstance(key, bytes) else str(key)
+    return key.decode("utf-8", "backslashreplace")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hgproto.cbor import CborError, decode_item
+from hgproto.cbor import CborError, skip_item
 from hgproto.errors import RemoteProtocolError
 from hgproto.finding import Finding, severity_of
 from hgproto.human import type_name
@@ -220,7 +220,7 @@ class Places:
             return 0
         if layout.entries:
             try:
-                return decode_item(payload, at)[1] - at
+                return skip_item(payload, at)[0] - at
             except CborError:
                 return min(rest, 1)
         try:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from hgproto.cbor import decode_map
+from hgproto.cbor import map_pairs
 from hgproto.errors import RemoteProtocolError
 from hgproto.framing_0002 import codec
 from hgproto.layout import counted, walk_from
@@ -147,9 +147,8 @@ def _ends_line(atom: codec.TextAtom) -> bool:
 def progress_remarks(progress: codec.Progress, payload: bytes) -> Iterator[Remark]:
     """What is wrong with a progress map (progress.topic-ascii)."""
     if not progress.topic.isascii():
-        pairs, end = decode_map(payload)
-        index, at = next((index, value_at) for index, (key, _, _, value_at) in enumerate(pairs) if key == b"topic")
-        end = pairs[index + 1][2] if index + 1 < len(pairs) else end
+        pairs, _, _ = map_pairs(payload)
+        at, end = next((value_at, end) for key, _, value_at, end in pairs if key == b"topic")
         odd = sum(not character.isascii() for character in progress.topic)
         found = f"{counted(odd, 'character')} that are not" if odd > 1 else "1 character that is not"
         yield Remark(RemoteProtocolError("progress.topic-ascii", at, "topic", "a topic in ASCII", found), end - at)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import strategies as st
 
+from hgproto.cbor import encode_item
 from hgproto.encodings import default_encodings
 from hgproto.errors import RemoteProtocolError
 from hgproto.frame import Frame, Record, parts_of
@@ -67,7 +68,7 @@ progresses = st.builds(
     st.none() | utf8_text,
     st.dictionaries(
         st.binary(max_size=6).filter(lambda key: key not in (b"topic", b"pos", b"total", b"label", b"item")),
-        cbor_values,
+        cbor_values.map(encode_item),
         max_size=2,
     ),
 )

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from support import ROOT
 
 from hgproto import Client, DecodingPool, InputStream, OutputStream, Server, encode_frame, encode_frames, write_frames
+from hgproto.cbor import encode_item
 from hgproto.coverage import Coverage
 from hgproto.errors import HumanFormError, LocalProtocolError, ProtocolError, RemoteProtocolError
 from hgproto.frame import Frame, Record
@@ -67,7 +68,9 @@ def records(name: str) -> st.SearchStrategy[Any]:
     if structure.is_cbor_map:
         entries = {"text": utf8_text, "int": st.integers(3, 2**64 - 1), "uint": st.integers(0, 2**64 - 1)}
         parts = {e.name: st.none() | entries[e.type] if e.optional else entries[e.type] for e in structure.entries}
-        parts["extra"] = st.dictionaries(st.binary(max_size=3), st.integers(-9, 9) | ascii_text, max_size=2)
+        parts["extra"] = st.dictionaries(
+            st.binary(max_size=3), (st.integers(-9, 9) | ascii_text).map(encode_item), max_size=2
+        )
         return st.fixed_dictionaries(parts).map(lambda values: made(structure, values))
     parts = {f.name: one_of_type(f) for f in structure.values}
     for field in structure.values:

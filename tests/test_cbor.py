@@ -10,7 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import cbor_values
 
-from hgproto.cbor import MAX_DEPTH, CborError, Map, Simple, Tag, decode_item, decode_map, encode_item
+from hgproto.cbor import (
+    MAX_DEPTH,
+    CborError,
+    Map,
+    Simple,
+    Tag,
+    decode_item,
+    decode_map,
+    encode_item,
+    map_pairs,
+    skip_item,
+)
 
 MALFORMED = [
     ("", "malformed", 0),
@@ -106,3 +117,89 @@ def test_any_octets_are_taken_or_refused(octets: bytes) -> None:
 def test_values_without_an_item_are_refused(value: object) -> None:
     with pytest.raises(TypeError):
         encode_item(value)
+
+
+# Reading without making objects.
+
+
+def outcome(read: Any, octets: bytes) -> tuple[Any, ...]:
+    try:
+        return read(octets)[-1], None
+    except CborError as error:
+        return None, (error.kind, error.offset, error.expected, error.found)
+
+
+def items_of(value: Any) -> int:
+    match value:
+        case list():
+            return 1 + sum(map(items_of, value))
+        case dict():
+            return 1 + sum(items_of(key) + items_of(item) for key, item in value.items())
+    return 1
+
+
+def skipped(octets: bytes) -> tuple[int]:
+    return (skip_item(octets)[0],)
+
+
+@given(
+    st.binary(max_size=64)
+    | cbor_values.map(encode_item)
+    | st.tuples(cbor_values.map(encode_item), st.integers(0, 99), st.integers(0, 255)).map(
+        lambda parts: parts[0][: parts[1]] + bytes([parts[2]]) + parts[0][parts[1] + 1 :]
+    )
+)
+def test_skipping_and_decoding_agree(octets: bytes) -> None:
+    assert outcome(skipped, octets) == outcome(decode_item, octets)
+    assert outcome(lambda octets: map_pairs(octets)[:2], octets) == outcome(decode_map, octets)
+
+
+@pytest.mark.parametrize(("octets", "_kind", "_offset"), MALFORMED)
+def test_skipping_refuses_the_same(octets: str, _kind: str, _offset: int) -> None:
+    data = bytes.fromhex(octets)
+    assert outcome(skipped, data) == outcome(decode_item, data)
+    assert outcome(skipped, data)[1] is not None
+
+
+@pytest.mark.parametrize("head", ["81", "a100", "c1", "9f", "a181"])
+def test_skipping_bounds_nesting(head: str) -> None:
+    data = bytes.fromhex(head) * 100_000
+    assert outcome(skipped, data) == outcome(decode_item, data)
+    assert "levels of nesting" in str(outcome(skipped, data))
+
+
+@given(cbor_values)
+def test_items_are_counted(value: Any) -> None:
+    octets, number = encode_item(value), items_of(value)
+    assert skip_item(octets, left=number) == (len(octets), 0)
+    assert skip_item(octets, left=number + 1) == (len(octets), 1)
+    with pytest.raises(CborError) as error:
+        skip_item(octets, left=number - 1)
+    assert error.value.kind == "limit"
+    assert 0 <= error.value.offset < len(octets)
+
+
+@pytest.mark.parametrize(
+    ("octets", "number"),
+    [
+        ("80", 1),
+        ("83 000102", 4),
+        ("9f 0001 ff", 3),
+        ("a1 00 01", 3),
+        ("bf 00 80 ff", 3),
+        ("c1 c1 00", 3),
+        ("5f 40 4161 ff", 3),
+        ("84 00 1818 00 f6", 5),
+    ],
+)
+def test_what_counts_as_an_item(octets: str, number: int) -> None:
+    data = bytes.fromhex(octets)
+    assert skip_item(data, left=number) == (len(data), 0)
+    with pytest.raises(CborError, match="limit"):
+        skip_item(data, left=number - 1)
+
+
+def test_the_item_over_the_limit_is_named() -> None:
+    with pytest.raises(CborError) as error:
+        skip_item(bytes.fromhex("84 1800 0000 00"), left=3)
+    assert (error.value.kind, error.value.offset) == ("limit", 4)

@@ -77,7 +77,7 @@ def _computed(field: Field, structure: Structure) -> str:
 def _cbor_record(structure: Structure) -> list[str]:
     kinds = {"text": "str", "int": "int", "uint": "int"}
     doc = structure.doc + "\n\n" + "\n".join(f"``{e.name}``: {e.doc}" for e in structure.entries)
-    doc += "\n``extra``: What the map holds under keys that the revision does not know."
+    doc += "\n``extra``: The values under keys that the revision does not know, each as the octets of its CBOR item."
     lines = [f"class {camel(structure.name)}(Record):", *docstring(doc), ""]
     required = [e for e in structure.entries if not e.optional]
     optional = [e for e in structure.entries if e.optional]
@@ -87,11 +87,11 @@ def _cbor_record(structure: Structure) -> list[str]:
     if shown != names:
         lines += lay_out(Group("shown = (", [*map(literal, shown)], ")"), 4)
     types = {e.name: kinds[e.type] + (" | None" if e.optional else "") for e in structure.entries}
-    types["extra"] = "dict[bytes, Any]"
+    types["extra"] = "dict[bytes, bytes]"
     lines += ["", *(f"    {name}: {kind}" for name, kind in types.items()), ""]
     parameters = ["self", *(f"{e.name}: {types[e.name]}" for e in required)]
     parameters += [f"{e.name}: {types[e.name]} = None" for e in optional]
-    parameters.append("extra: dict[bytes, Any] | None = None")
+    parameters.append("extra: dict[bytes, bytes] | None = None")
     lines += lay_out(Group("def __init__(", parameters, ") -> None:"), 4)
     lines += [f"        self.{e.name} = {e.name}" for e in structure.entries]
     lines.append("        self.extra = {} if extra is None else extra")

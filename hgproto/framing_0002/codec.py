@@ -334,7 +334,7 @@ class Progress(Record):
     ``total``: Where the operation will end, in the unit of pos.
     ``label``: What the operation is called for people.
     ``item``: What the operation works on at the moment.
-    ``extra``: What the map holds under keys that the revision does not know.
+    ``extra``: The values under keys that the revision does not know, each as the octets of its CBOR item.
     """
 
     __slots__ = ("topic", "pos", "total", "label", "item", "extra")  # noqa: RUF023 - in the schema's order
@@ -344,7 +344,7 @@ class Progress(Record):
     total: int
     label: str | None
     item: str | None
-    extra: dict[bytes, Any]
+    extra: dict[bytes, bytes]
 
     def __init__(
         self,
@@ -353,7 +353,7 @@ class Progress(Record):
         total: int,
         label: str | None = None,
         item: str | None = None,
-        extra: dict[bytes, Any] | None = None,
+        extra: dict[bytes, bytes] | None = None,
     ) -> None:
         self.topic = topic
         self.pos = pos
