@@ -13,18 +13,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hgproto.bytelike import as_bytes, bytes_like
-from hgproto.cbor import (
-    CborError,
-    Map,
-    Simple,
-    Tag,
-    decode_item,
-    encode_item,
-    item_head,
-    join_map,
-    map_pairs,
-    skip_item,
-    utf8,
+from hgproto.entries import (
+    Entry,
+    Span,
+    brief,
+    counted,
+    decode_entries,
+    encode_entries,
+    octets,
+    walk_entries,
 )
 from hgproto.errors import LocalProtocolError, RemoteProtocolError
 
@@ -38,6 +35,7 @@ __all__ = [
     "Span",
     "case_number",
     "case_of",
+    "counted",
     "decode_entries",
     "encode_entries",
     "fault",
@@ -45,6 +43,7 @@ __all__ = [
     "highest",
     "local_fault",
     "local_frame_fault",
+    "octets",
     "place_of",
     "text_of_flags",
     "walk",
@@ -55,8 +54,6 @@ _SIZES = {"u8": 1, "u16": 2, "u24": 3, "u32": 4}
 _CODECS = {"ascii": "ascii", "utf8": "utf-8"}
 _CHARSETS = {"ascii": "ASCII", "utf8": "UTF-8"}
 _MAX_SHOWN = 32
-_MOST_BITS = 256
-"""Longer integers are not shown: Python has a limit on the digits that it makes of one."""
 
 
 class Part(NamedTuple):
@@ -79,16 +76,6 @@ class Part(NamedTuple):
     computed: bool = False
 
 
-class Entry(NamedTuple):
-    """One entry of a CBOR map."""
-
-    name: str
-    type: str
-    doc: str
-    optional: bool
-    minimum: int | None
-
-
 class Layout(NamedTuple):
     """A structure: its parts in wire order, or the entries of its CBOR map."""
 
@@ -99,21 +86,6 @@ class Layout(NamedTuple):
     entries: tuple[Entry, ...] = ()
 
 
-class Span(NamedTuple):
-    """Octets ``start`` to ``end`` of a payload, and the value that they are."""
-
-    path: str
-    start: int
-    end: int
-    value: Any
-    doc: str
-
-
-def counted(number: int, what: str) -> str:
-    """A number of things, in words."""
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
 def place_of(layout: Layout, name: str) -> int:
     """The offset of a part of which all before it are integers. Raises :class:`KeyError` for what is no such part."""
     offset = 0
@@ -122,11 +94,6 @@ def place_of(layout: Layout, name: str) -> int:
             return offset
         offset += _SIZES[part.type]
     raise KeyError(name)
-
-
-def octets(number: int) -> str:
-    """A number of octets, in words."""
-    return counted(number, "octet")
 
 
 def fault(layout: Layout, data: bytes) -> RemoteProtocolError:
@@ -164,7 +131,7 @@ def walk(layout: Layout, data: bytes) -> Iterator[Span]:
     """
     data = as_bytes(data)
     if layout.entries:
-        yield from _walk_entries(layout, data)
+        yield from walk_entries(layout, data)
         return
     end = yield from _walk_parts(layout, data, 0, "")
     # A structure without that rule is a part of others: what follows it is not its business.
@@ -257,183 +224,6 @@ def _text(part: Part, raw: bytes, at: int, path: str) -> str | bytes:
         raise RemoteProtocolError(part.rules["charset"], at + error.start, path, _CHARSETS[part.type], found) from None
 
 
-# CBOR maps.
-
-
-def decode_entries(layout: Layout, data: bytes, most: int | None = None) -> dict[str, Any]:
-    """The entries of a CBOR map by name.
-
-    ``extra`` has those that the schema does not know, by their byte string: the octets of the value, of which no object is
-    made. ``most``: the most items of the map, itself, its keys and the items inside of others among them; None for any
-    number. Raises :class:`RemoteProtocolError`.
-    """
-    values: dict[str, Any] = {entry.name: None for entry in layout.entries}
-    extra: dict[bytes, bytes] = {}
-    for name, key, value, _, _, _ in _entries(layout, data, most):
-        if name is None:
-            extra[key] = value
-        else:
-            values[name] = value
-    values["extra"] = extra
-    return values
-
-
-def _entries(
-    layout: Layout, data: bytes, most: int | None = None
-) -> Iterator[tuple[str | None, bytes, Any, int, int, int]]:
-    """Name (None when unknown), key, value, offsets of key, value and end, for each pair of the map."""
-    rules = layout.rules
-    try:
-        pairs, end, _ = map_pairs(data) if most is None else map_pairs(data, left=most)
-    except CborError as error:
-        if error.kind == "limit":
-            raise items_fault(layout, error.offset, "", most) from None
-        raise RemoteProtocolError(rules[error.kind], error.offset, "", error.expected, error.found) from None
-    known = {entry.name.encode(): entry for entry in layout.entries}
-    for key, key_at, value_at, pair_end in pairs:
-        if type(key) is not bytes:
-            raise RemoteProtocolError(rules["keys"], key_at, "", "a byte string as key", _brief(key))
-        entry = known.pop(key, None)
-        if entry is None:
-            yield None, key, data[value_at:pair_end], key_at, value_at, pair_end
-        else:
-            yield entry.name, key, _entry_value(entry, data, value_at, pair_end, rules), key_at, value_at, pair_end
-    for entry in known.values():
-        if not entry.optional:
-            raise RemoteProtocolError(rules["missing"], 0, "", f"the key {entry.name}", "no such key")
-    if end != len(data):
-        found = f"{octets(len(data) - end)} more"
-        raise RemoteProtocolError(rules["surplus"], end, "", "the end of the payload", found)
-
-
-def items_fault(layout: Layout, at: int, path: str, most: int | None) -> RemoteProtocolError:
-    """What is wrong with a payload that has an item more than it may, at offset ``at``."""
-    return RemoteProtocolError(layout.rules["limit"], at, path, f"at most {counted(most or 0, 'item')}", "one more")
-
-
-def _entry_value(entry: Entry, data: bytes, at: int, end: int, rules: Mapping[str, str]) -> Any:
-    """The value of a known key, whose octets are well formed and end at ``end``."""
-    first = data[at]
-    major = first >> 5
-    if entry.type == "text":
-        if major == 2:
-            # Of a short string the first octet says the length.
-            value = data[at + 1 : end] if first < 0x58 else decode_item(data, at)[0]
-            try:
-                return utf8(value, item_head(data, at)[3])
-            except CborError as error:
-                raise RemoteProtocolError(
-                    rules["charset"], error.offset, entry.name, error.expected, error.found
-                ) from None
-        if major == 3:
-            return decode_item(data, at)[0]
-        raise RemoteProtocolError(rules["type"], at, entry.name, "a string", _brief_item(data, at))
-    least = 0 if entry.type == "uint" else entry.minimum
-    if major < 2:
-        value = first if first < 0x18 else decode_item(data, at)[0]
-        if least is None or value >= least:
-            return value
-    expected = "an integer" if least is None else f"an integer of at least {least}"
-    raise RemoteProtocolError(rules["type"], at, entry.name, expected, _brief_item(data, at))
-
-
-def _brief_item(data: bytes, at: int) -> str:
-    """An item in a few words, without making an object of what is inside of it."""
-    major, _, argument, _ = item_head(data, at)
-    if major in (4, 5, 6):
-        return {4: "an array", 5: "a map", 6: f"an item with tag {argument}"}[major]
-    return _brief(decode_item(data, at)[0])
-
-
-def _walk_entries(layout: Layout, data: bytes, most: int | None = None) -> Iterator[Span]:
-    docs = {entry.name: entry.doc for entry in layout.entries}
-    first = True
-    for name, key, value, key_at, value_at, end in _entries(layout, data, most):
-        if first:
-            yield Span("map", 0, key_at, None, layout.doc)
-            first = False
-        label = name if name is not None else key.decode("utf-8", "backslashreplace")
-        yield Span(f"{label}.key", key_at, value_at, key, "The key.")
-        yield Span(f"{label}.value", value_at, end, value, docs.get(name or "", "Not known to this revision."))
-    if first and data:
-        yield Span("map", 0, len(data), None, layout.doc)
-
-
-def encode_entries(layout: Layout, record: Any) -> bytes:
-    """The CBOR map of a record: byte strings as keys, strings as byte strings of UTF-8, what is extra as it is.
-
-    Raises :class:`LocalProtocolError`.
-    """
-    pairs: list[tuple[bytes, bytes]] = []
-    for entry in layout.entries:
-        value = getattr(record, entry.name)
-        if value is None and entry.optional:
-            continue
-        pairs.append((encode_item(entry.name.encode()), encode_item(_local_entry(entry, value, layout.rules))))
-    known = {entry.name.encode() for entry in layout.entries}
-    for key, value in record.extra.items():
-        if type(key) is not bytes:
-            raise LocalProtocolError(layout.rules["keys"], None, "extra", "byte strings as keys", _brief(key))
-        if key in known:
-            raise LocalProtocolError(layout.rules["duplicate"], None, "extra", "each key once", f"{_brief(key)} again")
-        pairs.append((encode_item(key), _local_extra(value, layout.rules)))
-    return join_map(pairs)
-
-
-def _local_extra(value: Any, rules: Mapping[str, str]) -> bytes:
-    """The octets of a value that the schema does not know."""
-    expected = "the octets of one CBOR item"
-    if type(value) is not bytes:
-        raise LocalProtocolError(rules["malformed"], None, "extra", expected, type(value).__name__)
-    try:
-        # Its map is the first level of nesting.
-        end, _ = skip_item(value, 0, 1)
-    except CborError as error:
-        found = f"{error.found} at octet {error.offset}"
-        raise LocalProtocolError(rules[error.kind], None, "extra", error.expected, found) from None
-    if end != len(value):
-        raise LocalProtocolError(rules["malformed"], None, "extra", expected, f"{octets(len(value) - end)} more")
-    return value
-
-
-def _local_entry(entry: Entry, value: Any, rules: Mapping[str, str]) -> object:
-    if entry.type == "text":
-        if type(value) is not str:
-            raise LocalProtocolError(rules["type"], None, entry.name, "a string", _brief(value))
-        try:
-            return value.encode("utf-8")
-        except UnicodeEncodeError:
-            raise LocalProtocolError(rules["charset"], None, entry.name, "UTF-8", "a lone surrogate") from None
-    least = 0 if entry.type == "uint" else entry.minimum
-    if type(value) is not int or (least is not None and value < least) or not -(1 << 64) <= value < 1 << 64:
-        expected = "an integer of 64 bits" if least is None else f"an integer of at least {least} and 64 bits"
-        raise LocalProtocolError(rules["type"], None, entry.name, expected, _brief(value))
-    return value
-
-
-def _brief(value: object) -> str:
-    """A value in a few words."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "true" if value else "false"
-        case list():
-            return "an array"
-        case dict() | Map():
-            return "a map"
-        case Tag():
-            return f"an item with tag {value.number}"
-        case Simple():
-            return f"the simple value {value.value}"
-        case bytes() | str():
-            shown = repr(value[:_MAX_SHOWN])
-            return f"{shown}..." if len(value) > _MAX_SHOWN else shown
-        case int() if value.bit_length() > _MOST_BITS:
-            return f"an integer of {value.bit_length()} bits"
-    return repr(value)
-
-
 # Building.
 
 
@@ -459,7 +249,7 @@ def _local_fault(layout: Layout, record: Any, path: str) -> LocalProtocolError |
         elif part.type in _SIZES:
             largest = highest(part)
             if not 0 <= value <= largest:
-                return LocalProtocolError(part.rules["overflow"], None, name, f"0 to {largest}", _brief(value))
+                return LocalProtocolError(part.rules["overflow"], None, name, f"0 to {largest}", brief(value))
         else:
             error = _local_string_fault(layout, part, record, value, name)
             if error is not None:
@@ -528,7 +318,7 @@ def local_frame_fault(
     for name, (bits, rule) in fields.items():
         value = getattr(frame, name)
         if not isinstance(value, int) or not 0 <= value < 1 << bits:
-            return LocalProtocolError(rule, None, name, f"a number from 0 to {(1 << bits) - 1}", _brief(value))
+            return LocalProtocolError(rule, None, name, f"a number from 0 to {(1 << bits) - 1}", brief(value))
     raise AssertionError(f"the codec does not build a frame that its own table takes: {frame!r}")
 
 
