@@ -7,6 +7,7 @@ broken. They are told by the names of the schema, each with its place there.
 from __future__ import annotations
 
 import json
+from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -251,18 +252,14 @@ class Coverage:
         layout = codec.LAYOUTS.get(case_of(codec.PAYLOADS[int(frame.type)], int(frame.flags), continued=False))
         if layout is None:
             return
-        try:
-            for _ in walk(layout, payload):
-                pass
-        except RemoteProtocolError:
-            return
         there: set[str] = set()
-        for span in walk(layout, payload):
-            for edge in _edges_of(span.path, span.value, at_limit=len(payload) >= _LIMIT):
-                self._reach("edges", f"{kind} {edge}")
-            if layout.entries:
-                there.add(span.path.partition(".")[0])
-        if layout.entries:
+        with suppress(RemoteProtocolError):
+            deque(walk(layout, payload), maxlen=0)  # fields of a payload that is damaged do not count
+            for span in walk(layout, payload):
+                for edge in _edges_of(span.path, span.value, at_limit=len(payload) >= _LIMIT):
+                    self._reach("edges", f"{kind} {edge}")
+                if layout.entries:
+                    there.add(span.path.partition(".")[0])
             for entry in layout.entries:
                 if entry.name not in there:
                     self._reach("edges", f"{kind} {entry.name} left out")
