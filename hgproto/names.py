@@ -10,9 +10,9 @@ from keyword import iskeyword
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-__all__ = ["camel", "field_fault", "flag_class", "snake", "structure_faults", "upper"]
+__all__ = ["HEADER", "camel", "field_fault", "flag_class", "name_faults", "snake", "state_class", "upper"]
 
 
 def snake(name: str) -> str:
@@ -35,6 +35,14 @@ def flag_class(frame: str) -> str:
     return f"{camel(frame)}Flag"
 
 
+def state_class(machine: str) -> str:
+    """The class of the states of a machine: ``ServerRequestState`` of ``server-request``."""
+    return f"{camel(machine)}State"
+
+
+HEADER = "frame-header"
+"""What the header of every frame is called where names stand side by side."""
+
 RECORD_NAMES = frozenset({"as_dict", "extra", "property", "replace", "self", "shown"})
 """What a record has besides its fields, and what its class is made by."""
 
@@ -51,7 +59,10 @@ _EVERYWHERE = """
     annotations as_bytes bare bytes_like count decode_entries encode_entries fault frame_fault iter_unpack known len_ local_fault
     local_frame_fault pack packed size_of sizes_of text_of_flags this unpack_from unpack_parts
 
-    bool bytes dict int len range set str sum tuple type
+    All Answer Event GUARDS InState MACHINES Machine Not One Row STREAM_PARITY Set
+
+    AttributeError False None True TypeError UnicodeDecodeError UnicodeEncodeError ValueError
+    all bool bytes dict frozenset hex int len list object property range set str sum tuple type
 """
 MODULE_NAMES = frozenset(_EVERYWHERE.split())
 """What generated modules have whatever the schema says: their own, what they import, what they use of Python's."""
@@ -63,22 +74,28 @@ def field_fault(name: str) -> str | None:
         return "is a word of Python"
     if name in RECORD_NAMES:
         return "is what every record has"
+    if name == "rest":
+        return "is a word of the language"
     if name.endswith("_"):
         return "ends in an underscore, as the variables of generated code do"
     return None
 
 
-def structure_faults(structures: list[str], frames: list[str]) -> Iterator[tuple[str, str, str]]:
-    """For each structure and frame type that cannot be called so: its section, its name, and why."""
+def name_faults(structures: list[str], frames: list[str], machines: list[str]) -> Iterator[tuple[str, str, str]]:
+    """For each structure, frame type and machine that cannot be called so: its section, its name, and why."""
     taken: dict[str, str] = {}
-    for section, names in (("structures", structures), ("frames", frames)):
+    for section, names in (("structures", structures), ("frames", frames), ("machines", machines)):
+        if section == "machines":
+            taken = {}  # they are in a module of their own
         for name in names:
-            ours = _names_of_structure(name) if section == "structures" else [flag_class(name)]
+            ours = _NAMES_OF[section](name)
             hidden = next((each for each in ours if each in MODULE_NAMES or each in taken), None)
             if name in TYPE_NAMES and section == "structures":
                 yield section, name, "is a type of the language"
-            elif section == "structures" and iskeyword(snake(name)):
+            elif section == "structures" and (iskeyword(snake(name)) or iskeyword(camel(name))):
                 yield section, name, "is a word of Python"
+            elif name == HEADER and section == "frames":
+                yield section, name, "is what the header of every frame is called"
             elif hidden in MODULE_NAMES:
                 yield section, name, f"would hide {hidden!r} of the generated code"
             elif hidden is not None:
@@ -88,3 +105,11 @@ def structure_faults(structures: list[str], frames: list[str]) -> Iterator[tuple
 
 def _names_of_structure(name: str) -> list[str]:
     return [camel(name), upper(name), snake(name), f"decode_{snake(name)}", f"encode_{snake(name)}"]
+
+
+_NAMES_OF: dict[str, Callable[[str], list[str]]] = {
+    "structures": _names_of_structure,
+    "frames": lambda name: [flag_class(name)],
+    "machines": lambda name: [state_class(name), upper(name)],
+}
+"""What parts of each section are called in Python."""

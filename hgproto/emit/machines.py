@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hgproto.emit.text import Group, camel, docstring, heading, lay_out, literal, mask, names_in, upper
+from hgproto.emit.text import Group, docstring, heading, lay_out, literal, mask, names_in, upper
+from hgproto.names import state_class
 
 if TYPE_CHECKING:
     from hgproto.spec.model import Condition, Machine, Row, Schema
@@ -19,7 +20,7 @@ def emit(schema: Schema) -> str:
     used = names_in(body)
     names = ["GUARDS", "MACHINES", "STREAM_PARITY"]
     for machine in schema.machines.values():
-        names += [_state_class(machine), upper(machine.name)]
+        names += [state_class(machine.name), upper(machine.name)]
     names.sort(key=lambda name: (not name.isupper(), name))
     imported = [
         name for name in ("All", "Answer", "Event", "InState", "Machine", "Not", "One", "Row", "Set") if name in used
@@ -38,12 +39,8 @@ def emit(schema: Schema) -> str:
     return "\n".join(head) + "\n\n\n" + body
 
 
-def _state_class(machine: Machine) -> str:
-    return f"{camel(machine.name)}State"
-
-
 def _states(machine: Machine) -> list[str]:
-    lines = [f"class {_state_class(machine)}(IntEnum):", *docstring(f"The states of {machine.name}."), ""]
+    lines = [f"class {state_class(machine.name)}(IntEnum):", *docstring(f"The states of {machine.name}."), ""]
     for number, (name, doc) in enumerate(machine.states.items()):
         lines += [f"    {upper(name)} = {number}", *docstring(doc)]
     return lines
@@ -54,7 +51,7 @@ def _tables(schema: Schema) -> list[str]:
     for machine in schema.machines.values():
         arguments: list[str | Group] = [
             literal(machine.name),
-            f"{_state_class(machine)}.{upper(machine.initial)}",
+            f"{state_class(machine.name)}.{upper(machine.initial)}",
             literal(machine.otherwise),
             Group("(", [_row(row, machine, schema) for row in machine.transitions]),
         ]
@@ -81,7 +78,7 @@ def _tables(schema: Schema) -> list[str]:
 
 
 def _row(row: Row, machine: Machine, schema: Schema) -> Group:
-    states = _state_class(machine)
+    states = state_class(machine.name)
     arguments: list[str | Group] = [f"{states}.{upper(row.source)}"]
     if row.event is not None:
         arguments.append(f"event=Event.{upper(row.event)}")
@@ -106,7 +103,7 @@ def _condition(condition: Condition, schema: Schema, head: str = "") -> str | Gr
             value = "True" if condition.value is None else literal(condition.value)
             return f"{head}Answer({literal(condition.name)}, {value})"
         case "state":
-            state = f"{_state_class(schema.machines[condition.name])}.{upper(str(condition.value))}"
+            state = f"{state_class(condition.name)}.{upper(str(condition.value))}"
             return f"{head}InState({literal(condition.name)}, {state})"
         case "not":
             return Group(f"{head}Not(", [_condition(condition.parts[0], schema)])

@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from hgproto.names import HEADER
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
@@ -17,9 +19,6 @@ if TYPE_CHECKING:
     from hgproto.spec.problems import Place
 
 __all__ = ["HEADER", "KINDS", "Part", "all_parts", "find_part", "mentions", "owner", "texts"]
-
-HEADER = "frame-header"
-"""What the header of every frame is called where names stand side by side."""
 
 KINDS = ("requirement", "frame", "structure", "flag", "field", "state", "machine", "limit", "profile", "guard")
 """Kinds of parts; where a name is that of several, the first kind is meant."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal
 
-from hgproto.names import field_fault, structure_faults
+from hgproto.names import field_fault, name_faults
 from hgproto.spec import model
 from hgproto.spec.mentions import all_parts, find_part, mentions, owner, texts
 from hgproto.spec.problems import Problem, SchemaError, suggestion
@@ -72,7 +72,8 @@ class _Resolver:
 
     def schema(self, digest: str) -> model.Schema:
         data = self.data
-        for section, name, fault in structure_faults(list(data["structures"]), list(data["frames"])):
+        sections = (list(data.get(section, ())) for section in ("structures", "frames", "machines"))
+        for section, name, fault in name_faults(*sections):
             place = self.source.key_place((section, name))
             self.problems.append(Problem(place, f"{name!r} cannot be a name: it {fault}", "rename it"))
         header = self.header(data["header"], ("header",))

@@ -10,7 +10,7 @@ import pytest
 from support import ROOT, SCHEMA
 
 from hgproto.frame import Record
-from hgproto.names import MODULE_NAMES, RECORD_NAMES, TYPE_NAMES, field_fault, structure_faults
+from hgproto.names import MODULE_NAMES, RECORD_NAMES, TYPE_NAMES, field_fault, name_faults
 from hgproto.revision import Revision
 from hgproto.spec import Problem, SchemaError, load
 from hgproto.spec.load import find, known_revisions, schema_directory
@@ -190,7 +190,7 @@ def test_what_every_record_has_is_no_name_for_a_field() -> None:
     ],
 )
 def test_names_of_structures_and_frame_types(structures: list[str], frames: list[str], faults: list[str]) -> None:
-    assert [fault for _, _, fault in structure_faults(structures, frames)] == faults
+    assert [fault for _, _, fault in name_faults(structures, frames, [])] == faults
 
 
 @pytest.mark.parametrize("name", ["framing-0002", str(ALIEN)], ids=["framing-0002", "alien"])
