@@ -12,12 +12,12 @@ import re
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from hgproto.bytelike import as_bytes, bytes_like, is_bytes_like
+from hgproto.bytelike import as_bytes, is_bytes_like, kept_bytes
 from hgproto.errors import LocalProtocolError
 from hgproto.files import nothing_yet
 from hgproto.frame import Frame
 from hgproto.framing_0002 import codec
-from hgproto.layout import highest, octets
+from hgproto.layout import counted, highest, octets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -291,7 +291,7 @@ def _cut(type_: int, more: int, last: int, data: Data, max_payload: int) -> Iter
     """
     if _is_file(data):
         return _FilePayloads(type_, more, last, data.read, max_payload)
-    return _payloads(type_, more, last, bytes_like(data), max_payload)  # type: ignore[arg-type]
+    return _payloads(type_, more, last, kept_bytes(data), max_payload)  # type: ignore[arg-type]
 
 
 def _payloads(
@@ -327,6 +327,9 @@ class _FilePayloads:
             if part is None:
                 raise nothing_yet()
             octets = as_bytes(part, "what a binary file reads")
+            if len(octets) > self._missing:
+                most = counted(self._missing, "byte")
+                raise ValueError(f"a binary file was asked for at most {most}, and its read() returned {len(octets)}")
             if not octets:
                 self._ended = True
                 break

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from hgproto import build
@@ -25,10 +26,12 @@ from hgproto.plans import Closed, Node, Request, Table, text_payload
 from hgproto.reactor import Reactor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from enum import IntEnum
-    from typing import BinaryIO, Literal
+    from typing import Literal
 
+    from hgproto.build import Data
+    from hgproto.bytelike import BytesLike
     from hgproto.encodings import Encodings
     from hgproto.frame import Frame
     from hgproto.limits import Limits
@@ -67,9 +70,12 @@ class Client(Reactor):
     server has to know; None for streams without one. ``streams``: how many streams we send on, from 1 in steps of two.
     ``buffered``: hold commands back until :meth:`flush`, as half duplex transports need. ``reopen`` and ``flush``: as of
     :class:`hgproto.server.Server`.
+
+    Each request that was issued ends with one event: the last :class:`ResponseData` or a :class:`RequestError`. The latter
+    comes with the next events where the data of a command cannot be read; ``failure`` of its send has the exception at once.
     """
 
-    __slots__ = ("_buffered", "_held", "_ids")
+    __slots__ = ("_buffered", "_held", "_ids", "_loss")
 
     role = "client"
     peer = "server"
@@ -96,21 +102,24 @@ class Client(Reactor):
             flush=flush,
         )
         self._buffered = buffered
-        self._held: list[SendFrames] = []
+        self._held: list[_Command] = []
+        # Why no request can be completed any more.
+        self._loss: RemoteProtocolError | None = None
         self._ids = Ids(1, 1 << codec.FIELD_BITS["request_id"][0], "request-id.order")
 
     @property
     def active(self) -> tuple[int, ...]:
         """The requests whose response is not complete, in the order in which they were issued."""
-        return tuple(key for key, request in self._requests.items() if request.state is not State.ANSWERED)
+        waiting = (State.SENDING, State.ACTIVE)
+        return tuple(key for key, request in self._requests.items() if request.state in waiting)
 
     # Frames out.
 
     def issue(
         self,
         name: str,
-        args: Mapping[str, bytes] | None = None,
-        data: bytes | BinaryIO | None = None,
+        args: Mapping[str, BytesLike] | None = None,
+        data: Data | None = None,
         *,
         stream_id: int | None = None,
         plain: bool = False,
@@ -118,20 +127,32 @@ class Client(Reactor):
     ) -> SendFrames | NoOp:
         """A command; its ``request_id`` is in what this gives.
 
-        ``name``, ``args``, ``data``: as of :func:`hgproto.build.command`. ``plain``: the data is compressed already.
-        ``end``: close the stream afterwards; :meth:`flush` does so by itself. Raises :class:`LocalProtocolError` for what
-        cannot be said, when all ids are taken, when more requests would be active than ``limits.active_requests``, and
-        after an error.
+        ``name``, ``args``, ``data``: as of :func:`hgproto.build.command`; bytes that their owner can change are copied.
+        ``plain``: the data is compressed already. ``end``: close the stream afterwards; :meth:`flush` does so by itself.
+        Raises :class:`LocalProtocolError` for a command that no frames can express, when all ids are in use, when more
+        requests would be active than ``limits.active_requests``, after an error, and after the end of the server's output.
+
+        If a file raises an exception, the request fails, and ``failure`` of its send has the exception. Nothing is sent of
+        a request whose first data cannot be read. Otherwise the frames stop, and the request stays unfinished: the protocol
+        has no cancel, and the last frame would let the server run the command with a part of its data. Its id is not used
+        again. The stream and all other requests go on. :class:`BlockingIOError` is no failure: it is raised to the caller
+        that takes the frames, who can go on once the file has bytes.
         """
+        if self.ended:
+            expected, found = "a server that can still respond", "the end of its output"
+            raise LocalProtocolError("response.complete", None, "", expected, found)
         if len(self._requests) >= self.limits.active_requests:
             most = self.limits.active_requests
             expected = f"at most {most} requests that wait for their response"
             raise LocalProtocolError("request.limits", None, "", expected, f"{len(self._requests)} already")
         stream = self._outputs.choose(None, stream_id)
-        request_id = self._ids.take(self._requests)
+        # An id is not used again before the failure of its request was told.
+        request_id = self._ids.take(
+            {*self._requests, *(event.request_id for event in self._due)} if self._due else self._requests
+        )
         frames = build.command(request_id, stream.stream_id, name, args, data, max_payload=stream.longest_last)
         self._tell(request_id, Event.REQUEST_ISSUED)
-        send = _Command(self._outputs, request_id, stream, frames, self._is_answered, plain=plain, end=end)
+        send = _Command(self, self._outputs, request_id, stream, frames, plain=plain, end=end)
         if self._buffered:
             self._held.append(send)
             return NoOp(request_id)
@@ -143,18 +164,48 @@ class Client(Reactor):
         self._sent(request_id)
 
     def flush(self) -> SendFrames:
-        """All commands that were held back, in the order in which they were issued; the last one of a stream closes it."""
-        held, self._held = self._held, []
+        """All commands that were held back, in the order in which they were issued; the last one of a stream closes it.
 
+        A command whose data cannot be read fails alone, and the others are sent. ``failures`` of what this gives has the
+        exceptions by request id.
+        """
+        held, self._held = self._held, []
         return _Flush(held)
 
     def _is_over(self, stream: OutputStream | None) -> bool:
-        # What was held back knows what is the last of it on its stream.
-        return self._buffered and stream is not None and self._outputs.unmade(stream) == 1
+        if not self._buffered or stream is None:
+            return False
+        # A command is the last one on its stream if none after it can be sent; those whose data cannot be read leave the count.
+        outputs = self._outputs
+        while outputs.unmade(stream) > 1:
+            ahead = (
+                send for send in outputs.sends if send.stream is stream and isinstance(send, _Command) and send.is_ahead
+            )
+            send = next(ahead, None)
+            if send is None or send.look_ahead():
+                return False
+        return True
 
-    def _is_answered(self, request_id: int) -> bool:
+    def loss(self, request_id: int) -> Exception | None:
+        """Why a request cannot be completed any more; None while it can."""
+        return None if request_id in self._requests else self._loss
+
+    def is_answered(self, request_id: int) -> bool:
+        """True if the response to a request is complete, so that nobody waits for the rest of its data."""
         request = self._requests.get(request_id)
-        return request is None or request.state is State.ANSWERED
+        return request is not None and request.state is State.ANSWERED
+
+    def failed(self, request_id: int, failure: BaseException, *, begun: bool) -> None:
+        """The rest of a request cannot be sent. ``begun``: a part of it was."""
+        request = self._requests.get(request_id)
+        if request is None:
+            return
+        row = self._row(request.state, Event.REQUEST_ABANDONED if begun else Event.REQUEST_WITHDRAWN)
+        if row is None or row.to is None:
+            return
+        self._move(request_id, request, row.to)
+        message = f"the data of the request could not be read: {_described(failure)}"
+        self._due.append(RequestError(request_id, message, request.received, row.requirement))
 
     def _sent(self, request_id: int) -> None:
         """All frames of a request were taken."""
@@ -192,8 +243,15 @@ class Client(Reactor):
             self._move(request_id, request, node.to)
         self._append(RequestError(request_id, message, request.received))
 
+    def _emit_drop(self, request_id: int, request: _Request, payload: bytes, node: Node) -> None:
+        # Octets that no event shows have to be good too.
+        codec.decode_payload(codec.make_frame(request_id, 0, 0, node.code, node.flags, payload))
+        if node.to is not None and node.to is not request.state:
+            self._move(request_id, request, node.to)
+
     def _emit_connection_error(self, request_id: int, request: _Request | None, payload: bytes, node: Node) -> None:
         message = text_payload(codec.FrameType.ERROR_RESPONSE, payload)
+        self._loss = RemoteProtocolError(str(node.row.requirement), None, "", "a server that goes on", message)
         self._lose_all(message, str(node.row.requirement))
         self._append(PeerError(request_id, message))
         self._break()
@@ -206,6 +264,10 @@ class Client(Reactor):
         message = "the input ended before the response was complete"
         self._append(RequestError(request_id, message, request.received, row.requirement))
 
+    def _end(self) -> None:
+        expected, found = "the whole response", "the end of the server's output"
+        self._loss = RemoteProtocolError("response.complete", None, "", expected, found)
+
     def _count_decoded(self, request: _Request | None, size: int) -> None:
         if request is None:
             return
@@ -215,6 +277,7 @@ class Client(Reactor):
             raise RemoteProtocolError("encoding.decoded-limit", 0, "", expected, octets(request.decoded))
 
     def _failed(self, error: RemoteProtocolError, frame: Frame | None) -> None:
+        self._loss = error
         self._lose_all(str(error), error.requirement)
         self._append(Error(error, frame))
 
@@ -227,50 +290,176 @@ class Client(Reactor):
 
 
 class _Command(Send):
-    """The frames of a command; ``is_answered``: whether nobody waits for the rest of its data."""
+    """The frames of a command.
 
-    __slots__ = ("_command", "_is_answered", "_plain")
+    They are built before they are sent, up to the first data, so that nothing is sent of a command whose data cannot be
+    read at all. ``begun``: a frame of it was sent, or is about to be.
+    """
+
+    __slots__ = ("_begun_with", "_building", "_built", "_client", "_command", "_complete", "_plain", "_raised")
 
     def __init__(
         self,
+        client: Client,
         outputs: Outputs,
         request_id: int,
         stream: OutputStream,
         command: Iterator[Frame],
-        is_answered: Callable[[int], bool],
         *,
         plain: bool,
         end: bool,
     ) -> None:
         super().__init__(outputs, request_id, stream, end=end)
+        self._client = client
         self._command = command
-        self._is_answered = is_answered
         self._plain = plain
+        self._built: deque[Frame] = deque()
+        self._complete = False
+        self._begun_with = self._building = False
+        self._raised: BaseException | None = None
+
+    @property
+    def is_ahead(self) -> bool:
+        """True if no frame was sent yet, and nothing has failed."""
+        return not (self.claimed or self._begun_with or self.failure is not None)
+
+    def look_ahead(self) -> bool:
+        """Builds frames up to the first data. Returns True if there are any, else gives the command up."""
+        if self._building:
+            return True
+        try:
+            self._build()
+        except BlockingIOError:
+            # There will be data.
+            return True
+        except BaseException as error:
+            # It is raised to the caller that takes the frames of this command.
+            self._raised = error
+        if self.failure is not None:
+            self._give_up()
+        return self.failure is None
+
+    def _build(self) -> None:
+        """Builds until it is known of the next frame that another follows, or that none does. Raises what data raises."""
+        built = self._built
+        while not self._complete and not (len(built) > 1 and (self._begun_with or built[-1].type == _DATA)):
+            self.failure = self._client.loss(self.request_id)
+            if self.failure is not None:
+                return
+            self._building = True
+            try:
+                frame = next(self._command, None)
+            except Exception as error:
+                if isinstance(error, BlockingIOError) and not self.claimed:
+                    raise
+                self.failure = error
+                return
+            except BaseException as error:
+                self.failure = error
+                raise
+            finally:
+                self._building = False
+            if frame is None:
+                self._complete = True
+            else:
+                built.append(frame)
 
     def _frames(self) -> Iterator[Frame]:
-        stream, plain = self.stream, self._plain
-        waiting: Frame | None = None
-        for frame in self._command:
-            if waiting is not None:
-                yield from stream.send(waiting, plain=plain and waiting.type == _DATA)
-                if frame.type == _DATA and waiting.type == _DATA and self._is_answered(self.request_id):
-                    # The data ends here.
-                    waiting = frame.replace(flags=codec.CommandDataFlag.EOS, payload=b"")
-                    break
-            waiting = frame
-        if waiting is not None:
-            yield from stream.send(waiting, plain=plain and waiting.type == _DATA, end=self.is_last)
+        stream, built, plain = self.stream, self._built, self._plain
+        while self.failure is None:
+            self._build()
+            if self.failure is None:
+                self.failure = self._client.loss(self.request_id)
+            if self.failure is not None:
+                break
+            frame = built.popleft()
+            if built and frame.type == _DATA and self._client.is_answered(self.request_id):
+                # The data ends here.
+                built.clear()
+                frame = frame.replace(flags=codec.CommandDataFlag.EOS, payload=b"")
+            is_data, self._begun_with = frame.type == _DATA, True
+            if not built:
+                yield from stream.send(frame, plain=plain and is_data, end=self.is_last)
+                return
+            yield from stream.send(frame, plain=plain and is_data)
+        yield from self._rest()
+
+    def _rest(self) -> Iterator[Frame]:
+        """What is sent once the request has failed."""
+        raised, self._raised = self._raised, None
+        if raised is not None:
+            raise raised
+        if not self._begun_with or self._client.loss(self.request_id) is not None:
+            return
+        if self._client.is_answered(self.request_id):
+            eos = codec.make_frame(self.request_id, self.stream.stream_id, 0, _DATA, _DATA_EOS, b"")
+            yield from self.stream.send(eos, end=self.is_last)
+        elif self.is_last():
+            yield from self.stream.close(self.request_id, _DATA)
+
+    def _rest_after(self, error: BaseException) -> Iterator[Frame]:
+        if isinstance(error, BlockingIOError) and self.failure is None:
+            return self._frames()
+        if self.failure is None:
+            # The encoder has failed. Nobody knows what the stream would say next.
+            self.failure = error
+            self._give_up()
+            return super()._rest_after(error)
+        self._give_up()
+        return self._frames()
+
+    def _give_up(self) -> None:
+        """Tells the reactor of the failure at once, where frames are made on its thread."""
+        if not self.claimed and self.failure is not None and not self._client.is_answered(self.request_id):
+            self._client.failed(self.request_id, self.failure, begun=self._begun_with)
+            if not self._begun_with:
+                self._tell_made()
+
+    def _was_sent(self) -> None:
+        self._outputs.taken(self)
+        if self.failure is None or self._client.is_answered(self.request_id):
+            self._outputs.sent(self.request_id)
+        else:
+            self._client.failed(self.request_id, self.failure, begun=self._begun_with)
 
 
 class _Flush(SendFrames):
     """Commands that were held back."""
 
-    __slots__ = ("_held",)
+    __slots__ = ("_held", "_sends", "_stuck")
 
-    def __init__(self, held: list[SendFrames]) -> None:
+    def __init__(self, held: list[_Command]) -> None:
         super().__init__(None, None)
-        self._held = held
+        self._sends = tuple(held)
+        self._held = deque(held)
+        self._stuck: _Command | None = None
+
+    @property
+    def failures(self) -> dict[int, BaseException]:
+        return {send.request_id: send.failure for send in self._sends if send.failure is not None}
 
     def _frames(self) -> Iterator[Frame]:
-        for send in self._held:
-            yield from send
+        while self._held:
+            yield from self._held[0]
+            self._done()
+
+    def _done(self) -> None:
+        send = self._held.popleft()
+        if self.failure is None:
+            self.failure = send.failure
+
+    def _rest_after(self, error: BaseException) -> Iterator[Frame]:
+        # The others follow, whatever becomes of the rest of the one that has failed.
+        if self._held and not isinstance(error, BlockingIOError):
+            if self._stuck is self._held[0]:
+                self._done()
+            else:
+                self._stuck = self._held[0]
+        return self._frames()
+
+
+def _described(failure: BaseException) -> str:
+    try:
+        return f"{type(failure).__name__}: {failure}"
+    except Exception:  # its text cannot be built
+        return type(failure).__name__

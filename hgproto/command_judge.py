@@ -179,8 +179,9 @@ class CommandJudge(Judge, CommandReceiver):
         self._move(request_id, request, State.NONE)
         flags = [name for mask, name in codec.FLAG_NAMES[_NAME].items() if node.flags & mask]
         outcome = self.machine.outcome(State.NONE, _NAME, flags, machines.GUARDS)
-        anew = self._node(outcome, self._tables[State.NONE], node.flags)
-        plan = Plan(anew, None, codec.make_frame(request_id, 0, 0, _NAME, node.flags, b""))
+        frame = codec.make_frame(request_id, 0, 0, _NAME, node.flags, b"")
+        anew = self._node(outcome, self._tables[State.NONE], frame)
+        plan = Plan(anew, None, frame)
         while anew.ask is not None:
             anew = anew.outcomes[anew.ask(self, request_id, None, payload, plan)]
         anew.act(self, request_id, None, payload, anew)

@@ -60,8 +60,8 @@ class _Watch:
     answers: dict[str, object]
     machine: Any
 
-    def _node(self, outcome: Any, table: Any, flags: int) -> Node:
-        node: Node = super()._node(outcome, table, flags)  # type: ignore[misc]
+    def _node(self, outcome: Any, table: Any, frame: Any) -> Node:
+        node: Node = super()._node(outcome, table, frame)  # type: ignore[misc]
         ask = node.ask
         if ask is not None:
             guard = outcome.guard
@@ -405,13 +405,11 @@ def _goals() -> Iterator[Goal]:
 
 _UNSEEN = frozenset(
     {
-        ("client-request", machines.ClientRequestState.SENDING),
-        ("client-request", machines.ClientRequestState.ANSWERED),
-        ("server-request", machines.ServerRequestState.REFUSING),
-        ("server-request", machines.ServerRequestState.RESPONDING),
+        *(("client-request", machines.ClientRequestState[name]) for name in ("SENDING", "ANSWERED", "UNFINISHED")),
+        *(("server-request", machines.ServerRequestState[name]) for name in ("REFUSING", "RESPONDING")),
     }
 )
-"""States of a request of which frames are still to be taken: a capture has only what was sent."""
+"""States of a request that was not sent whole, or whose response was not: a capture has only what was sent."""
 
 
 def _is_seen(machine: Machine, row: Row) -> bool:

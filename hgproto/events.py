@@ -192,6 +192,11 @@ class SendFrames:
             self.sent()
         raise StopIteration
 
+    @property
+    def failures(self) -> dict[int, BaseException]:
+        """The failures by request id: of several requests for a flush, else of one at most."""
+        return {} if self.failure is None or self.request_id is None else {self.request_id: self.failure}
+
     def is_last(self) -> bool:
         """Whether nothing follows on the stream: asked when the last frame is made, or before somebody makes all elsewhere."""
         if self._last is None:
@@ -329,8 +334,8 @@ class RequestError(Record):
     """To the client's application: a request has failed, and nothing more comes for it.
 
     ``message``: why, in the server's words or in ours. ``received``: octets of the response that came before.
-    ``requirement``: the rule because of which the whole connection has failed, or output ended too early; None when the
-    server's application refused the request.
+    ``requirement``: the rule because of which the whole connection has failed, or output ended too early; request.complete
+    when the data of our own command could not be read; None when the server's application refused the request.
     """
 
     __slots__ = ("request_id", "message", "received", "requirement")  # noqa: RUF023 - in the order of use

@@ -363,7 +363,7 @@ class Judge(_Base):
 
     def _no_more(self, found: str) -> RemoteProtocolError:
         self._break()
-        error = self._refuse_all().error
+        error = self._after_error()[-1].error
         return RemoteProtocolError(error.requirement, 0, "", error.expected, found)
 
     # Findings.

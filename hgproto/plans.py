@@ -46,13 +46,14 @@ class Node:
     """What a frame leads to, resolved as far as it can be: a question, or in the end a row of a table.
 
     ``ask`` is None for a row, and ``outcomes`` has the nodes that answers lead to. ``act``: what is done for a row.
-    ``to`` and ``table``: the state that the row leads to, and its plans. ``flags``: those of the frame.
+    ``to`` and ``table``: the state that the row leads to, and its plans. ``flags`` and ``code``: of the frame.
     """
 
-    __slots__ = ("act", "ask", "flags", "outcomes", "row", "table", "to")
+    __slots__ = ("act", "ask", "code", "flags", "outcomes", "row", "table", "to")
 
-    def __init__(self, flags: int = 0) -> None:
+    def __init__(self, flags: int = 0, code: int = 0) -> None:
         self.flags = flags
+        self.code = code
         self.ask: Callable[..., object] | None = None
         self.outcomes: dict[object, Node] = {}
         self.act: Callable[..., None] = _nothing

@@ -54,6 +54,13 @@ def prove(schema: Schema) -> tuple[list[Problem], int]:
 
 # What machines emit and ask.
 
+_OF_OWN_SIDE = {
+    "request-issued": "send-frames",
+    "request-withdrawn": "request-failed",
+    "request-abandoned": "request-failed",
+}
+"""What the client emits for its own side's events."""
+
 
 def emitted(role: str, scope: str, event: str | None) -> frozenset[str]:
     """What rows of a machine may emit; ``event``: that of the rows, None for rows that take a frame."""
@@ -62,8 +69,8 @@ def emitted(role: str, scope: str, event: str | None) -> frozenset[str]:
     if scope == "stream":
         words = {AGAIN, "stream-configured"} if event is None else {NOTE} if event == "end-of-input" else set()
         return frozenset(words)
-    if event == "request-issued":
-        return frozenset({"send-frames"})
+    if event in _OF_OWN_SIDE:
+        return frozenset({_OF_OWN_SIDE[event]})
     if event not in (None, "end-of-input"):
         return frozenset()
     # Emitters of frames get the payload; those of the end of input get the row.

@@ -72,6 +72,7 @@ class Reactor:
         "__weakref__",
         "_append",
         "_decoded",
+        "_due",
         "_events",
         "_fault",
         "_fed",
@@ -129,6 +130,8 @@ class Reactor:
         self._slots = [(0 if stream_id & 1 == parity else _FOREIGN) << _STATE_BITS for stream_id in range(256)]
         self._inputs: dict[int, InputStream] = {}
         self._open_streams = 0
+        # Events that came about while frames were taken; they are given with the next ones.
+        self._due: list[Any] = []
         self._events: list[Any] = []
         self._append: Callable[[Any], None] = self._events.append
         self._decoded: bytes | RemoteProtocolError | None = None
@@ -150,10 +153,10 @@ class Reactor:
         if type(data) is not bytes:
             data = bytes_like(data)
         if not self.works:
-            return [self._refuse_all()]
+            return self._after_error()
         if self.ended:
             raise ValueError(_ENDED)
-        events: list[Any] = []
+        events, self._due = self._due, []
         self._events = events
         self._append = events.append
         if self._pieces.absorb(data):
@@ -179,10 +182,10 @@ class Reactor:
             check_revision(frame, codec)
         header = codec.encode_header(frame, codec.LIMITS["max-payload"][1])
         if not self.works:
-            return [self._refuse_all()]
+            return self._after_error()
         if self.ended:
             raise ValueError(_ENDED)
-        events: list[Any] = []
+        events, self._due = self._due, []
         self._events = events
         self._append = events.append
         payload = frame.payload if type(frame.payload) is bytes else as_bytes(frame.payload)
@@ -202,15 +205,15 @@ class Reactor:
     def receive_fault(self, error: RemoteProtocolError) -> list[Any]:
         """What it leads to that somebody else, who reads the frames, has found octets that are none."""
         if not self.works:
-            return [self._refuse_all()]
-        events: list[Any] = []
+            return self._after_error()
+        events, self._due = self._due, []
         self._append = events.append
         self._fail(error, None)
         return events
 
     def receive_end(self) -> list[Any]:
         """What the end of the peer's output leads to. Nothing may be received after it."""
-        events: list[Any] = []
+        events, self._due = self._due, []
         self._events = events
         self._append = events.append
         if not self.works or self.ended:
@@ -335,11 +338,11 @@ class Reactor:
         idle = isinstance(outcome, Row) and outcome.to == stream.state and not frame.stream_flags & (_ENCODED | _END)
         table = self._free[request_id & 1] if request is None else request.table
         if code == _SETTINGS:
-            node = Node()
+            node = Node(0, code)
             node.act = bound(type(self), "emit", "stream-configured")
         else:
-            node = self._node(self.machine.outcome(table.state, code, flags, machines.GUARDS), table, int(frame.flags))
-        plan = Plan(node, None if idle else self._node(outcome, None, 0), frame)
+            node = self._node(self.machine.outcome(table.state, code, flags, machines.GUARDS), table, frame)
+        plan = Plan(node, None if idle else self._node(outcome, None, frame), frame)
         slot = self._slots[stream.stream_id] + kind
         table.plans[slot] = plan
         usual = None if plan.stream is not None else self._usual(plan)
@@ -351,12 +354,12 @@ class Reactor:
         """Where a plan leads when guards answer as usual, for a role that takes such frames in its own loop."""
         return None
 
-    def _node(self, outcome: Outcome, table: Table | None, flags: int) -> Node:
+    def _node(self, outcome: Outcome, table: Table | None, frame: Frame) -> Node:
         """A node that does what an outcome says; ``table``: the request's, None for a stream's outcome."""
-        node = Node(flags)
+        node = Node(int(frame.flags), int(frame.type))
         if isinstance(outcome, Ask):
             node.ask = bound(type(self), "ask", outcome.guard)
-            node.outcomes = {answer: self._node(inner, table, flags) for answer, inner in outcome.outcomes.items()}
+            node.outcomes = {answer: self._node(inner, table, frame) for answer, inner in outcome.outcomes.items()}
             return node
         node.row = outcome
         if table is None:
@@ -460,12 +463,14 @@ class Reactor:
         """What a role says of a broken rule."""
         raise NotImplementedError
 
-    def _refuse_all(self) -> Error:
+    def _after_error(self) -> list[Any]:
         """What is said of anything that comes after an error."""
+        events, self._due = self._due, []
         row = machines.CONNECTION.outcome(self.state, int(codec.FrameType.COMMAND_NAME))
         expected = row.expected if isinstance(row, Row) and row.expected is not None else "nothing"
         requirement = str(row.error) if isinstance(row, Row) else machines.CONNECTION.otherwise
-        return Error(RemoteProtocolError(requirement, None, "", expected, "more"), None)
+        events.append(Error(RemoteProtocolError(requirement, None, "", expected, "more"), None))
+        return events
 
     # Frames out.
 

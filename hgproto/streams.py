@@ -230,6 +230,19 @@ class OutputStream:
                 continue
             yield from self._give([self._frame(request_id, type_, more_flag, part, False) for part in whole])
 
+    def close(self, request_id: int, type_: int) -> Iterator[Frame]:
+        """Closes the stream in the middle of a request's data, of which no more will come.
+
+        The last frame is empty, or has the end of the encoding. Its flag still promises more data, so that the request
+        does not count as complete.
+        """
+        more_flag, _ = self._data_types[type_]
+        yield from self._before(request_id, None)
+        if self._encoder is None or not self._used:
+            yield self._plain(request_id, type_, more_flag, b"", True)
+        else:
+            yield self._frame(request_id, type_, more_flag, self._encoder.finish(), True)
+
     def _write_plain(
         self, request_id: int, type_: int, data: bytes | memoryview, last: bool, end: bool | Callable[[], bool]
     ) -> Iterator[Frame]:

@@ -86,6 +86,19 @@ PAYLOADS = {
 """A payload that each type takes, by its code; see :func:`_payload` for arguments."""
 
 
+class _Failing:
+    """A file of which some full payloads can be read."""
+
+    def __init__(self, payloads: int) -> None:
+        self.payloads = payloads
+
+    def read(self, size: int) -> bytes:
+        if not self.payloads:
+            raise OSError("disk gone")
+        self.payloads -= 1
+        return bytes(size)
+
+
 class Scene(NamedTuple):
     """A state, and how a reactor comes into it. ``common``: its cells may be among those that all states share."""
 
@@ -115,8 +128,11 @@ class Stage:
     """A reactor that is brought into a state.
 
     A step is a frame in human form, whose payload is encoded here where it is marked so, or a call: ``respond``,
-    ``issue``, ``take`` (all frames that wait to be sent), ``take one``, ``end``, or ``octets`` and hexadecimal ones.
+    ``issue``, ``issue failing`` and how many payloads can be read, ``take`` (all frames that wait to be sent), ``take one``,
+    ``end``, or ``octets`` and hexadecimal ones. ``taking``: what the call ``take`` amounts to.
     """
+
+    taking = "request taken"
 
     def __init__(self, role: str, scene: Scene, *, as_frames: bool = False, **options: Any) -> None:
         self.as_frames = as_frames
@@ -135,6 +151,10 @@ class Stage:
         match verb:
             case "respond":
                 self.sends.append(self.reactor.respond(self.scene.request_id, b"response"))
+            case "issue" if rest:
+                payloads = int(rest.removeprefix("failing "))
+                self.taking = "later data fails" if payloads else "first data fails"
+                self.sends.append(self.reactor.issue("command", None, _Failing(payloads)))
             case "issue":
                 self.sends.append(self.reactor.issue("command", None, b"data"))
             case "take" if rest == "one":
@@ -256,7 +276,7 @@ def run(stage: Stage, what: int | str, act: Callable[[], Any], frame: Frame | No
 
 
 def _fails(event: Any) -> bool:
-    return isinstance(event, RequestError) and event.requirement not in (None, "response.complete")
+    return isinstance(event, RequestError) and event.requirement not in (None, "response.complete", "request.complete")
 
 
 def _shown(event: Any) -> tuple[str, str]:
@@ -291,6 +311,8 @@ def _shown(event: Any) -> tuple[str, str]:
             return "progress", "progress"
         case RequestError() if event.requirement is None:
             return "request-error", "request-error"
+        case RequestError(requirement="request.complete"):
+            return "request-failed", f"request-error for {event.request_id} (request.complete)"
         case RequestError():
             return "request-lost", f"request-error for {event.request_id} ({event.requirement})"
         case PeerError():
@@ -367,6 +389,12 @@ CLIENT_SCENES = [
     Scene("active", "another is active", ("issue", "issue", "take")),
     Scene("answered", "by a response", ("issue", "take one", "1 2 stream-begin bytes-response eos x")),
     Scene("answered", "by an error", ("issue", "take one", "1 2 stream-begin error-response application x")),
+    Scene("sending", "its data cannot be read", ("issue failing 0",)),
+    Scene("sending", "some frames taken, more data cannot be read", ("issue failing 3", "take one")),
+    Scene("unfinished", "no response yet", ("issue failing 3", "take", "octets")),
+    Scene("unfinished", "part of a response received", ("issue failing 3", "take", "octets", RESPONDED)),
+    Scene("answered", "by a response, unfinished",
+          ("issue failing 3", "take", "octets", "1 2 stream-begin bytes-response eos x")),
     Scene("active", "connection errored", ("issue", "take", "1 2 0 text-output 0 "), common=False),
     Scene("active", "connection closed by the server", ("issue", "take", "0 2 stream-begin error-response protocol x"),
           common=False),
@@ -396,7 +424,9 @@ def frame_cell(role: str, scene: Scene, octet: int, *, as_frames: bool = False) 
 
 
 def _taken(stage: Stage) -> list[Any]:
-    return stage.do("take")
+    events = stage.do("take")
+    # A failure is told with the next events.
+    return events + list(stage.reactor.receive_data(b"")) if stage.role == "client" else events
 
 
 CALLS: dict[str, dict[str, Callable[[Stage], Any]]] = {
@@ -422,7 +452,7 @@ def call_cells(role: str, scene: Scene) -> Iterable[Cell]:
     for name, call in CALLS[role].items():
         stage = Stage(role, scene)
         if stage.sends or call is not _taken:
-            yield run(stage, name, partial(call, stage))
+            yield run(stage, stage.taking if name == "request taken" else name, partial(call, stage))
 
 
 @cache

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from io import BytesIO, StringIO
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hgproto import build
 from hgproto.client import Client
 from hgproto.encodings import Encodings, default_encodings
 from hgproto.errors import EncodingError, LocalProtocolError
 from hgproto.events import (
+    CommandCut,
+    CommandData,
     Error,
     NoOp,
     PeerError,
     ProgressUpdate,
     RequestError,
     ResponseData,
+    RunCommand,
     SendFrames,
     StreamLeftOpen,
     TextMessage,
@@ -25,6 +30,8 @@ from hgproto.events import (
 from hgproto.framing_0002 import codec
 from hgproto.human import format_frame, parse_frame
 from hgproto.limits import Limits
+from hgproto.pool import EncodingPool
+from hgproto.server import Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -174,6 +181,434 @@ def test_a_response_before_the_request_was_sent_ends_its_data() -> None:
     # The id is free once all was sent.
     (error,) = client.receive_data(wire("1 2 0 bytes-response eos r"))
     assert error.error.requirement == "response.active-request"
+
+
+# Data that cannot be read
+
+
+class Source:
+    """A file that gives some parts and then raises an exception, or gives what is no octets."""
+
+    def __init__(self, parts: list[bytes], end: Any = b"") -> None:
+        self.parts = list(parts)
+        self.end = end
+        self.reads = 0
+
+    def read(self, size: int) -> Any:
+        self.reads += 1
+        if self.parts:
+            part, self.parts[:1] = self.parts[0][:size], [self.parts[0][size:]] if self.parts[0][size:] else []
+            return part
+        if isinstance(self.end, BaseException):
+            raise self.end
+        return self.end
+
+
+def source(parts: list[bytes], end: Any = b"") -> Any:
+    """A source, for whom a type checker takes it: a binary file."""
+    return Source(parts, end)
+
+
+GONE = OSError("disk gone")
+TOLD = "the data of the request could not be read: OSError: disk gone"
+
+
+@pytest.mark.requirement("request.complete")
+@pytest.mark.parametrize("buffered", [False, True])
+@pytest.mark.parametrize("args", [None, {"k": b"v"}])
+def test_nothing_is_sent_of_a_command_whose_data_cannot_be_read_at_all(args: Any, buffered: bool) -> None:
+    client = Client(buffered=buffered)
+    sends: list[Any] = [
+        client.issue(name, args, data) for name, data in (("a", None), ("bad", source([], GONE)), ("c", None))
+    ]
+    if buffered:
+        sends = [client.flush()]
+    sent = [frame for send in sends for frame in send]
+    assert [frame.request_id for frame in sent if frame.type == codec.FrameType.COMMAND_NAME] == [1, 5]
+    assert 3 not in {frame.request_id for frame in sent}
+    assert sends[-1 if buffered else 1].failures == {3: GONE}
+    assert client.active == (1, 5)
+    # It is told once, with the next events, and its id is free.
+    assert client.receive_data(b"") == [RequestError(3, TOLD, 0, "request.complete")]
+    assert client.receive_data(b"") == []
+    assert 3 not in client._requests
+    assert [list(send) for send in sends] == [[]] * len(sends)
+    assert sends[-1 if buffered else 1].failure is GONE
+
+
+@pytest.mark.requirement("request.complete", "stream.end")
+@pytest.mark.parametrize("encoding", [None, "identity", "zlib"])
+@pytest.mark.parametrize("last", [False, True])
+def test_a_command_whose_data_ends_early_stays_unfinished_and_its_stream_goes_on(
+    last: bool, encoding: str | None
+) -> None:
+    client = Client(buffered=True, encoding=encoding, limits=Limits(send_payload=4))
+    server = Server(streaming=True)
+    for name, data in [("a", None), ("bad", source([b"abcd", b"efgh", b"ij"], GONE)), ("c", b"whole")][
+        : 2 if last else 3
+    ]:
+        client.issue(name, None, data)
+    flush = client.flush()
+    frames = list(flush)
+    assert flush.failure is GONE
+    events = [event for frame in frames for event in server.receive_frame(frame)]
+    assert not [event for event in events if isinstance(event, Error)]
+    assert [event.name for event in events if isinstance(event, RunCommand)] == ["a", "bad", "c"][: 2 if last else 3]
+    # The server never gets an end of the data, so that it does not run the command with a part of it.
+    parts = [event for event in events if isinstance(event, CommandData) and event.request_id == 3]
+    assert not any(part.last for part in parts)
+    assert b"abcdefgh".startswith(b"".join(part.data for part in parts))
+    assert client.active == ((1,) if last else (1, 5))
+    # The stream is closed all the same, so the input ends with nothing but the request that was cut off.
+    assert [type(event) for event in server.receive_end()] == [
+        SendFrames.__subclasses__() and type(_reply()),
+        CommandCut,
+    ]
+
+
+def _reply() -> Any:
+    """The kind of send with which a server replies to a request that was cut off."""
+    server = Server()
+    server.receive_data(wire("1 1 stream-begin command-name have-data x"))
+    return server.receive_end()[0]
+
+
+@pytest.mark.requirement("request.complete", "response.active-request", "command-name.fresh-id")
+def test_an_unfinished_request_takes_what_comes_for_it_in_silence_and_keeps_its_id() -> None:
+    def unfinished() -> Client:
+        client = Client(limits=Limits(send_payload=2))
+        list(client.issue("b", None, source([b"ab", b"cd", b"ef"], GONE)))
+        assert client.receive_data(b"") == [RequestError(1, TOLD, 0, "request.complete")]
+        return client
+
+    text = build.text_output(1, 2, [("sorry\n", (), ())], begin=True)
+    for end in ("1 2 0 bytes-response eos no", "1 2 0 error-response application no"):
+        client = unfinished()
+        assert client.receive_frame(text) == []
+        assert client.receive_frame(build.progress(1, 2, "topic", 1, 2)) == []
+        assert client.receive_data(wire("1 2 0 bytes-response continuation no", end)) == []
+        # What is dropped is judged all the same.
+        (error,) = client.receive_data(wire(end))
+        assert error.error.requirement == "response.active-request"
+    client = unfinished()
+    (error,) = client.receive_data(wire("1 2 stream-begin text-output 0 x"))
+    assert error.error.requirement.startswith("text-output.")
+    client = unfinished()
+    client._ids._next = 1
+    assert client.issue("x").request_id == 3
+    assert client.receive_end() == [
+        RequestError(3, "the input ended before the response was complete", 0, "response.complete")
+    ]
+
+
+@pytest.mark.requirement("command-data.flags-present")
+def test_data_that_nobody_waits_for_ends_though_it_cannot_be_read() -> None:
+    client = Client(limits=Limits(send_payload=2))
+    send = client.issue("x", None, source([b"ab", b"cd", b"ef"], GONE))
+    assert isinstance(send, SendFrames)
+    # One frame is read ahead, so that the failure comes after the response.
+    first = [next(send), next(send)]
+    client.receive_data(wire("1 2 stream-begin bytes-response eos r"))
+    assert lines(first) + lines(send) == [
+        "1 1 stream-begin command-name have-data x",
+        "1 1 0 command-data continuation ab",
+        "1 1 0 command-data eos",
+    ]
+    assert client._requests == {}
+    assert client.receive_end() == [StreamLeftOpen(2)]
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt(), SystemExit(1), GeneratorExit()], ids=repr)
+@pytest.mark.parametrize("parts", [0, 1, 2, 3])
+@pytest.mark.parametrize("buffered", [False, True])
+def test_an_interrupt_reaches_the_caller_and_the_others_go_on(
+    buffered: bool, parts: int, failure: BaseException
+) -> None:
+    client = Client(buffered=buffered, limits=Limits(send_payload=2))
+    server = Server()
+    sends: list[Any] = [
+        client.issue(name, None, data)
+        for name, data in (("a", b"xyz"), ("b", source([b"ab"] * parts, failure)), ("c", b""))
+    ]
+    if buffered:
+        sends = [client.flush()]
+    frames: list[Any] = []
+    raised: list[BaseException] = []
+    for send in sends:
+        while True:
+            try:
+                frames.append(next(send))
+            except StopIteration:
+                break
+            except BaseException as error:
+                raised.append(error)
+                assert client.active == (1, 5)
+    assert raised == [failure]
+    assert sends[-1 if buffered else 1].failures == {3: failure}
+    events = [event for frame in frames for event in server.receive_frame(frame)]
+    assert [event for event in events if isinstance(event, RunCommand)] == [
+        RunCommand(1, "a", {}, b"xyz"),
+        RunCommand(5, "c", {}, b""),
+    ]
+    (told,) = client.receive_data(b"")
+    assert (told.request_id, told.requirement) == (3, "request.complete")
+
+
+def test_data_is_what_it_was_when_the_command_was_issued() -> None:
+    owner = bytearray(b"then")
+    for buffered in (False, True):
+        for data in (owner, memoryview(owner), memoryview(owner).toreadonly()):
+            owner[:] = b"then"
+            client = Client(buffered=buffered)
+            send = client.issue("x", {"k": owner}, data)
+            owner[:] = b"now!"
+            *_, argument, last = client.flush() if buffered else send
+            assert bytes(argument.payload).endswith(b"kthen")
+            assert last.payload == b"then"
+
+
+def test_a_source_may_use_the_client() -> None:
+    class Asking(Source):
+        def read(self, size: int) -> Any:
+            if len(self.parts) == 1:
+                order.extend(lines(client.issue("i")))
+                with pytest.raises((ValueError, RuntimeError)):
+                    next(send)
+            return super().read(size)
+
+    client, order = Client(limits=Limits(send_payload=2)), list[str]()
+    asking_source: Any = Asking([b"ab", b"cd", b"ef"])
+    send: Any = client.issue("o", None, asking_source)
+    for frame in send:
+        order.append(format_frame(frame))
+    assert send.failure is None
+    assert [line.split(" ")[0:4:3] for line in order] == [
+        ["1", "command-name"],
+        ["3", "command-name"],
+        ["1", "command-data"],
+        ["1", "command-data"],
+        ["1", "command-data"],
+        ["1", "command-data"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("end", "failure"),
+    [
+        ("text", "what a binary file reads must be bytes or another buffer of bytes, not str"),
+        ("", "what a binary file reads must be bytes or another buffer of bytes, not str"),
+        (0, "what a binary file reads must be bytes or another buffer of bytes, not int"),
+        (["x"], "what a binary file reads must be bytes or another buffer of bytes, not list"),
+        (b"more than was asked for", "a binary file was asked for at most 4 bytes, and its read() returned 23"),
+    ],
+)
+def test_what_is_no_octets_is_a_failure_of_its_request(end: Any, failure: str) -> None:
+    client = Client(limits=Limits(send_payload=4))
+    send: Any = client.issue("x", None, source([b"abcd"], end))
+    assert lines(send) == []
+    assert str(send.failure) == failure
+    assert lines(client.issue("y")) == ["3 1 stream-begin command-name eos y"]
+
+
+def test_a_text_file_is_no_data() -> None:
+    for content in ("", "text"):
+        send: Any = Client().issue("x", None, StringIO(content))  # type: ignore[arg-type]
+        assert lines(send) == []
+        assert isinstance(send.failure, TypeError)
+
+
+def test_a_file_that_has_nothing_yet_is_asked_again() -> None:
+    class Slow:
+        def __init__(self) -> None:
+            self.given: list[bytes | None] = [None, b"ab", None, b"c", None, b"def", None, b""]
+
+        def read(self, size: int) -> bytes | None:
+            return self.given.pop(0)
+
+    for buffered in (False, True):
+        client = Client(buffered=buffered, encoding="zlib", limits=Limits(send_payload=6))
+        sends: list[Any] = [client.issue("a"), client.issue("x", {"k": b"v"}, Slow()), client.issue("b", data=b"1")]  # type: ignore[arg-type]
+        if buffered:
+            sends = [client.flush()]
+        server, events, blocked = Server(), list[Any](), 0
+        for send in sends:
+            while True:
+                try:
+                    frame = next(send)
+                except StopIteration:
+                    break
+                except BlockingIOError:
+                    blocked += 1
+                else:
+                    events += server.receive_frame(frame)
+        assert 3 <= blocked <= 4
+        assert [event for event in events if isinstance(event, RunCommand)] == [
+            RunCommand(1, "a", {}, None),
+            RunCommand(3, "x", {"k": b"v"}, b"abcdef"),
+            RunCommand(5, "b", {}, b"1"),
+        ]
+        assert client.active == (1, 3, 5)
+        assert [send.failures for send in sends] == [{}] * len(sends)
+
+
+# Sends after the end
+
+
+@pytest.mark.requirement("response.complete")
+def test_nothing_is_issued_after_the_end_of_the_server_s_output() -> None:
+    for buffered in (False, True):
+        client = Client(buffered=buffered)
+        client.receive_end()
+        with pytest.raises(LocalProtocolError) as raised:
+            client.issue("heads")
+        assert str(raised.value) == (
+            "expected a server that can still respond, found the end of its output (response.complete)"
+        )
+        assert client.active == ()
+        assert lines(client.flush()) == []
+
+
+ENDS: dict[str, Any] = {
+    "end of output": (lambda client: client.receive_end(), "response.complete"),
+    "violation": (
+        lambda client: client.receive_data(wire("1 3 stream-begin bytes-response eos x")),
+        "stream-id.parity",
+    ),
+    "complaint": (
+        lambda client: client.receive_data(wire("0 2 stream-begin error-response protocol x")),
+        "error-response.closes",
+    ),
+}
+
+
+@pytest.mark.requirement("response.complete", "error-response.closes", "reactor.errored")
+@pytest.mark.parametrize("taken", [0, 1, 2])
+@pytest.mark.parametrize("buffered", [False, True])
+@pytest.mark.parametrize("name", ENDS)
+def test_a_request_that_was_told_to_have_failed_is_never_completed(name: str, buffered: bool, taken: int) -> None:
+    end, requirement = ENDS[name]
+    client = Client(buffered=buffered, limits=Limits(send_payload=2))
+    sends: list[Any] = [client.issue("p", None, b"abcdef"), client.issue("p")]
+    if buffered:
+        sends = [client.flush()]
+        client.issue("p")
+    sent = [next(sends[0]) for _ in range(taken)]
+    told = [event for event in end(client) if isinstance(event, RequestError)]
+    assert [event.request_id for event in told] == ([1, 3, 5] if buffered else [1, 3])
+    sends.append(client.flush())
+    assert [lines(send) for send in sends] == [[]] * len(sends)
+    server = Server()
+    for frame in sent:
+        assert not any(isinstance(event, RunCommand) for event in server.receive_frame(frame))
+    failures = {key: failure for send in sends for key, failure in send.failures.items()}
+    assert [getattr(failures[event.request_id], "requirement", None) for event in told] == [requirement] * len(told)
+    assert client.receive_end() == []
+
+
+def test_commands_with_data_that_fails_are_made_on_threads_too() -> None:
+    client, server = Client(streams=2, limits=Limits(send_payload=4)), Server()
+    sources: list[Any] = [
+        b"good",
+        source([], GONE),
+        source([b"abcd"] * 3, GONE),
+        source([b"abcd"] * 3, KeyboardInterrupt()),
+    ]
+    sends: list[Any] = [client.issue("x", None, data) for data in [*sources, b"last"]]
+    frames: list[Any] = []
+    interrupts = 0
+    with EncodingPool(2) as pool:
+        for send in sends:
+            pool.submit(send)
+        while pool.outstanding:
+            try:
+                for made in pool.finished():
+                    frames += made
+            except KeyboardInterrupt:
+                interrupts += 1
+    assert interrupts == 1
+    events = [event for frame in frames for event in server.receive_frame(frame)]
+    assert sorted(event.request_id for event in events if isinstance(event, RunCommand)) == [1, 9]
+    assert client.active == (1, 9)
+    assert sorted(event.request_id for event in client.receive_data(b"")) == [3, 5, 7]
+    assert [type(send.failure) for send in sends] == [type(None), OSError, OSError, KeyboardInterrupt, type(None)]
+
+
+class Plan(NamedTuple):
+    """A command: its data, how that ends, and the stream that it goes on."""
+
+    parts: list[bytes] | None
+    end: str
+    stream: int
+    args: bool
+
+
+plans = st.builds(
+    Plan,
+    st.none() | st.lists(st.binary(min_size=1, max_size=9), max_size=6),
+    st.sampled_from(["eof", "octets", "raises", "interrupts", "text"]),
+    st.integers(0, 1),
+    st.booleans(),
+)
+
+
+@pytest.mark.requirement("request.complete", "request.interleaving", "stream.end")
+@given(
+    commands=st.lists(plans, min_size=1, max_size=6),
+    buffered=st.booleans(),
+    encoding=st.sampled_from([None, "identity", "zlib"]),
+    flush=st.sampled_from(["response", "frame"]),
+    data=st.data(),
+)
+def test_each_command_arrives_whole_or_fails_alone(
+    commands: list[Plan], buffered: bool, encoding: str | None, flush: Any, data: st.DataObject
+) -> None:
+    client = Client(streams=2, buffered=buffered, encoding=encoding, flush=flush, limits=Limits(send_payload=6))
+    server = Server()
+    ends = {"eof": b"", "raises": GONE, "interrupts": KeyboardInterrupt(), "text": "text"}
+    sends: list[Any] = []
+    for plan in commands:
+        content: Any = None
+        if plan.parts is not None:
+            content = b"".join(plan.parts) if plan.end == "octets" else source(plan.parts, ends[plan.end])
+        sends.append(client.issue("x", {"k": b"v"} if plan.args else None, content, stream_id=1 + 2 * plan.stream))
+    if buffered:
+        sends = [client.flush()]
+    waiting, taken, interrupts = list(sends), list[Any](), 0
+    while waiting:
+        send = data.draw(st.sampled_from(waiting))
+        try:
+            taken.append(next(send))
+        except StopIteration:
+            waiting.remove(send)
+        except KeyboardInterrupt:
+            interrupts += 1
+    events = [event for frame in taken for event in server.receive_frame(frame)]
+    assert not [event for event in events if isinstance(event, Error)]
+    fails = {
+        1 + 2 * place: plan.end
+        for place, plan in enumerate(commands)
+        if plan.parts is not None and plan.end in ("raises", "interrupts", "text")
+    }
+    # Good commands arrive as they were issued, and of the others none arrives.
+    ran = {event.request_id: event for event in events if isinstance(event, RunCommand)}
+    assert {key: (event.data, event.args) for key, event in ran.items()} == {
+        1 + 2 * place: (None if plan.parts is None else b"".join(plan.parts), {"k": b"v"} if plan.args else {})
+        for place, plan in enumerate(commands)
+        if 1 + 2 * place not in fails
+    }
+    assert interrupts == list(fails.values()).count("interrupts")
+    assert {key for send in sends for key in send.failures} == set(fails)
+    assert sorted(client.active) == sorted(ran)
+    # Each request has one end, in both directions.
+    told = client.receive_data(b"")
+    assert sorted(event.request_id for event in told) == sorted(fails)
+    for request_id in ran:
+        for frame in server.respond(request_id, b"r"):
+            assert client.receive_frame(frame) == [ResponseData(request_id, b"r", last=True)]
+    if buffered:
+        assert not any(isinstance(event, StreamLeftOpen) for event in server.receive_end())
+    assert all(list(send) == [] for send in sends)
+    assert client.active == ()
 
 
 # Responses
