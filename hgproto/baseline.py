@@ -34,7 +34,7 @@ _NEEDED = ("requirement", "reason", "expires")
 
 
 class BaselineError(HgprotoError):
-    """A file that is no baseline; says where."""
+    """A file that is no baseline; says where. For a file that cannot be read, the cause is the :class:`OSError`."""
 
 
 class Known(NamedTuple):
@@ -74,7 +74,7 @@ class Baseline:
             text = unmarked(Path(path).read_bytes()).decode("utf-8")
             data = tomllib.loads(text)
         except OSError as error:
-            raise BaselineError(f"{path}: {error.strerror}") from None
+            raise BaselineError(f"{path}: {error.strerror}") from error
         except (TextError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise BaselineError(f"{path}: expected TOML: {error}") from None
         for key in data:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from hgproto.emit import TARGETS
 from hgproto.emit.text import snake
+from hgproto.stdio import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,8 +46,8 @@ def write(schema: Schema, directory: Path) -> list[Path]:
     changed = []
     for name, text in sources(schema).items():
         file = directory / name
-        if not file.exists() or file.read_text(encoding="utf-8") != text:
-            file.write_text(text, encoding="utf-8", newline="\n")
+        if _text_of(file) != text:
+            write_whole(file, text.encode("utf-8"))
             changed.append(file)
     return changed
 
@@ -55,8 +56,13 @@ def stale(schema: Schema, directory: Path) -> Iterator[str]:
     """The lines of a unified diff from the files in ``directory`` to what would be generated; none when up to date."""
     for name, text in sources(schema).items():
         file = directory / name
-        old = file.read_text(encoding="utf-8").splitlines(keepends=True) if file.exists() else []
+        old = (_text_of(file) or "").splitlines(keepends=True)
         yield from difflib.unified_diff(old, text.splitlines(keepends=True), str(file), f"{file} (generated)")
+
+
+def _text_of(file: Path) -> str | None:
+    """The text of a file, whatever it has; None when there is no such file."""
+    return file.read_text(encoding="utf-8", errors="backslashreplace") if file.exists() else None
 
 
 def compile_schema(schema: Schema) -> dict[str, ModuleType]:

@@ -96,7 +96,11 @@ class Lines:
         raw = text[1:2] == b"!"
         start = 3 if raw else 2
         if side not in ("<", ">") or text[start - 1 : start] != b" ":
-            raise HumanFormError(1, "> or <, and a space", repr(text[:start].decode("utf-8", "backslashreplace")))
+            raise HumanFormError(
+                1,
+                "> before a line of the client or < before one of the server, and a space",
+                repr(text[:start].decode("utf-8", "backslashreplace")),
+            )
         if side in self._ended:
             raise HumanFormError(
                 1, f"no line of this side after '{side} end'", repr(text.decode("utf-8", "backslashreplace")[:40])

@@ -87,7 +87,6 @@ FAULTS: list[tuple[list[str], bytes, str]] = [
     (["decode", "--max-payload", "3"], bytes.fromhex(HEX.decode()), "expected at most 3 octets, found 14 octets"),
     (["decode", "--hex"], b"00\n0x", "standard input:2:2: expected a hexadecimal digit, found 'x'"),
     (["decode", "--hex"], HEX[:-2], "standard input:1:44: expected the second digit of a byte"),
-    (["schema", "check", "nowhere.yaml"], b"", "nowhere.yaml:1:1: cannot be read"),
     (["decode", "--revision", "pyproject.toml"], b"", "pyproject.toml:"),
 ]
 

@@ -75,11 +75,11 @@ def test_every_rule_of_the_machines_that_octets_can_break_has_a_session() -> Non
 @pytest.mark.parametrize(
     ("line", "column", "expected"),
     [
-        ("1 1 0 command-name eos x", 1, "> or <, and a space"),
-        (">1 1 0 command-name eos x", 1, "> or <, and a space"),
+        ("1 1 0 command-name eos x", 1, "> before a line of the client or < before one of the server, and a space"),
+        (">1 1 0 command-name eos x", 1, "> before a line of the client or < before one of the server, and a space"),
         ("> 1 1 0 command-nam eos x", 9, "a frame type"),
         (">! 1 1 0 command-nam eos x", 10, "a frame type"),
-        ("", 1, "> or <, and a space"),
+        ("", 1, "> before a line of the client or < before one of the server, and a space"),
     ],
 )
 def test_a_line_that_is_none(line: str, column: int, expected: str) -> None:

@@ -229,4 +229,4 @@ def test_a_record_is_taken(project: Path) -> None:
 def test_where_there_are_no_tests(tmp_path: Path) -> None:
     assert "there is no directory tests here" in trace(tmp_path, code=2)[1]
     (tmp_path / "tests").mkdir()
-    assert "--record: missing.json: No such file" in trace(tmp_path, "--record", "missing.json", code=2)[1]
+    assert "hgproto: missing.json: No such file" in trace(tmp_path, "--record", "missing.json", code=3)[1]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from hgproto import __version__
 from hgproto.cli import corpus, coverage, diff, explain, frames, fuzz, sample, schema, session, trace, validate
-from hgproto.cli.common import FAULT, USAGE, InputError, UsageError
+from hgproto.cli.common import FAULT, TROUBLE, USAGE, InputError, UsageError
 from hgproto.errors import HgprotoError, printable
 from hgproto.stdio import attempt, standard_streams
 
@@ -59,7 +59,8 @@ def _run(arguments: Sequence[str], options: argparse.Namespace) -> int:
         sys.stdout.flush()
         for line in str(error).split("\n"):
             print(f"hgproto: {printable(line)}", file=sys.stderr)
-        return FAULT
+        # A schema that cannot be read says nothing about the schema.
+        return TROUBLE if getattr(error, "unreadable", False) else FAULT
     return code
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from contextlib import contextmanager
@@ -98,7 +99,7 @@ def max_payload(options: argparse.Namespace, revision: Revision) -> int:
 
 
 def revision_of(name: str, argument: str = "--revision") -> Revision:
-    """The revision of that name; a file that is no good is the input's fault, a name that there is not is usage.
+    """The revision of that name. A schema file with faults is the input's fault, a missing one is trouble, a wrong name usage.
 
     ``argument``: where the name was given.
     """
@@ -106,6 +107,8 @@ def revision_of(name: str, argument: str = "--revision") -> Revision:
 
     revision = Made(name)
     if not revision.is_known and not os.path.exists(name):
+        if os.path.dirname(name) or name.endswith((".yaml", ".yml")):
+            raise StreamError(name, os.strerror(errno.ENOENT))
         raise UsageError(f"argument {argument}: there is no revision {name!r}, and no such file")
     return revision
 
@@ -113,7 +116,10 @@ def revision_of(name: str, argument: str = "--revision") -> Revision:
 def shown_path(file: str | os.PathLike[str]) -> str:
     """A path as short as it can be said from here."""
     path = os.fspath(file)
-    relative = os.path.relpath(path)
+    try:
+        relative = os.path.relpath(path)
+    except (OSError, ValueError):  # the directory is gone, or the path is on another drive
+        relative = path
     return printable(path if relative.startswith("..") else relative)
 
 

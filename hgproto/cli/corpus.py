@@ -6,9 +6,10 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from hgproto.cli.common import FAULT, GOOD, UsageError, hex_chunks
+from hgproto.cli.common import FAULT, GOOD, UsageError, hex_chunks, open_input
 from hgproto.errors import printable
 from hgproto.hexform import form_of
+from hgproto.stdio import write_whole
 
 if TYPE_CHECKING:
     import argparse
@@ -65,7 +66,7 @@ def _seed(options: argparse.Namespace) -> int:
         }
     for name, octets in found.items():
         _write(options.directory, name, octets)
-    print(f"{len(found)} files, {sum(map(len, found.values()))} octets in {options.directory}")
+    print(f"{len(found)} files, {sum(map(len, found.values()))} octets in {printable(options.directory)}")
     return GOOD
 
 
@@ -92,7 +93,7 @@ def _minimize(options: argparse.Namespace) -> int:
     for name in kept:
         _write(options.output, name, _content(os.path.join(options.directory, name)))
     before, after = sum(map(len, corpus.values())), sum(len(corpus[name]) for name in kept)
-    print(f"{len(kept)} of {len(corpus)} files, {after} of {before} octets in {options.output}")
+    print(f"{len(kept)} of {len(corpus)} files, {after} of {before} octets in {printable(options.output)}")
     return GOOD
 
 
@@ -105,37 +106,31 @@ def _replay(options: argparse.Namespace) -> int:
             harness.call(octets)
         except Exception as error:  # whatever is raised is a fault
             faults += 1
+            options.found_fault = True
             print(printable(f"{name}: {type(error).__name__}: {error}"))
     print(f"{len(corpus)} files, {faults} faults")
     return FAULT if faults else GOOD
 
 
-def files_of(directory: str, argument: str = "") -> dict[str, bytes]:
+def files_of(directory: str) -> dict[str, bytes]:
     """The bytes of the files of a directory by name; a name that ends in .hex says that a file is hexadecimal text.
 
-    ``argument``: where the directory was given, for messages.
+    Raises :class:`OSError`, and :class:`StreamError` for a file that cannot be read.
     """
     found = {}
-    try:
-        for name in sorted(os.listdir(directory)):
-            path = os.path.join(directory, name)
-            if os.path.isfile(path):
-                content = _content(path)
-                found[name] = b"".join(hex_chunks([content], path)) if form_of(name) == "hex" else content
-    except OSError as error:
-        raise UsageError(f"{argument}{error.filename}: {error.strerror}") from None
+    for name in sorted(os.listdir(directory)):
+        path = os.path.join(directory, name)
+        if os.path.isfile(path):
+            content = _content(path)
+            found[name] = b"".join(hex_chunks([content], path)) if form_of(name) == "hex" else content
     return found
 
 
 def _content(path: str) -> bytes:
-    with open(path, "rb") as file:
+    with open_input(path) as file:
         return file.read()
 
 
 def _write(directory: str, name: str, octets: bytes) -> None:
-    try:
-        os.makedirs(directory, exist_ok=True)
-        with open(os.path.join(directory, name), "wb") as file:
-            file.write(octets)
-    except OSError as error:
-        raise UsageError(f"{error.filename}: {error.strerror}") from None
+    os.makedirs(directory, exist_ok=True)
+    write_whole(os.path.join(directory, name), octets)

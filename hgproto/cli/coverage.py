@@ -18,7 +18,7 @@ from hgproto.cli.common import (
     open_input,
 )
 from hgproto.errors import HgprotoError, printable
-from hgproto.hexform import form_of
+from hgproto.hexform import form_of, octets_from_hex
 from hgproto.layout import counted
 from hgproto.option_types import percentage
 
@@ -100,12 +100,31 @@ def _count(coverage: Coverage, path: str, trouble: StreamError | None, role: str
         content = file.read()
     try:
         coverage.content(content, form_of(path), role)
+        if role is None and form_of(path) in ("raw", "hex") and _mixes_directions(content, form_of(path)):
+            print(f"hgproto: {printable(named(path))}: {_MIXED}", file=sys.stderr)
     except HgprotoError as error:
         raise input_error(error, named(path)) from None
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         # Only JSON is of unknown form here.
         found = f"{type(error).__name__}: {error}"
         raise InputError(f"expected JSON with vectors or golden sessions, found {found}", named(path)) from None
+
+
+_MIXED = (
+    "frames are on streams of both sides, and all were counted as what the side of the first one has sent; if both "
+    "directions are mixed here, write each one to its own file, or write a session to a file whose name ends in .session"
+)
+
+
+def _mixes_directions(content: bytes, form: str) -> bool:
+    """True if the frames of a file are on streams of both sides."""
+    from hgproto.framing_0002 import codec
+    from hgproto.layout import place_of
+    from hgproto.session import frames_of
+
+    octets = b"".join(octets_from_hex([content])) if form == "hex" else content
+    place = place_of(codec.FRAME, "stream_id")
+    return len({frame[place] & 1 for frame in frames_of(octets) if len(frame) > place}) > 1
 
 
 def _print_json(

@@ -59,10 +59,11 @@ def _diff(options: argparse.Namespace) -> int:
 
     old, new = _loaded(revision_of(options.old, "OLD"), revision_of(options.new, "NEW"))
     found = changes(old, new)
-    for line in _lines_of_json(found) if options.format == "json" else _text(found):
-        print(line)
     failing = KINDS[: KINDS.index(options.fail_on) + 1] if options.fail_on else ()
     number = sum(change.kind in failing for change in found)
+    options.found_fault = bool(number)
+    for line in _lines_of_json(found) if options.format == "json" else _text(found):
+        print(line)
     if number:
         sys.stdout.flush()
         print(f"hgproto: {_counted(number)} of the kinds that fail: {', '.join(failing)}", file=sys.stderr)
@@ -73,15 +74,18 @@ def _loaded(*revisions: Revision) -> list[Schema]:
     """The schemas, both proven as far as they are compared. Raises :class:`SchemaError` with the faults of both."""
     from hgproto.spec import SchemaError, check
 
-    schemas, problems = [], []
+    schemas, problems, unreadable = [], [], True
     for revision in revisions:
         try:
             schemas.append(revision.schema)
-            problems += check(schemas[-1])
+            found = check(schemas[-1])
+            unreadable = unreadable and not found
+            problems += found
         except SchemaError as error:
+            unreadable = unreadable and error.unreadable
             problems += error.problems
     if problems:
-        raise SchemaError(problems)
+        raise SchemaError(problems, unreadable=unreadable)
     return schemas
 
 

@@ -212,6 +212,7 @@ def _campaign(options: argparse.Namespace, target: Target, oracle: Oracle) -> in
             return None
 
         def found(finding: FuzzFinding) -> None:
+            options.found_fault = True
             path = write(finding)
             bar.clear()
             _show(finding, path)
@@ -241,7 +242,7 @@ def _corpus(directory: str | None) -> list[bytes]:
         return []
     from hgproto.cli.corpus import files_of
 
-    return list(files_of(directory, "argument --corpus: ").values())
+    return list(files_of(directory).values())
 
 
 def _command_of_target(options: argparse.Namespace) -> list[str]:

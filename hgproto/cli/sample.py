@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from hgproto.cli.common import GOOD, UsageError, revision_of, revision_option
 from hgproto.option_types import MOST_SEED, whole
+from hgproto.stdio import write_whole
 
 if TYPE_CHECKING:
     import argparse
@@ -98,13 +99,9 @@ def _write(made: Iterator[bytes], write: Callable[[bytes], object]) -> None:
 
 
 def _write_files(made: Iterator[bytes], directory: str, suffix: str) -> None:
-    try:
-        os.makedirs(directory, exist_ok=True)
-        for number, octets in enumerate(made):
-            with open(os.path.join(directory, f"{number:06}.{suffix}"), "wb") as file:
-                file.write(octets)
-    except OSError as error:
-        raise UsageError(f"{error.filename}: {error.strerror}") from None
+    os.makedirs(directory, exist_ok=True)
+    for number, octets in enumerate(made):
+        write_whole(os.path.join(directory, f"{number:06}.{suffix}"), octets)
 
 
 def _frames(options: argparse.Namespace, revision: Revision, seed: int) -> Iterator[bytes]:

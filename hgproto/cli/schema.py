@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from hgproto.cli.common import FAULT, GOOD, UsageError, revision_of, revision_option, shown_path
+from hgproto.cli.common import FAULT, GOOD, TROUBLE, UsageError, revision_of, revision_option, shown_path
 from hgproto.errors import printable
 
 if TYPE_CHECKING:
@@ -59,22 +59,24 @@ def _schema_check(options: argparse.Namespace) -> int:
     from hgproto.spec import SchemaError, check, load
     from hgproto.spec.load import known_revisions
 
-    code = GOOD
+    trouble = options.found_fault = False
     for file in options.files or known_revisions().values():
+        unreadable = False
         try:
             schema = load(file)
             problems, proven = check(schema), 0
             if not problems:
                 problems, proven = prove(schema)
         except SchemaError as error:
-            problems = list(error.problems)
+            problems, unreadable = list(error.problems), error.unreadable
+        trouble = trouble or unreadable
+        options.found_fault = options.found_fault or (bool(problems) and not unreadable)
+        sys.stdout.flush()
         for problem in problems:
             print(problem, file=sys.stderr)
-        if problems:
-            code = FAULT
-        else:
+        if not problems:
             print(f"{shown_path(file)}: good: {_counts(schema, proven)}")
-    return code
+    return FAULT if options.found_fault else TROUBLE if trouble else GOOD
 
 
 def _counts(schema: Schema, proven: int) -> str:
@@ -121,7 +123,7 @@ def _generate(options: argparse.Namespace) -> int:
     if options.revision is not None:
         revision_of(options.revision)
     files = list(ours.values()) if options.revision is None else [find(options.revision)]
-    code = GOOD
+    options.found_fault = False
     for file in files:
         schema = load(file)
         problems = check(schema)
@@ -130,12 +132,13 @@ def _generate(options: argparse.Namespace) -> int:
         directory = Path(options.output) if options.output is not None else package_directory(schema)
         if options.check:
             diff = list(stale(schema, directory))
+            options.found_fault = options.found_fault or bool(diff)
             for line in diff:
                 print(printable(line.removesuffix("\n")))
             if diff:
+                sys.stdout.flush()
                 print(f"hgproto: {printable(str(directory))} is stale; run `hgproto generate`", file=sys.stderr)
-                code = FAULT
         else:
             for changed in write(schema, directory):
                 print(printable(str(changed)))
-    return code
+    return FAULT if options.found_fault else GOOD

@@ -72,20 +72,22 @@ def _session(options: argparse.Namespace) -> int:
         place = name if number is None else f"{name}:{number}"
         reported = None
         if step is not None:
-            _print_step(number, line, step, options.format)
             if step.violation is not None:
                 reported, message = step.violation
                 violations.append(f"{place}: {step.judge}: {message}")
+                options.found_fault = True
+            _print_step(number, line, step, options.format)
         for finding in findings:
             if finding.severity == NOTE or finding.id == reported:
                 reported = None if finding.id == reported else reported
                 continue
             message = f"validator: {f'{finding.side} ' if finding.side else ''}{finding}"
-            if options.format == "text":
-                print(printable(f"     {message}"))
             warnings += finding.severity != ERROR
             if finding.severity == ERROR:
+                options.found_fault = True
                 violations.append(f"{place}: {message}")
+            if options.format == "text":
+                print(printable(f"     {message}"))
 
     with open_input(options.file) as file:
         for number, octets in lines_of(file, 1 << 27, name):

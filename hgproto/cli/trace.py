@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hgproto.cli.common import FAULT, GOOD, InputError, UsageError
+from hgproto.cli.common import FAULT, GOOD, InputError, StreamError, UsageError
 from hgproto.revision import DEFAULT_REVISION
+from hgproto.stdio import write_whole
 
 if TYPE_CHECKING:
     import argparse
@@ -54,8 +55,9 @@ def _trace(options: argparse.Namespace) -> int:
     text, file = text_of(entries), Path(SNAPSHOT)
     code = GOOD
     if not options.check:
-        file.write_text(text, encoding="utf-8", newline="\n")
+        write_whole(file, text.encode("utf-8"))
     elif stale := _difference(file, text):
+        options.found_fault = True
         print("\n".join(stale))
         sys.stdout.flush()
         print(f"hgproto: {SNAPSHOT} is stale: run `hgproto trace`", file=sys.stderr)
@@ -99,7 +101,7 @@ def _read(file: str) -> dict[str, dict[str, Any]]:
     try:
         return read_record(Path(file))
     except OSError as error:
-        raise UsageError(f"argument --record: {file}: {error.strerror}") from None
+        raise StreamError.of(error, file) from None
     except ValueError as error:
         raise InputError(str(error), file) from None
 
@@ -108,7 +110,7 @@ def _difference(file: Path, text: str) -> list[str]:
     """The lines of a unified diff from the file to what it should be."""
     import difflib
 
-    old = file.read_text(encoding="utf-8") if file.exists() else ""
+    old = file.read_text(encoding="utf-8", errors="backslashreplace") if file.exists() else ""
     return list(
         difflib.unified_diff(old.splitlines(), text.splitlines(), str(file), f"{file} (as run now)", lineterm="")
     )

@@ -362,4 +362,6 @@ def _baseline(options: argparse.Namespace) -> Baseline | None:
     try:
         return Baseline.load(options.baseline, revision_of(options.revision).requirements)
     except BaselineError as error:
+        if isinstance(error.__cause__, OSError):
+            raise StreamError.of(error.__cause__, options.baseline) from None
         raise UsageError(f"argument --baseline: {error}") from None

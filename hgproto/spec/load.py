@@ -117,7 +117,7 @@ def find(revision: str) -> Path:
     if revision in ours:
         return ours[revision]
     path = Path(revision)
-    if path.is_file():
+    if path.exists():
         return path
     from hgproto.spec.problems import Place
 

@@ -39,10 +39,14 @@ class Problem:
 
 
 class SchemaError(HgprotoError):
-    """A schema that cannot be used. ``problems`` holds every fault found, in order of place."""
+    """A schema that cannot be used. ``problems`` holds every fault found, in order of place.
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    ``unreadable``: True if a file could not be read, so that nothing is known about the schema.
+    """
+
+    def __init__(self, problems: Sequence[Problem], *, unreadable: bool = False) -> None:
         self.problems = tuple(sorted(set(problems)))
+        self.unreadable = unreadable
         super().__init__(self.problems)
 
     def __str__(self) -> str:

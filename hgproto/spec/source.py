@@ -91,9 +91,8 @@ def read(file: Path, source: Source) -> dict[str, Any]:
     try:
         text = unmarked(file.read_bytes()).decode("utf-8")
     except OSError as error:
-        raise SchemaError(
-            [Problem(Place(str(file), 1, 1), f"cannot be read ({error.strerror})", "name a file")]
-        ) from None
+        problem = Problem(Place(str(file), 1, 1), f"cannot be read ({error.strerror})", "name a file")
+        raise SchemaError([problem], unreadable=True) from None
     except TextError as error:
         message = f"expected {error.expected}, found {error.found}"
         raise SchemaError([Problem(Place(str(file), 1, 1), message, error.remedy)]) from None
