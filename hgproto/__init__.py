@@ -182,14 +182,17 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    if name in _HOME_OF:
-        from importlib import import_module
+# Type checkers have the imports above, and report every other name.
+if not TYPE_CHECKING:
 
-        value = getattr(import_module(f"hgproto.{_HOME_OF[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> object:
+        if name in _HOME_OF:
+            from importlib import import_module
+
+            value = getattr(import_module(f"hgproto.{_HOME_OF[name]}"), name)
+            globals()[name] = value
+            return value
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> "list[str]":

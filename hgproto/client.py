@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from hgproto.build import Data
     from hgproto.bytelike import BytesLike
     from hgproto.encodings import Encodings
+    from hgproto.events import ClientEvent
     from hgproto.frame import Frame
     from hgproto.limits import Limits
     from hgproto.machine import Row
@@ -76,6 +77,16 @@ class Client(Reactor):
     """
 
     __slots__ = ("_buffered", "_held", "_ids", "_loss")
+
+    if TYPE_CHECKING:
+        # The types of what is inherited. Each is documented where it is.
+
+        def receive_data(self, data: BytesLike) -> list[ClientEvent]: ...  # noqa: D102
+        def receive_frame(  # noqa: D102
+            self, frame: Frame, decoded: bytes | RemoteProtocolError | None = None
+        ) -> list[ClientEvent]: ...
+        def receive_fault(self, error: RemoteProtocolError) -> list[ClientEvent]: ...  # noqa: D102
+        def receive_end(self) -> list[ClientEvent]: ...  # noqa: D102
 
     role = "client"
     peer = "server"

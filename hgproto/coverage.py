@@ -28,7 +28,7 @@ from hgproto.session import Session, frames_of
 from hgproto.validation import SessionValidator, Validator, validate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from enum import IntEnum
 
     from hgproto.finding import Finding
@@ -270,7 +270,7 @@ class Coverage:
         self._rows_of(reactor, frame, before, events)
         return events
 
-    def _rows_of(self, reactor: Any, frame: Frame, before: _Before, events: list[Any]) -> None:
+    def _rows_of(self, reactor: Any, frame: Frame, before: _Before, events: Sequence[Any]) -> None:
         """The transitions that a frame has made, known from the states before and the answers of guards."""
         failed = any(isinstance(event, Error) for event in events)
         connection = machines.CONNECTION

@@ -8,28 +8,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hgproto.frame import Record, RecordType
+from hgproto.frame import Record, RecordType, Unique
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import Any, TypeAlias
+    from typing import Any
 
     from hgproto.errors import RemoteProtocolError
     from hgproto.frame import Frame
     from hgproto.framing_0002.codec import Progress, TextAtom
 
-    Event: TypeAlias = (
-        "RunCommand | CommandData | CommandCut | WantFrame | SendFrames | NoOp | ResponseData | TextMessage | "
-        "ProgressUpdate | RequestError | PeerError | Error | StreamLeftOpen"
-    )
-    """Anything that a reactor gives."""
-
 __all__ = [
     "NO_OP",
     "WANT_FRAME",
+    "ClientEvent",
     "CommandCut",
     "CommandData",
     "Error",
+    "Event",
     "NoOp",
     "PeerError",
     "ProgressUpdate",
@@ -37,6 +33,7 @@ __all__ = [
     "ResponseData",
     "RunCommand",
     "SendFrames",
+    "ServerEvent",
     "StartCommand",
     "StreamLeftOpen",
     "TextMessage",
@@ -130,7 +127,7 @@ class NoOp(Record):
 NO_OP = NoOp()
 
 
-class SendFrames:
+class SendFrames(Unique):
     """Frames to send. Iterating gives them, each made when it is taken; once all were taken, the reactor knows.
 
     A reactor can only give back a request id once the frames of its response were taken, so take them all, and those of
@@ -396,3 +393,13 @@ class StreamLeftOpen(Record):
 
     def __init__(self, stream_id: int) -> None:
         self.stream_id = stream_id
+
+
+ServerEvent = (
+    RunCommand | StartCommand | CommandData | CommandCut | WantFrame | SendFrames | NoOp | Error | StreamLeftOpen
+)
+"""Any event that a server's reactor returns."""
+ClientEvent = ResponseData | TextMessage | ProgressUpdate | RequestError | PeerError | Error | StreamLeftOpen
+"""Any event that a client's reactor returns."""
+Event = ServerEvent | ClientEvent
+"""Any event that a reactor returns."""

@@ -13,14 +13,14 @@ from hgproto.bytelike import bytes_like
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, ClassVar, Self, TypeVar
+    from typing import Any, ClassVar, NoReturn, Self, TypeVar
 
     from hgproto.bytelike import BytesLike
     from hgproto.revision import Codec
 
     R = TypeVar("R", bound="Record")
 
-__all__ = ["Frame", "Record", "RecordType", "bare", "check_codec", "check_revision", "parts_of"]
+__all__ = ["Frame", "Record", "RecordType", "Unique", "bare", "check_codec", "check_revision", "parts_of"]
 
 
 class Record:
@@ -61,6 +61,19 @@ class Record:
     def as_dict(self) -> "dict[str, Any]":
         """The parts by name, computed ones that are shown among them, in wire order."""
         return {name: getattr(self, name) for name in self.shown or parts_of(self)}
+
+
+class Unique:
+    """An object that stands for one connection, stream, or file, so that a copy would not be independent of it.
+
+    Raises :class:`TypeError` for an attempt to copy or pickle it.
+    """
+
+    __slots__ = ()
+
+    def __reduce_ex__(self, protocol: object) -> "NoReturn":
+        name = type(self).__name__
+        raise TypeError(f"a {name} cannot be copied or pickled, since it stands for one connection; make a new {name}")
 
 
 def parts_of(record: Record) -> "tuple[str, ...]":

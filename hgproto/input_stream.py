@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 from hgproto.bytelike import as_bytes
 from hgproto.encodings import default_encodings
 from hgproto.errors import RemoteProtocolError
-from hgproto.frame import check_revision
+from hgproto.frame import Unique, check_revision
 from hgproto.framing_0002 import codec, machines
 from hgproto.layout import octets, place_of, text_of_flags
 from hgproto.machine import Ask
 
 if TYPE_CHECKING:
+    from typing import Literal
+
     from hgproto.encodings import Decoder, Encodings, Profile
     from hgproto.frame import Frame
     from hgproto.machine import Outcome, Row
@@ -33,7 +35,7 @@ _ANSWERS = {
 """What the guard *encoding* answers when a decoder refuses by a requirement."""
 
 
-class InputStream:
+class InputStream(Unique):
     """A stream that the peer sends on: its state, its decoder once it has one, and what the schema's table says of frames.
 
     ``encodings``: the profiles that the peer may name. ``decoded_limit``: octets that an encoded payload may grow to, the
@@ -52,7 +54,7 @@ class InputStream:
         *,
         encodings: Encodings | None = None,
         decoded_limit: int | None = None,
-        reopen: str = "error",
+        reopen: Literal["error", "restart"] = "error",
     ) -> None:
         self.stream_id = stream_id
         self._reopen = checked_reopen(reopen)
@@ -176,7 +178,7 @@ class InputStream:
         return RemoteProtocolError(requirement, _STREAM_FLAGS, "stream_flags", expected, found)
 
 
-def checked_reopen(reopen: str) -> str:
+def checked_reopen(reopen: Literal["error", "restart"]) -> Literal["error", "restart"]:
     """What *stream-begin* on an open stream is taken for. Raises :class:`ValueError`."""
     if reopen not in ("error", "restart"):
         raise ValueError(f"reopen is 'error' or 'restart', not {reopen!r}")

@@ -57,17 +57,37 @@ class Limits(Record):
     argument_value: int
     """Octets of one argument's value."""
 
-    def __init__(self, **limits: int) -> None:
-        names = {name.replace("-", "_"): bounds for name, bounds in codec.LIMITS.items()}
-        for name in limits:
-            if name not in names:
-                known = ", ".join(sorted(codec.LIMITS))
-                raise TypeError(f"there is no limit {name.replace('_', '-')!r}; there are {known}")
-        for name, (default, maximum) in names.items():
-            value = limits.get(name, default)
-            if not 1 <= value <= maximum:
-                raise ValueError(f"{name} must be 1 to {maximum}, not {value}")
-            setattr(self, name, value)
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            active_requests: int = ...,
+            argument_value: int = ...,
+            arguments: int = ...,
+            buffered_octets: int = ...,
+            decoded_frame: int = ...,
+            decoded_response: int = ...,
+            max_payload: int = ...,
+            open_streams: int = ...,
+            receiving_requests: int = ...,
+            request_octets: int = ...,
+            send_payload: int = ...,
+        ) -> None: ...
+
+    else:
+
+        def __init__(self, **limits: int) -> None:
+            names = {name.replace("-", "_"): bounds for name, bounds in codec.LIMITS.items()}
+            for name in limits:
+                if name not in names:
+                    known = ", ".join(sorted(codec.LIMITS))
+                    raise TypeError(f"there is no limit {name.replace('_', '-')!r}; there are {known}")
+            for name, (default, maximum) in names.items():
+                value = limits.get(name, default)
+                if not 1 <= value <= maximum:
+                    raise ValueError(f"{name} must be 1 to {maximum}, not {value}")
+                setattr(self, name, value)
 
     @classmethod
     def of(cls, settings: Iterable[str]) -> Limits:

@@ -11,6 +11,7 @@ from hgproto.streams import OutputStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Literal
 
     from hgproto.encodings import Profile
     from hgproto.limits import Limits
@@ -38,7 +39,7 @@ class Outputs:
         first: int,
         profile: Profile | None,
         limits: Limits,
-        flush: str,
+        flush: Literal["response", "frame"],
         is_over: Callable[[OutputStream | None], bool],
         sent: Callable[[int], None],
     ) -> None:

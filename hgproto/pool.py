@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 from hgproto.bytelike import as_bytes
 from hgproto.errors import RemoteProtocolError
 from hgproto.events import NoOp
+from hgproto.frame import Unique
 from hgproto.framing_0002 import codec
 from hgproto.reader import FrameReader
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from hgproto.bytelike import BytesLike
     from hgproto.encodings import Decoder
-    from hgproto.events import SendFrames
+    from hgproto.events import Event, SendFrames
     from hgproto.frame import Frame
     from hgproto.reactor import Reactor
 
@@ -109,7 +110,7 @@ class _Lane(Generic[Work]):
             self._run(batch)
 
 
-class _Pool(Generic[Work]):
+class _Pool(Unique, Generic[Work]):
     """Threads, and a lane for each stream."""
 
     def __init__(self, workers: int | None, executor: Executor | None) -> None:
@@ -302,10 +303,10 @@ class DecodingPool(_Pool["tuple[Decoder, Frame, Future[Any]]"]):
         self._waiting: deque[tuple[Frame, Future[Any] | None]] = deque()
         self._ahead = ahead
 
-    def receive_data(self, data: BytesLike) -> list[Any]:
+    def receive_data(self, data: BytesLike) -> list[Event]:
         """Takes octets; gives what the frames led to whose turn has come."""
         self._check_open()
-        events: list[Any] = []
+        events: list[Event] = []
         fault: RemoteProtocolError | None = None
         try:
             frames: Iterable[Frame] = self._reader.feed(data)
@@ -315,16 +316,16 @@ class DecodingPool(_Pool["tuple[Decoder, Frame, Future[Any]]"]):
             events += self.receive_frame(frame)
         return events if fault is None else events + self._rest() + self._reactor.receive_fault(fault)
 
-    def receive_frame(self, frame: Frame) -> list[Any]:
+    def receive_frame(self, frame: Frame) -> list[Event]:
         """Takes a frame; gives what the frames led to whose turn has come."""
         self._check_open()
         self._waiting.append((frame, self._begun(frame)))
-        events: list[Any] = []
+        events: list[Event] = []
         while self._waiting and (len(self._waiting) > self._ahead or _is_ready(self._waiting[0][1])):
             events += self._next()
         return events
 
-    def receive_end(self) -> list[Any]:
+    def receive_end(self) -> list[Event]:
         """Takes the end of input, after all frames that wait."""
         events = self._rest()
         if self._reactor.works:
@@ -334,14 +335,14 @@ class DecodingPool(_Pool["tuple[Decoder, Frame, Future[Any]]"]):
                 return events + self._reactor.receive_fault(error)
         return events + self._reactor.receive_end()
 
-    def _rest(self) -> list[Any]:
+    def _rest(self) -> list[Event]:
         """What all frames that wait lead to."""
-        events: list[Any] = []
+        events: list[Event] = []
         while self._waiting:
             events += self._next()
         return events
 
-    def _next(self) -> list[Any]:
+    def _next(self) -> list[Event]:
         frame, decoding = self._waiting.popleft()
         if not self._reactor.works:
             # What a decoder makes of octets after it has refused some is nobody's business.

@@ -20,7 +20,7 @@ from hgproto.bytelike import as_bytes, bytes_like
 from hgproto.encodings import default_encodings
 from hgproto.errors import LocalProtocolError, RemoteProtocolError
 from hgproto.events import Error, StreamLeftOpen
-from hgproto.frame import check_revision
+from hgproto.frame import Unique, check_revision
 from hgproto.framing_0002 import codec, machines
 from hgproto.input_stream import InputStream, checked_reopen
 from hgproto.layout import counted, place_of
@@ -33,6 +33,7 @@ from hgproto.reader import Pieces
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from enum import IntEnum
+    from typing import Literal
 
     from hgproto.bytelike import BytesLike
     from hgproto.encodings import Encodings
@@ -58,7 +59,7 @@ _FOREIGN = len(StreamState)
 """Stands for a stream id of the wrong parity, where a state would."""
 
 
-class Reactor:
+class Reactor(Unique):
     """The half of a reactor that both roles share; see :class:`hgproto.server.Server`, :class:`hgproto.client.Client`.
 
     ``state``: whether the connection still works. ``ended``: whether the peer's output has ended. ``limits`` and
@@ -112,8 +113,8 @@ class Reactor:
         encoding: str | None,
         streams: int,
         first_stream: int,
-        reopen: str,
-        flush: str,
+        reopen: Literal["error", "restart"],
+        flush: Literal["response", "frame"],
     ) -> None:
         self.limits = limits = limits or Limits()
         self.encodings = encodings or default_encodings()

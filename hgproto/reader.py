@@ -10,6 +10,7 @@ from __future__ import annotations
 from hgproto.bytelike import as_bytes, bytes_like
 from hgproto.errors import RemoteProtocolError
 from hgproto.files import CHUNK_OCTETS, Chunks
+from hgproto.frame import Unique
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ class Pieces:
                 yield data if self._copy else memoryview(data), start
 
 
-class FrameReader:
+class FrameReader(Unique):
     """Frames out of chunks of octets.
 
     ``max_payload``: the most octets of a payload; the revision's default unless told otherwise. ``copy``: give
@@ -224,7 +225,7 @@ class FrameReader:
             raise self._pieces.failed
 
 
-class Frames:
+class Frames(Unique):
     """An iterator over the frames of a source; see :meth:`FrameReader.read`.
 
     Unlike a generator, it can be used again after an exception of the source: what was read before it is kept.

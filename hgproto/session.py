@@ -31,6 +31,7 @@ from hgproto.events import (
     TextMessage,
     WantFrame,
 )
+from hgproto.frame import Unique
 from hgproto.framing_0002 import codec
 from hgproto.human import parse_frame
 from hgproto.jsonform import value_to_json
@@ -38,9 +39,11 @@ from hgproto.layout import octets
 from hgproto.server import Server
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from typing import Literal
 
     from hgproto.encodings import Encoder, Encodings
+    from hgproto.events import Event, ServerEvent
     from hgproto.frame import Frame
     from hgproto.limits import Limits
 
@@ -58,7 +61,7 @@ class Step:
 
     __slots__ = ("events", "judge", "wire")
 
-    def __init__(self, judge: str, wire: bytes | None, events: list[Any]) -> None:
+    def __init__(self, judge: str, wire: bytes | None, events: Sequence[Event]) -> None:
         self.judge = judge
         self.wire = wire
         self.events = events
@@ -150,7 +153,7 @@ class Encoders:
         return frame.replace(payload=payload)
 
 
-class Session:
+class Session(Unique):
     """A session as it is played. Arguments as of :class:`hgproto.server.Server`."""
 
     def __init__(
@@ -184,12 +187,12 @@ class Session:
             if taken and self.client.works and frame.request_id not in self.client.active:
                 self.client.issued(frame.request_id)
             return Step("server", wire, events)
-        events = self.client.receive_data(wire)
-        for event in events:
-            is_last = isinstance(event, ResponseData) and event.last
-            if is_last or (isinstance(event, RequestError) and event.requirement is None):
-                self.server.answered(event.request_id)
-        return Step("client", wire, events)
+        told = self.client.receive_data(wire)
+        for one in told:
+            match one:
+                case ResponseData(last=True) | RequestError(requirement=None):
+                    self.server.answered(one.request_id)
+        return Step("client", wire, told)
 
     def end(self, side: str) -> Step:
         """Plays the end of a side's output."""
@@ -199,7 +202,7 @@ class Session:
             return Step("server", None, events)
         return Step("client", None, self.client.receive_end())
 
-    def _settle(self, events: list[Any]) -> None:
+    def _settle(self, events: Iterable[ServerEvent]) -> None:
         """Takes the frames that the server wants to send: the session says itself what was sent."""
         for event in events:
             for _ in event if isinstance(event, SendFrames) else event.frames if isinstance(event, Error) else ():

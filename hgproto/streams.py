@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 
 from hgproto.bytelike import as_bytes, bytes_like
 from hgproto.errors import LocalProtocolError
-from hgproto.frame import check_codec, check_revision
+from hgproto.frame import Unique, check_codec, check_revision
 from hgproto.framing_0002 import codec as default_codec
 from hgproto.framing_0002 import machines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Literal
 
     from hgproto.bytelike import BytesLike
     from hgproto.encodings import Encoder, Profile
@@ -36,7 +37,7 @@ EXPANSION = 1024
 """Octets by which an encoding may lengthen a payload; a payload that could then be too long for a frame is sent plain."""
 
 
-class OutputStream:
+class OutputStream(Unique):
     """A stream that we send on.
 
     ``profile``: its content encoding; None for a stream without stream-settings. ``max_payload``: octets at which encoded
@@ -83,11 +84,12 @@ class OutputStream:
         *,
         max_payload: int | None = None,
         decoded_limit: int | None = None,
-        flush: str = "response",
-        codec: Codec = default_codec,
+        flush: Literal["response", "frame"] = "response",
+        codec: Codec | None = None,
     ) -> None:
         if flush not in ("response", "frame"):
             raise ValueError(f"flush is 'response' or 'frame', not {flush!r}")
+        codec = codec or default_codec
         check_codec(codec, default_codec.REVISION, "output streams")
         self.stream_id = stream_id
         self.state = StreamState.CLOSED

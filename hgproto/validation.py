@@ -19,6 +19,7 @@ from hgproto.bytelike import as_bytes, bytes_like
 from hgproto.errors import RemoteProtocolError
 from hgproto.files import Chunks
 from hgproto.finding import ERROR, NOTE
+from hgproto.frame import Unique
 from hgproto.framing_0002 import machines
 from hgproto.jsonform import Continuations
 from hgproto.layout import counted, octets, place_of
@@ -59,7 +60,7 @@ def _drained(waiting: deque[Iterator[Finding]]) -> Iterator[Finding]:
             yield finding
 
 
-class Validator:
+class Validator(Unique):
     """Validates what one side sends, fed in chunks of any size.
 
     Findings are found while they are iterated over. Take all findings of one call before the next call: what an iterator
@@ -162,7 +163,7 @@ class Validator:
         return judge(limits=self._limits, encodings=self._encodings, reopen=self._reopen)
 
 
-class SessionValidator:
+class SessionValidator(Unique):
     """Validates both directions of a connection, told in the order in which things were sent.
 
     Arguments as of :class:`Validator`, and so is how findings are given.
@@ -368,7 +369,7 @@ def validate(
     return Findings(validator, data)
 
 
-class Findings:
+class Findings(Unique):
     """An iterator over the findings of a source; see :func:`validate`.
 
     Unlike a generator, it can be used again after an exception of the source: what was read before it is kept.
@@ -397,7 +398,7 @@ class Findings:
                 self._found = iter(self._validator.feed(chunk))
 
 
-class PayloadValidator:
+class PayloadValidator(Unique):
     """Validates one payload, fed in chunks of any size, offsets from its start.
 
     ``type``: the name of a frame type. ``flags``: those of the frame, as far as they decide what the payload is.
@@ -452,7 +453,18 @@ def validate_payload(
 
 
 def assert_valid(
-    data: Any, *, strict: bool = False, ignore: Iterable[str] = (), name: str = "octets", **options: Any
+    data: Source,
+    *,
+    strict: bool = False,
+    ignore: Iterable[str] = (),
+    name: str = "octets",
+    role: str | None = None,
+    depth: Literal["session", "frames"] = "session",
+    limits: Limits | None = None,
+    max_payload: int | None = None,
+    encodings: Encodings | None = None,
+    reopen: Literal["error", "restart"] = "error",
+    revision: Revision | None = None,
 ) -> None:
     """Raises :class:`AssertionError`, with the findings shown at their octets, when an implementation's octets are wrong.
 
@@ -461,9 +473,10 @@ def assert_valid(
     """
     __tracebackhide__ = True
     ignored = frozenset(ignore)
+    options = {"depth": depth, "limits": limits, "max_payload": max_payload, "encodings": encodings, "reopen": reopen}
     failures = (
         finding
-        for finding in validate(data, **options)
+        for finding in validate(data, role=role, revision=revision, **options)  # type: ignore[arg-type]
         if finding.id not in ignored and (finding.severity == ERROR or (strict and finding.severity != NOTE))
     )
     shown = list(islice(failures, MOST_SHOWN))

@@ -7,7 +7,7 @@ from itertools import chain
 
 from hgproto.bytelike import bytes_like
 from hgproto.files import Output
-from hgproto.frame import check_revision
+from hgproto.frame import Unique, check_revision
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def frame_buffers(
             yield bytes_like(frame.payload, "payload")
 
 
-class FrameWriter:
+class FrameWriter(Unique):
     """Writes frames to a binary file, buffered or raw, whole and in order.
 
     ``max_payload`` and ``codec``: as of :func:`encode_frame`. If the file has no room, :meth:`write` raises

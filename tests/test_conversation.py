@@ -268,7 +268,7 @@ class Conversation(RuleBasedStateMachine):
         self.left_open: dict[str, list[int]] = {"server": [], "client": []}
         self.ended = False
 
-    def _use_streams(self, reactor: Reactor, encoding: str | None, flush: str) -> None:
+    def _use_streams(self, reactor: Reactor, encoding: str | None, flush: Any) -> None:
         """Has a reactor send on streams of the class that is tried."""
         if self.output_stream is OutputStream:
             return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import pytest
 
@@ -117,3 +117,15 @@ def test_commands_are_of_their_public_class() -> None:
     framewise = Server()
     events_of = [event for frame in read_frames(wire) for event in framewise.receive_frame(frame)]
     assert [type(event) for event in events_of] == [RunCommand, *[WantFrame] * 2, RunCommand]
+
+
+def test_the_unions_have_the_events_of_each_role() -> None:
+    named = {getattr(events, name) for name in events.__all__ if name[0].isupper() and not name.isupper()}
+    classes = {one for one in named if isinstance(one, type)}
+    assert set(get_args(events.Event)) == classes
+    assert set(get_args(events.ServerEvent)) | set(get_args(events.ClientEvent)) == classes
+    assert set(get_args(events.ServerEvent)) & set(get_args(events.ClientEvent)) == {
+        events.Error,
+        events.StreamLeftOpen,
+    }
+    assert isinstance(WANT_FRAME, events.Event)

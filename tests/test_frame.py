@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import pickle
 from inspect import signature
 from typing import TYPE_CHECKING, Any
@@ -12,10 +13,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import RECORDS, frames
 
-from hgproto import Frame, FrameReader, encode_frame, read_frames
+from hgproto import (
+    Client,
+    DecodingPool,
+    EncodingPool,
+    Frame,
+    FrameReader,
+    FrameWriter,
+    InputStream,
+    OutputStream,
+    Server,
+    SessionValidator,
+    Validator,
+    encode_frame,
+    read_frames,
+    validate,
+)
 from hgproto.framing_0002 import codec
+from hgproto.session import Session
+from hgproto.validation import PayloadValidator
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hgproto.frame import Record
 
 
@@ -88,3 +108,29 @@ def test_a_record_can_be_extended() -> None:
     frame = Timed(1.5, request_id=1, stream_id=1, stream_flags=0, type=1, flags=1)
     assert (type(frame), frame.time, frame.request_id) == (Timed, 1.5, 1)
     assert frame != Frame(1, 1, 0, 1, 1)
+
+
+UNIQUE: list[Callable[[], Any]] = [
+    Server,
+    Client,
+    FrameReader,
+    lambda: read_frames(b""),
+    lambda: FrameWriter(io.BytesIO()),
+    Validator,
+    SessionValidator,
+    lambda: PayloadValidator("progress"),
+    lambda: validate(b""),
+    lambda: OutputStream(2),
+    lambda: InputStream(2),
+    EncodingPool,
+    lambda: DecodingPool(Server()),
+    lambda: Client().issue("heads"),
+    Session,
+]
+
+
+@pytest.mark.parametrize("make", UNIQUE, ids=lambda make: type(make()).__name__)
+@pytest.mark.parametrize("act", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_what_stands_for_a_connection_cannot_be_copied(make: Callable[[], Any], act: Callable[[Any], Any]) -> None:
+    with pytest.raises(TypeError, match=r"cannot be copied or pickled, .* make a new "):
+        act(make())

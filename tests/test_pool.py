@@ -332,6 +332,7 @@ def test_an_error_comes_after_what_was_submitted() -> None:
         submit(pool, server.respond(1, b"submitted"))
         server.respond(3, b"ready")
         (error,) = server.receive_frame(codec.make_frame(7, 1, 0, codec.FrameType.COMMAND_DATA, 2, b""))
+        assert isinstance(error, Error)
         frames = [frame for made in pool.finished() for frame in made] + list(error.frames)
     events = [event for frame in frames for event in client.receive_frame(frame)]
     assert [type(event).__name__ for event in events] == ["ResponseData", "ResponseData", "PeerError"]

@@ -530,10 +530,12 @@ def test_the_end_of_a_refused_request_makes_no_room(make: type[Server]) -> None:
     # What ends a refused request comes in the same chunk as the request that is then one too many.
     server = make(limits=Limits(active_requests=1))
     *_, refusal = server.receive_data(octets_of(OTHER_ACTIVE, ARGS_TOO))
+    assert isinstance(refusal, SendFrames)
     assert list(refusal)
     assert recounted(server)[1] == 1
     want, too_many = server.receive_data(octets_of(LAST, ACTIVE_TOO))
     assert want == WANT_FRAME
+    assert isinstance(too_many, SendFrames)
     assert too_many.requirement == "request.limits"
     assert recounted(server)[1] == 0
 

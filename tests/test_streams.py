@@ -159,7 +159,7 @@ def test_settings_are_the_streams_own() -> None:
     with pytest.raises(ValueError, match="makes its own stream-settings"):
         list(OutputStream(2).send(codec.make_frame(1, 2, 0, 8, 0, b"\x04zlib")))
     with pytest.raises(ValueError, match="flush is"):
-        OutputStream(2, flush="never")
+        OutputStream(2, flush="never")  # type: ignore[arg-type]
 
 
 writes = st.lists(
@@ -210,7 +210,7 @@ def written(stream: OutputStream, steps: Any) -> tuple[list[Frame], dict[tuple[i
 @pytest.mark.parametrize("flush", ["response", "frame"])
 @given(steps=writes, max_payload=st.sampled_from([1, 7, 64, 32768]), limit=st.sampled_from([1, 10, 100, 1 << 20]))
 def test_octets_of_one_request_never_surface_in_anothers_frames(
-    profile: Profile | None, flush: str, steps: Any, max_payload: int, limit: int
+    profile: Profile | None, flush: Any, steps: Any, max_payload: int, limit: int
 ) -> None:
     # "$" marks where data ends, so it must not be in the data.
     steps = [(request_id, data.replace(b"$", b""), kind, plain) for request_id, data, kind, plain in steps]
@@ -245,7 +245,7 @@ def test_a_naive_stream_leaks(profile: Profile) -> None:
 @every_profile
 @pytest.mark.parametrize("flush", ["response", "frame"])
 @given(data=st.data())
-def test_frames_may_be_taken_in_turns(profile: Profile | None, flush: str, data: st.DataObject) -> None:
+def test_frames_may_be_taken_in_turns(profile: Profile | None, flush: Any, data: st.DataObject) -> None:
     stream = OutputStream(2, profile, max_payload=7, decoded_limit=50, flush=flush)
     bodies = {request_id: bytes([request_id]) * data.draw(st.integers(0, 120)) for request_id in (1, 3, 5)}
     sends = {
@@ -276,7 +276,8 @@ def test_a_payload_that_may_be_too_large_when_decoded_is_sent_plain() -> None:
 
 @pytest.mark.requirement("encoding.flush")
 def test_flushing_every_frame_hands_on_what_was_written() -> None:
-    for flush, count in (("frame", 3), ("response", 1)):
+    flushes: list[tuple[Any, int]] = [("frame", 3), ("response", 1)]
+    for flush, count in flushes:
         stream = OutputStream(2, default_encodings()["zlib"], flush=flush)
         frames = [frame for piece in (b"a", b"b") for frame in stream.write(1, RESPONSE, piece, last=False)]
         assert len(frames) == count
@@ -346,7 +347,7 @@ def test_an_input_stream_that_is_opened_again() -> None:
         stream.receive(settings())
         assert stream.receive(data(zlib.compress(b"fresh"), ENCODED)) == b"fresh"
     with pytest.raises(ValueError, match="reopen is"):
-        InputStream(2, reopen="never")
+        InputStream(2, reopen="never")  # type: ignore[arg-type]
 
 
 @pytest.mark.requirement("encoding.decoded-limit")

@@ -1,0 +1,102 @@
+"""A user's project without mistakes: type checkers report nothing here."""
+
+import io
+from array import array
+
+import hgproto
+from hgproto import (
+    Client,
+    DecodingPool,
+    EncodingPool,
+    FrameReader,
+    FrameWriter,
+    InputStream,
+    Limits,
+    OutputStream,
+    ResponseData,
+    RunCommand,
+    SendFrames,
+    Server,
+    SessionValidator,
+    Validator,
+    WantFrame,
+    assert_valid,
+    bytes_response,
+    command,
+    encode_frames,
+    format_frame,
+    read_frames,
+    validate,
+    write_frames,
+)
+from hgproto.events import ClientEvent, Event, ServerEvent
+from hgproto.framing_0002 import codec
+
+LIMITS = Limits(
+    active_requests=10,
+    argument_value=10,
+    arguments=10,
+    buffered_octets=10,
+    decoded_frame=10,
+    decoded_response=10,
+    max_payload=10,
+    open_streams=10,
+    receiving_requests=10,
+    request_octets=10,
+    send_payload=10,
+)
+
+
+def number_of(event: Event) -> int | None:
+    """Events are told apart by their classes."""
+    if isinstance(event, WantFrame | hgproto.Error | hgproto.StreamLeftOpen):
+        return None
+    return event.request_id
+
+
+def served(server: Server, data: bytes | bytearray | memoryview) -> bytes:
+    """A server that answers everything."""
+    sends: list[SendFrames | hgproto.NoOp] = []
+    events: list[ServerEvent] = server.receive_data(data)
+    for event in [*events, *server.receive_end()]:
+        match event:
+            case RunCommand():
+                name: str = event.name
+                tip: bytes = event.args.get("tip", b"")
+                sends.append(server.respond(event.request_id, [name.encode(), tip]))
+            case SendFrames():
+                sends.append(event)
+            case _:
+                pass
+    return b"".join(encode_frames(frame for send in sends for frame in send))
+
+
+def asked(client: Client) -> bytes:
+    """A client that takes one response."""
+    request = b"".join(encode_frames(client.issue("lookup", {"key": b"tip"}, io.BytesIO(b"data"))))
+    events: list[ClientEvent] = client.receive_data(served(Server(limits=LIMITS), request))
+    return b"".join(event.data for event in events if isinstance(event, ResponseData))
+
+
+def looked_at(data: bytes) -> list[str]:
+    """Frames and findings have types too."""
+    lines = [format_frame(frame) for frame in read_frames([data, bytearray(data), memoryview(data), array("B", data)])]
+    lines += [frame.payload.hex() for frame in FrameReader(copy=False).feed(data)]
+    lines += [finding.id for finding in validate(io.BytesIO(data), role="client", reopen="restart")]
+    lines += [str(finding) for finding in Validator("client").feed(data)]
+    lines += [str(finding) for finding in SessionValidator().feed("client", data)]
+    assert_valid(data, role="client", ignore=["stream.end"])
+    return lines
+
+
+def sent(file: io.BufferedWriter) -> None:
+    """Builders, streams and pools."""
+    write_frames(file, command(1, 1, "heads", {"k": bytearray(b"v")}, memoryview(b"data"), begin=True))
+    FrameWriter(file).write(bytes_response(1, 2, b""))
+    stream = OutputStream(2, hgproto.default_encodings()["zlib"], flush="frame")
+    for frame in stream.write(1, codec.FrameType.BYTES_RESPONSE, b"data", last=True):
+        InputStream(2).receive(frame)
+    with EncodingPool() as pool, DecodingPool(Server()) as decoding:
+        for event in decoding.receive_data(b""):
+            if isinstance(event, SendFrames):
+                pool.submit(event)

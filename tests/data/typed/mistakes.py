@@ -1,0 +1,78 @@
+"""A user's mistakes, one a line: type checkers report each line that ends in a comment that says so."""
+
+from __future__ import annotations
+
+import hgproto
+import hgproto.fuzz
+from hgproto import Client, Frame, FrameReader, Limits, OutputStream, Profil, Server, Validator, encode_frame  # mistake
+from hgproto import assert_valid, build, command, read_frames, validate
+from hgproto.events import Event, Evnt  # mistake
+
+print(hgproto.Servr)  # mistake
+print(hgproto.fuzz.Campain)  # mistake
+Limits(argments=3)  # mistake
+Limits(arguments="3")  # mistake
+Limits(3)  # mistake
+Server(limits={"arguments": 3})  # mistake
+Server(reopen="restrat")  # mistake
+Server(strems=2)  # mistake
+Client(flush="never")  # mistake
+OutputStream(2, flush="never")  # mistake
+OutputStream("2")  # mistake
+hgproto.InputStream(1, reopen="never")  # mistake
+
+for event in Server().receive_data(b""):
+    print(event.reqest_id)  # mistake
+    print(event.request_id)  # mistake
+    if isinstance(event, hgproto.RunCommand):
+        print(event.nmae)  # mistake
+        event.name + 1  # mistake
+        event.args["k"] + "text"  # mistake
+for event in Server().receive_frame(Frame(1, 1, 1, 1, 1)):
+    print(event.reqest_id)  # mistake
+for event in Server().receive_end():
+    print(event.reqest_id)  # mistake
+for answer in Client().receive_data(b""):
+    print(answer.reqest_id)  # mistake
+    if isinstance(answer, hgproto.ResponseData):
+        print(answer.dta)  # mistake
+for answer in Client().receive_end():
+    print(answer.reqest_id)  # mistake
+for waiting in hgproto.DecodingPool(Server()).receive_data(b""):
+    print(waiting.reqest_id)  # mistake
+
+Server().receive_data("text")  # mistake
+Server().receive_data(5)  # mistake
+Server().respond(1, "text")  # mistake
+Server().respond("1", b"")  # mistake
+Client().issue(b"heads")  # mistake
+Client().issue("heads", {"k": "text"})  # mistake
+Client().issue("heads", data="text")  # mistake
+for sent in Client().issue("heads"):
+    print(sent.paylod)  # mistake
+FrameReader().feed(None)  # mistake
+for frame in FrameReader().feed(b""):
+    print(frame.paylod)  # mistake
+for frame in FrameReader().read(b""):
+    print(frame.paylod)  # mistake
+for frame in read_frames(b""):
+    print(frame.paylod)  # mistake
+encode_frame(b"")  # mistake
+Frame(1, 1, 1, 1, 1, "text")  # mistake
+Frame(1)  # mistake
+command(1, 1, "heads", {"k": 5})  # mistake
+build.error_response(1, 2, "message", "aplication")  # mistake
+for finding in validate(b"", role="client"):
+    print(finding.idd)  # mistake
+for finding in Validator("client").feed(b""):
+    print(finding.idd)  # mistake
+for finding in hgproto.SessionValidator().close():
+    print(finding.idd)  # mistake
+validate(b"", dept="frames")  # mistake
+assert_valid(b"", rloe="client")  # mistake
+assert_valid(5)  # mistake
+
+
+def number(event: Event) -> int:
+    """Some events have no request."""
+    return event.request_id  # mistake
