@@ -723,3 +723,25 @@ def test_texts_of_a_schema_are_never_markup(site: Site) -> None:
         assert elements.active == [], page.name
         shown += "".join(elements.text).count("<script>hostile()</script>")
     assert shown > 200
+
+
+def test_parts_that_are_shown_twice_have_one_anchor(site: Site) -> None:
+    text = (ROOT / "tests" / "data" / "alien.yaml").read_text(encoding="utf-8")
+    # The relay has two payloads with a field `text`; here, two of its frame types have one structure, and one has it twice.
+    case = "      - {structure: chunk, after: more}\n"
+    assert text.count(case) == 1 and text.count("      - {structure: parcel}\n") == 1
+    text = text.replace(case, f"{case}      - {{structure: parcel, when: more}}\n")
+    (site.root / "alien.yaml").write_text(text, encoding="utf-8")
+    later = text.replace("revision: relay-7", "revision: relay-8")
+    (site.root / "later.yaml").write_text(later, encoding="utf-8")
+    parts = [f".. hgproto:frame:: {name}\n" for name in ALIEN.frames]
+    others = [f".. hgproto:frame:: {name}\n   :revision: relay-8\n" for name in ALIEN.frames]
+    site.write("index", f":orphan:\n\nAlien\n=====\n\n{''.join(parts)}\nLater\n=====\n\n{''.join(others)}")
+    built = site.build(hgproto_schemas=["alien.yaml", "later.yaml"], nitpicky=False, suppress_warnings=["ref"])
+    assert built.warnings == ""
+    page = built.page("index")
+    ids = re.findall(r'\sid="([^"]+)"', page)
+    assert sorted(ids) == sorted(set(ids))
+    assert {"field-telegram.text", "structure-parcel", "relay-8-field-telegram.text", "relay-8-telegram-layout"} <= set(
+        ids
+    )

@@ -25,6 +25,8 @@ __all__ = ["allowed_flags", "check"]
 MAX_ASSIGNMENTS = 100_000
 """Combinations of flags, guards and states tried for one state and frame type; our largest takes some hundreds."""
 
+MAX_WORK = 2_000_000
+"""Conditions looked at for all machines together: some seconds. Ours need some forty thousand."""
 
 LENGTH_LIMIT = "max-payload"
 """The limit of the length field: readers and writers go by this name."""
@@ -36,11 +38,13 @@ def check(schema: Schema) -> list[Problem]:
         *_flags(schema.stream_flags, "stream_flags", schema),
         *(p for frame in schema.frames.values() for p in _flags(frame.flags, "flags", schema)),
     ]
+    cases = (case for frame in schema.frames.values() for case in frame.payload)
+    payloads = {case.structure.name for case in cases if case.structure is not None}
     problems = [
         *_header(schema),
         *flags,
         *_frames(schema),
-        *(p for structure in schema.structures.values() for p in _structure(structure, schema)),
+        *(p for structure in schema.structures.values() for p in _structure(structure, schema, payloads)),
         *_requirements(schema),
         *_limits(schema),
     ]
@@ -50,7 +54,8 @@ def check(schema: Schema) -> list[Problem]:
         problems += constraints
         problems += (p for frame in schema.frames.values() for p in _cases(frame, allowed[frame.name]))
         if not constraints:
-            problems += (p for machine in schema.machines.values() for p in _machine(machine, schema, allowed))
+            budget = [MAX_WORK]
+            problems += (p for machine in schema.machines.values() for p in _machine(machine, schema, allowed, budget))
     return sorted(set(problems))
 
 
@@ -261,7 +266,7 @@ def allowed_flags(frame: FrameType, schema: Schema) -> list[frozenset[str]]:
 # Structures.
 
 
-def _structure(structure: Structure, schema: Schema) -> Iterator[Problem]:
+def _structure(structure: Structure, schema: Schema, payloads: Collection[str]) -> Iterator[Problem]:
     if structure.is_cbor_map:
         for rule in ("surplus", "malformed", "duplicate", "keys", "missing", "type", "charset"):
             if rule not in structure.rules:
@@ -277,8 +282,7 @@ def _structure(structure: Structure, schema: Schema) -> Iterator[Problem]:
     for field in structure.fields[:-1]:
         if field.size == "rest" or field.repeat:
             yield Problem(field.place, f"nothing can follow {field.name!r}, which takes the rest", "put it last")
-    is_payload = any(case.structure is structure for frame in schema.frames.values() for case in frame.payload)
-    if is_payload and not _takes_rest(structure) and "surplus" not in structure.rules:
+    if structure.name in payloads and not _takes_rest(structure) and "surplus" not in structure.rules:
         message = f"{structure.name!r} has no rule for octets after it"
         yield Problem(structure.place, message, "add `rules: {surplus: ...}`")
 
@@ -359,7 +363,9 @@ def _missing_rule(field: Field, rule: str) -> Problem:
 # Machines.
 
 
-def _machine(machine: Machine, schema: Schema, allowed: Mapping[str, list[frozenset[str]]]) -> Iterator[Problem]:
+def _machine(
+    machine: Machine, schema: Schema, allowed: Mapping[str, list[frozenset[str]]], budget: list[int]
+) -> Iterator[Problem]:
     reached, new = {machine.initial}, [machine.initial]
     while new:
         state = new.pop()
@@ -377,10 +383,10 @@ def _machine(machine: Machine, schema: Schema, allowed: Mapping[str, list[frozen
         found: list[Problem] = []
         for event in sorted({row.event for row in rows if row.event is not None}):
             found += _disjoint(
-                [row for row in rows if row.event == event], event, [frozenset()], machine, schema, taken
+                [row for row in rows if row.event == event], event, [frozenset()], machine, schema, taken, budget
             )
         for name, flags in allowed.items():
-            found += _disjoint([row for row in rows if name in row.frames], name, flags, machine, schema, taken)
+            found += _disjoint([row for row in rows if name in row.frames], name, flags, machine, schema, taken, budget)
         yield from found
         for row in rows if not found else ():
             if row not in taken:
@@ -399,10 +405,11 @@ def _disjoint(
     machine: Machine,
     schema: Schema,
     taken: set[Row],
+    budget: list[int],
 ) -> Iterator[Problem]:
     """Two rows that can hold at once, tried over every allowed combination of what their conditions look at.
 
-    ``taken`` gets the rows that can hold at all.
+    ``taken`` gets the rows that can hold at all. ``budget``: the work that is left for all machines, in conditions looked at.
     """
     atoms = sorted({atom for row in rows if row.when is not None for atom in row.when.atoms()})
     flags = [name for kind, name in atoms if kind == "flag"]
@@ -416,6 +423,11 @@ def _disjoint(
     if combinations > MAX_ASSIGNMENTS:
         advice = "use fewer guards in one state"
         yield Problem(rows[0].place, f"{combinations} combinations are too many to prove the rows disjoint", advice)
+        return
+    budget[0] -= combinations * sum(1 if row.when is None else row.when.size for row in rows)
+    if budget[0] < 0:
+        advice = "use fewer guards, states and rows"
+        yield Problem(machine.place, "the machines are too large to prove their rows disjoint", advice)
         return
     for chosen in flag_sets:
         for combination in product(*answers):

@@ -18,12 +18,18 @@ from hgproto.spec.shape import shape_problems
 from hgproto.spec.source import Source, read
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from hgproto.spec.model import Schema
 
 __all__ = ["load", "schema_directory"]
 
 SECTIONS = ("revision", "title", "doc", "header", "stream_flags", "structures", "frames", "requirements")
 """What a schema has to have when everything it includes is there."""
+
+
+MAX_FILES = 64
+"""Files of a schema: far more than one needs, and few enough that each can be held against all before it."""
 
 
 def schema_directory() -> Path:
@@ -37,9 +43,11 @@ def load(file: str | Path) -> Schema:
     """The model of the schema in ``file``. Raises :class:`~hgproto.spec.SchemaError` with every fault found."""
     source = Source()
     meta = json.loads((schema_directory() / "meta.schema.json").read_text(encoding="utf-8"))
-    problems = _read_with_includes(Path(file), source, meta, ())
+    done: dict[str, Source] = {}
+    problems = _read_with_includes(Path(file), source, meta, (), done)
     if problems:
         raise SchemaError(problems)
+    _in_order(source, done.values())
     missing = [section for section in SECTIONS if section not in source.data]
     if missing:
         place, advice = source.place(()), "add it, or include it"
@@ -57,10 +65,12 @@ def _digest(files: list[Path]) -> str:
     return digest.hexdigest()
 
 
-def _read_with_includes(file: Path, source: Source, meta: dict[str, Any], within: tuple[str, ...]) -> list[Problem]:
+def _read_with_includes(
+    file: Path, source: Source, meta: dict[str, Any], within: tuple[str, ...], done: dict[str, Source]
+) -> list[Problem]:
     """Reads ``file`` and what it includes into ``source``: sections that are mappings are united.
 
-    Gives what is wrong with the shape of each file.
+    Gives what is wrong with the shape of each file. ``done``: the files that were read, each once, what is included first.
     """
     part = Source()
     part.data = read(file, part)
@@ -77,12 +87,26 @@ def _read_with_includes(file: Path, source: Source, meta: dict[str, Any], within
     for index, name in enumerate(includes):
         place = part.place(("include", index))
         target = file.parent / str(name)
-        if os.path.realpath(target) in chain:
+        real = os.path.realpath(target)
+        if real in chain:
             raise SchemaError([Problem(place, f"{name!r} includes itself", "remove one of the includes")])
+        if real in done:
+            continue
+        if len(source.files) >= MAX_FILES:
+            raise SchemaError([Problem(place, f"the schema has more than {MAX_FILES} files", "join some of them")])
         if not os.path.isfile(target):
             raise SchemaError([Problem(place, f"there is no file {str(target)!r} to include", "correct the name")])
-        problems += _read_with_includes(target, source, meta, chain)
+        problems += _read_with_includes(target, source, meta, chain, done)
+    done[chain[-1]] = part
     return problems
+
+
+def _in_order(source: Source, parts: Iterable[Source]) -> None:
+    """Puts names in the order of files, those of an included file first, so that structures can be embedded from there."""
+    parts = list(parts)
+    for key, value in source.data.items():
+        if isinstance(value, dict) and key not in ("header", "stream_flags"):
+            source.data[key] = {name: value[name] for part in parts for name in part.data.get(key, {})}
 
 
 def _merge(source: Source, part: Source, key: str, value: Any) -> None:
@@ -95,7 +119,6 @@ def _merge(source: Source, part: Source, key: str, value: Any) -> None:
         for name in value:
             if name in known:
                 raise _twice(repr(name), source, part, (key, name))
-        # What is included comes first, so that structures can be embedded from there.
         source.data[key] = {**value, **known}
     elif key not in ("include", "language"):
         raise _twice(f"the section {key!r}", source, part, (key,))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hgproto.spec.model import Schema
     from hgproto.spec.problems import Place
 
-__all__ = ["HEADER", "KINDS", "Part", "all_parts", "find_part", "mentions", "owner", "texts"]
+__all__ = ["HEADER", "KINDS", "Part", "all_parts", "by_end", "find_part", "mentions", "owner", "texts"]
 
 KINDS = ("requirement", "frame", "structure", "flag", "field", "state", "machine", "limit", "profile", "guard")
 """Kinds of parts; where a name is that of several, the first kind is meant."""
@@ -66,8 +66,27 @@ def all_parts(schema: Schema) -> dict[Part, Place]:
     return places
 
 
-def find_part(name: str, parts: Mapping[Part, object], within: str | None = None) -> Part | None:
-    """The part that ``name`` means in a text that belongs to ``within``; None where it means none, or one of several."""
+def by_end(parts: Iterable[Part]) -> dict[str, list[Part]]:
+    """The flags, fields and states by each end of their names, as texts name them: for many look-ups in a row."""
+    ends: dict[str, list[Part]] = {}
+    for part in parts:
+        rest = part.name
+        while part.kind in _INNER and "." in rest:
+            rest = rest.partition(".")[2]
+            ends.setdefault(rest, []).append(part)
+    return ends
+
+
+def find_part(
+    name: str,
+    parts: Mapping[Part, object],
+    within: str | None = None,
+    ends: Mapping[str, list[Part]] | None = None,
+) -> Part | None:
+    """The part that ``name`` means in a text that belongs to ``within``; None where it means none, or one of several.
+
+    ``ends``: what :func:`by_end` gives.
+    """
     if within is not None:
         for kind in _INNER:
             if (part := Part(kind, f"{within}.{name}")) in parts:
@@ -75,8 +94,8 @@ def find_part(name: str, parts: Mapping[Part, object], within: str | None = None
     for kind in KINDS:
         if (part := Part(kind, name)) in parts:
             return part
-    ends = [part for part in parts if part.kind in _INNER and part.name.endswith(f".{name}")]
-    return ends[0] if len(ends) == 1 else None
+    found = (by_end(parts) if ends is None else ends).get(name, [])
+    return found[0] if len(found) == 1 else None
 
 
 def mentions(text: str) -> Iterator[tuple[str, bool]]:

@@ -344,6 +344,11 @@ class Condition:
     value: str | None = None
     parts: tuple[Condition, ...] = ()
 
+    @property
+    def size(self) -> int:
+        """How many conditions it is made of, itself among them."""
+        return 1 + sum(part.size for part in self.parts)
+
     def atoms(self) -> set[tuple[str, str]]:
         """The flags, guards and states that it looks at, as pairs of kind and name."""
         if self.parts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from hgproto.errors import HgprotoError, printable
@@ -11,7 +12,7 @@ from hgproto.errors import HgprotoError, printable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["Place", "Problem", "SchemaError", "suggestion"]
+__all__ = ["Place", "Problem", "SchemaError", "closest", "suggestion"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -56,7 +57,22 @@ class SchemaError(HgprotoError):
 def suggestion(word: str, known: Iterable[str]) -> str:
     """What to write instead of ``word``: the closest known one, or all of them."""
     known = sorted(known)
-    close = get_close_matches(word, known, n=1)
+    close = closest(word, known)
     if close:
-        return f"did you mean {close[0]!r}?"
-    return f"use one of {', '.join(known)}" if known else "there is none to refer to"
+        return f"did you mean {close!r}?"
+    more = f" or another of {len(known)}" if len(known) > _MOST_NAMES else ""
+    return f"use one of {', '.join(known[:_MOST_NAMES])}{more}" if known else "there is none to refer to"
+
+
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """The name that is most like ``word``, None where none is. Of many names, only those that are about as long are tried."""
+    known = list(known)
+    if len(known) > _MOST_TRIED:
+        alike = (name for name in known if abs(len(name) - len(word)) < 3 and {name[:1], name[-1:]} & {*word})
+        known = list(islice(alike, _MOST_TRIED))
+    close = get_close_matches(word[:_LONGEST], known, n=1)
+    return close[0] if close else None
+
+
+_MOST_NAMES, _MOST_TRIED, _LONGEST = 100, 500, 200
+"""Names in a message, names that are compared with one, and characters of it: a schema may have thousands of faults."""

@@ -6,17 +6,17 @@ What is refused here are names that lead nowhere: requirements, structures, flag
 from __future__ import annotations
 
 from dataclasses import replace
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal
 
 from hgproto.names import field_fault, name_faults
 from hgproto.spec import model
-from hgproto.spec.mentions import all_parts, find_part, mentions, owner, texts
-from hgproto.spec.problems import Problem, SchemaError, suggestion
+from hgproto.spec.mentions import all_parts, by_end, find_part, mentions, owner, texts
+from hgproto.spec.problems import Problem, SchemaError, closest, suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
+    from hgproto.spec.problems import Place
     from hgproto.spec.source import Source
 
 __all__ = ["resolve"]
@@ -31,6 +31,10 @@ HEADER_FIELDS = ("length", "request_id", "stream_id", "stream_flags", "type", "f
 def resolve(source: Source, digest: str) -> model.Schema:
     """The model of data that has the right shape. Raises :class:`~hgproto.spec.SchemaError`."""
     return _Resolver(source).schema(digest)
+
+
+MAX_FIELDS = 256
+"""Fields of a structure, those that it embeds among them: ten times what a structure for people has."""
 
 
 class _Resolver:
@@ -133,12 +137,13 @@ class _Resolver:
     def texts(self, schema: model.Schema) -> None:
         """Looks up what the texts mention."""
         parts = all_parts(schema)
+        ends = by_end(parts)
         names = {name for part in parts for name in (part.name, part.name.rpartition(".")[2])}
         for path, text in texts(self.data):
             for piece, is_name in mentions(text):
-                if is_name and find_part(piece, parts, owner(path)) is None:
-                    close = get_close_matches(piece, names, n=1)
-                    advice = f"did you mean {close[0]!r}?" if close else "name a part of the schema"
+                if is_name and find_part(piece, parts, owner(path), ends) is None:
+                    nearest = closest(piece, names)
+                    advice = f"did you mean {nearest!r}?" if nearest else "name a part of the schema"
                     if piece in names:
                         advice = "say of what, with a dot"
                     self.problems.append(Problem(self.source.place(path), f"nothing is called {piece!r}", advice))
@@ -192,13 +197,18 @@ class _Resolver:
     ) -> tuple[model.Field, ...]:
         """Fields in order, embedded ones in place; each knows the later field whose size or count it gives."""
         result: list[model.Field] = []
+        places: list[Place] = []
         for index, part in enumerate(data):
             here = (*path, index)
             if "embed" in part:
                 if self.known("structure declared before this", part["embed"], self.structures, (*here, "embed")):
                     result.extend(self.embedded(part["embed"], (*here, "embed")))
+                    places += [self.source.place((*here, "embed"))] * (len(result) - len(places))
+                if len(result) > 2 * MAX_FIELDS:
+                    break
                 continue
             result.append(self.field(part, here, rules))
+            places.append(result[-1].place)
             if part.get("limit") is not None:
                 self.known("limit", part["limit"], limits, (*here, "limit"))
         givers: dict[str, str] = {}
@@ -206,11 +216,20 @@ class _Resolver:
             for giver in (field.size, field.count, field.sizes):
                 if giver not in (None, "rest"):
                     givers.setdefault(str(giver), field.name)
-        names = [f.name for f in result if not f.bits] + [bits.name for f in result for bits in f.bits]
-        for name in {name for name in names if names.count(name) > 1}:
-            place = next(f.place for f in reversed(result) if name in (f.name, *(b.name for b in f.bits)))
-            self.problems.append(Problem(place, f"there are two fields {name!r}", "rename one of them"))
-        return tuple(_with_sized_by(field, givers.get(field.name)) for field in result)
+        if len(result) > MAX_FIELDS:
+            place, advice = self.source.place(path), "make a structure of some, or repeat one"
+            self.problems.append(Problem(place, f"there are more than {MAX_FIELDS} fields", advice))
+        # Each name once, so that embedding them again does not double what there is to say.
+        kept: list[model.Field] = []
+        taken: set[str] = set()
+        for field, place in zip(result, places, strict=True):
+            names = [bits.name for bits in field.bits] or [field.name]
+            for name in taken.intersection(names):
+                self.problems.append(Problem(place, f"there are two fields {name!r}", "rename one of them"))
+            if not taken.issuperset(names) and len(kept) < MAX_FIELDS:
+                kept.append(field)
+            taken.update(names)
+        return tuple(_with_sized_by(field, givers.get(field.name)) for field in kept)
 
     def embedded(self, name: str, path: Path) -> tuple[model.Field, ...]:
         structure = self.structures[name]
@@ -230,8 +249,8 @@ class _Resolver:
         kind = part["type"]
         if "name" in part:
             self.usable(part["name"], (*here, "name"))
-        kinds = [*model.INTEGERS, *model.STRINGS, *self.structures]
-        self.known("type", kind, kinds, (*here, "type"))
+        if kind not in self.structures:
+            self.known("type", kind, [*model.INTEGERS, *model.STRINGS, *self.structures], (*here, "type"))
         bits = tuple(
             model.BitField(
                 name=b["name"],

@@ -25,6 +25,9 @@ __all__ = ["Source", "read"]
 MAX_DEPTH = 64
 """Levels of nesting: ten times what the language needs, and far from Python's recursion limit."""
 
+MAX_OCTETS = 8 << 20
+"""Octets of a file: a hundred times our own, and some seconds of work."""
+
 MAX_DIGITS = 40
 """Characters of a number: more than 128 bits need, and far from where Python refuses to convert them."""
 
@@ -86,10 +89,20 @@ class Source:
         self._keys = other._keys | self._keys
 
 
+def _octets_of(file: Path) -> bytes:
+    """The octets of a file. Raises :class:`SchemaError` for more than :data:`MAX_OCTETS`, before they are read."""
+    with file.open("rb") as opened:
+        octets = opened.read(MAX_OCTETS + 1)
+    if len(octets) > MAX_OCTETS:
+        message = f"the file has more than {MAX_OCTETS >> 20} MiB"
+        raise SchemaError([Problem(Place(str(file), 1, 1), message, "name a schema; they are smaller")])
+    return octets
+
+
 def read(file: Path, source: Source) -> dict[str, Any]:
     """The mapping in ``file``; places go to ``source``. Raises :class:`SchemaError`."""
     try:
-        text = unmarked(file.read_bytes()).decode("utf-8")
+        text = unmarked(_octets_of(file)).decode("utf-8")
     except OSError as error:
         problem = Problem(Place(str(file), 1, 1), f"cannot be read ({error.strerror})", "name a file")
         raise SchemaError([problem], unreadable=True) from None

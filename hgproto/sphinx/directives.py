@@ -64,8 +64,19 @@ class SchemaDirective(SphinxDirective):
         logger.warning(message, location=self.get_location(), type="hgproto", subtype="directive")
 
     def note(self, volume: Volume, part: Part) -> str | None:
-        """Says that this page describes a part; gives the part's anchor, None with ``:no-index:``."""
-        return None if "no-index" in self.options else self.schemas.note(volume, part)
+        """Says that this page describes a part; gives the part's anchor.
+
+        None with ``:no-index:``, and where the page has the anchor already: two payloads may have a field of one name, and two
+        frame types one structure.
+        """
+        if "no-index" in self.options:
+            return None
+        anchor = self.schemas.note(volume, part)
+        noted: Any = self.env.temp_data.setdefault("hgproto-noted", set())
+        if anchor in noted:
+            return None
+        noted.add(anchor)
+        return anchor
 
 
 class Named(SchemaDirective):

@@ -43,8 +43,11 @@ class Volume:
 
     def anchor(self, part: Part) -> str:
         """The anchor of a part on its page: the id of a requirement as it is, else kind and name."""
-        prefix = self.prefix.replace("/", "-")
-        return f"{prefix}{part.name}" if part.kind == "requirement" else f"{prefix}{part.kind}-{part.name}"
+        return self.within(part.name if part.kind == "requirement" else f"{part.kind}-{part.name}")
+
+    def within(self, anchor: str) -> str:
+        """An anchor of a page that may show the same of other schemas."""
+        return f"{self.prefix.replace('/', '-')}{anchor}"
 
 
 class Library:
