@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from hgproto.cli.common import FAULT, GOOD, TROUBLE, StreamError, UsageError
+from hgproto.cli.common import FAULT, GOOD, TROUBLE, InputError, StreamError, UsageError
 from hgproto.errors import printable
 from hgproto.option_types import MOST_SEED, seconds, whole
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from hgproto.cli import Commands
     from hgproto.fuzz import FuzzFinding, Oracle, Report
-    from hgproto.fuzz.oracles import Fault
+    from hgproto.fuzz.cases import Cases
+    from hgproto.fuzz.oracles import Fault, Key
     from hgproto.fuzz.targets import Target
 
 __all__ = ["add"]
@@ -71,7 +72,40 @@ def add(commands: Commands) -> None:
         "--encodings", metavar="NAMES", help="the content encodings it knows, joined by commas (default: all)"
     )
     fuzz.add_argument(
-        "--ignore", action="append", default=[], metavar="ID", help="a requirement about which it is known to differ"
+        "--without",
+        type=lambda text: [name for name in text.split(",") if name],
+        action="extend",
+        default=[],
+        metavar="FEATURES",
+        help="leave out cases with features that the target lacks, such as continuation,encodings; an unknown name lists all",
+    )
+    fuzz.add_argument(
+        "--ignore",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="do not report findings of a requirement (a pattern of ids), a kind, KIND:PATTERN, or cause:PATTERN",
+    )
+    fuzz.add_argument(
+        "--baseline",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="count findings with a cause of this file or directory of findings, without reporting or minimizing them again",
+    )
+    fuzz.add_argument(
+        "--minimize-share",
+        type=whole(0, 90),
+        default=25,
+        metavar="PERCENT",
+        help="of the time that minimizing may take while there are cases (default: 25)",
+    )
+    fuzz.add_argument(
+        "--minimize-time",
+        type=seconds(),
+        default=10.0,
+        metavar="SECONDS",
+        help="for minimizing one finding (default: 10)",
     )
     fuzz.add_argument(
         "--rate", type=whole(0, 100), default=50, metavar="PERCENT", help="of mutations that break something (50)"
@@ -140,13 +174,14 @@ def _check_process(pid: int, target: Target) -> None:
 
 def _oracle(options: argparse.Namespace) -> Oracle:
     from hgproto.encodings import Encodings, default_encodings
-    from hgproto.framing_0002.requirements import REQUIREMENTS
     from hgproto.fuzz import Oracle
+    from hgproto.fuzz.ignore import Ignored
     from hgproto.limits import Limits
 
-    for name in options.ignore:
-        if name not in REQUIREMENTS:
-            raise UsageError(f"argument --ignore: there is no requirement {name!r}")
+    try:
+        Ignored(options.ignore)
+    except ValueError as error:
+        raise UsageError(f"argument --ignore: {error}") from None
     encodings = default_encodings()
     if options.encodings is not None:
         names = [name for name in options.encodings.split(",") if name]
@@ -179,19 +214,12 @@ def _campaign(options: argparse.Namespace, target: Target, oracle: Oracle) -> in
     from tqdm import tqdm
 
     from hgproto.fuzz import Campaign
-    from hgproto.fuzz.cases import Cases
 
     seed = int.from_bytes(os.urandom(4)) if options.seed is None else options.seed
     print(f"seed: {seed}", file=sys.stderr)
-    cases = Cases(
-        options.role,
-        seed,
-        rate=options.rate,
-        limits=options.limits,
-        encodings=options.encodings,
-        corpus=_corpus(options.corpus),
-        probe=options.answers == "frames",
-    )
+    cases = _cases(options, seed)
+    for feature in cases.without:
+        print(f"without {feature.name}: no cases with {feature.leaves_out}", file=sys.stderr)
     with tqdm(unit=" cases", disable=None, leave=False, desc="fuzzing") as bar:
 
         def watch(_: int, findings: int) -> None:
@@ -226,15 +254,53 @@ def _campaign(options: argparse.Namespace, target: Target, oracle: Oracle) -> in
             most_seconds=options.max_time,
             most_cases=options.max_cases,
             most_findings=options.max_findings,
+            minimize_seconds=options.minimize_time,
+            minimize_share=options.minimize_share / 100,
+            baseline=_baseline(options.baseline),
             keep=write,
             found=found,
             watch=watch,
         )
         report = campaign.run()
     _sum_up(report)
+    for name, number in cases.left_out.items():
+        print(f"  without {name}: {number} {'case' if number == 1 else 'cases'} left out")
     if trouble:
         raise StreamError("", f"findings were not kept: {trouble[0]}")
     return FAULT if report.findings else GOOD
+
+
+def _cases(options: argparse.Namespace, seed: int) -> Cases:
+    from hgproto.fuzz.cases import Cases
+
+    try:
+        return Cases(
+            options.role,
+            seed,
+            rate=options.rate,
+            limits=options.limits,
+            encodings=options.encodings,
+            corpus=_corpus(options.corpus),
+            probe=options.answers == "frames",
+            without=options.without,
+        )
+    except ValueError as error:
+        raise UsageError(f"argument --without: {error}") from None
+
+
+def _baseline(paths: list[str]) -> set[Key]:
+    """The causes of the findings in files and directories."""
+    from hgproto.fuzz.findings import read_causes
+
+    causes: set[Key] = set()
+    for path in paths:
+        try:
+            causes |= read_causes(path)
+        except OSError as error:
+            raise StreamError.of(error, path) from None
+        except ValueError as error:
+            raise InputError(printable(str(error))) from None
+    return causes
 
 
 def _corpus(directory: str | None) -> list[bytes]:
@@ -295,6 +361,8 @@ def _sum_up(report: Report) -> None:
     for finding, again in zip(report.findings, report.repeats, strict=True):
         rule = finding.fault.rule or finding.fault.cause
         print(f"  {finding.fault.kind} {rule}: case {finding.number}, and {again} more of the same cause")
+    for (kind, requirement, cause), again in report.known:
+        print(f"  {kind} {requirement or cause}: known, met by {again} {'case' if again == 1 else 'cases'}")
 
 
 def _replay(options: argparse.Namespace, target: Target, oracle: Oracle) -> int:

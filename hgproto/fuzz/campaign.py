@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from hgproto.fuzz.cases import with_probe, without_probe
+from hgproto.fuzz.cases import probed_as, without_probe
 from hgproto.fuzz.findings import FuzzFinding
-from hgproto.fuzz.minimize import minimized
+from hgproto.fuzz.locate import kinds_of, needs_place, stop_of
+from hgproto.fuzz.minimize import attempts
 from hgproto.fuzz.targets import TargetGoneError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from hgproto.fuzz.cases import Case
-    from hgproto.fuzz.oracles import Fault, Oracle
+    from hgproto.fuzz.minimize import Attempts
+    from hgproto.fuzz.oracles import Fault, Key, Oracle
     from hgproto.fuzz.targets import Target
 
 __all__ = ["Campaign", "Report"]
+
+_MOST_TRIES = 1000
+"""Changes that are tried to make one finding smaller."""
 
 
 class Report(NamedTuple):
     """What a campaign has come to.
 
     ``repeats``: how often each finding's cause was met again. ``interrupted``: whether the keyboard has ended it.
-    ``gone``: whether the target has, by breaking down without being started again.
+    ``gone``: whether the target has, by breaking down without being started again. ``known``: how many cases met each cause of the
+    baseline.
     """
 
     cases: int
@@ -34,6 +41,7 @@ class Report(NamedTuple):
     repeats: tuple[int, ...]
     interrupted: bool = False
     gone: bool = False
+    known: tuple[tuple[Key, int], ...] = ()
 
 
 class Campaign:
@@ -42,8 +50,12 @@ class Campaign:
     ``cases``: what the target is given. ``seed``: where they come from, for findings to say. ``command``: of findings, to be
     replayed. ``most_seconds``, ``most_cases``, ``most_findings``: when it ends; None for no limit. ``found``: told of each
     finding when it was minimised. ``keep``: told of each before that, so that nothing is lost when minimising is interrupted.
-    ``watch``: told after each case of how many there were, and how many findings.
-    ``minimize_seconds``: what minimising one may take.
+    ``watch``: told after each case of how many there were, and how many findings. ``baseline``: the causes of known findings,
+    which are counted and not reported.
+
+    While there are cases, minimizing takes at most ``minimize_share`` of the time, so that many findings do not starve a slow
+    campaign. After the last case, each finding has what is left of ``minimize_seconds``. A campaign of limited time takes at
+    most that share longer.
     """
 
     def __init__(
@@ -58,6 +70,8 @@ class Campaign:
         most_cases: int | None = None,
         most_findings: int | None = None,
         minimize_seconds: float = 10.0,
+        minimize_share: float = 0.25,
+        baseline: Iterable[Key] = (),
         keep: Callable[[FuzzFinding], object] | None = None,
         found: Callable[[FuzzFinding], object] | None = None,
         watch: Callable[[int, int], object] | None = None,
@@ -71,16 +85,21 @@ class Campaign:
         self._most_cases = most_cases
         self._most_findings = most_findings
         self._minimize_seconds = minimize_seconds
+        self._minimize_share = minimize_share
         self._keep = keep
         self._found = found
         self._watch = watch
-        self._groups: dict[tuple[str, str, str], int] = {}
+        self._groups: dict[Key, int] = {}
+        self._known = dict.fromkeys(baseline, 0)
         self._findings: list[FuzzFinding] = []
         self._repeats: list[int] = []
+        self._pending: list[_Minimizing] = []
+        self._spent = 0.0
+        self._begun = 0.0
 
     def run(self) -> Report:
         """Runs it."""
-        begun = time.monotonic()
+        self._begun = time.monotonic()
         octets = number = 0
         interrupted = gone = False
         try:
@@ -90,90 +109,190 @@ class Campaign:
                 if outcome.earlier is not None and before is not None:
                     late = self._oracle.judge(before, outcome._replace(crash=outcome.earlier, output=b""))
                     if late is not None:
-                        self._take(before, late, number, time.monotonic() - begun)
+                        self._take(before, late, number)
                 fault = self._oracle.judge(case, outcome)
                 before = case
                 number += 1
                 octets += len(case.octets)
                 if fault is not None:
-                    self._take(case, fault, number, time.monotonic() - begun)
+                    self._take(case, fault, number)
                 if self._watch is not None:
                     self._watch(number, len(self._findings))
-                if self._is_over(number, time.monotonic() - begun):
+                if self._is_over(number):
                     break
+                self._minimize_some()
+            self._minimize_rest()
         except TargetGoneError:
             if not self._findings:
                 raise
             gone = True
         except KeyboardInterrupt:
             interrupted = True
-        seconds = time.monotonic() - begun
-        return Report(number, octets, seconds, tuple(self._findings), tuple(self._repeats), interrupted, gone)
+        finally:
+            # Also when the keyboard interrupts it, with the smallest so far.
+            while self._pending:
+                self._finish(self._pending[0])
+        known = tuple((key, count) for key, count in self._known.items() if count)
+        return Report(
+            number, octets, self._elapsed(), tuple(self._findings), tuple(self._repeats), interrupted, gone, known
+        )
 
-    def _is_over(self, number: int, seconds: float) -> bool:
+    def _elapsed(self) -> float:
+        return time.monotonic() - self._begun
+
+    def _is_over(self, number: int) -> bool:
         return (
             (self._most_cases is not None and number >= self._most_cases)
             or (self._most_findings is not None and len(self._findings) >= self._most_findings)
-            or (self._most_seconds is not None and seconds >= self._most_seconds)
+            or (self._most_seconds is not None and self._elapsed() >= self._most_seconds)
         )
 
     def judged(self, case: Case) -> Fault | None:
         """What is wrong with what the target makes of a case."""
         return self._oracle.judge(case, self._target.run(case.octets))
 
-    def _take(self, case: Case, fault: Fault, number: int, seconds: float) -> None:
-        """Minimises a fault and keeps it, unless its cause is known."""
-        known = self._groups.get(fault.key)
-        if known is not None:
-            self._repeats[known] += 1
-            return
-        self._groups[fault.key] = number_of_it = len(self._findings)
-        finding = FuzzFinding(case, fault, self._seed, number, seconds, len(case.octets), self._command)
-        finding = finding._replace(id=finding.digest)
-        self._findings.append(finding)
-        self._repeats.append(0)
-        if self._keep is not None:
-            self._keep(finding)
-        smallest = _Smallest(case, fault)
-        try:
-            self._minimize(smallest)
-        finally:
-            # Also when the keyboard interrupts it, with the smallest so far.
-            finding = finding._replace(case=smallest.case, fault=smallest.fault)
-            self._findings[number_of_it] = finding
-            if self._found is not None:
-                self._found(finding)
-
-    def _minimize(self, smallest: _Smallest) -> None:
-        """Makes a case smaller, as long as the same fault shows."""
-        case, fault = smallest.case, smallest.fault
-
-        def shows(octets: bytes) -> bool:
-            smaller = self._as(octets, case)
-            if (smaller.probe is None) != (case.probe is None):
-                # Without its probe, a case would show something else, or nothing.
-                return False
+    def _take(self, case: Case, fault: Fault, number: int) -> None:
+        """Keeps a fault, to be minimized, unless its cause is known."""
+        seconds = self._elapsed()
+        start = without_probe(case)
+        interrupt: KeyboardInterrupt | None = None
+        if needs_place(*fault.key):
             try:
-                found = self.judged(smaller)
-            except TargetGoneError:
-                return False
-            if found is None or found.key != fault.key:
-                return False
-            smallest.case, smallest.fault = smaller, found
-            return True
+                fault, start = self._placed(case, fault)
+            except KeyboardInterrupt as error:
+                # It is kept all the same.
+                interrupt = error
+        if self._oracle.ignores(fault):
+            return
+        if fault.key in self._known:
+            self._known[fault.key] += 1
+        elif fault.key in self._groups:
+            self._repeats[self._groups[fault.key]] += 1
+        else:
+            finding = FuzzFinding(case, fault, self._seed, number, seconds, len(case.octets), self._command)
+            finding = finding._replace(id=finding.digest)
+            self._groups[fault.key] = len(self._findings)
+            self._findings.append(finding)
+            self._repeats.append(0)
+            if self._keep is not None:
+                self._keep(finding)
+            self._pending.append(_Minimizing(finding, start))
+        if interrupt is not None:
+            raise interrupt
 
-        minimized(without_probe(case), shows, seconds=self._minimize_seconds)
+    def _placed(self, case: Case, fault: Fault) -> tuple[Fault, bytes]:
+        """A fault without a cause as one of the place at which the target stops, and the start of the case that ends there."""
+        octets = without_probe(case)
+        known = {cause for kind, _, cause in (*self._groups, *self._known) if kind == fault.kind}
+        met = [kind for kind in kinds_of(octets) if kind in known]
+        is_slow = fault.kind != "rejects-valid"
+        if met and (is_slow or self._spent > self._minimize_share * self._elapsed()):
+            # To confirm it would take the time from new cases.
+            return fault._replace(cause=met[0]), octets
 
-    def _as(self, octets: bytes, case: Case) -> Case:
-        """Other octets as a case, with a command at its end if it had one."""
-        if case.probe is None:
-            return case._replace(octets=octets)
-        return with_probe(octets, case.origin, self._oracle.max_payload)
+        def shows(start: bytes) -> bool:
+            found = self._judged_as(start, case)
+            return found is not None and found[1].key == fault.key
+
+        with self._timed():
+            cause, start = stop_of(octets, shows, known)
+        return fault._replace(cause=cause, found=f"{fault.found}, {cause}"), start
+
+    def _minimize_some(self) -> None:
+        """Minimizes for the time that is due."""
+        while self._pending and self._spent < self._minimize_share * self._elapsed():
+            self._step(self._pending[0])
+
+    def _minimize_rest(self) -> None:
+        """Minimizes after the last case."""
+        most = None if self._most_seconds is None else self._spent + self._minimize_share * self._elapsed()
+        while self._pending and (most is None or self._spent < most):
+            self._step(self._pending[0])
+
+    def _step(self, one: _Minimizing) -> None:
+        """Tries one change of a finding's case."""
+        with self._timed():
+            begun = time.monotonic()
+            candidate = one.candidate(self._minimize_seconds)
+            if candidate is not None:
+                one.shown = self._smaller(one.finding, candidate)
+                if one.shown is not None:
+                    one.finding = one.finding._replace(case=one.shown[0], fault=one.shown[1])
+            one.seconds += time.monotonic() - begun
+        if candidate is None:
+            self._finish(one)
+
+    def _smaller(self, finding: FuzzFinding, octets: bytes) -> tuple[Case, Fault] | None:
+        """Other octets as a case of the same finding, and their fault; None where they do not show it."""
+        found = self._judged_as(octets, finding.case)
+        if found is None or found[1].key == finding.fault.key:
+            return found
+        if found[1].key != finding.fault._replace(cause="").key or not needs_place(*found[1].key):
+            return None
+
+        def shows(start: bytes) -> bool:
+            other = self._judged_as(start, finding.case)
+            return other is not None and other[1].key == found[1].key
+
+        cause, start = stop_of(octets, shows, {finding.fault.cause})
+        if cause != finding.fault.cause or start != octets:
+            return None
+        return found[0], found[1]._replace(cause=cause, found=f"{found[1].found}, {cause}")
+
+    def _judged_as(self, octets: bytes, case: Case) -> tuple[Case, Fault] | None:
+        """Other octets in the place of a case's, and what is wrong with them; None for nothing."""
+        other = probed_as(octets, case, self._oracle.max_payload)
+        if (other.probe is None) != (case.probe is None):
+            # Without its probe, a case would show something else, or nothing.
+            return None
+        try:
+            fault = self.judged(other)
+        except TargetGoneError:
+            return None
+        return None if fault is None else (other, fault)
+
+    def _finish(self, one: _Minimizing) -> None:
+        """Reports a finding as it is now."""
+        self._pending.remove(one)
+        self._findings[self._groups[one.finding.fault.key]] = one.finding
+        if self._found is not None:
+            self._found(one.finding)
+
+    @contextlib.contextmanager
+    def _timed(self) -> Iterator[None]:
+        """Counts the time of what is not a new case."""
+        begun = time.monotonic()
+        try:
+            yield
+        finally:
+            self._spent += time.monotonic() - begun
 
 
-class _Smallest:
-    """The smallest case so far that shows a fault, and the fault as it shows it."""
+class _Minimizing:
+    """A finding that is being minimized. ``shown``: the last candidate as a case that shows the fault; None if it does not."""
 
-    def __init__(self, case: Case, fault: Fault) -> None:
-        self.case = case
-        self.fault = fault
+    def __init__(self, finding: FuzzFinding, start: bytes) -> None:
+        self.finding = finding
+        self.seconds = 0.0
+        self.shown: tuple[Case, Fault] | None = None
+        self._start: bytes | None = start
+        self._attempts: Attempts | None = None
+        self._number = 0
+
+    def candidate(self, most_seconds: float) -> bytes | None:
+        """The octets to be tried next; None when there is nothing more to try, or no time left."""
+        if self.seconds >= most_seconds or self._number >= _MOST_TRIES:
+            return None
+        self._number += 1
+        if self._attempts is None:
+            octets = without_probe(self.finding.case)
+            start, self._start = self._start, None
+            if start is not None and start != octets:
+                # The start of the case is all that it takes.
+                return start
+            self._attempts = attempts(octets)
+            return next(self._attempts, None)
+        try:
+            return self._attempts.send(self.shown is not None)
+        except StopIteration:
+            return None

@@ -9,6 +9,7 @@ from hgproto.errors import RemoteProtocolError
 from hgproto.finding import ERROR
 from hgproto.framing_0002 import codec, machines
 from hgproto.fuzz.echo import served
+from hgproto.fuzz.features import features_named, used
 from hgproto.fuzz.mutator import Mutator
 from hgproto.samples import VIOLATORS, Seeded, at_limits, boundaries, session, violate, wires
 from hgproto.samples.frames import FrameMaker
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from hgproto.limits import Limits
     from hgproto.samples import Line
 
-__all__ = ["Case", "Cases", "types_of", "with_probe", "without_probe"]
+__all__ = ["Case", "Cases", "probed_as", "types_of", "with_probe", "without_probe"]
 
 _Type, _Stream = codec.FrameType, codec.StreamFlag
 _HEADER = codec.HEADER_OCTETS
@@ -68,7 +69,8 @@ class Cases:
 
     ``rate``: how often, of a hundred mutations, something is broken. ``limits``: of the target; None when they are not
     known. ``encodings``: the profiles that it knows. ``corpus``: octets that are tried first, and mutated later. ``probe``:
-    whether cases for a server end with a command that shows whether it still works.
+    whether cases for a server end with a command that shows whether it still works. ``without``: the features that the target
+    lacks (:mod:`hgproto.fuzz.features`); cases that use one are left out, and ``left_out`` counts them.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class Cases:
         encodings: Encodings | None = None,
         corpus: Iterable[bytes] = (),
         probe: bool = True,
+        without: Iterable[str] = (),
     ) -> None:
         self._side = "client" if role == "server" else "server"
         self._choices = Seeded(seed)
@@ -91,11 +94,22 @@ class Cases:
         self._probe = probe and role == "server"
         self._population: list[list[Line]] = []
         self._breakable = list(VIOLATORS)
+        self.without = features_named(without, types_of(self._side))
+        self.left_out = dict.fromkeys((feature.name for feature in self.without), 0)
+        self._ends = not any(mask == _Stream.STREAM_END for one in self.without for _, _, mask in one.headers)
 
     def __iter__(self) -> Iterator[Case]:
-        most = _LIMIT if self._limits is None else self._limits.max_payload
         for octets, origin in self._all():
-            yield with_probe(octets, origin, most) if self._probe else Case(octets, origin)
+            case = self._case(octets, origin)
+            lacking = used(case.octets, self.without)
+            if lacking is None:
+                yield case
+            else:
+                self.left_out[lacking.name] += 1
+
+    def _case(self, octets: bytes, origin: str) -> Case:
+        most = _LIMIT if self._limits is None else self._limits.max_payload
+        return with_probe(octets, origin, most, ends=self._ends) if self._probe else Case(octets, origin)
 
     def _all(self) -> Iterator[tuple[bytes, str]]:
         for number, octets in enumerate(self._corpus):
@@ -135,6 +149,8 @@ class Cases:
             if lines is None:
                 continue
             octets = self._octets(lines)
+            if used(self._case(octets, "").octets, self.without):
+                continue
             findings = validate(octets, role=self._side, limits=self._limits)
             ids = {finding.id for finding in findings if finding.severity == ERROR or finding.id == requirement}
             if requirement in ids:
@@ -220,11 +236,12 @@ def _bombs(encodings: Encodings) -> Iterator[tuple[bytes, str]]:
         yield _command(1, 1, codec.CommandNameFlag.HAVE_DATA, _Stream.STREAM_BEGIN) + octets, f"bomb: {name}"
 
 
-def with_probe(octets: bytes, origin: str, most: int = _LIMIT) -> Case:
+def with_probe(octets: bytes, origin: str, most: int = _LIMIT, *, ends: bool = True) -> Case:
     """Builds a case that ends with a command of its own; without one where the bytes of a command would be read as others.
 
-    ``most``: the largest payload in bytes that the target accepts. A cut frame takes all that follows for its header or payload,
-    so nothing can be appended to it. A payload over the limit is rejected by its header, so a command may follow it at once.
+    ``most``: the largest payload in bytes that the target accepts. ``ends``: True if the command ends its stream. A cut frame
+    takes all that follows for its header or payload, so nothing can be appended to it. A payload over the limit is rejected by
+    its header, so a command may follow it at once.
     """
     frames = frames_of(octets)
     last = frames[-1] if frames else b""
@@ -235,9 +252,17 @@ def with_probe(octets: bytes, origin: str, most: int = _LIMIT) -> Case:
     request_id = next((one for one in range(65533, 0, -2) if one not in ids), None)
     if request_id is None:
         return Case(octets, origin)
-    stream_id, stream_flags = _free_stream(frames)
+    stream_id, stream_flags = _free_stream(frames, int(_Stream.STREAM_END) * ends)
     probe = _command(request_id, stream_id, codec.CommandNameFlag.EOS, stream_flags)
     return Case(octets + probe, origin, request_id)
+
+
+def probed_as(octets: bytes, case: Case, most: int) -> Case:
+    """Builds a case of other octets, with a probe like that of a case that has one."""
+    if case.probe is None:
+        return case._replace(octets=octets)
+    ends = bool(case.octets[6 - _PROBE] & _Stream.STREAM_END)
+    return with_probe(octets, case.origin, most, ends=ends)
 
 
 def without_probe(case: Case) -> bytes:
@@ -245,10 +270,10 @@ def without_probe(case: Case) -> bytes:
     return case.octets if case.probe is None else case.octets[:-_PROBE]
 
 
-def _free_stream(frames: list[bytes]) -> tuple[int, int]:
+def _free_stream(frames: list[bytes], end: int) -> tuple[int, int]:
     """A stream id for a probe with its stream flags: an unused stream, else a closed one, else the last that is open."""
-    begin, end = int(_Stream.STREAM_BEGIN), int(_Stream.STREAM_END)
-    ended = {frame[5]: bool(frame[6] & end) for frame in frames if len(frame) >= _HEADER}
+    begin = int(_Stream.STREAM_BEGIN)
+    ended = {frame[5]: bool(frame[6] & _Stream.STREAM_END) for frame in frames if len(frame) >= _HEADER}
     unused = [stream_id for stream_id in range(1, 254, 2) if stream_id not in ended]
     closed = [stream_id for stream_id in range(1, 254, 2) if ended.get(stream_id)]
     free = unused or closed

@@ -19,9 +19,9 @@ from hgproto.session import frames_of
 from hgproto.stdio import write_whole
 
 if TYPE_CHECKING:
-    from hgproto.fuzz.oracles import Fault
+    from hgproto.fuzz.oracles import Fault, Key
 
-__all__ = ["FuzzFinding", "read_finding"]
+__all__ = ["FuzzFinding", "read_causes", "read_finding"]
 
 _MOST = codec.LIMITS["max-payload"][1]
 
@@ -114,14 +114,31 @@ def human(octets: bytes) -> list[str]:
     return lines
 
 
+def read_causes(path: str) -> set[Key]:
+    """Reads the causes of a finding's file, or of all such files of a directory.
+
+    Raises :class:`ValueError` for a file that is not a finding, and :class:`OSError`.
+    """
+    if not os.path.isdir(path):
+        return {_read(path)[1]}
+    names = sorted(name for name in os.listdir(path) if name.endswith(".json"))
+    return {_read(os.path.join(path, name))[1] for name in names}
+
+
 def read_finding(path: str) -> tuple[Case, str]:
     """The case of a finding's file, and the schema's digest. Raises :class:`ValueError` for what is none, :class:`OSError`."""
+    case, _, digest = _read(path)
+    return case, digest
+
+
+def _read(path: str) -> tuple[Case, Key, str]:
+    """The case of a finding's file, its cause, and the schema's digest."""
     try:
         with open(path, "rb") as file:
             value = json.loads(file.read())
         case = Case(bytes.fromhex(value["octets"]), str(value["origin"]), value["probe"])
         if case.probe is not None and not (type(case.probe) is int and 0 <= case.probe < 1 << 16):
             raise ValueError
-        return case, str(value["schema"])
+        return case, (str(value["kind"]), str(value["requirement"] or ""), str(value["cause"])), str(value["schema"])
     except (KeyError, TypeError, ValueError, RecursionError):
         raise ValueError(f"{path}: this is no finding of hgproto fuzz") from None

@@ -13,9 +13,11 @@ from hgproto.framing_0002 import codec
 from hgproto.session import frames_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
-__all__ = ["minimized"]
+    Attempts = Generator[bytes, bool, None]
+
+__all__ = ["attempts", "minimized"]
 
 _HEADER = codec.HEADER_OCTETS
 _NAME, _ARGUMENT = int(codec.FrameType.COMMAND_NAME), int(codec.FrameType.COMMAND_ARGUMENT)
@@ -26,54 +28,68 @@ _BEGIN, _ENCODED = int(codec.StreamFlag.STREAM_BEGIN), int(codec.StreamFlag.ENCO
 def minimized(
     octets: bytes, shows: Callable[[bytes], bool], *, most_tries: int = 1000, seconds: float = 10.0
 ) -> tuple[bytes, int]:
-    """The smallest octets found that still show a fault, and how often that was tried.
+    """Returns the smallest octets found that still show a fault, and the number of tries.
 
-    ``shows``: whether octets show it; asked of changed octets only.
+    ``shows``: called with changed octets only; True if they show the fault.
     """
-    tries = _Tries(shows, most_tries, time.monotonic() + seconds)
+    end = time.monotonic() + seconds
+    tries = attempts(octets)
+    candidate, number = next(tries, None), 0
+    while candidate is not None and number < most_tries and time.monotonic() <= end:
+        number += 1
+        if shows(candidate):
+            octets = candidate
+            candidate = _next(tries, True)
+        else:
+            candidate = _next(tries, False)
+    return octets, number
+
+
+def _next(tries: Attempts, result: bool) -> bytes | None:
+    try:
+        return tries.send(result)
+    except StopIteration:
+        return None
+
+
+def attempts(octets: bytes) -> Attempts:
+    """Yields changed octets to be tried, one by one, and goes on from those for which True is sent back.
+
+    The caller decides when to try: whatever was found by then stays the smallest.
+    """
+    known: set[bytes] = set()
     frames = frames_of(octets)
     before: list[bytes] | None = None
     while before != frames:
         before = list(frames)
-        frames = _fewer(frames, tries)
+        frames = yield from _fewer(frames, known)
         for change in (_without_one, _renumbered, _simpler):
             changed = True
             while changed:
                 changed = False
                 for candidate in change(frames):
-                    if candidate != frames and tries.show(candidate):
+                    if candidate != frames and (yield from _tried(candidate, known)):
                         frames, changed = candidate, True
                         break
-    return b"".join(frames), tries.number
 
 
-class _Tries:
-    """Tries, within limits of number and time."""
-
-    def __init__(self, shows: Callable[[bytes], bool], most: int, end: float) -> None:
-        self._shows = shows
-        self._most = most
-        self._end = end
-        self._known: set[bytes] = set()
-        self.number = 0
-
-    def show(self, frames: list[bytes]) -> bool:
-        octets = b"".join(frames)
-        if octets in self._known or self.number >= self._most or time.monotonic() > self._end:
-            return False
-        self._known.add(octets)
-        self.number += 1
-        return self._shows(octets)
+def _tried(frames: list[bytes], known: set[bytes]) -> Generator[bytes, bool, bool]:
+    """Tries frames, unless they were tried before."""
+    octets = b"".join(frames)
+    if octets in known:
+        return False
+    known.add(octets)
+    return (yield octets)
 
 
-def _fewer(frames: list[bytes], tries: _Tries) -> list[bytes]:
+def _fewer(frames: list[bytes], known: set[bytes]) -> Generator[bytes, bool, list[bytes]]:
     """Leaves out as many frames as can be, larger parts first."""
     size = max(1, len(frames) // 2)
     while True:
         at = 0
         while at < len(frames):
             candidate = frames[:at] + frames[at + size :]
-            if len(frames) > 1 and tries.show(candidate):
+            if len(frames) > 1 and (yield from _tried(candidate, known)):
                 frames = candidate
             else:
                 at += size

@@ -16,12 +16,15 @@ from hgproto.finding import ERROR
 from hgproto.framing_0002 import codec
 from hgproto.framing_0002.requirements import REQUIREMENTS
 from hgproto.fuzz.echo import heard, served
+from hgproto.fuzz.ignore import KINDS, Ignored
 from hgproto.fuzz.observations import Observation, UnreadableError, of_events, of_frames, text_of
 from hgproto.validation import SessionValidator
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Iterable, Iterator
     from typing import Literal
+
+    Key = tuple[str, str, str]
 
     from hgproto.encodings import Encodings
     from hgproto.finding import Finding
@@ -31,16 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = ["KINDS", "Fault", "Oracle"]
 
-KINDS = {
-    "crash": "it broke down",
-    "hang": "it did not come to an end in time",
-    "growth": "it took far more memory than the case has octets",
-    "accepts-invalid": "it went on where a rule was broken",
-    "rejects-valid": "it stopped where no rule was broken",
-    "different-answer": "it made something else of the same octets",
-    "breaks-rule": "what it sent breaks a rule itself",
-}
-"""What can be wrong."""
 _ID = re.compile(r"[a-z-]+\.[a-z-]+")
 _NUMBER = re.compile(r"0x[0-9a-fA-F]+|\d+")
 
@@ -59,7 +52,7 @@ class Fault(NamedTuple):
     found: str
 
     @property
-    def key(self) -> tuple[str, str, str]:
+    def key(self) -> Key:
         """The same for faults of the same cause."""
         return self.kind, self.rule, self.cause
 
@@ -70,7 +63,7 @@ class Oracle:
     ``role``: what the target is, ``server`` or ``client``. ``answers``: what it gives (:data:`hgproto.fuzz.targets.ANSWERS`).
     ``echo``: whether it answers commands with their description (:mod:`hgproto.fuzz.echo`), so that answers can be compared
     by what they say. ``limits``: its limits; None when they are not known. ``growth``: octets by which a case may make it
-    grow. ``ignore``: ids of requirements about which it is known to be of another opinion. ``encodings``, ``reopen``: as of
+    grow. ``ignore``: what is known to be wrong, as :class:`hgproto.fuzz.ignore.Ignored` reads it. ``encodings``, ``reopen``: as of
     :class:`hgproto.server.Server`. ``reports_errors``: True if the target sends an error-response for every rejection. Silence
     then shows acceptance in the cases that cannot end with a probe; else these cases are judged by what the target sends.
     """
@@ -83,7 +76,7 @@ class Oracle:
         echo: bool = False,
         limits: Limits | None = None,
         growth: int = 1 << 26,
-        ignore: Collection[str] = (),
+        ignore: Iterable[str] = (),
         encodings: Encodings | None = None,
         reopen: Literal["error", "restart"] = "error",
         reports_errors: bool = False,
@@ -95,7 +88,7 @@ class Oracle:
         self._echo = echo
         self._limits = limits
         self._growth = growth
-        self._ignore = frozenset(ignore)
+        self._ignored = Ignored(ignore)
         self._reports_errors = reports_errors
         self._options: dict[str, Any] = {"limits": limits, "encodings": encodings, "reopen": reopen}
 
@@ -105,9 +98,23 @@ class Oracle:
         return codec.LIMITS["max-payload"][0] if self._limits is None else self._limits.max_payload
 
     def judge(self, case: Case, outcome: Outcome) -> Fault | None:
-        """What is wrong, None when nothing is."""
-        fault = self._broken_down(case, outcome) or self._otherwise(case, outcome)
-        return None if fault is None or fault.rule in self._ignore else fault
+        """What is wrong, None when nothing is, or nothing that is not ignored."""
+        faults = self._faults(case, outcome)
+        return next((fault for fault in faults if not self.ignores(fault)), None)
+
+    def ignores(self, fault: Fault) -> bool:
+        """True for a fault that is known."""
+        return self._ignored.has(*fault.key)
+
+    def _faults(self, case: Case, outcome: Outcome) -> Iterator[Fault]:
+        """All that is wrong, gravest first; after a crash, a hang, or growth, nothing else is looked at."""
+        fault = self._broken_down(case, outcome)
+        if fault is not None:
+            yield fault
+        elif self.answers == "frames":
+            yield from self._by_frames(case, outcome)
+        else:
+            yield from self._otherwise(case, outcome)
 
     def _broken_down(self, case: Case, outcome: Outcome) -> Fault | None:
         if outcome.crash is not None:
@@ -119,73 +126,70 @@ class Oracle:
             return Fault("growth", "", "", f"at most {self._growth >> 20} MiB for {len(case.octets)} octets", grown)
         return None
 
-    def _otherwise(self, case: Case, outcome: Outcome) -> Fault | None:
-        if self.answers == "frames":
-            return self._by_frames(case, outcome)
+    def _otherwise(self, case: Case, outcome: Outcome) -> Iterator[Fault]:
         events, error, over = heard(self.role, case.octets, **self._options)
         if over and self._limits is None:
-            return None
+            return
         wanted = of_events(events)._replace(complaint="" if error is None else error.requirement)
         if self.answers == "verdict":
-            if any(event["event"] in ("send-error", "request-error") for event in events):
-                # What ends too early may be neither.
-                return None
-            return self._compared(wanted, Observation(outcome.output != b"no", wanted.answers))
+            # What ends too early may be neither.
+            if not any(event["event"] in ("send-error", "request-error") for event in events):
+                yield from self._compared(wanted, Observation(outcome.output != b"no", wanted.answers))
+            return
         try:
             found = of_events(json.loads(line) for line in outcome.output.splitlines() if line.strip())
         except (UnreadableError, ValueError) as unreadable:
-            return Fault("different-answer", "", "unreadable", "events as JSON, one a line", str(unreadable))
-        return self._compared(wanted, found)
+            yield Fault("different-answer", "", "unreadable", "events as JSON, one a line", str(unreadable))
+            return
+        yield from self._compared(wanted, found)
 
-    def _by_frames(self, case: Case, outcome: Outcome) -> Fault | None:
+    def _by_frames(self, case: Case, outcome: Outcome) -> Iterator[Fault]:
         early = served(case.octets, **self._options)
         late = served(case.octets, late=True, **self._options)
         ids = [None if one.error is None else one.error.requirement for one in (early, late)]
         if ids[0] != ids[1] or ((early.over or late.over) and self._limits is None):
-            return None
+            return
         wanted = of_frames(early.output, case.probe)._replace(accepted=early.error is None, complaint=ids[0] or "")
         try:
             found = of_frames(outcome.output, case.probe)
         except UnreadableError as unreadable:
-            return Fault("breaks-rule", "frame.whole", "unreadable", "whole frames", str(unreadable))
+            yield Fault("breaks-rule", "frame.whole", "unreadable", "whole frames", str(unreadable))
+            return
         if found.accepted is None:
             # Of a valid case, what was said is compared; of an invalid one, only proof counts.
             found = found._replace(accepted=wanted.accepted or self._reports_errors or None)
         if found.accepted is None:
-            return _surplus(wanted, found)
+            yield from _surplus(wanted, found)
+            return
         if not self._echo:
             wanted, found = _without_content(wanted), _without_content(found)
-        fault = self._compared(wanted, found)
-        if fault is None and wanted.accepted:
-            fault = self._of_its_own(case, outcome.output, early.output)
-        return fault
+        yield from self._compared(wanted, found)
+        if wanted.accepted and found.accepted:
+            yield from self._of_its_own(case, outcome.output, early.output)
 
-    def _compared(self, wanted: Observation, found: Observation) -> Fault | None:
+    def _compared(self, wanted: Observation, found: Observation) -> Iterator[Fault]:
         if found.accepted and not wanted.accepted:
             rule = wanted.complaint
-            return Fault("accepts-invalid", rule, "", f"a refusal by {rule}", "none")
-        if wanted.accepted and not found.accepted:
+            yield Fault("accepts-invalid", rule, "", f"a refusal by {rule}", "none")
+        elif wanted.accepted and not found.accepted:
             named = [one for one in _ID.findall(found.complaint) if one in REQUIREMENTS]
             cause = _NUMBER.sub("N", found.complaint)
             what = f'the refusal "{text_of(found.complaint)}"' if found.complaint else "no answer to the last command"
-            return Fault("rejects-valid", named[0] if named else "", cause, "no refusal", what)
-        if not wanted.accepted:
-            return None
-        for request_id in sorted({*wanted.answers, *found.answers}):
-            fault = _differing(request_id, wanted.answers.get(request_id, []), found.answers.get(request_id, []))
-            if fault is not None:
-                return fault
-        return None
+            yield Fault("rejects-valid", named[0] if named else "", cause, "no refusal", what)
+        elif wanted.accepted:
+            for request_id in sorted({*wanted.answers, *found.answers}):
+                fault = _differing(request_id, wanted.answers.get(request_id, []), found.answers.get(request_id, []))
+                if fault is not None:
+                    yield fault
 
-    def _of_its_own(self, case: Case, output: bytes, ours: bytes) -> Fault | None:
+    def _of_its_own(self, case: Case, output: bytes, ours: bytes) -> Iterator[Fault]:
         """What is wrong with frames that a server has sent, and not with those that ours sends."""
-        known: set[str] | None = None
-        for finding in self._findings(case, output):
-            if known is None:
-                known = {finding.id for finding in self._findings(case, ours)} | self._ignore
-            if finding.id not in known:
-                return Fault("breaks-rule", finding.id, "", finding.expected, finding.found)
-        return None
+        findings = self._findings(case, output)
+        if findings:
+            known = {finding.id for finding in self._findings(case, ours)}
+            for finding in findings:
+                if finding.id not in known:
+                    yield Fault("breaks-rule", finding.id, "", finding.expected, finding.found)
 
     def _findings(self, case: Case, output: bytes) -> Iterator[Finding]:
         validator = SessionValidator(**self._options)
@@ -196,7 +200,7 @@ class Oracle:
                 yield finding
 
 
-def _surplus(wanted: Observation, found: Observation) -> Fault | None:
+def _surplus(wanted: Observation, found: Observation) -> Iterator[Fault]:
     """Finds a response to a command that the model has rejected, the one proof of acceptance that silence cannot give."""
     for request_id, told in sorted(found.answers.items()):
         responses, ours = (
@@ -204,8 +208,7 @@ def _surplus(wanted: Observation, found: Observation) -> Fault | None:
         )
         if len(responses) > len(ours):
             rule = wanted.complaint
-            return Fault("accepts-invalid", rule, "", f"a refusal by {rule}", f"a response to request {request_id}")
-    return None
+            yield Fault("accepts-invalid", rule, "", f"a refusal by {rule}", f"a response to request {request_id}")
 
 
 def _differing(request_id: int, wanted: list[tuple[str, Any]], found: list[tuple[str, Any]]) -> Fault | None:

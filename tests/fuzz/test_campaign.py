@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from hgproto.fuzz import Campaign, FuzzFinding, Oracle
 from hgproto.fuzz.cases import Case
 from hgproto.fuzz.targets import Outcome, TargetGoneError
 from hgproto.session import frames_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 OCTETS = bytes.fromhex("0100000100010111 78") * 8
 
@@ -55,3 +60,53 @@ def test_a_finding_is_kept_before_it_is_minimised_and_shown_whatever_happens(
 def test_an_interrupt_before_any_finding_is_no_finding() -> None:
     report = Campaign(Crashes(1, KeyboardInterrupt), Oracle(), [Case(OCTETS, "one")]).run()
     assert (report.findings, report.interrupted, report.cases) == ((), True, 0)
+
+
+class Ticking:
+    """A target whose every run takes a second of a clock, and that crashes on every case in a way of its own."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def run(self, octets: bytes) -> Outcome:
+        self.now += 1.0
+        return Outcome(b"", f"Error{chr(octets[8])}" if len(octets) > 8 else None)
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("share", "least"), [(0.0, 100), (0.25, 70), (0.5, 45)])
+def test_minimizing_takes_its_share_of_the_time(share: float, least: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = Ticking()
+    monkeypatch.setattr("hgproto.fuzz.campaign.time.monotonic", lambda: target.now)
+
+    def cases() -> Iterator[Case]:
+        for number in range(1000):
+            yield Case(bytes.fromhex("0100000100010111") + bytes([65 + number % 50]) + OCTETS, "")
+
+    shown: list[FuzzFinding] = []
+    campaign = Campaign(target, Oracle(), cases(), most_seconds=100.0, minimize_share=share, found=shown.append)
+    report = campaign.run()
+    assert least <= report.cases <= least + 10
+    assert report.seconds <= 100 * (1 + share) + 2
+    assert len(report.findings) == 50
+    # Each is shown once, whether there was time for it or not.
+    assert sorted(finding.number for finding in shown) == list(range(1, 51))
+    assert (min(len(finding.case.octets) for finding in shown) < len(OCTETS) + 9) == (share > 0)
+
+
+def test_minimizing_one_finding_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    target = Ticking()
+    monkeypatch.setattr("hgproto.fuzz.campaign.time.monotonic", lambda: target.now)
+    report = Campaign(target, Oracle(), [Case(b"\1" + OCTETS[1:], "")], minimize_seconds=3.0).run()
+    assert report.seconds == 1 + 3
+
+
+def test_a_cause_of_the_baseline_is_counted_and_not_minimized() -> None:
+    target = Crashes(None, None)
+    oracle = Oracle()
+    cases = [Case(OCTETS, "one"), Case(OCTETS * 2, "two")]
+    key = ("crash", "", "RuntimeError")
+    report = Campaign(target, oracle, cases, baseline=[key]).run()
+    assert (report.findings, report.known, target.calls) == ((), ((key, 2),), 2)

@@ -1,0 +1,70 @@
+"""Faults that are known, so that a campaign does not report them: selected by kind, requirement, or cause."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, NamedTuple
+
+from hgproto.framing_0002.requirements import REQUIREMENTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["KINDS", "Ignored"]
+
+KINDS = {
+    "crash": "it broke down",
+    "hang": "it did not come to an end in time",
+    "growth": "it took far more memory than the case has octets",
+    "accepts-invalid": "it went on where a rule was broken",
+    "rejects-valid": "it stopped where no rule was broken",
+    "different-answer": "it made something else of the same octets",
+    "breaks-rule": "what it sent breaks a rule itself",
+}
+"""What can be wrong."""
+_CAUSE = "cause:"
+
+
+class _Pattern(NamedTuple):
+    """Patterns of faults: each is a glob."""
+
+    kind: str
+    rule: str
+    cause: str
+
+
+class Ignored:
+    """Selects faults by words.
+
+    Each word is one of these, and a pattern has the wildcards ``*``, ``?``, and ``[...]``:
+
+    * a kind (``hang``), or a kind with a pattern of its requirement or cause (``crash:IndexError*``);
+    * a pattern of requirement ids (``stream.*``);
+    * ``cause:`` with a pattern of causes (``cause:*in serve (mine.py:N)``).
+
+    Raises :class:`ValueError` for a word that can select nothing.
+    """
+
+    def __init__(self, words: Iterable[str] = ()) -> None:
+        self._patterns = [pattern for word in words for pattern in _patterns(word)]
+
+    def has(self, kind: str, rule: str, cause: str) -> bool:
+        """True for a fault that any word selects."""
+        return any(
+            fnmatchcase(kind, one.kind) and fnmatchcase(rule, one.rule) and fnmatchcase(cause, one.cause)
+            for one in self._patterns
+        )
+
+
+def _patterns(word: str) -> Iterable[_Pattern]:
+    if word.startswith(_CAUSE):
+        return [_Pattern("*", "*", word.removeprefix(_CAUSE))]
+    kind, colon, rest = word.partition(":")
+    if kind in KINDS:
+        return [_Pattern(kind, rest, "*"), _Pattern(kind, "*", rest)] if colon else [_Pattern(kind, "*", "*")]
+    if not any(fnmatchcase(one, word) for one in REQUIREMENTS):
+        raise ValueError(
+            f"there is no requirement {word!r}; expected a pattern of requirement ids, cause:PATTERN, or one of the kinds "
+            f"{', '.join(KINDS)}"
+        )
+    return [_Pattern("*", word, "*")]

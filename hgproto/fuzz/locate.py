@@ -1,0 +1,76 @@
+"""Locates the frame at which a target stops, for faults that say nothing of their cause.
+
+A target that is silent, hangs, or grows gives no words by which its faults could be told apart. The kind of the frame at which it
+stops does: the shortest start of the case that shows the fault ends with that frame.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hgproto.framing_0002 import codec
+from hgproto.session import frames_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+__all__ = ["kinds_of", "needs_place", "stop_of"]
+
+_SILENT = frozenset({"rejects-valid", "hang", "growth"})
+_FIRST = "at the first command"
+_BEGIN, _END, _ENCODED = (int(flag) for flag in codec.StreamFlag)
+
+
+def needs_place(kind: str, rule: str, cause: str) -> bool:
+    """True for a fault whose cause is unknown, so that only the place tells it from others."""
+    return kind in _SILENT and not rule and not cause
+
+
+def kinds_of(octets: bytes) -> list[str]:
+    """Returns the kind of each frame in words: type, flags, and whether it is encoded or begins a stream again."""
+    kinds = []
+    ended: set[int] = set()
+    for frame in frames_of(octets):
+        if len(frame) < codec.HEADER_OCTETS:
+            kinds.append("at a cut header")
+            continue
+        stream_id, stream_flags, code, flags = frame[5], frame[6], frame[7] >> 4, frame[7] & 15
+        names = codec.FLAG_NAMES.get(code, {})
+        words = ["at", codec.TYPE_NAMES.get(code, f"type {code:#x}")]
+        words += [name for mask, name in names.items() if flags & mask]
+        words += ["encoded"] * bool(stream_flags & _ENCODED)
+        words += ["on a stream that was ended before"] * bool(stream_flags & _BEGIN and stream_id in ended)
+        if stream_flags & _END:
+            ended.add(stream_id)
+        kinds.append(" ".join(words))
+    return kinds
+
+
+def stop_of(octets: bytes, shows: Callable[[bytes], bool], known: Collection[str] = ()) -> tuple[str, bytes]:
+    """Returns the kind of the frame at which a target stops, and the start of the octets that ends with it.
+
+    ``octets``: without a probe; they show the fault. ``shows``: True for a start that shows it too. ``known``: kinds that are tried
+    first, because two tries confirm one.
+    """
+    frames, kinds = frames_of(octets), kinds_of(octets)
+    ends = [0]
+    for frame in frames:
+        ends.append(ends[-1] + len(frame))
+    low, high = 0, len(frames)
+    first = next((number for number, kind in enumerate(kinds) if kind in known), None)
+    if first is not None and not shows(octets[: ends[first]]):
+        low = first
+        if first + 1 == high or shows(octets[: ends[first + 1]]):
+            return kinds[first], octets[: ends[first + 1]]
+        low = first + 1
+    elif first is not None:
+        high = first
+    if not low and (not high or shows(b"")):
+        return _FIRST, b""
+    while high - low > 1:
+        middle = (low + high) // 2
+        if shows(octets[: ends[middle]]):
+            high = middle
+        else:
+            low = middle
+    return kinds[high - 1], octets[: ends[high]]

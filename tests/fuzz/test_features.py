@@ -1,0 +1,100 @@
+"""Features that a target lacks: they come from the revision, and no case uses them."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import pytest
+
+from hgproto.framing_0002 import codec
+from hgproto.fuzz.cases import Cases, types_of, with_probe, without_probe
+from hgproto.fuzz.features import features, features_named, used
+from hgproto.session import frames_of
+
+
+def frames(*words: tuple[int, int, int, int]) -> bytes:
+    """Frames of (request id, stream flags, type, flags) on stream 1."""
+    return b"".join(
+        codec.encode_frame(codec.make_frame(request_id, 1, stream_flags, code, flags, b"x"))
+        for request_id, stream_flags, code, flags in words
+    )
+
+
+def test_features_are_those_of_the_revision() -> None:
+    known = features(types_of("client"))
+    assert set(known) >= {
+        "continuation",
+        "encoded",
+        "stream-end",
+        "command-data",
+        "have-args",
+        "encodings",
+        "interleaving",
+    }
+    assert set(known) >= {"command-argument.continuation", "command-data.continuation", "command-argument.eoa"}
+    # What every case needs is not one.
+    assert set(known).isdisjoint({"command-name", "stream-begin", "eos", "command-name.eos", "bytes-response"})
+    assert set(features(types_of("server"))) >= {"text-output", "progress", "eos", "bytes-response.continuation"}
+    assert known["continuation"].leaves_out == "command-argument with continuation, command-data with continuation"
+    assert known["encodings"].leaves_out == "frames with encoded, stream-settings"
+
+
+@pytest.mark.parametrize(
+    ("name", "octets", "is_used"),
+    [
+        ("continuation", frames((1, 1, 1, 4), (1, 0, 3, 1)), True),
+        ("continuation", frames((1, 1, 1, 4), (1, 0, 3, 2)), False),
+        ("command-argument.continuation", frames((1, 1, 1, 4), (1, 0, 3, 1)), False),
+        ("command-data", frames((1, 1, 1, 4), (1, 0, 3, 1)), True),
+        ("stream-end", frames((1, 3, 1, 1)), True),
+        ("encodings", frames((1, 1, 8, 0)), True),
+        ("encodings", frames((1, 4, 1, 1)), True),
+        ("interleaving", frames((1, 1, 1, 4), (3, 0, 1, 1), (1, 0, 3, 2)), True),
+        ("interleaving", frames((1, 1, 1, 4), (3, 0, 1, 4)), True),
+        ("interleaving", frames((1, 1, 1, 4), (1, 0, 3, 2), (3, 0, 1, 1)), False),
+        ("interleaving", b"\1", False),
+    ],
+)
+def test_a_feature_is_seen_in_octets(name: str, octets: bytes, is_used: bool) -> None:
+    (feature,) = features_named([name], types_of("client"))
+    assert (used(octets, [feature]) is feature) == is_used
+
+
+LACKING = [("server", name) for name in features(types_of("client"))]
+LACKING += [("client", "text-output"), ("client", "interleaving")]
+
+
+@pytest.mark.parametrize(("role", "name"), LACKING)
+def test_no_case_uses_a_feature_that_is_lacking(role: str, name: str) -> None:
+    cases = Cases(role, 3, without=[name])
+    some = list(islice(cases, 60))
+    assert [case for case in some if used(case.octets, cases.without)] == []
+    assert {case.origin.split()[0] for case in some} >= {"session", "breaks"}
+    assert cases.left_out[name] > 0
+    assert any(case.probe for case in some) == (role == "server")
+
+
+def test_requirements_are_violated_without_a_feature_where_that_is_possible() -> None:
+    broken = {
+        lacking: {
+            case.origin for case in islice(Cases("server", 3, without=lacking), 120) if case.origin.startswith("breaks")
+        }
+        for lacking in ((), ("encodings",))
+    }
+    assert len(broken["encodings",]) > len(broken[()]) / 2
+    assert "breaks stream.encoded-needs-settings" in broken[()] - broken["encodings",]
+    assert "breaks stream.begin-on-open" in broken["encodings",]
+
+
+def test_a_probe_can_leave_its_stream_open() -> None:
+    octets = frames((1, 1, 1, 1))
+    case = with_probe(octets, "", ends=False)
+    assert without_probe(case) == octets
+    assert frames_of(case.octets)[-1][6] == 1
+
+
+def test_an_unknown_feature_is_an_error_with_all_names() -> None:
+    with pytest.raises(
+        ValueError, match=r"^there is no feature 'compression'; there are command-argument, .*stream-settings$"
+    ):
+        Cases("server", 1, without=["compression"])

@@ -1,0 +1,115 @@
+"""The frame at which a target stops: it tells silent faults apart."""
+
+from __future__ import annotations
+
+import sys
+from itertools import islice
+
+import pytest
+from support import ROOT
+
+from hgproto.encodings import Encodings, default_encodings
+from hgproto.framing_0002 import codec
+from hgproto.fuzz import Campaign, Oracle
+from hgproto.fuzz.cases import Cases
+from hgproto.fuzz.locate import kinds_of, needs_place, stop_of
+from hgproto.fuzz.targets import Outcome
+from hgproto.session import frames_of
+
+sys.path.insert(0, str(ROOT / "tests" / "reference"))
+
+import server as reference
+
+KNOWN = Encodings([default_encodings()["identity"], default_encodings()["zlib"]])
+
+
+def frames(*words: tuple[int, int, int]) -> bytes:
+    """Frames of (stream flags, type, flags) on stream 1."""
+    return b"".join(
+        codec.encode_frame(codec.make_frame(1, 1, stream_flags, code, flags, b"x"))
+        for stream_flags, code, flags in words
+    )
+
+
+OCTETS = frames((1, 1, 4), (0, 3, 1), (4, 3, 1), (2, 3, 2), (3, 1, 1))
+KINDS = [
+    "at command-name have-data",
+    "at command-data continuation",
+    "at command-data continuation encoded",
+    "at command-data eos",
+    "at command-name eos on a stream that was ended before",
+]
+
+
+def test_a_kind_has_what_matters() -> None:
+    assert kinds_of(OCTETS) == KINDS
+    assert kinds_of(b"\0\0\0\1\0\1\1\xf3\0") == ["at type 0xf", "at a cut header"]
+
+
+@pytest.mark.parametrize("number", range(5))
+@pytest.mark.parametrize("known", [(), (KINDS[0],), (KINDS[2],), (KINDS[4],), tuple(KINDS)], ids=len)
+def test_the_stop_is_found_in_few_tries(number: int, known: tuple[str, ...]) -> None:
+    tries: list[int] = []
+    sizes = [len(frame) for frame in frames_of(OCTETS)]
+    end = sum(sizes[: number + 1])
+
+    def shows(start: bytes) -> bool:
+        tries.append(len(start))
+        return len(start) >= end
+
+    assert stop_of(OCTETS, shows, known) == (KINDS[number], OCTETS[:end])
+    assert len(tries) <= 6
+    assert len(tries) <= 2 or KINDS[number] != next(iter(known), None)
+
+
+def test_a_target_that_never_answers_stops_at_once() -> None:
+    assert stop_of(OCTETS, lambda _: True) == ("at the first command", b"")
+    assert stop_of(b"", lambda _: True) == ("at the first command", b"")
+
+
+def test_what_has_a_cause_needs_no_place() -> None:
+    assert needs_place("rejects-valid", "", "")
+    assert not needs_place("rejects-valid", "frame.whole", "")
+    assert not needs_place("rejects-valid", "", "no such command")
+    assert not needs_place("accepts-invalid", "", "")
+
+
+class Silent:
+    """The reference server, which knows neither continuation nor encodings, and says nothing about it."""
+
+    def run(self, octets: bytes) -> Outcome:
+        taken = b""
+        for frame in frames_of(octets):
+            if len(frame) < 8 or frame[6] & 4 or (frame[7] >> 4 == 2 and frame[7] & 1):
+                break
+            taken += frame
+        output = reference.serve(taken)
+        return Outcome(b"".join(frame for frame in frames_of(output) if frame[7] != 0x51))
+
+    def close(self) -> None:
+        pass
+
+
+def test_one_silent_defect_does_not_hide_another() -> None:
+    cases = islice(Cases("server", 1, encodings=KNOWN), 250)
+    oracle = Oracle(echo=True, encodings=KNOWN, ignore=["*complete", "different-answer"])
+    report = Campaign(Silent(), oracle, cases, minimize_seconds=0.5).run()
+    causes = {finding.fault.cause: finding for finding in report.findings if finding.fault.kind == "rejects-valid"}
+    assert len(causes) == len(report.findings) > 1
+    assert all("encoded" in cause or "command-argument continuation" in cause for cause in causes), list(causes)
+    assert any("encoded" in cause for cause in causes)
+    assert "at command-argument continuation" in causes
+    assert sum(report.repeats) > 20
+    for cause, finding in causes.items():
+        # The smallest case still stops there.
+        assert kinds_of(finding.case.octets)[-2] == cause
+        assert len(finding.case.octets) <= finding.original_octets
+        assert finding.fault.found == f"no answer to the last command, {cause}"
+    again = Campaign(
+        Silent(),
+        oracle,
+        islice(Cases("server", 1, encodings=KNOWN), 250),
+        baseline=[finding.fault.key for finding in report.findings],
+    ).run()
+    assert again.findings == ()
+    assert sum(count for _, count in again.known) == len(report.findings) + sum(report.repeats)
