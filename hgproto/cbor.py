@@ -16,6 +16,7 @@ import re
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
+from hgproto.errors import counted
 from hgproto.frame import Record
 
 if TYPE_CHECKING:
@@ -197,7 +198,7 @@ def _check_simple(info: int, argument: int | None, at: int) -> None:
 def _skip_string(data: bytes, at: int, major: int, argument: int | None, body: int, left: int) -> tuple[int, int]:
     if argument is not None:
         if len(data) - body < argument:
-            raise CborError("malformed", at, f"a string of {argument} octets", f"{len(data) - body}")
+            raise CborError("malformed", at, f"a string of {counted(argument, 'octet')}", f"{len(data) - body}")
         end = body + argument
         if major == 3:
             utf8(data[body:end], body)
@@ -296,7 +297,7 @@ def item_head(data: bytes, at: int) -> tuple[int, int, int | None, int]:
     if info < 28:
         size = 1 << (info - 24)
         if len(data) - at - 1 < size:
-            raise CborError("malformed", at, f"{size} octets after the first", f"{len(data) - at - 1}")
+            raise CborError("malformed", at, f"{counted(size, 'octet')} after the first", f"{len(data) - at - 1}")
         return major, info, int.from_bytes(data[at + 1 : at + 1 + size], "big"), at + 1 + size
     if info == 31 and major in (2, 3, 4, 5, 7):
         return major, info, None, at + 1
@@ -312,7 +313,7 @@ def _definite(argument: int | None, at: int) -> int:
 def _string(data: bytes, at: int, major: int, argument: int | None, body: int) -> tuple[bytes | str, int]:
     if argument is not None:
         if len(data) - body < argument:
-            raise CborError("malformed", at, f"a string of {argument} octets", f"{len(data) - body}")
+            raise CborError("malformed", at, f"a string of {counted(argument, 'octet')}", f"{len(data) - body}")
         raw, end = data[body : body + argument], body + argument
         return (raw if major == 2 else utf8(raw, body)), end
     chunks: list[Any] = []

@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from hgproto import build
-from hgproto.errors import LocalProtocolError, RemoteProtocolError
+from hgproto.errors import LocalProtocolError, RemoteProtocolError, counted
 from hgproto.events import (
     Error,
     NoOp,
@@ -154,7 +154,7 @@ class Client(Reactor):
             raise LocalProtocolError("response.complete", None, "", expected, found)
         if len(self._requests) >= self.limits.active_requests:
             most = self.limits.active_requests
-            expected = f"at most {most} requests that wait for their response"
+            expected = f"at most {counted(most, 'request')} without a complete response"
             raise LocalProtocolError("request.limits", None, "", expected, f"{len(self._requests)} already")
         stream = self._outputs.choose(None, stream_id)
         # An id is not used again before the failure of its request was told.

@@ -9,11 +9,11 @@ from __future__ import annotations
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
-from hgproto.errors import RemoteProtocolError
+from hgproto.errors import RemoteProtocolError, counted
 from hgproto.events import WANT_FRAME, CommandCut, CommandData, NoOp, RunCommand, SendFrames, StartCommand
 from hgproto.frame import bare
 from hgproto.framing_0002 import codec, machines
-from hgproto.layout import counted, octets
+from hgproto.layout import octets
 from hgproto.plans import Node, Plan, Request, text_payload
 from hgproto.reactor import Reactor
 

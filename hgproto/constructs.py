@@ -23,7 +23,7 @@ from construct import (
 )
 
 from hgproto.bytelike import as_bytes, bytes_like
-from hgproto.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
+from hgproto.errors import LocalProtocolError, ProtocolError, RemoteProtocolError, counted
 from hgproto.layout import decode_entries, encode_entries, octets
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def packed(**fields: tuple[int, int]) -> Callable[[Any], int]:
         for name, (low, high) in fields.items():
             value = int(context[name])
             if not 0 <= value < 1 << (high - low + 1):
-                raise OverflowError(f"{value} in {high - low + 1} bits of {name}")
+                raise OverflowError(f"{value} in {counted(high - low + 1, 'bit')} of {name}")
             number |= value << low
         return number
 

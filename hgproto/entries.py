@@ -20,7 +20,7 @@ from hgproto.cbor import (
     skip_item,
     utf8,
 )
-from hgproto.errors import LocalProtocolError, RemoteProtocolError
+from hgproto.errors import LocalProtocolError, RemoteProtocolError, counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,7 +31,6 @@ __all__ = [
     "Entry",
     "Span",
     "brief",
-    "counted",
     "decode_entries",
     "encode_entries",
     "items_fault",
@@ -62,11 +61,6 @@ class Span(NamedTuple):
     end: int
     value: Any
     doc: str
-
-
-def counted(number: int, what: str) -> str:
-    """A number of things, in words."""
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def octets(number: int) -> str:

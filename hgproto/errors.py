@@ -29,8 +29,14 @@ __all__ = [
     "ProtocolError",
     "RemoteProtocolError",
     "TextError",
+    "counted",
     "printable",
 ]
+
+
+def counted(number: int, what: str) -> str:
+    """A number of things in words, such as ``1 file`` or ``2 files``. ``what``: one of them."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def printable(text: str) -> str:
@@ -57,7 +63,7 @@ class HgprotoError(Exception):
 class ProtocolError(HgprotoError):
     """A broken rule of the protocol.
 
-    ``requirement``: its id in the schema's catalogue.
+    ``requirement``: its id in the schema's catalogue; empty where bytes are not what was asked for, and break no rule.
     ``offset``: where, in octets from the start of what was being read (the payload, the frame or the input, as the
     function that raised it says); None where no octets exist yet.
     ``field``: the path of the field, such as ``atoms[1].labels[0]``; empty for the whole.
@@ -90,7 +96,7 @@ class ProtocolError(HgprotoError):
 
     def __str__(self) -> str:
         place = "" if self.offset is None else f" at offset {self.offset}"
-        return f"{self.message}{place} ({self.requirement})"
+        return f"{self.message}{place}{f' ({self.requirement})' if self.requirement else ''}"
 
     def moved(self, octets: int) -> "Self":
         """The same error with its offset counted from ``octets`` earlier."""

@@ -13,6 +13,7 @@ from collections import deque
 from io import BufferedIOBase
 
 from hgproto.bytelike import bytes_like, is_bytes_like
+from hgproto.errors import counted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ class Output:
         """Counts bytes that the file has accepted."""
         size = len(self._rest[0])
         if not 0 <= count <= size:
-            raise OSError(errno.EIO, f"the file says that it accepted {count} of {size} bytes")
+            raise OSError(errno.EIO, f"the file says that it accepted {count} of {counted(size, 'byte')}")
         self.written += count
         if count == size:
             self._rest.popleft()

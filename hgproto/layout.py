@@ -13,17 +13,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hgproto.bytelike import as_bytes, bytes_like
-from hgproto.entries import (
-    Entry,
-    Span,
-    brief,
-    counted,
-    decode_entries,
-    encode_entries,
-    octets,
-    walk_entries,
-)
-from hgproto.errors import LocalProtocolError, RemoteProtocolError
+from hgproto.entries import Entry, Span, brief, decode_entries, encode_entries, octets, walk_entries
+from hgproto.errors import LocalProtocolError, RemoteProtocolError, counted
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence

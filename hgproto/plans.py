@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hgproto.errors import RemoteProtocolError
+from hgproto.errors import RemoteProtocolError, counted
 from hgproto.framing_0002 import codec, machines
 from hgproto.layout import place_of, text_of_flags
 from hgproto.machine import Row
@@ -151,6 +151,6 @@ def placed(error: RemoteProtocolError, kind: int) -> RemoteProtocolError:
         found = f"{name}{'' if flags == '0' else f' {flags}'} {error.found}"
         return RemoteProtocolError(error.requirement, _TYPE, error.field, error.expected, found)
     if frame.stream_flags & _ENCODED:
-        found = f"{error.found} ({error.offset} octets into the decoded payload)"
+        found = f"{error.found} ({counted(error.offset or 0, 'octet')} into the decoded payload)"
         return RemoteProtocolError(error.requirement, codec.HEADER_OCTETS, error.field, error.expected, found)
     return error.moved(codec.HEADER_OCTETS)

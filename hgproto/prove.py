@@ -10,6 +10,7 @@ reactors themselves, so that nothing has to be kept in step.
 from __future__ import annotations
 
 from inspect import signature
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from hgproto.client import Client
@@ -193,7 +194,7 @@ def _outcomes(example: Example, fast: Callable[[], Any], slow: Callable[[], Any]
     results = {"codec": _try(fast), "Structs": _try(slow)}
     for who, result in results.items():
         if isinstance(result, ProtocolError):
-            if example.refused is None:
+            if example.refused is None or not result.requirement:
                 yield Problem(example.place, f"the example is refused by the {who}: {result}", "correct the octets")
             elif (result.requirement, result.offset) != (example.refused, example.offset):
                 message = f"the example is refused by {result.requirement} at offset {result.offset} in the {who}"
@@ -203,13 +204,44 @@ def _outcomes(example: Example, fast: Callable[[], Any], slow: Callable[[], Any]
     taken = [result for result in results.values() if not isinstance(result, ProtocolError)]
     if len(taken) == 2 and not same_value(*taken):
         yield Problem(
-            example.place, f"the codecs differ: {taken[0]!r} and {taken[1]!r}", "report this as a bug of hgproto"
+            example.place,
+            f"the codecs differ: {_shown(taken[0])} and {_shown(taken[1])}",
+            "report this as a bug of hgproto",
         )
 
 
 def _stated(example: Example, shown: Any) -> Iterator[Problem]:
-    if shown != example.decodes:
-        yield Problem(example.place, f"the example decodes to {shown!r}", "correct the octets or `decodes`")
+    for path, found, stated in _differences(shown, example.decodes):
+        place = f" in {path}" if path else ""
+        message = f"the example decodes to {_shown(found)}{place}, and `decodes` has {_shown(stated)}"
+        yield Problem(example.place, message, "correct the octets or `decodes`")
+
+
+_MOST_SHOWN = 200
+"""Characters of a value that a message has."""
+_MISSING = object()
+"""What stands for a value where there is none."""
+
+
+def _differences(found: Any, stated: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """The parts in which two values differ, each with its path."""
+    if isinstance(found, dict) and isinstance(stated, dict):
+        for key in (*found, *(key for key in stated if key not in found)):
+            place = f"{path}.{key}" if path else str(key)
+            yield from _differences(found.get(key, _MISSING), stated.get(key, _MISSING), place)
+    elif isinstance(found, list) and isinstance(stated, list):
+        for index, (one, other) in enumerate(zip_longest(found, stated, fillvalue=_MISSING)):
+            yield from _differences(one, other, f"{path}[{index}]")
+    elif found != stated:
+        yield path, found, stated
+
+
+def _shown(value: Any) -> str:
+    return "nothing" if value is _MISSING else _cut(repr(value))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
 
 
 def _rebuilt(example: Example, *builds: Callable[[], bytes]) -> Iterator[Problem]:
@@ -219,7 +251,7 @@ def _rebuilt(example: Example, *builds: Callable[[], bytes]) -> Iterator[Problem
             yield Problem(example.place, f"the example cannot be rebuilt: {result}", "correct `rules` or the example")
         elif result != example.octets:
             advice = "write the octets as they are built"
-            yield Problem(example.place, f"the example is rebuilt to {result.hex()}", advice)
+            yield Problem(example.place, f"the example is rebuilt to {_cut(result.hex())}", advice)
 
 
 def plain(value: Any) -> Any:

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from hgproto.bytelike import as_bytes, bytes_like
 from hgproto.encodings import default_encodings
-from hgproto.errors import LocalProtocolError, RemoteProtocolError
+from hgproto.errors import LocalProtocolError, RemoteProtocolError, counted
 from hgproto.events import Error, StreamLeftOpen
 from hgproto.frame import Unique, check_revision
 from hgproto.framing_0002 import codec, machines
 from hgproto.input_stream import InputStream, checked_reopen
-from hgproto.layout import counted, place_of
+from hgproto.layout import place_of
 from hgproto.limits import Limits
 from hgproto.machine import Ask, Event, Row
 from hgproto.outputs import Outputs

@@ -12,9 +12,9 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from hgproto.cbor import map_pairs
-from hgproto.errors import RemoteProtocolError
+from hgproto.errors import RemoteProtocolError, counted
 from hgproto.framing_0002 import codec
-from hgproto.layout import counted, walk_from
+from hgproto.layout import walk_from
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +61,7 @@ class Tally:
             self.left -= 1
             return Remark(error, octets)
         more, self.left = self.left - 1, 0
-        found = f"{more + 1} more violations of this requirement"
+        found = f"{counted(more + 1, 'more violation')} of this requirement"
         return Remark(
             RemoteProtocolError(error.requirement, error.offset, error.field, error.expected, found), octets, more
         )

@@ -15,7 +15,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from hgproto.bytelike import as_bytes, bytes_like
-from hgproto.errors import LocalProtocolError
+from hgproto.errors import LocalProtocolError, counted
 from hgproto.frame import Unique, check_codec, check_revision
 from hgproto.framing_0002 import codec as default_codec
 from hgproto.framing_0002 import machines
@@ -155,7 +155,7 @@ class OutputStream(Unique):
                 None,
                 "payload",
                 "a last frame that has room for the end of the encoding",
-                f"{size} octets",
+                counted(size, "octet"),
             )
         if encoder is None or not fits or (plain and not must_encode):
             yield self._plain(request_id, code, flags, payload, end)

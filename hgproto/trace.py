@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from hgproto.layout import counted
+from hgproto.errors import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -16,13 +16,13 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from hgproto.bytelike import as_bytes, bytes_like
-from hgproto.errors import RemoteProtocolError
+from hgproto.errors import RemoteProtocolError, counted
 from hgproto.files import Chunks
 from hgproto.finding import ERROR, NOTE
 from hgproto.frame import Unique
 from hgproto.framing_0002 import machines
 from hgproto.jsonform import Continuations
-from hgproto.layout import counted, octets, place_of
+from hgproto.layout import octets, place_of
 from hgproto.limits import Limits
 from hgproto.places import Places
 from hgproto.reader import Pieces, checked_max_payload
@@ -90,7 +90,7 @@ class Validator(Unique):
             raise ValueError(f"depth is 'session' or 'frames', not {depth!r}")
         revision = revision or Revision(DEFAULT_REVISION)
         if depth == "session" and revision.name != DEFAULT_REVISION:
-            raise ValueError(f"sessions of {revision.name} cannot be validated, only its frames")
+            raise ValueError(f"sessions of {revision.name} cannot be validated, only its frames; use depth='frames'")
         limits = limits or Limits()
         if max_payload is None and revision.name == DEFAULT_REVISION:
             max_payload = limits.max_payload

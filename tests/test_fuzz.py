@@ -615,7 +615,7 @@ def test_a_finding_is_kept_and_shown_again(fuzz: Any, tmp_path: Path) -> None:
 
 def test_findings_of_one_cause_are_one(fuzz: Any, tmp_path: Path) -> None:
     said = fuzz("server:serve_flags_unknown", *OPTIONS, "--max-cases", "300", code=1)
-    assert re.search(r"^1 findings in 300 cases, \d+ octets", said, re.MULTILINE)
+    assert re.search(r"^1 finding in 300 cases, \d+ octets", said, re.MULTILINE)
     assert re.search(r"accepts-invalid frame.known-flags: case \d+, and [1-9]\d* more of the same cause", said)
     assert len(list((tmp_path / "findings").iterdir())) == 1
 

@@ -56,8 +56,8 @@ def with_example(**changes: Any) -> Schema:
 @pytest.mark.parametrize(
     ("changes", "messages"),
     [
-        ({"decodes": {"profile": "zlib"}}, ["decodes to {'profile': 'zlib', 'settings': ''}"]),
-        ({"decodes": {"profile": "zlib", "settings": "", "x": 1}}, ["decodes to"]),
+        ({"decodes": {"profile": "zlib"}}, ["decodes to '' in settings, and `decodes` has nothing"]),
+        ({"decodes": {"profile": "zlib", "settings": "", "x": 1}}, ["decodes to nothing in x, and `decodes` has 1"]),
         ({"octets": b"\x04zli"}, ["refused by the Structs", "refused by the codec"]),
         (
             {"decodes": None, "refused": "stream-settings.name-whole", "offset": 1},
@@ -77,6 +77,37 @@ def test_an_example_that_does_not_hold(changes: dict[str, Any], messages: list[s
     )
     for problem, message in zip(problems, messages, strict=True):
         assert message in problem.message
+
+
+def test_only_what_differs_is_named() -> None:
+    octets = b"\xa3Cpos\x02EtopicGcloningEtotal\x0a"
+    structure = OURS.structures["progress"]
+    stated = {"topic": "cloning", "pos": 3, "total": 10, "items": [{"a": 1}]}
+    example = replace(structure.examples[0], octets=octets, decodes=stated)
+    schema = replace(OURS, structures={**OURS.structures, "progress": replace(structure, examples=(example,))})
+    assert [problem.message for problem in prove(schema)[0]] == [
+        "the example decodes to 2 in pos, and `decodes` has 3",
+        "the example decodes to nothing in items, and `decodes` has [{'a': 1}]",
+    ]
+
+
+def test_a_long_value_is_cut() -> None:
+    frame = OURS.frames["command-data"]
+    header = (5000).to_bytes(3, "little") + bytes.fromhex("0100 01 00 32")
+    example = replace(frame.examples[0], octets=header + bytes(5000), decodes={"payload": "00"}, continued=False)
+    schema = replace(OURS, frames={**OURS.frames, "command-data": replace(frame, examples=(example,))})
+    problems, _ = prove(schema)
+    assert any(problem.message.endswith("... in payload, and `decodes` has '00'") for problem in problems)
+    assert max(len(problem.message) for problem in problems) < 400
+
+
+def test_bytes_that_are_no_single_frame_break_no_requirement() -> None:
+    frame = OURS.frames["command-name"]
+    first = frame.examples[0]
+    changed = replace(first, octets=first.octets + b"x", decodes=None, refused="frame.whole", offset=0)
+    schema = replace(OURS, frames={**OURS.frames, "command-name": replace(frame, examples=(changed,))})
+    found = f"expected one frame, found more octets at offset {len(first.octets)}"
+    assert f"the example is refused by the codec: {found}" in [problem.message for problem in prove(schema)[0]]
 
 
 # Codecs that are wrong: what the proof is for.

@@ -50,7 +50,9 @@ def _attempted(arguments: Sequence[str]) -> int:
 def _run(arguments: Sequence[str], options: argparse.Namespace) -> int:
     """Runs a command. One that writes as it judges sets ``found_fault`` of the options once the input is at fault."""
     whole = parser()
-    whole.parse_args(arguments, options)
+    _, surplus = whole.parse_known_args(arguments, options)
+    if surplus:
+        options.command_parser.error(f"unrecognized arguments: {' '.join(map(printable, surplus))}")
     try:
         code: int = options.run(options)
     except UsageError as error:
@@ -75,4 +77,14 @@ def parser() -> argparse.ArgumentParser:
     commands = whole.add_subparsers(metavar="COMMAND", required=True)
     for group in _GROUPS:
         group.add(commands)
+    _name_parsers(whole)
     return whole
+
+
+def _name_parsers(parser: argparse.ArgumentParser) -> None:
+    """Lets the options of each command have its parser, whose usage is that of the command."""
+    parser.set_defaults(command_parser=parser)
+    for action in parser._actions:  # noqa: SLF001 - argparse has no other way to its commands
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
+            for command in action.choices.values():
+                _name_parsers(command)

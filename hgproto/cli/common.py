@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hgproto.bom import unmarked
-from hgproto.errors import HexError, HgprotoError, HumanFormError, ProtocolError, TextError, printable
+from hgproto.errors import HexError, HgprotoError, HumanFormError, ProtocolError, TextError, counted, printable
 from hgproto.option_types import whole
 from hgproto.revision import DEFAULT_REVISION
 from hgproto.stdio import TROUBLE, StreamError, open_file
@@ -39,6 +39,7 @@ __all__ = [
     "max_payload",
     "named",
     "open_input",
+    "refuse_terminal",
     "revision_of",
     "revision_option",
     "shown_path",
@@ -194,7 +195,9 @@ def lines_of(file: BinaryIO, limit: int, name: str) -> Iterator[tuple[int, bytes
             except TextError as error:
                 raise input_error(error, name) from None
         if len(line) > limit and not line.lstrip().startswith(b"#"):
-            raise InputError(f"expected a line of at most {limit} octets, found more", name, number, limit + 1)
+            raise InputError(
+                f"expected a line of at most {counted(limit, 'octet')}, found more", name, number, limit + 1
+            )
         yield number, line
         while not line.endswith(b"\n") and len(line) > limit:
             line = file.readline(limit + 1)
@@ -216,6 +219,15 @@ def hex_chunks(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
         yield from octets_from_hex(chunks)
     except HexError as error:
         raise input_error(error, name) from None
+
+
+def refuse_terminal(instead: str) -> None:
+    """Raises :class:`UsageError` if standard output is a terminal, before bytes that are no text go there.
+
+    ``instead``: options that write something else.
+    """
+    if sys.stdout.isatty():
+        raise UsageError(f"bytes are not written to a terminal; use {instead}, or redirect standard output")
 
 
 def wants_colour() -> bool:

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from hgproto.cli.common import FAULT, GOOD, UsageError, hex_chunks, open_input
-from hgproto.errors import printable
+from hgproto.errors import counted, printable
 from hgproto.hexform import form_of
 from hgproto.stdio import write_whole
 
@@ -31,7 +31,7 @@ def add(commands: Commands) -> None:
 
     seed = parts.add_parser("seed", help="write the seeds of the schema, its vectors and its boundaries")
     seed.add_argument("directory", metavar="DIRECTORY", help="where they go")
-    seed.add_argument("--side", choices=("client", "server"), default="client", help="who sends them (default: client)")
+    seed.add_argument("--side", choices=("client", "server"), help="who sends them (default: client)")
     seed.add_argument("--harness", metavar="NAME", help="of one of our own harnesses instead: its side, and its form")
     seed.set_defaults(run=_seed)
 
@@ -54,7 +54,9 @@ def _seed(options: argparse.Namespace) -> int:
     from hgproto.fuzz.corpus import seeds
 
     harness = None if options.harness is None else _harness(options.harness)
-    found = seeds(options.side if harness is None else harness.side)
+    if harness is not None and options.side not in (None, harness.side):
+        raise UsageError(f"argument --side: the harness {options.harness} reads what the {harness.side} sends")
+    found = seeds((options.side or "client") if harness is None else harness.side)
     if options.harness == "human":
         from hgproto.fuzz.findings import human
 
@@ -66,7 +68,8 @@ def _seed(options: argparse.Namespace) -> int:
         }
     for name, octets in found.items():
         _write(options.directory, name, octets)
-    print(f"{len(found)} files, {sum(map(len, found.values()))} octets in {printable(options.directory)}")
+    size = counted(sum(map(len, found.values())), "octet")
+    print(f"{counted(len(found), 'file')}, {size} in {printable(options.directory)}")
     return GOOD
 
 
@@ -93,7 +96,8 @@ def _minimize(options: argparse.Namespace) -> int:
     for name in kept:
         _write(options.output, name, _content(os.path.join(options.directory, name)))
     before, after = sum(map(len, corpus.values())), sum(len(corpus[name]) for name in kept)
-    print(f"{len(kept)} of {len(corpus)} files, {after} of {before} octets in {printable(options.output)}")
+    sizes = f"{after} of {counted(before, 'octet')}"
+    print(f"{len(kept)} of {counted(len(corpus), 'file')}, {sizes} in {printable(options.output)}")
     return GOOD
 
 
@@ -108,7 +112,7 @@ def _replay(options: argparse.Namespace) -> int:
             faults += 1
             options.found_fault = True
             print(printable(f"{name}: {type(error).__name__}: {error}"))
-    print(f"{len(corpus)} files, {faults} faults")
+    print(f"{counted(len(corpus), 'file')}, {counted(faults, 'fault')}")
     return FAULT if faults else GOOD
 
 

@@ -17,9 +17,8 @@ from hgproto.cli.common import (
     named,
     open_input,
 )
-from hgproto.errors import HgprotoError, printable
+from hgproto.errors import HgprotoError, counted, printable
 from hgproto.hexform import form_of, octets_from_hex
-from hgproto.layout import counted
 from hgproto.option_types import percentage
 
 if TYPE_CHECKING:
@@ -77,7 +76,7 @@ def _coverage(options: argparse.Namespace) -> int:
     else:
         for kind in kinds:
             print(f"{kind:<13}{coverage.reached(kind):>4} of {coverage.total(kind)}")
-        print(f"{'all':<13}{reached:>4} of {total}, {percent:.1f} % ({number} files)")
+        print(f"{'all':<13}{reached:>4} of {total}, {percent:.1f} % ({counted(number, 'file')})")
         missing = list(coverage.missing(kinds))
         if missing:
             print("\nnot exercised:")

@@ -9,6 +9,7 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from hgproto.cli.common import FAULT, GOOD, revision_of, shown_path
+from hgproto.errors import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -114,7 +115,7 @@ def _text(found: Sequence[Change]) -> Iterator[str]:
 
 
 def _counted(number: int) -> str:
-    return f"{number} change{'s' * (number != 1)}"
+    return counted(number, "change")
 
 
 def _lines_of_json(found: Sequence[Change]) -> Iterator[str]:

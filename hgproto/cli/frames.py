@@ -17,6 +17,7 @@ from hgproto.cli.common import (
     max_payload,
     named,
     open_input,
+    refuse_terminal,
     revision_of,
     wants_colour,
 )
@@ -76,6 +77,8 @@ def _encode(options: argparse.Namespace) -> int:
     revision = revision_of(options.revision)
     codec = revision.codec
     limit = max_payload(options, revision)
+    if not options.hex:
+        refuse_terminal("--hex")
     out = sys.stdout.buffer
     with open_input(options.file) as file:
         for number, line in lines_of(file, 4 * limit + 4096, named(options.file)):

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from hgproto.cli.common import FAULT, GOOD, TROUBLE, InputError, StreamError, UsageError
-from hgproto.errors import printable
+from hgproto.errors import counted, printable
 from hgproto.option_types import MOST_SEED, seconds, whole
 
 if TYPE_CHECKING:
@@ -224,7 +224,7 @@ def _campaign(options: argparse.Namespace, target: Target, oracle: Oracle) -> in
 
         def watch(_: int, findings: int) -> None:
             bar.update()
-            bar.set_postfix_str(f"{findings} findings", refresh=False)
+            bar.set_postfix_str(counted(findings, "finding"), refresh=False)
 
         trouble: list[str] = []
 
@@ -340,7 +340,8 @@ def _show(finding: FuzzFinding, path: str | None) -> None:
     for line in human(finding.case.octets):
         print(f"  {line if len(line) <= _SHOWN else line[:_SHOWN] + '...'}")
     print(
-        f"  case {finding.number} ({finding.case.origin}), {finding.original_octets} octets, {len(finding.case.octets)} left"
+        f"  case {finding.number} ({finding.case.origin}), {counted(finding.original_octets, 'octet')}, "
+        f"{len(finding.case.octets)} left"
     )
     if path is not None:
         print(f"  {finding.replay(path)}")
@@ -355,8 +356,8 @@ def _sum_up(report: Report) -> None:
     rate = report.cases / report.seconds if report.seconds else 0
     ended = ", interrupted" * report.interrupted + ", until the target was gone" * report.gone
     print(
-        f"{len(report.findings)} findings in {report.cases} cases, {report.octets} octets, {report.seconds:.1f} s "
-        f"({rate:.0f} cases a second){ended}"
+        f"{counted(len(report.findings), 'finding')} in {counted(report.cases, 'case')}, {counted(report.octets, 'octet')}, "
+        f"{report.seconds:.1f} s ({counted(round(rate), 'case')} a second){ended}"
     )
     for finding, again in zip(report.findings, report.repeats, strict=True):
         rule = finding.fault.rule or finding.fault.cause

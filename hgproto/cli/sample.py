@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from hgproto.cli.common import GOOD, UsageError, revision_of, revision_option
+from hgproto.cli.common import GOOD, UsageError, refuse_terminal, revision_of, revision_option
 from hgproto.option_types import MOST_SEED, whole
 from hgproto.stdio import write_whole
 
@@ -76,8 +76,11 @@ def _sample(options: argparse.Namespace) -> int:
         raise UsageError(f"argument TYPE: there is no frame type {options.what!r}; there are {known}")
     if (sessions or options.invalid) and revision.name != DEFAULT_REVISION:
         raise UsageError(f"sessions and broken rules are there for {DEFAULT_REVISION} alone")
+    _check_effects(options, revision, sessions=sessions)
     if sessions and options.format == "raw" and options.output is None and options.number > 1:
         raise UsageError("several sessions are no one input: with --format raw give -n 1 or -o DIRECTORY")
+    if options.format == "raw" and options.output is None:
+        refuse_terminal("--format hex, -o DIRECTORY")
     seed = int.from_bytes(os.urandom(4)) if options.seed is None else options.seed
     print(f"seed: {seed}", file=sys.stderr)
     try:
@@ -89,6 +92,24 @@ def _sample(options: argparse.Namespace) -> int:
     except ValueError as error:
         raise UsageError(f"argument --invalid: {error}") from None
     return GOOD
+
+
+def _check_effects(options: argparse.Namespace, revision: Revision, *, sessions: bool) -> None:
+    """Raises :class:`UsageError` for an option that would have no effect."""
+    if sessions:
+        return
+    if options.role is not None:
+        raise UsageError("argument --role: it is for sessions; a single frame has the sender that its type allows")
+    if options.encoded and options.invalid:
+        raise UsageError("argument --encoded: it has no effect on single frames with --invalid; use it with session")
+    if options.encoded:
+        from hgproto.samples.frames import FrameMaker
+
+        maker = FrameMaker(revision.codec)
+        codes = maker.types if options.what is None else (revision.codec.CODES[options.what],)
+        if all(maker.headers(code, encoded=True) == maker.headers(code) for code in codes):
+            what = options.what or f"frames of {revision.name}"
+            raise UsageError(f"argument --encoded: it has no effect, since {what} cannot have an encoded payload")
 
 
 def _write(made: Iterator[bytes], write: Callable[[bytes], object]) -> None:

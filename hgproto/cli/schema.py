@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from hgproto.cli.common import FAULT, GOOD, TROUBLE, UsageError, revision_of, revision_option, shown_path
-from hgproto.errors import printable
+from hgproto.errors import counted, printable
 
 if TYPE_CHECKING:
     import argparse
@@ -87,7 +87,7 @@ def _counts(schema: Schema, proven: int) -> str:
         (len(schema.machines), "state machine"),
         (proven, "example"),
     ]
-    return f"{', '.join(f'{number} {what}' + 's' * (number != 1) for number, what in parts)} proven"
+    return f"{', '.join(counted(number, what) for number, what in parts)} proven"
 
 
 def _schema_show(options: argparse.Namespace) -> int:

@@ -6,9 +6,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from hgproto.cli.common import FAULT, GOOD, UsageError, input_error, lines_of, named, open_input
-from hgproto.errors import HumanFormError, LocalProtocolError, printable
+from hgproto.errors import HumanFormError, LocalProtocolError, counted, printable
 from hgproto.finding import ERROR, NOTE
-from hgproto.layout import counted
 
 if TYPE_CHECKING:
     import argparse

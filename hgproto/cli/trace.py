@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hgproto.cli.common import FAULT, GOOD, InputError, StreamError, UsageError
+from hgproto.errors import counted
 from hgproto.revision import DEFAULT_REVISION
 from hgproto.stdio import write_whole
 
@@ -68,7 +69,7 @@ def _trace(options: argparse.Namespace) -> int:
         code = FAULT if options.check else code
     if code == GOOD:
         tested = sum(bool(entry["tests"]) for entry in entries.values())
-        print(f"{SNAPSHOT}: {len(entries)} requirements, {tested} of them with tests")
+        print(f"{SNAPSHOT}: {counted(len(entries), 'requirement')}, {tested} of them with tests")
         for name, entry in entries.items():
             if not entry["tests"] and "reason" in entry:
                 print(f"{name}: manual: {entry['reason']}")

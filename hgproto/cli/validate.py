@@ -24,9 +24,8 @@ from hgproto.cli.common import (
     revision_of,
     wants_colour,
 )
-from hgproto.errors import HumanFormError, LocalProtocolError, printable
+from hgproto.errors import HumanFormError, LocalProtocolError, counted, printable
 from hgproto.hexform import form_of
-from hgproto.layout import counted
 from hgproto.reader import CHUNK_OCTETS
 from hgproto.report import UNREADABLE_CONTENT, UNREADABLE_FILE, Unreadable
 from hgproto.revision import DEFAULT_REVISION
@@ -251,7 +250,8 @@ def _hint(role: str, number: int, frames: int) -> str:
     which = f"{number} of {counted(frames, 'frame')} {'is' if number == 1 else 'are'} on streams of the {other}"
     return (
         f"{which}; if both directions are mixed here, write each one to its own file, or use --role both with the "
-        "session form: the lines of hgproto decode, with >! before each one of the client and <! before each one of the server"
+        "session form: the lines of hgproto decode, with >! before each one of the client and <! before each one of the server; "
+        "--depth frames judges each frame by itself, whatever the direction"
     )
 
 
@@ -300,6 +300,10 @@ def _checker(options: argparse.Namespace, paths: list[str]) -> Callable[[str], _
 
     if any(map(has_both, paths)) and (options.depth != "session" or revision.name != DEFAULT_REVISION):
         raise UsageError("both sides need --depth session and the default revision")
+    if options.depth == "session" and revision.name != DEFAULT_REVISION:
+        raise UsageError(f"sessions of {revision.name} cannot be validated, only its frames; use --depth frames")
+    if options.hex and any(map(has_both, paths)):
+        raise UsageError("argument --hex: sessions are in human form, and so are inputs with --role both")
 
     def made(path: str) -> _Input:
         if has_both(path):

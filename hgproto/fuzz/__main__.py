@@ -13,6 +13,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
+from hgproto.errors import counted
 from hgproto.option_types import MOST_SEED, seconds, whole
 from hgproto.stdio import attempt, standard_streams
 
@@ -78,7 +79,8 @@ def _run(words: list[str], faults: list[tuple[bytes, Exception]]) -> int:
     for octets, error in faults:
         print(f"{type(error).__name__}: {error}\n  {octets.hex()}")
     print(
-        f"{options.name}: {tally.cases} cases, {tally.octets} octets, {tally.seconds:.1f} s, {len(tally.faults)} faults"
+        f"{options.name}: {counted(tally.cases, 'case')}, {counted(tally.octets, 'octet')}, {tally.seconds:.1f} s, "
+        f"{counted(len(tally.faults), 'fault')}"
     )
     return int(bool(tally.faults))
 

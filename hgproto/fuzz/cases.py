@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hgproto.encodings import Encodings, default_encodings
-from hgproto.errors import RemoteProtocolError
+from hgproto.errors import RemoteProtocolError, counted
 from hgproto.finding import ERROR
 from hgproto.framing_0002 import codec, machines
 from hgproto.fuzz.echo import served
@@ -208,7 +208,7 @@ def _cuts() -> Iterator[tuple[bytes, str]]:
     first = _command(1, 1, codec.CommandNameFlag.EOS, _Stream.STREAM_BEGIN)
     second = _command(3, 1, codec.CommandNameFlag.EOS, _Stream.STREAM_END)
     for size in (1, _HEADER - 1, _HEADER, len(second) - 1):
-        yield first + second[:size], f"cut: {size} of {len(second)} octets"
+        yield first + second[:size], f"cut: {size} of {counted(len(second), 'octet')}"
 
 
 def _lengths() -> Iterator[tuple[bytes, str]]:

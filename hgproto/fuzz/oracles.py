@@ -12,6 +12,7 @@ import re
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from hgproto.errors import counted
 from hgproto.finding import ERROR
 from hgproto.framing_0002 import codec
 from hgproto.framing_0002.requirements import REQUIREMENTS
@@ -123,7 +124,9 @@ class Oracle:
             return Fault("hang", "", "", "an end in time", "none")
         if outcome.grown > self._growth + 64 * len(case.octets):
             grown = f"{outcome.grown >> 20} MiB more"
-            return Fault("growth", "", "", f"at most {self._growth >> 20} MiB for {len(case.octets)} octets", grown)
+            return Fault(
+                "growth", "", "", f"at most {self._growth >> 20} MiB for {counted(len(case.octets), 'octet')}", grown
+            )
         return None
 
     def _otherwise(self, case: Case, outcome: Outcome) -> Iterator[Fault]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape, quoteattr
 
+from hgproto.errors import counted
 from hgproto.report.base import Report, printable
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class JunitReport(Report):
         """Writes the suite."""
         if self._more:
             self._failures += 1
-            message = _attribute(f"{self._more} more failures, of which there is no room to tell")
+            message = _attribute(f"{counted(self._more, 'more failure')}, of which there is no room to tell")
             case = f'name="more"><failure type="more" message={message}/></testcase>'
             self._cases.append(f"<testcase classname={_attribute(name)} {case}")
         if not self._cases:

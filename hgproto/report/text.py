@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hgproto.errors import counted
 from hgproto.finding import ERROR, NOTE, SEVERITIES, WARNING
-from hgproto.layout import counted
 from hgproto.report.base import Report, printable
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from hgproto.cbor import Simple, Tag, encode_item, encode_map
+from hgproto.errors import counted
 from hgproto.layout import highest
 from hgproto.revision import DEFAULT_REVISION, Revision
 from hgproto.samples.choices import Seeded, Simplest
@@ -118,7 +119,7 @@ class _Maker:
         octets = self._codec.encode_frame(self._base)
         for missing in (1, len(self._base.payload), len(octets) - 1):
             if 0 < missing < len(octets):
-                yield f"{self._name}: {missing} octets missing at the end", octets[:-missing]
+                yield f"{self._name}: {counted(missing, 'octet')} missing at the end", octets[:-missing]
 
     def _of_header(self) -> Iterator[tuple[str, Frame]]:
         base, bits = self._base, self._codec.FIELD_BITS
@@ -141,7 +142,7 @@ class _Maker:
 
     def _of_length(self) -> Iterator[tuple[str, Frame]]:
         for length in sorted({0, 1, 2, self._limit - 1, self._limit, self._limit + 1, 1 << 16}):
-            yield f"a payload of {length} octets", self._base.replace(payload=bytes(length))
+            yield f"a payload of {counted(length, 'octet')}", self._base.replace(payload=bytes(length))
 
     def _of_payload(self) -> Iterator[tuple[str, Frame]]:
         cases = self._codec.PAYLOADS[int(self._base.type)]
@@ -161,7 +162,7 @@ class _Maker:
 
     def _of_string(self, type: str) -> Iterator[tuple[str, bytes]]:
         for size in (self._limit - 1, self._limit, self._limit + 1):
-            yield f"{size} characters", b"a" * size
+            yield counted(size, "character"), b"a" * size
         for octets in _CHARACTERS[type]:
             yield f"the octets {octets.hex()}", octets
             yield f"the octets {octets.hex()} between others", b"a" + octets + b"a"
@@ -176,7 +177,7 @@ def _of_layout(layout: Layout, limit: int) -> Iterator[tuple[str, bytes]]:
     if nested is not None:
         least = _simplest(nested)
         for count in (0, 1, 2):
-            yield f"{count} times {nested.name}", least * count
+            yield f"{counted(count, 'time')} {nested.name}", least * count
         yield from _of_layout(nested, limit)
         return
     yield from _Edges(layout, limit).all()
@@ -206,7 +207,7 @@ class _Edges:
             yield from self._of_strings(part) if part.type in STRINGS else self._of_numbers(part)
         octets = assembled(self._layout, self.strings, self.numbers)
         for size in range(len(octets)):
-            yield f"{size} of {len(octets)} octets", octets[:size]
+            yield f"{size} of {counted(len(octets), 'octet')}", octets[:size]
         yield "one octet more", octets + b"\0"
 
     def _with(self, name: str, strings: list[bytes]) -> bytes:
@@ -225,7 +226,7 @@ class _Edges:
         for size in sorted({0, 1, most - 1, most, room - 1, room, room + 1}):
             # What is longer than the limit on lengths is all the same.
             if 0 <= size <= min(most, room + 1):
-                yield f"{part.name} of {size} octets", self._with(part.name, [b"a" * size])
+                yield f"{part.name} of {counted(size, 'octet')}", self._with(part.name, [b"a" * size])
         for octets in _CHARACTERS[part.type]:
             yield f"{part.name} of the octets {octets.hex()}", self._with(part.name, [octets])
         if sized_by is not None and sized_by.number is not None:
@@ -261,7 +262,7 @@ def _of_map(entries: tuple[Entry, ...]) -> Iterator[tuple[str, bytes]]:
             for octets in _CHARACTERS["utf8"]:
                 yield f"{name} of the octets {octets.hex()}", encoded({**every, name: octets})
             for size in (23, 24, 0xFF, 0x100):
-                yield f"{name} of {size} octets", encoded({**every, name: b"a" * size})
+                yield f"{name} of {counted(size, 'octet')}", encoded({**every, name: b"a" * size})
         else:
             least = {0 if entry.type == "uint" else entry.minimum or 0}
             numbers = {number + step for number in least for step in (-1, 0, 1)} | {-(1 << 64)}
@@ -270,12 +271,15 @@ def _of_map(entries: tuple[Entry, ...]) -> Iterator[tuple[str, bytes]]:
     octets = encoded(every)
     for count in (24 - len(every) - 1, 24 - len(every)):
         more = [(f"x{number}".encode(), None) for number in range(count)]
-        yield f"a map of {len(every) + count} entries", encoded(every, *more)
+        yield (
+            f"{'a map of 1 entry' if len(every) + count == 1 else f'a map of {len(every) + count} entries'}",
+            encoded(every, *more),
+        )
     yield "a key that is no string", encoded(every, (0, 0))
     yield "an empty map", encode_map([])
     yield "a map of indefinite length", b"\xbf" + octets[1:] + b"\xff"
     for item in _ITEMS:
         yield f"{item!r} instead of a map", encode_item(item)
     for size in range(len(octets)):
-        yield f"{size} of {len(octets)} octets", octets[:size]
+        yield f"{size} of {counted(len(octets), 'octet')}", octets[:size]
     yield "one octet more", octets + b"\0"

@@ -11,6 +11,7 @@ from itertools import product
 from math import prod
 from typing import TYPE_CHECKING
 
+from hgproto.errors import counted
 from hgproto.spec.model import INTEGERS, STRINGS, fitting_rules
 from hgproto.spec.problems import Problem
 from hgproto.spec.resolve import HEADER_FIELDS
@@ -132,7 +133,9 @@ def _bit_fields(fields: tuple[BitField, ...], width: int, owner: Field) -> Itera
             yield Problem(field.place, f"bits {field.low} to {field.high} are none", "put the lower bit first")
         if field.high >= width:
             yield Problem(
-                field.place, f"bit {field.high} is outside the {width} bits of {owner.type}", "correct `bits`"
+                field.place,
+                f"bit {field.high} is outside the {counted(width, 'bit')} of {owner.type}",
+                "correct `bits`",
             )
         for bit in range(field.low, field.high + 1):
             if bit in taken:
@@ -149,7 +152,9 @@ def _flags(flags: tuple[Flag, ...], field_name: str, schema: Schema) -> Iterator
     taken: dict[int, str] = {}
     for flag in flags:
         if flag.bit >= width:
-            yield Problem(flag.place, f"bit {flag.bit} is outside the {width} bits of {field_name}", "use a lower bit")
+            yield Problem(
+                flag.place, f"bit {flag.bit} is outside the {counted(width, 'bit')} of {field_name}", "use a lower bit"
+            )
         if flag.bit in taken:
             yield Problem(flag.place, f"{flag.name!r} overlaps {taken[flag.bit]!r} at bit {flag.bit}", "use a free bit")
         taken.setdefault(flag.bit, flag.name)
@@ -422,7 +427,9 @@ def _disjoint(
     combinations = len(flag_sets) * prod(map(len, answers))
     if combinations > MAX_ASSIGNMENTS:
         advice = "use fewer guards in one state"
-        yield Problem(rows[0].place, f"{combinations} combinations are too many to prove the rows disjoint", advice)
+        yield Problem(
+            rows[0].place, f"{counted(combinations, 'combination')} are too many to prove the rows disjoint", advice
+        )
         return
     budget[0] -= combinations * sum(1 if row.when is None else row.when.size for row in rows)
     if budget[0] < 0:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from hgproto.bom import unmarked
-from hgproto.errors import TextError
+from hgproto.errors import TextError, counted
 from hgproto.spec.problems import Place, Problem, SchemaError
 
 if TYPE_CHECKING:
@@ -218,7 +218,7 @@ class _Reader:
             return text
         if len(text) > MAX_DIGITS:
             self.problems.append(
-                Problem(self.place(node), f"a number of {len(text)} characters", "write a shorter one")
+                Problem(self.place(node), f"a number of {counted(len(text), 'character')}", "write a shorter one")
             )
             return 0
         if is_int:

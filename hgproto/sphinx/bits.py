@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from hgproto.errors import counted
 from hgproto.show import size_text
 from hgproto.spec.mentions import HEADER, Part
 from hgproto.sphinx.drawing import GLYPH, address, svg, tag, text
@@ -191,4 +192,4 @@ def _piece(piece: _Piece, left: float, y: float, unit: float, whole: float, heig
 
 
 def _bits(bits: int) -> str:
-    return f"{bits} bits"
+    return counted(bits, "bit")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from docutils import nodes
 
-from hgproto.layout import counted
+from hgproto.errors import counted
 from hgproto.spec.mentions import Part
 from hgproto.sphinx.figures import folded
 from hgproto.sphinx.pieces import bullets, joined, named, paragraph, section, table

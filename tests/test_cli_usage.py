@@ -1,0 +1,143 @@
+"""How commands say that they cannot be carried out: usage of the command, terminals, options without effect."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pty
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from support import ROOT
+
+from hgproto import cli
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+LINE = "1 1 stream-begin command-name eos heads\n"
+
+
+def commands(parser: argparse.ArgumentParser, name: str = "") -> Iterator[str]:
+    """Every command that can be run."""
+    inner = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    if not inner:
+        yield name
+    for action in inner:
+        for word, command in action.choices.items():
+            yield from commands(command, f"{name} {word}".strip())
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What is printed by a command that cannot be carried out."""
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(arguments)
+    assert stopped.value.code == 2
+    out, error = capsys.readouterr()
+    assert out == ""
+    return error
+
+
+@pytest.mark.parametrize("command", sorted(commands(cli.parser())))
+@pytest.mark.parametrize(
+    "surplus", [["--no-such-option"], ["a", "b", "c", "--no-such-option"]], ids=["option", "words"]
+)
+def test_usage_is_that_of_the_command(command: str, surplus: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    error = refused(capsys, *command.split(), *surplus)
+    assert error.startswith(f"usage: hgproto {command} ")
+    assert f"\nhgproto {command}: error: " in error
+
+
+def test_surplus_arguments_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "hgproto decode: error: unrecognized arguments: b\n" in refused(capsys, "decode", "a", "b")
+    assert "unrecognized arguments: b \\x1b[1m" in refused(capsys, "decode", "a", "b", "\x1b[1m")
+
+
+def on_terminal(*arguments: str) -> tuple[int, bytes, bytes]:
+    """The exit status of a command whose standard output is a terminal, what it writes there, and its standard error."""
+    main, side = pty.openpty()
+    command = [sys.executable, "-m", "hgproto", *arguments]
+    run = subprocess.run(command, input=LINE.encode(), stdout=side, stderr=subprocess.PIPE, check=False)
+    os.set_blocking(main, False)
+    try:
+        written = os.read(main, 100_000)
+    except BlockingIOError:
+        written = b""
+    os.close(side)
+    os.close(main)
+    return run.returncode, written, run.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "remedy"),
+    [
+        (["encode"], "--hex"),
+        (["sample", "-n", "1", "--format", "raw"], "--format hex, -o DIRECTORY"),
+        (["sample", "session", "-n", "1", "--format", "raw"], "--format hex, -o DIRECTORY"),
+    ],
+)
+def test_bytes_are_not_written_to_a_terminal(arguments: list[str], remedy: str) -> None:
+    code, written, error = on_terminal(*arguments)
+    assert (code, written) == (2, b"")
+    message = f"hgproto: bytes are not written to a terminal; use {remedy}, or redirect standard output\n"
+    assert error.decode() == message
+
+
+@pytest.mark.parametrize(
+    "arguments", [["encode", "--hex"], ["sample", "-n", "1", "--format", "hex"], ["sample", "-n", "1"]]
+)
+def test_text_is_written_to_a_terminal(arguments: list[str]) -> None:
+    code, written, _ = on_terminal(*arguments)
+    assert code == 0
+    assert written
+
+
+def test_files_of_bytes_are_written_from_a_terminal(tmp_path: Path) -> None:
+    assert on_terminal("sample", "-n", "2", "--format", "raw", "-o", str(tmp_path / "out"))[0] == 0
+    assert len(list((tmp_path / "out").iterdir())) == 2
+
+
+ALIEN = str(ROOT / "tests" / "data" / "alien.yaml")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["sample", "stream-settings", "--encoded"],
+            "--encoded: it has no effect, since stream-settings cannot have an encoded",
+        ),
+        (["sample", "--encoded", "--revision", ALIEN], "--encoded: it has no effect, since frames of "),
+        (
+            ["sample", "command-name", "--invalid", "command-name.ascii", "--encoded"],
+            "--encoded: it has no effect on single",
+        ),
+        (["sample", "command-name", "--role", "server"], "--role: it is for sessions"),
+        (["sample", "--role", "client"], "--role: it is for sessions"),
+        (
+            ["corpus", "seed", "x", "--harness", "server", "--side", "server"],
+            "--side: the harness server reads what the client",
+        ),
+        (["validate", "--role", "both", "--hex", "x"], "--hex: sessions are in human form"),
+        (["validate", "--hex", "x.session"], "--hex: sessions are in human form"),
+        (["validate", "--revision", ALIEN, "x"], "cannot be validated, only its frames; use --depth frames"),
+    ],
+)
+def test_an_option_without_effect_is_refused(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert message in refused(capsys, *arguments)
+
+
+@pytest.mark.parametrize(
+    "what", [[], ["bytes-response"], ["session"], ["session", "--invalid", "command-name.fresh-id"]]
+)
+def test_encoded_has_an_effect_where_it_is_taken(what: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    printed = []
+    for more in ([], ["--encoded"]):
+        assert cli.main(["sample", *what, "-n", "20", "--seed", "1", *more]) == 0
+        printed.append(capsys.readouterr().out)
+    assert printed[0] != printed[1]
