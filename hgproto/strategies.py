@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from hgproto.extras import Extra
 
 with Extra("hypothesis", "Hypothesis", "hgproto.strategies"):
-    from hypothesis import assume, reject
+    from hypothesis import reject
     from hypothesis import strategies as st
 
 from hgproto.revision import DEFAULT_REVISION, Revision
 from hgproto.samples import Choices, Line, session, violate
-from hgproto.samples.broken import broken, checked_breakable
+from hgproto.samples.broken import checked_breakable
 from hgproto.samples.frames import FrameMaker, NotMadeError
 
 if TYPE_CHECKING:
@@ -118,21 +118,22 @@ def sessions(role: str | None = None, *, encodings: Encodings | None = None) -> 
     return made()
 
 
-def invalid(requirement: str, *, encodings: Encodings | None = None) -> st.SearchStrategy[list[Line]]:
+def invalid(
+    requirement: str, *, role: str | None = None, encodings: Encodings | None = None
+) -> st.SearchStrategy[list[Line]]:
     """Sessions of framing-0002 that break a requirement and no other, as the validator sees them.
 
-    ``encodings``: as of :func:`sessions`. Raises :class:`ValueError` for what is no requirement, or one that no octets of a
-    session break, and says why.
+    ``role``: the side that breaks it, client or server; any by default. The lines are those of both sides in either case.
+    ``encodings``: as of :func:`sessions`. Raises :class:`ValueError` for what is no requirement, or one that no octets of
+    that side break, and says why; :func:`hgproto.samples.breakable` has the others.
     """
-    checked_breakable(requirement)
+    checked_breakable(requirement, role, encodings)
 
     @st.composite
     def made(draw: st.DrawFn) -> list[Line]:
         choices = Drawn(draw)
-        lines = violate(requirement, session(choices, encodings=encodings), choices)
-        assume(lines is not None)
-        assert lines is not None  # noqa: S101 - for type checkers
-        assume(broken(lines, encodings) == {requirement})
+        lines = violate(requirement, session(choices, encodings=encodings), choices, role=role, encodings=encodings)
+        assert lines is not None  # noqa: S101 - that it can be broken was checked
         return lines
 
     return made()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from hashlib import sha256
 
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import Phase, settings
 from hypothesis.database import DirectoryBasedExampleDatabase, ExampleDatabase, MultiplexedDatabase
 
 
@@ -33,7 +33,6 @@ settings.register_profile(
     "deep",
     deadline=None,
     max_examples=20_000,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     database=example_database(os.environ.get("HYPOTHESIS_REDIS")),
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))

@@ -18,7 +18,7 @@ from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -622,9 +622,8 @@ class Conversation(RuleBasedStateMachine):
 
 
 def long_talks(examples: int, **options: Any) -> settings:
-    """Settings for conversations, which are large by nature, and slow on a busy machine."""
-    large = [HealthCheck.large_base_example, HealthCheck.data_too_large, HealthCheck.too_slow]
-    return settings(max_examples=examples, stateful_step_count=50, suppress_health_check=large, **options)
+    """Settings for conversations."""
+    return settings(max_examples=examples, stateful_step_count=50, **options)
 
 
 TestConversation = Conversation.TestCase

@@ -51,8 +51,8 @@ def sample(monkeypatch: pytest.MonkeyPatch) -> Any:
         (("-n", "2000", "--format", "raw"), "68a08c94db7be96b"),
         (("progress", "-n", "500"), "c82ac44569897c11"),
         (("session", "-n", "100", "--format", "hex"), "59320c245e9f6396"),
-        (("--invalid", "frame.known-flags", "-n", "20", "--format", "json"), "2b130633fbea8ce0"),
-        (("text-output", "--invalid", "text-output.label-ascii", "-n", "5", "--format", "hex"), "924ce9bf95f54504"),
+        (("--invalid", "frame.known-flags", "-n", "20", "--format", "json"), "d0e8ce7de4c0696a"),
+        (("text-output", "--invalid", "text-output.label-ascii", "-n", "5", "--format", "hex"), "b60e9227d8baf2b2"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
@@ -195,6 +195,14 @@ def test_frames_of_another_schema(sample: Any) -> None:
             ("progress", "--invalid", "frame.whole", "-n", "1"),
             "what breaks frame.whole is no whole frame: use --format raw or hex",
         ),
+        (
+            ("--invalid", "progress.surplus", "--format", "hex"),
+            "argument --invalid: no octets of a client break progress.surplus: it binds the server, so give that as role",
+        ),
+        (
+            ("--invalid", "command-name.ascii", "--role", "server"),
+            "argument --invalid: no octets of a server break command-name.ascii: it binds the client, so give that",
+        ),
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, tuple) else "",
 )
@@ -204,3 +212,24 @@ def test_what_cannot_be_made_is_said(
     sample(*arguments, "--seed", "1", code=2)
     said = capsys.readouterr().err
     assert re.search(f"^hgproto: {message}", said, re.MULTILINE), said
+
+
+@pytest.mark.parametrize(
+    ("requirement", "role"),
+    [("frame.known-type", "client"), ("frame.known-type", "server"), ("text-output.utf8", "server")],
+)
+@pytest.mark.parametrize("format", ["raw", "hex", "human", "json"])
+def test_what_is_written_of_one_side_breaks_the_rule_itself(
+    sample: Any, requirement: str, role: str, format: str
+) -> None:
+    # The client, where only one side can be written and none was named.
+    words = [] if role == "client" and format in ("raw", "hex") else ["--role", role]
+    for seed in range(5):
+        shown = sample("--invalid", requirement, "-n", "1", "--seed", str(seed), "--format", format, *words)
+        if format == "json":
+            octets = bytes.fromhex("".join(line["wire"] for line in json.loads(shown)["lines"]))
+        elif format == "human":
+            octets = b"".join(encode_frame(parse_frame(line[2:])) for line in shown.decode().splitlines())
+        else:
+            octets = shown if format == "raw" else b"".join(octets_from_hex([shown]))
+        assert {finding.id for finding in validate(octets, role=role)} == {requirement}

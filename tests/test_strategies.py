@@ -6,21 +6,24 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, find, given, settings
+from hypothesis import find, given, settings
 from hypothesis import strategies as st
 from support import ROOT, SCHEMA
 from test_evolution import replacements
 from test_samples import judged
 
-from hgproto.encodings import default_encodings
+from hgproto.client import Client
+from hgproto.encodings import Encodings, default_encodings
+from hgproto.events import Error
 from hgproto.framing_0002 import codec
 from hgproto.framing_0002.requirements import REQUIREMENTS
 from hgproto.human import format_frame
 from hgproto.layout import walk
 from hgproto.revision import Revision
-from hgproto.samples import VIOLATORS, Line, Seeded, wires
+from hgproto.samples import VIOLATORS, Line, Seeded, breakable, senders, wires
 from hgproto.samples.frames import FrameMaker
 from hgproto.samples.payloads import structure
+from hgproto.server import Server
 from hgproto.spec.check import allowed_flags
 from hgproto.strategies import chunkings, frames, headers, invalid, payloads, sessions, values
 from hgproto.validation import validate, validate_payload
@@ -36,10 +39,8 @@ REVISIONS = {"framing-0002": OURS, "alien": ALIEN}
 TYPES = [(name, frame) for name, revision in REVISIONS.items() for frame in revision.schema.frames.values()]
 each_type = pytest.mark.parametrize(("name", "frame"), TYPES, ids=[f"{name} {frame.name}" for name, frame in TYPES])
 PART = settings(max_examples=max(settings().max_examples // 4, 5))
-FEW = settings(
-    max_examples=max(settings().max_examples // 40, 2),
-    suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],
-)
+FEW = settings(max_examples=max(settings().max_examples // 10, 12))
+"""At least the ten examples after which Hypothesis has checked the health of a strategy."""
 
 
 # Frames, headers and payloads.
@@ -177,13 +178,60 @@ def test_a_role_that_there_is_not_is_an_error() -> None:
         sessions("both")
 
 
-@pytest.mark.parametrize("requirement", VIOLATORS)
+def reported(role: str, lines: list[Line]) -> set[str | None]:
+    """The rules because of which our server or client reports something, told what a side sends."""
+    peer = Server() if role == "client" else Client()
+    if isinstance(peer, Client):
+        for line in lines:
+            if line.side == "client" and line.frame is not None and line.frame.type == codec.FrameType.COMMAND_NAME:
+                peer.issued(int(line.frame.request_id))
+    events: list[Any] = []
+    for side, octets in wires(lines):
+        if side == role and octets is not None:
+            events += peer.receive_data(octets)
+    events += peer.receive_end()
+    return {
+        event.error.requirement if isinstance(event, Error) else getattr(event, "requirement", None) for event in events
+    }
+
+
+@pytest.mark.parametrize(
+    ("requirement", "role"),
+    [pytest.param(name, role, id=f"{name} {role}") for name in VIOLATORS for role in senders(name)],
+)
 @FEW
 @given(data=st.data())
-def test_invalid_sessions_break_their_rule_and_no_other(requirement: str, data: st.DataObject) -> None:
+def test_invalid_sessions_break_their_rule_and_no_other(requirement: str, role: str, data: st.DataObject) -> None:
     if requirement == "encoding.window" and "zstd-8mb" not in default_encodings():
         pytest.skip("needs zstd")
-    assert {finding.id for finding in judged(data.draw(invalid(requirement)))} == {requirement}
+    lines = data.draw(invalid(requirement, role=role))
+    findings = judged(lines)
+    assert {(finding.id, finding.side) for finding in findings} == {(requirement, role)}
+    # And our own reactors say so, of all that receivers reject.
+    assert (requirement in reported(role, lines)) == (requirement in breakable(role, rejected=True))
+    assert {finding.refused for finding in findings} == {requirement in breakable(role, rejected=True)}
+
+
+@pytest.mark.parametrize("requirement", ["frame.whole", "stream-settings.on-begin", "encoding.decodable"])
+@FEW
+@given(data=st.data())
+def test_invalid_sessions_are_of_any_side_unless_told(requirement: str, data: st.DataObject) -> None:
+    encodings = Encodings([default_encodings()["zlib"]])
+    lines = data.draw(invalid(requirement, encodings=encodings))
+    assert {finding.id for finding in judged(lines)} == {requirement}
+    assert b"identity" not in b"".join(octets or b"" for _, octets in wires(lines, encodings=encodings))
+
+
+@pytest.mark.parametrize(
+    ("role", "message"),
+    [
+        ("both", "a role is client or server, not 'both'"),
+        ("server", "no octets of a server break command-name.ascii: it binds the client"),
+    ],
+)
+def test_a_side_that_does_not_break_a_rule_is_an_error(role: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        invalid("command-name.ascii", role=role)
 
 
 @pytest.mark.parametrize("requirement", [name for name in REQUIREMENTS if name not in VIOLATORS])

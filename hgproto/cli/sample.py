@@ -57,7 +57,9 @@ def add(commands: Commands) -> None:
         help="raw: octets; hex: a line a frame; human: a line a frame (default); json: an object a frame or session",
     )
     sample.add_argument(
-        "--role", choices=("client", "server"), help="of sessions, what this side sends (raw, hex: default client)"
+        "--role",
+        choices=("client", "server"),
+        help="of sessions, what this side sends (raw, hex: default client); with --invalid, the side that breaks it",
     )
     sample.add_argument(
         "-o", "--output", metavar="DIRECTORY", help="write a file for each instead, named by its number"
@@ -133,9 +135,10 @@ def _frames(options: argparse.Namespace, revision: Revision, seed: int) -> Itera
 
     codec, choices = revision.codec, Seeded(seed)
     if options.invalid:
-        checked_breakable(options.invalid)
+        checked_breakable(options.invalid, options.role)
         for _ in range(options.number):
-            yield _shown_octets(broken_frame(options.invalid, options.what, choices), options.format, revision)
+            octets = broken_frame(options.invalid, options.what, choices, role=options.role)
+            yield _shown_octets(octets, options.format, revision)
         return
     maker = FrameMaker(codec, fresh=_FRESH)
     code = None if options.what is None else codec.CODES[options.what]
@@ -183,15 +186,17 @@ def _sessions(options: argparse.Namespace, seed: int) -> Iterator[bytes]:
     from hgproto.samples import Seeded, session
     from hgproto.samples.broken import broken_session, checked_breakable
 
-    if options.invalid:
-        checked_breakable(options.invalid)
     encodings = default_encodings()
     if not options.encoded and not (options.invalid or "").startswith("encoding."):
         encodings = Encodings([encodings["identity"]])
+    # What is written of one side alone breaks the rule itself.
+    role = options.role or ("client" if options.format in ("raw", "hex") else None)
+    if options.invalid:
+        checked_breakable(options.invalid, role, encodings)
     choices = Seeded(seed)
     for number in range(options.number):
         if options.invalid:
-            lines = broken_session(options.invalid, choices, encodings=encodings)
+            lines = broken_session(options.invalid, choices, role=role, encodings=encodings)
         else:
             lines = session(choices, encodings=encodings)
         title = f"# session {number}\n".encode() if options.number > 1 and options.output is None else b""

@@ -11,7 +11,7 @@ from hgproto.framing_0002 import codec, machines
 from hgproto.fuzz.echo import served
 from hgproto.fuzz.features import features_named, used
 from hgproto.fuzz.mutator import Mutator
-from hgproto.samples import VIOLATORS, Seeded, at_limits, boundaries, session, violate, wires
+from hgproto.samples import VIOLATORS, Seeded, at_limits, boundaries, senders, session, violate, wires
 from hgproto.samples.frames import FrameMaker
 from hgproto.server import Server
 from hgproto.session import frames_of
@@ -93,7 +93,7 @@ class Cases:
         self._corpus = list(corpus)
         self._probe = probe and role == "server"
         self._population: list[list[Line]] = []
-        self._breakable = list(VIOLATORS)
+        self._breakable = [requirement for requirement in VIOLATORS if self._side in senders(requirement)]
         self.without = features_named(without, types_of(self._side))
         self.left_out = dict.fromkeys((feature.name for feature in self.without), 0)
         self._ends = not any(mask == _Stream.STREAM_END for one in self.without for _, _, mask in one.headers)
@@ -145,7 +145,13 @@ class Cases:
         encodings = self._encodings if requirement.startswith(_ABOUT_ENCODING) else Encodings([])
         kept: bytes | None = None
         for _ in range(_TRIES):
-            lines = violate(requirement, session(self._choices, encodings=encodings), self._choices)
+            lines = violate(
+                requirement,
+                session(self._choices, encodings=encodings),
+                self._choices,
+                role=self._side,
+                encodings=self._encodings,
+            )
             if lines is None:
                 continue
             octets = self._octets(lines)

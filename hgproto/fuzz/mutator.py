@@ -13,7 +13,7 @@ from hgproto import build
 from hgproto.encodings import default_encodings
 from hgproto.errors import HgprotoError, RemoteProtocolError
 from hgproto.framing_0002 import codec
-from hgproto.samples import VIOLATORS, session, violate, wires
+from hgproto.samples import VIOLATORS, senders, session, violate, wires
 from hgproto.samples.frames import FrameMaker
 from hgproto.samples.sessions import STREAMS, Line, on_streams
 from hgproto.session import frames_of
@@ -52,6 +52,7 @@ class Mutator:
         self._rate = rate
         self._encodings = default_encodings() if encodings is None else encodings
         self._profiles = ("", "", "", *self._encodings)
+        self._breakable = sorted(requirement for requirement in VIOLATORS if side in senders(requirement))
         self._maker = FrameMaker(fresh=20)
         self._changes: tuple[Callable[[dict[int, list[Frame]]], None], ...] = (
             self._add,
@@ -90,9 +91,15 @@ class Mutator:
         if self._choices.below(100) >= self._rate:
             return lines
         if self._choices.below(2) and all(line.frame is not None for line in lines):
-            requirement = self._choices.pick(sorted(VIOLATORS))
+            requirement = self._choices.pick(self._breakable)
             try:
-                both = violate(requirement, self._with_other_side(lines), self._choices)
+                both = violate(
+                    requirement,
+                    self._with_other_side(lines),
+                    self._choices,
+                    role=self._side,
+                    encodings=self._encodings,
+                )
             except (RemoteProtocolError, LookupError):
                 # Only what is alive can be broken on purpose.
                 both = None

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from hgproto.samples.boundaries import Boundary, boundaries
-from hgproto.samples.broken import broken_frame, broken_session
+from hgproto.samples.broken import breakable, broken_frame, broken_session
 from hgproto.samples.choices import Choices, Seeded, Simplest
 from hgproto.samples.limits import AtLimit, at_limits
 from hgproto.samples.sessions import Line, session, wires
-from hgproto.samples.violators import VIOLATORS, violate
+from hgproto.samples.violators import VIOLATORS, senders, violate
 
 __all__ = [
     "VIOLATORS",
@@ -19,8 +19,10 @@ __all__ = [
     "Simplest",
     "at_limits",
     "boundaries",
+    "breakable",
     "broken_frame",
     "broken_session",
+    "senders",
     "session",
     "violate",
     "wires",

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from functools import cache
 from typing import TYPE_CHECKING
 
+from hgproto.encodings import default_encodings
 from hgproto.framing_0002 import codec
 from hgproto.framing_0002.requirements import REQUIREMENTS
 from hgproto.layout import place_of
 from hgproto.samples.boundaries import boundaries
-from hgproto.samples.sessions import Line, session, wires
-from hgproto.samples.violators import VIOLATORS, violate
+from hgproto.samples.choices import Simplest
+from hgproto.samples.sessions import SIDES, Line, session, wires
+from hgproto.samples.violators import VIOLATORS, senders, violate
 from hgproto.validation import SessionValidator, validate
 
 if TYPE_CHECKING:
@@ -18,14 +21,19 @@ if TYPE_CHECKING:
     from hgproto.finding import Finding
     from hgproto.samples.choices import Choices
 
-__all__ = ["broken", "broken_frame", "broken_session", "checked_breakable"]
+__all__ = ["breakable", "broken", "broken_frame", "broken_session", "checked_breakable"]
 
-TRIES = 1000
-"""Sessions that are tried until one breaks a rule and no other; the rarest take some hundred."""
+_TRIES = 10
+"""Sessions that are tried for a frame that by itself breaks a rule; where no session has one, boundaries have it."""
 
 
-def checked_breakable(requirement: str) -> str:
-    """The id of a requirement that octets can break. Raises :class:`ValueError` for any other, and says why."""
+def checked_breakable(requirement: str, role: str | None = None, encodings: Encodings | None = None) -> str:
+    """The id of a requirement that octets of a side can break. Raises :class:`ValueError` for any other, and says why.
+
+    ``role``: the side, client or server; any by default. ``encodings``: the content encodings that streams may name.
+    """
+    if role not in (None, *SIDES):
+        raise ValueError(f"a role is client or server, not {role!r}")
     if requirement not in REQUIREMENTS:
         close = get_close_matches(requirement, REQUIREMENTS, n=1)
         raise ValueError(
@@ -34,52 +42,98 @@ def checked_breakable(requirement: str) -> str:
     if requirement not in VIOLATORS:
         reason = REQUIREMENTS[requirement].reason or "Only building can, and is refused."
         raise ValueError(f"no octets break {requirement}: {reason}")
+    if role is not None and role not in senders(requirement):
+        raise ValueError(
+            f"no octets of a {role} break {requirement}: it binds the {senders(requirement)[0]}, so give that as role"
+        )
+    if violate(requirement, (), Simplest(), role=role, encodings=encodings) is None:
+        known = ", ".join(default_encodings() if encodings is None else encodings) or "none"
+        raise ValueError(f"no session with these encodings breaks {requirement}; there are {known}")
     return requirement
+
+
+@cache
+def breakable(role: str | None = None, *, rejected: bool = False) -> tuple[str, ...]:
+    """The ids of the requirements that octets of a side can break, for tests that go through all of them.
+
+    ``role``: the side, client or server; any by default. ``rejected``: only those because of which a receiver rejects
+    something; of the others it knows nothing, or only tells its user. Content encodings that are not installed break none.
+    """
+    if role not in (None, *SIDES):
+        raise ValueError(f"a role is client or server, not {role!r}")
+    found = []
+    for requirement in VIOLATORS:
+        if role is None or role in senders(requirement):
+            lines = violate(requirement, (), Simplest(), role=role)
+            if lines is not None and not (rejected and any(not one.refused for one in _findings(lines))):
+                found.append(requirement)
+    return tuple(found)
 
 
 def broken(lines: list[Line], encodings: Encodings | None = None) -> set[str]:
     """The ids of the rules that the validator sees broken in a session."""
+    return {finding.id for finding in _findings(lines, encodings)}
+
+
+def _findings(lines: list[Line], encodings: Encodings | None = None) -> list[Finding]:
     validator = SessionValidator(encodings=encodings)
     found: list[Finding] = []
     for side, octets in wires(lines, encodings=encodings):
         found += validator.close(side) if octets is None else validator.feed(side, octets)
-    return {finding.id for finding in (*found, *validator.close())}
+    return [*found, *validator.close()]
 
 
-def broken_session(requirement: str, choices: Choices, *, encodings: Encodings | None = None) -> list[Line]:
-    """A session that breaks a requirement and no other. Raises :class:`ValueError` when these encodings allow none."""
-    checked_breakable(requirement)
-    for _ in range(TRIES):
-        lines = violate(requirement, session(choices, encodings=encodings), choices)
-        if lines is not None and broken(lines, encodings) == {requirement}:
-            return lines
-    raise ValueError(f"no session with these encodings breaks {requirement}")
+def broken_session(
+    requirement: str, choices: Choices, *, role: str | None = None, encodings: Encodings | None = None
+) -> list[Line]:
+    """A session that breaks a requirement and no other.
+
+    ``role``: the side that breaks it; any by default. Raises :class:`ValueError` when the side cannot, or these encodings
+    allow it not to be broken.
+    """
+    checked_breakable(requirement, role, encodings)
+    lines = violate(requirement, session(choices, encodings=encodings), choices, role=role, encodings=encodings)
+    assert lines is not None  # noqa: S101 - that it can be broken was checked
+    return lines
 
 
-def broken_frame(requirement: str, type: str, choices: Choices) -> bytes:
-    """A frame of a type that by itself breaks a requirement, and no other. Raises :class:`ValueError` when there is none."""
-    checked_breakable(requirement)
+def broken_frame(requirement: str, type: str, choices: Choices, *, role: str | None = None) -> bytes:
+    """A frame of a type that by itself breaks a requirement, and no other.
+
+    ``role``: the side that sends it; by default, the stream id tells. Raises :class:`ValueError` when there is none.
+    """
+    checked_breakable(requirement, role)
     if choices.below(2):
-        for _ in range(TRIES // 100):
-            lines = violate(requirement, session(choices), choices) or []
+        for _ in range(_TRIES):
+            lines = violate(requirement, session(choices), choices, role=role) or []
             for (_, octets), line in zip(wires(lines), lines, strict=True):
                 if (
                     line.frame is not None
                     and line.frame.type == codec.CODES[type]
-                    and _frame_breaks(octets or b"") == (requirement,)
+                    and _frame_breaks(octets or b"", role) == (requirement,)
                 ):
                     return octets or b""
     place, code = place_of(codec.FRAME, "type_flags"), codec.CODES[type]
     # Among the boundaries of a type are frames of its neighbours.
     found = [
-        octets
+        sent
         for _, octets, ids in boundaries(type)
-        if ids == (requirement,) and (len(octets) <= place or octets[place] >> 4 == code)
+        if len(octets) <= place or octets[place] >> 4 == code
+        for sent in ([octets] if role is None else _on_either_stream(octets))
+        if (ids if role is None else _frame_breaks(sent, role)) == (requirement,)
     ]
     if not found:
         raise ValueError(f"no {type} frame breaks {requirement} by itself; a session may")
     return choices.pick(found)
 
 
-def _frame_breaks(octets: bytes) -> tuple[str, ...]:
-    return tuple(finding.id for finding in validate(octets, depth="frames"))
+def _on_either_stream(octets: bytes) -> list[bytes]:
+    """A frame as it is, and on a stream of the other side."""
+    place = place_of(codec.FRAME, "stream_id")
+    if len(octets) <= place:
+        return [octets]
+    return [octets, octets[:place] + bytes([octets[place] ^ 1]) + octets[place + 1 :]]
+
+
+def _frame_breaks(octets: bytes, role: str | None) -> tuple[str, ...]:
+    return tuple(finding.id for finding in validate(octets, role=role, depth="frames"))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hgproto.framing_0002 import codec
 from hgproto.samples.scene import Scene, Violators, flagged, sent_by_the_wrong_side
+from hgproto.samples.sessions import END
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -35,18 +36,23 @@ VIOLATORS |= {
 
 @VIOLATORS.of("command-name.ascii")
 def _(scene: Scene) -> None:
-    scene.change(scene.pick(scene.numbers(_NAME)), payload=scene.pick((b"", b"caf\xc3\xa9", b"\xff", b"\x80")))
+    scene.change(scene.pick(scene.some(_NAME)), payload=scene.pick((b"", b"caf\xc3\xa9", b"\xff", b"\x80")))
 
 
 def _argument(change: Callable[[Scene, int, int, bytes], bytes]) -> Callable[[Scene], None]:
     """Changes the payload that begins an argument, told how long name and value are said to be."""
 
     def violator(scene: Scene) -> None:
-        number = scene.pick(scene.values())
+        # A value that is not empty can be too long and too short.
+        number = scene.pick(scene.some(_ARGUMENT, lambda number, frame: _begins_value(scene, number, frame)))
         header = codec.decode_argument_header(bytes(scene.frames[number].payload[:4]))
         scene.change_payload(number, lambda payload: change(scene, header.name_length, header.value_length, payload))
 
     return violator
+
+
+def _begins_value(scene: Scene, number: int, frame: Any) -> bool:
+    return number not in scene.continued and codec.decode_argument_header(bytes(frame.payload[:4])).value_length > 0
 
 
 def _sizes(name: int, value: int) -> bytes:
@@ -59,8 +65,9 @@ def _too_small(scene: Scene, value: int) -> int:
 
 VIOLATORS |= {
     "command-argument.header-whole": _argument(
-        lambda scene, name, value, payload: (_sizes(name, scene.pick((value, 0))) + payload[4:])[
-            : scene.between(0, name + 3)
+        # A value would be too short for its length too, which hides from some targets that the name is cut.
+        lambda scene, name, _value, payload: (_sizes(name, 0) + payload[4:])[
+            : scene.pick((scene.between(0, 3), scene.between(4, name + 3)))
         ]
     ),
     "command-argument.name-ascii": _argument(
@@ -81,54 +88,99 @@ VIOLATORS |= {
 # The order of a command's frames.
 
 
-def _late(scene: Scene, request_id: int, after: int, kind: int, payload: bytes) -> None:
-    """Puts a frame of a request after one of its lines and before a later one of its client's."""
-    later = [number for number in scene.requests[request_id].sent if number > after]
+def _late(
+    scene: Scene, kind: int, payload: bytes, after: int, where: Callable[[int, Any], bool], **request: Any
+) -> None:
+    """Puts a frame of a request after one of its lines and before a later one of its client's.
+
+    ``after``, ``where``: the type of that line, and what holds for it. ``request``: one that has it, as of :meth:`Scene.add`. One
+    time in two, such a request is added and ends there: a server that accepts the frame is not stopped by the rest.
+    """
+    alone = scene.choices.below(2)
+    if alone:
+        added = scene.add(**request)
+        sent = scene.requests[added].sent
+        number = scene.pick(one for one in sent if scene.frames[one].type == after and where(one, scene.frames[one]))
+    else:
+        number = scene.pick(scene.some(after, where, **request))
+    request_id = scene.frames[number].request_id
+    later = [one for one in scene.requests[request_id].sent if one > number]
+    place = number + 1
+    if alone:
+        scene.change(number, stream_flags=int(scene.frames[number].stream_flags) | END)
+        for one in reversed(later):
+            del scene.lines[one]
+    else:
+        place = scene.between(number + 1, later[0] if later else number)
+        scene.cut_short(request_id, place)
     flags = _Argument.EOA if kind == _ARGUMENT else _Data.EOS
-    number = scene.between(after + 1, later[0] if later else after)
-    scene.cut_short(request_id, number)
-    scene.insert(number, "client", scene.make(request_id, kind, flags, payload))
+    scene.insert(place, "client", scene.make(request_id, kind, flags, payload))
 
 
 @VIOLATORS.of("command-name.fresh-id")
 def _(scene: Scene) -> None:
-    request_id = scene.pick(scene.requests)
-    request = scene.requests[request_id]
+    if not scene.requests:
+        scene.add()
+    # The request that began last, so that its id comes in no other order.
+    request_id, request = max(scene.requests.items(), key=lambda item: item[1].sent[0])
     number = scene.between(request.sent[0] + 1, request.received[-1])
-    scene.cut_short(request_id, number)
+    if not scene.cut_short(request_id, number, always=True):
+        # What is left of the command would follow the other.
+        number = scene.between(request.sent[-1] + 1, request.received[-1])
     scene.insert(number, "client", scene.make(request_id, _NAME, _Name.EOS, b"again"))
+
+
+_BOTH = _Name.HAVE_ARGS | _Name.HAVE_DATA
 
 
 @VIOLATORS.of("command-argument.uninterrupted")
 def _(scene: Scene) -> None:
-    number = scene.pick(scene.numbers(_ARGUMENT, None, lambda _, frame: frame.flags & _Argument.CONTINUATION))
-    _late(scene, scene.frames[number].request_id, number, _DATA, b"x")
+    args = {"key": b"longer than a frame"}
+    _late(scene, _DATA, b"x", _ARGUMENT, lambda _, frame: frame.flags & _Argument.CONTINUATION, args=args)
 
 
 @VIOLATORS.of("command-argument.after-eoa")
 def _(scene: Scene) -> None:
-    commands = scene.commands(_Name.HAVE_ARGS | _Name.HAVE_DATA)
-    request_id = scene.frames[scene.pick(commands)].request_id
-    ends = [number for number in scene.requests[request_id].sent if scene.frames[number].type == _ARGUMENT]
-    _late(scene, request_id, ends[-1], _ARGUMENT, b"\x01\x00\x01\x00zv")
+    def where(_: int, frame: Any) -> bool:
+        if not frame.flags & _Argument.EOA:
+            return False
+        # Without data, the command is complete.
+        return any(scene.frames[name].request_id == frame.request_id for name in scene.commands(_BOTH))
+
+    _late(scene, _ARGUMENT, b"\x01\x00\x01\x00zv", _ARGUMENT, where, args={"key": b""}, data=b"x")
 
 
 @VIOLATORS.of("command-argument.expected")
 def _(scene: Scene) -> None:
-    number = scene.pick(scene.commands(_Name.HAVE_DATA, _Name.HAVE_ARGS))
-    _late(scene, scene.frames[number].request_id, number, _ARGUMENT, b"\x01\x00\x01\x00kv")
+    _late(
+        scene,
+        _ARGUMENT,
+        b"\x01\x00\x01\x00kv",
+        _NAME,
+        lambda _, frame: frame.flags & _BOTH == _Name.HAVE_DATA,
+        data=b"x",
+    )
 
 
 @VIOLATORS.of("command-argument.missing")
 def _(scene: Scene) -> None:
-    both = scene.commands(_Name.HAVE_ARGS | _Name.HAVE_DATA)
-    number = scene.pick(both if both and scene.choices.below(2) else scene.commands(_Name.HAVE_ARGS))
-    _late(scene, scene.frames[number].request_id, number, _DATA, b"x")
+    # With and without data that is expected later.
+    data = scene.pick((None, b"x"))
+    flags = _BOTH if data else _Name.HAVE_ARGS
+    _late(
+        scene,
+        _DATA,
+        b"x",
+        _NAME,
+        lambda _, frame: frame.flags & flags == flags,
+        args={"key": b"tip"},
+        data=data,
+    )
 
 
 @VIOLATORS.of("command-argument.duplicate-name")
 def _(scene: Scene) -> None:
-    number = scene.pick(scene.values())
+    number = scene.pick(scene.some(_ARGUMENT, lambda number, _: number not in scene.continued))
     frame = scene.frames[number]
     name = frame.payload[4 : 4 + codec.decode_argument_header(bytes(frame.payload[:4])).name_length]
     scene.insert(number, "client", scene.make(frame.request_id, _ARGUMENT, 0, _sizes(len(name), 0) + name))
@@ -136,10 +188,15 @@ def _(scene: Scene) -> None:
 
 @VIOLATORS.of("command-data.expected")
 def _(scene: Scene) -> None:
-    number = scene.pick(
-        scene.numbers(_ARGUMENT, None, lambda _, frame: not frame.flags & (_Argument.CONTINUATION | _Argument.EOA))
+    _late(
+        scene,
+        _DATA,
+        b"x",
+        _ARGUMENT,
+        lambda _, frame: not frame.flags & (_Argument.CONTINUATION | _Argument.EOA),
+        args={"a": b"", "key": b""},
+        data=scene.pick((None, b"x")),
     )
-    _late(scene, scene.frames[number].request_id, number, _DATA, b"x")
 
 
 def _strays(scene: Scene, number: int, request_ids: Iterable[int]) -> None:
@@ -157,19 +214,43 @@ def _(scene: Scene) -> None:
 
 @VIOLATORS.of("request.not-receiving")
 def _(scene: Scene) -> None:
+    if not any(len(request.sent) > 1 for request in scene.requests.values()):
+        scene.add({"key": b"tip"})
     number = scene.pick(number for number in range(len(scene.lines)) if scene.receiving(number))
     _strays(scene, number, [scene.free_id()])
 
 
 @VIOLATORS.of("request.still-active")
 def _(scene: Scene) -> None:
-    number = scene.pick(
-        number for number in range(len(scene.lines)) if scene.receiving(number) and scene.active(number)
-    )
+    numbers = _receiving_and_active(scene)
+    if not numbers:
+        # The response to the first of two requests comes while the second is being sent.
+        first = scene.add()
+        second = scene.add({"key": b"tip"})
+        answer = scene.requests[first].received
+        begun = scene.requests[second].sent[0]
+        scene.lines[answer[0] : begun + 1] = [
+            *scene.lines[answer[-1] + 1 : begun + 1],
+            *scene.lines[answer[0] : answer[-1] + 1],
+        ]
+        scene.survey()
+        numbers = _receiving_and_active(scene)
+    number = scene.pick(numbers)
     _strays(scene, number, scene.active(number))
+
+
+def _receiving_and_active(scene: Scene) -> list[int]:
+    """The lines before which some request is partly sent, and another waits for its response."""
+    return [number for number in range(len(scene.lines)) if scene.receiving(number) and scene.active(number)]
 
 
 @VIOLATORS.of("request.complete")
 def _(scene: Scene) -> None:
-    request = scene.requests[scene.pick(scene.requests)]
-    del scene.lines[scene.pick(request.sent[1:]) :]
+    # A command that is not sent to its end, since that of another would leave its streams open too.
+    request_id = scene.add(
+        {"a": b"x", "key": b"longer than a frame"} if scene.choices.below(2) else None, b"longer than a frame"
+    )
+    request = scene.requests[request_id]
+    kept = request.sent[: scene.between(1, len(request.sent) - 1)]
+    scene.change(kept[-1], stream_flags=int(scene.frames[kept[-1]].stream_flags) | END)
+    scene.lines[kept[-1] + 1 : request.received[-1] + 1] = []

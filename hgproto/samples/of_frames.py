@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hgproto.encodings import default_encodings
 from hgproto.framing_0002 import codec, machines
 from hgproto.samples.scene import NothingToBreakError, Scene, Violators
-from hgproto.samples.sessions import BEGIN, ENCODED, END, SIDES, Line
+from hgproto.samples.sessions import BEGIN, ENCODED, END, Line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +15,7 @@ __all__ = ["VIOLATORS"]
 
 VIOLATORS = Violators()
 
-_SETTINGS = codec.FrameType.STREAM_SETTINGS
+_NAME, _SETTINGS = codec.FrameType.COMMAND_NAME, codec.FrameType.STREAM_SETTINGS
 _MOST, _LARGEST = codec.LIMITS["max-payload"]
 
 
@@ -25,7 +24,7 @@ _MOST, _LARGEST = codec.LIMITS["max-payload"]
 
 @VIOLATORS.of("frame.length-limit")
 def _(scene: Scene) -> None:
-    number = scene.pick(scene.numbers())
+    number = scene.pick(scene.own())
     length = scene.pick((_MOST + 1, _LARGEST, 1 << 16 | 5, 1 << 20))
     frame = codec.encode_frame(scene.frames[number], _LARGEST)
     scene.lines[number] = scene.lines[number]._replace(octets=length.to_bytes(3, "little") + frame[3:])
@@ -33,20 +32,31 @@ def _(scene: Scene) -> None:
 
 @VIOLATORS.of("frame.whole")
 def _(scene: Scene) -> None:
-    number = scene.pick(numbers[-1] for side in SIDES if (numbers := scene.numbers(side=side)))
-    frame = codec.encode_frame(scene.frames[number])
+    side = scene.either()
+    if side == "server" and not scene.requests:
+        scene.add()
+    number = next(reversed(scene.numbers(None, side)), None)
+    if number is None or scene.frames[number].type == _NAME:
+        # The response to a command that was cut away would be one to no request: a new command is cut.
+        number = scene.end()
+        scene.insert(number, side, scene.make(scene.next_id(), _NAME, codec.CommandNameFlag.EOS, b"x"))
+    cut = scene.lines[number].frame
+    assert cut is not None  # noqa: S101 - it was just chosen for its frame
+    frame = codec.encode_frame(cut)
     scene.lines[number] = scene.lines[number]._replace(octets=frame[: scene.between(1, len(frame) - 1)])
 
 
 @VIOLATORS.of("frame.known-type")
 def _(scene: Scene) -> None:
     unknown = [code for code in range(16) if code not in codec.TYPE_NAMES]
-    scene.change(scene.pick(scene.numbers()), type=scene.pick(unknown))
+    # Without its settings, what a stream has is not decoded.
+    number = scene.pick(scene.own(lambda number, frame: frame.type != _SETTINGS and scene.may_be_lost(number)))
+    scene.change(number, type=scene.pick(unknown))
 
 
 @VIOLATORS.of("frame.known-flags")
 def _(scene: Scene) -> None:
-    number = scene.pick(scene.numbers())
+    number = scene.pick(scene.own(lambda number, _: scene.may_be_lost(number)))
     frame = scene.frames[number]
     unknown = [1 << bit for bit in range(4) if 1 << bit not in codec.FLAG_NAMES[int(frame.type)]]
     scene.change(number, flags=int(frame.flags) | scene.pick(unknown))
@@ -54,26 +64,30 @@ def _(scene: Scene) -> None:
 
 @VIOLATORS.of("frame.known-stream-flags")
 def _(scene: Scene) -> None:
-    number = scene.pick(scene.numbers())
+    number = scene.pick(scene.own(lambda number, _: scene.may_be_lost(number)))
     unknown = [1 << bit for bit in range(8) if 1 << bit not in codec.STREAM_FLAG_NAMES]
     scene.change(number, stream_flags=int(scene.frames[number].stream_flags) | scene.pick(unknown))
 
 
 @VIOLATORS.of("request-id.parity")
 def _(scene: Scene) -> None:
-    request_id = scene.pick((0, 2, 0xFFFE))
-    if scene.requests and scene.choices.below(2):
-        request = scene.requests[scene.pick(scene.requests)]
-        for number in (*request.sent, *request.received):
-            scene.change(number, request_id=request_id)
-    else:
-        # Nobody looks at the request id of stream-settings.
-        numbers = scene.numbers(None, "client", lambda _, frame: frame.type != _SETTINGS)
-        scene.change(scene.pick(numbers), request_id=request_id)
+    # Nobody looks at the request id of stream-settings.
+    kind, flags, payload = scene.pick(
+        (
+            (_NAME, codec.CommandNameFlag.EOS, b"x"),
+            (_NAME, codec.CommandNameFlag.HAVE_DATA, b"x"),
+            (codec.FrameType.COMMAND_DATA, codec.CommandDataFlag.EOS, b"x"),
+            (codec.FrameType.COMMAND_ARGUMENT, codec.CommandArgumentFlag.EOA, b"\x01\x00\x01\x00kv"),
+        )
+    )
+    number = scene.choices.among(0, scene.end())
+    scene.insert(number, "client", scene.make(scene.pick((0, 2, 0xFFFE)), kind, flags, payload))
 
 
 @VIOLATORS.of("request-id.order")
 def _(scene: Scene) -> None:
+    if not scene.requests:
+        scene.add()
     request = scene.requests[scene.pick(scene.requests)]
     request_id = scene.next_id() + 2 * scene.choices.below(9)
     for number in (*request.sent, *request.received):
@@ -82,13 +96,14 @@ def _(scene: Scene) -> None:
 
 @VIOLATORS.of("stream-id.parity")
 def _(scene: Scene) -> None:
-    number = scene.pick(scene.numbers())
-    side, stream_id = scene.lines[number].side, scene.frames[number].stream_id
+    number = scene.pick(scene.own())
+    side, stream_id, flags = scene.lines[number].side, scene.frames[number].stream_id, scene.frames[number].stream_flags
     parity = int(machines.STREAM_PARITY[side])
     other = scene.pick((1 - parity, 3 - parity, 255 - parity))
-    # The frame alone, or all of its stream.
-    together = scene.choices.below(2)
-    for one in scene.numbers(None, side, lambda _, frame: frame.stream_id == stream_id) if together else (number,):
+    # The frame alone, where its stream does without, or all of the stream.
+    alone = not flags & (BEGIN | END | ENCODED) and scene.choices.below(2)
+    numbers = (number,) if alone else scene.numbers(None, side, lambda _, frame: frame.stream_id == stream_id)
+    for one in numbers:
         scene.change(one, stream_id=other)
 
 
@@ -97,27 +112,28 @@ def _(scene: Scene) -> None:
 
 @VIOLATORS.of("stream.begin-required")
 def _(scene: Scene) -> None:
-    number = scene.pick(
-        scene.numbers(None, None, lambda _, frame: frame.type != _SETTINGS and frame.stream_flags & BEGIN)
-    )
+    number = scene.pick(scene.own(lambda _, frame: frame.type != _SETTINGS and frame.stream_flags & BEGIN))
     scene.change(number, stream_flags=scene.frames[number].stream_flags & ~BEGIN)
 
 
 @VIOLATORS.of("stream.begin-on-open")
 def _(scene: Scene) -> None:
-    number = scene.pick(scene.numbers(None, None, lambda _, frame: not frame.stream_flags & (BEGIN | ENCODED)))
+    # What a stream had settled would be forgotten.
+    number = scene.pick(
+        scene.own(lambda number, frame: not scene.profiles[number] and not frame.stream_flags & (BEGIN | ENCODED))
+    )
     scene.change(number, stream_flags=scene.frames[number].stream_flags | BEGIN)
 
 
 @VIOLATORS.of("stream.begin-plain")
 def _(scene: Scene) -> None:
-    number = scene.pick(scene.numbers(None, None, lambda _, frame: frame.stream_flags & BEGIN))
+    number = scene.pick(scene.own(lambda number, frame: frame.stream_flags & BEGIN and scene.may_be_lost(number)))
     scene.change(number, stream_flags=scene.frames[number].stream_flags | ENCODED)
 
 
 @VIOLATORS.of("stream.open-limit")
 def _(scene: Scene) -> None:
-    side = scene.pick(SIDES)
+    side = scene.either()
     most = codec.LIMITS["open-streams"][0]
     settings = codec.encode_stream_settings(codec.StreamSettings("identity", b""))
     number = scene.anywhere()
@@ -127,44 +143,65 @@ def _(scene: Scene) -> None:
 
 @VIOLATORS.of("stream.end")
 def _(scene: Scene) -> None:
-    last = {frame.stream_id: number for number, frame in enumerate(scene.frames)}
+    last = {scene.frames[number].stream_id: number for number in scene.own()}
     number = scene.pick(last.values())
     scene.change(number, stream_flags=scene.frames[number].stream_flags & ~END)
 
 
 @VIOLATORS.of("stream.encoded-needs-settings")
 def _(scene: Scene) -> None:
-    plain = scene.numbers(None, None, lambda number, frame: not (scene.profiles[number] or frame.stream_flags & BEGIN))
-    number = scene.pick(plain)
+    number = scene.pick(
+        scene.own(
+            lambda number, frame: (
+                not (scene.profiles[number] or frame.stream_flags & BEGIN) and scene.may_be_lost(number)
+            )
+        )
+    )
     scene.change(number, stream_flags=scene.frames[number].stream_flags | ENCODED)
 
 
 # Content encodings.
 
 
-def _compressed(scene: Scene) -> int:
-    return int(
-        scene.pick(
-            scene.numbers(
-                None,
-                None,
-                lambda number, frame: frame.stream_flags & ENCODED and scene.profiles[number] in ("zlib", "zstd-8mb"),
-            )
-        )
+def _compressors(scene: Scene) -> list[str]:
+    return [name for name in ("zlib", "zstd-8mb") if name in scene.encodings]
+
+
+def _compressed(scene: Scene) -> int | None:
+    """The line of a compressed frame that its stream does without; None, sometimes, for a stream of its own."""
+    found = scene.numbers(
+        None,
+        scene.role,
+        lambda number, frame: (
+            frame.stream_flags & ENCODED
+            and scene.profiles[number] in ("zlib", "zstd-8mb")
+            and scene.may_be_lost(number)
+        ),
     )
+    return scene.choices.pick(found) if found and scene.choices.below(2) else None
 
 
 @VIOLATORS.of("encoding.decodable")
 def _(scene: Scene) -> None:
+    payload = b"\xff" * scene.between(9, 20)
     number = _compressed(scene)
-    scene.change(number, payload=b"\xff" * scene.between(9, 20))
-    scene.lines[number] = scene.lines[number]._replace(raw=True)
+    if number is None:
+        _on_encoded_stream(scene, scene.pick(_compressors(scene)), lambda _: payload)
+    else:
+        scene.change(number, payload=payload)
+        scene.lines[number] = scene.lines[number]._replace(raw=True)
 
 
 @VIOLATORS.of("encoding.decoded-limit")
 def _(scene: Scene) -> None:
-    most = codec.LIMITS["decoded-frame"][0]
-    scene.change(_compressed(scene), payload=bytes(most + 1))
+    payload = bytes(codec.LIMITS["decoded-frame"][0] + 1)
+    number = _compressed(scene)
+    if number is None:
+        profile = scene.pick(_compressors(scene))
+        encoder = scene.encodings[profile].encoder()
+        _on_encoded_stream(scene, profile, lambda _: encoder.encode(payload) + encoder.finish())
+    else:
+        scene.change(number, payload=payload)
 
 
 def _on_encoded_stream(scene: Scene, profile: str, encode: Callable[[bytes], bytes]) -> None:
@@ -178,24 +215,22 @@ def _on_encoded_stream(scene: Scene, profile: str, encode: Callable[[bytes], byt
 
 @VIOLATORS.of("encoding.nothing-after-end")
 def _(scene: Scene) -> None:
-    encodings = default_encodings()
-    profile = scene.pick(name for name in ("zlib", "zstd-8mb") if name in encodings)
-    encoder = encodings[profile].encoder()
+    profile = scene.pick(_compressors(scene))
+    encoder = scene.encodings[profile].encoder()
     surplus = scene.choices.octets(1, 4)
     _on_encoded_stream(scene, profile, lambda payload: encoder.encode(payload) + encoder.finish() + surplus)
 
 
 @VIOLATORS.of("encoding.complete-at-end")
 def _(scene: Scene) -> None:
-    encodings = default_encodings()
-    profile = scene.pick(name for name in ("zlib", "zstd-8mb") if name in encodings)
-    encoder = encodings[profile].encoder()
+    profile = scene.pick(_compressors(scene))
+    encoder = scene.encodings[profile].encoder()
     _on_encoded_stream(scene, profile, lambda payload: encoder.encode(payload) + encoder.flush())
 
 
 @VIOLATORS.of("encoding.window")
 def _(scene: Scene) -> None:
-    if "zstd-8mb" not in default_encodings():
+    if "zstd-8mb" not in scene.encodings:
         raise NothingToBreakError
     # Of the window descriptor, the upper five bits say how many times 1 KiB is doubled, the others add eighths.
     descriptor = scene.pick((13 << 3 | 1, 14 << 3, 17 << 3))
@@ -207,38 +242,48 @@ def _(scene: Scene) -> None:
     _on_encoded_stream(scene, "zstd-8mb", encode)
 
 
+def _settings(scene: Scene) -> int:
+    """The line of settings that their stream does without; of a request that is added where there are none."""
+    numbers = scene.numbers(_SETTINGS, scene.role, lambda number, _: scene.may_be_lost(number))
+    if not numbers:
+        scene.add(profile=scene.profile())
+        numbers = scene.numbers(_SETTINGS, scene.role, lambda number, _: scene.may_be_lost(number))
+    return int(scene.pick(numbers))
+
+
 @VIOLATORS.of("stream-settings.known-profile")
 def _(scene: Scene) -> None:
     name = scene.pick((b"br", b"ZLIB", b"zlib ", b"zstd"))
-    scene.change(scene.pick(scene.numbers(_SETTINGS)), payload=bytes([len(name)]) + name)
+    scene.change(_settings(scene), payload=bytes([len(name)]) + name)
 
 
 @VIOLATORS.of("stream-settings.profile-octets")
 def _(scene: Scene) -> None:
     surplus = scene.choices.octets(1, 4)
-    scene.change_payload(scene.pick(scene.numbers(_SETTINGS)), lambda payload: payload + surplus)
+    scene.change_payload(_settings(scene), lambda payload: payload + surplus)
 
 
 @VIOLATORS.of("stream-settings.on-begin")
 def _(scene: Scene) -> None:
-    later = scene.numbers(None, None, lambda _, frame: not frame.stream_flags & (BEGIN | ENCODED))
-    if later and scene.choices.below(2):
+    if scene.choices.below(2):
         # In the middle of a stream.
-        number = scene.choices.pick(later)
+        number = scene.pick(
+            scene.own(lambda number, frame: not frame.stream_flags & (BEGIN | ENCODED) and scene.may_be_lost(number))
+        )
         frame = scene.frames[number]
-        settings = codec.encode_stream_settings(codec.StreamSettings("identity", b""))
+        settings = codec.encode_stream_settings(codec.StreamSettings(scene.profile(), b""))
         late = codec.make_frame(frame.request_id, frame.stream_id, 0, _SETTINGS, 0, settings)
         scene.lines.insert(number, Line(scene.lines[number].side, late))
     else:
-        scene.change(scene.pick(scene.numbers(_SETTINGS)), stream_flags=0)
+        scene.change(_settings(scene), stream_flags=0)
 
 
 @VIOLATORS.of("stream-settings.name-whole")
 def _(scene: Scene) -> None:
     more = scene.between(1, 200)
-    scene.change_payload(scene.pick(scene.numbers(_SETTINGS)), lambda payload: bytes([payload[0] + more]) + payload[1:])
+    scene.change_payload(_settings(scene), lambda payload: bytes([payload[0] + more]) + payload[1:])
 
 
 @VIOLATORS.of("stream-settings.name-ascii")
 def _(scene: Scene) -> None:
-    scene.change(scene.pick(scene.numbers(_SETTINGS)), payload=scene.pick((b"\x00", b"\x04zl\xefb")))
+    scene.change(_settings(scene), payload=scene.pick((b"\x00", b"\x04zl\xefb")))

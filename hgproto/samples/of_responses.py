@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hgproto import build
 from hgproto.cbor import encode_item, encode_map
 from hgproto.framing_0002 import codec
 from hgproto.samples.scene import Scene, Violators, flagged, sent_by_the_wrong_side
+from hgproto.samples.sessions import END
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +41,7 @@ def _first_atom(*atoms: bytes) -> Callable[[Scene], None]:
 
     def violator(scene: Scene) -> None:
         atom = scene.pick(atoms)
-        scene.change_payload(scene.pick(scene.numbers(_TEXT)), lambda payload: atom + payload)
+        scene.change_payload(scene.pick(scene.some(_TEXT)), lambda payload: atom + payload)
 
     return violator
 
@@ -48,11 +50,18 @@ def _atom(text: str, *args: str) -> bytes:
     return bytes(codec.encode_text_atom(codec.TextAtom(text, (), args)))
 
 
+def _progress(scene: Scene) -> int:
+    """The line of progress that does not end its topic, which would then stay open."""
+    return int(
+        scene.pick(scene.some(_PROGRESS, lambda _, frame: codec.decode_progress(bytes(frame.payload)).pos != -1))
+    )
+
+
 def _wrong_map(*maps: tuple[tuple[object, object], ...]) -> Callable[[Scene], None]:
     """Sends another progress map."""
 
     def violator(scene: Scene) -> None:
-        scene.change(scene.pick(scene.numbers(_PROGRESS)), payload=encode_map(scene.pick(maps)))
+        scene.change(_progress(scene), payload=encode_map(scene.pick(maps)))
 
     return violator
 
@@ -84,23 +93,23 @@ VIOLATORS |= {
 @VIOLATORS.of("text-output.single-frame")
 def _(scene: Scene) -> None:
     less = scene.between(1, 3)
-    scene.change_payload(scene.pick(scene.numbers(_TEXT)), lambda payload: payload[:-less])
+    scene.change_payload(scene.pick(scene.some(_TEXT)), lambda payload: payload[:-less])
 
 
 @VIOLATORS.of("text-output.newline")
 def _(scene: Scene) -> None:
     atom = scene.pick((_atom("x"), _atom(""), _atom("\n "), _atom("%s", "x")))
-    scene.change_payload(scene.pick(scene.numbers(_TEXT)), lambda payload: payload + atom)
+    scene.change_payload(scene.pick(scene.some(_TEXT)), lambda payload: payload + atom)
 
 
 @VIOLATORS.of("error-response.utf8")
 def _(scene: Scene) -> None:
-    scene.change(scene.pick(scene.numbers(_ERROR)), payload=scene.pick(_NOT_UTF8))
+    scene.change(scene.pick(scene.some(_ERROR)), payload=scene.pick(_NOT_UTF8))
 
 
 @VIOLATORS.of("progress.cbor-map")
 def _(scene: Scene) -> None:
-    number = scene.pick(scene.numbers(_PROGRESS))
+    number = _progress(scene)
     payload = bytes(scene.frames[number].payload)
     cut = payload[: scene.between(0, len(payload) - 1)]
     scene.change(number, payload=scene.pick((cut, b"\x01", b"\x80", b"\xff", b"\xbf", b"\xa1")))
@@ -109,20 +118,20 @@ def _(scene: Scene) -> None:
 @VIOLATORS.of("progress.surplus")
 def _(scene: Scene) -> None:
     surplus = scene.choices.octets(1, 4)
-    scene.change_payload(scene.pick(scene.numbers(_PROGRESS)), lambda payload: payload + surplus)
+    scene.change_payload(_progress(scene), lambda payload: payload + surplus)
 
 
 @VIOLATORS.of("progress.utf8")
 def _(scene: Scene) -> None:
     topic = b"\xa3" + encode_item(b"topic") + _BAD_STRING + encode_map([_POS, _TOTAL])[1:]
     item = b"\xa4" + encode_map(_GOOD)[1:] + encode_item(b"item") + _BAD_STRING
-    scene.change(scene.pick(scene.numbers(_PROGRESS)), payload=scene.pick((topic, item)))
+    scene.change(_progress(scene), payload=scene.pick((topic, item)))
 
 
 def _topics(scene: Scene) -> list[list[int]]:
     """The lines of progress, those of one topic of one request together."""
     topics: dict[tuple[int, str], list[int]] = {}
-    for number in scene.numbers(_PROGRESS):
+    for number in scene.some(_PROGRESS):
         frame = scene.frames[number]
         topics.setdefault((frame.request_id, codec.decode_progress(bytes(frame.payload)).topic), []).append(number)
     return list(topics.values())
@@ -162,9 +171,17 @@ def _(scene: Scene) -> None:
 
 @VIOLATORS.of("response.complete")
 def _(scene: Scene) -> None:
-    request = scene.requests[scene.pick(scene.requests)]
-    number = request.received[-1]
-    scene.lines[number:] = [line for line in scene.lines[number:] if line.side == "client"]
+    # A response that is not sent to its end, since that of another would leave its streams open too.
+    before = scene.pick(((), (build.text_output(1, 2, [("x\n", (), ())]),)))
+    request_id = scene.add(before=[*before, _CONTINUED])
+    request = scene.requests[request_id]
+    kept = request.received[: scene.between(0, len(request.received) - 1)]
+    if kept:
+        scene.change(kept[-1], stream_flags=int(scene.frames[kept[-1]].stream_flags) | END)
+    scene.lines[request.received[len(kept)] : request.received[-1] + 1] = []
+
+
+_CONTINUED = codec.make_frame(1, 2, 0, _RESPONSE, _Response.CONTINUATION, b"some")
 
 
 def _protocol_error(scene: Scene, number: int) -> None:
@@ -173,11 +190,17 @@ def _protocol_error(scene: Scene, number: int) -> None:
 
 @VIOLATORS.of("reactor.errored")
 def _(scene: Scene) -> None:
-    _protocol_error(scene, scene.pick(scene.numbers(side="server")))
+    if not scene.requests:
+        scene.add()
+    # The client sends nothing more.
+    last = scene.numbers(None, "client")[-1]
+    _protocol_error(scene, scene.pick(number for number in scene.numbers(None, "server") if number > last))
 
 
 @VIOLATORS.of("error-response.closes")
 def _(scene: Scene) -> None:
-    number = scene.pick(scene.numbers(side="client"))
+    if not scene.requests:
+        scene.add()
+    number = scene.pick(scene.numbers(None, "client"))
     scene.lines[number:] = [line for line in scene.lines[number:] if line.side == "client"]
     _protocol_error(scene, number)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hgproto import build
+from hgproto.encodings import default_encodings
 from hgproto.framing_0002 import codec, machines
-from hgproto.samples.sessions import BEGIN, END, STREAMS, Line
+from hgproto.samples.sessions import BEGIN, END, SIDES, STREAMS, Line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
+    from hgproto.encodings import Encodings
     from hgproto.frame import Frame
     from hgproto.samples.choices import Choices
 
@@ -18,6 +20,7 @@ __all__ = ["NothingToBreakError", "Scene", "Violators", "flagged", "sent_by_the_
 
 _Type = codec.FrameType
 _ARGUMENT, _DATA, _SETTINGS = _Type.COMMAND_ARGUMENT, _Type.COMMAND_DATA, _Type.STREAM_SETTINGS
+_TEXT, _PROGRESS, _ERROR = _Type.TEXT_OUTPUT, _Type.PROGRESS, _Type.ERROR_RESPONSE
 _IDS = 1 << codec.FIELD_BITS["request_id"][0]
 
 
@@ -34,20 +37,30 @@ class _Request:
 
 
 class Scene:
-    """A session as violators see it. ``lines`` is what they change; numbers are those of its lines before any change."""
+    """A session as violators see it. ``lines`` is what they change; numbers are those of its lines before any change.
 
-    def __init__(self, lines: Iterable[Line], choices: Choices) -> None:
+    A session may lack the frames that a violator changes. The violator then adds a valid request that has them, at the end
+    (:meth:`add`), and changes that. ``role``: the side that is to break the rule, either by default. ``encodings``: the
+    content encodings that streams may name.
+    """
+
+    def __init__(
+        self, lines: Iterable[Line], choices: Choices, *, role: str | None = None, encodings: Encodings | None = None
+    ) -> None:
         self.lines = list(lines)
         self.choices = choices
+        self.role = role
+        self.encodings = default_encodings() if encodings is None else encodings
+        self.survey()
+
+    def survey(self) -> None:
+        """Looks at all lines, after a change that moves them."""
         self.frames: list[Any] = [line.frame for line in self.lines]
         self.requests: dict[int, _Request] = {}
         self.profiles: dict[int, str] = {}
         """The profile of the stream that a line is on; empty without one."""
         self.continued: set[int] = set()
         """Lines that go on with the value of the argument before."""
-        self._survey()
-
-    def _survey(self) -> None:
         current: dict[int, str] = {}
         open_values: set[int] = set()
         for number, (side, frame) in enumerate((line.side, line.frame) for line in self.lines):
@@ -70,6 +83,81 @@ class Scene:
                     frame.request_id
                 )
 
+    # What is added.
+
+    def end(self) -> int:
+        """The number before whose line the last thing of a session can be put: before the end of any output."""
+        ends = [
+            number for number, frame in enumerate(self.frames) if frame is None and self.lines[number].octets is None
+        ]
+        return ends[0] if ends else len(self.lines)
+
+    def add(
+        self,
+        args: dict[str, bytes] | None = None,
+        data: bytes | None = None,
+        *,
+        before: Sequence[Frame] = (),
+        size: int = 16,
+        error: bool = False,
+        profile: str = "",
+    ) -> int:
+        """Adds a request and its response at the end; gives its id. Each side's frames are a stream of their own.
+
+        ``before``: what the server sends before the response. ``size``: of the largest payload. ``error``: whether the response
+        is an error. ``profile``: that the streams name.
+        """
+        request_id, stream_ids = self.next_id(), [self._unused_stream(side) for side in SIDES]
+        sent = build.command(request_id, stream_ids[0], "heads", args, data, max_payload=size)
+        received: Iterable[Frame] = build.bytes_response(request_id, stream_ids[1], b"", max_payload=size)
+        if error:
+            received = [build.error_response(request_id, stream_ids[1], "no")]
+        answered = [*(frame.replace(request_id=request_id) for frame in before), *received]
+        lines: list[Line] = []
+        for side, frames, stream_id in zip(SIDES, (sent, answered), stream_ids, strict=True):
+            settings = [build.stream_settings(request_id, stream_id, profile)] if profile else []
+            lines += _on_one_stream(side, stream_id, [*settings, *frames])
+        at = self.end()
+        self.lines[at:at] = lines
+        self.survey()
+        return request_id
+
+    def some(self, kind: int, where: Callable[[int, Any], bool] | None = None, **request: Any) -> list[int]:
+        """The lines of a type of frame for which ``where`` holds; at least one, since a request is added where there is none.
+
+        ``request``: that request, as of :meth:`add`; by default one that has a frame of the type.
+        """
+        found = self.numbers(kind, None, where)
+        if not found:
+            self.add(**(request or ({"profile": self.profile()} if kind == _SETTINGS else _WITH.get(kind, {}))))
+            found = self.numbers(kind, None, where)
+        return found
+
+    def own(self, where: Callable[[int, Any], bool] | None = None) -> list[int]:
+        """The lines of the side that breaks the rule for which ``where`` holds; at least one, as of :meth:`some`."""
+        found = self.numbers(None, self.role, where)
+        if not found:
+            # Several frames of each side on one stream, the first of which begins it without settings.
+            self.add({"key": b"tip"}, before=[_MESSAGE])
+            found = self.numbers(None, self.role, where)
+        return found
+
+    def either(self) -> str:
+        """The side that breaks the rule."""
+        return self.choices.pick(SIDES) if self.role is None else self.role
+
+    def profile(self) -> str:
+        """A profile that is known. Raises :class:`NothingToBreakError` when there is none."""
+        return "identity" if "identity" in self.encodings else str(self.pick(self.encodings))
+
+    def may_be_lost(self, number: int) -> bool:
+        """True if nobody misses what a stream has from a line on: no topic of progress ends there."""
+        side, stream_id = self.lines[number].side, self.frames[number].stream_id
+        return not any(
+            frame is not None and frame.stream_id == stream_id and line.side == side and _ends_topic(frame)
+            for line, frame in zip(self.lines[number:], self.frames[number:], strict=True)
+        )
+
     # What there is.
 
     def numbers(
@@ -87,10 +175,14 @@ class Scene:
 
     def pick(self, options: Iterable[Any]) -> Any:
         """One of several. Raises :class:`NothingToBreakError` when there is none."""
+        return self.choices.pick(self.options(options))
+
+    def options(self, options: Iterable[Any]) -> list[Any]:
+        """Several. Raises :class:`NothingToBreakError` when there is none."""
         found = list(options)
         if not found:
             raise NothingToBreakError
-        return self.choices.pick(found)
+        return found
 
     def between(self, low: int, high: int) -> int:
         """A number from ``low`` to ``high``, both included. Raises :class:`NothingToBreakError` when there is none."""
@@ -132,8 +224,17 @@ class Scene:
 
     def free_streams(self, side: str) -> list[int]:
         """The streams of a side that the session has not."""
+        return [one for one in self._streams(side) if one not in STREAMS[side]]
+
+    def _streams(self, side: str) -> list[int]:
         first = int(machines.STREAM_PARITY[side])
-        return [one for one in range(first, 256, 2) if one not in STREAMS[side]]
+        taken = {frame.stream_id for frame in self.frames if frame is not None}
+        return [one for one in range(first, 256, 2) if one not in taken]
+
+    def _unused_stream(self, side: str) -> int:
+        """The stream for a request that is added: as sessions have it, if nothing is on it."""
+        free = self._streams(side)
+        return int(self.options(one for one in (*STREAMS[side], *self.free_streams(side)) if one in free)[0])
 
     # What can be done.
 
@@ -154,15 +255,19 @@ class Scene:
         frames[-1] = frames[-1].replace(stream_flags=frames[-1].stream_flags | END)
         self.lines[number:number] = [Line(side, one, raw=raw) for one in frames]
 
-    def cut_short(self, request_id: int, number: int) -> None:
-        """Drops, one time in two, what the client sends of a request from a line on; not where a stream needs it.
+    def cut_short(self, request_id: int, number: int, *, always: bool = False) -> bool:
+        """Drops, one time in two or always, what the client sends of a request from a line on; not where a stream needs it.
 
-        For what comes before that line: who takes it for good is not stopped by the rest.
+        For what comes before that line: who takes it for good is not stopped by the rest. Gives whether nothing is left.
         """
         later = [one for one in self.requests[request_id].sent if one >= number]
-        if self.choices.below(2) and not any(self.frames[one].stream_flags & (BEGIN | END) for one in later):
+        if any(self.frames[one].stream_flags & (BEGIN | END) for one in later):
+            return False
+        if always or self.choices.below(2):
             for one in reversed(later):
                 del self.lines[one]
+            return True
+        return not later
 
     def make(self, request_id: int, kind: int, flags: int = 0, payload: bytes = b"", stream_flags: int = 0) -> Frame:
         """A frame to insert."""
@@ -173,17 +278,41 @@ class Scene:
 
         A new command after all others, or a message about a request that waits for its response.
         """
+        if self.role == "server" and not self.requests:
+            self.add()
         answers = self.numbers(None, "server", lambda _, frame: frame.type != _SETTINGS)
-        if answers and self.choices.below(2):
+        if answers and (self.role == "server" or (self.role is None and self.choices.below(2))):
             number = self.choices.pick(answers)
             frame = build.text_output(self.frames[number].request_id, STREAMS["server"][0], [("x\n", (), ())])
             return number, "server", frame
         frame = self.make(self.next_id(), _Type.COMMAND_NAME, codec.CommandNameFlag.EOS, b"x")
-        return len(self.lines), "client", frame
+        return self.end(), "client", frame
 
     def anywhere(self) -> int:
         """A number before whose line something can be put, one after the last included."""
         return self.choices.among(0, len(self.lines))
+
+
+_MESSAGE = build.text_output(1, 2, [("x\n", (), ())])
+_WITH: dict[int, dict[str, Any]] = {
+    _TEXT: {"before": [_MESSAGE]},
+    _PROGRESS: {"before": [build.progress(1, 2, "x", pos, 1) for pos in (0, -1)]},
+    _ARGUMENT: {"args": {"key": b"tip"}},
+    _DATA: {"data": b"x"},
+    _ERROR: {"error": True},
+}
+"""What a request has that is added for a type of frame; any has a command-name and, without an error, a bytes-response."""
+
+
+def _on_one_stream(side: str, stream_id: int, frames: Sequence[Frame]) -> list[Line]:
+    placed = [frame.replace(stream_id=stream_id, stream_flags=0) for frame in frames]
+    placed[0] = placed[0].replace(stream_flags=BEGIN)
+    placed[-1] = placed[-1].replace(stream_flags=placed[-1].stream_flags | END)
+    return [Line(side, frame) for frame in placed]
+
+
+def _ends_topic(frame: Any) -> bool:
+    return frame.type == _PROGRESS and codec.decode_progress(bytes(frame.payload)).pos == -1
 
 
 class Violators(dict[str, "Callable[[Scene], None]"]):
@@ -203,7 +332,7 @@ def flagged(kind: int, *flags: int) -> Callable[[Scene], None]:
     """Gives a frame of a type one of several combinations of flags."""
 
     def violator(scene: Scene) -> None:
-        scene.change(scene.pick(scene.numbers(kind)), flags=scene.pick(flags))
+        scene.change(scene.pick(scene.some(kind)), flags=scene.pick(flags))
 
     return violator
 

@@ -8,24 +8,47 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hgproto.framing_0002.requirements import REQUIREMENTS
 from hgproto.samples import of_commands, of_frames, of_responses
 from hgproto.samples.scene import NothingToBreakError, Scene, Violators
+from hgproto.samples.sessions import SIDES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from hgproto.encodings import Encodings
     from hgproto.samples.choices import Choices
     from hgproto.samples.sessions import Line
 
-__all__ = ["VIOLATORS", "violate"]
+__all__ = ["VIOLATORS", "senders", "violate"]
 
 VIOLATORS = Violators(of_frames.VIOLATORS | of_commands.VIOLATORS | of_responses.VIOLATORS)
 """By requirement."""
 
 
-def violate(requirement: str, session: Iterable[Line], choices: Choices) -> list[Line] | None:
-    """The session with that requirement broken; None when there is nothing in it to break it by."""
-    scene = Scene(session, choices)
+def senders(requirement: str) -> tuple[str, ...]:
+    """The sides that can break a requirement, of client and server."""
+    if requirement == "reactor.errored":
+        # Only a server sends protocol errors, after which it is silent.
+        return ("server",)
+    binds = REQUIREMENTS[requirement].binds
+    return (binds,) if binds in SIDES else SIDES
+
+
+def violate(
+    requirement: str,
+    session: Iterable[Line],
+    choices: Choices,
+    *,
+    role: str | None = None,
+    encodings: Encodings | None = None,
+) -> list[Line] | None:
+    """The session with that requirement broken, and no other one if the session keeps every rule.
+
+    What the session lacks for it is added. ``role``: the side that breaks it, one of :func:`senders`; any by default.
+    ``encodings``: the content encodings that streams may name. None when these allow it not to be broken.
+    """
+    scene = Scene(session, choices, role=role, encodings=encodings)
     try:
         VIOLATORS[requirement](scene)
     except NothingToBreakError:
