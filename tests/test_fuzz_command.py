@@ -242,6 +242,8 @@ OPTIONS = {
     "encodings": ("--encodings", "identity"),
     "ignore": ("--ignore", "frame.whole"),
     "pid": ("--pid", "1"),
+    "log": ("--log", "server.log"),
+    "start": ("--start", "server --verbose"),
     "allow_remote": ("--allow-remote",),
 }
 """The options that decide what a finding shows when it is shown again."""
