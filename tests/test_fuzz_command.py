@@ -247,7 +247,20 @@ OPTIONS = {
     "allow_remote": ("--allow-remote",),
 }
 """The options that decide what a finding shows when it is shown again."""
-OF_A_CAMPAIGN = {"seed", "max_time", "max_cases", "max_findings", "rate", "corpus", "output", "replay"}
+OF_A_CAMPAIGN = {
+    "seed",
+    "max_time",
+    "max_cases",
+    "max_findings",
+    "minimize_share",
+    "minimize_time",
+    "without",
+    "rate",
+    "baseline",
+    "corpus",
+    "output",
+    "replay",
+}
 """The options that do not."""
 
 

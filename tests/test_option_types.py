@@ -38,6 +38,8 @@ NUMERIC = {
     ("fuzz", "--max-findings"): (*WHOLE, *TINY),
     ("fuzz", "--timeout"): (*NEVER, *TINY, "1e10"),
     ("fuzz", "--max-growth"): (*WHOLE, *TINY, "1048577"),
+    ("fuzz", "--minimize-share"): (*WHOLE, "91"),
+    ("fuzz", "--minimize-time"): (*NEVER, *TINY),
     ("fuzz", "--rate"): (*WHOLE, "101"),
     ("fuzz", "--pid"): (*WHOLE, *TINY),
     ("sample", "--number"): WHOLE,
@@ -49,7 +51,7 @@ NUMERIC = {
 }
 """What each numeric option refuses."""
 SEEN = {(command[-1], action.option_strings[-1]): action for command, action in actions(parser()) if action.type}
-OTHERS = {("diff", "--fail-on")}
+OTHERS = {("diff", "--fail-on"), ("fuzz", "--without")}
 """Options with a type that is no number."""
 
 
