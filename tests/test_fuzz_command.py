@@ -269,7 +269,7 @@ def test_the_command_of_a_finding_has_every_option_that_matters() -> None:
     given = vars(parser().parse_args(["fuzz", "a target", *words]))
     default = vars(parser().parse_args(["fuzz", "a target"]))
     # An option that is added is one or the other.
-    assert set(OPTIONS) | OF_A_CAMPAIGN | {"target", "run"} == set(default)
+    assert set(OPTIONS) | OF_A_CAMPAIGN | {"target", "run", "command_parser"} == set(default)
     assert [name for name in OPTIONS if given[name] == default[name]] == []
     options = parser().parse_args(["fuzz", "a target", *words])
     fuzz_module._oracle(options)
