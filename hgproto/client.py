@@ -15,6 +15,7 @@ from hgproto.events import (
     RequestError,
     ResponseData,
     SendFrames,
+    Sending,
     TextMessage,
 )
 from hgproto.framing_0002 import codec, machines
@@ -167,7 +168,7 @@ class Client(Reactor):
         if self._buffered:
             self._held.append(send)
             return NoOp(request_id)
-        return send
+        return SendFrames(send)
 
     def issued(self, request_id: int) -> None:
         """Somebody else has sent a request: for those who only watch a connection."""
@@ -181,7 +182,7 @@ class Client(Reactor):
         exceptions by request id.
         """
         held, self._held = self._held, []
-        return _Flush(held)
+        return SendFrames(_Flush(held))
 
     def _is_over(self, stream: OutputStream | None) -> bool:
         if not self._buffered or stream is None:
@@ -434,7 +435,7 @@ class _Command(Send):
             self._client.failed(self.request_id, self.failure, begun=self._begun_with)
 
 
-class _Flush(SendFrames):
+class _Flush(Sending):
     """Commands that were held back."""
 
     __slots__ = ("_held", "_sends", "_stuck")

@@ -127,21 +127,8 @@ class NoOp(Record):
 NO_OP = NoOp()
 
 
-class SendFrames(Unique):
-    """Frames to send. Iterating gives them, each made when it is taken; once all were taken, the reactor knows.
-
-    A reactor can only give back a request id once the frames of its response were taken, so take them all, and those of
-    one request in the order in which they were asked for; sends of several requests may be taken in turns. Whoever has
-    frames made on another thread than the reactor's calls :meth:`claim` first and :meth:`sent` afterwards, both on the
-    reactor's, and takes :meth:`claimed_frames` on the other.
-
-    ``request_id``: the request that they belong to, None for several. ``stream_id``: the stream that they are on.
-    ``failure``: the exception that the source of the content raised first; None without one. Iterating ends as if nothing
-    had happened where that is an :class:`Exception`, and raises any other, such as :class:`KeyboardInterrupt`. Either
-    way, the frames that are still to be sent, such as an error-response, are there when iterating goes on. ``claimed``:
-    somebody makes the frames elsewhere. ``closing``: once claimed, what makes the frames that close other streams, which
-    go on the wire after all else that is outstanding and before these; None where there is nothing to close.
-    ``requirement``: of an error of the reactor's own making, the rule behind it.
+class Sending(Unique):
+    """Makes the frames of a :class:`SendFrames`, whose attributes it has; iterating gives the frames.
 
     What makes the frames says so in a subclass: ``_frames``, ``_rest_after`` where it can go on after an exception, and
     where the reactor has to know, ``_ask_last``, ``_ask_closing``, ``_was_made`` and ``_was_sent``. A class a kind of send
@@ -173,9 +160,9 @@ class SendFrames(Unique):
         self._unmade = self._unsent = True
 
     def __repr__(self) -> str:
-        return f"SendFrames(request_id={self.request_id}, stream_id={self.stream_id})"
+        return f"{type(self).__name__}(request_id={self.request_id}, stream_id={self.stream_id})"
 
-    def __iter__(self) -> SendFrames:
+    def __iter__(self) -> Sending:
         return self
 
     def __next__(self) -> Frame:
@@ -284,6 +271,96 @@ class SendFrames(Unique):
 
     def _was_sent(self) -> None:
         """All frames were taken."""
+
+
+class SendFrames(Unique):
+    """Frames to send. Iterating gives them, each made when it is taken; once all were taken, the reactor knows.
+
+    A reactor can only give back a request id once the frames of its response were taken, so take them all, and those of
+    one request in the order in which they were asked for; sends of several requests may be taken in turns. Whoever has
+    frames made on another thread than the reactor's calls :meth:`claim` first and :meth:`sent` afterwards, both on the
+    reactor's, and takes :meth:`claimed_frames` on the other.
+
+    ``request_id``: the request that they belong to, None for several. ``stream_id``: the stream that they are on.
+    ``failure``: the exception that the source of the content raised first; None without one. Iterating ends as if nothing
+    had happened where that is an :class:`Exception`, and raises any other, such as :class:`KeyboardInterrupt`. Either
+    way, the frames that are still to be sent, such as an error-response, are there when iterating goes on. ``claimed``:
+    somebody makes the frames elsewhere. ``closing``: once claimed, what makes the frames that close other streams, which
+    go on the wire after all else that is outstanding and before these; None where there is nothing to close.
+    ``requirement``: of an error of the reactor's own making, the rule behind it.
+    """
+
+    __slots__ = ("_sending",)
+
+    def __init__(self, sending: Sending) -> None:
+        self._sending = sending
+
+    def __repr__(self) -> str:
+        return f"SendFrames(request_id={self.request_id}, stream_id={self.stream_id})"
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self._sending
+
+    def __next__(self) -> Frame:
+        return next(self._sending)
+
+    @property
+    def request_id(self) -> int | None:
+        """The request that the frames belong to, None for several."""
+        return self._sending.request_id
+
+    @property
+    def stream_id(self) -> int | None:
+        """The stream that the frames are on."""
+        return self._sending.stream_id
+
+    @property
+    def failure(self) -> BaseException | None:
+        """The exception that the source of the content raised first."""
+        return self._sending.failure
+
+    @property
+    def claimed(self) -> bool:
+        """True if the frames are made elsewhere."""
+        return self._sending.claimed
+
+    @property
+    def closing(self) -> Callable[[], Iterator[Frame]] | None:
+        """The frames that close other streams, before these."""
+        return self._sending.closing
+
+    @property
+    def requirement(self) -> str | None:
+        """The requirement behind an error of the reactor's own making."""
+        return self._sending.requirement
+
+    @property
+    def failures(self) -> dict[int, BaseException]:
+        """The failures by request id: of several requests for a flush, else of one at most."""
+        return self._sending.failures
+
+    def is_last(self) -> bool:
+        """Whether nothing follows on the stream: asked when the last frame is made, or before somebody makes all elsewhere."""
+        return self._sending.is_last()
+
+    def claim(self) -> None:
+        """Somebody makes the frames elsewhere: they are :meth:`claimed_frames` there, and :meth:`sent` is called here."""
+        self._sending.claim()
+
+    def unclaim(self) -> None:
+        """Takes a claim back, when no frame was made elsewhere: the frames are taken here again."""
+        self._sending.unclaim()
+
+    def claimed_frames(self) -> Iterator[Frame]:
+        """The frames that are left, of which the reactor is told nothing.
+
+        After an exception, another call gives what is still to be sent.
+        """
+        return self._sending.claimed_frames()
+
+    def sent(self) -> None:
+        """Tells the reactor that all frames were taken."""
+        self._sending.sent()
 
 
 class ResponseData(Record):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hgproto.events import SendFrames
+from hgproto.events import Sending
 from hgproto.framing_0002 import codec
 from hgproto.ids import Ids
 from hgproto.streams import OutputStream
@@ -114,7 +114,7 @@ class Outputs:
         self._outstanding[send.stream.stream_id] -= 1
 
 
-class Send(SendFrames):
+class Send(Sending):
     """Frames that go on one of a reactor's streams. ``end``: the stream is closed with the last of them."""
 
     __slots__ = ("_end", "_outputs", "stream")

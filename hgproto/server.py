@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hgproto import build
 from hgproto.bytelike import is_bytes_like, kept_bytes
 from hgproto.commands import CommandReceiver
-from hgproto.events import NO_OP, Error, NoOp, SendFrames
+from hgproto.events import NO_OP, Error, NoOp, SendFrames, Sending
 from hgproto.framing_0002 import codec, machines
 from hgproto.machine import Event
 from hgproto.responses import ErrorResponse, Message, Response, too_late
@@ -239,11 +239,11 @@ class Server(CommandReceiver):
                 return False
         return stream is None or self._outputs.unmade(stream) == 1
 
-    def _held_back(self, send: SendFrames) -> SendFrames | NoOp:
+    def _held_back(self, send: Sending) -> SendFrames | NoOp:
         if self._deferring and not self.ended:
-            self._held.append(send)
+            self._held.append(SendFrames(send))
             return NO_OP if send.request_id is None else NoOp(send.request_id)
-        return send
+        return SendFrames(send)
 
     def _end(self) -> None:
         self._events.extend(self._held)
@@ -261,16 +261,16 @@ class Server(CommandReceiver):
         self._append(Error(error, frame, _Last(ready, stream.send(message, end=True))))
 
 
-class _Last(SendFrames):
+class _Last(Sending):
     """The frames before the connection is closed: those that were ready, and the error."""
 
     __slots__ = ("_error", "_ready", "_stuck")
 
-    def __init__(self, ready: Iterable[SendFrames], error: Iterator[Frame]) -> None:
+    def __init__(self, ready: Iterable[Sending], error: Iterator[Frame]) -> None:
         super().__init__(None, None)
         self._ready = deque(ready)
         self._error = error
-        self._stuck: SendFrames | None = None
+        self._stuck: Sending | None = None
 
     def _frames(self) -> Iterator[Frame]:
         while self._ready:

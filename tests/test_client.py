@@ -142,7 +142,7 @@ def test_as_many_requests_as_the_limit_allows(count: int) -> None:
     for number in range(count):
         if number == 2:
             with pytest.raises(
-                LocalProtocolError, match="at most 2 requests that wait for their response, found 2 already"
+                LocalProtocolError, match="at most 2 requests without a complete response, found 2 already"
             ):
                 client.issue("x")
         else:
@@ -263,17 +263,7 @@ def test_a_command_whose_data_ends_early_stays_unfinished_and_its_stream_goes_on
     assert b"abcdefgh".startswith(b"".join(part.data for part in parts))
     assert client.active == ((1,) if last else (1, 5))
     # The stream is closed all the same, so the input ends with nothing but the request that was cut off.
-    assert [type(event) for event in server.receive_end()] == [
-        SendFrames.__subclasses__() and type(_reply()),
-        CommandCut,
-    ]
-
-
-def _reply() -> Any:
-    """The kind of send with which a server replies to a request that was cut off."""
-    server = Server()
-    server.receive_data(wire("1 1 stream-begin command-name have-data x"))
-    return server.receive_end()[0]
+    assert [type(event) for event in server.receive_end()] == [SendFrames, CommandCut]
 
 
 @pytest.mark.requirement("request.complete", "response.active-request", "command-name.fresh-id")
@@ -784,7 +774,7 @@ def test_a_request_too_many_is_not_issued() -> None:
     with pytest.raises(LocalProtocolError) as raised:
         client.issue("x")
     assert str(raised.value) == (
-        "expected at most 2 requests that wait for their response, found 2 already (request.limits)"
+        "expected at most 2 requests without a complete response, found 2 already (request.limits)"
     )
     assert client.active == (1, 3)
 

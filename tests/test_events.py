@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, get_args
 
 import pytest
 
-from hgproto import Server, command, encode_frames, events, read_frames
+from hgproto import Client, Limits, Server, command, encode_frames, events, read_frames
 from hgproto.events import (
     NO_OP,
     WANT_FRAME,
@@ -15,7 +15,9 @@ from hgproto.events import (
     ResponseData,
     RunCommand,
     SendFrames,
+    Sending,
     StartCommand,
+    StreamLeftOpen,
     WantFrame,
 )
 from hgproto.framing_0002 import codec
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 FRAMES = [codec.make_frame(1, 2, 0, 4, 1, b"a"), codec.make_frame(1, 2, 0, 4, 2, b"b")]
 
 
-class Told(SendFrames):
+class Told(Sending):
     """A send of two frames that asks for the end with its last, and what it has told."""
 
     def __init__(self, *, last: bool = True) -> None:
@@ -77,7 +79,7 @@ def test_a_send_tells_when_its_last_frame_was_made_and_when_all_were_taken() -> 
     assert told.log == ["asked", "made", "sent"]
     assert list(told) == []
     assert told.log == ["asked", "made", "sent"]
-    assert repr(told) == "SendFrames(request_id=1, stream_id=2)"
+    assert repr(SendFrames(told)) == "SendFrames(request_id=1, stream_id=2)"
 
 
 @pytest.mark.parametrize("last", [True, False])
@@ -129,3 +131,43 @@ def test_the_unions_have_the_events_of_each_role() -> None:
         events.StreamLeftOpen,
     }
     assert isinstance(WANT_FRAME, events.Event)
+
+
+def test_sends_are_of_their_public_class() -> None:
+    client, server = Client(), Server()
+    issued = [client.issue("a"), client.issue("b"), client.issue("c", data=b"data")]
+    assert [type(send) for send in issued] == [SendFrames] * 3
+    server.receive_data(b"".join(piece for send in issued for piece in encode_frames(send)))
+    sends = [server.send_text(1, [("x\n", (), ())]), server.send_progress(1, "t", 1, 2), server.respond(1, b"")]
+    sends += [server.respond(3, [b"a", b"b"]), server.respond_error(5, "no")]
+    assert [type(send) for send in sends] == [SendFrames] * 5
+    assert len([frame for send in sends for frame in send]) == 7
+    buffered = Client(buffered=True)
+    assert type(buffered.issue("a")) is NoOp
+    assert type(buffered.flush()) is SendFrames
+    deferring = Server(defer=True, limits=Limits(argument_value=1))
+    deferring.receive_data(b"".join(encode_frames(command(1, 1, "a", begin=True))))
+    assert type(deferring.respond(1, b"x")) is NoOp
+    too_long, cut = command(3, 1, "b", {"k": b"long"}), command(5, 1, "c", data=b"data")
+    refused = deferring.receive_data(b"".join(encode_frames([*too_long, next(cut)])))
+    assert [type(event) for event in refused] == [WantFrame, NoOp, WantFrame]
+    ends = [type(event) for event in deferring.receive_end()]
+    assert ends == [SendFrames, SendFrames, SendFrames, StreamLeftOpen]
+
+
+def test_a_send_hands_out_what_its_maker_has() -> None:
+    told = Told()
+    send = SendFrames(told)
+    assert next(send) == FRAMES[0]
+    assert list(send) == FRAMES[1:]
+    assert list(send) == []
+    assert (send.request_id, send.stream_id, send.failure, send.failures) == (1, 2, None, {})
+    assert (send.claimed, send.closing, send.requirement, send.is_last()) == (False, None, None, True)
+    claimed = SendFrames(Told())
+    states = []
+    for change in (claimed.claim, claimed.unclaim, claimed.claim):
+        change()
+        states.append(claimed.claimed)
+    assert states == [True, False, True]
+    assert list(claimed.claimed_frames()) == FRAMES
+    claimed.sent()
