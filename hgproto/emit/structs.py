@@ -34,6 +34,7 @@ def emit(schema: Schema) -> str:
         *(_structure(structure) for structure in schema.structures.values()),
         _frame(schema, "frame_header"),
         _frame(schema, "frame"),
+        _frames(),
         _choose(schema),
         _checked_frame(schema),
     ]
@@ -47,17 +48,17 @@ def _head(schema: Schema, body: str) -> list[str]:
     def used(*names: str) -> list[str]:
         return [name for name in names if name in referred]
 
-    construct = used(
-        "Array", "Computed", "Int8ul", "Int16ul", "Int24ul", "Int32ul", "Rebuild", "Struct", "len_", "this"
-    )
+    construct = used("Array", "Computed", "Int8ul", "Int16ul", "Int24ul", "Int32ul", "Rebuild", "len_", "this")
     ours = used(
         "AtMost",
         "CborMap",
         "Decoded",
         "Due",
+        "Frames",
         "Known",
         "Octets",
         "Rule",
+        "Struct",
         "Text",
         "Texts",
         "ToEnd",
@@ -72,7 +73,7 @@ def _head(schema: Schema, body: str) -> list[str]:
     tables = [upper(s.name) for s in schema.structures.values() if s.is_cbor_map]
     flags = [flag_class(frame.name) for frame in schema.frames.values() if frame.flags]
     codec = [*tables, *records, *flags, "FrameType", "StreamFlag"]
-    names = [snake(s.name) for s in schema.structures.values()] + ["checked_frame", "frame", "frame_header"]
+    names = [snake(s.name) for s in schema.structures.values()] + ["checked_frame", "frame", "frame_header", "frames"]
 
     def order(name: str) -> tuple[int, list[tuple[int, str]]]:
         """The order of the import sorter: constants, classes, the rest, numbers in names as numbers."""
@@ -203,6 +204,14 @@ def _frame(schema: Schema, name: str) -> list[str]:
         else " ``parse(data, max_payload=n)`` sets the limit on its payload."
     )
     return [*lay_out(Group(f"{name} = Struct(", items)), *docstring(doc + note, 0)]
+
+
+def _frames() -> list[str]:
+    doc = (
+        "Frames one after the other, to the end of the stream. A tail that is no whole frame is refused at its offset.\n\n"
+        "Parses to a tuple of what ``frame`` parses to. ``parse(data, max_payload=n)`` sets the limit on each payload."
+    )
+    return ["frames = Frames(frame)", *docstring(doc, 0)]
 
 
 def _frame_fields(schema: Schema, *, header_only: bool) -> list[str | Group]:

@@ -10,16 +10,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from construct import Array, Computed, Int8ul, Int16ul, Int24ul, Rebuild, Struct, len_, this
+from construct import Array, Computed, Int8ul, Int16ul, Int24ul, Rebuild, len_, this
 
 from hgproto.constructs import (
     AtMost,
     CborMap,
     Decoded,
     Due,
+    Frames,
     Known,
     Octets,
     Rule,
+    Struct,
     Text,
     Texts,
     ToEnd,
@@ -51,6 +53,7 @@ __all__ = [
     "checked_frame",
     "frame",
     "frame_header",
+    "frames",
     "progress",
     "stream_settings",
     "text_atom",
@@ -236,6 +239,13 @@ frame = Struct(
 )
 """A whole frame with its payload as octets. Any type and any flags are taken. ``parse(data, max_payload=n)`` sets the
 limit on its payload.
+"""
+
+
+frames = Frames(frame)
+"""Frames one after the other, to the end of the stream. A tail that is no whole frame is refused at its offset.
+
+Parses to a tuple of what ``frame`` parses to. ``parse(data, max_payload=n)`` sets the limit on each payload.
 """
 
 
