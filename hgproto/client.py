@@ -27,7 +27,7 @@ from hgproto.plans import Closed, Node, Request, Table, text_payload
 from hgproto.reactor import Reactor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from enum import IntEnum
     from typing import Literal
 
@@ -164,7 +164,17 @@ class Client(Reactor):
         )
         frames = build.command(request_id, stream.stream_id, name, args, data, max_payload=stream.longest_last)
         self._tell(request_id, Event.REQUEST_ISSUED)
-        send = _Command(self, self._outputs, request_id, stream, frames, plain=plain, end=end)
+        send = _Command(
+            self._outputs,
+            request_id,
+            stream,
+            frames,
+            self._loss_of,
+            self._is_answered,
+            self._give_up,
+            plain=plain,
+            end=end,
+        )
         if self._buffered:
             self._held.append(send)
             return NoOp(request_id)
@@ -198,16 +208,16 @@ class Client(Reactor):
                 return False
         return True
 
-    def loss(self, request_id: int) -> Exception | None:
+    def _loss_of(self, request_id: int) -> Exception | None:
         """Why a request cannot be completed any more; None while it can."""
         return None if request_id in self._requests else self._loss
 
-    def is_answered(self, request_id: int) -> bool:
+    def _is_answered(self, request_id: int) -> bool:
         """True if the response to a request is complete, so that nobody waits for the rest of its data."""
         request = self._requests.get(request_id)
         return request is not None and request.state is State.ANSWERED
 
-    def failed(self, request_id: int, failure: BaseException, *, begun: bool) -> None:
+    def _give_up(self, request_id: int, failure: BaseException, begun: bool) -> None:
         """The rest of a request cannot be sent. ``begun``: a part of it was."""
         request = self._requests.get(request_id)
         if request is None:
@@ -308,22 +318,37 @@ class _Command(Send):
     read at all. ``begun``: a frame of it was sent, or is about to be.
     """
 
-    __slots__ = ("_begun_with", "_building", "_built", "_client", "_command", "_complete", "_plain", "_raised")
+    __slots__ = (
+        "_begun_with",
+        "_building",
+        "_built",
+        "_command",
+        "_complete",
+        "_is_answered",
+        "_loss_of",
+        "_plain",
+        "_raised",
+        "_tell_failed",
+    )
 
     def __init__(
         self,
-        client: Client,
         outputs: Outputs,
         request_id: int,
         stream: OutputStream,
         command: Iterator[Frame],
+        loss_of: Callable[[int], Exception | None],
+        is_answered: Callable[[int], bool],
+        tell_failed: Callable[[int, BaseException, bool], None],
         *,
         plain: bool,
         end: bool,
     ) -> None:
         super().__init__(outputs, request_id, stream, end=end)
-        self._client = client
         self._command = command
+        self._loss_of = loss_of
+        self._is_answered = is_answered
+        self._tell_failed = tell_failed
         self._plain = plain
         self._built: deque[Frame] = deque()
         self._complete = False
@@ -355,7 +380,7 @@ class _Command(Send):
         """Builds until it is known of the next frame that another follows, or that none does. Raises what data raises."""
         built = self._built
         while not self._complete and not (len(built) > 1 and (self._begun_with or built[-1].type == _DATA)):
-            self.failure = self._client.loss(self.request_id)
+            self.failure = self._loss_of(self.request_id)
             if self.failure is not None:
                 return
             self._building = True
@@ -381,11 +406,11 @@ class _Command(Send):
         while self.failure is None:
             self._build()
             if self.failure is None:
-                self.failure = self._client.loss(self.request_id)
+                self.failure = self._loss_of(self.request_id)
             if self.failure is not None:
                 break
             frame = built.popleft()
-            if built and frame.type == _DATA and self._client.is_answered(self.request_id):
+            if built and frame.type == _DATA and self._is_answered(self.request_id):
                 # The data ends here.
                 built.clear()
                 frame = frame.replace(flags=codec.CommandDataFlag.EOS, payload=b"")
@@ -401,9 +426,9 @@ class _Command(Send):
         raised, self._raised = self._raised, None
         if raised is not None:
             raise raised
-        if not self._begun_with or self._client.loss(self.request_id) is not None:
+        if not self._begun_with or self._loss_of(self.request_id) is not None:
             return
-        if self._client.is_answered(self.request_id):
+        if self._is_answered(self.request_id):
             eos = codec.make_frame(self.request_id, self.stream.stream_id, 0, _DATA, _DATA_EOS, b"")
             yield from self.stream.send(eos, end=self.is_last)
         elif self.is_last():
@@ -422,17 +447,17 @@ class _Command(Send):
 
     def _give_up(self) -> None:
         """Tells the reactor of the failure at once, where frames are made on its thread."""
-        if not self.claimed and self.failure is not None and not self._client.is_answered(self.request_id):
-            self._client.failed(self.request_id, self.failure, begun=self._begun_with)
+        if not self.claimed and self.failure is not None and not self._is_answered(self.request_id):
+            self._tell_failed(self.request_id, self.failure, self._begun_with)
             if not self._begun_with:
                 self._tell_made()
 
     def _was_sent(self) -> None:
         self._outputs.taken(self)
-        if self.failure is None or self._client.is_answered(self.request_id):
+        if self.failure is None or self._is_answered(self.request_id):
             self._outputs.sent(self.request_id)
         else:
-            self._client.failed(self.request_id, self.failure, begun=self._begun_with)
+            self._tell_failed(self.request_id, self.failure, self._begun_with)
 
 
 class _Flush(Sending):

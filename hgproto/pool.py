@@ -306,7 +306,9 @@ class DecodingPool(_Pool["tuple[Decoder, Frame, Future[Any]]"]):
     def receive_data(self, data: BytesLike) -> list[Event]:
         """Takes octets; gives what the frames led to whose turn has come."""
         self._check_open()
-        events: list[Event] = []
+        # Events that are due without a frame, such as the failure of a request.
+        due = self._reactor.works and not self._reactor.ended
+        events: list[Event] = self._reactor.receive_data(b"") if due else []
         fault: RemoteProtocolError | None = None
         try:
             frames: Iterable[Frame] = self._reader.feed(data)

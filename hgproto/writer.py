@@ -52,7 +52,7 @@ def encode_frames(
     limit, encode = _limit(max_payload, codec), codec.encode_frame
     parts: list[bytes] = []
     size = 0
-    failure: Exception | None = None
+    failure: BaseException | None = None
     try:
         for frame in _of_revision(frames, codec):
             octets = encode(frame, limit)
@@ -62,7 +62,9 @@ def encode_frames(
                 size = 0
             parts.append(octets)
             size += len(octets)
-    except Exception as error:  # raised once the frames before it were given
+    except GeneratorExit:
+        raise
+    except BaseException as error:  # raised once the frames before it were given
         failure = error
     if parts:
         yield b"".join(parts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import pytest
 from hypothesis import given, settings
@@ -458,6 +458,20 @@ def test_what_a_decoder_raises_by_mistake_is_raised_to_who_feeds() -> None:
         for frame in server.respond(1, b"data"):
             pool.receive_frame(frame)
         pool.receive_end()
+
+
+def test_a_failure_of_our_own_data_is_told_though_nothing_comes() -> None:
+    class Broken:
+        def read(self, size: int) -> bytes:
+            raise OSError("disk gone")
+
+    client, broken = Client(), cast("BinaryIO", Broken())
+    list(client.issue("x", data=broken))
+    with DecodingPool(client) as pool:
+        (event,) = pool.receive_data(b"")
+        assert (event.request_id, event.requirement) == (1, "request.complete")
+        assert pool.receive_data(b"") == []
+        assert pool.receive_end() == []
 
 
 @pytest.mark.requirement("frame.length-limit")

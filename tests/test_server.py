@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from asyncio import CancelledError
 from functools import partial
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,6 +30,7 @@ from hgproto.framing_0002 import codec
 from hgproto.human import format_frame, parse_frame
 from hgproto.limits import Limits
 from hgproto.server import Server as TypedServer
+from hgproto.writer import encode_frames, write_frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -361,6 +363,35 @@ def test_an_interrupted_response_keeps_no_other_from_being_sent_before_the_conne
         ["7", "2", "stream-end", "error-response"],
     ]
     assert lines(error.frames) == []
+
+
+@pytest.mark.parametrize("encoding", [None, "zlib"])
+@pytest.mark.parametrize("write", ["pieces", "file"])
+def test_an_interrupt_loses_no_frame_on_its_way_to_the_wire(write: str, encoding: str | None) -> None:
+    def chunks() -> Iterator[bytes]:
+        yield b"part" * 100
+        raise KeyboardInterrupt
+
+    limits = Limits(send_payload=16)
+    client, server = Client(limits=limits), Server(encoding=encoding, limits=limits)
+    for name in ("fails", "goes on"):
+        for frame in client.issue(name):
+            server.receive_frame(frame)
+    sent = BytesIO()
+    for send in (server.respond(1, chunks()), server.respond(3, b"good")):
+        for _ in range(2):
+            try:
+                if write == "file":
+                    write_frames(sent, send)
+                else:
+                    for piece in encode_frames(send):
+                        sent.write(piece)
+            except KeyboardInterrupt:
+                continue
+    *data, end, last = client.receive_data(sent.getvalue())
+    assert b"".join(event.data for event in data) == b"part" * 100
+    assert (end.request_id, end.received) == (1, 400)
+    assert (last.request_id, last.data, last.last) == (3, b"good", True)
 
 
 class Unusable:
