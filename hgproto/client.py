@@ -379,10 +379,8 @@ class _Command(Send):
     def _build(self) -> None:
         """Builds until it is known of the next frame that another follows, or that none does. Raises what data raises."""
         built = self._built
-        while not self._complete and not (len(built) > 1 and (self._begun_with or built[-1].type == _DATA)):
-            self.failure = self._loss_of(self.request_id)
-            if self.failure is not None:
-                return
+        self.failure = self._loss_of(self.request_id)
+        while self.failure is None and not (len(built) > 1 and (self._begun_with or built[-1].type == _DATA)):
             self._building = True
             try:
                 frame = next(self._command, None)
@@ -398,15 +396,17 @@ class _Command(Send):
                 self._building = False
             if frame is None:
                 self._complete = True
-            else:
-                built.append(frame)
+                return
+            built.append(frame)
 
     def _frames(self) -> Iterator[Frame]:
         stream, built, plain = self.stream, self._built, self._plain
         while self.failure is None:
-            self._build()
-            if self.failure is None:
-                self.failure = self._loss_of(self.request_id)
+            if not self._complete and (len(built) < 2 or not self._begun_with):
+                self._build()
+                if self.failure is not None:
+                    break
+            self.failure = self._loss_of(self.request_id)
             if self.failure is not None:
                 break
             frame = built.popleft()
