@@ -376,8 +376,11 @@ class _Command(Send):
             self._give_up()
         return self.failure is None
 
-    def _build(self) -> None:
-        """Builds until it is known of the next frame that another follows, or that none does. Raises what data raises."""
+    def _build(self) -> bool:
+        """Builds until the next frame is known to be the last one or not.
+
+        Returns False once the request has failed. Raises whatever data raises that is no failure of the request alone.
+        """
         built = self._built
         self.failure = self._loss_of(self.request_id)
         while self.failure is None and not (len(built) > 1 and (self._begun_with or built[-1].type == _DATA)):
@@ -388,7 +391,7 @@ class _Command(Send):
                 if isinstance(error, BlockingIOError) and not self.claimed:
                     raise
                 self.failure = error
-                return
+                return False
             except BaseException as error:
                 self.failure = error
                 raise
@@ -396,16 +399,15 @@ class _Command(Send):
                 self._building = False
             if frame is None:
                 self._complete = True
-                return
+                return True
             built.append(frame)
+        return self.failure is None
 
     def _frames(self) -> Iterator[Frame]:
         stream, built, plain = self.stream, self._built, self._plain
         while self.failure is None:
-            if not self._complete and (len(built) < 2 or not self._begun_with):
-                self._build()
-                if self.failure is not None:
-                    break
+            if not self._complete and (len(built) < 2 or not self._begun_with) and not self._build():
+                break
             self.failure = self._loss_of(self.request_id)
             if self.failure is not None:
                 break

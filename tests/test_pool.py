@@ -469,6 +469,7 @@ def test_a_failure_of_our_own_data_is_told_though_nothing_comes() -> None:
     list(client.issue("x", data=broken))
     with DecodingPool(client) as pool:
         (event,) = pool.receive_data(b"")
+        assert isinstance(event, RequestError)
         assert (event.request_id, event.requirement) == (1, "request.complete")
         assert pool.receive_data(b"") == []
         assert pool.receive_end() == []
