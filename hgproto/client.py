@@ -22,7 +22,7 @@ from hgproto.framing_0002 import codec, machines
 from hgproto.ids import Ids
 from hgproto.layout import octets
 from hgproto.machine import Event
-from hgproto.outputs import Send
+from hgproto.outputs import Send, described
 from hgproto.plans import Closed, Node, Request, Table, text_payload
 from hgproto.reactor import Reactor
 
@@ -226,7 +226,7 @@ class Client(Reactor):
         if row is None or row.to is None:
             return
         self._move(request_id, request, row.to)
-        message = f"the data of the request could not be read: {_described(failure)}"
+        message = f"the data of the request could not be read: {described(failure)}"
         self._due.append(RequestError(request_id, message, request.received, row.requirement))
 
     def _sent(self, request_id: int) -> None:
@@ -495,10 +495,3 @@ class _Flush(Sending):
             else:
                 self._stuck = self._held[0]
         return self._frames()
-
-
-def _described(failure: BaseException) -> str:
-    try:
-        return f"{type(failure).__name__}: {failure}"
-    except Exception:  # its text cannot be built
-        return type(failure).__name__

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hgproto.encodings import Profile
     from hgproto.limits import Limits
 
-__all__ = ["Outputs", "Send"]
+__all__ = ["Outputs", "Send", "described"]
 
 
 class Outputs:
@@ -137,3 +137,11 @@ class Send(Sending):
     def _was_sent(self) -> None:
         self._outputs.taken(self)
         self._outputs.sent(self.request_id)
+
+
+def described(failure: BaseException) -> str:
+    """Returns the type and the text of an exception; only the type if its text cannot be built."""
+    try:
+        return f"{type(failure).__name__}: {failure}"
+    except Exception:  # its text cannot be built
+        return type(failure).__name__

@@ -11,6 +11,7 @@ from hgproto.commands import CommandReceiver
 from hgproto.events import NO_OP, Error, NoOp, SendFrames, Sending
 from hgproto.framing_0002 import codec, machines
 from hgproto.machine import Event
+from hgproto.outputs import described
 from hgproto.responses import ErrorResponse, Message, Response, too_late
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class Server(CommandReceiver):
             flush=flush,
         )
         self._deferring = defer
-        self._describe = describe or _described
+        self._describe = describe or described
         self._held: deque[SendFrames] = deque()
         # After the end of input, the requests that still wait for a response.
         self._unanswered: int | None = None
@@ -297,10 +298,3 @@ def _checked_response(data: Any) -> bytes | memoryview | Iterable[BytesLike]:
         raise TypeError(f"a response is octets or an iterable of octets, not {type(data).__name__}")
     chunks: Iterable[BytesLike] = data
     return chunks
-
-
-def _described(failure: Exception) -> str:
-    try:
-        return f"{type(failure).__name__}: {failure}"
-    except Exception:  # its text cannot be built
-        return type(failure).__name__
