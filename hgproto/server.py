@@ -9,6 +9,7 @@ from hgproto import build
 from hgproto.bytelike import is_bytes_like, kept_bytes
 from hgproto.commands import CommandReceiver
 from hgproto.events import NO_OP, Error, NoOp, SendFrames, Sending
+from hgproto.files import Chunks
 from hgproto.framing_0002 import codec, machines
 from hgproto.machine import Event
 from hgproto.outputs import described
@@ -106,7 +107,7 @@ class Server(CommandReceiver):
         plain: bool = False,
         end: bool = False,
     ) -> SendFrames | NoOp:
-        """The response to a request: octets, or chunks of them that are asked for as frames are taken.
+        """The response to a request: octets, or chunks of them that are asked for as frames are taken, or a binary file.
 
         An exception that the chunks raise becomes an error-response, and is kept in ``failure`` of what this gives. One
         that is no :class:`Exception`, such as :class:`KeyboardInterrupt`, is also raised to the caller that takes the
@@ -296,5 +297,6 @@ def _checked_response(data: Any) -> bytes | memoryview | Iterable[BytesLike]:
         return kept_bytes(data)
     if isinstance(data, str) or not hasattr(data, "__iter__"):
         raise TypeError(f"a response is octets or an iterable of octets, not {type(data).__name__}")
-    chunks: Iterable[BytesLike] = data
+    # Iterating over a file gives lines, and takes a pause of one that does not block for its end.
+    chunks: Iterable[BytesLike] = Chunks(data) if hasattr(data, "read") else data
     return chunks

@@ -17,6 +17,7 @@ from hgproto import (
     FrameReader,
     InputStream,
     OutputStream,
+    SendFrames,
     Server,
     SessionValidator,
     Validator,
@@ -150,6 +151,16 @@ def _issued(client: Client, name: str) -> Client:
     return client
 
 
+def _served(data: Any) -> bytes:
+    server = Server()
+    server.receive_data(COMMAND)
+    send = server.respond(1, data)
+    wire = _wire(*send)
+    if isinstance(send, SendFrames) and send.failure is not None:
+        raise send.failure
+    return wire
+
+
 def _fed(receiver: Any, data: Any, *before: Any) -> str:
     fed = [*receiver.feed(*before, data), *receiver.close()]
     return str([*map(str, fed)]) if not fed or not isinstance(fed[0], Frame) else repr(fed)
@@ -218,6 +229,8 @@ GIVEN: dict[str, tuple[Callable[[Any], Any], bytes]] = {
     "stream_settings": (lambda data: stream_settings(1, 2, "x", data), b"abcd"),
     "text_output": (lambda data: text_output(1, 2, [(data, (), ())]), b"abcd"),
     "text_output, argument": (lambda data: text_output(1, 2, [("%s", (), (data,))]), b"abcd"),
+    "Server.respond": (_served, bytes(70_000)),
+    "Server.respond, chunks": (lambda data: _served([data, b"", data]), b"abcd"),
     "Client.issue": (lambda data: list(Client().issue("x", {"k": data}, data)), b"abcd"),
     "OutputStream.send": (lambda data: list(OutputStream(2, IDENTITY).send(Frame(1, 2, 0, 4, 2, data))), b"abcd"),
     "OutputStream.write": (lambda data: list(OutputStream(2).write(1, 4, data, last=True)), bytes(70_000)),

@@ -19,6 +19,7 @@ from hgproto import (
     FrameReader,
     LocalProtocolError,
     RemoteProtocolError,
+    Server,
     bytes_response,
     command,
     encode_frames,
@@ -389,3 +390,20 @@ def test_a_command_whose_file_has_nothing_yet_is_written_later() -> None:
             continue
     assert file.getvalue() == b"".join(encode_frames(command(1, 1, "c", data=io.BytesIO(bytes(30)), max_payload=20)))
     assert codec.CommandDataFlag.EOS in list(read_frames(file.getvalue()))[-1].flags  # type: ignore[operator]
+
+
+def test_a_response_is_a_file_in_chunks_and_a_pause_is_not_its_end() -> None:
+    def answered(file: Any) -> list[Any]:
+        server = Server()
+        server.receive_data(b"".join(encode_frames(command(1, 1, "c", begin=True))))
+        return list(server.respond(1, file))
+
+    data = bytes(range(256)) * 300
+    whole = answered(io.BytesIO(data))
+    assert b"".join(frame.payload for frame in whole) == data
+    assert len(whole) <= 4
+    for kind in FILES.values():
+        frames = answered(kind(Hesitant(data, (100, 0, 0, 0))))
+        assert [int(frame.type) for frame in frames] == [codec.FrameType.BYTES_RESPONSE, codec.FrameType.ERROR_RESPONSE]
+        assert frames[0].flags == codec.BytesResponseFlag.CONTINUATION
+        assert b"no bytes yet" in frames[1].payload
