@@ -14,6 +14,7 @@ from hgproto.baseline import Baseline, BaselineError
 from hgproto.bom import unmarked, unmarked_chunks
 from hgproto.errors import TextError
 from hgproto.framing_0002.requirements import REQUIREMENTS
+from hgproto.fuzz.findings import read_finding
 from hgproto.spec import SchemaError, load
 from hgproto.trace import read_record
 
@@ -106,3 +107,12 @@ def test_chunks() -> None:
     for mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE):
         with pytest.raises(TextError):
             list(unmarked_chunks([mark[:1], mark[1:] + b"1"]))
+
+
+def test_a_finding_of_a_campaign(tmp_path: Path) -> None:
+    file = tmp_path / "finding.json"
+    finding = {"octets": "0102", "origin": "edge", "probe": None, "schema": "x"}
+    finding |= {"kind": "crash", "requirement": None, "cause": "x"}
+    file.write_bytes(codecs.BOM_UTF8 + json.dumps(finding).encode())
+    case, schema = read_finding(str(file))
+    assert (case.octets, schema) == (b"\x01\x02", "x")
