@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import json
 import pkgutil
@@ -9,7 +10,9 @@ import re
 import subprocess
 import sys
 import types
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from support import ROOT, SCHEMA
@@ -17,6 +20,10 @@ from support import ROOT, SCHEMA
 import hgproto
 from hgproto.spec import load
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PACKAGES = {"hgproto", *(each.name for each in pkgutil.walk_packages(hgproto.__path__, "hgproto.") if each.ispkg)}
 MODULES = sorted(
     module.name
     for module in pkgutil.walk_packages(hgproto.__path__, "hgproto.")
@@ -55,35 +62,175 @@ def test_every_module_says_what_it_exports(name: str) -> None:
 
 
 ELSEWHERE = {
-    "cli": "test_cli.py",
-    "command_judge": "test_judge.py",
-    "commands": "test_server.py",
-    "constructs": "test_codecs.py",
-    "diff": "test_diff.py",
-    "emit": "test_codecs.py",
-    "fuzz": "test_fuzz.py",
-    "input_stream": "test_streams.py",
-    "names": "spec/test_load.py",
-    "outputs": "test_server.py",
-    "plans": "test_reactor.py",
-    "places": "test_validation.py",
-    "report": "test_report.py",
-    "response_judge": "test_judge.py",
-    "responses": "test_server.py",
-    "rules": "test_validation.py",
-    "samples": "test_samples.py",
-    "spec": "spec/test_load.py",
-    "sphinx": "test_sphinx.py",
+    **dict.fromkeys(
+        ["cli.common", "cli.corpus", "cli.frames", "cli.sample", "cli.schema"],
+        ("test_cli.py", "they are what commands do"),
+    ),
+    **dict.fromkeys(["command_judge", "response_judge"], ("test_prove.py", "a judge is held against its reactor")),
+    **dict.fromkeys(["commands", "outputs", "responses"], ("test_server.py", "they are parts of a server")),
+    **dict.fromkeys(
+        ["diff.change", "diff.machines", "diff.parts"], ("test_diff.py", "a difference is what all of them say")
+    ),
+    **dict.fromkeys(
+        [f"emit.{name}" for name in ("codec", "machines", "package", "requirements", "structs")],
+        ("emit/test_quoting.py", "emitters are tested by what they emit"),
+    ),
+    **dict.fromkeys(
+        [f"emit.{name}" for name in ("formats", "framing", "payloads", "records", "rules", "tables")],
+        ("test_generate.py", "they emit parts of the codec, which is generated here as a whole"),
+    ),
+    **dict.fromkeys(
+        ["fuzz.echo", "fuzz.minimize", "fuzz.observations"], ("test_fuzz.py", "they are parts of a campaign")
+    ),
+    **dict.fromkeys(["fuzz.mutator", "fuzz.oracles", "fuzz.targets"], ("test_fuzz.py", "they are parts of a campaign")),
+    **dict.fromkeys(["fuzz.corpus", "fuzz.harnesses"], ("test_fuzz_ourselves.py", "they fuzz hgproto itself")),
+    "fuzz.worker": ("test_fuzz.py", "it is the other process of a target"),
+    "input_stream": ("test_streams.py", "streams are tested in both directions"),
+    "places": ("test_cases.py", "what it decides is held against the codec"),
+    "plans": ("test_reactor.py", "a plan is what a reactor does"),
+    **dict.fromkeys(
+        [f"report.{name}" for name in ("base", "github", "jsonlines", "junit", "sarif", "text")],
+        ("test_report.py", "all formats report the same findings"),
+    ),
+    **dict.fromkeys(
+        [
+            f"samples.{name}"
+            for name in ("broken", "of_commands", "of_frames", "of_responses", "scene", "sessions", "violators")
+        ],
+        ("test_samples.py", "samples are tested by what is drawn"),
+    ),
+    **dict.fromkeys(["samples.choices", "samples.frames"], ("test_cases.py", "payloads are drawn for every case")),
+    "samples.payloads": ("test_strategies.py", "payloads are drawn from any source of choices"),
+    **dict.fromkeys(["spec.problems", "spec.resolve"], ("spec/test_work.py", "faults are told by a whole schema")),
+    **dict.fromkeys(
+        [f"sphinx.{name}" for name in ("bits", "catalogue", "directives", "domain", "drawing", "examples", "figures")]
+        + [f"sphinx.{name}" for name in ("library", "pieces", "protocol", "states")],
+        ("test_sphinx.py", "pages are built as a whole"),
+    ),
 }
-"""Where packages and modules are tested as a whole: emitters by what they emit, the parts of loading together."""
+"""Modules without a test module of their own: where they are tested, and why there."""
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if "framing_" not in name])
-def test_every_module_has_a_test_module(name: str) -> None:
+def imported_by(file: Path) -> frozenset[str]:
+    """What a file imports of hgproto: modules, and names in them."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module is not None and node.level == 0:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Constant) and re.fullmatch(r"hgproto(\.\w+)+", str(node.value)):
+            found.add(str(node.value))  # a module that is run as a program
+    return frozenset(name for name in found if name.partition(".")[0] == "hgproto")
+
+
+def file_of(module: str) -> Path:
+    path = ROOT / Path(*module.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+@cache
+def near(test: Path) -> frozenset[str]:
+    """What a test module imports, and what those modules import, and so on for four steps in all."""
+    found = new = imported_by(test)
+    for _ in range(3):
+        files = {file_of(name) for name in new}
+        new = frozenset().union(*(imported_by(file) for file in files if file.is_file())) - found
+        found |= new
+    return found
+
+
+def homes(name: str) -> list[Path]:
+    """Where a module is tested: in a module of its name, or where the table says."""
     parts = name.split(".")[1:]
-    home = ELSEWHERE.get(parts[0], "")
-    tests = [ROOT / "tests" / Path(*parts[:-1], f"test_{parts[-1]}.py"), ROOT / "tests" / home]
-    assert any(test.is_file() for test in tests)
+    folder, tests = (
+        ROOT / "tests",
+        [f"test_{parts[-1]}.py", f"test_{'_'.join(parts)}.py", f"test_{parts[-1]}_command.py"],
+    )
+    own = [folder / Path(*parts[:-1], test) for test in tests] + [folder / test for test in tests]
+    found = [test for test in own if test.is_file()]
+    listed = ELSEWHERE.get(".".join(parts))
+    return found if listed is None else [folder / listed[0]]
+
+
+TESTED = [name for name in MODULES if "framing_" not in name and not name.endswith("__main__")]
+
+
+@pytest.mark.parametrize("name", TESTED)
+def test_every_module_has_a_test_module(name: str) -> None:
+    found = homes(name)
+    assert found, f"{name} has no test module; write one, or list where it is tested"
+    if name.removeprefix("hgproto.") in ELSEWHERE:
+        assert any(name in near(test) for test in found), (
+            f"{found[0].name} imports neither {name} nor anything that does"
+        )
+
+
+def test_the_table_of_test_modules_has_nothing_else() -> None:
+    assert {f"hgproto.{name}" for name in ELSEWHERE} <= set(TESTED)
+    for name, (_, reason) in ELSEWHERE.items():
+        assert reason, name
+
+
+def test_a_module_without_a_test_is_noticed() -> None:
+    assert homes("hgproto.sphinx.nothing") == homes("hgproto.cli.nothing") == homes("hgproto.nothing") == []
+    assert "hgproto.fuzz.targets" not in near(ROOT / "tests" / "spec" / "test_source.py")
+
+
+# Names in texts.
+
+_DOTTED = re.compile(r"(?<![\w./\"'@+[-])hgproto((?:\.[A-Za-z_]\w*)+)(?![\w/-])")
+
+
+def texts() -> Iterator[tuple[str, str]]:
+    """Docstrings and pages, by where they stand."""
+    for file in sorted((ROOT / "hgproto").rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if (
+                isinstance(node, ast.Expr)
+                and isinstance(node.value, ast.Constant)
+                and isinstance(node.value.value, str)
+            ):
+                yield f"{file.relative_to(ROOT)}:{node.lineno}", node.value.value
+    for file in (*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md", ROOT / "schema" / "README.md"):
+        yield str(file.relative_to(ROOT)), file.read_text(encoding="utf-8")
+
+
+def resolves(name: str) -> bool:
+    """Whether a dotted name leads to a module, or to something in one."""
+    value: object = hgproto
+    path = "hgproto"
+    for part in name.split(".")[1:]:
+        path = f"{path}.{part}"
+        try:
+            value = getattr(value, part) if not isinstance(value, types.ModuleType) else _inside(value, path, part)
+        except (AttributeError, ImportError):
+            annotated = part in getattr(value, "__annotations__", {}) or part in getattr(value, "__slots__", ())
+            return bool(annotated)
+    return True
+
+
+def _inside(module: types.ModuleType, path: str, part: str) -> object:
+    return getattr(module, part) if hasattr(module, part) else importlib.import_module(path)
+
+
+_FILES = {"py", "yaml", "md", "json", "toml", "txt", "hex", "bin", "css", "js"}
+
+
+def test_names_in_docstrings_and_pages_lead_somewhere() -> None:
+    found, wrong = 0, []
+    for place, text in texts():
+        for match in _DOTTED.finditer(text):
+            name = f"hgproto{match[1]}"
+            if name.rpartition(".")[2] in _FILES:
+                continue
+            found += 1
+            is_module = text[: match.start()].endswith((":mod:`", ":mod:`~", "{mod}`", "{mod}`~"))
+            if not resolves(name) or (is_module and name not in {*MODULES, *PACKAGES}):
+                wrong.append(f"{place}: {name}")
+    assert wrong == []
+    assert found > 100
+    assert not resolves("hgproto.fuzz.engine") and not resolves("hgproto.validation.nothing")
 
 
 def modules_after(statement: str) -> set[str]:

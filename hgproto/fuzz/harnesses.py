@@ -1,6 +1,6 @@
 """Our own code as targets of fuzzing: functions that take any octets and raise when something is wrong with us.
 
-Each is the same for all engines: the loop of :func:`run`, Hypothesis, and Atheris (``python -m hgproto.fuzz.engine NAME``).
+Each is the same for all engines: the loop of :func:`run`, Hypothesis, and Atheris (``python -m hgproto.fuzz --atheris NAME``).
 """
 
 from __future__ import annotations
