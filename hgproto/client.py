@@ -254,10 +254,10 @@ class Client(Reactor):
         self._append(ResponseData(request_id, payload, last))
 
     def _emit_text(self, request_id: int, request: _Request, payload: bytes, node: Node) -> None:
-        self._append(TextMessage(request_id, codec.decode_text_output(payload).atoms))
+        self._append(TextMessage(request_id, codec.decode_text_output(payload, self.limits.payload_items).atoms))
 
     def _emit_progress(self, request_id: int, request: _Request, payload: bytes, node: Node) -> None:
-        self._append(ProgressUpdate(request_id, codec.decode_progress(payload)))
+        self._append(ProgressUpdate(request_id, codec.decode_progress(payload, self.limits.payload_items)))
 
     def _emit_request_error(self, request_id: int, request: _Request, payload: bytes, node: Node) -> None:
         message = text_payload(codec.FrameType.ERROR_RESPONSE, payload)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AtMost",
     "CborMap",
+    "Counted",
     "Decoded",
     "Due",
     "Frames",
@@ -56,6 +57,8 @@ __all__ = [
     "sizes_of",
 ]
 
+MAX_ITEMS, _ITEMS = "max_items", "_items"
+"""The name of the limit on items, and of what ToEnd counts: items left, requirement, limit, start of the element."""
 REST = None
 """The size of a field that takes all that is left."""
 
@@ -72,10 +75,7 @@ class StructParseError(RemoteProtocolError, ConstructError):  # type: ignore[mis
 class StructBuildError(LocalProtocolError, ConstructError):  # type: ignore[misc]
     """A value that a Struct does not build."""
 
-    @property
-    def path(self) -> str:
-        """The field, as construct's own errors name it."""
-        return self.field
+    path = StructParseError.path
 
 
 def _field(path: str) -> str:
@@ -301,38 +301,64 @@ class Texts(Construct):  # type: ignore[misc]
 class ToEnd(Subconstruct):  # type: ignore[misc]
     """The subcon again and again until the stream ends, zero times or more. Parses to a tuple.
 
-    construct's ``GreedyRange`` stops quietly at the first damaged element; this refuses it.
+    construct's ``GreedyRange`` stops quietly at the first damaged element; this refuses it. ``limit`` and ``most``: the
+    requirement of the limit on items and its default, which the context's ``max_items`` overrides; :class:`Counted` counts.
     """
+
+    def __init__(self, subcon: Any, limit: str = "", most: int = 0) -> None:
+        super().__init__(subcon)
+        self.limit = limit
+        self.most = most
 
     def _parse(self, stream: Any, context: Any, path: str) -> Any:
         items: list[Any] = []
+        if self.limit:
+            most = context._params.get(MAX_ITEMS, self.most)
+            context[_ITEMS] = [most, self.limit, most, 0]
         while _left(stream, path):
-            items.append(self.subcon._parsereport(stream, context, f"{path}[{len(items)}]"))
+            if self.limit:
+                context[_ITEMS][3] = stream_tell(stream, path)
+            items.append(self.subcon._parsereport(stream, context, self._element(path, len(items))))
         return tuple(items)
 
     def _build(self, obj: Any, stream: Any, context: Any, path: str) -> Any:
         for index, item in enumerate(obj):
-            self.subcon._build(item, stream, context, f"{path}[{index}]")
+            self.subcon._build(item, stream, context, self._element(path, index))
         return obj
 
+    def _element(self, path: str, number: int) -> str:
+        return f"{path}[{number}]"
 
-class Frames(Subconstruct):  # type: ignore[misc]
+
+class Frames(ToEnd):
     """Frames one after the other, to the end of the stream. Parses to a tuple; builds from any sequence of frames.
 
     A tail that is no whole frame is refused, at its offset from the start of the stream and with the number of the frame:
     ``frames[2].payload``. construct's ``GreedyRange`` would leave the tail out.
     """
 
-    def _parse(self, stream: Any, context: Any, path: str) -> Any:
-        items: list[Any] = []
-        while _left(stream, path):
-            items.append(self.subcon._parsereport(stream, context, f"{path} -> frames[{len(items)}]"))
-        return tuple(items)
+    def _element(self, path: str, number: int) -> str:
+        return f"{path} -> frames[{number}]"
 
-    def _build(self, obj: Any, stream: Any, context: Any, path: str) -> Any:
-        for index, item in enumerate(obj):
-            self.subcon._build(item, stream, context, f"{path} -> frames[{index}]")
-        return obj
+
+class Counted(Construct):  # type: ignore[misc]
+    """Counts an element of :class:`ToEnd`, and its strings by the fields that say how many they are. Takes no octets."""
+
+    def __init__(self, *counters: str) -> None:
+        super().__init__()
+        self.counters = counters
+        self.flagbuildnone = True
+
+    def _parse(self, stream: Any, context: Any, path: str) -> None:
+        items = context._.get(_ITEMS)
+        if items is not None:
+            items[0] -= 1 + sum(context[counter] for counter in self.counters)
+        if items is not None and items[0] < 0:
+            _, requirement, most, start = items
+            raise StructParseError(requirement, start, _field(path), f"at most {counted(most, 'item')}", "one more")
+
+    def _build(self, obj: Any, stream: Any, context: Any, path: str) -> None:
+        """Builds nothing."""
 
 
 class Whole(Subconstruct):  # type: ignore[misc]
@@ -354,19 +380,22 @@ class Whole(Subconstruct):  # type: ignore[misc]
 class CborMap(Construct):  # type: ignore[misc]
     """A CBOR map that takes all of the stream.
 
-    Parses to a dict of the entries by name and ``extra`` for the rest; builds from a record or a mapping of them.
+    Parses to a dict of the entries by name and ``extra`` for the rest; builds from a record or a mapping of them. ``most``:
+    the default of the limit on its items, which the context's ``max_items`` overrides; None for any number.
     """
 
-    def __init__(self, layout: Layout, record: Any) -> None:
+    def __init__(self, layout: Layout, record: Any, most: int | None = None) -> None:
         super().__init__()
         self.layout = layout
         self.record = record
+        self.most = most
 
     def _parse(self, stream: Any, context: Any, path: str) -> Any:
         start = stream_tell(stream, path)
         data = stream_read(stream, _left(stream, path), path)
         try:
-            return decode_entries(self.layout, data)
+            most = None if self.most is None else context._params.get(MAX_ITEMS, self.most)
+            return decode_entries(self.layout, data, most)
         except RemoteProtocolError as error:
             place = start + (error.offset or 0)
             raise StructParseError(error.requirement, place, error.field, error.expected, error.found) from None
@@ -459,7 +488,8 @@ class Decoded(Construct):  # type: ignore[misc]
         if subcon is None:
             return None
         try:
-            return subcon.parse(context.payload)
+            limits = {MAX_ITEMS: context._params[MAX_ITEMS]} if MAX_ITEMS in context._params else {}
+            return subcon.parse(context.payload, **limits)
         except ProtocolError as error:
             raise error.moved(self.start) from None
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hgproto.bytelike import as_bytes, bytes_like
-from hgproto.entries import Entry, Span, brief, decode_entries, encode_entries, octets, walk_entries
+from hgproto.entries import Entry, Span, brief, decode_entries, encode_entries, items_fault, octets, walk_entries
 from hgproto.errors import LocalProtocolError, RemoteProtocolError, counted
 
 if TYPE_CHECKING:
@@ -87,11 +87,11 @@ def place_of(layout: Layout, name: str) -> int:
     raise KeyError(name)
 
 
-def fault(layout: Layout, data: bytes) -> RemoteProtocolError:
-    """What is wrong with a payload that straight code did not take."""
+def fault(layout: Layout, data: bytes, most: int | None = None) -> RemoteProtocolError:
+    """What is wrong with a payload that straight code did not take. ``most``: as of :func:`walk`."""
     data = as_bytes(data)
     try:
-        for _ in walk(layout, data):
+        for _ in walk(layout, data, most):
             pass
     except RemoteProtocolError as error:
         return error
@@ -115,16 +115,17 @@ def case_of(cases: Sequence[tuple[int, int, str]], flags: int, continued: bool) 
     return cases[number][2] if number < len(cases) else "bytes"
 
 
-def walk(layout: Layout, data: bytes) -> Iterator[Span]:
+def walk(layout: Layout, data: bytes, most: int | None = None) -> Iterator[Span]:
     """The spans of a payload in wire order. Raises :class:`RemoteProtocolError` where it is damaged.
 
-    Offsets count from the first octet of ``data``.
+    Offsets count from the first octet of ``data``. ``most``: the most items, for a structure that has a limit on them; None
+    for any number.
     """
     data = as_bytes(data)
     if layout.entries:
-        yield from walk_entries(layout, data)
+        yield from walk_entries(layout, data, most)
         return
-    end = yield from _walk_parts(layout, data, 0, "")
+    end = yield from _walk_parts(layout, data, 0, "", None if most is None else _Items(layout, most))
     # A structure without that rule is a part of others: what follows it is not its business.
     if end != len(data) and "surplus" in layout.rules:
         left = octets(len(data) - end)
@@ -139,21 +140,45 @@ def walk_from(layout: Layout, data: bytes, at: int) -> Iterator[Span]:
     yield from _walk_parts(layout, data, at, "")
 
 
-def _walk_parts(layout: Layout, data: bytes, at: int, path: str) -> Generator[Span, None, int]:
+class _Items:
+    """Counts the items of a payload: the elements of a repeated structure, and the strings of their arrays."""
+
+    __slots__ = ("_layout", "_left", "_most")
+
+    def __init__(self, layout: Layout, most: int) -> None:
+        self._layout = layout
+        self._left = self._most = most
+
+    def count(self, number: int, at: int, path: str) -> None:
+        """Counts an element at offset ``at``, before its strings are read. Raises for an item too many."""
+        self._left -= number
+        if self._left < 0:
+            raise items_fault(self._layout, at, path.removesuffix("."), self._most)
+
+
+def _walk_parts(
+    layout: Layout, data: bytes, at: int, path: str, items: _Items | None = None, element: int | None = None
+) -> Generator[Span, None, int]:
+    """Walks parts from ``at`` on. ``element``: where they start, if they are an element of which the items count."""
     values: dict[str, Any] = {}
+    counters = {str(part.number) for part in layout.parts if part.number is not None}
+    if items is not None and element is not None and not counters:
+        items.count(1, element, path)
     for part in layout.parts:
         name = f"{path}{part.name}"
         if part.layout is not None:
             index = 0
             while at < len(data):
-                at = yield from _walk_parts(part.layout, data, at, f"{name}[{index}].")
+                at = yield from _walk_parts(part.layout, data, at, f"{name}[{index}].", items, at)
                 index += 1
             continue
         if part.type in _SIZES:
             at = yield from _walk_integers(part, data, at, name, values)
+            if items is not None and element is not None and part.name in counters and counters <= values.keys():
+                items.count(1 + sum(values[counter] for counter in counters), element, path)
             continue
         sizes = _string_sizes(part, values, len(data) - at)
-        items = []
+        strings = []
         for index, size in enumerate(sizes):
             item_path = name if part.sizes is None else f"{name}[{index}]"
             raw = _take(part, data, at, size, item_path)
@@ -165,10 +190,10 @@ def _walk_parts(layout: Layout, data: bytes, at: int, path: str) -> Generator[Sp
             if size == 0 and "empty" in part.rules:
                 raise RemoteProtocolError(part.rules["empty"], at, item_path, "at least 1 octet", "none")
             value = _text(part, raw, at, item_path)
-            items.append(value)
+            strings.append(value)
             yield Span(item_path, at, at + size, value, part.doc)
             at += size
-        values[part.name] = items
+        values[part.name] = strings
     return at
 
 

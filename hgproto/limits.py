@@ -29,6 +29,7 @@ class Limits(Record):
         "decoded_response",
         "max_payload",
         "open_streams",
+        "payload_items",
         "receiving_requests",
         "request_octets",
         "send_payload",
@@ -56,6 +57,8 @@ class Limits(Record):
     """Arguments of one command."""
     argument_value: int
     """Octets of one argument's value."""
+    payload_items: int
+    """Atoms, labels and arguments of one message together, or CBOR items of one progress map."""
 
     if TYPE_CHECKING:
 
@@ -70,6 +73,7 @@ class Limits(Record):
             decoded_response: int = ...,
             max_payload: int = ...,
             open_streams: int = ...,
+            payload_items: int = ...,
             receiving_requests: int = ...,
             request_octets: int = ...,
             send_payload: int = ...,

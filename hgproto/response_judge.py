@@ -110,11 +110,11 @@ class ResponseJudge(Judge, Client):
             self._answer(request_id, request)
 
     def _emit_text(self, request_id: int, request: Any, payload: bytes, node: Node) -> None:
-        atoms = codec.decode_text_output(payload).atoms
+        atoms = codec.decode_text_output(payload, self.limits.payload_items).atoms
         self._remarks += ((remark, False, True) for remark in text_remarks(atoms, payload))
 
     def _emit_progress(self, request_id: int, request: Any, payload: bytes, node: Node) -> None:
-        progress = codec.decode_progress(payload)
+        progress = codec.decode_progress(payload, self.limits.payload_items)
         self._remarks += ((remark, False, True) for remark in progress_remarks(progress, payload))
         if request.topics is None:
             request.topics = set()
@@ -180,7 +180,8 @@ class ResponseJudge(Judge, Client):
         elif not kind & _ENCODED:
             # Whatever it belongs to, it has to be well formed.
             try:
-                codec.decode_payload(codec.frame_of(kind, request_id, stream_id, payload))
+                frame = codec.frame_of(kind, request_id, stream_id, payload)
+                codec.decode_payload(frame, max_items=self.limits.payload_items)
             except RemoteProtocolError as error:
                 self._find(error.moved(codec.HEADER_OCTETS), kind, request_id, stream_id, payload)
         if self._ends_response(kind):

@@ -171,7 +171,9 @@ def _all_spans(frame: Frame, payload: bytes, continued: bool, schema: Schema, co
     number = case_number(codec.PAYLOADS[frame_type.code], int(frame.flags), continued)
     case = frame_type.payload[number]
     if case.structure is not None:
-        yield from walk(codec.LAYOUTS[case.structure.name], payload)
+        limit = case.structure.limit
+        most = None if limit is None else schema.limits[limit].default
+        yield from walk(codec.LAYOUTS[case.structure.name], payload, most)
     elif case.field is not None:
         value = codec.decode_payload(frame, continued)
         yield Span(case.field.name, 0, len(payload), value, case.field.doc)

@@ -155,7 +155,8 @@ class Validator(Unique):
 
     def _made(self) -> CommandJudge | ResponseJudge | _FrameJudge:
         if self._depth == "frames":
-            return _FrameJudge(self._revision, self.role, self._max_payload)
+            most = self._limits.payload_items if self._revision.name == DEFAULT_REVISION else None
+            return _FrameJudge(self._revision, self.role, self._max_payload, most)
         from hgproto.command_judge import CommandJudge
         from hgproto.response_judge import ResponseJudge
 
@@ -248,7 +249,7 @@ def _numbered(findings: Iterator[Finding], number: int | None) -> Iterator[Findi
 class _FrameJudge:
     """Judges frames, each by itself: any revision."""
 
-    def __init__(self, revision: Revision, role: str | None, max_payload: int) -> None:
+    def __init__(self, revision: Revision, role: str | None, max_payload: int, max_items: int | None) -> None:
         self.frames = 0
         self.octets = 0
         self.unavailable: set[str] = set()
@@ -256,6 +257,7 @@ class _FrameJudge:
         self._role = role
         self._parity: Any = None if role is None else revision.machines.STREAM_PARITY
         self._max_payload = max_payload
+        self._max_items = max_items
         self._places = Places(self._codec, revision.requirements, role)
         self._pieces = Pieces()
         self._continuations = Continuations(self._codec)
@@ -311,7 +313,7 @@ class _FrameJudge:
         except RemoteProtocolError as error:
             yield self._places.finding(error, frame, start, self.frames)
             return
-        for (fault, size, more), refused in _payload_faults(frame, continued, codec):
+        for (fault, size, more), refused in _payload_faults(frame, continued, codec, self._max_items):
             yield self._places.finding(
                 fault.moved(codec.HEADER_OCTETS),
                 frame,
@@ -324,10 +326,15 @@ class _FrameJudge:
             )
 
 
-def _payload_faults(frame: Frame, continued: bool, codec: Any) -> Iterator[tuple[Remark, bool]]:
-    """What is wrong with a payload, and whether a receiver refuses it; offsets from its start."""
+def _payload_faults(
+    frame: Frame, continued: bool, codec: Any, max_items: int | None = None
+) -> Iterator[tuple[Remark, bool]]:
+    """What is wrong with a payload, and whether a receiver refuses it; offsets from its start.
+
+    ``max_items``: the limit on its items, None for the default of the revision, which may have none.
+    """
     try:
-        value = codec.decode_payload(frame, continued)
+        value = codec.decode_payload(frame, continued, **({} if max_items is None else {"max_items": max_items}))
     except RemoteProtocolError as error:
         yield Remark(error), True
         return

@@ -293,7 +293,7 @@ def of_structures(old: Schema, new: Schema, names: Names) -> Iterator[Change]:
 
 def _structure(path: str, old: Structure, new: Structure, names: Names) -> Iterator[Change]:
     subject = f"the structure {new.name}"
-    yield from attributes(path, subject, old, new, {"doc": DOCUMENTATION})
+    yield from attributes(path, subject, old, new, {"limit": WIRE, "doc": DOCUMENTATION}, {"limit": names.limits})
     yield from _examples(path, subject, old.examples, new.examples)
     if old.is_cbor_map != new.is_cbor_map:
         kinds = [("a CBOR map" if structure.is_cbor_map else "a row of fields") for structure in (old, new)]

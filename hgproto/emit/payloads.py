@@ -21,15 +21,19 @@ def structure_functions(structure: Structure, schema: Schema) -> list[str]:
     raises = "Raises :class:`RemoteProtocolError`, offsets from the start of ``payload``."
     what = "is all of" if _is_whole(structure) else "starts"
     ignored = "" if _is_whole(structure) else " What follows it is not looked at."
+    if structure.limit is not None:
+        raises = f"``max_items``: the limit {structure.limit}. {raises}"
     decode_doc = docstring(f"The {structure.name} that {what} ``payload``.{ignored}\n\n{raises}")
     encode_doc = docstring(
         "The octets of ``value``; sizes and counts are computed. Raises :class:`LocalProtocolError`."
     )
+    limit = "" if structure.limit is None else f", max_items: int = {schema.limits[structure.limit].default}"
+    most = "" if structure.limit is None else ", max_items"
     if structure.is_cbor_map:
         return [
-            f"def decode_{name}(payload: bytes) -> {record}:",
+            f"def decode_{name}(payload: bytes{limit}) -> {record}:",
             *decode_doc,
-            f"    return {record}(**decode_entries({table}, as_bytes(payload)))",
+            f"    return {record}(**decode_entries({table}, as_bytes(payload){most}))",
             "",
             "",
             f"def encode_{name}(value: {record}) -> bytes:",
@@ -39,7 +43,7 @@ def structure_functions(structure: Structure, schema: Schema) -> list[str]:
             f"    return encode_entries({table}, value)",
         ]
     return [
-        f"def decode_{name}(payload: bytes) -> {record}:",
+        f"def decode_{name}(payload: bytes{limit}) -> {record}:",
         *decode_doc,
         *_coerce(structure),
         "    try:",
@@ -47,7 +51,7 @@ def structure_functions(structure: Structure, schema: Schema) -> list[str]:
         "    except (StructError, ValueError):",
         "        pass",
         *_retry(structure),
-        f"    raise fault({table}, payload)",
+        f"    raise fault({table}, payload{most})",
         "",
         "",
         f"def encode_{name}(value: {record}) -> bytes:",
@@ -125,11 +129,14 @@ def _read_repeated(structure: Structure, inner: Structure) -> list[str]:
     *before, repeated = structure.fields
     lines, at = _read_fields(before, "", last_takes_rest=False)
     item, end = _read_fields(inner.fields, "at", last_takes_rest=False)
+    if structure.limit is not None:
+        item = _counted(item, inner)
     return [
         *lines,
         *_unless_empty(structure),
         *_make_record(structure, "whole"),
         f"at, end = {at}, len(payload)",
+        *(["count = 0"] if structure.limit is not None else []),
         "items = []",
         "while at < end:",
         *(f"    {line}" for line in (*item, *_make_record(inner, "record"), f"at = {end}", *_unless_empty(inner))),
@@ -138,6 +145,14 @@ def _read_repeated(structure: Structure, inner: Structure) -> list[str]:
         f"    whole.{repeated.name} = tuple(items)",
         "    return whole",
     ]
+
+
+def _counted(lines: list[str], inner: Structure) -> list[str]:
+    """The code of an element that stops at an item too many, before strings are made."""
+    names = [_local(field.name) for field in inner.counters]
+    read = [index for index, line in enumerate(lines) if any(name in line.partition(" = ")[0] for name in names)]
+    at = max(read, default=-1) + 1
+    return [*lines[:at], f"count += {' + '.join(['1', *names])}", "if count > max_items:", "    break", *lines[at:]]
 
 
 def _make_record(structure: Structure, name: str) -> list[str]:

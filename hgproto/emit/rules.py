@@ -177,10 +177,11 @@ def decode_payload(schema: Schema) -> list[str]:
         ),
         "",
         "",
-        "def decode_payload(frame: Frame, continued: bool = False) -> Any:",
+        f"def decode_payload(frame: Frame, continued: bool = False{_limit(schema)}) -> Any:",
         *docstring(
             "The value of a frame's payload: a record, a string, or octets.\n\n"
-            "``continued``: whether this frame goes on where the latest frame of its request and type ended.\n\nPayloads that are "
+            "``continued``: whether this frame goes on where the latest frame of its request and type ended."
+            f"{_limit_doc(schema)}\n\nPayloads that are "
             "encoded, or of an unknown type, are given as they are. Raises :class:`RemoteProtocolError`, offsets from the start "
             "of the payload."
         ),
@@ -197,6 +198,16 @@ def decode_payload(schema: Schema) -> list[str]:
     return [*lines, "    return payload", *_text_payloads(schema)]
 
 
+def _limit(schema: Schema) -> str:
+    """The parameter of the limit on items, of which a schema has one at most."""
+    names = [structure.limit for structure in schema.structures.values() if structure.limit is not None]
+    return f", max_items: int = {schema.limits[names[0]].default}" if names else ""
+
+
+def _limit_doc(schema: Schema) -> str:
+    return " ``max_items``: the limit on the items of its structure." if _limit(schema) else ""
+
+
 def _case(case: PayloadCase, frame: FrameType) -> str:
     masks = {flag.name: flag.mask for flag in frame.flags}
     kind = case.structure.name if case.structure is not None else str(case.field and case.field.type)
@@ -211,7 +222,8 @@ def _payload_case(case: PayloadCase, number: int, frame: FrameType) -> list[str]
     if case.after is not None:
         tests.append("continued")
     if case.structure is not None:
-        value = f"decode_{snake(case.structure.name)}(payload)"
+        most = "" if case.structure.limit is None else ", max_items"
+        value = f"decode_{snake(case.structure.name)}(payload{most})"
     elif case.field is not None and case.field.type != "bytes":
         value = f"_decode_text({_text_table(number, frame)}, payload)"
     else:

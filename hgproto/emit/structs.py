@@ -31,7 +31,7 @@ ENCODINGS = {"ascii": "ascii", "utf8": "utf-8"}
 def emit(schema: Schema) -> str:
     """The source of ``structs.py``."""
     bodies = [
-        *(_structure(structure) for structure in schema.structures.values()),
+        *(_structure(structure, schema) for structure in schema.structures.values()),
         _frame(schema, "frame_header"),
         _frame(schema, "frame"),
         _frames(),
@@ -52,6 +52,7 @@ def _head(schema: Schema, body: str) -> list[str]:
     ours = used(
         "AtMost",
         "CborMap",
+        "Counted",
         "Decoded",
         "Due",
         "Frames",
@@ -112,12 +113,25 @@ def _import(module: str, names: list[str]) -> list[str]:
 # Structures.
 
 
-def _structure(structure: Structure) -> list[str]:
+def _limited(schema: Schema) -> list[Structure]:
+    """The structures that have a limit on their items."""
+    return [structure for structure in schema.structures.values() if structure.limit is not None]
+
+
+def _structure(structure: Structure, schema: Schema) -> list[str]:
     name = snake(structure.name)
     if structure.is_cbor_map:
-        lines = [f"{name} = CborMap({upper(structure.name)}, {camel(structure.name)})"]
+        arguments: list[str | Group] = [upper(structure.name), camel(structure.name)]
+        if structure.limit is not None:
+            arguments.append(str(schema.limits[structure.limit].default))
+        lines = lay_out(Group(f"{name} = CborMap(", arguments))
         return [*lines, *docstring(f"{structure.doc} ({structure.name})", 0)]
-    struct = Group("Struct(", [_named(field, structure) for field in structure.fields])
+    parts: list[str | Group] = [_named(field, structure, schema) for field in structure.fields]
+    if any(field.repeat and field.type == structure.name for one in _limited(schema) for field in one.fields):
+        # After the numbers that say how many strings there are, and before any string.
+        at = max((structure.fields.index(field) + 1 for field in structure.counters), default=0)
+        parts.insert(at, f"Counted({', '.join(literal(field.name) for field in structure.counters)})")
+    struct = Group("Struct(", parts)
     if "surplus" in structure.rules:
         lines = lay_out(Group(f"{name} = Whole(", [struct, f"surplus={literal(structure.rules['surplus'])}"]))
     else:
@@ -125,15 +139,19 @@ def _structure(structure: Structure) -> list[str]:
     return [*lines, *docstring(f"{structure.doc} ({structure.name})", 0)]
 
 
-def _named(field: Field, structure: Structure) -> Group:
-    group = _construct(field, structure)
+def _named(field: Field, structure: Structure, schema: Schema) -> Group:
+    group = _construct(field, structure, schema)
     return Group(f"{literal(field.name)} / {group.head}", group.items, group.tail)
 
 
-def _construct(field: Field, structure: Structure) -> Group:
+def _construct(field: Field, structure: Structure, schema: Schema) -> Group:
     rules = {key: literal(rule) for key, rule in field.rules.items()}
     if field.repeat:
-        return Group("ToEnd(", [snake(field.type)])
+        limit: list[str | Group] = []
+        if structure.limit is not None:
+            most = schema.limits[structure.limit].default
+            limit = [f"limit={literal(structure.rules['limit'])}", f"most={most}"]
+        return Group("ToEnd(", [snake(field.type), *limit])
     if field.octets is not None:
         inner = INTEGERS[field.type]
         if field.count is not None:

@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 
     from hgproto.frame import Frame
 
-__all__ = ["LIMITS", "MOST_OCTETS", "AtLimit", "at_limits"]
+__all__ = ["LIMITS", "MOST_OCTETS", "AtLimit", "at_limits", "message_of"]
 
 MOST_OCTETS = 1 << 25
 """Limits of more octets than these are not reached unless told so."""
 _CLIENT, _SERVER = STREAMS["client"][0], STREAMS["server"][0]
-_DATA = codec.FrameType.COMMAND_DATA
+_DATA, _TEXT = codec.FrameType.COMMAND_DATA, codec.FrameType.TEXT_OUTPUT
+_LABELS = 255
+"""Labels that an atom may have."""
 _MORE, _EOS = codec.CommandDataFlag.CONTINUATION, codec.CommandDataFlag.EOS
 
 
@@ -153,6 +155,22 @@ def _argument_value(number: int, limits: Limits) -> Iterator[Line]:
     yield from _answers([1])
 
 
+def _payload_items(number: int, _: Limits) -> Iterator[Line]:
+    yield from _on_one_stream("client", build.command(1, _CLIENT, "x"))
+    yield Line("server", build.stream_settings(1, _SERVER, "zlib"))
+    yield Line("server", codec.make_frame(1, _SERVER, ENCODED, _TEXT, 0, message_of(number)))
+    eos = codec.BytesResponseFlag.EOS
+    yield Line("server", codec.make_frame(1, _SERVER, ENCODED | END, codec.FrameType.BYTES_RESPONSE, eos, b""))
+
+
+def message_of(number: int) -> bytes:
+    """A message of so many items, in as few octets as there can be."""
+    labels = [min(_LABELS, number - at - 1) for at in range(0, number, _LABELS + 1)]
+    atoms = [codec.TextAtom("", ("",) * count, ()) for count in labels]
+    atoms[-1] = atoms[-1].replace(format="\n")
+    return codec.encode_text_output(codec.TextOutput(tuple(atoms)))
+
+
 LIMITS: dict[str, Callable[[int, Limits], Iterable[Line]]] = {
     "max-payload": _max_payload,
     "open-streams": _open_streams,
@@ -164,6 +182,7 @@ LIMITS: dict[str, Callable[[int, Limits], Iterable[Line]]] = {
     "buffered-octets": _buffered_octets,
     "arguments": _arguments,
     "argument-value": _argument_value,
+    "payload-items": _payload_items,
 }
 """What makes a session that uses so much of a limit, by the name of the limit."""
 _MOST = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hgproto.framing_0002 import codec, machines
+from hgproto.samples.limits import message_of
 from hgproto.samples.scene import NothingToBreakError, Scene, Violators
 from hgproto.samples.sessions import BEGIN, ENCODED, END, Line
 
@@ -202,6 +203,18 @@ def _(scene: Scene) -> None:
         _on_encoded_stream(scene, profile, lambda _: encoder.encode(payload) + encoder.finish())
     else:
         scene.change(number, payload=payload)
+
+
+@VIOLATORS.of("frame.items-limit")
+def _(scene: Scene) -> None:
+    number = scene.pick(scene.numbers(None, "server", lambda _, frame: frame.type != _SETTINGS))
+    request_id = scene.frames[number].request_id
+    payload = message_of(codec.LIMITS["payload-items"][0] + 1)
+    settings = codec.encode_stream_settings(codec.StreamSettings("zlib", b""))
+    first = scene.make(request_id, _SETTINGS, 0, settings)
+    # As it is before encoding, since what compressors make differs from version to version.
+    text = scene.make(request_id, codec.FrameType.TEXT_OUTPUT, 0, payload, ENCODED)
+    scene.insert(number, "server", text, first)
 
 
 def _on_encoded_stream(scene: Scene, profile: str, encode: Callable[[bytes], bytes]) -> None:

@@ -272,6 +272,7 @@ def allowed_flags(frame: FrameType, schema: Schema) -> list[frozenset[str]]:
 
 
 def _structure(structure: Structure, schema: Schema, payloads: Collection[str]) -> Iterator[Problem]:
+    yield from _items_limit(structure, schema)
     if structure.is_cbor_map:
         for rule in ("surplus", "malformed", "duplicate", "keys", "missing", "type", "charset"):
             if rule not in structure.rules:
@@ -290,6 +291,23 @@ def _structure(structure: Structure, schema: Schema, payloads: Collection[str]) 
     if structure.name in payloads and not _takes_rest(structure) and "surplus" not in structure.rules:
         message = f"{structure.name!r} has no rule for octets after it"
         yield Problem(structure.place, message, "add `rules: {surplus: ...}`")
+
+
+def _items_limit(structure: Structure, schema: Schema) -> Iterator[Problem]:
+    """What is wrong with a limit on the items of a payload."""
+    if structure.limit is None:
+        if structure.is_cbor_map and "limit" in structure.rules:
+            yield Problem(structure.place, "the rule 'limit' says nothing without a limit", "add `limit: ...`")
+        return
+    if not structure.is_cbor_map and not structure.fields[-1].repeat:
+        advice = "remove it: only a CBOR map and a structure that repeats another one have items without a bound"
+        yield Problem(structure.place, f"the limit {structure.limit!r} says nothing of {structure.name!r}", advice)
+    if "limit" not in structure.rules:
+        yield Problem(structure.place, f"{structure.name!r} has no rule 'limit'", "add `rules: {limit: ...}`")
+    first = next(one for one in schema.structures.values() if one.limit is not None)
+    if first.limit != structure.limit:
+        advice = f"name {first.limit!r}: a payload has one limit on its items"
+        yield Problem(structure.place, f"the limit {structure.limit!r} is not that of {first.name!r}", advice)
 
 
 def _takes_rest(structure: Structure) -> bool:

@@ -206,6 +206,7 @@ class Structure:
     fields: tuple[Field, ...]
     entries: tuple[CborEntry, ...]
     rules: Mapping[str, str]
+    limit: str | None
     examples: tuple[Example, ...]
     place: Place
 
@@ -223,6 +224,11 @@ class Structure:
     def shown(self) -> tuple[Field, ...]:
         """The fields that a decoded value shows, in wire order: ``values`` and computed ones with ``show``."""
         return tuple(f for f in self.fields if f.sized_by is None or f.show)
+
+    @cached_property
+    def counters(self) -> tuple[Field, ...]:
+        """The fields that say how many strings an element of a repeated structure has."""
+        return tuple(f for f in self.fields if any(f.name == other.count for other in self.fields))
 
     def field(self, name: str) -> Field:
         """The field called ``name``."""

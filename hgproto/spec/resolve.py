@@ -285,9 +285,10 @@ class _Resolver:
 
     def structure(self, name: str, data: Data, path: Path) -> model.Structure:
         rules = self.rules(data, path, _biting(data))
+        if data.get("limit") is not None:
+            self.known("limit", data["limit"], self.data.get("limits", {}), (*path, "limit"))
         for key in data.get("entries", {}):
-            fault = field_fault(key)
-            if fault is not None:
+            if (fault := field_fault(key)) is not None:
                 place = self.source.key_place((*path, "entries", key))
                 self.problems.append(Problem(place, f"an entry cannot be called {key!r}: it {fault}", "rename it"))
         return model.Structure(
@@ -306,6 +307,7 @@ class _Resolver:
                 for key, part in data.get("entries", {}).items()
             ),
             rules=rules,
+            limit=data.get("limit"),
             examples=self.examples(data.get("examples", []), (*path, "examples")),
             place=self.source.key_place(path),
         )
@@ -482,7 +484,8 @@ def _biting(structure: Data) -> set[str]:
     if "entries" in structure:
         return set(rules)
     own = [part for part in structure["fields"] if "embed" not in part]
-    return {"surplus"}.union(*(_relevant(rules, part).keys() - part.get("rules", {}).keys() for part in own))
+    kept = {"surplus"} | ({"limit"} & structure.keys())
+    return kept.union(*(_relevant(rules, part).keys() - part.get("rules", {}).keys() for part in own))
 
 
 def _relevant(inherited: dict[str, str], part: Data) -> dict[str, str]:
