@@ -235,7 +235,7 @@ class EncodingPool(_Pool["SendFrames"]):
         """Frames of whole sends, as they get ready: all that are outstanding, or without ``wait`` all that are ready now.
 
         An exception that making frames raised is raised here, once the frames before it were given, and with them the
-        error-response that ends the response. If an executor has dropped a send, :class:`CancelledError` is raised, or the
+        error-response that ends the response. If an executor has dropped a send, ``CancelledError`` is raised, or the
         error of the executor; the frames of that send can be taken from the send itself. Call again for the rest.
         """
         while True:
