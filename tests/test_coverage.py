@@ -208,3 +208,31 @@ def test_what_cannot_be_counted_is_said(
     with pytest.raises(SystemExit, match="2"):
         main(["coverage", str(ROOT / "README.md"), "--only", "lines"])
     assert "argument --only: there is no 'lines'; there are types, flags" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("lines", "only", "hinted"),
+    [
+        (["1 1 stream-begin command-name eos x", "1 2 stream-begin bytes-response eos x"], None, True),
+        (["1 1 stream-begin command-name eos x", "1 2 stream-begin bytes-response eos x"], "types,flags", False),
+        (["1 1 stream-begin command-name eos x", "3 1 0 command-name eos x"], None, False),
+        ([], None, False),
+    ],
+)
+@pytest.mark.parametrize("name", ["it.bin", "it.hex"])
+def test_mixed_directions_have_a_hint(
+    lines: list[str],
+    only: str | None,
+    hinted: bool,
+    name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    octets = b"".join(codec.encode_frame(parse_frame(line)) for line in lines)
+    (tmp_path / name).write_bytes(octets.hex().encode() if name.endswith("hex") else octets)
+    assert main(["coverage", name, *(["--only", only] if only else [])]) == 0
+    error = capsys.readouterr().err
+    assert error.startswith(f"hgproto: {name}: frames are on streams of both sides") == hinted
+    assert bool(error) == hinted

@@ -351,11 +351,14 @@ def test_the_problems_of_both_schemas_are_told(tmp_path: Path, capsys: pytest.Ca
     assert "two.yaml" in err
 
 
-def test_a_file_that_is_not_there_is_a_fault_of_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        main(["diff", str(OURS), str(tmp_path / "none.yaml")])
-    assert stopped.value.code == 2
-    assert re.match("hgproto: argument NEW: there is no revision '.*none.yaml'", capsys.readouterr().err)
+def test_a_file_that_is_not_there_is_trouble_and_an_unknown_name_is_usage(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["diff", str(OURS), str(tmp_path / "none.yaml")]) == 3
+    assert re.match("hgproto: .*none.yaml: No such file or directory\n", capsys.readouterr().err)
+    with pytest.raises(SystemExit, match="2"):
+        main(["diff", str(OURS), "framing-0003"])
+    assert capsys.readouterr().err.startswith("hgproto: argument NEW: there is no revision 'framing-0003'")
 
 
 def test_a_kind_that_is_none_is_a_fault_of_usage(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,7 @@ import json
 import os
 import pty
 import shlex
+import shutil
 import subprocess
 import sys
 import termios
@@ -105,6 +106,8 @@ def said(done: subprocess.CompletedProcess[bytes]) -> list[str]:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_standard_output_that_cannot_be_written(command: str, here: Path) -> None:
     for redirection, reason in ((">/dev/full", "No space left on device"), (">&-", "it is closed")):
+        # Generated files that are there already are not named.
+        shutil.rmtree(here / "made", ignore_errors=True)
         done = run(here, command, redirection)
         assert (done.returncode, said(done)) == (3, [f"hgproto: standard output: {reason}"])
 

@@ -64,7 +64,8 @@ def _coverage(options: argparse.Namespace) -> int:
     unreadable: list[InputError | StreamError] = []
     for path, trouble in input_files(options.files):
         try:
-            _count(coverage, path, trouble, options.role)
+            if _count(coverage, path, trouble, options.role) and {"transitions", "requirements"} & {*kinds}:
+                print(f"hgproto: {printable(named(path))}: {_MIXED}", file=sys.stderr)
             number += 1
         except (InputError, StreamError) as error:
             unreadable.append(error)
@@ -91,16 +92,18 @@ def _coverage(options: argparse.Namespace) -> int:
     return TROUBLE if unreadable else GOOD
 
 
-def _count(coverage: Coverage, path: str, trouble: StreamError | None, role: str | None) -> None:
-    """Counts what a file exercises. Raises :class:`InputError` and :class:`StreamError` for one that cannot be read."""
+def _count(coverage: Coverage, path: str, trouble: StreamError | None, role: str | None) -> bool:
+    """Counts what a file exercises. Returns True if its frames are of both sides, where a file has those of one.
+
+    Raises :class:`InputError` and :class:`StreamError` for a file that cannot be understood or read.
+    """
     if trouble is not None:
         raise trouble
     with open_input(path) as file:
         content = file.read()
     try:
         coverage.content(content, form_of(path), role)
-        if role is None and form_of(path) in ("raw", "hex") and _mixes_directions(content, form_of(path)):
-            print(f"hgproto: {printable(named(path))}: {_MIXED}", file=sys.stderr)
+        return role is None and form_of(path) in ("raw", "hex") and _mixes_directions(content, form_of(path))
     except HgprotoError as error:
         raise input_error(error, named(path)) from None
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
@@ -110,8 +113,8 @@ def _count(coverage: Coverage, path: str, trouble: StreamError | None, role: str
 
 
 _MIXED = (
-    "frames are on streams of both sides, and all were counted as what the side of the first one has sent; if both "
-    "directions are mixed here, write each one to its own file, or write a session to a file whose name ends in .session"
+    "frames are on streams of both sides, and transitions and requirements were counted for the side of the first one; if "
+    "both directions are mixed here, write each one to its own file, or write a session to a file that ends in .session"
 )
 
 

@@ -57,7 +57,8 @@ def add(commands: Commands) -> None:
         "validate",
         help="say all that is wrong with octets",
         description="Reads what one side or both have sent, and says every rule that is broken: where, what was expected and "
-        "what was found. Exit codes: 0 no errors, 1 errors, 2 usage.",
+        "what was found. Exit statuses: 0 no errors, 1 errors, 2 usage, 3 an input "
+        "cannot be read, and no other one has errors.",
     )
     validate.add_argument(
         "input",
