@@ -62,7 +62,7 @@ _EVERYWHERE = """
 
     All Answer Event GUARDS InState MACHINES Machine Not One Row STREAM_PARITY Set
 
-    AttributeError False None True TypeError UnicodeDecodeError UnicodeEncodeError ValueError
+    AttributeError BufferError False None True TypeError UnicodeDecodeError UnicodeEncodeError ValueError
     all bool bytes dict frozenset hex int len list object property range set str sum tuple type
 """
 MODULE_NAMES = frozenset(_EVERYWHERE.split())

@@ -44,7 +44,8 @@ def add(commands: Commands) -> None:
     generate = commands.add_parser(
         "generate",
         help="make the code of a schema",
-        description="Makes the codec and the Structs of a schema. Without options, those of hgproto itself, in place.",
+        description="Makes the codec, the Structs, the state machines and the requirements of a schema. Without options, those of "
+        "hgproto itself, in place.",
     )
     generate.add_argument(
         "--check", action="store_true", help="write nothing; print a diff and exit 1 when files are stale"
