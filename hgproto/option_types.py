@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["MOST_SEED", "percentage", "seconds", "whole"]
+__all__ = ["MOST_SEED", "above_zero", "percentage", "seconds", "whole"]
 
 MOST_SEED = (1 << 64) - 1
 """The largest seed. Python's generator does not tell a negative seed from a positive one."""
@@ -46,6 +46,14 @@ def seconds(most: float | None = None) -> Callable[[str], float]:
         return value
 
     return typed
+
+
+def above_zero(text: str) -> float:
+    """A number above 0."""
+    value = float(text) if _NUMBER.match(text) else math.nan
+    if not 0 < value < math.inf:
+        raise ArgumentTypeError(f"expected a number above 0, found {_shown(text)}")
+    return value
 
 
 def percentage(text: str) -> float:

@@ -46,6 +46,7 @@ SNIPPETS = [
     DOCS / "reactors.md",
     DOCS / "validating.md",
     DOCS / "generating.md",
+    DOCS / "fuzzing.md",
     README,
 ]
 TRANSCRIPTS = [

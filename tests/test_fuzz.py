@@ -22,7 +22,7 @@ from hgproto.cli import main
 from hgproto.encodings import Encodings, default_encodings
 from hgproto.framing_0002 import codec
 from hgproto.framing_0002.requirements import REQUIREMENTS
-from hgproto.fuzz import Campaign, Mutator, Oracle, TargetError, open_target
+from hgproto.fuzz import Campaign, Mutator, Oracle, Report, TargetError, open_target
 from hgproto.fuzz import echo as echo_module
 from hgproto.fuzz import oracles as oracles_module
 from hgproto.fuzz.cases import Case, Cases, with_probe
@@ -31,7 +31,7 @@ from hgproto.fuzz.findings import read_finding
 from hgproto.fuzz.minimize import minimized
 from hgproto.fuzz.observations import of_events, of_frames
 from hgproto.fuzz.oracles import KINDS
-from hgproto.fuzz.targets import Outcome
+from hgproto.fuzz.targets import Outcome, run_case
 from hgproto.limits import Limits
 from hgproto.samples import Seeded, wires
 from hgproto.session import frames_of
@@ -51,7 +51,9 @@ KNOWN = Encodings([default_encodings()["identity"], default_encodings()["zlib"]]
 MOST_CASES = 1000
 """Cases in which each fault is found."""
 BRIEF = settings().max_examples < 100
-FAULTS = list(reference.FAULTS)[:: 6 if BRIEF else 1]
+BY_ADDRESS = ["id-after-error", "error-early", "streams-never-end"]
+"""Faults that show in a dialogue, or only as a note."""
+FAULTS = [fault for fault in reference.FAULTS if fault not in BY_ADDRESS][:: 6 if BRIEF else 1]
 PART = settings(max_examples=max(settings().max_examples // 4, 5))
 
 
@@ -92,7 +94,7 @@ def _model_once() -> Iterator[None]:
 
 TOLD: dict[str, dict[str, Any]] = {"header-cut": {"reports_errors": True}}
 """What an oracle has to be told about the reference server to find a fault."""
-BY_OTHER_MEANS = {"encoding-bomb", "growth-value", "hang-empty-value"}
+BY_OTHER_MEANS = {"memory-per-octet", "encoding-bomb", "growth-value", "hang-empty-value"}
 """Faults that take time or memory, which a process of its own shows."""
 
 
@@ -206,6 +208,133 @@ def test_limits_that_are_not_known_are_not_judged() -> None:
 def test_a_client_has_no_frames_to_be_judged_by() -> None:
     with pytest.raises(ValueError, match="have it tell events"):
         Oracle("client", "frames")
+
+
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the memory of a process")
+
+
+@LINUX
+@pytest.mark.parametrize(
+    ("name", "causes"),
+    [
+        ("server:serve_memory_per_octet", ["in proportion to data of one command", None]),
+        ("server:serve", [None, None]),
+        ("hgproto.fuzz.echo:serve", [None, None]),
+        (f"{sys.executable} -S -E {REFERENCE / 'server.py'}", [None, None]),
+    ],
+    ids=["fault", "reference", "ours", "command"],
+)
+def test_memory_in_proportion_to_the_input_is_seen(
+    name: str, causes: list[str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(REFERENCE)
+    cases = [case for case in all_cases() if case.sizes]
+    assert len(cases) == len(causes)
+    target = open_target(name, seconds=30.0)
+    oracle = Oracle(echo=True, encodings=KNOWN)
+    try:
+        for case, cause in zip(cases, causes, strict=True):
+            outcome = run_case(target, case)
+            assert len(outcome.grew) == 3
+            fault = oracle.judge(case, outcome)
+            assert (None if fault is None else (fault.kind, fault.cause)) == (
+                None if cause is None else ("growth", cause)
+            )
+    finally:
+        target.close()
+
+
+@LINUX
+def test_memory_behind_an_address_is_that_of_one_process_or_of_new_ones() -> None:
+    (case,) = [case for case in all_cases() if case.origin == "series: data of one command"]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-S", "-E", str(REFERENCE / "server.py"), f"--port={port}", "memory-per-octet"]
+    oracle = Oracle(echo=True, encodings=KNOWN)
+    started = open_target(f"127.0.0.1:{port}", seconds=30.0, start=shlex.join(command))
+    try:
+        faults = [oracle.judge(case, run_case(started, case))]
+    finally:
+        started.close()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        running = open_target(f"127.0.0.1:{port}", seconds=30.0, pid=process.pid)
+        faults.append(oracle.judge(case, run_case(running, case)))
+        process.kill()
+    assert [fault and fault.cause for fault in faults] == ["in proportion to data of one command"] * 2
+
+
+# Dialogues, failing commands, and notes.
+
+
+def dialogue(*faults: str, **options: Any) -> tuple[Report, Oracle]:
+    """A campaign of twelve cases against the reference server behind a port."""
+    command = [sys.executable, "-S", "-E", str(REFERENCE / "server.py"), "--port=0", *faults]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        target = open_target(f"127.0.0.1:{process.stdout.readline().strip()}")
+        oracle = Oracle(echo=True, encodings=KNOWN, fails="fail", **options)
+        cases = Cases("server", 1, encodings=KNOWN, dialogues=True, fails="fail", defers=bool(options))
+        report = Campaign(target, oracle, cases, most_cases=12, minimize_seconds=0.1).run()
+        for finding in report.findings:
+            again = oracle.judge(finding.case, run_case(target, finding.case))
+            assert again is not None
+            assert again.key == finding.fault.key
+        process.kill()
+    return report, oracle
+
+
+@pytest.mark.parametrize(
+    ("faults", "options", "wanted"),
+    [
+        (("live",), {}, []),
+        ((), {"defers": True}, []),
+        (("live", "id-after-error"), {}, [("rejects-valid", "a request that is still active")]),
+        (("error-early",), {"defers": True}, [("early-answer", "error-response application")]),
+        (
+            ("live",),
+            {"defers": True},
+            [("early-answer", "error-response application"), ("early-answer", "bytes-response eos")],
+        ),
+        # A deferring server is not asked for an id before it was answered.
+        ((), {}, []),
+    ],
+    ids=["live", "deferring", "id after an error", "early error", "not deferring", "unknown"],
+)
+def test_dialogues_find_what_whole_input_hides(
+    faults: tuple[str, ...], options: dict[str, Any], wanted: list[tuple[str, str]]
+) -> None:
+    report, _ = dialogue(*faults, **options)
+    assert [(finding.fault.kind, finding.fault.cause) for finding in report.findings] == wanted
+    assert all(finding.case.waits for finding in report.findings)
+
+
+def test_a_dialogue_needs_an_address() -> None:
+    with pytest.raises(TargetError, match=r"^the case is a dialogue, and only an address can be waited for$"):
+        run_case(Direct(serve), Case(b"", "", waits=(0,)))
+
+
+def test_streams_that_are_never_ended_are_noted() -> None:
+    cases = all_cases()[:40]
+    for faults, least in ((frozenset({"streams-never-end"}), 10), (frozenset(), 0)):
+        oracle = Oracle(echo=True, encodings=KNOWN)
+        target = Direct(functools.partial(reference.serve, faults=faults))
+        assert Campaign(target, oracle, cases).run().findings == ()
+        assert set(oracle.notes) == ({"stream.end"} if least else set())
+        assert oracle.notes.get("stream.end", 0) >= least
+
+
+def test_failing_commands_are_judged_by_their_errors() -> None:
+    octets = bytes.fromhex("0400000100010111") + b"fail"
+    case = with_probe(octets, "")
+    good = Outcome(reference.serve(case.octets))
+    assert Oracle(echo=True, fails="fail").judge(case, good) is None
+    fault = Oracle(echo=True).judge(case, good)
+    assert fault is not None
+    assert fault.cause == "application error instead of bytes"
+    cases = list(islice(Cases("server", 1, fails="fail"), 400))
+    assert "fails: a command" in [one.origin for one in cases]
 
 
 # Silence.
@@ -464,7 +593,7 @@ def test_a_seed_gives_the_same_cases(role: str) -> None:
 
 def test_cases_begin_with_each_rule_and_have_every_kind() -> None:
     words = {case.origin.split(":")[0].split()[0] for case in all_cases()}
-    assert words == {"session", "breaks", "limit", "cut", "length", "bomb", "boundary", "crossed", "mutated"}
+    assert words == {"session", "breaks", "limit", "cut", "length", "bomb", "series", "boundary", "crossed", "mutated"}
     broken = {case.origin.split()[1] for case in all_cases() if case.origin.startswith("breaks")}
     ours = {name for name in REQUIREMENTS if name.startswith(("command-", "stream", "frame.known", "encoding.deco"))}
     assert broken >= {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hgproto.cli.common import FAULT, GOOD, TROUBLE, InputError, StreamError, UsageError
 from hgproto.errors import counted, printable
-from hgproto.option_types import MOST_SEED, seconds, whole
+from hgproto.option_types import MOST_SEED, above_zero, seconds, whole
 
 if TYPE_CHECKING:
     import argparse
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add"]
 
+_RATIO = 8.0
 _MOST_TIMEOUT = 86_400.0
 """Seconds for one case: a day. The system accepts no more than some billions."""
 
@@ -50,6 +51,16 @@ def add(commands: Commands) -> None:
         action="store_true",
         help="the target sends an error-response for every rejection: count its silence as acceptance where no probe can follow",
     )
+    fuzz.add_argument(
+        "--defers",
+        action="store_true",
+        help="responses of the target wait for the end of input, as behind HTTP: report what an address sends before",
+    )
+    fuzz.add_argument(
+        "--fails",
+        metavar="NAME",
+        help="the name of a command that its application fails, so that failures are judged too",
+    )
     fuzz.add_argument("--seed", type=whole(0, MOST_SEED), metavar="S", help="where all cases come from (default: any)")
     fuzz.add_argument("--max-time", type=seconds(), metavar="SECONDS", help="when to end (default: never)")
     fuzz.add_argument("--max-cases", type=whole(1), metavar="N", help="after how many cases to end")
@@ -59,6 +70,13 @@ def add(commands: Commands) -> None:
     )
     fuzz.add_argument(
         "--max-growth", type=whole(1, 1 << 20), default=64, metavar="MIB", help="by one case (default: 64)"
+    )
+    fuzz.add_argument(
+        "--max-ratio",
+        type=above_zero,
+        default=_RATIO,
+        metavar="N",
+        help="bytes of memory for each byte of input and output, as the input is doubled twice (default: 8)",
     )
     fuzz.add_argument(
         "--limit",
@@ -182,6 +200,8 @@ def _oracle(options: argparse.Namespace) -> Oracle:
         Ignored(options.ignore)
     except ValueError as error:
         raise UsageError(f"argument --ignore: {error}") from None
+    if options.fails is not None and not (options.fails and options.fails.isascii()):
+        raise UsageError(f"argument --fails: expected the ASCII name of a command, found {printable(options.fails)!r}")
     encodings = default_encodings()
     if options.encodings is not None:
         names = [name for name in options.encodings.split(",") if name]
@@ -201,10 +221,13 @@ def _oracle(options: argparse.Namespace) -> Oracle:
             echo=options.echo,
             limits=options.limits,
             growth=options.max_growth << 20,
+            ratio=options.max_ratio,
             ignore=options.ignore,
             encodings=encodings,
             reopen=options.reopen,
             reports_errors=options.reports_errors,
+            defers=options.defers,
+            fails=options.fails,
         )
     except ValueError as error:
         raise UsageError(f"argument --answers: {error}") from None
@@ -217,7 +240,7 @@ def _campaign(options: argparse.Namespace, target: Target, oracle: Oracle) -> in
 
     seed = int.from_bytes(os.urandom(4)) if options.seed is None else options.seed
     print(f"seed: {seed}", file=sys.stderr)
-    cases = _cases(options, seed)
+    cases = _cases(options, seed, target)
     for feature in cases.without:
         print(f"without {feature.name}: no cases with {feature.leaves_out}", file=sys.stderr)
     with tqdm(unit=" cases", disable=None, leave=False, desc="fuzzing") as bar:
@@ -263,6 +286,8 @@ def _campaign(options: argparse.Namespace, target: Target, oracle: Oracle) -> in
         )
         report = campaign.run()
     _sum_up(report)
+    for rule, number in sorted(oracle.notes.items()):
+        print(f"  note {rule}: not met by the output of {number} {'case' if number == 1 else 'cases'}")
     for name, number in cases.left_out.items():
         print(f"  without {name}: {number} {'case' if number == 1 else 'cases'} left out")
     if trouble:
@@ -270,8 +295,9 @@ def _campaign(options: argparse.Namespace, target: Target, oracle: Oracle) -> in
     return FAULT if report.findings else GOOD
 
 
-def _cases(options: argparse.Namespace, seed: int) -> Cases:
+def _cases(options: argparse.Namespace, seed: int, target: Target) -> Cases:
     from hgproto.fuzz.cases import Cases
+    from hgproto.fuzz.targets import TcpTarget
 
     try:
         return Cases(
@@ -283,6 +309,9 @@ def _cases(options: argparse.Namespace, seed: int) -> Cases:
             corpus=_corpus(options.corpus),
             probe=options.answers == "frames",
             without=options.without,
+            dialogues=isinstance(target, TcpTarget),
+            defers=options.defers,
+            fails=options.fails,
         )
     except ValueError as error:
         raise UsageError(f"argument --without: {error}") from None
@@ -315,7 +344,9 @@ def _command_of_target(options: argparse.Namespace) -> list[str]:
     """The words of this command that are about the target."""
     words = [options.target, "--role", options.role, "--answers", options.answers]
     words += ["--echo"] * options.echo + ["--reports-errors"] * options.reports_errors
+    words += ["--defers"] * options.defers + ([] if options.fails is None else ["--fails", options.fails])
     words += ["--timeout", f"{options.timeout:.15g}", "--max-growth", str(options.max_growth)]
+    words += [] if options.max_ratio == _RATIO else ["--max-ratio", f"{options.max_ratio:.15g}"]
     words += [word for limit in options.limit for word in ("--limit", limit)]
     words += ["--reopen", options.reopen, "--encodings", ",".join(sorted(options.encodings))]
     words += [word for name in options.ignore for word in ("--ignore", name)]
@@ -370,7 +401,7 @@ def _replay(options: argparse.Namespace, target: Target, oracle: Oracle) -> int:
     """Shows findings again, a line for each. A finding that is still there decides the exit status over any trouble."""
     from hgproto.framing_0002 import codec
     from hgproto.fuzz.findings import read_finding
-    from hgproto.fuzz.targets import TargetGoneError
+    from hgproto.fuzz.targets import TargetGoneError, run_case
 
     at_fault = in_trouble = other_schema = False
     for path in options.replay:
@@ -388,7 +419,7 @@ def _replay(options: argparse.Namespace, target: Target, oracle: Oracle) -> int:
             other_schema = True
             print(f"hgproto: {printable(path)}: the finding was made with another schema", file=sys.stderr)
         try:
-            fault = oracle.judge(case, target.run(case.octets))
+            fault = oracle.judge(case, run_case(target, case))
         except TargetGoneError as error:
             # An earlier finding has ended it, which is the result; the rest cannot be told.
             if not at_fault:

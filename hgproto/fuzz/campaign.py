@@ -10,7 +10,7 @@ from hgproto.fuzz.cases import probed_as, without_probe
 from hgproto.fuzz.findings import FuzzFinding
 from hgproto.fuzz.locate import kinds_of, needs_place, stop_of
 from hgproto.fuzz.minimize import attempts
-from hgproto.fuzz.targets import TargetGoneError
+from hgproto.fuzz.targets import TargetGoneError, run_case
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -105,7 +105,7 @@ class Campaign:
         try:
             before: Case | None = None
             for case in self._cases:
-                outcome = self._target.run(case.octets)
+                outcome = run_case(self._target, case)
                 if outcome.earlier is not None and before is not None:
                     late = self._oracle.judge(before, outcome._replace(crash=outcome.earlier, output=b""))
                     if late is not None:
@@ -149,14 +149,14 @@ class Campaign:
 
     def judged(self, case: Case) -> Fault | None:
         """What is wrong with what the target makes of a case."""
-        return self._oracle.judge(case, self._target.run(case.octets))
+        return self._oracle.judge(case, run_case(self._target, case))
 
     def _take(self, case: Case, fault: Fault, number: int) -> None:
         """Keeps a fault, to be minimized, unless its cause is known."""
         seconds = self._elapsed()
         start = without_probe(case)
         interrupt: KeyboardInterrupt | None = None
-        if needs_place(*fault.key):
+        if needs_place(*fault.key) and not (case.waits or case.sizes):
             try:
                 fault, start = self._placed(case, fault)
             except KeyboardInterrupt as error:
@@ -176,7 +176,9 @@ class Campaign:
             self._repeats.append(0)
             if self._keep is not None:
                 self._keep(finding)
-            self._pending.append(_Minimizing(finding, start))
+            # A dialogue is as short as it can be, and the memory of a series is known for its sizes.
+            fixed = case.waits or case.sizes
+            self._pending.append(_Minimizing(finding, start, most_tries=0 if fixed else _MOST_TRIES))
         if interrupt is not None:
             raise interrupt
 
@@ -271,7 +273,8 @@ class Campaign:
 class _Minimizing:
     """A finding that is being minimized. ``shown``: the last candidate as a case that shows the fault; None if it does not."""
 
-    def __init__(self, finding: FuzzFinding, start: bytes) -> None:
+    def __init__(self, finding: FuzzFinding, start: bytes, *, most_tries: int) -> None:
+        self._most_tries = most_tries
         self.finding = finding
         self.seconds = 0.0
         self.shown: tuple[Case, Fault] | None = None
@@ -281,7 +284,7 @@ class _Minimizing:
 
     def candidate(self, most_seconds: float) -> bytes | None:
         """The octets to be tried next; None when there is nothing more to try, or no time left."""
-        if self.seconds >= most_seconds or self._number >= _MOST_TRIES:
+        if self.seconds >= most_seconds or self._number >= self._most_tries:
             return None
         self._number += 1
         if self._attempts is None:

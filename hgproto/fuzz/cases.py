@@ -37,6 +37,8 @@ _MOST_OCTETS = 1 << 21
 """Octets of a limit that is still tried."""
 _BOMB = 1 << 28
 """Octets that a small payload grows to."""
+_SERIES, _SERIES_OCTETS, _SERIES_PAYLOAD = "series", 1 << 20, 4096
+"""The origin of cases for memory, with their bytes: enough to tell a few bytes for each byte from the noise of an allocator."""
 _TRIES = 40
 """Sessions that are tried until one breaks a rule and no other."""
 _WAYS = 3
@@ -56,12 +58,16 @@ class Case(NamedTuple):
     """What a target is given.
 
     ``octets``: all that the other side sends. ``origin``: where it comes from, in words. ``probe``: the request id of a
-    command at its end that shows whether the connection still works; None when there is none.
+    command at its end that shows whether the connection still works; None when there is none. ``waits``: bytes after which
+    the other side sends nothing until the target has fallen silent. ``sizes``: bytes of two starts of the case, each half of the
+    next, which are given to the target too, to see how its memory grows.
     """
 
     octets: bytes
     origin: str
     probe: int | None = None
+    waits: tuple[int, ...] = ()
+    sizes: tuple[int, ...] = ()
 
 
 class Cases:
@@ -70,7 +76,9 @@ class Cases:
     ``rate``: how often, of a hundred mutations, something is broken. ``limits``: of the target; None when they are not
     known. ``encodings``: the profiles that it knows. ``corpus``: octets that are tried first, and mutated later. ``probe``:
     whether cases for a server end with a command that shows whether it still works. ``without``: the features that the target
-    lacks (:mod:`hgproto.fuzz.features`); cases that use one are left out, and ``left_out`` counts them.
+    lacks (:mod:`hgproto.fuzz.features`); cases that use one are left out, and ``left_out`` counts them. ``dialogues``: True for
+    a target that can be waited for. ``defers``: True for one that answers only after the end of input. ``fails``: the name of a
+    command that its application fails.
     """
 
     def __init__(
@@ -84,6 +92,9 @@ class Cases:
         corpus: Iterable[bytes] = (),
         probe: bool = True,
         without: Iterable[str] = (),
+        dialogues: bool = False,
+        defers: bool = False,
+        fails: str | None = None,
     ) -> None:
         self._side = "client" if role == "server" else "server"
         self._choices = Seeded(seed)
@@ -92,6 +103,8 @@ class Cases:
         self._mutator = Mutator(self._choices, self._side, rate=rate, encodings=self._encodings)
         self._corpus = list(corpus)
         self._probe = probe and role == "server"
+        self._dialogues = _dialogues(defers, fails) if dialogues and self._probe else ()
+        self._names = (_PROBE_NAME,) if fails is None else (_PROBE_NAME, fails.encode("ascii"))
         self._population: list[list[Line]] = []
         self._breakable = [requirement for requirement in VIOLATORS if self._side in senders(requirement)]
         self.without = features_named(without, types_of(self._side))
@@ -99,6 +112,9 @@ class Cases:
         self._ends = not any(mask == _Stream.STREAM_END for one in self.without for _, _, mask in one.headers)
 
     def __iter__(self) -> Iterator[Case]:
+        for case in self._dialogues:
+            if not used(case.octets, self.without):
+                yield case
         for octets, origin in self._all():
             case = self._case(octets, origin)
             lacking = used(case.octets, self.without)
@@ -109,7 +125,8 @@ class Cases:
 
     def _case(self, octets: bytes, origin: str) -> Case:
         most = _LIMIT if self._limits is None else self._limits.max_payload
-        return with_probe(octets, origin, most, ends=self._ends) if self._probe else Case(octets, origin)
+        case = with_probe(octets, origin, most, ends=self._ends) if self._probe else Case(octets, origin)
+        return case._replace(sizes=(len(octets) // 4, len(octets) // 2)) if origin.startswith(_SERIES) else case
 
     def _all(self) -> Iterator[tuple[bytes, str]]:
         for number, octets in enumerate(self._corpus):
@@ -177,9 +194,12 @@ class Cases:
         for what, lines, _ in at_limits(self._limits, most_octets=_MOST_OCTETS):
             yield self._octets(lines), f"limit: {what}"
         if self._side == "client":
+            for name in self._names[1:]:
+                yield _command(1, 1, codec.CommandNameFlag.EOS, _Stream.STREAM_BEGIN, name), "fails: a command"
             yield from _cuts()
             yield from _lengths()
             yield from _bombs(self._encodings)
+            yield from _series()
         kinds = [boundaries(name) for name in types_of(self._side)]
         while kinds:
             for kind in list(kinds):
@@ -209,6 +229,24 @@ class Cases:
             yield self._octets(mutator.broken(lines)), origin
 
 
+def _dialogues(defers: bool, fails: str | None) -> list[Case]:
+    """Cases in which the client waits: for what must not come yet, or for a response before it uses the id again."""
+    cases = []
+    names = [_PROBE_NAME] if fails is None else [fails.encode("ascii"), _PROBE_NAME]
+    for name in names:
+        what = "a command" if name == _PROBE_NAME else "a command that fails"
+        first = _command(1, 1, codec.CommandNameFlag.EOS, _Stream.STREAM_BEGIN, name)
+        if defers:
+            case = with_probe(first, f"dialogue: {what}, and no end of input yet")
+            cases.append(case._replace(waits=(len(case.octets),)))
+        else:
+            for again in (name, _PROBE_NAME):
+                second = _command(1, 1, codec.CommandNameFlag.EOS, 0, again)
+                case = with_probe(first + second, f"dialogue: the id of {what} again, once it was answered")
+                cases.append(case._replace(waits=(len(first),)))
+    return cases
+
+
 def _cuts() -> Iterator[tuple[bytes, str]]:
     """A whole command, and a part of another."""
     first = _command(1, 1, codec.CommandNameFlag.EOS, _Stream.STREAM_BEGIN)
@@ -224,6 +262,19 @@ def _lengths() -> Iterator[tuple[bytes, str]]:
         frame = codec.encode_frame(codec.make_frame(1, 1, _Stream.STREAM_END, _Type.COMMAND_DATA, 2, payload))
         octets = _command(1, 1, codec.CommandNameFlag.HAVE_DATA, _Stream.STREAM_BEGIN) + b"\0\0\1" + frame[3:]
         yield octets, f"length: a third octet that counts for {weight}"
+
+
+def _series() -> Iterator[tuple[bytes, str]]:
+    """Commands and data of which each quarter is as long as the others, for the memory that they take."""
+    command = _command(1, 1, codec.CommandNameFlag.HAVE_DATA, _Stream.STREAM_BEGIN)
+    data = codec.encode_frame(codec.make_frame(1, 1, 0, _Type.COMMAND_DATA, 1, b"a" * _SERIES_PAYLOAD))
+    count = _SERIES_OCTETS // len(data)
+    yield command + data * count, f"{_SERIES}: data of one command"
+    commands = [
+        codec.make_frame(2 * number + 1, 1, int(number == 0), _Type.COMMAND_NAME, codec.CommandNameFlag.EOS, b"a" * 56)
+        for number in range(_SERIES_OCTETS // 64)
+    ]
+    yield b"".join(map(codec.encode_frame, commands)), f"{_SERIES}: commands that are done"
 
 
 def _bombs(encodings: Encodings) -> Iterator[tuple[bytes, str]]:
@@ -286,8 +337,8 @@ def _free_stream(frames: list[bytes], end: int) -> tuple[int, int]:
     return (free[-1], begin | end) if free else (253, 0)
 
 
-def _command(request_id: int, stream_id: int, flags: int, stream_flags: int) -> bytes:
-    frame = codec.make_frame(request_id, stream_id, stream_flags, _Type.COMMAND_NAME, flags, _PROBE_NAME)
+def _command(request_id: int, stream_id: int, flags: int, stream_flags: int, name: bytes = _PROBE_NAME) -> bytes:
+    frame = codec.make_frame(request_id, stream_id, stream_flags, _Type.COMMAND_NAME, flags, name)
     return bytes(codec.encode_frame(frame))
 
 

@@ -66,10 +66,12 @@ def served(
     limits: Limits | None = None,
     encodings: Encodings | None = None,
     reopen: Literal["error", "restart"] = "error",
+    fails: str | None = None,
 ) -> Served:
     """What our server makes of all that a client sends, then the end of it.
 
-    ``late``: answers come after the end of input, else as soon as a command was received.
+    ``late``: answers come after the end of input, else as soon as a command was received. ``fails``: the name of a command that
+    the application fails.
     """
     server = Server(limits=limits, encodings=encodings, reopen=reopen, defer=late)
     output: list[bytes] = []
@@ -80,7 +82,9 @@ def served(
         for event in server.receive_end() if given is None else server.receive_data(given):
             match event:
                 case RunCommand():
-                    if server.works:
+                    if server.works and event.name == fails:
+                        output += _encoded(server.respond_error(event.request_id, "the command fails"))
+                    elif server.works:
                         output += _encoded(server.respond(event.request_id, description(event)))
                 case SendFrames():
                     over = over or event.requirement in LIMITS

@@ -74,6 +74,8 @@ class FuzzFinding(NamedTuple):
             "octets": self.case.octets.hex(),
             "human": human(self.case.octets),
             "probe": self.case.probe,
+            "waits": list(self.case.waits),
+            "sizes": list(self.case.sizes),
             "origin": self.case.origin,
             "original_octets": self.original_octets,
             "id": self.digest,
@@ -136,7 +138,12 @@ def _read(path: str) -> tuple[Case, Key, str]:
     try:
         with open(path, "rb") as file:
             value = json.loads(file.read())
-        case = Case(bytes.fromhex(value["octets"]), str(value["origin"]), value["probe"])
+        octets = bytes.fromhex(value["octets"])
+        waits, sizes = (tuple(int(one) for one in value.get(name, ())) for name in ("waits", "sizes"))
+        for places in (waits, sizes):
+            if [*places] != sorted({*places}) or not all(0 <= place <= len(octets) for place in places):
+                raise ValueError
+        case = Case(octets, str(value["origin"]), value["probe"], waits, sizes)
         if case.probe is not None and not (type(case.probe) is int and 0 <= case.probe < 1 << 16):
             raise ValueError
         return case, (str(value["kind"]), str(value["requirement"] or ""), str(value["cause"])), str(value["schema"])

@@ -20,6 +20,7 @@ KINDS = {
     "rejects-valid": "it stopped where no rule was broken",
     "different-answer": "it made something else of the same octets",
     "breaks-rule": "what it sent breaks a rule itself",
+    "early-answer": "the target answered before the end of input, although it defers responses",
 }
 """What can be wrong."""
 _CAUSE = "cause:"

@@ -18,7 +18,9 @@ from hgproto.framing_0002 import codec
 from hgproto.framing_0002.requirements import REQUIREMENTS
 from hgproto.fuzz.echo import heard, served
 from hgproto.fuzz.ignore import KINDS, Ignored
+from hgproto.fuzz.locate import kinds_of
 from hgproto.fuzz.observations import Observation, UnreadableError, of_events, of_frames, text_of
+from hgproto.session import frames_of
 from hgproto.validation import SessionValidator
 
 if TYPE_CHECKING:
@@ -64,9 +66,12 @@ class Oracle:
     ``role``: what the target is, ``server`` or ``client``. ``answers``: what it gives (:data:`hgproto.fuzz.targets.ANSWERS`).
     ``echo``: whether it answers commands with their description (:mod:`hgproto.fuzz.echo`), so that answers can be compared
     by what they say. ``limits``: its limits; None when they are not known. ``growth``: octets by which a case may make it
-    grow. ``ignore``: what is known to be wrong, as :class:`hgproto.fuzz.ignore.Ignored` reads it. ``encodings``, ``reopen``: as of
+    grow. ``ratio``: the same for each byte of input and output, as the input is doubled twice. ``ignore``: what is known to be
+    wrong, as :class:`hgproto.fuzz.ignore.Ignored` reads it. ``encodings``, ``reopen``: as of
     :class:`hgproto.server.Server`. ``reports_errors``: True if the target sends an error-response for every rejection. Silence
     then shows acceptance in the cases that cannot end with a probe; else these cases are judged by what the target sends.
+    ``defers``: True if responses of the target wait for the end of input. ``fails``: the name of a command that its application
+    fails. ``notes``: the requirements that are only noted, with the number of outcomes that do not meet them.
     """
 
     def __init__(
@@ -77,10 +82,13 @@ class Oracle:
         echo: bool = False,
         limits: Limits | None = None,
         growth: int = 1 << 26,
+        ratio: float = 8.0,
         ignore: Iterable[str] = (),
         encodings: Encodings | None = None,
         reopen: Literal["error", "restart"] = "error",
         reports_errors: bool = False,
+        defers: bool = False,
+        fails: str | None = None,
     ) -> None:
         if role == "client" and answers == "frames":
             raise ValueError("a client answers nothing that could be compared: have it tell events")
@@ -89,8 +97,12 @@ class Oracle:
         self._echo = echo
         self._limits = limits
         self._growth = growth
+        self._ratio = ratio
         self._ignored = Ignored(ignore)
         self._reports_errors = reports_errors
+        self._defers = defers
+        self._fails = fails
+        self.notes: dict[str, int] = {}
         self._options: dict[str, Any] = {"limits": limits, "encodings": encodings, "reopen": reopen}
 
     @property
@@ -127,6 +139,15 @@ class Oracle:
             return Fault(
                 "growth", "", "", f"at most {self._growth >> 20} MiB for {counted(len(case.octets), 'octet')}", grown
             )
+        ratio = _ratio(case, outcome)
+        if ratio > self._ratio:
+            return Fault(
+                "growth",
+                "",
+                f"in proportion to {case.origin.partition(': ')[2]}",
+                f"at most {self._ratio:g} bytes of memory for each byte of input and output",
+                f"{ratio:.0f} for each, as the input is doubled twice",
+            )
         return None
 
     def _otherwise(self, case: Case, outcome: Outcome) -> Iterator[Fault]:
@@ -147,8 +168,13 @@ class Oracle:
         yield from self._compared(wanted, found)
 
     def _by_frames(self, case: Case, outcome: Outcome) -> Iterator[Fault]:
-        early = served(case.octets, **self._options)
-        late = served(case.octets, late=True, **self._options)
+        early = served(case.octets, **self._options, fails=self._fails)
+        late = served(case.octets, late=True, **self._options, fails=self._fails)
+        if case.waits and not self._defers:
+            if not _has_answered(case, outcome):
+                return
+            # Each command was answered before the next was sent.
+            late = early
         ids = [None if one.error is None else one.error.requirement for one in (early, late)]
         if ids[0] != ids[1] or ((early.over or late.over) and self._limits is None):
             return
@@ -166,6 +192,9 @@ class Oracle:
             return
         if not self._echo:
             wanted, found = _without_content(wanted), _without_content(found)
+        if case.waits and self._defers and wanted.accepted and outcome.seen and outcome.seen[-1]:
+            cause = kinds_of(outcome.output)[0].removeprefix("at ")
+            yield Fault("early-answer", "", cause, "nothing before the end of input", cause)
         yield from self._compared(wanted, found)
         if wanted.accepted and found.accepted:
             yield from self._of_its_own(case, outcome.output, early.output)
@@ -187,20 +216,46 @@ class Oracle:
 
     def _of_its_own(self, case: Case, output: bytes, ours: bytes) -> Iterator[Fault]:
         """What is wrong with frames that a server has sent, and not with those that ours sends."""
-        findings = self._findings(case, output)
-        if findings:
-            known = {finding.id for finding in self._findings(case, ours)}
-            for finding in findings:
-                if finding.id not in known:
-                    yield Fault("breaks-rule", finding.id, "", finding.expected, finding.found)
+        known: set[str] | None = None
+        noted = set()
+        for finding in self._findings(case, output):
+            if finding.severity != ERROR:
+                noted.add(finding.id)
+                continue
+            if known is None:
+                known = {finding.id for finding in self._findings(case, ours)}
+            if finding.id not in known:
+                yield Fault("breaks-rule", finding.id, "", finding.expected, finding.found)
+        for rule in noted:
+            self.notes[rule] = self.notes.get(rule, 0) + 1
 
     def _findings(self, case: Case, output: bytes) -> Iterator[Finding]:
         validator = SessionValidator(**self._options)
         for _ in validator.feed("client", case.octets):
             pass  # the other side is judged here
-        for finding in chain(validator.feed("server", output), validator.close("server")):
-            if finding.severity == ERROR:
-                yield finding
+        return chain(validator.feed("server", output), validator.close("server"))
+
+
+def _ratio(case: Case, outcome: Outcome) -> float:
+    """The bytes of memory for each byte of input and output, the lower of those for both times that the input is doubled."""
+    ratios = []
+    sizes = (*case.sizes, len(case.octets))
+    for number in range(1, len(outcome.grew)):
+        (before, said_before), (after, said) = outcome.grew[number - 1 : number + 1]
+        ratios.append((after - before) / (sizes[number] - sizes[number - 1] + max(said - said_before, 0)))
+    return min(ratios, default=0.0)
+
+
+def _has_answered(case: Case, outcome: Outcome) -> bool:
+    """True if each command before the first wait was answered by its end; else nothing can be said of what follows."""
+    if not outcome.seen:
+        return False
+    try:
+        answers = of_frames(outcome.output[: outcome.seen[0]], None).answers
+    except UnreadableError:
+        return False
+    asked = {int.from_bytes(frame[3:5], "little") for frame in frames_of(case.octets[: case.waits[0]])}
+    return all(answers.get(one, [("", None)])[-1][0] in ("bytes", "application error") for one in asked)
 
 
 def _surplus(wanted: Observation, found: Observation) -> Iterator[Fault]:

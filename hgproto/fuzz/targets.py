@@ -6,17 +6,18 @@ process of its own, so that it may crash, hang and grow like any other.
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import json
 import re
 import socket
 import time
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from hgproto.fuzz.addresses import resolved
+from hgproto.fuzz.exchange import exchange, say
 from hgproto.fuzz.logs import Log, StartedServer, crash_in
-from hgproto.fuzz.processes import MOST_OUTPUT, peak, run, split_words
+from hgproto.fuzz.processes import peak, run, split_words
 from hgproto.fuzz.signs import how_it_ended
 from hgproto.fuzz.workers import Worker
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from hgproto.fuzz.addresses import Address
+    from hgproto.fuzz.cases import Case
 
 __all__ = [
     "ANSWERS",
@@ -35,6 +37,7 @@ __all__ = [
     "TargetGoneError",
     "TcpTarget",
     "open_target",
+    "run_case",
 ]
 
 ANSWERS = ("frames", "events", "verdict")
@@ -63,7 +66,8 @@ class Outcome(NamedTuple):
     ``output``: what it gave: octets of frames, JSON lines of events, or ``yes`` and ``no``. ``crash``: how it broke down, in
     words that are the same for the same cause; None when it did not. ``details``: the rest of it. ``hung``: it did not come to
     an end in time. ``grown``: octets by which it has grown, 0 where that cannot be told. ``earlier``: a crash that showed only
-    after the outcome of the case before was returned.
+    after the outcome of the case before was returned. ``seen``: bytes of output by the end of each wait of the case.
+    ``grew``: bytes by which the target has grown, and bytes of output, for each size of the case, the whole case last.
     """
 
     output: bytes
@@ -72,6 +76,8 @@ class Outcome(NamedTuple):
     hung: bool = False
     grown: int = 0
     earlier: str | None = None
+    seen: tuple[int, ...] = ()
+    grew: tuple[tuple[int, int], ...] = ()
 
 
 class Target(Protocol):
@@ -82,6 +88,27 @@ class Target(Protocol):
 
     def close(self) -> None:
         """Ends it."""
+
+
+def run_case(target: Target, case: Case) -> Outcome:
+    """Runs a case, with its waits where it has some. Raises :class:`TargetError` for a target that cannot be waited for."""
+    if case.sizes:
+        outcomes: list[Outcome] = []
+        for size in (*case.sizes, len(case.octets)):
+            if isinstance(target, (CallableTarget, TcpTarget)):
+                target.renew()
+            outcomes.append(target.run(case.octets[:size]))
+        grown = [outcome.grown for outcome in outcomes]
+        if isinstance(target, TcpTarget) and not target.is_renewed:
+            # The peak of one process only rises by what each size takes more than the one before.
+            grown = list(accumulate(grown))
+        said = [len(outcome.output) for outcome in outcomes]
+        return outcomes[-1]._replace(grew=tuple(zip(grown, said, strict=True)))
+    if not case.waits:
+        return target.run(case.octets)
+    if not isinstance(target, TcpTarget):
+        raise TargetError("the case is a dialogue, and only an address can be waited for")
+    return target.run(case.octets, case.waits)
 
 
 def open_target(
@@ -198,8 +225,8 @@ class TcpTarget:
             self._started = StartedServer(start)
             self._logs.append(self._started.log)
 
-    def run(self, octets: bytes) -> Outcome:
-        """Connects, sends, and reads to the end."""
+    def run(self, octets: bytes, waits: tuple[int, ...] = ()) -> Outcome:
+        """Connects, sends, and reads to the end. ``waits``: bytes after which it sends nothing until the server is silent."""
         earlier = self._earlier_crash()
         if self._started is not None and not self._started.is_started:
             self._start(self._started)
@@ -210,18 +237,25 @@ class TcpTarget:
             kind = TargetGoneError if self._connected else TargetError
             raise kind(f"{self._addresses[0].name}: {error.strerror or error}") from None
         self._connected = True
-        output, hung = bytearray(), False
+        output, hung, seen = bytearray(), False, []
         with connection:
             last = time.monotonic() + self._seconds
             try:
-                _exchange(connection, octets, output, last)
+                before_wait = 0
+                for wait in waits:
+                    say(connection, octets[before_wait:wait], output, last)
+                    seen.append(len(output))
+                    before_wait = wait
+                exchange(connection, octets[before_wait:], output, last)
             except TimeoutError:
                 hung = True
             except OSError:
                 # It closed with input left unread, which says nothing but that it was done.
                 pass
         crash, details = self._crash(has_said=bool(output), hung=hung)
-        return Outcome(bytes(output), crash, details, hung and crash is None, peak(self._pid) - before, earlier)
+        return Outcome(
+            bytes(output), crash, details, hung and crash is None, peak(self._pid) - before, earlier, tuple(seen)
+        )
 
     def _earlier_crash(self) -> str | None:
         """How the server crashed after the case before was judged; None when it did not."""
@@ -324,39 +358,22 @@ class TcpTarget:
         assert failure is not None  # noqa: S101 - there is an address
         raise failure
 
+    @property
+    def is_renewed(self) -> bool:
+        """True if :meth:`renew` brings a new process."""
+        return self._started is not None
+
+    def renew(self) -> None:
+        """Ends a server that was started here, so that the next case meets a new one. Other servers stay as they are."""
+        if self._started is not None:
+            self._started.stop()
+
     def close(self) -> None:
         """Ends the server if it was started here."""
         if self._started is not None:
             self._started.close()
         for log in self._logs:
             log.close()
-
-
-def _exchange(connection: socket.socket, octets: bytes, output: bytearray, last: float) -> None:
-    """Sends octets and reads at the same time, so that neither side waits for the other. Raises :class:`OSError`."""
-    import select
-
-    view, closed = memoryview(octets), False
-    connection.setblocking(False)
-    while True:
-        left = last - time.monotonic()
-        if left <= 0 or len(output) > MOST_OUTPUT:
-            raise TimeoutError
-        readable, writable, _ = select.select([connection], [] if closed else [connection], [], left)
-        if writable:
-            try:
-                view = view[connection.send(view[: 1 << 16]) :]
-            except ConnectionError:
-                view, closed = view[:0], True
-            if not view and not closed:
-                with contextlib.suppress(OSError):
-                    connection.shutdown(socket.SHUT_WR)
-                closed = True
-        if readable:
-            data = connection.recv(1 << 16)
-            if not data:
-                return
-            output += data
 
 
 class CallableTarget:
@@ -417,6 +434,11 @@ class CallableTarget:
         worker, self._worker = self._worker, None
         assert worker is not None  # noqa: S101 - for type checkers
         return worker.stop()
+
+    def renew(self) -> None:
+        """Starts a new process, which has run one empty case."""
+        self.close()
+        self.run(b"")
 
     def close(self) -> None:
         """Ends the process."""

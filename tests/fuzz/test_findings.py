@@ -86,6 +86,11 @@ def test_the_command_is_quoted_as_the_system_has_it(system: bool, words: str, mo
     assert FINDING._replace(command=("a b", '"c"')).replay("my findings/x.json") == words
 
 
+def test_waits_and_sizes_are_kept(tmp_path: Path) -> None:
+    case = Case(b"abc", "dialogue", 5, waits=(1, 3), sizes=(0, 1))
+    assert read_finding(FINDING._replace(case=case).write(str(tmp_path)))[0] == case
+
+
 GOOD = FINDING.to_json("x.json")
 
 
@@ -104,6 +109,9 @@ GOOD = FINDING.to_json("x.json")
         json.dumps({**GOOD, "probe": "x"}).encode(),
         json.dumps({**GOOD, "probe": True}).encode(),
         json.dumps({**GOOD, "probe": 65536}).encode(),
+        json.dumps({**GOOD, "waits": [4]}).encode(),
+        json.dumps({**GOOD, "sizes": [2, 1]}).encode(),
+        json.dumps({**GOOD, "waits": 5}).encode(),
         json.dumps({key: value for key, value in GOOD.items() if key != "schema"}).encode(),
     ],
     ids=lambda text: repr(text[:12]),

@@ -17,7 +17,7 @@ from hgproto.cli import main
 from hgproto.fuzz import Campaign, Oracle, TargetError, open_target
 from hgproto.fuzz.cases import Case
 from hgproto.fuzz.logs import Log, crash_in
-from hgproto.fuzz.targets import TargetGoneError
+from hgproto.fuzz.targets import Outcome, TargetGoneError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,7 +85,7 @@ def running(tmp_path: Path, command: str) -> Iterator[Path]:
 def test_tracebacks_in_a_log_are_crashes(running: Path, port: int) -> None:
     target = open_target(f"127.0.0.1:{port}", seconds=2.0, log=str(running))
     try:
-        assert target.run(b"good") == (b"good", None, "Error: a request of 4 bytes\n", False, 0, None)
+        assert target.run(b"good") == Outcome(b"good", details="Error: a request of 4 bytes\n")
         failed = target.run(b"fail")
         assert failed.crash == "Abort in handle (server.py:22)"
         assert "KeyError: 1" in failed.details

@@ -11,6 +11,10 @@ import json
 import sys
 import time
 import zlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 FAULTS = {
     # Reading the header.
@@ -81,6 +85,10 @@ FAULTS = {
     "answer-without-begin": "answers do not begin their stream",
     "answer-no-eos": "an answer never ends",
     "answer-swapped": "a command gets the answer of the one before",
+    "memory-per-octet": "each octet of data is kept as an object",
+    "id-after-error": "a request id stays in use after an application error",
+    "error-early": "application errors do not wait for the end of input, as responses do",
+    "streams-never-end": "streams are never ended",
 }
 
 TYPES = {1: 7, 2: 3, 3: 3, 4: 3, 5: 3, 6: 0, 7: 0, 8: 0}
@@ -132,35 +140,53 @@ class Server:
         self.begun = False
         self.previous = b"{}"
         self.kept: list[bytearray] = []
+        self.pieces: list[tuple[int]] = []
+        self.buffer = b""
+        self.failed = False
+        self.unusable: set[int] = set()
 
     def serve(self, data: bytes) -> bytes:
         """All that is sent to a client that has sent this and then closed."""
-        at = 0
-        while at < len(data):
+        self.feed(data)
+        self.end()
+        return b"".join(self.out)
+
+    def feed(self, data: bytes) -> None:
+        """Takes what was received."""
+        data, at = self.buffer + data, 0
+        while not self.failed and len(data) - at >= 8:
             try:
-                if len(data) - at < 8:
-                    if "header-cut" in self.faults:
-                        break
-                    raise ProtocolError("a frame is cut off")
                 length = self.length(data[at : at + 3])
                 if length > MOST and "length-unlimited" not in self.faults:
                     raise ProtocolError("a frame is too long")
                 if len(data) - at - 8 < length:
-                    if "header-cut" in self.faults:
-                        break
-                    if "payload-cut" not in self.faults:
-                        raise ProtocolError("a frame is cut off")
+                    break
                 header, payload = data[at : at + 8], data[at + 8 : at + 8 + length]
                 at += 8 + length
                 self.frame(header, payload)
             except ProtocolError as error:
-                self.answer(error.request_id, 0x51, str(error).encode())
-                if "error-not-final" not in self.faults or "cut off" in str(error) or "too long" in str(error):
-                    return b"".join(self.out)
-        if "end-of-input" not in self.faults:
+                self.fail(error)
+        self.buffer = data[at:]
+
+    def end(self) -> None:
+        """Takes the end of input."""
+        if self.buffer and not self.failed and "header-cut" not in self.faults:
+            try:
+                if "payload-cut" not in self.faults or len(self.buffer) < 8:
+                    raise ProtocolError("a frame is cut off")
+                self.frame(self.buffer[:8], self.buffer[8:])
+            except ProtocolError as error:
+                self.fail(error)
+        if not self.failed and "end-of-input" not in self.faults:
             for request_id in self.requests:
                 self.answer(request_id, 0x51, b"the request is cut off")
-        return b"".join(self.out)
+        if self.out and "streams-never-end" not in self.faults:
+            last = self.out[-1]
+            self.out[-1] = last[:6] + bytes([last[6] | 2]) + last[7:]
+
+    def fail(self, error: ProtocolError) -> None:
+        self.answer(error.request_id, 0x51, str(error).encode())
+        self.failed = "error-not-final" not in self.faults or "cut off" in str(error) or "too long" in str(error)
 
     def length(self, octets: bytes) -> int:
         low, middle, high = octets
@@ -307,6 +333,8 @@ class Server:
             raise ProtocolError("an empty name", request_id)
         if not name.isascii() and "name-not-ascii" not in self.faults:
             raise ProtocolError("a name that is not ASCII", request_id)
+        if request_id in self.unusable:
+            raise ProtocolError("a request that is still active", request_id)
         if request_id in self.requests and "id-again" not in self.faults:
             raise ProtocolError("a request that is being received", request_id)
         if len(self.requests) > 4 and "crash-many" in self.faults:
@@ -395,6 +423,8 @@ class Server:
             raise ProtocolError("the flags of data", request_id)
         if not payload and flags == 1 and "crash-empty-data" in self.faults:
             payload[0]
+        if "memory-per-octet" in self.faults:
+            self.pieces += [(octet,) for octet in payload]
         if "data-first-frame" not in self.faults or not request.frames:
             request.data += payload
         request.frames += 1
@@ -403,6 +433,11 @@ class Server:
 
     def run(self, request_id: int, request: Request, *, with_data: bool) -> None:
         self.requests.pop(request_id, None)
+        if request.name == b"fail":
+            self.answer(request_id, 0x52, b"the command fails")
+            if "id-after-error" in self.faults:
+                self.unusable.add(request_id)
+            return
         shown = {
             "command": request.name.decode("latin-1"),
             "args": {name: value.hex() for name, value in request.args.items()},
@@ -430,6 +465,22 @@ def serve(data: bytes, faults: frozenset[str] = frozenset()) -> bytes:
     return Server(faults).serve(data)
 
 
+def converse(read: Callable[[int], bytes], write: Callable[[bytes], object], faults: frozenset[str]) -> None:
+    """Serves a connection; responses wait for the end of input, unless ``live`` is among the faults."""
+    server = Server(faults)
+    while data := read(1 << 16):
+        server.feed(data)
+        errors = [frame for frame in server.out if frame[7] == 0x52]
+        if "live" in faults:
+            write(b"".join(server.out))
+            server.out.clear()
+        elif errors and "error-early" in faults:
+            write(b"".join(errors))
+            server.out = [frame for frame in server.out if frame[7] != 0x52]
+    server.end()
+    write(b"".join(server.out))
+
+
 def listen(port: int, faults: frozenset[str]) -> None:
     """Serves TCP connections for ever, each by itself; says on which port."""
     import socketserver
@@ -437,7 +488,7 @@ def listen(port: int, faults: frozenset[str]) -> None:
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
             try:
-                self.wfile.write(serve(self.rfile.read(), faults))
+                converse(self.request.recv, self.wfile.write, faults)
             except (IndexError, ValueError):
                 # A crash takes the whole server with it.
                 import os
