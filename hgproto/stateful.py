@@ -6,7 +6,7 @@ to unittest or pytest. Needs Hypothesis (``pip install 'hgproto[hypothesis]'``).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from hgproto.extras import Extra
 
@@ -15,13 +15,13 @@ with Extra("hypothesis", "Hypothesis", "hgproto.stateful"):
     from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from hgproto.client import Client
-from hgproto.encodings import default_encodings
+from hgproto.encodings import Encodings, default_encodings
 from hgproto.events import Error, PeerError, RequestError, ResponseData, RunCommand, SendFrames
 from hgproto.server import Server
 from hgproto.writer import encode_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
 __all__ = ["ClientMachine", "ServerMachine"]
 
@@ -32,12 +32,17 @@ _ARGS = st.dictionaries(st.sampled_from(["a", "key", "namespace"]), st.binary(ma
 _OCTETS = st.binary(max_size=60) | st.just(bytes(range(250)) * 160)
 """A few octets, or more than a frame has."""
 _DATA = st.none() | _OCTETS
-_ENCODINGS = st.sampled_from([None, *(name for name in default_encodings() if name != "zstd-8mb")])
 _PICKS = st.integers(0, 1 << 16)
 
 
 class _Machine(RuleBasedStateMachine):
     """What both have in common: sends whose frames are taken in turns, and octets on their way in chunks."""
+
+    encodings: ClassVar[Encodings | Collection[str] | None] = None
+    """The content encodings that yours knows, by name or with their profiles; by default zlib and identity.
+
+    With none, as in ``()``, no stream names one.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,6 +54,24 @@ class _Machine(RuleBasedStateMachine):
         """What to raise; nothing is asked any more when it is torn down."""
         self._begun = False
         return AssertionError(message)
+
+    def _known(self) -> Encodings:
+        """The encodings that yours knows. Raises :class:`hgproto.EncodingError` for a name that there is not."""
+        if isinstance(self.encodings, Encodings):
+            return self.encodings
+        profiles = default_encodings()
+        # Compressing with zstd-8mb takes more memory and time than a step should, unless it is asked for.
+        names = [name for name in profiles if name != "zstd-8mb"] if self.encodings is None else self.encodings
+        return Encodings([profiles[name] for name in names])
+
+    def _encoding(self, pick: int) -> str | None:
+        """The encoding that our side sends with, one that yours knows; None, the simplest, for none."""
+        names: list[str | None] = [None, *self._known()]
+        return names[pick % len(names)]
+
+    def _accepted(self) -> Encodings:
+        """The encodings that our side accepts: those that are installed, and those with a profile of yours."""
+        return default_encodings().plus(*map(self._known().__getitem__, self._known()))
 
     def _take(self, pick: int) -> None:
         """Puts the next frame of one of the sends on the wire."""
@@ -71,7 +94,15 @@ class ServerMachine(_Machine):
     """Holds a server against our client: commands in turns, in any chunks, on any streams.
 
     Override :meth:`start`, :meth:`receive` and :meth:`receive_end`, and :meth:`expected` if it is known what is answered. What
-    fails is an :class:`AssertionError` that says which rule the server broke, or what it answered instead.
+    fails is an :class:`AssertionError` that says which rule the server broke, or what it answered instead. Set
+    ``encodings`` and ``deferring`` where yours differs. Once as many requests wait as may, and nothing is left to send, input
+    ends, all answers are due, and another connection begins.
+    """
+
+    deferring: ClassVar[bool] = False
+    """True for a server that answers only once input has ended, as half duplex transports such as HTTP need.
+
+    Input then ends at any time, and an earlier answer is a failure.
     """
 
     def start(self) -> None:
@@ -90,9 +121,9 @@ class ServerMachine(_Machine):
         """What is answered to a command; None when anything is right."""
         return None
 
-    @initialize(encoding=_ENCODINGS, streams=st.integers(1, 3))
-    def _begin(self, encoding: str | None, streams: int) -> None:
-        self._client = Client(encoding=encoding, streams=streams)
+    @initialize(encoding=_PICKS, streams=st.integers(1, 3))
+    def _begin(self, encoding: int, streams: int) -> None:
+        self._client = Client(encodings=self._accepted(), encoding=self._encoding(encoding), streams=streams)
         self._commands: dict[int, RunCommand] = {}
         self._received: dict[int, bytes] = {}
         self.start()
@@ -117,7 +148,25 @@ class ServerMachine(_Machine):
     @rule(pick=_PICKS)
     def deliver(self, pick: int) -> None:
         """Octets arrive at the server."""
-        self._answered(self.receive(self._cut(pick)))
+        self._read(self._cut(pick))
+
+    @precondition(lambda self: self._may_end())
+    @rule(encoding=_PICKS, streams=st.integers(1, 3))
+    def end_input(self, encoding: int, streams: int) -> None:
+        """All that is left is sent, every command has its answer, and another connection begins."""
+        self._end()
+        self._begin(encoding, streams)
+
+    def _may_end(self) -> bool:
+        if self.deferring:
+            return bool(self._commands)
+        return not (self._sends or self._wire or len(self._client.active) < _MOST_ACTIVE)
+
+    def _read(self, octets: bytes) -> None:
+        answer = self.receive(octets)
+        if answer and self.deferring:
+            raise self._failed(f"the server answers before the end of input: {answer[:40].hex(' ')}")
+        self._answered(answer)
 
     def _answered(self, octets: bytes) -> None:
         for event in self._client.receive_data(octets) if octets else ():
@@ -145,12 +194,14 @@ class ServerMachine(_Machine):
 
     def teardown(self) -> None:
         """All that is left is sent; every command has its answer then."""
-        if not self._begun:
-            return
+        if self._begun:
+            self._end()
+
+    def _end(self) -> None:
         while self._sends:
             self._take(0)
         if self._wire:
-            self._answered(self.receive(bytes(self._wire)))
+            self._read(self._cut(len(self._wire) - 1))
         self._answered(self.receive_end())
         left = sorted(self._commands)
         if left:
@@ -161,7 +212,7 @@ class ClientMachine(_Machine):
     """Holds a client against our server: answers in any order and in turns, in any chunks, on any streams.
 
     Override :meth:`start`, :meth:`issue` and :meth:`receive`. What fails is an :class:`AssertionError` that says which rule the
-    client broke, or what it has read instead.
+    client broke, or what it has read instead. Set ``encodings`` where yours differs.
     """
 
     def start(self) -> None:
@@ -179,9 +230,9 @@ class ClientMachine(_Machine):
         """
         raise NotImplementedError
 
-    @initialize(encoding=_ENCODINGS, streams=st.integers(1, 3))
-    def _begin(self, encoding: str | None, streams: int) -> None:
-        self._server = Server(encoding=encoding, streams=streams)
+    @initialize(encoding=_PICKS, streams=st.integers(1, 3))
+    def _begin(self, encoding: int, streams: int) -> None:
+        self._server = Server(encodings=self._accepted(), encoding=self._encoding(encoding), streams=streams)
         self._issued: list[tuple[str, dict[str, bytes], bytes | None]] = []
         self._waiting: list[int] = []
         self._expected: dict[int, bytes | None] = {}

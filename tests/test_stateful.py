@@ -9,6 +9,8 @@ from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from hgproto.client import Client
+from hgproto.encodings import Encodings, Profile, default_encodings
+from hgproto.errors import EncodingError
 from hgproto.events import Error, RequestError, ResponseData, RunCommand, SendFrames
 from hgproto.fuzz.echo import description
 from hgproto.server import Server
@@ -78,6 +80,113 @@ def test_ours_pass(machine: Any) -> None:
     run_state_machine_as_test(machine, settings=RUNS)
 
 
+class Deferring(OurServer):
+    """Our server as it is behind HTTP: it answers at the end of input."""
+
+    deferring = True
+
+    def start(self) -> None:
+        self.server = Server(encoding="zlib", streams=2, defer=True)
+
+
+class DeferringUnsaid(Deferring):
+    """The same, without telling the machine: input ends once it can send nothing more."""
+
+    deferring = False
+
+
+ZLIB = default_encodings()["zlib"]
+
+
+class Identity(OurServer):
+    """Our server, which knows one encoding."""
+
+    encodings = ("identity",)
+
+    def start(self) -> None:
+        self.server = Server(encodings=Encodings([default_encodings()["identity"]]))
+
+
+class Plain(OurServer):
+    """Our server, which knows no encoding."""
+
+    encodings = ()
+
+    def start(self) -> None:
+        self.server = Server(encodings=Encodings([]))
+
+
+class Profiles(OurServer):
+    """Our server, which knows a profile of the user's."""
+
+    encodings = Encodings([Profile("mine", ZLIB.encoder, ZLIB.decoder)])
+
+    def start(self) -> None:
+        self.server = Server(encodings=self.encodings, encoding="mine")
+
+
+class PlainClient(OurClient):
+    """Our client, which knows no encoding."""
+
+    encodings = ()
+
+    def start(self) -> None:
+        super().start()
+        self.client = Client(encodings=Encodings([]))
+
+
+class ProfilesClient(OurClient):
+    """Our client, which knows a profile of the user's."""
+
+    encodings = Profiles.encodings
+
+    def start(self) -> None:
+        super().start()
+        self.client = Client(encodings=self.encodings, encoding="mine")
+
+
+@pytest.mark.parametrize(
+    "machine", [Deferring, DeferringUnsaid, Identity, Plain, Profiles, PlainClient, ProfilesClient]
+)
+def test_ours_pass_however_they_are_set(machine: Any) -> None:
+    begun: list[Any] = []
+
+    class Counted(machine):  # type: ignore[misc]
+        def start(self) -> None:
+            begun.append(self)
+            super().start()
+
+    run_state_machine_as_test(Counted, settings=settings(RUNS, max_examples=12, stateful_step_count=50))
+    # Of a server that defers, one story has several connections.
+    assert (len(begun) > len({id(one) for one in begun})) == (machine in (Deferring, DeferringUnsaid))
+
+
+def test_an_encoding_that_there_is_not_is_an_error() -> None:
+    class Wrong(OurServer):
+        encodings = ("br",)
+
+    with pytest.raises(EncodingError, match="there is no content encoding 'br'"):
+        run_state_machine_as_test(Wrong, settings=RUNS)
+
+
+class Early(OurServer):
+    deferring = True
+
+
+class Limited(OurServer):
+    """Knows fewer encodings than it says."""
+
+    encodings = ("identity", "zlib")
+
+    def start(self) -> None:
+        self.server = Server(encodings=Encodings([default_encodings()["identity"]]))
+
+
+class DefersAndForgets(Deferring):
+    def said(self, events: list[Any]) -> bytes:
+        return super().said([event for event in events if getattr(event, "name", "") != "lookup"])
+
+
 class Forgets(OurServer):
     def answer(self, command: RunCommand) -> bytes:
         return description(RunCommand(command.request_id, command.name, {}, command.data))
@@ -140,6 +249,9 @@ class Withholds(OurClient):
         (Forgets, r"for RunCommand\(.*\) expected b'.*', found b'"),
         (Silent, r"no answer to the requests \[\d"),
         (Odd, r"the server broke a rule: stream_id: expected a stream of the server"),
+        (Early, r"the server answers before the end of input: [0-9a-f]{2} "),
+        (Limited, r"the server refuses what breaks no rule: .*zlib"),
+        (DefersAndForgets, r"no answer to the requests \[\d"),
         (Suspicious, r"the server refuses what breaks no rule: .*at most 30 octets"),
         (Drops, r"the client has not read the answers to \[\d"),
         (Doubles, r"request \d+ was not answered, and the client has read "),
