@@ -119,14 +119,23 @@ def _late(
 
 @VIOLATORS.of("command-name.fresh-id")
 def _(scene: Scene) -> None:
-    if not scene.requests:
-        scene.add()
-    # The request that began last, so that its id comes in no other order.
-    request_id, request = max(scene.requests.items(), key=lambda item: item[1].sent[0])
-    number = scene.between(request.sent[0] + 1, request.received[-1])
-    if not scene.cut_short(request_id, number, always=True):
-        # What is left of the command would follow the other.
-        number = scene.between(request.sent[-1] + 1, request.received[-1])
+    if scene.choices.below(2):
+        # One that is partly sent, and that the other takes the place of.
+        request_id = scene.add({"key": b"tip"})
+        first, *later = scene.requests[request_id].sent
+        scene.change(first, stream_flags=int(scene.frames[first].stream_flags) | END)
+        for one in reversed(later):
+            del scene.lines[one]
+        number = first + 1
+    else:
+        if not scene.requests:
+            scene.add()
+        # The request that began last, so that its id comes in no other order.
+        request_id, request = max(scene.requests.items(), key=lambda item: item[1].sent[0])
+        number = scene.between(request.sent[0] + 1, request.received[-1])
+        if not scene.cut_short(request_id, number, always=True):
+            # What is left of the command would follow the other.
+            number = scene.between(request.sent[-1] + 1, request.received[-1])
     scene.insert(number, "client", scene.make(request_id, _NAME, _Name.EOS, b"again"))
 
 
