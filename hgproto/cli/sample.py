@@ -184,11 +184,12 @@ def _sessions(options: argparse.Namespace, seed: int) -> Iterator[bytes]:
     """Each session in the format that was asked for."""
     from hgproto.encodings import Encodings, default_encodings
     from hgproto.samples import Seeded, session
-    from hgproto.samples.broken import broken_session, checked_breakable
+    from hgproto.samples.broken import broken_session, checked_breakable, is_breakable
 
     encodings = default_encodings()
-    if not options.encoded and not (options.invalid or "").startswith("encoding."):
-        encodings = Encodings([encodings["identity"]])
+    plain = Encodings([encodings["identity"]])
+    if not options.encoded and (not options.invalid or is_breakable(options.invalid, plain)):
+        encodings = plain
     # What is written of one side alone breaks the rule itself.
     role = options.role or ("client" if options.format in ("raw", "hex") else None)
     if options.invalid:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hgproto.finding import Finding
     from hgproto.samples.choices import Choices
 
-__all__ = ["breakable", "broken", "broken_frame", "broken_session", "checked_breakable"]
+__all__ = ["breakable", "broken", "broken_frame", "broken_session", "checked_breakable", "is_breakable"]
 
 _TRIES = 10
 """Sessions that are tried for a frame that by itself breaks a rule; where no session has one, boundaries have it."""
@@ -46,10 +46,15 @@ def checked_breakable(requirement: str, role: str | None = None, encodings: Enco
         raise ValueError(
             f"no octets of a {role} break {requirement}: it binds the {senders(requirement)[0]}, so give that as role"
         )
-    if violate(requirement, (), Simplest(), role=role, encodings=encodings) is None:
+    if not is_breakable(requirement, encodings):
         known = ", ".join(default_encodings() if encodings is None else encodings) or "none"
         raise ValueError(f"no session with these encodings breaks {requirement}; there are {known}")
     return requirement
+
+
+def is_breakable(requirement: str, encodings: Encodings | None = None) -> bool:
+    """True if a session with these content encodings can break a requirement; some need one that compresses."""
+    return requirement in VIOLATORS and violate(requirement, (), Simplest(), encodings=encodings) is not None
 
 
 @cache

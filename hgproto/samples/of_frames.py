@@ -207,10 +207,13 @@ def _(scene: Scene) -> None:
 
 @VIOLATORS.of("frame.items-limit")
 def _(scene: Scene) -> None:
+    profile = scene.pick(_compressors(scene))
+    if not scene.requests:
+        scene.add()
     number = scene.pick(scene.numbers(None, "server", lambda _, frame: frame.type != _SETTINGS))
     request_id = scene.frames[number].request_id
     payload = message_of(codec.LIMITS["payload-items"][0] + 1)
-    settings = codec.encode_stream_settings(codec.StreamSettings("zlib", b""))
+    settings = codec.encode_stream_settings(codec.StreamSettings(profile, b""))
     first = scene.make(request_id, _SETTINGS, 0, settings)
     # As it is before encoding, since what compressors make differs from version to version.
     text = scene.make(request_id, codec.FrameType.TEXT_OUTPUT, 0, payload, ENCODED)
