@@ -21,7 +21,9 @@ __all__ = ["UNREADABLE_CONTENT", "UNREADABLE_FILE", "Report", "Unreadable", "pri
 
 
 UNREADABLE_CONTENT = "input.content"
+"""The rule of an input whose content cannot be understood."""
 UNREADABLE_FILE = "input.file"
+"""The rule of an input that cannot be opened or read."""
 _RULES = {
     UNREADABLE_CONTENT: "An input has the form that its name or an option announces.",
     UNREADABLE_FILE: "An input can be opened and read to its end.",
