@@ -44,7 +44,7 @@ _NUMBER = re.compile(r"0x[0-9a-fA-F]+|\d+")
 class Fault(NamedTuple):
     """What is wrong with what came of a case.
 
-    ``kind``: one of :data:`hgproto.fuzz.oracles.KINDS`. ``rule``: the id of the requirement involved, empty where it is not
+    ``kind``: one of :data:`hgproto.fuzz.ignore.KINDS`. ``rule``: the id of the requirement involved, empty where it is not
     known. ``cause``: what faults of the same cause share. ``expected``, ``found``: the two sides of the matter.
     """
 
