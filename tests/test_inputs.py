@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from support import without_privileges
 
 from hgproto import cli
 from hgproto.cli.corpus import files_of
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WIRE = bytes.fromhex("0500000100010311 6865616473")
+BAD = bytes.fromhex("0500000100010313 6865616473")
 DUMP = "00000000  05 00 00 01 00 01 03 11  68 65 61 64 73           |........heads|\n0000000d\n"
 READERS = {
     "decode": ["decode"],
@@ -81,6 +83,51 @@ def test_directories_are_read_alike(tmp_path: Path, capsys: pytest.CaptureFixtur
         with pytest.raises(SystemExit, match="2"):
             cli.main([command, str(tmp_path / "empty")])
         assert "there are no files in this directory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "printed"),
+    [
+        ("validate one.bin all", 1, "all/bad.bin: 1 error"),
+        ("coverage one.bin all", 3, "(2 files)"),
+        ("corpus replay all/closed validator", 3, ""),
+        ("corpus minimize all/closed small", 3, ""),
+        ("decode one.bin --revision all/closed/x", 3, ""),
+    ],
+)
+def test_files_of_a_directory_that_may_not_be_searched_are_trouble(
+    command: str,
+    status: int,
+    printed: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    closed = tmp_path / "all" / "closed"
+    closed.mkdir(parents=True)
+    (tmp_path / "all" / "bad.bin").write_bytes(BAD)
+    for file in ("one.bin", "all/closed/x"):
+        (tmp_path / file).write_bytes(WIRE)
+    # What is loaded late is loaded now.
+    assert cli.main(command.split()) != 3
+    capsys.readouterr()
+    for directory in (tmp_path, closed.parent):
+        directory.chmod(0o755)
+    closed.chmod(0o644)
+    with without_privileges():
+        assert cli.main(command.split()) == status
+    closed.chmod(0o755)
+    out, error = capsys.readouterr()
+    assert printed in out
+    assert "hgproto: all/closed/x: Permission denied\n" in error
+
+
+def test_a_corpus_without_files_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("replay {} validator", "minimize {} small"):
+        with pytest.raises(SystemExit, match="2"):
+            cli.main(["corpus", *command.format(tmp_path).split()])
+        assert f"{tmp_path}: there are no files in this directory" in capsys.readouterr().err
 
 
 def test_corpora_have_hexadecimal_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,9 +36,11 @@ __all__ = [
     "hex_chunks",
     "input_error",
     "input_files",
+    "is_regular",
     "lines_of",
     "max_payload",
     "named",
+    "no_files",
     "open_input",
     "refuse_terminal",
     "revision_of",
@@ -107,10 +110,14 @@ def revision_of(name: str, argument: str = "--revision") -> Revision:
     from hgproto.revision import Revision as Made
 
     revision = Made(name)
-    if not revision.is_known and not os.path.exists(name):
-        if os.path.dirname(name) or name.endswith((".yaml", ".yml")):
-            raise StreamError(name, os.strerror(errno.ENOENT))
-        raise UsageError(f"argument {argument}: there is no revision {name!r}, and no such file")
+    if not revision.is_known:
+        try:
+            os.stat(name)
+        except OSError as error:
+            is_file = os.path.dirname(name) or name.endswith((".yaml", ".yml"))
+            if is_file or error.errno != errno.ENOENT:
+                raise StreamError.of(error, name) from None
+            raise UsageError(f"argument {argument}: there is no revision {name!r}, and no such file") from None
     return revision
 
 
@@ -174,11 +181,29 @@ def input_files(paths: Iterable[str]) -> list[tuple[str, StreamError | None]]:
         for directory, directories, names in os.walk(path, onerror=fail):
             directories[:] = [name for name in directories if not name.startswith(".")]
             files = (Path(directory, name) for name in names if not name.startswith("."))
-            inside += [(file, None) for file in files if file.is_file()]
+            for file in files:
+                try:
+                    if is_regular(os.fspath(file)):
+                        inside.append((file, None))
+                except StreamError as error:
+                    inside.append((file, error))
         if not inside:
-            raise UsageError(f"{path}: there are no files in this directory")
+            raise no_files(path)
         found += [(str(file), trouble) for file, trouble in sorted(inside, key=lambda one: one[0])]
     return found
+
+
+def is_regular(path: str) -> bool:
+    """True for a regular file. Raises :class:`StreamError` for a path that cannot be looked at."""
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except OSError as error:
+        raise StreamError.of(error, path) from None
+
+
+def no_files(directory: str) -> UsageError:
+    """The error for an input that is a directory without files."""
+    return UsageError(f"{directory}: there are no files in this directory")
 
 
 def lines_of(file: BinaryIO, limit: int, name: str) -> Iterator[tuple[int, bytes]]:

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from hgproto.cli.common import FAULT, GOOD, UsageError, hex_chunks, open_input
+from hgproto.cli.common import FAULT, GOOD, UsageError, hex_chunks, is_regular, no_files, open_input
 from hgproto.errors import counted, printable
 from hgproto.hexform import form_of
 from hgproto.stdio import write_whole
@@ -119,14 +119,16 @@ def _replay(options: argparse.Namespace) -> int:
 def files_of(directory: str) -> dict[str, bytes]:
     """The bytes of the files of a directory by name; a name that ends in .hex says that a file is hexadecimal text.
 
-    Raises :class:`OSError`, and :class:`StreamError` for a file that cannot be read.
+    Raises :class:`OSError`, :class:`StreamError` for a file that cannot be read, and :class:`UsageError` when there are none.
     """
     found = {}
     for name in sorted(os.listdir(directory)):
         path = os.path.join(directory, name)
-        if os.path.isfile(path):
+        if is_regular(path):
             content = _content(path)
             found[name] = b"".join(hex_chunks([content], path)) if form_of(name) == "hex" else content
+    if not found:
+        raise no_files(directory)
     return found
 
 
