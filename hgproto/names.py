@@ -57,7 +57,7 @@ _EVERYWHERE = """
     Any Array AtMost BytesLike CborMap Computed Decoded Due Entry Frame Frames Int16ul Int24ul Int32ul Int8ul
     IntEnum IntFlag Iterator Known Layout Octets Part Pieces Rebuild Record RecordType RemoteProtocolError Rule
     Counted Struct StructError Text Texts ToEnd Whole annotations as_bytes bare bytes_like count decode_entries
-    encode_entries fault frame_fault iter_unpack known len_ local_fault local_frame_fault pack packed size_of
+    continued encode_entries fault frame_fault iter_unpack known len_ local_fault local_frame_fault pack packed size_of
     sizes_of text_of_flags this unpack_from unpack_parts
 
     All Answer Event GUARDS InState MACHINES Machine Not One Row STREAM_PARITY Set
@@ -91,6 +91,7 @@ def name_faults(structures: list[str], frames: list[str], machines: list[str]) -
         for name in names:
             ours = _NAMES_OF[section](name)
             hidden = next((each for each in ours if each in MODULE_NAMES or each in taken), None)
+            twice = next((each for each in ours if ours.count(each) > 1), None)
             if name in TYPE_NAMES and section == "structures":
                 yield section, name, "is a type of the language"
             elif section == "structures" and (iskeyword(snake(name)) or iskeyword(camel(name))):
@@ -99,6 +100,8 @@ def name_faults(structures: list[str], frames: list[str], machines: list[str]) -
                 yield section, name, "is what the header of every frame is called"
             elif hidden in MODULE_NAMES:
                 yield section, name, f"would hide {hidden!r} of the generated code"
+            elif twice is not None:
+                yield section, name, f"is {twice!r} in Python twice, as a class and as a table"
             elif hidden is not None:
                 yield section, name, f"is {hidden!r} in Python, and so is {taken[hidden]!r}"
             taken |= dict.fromkeys(ours, name)
