@@ -47,8 +47,8 @@ NAME_OCTETS = 64
 """The longest name that is remembered, so that all take no more than some ten KiB."""
 
 _decode_argument = codec.decode_argument
-_new_run_command = bare(RunCommand)
-_new_start_command = bare(StartCommand)
+_new_run_command = bare(RunCommand).__next__
+_new_start_command = bare(StartCommand).__next__
 
 
 class _Value:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hgproto.frame import Record, RecordType, Unique
+from hgproto.frame import Record, Unique
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 
-class RunCommand(Record, metaclass=RecordType):
+class RunCommand(Record):
     """To the server's application: a command is to be run.
 
     ``args``: values by name, in the order in which they came. ``data``: its octets, None for a command without data.

@@ -7,12 +7,14 @@ hashed by value, and freezing them would make reading four times slower.
 
 from enum import Enum
 from functools import lru_cache
+from itertools import repeat, starmap
+from operator import index
 
 from hgproto.bytelike import bytes_like
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
     from typing import Any, ClassVar, NoReturn, Self, TypeVar
 
     from hgproto.bytelike import BytesLike
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     R = TypeVar("R", bound="Record")
 
-__all__ = ["Frame", "Record", "RecordType", "Unique", "bare", "check_codec", "check_revision", "parts_of"]
+__all__ = ["Frame", "Record", "Unique", "bare", "check_codec", "check_revision", "checked_number", "parts_of"]
 
 
 class Record:
@@ -49,12 +51,15 @@ class Record:
         parts = ", ".join(f"{name}={getattr(self, name)!r}" for name in parts_of(self))
         return f"{type(self).__name__}({parts})"
 
-    def __reduce__(self) -> "tuple[Any, ...]":
-        return type(self), tuple(getattr(self, name) for name in parts_of(self))
+    if TYPE_CHECKING:
+        # With positions, subclasses may name their parts in the types.
+        def replace(self, *args: Any, **changes: Any) -> Self: ...  # noqa: D102
 
-    def replace(self, **changes: "Any") -> "Self":
-        """The same value with some parts changed."""
-        return type(self)(**{name: getattr(self, name) for name in parts_of(self)} | changes)
+    else:
+
+        def replace(self, **changes):
+            """The same value with some parts changed; made by the class, so its ``__init__`` has to accept every part."""
+            return type(self)(**{name: getattr(self, name) for name in parts_of(self)} | changes)
 
     __replace__ = replace
 
@@ -81,44 +86,13 @@ def parts_of(record: Record) -> "tuple[str, ...]":
     return record._parts  # noqa: SLF001 - one class's own
 
 
-if TYPE_CHECKING:
-    RecordType = type
-else:
+def bare(record: "type[R]") -> "Iterator[R]":
+    """Returns an endless iterator over new values of a record that have no parts yet, for code that fills them in itself.
 
-    class RecordType(type):
-        """The class of records that code creates without parts, and then fills in: see :func:`bare`.
-
-        Creating an object is a third of the cost of reading a small frame, and most of that goes to calling
-        ``__init__``. The ``__init__`` of such a record is therefore kept apart, and called only for values that are
-        made from their parts. The ``__init__`` of a subclass calls ``super()._fill``.
-        """
-
-        def __new__(mcs, name, bases, namespace):
-            """Keeps ``__init__`` apart."""
-            if "__init__" in namespace:
-                namespace["_fill"] = namespace.pop("__init__")
-            return super().__new__(mcs, name, bases, namespace)
-
-        def __call__(cls, *args, **kwargs):
-            """Returns a record that is made from its parts."""
-            record = object.__new__(cls)
-            cls._fill(record, *args, **kwargs)
-            return record
-
-        @property
-        def __signature__(cls):
-            from inspect import signature
-
-            made = signature(cls._fill)
-            return made.replace(parameters=list(made.parameters.values())[1:])
-
-
-def bare(record: "type[R]") -> "Callable[[], R]":
-    """Returns a function that creates values of a record without their parts, for code that fills them in itself.
-
-    The record is of the class :class:`RecordType`.
+    Creating an object is a third of the cost of reading a small frame, and calling ``__init__`` is most of that.
+    No other way around ``__init__`` costs less than iterating: each value needs no call of Python's.
     """
-    return type.__call__.__get__(record)  # type: ignore[no-any-return]
+    return starmap(object.__new__, repeat((record,)))
 
 
 def _hashable(value: object) -> object:
@@ -130,7 +104,7 @@ def _hashable(value: object) -> object:
     return value
 
 
-class Frame(Record, metaclass=RecordType):
+class Frame(Record):
     """A frame of any revision with the header of eight octets.
 
     ``request_id``: which request (16 bits). ``stream_id``: which stream (8 bits). ``stream_flags``: what the frame
@@ -168,11 +142,26 @@ class Frame(Record, metaclass=RecordType):
 
     def __repr__(self) -> str:
         parts = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.shown)
-        return f"Frame({parts})"
+        return f"{type(self).__name__}({parts})"
 
-    def __reduce__(self) -> "tuple[Any, ...]":
-        payload = self.payload if type(self.payload) is bytes else bytes(self.payload)
-        return Frame, (self.request_id, self.stream_id, self.stream_flags, self.type, self.flags, payload)
+    def __getstate__(self) -> "Any":
+        # What copies and pickles are made of: views cannot be pickled.
+        state: Any = super().__getstate__()
+        attributes, parts = state
+        return attributes, parts | {"payload": bytes(self.payload)}
+
+    if TYPE_CHECKING:
+
+        def replace(  # noqa: D102
+            self,
+            *,
+            request_id: int = ...,
+            stream_id: int = ...,
+            stream_flags: int = ...,
+            type: int = ...,
+            flags: int = ...,
+            payload: BytesLike = ...,
+        ) -> Self: ...
 
 
 def check_revision(frame: Frame, codec: "Codec") -> None:
@@ -199,3 +188,17 @@ def check_codec(codec: "Codec", revision: str, what: str) -> None:
     """Raises :class:`ValueError` for the codec of a revision that is not supported. ``what``: is named in the message."""
     if revision != codec.REVISION:
         raise ValueError(f"{what} support {revision} alone, and the codec is of {codec.REVISION}")
+
+
+def checked_number(name: str, value: int, least: int, most: int) -> int:
+    """Returns the integer that was given for a parameter.
+
+    Raises :class:`TypeError` for what is no integer, and :class:`ValueError` for a number out of range.
+    """
+    try:
+        number = index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, not {type(value).__name__}") from None
+    if not least <= number <= most:
+        raise ValueError(f"{name} must be {least} to {most}, not {number}")
+    return number

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hgproto.frame import Record
+from hgproto.frame import Record, checked_number
 from hgproto.framing_0002 import codec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
+    from typing import Self
 
 __all__ = ["Limits"]
 
@@ -79,6 +80,23 @@ class Limits(Record):
             send_payload: int = ...,
         ) -> None: ...
 
+        def replace(  # noqa: D102
+            self,
+            *,
+            active_requests: int = ...,
+            argument_value: int = ...,
+            arguments: int = ...,
+            buffered_octets: int = ...,
+            decoded_frame: int = ...,
+            decoded_response: int = ...,
+            max_payload: int = ...,
+            open_streams: int = ...,
+            payload_items: int = ...,
+            receiving_requests: int = ...,
+            request_octets: int = ...,
+            send_payload: int = ...,
+        ) -> Self: ...
+
     else:
 
         def __init__(self, **limits: int) -> None:
@@ -89,9 +107,7 @@ class Limits(Record):
                     raise TypeError(f"there is no limit {name.replace('_', '-')!r}; there are {known}")
             for name, (default, maximum) in names.items():
                 value = limits.get(name, default)
-                if not 1 <= value <= maximum:
-                    raise ValueError(f"{name} must be 1 to {maximum}, not {value}")
-                setattr(self, name, value)
+                setattr(self, name, checked_number(name, value, 1, maximum))
 
     @classmethod
     def of(cls, settings: Iterable[str]) -> Limits:
@@ -103,10 +119,3 @@ class Limits(Record):
                 raise ValueError(f"expected NAME=N, found {setting!r}")
             values[name.replace("-", "_")] = int(number)
         return cls(**values)
-
-    def __reduce__(self) -> tuple[Callable[[dict[str, int]], Limits], tuple[dict[str, int]]]:
-        return _restored, (self.as_dict(),)
-
-
-def _restored(limits: dict[str, int]) -> Limits:
-    return Limits(**limits)

@@ -21,7 +21,9 @@ from hgproto import (
     FrameReader,
     FrameWriter,
     InputStream,
+    Limits,
     OutputStream,
+    RunCommand,
     Server,
     SessionValidator,
     Validator,
@@ -66,7 +68,7 @@ def test_a_frame_is_shown_by_names() -> None:
 
 def test_a_replaced_part_must_exist() -> None:
     with pytest.raises(TypeError):
-        codec.make_frame(1, 1, 1, 1, 1).replace(colour=1)
+        codec.make_frame(1, 1, 1, 1, 1).replace(colour=1)  # type: ignore[call-arg]
 
 
 def test_frames_and_records_are_of_their_public_class() -> None:
@@ -95,19 +97,65 @@ def test_records_tell_how_they_are_made() -> None:
         Frame(1)  # type: ignore[call-arg]
 
 
-def test_a_record_can_be_extended() -> None:
-    class Timed(Frame):
-        """A frame with a time."""
+class Timed(Frame):
+    """A frame with a time, which is made from other parts than its base."""
 
-        __slots__ = ("time",)
+    __slots__ = ("time",)
 
-        def __init__(self, time: float, **parts: Any) -> None:
-            super()._fill(**parts)  # type: ignore[misc]
-            self.time = time
+    def __init__(self, time: float, payload: bytes | memoryview) -> None:
+        super().__init__(1, 1, 0, 1, 1, payload)
+        self.time = time
 
-    frame = Timed(1.5, request_id=1, stream_id=1, stream_flags=0, type=1, flags=1)
-    assert (type(frame), frame.time, frame.request_id) == (Timed, 1.5, 1)
-    assert frame != Frame(1, 1, 0, 1, 1)
+
+class Noted(RunCommand):
+    """A command with attributes of its own."""
+
+    def __init__(self, note: str) -> None:
+        super().__init__(1, "heads", {})
+        self.note = note
+
+
+class Atom(codec.TextAtom):
+    """A record of a codec that is made in another way."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text, (), ())
+
+
+class Mine(Frame):
+    """A frame of a class of one's own, with nothing new."""
+
+
+class Tight(Limits):
+    """Limits of a class of one's own."""
+
+
+EXTENDED: list[Record] = [
+    Timed(1.5, b"name"),
+    Timed(1.5, memoryview(b"name")),
+    Noted("x"),
+    Atom("text"),
+    Mine(1, 1, 0, 1, 1, b"name"),
+    Tight(arguments=3),
+]
+
+
+@pytest.mark.parametrize("record", EXTENDED, ids=lambda record: type(record).__name__)
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda record: pickle.loads(pickle.dumps(record))])  # noqa: S301 - our own
+def test_a_record_can_be_extended(record: Record, copied: Callable[[Record], Record]) -> None:
+    twin = copied(record)
+    assert type(twin) is type(record)
+    assert twin == record
+    assert vars(twin) == vars(record) if hasattr(record, "__dict__") else not hasattr(twin, "__dict__")
+    assert repr(twin).startswith(f"{type(record).__name__}(")
+
+
+def test_a_record_of_another_class_is_another_value() -> None:
+    frame = Timed(1.5, b"name")
+    assert (frame.time, frame.request_id, frame.payload) == (1.5, 1, b"name")
+    assert frame != Frame(1, 1, 0, 1, 1, b"name")
+    assert type(Mine(1, 1, 0, 1, 1).replace(payload=b"x")) is Mine
+    assert type(Tight().replace(arguments=3)) is Tight
 
 
 UNIQUE: list[Callable[[], Any]] = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from typing import Any
 
 import pytest
 from support import SCHEMA
@@ -28,6 +29,10 @@ def test_bounds(name: str) -> None:
     for value in (0, -1, maximum + 1):
         with pytest.raises(ValueError, match=f"{key} must be 1 to {maximum}, not {value}"):
             Limits(**{key: value})
+    wrong: Any
+    for wrong in (2.5, "2", None):
+        with pytest.raises(TypeError, match=f"{key} must be an integer, not {type(wrong).__name__}"):
+            Limits(**{key: wrong})
 
 
 def test_settings_in_words() -> None:

@@ -79,11 +79,12 @@ def frame_functions(schema: Schema) -> list[str]:
         '    frame.payload = payload if type(payload) is bytes else bytes_like(payload, "payload")',
         "    return frame",
     ]
-    fill = ["frame = new()"]
-    fill += [f"frame.{name} = {local.get(value, value)}" for name, value in plain.items()]
+    # What is on the wire as it is in a frame is unpacked right into it.
+    filled = [f"frame.{name}" if plain.get(name) == name else name for name in targets]
+    fill = [f"frame.{name} = {local.get(value, value)}" for name, value in plain.items() if value != name]
     fill += ["frame.payload = data[start:stop]"]
     return [
-        "_new_frame = bare(Frame)",
+        "_new_frame = bare(Frame).__next__",
         "",
         "",
         f"def read_frames(source: Pieces, max_payload: int = {limit.default}) -> Iterator[Frame]:",
@@ -91,12 +92,15 @@ def frame_functions(schema: Schema) -> list[str]:
             "The frames in the pieces of ``source``, as they become whole.\n\n"
             f"{limit_doc} Raises :class:`RemoteProtocolError` before a longer one is gathered."
         ),
-        "    unpack, new = _unpack_header, _new_frame",
+        "    unpack, frames = _unpack_header, bare(Frame)",
         "    type_of, flags_of, stream_flags_of = _TYPE_OF, _FLAGS_OF, _STREAM_FLAGS",
         "    for data, at in source:",
         f"        end, last = len(data), len(data) - {size}",
-        "        while at <= last:",
-        *unpacking(targets, "unpack(data, at)", 12),
+        "        for frame in frames:",
+        "            if at > last:",
+        f"                source.keep(data, at, {size})",
+        "                break",
+        *unpacking(filled, "unpack(data, at)", 12),
         *(f"            {line}" for line in joins),
         "            if length > max_payload:",
         f"                raise source.refuse(data, at, frame_fault(FRAME, bytes(data[at : at + {size}]), max_payload))",
@@ -108,8 +112,6 @@ def frame_functions(schema: Schema) -> list[str]:
         *(f"            {line}" for line in fill),
         "            at = stop",
         "            yield frame",
-        "        else:",
-        f"            source.keep(data, at, {size})",
         "",
         "",
         *(unpack_parts if at_once else []),

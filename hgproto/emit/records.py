@@ -37,7 +37,7 @@ def record(structure: Structure) -> list[str]:
     values = structure.values
     shown = [f.name for f in structure.shown]
     doc = structure.doc + "\n\n" + "\n".join(f"``{f.name}``: {f.doc} ({_units(f)})" for f in structure.shown)
-    lines = [f"class {camel(structure.name)}(Record, metaclass=RecordType):", *docstring(doc), ""]
+    lines = [f"class {camel(structure.name)}(Record):", *docstring(doc), ""]
     lines += _slots([f.name for f in values], "in wire order")
     if len(shown) != len(values):
         lines += lay_out(Group("shown = (", [*map(literal, shown)], ")"), 4)
@@ -49,7 +49,7 @@ def record(structure: Structure) -> list[str]:
         if field.sized_by is not None:
             lines += ["", "    @property", f"    def {field.name}(self) -> {python_type(field)}:"]
             lines += [*docstring(field.doc, 8), f"        return {_computed(field, structure)}"]
-    return [*lines, "", "", f"_new_{snake(structure.name)} = bare({camel(structure.name)})"]
+    return [*lines, "", "", f"_new_{snake(structure.name)} = bare({camel(structure.name)}).__next__"]
 
 
 def _slots(names: list[str], order: str) -> list[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hgproto.bytelike import as_bytes, bytes_like
 from hgproto.errors import RemoteProtocolError
-from hgproto.frame import Frame, Record, RecordType, bare
+from hgproto.frame import Frame, Record, bare
 from hgproto.layout import (
     Entry,
     Layout,
@@ -200,7 +200,7 @@ class ErrorResponseFlag(IntFlag):
     """The command failed, for example because it is unknown."""
 
 
-class ArgumentHeader(Record, metaclass=RecordType):
+class ArgumentHeader(Record):
     """The argument sub-header: how long the name and the value are.
 
     ``name_length``: Octets of the name. (16 bits)
@@ -217,10 +217,10 @@ class ArgumentHeader(Record, metaclass=RecordType):
         self.value_length = value_length
 
 
-_new_argument_header = bare(ArgumentHeader)
+_new_argument_header = bare(ArgumentHeader).__next__
 
 
-class Argument(Record, metaclass=RecordType):
+class Argument(Record):
     """An argument that is whole in one frame.
 
     ``value_length``: Octets of the whole value, over all the frames it spans. (16 bits)
@@ -244,10 +244,10 @@ class Argument(Record, metaclass=RecordType):
         return len(bytes_like(self.value))
 
 
-_new_argument = bare(Argument)
+_new_argument = bare(Argument).__next__
 
 
-class ArgumentStart(Record, metaclass=RecordType):
+class ArgumentStart(Record):
     """The first frame of an argument whose value spans frames.
 
     ``value_length``: Octets of the whole value, over all the frames it spans. (16 bits)
@@ -267,10 +267,10 @@ class ArgumentStart(Record, metaclass=RecordType):
         self.value = value
 
 
-_new_argument_start = bare(ArgumentStart)
+_new_argument_start = bare(ArgumentStart).__next__
 
 
-class ArgumentRest(Record, metaclass=RecordType):
+class ArgumentRest(Record):
     """A later frame of an argument whose value spans frames. It has no sub-header.
 
     ``value``: The next octets of the argument's value. (octets)
@@ -284,10 +284,10 @@ class ArgumentRest(Record, metaclass=RecordType):
         self.value = value
 
 
-_new_argument_rest = bare(ArgumentRest)
+_new_argument_rest = bare(ArgumentRest).__next__
 
 
-class TextAtom(Record, metaclass=RecordType):
+class TextAtom(Record):
     """One piece of a `text-output` message: a format string, its arguments, and labels that name decorations.
 
     ``format``: The message, unexpanded: %s stands for the next argument, %% for a percent sign. (UTF-8)
@@ -307,10 +307,10 @@ class TextAtom(Record, metaclass=RecordType):
         self.args = args
 
 
-_new_text_atom = bare(TextAtom)
+_new_text_atom = bare(TextAtom).__next__
 
 
-class TextOutput(Record, metaclass=RecordType):
+class TextOutput(Record):
     """A message for people, as a sequence of atoms that are shown one after the other.
 
     ``atoms``: The atoms of the message. (zero or more)
@@ -324,7 +324,7 @@ class TextOutput(Record, metaclass=RecordType):
         self.atoms = atoms
 
 
-_new_text_output = bare(TextOutput)
+_new_text_output = bare(TextOutput).__next__
 
 
 class Progress(Record):
@@ -364,7 +364,7 @@ class Progress(Record):
         self.extra = {} if extra is None else extra
 
 
-class StreamSettings(Record, metaclass=RecordType):
+class StreamSettings(Record):
     """Names the content encoding of the frames that follow on the stream.
 
     ``profile``: The content encoding profile. (ASCII)
@@ -381,7 +381,7 @@ class StreamSettings(Record, metaclass=RecordType):
         self.settings = settings
 
 
-_new_stream_settings = bare(StreamSettings)
+_new_stream_settings = bare(StreamSettings).__next__
 
 
 ARGUMENT_HEADER = Layout(
@@ -726,7 +726,7 @@ _unpack_hh, _pack_hh = _hh.unpack_from, _hh.pack
 _unpack_h_array = [Struct(f"<{count}H").unpack_from for count in range(256)]
 
 
-_new_frame = bare(Frame)
+_new_frame = bare(Frame).__next__
 
 
 def read_frames(source: Pieces, max_payload: int = 65535) -> Iterator[Frame]:
@@ -735,12 +735,15 @@ def read_frames(source: Pieces, max_payload: int = 65535) -> Iterator[Frame]:
     ``max_payload``: the most octets of a payload (65535 unless told otherwise). Raises :class:`RemoteProtocolError`
         before a longer one is gathered.
     """
-    unpack, new = _unpack_header, _new_frame
+    unpack, frames = _unpack_header, bare(Frame)
     type_of, flags_of, stream_flags_of = _TYPE_OF, _FLAGS_OF, _STREAM_FLAGS
     for data, at in source:
         end, last = len(data), len(data) - 8
-        while at <= last:
-            length, length_high, request_id, stream_id, stream_flags, octet = unpack(data, at)
+        for frame in frames:
+            if at > last:
+                source.keep(data, at, 8)
+                break
+            length, length_high, frame.request_id, frame.stream_id, stream_flags, octet = unpack(data, at)
             if length_high:
                 length |= length_high << 16
             if length > max_payload:
@@ -750,17 +753,12 @@ def read_frames(source: Pieces, max_payload: int = 65535) -> Iterator[Frame]:
             if stop > end:
                 source.keep(data, at, stop - at)
                 break
-            frame = new()
-            frame.request_id = request_id
-            frame.stream_id = stream_id
             frame.stream_flags = stream_flags_of[stream_flags]
             frame.type = type_of[octet]
             frame.flags = flags_of[octet]
             frame.payload = data[start:stop]
             at = stop
             yield frame
-        else:
-            source.keep(data, at, 8)
 
 
 unpack_parts = Struct("<HBHBH").unpack_from

@@ -15,6 +15,7 @@ from hgproto.validation import validate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from typing import Any
 
     from hgproto.frame import Frame
     from hgproto.layout import Entry, Layout, Part
@@ -138,7 +139,8 @@ class _Maker:
         for field in ("request_id", "stream_id"):
             last = (1 << bits[field][0]) - 1
             for number in (0, 1, 2, last - 1, last):
-                yield f"{field} {number}", base.replace(**{field: number})
+                changes: dict[str, Any] = {field: number}
+                yield f"{field} {number}", base.replace(**changes)
 
     def _of_length(self) -> Iterator[tuple[str, Frame]]:
         for length in sorted({0, 1, 2, self._limit - 1, self._limit, self._limit + 1, 1 << 16}):

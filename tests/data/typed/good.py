@@ -41,6 +41,7 @@ LIMITS = Limits(
     decoded_response=10,
     max_payload=10,
     open_streams=10,
+    payload_items=10,
     receiving_requests=10,
     request_octets=10,
     send_payload=10,
