@@ -2,13 +2,21 @@
 
 Everything else is rejected, and nothing of the line that has it is read. Dumps with offsets (``od``, ``hexdump``, ``xxd``,
 Wireshark) need more than that, since an offset of an even number of digits reads like bytes. A line that *may* begin with an
-offset has a first word of at least four digits, and further words that are all of one other width, such as 2 (the last one may
-be shorter), or octal numbers as ``od`` writes them. It is rejected as a line of a dump on this evidence:
+offset has a first word of at least four digits and further words. These are all of one other width, such as 2, where the last
+one may be shorter. After an offset of zero they may be as wide as the offset. It is rejected as a line of a dump on this evidence:
 
 * the next line begins with the number that the offset and the bytes of the line add up to (in base 16, 10, or 8). Either at
-  least two words follow the offset, or the next line is the last one of the dump, which has only the total;
-* the first word is zero, or a small multiple of eight, and pairs follow. An offset of six digits then needs more than five
-  pairs, since six zeros and five pairs are the header of an empty frame, written as its length and bytes.
+  least two words follow the offset, or the next line is the last one of the dump, which has only the total. The total may be
+  smaller by what pads the last word;
+* the first word is zero, or a small multiple of eight, and several words of another width follow.
+
+Six digits are the offsets of ``od -A x``, whose words may be decimal numbers of any width. Six digits are also the length of a
+frame, with the least significant byte first. So other evidence holds for them:
+
+* the first word is zero, and the words that follow are not the other 5 bytes of the header of an empty frame. Words of six
+  digits may be groups of 3 bytes. They are taken for words of ``od -t o2`` if they are all octal and one of them is not zero;
+* the next line begins with a number that is larger by at most 8 bytes for each word. As lengths of frames, two such numbers
+  differ in their last byte, so one of them would be over 65535.
 
 Plain hexadecimal has none of this: frames that are written field by field have words of several widths. Lines with a colon or
 an ASCII column have characters that are no digits.
@@ -17,6 +25,7 @@ an ASCII column have characters that are no digits.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from hgproto.bom import unmarked_chunks
@@ -39,7 +48,7 @@ _WORDS = (
     r"[0-9a-f]{5,}+S++[0-9a-f]{4}E(?:S++[0-9a-f]{4}E|(?:S++[0-9a-f]{2}E)?+S*+$)",
     r"(?:[0-9a-f]{4,7}+E|[0-9a-f]{9,}+)S++[0-9a-f]{8}E(?:S++[0-9a-f]{8}E|(?:S++[0-9a-f]{2,6}E)?+S*+$)",
     r"(?:[0-9a-f]{4,15}+E|[0-9a-f]{17,}+)S++[0-9a-f]{16}E(?:S++[0-9a-f]{16}E|(?:S++[0-9a-f]{2,14}E)?+S*+$)",
-    r"[0-9a-f]{6}S++[01][0-7]{5}E",
+    r"(?:[0-9a-f]{6}|0{4,}+)S++[0-9a-f]",
 )
 _MAY_HAVE_OFFSET = re.compile(
     f"^S*+(?:{'|'.join(_WORDS)})".replace("S", r"[ \t\r\v\f]").replace("E", "(?![0-9a-f])").encode(),
@@ -216,40 +225,85 @@ class _Text:
 class _Offset:
     """A first word that may be an offset.
 
-    ``word``: its digits. ``others``: how many words follow. ``octets``: how many bytes these are. ``is_certain``: True if the
-    line alone is evidence enough.
+    ``word``: its digits. ``others``: how many words follow. ``is_certain``: True if the line alone is evidence enough.
     """
 
-    __slots__ = ("is_certain", "octets", "others", "word")
+    __slots__ = ("is_certain", "others", "word")
 
-    def __init__(self, word: bytes, others: int, octets: int, *, is_certain: bool) -> None:
+    def __init__(self, word: bytes, others: int, *, is_certain: bool) -> None:
         self.word = word
         self.others = others
-        self.octets = octets
         self.is_certain = is_certain
 
     def goes_on(self, words: list[bytes]) -> bool:
         """True if a next line of these words begins where this line ends."""
         following = words[0]
-        if len(following) != len(self.word) or (len(words) > 1 and _offset(words) is None):
+        if len(following) != len(self.word) or not _DIGITS.match(following):
             return False
-        if self.others == 1 and (len(words) > 1 or len(following) < 6):
-            # Rows of plain hexadecimal in groups of which the last is cut, such as 3 bytes in groups of 2.
-            return False
+        octets = {}
         for base in (16, 10, 8):
-            try:
-                if int(self.word, base) + self.octets == int(following, base):
-                    return True
-            except ValueError:
-                continue
-        return False
+            with suppress(ValueError):
+                octets[base] = int(following, base) - int(self.word, base)
+        return self._may_have(octets, words)
+
+    def _may_have(self, octets: dict[int, int], words: list[bytes]) -> bool:
+        """True if this line may stand for that many bytes, by the base of the offset. ``words``: the next line."""
+        raise NotImplementedError
+
+
+class _Wide(_Offset):
+    """An offset before words of one width. ``octets``: the bytes of the words, of which the last one may have ``padding``."""
+
+    __slots__ = ("octets", "padding")
+
+    def __init__(self, word: bytes, others: list[bytes]) -> None:
+        value = int(word, 16)
+        is_small = value == 0 or (value % 8 == 0 and value < 0x1000 and len(others) >= 8)
+        has_width = len(others[0]) != len(word)
+        super().__init__(word, len(others), is_certain=is_small and has_width and len(others) > 1)
+        self.octets = sum(map(len, others)) // 2
+        self.padding = len(others[-1]) // 2 - 1
+
+    def _may_have(self, octets: dict[int, int], words: list[bytes]) -> bool:
+        if len(words) > 1:
+            # Rows of plain hexadecimal in groups of which the last is cut have one further word, such as 3 bytes in groups of 2.
+            is_row = not int(self.word, 16) or _offset(words) is not None
+            return self.octets in octets.values() and self.others > 1 and is_row
+        if self.others == 1 and len(self.word) < 6:
+            return False
+        return any(0 <= self.octets - number <= self.padding for number in octets.values())
+
+
+class _Six(_Offset):
+    """An offset of six digits, before words of any width."""
+
+    __slots__ = ("is_grouped", "octets")
+
+    def __init__(self, word: bytes, others: list[bytes]) -> None:
+        widths = [len(other) for other in others]
+        self.is_grouped = widths[-1] <= 6 and all(width == 6 for width in widths[:-1])
+        self.octets = sum(widths) // 2
+        if self.is_grouped:
+            is_dump = all(map(_OCTAL.match, others)) and any(int(other, 8) for other in others)
+        else:
+            is_dump = sum(widths) != 10 and widths[:4] != [4, 2, 2, 2] and widths[:6] != [2, 2, 2, 2, 2, 6]
+        super().__init__(word, len(others), is_certain=is_dump and not int(word, 16))
+
+    def _may_have(self, octets: dict[int, int], words: list[bytes]) -> bool:
+        if not self.is_grouped or self.others == 1:
+            return 0 < octets[16] <= 8 * self.others or (self.others > 1 and self.octets in octets.values())
+        # Groups of 3 bytes may add up by chance, so here the words have a size.
+        sizes = {size * self.others - octets[16] for size in (1, 2, 4, 8)}
+        return self.word.startswith(b"00") and (0 in sizes or (len(words) == 1 and not sizes.isdisjoint(range(8))))
 
 
 def _offset(words: list[bytes]) -> _Offset | None:
     """What may be the offset of a line; see the module for the evidence."""
     first = words[0]
-    if len(first) < 4 or not _DIGITS.match(first):
+    if len(words) == 1 or len(first) < 4 or not _DIGITS.match(first):
         return None
+    if len(first) == 6 and _DIGITS.match(b"".join(words)):
+        return _Six(first, words[1:])
     others: list[bytes] = []
     for word in words[1:]:
         if not _DIGITS.match(word) or (others and len(word) > len(others[0])):
@@ -261,17 +315,12 @@ def _offset(words: list[bytes]) -> _Offset | None:
     if not others:
         return None
     width = len(others[0])
-    if width == len(first) == 6 and all(_OCTAL.match(word) for word in others):
-        return _Offset(first, len(others), 2 * len(others), is_certain=False)
-    if width == len(first) or any(len(word) != width for word in others[:-1]):
+    if any(len(word) != width for word in others[:-1]) or (width not in _WIDTHS and len(first) % 2 == 0):
         return None
-    if width not in _WIDTHS and len(first) % 2 == 0:
+    if width == len(first) and int(first, 16):
+        # Groups of plain hexadecimal may add up by chance.
         return None
-    octets = sum(len(word) for word in others) // 2
-    value = int(first, 16)
-    is_small = value == 0 or (value % 8 == 0 and value < 0x1000 and len(others) >= 8 and len(first) != 6)
-    enough = len(others) > 5 if len(first) == 6 else len(others) > 1
-    return _Offset(first, len(others), octets, is_certain=is_small and enough)
+    return _Wide(first, others)
 
 
 def _converted(text: bytes) -> bytes | None:

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import tracemalloc
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,9 @@ from hypothesis import strategies as st
 from hgproto import hexform
 from hgproto.errors import HexError
 from hgproto.hexform import form_of, octets_from_hex
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 GOOD = [
     ("", b""),
@@ -131,6 +135,10 @@ DUMPS = {
     "a total": "000000 0e 00\n000002\n",
     "decimal": "00000990 0e 00 00 01 00 01 01 11 63 75\n00001000 73 74\n",
     "octal": "00000770 0e 00 00 01 00 01 01 11\n00001000 73 74\n",
+    "words as wide as the offset": dump(WIRE, digits=8, between=" ", group=4),
+    "the first row of words": "000000 0100000e 01010001 74737563 656d6f72\n",
+    "the first row of long words": "000000 010100010100000e 656d6f7274737563\n",
+    "the first row of octal words": "000000 000016 000400 000400 010401\n",
 }
 
 
@@ -159,6 +167,129 @@ def test_dumps_of_programs_are_rejected(command: str, octets: bytes) -> None:
 @pytest.mark.parametrize("name", DUMPS)
 def test_dumps_are_rejected(name: str) -> None:
     assert_dump(DUMPS[name].encode())
+
+
+def od(octets: bytes, kind: str, size: int, width: int = 16, first: int = 0) -> str:
+    """The dump of `od -v -A x -t KINDSIZE -wWIDTH`, of bytes that begin at an offset."""
+    columns = {
+        "x": 2 * size,
+        "o": (8 * size + 2) // 3,
+        "u": len(str(2 ** (8 * size) - 1)),
+        "d": 1 + len(str(2 ** (8 * size - 1))),
+    }[kind]
+    lines = []
+    for at in range(0, len(octets), width):
+        row = octets[at : at + width]
+        words = [row[i : i + size].ljust(size, b"\0") for i in range(0, len(row), size)]
+        numbers = [int.from_bytes(word, "little", signed=kind == "d") for word in words]
+        fill = "" if kind in "ud" else "0"
+        shown = "".join(f" {number:{fill}{columns}{kind.replace('u', 'd')}}" for number in numbers)
+        lines.append(f"{first + at:06x}{shown}\n")
+    return "".join(lines) + f"{first + len(octets):06x}\n"
+
+
+ONE = bytes.fromhex("6400000100020131") + b"x" * 100
+CONTENTS = {
+    "frames": WIRE,
+    "letters": ONE,
+    "zeros": bytes(40),
+    "counting": bytes(range(40)),
+    "small": bytes([12, 0, 34, 0] * 10),
+    "ten": bytes([10] * 40),
+    "empty frame": bytes.fromhex("0000000100010022" * 5),
+}
+KINDS = [(kind, size) for kind in "xoud" for size in (1, 2, 4, 8)]
+
+
+@pytest.mark.parametrize("content", CONTENTS)
+@pytest.mark.parametrize(("kind", "size"), KINDS)
+@pytest.mark.parametrize(("width", "first"), [(16, 0), (8, 0), (32, 0), (24, 0x7F8), (16, 0xFFF0)])
+def test_no_dump_by_od_with_hexadecimal_offsets_is_read(
+    kind: str, size: int, width: int, first: int, content: str
+) -> None:
+    for number in range(1, 41):
+        text = od(CONTENTS[content][:number], kind, size, width, first)
+        with pytest.raises(HexError):
+            next(octets_from_hex([text.encode()]))
+
+
+@pytest.mark.parametrize("content", CONTENTS)
+@pytest.mark.parametrize("width", [1, 2, 3, 4, 5, 6, 7])
+def test_no_dump_with_narrow_rows_is_read(width: int, content: str) -> None:
+    for kind, size in KINDS:
+        for number in range(1, 41):
+            if width % size == 0:
+                text = od(CONTENTS[content][:number], kind, size, width)
+                with pytest.raises(HexError):
+                    next(octets_from_hex([text.encode()]))
+
+
+@pytest.mark.skipif(shutil.which("od") is None, reason="od is not installed")
+@pytest.mark.parametrize(("kind", "size"), KINDS)
+def test_dumps_are_made_as_od_makes_them(kind: str, size: int) -> None:
+    for octets in (WIRE[:21], CONTENTS["small"]):
+        command = ["od", "-v", "-A", "x", "-t", f"{kind}{size}"]
+        run = subprocess.run(command, input=octets, stdout=subprocess.PIPE, check=True)
+        assert [line.split() for line in run.stdout.decode().splitlines()] == [
+            line.split() for line in od(octets, kind, size).splitlines()
+        ]
+
+
+def in_pairs(octets: bytes) -> str:
+    return octets.hex(" ")
+
+
+def in_fields(octets: bytes, separator: str = " ") -> str:
+    """A frame field by field."""
+    return separator.join(
+        filter(None, (octets[a:b].hex() for a, b in ((0, 3), (3, 5), (5, 6), (6, 7), (7, 8), (8, None))))
+    )
+
+
+def in_fields_of_pairs(octets: bytes) -> str:
+    return f"{octets[:3].hex()} {octets[3:].hex(' ')}"
+
+
+def in_halves(octets: bytes) -> str:
+    return f"{octets[:8].hex()} {octets[8:].hex()}"
+
+
+def in_quarters(octets: bytes) -> str:
+    return f"{octets[:4].hex()} {octets[4:8].hex()} {octets[8:].hex()}"
+
+
+FRAMES = st.lists(
+    st.builds(
+        lambda payload, request, stream, type_: (
+            len(payload).to_bytes(3, "little")
+            + request.to_bytes(2, "little")
+            + bytes([stream, 0, type_])
+            + bytes(payload)
+        ),
+        st.binary(max_size=40),
+        st.integers(0, 9) | st.integers(0, 0xFFFF),
+        st.integers(0, 3),
+        st.sampled_from([0x11, 0x21, 0x22, 0x31, 0x32, 0x51, 0x71]),
+    ),
+    max_size=6,
+)
+
+
+@given(
+    FRAMES,
+    st.sampled_from([in_pairs, in_fields, in_fields_of_pairs, in_halves, in_quarters]),
+    st.sampled_from(["\n", "\n\n", "\r\n", " # a frame\n"]),
+)
+def test_frames_a_line_are_read(frames: list[bytes], write: Callable[[bytes], str], end: str) -> None:
+    """However a frame is written on its line, it is not taken for a line of a dump."""
+    text = "".join(write(frame) + end for frame in frames)
+    assert read(text.encode()) == read(text.encode(), 3) == b"".join(frames)
+
+
+@given(FRAMES, st.sampled_from([in_pairs, in_fields, in_halves, in_quarters]))
+def test_frames_on_one_line_are_read(frames: list[bytes], write: Callable[[bytes], str]) -> None:
+    text = " ".join(map(write, frames))
+    assert read(text.encode()) == b"".join(frames)
 
 
 def test_the_place_of_an_offset() -> None:
