@@ -194,6 +194,17 @@ def test_a_decoder_that_says_yes_and_no_is_judged_by_that() -> None:
     assert Oracle("server", "verdict", ignore=[fault.rule]).judge(bad, Outcome(b"yes")) is None
 
 
+def test_answers_of_any_depth_are_judged() -> None:
+    case = Case(bytes.fromhex("0100000100010111 78"), "")
+    fault = Oracle("server", "events").judge(case, Outcome(b"[" * 100_000))
+    assert fault is not None
+    assert (fault.kind, fault.cause) == ("different-answer", "unreadable")
+    answer = codec.encode_frame(codec.make_frame(1, 2, 3, 4, 2, b'{"a":' * 10_000))
+    fault = Oracle("server", echo=True).judge(case, Outcome(answer))
+    assert fault is not None
+    assert fault.kind == "different-answer"
+
+
 def test_limits_that_are_not_known_are_not_judged() -> None:
     octets = b"".join(
         codec.encode_frame(codec.make_frame(2 * number + 1, 1, int(number == 0), 1, 2, b"x")) for number in range(20)

@@ -114,6 +114,7 @@ def run(
     directory: Path, text: str, *arguments: str, plugin: bool = True, settings: str = ""
 ) -> subprocess.CompletedProcess[str]:
     """A project with one test module, run by pytest."""
+    directory.mkdir(exist_ok=True)
     (directory / "test_it.py").write_text(
         (HEAD if "rule(" in text else HEAD.partition("rule =")[0]) + text, encoding="utf-8"
     )
@@ -131,7 +132,7 @@ def test_what_is_recorded(spread: bool, tmp_path: Path) -> None:
     assert done.returncode == 1, done.stdout + done.stderr
     assert "1 failed, 9 passed, 1 skipped, 1 xfailed, 1 xpassed, 1 error" in done.stdout
     record = json.loads((tmp_path / "record.json").read_text())
-    assert record == {"exit_status": 1, "tests": RECORD}
+    assert record == {"exit_status": 1, "unfinished": [], "tests": RECORD}
     assert list(record["tests"]) == sorted(record["tests"])
 
 
@@ -144,6 +145,34 @@ def test_elsewhere(tmp_path):
 """
     assert run(tmp_path, text, "--requirements-record", "record.json").returncode == 0
     assert json.loads((tmp_path / "record.json").read_text())["exit_status"] == 0
+
+
+@pytest.mark.parametrize("spread", [False, True], ids=["one process", "xdist"])
+def test_tests_without_a_result_are_recorded(spread: bool, tmp_path: Path) -> None:
+    text = """
+@rule("frame.whole")
+def test_one():
+    pass
+
+@rule("frame.whole")
+def test_two():
+    assert 0, "caf\\udce9" if SPREAD else pytest.exit("enough", returncode=0)
+"""
+    if spread:
+        pytest.importorskip("xdist")
+    record = tmp_path / "record.json"
+    # A file that is there already is no argument of pytest's own.
+    record.write_text("")
+    arguments = [f"--requirements-record={record}", *(["-n", "1"] if spread else [])]
+    done = run(tmp_path / "project", text.replace("SPREAD", str(spread)), *arguments)
+    # What cannot go from a worker to the controller ends the run, with the exit status of a good one.
+    assert done.returncode == 0, done.stdout
+    content = json.loads(record.read_text())
+    assert content == {
+        "exit_status": 0,
+        "unfinished": ["test_it.py::test_two"],
+        "tests": {"test_it.py::test_one": {"names": ["frame.whole"], "broken": []}},
+    }
 
 
 def test_junit_has_the_ids_as_properties(tmp_path: Path) -> None:

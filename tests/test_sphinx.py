@@ -356,7 +356,7 @@ def test_what_is_wrong_on_a_page_is_told_at_its_line(site: Site, text: str, mess
     assert any(line.startswith(f"{site.root}/index.rst:9") and message in line for line in warnings), warnings
 
 
-@pytest.mark.parametrize("text", [None, "{"])
+@pytest.mark.parametrize("text", [None, "{", "[" * 100_000], ids=["none", "cut", "deep"])
 def test_a_snapshot_that_cannot_be_read_is_told(site: Site, text: str | None) -> None:
     site.write("index", f":orphan:\n\n{RULES}")
     if text is not None:

@@ -112,15 +112,29 @@ def test_gaps(vectors: Path) -> None:
     assert gaps(snapshot(unexplained, vectors, {})) == ["b.manual: MUST, and no test has exercised it"]
 
 
+def recorded(tests: dict[str, Any], **others: Any) -> str:
+    """The text of a record."""
+    return json.dumps({"exit_status": 0, "unfinished": [], "tests": tests, **others})
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "expected what --requirements-record has written"),
         ("[]", "expected what"),
         ("{}", "expected what"),
-        ('{"exit_status": 0, "tests": {"a": {}}}', "expected what"),
-        ('{"exit_status": 0, "tests": {"a": 5}}', "expected what"),
-        ('{"exit_status": 1, "tests": {}}', "expected a test run that has passed, found exit status 1"),
+        ("[" * 100_000, "expected what"),
+        ('{"exit_status": 0, "tests": {}}', "expected what"),
+        (recorded({"a": {}}), "expected what"),
+        (recorded({"a": 5}), "expected what"),
+        (recorded({"a": {"names": 5, "broken": []}}), "expected what"),
+        (recorded({"a": {"names": [[]], "broken": []}}), "expected what"),
+        (recorded({"a": {"names": [], "broken": 5}}), "expected what"),
+        (recorded({}), "expected tests that name requirements and have passed, found none"),
+        (recorded({}, exit_status=1), "expected a test run that has passed, found exit status 1"),
+        (recorded({}, exit_status=5), "expected tests that name requirements, found none"),
+        (recorded({}, unfinished=["a"]), "expected a result of every test, found none of 1 test: a"),
+        (recorded({}, unfinished=["a", "b"]), "expected a result of every test, found none of 2 tests: a and others"),
     ],
 )
 def test_a_record_that_is_none(text: str, message: str, tmp_path: Path) -> None:
@@ -212,13 +226,63 @@ def test_tests_that_fail_give_no_snapshot(project: Path) -> None:
     assert not (project / SNAPSHOT).exists()
 
 
+MARKED = "import pytest, os\n@pytest.mark.requirement('frame.whole')\ndef test_it(): {}\n"
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        (
+            "test_it.py",
+            MARKED.format("assert 0, 'caf\\udce9'"),
+            "the tests that were run: expected a result of every test",
+        ),
+        (
+            "test_it.py",
+            MARKED.format("pytest.skip()"),
+            "expected tests that name requirements and have passed, found none",
+        ),
+        (
+            "test_it.py",
+            "def test_it(): pass\n",
+            "the tests that were run: expected tests that name requirements, found none",
+        ),
+        ("conftest.py", "import os\nos._exit(0)\n", "pytest ended before it had written which tests have passed"),
+    ],
+    ids=["lost", "skipped", "unmarked", "left"],
+)
+def test_a_run_that_says_too_little_keeps_the_snapshot(file: str, text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / file).write_text(text)
+    (tmp_path / SNAPSHOT).write_text("as it was")
+    out, error = trace(tmp_path, code=1)
+    assert out == ""
+    assert message in error.splitlines()[-1]
+    assert (tmp_path / SNAPSHOT).read_text() == "as it was"
+
+
+def test_output_that_is_not_utf_8_is_shown(tmp_path: Path) -> None:
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "conftest.py").write_text("import os\ndef pytest_unconfigure(): os.write(1, b'\\xe9\\n')\n")
+    (tmp_path / "tests" / "test_it.py").write_text(MARKED.format("pass"))
+    assert "1 of them with tests" in trace(tmp_path)[0]
+    (tmp_path / "tests" / "test_it.py").write_text(MARKED.format("assert not 'good'"))
+    error = trace(tmp_path, code=1)[1]
+    assert "assert not 'good'" in error
+    assert "\\xe9" in error
+
+
+def test_names_of_files_that_are_not_utf_8_are_written(vectors: Path) -> None:
+    text = text_of(snapshot(RULES, vectors, {"caf\udce9": next(iter(TESTS.values()))}))
+    assert r"caf\udce9" in text
+    assert text.encode("utf-8")
+
+
 def test_a_record_is_taken(project: Path) -> None:
     record = project / "record.json"
     manual = [name for name, rule in REQUIREMENTS.items() if rule.enforced == "manual"]
     names = [name for name in REQUIREMENTS if name not in manual]
-    record.write_text(
-        json.dumps({"exit_status": 0, "tests": {"tests/test_it.py::test_it": {"names": names, "broken": []}}})
-    )
+    record.write_text(recorded({"tests/test_it.py::test_it": {"names": names, "broken": []}}))
     head, *rest = trace(project, "--record", "record.json")[0].splitlines()
     assert head == f"{SNAPSHOT}: {len(REQUIREMENTS)} requirements, {len(names)} of them with tests"
     assert rest == [f"{name}: manual: {REQUIREMENTS[name].reason}" for name in manual]

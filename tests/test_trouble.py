@@ -77,7 +77,9 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (directory / "lines.txt").write_text("".join(f"{line}\n" for line in LINES))
     (directory / "frames.bin").write_bytes(FRAMES)
     (directory / "both.session").write_text(SESSION)
-    (directory / "record.json").write_text('{"exit_status": 0, "tests": {}}')
+    (directory / "record.json").write_text(
+        json.dumps({"exit_status": 0, "unfinished": [], "tests": {"it": {"names": ["frame.whole"], "broken": []}}})
+    )
     (directory / "corpus").mkdir()
     (directory / "corpus" / "frames").write_bytes(FRAMES)
     (directory / "tests").mkdir()

@@ -162,7 +162,7 @@ class Oracle:
             return
         try:
             found = of_events(json.loads(line) for line in outcome.output.splitlines() if line.strip())
-        except (UnreadableError, ValueError) as unreadable:
+        except (UnreadableError, ValueError, RecursionError) as unreadable:
             yield Fault("different-answer", "", "unreadable", "events as JSON, one a line", str(unreadable))
             return
         yield from self._compared(wanted, found)
@@ -291,7 +291,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, bytes) and value.startswith(b"{"):
         try:
             return json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return value
     return value
 
