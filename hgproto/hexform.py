@@ -64,9 +64,12 @@ _PLAIN = "write bytes as pairs of hexadecimal digits, as `xxd -p FILE` does"
 
 
 def form_of(name: str) -> str:
-    """Returns how a file of that name is read: ``hex``, ``session`` (human form of both sides), ``json`` or ``raw``."""
+    """Returns how a file of that name is read: ``hex``, ``session`` (human form of both sides), ``json`` or ``raw``.
+
+    The case of letters does not matter.
+    """
     for form in ("hex", "session", "json"):
-        if name.endswith(f".{form}"):
+        if name.lower().endswith(f".{form}"):
             return form
     return "raw"
 

@@ -370,6 +370,7 @@ def test_memory_is_bounded_by_chunks() -> None:
 
 def test_forms() -> None:
     names = {"a.hex": "hex", "b.session": "session", "c.json": "json", "d.bin": "raw", "hex": "raw", "-": "raw"}
+    names |= {"A.HEX": "hex", "b.Session": "session", "C.JSON": "json"}
     assert {name: form_of(name) for name in names} == names
 
 

@@ -86,6 +86,79 @@ def test_directories_are_read_alike(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("validate --role client it.session", "argument --role client: it.session: a session has both sides"),
+        ("validate --role server it.bin .", "argument --role server: it.session: a session has both sides"),
+        ("validate --payload command-name it.session", "argument --payload: it.session: a session has both sides"),
+        ("validate --payload command-name --hex it.session", "argument --payload: it.session: a session has both"),
+        ("validate --hex it.session", "argument --hex: sessions are in human form"),
+        ("validate --depth frames it.session", "both sides need --depth session"),
+        ("coverage --role client it.session", "argument --role: it.session says itself who sends"),
+        ("coverage --role server it.json", "argument --role: it.json says itself who sends"),
+        ("decode it.session", "a session has both sides"),
+    ],
+)
+def test_a_session_is_not_read_as_one_side(
+    command: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "it.bin").write_bytes(WIRE)
+    (tmp_path / "it.session").write_text("> 1 1 stream-begin|stream-end command-name eos heads\n")
+    (tmp_path / "it.json").write_text('{"vectors": []}')
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(command.split())
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert not captured.out
+
+
+def test_links_in_directories_are_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A directory is read once, so that links make no loops."""
+    monkeypatch.chdir(tmp_path)
+    for directory in ("real/part", "tree/sub/empty", "tree/.hidden"):
+        (tmp_path / directory).mkdir(parents=True)
+    for file in ("real/b.bin", "real/part/c.bin", "tree/one.bin", "tree/sub/two.bin", "tree/.hidden/x.bin"):
+        (tmp_path / file).write_bytes(WIRE)
+    links = {
+        "tree/link": "../real",
+        "tree/a": "sub",
+        "tree/z.bin": "one.bin",
+        "tree/.also": "../real",
+        "tree/sub/up": "..",
+        "real/part/back": "../../tree",
+        "real/again": "../real",
+    }
+    for link, target in links.items():
+        (tmp_path / link).symlink_to(target)
+    names = ["tree/link/b.bin", "tree/link/part/c.bin", "tree/one.bin", "tree/sub/two.bin", "tree/z.bin"]
+    lines = map(json.loads, printed(capsys, "validate", "--format", "json", "tree").splitlines())
+    assert [line["input"] for line in lines if line["kind"] == "input"] == names
+    assert "(5 files)" in printed(capsys, "coverage", "tree")
+
+
+@pytest.mark.parametrize("target", ["nothing", "gone"])
+def test_links_that_lead_nowhere_are_trouble(
+    target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "one.bin").write_bytes(WIRE)
+    (tmp_path / "tree" / "gone").symlink_to(target)
+    for command in ("validate tree", "coverage tree", "corpus replay tree validator", "corpus minimize tree small"):
+        assert cli.main(command.split()) == 3
+        assert "hgproto: tree/gone: " in capsys.readouterr().err
+
+
+def test_hidden_files_are_left_out_of_corpora(tmp_path: Path) -> None:
+    for name in ("one.bin", ".two.bin"):
+        (tmp_path / name).write_bytes(WIRE)
+    assert files_of(str(tmp_path)) == {"one.bin": WIRE}
+
+
+@pytest.mark.parametrize(
     ("command", "status", "printed"),
     [
         ("validate one.bin all", 1, "all/bad.bin: 1 error"),

@@ -165,31 +165,55 @@ def input_error(error: HgprotoError, name: str, line: int | None = None) -> Inpu
 def input_files(paths: Iterable[str]) -> list[tuple[str, StreamError | None]]:
     """The files that paths name, each with the trouble that keeps it from being looked for.
 
-    Of a directory, all regular files in the order of their paths, without hidden ones and those in hidden directories.
-    Raises :class:`UsageError` for a directory without any.
+    Of a directory, see :func:`_files_in`. Raises :class:`UsageError` for a directory without any.
     """
     found: list[tuple[str, StreamError | None]] = []
     for path in paths:
         if path == "-" or not os.path.isdir(path):
             found.append((path, None))
             continue
-        inside: list[tuple[Path, StreamError | None]] = []
-
-        def fail(error: OSError, inside: list[tuple[Path, StreamError | None]] = inside) -> None:
-            inside.append((Path(os.fspath(error.filename)), StreamError.of(error)))
-
-        for directory, directories, names in os.walk(path, onerror=fail):
-            directories[:] = [name for name in directories if not name.startswith(".")]
-            files = (Path(directory, name) for name in names if not name.startswith("."))
-            for file in files:
-                try:
-                    if is_regular(os.fspath(file)):
-                        inside.append((file, None))
-                except StreamError as error:
-                    inside.append((file, error))
+        inside = _files_in(path)
         if not inside:
             raise no_files(path)
-        found += [(str(file), trouble) for file, trouble in sorted(inside, key=lambda one: one[0])]
+        found += sorted(inside, key=lambda one: Path(one[0]))
+    return found
+
+
+def _files_in(top: str) -> list[tuple[str, StreamError | None]]:
+    """The regular files in a directory and in those below it, without hidden ones and those in hidden directories.
+
+    Links are followed. A directory is read once, however many links name it, so that links to directories make no loops.
+    """
+    found: list[tuple[str, StreamError | None]] = []
+    read: set[tuple[int, int]] = set()
+
+    def fail(error: OSError) -> None:
+        name = os.fspath(error.filename)
+        found.append((str(Path(name)), StreamError.of(error, name)))
+
+    # Links come after the directories themselves, so that files have the names that are theirs.
+    tops = [top]
+    for start in tops:
+        for directory, directories, names in os.walk(start, onerror=fail):
+            try:
+                information = os.stat(directory)
+            except OSError as error:
+                fail(error)
+                continue
+            identity = (information.st_dev, information.st_ino)
+            if identity in read:
+                directories.clear()
+                continue
+            read.add(identity)
+            directories[:] = sorted(name for name in directories if not name.startswith("."))
+            tops += filter(os.path.islink, (os.path.join(directory, name) for name in directories))
+            for name in names:
+                file = str(Path(directory, name))
+                try:
+                    if not name.startswith(".") and is_regular(file):
+                        found.append((file, None))
+                except StreamError as error:
+                    found.append((file, error))
     return found
 
 

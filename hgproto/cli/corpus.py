@@ -119,12 +119,14 @@ def _replay(options: argparse.Namespace) -> int:
 def files_of(directory: str) -> dict[str, bytes]:
     """The bytes of the files of a directory by name; a name that ends in .hex says that a file is hexadecimal text.
 
+    Hidden files are left out.
+
     Raises :class:`OSError`, :class:`StreamError` for a file that cannot be read, and :class:`UsageError` when there are none.
     """
     found = {}
     for name in sorted(os.listdir(directory)):
         path = os.path.join(directory, name)
-        if is_regular(path):
+        if not name.startswith(".") and is_regular(path):
             content = _content(path)
             found[name] = b"".join(hex_chunks([content], path)) if form_of(name) == "hex" else content
     if not found:

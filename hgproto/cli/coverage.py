@@ -62,7 +62,11 @@ def _coverage(options: argparse.Namespace) -> int:
     coverage = Counting()
     number = 0
     unreadable: list[InputError | StreamError] = []
-    for path, trouble in input_files(options.files):
+    inputs = input_files(options.files)
+    for path, _ in inputs:
+        if options.role is not None and form_of(path) in ("session", "json"):
+            raise UsageError(f"argument --role: {printable(path)} says itself who sends; leave the option out")
+    for path, trouble in inputs:
         try:
             if _count(coverage, path, trouble, options.role) and {"transitions", "requirements"} & {*kinds}:
                 print(f"hgproto: {printable(named(path))}: {_MIXED}", file=sys.stderr)

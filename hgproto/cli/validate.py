@@ -291,6 +291,13 @@ def _checker(options: argparse.Namespace, paths: list[str]) -> Callable[[str], _
         raise UsageError(f"argument --limit: {error}") from None
     if options.payload is None and (options.flags is not None or options.continued):
         raise UsageError("--flags and --continued need --payload")
+    one_side = "--payload" if options.payload is not None else f"--role {options.role}" if options.role else ""
+    if one_side and options.role != "both":
+        for path in paths:
+            if form_of(path) == "session":
+                raise UsageError(
+                    f"argument {one_side}: {printable(path)}: a session has both sides; leave the option out"
+                )
     if options.payload is not None:
         payload = _payload_options(options, revision)
         return lambda path: _Input(path, payload(), hexadecimal=options.hex or form_of(path) == "hex")
