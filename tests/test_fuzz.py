@@ -216,6 +216,39 @@ def test_limits_that_are_not_known_are_not_judged() -> None:
     assert fault.kind == "different-answer"
 
 
+def commands(*kinds: tuple[int, int, int, bytes]) -> bytes:
+    """Frames on stream 1: request id, type, flags, and payload of each."""
+    return b"".join(
+        codec.encode_frame(codec.make_frame(request_id, 1, int(number == 0), code, flags, payload))
+        for number, (request_id, code, flags, payload) in enumerate(kinds)
+    )
+
+
+@pytest.mark.parametrize(
+    ("octets", "met"),
+    [
+        (commands(*[(2 * number + 1, 1, 1, b"x") for number in range(300)]), None),
+        (commands(*[(2 * number + 1, 1, 4, b"x") for number in range(20)]), "receiving-requests=16"),
+        (commands((1, 1, 2, b"x"), *[(1, 2, 0, b"\3\0\0\0%03x" % number) for number in range(257)]), "arguments=256"),
+    ],
+    ids=["active", "receiving", "arguments"],
+)
+@pytest.mark.parametrize("answers", ["frames", "events"])
+def test_only_limits_that_are_named_are_judged(octets: bytes, met: str | None, answers: str) -> None:
+    case = with_probe(octets, "") if answers == "frames" else Case(octets, "")
+    lenient = dict.fromkeys(codec.LIMITS, 1 << 16)
+    limits = Limits(**{name.replace("-", "_"): min(value, codec.LIMITS[name][1]) for name, value in lenient.items()})
+    output = echo_module.served(case.octets, limits=limits).output
+    if answers == "events":
+        output = b"".join(
+            json.dumps(event).encode() + b"\n" for event in echo_module.heard("server", octets, limits=limits)[0]
+        )
+    for setting in ("payload-items=9", "open-streams=4", *([] if met is None else [met])):
+        oracle = Oracle("server", answers, echo=True, limits=Limits.of([setting]), named=[setting.partition("=")[0]])
+        fault = oracle.judge(case, Outcome(output))
+        assert (fault is None) == (setting != met), setting
+
+
 def test_a_client_has_no_frames_to_be_judged_by() -> None:
     with pytest.raises(ValueError, match="have it tell events"):
         Oracle("client", "frames")

@@ -83,7 +83,7 @@ def add(commands: Commands) -> None:
         action="append",
         default=[],
         metavar="NAME=N",
-        help="a limit of the target, for example arguments=2; without any, what meets a limit is not judged",
+        help="a limit of the target, for example arguments=2; what meets any other limit is not judged",
     )
     fuzz.add_argument("--reopen", choices=("error", "restart"), default="error", help="stream-begin on an open stream")
     fuzz.add_argument(
@@ -151,6 +151,13 @@ def add(commands: Commands) -> None:
 
 
 def _fuzz(options: argparse.Namespace) -> int:
+    from hgproto.fuzz.processes import interrupted_by_termination
+
+    with interrupted_by_termination():
+        return _fuzzed(options)
+
+
+def _fuzzed(options: argparse.Namespace) -> int:
     from hgproto.fuzz import TargetError, open_target
 
     options.answers = options.answers or ("frames" if options.role == "server" else "events")
@@ -220,6 +227,7 @@ def _oracle(options: argparse.Namespace) -> Oracle:
             options.answers,
             echo=options.echo,
             limits=options.limits,
+            named=[setting.partition("=")[0].replace("_", "-") for setting in options.limit],
             growth=options.max_growth << 20,
             ratio=options.max_ratio,
             ignore=options.ignore,

@@ -51,12 +51,13 @@ def description(command: RunCommand) -> bytes:
 class Served(NamedTuple):
     """What our server has made of octets.
 
-    ``output``: what it sends. ``error``: what broke the connection. ``over``: whether a limit of ours was met.
+    ``output``: what it sends. ``error``: what broke the connection. ``over``: the requirements of limits of ours that were
+    met, each with the request.
     """
 
     output: bytes
     error: RemoteProtocolError | None
-    over: bool
+    over: tuple[tuple[str, int | None], ...]
 
 
 def served(
@@ -76,7 +77,7 @@ def served(
     server = Server(limits=limits, encodings=encodings, reopen=reopen, defer=late)
     output: list[bytes] = []
     error: list[RemoteProtocolError] = []
-    over = False
+    over: list[tuple[str, int | None]] = []
     for given in (*frames_of(octets), None):
         # Frame by frame, so that a command is answered before the next frame is looked at.
         for event in server.receive_end() if given is None else server.receive_data(given):
@@ -87,13 +88,15 @@ def served(
                     elif server.works:
                         output += _encoded(server.respond(event.request_id, description(event)))
                 case SendFrames():
-                    over = over or event.requirement in LIMITS
+                    if event.requirement in LIMITS:
+                        over.append((event.requirement, event.request_id))
                     output += _encoded(event)
                 case Error():
                     error.append(event.error)
-                    over = over or event.error.requirement in LIMITS
+                    if event.error.requirement in LIMITS:
+                        over.append((event.error.requirement, None))
                     output += _encoded(event.frames)
-    return Served(b"".join(output), error[0] if error else None, over)
+    return Served(b"".join(output), error[0] if error else None, tuple(over))
 
 
 def _encoded(frames: Iterable[Any]) -> Iterator[bytes]:
@@ -112,8 +115,8 @@ def heard(
     limits: Limits | None = None,
     encodings: Encodings | None = None,
     reopen: Literal["error", "restart"] = "error",
-) -> tuple[list[dict[str, Any]], RemoteProtocolError | None, bool]:
-    """What a reactor tells of all that the other side sends, as JSON; what broke the connection; whether a limit was met.
+) -> tuple[list[dict[str, Any]], RemoteProtocolError | None, set[str]]:
+    """What a reactor tells of all that the other side sends, as JSON; what broke the connection; requirements of limits met.
 
     Nothing is answered by a server. A client has sent the requests :data:`ISSUED`.
     """
@@ -127,9 +130,9 @@ def heard(
     events = [*reactor.receive_data(octets)]
     events += reactor.receive_end()
     error = next((event.error for event in events if isinstance(event, Error)), None)
-    over = any(isinstance(event, SendFrames) and event.requirement in LIMITS for event in events)
-    over = over or (error is not None and error.requirement in LIMITS)
-    return [event_to_json(event) for event in events], error, over
+    over = {event.requirement for event in events if isinstance(event, SendFrames) and event.requirement}
+    over |= set() if error is None else {error.requirement}
+    return [event_to_json(event) for event in events], error, over & LIMITS
 
 
 def server_events(octets: bytes) -> list[dict[str, Any]]:

@@ -24,12 +24,13 @@ from hgproto.session import frames_of
 from hgproto.validation import SessionValidator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Literal
 
     Key = tuple[str, str, str]
 
     from hgproto.encodings import Encodings
+    from hgproto.errors import RemoteProtocolError
     from hgproto.finding import Finding
     from hgproto.fuzz.cases import Case
     from hgproto.fuzz.targets import Outcome
@@ -37,6 +38,11 @@ if TYPE_CHECKING:
 
 __all__ = ["KINDS", "Fault", "Oracle"]
 
+_DECODED = "encoding.decoded-limit"
+_RAISED = frozenset({
+    "active-requests", "argument-value", "arguments", "buffered-octets", "open-streams", "receiving-requests", "request-octets",
+})  # fmt: skip
+"""Limits that are raised to see if the outcome depends on them: one requirement stands for several."""
 _ID = re.compile(r"[a-z-]+\.[a-z-]+")
 _NUMBER = re.compile(r"0x[0-9a-fA-F]+|\d+")
 
@@ -65,9 +71,11 @@ class Oracle:
 
     ``role``: what the target is, ``server`` or ``client``. ``answers``: what it gives (:data:`hgproto.fuzz.targets.ANSWERS`).
     ``echo``: whether it answers commands with their description (:mod:`hgproto.fuzz.echo`), so that answers can be compared
-    by what they say. ``limits``: its limits; None when they are not known. ``growth``: octets by which a case may make it
-    grow. ``ratio``: the same for each byte of input and output, as the input is doubled twice. ``ignore``: what is known to be
-    wrong, as :class:`hgproto.fuzz.ignore.Ignored` reads it. ``encodings``, ``reopen``: as of
+    by what they say. ``limits``: its limits; None when they are not known. ``named``: the names of those limits that are
+    known, such as ``active-requests``; None for all. What meets any other limit is not judged. ``growth``: octets by which a
+    case may make it grow. ``ratio``: the same for each byte of input and output, as the input is doubled twice. ``ignore``:
+    what is known to be wrong, as :class:`hgproto.fuzz.ignore.Ignored` reads it.
+    ``encodings``, ``reopen``: as of
     :class:`hgproto.server.Server`. ``reports_errors``: True if the target sends an error-response for every rejection. Silence
     then shows acceptance in the cases that cannot end with a probe; else these cases are judged by what the target sends.
     ``defers``: True if responses of the target wait for the end of input. ``fails``: the name of a command that its application
@@ -81,6 +89,7 @@ class Oracle:
         *,
         echo: bool = False,
         limits: Limits | None = None,
+        named: Iterable[str] | None = None,
         growth: int = 1 << 26,
         ratio: float = 8.0,
         ignore: Iterable[str] = (),
@@ -96,6 +105,7 @@ class Oracle:
         self.answers = answers
         self._echo = echo
         self._limits = limits
+        self._named = {*codec.LIMITS} if named is None else {*named}
         self._growth = growth
         self._ratio = ratio
         self._ignored = Ignored(ignore)
@@ -152,7 +162,7 @@ class Oracle:
 
     def _otherwise(self, case: Case, outcome: Outcome) -> Iterator[Fault]:
         events, error, over = heard(self.role, case.octets, **self._options)
-        if over and self._limits is None:
+        if self._is_unknown(over, lambda limits: heard(self.role, case.octets, **self._options | {"limits": limits})):
             return
         wanted = of_events(events)._replace(complaint="" if error is None else error.requirement)
         if self.answers == "verdict":
@@ -176,7 +186,11 @@ class Oracle:
             # Each command was answered before the next was sent.
             late = early
         ids = [None if one.error is None else one.error.requirement for one in (early, late)]
-        if ids[0] != ids[1] or ((early.over or late.over) and self._limits is None):
+        if ids[0] != ids[1] or early.over != late.over:
+            return
+        options = self._options | {"fails": self._fails}
+        over = {requirement for requirement, _ in early.over}
+        if self._is_unknown(over, lambda limits: served(case.octets, **options | {"limits": limits})):
             return
         wanted = of_frames(early.output, case.probe)._replace(accepted=early.error is None, complaint=ids[0] or "")
         try:
@@ -198,6 +212,25 @@ class Oracle:
         yield from self._compared(wanted, found)
         if wanted.accepted and found.accepted:
             yield from self._of_its_own(case, outcome.output, early.output)
+
+    def _is_unknown(
+        self, over: set[str], made: Callable[[Limits], tuple[Any, RemoteProtocolError | None, Any]]
+    ) -> bool:
+        """True if what is right depends on a limit of the target that is not known.
+
+        ``over``: the requirements of limits that were met. ``made``: gives what our reactor makes of the case with other limits.
+        """
+        if not over:
+            return False
+        if self._limits is None:
+            return True
+        if _DECODED in over:
+            # To raise this limit would take the memory that it spares.
+            return not self._named & {"decoded-frame", "decoded-response"}
+        higher = {name: min(4 * codec.LIMITS[name][0], codec.LIMITS[name][1]) for name in _RAISED - self._named}
+        values = self._limits.as_dict() | {name.replace("-", "_"): value for name, value in higher.items()}
+        usual, raised = made(self._limits), made(type(self._limits)(**values))
+        return (usual[0], str(usual[1])) != (raised[0], str(raised[1]))
 
     def _compared(self, wanted: Observation, found: Observation) -> Iterator[Fault]:
         if found.accepted and not wanted.accepted:

@@ -18,7 +18,7 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 __all__ = [
     "MOST_ERRORS",
@@ -27,6 +27,7 @@ __all__ = [
     "Ended",
     "Output",
     "end",
+    "interrupted_by_termination",
     "joined_words",
     "peak",
     "run",
@@ -43,6 +44,8 @@ _LATE = 16
 """Chunks that are still read once a process has ended; a pipe holds fewer."""
 _PEAK = re.compile(rb"^VmHWM:\s*(\d+) kB", re.MULTILINE)
 _POSIX = os.name == "posix"
+_TERMINATIONS = [one for one in signal.Signals if one.name in ("SIGTERM", "SIGHUP")]
+"""Signals by which a program is asked to end, apart from Ctrl-C; the default is to end it at once, with nothing cleaned up."""
 
 
 class Ended(NamedTuple):
@@ -155,6 +158,33 @@ def end(process: subprocess.Popen[bytes]) -> int:
             subprocess.run(["taskkill", "/F", "/T", "/PID", str(process.pid)], capture_output=True, check=False)  # noqa: S603, S607
         process.kill()
     return process.wait()
+
+
+@contextlib.contextmanager
+def interrupted_by_termination() -> Iterator[None]:
+    """Lets SIGTERM and SIGHUP raise :class:`KeyboardInterrupt`, so that what was started is ended as after Ctrl-C.
+
+    Only the first one does: `timeout` sends its signal twice, and the second would interrupt the cleaning up. A signal that
+    the caller ignores stays ignored, and a handler of the caller stays as it is.
+    """
+    is_first = True
+
+    def interrupt(*_: object) -> None:
+        nonlocal is_first
+        if is_first:
+            is_first = False
+            raise KeyboardInterrupt
+
+    numbers: list[signal.Signals] = []
+    if threading.current_thread() is threading.main_thread():
+        numbers = [number for number in _TERMINATIONS if signal.getsignal(number) is signal.SIG_DFL]
+    try:
+        for number in numbers:
+            signal.signal(number, interrupt)
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def run(command: Sequence[str] | str, data: bytes, *, seconds: float, most_output: int = MOST_OUTPUT) -> Ended:

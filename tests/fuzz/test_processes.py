@@ -14,9 +14,20 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from support import ROOT
 
 from hgproto.fuzz import open_target
-from hgproto.fuzz.processes import MOST_ERRORS, Bounded, Output, end, joined_words, run, split_words, start
+from hgproto.fuzz.processes import (
+    MOST_ERRORS,
+    Bounded,
+    Output,
+    end,
+    interrupted_by_termination,
+    joined_words,
+    run,
+    split_words,
+    start,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,6 +131,60 @@ def test_children_are_ended_when_the_keyboard_interrupts(tmp_path: Path) -> None
         end(process)
     assert errors.rstrip().endswith(b"KeyboardInterrupt")
     assert gone(pids)
+
+
+ENDINGS = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+
+
+@posix
+@pytest.mark.parametrize("kind", ["command", "callable", "address"])
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_campaign_that_is_ended_leaves_no_process_and_is_summed_up(
+    ending: signal.Signals, kind: str, tmp_path: Path
+) -> None:
+    pids = tmp_path / "pids"
+    waits = f"import os, sys, time; open({str(pids)!r}, 'a').write(f'{{os.getpid()}}\\n'); "
+    (tmp_path / "waits.py").write_text(f"{waits}time.sleep(600)\n")
+    (tmp_path / "mine.py").write_text(f"def sleeps(octets):\n    {waits}time.sleep(600)\n")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    words = {
+        "command": [f"{sys.executable} waits.py"],
+        "callable": ["mine:sleeps"],
+        "address": [address, "--start", f"{sys.executable} waits.py"],
+    }[kind]
+    process = start(
+        [sys.executable, "-m", "hgproto", "fuzz", *words, "--timeout", "60"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        for _ in range(1000):
+            if pids.exists() and pids.read_text():
+                break
+            time.sleep(0.02)
+        # As `timeout` has it, which sends its signal twice.
+        process.send_signal(ending)
+        if ending != signal.SIGINT:
+            process.send_signal(ending)
+        output, _ = process.communicate(timeout=20)
+    finally:
+        end(process)
+    assert gone(pids)
+    assert b"interrupted" in output
+
+
+@posix
+def test_a_termination_that_the_caller_ignores_stays_ignored() -> None:
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with interrupted_by_termination():
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @posix
