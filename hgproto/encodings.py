@@ -28,6 +28,7 @@ __all__ = [
     "Encodings",
     "Profile",
     "default_encodings",
+    "new_decoder",
     "zlib_profile",
     "zstd_profile",
     "zstd_window",
@@ -163,6 +164,63 @@ class _IdentityDecoder:
 
     def finish(self) -> None:
         """There is no end to be seen."""
+
+
+def new_decoder(profile: Profile) -> Decoder:
+    """Makes a decoder that raises only :class:`RemoteProtocolError`, whatever the decoder of a user's profile raises.
+
+    A decoder that cannot be made, or that fails by itself, rejects the payload. The exception is the cause of the error.
+    """
+    try:
+        decoder = profile.decoder()
+    except Exception as error:  # of a user's code
+        return _NoDecoder(error)
+    if isinstance(decoder, _IdentityDecoder | _ZlibDecoder | _ZstdDecoder):
+        return decoder
+    return _CheckedDecoder(decoder)
+
+
+class _CheckedDecoder:
+    """A user's decoder, held to what :class:`Decoder` promises."""
+
+    __slots__ = ("_decoder",)
+
+    def __init__(self, decoder: Decoder) -> None:
+        self._decoder = decoder
+
+    def decode(self, data: bytes, limit: int) -> bytes:
+        try:
+            decoded = as_bytes(self._decoder.decode(data, limit), "what a decoder returns")
+        except RemoteProtocolError:
+            raise
+        except Exception as error:
+            raise _failed(error) from error
+        if len(decoded) > limit:
+            raise _too_large(limit)
+        return decoded
+
+    def finish(self) -> None:
+        try:
+            self._decoder.finish()
+        except RemoteProtocolError:
+            raise
+        except Exception as error:
+            raise _failed(error) from error
+
+
+class _NoDecoder:
+    """Stands for a decoder that could not be made."""
+
+    __slots__ = ("_error",)
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def decode(self, data: bytes, limit: int) -> bytes:  # noqa: ARG002
+        raise _failed(self._error) from self._error
+
+    def finish(self) -> None:
+        """Nothing was decoded, so nothing is missing."""
 
 
 # zlib
@@ -361,6 +419,12 @@ def zstd_window(head: bytes) -> int:
 
 def _undecodable(what: str, error: Exception) -> RemoteProtocolError:
     return RemoteProtocolError("encoding.decodable", 0, "", f"octets of a {what} stream", f"what it refuses: {error}")
+
+
+def _failed(error: Exception) -> RemoteProtocolError:
+    """The error for a payload whose decoder has failed by itself."""
+    found = f"bytes on which the decoder fails with {type(error).__name__}"
+    return RemoteProtocolError("encoding.decodable", 0, "", "bytes that can be decoded", found)
 
 
 def _too_large(limit: int) -> RemoteProtocolError:

@@ -102,7 +102,13 @@ class ProtocolError(HgprotoError):
         """The same error with its offset counted from ``octets`` earlier."""
         offset = None if self.offset is None else self.offset + octets
         error = type(self)(self.requirement, offset, self.field, self.expected, self.found, self.frames)
-        return error.with_traceback(self.__traceback__)
+        return error.caused_by(self.__cause__).with_traceback(self.__traceback__)
+
+    def caused_by(self, cause: "BaseException | None") -> "Self":
+        """The error itself, whose cause is an exception that other code has raised, if there is one."""
+        if cause is not None:
+            self.__cause__ = cause
+        return self
 
 
 class LocalProtocolError(ProtocolError):

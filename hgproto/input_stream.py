@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hgproto.bytelike import as_bytes
-from hgproto.encodings import default_encodings
+from hgproto.encodings import default_encodings, new_decoder
 from hgproto.errors import RemoteProtocolError
 from hgproto.frame import Unique, check_revision
 from hgproto.framing_0002 import codec, machines
@@ -109,7 +109,7 @@ class InputStream(Unique):
         if state is StreamState.CLOSED:
             self._decoder = None
         elif state is StreamState.CONFIGURED and self.state is StreamState.CLOSED and self._profile is not None:
-            self._decoder = self._profile.decoder()
+            self._decoder = new_decoder(self._profile)
         self.state = state
 
     def ask_settings(self, payload: bytes) -> str:
@@ -171,7 +171,8 @@ class InputStream(Unique):
             offset, field = (
                 (_STREAM_FLAGS, "stream_flags") if fault.offset is None else (fault.offset + _HEADER, fault.field)
             )
-            return RemoteProtocolError(requirement, offset, field, fault.expected, fault.found)
+            error = RemoteProtocolError(requirement, offset, field, fault.expected, fault.found)
+            return error.caused_by(fault.__cause__)
         flags = text_of_flags(stream_flags, codec.STREAM_FLAG_NAMES) if stream_flags else "no stream flag"
         found = f"{flags} on stream {self.stream_id}"
         expected = row.expected or f"what a stream takes that is {self.state.name.lower()}"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from hgproto.encodings import new_decoder
 from hgproto.errors import RemoteProtocolError
 from hgproto.framing_0002 import codec, machines
 from hgproto.input_stream import InputStream
@@ -95,7 +96,7 @@ class JudgedStream(InputStream):
         if self._profile is None or error.requirement != "encoding.decodable":
             return error
         try:
-            self._profile.decoder().decode(payload, self._limit)
+            new_decoder(self._profile).decode(payload, self._limit)
         except RemoteProtocolError:
             return error
         expected = f"octets that go on with the {self._profile.name} context of stream {self.stream_id}"

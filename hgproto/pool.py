@@ -18,9 +18,10 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from hgproto.bytelike import as_bytes
+from hgproto.encodings import new_decoder
 from hgproto.errors import RemoteProtocolError
 from hgproto.events import NoOp
-from hgproto.frame import Unique
+from hgproto.frame import Unique, check_revision
 from hgproto.framing_0002 import codec
 from hgproto.reader import FrameReader
 
@@ -279,7 +280,17 @@ class EncodingPool(_Pool["SendFrames"]):
             yield made.frames
 
 
-class DecodingPool(_Pool["tuple[Decoder, Frame, Future[Any]]"]):
+class _Context:
+    """A stream's decoder, and the error after which it is not used again."""
+
+    __slots__ = ("decoder", "error")
+
+    def __init__(self, decoder: Decoder) -> None:
+        self.decoder = decoder
+        self.error: RemoteProtocolError | None = None
+
+
+class DecodingPool(_Pool["tuple[_Context, Frame, Future[Any]]"]):
     """Decodes payloads on threads, and gives them to a reactor in wire order.
 
     It is fed in the reactor's place. ``reactor``: which judges the frames. ``ahead``: frames that may wait for their turn;
@@ -299,28 +310,46 @@ class DecodingPool(_Pool["tuple[Decoder, Frame, Future[Any]]"]):
         self._reactor = reactor
         self._limit = reactor.limits.decoded_frame
         self._reader = FrameReader(max_payload=reactor.limits.max_payload)
-        self._decoders: dict[int, Decoder] = {}
+        self._contexts: dict[int, _Context] = {}
         self._waiting: deque[tuple[Frame, Future[Any] | None]] = deque()
         self._ahead = ahead
 
     def receive_data(self, data: BytesLike) -> list[Event]:
         """Takes octets; gives what the frames led to whose turn has come."""
         self._check_open()
+        if self._is_over():
+            return self._reactor.receive_data(data)
         # Events that are due without a frame, such as the failure of a request.
-        due = self._reactor.works and not self._reactor.ended
-        events: list[Event] = self._reactor.receive_data(b"") if due else []
+        events: list[Event] = self._reactor.receive_data(b"")
         fault: RemoteProtocolError | None = None
         try:
             frames: Iterable[Frame] = self._reader.feed(data)
         except RemoteProtocolError as error:
             frames, fault = error.frames, error
         for frame in frames:
-            events += self.receive_frame(frame)
-        return events if fault is None else events + self._rest() + self._reactor.receive_fault(fault)
+            events += self._receive(frame)
+            if self._is_over():
+                return events
+        return events if fault is None else events + self._failed(fault)
 
     def receive_frame(self, frame: Frame) -> list[Event]:
-        """Takes a frame; gives what the frames led to whose turn has come."""
+        """Takes a frame; gives what the frames led to whose turn has come. Raises as the method of the reactor does."""
         self._check_open()
+        if self._is_over():
+            return self._reactor.receive_frame(frame)
+        check_revision(frame, codec)
+        codec.encode_header(frame, codec.LIMITS["max-payload"][1])
+        if type(frame.payload) is not bytes:
+            # The frame waits, and its owner may change the bytes meanwhile.
+            frame = frame.replace(payload=as_bytes(frame.payload))
+        return self._receive(frame)
+
+    def _is_over(self) -> bool:
+        """True once the reactor accepts no more frames: the connection has failed, or the input has ended."""
+        return self._reactor.ended or not self._reactor.works
+
+    def _receive(self, frame: Frame) -> list[Event]:
+        """Takes a frame; gives what the frames led to whose turn has come."""
         self._waiting.append((frame, self._begun(frame)))
         events: list[Event] = []
         while self._waiting and (len(self._waiting) > self._ahead or _is_ready(self._waiting[0][1])):
@@ -330,12 +359,17 @@ class DecodingPool(_Pool["tuple[Decoder, Frame, Future[Any]]"]):
     def receive_end(self) -> list[Event]:
         """Takes the end of input, after all frames that wait."""
         events = self._rest()
-        if self._reactor.works:
+        if not self._is_over():
             try:
                 self._reader.close()
             except RemoteProtocolError as error:
                 return events + self._reactor.receive_fault(error)
         return events + self._reactor.receive_end()
+
+    def _failed(self, fault: RemoteProtocolError) -> list[Event]:
+        """What a framing error leads to, after all frames that wait; nothing if one of these has violated a requirement."""
+        events = self._rest()
+        return events if self._is_over() else events + self._reactor.receive_fault(fault)
 
     def _rest(self) -> list[Event]:
         """What all frames that wait lead to."""
@@ -345,26 +379,31 @@ class DecodingPool(_Pool["tuple[Decoder, Frame, Future[Any]]"]):
         return events
 
     def _next(self) -> list[Event]:
+        """What the first frame that waits leads to. The others are dropped if it violates a requirement."""
         frame, decoding = self._waiting.popleft()
+        events = self._reactor.receive_frame(frame, None if decoding is None else decoding.result())
         if not self._reactor.works:
-            # What a decoder makes of octets after it has refused some is nobody's business.
-            decoding = None
-        return self._reactor.receive_frame(frame, None if decoding is None else decoding.result())
+            for _, dropped in self._waiting:
+                if dropped is not None:
+                    dropped.cancel()
+            self._waiting.clear()
+            self._contexts.clear()
+        return events
 
     def _begun(self, frame: Frame) -> Future[Any] | None:
         """What the payload will be decoded to; None where there is nothing to decode."""
         flags, stream_id = int(frame.stream_flags), frame.stream_id
         if flags & _BEGIN:
-            self._decoders.pop(stream_id, None)
+            self._contexts.pop(stream_id, None)
             if frame.type == _SETTINGS and not flags & _END:
                 self._configure(frame)
-        decoder = self._decoders.get(stream_id)
-        if decoder is None or not flags & (_ENCODED | _END):
+        context = self._contexts.get(stream_id)
+        if context is None or not flags & (_ENCODED | _END):
             return None
         if flags & _END:
-            del self._decoders[stream_id]
+            del self._contexts[stream_id]
         future: Future[Any] = Future()
-        work = (decoder, frame, future)
+        work = (context, frame, future)
         try:
             self._lane(stream_id).add(work)
         except RuntimeError:
@@ -372,21 +411,23 @@ class DecodingPool(_Pool["tuple[Decoder, Frame, Future[Any]]"]):
             self._run([work])
         return future
 
-    def _lost(self, dropped: list[tuple[Decoder, Frame, Future[Any]]], error: BaseException) -> None:  # noqa: ARG002
+    def _lost(self, dropped: list[tuple[_Context, Frame, Future[Any]]], error: BaseException) -> None:  # noqa: ARG002
         # Who feeds waits for it, and decoding is all there is to do.
         self._run(dropped)
 
-    def _run(self, batch: list[tuple[Decoder, Frame, Future[Any]]]) -> None:
-        for decoder, frame, future in batch:
+    def _run(self, batch: list[tuple[_Context, Frame, Future[Any]]]) -> None:
+        for context, frame, future in batch:
+            if not future.set_running_or_notify_cancel():
+                continue
             flags = int(frame.stream_flags)
+            result: Any = as_bytes(frame.payload) if context.error is None else context.error
             try:
-                result: Any = as_bytes(frame.payload)
-                if flags & _ENCODED:
-                    result = decoder.decode(result, self._limit)
-                if flags & _END:
-                    decoder.finish()
+                if flags & _ENCODED and context.error is None:
+                    result = context.decoder.decode(result, self._limit)
+                if flags & _END and context.error is None:
+                    context.decoder.finish()
             except RemoteProtocolError as error:
-                result = error
+                result = context.error = error
             except BaseException as error:  # it belongs to who waits for the payload
                 future.set_exception(error)
                 continue
@@ -400,7 +441,7 @@ class DecodingPool(_Pool["tuple[Decoder, Frame, Future[Any]]"]):
             return
         profile = self._reactor.encodings.get(settings.profile)
         if profile is not None and profile.settings == settings.settings:
-            self._decoders[frame.stream_id] = profile.decoder()
+            self._contexts[frame.stream_id] = _Context(new_decoder(profile))
 
 
 def _is_ready(decoding: Future[Any] | None) -> bool:

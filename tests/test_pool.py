@@ -13,7 +13,8 @@ from support import cuts
 
 from hgproto.client import Client
 from hgproto.encodings import Profile, default_encodings
-from hgproto.events import Error, RequestError, ResponseData, SendFrames
+from hgproto.errors import LocalProtocolError, RemoteProtocolError
+from hgproto.events import Error, RequestError, ResponseData, RunCommand, SendFrames
 from hgproto.framing_0002 import codec
 from hgproto.limits import Limits
 from hgproto.pool import BATCH, DecodingPool, EncodingPool
@@ -442,22 +443,164 @@ def test_a_user_s_profile_is_decoded_on_threads_too() -> None:
     assert names
 
 
-def test_what_a_decoder_raises_by_mistake_is_raised_to_who_feeds() -> None:
+@pytest.mark.requirement("encoding.decodable")
+@pytest.mark.parametrize("failing", ["made", "decode", "finish", "type"])
+def test_what_a_decoder_raises_by_mistake_fails_the_connection_as_without_threads(failing: str) -> None:
+    class Decoder:
+        def __init__(self) -> None:
+            self.fail("made")
+
+        def fail(self, where: str) -> None:
+            if where == failing:
+                raise ZeroDivisionError
+
+        def decode(self, data: bytes, limit: int) -> bytes:
+            self.fail("decode")
+            return cast("bytes", "text") if failing == "type" else data
+
+        def finish(self) -> None:
+            self.fail("finish")
+
+    known = default_encodings().plus(Profile("own", default_encodings()["identity"].encoder, Decoder))
+    server = Server(encodings=known, encoding="own")
+    list(server.receive_data(octets_of(Client().issue("x"))))
+    server.receive_end()
+    wire = octets_of(server.respond(1, b"data"))
+    for pooled in (False, True):
+        client = Client(encodings=known)
+        list(client.issue("x"))
+        receiver = DecodingPool(client) if pooled else client
+        error = [*receiver.receive_data(wire), *receiver.receive_end()][-1]
+        assert isinstance(error, Error)
+        assert (error.error.requirement, error.error.offset) == ("encoding.decodable", 20)
+        assert type(error.error.__cause__) is (TypeError if failing == "type" else ZeroDivisionError)
+        assert not client.works
+
+
+@pytest.mark.requirement("encoding.decodable", "encoding.decoded-limit")
+def test_a_decoder_that_has_failed_is_not_used_again() -> None:
+    calls: list[bytes] = []
+
     class Decoder:
         def decode(self, data: bytes, limit: int) -> bytes:
-            raise ZeroDivisionError
+            calls.append(data)
+            raise RemoteProtocolError("encoding.decodable", 0, "", "other bytes", "these")
+
+        def finish(self) -> None:
+            calls.append(b"finish")
+
+    known = default_encodings().plus(Profile("own", default_encodings()["identity"].encoder, Decoder))
+    server = Server(encodings=known, encoding="own", limits=Limits(send_payload=2))
+    list(server.receive_data(octets_of(Client().issue("x"))))
+    server.receive_end()
+    wire = octets_of(server.respond(1, b"data of some frames"))
+    client = Client(encodings=known)
+    list(client.issue("x"))
+    with ThreadPoolExecutor(1) as executor:
+        gate = threading.Event()
+        executor.submit(gate.wait, 10)
+        pool = DecodingPool(client, executor=executor)
+        events = pool.receive_data(wire)
+        assert events == []
+        gate.set()
+        events += pool.receive_end()
+    assert calls == [b"da"]
+    assert [type(event) for event in events] == [RequestError, Error]
+
+
+# After a violation
+
+
+def octets_of(send: Any) -> bytes:
+    return b"".join(map(codec.encode_frame, send))
+
+
+@pytest.mark.requirement("request-id.parity", "reactor.errored")
+@pytest.mark.parametrize("cut", [8, 16, 24, 32, 40])
+@pytest.mark.parametrize("ahead", [0, 2, 64])
+@pytest.mark.parametrize("junk", [b"", b"\xff" * 8])
+def test_a_violation_is_one_error_and_the_last_event(cut: int, ahead: int, junk: bytes) -> None:
+    wire = bytes.fromhex("0000000200010111" + "0000000100010011" * 3) + junk
+    events = DecodingPool(Server(), ahead=ahead).receive_data(wire[:cut])
+    alone = Server().receive_data(wire[:cut])
+    assert told(events) == told(alone)
+    (error,) = events
+    assert isinstance(error, Error)
+    assert [frame.type for frame in error.frames] == [codec.FrameType.ERROR_RESPONSE]
+
+
+@pytest.mark.requirement("request-id.parity", "reactor.errored")
+def test_frames_that_waited_when_the_connection_failed_are_neither_decoded_nor_reported() -> None:
+    decoded: list[bytes] = []
+
+    class Decoder:
+        def decode(self, data: bytes, limit: int) -> bytes:
+            decoded.append(data)
+            return data
 
         def finish(self) -> None:
             pass
 
     known = default_encodings().plus(Profile("own", default_encodings()["identity"].encoder, Decoder))
-    client, server = Client(encodings=known), Server(encodings=known, encoding="own")
-    for frame in client.issue("x"):
-        server.receive_frame(frame)
-    with DecodingPool(client) as pool, pytest.raises(ZeroDivisionError):
-        for frame in server.respond(1, b"data"):
-            pool.receive_frame(frame)
-        pool.receive_end()
+    server = Server(encodings=known, encoding="own")
+    list(server.receive_data(octets_of(Client().issue("x"))))
+    sent = list(server.respond(1, iter([b"data"] * 50)))
+    client = Client(encodings=known)
+    list(client.issue("x"))
+    gate = threading.Event()
+    with ThreadPoolExecutor(1) as executor:
+        pool = DecodingPool(client, executor=executor, ahead=1000)
+        executor.submit(gate.wait, 10)
+        events = pool.receive_frame(sent[0])
+        # The frame without encoding fails the connection when its turn comes, which is at once.
+        events += pool.receive_frame(codec.make_frame(2, 2, 0, codec.FrameType.BYTES_RESPONSE, 2, b""))
+        for frame in sent[1:]:
+            events += pool.receive_frame(frame)
+        gate.set()
+    assert [type(event) for event in events[:2]] == [RequestError, Error]
+    assert {str(event.error.requirement) for event in events[2:] if isinstance(event, Error)} == {"reactor.errored"}
+    assert decoded == []
+
+
+def test_nothing_is_received_after_the_end_of_input() -> None:
+    pool = DecodingPool(Server())
+    assert pool.receive_end() == []
+    with pytest.raises(ValueError, match="the input has ended"):
+        pool.receive_data(b"garbage")
+    with pytest.raises(ValueError, match="the input has ended"):
+        pool.receive_frame(codec.make_frame(1, 1, 1, 1, 1, b"x"))
+    assert pool.receive_end() == []
+
+
+def test_frames_are_what_they_were_when_they_were_received() -> None:
+    gate = threading.Event()
+    events: list[Any] = []
+    with ThreadPoolExecutor(1) as executor:
+        executor.submit(gate.wait, 10)
+        pool = DecodingPool(Server(), executor=executor)
+        for frame in Client(encoding="zlib").issue("x", {"k": b"value"}, b"data"):
+            payload = bytearray(frame.payload)
+            events += pool.receive_frame(frame.replace(payload=payload))
+            payload[:] = b"Z" * len(payload)
+        gate.set()
+        events += pool.receive_end()
+    assert RunCommand(1, "x", {"k": b"value"}, b"data") in events
+
+
+def test_what_is_no_frame_is_raised_to_who_feeds_it_and_loses_nothing() -> None:
+    gate = threading.Event()
+    first, *rest = Client(encoding="zlib").issue("x")
+    with ThreadPoolExecutor(1) as executor:
+        executor.submit(gate.wait, 10)
+        pool = DecodingPool(Server(), executor=executor)
+        events = pool.receive_frame(first)
+        for frame in rest:
+            events += pool.receive_frame(frame)
+        with pytest.raises(LocalProtocolError):
+            pool.receive_frame(rest[0].replace(request_id=1 << 16))
+        gate.set()
+        events += pool.receive_end()
+    assert RunCommand(1, "x", {}, None) in events
 
 
 def test_a_failure_of_our_own_data_is_told_though_nothing_comes() -> None:
