@@ -7,6 +7,7 @@ import os
 import pty
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +17,6 @@ from hgproto import cli
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 LINE = "1 1 stream-begin command-name eos heads\n"
 
@@ -141,3 +141,50 @@ def test_encoded_has_an_effect_where_it_is_taken(what: list[str], capsys: pytest
         assert cli.main(["sample", *what, "-n", "20", "--seed", "1", *more]) == 0
         printed.append(capsys.readouterr().out)
     assert printed[0] != printed[1]
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("validate --max-payload 99999999999 {}", "argument --max-payload: expected a whole number from 1 to 16777215"),
+        ("validate --payload heads --max-payload 99999999999 {}", "argument --max-payload: expected a whole number"),
+        ("decode --max-payload 16777216 {}", "argument --max-payload: expected a whole number from 1 to 16777215"),
+        ("validate --payload= {}", "argument --payload: expected a frame type, found ''"),
+        ("validate --payload command-name --flags=eos\tx {}", "argument --flags: expected flags joined by |"),
+        ("validate --payload command-name --flags= {}", "argument --flags: expected flags joined by |"),
+        *(
+            (f"{command} ", "expected the name of a file, found an empty one")
+            for command in ("validate", "coverage", "decode", "encode", "session", "validate {}")
+        ),
+    ],
+)
+def test_what_an_option_or_a_name_cannot_be(
+    command: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "one.bin"
+    file.write_bytes(bytes.fromhex("0500000100010311 6865616473"))
+    with pytest.raises(SystemExit, match="2"):
+        cli.main([part.format(file) for part in command.split(" ")])
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert not captured.out
+
+
+@pytest.mark.parametrize(
+    ("file", "problem"),
+    [
+        ("nofile.yaml", "No such file or directory); correct its name"),
+        ("one.yaml/x.yaml", "Not a directory); correct its name"),
+        (".", "Is a directory); name a file in it"),
+        ("/proc/self/mem", "Input/output error); see that it can be read"),
+    ],
+)
+def test_a_schema_that_cannot_be_read_has_a_remedy(
+    file: str, problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if file.startswith("/") and not Path(file).exists():
+        pytest.skip("this system has no such file")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "one.yaml").touch()
+    assert cli.main(["schema", "check", file]) == 3
+    assert capsys.readouterr().err == f"hgproto: {file}:1:1: cannot be read ({problem}\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -233,3 +234,33 @@ def test_what_is_written_of_one_side_breaks_the_rule_itself(
         else:
             octets = shown if format == "raw" else b"".join(octets_from_hex([shown]))
         assert {finding.id for finding in validate(octets, role=role)} == {requirement}
+
+
+@pytest.mark.parametrize("what", [["session"], ["session", "--encoded"], ["--invalid", "response.active-request"]])
+def test_files_of_sessions_are_read_as_sessions(what: list[str], tmp_path: Path, sample: Any) -> None:
+    directory = tmp_path / "out"
+    sample(*what, "-n", "3", "--seed", "5", "-o", str(directory))
+    assert [file.name for file in sorted(directory.iterdir())] == [f"00000{n}.session" for n in range(3)]
+    report = io.StringIO()
+    with contextlib.redirect_stdout(report):
+        main(["validate", "--format", "json", str(directory)])
+    lines = [json.loads(line) for line in report.getvalue().splitlines()]
+    assert sum(line["kind"] == "input" for line in lines) == 3
+    errors = {line["requirement"] for line in lines if line["kind"] == "finding" and line["severity"] == "error"}
+    assert errors == ({what[1]} if "--invalid" in what else set())
+
+
+@pytest.mark.parametrize(("format_", "suffix"), [("raw", "bin"), ("hex", "hex"), ("human", "txt"), ("json", "json")])
+def test_files_of_frames_are_named_by_their_format(format_: str, suffix: str, tmp_path: Path, sample: Any) -> None:
+    sample("command-name", "-n", "1", "--seed", "5", "--format", format_, "-o", str(tmp_path))
+    assert [file.name for file in tmp_path.iterdir()] == [f"000000.{suffix}"]
+
+
+def test_a_rule_that_is_not_known_gives_no_seed(sample: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (
+        ["--invalid", "nothere"],
+        ["command-name", "--invalid", "nothere"],
+        ["session", "--invalid", "nothere"],
+    ):
+        sample(*arguments, code=2)
+        assert "seed" not in capsys.readouterr().err

@@ -293,6 +293,29 @@ def test_mixed_directions_have_a_hint(capsys: Capture) -> None:
     assert hints(capsys, "--ignore", "stream-id.*", "mixed.bin") == []
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("\n".join(CLEAN), "frames in human form; hgproto encode"),
+        ("# a frame\n\n1 1 0 command-data 0 " + "x" * 9000, "frames in human form; hgproto encode"),
+        (SESSION, "a session in human form; use --role both"),
+        ("\n>! 1 1 encoded command-name eos x\n", "a session in human form; use --role both"),
+        (wire(SHORT).hex(" "), "hexadecimal text; use --hex"),
+        (wire(SHORT).hex(), "hexadecimal text; use --hex"),
+        ("", ""),
+        ("# nothing", ""),
+        ("heads and tails", ""),
+        ("\x00\x01\x02 5\n1 1 0 command-data 0 x", ""),
+    ],
+)
+@pytest.mark.parametrize("depth", ["session", "frames"])
+def test_text_that_is_read_as_bytes_has_a_hint(text: str, expected: str, depth: str, capsys: Capture) -> None:
+    Path("it.txt").write_text(text)
+    found = hints(capsys, "--depth", depth, "it.txt")
+    assert len(found) == bool(expected)
+    assert all(expected in hint for hint in found)
+
+
 def test_the_remedy_for_mixed_directions_works(capsys: Capture) -> None:
     Path("mixed.bin").write_bytes(wire((*CLEAN, "1 2 stream-begin|stream-end bytes-response eos x")))
     assert main(["decode", "mixed.bin"]) == 0
@@ -310,7 +333,7 @@ def test_the_remedy_for_mixed_directions_works(capsys: Capture) -> None:
         ("--limit arguments=-1 clean.bin", "argument --limit: "),
         ("--limit nothing=1 clean.bin", "argument --limit: "),
         ("--max-payload 0x clean.bin", "argument --max-payload: "),
-        ("--max-payload 99999999 clean.bin", "max_payload"),
+        ("--max-payload 99999999 clean.bin", "argument --max-payload"),
         ("--flags eos clean.bin", "--flags and --continued need --payload"),
         ("--continued clean.bin", "--flags and --continued need --payload"),
         ("--payload nothing clean.bin", "argument --payload: expected a frame type"),

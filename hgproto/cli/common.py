@@ -50,6 +50,7 @@ __all__ = [
 ]
 
 GOOD, FAULT, USAGE = 0, 1, 2
+_NO_NAME = "expected the name of a file, found an empty one; use - for standard input"
 
 
 class UsageError(Exception):
@@ -94,12 +95,11 @@ def frame_options(parser: argparse.ArgumentParser) -> None:
 
 def max_payload(options: argparse.Namespace, revision: Revision) -> int:
     """The limit of ``--max-payload``."""
-    from hgproto.reader import checked_max_payload
-
-    try:
-        return checked_max_payload(options.max_payload, revision.codec)
-    except ValueError as error:
-        raise UsageError(f"argument --max-payload: {error}") from None
+    default, most = revision.codec.LIMITS["max-payload"]
+    limit: int = default if options.max_payload is None else options.max_payload
+    if limit > most:
+        raise UsageError(f"argument --max-payload: expected a whole number from 1 to {most}, found {limit}")
+    return limit
 
 
 def revision_of(name: str, argument: str = "--revision") -> Revision:
@@ -134,6 +134,8 @@ def shown_path(file: str | os.PathLike[str]) -> str:
 @contextmanager
 def open_input(name: str) -> Iterator[BinaryIO]:
     """A binary file by name, standard input for ``-``. Opening and reading raise :class:`StreamError`."""
+    if not name:
+        raise UsageError(_NO_NAME)
     if name == "-":
         yield sys.stdin.buffer
         return
@@ -169,6 +171,8 @@ def input_files(paths: Iterable[str]) -> list[tuple[str, StreamError | None]]:
     """
     found: list[tuple[str, StreamError | None]] = []
     for path in paths:
+        if not path:
+            raise UsageError(_NO_NAME)
         if path == "-" or not os.path.isdir(path):
             found.append((path, None))
             continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from hgproto.cli.common import GOOD, UsageError, refuse_terminal, revision_of, revision_option
@@ -62,7 +63,10 @@ def add(commands: Commands) -> None:
         help="of sessions, what this side sends (raw, hex: default client); with --invalid, the side that breaks it",
     )
     sample.add_argument(
-        "-o", "--output", metavar="DIRECTORY", help="write a file for each instead, named by its number"
+        "-o",
+        "--output",
+        metavar="DIRECTORY",
+        help="write a file for each instead, named by its number and its form, such as .session",
     )
     revision_option(sample)
     sample.set_defaults(run=_sample)
@@ -84,13 +88,17 @@ def _sample(options: argparse.Namespace) -> int:
     if options.format == "raw" and options.output is None:
         refuse_terminal("--format hex, -o DIRECTORY")
     seed = int.from_bytes(os.urandom(4)) if options.seed is None else options.seed
-    print(f"seed: {seed}", file=sys.stderr)
     try:
         made = _sessions(options, seed) if sessions else _frames(options, revision, seed)
+        # Options that nothing can be made of are told by the first one, before the seed.
+        first = list(islice(made, 1))
+        print(f"seed: {seed}", file=sys.stderr)
+        made = chain(first, made)
         if options.output is None:
             _write(made, sys.stdout.buffer.write)
         else:
-            _write_files(made, options.output, {"raw": "bin", "human": "txt"}.get(options.format, options.format))
+            suffixes = {"raw": "bin", "human": "session" if sessions else "txt"}
+            _write_files(made, options.output, suffixes.get(options.format, options.format))
     except ValueError as error:
         raise UsageError(f"argument --invalid: {error}") from None
     return GOOD
@@ -115,8 +123,6 @@ def _check_effects(options: argparse.Namespace, revision: Revision, *, sessions:
 
 
 def _write(made: Iterator[bytes], write: Callable[[bytes], object]) -> None:
-    from itertools import islice
-
     while batch := list(islice(made, _BATCH)):
         write(b"".join(batch))
 

@@ -74,7 +74,7 @@ def _schema_check(options: argparse.Namespace) -> int:
         options.found_fault = options.found_fault or (bool(problems) and not unreadable)
         sys.stdout.flush()
         for problem in problems:
-            print(problem, file=sys.stderr)
+            print(f"hgproto: {problem}" if unreadable else problem, file=sys.stderr)
         if not problems:
             print(f"{shown_path(file)}: good: {_counts(schema, proven)}")
     return FAULT if options.found_fault else TROUBLE if trouble else GOOD

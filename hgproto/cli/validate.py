@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from hgproto.cli.common import (
     input_error,
     input_files,
     lines_of,
+    max_payload,
     named,
     open_input,
     revision_of,
@@ -47,6 +49,8 @@ __all__ = ["add"]
 LONG_SECONDS = 1
 """When an input takes longer than this, a terminal is shown how far it is."""
 _LONGEST_LINE = 1 << 27
+_LONGEST_BEGINNING = 4096
+"""Bytes of an input that are looked at to tell a text from frames."""
 
 
 def add(commands: Commands) -> None:
@@ -155,7 +159,7 @@ class _Run:
     def input(self, path: str, given: _Input, trouble: StreamError | None) -> None:
         """Validates an input. One that cannot be read or understood is an error in the report; the next one is validated."""
         name, validator = named(path), given.validator
-        self._other_side = 0
+        self._other_side = self._errors = 0
         self._report.begin(name)
         for found in given.findings() if trouble is None else (Unreadable(UNREADABLE_FILE, trouble.reason),):
             if isinstance(found, Unreadable):
@@ -163,7 +167,10 @@ class _Run:
             else:
                 self._finding(name, found)
         role = getattr(validator, "role", None)
-        if self._other_side and role is not None:
+        text = _text_hint(given.beginning) if self._errors else ""
+        if text:
+            self._report.hint(name, text)
+        elif self._other_side and role is not None:
             self._report.hint(name, _hint(role, self._other_side, validator.frames))
         self._report.end(name, validator.frames, validator.octets)
         for encoding in sorted(validator.unavailable):
@@ -179,6 +186,7 @@ class _Run:
         if known is None and finding.severity in self._failing:
             self._options.found_fault = True
         self._other_side += known is None and finding.id == self._parity
+        self._errors += known is None and finding.severity == "error"
         self._report.finding(name, finding, known)
 
     def _unreadable(self, name: str, fault: Unreadable) -> None:
@@ -206,10 +214,15 @@ class _Run:
 
 
 class _Input:
-    """An input, what validates it, and how it is read."""
+    """An input, what validates it, and how it is read.
 
-    def __init__(self, path: str, validator: Any, *, hexadecimal: bool) -> None:
+    ``beginning``: its first bytes, where it is read as the bytes of frames.
+    """
+
+    def __init__(self, path: str, validator: Any, *, hexadecimal: bool, of_frames: bool = False) -> None:
         self.path = path
+        self.beginning = b""
+        self._of_frames = of_frames and not hexadecimal
         self.validator = validator
         self._hexadecimal = hexadecimal
 
@@ -230,6 +243,8 @@ class _Input:
     def _octets(self, file: BinaryIO) -> Iterator[Finding]:
         chunks = _watched(file, self.path)
         for chunk in hex_chunks(chunks, named(self.path)) if self._hexadecimal else chunks:
+            if self._of_frames and len(self.beginning) < _LONGEST_BEGINNING:
+                self.beginning += chunk[:_LONGEST_BEGINNING]
             yield from self.validator.feed(chunk)
 
     def _lines(self, file: BinaryIO) -> Iterator[Finding]:
@@ -254,6 +269,27 @@ def _hint(role: str, number: int, frames: int) -> str:
         "session form: the lines of hgproto decode, with >! before each one of the client and <! before each one of the server; "
         "--depth frames judges each frame by itself, whatever the direction"
     )
+
+
+def _text_hint(beginning: bytes) -> str:
+    """A remedy for text that was read as the bytes of frames; nothing for what is no text.
+
+    ``beginning``: the first bytes of the input, of which the first line decides that is not empty or a comment.
+    """
+    from hgproto.human import parse_frame
+
+    lines = (line.strip() for line in beginning.splitlines())
+    line = next((line for line in lines if line and not line.startswith(b"#")), b"")
+    if line.startswith((b"> ", b">! ", b"< ", b"<! ")):
+        return "this looks like a session in human form; use --role both, or give the file a name that ends in .session"
+    with suppress(ValueError):
+        bytes.fromhex(line.decode("ascii"))
+        return "this looks like hexadecimal text; use --hex, or give the file a name that ends in .hex" if line else ""
+    with suppress(HumanFormError):
+        # A payload may be cut off here.
+        parse_frame(b" ".join(line.split(b" ", 5)[:5]))
+        return "this looks like frames in human form; hgproto encode makes the bytes of frames of them"
+    return ""
 
 
 def _watched(file: BinaryIO, path: str) -> Iterator[bytes]:
@@ -285,6 +321,7 @@ def _checker(options: argparse.Namespace, paths: list[str]) -> Callable[[str], _
     from hgproto.validation import SessionValidator, Validator
 
     revision = revision_of(options.revision)
+    max_payload(options, revision)
     try:
         limits = Limits.of(options.limit)
     except (TypeError, ValueError) as error:
@@ -324,7 +361,7 @@ def _checker(options: argparse.Namespace, paths: list[str]) -> Callable[[str], _
             reopen=options.reopen,
             revision=revision,
         )
-        return _Input(path, validator, hexadecimal=options.hex or form_of(path) == "hex")
+        return _Input(path, validator, hexadecimal=options.hex or form_of(path) == "hex", of_frames=True)
 
     try:
         made(paths[0])
@@ -339,8 +376,12 @@ def _payload_options(options: argparse.Namespace, revision: Revision) -> Callabl
 
     if options.role is not None or options.depth != "session":
         raise UsageError("--payload goes with neither --role nor --depth")
+    flags = "0" if options.flags is None else options.flags
+    for name, what, word in (("payload", "a frame type", options.payload), ("flags", "flags joined by |", flags)):
+        if word.split() != [word]:
+            raise UsageError(f"argument --{name}: expected {what}, found {word!r}")
     try:
-        frame = parse_frame(f"0 0 0 {options.payload} {options.flags or 0}", revision.codec)
+        frame = parse_frame(f"0 0 0 {options.payload} {flags}", revision.codec)
         PayloadValidator(options.payload, revision=revision)
     except HumanFormError as error:
         raise UsageError(f"argument --{'payload' if 'type' in error.expected else 'flags'}: {error.message}") from None

@@ -7,6 +7,7 @@ messages can name file, line and column.
 
 from __future__ import annotations
 
+import errno
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +90,15 @@ class Source:
         self._keys = other._keys | self._keys
 
 
+_ADVICE = {
+    errno.ENOENT: "correct its name",
+    errno.ENOTDIR: "correct its name",
+    errno.EISDIR: "name a file in it",
+    errno.EACCES: "change its permissions",
+}
+"""Remedies for a file that cannot be read, by the error."""
+
+
 def _octets_of(file: Path) -> bytes:
     """The octets of a file. Raises :class:`SchemaError` for more than :data:`MAX_OCTETS`, before they are read."""
     with file.open("rb") as opened:
@@ -104,7 +114,8 @@ def read(file: Path, source: Source) -> dict[str, Any]:
     try:
         text = unmarked(_octets_of(file)).decode("utf-8")
     except OSError as error:
-        problem = Problem(Place(str(file), 1, 1), f"cannot be read ({error.strerror})", "name a file")
+        advice = _ADVICE.get(error.errno or 0, "see that it can be read")
+        problem = Problem(Place(str(file), 1, 1), f"cannot be read ({error.strerror})", advice)
         raise SchemaError([problem], unreadable=True) from None
     except TextError as error:
         message = f"expected {error.expected}, found {error.found}"
