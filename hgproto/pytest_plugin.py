@@ -16,9 +16,11 @@ like the marker. Two settings in the ini file say what is known::
 A catalog is a revision by name, a schema file, or a text file with one id per line and ``#`` comments; files are relative to
 the ini file. Without the settings, the marker is ``requirement`` and the only catalog is the default revision.
 
-``--requirements-only`` runs only the tests that name requirements. ``--requirements-record FILE`` writes which tests have
+``--requirements-only`` runs only the tests that name requirements. ``--requirements-record=FILE`` writes which tests have
 passed, what they name, and which requirements were seen violated while each ran: those of which a
-:class:`hgproto.errors.ProtocolError` or a :class:`hgproto.finding.Finding` was made. :mod:`hgproto.trace` reads that file.
+:class:`hgproto.errors.ProtocolError` or a :class:`hgproto.finding.Finding` was made. It also lists the tests without a result,
+because the run ended too early. :mod:`hgproto.trace` reads that file. The ``=`` is needed: without it, pytest takes the file for a
+directory of tests when it looks for the root of the project.
 
 Nothing outside this module knows of it: both classes are watched while a marked test runs and a record is kept, and only
 then. What a test does in other processes is not seen. With pytest-xdist the controller writes the record.
@@ -154,7 +156,17 @@ class Recorder:
     def __init__(self, file: Path | None) -> None:
         self._file = file
         self._tests: dict[str, dict[str, Any]] = {}
+        self._unfinished: set[str] = set()
         self._broken: set[str] = set()
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Expects a result of each test."""
+        self._unfinished.update(item.nodeid for item in session.items)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
+        """Expects a result of each test; only workers collect."""
+        self._unfinished.update(ids)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
@@ -181,6 +193,8 @@ class Recorder:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Takes what has passed, and drops it again when it fails later."""
+        if report.when != "setup" or not report.passed:
+            self._unfinished.discard(report.nodeid)
         exercised = getattr(report, "exercised", None)
         if report.when == "call" and exercised and report.passed and not hasattr(report, "wasxfail"):
             self._tests[report.nodeid] = exercised
@@ -190,7 +204,11 @@ class Recorder:
     def pytest_sessionfinish(self, exitstatus: int) -> None:
         """Writes the record."""
         if self._file is not None:
-            record = {"exit_status": int(exitstatus), "tests": dict(sorted(self._tests.items()))}
+            record = {
+                "exit_status": int(exitstatus),
+                "unfinished": sorted(self._unfinished),
+                "tests": dict(sorted(self._tests.items())),
+            }
             self._file.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 

@@ -22,24 +22,40 @@ __all__ = ["SNAPSHOT", "gaps", "read_record", "snapshot", "text_of"]
 
 SNAPSHOT = "tests/trace.json"
 """Where a project has its snapshot."""
+NOTHING_COLLECTED = 5
+"""The exit status of pytest when there are no tests to run."""
 
 
 def read_record(file: Path) -> dict[str, dict[str, Any]]:
     """The tests of a record by node id.
 
-    Raises ``ValueError`` for a file that is no record, or the record of a run that did not pass.
+    Raises ``ValueError`` for a file that is no record, and for the record of a run that says too little: it did not pass,
+    it ended before every test had a result, or no test that names a requirement has passed.
     """
     try:
         record = json.loads(file.read_bytes())
-        status, tests = record["exit_status"], dict(record["tests"])
-        whole = all(test.keys() == {"names", "broken"} for test in tests.values())
-    except (AttributeError, KeyError, TypeError, ValueError):
+        status, tests, unfinished = record["exit_status"], dict(record["tests"]), list(record["unfinished"])
+        whole = all(_is_test(test) for test in tests.values())
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
         whole = False
     if not whole:
         raise ValueError("expected what --requirements-record has written")
+    if status == NOTHING_COLLECTED:
+        raise ValueError("expected tests that name requirements, found none")
     if status != 0:
         raise ValueError(f"expected a test run that has passed, found exit status {status}")
+    if unfinished:
+        names = f"{unfinished[0]}{' and others' if len(unfinished) > 1 else ''}"
+        raise ValueError(f"expected a result of every test, found none of {counted(len(unfinished), 'test')}: {names}")
+    if not tests:
+        raise ValueError("expected tests that name requirements and have passed, found none")
     return tests
+
+
+def _is_test(test: Any) -> bool:
+    """True if a part of a record says of a test what it names, and what was seen violated."""
+    lists = (test["names"], [] if test["broken"] is None else test["broken"])
+    return all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in lists)
 
 
 def snapshot(
@@ -70,7 +86,9 @@ def snapshot(
 
 def text_of(entries: Mapping[str, Any]) -> str:
     """A snapshot as it is written to its file."""
-    return json.dumps(entries, indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(entries, indent=2, ensure_ascii=False) + "\n"
+    # The name of a file may have bytes that are not UTF-8; the escape is that of JSON too.
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def gaps(entries: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -38,7 +38,7 @@ def add(commands: Commands) -> None:
     trace.add_argument(
         "--record",
         metavar="FILE",
-        help="run no tests; take what pytest -p hgproto.pytest_plugin --requirements-record FILE has written",
+        help="run no tests; take what pytest -p hgproto.pytest_plugin --requirements-record=FILE has written",
     )
     trace.set_defaults(run=_trace)
 
@@ -77,7 +77,10 @@ def _trace(options: argparse.Namespace) -> int:
 
 
 def _run_tests() -> dict[str, dict[str, Any]]:
-    """Runs the tests that name requirements. When they do not pass, prints what pytest says and raises :class:`InputError`."""
+    """Runs the tests that name requirements.
+
+    Prints what pytest says and raises :class:`InputError` when they do not pass, and when they leave no record of every test.
+    """
     import importlib.util
     import subprocess
     import tempfile
@@ -87,13 +90,30 @@ def _run_tests() -> dict[str, dict[str, Any]]:
     with tempfile.TemporaryDirectory() as directory:
         record = os.path.join(directory, "record.json")
         spread = ["-n", "auto"] if importlib.util.find_spec("xdist") else []
-        arguments = ["--requirements-only", *spread, "--requirements-record", record, "-q", "-p", "no:cacheprovider"]
+        arguments = ["--requirements-only", *spread, f"--requirements-record={record}", "-q", "-p", "no:cacheprovider"]
         command = [sys.executable, "-m", "pytest", "-p", "hgproto.pytest_plugin", "--rootdir=.", *arguments, "tests"]
-        run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)  # noqa: S603 - ours
-        if run.returncode:
+        run = subprocess.run(  # noqa: S603 - ours
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="backslashreplace", check=False
+        )
+        try:
+            return _recorded(record, run.returncode)
+        except InputError:
             sys.stderr.write(run.stdout)
-            raise InputError(f"the tests that name requirements did not pass: exit status {run.returncode}")
-        return _read(record)
+            raise
+
+
+def _recorded(record: str, status: int) -> dict[str, dict[str, Any]]:
+    """The tests that a run of pytest with that exit status has recorded."""
+    from hgproto.trace import NOTHING_COLLECTED, read_record
+
+    if status not in (GOOD, NOTHING_COLLECTED):
+        raise InputError(f"the tests that name requirements did not pass: exit status {status}")
+    try:
+        return read_record(Path(record))
+    except OSError:
+        raise InputError("pytest ended before it had written which tests have passed") from None
+    except ValueError as error:
+        raise InputError(f"the tests that were run: {error}") from None
 
 
 def _read(file: str) -> dict[str, dict[str, Any]]:

@@ -96,6 +96,6 @@ def _snapshot(file: Path) -> Mapping[str, Mapping[str, Any]]:
     """What ``hgproto trace`` has written."""
     try:
         entries: Mapping[str, Mapping[str, Any]] = json.loads(file.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"hgproto_trace: expected what `hgproto trace` writes in {file}: {error}") from None
     return entries
