@@ -161,16 +161,19 @@ class Coverage:
             self._ended(reactor)
 
     def vectors(self, content: Mapping[str, Any]) -> None:
-        """Counts what a file of vectors or of golden sessions has. Raises :class:`ValueError` for another revision's."""
-        stated = content.get("revision", DEFAULT_REVISION)
-        if stated != DEFAULT_REVISION:
-            raise ValueError(f"coverage counts {DEFAULT_REVISION} alone, and the file says that it is of {stated}")
-        for vector in content.get("vectors", ()):
-            self.octets(bytes.fromhex(vector["wire"]))
-        for session in content.get("sessions", ()):
-            options = dict(session.get("options", {}))
-            limits = {name.replace("-", "_"): value for name, value in options.pop("limits", {}).items()}
-            self.session((step["line"] for step in session["steps"]), limits=Limits(**limits), **options)
+        """Counts what a file of vectors or of golden sessions has.
+
+        Raises :class:`ValueError` for what is no such content, before anything of it is counted, and for another revision's.
+        """
+        vectors, sessions = _contents(content)
+        for octets in vectors:
+            self.octets(octets)
+        for index, (lines, options) in enumerate(sessions):
+            try:
+                self.session(lines, **options)
+            except HumanFormError as error:
+                where = "" if error.line is None else f".steps[{error.line - 1}].line"
+                raise ValueError(f"sessions[{index}]{where}: {error.message}") from None
 
     def file(self, path: str, role: str | None = None) -> None:
         """Counts a file, whose name says its form: one that ends in .hex, .session, or .json; see :meth:`content`.
@@ -186,10 +189,16 @@ class Coverage:
 
         ``form``: ``json`` for vectors and golden sessions, ``session`` for a session in human form, ``hex`` for hexadecimal
         text, ``raw`` for bytes. ``role``: the side that sends the bytes of the last two. Raises :class:`ValueError` for what is
-        not JSON, and :class:`HgprotoError` for what is not a session, or not plain hexadecimal.
+        not JSON with vectors or golden sessions, and :class:`HgprotoError` for what is not a session, or not plain hexadecimal.
         """
         if form == "json":
-            self.vectors(json.loads(content))
+            try:
+                value = json.loads(content)
+            except RecursionError:
+                raise ValueError("expected vectors or golden sessions, found JSON that is nested too deep") from None
+            except UnicodeDecodeError as error:
+                raise ValueError(f"expected JSON in UTF-8, found other bytes at offset {error.start}") from None
+            self.vectors(value)
         elif form == "session":
             self.session(unmarked(content).decode("utf-8", "surrogateescape").split("\n"))
         else:
@@ -315,6 +324,54 @@ class _Before(NamedTuple):
     connection: Any
     stream: Any
     request: Any
+
+
+def _contents(content: Any) -> tuple[list[bytes], list[tuple[list[str], dict[str, Any]]]]:
+    """The bytes of vectors, and the lines and options of golden sessions. Raises :class:`ValueError` for anything else."""
+    if not isinstance(content, dict) or not {"vectors", "sessions"} & {*content}:
+        raise ValueError("expected an object with vectors or sessions")
+    revision = content.get("revision", DEFAULT_REVISION)
+    if revision != DEFAULT_REVISION:
+        raise ValueError(f"coverage counts {DEFAULT_REVISION} alone, and the file says that it is of {revision}")
+    vectors = []
+    for index, vector in enumerate(_member(content, "", "vectors", list, [])):
+        wire = _member(vector, f"vectors[{index}]", "wire", str)
+        try:
+            vectors.append(bytes.fromhex(wire))
+        except ValueError:
+            raise ValueError(f"vectors[{index}].wire: expected pairs of hexadecimal digits") from None
+    sessions = []
+    for index, session in enumerate(_member(content, "", "sessions", list, [])):
+        place = f"sessions[{index}]"
+        lines = []
+        for number, step in enumerate(_member(session, place, "steps", list)):
+            line = _member(step, f"{place}.steps[{number}]", "line", str)
+            raw = _member(step, f"{place}.steps[{number}]", "raw", bool, False)
+            lines.append(f"{line[:1]}!{line[1:]}" if raw else line)
+        options = dict(_member(session, place, "options", dict, {}))
+        if unknown := {*options} - {"limits", "reopen", "streaming"}:
+            raise ValueError(f"{place}.options: expected limits, reopen, or streaming, found {min(unknown)!r}")
+        limits = _member(options, f"{place}.options", "limits", dict, {})
+        try:
+            options["limits"] = Limits(**{name.replace("-", "_"): value for name, value in limits.items()})
+            Session(**options)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{place}.options: {error}") from None
+        sessions.append((lines, options))
+    return vectors, sessions
+
+
+_SORTS = {list: "a list", str: "a text", dict: "an object", bool: "true or false"}
+
+
+def _member(value: Any, place: str, name: str, sort: type, default: Any = None) -> Any:
+    """A member of an object. Raises :class:`ValueError` for one of another sort."""
+    if not isinstance(value, dict):
+        raise ValueError(f"{place}: expected an object")
+    member = value.get(name, default)
+    if not isinstance(member, sort):
+        raise ValueError(f"{place}.{name}: expected {_SORTS[sort]}".removeprefix("."))
+    return member
 
 
 def _before(reactor: Any, frame: Frame | None) -> _Before:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from typing import TYPE_CHECKING
@@ -140,6 +141,16 @@ def test_vectors_and_golden_sessions_count() -> None:
     assert coverage.reached("requirements") > 0.9 * coverage.total("requirements")
 
 
+def test_lines_of_golden_sessions_may_be_raw() -> None:
+    steps = [
+        {"line": "> 1 1 stream-begin stream-settings 0 \\x04zlib"},
+        {"line": "> 1 1 encoded command-name eos heads", "raw": True},
+    ]
+    coverage = Coverage()
+    coverage.vectors({"sessions": [{"steps": steps}]})
+    assert "encoding.decodable" in reached(coverage, "requirements")
+
+
 # The command.
 
 
@@ -164,6 +175,39 @@ def test_the_command_counts_and_lists(
         assert main(["coverage", "corpus/a.bin", "--only", "types", "--fail-under", percent]) == code
 
 
+NO_VECTORS = [
+    ('"vectors": {}', "vectors: expected a list"),
+    ('"vectors": [5]', "vectors[0]: expected an object"),
+    ('"vectors": [{"wire": 5}]', "vectors[0].wire: expected a text"),
+    ('"vectors": [{"wire": "0"}]', "vectors[0].wire: expected pairs of hexadecimal digits"),
+    ('"sessions": [{}]', "sessions[0].steps: expected a list"),
+    ('"sessions": [{"steps": [{"line": null}]}]', "sessions[0].steps[0].line: expected a text"),
+    ('"sessions": [{"steps": [{"line": "> end", "raw": 1}]}]', "sessions[0].steps[0].raw: expected true or false"),
+    (
+        '"sessions": [{"steps": [{"line": ">"}]}]',
+        "sessions[0].steps[0].line: expected > before a line of the client or < before one of the server, and a space, found '>'",
+    ),
+    ('"sessions": [{"steps": [], "options": []}]', "sessions[0].options: expected an object"),
+    (
+        '"sessions": [{"steps": [], "options": {"foo": 1}}]',
+        "sessions[0].options: expected limits, reopen, or streaming, found 'foo'",
+    ),
+    (
+        '"sessions": [{"steps": [], "options": {"reopen": []}}]',
+        "sessions[0].options: reopen is 'error' or 'restart', not []",
+    ),
+    (
+        '"sessions": [{"steps": [], "options": {"limits": {"open-streams": 0}}}]',
+        "sessions[0].options: open_streams must be 1 to 128, not 0",
+    ),
+    (
+        '"sessions": [{"steps": [], "options": {"limits": {"arguments": "x"}}}]',
+        "sessions[0].options: arguments must be an integer, not str",
+    ),
+    ('"revision": "other", "vectors": []', "coverage counts framing-0002 alone, and the file says that it is of other"),
+]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "code", "message"),
     [
@@ -171,15 +215,16 @@ def test_the_command_counts_and_lists(
         ("bad.hex", "00\n0", 1, "bad.hex:2:2: expected the second digit of a byte"),
         ("dump.hex", "00000000  00 11 22\n", 1, "dump.hex:1:1: expected pairs of hexadecimal digits"),
         ("bad.session", "# x\n> end\n> 1 1 0 command-name eos x\n", 1, "bad.session:3:1: "),
-        ("bad.json", "{", 1, "bad.json: expected JSON with vectors or golden sessions, found JSONDecodeError: "),
-        ("bad.json", "[]", 1, "bad.json: expected JSON with vectors or golden sessions, found "),
+        ("bad.json", "{", 1, "bad.json:1:2: expected JSON, found a fault in it: "),
+        ("bad.json", "[]", 1, "bad.json: expected an object with vectors or sessions\n"),
+        ("bad.json", '{"foo": 1}', 1, "bad.json: expected an object with vectors or sessions\n"),
         (
             "bad.json",
-            '{"vectors": [{"wire": 5}]}',
+            "[" * 100_000,
             1,
-            "bad.json: expected JSON with vectors or golden sessions, found ",
+            "bad.json: expected vectors or golden sessions, found JSON that is nested too deep",
         ),
-        ("bad.json", "[" * 100_000, 1, "bad.json: expected JSON with vectors or golden sessions, found "),
+        *(("bad.json", f"{{{text}}}", 1, f"bad.json: {message}\n") for text, message in NO_VECTORS),
         ("bad.session", "> 1 1", 1, "bad.session:1:6: "),
         ("bad.session", "1 1 0 command-name eos x", 1, "bad.session:1:1: "),
     ],
@@ -204,10 +249,38 @@ def test_what_cannot_be_counted_is_said(
     shown = json.loads(capsys.readouterr().out)
     assert shown["kinds"]["types"]["exercised"] >= 1
     assert len(shown["unreadable"]) == 1
-    assert shown["unreadable"][0].startswith(message)
+    assert f"{shown['unreadable'][0]}\n".startswith(message)
     with pytest.raises(SystemExit, match="2"):
         main(["coverage", str(ROOT / "README.md"), "--only", "lines"])
     assert "argument --only: there is no 'lines'; there are types, flags" in capsys.readouterr().err
+
+
+def test_a_shortfall_of_a_file_that_cannot_be_read_is_trouble(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "good.bin").write_bytes(wire("1 1 stream-begin|stream-end command-name eos x"))
+    (tmp_path / "bad.hex").write_text("0")
+    for files, code in (("none", 3), ("good.bin none", 3), ("good.bin", 1), ("none bad.hex", 1)):
+        assert main(["coverage", *files.split(), "--fail-under", "80"]) == code
+
+
+def test_what_is_named_twice_counts_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dir").mkdir()
+    frames = wire("1 1 stream-begin|stream-end command-name eos x")
+    (tmp_path / "dir" / "one.bin").write_bytes(frames)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(frames)))
+    assert main(["coverage", "--only", "types,flags,types", "dir/one.bin", "-", "dir", "./dir//one.bin", "-"]) == 0
+    out = capsys.readouterr().out
+    assert "(2 files)" in out
+    assert [line.split()[0] for line in out.splitlines()[:3]] == ["types", "flags", "all"]
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(frames)))
+    assert main(["validate", "-", "dir", "-", "dir/one.bin"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == ["standard input: good (1 frame, 9 octets)", "dir/one.bin: good (1 frame, 9 octets)"]
 
 
 @pytest.mark.parametrize(

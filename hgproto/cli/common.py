@@ -165,7 +165,7 @@ def input_error(error: HgprotoError, name: str, line: int | None = None) -> Inpu
 
 
 def input_files(paths: Iterable[str]) -> list[tuple[str, StreamError | None]]:
-    """The files that paths name, each with the trouble that keeps it from being looked for.
+    """The files that paths name, each once, with the trouble that keeps it from being looked for.
 
     Of a directory, see :func:`_files_in`. Raises :class:`UsageError` for a directory without any.
     """
@@ -180,7 +180,11 @@ def input_files(paths: Iterable[str]) -> list[tuple[str, StreamError | None]]:
         if not inside:
             raise no_files(path)
         found += sorted(inside, key=lambda one: Path(one[0]))
-    return found
+    # Standard input is at its end when it is read again, and a file that counts twice falsifies sums.
+    once: dict[str, tuple[str, StreamError | None]] = {}
+    for path, trouble in found:
+        once.setdefault(str(Path(path)), (path, trouble))
+    return list(once.values())
 
 
 def _files_in(top: str) -> list[tuple[str, StreamError | None]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from json import JSONDecodeError
 from typing import TYPE_CHECKING
 
 from hgproto.cli.common import (
@@ -55,7 +56,7 @@ def _coverage(options: argparse.Namespace) -> int:
     from hgproto.coverage import KINDS
     from hgproto.coverage import Coverage as Counting
 
-    kinds = KINDS if options.only is None else tuple(options.only.split(","))
+    kinds = KINDS if options.only is None else tuple(dict.fromkeys(options.only.split(",")))
     for kind in kinds:
         if kind not in KINDS:
             raise UsageError(f"argument --only: there is no {kind!r}; there are {', '.join(KINDS)}")
@@ -91,9 +92,10 @@ def _coverage(options: argparse.Namespace) -> int:
             print(f"\n{counted(len(unreadable), 'file')} could not be read")
     if any(isinstance(error, InputError) for error in unreadable):
         return FAULT
-    if options.fail_under is not None and percent < options.fail_under:
-        return FAULT
-    return TROUBLE if unreadable else GOOD
+    if unreadable:
+        # What is missing may be in a file that could not be read.
+        return TROUBLE
+    return FAULT if options.fail_under is not None and percent < options.fail_under else GOOD
 
 
 def _count(coverage: Coverage, path: str, trouble: StreamError | None, role: str | None) -> bool:
@@ -110,10 +112,12 @@ def _count(coverage: Coverage, path: str, trouble: StreamError | None, role: str
         return role is None and form_of(path) in ("raw", "hex") and _mixes_directions(content, form_of(path))
     except HgprotoError as error:
         raise input_error(error, named(path)) from None
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        # Only JSON is of unknown form here.
-        found = f"{type(error).__name__}: {error}"
-        raise InputError(f"expected JSON with vectors or golden sessions, found {found}", named(path)) from None
+    except JSONDecodeError as error:
+        raise InputError(
+            f"expected JSON, found a fault in it: {error.msg}", named(path), error.lineno, error.colno
+        ) from None
+    except ValueError as error:
+        raise InputError(str(error), named(path)) from None
 
 
 _MIXED = (
