@@ -92,6 +92,28 @@ def _model_once() -> Iterator[None]:
 
 # Faults of others.
 
+
+@pytest.mark.parametrize(
+    ("change", "rules"),
+    [
+        (lambda frame: frame[:5] + b"\3" + frame[6:], {"stream-id.parity"}),
+        (lambda frame: frame[:7] + b"\x53" + frame[8:], {"error-response.exactly-one"}),
+        (lambda frame: frame[:8] + b"\xff" * (len(frame) - 8), {"error-response.utf8"}),
+        (lambda frame: frame, set()),
+    ],
+    ids=["odd stream", "both flags", "not UTF-8", "valid"],
+)
+def test_errors_for_rejections_are_held_to_the_rules(change: Callable[[bytes], bytes], rules: set[str]) -> None:
+    def errors(octets: bytes) -> bytes:
+        return b"".join(change(frame) if frame[7] >> 4 == 5 else frame for frame in frames_of(serve(octets)))
+
+    oracle, target = Oracle(echo=True), Direct(errors)
+    cases = (case for case in all_cases() if case.origin.startswith(("breaks", "cut")))
+    faults = [fault for case in cases for fault in oracle.faults(case, run_case(target, case))]
+    assert {fault.rule for fault in faults if fault.kind == "breaks-rule"} == rules
+    assert {fault.kind for fault in faults} <= {"breaks-rule"}
+
+
 TOLD: dict[str, dict[str, Any]] = {"header-cut": {"reports_errors": True}}
 """What an oracle has to be told about the reference server to find a fault."""
 BY_OTHER_MEANS = {"memory-per-octet", "encoding-bomb", "growth-value", "hang-empty-value"}

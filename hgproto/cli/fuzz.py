@@ -408,13 +408,13 @@ def _sum_up(report: Report) -> None:
 def _replay(options: argparse.Namespace, target: Target, oracle: Oracle) -> int:
     """Shows findings again, a line for each. A finding that is still there decides the exit status over any trouble."""
     from hgproto.framing_0002 import codec
-    from hgproto.fuzz.findings import read_finding
+    from hgproto.fuzz.findings import read_causes, read_finding
     from hgproto.fuzz.targets import TargetGoneError, run_case
 
     at_fault = in_trouble = other_schema = False
     for path in options.replay:
         try:
-            case, digest = read_finding(path)
+            (case, digest), keys = read_finding(path), read_causes(path)
         except OSError as error:
             in_trouble = True
             print(f"hgproto: {StreamError.of(error, path)}", file=sys.stderr)
@@ -427,7 +427,9 @@ def _replay(options: argparse.Namespace, target: Target, oracle: Oracle) -> int:
             other_schema = True
             print(f"hgproto: {printable(path)}: the finding was made with another schema", file=sys.stderr)
         try:
-            fault = oracle.judge(case, run_case(target, case))
+            faults = oracle.faults(case, run_case(target, case))
+            # Of several faults, the one that the finding is about.
+            fault = next((one for one in faults if one.key in keys), faults[0] if faults else None)
         except TargetGoneError as error:
             # An earlier finding has ended it, which is the result; the rest cannot be told.
             if not at_fault:

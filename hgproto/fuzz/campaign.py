@@ -107,15 +107,16 @@ class Campaign:
             for case in self._cases:
                 outcome = run_case(self._target, case)
                 if outcome.earlier is not None and before is not None:
-                    late = self._oracle.judge(before, outcome._replace(crash=outcome.earlier, output=b""))
-                    if late is not None:
+                    for late in self._oracle.faults(before, outcome._replace(crash=outcome.earlier, output=b"")):
                         self._take(before, late, number)
-                fault = self._oracle.judge(case, outcome)
                 before = case
                 number += 1
                 octets += len(case.octets)
-                if fault is not None:
+                for fault in self._oracle.faults(case, outcome):
+                    # A known fault hides none of the others.
                     self._take(case, fault, number)
+                    if self._is_over(number):
+                        break
                 if self._watch is not None:
                     self._watch(number, len(self._findings))
                 if self._is_over(number):
@@ -146,10 +147,6 @@ class Campaign:
             or (self._most_findings is not None and len(self._findings) >= self._most_findings)
             or (self._most_seconds is not None and self._elapsed() >= self._most_seconds)
         )
-
-    def judged(self, case: Case) -> Fault | None:
-        """What is wrong with what the target makes of a case."""
-        return self._oracle.judge(case, run_case(self._target, case))
 
     def _take(self, case: Case, fault: Fault, number: int) -> None:
         """Keeps a fault, to be minimized, unless its cause is known."""
@@ -193,8 +190,7 @@ class Campaign:
             return fault._replace(cause=met[0]), octets
 
         def shows(start: bytes) -> bool:
-            found = self._judged_as(start, case)
-            return found is not None and found[1].key == fault.key
+            return fault.key in self._judged_as(start, case)[1]
 
         with self._timed():
             cause, start = stop_of(octets, shows, known)
@@ -226,32 +222,31 @@ class Campaign:
 
     def _smaller(self, finding: FuzzFinding, octets: bytes) -> tuple[Case, Fault] | None:
         """Other octets as a case of the same finding, and their fault; None where they do not show it."""
-        found = self._judged_as(octets, finding.case)
-        if found is None or found[1].key == finding.fault.key:
-            return found
-        if found[1].key != finding.fault._replace(cause="").key or not needs_place(*found[1].key):
+        other, faults = self._judged_as(octets, finding.case)
+        if finding.fault.key in faults:
+            return other, faults[finding.fault.key]
+        unplaced = faults.get(finding.fault._replace(cause="").key)
+        if unplaced is None or not needs_place(*unplaced.key):
             return None
 
         def shows(start: bytes) -> bool:
-            other = self._judged_as(start, finding.case)
-            return other is not None and other[1].key == found[1].key
+            return unplaced.key in self._judged_as(start, finding.case)[1]
 
         cause, start = stop_of(octets, shows, {finding.fault.cause})
         if cause != finding.fault.cause or start != octets:
             return None
-        return found[0], found[1]._replace(cause=cause, found=f"{found[1].found}, {cause}")
+        return other, unplaced._replace(cause=cause, found=f"{unplaced.found}, {cause}")
 
-    def _judged_as(self, octets: bytes, case: Case) -> tuple[Case, Fault] | None:
-        """Other octets in the place of a case's, and what is wrong with them; None for nothing."""
+    def _judged_as(self, octets: bytes, case: Case) -> tuple[Case, dict[Key, Fault]]:
+        """Other octets in the place of a case's, and what is wrong with them."""
         other = probed_as(octets, case, self._oracle.max_payload)
         if (other.probe is None) != (case.probe is None):
             # Without its probe, a case would show something else, or nothing.
-            return None
+            return other, {}
         try:
-            fault = self.judged(other)
+            return other, {fault.key: fault for fault in self._oracle.faults(other, run_case(self._target, other))}
         except TargetGoneError:
-            return None
-        return None if fault is None else (other, fault)
+            return other, {}
 
     def _finish(self, one: _Minimizing) -> None:
         """Reports a finding as it is now."""

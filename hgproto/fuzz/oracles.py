@@ -121,9 +121,16 @@ class Oracle:
         return codec.LIMITS["max-payload"][0] if self._limits is None else self._limits.max_payload
 
     def judge(self, case: Case, outcome: Outcome) -> Fault | None:
-        """What is wrong, None when nothing is, or nothing that is not ignored."""
-        faults = self._faults(case, outcome)
-        return next((fault for fault in faults if not self.ignores(fault)), None)
+        """What is wrong, None when nothing is, or nothing that is not ignored. Of several faults, the gravest."""
+        return next(iter(self.faults(case, outcome)), None)
+
+    def faults(self, case: Case, outcome: Outcome) -> list[Fault]:
+        """All that is wrong and not ignored, gravest first, one fault for each cause."""
+        faults: dict[Key, Fault] = {}
+        for fault in self._faults(case, outcome):
+            if not self.ignores(fault):
+                faults.setdefault(fault.key, fault)
+        return [*faults.values()]
 
     def ignores(self, fault: Fault) -> bool:
         """True for a fault that is known."""
@@ -201,8 +208,11 @@ class Oracle:
         if found.accepted is None:
             # Of a valid case, what was said is compared; of an invalid one, only proof counts.
             found = found._replace(accepted=wanted.accepted or self._reports_errors or None)
+        if not found.accepted and not wanted.accepted:
+            surplus = [] if found.accepted is False else [*_surplus(wanted, found)]
+            # Its errors are held to the rules like all else; what it has not completed by then is not.
+            yield from surplus or self._of_its_own(case, outcome.output, early.output, complete=False)
         if found.accepted is None:
-            yield from _surplus(wanted, found)
             return
         if not self._echo:
             wanted, found = _without_content(wanted), _without_content(found)
@@ -247,26 +257,29 @@ class Oracle:
                 if fault is not None:
                     yield fault
 
-    def _of_its_own(self, case: Case, output: bytes, ours: bytes) -> Iterator[Fault]:
-        """What is wrong with frames that a server has sent, and not with those that ours sends."""
+    def _of_its_own(self, case: Case, output: bytes, ours: bytes, *, complete: bool = True) -> Iterator[Fault]:
+        """What is wrong with frames that a server has sent, and not with those that ours sends.
+
+        ``complete``: True if they are all that it has to send.
+        """
         known: set[str] | None = None
         noted = set()
-        for finding in self._findings(case, output):
+        for finding in self._findings(case, output, complete=complete):
             if finding.severity != ERROR:
                 noted.add(finding.id)
                 continue
             if known is None:
-                known = {finding.id for finding in self._findings(case, ours)}
+                known = {finding.id for finding in self._findings(case, ours, complete=complete)}
             if finding.id not in known:
                 yield Fault("breaks-rule", finding.id, "", finding.expected, finding.found)
         for rule in noted:
             self.notes[rule] = self.notes.get(rule, 0) + 1
 
-    def _findings(self, case: Case, output: bytes) -> Iterator[Finding]:
+    def _findings(self, case: Case, output: bytes, *, complete: bool) -> Iterator[Finding]:
         validator = SessionValidator(**self._options)
         for _ in validator.feed("client", case.octets):
             pass  # the other side is judged here
-        return chain(validator.feed("server", output), validator.close("server"))
+        return chain(validator.feed("server", output), validator.close("server") if complete else ())
 
 
 def _ratio(case: Case, outcome: Outcome) -> float:

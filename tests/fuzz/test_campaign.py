@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from hgproto.fuzz import Campaign, FuzzFinding, Oracle
 from hgproto.fuzz.cases import Case
+from hgproto.fuzz.oracles import Fault
 from hgproto.fuzz.targets import Outcome, TargetGoneError
 from hgproto.session import frames_of
 
@@ -110,3 +111,38 @@ def test_a_cause_of_the_baseline_is_counted_and_not_minimized() -> None:
     key = ("crash", "", "RuntimeError")
     report = Campaign(target, oracle, cases, baseline=[key]).run()
     assert (report.findings, report.known, target.calls) == ((), ((key, 2),), 2)
+
+
+class Judged:
+    """An oracle that finds a fault for each frame of a case, by its type."""
+
+    max_payload = 65535
+
+    def ignores(self, fault: Fault) -> bool:
+        return False
+
+    def faults(self, case: Case, outcome: Outcome) -> list[Fault]:
+        return [
+            Fault("breaks-rule", f"rule.{kind}", "", "", "")
+            for kind in sorted({f[7] >> 4 for f in frames_of(case.octets)})
+        ]
+
+
+@pytest.mark.parametrize("baseline", [set(), {("breaks-rule", "rule.1", "")}], ids=["all", "some known"])
+def test_a_known_fault_hides_no_other_of_the_same_case(baseline: set[tuple[str, str, str]]) -> None:
+    cases = [
+        Case(OCTETS[:9], "one"),
+        Case(OCTETS[:9] + bytes.fromhex("000000 0100 01 00 32 000000 0100 01 00 73"), "both"),
+    ]
+    found: list[FuzzFinding] = []
+    oracle: Any = Judged()
+    report = Campaign(Crashes(None, None), oracle, cases, baseline=baseline, found=found.append).run()
+    assert {finding.fault.rule for finding in found} | {rule for _, rule, _ in baseline} == {
+        "rule.1",
+        "rule.3",
+        "rule.7",
+    }
+    assert len(found) == len(report.findings) == 3 - len(baseline)
+    for finding in report.findings:
+        # Each is minimized for itself.
+        assert [f"rule.{frame[7] >> 4}" for frame in frames_of(finding.case.octets)] == [finding.fault.rule]
