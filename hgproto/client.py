@@ -440,8 +440,9 @@ class _Command(Send):
         if isinstance(error, BlockingIOError) and self.failure is None:
             return self._frames()
         if self.failure is None:
-            # The encoder has failed. Nobody knows what the stream would say next.
+            # The encoder has failed, and its state is unknown.
             self.failure = error
+            self.stream.stop_encoding(self.request_id)
             self._give_up()
             return super()._rest_after(error)
         self._give_up()

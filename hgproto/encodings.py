@@ -16,11 +16,15 @@ from typing import TYPE_CHECKING, Protocol
 
 from hgproto.bytelike import as_bytes
 from hgproto.errors import EncodingError, RemoteProtocolError
+from hgproto.frame import checked_number
+from hgproto.framing_0002 import codec
 from hgproto.layout import octets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from types import ModuleType
+
+    from hgproto.bytelike import BytesLike
 
 __all__ = [
     "Decoder",
@@ -79,17 +83,28 @@ class Decoder(Protocol):
 
 
 class Profile:
-    """A content encoding: its name, what makes its contexts, and the octets that its stream-settings have."""
+    """A content encoding: its name, what makes its contexts, and the octets that its stream-settings have.
+
+    Raises :class:`hgproto.errors.LocalProtocolError` for a name that stream-settings cannot have, such as an empty one,
+    and :class:`ValueError` for settings that no payload has room for.
+    """
 
     __slots__ = ("decoder", "encoder", "name", "settings")
 
     def __init__(
-        self, name: str, encoder: Callable[[], Encoder], decoder: Callable[[], Decoder], settings: bytes = b""
+        self, name: str, encoder: Callable[[], Encoder], decoder: Callable[[], Decoder], settings: BytesLike = b""
     ) -> None:
+        if not isinstance(name, str):
+            raise TypeError(f"the name of a profile must be text, not {type(name).__name__}")
+        kept = as_bytes(settings, "the settings of a profile")
+        payload = codec.encode_stream_settings(codec.StreamSettings(name, kept))
+        most = codec.LIMITS["max-payload"][1]
+        if len(payload) > most:
+            raise ValueError(f"the settings of a profile need {octets(len(payload))}, and a payload has at most {most}")
         self.name = name
         self.encoder = encoder
         self.decoder = decoder
-        self.settings = settings
+        self.settings = kept
 
     def __repr__(self) -> str:
         return f"Profile({self.name!r})"
@@ -227,7 +242,8 @@ class _NoDecoder:
 
 
 def zlib_profile(level: int = ZLIB_LEVEL) -> Profile:
-    """One zlib stream (RFC 1950) a protocol stream. ``level``: 0 to 9."""
+    """One zlib stream (RFC 1950) a protocol stream. ``level``: 0 to 9. Raises :class:`ValueError` for any other."""
+    level = checked_number("level", level, 0, 9)
     return Profile("zlib", lambda: _ZlibEncoder(level), _ZlibDecoder)
 
 
@@ -304,8 +320,10 @@ def zstd_profile(level: int = ZSTD_LEVEL) -> Profile:
     """One Zstandard frame (RFC 8878) for each protocol stream, with a window of up to 8 MiB.
 
     An encoder flushes blocks; only ``finish`` ends the Zstandard frame. A decoder rejects a second Zstandard frame and
-    every skippable frame. ``level``: 1 to 22; the window of the highest levels is bounded. Raises :class:`EncodingError`.
+    every skippable frame. ``level``: 1 to 22; the window of the highest levels is bounded. Raises :class:`ValueError`
+    for any other level, and :class:`EncodingError` without Zstandard.
     """
+    level = checked_number("level", level, 1, 22)
     module = _zstd()
     if module is None:
         raise EncodingError("the content encoding 'zstd-8mb' needs a package: pip install 'hgproto[zstd]'")

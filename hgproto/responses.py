@@ -35,6 +35,11 @@ class _Answer(Send):
         """The frames, without those that close other streams."""
         raise NotImplementedError
 
+    def _stop_encoding(self, error: BaseException) -> None:
+        """The encoder has failed, so the end has to do without it."""
+        self.failure = error
+        self.stream.stop_encoding(self.request_id)
+
     def _frames(self) -> Iterator[Frame]:
         if self.claimed or len(self._outputs.streams) == 1:
             return self._content()
@@ -59,7 +64,7 @@ class _Answer(Send):
         for stream in self._outputs.streams.values():
             if stream.state is not _CLOSED:
                 # A stream ends with a frame, and a message without atoms is one that says nothing.
-                yield from stream.send(build.text_output(self.request_id, stream.stream_id, ()), end=True)
+                yield from stream.send_last(build.text_output(self.request_id, stream.stream_id, ()))
 
 
 class Response(_Answer):
@@ -73,7 +78,7 @@ class Response(_Answer):
     ``error`` is asked once for the words of a failure; without words where that is interrupted too.
     """
 
-    __slots__ = ("_data", "_error", "_plain", "_silent", "_unencoded")
+    __slots__ = ("_data", "_error", "_plain", "_silent")
 
     def __init__(
         self,
@@ -90,7 +95,7 @@ class Response(_Answer):
         self._data = data
         self._error = error
         self._plain = plain
-        self._silent = self._unencoded = False
+        self._silent = False
 
     def _content(self) -> Iterator[Frame]:
         if self.failure is not None:
@@ -127,13 +132,11 @@ class Response(_Answer):
         words = None if self._silent else self.failure
         self._silent = True
         message = self._error(self.request_id, self.stream, words)
-        yield from self.stream.send(message, plain=self._unencoded, end=self.is_last)
+        yield from self.stream.send(message, end=self.is_last)
 
     def _rest_after(self, error: BaseException) -> Iterator[Frame]:
         if self.failure is None:
-            # The encoder has failed, so the end has to do without it.
-            self.failure = error
-            self._unencoded = True
+            self._stop_encoding(error)
         return self._frames()
 
 
@@ -157,6 +160,12 @@ class ErrorResponse(_Answer):
 
     def _content(self) -> Iterator[Frame]:
         return self.stream.send(self._frame, end=self.is_last)
+
+    def _rest_after(self, error: BaseException) -> Iterator[Frame]:
+        if self.failure is not None:
+            return super()._rest_after(error)
+        self._stop_encoding(error)
+        return self._frames()
 
 
 class Message(Send):
@@ -184,6 +193,8 @@ class Message(Send):
     def _rest_after(self, error: BaseException) -> Iterator[Frame]:
         # It will never be sent, and nothing waits for it.
         self.failure = error
+        if not isinstance(error, LocalProtocolError):
+            self.stream.stop_encoding(self.request_id)
         if not self.claimed:
             self.sent()
         return iter(())

@@ -260,25 +260,26 @@ class Server(CommandReceiver):
         # It comes last, and ends its stream.
         self._outputs.expect(stream)
 
-        self._append(Error(error, frame, _Last(ready, stream.send(message, end=True))))
+        self._append(Error(error, frame, _Last(ready, stream, message)))
 
 
 class _Last(Sending):
     """The frames before the connection is closed: those that were ready, and the error."""
 
-    __slots__ = ("_error", "_ready", "_stuck")
+    __slots__ = ("_message", "_ready", "_stream", "_stuck")
 
-    def __init__(self, ready: Iterable[Sending], error: Iterator[Frame]) -> None:
+    def __init__(self, ready: Iterable[Sending], stream: OutputStream, message: Frame) -> None:
         super().__init__(None, None)
         self._ready = deque(ready)
-        self._error = error
+        self._stream = stream
+        self._message = message
         self._stuck: Sending | None = None
 
     def _frames(self) -> Iterator[Frame]:
         while self._ready:
             yield from self._ready[0]
             self._ready.popleft()
-        yield from self._error
+        yield from self._stream.send_last(self._message)
 
     def _rest_after(self, error: BaseException) -> Iterator[Frame]:
         if not self._ready:

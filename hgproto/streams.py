@@ -63,6 +63,7 @@ class OutputStream(Unique):
         "_given",
         "_have",
         "_longest",
+        "_lost",
         "_made",
         "_make",
         "_max_payload",
@@ -106,6 +107,8 @@ class OutputStream(Unique):
         self._ready: deque[Frame] = deque()
         self._made = 0
         self._given = 0
+        # The request whose data was lost in an encoder that has failed.
+        self._lost: int | None = None
         self._encoder: Encoder | None = None
         self._encode_flushed: Callable[[bytes | memoryview], bytes] | None = None
         self._forget()
@@ -146,7 +149,7 @@ class OutputStream(Unique):
         end = end if isinstance(end, bool) else end()
         encoder = self._encoder
         size = len(payload)
-        must_encode = end and self._used
+        must_encode = end and self._used and encoder is not None
         fits = size + size // 128 + EXPANSION <= self._longest and size <= self._decoded_limit
         if must_encode and not fits:
             # The end of the compressed octets needs a frame of its own kind, and this one has no room for it.
@@ -181,6 +184,9 @@ class OutputStream(Unique):
         if type(data) is not bytes:
             data = bytes_like(data)
         if plain or self._profile is None:
+            if request_id == self._lost:
+                self._lost = None
+                raise RuntimeError("data was lost when the encoder of the stream failed")
             yield from self._write_plain(request_id, type_, data, last, end)
             return
         more_flag, last_flag = self._data_types[type_]
@@ -245,6 +251,30 @@ class OutputStream(Unique):
         else:
             yield self._frame(request_id, type_, more_flag, self._encoder.finish(), True)
 
+    def send_last(self, frame: Frame) -> Iterator[Frame]:
+        """Sends a frame and closes the stream; if the encoder fails, sends the frame as it is."""
+        frames: list[Frame] = []
+        try:
+            frames.extend(self.send(frame, end=True))
+        except Exception:  # of an encoder: the frame matters more
+            self.stop_encoding(frame.request_id)
+            frames.extend(self.send(frame, end=True))
+        return iter(frames)
+
+    def stop_encoding(self, request_id: int) -> None:
+        """Sends what follows as it is, because the encoder could not be made or has failed for a request.
+
+        The end of the encoded bytes can no longer be made. A stream with encoded bytes therefore stays open, even if a
+        later call has ``end``. If the encoder holds data of another request, the next :meth:`write` for that request
+        raises :class:`RuntimeError`.
+        """
+        if self._run is not None and self._run[0] != request_id:
+            self._lost = self._run[0]
+        used = self._used
+        self._profile = self._encoder = self._encode_flushed = None
+        self._forget()
+        self._used = used
+
     def _write_plain(
         self, request_id: int, type_: int, data: bytes | memoryview, last: bool, end: bool | Callable[[], bool]
     ) -> Iterator[Frame]:
@@ -260,7 +290,7 @@ class OutputStream(Unique):
             return
         yield from self._before(request_id, None)
         ends = last and (end if isinstance(end, bool) else end())
-        if ends and self._used:
+        if ends and self._used and self._encoder is not None:
             # The end of the compressed octets goes with the last frame, so that is encoded whatever was asked for.
             yield from self.write(request_id, type_, data[at:], last=True, end=True)
             return
@@ -351,7 +381,7 @@ class OutputStream(Unique):
         if self.state is StreamState.CLOSED:
             stream_flags = _BEGIN
             self.state = StreamState.OPEN
-        if end:
+        if end and not self._used:
             stream_flags |= _END
             self._close()
         return self._make(request_id, self.stream_id, stream_flags, type_, flags, payload)

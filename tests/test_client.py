@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hgproto import build
 from hgproto.client import Client as TypedClient
-from hgproto.encodings import Encodings, default_encodings
+from hgproto.encodings import Encodings, Profile, default_encodings
 from hgproto.errors import EncodingError, LocalProtocolError
 from hgproto.events import (
     CommandCut,
@@ -803,3 +803,34 @@ def test_a_response_that_grows_too_large_is_told_by_its_octets() -> None:
     )
     assert error.frame == parse_frame("1 2 encoded bytes-response continuation f")
     assert lost == RequestError(1, str(error.error), 5, "encoding.decoded-limit")
+
+
+@pytest.mark.parametrize("where", ["made", "encode"])
+def test_commands_after_one_whose_encoder_has_failed_are_sent_as_they_are(where: str) -> None:
+    class Failing:
+        def __init__(self) -> None:
+            self.fail("made")
+
+        def fail(self, at: str) -> None:
+            if where == at:
+                raise ZeroDivisionError
+
+        def encode(self, data: bytes | memoryview) -> bytes:
+            self.fail("encode")
+            return bytes(data)
+
+        def flush(self) -> bytes:
+            return b""
+
+        finish = flush
+
+    encodings = default_encodings().plus(Profile("own", Failing, default_encodings()["identity"].decoder))
+    client, server = Client(encodings=encodings, encoding="own"), Server(encodings=encodings)
+    sent: list[Any] = []
+    first = client.issue("x")
+    with pytest.raises(ZeroDivisionError):
+        sent.extend(first)
+    assert isinstance(first.failure, ZeroDivisionError)
+    sent += client.issue("y", {"a": b"b"}, b"data")
+    events = [event for frame in sent for event in server.receive_frame(frame)]
+    assert events[-1] == RunCommand(3, "y", {"a": b"b"}, b"data")

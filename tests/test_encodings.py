@@ -15,7 +15,7 @@ from support import ROOT, SCHEMA, cuts
 from hgproto import encodings
 from hgproto.client import Client as TypedClient
 from hgproto.encodings import Encodings, Profile, default_encodings, zlib_profile, zstd_profile, zstd_window
-from hgproto.errors import EncodingError, RemoteProtocolError
+from hgproto.errors import EncodingError, LocalProtocolError, RemoteProtocolError
 from hgproto.framing_0002 import codec
 from hgproto.server import Server as TypedServer
 from hgproto.spec import load
@@ -390,3 +390,44 @@ def test_the_schema_says_what_a_zstandard_stream_is_and_why() -> None:
         "The reason is",
     ):
         assert said in doc
+
+
+@pytest.mark.parametrize(
+    ("make", "level", "error", "words"),
+    [
+        (zlib_profile, -1, ValueError, "level must be 0 to 9, not -1"),
+        (zlib_profile, 10, ValueError, "level must be 0 to 9, not 10"),
+        (zlib_profile, "9", TypeError, "level must be an integer, not str"),
+        (zstd_profile, 0, ValueError, "level must be 1 to 22, not 0"),
+        (zstd_profile, 23, ValueError, "level must be 1 to 22, not 23"),
+        (zstd_profile, 3.0, TypeError, "level must be an integer, not float"),
+    ],
+)
+def test_a_level_that_there_is_not(make: Any, level: Any, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=f"^{words}$"):
+        make(level)
+
+
+@pytest.mark.requirement("stream-settings.name-ascii", "stream-settings.name-size")
+@pytest.mark.parametrize(
+    ("name", "settings", "error", "words"),
+    [
+        ("", b"", LocalProtocolError, "at least 1 octet"),
+        ("\xe9", b"", LocalProtocolError, "expected ASCII, found U\\+00E9"),
+        ("x" * 256, b"", LocalProtocolError, "at most 255 octets"),
+        (5, b"", TypeError, "must be text, not int"),
+        ("x", None, TypeError, "settings of a profile must be bytes"),
+        ("x", bytes((1 << 24) - 2), ValueError, "a payload has at most 16777215"),
+    ],
+)
+def test_a_profile_that_no_stream_settings_can_name(name: Any, settings: Any, error: Any, words: str) -> None:
+    with pytest.raises(error, match=words):
+        Profile(name, Reversed, Unreversed, settings)
+
+
+def test_the_longest_name_and_settings_of_a_profile() -> None:
+    assert Profile("x" * 255, Reversed, Unreversed).name == "x" * 255
+    settings = bytearray((1 << 24) - 3)
+    profile = Profile("x", Reversed, Unreversed, settings)
+    settings[0] = 1
+    assert profile.settings == bytes((1 << 24) - 3)

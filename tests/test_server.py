@@ -424,15 +424,137 @@ def test_a_response_whose_encoder_fails_never_counts_as_sent_without_its_end(hea
     with pytest.raises(ZeroDivisionError):
         next(send)
     assert isinstance(send.failure, ZeroDivisionError)
-    if heals:
-        assert lines(send) == ["1 2 0 error-response application ZeroDivisionError: "[:-1] + r"\x20"]
-        assert server._requests == {}
+    assert lines(send) == ["1 2 0 error-response application ZeroDivisionError: "[:-1] + r"\x20"]
+    assert server._requests == {}
+
+
+class Failing:
+    """An encoder, like identity, that fails in one of its methods once it has encoded some pieces."""
+
+    def __init__(self, where: str, after: int = 0) -> None:
+        self.where = where
+        self.left = after
+        self.fail("made")
+
+    def fail(self, where: str) -> None:
+        if where == self.where:
+            if not self.left:
+                raise ZeroDivisionError(where)
+            self.left -= 1
+
+    def encode(self, data: bytes | memoryview) -> bytes:
+        self.fail("encode")
+        return bytes(data)
+
+    def flush(self) -> bytes:
+        self.fail("flush")
+        return b""
+
+    def finish(self) -> bytes:
+        self.fail("finish")
+        return b""
+
+
+def failing(where: str, after: int = 0) -> Any:
+    """Encodings with a profile whose encoder fails."""
+    identity = default_encodings()["identity"]
+    return default_encodings().plus(Profile("own", partial(Failing, where, after), identity.decoder))
+
+
+def taken(send: Any) -> tuple[list[Any], list[str]]:
+    """All frames of a send, and the exceptions between them."""
+    frames: list[Any] = []
+    raised: list[str] = []
+    while len(raised) < 4:
+        try:
+            frames.extend(send)
+        except Exception as error:
+            raised.append(str(error))
+        else:
+            break
+    return frames, raised
+
+
+@pytest.mark.requirement("encoding.complete-at-end", "response.complete")
+@pytest.mark.parametrize("where", ["made", "encode", "flush", "finish"])
+@pytest.mark.parametrize("how", ["bytes", "chunks", "error"])
+@pytest.mark.parametrize("streams", [1, 2])
+@pytest.mark.parametrize("ended", [False, True])
+def test_whatever_an_encoder_does_each_request_has_an_end(where: str, how: str, streams: int, ended: bool) -> None:
+    encodings = failing(where)
+    server = waiting(1, 3, 5, encoding="own", encodings=encodings, streams=streams)
+    client = Client(encodings=encodings)
+    for _ in range(3):
+        list(client.issue("x"))
+    if ended:
+        server.receive_end()
+    events: list[Any] = []
+    failed: list[str] = []
+    for request_id in (1, 3, 5):
+        send = (
+            server.respond_error(request_id, "refused")
+            if how == "error"
+            else server.respond(request_id, b"data" if how == "bytes" else iter([b"da", b"ta"]))
+        )
+        frames, raised = taken(send)
+        failed += raised
+        for frame in frames:
+            events += client.receive_frame(frame)
+    assert server._requests == {}
+    assert failed == ([] if where == "finish" and not ended else [where] * len(failed))
+    assert len(failed) <= streams
+    assert client.works
+    assert client.active == ()
+    ends = [event for event in events if isinstance(event, RequestError) or event.last]
+    assert [event.request_id for event in ends] == [1, 3, 5]
+    errors = [event.request_id for event in ends if isinstance(event, RequestError)]
+    assert len(errors) == (3 if how == "error" else len(failed))
+    for request_id in {1, 3, 5} - set(errors):
+        assert b"".join(event.data for event in events if event.request_id == request_id) == b"data"
+
+
+@pytest.mark.requirement("request-id.parity")
+@pytest.mark.parametrize("where", ["made", "encode", "flush", "finish"])
+def test_the_client_is_told_of_its_violation_whatever_the_encoder_does(where: str) -> None:
+    encodings = failing(where, 0 if where != "encode" else 1)
+    server, client = Server(encodings=encodings, encoding="own"), Client(encodings=encodings)
+    if where == "encode":
+        server.receive_frame(parse_frame("1 1 stream-begin command-name eos x"))
+        list(client.issue("x"))
+        for frame in server.respond(1, b"x"):
+            client.receive_frame(frame)
+        wire = bytes.fromhex("0000000200010011")
     else:
-        for _ in range(3):
-            with pytest.raises(ZeroDivisionError):
-                next(send)
-        with pytest.raises(LocalProtocolError, match=r"response\.once"):
-            server.respond(1, b"")
+        wire = bytes.fromhex("0000000200010111")
+    error = server.receive_data(wire)[-1]
+    frames = list(error.frames)
+    assert frames[-1].type == codec.FrameType.ERROR_RESPONSE
+    events = [event for frame in frames for event in client.receive_frame(frame)]
+    assert [type(event).__name__ for event in events] == ["PeerError"]
+
+
+def test_a_response_whose_data_was_lost_in_another_s_encoder_failure_is_never_completed() -> None:
+    encodings = failing("flush")
+    server = waiting(1, 3, encoding="own", encodings=encodings)
+    client = Client(encodings=encodings)
+    for _ in range(2):
+        list(client.issue("x"))
+
+    def slow() -> Any:
+        yield b"lost"
+        # The context holds the data above, which it has to give before the other response.
+        others.append(taken(server.respond(3, b"other")))
+        yield b"rest"
+
+    others: list[Any] = []
+    frames, raised = taken(server.respond(1, slow()))
+    ((other, other_raised),) = others
+    assert other_raised == ["flush"]
+    assert raised == ["data was lost when the encoder of the stream failed"]
+    opening, *rest = frames
+    events = [event for frame in [opening, *other, *rest] for event in client.receive_frame(frame)]
+    assert {event.request_id for event in events if isinstance(event, RequestError)} == {1, 3}
+    assert server._requests == {}
 
 
 @pytest.mark.requirement("response.active-request")
