@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hgproto.bom import unmarked
+from hgproto.entries import brief
 from hgproto.errors import HgprotoError, TextError
 
 if TYPE_CHECKING:
@@ -77,6 +78,12 @@ class Baseline:
             raise BaselineError(f"{path}: {error.strerror}") from error
         except (TextError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise BaselineError(f"{path}: expected TOML: {error}") from None
+        except ValueError:
+            raise BaselineError(
+                f"{path}: expected TOML: found a number of too many digits; write texts and dates"
+            ) from None
+        except RecursionError:
+            raise BaselineError(f"{path}: expected TOML: found brackets that are nested too deep") from None
         for key in data:
             if key != "known":
                 raise BaselineError(f"{path}: expected tables called known, found {key!r}")
@@ -109,7 +116,7 @@ class Baseline:
 def _known(path: str, line: int, table: Any, requirements: Collection[str]) -> Known:
     here = f"{path}:{line}"
     if not isinstance(table, dict):
-        raise BaselineError(f"{here}: expected a table, found {table!r}")
+        raise BaselineError(f"{here}: expected a table, found {brief(table)}")
     for key in table:
         if key not in (*_TEXTS, "expires"):
             raise BaselineError(f"{here}: expected {', '.join(_TEXTS)} or expires, found {key!r}")
@@ -118,10 +125,10 @@ def _known(path: str, line: int, table: Any, requirements: Collection[str]) -> K
             raise BaselineError(f"{here}: the key {key!r} is missing")
     for key in _TEXTS:
         if not isinstance(table.get(key, "x"), str) or not table.get(key, "x").strip():
-            raise BaselineError(f"{here}: {key}: expected a text, found {table[key]!r}")
+            raise BaselineError(f"{here}: {key}: expected a text, found {brief(table[key])}")
     expires = table["expires"]
     if not isinstance(expires, date) or isinstance(expires, datetime):
-        raise BaselineError(f"{here}: expires: expected a date such as 2027-06-30, found {expires!r}")
+        raise BaselineError(f"{here}: expires: expected a date such as 2027-06-30, found {brief(expires)}")
     if not any(fnmatchcase(name, table["requirement"]) for name in requirements):
         raise BaselineError(f"{here}: requirement: there is no requirement {table['requirement']!r}")
     return Known(table["requirement"], table["reason"], expires, table.get("input"), table.get("path"), line)

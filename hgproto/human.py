@@ -29,6 +29,8 @@ _SIMPLE |= {b"\\": b"\\", b"'": b"'", b'"': b'"'}
 _MAX_DIGITS = 20
 """Digits of a number: more than any field needs, so that a line of digits costs nothing."""
 
+_HUGE = 10**_MAX_DIGITS
+
 _CBOR = "cbor:"
 """Begins a payload that is a value to be encoded, in later revisions. Bytes that are this are written with an escape."""
 _FIELDS = ("request id", "stream id", "stream flags", "type", "flags")
@@ -51,7 +53,7 @@ def format_frame(frame: Frame, codec: Codec | None = None) -> str:
     Raises :class:`ValueError` for a frame of another revision than the codec's, framing-0002 unless told otherwise.
     """
     words = _words(codec or _default(), frame.stream_flags, frame.type, frame.flags)
-    line = f"{int(frame.request_id)} {int(frame.stream_id)} {words}"
+    line = f"{_id(frame.request_id)} {_id(frame.stream_id)} {words}"
     if not len(frame.payload):
         return line
     text = _escape(bytes(frame.payload))
@@ -69,6 +71,11 @@ def _words(codec: Codec, stream_flags: int, type: int, flags: int) -> str:
     kind = codec.TYPE_NAMES.get(int(type)) or hex(type)
     stream = _flags_text(stream_flags, codec.STREAM_FLAG_NAMES)
     return f"{stream} {kind} {_flags_text(flags, codec.FLAG_NAMES.get(int(type), {}))}"
+
+
+def _id(number: int) -> str:
+    """A number in decimal; in hexadecimal if it has more digits than any field, which Python may refuse to write."""
+    return str(int(number)) if -_HUGE < number < _HUGE else hex(number)
 
 
 def _escape(payload: bytes) -> str:

@@ -119,5 +119,5 @@ def value_to_json(value: Any) -> Any:
 
 
 def _key(key: bytes) -> str:
-    """A key of a map as text; octets that are not UTF-8 are escaped."""
-    return key.decode("utf-8", "backslashreplace")
+    """A key of a map as text: bytes that are not UTF-8 are escaped, and so are backslashes, so that no two keys are one."""
+    return key.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")

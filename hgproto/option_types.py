@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["MOST_SEED", "above_zero", "percentage", "seconds", "whole"]
+__all__ = ["MOST_SEED", "above_zero", "percentage", "seconds", "setting", "whole"]
 
 MOST_SEED = (1 << 64) - 1
 """The largest seed. Python's generator does not tell a negative seed from a positive one."""
@@ -62,6 +62,14 @@ def percentage(text: str) -> float:
     if not 0 <= value <= 100:
         raise ArgumentTypeError(f"expected a percentage from 0 to 100, found {_shown(text)}")
     return value
+
+
+def setting(text: str) -> str:
+    """A name and a whole number, such as ``arguments=2``; it stays a text."""
+    name, equals, number = text.partition("=")
+    if not (name and equals and number[:1] != "-" and _WHOLE.match(number)):
+        raise ArgumentTypeError(f"expected a name and a whole number, such as arguments=2, found {_shown(text)}")
+    return text
 
 
 def _shown(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hgproto.entries import brief
 from hgproto.events import Sending
 from hgproto.framing_0002 import codec
 from hgproto.ids import Ids
@@ -44,8 +45,10 @@ class Outputs:
         sent: Callable[[int], None],
     ) -> None:
         ids = Ids(first, 1 << codec.FIELD_BITS["stream_id"][0], "stream-id.parity")
+        if not isinstance(count, int):
+            raise TypeError(f"streams must be a whole number, not {brief(count)}")
         if not 1 <= count <= len(ids):
-            raise ValueError(f"streams must be 1 to {len(ids)}, not {count}")
+            raise ValueError(f"streams must be 1 to {len(ids)}, not {brief(count)}")
         self.streams = {
             stream_id: OutputStream(
                 stream_id,
@@ -77,7 +80,8 @@ class Outputs:
                 return min(self.streams.values(), key=self.outstanding) if len(self.streams) > 1 else self.first
         stream = self.streams.get(stream_id)
         if stream is None:
-            raise ValueError(f"there is no output stream {stream_id}; there are {', '.join(map(str, self.streams))}")
+            known = ", ".join(map(str, self.streams))
+            raise ValueError(f"there is no output stream {brief(stream_id)}; there are {known}")
         return stream
 
     def outstanding(self, stream: OutputStream) -> int:

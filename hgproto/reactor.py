@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from hgproto.bytelike import as_bytes, bytes_like
 from hgproto.encodings import default_encodings
+from hgproto.entries import brief
 from hgproto.errors import LocalProtocolError, RemoteProtocolError, counted
 from hgproto.events import Error, StreamLeftOpen
 from hgproto.frame import Unique, check_revision
@@ -394,7 +395,7 @@ class Reactor(Unique):
         if row is None or row.to is None:
             requirement = self.machine.otherwise if row is None or row.error is None else row.error
             expected = "another state" if row is None or row.expected is None else row.expected
-            found = f"request {request_id}, which is {words(state)}"
+            found = f"request {brief(request_id)}, which is {words(state)}"
             raise LocalProtocolError(requirement, None, "request_id", expected, found)
         if row.to != state:
             self._move(request_id, request, row.to)

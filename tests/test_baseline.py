@@ -102,6 +102,11 @@ def test_an_empty_file_knows_nothing(tmp_path: Path) -> None:
         ),
         (ENTRY.replace('"x"', '" "'), ":1: reason: expected a text, found ' '"),
         (ENTRY.replace('"x"', "5"), ":1: reason: expected a text, found 5"),
+        (ENTRY.replace('"x"', "9" * 5000), "expected TOML: found a number of too many digits; write texts and dates"),
+        (ENTRY.replace('"x"', f"0x{'9' * 5000}"), ":1: reason: expected a text, found an integer of 20000 bits"),
+        (ENTRY.replace("2027-01-01", f"0x{'9' * 5000}"), "such as 2027-06-30, found an integer of 20000 bits"),
+        (f"known = [0x{'9' * 5000}]", ":1: expected a table, found an integer of 20000 bits"),
+        (ENTRY.replace('"x"', "[" * 100_000), "expected TOML: "),
         (
             ENTRY.replace("2027-01-01", '"2027-01-01"'),
             ":1: expires: expected a date such as 2027-06-30, found '2027-01-01'",

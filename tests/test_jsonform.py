@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support import frames
 
 from hgproto.framing_0002 import codec
-from hgproto.jsonform import Continuations, frame_from_json, frame_to_json
+from hgproto.jsonform import Continuations, frame_from_json, frame_to_json, value_to_json
 
 if TYPE_CHECKING:
     from hgproto import Frame
@@ -85,6 +85,8 @@ UNKNOWN = [
     ("4178 01", {"x": "01"}),
     ("4178 4161", {"x": "4161"}),
     ("41ff 6161", {"\\xff": "6161"}),
+    ("445c786666 6161", {"\\\\xff": "6161"}),
+    ("415c 01", {"\\\\": "01"}),
     ("4178 f97e00", {"x": "f97e00"}),
     ("4178 a2 0101 f502", {"x": "a20101f502"}),
     ("4178 1800", {"x": "1800"}),
@@ -97,6 +99,12 @@ def test_unknown_keys_are_kept(pair: str, expected: dict[str, Any]) -> None:
     decoded = shown(7, 0, f"a4{known}{pair}")["decoded"]
     assert decoded == {"topic": "x", "pos": 1, "total": 10, **expected}
     json.dumps(decoded, allow_nan=False)
+
+
+@given(st.sets(st.one_of(st.binary(max_size=4), st.lists(st.sampled_from([b"\xff", b"\\", b"xff"])).map(b"".join))))
+def test_no_two_keys_are_one(keys: set[bytes]) -> None:
+    record = codec.Progress("x", 1, 2, extra=dict.fromkeys(keys, b"\x01"))
+    assert len(value_to_json(record)) == 3 + len(keys)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from hgproto.cli import main, parser
 from hgproto.fuzz.__main__ import main as harness_main
-from hgproto.option_types import percentage, seconds, whole
+from hgproto.option_types import percentage, seconds, setting, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,6 +38,7 @@ NUMERIC = {
     ("fuzz", "--max-findings"): (*WHOLE, *TINY),
     ("fuzz", "--timeout"): (*NEVER, *TINY, "1e10"),
     ("fuzz", "--max-growth"): (*WHOLE, *TINY, "1048577"),
+    ("fuzz", "--max-ratio"): (*NEVER, *TINY),
     ("fuzz", "--minimize-share"): (*WHOLE, "91"),
     ("fuzz", "--minimize-time"): (*NEVER, *TINY),
     ("fuzz", "--rate"): (*WHOLE, "101"),
@@ -51,7 +52,11 @@ NUMERIC = {
 }
 """What each numeric option refuses."""
 SEEN = {(command[-1], action.option_strings[-1]): action for command, action in actions(parser()) if action.type}
-OTHERS = {("diff", "--fail-on"), ("fuzz", "--without")}
+OTHERS = {
+    ("diff", "--fail-on"),
+    ("fuzz", "--without"),
+    *((name, "--limit") for name in ("fuzz", "session", "validate")),
+}
 """Options with a type that is no number."""
 
 
@@ -82,6 +87,14 @@ def test_a_number_out_of_range_is_refused(command: str, option: str, capsys: pyt
         assert f"found {text[:40]!r}"[:-1] in line
 
 
+@pytest.mark.parametrize("command", ["fuzz", "session", "validate"])
+@pytest.mark.parametrize("number", WHOLE)
+def test_a_limit_that_is_no_number_is_refused(command: str, number: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = {"fuzz": ["hgproto.fuzz.echo:serve"]}.get(command, [])
+    line = refused(main, [command, *words, f"--limit=arguments={number}"], capsys)
+    assert "--limit: expected a name and a whole number, such as arguments=2, found 'arguments=" in line
+
+
 @pytest.mark.parametrize(
     "words", [["--seed=-1"], ["--max-time=nan"], ["--max-time=0"], ["--max-cases=0"], ["--max-cases=x"]]
 )
@@ -98,8 +111,9 @@ def test_our_own_harnesses_refuse_them_too(words: list[str], capsys: pytest.Capt
         (seconds(), [("0.5", 0.5), (".5", 0.5), ("1e3", 1000.0), ("5.", 5.0)], ["0", "1e400"]),
         (seconds(10.0), [("10", 10.0), ("1e-9", 1e-9)], ["10.1"]),
         (percentage, [("0", 0.0), ("100", 100.0), ("99.5", 99.5)], ["-0.1", "100.1", "nan"]),
+        (setting, [("a=2", "a=2"), ("a-b=0", "a-b=0")], ["a", "a=", "=2", "a=-1", "a=b=2", "a=" + "9" * 41]),
     ],
-    ids=["whole", "whole from to", "whole below 0", "seconds", "seconds to", "percentage"],
+    ids=["whole", "whole from to", "whole below 0", "seconds", "seconds to", "percentage", "setting"],
 )
 def test_a_type_accepts_its_range_and_no_more(type_: Any, good: list[tuple[str, Any]], bad: list[str]) -> None:
     assert [type_(text) for text, _ in good] == [value for _, value in good]

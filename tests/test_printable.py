@@ -43,9 +43,9 @@ def finding(text: str) -> Finding:
     return Finding(rule, "error", 1, 1, None, "client", 0, text, text, text, around=b"ab\x1b", line=3, about=text)
 
 
-def reported(form: str, name: str, text: str) -> str:
+def reported(form: str, name: str, text: str, site: str = "https://example.invalid/") -> str:
     out = io.StringIO()
-    report: Any = FORMATS[form](out, site="https://example.invalid/")
+    report: Any = FORMATS[form](out, site=site)
     report.begin(name)
     report.finding(name, finding(text))
     report.end(name, 1, 9)
@@ -55,7 +55,7 @@ def reported(form: str, name: str, text: str) -> str:
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_reports_have_the_lines_of_their_format_whatever_the_texts_are(form: str) -> None:
-    plain, hostile = reported(form, "name", "text"), reported(form, HOSTILE, HOSTILE)
+    plain, hostile = reported(form, "name", "text"), reported(form, HOSTILE, HOSTILE, HOSTILE)
     assert all(character.isprintable() or character == "\n" for character in hostile)
     assert len(hostile.splitlines()) == len(plain.splitlines())
     assert not any(line.lstrip().startswith("::error::") for line in hostile.splitlines())

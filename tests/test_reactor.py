@@ -671,6 +671,9 @@ def test_what_is_no_frame_at_all_is_the_callers_mistake() -> None:
 
 # Settings.
 
+HUGE: int = 10**5000
+"""Python refuses to write this number in decimal."""
+
 
 @every_role
 def test_settings_that_there_are_not(role: str) -> None:
@@ -681,7 +684,9 @@ def test_settings_that_there_are_not(role: str) -> None:
         make(flush="never")
     with pytest.raises(EncodingError, match="there is no content encoding 'lzma'"):
         make(encoding="lzma")
-    for streams in (0, -1, 129):
+    with pytest.raises(TypeError, match=r"streams must be a whole number, not 1\.5"):
+        make(streams=1.5)
+    for streams in (0, -1, 129, HUGE):
         with pytest.raises(ValueError, match="streams must be 1 to "):
             make(streams=streams)
 
@@ -703,6 +708,11 @@ def test_output_streams(role: str) -> None:
 
     with pytest.raises(ValueError, match=f"there is no output stream {first + 4}; there are {first}, {first + 2}"):
         send(first + 4)
+    with pytest.raises(ValueError, match=r"there is no output stream an integer of \d+ bits; there are"):
+        send(HUGE)
+    if role == "server":
+        with pytest.raises(LocalProtocolError, match=r"found request an integer of \d+ bits, which is free"):
+            reactor.respond(HUGE, b"")
     assert {frame.stream_id for frame in send(first + 2)} == {first + 2}
 
 

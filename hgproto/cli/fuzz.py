@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hgproto.cli.common import FAULT, GOOD, TROUBLE, InputError, StreamError, UsageError
 from hgproto.errors import counted, printable
-from hgproto.option_types import MOST_SEED, above_zero, seconds, whole
+from hgproto.option_types import MOST_SEED, above_zero, seconds, setting, whole
 
 if TYPE_CHECKING:
     import argparse
@@ -80,6 +80,7 @@ def add(commands: Commands) -> None:
     )
     fuzz.add_argument(
         "--limit",
+        type=setting,
         action="append",
         default=[],
         metavar="NAME=N",

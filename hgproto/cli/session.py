@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from hgproto.cli.common import FAULT, GOOD, UsageError, input_error, lines_of, named, open_input
 from hgproto.errors import HumanFormError, LocalProtocolError, counted, printable
 from hgproto.finding import ERROR, NOTE
+from hgproto.option_types import setting
 
 if TYPE_CHECKING:
     import argparse
@@ -36,6 +37,7 @@ def add(commands: Commands) -> None:
     session.add_argument("--streaming", action="store_true", help="the server hands data on as it arrives")
     session.add_argument(
         "--limit",
+        type=setting,
         action="append",
         default=[],
         metavar="NAME=N",

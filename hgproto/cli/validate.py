@@ -28,6 +28,7 @@ from hgproto.cli.common import (
 )
 from hgproto.errors import HumanFormError, LocalProtocolError, counted, printable
 from hgproto.hexform import form_of
+from hgproto.option_types import setting
 from hgproto.reader import CHUNK_OCTETS
 from hgproto.report import UNREADABLE_CONTENT, UNREADABLE_FILE, Unreadable
 from hgproto.revision import DEFAULT_REVISION
@@ -109,6 +110,7 @@ def add(commands: Commands) -> None:
     )
     validate.add_argument(
         "--limit",
+        type=setting,
         action="append",
         default=[],
         metavar="NAME=N",

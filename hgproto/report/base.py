@@ -62,7 +62,7 @@ class Report:
     def __init__(self, out: TextIO, *, colour: bool = False, site: str = "", strict: bool = False) -> None:
         self.out = out
         self.colour = colour
-        self.site = site if not site or site.endswith("/") else f"{site}/"
+        self.site = printable(site if not site or site.endswith("/") else f"{site}/")
         self.failing = (ERROR, WARNING) if strict else (ERROR,)
 
     def begin(self, name: str) -> None:
