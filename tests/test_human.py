@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import warnings
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -65,7 +66,7 @@ def test_what_is_written(parts: tuple[int, int, int, int, int, bytes], line: str
 @pytest.mark.parametrize("index", range(5))
 @pytest.mark.parametrize("number", [10**20, -(10**20), 10**5000], ids=["positive", "negative", "huge"])
 def test_a_number_that_no_field_has_can_be_written(index: int, number: int) -> None:
-    parts = [0] * 5
+    parts: list[Any] = [0] * 5
     parts[index] = number
     words = format_frame(Frame(*parts)).split(" ")
     assert [word for word in words if word not in ("0", "command-name", "0x0")] == [words[index]]
