@@ -1,9 +1,10 @@
 """Hexadecimal text as bytes, in a stream: pairs of digits, with white space between pairs, and ``#`` comments.
 
-Everything else is rejected, and nothing of the line that has it is read. Dumps with offsets (``od``, ``hexdump``, ``xxd``,
-Wireshark) need more than that, since an offset of an even number of digits reads like bytes. A line that *may* begin with an
-offset has a first word of at least four digits and further words. These are all of one other width, such as 2, where the last
-one may be shorter. After an offset of zero they may be as wide as the offset. It is rejected as a line of a dump on this evidence:
+Everything else is rejected, and nothing of the line that has it is read. A line of :data:`HELD_BYTES` or more is read up to it.
+Neither depends on how the text is cut. Dumps with offsets (``od``, ``hexdump``, ``xxd``, Wireshark) need more than that, since an
+offset of an even number of digits reads like bytes. A line that *may* begin with an offset has a first word of at least four
+digits and further words. These are all of one other width, such as 2, where the last one may be shorter. After an offset of zero
+they may be as wide as the offset. It is rejected as a line of a dump on this evidence:
 
 * the next line begins with the number that the offset and the bytes of the line add up to (in base 16, 10, or 8). Either at
   least two words follow the offset, or the next line is the last one of the dump, which has only the total. The total may be
@@ -37,11 +38,12 @@ if TYPE_CHECKING:
 __all__ = ["form_of", "octets_from_hex"]
 
 HELD_BYTES = 4096
-"""Bytes of a line without an end that are held back. Lines of a dump are shorter; a longer line is read in parts."""
+"""Bytes of a line from which on it is read in parts, before its end is there. Lines of a dump are shorter."""
 _LINES = re.compile(rb"[^\n]*\n|[^\n]+")
 _COMMENT = re.compile(rb"#[^\n]*")
 _PAIRS = re.compile(rb"(?:(?:[0-9a-fA-F]{2})++|[ \t\n\r\v\f]++)*+")
 _DIGITS = re.compile(rb"[0-9a-fA-F]+\Z")
+_DIGIT = b"0123456789abcdefABCDEF"
 _SPACES = (b" ", b"\t", b"\r", b"\v", b"\f")
 _WORDS = (
     r"[0-9a-f]{4,}+S++[0-9a-f]{2}E(?:S++[0-9a-f]{2}E|S*+$)",
@@ -93,102 +95,106 @@ class _Text:
 
     def __init__(self) -> None:
         self._waiting = b""
+        """The beginning of a line whose end is not there yet, without comments."""
         self._line = 1
         self._column = 1
         """The place of what is waiting. A column over 1 says that the beginning of its line is read already."""
         self._in_comment = False
+        self._held: _Held | None = None
+        """The last line with words, if only the next one can tell whether it is of a dump."""
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """Yields what the lines that ``chunk`` makes whole stand for."""
-        if self._in_comment:
-            end = chunk.find(b"\n")
-            self._column += len(chunk) if end < 0 else end
-            self._in_comment = end < 0
-            chunk = b"" if end < 0 else chunk[end:]
-        self._waiting += chunk
-        if b"\n" in chunk:
-            yield from self._lines(self._cut())
-        if len(self._waiting) - self._waiting.rfind(b"\n") > HELD_BYTES:
-            # No line of a dump is as long, so what comes before it can be told.
-            yield from self._lines(self._cut(), is_last=True)
-            yield from self._part()
+        chunk = self._without_comments(chunk)
+        end = chunk.rfind(b"\n") + 1
+        if end:
+            block, self._waiting = self._waiting + chunk[:end], b""
+            yield from self._lines(block)
+        self._waiting += chunk[end:]
+        if len(self._waiting) >= HELD_BYTES:
+            text, self._waiting = self._waiting, b""
+            yield from self._part(text)
 
     def close(self) -> Iterator[bytes]:
         """Yields what the rest of the text stands for."""
-        block, self._waiting = self._waiting, b""
-        yield from self._lines(block, is_last=True)
+        yield from self._lines(self._waiting)
+        yield from self._released()
 
-    def _cut(self) -> bytes:
-        """Takes the whole lines of what is waiting."""
-        end = self._waiting.rfind(b"\n") + 1
-        block, self._waiting = self._waiting[:end], self._waiting[end:]
-        return block
+    def _without_comments(self, chunk: bytes) -> bytes:
+        if self._in_comment:
+            end = chunk.find(b"\n")
+            if end < 0:
+                return b""
+            chunk = chunk[end:]
+        self._in_comment = chunk.rfind(b"#") > chunk.rfind(b"\n")
+        return _COMMENT.sub(b"", chunk) if b"#" in chunk else chunk
 
-    def _lines(self, block: bytes, *, is_last: bool = False) -> Iterator[bytes]:
-        """Yields what whole lines stand for. Keeps the last ones when only the next can say what they are."""
-        if not (any(space in block for space in _SPACES) and _MAY_HAVE_OFFSET.search(block)):
+    def _lines(self, block: bytes) -> Iterator[bytes]:
+        """Yields what whole lines stand for. Holds the last one with words if only the next can tell what it is."""
+        if self._held is None and not (any(space in block for space in _SPACES) and _MAY_HAVE_OFFSET.search(block)):
             octets = _converted(block)
             if octets is not None:
                 self._advance(block)
                 if octets:
                     yield octets
                 return
-        yield from self._one_by_one(block, is_last=is_last)
-
-    def _one_by_one(self, block: bytes, *, is_last: bool) -> Iterator[bytes]:
-        before: _Offset | None = None
-        held = b""
-        """The lines from ``before`` on, of which nothing is yielded yet."""
-        place = (self._line, self._column)
         for line in _LINES.findall(block):
-            words = _COMMENT.sub(b"", line).split()
-            if not words:
-                held += line
-                continue
-            # What goes on with a long line has no offset.
-            offset = None if self._column > 1 and not held else _offset(words)
-            if before is not None and before.goes_on(words):
-                raise _dump_error(*place, before.word)
-            octets = _converted(held)
-            if octets:
-                yield octets
-            self._advance(held)
-            held = b""
-            place = (self._line, self._column + line.find(words[0]))
-            if offset is not None and offset.is_certain:
-                raise _dump_error(*place, offset.word)
-            octets = _converted(line)
-            if octets is None:
-                raise self._fault(line, words)
-            before, held = offset, line
-        if before is not None and not is_last:
-            self._waiting = held + self._waiting
-            return
-        octets = _converted(held)
-        self._advance(held)
-        if octets:
-            yield octets
+            if self._column > 1 or len(line.removesuffix(b"\n")) >= HELD_BYTES:
+                yield from self._part(line, is_end=True)
+            elif words := line.split():
+                yield from self._whole(line, words)
+            else:
+                self._advance(line)
 
-    def _part(self) -> Iterator[bytes]:
-        """Yields what the beginning of a long line stands for."""
-        text, is_comment, _ = self._waiting.partition(b"#")
-        last = text[-1:]
-        end = len(text)
-        if not is_comment and _DIGITS.match(last):
-            # A digit whose pair may come yet.
-            run = len(text) - len(text.rstrip(b"0123456789abcdefABCDEF"))
-            end -= run % 2
-        words = text.split(None, 64)
+    def _whole(self, line: bytes, words: list[bytes]) -> Iterator[bytes]:
+        """Yields what a line stands for, after the one before it; holds it if it may have an offset."""
+        if self._held is not None and self._held.offset.goes_on(words):
+            raise self._held.error
+        yield from self._released()
+        offset = _offset(words)
+        held = None if offset is None else _Held(offset, _dump_error(self._line, 1 + line.find(words[0]), offset.word))
+        if held is not None and held.offset.is_certain:
+            raise held.error
+        octets = _converted(line)
+        if octets is None:
+            raise self._fault(line, words)
+        self._advance(line)
+        if held is None:
+            yield octets
+        else:
+            held.octets = octets
+            self._held = held
+
+    def _released(self) -> Iterator[bytes]:
+        """Yields what the line that is held stands for: no dump goes on after it."""
+        held, self._held = self._held, None
+        if held is not None:
+            yield held.octets
+
+    def _part(self, text: bytes, *, is_end: bool = False) -> Iterator[bytes]:
+        """Yields what a part of a long line stands for, up to its fault. ``is_end``: nothing of the line comes after it.
+
+        Only the first bytes of the line tell whether it is one of a dump, so the result does not depend on the parts.
+        """
+        words = text[:HELD_BYTES].split()
         if self._column == 1 and len(words) > 2 and (offset := _offset(words[:-1])) is not None and offset.is_certain:
             raise _dump_error(self._line, 1 + text.find(words[0]), offset.word)
-        octets = _converted(text[:end])
+        if not text.isspace():
+            yield from self._released()
+        if (len(text) - len(text.rstrip(_DIGIT))) % 2 and not is_end:
+            # The other digit of the pair may come yet.
+            text, self._waiting = text[:-1], text[-1:]
+        octets = _converted(text)
+        error = None
         if octets is None:
-            raise self._fault(text + b"\n", words)
-        self._in_comment = bool(is_comment)
-        self._column += len(self._waiting) if is_comment else end
-        self._waiting = b"" if is_comment else text[end:]
+            error = self._fault(text, words or [b""])
+            pairs = _PAIRS.match(text, 0, error.column - self._column)
+            octets = _converted(pairs[0]) if pairs else None
+        self._advance(text)
         if octets:
             yield octets
+        if error is not None:
+            raise error
 
     def _advance(self, text: bytes) -> None:
         """Moves the place past text that is read."""
@@ -204,7 +210,7 @@ class _Text:
         is_odd = digits != first or (len(digits) % 2 and digits.startswith(b"00"))
         if is_odd and self._column == 1 and len(words) > 1 and len(digits) >= 4 and _DIGITS.match(digits):
             return _dump_error(self._line, 1 + line.find(words[0]), words[0])
-        text = _COMMENT.sub(b"", line).rstrip(b"\n")
+        text = line.removesuffix(b"\n")
         match = _PAIRS.match(text)
         at = 0 if match is None else match.end()
         character = text[at : at + 1]
@@ -223,6 +229,17 @@ class _Text:
             character = after
         found = repr(character.decode("ascii")) if 0x20 <= character[0] < 0x7F else f"the byte 0x{character.hex()}"
         return HexError(self._line, self._column + at, "a hexadecimal digit", found, _PLAIN)
+
+
+class _Held:
+    """A line that may have an offset. ``error``: for the case that it has. ``octets``: the bytes that it stands for else."""
+
+    __slots__ = ("error", "octets", "offset")
+
+    def __init__(self, offset: _Offset, error: HexError) -> None:
+        self.offset = offset
+        self.error = error
+        self.octets = b""
 
 
 class _Offset:
@@ -328,8 +345,6 @@ def _offset(words: list[bytes]) -> _Offset | None:
 
 def _converted(text: bytes) -> bytes | None:
     """The bytes that whole lines stand for; None when they are not plain hexadecimal."""
-    if b"#" in text:
-        text = _COMMENT.sub(b"", text)
     try:
         return bytes.fromhex(text.decode("ascii"))
     except ValueError:

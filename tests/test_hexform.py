@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import tracemalloc
+from itertools import chain, repeat
 from typing import TYPE_CHECKING
 
 import pytest
@@ -368,6 +369,32 @@ def test_memory_is_bounded_by_chunks() -> None:
         assert peak < 500_000
 
 
+@pytest.mark.parametrize(
+    "empty", [b"#c\n", b"\n", b" \r\n", b"# " + b"x" * 5000 + b"\n"], ids=["comment", "empty", "spaces", "long"]
+)
+def test_lines_without_words_after_an_offset_are_looked_at_once(empty: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are not held with the line before them, which waits for the next one with words."""
+    lines, looked_at = hexform._LINES, 0
+
+    class Counting:
+        @staticmethod
+        def findall(block: bytes) -> list[bytes]:
+            nonlocal looked_at
+            looked_at += len(block)
+            return lines.findall(block)
+
+    monkeypatch.setattr(hexform, "_LINES", Counting)
+    count = 300_000 // (len(empty) * 50)
+    chunk = empty * 50
+    tracemalloc.start()
+    octets = list(octets_from_hex(chain([b"00001234 aa bb\n"], repeat(chunk, count), [b"cc"])))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert b"".join(octets) == bytes.fromhex("00001234 aa bb cc")
+    assert looked_at <= 15 + count * len(chunk) + 2
+    assert peak < 150_000
+
+
 def test_forms() -> None:
     names = {"a.hex": "hex", "b.session": "session", "c.json": "json", "d.bin": "raw", "hex": "raw", "-": "raw"}
     names |= {"A.HEX": "hex", "b.Session": "session", "C.JSON": "json"}
@@ -375,18 +402,45 @@ def test_forms() -> None:
 
 
 @given(
-    st.text(st.sampled_from("0aF #\nx \t"), max_size=30) | st.text(st.sampled_from("000128 \n"), max_size=60),
-    st.integers(1, 7),
+    st.text(st.sampled_from("0aF #\nx \t"), max_size=40)
+    | st.text(st.sampled_from("000128 \n"), max_size=80)
+    | st.text(st.sampled_from("000128 \n\n#x:"), max_size=80),
+    st.integers(1, 30),
+    st.sampled_from([4, 8, 16, 24, hexform.HELD_BYTES]),
 )
-def test_any_cutting_gives_the_same(text: str, step: int) -> None:
-    def outcome(chunks: list[bytes]) -> tuple[bytes, tuple[int, int] | None]:
+def test_any_cutting_gives_the_same(text: str, step: int, held: int) -> None:
+    """The bytes and the words of an error, for lines of all lengths."""
+
+    def outcome(chunks: list[bytes]) -> tuple[bytes, str]:
         octets = b""
         try:
             for part in octets_from_hex(chunks):
                 octets += part
         except HexError as error:
-            return octets, (error.line, error.column)
-        return octets, None
+            return octets, str(error)
+        return octets, ""
 
     raw = text.encode()
-    assert outcome([raw]) == outcome([raw[i : i + step] for i in range(0, len(raw), step)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hexform, "HELD_BYTES", held)
+        assert outcome([raw]) == outcome([raw[i : i + step] for i in range(0, len(raw), step)])
+
+
+LONG = [
+    (b"05000001000101116865616473 " * 300 + b"x\n", 3900, "a hexadecimal digit, found 'x' at line 1, column 8101"),
+    (b"00" * 4000 + b"1\n", 4000, "the second digit of a byte, found the end of the line at line 1, column 8002"),
+    (b"00" * 4000 + b"1", 4000, "the second digit of a byte, found the end of the text at line 1, column 8002"),
+    (b"00000000 " + b"11 " * 3000 + b"x\n", 0, "which looks like an offset of a dump at line 1, column 1"),
+    (b"00000000: " + b"11 " * 3000, 0, "which looks like an offset of a dump at line 1, column 1"),
+    (b"00000008 11\n" + b" " * 5000 + b"x", 5, "a hexadecimal digit, found 'x' at line 2, column 5001"),
+]
+
+
+@pytest.mark.parametrize(("text", "count", "error"), LONG, ids=range(len(LONG)))
+@pytest.mark.parametrize("step", [1, 1000, 6000, 1 << 20])
+def test_a_long_line_is_read_up_to_its_fault(text: bytes, count: int, error: str, step: int) -> None:
+    octets = 0
+    with pytest.raises(HexError, match=re.escape(error)):
+        for part in octets_from_hex(text[i : i + step] for i in range(0, len(text), step)):
+            octets += len(part)
+    assert octets == count
