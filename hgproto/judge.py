@@ -119,6 +119,12 @@ class Judge(_Base):
             self._add_bad_header(self._bad_header)
         yield from self.taken()
 
+    def settle(self) -> Iterator[Finding]:
+        """Yields the finding about a refused header, which otherwise waits for the bytes after it."""
+        if self._bad_header is not None:
+            self._add_bad_header(self._bad_header)
+        yield from self.taken()
+
     def close(self) -> Iterator[Finding]:
         """Yields what is wrong with an input that ends here."""
         if self._bad_header is not None:

@@ -67,6 +67,33 @@ def test_warnings_are_printed_and_are_no_fault(tmp_path: Path, capsys: pytest.Ca
     assert error == ""
 
 
+REQUEST = "> 1 1 1 command-name eos x\n> 3 1 0 command-name eos x\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "judge"),
+    [
+        ("> 1 1 3 1 1 heads\n> 3 1 3 1 1 branchmap\n", 1, "server"),
+        (f"{REQUEST}< 1 2 1 bytes-response eos abcd\n< 3 2 0 bytes-response eos a\n", 3, "client"),
+        (f"{REQUEST}< 1 2 1 bytes-response eos abcd\n", 3, "client"),
+    ],
+)
+def test_a_violation_is_named_once_at_its_line(
+    text: str, line: int, judge: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "it.session"
+    file.write_text(text)
+    arguments = ["--limit", "max-payload=3", str(file)]
+    assert cli.main(["session", *arguments]) == 1
+    out, error = capsys.readouterr()
+    assert error.startswith(f"hgproto: {file}:{line}: {judge}: length: expected at most 3 octets")
+    assert error.count("frame.length-limit") == 1
+    assert "validator:" not in out + error
+    assert cli.main(["validate", "--format", "json", *arguments]) == 1
+    findings = [json.loads(one) for one in capsys.readouterr().out.splitlines()]
+    assert [one["line"] for one in findings if one.get("requirement") == "frame.length-limit"] == [line]
+
+
 @pytest.mark.parametrize("golden", GOLDEN, ids=lambda golden: golden["id"])
 def test_session_finds_whatever_validate_finds(
     golden: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]

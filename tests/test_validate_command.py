@@ -55,6 +55,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, lines in (("clean", CLEAN), ("short", SHORT), ("whole", WHOLE), ("open", LEFT_OPEN), ("warned", WARNED)):
         (tmp_path / f"{name}.bin").write_bytes(wire(lines))
     (tmp_path / "both.session").write_text(SESSION)
+    (tmp_path / "large.session").write_text("> 1 1 stream-begin|stream-end command-name eos heads\n")
     (tmp_path / "short.hex").write_text(f"# a comment\n{wire(SHORT).hex(' ')}\n")
     return tmp_path
 
@@ -113,6 +114,12 @@ def usage(capsys: Capture, *arguments: str) -> str:
         ("--payload command-argument --flags eoa payload.bin", 1, ["command-argument.value-short"]),
         ("--payload command-argument --flags continuation payload.bin", 0, []),
         ("--payload command-argument --flags eoa --continued payload.bin", 0, []),
+        ("--max-payload 3 --payload command-name --flags eos payload.bin", 1, ["frame.length-limit"]),
+        ("--max-payload 1 --role both large.session", 1, ["frame.length-limit"]),
+        ("--max-payload 1 large.session", 1, ["frame.length-limit"]),
+        ("--limit max-payload=1 large.session", 1, ["frame.length-limit"]),
+        ("--max-payload 1 --depth frames whole.bin", 1, ["frame.length-limit"]),
+        ("--limit max-payload=1 --depth frames whole.bin", 1, ["frame.length-limit"]),
         ("--payload text-output payload.bin", 1, ["text-output.single-frame"]),
         ("--payload command-argument --flags eoa --hex payload.txt", 1, ["command-argument.value-short"]),
     ],
@@ -334,6 +341,12 @@ def test_the_remedy_for_mixed_directions_works(capsys: Capture) -> None:
         ("--limit nothing=1 clean.bin", "argument --limit: "),
         ("--max-payload 0x clean.bin", "argument --max-payload: "),
         ("--max-payload 99999999 clean.bin", "argument --max-payload"),
+        ("--max-payload 3 --limit max-payload=30 clean.bin", "--max-payload is the limit max-payload"),
+        ("--max-payload 3 --limit max_payload=30 clean.bin", "--max-payload is the limit max-payload"),
+        ("--limit arguments=1 --depth frames clean.bin", "arguments has no effect with --depth frames"),
+        ("--limit arguments=1 --payload command-name payload.bin", "arguments has no effect with --payload"),
+        ("--reopen restart --depth frames clean.bin", "argument --reopen: it has no effect with --depth frames"),
+        ("--reopen restart --payload command-name payload.bin", "argument --reopen: it has no effect with --payload"),
         ("--flags eos clean.bin", "--flags and --continued need --payload"),
         ("--continued clean.bin", "--flags and --continued need --payload"),
         ("--payload nothing clean.bin", "argument --payload: expected a frame type"),

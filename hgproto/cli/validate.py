@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from hgproto.baseline import Baseline
     from hgproto.cli import Commands
     from hgproto.finding import Finding
+    from hgproto.limits import Limits
     from hgproto.report import Report
     from hgproto.revision import Revision
 
@@ -319,15 +320,11 @@ def _watched(file: BinaryIO, path: str) -> Iterator[bytes]:
 
 def _checker(options: argparse.Namespace, paths: list[str]) -> Callable[[str], _Input]:
     """What makes an input of a path, of these ``paths``. Raises :class:`UsageError` for options that do not go together."""
-    from hgproto.limits import Limits
     from hgproto.validation import SessionValidator, Validator
 
     revision = revision_of(options.revision)
     max_payload(options, revision)
-    try:
-        limits = Limits.of(options.limit)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"argument --limit: {error}") from None
+    limits = _limits(options, revision)
     if options.payload is None and (options.flags is not None or options.continued):
         raise UsageError("--flags and --continued need --payload")
     one_side = "--payload" if options.payload is not None else f"--role {options.role}" if options.role else ""
@@ -372,6 +369,29 @@ def _checker(options: argparse.Namespace, paths: list[str]) -> Callable[[str], _
     return made
 
 
+def _limits(options: argparse.Namespace, revision: Revision) -> Limits:
+    """The limits, with that of ``--max-payload``. Raises :class:`UsageError` for one that would have no effect."""
+    from hgproto.limits import Limits
+
+    try:
+        limits = Limits.of(options.limit)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"argument --limit: {error}") from None
+    given = {text.partition("=")[0].strip().replace("_", "-") for text in options.limit}
+    if options.payload is not None or options.depth == "frames":
+        way = "--depth frames" if options.payload is None else "--payload"
+        known = options.payload is None and revision.name == DEFAULT_REVISION
+        for name in sorted(given - {"max-payload", "payload-items"} if known else given):
+            raise UsageError(f"argument --limit: {name} has no effect with {way}; leave it out")
+        if options.reopen != "error":
+            raise UsageError(f"argument --reopen: it has no effect with {way}; leave it out")
+    if options.max_payload is None or revision.name != DEFAULT_REVISION:
+        return limits
+    if "max-payload" in given:
+        raise UsageError("argument --limit: --max-payload is the limit max-payload; leave one of them out")
+    return limits.replace(max_payload=options.max_payload)
+
+
 def _payload_options(options: argparse.Namespace, revision: Revision) -> Callable[[], Any]:
     from hgproto.human import parse_frame
     from hgproto.validation import PayloadValidator
@@ -390,7 +410,11 @@ def _payload_options(options: argparse.Namespace, revision: Revision) -> Callabl
     except ValueError as error:
         raise UsageError(f"argument --payload: {error}") from None
     return lambda: PayloadValidator(
-        options.payload, flags=int(frame.flags), continued=options.continued, revision=revision
+        options.payload,
+        flags=int(frame.flags),
+        continued=options.continued,
+        revision=revision,
+        max_payload=options.max_payload,
     )
 
 
