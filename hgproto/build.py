@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 from hgproto.bytelike import as_bytes, is_bytes_like, kept_bytes
 from hgproto.errors import LocalProtocolError
-from hgproto.files import nothing_yet
+from hgproto.files import Input, is_file
 from hgproto.frame import Frame
 from hgproto.framing_0002 import codec
 from hgproto.layout import counted, highest, octets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from typing import Any, BinaryIO, Literal, TypeAlias, TypeGuard
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from typing import BinaryIO, Literal, TypeAlias, TypeGuard
 
     from hgproto.bytelike import BytesLike
 
@@ -275,7 +275,7 @@ def stream_settings(
 
 
 def _is_file(data: Data | None) -> TypeGuard[BinaryIO]:
-    return hasattr(data, "read")
+    return is_file(data)
 
 
 def _check_data(data: Data | None) -> None:
@@ -290,7 +290,7 @@ def _cut(type_: int, more: int, last: int, data: Data, max_payload: int) -> Iter
     nothing: when that is on a payload's boundary, an empty one follows.
     """
     if _is_file(data):
-        return _FilePayloads(type_, more, last, data.read, max_payload)
+        return _FilePayloads(type_, more, last, data, max_payload)
     return _payloads(type_, more, last, kept_bytes(data), max_payload)  # type: ignore[arg-type]
 
 
@@ -306,9 +306,9 @@ def _payloads(
 class _FilePayloads:
     """The payloads of a file. Unlike a generator, it goes on after an exception of the file, and has lost nothing."""
 
-    def __init__(self, type_: int, more: int, last: int, read: Callable[[int], Any], max_payload: int) -> None:
+    def __init__(self, type_: int, more: int, last: int, file: BinaryIO, max_payload: int) -> None:
         self._numbers = (type_, more, last)
-        self._read = read
+        self._input = Input(file)
         self._max_payload = max_payload
         self._parts: list[bytes] = []
         self._missing = max_payload
@@ -323,10 +323,7 @@ class _FilePayloads:
         type_, more, last = self._numbers
         # However little each read gives, only the last payload is short.
         while self._missing:
-            part = self._read(self._missing)
-            if part is None:
-                raise nothing_yet()
-            octets = as_bytes(part, "what a binary file reads")
+            octets = as_bytes(self._input.read(self._missing))
             if len(octets) > self._missing:
                 most = counted(self._missing, "byte")
                 raise ValueError(f"a binary file was asked for at most {most}, and its read() returned {len(octets)}")

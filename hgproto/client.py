@@ -387,9 +387,9 @@ class _Command(Send):
             self._building = True
             try:
                 frame = next(self._command, None)
+            except BlockingIOError:
+                raise
             except Exception as error:
-                if isinstance(error, BlockingIOError) and not self.claimed:
-                    raise
                 self.failure = error
                 return False
             except BaseException as error:
@@ -437,8 +437,6 @@ class _Command(Send):
             yield from self.stream.close(self.request_id, _DATA)
 
     def _rest_after(self, error: BaseException) -> Iterator[Frame]:
-        if isinstance(error, BlockingIOError) and self.failure is None:
-            return self._frames()
         if self.failure is None:
             # The encoder has failed, and its state is unknown.
             self.failure = error
@@ -490,7 +488,7 @@ class _Flush(Sending):
 
     def _rest_after(self, error: BaseException) -> Iterator[Frame]:
         # The others follow, whatever becomes of the rest of the one that has failed.
-        if self._held and not isinstance(error, BlockingIOError):
+        if self._held:
             if self._stuck is self._held[0]:
                 self._done()
             else:

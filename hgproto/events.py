@@ -133,6 +133,8 @@ class Sending(Unique):
     What makes the frames says so in a subclass: ``_frames``, ``_rest_after`` where it can go on after an exception, and
     where the reactor has to know, ``_ask_last``, ``_ask_closing``, ``_was_made`` and ``_was_sent``. A class a kind of send
     instead of functions for each send: garbage collection, which stops all threads, is paid by the object.
+
+    A file that has nothing yet makes a pause, which is no failure. ``_frames`` is called again then.
     """
 
     __slots__ = (
@@ -237,7 +239,8 @@ class Sending(Unique):
         """Making a frame has raised an exception."""
         # A source that asks for frames of its own send disturbs nothing.
         if not getattr(self._iterator, "gi_running", False):
-            self._iterator = self._rest_after(error)
+            is_pause = isinstance(error, BlockingIOError) and error is not self.failure
+            self._iterator = None if is_pause else self._rest_after(error)
 
     def _tell_made(self) -> None:
         """Tells the reactor that the last frame was made, or will be by somebody else."""
@@ -248,7 +251,7 @@ class Sending(Unique):
     # What the maker says.
 
     def _frames(self) -> Iterator[Frame]:
-        """The frames, each made when it is asked for."""
+        """The frames, each made when it is asked for; after a pause, those that are left."""
         raise NotImplementedError
 
     def _rest_after(self, error: BaseException) -> Iterator[Frame]:
@@ -275,6 +278,9 @@ class Sending(Unique):
 
 class SendFrames(Unique):
     """Frames to send. Iterating gives them, each made when it is taken; once all were taken, the reactor knows.
+
+    If a file has nothing yet, :class:`BlockingIOError` is raised to the caller that takes the frames. That is no failure:
+    wait until the file can be read, and go on taking frames.
 
     A reactor can only give back a request id once the frames of its response were taken, so take them all, and those of
     one request in the order in which they were asked for; sends of several requests may be taken in turns. Whoever has

@@ -1,8 +1,11 @@
 """Bytes from and to binary files: every byte arrives, or an exception says that it did not.
 
 Raw files may write less than they are given, and non-blocking ones may have nothing to read yet or no room to write.
-Neither is an end. :class:`Chunks` and :class:`Output` raise :class:`BlockingIOError` then and keep their state, so that
-the caller waits and uses the same object again.
+Neither is an end, but a pause. :class:`Input`, :class:`Chunks`, and :class:`Output` raise :class:`BlockingIOError` then and
+keep their state, so that the caller waits and uses the same object again.
+
+A generator cannot do so, since it is at its end once an exception has left it. An iterator over frames or bytes is
+therefore a class that keeps its state, or a :class:`Resumable`.
 """
 
 from __future__ import annotations
@@ -10,25 +13,95 @@ from __future__ import annotations
 import errno
 import os
 from collections import deque
-from io import BufferedIOBase
+from itertools import chain
 
 from hgproto.bytelike import bytes_like, is_bytes_like
 from hgproto.errors import counted
+from hgproto.frame import Unique
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from typing import Any, BinaryIO, TypeAlias
+    from typing import Any, BinaryIO, TypeAlias, TypeVar
+
+    T = TypeVar("T")
 
     from hgproto.bytelike import BytesLike
 
     Source: TypeAlias = BinaryIO | BytesLike | Iterable[BytesLike]
     """Where bytes come from: a binary file, bytes, or an iterable of chunks."""
 
-__all__ = ["CHUNK_OCTETS", "Chunks", "Output", "nothing_yet", "write_all"]
+__all__ = ["CHUNK_OCTETS", "Chunks", "Input", "Output", "Resumable", "is_file", "resumable", "write_all"]
 
 CHUNK_OCTETS = 1 << 18
 """Bytes that are read from a file at a time: large enough that calls do not count, small enough to stay in a cache."""
+
+
+class Resumable(Unique, chain):  # type: ignore[type-arg]
+    """An iterator that can be used again after an exception; see :func:`resumable`."""
+
+    __slots__ = ()
+
+
+def resumable(begin: Callable[[], Iterator[T] | None]) -> Iterator[T]:
+    """Returns an iterator that continues after an exception, where a generator would be at its end.
+
+    ``begin``: returns a new iterator over the items that are left, and None once there are none. It is called again after
+    its iterator has ended or raised an exception, and must not raise one itself. The items pass through no Python code.
+    """
+    return Resumable.from_iterable(iter(begin, None))
+
+
+def is_file(source: object) -> bool:
+    """Returns True for a source of bytes that is read, and not taken as it is."""
+    return (hasattr(source, "read") or hasattr(source, "read1")) and not is_bytes_like(source)
+
+
+class Input:
+    """Bytes that are read from a binary file, buffered or raw.
+
+    Every file is read here, so that its bytes do not depend on the function that it is given to. ``read1()`` is called
+    where the file defines it beside ``read()``: it does not wait for more bytes than there are. A class that changes
+    ``read()`` alone is read by that.
+    """
+
+    __slots__ = ("_file", "_is_read1", "_read")
+
+    def __init__(self, file: BinaryIO) -> None:
+        read: Any = getattr(file, "read", None)
+        read1: Any = getattr(file, "read1", None)
+        self._file = file
+        self._is_read1 = None not in (read, read1) and _definer(file, "read1") is _definer(file, "read")
+        self._read: Callable[[int], Any] = read1 if self._is_read1 or read is None else read
+
+    def read(self, size: int) -> bytes | memoryview:
+        """Returns at least one byte, and none at the end of the file.
+
+        Raises :class:`BlockingIOError` if the file has no bytes yet, and :class:`TypeError` for a file in text mode.
+        """
+        data = self._read(size)
+        if self._is_read1 and data is not None and not data and not _blocks(self._file):
+            # read1() gives b"" at the end, and also when a file has nothing yet. read() tells one from the other.
+            data = self._file.read(1)
+        if data is None:
+            message = "the file has no bytes yet; wait until it can be read, then use the same object again"
+            raise BlockingIOError(errno.EAGAIN, message)
+        return bytes_like(data, "what a binary file reads")
+
+
+def _definer(file: Any, name: str) -> object:
+    """Returns the object or the class that defines a method of a file; None where a wrapper passes it on."""
+    if name in getattr(file, "__dict__", ()):
+        return file
+    return next((kind for kind in type(file).__mro__ if name in vars(kind)), None)
+
+
+def _blocks(file: Any) -> bool:
+    """Returns True if a file is known to wait for bytes."""
+    try:
+        return os.get_blocking(file.fileno())
+    except (AttributeError, OSError, TypeError, ValueError):
+        return False
 
 
 class Chunks:
@@ -41,22 +114,17 @@ class Chunks:
     :class:`TypeError` for text, for integers, and for a file in text mode.
     """
 
-    __slots__ = ("_chunks", "_file", "_may_block", "_read", "_size")
+    __slots__ = ("_chunks", "_input", "_size")
 
     def __init__(self, source: Source, size: int = CHUNK_OCTETS, *, cut: bool = False) -> None:
         self._size = size
         self._chunks: Iterator[Any] = iter(())
-        self._file: Any = None
-        read: Any = getattr(source, "read1", None) or getattr(source, "read", None)
-        self._read: Callable[[int], Any] | None = read
-        self._may_block = False
-        if read is not None:
-            self._file = source
-            # read1() of a buffered file gives b"" at the end, and also when a non-blocking file has nothing yet.
-            self._may_block = isinstance(source, BufferedIOBase) and not _blocks(source)
-        elif is_bytes_like(source):
+        self._input: Input | None = None
+        if is_bytes_like(source):
             data = bytes_like(source)  # type: ignore[arg-type]
             self._chunks = (data[at : at + size] for at in range(0, len(data), size)) if cut else iter((data,))
+        elif is_file(source):
+            self._input = Input(source)  # type: ignore[arg-type]
         elif isinstance(source, str) or not hasattr(source, "__iter__"):
             kind = type(source).__name__
             raise TypeError(f"the source must be a binary file, bytes, or an iterable of bytes, not {kind}")
@@ -67,33 +135,14 @@ class Chunks:
         return self
 
     def __next__(self) -> bytes | memoryview:
-        if self._read is None:
+        if self._input is None:
             while not (chunk := bytes_like(next(self._chunks), "a chunk")):
                 pass
             return chunk
-        chunk = self._read(self._size)
-        if not chunk and self._may_block and chunk is not None:
-            chunk = self._file.read(1)
-        if chunk is None:
-            raise nothing_yet()
-        octets = bytes_like(chunk, "what a binary file reads")
+        octets = self._input.read(self._size)
         if not octets:
             raise StopIteration
         return octets
-
-
-def nothing_yet() -> BlockingIOError:
-    """Returns the error for a file that has no bytes yet."""
-    message = "the file has no bytes yet; wait until it can be read, then use the same object again"
-    return BlockingIOError(errno.EAGAIN, message)
-
-
-def _blocks(file: Any) -> bool:
-    """True if a file is known to wait for bytes."""
-    try:
-        return os.get_blocking(file.fileno())
-    except (AttributeError, OSError, ValueError):
-        return False
 
 
 class Output:

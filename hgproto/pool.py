@@ -17,7 +17,7 @@ from queue import SimpleQueue
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-from hgproto.bytelike import as_bytes
+from hgproto.bytelike import as_bytes, bytes_like
 from hgproto.encodings import new_decoder
 from hgproto.errors import RemoteProtocolError
 from hgproto.events import NoOp
@@ -54,12 +54,15 @@ BATCH = 16
 
 
 class _Lane(Generic[Work]):
-    """The work of one stream, done in order by one thread at a time."""
+    """The work of one stream, done in order by one thread at a time.
+
+    ``run``: does some of the work; False if the lane has to pause, until :meth:`resume`.
+    """
 
     __slots__ = ("_executor", "_lock", "_lost", "_run", "_running", "_waiting")
 
     def __init__(
-        self, executor: Executor, run: Callable[[list[Work]], None], lost: Callable[[list[Work], BaseException], None]
+        self, executor: Executor, run: Callable[[list[Work]], bool], lost: Callable[[list[Work], BaseException], None]
     ) -> None:
         self._executor = executor
         self._run = run
@@ -76,21 +79,40 @@ class _Lane(Generic[Work]):
                 return
             self._running = True
         try:
-            future = self._executor.submit(self._work_off)
+            self._start()
         except BaseException:
             with self._lock:
                 self._waiting.remove(work)
                 self._running = False
             raise
-        future.add_done_callback(self._after)
+
+    def resume(self, work: list[Work]) -> None:
+        """Continues after a pause: with ``work``, then with all that was added meanwhile."""
+        with self._lock:
+            self._waiting.extendleft(reversed(work))
+        try:
+            self._start()
+        except BaseException as error:
+            # An executor that was shut down.
+            self._drop(error)
+
+    @property
+    def waiting(self) -> int:
+        """How many pieces of work no thread has begun."""
+        return len(self._waiting)
+
+    def _start(self) -> None:
+        self._executor.submit(self._work_off).add_done_callback(self._after)
 
     def _after(self, future: Future[None]) -> None:
         """Reports the work that an executor has dropped: it was shut down, or its threads could not start."""
         if future.cancelled():
-            error: BaseException | None = CancelledError("the executor was shut down before the work was done")
-        else:
-            error = future.exception()
-        while error is not None:
+            self._drop(CancelledError("the executor was shut down before the work was done"))
+        elif (error := future.exception()) is not None:
+            self._drop(error)
+
+    def _drop(self, error: BaseException) -> None:
+        while True:
             # Work that is added meanwhile waits its turn too.
             with self._lock:
                 dropped = list(self._waiting)
@@ -108,7 +130,8 @@ class _Lane(Generic[Work]):
                 if not batch:
                     self._running = False
                     return
-            self._run(batch)
+            if not self._run(batch):
+                return
 
 
 class _Pool(Unique, Generic[Work]):
@@ -129,8 +152,8 @@ class _Pool(Unique, Generic[Work]):
         if self._closed:
             raise RuntimeError("the pool is closed and accepts no more work; make a new pool")
 
-    def _run(self, batch: list[Work]) -> None:
-        """Does some of a stream's work, on its thread."""
+    def _run(self, batch: list[Work]) -> bool:
+        """Does some of a stream's work, on its thread. Returns False to pause the stream."""
         raise NotImplementedError
 
     def _lost(self, dropped: list[Work], error: BaseException) -> None:
@@ -158,13 +181,20 @@ class _Pool(Unique, Generic[Work]):
 class _Made(NamedTuple):
     """The frames of a send, and what was raised while they were made.
 
-    ``ends``: the last frame is among them; None if none was made.
+    ``ends``: the last frame is among them; None if the rest can be taken from the send itself.
     """
 
     send: SendFrames
     frames: list[Frame]
     failure: BaseException | None
     ends: bool | None
+
+
+class _Pause(NamedTuple):
+    """Sends of one stream that wait, since a file of the first one has nothing yet."""
+
+    sends: list[SendFrames]
+    error: BlockingIOError
 
 
 class EncodingPool(_Pool["SendFrames"]):
@@ -175,16 +205,20 @@ class EncodingPool(_Pool["SendFrames"]):
     ``pool.submit(server.respond(...))`` for each response, with as many streams on the server as there shall be contexts;
     then write what :meth:`finished` gives. A deferring server gives the sends once input has ended; submit the events of
     ``receive_end`` then. Chunks of a response that is iterated over are asked for on the stream's thread.
-    Submit the sends of a stream in the order in which they were asked for. When the reactor gives an
+    Submit the sends of a stream in the order in which they were asked for. A stream pauses while a file that does not block
+    has nothing yet; the others go on. When the reactor gives an
     :class:`hgproto.events.Error`, write what is outstanding before its frames, which are made by who takes them.
     """
 
     def __init__(self, workers: int | None = None, executor: Executor | None = None) -> None:
         super().__init__(workers, executor)
-        self._done: SimpleQueue[list[_Made]] = SimpleQueue()
-        self._ready: deque[_Made] = deque()
+        self._done: SimpleQueue[list[_Made | _Pause]] = SimpleQueue()
+        self._ready: deque[_Made | _Pause] = deque()
         self._held: list[_Made] = []
         self._last: deque[_Made] = deque()
+        self._pauses: list[_Pause] = []
+        # The frames of sends that were made before a pause.
+        self._begun: dict[SendFrames, list[Frame]] = {}
         self._failure: BaseException | None = None
         self._outstanding = 0
 
@@ -211,10 +245,10 @@ class EncodingPool(_Pool["SendFrames"]):
             raise
         self._outstanding += 1
 
-    def _run(self, batch: list[SendFrames]) -> None:
-        results: list[_Made] = []
-        for send in batch:
-            made: list[Frame] = []
+    def _run(self, batch: list[SendFrames]) -> bool:
+        results: list[_Made | _Pause] = []
+        for index, send in enumerate(batch):
+            made = self._begun.pop(send, [])
             failure: BaseException | None = None
             ends = False
             # After a failure there is the end of the response to be made; where that fails too, there is none.
@@ -222,23 +256,31 @@ class EncodingPool(_Pool["SendFrames"]):
                 try:
                     made.extend(send.claimed_frames())
                 except BaseException as error:  # it belongs to who waits for the frames
+                    if isinstance(error, BlockingIOError) and error is not send.failure:
+                        # What follows on the stream keeps its place.
+                        self._begun[send] = made
+                        self._done.put([*results, _Pause(batch[index:], error)])
+                        return False
                     failure = failure or error
                 else:
                     ends = True
                     break
             results.append(_Made(send, made, failure, ends))
         self._done.put(results)
+        return True
 
     def _lost(self, dropped: list[SendFrames], error: BaseException) -> None:
-        self._done.put([_Made(send, [], error, None) for send in dropped])
+        self._done.put([_Made(send, self._begun.pop(send, []), error, None) for send in dropped])
 
     def finished(self, *, wait: bool = True) -> Iterator[list[Frame]]:
         """Frames of whole sends, as they get ready: all that are outstanding, or without ``wait`` all that are ready now.
 
         An exception that making frames raised is raised here, once the frames before it were given, and with them the
         error-response that ends the response. If an executor has dropped a send, ``CancelledError`` is raised, or the
-        error of the executor; the frames of that send can be taken from the send itself. Call again for the rest.
+        error of the executor; the other frames of that send can be taken from the send itself. :class:`BlockingIOError` is
+        raised if nothing is left but streams that pause since a file has nothing yet. Call again for the rest.
         """
+        self._resume()
         while True:
             if self._failure is not None:
                 failure, self._failure = self._failure, None
@@ -250,14 +292,33 @@ class EncodingPool(_Pool["SendFrames"]):
                 if self._held and len(self._held) == self._outstanding:
                     yield from self._release()
                     continue
+                if self._pauses and self._is_stalled():
+                    raise self._pauses[0].error
                 if not self._outstanding or (not wait and self._done.empty()):
                     return
                 self._ready.extend(self._done.get())
             made = self._ready.popleft()
-            if made.send.closing is None or made.ends is None:
+            if isinstance(made, _Pause):
+                self._pauses.append(made)
+            elif made.send.closing is None or made.ends is None:
                 yield from self._give(made)
             else:
                 self._held.append(made)
+
+    def _resume(self) -> None:
+        """Continues with the streams that pause."""
+        pauses, self._pauses = self._pauses, []
+        for pause in pauses:
+            self._lane_of(pause).resume(pause.sends)
+
+    def _is_stalled(self) -> bool:
+        """Returns True if everything outstanding waits for a stream that pauses."""
+        waiting = sum(len(pause.sends) + self._lane_of(pause).waiting for pause in self._pauses)
+        return waiting + len(self._held) == self._outstanding
+
+    def _lane_of(self, pause: _Pause) -> _Lane[SendFrames]:
+        stream_id = pause.sends[0].stream_id
+        return self._lanes[stream_id]  # type: ignore[index]  # no send without one is accepted
 
     def _release(self) -> Iterator[list[Frame]]:
         """What closes the streams that nobody else closes, after which comes what is held."""
@@ -315,8 +376,9 @@ class DecodingPool(_Pool["tuple[_Context, Frame, Future[Any]]"]):
         self._ahead = ahead
 
     def receive_data(self, data: BytesLike) -> list[Event]:
-        """Takes octets; gives what the frames led to whose turn has come."""
+        """Takes octets; gives what the frames led to whose turn has come. Raises :class:`TypeError` for what is not bytes."""
         self._check_open()
+        data = bytes_like(data)
         if self._is_over():
             return self._reactor.receive_data(data)
         # Events that are due without a frame, such as the failure of a request.
@@ -415,7 +477,7 @@ class DecodingPool(_Pool["tuple[_Context, Frame, Future[Any]]"]):
         # Who feeds waits for it, and decoding is all there is to do.
         self._run(dropped)
 
-    def _run(self, batch: list[tuple[_Context, Frame, Future[Any]]]) -> None:
+    def _run(self, batch: list[tuple[_Context, Frame, Future[Any]]]) -> bool:
         for context, frame, future in batch:
             if not future.set_running_or_notify_cancel():
                 continue
@@ -432,6 +494,7 @@ class DecodingPool(_Pool["tuple[_Context, Frame, Future[Any]]"]):
                 future.set_exception(error)
                 continue
             future.set_result(result)
+        return True
 
     def _configure(self, frame: Frame) -> None:
         """Makes the decoder that a stream asks for; what is wrong with the settings, the reactor says."""

@@ -10,20 +10,19 @@ from __future__ import annotations
 from hgproto.bytelike import as_bytes, bytes_like
 from hgproto.entries import brief
 from hgproto.errors import RemoteProtocolError
-from hgproto.files import CHUNK_OCTETS, Chunks
+from hgproto.files import CHUNK_OCTETS, Chunks, resumable
 from hgproto.frame import Unique
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
 
     from hgproto.bytelike import BytesLike
     from hgproto.files import Source
     from hgproto.frame import Frame
     from hgproto.revision import Codec
 
-__all__ = ["CHUNK_OCTETS", "FrameReader", "Frames", "Pieces", "read_frames"]
+__all__ = ["CHUNK_OCTETS", "FrameReader", "Pieces", "read_frames"]
 
 GATHERED_OCTETS = 1 << 10
 """Chunks of fewer octets are gathered in one piece while a frame is not whole."""
@@ -219,45 +218,24 @@ class FrameReader(Unique):
         one. The reader belongs to this iterator until it is exhausted.
         """
         self._check()
-        return Frames(self, source)
+        chunks, ended = Chunks(source), False
+
+        def to_end() -> Iterator[bytes | memoryview]:
+            """The chunks; at their end, the fault of a frame that is cut."""
+            nonlocal ended
+            self._check()
+            yield from chunks
+            self.close()
+            ended = True
+
+        def rest() -> Iterator[Frame] | None:
+            return None if ended else self._codec.read_frames(self._pieces.supply(to_end()), self._max_payload)
+
+        return resumable(rest)
 
     def _check(self) -> None:
         if self._pieces.failed is not None:
             raise self._pieces.failed
-
-
-class Frames(Unique):
-    """An iterator over the frames of a source; see :meth:`FrameReader.read`.
-
-    Unlike a generator, it can be used again after an exception of the source: what was read before it is kept.
-    """
-
-    __slots__ = ("_chunks", "_frames", "_reader")
-
-    def __init__(self, reader: FrameReader, source: Source) -> None:
-        self._reader = reader
-        self._chunks = Chunks(source)
-        self._frames: Any = self._begun()
-
-    def _begun(self) -> Iterator[Frame]:
-        reader = self._reader
-        return reader._codec.read_frames(reader._pieces.supply(self._to_end()), reader._max_payload)  # noqa: SLF001
-
-    def _to_end(self) -> Iterator[bytes | memoryview]:
-        """The chunks; at their end, the fault of a frame that is cut."""
-        yield from self._chunks
-        self._reader.close()
-
-    def __iter__(self) -> Iterator[Frame]:
-        # The codec's own iterator is handed out, since each layer costs time a frame. One that has raised is finished.
-        if self._frames.gi_frame is None:
-            self._reader._check()  # noqa: SLF001 - one module's own
-            self._frames = self._begun()
-        frames: Iterator[Frame] = self._frames
-        return frames
-
-    def __next__(self) -> Frame:
-        return next(iter(self))
 
 
 def checked_max_payload(max_payload: int | None, codec: Codec) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from hgproto import build
 from hgproto.bytelike import bytes_like
 from hgproto.errors import LocalProtocolError
+from hgproto.files import Chunks
 from hgproto.framing_0002 import codec, machines
 from hgproto.outputs import Send
 
@@ -74,11 +75,14 @@ class Response(_Answer):
     after what came before, so that it is flushed and in order like everything else. ``plain``: as of
     :meth:`hgproto.streams.OutputStream.send`.
 
+    A file that has nothing yet is no failure: :class:`BlockingIOError` is raised to the caller that takes the frames, and
+    the response continues with the same file.
+
     Only the error-response is left once a failure is known, whatever raised it, so a response always has one end.
     ``error`` is asked once for the words of a failure; without words where that is interrupted too.
     """
 
-    __slots__ = ("_data", "_error", "_plain", "_silent")
+    __slots__ = ("_chunks", "_data", "_error", "_plain", "_silent")
 
     def __init__(
         self,
@@ -93,6 +97,7 @@ class Response(_Answer):
     ) -> None:
         super().__init__(outputs, request_id, stream, end=end)
         self._data = data
+        self._chunks: Iterator[BytesLike] | None = None
         self._error = error
         self._plain = plain
         self._silent = False
@@ -102,18 +107,20 @@ class Response(_Answer):
             return self._failed()
         data = self._data
         if not isinstance(data, bytes | bytearray | memoryview):
-            return self._chunks(data)
+            return self._in_chunks(data)
         return self.stream.write(self.request_id, _BYTES_RESPONSE, data, last=True, plain=self._plain, end=self.is_last)
 
-    def _chunks(self, data: Iterable[BytesLike]) -> Iterator[Frame]:
+    def _in_chunks(self, data: Iterable[BytesLike]) -> Iterator[Frame]:
         request_id, stream, plain = self.request_id, self.stream, self._plain
-        chunks: Iterator[BytesLike] | None = None
         while True:
             try:
-                chunks = iter(data) if chunks is None else chunks
+                chunks = self._chunks = iter(data) if self._chunks is None else self._chunks
                 chunk: Any = next(chunks, _DONE)
                 view = b"" if chunk is _DONE else bytes_like(chunk, "a chunk of a response")
             except Exception as failure:  # whatever it is, the client has to be told
+                # A file can be asked again. Another iterator may be at its end now, so its response has failed.
+                if isinstance(failure, BlockingIOError) and isinstance(data, Chunks):
+                    raise
                 self.failure = failure
                 break
             except BaseException as failure:

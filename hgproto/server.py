@@ -9,7 +9,7 @@ from hgproto import build
 from hgproto.bytelike import is_bytes_like, kept_bytes
 from hgproto.commands import CommandReceiver
 from hgproto.events import NO_OP, Error, NoOp, SendFrames, Sending
-from hgproto.files import Chunks
+from hgproto.files import Chunks, is_file
 from hgproto.framing_0002 import codec, machines
 from hgproto.machine import Event
 from hgproto.outputs import described
@@ -111,8 +111,9 @@ class Server(CommandReceiver):
 
         An exception that the chunks raise becomes an error-response, and is kept in ``failure`` of what this gives. One
         that is no :class:`Exception`, such as :class:`KeyboardInterrupt`, is also raised to the caller that takes the
-        frames; the error-response is there when the caller goes on. Bytes that their owner can change are copied, so that
-        the response is what they are now. ``stream_id``: one of
+        frames; the error-response is there when the caller goes on. A file that has nothing yet is no failure:
+        :class:`BlockingIOError` is raised to that caller, who goes on once the file has bytes. Bytes that their owner can
+        change are copied, so that the response is what they are now. ``stream_id``: one of
         :attr:`output_streams`; else the one on which messages went for the request, else the one with the least to send.
         ``plain``: the octets are compressed already. ``end``: close the stream afterwards; after the end of input a stream
         closes by itself with its last response. Raises :class:`LocalProtocolError` (response.active-request, response.once,
@@ -296,8 +297,10 @@ def _checked_response(data: Any) -> bytes | memoryview | Iterable[BytesLike]:
     """Returns what a response is made of; bytes that their owner could change later are copied."""
     if is_bytes_like(data):
         return kept_bytes(data)
+    if is_file(data):
+        # Iterating over a file gives lines, and takes a pause of one that does not block for its end.
+        return Chunks(data)
     if isinstance(data, str) or not hasattr(data, "__iter__"):
-        raise TypeError(f"a response is octets or an iterable of octets, not {type(data).__name__}")
-    # Iterating over a file gives lines, and takes a pause of one that does not block for its end.
-    chunks: Iterable[BytesLike] = Chunks(data) if hasattr(data, "read") else data
+        raise TypeError(f"a response is bytes, an iterable of bytes, or a binary file, not {type(data).__name__}")
+    chunks: Iterable[BytesLike] = data
     return chunks

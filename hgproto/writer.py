@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from itertools import chain
 
 from hgproto.bytelike import bytes_like
-from hgproto.files import Output
+from hgproto.files import Output, resumable
 from hgproto.frame import Unique, check_revision
 
 TYPE_CHECKING = False
@@ -23,7 +22,7 @@ JOINED_OCTETS = 1 << 14
 """Payloads of fewer bytes are written together with their header: a copy costs less than a second write."""
 
 PIECE_OCTETS = 1 << 20
-"""Octets that frames are joined to at the most: joining tens of MiB at once costs ten times as much an octet."""
+"""Octets to which frames are joined, and no further: joining tens of MiB at once costs ten times as much an octet."""
 
 
 def _default() -> Codec:
@@ -47,29 +46,54 @@ def encode_frame(frame: Frame, *, max_payload: int | None = None, codec: Codec |
 def encode_frames(
     frames: Iterable[Frame], *, max_payload: int | None = None, codec: Codec | None = None
 ) -> Iterator[bytes]:
-    """The octets of frames in pieces of whole frames, :data:`PIECE_OCTETS` or one frame large. Raises as one frame does."""
+    """The octets of frames in pieces of whole frames, each as soon as it has :data:`PIECE_OCTETS`.
+
+    No frame is asked for before the frames before it were given or are in the same piece. Raises as one frame does, and
+    whatever ``frames`` raise, once the frames before were given; the same iterator then continues with the frames after.
+    """
     codec = codec or _default()
-    limit, encode = _limit(max_payload, codec), codec.encode_frame
-    parts: list[bytes] = []
-    size = 0
-    failure: BaseException | None = None
-    try:
-        for frame in _of_revision(frames, codec):
-            octets = encode(frame, limit)
-            if size + len(octets) > PIECE_OCTETS and parts:
-                yield b"".join(parts)
-                parts.clear()
-                size = 0
-            parts.append(octets)
-            size += len(octets)
-    except GeneratorExit:
-        raise
-    except BaseException as error:  # raised once the frames before it were given
-        failure = error
-    if parts:
-        yield b"".join(parts)
-    if failure is not None:
-        raise failure
+    return _Encoded(frames, _limit(max_payload, codec), codec)
+
+
+class _Encoded(Unique):
+    """The pieces of :func:`encode_frames`."""
+
+    __slots__ = ("_codec", "_failure", "_frames", "_limit")
+
+    def __init__(self, frames: Iterable[Frame], limit: int, codec: Codec) -> None:
+        self._frames = iter(frames)
+        self._limit = limit
+        self._codec = codec
+        self._failure: BaseException | None = None
+
+    def __iter__(self) -> _Encoded:
+        return self
+
+    def __next__(self) -> bytes:
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+        limit, codec = self._limit, self._codec
+        encode, known = codec.encode_frame, None
+        parts: list[bytes] = []
+        size = 0
+        try:
+            for frame in self._frames:
+                if type(frame.type) is not known:
+                    check_revision(frame, codec)
+                    known = type(frame.type)
+                octets = encode(frame, limit)
+                parts.append(octets)
+                size += len(octets)
+                if size >= PIECE_OCTETS:
+                    break
+        except BaseException as error:  # raised once the frames before it were given
+            if not parts:
+                raise
+            self._failure = error
+        if not parts:
+            raise StopIteration
+        return b"".join(parts)
 
 
 def frame_buffers(
@@ -77,11 +101,33 @@ def frame_buffers(
 ) -> Iterator[bytes | memoryview]:
     """Headers and payloads in turn, for ``writelines`` and the like: no payload is copied. Raises as one frame does."""
     codec = codec or _default()
-    limit, encode_header = _limit(max_payload, codec), codec.encode_header
-    for frame in _of_revision(frames, codec):
-        yield encode_header(frame, limit)
-        if len(frame.payload):
-            yield bytes_like(frame.payload, "payload")
+    return resumable(_Buffers(frames, _limit(max_payload, codec), codec))
+
+
+class _Buffers:
+    """The buffers of :func:`frame_buffers`, to be begun again after an exception."""
+
+    def __init__(self, frames: Iterable[Frame], limit: int, codec: Codec) -> None:
+        self._frames = iter(frames)
+        self._limit = limit
+        self._codec = codec
+        self._ended = False
+
+    def __call__(self) -> Iterator[bytes | memoryview] | None:
+        return None if self._ended else self._rest()
+
+    def _rest(self) -> Iterator[bytes | memoryview]:
+        limit, codec = self._limit, self._codec
+        encode_header, known = codec.encode_header, None
+        for frame in self._frames:
+            if type(frame.type) is not known:
+                check_revision(frame, codec)
+                known = type(frame.type)
+            payload = bytes_like(frame.payload, "payload")
+            yield encode_header(frame, limit)
+            if len(payload):
+                yield payload
+        self._ended = True
 
 
 class FrameWriter(Unique):
@@ -115,17 +161,20 @@ class FrameWriter(Unique):
 
         Raises as :func:`encode_frame` does, and whatever the file or ``frames`` raise; the frames before it are written.
         """
-        self._frames.append(_of_revision(frames, self._codec))
+        self._frames.append(iter(frames))
         self.flush()
 
     def flush(self) -> None:
         """Writes whatever is left. Raises as :meth:`write` does. The file itself is not flushed."""
-        output, limit = self._output, self._limit
-        encode, encode_header = self._codec.encode_frame, self._codec.encode_header
+        output, limit, codec = self._output, self._limit, self._codec
+        encode, encode_header, known = codec.encode_frame, codec.encode_header, None
         output.flush()
         while self._frames:
             try:
                 for frame in self._frames[0]:
+                    if type(frame.type) is not known:
+                        check_revision(frame, codec)
+                        known = type(frame.type)
                     if len(frame.payload) < JOINED_OCTETS:
                         output.write(encode(frame, limit))
                     else:
@@ -147,15 +196,6 @@ def write_frames(
     a :class:`FrameWriter` for a file that does not block.
     """
     FrameWriter(file, max_payload=max_payload, codec=codec).write(frames)
-
-
-def _of_revision(frames: Iterable[Frame], codec: Codec) -> Iterator[Frame]:
-    """The frames; the first is checked to be of the codec's revision, since one source gives frames of one revision."""
-    made = iter(frames)
-    for frame in made:
-        check_revision(frame, codec)
-        return chain((frame,), made)
-    return made
 
 
 def _limit(max_payload: int | None, codec: Codec) -> int:

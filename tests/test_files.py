@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import mmap
 import os
 import signal
 import socket
@@ -16,9 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hgproto import (
+    Client,
     FrameReader,
     LocalProtocolError,
     RemoteProtocolError,
+    ResponseData,
     Server,
     bytes_response,
     command,
@@ -29,7 +32,7 @@ from hgproto import (
 )
 from hgproto.files import Chunks, Output, write_all
 from hgproto.framing_0002 import codec
-from hgproto.writer import JOINED_OCTETS, PIECE_OCTETS, FrameWriter
+from hgproto.writer import JOINED_OCTETS, PIECE_OCTETS, FrameWriter, frame_buffers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -93,6 +96,15 @@ def patiently(make: Callable[[], Iterator[Any]], *, again: Callable[[], Iterator
         else:
             assert pauses
             return items
+
+
+def finish(writer: FrameWriter) -> None:
+    """Writes whatever is left, over all pauses."""
+    while writer.pending:
+        try:
+            writer.flush()
+        except BlockingIOError:
+            continue
 
 
 FILES: dict[str, Callable[[Hesitant], Any]] = {"raw": lambda raw: raw, "buffered": io.BufferedReader}
@@ -392,18 +404,218 @@ def test_a_command_whose_file_has_nothing_yet_is_written_later() -> None:
     assert codec.CommandDataFlag.EOS in list(read_frames(file.getvalue()))[-1].flags  # type: ignore[operator]
 
 
-def test_a_response_is_a_file_in_chunks_and_a_pause_is_not_its_end() -> None:
-    def answered(file: Any) -> list[Any]:
-        server = Server()
-        server.receive_data(b"".join(encode_frames(command(1, 1, "c", begin=True))))
-        return list(server.respond(1, file))
+def answered(file: Any, **options: Any) -> Any:
+    """What a server sends in response to a request."""
+    server = Server(**options)
+    server.receive_data(b"".join(encode_frames(command(1, 1, "c", begin=True))))
+    return server.respond(1, file)
 
+
+def test_a_response_is_a_file_in_chunks() -> None:
     data = bytes(range(256)) * 300
-    whole = answered(io.BytesIO(data))
+    whole = list(answered(io.BytesIO(data)))
     assert b"".join(frame.payload for frame in whole) == data
     assert len(whole) <= 4
-    for kind in FILES.values():
-        frames = answered(kind(Hesitant(data, (100, 0, 0, 0))))
-        assert [int(frame.type) for frame in frames] == [codec.FrameType.BYTES_RESPONSE, codec.FrameType.ERROR_RESPONSE]
-        assert frames[0].flags == codec.BytesResponseFlag.CONTINUATION
-        assert b"no bytes yet" in frames[1].payload
+
+
+@pytest.mark.parametrize("kind", FILES)
+@pytest.mark.parametrize("encoding", [None, "zlib"])
+@pytest.mark.parametrize("failed", [False, True])
+def test_a_response_goes_on_after_pauses(kind: str, encoding: str | None, failed: bool) -> None:
+    data = bytes(range(256)) * 300
+    for sizes in ((100, 0, 0, 0), (0, 0, 0, 5000), (0, 0, 0, 100_000)):
+        client, server = Client(), Server(encoding=encoding)
+        client.issue("a")
+        server.receive_data(b"".join(encode_frames(command(1, 1, "a", begin=True))))
+        send: Any = server.respond(1, FILES[kind](Hesitant(data, sizes)))
+        if failed:
+            # What was ready comes before the error of a connection that has failed.
+            send = server.receive_data(b"\xff" * 8)[-1].frames  # type: ignore[union-attr]
+        events = client.receive_data(b"".join(encode_frames(patiently(lambda: send))))  # noqa: B023
+        got = [event for event in events if isinstance(event, ResponseData)]
+        assert b"".join(event.data for event in got) == data
+        assert got[-1].last
+        assert server._requests == {}
+
+
+def test_a_pause_of_an_iterable_is_a_failure_since_it_may_be_at_its_end() -> None:
+    def chunks() -> Iterator[bytes]:
+        yield b"part"
+        raise BlockingIOError("not a file")
+
+    frames = list(answered(chunks()))
+    assert [int(frame.type) for frame in frames] == [codec.FrameType.BYTES_RESPONSE, codec.FrameType.ERROR_RESPONSE]
+
+
+PIECES: dict[str, Callable[[Any], Iterator[Any]]] = {
+    "encode_frames": encode_frames,
+    "frame_buffers": frame_buffers,
+}
+
+
+@pytest.mark.parametrize("name", PIECES)
+@pytest.mark.parametrize("sizes", [(0, 1, 0, 5000, 3), (40_000, 0, 0)])
+def test_pieces_go_on_after_pauses(name: str, sizes: Any) -> None:
+    data = bytes(range(256)) * 300
+    sends: dict[str, Callable[[Any], Any]] = {
+        "command": lambda file: command(1, 1, "c", data=file, begin=True),
+        "bytes_response": lambda file: bytes_response(1, 2, file),
+        "issue": lambda file: Client().issue("c", data=file),
+        "respond": answered,
+    }
+    for send in sends.values():
+        wire = b"".join(patiently(lambda: PIECES[name](send(Hesitant(data, sizes)))))  # noqa: B023
+        parts = [frame.payload for frame in read_frames(wire) if frame.type != codec.FrameType.COMMAND_NAME]
+        assert b"".join(parts) == data
+
+
+@pytest.mark.parametrize("name", PIECES)
+def test_pieces_go_on_after_a_bad_frame_and_then_end(name: str) -> None:
+    pieces = PIECES[name]([FRAMES[0].replace(request_id=-1), *FRAMES])
+    with pytest.raises(LocalProtocolError):
+        next(pieces)
+    assert b"".join(pieces) == WIRE
+    assert list(pieces) == []
+    assert iter(pieces) is pieces
+
+
+def test_no_frame_is_asked_for_before_the_piece_before_it_was_given() -> None:
+    data = os.urandom(3 * PIECE_OCTETS)
+    send = answered(data)
+    wire = b""
+    while piece := next(encode_frames(send), b""):
+        wire += piece
+    assert b"".join(frame.payload for frame in read_frames(wire)) == data
+
+
+@pytest.mark.parametrize("kind", FILES)
+@pytest.mark.parametrize("wrap", [iter, enumerate, lambda frames: map(str, frames)], ids=["iter", "enumerate", "map"])
+def test_an_iterator_over_an_iterator_of_frames_goes_on_too(kind: str, wrap: Any) -> None:
+    found = patiently(lambda: wrap(read_frames(FILES[kind](Hesitant(WIRE, (0, 0, 30))))))
+    assert found == list(wrap(FRAMES))
+
+
+def test_iterators_are_their_own_iterators() -> None:
+    for iterator in (read_frames(WIRE), validate(WIRE), encode_frames(FRAMES), frame_buffers(FRAMES), Chunks(WIRE)):
+        assert iter(iterator) is iterator
+
+
+@pytest.mark.parametrize("encoding", [None, "identity", "zlib"])
+def test_a_writer_asks_for_no_frame_before_all_earlier_frames_are_written(encoding: str | None) -> None:
+    client, server = Client(), Server(encoding=encoding)
+    for name in "ab":
+        for frame in client.issue(name):
+            server.receive_frame(frame)
+    large = os.urandom(100_000)
+    file = Hesitant(sizes=(100, 0, 0, 1 << 20))
+    writer = FrameWriter(file)  # type: ignore[arg-type]
+    for request_id, data in ((1, large), (3, b"second")):
+        with pytest.raises(BlockingIOError):
+            writer.write(server.respond(request_id, data))
+    finish(writer)
+    got = {1: b"", 3: b""}
+    for event in client.receive_data(bytes(file.taken)):
+        assert isinstance(event, ResponseData)
+        got[event.request_id] += event.data
+    assert got == {1: large, 3: b"second"}
+
+
+def test_a_writer_keeps_a_message_whose_first_frame_is_not_there_yet() -> None:
+    for build in (lambda file: command(1, 1, "c", data=file), lambda file: bytes_response(1, 2, file), answered):
+        file = io.BytesIO()
+        writer = FrameWriter(file)
+        with pytest.raises(BlockingIOError, match="no bytes yet"):
+            writer.write(build(Hesitant(b"x" * 10, (0, 20))))
+        assert writer.pending
+        finish(writer)
+        assert b"x" * 10 in file.getvalue()
+
+
+# Kinds of files
+
+
+class Proxy:
+    """A wrapper that passes on whatever it is asked for."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+class Upper(io.BytesIO):
+    """Changes what is read, by ``read()`` alone."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        return super().read(size).upper()
+
+
+class ReadOnly:
+    """Has nothing but ``read()``."""
+
+    def __init__(self, content: bytes) -> None:
+        self.read = io.BytesIO(content).read
+
+
+def _patched(content: bytes) -> Any:
+    """A wrapper with a method of its own, as those that count what is read have."""
+    file: Any = Proxy(io.BytesIO(content))
+    file.read = lambda size: file._file.read(size).upper()
+    return file
+
+
+def _payloads(frames: Iterator[Any]) -> bytes:
+    return b"".join(bytes(frame.payload) for frame in frames if frame.type != codec.FrameType.COMMAND_NAME)
+
+
+READERS: dict[str, Callable[[Any], bytes]] = {
+    "command": lambda file: _payloads(command(1, 1, "c", data=file)),
+    "issue": lambda file: _payloads(Client().issue("c", data=file)),  # type: ignore[arg-type]
+    "bytes_response": lambda file: _payloads(bytes_response(1, 2, file)),
+    "respond": lambda file: _payloads(answered(file)),
+    "Chunks": lambda file: b"".join(Chunks(file)),
+}
+"""What reads a file, and gives its bytes."""
+
+
+@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("open_", [io.BytesIO, Upper, ReadOnly, _patched, lambda content: Proxy(io.BytesIO(content))])
+def test_a_file_has_the_same_bytes_for_all_who_read_it(name: str, open_: Any) -> None:
+    expected = b"ABC" if open_ in (Upper, _patched) else b"abc"
+    assert READERS[name](open_(b"abc")) == expected
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_buffer_that_can_be_read_is_a_buffer(name: str) -> None:
+    with mmap.mmap(-1, 3) as mapped:
+        mapped[:] = b"abc"
+        assert READERS[name](mapped) == READERS[name](mapped) == b"abc"
+
+
+@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("wrap", [lambda file: file, Proxy, lambda file: Proxy(Proxy(file))])
+def test_a_file_that_no_longer_blocks_is_not_at_its_end(name: str, wrap: Any) -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as file:
+        wrapped = wrap(file)
+        os.set_blocking(reading, False)
+        with pytest.raises(BlockingIOError):
+            READERS[name](wrapped)
+        os.write(writing, b"abc")
+        os.close(writing)
+        assert READERS[name](wrapped) == b"abc"
+
+
+def test_a_response_sees_that_its_file_no_longer_blocks() -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as file:
+        os.write(writing, b"half")
+        send = answered(file)
+        assert next(send).payload == b"half"
+        os.set_blocking(reading, False)
+        with pytest.raises(BlockingIOError):
+            next(send)
+        os.write(writing, b"rest")
+        os.close(writing)
+        assert _payloads(send) == b"rest"

@@ -627,3 +627,118 @@ def test_octets_that_are_no_frame_fail_the_connection() -> None:
         assert error.error.requirement == "frame.length-limit"
         assert [frame.type for frame in error.frames] == [codec.FrameType.ERROR_RESPONSE]
         assert pool.receive_end() == []
+
+
+class Hesitant:
+    """A file that has nothing yet before each of its parts."""
+
+    def __init__(self, parts: list[bytes]) -> None:
+        self.given: list[bytes | None] = [given for part in parts for given in (None, part)]
+
+    def read(self, size: int) -> bytes | None:
+        return self.given.pop(0) if self.given else b""
+
+
+class Broken:
+    """A file that cannot be read."""
+
+    def read(self, size: int) -> bytes:
+        raise OSError("gone")
+
+
+def finished(pool: EncodingPool, *, wait: bool = True) -> tuple[list[Frame], int]:
+    """All frames of a pool, and how many pauses they took."""
+    frames: list[Frame] = []
+    pauses = 0
+    while pool.outstanding:
+        try:
+            for made in pool.finished(wait=wait):
+                frames += made
+        except BlockingIOError:
+            pauses += 1
+    return frames, pauses
+
+
+@pytest.mark.parametrize("encoding", [None, "zlib"])
+@pytest.mark.parametrize("wait", [True, False])
+def test_a_stream_pauses_while_a_file_has_nothing_yet(encoding: str | None, wait: bool) -> None:
+    client, server = asked(6, encoding=encoding, streams=2)
+    server.receive_end()
+    parts = [b"a" * 100, b"b", b"c" * 40]
+    with EncodingPool(2) as pool:
+        for request_id in client.active:
+            # The requests on the first stream wait for the file of the second of them.
+            data: Any = Hesitant(parts) if request_id in (3, 7) else body(request_id)
+            submit(pool, server.respond(request_id, data, stream_id=2 if request_id < 7 else 4))
+        frames, pauses = finished(pool, wait=wait)
+    assert pauses >= 3
+    got = dict.fromkeys(client.active, b"")
+    for frame in frames:
+        for event in client.receive_frame(frame):
+            if isinstance(event, ResponseData):
+                got[event.request_id] += event.data
+    whole = b"".join(parts)
+    assert got == {key: whole if key in (3, 7) else body(key) for key in got}
+    assert client.receive_end() == []
+    assert server._requests == {}
+
+
+def test_a_pause_is_raised_once_everything_else_is_given() -> None:
+    _, server = asked(3, streams=2)
+    with EncodingPool(1) as pool:
+        submit(pool, server.respond(1, Hesitant([b"a"]), stream_id=2))  # type: ignore[arg-type]
+        submit(pool, server.respond(3, b"b", stream_id=2))
+        submit(pool, server.respond(5, b"c", stream_id=4))
+        given = pool.finished()
+        assert [frame.request_id for frame in next(given)] == [5]
+        with pytest.raises(BlockingIOError, match="no bytes yet"):
+            next(given)
+        assert pool.outstanding == 2
+        assert [made[0].request_id for made in pool.finished()] == [1, 3]
+
+
+def test_a_command_pauses_too_and_its_request_goes_on() -> None:
+    client, server = Client(limits=Limits(send_payload=64)), Server()
+    with EncodingPool() as pool:
+        send = client.issue("unbundle", data=cast("BinaryIO", Hesitant([b"a" * 30, b"b" * 20])))
+        submit(pool, send)
+        frames, pauses = finished(pool)
+    assert pauses == 2
+    assert isinstance(send, SendFrames)
+    assert send.failure is None
+    (command,) = (event for frame in frames for event in server.receive_frame(frame) if isinstance(event, RunCommand))
+    assert command.data == b"a" * 30 + b"b" * 20
+    assert client.active == (1,)
+
+
+def test_the_rest_of_a_send_that_pauses_can_be_taken_once_the_pool_is_closed() -> None:
+    client, server = asked(2)
+    sends = [server.respond(1, Hesitant([b"a" * 100, b"b"])), server.respond(3, b"c")]  # type: ignore[arg-type]
+    with EncodingPool() as pool:
+        for send in sends:
+            submit(pool, send)
+        for _ in range(2):
+            with pytest.raises(BlockingIOError):
+                list(pool.finished())
+    frames: list[Frame] = []
+    for _ in sends:
+        with pytest.raises(RuntimeError):
+            for made in pool.finished():
+                frames += made
+    assert pool.outstanding == 0
+    for send in sends:
+        frames += send
+    got = [event for frame in frames for event in client.receive_frame(frame)]
+    assert b"".join(event.data for event in got if isinstance(event, ResponseData)) == b"a" * 100 + b"bc"
+    assert client.active == ()
+
+
+def test_an_argument_of_a_wrong_type_loses_no_event() -> None:
+    client = Client()
+    with DecodingPool(client) as pool:
+        list(client.issue("x", data=cast("BinaryIO", Broken())))
+        for wrong in ("text", 5, None):
+            with pytest.raises(TypeError, match="must be bytes"):
+                pool.receive_data(wrong)  # type: ignore[arg-type]
+        (event,) = pool.receive_data(b"")
+    assert isinstance(event, RequestError)

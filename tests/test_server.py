@@ -137,7 +137,7 @@ def test_what_a_response_may_be(octets: Any) -> None:
 @pytest.mark.parametrize("octets", ["text", None, 5])
 def test_what_a_response_may_not_be(octets: Any) -> None:
     server = waiting(1)
-    with pytest.raises(TypeError, match="a response is octets or an iterable of octets, not"):
+    with pytest.raises(TypeError, match="a response is bytes, an iterable of bytes, or a binary file, not"):
         server.respond(1, octets)
     assert lines(server.respond(1, b"")) == ["1 2 stream-begin bytes-response eos"]
 
