@@ -79,7 +79,7 @@ class _Lane(Generic[Work]):
                 return
             self._running = True
         try:
-            self._start()
+            self._executor.submit(self._work_off).add_done_callback(self._after)
         except BaseException:
             with self._lock:
                 self._waiting.remove(work)
@@ -88,12 +88,10 @@ class _Lane(Generic[Work]):
 
     def resume(self, work: list[Work]) -> None:
         """Continues after a pause: with ``work``, then with all that was added meanwhile."""
-        with self._lock:
-            self._waiting.extendleft(reversed(work))
+        self._waiting.extendleft(reversed(work))
         try:
-            self._start()
-        except BaseException as error:
-            # An executor that was shut down.
+            self._executor.submit(self._work_off).add_done_callback(self._after)
+        except BaseException as error:  # of an executor that was shut down
             self._drop(error)
 
     @property
@@ -101,14 +99,11 @@ class _Lane(Generic[Work]):
         """How many pieces of work no thread has begun."""
         return len(self._waiting)
 
-    def _start(self) -> None:
-        self._executor.submit(self._work_off).add_done_callback(self._after)
-
     def _after(self, future: Future[None]) -> None:
         """Reports the work that an executor has dropped: it was shut down, or its threads could not start."""
-        if future.cancelled():
-            self._drop(CancelledError("the executor was shut down before the work was done"))
-        elif (error := future.exception()) is not None:
+        shut = "the executor was shut down before the work was done"
+        error = CancelledError(shut) if future.cancelled() else future.exception()
+        if error is not None:
             self._drop(error)
 
     def _drop(self, error: BaseException) -> None:
@@ -193,6 +188,7 @@ class _Made(NamedTuple):
 class _Pause(NamedTuple):
     """Sends of one stream that wait, since a file of the first one has nothing yet."""
 
+    lane: _Lane[SendFrames]
     sends: list[SendFrames]
     error: BlockingIOError
 
@@ -259,7 +255,7 @@ class EncodingPool(_Pool["SendFrames"]):
                     if isinstance(error, BlockingIOError) and error is not send.failure:
                         # What follows on the stream keeps its place.
                         self._begun[send] = made
-                        self._done.put([*results, _Pause(batch[index:], error)])
+                        self._done.put([*results, _Pause(self._lane(send.stream_id or 0), batch[index:], error)])
                         return False
                     failure = failure or error
                 else:
@@ -280,7 +276,9 @@ class EncodingPool(_Pool["SendFrames"]):
         error of the executor; the other frames of that send can be taken from the send itself. :class:`BlockingIOError` is
         raised if nothing is left but streams that pause since a file has nothing yet. Call again for the rest.
         """
-        self._resume()
+        pauses, self._pauses = self._pauses, []
+        for pause in pauses:
+            pause.lane.resume(pause.sends)
         while True:
             if self._failure is not None:
                 failure, self._failure = self._failure, None
@@ -292,7 +290,7 @@ class EncodingPool(_Pool["SendFrames"]):
                 if self._held and len(self._held) == self._outstanding:
                     yield from self._release()
                     continue
-                if self._pauses and self._is_stalled():
+                if self._is_stalled():
                     raise self._pauses[0].error
                 if not self._outstanding or (not wait and self._done.empty()):
                     return
@@ -305,20 +303,10 @@ class EncodingPool(_Pool["SendFrames"]):
             else:
                 self._held.append(made)
 
-    def _resume(self) -> None:
-        """Continues with the streams that pause."""
-        pauses, self._pauses = self._pauses, []
-        for pause in pauses:
-            self._lane_of(pause).resume(pause.sends)
-
     def _is_stalled(self) -> bool:
         """Returns True if everything outstanding waits for a stream that pauses."""
-        waiting = sum(len(pause.sends) + self._lane_of(pause).waiting for pause in self._pauses)
-        return waiting + len(self._held) == self._outstanding
-
-    def _lane_of(self, pause: _Pause) -> _Lane[SendFrames]:
-        stream_id = pause.sends[0].stream_id
-        return self._lanes[stream_id]  # type: ignore[index]  # no send without one is accepted
+        waiting = sum(len(pause.sends) + pause.lane.waiting for pause in self._pauses)
+        return bool(self._pauses) and waiting + len(self._held) == self._outstanding
 
     def _release(self) -> Iterator[list[Frame]]:
         """What closes the streams that nobody else closes, after which comes what is held."""
