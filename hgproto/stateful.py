@@ -90,6 +90,11 @@ class _Machine(RuleBasedStateMachine):
         return octets
 
 
+def _cut(events: Iterable[Any]) -> list[Error]:
+    """The errors among events at the end of input that are about a cut frame; what else is left over then is told otherwise."""
+    return [event for event in events if isinstance(event, Error) and event.error.requirement == "frame.whole"]
+
+
 class ServerMachine(_Machine):
     """Holds a server against our client: commands in turns, in any chunks, on any streams.
 
@@ -166,10 +171,10 @@ class ServerMachine(_Machine):
         answer = self.receive(octets)
         if answer and self.deferring:
             raise self._failed(f"the server answers before the end of input: {answer[:40].hex(' ')}")
-        self._answered(answer)
+        self._answered(self._client.receive_data(answer) if answer else ())
 
-    def _answered(self, octets: bytes) -> None:
-        for event in self._client.receive_data(octets) if octets else ():
+    def _answered(self, events: Iterable[Any]) -> None:
+        for event in events:
             match event:
                 case Error():
                     raise self._failed(f"the server broke a rule: {event.error}")
@@ -202,7 +207,13 @@ class ServerMachine(_Machine):
             self._take(0)
         if self._wire:
             self._read(self._cut(len(self._wire) - 1))
-        self._answered(self.receive_end())
+        octets = self.receive_end()
+        self._answered(self._client.receive_data(octets) if octets else ())
+        # A cut frame shows only at the end of what the server sends.
+        events = self._client.receive_end()
+        self._answered(
+            event for event in events if isinstance(event, Error) and event.error.requirement == "frame.whole"
+        )
         left = sorted(self._commands)
         if left:
             raise self._failed(f"no answer to the requests {left}")
@@ -309,5 +320,7 @@ class ClientMachine(_Machine):
             self._read(bytes(self._wire))
         if self._issued:
             raise self._failed(f"the client has not sent {self._issued}")
+        for event in _cut(self._server.receive_end()):
+            raise self._failed(f"the client broke a rule: {event.error}")
         if self._expected:
             raise self._failed(f"the client has not read the answers to {sorted(self._expected)}")

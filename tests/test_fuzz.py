@@ -238,6 +238,24 @@ def test_limits_that_are_not_known_are_not_judged() -> None:
     assert fault.kind == "different-answer"
 
 
+def test_each_part_of_an_answer_that_differs_is_a_fault_of_its_own() -> None:
+    case = with_probe(commands((1, 1, 6, b"x"), (1, 2, 2, b"\1\0\1\0ab"), (1, 3, 2, b"c")), "")
+
+    def causes(change: dict[str, Any]) -> list[str]:
+        frames = []
+        for frame in frames_of(serve(case.octets)):
+            payload = frame[8:]
+            if payload.startswith(b'{"command": "x"'):
+                payload = json.dumps(json.loads(payload) | change).encode()
+            frames.append(len(payload).to_bytes(3, "little") + frame[3:8] + payload)
+        return [fault.cause for fault in Oracle(echo=True).faults(case, Outcome(b"".join(frames)))]
+
+    assert causes({}) == []
+    assert causes({"data": None}) == ["another data of bytes"]
+    assert causes({"args": {}, "data": None}) == ["another args of bytes", "another data of bytes"]
+    assert causes({"more": 1}) == ["another more of bytes"]
+
+
 def commands(*kinds: tuple[int, int, int, bytes]) -> bytes:
     """Frames on stream 1: request id, type, flags, and payload of each."""
     return b"".join(
@@ -562,7 +580,10 @@ def test_a_callable_that_grows_is_seen_each_time(module: str) -> None:
         ("nowhere:serve", "No module named 'nowhere'"),
         ("fuzzed:nothing", "module 'fuzzed' has no attribute 'nothing'"),
         ("fuzzed:number", "fuzzed:number is not callable"),
-        ("192.0.2.1:80", "192.0.2.1 is not this machine; --allow-remote lets it be fuzzed if it is yours"),
+        (
+            "192.0.2.1:80",
+            "192.0.2.1 is not a loopback address of this machine; --allow-remote lets it be fuzzed if it is yours",
+        ),
         ("tcp://127.0.0.1:0", "127.0.0.1:0: expected a port from 1 to 65535, found 0"),
         ("server 'x", 'the command "server \'x" cannot be split into words: No closing quotation'),
         ("http://localhost/", "there is no transport for 'http://localhost/'"),
@@ -871,7 +892,7 @@ def test_corpora_and_differences_that_are_known(fuzz: Any, tmp_path: Path) -> No
     ("arguments", "message"),
     [
         (("nowhere:serve",), "argument TARGET: No module named 'nowhere'"),
-        (("192.0.2.7:99",), "argument TARGET: 192.0.2.7 is not this machine"),
+        (("192.0.2.7:99",), "argument TARGET: 192.0.2.7 is not a loopback address of this machine"),
         (("server:serve", "--role", "client", "--answers", "frames"), "argument --answers: a client answers nothing"),
         (("server:serve", "--ignore", "frame.hole"), "argument --ignore: there is no requirement 'frame.hole'"),
         (("server:serve", "--encodings", "br"), "argument --encodings: there is no 'br' here"),

@@ -235,6 +235,9 @@ OPTIONS = {
     "answers": ("--answers", "events"),
     "echo": ("--echo",),
     "reports_errors": ("--reports-errors",),
+    "defers": ("--defers",),
+    "fails": ("--fails", "fail"),
+    "max_ratio": ("--max-ratio", "0.5"),
     "timeout": ("--timeout", "1.23456789"),
     "max_growth": ("--max-growth", "7"),
     "limit": ("--limit", "arguments=2", "--limit", "open-streams=3"),
@@ -275,6 +278,15 @@ def test_the_command_of_a_finding_has_every_option_that_matters() -> None:
     fuzz_module._oracle(options)
     again = vars(parser().parse_args(["fuzz", *fuzz_module._command_of_target(options)]))
     assert {name: again[name] for name in (*OPTIONS, "target")} == {name: given[name] for name in (*OPTIONS, "target")}
+
+
+@pytest.mark.parametrize("option", ["fails", "log", "start", "ignore"])
+def test_the_command_of_a_finding_quotes_what_begins_with_a_dash(option: str) -> None:
+    value = "-x.*" if option != "ignore" else "-frame*"
+    options = parser().parse_args(["fuzz", "a target", f"--{option}={value}"])
+    options.encodings, options.answers = (), "frames"
+    again = vars(parser().parse_args(["fuzz", *fuzz_module._command_of_target(options)]))
+    assert again[option] == vars(options)[option]
 
 
 @pytest.mark.parametrize(

@@ -245,9 +245,21 @@ class Withholds(OurClient):
         return b""
 
 
+class CutsEnd(OurServer):
+    def receive_end(self) -> bytes:
+        return super().receive_end() + b"\5\0\0"
+
+
+class CutsEndOfClient(OurClient):
+    def issue(self, name: str, args: dict[str, bytes], data: bytes | None) -> bytes:
+        return super().issue(name, args, data) + b"\5\0\0"
+
+
 @pytest.mark.parametrize(
     ("machine", "message"),
     [
+        (CutsEnd, r"the server broke a rule: .*frame\.whole"),
+        (CutsEndOfClient, r"the client broke a rule: .*frame\.whole"),
         (Forgets, r"for RunCommand\(.*\) expected b'.*', found b'"),
         (Silent, r"no answer to the requests \[\d"),
         (Odd, r"the server broke a rule: stream_id: expected a stream of the server"),

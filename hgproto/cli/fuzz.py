@@ -144,7 +144,7 @@ def add(commands: Commands) -> None:
         metavar="COMMAND",
         help="start the server behind an address by this command, watch its standard error, and start it again after its end",
     )
-    fuzz.add_argument("--allow-remote", action="store_true", help="fuzz an address that is not this machine's")
+    fuzz.add_argument("--allow-remote", action="store_true", help="fuzz an address that is not a loopback address")
     fuzz.add_argument(
         "--replay", nargs="+", action="extend", metavar="FILE", help="show findings again, a line for each"
     )
@@ -353,17 +353,22 @@ def _command_of_target(options: argparse.Namespace) -> list[str]:
     """The words of this command that are about the target."""
     words = [options.target, "--role", options.role, "--answers", options.answers]
     words += ["--echo"] * options.echo + ["--reports-errors"] * options.reports_errors
-    words += ["--defers"] * options.defers + ([] if options.fails is None else ["--fails", options.fails])
+    words += ["--defers"] * options.defers + ([] if options.fails is None else _valued("--fails", options.fails))
     words += ["--timeout", f"{options.timeout:.15g}", "--max-growth", str(options.max_growth)]
     words += [] if options.max_ratio == _RATIO else ["--max-ratio", f"{options.max_ratio:.15g}"]
-    words += [word for limit in options.limit for word in ("--limit", limit)]
+    words += [word for limit in options.limit for word in _valued("--limit", limit)]
     words += ["--reopen", options.reopen, "--encodings", ",".join(sorted(options.encodings))]
-    words += [word for name in options.ignore for word in ("--ignore", name)]
+    words += [word for name in options.ignore for word in _valued("--ignore", name)]
     words += [] if options.pid is None else ["--pid", str(options.pid)]
-    words += [] if options.log is None else ["--log", options.log]
-    words += [] if options.start is None else ["--start", options.start]
+    words += [] if options.log is None else _valued("--log", options.log)
+    words += [] if options.start is None else _valued("--start", options.start)
     words += ["--allow-remote"] * options.allow_remote
     return words
+
+
+def _valued(option: str, value: str) -> list[str]:
+    """The words of an option with a value, which is joined to it where it would be read as an option itself."""
+    return [f"{option}={value}"] if value.startswith("-") else [option, value]
 
 
 def _show(finding: FuzzFinding, path: str | None) -> None:

@@ -35,7 +35,9 @@ def resolved(host: str, port: int, *, allow_remote: bool = False) -> tuple[Addre
         numeric = str(address.place[0])
         if not is_loopback(numeric):
             stands_for = "" if numeric == host else f", which stands for {numeric},"
-            raise ValueError(f"{host}{stands_for} is not this machine; --allow-remote lets it be fuzzed if it is yours")
+            raise ValueError(
+                f"{host}{stands_for} is not a loopback address of this machine; --allow-remote lets it be fuzzed if it is yours"
+            )
     return addresses
 
 

@@ -59,6 +59,8 @@ class FuzzFinding(NamedTuple):
 
     def replay(self, path: str) -> str:
         """The command that shows it again."""
+        # A path that begins with a dash would be read as an option.
+        path = os.path.join(os.curdir, path) if path.startswith("-") else path
         return joined_words(["hgproto", "fuzz", *self.command, "--replay", path])
 
     def to_json(self, path: str) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from hgproto.fuzz.echo import heard, served
 from hgproto.fuzz.ignore import KINDS, Ignored
 from hgproto.fuzz.locate import kinds_of
 from hgproto.fuzz.observations import Observation, UnreadableError, of_events, of_frames, text_of
+from hgproto.fuzz.signs import masked
 from hgproto.session import frames_of
 from hgproto.validation import SessionValidator
 
@@ -148,7 +149,7 @@ class Oracle:
 
     def _broken_down(self, case: Case, outcome: Outcome) -> Fault | None:
         if outcome.crash is not None:
-            return Fault("crash", "", _NUMBER.sub("N", outcome.crash), "an end without a crash", outcome.crash)
+            return Fault("crash", "", masked(outcome.crash), "an end without a crash", outcome.crash)
         if outcome.hung:
             return Fault("hang", "", "", "an end in time", "none")
         if outcome.grown > self._growth + 64 * len(case.octets):
@@ -253,9 +254,7 @@ class Oracle:
             yield Fault("rejects-valid", named[0] if named else "", cause, "no refusal", what)
         elif wanted.accepted:
             for request_id in sorted({*wanted.answers, *found.answers}):
-                fault = _differing(request_id, wanted.answers.get(request_id, []), found.answers.get(request_id, []))
-                if fault is not None:
-                    yield fault
+                yield from _differing(request_id, wanted.answers.get(request_id, []), found.answers.get(request_id, []))
 
     def _of_its_own(self, case: Case, output: bytes, ours: bytes, *, complete: bool = True) -> Iterator[Fault]:
         """What is wrong with frames that a server has sent, and not with those that ours sends.
@@ -315,21 +314,29 @@ def _surplus(wanted: Observation, found: Observation) -> Iterator[Fault]:
             yield Fault("accepts-invalid", rule, "", f"a refusal by {rule}", f"a response to request {request_id}")
 
 
-def _differing(request_id: int, wanted: list[tuple[str, Any]], found: list[tuple[str, Any]]) -> Fault | None:
-    """How what was said of a request differs."""
+def _differing(request_id: int, wanted: list[tuple[str, Any]], found: list[tuple[str, Any]]) -> Iterator[Fault]:
+    """How what was said of a request first differs; of two objects, a fault for each key."""
     for place in range(max(len(wanted), len(found))):
         one = wanted[place] if place < len(wanted) else ("nothing", None)
         other = found[place] if place < len(found) else ("nothing", None)
+        what, instead = (f"{name} {text_of(value)}" if value is not None else name for name, value in (one, other))
+        expected, rule = f"for request {request_id} {what}", ""
         if one[0] != other[0]:
             rule = "request.complete" if one[0] == "protocol error" else ""
-            cause = f"{other[0]} instead of {one[0]}"
-        elif _plain(one[1]) != _plain(other[1]):
-            rule, cause = "", f"another content of {one[0]}"
+            causes = [f"{other[0]} instead of {one[0]}"]
         else:
-            continue
-        what, instead = (f"{name} {text_of(value)}" if value is not None else name for name, value in (one, other))
-        return Fault("different-answer", rule, cause, f"for request {request_id} {what}", instead)
-    return None
+            causes = [f"another {key} of {one[0]}" for key in _keys_that_differ(_plain(one[1]), _plain(other[1]))]
+        for cause in causes:
+            yield Fault("different-answer", rule, cause, expected, instead)
+        if causes:
+            return
+
+
+def _keys_that_differ(one: Any, other: Any) -> list[str]:
+    """The keys by which two objects differ; of other values that differ, ``content``."""
+    if not (isinstance(one, dict) and isinstance(other, dict)):
+        return [] if one == other else ["content"]
+    return [key for key in sorted({*one, *other}) if (key in one, one.get(key)) != (key in other, other.get(key))]
 
 
 def _plain(value: Any) -> Any:

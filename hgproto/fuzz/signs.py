@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["how_it_ended", "sign_in"]
+__all__ = ["how_it_ended", "masked", "sign_in"]
 
 _TRACEBACK = re.compile(r"^(?P<before>.*?)(?:Exception Group )?Traceback \(most recent call last\):\s*$")
 _FILE = re.compile(r'^\s*(?:\| +)*File "(?P<file>.*)", line (?P<line>\d+)(?:, in (?P<name>.*))?$')
@@ -25,14 +25,17 @@ _OTHERS = tuple(
         r"^SUMMARY: (?P<what>\w+Sanitizer: .*)$",
         r"^(?:=+\d*=*\s*)?(?:ERROR|WARNING): (?P<what>(?:\w+Sanitizer|libFuzzer)\b.*)$",
         r"^(?P<what>\w+Sanitizer:DEADLYSIGNAL)$",
-        r"^\S+:\d+(?::\d+)?: (?P<what>runtime error: .*)$",
+        r"^(?P<place>\S+:\d+(?::\d+)?): (?P<what>runtime error: .*)$",
         r"^thread '.*'(?: \(\d+\))? (?P<what>panicked at .*)$",
         r"^.*?(?P<what>(?:\bpanic\b|^fatal error)(?: serving \S+)?: .*)$(?=[\s\S]*^goroutine \d+ )",
         r'^Exception in thread "[^"]*" (?P<what>[\w.$]+.*)$',
         r"^# (?P<what>A fatal error has been detected by the Java Runtime Environment):",
     )
 )
-_VARIABLE = re.compile(r"0x[0-9a-f]+|\d+")
+_VARIABLE = re.compile(r"(?P<place>(?<=[A-Za-z]):\d+:\d+)|0x[0-9a-fA-F]+|\d+")
+_GO_FRAME = re.compile(r"^(?P<name>(?!created by )[\w./*()\[\]-]+)\(.*\)$", re.MULTILINE)
+_JAVA_CAUSE = re.compile(r"^Caused by: (?P<what>[\w.$]+)", re.MULTILINE)
+_JAVA_FRAME = re.compile(r"^\s+at (?P<name>[\w.$<>/@]+)\((?P<file>.*)\)$", re.MULTILINE)
 
 
 def how_it_ended(status: int, details: str, *, is_verdict: bool) -> str | None:
@@ -67,8 +70,34 @@ def sign_in(text: str) -> str | None:
     for pattern in _OTHERS:
         found = pattern.search(text)
         if found is not None:
-            return _VARIABLE.sub("N", found["what"].strip()[:120])
+            return masked(found["what"].strip()[:120]) + _place(found, text)
     return None
+
+
+def masked(text: str) -> str:
+    """Returns a text with ``N`` for each number, apart from the line and the column of a place such as ``main.rs:4:5``."""
+    return _VARIABLE.sub(lambda found: found["place"] or "N", text)
+
+
+def _place(report: re.Match[str], text: str) -> str:
+    """The function or the line of a report that tells its place apart from what happened; empty where it does not."""
+    rest = text[report.end() :]
+    what = report["what"]
+    if "place" in report.re.groupindex:
+        return f" in {masked(os.path.basename(report['place']))}"
+    if "goroutine " in rest:
+        # Frames of the panic itself stand before those of the program.
+        stack = rest[rest.index("goroutine ") :].partition("\n\n")[0]
+        names = [frame["name"] for frame in _GO_FRAME.finditer(stack)]
+        names = names[max((at + 1 for at, name in enumerate(names) if name == "panic"), default=0) :]
+        name = next((name for name in names if not name.startswith("runtime.")), None)
+        return "" if name is None else f" in {name}"
+    if report[0].startswith("Exception in thread "):
+        causes = list(_JAVA_CAUSE.finditer(rest))
+        frame = _JAVA_FRAME.search(rest, causes[-1].end() if causes else 0)
+        cause = f", caused by {causes[-1]['what']}" if causes and causes[-1]["what"] != what else ""
+        return cause + ("" if frame is None else f" in {frame['name']} ({masked(frame['file'])})")
+    return ""
 
 
 def _tracebacks(lines: list[str]) -> Iterator[str]:

@@ -44,6 +44,8 @@ ANSWERS = ("frames", "events", "verdict")
 """What a target can give: the frames that it sends, the events that it tells its application as JSON, or yes and no."""
 _START_SECONDS = 30.0
 """Time for a server to accept connections after its start: interpreters and virtual machines are slow on a busy machine."""
+_FREE_SECONDS = 1.0
+"""Time for a server that was ended to stop listening."""
 _SHORT_GRACE, _GRACE, _MOST_GRACE = 0.01, 0.05, 0.25
 """Seconds for a server to write a report after a connection: one that has answered, one that has not, one known to write late."""
 _FRESH = 1 << 23
@@ -289,6 +291,7 @@ class TcpTarget:
     def _start(self, server: StartedServer) -> None:
         """Starts the server, and waits until it accepts connections. Raises :class:`TargetError`."""
         kind = TargetGoneError if self._connected else TargetError
+        self._check_free(kind)
         try:
             self._pid = server.start()
         except OSError as error:
@@ -309,6 +312,19 @@ class TcpTarget:
                     raise kind(f"{self._addresses[0].name}: {error.strerror or error}") from None
             else:
                 return
+
+    def _check_free(self, kind: type[TargetError]) -> None:
+        """Raises an error where another server listens, which would be taken for the one that is started."""
+        last = time.monotonic() + _FREE_SECONDS
+        while True:
+            try:
+                self._connected_once().close()
+            except OSError:
+                return
+            if time.monotonic() > last:
+                name = self._addresses[0].name
+                raise kind(f"argument --start: something already listens on {name}; end it, or leave out --start")
+            time.sleep(0.02)
 
     def _listens(self) -> bool:
         """True if the address still accepts connections; asked where nothing was received."""

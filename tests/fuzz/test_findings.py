@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,7 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
 def test_the_command_is_quoted_as_the_system_has_it(system: bool, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "joined_words", lambda parts: joined_words(parts, windows=system))
     assert FINDING._replace(command=("a b", '"c"')).replay("my findings/x.json") == words
+    assert FINDING.replay("-d/x.json").endswith(f" --replay {os.path.join('.', '-d/x.json')}")
 
 
 def test_waits_and_sizes_are_kept(tmp_path: Path) -> None:

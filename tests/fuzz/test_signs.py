@@ -77,20 +77,26 @@ def test_a_log_may_begin_each_line() -> None:
         ("==9== ERROR: libFuzzer: deadly signal\n", "libFuzzer: deadly signal"),
         (
             "frame.c:40:12: runtime error: signed integer overflow: 2147483647 + 1\n",
-            "runtime error: signed integer overflow: N + N",
+            "runtime error: signed integer overflow: N + N in frame.c:40:12",
         ),
         (
             "thread 'main' panicked at src/frame.rs:3:5:\nindex out of bounds\n",
-            "panicked at src/frame.rs:N:N:",
+            "panicked at src/frame.rs:3:5:",
         ),
-        ("thread '<unnamed>' (77) panicked at 'no', src/a.rs:3:5\n", "panicked at 'no', src/a.rs:N:N"),
+        ("thread '<unnamed>' (77) panicked at 'no', src/a.rs:3:5\n", "panicked at 'no', src/a.rs:3:5"),
         (
             "panic: runtime error: index out of range [5] with length 3\n\ngoroutine 1 [running]:\nmain.main()\n",
-            "panic: runtime error: index out of range [N] with length N",
+            "panic: runtime error: index out of range [N] with length N in main.main",
         ),
         (
             "2026/11/29 13:00:00 http: panic serving 127.0.0.1:1: nil map\ngoroutine 19 [running]:\n",
             "panic serving N.N.N.N:N: nil map",
+        ),
+        (
+            "http: panic serving [::1]:1: no\ngoroutine 19 [running]:\nnet/http.(*conn).serve.func1()\n\t/go/server.go:1 +0xbf\n"
+            "panic({0x1, 0x2})\n\t/go/panic.go:9\nruntime.goPanicIndex(0x5)\nmain.(*T).read(...)\n\t/x/main.go:7\n\n"
+            "goroutine 1 [IO wait]:\nmain.other()\n",
+            "panic serving [::N]:N: no in main.(*T).read",
         ),
         (
             "fatal error: all goroutines are asleep - deadlock!\n\ngoroutine 1 [select]:\n",
@@ -98,7 +104,12 @@ def test_a_log_may_begin_each_line() -> None:
         ),
         (
             'Exception in thread "main" java.lang.IllegalStateException: 7\n\tat a.B.c(B.java:3)\n',
-            "java.lang.IllegalStateException: N",
+            "java.lang.IllegalStateException: N in a.B.c (B.java:N)",
+        ),
+        (
+            'Exception in thread "main" java.lang.RuntimeException: no\n\tat a.B.c(B.java:3)\n'
+            "Caused by: java.lang.NullPointerException\n\tat a.D.e(D.java:5)\n\t... 1 more\n",
+            "java.lang.RuntimeException: no, caused by java.lang.NullPointerException in a.D.e (D.java:N)",
         ),
         (
             "#\n# A fatal error has been detected by the Java Runtime Environment:\n#\n",
