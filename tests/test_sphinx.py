@@ -7,9 +7,11 @@ import io
 import json
 import re
 import shutil
+import subprocess
 import sys
 import zlib
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -29,8 +31,6 @@ from hgproto.sphinx.drawing import linked
 from hgproto.sphinx.states import svg_machines, ways_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from hgproto.spec.model import Schema
 
 OURS = load(SCHEMA / "framing-0002.yaml")
@@ -62,7 +62,7 @@ class Site(NamedTuple):
     def write(self, page: str, text: str) -> None:
         (self.root / f"{page}.rst").write_text(text, encoding="utf-8")
 
-    def build(self, builder: str = "html", **settings: object) -> Built:
+    def build(self, builder: str = "html", *, processes: int = 0, **settings: object) -> Built:
         """Builds the site, from what was there before; gives what was read, and what was warned of."""
         warnings = io.StringIO()
         overrides = {
@@ -83,6 +83,7 @@ class Site(NamedTuple):
                 confoverrides=overrides,
                 status=None,
                 warning=warnings,
+                parallel=processes,
             )
             app.connect("source-read", lambda _, name, __: read.append(name))
             app.build()
@@ -380,7 +381,123 @@ def test_a_part_that_two_pages_describe_is_told(site: Site) -> None:
     assert site.build().warnings == ""
     site.write("again", ":orphan:\n\nAgain\n=====\n\n.. hgproto:registry:: limits\n")
     warnings = site.build().warnings
-    assert "again.rst: WARNING: limit max-payload is described on index too; add :no-index: to one of the" in warnings
+    assert "index.rst: WARNING: limit max-payload is described on again too; add :no-index: to one of the" in warnings
+    # The other page stays as it was, and is where roles lead now.
+    site.write("again", ":orphan:\n\nAgain\n=====\n\n:hgproto:limit:`max-payload`\n")
+    built = site.build()
+    assert built.warnings == ""
+    assert 'href="index.html#limit-max-payload"' in built.page("again")
+
+
+def test_processes_find_what_one_process_finds(site: Site) -> None:
+    limits = ".. hgproto:registry:: limits"
+    for number, text in enumerate([limits, *["Words."] * 8, limits, ":hgproto:limit:`max-payload`", limits]):
+        site.write(f"page{number:02}", f":orphan:\n\nPage\n====\n\n{text}\n")
+    site.write("index", ":orphan:\n\nIndex\n=====\n")
+    found = []
+    for processes in (0, 3):
+        shutil.rmtree(site.root / "doctrees", ignore_errors=True)
+        built = site.build(processes=processes)
+        found.append(
+            (sorted(built.warnings.splitlines()), 'href="page00.html#limit-max-payload"' in built.page("page10"))
+        )
+    assert found[0] == found[1]
+    warnings, leads = found[0]
+    assert leads
+    number = len(OURS.limits)
+    assert (
+        sum("page09.rst: WARNING: limit" in line and "is described on page00 too" in line for line in warnings)
+        == number
+    )
+    assert (
+        sum("page11.rst: WARNING: limit" in line and "is described on page00 too" in line for line in warnings)
+        == number
+    )
+    assert len(warnings) == 2 * number
+
+
+PARTED = (ROOT / "tests" / "data" / "alien.yaml").read_text(encoding="utf-8").partition("requirements:\n")
+
+
+@pytest.mark.parametrize(
+    ("file", "broken"),
+    [
+        ("part.yaml", "language: 1\nrequirements: [\n"),
+        ("part.yaml", "language: 1\nrequirement: {}\n"),
+        ("part.yaml", "\xff"),
+        ("part.yaml", None),
+        ("deep.yaml", None),
+        ("main.yaml", None),
+        ("main.yaml", "language: 2\n"),
+    ],
+)
+def test_pages_are_read_again_when_a_broken_schema_is_mended(site: Site, file: str, broken: str | None) -> None:
+    texts = {
+        "main.yaml": f"include: [part.yaml]\n{PARTED[0]}",
+        "part.yaml": "language: 1\ninclude: [deep.yaml]\n",
+        "deep.yaml": f"language: 1\nrequirements:\n{PARTED[2]}",
+    }
+    for name, text in (texts | {file: broken}).items():
+        if text is not None:
+            (site.root / name).write_text(text, encoding="latin-1" if text == "\xff" else "utf-8")
+    site.write("index", ":orphan:\n\nTitle\n=====\n\n.. hgproto:structure:: stamp\n")
+    built = site.build(hgproto_schemas=["main.yaml"])
+    assert file in built.warnings
+    assert "structure-stamp" not in built.page("index")
+    (site.root / file).write_text(texts[file], encoding="utf-8")
+    built = site.build(hgproto_schemas=["main.yaml"])
+    assert (built.read, built.warnings) == (["index"], "")
+    assert "structure-stamp" in built.page("index")
+
+
+def test_two_schemas_of_one_revision_are_told(site: Site) -> None:
+    shutil.copy(site.schema, site.root / "again.yaml")
+    site.write("index", f":orphan:\n\n{RULES}")
+    message = "hgproto_schemas: framing-0002.yaml and again.yaml are both revision framing-0002"
+    with pytest.raises(ConfigError, match=message):
+        site.build(hgproto_schemas=["framing-0002.yaml", "again.yaml"])
+
+
+def test_names_of_schema_files_are_relative_to_the_source_directory(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (site.root / "inner").mkdir()
+    monkeypatch.chdir(site.root / "inner")
+    shutil.copy(ROOT / "tests" / "data" / "alien.yaml", site.root / "inner" / "ours.schema")
+    site.write("index", f":orphan:\n\n{RULES}")
+    for name in ("inner/ours.schema", Path("inner/ours.schema"), site.root / "inner" / "ours.schema"):
+        assert site.build(hgproto_schemas=[name]).warnings == ""
+    assert "there is no revision" in site.build(hgproto_schemas=["ours.schema"]).warnings
+
+
+@pytest.mark.parametrize("value", [Path("notes.yaml"), [1], {"notes.yaml": 1}, None])
+def test_schemas_that_are_no_list_are_told(site: Site, value: object) -> None:
+    site.write("index", f":orphan:\n\n{RULES}")
+    with pytest.raises(ConfigError, match="hgproto_schemas: expected a list of names and files, found "):
+        site.build(hgproto_schemas=value)
+
+
+def test_a_schema_that_stands_where_a_list_should_is_told(site: Site) -> None:
+    site.write("index", f":orphan:\n\n{RULES}")
+    settings = 'extensions = ["hgproto.sphinx"]\nhgproto_schemas = "notes.yaml"\n'
+    (site.root / "conf.py").write_text(settings, encoding="utf-8")
+    command = [sys.executable, "-m", "sphinx", "-q", str(site.root), str(site.root / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    message = "hgproto_schemas: expected a list of names and files, found 'notes.yaml'; write ['notes.yaml']"
+    assert message in done.stderr
+    assert "WARNING" not in done.stderr
+
+
+def test_a_snapshot_is_named_by_text_or_path(site: Site) -> None:
+    site.write("index", f":orphan:\n\n{RULES}")
+    (site.root / "trace.json").write_text("{}", encoding="utf-8")
+    pages = []
+    for name in ("trace.json", Path("trace.json")):
+        built = site.build(hgproto_trace=name)
+        assert built.warnings == ""
+        pages.append(built.page("index"))
+    assert pages[0] == pages[1]
 
 
 # Roles.

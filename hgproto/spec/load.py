@@ -42,9 +42,17 @@ def schema_directory() -> Path:
 def load(file: str | Path) -> Schema:
     """The model of the schema in ``file``. Raises :class:`~hgproto.spec.SchemaError` with every fault found."""
     source = Source()
+    try:
+        return _load(Path(file), source)
+    except SchemaError as error:
+        error.files = tuple(map(str, source.files))
+        raise
+
+
+def _load(file: Path, source: Source) -> Schema:
     meta = json.loads((schema_directory() / "meta.schema.json").read_text(encoding="utf-8"))
     done: dict[str, Source] = {}
-    problems = _read_with_includes(Path(file), source, meta, (), done)
+    problems = _read_with_includes(file, source, meta, (), done)
     if problems:
         raise SchemaError(problems)
     _in_order(source, done.values())
@@ -72,10 +80,10 @@ def _read_with_includes(
 
     Gives what is wrong with the shape of each file. ``done``: the files that were read, each once, what is included first.
     """
+    source.files.append(file)
     part = Source()
     part.data = read(file, part)
     problems = shape_problems(part, meta)
-    source.files += part.files
     for key, value in part.data.items():
         _merge(source, part, key, value)
     source.take_places(part)
@@ -95,6 +103,7 @@ def _read_with_includes(
         if len(source.files) >= MAX_FILES:
             raise SchemaError([Problem(place, f"the schema has more than {MAX_FILES} files", "join some of them")])
         if not os.path.isfile(target):
+            source.files.append(target)
             raise SchemaError([Problem(place, f"there is no file {str(target)!r} to include", "correct the name")])
         problems += _read_with_includes(target, source, meta, chain, done)
     done[chain[-1]] = part

@@ -43,11 +43,13 @@ class SchemaError(HgprotoError):
     """A schema that cannot be used. ``problems`` holds every fault found, in order of place.
 
     ``unreadable``: True if a file could not be read, so that nothing is known about the schema.
+    ``files``: the files that :func:`hgproto.spec.load` opened or looked for; a change of one may mend the schema.
     """
 
     def __init__(self, problems: Sequence[Problem], *, unreadable: bool = False) -> None:
         self.problems = tuple(sorted(set(problems)))
         self.unreadable = unreadable
+        self.files: tuple[str, ...] = ()
         super().__init__(self.problems)
 
     def __str__(self) -> str:

@@ -3,8 +3,8 @@
 It adds the domain ``hgproto``, with directives for parts of a schema and roles that refer to them. Settings:
 
 ``hgproto_schemas``
-    The revisions that are documented: names of ours, or schema files relative to the source directory. Names of parts are
-    those of the first; parts of another have its revision before them, ``framing-0002/command-name``.
+    The revisions that are documented, as a list: names of ours, or schema files relative to the source directory. Names of
+    parts are those of the first; parts of another have its revision before them, ``framing-0002/command-name``.
 
 ``hgproto_trace``
     The snapshot of ``hgproto trace`` for the first of them, relative to the source directory; None for none.
@@ -16,11 +16,16 @@ It adds the domain ``hgproto``, with directives for parts of a schema and roles 
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
+    from sphinx.config import Config
+    from sphinx.environment import BuildEnvironment
+
+    from hgproto.sphinx.domain import SchemaDomain
 
 __all__ = ["setup"]
 
@@ -36,7 +41,9 @@ def setup(app: Sphinx) -> dict[str, object]:
     app.add_config_value("hgproto_complete", False, "env", types=frozenset({bool}))
     app.add_domain(SchemaDomain)
     add_nodes(app)
+    app.connect("config-inited", _check_settings)
     app.connect("builder-inited", _add_static)
+    app.connect("env-before-read-docs", _load_schemas)
     # After all others, such as intersphinx, which may know another site that describes the part.
     app.connect("missing-reference", plain_mention, priority=900)
     app.add_css_file("hgproto.css")
@@ -46,3 +53,22 @@ def setup(app: Sphinx) -> dict[str, object]:
 
 def _add_static(app: Sphinx) -> None:
     app.config.html_static_path.append(str(Path(__file__).parent / "static"))
+
+
+def _check_settings(app: Sphinx, config: Config) -> None:
+    """Turns paths into text. Raises :class:`sphinx.errors.ConfigError` for schemas that are no list of names and paths."""
+    from sphinx.errors import ConfigError
+
+    schemas = config.hgproto_schemas
+    if not isinstance(schemas, list | tuple) or not all(isinstance(name, str | os.PathLike) for name in schemas):
+        advice = f"; write [{str(schemas)!r}]" if isinstance(schemas, str | os.PathLike) else ""
+        raise ConfigError(f"hgproto_schemas: expected a list of names and files, found {schemas!r}{advice}")
+    config.hgproto_schemas = [os.fspath(name) for name in schemas]
+    if isinstance(config.hgproto_trace, os.PathLike):
+        config.hgproto_trace = os.fspath(config.hgproto_trace)
+
+
+def _load_schemas(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:
+    """Loads the schemas before pages are read, so that what is wrong with them is told once, whatever process reads pages."""
+    if docnames:
+        cast("SchemaDomain", env.get_domain("hgproto")).load()

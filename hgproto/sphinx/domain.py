@@ -43,7 +43,7 @@ class RequirementIndex(Index):
         groups: dict[str, list[IndexEntry]] = {}
         for volume in domain.library.volumes.values():
             for name, requirement in sorted(volume.schema.requirements.items()):
-                place = domain.objects.get(("requirement", volume.prefix + name))
+                place = domain.place("requirement", volume.prefix + name)
                 if place is None or (docnames is not None and place[0] not in docnames):
                     continue
                 entry = IndexEntry(volume.prefix + name, 0, place[0], place[1], "", "", requirement.sentence)
@@ -61,7 +61,7 @@ class SchemaDomain(Domain):
     directives = DIRECTIVES
     indices = [RequirementIndex]  # noqa: RUF012
     initial_data: ClassVar[dict[str, Any]] = {"objects": {}}
-    data_version = 1
+    data_version = 2
 
     @cached_property
     def library(self) -> Library:
@@ -69,35 +69,46 @@ class SchemaDomain(Domain):
         config = self.env.config
         return Library(config.hgproto_schemas, config.hgproto_trace, self.env.srcdir)
 
+    def load(self) -> None:
+        """Loads the schemas, if they are not loaded yet."""
+        self.library  # noqa: B018 - a property that keeps its value
+
     @property
-    def objects(self) -> dict[tuple[str, str], tuple[str, str]]:
-        """The page and the anchor of each part that a page describes, by kind and name."""
-        objects: dict[tuple[str, str], tuple[str, str]] = self.data["objects"]
+    def objects(self) -> dict[tuple[str, str], dict[str, str]]:
+        """The pages that describe a part, each with the anchor, by kind and name."""
+        objects: dict[tuple[str, str], dict[str, str]] = self.data["objects"]
         return objects
 
     def note(self, volume: Volume, part: Part) -> str:
         """Says that the page that is read describes a part; gives the part's anchor."""
         anchor = volume.anchor(part)
-        page, _ = self.objects.setdefault((part.kind, volume.prefix + part.name), (self.env.docname, anchor))
-        if page != self.env.docname:
-            logger.warning(
-                "%s %s is described on %s too; add :no-index: to one of the directives",
-                part.kind,
-                part.name,
-                page,
-                location=self.env.docname,
-                type="hgproto",
-                subtype="directive",
-            )
+        self.objects.setdefault((part.kind, volume.prefix + part.name), {})[self.env.docname] = anchor
         return anchor
 
+    def check_consistency(self) -> None:
+        """Warns of parts that several pages describe: only here are all pages known, whichever process has read them."""
+        for (kind, name), pages in self.objects.items():
+            first, *others = sorted(pages)
+            for page in others:
+                logger.warning(
+                    "%s %s is described on %s too; add :no-index: to one of the directives",
+                    kind,
+                    name,
+                    first,
+                    location=page,
+                    type="hgproto",
+                    subtype="directive",
+                )
+
     def clear_doc(self, docname: str) -> None:
-        for key, (page, _) in list(self.objects.items()):
-            if page == docname:
+        for key, pages in list(self.objects.items()):
+            if pages.pop(docname, None) is not None and not pages:
                 del self.objects[key]
 
     def merge_domaindata(self, docnames: Set[str], otherdata: dict[str, Any]) -> None:
-        self.objects.update({key: place for key, place in otherdata["objects"].items() if place[0] in docnames})
+        for key, pages in otherdata["objects"].items():
+            for page in docnames & pages.keys():
+                self.objects.setdefault(key, {})[page] = pages[page]
 
     def find(self, role: str, target: str) -> tuple[str, Part, Volume] | None:
         """The part that a role refers to, with what stands before its name; None where there is none."""
@@ -115,8 +126,8 @@ class SchemaDomain(Domain):
         return None if part is None else (volume.prefix, part, volume)
 
     def place(self, kind: str, name: str) -> tuple[str, str] | None:
-        """The page and the anchor of a part, None where no page describes it."""
-        return self.objects.get((kind, name))
+        """The page and the anchor of a part, None where no page describes it. Of several pages, the first by name."""
+        return min(self.objects.get((kind, name), {}).items(), default=None)
 
     def resolve_xref(
         self,
@@ -154,8 +165,8 @@ class SchemaDomain(Domain):
         return [(f"hgproto:{role}", make_refnode(builder, fromdocname, place[0], place[1], contnode))]
 
     def get_objects(self) -> Iterator[tuple[str, str, str, str, str, int]]:
-        for (kind, name), (page, anchor) in self.objects.items():
-            yield name, name, kind, page, anchor, 1
+        for (kind, name), pages in self.objects.items():
+            yield (name, name, kind, *min(pages.items()), 1)
 
     def get_full_qualified_name(self, node: Element) -> str | None:
         target = node.get("reftarget")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sphinx.errors import ConfigError
@@ -13,11 +12,12 @@ from sphinx.util import logging
 
 from hgproto.revision import Revision
 from hgproto.spec import SchemaError, check, load
-from hgproto.spec.load import find
+from hgproto.spec.load import find, known_revisions
 from hgproto.spec.mentions import Part, all_parts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from hgproto.spec.model import Schema
     from hgproto.spec.problems import Place
@@ -61,29 +61,36 @@ class Library:
         if trace is not None:
             self.files.append(str(directory / trace))
             entries = _snapshot(directory / trace)
+        named: dict[str, str] = {}
         for index, name in enumerate(names):
-            file = directory / name if name.endswith((".yaml", ".yml")) else Path(name)
-            self._add(str(file), "" if index == 0 else None, entries if index == 0 else None)
+            file = name if name in known_revisions() else str(directory / name)
+            volume = self._volume(file, "" if index == 0 else None, entries if index == 0 else None)
+            if volume is None:
+                continue
+            revision = volume.schema.revision
+            if revision in named:
+                raise ConfigError(f"hgproto_schemas: {named[revision]} and {name} are both revision {revision}")
+            named[revision] = name
+            self.volumes[revision] = volume
 
-    def _add(self, name: str, prefix: str | None, trace: Mapping[str, Mapping[str, Any]] | None) -> None:
+    def _volume(self, name: str, prefix: str | None, trace: Mapping[str, Mapping[str, Any]] | None) -> Volume | None:
         try:
-            file = find(name)
-            self.files.append(str(file))
-            schema = load(file)
-            self.files += [other for other in schema.files if other not in self.files]
+            schema = load(find(name))
+            self.files += schema.files
             problems = check(schema)
             if problems:
                 raise SchemaError(problems)
         except SchemaError as error:
             self.faults = True
+            self.files += error.files or (name,)
             for problem in error.problems:
                 place = f"{problem.place.file}:{problem.place.line}"
                 logger.warning(
                     "%s; %s", problem.message, problem.help, location=place, type="hgproto", subtype="schema"
                 )
-            return
+            return None
         start = f"{schema.revision}/" if prefix is None else prefix
-        self.volumes[schema.revision] = Volume(schema, Revision(name), start, trace)
+        return Volume(schema, Revision(name), start, trace)
 
     def volume(self, revision: str | None) -> Volume | None:
         """The schema of a revision, the first where none is named; None where there is none."""
