@@ -4,8 +4,9 @@ It is loaded by ``-p hgproto.pytest_plugin`` and never by itself. A test names r
 
     @pytest.mark.requirement("command-name.eos-exclusive")
 
-An id that no catalog has is an error when the test is collected. JUnit reports have a property for each id, which is named
-like the marker. Two settings in the ini file say what is known::
+An id that no catalog has is an error when the test is collected. A marker that is added later makes the test fail instead:
+it may come from another plugin, from a fixture, or from the test itself. JUnit reports have a property for each id, which is
+named like the marker, whatever becomes of the test. Two settings in the ini file say what is known::
 
     hgproto_marker = requirement
     hgproto_catalogs =
@@ -49,7 +50,7 @@ __all__ = [
     "pytest_collection_modifyitems",
     "pytest_configure",
     "pytest_make_collect_report",
-    "pytest_runtest_setup",
+    "pytest_runtest_makereport",
 ]
 
 OPTION = "--requirements-record"
@@ -64,6 +65,8 @@ class Settings(NamedTuple):
 
 
 SETTINGS = pytest.StashKey[Settings]()
+TOLD = pytest.StashKey[set[str]]()
+"""What is wrong with the markers of a test and has been told in this run of it."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -122,6 +125,7 @@ def _catalog(name: str, directory: Path) -> Iterable[str]:
     return ids
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselects the tests that name no requirement, with ``--requirements-only``."""
     if config.getoption(ONLY):
@@ -141,10 +145,28 @@ def pytest_make_collect_report(
     return pytest.CollectReport(collector.nodeid, "failed", "\n".join(dict.fromkeys(faults)), [])
 
 
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Gives reports the ids as properties."""
-    properties = [(_settings(item).marker, name) for name in _named(item)]
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Gives reports the ids as properties, and makes a test fail whose markers cannot be.
+
+    Every phase of every test has a report, also of one that is skipped, so that no marker is overlooked.
+    """
+    marker, ids = _settings(item)
+    properties = [(marker, name) for name in _named(item) if name in ids]
     item.user_properties += [one for one in properties if one not in item.user_properties]
+    report = yield
+    if call.when == "setup" or TOLD not in item.stash:
+        item.stash[TOLD] = set()
+    faults = [fault for fault in dict.fromkeys(_faults(item)) if fault not in item.stash[TOLD]]
+    if faults:
+        item.stash[TOLD].update(faults)
+        before = [] if report.passed or report.skipped else [report.longreprtext]
+        report.outcome = "failed"
+        report.longrepr = "\n".join([*before, *faults])
+        report.__dict__.pop("wasxfail", None)
+    return report
 
 
 class Recorder:

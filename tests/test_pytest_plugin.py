@@ -186,6 +186,102 @@ def test_junit_has_the_ids_as_properties(tmp_path: Path) -> None:
     assert ids["test_unmarked"] == []
 
 
+LATE = """
+@pytest.fixture(params=["setup", "teardown"])
+def late(request):
+    if request.param == "setup":
+        request.node.add_marker(MARK)
+    yield
+    if request.param == "teardown":
+        request.node.add_marker(MARK)
+
+@rule("frame.whole")
+def test_fixture(late): pass
+
+@rule("frame.whole")
+def test_call(request): request.node.add_marker(MARK)
+
+@rule("frame.whole")
+def test_failing(request):
+    request.node.add_marker(MARK)
+    assert "as before" == ""
+
+@rule("frame.whole")
+def test_skipping(request):
+    request.node.add_marker(MARK)
+    pytest.skip()
+
+@rule("frame.whole")
+@pytest.mark.xfail
+def test_known(request):
+    request.node.add_marker(MARK)
+    assert not request
+
+def test_modified(): pass
+
+@pytest.mark.skip
+def test_modified_and_skipped(): pass
+"""
+LATE_CONFTEST = """
+import pytest
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "modified" in item.name:
+            item.add_marker(MARK)
+"""
+
+
+def properties(file: Path) -> dict[str, list[str]]:
+    """The ids of each test in a JUnit report."""
+    return {
+        str(case.get("name")): [str(one.get("value")) for one in case.iter("property")]
+        for case in ET.parse(file).iter("testcase")  # noqa: S314 - of our own making
+    }
+
+
+@pytest.mark.parametrize("spread", [False, True], ids=["one process", "xdist"])
+def test_markers_that_are_added_late(spread: bool, tmp_path: Path) -> None:
+    if spread:
+        pytest.importorskip("xdist")
+    arguments = ["--junitxml", "junit.xml", "--requirements-record", "record.json", *(["-n", "1"] if spread else [])]
+    for mark in ('pytest.mark.requirement("no.such")', "pytest.mark.requirement"):
+        (tmp_path / "conftest.py").write_text(LATE_CONFTEST.replace("MARK", mark), encoding="utf-8")
+        done = run(tmp_path, LATE.replace("MARK", mark), *arguments)
+        # Tests that do not end well in setup are not called.
+        assert "4 failed, 1 passed, 4 errors" in done.stdout, done.stdout
+        wanted = "there is no requirement 'no.such'" if "no.such" in mark else "expected requirement(id, ...), found"
+        shown = done.stdout.partition("short test summary")[0]
+        assert shown.count(wanted) == 8
+        assert "as before" in shown
+        found = properties(tmp_path / "junit.xml")
+        assert {name: ids for name, ids in found.items() if ids} == {
+            name: ["frame.whole"] for name in found if "modified" not in name
+        }
+        assert json.loads((tmp_path / "record.json").read_text())["tests"] == {}
+    mark = 'pytest.mark.requirement("frame.known-type")'
+    (tmp_path / "conftest.py").write_text(LATE_CONFTEST.replace("MARK", mark), encoding="utf-8")
+    done = run(tmp_path, LATE.replace("MARK", mark), *arguments, "--requirements-only")
+    assert "1 failed, 4 passed, 2 skipped, 1 xfailed" in done.stdout, done.stdout
+    assert all("frame.known-type" in ids for ids in properties(tmp_path / "junit.xml").values())
+
+
+def test_tests_that_do_not_run_have_their_ids_in_junit(tmp_path: Path) -> None:
+    reasons = (
+        "skip",
+        "skipif(True, reason='here')",
+        "xfail(run=False)",
+        "usefixtures('missing')",
+        "usefixtures('skips')",
+    )
+    text = "@pytest.fixture\ndef skips(): pytest.skip()\n" + "".join(
+        f'@rule("frame.whole")\n@pytest.mark.{reason}\ndef test_{number}(): pass\n'
+        for number, reason in enumerate(reasons)
+    )
+    done = run(tmp_path, text, "--junitxml", "junit.xml")
+    assert "3 skipped, 1 xfailed, 1 error" in done.stdout, done.stdout
+    assert properties(tmp_path / "junit.xml") == {f"test_{number}": ["frame.whole"] for number in range(5)}
+
+
 @pytest.mark.parametrize(
     ("marker", "message"),
     [
