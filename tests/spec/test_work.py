@@ -61,10 +61,10 @@ def embedding(levels: int) -> Any:
     """Each structure embeds the one before it twice."""
     data = copied()
     structures: dict[str, Any] = {
-        "e0": {"doc": "D.", "fields": [{"name": name, "type": "u8", "doc": "D."} for name in "ab"]}
+        "level-0": {"doc": "D.", "fields": [{"name": name, "type": "u8", "doc": "D."} for name in "ab"]}
     }
     for level in range(1, levels + 1):
-        structures[f"e{level}"] = {"doc": "D.", "fields": [{"embed": f"e{level - 1}"}] * 2}
+        structures[f"level-{level}"] = {"doc": "D.", "fields": [{"embed": f"level-{level - 1}"}] * 2}
     for structure in structures.values():
         structure["rules"] = {"cut": "stamp.whole", "overflow": "stamp.range"}
     data["structures"] = structures | data["structures"]
