@@ -125,6 +125,14 @@ class Client(Reactor):
         waiting = (State.SENDING, State.ACTIVE)
         return tuple(key for key, request in self._requests.items() if request.state in waiting)
 
+    @property
+    def unfinished(self) -> tuple[int, ...]:
+        """The requests of which a part was sent before their data could not be read, in the order of :meth:`issue`.
+
+        The server waits for the rest of each. They count toward ``limits.active_requests`` until the end of input.
+        """
+        return tuple(key for key, request in self._requests.items() if request.state is State.UNFINISHED)
+
     # Frames out.
 
     def issue(
@@ -147,8 +155,9 @@ class Client(Reactor):
         If a file raises an exception, the request fails, and ``failure`` of its send has the exception. Nothing is sent of
         a request whose first data cannot be read. Otherwise the frames stop, and the request stays unfinished: the protocol
         has no cancel, and the last frame would let the server run the command with a part of its data. Its id is not used
-        again. The stream and all other requests go on. :class:`BlockingIOError` is no failure: it is raised to the caller
-        that takes the frames, who can go on once the file has bytes.
+        again, and it keeps its place among the active requests; :attr:`unfinished` has these requests. Open a new connection
+        before they are too many. The stream and all other requests go on. :class:`BlockingIOError` is no failure: it is
+        raised to the caller that takes the frames, who can go on once the file has bytes.
         """
         if self.ended:
             expected, found = "a server that can still respond", "the end of its output"
@@ -156,7 +165,10 @@ class Client(Reactor):
         if len(self._requests) >= self.limits.active_requests:
             most = self.limits.active_requests
             expected = f"at most {counted(most, 'request')} without a complete response"
-            raise LocalProtocolError("request.limits", None, "", expected, f"{len(self._requests)} already")
+            found = f"{len(self._requests)} already"
+            if unfinished := len(self.unfinished):
+                found += f", {unfinished} of them unfinished because of their data; use a new connection for more"
+            raise LocalProtocolError("request.limits", None, "", expected, found)
         stream = self._outputs.choose(None, stream_id)
         # An id is not used again before the failure of its request was told.
         request_id = self._ids.take(

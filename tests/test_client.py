@@ -779,6 +779,25 @@ def test_a_request_too_many_is_not_issued() -> None:
     assert client.active == (1, 3)
 
 
+@pytest.mark.requirement("request.limits")
+def test_unfinished_requests_keep_their_places_and_are_counted() -> None:
+    client = Client(limits=Limits(active_requests=3, send_payload=2))
+    for _ in range(2):
+        list(client.issue("b", None, source([b"ab", b"cd", b"ef"], GONE)))
+        client.receive_data(b"")
+    list(client.issue("x"))
+    assert client.unfinished == (1, 3)
+    assert client.active == (5,)
+    with pytest.raises(LocalProtocolError) as raised:
+        client.issue("x")
+    assert raised.value.message == (
+        "expected at most 3 requests without a complete response, found 3 already, 2 of them unfinished because of their "
+        "data; use a new connection for more"
+    )
+    client.receive_end()
+    assert client.unfinished == ()
+
+
 @pytest.mark.requirement("encoding.decoded-limit")
 def test_a_response_that_grows_too_large_is_told_by_its_octets() -> None:
     client = asking(limits=Limits(decoded_response=5))
