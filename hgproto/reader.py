@@ -35,13 +35,14 @@ class Pieces:
     by :meth:`keep` what does not make a whole frame, and is given it again together with what it lacks.
     """
 
-    __slots__ = ("_after", "_after_at", "_chunks", "_copy", "_have", "_need", "_parts", "_start", "failed", "position")
+    __slots__ = ("_after", "_after_at", "_chunks", "_have", "_need", "_parts", "_start", "copies", "failed", "position")
 
     def __init__(self, *, copy: bool = True) -> None:
         self.position = 0
         """Octets of the input before the frame that is being read."""
+        self.copies = copy
+        """True if the pieces are ``bytes``, else they are views."""
         self._chunks: Iterator[BytesLike] = iter(())
-        self._copy = copy
         self._parts: list[bytes | bytearray | memoryview] = []
         self._have = 0
         self._need = 0
@@ -122,7 +123,7 @@ class Pieces:
 
     def __iter__(self) -> Iterator[tuple[bytes | memoryview, int]]:
         for chunk in self._chunks:
-            data = chunk if type(chunk) is bytes else as_bytes(chunk) if self._copy else bytes_like(chunk)
+            data = chunk if type(chunk) is bytes else as_bytes(chunk) if self.copies else bytes_like(chunk)
             start = 0
             while self._have:
                 lack = self._need - self._have
@@ -138,11 +139,11 @@ class Pieces:
                 self._have = 0
                 self._start = 0
                 self._after, self._after_at = data, start
-                yield joined if self._copy else memoryview(joined), 0
+                yield joined if self.copies else memoryview(joined), 0
                 self._after = b""
             if start < len(data):
                 self._start = start
-                yield data if self._copy else memoryview(data), start
+                yield data if self.copies else memoryview(data), start
 
 
 class FrameReader(Unique):
@@ -218,7 +219,8 @@ class FrameReader(Unique):
         one. The reader belongs to this iterator until it is exhausted.
         """
         self._check()
-        chunks, ended = Chunks(source), False
+        # A large buffer, such as a file that is mapped, is not copied at once.
+        chunks, ended = Chunks(source, cut=self._pieces.copies and type(source) is not bytes), False
 
         def to_end() -> Iterator[bytes | memoryview]:
             """The chunks; at their end, the fault of a frame that is cut."""

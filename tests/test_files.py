@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import threading
+import tracemalloc
 from array import array
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ from hgproto import (
     validate,
     write_frames,
 )
-from hgproto.files import Chunks, Output, write_all
+from hgproto.files import CHUNK_OCTETS, Chunks, Output, write_all
 from hgproto.framing_0002 import codec
 from hgproto.writer import JOINED_OCTETS, PIECE_OCTETS, FrameWriter, frame_buffers
 
@@ -563,6 +564,19 @@ def _patched(content: bytes) -> Any:
     file: Any = Proxy(io.BytesIO(content))
     file.read = lambda size: file._file.read(size).upper()
     return file
+
+
+def test_a_large_buffer_is_not_copied_at_once() -> None:
+    frame = encode_frames([codec.make_frame(1, 1, 0, codec.FrameType.COMMAND_DATA, 1, bytes(65_000))])
+    wire = memoryview(next(frame) * 100)
+    tracemalloc.start()
+    try:
+        count = sum(1 for _ in read_frames(wire))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert count == 100
+    assert peak < 4 * CHUNK_OCTETS < len(wire)
 
 
 def _payloads(frames: Iterator[Any]) -> bytes:
