@@ -21,7 +21,7 @@ from hgproto.layout import counted, highest, octets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from typing import BinaryIO, Literal, TypeAlias, TypeGuard
+    from typing import Any, BinaryIO, Literal, TypeAlias, TypeGuard
 
     from hgproto.bytelike import BytesLike
 
@@ -44,6 +44,7 @@ SEND_PAYLOAD = codec.LIMITS["send-payload"][0]
 
 _Type = codec.FrameType
 _Stream = codec.StreamFlag
+_DIRECTIVE = re.compile(r"%(.|\Z)", re.DOTALL)
 _LONE_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -166,7 +167,7 @@ def error_response(
 def text_output(
     request_id: int,
     stream_id: int,
-    atoms: Iterable[codec.TextAtom | tuple[str | bytes, Sequence[str], Sequence[str | bytes]]],
+    atoms: Iterable[codec.TextAtom | tuple[str | BytesLike, Sequence[str], Sequence[str | BytesLike]]],
     *,
     errors: Literal["strict", "replace"] = "strict",
     begin: bool = False,
@@ -179,9 +180,11 @@ def text_output(
     ``errors``: what happens to what is not UTF-8, ``strict`` refuses it and ``replace`` puts U+FFFD in its place.
     (Section 1.3; refused in this order, atom by atom: more than 255 arguments, more than 255 labels, a label that is not
     ASCII, a format or an argument over 65535 octets, a label over 255, a number of %s that is not the number of
-    arguments; then a message over ``max_payload``.)
+    arguments, a percent sign that is neither in %s nor in %%; then a message over ``max_payload``.)
     """
     _check_max_payload(max_payload)
+    if errors not in ("strict", "replace"):
+        raise ValueError(f"errors is 'strict' or 'replace', not {errors!r}")
     checked = []
     for index, atom in enumerate(atoms):
         parts = (atom.format, atom.labels, atom.args) if isinstance(atom, codec.TextAtom) else atom
@@ -193,7 +196,7 @@ def text_output(
 
 
 def _atom(
-    path: str, format_: str | bytes, labels: Sequence[str], args: Sequence[str | bytes], *, errors: str
+    path: str, format_: str | BytesLike, labels: Sequence[str], args: Sequence[str | BytesLike], *, errors: str
 ) -> codec.TextAtom:
     sizes = "text-output.sizes"
     most = {part.name: highest(part) for part in codec.TEXT_ATOM.parts if part.computed}
@@ -217,12 +220,15 @@ def _atom(
     if wanted != len(args):
         expected = f"as many arguments as the format has %s, which is {wanted}"
         raise LocalProtocolError("text-output.placeholders", None, f"{path}.args", expected, str(len(args)))
+    for match in _DIRECTIVE.finditer(texts[0]):
+        if match[1] not in ("%", "s"):
+            raise LocalProtocolError("text-output.percent", None, f"{path}.format", "%s or %%", repr(match[0]))
     return codec.TextAtom(texts[0], tuple(labels), tuple(texts[1:]))
 
 
 def placeholders(format_: str) -> int:
     """How many ``%s`` a format has; ``%%`` is a percent sign, and any other ``%x`` stands for itself (section 1.3)."""
-    return sum(match == "s" for match in re.findall(r"%(.)", format_, re.DOTALL))
+    return sum(match == "s" for match in _DIRECTIVE.findall(format_))
 
 
 def progress(
@@ -234,7 +240,7 @@ def progress(
     label: str | None = None,
     item: str | None = None,
     *,
-    extra: Mapping[bytes, bytes] | None = None,
+    extra: Mapping[bytes, BytesLike] | None = None,
     begin: bool = False,
     end: bool = False,
     max_payload: int = SEND_PAYLOAD,
@@ -245,7 +251,9 @@ def progress(
     with the octets of its value's CBOR item, as :func:`hgproto.cbor.encode_item` makes them. (Section 1.3.)
     """
     _check_max_payload(max_payload)
-    payload = codec.encode_progress(codec.Progress(topic, pos, total, label, item, dict(extra or {})))
+    # The codec accepts any buffer as a value.
+    items: Any = dict(extra or {})
+    payload = codec.encode_progress(codec.Progress(topic, pos, total, label, item, items))
     if len(payload) > max_payload:
         raise _too_long("frame.length-limit", "", max_payload, len(payload))
     return _single(request_id, stream_id, _Type.PROGRESS, 0, payload, begin, end)
@@ -428,15 +436,16 @@ def _encoded(text: str, encoding: str, charset: str, requirement: str, field: st
         raise LocalProtocolError(requirement, None, field, charset, found) from None
 
 
-def _text(text: str | bytes, errors: str, field: str) -> str:
+def _text(text: str | BytesLike, errors: str, field: str) -> str:
     """Text that UTF-8 can say, from text or from octets."""
     if isinstance(text, str):
         if errors == "replace":
             return _LONE_SURROGATES.sub("\ufffd", text)
         _utf8(text, "text-output.utf8", field)
         return text
+    data = as_bytes(text, field)
     try:
-        return as_bytes(text, field).decode("utf-8", errors)
+        return data.decode("utf-8", errors)
     except UnicodeDecodeError as error:
-        found = f"the octet 0x{text[error.start]:02x} at index {error.start}"
+        found = f"the octet 0x{data[error.start]:02x} at index {error.start}"
         raise LocalProtocolError("text-output.utf8", None, field, "UTF-8", found) from None

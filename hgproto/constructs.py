@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from enum import IntEnum, IntFlag
 
+    from hgproto.bytelike import BytesLike
     from hgproto.layout import Layout
 
 __all__ = [
@@ -92,28 +93,22 @@ def _evaluate(value: Any, context: Any) -> Any:
     return value(context) if callable(value) else value
 
 
+def _size(value: Any, name: str, encoding: str | None) -> int:
+    """Octets that a string needs; ``encoding``: None for raw octets."""
+    if encoding is None:
+        return len(bytes_like(value, name))
+    # What is not in the charset is refused by the string itself, in its turn.
+    return len(value.encode(encoding, "replace" if encoding == "ascii" else "surrogatepass"))
+
+
 def size_of(name: str, encoding: str | None) -> Callable[[Any], int]:
     """What the string field ``name`` needs in octets; ``encoding``: None for a field of raw octets."""
-
-    def size(context: Any) -> int:
-        if encoding is None:
-            return len(bytes_like(context[name], name))
-        # What is not in the charset is refused by the string itself, in its turn.
-        return len(context[name].encode(encoding, "replace" if encoding == "ascii" else "surrogatepass"))
-
-    return size
+    return lambda context: _size(context[name], name, encoding)
 
 
 def sizes_of(name: str, encoding: str | None) -> Callable[[Any], list[int]]:
     """What the field ``name``, an array of strings, needs in octets, one number a string."""
-
-    def sizes(context: Any) -> list[int]:
-        errors = "replace" if encoding == "ascii" else "surrogatepass"
-        return [
-            len(bytes_like(item, name) if encoding is None else item.encode(encoding, errors)) for item in context[name]
-        ]
-
-    return sizes
+    return lambda context: [_size(item, name, encoding) for item in context[name]]
 
 
 def packed(**fields: tuple[int, int]) -> Callable[[Any], int]:
@@ -136,7 +131,14 @@ def count(flags: int, *masks: int) -> int:
     return sum(int(flags) & mask == mask for mask in masks)
 
 
-class Struct(construct.Struct):  # type: ignore[misc]
+class _Parsed(Construct):  # type: ignore[misc]
+    """What is parsed from any buffer; construct itself reads contiguous ones alone."""
+
+    def parse(self, data: BytesLike, **context: Any) -> Any:
+        return super().parse(bytes_like(data), **context)
+
+
+class Struct(_Parsed, construct.Struct):  # type: ignore[misc]
     """A Struct that can be compiled, and is the same then.
 
     The code that construct makes of a Struct keeps no paths, and cannot call functions that are not in a module of construct's
@@ -298,7 +300,7 @@ class Texts(Construct):  # type: ignore[misc]
         return obj
 
 
-class ToEnd(Subconstruct):  # type: ignore[misc]
+class ToEnd(_Parsed, Subconstruct):  # type: ignore[misc]
     """The subcon again and again until the stream ends, zero times or more. Parses to a tuple.
 
     construct's ``GreedyRange`` stops quietly at the first damaged element; this refuses it. ``limit`` and ``most``: the
@@ -361,7 +363,7 @@ class Counted(Construct):  # type: ignore[misc]
         """Builds nothing."""
 
 
-class Whole(Subconstruct):  # type: ignore[misc]
+class Whole(_Parsed, Subconstruct):  # type: ignore[misc]
     """The subcon, which takes all of the stream. ``surplus``: the requirement when octets are left."""
 
     def __init__(self, subcon: Any, surplus: str) -> None:
@@ -377,7 +379,7 @@ class Whole(Subconstruct):  # type: ignore[misc]
         return value
 
 
-class CborMap(Construct):  # type: ignore[misc]
+class CborMap(_Parsed):
     """A CBOR map that takes all of the stream.
 
     Parses to a dict of the entries by name and ``extra`` for the rest; builds from a record or a mapping of them. ``most``:
@@ -456,18 +458,16 @@ class Rule(Construct):  # type: ignore[misc]
         self.only = only
         self.flagbuildnone = True
 
-    def _applies(self, context: Any) -> bool:
-        return (self.only is None or context.type == self.only) and bool(self.broken(context))
+    def _check(self, context: Any, refusal: type[ProtocolError], offset: int | None) -> None:
+        if (self.only is None or context.type == self.only) and self.broken(context):
+            found = str(int(context[self.field]))
+            raise refusal(self.requirement, offset, self.field, self.expected, found)
 
     def _parse(self, stream: Any, context: Any, path: str) -> None:
-        if self._applies(context):
-            found = str(int(context[self.field]))
-            raise StructParseError(self.requirement, self.offset, self.field, self.expected, found)
+        self._check(context, StructParseError, self.offset)
 
     def _build(self, obj: Any, stream: Any, context: Any, path: str) -> None:
-        if self._applies(context):
-            found = str(int(context[self.field]))
-            raise StructBuildError(self.requirement, None, self.field, self.expected, found)
+        self._check(context, StructBuildError, None)
 
 
 class Decoded(Construct):  # type: ignore[misc]

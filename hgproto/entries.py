@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from hgproto.bytelike import as_bytes, is_bytes_like
 from hgproto.cbor import (
     CborError,
     Map,
@@ -192,17 +193,18 @@ def encode_entries(layout: Layout, record: Any) -> bytes:
 def _local_extra(value: Any, rules: Mapping[str, str]) -> bytes:
     """The octets of a value that the schema does not know."""
     expected = "the octets of one CBOR item"
-    if type(value) is not bytes:
+    if not is_bytes_like(value):
         raise LocalProtocolError(rules["malformed"], None, "extra", expected, type(value).__name__)
+    item = as_bytes(value)
     try:
         # Its map is the first level of nesting.
-        end, _ = skip_item(value, 0, 1)
+        end, _ = skip_item(item, 0, 1)
     except CborError as error:
         found = f"{error.found} at octet {error.offset}"
         raise LocalProtocolError(rules[error.kind], None, "extra", error.expected, found) from None
-    if end != len(value):
-        raise LocalProtocolError(rules["malformed"], None, "extra", expected, f"{octets(len(value) - end)} more")
-    return value
+    if end != len(item):
+        raise LocalProtocolError(rules["malformed"], None, "extra", expected, f"{octets(len(item) - end)} more")
+    return item
 
 
 def _local_entry(entry: Entry, value: Any, rules: Mapping[str, str]) -> object:

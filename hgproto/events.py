@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from hgproto.frame import Record, Unique
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
     from hgproto.errors import RemoteProtocolError
@@ -452,7 +452,8 @@ class Error(Record):
     """The peer broke a rule, and the connection is of no more use: send the frames, if any, and close it.
 
     ``error``: the rule, and where; offsets from the start of the input. ``frame``: the frame that broke it, None where
-    there was no whole one. ``frames``: what to send before closing.
+    there was no whole one. ``frames``: an iterator over what to send before closing. Two errors are equal if ``error`` and
+    ``frame`` have equal content.
     """
 
     __slots__ = ("error", "frame", "frames")
@@ -461,10 +462,20 @@ class Error(Record):
     frame: Frame | None
     frames: Iterator[Frame]
 
-    def __init__(self, error: RemoteProtocolError, frame: Frame | None, frames: Any = ()) -> None:
+    def __init__(self, error: RemoteProtocolError, frame: Frame | None, frames: Iterable[Frame] = ()) -> None:
         self.error = error
         self.frame = frame
-        self.frames = frames
+        self.frames = iter(frames)
+
+    def _value(self) -> tuple[Any, ...]:
+        # Exceptions are compared by identity, and so are iterators, which stand for a connection besides.
+        return type(self), type(self.error), self.error.args, self.frame
+
+    def __eq__(self, other: object) -> bool:
+        return self._value() == other._value() if isinstance(other, Error) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._value())
 
 
 class StreamLeftOpen(Record):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hgproto.frame import Record
 
@@ -11,11 +11,19 @@ if TYPE_CHECKING:
 
     from hgproto.catalogue import Requirement
 
-__all__ = ["ERROR", "NOTE", "SEVERITIES", "WARNING", "Finding", "count", "severity_of"]
+__all__ = ["ERROR", "NOTE", "ROLES", "SEVERITIES", "WARNING", "Finding", "checked_role", "count", "severity_of"]
 
 ERROR, WARNING, NOTE = "error", "warning", "note"
+ROLES: Final = ("client", "server")
 SEVERITIES = (ERROR, WARNING, NOTE)
 """From the worst on."""
+
+
+def checked_role(role: str) -> str:
+    """Returns the role of a side of a connection. Raises :class:`ValueError` for another word."""
+    if role not in ROLES:
+        raise ValueError(f"role is 'client' or 'server', not {role!r}")
+    return role
 
 
 class Finding(Record):

@@ -14,7 +14,7 @@ from hgproto.bytelike import bytes_like
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from typing import Any, ClassVar, NoReturn, Self, TypeVar
 
     from hgproto.bytelike import BytesLike
@@ -167,21 +167,34 @@ class Frame(Record):
 def check_revision(frame: Frame, codec: "Codec") -> None:
     """Raises :class:`ValueError` for a frame of another revision than the one of ``codec``.
 
-    The enumerations of its type and its stream flags tell; a frame of plain numbers is of any revision.
+    The enumerations of its type, its stream flags, and its flags tell; a frame of plain numbers is of any revision.
     """
-    for value, names in ((frame.type, "TYPE_NAMES"), (frame.stream_flags, "STREAM_FLAG_NAMES")):
-        if isinstance(value, Enum) and not _has_members(type(value), codec, names):
-            raise ValueError(
-                f"expected a frame of {codec.REVISION}, found one of another revision, with {value!r}; "
-                "give the codec of the frame's own revision"
-            )
+    values = (frame.type, frame.stream_flags, frame.flags)
+    foreign = _foreign(tuple(map(type, values)), codec)
+    if foreign is not None:
+        raise ValueError(
+            f"expected a frame of {codec.REVISION}, found one of another revision, with {values[foreign]!r}; "
+            "give the codec of the frame's own revision"
+        )
 
 
 @lru_cache(maxsize=256)
-def _has_members(kind: "type[Enum]", codec: "Codec", names: str) -> bool:
-    """Whether an enumeration is the one that a codec has under these names."""
-    members = {int(member.value): member.name.lower().replace("_", "-") for member in kind if member.name is not None}
-    return members == {value: name.lower().replace("_", "-") for value, name in getattr(codec, names).items()}
+def _foreign(kinds: "tuple[Any, ...]", codec: "Codec") -> "int | None":
+    """The index of the first class that is an enumeration of another revision, None if there is none."""
+    # A frame may have the flags of another type: it is wrong then, and still of the revision.
+    known = (codec.TYPE_NAMES,), (codec.STREAM_FLAG_NAMES,), codec.FLAG_NAMES.values()
+    for place, (kind, tables) in enumerate(zip(kinds, known, strict=True)):
+        if issubclass(kind, Enum) and _members(kind) not in [_lower(table) for table in tables]:
+            return place
+    return None
+
+
+def _members(kind: "type[Enum]") -> "dict[int, str]":
+    return _lower({int(member.value): member.name for member in kind})
+
+
+def _lower(names: "Mapping[int, str]") -> "dict[int, str]":
+    return {value: name.lower().replace("_", "-") for value, name in names.items()}
 
 
 def check_codec(codec: "Codec", revision: str, what: str) -> None:
@@ -190,7 +203,7 @@ def check_codec(codec: "Codec", revision: str, what: str) -> None:
         raise ValueError(f"{what} support {revision} alone, and the codec is of {codec.REVISION}")
 
 
-def checked_number(name: str, value: int, least: int, most: int) -> int:
+def checked_number(name: str, value: int, least: int, most: "int | None" = None) -> int:
     """Returns the integer that was given for a parameter.
 
     Raises :class:`TypeError` for what is no integer, and :class:`ValueError` for a number out of range.
@@ -199,6 +212,7 @@ def checked_number(name: str, value: int, least: int, most: int) -> int:
         number = index(value)
     except TypeError:
         raise TypeError(f"{name} must be an integer, not {type(value).__name__}") from None
-    if not least <= number <= most:
-        raise ValueError(f"{name} must be {least} to {most}, not {number}")
+    if number < least or (most is not None and number > most):
+        bounds = f"at least {least}" if most is None else f"{least} to {most}"
+        raise ValueError(f"{name} must be {bounds}, not {number}")
     return number

@@ -11,12 +11,14 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from hgproto.bytelike import as_bytes
 from hgproto.errors import HumanFormError
 from hgproto.frame import Frame, check_revision
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from hgproto.bytelike import BytesLike
     from hgproto.revision import Codec
 
 __all__ = ["flag_list", "format_frame", "parse_frame", "type_name"]
@@ -87,13 +89,14 @@ def _flags_text(value: int, names: Mapping[int, str]) -> str:
     return "|".join(flag if isinstance(flag, str) else hex(flag) for flag in flag_list(int(value), names)) or "0"
 
 
-def parse_frame(line: str | bytes, codec: Codec | None = None) -> Frame:
+def parse_frame(line: str | BytesLike, codec: Codec | None = None) -> Frame:
     """The frame that a line stands for; ``str`` is taken as UTF-8, an end of line is ignored.
 
-    Raises :class:`HumanFormError` with the column, in octets from 1.
+    Raises :class:`HumanFormError` with the column, in octets from 1, and :class:`TypeError` for what is neither text nor
+    bytes.
     """
     codec = codec or _default()
-    octets = line.encode("utf-8", "surrogateescape") if isinstance(line, str) else line
+    octets = line.encode("utf-8", "surrogateescape") if isinstance(line, str) else as_bytes(line, "line")
     octets = octets.removesuffix(b"\n").removesuffix(b"\r")
     fields = octets.split(b" ", 5)
     columns = [1]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from hgproto.bytelike import as_bytes
 from hgproto.encodings import default_encodings, new_decoder
 from hgproto.errors import RemoteProtocolError
-from hgproto.frame import Unique, check_revision
+from hgproto.frame import Unique, check_revision, checked_number
 from hgproto.framing_0002 import codec, machines
 from hgproto.layout import octets, place_of, text_of_flags
 from hgproto.machine import Ask
@@ -24,6 +24,7 @@ __all__ = ["InputStream", "checked_reopen"]
 StreamState = machines.StreamState
 _END, _ENCODED = int(codec.StreamFlag.STREAM_END), int(codec.StreamFlag.ENCODED)
 _HEADER = codec.HEADER_OCTETS
+_LAST_ID = (1 << codec.FIELD_BITS["stream_id"][0]) - 1
 _STREAM_FLAGS = place_of(codec.FRAME, "stream_flags")
 _ANSWERS = {
     "encoding.decodable": "undecodable",
@@ -38,10 +39,10 @@ _ANSWERS = {
 class InputStream(Unique):
     """A stream that the peer sends on: its state, its decoder once it has one, and what the schema's table says of frames.
 
-    ``encodings``: the profiles that the peer may name. ``decoded_limit``: octets that an encoded payload may grow to, the
-    default of ``decoded-frame`` unless told otherwise. ``reopen``: what *stream-begin* on an open stream is, ``error`` or
-    ``restart``, which is *stream-end* and then *stream-begin*. ``decoded``: what the latest encoded payload was decoded to,
-    until it is taken.
+    ``encodings``: the profiles that the peer may name. ``decoded_limit``: octets that an encoded payload may grow to, at
+    least 1, and the default of ``decoded-frame`` unless told otherwise. ``reopen``: what *stream-begin* on an open stream
+    is, ``error`` or ``restart``, which is *stream-end* and then *stream-begin*. ``decoded``: what the latest encoded payload
+    was decoded to, until it is taken.
 
     :meth:`receive` serves who looks at streams alone. A reactor asks what the table asks by itself, since it has more to ask.
     """
@@ -56,11 +57,12 @@ class InputStream(Unique):
         decoded_limit: int | None = None,
         reopen: Literal["error", "restart"] = "error",
     ) -> None:
-        self.stream_id = stream_id
+        self.stream_id = checked_number("stream_id", stream_id, 0, _LAST_ID)
         self._reopen = checked_reopen(reopen)
         self.state = StreamState.CLOSED
         self._encodings = default_encodings() if encodings is None else encodings
-        self._limit = codec.LIMITS["decoded-frame"][0] if decoded_limit is None else decoded_limit
+        default, most = codec.LIMITS["decoded-frame"]
+        self._limit = default if decoded_limit is None else checked_number("decoded_limit", decoded_limit, 1, most)
         self._decoder: Decoder | None = None
         self._profile: Profile | None = None
         self.decoded: bytes | None = None

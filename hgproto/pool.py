@@ -21,7 +21,7 @@ from hgproto.bytelike import as_bytes, bytes_like
 from hgproto.encodings import new_decoder
 from hgproto.errors import RemoteProtocolError
 from hgproto.events import NoOp
-from hgproto.frame import Unique, check_revision
+from hgproto.frame import Unique, check_revision, checked_number
 from hgproto.framing_0002 import codec
 from hgproto.reader import FrameReader
 
@@ -361,7 +361,7 @@ class DecodingPool(_Pool["tuple[_Context, Frame, Future[Any]]"]):
         self._reader = FrameReader(max_payload=reactor.limits.max_payload)
         self._contexts: dict[int, _Context] = {}
         self._waiting: deque[tuple[Frame, Future[Any] | None]] = deque()
-        self._ahead = ahead
+        self._ahead = checked_number("ahead", ahead, 0)
 
     def receive_data(self, data: BytesLike) -> list[Event]:
         """Takes octets; gives what the frames led to whose turn has come. Raises :class:`TypeError` for what is not bytes."""

@@ -30,6 +30,7 @@ from hgproto.machine import Ask, Event, Row
 from hgproto.outputs import Outputs
 from hgproto.plans import NO_ROW, Closed, Node, Plan, Table, Violation, bound, placed, words
 from hgproto.reader import Pieces
+from hgproto.streams import is_ours
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -180,7 +181,7 @@ class Reactor(Unique):
         included; None to have it decoded here. Raises :class:`LocalProtocolError` for what is no frame at all, and
         :class:`ValueError` for a frame of another revision, and after the end of input.
         """
-        if type(frame.type) is not codec.FrameType:
+        if not is_ours(frame):
             check_revision(frame, codec)
         header = codec.encode_header(frame, codec.LIMITS["max-payload"][1])
         if not self.works:

@@ -143,7 +143,7 @@ class Server(CommandReceiver):
     def send_text(
         self,
         request_id: int,
-        atoms: Iterable[codec.TextAtom | tuple[str | bytes, Sequence[str], Sequence[str | bytes]]],
+        atoms: Iterable[codec.TextAtom | tuple[str | BytesLike, Sequence[str], Sequence[str | BytesLike]]],
         *,
         errors: Literal["strict", "replace"] = "strict",
         stream_id: int | None = None,

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hgproto.bytelike import as_bytes
 from hgproto.client import Client
 from hgproto.encodings import default_encodings
 from hgproto.errors import HumanFormError, RemoteProtocolError, printable
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import Literal
 
+    from hgproto.bytelike import BytesLike
     from hgproto.encodings import Encoder, Encodings
     from hgproto.events import Event, ServerEvent
     from hgproto.frame import Frame
@@ -88,12 +90,12 @@ class Lines:
         self._encoders = Encoders(encodings)
         self._ended: set[str] = set()
 
-    def read(self, line: bytes | str) -> tuple[str, Frame | None]:
+    def read(self, line: str | BytesLike) -> tuple[str, Frame | None]:
         """Which side a line is of, ``>`` or ``<``, and its frame as it is on the wire; None for the end of its output.
 
         Raises :class:`hgproto.errors.HumanFormError`, also for a line of a side whose output has ended.
         """
-        text = line.encode("utf-8", "surrogateescape") if isinstance(line, str) else line
+        text = line.encode("utf-8", "surrogateescape") if isinstance(line, str) else as_bytes(line, "line")
         text = text.removesuffix(b"\n").removesuffix(b"\r")
         side = text[:1].decode("ascii", "replace")
         raw = text[1:2] == b"!"

@@ -12,11 +12,12 @@ structure of their own are complete by themselves.
 from __future__ import annotations
 
 from collections import deque
+from enum import IntFlag
 from typing import TYPE_CHECKING
 
 from hgproto.bytelike import as_bytes, bytes_like
 from hgproto.errors import LocalProtocolError, counted
-from hgproto.frame import Unique, check_codec, check_revision
+from hgproto.frame import Unique, check_codec, check_revision, checked_number
 from hgproto.framing_0002 import codec as default_codec
 from hgproto.framing_0002 import machines
 
@@ -29,12 +30,24 @@ if TYPE_CHECKING:
     from hgproto.frame import Frame
     from hgproto.revision import Codec
 
-__all__ = ["OutputStream"]
+__all__ = ["OutputStream", "is_ours"]
 
 StreamState = machines.StreamState
 
+_FrameType, _StreamFlag = default_codec.FrameType, default_codec.StreamFlag
+_FLAG_TYPES = frozenset(
+    {int, *(kind for kind in vars(default_codec).values() if isinstance(kind, type) and issubclass(kind, IntFlag))}
+)
+
 EXPANSION = 1024
 """Octets by which an encoding may lengthen a payload; a payload that could then be too long for a frame is sent plain."""
+
+
+def is_ours(frame: Frame) -> bool:
+    """True if the codec of framing-0002 made a frame, as nearly all are; others need a closer look."""
+    return (
+        type(frame.type) is _FrameType and type(frame.stream_flags) is _StreamFlag and type(frame.flags) in _FLAG_TYPES
+    )
 
 
 class OutputStream(Unique):
@@ -45,7 +58,8 @@ class OutputStream(Unique):
     ``flush``: ``response`` as the module says, or ``frame`` to flush with every frame, so that a receiver has all that was
     sent at the cost of a worse ratio.
 
-    ``codec``: the codec of the revision; :class:`ValueError` is raised for any but framing-0002.
+    ``codec``: the codec of the revision; :class:`ValueError` is raised for any but framing-0002, and for a number out of
+    range.
 
     Frames go on the wire in the order in which they are taken. What is sent may be taken in turns with something else on
     the stream; who is asked next may then give frames of the other, which a context has made first.
@@ -92,15 +106,18 @@ class OutputStream(Unique):
             raise ValueError(f"flush is 'response' or 'frame', not {flush!r}")
         codec = codec or default_codec
         check_codec(codec, default_codec.REVISION, "output streams")
-        self.stream_id = stream_id
+        self.stream_id = checked_number("stream_id", stream_id, 0, (1 << codec.FIELD_BITS["stream_id"][0]) - 1)
         self.state = StreamState.CLOSED
         self._codec = codec
         self._make = codec.make_frame
         self._profile = profile
         self._each_frame = flush == "frame"
-        self._max_payload = codec.LIMITS["send-payload"][0] if max_payload is None else max_payload
+        size = codec.LIMITS["send-payload"][0] if max_payload is None else max_payload
+        self._max_payload = checked_number("max_payload", size, 1, codec.LIMITS["max-payload"][1])
         self._longest = max(codec.LIMITS["max-payload"][0], self._max_payload)
-        self._decoded_limit = codec.LIMITS["decoded-frame"][0] if decoded_limit is None else decoded_limit
+        default, most = codec.LIMITS["decoded-frame"]
+        limit = default if decoded_limit is None else decoded_limit
+        self._decoded_limit = checked_number("decoded_limit", limit, 1, most)
         self._data_types = _data_types(codec)
         self._settings = codec.CODES["stream-settings"]
         # Frames that were made and not taken yet, how many ever were, and how many of those were taken.
@@ -135,7 +152,7 @@ class OutputStream(Unique):
         Its stream id and stream flags are the stream's business. ``plain``: its payload goes as it is, for data that is
         compressed already. ``end``: it is the last one of the stream; a function is asked when the last frame is made.
         """
-        if type(frame.type) is not default_codec.FrameType:
+        if not is_ours(frame):
             check_revision(frame, self._codec)
         code, flags = int(frame.type), int(frame.flags)
         if code in self._data_types:
@@ -189,7 +206,7 @@ class OutputStream(Unique):
                 raise RuntimeError("data was lost when the encoder of the stream failed")
             yield from self._write_plain(request_id, type_, data, last, end)
             return
-        more_flag, last_flag = self._data_types[type_]
+        more_flag, last_flag = self._flags_of(type_)
         size, limit = self._max_payload, self._decoded_limit
         at, stop = 0, len(data)
         encoder = self._encoder
@@ -244,7 +261,7 @@ class OutputStream(Unique):
         The last frame is empty, or has the end of the encoding. Its flag still promises more data, so that the request
         does not count as complete.
         """
-        more_flag, _ = self._data_types[type_]
+        more_flag, _ = self._flags_of(type_)
         yield from self._before(request_id, None)
         if self._encoder is None or not self._used:
             yield self._plain(request_id, type_, more_flag, b"", True)
@@ -275,11 +292,20 @@ class OutputStream(Unique):
         self._forget()
         self._used = used
 
+    def _flags_of(self, type_: int) -> tuple[int, int]:
+        """Returns the flags of a type of data: for more, and for the last. Raises :class:`ValueError` for another type."""
+        try:
+            return self._data_types[type_]
+        except KeyError:
+            known = " and ".join(self._codec.TYPE_NAMES[code] for code in self._data_types)
+            found = self._codec.TYPE_NAMES.get(type_, type_)
+            raise ValueError(f"data is written as {known}, not as {found}; send a frame of that type instead") from None
+
     def _write_plain(
         self, request_id: int, type_: int, data: bytes | memoryview, last: bool, end: bool | Callable[[], bool]
     ) -> Iterator[Frame]:
         """Octets of data as they are. An empty frame is only made where it says that the data is complete."""
-        more_flag, last_flag = self._data_types[type_]
+        more_flag, last_flag = self._flags_of(type_)
         size = self._max_payload
         at, stop = 0, len(data)
         while stop - at > size:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from hgproto.bytelike import as_bytes, bytes_like
 from hgproto.errors import RemoteProtocolError, counted
 from hgproto.files import Chunks
-from hgproto.finding import ERROR, NOTE
+from hgproto.finding import ERROR, NOTE, ROLES, checked_role
 from hgproto.frame import Unique
 from hgproto.framing_0002 import machines
 from hgproto.jsonform import Continuations
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 
 __all__ = ["PayloadValidator", "SessionValidator", "Validator", "assert_valid", "validate", "validate_payload"]
 
-ROLES = ("client", "server")
 MOST_SHOWN = 20
 """Findings that :func:`assert_valid` shows."""
 
@@ -84,8 +83,6 @@ class Validator(Unique):
         reopen: Literal["error", "restart"] = "error",
         revision: Revision | None = None,
     ) -> None:
-        if role not in (*ROLES, None):
-            raise ValueError(f"role is 'client', 'server' or None, not {role!r}")
         if depth not in ("session", "frames"):
             raise ValueError(f"depth is 'session' or 'frames', not {depth!r}")
         revision = revision or Revision(DEFAULT_REVISION)
@@ -94,7 +91,7 @@ class Validator(Unique):
         limits = limits or Limits()
         if max_payload is None and revision.name == DEFAULT_REVISION:
             max_payload = limits.max_payload
-        self.role = role
+        self.role = None if role is None else checked_role(role)
         """Who sends; None as long as that is not known."""
         self._depth = depth
         self._revision = revision
@@ -194,19 +191,20 @@ class SessionValidator(Unique):
     def feed(self, role: str, data: BytesLike) -> Iterator[Finding]:
         """Yields what is wrong with the frames of ``role``, client or server, that ``data`` makes whole.
 
-        Raises :class:`TypeError` for what is not bytes.
+        Raises :class:`TypeError` for what is not bytes, and :class:`ValueError` for another role.
         """
-        data = as_bytes(data)
+        judge, data = self._judges[checked_role(role)], as_bytes(data)
         self._octets += len(data)
-        self._waiting.append(self._judges[role].feed(data))
+        self._waiting.append(judge.feed(data))
         return _drained(self._waiting)
 
     def close(self, role: str | None = None) -> Iterator[Finding]:
-        """Yields what is wrong with the output of ``role``, or with that of both, ending here."""
-        self._waiting.extend(self._judges[one].close() for one in ((role,) if role is not None else ROLES))
+        """Yields what is wrong with the output of ``role``, or with that of both, ending here. Raises as :meth:`feed` does."""
+        roles = ROLES if role is None else (checked_role(role),)
+        self._waiting.extend(self._judges[one].close() for one in roles)
         return _drained(self._waiting)
 
-    def line(self, line: bytes | str, number: int | None = None) -> Iterator[Finding]:
+    def line(self, line: str | BytesLike, number: int | None = None) -> Iterator[Finding]:
         """Yields what is wrong with a line of a session in human form, the ``number``-th: ``>`` or ``<``, and a frame.
 
         Raises :class:`hgproto.errors.HumanFormError` for what is no such line, and
@@ -491,6 +489,8 @@ def assert_valid(
     as :func:`validate`; notes never count.
     """
     __tracebackhide__ = True
+    if isinstance(ignore, str):
+        raise TypeError(f"ignore must be an iterable of requirements, not text; write [{ignore!r}]")
     ignored = frozenset(ignore)
     options = {"depth": depth, "limits": limits, "max_payload": max_payload, "encodings": encodings, "reopen": reopen}
     failures = (

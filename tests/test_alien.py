@@ -375,6 +375,21 @@ OF_OUR_REVISION: dict[str, Callable[[Frame], object]] = {
 }
 
 
+MIXED = [
+    OWN_FRAME.replace(stream_flags=CODEC.make_frame(2, 2, 1, 2, 0, b"").stream_flags),
+    OWN_FRAME.replace(flags=CODEC.make_frame(2, 2, 1, 2, 1, b"").flags),
+]
+"""Frames of framing-0002 with one number of another revision."""
+
+
+@pytest.mark.parametrize("frame", MIXED, ids=repr)
+def test_every_number_of_a_frame_tells_its_revision(frame: Frame) -> None:
+    with pytest.raises(ValueError, match="another revision"):
+        encode_frame(frame)
+    # Flags of another type are wrong, and still of the revision.
+    assert encode_frame(OWN_FRAME.replace(flags=own_codec.CommandDataFlag.EOS))
+
+
 @pytest.mark.parametrize("name", WITH_A_CODEC)
 def test_frames_of_another_revision_than_the_codec_are_refused(name: str) -> None:
     call = WITH_A_CODEC[name]
@@ -389,8 +404,9 @@ def test_frames_of_another_revision_than_the_codec_are_refused(name: str) -> Non
 
 @pytest.mark.parametrize("name", OF_OUR_REVISION)
 def test_reactors_and_streams_refuse_frames_of_another_revision(name: str) -> None:
-    with pytest.raises(ValueError, match="another revision"):
-        OF_OUR_REVISION[name](ALIEN_FRAME)
+    for frame in (ALIEN_FRAME, *MIXED):
+        with pytest.raises(ValueError, match="another revision"):
+            OF_OUR_REVISION[name](frame)
     OF_OUR_REVISION[name](NUMBERS)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,8 +24,10 @@ from hgproto import (
     stream_settings,
     text_output,
     validate,
+    validate_payload,
 )
 from hgproto.build import SEND_PAYLOAD, placeholders
+from hgproto.finding import ERROR
 from hgproto.framing_0002 import codec
 from hgproto.jsonform import Continuations
 
@@ -223,6 +226,7 @@ TEXT_FAULTS: list[tuple[tuple[Any, Any, Any], str, str]] = [
     (("", [], ["é" * 32768]), "text-output.sizes", "args[0]"),
     (("", ["l" * 256], []), "text-output.sizes", "labels[0]"),
     (("%s", [], []), "text-output.placeholders", "args"),
+    (("%d", [], []), "text-output.percent", "format"),
 ]
 """In the order in which they are refused: an atom with two of these faults is refused by the first."""
 
@@ -265,7 +269,11 @@ def test_a_message_over_the_maximum_is_refused_last() -> None:
 
 @given(st.lists(text_atoms, max_size=3))
 def test_texts_arrive(atoms: list[codec.TextAtom]) -> None:
-    fitting = [atom.replace(args=("x",) * placeholders(atom.format)) for atom in atoms]
+    # A percent sign of no directive is doubled, as the protocol wants it.
+    formats = [re.sub("%(?![%s])|%%", "%%", atom.format) for atom in atoms]
+    fitting = [
+        atom.replace(format=text, args=("x",) * placeholders(text)) for atom, text in zip(atoms, formats, strict=True)
+    ]
     ((_, value),) = values([text_output(1, 2, fitting)])
     assert value == codec.TextOutput(tuple(fitting))
     triples = [(atom.format, atom.labels, atom.args) for atom in fitting]
@@ -285,6 +293,31 @@ def test_what_is_not_utf8_is_refused_or_replaced(text: str | bytes, replaced: st
         assert error.value.requirement == "text-output.utf8"
     else:
         assert text_output(1, 2, [("%s", [], [text])]).payload
+
+
+@pytest.mark.requirement("text-output.percent")
+@pytest.mark.parametrize("text", ["100%", "%d\n", "%", "a %S", "%\n", "%%%", "%s% "])
+def test_a_percent_sign_of_no_directive_is_refused(text: str) -> None:
+    def send_text() -> None:
+        server = Server()
+        server.receive_data(b"".join(encode_frames(command(1, 1, "x", begin=True))))
+        server.send_text(1, atoms)
+
+    atoms: Any = [("fine\n", [], []), (text, [], ["x"] * placeholders(text))]
+    for build in (lambda: text_output(1, 2, atoms), send_text):
+        with pytest.raises(LocalProtocolError, match="expected %s or %%, found") as error:
+            build()
+        assert (error.value.requirement, error.value.field) == ("text-output.percent", "atoms[1].format")
+    escaped: Any = [("fine\n", [], []), (text.replace("%", "%%"), [], [])]
+    assert not [
+        one.id for one in validate_payload("text-output", text_output(1, 2, escaped).payload) if one.severity == ERROR
+    ]
+
+
+def test_what_happens_to_text_that_is_not_utf8_is_one_of_two_things() -> None:
+    for text in ("a", b"a"):
+        with pytest.raises(ValueError, match="errors is 'strict' or 'replace', not 'ignore'"):
+            text_output(1, 2, [(text, [], [])], errors="ignore")  # type: ignore[arg-type]
 
 
 @pytest.mark.requirement("text-output.placeholders")

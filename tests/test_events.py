@@ -11,6 +11,7 @@ from hgproto.events import (
     NO_OP,
     WANT_FRAME,
     CommandData,
+    Error,
     NoOp,
     ResponseData,
     RunCommand,
@@ -153,6 +154,24 @@ def test_sends_are_of_their_public_class() -> None:
     assert [type(event) for event in refused] == [WantFrame, NoOp, WantFrame]
     ends = [type(event) for event in deferring.receive_end()]
     assert ends == [SendFrames, SendFrames, SendFrames, StreamLeftOpen]
+
+
+def test_errors_have_an_iterator_and_are_equal_by_content() -> None:
+    for reactor in (Client, Server):
+        first, second = (reactor().receive_data(b"\xff" * 8)[-1] for _ in range(2))
+        assert isinstance(first, Error)
+        assert isinstance(second, Error)
+        assert first == second
+        assert hash(first) == hash(second)
+        assert next(first.frames, None) is None or reactor is Server
+        later = reactor().receive_data(b"\xfe" * 8)[-1]
+        assert first != later
+        assert first != first.error
+    server = Server()
+    server.receive_data(b"\xff" * 8)
+    (again,) = server.receive_data(b"\xff")
+    assert isinstance(again, Error)
+    assert next(again.frames, None) is None
 
 
 def test_a_send_hands_out_what_its_maker_has() -> None:

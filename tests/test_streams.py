@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from marks import by_column
 
+from hgproto import DecodingPool, Server
 from hgproto.encodings import default_encodings
 from hgproto.errors import LocalProtocolError, RemoteProtocolError
 from hgproto.framing_0002 import codec
@@ -18,7 +20,7 @@ from hgproto.input_stream import InputStream
 from hgproto.streams import OutputStream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from hgproto.encodings import Decoder, Profile
     from hgproto.frame import Frame
@@ -360,3 +362,43 @@ def test_an_input_stream_has_limits() -> None:
         else:
             with pytest.raises(RemoteProtocolError, match=r"encoding\.decoded-limit"):
                 stream.receive(data(zlib.compress(b"12345"), ENCODED))
+
+
+ZLIB = default_encodings()["zlib"]
+NUMBERS: list[tuple[Callable[..., object], str, int, int | None]] = [
+    (OutputStream, "stream_id", 0, 255),
+    (partial(OutputStream, 2), "max_payload", 1, (1 << 24) - 1),
+    (partial(OutputStream, 2, ZLIB), "max_payload", 1, (1 << 24) - 1),
+    (partial(OutputStream, 2, ZLIB), "decoded_limit", 1, codec.LIMITS["decoded-frame"][1]),
+    (InputStream, "stream_id", 0, 255),
+    (partial(InputStream, 2), "decoded_limit", 1, codec.LIMITS["decoded-frame"][1]),
+    (partial(DecodingPool, Server()), "ahead", 0, None),
+]
+
+
+@pytest.mark.parametrize(("make", "name", "least", "most"), NUMBERS)
+def test_numbers_are_checked_before_they_are_used(
+    make: Callable[..., object], name: str, least: int, most: int | None
+) -> None:
+    for good in (least, least + 1, *(() if most is None else (most,))):
+        make(**{name: good})
+    bounds = f"at least {least}" if most is None else f"{least} to {most}"
+    for bad in (least - 1, -5, *(() if most is None else (most + 1,))):
+        with pytest.raises(ValueError, match=f"^{name} must be {bounds}, not {bad}$"):
+            make(**{name: bad})
+    for wrong in (2.5, "2"):
+        with pytest.raises(TypeError, match=f"^{name} must be an integer, not {type(wrong).__name__}$"):
+            make(**{name: wrong})
+
+
+@every_profile
+@pytest.mark.parametrize(("type_", "found"), [(1, "command-name"), (TEXT, "text-output"), (15, "15")])
+def test_only_data_is_written(profile: Profile | None, type_: int, found: str) -> None:
+    expected = f"data is written as command-data and bytes-response, not as {found}; send a frame of that type instead"
+    for begun in (
+        OutputStream(2, profile).write(1, type_, b"x", last=True),
+        OutputStream(2, profile).write(1, type_, b"x", last=True, plain=True),
+        OutputStream(2, profile).close(1, type_),
+    ):
+        with pytest.raises(ValueError, match=f"^{expected}$"):
+            list(begun)

@@ -45,7 +45,7 @@ from hgproto.validation import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from hgproto.finding import Finding
 
@@ -481,3 +481,17 @@ def test_a_context_that_was_begun_anew_is_told_from_damage() -> None:
     assert found(alone(b"one"), alone(b"two")) == "octets that only a new context takes"
     for damaged in ((b"one",), (alone(b"one"), b"\xff" * 9), (b"one", alone(b"two"))):
         assert found(*damaged).startswith("what it refuses: ")
+
+
+@pytest.mark.parametrize("call", [SessionValidator().feed, SessionValidator().close, Validator])
+def test_a_role_that_does_not_exist_is_named(call: Callable[..., object]) -> None:
+    data = (b"",) if call.__name__ == "feed" else ()
+    with pytest.raises(ValueError, match="role is 'client' or 'server', not 'cleint'"):
+        call("cleint", *data)
+
+
+def test_text_is_no_list_of_requirements_to_ignore() -> None:
+    wrong = encode_frame(Frame(1, 1, 1, 15, 0))
+    with pytest.raises(TypeError, match=r"not text; write \['frame.known-type'\]"):
+        assert_valid(wrong, depth="frames", ignore="frame.known-type")
+    assert_valid(wrong, depth="frames", ignore=["frame.known-type"])

@@ -80,8 +80,9 @@ def frame_functions(schema: Schema) -> list[str]:
         "    return frame",
     ]
     # What is on the wire as it is in a frame is unpacked right into it.
-    filled = [f"frame.{name}" if plain.get(name) == name else name for name in targets]
-    fill = [f"frame.{name} = {local.get(value, value)}" for name, value in plain.items() if value != name]
+    whole = {name for name, value in plain.items() if value == name and f"{name}_high" not in targets}
+    filled = [f"frame.{name}" if name in whole else name for name in targets]
+    fill = [f"frame.{name} = {local.get(value, value)}" for name, value in plain.items() if name not in whole]
     fill += ["frame.payload = data[start:stop]"]
     return [
         "_new_frame = bare(Frame).__next__",

@@ -60,6 +60,9 @@ for frame in read_frames(b""):
 encode_frame(b"")  # mistake
 Frame(1, 1, 1, 1, 1, "text")  # mistake
 Frame(1)  # mistake
+Frame(1, 1, 0, 1, 1).replace(paylod=b"x")  # mistake
+Frame(1, 1, 0, 1, 1).replace(payload="text")  # mistake
+Limits().replace(argments=3)  # mistake
 command(1, 1, "heads", {"k": 5})  # mistake
 build.error_response(1, 2, "message", "aplication")  # mistake
 for finding in validate(b"", role="client"):
