@@ -210,6 +210,9 @@ def checked_number(name: str, value: int, least: int, most: "int | None" = None)
     """
     try:
         number = index(value)
+        if number.bit_length() > 64:
+            # Python may refuse to write the number.
+            raise ValueError(f"{name} must be a number of at most 64 bits, not of {number.bit_length()}")
     except TypeError:
         raise TypeError(f"{name} must be an integer, not {type(value).__name__}") from None
     if number < least or (most is not None and number > most):

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Limits"]
 
+_MAX_DIGITS = 40
+_MOST_SHOWN = 80
+
 
 class Limits(Record):
     """Limits by the names of the schema, which has the reason for each default.
@@ -115,7 +118,7 @@ class Limits(Record):
         values = {}
         for setting in settings:
             name, equals, number = setting.partition("=")
-            if not equals or not (number.isascii() and number.isdecimal()):
-                raise ValueError(f"expected NAME=N, found {setting!r}")
+            if not equals or not (number.isascii() and number.isdecimal() and len(number) <= _MAX_DIGITS):
+                raise ValueError(f"expected NAME=N, found {setting[:_MOST_SHOWN]!r}")
             values[name.replace("-", "_")] = int(number)
         return cls(**values)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from hgproto.entries import brief
 from hgproto.events import Sending
+from hgproto.frame import checked_number
 from hgproto.framing_0002 import codec
 from hgproto.ids import Ids
 from hgproto.streams import OutputStream
@@ -45,10 +46,7 @@ class Outputs:
         sent: Callable[[int], None],
     ) -> None:
         ids = Ids(first, 1 << codec.FIELD_BITS["stream_id"][0], "stream-id.parity")
-        if not isinstance(count, int):
-            raise TypeError(f"streams must be a whole number, not {brief(count)}")
-        if not 1 <= count <= len(ids):
-            raise ValueError(f"streams must be 1 to {len(ids)}, not {brief(count)}")
+        count = checked_number("streams", count, 1, len(ids))
         self.streams = {
             stream_id: OutputStream(
                 stream_id,

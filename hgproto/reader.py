@@ -8,10 +8,9 @@ business: this module only knows where a frame ends once the codec has told it.
 from __future__ import annotations
 
 from hgproto.bytelike import as_bytes, bytes_like
-from hgproto.entries import brief
 from hgproto.errors import RemoteProtocolError
 from hgproto.files import CHUNK_OCTETS, Chunks, resumable
-from hgproto.frame import Unique
+from hgproto.frame import Unique, checked_number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -241,18 +240,11 @@ class FrameReader(Unique):
 
 
 def checked_max_payload(max_payload: int | None, codec: Codec) -> int:
-    """A limit on payloads, the codec's default for None.
-
-    Raises :class:`ValueError` out of what lengths can say, and :class:`TypeError` for what is not a whole number.
-    """
+    """A limit on payloads, the codec's default for None. Raises as :func:`hgproto.frame.checked_number` does."""
     default, maximum = codec.LIMITS["max-payload"]
     if max_payload is None:
         return default
-    if not isinstance(max_payload, int):
-        raise TypeError(f"max_payload must be a whole number, not {brief(max_payload)}")
-    if not 1 <= max_payload <= maximum:
-        raise ValueError(f"max_payload must be 1 to {maximum}, not {brief(max_payload)}")
-    return max_payload
+    return checked_number("max_payload", max_payload, 1, maximum)
 
 
 def read_frames(

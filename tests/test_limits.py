@@ -29,6 +29,8 @@ def test_bounds(name: str) -> None:
     for value in (0, -1, maximum + 1):
         with pytest.raises(ValueError, match=f"{key} must be 1 to {maximum}, not {value}"):
             Limits(**{key: value})
+    with pytest.raises(ValueError, match=f"{key} must be a number of at most 64 bits, not of 16610"):
+        Limits(**{key: 10**5000})
     wrong: Any
     for wrong in (2.5, "2", None):
         with pytest.raises(TypeError, match=f"{key} must be an integer, not {type(wrong).__name__}"):
@@ -40,7 +42,10 @@ def test_settings_in_words() -> None:
     assert Limits.of([]) == Limits()
 
 
-@pytest.mark.parametrize("setting", ["arguments", "arguments=", "arguments=x", "arguments=-1", "arguments=²", "=1"])
+@pytest.mark.parametrize(
+    "setting",
+    ["arguments", "arguments=", "arguments=x", "arguments=-1", "arguments=²", "=1", "arguments=" + "9" * 5000],
+)
 def test_settings_that_are_none(setting: str) -> None:
     with pytest.raises((ValueError, TypeError), match=r"expected NAME=N, found|there is no limit ''"):
         Limits.of([setting])

@@ -684,10 +684,10 @@ def test_settings_that_there_are_not(role: str) -> None:
         make(flush="never")
     with pytest.raises(EncodingError, match="there is no content encoding 'lzma'"):
         make(encoding="lzma")
-    with pytest.raises(TypeError, match=r"streams must be a whole number, not 1\.5"):
+    with pytest.raises(TypeError, match="streams must be an integer, not float"):
         make(streams=1.5)
     for streams in (0, -1, 129, HUGE):
-        with pytest.raises(ValueError, match="streams must be 1 to "):
+        with pytest.raises(ValueError, match=r"streams must be (1 to |a number of at most 64 bits)"):
             make(streams=streams)
 
 

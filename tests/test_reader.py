@@ -91,13 +91,13 @@ def test_the_limit_at_its_edges(limit: int, step: int) -> None:
 
 @pytest.mark.parametrize("limit", [0, -1, 1 << 24, pytest.param(10**5000, id="huge")])
 def test_limits_that_lengths_cannot_say_are_refused(limit: int) -> None:
-    with pytest.raises(ValueError, match="max_payload must be 1 to 16777215"):
+    with pytest.raises(ValueError, match=r"max_payload must be (1 to 16777215|a number of at most 64 bits)"):
         FrameReader(max_payload=limit)
 
 
 @pytest.mark.parametrize("limit", [100.5, "9"])
 def test_a_limit_that_is_no_whole_number_is_refused(limit: Any) -> None:
-    with pytest.raises(TypeError, match=f"max_payload must be a whole number, not {limit!r}"):
+    with pytest.raises(TypeError, match=f"max_payload must be an integer, not {type(limit).__name__}"):
         FrameReader(max_payload=limit)
 
 
