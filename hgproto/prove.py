@@ -9,6 +9,7 @@ reactors themselves, so that nothing has to be kept in step.
 
 from __future__ import annotations
 
+from functools import cache
 from inspect import signature
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from hgproto.jsonform import frame_to_json, value_to_json
 from hgproto.names import camel, snake
 from hgproto.reactor import AGAIN, NOTE, Reactor
 from hgproto.server import Server
-from hgproto.spec.problems import Problem, suggestion
+from hgproto.spec.problems import Adviser, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -63,6 +64,7 @@ _OF_OWN_SIDE = {
 """What the client emits for its own side's events."""
 
 
+@cache
 def emitted(role: str, scope: str, event: str | None) -> frozenset[str]:
     """What rows of a machine may emit; ``event``: that of the rows, None for rows that take a frame."""
     if scope == "connection":
@@ -106,16 +108,17 @@ def _methods(reactor: type[Reactor], prefix: str, parameter: str = "") -> frozen
 def _unspoken(machine: Machine) -> Iterator[Problem]:
     """The rows that emit or ask what no reactor has code for."""
     guards = asked(machine.role, machine.scope)
+    adviser = Adviser()
     for row in machine.transitions:
         what = f"the reactor of {machine.role} machines for a {machine.scope}"
         if row.emit is not None:
             known = emitted(machine.role, machine.scope, row.event)
             if row.emit not in known:
                 when = "here" if row.event is None else f"at {row.event}"
-                yield Problem(row.place, f"{what} cannot emit {row.emit!r} {when}", suggestion(row.emit, known))
+                yield Problem(row.place, f"{what} cannot emit {row.emit!r} {when}", adviser.suggestion(row.emit, known))
         for kind, name in sorted(row.when.atoms()) if row.when is not None else ():
             if kind == "guard" and name not in guards:
-                yield Problem(row.place, f"{what} answers no guard {name!r}", suggestion(name, guards))
+                yield Problem(row.place, f"{what} answers no guard {name!r}", adviser.suggestion(name, guards))
 
 
 # Examples.

@@ -389,11 +389,14 @@ def _missing_rule(field: Field, rule: str) -> Problem:
 def _machine(
     machine: Machine, schema: Schema, allowed: Mapping[str, list[frozenset[str]]], budget: list[int]
 ) -> Iterator[Problem]:
+    rows_of: dict[str, list[Row]] = {}
+    for row in machine.transitions:
+        rows_of.setdefault(row.source, []).append(row)
     reached, new = {machine.initial}, [machine.initial]
     while new:
         state = new.pop()
-        for row in machine.transitions:
-            if row.source == state and row.to is not None and row.to not in reached:
+        for row in rows_of.get(state, ()):
+            if row.to is not None and row.to not in reached:
                 reached.add(row.to)
                 new.append(row.to)
     for state, place in machine.state_places.items():
@@ -401,24 +404,22 @@ def _machine(
             advice = "add a transition to it, or remove it"
             yield Problem(place, f"the state {state!r} of {machine.name!r} cannot be reached", advice)
     for state in machine.states:
-        rows = [row for row in machine.transitions if row.source == state]
-        taken: set[Row] = set()
+        rows = rows_of.get(state, [])
+        taken: set[int] = set()
         found: list[Problem] = []
-        for event in sorted({row.event for row in rows if row.event is not None}):
-            found += _disjoint(
-                [row for row in rows if row.event == event], event, [frozenset()], machine, schema, taken, budget
-            )
-        for name, flags in allowed.items():
-            found += _disjoint([row for row in rows if name in row.frames], name, flags, machine, schema, taken, budget)
+        taking: dict[tuple[bool, str], list[Row]] = {}
+        for row in rows:
+            for name in dict.fromkeys(row.frames) if row.event is None else (row.event,):
+                taking.setdefault((row.event is None, name), []).append(row)
+        for is_frame, name in sorted(taking):
+            flags = allowed[name] if is_frame else [frozenset[str]()]
+            found += _disjoint(taking[is_frame, name], name, flags, machine, schema, taken, budget)
         yield from found
         for row in rows if not found else ():
-            if row not in taken:
+            if id(row) not in taken:
                 what = row.event or ", ".join(row.frames) or "frame"
-                yield Problem(
-                    row.place,
-                    f"the row is never taken in state {state!r}: no {what} meets its condition",
-                    "correct `when`",
-                )
+                message = f"the row is never taken in state {state!r}: no {what} meets its condition"
+                yield Problem(row.place, message, "correct `when`")
 
 
 def _disjoint(
@@ -427,17 +428,17 @@ def _disjoint(
     allowed: list[frozenset[str]],
     machine: Machine,
     schema: Schema,
-    taken: set[Row],
+    taken: set[int],
     budget: list[int],
 ) -> Iterator[Problem]:
     """Two rows that can hold at once, tried over every allowed combination of what their conditions look at.
 
-    ``taken`` gets the rows that can hold at all. ``budget``: the work that is left for all machines, in conditions looked at.
+    ``taken`` gets the identities of the rows that can hold at all. ``budget``: the work that is left for all machines.
     """
     atoms = sorted({atom for row in rows if row.when is not None for atom in row.when.atoms()})
     flags = [name for kind, name in atoms if kind == "flag"]
     others = [atom for atom in atoms if atom[0] != "flag"]
-    flag_sets = list(dict.fromkeys(each.intersection(flags) for each in allowed))
+    flag_sets = list(dict.fromkeys(each.intersection(flags) for each in allowed)) if flags else [frozenset()]
     answers: list[tuple[object, ...]] = []
     for kind, name in others:
         values = schema.guards[name].values if kind == "guard" else tuple(schema.machines[name].states)
@@ -449,7 +450,8 @@ def _disjoint(
             rows[0].place, f"{counted(combinations, 'combination')} are too many to prove the rows disjoint", advice
         )
         return
-    budget[0] -= combinations * sum(1 if row.when is None else row.when.size for row in rows)
+    work = sum(1 if row.when is None else row.when.size for row in rows)
+    budget[0] -= len(allowed) * bool(flags) + combinations * work
     if budget[0] < 0:
         advice = "use fewer guards, states and rows"
         yield Problem(machine.place, "the machines are too large to prove their rows disjoint", advice)
@@ -459,7 +461,7 @@ def _disjoint(
             facts: dict[tuple[str, str], object] = {("flag", name): name in chosen for name in flags}
             facts |= dict(zip(others, combination, strict=True))
             holding = [row for row in rows if row.when is None or row.when.holds(facts)]
-            taken.update(holding)
+            taken.update(map(id, holding))
             if len(holding) > 1:
                 first, second = holding[0], holding[1]
                 message = (

@@ -432,3 +432,19 @@ class Schema:
     def frames_by_code(self) -> Mapping[int, FrameType]:
         """The frame types by the number in the header."""
         return {frame.code: frame for frame in sorted(self.frames.values(), key=lambda f: f.code)}
+
+
+def biting_rules(structure: Mapping[str, Any]) -> set[str]:
+    """The rules of a structure that say something of it, or of a field that has no such rule of its own."""
+    rules: dict[str, str] = structure.get("rules", {})
+    if "entries" in structure:
+        return set(rules)
+    own = [part for part in structure["fields"] if "embed" not in part]
+    kept = {"surplus"} | ({"limit"} & structure.keys())
+    return kept.union(*(relevant_rules(rules, part).keys() - part.get("rules", {}).keys() for part in own))
+
+
+def relevant_rules(inherited: dict[str, str], part: Mapping[str, Any]) -> dict[str, str]:
+    """The rules of a structure that say something of one of its fields."""
+    fitting = fitting_rules(part["type"], part.get("size"), part.get("at_most"), repeat="repeat" in part)
+    return {key: rule for key, rule in inherited.items() if key in fitting and key != "empty"}

@@ -12,7 +12,7 @@ from hgproto.errors import HgprotoError, printable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["Place", "Problem", "SchemaError", "closest", "suggestion"]
+__all__ = ["Adviser", "Place", "Problem", "SchemaError", "suggestion"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -58,23 +58,44 @@ class SchemaError(HgprotoError):
 
 def suggestion(word: str, known: Iterable[str]) -> str:
     """What to write instead of ``word``: the closest known one, or all of them."""
-    known = sorted(known)
-    close = closest(word, known)
-    if close:
-        return f"did you mean {close!r}?"
-    more = f" or another of {len(known)}" if len(known) > _MOST_NAMES else ""
-    return f"use one of {', '.join(known[:_MOST_NAMES])}{more}" if known else "there is none to refer to"
+    return Adviser().suggestion(word, known)
 
 
-def closest(word: str, known: Iterable[str]) -> str | None:
-    """The name that is most like ``word``, None where none is. Of many names, only those that are about as long are tried."""
-    known = list(known)
-    if len(known) > _MOST_TRIED:
-        alike = (name for name in known if abs(len(name) - len(word)) < 3 and {name[:1], name[-1:]} & {*word})
-        known = list(islice(alike, _MOST_TRIED))
-    close = get_close_matches(word[:_LONGEST], known, n=1)
-    return close[0] if close else None
+class Adviser:
+    """Suggests names until it has compared :data:`MAX_COMPARED`: a schema may have thousands of faults."""
 
+    def __init__(self) -> None:
+        self._left = MAX_COMPARED
+
+    def suggestion(self, word: str, known: Iterable[str]) -> str:
+        """What to write instead of ``word``: the closest known one, or all of them."""
+        if self._left <= 0:
+            return "correct the name"
+        known = sorted(known)
+        close = self.closest(word, known)
+        if close:
+            return f"did you mean {close!r}?"
+        more = f" or another of {len(known)}" if len(known) > _MOST_NAMES else ""
+        return f"use one of {', '.join(known[:_MOST_NAMES])}{more}" if known else "there is none to refer to"
+
+    def closest(self, word: str, known: Iterable[str]) -> str | None:
+        """The name that is most like ``word``, None where none is found.
+
+        Of many names, only those that are about as long are tried.
+        """
+        if self._left <= 0:
+            return None
+        known = list(known)
+        if len(known) > _MOST_TRIED:
+            alike = (name for name in known if abs(len(name) - len(word)) < 3 and {name[:1], name[-1:]} & {*word})
+            known = list(islice(alike, _MOST_TRIED))
+        self._left -= len(known)
+        close = get_close_matches(word[:_LONGEST], known, n=1)
+        return close[0] if close else None
+
+
+MAX_COMPARED = 20_000
+"""Names that are compared with those of all faults together: a second or two."""
 
 _MOST_NAMES, _MOST_TRIED, _LONGEST = 100, 500, 200
 """Names in a message, names that are compared with one, and characters of it: a schema may have thousands of faults."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from hgproto.names import field_fault, name_faults
 from hgproto.spec import model
 from hgproto.spec.mentions import all_parts, by_end, find_part, mentions, owner, texts
-from hgproto.spec.problems import Problem, SchemaError, closest, suggestion
+from hgproto.spec.problems import Adviser, Problem, SchemaError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -36,12 +36,17 @@ def resolve(source: Source, digest: str) -> model.Schema:
 MAX_FIELDS = 256
 """Fields of a structure, those that it embeds among them: ten times what a structure for people has."""
 
+MAX_ROWS = 10_000
+"""Rows of all machines, where a row of several states is counted for each: a hundred times ours."""
+
 
 class _Resolver:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.data: Data = source.data
         self.problems: list[Problem] = []
+        self.adviser = Adviser()
+        self.rows_left = MAX_ROWS
         self.references: dict[str, list[model.Reference]] = {}
         self.structures: dict[str, model.Structure] = {}
 
@@ -52,7 +57,7 @@ class _Resolver:
         if name in names:
             return True
         place = self.source.key_place(path) if is_key else self.source.place(path)
-        self.problems.append(Problem(place, f"there is no {what} {name!r}", suggestion(name, names)))
+        self.problems.append(Problem(place, f"there is no {what} {name!r}", self.adviser.suggestion(name, names)))
         return False
 
     def requirement(self, name: str, path: Path, kind: Literal["codec", "machine"]) -> str:
@@ -142,7 +147,7 @@ class _Resolver:
         for path, text in texts(self.data):
             for piece, is_name in mentions(text):
                 if is_name and find_part(piece, parts, owner(path), ends) is None:
-                    nearest = closest(piece, names)
+                    nearest = self.adviser.closest(piece, names)
                     advice = f"did you mean {nearest!r}?" if nearest else "name a part of the schema"
                     if piece in names:
                         advice = "say of what, with a dot"
@@ -279,12 +284,12 @@ class _Resolver:
             limit=part.get("limit"),
             parity=parity,
             bits=bits,
-            rules={**_relevant(inherited, part), **self.rules(part, here)},
+            rules={**model.relevant_rules(inherited, part), **self.rules(part, here)},
             place=self.source.place(here),
         )
 
     def structure(self, name: str, data: Data, path: Path) -> model.Structure:
-        rules = self.rules(data, path, _biting(data))
+        rules = self.rules(data, path, model.biting_rules(data))
         if data.get("limit") is not None:
             self.known("limit", data["limit"], self.data.get("limits", {}), (*path, "limit"))
         for key in data.get("entries", {}):
@@ -383,6 +388,12 @@ class _Resolver:
         stream_flags: Collection[str],
     ) -> model.Machine:
         self.known("state", data["initial"], data["states"], (*path, "initial"))
+        self.rows_left -= sum(
+            len(part["from"]) if isinstance(part["from"], list) else 1 for part in data["transitions"]
+        )
+        if self.rows_left < 0:
+            message = f"the machine is too large: all of them have more than {MAX_ROWS} rows, counted for each state"
+            self.problems.append(Problem(self.source.key_place(path), message, "use fewer states and rows"))
         otherwise = data["otherwise"]["error"]
         self.requirement(otherwise, (*path, "otherwise", "error"), "machine")
         return model.Machine(
@@ -394,7 +405,7 @@ class _Resolver:
             states={state: part["doc"] for state, part in data["states"].items()},
             transitions=tuple(
                 row
-                for i, part in enumerate(data["transitions"])
+                for i, part in enumerate(data["transitions"] if self.rows_left >= 0 else ())
                 for row in self.rows(part, (*path, "transitions", i), data["states"], frames, guards, stream_flags)
             ),
             otherwise=otherwise,
@@ -476,22 +487,6 @@ class _Resolver:
                 message = f"the guard {name!r} has more answers than true and false"
                 self.problems.append(Problem(self.source.place(here), message, f"name one of {', '.join(values)}"))
         return model.Condition("guard", name, answer)
-
-
-def _biting(structure: Data) -> set[str]:
-    """The rules of a structure that say something of it, or of a field that has no such rule of its own."""
-    rules: dict[str, str] = structure.get("rules", {})
-    if "entries" in structure:
-        return set(rules)
-    own = [part for part in structure["fields"] if "embed" not in part]
-    kept = {"surplus"} | ({"limit"} & structure.keys())
-    return kept.union(*(_relevant(rules, part).keys() - part.get("rules", {}).keys() for part in own))
-
-
-def _relevant(inherited: dict[str, str], part: Data) -> dict[str, str]:
-    """The rules of a structure that say something of one of its fields."""
-    fitting = model.fitting_rules(part["type"], part.get("size"), part.get("at_most"), repeat="repeat" in part)
-    return {key: rule for key, rule in inherited.items() if key in fitting and key != "empty"}
 
 
 def _with_sized_by(field: model.Field, giver_of: str | None) -> model.Field:

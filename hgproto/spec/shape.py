@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
 from jsonschema.validators import extend
 
-from hgproto.spec.problems import Problem, suggestion
+from hgproto.spec.problems import Adviser, Problem
 from hgproto.spec.source import is_old_boolean
 
 if TYPE_CHECKING:
@@ -59,12 +59,13 @@ _Validator: Any = extend(Draft202012Validator, {"pattern": _pattern}, type_check
 def shape_problems(source: Source, meta: dict[str, Any]) -> list[Problem]:
     """Where the data of ``source`` differs from what the JSON Schema ``meta`` allows."""
     problems: list[Problem] = []
+    adviser = Adviser()
     for error in _Validator(meta).iter_errors(source.data):
-        problems.extend(_explain(source, error))
+        problems.extend(_explain(source, error, adviser))
     return problems
 
 
-def _explain(source: Source, error: ValidationError) -> list[Problem]:
+def _explain(source: Source, error: ValidationError, adviser: Adviser) -> list[Problem]:
     path = tuple(error.absolute_path)
     place = source.place(path)
     value: Any = error.instance
@@ -74,7 +75,7 @@ def _explain(source: Source, error: ValidationError) -> list[Problem]:
         case "additionalProperties":
             known = schema.get("properties", {})
             return [
-                Problem(source.key_place((*path, key)), f"unknown key {key!r}", suggestion(key, known))
+                Problem(source.key_place((*path, key)), f"unknown key {key!r}", adviser.suggestion(key, known))
                 for key in value
                 if key not in known
             ]
@@ -85,7 +86,7 @@ def _explain(source: Source, error: ValidationError) -> list[Problem]:
             kind = _TYPES.get(str(wanted), str(wanted))
             return [Problem(place, f"expected {kind}, found {_show(value)}", _advice(wanted, value))]
         case "enum":
-            return [Problem(place, f"{_show(value)} is not allowed", suggestion(str(value), map(str, wanted)))]
+            return [Problem(place, f"{_show(value)} is not allowed", adviser.suggestion(str(value), map(str, wanted)))]
         case "const":
             return [Problem(place, f"expected {_show(wanted)}, found {_show(value)}", "correct it")]
         case "pattern" if "propertyNames" in error.absolute_schema_path:
@@ -105,7 +106,7 @@ def _explain(source: Source, error: ValidationError) -> list[Problem]:
                 for key in keys
             ]
         case "oneOf" | "anyOf":
-            return _explain_choice(source, error)
+            return _explain_choice(source, error, adviser)
         case bound if bound in _BOUNDS:
             expected, advice = _BOUNDS[bound]
             found = f"{len(value)}" if bound[3:] in ("Items", "Properties") else _show(value)
@@ -114,7 +115,7 @@ def _explain(source: Source, error: ValidationError) -> list[Problem]:
             return [Problem(place, error.message, f"see the key's description: {schema.get('description', '')}")]
 
 
-def _explain_choice(source: Source, error: ValidationError) -> list[Problem]:
+def _explain_choice(source: Source, error: ValidationError, adviser: Adviser) -> list[Problem]:
     """A choice where none fits, or more than one does."""
     path = tuple(error.absolute_path)
     schema: Any = error.schema
@@ -136,7 +137,7 @@ def _explain_choice(source: Source, error: ValidationError) -> list[Problem]:
         return [Problem(source.place(path), f"expected just one of {wanted}, found {found}", advice)]
     best = best_match([error])
     if best is not None and best is not error:
-        return _explain(source, best)
+        return _explain(source, best, adviser)
     return [Problem(source.place(path), f"{_show(error.instance)} fits no choice", str(schema.get("description", "")))]
 
 

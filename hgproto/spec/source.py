@@ -121,16 +121,11 @@ def read(file: Path, source: Source) -> dict[str, Any]:
         message = f"expected {error.expected}, found {error.found}"
         raise SchemaError([Problem(Place(str(file), 1, 1), message, error.remedy)]) from None
     except UnicodeDecodeError as error:
-        before = error.object[: error.start]
-        line = before.count(b"\n") + 1
-        column = len(before) - (before.rfind(b"\n") + 1) + 1
-        place = Place(str(file), line, column)
+        place = _place_after(file, error.object[: error.start].decode("utf-8"))
         raise SchemaError([Problem(place, "this is not UTF-8", "save the file as UTF-8")]) from None
     forbidden = _FORBIDDEN.search(text)
     if forbidden:
-        line, start = text.count("\n", 0, forbidden.start()) + 1, text.rfind("\n", 0, forbidden.start()) + 1
-        place = Place(str(file), line, forbidden.start() - start + 1)
-        raise SchemaError([_forbidden(forbidden[0], place)])
+        raise SchemaError([_forbidden(forbidden[0], _place_after(file, text[: forbidden.start()]))])
     reader = _Reader(str(file), source)
     try:
         reader.refuse_tokens(text)
@@ -150,6 +145,12 @@ def read(file: Path, source: Source) -> dict[str, Any]:
         raise SchemaError(reader.problems)
     source.files.append(file)
     return data
+
+
+def _place_after(file: Path, text: str) -> Place:
+    """The place after a text, in lines and columns as YAML counts them: CR ends a line too, and a column is a character."""
+    lines = re.split("\r\n?|\n", text)
+    return Place(str(file), len(lines), len(lines[-1]) + 1)
 
 
 def _forbidden(character: str, place: Place) -> Problem:

@@ -157,3 +157,23 @@ def test_any_text_is_a_mapping_or_an_error(tmp_path_factory: pytest.TempPathFact
         assert isinstance(source_of(tmp_path_factory.getbasetemp(), data).data, dict)
     except SchemaError as error:
         assert all(problem.message and problem.help and problem.place.line for problem in error.problems)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"], ids=["LF", "CRLF", "CR"])
+@pytest.mark.parametrize(
+    ("text", "wrong", "place"),
+    [
+        ("a: 1\nb: 2\nddd: \u00e9\u00e9\U0001f600", b"\xff", "3:9"),
+        ("a: 1\nb: 2\nddd: \u00e9\u00e9\U0001f600", b"\x07", "3:9"),
+        ("a: 1\nb: 2\n\u00e9\U0001f600: ", b"&a b", "3:5"),
+        ("k: \u00e9", b"\xff", "1:5"),
+        ("a: 1\n\nb: ", b"\xff", "3:4"),
+        ("a: 1\n\nb: ", b"\x07", "3:4"),
+        ("a: 1\n\nb: ", b"&a b", "3:4"),
+        ("a: 1\n\n", b"\xff", "3:1"),
+    ],
+)
+def test_places_count_characters_and_every_kind_of_line_end(
+    text: str, wrong: bytes, place: str, end: str, tmp_path: Path
+) -> None:
+    assert fault_of(tmp_path, text.replace("\n", end).encode() + wrong).startswith(f"{place}: ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import json
 import sys
@@ -15,6 +16,7 @@ import hgproto.spec.resolve
 from hgproto.spec import SchemaError, check, load
 from hgproto.spec.check import MAX_WORK
 from hgproto.spec.load import MAX_FILES
+from hgproto.spec.problems import MAX_COMPARED
 from hgproto.spec.resolve import MAX_FIELDS
 from hgproto.spec.source import MAX_DEPTH, MAX_OCTETS, Source, read
 
@@ -210,4 +212,45 @@ def test_names_are_compared_with_few_others(tmp_path: Path, monkeypatch: pytest.
         data["requirements"][f"many.n{number}"] = requirement | {"why": f"`many.x{number}`"}
     found = messages(tmp_path, data)
     assert len(found) == 1500
-    assert compared[0] <= 1500 * 500
+    assert 0 < compared[0] <= MAX_COMPARED + 500
+    compared[0] = 0
+    data = copied()
+    data["machines"] = {"m": machine("opens", states=300)}
+    data["machines"]["m"]["transitions"] += [
+        {"from": f"t{number}", "frame": "any", "to": "s0"} for number in range(1000)
+    ]
+    assert len(messages(tmp_path, data)) == 1000
+    assert 0 < compared[0] <= MAX_COMPARED + 500
+    compared[0] = 0
+    data = copied() | {f"section-{number}": {} for number in range(3000)}
+    assert len(messages(tmp_path, data)) == 3000
+    assert 0 < compared[0] <= MAX_COMPARED + 500
+
+
+def test_rows_of_all_machines_have_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = copied()
+    several = machine("opens", states=4)
+    several["transitions"].append({"from": ["s1", "s2", "s3"], "frame": "any", "when": {"not": "opens"}, "to": "s0"})
+    data["machines"] = {"m": several, "n": machine("opens", states=3)}
+    for limit in (9, 10, 11):
+        monkeypatch.setattr(hgproto.spec.resolve, "MAX_ROWS", limit)
+        if limit < 10:
+            found = messages(tmp_path, data)
+            assert found == ["the machine is too large: all of them have more than 9 rows, counted for each state"]
+        else:
+            assert sum(len(one.transitions) for one in loaded(tmp_path, data).machines.values()) == 10
+
+
+def test_rows_are_looked_at_once_however_many_states_there_are(tmp_path: Path) -> None:
+    class Rows(tuple[Any, ...]):
+        def __iter__(self) -> Any:
+            looked.append(len(self))
+            return super().__iter__()
+
+    looked: list[int] = []
+    data = copied()
+    data["machines"] = {"m": machine("opens", states=40)}
+    schema = loaded(tmp_path, data)
+    one = dataclasses.replace(schema.machines["m"], transitions=Rows(schema.machines["m"].transitions))
+    assert check(dataclasses.replace(schema, machines={"m": one})) == []
+    assert looked == [40]
