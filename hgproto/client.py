@@ -127,10 +127,7 @@ class Client(Reactor):
 
     @property
     def unfinished(self) -> tuple[int, ...]:
-        """The requests of which a part was sent before their data could not be read, in the order of :meth:`issue`.
-
-        The server waits for the rest of each. They count toward ``limits.active_requests`` until the end of input.
-        """
+        """The requests whose data broke off; they count toward ``limits.active_requests`` until the end of input."""
         return tuple(key for key, request in self._requests.items() if request.state is State.UNFINISHED)
 
     # Frames out.
@@ -169,23 +166,15 @@ class Client(Reactor):
             if unfinished := len(self.unfinished):
                 found += f", {unfinished} of them unfinished because of their data; use a new connection for more"
             raise LocalProtocolError("request.limits", None, "", expected, found)
-        stream = self._outputs.choose(None, stream_id)
+        outputs = self._outputs
+        stream = outputs.choose(None, stream_id)
         # An id is not used again before the failure of its request was told.
-        request_id = self._ids.take(
-            {*self._requests, *(event.request_id for event in self._due)} if self._due else self._requests
-        )
+        in_use = {*self._requests, *(event.request_id for event in self._due)} if self._due else self._requests
+        request_id = self._ids.take(in_use)
         frames = build.command(request_id, stream.stream_id, name, args, data, max_payload=stream.longest_last)
         self._tell(request_id, Event.REQUEST_ISSUED)
         send = _Command(
-            self._outputs,
-            request_id,
-            stream,
-            frames,
-            self._loss_of,
-            self._is_answered,
-            self._give_up,
-            plain=plain,
-            end=end,
+            outputs, request_id, stream, frames, self._loss_of, self._is_answered, self._give_up, plain=plain, end=end
         )
         if self._buffered:
             self._held.append(send)
