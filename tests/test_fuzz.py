@@ -680,12 +680,33 @@ def test_a_seed_gives_the_same_cases(role: str) -> None:
 
 def test_cases_begin_with_each_rule_and_have_every_kind() -> None:
     words = {case.origin.split(":")[0].split()[0] for case in all_cases()}
-    assert words == {"session", "breaks", "limit", "cut", "length", "bomb", "series", "boundary", "crossed", "mutated"}
+    assert words == {
+        "session",
+        "breaks",
+        "limit",
+        "cut",
+        "length",
+        "bomb",
+        "series",
+        "boundary",
+        "crossed",
+        "mutated",
+        "empty",
+    }
     broken = {case.origin.split()[1] for case in all_cases() if case.origin.startswith("breaks")}
     ours = {name for name in REQUIREMENTS if name.startswith(("command-", "stream", "frame.known", "encoding.deco"))}
     assert broken >= {
         name for name in ours & set(REQUIREMENTS) if REQUIREMENTS[name].breakable and "client-only" not in name
     }
+
+
+@pytest.mark.parametrize("corpus", [[], [b""]], ids=["of the kit", "of a corpus"])
+def test_no_input_is_a_case_without_a_probe(corpus: list[bytes]) -> None:
+    cases = list(islice(Cases("server", 1, encodings=KNOWN, corpus=corpus), 1 if corpus else 400))
+    assert Case(b"", "corpus: 0" if corpus else "empty") in cases
+    (fault,) = Oracle().faults(Case(b"", "empty"), Outcome(b"", "ValueError in serve (mine.py:3)"))
+    assert fault.kind == "crash"
+    assert Oracle().faults(Case(b"", "empty"), Outcome(b"")) == []
 
 
 def test_a_corpus_comes_first() -> None:

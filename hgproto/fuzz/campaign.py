@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from hgproto.fuzz.cases import probed_as, without_probe
 from hgproto.fuzz.findings import FuzzFinding
-from hgproto.fuzz.locate import kinds_of, needs_place, stop_of
+from hgproto.fuzz.locate import kinds_of, needs_place, place_in, stop_of, without_place
 from hgproto.fuzz.minimize import attempts
 from hgproto.fuzz.targets import TargetGoneError, run_case
 
@@ -182,19 +182,27 @@ class Campaign:
     def _placed(self, case: Case, fault: Fault) -> tuple[Fault, bytes]:
         """A fault without a cause as one of the place at which the target stops, and the start of the case that ends there."""
         octets = without_probe(case)
-        known = {cause for kind, _, cause in (*self._groups, *self._known) if kind == fault.kind}
+        known = {
+            place_in(cause)
+            for kind, _, cause in (*self._groups, *self._known)
+            if kind == fault.kind and without_place(cause) == fault.cause
+        }
         met = [kind for kind in kinds_of(octets) if kind in known]
-        is_slow = fault.kind != "rejects-valid"
+        is_slow = fault.kind in ("hang", "growth")
         if met and (is_slow or self._spent > self._minimize_share * self._elapsed()):
             # To confirm it would take the time from new cases.
-            return fault._replace(cause=met[0]), octets
+            return _with_place(fault, met[0]), octets
 
         def shows(start: bytes) -> bool:
             return fault.key in self._judged_as(start, case)[1]
 
-        with self._timed():
-            cause, start = stop_of(octets, shows, known)
-        return fault._replace(cause=cause, found=f"{fault.found}, {cause}"), start
+        try:
+            with self._timed():
+                place, start = stop_of(octets, shows, known)
+        except TargetGoneError:
+            # It has crashed for good, so the place stays unknown.
+            return fault, octets
+        return _with_place(fault, place), start
 
     def _minimize_some(self) -> None:
         """Minimizes for the time that is due."""
@@ -222,20 +230,26 @@ class Campaign:
 
     def _smaller(self, finding: FuzzFinding, octets: bytes) -> tuple[Case, Fault] | None:
         """Other octets as a case of the same finding, and their fault; None where they do not show it."""
+        try:
+            return self._smaller_of(finding, octets)
+        except TargetGoneError:
+            return None
+
+    def _smaller_of(self, finding: FuzzFinding, octets: bytes) -> tuple[Case, Fault] | None:
         other, faults = self._judged_as(octets, finding.case)
         if finding.fault.key in faults:
             return other, faults[finding.fault.key]
-        unplaced = faults.get(finding.fault._replace(cause="").key)
+        unplaced = faults.get(finding.fault._replace(cause=without_place(finding.fault.cause)).key)
         if unplaced is None or not needs_place(*unplaced.key):
             return None
 
         def shows(start: bytes) -> bool:
             return unplaced.key in self._judged_as(start, finding.case)[1]
 
-        cause, start = stop_of(octets, shows, {finding.fault.cause})
-        if cause != finding.fault.cause or start != octets:
+        place, start = stop_of(octets, shows, {place_in(finding.fault.cause)})
+        if place != place_in(finding.fault.cause) or start != octets:
             return None
-        return other, unplaced._replace(cause=cause, found=f"{unplaced.found}, {cause}")
+        return other, _with_place(unplaced, place)
 
     def _judged_as(self, octets: bytes, case: Case) -> tuple[Case, dict[Key, Fault]]:
         """Other octets in the place of a case's, and what is wrong with them."""
@@ -243,10 +257,7 @@ class Campaign:
         if (other.probe is None) != (case.probe is None):
             # Without its probe, a case would show something else, or nothing.
             return other, {}
-        try:
-            return other, {fault.key: fault for fault in self._oracle.faults(other, run_case(self._target, other))}
-        except TargetGoneError:
-            return other, {}
+        return other, {fault.key: fault for fault in self._oracle.faults(other, run_case(self._target, other))}
 
     def _finish(self, one: _Minimizing) -> None:
         """Reports a finding as it is now."""
@@ -263,6 +274,11 @@ class Campaign:
             yield
         finally:
             self._spent += time.monotonic() - begun
+
+
+def _with_place(fault: Fault, place: str) -> Fault:
+    """A fault with the place at which the target stops."""
+    return fault._replace(cause=f"{fault.cause} {place}".strip(), found=f"{fault.found}, {place}")
 
 
 class _Minimizing:

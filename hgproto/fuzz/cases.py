@@ -125,7 +125,9 @@ class Cases:
 
     def _case(self, octets: bytes, origin: str) -> Case:
         most = _LIMIT if self._limits is None else self._limits.max_payload
-        case = with_probe(octets, origin, most, ends=self._ends) if self._probe else Case(octets, origin)
+        # With a probe, no input would be some.
+        has_probe = self._probe and octets
+        case = with_probe(octets, origin, most, ends=self._ends) if has_probe else Case(octets, origin)
         return case._replace(sizes=(len(octets) // 4, len(octets) // 2)) if origin.startswith(_SERIES) else case
 
     def _all(self) -> Iterator[tuple[bytes, str]]:
@@ -193,6 +195,7 @@ class Cases:
         """Limits, and boundaries of every type of frame in turn."""
         for what, lines, _ in at_limits(self._limits, most_octets=_MOST_OCTETS):
             yield self._octets(lines), f"limit: {what}"
+        yield b"", "empty"
         if self._side == "client":
             for name in self._names[1:]:
                 yield _command(1, 1, codec.CommandNameFlag.EOS, _Stream.STREAM_BEGIN, name), "fails: a command"

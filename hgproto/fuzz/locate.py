@@ -1,11 +1,12 @@
 """Locates the frame at which a target stops, for faults that say nothing of their cause.
 
-A target that is silent, hangs, or grows gives no words by which its faults could be told apart. The kind of the frame at which it
-stops does: the shortest start of the case that shows the fault ends with that frame.
+A target that is silent, hangs, grows, or crashes without a report gives no words by which its faults could be told apart. The kind
+of the frame at which it stops does: the shortest start of the case that shows the fault ends with that frame.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from hgproto.framing_0002 import codec
@@ -14,16 +15,30 @@ from hgproto.session import frames_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-__all__ = ["kinds_of", "needs_place", "stop_of"]
+__all__ = ["kinds_of", "needs_place", "place_in", "stop_of", "without_place"]
 
 _SILENT = frozenset({"rejects-valid", "hang", "growth"})
+_UNSAID = re.compile(r"killed by (?:SIG\w+|signal N)|exit status N|takes no connections any more")
+"""Crashes without a report."""
+_PLACE = re.compile(r"(?:^| )(?P<place>at .*)$")
 _FIRST = "at the first command"
 _BEGIN, _END, _ENCODED = (int(flag) for flag in codec.StreamFlag)
 
 
 def needs_place(kind: str, rule: str, cause: str) -> bool:
     """True for a fault whose cause is unknown, so that only the place tells it from others."""
-    return kind in _SILENT and not rule and not cause
+    return (kind in _SILENT and not rule and not cause) or (kind == "crash" and _UNSAID.fullmatch(cause) is not None)
+
+
+def without_place(cause: str) -> str:
+    """Returns a cause without the place at its end."""
+    return _PLACE.sub("", cause)
+
+
+def place_in(cause: str) -> str:
+    """Returns the place at the end of a cause; empty without one."""
+    found = _PLACE.search(cause)
+    return "" if found is None else found["place"]
 
 
 def kinds_of(octets: bytes) -> list[str]:

@@ -13,7 +13,7 @@ from hgproto.framing_0002 import codec
 from hgproto.fuzz import Campaign, Oracle
 from hgproto.fuzz.cases import Cases
 from hgproto.fuzz.locate import kinds_of, needs_place, stop_of
-from hgproto.fuzz.targets import Outcome
+from hgproto.fuzz.targets import Outcome, TargetGoneError
 from hgproto.session import frames_of
 
 sys.path.insert(0, str(ROOT / "tests" / "reference"))
@@ -72,6 +72,9 @@ def test_what_has_a_cause_needs_no_place() -> None:
     assert not needs_place("rejects-valid", "frame.whole", "")
     assert not needs_place("rejects-valid", "", "no such command")
     assert not needs_place("accepts-invalid", "", "")
+    assert needs_place("crash", "", "killed by SIGSEGV")
+    assert needs_place("crash", "", "exit status N")
+    assert not needs_place("crash", "", "exit status N: IndexError in serve (mine.py:N)")
 
 
 class Silent:
@@ -113,3 +116,35 @@ def test_one_silent_defect_does_not_hide_another() -> None:
     ).run()
     assert again.findings == ()
     assert sum(count for _, count in again.known) == len(report.findings) + sum(report.repeats)
+
+
+class Killed:
+    """A target that is killed by two kinds of frames; one that is not started again is gone then."""
+
+    def __init__(self, most_crashes: int) -> None:
+        self.left = most_crashes
+
+    def run(self, octets: bytes) -> Outcome:
+        if not self.left:
+            raise TargetGoneError("gone")
+        if any(len(frame) >= 8 and (frame[7] == 0x32 or frame[7] >> 4 == 2) for frame in frames_of(octets)):
+            self.left -= 1
+            return Outcome(b"", "killed by SIGSEGV")
+        return Outcome(reference.serve(octets))
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("most_crashes", [1 << 30, 1])
+def test_crashes_by_a_signal_differ_by_their_place(most_crashes: int) -> None:
+    cases = islice(Cases("server", 1, encodings=KNOWN), 60)
+    report = Campaign(Killed(most_crashes), Oracle(echo=True, encodings=KNOWN), cases, minimize_seconds=0.5).run()
+    causes = {finding.fault.cause for finding in report.findings}
+    if most_crashes == 1:
+        assert (causes, report.gone) == ({"killed by SIGSEGV"}, True)
+        return
+    assert "killed by SIGSEGV at command-data eos" in causes
+    assert len({cause for cause in causes if "command-argument" in cause}) >= 1
+    for finding in report.findings:
+        assert kinds_of(finding.case.octets)[-2] == finding.fault.cause.removeprefix("killed by SIGSEGV ")
