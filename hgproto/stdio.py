@@ -291,8 +291,8 @@ def write_whole(path: str | os.PathLike[str], octets: bytes) -> None:
             with open(target, "wb") as file:
                 file.write(octets)
             return
-        directory, base = os.path.split(target)
-        temporary = os.path.join(directory, f".{base[:100]}.{os.getpid()}.tmp")
+        # The name is new, whatever a run that was killed has left.
+        temporary = os.path.join(os.path.dirname(target), f".hgproto-{os.urandom(8).hex()}.tmp")
         try:
             with open(temporary, "xb") as file:
                 file.write(octets)

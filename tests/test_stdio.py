@@ -63,6 +63,16 @@ def test_a_file_that_cannot_be_opened_or_read(tmp_path: Path) -> None:
         file.read(1)
 
 
+def test_what_a_killed_run_has_left_is_in_no_way(tmp_path: Path) -> None:
+    for name in ("file", "é" * 127):
+        left = tmp_path / f".{name[:100]}.{os.getpid()}.tmp"
+        if len(os.fsencode(left.name)) < 256:
+            left.write_bytes(b"of another run")
+        write_whole(tmp_path / name, b"first")
+        assert (tmp_path / name).read_bytes() == b"first"
+    assert (tmp_path / f".file.{os.getpid()}.tmp").read_bytes() == b"of another run"
+
+
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "file"
     write_whole(file, b"first")

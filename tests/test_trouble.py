@@ -16,6 +16,7 @@ import sys
 import termios
 import time
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
 
 import pytest
 from support import SCHEMA
@@ -311,6 +312,19 @@ def test_output_in_any_encoding(encoding: str, here: Path) -> None:
         done = run(here, command, env={**os.environ, "PYTHONIOENCODING": encoding})
         assert done.returncode == (2 if command == "nothing-é" else 0)
         assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-16", "utf-8-sig", "cp1140"])
+@pytest.mark.parametrize("format", ["json", "sarif", "junit", "github"])
+def test_reports_for_programs_are_in_utf_8(format: str, encoding: str, here: Path) -> None:
+    (here / "é.bin").write_bytes(BROKEN)
+    command = f"validate --format {format} é.bin"
+    done = run(here, command, env={**os.environ, "PYTHONIOENCODING": encoding})
+    assert done.returncode == 1
+    expected = run(here, command, env={**os.environ, "PYTHONIOENCODING": "utf-8:backslashreplace"})
+    assert done.stdout == expected.stdout
+    if format == "junit":
+        assert ET.fromstring(done.stdout).tag == "testsuites"  # noqa: S314 - of our own making
 
 
 # Streams that somebody else has made non-blocking.

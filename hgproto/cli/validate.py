@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from contextlib import suppress
@@ -128,6 +129,9 @@ def _validate(options: argparse.Namespace) -> int:
     check = _checker(options, [path for path, _ in inputs])
     wanted = _selection(options)
     baseline = _baseline(options)
+    if options.format != "text" and isinstance(sys.stdout, io.TextIOWrapper):
+        # Programs read these formats as UTF-8, and XML says so itself.
+        sys.stdout.reconfigure(encoding="utf-8", errors=sys.stdout.errors)
     report = FORMATS[options.format](
         sys.stdout, colour=wants_colour() and options.format == "text", site=options.site, strict=options.strict
     )
