@@ -106,7 +106,7 @@ def test_what_needs_no_copy_is_not_copied() -> None:
     assert octets == b"\x01\x01"
 
 
-@pytest.mark.parametrize("other", OTHERS, ids=repr)
+@pytest.mark.parametrize("other", OTHERS, ids=lambda other: type(other).__name__)
 def test_other_objects_are_refused_by_name_and_type(other: object) -> None:
     expected = f"^the value must be bytes or another buffer of bytes, not {type(other).__name__}$"
     for function in (bytes_like, as_bytes):

@@ -201,13 +201,17 @@ def test_builders_go_on_after_pauses(sizes: Any) -> None:
         lambda source: list(bytes_response(1, 2, source)),
     ],
 )
-@pytest.mark.parametrize("source", [io.StringIO("text"), io.StringIO(), 5, "text", True, object()], ids=repr)
+@pytest.mark.parametrize(
+    "source", [io.StringIO("text"), io.StringIO(), 5, "text", True, object()], ids=lambda source: type(source).__name__
+)
 def test_what_is_no_source_of_bytes_is_refused(use: Any, source: Any) -> None:
     with pytest.raises(TypeError, match=r"must be (a binary file, )?bytes"):
         use(source)
 
 
-@pytest.mark.parametrize("chunks", [[5], [WIRE[:3], "text"], iter(b"ab"), [None]], ids=repr)
+@pytest.mark.parametrize(
+    "chunks", [[5], [WIRE[:3], "text"], iter(b"ab"), [None]], ids=lambda chunks: type(chunks).__name__
+)
 def test_chunks_are_bytes(chunks: Any) -> None:
     with pytest.raises(TypeError, match="a chunk must be bytes"):
         list(read_frames(chunks))

@@ -45,10 +45,11 @@ def test_the_sdist_has_every_file_of_the_repository(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("long", ["x" * 300_000, b"\0" * 300_000], ids=type)
-def test_ids_of_tests_are_short(long: str | bytes, request: pytest.FixtureRequest) -> None:
+def test_ids_of_tests_are_short_and_the_same_in_each_run(long: str | bytes, request: pytest.FixtureRequest) -> None:
     id_ = request.config.hook.pytest_make_parametrize_id(config=request.config, val=long, argname="data")
     assert len(id_) < 30
     assert [item.nodeid for item in request.session.items if len(item.nodeid) > 300] == []
+    assert [item.nodeid for item in request.session.items if " at 0x" in item.nodeid] == []
 
 
 def test_the_wheel_has_the_schema_and_the_types(wheel: Path) -> None:
