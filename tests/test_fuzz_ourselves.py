@@ -217,5 +217,8 @@ def test_built_targets_run_under_atheris(name: str, built: Path, tmp_path: Path)
         check=False,
     )
     assert ended.returncode == 0, (ended.stdout + ended.stderr)[-5000:]
-    assert f"Done {seeds_ + 300} runs" in ended.stderr
+    # The engine counts some seeds twice.
+    done = re.search(r"Done (\d+) runs", ended.stderr)
+    assert done
+    assert int(done[1]) >= seeds_ + 300
     assert [file.name for file in tmp_path.iterdir()] == ["corpus"]

@@ -85,6 +85,8 @@ EVENTS = {
 """What calls tell the machine of a request."""
 SENDERS_ALONE = {"frame.field-range", "command-argument.sizes", "text-output.sizes", "stream-settings.name-size"}
 """Rules of the codec that octets cannot break."""
+NOT_IN_THE_TABLES = {"frame.items-limit"}
+"""Requirements whose violation takes a payload of tens of thousands of items: tests/test_items.py has them."""
 
 every_role = pytest.mark.parametrize("role", ROLES)
 
@@ -176,7 +178,7 @@ def test_every_refusal_names_a_requirement() -> None:
     named = {cell.refusal.requirement for role in ROLES for cell in all_cells(role) if cell.refusal is not None}
     assert named <= REQUIREMENTS.keys()
     by_codec = {name for name, requirement in REQUIREMENTS.items() if requirement.enforced == "codec"}
-    assert by_codec - named == SENDERS_ALONE
+    assert by_codec - named == SENDERS_ALONE | NOT_IN_THE_TABLES
 
 
 def test_every_refusal_says_where() -> None:
