@@ -15,11 +15,15 @@ from hgproto.cbor import map_pairs
 from hgproto.errors import RemoteProtocolError, counted
 from hgproto.framing_0002 import codec
 from hgproto.layout import walk_from
+from hgproto.revision import DEFAULT_REVISION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
-__all__ = ["MOST_REMARKS", "Remark", "Tally", "progress_remarks", "text_remarks"]
+    from hgproto.frame import Frame
+
+__all__ = ["MOST_REMARKS", "Remark", "Tally", "payload_remarks", "progress_remarks", "text_remarks"]
 
 MOST_REMARKS = 100
 """The most remarks about one requirement in one frame. More of them say nothing new about their sender, and each takes a
@@ -152,3 +156,26 @@ def progress_remarks(progress: codec.Progress, payload: bytes) -> Iterator[Remar
         odd = sum(not character.isascii() for character in progress.topic)
         found = f"{counted(odd, 'character')} that are not" if odd > 1 else "1 character that is not"
         yield Remark(RemoteProtocolError("progress.topic-ascii", at, "topic", "a topic in ASCII", found), end - at)
+
+
+def payload_remarks(
+    frame: Frame, continued: bool, revision_codec: Any, max_items: int | None = None
+) -> Iterator[tuple[Remark, bool]]:
+    """Yields what is wrong with a payload, each with True if a receiver rejects it; offsets count from its start.
+
+    ``max_items``: the limit on its items, None for the default of the revision, which may have none.
+    """
+    try:
+        value = revision_codec.decode_payload(
+            frame, continued, **({} if max_items is None else {"max_items": max_items})
+        )
+    except RemoteProtocolError as error:
+        yield Remark(error), True
+        return
+    payload = bytes(frame.payload)
+    # These rules are about what framing-0002 says in these structures, whatever else a schema has.
+    name = type(value).__name__
+    if revision_codec.REVISION == DEFAULT_REVISION and name == "TextOutput":
+        yield from ((remark, False) for remark in text_remarks(value.atoms, payload))
+    elif revision_codec.REVISION == DEFAULT_REVISION and name == "Progress":
+        yield from ((remark, False) for remark in progress_remarks(value, payload))

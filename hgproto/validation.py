@@ -27,7 +27,7 @@ from hgproto.limits import Limits
 from hgproto.places import Places
 from hgproto.reader import Pieces, checked_max_payload
 from hgproto.revision import DEFAULT_REVISION, Revision
-from hgproto.rules import Remark, progress_remarks, text_remarks
+from hgproto.rules import payload_remarks
 from hgproto.session import Lines
 
 if TYPE_CHECKING:
@@ -313,7 +313,7 @@ class _FrameJudge:
         except RemoteProtocolError as error:
             yield self._places.finding(error, frame, start, self.frames)
             return
-        for (fault, size, more), refused in _payload_faults(frame, continued, codec, self._max_items):
+        for (fault, size, more), refused in payload_remarks(frame, continued, codec, self._max_items):
             yield self._places.finding(
                 fault.moved(codec.HEADER_OCTETS),
                 frame,
@@ -324,27 +324,6 @@ class _FrameJudge:
                 octets=size,
                 more=more,
             )
-
-
-def _payload_faults(
-    frame: Frame, continued: bool, codec: Any, max_items: int | None = None
-) -> Iterator[tuple[Remark, bool]]:
-    """What is wrong with a payload, and whether a receiver refuses it; offsets from its start.
-
-    ``max_items``: the limit on its items, None for the default of the revision, which may have none.
-    """
-    try:
-        value = codec.decode_payload(frame, continued, **({} if max_items is None else {"max_items": max_items}))
-    except RemoteProtocolError as error:
-        yield Remark(error), True
-        return
-    payload = bytes(frame.payload)
-    # These rules are about what framing-0002 says in these structures, whatever else a schema has.
-    name = type(value).__name__
-    if codec.REVISION == DEFAULT_REVISION and name == "TextOutput":
-        yield from ((remark, False) for remark in text_remarks(value.atoms, payload))
-    elif codec.REVISION == DEFAULT_REVISION and name == "Progress":
-        yield from ((remark, False) for remark in progress_remarks(value, payload))
 
 
 def validate(
@@ -454,7 +433,7 @@ class PayloadValidator(Unique):
             yield self._places.of_payload(fault, self._frame, continued=False)
             return
         frame = self._frame.replace(payload=bytes(self._octets))
-        for (error, size, more), refused in _payload_faults(frame, self._continued, self._codec):
+        for (error, size, more), refused in payload_remarks(frame, self._continued, self._codec):
             yield self._places.of_payload(
                 error, frame, continued=self._continued, refused=refused, octets=size, more=more
             )
