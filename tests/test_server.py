@@ -846,7 +846,7 @@ def test_what_cannot_be_answered_is_the_callers_mistake(sent: list[str], error: 
         assert str(refused.error) == (
             "expected nothing more on a connection on which a rule was broken, found more (reactor.errored)"
         )
-        assert (refused.frame, refused.frames) == (None, ())
+        assert (refused.frame, list(refused.frames)) == (None, [])
 
 
 @pytest.mark.parametrize("octets", [0xFFFF, 0x10000, 0x1FFFF, 0x20001, 0x30002])
