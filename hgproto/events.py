@@ -477,6 +477,10 @@ class Error(Record):
     def __hash__(self) -> int:
         return hash(self._value())
 
+    def __repr__(self) -> str:
+        # Without the iterator, which can only be shown by its address.
+        return f"{type(self).__name__}(error={self.error!r}, frame={self.frame!r})"
+
 
 class StreamLeftOpen(Record):
     """A note: the peer's output ended, and this stream was not closed (stream.end)."""

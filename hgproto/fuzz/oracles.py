@@ -163,7 +163,7 @@ class Oracle:
                 "growth",
                 "",
                 f"in proportion to {case.origin.partition(': ')[2]}",
-                f"memory of at most {self._ratio:g} times the size of input and output",
+                f"memory of at most the size of input and output times {self._ratio:g}",
                 f"{ratio:.0f} for each, as the input is doubled twice",
             )
         return None

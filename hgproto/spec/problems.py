@@ -43,7 +43,7 @@ class SchemaError(HgprotoError):
     """A schema that cannot be used. ``problems`` holds every fault found, in order of place.
 
     ``unreadable``: True if a file could not be read, so that nothing is known about the schema.
-    ``files``: the files that :func:`hgproto.spec.load` opened or looked for; a change of one may mend the schema.
+    ``files``: the files that ``hgproto.spec.load`` opened or looked for; a change of one may mend the schema.
     """
 
     def __init__(self, problems: Sequence[Problem], *, unreadable: bool = False) -> None:
