@@ -21,11 +21,12 @@ from hgproto.layout import counted, highest, octets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from typing import Any, BinaryIO, Literal, TypeAlias, TypeGuard
+    from typing import Any, Literal, TypeAlias, TypeGuard
 
     from hgproto.bytelike import BytesLike
+    from hgproto.files import Readable
 
-    Data: TypeAlias = BytesLike | BinaryIO
+    Data: TypeAlias = BytesLike | Readable
     """Bytes, or a binary file that has them."""
 
 __all__ = [
@@ -282,7 +283,7 @@ def stream_settings(
 # Cutting and joining.
 
 
-def _is_file(data: Data | None) -> TypeGuard[BinaryIO]:
+def _is_file(data: Data | None) -> TypeGuard[Readable]:
     return is_file(data)
 
 
@@ -314,7 +315,7 @@ def _payloads(
 class _FilePayloads:
     """The payloads of a file. Unlike a generator, it goes on after an exception of the file, and has lost nothing."""
 
-    def __init__(self, type_: int, more: int, last: int, file: BinaryIO, max_payload: int) -> None:
+    def __init__(self, type_: int, more: int, last: int, file: Readable, max_payload: int) -> None:
         self._numbers = (type_, more, last)
         self._input = Input(file)
         self._max_payload = max_payload

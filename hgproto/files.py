@@ -22,13 +22,23 @@ from hgproto.frame import Unique
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from typing import Any, BinaryIO, TypeAlias, TypeVar
+    from typing import Any, Protocol, TypeAlias, TypeVar
 
     T = TypeVar("T")
 
     from hgproto.bytelike import BytesLike
 
-    Source: TypeAlias = BinaryIO | BytesLike | Iterable[BytesLike]
+    class Readable(Protocol):
+        """A binary file to read from, as far as it is used here."""
+
+        def read(self, size: int, /) -> bytes | None: ...
+
+    class Writable(Protocol):
+        """A binary file to write to, as far as it is used here."""
+
+        def write(self, data: bytes | memoryview, /) -> int | None: ...
+
+    Source: TypeAlias = Readable | BytesLike | Iterable[BytesLike]
     """Where bytes come from: a binary file, bytes, or an iterable of chunks."""
 
 __all__ = ["CHUNK_OCTETS", "Chunks", "Input", "Output", "Resumable", "is_file", "resumable", "write_all"]
@@ -67,7 +77,7 @@ class Input:
 
     __slots__ = ("_file", "_is_read1", "_read")
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: Readable) -> None:
         read: Any = getattr(file, "read", None)
         read1: Any = getattr(file, "read1", None)
         self._file = file
@@ -154,7 +164,7 @@ class Output:
 
     __slots__ = ("_rest", "_write", "written")
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: Writable) -> None:
         self._write: Callable[[bytes | memoryview], Any] = file.write
         self._rest: deque[bytes | memoryview] = deque()
         self.written = 0
@@ -213,7 +223,7 @@ class Output:
         return BlockingIOError(errno.EAGAIN, message, self.written)
 
 
-def write_all(file: BinaryIO, data: BytesLike) -> None:
+def write_all(file: Writable, data: BytesLike) -> None:
     """Writes all bytes of ``data`` to a binary file, or raises.
 
     Raises whatever the file raises. Raises :class:`BlockingIOError` if the file has no room; its ``characters_written``

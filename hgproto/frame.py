@@ -170,7 +170,7 @@ def check_revision(frame: Frame, codec: "Codec") -> None:
     The enumerations of its type, its stream flags, and its flags tell; a frame of plain numbers is of any revision.
     """
     values = (frame.type, frame.stream_flags, frame.flags)
-    foreign = _foreign(tuple(map(type, values)), codec)
+    foreign = _foreign(tuple(map(type, values)), codec)  # type: ignore[arg-type]  # a module can be hashed
     if foreign is not None:
         raise ValueError(
             f"expected a frame of {codec.REVISION}, found one of another revision, with {values[foreign]!r}; "

@@ -54,7 +54,8 @@ def format_frame(frame: Frame, codec: Codec | None = None) -> str:
 
     Raises :class:`ValueError` for a frame of another revision than the codec's, framing-0002 unless told otherwise.
     """
-    words = _words(codec or _default(), frame.stream_flags, frame.type, frame.flags)
+    used = codec or _default()
+    words = _words(used, frame.stream_flags, frame.type, frame.flags)  # type: ignore[arg-type]  # a module can be hashed
     line = f"{_id(frame.request_id)} {_id(frame.stream_id)} {words}"
     if not len(frame.payload):
         return line

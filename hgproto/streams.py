@@ -15,7 +15,7 @@ from collections import deque
 from enum import IntFlag
 from typing import TYPE_CHECKING
 
-from hgproto.bytelike import as_bytes, bytes_like
+from hgproto.bytelike import as_bytes, kept_bytes
 from hgproto.errors import LocalProtocolError, counted
 from hgproto.frame import Unique, check_codec, check_revision, checked_number
 from hgproto.framing_0002 import codec as default_codec
@@ -196,10 +196,11 @@ class OutputStream(Unique):
     ) -> Iterator[Frame]:
         """The next octets of data of a request, of a type whose payloads are one sequence (command-data, bytes-response).
 
-        ``last``: the data is complete. ``plain`` and ``end``: as of :meth:`send`.
+        ``last``: the data is complete. ``plain`` and ``end``: as of :meth:`send`. The data is taken over with the first frame;
+        a buffer may change after that.
         """
         if type(data) is not bytes:
-            data = bytes_like(data)
+            data = kept_bytes(data)
         if plain or self._profile is None:
             if request_id == self._lost:
                 self._lost = None

@@ -11,8 +11,8 @@ from hgproto.frame import Unique, check_revision
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from typing import BinaryIO
 
+    from hgproto.files import Writable
     from hgproto.frame import Frame
     from hgproto.revision import Codec
 
@@ -140,7 +140,7 @@ class FrameWriter(Unique):
 
     __slots__ = ("_codec", "_frames", "_limit", "_output")
 
-    def __init__(self, file: BinaryIO, *, max_payload: int | None = None, codec: Codec | None = None) -> None:
+    def __init__(self, file: Writable, *, max_payload: int | None = None, codec: Codec | None = None) -> None:
         self._codec = codec or _default()
         self._limit = _limit(max_payload, self._codec)
         self._output = Output(file)
@@ -188,7 +188,7 @@ class FrameWriter(Unique):
 
 
 def write_frames(
-    file: BinaryIO, frames: Iterable[Frame], *, max_payload: int | None = None, codec: Codec | None = None
+    file: Writable, frames: Iterable[Frame], *, max_payload: int | None = None, codec: Codec | None = None
 ) -> None:
     """Writes frames to a binary file, buffered or raw: all of them, or raises.
 

@@ -362,4 +362,4 @@ def test_a_file_that_does_not_block_is_refused() -> None:
             return None
 
     with pytest.raises(BlockingIOError):
-        list(bytes_response(1, 2, Empty()))  # type: ignore[arg-type]
+        list(bytes_response(1, 2, Empty()))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -281,6 +284,36 @@ def test_what_is_named_twice_counts_once(
     assert main(["validate", "-", "dir", "-", "dir/one.bin"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines == ["standard input: good (1 frame, 9 octets)", "dir/one.bin: good (1 frame, 9 octets)"]
+    monkeypatch.chdir(tmp_path / "dir")
+    assert main(["validate", "one.bin", "../dir/one.bin", str(tmp_path / "dir" / "one.bin")]) == 0
+    assert capsys.readouterr().out == "one.bin: good (1 frame, 9 octets)\n"
+
+
+@pytest.mark.parametrize("names", [["."], ["./-"], ["-", "./-"], ["..", "-"]])
+def test_a_file_that_is_called_as_standard_input_is_read(
+    names: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "dir").mkdir()
+    monkeypatch.chdir(tmp_path / "dir")
+    (tmp_path / "dir" / "-").write_bytes(wire("1 1 stream-begin|stream-end command-name eos|have-args x"))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    assert main(["validate", *names]) == 1
+    assert "command-name.eos-exclusive" in capsys.readouterr().out
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    assert main(["coverage", "--only", "types", *names]) == 0
+    assert f"({len(names)} file" in capsys.readouterr().out
+
+
+def test_an_error_that_was_found_is_kept_when_the_reader_goes_away(tmp_path: Path) -> None:
+    (tmp_path / "bad.hex").write_text("zz\n")
+    command = [sys.executable, "-m", "hgproto", "coverage", "bad.hex"]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    read, write = os.pipe()
+    os.close(read)
+    run = subprocess.run(command, cwd=tmp_path, env=environment, stdout=write, stderr=subprocess.PIPE, check=False)
+    os.close(write)
+    assert run.returncode == 1
+    assert b"bad.hex:1:1: " in run.stderr
 
 
 @pytest.mark.parametrize(

@@ -231,7 +231,7 @@ def test_chunks_are_never_empty_and_of_the_size_that_is_asked_for() -> None:
 @given(st.lists(st.integers(0, 9000), min_size=1, max_size=5).map(lambda sizes: (*sizes, 20_000)))
 def test_everything_is_written_over_all_pauses(sizes: tuple[int, ...]) -> None:
     file = Hesitant(sizes=sizes)
-    writer = FrameWriter(file)  # type: ignore[arg-type]
+    writer = FrameWriter(file)
     todo: Callable[[], None] = lambda: writer.write(iter(FRAMES))  # noqa: E731 - replaced below
     while True:
         try:
@@ -249,15 +249,15 @@ def test_everything_is_written_over_all_pauses(sizes: tuple[int, ...]) -> None:
 
 def test_a_raw_file_that_accepts_little_gets_everything() -> None:
     file = Hesitant(sizes=(1, 7, 300))
-    write_frames(file, FRAMES)  # type: ignore[arg-type]
+    write_frames(file, FRAMES)
     assert bytes(file.taken) == WIRE
-    write_all(file, array("H", [0x0201] * 500))  # type: ignore[arg-type]
+    write_all(file, array("H", [0x0201] * 500))
     assert bytes(file.taken) == WIRE + b"\1\2" * 500
 
 
 def test_no_room_raises_and_says_how_much_was_written() -> None:
     with pytest.raises(BlockingIOError, match="no room") as caught:
-        write_frames(Hesitant(sizes=(10, 0)), FRAMES)  # type: ignore[arg-type]
+        write_frames(Hesitant(sizes=(10, 0)), FRAMES)
     assert caught.value.characters_written == 10
     assert caught.value.errno == errno.EAGAIN
 
@@ -299,7 +299,7 @@ def test_a_socket_with_a_timeout_gets_everything() -> None:
     thread.start()
     with sending, receiving:
         with sending.makefile("wb", buffering=0) as file:
-            write_frames(file, frames)  # type: ignore[arg-type]
+            write_frames(file, frames)
         sending.shutdown(socket.SHUT_WR)
         thread.join()
     assert bytes(received) == b"".join(encode_frames(frames))
@@ -336,7 +336,7 @@ def test_a_file_that_counts_wrongly_is_refused(count: int, message: str) -> None
         def write(self, data: Any) -> int:
             return count
 
-    output = Output(Odd())  # type: ignore[arg-type]
+    output = Output(Odd())
     with pytest.raises(OSError, match=message):
         output.write(b"abcde")
     assert output.rest == b"abcde"
@@ -344,7 +344,7 @@ def test_a_file_that_counts_wrongly_is_refused(count: int, message: str) -> None
 
 def test_what_a_file_refuses_is_kept() -> None:
     file = Hesitant(sizes=(3, OSError(errno.ENOSPC, "full"), 100_000))
-    writer = FrameWriter(file)  # type: ignore[arg-type]
+    writer = FrameWriter(file)
     with pytest.raises(OSError, match="full"):
         writer.write(FRAMES)
     failures = 0
@@ -395,7 +395,7 @@ def test_frames_are_written_as_they_are_made() -> None:
 
 
 def test_a_command_whose_file_has_nothing_yet_is_written_later() -> None:
-    frames = command(1, 1, "c", data=Hesitant(bytes(30), (20, 0)), max_payload=20)  # type: ignore[arg-type]
+    frames = command(1, 1, "c", data=Hesitant(bytes(30), (20, 0)), max_payload=20)
     file = io.BytesIO()
     writer = FrameWriter(file)
     with pytest.raises(BlockingIOError):
@@ -513,7 +513,7 @@ def test_a_writer_asks_for_no_frame_before_all_earlier_frames_are_written(encodi
             server.receive_frame(frame)
     large = os.urandom(100_000)
     file = Hesitant(sizes=(100, 0, 0, 1 << 20))
-    writer = FrameWriter(file)  # type: ignore[arg-type]
+    writer = FrameWriter(file)
     for request_id, data in ((1, large), (3, b"second")):
         with pytest.raises(BlockingIOError):
             writer.write(server.respond(request_id, data))

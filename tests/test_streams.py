@@ -402,3 +402,19 @@ def test_only_data_is_written(profile: Profile | None, type_: int, found: str) -
     ):
         with pytest.raises(ValueError, match=f"^{expected}$"):
             list(begun)
+
+
+@pytest.mark.parametrize("profile", [None, *PROFILES[1:]], ids=repr)
+def test_data_is_taken_over_with_the_first_frame(profile: Any) -> None:
+    data = bytearray(b"A" * 100_000)
+    frames = OutputStream(2, profile).write(1, codec.FrameType.BYTES_RESPONSE, data, last=True)
+    sent = [next(frames)]
+    data[:] = b"B" * len(data)
+    data.clear()
+    sent += frames
+    stream = InputStream(2)
+    parts = [(stream.receive(frame), frame) for frame in sent]
+    received = b"".join(
+        bytes(part) for part, frame in parts if part is not None and frame.type != codec.FrameType.STREAM_SETTINGS
+    )
+    assert received == b"A" * 100_000

@@ -183,7 +183,7 @@ def input_files(paths: Iterable[str]) -> list[tuple[str, StreamError | None]]:
     # Standard input is at its end when it is read again, and a file that counts twice falsifies sums.
     once: dict[str, tuple[str, StreamError | None]] = {}
     for path, trouble in found:
-        once.setdefault(str(Path(path)), (path, trouble))
+        once.setdefault(path if path == "-" else os.path.abspath(path), (path, trouble))
     return list(once.values())
 
 
@@ -216,7 +216,8 @@ def _files_in(top: str) -> list[tuple[str, StreamError | None]]:
             directories[:] = sorted(name for name in directories if not name.startswith("."))
             tops += filter(os.path.islink, (os.path.join(directory, name) for name in directories))
             for name in names:
-                file = str(Path(directory, name))
+                # A file that is called - is not standard input.
+                file = str(Path(directory, name)) if (directory, name) != (".", "-") else "./-"
                 try:
                     if not name.startswith(".") and is_regular(file):
                         found.append((file, None))

@@ -63,6 +63,7 @@ def _coverage(options: argparse.Namespace) -> int:
     coverage = Counting()
     number = 0
     unreadable: list[InputError | StreamError] = []
+    options.found_fault = False
     inputs = input_files(options.files)
     for path, _ in inputs:
         if options.role is not None and form_of(path) in ("session", "json"):
@@ -74,6 +75,7 @@ def _coverage(options: argparse.Namespace) -> int:
             number += 1
         except (InputError, StreamError) as error:
             unreadable.append(error)
+            options.found_fault = options.found_fault or isinstance(error, InputError)
             print(f"hgproto: {printable(str(error))}", file=sys.stderr)
     reached, total = (sum(map(count, kinds)) for count in (coverage.reached, coverage.total))
     percent = 100 * reached / total

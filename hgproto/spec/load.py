@@ -93,8 +93,11 @@ def _read_with_includes(
     # Links are followed, so that no detour hides a cycle.
     chain = (*within, os.path.realpath(file))
     for index, name in enumerate(includes):
+        if not isinstance(name, str):
+            # A problem of the shape, which is reported with the others.
+            continue
         place = part.place(("include", index))
-        target = file.parent / str(name)
+        target = file.parent / name
         real = os.path.realpath(target)
         if real in chain:
             raise SchemaError([Problem(place, f"{name!r} includes itself", "remove one of the includes")])

@@ -115,7 +115,8 @@ def texts(data: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tupl
     for key, value in items:
         if key in ("doc", "text", "why", "reason", "resolution", "reference") and isinstance(value, str):
             yield (*path, key), value
-        elif key != "examples":
+        elif key != "examples" or isinstance(value, dict):
+            # A list has examples; a mapping is a part with that name.
             yield from texts(value, (*path, key))
 
 

@@ -84,6 +84,17 @@ def test_faults_of_all_files_are_told_at_once_and_in_order(copy: Path) -> None:
     assert str(error.value) == "\n".join(str(problem) for problem in error.value.problems)
 
 
+def test_an_include_that_is_no_name_is_told_with_the_other_faults(copy: Path) -> None:
+    text = copy.read_text(encoding="utf-8").replace("title: Command data", "title: Command data\n    colour: red", 1)
+    copy.write_text(re.sub(r"^include: \[", "include: [{a: 1}, ", text, count=1, flags=re.MULTILINE), encoding="utf-8")
+    with pytest.raises(SchemaError) as error:
+        load(copy)
+    assert [problem.message for problem in error.value.problems] == [
+        "expected a string, found a mapping",
+        "unknown key 'colour'",
+    ]
+
+
 def test_revisions_by_name_and_by_path() -> None:
     assert list(known_revisions()) == ["framing-0002"]
     assert find("framing-0002") == schema_directory() / "framing-0002.yaml"

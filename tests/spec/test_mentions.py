@@ -89,6 +89,7 @@ def test_texts_are_found_wherever_they_stand() -> None:
         "frames": {"x": {"doc": "b", "flags": {"doc": {"doc": "c"}}, "examples": [{"doc": "no text"}]}},
         "requirements": {"x.y": {"text": "d", "why": "e", "reason": "f", "resolution": "g", "reference": "h"}},
         "list": [{"doc": "i"}, {"doc": 1}],
+        "structures": {"examples": {"doc": "j", "examples": [{"doc": "no text"}]}},
     }
-    assert "".join(text for _, text in texts(data)) == "abcdefghi"
+    assert "".join(text for _, text in texts(data)) == "abcdefghij"
     assert dict(texts(data))["frames", "x", "flags", "doc", "doc"] == "c"

@@ -1,6 +1,10 @@
 """A user's project without mistakes: type checkers report nothing here."""
 
+import gzip
 import io
+import socket
+import subprocess
+import tempfile
 from array import array
 
 import hgproto
@@ -70,6 +74,29 @@ def served(server: Server, data: bytes | bytearray | memoryview) -> bytes:
             case _:
                 pass
     return b"".join(encode_frames(frame for send in sends for frame in send))
+
+
+class Source:
+    """A file of one's own."""
+
+    def read(self, size: int = -1) -> bytes:
+        """Returns no bytes."""
+        return b""
+
+
+def any_file(peer: socket.socket, process: subprocess.Popen[bytes]) -> None:
+    """Binary files of all kinds are read and written, and the generated codec is one."""
+    frames = list(read_frames(Source(), codec=codec))
+    with gzip.open("x.gz", "rb") as packed:
+        write_frames(peer.makefile("wb", buffering=0), command(1, 1, "unbundle", data=packed), codec=codec)
+    with tempfile.NamedTemporaryFile() as named, tempfile.SpooledTemporaryFile() as spooled:
+        write_frames(named, frames)
+        write_frames(spooled, bytes_response(1, 2, Source()))
+    assert process.stdin is not None
+    assert process.stdout is not None
+    FrameWriter(process.stdin, codec=codec).write(Client().issue("unbundle", data=process.stdout))
+    FrameReader(codec=codec)
+    OutputStream(2, codec=codec)
 
 
 def asked(client: Client) -> bytes:
