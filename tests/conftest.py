@@ -8,6 +8,7 @@ run it with the same.
 from __future__ import annotations
 
 import os
+import signal
 from hashlib import sha256
 
 from hypothesis import Phase, settings
@@ -48,3 +49,9 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
         digest = sha256(val.encode("utf-8", "surrogatepass") if isinstance(val, str) else val).hexdigest()
         return f"{argname}-{digest[:12]}"
     return None
+
+
+# A shell that starts the tests in the background may have these signals ignored, and every process would inherit that.
+for _number in (signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGINT)):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL)
