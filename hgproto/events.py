@@ -1,7 +1,6 @@
 """What reactors tell, and what they ask to be done: small values with a class each.
 
-Treat them as immutable, like every :class:`hgproto.frame.Record`; all but :class:`SendFrames`, which is used up by
-taking its frames.
+Treat them as immutable, like every :class:`hgproto.frame.Record`. Iterating over :class:`SendFrames` uses it up.
 """
 
 from __future__ import annotations
@@ -452,8 +451,7 @@ class Error(Record):
     """The peer broke a rule, and the connection is of no more use: send the frames, if any, and close it.
 
     ``error``: the rule, and where; offsets from the start of the input. ``frame``: the frame that broke it, None where
-    there was no whole one. ``frames``: an iterator over what to send before closing. Two errors are equal if ``error`` and
-    ``frame`` have equal content.
+    there was no whole one. ``frames``: an iterator over what to send before closing, which is not compared or shown.
     """
 
     __slots__ = ("error", "frame", "frames")
@@ -478,7 +476,6 @@ class Error(Record):
         return hash(self._value())
 
     def __repr__(self) -> str:
-        # Without the iterator, which can only be shown by its address.
         return f"{type(self).__name__}(error={self.error!r}, frame={self.frame!r})"
 
 
