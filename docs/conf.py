@@ -42,7 +42,7 @@ nitpicky = True
 nitpick_ignore = [("py:class", name) for name in ("Executor", "IntEnum", "ModuleType")]
 nitpick_ignore += [("py:class", name) for name in ("concurrent.futures.ThreadPoolExecutor", "date", "datetime.date")]
 # Unions that are there for type checkers alone.
-nitpick_ignore += [("py:class", name) for name in ("BytesLike", "Data", "Key", "Source")]
+nitpick_ignore += [("py:class", name) for name in ("BytesLike", "Data", "Key", "Readable", "Source", "Writable")]
 nitpick_ignore += [("py:class", name) for name in ("hypothesis.strategies.SearchStrategy", "st.SearchStrategy", "T")]
 
 
