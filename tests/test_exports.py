@@ -82,8 +82,12 @@ ELSEWHERE = {
     **dict.fromkeys(
         ["fuzz.echo", "fuzz.minimize", "fuzz.observations"], ("test_fuzz.py", "they are parts of a campaign")
     ),
-    **dict.fromkeys(["fuzz.mutator", "fuzz.oracles", "fuzz.targets"], ("test_fuzz.py", "they are parts of a campaign")),
+    **dict.fromkeys(
+        ["fuzz.callables", "fuzz.mutator", "fuzz.oracles", "fuzz.outcomes", "fuzz.targets"],
+        ("test_fuzz.py", "they are parts of a campaign"),
+    ),
     **dict.fromkeys(["fuzz.corpus", "fuzz.harnesses"], ("test_fuzz_ourselves.py", "they fuzz hgproto itself")),
+    "fuzz.tcp": ("fuzz/test_logs.py", "a server is what it writes, too"),
     "fuzz.worker": ("test_fuzz.py", "it is the other process of a target"),
     "input_stream": ("test_streams.py", "streams are tested in both directions"),
     "places": ("test_cases.py", "what it decides is held against the codec"),

@@ -189,7 +189,7 @@ def _fuzzed(options: argparse.Namespace) -> int:
 
 def _check_process(pid: int, target: Target) -> None:
     """Raises :class:`UsageError` where the growth of a process cannot be seen."""
-    from hgproto.fuzz.processes import peak
+    from hgproto.fuzz.memory import peak
     from hgproto.fuzz.targets import TcpTarget
 
     if not isinstance(target, TcpTarget):

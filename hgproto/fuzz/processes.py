@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import signal
 import subprocess
 import tempfile
 import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from hgproto.fuzz.memory import peak
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -29,7 +30,6 @@ __all__ = [
     "end",
     "interrupted_by_termination",
     "joined_words",
-    "peak",
     "run",
     "split_words",
     "start",
@@ -42,7 +42,6 @@ MOST_ERRORS = 1 << 16
 _CHUNK = 1 << 16
 _LATE = 16
 """Chunks that are still read once a process has ended; a pipe holds fewer."""
-_PEAK = re.compile(rb"^VmHWM:\s*(\d+) kB", re.MULTILINE)
 _POSIX = os.name == "posix"
 _TERMINATIONS = [one for one in signal.Signals if one.name in ("SIGTERM", "SIGHUP")]
 """Signals by which a program is asked to end, apart from Ctrl-C; the default is to end it at once, with nothing cleaned up."""
@@ -52,7 +51,7 @@ class Ended(NamedTuple):
     """A process that has ended.
 
     ``status``: its exit status, negative for a signal. ``output``, ``errors``: what it wrote, as far as it is kept. ``peak``:
-    the most bytes that were in memory, 0 where unknown. ``hung``: True when it took too long or wrote too much.
+    the most bytes that one of its processes had in memory, 0 where unknown. ``hung``: True when it took too long or wrote too much.
     """
 
     status: int
@@ -220,18 +219,6 @@ def _waited(process: subprocess.Popen[bytes], seconds: float, is_over: Callable[
         time.sleep(pause)
         pause = min(pause * 1.5, 0.01)
     return most, False
-
-
-def peak(pid: int | str | None) -> int:
-    """The most bytes of a process that were in memory so far; 0 where that is unknown, as it is outside Linux."""
-    if pid is None:
-        return 0
-    try:
-        with open(f"/proc/{pid}/status", "rb") as file:
-            found = _PEAK.search(file.read())
-    except OSError:
-        return 0
-    return 0 if found is None else int(found[1]) << 10
 
 
 def split_words(text: str, *, windows: bool = not _POSIX) -> list[str]:

@@ -12,8 +12,10 @@ import traceback
 from typing import TYPE_CHECKING
 
 from hgproto.bytelike import as_bytes
-from hgproto.fuzz.processes import MOST_OUTPUT, peak
-from hgproto.fuzz.targets import TargetError, found, lines_of_events
+from hgproto.fuzz.callables import found, lines_of_events
+from hgproto.fuzz.memory import own_peak
+from hgproto.fuzz.outcomes import TargetError
+from hgproto.fuzz.processes import MOST_OUTPUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,7 +50,7 @@ def main(name: str, answers: str) -> None:
     read = given.read
     while head := read(4):
         octets = read(int.from_bytes(head, "big"))
-        before = peak("self")
+        before = own_peak()
         crash, rest = None, b""
         try:
             answer = call(octets)
@@ -62,7 +64,7 @@ def main(name: str, answers: str) -> None:
             place = traceback.extract_tb(error.__traceback__)[-1]
             crash = f"{type(error).__name__} in {place.name} ({os.path.basename(place.filename)}:{place.lineno})"
             rest = traceback.format_exc().encode("utf-8", "replace")
-        told = json.dumps({"crash": crash, "grown": peak("self") - before, "endless": len(rest) > MOST_OUTPUT})
+        told = json.dumps({"crash": crash, "grown": max(0, own_peak() - before), "endless": len(rest) > MOST_OUTPUT})
         rest = rest[:MOST_OUTPUT]
         say(told.encode() + b"\n" + rest)
 

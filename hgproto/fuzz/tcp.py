@@ -1,0 +1,217 @@
+"""Servers behind a TCP address as targets: each case is a connection of its own."""
+
+from __future__ import annotations
+
+import socket
+import time
+from typing import TYPE_CHECKING
+
+from hgproto.fuzz.exchange import exchange, say
+from hgproto.fuzz.logs import Log, StartedServer, crash_in
+from hgproto.fuzz.memory import peak
+from hgproto.fuzz.outcomes import Outcome, TargetError, TargetGoneError
+from hgproto.fuzz.signs import how_it_ended
+
+if TYPE_CHECKING:
+    from hgproto.fuzz.addresses import Address
+
+__all__ = ["TcpTarget"]
+
+_START_SECONDS = 30.0
+"""Time for a server to accept connections after its start: interpreters and virtual machines are slow on a busy machine."""
+_FREE_SECONDS = 1.0
+"""Time for a server that was ended to stop listening."""
+_SHORT_GRACE, _GRACE, _MOST_GRACE = 0.01, 0.05, 0.25
+"""Seconds for a server to write a report after a connection: one that has answered, one that has not, one known to write late."""
+
+
+class TcpTarget:
+    """A TCP address: each case is a connection of its own, closed for writing once all was sent.
+
+    With ``log`` or ``start``, what the server writes about a case is searched for signs of a crash. A server that was
+    started here is started again after its end.
+    """
+
+    def __init__(
+        self,
+        addresses: tuple[Address, ...],
+        *,
+        seconds: float = 5.0,
+        pid: int | None = None,
+        log: str | None = None,
+        start: str | None = None,
+    ) -> None:
+        self._addresses = addresses
+        self._seconds = seconds
+        self._pid = pid
+        self._connected = False
+        self._is_late = False
+        self._logs = [] if log is None else [Log(log)]
+        self._started = None
+        if start is not None:
+            self._started = StartedServer(start)
+            self._logs.append(self._started.log)
+
+    def run(self, octets: bytes, waits: tuple[int, ...] = ()) -> Outcome:
+        """Connects, sends, and reads to the end. ``waits``: bytes after which it sends nothing until the server is silent."""
+        earlier = self._earlier_crash()
+        if self._started is not None and not self._started.is_started:
+            self._start(self._started)
+        before = peak(self._pid)
+        try:
+            connection = self._connect()
+        except OSError as error:
+            kind = TargetGoneError if self._connected else TargetError
+            raise kind(f"{self._addresses[0].name}: {error.strerror or error}") from None
+        self._connected = True
+        output, hung, seen = bytearray(), False, []
+        with connection:
+            last = time.monotonic() + self._seconds
+            try:
+                before_wait = 0
+                for wait in waits:
+                    say(connection, octets[before_wait:wait], output, last)
+                    seen.append(len(output))
+                    before_wait = wait
+                exchange(connection, octets[before_wait:], output, last)
+            except TimeoutError:
+                hung = True
+            except OSError:
+                # It closed with input left unread, which says nothing but that it was done.
+                pass
+        crash, details = self._crash(has_said=bool(output), hung=hung)
+        # The process with the largest peak may have ended.
+        grown = max(0, peak(self._pid) - before)
+        return Outcome(bytes(output), crash, details, hung and crash is None, grown, earlier, tuple(seen))
+
+    def _earlier_crash(self) -> str | None:
+        """How the server crashed after the case before was judged; None when it did not."""
+        crash, _ = self._ended(*crash_in(self._logs, 0.0), 0.0)
+        if crash is not None:
+            # It writes late, so it gets more time from now on.
+            self._is_late = True
+        return crash
+
+    def _ended(self, sign: str | None, details: str, seconds: float) -> tuple[str | None, str]:
+        """How a server that was started here has ended, within some seconds; else the sign of a crash."""
+        status = None if self._started is None else self._started.ended(seconds)
+        if status is None:
+            return sign, details
+        assert self._started is not None  # noqa: S101 - for type checkers
+        details += crash_in(self._logs, _GRACE)[1]
+        self._started.stop()
+        return how_it_ended(status, details, is_verdict=False) or f"exit status {status}", details
+
+    def _crash(self, *, has_said: bool, hung: bool) -> tuple[str | None, str]:
+        """How the server broke down, if it did, with what it wrote about it."""
+        grace = _MOST_GRACE if self._is_late else _SHORT_GRACE if has_said else _GRACE
+        sign, details = self._ended(*crash_in(self._logs, grace), 0.0 if has_said else _GRACE)
+        if hung and self._started is not None:
+            # It may be stuck for good.
+            self._started.stop()
+        if sign is not None:
+            return sign, details
+        return None if has_said or hung or self._listens() else "takes no connections any more", details
+
+    def _start(self, server: StartedServer) -> None:
+        """Starts the server, and waits until it accepts connections. Raises :class:`TargetError`."""
+        kind = TargetGoneError if self._connected else TargetError
+        self._check_free(kind)
+        try:
+            self._pid = server.start()
+        except OSError as error:
+            raise kind(f"argument --start: {server.command}: {error.strerror or error}") from None
+        last = time.monotonic() + max(self._seconds, _START_SECONDS)
+        while True:
+            try:
+                self._connected_once().close()
+            except OSError as error:
+                status = server.ended(0.02)
+                if status is not None:
+                    written = crash_in(self._logs, 0.05)[1].strip().rpartition("\n")[2]
+                    raise kind(
+                        f"{server.command}: it ended with {status} before it accepted connections"
+                        + (f": {written}" if written else "")
+                    ) from None
+                if time.monotonic() > last:
+                    raise kind(f"{self._addresses[0].name}: {error.strerror or error}") from None
+            else:
+                return
+
+    def _check_free(self, kind: type[TargetError]) -> None:
+        """Raises an error where another server listens, which would be taken for the one that is started."""
+        last = time.monotonic() + _FREE_SECONDS
+        while True:
+            try:
+                self._connected_once().close()
+            except OSError:
+                return
+            if time.monotonic() > last:
+                name = self._addresses[0].name
+                raise kind(f"argument --start: something already listens on {name}; end it, or leave out --start")
+            time.sleep(0.02)
+
+    def _listens(self) -> bool:
+        """True if the address still accepts connections; asked where nothing was received."""
+        for pause in (0.0, 0.05):
+            time.sleep(pause)
+            try:
+                with self._connected_once() as connection:
+                    connection.shutdown(socket.SHUT_WR)
+                    connection.recv(1)
+            except TimeoutError:
+                return True
+            except ConnectionRefusedError:
+                return False
+            except OSError:
+                # Reset: by a server that closes all connections so, or by the system for one that is just breaking down. The
+                # latter refuses the next connection, because its port was closed by then.
+                continue
+            return True
+        return True
+
+    def _connect(self) -> socket.socket:
+        # A server that was just started, or has just crashed and starts again, gets a moment.
+        for pause in (0.05, 0.2, 0.5):
+            try:
+                return self._connected_once()
+            except ConnectionRefusedError:
+                time.sleep(pause)
+        return self._connected_once()
+
+    def _connected_once(self) -> socket.socket:
+        """A connection to the first address that accepts one, and to no other than those that were checked."""
+        failure: OSError | None = None
+        for address in self._addresses:
+            connection = socket.socket(address.family, socket.SOCK_STREAM)
+            try:
+                connection.settimeout(self._seconds)
+                connection.connect(address.place)
+            except OSError as error:
+                connection.close()
+                if failure is None or isinstance(error, ConnectionRefusedError):
+                    failure = error
+            except BaseException:
+                connection.close()
+                raise
+            else:
+                return connection
+        assert failure is not None  # noqa: S101 - there is an address
+        raise failure
+
+    @property
+    def is_renewed(self) -> bool:
+        """True if :meth:`renew` brings a new process."""
+        return self._started is not None
+
+    def renew(self) -> None:
+        """Ends a server that was started here, so that the next case meets a new one. Other servers stay as they are."""
+        if self._started is not None:
+            self._started.stop()
+
+    def close(self) -> None:
+        """Ends the server if it was started here."""
+        if self._started is not None:
+            self._started.close()
+        for log in self._logs:
+            log.close()
