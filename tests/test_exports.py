@@ -83,7 +83,7 @@ ELSEWHERE = {
         ["fuzz.echo", "fuzz.minimize", "fuzz.observations"], ("test_fuzz.py", "they are parts of a campaign")
     ),
     **dict.fromkeys(
-        ["fuzz.callables", "fuzz.mutator", "fuzz.oracles", "fuzz.outcomes", "fuzz.targets"],
+        ["fuzz.mutator", "fuzz.oracles", "fuzz.outcomes", "fuzz.targets"],
         ("test_fuzz.py", "they are parts of a campaign"),
     ),
     **dict.fromkeys(["fuzz.corpus", "fuzz.harnesses"], ("test_fuzz_ourselves.py", "they fuzz hgproto itself")),

@@ -1,4 +1,4 @@
-"""Logs of servers: the file that a running server writes, or the standard error of a server that is started here."""
+"""Logs of targets: the file that a running server writes, or the standard error of a process that is started here."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from hgproto.fuzz.signs import sign_in
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Log", "StartedServer", "crash_in"]
+__all__ = ["GRACE", "MOST_GRACE", "ErrorLog", "Log", "StartedServer", "crash_in"]
 
+GRACE, MOST_GRACE = 0.05, 0.25
+"""Seconds for a target to write a report after a case: one that has not answered, and one that is known to write late."""
 _MOST_NEWS = 1 << 20
 """Bytes that are searched for one case: the last of them, where a report ends."""
 _MOST_KEPT = 1 << 24
-"""Bytes of standard error after which the file of a server that was started here begins again."""
+"""Bytes of standard error after which the file of a process that was started here begins again."""
 _PAUSE = 0.005
 _SETTLED = 0.02
 """Time without news after which a report is complete: an exception may have another behind it."""
@@ -73,26 +75,52 @@ def crash_in(logs: Iterable[Log], seconds: float) -> tuple[str | None, str]:
     return sign_in(text), text
 
 
+class ErrorLog(Log):
+    """The standard error of processes that are started here: a file of bounded size, which :meth:`close` removes."""
+
+    def __init__(self) -> None:
+        handle, self.path = tempfile.mkstemp(prefix="hgproto-", suffix=".log")
+        os.close(handle)
+        super().__init__(self.path)
+
+    def opened(self) -> BinaryIO:
+        """Returns the file to be written to: at its end, so that it can be cut while a process writes."""
+        return open(self.path, "ab")
+
+    def bound(self) -> None:
+        """Begins the file again if it has become too large. What was not read by then is lost."""
+        with contextlib.suppress(OSError):
+            if os.path.getsize(self.path) > _MOST_KEPT:
+                self.clear()
+
+    def clear(self) -> None:
+        """Begins the file again."""
+        os.truncate(self.path, 0)
+
+    def close(self) -> None:
+        """Closes and removes the file."""
+        super().close()
+        os.unlink(self.path)
+
+
 class StartedServer:
     """A server that is started by a command, whose standard error is watched, and that can be started again after its end.
 
-    ``log``: its standard error. Raises :class:`ValueError` for a command that cannot be split into words.
+    ``log``: its standard error, to be closed after :meth:`stop`. Raises :class:`ValueError` for a command that cannot be split into
+    words.
     """
 
     def __init__(self, command: str) -> None:
         self.command = command
         self._words = split_words(command)
-        handle, self._path = tempfile.mkstemp(prefix="hgproto-", suffix=".log")
-        os.close(handle)
-        self.log = Log(self._path)
+        self.log = ErrorLog()
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> int:
         """Starts it, after what is left of it was ended; returns its process id. Raises :class:`OSError`."""
         self.stop()
-        # Appended, so that the file can be cut while the server writes.
-        with open(self._path, "ab") as errors:
-            os.truncate(self._path, 0)
+        with self.log.opened() as errors:
+            self.log.clear()
             self._process = start(self._words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors)
         return self._process.pid
 
@@ -105,9 +133,7 @@ class StartedServer:
         """Returns the exit status of a server that has ended by itself, after at most ``seconds``; None while it runs."""
         if self._process is None:
             return None
-        with contextlib.suppress(OSError):
-            if os.path.getsize(self._path) > _MOST_KEPT:
-                os.truncate(self._path, 0)
+        self.log.bound()
         with contextlib.suppress(subprocess.TimeoutExpired):
             return self._process.wait(seconds)
         return None
@@ -117,9 +143,3 @@ class StartedServer:
         if self._process is not None:
             end(self._process)
             self._process = None
-
-    def close(self) -> None:
-        """Ends it and removes its log."""
-        self.stop()
-        self.log.close()
-        os.unlink(self._path)

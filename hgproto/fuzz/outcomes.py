@@ -36,7 +36,11 @@ class Outcome(NamedTuple):
 
 
 class Target(Protocol):
-    """What is fuzzed."""
+    """What is fuzzed.
+
+    It may also have two methods. ``renew()`` lets the next case meet a new process, and returns False where it cannot.
+    ``late()`` waits a moment for a report about the last case, and returns how the target crashed, or None.
+    """
 
     def run(self, octets: bytes) -> Outcome:
         """What comes of a case."""

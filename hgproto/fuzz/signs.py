@@ -1,7 +1,7 @@
 """Signs of a crash in what a program wrote to its standard error or log.
 
-A sign is a report that only a crash writes: a Python traceback, a sanitizer's report, a panic of Go or Rust, or an uncaught
-exception of Java. The word *error* alone is not a sign, because a program may use it to reject input.
+A sign is a report that only a crash writes: a Python traceback or fatal error, a sanitizer's report, a panic of Go or Rust, or an
+uncaught exception of Java. The word *error* alone is not a sign, because a program may use it to reject input.
 """
 
 from __future__ import annotations
@@ -29,11 +29,16 @@ _OTHERS = tuple(
         r"^thread '.*'(?: \(\d+\))? (?P<what>panicked at .*)$",
         r"^.*?(?P<what>(?:\bpanic\b|^fatal error)(?: serving \S+)?: .*)$(?=[\s\S]*^goroutine \d+ )",
         r'^Exception in thread "[^"]*" (?P<what>[\w.$]+.*)$',
+        r"^(?P<what>Fatal Python error: .*)$",
         r"^# (?P<what>A fatal error has been detected by the Java Runtime Environment):",
     )
 )
 _VARIABLE = re.compile(r"(?P<place>(?<=[A-Za-z]):\d+:\d+)|0x[0-9a-fA-F]+|\d+")
 _GO_FRAME = re.compile(r"^(?P<name>(?!created by )[\w./*()\[\]-]+)\(.*\)$", re.MULTILINE)
+_FAULT_FRAME = re.compile(
+    r'^Current thread .*\(most recent call first\):\n\s+File "(?P<file>.*)", line (?P<line>\d+) in (?P<name>.*)$',
+    re.MULTILINE,
+)
 _JAVA_CAUSE = re.compile(r"^Caused by: (?P<what>[\w.$]+)", re.MULTILINE)
 _JAVA_FRAME = re.compile(r"^\s+at (?P<name>[\w.$<>/@]+)\((?P<file>.*)\)$", re.MULTILINE)
 
@@ -85,6 +90,9 @@ def _place(report: re.Match[str], text: str) -> str:
     what = report["what"]
     if "place" in report.re.groupindex:
         return f" in {masked(os.path.basename(report['place']))}"
+    if what.startswith("Fatal Python error: "):
+        frame = _FAULT_FRAME.search(rest)
+        return "" if frame is None else f" in {frame['name']} ({os.path.basename(frame['file'])}:{frame['line']})"
     if "goroutine " in rest:
         # Frames of the panic itself stand before those of the program.
         stack = rest[rest.index("goroutine ") :].partition("\n\n")[0]

@@ -29,7 +29,9 @@ __all__ = [
     "TargetError",
     "TargetGoneError",
     "TcpTarget",
+    "late",
     "open_target",
+    "renewed",
     "run_case",
 ]
 
@@ -39,25 +41,49 @@ _CALLABLE = re.compile(r"(?:python:)?([\w.]+):([A-Za-z_][\w.]*)\Z")
 _ADDRESS = re.compile(r"(?:tcp://)?(\[[\w:.%]+\]|[\w.-]+):(\d{1,9})\Z")
 
 
+def renewed(target: Target) -> bool:
+    """Lets the next case meet a new process of a target; returns False where the target cannot do so, or does not say."""
+    renew = getattr(target, "renew", None)
+    return renew is not None and bool(renew())
+
+
+def late(target: Target) -> str | None:
+    """Waits a moment for a report about the last case; returns how the target crashed then, None if it did not."""
+    wait = getattr(target, "late", None)
+    crash: str | None = None if wait is None else wait()
+    return crash
+
+
 def run_case(target: Target, case: Case) -> Outcome:
     """Runs a case, with its waits where it has some. Raises :class:`TargetError` for a target that cannot be waited for."""
     if case.sizes:
-        outcomes: list[Outcome] = []
-        for size in (*case.sizes, len(case.octets)):
-            if isinstance(target, (CallableTarget, TcpTarget)):
-                target.renew()
-            outcomes.append(target.run(case.octets[:size]))
-        grown = [outcome.grown for outcome in outcomes]
-        if isinstance(target, TcpTarget) and not target.is_renewed:
-            # The peak of one process only rises by what each size takes more than the one before.
-            grown = list(accumulate(grown))
-        said = [len(outcome.output) for outcome in outcomes]
-        return outcomes[-1]._replace(grew=tuple(zip(grown, said, strict=True)))
+        return _run_series(target, case)
     if not case.waits:
         return target.run(case.octets)
     if not isinstance(target, TcpTarget):
         raise TargetError("the case is a dialogue, and only an address can be waited for")
     return target.run(case.octets, case.waits)
+
+
+def _run_series(target: Target, case: Case) -> Outcome:
+    """Runs each start of a case, up to the first that the target breaks down by."""
+    outcomes: list[Outcome] = []
+    is_new = False
+    for size in (*case.sizes, len(case.octets)):
+        is_new = renewed(target)
+        outcome = target.run(case.octets[:size])
+        if outcomes and outcome.earlier is not None:
+            # It is about the start before.
+            outcome = outcome._replace(crash=outcome.crash or outcome.earlier)
+        outcomes.append(outcome)
+        if outcome.crash is not None or outcome.hung:
+            break
+    grown = [outcome.grown for outcome in outcomes]
+    if not is_new:
+        # The peak of one process only rises by what each size takes more than the one before.
+        grown = list(accumulate(grown))
+    said = [len(outcome.output) for outcome in outcomes]
+    return outcomes[-1]._replace(grew=tuple(zip(grown, said, strict=True)), earlier=outcomes[0].earlier)
 
 
 def open_target(
@@ -142,6 +168,10 @@ class CommandTarget:
         if self._answers == "verdict" and crash is None:
             said = b"no" if ended.status == 1 else b"yes"
         return Outcome(said, crash, details, grown=grown)
+
+    def renew(self) -> bool:
+        """Every case meets a new process."""
+        return True
 
     def close(self) -> None:
         """Nothing is left running."""

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from hgproto.fuzz.exchange import exchange, say
-from hgproto.fuzz.logs import Log, StartedServer, crash_in
+from hgproto.fuzz.logs import GRACE, MOST_GRACE, Log, StartedServer, crash_in
 from hgproto.fuzz.memory import peak
 from hgproto.fuzz.outcomes import Outcome, TargetError, TargetGoneError
 from hgproto.fuzz.signs import how_it_ended
@@ -21,8 +21,8 @@ _START_SECONDS = 30.0
 """Time for a server to accept connections after its start: interpreters and virtual machines are slow on a busy machine."""
 _FREE_SECONDS = 1.0
 """Time for a server that was ended to stop listening."""
-_SHORT_GRACE, _GRACE, _MOST_GRACE = 0.01, 0.05, 0.25
-"""Seconds for a server to write a report after a connection: one that has answered, one that has not, one known to write late."""
+_SHORT_GRACE = 0.01
+"""Seconds for a server that has answered to write a report after a connection."""
 
 
 class TcpTarget:
@@ -46,6 +46,7 @@ class TcpTarget:
         self._pid = pid
         self._connected = False
         self._is_late = False
+        self._earlier: str | None = None
         self._logs = [] if log is None else [Log(log)]
         self._started = None
         if start is not None:
@@ -54,7 +55,7 @@ class TcpTarget:
 
     def run(self, octets: bytes, waits: tuple[int, ...] = ()) -> Outcome:
         """Connects, sends, and reads to the end. ``waits``: bytes after which it sends nothing until the server is silent."""
-        earlier = self._earlier_crash()
+        earlier, self._earlier = self._earlier or self.late(0.0), None
         if self._started is not None and not self._started.is_started:
             self._start(self._started)
         before = peak(self._pid)
@@ -84,9 +85,9 @@ class TcpTarget:
         grown = max(0, peak(self._pid) - before)
         return Outcome(bytes(output), crash, details, hung and crash is None, grown, earlier, tuple(seen))
 
-    def _earlier_crash(self) -> str | None:
-        """How the server crashed after the case before was judged; None when it did not."""
-        crash, _ = self._ended(*crash_in(self._logs, 0.0), 0.0)
+    def late(self, seconds: float = MOST_GRACE) -> str | None:
+        """Returns how the server has crashed since the last case was judged, after at most some seconds; None if it has not."""
+        crash, _ = self._ended(*crash_in(self._logs, seconds), 0.0)
         if crash is not None:
             # It writes late, so it gets more time from now on.
             self._is_late = True
@@ -98,14 +99,14 @@ class TcpTarget:
         if status is None:
             return sign, details
         assert self._started is not None  # noqa: S101 - for type checkers
-        details += crash_in(self._logs, _GRACE)[1]
+        details += crash_in(self._logs, GRACE)[1]
         self._started.stop()
         return how_it_ended(status, details, is_verdict=False) or f"exit status {status}", details
 
     def _crash(self, *, has_said: bool, hung: bool) -> tuple[str | None, str]:
         """How the server broke down, if it did, with what it wrote about it."""
-        grace = _MOST_GRACE if self._is_late else _SHORT_GRACE if has_said else _GRACE
-        sign, details = self._ended(*crash_in(self._logs, grace), 0.0 if has_said else _GRACE)
+        grace = MOST_GRACE if self._is_late else _SHORT_GRACE if has_said else GRACE
+        sign, details = self._ended(*crash_in(self._logs, grace), 0.0 if has_said else GRACE)
         if hung and self._started is not None:
             # It may be stuck for good.
             self._started.stop()
@@ -136,6 +137,8 @@ class TcpTarget:
                 if time.monotonic() > last:
                     raise kind(f"{self._addresses[0].name}: {error.strerror or error}") from None
             else:
+                # What it writes about its start is no part of a case.
+                crash_in(self._logs, 0.0)
                 return
 
     def _check_free(self, kind: type[TargetError]) -> None:
@@ -199,19 +202,17 @@ class TcpTarget:
         assert failure is not None  # noqa: S101 - there is an address
         raise failure
 
-    @property
-    def is_renewed(self) -> bool:
-        """True if :meth:`renew` brings a new process."""
-        return self._started is not None
-
-    def renew(self) -> None:
-        """Ends a server that was started here, so that the next case meets a new one. Other servers stay as they are."""
-        if self._started is not None:
-            self._started.stop()
+    def renew(self) -> bool:
+        """Ends a server that was started here, so that the next case meets a new one; False for any other server, which stays."""
+        if self._started is None:
+            return False
+        self._earlier = self._earlier or self.late(0.0)
+        self._started.stop()
+        return True
 
     def close(self) -> None:
         """Ends the server if it was started here."""
         if self._started is not None:
-            self._started.close()
+            self._started.stop()
         for log in self._logs:
             log.close()

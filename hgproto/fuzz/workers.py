@@ -9,8 +9,12 @@ import subprocess
 import sys
 import threading
 import time
+from typing import TYPE_CHECKING
 
 from hgproto.fuzz.processes import Output, end, start
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
 
 __all__ = ["Worker"]
 
@@ -19,12 +23,15 @@ _POLL_SECONDS = 0.1
 
 
 class Worker:
-    """The process of a callable. Messages both ways have their length before them, four octets, big endian."""
+    """The process of a callable. Messages both ways have their length before them, four octets, big endian.
 
-    def __init__(self, arguments: list[str]) -> None:
+    ``errors``: the file that gets its standard error; that of this process if None.
+    """
+
+    def __init__(self, arguments: list[str], *, errors: BinaryIO | None = None) -> None:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(["", *sys.path]).lstrip(os.pathsep)}
         command = [sys.executable, "-m", "hgproto.fuzz.worker", *arguments]
-        self._process = start(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+        self._process = start(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=environment)
         self._chunks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._output = Output(self._process.stdout, self._chunks.put)
         self._data = bytearray()

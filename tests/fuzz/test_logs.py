@@ -17,7 +17,7 @@ from hgproto.cli import main
 from hgproto.fuzz import Campaign, Oracle, TargetError, open_target
 from hgproto.fuzz.cases import Case
 from hgproto.fuzz.logs import Log, crash_in
-from hgproto.fuzz.targets import Outcome, TargetGoneError
+from hgproto.fuzz.targets import Outcome, TargetGoneError, renewed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -194,3 +194,13 @@ def test_a_log_that_is_cut_or_replaced_is_read_on(tmp_path: Path) -> None:
     assert log.news() == b""
     assert crash_in([log], 0.0) == (None, "")
     log.close()
+
+
+def test_what_a_server_writes_at_its_start_is_no_part_of_a_case(tmp_path: Path, port: int) -> None:
+    program = tmp_path / "chatty.py"
+    program.write_text("import traceback\ntry: [][1]\nexcept IndexError: traceback.print_exc()\n" + PROGRAM)
+    start = shlex.join([sys.executable, "-S", "-E", str(program), str(port)])
+    with closing(open_target(f"127.0.0.1:{port}", seconds=5.0, start=start)) as target:
+        for _ in range(2):
+            assert target.run(b"good").crash is None
+            assert renewed(target)

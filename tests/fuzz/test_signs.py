@@ -112,6 +112,13 @@ def test_a_log_may_begin_each_line() -> None:
             "java.lang.RuntimeException: no, caused by java.lang.NullPointerException in a.D.e (D.java:N)",
         ),
         (
+            "Fatal Python error: Segmentation fault\n\nThread 0x1 (most recent call first):\n"
+            '  File "/x/other.py", line 7 in wait\n\nCurrent thread 0x2 (most recent call first):\n'
+            '  File "/x/mine.py", line 3 in serve\n  File "/x/mine.py", line 9 in <module>\n',
+            "Fatal Python error: Segmentation fault in serve (mine.py:3)",
+        ),
+        ("Fatal Python error: none\n", "Fatal Python error: none"),
+        (
             "#\n# A fatal error has been detected by the Java Runtime Environment:\n#\n",
             "A fatal error has been detected by the Java Runtime Environment",
         ),
