@@ -18,7 +18,7 @@ from hgproto.events import Error
 from hgproto.framing_0002 import codec, machines
 from hgproto.goals import KINDS, Goal, edges_of, goals, row_name
 from hgproto.hexform import form_of, octets_from_hex
-from hgproto.human import parse_frame
+from hgproto.human import has_frame, parse_frame
 from hgproto.layout import case_of, walk
 from hgproto.limits import Limits
 from hgproto.machine import Answer, Event, InState, Row, Set
@@ -121,7 +121,7 @@ class Coverage:
                 _settle(events)
         self._ended(reactor)
 
-    def session(self, lines: Iterable[str], **options: Any) -> None:
+    def session(self, lines: Iterable[str | bytes], **options: Any) -> None:
         """Counts a session in human form, as ``hgproto session`` plays it. Raises :class:`HgprotoError`.
 
         ``options``: of both reactors, such as ``limits``, ``reopen`` or ``streaming``.
@@ -131,10 +131,11 @@ class Coverage:
         session.server = _WatchedServer(**options)
         session.client = _WatchedClient(**{name: value for name, value in options.items() if name != "streaming"})
         reactors: dict[str, Any] = {">": session.server, "<": session.client}
-        for number, line in enumerate(lines, 1):
-            if not line.strip() or line.lstrip().startswith("#"):
+        for number, text in enumerate(lines, 1):
+            line = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
+            if not has_frame(line):
                 continue
-            reactor = reactors.get(line[0], session.server)
+            reactor = reactors.get(line[:1].decode("ascii", "replace"), session.server)
             before = _before(reactor, _frame_of(line))
             try:
                 step = session.play(line)
@@ -189,7 +190,7 @@ class Coverage:
                 raise ValueError(f"expected JSON in UTF-8, found other bytes at offset {error.start}") from None
             self.vectors(value)
         elif form == "session":
-            self.session(unmarked(content).decode("utf-8", "surrogateescape").split("\n"))
+            self.session(unmarked(content).split(b"\n"))
         else:
             self.octets(b"".join(octets_from_hex([content])) if form == "hex" else content, role)
 
@@ -376,10 +377,10 @@ def _before(reactor: Any, frame: Frame | None) -> _Before:
     )
 
 
-def _frame_of(line: str) -> Frame | None:
+def _frame_of(line: bytes) -> Frame | None:
     """The frame of a line of a session, its payload as it stands there; None for a line that has none."""
     try:
-        return parse_frame(line.partition(" ")[2])
+        return parse_frame(line.partition(b" ")[2])
     except HumanFormError:
         return None
 

@@ -31,6 +31,7 @@ __all__ = [
     "TextError",
     "counted",
     "printable",
+    "quoted",
 ]
 
 
@@ -43,7 +44,7 @@ def printable(text: str) -> str:
     r"""A text without anything that a terminal or a log would take for more than text.
 
     Everything from outside that a message quotes goes through this: names of files, texts of schemas, octets of a peer.
-    A byte of a file name that is not UTF-8 becomes ``\xNN``.
+    A byte that is not UTF-8 becomes ``\xNN``, and a character that is not ASCII never does.
     """
     if text.isprintable():
         return text
@@ -52,8 +53,26 @@ def printable(text: str) -> str:
 
 def _escaped(character: str) -> str:
     code = ord(character)
-    # Python reads such bytes as these surrogates.
-    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else repr(character)[1:-1]
+    if 0xDC80 <= code <= 0xDCFF:
+        # Python reads bytes that are not UTF-8 as these surrogates.
+        return f"\\x{code - 0xDC00:02x}"
+    return f"\\u{code:04x}" if 0x80 <= code <= 0xFF else repr(character)[1:-1]
+
+
+def quoted(text: "str | bytes") -> str:
+    """A text in quotes, as messages have it: a literal of Python, with what :func:`printable` escapes escaped in the same way."""
+    import re
+
+    literal = repr(text.decode("utf-8", "surrogateescape") if isinstance(text, bytes) else text)
+    if "\\" not in literal:
+        return literal
+
+    def replaced(escape: "re.Match[str]") -> str:
+        byte, character = escape.groups()
+        return f"\\x{byte}" if byte else f"\\u00{character}" if character else escape[0]
+
+    # A backslash of the text itself is a pair in the literal.
+    return re.sub(r"\\\\|\\udc([89a-f].)|\\x([89a-f].)", replaced, literal)
 
 
 class HgprotoError(Exception):

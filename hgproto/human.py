@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from hgproto.bytelike import as_bytes
-from hgproto.errors import HumanFormError
+from hgproto.errors import HumanFormError, quoted
 from hgproto.frame import Frame, check_revision
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hgproto.bytelike import BytesLike
     from hgproto.revision import Codec
 
-__all__ = ["flag_list", "format_frame", "parse_frame", "type_name"]
+__all__ = ["flag_list", "format_frame", "has_frame", "parse_frame", "type_name"]
 
 _NUMBER = re.compile(rb"(?:0[xX][0-9a-fA-F]+|[0-9]+)\Z")
 _ESCAPE = re.compile(rb"\\(x[0-9a-fA-F]{2}|[0-7]{1,3}|.?)", re.DOTALL)
@@ -90,8 +90,14 @@ def _flags_text(value: int, names: Mapping[int, str]) -> str:
     return "|".join(flag if isinstance(flag, str) else hex(flag) for flag in flag_list(int(value), names)) or "0"
 
 
+def has_frame(line: bytes) -> bool:
+    """Returns True unless a line of a text in human form is blank or a ``#`` comment."""
+    words = line.lstrip()
+    return bool(words) and not words.startswith(b"#")
+
+
 def parse_frame(line: str | BytesLike, codec: Codec | None = None) -> Frame:
-    """The frame that a line stands for; ``str`` is taken as UTF-8, an end of line is ignored.
+    """The frame that a line stands for; ``str`` is taken as UTF-8, an end of line (LF, or CR LF) is ignored.
 
     Raises :class:`HumanFormError` with the column, in octets from 1, and :class:`TypeError` for what is neither text nor
     bytes.
@@ -181,5 +187,4 @@ def _unescape(field: bytes, column: int) -> bytes:
 
 
 def _shown(field: bytes) -> str:
-    text = field[:40].decode("utf-8", "backslashreplace")
-    return repr(text) if len(field) <= 40 else f"{text!r}..."
+    return quoted(field) if len(field) <= 40 else f"{quoted(field[:40])}..."

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from hgproto.bytelike import as_bytes
 from hgproto.client import Client
 from hgproto.encodings import default_encodings
-from hgproto.errors import HumanFormError, RemoteProtocolError, printable
+from hgproto.errors import HumanFormError, RemoteProtocolError, printable, quoted
 from hgproto.events import (
     CommandCut,
     CommandData,
@@ -95,8 +95,8 @@ class Lines:
 
         Raises :class:`hgproto.errors.HumanFormError`, also for a line of a side whose output has ended.
         """
-        text = line.encode("utf-8", "surrogateescape") if isinstance(line, str) else as_bytes(line, "line")
-        text = text.removesuffix(b"\n").removesuffix(b"\r")
+        whole = line.encode("utf-8", "surrogateescape") if isinstance(line, str) else as_bytes(line, "line")
+        text = whole.removesuffix(b"\n").removesuffix(b"\r")
         side = text[:1].decode("ascii", "replace")
         raw = text[1:2] == b"!"
         start = 3 if raw else 2
@@ -104,17 +104,16 @@ class Lines:
             raise HumanFormError(
                 1,
                 "> before a line of the client or < before one of the server, and a space",
-                repr(text[:start].decode("utf-8", "backslashreplace")),
+                quoted(text[:start]),
             )
         if side in self._ended:
-            raise HumanFormError(
-                1, f"no line of this side after '{side} end'", repr(text.decode("utf-8", "backslashreplace")[:40])
-            )
+            raise HumanFormError(1, f"no line of this side after '{side} end'", quoted(text[:40]))
         if text[start:] == b"end":
             self._ended.add(side)
             return side, None
         try:
-            frame = parse_frame(text[start:])
+            # With its end, of which there is one.
+            frame = parse_frame(whole[start:])
         except HumanFormError as error:
             raise HumanFormError(error.column + start, error.expected, error.found) from None
         return side, frame if raw else self._encoders.encoded(side, frame)

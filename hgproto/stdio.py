@@ -61,7 +61,7 @@ def attempt(command: Callable[[], int], *, program: str, found_fault: Callable[[
     """Runs a command; returns its exit status, or that of the trouble that stopped it.
 
     ``program``: the name before messages. ``found_fault``: returns True once the command has found the input at fault,
-    which then decides the exit status when the reader of standard output goes away.
+    which then decides the exit status over any trouble.
     """
     try:
         try:
@@ -79,10 +79,9 @@ def attempt(command: Callable[[], int], *, program: str, found_fault: Callable[[
         trouble = StreamError.of(error)
         trouble.silent = isinstance(error, BrokenPipeError)
     _drop(still_possible=not trouble.silent)
-    if trouble.silent:
-        return _FAULT if found_fault() else TROUBLE
-    print(f"{program}: {trouble}", file=sys.stderr)
-    return TROUBLE
+    if not trouble.silent:
+        print(f"{program}: {trouble}", file=sys.stderr)
+    return _FAULT if found_fault() else TROUBLE
 
 
 def _finished(code: int) -> int:

@@ -129,15 +129,45 @@ def test_usage(arguments: list[str]) -> None:
     assert "hgproto" in error
 
 
-def test_damage_in_a_payload_is_shown_and_is_no_fault() -> None:
-    frame = codec.encode_frame(codec.make_frame(1, 1, 0xF8, 6, 15, b"\xff"))
-    for form in ("human", "json", "tree"):
-        out, error = run("decode", "--format", form, given=frame)
-        assert error == ""
-        assert out
-    shown = json.loads(run("decode", "--format", "json", given=frame)[0])
-    assert shown["error"]["requirement"] == "text-output.single-frame"
-    assert shown["stream_flags"] == [8, 16, 32, 64, 128]
+DAMAGED = codec.encode_frame(codec.make_frame(1, 1, 0xF8, 6, 15, b"\xff"))
+
+
+@pytest.mark.parametrize("form", ["human", "json", "tree"])
+def test_damage_in_a_payload_is_shown_and_is_a_fault(form: str) -> None:
+    """In the output beside the frame, and on standard error; the frames after it are read."""
+    good = bytes.fromhex(HEX.decode())
+    for octets, offset, rest in (
+        (DAMAGED, 8, ""),
+        (good + DAMAGED + good, len(good) + 8, ""),
+        (good + DAMAGED * 2 + good, len(good) + 8, "; 1 more payload is damaged"),
+        (DAMAGED * 4, 8, "; 3 more payloads are damaged"),
+    ):
+        out, error = run("decode", "--format", form, given=octets, code=1)
+        place = f"at offset {offset} (text-output.single-frame)"
+        assert out.decode().count("(text-output.single-frame)") == octets.count(DAMAGED)
+        assert place in out.decode()
+        (line,) = error.splitlines()
+        assert line.startswith("hgproto: standard input: ")
+        assert line.endswith(f"{place}{rest}")
+        if form == "human":
+            assert run("encode", given=out)[0] == octets
+            assert out.splitlines()[octets.index(DAMAGED) // len(good) + 1].startswith(b"# error: ")
+        if form == "json":
+            lines = [json.loads(line) for line in out.splitlines()]
+            assert [line["offset"] for line in lines] == sorted(line["offset"] for line in lines)
+            (shown, *_) = (line for line in lines if "error" in line)
+            assert shown["error"]["requirement"] == "text-output.single-frame"
+            assert shown["error"]["offset"] == offset
+            assert shown["stream_flags"] == [8, 16, 32, 64, 128]
+
+
+def test_damaged_payloads_before_a_damaged_frame_are_named() -> None:
+    for arguments, given in ((["decode"], DAMAGED + b"\x01"), (["decode", "--hex"], DAMAGED.hex().encode() + b"01")):
+        _, error = run(*arguments, given=given, code=1)
+        first, second = error.splitlines()
+        assert first.endswith("at offset 8 (text-output.single-frame)")
+        assert second.startswith("hgproto: standard input:")
+        assert "expected" in second
 
 
 def test_a_raised_limit() -> None:

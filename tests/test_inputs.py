@@ -213,3 +213,47 @@ def test_corpora_have_hexadecimal_files(tmp_path: Path, capsys: pytest.CaptureFi
     (tmp_path / "in" / "one.hex").write_text(DUMP)
     assert cli.main(["corpus", "replay", str(tmp_path / "in"), "validator"]) == 1
     assert "one.hex:1:1: expected pairs of hexadecimal digits" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("end", "more"), [("\n", ""), ("\r\n", ""), ("\r\r\n", "\\r"), ("\r\r\r\n", "\\r\\r"), ("", "")]
+)
+def test_the_end_of_a_line_is_read_in_one_way(
+    end: str, more: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """LF or CR LF ends a line; every byte before it is of the line."""
+    line = "1 1 stream-begin|stream-end command-name eos heads"
+    text, session = tmp_path / "it.txt", tmp_path / "it.session"
+    text.write_bytes(f"{line}{end}".encode())
+    session.write_bytes(f"> {line}{end}".encode())
+    wire = printed(capsys, "encode", "--hex", str(text)).strip()
+    assert wire == printed_hex(f"{line}{more}", tmp_path, capsys)
+    cli.main(["session", "--format", "json", str(session)])
+    step = json.loads(capsys.readouterr().out.splitlines()[0])
+    assert step["wire"] == wire
+    assert step["line"] == f"> {line}{end.removesuffix(chr(10)).removesuffix(chr(13))}"
+    cli.main(["validate", "--format", "json", str(session)])
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["octets"] == len(wire) // 2
+    cli.main(["coverage", str(session), "--format", "json"])
+    of_session = json.loads(capsys.readouterr().out)["kinds"]["types"]
+    assert of_session["exercised"] == 1
+
+
+def printed_hex(line: str, directory: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """The frame of a line in hexadecimal."""
+    file = directory / "other.txt"
+    file.write_text(f"{line}\n")
+    return printed(capsys, "encode", "--hex", str(file)).strip()
+
+
+def test_blank_lines_and_comments_are_the_same_for_every_reader(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A line of other white space than that of ASCII is not blank."""
+    text, session = tmp_path / "it.txt", tmp_path / "it.session"
+    for line, good in ((" \t\v\f\r", True), (" # x", True), ("\u00a0", False), ("\x1c", False)):
+        for file in (text, session):
+            file.write_bytes(f"{line}\n".encode())
+        for command in (["encode", str(text)], *([name, str(session)] for name in ("session", "validate", "coverage"))):
+            assert cli.main(command) == (0 if good else 1), (command, line)
+    capsys.readouterr()

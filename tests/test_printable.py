@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from hgproto.catalogue import Requirement
 from hgproto.cli import main
-from hgproto.errors import RemoteProtocolError, printable
+from hgproto.errors import RemoteProtocolError, printable, quoted
 from hgproto.events import Error, PeerError, ProgressUpdate, RequestError
 from hgproto.finding import Finding
 from hgproto.framing_0002 import codec
@@ -36,6 +36,24 @@ def test_only_visible_characters_are_left(text: str) -> None:
     assert printable(shown) == shown
     if text.isprintable():
         assert shown == text
+
+
+def test_a_byte_and_a_character_are_never_shown_alike() -> None:
+    """What is not UTF-8 is \\xNN; so is no character that is not ASCII."""
+    for text, shown in (
+        (b"caf\xe9", r"caf\xe9"),
+        ("\u00e9\x1b\n".encode(), "\u00e9\\x1b\\n"),
+        ("\u0085\u00a0\u00ad\u202e".encode(), r"\u0085\u00a0\u00ad\u202e"),
+    ):
+        assert printable(text.decode("utf-8", "surrogateescape")) == shown
+        assert quoted(text) == quoted(text.decode("utf-8", "surrogateescape")) == f"'{shown}'"
+    # In quotes, a backslash is doubled, so that it begins no escape.
+    assert (
+        quoted(b"\\udcff\\xff\xff'")
+        == r"""
+        "\\udcff\\xff\xff'"
+    """.strip()
+    )
 
 
 def finding(text: str) -> Finding:

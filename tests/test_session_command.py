@@ -128,3 +128,73 @@ def test_a_line_after_the_end_of_its_side_is_named(
 def test_the_example_of_the_documentation_is_good(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["session", str(ROOT / "docs" / "examples" / "two-sides.txt")]) == 0
     assert capsys.readouterr().out.endswith("good: 15 frames\n")
+
+
+VIOLATION = "> 1 2 stream-begin command-name eos x\n"
+"""A client's frame on a stream of the server."""
+
+
+@pytest.mark.parametrize("format_", ["text", "json"])
+@pytest.mark.parametrize(
+    ("rest", "message"),
+    [
+        ("> nonsense\n", ":2:11: expected the stream id"),
+        ("nonsense\n", ":2:1: expected > before a line of the client"),
+        ("> end\n> end\n", ":3:1: expected no line of this side after '> end'"),
+    ],
+)
+def test_what_was_found_before_a_line_that_cannot_be_read_is_shown(
+    format_: str, rest: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "it.session"
+    file.write_text(VIOLATION + rest)
+    assert cli.main(["session", "--format", format_, str(file)]) == 1
+    out, error = capsys.readouterr()
+    assert "x" in out.splitlines()[0]
+    assert "good" not in out
+    *violations, last = error.splitlines()
+    assert violations
+    assert violations[0].startswith(f"hgproto: {file}:1: server: stream_id: ")
+    assert last.startswith(f"hgproto: {file}{message}")
+
+
+def test_json_has_the_findings_that_text_has(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of warnings too, and of the end of a side, which has no line."""
+    file = tmp_path / "it.session"
+    file.write_text(
+        TOPIC.replace("< 1 2 stream-end", "< 1 2 0 text-output 0 \\x01\\x00\\x00\\x00x\n< 1 2 stream-end")
+        + "> 3 1 stream-begin|stream-end command-name have-args x\n"
+    )
+    assert cli.main(["session", str(file)]) == 1
+    text = capsys.readouterr()
+    assert cli.main(["session", "--format", "json", str(file)]) == 1
+    out, error = capsys.readouterr()
+    assert error == text.err
+    lines = [json.loads(line) for line in out.splitlines()]
+    found = [(line["line"], finding) for line in lines for finding in line.get("findings", ())]
+    shown = [line.removeprefix("     validator: ") for line in text.out.splitlines() if "     validator: " in line]
+    assert len(found) == len(shown) >= 2
+    for (_, finding), words in zip(found, shown, strict=True):
+        start = f"{finding['side']} {finding['path']} at offset {finding['offset']}: {finding['severity']}: "
+        assert words == (f"{start}expected {finding['expected']}, found {finding['found']} ({finding['requirement']})")
+    assert {finding["severity"] for _, finding in found} == {"error", "warning"}
+    assert all("events" in line for line in lines)
+
+
+def test_bytes_that_are_not_utf_8_are_shown_in_one_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "it.session"
+    for text, shown in (
+        (b"> 1 1 stream-begin command-name eos h\xff\\\n", "found 'the end of the line'"),
+        (b"> 1 1 stream-begin command-n\xffme eos heads\n", r"found 'command-n\xffme'"),
+        (b"> 1 1 stream-begin command-n\\xffme eos heads\n", r"found 'command-n\\xffme'"),
+        (b"\xff 1 1 0 command-name eos heads\n", r"found '\xff '"),
+        (b"> end\n> 1 \xff\n", r"found '> 1 \xff'"),
+    ):
+        file.write_bytes(text)
+        assert cli.main(["session", str(file)]) == 1
+        assert shown.replace("'the end of the line'", "the end of the line") in capsys.readouterr().err
+    file.write_bytes(b"> 1 1 stream-begin|stream-end command-name eos h\xff\\\\\n< 1 2 3 bytes-response eos x\n")
+    for format_ in ("text", "json"):
+        cli.main(["session", "--format", format_, str(file)])
+        line = capsys.readouterr().out.splitlines()[0]
+        assert (json.loads(line)["line"] if format_ == "json" else line).endswith(r" eos h\xff\\")

@@ -23,7 +23,8 @@ def raising(error: BaseException) -> int:
     ("error", "found", "status", "message"),
     [
         (StreamError("x", "is damaged"), False, TROUBLE, "p: x: is damaged\n"),
-        (StreamError("x", "is damaged"), True, TROUBLE, "p: x: is damaged\n"),
+        (StreamError("x", "is damaged"), True, 1, "p: x: is damaged\n"),
+        (FileNotFoundError(2, "No such file", "x"), True, 1, "p: x: No such file\n"),
         (StreamError("a\nb\udcff", "is damaged"), False, TROUBLE, "p: a\\nb\\xff: is damaged\n"),
         (FileNotFoundError(2, "No such file", "x"), False, TROUBLE, "p: x: No such file\n"),
         (FileNotFoundError(2, "No such file", b"x\xff"), False, TROUBLE, "p: x\\xff: No such file\n"),

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import termios
 import time
+import tty
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
@@ -30,6 +31,8 @@ OWN = str(SCHEMA / "framing-0002.yaml")
 LINES = ("1 1 stream-begin command-name eos x", "3 1 stream-end command-name eos y")
 FRAMES = b"".join(encode_frame(parse_frame(line)) for line in LINES)
 BROKEN = encode_frame(parse_frame("1 1 stream-begin|stream-end command-name eos|have-args x"))
+BROKEN_PAYLOAD = bytes.fromhex("010000 0100 01 01 22 00")
+BROKEN_LINE = b"> 1 2 stream-begin command-name eos x\n"
 SESSION = "".join(f"> {line}\n" for line in LINES) + (
     "< 1 2 stream-begin bytes-response eos x\n< 3 2 stream-end bytes-response eos y\n"
 )
@@ -183,6 +186,50 @@ def test_standard_input_that_cannot_be_read(command: str, here: Path) -> None:
     done = run(here, command, stdin=main)
     os.close(main)
     assert (done.returncode, said(done)) == (3, ["hgproto: standard input: Input/output error"])
+
+
+LAST = {
+    "decode": (BROKEN_PAYLOAD, "(command-argument.header-whole)"),
+    "decode --hex -": (BROKEN_PAYLOAD.hex().encode() + b"\n", "(command-argument.header-whole)"),
+    "decode --format json": (BROKEN_PAYLOAD, "(command-argument.header-whole)"),
+    "decode --format tree": (BROKEN_PAYLOAD, "(command-argument.header-whole)"),
+    "session": (BROKEN_LINE, "(stream-id.parity)"),
+    "session --format json": (BROKEN_LINE, "(stream-id.parity)"),
+    "validate": (BROKEN, "[command-name.eos-exclusive]"),
+    "validate --format json": (BROKEN, '"command-name.eos-exclusive"'),
+    "validate --format sarif": (BROKEN, '"command-name.eos-exclusive"'),
+    "validate --role both": (BROKEN_LINE, "[stream-id.parity]"),
+}
+"""What each command that judges standard input as it reads finds in it, and how it says so."""
+
+
+@pytest.mark.parametrize("command", LAST)
+def test_an_error_that_was_found_decides_over_trouble_that_comes_after_it(command: str, here: Path) -> None:
+    """A terminal, where reading fails once the other side has gone and all that it has written is read."""
+    given, shown = LAST[command]
+    main, side = pty.openpty()
+    tty.setraw(side)
+    os.write(side, given)
+    os.close(side)
+    done = run(here, command, stdin=main)
+    os.close(main)
+    assert shown in done.stdout.decode() + done.stderr.decode()
+    assert said(done)[-1] == "hgproto: standard input: Input/output error"
+    assert done.returncode == 1
+
+
+@pytest.mark.parametrize(
+    "command", ["decode payload.bin", "session broken.session", "validate broken.bin", "decode cut.bin"]
+)
+def test_an_error_that_was_found_decides_over_output_that_cannot_be_written(command: str, here: Path) -> None:
+    for name, octets in (("payload.bin", BROKEN_PAYLOAD), ("broken.session", BROKEN_LINE), ("broken.bin", BROKEN)):
+        (here / name).write_bytes(octets)
+    (here / "cut.bin").write_bytes(FRAMES[:-1])
+    done = run(here, command, ">/dev/full", env=BUFFERED)
+    assert said(done)[-1] == "hgproto: standard output: No space left on device"
+    # A report is lost; messages are not.
+    assert len(said(done)) == 1 + (not command.startswith("validate"))
+    assert done.returncode == 1
 
 
 @pytest.mark.parametrize(

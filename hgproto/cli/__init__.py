@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from hgproto import __version__
 from hgproto.cli import corpus, coverage, diff, explain, frames, fuzz, sample, schema, session, trace, validate
-from hgproto.cli.common import FAULT, TROUBLE, USAGE, InputError, UsageError
+from hgproto.cli.common import FAULT, TROUBLE, USAGE, InputError, UsageError, say
 from hgproto.errors import HgprotoError, printable
 from hgproto.stdio import attempt, standard_streams
 
@@ -48,7 +48,7 @@ def _attempted(arguments: Sequence[str]) -> int:
 
 
 def _run(arguments: Sequence[str], options: argparse.Namespace) -> int:
-    """Runs a command. One that writes as it judges sets ``found_fault`` of the options once the input is at fault."""
+    """Runs a command. One that goes on after a fault of the input sets ``found_fault`` of the options once it has found one."""
     whole = parser()
     _, surplus = whole.parse_known_args(arguments, options)
     if surplus:
@@ -58,11 +58,10 @@ def _run(arguments: Sequence[str], options: argparse.Namespace) -> int:
     except UsageError as error:
         whole.exit(USAGE, f"hgproto: {printable(str(error))}\n")
     except (InputError, HgprotoError) as error:
-        sys.stdout.flush()
-        for line in str(error).split("\n"):
-            print(f"hgproto: {printable(line)}", file=sys.stderr)
         # A schema that cannot be read says nothing about the schema.
-        return TROUBLE if getattr(error, "unreadable", False) else FAULT
+        options.found_fault = getattr(options, "found_fault", False) or not getattr(error, "unreadable", False)
+        say(*getattr(error, "before", ()), *str(error).split("\n"))
+        return FAULT if options.found_fault else TROUBLE
     return code
 
 

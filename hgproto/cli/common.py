@@ -14,7 +14,7 @@ from hgproto.bom import unmarked
 from hgproto.errors import HexError, HgprotoError, HumanFormError, ProtocolError, TextError, counted, printable
 from hgproto.option_types import whole
 from hgproto.revision import DEFAULT_REVISION
-from hgproto.stdio import TROUBLE, StreamError, open_file
+from hgproto.stdio import TROUBLE, OutputError, StreamError, open_file
 
 if TYPE_CHECKING:
     import argparse
@@ -45,6 +45,8 @@ __all__ = [
     "refuse_terminal",
     "revision_of",
     "revision_option",
+    "say",
+    "saying",
     "shown_path",
     "wants_colour",
 ]
@@ -61,6 +63,7 @@ class InputError(Exception):
     """The content of the input cannot be understood.
 
     ``message``: the problem. ``name``: the input. ``line``, ``column``: the place in it, from 1; None where it is not known.
+    ``before``: messages about what was found before this place.
     """
 
     def __init__(self, message: str, name: str = "", line: int | None = None, column: int | None = None) -> None:
@@ -69,6 +72,7 @@ class InputError(Exception):
         self.name = name
         self.line = line
         self.column = column
+        self.before: list[str] = []
 
     def __str__(self) -> str:
         place = ":".join(str(part) for part in (printable(self.name), self.line, self.column) if part)
@@ -240,10 +244,12 @@ def no_files(directory: str) -> UsageError:
 
 
 def lines_of(file: BinaryIO, limit: int, name: str) -> Iterator[tuple[int, bytes]]:
-    """Yields lines with their numbers, without a byte-order mark.
+    """Yields the lines that have a frame in human form, with their numbers and ends, without a byte-order mark.
 
     Raises :class:`InputError` for a line of more than ``limit`` bytes, before it is gathered, and for a text in UTF-16 or UTF-32.
     """
+    from hgproto.human import has_frame
+
     number = 0
     while line := file.readline(limit + 1):
         number += 1
@@ -252,11 +258,13 @@ def lines_of(file: BinaryIO, limit: int, name: str) -> Iterator[tuple[int, bytes
                 line = unmarked(line)
             except TextError as error:
                 raise input_error(error, name) from None
-        if len(line) > limit and not line.lstrip().startswith(b"#"):
+        is_frame = has_frame(line)
+        if is_frame and len(line) > limit:
             raise InputError(
                 f"expected a line of at most {counted(limit, 'octet')}, found more", name, number, limit + 1
             )
-        yield number, line
+        if is_frame:
+            yield number, line
         while not line.endswith(b"\n") and len(line) > limit:
             line = file.readline(limit + 1)
 
@@ -277,6 +285,43 @@ def hex_chunks(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
         yield from octets_from_hex(chunks)
     except HexError as error:
         raise input_error(error, name) from None
+
+
+def say(*messages: str) -> None:
+    """Prints messages on standard error, after what standard output holds.
+
+    They are printed too if standard output cannot be written, unless its reader has gone. Raises :class:`OutputError` then.
+    """
+    try:
+        sys.stdout.flush()
+    except OutputError as error:
+        if not error.silent:
+            _say(messages)
+        raise
+    _say(messages)
+
+
+@contextmanager
+def saying(found: Callable[[], Iterable[str]]) -> Iterator[None]:
+    """Says what a command has found: when it has judged its input, and before an error that ends it.
+
+    ``found``: returns the messages. They are not printed if the reader of standard output has gone.
+    """
+    try:
+        yield
+    except InputError as error:
+        error.before += found()
+        raise
+    except StreamError as error:
+        if not error.silent:
+            say(*found())
+        raise
+    say(*found())
+
+
+def _say(messages: Iterable[str]) -> None:
+    for message in messages:
+        print(f"hgproto: {printable(message)}", file=sys.stderr)
 
 
 def refuse_terminal(instead: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from json import JSONDecodeError
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from hgproto.cli.common import (
     input_files,
     named,
     open_input,
+    say,
 )
 from hgproto.errors import HgprotoError, counted, printable
 from hgproto.hexform import form_of, octets_from_hex
@@ -71,14 +71,16 @@ def _coverage(options: argparse.Namespace) -> int:
     for path, trouble in inputs:
         try:
             if _count(coverage, path, trouble, options.role) and {"transitions", "requirements"} & {*kinds}:
-                print(f"hgproto: {printable(named(path))}: {_MIXED}", file=sys.stderr)
+                say(f"{named(path)}: {_MIXED}")
             number += 1
         except (InputError, StreamError) as error:
             unreadable.append(error)
             options.found_fault = options.found_fault or isinstance(error, InputError)
-            print(f"hgproto: {printable(str(error))}", file=sys.stderr)
+            say(str(error))
     reached, total = (sum(map(count, kinds)) for count in (coverage.reached, coverage.total))
     percent = 100 * reached / total
+    if not unreadable and options.fail_under is not None and percent < options.fail_under:
+        options.found_fault = True
     if options.format == "json":
         _print_json(coverage, kinds, percent, unreadable)
     else:
@@ -92,12 +94,8 @@ def _coverage(options: argparse.Namespace) -> int:
             print(f"  {goal.place}: {goal.kind}: {goal.name}")
         if unreadable:
             print(f"\n{counted(len(unreadable), 'file')} could not be read")
-    if any(isinstance(error, InputError) for error in unreadable):
-        return FAULT
-    if unreadable:
-        # What is missing may be in a file that could not be read.
-        return TROUBLE
-    return FAULT if options.fail_under is not None and percent < options.fail_under else GOOD
+    # What is missing may be in a file that could not be read.
+    return FAULT if options.found_fault else TROUBLE if unreadable else GOOD
 
 
 def _count(coverage: Coverage, path: str, trouble: StreamError | None, role: str | None) -> bool:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import textwrap
 from typing import TYPE_CHECKING
 
-from hgproto.cli.common import FAULT, GOOD, revision_of, shown_path
+from hgproto.cli.common import FAULT, GOOD, revision_of, say, shown_path
 from hgproto.errors import counted
 
 if TYPE_CHECKING:
@@ -66,8 +65,7 @@ def _diff(options: argparse.Namespace) -> int:
     for line in _lines_of_json(found) if options.format == "json" else _text(found):
         print(line)
     if number:
-        sys.stdout.flush()
-        print(f"hgproto: {_counted(number)} of the kinds that fail: {', '.join(failing)}", file=sys.stderr)
+        say(f"{_counted(number)} of the kinds that fail: {', '.join(failing)}")
     return FAULT if number else GOOD
 
 

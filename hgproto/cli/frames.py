@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from hgproto.cli.common import (
+    FAULT,
     GOOD,
     InputError,
     UsageError,
@@ -19,9 +20,10 @@ from hgproto.cli.common import (
     open_input,
     refuse_terminal,
     revision_of,
+    saying,
     wants_colour,
 )
-from hgproto.errors import HgprotoError, HumanFormError, LocalProtocolError
+from hgproto.errors import HgprotoError, HumanFormError, LocalProtocolError, RemoteProtocolError, counted, printable
 
 if TYPE_CHECKING:
     import argparse
@@ -49,8 +51,8 @@ def add(commands: Commands) -> None:
     decode = commands.add_parser(
         "decode",
         help="frames to human form, JSON or an annotated dump",
-        description="Reads raw frames and shows them. Damage inside of a payload is shown; a cut frame or a length over the "
-        "limit ends the reading with an error.",
+        description="Reads raw frames and shows them. A damaged payload is shown with its error, and makes the exit status 1; a "
+        "cut frame or a length over the limit ends the reading with an error.",
     )
     decode.add_argument(
         "file", nargs="?", default="-", metavar="FILE", help="the frames; - is standard input (default)"
@@ -65,7 +67,8 @@ def add(commands: Commands) -> None:
         "--format",
         choices=("human", "json", "tree"),
         default="human",
-        help="human: one line a frame, as encode reads it (default); json: one object a line; tree: an annotated hex dump",
+        help="human: one line a frame, as encode reads it, and errors as # comments (default); json: one object a line; "
+        "tree: an annotated hex dump",
     )
     frame_options(decode)
     decode.set_defaults(run=_decode)
@@ -82,8 +85,6 @@ def _encode(options: argparse.Namespace) -> int:
     out = sys.stdout.buffer
     with open_input(options.file) as file:
         for number, line in lines_of(file, 4 * limit + 4096, named(options.file)):
-            if not line.strip() or line.lstrip().startswith(b"#"):
-                continue
             try:
                 octets = codec.encode_frame(parse_frame(line, codec), limit)
             except HumanFormError as error:
@@ -107,49 +108,91 @@ def _decode(options: argparse.Namespace) -> int:
     if form == "session" and not options.hex:
         raise UsageError(f"{name}: a session has both sides; use `hgproto session` or `hgproto validate`")
     is_hex = options.hex or form == "hex"
-    lines = {"human": _human_lines, "json": _json_lines, "tree": _tree_lines}[options.format]
-    with open_input(options.file) as file:
-        frames = reader.read(hex_chunks(chunks_of(file), name) if is_hex else file)
-        out = sys.stdout.buffer
+    show = {"human": _human_lines, "json": _json_lines, "tree": _tree_lines}[options.format]
+    damages = _Damages(name)
+    with saying(damages.messages):
         try:
-            for text in lines(frames, revision):
-                out.write(text.encode("utf-8"))
+            with open_input(options.file) as file:
+                frames = reader.read(hex_chunks(chunks_of(file), name) if is_hex else file)
+                for placed in _placed(frames, revision):
+                    if placed.damage is not None:
+                        damages.add(placed.damage)
+                        options.found_fault = True
+                    sys.stdout.buffer.write("".join(f"{line}\n" for line in show(placed, revision)).encode())
         except HgprotoError as error:
             raise InputError(str(error), name) from None
-    return GOOD
+    return FAULT if damages.number else GOOD
 
 
-def _human_lines(frames: Iterable[Frame], revision: Revision) -> Iterator[str]:
-    from hgproto.human import format_frame
+class _Damages:
+    """Damaged payloads: the first and their ``number``, so that memory does not grow with the input."""
 
-    for frame in frames:
-        yield f"{format_frame(frame, revision.codec)}\n"
+    def __init__(self, name: str) -> None:
+        self.number = 0
+        self._name = name
+        self._first: RemoteProtocolError | None = None
+
+    def add(self, damage: RemoteProtocolError) -> None:
+        """Counts one."""
+        self.number += 1
+        self._first = self._first or damage
+
+    def messages(self) -> list[str]:
+        """The message about all of them, none if there are none."""
+        more = self.number - 1
+        rest = f"; {counted(more, 'more payload')} {'is' if more == 1 else 'are'} damaged" if more > 0 else ""
+        return [] if self._first is None else [f"{self._name}: {self._first}{rest}"]
 
 
-def _placed(frames: Iterable[Frame], revision: Revision) -> Iterator[tuple[Frame, int, bool]]:
-    """Frames with the offset of the header, and whether each continues an earlier one."""
+class _Placed(NamedTuple):
+    """A frame of an input.
+
+    ``offset``: of its header in the input. ``continued``: whether it continues an earlier frame. ``damage``: the error about its
+    payload, with its offset in the input; None if the payload is valid, or encoded.
+    """
+
+    frame: Frame
+    number: int
+    offset: int
+    continued: bool
+    damage: RemoteProtocolError | None
+
+
+def _placed(frames: Iterable[Frame], revision: Revision) -> Iterator[_Placed]:
     from hgproto.jsonform import Continuations
 
-    continuations = Continuations(revision.codec)
+    codec = revision.codec
+    continuations = Continuations(codec)
     offset = 0
-    for frame in frames:
-        yield frame, offset, continuations.next(frame)
-        offset += revision.codec.HEADER_OCTETS + len(frame.payload)
+    for number, frame in enumerate(frames):
+        continued, damage = continuations.next(frame), None
+        try:
+            codec.decode_payload(frame, continued)
+        except RemoteProtocolError as error:
+            damage = error.moved(offset + codec.HEADER_OCTETS)
+        yield _Placed(frame, number, offset, continued, damage)
+        offset += codec.HEADER_OCTETS + len(frame.payload)
 
 
-def _json_lines(frames: Iterable[Frame], revision: Revision) -> Iterator[str]:
+def _human_lines(placed: _Placed, revision: Revision) -> Iterator[str]:
+    from hgproto.human import format_frame
+
+    yield format_frame(placed.frame, revision.codec)
+    if placed.damage is not None:
+        yield f"# error: {printable(str(placed.damage))}"
+
+
+def _json_lines(placed: _Placed, revision: Revision) -> Iterator[str]:
     import json
 
     from hgproto.jsonform import frame_to_json
 
-    for frame, offset, continued in _placed(frames, revision):
-        yield f"{json.dumps(frame_to_json(frame, revision.codec, offset, continued=continued))}\n"
+    yield json.dumps(frame_to_json(placed.frame, revision.codec, placed.offset, continued=placed.continued))
 
 
-def _tree_lines(frames: Iterable[Frame], revision: Revision) -> Iterator[str]:
+def _tree_lines(placed: _Placed, revision: Revision) -> Iterator[str]:
     from hgproto.tree import Style, frame_tree
 
+    frame, number, offset, continued, _ = placed
     style = Style(colour=wants_colour())
-    for number, (frame, offset, continued) in enumerate(_placed(frames, revision)):
-        for line in frame_tree(frame, number, offset, continued, revision.schema, revision.codec, style):
-            yield f"{line}\n"
+    return frame_tree(frame, number, offset, continued, revision.schema, revision.codec, style)

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from hgproto.cli.common import FAULT, GOOD, TROUBLE, InputError, StreamError, UsageError
+from hgproto.cli.common import FAULT, GOOD, TROUBLE, InputError, StreamError, UsageError, say
 from hgproto.errors import counted, printable
 from hgproto.option_types import MOST_SEED, above_zero, seconds, setting, whole
 
@@ -300,7 +300,9 @@ def _campaign(options: argparse.Namespace, target: Target, oracle: Oracle) -> in
     for name, number in cases.left_out.items():
         print(f"  without {name}: {number} {'case' if number == 1 else 'cases'} left out")
     if trouble:
-        raise StreamError("", f"findings were not kept: {trouble[0]}")
+        # Findings that are in no file are worse news than that there are findings.
+        say(f"findings were not kept: {trouble[0]}")
+        return TROUBLE
     return FAULT if report.findings else GOOD
 
 
@@ -417,40 +419,37 @@ def _replay(options: argparse.Namespace, target: Target, oracle: Oracle) -> int:
     from hgproto.fuzz.findings import read_causes, read_finding
     from hgproto.fuzz.targets import TargetGoneError, run_case
 
-    at_fault = in_trouble = other_schema = False
+    in_trouble = other_schema = options.found_fault = False
     for path in options.replay:
         try:
             (case, digest), keys = read_finding(path), read_causes(path)
         except OSError as error:
             in_trouble = True
-            print(f"hgproto: {StreamError.of(error, path)}", file=sys.stderr)
+            say(str(StreamError.of(error, path)))
             continue
         except ValueError as error:
-            at_fault = True
-            print(f"hgproto: {printable(str(error))}", file=sys.stderr)
+            options.found_fault = True
+            say(str(error))
             continue
         if digest != codec.DIGEST and not other_schema:
             other_schema = True
-            print(f"hgproto: {printable(path)}: the finding was made with another schema", file=sys.stderr)
+            say(f"{path}: the finding was made with another schema")
         try:
             faults = oracle.faults(case, run_case(target, case))
             # Of several faults, the one that the finding is about.
             fault = next((one for one in faults if one.key in keys), faults[0] if faults else None)
         except TargetGoneError as error:
             # An earlier finding has ended it, which is the result; the rest cannot be told.
-            if not at_fault:
+            if not options.found_fault:
                 raise
-            print(
-                f"hgproto: {printable(path)}: it was not shown again, because the target is gone: {error}",
-                file=sys.stderr,
-            )
+            say(f"{path}: it was not shown again, because the target is gone: {error}")
             continue
-        at_fault = at_fault or fault is not None
+        options.found_fault = options.found_fault or fault is not None
         print(
             f"{printable(path)}: {'nothing is wrong any more' if fault is None else printable(_words(fault))}",
             flush=True,
         )
-    return FAULT if at_fault else TROUBLE if in_trouble else GOOD
+    return FAULT if options.found_fault else TROUBLE if in_trouble else GOOD
 
 
 def _words(fault: Fault) -> str:

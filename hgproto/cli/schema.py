@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from hgproto.cli.common import FAULT, GOOD, TROUBLE, UsageError, revision_of, revision_option, shown_path
+from hgproto.cli.common import FAULT, GOOD, TROUBLE, UsageError, revision_of, revision_option, say, shown_path
 from hgproto.errors import counted, printable
 
 if TYPE_CHECKING:
@@ -137,8 +137,7 @@ def _generate(options: argparse.Namespace) -> int:
             for line in diff:
                 print(printable(line.removesuffix("\n")))
             if diff:
-                sys.stdout.flush()
-                print(f"hgproto: {printable(str(directory))} is stale; run `hgproto generate`", file=sys.stderr)
+                say(f"{directory} is stale; run `hgproto generate`")
         else:
             for changed in write(schema, directory):
                 print(printable(str(changed)))

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
-from hgproto.cli.common import FAULT, GOOD, UsageError, input_error, lines_of, named, open_input
+from hgproto.cli.common import (
+    FAULT,
+    GOOD,
+    UsageError,
+    input_error,
+    lines_of,
+    named,
+    open_input,
+    saying,
+)
 from hgproto.errors import HumanFormError, LocalProtocolError, counted, printable
 from hgproto.finding import ERROR, NOTE
 from hgproto.option_types import setting
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from hgproto.cli import Commands
     from hgproto.finding import Finding
@@ -64,77 +72,112 @@ def _session(options: argparse.Namespace) -> int:
     session = Session(limits=limits, reopen=options.reopen, streaming=options.streaming)
     validator = SessionValidator(limits=limits, reopen=options.reopen)
     name = named(options.file)
-    violations: list[str] = []
-    frames, warnings, ended = 0, 0, set()
+    printed = _Printed(name, options)
+    ended = set()
+    with saying(lambda: printed.violations):
+        with open_input(options.file) as file:
+            for number, octets in lines_of(file, 1 << 27, name):
+                try:
+                    step = session.play(octets)
+                    findings = validator.line(octets, number)
+                except (HumanFormError, LocalProtocolError) as error:
+                    raise input_error(error, name, number) from None
+                line = octets.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8", "surrogateescape")
+                if step.wire is None:
+                    ended.add(line[0])
+                printed.add(number, line, step, findings)
+        for side, role in ((">", "client"), ("<", "server")):
+            if side in ended:
+                continue
+            # After a violation, what a reactor misses says nothing about the other side. The validator knows which of it does.
+            last = None if printed.violations else session.end(side)
+            shown = last if last is not None and last.events else None
+            printed.add(None, f"{side} end", shown, validator.close(role))
+    return printed.close()
 
-    def show(number: int | None, line: str, step: Step | None, findings: Iterable[Finding]) -> None:
+
+class _Printed:
+    """Prints the lines of a session with what was found in them.
+
+    Sets ``found_fault`` of the options once there is a violation. ``violations``: messages, each with its line.
+    """
+
+    def __init__(self, name: str, options: argparse.Namespace) -> None:
+        self.violations: list[str] = []
+        self._name = name
+        self._options = options
+        self._frames = self._warnings = 0
+
+    def add(self, number: int | None, line: str, step: Step | None, findings: Iterable[Finding]) -> None:
         """Prints a line, the events of the reactor that judges it, and the findings that no reactor reports."""
-        nonlocal warnings
-        place = name if number is None else f"{name}:{number}"
+        place = self._name if number is None else f"{self._name}:{number}"
         reported = None
         if step is not None:
+            self._frames += step.wire is not None
             if step.violation is not None:
                 reported, message = step.violation
-                violations.append(f"{place}: {step.judge}: {message}")
-                options.found_fault = True
-            _print_step(number, line, step, options.format)
+                self._violated(f"{place}: {step.judge}: {message}")
+        shown = []
         for finding in findings:
             if finding.severity == NOTE or finding.id == reported:
                 reported = None if finding.id == reported else reported
                 continue
-            message = f"validator: {f'{finding.side} ' if finding.side else ''}{finding}"
-            warnings += finding.severity != ERROR
+            shown.append(finding)
+            self._warnings += finding.severity != ERROR
             if finding.severity == ERROR:
-                options.found_fault = True
-                violations.append(f"{place}: {message}")
-            if options.format == "text":
-                print(printable(f"     {message}"))
+                self._violated(f"{place}: {_words(finding)}")
+        if self._options.format == "json":
+            _print_json(line, step, shown)
+        else:
+            _print_text(number, line, step, shown)
 
-    with open_input(options.file) as file:
-        for number, octets in lines_of(file, 1 << 27, name):
-            if not octets.strip() or octets.lstrip().startswith(b"#"):
-                continue
-            try:
-                step = session.play(octets)
-                findings = validator.line(octets, number)
-            except (HumanFormError, LocalProtocolError) as error:
-                raise input_error(error, name, number) from None
-            line = octets.decode("utf-8", "backslashreplace").rstrip("\r\n")
-            if step.wire is None:
-                ended.add(line[0])
-            else:
-                frames += 1
-            show(number, line, step, findings)
-    for side, role in ((">", "client"), ("<", "server")):
-        if side in ended:
-            continue
-        # After a violation, what a reactor misses says nothing about the other side. The validator knows which of it does.
-        last = None if violations else session.end(side)
-        show(None, f"{side} end", last if last is not None and last.events else None, validator.close(role))
-    sys.stdout.flush()
-    for violation in violations:
-        print(printable(f"hgproto: {violation}"), file=sys.stderr)
-    if not violations and options.format == "text":
-        print(f"good: {', '.join([counted(frames, 'frame'), *[counted(warnings, 'warning')] * bool(warnings)])}")
-    return FAULT if violations else GOOD
+    def _violated(self, message: str) -> None:
+        self.violations.append(message)
+        self._options.found_fault = True
+
+    def close(self) -> int:
+        """Prints how much was good, if all was; returns the exit status."""
+        if not self.violations and self._options.format == "text":
+            warnings = [counted(self._warnings, "warning")] * bool(self._warnings)
+            print(f"good: {', '.join([counted(self._frames, 'frame'), *warnings])}")
+        return FAULT if self.violations else GOOD
 
 
-def _print_step(number: int | None, line: str, step: Step, format_: str) -> None:
-    """Prints a line and its events."""
+def _words(finding: Finding) -> str:
+    return f"validator: {f'{finding.side} ' if finding.side else ''}{finding}"
+
+
+def _print_text(number: int | None, line: str, step: Step | None, findings: Sequence[Finding]) -> None:
+    from hgproto.session import event_text
+
+    if step is not None:
+        shown = line if len(line) <= _SHOWN else f"{line[:_SHOWN]}..."
+        print(f"{number or '':>4} {printable(shown)}")
+        for event in step.events:
+            print(f"     {step.judge}: {event_text(event)}")
+    for finding in findings:
+        print(printable(f"     {_words(finding)}"))
+
+
+def _print_json(line: str, step: Step | None, findings: Sequence[Finding]) -> None:
     import json
 
-    from hgproto.session import event_text, event_to_json
+    from hgproto.report.base import well_formed
+    from hgproto.session import event_to_json
 
-    if format_ == "json":
-        wire: dict[str, object] = {} if step.wire is None else {"wire": step.wire.hex()}
-        if line[1] == "!":
-            line, wire = f"{line[0]}{line[2:]}", {**wire, "raw": True}
-        print(json.dumps({"line": line, **wire, "events": [event_to_json(event) for event in step.events]}))
+    if step is None and not findings:
         return
-    shown = line if len(line) <= _SHOWN else f"{line[:_SHOWN]}..."
-    print(f"{number or '':>4} {printable(shown)}")
-    for event in step.events:
-        print(f"     {step.judge}: {event_text(event)}")
+    wire: dict[str, object] = {} if step is None or step.wire is None else {"wire": step.wire.hex()}
+    if line[1] == "!":
+        line, wire = f"{line[0]}{line[2:]}", {**wire, "raw": True}
+    events = [] if step is None else [event_to_json(event) for event in step.events]
+    found = {"findings": [_finding_to_json(finding) for finding in findings]} if findings else {}
+    print(json.dumps({"line": well_formed(line), **wire, "events": events, **found}))
+
+
+def _finding_to_json(finding: Finding) -> dict[str, object]:
+    names = ("severity", "side", "path", "offset", "expected", "found")
+    return {"requirement": finding.id, **{name: getattr(finding, name) for name in names}}
 
 
 _SHOWN = 100

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hgproto.cli.common import FAULT, GOOD, InputError, StreamError, UsageError
-from hgproto.errors import counted
+from hgproto.cli.common import FAULT, GOOD, InputError, StreamError, UsageError, say
+from hgproto.errors import counted, printable
 from hgproto.revision import DEFAULT_REVISION
 from hgproto.stdio import write_whole
 
@@ -59,14 +59,14 @@ def _trace(options: argparse.Namespace) -> int:
         write_whole(file, text.encode("utf-8"))
     elif stale := _difference(file, text):
         options.found_fault = True
-        print("\n".join(stale))
-        sys.stdout.flush()
-        print(f"hgproto: {SNAPSHOT} is stale: run `hgproto trace`", file=sys.stderr)
+        print("\n".join(map(printable, stale)))
+        say(f"{SNAPSHOT} is stale: run `hgproto trace`")
         code = FAULT
     for gap in gaps(entries):
-        sys.stdout.flush()
-        print(f"hgproto: {gap}", file=sys.stderr)
-        code = FAULT if options.check else code
+        if options.check:
+            options.found_fault = True
+            code = FAULT
+        say(gap)
     if code == GOOD:
         tested = sum(bool(entry["tests"]) for entry in entries.values())
         print(f"{SNAPSHOT}: {counted(len(entries), 'requirement')}, {tested} of them with tests")

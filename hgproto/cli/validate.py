@@ -25,6 +25,7 @@ from hgproto.cli.common import (
     named,
     open_input,
     revision_of,
+    say,
     wants_colour,
 )
 from hgproto.errors import HumanFormError, LocalProtocolError, counted, printable
@@ -184,7 +185,7 @@ class _Run:
             from hgproto.encodings import default_encodings
 
             how = default_encodings().missing[encoding]
-            self._say(f"{printable(name)}: payloads in {encoding} were not looked into; {how}")
+            say(f"{name}: payloads in {encoding} were not looked into; {how}")
 
     def _finding(self, name: str, finding: Finding) -> None:
         if not self._wanted(finding):
@@ -201,7 +202,7 @@ class _Run:
             self.trouble = True
         else:
             self._options.found_fault = True
-        self._say(f"{fault.place(name)}: {printable(fault.message)}")
+        say(f"{fault.place(name)}: {fault.message}")
         self._report.unreadable(name, fault)
 
     def close(self) -> None:
@@ -209,15 +210,9 @@ class _Run:
         self._report.close()
         if self._baseline is not None:
             for known in self._baseline.expired(self._today):
-                self._say(f"{printable(self._baseline.path)}:{known.line}: expired on {known.expires}")
+                say(f"{self._baseline.path}:{known.line}: expired on {known.expires}")
             for known in self._baseline.unused(self._today):
-                self._say(f"{printable(self._baseline.path)}:{known.line}: nothing was found that is this")
-
-    @staticmethod
-    def _say(message: str) -> None:
-        """Prints a line on standard error, after what the report has printed."""
-        sys.stdout.flush()
-        print(f"hgproto: {message}", file=sys.stderr)
+                say(f"{self._baseline.path}:{known.line}: nothing was found that is this")
 
 
 class _Input:
@@ -257,8 +252,6 @@ class _Input:
     def _lines(self, file: BinaryIO) -> Iterator[Finding]:
         name = named(self.path)
         for number, line in lines_of(file, _LONGEST_LINE, name):
-            if not line.strip() or line.lstrip().startswith(b"#"):
-                continue
             try:
                 yield from self.validator.line(line, number)
             except (HumanFormError, LocalProtocolError) as error:
