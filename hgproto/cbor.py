@@ -84,12 +84,21 @@ class Tag(Record):
 class Map(Record):
     """A map with keys that a dict does not take: its pairs of key and value."""
 
-    __slots__ = ("pairs",)
+    __slots__ = ("_text", "pairs")
 
     pairs: tuple[tuple[Any, Any], ...]
+    _text: str
 
     def __init__(self, pairs: tuple[tuple[Any, Any], ...]) -> None:
         self.pairs = pairs
+
+    def __repr__(self) -> str:
+        # Keys are told apart by their texts. Without a copy, a map in a key in a key would be walked at each level again.
+        try:
+            return self._text
+        except AttributeError:
+            self._text = super().__repr__()
+            return self._text
 
 
 class Simple(Record):
@@ -109,27 +118,8 @@ def decode_item(data: bytes, at: int = 0, depth: int = 0) -> tuple[Any, int]:
     Byte strings become ``bytes``, text strings ``str``, arrays lists, maps a ``dict`` or a
     :class:`Map`, tags :class:`Tag`. Raises :class:`CborError`.
     """
-    if depth > MAX_DEPTH:
-        raise CborError("malformed", at, f"at most {MAX_DEPTH} levels of nesting", "more")
-    major, info, argument, body = item_head(data, at)
-    if major == 0:
-        return _definite(argument, at), body
-    if major == 1:
-        return -1 - _definite(argument, at), body
-    if major in (2, 3):
-        return _string(data, at, major, argument, body)
-    if major == 4:
-        return _array(data, argument, body, depth)
-    if major == 5:
-        pairs, end = decode_map(data, at, depth)
-        return _mapping(pairs), end
-    if major == 6:
-        item, end = decode_item(data, body, depth + 1)
-        return Tag(_definite(argument, at), item), end
-    if info in _FLOATS:
-        return _FLOATS[info].unpack(data[at + 1 : body])[0], body
-    _check_simple(info, argument, at)
-    return {20: False, 21: True, 22: None}[argument] if argument in (20, 21, 22) else Simple(argument or 0), body
+    value, end, _ = _decode(data, at, depth, _ANY_NUMBER)
+    return value, end
 
 
 def decode_map(data: bytes, at: int = 0, depth: int = 0) -> tuple[list[tuple[Any, Any, int, int]], int]:
@@ -137,11 +127,44 @@ def decode_map(data: bytes, at: int = 0, depth: int = 0) -> tuple[list[tuple[Any
 
     Raises :class:`CborError` where there is no map, or a key is there twice.
     """
+    pairs, end, _ = _decode_map(data, at, depth, _ANY_NUMBER)
+    return pairs, end
+
+
+def _decode(data: bytes, at: int, depth: int, left: int) -> tuple[Any, int, int]:
+    """As :func:`decode_item`, of at most ``left`` items; what is left of that comes third, as of :func:`skip_item`."""
+    if depth > MAX_DEPTH:
+        raise CborError("malformed", at, f"at most {MAX_DEPTH} levels of nesting", "more")
+    major, info, argument, body = item_head(data, at)
+    if major == 5:
+        pairs, end, left = _decode_map(data, at, depth, left)
+        return _mapping(pairs), end, left
+    left = _counted(left, at)
+    if major == 0:
+        return _definite(argument, at), body, left
+    if major == 1:
+        return -1 - _definite(argument, at), body, left
+    if major in (2, 3):
+        return _string(data, at, major, argument, body, left)
+    if major == 4:
+        return _array(data, argument, body, depth, left)
+    if major == 6:
+        item, end, left = _decode(data, body, depth + 1, left)
+        return Tag(_definite(argument, at), item), end, left
+    if info in _FLOATS:
+        return _FLOATS[info].unpack(data[at + 1 : body])[0], body, left
+    _check_simple(info, argument, at)
+    value = {20: False, 21: True, 22: None}[argument] if argument in (20, 21, 22) else Simple(argument or 0)
+    return value, body, left
+
+
+def _decode_map(data: bytes, at: int, depth: int, left: int) -> tuple[list[tuple[Any, Any, int, int]], int, int]:
     if depth > MAX_DEPTH:
         raise CborError("malformed", at, f"at most {MAX_DEPTH} levels of nesting", "more")
     major, _, argument, body = item_head(data, at)
     if major != 5:
         raise CborError("malformed", at, "a map", f"an item of major type {major}")
+    left = _counted(left, at)
     pairs: list[tuple[Any, Any, int, int]] = []
     seen: set[object] = set()
     position = body
@@ -150,12 +173,11 @@ def decode_map(data: bytes, at: int = 0, depth: int = 0) -> tuple[list[tuple[Any
             position += 1
             break
         key_at = position
-        key, position = decode_item(data, position, depth + 1)
+        key, value_at, left = _decode(data, key_at, depth + 1, left)
         _note_key(key, key_at, seen)
-        value_at = position
-        value, position = decode_item(data, position, depth + 1)
+        value, position, left = _decode(data, value_at, depth + 1, left)
         pairs.append((key, value, key_at, value_at))
-    return pairs, position
+    return pairs, position, left
 
 
 def skip_item(data: bytes, at: int = 0, depth: int = 0, left: int = _ANY_NUMBER) -> tuple[int, int]:
@@ -261,8 +283,7 @@ def map_pairs(
             left -= 1
             key: Any = data[key_at + 1 : value_at]
         else:
-            value_at, left = skip_item(data, key_at, depth + 1, left)
-            key, _ = decode_item(data, key_at, depth + 1)
+            key, value_at, left = _decode(data, key_at, depth + 1, left)
         _note_key(key, key_at, seen)
         if value_at < size and data[value_at] < 0x18 and left:
             left, position = left - 1, value_at + 1
@@ -310,31 +331,33 @@ def _definite(argument: int | None, at: int) -> int:
     return argument
 
 
-def _string(data: bytes, at: int, major: int, argument: int | None, body: int) -> tuple[bytes | str, int]:
+def _string(
+    data: bytes, at: int, major: int, argument: int | None, body: int, left: int
+) -> tuple[bytes | str, int, int]:
     if argument is not None:
         if len(data) - body < argument:
             raise CborError("malformed", at, f"a string of {counted(argument, 'octet')}", f"{len(data) - body}")
         raw, end = data[body : body + argument], body + argument
-        return (raw if major == 2 else utf8(raw, body)), end
+        return (raw if major == 2 else utf8(raw, body)), end, left
     chunks: list[Any] = []
     position = body
     while data[position : position + 1] != b"\xff":
         _check_chunk(data, position, major)
-        chunk, position = decode_item(data, position, MAX_DEPTH)
+        chunk, position, left = _decode(data, position, MAX_DEPTH, left)
         chunks.append(chunk)
     empty: bytes | str = b"" if major == 2 else ""
-    return empty.join(chunks), position + 1
+    return empty.join(chunks), position + 1, left
 
 
-def _array(data: bytes, argument: int | None, body: int, depth: int) -> tuple[list[Any], int]:
+def _array(data: bytes, argument: int | None, body: int, depth: int, left: int) -> tuple[list[Any], int, int]:
     items: list[Any] = []
     position = body
     while argument is None or len(items) < argument:
         if argument is None and data[position : position + 1] == b"\xff":
-            return items, position + 1
-        item, position = decode_item(data, position, depth + 1)
+            return items, position + 1, left
+        item, position, left = _decode(data, position, depth + 1, left)
         items.append(item)
-    return items, position
+    return items, position, left
 
 
 def utf8(raw: bytes, at: int) -> str:

@@ -29,7 +29,7 @@ class Record:
     """A value with named parts, compared by value.
 
     Subclasses name their parts in ``__slots__``, and in ``shown`` those that :meth:`as_dict` tells, which may have
-    computed ones among them.
+    computed ones among them. A slot whose name begins with an underscore is no part.
     """
 
     __slots__: "tuple[str, ...]" = ()
@@ -37,7 +37,8 @@ class Record:
     _parts: "ClassVar[tuple[str, ...]]" = ()
 
     def __init_subclass__(cls) -> None:
-        cls._parts = (*cls._parts, *cls.__dict__.get("__slots__", ()))
+        slots: tuple[str, ...] = cls.__dict__.get("__slots__", ())
+        cls._parts = (*cls._parts, *(name for name in slots if name[0] != "_"))
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
@@ -101,6 +102,8 @@ def _hashable(value: object) -> object:
         return frozenset((key, _hashable(item)) for key, item in value.items())
     if isinstance(value, list | tuple):
         return tuple(_hashable(item) for item in value)
+    if isinstance(value, bytearray | memoryview):
+        return bytes(value)
     return value
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cbor2
 import pytest
@@ -19,9 +19,13 @@ from hgproto.cbor import (
     decode_item,
     decode_map,
     encode_item,
+    item_head,
     map_pairs,
     skip_item,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MALFORMED = [
     ("", "malformed", 0),
@@ -203,3 +207,39 @@ def test_the_item_over_the_limit_is_named() -> None:
     with pytest.raises(CborError) as error:
         skip_item(bytes.fromhex("84 1800 0000 00"), left=3)
     assert (error.value.kind, error.value.offset) == ("limit", 4)
+
+
+@pytest.mark.parametrize("read", [map_pairs, decode_map, skip_item, decode_item])
+def test_a_map_in_a_key_is_read_once_however_deep(
+    read: Callable[[bytes], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The work is counted: heads that are read and items that are compared by their text."""
+    heads, texts = [0], [0]
+
+    def counted_head(data: bytes, at: int) -> Any:
+        heads[0] += 1
+        return item_head(data, at)
+
+    def counted_text(tag: Tag) -> str:
+        texts[0] += 1
+        return f"Tag({tag.number})"
+
+    monkeypatch.setattr("hgproto.cbor.item_head", counted_head)
+    monkeypatch.setattr(Tag, "__repr__", counted_text)
+    number = 100
+    key = b"\x9f" + b"\xc1\x00" * number + b"\xff"
+    for _ in range(MAX_DEPTH - 2):
+        key = b"\xa1" + key + b"\x00"
+    read(key)
+    assert heads[0] <= 2 * (2 * number + 2 * MAX_DEPTH)
+    assert texts[0] <= 2 * number
+
+
+@given(cbor_values)
+def test_items_of_keys_are_counted(value: Any) -> None:
+    octets, number = b"\xa1\x81" + encode_item(value) + b"\x00", 3 + items_of(value)
+    assert skip_item(octets, left=number) == (len(octets), 0)
+    with pytest.raises(CborError) as error:
+        skip_item(octets, left=number - 1)
+    assert error.value.kind == "limit"
+    assert 0 <= error.value.offset < len(octets)

@@ -51,6 +51,13 @@ def test_values_are_compared_hashed_copied_pickled_and_shown_by_their_parts(reco
     assert record != record.as_dict()
 
 
+@pytest.mark.parametrize("buffer", [bytearray, memoryview, lambda octets: memoryview(bytearray(octets))])
+def test_frames_with_equal_octets_have_one_hash(buffer: Callable[[bytes], Any]) -> None:
+    frame = codec.make_frame(1, 1, 1, 1, 1, b"name")
+    twin = frame.replace(payload=buffer(b"name"))
+    assert {frame, twin} == {frame}
+
+
 @pytest.mark.parametrize("name", list(Frame.shown))
 def test_frames_that_differ_in_one_part_differ(name: str) -> None:
     frame = codec.make_frame(1, 1, 1, 1, 1, b"name")
