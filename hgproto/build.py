@@ -43,6 +43,10 @@ __all__ = [
 SEND_PAYLOAD = codec.LIMITS["send-payload"][0]
 """Octets at which payloads are cut unless told otherwise (32768)."""
 
+_LONGEST = codec.LIMITS["max-payload"][1]
+# Members of enumerations are joined by bits in Python code.
+_HAVE_ARGS, _HAVE_DATA = int(codec.CommandNameFlag.HAVE_ARGS), int(codec.CommandNameFlag.HAVE_DATA)
+_NAME_EOS = int(codec.CommandNameFlag.EOS)
 _Type = codec.FrameType
 _Stream = codec.StreamFlag
 _DIRECTIVE = re.compile(r"%(.|\Z)", re.DOTALL)
@@ -69,12 +73,7 @@ def command(
     """
     _check_max_payload(max_payload)
     _check_data(data)
-    flags = codec.CommandNameFlag(0)
-    if args:
-        flags |= codec.CommandNameFlag.HAVE_ARGS
-    if data is not None:
-        flags |= codec.CommandNameFlag.HAVE_DATA
-    flags = flags or codec.CommandNameFlag.EOS
+    flags = (_HAVE_ARGS if args else 0) | (0 if data is None else _HAVE_DATA) or _NAME_EOS
     payload = _ascii(name, "command-name.ascii", "name")
     if len(payload) > max_payload:
         raise _too_long("frame.length-limit", "name", max_payload, len(payload))
@@ -85,7 +84,7 @@ def command(
     _checked(Frame(request_id, stream_id, 0, _Type.COMMAND_NAME, flags))
     if not request_id & 1:
         raise LocalProtocolError("request-id.parity", None, "request_id", "an odd number", str(request_id))
-    frames = _FileFrames if _is_file(data) else _frames
+    frames = _FileFrames if data is not None and _is_file(data) else _frames
     return frames(request_id, stream_id, _chain(parts, data, max_payload), begin, end)
 
 
@@ -404,7 +403,7 @@ def _single(request_id: int, stream_id: int, type_: int, flags: int, payload: by
 
 def _checked(frame: Frame) -> Frame:
     """The frame, when its numbers fit its header."""
-    codec.encode_header(frame.replace(payload=b""))
+    codec.encode_header(frame, _LONGEST)
     return frame
 
 

@@ -47,7 +47,8 @@ NAME_OCTETS = 64
 """The longest name that is remembered, so that all take no more than some ten KiB."""
 
 _decode_argument = codec.decode_argument
-_new_run_command = bare(RunCommand).__next__
+_bare_run_command = bare(RunCommand)
+_new_run_command = _bare_run_command.__next__
 _new_start_command = bare(StartCommand).__next__
 
 
@@ -142,7 +143,7 @@ class CommandReceiver(Reactor):
         # go the way of every reactor. A test holds the two together.
         requests, slots, append = self._requests, self._slots, self._append
         usual_first = self._tables[self.machine.initial].usual.get
-        active, new_command, new_request, want = self._active, _new_run_command, _Request, WANT_FRAME
+        active, new_commands, new_request, want = self._active, _bare_run_command, _Request, WANT_FRAME
         unpack, unpack_argument, known = codec.unpack_parts, _SUB_HEADER.unpack_from, self._names.get
         run, none_yet = _EMIT_RUN_COMMAND, _EMIT_WANT_FRAME
         max_payload, header = self.limits.max_payload, codec.HEADER_OCTETS
@@ -174,12 +175,13 @@ class CommandReceiver(Reactor):
                             pass
                         elif node.act is run:
                             requests[request_id] = active
-                            command = new_command()
-                            command.request_id = request_id
-                            command.name = name
-                            command.args = {}
-                            command.data = None
-                            append(command)
+                            for command in new_commands:
+                                command.request_id = request_id
+                                command.name = name
+                                command.args = {}
+                                command.data = None
+                                append(command)
+                                break
                             at = stop
                             continue
                         elif self._receiving < most_receiving:
@@ -226,12 +228,13 @@ class CommandReceiver(Reactor):
                                 requests[request_id] = active
                                 self._receiving -= 1
                                 self._buffered = buffered - total
-                                command = new_command()
-                                command.request_id = request_id
-                                command.name = request.name
-                                command.args = args
-                                command.data = None
-                                append(command)
+                                for command in new_commands:
+                                    command.request_id = request_id
+                                    command.name = request.name
+                                    command.args = args
+                                    command.data = None
+                                    append(command)
+                                    break
                                 at = stop
                                 continue
                 failed = self._take(iter(((kind, request_id, stream_id, data[start:stop], stop),)))

@@ -169,7 +169,9 @@ class Sending(Unique):
     def __next__(self) -> Frame:
         if self._unsent and not self.claimed:
             try:
-                for frame in self._begun():
+                if self._iterator is None:
+                    self._iterator = self._frames()
+                for frame in self._iterator:
                     return frame
             except BaseException as error:  # whatever it is, the frames that are left can be taken afterwards
                 self._interrupted(error)
@@ -213,7 +215,9 @@ class Sending(Unique):
 
     def _made_elsewhere(self) -> Iterator[Frame]:
         try:
-            yield from self._begun()
+            if self._iterator is None:
+                self._iterator = self._frames()
+            yield from self._iterator
         except BaseException as error:
             # A generator that is closed has not failed, unless its source has raised just that.
             if not isinstance(error, GeneratorExit) or error is self.failure:
@@ -227,12 +231,6 @@ class Sending(Unique):
         if self._unsent:
             self._unsent = False
             self._was_sent()
-
-    def _begun(self) -> Iterator[Frame]:
-        """The frames that are left."""
-        if self._iterator is None:
-            self._iterator = self._frames()
-        return self._iterator
 
     def _interrupted(self, error: BaseException) -> None:
         """Making a frame has raised an exception."""

@@ -64,6 +64,8 @@ def resumable(begin: Callable[[], Iterator[T] | None]) -> Iterator[T]:
 
 def is_file(source: object) -> bool:
     """Returns True for a source of bytes that is read, and not taken as it is."""
+    if type(source) is bytes:
+        return False
     return (hasattr(source, "read") or hasattr(source, "read1")) and not is_bytes_like(source)
 
 

@@ -14,7 +14,7 @@ from hgproto.bytelike import bytes_like
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from typing import Any, ClassVar, NoReturn, Self, TypeVar
 
     from hgproto.bytelike import BytesLike
@@ -90,10 +90,16 @@ def parts_of(record: Record) -> "tuple[str, ...]":
 def bare(record: "type[R]") -> "Iterator[R]":
     """Returns an endless iterator over new values of a record that have no parts yet, for code that fills them in itself.
 
+    A loop that ends with its first value costs less than a call of ``next``.
+
     Creating an object is a third of the cost of reading a small frame, and calling ``__init__`` is most of that.
     No other way around ``__init__`` costs less than iterating: each value needs no call of Python's.
     """
     return starmap(object.__new__, repeat((record,)))
+
+
+_type = type
+"""For the frame, which has a type of its own."""
 
 
 def _hashable(value: object) -> object:
@@ -141,7 +147,7 @@ class Frame(Record):
         self.type = type
         self.flags = flags
         # The length of a view counts items, which may be wider than a byte.
-        self.payload = payload if isinstance(payload, bytes) else bytes_like(payload, "payload")
+        self.payload = payload if _type(payload) is bytes else bytes_like(payload, "payload")
 
     def __repr__(self) -> str:
         parts = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.shown)
@@ -172,23 +178,26 @@ def check_revision(frame: Frame, codec: "Codec") -> None:
 
     The enumerations of its type, its stream flags, and its flags tell; a frame of plain numbers is of any revision.
     """
-    values = (frame.type, frame.stream_flags, frame.flags)
-    foreign = _foreign(tuple(map(type, values)), codec)  # type: ignore[arg-type]  # a module can be hashed
+    foreign = _foreign(type(frame.type), type(frame.stream_flags), type(frame.flags), codec)  # type: ignore[arg-type]  # a module can be hashed
     if foreign is not None:
         raise ValueError(
-            f"expected a frame of {codec.REVISION}, found one of another revision, with {values[foreign]!r}; "
+            f"expected a frame of {codec.REVISION}, found one of another revision, with {getattr(frame, foreign)!r}; "
             "give the codec of the frame's own revision"
         )
 
 
 @lru_cache(maxsize=256)
-def _foreign(kinds: "tuple[Any, ...]", codec: "Codec") -> "int | None":
-    """The index of the first class that is an enumeration of another revision, None if there is none."""
+def _foreign(type_: "type[int]", stream_flags: "type[int]", flags: "type[int]", codec: "Codec") -> "str | None":
+    """The part of a frame whose class is an enumeration of another revision, None if there is none."""
     # A frame may have the flags of another type: it is wrong then, and still of the revision.
-    known = (codec.TYPE_NAMES,), (codec.STREAM_FLAG_NAMES,), codec.FLAG_NAMES.values()
-    for place, (kind, tables) in enumerate(zip(kinds, known, strict=True)):
+    known: dict[str, tuple[type[int], Iterable[Mapping[int, str]]]] = {
+        "type": (type_, (codec.TYPE_NAMES,)),
+        "stream_flags": (stream_flags, (codec.STREAM_FLAG_NAMES,)),
+        "flags": (flags, codec.FLAG_NAMES.values()),
+    }
+    for part, (kind, tables) in known.items():
         if issubclass(kind, Enum) and _members(kind) not in [_lower(table) for table in tables]:
-            return place
+            return part
     return None
 
 

@@ -50,13 +50,27 @@ _WORDS = (
     r"[0-9a-f]{5,}+S++[0-9a-f]{4}E(?:S++[0-9a-f]{4}E|(?:S++[0-9a-f]{2}E)?+S*+$)",
     r"(?:[0-9a-f]{4,7}+E|[0-9a-f]{9,}+)S++[0-9a-f]{8}E(?:S++[0-9a-f]{8}E|(?:S++[0-9a-f]{2,6}E)?+S*+$)",
     r"(?:[0-9a-f]{4,15}+E|[0-9a-f]{17,}+)S++[0-9a-f]{16}E(?:S++[0-9a-f]{16}E|(?:S++[0-9a-f]{2,14}E)?+S*+$)",
-    r"(?:[0-9a-f]{6}|0{4,}+)S++[0-9a-f]",
+    r"0{4,}+S++[0-9a-f]",
+)
+_SIX = (
+    # The next line begins with a number that is a little larger: the first two digits are the same, unless one is carried.
+    # Or it has no other word, or is not there yet.
+    r"[0-9a-f]{2}[4-9a-f][0-9a-f]{3}S++[0-9a-f]",
+    r"([0-9a-f]{2})([0-9a-f]{4})S++[0-9a-f][^\n]*+\s*+(?:\1(?!\2)[0-9a-f]{4}E|[0-9a-f]{6}S*+(?:\n|\Z)|\Z)",
+    # Zero, but for the length of an empty frame.
+    r"0{6}S++(?![0-9a-f]{4}(?:S++[0-9a-f]{2}){3}E)[0-9a-f]",
 )
 _MAY_HAVE_OFFSET = re.compile(
-    f"^S*+(?:{'|'.join(_WORDS)})".replace("S", r"[ \t\r\v\f]").replace("E", "(?![0-9a-f])").encode(),
-    re.MULTILINE | re.IGNORECASE,
+    rf"\nS*+(?=[0-9a-f]{{4}})(?:{'|'.join(_SIX)}|(?![0-9a-f]{{6}}E)(?:{'|'.join(_WORDS)}))".replace("S", r"[ \t\r\v\f]")
+    .replace("E", "(?![0-9a-f])")
+    .encode(),
+    re.MULTILINE,
 )
-"""Finds every line with an even number of digits in each word for which :func:`_offset` gives an offset: a quick look."""
+"""Finds, in lower case, the line feed before every line that has an even number of digits in each word and may be one of a dump.
+
+This is a quick look. A line that it does not find has no offset by :func:`_offset`, or six digits that are none because of
+the next line.
+"""
 _OCTAL = re.compile(rb"[01][0-7]{5}\Z")
 """Two bytes as ``od`` writes them."""
 _WIDTHS = (2, 4, 8, 16)
@@ -131,28 +145,60 @@ class _Text:
 
     def _lines(self, block: bytes) -> Iterator[bytes]:
         """Yields what whole lines stand for. Holds the last one with words if only the next can tell what it is."""
-        if self._held is None and not (any(space in block for space in _SPACES) and _MAY_HAVE_OFFSET.search(block)):
-            octets = _converted(block)
-            if octets is not None:
-                self._advance(block)
-                if octets:
-                    yield octets
-                return
-        for line in _LINES.findall(block):
-            if self._column > 1 or len(line.removesuffix(b"\n")) >= HELD_BYTES:
-                yield from self._part(line, is_end=True)
-            elif words := line.split():
-                yield from self._whole(line, words)
+        text = b"\n" + block.lower() if any(space in block for space in _SPACES) else b""
+        at = 0
+        while at < len(block):
+            if self._held is None:
+                found = _MAY_HAVE_OFFSET.search(text, at)
+                end = len(block) if found is None else found.start()
+                if at < end:
+                    yield from self._plain(block[at:end])
+                    at = end
+                    continue
+            end = block.find(b"\n", at) + 1 or len(block)
+            line = block[at:end]
+            if self._held is not None and self._is_whole(line) and (words := line.split()):
+                # Then this line is looked at like the first one.
+                yield from self._settled(words)
             else:
-                self._advance(line)
+                yield from self._of_line(line)
+                at = end
 
-    def _whole(self, line: bytes, words: list[bytes]) -> Iterator[bytes]:
-        """Yields what a line stands for, after the one before it; holds it if it may have an offset."""
+    def _plain(self, block: bytes) -> Iterator[bytes]:
+        """Yields what lines stand for none of which is one of a dump."""
+        octets = _converted(block)
+        if octets is None:
+            for line in _LINES.findall(block):
+                yield from self._of_line(line)
+            return
+        self._advance(block)
+        if octets:
+            yield octets
+
+    def _of_line(self, line: bytes) -> Iterator[bytes]:
+        """Yields what a line stands for, after the one before it; holds it if only the next can tell what it is."""
+        if not self._is_whole(line):
+            yield from self._part(line, is_end=True)
+        elif words := line.split():
+            yield from self._whole(line, words)
+        else:
+            self._advance(line)
+
+    def _is_whole(self, line: bytes) -> bool:
+        """True if a line has its beginning and is not too long to hold."""
+        return self._column == 1 and len(line.removesuffix(b"\n")) < HELD_BYTES
+
+    def _settled(self, words: list[bytes]) -> Iterator[bytes]:
+        """Yields what the line that is held stands for, if a line of these words does not show that it is one of a dump."""
         if self._held is not None and self._held.offset.goes_on(words):
             raise self._held.error
         yield from self._released()
+
+    def _whole(self, line: bytes, words: list[bytes]) -> Iterator[bytes]:
+        """Yields what a line stands for, after the one before it; holds it if it may have an offset."""
+        yield from self._settled(words)
         offset = _offset(words)
-        held = None if offset is None else _Held(offset, _dump_error(self._line, 1 + line.find(words[0]), offset.word))
+        held = None if offset is None else _Held(offset, self._line, 1 + line.find(words[0]))
         if held is not None and held.offset.is_certain:
             raise held.error
         octets = _converted(line)
@@ -232,14 +278,20 @@ class _Text:
 
 
 class _Held:
-    """A line that may have an offset. ``error``: for the case that it has. ``octets``: the bytes that it stands for else."""
+    """A line that may have an offset, and its place. ``octets``: the bytes that it stands for if it has none."""
 
-    __slots__ = ("error", "octets", "offset")
+    __slots__ = ("column", "line", "octets", "offset")
 
-    def __init__(self, offset: _Offset, error: HexError) -> None:
+    def __init__(self, offset: _Offset, line: int, column: int) -> None:
         self.offset = offset
-        self.error = error
+        self.line = line
+        self.column = column
         self.octets = b""
+
+    @property
+    def error(self) -> HexError:
+        """The error of a line that has an offset."""
+        return _dump_error(self.line, self.column, self.offset.word)
 
 
 class _Offset:

@@ -110,9 +110,9 @@ class Judge(_Base):
         self.octets += len(data)
         if self._bad_header is not None:
             self._bad_header.add(data)
-        elif not self.over and not self._pieces.absorb(data):
+        elif not self.over and self._pieces.take(data):
             try:
-                yield from self._judged(codec.read_parts(self._pieces.supply(iter((data,))), self.limits.max_payload))
+                yield from self._judged(codec.read_parts(self._pieces, self.limits.max_payload))
             except RemoteProtocolError as error:
                 self._end_at(error)
         if self._bad_header is not None and self._bad_header.is_shown:

@@ -33,7 +33,18 @@ class Outputs:
     requests of whose response the last frame was made.
     """
 
-    __slots__ = ("_outstanding", "_unmade", "finished", "homes", "is_over", "sends", "sent", "streams")
+    __slots__ = (
+        "_only",
+        "_outstanding",
+        "_unmade",
+        "finished",
+        "first",
+        "homes",
+        "is_over",
+        "sends",
+        "sent",
+        "streams",
+    )
 
     def __init__(
         self,
@@ -62,20 +73,20 @@ class Outputs:
         self.sends: dict[Send, None] = {}
         self.homes: dict[int, int] = {}
         self.finished: set[int] = set()
+        self.first = next(iter(self.streams.values()))
+        """The stream that the reactor itself speaks on."""
+        self._only = self.first if count == 1 else None
         self._outstanding = dict.fromkeys(self.streams, 0)
         self._unmade = dict.fromkeys(self.streams, 0)
-
-    @property
-    def first(self) -> OutputStream:
-        """The stream that the reactor itself speaks on."""
-        return next(iter(self.streams.values()))
 
     def choose(self, request_id: int | None, stream_id: int | None) -> OutputStream:
         """The stream that is asked for, or the request's, or the one with the least to send. Raises :class:`ValueError`."""
         if stream_id is None:
+            if self._only is not None:
+                return self._only
             stream_id = self.homes.get(request_id) if request_id is not None and self.homes else None
             if stream_id is None:
-                return min(self.streams.values(), key=self.outstanding) if len(self.streams) > 1 else self.first
+                return min(self.streams.values(), key=self.outstanding)
         stream = self.streams.get(stream_id)
         if stream is None:
             known = ", ".join(map(str, self.streams))

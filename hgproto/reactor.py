@@ -30,7 +30,6 @@ from hgproto.machine import Ask, Event, Row
 from hgproto.outputs import Outputs
 from hgproto.plans import NO_ROW, Closed, Node, Plan, Table, Violation, bound, placed, words
 from hgproto.reader import Pieces
-from hgproto.streams import is_ours
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -162,10 +161,10 @@ class Reactor(Unique):
         events, self._due = self._due, []
         self._events = events
         self._append = events.append
-        if self._pieces.absorb(data):
+        if not self._pieces.take(data):
             return events
         try:
-            failed = self._read(self._pieces.supply(iter((data,))))
+            failed = self._read(self._pieces)
         except RemoteProtocolError as error:
             self._fail(error.moved(self._fed), None)
         else:
@@ -181,8 +180,7 @@ class Reactor(Unique):
         included; None to have it decoded here. Raises :class:`LocalProtocolError` for what is no frame at all, and
         :class:`ValueError` for a frame of another revision, and after the end of input.
         """
-        if not is_ours(frame):
-            check_revision(frame, codec)
+        check_revision(frame, codec)
         header = codec.encode_header(frame, codec.LIMITS["max-payload"][1])
         if not self.works:
             return self._after_error()

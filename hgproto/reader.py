@@ -14,7 +14,7 @@ from hgproto.frame import Unique, checked_number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from hgproto.bytelike import BytesLike
     from hgproto.files import Source
@@ -34,14 +34,28 @@ class Pieces:
     by :meth:`keep` what does not make a whole frame, and is given it again together with what it lacks.
     """
 
-    __slots__ = ("_after", "_after_at", "_chunks", "_have", "_need", "_parts", "_start", "copies", "failed", "position")
+    __slots__ = (
+        "_after",
+        "_after_at",
+        "_chunks",
+        "_have",
+        "_need",
+        "_parts",
+        "_start",
+        "_whole",
+        "copies",
+        "failed",
+        "position",
+    )
 
     def __init__(self, *, copy: bool = True) -> None:
         self.position = 0
         """Octets of the input before the frame that is being read."""
         self.copies = copy
         """True if the pieces are ``bytes``, else they are views."""
-        self._chunks: Iterator[BytesLike] = iter(())
+        self._chunks: Iterable[BytesLike] = ()
+        # A chunk that starts where a frame starts, which is a piece as it is.
+        self._whole: tuple[tuple[bytes | memoryview, int], ...] = ()
         self._parts: list[bytes | bytearray | memoryview] = []
         self._have = 0
         self._need = 0
@@ -66,17 +80,28 @@ class Pieces:
         """The offset in the input of a place in the piece that was given last."""
         return self.position - self._start + at
 
-    def supply(self, chunks: Iterator[BytesLike]) -> Pieces:
+    def supply(self, chunks: Iterable[BytesLike]) -> Pieces:
         """Sets where the next chunks come from: buffers of any kind."""
         self._chunks = chunks
+        self._whole = ()
         return self
 
-    def absorb(self, chunk: bytes | memoryview) -> bool:
-        """Puts bytes aside when they do not complete the frame at the end; False when that needs a closer look."""
-        if not self._have or len(chunk) >= self._need - self._have:
+    def take(self, chunk: bytes | memoryview) -> bool:
+        """Sets the next chunk, the only one. Returns False if there are no pieces, since it completes no frame."""
+        if not self._have:
+            # Small chunks are often a frame each, so this is the short way for them.
+            self._start = 0
+            if type(chunk) is not bytes:
+                chunk = bytes(chunk) if self.copies else chunk
+            elif not self.copies:
+                chunk = memoryview(chunk)
+            self._whole = ((chunk, 0),)
+            return True
+        if len(chunk) < self._need - self._have:
+            if chunk:
+                self._put(chunk)
             return False
-        if chunk:
-            self._put(chunk)
+        self.supply((chunk,))
         return True
 
     def _put(self, chunk: bytes | bytearray | memoryview) -> None:
@@ -121,6 +146,11 @@ class Pieces:
         return RemoteProtocolError(error.requirement, error.offset, error.field, error.expected, found)
 
     def __iter__(self) -> Iterator[tuple[bytes | memoryview, int]]:
+        whole, self._whole = self._whole, ()
+        return iter(whole) if whole else self._joined()
+
+    def _joined(self) -> Iterator[tuple[bytes | memoryview, int]]:
+        """The pieces of the chunks, the first together with the bytes that wait."""
         for chunk in self._chunks:
             data = chunk if type(chunk) is bytes else as_bytes(chunk) if self.copies else bytes_like(chunk)
             start = 0
@@ -189,15 +219,14 @@ class FrameReader(Unique):
         anything else. Raises :class:`RemoteProtocolError` for a length over the limit (frame.length-limit), its offset from the
         start of the input, its ``frames`` those that came before; every later call raises it again.
         """
-        self._check()
-        if type(data) is not bytes:
-            data = bytes_like(data)
-        if self._pieces.absorb(data):
-            return []
+        pieces = self._pieces
+        if pieces.failed is not None:
+            raise pieces.failed
         frames: list[Frame] = []
         try:
-            # A list that is extended by a generator has what it gave, also when it then raises.
-            frames.extend(self._codec.read_frames(self._pieces.supply(iter((data,))), self._max_payload))
+            if pieces.take(data if type(data) is bytes else bytes_like(data)):
+                # A list that is extended by a generator has what it gave, also when it then raises.
+                frames.extend(self._codec.read_frames(pieces, self._max_payload))
         except RemoteProtocolError as error:
             error.frames = tuple(frames)
             raise

@@ -12,7 +12,6 @@ structure of their own are complete by themselves.
 from __future__ import annotations
 
 from collections import deque
-from enum import IntFlag
 from typing import TYPE_CHECKING
 
 from hgproto.bytelike import as_bytes, kept_bytes
@@ -30,24 +29,12 @@ if TYPE_CHECKING:
     from hgproto.frame import Frame
     from hgproto.revision import Codec
 
-__all__ = ["OutputStream", "is_ours"]
+__all__ = ["OutputStream"]
 
 StreamState = machines.StreamState
 
-_FrameType, _StreamFlag = default_codec.FrameType, default_codec.StreamFlag
-_FLAG_TYPES = frozenset(
-    {int, *(kind for kind in vars(default_codec).values() if isinstance(kind, type) and issubclass(kind, IntFlag))}
-)
-
 EXPANSION = 1024
 """Octets by which an encoding may lengthen a payload; a payload that could then be too long for a frame is sent plain."""
-
-
-def is_ours(frame: Frame) -> bool:
-    """True if the codec of framing-0002 made a frame, as nearly all are; others need a closer look."""
-    return (
-        type(frame.type) is _FrameType and type(frame.stream_flags) is _StreamFlag and type(frame.flags) in _FLAG_TYPES
-    )
 
 
 class OutputStream(Unique):
@@ -152,8 +139,7 @@ class OutputStream(Unique):
         Its stream id and stream flags are the stream's business. ``plain``: its payload goes as it is, for data that is
         compressed already. ``end``: it is the last one of the stream; a function is asked when the last frame is made.
         """
-        if not is_ours(frame):
-            check_revision(frame, self._codec)
+        check_revision(frame, self._codec)
         code, flags = int(frame.type), int(frame.flags)
         if code in self._data_types:
             last = bool(flags & self._data_types[code][1])
@@ -161,8 +147,11 @@ class OutputStream(Unique):
             return
         if code == self._settings:
             raise ValueError("a stream makes its own stream-settings, from its profile")
-        request_id, payload = frame.request_id, as_bytes(frame.payload)
-        yield from self._before(request_id, None)
+        request_id, payload = frame.request_id, frame.payload
+        if type(payload) is not bytes:
+            payload = as_bytes(payload)
+        if self._profile is not None or self._ready or self._run is not None:
+            yield from self._before(request_id, None)
         end = end if isinstance(end, bool) else end()
         encoder = self._encoder
         size = len(payload)
@@ -306,7 +295,7 @@ class OutputStream(Unique):
         self, request_id: int, type_: int, data: bytes | memoryview, last: bool, end: bool | Callable[[], bool]
     ) -> Iterator[Frame]:
         """Octets of data as they are. An empty frame is only made where it says that the data is complete."""
-        more_flag, last_flag = self._flags_of(type_)
+        more_flag, last_flag = self._data_types.get(type_) or self._flags_of(type_)
         size = self._max_payload
         at, stop = 0, len(data)
         while stop - at > size:
@@ -315,7 +304,8 @@ class OutputStream(Unique):
             at += size
         if at == stop and not last:
             return
-        yield from self._before(request_id, None)
+        if self._profile is not None or self._ready or self._run is not None:
+            yield from self._before(request_id, None)
         ends = last and (end if isinstance(end, bool) else end())
         if ends and self._used and self._encoder is not None:
             # The end of the compressed octets goes with the last frame, so that is encoded whatever was asked for.

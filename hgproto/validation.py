@@ -269,11 +269,11 @@ class _FrameJudge:
             self._refused.add(data)
             yield from self._shown()
             return
-        if self._over or self._pieces.absorb(data):
+        if self._over or not self._pieces.take(data):
             return
         start = self._pieces.position
         try:
-            for frame in self._codec.read_frames(self._pieces.supply(iter((data,))), self._max_payload):
+            for frame in self._codec.read_frames(self._pieces, self._max_payload):
                 yield from self._judged(frame, start)
                 self.frames += 1
                 start += self._codec.HEADER_OCTETS + len(frame.payload)

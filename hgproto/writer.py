@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from functools import cache
 
 from hgproto.bytelike import bytes_like
 from hgproto.files import Output, resumable
@@ -21,10 +22,11 @@ __all__ = ["PIECE_OCTETS", "FrameWriter", "encode_frame", "encode_frames", "fram
 JOINED_OCTETS = 1 << 14
 """Payloads of fewer bytes are written together with their header: a copy costs less than a second write."""
 
-PIECE_OCTETS = 1 << 20
-"""Octets to which frames are joined, and no further: joining tens of MiB at once costs ten times as much an octet."""
+PIECE_OCTETS = 1 << 18
+"""Octets to which frames are joined, and no further: the memory of larger pieces is given back and asked for each time."""
 
 
+@cache
 def _default() -> Codec:
     from hgproto.framing_0002 import codec
 
@@ -118,14 +120,18 @@ class _Buffers:
 
     def _rest(self) -> Iterator[bytes | memoryview]:
         limit, codec = self._limit, self._codec
-        encode_header, known = codec.encode_header, None
+        encode_header, latest, known = codec.encode_header, None, None
         for frame in self._frames:
-            if type(frame.type) is not known:
-                check_revision(frame, codec)
-                known = type(frame.type)
-            payload = bytes_like(frame.payload, "payload")
+            if frame.type is not latest:
+                latest = frame.type
+                if type(latest) is not known:
+                    check_revision(frame, codec)
+                    known = type(latest)
+            payload = frame.payload
+            if type(payload) is not bytes:
+                payload = bytes_like(payload, "payload")
             yield encode_header(frame, limit)
-            if len(payload):
+            if payload:
                 yield payload
         self._ended = True
 
@@ -199,6 +205,8 @@ def write_frames(
 
 
 def _limit(max_payload: int | None, codec: Codec) -> int:
+    if max_payload is None:
+        return codec.LIMITS["max-payload"][0]
     from hgproto.reader import checked_max_payload
 
     return checked_max_payload(max_payload, codec)

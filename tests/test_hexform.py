@@ -444,3 +444,21 @@ def test_a_long_line_is_read_up_to_its_fault(text: bytes, count: int, error: str
         for part in octets_from_hex(text[i : i + step] for i in range(0, len(text), step)):
             octets += len(part)
     assert octets == count
+
+
+NO_DUMPS = {
+    "of one size": [b"100000 0100 02 00 42 " + b"11" * 16] * 40,
+    "of all sizes": [b"%02x0000 %04x 02 00 42 " % (size, size) + b"11" * size for size in range(1, 60)],
+    "empty": [b"000000 0100 02 00 42"] * 40,
+    "indented, with empty lines": [b"  100000 0100 02 00 42 " + b"11" * 16, b""] * 40,
+    "in pairs": [b" ".join([b"1f"] * 16)] * 40,
+}
+
+
+@pytest.mark.parametrize("lines", NO_DUMPS.values(), ids=NO_DUMPS)
+def test_lines_that_are_no_dump_are_converted_together(lines: list[bytes]) -> None:
+    """Frames in fields begin with six digits, as dumps do; only the last line of a chunk has to wait for the next one."""
+    text = b"\n".join(lines) + b"\n"
+    parts = list(octets_from_hex([text, text]))
+    assert b"".join(parts) == bytes.fromhex(text.decode()) * 2
+    assert len(parts) <= 4

@@ -17,6 +17,7 @@ def frame_functions(schema: Schema) -> list[str]:
     """The functions that read and build frames."""
     header = schema.header
     targets, joins, packs, plain = [], [], [], {}
+    lengths, split = ["length = len(payload)"], []
     for field in header.fields[:-1]:
         value = field.name if field.name == "length" else f"frame.{field.name}"
         if field.bits:
@@ -28,7 +29,10 @@ def frame_functions(schema: Schema) -> list[str]:
             targets += [field.name, f"{field.name}_high"]
             # Most numbers are small, and a branch costs less than a shift.
             joins += [f"if {field.name}_high:", f"    {field.name} |= {field.name}_high << 16"]
-            packs += [f"{value} & 0xFFFF", f"{value} >> 16"]
+            is_length = field.name == "length"
+            packs += [value, f"{value}_high"] if is_length else [f"{value} & 0xFFFF", f"{value} >> 16"]
+            if is_length:
+                lengths, split = ["length, length_high = len(payload), 0"], _SPLIT_LENGTH
         else:
             targets.append(field.name)
             packs.append(value)
@@ -48,12 +52,13 @@ def frame_functions(schema: Schema) -> list[str]:
     raises = "Raises :class:`LocalProtocolError` for a longer one and for a number that its header field cannot hold."
     pack_header = [
         "    payload = frame.payload",
-        "    length = len(payload)",
+        *(f"    {line}" for line in lengths),
         "    try:",
         # Members of enumerations are added and multiplied like any number, but joined by bits in Python code.
         f"        octet = frame.{high[0]} * {1 << high[1].low} + frame.{low[0]}",
-        f"        if length > max_payload or octet >> {high[1].low} != frame.{high[0]}:",
+        f"        if length > max_payload or frame.{low[0]} >> {high[1].low}:",
         "            raise local_frame_fault(FRAME, frame, max_payload, FIELD_BITS)",
+        *(f"        {line}" for line in split),
         *lay_out(Group("header = _pack_header(", packs, ")"), 8),
         "    except (StructError, TypeError):",
         "        raise local_frame_fault(FRAME, frame, max_payload, FIELD_BITS) from None",
@@ -85,7 +90,8 @@ def frame_functions(schema: Schema) -> list[str]:
     fill = [f"frame.{name} = {local.get(value, value)}" for name, value in plain.items() if name not in whole]
     fill += ["frame.payload = data[start:stop]"]
     return [
-        "_new_frame = bare(Frame).__next__",
+        "_bare_frame = bare(Frame)",
+        "_new_frame = _bare_frame.__next__",
         "",
         "",
         f"def read_frames(source: Pieces, max_payload: int = {limit.default}) -> Iterator[Frame]:",
@@ -93,14 +99,14 @@ def frame_functions(schema: Schema) -> list[str]:
             "The frames in the pieces of ``source``, as they become whole.\n\n"
             f"{limit_doc} Raises :class:`RemoteProtocolError` before a longer one is gathered."
         ),
-        "    unpack, frames = _unpack_header, bare(Frame)",
+        "    unpack, frames = _unpack_header, _bare_frame",
         "    type_of, flags_of, stream_flags_of = _TYPE_OF, _FLAGS_OF, _STREAM_FLAGS",
         "    for data, at in source:",
         f"        end, last = len(data), len(data) - {size}",
+        "        if at > last:",
+        f"            source.keep(data, at, {size})",
+        "            continue",
         "        for frame in frames:",
-        "            if at > last:",
-        f"                source.keep(data, at, {size})",
-        "                break",
         *unpacking(filled, "unpack(data, at)", 12),
         *(f"            {line}" for line in joins),
         "            if length > max_payload:",
@@ -113,6 +119,9 @@ def frame_functions(schema: Schema) -> list[str]:
         *(f"            {line}" for line in fill),
         "            at = stop",
         "            yield frame",
+        "            if at > last:",
+        f"                source.keep(data, at, {size})",
+        "                break",
         "",
         "",
         *(unpack_parts if at_once else []),
@@ -225,4 +234,5 @@ def frame_functions(schema: Schema) -> list[str]:
     ]
 
 
+_SPLIT_LENGTH = ["if length > 0xFFFF:", "    length, length_high = length & 0xFFFF, length >> 16"]
 _FRAME_ORDER = ["request_id", "stream_id", "stream_flags", "type", "flags"]

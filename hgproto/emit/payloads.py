@@ -114,7 +114,7 @@ def _read_whole(structure: Structure, schema: Schema) -> list[str]:
     if last.repeat:
         return _read_repeated(structure, schema.structures[last.type])
     lines, end = _read_fields(structure.fields, "", last_takes_rest=_is_whole(structure))
-    made = [*_make_record(structure, "record"), "return record"]
+    made = _with_record(structure, "record", ["return record"])
     good = _conditions(structure, end)
     return [*lines, *_if(good), *(f"    {line}" for line in made)] if good else [*lines, *made]
 
@@ -131,33 +131,38 @@ def _read_repeated(structure: Structure, inner: Structure) -> list[str]:
     item, end = _read_fields(inner.fields, "at", last_takes_rest=False)
     if structure.limit is not None:
         item = _counted(item, inner)
+    item += [*_unless_empty(inner), f"at = {end}", *_with_record(inner, "record", ["items.append(record)", "break"])]
+    result = _with_record(structure, "whole", [f"whole.{repeated.name} = tuple(items)", "return whole"])
     return [
         *lines,
         *_unless_empty(structure),
-        *_make_record(structure, "whole"),
         f"at, end = {at}, len(payload)",
-        *(["count = 0"] if structure.limit is not None else []),
+        *(["count, is_long = 0, end > max_items"] if structure.limit is not None else []),
         "items = []",
         "while at < end:",
-        *(f"    {line}" for line in (*item, *_make_record(inner, "record"), f"at = {end}", *_unless_empty(inner))),
-        "    items.append(record)",
+        *(f"    {line}" for line in item),
         "if at == end:",
-        f"    whole.{repeated.name} = tuple(items)",
-        "    return whole",
+        *(f"    {line}" for line in result),
     ]
 
 
 def _counted(lines: list[str], inner: Structure) -> list[str]:
-    """The code of an element that stops at an item too many, before strings are made."""
+    """The code of an element that stops at an item too many, before strings are made.
+
+    An item has at least one byte, so a payload has too many only if it ``is_long``.
+    """
     names = [_local(field.name) for field in inner.counters]
     read = [index for index, line in enumerate(lines) if any(name in line.partition(" = ")[0] for name in names)]
     at = max(read, default=-1) + 1
-    return [*lines[:at], f"count += {' + '.join(['1', *names])}", "if count > max_items:", "    break", *lines[at:]]
+    counted = [f"count += {' + '.join(['1', *names])}", "if count > max_items:", "    break"]
+    return [*lines[:at], "if is_long:", *(f"    {line}" for line in counted), *lines[at:]]
 
 
-def _make_record(structure: Structure, name: str) -> list[str]:
+def _with_record(structure: Structure, name: str, then: list[str]) -> list[str]:
+    """The code that makes a record and does ``then``, which leaves the loop: its first value costs less than a call."""
     values = [field.name for field in structure.values if not field.repeat]
-    return [f"{name} = _new_{snake(structure.name)}()", *(f"{name}.{value} = {_local(value)}" for value in values)]
+    filled = [f"{name}.{value} = {_local(value)}" for value in values]
+    return [f"for {name} in _bare_{snake(structure.name)}:", *(f"    {line}" for line in (*filled, *then))]
 
 
 def _unless_empty(structure: Structure) -> list[str]:

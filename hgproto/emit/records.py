@@ -49,7 +49,7 @@ def record(structure: Structure) -> list[str]:
         if field.sized_by is not None:
             lines += ["", "    @property", f"    def {field.name}(self) -> {python_type(field)}:"]
             lines += [*docstring(field.doc, 8), f"        return {_computed(field, structure)}"]
-    return [*lines, "", "", f"_new_{snake(structure.name)} = bare({camel(structure.name)}).__next__"]
+    return [*lines, "", "", f"_bare_{snake(structure.name)} = bare({camel(structure.name)})"]
 
 
 def _slots(names: list[str], order: str) -> list[str]:

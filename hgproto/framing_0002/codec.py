@@ -220,7 +220,7 @@ class ArgumentHeader(Record):
         self.value_length = value_length
 
 
-_new_argument_header = bare(ArgumentHeader).__next__
+_bare_argument_header = bare(ArgumentHeader)
 
 
 class Argument(Record):
@@ -247,7 +247,7 @@ class Argument(Record):
         return len(bytes_like(self.value))
 
 
-_new_argument = bare(Argument).__next__
+_bare_argument = bare(Argument)
 
 
 class ArgumentStart(Record):
@@ -270,7 +270,7 @@ class ArgumentStart(Record):
         self.value = value
 
 
-_new_argument_start = bare(ArgumentStart).__next__
+_bare_argument_start = bare(ArgumentStart)
 
 
 class ArgumentRest(Record):
@@ -287,7 +287,7 @@ class ArgumentRest(Record):
         self.value = value
 
 
-_new_argument_rest = bare(ArgumentRest).__next__
+_bare_argument_rest = bare(ArgumentRest)
 
 
 class TextAtom(Record):
@@ -310,7 +310,7 @@ class TextAtom(Record):
         self.args = args
 
 
-_new_text_atom = bare(TextAtom).__next__
+_bare_text_atom = bare(TextAtom)
 
 
 class TextOutput(Record):
@@ -327,7 +327,7 @@ class TextOutput(Record):
         self.atoms = atoms
 
 
-_new_text_output = bare(TextOutput).__next__
+_bare_text_output = bare(TextOutput)
 
 
 class Progress(Record):
@@ -384,7 +384,7 @@ class StreamSettings(Record):
         self.settings = settings
 
 
-_new_stream_settings = bare(StreamSettings).__next__
+_bare_stream_settings = bare(StreamSettings)
 
 
 ARGUMENT_HEADER = Layout(
@@ -729,7 +729,8 @@ _unpack_hh, _pack_hh = _hh.unpack_from, _hh.pack
 _unpack_h_array = [Struct(f"<{count}H").unpack_from for count in range(256)]
 
 
-_new_frame = bare(Frame).__next__
+_bare_frame = bare(Frame)
+_new_frame = _bare_frame.__next__
 
 
 def read_frames(source: Pieces, max_payload: int = 65535) -> Iterator[Frame]:
@@ -738,14 +739,14 @@ def read_frames(source: Pieces, max_payload: int = 65535) -> Iterator[Frame]:
     ``max_payload``: the most octets of a payload (65535 unless told otherwise). Raises :class:`RemoteProtocolError`
         before a longer one is gathered.
     """
-    unpack, frames = _unpack_header, bare(Frame)
+    unpack, frames = _unpack_header, _bare_frame
     type_of, flags_of, stream_flags_of = _TYPE_OF, _FLAGS_OF, _STREAM_FLAGS
     for data, at in source:
         end, last = len(data), len(data) - 8
+        if at > last:
+            source.keep(data, at, 8)
+            continue
         for frame in frames:
-            if at > last:
-                source.keep(data, at, 8)
-                break
             length, length_high, frame.request_id, frame.stream_id, stream_flags, octet = unpack(data, at)
             if length_high:
                 length |= length_high << 16
@@ -762,6 +763,9 @@ def read_frames(source: Pieces, max_payload: int = 65535) -> Iterator[Frame]:
             frame.payload = data[start:stop]
             at = stop
             yield frame
+            if at > last:
+                source.keep(data, at, 8)
+                break
 
 
 unpack_parts = Struct("<HBHBH").unpack_from
@@ -874,19 +878,14 @@ def encode_frame(frame: Frame, max_payload: int = 65535) -> bytes:
         a longer one and for a number that its header field cannot hold.
     """
     payload = frame.payload
-    length = len(payload)
+    length, length_high = len(payload), 0
     try:
         octet = frame.type * 16 + frame.flags
-        if length > max_payload or octet >> 4 != frame.type:
+        if length > max_payload or frame.flags >> 4:
             raise local_frame_fault(FRAME, frame, max_payload, FIELD_BITS)
-        header = _pack_header(
-            length & 0xFFFF,
-            length >> 16,
-            frame.request_id,
-            frame.stream_id,
-            frame.stream_flags,
-            octet,
-        )
+        if length > 0xFFFF:
+            length, length_high = length & 0xFFFF, length >> 16
+        header = _pack_header(length, length_high, frame.request_id, frame.stream_id, frame.stream_flags, octet)
     except (StructError, TypeError):
         raise local_frame_fault(FRAME, frame, max_payload, FIELD_BITS) from None
     return header + payload
@@ -899,19 +898,14 @@ def encode_header(frame: Frame, max_payload: int = 65535) -> bytes:
         a longer one and for a number that its header field cannot hold.
     """
     payload = frame.payload
-    length = len(payload)
+    length, length_high = len(payload), 0
     try:
         octet = frame.type * 16 + frame.flags
-        if length > max_payload or octet >> 4 != frame.type:
+        if length > max_payload or frame.flags >> 4:
             raise local_frame_fault(FRAME, frame, max_payload, FIELD_BITS)
-        header = _pack_header(
-            length & 0xFFFF,
-            length >> 16,
-            frame.request_id,
-            frame.stream_id,
-            frame.stream_flags,
-            octet,
-        )
+        if length > 0xFFFF:
+            length, length_high = length & 0xFFFF, length >> 16
+        header = _pack_header(length, length_high, frame.request_id, frame.stream_id, frame.stream_flags, octet)
     except (StructError, TypeError):
         raise local_frame_fault(FRAME, frame, max_payload, FIELD_BITS) from None
     return header
@@ -926,10 +920,10 @@ def decode_argument_header(payload: bytes) -> ArgumentHeader:
         payload = as_bytes(payload)
     try:
         name_length_, value_length_ = _unpack_hh(payload)
-        record = _new_argument_header()
-        record.name_length = name_length_
-        record.value_length = value_length_
-        return record
+        for record in _bare_argument_header:
+            record.name_length = name_length_
+            record.value_length = value_length_
+            return record
     except (StructError, ValueError):
         pass
     raise fault(ARGUMENT_HEADER, payload)
@@ -955,10 +949,10 @@ def decode_argument(payload: bytes) -> Argument:
         name_ = payload[4:name_end].decode("ascii")
         value_ = payload[name_end:]
         if name_length_ and len(payload) == name_end + value_length_:
-            record = _new_argument()
-            record.name = name_
-            record.value = value_
-            return record
+            for record in _bare_argument:
+                record.name = name_
+                record.value = value_
+                return record
     except (StructError, ValueError):
         pass
     except (AttributeError, BufferError):
@@ -993,11 +987,11 @@ def decode_argument_start(payload: bytes) -> ArgumentStart:
         name_ = payload[4:name_end].decode("ascii")
         value_ = payload[name_end:]
         if name_length_ and name_end <= len(payload) and len(value_) <= value_length_:
-            record = _new_argument_start()
-            record.value_length = value_length_
-            record.name = name_
-            record.value = value_
-            return record
+            for record in _bare_argument_start:
+                record.value_length = value_length_
+                record.name = name_
+                record.value = value_
+                return record
     except (StructError, ValueError):
         pass
     except (AttributeError, BufferError):
@@ -1030,9 +1024,9 @@ def decode_argument_rest(payload: bytes) -> ArgumentRest:
         payload = as_bytes(payload)
     try:
         value_ = payload
-        record = _new_argument_rest()
-        record.value = value_
-        return record
+        for record in _bare_argument_rest:
+            record.value = value_
+            return record
     except (StructError, ValueError):
         pass
     raise fault(ARGUMENT_REST, payload)
@@ -1082,11 +1076,11 @@ def decode_text_atom(payload: bytes) -> TextAtom:
         else:
             args_ = ()
         if args_end <= len(payload):
-            record = _new_text_atom()
-            record.format = format_
-            record.labels = labels_
-            record.args = args_
-            return record
+            for record in _bare_text_atom:
+                record.format = format_
+                record.labels = labels_
+                record.args = args_
+                return record
     except (StructError, ValueError):
         pass
     except (AttributeError, BufferError):
@@ -1125,15 +1119,15 @@ def decode_text_output(payload: bytes, max_items: int = 65536) -> TextOutput:
     if type(payload) is not bytes:
         payload = as_bytes(payload)
     try:
-        whole = _new_text_output()
         at, end = 0, len(payload)
-        count = 0
+        count, is_long = 0, end > max_items
         items = []
         while at < end:
             format_length_, label_count_, argument_count_ = _unpack_hbb(payload, at)
-            count += 1 + label_count_ + argument_count_
-            if count > max_items:
-                break
+            if is_long:
+                count += 1 + label_count_ + argument_count_
+                if count > max_items:
+                    break
             label_lengths_end = at + 4 + label_count_
             label_lengths_ = payload[at + 4 : label_lengths_end]
             argument_lengths_end = label_lengths_end + 2 * argument_count_
@@ -1158,15 +1152,17 @@ def decode_text_output(payload: bytes, max_items: int = 65536) -> TextOutput:
                 args_ = tuple(strings)
             else:
                 args_ = ()
-            record = _new_text_atom()
-            record.format = format_
-            record.labels = labels_
-            record.args = args_
             at = args_end
-            items.append(record)
+            for record in _bare_text_atom:
+                record.format = format_
+                record.labels = labels_
+                record.args = args_
+                items.append(record)
+                break
         if at == end:
-            whole.atoms = tuple(items)
-            return whole
+            for whole in _bare_text_output:
+                whole.atoms = tuple(items)
+                return whole
     except (StructError, ValueError):
         pass
     raise fault(TEXT_OUTPUT, payload, max_items)
@@ -1205,10 +1201,10 @@ def decode_stream_settings(payload: bytes) -> StreamSettings:
         profile_ = payload[1:profile_end].decode("ascii")
         settings_ = payload[profile_end:]
         if profile_length_ and profile_end <= len(payload):
-            record = _new_stream_settings()
-            record.profile = profile_
-            record.settings = settings_
-            return record
+            for record in _bare_stream_settings:
+                record.profile = profile_
+                record.settings = settings_
+                return record
     except (StructError, ValueError):
         pass
     except (AttributeError, BufferError):
