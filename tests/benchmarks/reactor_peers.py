@@ -174,15 +174,46 @@ class HandServer:
 
 
 class HandClient:
-    """Responses out of octets as tuples, in one loop, checked like :class:`HandServer`; no text, progress or errors."""
+    """Responses out of octets as tuples, in one loop, checked like :class:`HandServer`; no text, progress or errors.
 
-    __slots__ = ("_rest", "_streams", "requests")
+    Commands into octets.
+    """
+
+    __slots__ = ("_next_id", "_rest", "_streams", "requests")
 
     def __init__(self) -> None:
         self.requests: set[int] = set()
         """Requests that wait for the rest of their response."""
         self._streams: set[int] = set()
         self._rest = b""
+        self._next_id = 1
+
+    def issue(self, name: str, args: dict[str, bytes], data: bytes | None = None) -> bytes:
+        """The octets of a command on stream 1. Raises ``ValueError``."""
+        request_id, pack = self._next_id, HEADER.pack
+        if request_id in self.requests:
+            raise ValueError("request id in use")
+        self._next_id = (request_id + 2) & 0xFFFF
+        self.requests.add(request_id)
+        flags = 2 * bool(args) | 4 * (data is not None)
+        octets = name.encode("ascii")
+        parts = [pack(len(octets), 0, request_id, 1, request_id == 1, 0x10 | (flags or 1)), octets]
+        left = len(args)
+        for key in sorted(args):
+            left -= 1
+            octets, value = key.encode("ascii"), args[key]
+            header = ARGUMENT_HEADER.pack(len(octets), len(value))
+            parts += [
+                pack(4 + len(octets) + len(value), 0, request_id, 1, 0, 0x20 if left else 0x22),
+                header,
+                octets,
+                value,
+            ]
+        if data is not None:
+            for at in range(0, len(data) or 1, CUT):
+                piece = data[at : at + CUT]
+                parts += [pack(len(piece), 0, request_id, 1, 0, 0x32 if at + CUT >= len(data) else 0x31), piece]
+        return b"".join(parts)
 
     def receive_data(self, data: bytes) -> list[tuple[int, bytes, bool]]:
         """What ``data`` brings of responses. Raises ``ValueError``."""

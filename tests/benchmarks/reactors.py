@@ -2,7 +2,7 @@
 
 Whole reactors, from octets to commands: ours, one written by hand that gives tuples, and one in the manner of the
 reference implementation. All are timed in the same run, since absolute times say more about a machine than about code.
-What a client reads and what a server sends is timed too, for information.
+What a client reads and what both sides send is timed too, for information.
 
 A reactor is used once, since requests that are not answered stay active. Reactors are made ahead, some at a time: the runs
 in which that happens are slow, and only the fastest counts.
@@ -35,9 +35,10 @@ from benchmarks.timing import Contestant, measure, own
 
 from hgproto.client import Client
 from hgproto.events import ResponseData, RunCommand
-from hgproto.framing_0002.codec import encode_frame
+from hgproto.framing_0002.codec import encode_frame, make_frame
 from hgproto.limits import Limits
 from hgproto.server import Server
+from hgproto.streams import OutputStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -283,6 +284,70 @@ def responders() -> list[Contestant[Response]]:
     ]
 
 
+def issuers() -> list[Contestant[Command]]:
+    """Those who make octets of commands."""
+
+    def want(items: Sequence[Command]) -> bytes:
+        return command_octets(
+            [
+                item._replace(request_id=2 * place + 1, args=dict(sorted(item.args.items())))
+                for place, item in enumerate(items)
+            ]
+        )
+
+    def by_hand(items: Sequence[Command]) -> Callable[[], list[bytes]]:
+        take = ahead(HandClient)
+
+        def run() -> list[bytes]:
+            issue = take().issue
+            return [issue(name, args, data) for _, name, args, data in items]
+
+        return run
+
+    def ours(items: Sequence[Command]) -> Callable[[], list[bytes]]:
+        take = ahead(lambda: Client(limits=Limits(active_requests=32768)))
+
+        def run() -> list[bytes]:
+            issue = take().issue
+            return [encode_frame(frame) for _, name, args, data in items for frame in issue(name, args, data)]
+
+        return run
+
+    return [
+        Contestant("hand-written, octets", by_hand, b"".join, want, hand=True),
+        Contestant("ours: Client.issue, encode_frame", ours, b"".join, want, ours=True),
+    ]
+
+
+def senders() -> list[Contestant[Response]]:
+    """Those who send frames on a stream that opens itself."""
+
+    def by_hand(items: Sequence[Response]) -> Callable[[], list[bytes]]:
+        def run() -> list[bytes]:
+            begin = 1
+            sent = []
+            for request_id, data, last in items:
+                sent.append(encode(request_id, 2, begin, 4, 2 if last else 1, data))
+                begin = 0
+            return sent
+
+        return run
+
+    def ours(items: Sequence[Response]) -> Callable[[], list[bytes]]:
+        frames = [make_frame(item.request_id, 2, 0, 4, 2 if item.last else 1, item.data) for item in items]
+
+        def run() -> list[bytes]:
+            send = OutputStream(2).send
+            return [encode_frame(sent) for frame in frames for sent in send(frame)]
+
+        return run
+
+    return [
+        Contestant("hand-written, octets", by_hand, b"".join, response_octets, hand=True),
+        Contestant("ours: OutputStream.send, encode_frame", ours, b"".join, response_octets, ours=True),
+    ]
+
+
 def tasks(count: int = COMMANDS) -> list[Task[Any]]:
     """The tasks, of ``count`` commands or responses each."""
     return [
@@ -290,6 +355,9 @@ def tasks(count: int = COMMANDS) -> list[Task[Any]]:
         Task("commands with two arguments, three frames", "command", commands(count, 2), servers(), 6),
         Task("responses of one frame, received", "response", responses(count), clients(), 3),
         Task("responses of one frame, sent", "response", responses(count), responders(), 3),
+        Task("responses of one frame, on a stream", "response", responses(count), senders(), 3),
+        Task("commands of one frame, issued", "command", commands(count, 0), issuers(), 3),
+        Task("commands with two arguments, issued", "command", commands(count, 2), issuers(), 3),
     ]
 
 

@@ -37,6 +37,8 @@ TASKS: dict[str, tuple[list[Contestant[Any]], Sequence[Any]]] = {
     "commands": (reactors.servers(), COMMANDS),
     "received": (reactors.clients(), RESPONSES),
     "sent": (reactors.responders(), RESPONSES),
+    "on a stream": (reactors.senders(), RESPONSES),
+    "issued": (reactors.issuers(), COMMANDS),
 }
 
 
@@ -355,7 +357,7 @@ def test_targets(line: reactors.Line, text: str) -> None:
 
 def test_both_targets_stand_for_both_kinds_of_commands() -> None:
     wanted = [[(c.at_most, c.slower) for c in task.contestants] for task in reactors.tasks(1)]
-    assert wanted == 2 * [[(None, None), (1.5, None), (None, 3.0)]] + 2 * [[(None, None)] * 2]
+    assert wanted == 2 * [[(None, None), (1.5, None), (None, 3.0)]] + 5 * [[(None, None)] * 2]
 
 
 @pytest.mark.parametrize("missed", [False, True])
