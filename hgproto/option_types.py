@@ -1,6 +1,7 @@
-"""Types of command-line options that are numbers, for :mod:`argparse`: a range each, and one message for what is outside.
+"""Types of command-line options that are numbers or names of files, for :mod:`argparse`, one message for each fault.
 
-``int`` and ``float`` accept more than a person means: ``nan``, ``inf``, ``1_000``, and digits of any script.
+A number has a range, and a name is not empty. ``int`` and ``float`` accept more than a person means: ``nan``, ``inf``, ``1_000``,
+and digits of any script.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["MOST_SEED", "above_zero", "percentage", "seconds", "setting", "whole"]
+__all__ = ["MOST_SEED", "above_zero", "name_of", "percentage", "seconds", "setting", "whole"]
 
 MOST_SEED = (1 << 64) - 1
 """The largest seed. Python's generator does not tell a negative seed from a positive one."""
@@ -70,6 +71,18 @@ def setting(text: str) -> str:
     if not (name and equals and number[:1] != "-" and _WHOLE.match(number)):
         raise ArgumentTypeError(f"expected a name and a whole number, such as arguments=2, found {_shown(text)}")
     return text
+
+
+def name_of(what: str, otherwise: str = "") -> Callable[[str], str]:
+    """Names, such as that of a file. ``what``: the thing that has the name. ``otherwise``: what to write for none."""
+
+    def typed(text: str) -> str:
+        if not text:
+            remedy = f"; {otherwise}" if otherwise else ""
+            raise ArgumentTypeError(f"expected the name of {what}, found an empty one{remedy}")
+        return text
+
+    return typed
 
 
 def _shown(text: str) -> str:

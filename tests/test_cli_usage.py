@@ -170,6 +170,65 @@ def test_what_an_option_or_a_name_cannot_be(
     assert not captured.out
 
 
+FILES = {"FILE", "FILE|-|DIRECTORY", "NAME|FILE", "DIR", "DIRECTORY", "PATH", "OUTPUT", "OLD", "NEW"}
+"""What help calls arguments that name files."""
+
+
+def arguments_of(parser: argparse.ArgumentParser, name: str = "") -> Iterator[tuple[str, argparse.Action]]:
+    """Every argument of every command."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for word, command in action.choices.items():
+                yield from arguments_of(command, f"{name} {word}".strip())
+        elif action.nargs != 0:
+            yield name, action
+
+
+ARGUMENTS = [(name, action) for name, action in arguments_of(cli.parser()) if action.choices is None]
+
+
+@pytest.mark.parametrize(
+    ("name", "action"),
+    [(name, action) for name, action in ARGUMENTS if action.metavar in FILES],
+    ids=lambda one: one if isinstance(one, str) else (one.option_strings or [one.metavar])[-1],
+)
+def test_an_empty_name_of_a_file_is_refused(
+    name: str, action: argparse.Action, capsys: pytest.CaptureFixture[str]
+) -> None:
+    positional = [one for command, one in ARGUMENTS if command == name and not one.option_strings]
+    words = [f"{action.option_strings[-1]}="] if action.option_strings else []
+    # The others are there, up to those that need not be.
+    words += ["" if one is action else "x" for one in positional if one is action or one.nargs not in ("?", "*")]
+    error = refused(capsys, *name.split(), *words)
+    assert error.startswith(f"usage: hgproto {name} ")
+    called = "/".join(action.option_strings) or action.metavar
+    assert f"argument {called}: expected the name of a " in error
+    assert ", found an empty one" in error
+
+
+def test_every_argument_that_names_a_file_is_in_the_table() -> None:
+    others = {
+        "COMMAND", "FEATURES", "FLAGS", "ID", "KIND", "KINDS", "MIB", "N", "NAME", "NAMES", "NAME=N", "PATTERN", "PERCENT", "PID",
+        "S", "SECONDS", "TARGET", "TYPE", "TYPE|session", "URL",
+    }  # fmt: skip
+    assert {action.metavar for _, action in ARGUMENTS} - FILES == others
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "fuzz ",
+        "fuzz hgproto.fuzz.echo:serve --fails=",
+        "fuzz localhost:1 --start=",
+        "fuzz localhost:1 --start=\t",
+        "corpus replay x ",
+        "schema show ",
+    ],
+)
+def test_other_empty_words_are_refused(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert refused(capsys, *command.split(" ")).startswith("hgproto: ")
+
+
 @pytest.mark.parametrize(
     ("file", "problem"),
     [

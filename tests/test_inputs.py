@@ -155,7 +155,7 @@ def test_links_that_lead_nowhere_are_trouble(
 def test_hidden_files_are_left_out_of_corpora(tmp_path: Path) -> None:
     for name in ("one.bin", ".two.bin"):
         (tmp_path / name).write_bytes(WIRE)
-    assert files_of(str(tmp_path)) == {"one.bin": WIRE}
+    assert files_of(str(tmp_path), pytest.fail) == {"one.bin": WIRE}
 
 
 @pytest.mark.parametrize(
@@ -203,11 +203,105 @@ def test_a_corpus_without_files_is_refused(tmp_path: Path, capsys: pytest.Captur
         assert f"{tmp_path}: there are no files in this directory" in capsys.readouterr().err
 
 
+def test_corpora_have_the_files_of_nested_directories(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As every command that takes a directory reads them."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("one.bin", "sub/two.hex", "sub/deep/three.bin", ".hidden/four.bin", "-"):
+        file = tmp_path / "in" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(WIRE.hex().encode() if name.endswith(".hex") else WIRE if name != "one.bin" else WIRE * 2)
+    (tmp_path / "in" / "link").symlink_to("sub")
+    assert set(files_of("in", pytest.fail)) == {"-", "one.bin", "sub/two.hex", "sub/deep/three.bin"}
+    monkeypatch.chdir(tmp_path / "in")
+    assert set(files_of(".", pytest.fail)) == {"-", "one.bin", "sub/two.hex", "sub/deep/three.bin"}
+    monkeypatch.chdir(tmp_path)
+    assert printed(capsys, "corpus", "replay", "in", "validator") == "4 files, 0 faults\n"
+    (tmp_path / "in" / "-").unlink()
+    (tmp_path / "in" / "one.bin").unlink()
+    assert printed(capsys, "corpus", "minimize", "in", "out").startswith("1 of 2 files")
+    assert (tmp_path / "out" / "sub" / "deep" / "three.bin").read_bytes() == WIRE
+    fuzz = ["fuzz", "hgproto.fuzz.echo:serve", "--seed", "1", "--max-cases", "3", "--corpus"]
+    assert "0 findings in 3 cases" in printed(capsys, *fuzz, "in")
+
+
+@pytest.mark.parametrize("output", ["tree", "tree/small", "tree/../tree/x", "link/small"])
+def test_a_small_corpus_is_no_part_of_the_large_one(
+    output: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "link").symlink_to("tree")
+    (tmp_path / "tree" / "one.bin").write_bytes(WIRE)
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["corpus", "minimize", "tree", output])
+    assert f"argument OUTPUT: {output} is in the corpus" in capsys.readouterr().err
+    assert [file.name for file in (tmp_path / "tree").iterdir()] == ["one.bin"]
+
+
+@pytest.mark.parametrize(
+    ("spoiled", "code"),
+    [(["bad.hex"], 1), (["gone"], 3), (["bad.hex", "gone"], 1), (["bad.hex", "sub/bad.hex", "sub/gone"], 1)],
+)
+def test_the_other_files_of_a_corpus_are_judged(
+    spoiled: list[str], code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tree" / "sub").mkdir(parents=True)
+    for name in ("a.bin", "z.bin"):
+        (tmp_path / "tree" / name).write_bytes(WIRE)
+    for name in spoiled:
+        file = tmp_path / "tree" / name
+        if name.endswith("gone"):
+            file.symlink_to("nowhere")
+        else:
+            file.write_text(DUMP)
+    number = "1 file" if len(spoiled) == 1 else f"{len(spoiled)} files"
+    for command, shown in (
+        ("replay tree validator", f"2 files, 0 faults; {number} could not be read\n"),
+        ("minimize tree small", f"1 of 2 files, 13 of 26 octets in small; {number} could not be read\n"),
+    ):
+        assert cli.main(["corpus", *command.split()]) == code
+        out, error = capsys.readouterr()
+        assert out == shown
+        assert [line.split(":")[1].strip() for line in error.splitlines()] == [f"tree/{name}" for name in spoiled]
+    assert (tmp_path / "small" / "a.bin").read_bytes() == WIRE
+    # A campaign does not begin without a part of what it is to try.
+    assert cli.main(["fuzz", "hgproto.fuzz.echo:serve", "--seed", "1", "--max-cases", "3", "--corpus", "tree"]) == code
+    out, error = capsys.readouterr()
+    assert out == ""
+    assert sorted(line.split(":")[1].strip() for line in error.splitlines()[1:]) == [f"tree/{name}" for name in spoiled]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "corpus replay tree validator",
+        "corpus minimize tree small",
+        "fuzz hgproto.fuzz.echo:serve --seed 1 --max-cases 1 --corpus tree",
+    ],
+)
+def test_a_corpus_has_no_sessions(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tree" / "sub").mkdir(parents=True)
+    (tmp_path / "tree" / "one.bin").write_bytes(WIRE)
+    (tmp_path / "tree" / "sub" / "it.Session").write_text("> end\n")
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(command.split())
+    captured = capsys.readouterr()
+    assert "tree/sub/it.Session: a session has both sides" in captured.err
+    assert not captured.out
+    assert not (tmp_path / "small").exists()
+
+
 def test_corpora_have_hexadecimal_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "in").mkdir()
     text = f"# heads\n{WIRE.hex()}\n"
     (tmp_path / "in" / "one.hex").write_text(text)
-    assert files_of(str(tmp_path / "in")) == {"one.hex": WIRE}
+    assert files_of(str(tmp_path / "in"), pytest.fail) == {"one.hex": WIRE}
     printed(capsys, "corpus", "minimize", str(tmp_path / "in"), str(tmp_path / "out"))
     assert (tmp_path / "out" / "one.hex").read_text() == text
     (tmp_path / "in" / "one.hex").write_text(DUMP)

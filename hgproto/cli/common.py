@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from hgproto.bom import unmarked
 from hgproto.errors import HexError, HgprotoError, HumanFormError, ProtocolError, TextError, counted, printable
-from hgproto.option_types import whole
+from hgproto.option_types import name_of, whole
 from hgproto.revision import DEFAULT_REVISION
 from hgproto.stdio import TROUBLE, OutputError, StreamError, open_file
 
@@ -24,23 +24,26 @@ if TYPE_CHECKING:
     from hgproto.revision import Revision
 
 __all__ = [
+    "DIRECTORY",
     "FAULT",
+    "FILE",
     "GOOD",
+    "INPUT",
+    "SCHEMA",
     "TROUBLE",
     "USAGE",
     "InputError",
     "StreamError",
     "UsageError",
     "chunks_of",
+    "files_in",
     "frame_options",
     "hex_chunks",
     "input_error",
     "input_files",
-    "is_regular",
     "lines_of",
     "max_payload",
     "named",
-    "no_files",
     "open_input",
     "refuse_terminal",
     "revision_of",
@@ -52,7 +55,10 @@ __all__ = [
 ]
 
 GOOD, FAULT, USAGE = 0, 1, 2
-_NO_NAME = "expected the name of a file, found an empty one; use - for standard input"
+FILE, DIRECTORY = name_of("a file"), name_of("a directory")
+INPUT = name_of("a file", "use - for standard input")
+SCHEMA = name_of("a revision or of a schema file")
+"""Types of arguments that name files."""
 
 
 class UsageError(Exception):
@@ -84,6 +90,7 @@ def revision_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--revision",
         default=DEFAULT_REVISION,
+        type=SCHEMA,
         metavar="NAME|FILE",
         help=f"the revision by name, or a schema file of your own (default: {DEFAULT_REVISION})",
     )
@@ -138,8 +145,6 @@ def shown_path(file: str | os.PathLike[str]) -> str:
 @contextmanager
 def open_input(name: str) -> Iterator[BinaryIO]:
     """A binary file by name, standard input for ``-``. Opening and reading raise :class:`StreamError`."""
-    if not name:
-        raise UsageError(_NO_NAME)
     if name == "-":
         yield sys.stdin.buffer
         return
@@ -171,19 +176,14 @@ def input_error(error: HgprotoError, name: str, line: int | None = None) -> Inpu
 def input_files(paths: Iterable[str]) -> list[tuple[str, StreamError | None]]:
     """The files that paths name, each once, with the trouble that keeps it from being looked for.
 
-    Of a directory, see :func:`_files_in`. Raises :class:`UsageError` for a directory without any.
+    Of a directory, see :func:`files_in`. Raises :class:`UsageError` for a directory without any.
     """
     found: list[tuple[str, StreamError | None]] = []
     for path in paths:
-        if not path:
-            raise UsageError(_NO_NAME)
         if path == "-" or not os.path.isdir(path):
             found.append((path, None))
             continue
-        inside = _files_in(path)
-        if not inside:
-            raise no_files(path)
-        found += sorted(inside, key=lambda one: Path(one[0]))
+        found += files_in(path)
     # Standard input is at its end when it is read again, and a file that counts twice falsifies sums.
     once: dict[str, tuple[str, StreamError | None]] = {}
     for path, trouble in found:
@@ -191,10 +191,11 @@ def input_files(paths: Iterable[str]) -> list[tuple[str, StreamError | None]]:
     return list(once.values())
 
 
-def _files_in(top: str) -> list[tuple[str, StreamError | None]]:
+def files_in(top: str) -> list[tuple[str, StreamError | None]]:
     """The regular files in a directory and in those below it, without hidden ones and those in hidden directories.
 
     Links are followed. A directory is read once, however many links name it, so that links to directories make no loops.
+    Raises :class:`UsageError` if there are none.
     """
     found: list[tuple[str, StreamError | None]] = []
     read: set[tuple[int, int]] = set()
@@ -223,24 +224,21 @@ def _files_in(top: str) -> list[tuple[str, StreamError | None]]:
                 # A file that is called - is not standard input.
                 file = str(Path(directory, name)) if (directory, name) != (".", "-") else "./-"
                 try:
-                    if not name.startswith(".") and is_regular(file):
+                    if not name.startswith(".") and _is_regular(file):
                         found.append((file, None))
                 except StreamError as error:
                     found.append((file, error))
-    return found
+    if not found:
+        raise UsageError(f"{top}: there are no files in this directory")
+    return sorted(found, key=lambda one: Path(one[0]))
 
 
-def is_regular(path: str) -> bool:
+def _is_regular(path: str) -> bool:
     """True for a regular file. Raises :class:`StreamError` for a path that cannot be looked at."""
     try:
         return stat.S_ISREG(os.stat(path).st_mode)
     except OSError as error:
         raise StreamError.of(error, path) from None
-
-
-def no_files(directory: str) -> UsageError:
-    """The error for an input that is a directory without files."""
-    return UsageError(f"{directory}: there are no files in this directory")
 
 
 def lines_of(file: BinaryIO, limit: int, name: str) -> Iterator[tuple[int, bytes]]:

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hgproto.cli.common import FAULT, GOOD, UsageError, hex_chunks, is_regular, no_files, open_input
+from hgproto.cli.common import (
+    DIRECTORY,
+    FAULT,
+    GOOD,
+    TROUBLE,
+    InputError,
+    StreamError,
+    UsageError,
+    files_in,
+    hex_chunks,
+    open_input,
+    say,
+)
 from hgproto.errors import counted, printable
 from hgproto.hexform import form_of
 from hgproto.stdio import write_whole
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
     from hgproto.cli import Commands
     from hgproto.fuzz.harnesses import Harness
@@ -30,7 +44,7 @@ def add(commands: Commands) -> None:
     parts = corpus.add_subparsers(metavar="PART", required=True)
 
     seed = parts.add_parser("seed", help="write the seeds of the schema, its vectors and its boundaries")
-    seed.add_argument("directory", metavar="DIRECTORY", help="where they go")
+    seed.add_argument("directory", type=DIRECTORY, metavar="DIRECTORY", help="where they go")
     seed.add_argument("--side", choices=("client", "server"), help="who sends them (default: client)")
     seed.add_argument("--harness", metavar="NAME", help="of one of our own harnesses instead: its side, and its form")
     seed.set_defaults(run=_seed)
@@ -39,13 +53,13 @@ def add(commands: Commands) -> None:
     dictionary.set_defaults(run=_dictionary)
 
     minimize = parts.add_parser("minimize", help="copy the smallest files that exercise all that a corpus does")
-    minimize.add_argument("directory", metavar="DIRECTORY", help="the corpus")
-    minimize.add_argument("output", metavar="OUTPUT", help="where they go")
+    minimize.add_argument("directory", type=DIRECTORY, metavar="DIRECTORY", help="the corpus")
+    minimize.add_argument("output", type=DIRECTORY, metavar="OUTPUT", help="where they go")
     minimize.add_argument("--side", choices=("client", "server"), default="client", help="who sends (default: client)")
     minimize.set_defaults(run=_minimize)
 
     replay = parts.add_parser("replay", help="give each file to one of our own harnesses")
-    replay.add_argument("directory", metavar="DIRECTORY", help="the corpus")
+    replay.add_argument("directory", type=DIRECTORY, metavar="DIRECTORY", help="the corpus")
     replay.add_argument("harness", metavar="NAME", help="the harness; python -m hgproto.fuzz prints their names")
     replay.set_defaults(run=_replay)
 
@@ -91,20 +105,26 @@ def _dictionary(_: argparse.Namespace) -> int:
 def _minimize(options: argparse.Namespace) -> int:
     from hgproto.fuzz.corpus import minimal
 
-    corpus = files_of(options.directory)
+    if Path(os.path.realpath(options.output)).is_relative_to(os.path.realpath(options.directory)):
+        raise UsageError(
+            f"argument OUTPUT: {options.output} is in the corpus, and would be a part of it; name another directory"
+        )
+    unread = _Unread(options)
+    corpus = files_of(options.directory, unread.add)
     kept = list(minimal(corpus, options.side))
     for name in kept:
         _write(options.output, name, _content(os.path.join(options.directory, name)))
     before, after = sum(map(len, corpus.values())), sum(len(corpus[name]) for name in kept)
     sizes = f"{after} of {counted(before, 'octet')}"
-    print(f"{len(kept)} of {counted(len(corpus), 'file')}, {sizes} in {printable(options.output)}")
-    return GOOD
+    print(f"{len(kept)} of {counted(len(corpus), 'file')}, {sizes} in {printable(options.output)}{unread}")
+    return unread.status()
 
 
 def _replay(options: argparse.Namespace) -> int:
     harness = _harness(options.harness)
     faults = 0
-    corpus = files_of(options.directory)
+    unread = _Unread(options)
+    corpus = files_of(options.directory, unread.add)
     for name, octets in corpus.items():
         try:
             harness.call(octets)
@@ -112,25 +132,56 @@ def _replay(options: argparse.Namespace) -> int:
             faults += 1
             options.found_fault = True
             print(printable(f"{name}: {type(error).__name__}: {error}"))
-    print(f"{counted(len(corpus), 'file')}, {counted(faults, 'fault')}")
-    return FAULT if faults else GOOD
+    print(f"{counted(len(corpus), 'file')}, {counted(faults, 'fault')}{unread}")
+    return unread.status()
 
 
-def files_of(directory: str) -> dict[str, bytes]:
-    """The bytes of the files of a directory by name; a name that ends in .hex says that a file is hexadecimal text.
+class _Unread:
+    """Files of a corpus that cannot be read or understood. Sets ``found_fault`` of the options for the latter."""
 
-    Hidden files are left out.
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._options = options
+        self._number = 0
+        options.found_fault = False
 
-    Raises :class:`OSError`, :class:`StreamError` for a file that cannot be read, and :class:`UsageError` when there are none.
+    def add(self, error: InputError | StreamError) -> None:
+        """Names one on standard error."""
+        self._number += 1
+        if isinstance(error, InputError):
+            self._options.found_fault = True
+        say(str(error))
+
+    def __str__(self) -> str:
+        return f"; {counted(self._number, 'file')} could not be read" if self._number else ""
+
+    def status(self) -> int:
+        """The exit status of the command, once the other files are judged."""
+        return FAULT if self._options.found_fault else TROUBLE if self._number else GOOD
+
+
+def files_of(directory: str, unread: Callable[[InputError | StreamError], object]) -> dict[str, bytes]:
+    """The bytes of the files of a corpus, by their paths in its directory; see :func:`hgproto.cli.common.files_in`.
+
+    A name that ends in .hex says that a file is hexadecimal text. ``unread``: is called with the error for a file that cannot be
+    read or understood. Raises :class:`UsageError` if there are no files, and for a session.
     """
+    files = files_in(directory)
+    for path, _ in files:
+        if form_of(path) == "session":
+            raise UsageError(
+                f"{path}: a session has both sides, and a file of a corpus has one; keep it in another directory"
+            )
     found = {}
-    for name in sorted(os.listdir(directory)):
-        path = os.path.join(directory, name)
-        if not name.startswith(".") and is_regular(path):
+    for path, trouble in files:
+        try:
+            if trouble is not None:
+                raise trouble
             content = _content(path)
-            found[name] = b"".join(hex_chunks([content], path)) if form_of(name) == "hex" else content
-    if not found:
-        raise no_files(directory)
+            octets = b"".join(hex_chunks([content], path)) if form_of(path) == "hex" else content
+        except (InputError, StreamError) as error:
+            unread(error)
+        else:
+            found[os.path.relpath(path, directory)] = octets
     return found
 
 
@@ -140,5 +191,6 @@ def _content(path: str) -> bytes:
 
 
 def _write(directory: str, name: str, octets: bytes) -> None:
-    os.makedirs(directory, exist_ok=True)
-    write_whole(os.path.join(directory, name), octets)
+    path = os.path.join(directory, name)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    write_whole(path, octets)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from hgproto.cli.common import (
     FAULT,
     GOOD,
+    INPUT,
     TROUBLE,
     InputError,
     StreamError,
@@ -41,7 +42,7 @@ def add(commands: Commands) -> None:
         "ends in .hex the same as hexadecimal text; in .session a session in human form; in .json vectors or golden sessions.",
     )
     coverage.add_argument(
-        "files", nargs="+", metavar="FILE", help="files, directories of files, or - for standard input"
+        "files", nargs="+", type=INPUT, metavar="FILE", help="files, directories of files, or - for standard input"
     )
     coverage.add_argument("--role", choices=("client", "server"), help="who sends (default: told by the first stream)")
     coverage.add_argument(

@@ -7,7 +7,7 @@ import json
 import textwrap
 from typing import TYPE_CHECKING
 
-from hgproto.cli.common import FAULT, GOOD, revision_of, say, shown_path
+from hgproto.cli.common import FAULT, GOOD, SCHEMA, revision_of, say, shown_path
 from hgproto.errors import counted
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ def add(commands: Commands) -> None:
         "layout (the same octets are other fields), wire (other octets are sent or taken), semantic (the same octets mean or do "
         "something else), documentation.",
     )
-    diff.add_argument("old", metavar="OLD", help="a revision by name, or a schema file")
-    diff.add_argument("new", metavar="NEW", help="another one")
+    diff.add_argument("old", type=SCHEMA, metavar="OLD", help="a revision by name, or a schema file")
+    diff.add_argument("new", type=SCHEMA, metavar="NEW", help="another one")
     diff.add_argument(
         "--fail-on",
         type=_kind,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from hgproto.cli.common import (
     FAULT,
     GOOD,
+    INPUT,
     InputError,
     UsageError,
     chunks_of,
@@ -43,7 +44,9 @@ def add(commands: Commands) -> None:
         help="human form to frames",
         description="Reads frames in human form, one a line (blank lines and # comments are skipped), and writes them raw.",
     )
-    encode.add_argument("file", nargs="?", default="-", metavar="FILE", help="the lines; - is standard input (default)")
+    encode.add_argument(
+        "file", nargs="?", default="-", type=INPUT, metavar="FILE", help="the lines; - is standard input (default)"
+    )
     encode.add_argument("--hex", action="store_true", help="write lower-case hexadecimal, one line a frame")
     frame_options(encode)
     encode.set_defaults(run=_encode)
@@ -55,7 +58,7 @@ def add(commands: Commands) -> None:
         "cut frame or a length over the limit ends the reading with an error.",
     )
     decode.add_argument(
-        "file", nargs="?", default="-", metavar="FILE", help="the frames; - is standard input (default)"
+        "file", nargs="?", default="-", type=INPUT, metavar="FILE", help="the frames; - is standard input (default)"
     )
     decode.add_argument(
         "--hex",

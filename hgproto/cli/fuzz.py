@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from hgproto.cli.common import FAULT, GOOD, TROUBLE, InputError, StreamError, UsageError, say
+from hgproto.cli.common import DIRECTORY, FAULT, FILE, GOOD, TROUBLE, InputError, StreamError, UsageError, files_in, say
 from hgproto.errors import counted, printable
-from hgproto.option_types import MOST_SEED, above_zero, seconds, setting, whole
+from hgproto.option_types import MOST_SEED, above_zero, name_of, seconds, setting, whole
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
     from hgproto.cli import Commands
     from hgproto.fuzz import FuzzFinding, Oracle, Report
@@ -107,6 +109,7 @@ def add(commands: Commands) -> None:
     )
     fuzz.add_argument(
         "--baseline",
+        type=name_of("a file or a directory"),
         action="append",
         default=[],
         metavar="PATH",
@@ -129,15 +132,23 @@ def add(commands: Commands) -> None:
     fuzz.add_argument(
         "--rate", type=whole(0, 100), default=50, metavar="PERCENT", help="of mutations that break something (50)"
     )
-    fuzz.add_argument("--corpus", metavar="DIRECTORY", help="files of octets that are tried first")
+    fuzz.add_argument("--corpus", type=DIRECTORY, metavar="DIRECTORY", help="files of octets that are tried first")
     fuzz.add_argument(
-        "-o", "--output", default="findings", metavar="DIRECTORY", help="where findings go (default: findings)"
+        "-o",
+        "--output",
+        default="findings",
+        type=DIRECTORY,
+        metavar="DIRECTORY",
+        help="where findings go (default: findings)",
     )
     fuzz.add_argument(
         "--pid", type=whole(1), metavar="PID", help="the process behind an address, to see whether it grows"
     )
     fuzz.add_argument(
-        "--log", metavar="FILE", help="the log of the server behind an address, so that its tracebacks count as crashes"
+        "--log",
+        type=FILE,
+        metavar="FILE",
+        help="the log of the server behind an address, so that its tracebacks count as crashes",
     )
     fuzz.add_argument(
         "--start",
@@ -146,7 +157,7 @@ def add(commands: Commands) -> None:
     )
     fuzz.add_argument("--allow-remote", action="store_true", help="fuzz an address that is not a loopback address")
     fuzz.add_argument(
-        "--replay", nargs="+", action="extend", metavar="FILE", help="show findings again, a line for each"
+        "--replay", nargs="+", action="extend", type=FILE, metavar="FILE", help="show findings again, a line for each"
     )
     fuzz.set_defaults(run=_fuzz)
 
@@ -335,7 +346,8 @@ def _baseline(paths: list[str]) -> set[Key]:
     causes: set[Key] = set()
     for path in paths:
         try:
-            causes |= read_causes(path)
+            for file in _findings_in(path) if os.path.isdir(path) else [path]:
+                causes |= read_causes(file)
         except OSError as error:
             raise StreamError.of(error, path) from None
         except ValueError as error:
@@ -343,12 +355,29 @@ def _baseline(paths: list[str]) -> set[Key]:
     return causes
 
 
+def _findings_in(directory: str) -> Iterator[str]:
+    """The findings in a directory, which may have none yet. Raises :class:`StreamError`."""
+    with suppress(UsageError):
+        for path, trouble in files_in(directory):
+            if trouble is not None:
+                raise trouble
+            if path.endswith(".json"):
+                yield path
+
+
 def _corpus(directory: str | None) -> list[bytes]:
     if directory is None:
         return []
     from hgproto.cli.corpus import files_of
 
-    return list(files_of(directory).values())
+    unread: list[InputError | StreamError] = []
+    files = files_of(directory, unread.append)
+    if unread:
+        # What is at fault decides over what cannot be read.
+        worst, *others = sorted(unread, key=lambda error: isinstance(error, StreamError))
+        say(*map(str, others))
+        raise worst
+    return list(files.values())
 
 
 def _command_of_target(options: argparse.Namespace) -> list[str]:

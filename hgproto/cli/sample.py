@@ -7,7 +7,7 @@ import sys
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
-from hgproto.cli.common import GOOD, UsageError, refuse_terminal, revision_of, revision_option
+from hgproto.cli.common import DIRECTORY, GOOD, UsageError, refuse_terminal, revision_of, revision_option
 from hgproto.option_types import MOST_SEED, whole
 from hgproto.stdio import write_whole
 
@@ -65,6 +65,7 @@ def add(commands: Commands) -> None:
     sample.add_argument(
         "-o",
         "--output",
+        type=DIRECTORY,
         metavar="DIRECTORY",
         help="write a file for each instead, named by its number and its form, such as .session",
     )

@@ -5,7 +5,19 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from hgproto.cli.common import FAULT, GOOD, TROUBLE, UsageError, revision_of, revision_option, say, shown_path
+from hgproto.cli.common import (
+    DIRECTORY,
+    FAULT,
+    FILE,
+    GOOD,
+    SCHEMA,
+    TROUBLE,
+    UsageError,
+    revision_of,
+    revision_option,
+    say,
+    shown_path,
+)
 from hgproto.errors import counted, printable
 
 if TYPE_CHECKING:
@@ -29,7 +41,7 @@ def add(commands: Commands) -> None:
         description="Checks schema files and proves them: their shape, their references, their state machines, their examples. "
         "Without a file, those that come with hgproto.",
     )
-    check.add_argument("files", nargs="*", metavar="FILE", help="a schema file")
+    check.add_argument("files", nargs="*", type=FILE, metavar="FILE", help="a schema file")
     check.set_defaults(run=_schema_check)
     show = schema_commands.add_parser(
         "show",
@@ -50,8 +62,12 @@ def add(commands: Commands) -> None:
     generate.add_argument(
         "--check", action="store_true", help="write nothing; print a diff and exit 1 when files are stale"
     )
-    generate.add_argument("--output", metavar="DIR", help="the directory of the package; needed for a file of your own")
-    generate.add_argument("--revision", metavar="NAME|FILE", help="the revision or schema file (default: all of ours)")
+    generate.add_argument(
+        "--output", type=DIRECTORY, metavar="DIR", help="the directory of the package; needed for a file of your own"
+    )
+    generate.add_argument(
+        "--revision", type=SCHEMA, metavar="NAME|FILE", help="the revision or schema file (default: all of ours)"
+    )
     generate.set_defaults(run=_generate)
 
 

@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hgproto.cli.common import (
-    FAULT,
-    GOOD,
-    UsageError,
-    input_error,
-    lines_of,
-    named,
-    open_input,
-    saying,
-)
+from hgproto.cli.common import FAULT, GOOD, INPUT, UsageError, input_error, lines_of, named, open_input, saying
 from hgproto.errors import HumanFormError, LocalProtocolError, counted, printable
 from hgproto.finding import ERROR, NOTE
 from hgproto.option_types import setting
@@ -38,7 +29,9 @@ def add(commands: Commands) -> None:
         "sends, and prints what the reactors make of them and what the validator finds. Payloads are as they are before content "
         "encoding; after >! and <! as on the wire. `> end` and `< end` end a side's output; at the end of the file both end.",
     )
-    session.add_argument("file", nargs="?", default="-", metavar="FILE", help="the lines (default: standard input)")
+    session.add_argument(
+        "file", nargs="?", default="-", type=INPUT, metavar="FILE", help="the lines (default: standard input)"
+    )
     session.add_argument(
         "--reopen", choices=("error", "restart"), default="error", help="stream-begin on an open stream"
     )

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hgproto.cli.common import FAULT, GOOD, InputError, StreamError, UsageError, say
+from hgproto.cli.common import FAULT, FILE, GOOD, InputError, StreamError, UsageError, say
 from hgproto.errors import counted, printable
 from hgproto.revision import DEFAULT_REVISION
 from hgproto.stdio import write_whole
@@ -37,6 +37,7 @@ def add(commands: Commands) -> None:
     )
     trace.add_argument(
         "--record",
+        type=FILE,
         metavar="FILE",
         help="run no tests; take what pytest -p hgproto.pytest_plugin --requirements-record=FILE has written",
     )

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from hgproto.cli.common import (
     FAULT,
+    FILE,
     GOOD,
+    INPUT,
     TROUBLE,
     InputError,
     StreamError,
@@ -71,6 +73,7 @@ def add(commands: Commands) -> None:
     validate.add_argument(
         "input",
         nargs="*",
+        type=INPUT,
         default=["-"],
         metavar="FILE|-|DIRECTORY",
         help="frames; in a directory every file. Files that end in .hex are hexadecimal, those that end in .session have "
@@ -106,7 +109,9 @@ def add(commands: Commands) -> None:
             metavar="ID",
             help=f"requirements by id or glob, such as text-output.*, joined by commas: {what}",
         )
-    validate.add_argument("--baseline", metavar="FILE", help="findings that are known, each with a reason and a date")
+    validate.add_argument(
+        "--baseline", type=FILE, metavar="FILE", help="findings that are known, each with a reason and a date"
+    )
     validate.add_argument("--site", default="", metavar="URL", help="where the reference site is, for links to rules")
     validate.add_argument(
         "--reopen", choices=("error", "restart"), default="error", help="stream-begin on an open stream"

@@ -113,6 +113,8 @@ class StartedServer:
     def __init__(self, command: str) -> None:
         self.command = command
         self._words = split_words(command)
+        if not self._words:
+            raise ValueError("there are none")
         self.log = ErrorLog()
         self._process: subprocess.Popen[bytes] | None = None
 
