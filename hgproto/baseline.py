@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hgproto.bom import unmarked
 from hgproto.entries import brief
-from hgproto.errors import HgprotoError, TextError
+from hgproto.errors import HgprotoError, TextError, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -39,7 +39,7 @@ class BaselineError(HgprotoError):
 
 
 class Known(NamedTuple):
-    """What is known. ``line``: where it stands in the file; see the module for the rest."""
+    """What is known. ``line``: where it stands in the file, 0 where that cannot be told; see the module for the rest."""
 
     requirement: str
     reason: str
@@ -86,14 +86,14 @@ class Baseline:
             raise BaselineError(f"{path}: expected TOML: found brackets that are nested too deep") from None
         for key in data:
             if key != "known":
-                raise BaselineError(f"{path}: expected tables called known, found {key!r}")
+                raise BaselineError(f"{path}: expected tables called known, found {quoted(key)}")
         if not isinstance(data.get("known", []), list):
             raise BaselineError(f"{path}: expected tables called known in double brackets")
         lines = [number for number, line in enumerate(text.splitlines(), 1) if line.strip().startswith("[[known]]")]
         tables = data.get("known", [])
         if len(lines) != len(tables):
             # Tables that are written in another way are there, only where they are cannot be told.
-            lines = [1] * len(tables)
+            lines = [0] * len(tables)
         return cls(path, [_known(path, line, table, requirements) for line, table in zip(lines, tables, strict=True)])
 
     def match(self, name: str, finding: Finding, today: date) -> Known | None:
@@ -103,6 +103,10 @@ class Baseline:
                 self._met.add(known)
                 return known
         return None
+
+    def place(self, known: Known) -> str:
+        """The place of one, for messages."""
+        return f"{self.path}:{known.line}" if known.line else self.path
 
     def expired(self, today: date) -> list[Known]:
         """What has had its time."""
@@ -114,15 +118,15 @@ class Baseline:
 
 
 def _known(path: str, line: int, table: Any, requirements: Collection[str]) -> Known:
-    here = f"{path}:{line}"
+    here = f"{path}:{line}" if line else path
     if not isinstance(table, dict):
         raise BaselineError(f"{here}: expected a table, found {brief(table)}")
     for key in table:
         if key not in (*_TEXTS, "expires"):
-            raise BaselineError(f"{here}: expected {', '.join(_TEXTS)} or expires, found {key!r}")
+            raise BaselineError(f"{here}: expected {', '.join(_TEXTS)} or expires, found {quoted(key)}")
     for key in _NEEDED:
         if key not in table:
-            raise BaselineError(f"{here}: the key {key!r} is missing")
+            raise BaselineError(f"{here}: the key {quoted(key)} is missing")
     for key in _TEXTS:
         if not isinstance(table.get(key, "x"), str) or not table.get(key, "x").strip():
             raise BaselineError(f"{here}: {key}: expected a text, found {brief(table[key])}")
@@ -130,7 +134,7 @@ def _known(path: str, line: int, table: Any, requirements: Collection[str]) -> K
     if not isinstance(expires, date) or isinstance(expires, datetime):
         raise BaselineError(f"{here}: expires: expected a date such as 2027-06-30, found {brief(expires)}")
     if not any(fnmatchcase(name, table["requirement"]) for name in requirements):
-        raise BaselineError(f"{here}: requirement: there is no requirement {table['requirement']!r}")
+        raise BaselineError(f"{here}: requirement: there is no requirement {quoted(table['requirement'])}")
     return Known(table["requirement"], table["reason"], expires, table.get("input"), table.get("path"), line)
 
 

@@ -62,7 +62,10 @@ def stale(schema: Schema, directory: Path) -> Iterator[str]:
 
 def _text_of(file: Path) -> str | None:
     """The text of a file, whatever it has; None when there is no such file."""
-    return file.read_text(encoding="utf-8", errors="backslashreplace") if file.exists() else None
+    try:
+        return file.read_text(encoding="utf-8", errors="backslashreplace")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def compile_schema(schema: Schema) -> dict[str, ModuleType]:

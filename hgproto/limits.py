@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hgproto.errors import quoted
 from hgproto.frame import Record, checked_number
 from hgproto.framing_0002 import codec
 
@@ -107,7 +108,7 @@ class Limits(Record):
             for name in limits:
                 if name not in names:
                     known = ", ".join(sorted(codec.LIMITS))
-                    raise TypeError(f"there is no limit {name.replace('_', '-')!r}; there are {known}")
+                    raise TypeError(f"there is no limit {quoted(name.replace('_', '-'))}; there are {known}")
             for name, (default, maximum) in names.items():
                 value = limits.get(name, default)
                 setattr(self, name, checked_number(name, value, 1, maximum))
@@ -119,6 +120,6 @@ class Limits(Record):
         for setting in settings:
             name, equals, number = setting.partition("=")
             if not equals or not (number.isascii() and number.isdecimal() and len(number) <= _MAX_DIGITS):
-                raise ValueError(f"expected NAME=N, found {setting[:_MOST_SHOWN]!r}")
+                raise ValueError(f"expected NAME=N, found {quoted(setting[:_MOST_SHOWN])}")
             values[name.replace("-", "_")] = int(number)
         return cls(**values)

@@ -11,6 +11,8 @@ import re
 from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING
 
+from hgproto.errors import quoted
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -86,4 +88,4 @@ def name_of(what: str, otherwise: str = "") -> Callable[[str], str]:
 
 
 def _shown(text: str) -> str:
-    return repr(text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}...")
+    return quoted(text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}...")

@@ -93,7 +93,7 @@ def test_an_empty_file_knows_nothing(tmp_path: Path) -> None:
         (b"\xff", "expected TOML: 'utf-8' codec"),
         ('[[knwon]]\nreason = "x"', "expected tables called known, found 'knwon'"),
         ('[known]\nreason = "x"', "expected tables called known in double brackets"),
-        ("known = [5]", ":1: expected a table, found 5"),
+        ("known = [5]", ".toml: expected a table, found 5"),
         (ENTRY + '\n[[known]]\nrequirement = "stream.end"\nreason = "x"', ":6: the key 'expires' is missing"),
         (ENTRY.replace('reason = "x"\n', ""), ":1: the key 'reason' is missing"),
         (
@@ -105,7 +105,7 @@ def test_an_empty_file_knows_nothing(tmp_path: Path) -> None:
         (ENTRY.replace('"x"', "9" * 5000), "expected TOML: found a number of too many digits; write texts and dates"),
         (ENTRY.replace('"x"', f"0x{'9' * 5000}"), ":1: reason: expected a text, found an integer of 20000 bits"),
         (ENTRY.replace("2027-01-01", f"0x{'9' * 5000}"), "such as 2027-06-30, found an integer of 20000 bits"),
-        (f"known = [0x{'9' * 5000}]", ":1: expected a table, found an integer of 20000 bits"),
+        (f"known = [0x{'9' * 5000}]", ".toml: expected a table, found an integer of 20000 bits"),
         (ENTRY.replace('"x"', "[" * 100_000), "expected TOML: "),
         (
             ENTRY.replace("2027-01-01", '"2027-01-01"'),

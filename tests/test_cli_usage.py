@@ -14,6 +14,7 @@ import pytest
 from support import ROOT
 
 from hgproto import cli
+from hgproto.spec import SchemaError, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -235,7 +236,9 @@ def test_other_empty_words_are_refused(command: str, capsys: pytest.CaptureFixtu
         ("nofile.yaml", "No such file or directory); correct its name"),
         ("one.yaml/x.yaml", "Not a directory); correct its name"),
         (".", "Is a directory); name a file in it"),
-        ("/proc/self/mem", "Input/output error); see that it can be read"),
+        ("/proc/self/mem", "Input/output error); check the disk that it is on, or use a copy of the file"),
+        ("loop.yaml", "Too many levels of symbolic links); correct the link"),
+        (f"{'x' * 300}.yaml", "File name too long); correct its name"),
     ],
 )
 def test_a_schema_that_cannot_be_read_has_a_remedy(
@@ -245,5 +248,80 @@ def test_a_schema_that_cannot_be_read_has_a_remedy(
         pytest.skip("this system has no such file")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "one.yaml").touch()
+    (tmp_path / "loop.yaml").symlink_to("loop.yaml")
     assert cli.main(["schema", "check", file]) == 3
-    assert capsys.readouterr().err == f"hgproto: {file}:1:1: cannot be read ({problem}\n"
+    # The file as a whole has no line.
+    assert capsys.readouterr().err == f"hgproto: {file}: cannot be read ({problem}\n"
+
+
+READERS_OF_SCHEMAS = (
+    "schema check {}", "schema show --revision {}", "decode --revision {} x.bin", "encode --revision {} x.txt",
+    "validate --depth frames --revision {} x.bin", "explain --revision {}", "sample --revision {}", "diff {} framing-0002",
+    "diff framing-0002 {}", "generate --revision {} --output made",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("command", READERS_OF_SCHEMAS)
+def test_an_include_that_cannot_be_read_is_trouble(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One that is not there is a fault of the schema."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "part").mkdir()
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "x.bin").touch()
+    (tmp_path / "x.txt").touch()
+    for include, code, message in (
+        ("part", 3, "'part' cannot be read (Is a directory); name a file in it"),
+        ("loop", 3, "'loop' cannot be read (Too many levels of symbolic links); correct the link"),
+        ("/proc/self/mem", 3, "'/proc/self/mem' cannot be read (Input/output error); check the disk"),
+        ("nothing", 1, "there is no file 'nothing' to include; correct the name"),
+        ("x.bin/nothing", 1, "there is no file 'x.bin/nothing' to include; correct the name"),
+    ):
+        if include.startswith("/") and not Path(include).exists():
+            continue
+        (tmp_path / "mine.yaml").write_text(f"language: 1\ninclude: [{include}]\n")
+        assert cli.main(command.format("mine.yaml").split()) == code
+        out, error = capsys.readouterr()
+        assert out == ""
+        assert error.removeprefix("hgproto: ").startswith(f"mine.yaml:2:11: {message}"), error
+
+
+def test_an_include_of_an_include_is_placed_where_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "part").mkdir()
+    (tmp_path / "mine.yaml").write_text("language: 1\ninclude: [other.yaml]\n")
+    (tmp_path / "other.yaml").write_text("language: 1\n\ninclude: [part]\n")
+    assert cli.main(["schema", "check", "mine.yaml"]) == 3
+    assert capsys.readouterr().err.startswith("hgproto: other.yaml:3:11: 'part' cannot be read (Is a directory)")
+    with pytest.raises(SchemaError) as caught:
+        load("mine.yaml")
+    assert caught.value.unreadable
+    assert caught.value.files == ("mine.yaml", "other.yaml", "part")
+
+
+SHOWN = r"x\xff"
+WORDS = (
+    "{}", "corpus {}", "decode --{}", "decode --format {}", "decode --format={} x", "decode --max-payload {}",
+    "decode --revision {}", "session --limit {}", "validate --limit {}=1", "validate --select {}", "validate --payload {}",
+    "validate --payload command-name --flags {}", "validate --role {}", "explain {}", "schema show {}", "sample {}",
+    "sample --invalid {}", "sample --seed {}", "coverage --only {} x", "coverage --fail-under {} x", "corpus replay x {}",
+    "corpus seed x --harness {}", "diff --fail-on {} a b", "diff {} framing-0002", "generate --revision {} --output y",
+    "fuzz {}://x", "fuzz a:b --fails {}", "fuzz a:b --ignore {}", "fuzz a:b --encodings {}",
+    "fuzz hgproto.fuzz.echo:serve --without {}",
+    "fuzz {} --log x", "fuzz localhost:1 --start '{}", "fuzz '{}", "fuzz {}", "decode a {}",
+)  # fmt: skip
+"""Arguments that are quoted in an error."""
+
+
+@pytest.mark.parametrize("command", WORDS)
+def test_a_byte_of_an_argument_that_is_not_utf_8_is_shown_in_one_way(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    error = refused(capsys, *(word.format("x\udcff") for word in command.split(" ")))
+    assert SHOWN in error
+    assert "\udcff" not in error
+    assert "udcff" not in error

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hgproto.bom import unmarked
-from hgproto.errors import HexError, HgprotoError, HumanFormError, ProtocolError, TextError, counted, printable
+from hgproto.errors import HexError, HgprotoError, HumanFormError, ProtocolError, TextError, counted, printable, quoted
 from hgproto.option_types import name_of, whole
 from hgproto.revision import DEFAULT_REVISION
 from hgproto.stdio import TROUBLE, OutputError, StreamError, open_file
@@ -128,7 +128,7 @@ def revision_of(name: str, argument: str = "--revision") -> Revision:
             is_file = os.path.dirname(name) or name.endswith((".yaml", ".yml"))
             if is_file or error.errno != errno.ENOENT:
                 raise StreamError.of(error, name) from None
-            raise UsageError(f"argument {argument}: there is no revision {name!r}, and no such file") from None
+            raise UsageError(f"argument {argument}: there is no revision {quoted(name)}, and no such file") from None
     return revision
 
 

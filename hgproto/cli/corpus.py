@@ -20,7 +20,7 @@ from hgproto.cli.common import (
     open_input,
     say,
 )
-from hgproto.errors import counted, printable
+from hgproto.errors import counted, printable, quoted
 from hgproto.hexform import form_of
 from hgproto.stdio import write_whole
 
@@ -91,7 +91,7 @@ def _harness(name: str) -> Harness:
     from hgproto.fuzz.harnesses import HARNESSES
 
     if name not in HARNESSES:
-        raise UsageError(f"argument NAME: there is no harness {name!r}; there are {', '.join(HARNESSES)}")
+        raise UsageError(f"argument NAME: there is no harness {quoted(name)}; there are {', '.join(HARNESSES)}")
     return HARNESSES[name]
 
 

@@ -19,7 +19,7 @@ from hgproto.cli.common import (
     open_input,
     say,
 )
-from hgproto.errors import HgprotoError, counted, printable
+from hgproto.errors import HgprotoError, counted, printable, quoted
 from hgproto.hexform import form_of, octets_from_hex
 from hgproto.option_types import percentage
 
@@ -60,7 +60,7 @@ def _coverage(options: argparse.Namespace) -> int:
     kinds = KINDS if options.only is None else tuple(dict.fromkeys(options.only.split(",")))
     for kind in kinds:
         if kind not in KINDS:
-            raise UsageError(f"argument --only: there is no {kind!r}; there are {', '.join(KINDS)}")
+            raise UsageError(f"argument --only: there is no {quoted(kind)}; there are {', '.join(KINDS)}")
     coverage = Counting()
     number = 0
     unreadable: list[InputError | StreamError] = []

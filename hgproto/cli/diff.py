@@ -8,7 +8,7 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from hgproto.cli.common import FAULT, GOOD, SCHEMA, revision_of, say, shown_path
-from hgproto.errors import counted
+from hgproto.errors import counted, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -50,7 +50,7 @@ def _kind(name: str) -> str:
     from hgproto.diff import KINDS
 
     if name not in KINDS:
-        raise argparse.ArgumentTypeError(f"{name!r} is no kind of change; there are {', '.join(KINDS)}")
+        raise argparse.ArgumentTypeError(f"{quoted(name)} is no kind of change; there are {', '.join(KINDS)}")
     return name
 
 

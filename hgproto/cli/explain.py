@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from hgproto.cli.common import GOOD, UsageError, revision_of, revision_option
-from hgproto.errors import printable
+from hgproto.errors import printable, quoted
 
 if TYPE_CHECKING:
     import argparse
@@ -79,7 +79,7 @@ def _chosen(patterns: list[str], requirements: Mapping[str, Requirement]) -> lis
             # One that is close, else the groups: all ids would be too many.
             groups = {f"'{name.partition('.')[0]}.*'" for name in requirements}
             known = get_close_matches(pattern, requirements, n=1) or groups
-            raise UsageError(f"there is no requirement {pattern!r}; {suggestion(pattern, known)}")
+            raise UsageError(f"there is no requirement {quoted(pattern)}; {suggestion(pattern, known)}")
         chosen |= dict.fromkeys(found)
     return list(chosen)
 

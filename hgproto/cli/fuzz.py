@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from hgproto.cli.common import DIRECTORY, FAULT, FILE, GOOD, TROUBLE, InputError, StreamError, UsageError, files_in, say
-from hgproto.errors import counted, printable
+from hgproto.errors import counted, printable, quoted
 from hgproto.option_types import MOST_SEED, above_zero, name_of, seconds, setting, whole
 
 if TYPE_CHECKING:
@@ -220,13 +220,15 @@ def _oracle(options: argparse.Namespace) -> Oracle:
     except ValueError as error:
         raise UsageError(f"argument --ignore: {error}") from None
     if options.fails is not None and not (options.fails and options.fails.isascii()):
-        raise UsageError(f"argument --fails: expected the ASCII name of a command, found {printable(options.fails)!r}")
+        raise UsageError(f"argument --fails: expected the ASCII name of a command, found {quoted(options.fails)}")
     encodings = default_encodings()
     if options.encodings is not None:
         names = [name for name in options.encodings.split(",") if name]
         for name in names:
             if name not in encodings:
-                raise UsageError(f"argument --encodings: there is no {name!r} here; there are {', '.join(encodings)}")
+                raise UsageError(
+                    f"argument --encodings: there is no {quoted(name)} here; there are {', '.join(encodings)}"
+                )
         encodings = Encodings([encodings[name] for name in names])
     options.encodings = encodings
     try:
@@ -420,7 +422,7 @@ def _show(finding: FuzzFinding, path: str | None) -> None:
         f"{len(finding.case.octets)} left"
     )
     if path is not None:
-        print(f"  {finding.replay(path)}")
+        print(f"  {printable(finding.replay(path))}")
     print(flush=True)
 
 

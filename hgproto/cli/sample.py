@@ -8,6 +8,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from hgproto.cli.common import DIRECTORY, GOOD, UsageError, refuse_terminal, revision_of, revision_option
+from hgproto.errors import quoted
 from hgproto.option_types import MOST_SEED, whole
 from hgproto.stdio import write_whole
 
@@ -80,7 +81,7 @@ def _sample(options: argparse.Namespace) -> int:
     sessions = options.what == "session" or (options.what is None and options.invalid is not None)
     if not sessions and options.what not in (None, *revision.codec.CODES):
         known = ", ".join((*revision.codec.CODES, "session"))
-        raise UsageError(f"argument TYPE: there is no frame type {options.what!r}; there are {known}")
+        raise UsageError(f"argument TYPE: there is no frame type {quoted(options.what)}; there are {known}")
     if (sessions or options.invalid) and revision.name != DEFAULT_REVISION:
         raise UsageError(f"sessions and broken rules are there for {DEFAULT_REVISION} alone")
     _check_effects(options, revision, sessions=sessions)

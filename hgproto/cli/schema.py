@@ -18,7 +18,7 @@ from hgproto.cli.common import (
     say,
     shown_path,
 )
-from hgproto.errors import counted, printable
+from hgproto.errors import counted, printable, quoted
 
 if TYPE_CHECKING:
     import argparse
@@ -118,7 +118,7 @@ def _schema_show(options: argparse.Namespace) -> int:
         lines = show(options.name, schema)
     else:
         raise UsageError(
-            f"there is no {options.name!r} in {schema.revision}; {suggestion(options.name, names(schema))}"
+            f"there is no {quoted(options.name)} in {schema.revision}; {suggestion(options.name, names(schema))}"
         )
     for line in lines:
         print(line)

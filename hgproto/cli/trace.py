@@ -132,7 +132,10 @@ def _difference(file: Path, text: str) -> list[str]:
     """The lines of a unified diff from the file to what it should be."""
     import difflib
 
-    old = file.read_text(encoding="utf-8", errors="backslashreplace") if file.exists() else ""
+    try:
+        old = file.read_text(encoding="utf-8", errors="backslashreplace")
+    except (FileNotFoundError, NotADirectoryError):
+        old = ""
     return list(
         difflib.unified_diff(old.splitlines(), text.splitlines(), str(file), f"{file} (as run now)", lineterm="")
     )

@@ -30,7 +30,7 @@ from hgproto.cli.common import (
     say,
     wants_colour,
 )
-from hgproto.errors import HumanFormError, LocalProtocolError, counted, printable
+from hgproto.errors import HumanFormError, LocalProtocolError, counted, printable, quoted
 from hgproto.hexform import form_of
 from hgproto.option_types import setting
 from hgproto.reader import CHUNK_OCTETS
@@ -215,9 +215,9 @@ class _Run:
         self._report.close()
         if self._baseline is not None:
             for known in self._baseline.expired(self._today):
-                say(f"{self._baseline.path}:{known.line}: expired on {known.expires}")
+                say(f"{self._baseline.place(known)}: expired on {known.expires}")
             for known in self._baseline.unused(self._today):
-                say(f"{self._baseline.path}:{known.line}: nothing was found that is this")
+                say(f"{self._baseline.place(known)}: nothing was found that is this")
 
 
 class _Input:
@@ -403,7 +403,7 @@ def _payload_options(options: argparse.Namespace, revision: Revision) -> Callabl
     flags = "0" if options.flags is None else options.flags
     for name, what, word in (("payload", "a frame type", options.payload), ("flags", "flags joined by |", flags)):
         if word.split() != [word]:
-            raise UsageError(f"argument --{name}: expected {what}, found {word!r}")
+            raise UsageError(f"argument --{name}: expected {what}, found {quoted(word)}")
     try:
         frame = parse_frame(f"0 0 0 {options.payload} {flags}", revision.codec)
         PayloadValidator(options.payload, revision=revision)
@@ -430,7 +430,7 @@ def _selection(options: argparse.Namespace) -> Callable[[Finding], bool]:
         lists[name] = [one for text in getattr(options, name) for one in text.split(",") if one]
         for one in lists[name]:
             if not any(selects(requirement, [one], []) for requirement in requirements):
-                raise UsageError(f"argument --{name}: there is no requirement {one!r}")
+                raise UsageError(f"argument --{name}: there is no requirement {quoted(one)}")
     select, ignore = lists["select"], lists["ignore"]
     return lambda finding: selects(finding.id, select, ignore)
 

@@ -13,7 +13,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from hgproto.errors import counted
+from hgproto.errors import counted, quoted
 from hgproto.option_types import MOST_SEED, seconds, whole
 from hgproto.stdio import attempt, standard_streams
 
@@ -64,7 +64,7 @@ def _run(words: list[str], faults: list[tuple[bytes, Exception]]) -> int:
         print("\n".join(HARNESSES))
         return 0
     if options.name not in HARNESSES:
-        parser.error(f"there is no harness {options.name!r}; there are {', '.join(HARNESSES)}")
+        parser.error(f"there is no harness {quoted(options.name)}; there are {', '.join(HARNESSES)}")
     from tqdm import tqdm
 
     with tqdm(unit=" cases", disable=None, leave=False, desc=options.name) as bar:

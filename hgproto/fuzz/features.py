@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from hgproto.errors import quoted
 from hgproto.events import RunCommand
 from hgproto.framing_0002 import codec
 from hgproto.server import Server
@@ -77,7 +78,7 @@ def features_named(names: Iterable[str], types: Iterable[str]) -> tuple[Feature,
     chosen = []
     for name in names:
         if name not in known:
-            raise ValueError(f"there is no feature {name!r}; there are {', '.join(sorted(known))}")
+            raise ValueError(f"there is no feature {quoted(name)}; there are {', '.join(sorted(known))}")
         chosen.append(known[name])
     return tuple(chosen)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
+from hgproto.errors import quoted
 from hgproto.framing_0002.requirements import REQUIREMENTS
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def _patterns(word: str) -> Iterable[_Pattern]:
         return [_Pattern(kind, rest, "*"), _Pattern(kind, "*", rest)] if colon else [_Pattern(kind, "*", "*")]
     if not any(fnmatchcase(one, word) for one in REQUIREMENTS):
         raise ValueError(
-            f"there is no requirement {word!r}; expected a pattern of requirement ids, cause:PATTERN, or one of the kinds "
+            f"there is no requirement {quoted(word)}; expected a pattern of requirement ids, cause:PATTERN, or one of the kinds "
             f"{', '.join(KINDS)}"
         )
     return [_Pattern("*", word, "*")]

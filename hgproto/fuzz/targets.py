@@ -10,6 +10,7 @@ import re
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
+from hgproto.errors import quoted
 from hgproto.fuzz.addresses import resolved
 from hgproto.fuzz.callables import CallableTarget
 from hgproto.fuzz.outcomes import Outcome, Target, TargetError, TargetGoneError
@@ -105,7 +106,7 @@ def open_target(
     A name is resolved once, and every address that it stands for is checked.
     """
     if answers not in ANSWERS:
-        raise TargetError(f"answers are {', '.join(ANSWERS)}, not {answers!r}")
+        raise TargetError(f"answers are {', '.join(ANSWERS)}, not {quoted(answers)}")
     address = _ADDRESS.match(text)
     if address:
         if answers == "verdict":
@@ -117,19 +118,21 @@ def open_target(
         try:
             return TcpTarget(addresses, seconds=seconds, pid=pid, log=log, start=start)
         except ValueError as error:
-            raise TargetError(f"argument --start: the command {start!r} cannot be split into words: {error}") from None
+            raise TargetError(
+                f"argument --start: the command {quoted(start or '')} cannot be split into words: {error}"
+            ) from None
     if log is not None or start is not None:
-        raise TargetError(f"--log and --start are about the server behind an address, and {text!r} is not one")
+        raise TargetError(f"--log and --start are about the server behind an address, and {quoted(text)} is not one")
     if re.match(r"[a-z][a-z0-9+]*://", text):
         raise TargetError(
-            f"there is no transport for {text!r}; there are tcp://host:port, module:callable and commands"
+            f"there is no transport for {quoted(text)}; there are tcp://host:port, module:callable and commands"
         )
     if _CALLABLE.match(text):
         return CallableTarget(text.removeprefix("python:"), answers=answers, seconds=seconds)
     try:
         words = split_words(text)
     except ValueError as error:
-        raise TargetError(f"the command {text!r} cannot be split into words: {error}") from None
+        raise TargetError(f"the command {quoted(text)} cannot be split into words: {error}") from None
     return CommandTarget(words, answers=answers, seconds=seconds)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from hgproto.cbor import Simple, Tag, encode_item, encode_map
-from hgproto.errors import counted
+from hgproto.errors import counted, quoted
 from hgproto.layout import highest
 from hgproto.revision import DEFAULT_REVISION, Revision
 from hgproto.samples.choices import Seeded, Simplest
@@ -81,8 +81,8 @@ def boundaries(
     """
     revision = revision or Revision(DEFAULT_REVISION)
     codec = revision.codec
-    if type not in (None, *codec.CODES):
-        raise ValueError(f"there is no frame type {type!r}; there are {', '.join(codec.CODES)}")
+    if type is not None and type not in codec.CODES:
+        raise ValueError(f"there is no frame type {quoted(type)}; there are {', '.join(codec.CODES)}")
     limit = codec.LIMITS["max-payload"][0] if max_payload is None else max_payload
     codes = codec.TYPE_NAMES if type is None else (codec.CODES[type],)
     return _judged((one for code in codes for one in _Maker(codec, code, limit).all()), limit, revision)

@@ -7,6 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from hgproto.encodings import default_encodings
+from hgproto.errors import quoted
 from hgproto.framing_0002 import codec
 from hgproto.framing_0002.requirements import REQUIREMENTS
 from hgproto.layout import place_of
@@ -37,7 +38,7 @@ def checked_breakable(requirement: str, role: str | None = None, encodings: Enco
     if requirement not in REQUIREMENTS:
         close = get_close_matches(requirement, REQUIREMENTS, n=1)
         raise ValueError(
-            f"there is no requirement {requirement!r}" + (f"; did you mean {close[0]!r}?" if close else "")
+            f"there is no requirement {quoted(requirement)}" + (f"; did you mean {close[0]!r}?" if close else "")
         )
     if requirement not in VIOLATORS:
         reason = REQUIREMENTS[requirement].reason or "Only building can, and is refused."

@@ -6,13 +6,15 @@ A schema that loads is complete and refers to nothing that is missing. Whether i
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
-import os.path
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hgproto.spec.problems import Problem, SchemaError, suggestion
+from hgproto.errors import quoted
+from hgproto.spec.problems import Place, Problem, SchemaError, suggestion
 from hgproto.spec.resolve import resolve
 from hgproto.spec.shape import shape_problems
 from hgproto.spec.source import Source, read
@@ -74,15 +76,21 @@ def _digest(files: list[Path]) -> str:
 
 
 def _read_with_includes(
-    file: Path, source: Source, meta: dict[str, Any], within: tuple[str, ...], done: dict[str, Source]
+    file: Path,
+    source: Source,
+    meta: dict[str, Any],
+    within: tuple[str, ...],
+    done: dict[str, Source],
+    include: Place | None = None,
 ) -> list[Problem]:
     """Reads ``file`` and what it includes into ``source``: sections that are mappings are united.
 
     Gives what is wrong with the shape of each file. ``done``: the files that were read, each once, what is included first.
+    ``include``: the place that includes the file, if one does.
     """
     source.files.append(file)
     part = Source()
-    part.data = read(file, part)
+    part.data = read(file, part, include)
     problems = shape_problems(part, meta)
     for key, value in part.data.items():
         _merge(source, part, key, value)
@@ -100,17 +108,31 @@ def _read_with_includes(
         target = file.parent / name
         real = os.path.realpath(target)
         if real in chain:
-            raise SchemaError([Problem(place, f"{name!r} includes itself", "remove one of the includes")])
+            raise SchemaError([Problem(place, f"{quoted(name)} includes itself", "remove one of the includes")])
         if real in done:
             continue
         if len(source.files) >= MAX_FILES:
             raise SchemaError([Problem(place, f"the schema has more than {MAX_FILES} files", "join some of them")])
-        if not os.path.isfile(target):
+        if _is_missing(target):
             source.files.append(target)
-            raise SchemaError([Problem(place, f"there is no file {str(target)!r} to include", "correct the name")])
-        problems += _read_with_includes(target, source, meta, chain, done)
+            raise SchemaError(
+                [Problem(place, f"there is no file {quoted(str(target))} to include", "correct the name")]
+            )
+        problems += _read_with_includes(target, source, meta, chain, done, place)
     done[chain[-1]] = part
     return problems
+
+
+def _is_missing(file: Path) -> bool:
+    """Returns True if there is no file of that name. One that cannot be looked at may be there."""
+    try:
+        os.stat(file)
+    except OSError as error:
+        return error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
+    except ValueError:
+        # No name of a file has such characters.
+        return True
+    return False
 
 
 def _in_order(source: Source, parts: Iterable[Source]) -> None:
@@ -152,9 +174,7 @@ def find(revision: str) -> Path:
     if revision in ours:
         return ours[revision]
     path = Path(revision)
-    if path.exists():
+    if not _is_missing(path):
         return path
-    from hgproto.spec.problems import Place
-
-    message = f"there is no revision {revision!r}, and no such file"
-    raise SchemaError([Problem(Place(revision, 1, 1), message, suggestion(revision, ours))])
+    message = f"there is no revision {quoted(revision)}, and no such file"
+    raise SchemaError([Problem(Place(revision), message, suggestion(revision, ours))])

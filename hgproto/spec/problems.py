@@ -17,14 +17,14 @@ __all__ = ["Adviser", "Place", "Problem", "SchemaError", "suggestion"]
 
 @dataclass(frozen=True, slots=True, order=True)
 class Place:
-    """A place in a schema file; line and column count from 1."""
+    """A place in a schema file; line and column count from 1, and are 0 for the file as a whole."""
 
     file: str
-    line: int
-    column: int
+    line: int = 0
+    column: int = 0
 
     def __str__(self) -> str:
-        return f"{printable(self.file)}:{self.line}:{self.column}"
+        return f"{printable(self.file)}:{self.line}:{self.column}" if self.line else printable(self.file)
 
 
 @dataclass(frozen=True, slots=True, order=True)

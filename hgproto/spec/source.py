@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from hgproto.bom import unmarked
-from hgproto.errors import TextError, counted
+from hgproto.errors import TextError, counted, quoted
 from hgproto.spec.problems import Place, Problem, SchemaError
 
 if TYPE_CHECKING:
@@ -93,10 +93,22 @@ class Source:
 _ADVICE = {
     errno.ENOENT: "correct its name",
     errno.ENOTDIR: "correct its name",
+    errno.ENAMETOOLONG: "correct its name",
     errno.EISDIR: "name a file in it",
     errno.EACCES: "change its permissions",
+    errno.EPERM: "change its permissions",
+    errno.ELOOP: "correct the link",
 }
 """Remedies for a file that cannot be read, by the error."""
+
+
+def unreadable(file: Path, error: OSError, include: Place | None = None) -> SchemaError:
+    """The error about a file that cannot be read. ``include``: the place that includes it, if one does."""
+    message = f"cannot be read ({error.strerror or error})"
+    advice = _ADVICE.get(error.errno or 0, "check the disk that it is on, or use a copy of the file")
+    if include is not None:
+        return SchemaError([Problem(include, f"{quoted(str(file))} {message}", advice)], unreadable=True)
+    return SchemaError([Problem(Place(str(file)), message, advice)], unreadable=True)
 
 
 def _octets_of(file: Path) -> bytes:
@@ -105,18 +117,19 @@ def _octets_of(file: Path) -> bytes:
         octets = opened.read(MAX_OCTETS + 1)
     if len(octets) > MAX_OCTETS:
         message = f"the file has more than {MAX_OCTETS >> 20} MiB"
-        raise SchemaError([Problem(Place(str(file), 1, 1), message, "name a schema; they are smaller")])
+        raise SchemaError([Problem(Place(str(file)), message, "name a schema; they are smaller")])
     return octets
 
 
-def read(file: Path, source: Source) -> dict[str, Any]:
-    """The mapping in ``file``; places go to ``source``. Raises :class:`SchemaError`."""
+def read(file: Path, source: Source, include: Place | None = None) -> dict[str, Any]:
+    """The mapping in ``file``; places go to ``source``. Raises :class:`SchemaError`.
+
+    ``include``: the place that includes the file, if one does.
+    """
     try:
         text = unmarked(_octets_of(file)).decode("utf-8")
     except OSError as error:
-        advice = _ADVICE.get(error.errno or 0, "see that it can be read")
-        problem = Problem(Place(str(file), 1, 1), f"cannot be read ({error.strerror})", advice)
-        raise SchemaError([problem], unreadable=True) from None
+        raise unreadable(file, error, include) from None
     except TextError as error:
         message = f"expected {error.expected}, found {error.found}"
         raise SchemaError([Problem(Place(str(file), 1, 1), message, error.remedy)]) from None
@@ -132,11 +145,11 @@ def read(file: Path, source: Source) -> dict[str, Any]:
         node = yaml.compose(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        place = Place(str(file), mark.line + 1 if mark else 1, mark.column + 1 if mark else 1)
+        place = Place(str(file), mark.line + 1, mark.column + 1) if mark else Place(str(file))
         what = f"{error.problem or 'this is not YAML'} ({error.context})" if error.context else f"{error.problem}"
         raise SchemaError([Problem(place, what, "correct the YAML")]) from None
     except RecursionError:
-        raise SchemaError([Problem(Place(str(file), 1, 1), "nested too deeply", "flatten it")]) from None
+        raise SchemaError([Problem(Place(str(file)), "nested too deeply", "flatten it")]) from None
     if not isinstance(node, yaml.MappingNode):
         place = reader.place(node) if node is not None else Place(str(file), 1, 1)
         raise SchemaError([Problem(place, "a schema is a mapping", "start with `language: 1`")])

@@ -84,7 +84,7 @@ class Library:
             self.faults = True
             self.files += error.files or (name,)
             for problem in error.problems:
-                place = f"{problem.place.file}:{problem.place.line}"
+                place = problem.place.file + (f":{problem.place.line}" if problem.place.line else "")
                 logger.warning(
                     "%s; %s", problem.message, problem.help, location=place, type="hgproto", subtype="schema"
                 )

@@ -117,7 +117,7 @@ def test_a_file_that_cannot_be_read(name: str, tmp_path: Path) -> None:
     with pytest.raises(SchemaError) as error:
         read(tmp_path / name, Source())
     (problem,) = error.value.problems
-    assert str(problem.place) == f"{tmp_path / name}:1:1"
+    assert str(problem.place) == str(tmp_path / name)
     assert "cannot be read" in problem.message
 
 
