@@ -369,7 +369,7 @@ def test_a_snapshot_that_cannot_be_read_is_told(site: Site, text: str | None) ->
 def test_a_schema_that_is_not_there_is_told(site: Site) -> None:
     site.write("index", f":orphan:\n\n{RULES}")
     assert site.build(hgproto_schemas=["nowhere.yaml"]).warnings == (
-        f"{site.root}/nowhere.yaml:1: WARNING: there is no revision '{site.root}/nowhere.yaml', and no such file; "
+        f"WARNING: {site.root}/nowhere.yaml: there is no revision '{site.root}/nowhere.yaml', and no such file; "
         "use one of framing-0002 [hgproto.schema]\n"
     )
 

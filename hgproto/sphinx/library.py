@@ -84,10 +84,11 @@ class Library:
             self.faults = True
             self.files += error.files or (name,)
             for problem in error.problems:
-                place = problem.place.file + (f":{problem.place.line}" if problem.place.line else "")
-                logger.warning(
-                    "%s; %s", problem.message, problem.help, location=place, type="hgproto", subtype="schema"
-                )
+                place = problem.place
+                # Sphinx takes a location without a line for the name of a document.
+                where = f"{place.file}:{place.line}" if place.line else None
+                shown = f"{problem.message}; {problem.help}" if where else str(problem)
+                logger.warning("%s", shown, location=where, type="hgproto", subtype="schema")
             return None
         start = f"{schema.revision}/" if prefix is None else prefix
         return Volume(schema, Revision(name), start, trace)
