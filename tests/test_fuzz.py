@@ -352,7 +352,7 @@ def test_memory_behind_an_address_is_that_of_one_process_or_of_new_ones() -> Non
 # Dialogues, failing commands, and notes.
 
 
-def dialogue(*faults: str, **options: Any) -> tuple[Report, Oracle]:
+def dialogue(*faults: str, seconds: float = 0.1, **options: Any) -> tuple[Report, Oracle]:
     """A campaign of twelve cases against the reference server behind a port."""
     command = [sys.executable, "-S", "-E", str(REFERENCE / "server.py"), "--port=0", *faults]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -360,7 +360,7 @@ def dialogue(*faults: str, **options: Any) -> tuple[Report, Oracle]:
         target = open_target(f"127.0.0.1:{process.stdout.readline().strip()}")
         oracle = Oracle(echo=True, encodings=KNOWN, fails="fail", **options)
         cases = Cases("server", 1, encodings=KNOWN, dialogues=True, fails="fail", defers=bool(options))
-        report = Campaign(target, oracle, cases, most_cases=12, minimize_seconds=0.1).run()
+        report = Campaign(target, oracle, cases, most_cases=12, minimize_seconds=seconds).run()
         for finding in report.findings:
             again = oracle.judge(finding.case, run_case(target, finding.case))
             assert again is not None
@@ -392,6 +392,23 @@ def test_dialogues_find_what_whole_input_hides(
     report, _ = dialogue(*faults, **options)
     assert [(finding.fault.kind, finding.fault.cause) for finding in report.findings] == wanted
     assert all(finding.case.waits for finding in report.findings)
+
+
+@pytest.mark.parametrize(
+    ("faults", "options", "octets"),
+    [
+        # The name of the command that fails, and the shortest name.
+        (("live", "id-after-error"), {}, [8 + 4 + 8 + 1 + 13]),
+        (("error-early",), {"defers": True}, [8 + 4 + 13]),
+        (("live",), {"defers": True}, [8 + 4 + 13, 8 + 1 + 13]),
+    ],
+    ids=["id after an error", "early error", "not deferring"],
+)
+def test_dialogues_are_minimized(faults: tuple[str, ...], options: dict[str, Any], octets: list[int]) -> None:
+    report, _ = dialogue(*faults, seconds=60.0, **options)
+    assert [len(finding.case.octets) for finding in report.findings] == octets
+    assert all(finding.case.waits and finding.shown_again for finding in report.findings)
+    assert all(finding.not_minimized is None for finding in report.findings)
 
 
 def test_a_dialogue_needs_an_address() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MODULE = """
-import time
+import threading, time
 from hgproto.fuzz.echo import serve
 def crash(octets):
     if octets:
@@ -39,6 +40,18 @@ def picky(octets):
     if octets == b"bad":
         raise RuntimeError
     return serve(octets)
+calls = 0
+def third(octets):
+    global calls
+    calls += 1
+    if calls == 3:
+        raise RuntimeError
+    return serve(octets)
+def late(octets):
+    threading.Timer(0.1, fails).start()
+    return serve(octets)
+def fails():
+    raise RuntimeError
 def slow(octets):
     time.sleep(0.2)
     raise RuntimeError
@@ -73,12 +86,14 @@ def files(tmp_path: Path) -> dict[str, str]:
         FuzzFinding(Case(octets, "session 1"), FAULT, 1, 7, 0.5, 3, ("mine:picky",)).write(str(tmp_path / name))
         for name, octets in (("bad", b"bad"), ("good", b""))
     )
+    once = FuzzFinding(Case(b"", "session 1"), FAULT, 1, 7, 0.5, 3, ("mine:picky",), shown_again=False)
     (tmp_path / "other.json").write_text("{}")
     return {
         name: os.path.relpath(path, tmp_path)
         for name, path in {
             "shows": bad,
             "mended": good,
+            "once": once.write(str(tmp_path / "once")),
             "nonsense": str(tmp_path / "other.json"),
             "missing": str(tmp_path / "none.json"),
             "directory": str(tmp_path),
@@ -89,6 +104,7 @@ def files(tmp_path: Path) -> dict[str, str]:
 SAID = {
     "shows": (1, "crash: expected an end without a crash, found RuntimeError in picky (mine.py:12)"),
     "mended": (1, "nothing is wrong any more"),
+    "once": (1, "nothing is wrong this time, as when the case was run again after it was found"),
     "nonsense": (2, "this is no finding of hgproto fuzz"),
     "missing": (2, "No such file or directory"),
     "directory": (2, "Is a directory"),
@@ -103,6 +119,8 @@ SAID = {
         (["mended"], 0),
         (["mended", "shows", "mended"], 1),
         (["mended", "mended"], 0),
+        (["once", "mended"], 0),
+        (["once", "shows"], 1),
         (["missing"], 3),
         (["directory", "mended"], 3),
         (["missing", "shows"], 1),
@@ -143,6 +161,31 @@ def test_findings_after_one_that_ends_the_server_are_said_to_be_left(run: Any, f
         f"{files['shows']}: crash: expected an end without a crash, found takes no connections any more"
     ]
     assert errors.startswith(f"hgproto: {files['mended']}: it was not shown again, because the target is gone: ")
+
+
+def test_a_finding_that_does_not_show_again_says_so(run: Any, tmp_path: Path) -> None:
+    status, output, _ = run("mine:third", "--seed", "1", "--max-cases", "5")
+    assert status == 1
+    assert "  it did not show again in a new process, so it may depend on the cases before it, or on time\n" in output
+    assert re.search(
+        r"^  crash RuntimeError .*: case 3, and \d more of the same cause, not shown again$", output, re.MULTILINE
+    )
+    (file,) = (tmp_path / "findings").iterdir()
+    finding = json.loads(file.read_text())
+    assert (finding["shown_again"], finding["new_process"]) == (False, True)
+    assert len(finding["octets"]) == 2 * finding["original_octets"]
+    assert run("mine:third", "--replay", f"findings/{file.name}")[:2] == (
+        0,
+        f"findings/{file.name}: {SAID['once'][1]}\n",
+    )
+
+
+def test_a_finding_whose_report_comes_late_is_shown_again(run: Any, tmp_path: Path) -> None:
+    status, output, _ = run("mine:late", "--seed", "1", "--max-cases", "1")
+    assert (status, "  it showed again in a new process\n" in output) == (1, True)
+    (file,) = (tmp_path / "findings").iterdir()
+    status, output, _ = run("mine:late", "--replay", f"findings/{file.name}")
+    assert (status, "crash: expected an end without a crash, found RuntimeError in fails" in output) == (1, True)
 
 
 # Nothing is lost.

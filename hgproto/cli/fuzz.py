@@ -421,6 +421,9 @@ def _show(finding: FuzzFinding, path: str | None) -> None:
         f"  case {finding.number} ({finding.case.origin}), {counted(finding.original_octets, 'octet')}, "
         f"{len(finding.case.octets)} left"
     )
+    print(f"  {finding.again}")
+    if finding.shown_again and finding.not_minimized:
+        print(f"  not minimized: {finding.not_minimized}")
     if path is not None:
         print(f"  {printable(finding.replay(path))}")
     print(flush=True)
@@ -439,7 +442,8 @@ def _sum_up(report: Report) -> None:
     )
     for finding, again in zip(report.findings, report.repeats, strict=True):
         rule = finding.fault.rule or finding.fault.cause
-        print(f"  {finding.fault.kind} {rule}: case {finding.number}, and {again} more of the same cause")
+        once = ", not shown again" if finding.shown_again is False else ""
+        print(f"  {finding.fault.kind} {rule}: case {finding.number}, and {again} more of the same cause{once}")
     for (kind, requirement, cause), again in report.known:
         print(f"  {kind} {requirement or cause}: known, met by {again} {'case' if again == 1 else 'cases'}")
 
@@ -447,13 +451,14 @@ def _sum_up(report: Report) -> None:
 def _replay(options: argparse.Namespace, target: Target, oracle: Oracle) -> int:
     """Shows findings again, a line for each. A finding that is still there decides the exit status over any trouble."""
     from hgproto.framing_0002 import codec
-    from hgproto.fuzz.findings import read_causes, read_finding
-    from hgproto.fuzz.targets import TargetGoneError, run_case
+    from hgproto.fuzz.again import shown_again
+    from hgproto.fuzz.findings import read_saved
+    from hgproto.fuzz.targets import TargetGoneError
 
     in_trouble = other_schema = options.found_fault = False
     for path in options.replay:
         try:
-            (case, digest), keys = read_finding(path), read_causes(path)
+            saved = read_saved(path)
         except OSError as error:
             in_trouble = True
             say(str(StreamError.of(error, path)))
@@ -462,24 +467,27 @@ def _replay(options: argparse.Namespace, target: Target, oracle: Oracle) -> int:
             options.found_fault = True
             say(str(error))
             continue
-        if digest != codec.DIGEST and not other_schema:
+        if saved.digest != codec.DIGEST and not other_schema:
             other_schema = True
             say(f"{path}: the finding was made with another schema")
         try:
-            faults = oracle.faults(case, run_case(target, case))
-            # Of several faults, the one that the finding is about.
-            fault = next((one for one in faults if one.key in keys), faults[0] if faults else None)
+            again = shown_again(target, oracle, saved.case, saved.key)
         except TargetGoneError as error:
             # An earlier finding has ended it, which is the result; the rest cannot be told.
             if not options.found_fault:
                 raise
             say(f"{path}: it was not shown again, because the target is gone: {error}")
             continue
+        # Of several faults, the one that the finding is about.
+        fault = again.fault or next(iter(again.faults), None)
         options.found_fault = options.found_fault or fault is not None
-        print(
-            f"{printable(path)}: {'nothing is wrong any more' if fault is None else printable(_words(fault))}",
-            flush=True,
-        )
+        if fault is not None:
+            words = _words(fault)
+        elif saved.shown_again is False:
+            words = "nothing is wrong this time, as when the case was run again after it was found"
+        else:
+            words = "nothing is wrong any more"
+        print(f"{printable(path)}: {printable(words)}", flush=True)
     return FAULT if options.found_fault else TROUBLE if in_trouble else GOOD
 
 

@@ -6,24 +6,26 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from hgproto.fuzz.again import shown_again
 from hgproto.fuzz.cases import probed_as, without_probe
 from hgproto.fuzz.findings import FuzzFinding
 from hgproto.fuzz.locate import kinds_of, needs_place, place_in, stop_of, without_place
-from hgproto.fuzz.minimize import attempts
-from hgproto.fuzz.targets import TargetGoneError, run_case
+from hgproto.fuzz.minimizing import Minimizing
+from hgproto.fuzz.outcomes import Outcome
+from hgproto.fuzz.targets import TargetGoneError, late, run_case
+from hgproto.session import frames_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from hgproto.fuzz.cases import Case
-    from hgproto.fuzz.minimize import Attempts
     from hgproto.fuzz.oracles import Fault, Key, Oracle
     from hgproto.fuzz.targets import Target
 
 __all__ = ["Campaign", "Report"]
 
-_MOST_TRIES = 1000
-"""Changes that are tried to make one finding smaller."""
+_MOST_RETRIES = 3
+"""Later cases of one cause that are run again, where the first did not show it again."""
 
 
 class Report(NamedTuple):
@@ -53,8 +55,11 @@ class Campaign:
     ``watch``: told after each case of how many there were, and how many findings. ``baseline``: the causes of known findings,
     which are counted and not reported.
 
-    While there are cases, minimizing takes at most ``minimize_share`` of the time, so that many findings do not starve a slow
-    campaign. After the last case, each finding has what is left of ``minimize_seconds``. A campaign of limited time takes at
+    The case of a finding is run once again, by a new process where the target can have one. A finding that does not show then is
+    reported all the same, and not minimized; a later case of the same cause may take its place, and ``found`` is told again.
+
+    While there are cases, this and minimizing take at most ``minimize_share`` of the time, so that many findings do not starve a
+    slow campaign. After the last case, each finding has what is left of ``minimize_seconds``. A campaign of limited time takes at
     most that share longer.
     """
 
@@ -93,36 +98,37 @@ class Campaign:
         self._known = dict.fromkeys(baseline, 0)
         self._findings: list[FuzzFinding] = []
         self._repeats: list[int] = []
-        self._pending: list[_Minimizing] = []
+        self._pending: list[Minimizing] = []
+        self._retries: dict[Key, list[Minimizing]] = {}
+        self._retried: dict[Key, int] = {}
+        self._last: tuple[Case, int] | None = None
+        self._faults: list[tuple[Case, Fault, int]] = []
+        self._number = 0
         self._spent = 0.0
         self._begun = 0.0
 
     def run(self) -> Report:
         """Runs it."""
         self._begun = time.monotonic()
-        octets = number = 0
+        octets = 0
         interrupted = gone = False
         try:
-            before: Case | None = None
             for case in self._cases:
-                outcome = run_case(self._target, case)
-                if outcome.earlier is not None and before is not None:
-                    for late in self._oracle.faults(before, outcome._replace(crash=outcome.earlier, output=b"")):
-                        self._take(before, late, number)
-                before = case
-                number += 1
+                outcome = self._run(self._target, case)
+                self._number += 1
                 octets += len(case.octets)
-                for fault in self._oracle.faults(case, outcome):
-                    # A known fault hides none of the others.
-                    self._take(case, fault, number)
-                    if self._is_over(number):
-                        break
+                # A known fault hides none of the others.
+                self._faults += [(case, fault, self._number) for fault in self._oracle.faults(case, outcome)]
+                self._take_all()
                 if self._watch is not None:
-                    self._watch(number, len(self._findings))
-                if self._is_over(number):
+                    self._watch(self._number, len(self._findings))
+                if self._is_over():
                     break
                 self._minimize_some()
+            self._note_late(late(self._target))
+            self._take_all()
             self._minimize_rest()
+            self._take_all()
         except TargetGoneError:
             if not self._findings:
                 raise
@@ -131,56 +137,101 @@ class Campaign:
             interrupted = True
         finally:
             # Also when the keyboard interrupts it, with the smallest so far.
+            self._take_all(place=False)
             while self._pending:
                 self._finish(self._pending[0])
         known = tuple((key, count) for key, count in self._known.items() if count)
         return Report(
-            number, octets, self._elapsed(), tuple(self._findings), tuple(self._repeats), interrupted, gone, known
+            self._number, octets, self._elapsed(), tuple(self._findings), tuple(self._repeats), interrupted, gone, known
         )
 
     def _elapsed(self) -> float:
         return time.monotonic() - self._begun
 
-    def _is_over(self, number: int) -> bool:
+    def _is_over(self) -> bool:
         return (
-            (self._most_cases is not None and number >= self._most_cases)
-            or (self._most_findings is not None and len(self._findings) >= self._most_findings)
+            (self._most_cases is not None and self._number >= self._most_cases)
+            or self._is_full()
             or (self._most_seconds is not None and self._elapsed() >= self._most_seconds)
         )
 
-    def _take(self, case: Case, fault: Fault, number: int) -> None:
-        """Keeps a fault, to be minimized, unless its cause is known."""
+    def _is_full(self) -> bool:
+        return self._most_findings is not None and len(self._findings) >= self._most_findings
+
+    def _run(self, target: Target, case: Case) -> Outcome:
+        """Runs a case; a crash that shows only now belongs to the case that was run before it."""
+        outcome = run_case(target, case)
+        self._note_late(outcome.earlier)
+        self._last = case, self._number + 1
+        return outcome
+
+    def _note_late(self, crash: str | None) -> None:
+        """Notes a crash that showed after the last case was judged."""
+        if crash is not None and self._last is not None:
+            case, number = self._last
+            faults = self._oracle.faults(case, Outcome(b"", crash))
+            self._faults += [(case, fault, min(number, max(self._number, 1))) for fault in faults]
+
+    def _take_all(self, *, place: bool = True) -> None:
+        """Keeps the faults that were met by now."""
+        for _ in range(len(self._faults)):
+            fault = self._faults.pop(0)
+            if not self._is_full():
+                self._take(*fault, place=place)
+
+    def _take(self, case: Case, fault: Fault, number: int, *, place: bool = True) -> None:
+        """Keeps a fault, to be run again and minimized, unless its cause is known. ``place``: False to run nothing."""
         seconds = self._elapsed()
         start = without_probe(case)
         interrupt: KeyboardInterrupt | None = None
-        if needs_place(*fault.key) and not (case.waits or case.sizes):
+        shown, new_process = None, False
+        if place and needs_place(*fault.key) and not (case.waits or case.sizes):
             try:
-                fault, start = self._placed(case, fault)
+                fault, start, shown, new_process = self._placed(case, fault)
             except KeyboardInterrupt as error:
                 # It is kept all the same.
                 interrupt = error
+        finding = FuzzFinding(case, fault, self._seed, number, seconds, len(case.octets), self._command)
+        finding = finding._replace(id=finding.digest, shown_again=shown, new_process=new_process)
         if self._oracle.ignores(fault):
-            return
-        if fault.key in self._known:
+            pass
+        elif fault.key in self._known:
             self._known[fault.key] += 1
         elif fault.key in self._groups:
             self._repeats[self._groups[fault.key]] += 1
+            self._retry(finding, start)
         else:
-            finding = FuzzFinding(case, fault, self._seed, number, seconds, len(case.octets), self._command)
-            finding = finding._replace(id=finding.digest)
             self._groups[fault.key] = len(self._findings)
             self._findings.append(finding)
             self._repeats.append(0)
             if self._keep is not None:
                 self._keep(finding)
-            # A dialogue is as short as it can be, and the memory of a series is known for its sizes.
-            fixed = case.waits or case.sizes
-            self._pending.append(_Minimizing(finding, start, most_tries=0 if fixed else _MOST_TRIES))
+            self._pending.append(Minimizing(finding, start))
         if interrupt is not None:
             raise interrupt
 
-    def _placed(self, case: Case, fault: Fault) -> tuple[Fault, bytes]:
-        """A fault without a cause as one of the place at which the target stops, and the start of the case that ends there."""
+    def _retry(self, finding: FuzzFinding, start: bytes) -> None:
+        """Keeps a later case of a cause, to be tried if the first does not show it again."""
+        key = finding.fault.key
+        first = self._findings[self._groups[key]]
+        if first.shown_again or self._retried.get(key, 0) >= _MOST_RETRIES:
+            return
+        self._retried[key] = self._retried.get(key, 0) + 1
+        self._retries.setdefault(key, []).append(Minimizing(finding._replace(id=first.id), start, is_retry=True))
+        if not any(one.finding.fault.key == key for one in self._pending):
+            self._try_later(key)
+
+    def _try_later(self, key: Key) -> None:
+        """Goes on with a later case of a cause, if the one before does not show it again."""
+        later = self._retries.get(key)
+        if later and self._findings[self._groups[key]].shown_again is False:
+            self._pending.append(later.pop(0))
+
+    def _placed(self, case: Case, fault: Fault) -> tuple[Fault, bytes, bool | None, bool]:
+        """A fault without a cause as one of the place at which the target stops, and the start of the case that ends there.
+
+        Also returns what :meth:`_shown` does. A fault that does not show again has no place.
+        """
         octets = without_probe(case)
         known = {
             place_in(cause)
@@ -191,52 +242,76 @@ class Campaign:
         is_slow = fault.kind in ("hang", "growth")
         if met and (is_slow or self._spent > self._minimize_share * self._elapsed()):
             # To confirm it would take the time from new cases.
-            return _with_place(fault, met[0]), octets
+            return _with_place(fault, met[0]), octets, None, False
 
         def shows(start: bytes) -> bool:
-            return fault.key in self._judged_as(start, case)[1]
+            return fault.key in self._judged_as(frames_of(start), case)[1]
 
         try:
             with self._timed():
+                shown, new_process = self._shown(case, fault)
+                if not shown:
+                    return fault, octets, shown, new_process
                 place, start = stop_of(octets, shows, known)
         except TargetGoneError:
             # It has crashed for good, so the place stays unknown.
-            return fault, octets
-        return _with_place(fault, place), start
+            return fault, octets, None, False
+        return _with_place(fault, place), start, shown, new_process
+
+    def _shown(self, case: Case, fault: Fault) -> tuple[bool | None, bool]:
+        """Returns whether a fault shows again, None where that cannot be seen, and True if a new process has run the case."""
+        again = shown_again(self._target, self._oracle, case, fault.key, run=self._run)
+        if again.fault is None and fault.kind == "growth" and not again.new_process:
+            # The peak of a process only rises, so the same case need not raise it twice.
+            return None, False
+        return again.fault is not None, again.new_process
 
     def _minimize_some(self) -> None:
         """Minimizes for the time that is due."""
         while self._pending and self._spent < self._minimize_share * self._elapsed():
-            self._step(self._pending[0])
+            self._step()
 
     def _minimize_rest(self) -> None:
         """Minimizes after the last case."""
         most = None if self._most_seconds is None else self._spent + self._minimize_share * self._elapsed()
         while self._pending and (most is None or self._spent < most):
-            self._step(self._pending[0])
+            self._step()
 
-    def _step(self, one: _Minimizing) -> None:
-        """Tries one change of a finding's case."""
+    def _step(self) -> None:
+        """Runs a finding's case again if that was not done yet, else tries one change of it."""
+        one = next((one for one in self._pending if not one.was_run_again), self._pending[0])
         with self._timed():
-            begun = time.monotonic()
-            candidate = one.candidate(self._minimize_seconds)
-            if candidate is not None:
-                one.shown = self._smaller(one.finding, candidate)
-                if one.shown is not None:
-                    one.finding = one.finding._replace(case=one.shown[0], fault=one.shown[1])
-            one.seconds += time.monotonic() - begun
-        if candidate is None:
+            if not one.was_run_again:
+                self._run_again(one)
+            elif not one.is_done:
+                self._try_next(one)
+        if one.is_done:
             self._finish(one)
 
-    def _smaller(self, finding: FuzzFinding, octets: bytes) -> tuple[Case, Fault] | None:
-        """Other octets as a case of the same finding, and their fault; None where they do not show it."""
+    def _run_again(self, one: Minimizing) -> None:
+        """Learns whether a finding shows again."""
         try:
-            return self._smaller_of(finding, octets)
+            one.shown_again(*self._shown(one.finding.case, one.finding.fault))
+        except TargetGoneError:
+            one.shown_again(None, False)
+
+    def _try_next(self, one: Minimizing) -> None:
+        """Tries one change of a finding's case."""
+        begun = time.monotonic()
+        candidate = one.candidate(self._minimize_seconds)
+        if candidate is not None:
+            one.tried(self._smaller(one.finding, candidate))
+        one.seconds += time.monotonic() - begun
+
+    def _smaller(self, finding: FuzzFinding, frames: list[bytes]) -> tuple[Case, Fault] | None:
+        """Other frames as a case of the same finding, and their fault; None where they do not show it."""
+        try:
+            return self._smaller_of(finding, frames)
         except TargetGoneError:
             return None
 
-    def _smaller_of(self, finding: FuzzFinding, octets: bytes) -> tuple[Case, Fault] | None:
-        other, faults = self._judged_as(octets, finding.case)
+    def _smaller_of(self, finding: FuzzFinding, frames: list[bytes]) -> tuple[Case, Fault] | None:
+        other, faults = self._judged_as(frames, finding.case)
         if finding.fault.key in faults:
             return other, faults[finding.fault.key]
         unplaced = faults.get(finding.fault._replace(cause=without_place(finding.fault.cause)).key)
@@ -244,27 +319,32 @@ class Campaign:
             return None
 
         def shows(start: bytes) -> bool:
-            return unplaced.key in self._judged_as(start, finding.case)[1]
+            return unplaced.key in self._judged_as(frames_of(start), finding.case)[1]
 
+        octets = b"".join(frames)
         place, start = stop_of(octets, shows, {place_in(finding.fault.cause)})
         if place != place_in(finding.fault.cause) or start != octets:
             return None
         return other, _with_place(unplaced, place)
 
-    def _judged_as(self, octets: bytes, case: Case) -> tuple[Case, dict[Key, Fault]]:
-        """Other octets in the place of a case's, and what is wrong with them."""
-        other = probed_as(octets, case, self._oracle.max_payload)
+    def _judged_as(self, frames: list[bytes], case: Case) -> tuple[Case, dict[Key, Fault]]:
+        """Other frames in the place of a case's, and what is wrong with them."""
+        other = probed_as(frames, case, self._oracle.max_payload)
         if (other.probe is None) != (case.probe is None):
             # Without its probe, a case would show something else, or nothing.
             return other, {}
-        return other, {fault.key: fault for fault in self._oracle.faults(other, run_case(self._target, other))}
+        return other, {fault.key: fault for fault in self._oracle.faults(other, self._run(self._target, other))}
 
-    def _finish(self, one: _Minimizing) -> None:
+    def _finish(self, one: Minimizing) -> None:
         """Reports a finding as it is now."""
         self._pending.remove(one)
-        self._findings[self._groups[one.finding.fault.key]] = one.finding
-        if self._found is not None:
-            self._found(one.finding)
+        key = one.finding.fault.key
+        # Of cases that do not show it again, the first is as good as any other.
+        if one.finding.shown_again or not one.is_retry:
+            self._findings[self._groups[key]] = one.finding
+            if self._found is not None:
+                self._found(one.finding)
+        self._try_later(key)
 
     @contextlib.contextmanager
     def _timed(self) -> Iterator[None]:
@@ -279,34 +359,3 @@ class Campaign:
 def _with_place(fault: Fault, place: str) -> Fault:
     """A fault with the place at which the target stops."""
     return fault._replace(cause=f"{fault.cause} {place}".strip(), found=f"{fault.found}, {place}")
-
-
-class _Minimizing:
-    """A finding that is being minimized. ``shown``: the last candidate as a case that shows the fault; None if it does not."""
-
-    def __init__(self, finding: FuzzFinding, start: bytes, *, most_tries: int) -> None:
-        self._most_tries = most_tries
-        self.finding = finding
-        self.seconds = 0.0
-        self.shown: tuple[Case, Fault] | None = None
-        self._start: bytes | None = start
-        self._attempts: Attempts | None = None
-        self._number = 0
-
-    def candidate(self, most_seconds: float) -> bytes | None:
-        """The octets to be tried next; None when there is nothing more to try, or no time left."""
-        if self.seconds >= most_seconds or self._number >= self._most_tries:
-            return None
-        self._number += 1
-        if self._attempts is None:
-            octets = without_probe(self.finding.case)
-            start, self._start = self._start, None
-            if start is not None and start != octets:
-                # The start of the case is all that it takes.
-                return start
-            self._attempts = attempts(octets)
-            return next(self._attempts, None)
-        try:
-            return self._attempts.send(self.shown is not None)
-        except StopIteration:
-            return None

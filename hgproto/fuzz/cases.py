@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hgproto.limits import Limits
     from hgproto.samples import Line
 
-__all__ = ["Case", "Cases", "probed_as", "types_of", "with_probe", "without_probe"]
+__all__ = ["Case", "Cases", "frames_and_waits", "probed_as", "types_of", "with_probe", "without_probe"]
 
 _Type, _Stream = codec.FrameType, codec.StreamFlag
 _HEADER = codec.HEADER_OCTETS
@@ -317,12 +317,35 @@ def with_probe(octets: bytes, origin: str, most: int = _LIMIT, *, ends: bool = T
     return Case(octets + probe, origin, request_id)
 
 
-def probed_as(octets: bytes, case: Case, most: int) -> Case:
-    """Builds a case of other octets, with a probe like that of a case that has one."""
+def probed_as(frames: Iterable[bytes], case: Case, most: int) -> Case:
+    """Builds a case of other frames, with a probe like that of a case that has one.
+
+    In the place of a case with waits, an empty frame is a wait. A wait at the end of the case stays at its end.
+    """
+    octets = b""
+    waits: list[int] = []
+    for frame in frames:
+        octets += frame
+        if not frame and case.waits and len(octets) not in waits:
+            waits.append(len(octets))
     if case.probe is None:
-        return case._replace(octets=octets)
-    ends = bool(case.octets[6 - _PROBE] & _Stream.STREAM_END)
-    return with_probe(octets, case.origin, most, ends=ends)
+        other = Case(octets, case.origin)
+    else:
+        ends = bool(case.octets[6 - _PROBE] & _Stream.STREAM_END)
+        other = with_probe(octets, case.origin, most, ends=ends)
+    if case.waits[-1:] == (len(case.octets),):
+        waits = [wait for wait in waits if wait < len(other.octets)] + [len(other.octets)]
+    return other._replace(waits=tuple(waits))
+
+
+def frames_and_waits(case: Case) -> list[bytes]:
+    """Returns the frames of a case without its probe, with an empty one for each wait before the end of the case."""
+    octets = without_probe(case)
+    waits = [wait for wait in case.waits if wait < len(case.octets)]
+    frames: list[bytes] = []
+    for before, wait in zip([0, *waits], waits, strict=False):
+        frames += [*frames_of(octets[before:wait]), b""]
+    return frames + frames_of(octets[waits[-1] if waits else 0 :])
 
 
 def without_probe(case: Case) -> bytes:

@@ -21,7 +21,7 @@ from hgproto.stdio import write_whole
 if TYPE_CHECKING:
     from hgproto.fuzz.oracles import Fault, Key
 
-__all__ = ["FuzzFinding", "read_causes", "read_finding"]
+__all__ = ["FuzzFinding", "Saved", "read_causes", "read_finding", "read_saved"]
 
 _MOST = codec.LIMITS["max-payload"][1]
 
@@ -32,7 +32,9 @@ class FuzzFinding(NamedTuple):
     ``case``: the octets that show it. ``origin``: what they were before. ``fault``: what is wrong. ``seed``, ``number``: of
     the campaign, and which of its cases it was. ``seconds``: after how long it was found. ``original_octets``: how many there
     were before minimising. ``command``: of the campaign, without what only a campaign needs. ``id``: tells it from other
-    findings, and stays the same when it is minimised; empty for that of the octets as they are.
+    findings, and stays the same when it is minimised; empty for that of the octets as they are. ``shown_again``: True if the case
+    showed the fault when it was run once more, False if it did not, None if that is not known. ``new_process``: True if a new
+    process ran it then, so that no other case came before.
     """
 
     case: Case
@@ -43,6 +45,24 @@ class FuzzFinding(NamedTuple):
     original_octets: int
     command: tuple[str, ...]
     id: str = ""
+    shown_again: bool | None = None
+    new_process: bool = False
+
+    @property
+    def again(self) -> str:
+        """Says whether it showed again."""
+        if self.shown_again is None:
+            return "it is not known whether it shows again, since no new process has run it"
+        if self.new_process:
+            return _AGAIN[self.shown_again] + "in a new process" + ("" if self.shown_again else _DEPENDS)
+        return _AGAIN[self.shown_again] + "in the same process" + _SAME
+
+    @property
+    def not_minimized(self) -> str | None:
+        """The reason for which its case stays as it is; None for a case that is minimized."""
+        if self.case.sizes and self.fault.kind == "growth":
+            return "the memory of a smaller case cannot be told from that of the process"
+        return None if self.shown_again else "only a finding that shows again is minimized"
 
     @property
     def digest(self) -> str:
@@ -80,6 +100,10 @@ class FuzzFinding(NamedTuple):
             "sizes": list(self.case.sizes),
             "origin": self.case.origin,
             "original_octets": self.original_octets,
+            "shown_again": self.shown_again,
+            "new_process": self.new_process,
+            "again": self.again,
+            "not_minimized": self.not_minimized,
             "id": self.digest,
             "seed": self.seed,
             "case": self.number,
@@ -96,15 +120,36 @@ class FuzzFinding(NamedTuple):
     def write(self, directory: str) -> str:
         """Writes its file whole or not at all; gives the path. Raises :class:`OSError`.
 
-        Findings that differ have different names. Of one finding, the file with the fewest octets is kept.
+        Findings that differ have different names. Of one finding, a file that showed again is kept, and of these the one with the
+        fewest octets.
         """
         os.makedirs(directory, exist_ok=True)
         path = os.path.join(directory, self.name)
         with contextlib.suppress(OSError, ValueError):
-            if len(read_finding(path)[0].octets) < len(self.case.octets):
+            saved = read_saved(path)
+            if _rank(saved.shown_again, saved.case) < _rank(self.shown_again, self.case):
                 return path
         write_whole(path, self.text(path).encode("utf-8", "backslashreplace"))
         return path
+
+
+_AGAIN = {True: "it showed again ", False: "it did not show again "}
+_SAME = "; a new one was not tried, which --start makes possible"
+_DEPENDS = ", so it may depend on the cases before it, or on time"
+
+
+def _rank(shown_again: bool | None, case: Case) -> tuple[bool, int]:
+    """Sorts what is kept of one finding: what showed again before what did not, then by size."""
+    return not shown_again, len(case.octets)
+
+
+class Saved(NamedTuple):
+    """What is read of a finding's file. ``key``: its cause. ``digest``: of the schema. ``shown_again``: as of the finding."""
+
+    case: Case
+    key: Key
+    digest: str
+    shown_again: bool | None
 
 
 def human(octets: bytes) -> list[str]:
@@ -124,19 +169,19 @@ def read_causes(path: str) -> set[Key]:
     Raises :class:`ValueError` for a file that is not a finding, and :class:`OSError`.
     """
     if not os.path.isdir(path):
-        return {_read(path)[1]}
+        return {read_saved(path).key}
     names = sorted(name for name in os.listdir(path) if name.endswith(".json"))
-    return {_read(os.path.join(path, name))[1] for name in names}
+    return {read_saved(os.path.join(path, name)).key for name in names}
 
 
 def read_finding(path: str) -> tuple[Case, str]:
     """The case of a finding's file, and the schema's digest. Raises :class:`ValueError` for what is none, :class:`OSError`."""
-    case, _, digest = _read(path)
-    return case, digest
+    saved = read_saved(path)
+    return saved.case, saved.digest
 
 
-def _read(path: str) -> tuple[Case, Key, str]:
-    """The case of a finding's file, its cause, and the schema's digest."""
+def read_saved(path: str) -> Saved:
+    """Reads a finding's file. Raises :class:`ValueError` for a file that is not a finding, and :class:`OSError`."""
     try:
         with open(path, "rb") as file:
             value = json.loads(file.read())
@@ -148,6 +193,10 @@ def _read(path: str) -> tuple[Case, Key, str]:
         case = Case(octets, str(value["origin"]), value["probe"], waits, sizes)
         if case.probe is not None and not (type(case.probe) is int and 0 <= case.probe < 1 << 16):
             raise ValueError
-        return case, (str(value["kind"]), str(value["requirement"] or ""), str(value["cause"])), str(value["schema"])
+        shown_again = value.get("shown_again")
+        if not (shown_again is None or isinstance(shown_again, bool)):
+            raise ValueError
+        key = str(value["kind"]), str(value["requirement"] or ""), str(value["cause"])
+        return Saved(case, key, str(value["schema"]), shown_again)
     except (KeyError, TypeError, ValueError, RecursionError):
         raise ValueError(f"{path}: this is no finding of hgproto fuzz") from None

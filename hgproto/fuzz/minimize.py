@@ -15,7 +15,7 @@ from hgproto.session import frames_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
-    Attempts = Generator[bytes, bool, None]
+    Attempts = Generator[list[bytes], bool, None]
 
 __all__ = ["attempts", "minimized"]
 
@@ -33,32 +33,32 @@ def minimized(
     ``shows``: called with changed octets only; True if they show the fault.
     """
     end = time.monotonic() + seconds
-    tries = attempts(octets)
+    tries = attempts(frames_of(octets))
     candidate, number = next(tries, None), 0
     while candidate is not None and number < most_tries and time.monotonic() <= end:
         number += 1
-        if shows(candidate):
-            octets = candidate
+        if shows(b"".join(candidate)):
+            octets = b"".join(candidate)
             candidate = _next(tries, True)
         else:
             candidate = _next(tries, False)
     return octets, number
 
 
-def _next(tries: Attempts, result: bool) -> bytes | None:
+def _next(tries: Attempts, result: bool) -> list[bytes] | None:
     try:
         return tries.send(result)
     except StopIteration:
         return None
 
 
-def attempts(octets: bytes) -> Attempts:
-    """Yields changed octets to be tried, one by one, and goes on from those for which True is sent back.
+def attempts(frames: list[bytes]) -> Attempts:
+    """Yields changed frames to be tried, one list after the other, and goes on from those for which True is sent back.
 
-    The caller decides when to try: whatever was found by then stays the smallest.
+    The caller decides when to try: whatever was found by then stays the smallest. An empty frame stands for a wait: it may be left
+    out, and is not changed.
     """
-    known: set[bytes] = set()
-    frames = frames_of(octets)
+    known: set[tuple[bytes, ...]] = set()
     before: list[bytes] | None = None
     while before != frames:
         before = list(frames)
@@ -73,16 +73,15 @@ def attempts(octets: bytes) -> Attempts:
                         break
 
 
-def _tried(frames: list[bytes], known: set[bytes]) -> Generator[bytes, bool, bool]:
+def _tried(frames: list[bytes], known: set[tuple[bytes, ...]]) -> Generator[list[bytes], bool, bool]:
     """Tries frames, unless they were tried before."""
-    octets = b"".join(frames)
-    if octets in known:
+    if tuple(frames) in known:
         return False
-    known.add(octets)
-    return (yield octets)
+    known.add(tuple(frames))
+    return (yield frames)
 
 
-def _fewer(frames: list[bytes], known: set[bytes]) -> Generator[bytes, bool, list[bytes]]:
+def _fewer(frames: list[bytes], known: set[tuple[bytes, ...]]) -> Generator[list[bytes], bool, list[bytes]]:
     """Leaves out as many frames as can be, larger parts first."""
     size = max(1, len(frames) // 2)
     while True:
