@@ -44,7 +44,7 @@ TOLD = {
 }
 """What a campaign is told about the server to find a fault."""
 DIALOGUES = {"id-after-error": ("live",), "error-early": ()}
-"""Faults that only show to a client that waits, with what else is switched on."""
+"""Faults that only show to a client that waits, with what else is switched on; a callable cannot be waited for."""
 NOTED = {"streams-never-end": "stream.end"}
 """Faults that are only noted in the summary."""
 
@@ -71,7 +71,9 @@ def measured(fault: str, transport: str) -> dict[str, object] | None:
     if transport == "callable":
         target = f"server:serve_{fault.replace('-', '_')}"
     elif transport == "command":
-        target = shlex.join([sys.executable, "-S", "-E", str(REFERENCE / "server.py"), fault])
+        target = shlex.join(
+            [sys.executable, "-S", "-E", str(REFERENCE / "server.py"), fault, *DIALOGUES.get(fault, ())]
+        )
     else:
         process, target = start(fault)
     with tempfile.TemporaryDirectory() as directory:
@@ -97,7 +99,7 @@ def measured(fault: str, transport: str) -> dict[str, object] | None:
         again = hgproto(*words, cwd=directory)
         if process is not None:
             process.kill()
-        finding["again"] = again.returncode == 1 and f": {finding['kind']}: " in again.stdout
+        finding["replayed"] = again.returncode == 1 and f": {finding['kind']}: " in again.stdout
         return finding
 
 
@@ -106,11 +108,13 @@ def main(faults: list[str]) -> int:
     jobs = [
         (fault, transport)
         for fault in faults or server.FAULTS
-        for transport in (TRANSPORTS[2:] if fault in DIALOGUES else TRANSPORTS)
+        for transport in (TRANSPORTS[1:] if fault in DIALOGUES else TRANSPORTS)
     ]
     with ThreadPoolExecutor(2) as pool:
         found = dict(zip(jobs, pool.map(lambda job: measured(*job), jobs), strict=True))
-    missing = [job for job, finding in found.items() if finding is None or not finding.get("again", "noted" in finding)]
+    missing = [
+        job for job, finding in found.items() if finding is None or not finding.get("replayed", "noted" in finding)
+    ]
     lines = [f"| fault | found as | cases | seconds: {', '.join(TRANSPORTS)} | octets |", "|---|---|---|---|---|"]
     before = {line.split(" | ")[0].removeprefix("| "): line for line in TABLE.read_text(encoding="utf-8").splitlines()}
     for fault, what in server.FAULTS.items():
@@ -126,8 +130,8 @@ def main(faults: list[str]) -> int:
         if first is None:
             lines.append(f"| {what} | nothing | | | |")
             continue
-        seconds = ["dialogue"] * (fault in DIALOGUES) + [
-            "not found" if one is None else f"{one['seconds']:.1f}{'' if one['again'] else ' (not again)'}"
+        seconds = ["none"] * (fault in DIALOGUES) + [
+            "not found" if one is None else f"{one['seconds']:.1f}{'' if one['replayed'] else ' (not again)'}"
             for one in findings
         ]
         rule = f" `{first['requirement']}`" if first["requirement"] else ""

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,8 @@ from hgproto.validation import validate
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from hgproto.fuzz.targets import Target
 
 REFERENCE = ROOT / "tests" / "reference"
 sys.path.insert(0, str(REFERENCE))
@@ -352,12 +355,22 @@ def test_memory_behind_an_address_is_that_of_one_process_or_of_new_ones() -> Non
 # Dialogues, failing commands, and notes.
 
 
-def dialogue(*faults: str, seconds: float = 0.1, **options: Any) -> tuple[Report, Oracle]:
-    """A campaign of twelve cases against the reference server behind a port."""
-    command = [sys.executable, "-S", "-E", str(REFERENCE / "server.py"), "--port=0", *faults]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+@contextmanager
+def waited_for(kind: str, *faults: str) -> Iterator[Target]:
+    """The reference server as a command, or behind a port."""
+    command = [sys.executable, "-S", "-E", str(REFERENCE / "server.py"), *faults]
+    if kind == "command":
+        yield open_target(shlex.join(command), seconds=60.0)
+        return
+    with subprocess.Popen([*command, "--port=0"], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        target = open_target(f"127.0.0.1:{process.stdout.readline().strip()}")
+        yield open_target(f"127.0.0.1:{process.stdout.readline().strip()}")
+        process.kill()
+
+
+def dialogue(kind: str, *faults: str, seconds: float = 0.1, **options: Any) -> tuple[Report, Oracle]:
+    """A campaign of twelve cases against the reference server."""
+    with waited_for(kind, *faults) as target:
         oracle = Oracle(echo=True, encodings=KNOWN, fails="fail", **options)
         cases = Cases("server", 1, encodings=KNOWN, dialogues=True, fails="fail", defers=bool(options))
         report = Campaign(target, oracle, cases, most_cases=12, minimize_seconds=seconds).run()
@@ -365,10 +378,13 @@ def dialogue(*faults: str, seconds: float = 0.1, **options: Any) -> tuple[Report
             again = oracle.judge(finding.case, run_case(target, finding.case))
             assert again is not None
             assert again.key == finding.fault.key
-        process.kill()
     return report, oracle
 
 
+WAITED_FOR = pytest.mark.parametrize("kind", ["address", "command"])
+
+
+@WAITED_FOR
 @pytest.mark.parametrize(
     ("faults", "options", "wanted"),
     [
@@ -387,13 +403,14 @@ def dialogue(*faults: str, seconds: float = 0.1, **options: Any) -> tuple[Report
     ids=["live", "deferring", "id after an error", "early error", "not deferring", "unknown"],
 )
 def test_dialogues_find_what_whole_input_hides(
-    faults: tuple[str, ...], options: dict[str, Any], wanted: list[tuple[str, str]]
+    kind: str, faults: tuple[str, ...], options: dict[str, Any], wanted: list[tuple[str, str]]
 ) -> None:
-    report, _ = dialogue(*faults, **options)
+    report, _ = dialogue(kind, *faults, **options)
     assert [(finding.fault.kind, finding.fault.cause) for finding in report.findings] == wanted
     assert all(finding.case.waits for finding in report.findings)
 
 
+@WAITED_FOR
 @pytest.mark.parametrize(
     ("faults", "options", "octets"),
     [
@@ -404,15 +421,18 @@ def test_dialogues_find_what_whole_input_hides(
     ],
     ids=["id after an error", "early error", "not deferring"],
 )
-def test_dialogues_are_minimized(faults: tuple[str, ...], options: dict[str, Any], octets: list[int]) -> None:
-    report, _ = dialogue(*faults, seconds=60.0, **options)
+def test_dialogues_are_minimized(
+    kind: str, faults: tuple[str, ...], options: dict[str, Any], octets: list[int]
+) -> None:
+    report, _ = dialogue(kind, *faults, seconds=120.0, **options)
     assert [len(finding.case.octets) for finding in report.findings] == octets
     assert all(finding.case.waits and finding.shown_again for finding in report.findings)
     assert all(finding.not_minimized is None for finding in report.findings)
 
 
-def test_a_dialogue_needs_an_address() -> None:
-    with pytest.raises(TargetError, match=r"^the case is a dialogue, and only an address can be waited for$"):
+def test_a_callable_has_no_dialogues() -> None:
+    message = r"^the case is a dialogue, and only an address or a command can be waited for$"
+    with pytest.raises(TargetError, match=message):
         run_case(Direct(serve), Case(b"", "", waits=(0,)))
 
 

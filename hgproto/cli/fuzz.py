@@ -56,7 +56,7 @@ def add(commands: Commands) -> None:
     fuzz.add_argument(
         "--defers",
         action="store_true",
-        help="responses of the target wait for the end of input, as behind HTTP: report what an address sends before",
+        help="responses of the target wait for the end of input, as behind HTTP: report what an address or a command sends before",
     )
     fuzz.add_argument(
         "--fails",
@@ -321,7 +321,7 @@ def _campaign(options: argparse.Namespace, target: Target, oracle: Oracle) -> in
 
 def _cases(options: argparse.Namespace, seed: int, target: Target) -> Cases:
     from hgproto.fuzz.cases import Cases
-    from hgproto.fuzz.targets import TcpTarget
+    from hgproto.fuzz.targets import CallableTarget
 
     try:
         return Cases(
@@ -333,7 +333,7 @@ def _cases(options: argparse.Namespace, seed: int, target: Target) -> Cases:
             corpus=_corpus(options.corpus),
             probe=options.answers == "frames",
             without=options.without,
-            dialogues=isinstance(target, TcpTarget),
+            dialogues=not isinstance(target, CallableTarget),
             defers=options.defers,
             fails=options.fails,
         )

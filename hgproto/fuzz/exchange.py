@@ -6,12 +6,9 @@ import contextlib
 import socket
 import time
 
-from hgproto.fuzz.processes import MOST_OUTPUT
+from hgproto.fuzz.processes import FIRST_SILENCE, MOST_OUTPUT, SILENCE
 
 __all__ = ["exchange", "say"]
-
-_FIRST_SILENCE, _SILENCE = 0.25, 0.05
-"""Seconds without output after which a server has fallen silent: before its first byte, and after any."""
 
 
 def say(connection: socket.socket, octets: bytes, output: bytearray, last: float) -> None:
@@ -19,7 +16,7 @@ def say(connection: socket.socket, octets: bytes, output: bytearray, last: float
     connection.settimeout(max(last - time.monotonic(), 0.001))
     with contextlib.suppress(ConnectionError):
         connection.sendall(octets)
-    silence = time.monotonic() + _FIRST_SILENCE
+    silence = time.monotonic() + FIRST_SILENCE
     while (left := min(silence, last) - time.monotonic()) > 0:
         connection.settimeout(left)
         try:
@@ -29,7 +26,7 @@ def say(connection: socket.socket, octets: bytes, output: bytearray, last: float
         output += data
         if not data or len(output) > MOST_OUTPUT:
             break
-        silence = time.monotonic() + _SILENCE
+        silence = time.monotonic() + SILENCE
 
 
 def exchange(connection: socket.socket, octets: bytes, output: bytearray, last: float) -> None:

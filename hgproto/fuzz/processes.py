@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import signal
 import subprocess
 import tempfile
 import threading
 import time
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hgproto.fuzz.memory import peak
@@ -22,10 +24,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 __all__ = [
+    "FIRST_SILENCE",
     "MOST_ERRORS",
     "MOST_OUTPUT",
+    "SILENCE",
     "Bounded",
     "Ended",
+    "Input",
     "Output",
     "end",
     "interrupted_by_termination",
@@ -39,6 +44,8 @@ MOST_OUTPUT = 1 << 26
 """Bytes of output that are kept; a target that sends more is ended, and counts as hanging."""
 MOST_ERRORS = 1 << 16
 """Bytes of standard error that are kept: half from its start, half from its end, where a traceback names the error."""
+FIRST_SILENCE, SILENCE = 0.25, 0.05
+"""Seconds without output after which a target has fallen silent in a dialogue: before its first byte, and after any."""
 _CHUNK = 1 << 16
 _LATE = 16
 """Chunks that are still read once a process has ended; a pipe holds fewer."""
@@ -52,6 +59,7 @@ class Ended(NamedTuple):
 
     ``status``: its exit status, negative for a signal. ``output``, ``errors``: what it wrote, as far as it is kept. ``peak``:
     the most bytes that one of its processes had in memory, 0 where unknown. ``hung``: True when it took too long or wrote too much.
+    ``seen``: bytes of output by the end of each wait.
     """
 
     status: int
@@ -59,6 +67,7 @@ class Ended(NamedTuple):
     errors: bytes
     peak: int
     hung: bool
+    seen: tuple[int, ...] = ()
 
 
 class Bounded:
@@ -77,6 +86,11 @@ class Bounded:
         if self._most_last:
             self._last += data[free:]
             del self._last[: -self._most_last]
+
+    @property
+    def is_over(self) -> bool:
+        """True if there were more bytes than are kept."""
+        return self.total > self._most_first + self._most_last
 
     def kept(self) -> bytes:
         """The bytes that are kept, with a line in the place of what is left out."""
@@ -186,35 +200,118 @@ def interrupted_by_termination() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL)
 
 
-def run(command: Sequence[str] | str, data: bytes, *, seconds: float, most_output: int = MOST_OUTPUT) -> Ended:
+class Input:
+    """The write end of a pipe, written by a thread, because a process may read nothing."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self._parts: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        # A process that has ended, or has closed its input, is given no more.
+        with contextlib.suppress(OSError):
+            for part in iter(self._parts.get, None):
+                self._file.write(part)
+                self._file.flush()
+        with contextlib.suppress(OSError):
+            self._file.close()
+
+    def write(self, data: bytes) -> None:
+        """Sends bytes, after those before."""
+        self._parts.put(data)
+
+    def close(self) -> None:
+        """Ends the input, after the bytes before."""
+        self._parts.put(None)
+
+    def join(self) -> None:
+        """Waits for the thread of a process that was ended; a process in another session may keep it from its end."""
+        self._thread.join(1.0)
+
+
+def run(
+    command: Sequence[str] | str,
+    data: bytes,
+    *,
+    seconds: float,
+    waits: Sequence[int] = (),
+    patience: float = 0.0,
+    most_output: int = MOST_OUTPUT,
+) -> Ended:
     """Runs a command once with ``data`` as its standard input. Raises :class:`OSError` when it cannot be started.
 
-    When it has ended, or after ``seconds``, or more than ``most_output`` bytes of output, what it started is ended too.
+    When it has ended, or after ``seconds``, or more than ``most_output`` bytes of output, what it started is ended too. ``waits``:
+    bytes after which it is given nothing until it has written nothing for a while. ``patience``: seconds until its first byte then.
     """
     output, errors = Bounded(most_output), Bounded(MOST_ERRORS, last=MOST_ERRORS // 2)
+    last, most, hung = time.monotonic() + seconds, 0, False
+    seen: list[int] = []
     with tempfile.TemporaryFile() as given:
-        given.write(data)
+        # Input that nothing waits for may be larger than a pipe.
+        given.write(b"" if waits else data)
         given.seek(0)
-        process = start(command, stdin=given, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process = start(
+            command, stdin=subprocess.PIPE if waits else given, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
         pipes: list[Output] = []
+        parts = Input(process.stdin) if waits else None
         try:
             pipes += [Output(process.stdout, output.add), Output(process.stderr, errors.add)]
-            most, hung = _waited(process, seconds, lambda: output.total > most_output)
+            if parts is not None:
+                for before, wait in pairwise((0, *waits)):
+                    parts.write(data[before:wait])
+                    most, hung = _waited(process, last, output, most, _Silence(output, patience))
+                    if hung or process.poll() is not None:
+                        break
+                    seen.append(output.total)
+                parts.write(data[waits[-1] :])
+                parts.close()
+            most, hung = _waited(process, last, output, most)
         finally:
             # Also when a signal interrupts the wait.
             status = end(process)
             for pipe in pipes:
                 pipe.close()
-    return Ended(status, output.kept(), errors.kept(), most, hung or output.total > most_output)
+            if parts is not None:
+                parts.close()
+                parts.join()
+    # It ended by itself before it was given all.
+    seen += [output.total] * (len(seen) < len(waits))
+    return Ended(status, output.kept(), errors.kept(), most, hung or output.is_over, tuple(seen))
 
 
-def _waited(process: subprocess.Popen[bytes], seconds: float, is_over: Callable[[], bool]) -> tuple[int, bool]:
-    """Waits for a process; gives its peak of bytes in memory (0 where unknown), and True when it did not end by itself."""
-    last, pause, most = time.monotonic() + seconds, 0.0005, 0
-    while process.poll() is None:
+class _Silence:
+    """True once a process has written nothing for a while."""
+
+    def __init__(self, output: Bounded, first: float) -> None:
+        self._output = output
+        self._total = output.total
+        self._end = time.monotonic() + first
+
+    def __call__(self) -> bool:
+        if self._output.total != self._total:
+            self._total, self._end = self._output.total, time.monotonic() + SILENCE
+        return time.monotonic() >= self._end
+
+
+def _waited(
+    process: subprocess.Popen[bytes],
+    last: float,
+    output: Bounded,
+    most: int,
+    is_done: Callable[[], bool] = lambda: False,
+) -> tuple[int, bool]:
+    """Waits for a process until it has ended, or something else is done.
+
+    Returns its peak of bytes in memory, at least ``most``, and True when it took too long or wrote too much.
+    """
+    pause = 0.0005
+    while process.poll() is None and not is_done():
         # The system's own account of it afterwards has our size for a floor.
         most = max(most, peak(process.pid))
-        if time.monotonic() > last or is_over():
+        if time.monotonic() > last or output.is_over:
             return most, True
         time.sleep(pause)
         pause = min(pause * 1.5, 0.01)

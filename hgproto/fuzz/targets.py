@@ -7,6 +7,7 @@ process of its own, so that it may crash, hang and grow like any other.
 from __future__ import annotations
 
 import re
+import time
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from hgproto.errors import quoted
 from hgproto.fuzz.addresses import resolved
 from hgproto.fuzz.callables import CallableTarget
 from hgproto.fuzz.outcomes import Outcome, Target, TargetError, TargetGoneError
-from hgproto.fuzz.processes import run, split_words
+from hgproto.fuzz.processes import FIRST_SILENCE, run, split_words
 from hgproto.fuzz.signs import how_it_ended
 from hgproto.fuzz.tcp import TcpTarget
 
@@ -61,8 +62,8 @@ def run_case(target: Target, case: Case) -> Outcome:
         return _run_series(target, case)
     if not case.waits:
         return target.run(case.octets)
-    if not isinstance(target, TcpTarget):
-        raise TargetError("the case is a dialogue, and only an address can be waited for")
+    if not isinstance(target, (CommandTarget, TcpTarget)):
+        raise TargetError("the case is a dialogue, and only an address or a command can be waited for")
     return target.run(case.octets, case.waits)
 
 
@@ -150,27 +151,35 @@ class CommandTarget:
         self._answers = answers
         self._seconds = seconds
         self._usual: int | None = None
+        self._usual_seconds = 0.0
 
-    def run(self, octets: bytes) -> Outcome:
-        """Runs the command once; the first time without input before, to see how large it is then."""
+    def run(self, octets: bytes, waits: tuple[int, ...] = ()) -> Outcome:
+        """Runs the command once; the first time without input before, to see how large and slow it is then.
+
+        ``waits``: bytes after which it is given nothing until it is silent.
+        """
         if self._usual is None:
             self._usual = 0
-            self._usual = self._once(b"").grown
-        return self._once(octets)
+            begun = time.monotonic()
+            self._usual = self._once(b"", ()).grown
+            self._usual_seconds = time.monotonic() - begun
+        return self._once(octets, waits)
 
-    def _once(self, octets: bytes) -> Outcome:
+    def _once(self, octets: bytes, waits: tuple[int, ...]) -> Outcome:
+        # An interpreter has to start before it answers; all waits together leave half of the time.
+        patience = min(FIRST_SILENCE + 2 * self._usual_seconds, self._seconds / 2 / (len(waits) or 1))
         try:
-            ended = run(self._command, octets, seconds=self._seconds)
+            ended = run(self._command, octets, seconds=self._seconds, waits=waits, patience=patience)
         except (OSError, ValueError) as error:
             raise TargetError(f"{self._command[0]}: {getattr(error, 'strerror', None) or error}") from None
         said, details = ended.output, ended.errors.decode("utf-8", "replace")
         grown = max(0, ended.peak - (self._usual or 0))
         if ended.hung:
-            return Outcome(said, None, details, hung=True, grown=grown)
+            return Outcome(said, None, details, hung=True, grown=grown, seen=ended.seen)
         crash = how_it_ended(ended.status, details, is_verdict=self._answers == "verdict")
         if self._answers == "verdict" and crash is None:
             said = b"no" if ended.status == 1 else b"yes"
-        return Outcome(said, crash, details, grown=grown)
+        return Outcome(said, crash, details, grown=grown, seen=ended.seen)
 
     def renew(self) -> bool:
         """Every case meets a new process."""

@@ -311,6 +311,43 @@ def test_a_worker_that_reads_nothing_is_ended_in_time(tmp_path: Path, monkeypatc
         target.close()
 
 
+# Dialogues.
+
+ECHOES = "import os, sys\nwhile data := os.read(0, 100): os.write(1, data)"
+
+
+@pytest.mark.parametrize(
+    ("program", "waits", "output", "seen"),
+    [
+        (ECHOES, (2, 5), b"abcdefgh", (2, 5)),
+        (ECHOES, (8,), b"abcdefgh", (8,)),
+        (ECHOES, (0,), b"abcdefgh", (0,)),
+        ("import sys; print(sys.stdin.read(), end='')", (2, 5), b"abcdefgh", (0, 0)),
+        # It ends before it was given all.
+        ("import os; os.write(1, os.read(0, 2))", (2, 5), b"ab", (2,)),
+        ("pass", (2, 5), b"", (0,)),
+    ],
+    ids=["echoes", "at the end", "at the start", "defers", "leaves", "says nothing"],
+)
+def test_a_command_is_waited_for(program: str, waits: tuple[int, ...], output: bytes, seen: tuple[int, ...]) -> None:
+    # As patient as it takes, unless it is known to say nothing.
+    patience = 30.0 if any(seen) and all(waits) else 0.1
+    ended = run([*PYTHON, program], b"abcdefgh", seconds=60.0, waits=waits, patience=patience)
+    assert (ended.output, ended.seen[: len(seen)], ended.hung, ended.status) == (output, seen, False, 0)
+
+
+@posix
+def test_a_dialogue_leaves_nothing(tmp_path: Path) -> None:
+    threads, handles = threading.active_count(), len(os.listdir("/proc/self/fd"))
+    # It reads nothing, and more is sent than a pipe holds.
+    program = f"{SLEEPS}]); {TELLS}; child.wait()"
+    ended = run([*PYTHON, program, str(tmp_path / "pids")], bytes(1 << 20), seconds=2.0, waits=(5, 1 << 19))
+    assert ended.hung
+    assert gone(tmp_path / "pids")
+    assert threading.active_count() == threads
+    assert len(os.listdir("/proc/self/fd")) == handles
+
+
 # Connections that are reset.
 
 

@@ -520,4 +520,6 @@ if __name__ == "__main__":
     if ports:
         listen(ports[0], chosen)
     else:
-        sys.stdout.buffer.write(serve(sys.stdin.buffer.read(), chosen))
+        import os
+
+        converse(lambda size: os.read(0, size), lambda data: os.write(1, data) if data else 0, chosen)
