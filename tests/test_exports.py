@@ -88,6 +88,7 @@ ELSEWHERE = {
         ("test_fuzz.py", "they are parts of a campaign"),
     ),
     **dict.fromkeys(["fuzz.corpus", "fuzz.harnesses"], ("test_fuzz_ourselves.py", "they fuzz hgproto itself")),
+    "fuzz.minimizing": ("fuzz/test_again.py", "what shows again is minimized"),
     "fuzz.tcp": ("fuzz/test_logs.py", "a server is what it writes, too"),
     "fuzz.worker": ("test_fuzz.py", "it is the other process of a target"),
     "input_stream": ("test_streams.py", "streams are tested in both directions"),

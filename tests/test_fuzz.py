@@ -259,6 +259,19 @@ def test_each_part_of_an_answer_that_differs_is_a_fault_of_its_own() -> None:
     assert causes({"more": 1}) == ["another more of bytes"]
 
 
+def test_a_report_hides_no_fault_of_a_server_that_goes_on() -> None:
+    case = with_probe(bytes.fromhex("0100000100010113 78"), "")
+    accepts = reference.serve(case.octets, frozenset({"name-eos-exclusive"}))
+    crash = "KeyError in serve (mine.py:3)"
+
+    def kinds(output: bytes) -> list[str]:
+        return [fault.kind for fault in Oracle(echo=True).faults(case, Outcome(output, crash))]
+
+    assert kinds(accepts) == ["crash", "accepts-invalid"]
+    # An error may follow from the crash, and so may silence.
+    assert kinds(reference.serve(case.octets)) == kinds(b"") == kinds(accepts[:-1]) == ["crash"]
+
+
 def commands(*kinds: tuple[int, int, int, bytes]) -> bytes:
     """Frames on stream 1: request id, type, flags, and payload of each."""
     return b"".join(

@@ -65,7 +65,7 @@ class CallableTarget:
 
     def run(self, octets: bytes) -> Outcome:
         """Calls it once."""
-        earlier, self._earlier = self._earlier or self.late(0.0), None
+        earlier = self.late(0.0)
         self._errors.bound()
         return self._called(octets)._replace(earlier=earlier)
 
@@ -98,11 +98,12 @@ class CallableTarget:
 
     def late(self, seconds: float = MOST_GRACE) -> str | None:
         """Returns the report that was written since the last case was judged, after at most some seconds; None without one."""
-        sign, _ = crash_in([self._errors], seconds)
+        earlier, self._earlier = self._earlier, None
+        sign, _ = crash_in([self._errors], 0.0 if earlier else seconds)
         if sign is not None:
             # It writes late, so it gets more time from now on.
             self._is_late = True
-        return sign
+        return earlier or sign
 
     def _stop(self) -> int | None:
         """Ends the worker; gives its exit status, None when it was still running."""
@@ -112,7 +113,7 @@ class CallableTarget:
 
     def renew(self) -> bool:
         """Starts a new process, which has run one empty case."""
-        self._earlier = self._earlier or self.late(0.0)
+        self._earlier = self.late(0.0)
         if self._worker is not None:
             self._stop()
         self._earlier = self.run(b"").earlier

@@ -130,6 +130,9 @@ class Campaign:
             self._minimize_rest()
             self._take_all()
         except TargetGoneError:
+            # It may have said why.
+            self._note_late(late(self._target))
+            self._take_all(place=False)
             if not self._findings:
                 raise
             gone = True

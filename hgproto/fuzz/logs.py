@@ -100,7 +100,9 @@ class ErrorLog(Log):
     def close(self) -> None:
         """Closes and removes the file."""
         super().close()
-        os.unlink(self.path)
+        # On some systems, a process that still has it open keeps it.
+        with contextlib.suppress(OSError):
+            os.unlink(self.path)
 
 
 class StartedServer:

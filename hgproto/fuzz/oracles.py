@@ -138,11 +138,16 @@ class Oracle:
         return self._ignored.has(*fault.key)
 
     def _faults(self, case: Case, outcome: Outcome) -> Iterator[Fault]:
-        """All that is wrong, gravest first; after a crash, a hang, or growth, nothing else is looked at."""
+        """All that is wrong, gravest first; after a crash, a hang, or growth, nothing else is looked at.
+
+        A target that reports a crash and still answers the last command is judged by its answers, too.
+        """
         fault = self._broken_down(case, outcome)
         if fault is not None:
             yield fault
-        elif self.answers == "frames":
+        if fault is not None and not (fault.kind == "crash" and self._goes_on(case, outcome)):
+            return
+        if self.answers == "frames":
             yield from self._by_frames(case, outcome)
         else:
             yield from self._otherwise(case, outcome)
@@ -167,6 +172,13 @@ class Oracle:
                 f"{ratio:.0f} for each, as the input is doubled twice",
             )
         return None
+
+    def _goes_on(self, case: Case, outcome: Outcome) -> bool:
+        """True if the last command of a case was answered."""
+        try:
+            return self.answers == "frames" and bool(of_frames(outcome.output, case.probe).accepted)
+        except UnreadableError:
+            return False
 
     def _otherwise(self, case: Case, outcome: Outcome) -> Iterator[Fault]:
         events, error, over = heard(self.role, case.octets, **self._options)

@@ -55,7 +55,8 @@ class TcpTarget:
 
     def run(self, octets: bytes, waits: tuple[int, ...] = ()) -> Outcome:
         """Connects, sends, and reads to the end. ``waits``: bytes after which it sends nothing until the server is silent."""
-        earlier, self._earlier = self._earlier or self.late(0.0), None
+        # It is not lost where the server cannot be reached.
+        self._earlier = self.late(0.0)
         if self._started is not None and not self._started.is_started:
             self._start(self._started)
         before = peak(self._pid)
@@ -83,15 +84,17 @@ class TcpTarget:
         crash, details = self._crash(has_said=bool(output), hung=hung)
         # The process with the largest peak may have ended.
         grown = max(0, peak(self._pid) - before)
+        earlier, self._earlier = self._earlier, None
         return Outcome(bytes(output), crash, details, hung and crash is None, grown, earlier, tuple(seen))
 
     def late(self, seconds: float = MOST_GRACE) -> str | None:
         """Returns how the server has crashed since the last case was judged, after at most some seconds; None if it has not."""
-        crash, _ = self._ended(*crash_in(self._logs, seconds), 0.0)
+        earlier, self._earlier = self._earlier, None
+        crash, _ = self._ended(*crash_in(self._logs, 0.0 if earlier else seconds), 0.0)
         if crash is not None:
             # It writes late, so it gets more time from now on.
             self._is_late = True
-        return crash
+        return earlier or crash
 
     def _ended(self, sign: str | None, details: str, seconds: float) -> tuple[str | None, str]:
         """How a server that was started here has ended, within some seconds; else the sign of a crash."""
@@ -206,7 +209,7 @@ class TcpTarget:
         """Ends a server that was started here, so that the next case meets a new one; False for any other server, which stays."""
         if self._started is None:
             return False
-        self._earlier = self._earlier or self.late(0.0)
+        self._earlier = self.late(0.0)
         self._started.stop()
         return True
 

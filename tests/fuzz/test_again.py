@@ -205,6 +205,18 @@ def test_a_late_report_of_a_smaller_case_is_not_one_of_the_case_before() -> None
     assert len(causes["RuntimeError in serve (mine.py:N)"].case.octets) == len(OCTETS) // 2
 
 
+def test_a_late_report_of_a_target_that_is_gone_is_kept() -> None:
+    class Gone(Late):
+        def run(self, octets: bytes) -> Outcome:
+            if self.number:
+                raise TargetGoneError("gone")
+            return super().run(octets)
+
+    report, found = campaign(Gone(lambda octets: b"y" in octets), BAD, OCTETS)
+    assert (report.gone, report.findings) == (True, tuple(found))
+    assert [(finding.case.octets, finding.number, finding.shown_again) for finding in found] == [(BAD, 1, None)]
+
+
 def test_an_interrupt_loses_no_other_fault_of_a_case() -> None:
     class Two:
         max_payload = 65535

@@ -17,7 +17,7 @@ from hgproto.cli import main
 from hgproto.fuzz import Campaign, Oracle, TargetError, open_target
 from hgproto.fuzz.cases import Case
 from hgproto.fuzz.logs import Log, crash_in
-from hgproto.fuzz.targets import Outcome, TargetGoneError, renewed
+from hgproto.fuzz.targets import Outcome, TargetGoneError, late, renewed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -115,6 +115,26 @@ def test_a_report_that_comes_late_belongs_to_the_case_before(running: Path, port
     assert finding.case.octets == b"late"
     assert finding.fault.found == "Abort in late (server.py:26)"
     assert again == 1
+
+
+def test_a_late_report_of_a_server_that_is_gone_is_kept(tmp_path: Path, command: str, port: int) -> None:
+    log = tmp_path / "gone.log"
+    log.touch()
+    with (
+        open(log, "ab") as errors,
+        closing(open_target(f"127.0.0.1:{port}", seconds=2.0, log=str(log))) as target,
+        subprocess.Popen(shlex.split(command), stderr=errors) as process,
+    ):
+        try:
+            assert target.run(b"late").crash is None
+            while b"Abort: 1\n" not in log.read_bytes():
+                time.sleep(0.01)
+        finally:
+            process.kill()
+        process.wait()
+        with pytest.raises(TargetGoneError):
+            target.run(b"good")
+        assert late(target) == "Abort in late (server.py:26)"
 
 
 def test_a_server_that_is_started_here_is_started_again(command: str, port: int) -> None:
