@@ -25,7 +25,7 @@ from hgproto.server import Server
 from hgproto.spec.problems import Adviser, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from types import ModuleType
 
     from hgproto.spec.model import Example, FrameType, Machine, Schema, Structure
@@ -46,9 +46,10 @@ def prove(schema: Schema) -> tuple[list[Problem], int]:
             found = list(_prove_structure(structure, example, codec, structs))
             problems += found
             proven += not found
+    encoders = {camel(name): getattr(codec, f"encode_{snake(name)}") for name in schema.structures}
     for frame in schema.frames.values():
         for example in frame.examples:
-            found = list(_prove_frame(frame, example, schema, codec, structs))
+            found = list(_prove_frame(frame, example, schema, codec, structs, encoders))
             problems += found
             proven += not found
     return sorted(set(problems)), proven
@@ -82,6 +83,7 @@ def emitted(role: str, scope: str, event: str | None) -> frozenset[str]:
     return frozenset.intersection(*methods) - {"stream-configured"}
 
 
+@cache
 def asked(role: str, scope: str) -> frozenset[str]:
     """The guards that a machine may ask."""
     of_streams = _methods(Reactor, "_ask_")
@@ -109,14 +111,15 @@ def _unspoken(machine: Machine) -> Iterator[Problem]:
     """The rows that emit or ask what no reactor has code for."""
     guards = asked(machine.role, machine.scope)
     adviser = Adviser()
-    for row in machine.transitions:
+    # A row of several states is there for each of them, with the same condition.
+    for row in {(row.place, row.event, row.emit, id(row.when)): row for row in machine.transitions}.values():
         what = f"the reactor of {machine.role} machines for a {machine.scope}"
         if row.emit is not None:
             known = emitted(machine.role, machine.scope, row.event)
             if row.emit not in known:
                 when = "here" if row.event is None else f"at {row.event}"
                 yield Problem(row.place, f"{what} cannot emit {row.emit!r} {when}", adviser.suggestion(row.emit, known))
-        for kind, name in sorted(row.when.atoms()) if row.when is not None else ():
+        for kind, name in sorted(row.when.atoms) if row.when is not None else ():
             if kind == "guard" and name not in guards:
                 yield Problem(row.place, f"{what} answers no guard {name!r}", adviser.suggestion(name, guards))
 
@@ -140,8 +143,15 @@ def _prove_structure(
 
 
 def _prove_frame(
-    frame: FrameType, example: Example, schema: Schema, codec: ModuleType, structs: ModuleType
+    frame: FrameType,
+    example: Example,
+    schema: Schema,
+    codec: ModuleType,
+    structs: ModuleType,
+    encoders: Mapping[str, Callable[[Any], bytes]],
 ) -> Iterator[Problem]:
+    """``encoders``: those of the payloads, by the names of the classes."""
+
     def judge() -> Any:
         """The value of the payload, after every rule of a single frame."""
         decoded, end = codec.decode_frame(example.octets)
@@ -176,8 +186,7 @@ def _prove_frame(
     def rebuild() -> bytes:
         payload = decoded.payload
         if isinstance(value, Record):
-            name = next(snake(name) for name in schema.structures if camel(name) == type(value).__name__)
-            payload = getattr(codec, f"encode_{name}")(value)
+            payload = encoders[type(value).__name__](value)
         octets: bytes = codec.encode_frame(decoded.replace(payload=payload))
         return octets
 

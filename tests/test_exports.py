@@ -108,6 +108,7 @@ ELSEWHERE = {
     **dict.fromkeys(["samples.choices", "samples.frames"], ("test_cases.py", "payloads are drawn for every case")),
     "samples.payloads": ("test_strategies.py", "payloads are drawn from any source of choices"),
     **dict.fromkeys(["spec.problems", "spec.resolve"], ("spec/test_work.py", "faults are told by a whole schema")),
+    "spec.rows": ("spec/test_check.py", "rows are proven with the schema that they are in"),
     **dict.fromkeys(
         [f"sphinx.{name}" for name in ("bits", "catalogue", "directives", "domain", "drawing", "examples", "figures")]
         + [f"sphinx.{name}" for name in ("library", "pieces", "protocol", "states")],

@@ -210,7 +210,7 @@ def test_what_our_machines_emit_and_ask_is_known() -> None:
         if row.emit is not None:
             assert row.emit in emitted(machine.role, machine.scope, row.event)
             kinds.add((machine.scope, row.event, row.emit))
-        for kind, name in row.when.atoms() if row.when is not None else ():
+        for kind, name in row.when.atoms if row.when is not None else ():
             assert kind != "guard" or name in asked(machine.role, machine.scope)
     assert len(kinds) > 15
 

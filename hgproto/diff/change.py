@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Hashable, Iterator
 
     from hgproto.spec.problems import Place
 
@@ -149,21 +149,30 @@ def sentence_of(text: str) -> str:
 
 
 def paired(
-    old: Mapping[str, Part], new: Mapping[str, Part], same: Callable[[Part, Part], bool] | None = None
+    old: Mapping[str, Part], new: Mapping[str, Part], key: Callable[[Part], Hashable] | None = None
 ) -> dict[str, str]:
-    """What the names of the old are in the new: the same, or that of the only one which is ``same`` and has a new name.
+    """What the names of the old are in the new: the same, or that of the only one with the same key and a new name.
 
-    By default parts are the same that differ in nothing but name and place.
+    By default, the key is all that a part is, save name and place.
     """
     names = {name: name for name in old if name in new}
-    gone = {name: part for name, part in old.items() if name not in new}
-    fresh = {name: part for name, part in new.items() if name not in old}
-    alike = same or (lambda one, other: bare(one) == bare(other))
-    for name, part in gone.items():
-        found = [other for other in fresh if alike(part, fresh[other])]
-        if len(found) == 1 and [other for other in gone if alike(gone[other], fresh[found[0]])] == [name]:
-            names[name] = found[0]
+    gone, fresh = _by_key(old, new, key or bare), _by_key(new, old, key or bare)
+    for of_key, ours in gone.items():
+        theirs = fresh.get(of_key, [])
+        if len(ours) == len(theirs) == 1:
+            names[ours[0]] = theirs[0]
     return names
+
+
+def _by_key(
+    parts: Mapping[str, Part], others: Mapping[str, Part], key: Callable[[Part], Hashable]
+) -> dict[Hashable, list[str]]:
+    """The names that ``others`` does not have, by the keys of their parts."""
+    found: dict[Hashable, list[str]] = {}
+    for name, part in parts.items():
+        if name not in others:
+            found.setdefault(key(part), []).append(name)
+    return found
 
 
 def bare(part: Any, without: tuple[str, ...] = ("name", "id")) -> Any:
@@ -173,6 +182,6 @@ def bare(part: Any, without: tuple[str, ...] = ("name", "id")) -> Any:
         return tuple(bare(getattr(part, field.name), ()) for field in fields(part) if field.name not in left_out)
     if isinstance(part, Mapping):
         return tuple((key, bare(value, ())) for key, value in sorted(part.items()))
-    if isinstance(part, tuple):
+    if isinstance(part, tuple | list):
         return tuple(bare(value, ()) for value in part)
     return part

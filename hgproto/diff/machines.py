@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from hgproto.diff.parts import Names
-    from hgproto.spec.model import Condition, FrameType, Machine, Schema
+    from hgproto.spec.model import Condition, Machine, Row, Schema
     from hgproto.spec.problems import Place
 
 __all__ = ["of_machines"]
@@ -43,8 +43,9 @@ def of_machines(old: Schema, new: Schema, names: Names) -> Iterator[Change]:
             texts = [", ".join(each.values) or "true, false" for each in (guard, other)]
             yield Change(WIRE, path, was("set of answers", subject, *texts), guard.place, other.place)
     yield from several(WIRE, "machines", lambda name: f"the machine {name}", old.machines, new.machines, names.machines)
+    sides = _Side(old, names), _Side(new)
     for name, now in names.machines.items():
-        yield from _of_machine(old.machines[name], new.machines[now], _Side.old(old, names), _Side.new(new), names)
+        yield from _of_machine(old.machines[name], new.machines[now], *sides, names)
 
 
 def _of_machine(old: Machine, new: Machine, side: _Side, other: _Side, names: Names) -> Iterator[Change]:
@@ -60,7 +61,8 @@ def _of_machine(old: Machine, new: Machine, side: _Side, other: _Side, names: Na
             sentence = f"The documentation of the state {now} of {new.name} is worded otherwise."
             places = old.state_places[name], new.state_places[now]
             yield Change(DOCUMENTATION, f"{path}.states.{now}", sentence, *places)
-    yield from _merged(_differences((side, old), (other, new), names.frames), path, old, new, names.emitted)
+    differences = _differences(_Table(side, old), _Table(other, new), states, names.frames)
+    yield from _merged(differences, path, old, new, names.emitted)
 
 
 class _State(NamedTuple):
@@ -100,77 +102,57 @@ class _Rule(NamedTuple):
     place: Place
 
 
-class _Side(NamedTuple):
-    """One of the two schemas, and what its names are in the new one; names that are not in the mappings stay."""
+class _Side:
+    """One of the two schemas, and what its names are in the new one; None for the new one, whose names stay."""
 
-    schema: Schema
-    flags: Mapping[str, Mapping[str, str]]
-    guards: Mapping[str, str]
-    machines: Mapping[str, str]
-    requirements: Mapping[str, str]
-    states: Mapping[str, Mapping[str, str]]
+    def __init__(self, schema: Schema, names: Names | None = None) -> None:
+        self.schema = schema
+        self._guards = {} if names is None else names.guards
+        self._machines = {} if names is None else names.machines
+        self._requirements = {} if names is None else names.requirements
+        self._states = {} if names is None else names.states
+        renamed = {} if names is None else names.flags
+        self.flags = {name: Flags(frame, schema, renamed.get(name, {})) for name, frame in schema.frames.items()}
+        self.answers: dict[Atom, tuple[object, ...]] = {}
+        """What there can be of each guard and machine."""
+        for guard in schema.guards.values():
+            self.answers["guard", self._guards.get(guard.name, guard.name)] = guard.values or (False, True)
+        for machine in schema.machines.values():
+            states = self._states.get(machine.name, {})
+            name = self._machines.get(machine.name, machine.name)
+            self.answers["state", name] = tuple(states.get(state, state) for state in machine.states)
 
-    @classmethod
-    def old(cls, schema: Schema, names: Names) -> _Side:
-        """The old side."""
-        return cls(schema, names.flags, names.guards, names.machines, names.requirements, names.states)
-
-    @classmethod
-    def new(cls, schema: Schema) -> _Side:
-        """The new side, where names are what they are."""
-        return cls(schema, {}, {}, {}, {}, {})
-
-    def rules(
-        self, machine: Machine, state: str, frame: FrameType | None, event: str | None, flags: Mapping[str, str]
-    ) -> list[_Rule]:
-        """The rows of a state for a frame type with ``flags``, or for an event."""
-        states = self.states.get(machine.name, {})
-        rules = []
-        for row in machine.transitions:
-            if row.source == state and (row.event == event if frame is None else frame.name in row.frames):
-                outcome = _Outcome(
-                    error=row.error and self.requirements.get(row.error, row.error),
-                    to=row.to and states.get(row.to, row.to),
-                    emit=row.emit,
-                    requirement=row.requirement and self.requirements.get(row.requirement, row.requirement),
-                    expected=row.expected,
-                    doc=row.doc,
-                )
-                rules.append(_Rule(row.when and self.condition(row.when, flags), outcome, row.place))
-        return rules
+    def rule(self, machine: Machine, row: Row, flags: Mapping[str, str]) -> _Rule:
+        """A row for a frame type with ``flags``, or for an event."""
+        states = self._states.get(machine.name, {})
+        outcome = _Outcome(
+            error=row.error and self._requirements.get(row.error, row.error),
+            to=row.to and states.get(row.to, row.to),
+            emit=row.emit,
+            requirement=row.requirement and self._requirements.get(row.requirement, row.requirement),
+            expected=row.expected,
+            doc=row.doc,
+        )
+        return _Rule(row.when and self._condition(row.when, flags), outcome, row.place)
 
     def otherwise(self, machine: Machine) -> _Rule:
         """What applies where no row does."""
-        error = self.requirements.get(machine.otherwise, machine.otherwise)
+        error = self._requirements.get(machine.otherwise, machine.otherwise)
         return _Rule(None, _Outcome(error, None, None, None, None, None), machine.place)
 
-    def condition(self, condition: Condition, flags: Mapping[str, str]) -> Condition:
+    def _condition(self, condition: Condition, flags: Mapping[str, str]) -> Condition:
         """A condition with the names of the new schema; ``flags`` as :class:`Flags` have them by their keys."""
         match condition.kind:
             case "flag":
                 return replace(condition, name=flags[condition.name])
             case "guard":
-                return replace(condition, name=self.guards.get(condition.name, condition.name))
+                return replace(condition, name=self._guards.get(condition.name, condition.name))
             case "state":
-                states = self.states.get(condition.name, {})
+                states = self._states.get(condition.name, {})
                 value = states.get(str(condition.value), condition.value)
-                return replace(condition, name=self.machines.get(condition.name, condition.name), value=value)
+                return replace(condition, name=self._machines.get(condition.name, condition.name), value=value)
             case _:
-                return replace(condition, parts=tuple(self.condition(part, flags) for part in condition.parts))
-
-    def answers(self, atom: Atom) -> tuple[object, ...] | None:
-        """What there can be of a guard or a machine; None for one that this side does not have."""
-        kind, name = atom
-        if kind == "guard":
-            for guard in self.schema.guards.values():
-                if self.guards.get(guard.name, guard.name) == name:
-                    return guard.values or (False, True)
-            return None
-        for machine in self.schema.machines.values():
-            if self.machines.get(machine.name, machine.name) == name:
-                states = self.states.get(machine.name, {})
-                return tuple(states.get(state, state) for state in machine.states)
-        return None
+                return replace(condition, parts=tuple(self._condition(part, flags) for part in condition.parts))
 
 
 # Where two machines differ.
@@ -189,29 +171,42 @@ class _Difference(NamedTuple):
     new: _Rule | None
 
 
+class _Table:
+    """The rows of a machine by state and frame type or event, each looked up without going through the others."""
+
+    def __init__(self, side: _Side, machine: Machine) -> None:
+        self.side = side
+        self.machine = machine
+        self.otherwise = side.otherwise(machine)
+        self.rows: dict[tuple[str, bool, str], list[Row]] = {}
+        for row in machine.transitions:
+            for name in dict.fromkeys(row.frames) if row.event is None else (row.event,):
+                self.rows.setdefault((row.source, row.event is None, name), []).append(row)
+
+
 def _differences(
-    old: tuple[_Side, Machine], new: tuple[_Side, Machine], frames: Mapping[str, str]
+    old: _Table, new: _Table, states: Mapping[str, str], frames: Mapping[str, str]
 ) -> Iterator[_Difference]:
-    """All of them, a state at a time. ``frames``: what frame types are called now."""
-    events = {row.event: None for _, machine in (old, new) for row in machine.transitions if row.event is not None}
-    inputs: list[tuple[str, FrameType | None, FrameType | None]] = [(event, None, None) for event in events]
-    inputs += [(now, old[0].schema.frames[name], new[0].schema.frames[now]) for name, now in frames.items()]
-    for name, state in old[0].states[old[1].name].items():
-        for what, frame, other in inputs:
-            cells = _Cell(*old, name, frame, what), _Cell(*new, state, other, what)
+    """All of them, a state at a time. ``states``, ``frames``: what states and frame types are called now."""
+    events = {row.event: None for table in (old, new) for row in table.machine.transitions if row.event is not None}
+    inputs = [(event, event, False) for event in events] + [(name, now, True) for name, now in frames.items()]
+    for name, state in states.items():
+        for what, other, is_frame in inputs:
+            cells = _Cell(old, name, what, is_frame), _Cell(new, state, other, is_frame)
             for cases, before, now in _compared(*cells):
-                yield _Difference(what if frame else f"the event {what}", state, cases, before, now)
+                yield _Difference(other if is_frame else f"the event {other}", state, cases, before, now)
 
 
 class _Cell:
-    """What a side does in a state with a frame type, or with an event if that is None."""
+    """What a side does in a state with a frame type or an event."""
 
-    def __init__(self, side: _Side, machine: Machine, state: str, frame: FrameType | None, event: str) -> None:
-        self.side = side
-        flags = None if frame is None else Flags(frame, side.schema, side.flags.get(frame.name, {}))
+    def __init__(self, table: _Table, state: str, what: str, is_frame: bool) -> None:
+        self.side = table.side
+        flags = self.side.flags[what] if is_frame else None
         keys = {} if flags is None else flags.keys
-        self.rules = side.rules(machine, state, frame, event, keys)
-        self.otherwise = side.otherwise(machine)
+        rows = table.rows.get((state, is_frame, what), ())
+        self.rules = [self.side.rule(table.machine, row, keys) for row in rows]
+        self.otherwise = table.otherwise
         self.flags = {key: name for name, key in keys.items()}
         self._sets = frozenset([frozenset[str]()]) if flags is None else flags.sets
 
@@ -233,12 +228,12 @@ def _compared(old: _Cell, new: _Cell) -> Iterator[tuple[str, _Rule | None, _Rule
     ]
     if not any(rules):
         return
-    looked_at = sorted({atom for part in rules for rule in part if rule.when for atom in rule.when.atoms()})
+    looked_at = sorted({atom for part in rules for rule in part if rule.when for atom in rule.when.atoms})
     flags = [name for kind, name in looked_at if kind == "flag"]
     others = [atom for atom in looked_at if atom[0] != "flag"]
     atoms = [*(("flag", name) for name in flags), *others]
     flag_sets = [cell.flag_sets(flags) for cell in cells]
-    answers = [[cell.side.answers(atom) for atom in others] for cell in cells]
+    answers = [[cell.side.answers.get(atom) for atom in others] for cell in cells]
     domains = [dict.fromkeys((*(one or ()), *(more or ()))) for one, more in zip(*answers, strict=True)]
     every_flag_set = sorted(flag_sets[0] | flag_sets[1], key=sorted)
     if len(every_flag_set) * prod(map(len, domains)) > MAX_CASES:

@@ -89,7 +89,7 @@ class Names:
         self.requirements = paired(old.requirements, new.requirements)
         self.limits = paired(old.limits, new.limits)
         self.structures = paired(old.structures, new.structures)
-        self.frames = paired(old.frames, new.frames, lambda one, other: one.code == other.code)
+        self.frames = paired(old.frames, new.frames, lambda frame: frame.code)
         self.stream_flags = _paired_flags(old.stream_flags, new.stream_flags)
         self.flags = {
             name: self.stream_flags | _paired_flags(old.frames[name].flags, new.frames[now].flags)
@@ -107,7 +107,7 @@ class Names:
 def _paired_flags(old: Sequence[Flag], new: Sequence[Flag]) -> dict[str, str]:
     """What flags are called now: the same, or as the one that is their bit."""
     before, now = {flag.name: flag for flag in old}, {flag.name: flag for flag in new}
-    return paired(before, now, lambda one, other: one.bit == other.bit)
+    return paired(before, now, lambda flag: flag.bit)
 
 
 # What a schema has of its own, and tables of named things.
@@ -120,7 +120,9 @@ def of_schema(old: Schema, new: Schema) -> Iterator[Change]:
 
 def of_tables(old: Schema, new: Schema, names: Names) -> Iterator[Change]:
     """Limits, profiles and requirements."""
-    profiles = paired(old.profiles, new.profiles, lambda *_: False)  # a profile's name is what goes over the wire
+    profiles = {
+        name: name for name in old.profiles if name in new.profiles
+    }  # a profile's name is what goes over the wire
     yield from _table("limits", "limit", WIRE, old.limits, new.limits, names.limits, LIMIT)
     yield from _table("profiles", "content encoding", WIRE, old.profiles, new.profiles, profiles, PROFILE)
     yield from _table(
@@ -463,16 +465,16 @@ def _case(case: PayloadCase) -> str:
 def _examples(path: str, subject: str, old: Sequence[Example], new: Sequence[Example]) -> Iterator[Change]:
     before, now = _by_title(old), _by_title(new)
     for title in {**before, **now}:
-        one, other = before.get(title, ()), now.get(title, ())
+        one, other = before.get(title, []), now.get(title, [])
         if bare(one) != bare(other):
             what = "new" if not one else "gone" if not other else "another"
             places = [examples[0].place if examples else None for examples in (one, other)]
             yield Change(DOCUMENTATION, f"{path}.examples", f'The example "{title}" of {subject} is {what}.', *places)
 
 
-def _by_title(examples: Sequence[Example]) -> dict[str, tuple[Example, ...]]:
+def _by_title(examples: Sequence[Example]) -> dict[str, list[Example]]:
     """Examples by their title, which several may have."""
-    found: dict[str, tuple[Example, ...]] = {}
+    found: dict[str, list[Example]] = {}
     for example in examples:
-        found[example.title] = (*found.get(example.title, ()), example)
+        found.setdefault(example.title, []).append(example)
     return found

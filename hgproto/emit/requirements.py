@@ -94,7 +94,8 @@ def _words(constraint: Constraint) -> str:
 
 
 def _types(frames: tuple[str, ...], schema: Schema) -> str:
-    others = [name for name in schema.frames if name not in frames]
+    taken = set(frames)
+    others = [name for name in schema.frames if name not in taken]
     if len(others) < len(frames):
         return f"any frame but {', '.join(others)}" if others else "any frame"
     return ", ".join(frames)

@@ -8,26 +8,20 @@ says by which requirement. That examples hold needs emitted code, so :mod:`hgpro
 from __future__ import annotations
 
 from itertools import product
-from math import prod
 from typing import TYPE_CHECKING
 
 from hgproto.errors import counted
 from hgproto.spec.model import INTEGERS, STRINGS, fitting_rules
 from hgproto.spec.problems import Problem
 from hgproto.spec.resolve import HEADER_FIELDS
+from hgproto.spec.rows import machine_problems
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
-    from hgproto.spec.model import BitField, Constraint, Field, Flag, FrameType, Machine, Row, Schema, Structure
+    from hgproto.spec.model import BitField, Constraint, Field, Flag, FrameType, Schema, Structure
 
 __all__ = ["allowed_flags", "check"]
-
-MAX_ASSIGNMENTS = 100_000
-"""Combinations of flags, guards and states tried for one state and frame type; our largest takes some hundreds."""
-
-MAX_WORK = 2_000_000
-"""Conditions looked at for all machines together: some seconds. Ours need some forty thousand."""
 
 LENGTH_LIMIT = "max-payload"
 """The limit of the length field: readers and writers go by this name."""
@@ -39,24 +33,28 @@ def check(schema: Schema) -> list[Problem]:
         *_flags(schema.stream_flags, "stream_flags", schema),
         *(p for frame in schema.frames.values() for p in _flags(frame.flags, "flags", schema)),
     ]
+    codes = list(_codes(schema))
     cases = (case for frame in schema.frames.values() for case in frame.payload)
     payloads = {case.structure.name for case in cases if case.structure is not None}
     problems = [
         *_header(schema),
         *flags,
+        *codes,
         *_frames(schema),
+        *_items_limits(schema),
         *(p for structure in schema.structures.values() for p in _structure(structure, schema, payloads)),
         *_requirements(schema),
         *_limits(schema),
     ]
-    if not flags:  # what follows tries all combinations of flags, and there are no more than their bits allow
+    if (
+        not flags and not codes
+    ):  # what follows tries all flags of all types, and the octet of both bounds how many there are
         allowed = {frame.name: allowed_flags(frame, schema) for frame in schema.frames.values()}
         constraints = list(_constraints(schema, allowed))
         problems += constraints
         problems += (p for frame in schema.frames.values() for p in _cases(frame, allowed[frame.name]))
         if not constraints:
-            budget = [MAX_WORK]
-            problems += (p for machine in schema.machines.values() for p in _machine(machine, schema, allowed, budget))
+            problems += machine_problems(schema, allowed)
     return sorted(set(problems))
 
 
@@ -165,9 +163,8 @@ def _flags(flags: tuple[Flag, ...], field_name: str, schema: Schema) -> Iterator
 # Frame types.
 
 
-def _frames(schema: Schema) -> Iterator[Problem]:
+def _codes(schema: Schema) -> Iterator[Problem]:
     codes: dict[int, str] = {}
-    stream_names = {flag.name for flag in schema.stream_flags}
     _, _, bits = schema.header.locate("type")
     highest = (1 << bits.width) - 1 if bits is not None else 255
     for frame in schema.frames.values():
@@ -176,6 +173,11 @@ def _frames(schema: Schema) -> Iterator[Problem]:
         codes.setdefault(frame.code, frame.name)
         if frame.code > highest:
             yield Problem(frame.place, f"the code {frame.code} is more than {highest}", "use a lower code")
+
+
+def _frames(schema: Schema) -> Iterator[Problem]:
+    stream_names = {flag.name for flag in schema.stream_flags}
+    for frame in schema.frames.values():
         for flag in frame.flags:
             if flag.name in stream_names:
                 yield Problem(flag.place, f"{flag.name!r} is a stream flag too", "rename it")
@@ -272,7 +274,6 @@ def allowed_flags(frame: FrameType, schema: Schema) -> list[frozenset[str]]:
 
 
 def _structure(structure: Structure, schema: Schema, payloads: Collection[str]) -> Iterator[Problem]:
-    yield from _items_limit(structure, schema)
     if structure.is_cbor_map:
         for rule in ("surplus", "malformed", "duplicate", "keys", "missing", "type", "charset"):
             if rule not in structure.rules:
@@ -293,8 +294,15 @@ def _structure(structure: Structure, schema: Schema, payloads: Collection[str]) 
         yield Problem(structure.place, message, "add `rules: {surplus: ...}`")
 
 
-def _items_limit(structure: Structure, schema: Schema) -> Iterator[Problem]:
-    """What is wrong with a limit on the items of a payload."""
+def _items_limits(schema: Schema) -> Iterator[Problem]:
+    """What is wrong with the limits on the items of a payload."""
+    first = next((one for one in schema.structures.values() if one.limit is not None), None)
+    for structure in schema.structures.values():
+        yield from _items_limit(structure, first)
+
+
+def _items_limit(structure: Structure, first: Structure | None) -> Iterator[Problem]:
+    """``first``: the first structure that has a limit."""
     if structure.limit is None:
         if structure.is_cbor_map and "limit" in structure.rules:
             yield Problem(structure.place, "the rule 'limit' says nothing without a limit", "add `limit: ...`")
@@ -304,8 +312,7 @@ def _items_limit(structure: Structure, schema: Schema) -> Iterator[Problem]:
         yield Problem(structure.place, f"the limit {structure.limit!r} says nothing of {structure.name!r}", advice)
     if "limit" not in structure.rules:
         yield Problem(structure.place, f"{structure.name!r} has no rule 'limit'", "add `rules: {limit: ...}`")
-    first = next(one for one in schema.structures.values() if one.limit is not None)
-    if first.limit != structure.limit:
+    if first is not None and first.limit != structure.limit:
         advice = f"name {first.limit!r}: a payload has one limit on its items"
         yield Problem(structure.place, f"the limit {structure.limit!r} is not that of {first.name!r}", advice)
 
@@ -381,94 +388,6 @@ def _field(field: Field, earlier: dict[str, Field], structure: Structure, schema
 
 def _missing_rule(field: Field, rule: str) -> Problem:
     return Problem(field.place, f"{field.name!r} has no rule {rule!r}", f"add `rules: {{{rule}: ...}}`")
-
-
-# Machines.
-
-
-def _machine(
-    machine: Machine, schema: Schema, allowed: Mapping[str, list[frozenset[str]]], budget: list[int]
-) -> Iterator[Problem]:
-    rows_of: dict[str, list[Row]] = {}
-    for row in machine.transitions:
-        rows_of.setdefault(row.source, []).append(row)
-    reached, new = {machine.initial}, [machine.initial]
-    while new:
-        state = new.pop()
-        for row in rows_of.get(state, ()):
-            if row.to is not None and row.to not in reached:
-                reached.add(row.to)
-                new.append(row.to)
-    for state, place in machine.state_places.items():
-        if state not in reached:
-            advice = "add a transition to it, or remove it"
-            yield Problem(place, f"the state {state!r} of {machine.name!r} cannot be reached", advice)
-    for state in machine.states:
-        rows = rows_of.get(state, [])
-        taken: set[int] = set()
-        found: list[Problem] = []
-        taking: dict[tuple[bool, str], list[Row]] = {}
-        for row in rows:
-            for name in dict.fromkeys(row.frames) if row.event is None else (row.event,):
-                taking.setdefault((row.event is None, name), []).append(row)
-        for is_frame, name in sorted(taking):
-            flags = allowed[name] if is_frame else [frozenset[str]()]
-            found += _disjoint(taking[is_frame, name], name, flags, machine, schema, taken, budget)
-        yield from found
-        for row in rows if not found else ():
-            if id(row) not in taken:
-                what = row.event or ", ".join(row.frames) or "frame"
-                message = f"the row is never taken in state {state!r}: no {what} meets its condition"
-                yield Problem(row.place, message, "correct `when`")
-
-
-def _disjoint(
-    rows: list[Row],
-    what: str,
-    allowed: list[frozenset[str]],
-    machine: Machine,
-    schema: Schema,
-    taken: set[int],
-    budget: list[int],
-) -> Iterator[Problem]:
-    """Two rows that can hold at once, tried over every allowed combination of what their conditions look at.
-
-    ``taken`` gets the identities of the rows that can hold at all. ``budget``: the work that is left for all machines.
-    """
-    atoms = sorted({atom for row in rows if row.when is not None for atom in row.when.atoms()})
-    flags = [name for kind, name in atoms if kind == "flag"]
-    others = [atom for atom in atoms if atom[0] != "flag"]
-    flag_sets = list(dict.fromkeys(each.intersection(flags) for each in allowed)) if flags else [frozenset()]
-    answers: list[tuple[object, ...]] = []
-    for kind, name in others:
-        values = schema.guards[name].values if kind == "guard" else tuple(schema.machines[name].states)
-        answers.append(values or (False, True))
-    combinations = len(flag_sets) * prod(map(len, answers))
-    if combinations > MAX_ASSIGNMENTS:
-        advice = "use fewer guards in one state"
-        yield Problem(
-            rows[0].place, f"{counted(combinations, 'combination')} are too many to prove the rows disjoint", advice
-        )
-        return
-    work = sum(1 if row.when is None else row.when.size for row in rows)
-    budget[0] -= len(allowed) * bool(flags) + combinations * work
-    if budget[0] < 0:
-        advice = "use fewer guards, states and rows"
-        yield Problem(machine.place, "the machines are too large to prove their rows disjoint", advice)
-        return
-    for chosen in flag_sets:
-        for combination in product(*answers):
-            facts: dict[tuple[str, str], object] = {("flag", name): name in chosen for name in flags}
-            facts |= dict(zip(others, combination, strict=True))
-            holding = [row for row in rows if row.when is None or row.when.holds(facts)]
-            taken.update(map(id, holding))
-            if len(holding) > 1:
-                first, second = holding[0], holding[1]
-                message = (
-                    f"in state {first.source!r} of {machine.name!r}, {what!r} is taken by the row at {first.place} too"
-                )
-                yield Problem(second.place, message, "make the conditions of the two disjoint")
-                return
 
 
 # Requirements and limits.

@@ -337,7 +337,7 @@ class Guard:
     place: Place
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Condition:
     """A condition of a transition.
 
@@ -350,16 +350,17 @@ class Condition:
     value: str | None = None
     parts: tuple[Condition, ...] = ()
 
-    @property
+    @cached_property
     def size(self) -> int:
         """How many conditions it is made of, itself among them."""
         return 1 + sum(part.size for part in self.parts)
 
-    def atoms(self) -> set[tuple[str, str]]:
+    @cached_property
+    def atoms(self) -> frozenset[tuple[str, str]]:
         """The flags, guards and states that it looks at, as pairs of kind and name."""
         if self.parts:
-            return set().union(*(part.atoms() for part in self.parts))
-        return {(self.kind, self.name)}
+            return frozenset().union(*(part.atoms for part in self.parts))
+        return frozenset({(self.kind, self.name)})
 
     def holds(self, facts: Mapping[tuple[str, str], object]) -> bool:
         """Whether it holds, given the value of every atom."""

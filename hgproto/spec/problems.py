@@ -73,8 +73,13 @@ class Adviser:
             return "correct the name"
         known = sorted(known)
         close = self.closest(word, known)
-        if close:
-            return f"did you mean {close!r}?"
+        return f"did you mean {close!r}?" if close else self.listed(known)
+
+    def listed(self, known: Sequence[str]) -> str:
+        """What to write instead of a word that is not like any: one of ``known``, as far as there is room for them."""
+        if self._left <= 0:
+            return "correct the name"
+        self._left -= _price(known)
         more = f" or another of {len(known)}" if len(known) > _MOST_NAMES else ""
         return f"use one of {', '.join(known[:_MOST_NAMES])}{more}" if known else "there is none to refer to"
 
@@ -86,12 +91,18 @@ class Adviser:
         if self._left <= 0:
             return None
         known = list(known)
+        self._left -= _price(known)
         if len(known) > _MOST_TRIED:
             alike = (name for name in known if abs(len(name) - len(word)) < 3 and {name[:1], name[-1:]} & {*word})
             known = list(islice(alike, _MOST_TRIED))
         self._left -= len(known)
         close = get_close_matches(word[:_LONGEST], known, n=1)
         return close[0] if close else None
+
+
+def _price(names: Sequence[str]) -> int:
+    """What looking through names counts for: a hundredth of comparing them."""
+    return 1 + len(names) // 100
 
 
 MAX_COMPARED = 20_000

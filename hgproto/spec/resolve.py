@@ -33,6 +33,8 @@ def resolve(source: Source, digest: str) -> model.Schema:
     return _Resolver(source).schema(digest)
 
 
+_TYPES = (*model.INTEGERS, *model.STRINGS)
+
 MAX_FIELDS = 256
 """Fields of a structure, those that it embeds among them: ten times what a structure for people has."""
 
@@ -49,6 +51,7 @@ class _Resolver:
         self.rows_left = MAX_ROWS
         self.references: dict[str, list[model.Reference]] = {}
         self.structures: dict[str, model.Structure] = {}
+        self.answers: dict[str, frozenset[str]] = {}
 
     # Names.
 
@@ -102,6 +105,7 @@ class _Resolver:
             name: model.Guard(name, tuple(part.get("values", ())), part["doc"], self.source.key_place(("guards", name)))
             for name, part in data.get("guards", {}).items()
         }
+        self.answers = {name: frozenset(guard.values) for name, guard in guards.items()}
         machines = {
             name: self.machine(name, part, ("machines", name), frames, guards, flag_names)
             for name, part in data.get("machines", {}).items()
@@ -254,8 +258,8 @@ class _Resolver:
         kind = part["type"]
         if "name" in part:
             self.usable(part["name"], (*here, "name"))
-        if kind not in self.structures:
-            self.known("type", kind, [*model.INTEGERS, *model.STRINGS, *self.structures], (*here, "type"))
+        if kind not in _TYPES and kind not in self.structures:
+            self.known("type", kind, [*_TYPES, *self.structures], (*here, "type"))
         bits = tuple(
             model.BitField(
                 name=b["name"],
@@ -482,10 +486,10 @@ class _Resolver:
         if self.known("guard", name, guards, here):
             values = guards[name].values
             if answer is not None:
-                self.known(f"answer of the guard {name!r}", answer, values, (*here, name))
+                self.known(f"answer of the guard {name!r}", answer, self.answers[name], (*here, name))
             elif values:
                 message = f"the guard {name!r} has more answers than true and false"
-                self.problems.append(Problem(self.source.place(here), message, f"name one of {', '.join(values)}"))
+                self.problems.append(Problem(self.source.place(here), message, self.adviser.listed(values)))
         return model.Condition("guard", name, answer)
 
 

@@ -5,6 +5,7 @@ The JSON Schema says what is allowed; this module only turns what jsonschema rep
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -49,11 +50,18 @@ def _pattern(_: Any, pattern: str, value: Any, __: Any) -> Iterator[ValidationEr
         yield ValidationError(f"{value!r} does not match {pattern!r}")
 
 
+def _unique(_: Any, wanted: bool, value: Any, __: Any) -> Iterator[ValidationError]:
+    # Each item is looked at once; jsonschema compares each with all others.
+    if wanted and isinstance(value, list) and len({json.dumps(item, sort_keys=True) for item in value}) < len(value):
+        yield ValidationError("an item is there twice")
+
+
 # JSON Schema takes 1.0 for an integer; Python does not.
 _INTEGER = Draft202012Validator.TYPE_CHECKER.redefine(
     "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
 )
-_Validator: Any = extend(Draft202012Validator, {"pattern": _pattern}, type_checker=_INTEGER)  # type: ignore[no-untyped-call]
+_KEYWORDS = {"pattern": _pattern, "uniqueItems": _unique}
+_Validator: Any = extend(Draft202012Validator, _KEYWORDS, type_checker=_INTEGER)  # type: ignore[no-untyped-call]
 
 
 def shape_problems(source: Source, meta: dict[str, Any]) -> list[Problem]:

@@ -154,6 +154,6 @@ def test_conditions_hold_as_in_python(condition: Condition, bits: tuple[bool, ..
     facts |= {("guard", "g"): bits[3], ("guard", "size"): size}
     names = {name: fact for (_, name), fact in facts.items()}
     assert condition.holds(facts) == eval(as_python(condition), {}, names)  # noqa: S307 - made above
-    assert condition.atoms() <= set(facts)
+    assert condition.atoms <= set(facts)
     # What it does not look at does not matter.
-    assert condition.holds({atom: facts[atom] for atom in condition.atoms()}) == condition.holds(facts)
+    assert condition.holds({atom: facts[atom] for atom in condition.atoms}) == condition.holds(facts)

@@ -14,10 +14,10 @@ from support import ROOT
 import hgproto.spec.problems
 import hgproto.spec.resolve
 from hgproto.spec import SchemaError, check, load
-from hgproto.spec.check import MAX_WORK
 from hgproto.spec.load import MAX_FILES
 from hgproto.spec.problems import MAX_COMPARED
 from hgproto.spec.resolve import MAX_FIELDS
+from hgproto.spec.rows import MAX_WORK
 from hgproto.spec.source import MAX_DEPTH, MAX_OCTETS, Source, read
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ def test_machines_together_have_a_limit(tmp_path: Path, monkeypatch: pytest.Monk
     work = 5 * 4 * 64 * 7
     schema = loaded(tmp_path, data)
     for limit in (work - 1, work, work + 1):
-        monkeypatch.setattr(sys.modules["hgproto.spec.check"], "MAX_WORK", limit)
+        monkeypatch.setattr(sys.modules["hgproto.spec.rows"], "MAX_WORK", limit)
         found = [problem.message for problem in check(schema)]
         assert found == ["the machines are too large to prove their rows disjoint"] * (limit < work)
     assert work < MAX_WORK
