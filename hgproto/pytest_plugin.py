@@ -29,18 +29,25 @@ then. What a test does in other processes is not seen. With pytest-xdist the con
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
+import os
+import stat
+import sys
 from contextlib import contextmanager
 from difflib import get_close_matches
+from keyword import iskeyword
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from unicodedata import normalize
 
 import pytest
 
 from hgproto.bom import unmarked
-from hgproto.errors import ProtocolError, TextError
+from hgproto.errors import ProtocolError, TextError, printable
 from hgproto.revision import DEFAULT_REVISION, Revision
+from hgproto.stdio import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
@@ -55,6 +62,10 @@ __all__ = [
 
 OPTION = "--requirements-record"
 ONLY = "--requirements-only"
+TAKEN = frozenset(
+    ["filterwarnings", "parametrize", "skip", "skipif", "tryfirst", "trylast", "usefixtures", "xdist_group", "xfail"]
+)
+"""Markers that pytest and pytest-xdist act on."""
 
 
 class Settings(NamedTuple):
@@ -85,9 +96,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Registers the marker, and the recorder when a record is wanted."""
-    marker = str(config.getini("hgproto_marker"))
-    if not marker.isidentifier():
-        raise pytest.UsageError(f"hgproto_marker: expected the name of a marker, found {marker!r}")
+    marker = _marker(str(config.getini("hgproto_marker")))
     directory = config.rootpath if config.inipath is None else config.inipath.parent
     ids = frozenset(
         itertools.chain.from_iterable(_catalog(name, directory) for name in config.getini("hgproto_catalogs"))
@@ -95,9 +104,49 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[SETTINGS] = Settings(marker, ids)
     config.addinivalue_line("markers", f"{marker}(id, ...): the requirements of the protocol that the test exercises")
     file = config.getoption(OPTION)
-    if file is not None:
-        # The tests may change the directory.
-        config.pluginmanager.register(Recorder(None if hasattr(config, "workerinput") else Path(file).resolve()))
+    if file is not None and not config.option.collectonly:
+        config.pluginmanager.register(Recorder(None if hasattr(config, "workerinput") else _checked_file(file)))
+
+
+def _marker(name: str) -> str:
+    """The name of the marker. Raises :class:`pytest.UsageError` for a name that Python or pytest has no room for."""
+    # Python normalizes the names in its source.
+    if not name.isidentifier() or iskeyword(name) or name.startswith("_") or normalize("NFKC", name) != name:
+        raise pytest.UsageError(f"hgproto_marker: expected the name of a marker, found {name!r}")
+    if name in TAKEN:
+        raise pytest.UsageError(f"hgproto_marker: pytest has a marker {name!r} of its own; use another name")
+    return name
+
+
+def _checked_file(name: str) -> Path:
+    """The path of the record, whatever directory the tests change to.
+
+    Raises :class:`pytest.UsageError` for a file that cannot be written, before the tests run.
+    """
+    if not name:
+        raise pytest.UsageError(f"{OPTION}: expected the name of a file")
+    file = Path(name).absolute()
+    try:
+        target = Path(os.path.realpath(file))
+        try:
+            mode = os.stat(target).st_mode
+        except FileNotFoundError:
+            os.stat(target.parent)
+            mode = stat.S_IFREG
+        if stat.S_ISDIR(mode):
+            raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
+        # A new file takes the place of a regular one.
+        is_new = stat.S_ISREG(mode)
+        if not os.access(target.parent if is_new else target, os.W_OK):
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+    except (OSError, ValueError) as error:
+        raise pytest.UsageError(_unwritable(file, error)) from None
+    return file
+
+
+def _unwritable(file: Path, error: OSError | ValueError) -> str:
+    reason = getattr(error, "strerror", None) or error
+    return printable(f"{OPTION}: the record cannot be written to {file}: {reason}; name another file")
 
 
 def _catalog(name: str, directory: Path) -> Iterable[str]:
@@ -177,7 +226,10 @@ class Recorder:
 
     def __init__(self, file: Path | None) -> None:
         self._file = file
+        self._fault: str | None = None
         self._tests: dict[str, dict[str, Any]] = {}
+        self._running: dict[tuple[object, str], _Run] = {}
+        self._failed: set[str] = set()
         self._unfinished: set[str] = set()
         self._broken: set[str] = set()
 
@@ -214,24 +266,59 @@ class Recorder:
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Takes what has passed, and drops it again when it fails later."""
-        if report.when != "setup" or not report.passed:
-            self._unfinished.discard(report.nodeid)
-        exercised = getattr(report, "exercised", None)
-        if report.when == "call" and exercised and report.passed and not hasattr(report, "wasxfail"):
-            self._tests[report.nodeid] = exercised
-        elif report.failed:
-            self._tests.pop(report.nodeid, None)
+        """Gathers the reports of a test, and decides at its end: it has passed if its call has, and no other part failed.
 
-    def pytest_sessionfinish(self, exitstatus: int) -> None:
+        A subtest has reports of its own among them. A test that runs again begins with another setup.
+        """
+        key = getattr(report, "node", None), report.nodeid
+        if report.when == "setup" or key not in self._running:
+            self._running[key] = _Run()
+        run = self._running[key]
+        run.failed = run.failed or report.failed
+        is_part = getattr(report, "context", None) is not None
+        exercised = getattr(report, "exercised", None)
+        if report.when == "call" and report.passed and not is_part and not hasattr(report, "wasxfail"):
+            run.exercised = exercised
+        if report.when in ("setup", "call"):
+            return
+        # The teardown, or the crash of a worker.
+        del self._running[key]
+        self._unfinished.discard(report.nodeid)
+        if run.failed:
+            self._failed.add(report.nodeid)
+        elif run.exercised:
+            self._tests[report.nodeid] = run.exercised
+
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Writes the record."""
-        if self._file is not None:
-            record = {
-                "exit_status": int(exitstatus),
-                "unfinished": sorted(self._unfinished),
-                "tests": dict(sorted(self._tests.items())),
-            }
-            self._file.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        if self._file is None:
+            return
+        tests = {name: test for name, test in sorted(self._tests.items()) if name not in self._failed}
+        record = {"exit_status": int(exitstatus), "unfinished": sorted(self._unfinished), "tests": tests}
+        try:
+            write_whole(self._file, f"{json.dumps(record, indent=1)}\n".encode())
+        except OSError as error:
+            self._fault = _unwritable(self._file, error)
+            session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Says why there is no record."""
+        if self._fault is not None:
+            terminalreporter.write_line(f"ERROR: {self._fault}", red=True)
+            self._fault = None
+
+    def pytest_unconfigure(self) -> None:
+        """Says why there is no record, in a run without a terminal reporter."""
+        if self._fault is not None:
+            print(f"ERROR: {self._fault}", file=sys.stderr)
+
+
+class _Run:
+    """A run of a test, as far as its reports have come. ``exercised``: what its call says, once it has passed."""
+
+    def __init__(self) -> None:
+        self.exercised: dict[str, Any] | None = None
+        self.failed = False
 
 
 @contextmanager

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
 from support import ROOT
 
+from hgproto.pytest_plugin import TAKEN, _checked_file, _marker
 from hgproto.spec import load
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 HEAD = """
 import pytest
@@ -173,6 +174,236 @@ def test_two():
         "unfinished": ["test_it.py::test_two"],
         "tests": {"test_it.py::test_one": {"names": ["frame.whole"], "broken": []}},
     }
+
+
+SUBTESTS = """
+import unittest
+
+class TestParts(unittest.TestCase):
+    @rule("frame.whole")
+    def test_one_fails(self):
+        for number in range(3):
+            with self.subTest(number=number):
+                assert number != 1
+
+    @rule("frame.whole")
+    def test_one_is_skipped(self):
+        for number in range(3):
+            with self.subTest(number=number):
+                if number == 1:
+                    self.skipTest("for now")
+
+    @rule("frame.whole")
+    def test_all_pass(self):
+        for number in range(3):
+            with self.subTest(number=number):
+                refuse("frame.whole")
+"""
+FIXTURES = """
+@rule("frame.whole")
+def test_fixture_fails(subtests):
+    for number in range(3):
+        with subtests.test(number=number):
+            assert number != 1
+"""
+has_subtests = pytest.mark.skipif(not hasattr(pytest, "Subtests"), reason="subtests are in pytest from 9.0 on")
+
+
+@has_subtests
+@pytest.mark.parametrize("spread", [False, True], ids=["one process", "xdist"])
+@pytest.mark.parametrize("shown", ["-q", "-vv"])
+def test_a_test_with_a_part_that_fails_has_not_passed(shown: str, spread: bool, tmp_path: Path) -> None:
+    if spread:
+        pytest.importorskip("xdist")
+    arguments = ["--requirements-record=record.json", shown, *(["-n", "1"] if spread else [])]
+    assert run(tmp_path, SUBTESTS + FIXTURES, *arguments).returncode == 1
+    record = json.loads((tmp_path / "record.json").read_text())
+    assert record["unfinished"] == []
+    assert record["tests"] == {
+        "test_it.py::TestParts::test_all_pass": {"names": ["frame.whole"], "broken": ["frame.whole"]},
+        "test_it.py::TestParts::test_one_is_skipped": {"names": ["frame.whole"], "broken": []},
+    }
+
+
+@has_subtests
+def test_a_part_that_passes_is_no_result_of_the_test(tmp_path: Path) -> None:
+    text = """
+@rule("frame.whole")
+def test_ended(subtests):
+    with subtests.test():
+        pass
+    pytest.exit("enough", returncode=0)
+"""
+    assert run(tmp_path, text, "--requirements-record=record.json", "-vv").returncode == 0
+    record = json.loads((tmp_path / "record.json").read_text())
+    assert record == {"exit_status": 0, "unfinished": ["test_it.py::test_ended"], "tests": {}}
+
+
+ENDINGS = {
+    "setup": """
+@pytest.fixture
+def ending():
+    pytest.exit("enough", returncode=0)
+""",
+    "teardown": """
+@pytest.fixture
+def ending():
+    yield
+    pytest.exit("enough", returncode=0)
+""",
+    "interrupt": """
+@pytest.fixture
+def ending():
+    yield
+    raise KeyboardInterrupt
+""",
+}
+
+
+@pytest.mark.parametrize("when", ENDINGS)
+def test_a_test_that_did_not_end_has_not_passed(when: str, tmp_path: Path) -> None:
+    text = ENDINGS[when] + '@rule("frame.whole")\ndef test_ended(ending): pass\n'
+    done = run(tmp_path, text, "--requirements-record=record.json")
+    record = json.loads((tmp_path / "record.json").read_text())
+    assert record == {"exit_status": done.returncode, "unfinished": ["test_it.py::test_ended"], "tests": {}}
+
+
+AGAIN = """
+import pytest
+from _pytest.runner import runtestprotocol
+
+def pytest_runtest_protocol(item, nextitem):
+    # As plugins do that run a test again after it has failed.
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    for last in (False, True):
+        reports = runtestprotocol(item, nextitem=nextitem, log=False)
+        bad = [report for report in reports if report.failed]
+        for report in reports:
+            if report.failed and not last:
+                report.outcome = "rerun"
+                item.ihook.pytest_runtest_logreport(report=report)
+                break
+            item.ihook.pytest_runtest_logreport(report=report)
+        if not bad:
+            break
+        item._initrequest()
+    return True
+
+def pytest_report_teststatus(report):
+    if report.outcome == "rerun":
+        return "rerun", "R", "RERUN"
+"""
+
+
+def test_the_last_run_of_a_test_counts(tmp_path: Path) -> None:
+    tmp_path.joinpath("conftest.py").write_text(AGAIN, encoding="utf-8")
+    text = """
+runs = []
+
+@rule("frame.whole")
+def test_passes_at_last():
+    runs.append(1)
+    assert len(runs) == 2
+
+@rule("frame.whole")
+def test_never_passes():
+    assert False
+
+@pytest.fixture
+def late():
+    yield
+    raise OSError
+
+@rule("frame.whole")
+def test_fails_late(late):
+    pass
+"""
+    done = run(tmp_path, text, "--requirements-record=record.json")
+    assert "1 failed, 3 passed, 1 error, 3 rerun" in done.stdout, done.stdout
+    record = json.loads((tmp_path / "record.json").read_text())
+    assert record["tests"] == {"test_it.py::test_passes_at_last": {"names": ["frame.whole"], "broken": []}}
+    assert record["unfinished"] == []
+
+
+def test_a_test_that_fails_in_one_of_two_workers_has_not_passed(tmp_path: Path) -> None:
+    pytest.importorskip("xdist")
+    text = """
+import os
+
+@rule("frame.whole")
+def test_it():
+    assert os.environ["PYTEST_XDIST_WORKER"] != FAILING
+"""
+    for failing in ("gw0", "gw1"):
+        arguments = ["--requirements-record=record.json", "--dist=each", "--tx=2*popen"]
+        done = run(tmp_path, text.replace("FAILING", repr(failing)), *arguments)
+        assert done.returncode == 1, done.stdout
+        assert json.loads((tmp_path / "record.json").read_text())["tests"] == {}
+
+
+def test_a_run_that_only_collects_leaves_the_record_alone(tmp_path: Path) -> None:
+    (tmp_path / "record.json").write_text("as before")
+    text = '@rule("frame.whole")\ndef test_it(): pass\n'
+    assert run(tmp_path, text, "--requirements-record=record.json", "--collect-only").returncode == 0
+    assert (tmp_path / "record.json").read_text() == "as before"
+    assert run(tmp_path, text, "--requirements-record=record.json", "--setup-plan").returncode == 0
+    assert json.loads((tmp_path / "record.json").read_text())["tests"] == {}
+
+
+@pytest.mark.parametrize("spread", [False, True], ids=["one process", "xdist"])
+def test_a_record_that_cannot_be_written_is_refused_before_the_tests(spread: bool, tmp_path: Path) -> None:
+    if spread:
+        pytest.importorskip("xdist")
+    arguments = ["--requirements-record=nowhere/record.json", *(["-n", "1"] if spread else [])]
+    done = run(tmp_path, 'def test_it(): open("ran", "x")\n', *arguments)
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    (line,) = [line for line in done.stderr.splitlines() if "--requirements-record" in line]
+    assert "No such file or directory; name another file" in line
+    assert "Traceback" not in done.stdout + done.stderr
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        (".", "Is a directory"),
+        ("file/record.json", "Not a directory"),
+        ("file/record/record.json", "Not a directory"),
+        ("nowhere/record.json", "No such file or directory"),
+        ("a\0b", "embedded null byte"),
+        ("long" * 100, "File name too long"),
+        ("loop", "Too many levels of symbolic links"),
+        ("", "expected the name of a file"),
+    ],
+)
+def test_files_that_cannot_be_a_record(name: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(pytest.UsageError, match=f"^--requirements-record: .*{reason}"):
+        _checked_file(name)
+
+
+def test_a_directory_without_permission_holds_no_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "record.json").touch()
+    monkeypatch.setattr(os, "access", lambda path, mode: not (Path(path) == tmp_path and mode == os.W_OK))
+    for name in ("record.json", "new.json"):
+        with pytest.raises(pytest.UsageError, match="Permission denied"):
+            _checked_file(str(tmp_path / name))
+
+
+@pytest.mark.parametrize("terminal", [[], ["-p", "no:terminal"]], ids=["terminal", "no terminal"])
+@pytest.mark.parametrize("failing", [False, True], ids=["good", "failing"])
+def test_a_record_that_cannot_be_written_after_the_tests(failing: bool, terminal: list[str], tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    text = 'import shutil\ndef test_it():\n    shutil.rmtree("there")\n' + "    assert False\n" * failing
+    done = run(tmp_path, text, "--requirements-record=there/record.json", *terminal)
+    assert done.returncode == 1
+    (line,) = [line for line in (done.stdout + done.stderr).splitlines() if "--requirements-record" in line]
+    assert "No such file or directory" in line
+    assert "Traceback" not in done.stdout + done.stderr
+    if not terminal:
+        assert ("1 failed" if failing else "1 passed") in done.stdout
 
 
 def test_junit_has_the_ids_as_properties(tmp_path: Path) -> None:
@@ -368,6 +599,8 @@ def test_another_marker_leaves_the_usual_one_alone(project: Path) -> None:
         ("hgproto_catalogs = words.txt", "expected one id per line, found 'two words'"),
         ("hgproto_catalogs = latin.txt", "latin.txt: 'utf-8' codec can't decode"),
         ("hgproto_marker = two words", "hgproto_marker: expected the name of a marker, found 'two words'"),
+        ("hgproto_marker = class", "hgproto_marker: expected the name of a marker, found 'class'"),
+        ("hgproto_marker = skip", "hgproto_marker: pytest has a marker 'skip' of its own; use another name"),
     ],
 )
 def test_settings_that_cannot_be(settings: str, message: str, tmp_path: Path) -> None:
@@ -378,6 +611,24 @@ def test_settings_that_cannot_be(settings: str, message: str, tmp_path: Path) ->
     assert done.returncode == 4
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["", "1st", "a-b", "a.b", "_hidden", "class", "None", "mark\ufb01", "a\n"])
+def test_names_that_a_marker_cannot_have(name: str) -> None:
+    with pytest.raises(pytest.UsageError, match="hgproto_marker: expected the name of a marker, found"):
+        _marker(name)
+
+
+@pytest.mark.parametrize("name", sorted(TAKEN))
+def test_names_of_other_markers(name: str) -> None:
+    with pytest.raises(pytest.UsageError, match=f"pytest has a marker '{name}' of its own; use another name"):
+        _marker(name)
+
+
+def test_the_markers_of_pytest_are_known(pytestconfig: pytest.Config) -> None:
+    lines = [line for line in pytestconfig.getini("markers") if "requirements of the protocol" not in line]
+    assert {re.split("[:(]", line)[0].strip() for line in lines} - {"hypothesis"} <= TAKEN
+    assert _marker("match") == "match"
 
 
 def test_only_tests_that_name_requirements_run(tmp_path: Path) -> None:
