@@ -60,7 +60,7 @@ class Campaign:
 
     While there are cases, this and minimizing take at most ``minimize_share`` of the time, so that many findings do not starve a
     slow campaign. After the last case, each finding has what is left of ``minimize_seconds``. A campaign of limited time takes at
-    most that share longer.
+    most that share longer for each of the two.
     """
 
     def __init__(
@@ -275,9 +275,13 @@ class Campaign:
             self._step()
 
     def _minimize_rest(self) -> None:
-        """Minimizes after the last case."""
+        """Runs the cases again that were not yet, then minimizes, each for the time that is due after the last case."""
+        self._steps(lambda: any(not one.was_run_again for one in self._pending))
+        self._steps(lambda: bool(self._pending))
+
+    def _steps(self, is_left: Callable[[], bool]) -> None:
         most = None if self._most_seconds is None else self._spent + self._minimize_share * self._elapsed()
-        while self._pending and (most is None or self._spent < most):
+        while is_left() and (most is None or self._spent < most):
             self._step()
 
     def _step(self) -> None:

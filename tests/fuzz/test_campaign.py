@@ -105,6 +105,17 @@ def test_minimizing_one_finding_has_an_end(monkeypatch: pytest.MonkeyPatch) -> N
     assert report.seconds == 1 + 1 + 3
 
 
+@pytest.mark.parametrize("first", [0, 5], ids=["at once", "later"])
+def test_a_finding_that_ends_a_campaign_is_run_again_and_minimized(first: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = Ticking()
+    monkeypatch.setattr("hgproto.fuzz.campaign.time.monotonic", lambda: target.now)
+    cases = [*[Case(b"", "good")] * first, Case(b"\1" + OCTETS[1:], "bad")]
+    (finding,) = Campaign(target, Oracle(), cases, most_seconds=100.0, most_findings=1).run().findings
+    # To be run again takes nothing from the time for minimizing.
+    assert finding.shown_again
+    assert len(finding.case.octets) < len(OCTETS)
+
+
 def test_a_cause_of_the_baseline_is_counted_and_not_minimized() -> None:
     target = Crashes(None, None)
     oracle = Oracle()
