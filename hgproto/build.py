@@ -13,7 +13,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from hgproto.bytelike import as_bytes, is_bytes_like, kept_bytes
-from hgproto.errors import LocalProtocolError
+from hgproto.errors import LocalProtocolError, shown
 from hgproto.files import Input, is_file
 from hgproto.frame import Frame
 from hgproto.framing_0002 import codec
@@ -102,11 +102,13 @@ def _arguments(args: Mapping[str, BytesLike], max_payload: int) -> list[tuple[in
     more, last = codec.CommandArgumentFlag.CONTINUATION, codec.CommandArgumentFlag.EOA
     parts: list[tuple[int, int, bytes]] = []
     for name in sorted(args):
-        value = as_bytes(args[name], f"the value of {name!r}")
+        value = as_bytes(args[name], f"the value of {shown(name)}")
         whole = codec.encode_argument(codec.Argument(name, value))
         room = max_payload - (len(whole) - len(value))
         if room < 0:
-            raise _too_long("command-argument.header-whole", f"args[{name!r}]", max_payload, len(whole) - len(value))
+            raise _too_long(
+                "command-argument.header-whole", f"args[{shown(name)}]", max_payload, len(whole) - len(value)
+            )
         if len(value) <= room:
             parts.append((_Type.COMMAND_ARGUMENT, 0, whole))
             continue
@@ -157,7 +159,9 @@ def error_response(
     ``kind``: whose error it is. ``request_id``: 0 when none could be told. (Section 1.3.)
     """
     _check_max_payload(max_payload)
-    flag = {"application": codec.ErrorResponseFlag.APPLICATION, "protocol": codec.ErrorResponseFlag.PROTOCOL}[kind]
+    if kind not in ("application", "protocol"):
+        raise ValueError(f"kind is 'application' or 'protocol', not {shown(kind)}")
+    flag = codec.ErrorResponseFlag.APPLICATION if kind == "application" else codec.ErrorResponseFlag.PROTOCOL
     payload = _utf8(message, "error-response.utf8", "message")
     if len(payload) > max_payload:
         payload = payload[:max_payload].decode("utf-8", "ignore").encode("utf-8")
@@ -184,7 +188,7 @@ def text_output(
     """
     _check_max_payload(max_payload)
     if errors not in ("strict", "replace"):
-        raise ValueError(f"errors is 'strict' or 'replace', not {errors!r}")
+        raise ValueError(f"errors is 'strict' or 'replace', not {shown(errors)}")
     checked = []
     for index, atom in enumerate(atoms):
         parts = (atom.format, atom.labels, atom.args) if isinstance(atom, codec.TextAtom) else atom

@@ -16,7 +16,7 @@ import re
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
-from hgproto.errors import counted
+from hgproto.errors import counted, shown
 from hgproto.frame import Record
 
 if TYPE_CHECKING:
@@ -407,7 +407,7 @@ def encode_item(value: object) -> bytes:
         case float():
             return b"\xfb" + _FLOATS[27].pack(value)
         case _:
-            raise TypeError(f"CBOR has no item for {value!r}")
+            raise TypeError(f"CBOR has no item for {shown(value)}")
 
 
 def encode_map(pairs: Iterable[tuple[object, object]]) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
-from hgproto.errors import RemoteProtocolError, counted
+from hgproto.errors import RemoteProtocolError, counted, shown
 from hgproto.events import WANT_FRAME, CommandCut, CommandData, NoOp, RunCommand, SendFrames, StartCommand
 from hgproto.frame import bare
 from hgproto.framing_0002 import codec, machines
@@ -306,7 +306,7 @@ class CommandReceiver(Reactor):
             name, value = argument.name, argument.value
             total = len(value)
         if name in args:
-            self._fault = RemoteProtocolError("", _HEADER, "name", "each argument name once", f"{name!r} again")
+            self._fault = RemoteProtocolError("", _HEADER, "name", "each argument name once", f"{shown(name)} again")
             return "duplicate-name"
         if len(args) >= self._most_arguments:
             self._over = f"more than {counted(self._most_arguments, 'argument')}"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hgproto.bom import unmarked
 from hgproto.client import Client
-from hgproto.errors import HgprotoError, HumanFormError, RemoteProtocolError
+from hgproto.errors import HgprotoError, HumanFormError, RemoteProtocolError, shown
 from hgproto.events import Error
 from hgproto.framing_0002 import codec, machines
 from hgproto.goals import KINDS, Goal, edges_of, goals, row_name
@@ -340,7 +340,7 @@ def _contents(content: Any) -> tuple[list[bytes], list[tuple[list[str], dict[str
             lines.append(f"{line[:1]}!{line[1:]}" if raw else line)
         options = dict(_member(session, place, "options", dict, {}))
         if unknown := {*options} - {"limits", "reopen", "streaming"}:
-            raise ValueError(f"{place}.options: expected limits, reopen, or streaming, found {min(unknown)!r}")
+            raise ValueError(f"{place}.options: expected limits, reopen, or streaming, found {shown(min(unknown))}")
         limits = _member(options, f"{place}.options", "limits", dict, {})
         try:
             options["limits"] = Limits(**{name.replace("-", "_"): value for name, value in limits.items()})

@@ -15,7 +15,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
 from hgproto.bytelike import as_bytes
-from hgproto.errors import EncodingError, RemoteProtocolError
+from hgproto.errors import EncodingError, RemoteProtocolError, repr_of, shown
 from hgproto.frame import checked_number
 from hgproto.framing_0002 import codec
 from hgproto.layout import octets
@@ -107,7 +107,7 @@ class Profile:
         self.settings = kept
 
     def __repr__(self) -> str:
-        return f"Profile({self.name!r})"
+        return f"Profile({repr_of(self.name)})"
 
 
 class Encodings:
@@ -137,8 +137,8 @@ class Encodings:
         if name in self._profiles:
             return self._profiles[name]
         if name in self._missing:
-            raise EncodingError(f"the content encoding {name!r} needs a package: {self._missing[name]}")
-        raise EncodingError(f"there is no content encoding {name!r}; there are {', '.join(self._profiles)}")
+            raise EncodingError(f"the content encoding {shown(name)} needs a package: {self._missing[name]}")
+        raise EncodingError(f"there is no content encoding {shown(name)}; there are {', '.join(self._profiles)}")
 
     def __contains__(self, name: object) -> bool:
         return name in self._profiles

@@ -21,7 +21,7 @@ from hgproto.cbor import (
     skip_item,
     utf8,
 )
-from hgproto.errors import LocalProtocolError, RemoteProtocolError, counted
+from hgproto.errors import LocalProtocolError, RemoteProtocolError, counted, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -40,7 +40,6 @@ __all__ = [
 ]
 
 _MAX_SHOWN = 32
-_MOST_BITS = 256
 """Longer integers are not shown: Python has a limit on the digits that it makes of one."""
 
 
@@ -237,9 +236,4 @@ def brief(value: object) -> str:
             return f"an item with tag {value.number}"
         case Simple():
             return f"the simple value {value.value}"
-        case bytes() | str():
-            shown = repr(value[:_MAX_SHOWN])
-            return f"{shown}..." if len(value) > _MAX_SHOWN else shown
-        case int() if value.bit_length() > _MOST_BITS:
-            return f"an integer of {value.bit_length()} bits"
-    return repr(value)
+    return shown(value, _MAX_SHOWN)

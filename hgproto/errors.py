@@ -32,12 +32,59 @@ __all__ = [
     "counted",
     "printable",
     "quoted",
+    "repr_of",
+    "shown",
 ]
+
+_MOST_BITS = 256
+"""Bits of a number that a message has in decimal. Python refuses to write one of some thousands of digits."""
 
 
 def counted(number: int, what: str) -> str:
     """A number of things in words, such as ``1 file`` or ``2 files``. ``what``: one of them."""
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+    return f"{_digits(number)} {what}{'' if number == 1 else 's'}"
+
+
+def _digits(number: int) -> str:
+    """A number in decimal; a huge one by its first bits and how many there are."""
+    bits = number.bit_length()
+    if bits <= _MOST_BITS:
+        return int.__repr__(number)
+    sign = "-" if number < 0 else ""
+    return f"{sign}0x{abs(number) >> 4 * (-(-bits // 4) - 8):x}... ({counted(bits, 'bit')})"
+
+
+def shown(value: object, most: int = 80) -> str:
+    """A value as messages have it: short, and without an exception whatever it is.
+
+    ``most``: the most characters or bytes of a text.
+    """
+    if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+        return _digits(value)
+    if isinstance(value, str | bytes):
+        literal = quoted(value[:most]) if isinstance(value, str) else repr(value[:most])
+        return f"{literal}..." if len(value) > most else literal
+    text = repr_of(value)
+    return text if len(text) <= 2 * most else f"{text[: 2 * most]}..."
+
+
+def repr_of(value: object) -> str:
+    """The repr of a value; where that fails, a huge number is in hexadecimal, and another object is told by its type."""
+    try:
+        return repr(value)
+    except Exception:
+        match value:
+            case int():
+                return int.__repr__(value) if value.bit_length() <= _MOST_BITS else int.__format__(value, "#x")
+            case str():
+                return str.__repr__(value)
+            case list():
+                return f"[{', '.join(map(repr_of, value))}]"
+            case tuple():
+                return f"({', '.join(map(repr_of, value))}{',' * (len(value) == 1)})"
+            case dict():
+                return f"{{{', '.join(f'{repr_of(key)}: {repr_of(item)}' for key, item in value.items())}}}"
+        return f"<{type(value).__name__} object>"
 
 
 def printable(text: str) -> str:
@@ -78,6 +125,9 @@ def quoted(text: "str | bytes") -> str:
 class HgprotoError(Exception):
     """The root of every error that hgproto raises on purpose."""
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(repr_of, self.args))})"
+
 
 class ProtocolError(HgprotoError):
     """A broken rule of the protocol.
@@ -114,7 +164,7 @@ class ProtocolError(HgprotoError):
         return f"{field}expected {self.expected}, found {self.found}"
 
     def __str__(self) -> str:
-        place = "" if self.offset is None else f" at offset {self.offset}"
+        place = "" if self.offset is None else f" at offset {shown(self.offset)}"
         return f"{self.message}{place}{f' ({self.requirement})' if self.requirement else ''}"
 
     def moved(self, octets: int) -> "Self":
@@ -158,8 +208,8 @@ class HumanFormError(HgprotoError):
         return f"expected {self.expected}, found {self.found}"
 
     def __str__(self) -> str:
-        line = "" if self.line is None else f"line {self.line}, "
-        return f"{self.message} at {line}column {self.column}"
+        line = "" if self.line is None else f"line {shown(self.line)}, "
+        return f"{self.message} at {line}column {shown(self.column)}"
 
 
 class HexError(HgprotoError):
@@ -180,7 +230,7 @@ class HexError(HgprotoError):
 
     def __str__(self) -> str:
         remedy = f"; {self.remedy}" if self.remedy else ""
-        return f"expected {self.expected}, found {self.found} at line {self.line}, column {self.column}{remedy}"
+        return f"expected {self.expected}, found {self.found} at line {shown(self.line)}, column {shown(self.column)}{remedy}"
 
 
 class TextError(HgprotoError):

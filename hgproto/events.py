@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hgproto.errors import repr_of
 from hgproto.frame import Record, Unique
 
 if TYPE_CHECKING:
@@ -474,7 +475,7 @@ class Error(Record):
         return hash(self._value())
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(error={self.error!r}, frame={self.frame!r})"
+        return f"{type(self).__name__}(error={repr_of(self.error)}, frame={repr_of(self.frame)})"
 
 
 class StreamLeftOpen(Record):

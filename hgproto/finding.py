@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from hgproto.errors import shown
 from hgproto.frame import Record
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ SEVERITIES = (ERROR, WARNING, NOTE)
 def checked_role(role: str) -> str:
     """Returns the role of a side of a connection. Raises :class:`ValueError` for another word."""
     if role not in ROLES:
-        raise ValueError(f"role is 'client' or 'server', not {role!r}")
+        raise ValueError(f"role is 'client' or 'server', not {shown(role)}")
     return role
 
 

@@ -11,6 +11,7 @@ from itertools import repeat, starmap
 from operator import index
 
 from hgproto.bytelike import bytes_like
+from hgproto.errors import repr_of, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Record:
         return hash((type(self), *(_hashable(getattr(self, name)) for name in parts_of(self))))
 
     def __repr__(self) -> str:
-        parts = ", ".join(f"{name}={getattr(self, name)!r}" for name in parts_of(self))
+        parts = ", ".join(f"{name}={repr_of(getattr(self, name))}" for name in parts_of(self))
         return f"{type(self).__name__}({parts})"
 
     if TYPE_CHECKING:
@@ -150,7 +151,7 @@ class Frame(Record):
         self.payload = payload if _type(payload) is bytes else bytes_like(payload, "payload")
 
     def __repr__(self) -> str:
-        parts = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.shown)
+        parts = ", ".join(f"{name}={repr_of(getattr(self, name))}" for name in self.shown)
         return f"{type(self).__name__}({parts})"
 
     def __getstate__(self) -> "Any":
@@ -181,7 +182,7 @@ def check_revision(frame: Frame, codec: "Codec") -> None:
     foreign = _foreign(type(frame.type), type(frame.stream_flags), type(frame.flags), codec)  # type: ignore[arg-type]  # a module can be hashed
     if foreign is not None:
         raise ValueError(
-            f"expected a frame of {codec.REVISION}, found one of another revision, with {getattr(frame, foreign)!r}; "
+            f"expected a frame of {codec.REVISION}, found one of another revision, with {shown(getattr(frame, foreign))}; "
             "give the codec of the frame's own revision"
         )
 

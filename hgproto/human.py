@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from operator import index
 from typing import TYPE_CHECKING
 
 from hgproto.bytelike import as_bytes
@@ -71,9 +72,9 @@ def format_frame(frame: Frame, codec: Codec | None = None) -> str:
 def _words(codec: Codec, stream_flags: int, type: int, flags: int) -> str:
     """The three fields that are names. There are few of them, and they come again and again."""
     check_revision(Frame(0, 0, stream_flags, type, flags), codec)
-    kind = codec.TYPE_NAMES.get(int(type)) or hex(type)
+    kind = codec.TYPE_NAMES.get(index(type)) or hex(type)
     stream = _flags_text(stream_flags, codec.STREAM_FLAG_NAMES)
-    return f"{stream} {kind} {_flags_text(flags, codec.FLAG_NAMES.get(int(type), {}))}"
+    return f"{stream} {kind} {_flags_text(flags, codec.FLAG_NAMES.get(index(type), {}))}"
 
 
 def _id(number: int) -> str:
@@ -87,7 +88,7 @@ def _escape(payload: bytes) -> str:
 
 
 def _flags_text(value: int, names: Mapping[int, str]) -> str:
-    return "|".join(flag if isinstance(flag, str) else hex(flag) for flag in flag_list(int(value), names)) or "0"
+    return "|".join(flag if isinstance(flag, str) else hex(flag) for flag in flag_list(index(value), names)) or "0"
 
 
 def has_frame(line: bytes) -> bool:
@@ -109,9 +110,9 @@ def parse_frame(line: str | BytesLike, codec: Codec | None = None) -> Frame:
     columns = [1]
     for field in fields:
         columns.append(columns[-1] + len(field) + 1)
-    for index, name in enumerate(_FIELDS):
-        if index >= len(fields) or not fields[index]:
-            column = columns[index] if index < len(fields) else len(octets) + 1
+    for position, name in enumerate(_FIELDS):
+        if position >= len(fields) or not fields[position]:
+            column = columns[position] if position < len(fields) else len(octets) + 1
             found = "the end of the line" if column > len(octets) else "a space"
             raise HumanFormError(column, f"the {name} (six fields are parted by single spaces)", found)
     width = {name: 1 << bits for name, (bits, _) in codec.FIELD_BITS.items()}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from hgproto.bytelike import as_bytes
 from hgproto.encodings import default_encodings, new_decoder
-from hgproto.errors import RemoteProtocolError
+from hgproto.errors import RemoteProtocolError, shown
 from hgproto.frame import Unique, check_revision, checked_number
 from hgproto.framing_0002 import codec, machines
 from hgproto.layout import octets, place_of, text_of_flags
@@ -120,7 +120,7 @@ class InputStream(Unique):
         profile = self._encodings.get(settings.profile)
         if profile is None:
             known = " or ".join(self._encodings)
-            self.blame(RemoteProtocolError("", 1, "profile", known, repr(settings.profile)))
+            self.blame(RemoteProtocolError("", 1, "profile", known, shown(settings.profile)))
             return "unknown-profile"
         if settings.settings != profile.settings:
             name = "no octets after the profile's name"
@@ -184,5 +184,5 @@ class InputStream(Unique):
 def checked_reopen(reopen: Literal["error", "restart"]) -> Literal["error", "restart"]:
     """What *stream-begin* on an open stream is taken for. Raises :class:`ValueError`."""
     if reopen not in ("error", "restart"):
-        raise ValueError(f"reopen is 'error' or 'restart', not {reopen!r}")
+        raise ValueError(f"reopen is 'error' or 'restart', not {shown(reopen)}")
     return reopen

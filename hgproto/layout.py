@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hgproto.bytelike import as_bytes, bytes_like
 from hgproto.entries import Entry, Span, brief, decode_entries, encode_entries, items_fault, octets, walk_entries
-from hgproto.errors import LocalProtocolError, RemoteProtocolError, counted
+from hgproto.errors import LocalProtocolError, RemoteProtocolError, counted, shown
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -247,7 +247,7 @@ def local_fault(layout: Layout, record: Any, path: str = "") -> LocalProtocolErr
     """What is wrong with a record that straight code could not build."""
     error = _local_fault(layout, record, path)
     if error is None:
-        raise AssertionError(f"the codec does not build what its own table of {layout.name!r} takes: {record!r}")
+        raise AssertionError(f"the codec does not build what its own table of {layout.name!r} takes: {shown(record)}")
     return error
 
 
@@ -335,7 +335,7 @@ def local_frame_fault(
         value = getattr(frame, name)
         if not isinstance(value, int) or not 0 <= value < 1 << bits:
             return LocalProtocolError(rule, None, name, f"a number from 0 to {(1 << bits) - 1}", brief(value))
-    raise AssertionError(f"the codec does not build a frame that its own table takes: {frame!r}")
+    raise AssertionError(f"the codec does not build a frame that its own table takes: {shown(frame)}")
 
 
 def text_of_flags(value: int, names: Mapping[int, str]) -> str:

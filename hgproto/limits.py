@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hgproto.errors import quoted
+from hgproto.errors import shown
 from hgproto.frame import Record, checked_number
 from hgproto.framing_0002 import codec
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 __all__ = ["Limits"]
 
 _MAX_DIGITS = 40
-_MOST_SHOWN = 80
 
 
 class Limits(Record):
@@ -108,7 +107,7 @@ class Limits(Record):
             for name in limits:
                 if name not in names:
                     known = ", ".join(sorted(codec.LIMITS))
-                    raise TypeError(f"there is no limit {quoted(name.replace('_', '-'))}; there are {known}")
+                    raise TypeError(f"there is no limit {shown(name.replace('_', '-'))}; there are {known}")
             for name, (default, maximum) in names.items():
                 value = limits.get(name, default)
                 setattr(self, name, checked_number(name, value, 1, maximum))
@@ -120,6 +119,6 @@ class Limits(Record):
         for setting in settings:
             name, equals, number = setting.partition("=")
             if not equals or not (number.isascii() and number.isdecimal() and len(number) <= _MAX_DIGITS):
-                raise ValueError(f"expected NAME=N, found {quoted(setting[:_MOST_SHOWN])}")
+                raise ValueError(f"expected NAME=N, found {shown(setting)}")
             values[name.replace("-", "_")] = int(number)
         return cls(**values)

@@ -6,7 +6,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from hgproto.client import Client
-from hgproto.errors import RemoteProtocolError
+from hgproto.errors import RemoteProtocolError, shown
 from hgproto.framing_0002 import codec, machines
 from hgproto.judge import Judge
 from hgproto.layout import octets
@@ -143,7 +143,7 @@ class ResponseJudge(Judge, Client):
             for topic in sorted(request.topics):
                 if not tally.left:
                     break
-                expected = f"a progress frame with pos -1 for the topic {topic!r} before the response ends"
+                expected = f"a progress frame with pos -1 for the topic {shown(topic)} before the response ends"
                 error = RemoteProtocolError("progress.topic-end", 0, "", expected, "the end of the response")
                 self._remarks.append((tally.remark(error), False, False))
         self._is_answered_now(request_id)
@@ -203,7 +203,7 @@ class ResponseJudge(Judge, Client):
         yield from super()._end_requests()
         for request_id, request in sorted(self._requests.items()):
             for topic in sorted(request.topics or ()):
-                expected = f"a progress frame with pos -1 for the topic {topic!r} of request {request_id}"
+                expected = f"a progress frame with pos -1 for the topic {shown(topic)} of request {request_id}"
                 error = RemoteProtocolError("progress.topic-end", None, "", expected, "the end of input")
                 self._add(self._places.of_end(error, self.octets, f"requests[{request_id}]", refused=False))
                 yield

@@ -10,6 +10,8 @@ import importlib
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Protocol
 
+from hgproto.errors import repr_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
@@ -87,7 +89,7 @@ class Revision:
         return self._package is not None
 
     def __repr__(self) -> str:
-        return f"Revision({self.name!r})"
+        return f"Revision({repr_of(self.name)})"
 
     @cached_property
     def schema(self) -> Schema:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from hgproto.bytelike import as_bytes
 from hgproto.client import Client
 from hgproto.encodings import default_encodings
-from hgproto.errors import HumanFormError, RemoteProtocolError, printable, quoted
+from hgproto.errors import HumanFormError, RemoteProtocolError, printable, quoted, shown
 from hgproto.events import (
     CommandCut,
     CommandData,
@@ -247,7 +247,7 @@ def event_to_json(event: Any) -> dict[str, Any]:
             return {"event": "error", "requirement": event.error.requirement}
         case StreamLeftOpen():
             return {"event": "note", "stream": event.stream_id}
-    raise TypeError(f"no event of a session: {event!r}")
+    raise TypeError(f"no event of a session: {shown(event)}")
 
 
 def _data(name: str, event: CommandData | ResponseData) -> dict[str, Any]:
@@ -287,7 +287,7 @@ def _event_text(event: Any) -> str:
             return f"error: {event.error}"
         case StreamLeftOpen():
             return f"note: stream {event.stream_id} was left open (stream.end)"
-    raise TypeError(f"no event of a session: {event!r}")
+    raise TypeError(f"no event of a session: {shown(event)}")
 
 
 def _brief(data: bytes) -> str:

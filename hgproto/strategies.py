@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hgproto.errors import shown
 from hgproto.extras import Extra
 
 with Extra("hypothesis", "Hypothesis", "hgproto.strategies"):
@@ -108,7 +109,7 @@ def sessions(role: str | None = None, *, encodings: Encodings | None = None) -> 
     default. ``encodings``: the content encodings that streams may name.
     """
     if role not in (None, "client", "server"):
-        raise ValueError(f"a role is client or server, not {role!r}")
+        raise ValueError(f"a role is client or server, not {shown(role)}")
 
     @st.composite
     def made(draw: st.DrawFn) -> list[Line]:
@@ -151,5 +152,5 @@ def _maker(revision: Revision | None, type: str) -> tuple[FrameMaker, int]:
     """What makes frames of a revision, and the number of a type. Raises :class:`ValueError` for a type that there is not."""
     codec = (revision or Revision(DEFAULT_REVISION)).codec
     if type not in codec.CODES:
-        raise ValueError(f"there is no frame type {type!r}; there are {', '.join(codec.CODES)}")
+        raise ValueError(f"there is no frame type {shown(type)}; there are {', '.join(codec.CODES)}")
     return FrameMaker(codec, tries=2), codec.CODES[type]

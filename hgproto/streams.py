@@ -15,7 +15,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from hgproto.bytelike import as_bytes, kept_bytes
-from hgproto.errors import LocalProtocolError, counted
+from hgproto.errors import LocalProtocolError, counted, shown
 from hgproto.frame import Unique, check_codec, check_revision, checked_number
 from hgproto.framing_0002 import codec as default_codec
 from hgproto.framing_0002 import machines
@@ -90,7 +90,7 @@ class OutputStream(Unique):
         codec: Codec | None = None,
     ) -> None:
         if flush not in ("response", "frame"):
-            raise ValueError(f"flush is 'response' or 'frame', not {flush!r}")
+            raise ValueError(f"flush is 'response' or 'frame', not {shown(flush)}")
         codec = codec or default_codec
         check_codec(codec, default_codec.REVISION, "output streams")
         self.stream_id = checked_number("stream_id", stream_id, 0, (1 << codec.FIELD_BITS["stream_id"][0]) - 1)

@@ -16,7 +16,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from hgproto.bytelike import as_bytes, bytes_like
-from hgproto.errors import RemoteProtocolError, counted
+from hgproto.errors import RemoteProtocolError, counted, shown
 from hgproto.files import Chunks
 from hgproto.finding import ERROR, NOTE, ROLES, checked_role
 from hgproto.frame import Unique
@@ -84,7 +84,7 @@ class Validator(Unique):
         revision: Revision | None = None,
     ) -> None:
         if depth not in ("session", "frames"):
-            raise ValueError(f"depth is 'session' or 'frames', not {depth!r}")
+            raise ValueError(f"depth is 'session' or 'frames', not {shown(depth)}")
         revision = revision or Revision(DEFAULT_REVISION)
         if depth == "session" and revision.name != DEFAULT_REVISION:
             raise ValueError(f"sessions of {revision.name} cannot be validated, only its frames; use depth='frames'")
@@ -407,7 +407,7 @@ class PayloadValidator(Unique):
         revision = revision or Revision(DEFAULT_REVISION)
         codec = revision.codec
         if type not in codec.CODES:
-            raise ValueError(f"there is no frame type {type!r}; there are {', '.join(codec.CODES)}")
+            raise ValueError(f"there is no frame type {shown(type)}; there are {', '.join(codec.CODES)}")
         self._codec = codec
         self._frame = codec.make_frame(0, 0, 0, codec.CODES[type], flags, b"")
         self._continued = continued
@@ -469,7 +469,7 @@ def assert_valid(
     """
     __tracebackhide__ = True
     if isinstance(ignore, str):
-        raise TypeError(f"ignore must be an iterable of requirements, not text; write [{ignore!r}]")
+        raise TypeError(f"ignore must be an iterable of requirements, not text; write [{shown(ignore)}]")
     ignored = frozenset(ignore)
     options = {"depth": depth, "limits": limits, "max_payload": max_payload, "encodings": encodings, "reopen": reopen}
     failures = (
@@ -477,15 +477,15 @@ def assert_valid(
         for finding in validate(data, role=role, revision=revision, **options)  # type: ignore[arg-type]
         if finding.id not in ignored and (finding.severity == ERROR or (strict and finding.severity != NOTE))
     )
-    shown = list(islice(failures, MOST_SHOWN))
-    if shown:
+    listed = list(islice(failures, MOST_SHOWN))
+    if listed:
         from hgproto.report.text import TextReport
 
         more = sum(1 for _ in failures)
         text = StringIO()
         report = TextReport(text)
         report.begin(name)
-        for finding in shown:
+        for finding in listed:
             report.finding(name, finding)
         rest = f"\n\nand {more} more" if more else ""
-        raise AssertionError(f"{counted(len(shown) + more, 'finding')}\n{text.getvalue().rstrip()}{rest}")
+        raise AssertionError(f"{counted(len(listed) + more, 'finding')}\n{text.getvalue().rstrip()}{rest}")

@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from hgproto.encodings import default_encodings
-from hgproto.errors import quoted
+from hgproto.errors import quoted, shown
 from hgproto.framing_0002 import codec
 from hgproto.framing_0002.requirements import REQUIREMENTS
 from hgproto.layout import place_of
@@ -34,7 +34,7 @@ def checked_breakable(requirement: str, role: str | None = None, encodings: Enco
     ``role``: the side, client or server; any by default. ``encodings``: the content encodings that streams may name.
     """
     if role not in (None, *SIDES):
-        raise ValueError(f"a role is client or server, not {role!r}")
+        raise ValueError(f"a role is client or server, not {shown(role)}")
     if requirement not in REQUIREMENTS:
         close = get_close_matches(requirement, REQUIREMENTS, n=1)
         raise ValueError(
@@ -66,7 +66,7 @@ def breakable(role: str | None = None, *, rejected: bool = False) -> tuple[str, 
     something; of the others it knows nothing, or only tells its user. Content encodings that are not installed break none.
     """
     if role not in (None, *SIDES):
-        raise ValueError(f"a role is client or server, not {role!r}")
+        raise ValueError(f"a role is client or server, not {shown(role)}")
     found = []
     for requirement in VIOLATORS:
         if role is None or role in senders(requirement):
