@@ -14,11 +14,19 @@ __all__ = ["own_peak", "peak"]
 
 _PEAK = re.compile(rb"^VmHWM:\s*(\d+) kB", re.MULTILINE)
 
+_MOST = 64
+"""Processes that are looked at: a target that leaves many behind would be slowed down by all of them."""
+
 
 def peak(pid: int | None) -> int:
-    """Returns the most bytes that a process or one of its descendants has had in memory; 0 where that is unknown."""
+    """Returns the most bytes that a process or one of its descendants has had in memory; 0 where that is unknown.
+
+    Of many descendants, those that were started last are looked at.
+    """
     most, left = 0, [] if pid is None else [pid]
-    while left:
+    for _ in range(_MOST):
+        if not left:
+            break
         one = left.pop()
         most = max(most, _peak_of(one))
         left += _children(one)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hgproto.fuzz import open_target
+from hgproto.fuzz import memory, open_target
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,6 +31,20 @@ while True:
 """
 # What follows keeps a shell from becoming the program itself.
 WRAPPERS = ["{}", "sh -c {}", "sh -c {}' && true'", "sh -c {}' ; exit $?'"]
+
+
+def test_a_process_with_many_children_costs_no_more_than_one_with_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def peak_of(pid: int) -> int:
+        asked.append(pid)
+        return pid
+
+    monkeypatch.setattr(memory, "_peak_of", peak_of)
+    monkeypatch.setattr(memory, "_children", lambda pid: [*range(2, 5000)] if pid == 1 else [])
+    # Of many, those that were started last.
+    assert memory.peak(1) == 4999
+    assert len(asked) == 64
 
 
 @pytest.mark.parametrize("wrapper", WRAPPERS)
