@@ -13,7 +13,6 @@ import sys
 __all__ = ["own_peak", "peak"]
 
 _PEAK = re.compile(rb"^VmHWM:\s*(\d+) kB", re.MULTILINE)
-
 _MOST = 64
 """Processes that are looked at: a target that leaves many behind would be slowed down by all of them."""
 
