@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 from typing import TYPE_CHECKING
 
 from hgproto.emit.formats import DECODE, ENCODE, FORMATS, PYTHON_TYPES, integer_runs
-from hgproto.emit.text import Group, camel, docstring, if_all, lay_out, snake, unpacking, upper
+from hgproto.emit.text import Group, camel, docstring, if_all, lay_out, names_made, snake, unpacking, upper
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,7 +85,8 @@ def _as_bytes(name: str) -> list[str]:
 def _retry(structure: Structure) -> list[str]:
     if not _has_text(structure):
         return []
-    again = f"        return decode_{snake(structure.name)}(as_bytes(payload))"
+    most = "" if structure.limit is None else ", max_items"
+    again = f"        return decode_{snake(structure.name)}(as_bytes(payload){most})"
     return [
         "    except (AttributeError, BufferError):",
         "        if type(payload) is bytes:",
@@ -132,10 +134,14 @@ def _read_repeated(structure: Structure, inner: Structure) -> list[str]:
     if structure.limit is not None:
         item = _counted(item, inner)
     item += [*_unless_empty(inner), f"at = {end}", *_with_record(inner, "record", ["items.append(record)", "break"])]
-    result = _with_record(structure, "whole", [f"whole.{repeated.name} = tuple(items)", "return whole"])
+    done = [f"whole.{repeated.name} = tuple(items)", "return whole"]
+    # The fields of an element may have the names of those before it, whose values are kept in the record.
+    first = _with_record(structure, "whole", ["break"]) if before else []
+    result = done if before else _with_record(structure, "whole", done)
     return [
         *lines,
         *_unless_empty(structure),
+        *first,
         f"at, end = {at}, len(payload)",
         *(["count, is_long = 0, end > max_items"] if structure.limit is not None else []),
         "items = []",
@@ -152,8 +158,8 @@ def _counted(lines: list[str], inner: Structure) -> list[str]:
     An item has at least one byte, so a payload has too many only if it ``is_long``.
     """
     names = [_local(field.name) for field in inner.counters]
-    read = [index for index, line in enumerate(lines) if any(name in line.partition(" = ")[0] for name in names)]
-    at = max(read, default=-1) + 1
+    read = [made.end_lineno or 0 for made in ast.parse("\n".join(lines)).body if names_made(made) & set(names)]
+    at = max(read, default=0)
     counted = [f"count += {' + '.join(['1', *names])}", "if count > max_items:", "    break"]
     return [*lines[:at], "if is_long:", *(f"    {line}" for line in counted), *lines[at:]]
 

@@ -226,6 +226,12 @@ def unpacking(targets: Sequence[str], call: str, indent: int) -> list[str]:
     return [f"{pad}(", *(f"{pad}    {target}," for target in targets), f"{pad}) = {call}"]
 
 
+def names_made(statement: ast.stmt) -> frozenset[str]:
+    """The names that an assignment gives a value; none for another statement."""
+    targets = statement.targets if isinstance(statement, ast.Assign) else []
+    return frozenset(node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name))
+
+
 def names_in(code: str) -> frozenset[str]:
     """The names that Python source refers to."""
     return frozenset(node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name))

@@ -1,0 +1,84 @@
+"""Code of payloads that end in a repeated structure, whatever the names of its fields are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from support import ROOT
+
+from hgproto.errors import RemoteProtocolError
+from hgproto.revision import Revision
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LIMIT = 10
+
+
+def codec_with(tmp_path: Path, element: list[dict[str, Any]]) -> Any:
+    """The codec of the alien schema with a structure `basket`: a title, and elements with these fields."""
+    schema = yaml.safe_load((ROOT / "tests" / "data" / "alien.yaml").read_text(encoding="utf-8"))
+    rules = dict(schema["structures"]["ledger"]["rules"])
+    unit = {"default": LIMIT, "maximum": 100, "unit": "items", "doc": "Items.", "reason": "Enough."}
+    schema["limits"]["items"] = unit
+    schema["structures"]["element"] = {
+        "doc": "An element.",
+        "rules": rules,
+        "fields": [{"doc": "A part.", **field} for field in element],
+    }
+    schema["structures"]["basket"] = {
+        "doc": "A title, and elements.",
+        "rules": {**rules, "limit": "ledger.whole"},
+        "limit": "items",
+        "fields": [
+            {"name": "title_size", "type": "u8", "doc": "Bytes of the title."},
+            {"name": "title", "type": "utf8", "size": "title_size", "doc": "The title."},
+            {"name": "parts", "type": "element", "repeat": "to-end", "doc": "The elements."},
+        ],
+    }
+    file = tmp_path / "alien.yaml"
+    file.write_text(yaml.safe_dump(schema, sort_keys=False), encoding="utf-8")
+    return Revision(str(file)).codec
+
+
+def counted_by(counter: str, sizes: str, *more: str) -> list[dict[str, Any]]:
+    """Fields of an element whose strings are counted, after other numbers that make the line of code long."""
+    return [
+        *({"name": name, "type": "u8"} for name in more),
+        {"name": counter, "type": "u8"},
+        {"name": sizes, "type": "u8", "count": counter},
+        {"name": "labels", "type": "utf8", "sizes": sizes},
+    ]
+
+
+def test_an_element_may_have_the_fields_of_what_is_before_it(tmp_path: Path) -> None:
+    element = [{"name": "title_size", "type": "u8"}, {"name": "title", "type": "utf8", "size": "title_size"}]
+    basket = codec_with(tmp_path, element).decode_basket(b"\x03tea\x02ab\x01c")
+    assert (basket.title, [part.title for part in basket.parts]) == ("tea", ["ab", "c"])
+
+
+@pytest.mark.parametrize(
+    "element",
+    [
+        counted_by("n", "lengths"),
+        counted_by("s", "lengths"),
+        counted_by("items", "sizes_of_items"),
+        counted_by("n", "lengths", *(f"a_number_with_a_long_name_{letter}" for letter in "abcdef")),
+    ],
+    ids=["other names", "end of the name of sizes", "name of sizes", "long line"],
+)
+def test_items_are_counted_whatever_their_fields_are_called(element: list[dict[str, Any]], tmp_path: Path) -> None:
+    codec = codec_with(tmp_path, element)
+    numbers = b"\x00" * (len(element) - 3)
+    for buffer in (bytes, bytearray, memoryview):
+        for most in (None, 6, 20):
+            limit = () if most is None else (most,)
+            for strings in range(22):
+                payload = buffer(b"\x03tea" + numbers + bytes([strings]) + b"\x01" * strings + b"x" * strings)
+                if strings < (LIMIT if most is None else most):
+                    assert codec.decode_basket(payload, *limit).parts[0].labels == ("x",) * strings
+                else:
+                    with pytest.raises(RemoteProtocolError, match="at most"):
+                        codec.decode_basket(payload, *limit)
