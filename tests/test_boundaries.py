@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+import shutil
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from support import ROOT, fast_judgement, struct_judgement
+from support import ROOT, SCHEMA, fast_judgement, struct_judgement
 
+from hgproto.cli import main
 from hgproto.events import SendFrames
 from hgproto.framing_0002 import codec
 from hgproto.framing_0002.requirements import REQUIREMENTS
 from hgproto.layout import walk
 from hgproto.limits import Limits
 from hgproto.revision import Revision
-from hgproto.samples import Boundary, at_limits, boundaries
+from hgproto.samples import Boundary, Seeded, at_limits, boundaries
+from hgproto.samples.frames import FrameMaker, NotMadeError
 from hgproto.samples.limits import LIMITS, MOST_OCTETS
 from hgproto.server import Server
+from hgproto.validation import validate
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ALIEN = Revision(str(ROOT / "tests" / "data" / "alien.yaml"))
 ALL = {name: list(boundaries(name)) for name in codec.CODES}
@@ -114,6 +121,64 @@ def test_boundaries_of_another_schema_are_judged_too() -> None:
         assert len(found) > 100
         assert {bool(one.broken) for one in found} == {False, True}
         assert len({one.octets for one in found}) == len({one.what for one in found}) == len(found)
+
+
+def changed(directory: Path, *changes: tuple[str, str]) -> Revision:
+    """The revision other-1: framing-0002 with changes."""
+    for name in ("framing-0002.yaml", "framing.yaml"):
+        shutil.copy(SCHEMA / name, directory)
+    file = directory / "framing-0002.yaml"
+    text = file.read_text(encoding="utf-8")
+    for old, new in (("revision: framing-0002", "revision: other-1"), *changes):
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    file.write_text(text, encoding="utf-8")
+    return Revision(str(file))
+
+
+PAYLOAD = "    flags: {}\n    payload:\n      - {structure: progress}\n"
+ALWAYS_ENCODED = PAYLOAD.replace(
+    "payload:", "constraints: [{all-of: [encoded], requirement: progress.surplus}]\n    payload:"
+)
+NEVER_EVEN = (
+    (
+        PAYLOAD,
+        "    flags: {}\n    constraints: [{even: [length], requirement: progress.surplus}]\n"
+        "    payload:\n      - {structure: tick}\n",
+    ),
+    (
+        "\nstructures:\n",
+        "\nstructures:\n  tick: {doc: T., rules: {cut: progress.surplus, surplus: progress.surplus},"
+        " fields: [{name: n, type: u8, doc: N., rules: {overflow: progress.surplus}}]}\n",
+    ),
+)
+
+
+def test_a_type_that_is_always_encoded_has_frames_and_boundaries(tmp_path: Path) -> None:
+    revision = changed(tmp_path, (PAYLOAD, ALWAYS_ENCODED))
+    maker = FrameMaker(revision.codec)
+    for encoded in (False, True):
+        frame = maker.frame(Seeded(1), revision.codec.CODES["progress"], encoded=encoded)
+        assert list(validate(revision.codec.encode_frame(frame), depth="frames", revision=revision)) == []
+    assert {bool(one.broken) for one in boundaries("progress", revision=revision)} == {False, True}
+
+
+def test_a_type_that_no_frame_can_have_has_boundaries(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    revision = changed(tmp_path, *NEVER_EVEN)
+    found = list(boundaries("progress", revision=revision))
+    assert len(found) > 100
+    assert {bool(one.broken) for one in found if one.octets[7:8] == b"\x70"} == {True}
+    with pytest.raises(NotMadeError, match=r"^no frame of the type progress was found that keeps every rule$"):
+        FrameMaker(revision.codec).frame(Seeded(1), revision.codec.CODES["progress"])
+    assert main(["sample", "progress", "--revision", str(tmp_path / "framing-0002.yaml")]) == 1
+    assert capsys.readouterr().err == "hgproto: no frame of the type progress was found that keeps every rule\n"
+
+
+def test_a_type_that_no_header_fits_has_no_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    maker = FrameMaker(codec)
+    monkeypatch.setattr(maker, "headers", lambda *_, **__: ())
+    with pytest.raises(NotMadeError, match=r"^no frame was found that keeps every rule$"):
+        maker.frame(Seeded(1))
 
 
 def test_the_limit_on_lengths_can_be_another() -> None:

@@ -7,7 +7,7 @@ import sys
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
-from hgproto.cli.common import DIRECTORY, GOOD, UsageError, refuse_terminal, revision_of, revision_option
+from hgproto.cli.common import DIRECTORY, GOOD, InputError, UsageError, refuse_terminal, revision_of, revision_option
 from hgproto.errors import quoted
 from hgproto.option_types import MOST_SEED, whole
 from hgproto.stdio import write_whole
@@ -119,7 +119,7 @@ def _check_effects(options: argparse.Namespace, revision: Revision, *, sessions:
 
         maker = FrameMaker(revision.codec)
         codes = maker.types if options.what is None else (revision.codec.CODES[options.what],)
-        if all(maker.headers(code, encoded=True) == maker.headers(code) for code in codes):
+        if not any(maker.can_be_encoded(code) for code in codes):
             what = options.what or f"frames of {revision.name}"
             raise UsageError(f"argument --encoded: it has no effect, since {what} cannot have an encoded payload")
 
@@ -139,7 +139,7 @@ def _frames(options: argparse.Namespace, revision: Revision, seed: int) -> Itera
     """Each frame in the format that was asked for."""
     from hgproto.samples import Seeded
     from hgproto.samples.broken import broken_frame, checked_breakable
-    from hgproto.samples.frames import FrameMaker
+    from hgproto.samples.frames import FrameMaker, NotMadeError
 
     codec, choices = revision.codec, Seeded(seed)
     if options.invalid:
@@ -151,8 +151,11 @@ def _frames(options: argparse.Namespace, revision: Revision, seed: int) -> Itera
     maker = FrameMaker(codec, fresh=_FRESH)
     code = None if options.what is None else codec.CODES[options.what]
     show = _shown(options.format, revision)
-    for _ in range(options.number):
-        yield show(maker.frame(choices, code, encoded=options.encoded))
+    try:
+        for _ in range(options.number):
+            yield show(maker.frame(choices, code, encoded=options.encoded))
+    except NotMadeError as error:
+        raise InputError(str(error)) from None
 
 
 def _shown(format_: str, revision: Revision) -> Callable[[Frame], bytes]:

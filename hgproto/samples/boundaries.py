@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from hgproto.cbor import Simple, Tag, encode_item, encode_map
@@ -98,6 +99,15 @@ def _judged(made: Iterable[tuple[str, bytes]], limit: int, revision: Revision) -
             yield Boundary(what, octets, tuple(finding.id for finding in findings))
 
 
+def _base(codec: Codec, code: int) -> Frame:
+    """The frame of a type that the others differ from."""
+    # The simplest may not be allowed by a rule that is seen only once a frame is made.
+    for maker, choices in ((FrameMaker(codec, tries=1), Simplest()), (FrameMaker(codec), Seeded(0))):
+        with suppress(NotMadeError):
+            return maker.frame(choices, code)
+    return codec.make_frame(1, 1, 0, code, 0, FrameMaker(codec).payload(Simplest(), code))
+
+
 class _Maker:
     """Makes the boundaries of one frame type."""
 
@@ -106,12 +116,7 @@ class _Maker:
         self._name = codec.TYPE_NAMES[code]
         self._limit = limit
         self._largest = codec.LIMITS["max-payload"][1]
-        maker = FrameMaker(codec, tries=1)
-        try:
-            self._base = maker.frame(Simplest(), code)
-        except NotMadeError:
-            # The simplest is not allowed by a rule that is seen only once a frame is made.
-            self._base = FrameMaker(codec).frame(Seeded(0), code)
+        self._base = _base(codec, code)
 
     def all(self) -> Iterator[tuple[str, bytes]]:
         for what, frame in (*self._of_header(), *self._of_length(), *self._of_payload()):

@@ -25,7 +25,7 @@ _PROBES = tuple(product((1, 2), (1, 2), (b"", b"\0")))
 
 
 class NotMadeError(Exception):
-    """What was chosen makes no frame that keeps every rule; other choices will."""
+    """What was chosen makes no frame that keeps every rule; other choices will, unless the rules allow none."""
 
 
 class Header(NamedTuple):
@@ -56,13 +56,23 @@ class FrameMaker:
         self._leasts: dict[tuple[int, int, bool], int] = {}
 
     def headers(self, type_: int, *, encoded: bool = False) -> tuple[Header, ...]:
-        """What the header of a frame type can be, the fewest flags first. ``encoded``: as of :meth:`frame`."""
+        """What the header of a frame type can be, the fewest flags first; nothing when no header keeps the rules.
+
+        ``encoded``: as of :meth:`frame`.
+        """
         known = self._headers.get((type_, encoded))
         if known is None:
-            found = (one for one in self._found(type_) if encoded or not one.stream_flags & self._encoded)
-            known = tuple(sorted(found, key=lambda one: (one.flags.bit_count() + one.stream_flags.bit_count(), one)))
+            found = sorted(
+                self._found(type_), key=lambda one: (one.flags.bit_count() + one.stream_flags.bit_count(), one)
+            )
+            plain = [one for one in found if not one.stream_flags & self._encoded]
+            known = tuple(found if encoded or not plain else plain)
             self._headers[type_, encoded] = known
         return known
+
+    def can_be_encoded(self, type_: int) -> bool:
+        """Whether a frame of this type may have a payload that went through a content encoding."""
+        return any(one.stream_flags & self._encoded for one in self.headers(type_, encoded=True))
 
     def _found(self, type_: int) -> Iterable[Header]:
         make = self.codec.make_frame
@@ -131,13 +141,16 @@ class FrameMaker:
         """A frame that keeps every rule of one frame.
 
         ``type_``: its type; any by default. ``continued``: as of :meth:`payload`. ``encoded``: whether its payload may be
-        one that went through a content encoding, and so any octets. Raises :class:`NotMadeError`.
+        one that went through a content encoding, and so any octets. That of a type that is always encoded is such a one in
+        either case. Raises :class:`NotMadeError`.
         """
         bits = self.codec.FIELD_BITS
         request_bits, stream_bits = bits["request_id"][0], bits["stream_id"][0]
         for _ in range(self._tries):
             kind = choices.pick(self.types) if type_ is None else type_
             headers = self._headers.get((kind, encoded)) or self.headers(kind, encoded=encoded)
+            if not headers:
+                continue
             flags, stream_flags, request_parities, stream_parities = choices.pick(headers)
             is_encoded = stream_flags & self._encoded
             octets = string("bytes", choices) if is_encoded else self._payload(choices, kind, flags, continued)
@@ -146,7 +159,8 @@ class FrameMaker:
             made = self.codec.make_frame(request_id, stream_id, stream_flags, kind, flags, octets)
             if self._is_taken(made):
                 return made
-        raise NotMadeError
+        of = "" if type_ is None else f" of the type {self.codec.TYPE_NAMES[type_]}"
+        raise NotMadeError(f"no frame{of} was found that keeps every rule")
 
 
 def sums(masks: Iterable[int]) -> list[int]:
