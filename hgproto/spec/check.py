@@ -228,12 +228,41 @@ def _constraints(schema: Schema, allowed: Mapping[str, list[frozenset[str]]]) ->
         for constraint in constraints:
             if constraint.subject in constraint.names:
                 yield Problem(constraint.place, f"{constraint.subject!r} stands on both sides", "remove it from one")
-            elif constraint.kind not in ("odd", "even") and all(
-                satisfies(flags, constraint) for flags in _every_flag_set(frame, schema)
-            ):
+            elif _refuses_nothing(constraint, frame, schema):
                 yield Problem(constraint.place, "the constraint refuses nothing", "remove it")
         if frame is not None and not allowed[frame.name]:
-            yield Problem(frame.place, f"the constraints of {frame.name!r} allow no flags at all", "loosen one")
+            yield Problem(frame.place, f"the constraints of {frame.name!r} allow no frame", "loosen one")
+
+
+def _refuses_nothing(constraint: Constraint, frame: FrameType | None, schema: Schema) -> bool:
+    """Whether every frame that can be keeps a constraint. ``frame``: the type that has it, None for that of the stream."""
+    if constraint.kind not in _PARITIES:
+        return all(satisfies(flags, constraint) for flags in _every_flag_set(frame, schema))
+    return all(
+        _parities(name, flags, one, schema) == {_PARITIES[constraint.kind]}
+        for one in (schema.frames.values() if frame is None else (frame,))
+        for flags in _every_flag_set(one, schema)
+        for name in constraint.names
+    )
+
+
+_PARITIES = {"even": 0, "odd": 1}
+"""The kinds of constraints on numbers, and the remainder that each wants."""
+
+
+def _parities(name: str, flags: frozenset[str], frame: FrameType, schema: Schema) -> set[int]:
+    """The remainders that a header field can have in a frame with these flags, constraints aside."""
+    sides = schema.header.parity("stream_id")
+    match name:
+        case "type":
+            return {frame.code & 1}
+        case "flags" | "stream_flags":
+            lowest = (flag.name for flag in (frame.flags if name == "flags" else schema.stream_flags) if flag.bit == 0)
+            return {int(not flags.isdisjoint(lowest))}
+        case "stream_id" if frame.sender is not None and sides is not None:
+            return {int(frame.sender == sides["odd"])}
+        case _:
+            return {0, 1}
 
 
 def _every_flag_set(frame: FrameType | None, schema: Schema) -> Iterator[frozenset[str]]:
@@ -267,7 +296,16 @@ def satisfies(flags: frozenset[str], constraint: Constraint) -> bool:
 def allowed_flags(frame: FrameType, schema: Schema) -> list[frozenset[str]]:
     """The sets of flags, those of the stream included, that the constraints allow on a frame type."""
     constraints = (*schema.stream_constraints, *frame.constraints)
-    return [flags for flags in _every_flag_set(frame, schema) if all(satisfies(flags, c) for c in constraints)]
+    wanted: dict[str, set[int]] = {}
+    for constraint in constraints:
+        for name in constraint.names if constraint.kind in _PARITIES else ():
+            wanted.setdefault(name, set()).add(_PARITIES[constraint.kind])
+    return [
+        flags
+        for flags in _every_flag_set(frame, schema)
+        if all(satisfies(flags, constraint) for constraint in constraints)
+        and all(len(one) == 1 and one <= _parities(name, flags, frame, schema) for name, one in wanted.items())
+    ]
 
 
 # Structures.
