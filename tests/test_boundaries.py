@@ -181,6 +181,21 @@ def test_a_type_that_no_header_fits_has_no_frames(monkeypatch: pytest.MonkeyPatc
         maker.frame(Seeded(1))
 
 
+@pytest.mark.parametrize("minimum", [-(1 << 64), 2, (1 << 64) - 1])
+def test_an_entry_has_its_edges_wherever_its_minimum_is(tmp_path: Path, minimum: int) -> None:
+    revision = changed(tmp_path, ("minimum: -1", f"minimum: {minimum}"))
+    maker = FrameMaker(revision.codec)
+    frame = maker.frame(Seeded(1), revision.codec.CODES["progress"])
+    assert list(validate(revision.codec.encode_frame(frame), depth="frames", revision=revision)) == []
+    broken = {what: broken for what, _, broken in boundaries("progress", revision=revision)}
+    assert broken["progress: every entry"] == ()
+    for number in {minimum - 1, minimum, minimum + 1} - {max(1, minimum)}:  # which every entry has
+        expected = (
+            None if not -(1 << 64) <= number < 1 << 64 else () if number >= minimum else ("progress.value-types",)
+        )
+        assert broken.get(f"progress: pos {number}") == expected
+
+
 def test_the_limit_on_lengths_can_be_another() -> None:
     lengths = {
         int.from_bytes(one.octets[:3], "little"): one.broken for one in boundaries("command-data", max_payload=99)

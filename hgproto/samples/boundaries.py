@@ -256,7 +256,9 @@ def _of_map(entries: tuple[Entry, ...]) -> Iterator[tuple[str, bytes]]:
     def encoded(values: dict[str, object], *more: tuple[object, object]) -> bytes:
         return encode_map([*((name.encode(), value) for name, value in values.items()), *more])
 
-    every: dict[str, object] = {entry.name: b"a" if entry.type == "text" else 1 for entry in entries}
+    every: dict[str, object] = {
+        entry.name: b"a" if entry.type == "text" else max(1, entry.minimum or 1) for entry in entries
+    }
     yield "every entry", encoded(every)
     for entry in entries:
         name, key = entry.name, entry.name.encode()
@@ -274,6 +276,8 @@ def _of_map(entries: tuple[Entry, ...]) -> Iterator[tuple[str, bytes]]:
             least = {0 if entry.type == "uint" else entry.minimum or 0}
             numbers = {number + step for number in least for step in (-1, 0, 1)} | {-(1 << 64)}
             for number in sorted({*numbers, *_HEADS, *(-number for number in _HEADS)}):
+                if not -(1 << 64) <= number < 1 << 64:
+                    continue  # CBOR has no such integer
                 yield f"{name} {number}", encoded({**every, name: number})
     octets = encoded(every)
     for count in (24 - len(every) - 1, 24 - len(every)):
