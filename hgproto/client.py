@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from hgproto import build
 from hgproto.errors import LocalProtocolError, RemoteProtocolError, counted
 from hgproto.events import (
+    ClientEvent,
     Error,
     NoOp,
     PeerError,
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from hgproto.build import Data
     from hgproto.bytelike import BytesLike
     from hgproto.encodings import Encodings
-    from hgproto.events import ClientEvent
     from hgproto.frame import Frame
     from hgproto.limits import Limits
     from hgproto.machine import Row
@@ -58,7 +58,7 @@ class _Request(Request):
         self.decoded = 0
 
 
-class Client(Reactor):
+class Client(Reactor[ClientEvent]):
     """The client's reactor: makes the frames of commands, and told what the server sends, says what it means.
 
     What ``receive_data``, ``receive_frame`` and ``receive_end`` give: :class:`ResponseData`, :class:`TextMessage`,
@@ -76,16 +76,6 @@ class Client(Reactor):
     """
 
     __slots__ = ("_buffered", "_held", "_ids", "_loss")
-
-    if TYPE_CHECKING:
-        # The types of what is inherited. Each is documented where it is.
-
-        def receive_data(self, data: BytesLike) -> list[ClientEvent]: ...  # noqa: D102
-        def receive_frame(  # noqa: D102
-            self, frame: Frame, decoded: bytes | RemoteProtocolError | None = None
-        ) -> list[ClientEvent]: ...
-        def receive_fault(self, error: RemoteProtocolError) -> list[ClientEvent]: ...  # noqa: D102
-        def receive_end(self) -> list[ClientEvent]: ...  # noqa: D102
 
     role = "client"
     peer = "server"

@@ -10,7 +10,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Any
 
 from hgproto.errors import RemoteProtocolError, counted, shown
-from hgproto.events import WANT_FRAME, CommandCut, CommandData, NoOp, RunCommand, SendFrames, StartCommand
+from hgproto.events import WANT_FRAME, CommandCut, CommandData, NoOp, RunCommand, SendFrames, ServerEvent, StartCommand
 from hgproto.frame import bare
 from hgproto.framing_0002 import codec, machines
 from hgproto.layout import octets
@@ -83,7 +83,7 @@ class _Request(Request):
     __init__ = object.__init__
 
 
-class CommandReceiver(Reactor):
+class CommandReceiver(Reactor[ServerEvent]):
     """Takes what clients send; :class:`hgproto.server.Server` is this with responses."""
 
     __slots__ = (

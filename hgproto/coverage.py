@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from enum import IntEnum
 
-    from hgproto.finding import Finding
+    from hgproto.finding import Finding, Role
     from hgproto.frame import Frame
     from hgproto.machine import Condition, Machine
     from hgproto.plans import Node
@@ -92,7 +92,7 @@ class Coverage:
         self._names = {kind: {goal.name for goal in self.goals if goal.kind == kind} for kind in KINDS}
         self._reached: set[tuple[str, str]] = set()
 
-    def octets(self, octets: bytes, role: str | None = None) -> None:
+    def octets(self, octets: bytes, role: Role | None = None) -> None:
         """Counts what one side sends. ``role``: client or server; None to tell by the first stream."""
         validator = Validator(role)
         self._found(validator.feed(octets))
@@ -165,7 +165,7 @@ class Coverage:
                 where = "" if error.line is None else f".steps[{error.line - 1}].line"
                 raise ValueError(f"sessions[{index}]{where}: {error.message}") from None
 
-    def file(self, path: str, role: str | None = None) -> None:
+    def file(self, path: str, role: Role | None = None) -> None:
         """Counts a file, whose name says its form: one that ends in .hex, .session, or .json; see :meth:`content`.
 
         Raises :class:`OSError`, and what :meth:`content` raises.
@@ -174,7 +174,7 @@ class Coverage:
             content = file.read()
         self.content(content, form_of(path), role)
 
-    def content(self, content: bytes, form: str = "raw", role: str | None = None) -> None:
+    def content(self, content: bytes, form: str = "raw", role: Role | None = None) -> None:
         """Counts what a file has.
 
         ``form``: ``json`` for vectors and golden sessions, ``session`` for a session in human form, ``hex`` for hexadecimal

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from typing import Any
 
-    from hgproto.finding import Finding
+    from hgproto.finding import Finding, Role
     from hgproto.revision import Revision
     from hgproto.spec.model import Example as SchemaExample
 
@@ -42,7 +42,7 @@ class Step(NamedTuple):
     octets that are no frame.
     """
 
-    side: str | None
+    side: Role | None
     octets: bytes | None
     human: str
 
@@ -214,7 +214,7 @@ class _Session(_Worked):
 
     def _made(self) -> Iterator[Step]:
         for step in self._session["steps"]:
-            side = "client" if step["line"][0] == ">" else "server"
+            side: Role = "client" if step["line"][0] == ">" else "server"
             octets = bytes.fromhex(step["wire"]) if "wire" in step else None
             yield Step(side, octets, "" if octets is None else step["line"][2:])
 
@@ -223,7 +223,7 @@ class _Session(_Worked):
         limits = Limits(**{snake(name): value for name, value in options.get("limits", {}).items()})
         validator = SessionValidator(limits=limits, reopen=options.get("reopen", "error"))
         for number, step in enumerate(self.steps):
-            role = step.side or ""
+            role: Any = step.side or ""
             findings = validator.close(role) if step.octets is None else validator.feed(role, step.octets)
             for finding in findings:
                 if finding.id == requirement:

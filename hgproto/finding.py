@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from hgproto.errors import shown
 from hgproto.frame import Record
@@ -12,19 +12,39 @@ if TYPE_CHECKING:
 
     from hgproto.catalogue import Requirement
 
-__all__ = ["ERROR", "NOTE", "ROLES", "SEVERITIES", "WARNING", "Finding", "checked_role", "count", "severity_of"]
+__all__ = [
+    "ERROR",
+    "NOTE",
+    "ROLES",
+    "SEVERITIES",
+    "WARNING",
+    "Finding",
+    "Role",
+    "checked_role",
+    "count",
+    "other_role",
+    "severity_of",
+]
 
 ERROR, WARNING, NOTE = "error", "warning", "note"
-ROLES: Final = ("client", "server")
 SEVERITIES = (ERROR, WARNING, NOTE)
 """From the worst on."""
 
+Role: TypeAlias = Literal["client", "server"]
+"""A side of a connection."""
+ROLES: tuple[Role, ...] = ("client", "server")
 
-def checked_role(role: str) -> str:
+
+def checked_role(role: Role) -> Role:
     """Returns the role of a side of a connection. Raises :class:`ValueError` for another word."""
     if role not in ROLES:
         raise ValueError(f"role is 'client' or 'server', not {shown(role)}")
     return role
+
+
+def other_role(role: Role) -> Role:
+    """Returns the role of the other side."""
+    return "server" if role == "client" else "client"
 
 
 class Finding(Record):
@@ -69,7 +89,7 @@ class Finding(Record):
         offset: int,
         octets: int,
         bits: tuple[int, int] | None,
-        side: str | None,
+        side: Role | None,
         frame: int | None,
         path: str,
         expected: str,

@@ -32,13 +32,13 @@ from hgproto.rules import Remark
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from hgproto.finding import Finding
+    from hgproto.finding import Finding, Role
     from hgproto.input_stream import InputStream
     from hgproto.places import Refused
     from hgproto.plans import Node, Plan
     from hgproto.reactor import Reactor
 
-    _Base = Reactor
+    _Base = Reactor[Any]
     _Problem: TypeAlias = "Violation | RemoteProtocolError | Blind | Closed"
 else:
     _Base = object
@@ -80,7 +80,7 @@ class Judge(_Base):
     of the other direction.
     """
 
-    side: ClassVar[str]
+    side: ClassVar[Role]
 
     def _start(self) -> None:
         self.findings: list[Finding] = []

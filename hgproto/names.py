@@ -56,7 +56,7 @@ _EVERYWHERE = """
 
     Any Array AtMost BytesLike CborMap Computed Decoded Due Entry Frame Frames Int16ul Int24ul Int32ul Int8ul
     IntEnum IntFlag Iterator Known Layout Octets Part Pieces Rebuild Record RemoteProtocolError Rule
-    Counted Struct StructError Text Texts ToEnd Whole annotations as_bytes bare bytes_like count decode_entries
+    Counted Self Struct StructError Text Texts ToEnd Whole annotations as_bytes bare bytes_like count decode_entries
     continued encode_entries fault frame_fault iter_unpack known len_ local_fault local_frame_fault pack packed size_of
     sizes_of text_of_flags this unpack_from unpack_parts
 

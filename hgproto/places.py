@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from hgproto.catalogue import Requirement
     from hgproto.errors import ProtocolError
+    from hgproto.finding import Role
     from hgproto.frame import Frame
     from hgproto.layout import Layout
     from hgproto.revision import Codec
@@ -37,7 +38,7 @@ class Places:
         self,
         codec: Codec,
         requirements: Mapping[str, Requirement],
-        side: str | None = None,
+        side: Role | None = None,
         flags: Mapping[str, int] | None = None,
     ) -> None:
         self._codec = codec

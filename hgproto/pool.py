@@ -33,13 +33,14 @@ if TYPE_CHECKING:
 
     from hgproto.bytelike import BytesLike
     from hgproto.encodings import Decoder
-    from hgproto.events import Event, SendFrames
+    from hgproto.events import SendFrames
     from hgproto.frame import Frame
     from hgproto.reactor import Reactor
 
 __all__ = ["DecodingPool", "EncodingPool"]
 
 Work = TypeVar("Work")
+EventT = TypeVar("EventT")
 
 _BEGIN, _END, _ENCODED = (
     int(codec.StreamFlag.STREAM_BEGIN),
@@ -339,7 +340,7 @@ class _Context:
         self.error: RemoteProtocolError | None = None
 
 
-class DecodingPool(_Pool["tuple[_Context, Frame, Future[Any]]"]):
+class DecodingPool(_Pool["tuple[_Context, Frame, Future[Any]]"], Generic[EventT]):
     """Decodes payloads on threads, and gives them to a reactor in wire order.
 
     It is fed in the reactor's place. ``reactor``: which judges the frames. ``ahead``: frames that may wait for their turn;
@@ -349,7 +350,7 @@ class DecodingPool(_Pool["tuple[_Context, Frame, Future[Any]]"]):
 
     def __init__(
         self,
-        reactor: Reactor,
+        reactor: Reactor[EventT],
         *,
         workers: int | None = None,
         executor: Executor | None = None,
@@ -363,14 +364,14 @@ class DecodingPool(_Pool["tuple[_Context, Frame, Future[Any]]"]):
         self._waiting: deque[tuple[Frame, Future[Any] | None]] = deque()
         self._ahead = checked_number("ahead", ahead, 0)
 
-    def receive_data(self, data: BytesLike) -> list[Event]:
+    def receive_data(self, data: BytesLike) -> list[EventT]:
         """Takes octets; gives what the frames led to whose turn has come. Raises :class:`TypeError` for what is not bytes."""
         self._check_open()
         data = bytes_like(data)
         if self._is_over():
             return self._reactor.receive_data(data)
         # Events that are due without a frame, such as the failure of a request.
-        events: list[Event] = self._reactor.receive_data(b"")
+        events: list[EventT] = self._reactor.receive_data(b"")
         fault: RemoteProtocolError | None = None
         try:
             frames: Iterable[Frame] = self._reader.feed(data)
@@ -382,7 +383,7 @@ class DecodingPool(_Pool["tuple[_Context, Frame, Future[Any]]"]):
                 return events
         return events if fault is None else events + self._failed(fault)
 
-    def receive_frame(self, frame: Frame) -> list[Event]:
+    def receive_frame(self, frame: Frame) -> list[EventT]:
         """Takes a frame; gives what the frames led to whose turn has come. Raises as the method of the reactor does."""
         self._check_open()
         if self._is_over():
@@ -398,15 +399,15 @@ class DecodingPool(_Pool["tuple[_Context, Frame, Future[Any]]"]):
         """True once the reactor accepts no more frames: the connection has failed, or the input has ended."""
         return self._reactor.ended or not self._reactor.works
 
-    def _receive(self, frame: Frame) -> list[Event]:
+    def _receive(self, frame: Frame) -> list[EventT]:
         """Takes a frame; gives what the frames led to whose turn has come."""
         self._waiting.append((frame, self._begun(frame)))
-        events: list[Event] = []
+        events: list[EventT] = []
         while self._waiting and (len(self._waiting) > self._ahead or _is_ready(self._waiting[0][1])):
             events += self._next()
         return events
 
-    def receive_end(self) -> list[Event]:
+    def receive_end(self) -> list[EventT]:
         """Takes the end of input, after all frames that wait."""
         events = self._rest()
         if not self._is_over():
@@ -416,19 +417,19 @@ class DecodingPool(_Pool["tuple[_Context, Frame, Future[Any]]"]):
                 return events + self._reactor.receive_fault(error)
         return events + self._reactor.receive_end()
 
-    def _failed(self, fault: RemoteProtocolError) -> list[Event]:
+    def _failed(self, fault: RemoteProtocolError) -> list[EventT]:
         """What a framing error leads to, after all frames that wait; nothing if one of these has violated a requirement."""
         events = self._rest()
         return events if self._is_over() else events + self._reactor.receive_fault(fault)
 
-    def _rest(self) -> list[Event]:
+    def _rest(self) -> list[EventT]:
         """What all frames that wait lead to."""
-        events: list[Event] = []
+        events: list[EventT] = []
         while self._waiting:
             events += self._next()
         return events
 
-    def _next(self) -> list[Event]:
+    def _next(self) -> list[EventT]:
         """What the first frame that waits leads to. The others are dropped if it violates a requirement."""
         frame, decoding = self._waiting.popleft()
         events = self._reactor.receive_frame(frame, None if decoding is None else decoding.result())

@@ -93,11 +93,11 @@ def asked(role: str, scope: str) -> frozenset[str]:
     return known if scope == "request" else frozenset()
 
 
-def _reactors(role: str) -> tuple[type[Reactor], ...]:
+def _reactors(role: str) -> tuple[type[Reactor[Any]], ...]:
     return {"server": (Server,), "client": (Client,)}.get(role, (Server, Client))
 
 
-def _methods(reactor: type[Reactor], prefix: str, parameter: str = "") -> frozenset[str]:
+def _methods(reactor: type[Reactor[Any]], prefix: str, parameter: str = "") -> frozenset[str]:
     """What a reactor has a method for; ``parameter``: of those methods alone that have one of that name."""
     names = [name for name in dir(reactor) if name.startswith(prefix)]
     return frozenset(

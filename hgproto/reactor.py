@@ -14,7 +14,7 @@ opened again, which is closed before.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from hgproto.bytelike import as_bytes, bytes_like
 from hgproto.encodings import default_encodings
@@ -38,11 +38,14 @@ if TYPE_CHECKING:
 
     from hgproto.bytelike import BytesLike
     from hgproto.encodings import Encodings
+    from hgproto.finding import Role
     from hgproto.frame import Frame
     from hgproto.machine import Machine, Outcome
     from hgproto.streams import OutputStream
 
 __all__ = ["AGAIN", "NOTE", "Reactor"]
+
+EventT = TypeVar("EventT")
 
 AGAIN, NOTE = "again", "note"
 """What the machine of streams emits: the frame is taken again, on a stream that is closed; a stream was left open."""
@@ -60,13 +63,14 @@ _FOREIGN = len(StreamState)
 """Stands for a stream id of the wrong parity, where a state would."""
 
 
-class Reactor(Unique):
+class Reactor(Unique, Generic[EventT]):
     """The half of a reactor that both roles share; see :class:`hgproto.server.Server`, :class:`hgproto.client.Client`.
 
     ``state``: whether the connection still works. ``ended``: whether the peer's output has ended. ``limits`` and
     ``encodings``: as given, or the defaults.
 
-    A role names its machine, and has a method ``_ask_...`` for each guard and ``_emit_...`` for each thing to emit.
+    A role names its machine and the type of its events, and has a method ``_ask_...`` for each guard and ``_emit_...`` for
+    each thing to emit.
     """
 
     # Slots, because past some thirty attributes an object without them is slow.
@@ -92,8 +96,8 @@ class Reactor(Unique):
         "state",
     )
 
-    role: ClassVar[str]
-    peer: ClassVar[str]
+    role: ClassVar[Role]
+    peer: ClassVar[Role]
     machine: ClassVar[Machine]
     _tables: ClassVar[dict[IntEnum, Table]]
     _even_table: ClassVar[Table]
@@ -146,7 +150,7 @@ class Reactor(Unique):
 
     # Frames in.
 
-    def receive_data(self, data: BytesLike) -> list[Any]:
+    def receive_data(self, data: BytesLike) -> list[EventT]:
         """What the frames that ``data`` makes whole lead to, in wire order.
 
         ``data``: bytes or another buffer. Raises :class:`TypeError` for anything else and :class:`ValueError` after the
@@ -173,7 +177,7 @@ class Reactor(Unique):
                 self._fail(fault.moved(self._pieces.offset(at) + self._fed), frame)
         return events
 
-    def receive_frame(self, frame: Frame, decoded: bytes | RemoteProtocolError | None = None) -> list[Any]:
+    def receive_frame(self, frame: Frame, decoded: bytes | RemoteProtocolError | None = None) -> list[EventT]:
         """What a frame leads to.
 
         ``decoded``: what its payload was decoded to elsewhere, or why it could not be, the end of the compressed octets
@@ -203,7 +207,7 @@ class Reactor(Unique):
         self._fed += len(header) + len(payload)
         return events
 
-    def receive_fault(self, error: RemoteProtocolError) -> list[Any]:
+    def receive_fault(self, error: RemoteProtocolError) -> list[EventT]:
         """What it leads to that somebody else, who reads the frames, has found octets that are none."""
         if not self.works:
             return self._after_error()
@@ -212,7 +216,7 @@ class Reactor(Unique):
         self._fail(error, None)
         return events
 
-    def receive_end(self) -> list[Any]:
+    def receive_end(self) -> list[EventT]:
         """What the end of the peer's output leads to. Nothing may be received after it."""
         events, self._due = self._due, []
         self._events = events

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from hgproto.bytelike import BytesLike
     from hgproto.encodings import Encodings
     from hgproto.errors import RemoteProtocolError
-    from hgproto.events import ServerEvent
     from hgproto.frame import Frame
     from hgproto.limits import Limits
     from hgproto.machine import Row
@@ -57,16 +56,6 @@ class Server(CommandReceiver):
     """
 
     __slots__ = ("_deferring", "_describe", "_held", "_unanswered")
-
-    if TYPE_CHECKING:
-        # The types of what is inherited. Each is documented where it is.
-
-        def receive_data(self, data: BytesLike) -> list[ServerEvent]: ...  # noqa: D102
-        def receive_frame(  # noqa: D102
-            self, frame: Frame, decoded: bytes | RemoteProtocolError | None = None
-        ) -> list[ServerEvent]: ...
-        def receive_fault(self, error: RemoteProtocolError) -> list[ServerEvent]: ...  # noqa: D102
-        def receive_end(self) -> list[ServerEvent]: ...  # noqa: D102
 
     def __init__(
         self,

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from hgproto.bytelike import BytesLike
     from hgproto.encodings import Encoder, Encodings
     from hgproto.events import Event, ServerEvent
+    from hgproto.finding import Role
     from hgproto.frame import Frame
     from hgproto.limits import Limits
 
@@ -63,7 +64,7 @@ class Step:
 
     __slots__ = ("events", "judge", "wire")
 
-    def __init__(self, judge: str, wire: bytes | None, events: Sequence[Event]) -> None:
+    def __init__(self, judge: Role, wire: bytes | None, events: Sequence[Event]) -> None:
         self.judge = judge
         self.wire = wire
         self.events = events

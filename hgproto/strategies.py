@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hgproto.encodings import Encodings
+    from hgproto.finding import Role
     from hgproto.frame import Frame
 
 __all__ = ["Drawn", "chunkings", "frames", "headers", "invalid", "payloads", "sessions", "values"]
@@ -102,7 +103,7 @@ def values(
     return octets.map(lambda payload: maker.codec.decode_payload(frame.replace(payload=payload), continued))
 
 
-def sessions(role: str | None = None, *, encodings: Encodings | None = None) -> st.SearchStrategy[list[Line]]:
+def sessions(role: Role | None = None, *, encodings: Encodings | None = None) -> st.SearchStrategy[list[Line]]:
     """Sessions of framing-0002 that keep every rule: what each side sends, with payloads as before content encoding.
 
     :func:`hgproto.samples.wires` gives their octets. ``role``: the side whose lines are wanted, client or server; both by
@@ -120,7 +121,7 @@ def sessions(role: str | None = None, *, encodings: Encodings | None = None) -> 
 
 
 def invalid(
-    requirement: str, *, role: str | None = None, encodings: Encodings | None = None
+    requirement: str, *, role: Role | None = None, encodings: Encodings | None = None
 ) -> st.SearchStrategy[list[Line]]:
     """Sessions of framing-0002 that break a requirement and no other, as the validator sees them.
 

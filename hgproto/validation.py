@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from hgproto.command_judge import CommandJudge
     from hgproto.encodings import Encodings
     from hgproto.files import Source
-    from hgproto.finding import Finding
+    from hgproto.finding import Finding, Role
     from hgproto.frame import Frame
     from hgproto.places import Refused
     from hgproto.response_judge import ResponseJudge
@@ -74,7 +74,7 @@ class Validator(Unique):
 
     def __init__(
         self,
-        role: str | None = None,
+        role: Role | None = None,
         *,
         depth: Literal["session", "frames"] = "session",
         limits: Limits | None = None,
@@ -188,7 +188,7 @@ class SessionValidator(Unique):
         self._octets = 0
         self._waiting: deque[Iterator[Finding]] = deque()
 
-    def feed(self, role: str, data: BytesLike) -> Iterator[Finding]:
+    def feed(self, role: Role, data: BytesLike) -> Iterator[Finding]:
         """Yields what is wrong with the frames of ``role``, client or server, that ``data`` makes whole.
 
         Raises :class:`TypeError` for what is not bytes, and :class:`ValueError` for another role.
@@ -198,7 +198,7 @@ class SessionValidator(Unique):
         self._waiting.append(judge.feed(data))
         return _drained(self._waiting)
 
-    def close(self, role: str | None = None) -> Iterator[Finding]:
+    def close(self, role: Role | None = None) -> Iterator[Finding]:
         """Yields what is wrong with the output of ``role``, or with that of both, ending here. Raises as :meth:`feed` does."""
         roles = ROLES if role is None else (checked_role(role),)
         self._waiting.extend(self._judges[one].close() for one in roles)
@@ -249,7 +249,7 @@ def _numbered(findings: Iterator[Finding], number: int | None) -> Iterator[Findi
 class _FrameJudge:
     """Judges frames, each by itself: any revision."""
 
-    def __init__(self, revision: Revision, role: str | None, max_payload: int, max_items: int | None) -> None:
+    def __init__(self, revision: Revision, role: Role | None, max_payload: int, max_items: int | None) -> None:
         self.frames = 0
         self.octets = 0
         self.unavailable: set[str] = set()
@@ -329,7 +329,7 @@ class _FrameJudge:
 def validate(
     data: Source,
     *,
-    role: str | None = None,
+    role: Role | None = None,
     depth: Literal["session", "frames"] = "session",
     limits: Limits | None = None,
     max_payload: int | None = None,
@@ -454,7 +454,7 @@ def assert_valid(
     strict: bool = False,
     ignore: Iterable[str] = (),
     name: str = "octets",
-    role: str | None = None,
+    role: Role | None = None,
     depth: Literal["session", "frames"] = "session",
     limits: Limits | None = None,
     max_payload: int | None = None,

@@ -24,7 +24,7 @@ from hgproto.validation import SessionValidator
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hgproto.finding import Finding
+    from hgproto.finding import Finding, Role
 
 ROOT = Path(__file__).resolve().parent.parent
 SCHEMA = ROOT / "schema"
@@ -182,7 +182,7 @@ def judged(golden: dict[str, Any]) -> list[Finding]:
     validator = SessionValidator(**options)
     findings: list[Finding] = []
     for step in golden["steps"]:
-        role = "client" if step["line"][0] == ">" else "server"
+        role: Role = "client" if step["line"][0] == ">" else "server"
         findings += validator.feed(role, bytes.fromhex(step["wire"])) if "wire" in step else validator.close(role)
     return findings
 

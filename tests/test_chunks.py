@@ -16,6 +16,7 @@ from mill import SESSIONS, Mill
 from hgproto.client import Client
 from hgproto.errors import RemoteProtocolError
 from hgproto.events import Error, NoOp, SendFrames
+from hgproto.finding import ROLES
 from hgproto.limits import Limits
 from hgproto.reader import FrameReader
 from hgproto.server import Server
@@ -24,16 +25,16 @@ from hgproto.validation import SessionValidator, Validator
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from hgproto.finding import Finding
+    from hgproto.finding import Finding, Role
 
-SIDES = ("client", "server")
+SIDES = ROLES
 LIMITS = (None, Limits(max_payload=40, decoded_frame=100, open_streams=2, active_requests=2, arguments=1))
 TWO_ERRORS = bytes.fromhex("010000010003011461010000000002035172616f6f206c6f050003")
 """A frame of the wrong side, an error that closes the connection, and a part of a length over the limit."""
 OVER_LIMIT = bytes.fromhex("ffffff0100020142") + bytes(range(40))
 
 
-def conversation(seed: int, side: str) -> list[bytes]:
+def conversation(seed: int, side: Role) -> list[bytes]:
     """Frames of a side, some of which are hostile; more of them follow an error."""
     mill = Mill(seed)
     receiver = "server" if side == "client" else "client"
@@ -47,7 +48,7 @@ def conversation(seed: int, side: str) -> list[bytes]:
     return sent
 
 
-def wires(side: str) -> st.SearchStrategy[bytes]:
+def wires(side: Role) -> st.SearchStrategy[bytes]:
     return st.integers(0, 1 << 20).map(lambda seed: b"".join(conversation(seed, side)))
 
 
@@ -81,7 +82,7 @@ def findings_of(chunks: list[bytes], validator: Validator) -> list[Finding]:
 @pytest.mark.parametrize("depth", ["session", "frames"])
 def test_findings_of_one_side(depth: Any) -> None:
     @both
-    def check(sent: tuple[str, bytes], cuts: Sequence[int], limits: Limits | None) -> None:
+    def check(sent: tuple[Role, bytes], cuts: Sequence[int], limits: Limits | None) -> None:
         side, wire = sent
         for role in (side, None):
             whole = findings_of([wire], Validator(role, depth=depth, limits=limits))
@@ -91,9 +92,9 @@ def test_findings_of_one_side(depth: Any) -> None:
 
 
 @given(st.integers(0, 1 << 20), st.integers(0, 1 << 20), st.lists(st.sampled_from(SIDES), max_size=30), chunkings)
-def test_findings_of_both_sides(one: int, other: int, turns: list[str], cuts: Sequence[int]) -> None:
+def test_findings_of_both_sides(one: int, other: int, turns: list[Role], cuts: Sequence[int]) -> None:
     """Whose turn it is matters; how the octets of a turn are cut does not."""
-    runs: list[tuple[str, bytes]] = []
+    runs: list[tuple[Role, bytes]] = []
     left = {"client": conversation(one, "client"), "server": conversation(other, "server")}
     for side in (*turns, *SIDES * 20):
         if left[side]:

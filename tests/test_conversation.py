@@ -151,7 +151,7 @@ class Sending:
 class Pipe:
     """What is on its way to a reactor: octets, or whole frames."""
 
-    def __init__(self, reactor: Reactor, by_frame: bool) -> None:
+    def __init__(self, reactor: Reactor[Any], by_frame: bool) -> None:
         self.reactor = reactor
         self.by_frame = by_frame
         self.octets = b""
@@ -268,7 +268,7 @@ class Conversation(RuleBasedStateMachine):
         self.left_open: dict[str, list[int]] = {"server": [], "client": []}
         self.ended = False
 
-    def _use_streams(self, reactor: Reactor, encoding: str | None, flush: Any) -> None:
+    def _use_streams(self, reactor: Reactor[Any], encoding: str | None, flush: Any) -> None:
         """Has a reactor send on streams of the class that is tried."""
         if self.output_stream is OutputStream:
             return
@@ -557,7 +557,7 @@ class Conversation(RuleBasedStateMachine):
                 case 3:
                     self.deliver_to_client(number)
 
-    def _stream(self, reactor: Reactor, which: int | None) -> int | None:
+    def _stream(self, reactor: Reactor[Any], which: int | None) -> int | None:
         ids = reactor.output_streams
         return None if which is None else ids[which % len(ids)]
 

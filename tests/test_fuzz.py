@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from hgproto.finding import Role
     from hgproto.fuzz.targets import Target
 
 REFERENCE = ROOT / "tests" / "reference"
@@ -723,7 +724,7 @@ def test_both_sides_of_a_connection_are_served_at_once() -> None:
 
 
 @pytest.mark.parametrize("role", ["server", "client"])
-def test_a_seed_gives_the_same_cases(role: str) -> None:
+def test_a_seed_gives_the_same_cases(role: Role) -> None:
     assert list(islice(Cases(role, 5), 60)) == list(islice(Cases(role, 5), 60))
     assert list(islice(Cases(role, 5), 20)) != list(islice(Cases(role, 6), 20))
 
@@ -801,7 +802,7 @@ def test_a_probe_finds_a_stream_where_all_are_used(flags: int, closed: int, want
 @pytest.mark.parametrize("side", ["client", "server"])
 @PART
 @given(data=st.data())
-def test_mutated_sessions_stay_alive(side: str, data: st.DataObject) -> None:
+def test_mutated_sessions_stay_alive(side: Role, data: st.DataObject) -> None:
     mutator = Mutator(Drawn(data.draw), side)
     one, other = mutator.fresh(), mutator.fresh()
     for _ in range(data.draw(st.integers(1, 3))):
@@ -811,7 +812,7 @@ def test_mutated_sessions_stay_alive(side: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("side", ["client", "server"])
-def test_the_rate_says_how_often_something_is_broken(side: str) -> None:
+def test_the_rate_says_how_often_something_is_broken(side: Role) -> None:
     for rate, low, high in ((0, 0, 0), (50, 60, 140), (100, 150, 200)):
         mutator = Mutator(Seeded(9), side, rate=rate)
         broken = 0
@@ -823,8 +824,9 @@ def test_the_rate_says_how_often_something_is_broken(side: str) -> None:
 
 
 def test_a_side_that_there_is_not_is_an_error() -> None:
+    side: Any = "both"
     with pytest.raises(ValueError, match="a side is client or server, not 'both'"):
-        Mutator(Seeded(1), "both")
+        Mutator(Seeded(1), side)
 
 
 # Minimising.

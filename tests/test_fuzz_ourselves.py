@@ -29,6 +29,8 @@ from hgproto.strategies import Drawn
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from hgproto.finding import Role
+
 PART = settings(max_examples=max(settings().max_examples // 4, 5))
 each_harness = pytest.mark.parametrize("name", HARNESSES)
 
@@ -101,7 +103,7 @@ def test_what_there_is_to_be_run(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("side", ["client", "server"])
-def test_engines_get_mutations_of_any_octets(side: str) -> None:
+def test_engines_get_mutations_of_any_octets(side: Role) -> None:
     lives = [b"", b"\xff" * 30, *list(seeds(side).values())[:150]]
     for seed, octets in enumerate(lives):
         made = Mutator(Seeded(seed), side).mutated_octets(octets)
@@ -114,7 +116,7 @@ def test_engines_get_mutations_of_any_octets(side: str) -> None:
 
 
 @pytest.mark.parametrize("side", ["client", "server"])
-def test_seeds_have_every_type(side: str) -> None:
+def test_seeds_have_every_type(side: Role) -> None:
     found = seeds(side)
     assert {octets[7] >> 4 for octets in found.values() if len(octets) >= 8} >= set(codec.TYPE_NAMES)
     assert all(re.fullmatch(r"[\w.-]+", name) for name in found)
@@ -122,7 +124,7 @@ def test_seeds_have_every_type(side: str) -> None:
 
 
 @pytest.mark.parametrize("side", ["client", "server"])
-def test_a_minimal_corpus_exercises_the_same(side: str) -> None:
+def test_a_minimal_corpus_exercises_the_same(side: Role) -> None:
     corpus = seeds(side)
     kept = list(minimal(corpus, side))
     everything = {feature for octets in corpus.values() for feature in features(octets, side)}

@@ -95,7 +95,7 @@ class Tally:
         )
 
 
-def snapshot(reactor: Reactor) -> Any:
+def snapshot(reactor: Reactor[Any]) -> Any:
     """What can be seen of a reactor's state."""
     requests = sorted((request_id, request.state) for request_id, request in reactor._requests.items())
     open_streams = sorted((stream_id, stream.state) for stream_id, stream in reactor._inputs.items())
@@ -401,7 +401,7 @@ def test_hostile_frames(role: str, rules: int) -> None:
     assert 100 < plans <= most_plans(kind)
 
 
-def most_plans(role: type[Reactor]) -> int:
+def most_plans(role: type[Reactor[Any]]) -> int:
     """How many plans a role can have: one for each header that is no error, in each state of a stream and of a request."""
     kinds = 0
     for number in range(1 << 16):

@@ -15,6 +15,7 @@ from support import ROOT
 
 from hgproto import FrameReader, encode_frame, parse_frame
 from hgproto.cli import main
+from hgproto.finding import ROLES
 from hgproto.framing_0002 import codec
 from hgproto.hexform import octets_from_hex
 from hgproto.revision import Revision
@@ -24,7 +25,7 @@ from hgproto.validation import SessionValidator, validate
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hgproto.finding import Finding
+    from hgproto.finding import Finding, Role
 
 ALIEN = str(ROOT / "tests" / "data" / "alien.yaml")
 
@@ -107,7 +108,7 @@ def test_one_side_of_a_session(sample: Any) -> None:
     both = sample("session", "-n", "1", "--seed", "8", "--format", "json")
     shown = {
         side: b"".join(bytes.fromhex(line["wire"]) for line in json.loads(both)["lines"] if line["side"] == side)
-        for side in ("client", "server")
+        for side in ROLES
     }
     for side, octets in shown.items():
         assert sample("session", "-n", "1", "--seed", "8", "--format", "raw", "--role", side) == octets
@@ -221,7 +222,7 @@ def test_what_cannot_be_made_is_said(
 )
 @pytest.mark.parametrize("format", ["raw", "hex", "human", "json"])
 def test_what_is_written_of_one_side_breaks_the_rule_itself(
-    sample: Any, requirement: str, role: str, format: str
+    sample: Any, requirement: str, role: Role, format: str
 ) -> None:
     # The client, where only one side can be written and none was named.
     words = [] if role == "client" and format in ("raw", "hex") else ["--role", role]

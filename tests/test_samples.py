@@ -32,7 +32,7 @@ from hgproto.validation import SessionValidator, validate
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from hgproto.finding import Finding
+    from hgproto.finding import Finding, Role
 
 SEEDS = int(os.environ.get("HGPROTO_SAMPLE_SEEDS", "40"))
 """Sessions that each violator is tried on; CI has time for the default."""
@@ -134,7 +134,7 @@ ROLES = [
 
 
 @pytest.mark.parametrize(("name", "role"), ROLES)
-def test_a_violator_breaks_its_requirement_and_no_other_in_any_session(name: str, role: str) -> None:
+def test_a_violator_breaks_its_requirement_and_no_other_in_any_session(name: str, role: Role) -> None:
     if name == "encoding.window" and not HAS_ZSTD:
         pytest.skip("Zstandard is not installed")
     for seed in range(SEEDS):
@@ -184,7 +184,7 @@ def test_a_rule_may_need_a_content_encoding() -> None:
 
 
 @pytest.mark.parametrize("role", ["client", "server"])
-def test_the_rules_that_a_side_can_break_are_listed(role: str) -> None:
+def test_the_rules_that_a_side_can_break_are_listed(role: Role) -> None:
     names = breakable(role)
     assert set(names) == {name for name in VIOLATORS if role in senders(name)} - (
         {"encoding.window"} - {HAS_ZSTD and "encoding.window"}
@@ -214,7 +214,7 @@ def test_a_role_is_one_of_two(call: Any) -> None:
 
 
 @pytest.mark.parametrize("role", ["client", "server"])
-def test_a_frame_is_broken_by_a_side(role: str) -> None:
+def test_a_frame_is_broken_by_a_side(role: Role) -> None:
     for seed in range(20):
         octets = broken_frame("stream-settings.name-ascii", "stream-settings", Seeded(seed), role=role)
         assert octets[5] % 2 == (role == "client")

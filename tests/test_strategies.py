@@ -31,6 +31,7 @@ from hgproto.validation import validate, validate_payload
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from hgproto.finding import Role
     from hgproto.spec.model import FrameType
 
 OURS = Revision("framing-0002")
@@ -166,7 +167,7 @@ def test_sessions_keep_every_rule(lines: list[Line]) -> None:
 @pytest.mark.parametrize("role", ["client", "server"])
 @PART
 @given(data=st.data())
-def test_one_side_of_a_session_keeps_every_rule(role: str, data: st.DataObject) -> None:
+def test_one_side_of_a_session_keeps_every_rule(role: Role, data: st.DataObject) -> None:
     lines = data.draw(sessions(role))
     assert {line.side for line in lines} <= {role}
     octets = b"".join(octets for _, octets in wires(lines) if octets is not None)
@@ -174,11 +175,12 @@ def test_one_side_of_a_session_keeps_every_rule(role: str, data: st.DataObject) 
 
 
 def test_a_role_that_there_is_not_is_an_error() -> None:
+    role: Any = "both"
     with pytest.raises(ValueError, match="a role is client or server, not 'both'"):
-        sessions("both")
+        sessions(role)
 
 
-def reported(role: str, lines: list[Line]) -> set[str | None]:
+def reported(role: Role, lines: list[Line]) -> set[str | None]:
     """The rules because of which our server or client reports something, told what a side sends."""
     peer = Server() if role == "client" else Client()
     if isinstance(peer, Client):
@@ -201,7 +203,7 @@ def reported(role: str, lines: list[Line]) -> set[str | None]:
 )
 @FEW
 @given(data=st.data())
-def test_invalid_sessions_break_their_rule_and_no_other(requirement: str, role: str, data: st.DataObject) -> None:
+def test_invalid_sessions_break_their_rule_and_no_other(requirement: str, role: Role, data: st.DataObject) -> None:
     if requirement == "encoding.window" and "zstd-8mb" not in default_encodings():
         pytest.skip("needs zstd")
     lines = data.draw(invalid(requirement, role=role))
@@ -229,7 +231,7 @@ def test_invalid_sessions_are_of_any_side_unless_told(requirement: str, data: st
         ("server", "no octets of a server break command-name.ascii: it binds the client"),
     ],
 )
-def test_a_side_that_does_not_break_a_rule_is_an_error(role: str, message: str) -> None:
+def test_a_side_that_does_not_break_a_rule_is_an_error(role: Role, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         invalid("command-name.ascii", role=role)
 

@@ -32,7 +32,7 @@ from hgproto import (
     stream_settings,
 )
 from hgproto.encodings import Encodings, default_encodings
-from hgproto.finding import severity_of
+from hgproto.finding import ROLES, other_role, severity_of
 from hgproto.framing_0002 import codec
 from hgproto.framing_0002.requirements import REQUIREMENTS
 from hgproto.validation import (
@@ -47,7 +47,7 @@ from hgproto.validation import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from hgproto.finding import Finding
+    from hgproto.finding import Finding, Role
 
 LIVES = int(os.environ.get("HGPROTO_VALIDATED_LIVES", "1500"))
 """Conversations of hostile frames that are validated and refused; CI has time for the default."""
@@ -113,7 +113,7 @@ REOPEN: list[Any] = ["error", "restart"]
 CLOSED = ("reactor.errored", None)
 
 
-def refusal(role: str, wire: bytes, reopen: Any) -> tuple[str, int | None] | None:
+def refusal(role: Role, wire: bytes, reopen: Any) -> tuple[str, int | None] | None:
     """What a reactor refuses, and where; the application answers at once, and issues whatever is answered."""
     reactor = Server(limits=HIGH, reopen=reopen) if role == "client" else Client(limits=HIGH, reopen=reopen)
     issued = set()
@@ -156,8 +156,8 @@ def test_the_first_error_is_where_the_reactor_refuses() -> None:
     mill = Mill(20261127)
     met: Counter[str] = Counter()
     for _ in range(LIVES):
-        role = mill.rng.choice(("client", "server"))
-        receiver = {"client": "server", "server": "client"}[role]
+        role = mill.rng.choice(ROLES)
+        receiver = other_role(role)
         _, steps = mill.rng.choice(SESSIONS[receiver])
         rate = mill.rng.choice((0, 0.05, 0.2, 0.5))
         sent = [mill.hostile(s, receiver) if mill.chance(rate) else s for s in steps if isinstance(s, bytes)]
@@ -182,7 +182,7 @@ def test_the_first_error_is_where_the_reactor_refuses() -> None:
 
 
 @given(st.data(), st.lists(frames, max_size=6), st.sampled_from(["client", "server", None]))
-def test_any_frames_are_validated_in_any_chunks(data: st.DataObject, any_frames: list[Any], role: str | None) -> None:
+def test_any_frames_are_validated_in_any_chunks(data: st.DataObject, any_frames: list[Any], role: Role | None) -> None:
     wire = b"".join(codec.encode_frame(frame, MOST) for frame in any_frames)
     whole = list(validate(wire, role=role))
     assert list(validate(data.draw(cuts(wire)), role=role)) == whole
@@ -197,7 +197,7 @@ def test_any_octets_are_validated(octets: bytes, depth: Any) -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from(["client", "server"]), frames), max_size=8))
-def test_any_two_sides_are_validated(sent: list[tuple[str, Any]]) -> None:
+def test_any_two_sides_are_validated(sent: list[tuple[Role, Any]]) -> None:
     validator = SessionValidator()
     findings = [f for role, frame in sent for f in validator.feed(role, codec.encode_frame(frame, MOST))]
     findings += validator.close()
@@ -336,7 +336,7 @@ def test_where_nothing_can_be_looked_at_any_more(
 @pytest.mark.parametrize(
     ("octets", "role"), [("0100000100010111", "client"), ("0100000100020142", "server"), ("01000001000201", "client")]
 )
-def test_the_role_is_told_by_the_first_frame(octets: str, role: str) -> None:
+def test_the_role_is_told_by_the_first_frame(octets: str, role: Role) -> None:
     validator = Validator()
     assert validator.role is None
     for octet in bytes.fromhex(octets):

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from hgproto.cli import Commands
     from hgproto.coverage import Coverage
+    from hgproto.finding import Role
 
 __all__ = ["add"]
 
@@ -99,7 +100,7 @@ def _coverage(options: argparse.Namespace) -> int:
     return FAULT if options.found_fault else TROUBLE if unreadable else GOOD
 
 
-def _count(coverage: Coverage, path: str, trouble: StreamError | None, role: str | None) -> bool:
+def _count(coverage: Coverage, path: str, trouble: StreamError | None, role: Role | None) -> bool:
     """Counts what a file exercises. Returns True if its frames are of both sides, where a file has those of one.
 
     Raises :class:`InputError` and :class:`StreamError` for a file that cannot be understood or read.

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from hgproto.cli import Commands
+    from hgproto.finding import Role
     from hgproto.frame import Frame
     from hgproto.revision import Revision
     from hgproto.samples import Line
@@ -202,7 +203,7 @@ def _sessions(options: argparse.Namespace, seed: int) -> Iterator[bytes]:
     if not options.encoded and (not options.invalid or is_breakable(options.invalid, plain)):
         encodings = plain
     # What is written of one side alone breaks the rule itself.
-    role = options.role or ("client" if options.format in ("raw", "hex") else None)
+    role: Role | None = options.role or ("client" if options.format in ("raw", "hex") else None)
     if options.invalid:
         checked_breakable(options.invalid, role, encodings)
     choices = Seeded(seed)
@@ -224,7 +225,7 @@ def _sessions(options: argparse.Namespace, seed: int) -> Iterator[bytes]:
                 yield _json_session(lines, number, options)
 
 
-def _octets(lines: list[Line], role: str) -> Iterator[bytes]:
+def _octets(lines: list[Line], role: Role) -> Iterator[bytes]:
     from hgproto.samples import wires
 
     return (octets for side, octets in wires(lines) if side == role and octets is not None)

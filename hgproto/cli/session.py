@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from hgproto.cli.common import FAULT, GOOD, INPUT, UsageError, input_error, lines_of, named, open_input, saying
 from hgproto.errors import HumanFormError, LocalProtocolError, counted, printable
-from hgproto.finding import ERROR, NOTE
+from hgproto.finding import ERROR, NOTE, ROLES
 from hgproto.option_types import setting
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _session(options: argparse.Namespace) -> int:
                 if step.wire is None:
                     ended.add(line[0])
                 printed.add(number, line, step, findings)
-        for side, role in ((">", "client"), ("<", "server")):
+        for side, role in ((">", ROLES[0]), ("<", ROLES[1])):
             if side in ended:
                 continue
             # After a violation, what a reactor misses says nothing about the other side. The validator knows which of it does.

@@ -31,6 +31,7 @@ from hgproto.cli.common import (
     wants_colour,
 )
 from hgproto.errors import HumanFormError, LocalProtocolError, counted, printable, quoted
+from hgproto.finding import other_role
 from hgproto.hexform import form_of
 from hgproto.option_types import setting
 from hgproto.reader import CHUNK_OCTETS
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 
     from hgproto.baseline import Baseline
     from hgproto.cli import Commands
-    from hgproto.finding import Finding
+    from hgproto.finding import Finding, Role
     from hgproto.limits import Limits
     from hgproto.report import Report
     from hgproto.revision import Revision
@@ -263,9 +264,9 @@ class _Input:
                 raise input_error(error, name, number) from None
 
 
-def _hint(role: str, number: int, frames: int) -> str:
+def _hint(role: Role, number: int, frames: int) -> str:
     """A remedy for frames on streams of the other side. ``number``: how many of the ``frames`` are."""
-    other = "server" if role == "client" else "client"
+    other = other_role(role)
     if number == frames:
         return f"every frame is on a stream of the {other}; use --role {other} for what the {other} has sent"
     which = f"{number} of {counted(frames, 'frame')} {'is' if number == 1 else 'are'} on streams of the {other}"

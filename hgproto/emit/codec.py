@@ -101,6 +101,7 @@ def _head(schema: Schema, used: frozenset[str]) -> list[str]:
         "",
         "if TYPE_CHECKING:",
         "    from collections.abc import Iterator",
+        *(["    from typing import Self"] if "Self" in used else []),
         "",
         "    from hgproto.bytelike import BytesLike",
         "    from hgproto.reader import Pieces",

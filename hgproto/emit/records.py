@@ -8,6 +8,8 @@ from hgproto.emit.formats import ENCODE, PYTHON_TYPES
 from hgproto.emit.text import Group, camel, docstring, lay_out, literal, snake
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from hgproto.spec.model import Field, Structure
 
 __all__ = ["python_type", "record"]
@@ -42,13 +44,15 @@ def record(structure: Structure) -> list[str]:
     if len(shown) != len(values):
         lines += lay_out(Group("shown = (", [*map(literal, shown)], ")"), 4)
     lines += ["", *(f"    {f.name}: {python_type(f)}" for f in values), ""]
-    parameters = ["self", *(f"{f.name}: {python_type(f)}" for f in values)]
+    types = {f.name: python_type(f) for f in values}
+    parameters = ["self", *(f"{name}: {kind}" for name, kind in types.items())]
     lines += lay_out(Group("def __init__(", parameters, ") -> None:"), 4)
     lines += [f"        self.{f.name} = {f.name}" for f in values]
     for field in structure.shown:
         if field.sized_by is not None:
             lines += ["", "    @property", f"    def {field.name}(self) -> {python_type(field)}:"]
             lines += [*docstring(field.doc, 8), f"        return {_computed(field, structure)}"]
+    lines += _replace(types)
     return [*lines, "", "", f"_bare_{snake(structure.name)} = bare({camel(structure.name)})"]
 
 
@@ -57,6 +61,14 @@ def _slots(names: list[str], order: str) -> list[str]:
     if names != sorted(names):
         lines[0] += f"  # noqa: RUF023 - {order}"
     return lines
+
+
+def _replace(types: Mapping[str, str]) -> list[str]:
+    """The types of the method ``replace``, which every record inherits."""
+    parameters = ["self", "*", *(f"{name}: {kind} = ..." for name, kind in types.items())]
+    lines = lay_out(Group("def replace(", parameters, ") -> Self: ..."), 8)
+    lines[0] += "  # noqa: D102"
+    return ["", "    if TYPE_CHECKING:", "", *lines]
 
 
 def _computed(field: Field, structure: Structure) -> str:
@@ -95,4 +107,4 @@ def _cbor_record(structure: Structure) -> list[str]:
     lines += lay_out(Group("def __init__(", parameters, ") -> None:"), 4)
     lines += [f"        self.{e.name} = {e.name}" for e in structure.entries]
     lines.append("        self.extra = {} if extra is None else extra")
-    return lines
+    return [*lines, *_replace(types)]

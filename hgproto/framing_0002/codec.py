@@ -30,6 +30,7 @@ from hgproto.layout import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Self
 
     from hgproto.bytelike import BytesLike
     from hgproto.reader import Pieces
@@ -219,6 +220,10 @@ class ArgumentHeader(Record):
         self.name_length = name_length
         self.value_length = value_length
 
+    if TYPE_CHECKING:
+
+        def replace(self, *, name_length: int = ..., value_length: int = ...) -> Self: ...  # noqa: D102
+
 
 _bare_argument_header = bare(ArgumentHeader)
 
@@ -246,6 +251,10 @@ class Argument(Record):
         """Octets of the whole value, over all the frames it spans."""
         return len(bytes_like(self.value))
 
+    if TYPE_CHECKING:
+
+        def replace(self, *, name: str = ..., value: bytes = ...) -> Self: ...  # noqa: D102
+
 
 _bare_argument = bare(Argument)
 
@@ -269,6 +278,10 @@ class ArgumentStart(Record):
         self.name = name
         self.value = value
 
+    if TYPE_CHECKING:
+
+        def replace(self, *, value_length: int = ..., name: str = ..., value: bytes = ...) -> Self: ...  # noqa: D102
+
 
 _bare_argument_start = bare(ArgumentStart)
 
@@ -285,6 +298,10 @@ class ArgumentRest(Record):
 
     def __init__(self, value: bytes) -> None:
         self.value = value
+
+    if TYPE_CHECKING:
+
+        def replace(self, *, value: bytes = ...) -> Self: ...  # noqa: D102
 
 
 _bare_argument_rest = bare(ArgumentRest)
@@ -309,6 +326,10 @@ class TextAtom(Record):
         self.labels = labels
         self.args = args
 
+    if TYPE_CHECKING:
+
+        def replace(self, *, format: str = ..., labels: tuple[str, ...] = ..., args: tuple[str, ...] = ...) -> Self: ...  # noqa: D102
+
 
 _bare_text_atom = bare(TextAtom)
 
@@ -325,6 +346,10 @@ class TextOutput(Record):
 
     def __init__(self, atoms: tuple[TextAtom, ...]) -> None:
         self.atoms = atoms
+
+    if TYPE_CHECKING:
+
+        def replace(self, *, atoms: tuple[TextAtom, ...] = ...) -> Self: ...  # noqa: D102
 
 
 _bare_text_output = bare(TextOutput)
@@ -366,6 +391,19 @@ class Progress(Record):
         self.item = item
         self.extra = {} if extra is None else extra
 
+    if TYPE_CHECKING:
+
+        def replace(  # noqa: D102
+            self,
+            *,
+            topic: str = ...,
+            pos: int = ...,
+            total: int = ...,
+            label: str | None = ...,
+            item: str | None = ...,
+            extra: dict[bytes, bytes] = ...,
+        ) -> Self: ...
+
 
 class StreamSettings(Record):
     """Names the content encoding of the frames that follow on the stream.
@@ -382,6 +420,10 @@ class StreamSettings(Record):
     def __init__(self, profile: str, settings: bytes) -> None:
         self.profile = profile
         self.settings = settings
+
+    if TYPE_CHECKING:
+
+        def replace(self, *, profile: str = ..., settings: bytes = ...) -> Self: ...  # noqa: D102
 
 
 _bare_stream_settings = bare(StreamSettings)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hgproto.encodings import Encodings, default_encodings
 from hgproto.errors import RemoteProtocolError, counted
-from hgproto.finding import ERROR
+from hgproto.finding import ERROR, other_role
 from hgproto.framing_0002 import codec, machines
 from hgproto.fuzz.echo import served
 from hgproto.fuzz.features import features_named, used
@@ -20,6 +20,7 @@ from hgproto.validation import validate
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from hgproto.finding import Role
     from hgproto.limits import Limits
     from hgproto.samples import Line
 
@@ -48,7 +49,7 @@ _ROUND = 300
 """Mutations between two rounds in which each rule is broken."""
 
 
-def types_of(side: str) -> list[str]:
+def types_of(side: Role) -> list[str]:
     """The names of the frame types that a side may send, told by the streams that the codec lets them be on."""
     maker, parity = FrameMaker(), machines.STREAM_PARITY[side]
     return [name for name, code in codec.CODES.items() if parity in maker.headers(code)[0].stream_parities]
@@ -83,7 +84,7 @@ class Cases:
 
     def __init__(
         self,
-        role: str,
+        role: Role,
         seed: int,
         *,
         rate: int = 50,
@@ -96,7 +97,7 @@ class Cases:
         defers: bool = False,
         fails: str | None = None,
     ) -> None:
-        self._side = "client" if role == "server" else "server"
+        self._side = other_role(role)
         self._choices = Seeded(seed)
         self._limits = limits
         self._encodings = default_encodings() if encodings is None else encodings
@@ -368,7 +369,7 @@ def _command(request_id: int, stream_id: int, flags: int, stream_flags: int, nam
     return bytes(codec.encode_frame(frame))
 
 
-def _in_context(octets: bytes, side: str) -> bytes:
+def _in_context(octets: bytes, side: Role) -> bytes:
     """A frame at a boundary where it belongs: after what has to come before, and with an end to what it leaves open."""
     try:
         frame, _ = codec.decode_frame(octets, 0, _MOST)

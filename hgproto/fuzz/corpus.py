@@ -7,6 +7,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from hgproto.encodings import default_encodings
+from hgproto.finding import other_role
 from hgproto.framing_0002 import codec
 from hgproto.fuzz.cases import types_of
 from hgproto.fuzz.echo import heard
@@ -17,12 +18,14 @@ from hgproto.validation import Validator
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from hgproto.finding import Role
+
 __all__ = ["dictionary", "features", "minimal", "seeds"]
 
 _ROLES = {"client": ">", "server": "<"}
 
 
-def seeds(side: str) -> dict[str, bytes]:
+def seeds(side: Role) -> dict[str, bytes]:
     """What a side sends in the vectors, in the sessions and in the schema's examples, by a name that can be one of a file.
 
     ``side``: client or server. Vectors of single frames are in both.
@@ -82,13 +85,13 @@ def dictionary() -> str:
     return "\n".join(lines) + "\n"
 
 
-def features(octets: bytes, side: str) -> frozenset[str]:
+def features(octets: bytes, side: Role) -> frozenset[str]:
     """What octets of a side exercise, as far as another case exercises the same: frames, findings, events and their order."""
     seen: set[str] = set()
     validator = Validator(side)
     for finding in chain(validator.feed(octets), validator.close()):
         seen.add(f"finding {finding.id} {finding.path.rpartition('.')[2]}")
-    events, error, _ = heard("server" if side == "client" else "client", octets)
+    events, error, _ = heard(other_role(side), octets)
     seen.update(f"event {event['event']}" for event in events)
     if error is not None:
         seen.add(f"error {error.requirement}")
@@ -107,7 +110,7 @@ def features(octets: bytes, side: str) -> frozenset[str]:
     return frozenset(seen)
 
 
-def minimal(corpus: Mapping[str, bytes], side: str) -> Iterator[str]:
+def minimal(corpus: Mapping[str, bytes], side: Role) -> Iterator[str]:
     """The names of the smallest files of a corpus that together exercise all that it does, small ones first."""
     seen: set[str] = set()
     for name, octets in sorted(corpus.items(), key=lambda item: (len(item[1]), item[0])):

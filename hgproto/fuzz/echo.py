@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from hgproto.encodings import Encodings
     from hgproto.errors import RemoteProtocolError
+    from hgproto.finding import Role
     from hgproto.limits import Limits
 
 __all__ = [
@@ -109,7 +110,7 @@ def serve(octets: bytes) -> bytes:
 
 
 def heard(
-    role: str,
+    role: Role,
     octets: bytes,
     *,
     limits: Limits | None = None,

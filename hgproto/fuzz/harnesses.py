@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from hgproto.client import Client
 from hgproto.errors import HumanFormError, LocalProtocolError, RemoteProtocolError
 from hgproto.events import Error, PeerError, RunCommand, SendFrames
+from hgproto.finding import other_role
 from hgproto.framing_0002 import codec, structs
 from hgproto.fuzz.cases import Cases
 from hgproto.fuzz.echo import ISSUED, description
@@ -23,6 +24,8 @@ from hgproto.validation import validate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+    from hgproto.finding import Role
 
 __all__ = ["HARNESSES", "Harness", "Tally", "cases_of", "check", "run"]
 
@@ -49,7 +52,7 @@ class Harness(NamedTuple):
     """
 
     call: Callable[[bytes], object]
-    side: str
+    side: Role
     doc: str
 
 
@@ -233,7 +236,7 @@ class Tally(NamedTuple):
 def cases_of(name: str, seed: int) -> Iterator[bytes]:
     """Octets for a harness, without end: lines for the human form, else what its side sends."""
     harness = HARNESSES[name]
-    role = "server" if harness.side == "client" else "client"
+    role = other_role(harness.side)
     for number, case in enumerate(Cases(role, seed, rate=70, probe=False)):
         if name != "human":
             yield case.octets

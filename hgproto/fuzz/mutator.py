@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hgproto import build
 from hgproto.encodings import default_encodings
 from hgproto.errors import HgprotoError, RemoteProtocolError
+from hgproto.finding import other_role
 from hgproto.framing_0002 import codec
 from hgproto.samples import VIOLATORS, senders, session, violate, wires
 from hgproto.samples.frames import FrameMaker
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from hgproto.encodings import Encodings
+    from hgproto.finding import Role
     from hgproto.frame import Frame
     from hgproto.samples import Choices
 
@@ -44,7 +46,7 @@ class Mutator:
     of a hundred times, something is broken. ``encodings``: the profiles that streams may name.
     """
 
-    def __init__(self, choices: Choices, side: str, *, rate: int = 50, encodings: Encodings | None = None) -> None:
+    def __init__(self, choices: Choices, side: Role, *, rate: int = 50, encodings: Encodings | None = None) -> None:
         if side not in STREAMS:
             raise ValueError(f"a side is client or server, not {side!r}")
         self._choices = choices
@@ -282,7 +284,7 @@ class Mutator:
             said = [frame for id_ in ids for frame in build.bytes_response(id_, STREAMS["server"][0], b"")]
         else:
             said = [frame for id_ in ids for frame in build.command(id_, STREAMS["client"][0], "x")]
-        side = "server" if self._side == "client" else "client"
+        side = other_role(self._side)
         for number, frame in enumerate(said):
             said[number] = frame.replace(stream_flags=(number == 0) | 2 * (number == len(said) - 1))
         other = [Line(side, frame) for frame in said]

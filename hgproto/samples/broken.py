@@ -19,7 +19,7 @@ from hgproto.validation import SessionValidator, validate
 
 if TYPE_CHECKING:
     from hgproto.encodings import Encodings
-    from hgproto.finding import Finding
+    from hgproto.finding import Finding, Role
     from hgproto.samples.choices import Choices
 
 __all__ = ["breakable", "broken", "broken_frame", "broken_session", "checked_breakable", "is_breakable"]
@@ -28,7 +28,7 @@ _TRIES = 10
 """Sessions that are tried for a frame that by itself breaks a rule; where no session has one, boundaries have it."""
 
 
-def checked_breakable(requirement: str, role: str | None = None, encodings: Encodings | None = None) -> str:
+def checked_breakable(requirement: str, role: Role | None = None, encodings: Encodings | None = None) -> str:
     """The id of a requirement that octets of a side can break. Raises :class:`ValueError` for any other, and says why.
 
     ``role``: the side, client or server; any by default. ``encodings``: the content encodings that streams may name.
@@ -58,8 +58,7 @@ def is_breakable(requirement: str, encodings: Encodings | None = None) -> bool:
     return requirement in VIOLATORS and violate(requirement, (), Simplest(), encodings=encodings) is not None
 
 
-@cache
-def breakable(role: str | None = None, *, rejected: bool = False) -> tuple[str, ...]:
+def breakable(role: Role | None = None, *, rejected: bool = False) -> tuple[str, ...]:
     """The ids of the requirements that octets of a side can break, for tests that go through all of them.
 
     ``role``: the side, client or server; any by default. ``rejected``: only those because of which a receiver rejects
@@ -67,6 +66,12 @@ def breakable(role: str | None = None, *, rejected: bool = False) -> tuple[str, 
     """
     if role not in (None, *SIDES):
         raise ValueError(f"a role is client or server, not {shown(role)}")
+    return _breakable(role, rejected)
+
+
+@cache
+def _breakable(role: Role | None, rejected: bool) -> tuple[str, ...]:
+    # A cache of its own: what is decorated has no types of its arguments.
     found = []
     for requirement in VIOLATORS:
         if role is None or role in senders(requirement):
@@ -90,7 +95,7 @@ def _findings(lines: list[Line], encodings: Encodings | None = None) -> list[Fin
 
 
 def broken_session(
-    requirement: str, choices: Choices, *, role: str | None = None, encodings: Encodings | None = None
+    requirement: str, choices: Choices, *, role: Role | None = None, encodings: Encodings | None = None
 ) -> list[Line]:
     """A session that breaks a requirement and no other.
 
@@ -103,7 +108,7 @@ def broken_session(
     return lines
 
 
-def broken_frame(requirement: str, type: str, choices: Choices, *, role: str | None = None) -> bytes:
+def broken_frame(requirement: str, type: str, choices: Choices, *, role: Role | None = None) -> bytes:
     """A frame of a type that by itself breaks a requirement, and no other.
 
     ``role``: the side that sends it; by default, the stream id tells. Raises :class:`ValueError` when there is none.
@@ -141,5 +146,5 @@ def _on_either_stream(octets: bytes) -> list[bytes]:
     return [octets, octets[:place] + bytes([octets[place] ^ 1]) + octets[place + 1 :]]
 
 
-def _frame_breaks(octets: bytes, role: str | None) -> tuple[str, ...]:
+def _frame_breaks(octets: bytes, role: Role | None) -> tuple[str, ...]:
     return tuple(finding.id for finding in validate(octets, role=role, depth="frames"))

@@ -13,6 +13,7 @@ from hgproto.validation import SessionValidator
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from hgproto.finding import Role
     from hgproto.frame import Frame
 
 __all__ = ["LIMITS", "MOST_OCTETS", "AtLimit", "at_limits", "message_of"]
@@ -56,7 +57,7 @@ def at_limits(limits: Limits | None = None, *, most_octets: int = MOST_OCTETS) -
                 yield AtLimit(f"{name} {number} of {limit}", lines, tuple(broken))
 
 
-def _on_one_stream(side: str, frames: Iterable[Frame]) -> Iterator[Line]:
+def _on_one_stream(side: Role, frames: Iterable[Frame]) -> Iterator[Line]:
     """Frames of a side on a stream that they begin and end."""
     all_ = list(frames)
     for number, frame in enumerate(all_):

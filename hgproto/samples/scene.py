@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from hgproto.encodings import Encodings
+    from hgproto.finding import Role
     from hgproto.frame import Frame
     from hgproto.samples.choices import Choices
 
@@ -45,7 +46,7 @@ class Scene:
     """
 
     def __init__(
-        self, lines: Iterable[Line], choices: Choices, *, role: str | None = None, encodings: Encodings | None = None
+        self, lines: Iterable[Line], choices: Choices, *, role: Role | None = None, encodings: Encodings | None = None
     ) -> None:
         self.lines = list(lines)
         self.choices = choices
@@ -142,7 +143,7 @@ class Scene:
             found = self.numbers(None, self.role, where)
         return found
 
-    def either(self) -> str:
+    def either(self) -> Role:
         """The side that breaks the rule."""
         return self.choices.pick(SIDES) if self.role is None else self.role
 
@@ -161,7 +162,7 @@ class Scene:
     # What there is.
 
     def numbers(
-        self, kind: int | None = None, side: str | None = None, where: Callable[[int, Any], bool] | None = None
+        self, kind: int | None = None, side: Role | None = None, where: Callable[[int, Any], bool] | None = None
     ) -> list[int]:
         """The lines of frames of a type and a side for which ``where`` holds."""
         return [
@@ -222,16 +223,16 @@ class Scene:
         """The request id that comes next."""
         return max(self.requests, default=-1) + 2
 
-    def free_streams(self, side: str) -> list[int]:
+    def free_streams(self, side: Role) -> list[int]:
         """The streams of a side that the session has not."""
         return [one for one in self._streams(side) if one not in STREAMS[side]]
 
-    def _streams(self, side: str) -> list[int]:
+    def _streams(self, side: Role) -> list[int]:
         first = int(machines.STREAM_PARITY[side])
         taken = {frame.stream_id for frame in self.frames if frame is not None}
         return [one for one in range(first, 256, 2) if one not in taken]
 
-    def _unused_stream(self, side: str) -> int:
+    def _unused_stream(self, side: Role) -> int:
         """The stream for a request that is added: as sessions have it, if nothing is on it."""
         free = self._streams(side)
         return int(self.options(one for one in (*STREAMS[side], *self.free_streams(side)) if one in free)[0])
@@ -247,7 +248,7 @@ class Scene:
         """Changes a payload as it is before encoding."""
         self.change(number, payload=change(bytes(self.frames[number].payload)))
 
-    def insert(self, number: int, side: str, frame: Frame, *before: Frame, raw: bool = False) -> None:
+    def insert(self, number: int, side: Role, frame: Frame, *before: Frame, raw: bool = False) -> None:
         """Puts a frame, and others before it, before a line, on a stream that has no others."""
         stream_id = self.pick(self.free_streams(side))
         frames = [one.replace(stream_id=stream_id) for one in (*before, frame)]
@@ -273,7 +274,7 @@ class Scene:
         """A frame to insert."""
         return codec.make_frame(request_id, 0, stream_flags, kind, flags, payload)
 
-    def aside(self) -> tuple[int, str, Frame]:
+    def aside(self) -> tuple[int, Role, Frame]:
         """A frame that may be sent without breaking a rule: before which line, by which side, and the frame.
 
         A new command after all others, or a message about a request that waits for its response.
@@ -304,7 +305,7 @@ _WITH: dict[int, dict[str, Any]] = {
 """What a request has that is added for a type of frame; any has a command-name and, without an error, a bytes-response."""
 
 
-def _on_one_stream(side: str, stream_id: int, frames: Sequence[Frame]) -> list[Line]:
+def _on_one_stream(side: Role, stream_id: int, frames: Sequence[Frame]) -> list[Line]:
     placed = [frame.replace(stream_id=stream_id, stream_flags=0) for frame in frames]
     placed[0] = placed[0].replace(stream_flags=BEGIN)
     placed[-1] = placed[-1].replace(stream_flags=placed[-1].stream_flags | END)
@@ -337,7 +338,7 @@ def flagged(kind: int, *flags: int) -> Callable[[Scene], None]:
     return violator
 
 
-def sent_by_the_wrong_side(kind: int, side: str, flags: int, payload: bytes) -> Callable[[Scene], None]:
+def sent_by_the_wrong_side(kind: int, side: Role, flags: int, payload: bytes) -> Callable[[Scene], None]:
     """Sends a frame that only the other side sends."""
 
     def violator(scene: Scene) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from hgproto import build
 from hgproto.encodings import default_encodings
+from hgproto.finding import ROLES
 from hgproto.framing_0002 import codec
 from hgproto.session import Encoders
 
@@ -18,12 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from hgproto.encodings import Encodings
+    from hgproto.finding import Role
     from hgproto.frame import Frame
     from hgproto.samples.choices import Choices
 
 __all__ = ["SIDES", "STREAMS", "Line", "on_streams", "session", "wires"]
 
-SIDES = ("client", "server")
+SIDES: tuple[Role, ...] = ROLES
 STREAMS = {"client": (1, 3, 255), "server": (2, 4, 254)}
 """The streams that a session has of each side."""
 BEGIN, END, ENCODED = (
@@ -58,7 +60,7 @@ class Line(NamedTuple):
     ``raw``: whether the payload is as on the wire instead. ``octets``: what is sent in the place of a frame.
     """
 
-    side: str
+    side: Role
     frame: Frame | None
     raw: bool = False
     octets: bytes | None = None
@@ -73,7 +75,7 @@ def session(choices: Choices, *, encodings: Encodings | None = None) -> list[Lin
     return lines
 
 
-def wires(lines: Iterable[Line], *, encodings: Encodings | None = None) -> Iterator[tuple[str, bytes | None]]:
+def wires(lines: Iterable[Line], *, encodings: Encodings | None = None) -> Iterator[tuple[Role, bytes | None]]:
     """The sides and octets of lines, encoded as their streams are; None where the output of a side ends."""
     encoders = Encoders(encodings)
     most = codec.LIMITS["max-payload"][1]
@@ -84,11 +86,11 @@ def wires(lines: Iterable[Line], *, encodings: Encodings | None = None) -> Itera
             yield side, codec.encode_frame(frame if raw else encoders.encoded(side, frame), most)
 
 
-def _conversation(choices: Choices) -> Iterator[tuple[str, Frame]]:
+def _conversation(choices: Choices) -> Iterator[tuple[Role, Frame]]:
     """The frames of both sides, each side's on one stream that never begins."""
     size = choices.pick(_PAYLOADS)
     ids = [2 * number + 1 for number in range(choices.below(_MOST_REQUESTS + 1))]
-    queues: list[tuple[str, list[Frame]]] = []
+    queues: list[tuple[Role, list[Frame]]] = []
     while ids or queues:
         which = choices.below(len(queues) + bool(ids))
         if which == len(queues):
@@ -143,7 +145,7 @@ def _octets(choices: Choices) -> bytes:
     return choices.pick(_OCTETS) * choices.among(1, 3)
 
 
-def on_streams(lines: list[Line], side: str, choices: Choices, profiles: Sequence[str]) -> Iterator[Line]:
+def on_streams(lines: list[Line], side: Role, choices: Choices, profiles: Sequence[str]) -> Iterator[Line]:
     """Lines with the frames of a side on streams."""
     lives: list[list[int]] = []
     current: dict[int, list[int]] = {}

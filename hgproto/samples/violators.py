@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from hgproto.encodings import Encodings
+    from hgproto.finding import Role
     from hgproto.samples.choices import Choices
     from hgproto.samples.sessions import Line
 
@@ -26,13 +27,13 @@ VIOLATORS = Violators(of_frames.VIOLATORS | of_commands.VIOLATORS | of_responses
 """By requirement."""
 
 
-def senders(requirement: str) -> tuple[str, ...]:
+def senders(requirement: str) -> tuple[Role, ...]:
     """The sides that can break a requirement, of client and server."""
     if requirement == "reactor.errored":
         # Only a server sends protocol errors, after which it is silent.
         return ("server",)
     binds = REQUIREMENTS[requirement].binds
-    return (binds,) if binds in SIDES else SIDES
+    return tuple(side for side in SIDES if side == binds) or SIDES
 
 
 def violate(
@@ -40,7 +41,7 @@ def violate(
     session: Iterable[Line],
     choices: Choices,
     *,
-    role: str | None = None,
+    role: Role | None = None,
     encodings: Encodings | None = None,
 ) -> list[Line] | None:
     """The session with that requirement broken, and no other one if the session keeps every rule.

@@ -253,7 +253,7 @@ class FrameType:
     name: str
     code: int
     title: str
-    sender: str | None
+    sender: Literal["client", "server"] | None
     sender_requirement: str | None
     doc: str
     flags: tuple[Flag, ...]
@@ -396,7 +396,7 @@ class Machine:
     """A state machine. ``states`` maps names to docs, ``state_places`` to where each is declared."""
 
     name: str
-    role: str
+    role: Literal["client", "server", "both"]
     scope: str
     doc: str
     initial: str

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
+    from hgproto.finding import Role
+
 __all__ = ["CONTESTANTS", "Line", "Task", "capture", "judged", "long_run", "main", "report", "tasks", "timed"]
 
 COUNT = 200
@@ -47,7 +49,7 @@ class Task(NamedTuple):
     """Octets that one side sends. ``issued``: the requests that a client has to know of to read them."""
 
     title: str
-    role: str
+    role: Role
     octets: bytes
     frames: int
     issued: range = range(0)

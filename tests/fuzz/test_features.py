@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,6 +11,9 @@ from hgproto.framing_0002 import codec
 from hgproto.fuzz.cases import Cases, types_of, with_probe, without_probe
 from hgproto.fuzz.features import features, features_named, used
 from hgproto.session import frames_of
+
+if TYPE_CHECKING:
+    from hgproto.finding import Role
 
 
 def frames(*words: tuple[int, int, int, int]) -> bytes:
@@ -65,7 +69,7 @@ LACKING += [("client", "text-output"), ("client", "interleaving")]
 
 
 @pytest.mark.parametrize(("role", "name"), LACKING)
-def test_no_case_uses_a_feature_that_is_lacking(role: str, name: str) -> None:
+def test_no_case_uses_a_feature_that_is_lacking(role: Role, name: str) -> None:
     cases = Cases(role, 3, without=[name])
     some = list(islice(cases, 60))
     assert [case for case in some if used(case.octets, cases.without)] == []

@@ -1,9 +1,11 @@
 """A user's project without mistakes: type checkers report nothing here."""
 
+import copy
 import gzip
 import io
 import socket
 import subprocess
+import sys
 import tempfile
 from array import array
 
@@ -34,7 +36,9 @@ from hgproto import (
     write_frames,
 )
 from hgproto.events import ClientEvent, Event, ServerEvent
+from hgproto.finding import Role
 from hgproto.framing_0002 import codec
+from hgproto.strategies import sessions
 
 LIMITS = Limits(
     active_requests=10,
@@ -115,6 +119,25 @@ def looked_at(data: bytes) -> list[str]:
     lines += [str(finding) for finding in SessionValidator().feed("client", data)]
     assert_valid(data, role="client", ignore=["stream.end"])
     return lines
+
+
+def of_a_role(role: Role) -> list[str]:
+    """A role is one of two words."""
+    sessions(role)
+    return [finding.id for finding in validate(b"", role=role) if finding.side in (None, role)]
+
+
+def decoded(data: bytes) -> tuple[list[ServerEvent], list[ClientEvent]]:
+    """A pool gives the events of its reactor."""
+    with DecodingPool(Server(), workers=1) as of_server, DecodingPool(Client(), ahead=3) as of_client:
+        return of_server.receive_data(data), of_client.receive_data(data) + of_client.receive_end()
+
+
+def replaced(argument: codec.Argument, progress: codec.Progress) -> tuple[codec.Argument, codec.Progress]:
+    """Records are changed by name."""
+    if sys.version_info >= (3, 13):
+        argument = copy.replace(argument, name="k")
+    return argument.replace(name="k", value=b"v").replace(), progress.replace(pos=-1, label=None, extra={b"k": b"\x00"})
 
 
 def sent(file: io.BufferedWriter) -> None:

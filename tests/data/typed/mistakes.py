@@ -6,7 +6,11 @@ import hgproto
 import hgproto.fuzz
 from hgproto import Client, Frame, FrameReader, Limits, OutputStream, Profil, Server, Validator, encode_frame  # mistake
 from hgproto import assert_valid, build, command, read_frames, validate
-from hgproto.events import Event, Evnt  # mistake
+from hgproto.coverage import Coverage
+from hgproto.events import ClientEvent, Event, Evnt, ServerEvent  # mistake
+from hgproto.framing_0002 import codec
+from hgproto.samples import breakable
+from hgproto.strategies import invalid, sessions
 
 print(hgproto.Servr)  # mistake
 print(hgproto.fuzz.Campain)  # mistake
@@ -74,6 +78,27 @@ for finding in hgproto.SessionValidator().close():
 validate(b"", dept="frames")  # mistake
 assert_valid(b"", rloe="client")  # mistake
 assert_valid(5)  # mistake
+assert_valid(b"", role="clent")  # mistake
+validate(b"", role="clent")  # mistake
+Validator("clent")  # mistake
+hgproto.SessionValidator().feed("clent", b"")  # mistake
+hgproto.SessionValidator().close("clent")  # mistake
+Coverage().octets(b"", "clent")  # mistake
+Coverage().file("x", role="clent")  # mistake
+breakable("clent")  # mistake
+sessions("clent")  # mistake
+invalid("frame.whole", role="clent")  # mistake
+of_server: list[ServerEvent] = hgproto.DecodingPool(Client()).receive_data(b"")  # mistake
+of_server = hgproto.DecodingPool(Client()).receive_frame(Frame(1, 1, 1, 1, 1))  # mistake
+of_client: list[ClientEvent] = hgproto.DecodingPool(Server()).receive_end()  # mistake
+hgproto.DecodingPool(Limits())  # mistake
+codec.Argument("k", b"v").replace(nam="x")  # mistake
+codec.Argument("k", b"v").replace(value="text")  # mistake
+codec.Argument("k", b"v").replace("k")  # mistake
+codec.Progress("t", 1, 2).replace(pos="1")  # mistake
+codec.Progress("t", 1, 2).replace(labl="l")  # mistake
+codec.TextOutput(()).replace(atoms=[b"text"])  # mistake
+codec.StreamSettings("zlib", b"").replace(profile="identity").proifle  # mistake
 
 
 def number(event: Event) -> int:
