@@ -345,6 +345,14 @@ def test_what_no_page_describes_is_a_warning_at_its_line_where_pages_are_to_be_c
             ".. hgproto:octets:: x\n   :refused: frame.whole\n\n   050000 0100 01 01 11 6865616473",
             "these octets break no rule, not frame.whole",
         ),
+        (
+            ".. hgproto:octets:: x\n   :continued:\n\n   050000 0100 01 01 23 6865616473",
+            "these octets break command-argument.eoa-exclusive, not none",
+        ),
+        (
+            ".. hgproto:octets:: x\n   :continued:\n\n   050000 0100 01 01 f1 6865616473",
+            "these octets break frame.known-type, not none",
+        ),
         (".. hgproto:octets:: x\n   :structure: y\n\n   00", "there is no structure 'y'"),
         (":hgproto:frame:`x`", "hgproto:frame reference target not found: x"),
         (":hgproto:flag:`eos`", "hgproto:flag reference target not found: eos"),

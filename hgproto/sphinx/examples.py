@@ -17,6 +17,8 @@ from hgproto.validation import validate, validate_payload
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from hgproto.frame import Frame
+    from hgproto.revision import Codec
     from hgproto.spec.model import Example
     from hgproto.sphinx.pieces import Pieces
 
@@ -90,16 +92,29 @@ def _of_frame(pieces: Pieces, octets: bytes, *, continued: bool) -> tuple[list[A
         if end != len(octets):
             raise RemoteProtocolError("", end, "", "one frame", "more octets")
         fields += _until_fault(annotated(frame, continued, pieces.volume.schema, codec))
-        if continued:
-            name, flags = codec.TYPE_NAMES[int(frame.type)], int(frame.flags)
-            findings = validate_payload(name, bytes(frame.payload), flags=flags, continued=True, revision=revision)
-            shift = codec.HEADER_OCTETS
+        if continued and _has_sound_header(frame, codec):
+            findings = []
+            try:
+                codec.decode_payload(frame, True)
+            except RemoteProtocolError:
+                name, flags = codec.TYPE_NAMES[int(frame.type)], int(frame.flags)
+                findings = validate_payload(name, bytes(frame.payload), flags=flags, continued=True, revision=revision)
+                shift = codec.HEADER_OCTETS
     # What is only worth knowing is no reason to call octets wrong.
     wrong = next((finding for finding in findings if finding.refused), None)
     if wrong is None:
         return fields, None
     start = shift + wrong.offset
     return fields, (start, start + wrong.octets, wrong.id, wrong.message)
+
+
+def _has_sound_header(frame: Frame, codec: Codec) -> bool:
+    """Whether the header of a frame breaks no rule."""
+    try:
+        codec.check_header(frame)
+    except RemoteProtocolError:
+        return False
+    return True
 
 
 def _until_fault(items: Iterator[Annotation]) -> Iterator[Annotation]:
