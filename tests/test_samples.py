@@ -39,11 +39,11 @@ SEEDS = int(os.environ.get("HGPROTO_SAMPLE_SEEDS", "40"))
 HAS_ZSTD = "zstd-8mb" in default_encodings()
 
 
-def judged(lines: Iterable[Line]) -> list[Finding]:
+def judged(lines: Iterable[Line], **options: Any) -> list[Finding]:
     """What is wrong with a session."""
-    validator = SessionValidator()
+    validator = SessionValidator(**options)
     findings: list[Finding] = []
-    for side, octets in wires(lines):
+    for side, octets in wires(lines, **options):
         findings += validator.close(side) if octets is None else validator.feed(side, octets)
     return [*findings, *validator.close()]
 
@@ -176,11 +176,18 @@ def test_a_rule_may_need_a_content_encoding() -> None:
     impossible = {name for name in VIOLATORS if violate(name, [], Seeded(0), encodings=none) is None}
     assert impossible == {
         "frame.items-limit",
+        "stream.open-limit",
         *(name for name in VIOLATORS if name.startswith("encoding.")),
         *(name for name in VIOLATORS if name.startswith("stream-settings.")),
     }
     with pytest.raises(ValueError, match=r"no session with these encodings breaks encoding.window; there are none"):
         broken_session("encoding.window", Seeded(0), encodings=none)
+
+
+def test_streams_over_the_limit_name_an_encoding_that_there_is() -> None:
+    only = Encodings([default_encodings()["zlib"]])
+    lines = broken_session("stream.open-limit", Seeded(0), encodings=only)
+    assert {finding.id for finding in judged(lines, encodings=only)} == {"stream.open-limit"}
 
 
 @pytest.mark.parametrize("role", ["client", "server"])

@@ -298,6 +298,7 @@ def _campaign(options: argparse.Namespace, target: Target, oracle: Oracle) -> in
             command=_command_of_target(options),
             most_seconds=options.max_time,
             most_cases=options.max_cases,
+            without=cases.without,
             most_findings=options.max_findings,
             minimize_seconds=options.minimize_time,
             minimize_share=options.minimize_share / 100,

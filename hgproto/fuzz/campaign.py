@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from hgproto.fuzz.again import shown_again
 from hgproto.fuzz.cases import probed_as, without_probe
+from hgproto.fuzz.features import used
 from hgproto.fuzz.findings import FuzzFinding
 from hgproto.fuzz.locate import kinds_of, needs_place, place_in, stop_of, without_place
 from hgproto.fuzz.minimizing import Minimizing
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from hgproto.fuzz.cases import Case
+    from hgproto.fuzz.features import Feature
     from hgproto.fuzz.oracles import Fault, Key, Oracle
     from hgproto.fuzz.targets import Target
 
@@ -58,6 +60,8 @@ class Campaign:
     The case of a finding is run once again, by a new process where the target can have one. A finding that does not show then is
     reported all the same, and not minimized; a later case of the same cause may take its place, and ``found`` is told again.
 
+    ``without``: features that no smaller case may use, since the target lacks them.
+
     While there are cases, this and minimizing take at most ``minimize_share`` of the time, so that many findings do not starve a
     slow campaign. After the last case, each finding has what is left of ``minimize_seconds``. A campaign of limited time takes at
     most that share longer for each of the two.
@@ -77,6 +81,7 @@ class Campaign:
         minimize_seconds: float = 10.0,
         minimize_share: float = 0.25,
         baseline: Iterable[Key] = (),
+        without: Iterable[Feature] = (),
         keep: Callable[[FuzzFinding], object] | None = None,
         found: Callable[[FuzzFinding], object] | None = None,
         watch: Callable[[int, int], object] | None = None,
@@ -91,6 +96,7 @@ class Campaign:
         self._most_findings = most_findings
         self._minimize_seconds = minimize_seconds
         self._minimize_share = minimize_share
+        self._without = tuple(without)
         self._keep = keep
         self._found = found
         self._watch = watch
@@ -339,6 +345,9 @@ class Campaign:
         other = probed_as(frames, case, self._oracle.max_payload)
         if (other.probe is None) != (case.probe is None):
             # Without its probe, a case would show something else, or nothing.
+            return other, {}
+        if used(other.octets, self._without):
+            # The end of a request was dropped, say, so that the probe comes between its frames.
             return other, {}
         return other, {fault.key: fault for fault in self._oracle.faults(other, self._run(self._target, other))}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hgproto.encodings import Encodings, default_encodings
@@ -104,20 +105,17 @@ class Cases:
         self._mutator = Mutator(self._choices, self._side, rate=rate, encodings=self._encodings)
         self._corpus = list(corpus)
         self._probe = probe and role == "server"
-        self._dialogues = _dialogues(defers, fails) if dialogues and self._probe else ()
         self._names = (_PROBE_NAME,) if fails is None else (_PROBE_NAME, fails.encode("ascii"))
         self._population: list[list[Line]] = []
         self._breakable = [requirement for requirement in VIOLATORS if self._side in senders(requirement)]
         self.without = features_named(without, types_of(self._side))
         self.left_out = dict.fromkeys((feature.name for feature in self.without), 0)
         self._ends = not any(mask == _Stream.STREAM_END for one in self.without for _, _, mask in one.headers)
+        self._dialogues = _dialogues(defers, fails, ends=self._ends) if dialogues and self._probe else ()
 
     def __iter__(self) -> Iterator[Case]:
-        for case in self._dialogues:
-            if not used(case.octets, self.without):
-                yield case
-        for octets, origin in self._all():
-            case = self._case(octets, origin)
+        made = (self._case(octets, origin) for octets, origin in self._all())
+        for case in chain(self._dialogues, made):
             lacking = used(case.octets, self.without)
             if lacking is None:
                 yield case
@@ -233,7 +231,7 @@ class Cases:
             yield self._octets(mutator.broken(lines)), origin
 
 
-def _dialogues(defers: bool, fails: str | None) -> list[Case]:
+def _dialogues(defers: bool, fails: str | None, *, ends: bool) -> list[Case]:
     """Cases in which the client waits: for what must not come yet, or for a response before it uses the id again."""
     cases = []
     names = [_PROBE_NAME] if fails is None else [fails.encode("ascii"), _PROBE_NAME]
@@ -241,12 +239,12 @@ def _dialogues(defers: bool, fails: str | None) -> list[Case]:
         what = "a command" if name == _PROBE_NAME else "a command that fails"
         first = _command(1, 1, codec.CommandNameFlag.EOS, _Stream.STREAM_BEGIN, name)
         if defers:
-            case = with_probe(first, f"dialogue: {what}, and no end of input yet")
+            case = with_probe(first, f"dialogue: {what}, and no end of input yet", ends=ends)
             cases.append(case._replace(waits=(len(case.octets),)))
         else:
             for again in (name, _PROBE_NAME):
                 second = _command(1, 1, codec.CommandNameFlag.EOS, 0, again)
-                case = with_probe(first + second, f"dialogue: the id of {what} again, once it was answered")
+                case = with_probe(first + second, f"dialogue: the id of {what} again, once it was answered", ends=ends)
                 cases.append(case._replace(waits=(len(first),)))
     return cases
 

@@ -136,7 +136,7 @@ def _(scene: Scene) -> None:
 def _(scene: Scene) -> None:
     side = scene.either()
     most = codec.LIMITS["open-streams"][0]
-    settings = codec.encode_stream_settings(codec.StreamSettings("identity", b""))
+    settings = codec.encode_stream_settings(codec.StreamSettings(scene.profile(), b""))
     number = scene.anywhere()
     frames = [codec.make_frame(0, stream_id, BEGIN, _SETTINGS, 0, settings) for stream_id in scene.free_streams(side)]
     scene.lines[number:number] = [Line(side, frame) for frame in frames[: most + 1]]

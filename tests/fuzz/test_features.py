@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hgproto.framing_0002 import codec
+from hgproto.fuzz.campaign import Campaign
 from hgproto.fuzz.cases import Cases, types_of, with_probe, without_probe
+from hgproto.fuzz.echo import serve
 from hgproto.fuzz.features import features, features_named, used
+from hgproto.fuzz.oracles import Oracle
+from hgproto.fuzz.outcomes import Outcome
 from hgproto.session import frames_of
 
 if TYPE_CHECKING:
@@ -102,3 +106,44 @@ def test_an_unknown_feature_is_an_error_with_all_names() -> None:
         ValueError, match=r"^there is no feature 'compression'; there are command-argument, .*stream-settings$"
     ):
         Cases("server", 1, without=["compression"])
+
+
+@pytest.mark.parametrize("defers", [True, False])
+def test_dialogues_need_no_end_of_their_stream(defers: bool) -> None:
+    cases = Cases("server", 3, without=["stream-end"], dialogues=True, defers=defers, fails="fail")
+    assert [case.origin for case in islice(cases, 9) if case.waits] == [
+        case.origin for case in islice(Cases("server", 3, dialogues=True, defers=defers, fails="fail"), 9) if case.waits
+    ]
+
+
+class Exclusive:
+    """A server that ends silently at a request between the frames of another one, and at a long name."""
+
+    def run(self, octets: bytes) -> Outcome:
+        return Outcome(no_interleaving(octets))
+
+    def close(self) -> None:
+        pass
+
+
+def no_interleaving(octets: bytes) -> bytes:
+    good: list[bytes] = []
+    current = None
+    for frame in frames_of(octets):
+        kind, flags, request = frame[7] >> 4, frame[7] & 15, frame[3:5]
+        if kind in (1, 2, 3) and current not in (None, request):
+            break
+        if kind == 1 and len(frame) > 13:
+            break
+        if kind in (1, 2, 3):
+            current = None if flags & (1 if kind == 1 else 2) else request
+        good.append(frame)
+    return serve(b"".join(good))
+
+
+def test_a_smaller_case_uses_no_feature_that_is_lacking() -> None:
+    cases = Cases("server", 2, without=["interleaving"])
+    campaign = Campaign(Exclusive(), Oracle(), islice(cases, 12), minimize_seconds=5.0, without=cases.without)
+    findings = campaign.run().findings
+    assert findings
+    assert [finding for finding in findings if used(finding.case.octets, cases.without)] == []
