@@ -42,7 +42,9 @@ nitpicky = True
 nitpick_ignore = [("py:class", name) for name in ("Executor", "IntEnum", "ModuleType")]
 nitpick_ignore += [("py:class", name) for name in ("concurrent.futures.ThreadPoolExecutor", "date", "datetime.date")]
 # Unions that are there for type checkers alone.
-nitpick_ignore += [("py:class", name) for name in ("BytesLike", "Data", "Key", "Readable", "Role", "Source", "Writable")]
+nitpick_ignore += [
+    ("py:class", name) for name in ("BytesLike", "Data", "Key", "Readable", "Role", "Source", "Writable")
+]
 nitpick_ignore += [("py:class", name) for name in ("hypothesis.strategies.SearchStrategy", "st.SearchStrategy", "T")]
 nitpick_ignore += [("py:class", name) for name in ("EventT", "hgproto.pool.EventT", "hgproto.reactor.EventT")]
 
