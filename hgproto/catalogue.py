@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["Requirement"]
+__all__ = ["Requirement", "sentence"]
 
 
 class Requirement(NamedTuple):
@@ -36,5 +36,10 @@ class Requirement(NamedTuple):
     @property
     def sentence(self) -> str:
         """Its words as one sentence."""
-        who = {"both": "both sides", "sender": "a sender", "receiver": "a receiver"}.get(self.binds, f"a {self.binds}")
-        return f"{who[0].upper()}{who[1:]} {self.level} {self.text}."
+        return sentence(self.binds, self.level, self.text)
+
+
+def sentence(binds: str, level: str, text: str) -> str:
+    """Returns the words of a requirement as one sentence."""
+    who = "Both sides" if binds == "both" else f"A {binds}"
+    return f"{who} {level} {text}."

@@ -10,7 +10,22 @@ from hgproto.framing_0002 import codec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Self
+    from typing import Self, TypedDict, Unpack
+
+    class _Settings(TypedDict, total=False):
+        active_requests: int
+        argument_value: int
+        arguments: int
+        buffered_octets: int
+        decoded_frame: int
+        decoded_response: int
+        max_payload: int
+        open_streams: int
+        payload_items: int
+        receiving_requests: int
+        request_octets: int
+        send_payload: int
+
 
 __all__ = ["Limits"]
 
@@ -66,39 +81,8 @@ class Limits(Record):
 
     if TYPE_CHECKING:
 
-        def __init__(
-            self,
-            *,
-            active_requests: int = ...,
-            argument_value: int = ...,
-            arguments: int = ...,
-            buffered_octets: int = ...,
-            decoded_frame: int = ...,
-            decoded_response: int = ...,
-            max_payload: int = ...,
-            open_streams: int = ...,
-            payload_items: int = ...,
-            receiving_requests: int = ...,
-            request_octets: int = ...,
-            send_payload: int = ...,
-        ) -> None: ...
-
-        def replace(  # noqa: D102
-            self,
-            *,
-            active_requests: int = ...,
-            argument_value: int = ...,
-            arguments: int = ...,
-            buffered_octets: int = ...,
-            decoded_frame: int = ...,
-            decoded_response: int = ...,
-            max_payload: int = ...,
-            open_streams: int = ...,
-            payload_items: int = ...,
-            receiving_requests: int = ...,
-            request_octets: int = ...,
-            send_payload: int = ...,
-        ) -> Self: ...
+        def __init__(self, **limits: Unpack[_Settings]) -> None: ...
+        def replace(self, **limits: Unpack[_Settings]) -> Self: ...  # noqa: D102
 
     else:
 

@@ -1,6 +1,6 @@
 """Files and standard streams of programs: they wait, write everything or fail, and fail in one way.
 
-:func:`attempt` runs a command. Trouble with a file or a standard stream becomes one line on standard error and the exit
+:func:`run` runs a command. Trouble with a file or a standard stream becomes one line on standard error and the exit
 status :data:`TROUBLE`, so that it is never mistaken for a verdict on the input. :func:`standard_streams` makes the
 standard streams of the process safe: a non-blocking one is waited for, a closed one fails when it is used, and what
 cannot be written raises :class:`StreamError`. :func:`write_whole` replaces a file as a whole or not at all.
@@ -19,10 +19,10 @@ from hgproto.errors import printable
 from hgproto.interrupts import INTERRUPTED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any, BinaryIO, TextIO
 
-__all__ = ["TROUBLE", "OutputError", "StreamError", "attempt", "open_file", "standard_streams", "write_whole"]
+__all__ = ["TROUBLE", "OutputError", "StreamError", "attempt", "open_file", "run", "standard_streams", "write_whole"]
 
 TROUBLE = 3
 """The exit status of a program that could not open, read, or write a file or a standard stream."""
@@ -55,6 +55,23 @@ class StreamError(Exception):
 
 class OutputError(StreamError):
     """Trouble with standard output."""
+
+
+def run(
+    command: Callable[[Sequence[str]], int],
+    arguments: Sequence[str] | None,
+    *,
+    program: str,
+    found_fault: Callable[[], bool] = lambda: False,
+) -> int:
+    """Runs a command with its arguments; returns the exit status as :func:`attempt` does.
+
+    Without ``arguments``, this is the program: it takes those of the process, and makes its standard streams safe.
+    """
+    if arguments is not None:
+        return attempt(lambda: command(arguments), program=program, found_fault=found_fault)
+    with standard_streams():
+        return attempt(lambda: command(sys.argv[1:]), program=program, found_fault=found_fault)
 
 
 def attempt(command: Callable[[], int], *, program: str, found_fault: Callable[[], bool] = lambda: False) -> int:

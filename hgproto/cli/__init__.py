@@ -8,14 +8,13 @@ error.
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import TYPE_CHECKING, TypeAlias
 
 from hgproto import __version__
 from hgproto.cli import corpus, coverage, diff, explain, frames, fuzz, sample, schema, session, trace, validate
 from hgproto.cli.common import FAULT, TROUBLE, USAGE, InputError, UsageError, say
 from hgproto.errors import HgprotoError, printable, quoted
-from hgproto.stdio import attempt, standard_streams
+from hgproto.stdio import run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,20 +28,11 @@ _GROUPS = (frames, session, validate, explain, sample, coverage, fuzz, corpus, s
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line; returns the exit status.
-
-    Without ``arguments``, this is the program: it takes those of the process, and makes its standard streams safe.
-    """
-    if arguments is not None:
-        return _attempted(arguments)
-    with standard_streams():
-        return _attempted(sys.argv[1:])
-
-
-def _attempted(arguments: Sequence[str]) -> int:
+    """Runs the command line; returns the exit status. ``arguments``: as of :func:`hgproto.stdio.run`."""
     options = argparse.Namespace()
-    return attempt(
-        lambda: _run(arguments, options),
+    return run(
+        lambda words: _run(words, options),
+        arguments,
         program="hgproto",
         found_fault=lambda: getattr(options, "found_fault", False),
     )

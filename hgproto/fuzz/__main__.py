@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from hgproto.errors import counted, quoted
 from hgproto.option_types import MOST_SEED, seconds, whole
-from hgproto.stdio import attempt, standard_streams
+from hgproto.stdio import run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,20 +24,16 @@ __all__ = ["atheris_main", "main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a harness; returns 1 when it finds a fault of ours, whose octets it prints, and 3 after trouble with a stream.
+    """Runs a harness; returns 1 when it finds a fault of ours, whose bytes it prints, and 3 after trouble with a stream.
 
-    Without ``arguments``, this is the program: it takes those of the process, and makes its standard streams safe.
+    ``arguments``: as of :func:`hgproto.stdio.run`.
     """
-    if arguments is not None:
-        return _attempted(arguments)
-    with standard_streams():
-        return _attempted(sys.argv[1:])
-
-
-def _attempted(arguments: Sequence[str]) -> int:
     faults: list[tuple[bytes, Exception]] = []
-    return attempt(
-        lambda: _run(list(arguments), faults), program="python -m hgproto.fuzz", found_fault=lambda: bool(faults)
+    return run(
+        lambda words: _run(list(words), faults),
+        arguments,
+        program="python -m hgproto.fuzz",
+        found_fault=lambda: bool(faults),
     )
 
 
@@ -58,7 +54,8 @@ def _run(words: list[str], faults: list[tuple[bytes, Exception]]) -> int:
         except ModuleNotFoundError:
             parser.error("argument --atheris: Atheris is not installed; run `pip install 'hgproto[fuzz]'`")
         atheris_main(options.name, rest)
-    from hgproto.fuzz.harnesses import HARNESSES, run
+    from hgproto.fuzz.harnesses import HARNESSES
+    from hgproto.fuzz.harnesses import run as run_harness
 
     if options.name is None:
         print("\n".join(HARNESSES))
@@ -68,7 +65,7 @@ def _run(words: list[str], faults: list[tuple[bytes, Exception]]) -> int:
     from tqdm import tqdm
 
     with tqdm(unit=" cases", disable=None, leave=False, desc=options.name) as bar:
-        tally = run(
+        tally = run_harness(
             options.name,
             seed=options.seed,
             most_seconds=options.max_time,

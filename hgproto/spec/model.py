@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
+from hgproto.catalogue import sentence
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -77,8 +79,7 @@ class Requirement:
     @property
     def sentence(self) -> str:
         """Its words as one sentence."""
-        who = {"both": "both sides", "sender": "a sender", "receiver": "a receiver"}.get(self.binds, f"a {self.binds}")
-        return f"{who[0].upper()}{who[1:]} {self.level} {self.text}."
+        return sentence(self.binds, self.level, self.text)
 
 
 @dataclass(frozen=True, slots=True)
