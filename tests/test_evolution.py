@@ -233,13 +233,20 @@ def test_the_command_line_has_the_change(
     wire.write_bytes(octets)
     line.write_text(change.now, encoding="utf-8")
 
-    def run(*arguments: str | Path) -> bytes:
-        assert main(list(map(str, arguments))) == 0
+    def run(*arguments: str | Path, status: int = 0) -> bytes:
+        assert main(list(map(str, arguments))) == status
         return capfdbinary.readouterr().out
 
     revision = ("--revision", made.name)
     assert run("encode", *revision, line) == octets
-    assert run("decode", *revision, wire).decode() == f"{change.now}\n"
+    try:
+        made.codec.decode_payload(made.codec.decode_frame(octets)[0])
+        assert run("decode", *revision, wire).decode() == f"{change.now}\n"
+    except RemoteProtocolError as error:
+        # A frame whose payload is damaged is shown, and then what is wrong with it.
+        assert error.requirement == change.refused_now
+        shown = run("decode", *revision, wire, status=1).decode()
+        assert re.fullmatch(rf"{re.escape(change.now)}\n# error: .* \({re.escape(change.refused_now)}\)\n", shown)
     assert format_frame(OURS.codec.decode_frame(octets)[0]) == change.before
     name, pattern = change.shown
     table = run("schema", "show", *revision, name).decode()
