@@ -870,3 +870,16 @@ def test_parts_that_are_shown_twice_have_one_anchor(site: Site) -> None:
     assert {"field-telegram.text", "structure-parcel", "relay-8-field-telegram.text", "relay-8-telegram-layout"} <= set(
         ids
     )
+
+
+def test_machines_of_two_revisions_on_a_page_have_their_own_anchors(site: Site) -> None:
+    text = site.schema.read_text(encoding="utf-8").replace("revision: framing-0002", "revision: later")
+    (site.root / "later.yaml").write_text(text, encoding="utf-8")
+    machine = ".. hgproto:machine:: stream\n"
+    site.write("index", f":orphan:\n\nMachines\n========\n\n{machine}\n{machine}   :revision: later\n")
+    schemas = ["framing-0002.yaml", "later.yaml"]
+    page = site.build(hgproto_schemas=schemas, nitpicky=False, suppress_warnings=["ref"]).page("index")
+    ids = re.findall(r'\sid="([^"]+)"', page)
+    assert sorted(ids) == sorted(set(ids))
+    led_to = set(re.findall(r'(?:href="|url\()#((?:later-)?(?:way|arrow)-[^")]+)', page))
+    assert led_to <= set(ids) and {"way-stream-1", "later-way-stream-1"} <= led_to

@@ -138,9 +138,8 @@ def machine(pieces: Pieces, machine: Machine, note: Note) -> list[nodes.Node]:
     ways = []
     for way in ways_of(machine):
         for index, row in enumerate(way.rows):
-            number = (
-                [target(way_id(machine.name, way), nodes.Text(str(way.number)))] if index == 0 else [nodes.Text("")]
-            )
+            rows = pieces.volume.within(way_id(machine.name, way))
+            number = [target(rows, nodes.Text(str(way.number)))] if index == 0 else [nodes.Text("")]
             ends = [_state(pieces, machine, way.source), nodes.Text(" → "), _state(pieces, machine, way.to)]
             told = _outcome(pieces, machine, row, says_where=False)
             ways.append([number, ends if index == 0 else "", _when_words(pieces, row), told])
@@ -150,7 +149,7 @@ def machine(pieces: Pieces, machine: Machine, note: Note) -> list[nodes.Node]:
     ]
     figure = drawing(
         "",
-        svgs=svg_machines(machine),
+        svgs=svg_machines(machine, pieces.volume.within),
         text="",
         label=machine.name,
         prefix=pieces.volume.prefix,

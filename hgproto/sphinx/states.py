@@ -12,7 +12,7 @@ from hgproto.spec.mentions import Part
 from hgproto.sphinx.drawing import GLYPH, address, svg, tag, text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from hgproto.spec.model import Machine, Row
 
@@ -71,12 +71,15 @@ def way_id(machine: str, way: Way) -> str:
     return f"way-{machine}-{way.number}"
 
 
-def svg_machines(machine: Machine) -> tuple[str, ...]:
-    """The figure for wide pages, and the one for narrow pages."""
-    return _svg(machine, _WIDE), _svg(machine, _NARROW)
+def svg_machines(machine: Machine, within: Callable[[str], str] = str) -> tuple[str, ...]:
+    """The figure for wide pages, and the one for narrow pages.
+
+    ``within``: gives the anchor on the page for one of the machine's own, of a way or of an arrow.
+    """
+    return _svg(machine, _WIDE, within), _svg(machine, _NARROW, within)
 
 
-def _svg(machine: Machine, scale: _Scale) -> str:
+def _svg(machine: Machine, scale: _Scale, within: Callable[[str], str]) -> str:
     ways = ways_of(machine)
     order = {state: index for index, state in enumerate(machine.states)}
     lanes = _lanes(ways, order)
@@ -88,6 +91,7 @@ def _svg(machine: Machine, scale: _Scale) -> str:
     }
     left = scale.lane * (rooms["l"] + 0.5)
     right = left + width
+    arrow = within(f"arrow-{machine.name}-{scale.name}")
     paths: list[str] = []
     for way in ways:
         side = _side(way, order)
@@ -96,8 +100,8 @@ def _svg(machine: Machine, scale: _Scale) -> str:
             boxes[state][0] + scale.port * (_index(ends[state, side], way, is_start) + 0.5) + 6
             for state, is_start in ((way.source, True), (way.to, False))
         )
-        paths.append(_way(machine.name, way, out, out + step * (lanes[way] + 1), start, end, scale))
-    arrow = f"arrow-{machine.name}-{scale.name}"
+        rows = within(way_id(machine.name, way))
+        paths.append(_way(way, out, out + step * (lanes[way] + 1), start, end, scale, arrow, rows))
     marker = tag(
         "marker", tag("path", d="M0,0 L8,4 L0,8 z"), id=arrow, viewBox="0 0 8 8", refX=8, refY=4,
         markerWidth=7, markerHeight=7, orient="auto", class_="hgp-arrow",
@@ -171,20 +175,23 @@ def _boxes(
     return boxes, y - 12
 
 
-def _way(machine: str, way: Way, out: float, turn: float, start: float, end: float, scale: _Scale) -> str:
-    """The way from a state's side into its lane and back to a state's side, with its number on the lane."""
+def _way(way: Way, out: float, turn: float, start: float, end: float, scale: _Scale, arrow: str, rows: str) -> str:
+    """The way from a state's side into its lane and back to a state's side, with its number on the lane.
+
+    ``arrow``, ``rows``: the anchors of the arrow's head and of the way's rows in the table.
+    """
     bend = 7.0 if turn > out else -7.0
     up = -7.0 if end < start else 7.0
     path = f"M{out:g},{start:g} H{turn - bend:g} q{bend:g},0 {bend:g},{up:g} V{end - up:g} q0,{up:g} {-bend:g},{up:g} H{out:g}"
     number = str(way.number)
     middle = (start + end) / 2
     shapes = (
-        tag("path", d=path, class_="hgp-line", marker_end=f"url(#arrow-{machine}-{scale.name})"),
+        tag("path", d=path, class_="hgp-line", marker_end=f"url(#{arrow})"),
         tag("circle", cx=turn, cy=middle, r=scale.number * 0.8, class_="hgp-number"),
         text(number, turn, middle + scale.number * 0.36, size=scale.number, text_anchor="middle", class_="hgp-note"),
     )
     said = f"way {number}, from {way.source} to {way.to}"
-    return tag("a", *shapes, class_="hgp-way", href=f"#{way_id(machine, way)}", aria_label=said)
+    return tag("a", *shapes, class_="hgp-way", href=f"#{rows}", aria_label=said)
 
 
 def _box(machine: Machine, state: str, x: float, width: float, y: float, height: float, scale: _Scale) -> str:
