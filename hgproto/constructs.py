@@ -135,7 +135,7 @@ class _Parsed(Construct):  # type: ignore[misc]
     """What is parsed from any buffer; construct itself reads contiguous ones alone."""
 
     def parse(self, data: BytesLike, **context: Any) -> Any:
-        return super().parse(bytes_like(data), **context)
+        return super().parse(as_bytes(data), **context)
 
 
 class Struct(_Parsed, construct.Struct):  # type: ignore[misc]

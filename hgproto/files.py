@@ -13,9 +13,10 @@ from __future__ import annotations
 import errno
 import os
 from collections import deque
+from contextlib import suppress
 from itertools import chain
 
-from hgproto.bytelike import bytes_like, is_bytes_like
+from hgproto.bytelike import as_bytes, bytes_like, is_bytes_like
 from hgproto.errors import counted
 from hgproto.frame import Unique
 
@@ -120,21 +121,22 @@ class Chunks:
     """An iterator over the bytes of a source, in chunks that are not empty.
 
     ``source``: a binary file, bytes, or an iterable of chunks. ``size``: the most bytes that are read from a file at a
-    time. ``cut``: cut bytes that are given as one to chunks of ``size`` too.
+    time. ``copy``: give chunks that are ``bytes``, so that no view of the source is held; bytes that are given as one are
+    cut to chunks of ``size`` too.
 
     Raises :class:`BlockingIOError` if a file has no bytes yet; the same iterator then continues when it has. Raises
     :class:`TypeError` for text, for integers, and for a file in text mode.
     """
 
-    __slots__ = ("_chunks", "_input", "_size")
+    __slots__ = ("_as_chunk", "_chunks", "_input", "_size")
 
-    def __init__(self, source: Source, size: int = CHUNK_OCTETS, *, cut: bool = False) -> None:
+    def __init__(self, source: Source, size: int = CHUNK_OCTETS, *, copy: bool = False) -> None:
         self._size = size
+        self._as_chunk: Callable[[BytesLike, str], bytes | memoryview] = as_bytes if copy else bytes_like
         self._chunks: Iterator[Any] = iter(())
         self._input: Input | None = None
         if is_bytes_like(source):
-            data = bytes_like(source)  # type: ignore[arg-type]
-            self._chunks = (data[at : at + size] for at in range(0, len(data), size)) if cut else iter((data,))
+            self._chunks = _cut(source, size) if copy else iter((source,))
         elif is_file(source):
             self._input = Input(source)  # type: ignore[arg-type]
         elif isinstance(source, str) or not hasattr(source, "__iter__"):
@@ -148,13 +150,23 @@ class Chunks:
 
     def __next__(self) -> bytes | memoryview:
         if self._input is None:
-            while not (chunk := bytes_like(next(self._chunks), "a chunk")):
+            while not (chunk := self._as_chunk(next(self._chunks), "a chunk")):
                 pass
             return chunk
         octets = self._input.read(self._size)
         if not octets:
             raise StopIteration
-        return octets
+        return self._as_chunk(octets, "a chunk")
+
+
+def _cut(source: Any, size: int) -> Iterator[bytes]:
+    """Yields the bytes of a buffer in chunks; holds no view of it meanwhile."""
+    whole: Any = bytes_like(source)
+    stop = len(whole)
+    # A buffer that has no view of single bytes was copied.
+    whole = whole if type(whole) is bytes else source
+    for at in range(0, stop, size):
+        yield bytes(bytes_like(whole)[at : at + size])
 
 
 class Output:
@@ -188,9 +200,7 @@ class Output:
         Raises :class:`BlockingIOError` if the file has no room; its ``characters_written`` is :attr:`written`. Wait until
         the file can be written, then call :meth:`flush`.
         """
-        for buffer in buffers:
-            if len(view := bytes_like(buffer)):
-                self._rest.append(view)
+        self._rest.extend(filter(len, map(bytes_like, buffers)))
         self.flush()
 
     def flush(self) -> None:
@@ -208,6 +218,14 @@ class Output:
             if not count:
                 raise OSError(errno.EIO, "the file accepted no bytes, and gave no reason")
             self._accept(count)
+
+    def forget(self) -> None:
+        """Drops whatever is left. The views of it are released, since frames of a traceback can hold them."""
+        while self._rest:
+            view = self._rest.popleft()
+            if isinstance(view, memoryview):
+                with suppress(BufferError):
+                    view.release()
 
     def _accept(self, count: int) -> None:
         """Counts bytes that the file has accepted."""
@@ -231,4 +249,9 @@ def write_all(file: Writable, data: BytesLike) -> None:
     Raises whatever the file raises. Raises :class:`BlockingIOError` if the file has no room; its ``characters_written``
     says how many bytes the file has accepted.
     """
-    Output(file).write(data)
+    output = Output(file)
+    try:
+        output.write(data)
+    except BaseException:
+        output.forget()
+        raise

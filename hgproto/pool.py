@@ -17,7 +17,7 @@ from queue import SimpleQueue
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-from hgproto.bytelike import as_bytes, bytes_like
+from hgproto.bytelike import as_bytes
 from hgproto.encodings import new_decoder
 from hgproto.errors import RemoteProtocolError
 from hgproto.events import NoOp
@@ -367,7 +367,7 @@ class DecodingPool(_Pool["tuple[_Context, Frame, Future[Any]]"], Generic[EventT]
     def receive_data(self, data: BytesLike) -> list[EventT]:
         """Takes octets; gives what the frames led to whose turn has come. Raises :class:`TypeError` for what is not bytes."""
         self._check_open()
-        data = bytes_like(data)
+        data = as_bytes(data)
         if self._is_over():
             return self._reactor.receive_data(data)
         # Events that are due without a frame, such as the failure of a request.

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from hgproto.bytelike import as_bytes, bytes_like
+from hgproto.bytelike import as_bytes
 from hgproto.encodings import default_encodings
 from hgproto.entries import brief
 from hgproto.errors import LocalProtocolError, RemoteProtocolError, counted
@@ -157,7 +157,7 @@ class Reactor(Unique, Generic[EventT]):
         end of input; no bytes raise an exception.
         """
         if type(data) is not bytes:
-            data = bytes_like(data)
+            data = as_bytes(data)
         if not self.works:
             return self._after_error()
         if self.ended:

@@ -86,15 +86,17 @@ class Pieces:
         self._whole = ()
         return self
 
-    def take(self, chunk: bytes | memoryview) -> bool:
-        """Sets the next chunk, the only one. Returns False if there are no pieces, since it completes no frame."""
+    def take(self, chunk: BytesLike) -> bool:
+        """Sets the next chunk, the only one. Returns False if there are no pieces, since it completes no frame.
+
+        Raises :class:`TypeError` for a chunk that is not bytes.
+        """
+        if type(chunk) is not bytes or not self.copies:
+            # No view is held of a chunk that is copied: its owner can change it after the call, also after an error.
+            chunk = as_bytes(chunk) if self.copies else memoryview(bytes_like(chunk))
         if not self._have:
             # Small chunks are often a frame each, so this is the short way for them.
             self._start = 0
-            if type(chunk) is not bytes:
-                chunk = bytes(chunk) if self.copies else chunk
-            elif not self.copies:
-                chunk = memoryview(chunk)
             self._whole = ((chunk, 0),)
             return True
         if len(chunk) < self._need - self._have:
@@ -131,6 +133,7 @@ class Pieces:
             # Nothing is lost: what came with the header stays too.
             self._put(self._after[self._after_at :])
             self._need = self._have
+        self._after = b""
         self.failed = error.moved(self.position)
         return self.failed
 
@@ -147,11 +150,14 @@ class Pieces:
 
     def __iter__(self) -> Iterator[tuple[bytes | memoryview, int]]:
         whole, self._whole = self._whole, ()
-        return iter(whole) if whole else self._joined()
+        if whole:
+            return iter(whole)
+        chunks, self._chunks = self._chunks, ()
+        return self._joined(chunks)
 
-    def _joined(self) -> Iterator[tuple[bytes | memoryview, int]]:
-        """The pieces of the chunks, the first together with the bytes that wait."""
-        for chunk in self._chunks:
+    def _joined(self, chunks: Iterable[BytesLike]) -> Iterator[tuple[bytes | memoryview, int]]:
+        """The pieces of chunks, the first together with the bytes that wait."""
+        for chunk in chunks:
             data = chunk if type(chunk) is bytes else as_bytes(chunk) if self.copies else bytes_like(chunk)
             start = 0
             while self._have:
@@ -221,15 +227,16 @@ class FrameReader(Unique):
         """
         pieces = self._pieces
         if pieces.failed is not None:
-            raise pieces.failed
+            self._check()
         frames: list[Frame] = []
         try:
-            if pieces.take(data if type(data) is bytes else bytes_like(data)):
+            if pieces.take(data):
                 # A list that is extended by a generator has what it gave, also when it then raises.
                 frames.extend(self._codec.read_frames(pieces, self._max_payload))
         except RemoteProtocolError as error:
             error.frames = tuple(frames)
-            raise
+            # The error is kept. Its traceback would keep views of the chunk.
+            raise error.with_traceback(None) from None
         return frames
 
     def close(self) -> None:
@@ -247,8 +254,8 @@ class FrameReader(Unique):
         one. The reader belongs to this iterator until it is exhausted.
         """
         self._check()
-        # A large buffer, such as a file that is mapped, is not copied at once.
-        chunks, ended = Chunks(source, cut=self._pieces.copies and type(source) is not bytes), False
+        # Bytes are a chunk as they are. Any other buffer, such as a file that is mapped, is not copied at once.
+        chunks, ended = Chunks((source,) if type(source) is bytes else source, copy=self._pieces.copies), False
 
         def to_end() -> Iterator[bytes | memoryview]:
             """The chunks; at their end, the fault of a frame that is cut."""
@@ -264,8 +271,10 @@ class FrameReader(Unique):
         return resumable(rest)
 
     def _check(self) -> None:
-        if self._pieces.failed is not None:
-            raise self._pieces.failed
+        failed = self._pieces.failed
+        if failed is not None:
+            # Each time that an error is raised adds to its traceback.
+            raise failed.with_traceback(None)
 
 
 def checked_max_payload(max_payload: int | None, codec: Codec) -> int:

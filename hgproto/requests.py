@@ -151,6 +151,7 @@ class Command(Send):
         if self.failure is None:
             # The encoder has failed, and its state is unknown.
             self.failure = error
+            self._command = iter(())
             self.stream.stop_encoding(self.request_id)
             self._give_up()
             return super()._rest_after(error)
@@ -165,6 +166,8 @@ class Command(Send):
                 self._tell_made()
 
     def _was_sent(self) -> None:
+        # A buffer of data that was not sent to its end is not used any more.
+        self._command = iter(())
         self._outputs.taken(self)
         if self.failure is None or self._is_answered(self.request_id):
             self._outputs.sent(self.request_id)

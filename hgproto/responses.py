@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from traceback import clear_frames
 from typing import TYPE_CHECKING, Any
 
 from hgproto import build
@@ -39,6 +40,8 @@ class _Answer(Send):
     def _stop_encoding(self, error: BaseException) -> None:
         """The encoder has failed, so the end has to do without it."""
         self.failure = error
+        # The error is kept, but not what it has a traceback of, which has views of the data.
+        clear_frames(error.__traceback__)
         self.stream.stop_encoding(self.request_id)
 
     def _frames(self) -> Iterator[Frame]:
@@ -144,7 +147,16 @@ class Response(_Answer):
     def _rest_after(self, error: BaseException) -> Iterator[Frame]:
         if self.failure is None:
             self._stop_encoding(error)
+        self._forget()
         return self._frames()
+
+    def _forget(self) -> None:
+        """Drops the content, which is not used any more."""
+        self._data, self._chunks = b"", None
+
+    def _was_sent(self) -> None:
+        self._forget()
+        super()._was_sent()
 
 
 class ErrorResponse(_Answer):

@@ -363,7 +363,7 @@ class Findings(Unique):
 
     def __init__(self, validator: Validator, source: Source) -> None:
         self._validator = validator
-        self._chunks = Chunks(source, cut=True)
+        self._chunks = Chunks(source, copy=True)
         self._found: Iterator[Finding] = iter(())
         self._closed = False
 

@@ -220,7 +220,7 @@ def test_chunks_are_bytes(chunks: Any) -> None:
 def test_chunks_are_never_empty_and_of_the_size_that_is_asked_for() -> None:
     assert list(Chunks([b"", b"ab", bytearray(), array("H"), b"c"])) == [b"ab", b"c"]
     assert list(Chunks(b"abcde", 2)) == [b"abcde"]
-    assert list(Chunks(array("H", [1, 2]), 3, cut=True)) == [b"\1\0\2", b"\0"]
+    assert list(Chunks(array("H", [1, 2]), 3, copy=True)) == [b"\1\0\2", b"\0"]
     assert list(Chunks(io.BytesIO(b"abcde"), 2)) == [b"ab", b"cd", b"e"]
     assert list(Chunks(b"")) == []
 

@@ -175,13 +175,15 @@ def frame_functions(schema: Schema) -> list[str]:
         "    if type(data) is not bytes:",
         "        data = bytes_like(data)",
         f"    if len(data) - at < {size}:",
-        "        raise frame_fault(FRAME, as_bytes(data[at:]), max_payload).moved(at)",
+        "        data = as_bytes(data[at:])",
+        "        raise frame_fault(FRAME, data, max_payload).moved(at)",
         *unpacking(targets, "_unpack_header(data, at)", 4),
         *(f"    {line}" for line in joins),
         f"    start = at + {size}",
         "    stop = start + length",
         "    if length > max_payload or stop > len(data):",
-        "        raise frame_fault(FRAME, as_bytes(data[at:]), max_payload).moved(at)",
+        "        data = as_bytes(data[at:])",
+        "        raise frame_fault(FRAME, data, max_payload).moved(at)",
         "    return Frame(",
         *(
             f"        {name}={value},"

@@ -869,14 +869,16 @@ def decode_frame(data: BytesLike, at: int = 0, max_payload: int = 65535) -> tupl
     if type(data) is not bytes:
         data = bytes_like(data)
     if len(data) - at < 8:
-        raise frame_fault(FRAME, as_bytes(data[at:]), max_payload).moved(at)
+        data = as_bytes(data[at:])
+        raise frame_fault(FRAME, data, max_payload).moved(at)
     length, length_high, request_id, stream_id, stream_flags, octet = _unpack_header(data, at)
     if length_high:
         length |= length_high << 16
     start = at + 8
     stop = start + length
     if length > max_payload or stop > len(data):
-        raise frame_fault(FRAME, as_bytes(data[at:]), max_payload).moved(at)
+        data = as_bytes(data[at:])
+        raise frame_fault(FRAME, data, max_payload).moved(at)
     return Frame(
         request_id=request_id,
         stream_id=stream_id,
