@@ -16,6 +16,7 @@ import re
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
+from hgproto.bytelike import as_bytes, is_bytes_like
 from hgproto.errors import counted, shown
 from hgproto.frame import Record
 
@@ -50,6 +51,9 @@ _ANY_NUMBER = 1 << 64
 
 _ONE_OCTET = re.compile(rb"[\x00-\x17\x20-\x37\x40\x60\x80\xa0\xe0-\xf7]+")
 """Whole items of one octet each: small numbers, empty strings, arrays and maps, simple values."""
+
+_SIMPLE = frozenset(range(256)) - frozenset(range(24, 32))
+"""The simple values that have an encoding."""
 
 _FLOATS = {25: Struct(">e"), 26: Struct(">f"), 27: Struct(">d")}
 
@@ -381,7 +385,10 @@ def _mapping(pairs: list[tuple[Any, Any, int, int]]) -> Any:
 
 
 def encode_item(value: object) -> bytes:
-    """The shortest encoding of a value. Raises :class:`TypeError` for one that CBOR has no item for."""
+    """The shortest encoding of a value; any buffer of bytes is a byte string.
+
+    Raises :class:`TypeError` for a value that CBOR has no item for, such as text with a lone surrogate.
+    """
     match value:
         case bool() | None:
             return {False: b"\xf4", True: b"\xf5", None: b"\xf6"}[value]
@@ -392,7 +399,10 @@ def encode_item(value: object) -> bytes:
         case bytes():
             return _encode_head(2, len(value)) + value
         case str():
-            raw = value.encode("utf-8")
+            try:
+                raw = value.encode("utf-8")
+            except UnicodeEncodeError:
+                raise TypeError(f"CBOR has no item for text with a lone surrogate: {shown(value)}") from None
             return _encode_head(3, len(raw)) + raw
         case list() | tuple():
             return _encode_head(4, len(value)) + b"".join(map(encode_item, value))
@@ -402,12 +412,15 @@ def encode_item(value: object) -> bytes:
             return encode_map(value.pairs)
         case Tag():
             return _encode_head(6, value.number) + encode_item(value.item)
-        case Simple() if value.value < 24 or value.value > 31:
+        case Simple() if value.value in _SIMPLE:
             return bytes([0xE0 | value.value]) if value.value < 24 else bytes([0xF8, value.value])
         case float():
             return b"\xfb" + _FLOATS[27].pack(value)
         case _:
-            raise TypeError(f"CBOR has no item for {shown(value)}")
+            if not is_bytes_like(value):
+                raise TypeError(f"CBOR has no item for {shown(value)}")
+            buffer: Any = value
+            return encode_item(as_bytes(buffer))
 
 
 def encode_map(pairs: Iterable[tuple[object, object]]) -> bytes:
@@ -422,9 +435,9 @@ def join_map(pairs: Iterable[tuple[bytes, bytes]]) -> bytes:
 
 
 def _encode_head(major: int, argument: int) -> bytes:
-    if argument < 24:
+    if 0 <= argument < 24:
         return bytes([major << 5 | argument])
     for info, size in ((24, 1), (25, 2), (26, 4), (27, 8)):
-        if argument < 1 << (8 * size):
+        if 0 <= argument < 1 << (8 * size):
             return bytes([major << 5 | info]) + argument.to_bytes(size, "big")
     raise TypeError(f"{argument} does not fit the head of a CBOR item")

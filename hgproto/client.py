@@ -158,9 +158,11 @@ class Client(Reactor[ClientEvent]):
         stream = outputs.choose(None, stream_id)
         # An id is not used again before the failure of its request was told.
         in_use = {*self._requests, *(event.request_id for event in self._due)} if self._due else self._requests
-        request_id = self._ids.take(in_use)
+        request_id = self._ids.next(in_use)
         frames = build.command(request_id, stream.stream_id, name, args, data, max_payload=stream.longest_last)
         self._tell(request_id, Event.REQUEST_ISSUED)
+        # A command that is refused takes no id.
+        self._ids.take(request_id)
         send = Command(
             outputs, request_id, stream, frames, self._loss_of, self._is_answered, self._give_up, plain=plain, end=end
         )

@@ -26,14 +26,21 @@ class Ids:
         self._end = end
         self._requirement = requirement
 
-    def take(self, used: Container[int]) -> int:
-        """The next id that is not in ``used``. Raises :class:`LocalProtocolError` when all are."""
+    def next(self, used: Container[int]) -> int:
+        """The next id that is not in ``used``, and is not taken yet. Raises :class:`LocalProtocolError` when all are."""
+        found = self._next
         for _ in range(len(self)):
-            taken = self._next
-            self._next = taken + 2 if taken + 2 < self._end else self._first
-            if taken not in used:
-                return taken
+            if found not in used:
+                return found
+            found = self._after(found)
         raise LocalProtocolError(self._requirement, None, "", "an id that is not in use", f"all {len(self)} in use")
+
+    def take(self, taken: int) -> None:
+        """Takes an id; the next one comes after it."""
+        self._next = self._after(taken)
+
+    def _after(self, one: int) -> int:
+        return one + 2 if one + 2 < self._end else self._first
 
     def __len__(self) -> int:
         """How many ids there are."""

@@ -8,7 +8,6 @@ from hgproto.entries import brief
 from hgproto.events import Sending
 from hgproto.frame import checked_number
 from hgproto.framing_0002 import codec
-from hgproto.ids import Ids
 from hgproto.streams import OutputStream
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ class Outputs:
         is_over: Callable[[OutputStream | None], bool],
         sent: Callable[[int], None],
     ) -> None:
-        ids = Ids(first, 1 << codec.FIELD_BITS["stream_id"][0], "stream-id.parity")
+        ids = range(first, 1 << codec.FIELD_BITS["stream_id"][0], 2)
         count = checked_number("streams", count, 1, len(ids))
         self.streams = {
             stream_id: OutputStream(
@@ -66,7 +65,7 @@ class Outputs:
                 decoded_limit=limits.decoded_frame,
                 flush=flush,
             )
-            for stream_id in (ids.take(()) for _ in range(count))
+            for stream_id in ids[:count]
         }
         self.is_over = is_over
         self.sent = sent

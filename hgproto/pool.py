@@ -12,9 +12,8 @@ reactor is only touched by the thread that calls the pool.
 from __future__ import annotations
 
 from collections import deque
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
-from threading import Lock
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from hgproto.bytelike import as_bytes
@@ -23,10 +22,11 @@ from hgproto.errors import RemoteProtocolError
 from hgproto.events import NoOp
 from hgproto.frame import Unique, check_revision, checked_number
 from hgproto.framing_0002 import codec
+from hgproto.lanes import Lane
 from hgproto.reader import FrameReader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
     from concurrent.futures import Executor
     from types import TracebackType
     from typing import Self
@@ -49,85 +49,8 @@ _BEGIN, _END, _ENCODED = (
 )
 _SETTINGS = int(codec.FrameType.STREAM_SETTINGS)
 
-
-BATCH = 16
-"""Pieces of work that a thread does before it says so: waking another thread costs as much as compressing a page."""
-
-
-class _Lane(Generic[Work]):
-    """The work of one stream, done in order by one thread at a time.
-
-    ``run``: does some of the work; False if the lane has to pause, until :meth:`resume`.
-    """
-
-    __slots__ = ("_executor", "_lock", "_lost", "_run", "_running", "_waiting")
-
-    def __init__(
-        self, executor: Executor, run: Callable[[list[Work]], bool], lost: Callable[[list[Work], BaseException], None]
-    ) -> None:
-        self._executor = executor
-        self._run = run
-        self._lost = lost
-        self._waiting: deque[Work] = deque()
-        self._lock = Lock()
-        self._running = False
-
-    def add(self, work: Work) -> None:
-        """Has something done after all that came before it. Raises what the executor raises; nothing is done then."""
-        with self._lock:
-            self._waiting.append(work)
-            if self._running:
-                return
-            self._running = True
-        try:
-            self._executor.submit(self._work_off).add_done_callback(self._after)
-        except BaseException:
-            with self._lock:
-                self._waiting.remove(work)
-                self._running = False
-            raise
-
-    def resume(self, work: list[Work]) -> None:
-        """Continues after a pause: with ``work``, then with all that was added meanwhile."""
-        self._waiting.extendleft(reversed(work))
-        try:
-            self._executor.submit(self._work_off).add_done_callback(self._after)
-        except BaseException as error:  # of an executor that was shut down
-            self._drop(error)
-
-    @property
-    def waiting(self) -> int:
-        """How many pieces of work no thread has begun."""
-        return len(self._waiting)
-
-    def _after(self, future: Future[None]) -> None:
-        """Reports the work that an executor has dropped: it was shut down, or its threads could not start."""
-        shut = "the executor was shut down before the work was done"
-        error = CancelledError(shut) if future.cancelled() else future.exception()
-        if error is not None:
-            self._drop(error)
-
-    def _drop(self, error: BaseException) -> None:
-        while True:
-            # Work that is added meanwhile waits its turn too.
-            with self._lock:
-                dropped = list(self._waiting)
-                self._waiting.clear()
-                if not dropped:
-                    self._running = False
-                    return
-            self._lost(dropped, error)
-
-    def _work_off(self) -> None:
-        # One task works off all that waits: a task for each piece would cost more than the piece.
-        while True:
-            with self._lock:
-                batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
-                if not batch:
-                    self._running = False
-                    return
-            if not self._run(batch):
-                return
+ATTEMPTS = 4
+"""Calls for the frames of a send. The content, the words for its failure, and the encoder can fail, each once."""
 
 
 class _Pool(Unique, Generic[Work]):
@@ -136,12 +59,12 @@ class _Pool(Unique, Generic[Work]):
     def __init__(self, workers: int | None, executor: Executor | None) -> None:
         self._own = executor is None
         self._executor = executor or ThreadPoolExecutor(workers, thread_name_prefix="hgproto-stream")
-        self._lanes: dict[int, _Lane[Work]] = {}
+        self._lanes: dict[int, Lane[Work]] = {}
         self._closed = False
 
-    def _lane(self, stream_id: int) -> _Lane[Work]:
+    def _lane(self, stream_id: int) -> Lane[Work]:
         if stream_id not in self._lanes:
-            self._lanes[stream_id] = _Lane(self._executor, self._run, self._lost)
+            self._lanes[stream_id] = Lane(self._executor, self._run, self._lost)
         return self._lanes[stream_id]
 
     def _check_open(self) -> None:
@@ -177,19 +100,19 @@ class _Pool(Unique, Generic[Work]):
 class _Made(NamedTuple):
     """The frames of a send, and what was raised while they were made.
 
-    ``ends``: the last frame is among them; None if the rest can be taken from the send itself.
+    ``ends``: the last frame is among them; else the rest can be taken from the send itself.
     """
 
     send: SendFrames
     frames: list[Frame]
     failure: BaseException | None
-    ends: bool | None
+    ends: bool
 
 
 class _Pause(NamedTuple):
     """Sends of one stream that wait, since a file of the first one has nothing yet."""
 
-    lane: _Lane[SendFrames]
+    lane: Lane[SendFrames]
     sends: list[SendFrames]
     error: BlockingIOError
 
@@ -248,8 +171,8 @@ class EncodingPool(_Pool["SendFrames"]):
             made = self._begun.pop(send, [])
             failure: BaseException | None = None
             ends = False
-            # After a failure there is the end of the response to be made; where that fails too, there is none.
-            for _ in range(2):
+            # After a failure there is the end of the response to be made.
+            for _ in range(ATTEMPTS):
                 try:
                     made.extend(send.claimed_frames())
                 except BaseException as error:  # it belongs to who waits for the frames
@@ -267,7 +190,7 @@ class EncodingPool(_Pool["SendFrames"]):
         return True
 
     def _lost(self, dropped: list[SendFrames], error: BaseException) -> None:
-        self._done.put([_Made(send, self._begun.pop(send, []), error, None) for send in dropped])
+        self._done.put([_Made(send, self._begun.pop(send, []), error, False) for send in dropped])
 
     def finished(self, *, wait: bool = True) -> Iterator[list[Frame]]:
         """Frames of whole sends, as they get ready: all that are outstanding, or without ``wait`` all that are ready now.
@@ -299,7 +222,7 @@ class EncodingPool(_Pool["SendFrames"]):
             made = self._ready.popleft()
             if isinstance(made, _Pause):
                 self._pauses.append(made)
-            elif made.send.closing is None or made.ends is None:
+            elif made.send.closing is None or not made.ends:
                 yield from self._give(made)
             else:
                 self._held.append(made)
@@ -324,7 +247,7 @@ class EncodingPool(_Pool["SendFrames"]):
         self._failure = made.failure
         if made.ends:
             made.send.sent()
-        elif made.ends is None:
+        else:
             made.send.unclaim()
         if made.frames:
             yield made.frames

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from traceback import clear_frames
 from typing import TYPE_CHECKING, Any
 
 from hgproto import build
@@ -24,7 +23,8 @@ __all__ = ["ErrorResponse", "Message", "Response", "too_late"]
 
 _CLOSED = machines.StreamState.CLOSED
 _BYTES_RESPONSE = int(codec.FrameType.BYTES_RESPONSE)
-_END = int(codec.StreamFlag.STREAM_END)
+_ERROR_RESPONSE = int(codec.FrameType.ERROR_RESPONSE)
+_EOS = int(codec.BytesResponseFlag.EOS)
 _DONE = object()
 
 
@@ -39,8 +39,11 @@ class _Answer(Send):
 
     def _stop_encoding(self, error: BaseException) -> None:
         """The encoder has failed, so the end has to do without it."""
-        self.failure = error
-        # The error is kept, but not what it has a traceback of, which has views of the data.
+        from traceback import clear_frames
+
+        if self.failure is None:
+            self.failure = error
+        # The error is kept, but not the locals of its traceback, which has views of the data.
         clear_frames(error.__traceback__)
         self.stream.stop_encoding(self.request_id)
 
@@ -51,9 +54,12 @@ class _Answer(Send):
 
     def _after_others(self) -> Iterator[Frame]:
         """The frames; the last of all after what closes the streams on which nothing follows."""
-        outputs = self._outputs
+        outputs, request_id = self._outputs, self.request_id
         for frame in self._content():
-            if frame.stream_flags & _END and not self.claimed and outputs.is_over(None) and outputs.all_made:
+            # The last frame closes its own stream, unless the encoder of that has failed.
+            is_last = frame.type == _ERROR_RESPONSE or (frame.type == _BYTES_RESPONSE and frame.flags & _EOS)
+            is_own = is_last and frame.request_id == request_id
+            if is_own and not self.claimed and outputs.all_made and outputs.is_over(None):
                 yield from self._close_others()
             yield frame
 
@@ -66,7 +72,7 @@ class _Answer(Send):
 
     def _close_others(self) -> Iterator[Frame]:
         for stream in self._outputs.streams.values():
-            if stream.state is not _CLOSED:
+            if stream.state is not _CLOSED and stream.can_close:
                 # A stream ends with a frame, and a message without atoms is one that says nothing.
                 yield from stream.send_last(build.text_output(self.request_id, stream.stream_id, ()))
 
@@ -82,10 +88,11 @@ class Response(_Answer):
     the response continues with the same file.
 
     Only the error-response is left once a failure is known, whatever raised it, so a response always has one end.
-    ``error`` is asked once for the words of a failure; without words where that is interrupted too.
+    ``error`` is asked once for the words of a failure; without words where that is interrupted too. If the encoder fails
+    then, the error-response is sent as it is.
     """
 
-    __slots__ = ("_chunks", "_data", "_error", "_plain", "_silent")
+    __slots__ = ("_chunks", "_data", "_error", "_message", "_plain", "_silent")
 
     def __init__(
         self,
@@ -104,6 +111,7 @@ class Response(_Answer):
         self._error = error
         self._plain = plain
         self._silent = False
+        self._message: Frame | None = None
 
     def _content(self) -> Iterator[Frame]:
         if self.failure is not None:
@@ -139,13 +147,14 @@ class Response(_Answer):
 
     def _failed(self) -> Iterator[Frame]:
         """The error-response that ends a response whose content cannot be had."""
-        words = None if self._silent else self.failure
-        self._silent = True
-        message = self._error(self.request_id, self.stream, words)
-        yield from self.stream.send(message, end=self.is_last)
+        if self._message is None:
+            words = None if self._silent else self.failure
+            self._silent = True
+            self._message = self._error(self.request_id, self.stream, words)
+        yield from self.stream.send(self._message, end=self.is_last)
 
     def _rest_after(self, error: BaseException) -> Iterator[Frame]:
-        if self.failure is None:
+        if self.failure is None or self._message is not None:
             self._stop_encoding(error)
         self._forget()
         return self._frames()
@@ -181,8 +190,6 @@ class ErrorResponse(_Answer):
         return self.stream.send(self._frame, end=self.is_last)
 
     def _rest_after(self, error: BaseException) -> Iterator[Frame]:
-        if self.failure is not None:
-            return super()._rest_after(error)
         self._stop_encoding(error)
         return self._frames()
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from hgproto.bytelike import BytesLike
     from hgproto.encodings import Encodings
     from hgproto.errors import RemoteProtocolError
+    from hgproto.files import Source
     from hgproto.frame import Frame
     from hgproto.limits import Limits
     from hgproto.machine import Row
@@ -90,7 +91,7 @@ class Server(CommandReceiver):
     def respond(
         self,
         request_id: int,
-        data: BytesLike | Iterable[BytesLike],
+        data: Source,
         *,
         stream_id: int | None = None,
         plain: bool = False,

@@ -133,6 +133,11 @@ class OutputStream(Unique):
         room = (self._longest - EXPANSION) * 128 // 129
         return max(1, min(self._max_payload, room, self._decoded_limit))
 
+    @property
+    def can_close(self) -> bool:
+        """False once the encoder has failed and the end of the encoded bytes can no longer be made."""
+        return self._encoder is not None or not self._used
+
     def send(self, frame: Frame, *, plain: bool = False, end: bool | Callable[[], bool] = False) -> Iterator[Frame]:
         """A frame as its maker has it, as the frames that go on the wire, which may be none or more than one.
 

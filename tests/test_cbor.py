@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from typing import TYPE_CHECKING, Any
 
 import cbor2
@@ -117,10 +118,26 @@ def test_any_octets_are_taken_or_refused(octets: bytes) -> None:
         assert repr(decode_item(encode_item(value))[0]) == repr(value)
 
 
-@pytest.mark.parametrize("value", [object(), 1 << 64, -(1 << 64) - 1, Simple(24), {1, 2}])
+NUMBERS: list[Any] = [-1, 1.5, "x", 1 << 64]
+WITHOUT_ITEM = [
+    *(object(), 1 << 64, -(1 << 64) - 1, {1, 2}),
+    *(Simple(number) for number in (24, 31, 256, 300, *NUMBERS)),
+    *(Tag(number, 0) for number in NUMBERS),
+    *(Tag(0, "\ud800"), "\ud800", ["\ud800"], {"\ud800": 1}, "x" * 1000 + "\udcff"),
+]
+
+
+@pytest.mark.parametrize("value", WITHOUT_ITEM, ids=map(str, range(len(WITHOUT_ITEM))))
 def test_values_without_an_item_are_refused(value: object) -> None:
     with pytest.raises(TypeError):
         encode_item(value)
+
+
+@pytest.mark.parametrize("buffer", [bytearray(b"ab"), memoryview(b"ab"), memoryview(b"a.b.")[::2], array("H", b"ab")])
+def test_a_buffer_is_a_byte_string(buffer: Any) -> None:
+    assert encode_item(buffer) == encode_item(b"ab")
+    assert encode_item([buffer, Tag(1, buffer)]) == encode_item([b"ab", Tag(1, b"ab")])
+    assert encode_item({b"k": buffer}) == encode_item({b"k": b"ab"})
 
 
 # Reading without making objects.

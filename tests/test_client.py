@@ -853,3 +853,39 @@ def test_commands_after_one_whose_encoder_has_failed_are_sent_as_they_are(where:
     sent += client.issue("y", {"a": b"b"}, b"data")
     events = [event for frame in sent for event in server.receive_frame(frame)]
     assert events[-1] == RunCommand(3, "y", {"a": b"b"}, b"data")
+
+
+REFUSED: dict[str, tuple[dict[str, Any], type[Exception]]] = {
+    "a long value": ({"name": "x", "args": {"key": bytes(70_000)}}, LocalProtocolError),
+    "a long name": ({"name": "x" * 70_000}, LocalProtocolError),
+    "no name": ({"name": ""}, LocalProtocolError),
+    "a name beyond ASCII": ({"name": "\xe9"}, LocalProtocolError),
+    "data as text": ({"name": "x", "data": "text"}, TypeError),
+    "a value as text": ({"name": "x", "args": {"key": "text"}}, TypeError),
+    "a stream that there is not": ({"name": "x", "stream_id": 7}, ValueError),
+}
+
+
+@pytest.mark.requirement("request-id.order")
+@pytest.mark.parametrize("buffered", [False, True])
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_command_that_is_refused_takes_no_id(name: str, buffered: bool) -> None:
+    command, error = REFUSED[name]
+    client = Client(buffered=buffered)
+    assert client.issue("x").request_id == 1
+    for _ in range(2):
+        with pytest.raises(error):
+            client.issue(**command)
+    assert client.issue("x").request_id == 3
+    assert client.active == (1, 3)
+
+
+@pytest.mark.requirement("request-id.order")
+def test_a_command_too_many_takes_no_id() -> None:
+    client = Client(limits=Limits(active_requests=1))
+    list(client.issue("x"))
+    with pytest.raises(LocalProtocolError):
+        client.issue("x")
+    for event in client.receive_data(wire("1 2 stream-begin bytes-response eos x")):
+        assert event.request_id == 1
+    assert client.issue("x").request_id == 3

@@ -68,6 +68,7 @@ ELSEWHERE = {
     ),
     **dict.fromkeys(["command_judge", "response_judge"], ("test_prove.py", "a judge is held against its reactor")),
     **dict.fromkeys(["commands", "outputs", "responses"], ("test_server.py", "they are parts of a server")),
+    "lanes": ("test_pool.py", "a pool has one for each stream"),
     "requests": ("test_client.py", "they are what a client sends"),
     **dict.fromkeys(
         ["diff.change", "diff.machines", "diff.parts"], ("test_diff.py", "a difference is what all of them say")

@@ -14,14 +14,15 @@ from support import cuts
 from hgproto.client import Client
 from hgproto.encodings import Profile, default_encodings
 from hgproto.errors import LocalProtocolError, RemoteProtocolError
-from hgproto.events import Error, RequestError, ResponseData, RunCommand, SendFrames
+from hgproto.events import Error, RequestError, ResponseData, RunCommand, SendFrames, StreamLeftOpen
 from hgproto.framing_0002 import codec
+from hgproto.lanes import BATCH
 from hgproto.limits import Limits
-from hgproto.pool import BATCH, DecodingPool, EncodingPool
+from hgproto.pool import DecodingPool, EncodingPool
 from hgproto.server import Server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from hgproto.frame import Frame
 
@@ -688,7 +689,7 @@ def test_a_stream_pauses_while_a_file_has_nothing_yet(encoding: str | None, wait
 def test_a_pause_is_raised_once_everything_else_is_given() -> None:
     _, server = asked(3, streams=2)
     with EncodingPool(1) as pool:
-        submit(pool, server.respond(1, Hesitant([b"a"]), stream_id=2))  # type: ignore[arg-type]
+        submit(pool, server.respond(1, Hesitant([b"a"]), stream_id=2))
         submit(pool, server.respond(3, b"b", stream_id=2))
         submit(pool, server.respond(5, b"c", stream_id=4))
         given = pool.finished()
@@ -715,7 +716,7 @@ def test_a_command_pauses_too_and_its_request_goes_on() -> None:
 
 def test_the_rest_of_a_send_that_pauses_can_be_taken_once_the_pool_is_closed() -> None:
     client, server = asked(2)
-    sends = [server.respond(1, Hesitant([b"a" * 100, b"b"])), server.respond(3, b"c")]  # type: ignore[arg-type]
+    sends = [server.respond(1, Hesitant([b"a" * 100, b"b"])), server.respond(3, b"c")]
     with EncodingPool() as pool:
         for send in sends:
             submit(pool, send)
@@ -744,3 +745,151 @@ def test_an_argument_of_a_wrong_type_loses_no_event() -> None:
                 pool.receive_data(wrong)  # type: ignore[arg-type]
         (event,) = pool.receive_data(b"")
     assert isinstance(event, RequestError)
+
+
+class Limited:
+    """An encoder that fails at the ``good``-th call that has data, and then for good."""
+
+    good = 0
+
+    def __init__(self) -> None:
+        self._calls = 0
+
+    def encode(self, data: bytes | memoryview) -> bytes:
+        self._calls += 1
+        if self._calls > self.good:
+            raise MemoryError("no room")
+        return bytes(data)
+
+    def flush(self) -> bytes:
+        return b""
+
+    finish = flush
+
+
+class LimitedOnce(Limited):
+    """An encoder that fails at the second call."""
+
+    good = 1
+
+
+class Selective(Limited):
+    """An encoder that fails at a certain letter."""
+
+    def encode(self, data: bytes | memoryview) -> bytes:
+        if b"y" in bytes(data):
+            raise MemoryError("no room")
+        return bytes(data)
+
+
+LIMITED = default_encodings().plus(
+    *(
+        Profile(kind.__name__.lower(), kind, default_encodings()["identity"].decoder)
+        for kind in (Limited, LimitedOnce, Selective)
+    )
+)
+
+
+def failing_session(encoding: str, count: int, **options: Any) -> tuple[Client, Server]:
+    """Both sides of a connection on which some requests wait, and the server's encoder fails."""
+    limits = Limits(send_payload=64)
+    client = Client(limits=limits, encodings=LIMITED)
+    server = Server(limits=limits, encodings=LIMITED, encoding=encoding, **options)
+    for _ in range(count):
+        for frame in client.issue("x"):
+            server.receive_frame(frame)
+    return client, server
+
+
+def all_of(frames: Iterable[Frame] | Iterable[list[Frame]]) -> list[Frame]:
+    """All frames, whatever is raised meanwhile."""
+    taken: list[Frame] = []
+    for _ in range(20):
+        try:
+            for one in frames:
+                taken += one if isinstance(one, list) else [one]
+        except BaseException as error:
+            assert isinstance(error, MemoryError | KeyboardInterrupt)
+    return taken
+
+
+@pytest.mark.parametrize("threads", [False, True])
+@pytest.mark.parametrize("defer", [False, True])
+@pytest.mark.parametrize("encoding", ["limited", "limitedonce"])
+@pytest.mark.parametrize("size", [3, 1000])
+def test_streams_whose_encoder_failed_begin_with_their_beginning(
+    threads: bool, defer: bool, encoding: str, size: int
+) -> None:
+    client, server = failing_session(encoding, 4, streams=3, defer=defer)
+    sends: list[Any] = []
+    if defer:
+        for request_id in client.active:
+            server.respond(request_id, b"x" * size)
+        sends += [event for event in server.receive_end() if isinstance(event, SendFrames)]
+    else:
+        server.receive_end()
+        sends += [server.respond(request_id, b"x" * size) for request_id in client.active]
+    frames: list[Frame] = []
+    if threads:
+        with EncodingPool(2) as pool:
+            for send in sends:
+                pool.submit(send)
+            while pool.outstanding:
+                frames += all_of(pool.finished())
+    else:
+        for send in sends:
+            frames += all_of(send)
+    events = [event for frame in frames for event in client.receive_frame(frame)]
+    assert len([event for event in events if isinstance(event, RequestError | ResponseData)]) >= 4
+    assert not [event for event in events if isinstance(event, Error)]
+    # Nothing is sent on a stream that can no longer be closed but what has a purpose.
+    assert not [frame for frame in frames if frame.type == codec.FrameType.TEXT_OUTPUT]
+    assert client.active == ()
+    assert server._requests == {}
+
+
+@pytest.mark.parametrize("threads", [False, True])
+def test_the_other_streams_are_closed_though_the_last_response_has_failed(threads: bool) -> None:
+    client, server = failing_session("selective", 3, streams=2)
+    frames = all_of(server.respond(1, b"x", stream_id=4))
+    frames += all_of(server.respond(3, b"x", stream_id=2))
+    server.receive_end()
+    send = server.respond(5, b"y", stream_id=2)
+    if threads:
+        with EncodingPool(1) as pool:
+            submit(pool, send)
+            while pool.outstanding:
+                frames += all_of(pool.finished())
+    else:
+        frames += all_of(send)
+    events = [event for frame in frames for event in client.receive_frame(frame)]
+    assert RequestError(5, "MemoryError: no room", 0) in events
+    # Stream 2 cannot be closed: the end of its encoding cannot be made.
+    assert client.receive_end() == [StreamLeftOpen(2)]
+
+
+@pytest.mark.parametrize("threads", [False, True])
+@pytest.mark.parametrize("encoding", ["limited", "limitedonce"])
+@pytest.mark.parametrize("words", [False, True])
+def test_a_response_ends_whatever_fails_after_each_other(threads: bool, encoding: str, words: bool) -> None:
+    def torn() -> Iterator[bytes]:
+        yield b"some"
+        raise KeyboardInterrupt if not words else OSError("torn")
+
+    def describe(error: Exception) -> str:
+        raise KeyboardInterrupt
+
+    client, server = failing_session(encoding, 1, describe=describe)
+    send = server.respond(1, torn())
+    assert isinstance(send, SendFrames)
+    if threads:
+        with EncodingPool(1) as pool:
+            pool.submit(send)
+            frames = all_of(pool.finished())
+            assert pool.outstanding == 0
+    else:
+        frames = all_of(send)
+    *_, event = [event for frame in frames for event in client.receive_frame(frame)]
+    assert isinstance(event, RequestError)
+    assert client.active == ()
+    assert server._requests == {}

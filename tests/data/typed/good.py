@@ -96,6 +96,8 @@ def any_file(peer: socket.socket, process: subprocess.Popen[bytes]) -> None:
     with tempfile.NamedTemporaryFile() as named, tempfile.SpooledTemporaryFile() as spooled:
         write_frames(named, frames)
         write_frames(spooled, bytes_response(1, 2, Source()))
+        write_frames(named, Server().respond(1, Source()))
+        write_frames(named, Server().respond(1, spooled))
     assert process.stdin is not None
     assert process.stdout is not None
     FrameWriter(process.stdin, codec=codec).write(Client().issue("unbundle", data=process.stdout))
