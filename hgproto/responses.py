@@ -156,15 +156,12 @@ class Response(_Answer):
     def _rest_after(self, error: BaseException) -> Iterator[Frame]:
         if self.failure is None or self._message is not None:
             self._stop_encoding(error)
-        self._forget()
+        # The content is not used any more.
+        self._data, self._chunks = b"", None
         return self._frames()
 
-    def _forget(self) -> None:
-        """Drops the content, which is not used any more."""
-        self._data, self._chunks = b"", None
-
     def _was_sent(self) -> None:
-        self._forget()
+        self._data, self._chunks = b"", None
         super()._was_sent()
 
 
