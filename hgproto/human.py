@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hgproto.bytelike import BytesLike
     from hgproto.revision import Codec
 
-__all__ = ["flag_list", "format_frame", "has_frame", "parse_frame", "type_name"]
+__all__ = ["flag_list", "format_frame", "has_frame", "parse_frame", "type_name", "without_line_end"]
 
 _NUMBER = re.compile(rb"(?:0[xX][0-9a-fA-F]+|[0-9]+)\Z")
 _ESCAPE = re.compile(rb"\\(x[0-9a-fA-F]{2}|[0-7]{1,3}|.?)", re.DOTALL)
@@ -97,6 +97,11 @@ def has_frame(line: bytes) -> bool:
     return bool(words) and not words.startswith(b"#")
 
 
+def without_line_end(line: bytes) -> bytes:
+    """Returns a line without its end, which is LF or CR LF; a CR alone belongs to the line."""
+    return line[:-2] if line.endswith(b"\r\n") else line.removesuffix(b"\n")
+
+
 def parse_frame(line: str | BytesLike, codec: Codec | None = None) -> Frame:
     """The frame that a line stands for; ``str`` is taken as UTF-8, an end of line (LF, or CR LF) is ignored.
 
@@ -105,7 +110,7 @@ def parse_frame(line: str | BytesLike, codec: Codec | None = None) -> Frame:
     """
     codec = codec or _default()
     octets = line.encode("utf-8", "surrogateescape") if isinstance(line, str) else as_bytes(line, "line")
-    octets = octets.removesuffix(b"\n").removesuffix(b"\r")
+    octets = without_line_end(octets)
     fields = octets.split(b" ", 5)
     columns = [1]
     for field in fields:

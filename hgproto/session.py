@@ -34,7 +34,7 @@ from hgproto.events import (
 )
 from hgproto.frame import Unique
 from hgproto.framing_0002 import codec
-from hgproto.human import parse_frame
+from hgproto.human import parse_frame, without_line_end
 from hgproto.jsonform import value_to_json
 from hgproto.layout import octets
 from hgproto.server import Server
@@ -97,7 +97,7 @@ class Lines:
         Raises :class:`hgproto.errors.HumanFormError`, also for a line of a side whose output has ended.
         """
         whole = line.encode("utf-8", "surrogateescape") if isinstance(line, str) else as_bytes(line, "line")
-        text = whole.removesuffix(b"\n").removesuffix(b"\r")
+        text = without_line_end(whole)
         side = text[:1].decode("ascii", "replace")
         raw = text[1:2] == b"!"
         start = 3 if raw else 2

@@ -117,6 +117,9 @@ ALIEN = str(ROOT / "tests" / "data" / "alien.yaml")
             "--encoded: it has no effect on single",
         ),
         (["sample", "command-name", "--role", "server"], "--role: it is for sessions"),
+        (["sample", "session", "--invalid", ""], "argument --invalid: there is no requirement ''"),
+        (["sample", "command-name", "--invalid", ""], "argument --invalid: there is no requirement ''"),
+        (["corpus", "seed", "--harness", "nope", "seeds"], "argument --harness: there is no harness 'nope'"),
         (["sample", "--role", "client"], "--role: it is for sessions"),
         (
             ["corpus", "seed", "x", "--harness", "server", "--side", "server"],

@@ -345,6 +345,8 @@ def test_the_remedy_for_mixed_directions_works(capsys: Capture) -> None:
         ("--max-payload 3 --limit max_payload=30 clean.bin", "--max-payload is the limit max-payload"),
         ("--limit arguments=1 --depth frames clean.bin", "arguments has no effect with --depth frames"),
         ("--limit arguments=1 --payload command-name payload.bin", "arguments has no effect with --payload"),
+        ("--limit send-payload=1 clean.bin", "send-payload is for senders, so it has no effect"),
+        ("--limit send_payload=1 --role both clean.bin", "send-payload is for senders, so it has no effect"),
         ("--reopen restart --depth frames clean.bin", "argument --reopen: it has no effect with --depth frames"),
         ("--reopen restart --payload command-name payload.bin", "argument --reopen: it has no effect with --payload"),
         ("--flags eos clean.bin", "--flags and --continued need --payload"),

@@ -67,7 +67,7 @@ def add(commands: Commands) -> None:
 def _seed(options: argparse.Namespace) -> int:
     from hgproto.fuzz.corpus import seeds
 
-    harness = None if options.harness is None else _harness(options.harness)
+    harness = None if options.harness is None else _harness(options.harness, "--harness")
     if harness is not None and options.side not in (None, harness.side):
         raise UsageError(f"argument --side: the harness {options.harness} reads what the {harness.side} sends")
     found = seeds((options.side or "client") if harness is None else harness.side)
@@ -87,11 +87,11 @@ def _seed(options: argparse.Namespace) -> int:
     return GOOD
 
 
-def _harness(name: str) -> Harness:
+def _harness(name: str, argument: str = "NAME") -> Harness:
     from hgproto.fuzz.harnesses import HARNESSES
 
     if name not in HARNESSES:
-        raise UsageError(f"argument NAME: there is no harness {quoted(name)}; there are {', '.join(HARNESSES)}")
+        raise UsageError(f"argument {argument}: there is no harness {quoted(name)}; there are {', '.join(HARNESSES)}")
     return HARNESSES[name]
 
 

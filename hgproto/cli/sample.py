@@ -83,7 +83,7 @@ def _sample(options: argparse.Namespace) -> int:
     if not sessions and options.what not in (None, *revision.codec.CODES):
         known = ", ".join((*revision.codec.CODES, "session"))
         raise UsageError(f"argument TYPE: there is no frame type {quoted(options.what)}; there are {known}")
-    if (sessions or options.invalid) and revision.name != DEFAULT_REVISION:
+    if (sessions or options.invalid is not None) and revision.name != DEFAULT_REVISION:
         raise UsageError(f"sessions and broken rules are there for {DEFAULT_REVISION} alone")
     _check_effects(options, revision, sessions=sessions)
     if sessions and options.format == "raw" and options.output is None and options.number > 1:
@@ -113,7 +113,7 @@ def _check_effects(options: argparse.Namespace, revision: Revision, *, sessions:
         return
     if options.role is not None:
         raise UsageError("argument --role: it is for sessions; a single frame has the sender that its type allows")
-    if options.encoded and options.invalid:
+    if options.encoded and options.invalid is not None:
         raise UsageError("argument --encoded: it has no effect on single frames with --invalid; use it with session")
     if options.encoded:
         from hgproto.samples.frames import FrameMaker
@@ -143,7 +143,7 @@ def _frames(options: argparse.Namespace, revision: Revision, seed: int) -> Itera
     from hgproto.samples.frames import FrameMaker, NotMadeError
 
     codec, choices = revision.codec, Seeded(seed)
-    if options.invalid:
+    if options.invalid is not None:
         checked_breakable(options.invalid, options.role)
         for _ in range(options.number):
             octets = broken_frame(options.invalid, options.what, choices, role=options.role)
@@ -200,15 +200,15 @@ def _sessions(options: argparse.Namespace, seed: int) -> Iterator[bytes]:
 
     encodings = default_encodings()
     plain = Encodings([encodings["identity"]])
-    if not options.encoded and (not options.invalid or is_breakable(options.invalid, plain)):
+    if not options.encoded and (options.invalid is None or is_breakable(options.invalid, plain)):
         encodings = plain
     # What is written of one side alone breaks the rule itself.
     role: Role | None = options.role or ("client" if options.format in ("raw", "hex") else None)
-    if options.invalid:
+    if options.invalid is not None:
         checked_breakable(options.invalid, role, encodings)
     choices = Seeded(seed)
     for number in range(options.number):
-        if options.invalid:
+        if options.invalid is not None:
             lines = broken_session(options.invalid, choices, role=role, encodings=encodings)
         else:
             lines = session(choices, encodings=encodings)

@@ -54,6 +54,7 @@ def add(commands: Commands) -> None:
 
 
 def _session(options: argparse.Namespace) -> int:
+    from hgproto.human import without_line_end
     from hgproto.limits import Limits
     from hgproto.session import Session
     from hgproto.validation import SessionValidator
@@ -75,7 +76,7 @@ def _session(options: argparse.Namespace) -> int:
                     findings = validator.line(octets, number)
                 except (HumanFormError, LocalProtocolError) as error:
                     raise input_error(error, name, number) from None
-                line = octets.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8", "surrogateescape")
+                line = without_line_end(octets).decode("utf-8", "surrogateescape")
                 if step.wire is None:
                     ended.add(line[0])
                 printed.add(number, line, step, findings)

@@ -388,6 +388,8 @@ def _limits(options: argparse.Namespace, revision: Revision) -> Limits:
             raise UsageError(f"argument --limit: {name} has no effect with {way}; leave it out")
         if options.reopen != "error":
             raise UsageError(f"argument --reopen: it has no effect with {way}; leave it out")
+    if "send-payload" in given:
+        raise UsageError("argument --limit: send-payload is for senders, so it has no effect; leave it out")
     if options.max_payload is None or revision.name != DEFAULT_REVISION:
         return limits
     if "max-payload" in given:
