@@ -16,6 +16,7 @@ import sys
 from io import BytesIO
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import pytest
 from hypothesis import Phase, settings
@@ -29,6 +30,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from hgproto import outputs
 from hgproto.client import Client
 from hgproto.encodings import default_encodings
 from hgproto.errors import LocalProtocolError
@@ -238,23 +240,22 @@ class Conversation(RuleBasedStateMachine):
     ) -> None:
         both = {"send_payload": send_payload, "decoded_frame": decoded_frame}
         self.limits = Limits(**both, **TIGHT) if tight else Limits(**both)
-        self.client = Client(
-            limits=Limits(**both, active_requests=MOST_ACTIVE),
-            encoding=encodings[0],
-            streams=streams[0],
-            buffered=buffered,
-            flush=flush,
-        )
-        self.server = Server(
-            limits=self.limits,
-            encoding=encodings[1],
-            streams=streams[1],
-            defer=defer,
-            streaming=streaming,
-            flush=flush,
-        )
-        for reactor in (self.client, self.server):
-            self._use_streams(reactor, encodings[reactor is self.server], flush)
+        with mock.patch.object(outputs, "OutputStream", self.output_stream):
+            self.client = Client(
+                limits=Limits(**both, active_requests=MOST_ACTIVE),
+                encoding=encodings[0],
+                streams=streams[0],
+                buffered=buffered,
+                flush=flush,
+            )
+            self.server = Server(
+                limits=self.limits,
+                encoding=encodings[1],
+                streams=streams[1],
+                defer=defer,
+                streaming=streaming,
+                flush=flush,
+            )
         if few_ids:
             self.client._ids = Ids(1, 2 * MOST_ACTIVE + 2, "request-id.order")
         self.buffered, self.defer, self.streaming, self.tight = buffered, defer, streaming, tight
@@ -267,19 +268,6 @@ class Conversation(RuleBasedStateMachine):
         self.answers: list[Sending] = []
         self.left_open: dict[str, list[int]] = {"server": [], "client": []}
         self.ended = False
-
-    def _use_streams(self, reactor: Reactor[Any], encoding: str | None, flush: Any) -> None:
-        """Has a reactor send on streams of the class that is tried."""
-        if self.output_stream is OutputStream:
-            return
-        for stream_id in reactor.output_streams:
-            reactor._outputs.streams[stream_id] = self.output_stream(
-                stream_id,
-                None if encoding is None else default_encodings()[encoding],
-                max_payload=reactor.limits.send_payload,
-                decoded_limit=reactor.limits.decoded_frame,
-                flush=flush,
-            )
 
     # The client's application.
 
