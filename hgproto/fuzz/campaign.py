@@ -10,7 +10,7 @@ from hgproto.fuzz.again import shown_again
 from hgproto.fuzz.cases import probed_as, without_probe
 from hgproto.fuzz.features import used
 from hgproto.fuzz.findings import FuzzFinding
-from hgproto.fuzz.locate import kinds_of, needs_place, place_in, stop_of, without_place
+from hgproto.fuzz.locate import FIRST, kinds_of, needs_place, place_in, stop_of, without_place
 from hgproto.fuzz.minimizing import Minimizing
 from hgproto.fuzz.outcomes import Outcome
 from hgproto.fuzz.targets import TargetGoneError, late, run_case
@@ -28,6 +28,10 @@ __all__ = ["Campaign", "Report"]
 
 _MOST_RETRIES = 3
 """Later cases of one cause that are run again, where the first did not show it again."""
+
+
+class _TimeIsOverError(Exception):
+    """A place was not found within the time of the campaign."""
 
 
 class Report(NamedTuple):
@@ -239,7 +243,8 @@ class Campaign:
     def _placed(self, case: Case, fault: Fault) -> tuple[Fault, bytes, bool | None, bool]:
         """A fault without a cause as one of the place at which the target stops, and the start of the case that ends there.
 
-        Also returns what :meth:`_shown` does. A fault that does not show again has no place.
+        Also returns what :meth:`_shown` does. A fault that does not show again has no place, and neither has one whose place is
+        not found in time.
         """
         octets = without_probe(case)
         known = {
@@ -247,13 +252,15 @@ class Campaign:
             for kind, _, cause in (*self._groups, *self._known)
             if kind == fault.kind and without_place(cause) == fault.cause
         }
-        met = [kind for kind in kinds_of(octets) if kind in known]
+        met = [kind for kind in (*kinds_of(octets), FIRST) if kind in known]
         is_slow = fault.kind in ("hang", "growth")
         if met and (is_slow or self._spent > self._minimize_share * self._elapsed()):
             # To confirm it would take the time from new cases.
             return _with_place(fault, met[0]), octets, None, False
 
         def shows(start: bytes) -> bool:
+            if self._most_seconds is not None and self._elapsed() > self._most_seconds * (1 + self._minimize_share):
+                raise _TimeIsOverError
             return fault.key in self._judged_as(frames_of(start), case)[1]
 
         try:
@@ -265,6 +272,8 @@ class Campaign:
         except TargetGoneError:
             # It has crashed for good, so the place stays unknown.
             return fault, octets, None, False
+        except _TimeIsOverError:
+            return fault, octets, shown, new_process
         return _with_place(fault, place), start, shown, new_process
 
     def _shown(self, case: Case, fault: Fault) -> tuple[bool | None, bool]:

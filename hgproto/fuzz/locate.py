@@ -15,13 +15,14 @@ from hgproto.session import frames_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-__all__ = ["kinds_of", "needs_place", "place_in", "stop_of", "without_place"]
+__all__ = ["FIRST", "kinds_of", "needs_place", "place_in", "stop_of", "without_place"]
 
 _SILENT = frozenset({"rejects-valid", "hang", "growth"})
 _UNSAID = re.compile(r"killed by (?:SIG\w+|signal N)|exit status N|takes no connections any more")
 """Crashes without a report."""
 _PLACE = re.compile(r"(?:^| )(?P<place>at .*)$")
-_FIRST = "at the first command"
+FIRST = "at the first command"
+"""The place of a target that shows the fault whatever comes before its first command."""
 _BEGIN, _END, _ENCODED = (int(flag) for flag in codec.StreamFlag)
 
 
@@ -81,7 +82,7 @@ def stop_of(octets: bytes, shows: Callable[[bytes], bool], known: Collection[str
     elif first is not None:
         high = first
     if not low and (not high or shows(b"")):
-        return _FIRST, b""
+        return FIRST, b""
     while high - low > 1:
         middle = (low + high) // 2
         if shows(octets[: ends[middle]]):

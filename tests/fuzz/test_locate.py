@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from itertools import islice
 
 import pytest
@@ -11,7 +12,7 @@ from support import ROOT
 from hgproto.encodings import Encodings, default_encodings
 from hgproto.framing_0002 import codec
 from hgproto.fuzz import Campaign, Oracle
-from hgproto.fuzz.cases import Cases
+from hgproto.fuzz.cases import Cases, with_probe
 from hgproto.fuzz.locate import kinds_of, needs_place, stop_of
 from hgproto.fuzz.targets import Outcome, TargetGoneError
 from hgproto.session import frames_of
@@ -75,6 +76,54 @@ def test_what_has_a_cause_needs_no_place() -> None:
     assert needs_place("crash", "", "killed by SIGSEGV")
     assert needs_place("crash", "", "exit status N")
     assert not needs_place("crash", "", "exit status N: IndexError in serve (mine.py:N)")
+
+
+class Mute:
+    """A target that fails whatever it is given; each run takes a second of a clock that only tells what it is told."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+        self.runs = 0
+
+    def run(self, octets: bytes) -> Outcome:
+        self.runs += 1
+        return self.outcome
+
+    def monotonic(self) -> float:
+        return float(self.runs)
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("baseline", [[], [("rejects-valid", "", "at the first command")]], ids=["new", "known"])
+def test_a_target_that_never_answers_leaves_its_time_to_new_cases(
+    baseline: list[tuple[str, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = Mute(Outcome(b""))
+    monkeypatch.setattr("hgproto.fuzz.campaign.time", target)
+    cases = islice(Cases("server", 1), 100)
+    report = Campaign(target, Oracle(), cases, minimize_seconds=0.0, baseline=baseline).run()
+    assert {finding.fault.cause for finding in report.findings} <= {"at the first command"}
+    assert report.cases == 100
+    # At most a quarter is for cases that are run again, and for what the last of them takes.
+    assert target.runs <= 100 / 0.75 + 10
+
+
+def test_a_place_is_looked_for_within_the_time_of_a_campaign(monkeypatch: pytest.MonkeyPatch) -> None:
+    target = Mute(Outcome(b"", hung=True))
+    monkeypatch.setattr("hgproto.fuzz.campaign.time", target)
+    case = with_probe(OCTETS * 100, "many frames")
+    monkeypatch.setattr(target, "run", partial(hangs_late, target))
+    report = Campaign(target, Oracle(), [case], most_seconds=4.0, minimize_seconds=0.0).run()
+    assert [(finding.fault.kind, finding.fault.cause) for finding in report.findings] == [("hang", "")]
+    assert target.runs <= 6
+
+
+def hangs_late(target: Mute, octets: bytes) -> Outcome:
+    """A target that hangs at the last of many frames."""
+    target.runs += 1
+    return Outcome(b"", hung=len(octets) > len(OCTETS) * 99)
 
 
 class Silent:
