@@ -7,8 +7,10 @@ broken. They are told by the names of the schema, each with its place there.
 from __future__ import annotations
 
 import json
+import re
 from collections import deque
 from contextlib import suppress
+from json import JSONDecodeError
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hgproto.bom import unmarked
@@ -188,6 +190,11 @@ class Coverage:
                 raise ValueError("expected vectors or golden sessions, found JSON that is nested too deep") from None
             except UnicodeDecodeError as error:
                 raise ValueError(f"expected JSON in UTF-8, found other bytes at offset {error.start}") from None
+            except JSONDecodeError:
+                raise
+            except ValueError:
+                # Python converts no longer one.
+                raise ValueError("expected vectors or golden sessions, found a number of thousands of digits") from None
             self.vectors(value)
         elif form == "session":
             self.session(unmarked(content).split(b"\n"))
@@ -351,6 +358,8 @@ def _contents(content: Any) -> tuple[list[bytes], list[tuple[list[str], dict[str
     return vectors, sessions
 
 
+_SURROGATE = re.compile(r"[\ud800-\udc7f\udd00-\udfff]")
+"""Half of a pair that stands for no byte."""
 _SORTS = {list: "a list", str: "a text", dict: "an object", bool: "true or false"}
 
 
@@ -361,6 +370,8 @@ def _member(value: Any, place: str, name: str, sort: type, default: Any = None) 
     member = value.get(name, default)
     if not isinstance(member, sort):
         raise ValueError(f"{place}.{name}: expected {_SORTS[sort]}".removeprefix("."))
+    if isinstance(member, str) and _SURROGATE.search(member):
+        raise ValueError(f"{place}.{name}: expected text, found half of a surrogate pair".removeprefix("."))
     return member
 
 

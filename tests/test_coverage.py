@@ -227,6 +227,18 @@ NO_VECTORS = [
             1,
             "bad.json: expected vectors or golden sessions, found JSON that is nested too deep",
         ),
+        (
+            "bad.json",
+            '{"vectors": ' + "1" * 5000 + "}",
+            1,
+            "bad.json: expected vectors or golden sessions, found a number of thousands of digits",
+        ),
+        (
+            "bad.json",
+            r'{"sessions": [{"steps": [{"line": "> 1 1 0 command-name eos \ud800"}]}]}',
+            1,
+            "bad.json: sessions[0].steps[0].line: expected text, found half of a surrogate pair",
+        ),
         *(("bad.json", f"{{{text}}}", 1, f"bad.json: {message}\n") for text, message in NO_VECTORS),
         ("bad.session", "> 1 1", 1, "bad.session:1:6: "),
         ("bad.session", "1 1 0 command-name eos x", 1, "bad.session:1:1: "),

@@ -351,6 +351,22 @@ def test_the_problems_of_both_schemas_are_told(tmp_path: Path, capsys: pytest.Ca
     assert "two.yaml" in err
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_faulty_schema_is_judged_beside_one_that_is_not_there(
+    reverse: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [tmp_path / "one.yaml", tmp_path / "none.yaml"]
+    files[0].write_text("language: 2\n", encoding="utf-8")
+    code, out, err = run(capsys, *(reversed(files) if reverse else files))
+    assert (code, out) == (1, "")
+    assert "one.yaml:1:11: " in err
+    assert "none.yaml: No such file or directory\n" in err
+    files[0].unlink()
+    code, out, err = run(capsys, *files)
+    assert (code, out) == (3, "")
+    assert err.count(": No such file or directory\n") == 2
+
+
 def test_a_file_that_is_not_there_is_trouble_and_an_unknown_name_is_usage(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -134,9 +134,10 @@ def test_the_command_checks_and_writes(tmp_path: Path, capsys: pytest.CaptureFix
     target = ("--revision", ALIEN_FILE, "--output", tmp_path / "relay")
     assert generate(*target, "--check") == 1
     output = capsys.readouterr()
+    remedy = f" --revision {ALIEN_FILE} --output {tmp_path / 'relay'}"
     assert output.out.startswith("--- ")
     assert '+REVISION = "relay-7"' in output.out
-    assert output.err == f"hgproto: {tmp_path / 'relay'} is stale; run `hgproto generate`\n"
+    assert output.err == f"hgproto: {tmp_path / 'relay'} is stale; run `hgproto generate{remedy}`\n"
     assert not (tmp_path / "relay").exists()
 
     assert generate(*target) == 0

@@ -7,7 +7,7 @@ import json
 import textwrap
 from typing import TYPE_CHECKING
 
-from hgproto.cli.common import FAULT, GOOD, SCHEMA, revision_of, say, shown_path
+from hgproto.cli.common import FAULT, GOOD, SCHEMA, StreamError, revision_of, say, shown_path
 from hgproto.errors import counted, quoted
 
 if TYPE_CHECKING:
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from hgproto.cli import Commands
     from hgproto.diff import Change
-    from hgproto.revision import Revision
     from hgproto.spec.model import Schema
     from hgproto.spec.problems import Place
 
@@ -57,7 +56,7 @@ def _kind(name: str) -> str:
 def _diff(options: argparse.Namespace) -> int:
     from hgproto.diff import KINDS, changes
 
-    old, new = _loaded(revision_of(options.old, "OLD"), revision_of(options.new, "NEW"))
+    old, new = _loaded((options.old, "OLD"), (options.new, "NEW"))
     found = changes(old, new)
     failing = KINDS[: KINDS.index(options.fail_on) + 1] if options.fail_on else ()
     number = sum(change.kind in failing for change in found)
@@ -69,20 +68,31 @@ def _diff(options: argparse.Namespace) -> int:
     return FAULT if number else GOOD
 
 
-def _loaded(*revisions: Revision) -> list[Schema]:
-    """The schemas, both proven as far as they are compared. Raises :class:`SchemaError` with the faults of both."""
+def _loaded(*given: tuple[str, str]) -> list[Schema]:
+    """The schemas, both proven as far as they are compared.
+
+    ``given``: the name of each, and its argument. Raises :class:`SchemaError` with the faults of both, and
+    :class:`StreamError` for a file that cannot be read, if no other is at fault.
+    """
     from hgproto.spec import SchemaError, check
 
     schemas, problems, unreadable = [], [], True
-    for revision in revisions:
+    missing: list[StreamError] = []
+    for name, argument in given:
         try:
-            schemas.append(revision.schema)
+            schemas.append(revision_of(name, argument).schema)
             found = check(schemas[-1])
             unreadable = unreadable and not found
             problems += found
         except SchemaError as error:
             unreadable = unreadable and error.unreadable
             problems += error.problems
+        except StreamError as error:
+            missing.append(error)
+    if missing and not problems:
+        say(*map(str, missing[1:]))
+        raise missing[0]
+    say(*map(str, missing))
     if problems:
         raise SchemaError(problems, unreadable=unreadable)
     return schemas

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from typing import TYPE_CHECKING
 
@@ -125,6 +126,12 @@ def _schema_show(options: argparse.Namespace) -> int:
     return GOOD
 
 
+def _options_of(options: argparse.Namespace) -> str:
+    """The options that say what is generated, as they were given."""
+    given = (("--revision", options.revision), ("--output", options.output))
+    return "".join(f" {name} {shlex.quote(value)}" for name, value in given if value is not None)
+
+
 def _generate(options: argparse.Namespace) -> int:
     from pathlib import Path
 
@@ -153,7 +160,7 @@ def _generate(options: argparse.Namespace) -> int:
             for line in diff:
                 print(printable(line.removesuffix("\n")))
             if diff:
-                say(f"{directory} is stale; run `hgproto generate`")
+                say(f"{directory} is stale; run `hgproto generate{_options_of(options)}`")
         else:
             for changed in write(schema, directory):
                 print(printable(str(changed)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from codecs import BOM_UTF8
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -284,12 +285,12 @@ def _text_hint(beginning: bytes) -> str:
     """
     from hgproto.human import parse_frame
 
-    lines = (line.strip() for line in beginning.splitlines())
+    lines = (line.strip() for line in beginning.removeprefix(BOM_UTF8).splitlines())
     line = next((line for line in lines if line and not line.startswith(b"#")), b"")
     if line.startswith((b"> ", b">! ", b"< ", b"<! ")):
         return "this looks like a session in human form; use --role both, or give the file a name that ends in .session"
     with suppress(ValueError):
-        bytes.fromhex(line.decode("ascii"))
+        bytes.fromhex(line.partition(b"#")[0].decode("ascii"))
         return "this looks like hexadecimal text; use --hex, or give the file a name that ends in .hex" if line else ""
     with suppress(HumanFormError):
         # A payload may be cut off here.
