@@ -66,9 +66,8 @@ def _slots(names: list[str], order: str) -> list[str]:
 def _replace(types: Mapping[str, str]) -> list[str]:
     """The types of the method ``replace``, which every record inherits."""
     parameters = ["self", "*", *(f"{name}: {kind} = ..." for name, kind in types.items())]
-    lines = lay_out(Group("def replace(", parameters, ") -> Self: ..."), 8)
-    lines[0] += "  # noqa: D102"
-    return ["", "    if TYPE_CHECKING:", "", *lines]
+    lines = lay_out(Group("def replace(", parameters, ") -> Self:"), 8)
+    return ["", "    if TYPE_CHECKING:", "", *lines, *docstring("The same value with some parts changed.", 12)]
 
 
 def _computed(field: Field, structure: Structure) -> str:

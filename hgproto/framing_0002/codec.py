@@ -222,7 +222,8 @@ class ArgumentHeader(Record):
 
     if TYPE_CHECKING:
 
-        def replace(self, *, name_length: int = ..., value_length: int = ...) -> Self: ...  # noqa: D102
+        def replace(self, *, name_length: int = ..., value_length: int = ...) -> Self:
+            """The same value with some parts changed."""
 
 
 _bare_argument_header = bare(ArgumentHeader)
@@ -253,7 +254,8 @@ class Argument(Record):
 
     if TYPE_CHECKING:
 
-        def replace(self, *, name: str = ..., value: bytes = ...) -> Self: ...  # noqa: D102
+        def replace(self, *, name: str = ..., value: bytes = ...) -> Self:
+            """The same value with some parts changed."""
 
 
 _bare_argument = bare(Argument)
@@ -280,7 +282,8 @@ class ArgumentStart(Record):
 
     if TYPE_CHECKING:
 
-        def replace(self, *, value_length: int = ..., name: str = ..., value: bytes = ...) -> Self: ...  # noqa: D102
+        def replace(self, *, value_length: int = ..., name: str = ..., value: bytes = ...) -> Self:
+            """The same value with some parts changed."""
 
 
 _bare_argument_start = bare(ArgumentStart)
@@ -301,7 +304,8 @@ class ArgumentRest(Record):
 
     if TYPE_CHECKING:
 
-        def replace(self, *, value: bytes = ...) -> Self: ...  # noqa: D102
+        def replace(self, *, value: bytes = ...) -> Self:
+            """The same value with some parts changed."""
 
 
 _bare_argument_rest = bare(ArgumentRest)
@@ -328,7 +332,8 @@ class TextAtom(Record):
 
     if TYPE_CHECKING:
 
-        def replace(self, *, format: str = ..., labels: tuple[str, ...] = ..., args: tuple[str, ...] = ...) -> Self: ...  # noqa: D102
+        def replace(self, *, format: str = ..., labels: tuple[str, ...] = ..., args: tuple[str, ...] = ...) -> Self:
+            """The same value with some parts changed."""
 
 
 _bare_text_atom = bare(TextAtom)
@@ -349,7 +354,8 @@ class TextOutput(Record):
 
     if TYPE_CHECKING:
 
-        def replace(self, *, atoms: tuple[TextAtom, ...] = ...) -> Self: ...  # noqa: D102
+        def replace(self, *, atoms: tuple[TextAtom, ...] = ...) -> Self:
+            """The same value with some parts changed."""
 
 
 _bare_text_output = bare(TextOutput)
@@ -393,7 +399,7 @@ class Progress(Record):
 
     if TYPE_CHECKING:
 
-        def replace(  # noqa: D102
+        def replace(
             self,
             *,
             topic: str = ...,
@@ -402,7 +408,8 @@ class Progress(Record):
             label: str | None = ...,
             item: str | None = ...,
             extra: dict[bytes, bytes] = ...,
-        ) -> Self: ...
+        ) -> Self:
+            """The same value with some parts changed."""
 
 
 class StreamSettings(Record):
@@ -423,7 +430,8 @@ class StreamSettings(Record):
 
     if TYPE_CHECKING:
 
-        def replace(self, *, profile: str = ..., settings: bytes = ...) -> Self: ...  # noqa: D102
+        def replace(self, *, profile: str = ..., settings: bytes = ...) -> Self:
+            """The same value with some parts changed."""
 
 
 _bare_stream_settings = bare(StreamSettings)
