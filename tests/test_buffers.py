@@ -57,7 +57,9 @@ def test_a_buffer_can_change_after_it_was_fed(name: str, cut: int, after: bytes)
             kept.append(receive(buffer))
         except RemoteProtocolError as error:
             kept.append(error)
+        # This raises BufferError while anything holds a view.
         buffer.clear()
+    assert len(kept) == 2
 
 
 @pytest.mark.parametrize("cut", [3, 9])
@@ -74,11 +76,9 @@ def test_views_of_frames_alone_keep_a_buffer(cut: int, after: bytes) -> None:
     buffer.clear()
 
 
-@pytest.mark.parametrize("name", GIVEN)
+@pytest.mark.parametrize("name", [name for name in GIVEN if name != "FrameReader.read, chunks"])
 def test_a_buffer_can_change_after_an_error(name: str) -> None:
-    if name == "FrameReader.read, chunks":
-        # It is asked for views.
-        return
+    """Of all functions but the one that is asked for views."""
     function, data = GIVEN[name]
     kept: list[object] = []
     for damaged in (data[:-1], data[:6], data[:6] + b"\xff" * 8, b"\xff" * 8 + data):
@@ -88,6 +88,7 @@ def test_a_buffer_can_change_after_an_error(name: str) -> None:
         except Exception as error:
             kept.append(error)
         buffer.clear()
+        assert not buffer, kept
 
 
 @contextmanager
@@ -145,6 +146,7 @@ def test_an_iterator_over_a_mapped_file_holds_it_no_longer_than_it_reads(
             kept += items
         except RemoteProtocolError as error:
             kept.append(error)
+    assert bool(kept) == (read is read_frames or after != b"")
 
 
 def reused(data: bytes, size: int) -> Iterator[bytearray]:
