@@ -442,11 +442,16 @@ def _sum_up(report: Report) -> None:
         f"{report.seconds:.1f} s ({counted(round(rate), 'case')} a second){ended}"
     )
     for finding, again in zip(report.findings, report.repeats, strict=True):
-        rule = finding.fault.rule or finding.fault.cause
         once = ", not shown again" if finding.shown_again is False else ""
-        print(f"  {finding.fault.kind} {rule}: case {finding.number}, and {again} more of the same cause{once}")
-    for (kind, requirement, cause), again in report.known:
-        print(f"  {kind} {requirement or cause}: known, met by {again} {'case' if again == 1 else 'cases'}")
+        print(f"  {_named(finding.fault.key)}: case {finding.number}, and {again} more of the same cause{once}")
+    for key, again in report.known:
+        print(f"  {_named(key)}: known, met by {counted(again, 'case')}")
+
+
+def _named(key: Key) -> str:
+    """A kind of fault with its requirement or cause."""
+    kind, requirement, cause = key
+    return f"{kind} {requirement or cause or 'at an unknown place'}"
 
 
 def _replay(options: argparse.Namespace, target: Target, oracle: Oracle) -> int:

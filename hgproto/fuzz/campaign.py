@@ -203,7 +203,7 @@ class Campaign:
                 fault, start, shown, new_process = self._placed(case, fault)
             except KeyboardInterrupt as error:
                 # It is kept all the same.
-                interrupt = error
+                interrupt, fault = error, self._likely(case, fault)
         finding = FuzzFinding(case, fault, self._seed, number, seconds, len(case.octets), self._command)
         finding = finding._replace(id=finding.digest, shown_again=shown, new_process=new_process)
         if self._oracle.ignores(fault):
@@ -247,16 +247,11 @@ class Campaign:
         not found in time.
         """
         octets = without_probe(case)
-        known = {
-            place_in(cause)
-            for kind, _, cause in (*self._groups, *self._known)
-            if kind == fault.kind and without_place(cause) == fault.cause
-        }
-        met = [kind for kind in (*kinds_of(octets), FIRST) if kind in known]
+        likely = self._likely(case, fault)
         is_slow = fault.kind in ("hang", "growth")
-        if met and (is_slow or self._spent > self._minimize_share * self._elapsed()):
+        if likely is not fault and (is_slow or self._spent > self._minimize_share * self._elapsed()):
             # To confirm it would take the time from new cases.
-            return _with_place(fault, met[0]), octets, None, False
+            return likely, octets, None, False
 
         def shows(start: bytes) -> bool:
             if self._most_seconds is not None and self._elapsed() > self._most_seconds * (1 + self._minimize_share):
@@ -268,13 +263,27 @@ class Campaign:
                 shown, new_process = self._shown(case, fault)
                 if not shown:
                     return fault, octets, shown, new_process
-                place, start = stop_of(octets, shows, known)
+                place, start = stop_of(octets, shows, self._places(fault))
         except TargetGoneError:
             # It has crashed for good, so the place stays unknown.
             return fault, octets, None, False
         except _TimeIsOverError:
-            return fault, octets, shown, new_process
+            return likely, octets, shown, new_process
         return _with_place(fault, place), start, shown, new_process
+
+    def _likely(self, case: Case, fault: Fault) -> Fault:
+        """Returns a fault as one of the first known place that its case passes; without such a place, the fault as it is."""
+        known = self._places(fault)
+        met = [kind for kind in (*kinds_of(without_probe(case)), FIRST) if kind in known]
+        return _with_place(fault, met[0]) if met else fault
+
+    def _places(self, fault: Fault) -> set[str]:
+        """Returns the known places of faults that differ from this one in nothing but the place."""
+        return {
+            place_in(cause)
+            for kind, _, cause in (*self._groups, *self._known)
+            if kind == fault.kind and without_place(cause) == fault.cause
+        }
 
     def _shown(self, case: Case, fault: Fault) -> tuple[bool | None, bool]:
         """Returns whether a fault shows again, None where that cannot be seen, and True if a new process has run the case."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from functools import partial
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import pytest
 from support import ROOT
@@ -12,10 +13,13 @@ from support import ROOT
 from hgproto.encodings import Encodings, default_encodings
 from hgproto.framing_0002 import codec
 from hgproto.fuzz import Campaign, Oracle
-from hgproto.fuzz.cases import Cases, with_probe
+from hgproto.fuzz.cases import Cases, with_probe, without_probe
 from hgproto.fuzz.locate import kinds_of, needs_place, stop_of
 from hgproto.fuzz.targets import Outcome, TargetGoneError
 from hgproto.session import frames_of
+
+if TYPE_CHECKING:
+    from hgproto.fuzz.oracles import Key
 
 sys.path.insert(0, str(ROOT / "tests" / "reference"))
 
@@ -33,6 +37,7 @@ def frames(*words: tuple[int, int, int]) -> bytes:
 
 
 OCTETS = frames((1, 1, 4), (0, 3, 1), (4, 3, 1), (2, 3, 2), (3, 1, 1))
+VALID = frames((1, 1, 4), (0, 3, 1), (0, 3, 2))
 KINDS = [
     "at command-name have-data",
     "at command-data continuation",
@@ -120,6 +125,33 @@ def test_a_place_is_looked_for_within_the_time_of_a_campaign(monkeypatch: pytest
     assert target.runs <= 6
 
 
+@pytest.mark.parametrize(
+    ("baseline", "findings", "known"),
+    [
+        ([], [""], ()),
+        ([("rejects-valid", "", KINDS[1])], [], ((("rejects-valid", "", KINDS[1]), 1),)),
+        ([("rejects-valid", "", "at progress")], [""], ()),
+    ],
+    ids=["nothing known", "known", "another place known"],
+)
+def test_an_interrupt_while_a_place_is_looked_for_makes_no_known_cause_new(
+    baseline: list[Key], findings: list[str], known: tuple[tuple[Key, int], ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = Mute(Outcome(b""))
+
+    def run(octets: bytes) -> Outcome:
+        target.runs += 1
+        if target.runs == 3:
+            raise KeyboardInterrupt
+        return target.outcome
+
+    monkeypatch.setattr(target, "run", run)
+    report = Campaign(target, Oracle(), [with_probe(VALID, "one")], baseline=baseline).run()
+    assert report.interrupted
+    assert [finding.fault.cause for finding in report.findings] == findings
+    assert report.known == known
+
+
 def hangs_late(target: Mute, octets: bytes) -> Outcome:
     """A target that hangs at the last of many frames."""
     target.runs += 1
@@ -196,4 +228,5 @@ def test_crashes_by_a_signal_differ_by_their_place(most_crashes: int) -> None:
     assert "killed by SIGSEGV at command-data eos" in causes
     assert len({cause for cause in causes if "command-argument" in cause}) >= 1
     for finding in report.findings:
-        assert kinds_of(finding.case.octets)[-2] == finding.fault.cause.removeprefix("killed by SIGSEGV ")
+        last = kinds_of(without_probe(finding.case))[-1]
+        assert last == finding.fault.cause.removeprefix("killed by SIGSEGV ")
