@@ -88,7 +88,10 @@ def payloads(
 
     @st.composite
     def made(draw: st.DrawFn) -> bytes:
-        return maker.payload(Drawn(draw), code, flags=flags, continued=continued)
+        try:
+            return maker.payload(Drawn(draw), code, flags=flags, continued=continued)
+        except NotMadeError:
+            reject()
 
     return made()
 

@@ -136,6 +136,7 @@ def changed(directory: Path, *changes: tuple[str, str]) -> Revision:
     return Revision(str(file))
 
 
+ITEMS = ("payload-items:\n    default: 65536", "payload-items:\n    default: 9")
 PAYLOAD = "    flags: {}\n    payload:\n      - {structure: progress}\n"
 ALWAYS_ENCODED = PAYLOAD.replace(
     "payload:", "constraints: [{all-of: [encoded], requirement: progress.surplus}]\n    payload:"
@@ -172,6 +173,27 @@ def test_a_type_that_no_frame_can_have_has_boundaries(tmp_path: Path, capsys: py
         FrameMaker(revision.codec).frame(Seeded(1), revision.codec.CODES["progress"])
     assert main(["sample", "progress", "--revision", str(tmp_path / "framing-0002.yaml")]) == 1
     assert capsys.readouterr().err == "hgproto: no frame of the type progress was found that keeps every rule\n"
+
+
+@pytest.mark.parametrize("name", ["text-output", "progress"])
+def test_frames_and_boundaries_keep_a_small_limit_on_items(tmp_path: Path, name: str) -> None:
+    revision = changed(tmp_path, ITEMS)
+    maker, choices = FrameMaker(revision.codec), Seeded(2)
+    code = revision.codec.CODES[name]
+    for _ in range(50):
+        frame = maker.frame(choices, code)
+        assert list(validate(revision.codec.encode_frame(frame), depth="frames", revision=revision)) == []
+        revision.codec.decode_payload(frame.replace(payload=maker.payload(choices, code)), False)
+    assert {bool(one.broken) for one in boundaries(name, revision=revision)} == {False, True}
+
+
+def test_a_limit_that_no_payload_keeps_leaves_no_frames(tmp_path: Path) -> None:
+    revision = changed(tmp_path, (ITEMS[0], ITEMS[1].replace("default: 9", "default: 1")))
+    maker, code = FrameMaker(revision.codec), revision.codec.CODES["progress"]
+    for make in (maker.payload, maker.frame):
+        with pytest.raises(NotMadeError, match=r"^no frame of the type progress was found that keeps every rule$"):
+            make(Seeded(1), code)
+    assert {bool(one.broken) for one in boundaries("progress", revision=revision)} >= {True}
 
 
 def test_a_type_that_no_header_fits_has_no_frames(monkeypatch: pytest.MonkeyPatch) -> None:

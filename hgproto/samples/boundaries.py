@@ -105,7 +105,10 @@ def _base(codec: Codec, code: int) -> Frame:
     for maker, choices in ((FrameMaker(codec, tries=1), Simplest()), (FrameMaker(codec), Seeded(0))):
         with suppress(NotMadeError):
             return maker.frame(choices, code)
-    return codec.make_frame(1, 1, 0, code, 0, FrameMaker(codec).payload(Simplest(), code))
+    payload = b""
+    with suppress(NotMadeError):
+        payload = FrameMaker(codec).payload(Simplest(), code)
+    return codec.make_frame(1, 1, 0, code, 0, payload)
 
 
 class _Maker:

@@ -99,15 +99,31 @@ class FrameMaker:
     def payload(self, choices: Choices, type_: int, *, flags: int = 0, continued: bool = False) -> bytes:
         """A payload of a type that keeps every rule.
 
-        ``flags``: those of the frame. ``continued``: whether it goes on where the latest frame of its request ended.
+        ``flags``: those of the frame. ``continued``: whether it goes on where the latest frame of its request ended. Raises
+        :class:`NotMadeError`.
         """
         name = case_of(self.codec.PAYLOADS[type_], flags, continued)
-        if name in _MADE and self.codec.REVISION == default_codec.REVISION:
-            return _MADE[name](choices)
         layout = self.codec.LAYOUTS.get(name)
-        if layout is not None:
-            return structure(layout, choices)
-        return string(name, choices, self._least(type_, flags, continued))
+        if layout is None:
+            return string(name, choices, self._least(type_, flags, continued))
+        made = _MADE.get(name) if self.codec.REVISION == default_codec.REVISION else None
+        for _ in range(self._tries):
+            octets = structure(layout, choices) if made is None else made(choices)
+            if self._decodes(type_, flags, continued, octets):
+                return octets
+        raise self._not_made(type_)
+
+    def _decodes(self, type_: int, flags: int, continued: bool, octets: bytes) -> bool:
+        """Returns True if the codec accepts a payload."""
+        try:
+            self.codec.decode_payload(self.codec.make_frame(0, 0, 0, type_, flags, octets), continued)
+        except RemoteProtocolError:
+            return False
+        return True
+
+    def _not_made(self, type_: int | None) -> NotMadeError:
+        of = "" if type_ is None else f" of the type {self.codec.TYPE_NAMES[type_]}"
+        return NotMadeError(f"no frame{of} was found that keeps every rule")
 
     def _payload(self, choices: Choices, type_: int, flags: int, continued: bool) -> bytes:
         """A payload, one that was made before among them."""
@@ -127,11 +143,7 @@ class FrameMaker:
         """How many octets a payload that is one string has at least, which is not in the tables."""
         least = self._leasts.get((type_, flags, continued))
         if least is None:
-            try:
-                self.codec.decode_payload(self.codec.make_frame(0, 0, 0, type_, flags, b""), continued)
-                least = 0
-            except RemoteProtocolError:
-                least = 1
+            least = int(not self._decodes(type_, flags, continued, b""))
             self._leasts[type_, flags, continued] = least
         return least
 
@@ -159,8 +171,7 @@ class FrameMaker:
             made = self.codec.make_frame(request_id, stream_id, stream_flags, kind, flags, octets)
             if self._is_taken(made):
                 return made
-        of = "" if type_ is None else f" of the type {self.codec.TYPE_NAMES[type_]}"
-        raise NotMadeError(f"no frame{of} was found that keeps every rule")
+        raise self._not_made(type_)
 
 
 def sums(masks: Iterable[int]) -> list[int]:
