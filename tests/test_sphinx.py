@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import zlib
+from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -668,6 +669,27 @@ def test_figures_lead_to_the_page_of_a_part(site: Site, builder: str) -> None:
     figure = page[page.index("<svg") : page.index("</svg>")]
     address = {"html": "other.html", "dirhtml": "other/", "singlehtml": "", "epub": "other.xhtml"}[builder]
     assert f'href="{address}#field-frame-header.length"' in figure
+
+
+def test_a_page_that_shows_parts_twice_has_each_anchor_once(site: Site) -> None:
+    shown = [
+        ["header::"],
+        ["frame:: text-output", "frame:: progress"],
+        ["machine:: server-request", "machine:: stream"],
+        ["structure:: progress"],
+        ["registry:: limits", "registry:: flags"],
+        ["requirements::"],
+        ["questions::"],
+    ]
+    blocks = [f".. hgproto:{one}\n   :no-index:\n" for group in shown for one in group for _ in range(3)]
+    site.write("index", "Index\n=====\n\n" + "\n".join(blocks))
+    built = site.build("html", nitpicky=False, suppress_warnings=["ref", "hgproto"])
+    page = built.page("index")
+    ids = Counter(re.findall(r'\sid="([^"]+)"', page))
+    assert {name: count for name, count in ids.items() if count > 1} == {}
+    # Figures and tables of the same directive lead to each other.
+    assert set(re.findall(r'(?:href="|url\()#((?:way|arrow)-[^")]+)', page)) <= set(ids)
+    assert sum(name.startswith("way-stream-") for name in ids) % 3 == 0
 
 
 @pytest.mark.parametrize(("builder", "suffix"), [("text", "txt"), ("latex", "tex"), ("man", "1"), ("texinfo", "texi")])

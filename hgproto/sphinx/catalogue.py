@@ -161,7 +161,7 @@ def requirements(pieces: Pieces, note: Note) -> list[nodes.Node]:
     result: list[nodes.Node] = [table(list(columns), rows, kind="requirements", widths=list(columns.values()))]
     for area, members in _by_area(catalogue.values()).items():
         sections = [_requirement(pieces, requirement, note) for requirement in members]
-        result.append(section(area, pieces.volume.within(f"area-{area}"), *sections))
+        result.append(section(area, pieces.within(f"area-{area}"), *sections))
     return result
 
 
@@ -175,7 +175,7 @@ def _by_area(requirements: Iterable[Requirement]) -> dict[str, list[Requirement]
 def _requirement(pieces: Pieces, requirement: Requirement, note: Note) -> nodes.section:
     id = requirement.id
     area = id.partition(".")[0]
-    anchor = note(Part("requirement", id)) or pieces.volume.anchor(Part("requirement", id))
+    anchor = note(Part("requirement", id)) or pieces.within(id)
     said = paragraph(nodes.strong("", "", *pieces.prose(requirement.sentence, area, requirement.place)))
     why = paragraph(pieces.prose(requirement.why, area, requirement.place))
     whose = "our resolution, since the source is silent" if requirement.source == "ours" else "the protocol's source"
@@ -261,7 +261,7 @@ def questions(pieces: Pieces) -> list[nodes.Node]:
         result.append(
             section(
                 area,
-                pieces.volume.within(f"questions-{area}"),
+                pieces.within(f"questions-{area}"),
                 nodes.bullet_list("", *body, bullet="*", classes=["hgp-questions"]),
             )
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from docutils import nodes
@@ -53,7 +54,15 @@ class SchemaDirective(SphinxDirective):
             if not library.faults:
                 self.warn(f"there is no revision {self.options.get('revision')!r}; {suggestion('', library.volumes)}")
             return []
-        return self.made(volume, Pieces(volume, self.env.docname))
+        return self.made(volume, Pieces(volume, self.env.docname, self._times(volume)))
+
+    def _times(self, volume: Volume) -> int:
+        """Returns how often the page has shown the same before."""
+        shown: Any = self.env.temp_data.setdefault("hgproto-shown", Counter())
+        key = (self.name, volume.prefix, *self.arguments)
+        times: int = shown[key]
+        shown[key] += 1
+        return times
 
     def made(self, volume: Volume, pieces: Pieces) -> list[nodes.Node]:
         """What the directive is replaced by."""

@@ -87,11 +87,19 @@ def section(title: str | Sequence[nodes.Node], anchor: str, *content: nodes.Node
 
 
 class Pieces:
-    """Pieces that refer to the parts of a schema, for a page."""
+    """Pieces that refer to the parts of a schema, for a page.
 
-    def __init__(self, volume: Volume, page: str) -> None:
+    ``times``: how often the page has shown the same before.
+    """
+
+    def __init__(self, volume: Volume, page: str, times: int = 0) -> None:
         self.volume = volume
         self.page = page
+        self._suffix = f"-{times + 1}" if times else ""
+
+    def within(self, anchor: str) -> str:
+        """Returns an anchor that nothing else on the page has, for what is no part of the schema."""
+        return self.volume.within(anchor) + self._suffix
 
     def ref(self, part: Part, text: str | None = None, place: Place | None = None) -> addnodes.pending_xref:
         """A reference to a part. ``place``: where the schema refers to it."""

@@ -96,14 +96,14 @@ def frame_type(pieces: Pieces, frame: FrameType, note: Note) -> list[nodes.Node]
         if frame.constraints:
             body.append(paragraph("Of these,"))
             body.append(bullets(_constraint(pieces, frame, constraint) for constraint in frame.constraints))
-        result.append(section("Flags", pieces.volume.within(f"{name}-flags"), *body))
+        result.append(section("Flags", pieces.within(f"{name}-flags"), *body))
     result.append(_when(pieces, frame))
     result.append(_refusals(pieces, frame))
     if good := example_nodes(pieces, frame.examples, None, refused=False):
-        result.append(section("Examples", pieces.volume.within(f"{name}-examples"), *good))
+        result.append(section("Examples", pieces.within(f"{name}-examples"), *good))
     if bad := example_nodes(pieces, frame.examples, None, refused=True):
         intro = paragraph("Octets that are refused, with what the validator says of them.")
-        result.append(section("What is wrong here", pieces.volume.within(f"{name}-wrong"), intro, *bad))
+        result.append(section("What is wrong here", pieces.within(f"{name}-wrong"), intro, *bad))
     return result
 
 
@@ -138,7 +138,7 @@ def machine(pieces: Pieces, machine: Machine, note: Note) -> list[nodes.Node]:
     ways = []
     for way in ways_of(machine):
         for index, row in enumerate(way.rows):
-            rows = pieces.volume.within(way_id(machine.name, way))
+            rows = pieces.within(way_id(machine.name, way))
             number = [target(rows, nodes.Text(str(way.number)))] if index == 0 else [nodes.Text("")]
             ends = [_state(pieces, machine, way.source), nodes.Text(" → "), _state(pieces, machine, way.to)]
             told = _outcome(pieces, machine, row, says_where=False)
@@ -149,7 +149,7 @@ def machine(pieces: Pieces, machine: Machine, note: Note) -> list[nodes.Node]:
     ]
     figure = drawing(
         "",
-        svgs=svg_machines(machine, pieces.volume.within),
+        svgs=svg_machines(machine, pieces.within),
         text="",
         label=machine.name,
         prefix=pieces.volume.prefix,
@@ -279,7 +279,7 @@ def _layout(pieces: Pieces, frame: FrameType, note: Note) -> nodes.section:
         if inner.name not in shown and embedders:
             body.append(paragraph("Part of ", joined([nodes.literal("", name)] for name in embedders), " is:"))
             body += _structure(pieces, inner, cells_of_structure(inner), note)
-    return section("Layout", pieces.volume.within(f"{frame.name}-layout"), *body)
+    return section("Layout", pieces.within(f"{frame.name}-layout"), *body)
 
 
 def _embeds(outer: Structure, inner: Structure) -> bool:
@@ -336,7 +336,7 @@ def _when(pieces: Pieces, frame: FrameType) -> nodes.section:
             body.append(table(("in the state", "when", "then"), rows, kind="when", widths=(30, 40, 30)))
     if not body:
         body.append(paragraph("No machine takes it."))
-    return section("When it may come", pieces.volume.within(f"{frame.name}-when"), *body)
+    return section("When it may come", pieces.within(f"{frame.name}-when"), *body)
 
 
 def _refusals(pieces: Pieces, frame: FrameType) -> nodes.section:
@@ -360,7 +360,7 @@ def _refusals(pieces: Pieces, frame: FrameType) -> nodes.section:
     heads = ("rule", "what it says", "found by")
     return section(
         "Rules and errors",
-        pieces.volume.within(f"{frame.name}-rules"),
+        pieces.within(f"{frame.name}-rules"),
         intro,
         table(heads, rows, kind="rules", widths=(27, 53, 20)),
     )
