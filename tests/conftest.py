@@ -26,7 +26,7 @@ def example_database(address: str | None) -> ExampleDatabase:
     return MultiplexedDatabase(here, RedisExampleDatabase(Redis.from_url(address), key_prefix=b"hgproto:"))
 
 
-settings.register_profile("ci", deadline=None, derandomize=True, max_examples=200, database=None)
+settings.register_profile("ci", deadline=None, derandomize=True, max_examples=100, database=None)
 settings.register_profile("brief", settings.get_profile("ci"), max_examples=20)
 # What fails is not made smaller: a mutant is dead, and nobody looks at how.
 settings.register_profile("mutants", settings.get_profile("brief"), phases=(Phase.explicit, Phase.generate))
