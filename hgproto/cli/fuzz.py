@@ -435,6 +435,8 @@ _SHOWN = 100
 
 
 def _sum_up(report: Report) -> None:
+    from hgproto.fuzz.findings import named
+
     rate = report.cases / report.seconds if report.seconds else 0
     ended = ", interrupted" * report.interrupted + ", until the target was gone" * report.gone
     print(
@@ -443,15 +445,9 @@ def _sum_up(report: Report) -> None:
     )
     for finding, again in zip(report.findings, report.repeats, strict=True):
         once = ", not shown again" if finding.shown_again is False else ""
-        print(f"  {_named(finding.fault.key)}: case {finding.number}, and {again} more of the same cause{once}")
+        print(f"  {named(finding.fault.key)}: case {finding.number}, and {again} more of the same cause{once}")
     for key, again in report.known:
-        print(f"  {_named(key)}: known, met by {counted(again, 'case')}")
-
-
-def _named(key: Key) -> str:
-    """A kind of fault with its requirement or cause."""
-    kind, requirement, cause = key
-    return f"{kind} {requirement or cause or 'at an unknown place'}"
+        print(f"  {named(key)}: known, met by {counted(again, 'case')}")
 
 
 def _replay(options: argparse.Namespace, target: Target, oracle: Oracle) -> int:

@@ -21,9 +21,15 @@ from hgproto.stdio import write_whole
 if TYPE_CHECKING:
     from hgproto.fuzz.oracles import Fault, Key
 
-__all__ = ["FuzzFinding", "Saved", "read_causes", "read_finding", "read_saved"]
+__all__ = ["FuzzFinding", "Saved", "named", "read_causes", "read_finding", "read_saved"]
 
 _MOST = codec.LIMITS["max-payload"][1]
+
+
+def named(key: Key) -> str:
+    """Returns the kind of a fault with its requirement or cause."""
+    kind, requirement, cause = key
+    return f"{kind} {requirement or cause or 'at an unknown place'}"
 
 
 class FuzzFinding(NamedTuple):

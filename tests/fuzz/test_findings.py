@@ -6,16 +6,19 @@ import errno
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from hgproto.fuzz import FuzzFinding
 from hgproto.fuzz import findings as module
 from hgproto.fuzz.cases import Case
-from hgproto.fuzz.findings import read_finding
+from hgproto.fuzz.findings import named, read_finding
 from hgproto.fuzz.oracles import Fault
 from hgproto.fuzz.processes import joined_words
+
+if TYPE_CHECKING:
+    from hgproto.fuzz.oracles import Key
 
 FAULT = Fault("crash", "", "RuntimeError in serve (mine.py:3)", "an end without a crash", "RuntimeError")
 FINDING = FuzzFinding(Case(b"abc", "session 1"), FAULT, 1, 7, 0.5, 3, ("mine:serve", "--role", "server"))
@@ -125,3 +128,15 @@ def test_what_is_no_finding_is_said_with_its_path(text: bytes, tmp_path: Path) -
         read_finding(str(file))
     file.write_text(json.dumps(GOOD))
     assert read_finding(str(file))[0] == FINDING.case
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        (("accepts-invalid", "frame.whole", ""), "accepts-invalid frame.whole"),
+        (("crash", "", "IndexError"), "crash IndexError"),
+        (("rejects-valid", "", ""), "rejects-valid at an unknown place"),
+    ],
+)
+def test_a_fault_is_named_by_its_requirement_cause_or_place(key: Key, name: str) -> None:
+    assert named(key) == name
