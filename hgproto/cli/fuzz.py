@@ -309,10 +309,10 @@ def _campaign(options: argparse.Namespace, target: Target, oracle: Oracle) -> in
         )
         report = campaign.run()
     _sum_up(report)
-    for rule, number in sorted(oracle.notes.items()):
-        print(f"  note {rule}: not met by the output of {number} {'case' if number == 1 else 'cases'}")
+    for rule, number in report.notes:
+        print(f"  note {rule}: not met by the output of {counted(number, 'case')}")
     for name, number in cases.left_out.items():
-        print(f"  without {name}: {number} {'case' if number == 1 else 'cases'} left out")
+        print(f"  without {name}: {counted(number, 'case')} left out")
     if trouble:
         # Findings that are in no file are worse news than that there are findings.
         say(f"findings were not kept: {trouble[0]}")

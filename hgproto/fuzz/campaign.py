@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from hgproto.fuzz.again import shown_again
 from hgproto.fuzz.cases import probed_as, without_probe
 from hgproto.fuzz.features import used
 from hgproto.fuzz.findings import FuzzFinding
-from hgproto.fuzz.locate import FIRST, kinds_of, needs_place, place_in, stop_of, without_place
+from hgproto.fuzz.locate import FIRST, needs_place, place_in, places_of, stop_of, without_place
 from hgproto.fuzz.minimizing import Minimizing
 from hgproto.fuzz.outcomes import Outcome
 from hgproto.fuzz.targets import TargetGoneError, late, run_case
@@ -39,7 +40,7 @@ class Report(NamedTuple):
 
     ``repeats``: how often each finding's cause was met again. ``interrupted``: whether the keyboard has ended it.
     ``gone``: whether the target has, by breaking down without being started again. ``known``: how many cases met each cause of the
-    baseline.
+    baseline. ``notes``: how many cases did not meet each requirement that is only noted.
     """
 
     cases: int
@@ -50,6 +51,7 @@ class Report(NamedTuple):
     interrupted: bool = False
     gone: bool = False
     known: tuple[tuple[Key, int], ...] = ()
+    notes: tuple[tuple[str, int], ...] = ()
 
 
 class Campaign:
@@ -113,6 +115,7 @@ class Campaign:
         self._retried: dict[Key, int] = {}
         self._last: tuple[Case, int] | None = None
         self._faults: list[tuple[Case, Fault, int]] = []
+        self._notes: Counter[str] = Counter()
         self._number = 0
         self._spent = 0.0
         self._begun = 0.0
@@ -129,6 +132,7 @@ class Campaign:
                 octets += len(case.octets)
                 # A known fault hides none of the others.
                 self._faults += [(case, fault, self._number) for fault in self._oracle.faults(case, outcome)]
+                self._notes.update(self._oracle.noted)
                 self._take_all()
                 if self._watch is not None:
                     self._watch(self._number, len(self._findings))
@@ -153,9 +157,16 @@ class Campaign:
             self._take_all(place=False)
             while self._pending:
                 self._finish(self._pending[0])
-        known = tuple((key, count) for key, count in self._known.items() if count)
         return Report(
-            self._number, octets, self._elapsed(), tuple(self._findings), tuple(self._repeats), interrupted, gone, known
+            self._number,
+            octets,
+            self._elapsed(),
+            tuple(self._findings),
+            tuple(self._repeats),
+            interrupted,
+            gone,
+            known=tuple((key, count) for key, count in self._known.items() if count),
+            notes=tuple(sorted(self._notes.items())),
         )
 
     def _elapsed(self) -> float:
@@ -198,7 +209,7 @@ class Campaign:
         start = without_probe(case)
         interrupt: KeyboardInterrupt | None = None
         shown, new_process = None, False
-        if place and needs_place(*fault.key) and not (case.waits or case.sizes):
+        if place and needs_place(*fault.key):
             try:
                 fault, start, shown, new_process = self._placed(case, fault)
             except KeyboardInterrupt as error:
@@ -263,7 +274,10 @@ class Campaign:
                 shown, new_process = self._shown(case, fault)
                 if not shown:
                     return fault, octets, shown, new_process
-                place, start = stop_of(octets, shows, self._places(fault))
+                if case.waits or case.sizes:
+                    place, start = (FIRST, b"") if shows(b"") else (places_of(case)[0], octets)
+                else:
+                    place, start = stop_of(octets, shows, self._places(fault))
         except TargetGoneError:
             # It has crashed for good, so the place stays unknown.
             return fault, octets, None, False
@@ -274,7 +288,7 @@ class Campaign:
     def _likely(self, case: Case, fault: Fault) -> Fault:
         """Returns a fault as one of the first known place that its case passes; without such a place, the fault as it is."""
         known = self._places(fault)
-        met = [kind for kind in (*kinds_of(without_probe(case)), FIRST) if kind in known]
+        met = [place for place in (*places_of(case), FIRST) if place in known]
         return _with_place(fault, met[0]) if met else fault
 
     def _places(self, fault: Fault) -> set[str]:
@@ -348,6 +362,9 @@ class Campaign:
         unplaced = faults.get(finding.fault._replace(cause=without_place(finding.fault.cause)).key)
         if unplaced is None or not needs_place(*unplaced.key):
             return None
+
+        if place_in(finding.fault.cause) in places_of(other) and (other.waits or other.sizes):
+            return other, _with_place(unplaced, place_in(finding.fault.cause))
 
         def shows(start: bytes) -> bool:
             return unplaced.key in self._judged_as(frames_of(start), finding.case)[1]

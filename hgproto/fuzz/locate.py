@@ -10,12 +10,15 @@ import re
 from typing import TYPE_CHECKING
 
 from hgproto.framing_0002 import codec
+from hgproto.fuzz.cases import without_probe
 from hgproto.session import frames_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-__all__ = ["FIRST", "kinds_of", "needs_place", "place_in", "stop_of", "without_place"]
+    from hgproto.fuzz.cases import Case
+
+__all__ = ["FIRST", "kinds_of", "needs_place", "place_in", "places_of", "stop_of", "without_place"]
 
 _SILENT = frozenset({"rejects-valid", "hang", "growth"})
 _UNSAID = re.compile(r"killed by (?:SIG\w+|signal N)|exit status N|takes no connections any more")
@@ -23,6 +26,8 @@ _UNSAID = re.compile(r"killed by (?:SIG\w+|signal N)|exit status N|takes no conn
 _PLACE = re.compile(r"(?:^| )(?P<place>at .*)$")
 FIRST = "at the first command"
 """The place of a target that shows the fault whatever comes before its first command."""
+_DIALOGUE = "at a pause of a dialogue"
+_SERIES = "at a series"
 _BEGIN, _END, _ENCODED = (int(flag) for flag in codec.StreamFlag)
 
 
@@ -40,6 +45,13 @@ def place_in(cause: str) -> str:
     """Returns the place at the end of a cause; empty without one."""
     found = _PLACE.search(cause)
     return "" if found is None else found["place"]
+
+
+def places_of(case: Case) -> list[str]:
+    """Returns the places that a case passes: the kinds of its frames, or what it is if more than its frames matters."""
+    if case.waits or case.sizes:
+        return [_DIALOGUE if case.waits else _SERIES]
+    return kinds_of(without_probe(case))
 
 
 def kinds_of(octets: bytes) -> list[str]:

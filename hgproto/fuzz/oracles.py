@@ -80,7 +80,7 @@ class Oracle:
     :class:`hgproto.server.Server`. ``reports_errors``: True if the target sends an error-response for every rejection. Silence
     then shows acceptance in the cases that cannot end with a probe; else these cases are judged by what the target sends.
     ``defers``: True if responses of the target wait for the end of input. ``fails``: the name of a command that its application
-    fails. ``notes``: the requirements that are only noted, with the number of outcomes that do not meet them.
+    fails. ``noted``: the requirements that are only noted and that the outcome which was judged last does not meet.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class Oracle:
         self._reports_errors = reports_errors
         self._defers = defers
         self._fails = fails
-        self.notes: dict[str, int] = {}
+        self.noted: set[str] = set()
         self._options: dict[str, Any] = {"limits": limits, "encodings": encodings, "reopen": reopen}
 
     @property
@@ -128,6 +128,7 @@ class Oracle:
     def faults(self, case: Case, outcome: Outcome) -> list[Fault]:
         """All that is wrong and not ignored, gravest first, one fault for each cause."""
         faults: dict[Key, Fault] = {}
+        self.noted = set()
         for fault in self._faults(case, outcome):
             if not self.ignores(fault):
                 faults.setdefault(fault.key, fault)
@@ -274,17 +275,14 @@ class Oracle:
         ``complete``: True if they are all that it has to send.
         """
         known: set[str] | None = None
-        noted = set()
         for finding in self._findings(case, output, complete=complete):
             if finding.severity != ERROR:
-                noted.add(finding.id)
+                self.noted.add(finding.id)
                 continue
             if known is None:
                 known = {finding.id for finding in self._findings(case, ours, complete=complete)}
             if finding.id not in known:
                 yield Fault("breaks-rule", finding.id, "", finding.expected, finding.found)
-        for rule in noted:
-            self.notes[rule] = self.notes.get(rule, 0) + 1
 
     def _findings(self, case: Case, output: bytes, *, complete: bool) -> Iterator[Finding]:
         validator = SessionValidator(**self._options)

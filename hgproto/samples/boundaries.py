@@ -232,7 +232,9 @@ class _Edges:
         sized_by = self._parts.get(str(part.sizes or part.size))
         others = len(assembled(self._layout, {**self.strings, part.name: [b""]}, self.numbers))
         room = self._limit - others
-        most = room + 1 if sized_by is None else highest(sized_by)
+        # The number that a string of no size of its own may not exceed bounds it just as well.
+        bound = sized_by or self._parts.get(str(part.at_most))
+        most = room + 1 if bound is None else highest(bound)
         for size in sorted({0, 1, most - 1, most, room - 1, room, room + 1}):
             # What is longer than the limit on lengths is all the same.
             if 0 <= size <= min(most, room + 1):

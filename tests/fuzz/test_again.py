@@ -220,6 +220,7 @@ def test_a_late_report_of_a_target_that_is_gone_is_kept() -> None:
 def test_an_interrupt_loses_no_other_fault_of_a_case() -> None:
     class Two:
         max_payload = 65535
+        noted: frozenset[str] = frozenset()
 
         def ignores(self, _: Fault) -> bool:
             return False

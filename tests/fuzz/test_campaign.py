@@ -129,6 +129,7 @@ class Judged:
     """An oracle that finds a fault for each frame of a case, by its type."""
 
     max_payload = 65535
+    noted: frozenset[str] = frozenset()
 
     def ignores(self, fault: Fault) -> bool:
         return False

@@ -15,7 +15,7 @@ from hgproto.framing_0002 import codec
 from hgproto.fuzz import Campaign, Oracle
 from hgproto.fuzz.cases import Cases, with_probe, without_probe
 from hgproto.fuzz.locate import kinds_of, needs_place, stop_of
-from hgproto.fuzz.targets import Outcome, TargetGoneError
+from hgproto.fuzz.targets import CommandTarget, Outcome, TargetGoneError
 from hgproto.session import frames_of
 
 if TYPE_CHECKING:
@@ -230,3 +230,31 @@ def test_crashes_by_a_signal_differ_by_their_place(most_crashes: int) -> None:
     for finding in report.findings:
         last = kinds_of(without_probe(finding.case))[-1]
         assert last == finding.fault.cause.removeprefix("killed by SIGSEGV ")
+
+
+class Hangs(CommandTarget):
+    """A target that can be waited for, and hangs always or when it is. It starts no process."""
+
+    def __init__(self, always: bool) -> None:
+        self.always = always
+
+    def run(self, octets: bytes, waits: tuple[int, ...] = ()) -> Outcome:
+        return Outcome(reference.serve(octets), hung=self.always or bool(waits))
+
+    def renew(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("always", "cause"),
+    [(True, "at the first command"), (False, "at a pause of a dialogue")],
+    ids=["always", "when waited for"],
+)
+def test_a_silent_fault_of_dialogues_has_a_place(always: bool, cause: str) -> None:
+    cases = islice(Cases("server", 1, encodings=KNOWN, dialogues=True), 40)
+    report = Campaign(Hangs(always), Oracle(encodings=KNOWN), cases, minimize_seconds=0.5).run()
+    assert [(finding.fault.kind, finding.fault.cause) for finding in report.findings] == [("hang", cause)]
+    assert sum(report.repeats) >= 1
