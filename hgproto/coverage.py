@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections import deque
 from contextlib import suppress
 from json import JSONDecodeError
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,11 +16,11 @@ from hgproto.bom import unmarked
 from hgproto.client import Client
 from hgproto.errors import HgprotoError, HumanFormError, RemoteProtocolError, shown
 from hgproto.events import Error
+from hgproto.frame_goals import FrameGoals
 from hgproto.framing_0002 import codec, machines
-from hgproto.goals import KINDS, Goal, edges_of, goals, row_name
+from hgproto.goals import KINDS, Goal, goals, row_name
 from hgproto.hexform import form_of, octets_from_hex
 from hgproto.human import has_frame, parse_frame
-from hgproto.layout import case_of, walk
 from hgproto.limits import Limits
 from hgproto.machine import Answer, Event, InState, Row, Set
 from hgproto.revision import DEFAULT_REVISION
@@ -39,9 +38,6 @@ if TYPE_CHECKING:
     from hgproto.plans import Node
 
 __all__ = ["KINDS", "Coverage", "Goal"]
-
-_MOST = codec.LIMITS["max-payload"][1]
-_LIMIT = codec.LIMITS["max-payload"][0]
 
 
 class _Watch:
@@ -101,7 +97,8 @@ class Coverage:
         self._found(validator.close())
         self._found(validate(octets, depth="frames"))
         # Fields are counted once, however many reactors take the frames.
-        frames = [(part, self._frame(part)) for part in frames_of(octets)]
+        counter = FrameGoals(self._reach)
+        frames = [(part, counter.count(part)) for part in frames_of(octets)]
         if validator.role == "server":
             for reopen in ("error", "restart"):
                 self._received(_WatchedClient(reopen=reopen), frames)
@@ -133,6 +130,7 @@ class Coverage:
         session.server = _WatchedServer(**options)
         session.client = _WatchedClient(**{name: value for name, value in options.items() if name != "streaming"})
         reactors: dict[str, Any] = {">": session.server, "<": session.client}
+        counters = {side: FrameGoals(self._reach) for side in (b">", b"<")}
         for number, text in enumerate(lines, 1):
             line = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
             if not has_frame(line):
@@ -145,7 +143,7 @@ class Coverage:
                 raise HumanFormError(error.column, error.expected, error.found, number) from None
             self._found(validator.line(line))
             if step.wire is not None:
-                frame = self._frame(step.wire)
+                frame = counters[line[:1]].count(step.wire)
                 if frame is not None:
                     self._rows_of(reactor, frame, before, step.events)
         self._found(validator.close())
@@ -222,53 +220,6 @@ class Coverage:
     def _found(self, findings: Iterable[Finding]) -> None:
         for finding in findings:
             self._reach("requirements", finding.id)
-
-    def _frame(self, octets: bytes) -> Frame | None:
-        """Counts a frame; None for what is none, or is over the limit."""
-        try:
-            frame, _ = codec.decode_frame(octets, 0, _MOST)
-        except RemoteProtocolError:
-            return None
-        kind = codec.TYPE_NAMES.get(int(frame.type))
-        if kind is None:
-            return frame
-        self._reach("types", kind)
-        for mask, name in codec.FLAG_NAMES[int(frame.type)].items():
-            if frame.flags & mask:
-                self._reach("flags", f"{kind} {name}")
-        for mask, name in codec.STREAM_FLAG_NAMES.items():
-            if frame.stream_flags & mask:
-                self._reach("flags", name)
-        length = len(frame.payload)
-        for name, holds in (
-            ("0", length == 0),
-            ("max-payload", length == _LIMIT),
-            ("max-payload + 1", length > _LIMIT),
-        ):
-            if holds:
-                self._reach("edges", f"{kind} length {name}")
-        for name, value in (("request_id", frame.request_id), ("stream_id", frame.stream_id)):
-            if value <= 1 or value >= (1 << codec.FIELD_BITS[name][0]) - 2:
-                self._reach("edges", f"{name} {'least' if value <= 1 else 'most'}")
-        self._of_payload(frame, kind)
-        return frame
-
-    def _of_payload(self, frame: Frame, kind: str) -> None:
-        payload = bytes(frame.payload)
-        layout = codec.LAYOUTS.get(case_of(codec.PAYLOADS[int(frame.type)], int(frame.flags), continued=False))
-        if layout is None:
-            return
-        there: set[str] = set()
-        with suppress(RemoteProtocolError):
-            deque(walk(layout, payload), maxlen=0)  # fields of a payload that is damaged do not count
-            for span in walk(layout, payload):
-                for edge in edges_of(span.path, span.value, at_limit=len(payload) >= _LIMIT):
-                    self._reach("edges", f"{kind} {edge}")
-                if layout.entries:
-                    there.add(span.path.partition(".")[0])
-            for entry in layout.entries:
-                if entry.name not in there:
-                    self._reach("edges", f"{kind} {entry.name} left out")
 
     def _watched(self, reactor: Any, frame: Frame, octets: bytes) -> list[Any]:
         before = _before(reactor, frame)

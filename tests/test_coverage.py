@@ -68,6 +68,31 @@ def test_a_frame_counts_as_what_it_is() -> None:
     assert coverage.total("types") == 8
 
 
+CONTINUED = [
+    "1 1 stream-begin command-name have-args x",
+    r"1 1 0 command-argument continuation \x01\x00\x07\x00kab",
+    r"1 1 stream-end command-argument eoa \x01\x00\x00\x00k",
+]
+"""The rest of a value that looks like an argument with an empty value."""
+
+
+@pytest.mark.parametrize("as_session", [False, True])
+def test_the_rest_of_a_value_has_no_fields(as_session: bool) -> None:
+    def edges(lines: list[str]) -> set[str]:
+        coverage = Coverage()
+        if as_session:
+            coverage.session(f"> {line}" for line in lines)
+        else:
+            coverage.octets(wire(*lines))
+        return {name for name in reached(coverage, "edges") if name.startswith("command-argument ")}
+
+    assert edges(CONTINUED) == {"command-argument name_length least"}
+    # The next argument of the request has fields again, and so has that of the next request with this id.
+    assert "command-argument value_length least" in edges([*CONTINUED, CONTINUED[-1]])
+    again = [*CONTINUED[:2], CONTINUED[0], CONTINUED[-1]]
+    assert "command-argument value_length least" in edges(again)
+
+
 @pytest.mark.parametrize(
     ("lines", "row"),
     [
