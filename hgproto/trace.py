@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from hgproto.errors import counted
+from hgproto.errors import counted, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from hgproto.catalogue import Requirement
 
-__all__ = ["SNAPSHOT", "gaps", "read_record", "snapshot", "text_of"]
+__all__ = ["SNAPSHOT", "gaps", "read_record", "read_snapshot", "snapshot", "text_of"]
 
 SNAPSHOT = "tests/trace.json"
 """Where a project has its snapshot."""
@@ -34,8 +34,9 @@ def read_record(file: Path) -> dict[str, dict[str, Any]]:
     """
     try:
         record = json.loads(file.read_bytes())
-        status, tests, unfinished = record["exit_status"], dict(record["tests"]), list(record["unfinished"])
-        whole = all(_is_test(test) for test in tests.values())
+        status, unfinished = record["exit_status"], record["unfinished"]
+        tests: dict[str, dict[str, Any]] = record["tests"]
+        whole = _are_texts(unfinished) and all(_is_test(test) for test in tests.values())
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
         whole = False
     if not whole:
@@ -54,8 +55,12 @@ def read_record(file: Path) -> dict[str, dict[str, Any]]:
 
 def _is_test(test: Any) -> bool:
     """True if a part of a record says of a test what it names, and what was seen violated."""
-    lists = (test["names"], [] if test["broken"] is None else test["broken"])
-    return all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in lists)
+    return _are_texts(test["names"]) and (test["broken"] is None or _are_texts(test["broken"]))
+
+
+def _are_texts(value: Any) -> bool:
+    """True for a list of texts."""
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
 def snapshot(
@@ -89,6 +94,34 @@ def text_of(entries: Mapping[str, Any]) -> str:
     text = json.dumps(entries, indent=2, ensure_ascii=False) + "\n"
     # The name of a file may have bytes that are not UTF-8; the escape is that of JSON too.
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def read_snapshot(file: Path) -> dict[str, dict[str, Any]]:
+    """Returns the entries of a snapshot that :func:`text_of` made.
+
+    Raises :class:`OSError` for a file that cannot be read, and ``ValueError`` or ``RecursionError`` for one that is no snapshot.
+    """
+    entries = json.loads(file.read_bytes())
+    if not isinstance(entries, dict):
+        raise ValueError("expected an object with an entry for each requirement")
+    for name, entry in entries.items():
+        if not _is_entry(entry):
+            members = "level, enforced, places, kept, broken, and tests"
+            raise ValueError(printable(f"{name}: expected an object with {members}"))
+    return entries
+
+
+def _is_entry(entry: Any) -> bool:
+    """True for the entry of a requirement in a snapshot."""
+    if not isinstance(entry, dict):
+        return False
+    tests = entry.get("tests")
+    return (
+        all(isinstance(entry.get(key), str) for key in ("level", "enforced"))
+        and all(_are_texts(entry.get(key)) for key in ("places", "kept", "broken"))
+        and isinstance(tests, dict)
+        and all(isinstance(cases, str) for cases in tests.values())
+    )
 
 
 def gaps(entries: Mapping[str, Mapping[str, Any]]) -> list[str]:

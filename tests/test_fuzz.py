@@ -30,7 +30,7 @@ from hgproto.fuzz.cases import Case, Cases, with_probe
 from hgproto.fuzz.echo import client_events, serve, server_events
 from hgproto.fuzz.findings import read_finding
 from hgproto.fuzz.minimize import minimized
-from hgproto.fuzz.observations import of_events, of_frames
+from hgproto.fuzz.observations import UnreadableError, of_events, of_frames
 from hgproto.fuzz.oracles import KINDS
 from hgproto.fuzz.targets import Outcome, run_case
 from hgproto.limits import Limits
@@ -577,6 +577,12 @@ def test_how_data_is_cut_does_not_matter() -> None:
     ]
     whole = [{"event": "response-data", "request": 1, "data": "0001", "last": True}]
     assert of_events(pieces) == of_events(whole)
+
+
+@pytest.mark.parametrize("request_id", ["Infinity", "NaN", "1e400", "[]", "null", '"x"'])
+def test_an_event_of_no_request_cannot_be_read(request_id: str) -> None:
+    with pytest.raises(UnreadableError, match="no event of a session"):
+        of_events(json.loads(f'[{{"event": "request-error", "request": {request_id}}}]'))
 
 
 # Targets.

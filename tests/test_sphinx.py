@@ -366,7 +366,23 @@ def test_what_is_wrong_on_a_page_is_told_at_its_line(site: Site, text: str, mess
     assert any(line.startswith(f"{site.root}/index.rst:9") and message in line for line in warnings), warnings
 
 
-@pytest.mark.parametrize("text", [None, "{", "[" * 100_000], ids=["none", "cut", "deep"])
+ENTRY = {"level": "MUST", "enforced": "codec", "places": [], "kept": [], "broken": [], "tests": {}}
+RECORD = {"exit_status": 0, "unfinished": [], "tests": {"test_it": {"names": ["frame.whole"], "broken": []}}}
+NO_SNAPSHOTS = {
+    "none": None,
+    "cut": "{",
+    "deep": "[" * 100_000,
+    "list": "[]",
+    "number": '{"frame.whole": 3}',
+    "record": json.dumps(RECORD),
+    "without-tests": json.dumps({"frame.whole": {key: value for key, value in ENTRY.items() if key != "tests"}}),
+    "tests-in-a-list": json.dumps({"frame.whole": ENTRY | {"tests": ["test_it"]}}),
+    "tests-without-cases": json.dumps({"frame.whole": ENTRY | {"tests": {"test_it": 1}}}),
+    "kept-by-a-number": json.dumps({"frame.whole": ENTRY | {"kept": [1]}}),
+}
+
+
+@pytest.mark.parametrize("text", NO_SNAPSHOTS.values(), ids=NO_SNAPSHOTS)
 def test_a_snapshot_that_cannot_be_read_is_told(site: Site, text: str | None) -> None:
     site.write("index", f":orphan:\n\n{RULES}")
     if text is not None:

@@ -12,7 +12,7 @@ from support import ROOT
 
 from hgproto.catalogue import Requirement
 from hgproto.framing_0002.requirements import REQUIREMENTS
-from hgproto.trace import SNAPSHOT, gaps, read_record, snapshot, text_of
+from hgproto.trace import SNAPSHOT, gaps, read_record, read_snapshot, snapshot, text_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -102,6 +102,34 @@ def test_order_and_parameters_do_not_show(vectors: Path) -> None:
     assert text_of(snapshot(RULES, vectors, others)) == text_of(snapshot(RULES, vectors, TESTS))
 
 
+def test_a_snapshot_is_read_as_it_was_written(vectors: Path) -> None:
+    entries = snapshot(RULES, vectors, {**TESTS, "caf\udce9": next(iter(TESTS.values()))})
+    file = vectors / "trace.json"
+    file.write_text(text_of(entries), encoding="utf-8")
+    assert read_snapshot(file) == entries
+    assert read_snapshot(ROOT / SNAPSHOT)
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ([], "expected an object with an entry for each requirement"),
+        ({"a.kept": 3}, "a.kept: expected an object with level, enforced, places, kept, broken, and tests"),
+        (
+            {"a.kept": {"level": "MUST"}},
+            "a.kept: expected an object with level, enforced, places, kept, broken, and tests",
+        ),
+        ({"a\nb": 3}, r"a\\nb: expected an object with"),
+        ({"tests": {"a": {"names": [], "broken": []}}}, "tests: expected an object with level"),
+    ],
+)
+def test_a_file_that_is_no_snapshot(value: object, reason: str, tmp_path: Path) -> None:
+    file = tmp_path / "trace.json"
+    file.write_text(json.dumps(value))
+    with pytest.raises(ValueError, match=f"^{reason}"):
+        read_snapshot(file)
+
+
 def test_gaps(vectors: Path) -> None:
     assert gaps(snapshot(RULES, vectors, TESTS)) == []
     assert gaps(snapshot(RULES, vectors, {})) == [
@@ -130,6 +158,14 @@ def recorded(tests: dict[str, Any], **others: Any) -> str:
         (recorded({"a": {"names": 5, "broken": []}}), "expected what"),
         (recorded({"a": {"names": [[]], "broken": []}}), "expected what"),
         (recorded({"a": {"names": [], "broken": 5}}), "expected what"),
+        (json.dumps({"exit_status": 0, "unfinished": "a", "tests": TESTS}), "expected what"),
+        (json.dumps({"exit_status": 0, "unfinished": {}, "tests": TESTS}), "expected what"),
+        (json.dumps({"exit_status": 0, "unfinished": [1], "tests": TESTS}), "expected what"),
+        (json.dumps({"exit_status": 0, "unfinished": [], "tests": [*TESTS.items()]}), "expected what"),
+        (
+            json.dumps({"exit_status": 0, "unfinished": [], "tests": [[1, {"names": [], "broken": []}]]}),
+            "expected what",
+        ),
         (recorded({}), "expected tests that name requirements and have passed, found none"),
         (recorded({}, exit_status=1), "expected a test run that has passed, found exit status 1"),
         (recorded({}, exit_status=5), "expected tests that name requirements, found none"),

@@ -192,17 +192,23 @@ def read_saved(path: str) -> Saved:
         with open(path, "rb") as file:
             value = json.loads(file.read())
         octets = bytes.fromhex(value["octets"])
-        waits, sizes = (tuple(int(one) for one in value.get(name, ())) for name in ("waits", "sizes"))
+        waits, sizes = (value.get(name, []) for name in ("waits", "sizes"))
         for places in (waits, sizes):
-            if [*places] != sorted({*places}) or not all(0 <= place <= len(octets) for place in places):
+            if not isinstance(places, list) or not all(type(place) is int for place in places):
                 raise ValueError
-        case = Case(octets, str(value["origin"]), value["probe"], waits, sizes)
+            if places != sorted({*places}) or not all(0 <= place <= len(octets) for place in places):
+                raise ValueError
+        if not all(isinstance(value[name], str) for name in ("origin", "kind", "cause", "schema")):
+            raise ValueError
+        if not (value["requirement"] is None or isinstance(value["requirement"], str)):
+            raise ValueError
+        case = Case(octets, value["origin"], value["probe"], tuple(waits), tuple(sizes))
         if case.probe is not None and not (type(case.probe) is int and 0 <= case.probe < 1 << 16):
             raise ValueError
         shown_again = value.get("shown_again")
         if not (shown_again is None or isinstance(shown_again, bool)):
             raise ValueError
-        key = str(value["kind"]), str(value["requirement"] or ""), str(value["cause"])
-        return Saved(case, key, str(value["schema"]), shown_again)
+        key = value["kind"], value["requirement"] or "", value["cause"]
+        return Saved(case, key, value["schema"], shown_again)
     except (KeyError, TypeError, ValueError, RecursionError):
         raise ValueError(f"{path}: this is no finding of hgproto fuzz") from None

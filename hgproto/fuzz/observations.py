@@ -97,7 +97,7 @@ def of_events(events: Iterable[Any]) -> Observation:
                 complaint = str(event.get("message") or event.get("requirement") or "")
                 return Observation(False, _joined(answers), complaint)
             told = answers.setdefault(int(event["request"]), [])
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
             raise UnreadableError(f"no event of a session: {text_of(event)}") from None
         rest = {key: value for key, value in event.items() if key not in ("event", "request", "message", "requirement")}
         if name in _PIECES:

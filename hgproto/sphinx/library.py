@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from hgproto.revision import Revision
 from hgproto.spec import SchemaError, check, load
 from hgproto.spec.load import find, known_revisions
 from hgproto.spec.mentions import Part, all_parts
+from hgproto.trace import read_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -101,9 +101,8 @@ class Library:
 
 
 def _snapshot(file: Path) -> Mapping[str, Mapping[str, Any]]:
-    """What ``hgproto trace`` has written."""
+    """Returns what ``hgproto trace`` has written."""
     try:
-        entries: Mapping[str, Mapping[str, Any]] = json.loads(file.read_bytes())
+        return read_snapshot(file)
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"hgproto_trace: expected what `hgproto trace` writes in {file}: {error}") from None
-    return entries
