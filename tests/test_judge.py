@@ -252,3 +252,16 @@ def test_going_on(case: str) -> None:
     ]
     shown = [f"{finding.line} {finding.id} {finding.path}{' ends' * finding.ends}" for finding in found]
     assert shown == expected
+
+
+@pytest.mark.requirement("command-argument.value-long")
+def test_the_place_of_a_value_that_is_too_long_is_all_that_is_too_much() -> None:
+    """The rest of a value has no structure, though this one looks like an argument."""
+    validator = SessionValidator()
+    first = "> 1 1 stream-begin command-name have-args x"
+    begun = r"> 1 1 0 command-argument continuation \x01\x00\x0a\x00kaaaaa"
+    for line in (first, begun):
+        assert list(validator.line(line)) == []
+    (found,) = validator.line(r"> 1 1 0 command-argument eoa \x01\x00\x01\x00kvzzzzzzz")
+    frame = len("x") + len(r"....kaaaaa") + 3 * 8
+    assert (found.offset, found.octets) == (frame + 5, len("vzzzzzzz"))
