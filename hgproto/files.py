@@ -16,7 +16,7 @@ from collections import deque
 from contextlib import suppress
 from itertools import chain
 
-from hgproto.bytelike import as_bytes, bytes_like, is_bytes_like
+from hgproto.bytelike import as_bytes, bytes_like, is_bytes_like, kept_bytes
 from hgproto.errors import counted
 from hgproto.frame import Unique
 
@@ -219,13 +219,18 @@ class Output:
                 raise OSError(errno.EIO, "the file accepted no bytes, and gave no reason")
             self._accept(count)
 
+    def keep(self) -> None:
+        """Copies whatever is left and could be changed by its owner, and releases the views of it."""
+        kept = [kept_bytes(view) for view in self._rest]
+        for copy, view in zip(kept, self._rest, strict=True):
+            if copy is not view:
+                _release(view)
+        self._rest = deque(kept)
+
     def forget(self) -> None:
         """Drops whatever is left. The views of it are released, since frames of a traceback can hold them."""
         while self._rest:
-            view = self._rest.popleft()
-            if isinstance(view, memoryview):
-                with suppress(BufferError):
-                    view.release()
+            _release(self._rest.popleft())
 
     def _accept(self, count: int) -> None:
         """Counts bytes that the file has accepted."""
@@ -241,6 +246,12 @@ class Output:
     def _no_room(self) -> BlockingIOError:
         message = "the file has no room for more bytes; wait until it can be written, then flush the same object"
         return BlockingIOError(errno.EAGAIN, message, self.written)
+
+
+def _release(view: bytes | memoryview) -> None:
+    if isinstance(view, memoryview):
+        with suppress(BufferError):
+            view.release()
 
 
 def write_all(file: Writable, data: BytesLike) -> None:

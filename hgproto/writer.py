@@ -140,8 +140,8 @@ class FrameWriter(Unique):
     """Writes frames to a binary file, buffered or raw, whole and in order.
 
     ``max_payload`` and ``codec``: as of :func:`encode_frame`. If the file has no room, :meth:`write` raises
-    :class:`BlockingIOError`. The writer then keeps the rest of the frame that it was writing and the frames after it:
-    wait until the file can be written, and call :meth:`flush`.
+    :class:`BlockingIOError`. The writer then keeps the rest of the frame that it was writing, as a copy where its owner
+    can change it, and the frames after it: wait until the file can be written, and call :meth:`flush`.
     """
 
     __slots__ = ("_codec", "_frames", "_limit", "_output")
@@ -172,6 +172,13 @@ class FrameWriter(Unique):
 
     def flush(self) -> None:
         """Writes whatever is left. Raises as :meth:`write` does. The file itself is not flushed."""
+        try:
+            self._flush()
+        except BaseException:
+            self._output.keep()
+            raise
+
+    def _flush(self) -> None:
         output, limit, codec = self._output, self._limit, self._codec
         encode, encode_header, known = codec.encode_frame, codec.encode_header, None
         output.flush()

@@ -187,6 +187,34 @@ def test_frames_and_boundaries_keep_a_small_limit_on_items(tmp_path: Path, name:
     assert {bool(one.broken) for one in boundaries(name, revision=revision)} == {False, True}
 
 
+@pytest.mark.parametrize(("type_", "longest"), [("u8", 255), ("u16", 4092), ("u24", 4091)])
+def test_the_number_that_bounds_a_string_bounds_its_edges(tmp_path: Path, type_: str, longest: int) -> None:
+    text = (SCHEMA / "README.md").read_text(encoding="utf-8")
+    text = text[text.index("language: 1\nrevision: notes-1") :]
+    text = text[: text.index("\n```")]
+    size = int(type_[1:]) // 8
+    for old, new in (
+        (
+            "      - {name: text, type: utf8, size: rest, doc: The note itself.}\n",
+            f"      - {{name: most, type: {type_}, rules: {{overflow: note.title-size}}, doc: The most octets.}}\n"
+            "      - {name: text, type: bytes, size: rest, at_most: most, rules: {surplus: note.title-size}, doc: A note.}\n",
+        ),
+        (
+            "0b00 0100 01 01 11  03 746561",
+            f"{11 + size:02x}00 0100 01 01 11  03 746561 {(7).to_bytes(size, 'little').hex()}",
+        ),
+        ("length: 11", f"length: {11 + size}"),
+        ("text: at five}", 'most: 7, text: "61742066697665"}'),
+    ):
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    (tmp_path / "notes.yaml").write_text(text, encoding="utf-8")
+    found = {what: broken for what, _, broken in boundaries("leave", revision=Revision(str(tmp_path / "notes.yaml")))}
+    texts = {what: broken for what, broken in found.items() if "text of " in what}
+    assert any(f"text of {longest} octets" in what and not broken for what, broken in texts.items()), texts
+    assert not any(f"text of {longest + 1} octets" in what and not broken for what, broken in texts.items())
+
+
 def test_a_limit_that_no_payload_keeps_leaves_no_frames(tmp_path: Path) -> None:
     revision = changed(tmp_path, (ITEMS[0], ITEMS[1].replace("default: 9", "default: 1")))
     maker, code = FrameMaker(revision.codec), revision.codec.CODES["progress"]

@@ -15,6 +15,7 @@ from hgproto import (
     DecodingPool,
     EncodingPool,
     FrameReader,
+    FrameWriter,
     NoOp,
     RemoteProtocolError,
     SendFrames,
@@ -276,3 +277,39 @@ def test_errors_that_are_raised_again_do_not_grow() -> None:
     frames_of(lambda: reader.feed(BAD))
     for call in (lambda: reader.feed(b""), reader.close, lambda: reader.read(b"")):
         assert frames_of(call) == frames_of(call) == frames_of(call)
+
+
+class Full:
+    """A raw file with room for a few bytes, until it is emptied. A full one says so by None, or raises."""
+
+    def __init__(self, error: OSError | None) -> None:
+        self.error = error
+        self.room = 5
+        self.data = b""
+
+    def write(self, data: Any) -> int | None:
+        if not self.room and self.error is not None:
+            raise self.error
+        taken = bytes(data[: self.room])
+        self.data += taken
+        self.room -= len(taken)
+        return len(taken) or None
+
+
+@pytest.mark.parametrize("error", [None, BlockingIOError(), OSError(5, "trouble")], ids=["None", "no room", "trouble"])
+@pytest.mark.parametrize("size", [100, 20_000, 65_535])
+@pytest.mark.parametrize("room", [0, 5, 50], ids="{} bytes of room".format)
+def test_a_payload_can_change_after_a_write_that_failed(error: OSError | None, size: int, room: int) -> None:
+    buffer = bytearray(b"a" * size)
+    frame = codec.make_frame(1, 2, 1, codec.FrameType.BYTES_RESPONSE, 2, buffer)
+    expected = codec.encode_frame(frame)
+    file = Full(error)
+    file.room = room
+    writer = FrameWriter(file)
+    with pytest.raises(type(error or BlockingIOError())):
+        writer.write([frame])
+    buffer[:] = b"b" * size
+    file.room = 1 << 20
+    writer.flush()
+    assert file.data == expected
+    assert not writer.pending
