@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hgproto.bom import unmarked
 from hgproto.client import Client
+from hgproto.encodings import default_encodings
 from hgproto.errors import HgprotoError, HumanFormError, RemoteProtocolError, shown
 from hgproto.events import Error
 from hgproto.frame_goals import FrameGoals
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from enum import IntEnum
 
+    from hgproto.encodings import Encodings
     from hgproto.finding import Finding, Role
     from hgproto.frame import Frame
     from hgproto.machine import Condition, Machine
@@ -83,29 +85,37 @@ class _WatchedClient(_Watch, Client):
 
 
 class Coverage:
-    """What was exercised so far, of framing-0002. ``goals``: all that there is, in the order of the schema."""
+    """What was exercised so far, of framing-0002. ``goals``: all that there is, in the order of the schema.
 
-    def __init__(self) -> None:
+    ``encodings``: the content encodings that can be decoded.
+    """
+
+    def __init__(self, encodings: Encodings | None = None) -> None:
         self.goals = list(goals())
+        self.unavailable: set[str] = set()
+        """Content encodings in use that are not installed: their payloads were not looked into. It may be cleared."""
+        self._encodings = encodings or default_encodings()
         self._names = {kind: {goal.name for goal in self.goals if goal.kind == kind} for kind in KINDS}
         self._reached: set[tuple[str, str]] = set()
 
     def octets(self, octets: bytes, role: Role | None = None) -> None:
         """Counts what one side sends. ``role``: client or server; None to tell by the first stream."""
-        validator = Validator(role)
+        encodings = self._encodings
+        validator = Validator(role, encodings=encodings)
         self._found(validator.feed(octets))
         self._found(validator.close())
         self._found(validate(octets, depth="frames"))
         # Fields are counted once, however many reactors take the frames.
-        counter = FrameGoals(self._reach)
+        counter = FrameGoals(self._reach, encodings=encodings)
         frames = [(part, counter.count(part)) for part in frames_of(octets)]
+        self.unavailable |= counter.unavailable
         if validator.role == "server":
             for reopen in ("error", "restart"):
-                self._received(_WatchedClient(reopen=reopen), frames)
+                self._received(_WatchedClient(encodings=encodings, reopen=reopen), frames)
         else:
             # What a server does depends on how it was made.
             for options in ({}, {"streaming": True}, {"reopen": "restart"}):
-                self._received(_WatchedServer(**options), frames)
+                self._received(_WatchedServer(encodings=encodings, **options), frames)
 
     def _received(self, reactor: Any, frames: Iterable[tuple[bytes, Frame | None]]) -> None:
         for part, frame in frames:
@@ -125,12 +135,14 @@ class Coverage:
 
         ``options``: of both reactors, such as ``limits``, ``reopen`` or ``streaming``.
         """
+        options |= {"encodings": self._encodings}
         session = Session(**options)
         validator = SessionValidator(**{name: value for name, value in options.items() if name != "streaming"})
         session.server = _WatchedServer(**options)
         session.client = _WatchedClient(**{name: value for name, value in options.items() if name != "streaming"})
         reactors: dict[str, Any] = {">": session.server, "<": session.client}
-        counters = {side: FrameGoals(self._reach) for side in (b">", b"<")}
+        limits = options.get("limits")
+        counters = {side: FrameGoals(self._reach, encodings=self._encodings, limits=limits) for side in (b">", b"<")}
         for number, text in enumerate(lines, 1):
             line = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
             if not has_frame(line):
@@ -147,6 +159,7 @@ class Coverage:
                 if frame is not None:
                     self._rows_of(reactor, frame, before, step.events)
         self._found(validator.close())
+        self.unavailable.update(*(counter.unavailable for counter in counters.values()))
         for reactor in reactors.values():
             self._ended(reactor)
 

@@ -117,7 +117,7 @@ class Encodings:
 
     def __init__(self, profiles: Iterable[Profile], missing: dict[str, str] | None = None) -> None:
         self._profiles = {profile.name: profile for profile in profiles}
-        self._missing = missing or {}
+        self._missing = {name: how for name, how in (missing or {}).items() if name not in self._profiles}
 
     def plus(self, *profiles: Profile) -> Encodings:
         """The profiles of a user and these: the user's are preferred, and replace those of the same name."""

@@ -1,4 +1,8 @@
-"""Counts the goals that frames reach by themselves: frame types, flags, and edges of fields."""
+"""Counts the goals that frames reach by themselves: frame types, flags, and edges of fields.
+
+Invariants: the bytes of an encoded payload are never read as a structure, only those that it was decoded to; memory is
+bounded by the limits.
+"""
 
 from __future__ import annotations
 
@@ -6,40 +10,57 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from hgproto.encodings import default_encodings, new_decoder
 from hgproto.errors import RemoteProtocolError
 from hgproto.framing_0002 import codec
 from hgproto.goals import edges_of
 from hgproto.jsonform import Continuations
 from hgproto.layout import case_of, walk
+from hgproto.limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hgproto.encodings import Decoder, Encodings
     from hgproto.frame import Frame
 
 __all__ = ["FrameGoals"]
 
 _MOST = codec.LIMITS["max-payload"][1]
 _LIMIT = codec.LIMITS["max-payload"][0]
+_BEGIN, _END, _ENCODED = (
+    int(codec.StreamFlag.STREAM_BEGIN),
+    int(codec.StreamFlag.STREAM_END),
+    int(codec.StreamFlag.ENCODED),
+)
 
 
 class FrameGoals:
     """Counts what the frames of one side reach, given in wire order.
 
-    ``reach``: called with the kind and the name of each goal.
+    ``reach``: called with the kind and the name of each goal. ``encodings``: the content encodings that can be decoded.
+    ``limits``: on open streams and decoded bytes.
     """
 
-    def __init__(self, reach: Callable[[str, str], None]) -> None:
+    def __init__(
+        self, reach: Callable[[str, str], None], *, encodings: Encodings | None = None, limits: Limits | None = None
+    ) -> None:
         self._reach = reach
+        self._encodings = encodings or default_encodings()
+        self._limits = limits or Limits()
         self._continuations = Continuations(codec)
+        self._decoders: dict[int, Decoder] = {}
+        self.unavailable: set[str] = set()
+        """Content encodings in use that are not installed: their payloads were not looked into."""
 
     def count(self, octets: bytes) -> Frame | None:
-        """Counts a frame; returns None for bytes that are not a frame."""
+        """Counts a frame of the wire; returns None for bytes that are not a frame."""
         try:
             frame, _ = codec.decode_frame(octets, 0, _MOST)
         except RemoteProtocolError:
             return None
         continued = self._continuations.next(frame)
+        payload = self._decoded(frame)
         kind = codec.TYPE_NAMES.get(int(frame.type))
         if kind is None:
             return frame
@@ -61,18 +82,58 @@ class FrameGoals:
         for name, value in (("request_id", frame.request_id), ("stream_id", frame.stream_id)):
             if value <= 1 or value >= (1 << codec.FIELD_BITS[name][0]) - 2:
                 self._reach("edges", f"{name} {'least' if value <= 1 else 'most'}")
-        self._count_fields(frame, kind, bytes(frame.payload), continued=continued)
+        if payload is not None:
+            self._count_fields(frame, kind, payload, continued=continued)
         return frame
+
+    def _decoded(self, frame: Frame) -> bytes | None:
+        """Returns a payload as it was before content encoding; None if that cannot be known."""
+        payload: bytes | None = bytes(frame.payload)
+        stream_flags, number = int(frame.stream_flags), int(frame.stream_id)
+        if stream_flags & _BEGIN:
+            self._decoders.pop(number, None)
+            if frame.type == codec.FrameType.STREAM_SETTINGS and not stream_flags & _ENCODED:
+                self._configure(number, bytes(frame.payload))
+        if stream_flags & _ENCODED:
+            payload = self._decoded_by(number, bytes(frame.payload))
+        if stream_flags & _END:
+            self._decoders.pop(number, None)
+        return payload
+
+    def _decoded_by(self, number: int, payload: bytes) -> bytes | None:
+        """Decodes a payload by the context of its stream. A context that is damaged decodes nothing more."""
+        if number not in self._decoders:
+            return None
+        try:
+            return self._decoders[number].decode(payload, self._limits.decoded_frame)
+        except RemoteProtocolError:
+            del self._decoders[number]
+            return None
+
+    def _configure(self, number: int, payload: bytes) -> None:
+        """Makes the decoder of a stream that begins, if its settings are good."""
+        try:
+            settings = codec.decode_stream_settings(payload)
+        except RemoteProtocolError:
+            return
+        if settings.profile in self._encodings.missing:
+            self.unavailable.add(settings.profile)
+        profile = self._encodings.get(settings.profile)
+        # A receiver rejects streams over the limit.
+        has_room = len(self._decoders) < self._limits.open_streams
+        if profile is not None and settings.settings == profile.settings and has_room:
+            self._decoders[number] = new_decoder(profile)
 
     def _count_fields(self, frame: Frame, kind: str, payload: bytes, *, continued: bool) -> None:
         layout = codec.LAYOUTS.get(case_of(codec.PAYLOADS[int(frame.type)], int(frame.flags), continued))
         if layout is None:
             return
         there: set[str] = set()
+        longest = self._limits.decoded_frame if frame.stream_flags & _ENCODED else _LIMIT
         with suppress(RemoteProtocolError):
             deque(walk(layout, payload), maxlen=0)  # fields of a payload that is damaged do not count
             for span in walk(layout, payload):
-                for edge in edges_of(span.path, span.value, at_limit=len(payload) >= _LIMIT):
+                for edge in edges_of(span.path, span.value, at_limit=len(payload) >= longest):
                     self._reach("edges", f"{kind} {edge}")
                 if layout.entries:
                     there.add(span.path.partition(".")[0])

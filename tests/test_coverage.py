@@ -22,6 +22,7 @@ from hgproto.framing_0002.requirements import REQUIREMENTS
 from hgproto.human import format_frame
 from hgproto.samples import Seeded, boundaries, session, violate
 from hgproto.samples.violators import VIOLATORS
+from hgproto.session import Lines
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -379,3 +380,24 @@ def test_mixed_directions_have_a_hint(
     error = capsys.readouterr().err
     assert error.startswith(f"hgproto: {name}: frames are on streams of both sides") == hinted
     assert bool(error) == hinted
+
+
+@pytest.mark.parametrize("name", ["it.session", "it.bin"])
+def test_the_fields_of_encoded_payloads_count(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = [
+        r"> 1 1 stream-begin stream-settings 0 \x04zlib",
+        "> 1 1 encoded command-name have-args x",
+        r"> 1 1 stream-end|encoded command-argument eoa \x01\x00\x00\x00k",
+    ]
+    encoded = Lines()
+    frames = [frame for line in lines if (frame := encoded.read(line)[1]) is not None]
+    octets = "\n".join(lines).encode() if name.endswith("session") else b"".join(map(encode_frame, frames))
+    (tmp_path / name).write_bytes(octets)
+    assert main(["coverage", "--only", "edges", name]) == 0
+    out, error = capsys.readouterr()
+    assert not error
+    assert "edges           4 of 53\n" in out
+    assert "value_length least" not in out

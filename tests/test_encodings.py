@@ -291,6 +291,12 @@ def test_without_zstandard_its_profile_is_not_offered(monkeypatch: pytest.Monkey
             attempt()
 
 
+def test_a_profile_that_a_user_gives_is_not_missing() -> None:
+    own = zlib_profile()
+    assert Encodings([], {"zlib": "pip install"}).missing == {"zlib": "pip install"}
+    assert Encodings([], {"zlib": "pip install"}).plus(own).missing == {}
+
+
 class Reversed:
     """An encoding of a user's own, each payload by itself."""
 

@@ -49,6 +49,7 @@ __all__ = [
     "revision_of",
     "revision_option",
     "say",
+    "say_unavailable",
     "saying",
     "shown_path",
     "wants_colour",
@@ -297,6 +298,14 @@ def say(*messages: str) -> None:
             _say(messages)
         raise
     _say(messages)
+
+
+def say_unavailable(name: str, encodings: Iterable[str]) -> None:
+    """Says of content encodings that an input uses which package is missing."""
+    from hgproto.encodings import default_encodings
+
+    for encoding in sorted(encodings):
+        say(f"{name}: payloads in {encoding} were not looked into; {default_encodings().missing[encoding]}")
 
 
 @contextmanager

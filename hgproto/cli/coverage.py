@@ -18,6 +18,7 @@ from hgproto.cli.common import (
     named,
     open_input,
     say,
+    say_unavailable,
 )
 from hgproto.errors import HgprotoError, counted, printable, quoted
 from hgproto.hexform import form_of, octets_from_hex
@@ -71,6 +72,7 @@ def _coverage(options: argparse.Namespace) -> int:
         if options.role is not None and form_of(path) in ("session", "json"):
             raise UsageError(f"argument --role: {printable(path)} says itself who sends; leave the option out")
     for path, trouble in inputs:
+        coverage.unavailable.clear()
         try:
             if _count(coverage, path, trouble, options.role) and {"transitions", "requirements"} & {*kinds}:
                 say(f"{named(path)}: {_MIXED}")
@@ -79,6 +81,7 @@ def _coverage(options: argparse.Namespace) -> int:
             unreadable.append(error)
             options.found_fault = options.found_fault or isinstance(error, InputError)
             say(str(error))
+        say_unavailable(named(path), coverage.unavailable)
     reached, total = (sum(map(count, kinds)) for count in (coverage.reached, coverage.total))
     percent = 100 * reached / total
     if not unreadable and options.fail_under is not None and percent < options.fail_under:

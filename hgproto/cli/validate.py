@@ -29,6 +29,7 @@ from hgproto.cli.common import (
     open_input,
     revision_of,
     say,
+    say_unavailable,
     wants_colour,
 )
 from hgproto.errors import HumanFormError, LocalProtocolError, counted, printable, quoted
@@ -188,11 +189,7 @@ class _Run:
         elif self._other_side and role is not None:
             self._report.hint(name, _hint(role, self._other_side, validator.frames))
         self._report.end(name, validator.frames, validator.octets)
-        for encoding in sorted(validator.unavailable):
-            from hgproto.encodings import default_encodings
-
-            how = default_encodings().missing[encoding]
-            say(f"{name}: payloads in {encoding} were not looked into; {how}")
+        say_unavailable(name, validator.unavailable)
 
     def _finding(self, name: str, finding: Finding) -> None:
         if not self._wanted(finding):
