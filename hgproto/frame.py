@@ -23,7 +23,17 @@ if TYPE_CHECKING:
 
     R = TypeVar("R", bound="Record")
 
-__all__ = ["Frame", "Record", "Unique", "bare", "check_codec", "check_revision", "checked_number", "parts_of"]
+__all__ = [
+    "Frame",
+    "Record",
+    "Unique",
+    "bare",
+    "check_codec",
+    "check_revision",
+    "check_type",
+    "checked_number",
+    "parts_of",
+]
 
 
 class Record:
@@ -181,10 +191,29 @@ def check_revision(frame: Frame, codec: "Codec") -> None:
     """
     foreign = _foreign(type(frame.type), type(frame.stream_flags), type(frame.flags), codec)  # type: ignore[arg-type]  # a module can be hashed
     if foreign is not None:
-        raise ValueError(
-            f"expected a frame of {codec.REVISION}, found one of another revision, with {shown(getattr(frame, foreign))}; "
-            "give the codec of the frame's own revision"
-        )
+        raise _of_another(getattr(frame, foreign), codec.REVISION)
+
+
+def check_type(frame: Frame, own: "type[Enum]", revision: str) -> None:
+    """Raises :class:`ValueError` for a frame whose type is that of another revision. A plain number is of any revision.
+
+    ``own``: the enumeration of the types of ``revision``.
+    """
+    kind: Any = type(frame.type)
+    if _is_foreign(kind, own):
+        raise _of_another(frame.type, revision)
+
+
+def _of_another(part: int, revision: str) -> ValueError:
+    return ValueError(
+        f"expected a frame of {revision}, found one of another revision, with {shown(part)}; "
+        "give the codec of the frame's own revision"
+    )
+
+
+@lru_cache(maxsize=256)
+def _is_foreign(kind: "type[Any]", own: "type[Enum]") -> bool:
+    return issubclass(kind, Enum) and _members(kind) != _members(own)
 
 
 @lru_cache(maxsize=256)

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from support import SCHEMA, VALID
+from support import ROOT, SCHEMA, VALID
 
 from hgproto import FrameReader, Revision, encode_frame, format_frame, parse_frame
 from hgproto.framing_0002 import codec, structs
@@ -61,3 +61,26 @@ def test_what_is_no_revision_is_refused(tmp_path: Path) -> None:
     empty.write_text("")
     with pytest.raises(SchemaError, match="a schema is a mapping"):
         Revision(str(empty)).codec  # noqa: B018
+
+
+CODEC_FUNCTIONS = ["encode_frame", "encode_header", "check_header", "decode_payload"]
+
+
+@pytest.mark.parametrize("name", CODEC_FUNCTIONS)
+def test_a_codec_refuses_frames_of_another_revision(name: str) -> None:
+    ours, other = Revision("framing-0002").codec, Revision(str(ROOT / "tests" / "data" / "alien.yaml")).codec
+    for one, foreign in ((ours, other), (other, ours)):
+        frame = foreign.make_frame(1, 1, 0, min(foreign.TYPE_NAMES), 0, b"")
+        with pytest.raises(ValueError, match=f"expected a frame of {one.REVISION}, found one of another revision"):
+            getattr(one, name)(frame)
+
+
+@pytest.mark.parametrize("name", CODEC_FUNCTIONS)
+def test_a_codec_accepts_frames_of_its_revision_and_of_plain_numbers(name: str, tmp_path: Path) -> None:
+    for file in ("framing-0002.yaml", "framing.yaml"):
+        shutil.copy(SCHEMA / file, tmp_path)
+    ours, again = Revision("framing-0002").codec, Revision(str(tmp_path / "framing-0002.yaml")).codec
+    frame = ours.make_frame(1, 1, 1, ours.CODES["command-name"], 1, b"heads")
+    plain = frame.replace(type=1, stream_flags=1, flags=1)
+    assert type(again.make_frame(1, 1, 1, 1, 1, b"").type) is not type(frame.type)
+    assert getattr(ours, name)(frame) == getattr(again, name)(frame) == getattr(ours, name)(plain)

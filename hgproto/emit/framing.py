@@ -10,7 +10,10 @@ from hgproto.emit.text import Group, docstring, lay_out, mask, unpacking
 if TYPE_CHECKING:
     from hgproto.spec.model import Schema
 
-__all__ = ["frame_functions"]
+__all__ = ["CHECK_TYPE", "frame_functions"]
+
+CHECK_TYPE = ["    if type(frame.type) is not FrameType:", "        check_type(frame, FrameType, REVISION)"]
+"""The lines that refuse a frame of another revision. The usual frame costs a comparison."""
 
 
 def frame_functions(schema: Schema) -> list[str]:
@@ -51,6 +54,7 @@ def frame_functions(schema: Schema) -> list[str]:
     limit_doc = f"``max_payload``: the most octets of a payload ({limit.default} unless told otherwise)."
     raises = "Raises :class:`LocalProtocolError` for a longer one and for a number that its header field cannot hold."
     pack_header = [
+        *CHECK_TYPE,
         "    payload = frame.payload",
         *(f"    {line}" for line in lengths),
         "    try:",

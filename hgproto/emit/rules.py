@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hgproto.emit.framing import CHECK_TYPE
 from hgproto.emit.tables import part
 from hgproto.emit.text import WIDTH, Group, docstring, lay_out, literal, mask, snake, upper
 
@@ -31,6 +32,7 @@ def check_header(schema: Schema) -> list[str]:
             "Raises :class:`RemoteProtocolError` for the first rule of a single frame that the header of ``frame`` breaks.\n\n"
             "Offsets count from the start of the frame."
         ),
+        *CHECK_TYPE,
         "    code, flags, stream_flags = int(frame.type), int(frame.flags), int(frame.stream_flags)",
         "    if code not in TYPE_NAMES:",
         *raised("type", expected, "hex(code)"),
@@ -185,6 +187,7 @@ def decode_payload(schema: Schema) -> list[str]:
             "encoded, or of an unknown type, are given as they are. Raises :class:`RemoteProtocolError`, offsets from the start "
             "of the payload."
         ),
+        *CHECK_TYPE,
         "    payload = frame.payload if type(frame.payload) is bytes else as_bytes(frame.payload)",
     ]
     encoded = next((flag.mask for flag in schema.stream_flags if flag.name == "encoded"), 0)

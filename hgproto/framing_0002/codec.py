@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from hgproto.bytelike import as_bytes, bytes_like
 from hgproto.errors import RemoteProtocolError
-from hgproto.frame import Frame, Record, bare
+from hgproto.frame import Frame, Record, bare, check_type
 from hgproto.layout import (
     Entry,
     Layout,
@@ -929,6 +929,8 @@ def encode_frame(frame: Frame, max_payload: int = 65535) -> bytes:
     ``max_payload``: the most octets of a payload (65535 unless told otherwise). Raises :class:`LocalProtocolError` for
         a longer one and for a number that its header field cannot hold.
     """
+    if type(frame.type) is not FrameType:
+        check_type(frame, FrameType, REVISION)
     payload = frame.payload
     length, length_high = len(payload), 0
     try:
@@ -949,6 +951,8 @@ def encode_header(frame: Frame, max_payload: int = 65535) -> bytes:
     ``max_payload``: the most octets of a payload (65535 unless told otherwise). Raises :class:`LocalProtocolError` for
         a longer one and for a number that its header field cannot hold.
     """
+    if type(frame.type) is not FrameType:
+        check_type(frame, FrameType, REVISION)
     payload = frame.payload
     length, length_high = len(payload), 0
     try:
@@ -1285,6 +1289,8 @@ def check_header(frame: Frame) -> None:
 
     Offsets count from the start of the frame.
     """
+    if type(frame.type) is not FrameType:
+        check_type(frame, FrameType, REVISION)
     code, flags, stream_flags = int(frame.type), int(frame.flags), int(frame.stream_flags)
     if code not in TYPE_NAMES:
         raise RemoteProtocolError("frame.known-type", 7, "type", "a type that framing-0002 defines", hex(code))
@@ -1478,6 +1484,8 @@ def decode_payload(frame: Frame, continued: bool = False, max_items: int = 65536
     Payloads that are encoded, or of an unknown type, are given as they are. Raises :class:`RemoteProtocolError`,
     offsets from the start of the payload.
     """
+    if type(frame.type) is not FrameType:
+        check_type(frame, FrameType, REVISION)
     payload = frame.payload if type(frame.payload) is bytes else as_bytes(frame.payload)
     if int(frame.stream_flags) & 0x4:
         return payload
