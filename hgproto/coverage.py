@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hgproto.bom import unmarked
 from hgproto.client import Client
-from hgproto.encodings import default_encodings
-from hgproto.errors import HgprotoError, HumanFormError, RemoteProtocolError, shown
+from hgproto.encodings import Profile, default_encodings
+from hgproto.errors import EncodingError, HgprotoError, HumanFormError, RemoteProtocolError, shown
 from hgproto.events import Error
 from hgproto.frame_goals import FrameGoals
 from hgproto.framing_0002 import codec, machines
 from hgproto.goals import KINDS, Goal, goals, row_name
 from hgproto.hexform import form_of, octets_from_hex
-from hgproto.human import has_frame, parse_frame
+from hgproto.human import has_frame
 from hgproto.limits import Limits
 from hgproto.machine import Answer, Event, InState, Row, Set
 from hgproto.revision import DEFAULT_REVISION
 from hgproto.server import Server
-from hgproto.session import Session, frames_of
+from hgproto.session import Lines, Session, frames_of
 from hgproto.validation import SessionValidator, Validator, validate
 
 if TYPE_CHECKING:
@@ -100,25 +100,28 @@ class Coverage:
 
     def octets(self, octets: bytes, role: Role | None = None) -> None:
         """Counts what one side sends. ``role``: client or server; None to tell by the first stream."""
-        encodings = self._encodings
-        validator = Validator(role, encodings=encodings)
+        validator = Validator(role, encodings=self._encodings)
         self._found(validator.feed(octets))
         self._found(validator.close())
         self._found(validate(octets, depth="frames"))
         # Fields are counted once, however many reactors take the frames.
-        counter = FrameGoals(self._reach, encodings=encodings)
-        frames = [(part, counter.count(part)) for part in frames_of(octets)]
+        counter = FrameGoals(self._reach, encodings=self._encodings)
+        frames = [(part, counter.count(part), counter.is_blind) for part in frames_of(octets)]
         self.unavailable |= counter.unavailable
+        accepted = _with_missing(self._encodings)
         if validator.role == "server":
             for reopen in ("error", "restart"):
-                self._received(_WatchedClient(encodings=encodings, reopen=reopen), frames)
+                self._received(_WatchedClient(encodings=accepted, reopen=reopen), frames)
         else:
             # What a server does depends on how it was made.
             for options in ({}, {"streaming": True}, {"reopen": "restart"}):
-                self._received(_WatchedServer(encodings=encodings, **options), frames)
+                self._received(_WatchedServer(encodings=accepted, **options), frames)
 
-    def _received(self, reactor: Any, frames: Iterable[tuple[bytes, Frame | None]]) -> None:
-        for part, frame in frames:
+    def _received(self, reactor: Any, frames: Iterable[tuple[bytes, Frame | None, bool]]) -> None:
+        for part, frame, is_blind in frames:
+            if is_blind:
+                self._stopped(reactor)
+                return
             if frame is None:
                 reactor.receive_data(part)
                 continue
@@ -135,33 +138,44 @@ class Coverage:
 
         ``options``: of both reactors, such as ``limits``, ``reopen`` or ``streaming``.
         """
-        options |= {"encodings": self._encodings}
-        session = Session(**options)
-        validator = SessionValidator(**{name: value for name, value in options.items() if name != "streaming"})
-        session.server = _WatchedServer(**options)
-        session.client = _WatchedClient(**{name: value for name, value in options.items() if name != "streaming"})
+        encodings, accepted = self._encodings, _with_missing(self._encodings)
+        common = {name: value for name, value in options.items() if name != "streaming"}
+        session = Session(**options, encodings=accepted)
+        session.server = _WatchedServer(**options, encodings=accepted)
+        session.client = _WatchedClient(**common, encodings=accepted)
+        validator = SessionValidator(**common, encodings=encodings)
         reactors: dict[str, Any] = {">": session.server, "<": session.client}
         limits = options.get("limits")
-        counters = {side: FrameGoals(self._reach, encodings=self._encodings, limits=limits) for side in (b">", b"<")}
+        counters = {side: FrameGoals(self._reach, encodings=encodings, limits=limits) for side in reactors}
+        read = Lines(encodings).read
+        is_blind = False
         for number, text in enumerate(lines, 1):
             line = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
             if not has_frame(line):
                 continue
-            reactor = reactors.get(line[:1].decode("ascii", "replace"), session.server)
-            before = _before(reactor, _frame_of(line))
             try:
-                step = session.play(line)
+                side, frame = read(line)
             except HumanFormError as error:
                 raise HumanFormError(error.column, error.expected, error.found, number) from None
             self._found(validator.line(line))
-            if step.wire is not None:
-                frame = counters[line[:1]].count(step.wire)
-                if frame is not None:
-                    self._rows_of(reactor, frame, before, step.events)
+            if frame is None:
+                if not is_blind:
+                    session.end(side)
+                continue
+            wire = codec.encode_frame(frame, codec.LIMITS["max-payload"][1])
+            counters[side].count(wire)
+            self.unavailable |= counters[side].unavailable
+            # What one side does depends on what the other one has sent.
+            is_blind = is_blind or counters[side].is_blind
+            if not is_blind:
+                before = _before(reactors[side], frame)
+                self._rows_of(reactors[side], frame, before, session.wire(side, wire, frame).events)
         self._found(validator.close())
-        self.unavailable.update(*(counter.unavailable for counter in counters.values()))
         for reactor in reactors.values():
-            self._ended(reactor)
+            if is_blind:
+                self._stopped(reactor)
+            else:
+                self._ended(reactor)
 
     def vectors(self, content: Mapping[str, Any]) -> None:
         """Counts what a file of vectors or of golden sessions has.
@@ -274,8 +288,21 @@ class Coverage:
             self._transition(machines.STREAM, _index(machines.STREAM, stream.state, Event.END_OF_INPUT, set(), {}))
         if not reactor.ended:
             _settle(reactor.receive_end())
+        self._stopped(reactor)
+
+    def _stopped(self, reactor: Any) -> None:
+        """The events that the reactor was told of."""
         for index in reactor.rows:
             self._transition(reactor.machine, index)
+
+
+def _with_missing(encodings: Encodings) -> Encodings:
+    """Returns encodings with those that are not installed, for reactors that get no payload in one of them."""
+
+    def absent() -> Any:
+        raise EncodingError("the content encoding is not installed")
+
+    return encodings.plus(*(Profile(name, absent, absent) for name in encodings.missing))
 
 
 class _Before(NamedTuple):
@@ -350,14 +377,6 @@ def _before(reactor: Any, frame: Frame | None) -> _Before:
         machines.STREAM.initial if stream is None else stream.state,
         reactor.machine.initial if request is None else request.state,
     )
-
-
-def _frame_of(line: bytes) -> Frame | None:
-    """The frame of a line of a session, its payload as it stands there; None for a line that has none."""
-    try:
-        return parse_frame(line.partition(b" ")[2])
-    except HumanFormError:
-        return None
 
 
 def _settle(events: Iterable[Any]) -> None:

@@ -49,9 +49,12 @@ class FrameGoals:
         self._encodings = encodings or default_encodings()
         self._limits = limits or Limits()
         self._continuations = Continuations(codec)
-        self._decoders: dict[int, Decoder] = {}
+        self._decoders: dict[int, Decoder | None] = {}
+        """The contexts of the streams that have named an encoding; None for an encoding that is not installed."""
         self.unavailable: set[str] = set()
         """Content encodings in use that are not installed: their payloads were not looked into."""
+        self.is_blind = False
+        """True once a frame had a payload in one of them, so that nobody knows what a receiver does."""
 
     def count(self, octets: bytes) -> Frame | None:
         """Counts a frame of the wire; returns None for bytes that are not a frame."""
@@ -60,7 +63,17 @@ class FrameGoals:
         except RemoteProtocolError:
             return None
         continued = self._continuations.next(frame)
-        payload = self._decoded(frame)
+        stream_flags, stream_id = int(frame.stream_flags), int(frame.stream_id)
+        payload: bytes | None = bytes(frame.payload)
+        is_hidden = False
+        if stream_flags & _BEGIN:
+            self._begin(frame)
+        if stream_flags & _ENCODED:
+            is_hidden = self._decoders.get(stream_id, self) is None
+            payload = self._decoded(stream_id, bytes(frame.payload))
+        if stream_flags & _END:
+            self._decoders.pop(stream_id, None)
+        self.is_blind = self.is_blind or is_hidden
         kind = codec.TYPE_NAMES.get(int(frame.type))
         if kind is None:
             return frame
@@ -77,7 +90,8 @@ class FrameGoals:
             ("max-payload", length == _LIMIT),
             ("max-payload + 1", length > _LIMIT),
         ):
-            if holds:
+            # The payload of a line of a session could not be encoded, so its length is not that on the wire.
+            if holds and not is_hidden:
                 self._reach("edges", f"{kind} length {name}")
         for name, value in (("request_id", frame.request_id), ("stream_id", frame.stream_id)):
             if value <= 1 or value >= (1 << codec.FIELD_BITS[name][0]) - 2:
@@ -86,43 +100,37 @@ class FrameGoals:
             self._count_fields(frame, kind, payload, continued=continued)
         return frame
 
-    def _decoded(self, frame: Frame) -> bytes | None:
-        """Returns a payload as it was before content encoding; None if that cannot be known."""
-        payload: bytes | None = bytes(frame.payload)
-        stream_flags, number = int(frame.stream_flags), int(frame.stream_id)
-        if stream_flags & _BEGIN:
-            self._decoders.pop(number, None)
-            if frame.type == codec.FrameType.STREAM_SETTINGS and not stream_flags & _ENCODED:
-                self._configure(number, bytes(frame.payload))
-        if stream_flags & _ENCODED:
-            payload = self._decoded_by(number, bytes(frame.payload))
-        if stream_flags & _END:
-            self._decoders.pop(number, None)
-        return payload
-
-    def _decoded_by(self, number: int, payload: bytes) -> bytes | None:
-        """Decodes a payload by the context of its stream. A context that is damaged decodes nothing more."""
-        if number not in self._decoders:
-            return None
+    def _begin(self, frame: Frame) -> None:
+        """Begins a stream, with a context if the frame has good settings."""
+        number = int(frame.stream_id)
+        self._decoders.pop(number, None)
+        if frame.type != codec.FrameType.STREAM_SETTINGS or frame.stream_flags & _ENCODED:
+            return
         try:
-            return self._decoders[number].decode(payload, self._limits.decoded_frame)
+            settings = codec.decode_stream_settings(bytes(frame.payload))
+        except RemoteProtocolError:
+            return
+        if len(self._decoders) >= self._limits.open_streams:
+            # A receiver rejects the stream.
+            return
+        profile = self._encodings.get(settings.profile)
+        if settings.profile in self._encodings.missing:
+            self.unavailable.add(settings.profile)
+            self._decoders[number] = None
+        elif profile is not None and settings.settings == profile.settings:
+            self._decoders[number] = new_decoder(profile)
+
+    def _decoded(self, number: int, payload: bytes) -> bytes | None:
+        """Decodes a payload by the context of its stream; returns None if that cannot be.
+
+        A context that is damaged decodes nothing more.
+        """
+        decoder = self._decoders.get(number)
+        try:
+            return None if decoder is None else decoder.decode(payload, self._limits.decoded_frame)
         except RemoteProtocolError:
             del self._decoders[number]
             return None
-
-    def _configure(self, number: int, payload: bytes) -> None:
-        """Makes the decoder of a stream that begins, if its settings are good."""
-        try:
-            settings = codec.decode_stream_settings(payload)
-        except RemoteProtocolError:
-            return
-        if settings.profile in self._encodings.missing:
-            self.unavailable.add(settings.profile)
-        profile = self._encodings.get(settings.profile)
-        # A receiver rejects streams over the limit.
-        has_room = len(self._decoders) < self._limits.open_streams
-        if profile is not None and settings.settings == profile.settings and has_room:
-            self._decoders[number] = new_decoder(profile)
 
     def _count_fields(self, frame: Frame, kind: str, payload: bytes, *, continued: bool) -> None:
         layout = codec.LAYOUTS.get(case_of(codec.PAYLOADS[int(frame.type)], int(frame.flags), continued))

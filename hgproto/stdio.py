@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["TROUBLE", "OutputError", "StreamError", "attempt", "open_file", "run", "standard_streams", "write_whole"]
 
 TROUBLE = 3
-"""The exit status of a program that could not open, read, or write a file or a standard stream."""
+"""The exit status of a program that could not open, read, or write a file or a standard stream, or that lacks a package."""
 _GOOD, _FAULT = 0, 1
 
 

@@ -49,9 +49,9 @@ __all__ = [
     "revision_of",
     "revision_option",
     "say",
-    "say_unavailable",
     "saying",
     "shown_path",
+    "unavailable_messages",
     "wants_colour",
 ]
 
@@ -300,12 +300,15 @@ def say(*messages: str) -> None:
     _say(messages)
 
 
-def say_unavailable(name: str, encodings: Iterable[str]) -> None:
-    """Says of content encodings that an input uses which package is missing."""
+def unavailable_messages(name: str, encodings: Iterable[str], more: str = "") -> list[str]:
+    """Returns a message about each content encoding that an input uses and that is not installed, with the remedy.
+
+    ``more``: the consequence, besides that its payloads were not looked into.
+    """
     from hgproto.encodings import default_encodings
 
-    for encoding in sorted(encodings):
-        say(f"{name}: payloads in {encoding} were not looked into; {default_encodings().missing[encoding]}")
+    remedies = default_encodings().missing
+    return [f"{name}: payloads in {one} were not looked into{more}; {remedies[one]}" for one in sorted(encodings)]
 
 
 @contextmanager

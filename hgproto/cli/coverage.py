@@ -18,7 +18,7 @@ from hgproto.cli.common import (
     named,
     open_input,
     say,
-    say_unavailable,
+    unavailable_messages,
 )
 from hgproto.errors import HgprotoError, counted, printable, quoted
 from hgproto.hexform import form_of, octets_from_hex
@@ -66,6 +66,7 @@ def _coverage(options: argparse.Namespace) -> int:
     coverage = Counting()
     number = 0
     unreadable: list[InputError | StreamError] = []
+    incomplete: list[str] = []
     options.found_fault = False
     inputs = input_files(options.files)
     for path, _ in inputs:
@@ -81,26 +82,37 @@ def _coverage(options: argparse.Namespace) -> int:
             unreadable.append(error)
             options.found_fault = options.found_fault or isinstance(error, InputError)
             say(str(error))
-        say_unavailable(named(path), coverage.unavailable)
+        if _OF_PAYLOADS & {*kinds}:
+            more = _NO_TRANSITIONS if "transitions" in kinds else ""
+            for message in unavailable_messages(named(path), coverage.unavailable, more):
+                incomplete.append(message)
+                say(message)
     reached, total = (sum(map(count, kinds)) for count in (coverage.reached, coverage.total))
     percent = 100 * reached / total
-    if not unreadable and options.fail_under is not None and percent < options.fail_under:
+    if not unreadable and not incomplete and options.fail_under is not None and percent < options.fail_under:
         options.found_fault = True
     if options.format == "json":
-        _print_json(coverage, kinds, percent, unreadable)
+        _print_json(coverage, kinds, percent, unreadable, incomplete)
     else:
         for kind in kinds:
             print(f"{kind:<13}{coverage.reached(kind):>4} of {coverage.total(kind)}")
         print(f"{'all':<13}{reached:>4} of {total}, {percent:.1f} % ({counted(number, 'file')})")
-        missing = list(coverage.missing(kinds))
-        if missing:
+        left = list(coverage.missing(kinds))
+        if left:
             print("\nnot exercised:")
-        for goal in missing:
+        for goal in left:
             print(f"  {goal.place}: {goal.kind}: {goal.name}")
         if unreadable:
             print(f"\n{counted(len(unreadable), 'file')} could not be read")
-    # What is missing may be in a file that could not be read.
-    return FAULT if options.found_fault else TROUBLE if unreadable else GOOD
+        if incomplete:
+            print("\nA package is missing, so payloads were not looked into.")
+    # What is missing may be in a file that could not be read, or looked into.
+    return FAULT if options.found_fault else TROUBLE if unreadable or incomplete else GOOD
+
+
+_OF_PAYLOADS = {"edges", "transitions", "requirements"}
+"""The kinds that depend on what payloads are."""
+_NO_TRANSITIONS = ", and transitions from the first one on were not counted"
 
 
 def _count(coverage: Coverage, path: str, trouble: StreamError | None, role: Role | None) -> bool:
@@ -143,7 +155,11 @@ def _mixes_directions(content: bytes, form: str) -> bool:
 
 
 def _print_json(
-    coverage: Coverage, kinds: tuple[str, ...], percent: float, unreadable: list[InputError | StreamError]
+    coverage: Coverage,
+    kinds: tuple[str, ...],
+    percent: float,
+    unreadable: list[InputError | StreamError],
+    incomplete: list[str],
 ) -> None:
     import json
 
@@ -152,5 +168,6 @@ def _print_json(
         "kinds": {kind: {"exercised": coverage.reached(kind), "all": coverage.total(kind)} for kind in kinds},
         "missing": [goal._asdict() for goal in coverage.missing(kinds)],
         "unreadable": [printable(str(error)) for error in unreadable],
+        "incomplete": [printable(message) for message in incomplete],
     }
     print(json.dumps(shown, indent=2))

@@ -225,6 +225,8 @@ def _oracle(options: argparse.Namespace) -> Oracle:
     if options.encodings is not None:
         names = [name for name in options.encodings.split(",") if name]
         for name in names:
+            if name in encodings.missing:
+                raise UsageError(f"argument --encodings: {name} needs a package: {encodings.missing[name]}")
             if name not in encodings:
                 raise UsageError(
                     f"argument --encodings: there is no {quoted(name)} here; there are {', '.join(encodings)}"

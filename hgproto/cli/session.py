@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hgproto.cli.common import FAULT, GOOD, INPUT, UsageError, input_error, lines_of, named, open_input, saying
+from hgproto.cli.common import (
+    FAULT,
+    GOOD,
+    INPUT,
+    StreamError,
+    UsageError,
+    input_error,
+    lines_of,
+    named,
+    open_input,
+    saying,
+)
 from hgproto.errors import HumanFormError, LocalProtocolError, counted, printable
 from hgproto.finding import ERROR, NOTE, ROLES
 from hgproto.option_types import setting
@@ -54,6 +65,7 @@ def add(commands: Commands) -> None:
 
 
 def _session(options: argparse.Namespace) -> int:
+    from hgproto.encodings import default_encodings
     from hgproto.human import without_line_end
     from hgproto.limits import Limits
     from hgproto.session import Session
@@ -73,9 +85,14 @@ def _session(options: argparse.Namespace) -> int:
             for number, octets in lines_of(file, 1 << 27, name):
                 try:
                     step = session.play(octets)
-                    findings = validator.line(octets, number)
+                    findings = list(validator.line(octets, number))
                 except (HumanFormError, LocalProtocolError) as error:
                     raise input_error(error, name, number) from None
+                if validator.unavailable:
+                    missing = min(validator.unavailable)
+                    # The reactors reject what they cannot decode, which is no verdict on the session.
+                    reason = f"the content encoding {missing} needs a package: {default_encodings().missing[missing]}"
+                    raise StreamError(f"{name}:{number}", reason)
                 line = without_line_end(octets).decode("utf-8", "surrogateescape")
                 if step.wire is None:
                     ended.add(line[0])

@@ -29,7 +29,7 @@ from hgproto.cli.common import (
     open_input,
     revision_of,
     say,
-    say_unavailable,
+    unavailable_messages,
     wants_colour,
 )
 from hgproto.errors import HumanFormError, LocalProtocolError, counted, printable, quoted
@@ -189,7 +189,8 @@ class _Run:
         elif self._other_side and role is not None:
             self._report.hint(name, _hint(role, self._other_side, validator.frames))
         self._report.end(name, validator.frames, validator.octets)
-        say_unavailable(name, validator.unavailable)
+        for message in unavailable_messages(name, validator.unavailable):
+            say(message)
 
     def _finding(self, name: str, finding: Finding) -> None:
         if not self._wanted(finding):

@@ -48,8 +48,10 @@ def checked_breakable(requirement: str, role: Role | None = None, encodings: Enc
             f"no octets of a {role} break {requirement}: it binds the {senders(requirement)[0]}, so give that as role"
         )
     if not is_breakable(requirement, encodings):
-        known = ", ".join(default_encodings() if encodings is None else encodings) or "none"
-        raise ValueError(f"no session with these encodings breaks {requirement}; there are {known}")
+        used = default_encodings() if encodings is None else encodings
+        more = "".join(f"; {name} needs a package: {remedy}" for name, remedy in used.missing.items())
+        known = ", ".join(used) or "none"
+        raise ValueError(f"no session with these encodings breaks {requirement}; there are {known}{more}")
     return requirement
 
 
