@@ -20,8 +20,8 @@ the ini file. Without the settings, the marker is ``requirement`` and the only c
 ``--requirements-only`` runs only the tests that name requirements. ``--requirements-record=FILE`` writes which tests have
 passed, what they name, and which requirements were seen violated while each ran: those of which a
 :class:`hgproto.errors.ProtocolError` or a :class:`hgproto.finding.Finding` was made. It also lists the tests without a result,
-because the run ended too early. :mod:`hgproto.trace` reads that file. The ``=`` is needed: without it, pytest takes the file for a
-directory of tests when it looks for the root of the project.
+because the run ended too early, and the revisions of the catalogs. :mod:`hgproto.trace` reads that file. The ``=`` is needed:
+without it, pytest takes the file for a directory of tests when it looks for the root of the project.
 
 Nothing outside this module knows of it: both classes are watched while a marked test runs and a record is kept, and only
 then. What a test does in other processes is not seen. With pytest-xdist the controller writes the record.
@@ -75,6 +75,13 @@ class Settings(NamedTuple):
     ids: frozenset[str]
 
 
+class Catalog(NamedTuple):
+    """A catalog of requirements. ``revision``: that of its schema; None for a list of ids."""
+
+    revision: str | None
+    ids: Iterable[str]
+
+
 SETTINGS = pytest.StashKey[Settings]()
 TOLD = pytest.StashKey[set[str]]()
 """What is wrong with the markers of a test and has been told in this run of it."""
@@ -98,14 +105,15 @@ def pytest_configure(config: pytest.Config) -> None:
     """Registers the marker, and the recorder when a record is wanted."""
     marker = _marker(str(config.getini("hgproto_marker")))
     directory = config.rootpath if config.inipath is None else config.inipath.parent
-    ids = frozenset(
-        itertools.chain.from_iterable(_catalog(name, directory) for name in config.getini("hgproto_catalogs"))
-    )
+    catalogs = [_catalog(name, directory) for name in config.getini("hgproto_catalogs")]
+    ids = frozenset(itertools.chain.from_iterable(catalog.ids for catalog in catalogs))
     config.stash[SETTINGS] = Settings(marker, ids)
     config.addinivalue_line("markers", f"{marker}(id, ...): the requirements of the protocol that the test exercises")
     file = config.getoption(OPTION)
     if file is not None and not config.option.collectonly:
-        config.pluginmanager.register(Recorder(None if hasattr(config, "workerinput") else _checked_file(file)))
+        revisions = dict.fromkeys(catalog.revision for catalog in catalogs if catalog.revision is not None)
+        checked = None if hasattr(config, "workerinput") else _checked_file(file)
+        config.pluginmanager.register(Recorder(checked, tuple(revisions)))
 
 
 def _marker(name: str) -> str:
@@ -149,10 +157,10 @@ def _unwritable(file: Path, error: OSError | ValueError) -> str:
     return printable(f"{OPTION}: the record cannot be written to {file}: {reason}; name another file")
 
 
-def _catalog(name: str, directory: Path) -> Iterable[str]:
-    """The ids of a catalog. Raises :class:`pytest.UsageError` for a catalog that cannot be read."""
+def _catalog(name: str, directory: Path) -> Catalog:
+    """Reads a catalog. Raises :class:`pytest.UsageError` for a catalog that cannot be read."""
     if Revision(name).is_known:
-        return Revision(name).requirements
+        return Catalog(name, Revision(name).requirements)
     file = directory / name
     if not file.is_file():
         raise pytest.UsageError(f"hgproto_catalogs: expected a revision or a file in {directory}, found {name!r}")
@@ -160,9 +168,10 @@ def _catalog(name: str, directory: Path) -> Iterable[str]:
         from hgproto.spec import SchemaError, load
 
         try:
-            return load(file).requirements
+            schema = load(file)
         except SchemaError as error:
             raise pytest.UsageError(f"hgproto_catalogs: {error}") from None
+        return Catalog(schema.revision, schema.requirements)
     try:
         lines = unmarked(file.read_bytes()).decode("utf-8").splitlines()
     except (OSError, TextError, UnicodeDecodeError) as error:
@@ -171,7 +180,7 @@ def _catalog(name: str, directory: Path) -> Iterable[str]:
     for one in ids:
         if len(one.split()) > 1:
             raise pytest.UsageError(f"hgproto_catalogs: {file}: expected one id per line, found {one!r}")
-    return ids
+    return Catalog(None, ids)
 
 
 @pytest.hookimpl(trylast=True)
@@ -221,11 +230,13 @@ def pytest_runtest_makereport(
 class Recorder:
     """Watches marked tests, and writes the record at the end.
 
-    ``file``: where; None in a worker of pytest-xdist, whose reports the controller gets.
+    ``file``: where; None in a worker of pytest-xdist, whose reports the controller gets. ``revisions``: those whose
+    requirements the tests may name.
     """
 
-    def __init__(self, file: Path | None) -> None:
+    def __init__(self, file: Path | None, revisions: tuple[str, ...]) -> None:
         self._file = file
+        self._revisions = revisions
         self._fault: str | None = None
         self._tests: dict[str, dict[str, Any]] = {}
         self._running: dict[tuple[object, str], _Run] = {}
@@ -294,7 +305,12 @@ class Recorder:
         if self._file is None:
             return
         tests = {name: test for name, test in sorted(self._tests.items()) if name not in self._failed}
-        record = {"exit_status": int(exitstatus), "unfinished": sorted(self._unfinished), "tests": tests}
+        record = {
+            "revisions": self._revisions,
+            "exit_status": int(exitstatus),
+            "unfinished": sorted(self._unfinished),
+            "tests": tests,
+        }
         try:
             write_whole(self._file, f"{json.dumps(record, indent=1)}\n".encode())
         except OSError as error:

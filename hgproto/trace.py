@@ -11,6 +11,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from hgproto.errors import counted, printable
+from hgproto.revision import DEFAULT_REVISION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,18 +30,25 @@ NOTHING_COLLECTED = 5
 def read_record(file: Path) -> dict[str, dict[str, Any]]:
     """The tests of a record by node id.
 
-    Raises ``ValueError`` for a file that is no record, and for the record of a run that says too little: it did not pass,
-    it ended before every test had a result, or no test that names a requirement has passed.
+    Raises ``ValueError`` for a file that is no record, for the record of tests that do not name requirements of the default
+    revision, and for the record of a run that says too little: it did not pass, it ended before every test had a result, or no
+    test that names a requirement has passed.
     """
     try:
         record = json.loads(file.read_bytes())
-        status, unfinished = record["exit_status"], record["unfinished"]
+        status, unfinished, revisions = record["exit_status"], record["unfinished"], record["revisions"]
         tests: dict[str, dict[str, Any]] = record["tests"]
-        whole = _are_texts(unfinished) and all(_is_test(test) for test in tests.values())
+        whole = _are_texts(unfinished) and _are_texts(revisions) and all(_is_test(test) for test in tests.values())
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
         whole = False
     if not whole:
         raise ValueError("expected what --requirements-record has written")
+    if DEFAULT_REVISION not in revisions:
+        # The ids of another schema may be the same and mean something else.
+        raise ValueError(
+            f"expected {DEFAULT_REVISION} among the catalogs of the tests, found {', '.join(revisions) or 'no revision'}; "
+            f"add {DEFAULT_REVISION} to hgproto_catalogs"
+        )
     if status == NOTHING_COLLECTED:
         raise ValueError("expected tests that name requirements, found none")
     if status != 0:

@@ -95,7 +95,10 @@ def test_a_schema(tmp_path: Path) -> None:
 def test_json(tmp_path: Path) -> None:
     file = tmp_path / "record.json"
     tests = {"test_it": {"names": ["frame.whole"], "broken": None}}
-    file.write_bytes(codecs.BOM_UTF8 + json.dumps({"exit_status": 0, "unfinished": [], "tests": tests}).encode())
+    file.write_bytes(
+        codecs.BOM_UTF8
+        + json.dumps({"revisions": ["framing-0002"], "exit_status": 0, "unfinished": [], "tests": tests}).encode()
+    )
     assert read_record(file) == tests
 
 

@@ -133,7 +133,7 @@ def test_what_is_recorded(spread: bool, tmp_path: Path) -> None:
     assert done.returncode == 1, done.stdout + done.stderr
     assert "1 failed, 9 passed, 1 skipped, 1 xfailed, 1 xpassed, 1 error" in done.stdout
     record = json.loads((tmp_path / "record.json").read_text())
-    assert record == {"exit_status": 1, "unfinished": [], "tests": RECORD}
+    assert record == {"revisions": ["framing-0002"], "exit_status": 1, "unfinished": [], "tests": RECORD}
     assert list(record["tests"]) == sorted(record["tests"])
 
 
@@ -170,6 +170,7 @@ def test_two():
     assert done.returncode == 0, done.stdout
     content = json.loads(record.read_text())
     assert content == {
+        "revisions": ["framing-0002"],
         "exit_status": 0,
         "unfinished": ["test_it.py::test_two"],
         "tests": {"test_it.py::test_one": {"names": ["frame.whole"], "broken": []}},
@@ -236,7 +237,12 @@ def test_ended(subtests):
 """
     assert run(tmp_path, text, "--requirements-record=record.json", "-vv").returncode == 0
     record = json.loads((tmp_path / "record.json").read_text())
-    assert record == {"exit_status": 0, "unfinished": ["test_it.py::test_ended"], "tests": {}}
+    assert record == {
+        "revisions": ["framing-0002"],
+        "exit_status": 0,
+        "unfinished": ["test_it.py::test_ended"],
+        "tests": {},
+    }
 
 
 ENDINGS = {
@@ -265,7 +271,12 @@ def test_a_test_that_did_not_end_has_not_passed(when: str, tmp_path: Path) -> No
     text = ENDINGS[when] + '@rule("frame.whole")\ndef test_ended(ending): pass\n'
     done = run(tmp_path, text, "--requirements-record=record.json")
     record = json.loads((tmp_path / "record.json").read_text())
-    assert record == {"exit_status": done.returncode, "unfinished": ["test_it.py::test_ended"], "tests": {}}
+    assert record == {
+        "revisions": ["framing-0002"],
+        "exit_status": done.returncode,
+        "unfinished": ["test_it.py::test_ended"],
+        "tests": {},
+    }
 
 
 AGAIN = """
@@ -574,6 +585,7 @@ def test_it(): refuse("frame.whole")
     assert [(one.get("name"), one.get("value")) for one in found] == [(marker, name) for name in names]
     record = json.loads((project / "record.json").read_text())
     assert record["tests"] == {"test_it.py::test_it": {"names": names, "broken": ["frame.whole"]}}
+    assert record["revisions"] == ["framing-0002", "relay-7"]
 
 
 def test_an_id_of_no_catalog_is_refused(project: Path) -> None:

@@ -367,7 +367,12 @@ def test_what_is_wrong_on_a_page_is_told_at_its_line(site: Site, text: str, mess
 
 
 ENTRY = {"level": "MUST", "enforced": "codec", "places": [], "kept": [], "broken": [], "tests": {}}
-RECORD = {"exit_status": 0, "unfinished": [], "tests": {"test_it": {"names": ["frame.whole"], "broken": []}}}
+RECORD = {
+    "revisions": ["framing-0002"],
+    "exit_status": 0,
+    "unfinished": [],
+    "tests": {"test_it": {"names": ["frame.whole"], "broken": []}},
+}
 NO_SNAPSHOTS = {
     "none": None,
     "cut": "{",
@@ -603,6 +608,54 @@ def test_parts_of_a_second_revision_have_its_name_before_them(site: Site) -> Non
     )
 
 
+TWO = """:orphan:
+
+Two
+===
+
+.. hgproto:requirements::
+
+Later
+=====
+
+.. hgproto:requirements::
+   :revision: {other}
+"""
+
+
+@pytest.mark.parametrize("names", [["framing-0002.yaml", "later.yaml"], ["later.yaml", "framing-0002.yaml"]])
+def test_a_snapshot_is_shown_with_the_schema_that_it_is_about(site: Site, names: list[str]) -> None:
+    text = site.schema.read_text(encoding="utf-8")
+    other = text.replace("revision: framing-0002", "revision: later")
+    (site.root / "later.yaml").write_text(other, encoding="utf-8")
+    entries = json.dumps({"frame.whole": ENTRY | {"tests": {"test_it": "2 cases, seen broken"}}})
+    (site.root / "trace.json").write_text(entries, encoding="utf-8")
+    site.write("index", TWO.format(other=Path(names[1]).stem))
+    built = site.build(hgproto_schemas=names, hgproto_trace="trace.json")
+    assert built.warnings == ""
+    parts = built.page("index").partition("<h1>Later")
+    ours, theirs = (parts[0], parts[2]) if names[0] == "framing-0002.yaml" else (parts[2], parts[0])
+    assert "2 cases, seen broken" in ours
+    assert "broken by" in ours
+    assert "test_it" not in theirs
+    assert "broken by" not in theirs
+
+
+def test_a_snapshot_of_no_schema_of_the_site_is_told(site: Site) -> None:
+    (site.root / "trace.json").write_text(json.dumps({"frame.whole": ENTRY}), encoding="utf-8")
+    shutil.copy(ROOT / "tests" / "data" / "alien.yaml", site.root)
+    site.write("index", f":orphan:\n\n{RULES}")
+    message = (
+        "hgproto_trace: trace.json is about framing-0002, which is not in hgproto_schemas; "
+        "add framing-0002 to hgproto_schemas, or remove hgproto_trace"
+    )
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
+        site.build(hgproto_schemas=["alien.yaml"], hgproto_trace="trace.json")
+    # The faults of a schema are told first: it may be that one.
+    site.schema.write_text("language: 1\n", encoding="utf-8")
+    assert "framing-0002.yaml:1: WARNING" in site.build(hgproto_trace="trace.json").warnings
+
+
 EXTENSION = """
 from docutils import nodes
 
@@ -644,7 +697,7 @@ def test_every_builder_has_every_node_beside_an_extension_that_names_it(
     (site.root / "naming.py").write_text(EXTENSION.replace("BUILDERS", repr([*BUILDERS])), encoding="utf-8")
     monkeypatch.syspath_prepend(site.root)
     monkeypatch.delitem(sys.modules, "naming", raising=False)
-    entry = {"tests": {f"test_it.py::test_{number}": "1 case" for number in range(9)}}
+    entry = ENTRY | {"tests": {f"test_it.py::test_{number}": "1 case" for number in range(9)}}
     (site.root / "trace.json").write_text(json.dumps(dict.fromkeys(OURS.requirements, entry)), encoding="utf-8")
     directives = [
         "hgproto:header::",

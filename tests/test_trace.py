@@ -8,10 +8,11 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support import ROOT
+from support import ROOT, SCHEMA
 
 from hgproto.catalogue import Requirement
 from hgproto.framing_0002.requirements import REQUIREMENTS
+from hgproto.revision import DEFAULT_REVISION as REVISION
 from hgproto.trace import SNAPSHOT, gaps, read_record, read_snapshot, snapshot, text_of
 
 if TYPE_CHECKING:
@@ -140,9 +141,9 @@ def test_gaps(vectors: Path) -> None:
     assert gaps(snapshot(unexplained, vectors, {})) == ["b.manual: MUST, and no test has exercised it"]
 
 
-def recorded(tests: dict[str, Any], **others: Any) -> str:
+def recorded(tests: object, **others: Any) -> str:
     """The text of a record."""
-    return json.dumps({"exit_status": 0, "unfinished": [], "tests": tests, **others})
+    return json.dumps({"revisions": [REVISION], "exit_status": 0, "unfinished": [], "tests": tests, **others})
 
 
 @pytest.mark.parametrize(
@@ -158,14 +159,18 @@ def recorded(tests: dict[str, Any], **others: Any) -> str:
         (recorded({"a": {"names": 5, "broken": []}}), "expected what"),
         (recorded({"a": {"names": [[]], "broken": []}}), "expected what"),
         (recorded({"a": {"names": [], "broken": 5}}), "expected what"),
-        (json.dumps({"exit_status": 0, "unfinished": "a", "tests": TESTS}), "expected what"),
-        (json.dumps({"exit_status": 0, "unfinished": {}, "tests": TESTS}), "expected what"),
-        (json.dumps({"exit_status": 0, "unfinished": [1], "tests": TESTS}), "expected what"),
-        (json.dumps({"exit_status": 0, "unfinished": [], "tests": [*TESTS.items()]}), "expected what"),
+        (json.dumps({"exit_status": 0, "unfinished": [], "tests": TESTS}), "expected what"),
+        (recorded(TESTS, unfinished="a"), "expected what"),
+        (recorded(TESTS, unfinished={}), "expected what"),
+        (recorded(TESTS, unfinished=[1]), "expected what"),
+        (recorded(TESTS, revisions=REVISION), "expected what"),
+        (recorded([*TESTS.items()]), "expected what"),
+        (recorded([[1, {"names": [], "broken": []}]]), "expected what"),
         (
-            json.dumps({"exit_status": 0, "unfinished": [], "tests": [[1, {"names": [], "broken": []}]]}),
-            "expected what",
+            recorded(TESTS, revisions=["notes-1"]),
+            "expected framing-0002 among the catalogs of the tests, found notes-1; add framing-0002 to hgproto_catalogs",
         ),
+        (recorded(TESTS, revisions=[]), "expected framing-0002 among the catalogs of the tests, found no revision; "),
         (recorded({}), "expected tests that name requirements and have passed, found none"),
         (recorded({}, exit_status=1), "expected a test run that has passed, found exit status 1"),
         (recorded({}, exit_status=5), "expected tests that name requirements, found none"),
@@ -324,6 +329,32 @@ def test_a_record_is_taken(project: Path) -> None:
     assert rest == [f"{name}: manual: {REQUIREMENTS[name].reason}" for name in manual]
     record.write_text("{}")
     assert "record.json: expected what" in trace(project, "--record", "record.json", code=1)[1]
+
+
+CATALOGS = {
+    "a user's own": ("notes.yaml", False),
+    "both": ("notes.yaml\n    framing-0002", True),
+    "a file of the revision": ("framing-0002.yaml", True),
+    "a list": ("ids.txt", False),
+}
+
+
+@pytest.mark.parametrize(("catalogs", "counted"), CATALOGS.values(), ids=CATALOGS)
+def test_tests_count_whose_catalogs_have_the_revision(catalogs: str, counted: bool, project: Path) -> None:
+    for name in ("framing.yaml", "framing-0002.yaml"):
+        (project / name).write_bytes((SCHEMA / name).read_bytes())
+    text = (project / "framing-0002.yaml").read_text(encoding="utf-8")
+    (project / "notes.yaml").write_text(text.replace(f"revision: {REVISION}", "revision: notes-1"), encoding="utf-8")
+    (project / "ids.txt").write_text("\n".join(REQUIREMENTS))
+    (project / "pytest.ini").write_text(f"[pytest]\nhgproto_catalogs =\n    {catalogs}\n")
+    out, error = trace(project, code=0 if counted else 1)
+    assert (SNAPSHOT in out) == (project / SNAPSHOT).exists() == counted
+    if not counted:
+        found = "notes-1" if "notes" in catalogs else "no revision"
+        assert error.splitlines()[-1] == (
+            f"hgproto: the tests that were run: expected {REVISION} among the catalogs of the tests, found {found}; "
+            f"add {REVISION} to hgproto_catalogs"
+        )
 
 
 def test_where_there_are_no_tests(tmp_path: Path) -> None:

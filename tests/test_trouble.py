@@ -82,7 +82,14 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (directory / "frames.bin").write_bytes(FRAMES)
     (directory / "both.session").write_text(SESSION)
     (directory / "record.json").write_text(
-        json.dumps({"exit_status": 0, "unfinished": [], "tests": {"it": {"names": ["frame.whole"], "broken": []}}})
+        json.dumps(
+            {
+                "revisions": ["framing-0002"],
+                "exit_status": 0,
+                "unfinished": [],
+                "tests": {"it": {"names": ["frame.whole"], "broken": []}},
+            }
+        )
     )
     (directory / "corpus").mkdir()
     (directory / "corpus" / "frames").write_bytes(FRAMES)

@@ -7,7 +7,8 @@ It adds the domain ``hgproto``, with directives for parts of a schema and roles 
     parts are those of the first; parts of another have its revision before them, ``framing-0002/command-name``.
 
 ``hgproto_trace``
-    The snapshot of ``hgproto trace`` for the first of them, relative to the source directory; None for none.
+    The snapshot of ``hgproto trace``, relative to the source directory; None for none. It is shown with the requirements of
+    framing-0002, which has to be among the schemas.
 
 ``hgproto_complete``
     True if the pages describe every part that a schema mentions. A mention of a part that no page describes is a warning then;

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sphinx.errors import ConfigError
 from sphinx.util import logging
 
-from hgproto.revision import Revision
+from hgproto.revision import DEFAULT_REVISION, Revision
 from hgproto.spec import SchemaError, check, load
 from hgproto.spec.load import find, known_revisions
 from hgproto.spec.mentions import Part, all_parts
@@ -29,7 +29,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Volume:
-    """A schema that is documented. ``prefix`` stands before the names of its parts, empty for the first."""
+    """A schema that is documented. ``prefix`` stands before the names of its parts, empty for the first.
+
+    ``trace``: the snapshot of its requirements; None for none.
+    """
 
     schema: Schema
     revision: Revision
@@ -51,7 +54,10 @@ class Volume:
 
 
 class Library:
-    """The schemas of a site. A schema with faults is left out, after a warning at the line of each."""
+    """The schemas of a site. A schema with faults is left out, after a warning at the line of each.
+
+    ``trace``: a snapshot of ``hgproto trace``, which is about the requirements of the default revision.
+    """
 
     def __init__(self, names: Sequence[str], trace: str | None, directory: Path) -> None:
         self.files: list[str] = []
@@ -64,7 +70,7 @@ class Library:
         named: dict[str, str] = {}
         for index, name in enumerate(names):
             file = name if name in known_revisions() else str(directory / name)
-            volume = self._volume(file, "" if index == 0 else None, entries if index == 0 else None)
+            volume = self._volume(file, "" if index == 0 else None, entries)
             if volume is None:
                 continue
             revision = volume.schema.revision
@@ -72,6 +78,12 @@ class Library:
                 raise ConfigError(f"hgproto_schemas: {named[revision]} and {name} are both revision {revision}")
             named[revision] = name
             self.volumes[revision] = volume
+        # A schema with faults may be the one that the snapshot is about.
+        if trace is not None and DEFAULT_REVISION not in named and not self.faults:
+            raise ConfigError(
+                f"hgproto_trace: {trace} is about {DEFAULT_REVISION}, which is not in hgproto_schemas; "
+                f"add {DEFAULT_REVISION} to hgproto_schemas, or remove hgproto_trace"
+            )
 
     def _volume(self, name: str, prefix: str | None, trace: Mapping[str, Mapping[str, Any]] | None) -> Volume | None:
         try:
@@ -91,7 +103,7 @@ class Library:
                 logger.warning("%s", shown, location=where, type="hgproto", subtype="schema")
             return None
         start = f"{schema.revision}/" if prefix is None else prefix
-        return Volume(schema, Revision(name), start, trace)
+        return Volume(schema, Revision(name), start, trace if schema.revision == DEFAULT_REVISION else None)
 
     def volume(self, revision: str | None) -> Volume | None:
         """The schema of a revision, the first where none is named; None where there is none."""
