@@ -12,34 +12,39 @@ from contextlib import suppress
 from json import JSONDecodeError
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hgproto.bom import unmarked
+from hgproto.bom import unmarked_chunks
 from hgproto.client import Client
 from hgproto.encodings import Profile, default_encodings
 from hgproto.errors import EncodingError, HgprotoError, HumanFormError, RemoteProtocolError, shown
 from hgproto.events import Error
+from hgproto.files import Chunks
 from hgproto.frame_goals import FrameGoals
 from hgproto.framing_0002 import codec, machines
 from hgproto.goals import KINDS, Goal, goals, row_name
 from hgproto.hexform import form_of, octets_from_hex
 from hgproto.human import has_frame
+from hgproto.layout import place_of
 from hgproto.limits import Limits
 from hgproto.machine import Answer, Event, InState, Row, Set
 from hgproto.revision import DEFAULT_REVISION
 from hgproto.server import Server
-from hgproto.session import Lines, Session, frames_of
-from hgproto.validation import SessionValidator, Validator, validate
+from hgproto.session import Lines, Session, frames_in
+from hgproto.validation import SessionValidator, Validator
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from enum import IntEnum
 
     from hgproto.encodings import Encodings
+    from hgproto.files import Source
     from hgproto.finding import Finding, Role
     from hgproto.frame import Frame
     from hgproto.machine import Condition, Machine
     from hgproto.plans import Node
 
 __all__ = ["KINDS", "Coverage", "Goal"]
+
+_STREAM_ID = place_of(codec.FRAME, "stream_id")
 
 
 class _Watch:
@@ -94,44 +99,66 @@ class Coverage:
         self.goals = list(goals())
         self.unavailable: set[str] = set()
         """Content encodings in use that are not installed: their payloads were not looked into. It may be cleared."""
+        self.is_mixed = False
+        """True if the latest bytes of one side have frames on streams of both sides."""
         self._encodings = encodings or default_encodings()
         self._names = {kind: {goal.name for goal in self.goals if goal.kind == kind} for kind in KINDS}
         self._reached: set[tuple[str, str]] = set()
 
-    def octets(self, octets: bytes, role: Role | None = None) -> None:
-        """Counts what one side sends. ``role``: client or server; None to tell by the first stream."""
-        validator = Validator(role, encodings=self._encodings)
-        self._found(validator.feed(octets))
-        self._found(validator.close())
-        self._found(validate(octets, depth="frames"))
+    def octets(self, octets: Source, role: Role | None = None) -> None:
+        """Counts what one side sends: bytes, a file, or an iterable of chunks; memory does not grow with them.
+
+        ``role``: client or server; None to tell by the first stream.
+        """
+        session, by_frame = Validator(role, encodings=self._encodings), Validator(depth="frames")
         # Fields are counted once, however many reactors take the frames.
         counter = FrameGoals(self._reach, encodings=self._encodings)
-        frames = [(part, counter.count(part), counter.is_blind) for part in frames_of(octets)]
-        self.unavailable |= counter.unavailable
-        accepted = _with_missing(self._encodings)
-        if validator.role == "server":
-            for reopen in ("error", "restart"):
-                self._received(_WatchedClient(encodings=accepted, reopen=reopen), frames)
-        else:
-            # What a server does depends on how it was made.
-            for options in ({}, {"streaming": True}, {"reopen": "restart"}):
-                self._received(_WatchedServer(encodings=accepted, **options), frames)
-
-    def _received(self, reactor: Any, frames: Iterable[tuple[bytes, Frame | None, bool]]) -> None:
-        for part, frame, is_blind in frames:
-            if is_blind:
+        reactors: list[Any] = []
+        parities: set[int] = set()
+        self.is_mixed = False
+        for part in frames_in(self._judged(octets, session, by_frame)):
+            reactors = reactors or self._reactors(session.role)
+            frame = counter.count(part)
+            self.unavailable |= counter.unavailable
+            if len(part) > _STREAM_ID:
+                parities.add(part[_STREAM_ID] & 1)
+            if not counter.is_blind:
+                for reactor in reactors:
+                    self._received(reactor, part, frame)
+        for reactor in reactors or self._reactors(session.role):
+            if counter.is_blind:
                 self._stopped(reactor)
-                return
-            if frame is None:
-                reactor.receive_data(part)
-                continue
-            if reactor.role == "client" and reactor.works and frame.request_id & 1:
-                # Alone, a request counts as sent when something is said of it.
-                _quietly(reactor.issued, int(frame.request_id))
-            events = self._watched(reactor, frame, part)
-            if reactor.role == "server":
-                _settle(events)
-        self._ended(reactor)
+            else:
+                self._ended(reactor)
+        self.is_mixed = len(parities) > 1
+
+    def _judged(self, octets: Source, *validators: Validator) -> Iterator[bytes]:
+        """Yields chunks, and counts what validators find in each before that."""
+        for chunk in Chunks(octets, copy=True):
+            for validator in validators:
+                self._found(validator.feed(chunk))
+            yield bytes(chunk)
+        for validator in validators:
+            self._found(validator.close())
+
+    def _reactors(self, role: Role | None) -> list[Any]:
+        """Returns the reactors that take what ``role`` sends: what one does depends on how it was made."""
+        accepted = _with_missing(self._encodings)
+        if role == "server":
+            return [_WatchedClient(encodings=accepted, reopen=reopen) for reopen in ("error", "restart")]
+        ways: tuple[dict[str, Any], ...] = ({}, {"streaming": True}, {"reopen": "restart"})
+        return [_WatchedServer(encodings=accepted, **options) for options in ways]
+
+    def _received(self, reactor: Any, part: bytes, frame: Frame | None) -> None:
+        if frame is None:
+            reactor.receive_data(part)
+            return
+        if reactor.role == "client" and reactor.works and frame.request_id & 1:
+            # Alone, a request counts as sent when something is said of it.
+            _quietly(reactor.issued, int(frame.request_id))
+        events = self._watched(reactor, frame, part)
+        if reactor.role == "server":
+            _settle(events)
 
     def session(self, lines: Iterable[str | bytes], **options: Any) -> None:
         """Counts a session in human form, as ``hgproto session`` plays it. Raises :class:`HgprotoError`.
@@ -198,33 +225,26 @@ class Coverage:
         Raises :class:`OSError`, and what :meth:`content` raises.
         """
         with open(path, "rb") as file:
-            content = file.read()
-        self.content(content, form_of(path), role)
+            self.content(file, form_of(path), role)
 
-    def content(self, content: bytes, form: str = "raw", role: Role | None = None) -> None:
-        """Counts what a file has.
+    def content(self, content: Source, form: str = "raw", role: Role | None = None) -> None:
+        """Counts what a file has: bytes, a file, or an iterable of chunks. Memory grows with the input for JSON alone.
 
         ``form``: ``json`` for vectors and golden sessions, ``session`` for a session in human form, ``hex`` for hexadecimal
         text, ``raw`` for bytes. ``role``: the side that sends the bytes of the last two. Raises :class:`ValueError` for what is
-        not JSON with vectors or golden sessions, and :class:`HgprotoError` for what is not a session, or not plain hexadecimal.
+        not JSON with vectors or golden sessions, and :class:`HgprotoError` for what is not a session, or not plain hexadecimal;
+        what comes before that is counted.
         """
-        if form == "json":
-            try:
-                value = json.loads(content)
-            except RecursionError:
-                raise ValueError("expected vectors or golden sessions, found JSON that is nested too deep") from None
-            except UnicodeDecodeError as error:
-                raise ValueError(f"expected JSON in UTF-8, found other bytes at offset {error.start}") from None
-            except JSONDecodeError:
-                raise
-            except ValueError:
-                # Python converts no longer one.
-                raise ValueError("expected vectors or golden sessions, found a number of thousands of digits") from None
-            self.vectors(value)
+        if form == "raw":
+            self.octets(content, role)
+            return
+        chunks = map(bytes, Chunks(content, copy=True))
+        if form == "hex":
+            self.octets(octets_from_hex(chunks), role)
         elif form == "session":
-            self.session(unmarked(content).split(b"\n"))
+            self.session(_lines(unmarked_chunks(chunks)))
         else:
-            self.octets(b"".join(octets_from_hex([content])) if form == "hex" else content, role)
+            self.vectors(_json(b"".join(chunks)))
 
     def reached(self, kind: str) -> int:
         """How many goals of a kind were reached."""
@@ -303,6 +323,33 @@ def _with_missing(encodings: Encodings) -> Encodings:
         raise EncodingError("the content encoding is not installed")
 
     return encodings.plus(*(Profile(name, absent, absent) for name in encodings.missing))
+
+
+def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yields the lines of a text with their ends."""
+    begun: list[bytes] = []
+    for chunk in chunks:
+        first, *others = chunk.split(b"\n")
+        begun.append(first)
+        for other in others:
+            yield b"".join([*begun, b"\n"])
+            begun = [other]
+    yield b"".join(begun)
+
+
+def _json(content: bytes) -> Any:
+    """Returns what JSON says. Raises :class:`ValueError` with the fault."""
+    try:
+        return json.loads(content)
+    except RecursionError:
+        raise ValueError("expected vectors or golden sessions, found JSON that is nested too deep") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"expected JSON in UTF-8, found other bytes at offset {error.start}") from None
+    except JSONDecodeError:
+        raise
+    except ValueError:
+        # Python converts no longer one.
+        raise ValueError("expected vectors or golden sessions, found a number of thousands of digits") from None
 
 
 class _Before(NamedTuple):

@@ -13,6 +13,7 @@ from hgproto.cli.common import (
     InputError,
     StreamError,
     UsageError,
+    chunks_of,
     input_error,
     input_files,
     named,
@@ -21,7 +22,7 @@ from hgproto.cli.common import (
     unavailable_messages,
 )
 from hgproto.errors import HgprotoError, counted, printable, quoted
-from hgproto.hexform import form_of, octets_from_hex
+from hgproto.hexform import form_of
 from hgproto.option_types import percentage
 
 if TYPE_CHECKING:
@@ -122,11 +123,11 @@ def _count(coverage: Coverage, path: str, trouble: StreamError | None, role: Rol
     """
     if trouble is not None:
         raise trouble
-    with open_input(path) as file:
-        content = file.read()
+    form = form_of(path)
     try:
-        coverage.content(content, form_of(path), role)
-        return role is None and form_of(path) in ("raw", "hex") and _mixes_directions(content, form_of(path))
+        with open_input(path) as file:
+            coverage.content(chunks_of(file), form, role)
+        return role is None and form in ("raw", "hex") and coverage.is_mixed
     except HgprotoError as error:
         raise input_error(error, named(path)) from None
     except JSONDecodeError as error:
@@ -141,17 +142,6 @@ _MIXED = (
     "frames are on streams of both sides, and transitions and requirements were counted for the side of the first one; if "
     "both directions are mixed here, write each one to its own file, or write a session to a file that ends in .session"
 )
-
-
-def _mixes_directions(content: bytes, form: str) -> bool:
-    """True if the frames of a file are on streams of both sides."""
-    from hgproto.framing_0002 import codec
-    from hgproto.layout import place_of
-    from hgproto.session import frames_of
-
-    octets = b"".join(octets_from_hex([content])) if form == "hex" else content
-    place = place_of(codec.FRAME, "stream_id")
-    return len({frame[place] & 1 for frame in frames_of(octets) if len(frame) > place}) > 1
 
 
 def _print_json(
