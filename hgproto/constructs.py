@@ -23,7 +23,8 @@ from construct import (
     stream_write,
 )
 
-from hgproto.bytelike import as_bytes, bytes_like
+from hgproto.bytelike import as_bytes
+from hgproto.computed import BitsError, count, packed, size_of, sizes_of
 from hgproto.errors import LocalProtocolError, ProtocolError, RemoteProtocolError, counted
 from hgproto.layout import decode_entries, encode_entries, octets
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AtMost",
+    "Blobs",
     "CborMap",
     "Counted",
     "Decoded",
@@ -81,7 +83,13 @@ class StructBuildError(LocalProtocolError, ConstructError):  # type: ignore[misc
 
 def _field(path: str) -> str:
     """Construct's path without what comes before the fields: ``(parsing) -> atoms -> format`` is ``atoms.format``."""
-    return ".".join(part.strip() for part in path.split("->")[1:])
+    # An integer of bit fields has an underscore before its name, which keeps it out of what a Struct parses to.
+    return ".".join(part.strip().removeprefix("_") for part in path.split("->")[1:])
+
+
+def _beside(path: str, name: str) -> str:
+    """The field ``name`` of the structure that has the field at a path."""
+    return _field(f"{path.rpartition('->')[0]}-> {name}")
 
 
 def _left(stream: Any, path: str) -> int:
@@ -91,44 +99,6 @@ def _left(stream: Any, path: str) -> int:
 
 def _evaluate(value: Any, context: Any) -> Any:
     return value(context) if callable(value) else value
-
-
-def _size(value: Any, name: str, encoding: str | None) -> int:
-    """Octets that a string needs; ``encoding``: None for raw octets."""
-    if encoding is None:
-        return len(bytes_like(value, name))
-    # What is not in the charset is refused by the string itself, in its turn.
-    return len(value.encode(encoding, "replace" if encoding == "ascii" else "surrogatepass"))
-
-
-def size_of(name: str, encoding: str | None) -> Callable[[Any], int]:
-    """What the string field ``name`` needs in octets; ``encoding``: None for a field of raw octets."""
-    return lambda context: _size(context[name], name, encoding)
-
-
-def sizes_of(name: str, encoding: str | None) -> Callable[[Any], list[int]]:
-    """What the field ``name``, an array of strings, needs in octets, one number a string."""
-    return lambda context: [_size(item, name, encoding) for item in context[name]]
-
-
-def packed(**fields: tuple[int, int]) -> Callable[[Any], int]:
-    """The integer that bit fields make up, each given by its lowest and its highest bit."""
-
-    def pack(context: Any) -> int:
-        number = 0
-        for name, (low, high) in fields.items():
-            value = int(context[name])
-            if not 0 <= value < 1 << (high - low + 1):
-                raise OverflowError(f"{value} in {counted(high - low + 1, 'bit')} of {name}")
-            number |= value << low
-        return number
-
-    return pack
-
-
-def count(flags: int, *masks: int) -> int:
-    """How many of the ``masks`` are set in ``flags``."""
-    return sum(int(flags) & mask == mask for mask in masks)
 
 
 class _Parsed(Construct):  # type: ignore[misc]
@@ -158,13 +128,15 @@ class Due(Subconstruct):  # type: ignore[misc]
     """A field of fixed-size numbers that must be there, and whose numbers must fit.
 
     Parses to and builds from what its subcon does. ``cut``: the requirement when octets are missing. ``overflow``:
-    the one when a number does not fit.
+    the one when a number does not fit. ``sized``: the field whose size or number of strings building computes here; an error
+    names it, and of several strings the first that is too long.
     """
 
-    def __init__(self, subcon: Any, cut: str, overflow: str) -> None:
+    def __init__(self, subcon: Any, cut: str, overflow: str, sized: str = "") -> None:
         super().__init__(subcon)
         self.cut = cut
         self.overflow = overflow
+        self.sized = sized
 
     def _parse(self, stream: Any, context: Any, path: str) -> Any:
         start, left = stream_tell(stream, path), _left(stream, path)
@@ -178,10 +150,23 @@ class Due(Subconstruct):  # type: ignore[misc]
         try:
             return self.subcon._build(obj, stream, context, path)
         except (FormatFieldError, IntegerError) as error:
-            expected = "a number that its octets can hold"
-            raise StructBuildError(self.overflow, None, _field(path), expected, str(error).split("\n")[-1]) from None
+            field, expected = self._place(context, path), "a number that its octets can hold"
+            raise StructBuildError(self.overflow, None, field, expected, str(error).split("\n")[-1]) from None
         except OverflowError as error:
-            raise StructBuildError(self.overflow, None, _field(path), "a smaller number", str(error)) from None
+            field = _beside(path, error.name) if isinstance(error, BitsError) else _field(path)
+            raise StructBuildError(self.overflow, None, field, "a smaller number", str(error)) from None
+
+    def _place(self, context: Any, path: str) -> str:
+        """The field of a number that does not fit."""
+        if not self.sized:
+            return _field(path)
+        rebuild = self.subcon
+        sizes = _evaluate(rebuild.func, context)
+        if not isinstance(sizes, list):
+            return _beside(path, self.sized)
+        most = 1 << 8 * rebuild.subcon.subcon.sizeof()
+        index = next(index for index, size in enumerate(sizes) if size >= most)
+        return f"{_beside(path, self.sized)}[{index}]"
 
 
 class AtMost(Subconstruct):  # type: ignore[misc]
@@ -275,29 +260,36 @@ class Text(Adapter):  # type: ignore[misc]
         return obj
 
 
-class Texts(Construct):  # type: ignore[misc]
-    """Strings one after the other, each of the size that an earlier array says.
+class _Several(Construct):  # type: ignore[misc]
+    """Strings one after the other, each of the size that an earlier array says. An error names the string by its index."""
 
-    Parses to a tuple of ``str``; builds from any sequence of them.
-    """
-
-    def __init__(self, sizes: Any, encoding: str, charset: str, cut: str, empty: str = "") -> None:
+    def __init__(self, sizes: Any, string: Callable[[Any], Any]) -> None:
         super().__init__()
         self.sizes = sizes
-        self.text = [encoding, charset, cut, empty]
-
-    def _item(self, size: Any) -> Text:
-        encoding, charset, cut, empty = self.text
-        return Text(size, encoding, charset, cut=cut, empty=empty)
+        self.string = string
 
     def _parse(self, stream: Any, context: Any, path: str) -> Any:
         sizes = _evaluate(self.sizes, context)
-        return tuple(self._item(size)._parse(stream, context, f"{path}[{i}]") for i, size in enumerate(sizes))
+        return tuple(self.string(size)._parse(stream, context, f"{path}[{i}]") for i, size in enumerate(sizes))
 
     def _build(self, obj: Any, stream: Any, context: Any, path: str) -> Any:
         for index, item in enumerate(obj):
-            self._item(REST)._build(item, stream, context, f"{path}[{index}]")
+            self.string(REST)._build(item, stream, context, f"{path}[{index}]")
         return obj
+
+
+class Blobs(_Several):
+    """Raw octets in several strings. Parses to a tuple of ``bytes``; builds from any sequence of them."""
+
+    def __init__(self, sizes: Any, cut: str) -> None:
+        super().__init__(sizes, lambda size: Octets(size, cut=cut))
+
+
+class Texts(_Several):
+    """Several strings in a charset. Parses to a tuple of ``str``; builds from any sequence of them."""
+
+    def __init__(self, sizes: Any, encoding: str, charset: str, cut: str, empty: str = "") -> None:
+        super().__init__(sizes, lambda size: Text(size, encoding, charset, cut=cut, empty=empty))
 
 
 class ToEnd(_Parsed, Subconstruct):  # type: ignore[misc]

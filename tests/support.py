@@ -7,14 +7,14 @@ import os
 import zlib
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from hypothesis import strategies as st
 
 from hgproto.cbor import encode_item
 from hgproto.encodings import default_encodings
-from hgproto.errors import RemoteProtocolError
+from hgproto.errors import ProtocolError, RemoteProtocolError
 from hgproto.frame import Frame, Record, parts_of
 from hgproto.framing_0002 import codec, structs
 from hgproto.limits import Limits
@@ -129,8 +129,20 @@ def cuts(data: bytes) -> st.SearchStrategy[list[bytes]]:
     return places.map(lambda ps: [data[a:b] for a, b in zip([0, *ps], [*ps, len(data)], strict=True)])
 
 
+class Refusal(NamedTuple):
+    """Why a codec refuses octets or a value. ``expected`` and ``found`` are worded for each codec and left out."""
+
+    requirement: str
+    offset: int | None
+    field: str
+
+    @classmethod
+    def of(cls, error: ProtocolError) -> Refusal:
+        return cls(error.requirement, error.offset, error.field)
+
+
 def fast_judgement(data: bytes, continued: bool = False) -> Any:
-    """What the codec makes of one frame: its value, or the requirement and offset of the refusal."""
+    """What the codec makes of one frame: its value, or the refusal."""
     try:
         frame, end = codec.decode_frame(data)
         codec.check_header(frame)
@@ -139,7 +151,7 @@ def fast_judgement(data: bytes, continued: bool = False) -> Any:
         except RemoteProtocolError as error:
             raise error.moved(codec.HEADER_OCTETS) from None
     except RemoteProtocolError as error:
-        return error.requirement, error.offset
+        return Refusal.of(error)
     return frame, end, value
 
 
@@ -148,15 +160,15 @@ def struct_judgement(data: bytes, continued: bool = False) -> Any:
     try:
         container = structs.checked_frame.parse(data, continued=continued)
     except RemoteProtocolError as error:
-        return error.requirement, error.offset
+        return Refusal.of(error)
     frame = Frame(**{name: container[name] for name in Frame.shown})
     value = container.payload if container.value is None else container.value
     return frame, codec.HEADER_OCTETS + container.length, value
 
 
 def agree(fast: Any, slow: Any) -> bool:
-    """Whether two judgements are the same: value, or requirement and offset."""
-    if len(fast) == 2 or len(slow) == 2:
+    """True if two judgements are the same: value, or refusal."""
+    if isinstance(fast, Refusal) or isinstance(slow, Refusal):
         return bool(fast == slow)
     return fast[:2] == slow[:2] and same_value(fast[2], slow[2])
 

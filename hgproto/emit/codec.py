@@ -95,7 +95,7 @@ def _head(schema: Schema, used: frozenset[str]) -> list[str]:
         "from typing import TYPE_CHECKING, Any",
         "",
         f"from hgproto.bytelike import {', '.join(name for name in ('as_bytes', 'bytes_like') if name in used)}",
-        "from hgproto.errors import RemoteProtocolError",
+        f"from hgproto.errors import {', '.join(name for name in ('LocalProtocolError', 'RemoteProtocolError') if name in used)}",
         f"from hgproto.frame import {', '.join(of_frame)}",
         *lay_out(Group("from hgproto.layout import (", of_layout)),
         "",

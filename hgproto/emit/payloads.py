@@ -43,6 +43,9 @@ def structure_functions(structure: Structure, schema: Schema) -> list[str]:
             ),
             f"    return encode_entries({table}, value)",
         ]
+    # The error of an element does not say which one it is.
+    nested = ["LocalProtocolError"] if structure.fields[-1].repeat else []
+    caught = ", ".join([*nested, "StructError", "UnicodeEncodeError", "ValueError"])
     return [
         f"def decode_{name}(payload: bytes{limit}) -> {record}:",
         *decode_doc,
@@ -59,7 +62,7 @@ def structure_functions(structure: Structure, schema: Schema) -> list[str]:
         *encode_doc,
         "    try:",
         *(f"        {line}" for line in _write(structure)),
-        "    except (StructError, UnicodeEncodeError, ValueError):",
+        f"    except ({caught}):",
         "        pass",
         f"    raise local_fault({table}, value)",
     ]

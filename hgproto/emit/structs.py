@@ -51,6 +51,7 @@ def _head(schema: Schema, body: str) -> list[str]:
     construct = used("Array", "Computed", "Int8ul", "Int16ul", "Int24ul", "Int32ul", "Rebuild", "len_", "this")
     ours = used(
         "AtMost",
+        "Blobs",
         "CborMap",
         "Counted",
         "Decoded",
@@ -158,14 +159,15 @@ def _construct(field: Field, structure: Structure, schema: Schema) -> Group:
             inner = f"Array(this.{field.count}, {inner})"
         if field.sized_by is not None:
             inner = f"Rebuild({inner}, {_computed(field, structure)})"
-        return Group("Due(", [inner, f"cut={rules['cut']}", f"overflow={literal(_overflow(field, structure))}"])
+        sized = _sized(field, structure)
+        keywords = [f"cut={rules['cut']}", f"overflow={literal(sized.rules['overflow'])}"]
+        if sized is not field:
+            keywords.append(f"sized={literal(sized.name)}")
+        return Group("Due(", [inner, *keywords])
     size = "None" if field.size == "rest" else f"this.{field.size}"
     keywords = [f"cut={rules['cut']}"] if "cut" in rules and field.size != "rest" else []
     if field.type == "bytes" and field.sizes is not None:
-        # The elements are read by the index that Array keeps; a field may be called like a method of its context.
-        sizes = f'this["{field.sizes}"]'
-        octets = Group("Octets(", [f"lambda this: {sizes}[this._index]", *keywords])
-        return Group("Array(", [f"lambda this: len({sizes})", octets])
+        return Group("Blobs(", [f"this.{field.sizes}", *keywords])
     if field.type == "bytes":
         if field.at_most is not None:
             keywords += [f"at_most=this.{field.at_most}", f"surplus={rules.get('surplus') or _surplus(structure)}"]
@@ -179,11 +181,11 @@ def _construct(field: Field, structure: Structure, schema: Schema) -> Group:
     return Group("Text(", [size, encoding, *keywords])
 
 
-def _overflow(field: Field, structure: Structure) -> str:
-    """The requirement when a number does not fit: that of the strings whose sizes or count it gives, or its own."""
+def _sized(field: Field, structure: Structure) -> Field:
+    """The field whose rule a number violates when it does not fit: the strings whose sizes or count it gives, or itself."""
     while field.sized_by is not None:
         field = structure.field(field.sized_by)
-    return field.rules["overflow"]
+    return field
 
 
 def _surplus(structure: Structure) -> str:
@@ -305,7 +307,7 @@ def _case(case: PayloadCase, frame: FrameType) -> list[str]:
         arguments = ["None", literal(ENCODINGS[case.field.type]), f"charset={rules['charset']}"]
         if "empty" in rules:
             arguments.append(f"empty={rules['empty']}")
-        return _returned(tests, Group("Text(", arguments))
+        return _returned(tests, Group(f"{literal(case.field.name)} / Text(", arguments))
     return _returned(tests, value)
 
 

@@ -13,7 +13,7 @@ from struct import error as StructError
 from typing import TYPE_CHECKING, Any
 
 from hgproto.bytelike import as_bytes, bytes_like
-from hgproto.errors import RemoteProtocolError
+from hgproto.errors import LocalProtocolError, RemoteProtocolError
 from hgproto.frame import Frame, Record, bare, check_type
 from hgproto.layout import (
     Entry,
@@ -1228,7 +1228,7 @@ def encode_text_output(value: TextOutput) -> bytes:
     """The octets of ``value``; sizes and counts are computed. Raises :class:`LocalProtocolError`."""
     try:
         return b"".join([encode_text_atom(item) for item in value.atoms])
-    except (StructError, UnicodeEncodeError, ValueError):
+    except (LocalProtocolError, StructError, UnicodeEncodeError, ValueError):
         pass
     raise local_fault(TEXT_OUTPUT, value)
 

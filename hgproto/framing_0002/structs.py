@@ -76,12 +76,14 @@ argument = Whole(
             Rebuild(Int16ul, size_of("name", "ascii")),
             cut="command-argument.header-whole",
             overflow="command-argument.sizes",
+            sized="name",
         ),
         "value_length"
         / Due(
             Rebuild(Int16ul, size_of("value", None)),
             cut="command-argument.header-whole",
             overflow="command-argument.sizes",
+            sized="value",
         ),
         "name"
         / Text(
@@ -105,6 +107,7 @@ argument_start = Whole(
             Rebuild(Int16ul, size_of("name", "ascii")),
             cut="command-argument.header-whole",
             overflow="command-argument.sizes",
+            sized="name",
         ),
         "value_length" / Due(Int16ul, cut="command-argument.header-whole", overflow="command-argument.sizes"),
         "name"
@@ -132,18 +135,21 @@ text_atom = Struct(
         Rebuild(Int16ul, size_of("format", "utf-8")),
         cut="text-output.single-frame",
         overflow="text-output.sizes",
+        sized="format",
     ),
     "label_count"
     / Due(
         Rebuild(Int8ul, len_(this.labels)),
         cut="text-output.single-frame",
         overflow="text-output.sizes",
+        sized="labels",
     ),
     "argument_count"
     / Due(
         Rebuild(Int8ul, len_(this.args)),
         cut="text-output.single-frame",
         overflow="text-output.sizes",
+        sized="args",
     ),
     Counted("label_count", "argument_count"),
     "label_lengths"
@@ -151,12 +157,14 @@ text_atom = Struct(
         Rebuild(Array(this.label_count, Int8ul), sizes_of("labels", "ascii")),
         cut="text-output.single-frame",
         overflow="text-output.sizes",
+        sized="labels",
     ),
     "argument_lengths"
     / Due(
         Rebuild(Array(this.argument_count, Int16ul), sizes_of("args", "utf-8")),
         cut="text-output.single-frame",
         overflow="text-output.sizes",
+        sized="args",
     ),
     "format" / Text(this.format_length, "utf-8", charset="text-output.utf8", cut="text-output.single-frame"),
     "labels" / Texts(this.label_lengths, "ascii", charset="text-output.label-ascii", cut="text-output.single-frame"),
@@ -181,6 +189,7 @@ stream_settings = Struct(
         Rebuild(Int8ul, size_of("profile", "ascii")),
         cut="stream-settings.name-whole",
         overflow="stream-settings.name-size",
+        sized="profile",
     ),
     "profile"
     / Text(
@@ -266,7 +275,7 @@ def _payload(this: Any, continued: bool) -> Any:
     if int(this.stream_flags) & 0x4:
         return None
     if this.type == FrameType.COMMAND_NAME:
-        return Text(None, "ascii", charset="command-name.ascii", empty="command-name.ascii")
+        return "name" / Text(None, "ascii", charset="command-name.ascii", empty="command-name.ascii")
     if this.type == FrameType.COMMAND_ARGUMENT:
         if continued:
             return argument_rest
@@ -274,7 +283,7 @@ def _payload(this: Any, continued: bool) -> Any:
             return argument_start
         return argument
     if this.type == FrameType.ERROR_RESPONSE:
-        return Text(None, "utf-8", charset="error-response.utf8")
+        return "message" / Text(None, "utf-8", charset="error-response.utf8")
     if this.type == FrameType.TEXT_OUTPUT:
         return text_output
     if this.type == FrameType.PROGRESS:
