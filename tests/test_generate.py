@@ -5,13 +5,16 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib
+import json
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 from support import ROOT, SCHEMA
 
 from hgproto.cli import main
@@ -88,13 +91,69 @@ def test_the_text_is_the_same_in_every_process() -> None:
         assert run.stdout.split() == here
 
 
+FLAG = {"more": {"bit": 0, "doc": "More."}}
+REST = {"name": "text", "size": "rest", "doc": "The words."}
+WORDS = REST | {"type": "utf8", "rules": {"charset": "telegram.utf8"}}
+SMALL: dict[str, tuple[list[str], list[dict[str, Any]], dict[str, Any]]] = {
+    **{name: ([name], [{"structure": name}], {}) for name in ALIEN.structures},
+    "bytes": ([], [REST | {"type": "bytes"}], {}),
+    "words": ([], [WORDS], {}),
+    "words-or-bytes": ([], [WORDS | {"when": "more"}, REST | {"type": "bytes"}], FLAG),
+    "continued": (["chunk", "stamp"], [{"structure": "chunk", "after": "more"}, {"structure": "stamp"}], FLAG),
+    "chosen": (["chunk", "stamp"], [{"structure": "chunk", "when": "more"}, {"structure": "stamp"}], FLAG),
+}
+"""Schemas with one frame type: the structures that they have, the cases of the payload, and the flags."""
+
+
+def small(name: str, directory: Path) -> Schema:
+    """The alien schema with one frame type, and without all that is not needed for its payload."""
+    kept, payload, flags = SMALL[name]
+    schema = yaml.safe_load(ALIEN_FILE.read_text(encoding="utf-8"))
+    parts = {
+        one: {key: value for key, value in part.items() if key != "examples"}
+        for one, part in schema["structures"].items()
+    }
+    needed = [
+        one
+        for one in parts
+        if any(
+            one in (other, *(field.get(key) for field in parts[other].get("fields", ()) for key in ("embed", "type")))
+            for other in kept
+        )
+    ]
+    examples = [{"title": "x", "hex": "00", "refused": "relay.whole", "offset": 0} for _ in range(3)]
+    frame = {"code": 0, "title": "One", "sender": {"either": True}, "doc": "The only one."}
+    schema["frames"] = {"one": {**frame, "flags": flags, "payload": payload, "examples": examples}}
+    schema["structures"] = {one: parts[one] for one in needed}
+    file = directory / f"{name}.yaml"
+    # The language has no anchors, and JSON has none either.
+    file.write_text(json.dumps(schema), encoding="utf-8")
+    return load(file)
+
+
+def worked_schema(directory: Path) -> Schema:
+    """The whole schema in the description of the language."""
+    (text,) = re.findall(
+        r"^```yaml\n(language: 1\n.*?)^```", (SCHEMA / "README.md").read_text(encoding="utf-8"), re.M | re.S
+    )
+    file = directory / "notes.yaml"
+    file.write_text(text, encoding="utf-8")
+    return load(file)
+
+
 @pytest.mark.skipif(RUFF is None, reason="ruff is not installed")
-@both
-def test_the_text_needs_no_formatting(schema: Schema, tmp_path: Path) -> None:
-    write(schema, tmp_path)
-    command = [str(RUFF), "format", "--diff", "--config", str(ROOT / "pyproject.toml"), str(tmp_path)]
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stdout
+def test_the_text_needs_no_formatting_and_keeps_our_rules(tmp_path: Path) -> None:
+    schemas = {"ours": OURS, "alien": ALIEN, "notes": worked_schema(tmp_path)}
+    schemas |= {name: small(name, tmp_path) for name in SMALL}
+    # A project like ours, since the rules for generated code go by the place of a file.
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    (tmp_path / "hgproto").mkdir()
+    (tmp_path / "hgproto" / "__init__.py").write_text('"""A project like ours."""\n', encoding="utf-8")
+    for name, schema in schemas.items():
+        write(schema, tmp_path / "hgproto" / f"framing_{name.replace('-', '_')}")
+    for arguments in (["format", "--no-cache", "--diff"], ["check", "--no-cache", "--output-format=concise"]):
+        run = subprocess.run([str(RUFF), *arguments, "."], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert run.returncode == 0, run.stdout
 
 
 def test_our_own_package_is_up_to_date() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hgproto.emit.text import Group, docstring, heading, lay_out, literal, mask, names_in, upper
+from hgproto.emit.text import Group, docstring, heading, import_from, lay_out, literal, mask, names_in, upper
 from hgproto.names import state_class
 
 if TYPE_CHECKING:
@@ -25,6 +25,15 @@ def emit(schema: Schema) -> str:
     imported = [
         name for name in ("All", "Answer", "Event", "InState", "Machine", "Not", "One", "Row", "Set") if name in used
     ]
+    of_machine = import_from("hgproto.machine", imported)
+    if not schema.machines:
+        # Only the annotation of an empty table names the class.
+        of_machine = [
+            "from typing import TYPE_CHECKING",
+            "",
+            "if TYPE_CHECKING:",
+            *(f"    {line}" for line in of_machine),
+        ]
     head = [
         *heading(schema).rstrip("\n").split("\n"),
         *docstring(f"The state machines of {schema.revision}, as tables. :mod:`hgproto.machine` runs them.", 0),
@@ -32,7 +41,7 @@ def emit(schema: Schema) -> str:
         "from __future__ import annotations",
         "",
         *(["from enum import IntEnum", ""] if "IntEnum" in used else []),
-        f"from hgproto.machine import {', '.join(imported)}",
+        *of_machine,
         "",
         *lay_out(Group("__all__ = [", [*map(literal, names)], "]")),
     ]

@@ -193,12 +193,14 @@ def decode_payload(schema: Schema) -> list[str]:
     encoded = next((flag.mask for flag in schema.stream_flags if flag.name == "encoded"), 0)
     if encoded:
         lines += [f"    if int(frame.stream_flags) & {mask(encoded)}:", "        return payload"]
-    lines.append("    code, flags = int(frame.type), int(frame.flags)")
+    branches: list[str] = []
     for frame in schema.frames_by_code.values():
-        lines.append(f"    if code == {mask(frame.code)}:")
+        branches.append(f"    if code == {mask(frame.code)}:")
         for number, case in enumerate(frame.payload):
-            lines += [f"        {line}" for line in _payload_case(case, number, frame)]
-    return [*lines, "    return payload", *_text_payloads(schema)]
+            branches += [f"        {line}" for line in _payload_case(case, number, frame)]
+    asks = any(case.when is not None for frame in schema.frames.values() for case in frame.payload)
+    numbers = "code, flags = int(frame.type), int(frame.flags)" if asks else "code = int(frame.type)"
+    return [*lines, f"    {numbers}", *branches, "    return payload", *_text_payloads(schema)]
 
 
 def _limit(schema: Schema) -> str:

@@ -11,6 +11,7 @@ from hgproto.emit.text import (
     docstring,
     flag_class,
     heading,
+    import_from,
     lay_out,
     literal,
     mask,
@@ -95,20 +96,15 @@ def _head(schema: Schema, body: str) -> list[str]:
         "",
         "from typing import Any",
         "",
-        *_import("construct", sorted(construct, key=order)),
+        *import_from("construct", sorted(construct, key=order)),
         "",
-        *_import("hgproto.constructs", sorted(ours, key=order)),
+        *import_from("hgproto.constructs", sorted(ours, key=order)),
         "",
         # By a relative name, since the package of a user's schema may be anywhere.
-        *_import(".codec", sorted(codec, key=order)),
+        *import_from(".codec", sorted(codec, key=order)),
         "",
         *lay_out(Group("__all__ = [", [literal(name) for name in sorted(names)], "]")),
     ]
-
-
-def _import(module: str, names: list[str]) -> list[str]:
-    one_line = f"from {module} import {', '.join(names)}"
-    return [one_line] if len(one_line) <= 120 else [f"from {module} import (", *(f"    {name}," for name in names), ")"]
 
 
 # Structures.

@@ -29,6 +29,7 @@ __all__ = [
     "flag_class",
     "heading",
     "if_all",
+    "import_from",
     "lay_out",
     "literal",
     "mapping",
@@ -204,6 +205,12 @@ def lay_out(node: str | Group, indent: int = 0, after: int = 0) -> list[str]:
         inner = lay_out(item, indent + 4, 1)
         lines += [*inner[:-1], f"{inner[-1]},"]
     return [*lines, f"{pad}{node.tail}"]
+
+
+def import_from(module: str, names: Sequence[str]) -> list[str]:
+    """The lines of an import, names in the order of the import sorter: one line without brackets if it fits."""
+    line = f"from {module} import {', '.join(names)}"
+    return [line] if len(line) <= WIDTH else [f"from {module} import (", *(f"    {name}," for name in names), ")"]
 
 
 def if_all(conditions: Sequence[str], indent: int) -> list[str]:
