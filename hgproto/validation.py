@@ -10,12 +10,14 @@ one frame there are at most :data:`hgproto.rules.MOST_REMARKS` about an advisory
 
 from __future__ import annotations
 
+import warnings
 from collections import deque
 from io import StringIO
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from hgproto.bytelike import as_bytes, bytes_like
+from hgproto.encodings import default_encodings
 from hgproto.errors import RemoteProtocolError, counted, shown
 from hgproto.files import Chunks
 from hgproto.finding import ERROR, NOTE, ROLES, checked_role
@@ -465,23 +467,27 @@ def assert_valid(
     """Raises :class:`AssertionError`, with the findings shown at their octets, when an implementation's octets are wrong.
 
     ``strict``: warnings count too. ``ignore``: requirements that may be broken. ``name``: what to call the octets. Otherwise
-    as :func:`validate`; notes never count.
+    as :func:`validate`; notes never count. Warns of payloads that were not looked into, because a package is missing.
     """
     __tracebackhide__ = True
     if isinstance(ignore, str):
         raise TypeError(f"ignore must be an iterable of requirements, not text; write [{shown(ignore)}]")
     ignored = frozenset(ignore)
     options = {"depth": depth, "limits": limits, "max_payload": max_payload, "encodings": encodings, "reopen": reopen}
+    validator = Validator(role, revision=revision, **options)  # type: ignore[arg-type]
     failures = (
         finding
-        for finding in validate(data, role=role, revision=revision, **options)  # type: ignore[arg-type]
+        for finding in Findings(validator, data)
         if finding.id not in ignored and (finding.severity == ERROR or (strict and finding.severity != NOTE))
     )
     listed = list(islice(failures, MOST_SHOWN))
+    more = sum(1 for _ in failures)
+    remedies = (encodings or default_encodings()).missing
+    for one in sorted(validator.unavailable):
+        warnings.warn(f"{name}: payloads in {one} were not looked into; {remedies[one]}", stacklevel=2)
     if listed:
         from hgproto.report.text import TextReport
 
-        more = sum(1 for _ in failures)
         text = StringIO()
         report = TextReport(text)
         report.begin(name)

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from support import ROOT
 
 from hgproto.cli import main
-from hgproto.encodings import Encodings, default_encodings
+from hgproto.encodings import Encodings, Profile, default_encodings, zlib_profile
 from hgproto.framing_0002 import codec
 from hgproto.framing_0002.requirements import REQUIREMENTS
 from hgproto.fuzz import Campaign, Mutator, Oracle, Report, TargetError, open_target
@@ -156,6 +156,15 @@ def test_time_and_memory_are_watched(fault: str, kind: tuple[str, ...], monkeypa
         assert next(found for found in judged if found is not None).kind in kind
     finally:
         target.close()
+
+
+def test_violations_use_the_encodings_of_the_target() -> None:
+    # A profile that only the target knows is no violation of its own, so sessions that use it are as good as others.
+    zlib = zlib_profile()
+    known = Encodings([default_encodings()["identity"], Profile("mine", zlib.encoder, zlib.decoder)])
+    cases = list(islice(Cases("server", 1, encodings=known), 300))
+    violations = [case for case in cases if case.origin.startswith("breaks ")]
+    assert sum(b"mine" in case.octets for case in violations) > len(violations) // 20
 
 
 def test_a_server_without_faults_is_not_blamed() -> None:

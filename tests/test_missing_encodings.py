@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from hgproto import encode_frame, encodings, parse_frame
+from hgproto import assert_valid, encode_frame, encodings, parse_frame
 from hgproto.cli import main
 from hgproto.coverage import Coverage
 
@@ -139,3 +140,18 @@ def test_options_that_need_the_package_name_it(
     with pytest.raises(SystemExit, match="2"):
         main(arguments)
     assert f"{message}{REMEDY}\n" in capsys.readouterr().err
+
+
+def test_explain_says_why_a_fault_is_not_marked(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "encoding.window"]) == 0
+    line = f"The fault is not marked, because a package is missing; {REMEDY}"
+    assert line in capsys.readouterr().out.splitlines()
+    assert main(["explain", "frame.whole"]) == 0
+    assert "not marked" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("path", ["it.bin"], indirect=True)
+def test_assert_valid_warns_of_what_it_did_not_look_into(path: str) -> None:
+    message = f"^it: payloads in zstd-8mb were not looked into; {re.escape(REMEDY)}$"
+    with pytest.warns(UserWarning, match=message):
+        assert_valid(Path(path).read_bytes(), name="it", ignore=["response.complete"])

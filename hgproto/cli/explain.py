@@ -108,6 +108,12 @@ def text_of(explanation: Explanation) -> Iterator[str]:
     if explanation.bad is not None:
         # Who makes no use of a permission that others make use of breaks nothing.
         yield from _example("Bad" if requirement.level != "MAY" else "Where it shows", explanation.bad)
+        if explanation.bad.fault is None:
+            from hgproto.encodings import default_encodings
+
+            yield ""
+            for remedy in default_encodings().missing.values():
+                yield from _wrapped(f"The fault is not marked, because a package is missing; {remedy}", "", "  ")
     else:
         yield ""
         yield from _wrapped(f"Bad: none. {explanation.no_bad}", "", "  ")

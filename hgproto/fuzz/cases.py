@@ -175,7 +175,7 @@ class Cases:
             octets = self._octets(lines)
             if used(self._case(octets, "").octets, self.without):
                 continue
-            findings = validate(octets, role=self._side, limits=self._limits)
+            findings = validate(octets, role=self._side, limits=self._limits, encodings=self._encodings)
             ids = {finding.id for finding in findings if finding.severity == ERROR or finding.id == requirement}
             if requirement in ids:
                 kept = kept or octets
