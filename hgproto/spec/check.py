@@ -118,7 +118,11 @@ def _idle(field: Field, keys: Collection[str], rules: Collection[str]) -> Iterat
     """Keys and rules that mean nothing for a field, and would only look as if they were kept."""
     for key in ("size", "count", "sizes", "at_most", "show", "limit", "parity", "repeat"):
         if getattr(field, key) and key not in keys:
-            yield Problem(field.place, f"`{key}` says nothing of {field.name!r}", "remove it")
+            kind = f"of type `{field.type}`" + ("" if field.size is None else f" and size `{field.size}`")
+            advice = "remove it"
+            if key == "at_most":
+                advice += ": only `type: bytes` with `size: rest` in a structure has a bound"
+            yield Problem(field.place, f"`{key}` says nothing of {field.name!r} {kind}", advice)
     for rule in field.rules:
         if rule not in rules:
             yield Problem(field.place, f"the rule {rule!r} says nothing of {field.name!r}", "remove it")
@@ -417,7 +421,7 @@ def _field(field: Field, earlier: dict[str, Field], structure: Structure, schema
         "cut": field.size != "rest" and not field.repeat,
         "charset": field.type in ("ascii", "utf8"),
         "overflow": (field.size != "rest" and is_string) or (field.octets is not None and field.sized_by is None),
-        "surplus": field.at_most is not None and "surplus" not in structure.rules,
+        "surplus": field.at_most is not None and "at_most" in keys and "surplus" not in structure.rules,
     }
     for rule, needed in fits.items():
         if needed and rule not in field.rules:
