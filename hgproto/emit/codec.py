@@ -82,11 +82,7 @@ def _head(schema: Schema, used: frozenset[str]) -> list[str]:
     of_layout = [name for name in (*of_layout, "local_frame_fault", "text_of_flags") if name in used]
     return [
         *heading(schema).rstrip("\n").split("\n"),
-        *docstring(
-            f"The fast codec of {schema.revision}: frames and payloads to values, and back.\n\n"
-            "No function here checks the revision of a frame, which is up to the caller; hgproto.encode_frame does.",
-            0,
-        ),
+        *docstring(f"The fast codec of {schema.revision}: frames and payloads to values, and back.", 0),
         "",
         "from __future__ import annotations",
         "",
