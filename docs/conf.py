@@ -46,20 +46,22 @@ nitpick_ignore += [
     ("py:class", name) for name in ("BytesLike", "Data", "Key", "Readable", "Role", "Source", "Writable")
 ]
 nitpick_ignore += [("py:class", name) for name in ("hypothesis.strategies.SearchStrategy", "st.SearchStrategy", "T")]
-nitpick_ignore += [("py:class", name) for name in ("EventT", "hgproto.pool.EventT", "hgproto.reactor.EventT")]
+nitpick_ignore += [
+    ("py:class", name) for name in ("EventT", "hgproto.reactors.pool.EventT", "hgproto.reactors.reactor.EventT")
+]
 
 
 def by_bare_name(app: Sphinx, env: BuildEnvironment, node: pending_xref, content: Any) -> Any:
     """Resolves what a docstring calls by its name alone to the one object that is documented under that name.
 
     Modules import what they refer to, so a bare name is clear to readers of the source; Sphinx only looks in the module.
-    A public function may also be called by the module that has it, ``hgproto.build.command`` for ``hgproto.command``.
+    A public function may also be called by the module that has it, ``hgproto.wire.build.command`` for ``hgproto.command``.
     """
     target = node["reftarget"]
     if node.get("refdomain") != "py":
         return None
     domain = env.domains.python_domain
-    public = re.sub(r"^hgproto\.\w+\.(?=\w+$)", "hgproto.", target)
+    public = re.sub(r"^hgproto(\.\w+)+\.(?=\w+$)", "hgproto.", target)
     if public != target and public in domain.objects:
         return domain.resolve_xref(env, node["refdoc"], app.builder, node["reftype"], public, node, content)
     if "." in target:

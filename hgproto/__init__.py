@@ -6,9 +6,6 @@ to nothing.
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from hgproto.build import bytes_response, command, error_response, progress, stream_settings, text_output
-    from hgproto.client import Client
-    from hgproto.encodings import Encodings, Profile, default_encodings
     from hgproto.errors import (
         EncodingError,
         HexError,
@@ -18,7 +15,10 @@ if TYPE_CHECKING:
         ProtocolError,
         RemoteProtocolError,
     )
-    from hgproto.events import (
+    from hgproto.judging.finding import Finding
+    from hgproto.judging.validation import SessionValidator, Validator, assert_valid, validate, validate_payload
+    from hgproto.reactors.client import Client
+    from hgproto.reactors.events import (
         CommandCut,
         CommandData,
         Error,
@@ -34,23 +34,24 @@ if TYPE_CHECKING:
         TextMessage,
         WantFrame,
     )
-    from hgproto.finding import Finding
-    from hgproto.frame import Frame
-    from hgproto.human import format_frame, parse_frame
-    from hgproto.input_stream import InputStream
-    from hgproto.limits import Limits
-    from hgproto.pool import DecodingPool, EncodingPool
-    from hgproto.reader import FrameReader, read_frames
-    from hgproto.revision import Revision
-    from hgproto.server import Server
-    from hgproto.streams import OutputStream
-    from hgproto.validation import SessionValidator, Validator, assert_valid, validate, validate_payload
-    from hgproto.writer import FrameWriter, encode_frame, encode_frames, write_frames
+    from hgproto.reactors.limits import Limits
+    from hgproto.reactors.pool import DecodingPool, EncodingPool
+    from hgproto.reactors.server import Server
+    from hgproto.revisions.revision import Revision
+    from hgproto.runtime.frame import Frame
+    from hgproto.streams.encodings import Encodings, Profile, default_encodings
+    from hgproto.streams.input_stream import InputStream
+    from hgproto.streams.output_stream import OutputStream
+    from hgproto.wire import build
+    from hgproto.wire.build import bytes_response, command, error_response, progress, stream_settings, text_output
+    from hgproto.wire.human import format_frame, parse_frame
+    from hgproto.wire.reader import FrameReader, read_frames
+    from hgproto.wire.writer import FrameWriter, encode_frame, encode_frames, write_frames
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "build": (
+    "wire.build": (
         "bytes_response",
         "command",
         "error_response",
@@ -58,8 +59,8 @@ _HOMES = {
         "stream_settings",
         "text_output",
     ),
-    "client": ("Client",),
-    "encodings": (
+    "reactors.client": ("Client",),
+    "streams.encodings": (
         "Encodings",
         "Profile",
         "default_encodings",
@@ -73,7 +74,7 @@ _HOMES = {
         "ProtocolError",
         "RemoteProtocolError",
     ),
-    "events": (
+    "reactors.events": (
         "CommandCut",
         "CommandData",
         "Error",
@@ -89,39 +90,40 @@ _HOMES = {
         "TextMessage",
         "WantFrame",
     ),
-    "finding": ("Finding",),
-    "frame": ("Frame",),
-    "human": (
+    "judging.finding": ("Finding",),
+    "runtime.frame": ("Frame",),
+    "wire.human": (
         "format_frame",
         "parse_frame",
     ),
-    "input_stream": ("InputStream",),
-    "limits": ("Limits",),
-    "pool": (
+    "streams.input_stream": ("InputStream",),
+    "reactors.limits": ("Limits",),
+    "reactors.pool": (
         "DecodingPool",
         "EncodingPool",
     ),
-    "reader": (
+    "wire.reader": (
         "FrameReader",
         "read_frames",
     ),
-    "revision": ("Revision",),
-    "server": ("Server",),
-    "streams": ("OutputStream",),
-    "validation": (
+    "revisions.revision": ("Revision",),
+    "reactors.server": ("Server",),
+    "streams.output_stream": ("OutputStream",),
+    "judging.validation": (
         "SessionValidator",
         "Validator",
         "assert_valid",
         "validate",
         "validate_payload",
     ),
-    "writer": (
+    "wire.writer": (
         "FrameWriter",
         "encode_frame",
         "encode_frames",
         "write_frames",
     ),
 }
+_MODULES = {"build": "wire.build"}
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
@@ -164,6 +166,7 @@ __all__ = [
     "WantFrame",
     "__version__",
     "assert_valid",
+    "build",
     "bytes_response",
     "command",
     "default_encodings",
@@ -186,14 +189,14 @@ __all__ = [
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
-        if name in _HOME_OF:
+        if name in _HOME_OF or name in _MODULES:
             from importlib import import_module
 
-            value = getattr(import_module(f"hgproto.{_HOME_OF[name]}"), name)
-            globals()[name] = value
+            module = import_module(f"hgproto.{_MODULES.get(name) or _HOME_OF[name]}")
+            value = globals()[name] = module if name in _MODULES else getattr(module, name)
             return value
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> "list[str]":
-    return sorted({*globals(), *_HOME_OF})
+    return sorted({*globals(), *_HOME_OF, *_MODULES})

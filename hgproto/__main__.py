@@ -6,7 +6,7 @@ __all__ = ["main"]
 def main() -> None:
     """Runs the command line as the program of this process, and exits."""
     try:
-        from hgproto.interrupts import run_program
+        from hgproto.system.interrupts import run_program
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     run_program("hgproto.cli")

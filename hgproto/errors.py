@@ -10,7 +10,7 @@
     ├── HexError                 a text is not hexadecimal octets
     ├── TextError                a text is not in UTF-8
     ├── EncodingError            a content encoding cannot be used here
-    └── SchemaError              a schema file cannot be used (hgproto.spec)
+    └── SchemaError              a schema file cannot be used (hgproto.language)
 
 A :class:`ProtocolError` is data: the requirement, the offset, what was expected and what was found. Its text is built
 when it is asked for, one lower-case sentence.

@@ -19,9 +19,9 @@ the ini file. Without the settings, the marker is ``requirement`` and the only c
 
 ``--requirements-only`` runs only the tests that name requirements. ``--requirements-record=FILE`` writes which tests have
 passed, what they name, and which requirements were seen violated while each ran: those of which a
-:class:`hgproto.errors.ProtocolError` or a :class:`hgproto.finding.Finding` was made. It also lists the tests without a result,
-because the run ended too early, and the revisions of the catalogs. :mod:`hgproto.trace` reads that file. The ``=`` is needed:
-without it, pytest takes the file for a directory of tests when it looks for the root of the project.
+:class:`hgproto.ProtocolError` or a :class:`hgproto.Finding` was made. It also lists the tests without a result,
+because the run ended too early, and the revisions of the catalogs. :mod:`hgproto.evidence.trace` reads that file. The ``=``
+is needed: without it, pytest takes the file for a directory of tests when it looks for the root of the project.
 
 Nothing outside this module knows of it: both classes are watched while a marked test runs and a record is kept, and only
 then. What a test does in other processes is not seen. With pytest-xdist the controller writes the record.
@@ -44,10 +44,10 @@ from unicodedata import normalize
 
 import pytest
 
-from hgproto.bom import unmarked
 from hgproto.errors import ProtocolError, TextError, printable
-from hgproto.revision import DEFAULT_REVISION, Revision
-from hgproto.stdio import write_whole
+from hgproto.revisions.revision import DEFAULT_REVISION, Revision
+from hgproto.system.marks import unmarked
+from hgproto.system.stdio import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
@@ -165,7 +165,7 @@ def _catalog(name: str, directory: Path) -> Catalog:
     if not file.is_file():
         raise pytest.UsageError(f"hgproto_catalogs: expected a revision or a file in {directory}, found {name!r}")
     if file.suffix in (".yaml", ".yml"):
-        from hgproto.spec import SchemaError, load
+        from hgproto.language import SchemaError, load
 
         try:
             schema = load(file)
@@ -340,7 +340,7 @@ class _Run:
 @contextmanager
 def _watched(broken: set[str]) -> Iterator[None]:
     """Puts the ids of all errors and findings that are made into ``broken``."""
-    from hgproto.finding import Finding
+    from hgproto.judging.finding import Finding
 
     def watching(made: Any) -> Any:
         def init(self: Any, *args: Any, **kwargs: Any) -> None:

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from hgproto.extras import Extra
+from hgproto.system.extras import Extra
 
 with Extra("hypothesis", "Hypothesis", "hgproto.stateful"):
     from hypothesis import strategies as st
     from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from hgproto.client import Client
-from hgproto.encodings import Encodings, default_encodings
-from hgproto.events import Error, PeerError, RequestError, ResponseData, RunCommand, SendFrames
-from hgproto.server import Server
-from hgproto.writer import encode_frame
+from hgproto.reactors.client import Client
+from hgproto.reactors.events import Error, PeerError, RequestError, ResponseData, RunCommand, SendFrames
+from hgproto.reactors.server import Server
+from hgproto.streams.encodings import Encodings, default_encodings
+from hgproto.wire.writer import encode_frame
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable

@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hgproto.errors import shown
-from hgproto.extras import Extra
+from hgproto.system.extras import Extra
 
 with Extra("hypothesis", "Hypothesis", "hgproto.strategies"):
     from hypothesis import reject
     from hypothesis import strategies as st
 
-from hgproto.revision import DEFAULT_REVISION, Revision
+from hgproto.revisions.revision import DEFAULT_REVISION, Revision
 from hgproto.samples import Choices, Line, session, violate
 from hgproto.samples.broken import checked_breakable
 from hgproto.samples.frames import FrameMaker, NotMadeError
@@ -23,9 +23,9 @@ from hgproto.samples.frames import FrameMaker, NotMadeError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hgproto.encodings import Encodings
-    from hgproto.finding import Role
-    from hgproto.frame import Frame
+    from hgproto.judging.finding import Role
+    from hgproto.runtime.frame import Frame
+    from hgproto.streams.encodings import Encodings
 
 __all__ = ["Drawn", "chunkings", "frames", "headers", "invalid", "payloads", "sessions", "values"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from support import GOLDEN, VECTORS, options_of
 
-from hgproto.framing_0002 import codec
+from hgproto.revisions.framing_0002 import codec
 
 MOST = codec.LIMITS["max-payload"][1]
 HEADER = codec.HEADER_OCTETS

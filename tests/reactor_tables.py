@@ -14,10 +14,9 @@ from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hgproto.client import Client
-from hgproto.encodings import Encoder, Encodings, Profile, default_encodings, zlib_profile
 from hgproto.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
-from hgproto.events import (
+from hgproto.reactors.client import Client
+from hgproto.reactors.events import (
     CommandCut,
     CommandData,
     Error,
@@ -33,16 +32,17 @@ from hgproto.events import (
     TextMessage,
     WantFrame,
 )
-from hgproto.framing_0002 import codec
-from hgproto.human import parse_frame
-from hgproto.layout import text_of_flags
-from hgproto.limits import Limits
-from hgproto.server import Server
+from hgproto.reactors.limits import Limits
+from hgproto.reactors.server import Server
+from hgproto.revisions.framing_0002 import codec
+from hgproto.runtime.layout import text_of_flags
+from hgproto.streams.encodings import Encoder, Encodings, Profile, default_encodings, zlib_profile
+from hgproto.wire.human import parse_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from hgproto.frame import Frame
+    from hgproto.runtime.frame import Frame
 
 GOLDEN_FILES = Path(__file__).resolve().parent / "data"
 REMAKE = "python tests/reactor_tables.py"

@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 from hypothesis import strategies as st
 
-from hgproto.cbor import encode_item
-from hgproto.encodings import default_encodings
 from hgproto.errors import ProtocolError, RemoteProtocolError
-from hgproto.frame import Frame, Record, parts_of
-from hgproto.framing_0002 import codec, structs
-from hgproto.limits import Limits
-from hgproto.prove import same_value
-from hgproto.validation import SessionValidator
+from hgproto.evidence.prove import same_value
+from hgproto.judging.validation import SessionValidator
+from hgproto.reactors.limits import Limits
+from hgproto.revisions.framing_0002 import codec, structs
+from hgproto.runtime.cbor import encode_item
+from hgproto.runtime.frame import Frame, Record, parts_of
+from hgproto.streams.encodings import default_encodings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hgproto.finding import Finding, Role
+    from hgproto.judging.finding import Finding, Role
 
 ROOT = Path(__file__).resolve().parent.parent
 SCHEMA = ROOT / "schema"

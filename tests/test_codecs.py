@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from marks import by_column, labelled
 from support import INVALID, RECORDS, VALID, Refusal, agree, fast_judgement, frames, struct_judgement
 
-from hgproto.constructs import StructParseError
 from hgproto.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
-from hgproto.frame import Frame
-from hgproto.framing_0002 import codec, structs
-from hgproto.prove import plain, same_value
+from hgproto.evidence.prove import plain, same_value
+from hgproto.revisions.framing_0002 import codec, structs
+from hgproto.runtime.constructs import StructParseError
+from hgproto.runtime.frame import Frame
 
 DIFFERENTIAL_INPUTS = 1000 * settings().max_examples
 

@@ -23,17 +23,17 @@ from support import ROOT, SCHEMA, VECTORS
 
 import hgproto
 from hgproto import Revision, cli, encode_frames, format_frame, parse_frame, read_frames, validate
-from hgproto.finding import ERROR
-from hgproto.framing_0002 import codec
-from hgproto.hexform import octets_from_hex
-from hgproto.jsonform import Continuations
-from hgproto.validation import SessionValidator
+from hgproto.judging.finding import ERROR
+from hgproto.judging.validation import SessionValidator
+from hgproto.revisions.framing_0002 import codec
+from hgproto.wire.hexform import octets_from_hex
+from hgproto.wire.jsonform import Continuations
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from hgproto.finding import Finding
+    from hgproto.judging.finding import Finding
 
 DOCS = ROOT / "docs"
 README = ROOT / "README.md"
@@ -359,7 +359,7 @@ def test_every_option_is_described() -> None:
 
 def test_every_public_name_is_on_the_page_of_the_interface() -> None:
     text = (DOCS / "api.md").read_text(encoding="utf-8")
-    names = [name for name in hgproto.__all__ if name != "__version__"]
+    names = [hgproto._MODULES.get(name, name) for name in hgproto.__all__ if name != "__version__"]
     assert not [name for name in names if not re.search(rf":: hgproto\.{name}\b", text)]
 
 

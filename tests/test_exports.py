@@ -18,7 +18,7 @@ import pytest
 from support import ROOT, SCHEMA
 
 import hgproto
-from hgproto.spec import load
+from hgproto.language import load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,12 +32,14 @@ MODULES = sorted(
 
 
 def test_public_names_are_those_of_their_modules() -> None:
-    assert sorted(hgproto.__all__) == sorted({"__version__", *hgproto._HOME_OF})
+    assert sorted(hgproto.__all__) == sorted({"__version__", *hgproto._HOME_OF, *hgproto._MODULES})
     for name, home in hgproto._HOME_OF.items():
         module = importlib.import_module(f"hgproto.{home}")
         assert name in module.__all__
         assert getattr(hgproto, name) is getattr(module, name)
         assert name in dir(hgproto)
+    for name, home in hgproto._MODULES.items():
+        assert getattr(hgproto, name) is importlib.import_module(f"hgproto.{home}")
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         hgproto.nothing  # type: ignore[attr-defined]  # noqa: B018
 
@@ -46,9 +48,9 @@ def test_the_names_for_type_checkers_are_the_public_ones() -> None:
     text = Path(str(hgproto.__file__)).read_text()
     block = text[text.index("if TYPE_CHECKING:") : text.index("__version__ =")]
     homes: dict[str, str] = {}
-    for home, names in re.findall(r"from hgproto\.(\w+) import (\([^)]*\)|[^\n]*)", block):
+    for home, names in re.findall(r"from hgproto\.([\w.]+) import (\([^)]*\)|[^\n]*)", block):
         homes |= dict.fromkeys(re.findall(r"\w+", names), home)
-    assert homes == hgproto._HOME_OF
+    assert homes == {**hgproto._HOME_OF, "build": "wire"}
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -64,14 +66,24 @@ def test_every_module_says_what_it_exports(name: str) -> None:
 ELSEWHERE = {
     **dict.fromkeys(
         ["cli.common", "cli.corpus", "cli.frames", "cli.sample", "cli.schema"],
-        ("test_cli.py", "they are what commands do"),
+        ("cli/test_cli.py", "they are what commands do"),
     ),
-    **dict.fromkeys(["command_judge", "response_judge"], ("test_prove.py", "a judge is held against its reactor")),
-    **dict.fromkeys(["commands", "outputs", "responses"], ("test_server.py", "they are parts of a server")),
-    "lanes": ("test_pool.py", "a pool has one for each stream"),
-    "requests": ("test_client.py", "they are what a client sends"),
+    "cli.coverage": ("evidence/test_coverage.py", "a command is tested with what it reports"),
+    "cli.diff": ("diff/test_diff.py", "a command is tested with what it reports"),
+    "cli.explain": ("evidence/test_explain.py", "a command is tested with what it reports"),
+    "cli.trace": ("cli/test_cli.py", "evidence/test_trace.py runs it as a program"),
     **dict.fromkeys(
-        ["diff.change", "diff.machines", "diff.parts"], ("test_diff.py", "a difference is what all of them say")
+        ["judging.command_judge", "judging.response_judge"],
+        ("evidence/test_prove.py", "a judge is held against its reactor"),
+    ),
+    **dict.fromkeys(
+        ["reactors.commands", "reactors.outputs", "reactors.responses"],
+        ("reactors/test_server.py", "they are parts of a server"),
+    ),
+    "reactors.lanes": ("reactors/test_pool.py", "a pool has one for each stream"),
+    "reactors.requests": ("reactors/test_client.py", "they are what a client sends"),
+    **dict.fromkeys(
+        ["diff.change", "diff.machines", "diff.parts"], ("diff/test_diff.py", "a difference is what all of them say")
     ),
     **dict.fromkeys(
         [f"emit.{name}" for name in ("codec", "machines", "package", "requirements", "structs")],
@@ -79,41 +91,47 @@ ELSEWHERE = {
     ),
     **dict.fromkeys(
         [f"emit.{name}" for name in ("formats", "framing", "payloads", "records", "rules", "tables")],
-        ("test_generate.py", "they emit parts of the codec, which is generated here as a whole"),
+        ("revisions/test_generate.py", "they emit parts of the codec, which is generated here as a whole"),
     ),
     **dict.fromkeys(
-        ["fuzz.echo", "fuzz.minimize", "fuzz.observations"], ("test_fuzz.py", "they are parts of a campaign")
+        ["fuzz.echo", "fuzz.minimize", "fuzz.observations"], ("fuzz/test_fuzz.py", "they are parts of a campaign")
     ),
     **dict.fromkeys(
         ["fuzz.mutator", "fuzz.oracles", "fuzz.outcomes", "fuzz.targets"],
-        ("test_fuzz.py", "they are parts of a campaign"),
+        ("fuzz/test_fuzz.py", "they are parts of a campaign"),
     ),
-    **dict.fromkeys(["fuzz.corpus", "fuzz.harnesses"], ("test_fuzz_ourselves.py", "they fuzz hgproto itself")),
+    **dict.fromkeys(["fuzz.corpus", "fuzz.harnesses"], ("fuzz/test_fuzz_ourselves.py", "they fuzz hgproto itself")),
+    "fuzz.cases": ("fuzz/test_fuzz.py", "cases are what a campaign sends"),
     "fuzz.minimizing": ("fuzz/test_again.py", "what shows again is minimized"),
     "fuzz.tcp": ("fuzz/test_logs.py", "a server is what it writes, too"),
-    "fuzz.worker": ("test_fuzz.py", "it is the other process of a target"),
-    "input_stream": ("test_streams.py", "streams are tested in both directions"),
-    "places": ("test_cases.py", "what it decides is held against the codec"),
-    "plans": ("test_reactor.py", "a plan is what a reactor does"),
+    "fuzz.worker": ("fuzz/test_fuzz.py", "it is the other process of a target"),
+    "streams.input_stream": ("streams/test_output_stream.py", "streams are tested in both directions"),
+    "judging.places": ("runtime/test_cases.py", "what it decides is held against the codec"),
+    "reactors.plans": ("reactors/test_reactor.py", "a plan is what a reactor does"),
     **dict.fromkeys(
-        [f"report.{name}" for name in ("base", "github", "jsonlines", "junit", "sarif", "text")],
-        ("test_report.py", "all formats report the same findings"),
+        [f"judging.report.{name}" for name in ("base", "github", "jsonlines", "junit", "sarif", "text")],
+        ("judging/test_report.py", "all formats report the same findings"),
     ),
     **dict.fromkeys(
         [
             f"samples.{name}"
             for name in ("broken", "of_commands", "of_frames", "of_responses", "scene", "sessions", "violators")
         ],
-        ("test_samples.py", "samples are tested by what is drawn"),
+        ("samples/test_samples.py", "samples are tested by what is drawn"),
     ),
-    **dict.fromkeys(["samples.choices", "samples.frames"], ("test_cases.py", "payloads are drawn for every case")),
+    **dict.fromkeys(
+        ["samples.choices", "samples.frames"], ("runtime/test_cases.py", "payloads are drawn for every case")
+    ),
+    "samples.limits": ("samples/test_boundaries.py", "a limit is a boundary of a session"),
     "samples.payloads": ("test_strategies.py", "payloads are drawn from any source of choices"),
-    **dict.fromkeys(["spec.problems", "spec.resolve"], ("spec/test_work.py", "faults are told by a whole schema")),
-    "spec.rows": ("spec/test_check.py", "rows are proven with the schema that they are in"),
+    **dict.fromkeys(
+        ["language.problems", "language.resolve"], ("language/test_work.py", "faults are told by a whole schema")
+    ),
+    "language.rows": ("language/test_check.py", "rows are proven with the schema that they are in"),
     **dict.fromkeys(
         [f"sphinx.{name}" for name in ("bits", "catalogue", "directives", "domain", "drawing", "examples", "figures")]
         + [f"sphinx.{name}" for name in ("library", "pieces", "protocol", "states")],
-        ("test_sphinx.py", "pages are built as a whole"),
+        ("sphinx/test_sphinx.py", "pages are built as a whole"),
     ),
 }
 """Modules without a test module of their own: where they are tested, and why there."""
@@ -182,7 +200,7 @@ def test_the_table_of_test_modules_has_nothing_else() -> None:
 
 def test_a_module_without_a_test_is_noticed() -> None:
     assert homes("hgproto.sphinx.nothing") == homes("hgproto.cli.nothing") == homes("hgproto.nothing") == []
-    assert "hgproto.fuzz.targets" not in near(ROOT / "tests" / "spec" / "test_source.py")
+    assert "hgproto.fuzz.targets" not in near(ROOT / "tests" / "language" / "test_source.py")
 
 
 # Names in texts.
@@ -238,7 +256,7 @@ def test_names_in_docstrings_and_pages_lead_somewhere() -> None:
                 wrong.append(f"{place}: {name}")
     assert wrong == []
     assert found > 100
-    assert not resolves("hgproto.fuzz.engine") and not resolves("hgproto.validation.nothing")
+    assert not resolves("hgproto.fuzz.engine") and not resolves("hgproto.judging.validation.nothing")
 
 
 def modules_after(statement: str) -> set[str]:
@@ -256,9 +274,9 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
 
 @pytest.mark.parametrize("module", ["reader", "human", "writer", "build", "jsonform"])
 def test_reading_and_writing_need_no_dependency(module: str) -> None:
-    loaded = modules_after(f"import hgproto.{module}, hgproto.framing_0002.codec")
+    loaded = modules_after(f"import hgproto.wire.{module}, hgproto.revisions.framing_0002.codec")
     assert loaded.isdisjoint(
-        {"construct", "dataclasses", "yaml", "jsonschema", "hypothesis", "hgproto.spec", "hgproto.emit"}
+        {"construct", "dataclasses", "yaml", "jsonschema", "hypothesis", "hgproto.language", "hgproto.emit"}
     )
 
 

@@ -25,10 +25,10 @@ import pytest
 from mill import HEADER, MOST, PAYLOADS, SESSIONS, Mill, Step
 from support import SCHEMA
 
-from hgproto.client import Client
-from hgproto.encodings import default_encodings
 from hgproto.errors import RemoteProtocolError
-from hgproto.events import (
+from hgproto.language import load
+from hgproto.reactors.client import Client
+from hgproto.reactors.events import (
     CommandCut,
     CommandData,
     Error,
@@ -43,17 +43,17 @@ from hgproto.events import (
     TextMessage,
     WantFrame,
 )
-from hgproto.framing_0002 import codec
-from hgproto.framing_0002.machines import StreamState
-from hgproto.limits import Limits
-from hgproto.server import Server
-from hgproto.spec import load
+from hgproto.reactors.limits import Limits
+from hgproto.reactors.server import Server
+from hgproto.revisions.framing_0002 import codec
+from hgproto.revisions.framing_0002.machines import StreamState
+from hgproto.streams.encodings import default_encodings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from hgproto.frame import Frame
-    from hgproto.reactor import Reactor
+    from hgproto.reactors.reactor import Reactor
+    from hgproto.runtime.frame import Frame
 
 FRAMES = int(os.environ.get("HGPROTO_HOSTILE_FRAMES", "12000"))
 REQUIREMENTS = set(load(SCHEMA / "framing-0002.yaml").requirements)

@@ -16,8 +16,8 @@ from urllib.parse import unquote, urldefrag, urljoin
 import pytest
 from support import ROOT, SCHEMA, inventory
 
-from hgproto.spec import load
-from hgproto.spec.mentions import all_parts
+from hgproto.language import load
+from hgproto.language.mentions import all_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,15 +15,15 @@ from xml.etree import ElementTree as ET
 import pytest
 from support import ROOT
 
+from hgproto.language import load
 from hgproto.pytest_plugin import TAKEN, _checked_file, _marker
-from hgproto.spec import load
 
 HEAD = """
 import pytest
 from hypothesis import given, strategies as st
 
 from hgproto.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
-from hgproto.validation import validate
+from hgproto.judging.validation import validate
 
 def refuse(name, error=RemoteProtocolError):
     return error(name, None, "", "one", "another")

@@ -9,17 +9,20 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import hgproto
-from hgproto import build, cbor, events, hexform, session, validation, writer
-from hgproto.baseline import BaselineError
-from hgproto.client import Client
 from hgproto.errors import TextError, counted, repr_of, shown
-from hgproto.finding import checked_role
-from hgproto.frame import Frame, Record, checked_number, parts_of
-from hgproto.framing_0002 import codec
-from hgproto.limits import Limits
-from hgproto.server import Server
-from hgproto.spec.problems import SchemaError
-from hgproto.streams import OutputStream
+from hgproto.judging import validation
+from hgproto.judging.baseline import BaselineError
+from hgproto.judging.finding import checked_role
+from hgproto.language.problems import SchemaError
+from hgproto.reactors import events, session
+from hgproto.reactors.client import Client
+from hgproto.reactors.limits import Limits
+from hgproto.reactors.server import Server
+from hgproto.revisions.framing_0002 import codec
+from hgproto.runtime import cbor
+from hgproto.runtime.frame import Frame, Record, checked_number, parts_of
+from hgproto.streams.output_stream import OutputStream
+from hgproto.wire import build, hexform, writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from hgproto.client import Client
-from hgproto.encodings import Encodings, Profile, default_encodings
 from hgproto.errors import EncodingError
-from hgproto.events import Error, RequestError, ResponseData, RunCommand, SendFrames
 from hgproto.fuzz.echo import description
-from hgproto.server import Server
+from hgproto.reactors.client import Client
+from hgproto.reactors.events import Error, RequestError, ResponseData, RunCommand, SendFrames
+from hgproto.reactors.server import Server
 from hgproto.stateful import ClientMachine, ServerMachine
-from hgproto.writer import encode_frame
+from hgproto.streams.encodings import Encodings, Profile, default_encodings
+from hgproto.wire.writer import encode_frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -236,7 +236,7 @@ class Odd(OurServer):
 
 class Suspicious(OurServer):
     def start(self) -> None:
-        from hgproto.limits import Limits
+        from hgproto.reactors.limits import Limits
 
         self.server = Server(limits=Limits(max_payload=30))
 

@@ -6,33 +6,33 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from diff.test_evolution import replacements
 from hypothesis import find, given, settings
 from hypothesis import strategies as st
+from samples.test_samples import judged
 from support import ROOT, SCHEMA
-from test_evolution import replacements
-from test_samples import judged
 
-from hgproto.client import Client
-from hgproto.encodings import Encodings, default_encodings
-from hgproto.events import Error
-from hgproto.framing_0002 import codec
-from hgproto.framing_0002.requirements import REQUIREMENTS
-from hgproto.human import format_frame
-from hgproto.layout import walk
-from hgproto.revision import Revision
+from hgproto.judging.validation import validate, validate_payload
+from hgproto.language.check import allowed_flags
+from hgproto.reactors.client import Client
+from hgproto.reactors.events import Error
+from hgproto.reactors.server import Server
+from hgproto.revisions.framing_0002 import codec
+from hgproto.revisions.framing_0002.requirements import REQUIREMENTS
+from hgproto.revisions.revision import Revision
+from hgproto.runtime.layout import walk
 from hgproto.samples import VIOLATORS, Line, Seeded, breakable, senders, wires
 from hgproto.samples.frames import FrameMaker
 from hgproto.samples.payloads import structure
-from hgproto.server import Server
-from hgproto.spec.check import allowed_flags
 from hgproto.strategies import chunkings, frames, headers, invalid, payloads, sessions, values
-from hgproto.validation import validate, validate_payload
+from hgproto.streams.encodings import Encodings, default_encodings
+from hgproto.wire.human import format_frame
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hgproto.finding import Role
-    from hgproto.spec.model import FrameType
+    from hgproto.judging.finding import Role
+    from hgproto.language.model import FrameType
 
 OURS = Revision("framing-0002")
 ALIEN = Revision(str(ROOT / "tests" / "data" / "alien.yaml"))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support import ROOT
 
-from hgproto.framing_0002 import codec
+from hgproto.revisions.framing_0002 import codec
 
 if TYPE_CHECKING:
     from collections.abc import Callable

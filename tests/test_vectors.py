@@ -12,9 +12,9 @@ from support import INVALID, SCHEMA, VALID, VECTORS, Refusal, struct_judgement
 
 from hgproto import FrameReader, format_frame, parse_frame
 from hgproto.errors import RemoteProtocolError
-from hgproto.framing_0002 import codec
-from hgproto.jsonform import Continuations, frame_from_json, frame_to_json
-from hgproto.spec import load
+from hgproto.language import load
+from hgproto.revisions.framing_0002 import codec
+from hgproto.wire.jsonform import Continuations, frame_from_json, frame_to_json
 
 BUILD_ONLY = {"frame.field-range", "command-argument.sizes", "text-output.sizes", "stream-settings.name-size"}
 """Requirements that only building can break: what is received always fits the fields it came in."""

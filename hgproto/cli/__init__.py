@@ -14,7 +14,7 @@ from hgproto import __version__
 from hgproto.cli import corpus, coverage, diff, explain, frames, fuzz, sample, schema, session, trace, validate
 from hgproto.cli.common import FAULT, TROUBLE, USAGE, InputError, UsageError, say
 from hgproto.errors import HgprotoError, printable, quoted
-from hgproto.stdio import run
+from hgproto.system.stdio import run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,7 @@ _GROUPS = (frames, session, validate, explain, sample, coverage, fuzz, corpus, s
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line; returns the exit status. ``arguments``: as of :func:`hgproto.stdio.run`."""
+    """Runs the command line; returns the exit status. ``arguments``: as of :func:`hgproto.system.stdio.run`."""
     options = argparse.Namespace()
     return run(
         lambda words: _run(words, options),

@@ -10,18 +10,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hgproto.bom import unmarked
 from hgproto.errors import HexError, HgprotoError, HumanFormError, ProtocolError, TextError, counted, printable, quoted
-from hgproto.option_types import name_of, whole
-from hgproto.revision import DEFAULT_REVISION
-from hgproto.stdio import TROUBLE, OutputError, StreamError, open_file
+from hgproto.revisions.revision import DEFAULT_REVISION
+from hgproto.system.marks import unmarked
+from hgproto.system.options import name_of, whole
+from hgproto.system.stdio import TROUBLE, OutputError, StreamError, open_file
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterable, Iterator
     from typing import BinaryIO
 
-    from hgproto.revision import Revision
+    from hgproto.revisions.revision import Revision
 
 __all__ = [
     "DIRECTORY",
@@ -119,7 +119,7 @@ def revision_of(name: str, argument: str = "--revision") -> Revision:
 
     ``argument``: where the name was given.
     """
-    from hgproto.revision import Revision as Made
+    from hgproto.revisions.revision import Revision as Made
 
     revision = Made(name)
     if not revision.is_known:
@@ -247,7 +247,7 @@ def lines_of(file: BinaryIO, limit: int, name: str) -> Iterator[tuple[int, bytes
 
     Raises :class:`InputError` for a line of more than ``limit`` bytes, before it is gathered, and for a text in UTF-16 or UTF-32.
     """
-    from hgproto.human import has_frame
+    from hgproto.wire.human import has_frame
 
     number = 0
     while line := file.readline(limit + 1):
@@ -270,7 +270,7 @@ def lines_of(file: BinaryIO, limit: int, name: str) -> Iterator[tuple[int, bytes
 
 def chunks_of(file: BinaryIO) -> Iterator[bytes]:
     """Yields a file in chunks, each as soon as it is there."""
-    from hgproto.reader import CHUNK_OCTETS
+    from hgproto.wire.reader import CHUNK_OCTETS
 
     read: Callable[[int], bytes] = getattr(file, "read1", file.read)
     return iter(lambda: read(CHUNK_OCTETS), b"")
@@ -278,7 +278,7 @@ def chunks_of(file: BinaryIO) -> Iterator[bytes]:
 
 def hex_chunks(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
     """Yields the bytes that chunks of hexadecimal text stand for. Raises :class:`InputError` with the place."""
-    from hgproto.hexform import octets_from_hex
+    from hgproto.wire.hexform import octets_from_hex
 
     try:
         yield from octets_from_hex(chunks)
@@ -305,7 +305,7 @@ def unavailable_messages(name: str, encodings: Iterable[str], more: str = "") ->
 
     ``more``: the consequence, besides that its payloads were not looked into.
     """
-    from hgproto.encodings import default_encodings
+    from hgproto.streams.encodings import default_encodings
 
     remedies = default_encodings().missing
     return [f"{name}: payloads in {one} were not looked into{more}; {remedies[one]}" for one in sorted(encodings)]

@@ -21,8 +21,8 @@ from hgproto.cli.common import (
     say,
 )
 from hgproto.errors import counted, printable, quoted
-from hgproto.hexform import form_of
-from hgproto.stdio import write_whole
+from hgproto.system.stdio import write_whole
+from hgproto.wire.hexform import form_of
 
 if TYPE_CHECKING:
     import argparse

@@ -22,15 +22,15 @@ from hgproto.cli.common import (
     unavailable_messages,
 )
 from hgproto.errors import HgprotoError, counted, printable, quoted
-from hgproto.hexform import form_of
-from hgproto.option_types import percentage
+from hgproto.system.options import percentage
+from hgproto.wire.hexform import form_of
 
 if TYPE_CHECKING:
     import argparse
 
     from hgproto.cli import Commands
-    from hgproto.coverage import Coverage
-    from hgproto.finding import Role
+    from hgproto.evidence.coverage import Coverage
+    from hgproto.judging.finding import Role
 
 __all__ = ["add"]
 
@@ -57,8 +57,8 @@ def add(commands: Commands) -> None:
 
 
 def _coverage(options: argparse.Namespace) -> int:
-    from hgproto.coverage import KINDS
-    from hgproto.coverage import Coverage as Counting
+    from hgproto.evidence.coverage import KINDS
+    from hgproto.evidence.coverage import Coverage as Counting
 
     kinds = KINDS if options.only is None else tuple(dict.fromkeys(options.only.split(",")))
     for kind in kinds:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from hgproto.cli import Commands
     from hgproto.diff import Change
-    from hgproto.spec.model import Schema
-    from hgproto.spec.problems import Place
+    from hgproto.language.model import Schema
+    from hgproto.language.problems import Place
 
 __all__ = ["add"]
 
@@ -74,7 +74,7 @@ def _loaded(*given: tuple[str, str]) -> list[Schema]:
     ``given``: the name of each, and its argument. Raises :class:`SchemaError` with the faults of both, and
     :class:`StreamError` for a file that cannot be read, if no other is at fault.
     """
-    from hgproto.spec import SchemaError, check
+    from hgproto.language import SchemaError, check
 
     schemas, problems, unreadable = [], [], True
     missing: list[StreamError] = []

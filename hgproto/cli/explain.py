@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Mapping
 
-    from hgproto.catalogue import Requirement
     from hgproto.cli import Commands
-    from hgproto.examples import Example, Fault, Step
-    from hgproto.explain import Explanation
+    from hgproto.evidence.examples import Example, Fault, Step
+    from hgproto.evidence.explain import Explanation
+    from hgproto.runtime.catalogue import Requirement
 
 __all__ = ["add", "text_of"]
 
@@ -46,8 +46,8 @@ def add(commands: Commands) -> None:
 
 
 def _explain(options: argparse.Namespace) -> int:
-    from hgproto.examples import Examples
-    from hgproto.explain import explain, explanation_to_json
+    from hgproto.evidence.examples import Examples
+    from hgproto.evidence.explain import explain, explanation_to_json
 
     revision = revision_of(options.revision)
     requirements = revision.requirements
@@ -70,7 +70,7 @@ def _explain(options: argparse.Namespace) -> int:
 
 def _chosen(patterns: list[str], requirements: Mapping[str, Requirement]) -> list[str]:
     """The ids that are meant, each once. Raises :class:`UsageError` for what none is like."""
-    from hgproto.spec.problems import suggestion
+    from hgproto.language.problems import suggestion
 
     chosen: dict[str, None] = {}
     for pattern in patterns:
@@ -109,7 +109,7 @@ def text_of(explanation: Explanation) -> Iterator[str]:
         # Who makes no use of a permission that others make use of breaks nothing.
         yield from _example("Bad" if requirement.level != "MAY" else "Where it shows", explanation.bad)
         if explanation.bad.fault is None:
-            from hgproto.encodings import default_encodings
+            from hgproto.streams.encodings import default_encodings
 
             yield ""
             for remedy in default_encodings().missing.values():

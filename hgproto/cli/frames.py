@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from hgproto.cli import Commands
-    from hgproto.frame import Frame
-    from hgproto.revision import Revision
+    from hgproto.revisions.revision import Revision
+    from hgproto.runtime.frame import Frame
 
 __all__ = ["add"]
 
@@ -78,7 +78,7 @@ def add(commands: Commands) -> None:
 
 
 def _encode(options: argparse.Namespace) -> int:
-    from hgproto.human import parse_frame
+    from hgproto.wire.human import parse_frame
 
     revision = revision_of(options.revision)
     codec = revision.codec
@@ -101,8 +101,8 @@ def _encode(options: argparse.Namespace) -> int:
 
 
 def _decode(options: argparse.Namespace) -> int:
-    from hgproto.hexform import form_of
-    from hgproto.reader import FrameReader
+    from hgproto.wire.hexform import form_of
+    from hgproto.wire.reader import FrameReader
 
     revision = revision_of(options.revision)
     codec = revision.codec
@@ -162,7 +162,7 @@ class _Placed(NamedTuple):
 
 
 def _placed(frames: Iterable[Frame], revision: Revision) -> Iterator[_Placed]:
-    from hgproto.jsonform import Continuations
+    from hgproto.wire.jsonform import Continuations
 
     codec = revision.codec
     continuations = Continuations(codec)
@@ -178,7 +178,7 @@ def _placed(frames: Iterable[Frame], revision: Revision) -> Iterator[_Placed]:
 
 
 def _human_lines(placed: _Placed, revision: Revision) -> Iterator[str]:
-    from hgproto.human import format_frame
+    from hgproto.wire.human import format_frame
 
     yield format_frame(placed.frame, revision.codec)
     if placed.damage is not None:
@@ -188,13 +188,13 @@ def _human_lines(placed: _Placed, revision: Revision) -> Iterator[str]:
 def _json_lines(placed: _Placed, revision: Revision) -> Iterator[str]:
     import json
 
-    from hgproto.jsonform import frame_to_json
+    from hgproto.wire.jsonform import frame_to_json
 
     yield json.dumps(frame_to_json(placed.frame, revision.codec, placed.offset, continued=placed.continued))
 
 
 def _tree_lines(placed: _Placed, revision: Revision) -> Iterator[str]:
-    from hgproto.tree import Style, frame_tree
+    from hgproto.wire.tree import Style, frame_tree
 
     frame, number, offset, continued, _ = placed
     style = Style(colour=wants_colour())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from hgproto.cli.common import DIRECTORY, FAULT, FILE, GOOD, TROUBLE, InputError, StreamError, UsageError, files_in, say
 from hgproto.errors import counted, printable, quoted
-from hgproto.option_types import MOST_SEED, above_zero, name_of, seconds, setting, whole
+from hgproto.system.options import MOST_SEED, above_zero, name_of, seconds, setting, whole
 
 if TYPE_CHECKING:
     import argparse
@@ -210,10 +210,10 @@ def _check_process(pid: int, target: Target) -> None:
 
 
 def _oracle(options: argparse.Namespace) -> Oracle:
-    from hgproto.encodings import Encodings, default_encodings
     from hgproto.fuzz import Oracle
     from hgproto.fuzz.ignore import Ignored
-    from hgproto.limits import Limits
+    from hgproto.reactors.limits import Limits
+    from hgproto.streams.encodings import Encodings, default_encodings
 
     try:
         Ignored(options.ignore)
@@ -409,9 +409,9 @@ def _valued(option: str, value: str) -> list[str]:
 
 def _show(finding: FuzzFinding, path: str | None) -> None:
     """Prints a finding. ``path``: its file, None where there is none."""
-    from hgproto.framing_0002.requirements import REQUIREMENTS
     from hgproto.fuzz.findings import human
     from hgproto.fuzz.oracles import KINDS
+    from hgproto.revisions.framing_0002.requirements import REQUIREMENTS
 
     fault = finding.fault
     rule = f" [{fault.rule}]" if fault.rule else ""
@@ -454,10 +454,10 @@ def _sum_up(report: Report) -> None:
 
 def _replay(options: argparse.Namespace, target: Target, oracle: Oracle) -> int:
     """Shows findings again, a line for each. A finding that is still there decides the exit status over any trouble."""
-    from hgproto.framing_0002 import codec
     from hgproto.fuzz.again import shown_again
     from hgproto.fuzz.findings import read_saved
     from hgproto.fuzz.targets import TargetGoneError
+    from hgproto.revisions.framing_0002 import codec
 
     in_trouble = other_schema = options.found_fault = False
     for path in options.replay:

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 from hgproto.cli.common import DIRECTORY, GOOD, InputError, UsageError, refuse_terminal, revision_of, revision_option
 from hgproto.errors import quoted
-from hgproto.option_types import MOST_SEED, whole
-from hgproto.stdio import write_whole
+from hgproto.system.options import MOST_SEED, whole
+from hgproto.system.stdio import write_whole
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator
 
     from hgproto.cli import Commands
-    from hgproto.finding import Role
-    from hgproto.frame import Frame
-    from hgproto.revision import Revision
+    from hgproto.judging.finding import Role
+    from hgproto.revisions.revision import Revision
+    from hgproto.runtime.frame import Frame
     from hgproto.samples import Line
 
 __all__ = ["add"]
@@ -76,7 +76,7 @@ def add(commands: Commands) -> None:
 
 
 def _sample(options: argparse.Namespace) -> int:
-    from hgproto.revision import DEFAULT_REVISION
+    from hgproto.revisions.revision import DEFAULT_REVISION
 
     revision = revision_of(options.revision)
     sessions = options.what == "session" or (options.what is None and options.invalid is not None)
@@ -167,12 +167,12 @@ def _shown(format_: str, revision: Revision) -> Callable[[Frame], bytes]:
     if format_ == "hex":
         return lambda frame: codec.encode_frame(frame).hex().encode() + b"\n"
     if format_ == "human":
-        from hgproto.human import format_frame
+        from hgproto.wire.human import format_frame
 
         return lambda frame: format_frame(frame, codec).encode() + b"\n"
     import json
 
-    from hgproto.jsonform import frame_to_json
+    from hgproto.wire.jsonform import frame_to_json
 
     return lambda frame: json.dumps(frame_to_json(frame, codec, 0)).encode() + b"\n"
 
@@ -194,9 +194,9 @@ def _shown_octets(octets: bytes, format_: str, revision: Revision) -> bytes:
 
 def _sessions(options: argparse.Namespace, seed: int) -> Iterator[bytes]:
     """Each session in the format that was asked for."""
-    from hgproto.encodings import Encodings, default_encodings
     from hgproto.samples import Seeded, session
     from hgproto.samples.broken import broken_session, checked_breakable, is_breakable
+    from hgproto.streams.encodings import Encodings, default_encodings
 
     encodings = default_encodings()
     plain = Encodings([encodings["identity"]])
@@ -233,7 +233,7 @@ def _octets(lines: list[Line], role: Role) -> Iterator[bytes]:
 
 def _human_lines(lines: list[Line], options: argparse.Namespace) -> Iterator[bytes]:
     """Lines as ``hgproto session`` reads them."""
-    from hgproto.human import format_frame
+    from hgproto.wire.human import format_frame
 
     for side, frame, raw, octets in lines:
         if options.role not in (None, side):

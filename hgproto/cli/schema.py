@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import argparse
 
     from hgproto.cli import Commands
-    from hgproto.spec.model import Schema
+    from hgproto.language.model import Schema
 
 __all__ = ["add"]
 
@@ -73,9 +73,9 @@ def add(commands: Commands) -> None:
 
 
 def _schema_check(options: argparse.Namespace) -> int:
-    from hgproto.prove import prove
-    from hgproto.spec import SchemaError, check, load
-    from hgproto.spec.load import known_revisions
+    from hgproto.evidence.prove import prove
+    from hgproto.language import SchemaError, check, load
+    from hgproto.language.load import known_revisions
 
     trouble = options.found_fault = False
     for file in options.files or known_revisions().values():
@@ -109,8 +109,8 @@ def _counts(schema: Schema, proven: int) -> str:
 
 
 def _schema_show(options: argparse.Namespace) -> int:
-    from hgproto.show import names, overview, show
-    from hgproto.spec.problems import suggestion
+    from hgproto.language.problems import suggestion
+    from hgproto.language.show import names, overview, show
 
     schema = revision_of(options.revision).schema
     if options.name is None:
@@ -135,9 +135,9 @@ def _options_of(options: argparse.Namespace) -> str:
 def _generate(options: argparse.Namespace) -> int:
     from pathlib import Path
 
-    from hgproto.generate import package_directory, stale, write
-    from hgproto.spec import SchemaError, check, load
-    from hgproto.spec.load import find, known_revisions
+    from hgproto.language import SchemaError, check, load
+    from hgproto.language.load import find, known_revisions
+    from hgproto.revisions.generate import package_directory, stale, write
 
     ours = known_revisions()
     if options.revision is not None and options.revision not in ours and options.output is None:

@@ -17,16 +17,16 @@ from hgproto.cli.common import (
     saying,
 )
 from hgproto.errors import HumanFormError, LocalProtocolError, counted, printable
-from hgproto.finding import ERROR, NOTE, ROLES
-from hgproto.option_types import setting
+from hgproto.judging.finding import ERROR, NOTE, ROLES
+from hgproto.system.options import setting
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Sequence
 
     from hgproto.cli import Commands
-    from hgproto.finding import Finding
-    from hgproto.session import Step
+    from hgproto.judging.finding import Finding
+    from hgproto.reactors.session import Step
 
 __all__ = ["add"]
 
@@ -65,11 +65,11 @@ def add(commands: Commands) -> None:
 
 
 def _session(options: argparse.Namespace) -> int:
-    from hgproto.encodings import default_encodings
-    from hgproto.human import without_line_end
-    from hgproto.limits import Limits
-    from hgproto.session import Session
-    from hgproto.validation import SessionValidator
+    from hgproto.judging.validation import SessionValidator
+    from hgproto.reactors.limits import Limits
+    from hgproto.reactors.session import Session
+    from hgproto.streams.encodings import default_encodings
+    from hgproto.wire.human import without_line_end
 
     try:
         limits = Limits.of(options.limit)
@@ -159,7 +159,7 @@ def _words(finding: Finding) -> str:
 
 
 def _print_text(number: int | None, line: str, step: Step | None, findings: Sequence[Finding]) -> None:
-    from hgproto.session import event_text
+    from hgproto.reactors.session import event_text
 
     if step is not None:
         shown = line if len(line) <= _SHOWN else f"{line[:_SHOWN]}..."
@@ -173,8 +173,8 @@ def _print_text(number: int | None, line: str, step: Step | None, findings: Sequ
 def _print_json(line: str, step: Step | None, findings: Sequence[Finding]) -> None:
     import json
 
-    from hgproto.report.base import well_formed
-    from hgproto.session import event_to_json
+    from hgproto.judging.report.base import well_formed
+    from hgproto.reactors.session import event_to_json
 
     if step is None and not findings:
         return

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from hgproto.cli.common import FAULT, FILE, GOOD, InputError, StreamError, UsageError, say
 from hgproto.errors import counted, printable
-from hgproto.revision import DEFAULT_REVISION
-from hgproto.stdio import write_whole
+from hgproto.revisions.revision import DEFAULT_REVISION
+from hgproto.system.stdio import write_whole
 
 if TYPE_CHECKING:
     import argparse
@@ -45,9 +45,9 @@ def add(commands: Commands) -> None:
 
 
 def _trace(options: argparse.Namespace) -> int:
-    from hgproto.revision import Revision
-    from hgproto.spec.load import schema_directory
-    from hgproto.trace import SNAPSHOT, gaps, snapshot, text_of
+    from hgproto.evidence.trace import SNAPSHOT, gaps, snapshot, text_of
+    from hgproto.language.load import schema_directory
+    from hgproto.revisions.revision import Revision
 
     if not os.path.isdir("tests"):
         raise UsageError("there is no directory tests here; trace is run at the root of a project with tests")
@@ -105,7 +105,7 @@ def _run_tests() -> dict[str, dict[str, Any]]:
 
 def _recorded(record: str, status: int) -> dict[str, dict[str, Any]]:
     """The tests that a run of pytest with that exit status has recorded."""
-    from hgproto.trace import NOTHING_COLLECTED, read_record
+    from hgproto.evidence.trace import NOTHING_COLLECTED, read_record
 
     if status not in (GOOD, NOTHING_COLLECTED):
         raise InputError(f"the tests that name requirements did not pass: exit status {status}")
@@ -118,7 +118,7 @@ def _recorded(record: str, status: int) -> dict[str, dict[str, Any]]:
 
 
 def _read(file: str) -> dict[str, dict[str, Any]]:
-    from hgproto.trace import read_record
+    from hgproto.evidence.trace import read_record
 
     try:
         return read_record(Path(file))

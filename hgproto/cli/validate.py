@@ -33,25 +33,25 @@ from hgproto.cli.common import (
     wants_colour,
 )
 from hgproto.errors import HumanFormError, LocalProtocolError, counted, printable, quoted
-from hgproto.finding import other_role
-from hgproto.hexform import form_of
-from hgproto.option_types import setting
-from hgproto.reader import CHUNK_OCTETS
-from hgproto.report import UNREADABLE_CONTENT, UNREADABLE_FILE, Unreadable
-from hgproto.revision import DEFAULT_REVISION
-from hgproto.stdio import OutputError
+from hgproto.judging.finding import other_role
+from hgproto.judging.report import UNREADABLE_CONTENT, UNREADABLE_FILE, Unreadable
+from hgproto.revisions.revision import DEFAULT_REVISION
+from hgproto.system.options import setting
+from hgproto.system.stdio import OutputError
+from hgproto.wire.hexform import form_of
+from hgproto.wire.reader import CHUNK_OCTETS
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator
     from typing import BinaryIO
 
-    from hgproto.baseline import Baseline
     from hgproto.cli import Commands
-    from hgproto.finding import Finding, Role
-    from hgproto.limits import Limits
-    from hgproto.report import Report
-    from hgproto.revision import Revision
+    from hgproto.judging.baseline import Baseline
+    from hgproto.judging.finding import Finding, Role
+    from hgproto.judging.report import Report
+    from hgproto.reactors.limits import Limits
+    from hgproto.revisions.revision import Revision
 
 __all__ = ["add"]
 
@@ -64,7 +64,7 @@ _LONGEST_BEGINNING = 4096
 
 def add(commands: Commands) -> None:
     """Adds the command."""
-    from hgproto.report import FORMATS
+    from hgproto.judging.report import FORMATS
 
     validate = commands.add_parser(
         "validate",
@@ -132,7 +132,7 @@ def add(commands: Commands) -> None:
 
 
 def _validate(options: argparse.Namespace) -> int:
-    from hgproto.report import FORMATS
+    from hgproto.judging.report import FORMATS
 
     inputs = input_files(options.input)
     check = _checker(options, [path for path, _ in inputs])
@@ -281,7 +281,7 @@ def _text_hint(beginning: bytes) -> str:
 
     ``beginning``: the first bytes of the input, of which the first line decides that is not empty or a comment.
     """
-    from hgproto.human import parse_frame
+    from hgproto.wire.human import parse_frame
 
     lines = (line.strip() for line in beginning.removeprefix(BOM_UTF8).splitlines())
     line = next((line for line in lines if line and not line.startswith(b"#")), b"")
@@ -322,7 +322,7 @@ def _watched(file: BinaryIO, path: str) -> Iterator[bytes]:
 
 def _checker(options: argparse.Namespace, paths: list[str]) -> Callable[[str], _Input]:
     """What makes an input of a path, of these ``paths``. Raises :class:`UsageError` for options that do not go together."""
-    from hgproto.validation import SessionValidator, Validator
+    from hgproto.judging.validation import SessionValidator, Validator
 
     revision = revision_of(options.revision)
     max_payload(options, revision)
@@ -373,7 +373,7 @@ def _checker(options: argparse.Namespace, paths: list[str]) -> Callable[[str], _
 
 def _limits(options: argparse.Namespace, revision: Revision) -> Limits:
     """The limits, with that of ``--max-payload``. Raises :class:`UsageError` for one that would have no effect."""
-    from hgproto.limits import Limits
+    from hgproto.reactors.limits import Limits
 
     try:
         limits = Limits.of(options.limit)
@@ -397,8 +397,8 @@ def _limits(options: argparse.Namespace, revision: Revision) -> Limits:
 
 
 def _payload_options(options: argparse.Namespace, revision: Revision) -> Callable[[], Any]:
-    from hgproto.human import parse_frame
-    from hgproto.validation import PayloadValidator
+    from hgproto.judging.validation import PayloadValidator
+    from hgproto.wire.human import parse_frame
 
     if options.role is not None or options.depth != "session":
         raise UsageError("--payload goes with neither --role nor --depth")
@@ -424,7 +424,7 @@ def _payload_options(options: argparse.Namespace, revision: Revision) -> Callabl
 
 def _selection(options: argparse.Namespace) -> Callable[[Finding], bool]:
     """Whether a finding is wanted. Raises :class:`UsageError` for what selects nothing."""
-    from hgproto.baseline import selects
+    from hgproto.judging.baseline import selects
 
     requirements = revision_of(options.revision).requirements
     lists = {}
@@ -438,7 +438,7 @@ def _selection(options: argparse.Namespace) -> Callable[[Finding], bool]:
 
 
 def _baseline(options: argparse.Namespace) -> Baseline | None:
-    from hgproto.baseline import Baseline, BaselineError
+    from hgproto.judging.baseline import Baseline, BaselineError
 
     if options.baseline is None:
         return None

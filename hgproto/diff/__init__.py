@@ -13,7 +13,7 @@ from hgproto.diff.machines import of_machines
 from hgproto.diff.parts import Names, of_frames, of_header, of_schema, of_structures, of_tables
 
 if TYPE_CHECKING:
-    from hgproto.spec.model import Schema
+    from hgproto.language.model import Schema
 
 __all__ = ["KINDS", "Change", "changes"]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
 
-    from hgproto.spec.problems import Place
+    from hgproto.language.problems import Place
 
 __all__ = [
     "DOCUMENTATION",

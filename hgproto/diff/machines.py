@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from hgproto.diff.parts import Names
-    from hgproto.spec.model import Condition, Machine, Row, Schema
-    from hgproto.spec.problems import Place
+    from hgproto.language.model import Condition, Machine, Row, Schema
+    from hgproto.language.problems import Place
 
 __all__ = ["of_machines"]
 

@@ -20,14 +20,14 @@ from hgproto.diff.change import (
     several,
     was,
 )
-from hgproto.show import size_text, type_text
-from hgproto.spec.check import allowed_flags
-from hgproto.spec.model import STRINGS, Field
+from hgproto.language.check import allowed_flags
+from hgproto.language.model import STRINGS, Field
+from hgproto.language.show import size_text, type_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from hgproto.spec.model import (
+    from hgproto.language.model import (
         BitField,
         Constraint,
         Example,

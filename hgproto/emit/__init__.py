@@ -15,7 +15,7 @@ from hgproto.emit.text import refuse_names
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hgproto.spec.model import Schema
+    from hgproto.language.model import Schema
 
 __all__ = ["TARGETS"]
 

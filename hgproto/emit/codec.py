@@ -1,7 +1,7 @@
 """Emits ``codec.py``: the fast codec of a revision, as plain typed Python.
 
 What it reads it reads in straight code with precompiled formats. Where that code sees that something is wrong it asks
-:func:`hgproto.layout.fault` what, from the same tables that stand in the generated module.
+:func:`hgproto.runtime.layout.fault` what, from the same tables that stand in the generated module.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from hgproto.emit.text import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hgproto.spec.model import Flag, Schema
+    from hgproto.language.model import Flag, Schema
 
 __all__ = ["emit"]
 
@@ -91,17 +91,17 @@ def _head(schema: Schema, used: frozenset[str]) -> list[str]:
         "from struct import error as StructError",
         "from typing import TYPE_CHECKING, Any",
         "",
-        f"from hgproto.bytelike import {', '.join(name for name in ('as_bytes', 'bytes_like') if name in used)}",
         f"from hgproto.errors import {', '.join(name for name in ('LocalProtocolError', 'RemoteProtocolError') if name in used)}",
-        f"from hgproto.frame import {', '.join(of_frame)}",
-        *import_from("hgproto.layout", of_layout),
+        f"from hgproto.runtime.bytelike import {', '.join(name for name in ('as_bytes', 'bytes_like') if name in used)}",
+        f"from hgproto.runtime.frame import {', '.join(of_frame)}",
+        *import_from("hgproto.runtime.layout", of_layout),
         "",
         "if TYPE_CHECKING:",
         "    from collections.abc import Iterator",
         *(["    from typing import Self"] if "Self" in used else []),
         "",
-        "    from hgproto.bytelike import BytesLike",
-        "    from hgproto.reader import Pieces",
+        "    from hgproto.runtime.bytelike import BytesLike",
+        "    from hgproto.wire.reader import Pieces",
         "",
         *all_,
     ]

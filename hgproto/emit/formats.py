@@ -9,7 +9,7 @@ from hgproto.emit.text import WIDTH
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from hgproto.spec.model import Field, Schema
+    from hgproto.language.model import Field, Schema
 
 __all__ = ["DECODE", "ENCODE", "FORMATS", "PYTHON_TYPES", "header_format", "integer_runs"]
 

@@ -8,7 +8,7 @@ from hgproto.emit.formats import header_format
 from hgproto.emit.text import Group, docstring, lay_out, mask, unpacking
 
 if TYPE_CHECKING:
-    from hgproto.spec.model import Schema
+    from hgproto.language.model import Schema
 
 __all__ = ["CHECK_TYPE", "frame_functions"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hgproto.emit.text import Group, docstring, heading, import_from, lay_out, literal, mask, names_in, upper
-from hgproto.names import state_class
+from hgproto.language.names import state_class
 
 if TYPE_CHECKING:
-    from hgproto.spec.model import Condition, Machine, Row, Schema
+    from hgproto.language.model import Condition, Machine, Row, Schema
 
 __all__ = ["emit"]
 
@@ -25,7 +25,7 @@ def emit(schema: Schema) -> str:
     imported = [
         name for name in ("All", "Answer", "Event", "InState", "Machine", "Not", "One", "Row", "Set") if name in used
     ]
-    of_machine = import_from("hgproto.machine", imported)
+    of_machine = import_from("hgproto.runtime.machine", imported)
     if not schema.machines:
         # Only the annotation of an empty table names the class.
         of_machine = [
@@ -36,7 +36,7 @@ def emit(schema: Schema) -> str:
         ]
     head = [
         *heading(schema).rstrip("\n").split("\n"),
-        *docstring(f"The state machines of {schema.revision}, as tables. :mod:`hgproto.machine` runs them.", 0),
+        *docstring(f"The state machines of {schema.revision}, as tables. :mod:`hgproto.runtime.machine` runs them.", 0),
         "",
         "from __future__ import annotations",
         "",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from hgproto.emit.text import docstring, heading
 
 if TYPE_CHECKING:
-    from hgproto.spec.model import Schema
+    from hgproto.language.model import Schema
 
 __all__ = ["emit"]
 

@@ -11,7 +11,7 @@ from hgproto.emit.text import Group, camel, docstring, if_all, lay_out, names_ma
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hgproto.spec.model import Field, Schema, Structure
+    from hgproto.language.model import Field, Schema, Structure
 
 __all__ = ["structure_functions"]
 

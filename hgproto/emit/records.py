@@ -10,7 +10,7 @@ from hgproto.emit.text import Group, camel, docstring, lay_out, literal, snake
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hgproto.spec.model import Field, Structure
+    from hgproto.language.model import Field, Structure
 
 __all__ = ["python_type", "record"]
 

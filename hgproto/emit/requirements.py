@@ -14,7 +14,7 @@ from hgproto.emit.text import Group, docstring, heading, lay_out, literal
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from hgproto.spec.model import Constraint, Requirement, Schema
+    from hgproto.language.model import Constraint, Requirement, Schema
 
 __all__ = ["emit"]
 
@@ -36,7 +36,7 @@ def emit(schema: Schema) -> str:
         "",
         "from __future__ import annotations",
         "",
-        "from hgproto.catalogue import Requirement",
+        "from hgproto.runtime.catalogue import Requirement",
         "",
         '__all__ = ["REQUIREMENTS"]',
         "",

@@ -11,7 +11,7 @@ from hgproto.emit.text import WIDTH, Group, docstring, lay_out, literal, mask, s
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hgproto.spec.model import Constraint, FrameType, PayloadCase, Schema
+    from hgproto.language.model import Constraint, FrameType, PayloadCase, Schema
 
 __all__ = ["check_header", "decode_payload"]
 

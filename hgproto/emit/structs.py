@@ -21,7 +21,7 @@ from hgproto.emit.text import (
 )
 
 if TYPE_CHECKING:
-    from hgproto.spec.model import Constraint, Field, FrameType, PayloadCase, Schema, Structure
+    from hgproto.language.model import Constraint, Field, FrameType, PayloadCase, Schema, Structure
 
 __all__ = ["emit"]
 
@@ -87,8 +87,8 @@ def _head(schema: Schema, body: str) -> list[str]:
         *heading(schema).rstrip("\n").split("\n"),
         *docstring(
             f"The structures of {schema.revision} as construct Structs, the readable reference.\n\n"
-            "Sizes and counts are computed when building. Parsing refuses with :class:`hgproto.constructs.StructParseError`, "
-            "building with :class:`hgproto.constructs.StructBuildError`: both name the requirement.",
+            "Sizes and counts are computed when building. Parsing raises :class:`hgproto.runtime.constructs.StructParseError`, and "
+            "building :class:`hgproto.runtime.constructs.StructBuildError`: both name the requirement.",
             0,
         ),
         "",
@@ -98,7 +98,7 @@ def _head(schema: Schema, body: str) -> list[str]:
         "",
         *import_from("construct", sorted(construct, key=order)),
         "",
-        *import_from("hgproto.constructs", sorted(ours, key=order)),
+        *import_from("hgproto.runtime.constructs", sorted(ours, key=order)),
         "",
         # By a relative name, since the package of a user's schema may be anywhere.
         *import_from(".codec", sorted(codec, key=order)),

@@ -10,7 +10,7 @@ from hgproto.emit.text import Group, docstring, flag_class, lay_out, literal, ma
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hgproto.spec.model import Field, Schema
+    from hgproto.language.model import Field, Schema
 
 __all__ = ["layouts", "part", "tables"]
 

@@ -13,12 +13,12 @@ import textwrap
 from pathlib import PurePath
 from typing import TYPE_CHECKING, NamedTuple
 
-from hgproto.names import camel, flag_class, snake, upper
+from hgproto.language.names import camel, flag_class, snake, upper
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from hgproto.spec.model import Condition, Schema
+    from hgproto.language.model import Condition, Schema
 
 __all__ = [
     "WIDTH",
@@ -47,7 +47,7 @@ WIDTH = 120
 
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]*\Z")
-"""What the names of a schema look like; :mod:`hgproto.names` makes identifiers of them by changing case and hyphens."""
+"""What the names of a schema look like; :mod:`hgproto.language.names` makes identifiers of them by changing case and hyphens."""
 
 _IN_COMMENTS = re.compile(r"[A-Za-z0-9._+ -]\Z")
 """Characters of a file name that mean nothing in a comment. A colon does: ``coding:`` names the encoding of a module."""

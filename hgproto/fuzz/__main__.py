@@ -4,7 +4,7 @@ from __future__ import annotations
 
 if __name__ == "__main__":
     try:
-        from hgproto.interrupts import run_program
+        from hgproto.system.interrupts import run_program
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     run_program("hgproto.fuzz.__main__")
@@ -14,8 +14,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from hgproto.errors import counted, quoted
-from hgproto.option_types import MOST_SEED, seconds, whole
-from hgproto.stdio import run
+from hgproto.system.options import MOST_SEED, seconds, whole
+from hgproto.system.stdio import run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +26,7 @@ __all__ = ["atheris_main", "main"]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a harness; returns 1 when it finds a fault of ours, whose bytes it prints, and 3 after trouble with a stream.
 
-    ``arguments``: as of :func:`hgproto.stdio.run`.
+    ``arguments``: as of :func:`hgproto.system.stdio.run`.
     """
     faults: list[tuple[bytes, Exception]] = []
     return run(

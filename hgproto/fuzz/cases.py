@@ -5,24 +5,24 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hgproto.encodings import Encodings, default_encodings
 from hgproto.errors import RemoteProtocolError, counted
-from hgproto.finding import ERROR, other_role
-from hgproto.framing_0002 import codec, machines
 from hgproto.fuzz.echo import served
 from hgproto.fuzz.features import features_named, used
 from hgproto.fuzz.mutator import Mutator
+from hgproto.judging.finding import ERROR, other_role
+from hgproto.judging.validation import validate
+from hgproto.reactors.server import Server
+from hgproto.reactors.session import frames_of
+from hgproto.revisions.framing_0002 import codec, machines
 from hgproto.samples import VIOLATORS, Seeded, at_limits, boundaries, senders, session, violate, wires
 from hgproto.samples.frames import FrameMaker
-from hgproto.server import Server
-from hgproto.session import frames_of
-from hgproto.validation import validate
+from hgproto.streams.encodings import Encodings, default_encodings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from hgproto.finding import Role
-    from hgproto.limits import Limits
+    from hgproto.judging.finding import Role
+    from hgproto.reactors.limits import Limits
     from hgproto.samples import Line
 
 __all__ = ["Case", "Cases", "frames_and_waits", "probed_as", "types_of", "with_probe", "without_probe"]

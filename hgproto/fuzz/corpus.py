@@ -6,19 +6,19 @@ import json
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from hgproto.encodings import default_encodings
-from hgproto.finding import other_role
-from hgproto.framing_0002 import codec
 from hgproto.fuzz.cases import types_of
 from hgproto.fuzz.echo import heard
+from hgproto.judging.finding import other_role
+from hgproto.judging.validation import Validator
+from hgproto.language.load import schema_directory
+from hgproto.revisions.framing_0002 import codec
 from hgproto.samples import boundaries
-from hgproto.spec.load import schema_directory
-from hgproto.validation import Validator
+from hgproto.streams.encodings import default_encodings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from hgproto.finding import Role
+    from hgproto.judging.finding import Role
 
 __all__ = ["dictionary", "features", "minimal", "seeds"]
 

@@ -9,20 +9,20 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hgproto.client import Client
-from hgproto.events import Error, RunCommand, SendFrames
-from hgproto.framing_0002 import codec
-from hgproto.server import Server
-from hgproto.session import event_to_json, frames_of
+from hgproto.reactors.client import Client
+from hgproto.reactors.events import Error, RunCommand, SendFrames
+from hgproto.reactors.server import Server
+from hgproto.reactors.session import event_to_json, frames_of
+from hgproto.revisions.framing_0002 import codec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import Literal
 
-    from hgproto.encodings import Encodings
     from hgproto.errors import RemoteProtocolError
-    from hgproto.finding import Role
-    from hgproto.limits import Limits
+    from hgproto.judging.finding import Role
+    from hgproto.reactors.limits import Limits
+    from hgproto.streams.encodings import Encodings
 
 __all__ = [
     "ISSUED",

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from hgproto.errors import quoted
-from hgproto.events import RunCommand
-from hgproto.framing_0002 import codec
-from hgproto.server import Server
-from hgproto.session import frames_of
+from hgproto.reactors.events import RunCommand
+from hgproto.reactors.server import Server
+from hgproto.reactors.session import frames_of
+from hgproto.revisions.framing_0002 import codec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

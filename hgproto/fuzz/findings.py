@@ -10,13 +10,13 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hgproto.errors import RemoteProtocolError
-from hgproto.framing_0002 import codec
-from hgproto.framing_0002.requirements import REQUIREMENTS
 from hgproto.fuzz.cases import Case
 from hgproto.fuzz.processes import joined_words
-from hgproto.human import format_frame
-from hgproto.session import frames_of
-from hgproto.stdio import write_whole
+from hgproto.reactors.session import frames_of
+from hgproto.revisions.framing_0002 import codec
+from hgproto.revisions.framing_0002.requirements import REQUIREMENTS
+from hgproto.system.stdio import write_whole
+from hgproto.wire.human import format_frame
 
 if TYPE_CHECKING:
     from hgproto.fuzz.oracles import Fault, Key

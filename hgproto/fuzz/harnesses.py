@@ -8,24 +8,24 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hgproto.client import Client
 from hgproto.errors import HumanFormError, LocalProtocolError, RemoteProtocolError
-from hgproto.events import Error, PeerError, RunCommand, SendFrames
-from hgproto.finding import other_role
-from hgproto.framing_0002 import codec, structs
+from hgproto.evidence.prove import same_value
 from hgproto.fuzz.cases import Cases
 from hgproto.fuzz.echo import ISSUED, description
-from hgproto.human import format_frame, parse_frame
-from hgproto.limits import Limits
-from hgproto.prove import same_value
-from hgproto.reader import FrameReader
-from hgproto.server import Server
-from hgproto.validation import validate
+from hgproto.judging.finding import other_role
+from hgproto.judging.validation import validate
+from hgproto.reactors.client import Client
+from hgproto.reactors.events import Error, PeerError, RunCommand, SendFrames
+from hgproto.reactors.limits import Limits
+from hgproto.reactors.server import Server
+from hgproto.revisions.framing_0002 import codec, structs
+from hgproto.wire.human import format_frame, parse_frame
+from hgproto.wire.reader import FrameReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from hgproto.finding import Role
+    from hgproto.judging.finding import Role
 
 __all__ = ["HARNESSES", "Harness", "Tally", "cases_of", "check", "run"]
 

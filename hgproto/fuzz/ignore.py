@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
 from hgproto.errors import quoted
-from hgproto.framing_0002.requirements import REQUIREMENTS
+from hgproto.revisions.framing_0002.requirements import REQUIREMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from hgproto.framing_0002 import codec
 from hgproto.fuzz.cases import without_probe
-from hgproto.session import frames_of
+from hgproto.reactors.session import frames_of
+from hgproto.revisions.framing_0002 import codec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

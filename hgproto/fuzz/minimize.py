@@ -9,8 +9,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from hgproto.framing_0002 import codec
-from hgproto.session import frames_of
+from hgproto.reactors.session import frames_of
+from hgproto.revisions.framing_0002 import codec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator

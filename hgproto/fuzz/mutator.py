@@ -9,23 +9,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hgproto import build
-from hgproto.encodings import default_encodings
 from hgproto.errors import HgprotoError, RemoteProtocolError
-from hgproto.finding import other_role
-from hgproto.framing_0002 import codec
+from hgproto.judging.finding import other_role
+from hgproto.reactors.session import frames_of
+from hgproto.revisions.framing_0002 import codec
 from hgproto.samples import VIOLATORS, senders, session, violate, wires
 from hgproto.samples.frames import FrameMaker
 from hgproto.samples.sessions import STREAMS, Line, on_streams
-from hgproto.session import frames_of
+from hgproto.streams.encodings import default_encodings
+from hgproto.wire import build
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from hgproto.encodings import Encodings
-    from hgproto.finding import Role
-    from hgproto.frame import Frame
+    from hgproto.judging.finding import Role
+    from hgproto.runtime.frame import Frame
     from hgproto.samples import Choices
+    from hgproto.streams.encodings import Encodings
 
 __all__ = ["Mutator"]
 

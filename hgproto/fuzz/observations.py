@@ -6,9 +6,9 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hgproto.errors import HgprotoError, RemoteProtocolError
-from hgproto.framing_0002 import codec
-from hgproto.input_stream import InputStream
-from hgproto.reader import FrameReader
+from hgproto.revisions.framing_0002 import codec
+from hgproto.streams.input_stream import InputStream
+from hgproto.wire.reader import FrameReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

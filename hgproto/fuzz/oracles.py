@@ -13,16 +13,16 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hgproto.errors import counted
-from hgproto.finding import ERROR
-from hgproto.framing_0002 import codec
-from hgproto.framing_0002.requirements import REQUIREMENTS
 from hgproto.fuzz.echo import heard, served
 from hgproto.fuzz.ignore import KINDS, Ignored
 from hgproto.fuzz.locate import kinds_of
 from hgproto.fuzz.observations import Observation, UnreadableError, of_events, of_frames, text_of
 from hgproto.fuzz.signs import masked
-from hgproto.session import frames_of
-from hgproto.validation import SessionValidator
+from hgproto.judging.finding import ERROR
+from hgproto.judging.validation import SessionValidator
+from hgproto.reactors.session import frames_of
+from hgproto.revisions.framing_0002 import codec
+from hgproto.revisions.framing_0002.requirements import REQUIREMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
     Key = tuple[str, str, str]
 
-    from hgproto.encodings import Encodings
     from hgproto.errors import RemoteProtocolError
-    from hgproto.finding import Finding
     from hgproto.fuzz.cases import Case
     from hgproto.fuzz.targets import Outcome
-    from hgproto.limits import Limits
+    from hgproto.judging.finding import Finding
+    from hgproto.reactors.limits import Limits
+    from hgproto.streams.encodings import Encodings
 
 __all__ = ["KINDS", "Fault", "Oracle"]
 
@@ -77,7 +77,7 @@ class Oracle:
     case may make it grow. ``ratio``: the same for each byte of input and output, as the input is doubled twice. ``ignore``:
     what is known to be wrong, as :class:`hgproto.fuzz.ignore.Ignored` reads it.
     ``encodings``, ``reopen``: as of
-    :class:`hgproto.server.Server`. ``reports_errors``: True if the target sends an error-response for every rejection. Silence
+    :class:`hgproto.Server`. ``reports_errors``: True if the target sends an error-response for every rejection. Silence
     then shows acceptance in the cases that cannot end with a probe; else these cases are judged by what the target sends.
     ``defers``: True if responses of the target wait for the end of input. ``fails``: the name of a command that its application
     fails. ``noted``: the requirements that are only noted and that the outcome which was judged last does not meet.

@@ -11,11 +11,11 @@ import sys
 import traceback
 from typing import TYPE_CHECKING
 
-from hgproto.bytelike import as_bytes
 from hgproto.fuzz.callables import found, lines_of_events
 from hgproto.fuzz.memory import own_peak
 from hgproto.fuzz.outcomes import TargetError
 from hgproto.fuzz.processes import MOST_OUTPUT
+from hgproto.runtime.bytelike import as_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

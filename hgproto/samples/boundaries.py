@@ -5,22 +5,22 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from hgproto.cbor import Simple, Tag, encode_item, encode_map
 from hgproto.errors import counted, quoted
-from hgproto.layout import highest
-from hgproto.revision import DEFAULT_REVISION, Revision
+from hgproto.judging.validation import validate
+from hgproto.revisions.revision import DEFAULT_REVISION, Revision
+from hgproto.runtime.cbor import Simple, Tag, encode_item, encode_map
+from hgproto.runtime.layout import highest
 from hgproto.samples.choices import Seeded, Simplest
 from hgproto.samples.frames import FrameMaker, NotMadeError, sums
 from hgproto.samples.payloads import STRINGS, assembled, complete
-from hgproto.validation import validate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import Any
 
-    from hgproto.frame import Frame
-    from hgproto.layout import Entry, Layout, Part
-    from hgproto.revision import Codec
+    from hgproto.revisions.revision import Codec
+    from hgproto.runtime.frame import Frame
+    from hgproto.runtime.layout import Entry, Layout, Part
 
 __all__ = ["Boundary", "boundaries"]
 

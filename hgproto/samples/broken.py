@@ -6,21 +6,21 @@ from difflib import get_close_matches
 from functools import cache
 from typing import TYPE_CHECKING
 
-from hgproto.encodings import default_encodings
 from hgproto.errors import quoted, shown
-from hgproto.framing_0002 import codec
-from hgproto.framing_0002.requirements import REQUIREMENTS
-from hgproto.layout import place_of
+from hgproto.judging.validation import SessionValidator, validate
+from hgproto.revisions.framing_0002 import codec
+from hgproto.revisions.framing_0002.requirements import REQUIREMENTS
+from hgproto.runtime.layout import place_of
 from hgproto.samples.boundaries import boundaries
 from hgproto.samples.choices import Simplest
 from hgproto.samples.sessions import SIDES, Line, session, wires
 from hgproto.samples.violators import VIOLATORS, senders, violate
-from hgproto.validation import SessionValidator, validate
+from hgproto.streams.encodings import default_encodings
 
 if TYPE_CHECKING:
-    from hgproto.encodings import Encodings
-    from hgproto.finding import Finding, Role
+    from hgproto.judging.finding import Finding, Role
     from hgproto.samples.choices import Choices
+    from hgproto.streams.encodings import Encodings
 
 __all__ = ["breakable", "broken", "broken_frame", "broken_session", "checked_breakable", "is_breakable"]
 

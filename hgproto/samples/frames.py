@@ -6,15 +6,15 @@ from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
 from hgproto.errors import RemoteProtocolError
-from hgproto.framing_0002 import codec as default_codec
-from hgproto.layout import case_of
+from hgproto.revisions.framing_0002 import codec as default_codec
+from hgproto.runtime.layout import case_of
 from hgproto.samples.payloads import string, structure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from hgproto.frame import Frame
-    from hgproto.revision import Codec
+    from hgproto.revisions.revision import Codec
+    from hgproto.runtime.frame import Frame
     from hgproto.samples.choices import Choices
 
 __all__ = ["FrameMaker", "Header", "NotMadeError", "sums"]

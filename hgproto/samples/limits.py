@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from hgproto import build
-from hgproto.framing_0002 import codec
-from hgproto.limits import Limits
+from hgproto.judging.validation import SessionValidator
+from hgproto.reactors.limits import Limits
+from hgproto.revisions.framing_0002 import codec
 from hgproto.samples.sessions import BEGIN, ENCODED, END, STREAMS, Line, wires
-from hgproto.validation import SessionValidator
+from hgproto.wire import build
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from hgproto.finding import Role
-    from hgproto.frame import Frame
+    from hgproto.judging.finding import Role
+    from hgproto.runtime.frame import Frame
 
 __all__ = ["LIMITS", "MOST_OCTETS", "AtLimit", "at_limits", "message_of"]
 

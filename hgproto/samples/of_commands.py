@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hgproto.framing_0002 import codec
+from hgproto.revisions.framing_0002 import codec
 from hgproto.samples.scene import Scene, Violators, flagged, sent_by_the_wrong_side
 from hgproto.samples.sessions import END
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hgproto.framing_0002 import codec, machines
+from hgproto.revisions.framing_0002 import codec, machines
 from hgproto.samples.limits import message_of
 from hgproto.samples.scene import NothingToBreakError, Scene, Violators
 from hgproto.samples.sessions import BEGIN, ENCODED, END, Line

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hgproto.cbor import encode_map
-from hgproto.layout import highest
+from hgproto.runtime.cbor import encode_map
+from hgproto.runtime.layout import highest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from hgproto.layout import Entry, Layout
+    from hgproto.runtime.layout import Entry, Layout
     from hgproto.samples.choices import Choices
 
 __all__ = ["STRINGS", "assembled", "complete", "string", "structure"]

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hgproto import build
-from hgproto.encodings import default_encodings
-from hgproto.framing_0002 import codec, machines
+from hgproto.revisions.framing_0002 import codec, machines
 from hgproto.samples.sessions import BEGIN, END, SIDES, STREAMS, Line
+from hgproto.streams.encodings import default_encodings
+from hgproto.wire import build
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from hgproto.encodings import Encodings
-    from hgproto.finding import Role
-    from hgproto.frame import Frame
+    from hgproto.judging.finding import Role
+    from hgproto.runtime.frame import Frame
     from hgproto.samples.choices import Choices
+    from hgproto.streams.encodings import Encodings
 
 __all__ = ["NothingToBreakError", "Scene", "Violators", "flagged", "sent_by_the_wrong_side"]
 

@@ -9,19 +9,19 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from hgproto import build
-from hgproto.encodings import default_encodings
-from hgproto.finding import ROLES
-from hgproto.framing_0002 import codec
-from hgproto.session import Encoders
+from hgproto.judging.finding import ROLES
+from hgproto.reactors.session import Encoders
+from hgproto.revisions.framing_0002 import codec
+from hgproto.streams.encodings import default_encodings
+from hgproto.wire import build
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from hgproto.encodings import Encodings
-    from hgproto.finding import Role
-    from hgproto.frame import Frame
+    from hgproto.judging.finding import Role
+    from hgproto.runtime.frame import Frame
     from hgproto.samples.choices import Choices
+    from hgproto.streams.encodings import Encodings
 
 __all__ = ["SIDES", "STREAMS", "Line", "on_streams", "session", "wires"]
 

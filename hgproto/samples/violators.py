@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hgproto.framing_0002.requirements import REQUIREMENTS
+from hgproto.revisions.framing_0002.requirements import REQUIREMENTS
 from hgproto.samples import of_commands, of_frames, of_responses
 from hgproto.samples.scene import NothingToBreakError, Scene, Violators
 from hgproto.samples.sessions import SIDES
@@ -16,10 +16,10 @@ from hgproto.samples.sessions import SIDES
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from hgproto.encodings import Encodings
-    from hgproto.finding import Role
+    from hgproto.judging.finding import Role
     from hgproto.samples.choices import Choices
     from hgproto.samples.sessions import Line
+    from hgproto.streams.encodings import Encodings
 
 __all__ = ["VIOLATORS", "senders", "violate"]
 

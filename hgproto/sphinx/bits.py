@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from hgproto.errors import counted
-from hgproto.show import size_text
-from hgproto.spec.mentions import HEADER, Part
+from hgproto.language.mentions import HEADER, Part
+from hgproto.language.show import size_text
 from hgproto.sphinx.drawing import GLYPH, address, svg, tag, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from hgproto.spec.model import Field, FrameType, PayloadCase, Schema, Structure
+    from hgproto.language.model import Field, FrameType, PayloadCase, Schema, Structure
 
 __all__ = ["Cell", "ascii_diagram", "cells_of_frame", "cells_of_header", "cells_of_structure", "svg_diagrams"]
 

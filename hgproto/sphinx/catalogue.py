@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from docutils import nodes
 
 from hgproto.errors import counted
-from hgproto.spec.mentions import Part
+from hgproto.language.mentions import Part
 from hgproto.sphinx.figures import folded
 from hgproto.sphinx.pieces import bullets, joined, named, paragraph, section, table
 from hgproto.sphinx.protocol import sentence
@@ -15,7 +15,7 @@ from hgproto.sphinx.protocol import sentence
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from hgproto.spec.model import Requirement
+    from hgproto.language.model import Requirement
     from hgproto.sphinx.pieces import Pieces
     from hgproto.sphinx.protocol import Note
 

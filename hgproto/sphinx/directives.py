@@ -13,17 +13,17 @@ from sphinx.util.docutils import SphinxDirective
 
 from hgproto.diff import changes
 from hgproto.errors import HexError, ProtocolError
-from hgproto.hexform import octets_from_hex
-from hgproto.spec.problems import suggestion
+from hgproto.language.problems import suggestion
 from hgproto.sphinx import catalogue, protocol
 from hgproto.sphinx.examples import octets_of
 from hgproto.sphinx.pieces import Pieces, bullets, paragraph
+from hgproto.wire.hexform import octets_from_hex
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from hgproto.spec.mentions import Part
-    from hgproto.spec.model import FrameType, Machine, Structure
+    from hgproto.language.mentions import Part
+    from hgproto.language.model import FrameType, Machine, Structure
     from hgproto.sphinx.domain import SchemaDomain
     from hgproto.sphinx.library import Volume
 

@@ -10,7 +10,7 @@ from sphinx.roles import XRefRole
 from sphinx.util import logging
 from sphinx.util.nodes import make_refnode
 
-from hgproto.spec.mentions import KINDS, Part, find_part
+from hgproto.language.mentions import KINDS, Part, find_part
 from hgproto.sphinx.directives import DIRECTIVES
 from hgproto.sphinx.library import Library, Volume
 

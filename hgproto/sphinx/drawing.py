@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from hgproto.spec.mentions import Part
+    from hgproto.language.mentions import Part
 
 __all__ = ["GLYPH", "address", "linked", "svg", "tag", "text"]
 

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 from docutils import nodes
 
 from hgproto.errors import RemoteProtocolError
-from hgproto.layout import fault, walk
-from hgproto.names import snake
+from hgproto.judging.validation import validate, validate_payload
+from hgproto.language.names import snake
+from hgproto.runtime.layout import fault, walk
 from hgproto.sphinx.figures import annotated_octets
 from hgproto.sphinx.pieces import paragraph
-from hgproto.tree import Annotation, annotated, annotation_of
-from hgproto.validation import validate, validate_payload
+from hgproto.wire.tree import Annotation, annotated, annotation_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hgproto.frame import Frame
-    from hgproto.revision import Codec
-    from hgproto.spec.model import Example
+    from hgproto.language.model import Example
+    from hgproto.revisions.revision import Codec
+    from hgproto.runtime.frame import Frame
     from hgproto.sphinx.pieces import Pieces
 
 __all__ = ["example_nodes", "octets_of"]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from sphinx.application import Sphinx
 
-    from hgproto.tree import Annotation
+    from hgproto.wire.tree import Annotation
 
 __all__ = ["add_nodes", "annotated_octets", "drawing", "folded", "replace_nodes"]
 

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 from sphinx.errors import ConfigError
 from sphinx.util import logging
 
-from hgproto.revision import DEFAULT_REVISION, Revision
-from hgproto.spec import SchemaError, check, load
-from hgproto.spec.load import find, known_revisions
-from hgproto.spec.mentions import Part, all_parts
-from hgproto.trace import read_snapshot
+from hgproto.evidence.trace import read_snapshot
+from hgproto.language import SchemaError, check, load
+from hgproto.language.load import find, known_revisions
+from hgproto.language.mentions import Part, all_parts
+from hgproto.revisions.revision import DEFAULT_REVISION, Revision
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from hgproto.spec.model import Schema
-    from hgproto.spec.problems import Place
+    from hgproto.language.model import Schema
+    from hgproto.language.problems import Place
 
 __all__ = ["Library", "Volume"]
 

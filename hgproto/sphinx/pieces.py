@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from docutils import nodes
 from sphinx import addnodes
 
-from hgproto.spec.mentions import Part, find_part, mentions
+from hgproto.language.mentions import Part, find_part, mentions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from hgproto.spec.model import Condition
-    from hgproto.spec.problems import Place
+    from hgproto.language.model import Condition
+    from hgproto.language.problems import Place
     from hgproto.sphinx.library import Volume
 
 __all__ = ["Pieces", "bullets", "joined", "named", "paragraph", "section", "table", "target"]

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from docutils import nodes
 
-from hgproto.show import rules_of_frame, rules_of_header, rules_of_structure, size_text, type_text
-from hgproto.spec.mentions import HEADER, Part
-from hgproto.spec.resolve import HEADER_FIELDS
+from hgproto.language.mentions import HEADER, Part
+from hgproto.language.resolve import HEADER_FIELDS
+from hgproto.language.show import rules_of_frame, rules_of_header, rules_of_structure, size_text, type_text
 from hgproto.sphinx.bits import ascii_diagram, cells_of_frame, cells_of_header, cells_of_structure, svg_diagrams
 from hgproto.sphinx.examples import example_nodes
 from hgproto.sphinx.figures import drawing
@@ -18,7 +18,7 @@ from hgproto.sphinx.states import svg_machines, way_id, ways_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from hgproto.spec.model import Constraint, Flag, FrameType, Machine, PayloadCase, Requirement, Row, Structure
+    from hgproto.language.model import Constraint, Flag, FrameType, Machine, PayloadCase, Requirement, Row, Structure
     from hgproto.sphinx.bits import Cell
     from hgproto.sphinx.pieces import Pieces
 

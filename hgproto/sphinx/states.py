@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from hgproto.spec.mentions import Part
+from hgproto.language.mentions import Part
 from hgproto.sphinx.drawing import GLYPH, address, svg, tag, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from hgproto.spec.model import Machine, Row
+    from hgproto.language.model import Machine, Row
 
 __all__ = ["Way", "svg_machines", "way_id", "ways_of"]
 

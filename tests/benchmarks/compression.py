@@ -23,19 +23,19 @@ from xml.sax.saxutils import escape
 # As a script this module is not in a package; its siblings are always imported as one.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from hgproto.encodings import default_encodings
-from hgproto.framing_0002 import codec
-from hgproto.limits import Limits
-from hgproto.pool import EncodingPool
-from hgproto.server import Server
-from hgproto.streams import OutputStream
-from hgproto.writer import encode_frames
+from hgproto.reactors.limits import Limits
+from hgproto.reactors.pool import EncodingPool
+from hgproto.reactors.server import Server
+from hgproto.revisions.framing_0002 import codec
+from hgproto.streams.encodings import default_encodings
+from hgproto.streams.output_stream import OutputStream
+from hgproto.wire.writer import encode_frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from hgproto.encodings import Profile
-    from hgproto.frame import Frame
+    from hgproto.runtime.frame import Frame
+    from hgproto.streams.encodings import Profile
 
 __all__ = ["Row", "chart", "main", "responses", "rows", "threads"]
 

@@ -28,10 +28,10 @@ from benchmarks import peers
 from benchmarks.peers import Atom, FrameTuple, Peer, capture_of, encode, parts_of
 from benchmarks.timing import Contestant, measure, own
 
-from hgproto.frame import Frame
-from hgproto.framing_0002 import codec
-from hgproto.reader import FrameReader, read_frames
-from hgproto.writer import encode_frames, frame_buffers
+from hgproto.revisions.framing_0002 import codec
+from hgproto.runtime.frame import Frame
+from hgproto.wire.reader import FrameReader, read_frames
+from hgproto.wire.writer import encode_frames, frame_buffers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

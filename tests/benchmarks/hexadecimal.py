@@ -20,8 +20,8 @@ from benchmarks.peers import encode
 from benchmarks.reactors import report, timed
 from benchmarks.timing import Contestant, own
 
-from hgproto.files import CHUNK_OCTETS
-from hgproto.hexform import octets_from_hex
+from hgproto.wire.files import CHUNK_OCTETS
+from hgproto.wire.hexform import octets_from_hex
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -361,7 +361,7 @@ def _kaitai() -> list[Peer]:
 def _construct() -> list[Peer]:
     import construct
 
-    from hgproto.framing_0002 import structs
+    from hgproto.revisions.framing_0002 import structs
 
     start = (
         "length" / construct.Int24ul,

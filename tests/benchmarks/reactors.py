@@ -33,12 +33,12 @@ from benchmarks.reactor_peers import (
 )
 from benchmarks.timing import Contestant, measure, own
 
-from hgproto.client import Client
-from hgproto.events import ResponseData, RunCommand
-from hgproto.framing_0002.codec import encode_frame, make_frame
-from hgproto.limits import Limits
-from hgproto.server import Server
-from hgproto.streams import OutputStream
+from hgproto.reactors.client import Client
+from hgproto.reactors.events import ResponseData, RunCommand
+from hgproto.reactors.limits import Limits
+from hgproto.reactors.server import Server
+from hgproto.revisions.framing_0002.codec import encode_frame, make_frame
+from hgproto.streams.output_stream import OutputStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

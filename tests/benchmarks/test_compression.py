@@ -13,17 +13,17 @@ import pytest
 from benchmarks import compression
 from benchmarks.compression import FRAME_OCTETS, LARGE_FRAME_OCTETS, LIMIT, WAYS, Row, Target
 
-from hgproto.client import Client
-from hgproto.encodings import default_encodings
-from hgproto.events import ResponseData
-from hgproto.framing_0002.codec import FrameType
-from hgproto.reader import read_frames
+from hgproto.reactors.client import Client
+from hgproto.reactors.events import ResponseData
+from hgproto.revisions.framing_0002.codec import FrameType
+from hgproto.streams.encodings import default_encodings
+from hgproto.wire.reader import read_frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from hgproto.frame import Frame
+    from hgproto.runtime.frame import Frame
 
 DATA = compression.responses(12)
 SMALL = [b"x", bytes(FRAME_OCTETS - 1), bytes(FRAME_OCTETS), bytes(FRAME_OCTETS + 1)]

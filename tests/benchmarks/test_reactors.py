@@ -12,10 +12,10 @@ from benchmarks.frames import cut_up
 from benchmarks.peers import encode
 from benchmarks.reactor_peers import Command, HandClient, HandServer, ReferenceServer, Response
 
-from hgproto.client import Client
-from hgproto.events import Error, ResponseData, RunCommand, WantFrame
-from hgproto.server import Server
-from hgproto.writer import encode_frames
+from hgproto.reactors.client import Client
+from hgproto.reactors.events import Error, ResponseData, RunCommand, WantFrame
+from hgproto.reactors.server import Server
+from hgproto.wire.writer import encode_frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -8,9 +8,9 @@ import sys
 import pytest
 from benchmarks import validate
 
-from hgproto.framing_0002 import codec
-from hgproto.reader import read_frames
-from hgproto.validation import Validator
+from hgproto.judging.validation import Validator
+from hgproto.revisions.framing_0002 import codec
+from hgproto.wire.reader import read_frames
 
 
 @pytest.mark.parametrize("task", validate.tasks(7), ids=lambda task: task.title)

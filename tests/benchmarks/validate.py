@@ -25,15 +25,15 @@ from benchmarks.reactor_peers import Response
 from benchmarks.reactors import ahead, command_octets, commands, our_server, response_octets
 from benchmarks.timing import measure, own
 
-from hgproto.client import Client
-from hgproto.reader import read_frames
-from hgproto.validation import Validator
+from hgproto.judging.validation import Validator
+from hgproto.reactors.client import Client
+from hgproto.wire.reader import read_frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
-    from hgproto.finding import Role
+    from hgproto.judging.finding import Role
 
 __all__ = ["CONTESTANTS", "Line", "Task", "capture", "judged", "long_run", "main", "report", "tasks", "timed"]
 

@@ -9,7 +9,7 @@ import yaml
 from support import ROOT
 
 from hgproto.errors import RemoteProtocolError
-from hgproto.revision import Revision
+from hgproto.revisions.revision import Revision
 
 if TYPE_CHECKING:
     from pathlib import Path

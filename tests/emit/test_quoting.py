@@ -23,17 +23,17 @@ from support import ROOT, SCHEMA
 
 from hgproto.emit import TARGETS
 from hgproto.emit.text import comment, docstring, heading, literal
-from hgproto.generate import compile_schema, write
-from hgproto.revision import Revision
-from hgproto.spec import SchemaError, check, load
-from hgproto.spec.problems import Place
-from hgproto.spec.source import Source, read
+from hgproto.language import SchemaError, check, load
+from hgproto.language.problems import Place
+from hgproto.language.source import Source, read
+from hgproto.revisions.generate import compile_schema, write
+from hgproto.revisions.revision import Revision
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from hgproto.spec.model import Schema
+    from hgproto.language.model import Schema
 
 ALIEN_FILE = ROOT / "tests" / "data" / "alien.yaml"
 ALIEN, OURS = load(ALIEN_FILE), load(SCHEMA / "framing-0002.yaml")

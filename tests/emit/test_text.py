@@ -32,7 +32,7 @@ from hgproto.emit.text import (
     unpacking,
     upper,
 )
-from hgproto.spec import load
+from hgproto.language import load
 
 RUFF = shutil.which("ruff") or shutil.which("ruff", path=str(Path(sys.executable).parent))
 

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hgproto.framing_0002 import codec
 from hgproto.fuzz.campaign import Campaign
 from hgproto.fuzz.cases import Cases, types_of, with_probe, without_probe
 from hgproto.fuzz.echo import serve
 from hgproto.fuzz.features import features, features_named, used
 from hgproto.fuzz.oracles import Oracle
 from hgproto.fuzz.outcomes import Outcome
-from hgproto.session import frames_of
+from hgproto.reactors.session import frames_of
+from hgproto.revisions.framing_0002 import codec
 
 if TYPE_CHECKING:
-    from hgproto.finding import Role
+    from hgproto.judging.finding import Role
 
 
 def frames(*words: tuple[int, int, int, int]) -> bytes:

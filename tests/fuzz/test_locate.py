@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import pytest
 from support import ROOT
 
-from hgproto.encodings import Encodings, default_encodings
-from hgproto.framing_0002 import codec
 from hgproto.fuzz import Campaign, Oracle
 from hgproto.fuzz.cases import Cases, with_probe, without_probe
 from hgproto.fuzz.locate import kinds_of, needs_place, stop_of
 from hgproto.fuzz.targets import CommandTarget, Outcome, TargetGoneError
-from hgproto.session import frames_of
+from hgproto.reactors.session import frames_of
+from hgproto.revisions.framing_0002 import codec
+from hgproto.streams.encodings import Encodings, default_encodings
 
 if TYPE_CHECKING:
     from hgproto.fuzz.oracles import Key

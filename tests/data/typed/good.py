@@ -35,9 +35,9 @@ from hgproto import (
     validate,
     write_frames,
 )
-from hgproto.events import ClientEvent, Event, ServerEvent
-from hgproto.finding import Role
-from hgproto.framing_0002 import codec
+from hgproto.judging.finding import Role
+from hgproto.reactors.events import ClientEvent, Event, ServerEvent
+from hgproto.revisions.framing_0002 import codec
 from hgproto.strategies import sessions
 
 LIMITS = Limits(

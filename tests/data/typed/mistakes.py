@@ -5,10 +5,11 @@ from __future__ import annotations
 import hgproto
 import hgproto.fuzz
 from hgproto import Client, Frame, FrameReader, Limits, OutputStream, Profil, Server, Validator, encode_frame  # mistake
-from hgproto import assert_valid, build, command, read_frames, validate
-from hgproto.coverage import Coverage
-from hgproto.events import ClientEvent, Event, Evnt, ServerEvent  # mistake
-from hgproto.framing_0002 import codec
+from hgproto import assert_valid, command, read_frames, validate
+from hgproto.wire import build
+from hgproto.evidence.coverage import Coverage
+from hgproto.reactors.events import ClientEvent, Event, Evnt, ServerEvent  # mistake
+from hgproto.revisions.framing_0002 import codec
 from hgproto.samples import breakable
 from hgproto.strategies import invalid, sessions
 

@@ -1,0 +1,1 @@
+"""Evidence that requirements hold: proofs, examples, explanations, coverage, and traces."""

@@ -1,0 +1,460 @@
+"""Coverage of the specification: what of the schema a capture or a corpus exercises, and what it does not.
+
+Five kinds of things count: frame types, flags, edges of fields, transitions of the state machines, and requirements that are
+broken. They are told by the names of the schema, each with its place there.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import suppress
+from json import JSONDecodeError
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from hgproto.errors import EncodingError, HgprotoError, HumanFormError, RemoteProtocolError, shown
+from hgproto.evidence.frame_goals import FrameGoals
+from hgproto.evidence.goals import KINDS, Goal, goals, row_name
+from hgproto.judging.validation import SessionValidator, Validator
+from hgproto.reactors.client import Client
+from hgproto.reactors.events import Error
+from hgproto.reactors.limits import Limits
+from hgproto.reactors.server import Server
+from hgproto.reactors.session import Lines, Session, frames_in
+from hgproto.revisions.framing_0002 import codec, machines
+from hgproto.revisions.revision import DEFAULT_REVISION
+from hgproto.runtime.layout import place_of
+from hgproto.runtime.machine import Answer, Event, InState, Row, Set
+from hgproto.streams.encodings import Profile, default_encodings
+from hgproto.system.marks import unmarked_chunks
+from hgproto.wire.files import Chunks
+from hgproto.wire.hexform import form_of, octets_from_hex
+from hgproto.wire.human import has_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from enum import IntEnum
+
+    from hgproto.judging.finding import Finding, Role
+    from hgproto.reactors.plans import Node
+    from hgproto.runtime.frame import Frame
+    from hgproto.runtime.machine import Condition, Machine
+    from hgproto.streams.encodings import Encodings
+    from hgproto.wire.files import Source
+
+__all__ = ["KINDS", "Coverage", "Goal"]
+
+_STREAM_ID = place_of(codec.FRAME, "stream_id")
+
+
+class _Watch:
+    """What a reactor does, told by its rows; a mixin of both roles."""
+
+    rows: set[int]
+    answers: dict[str, object]
+    machine: Any
+
+    def _node(self, outcome: Any, table: Any, frame: Any) -> Node:
+        node: Node = super()._node(outcome, table, frame)  # type: ignore[misc]
+        ask = node.ask
+        if ask is not None:
+            guard = outcome.guard
+
+            def asked(reactor: Any, *arguments: Any) -> object:
+                answer = ask(reactor, *arguments)
+                reactor.answers[guard] = answer
+                return answer
+
+            node.ask = asked
+        return node
+
+    def _row(self, state: IntEnum, event: Event) -> Row | None:
+        row: Row | None = super()._row(state, event)  # type: ignore[misc]
+        if row is not None:
+            self.rows.add(self.machine.rows.index(row))
+        return row
+
+
+class _WatchedServer(_Watch, Server):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.rows = set()
+        self.answers = {}
+
+
+class _WatchedClient(_Watch, Client):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.rows = set()
+        self.answers = {}
+
+
+class Coverage:
+    """What was exercised so far, of framing-0002. ``goals``: all that there is, in the order of the schema.
+
+    ``encodings``: the content encodings that can be decoded.
+    """
+
+    def __init__(self, encodings: Encodings | None = None) -> None:
+        self.goals = list(goals())
+        self.unavailable: set[str] = set()
+        """Content encodings in use that are not installed: their payloads were not looked into. It may be cleared."""
+        self.is_mixed = False
+        """True if the latest bytes of one side have frames on streams of both sides."""
+        self._encodings = encodings or default_encodings()
+        self._names = {kind: {goal.name for goal in self.goals if goal.kind == kind} for kind in KINDS}
+        self._reached: set[tuple[str, str]] = set()
+
+    def octets(self, octets: Source, role: Role | None = None) -> None:
+        """Counts what one side sends: bytes, a file, or an iterable of chunks; memory does not grow with them.
+
+        ``role``: client or server; None to tell by the first stream.
+        """
+        session, by_frame = Validator(role, encodings=self._encodings), Validator(depth="frames")
+        # Fields are counted once, however many reactors take the frames.
+        counter = FrameGoals(self._reach, encodings=self._encodings)
+        reactors: list[Any] = []
+        parities: set[int] = set()
+        self.is_mixed = False
+        for part in frames_in(self._judged(octets, session, by_frame)):
+            reactors = reactors or self._reactors(session.role)
+            frame = counter.count(part)
+            self.unavailable |= counter.unavailable
+            if len(part) > _STREAM_ID:
+                parities.add(part[_STREAM_ID] & 1)
+            if not counter.is_blind:
+                for reactor in reactors:
+                    self._received(reactor, part, frame)
+        for reactor in reactors or self._reactors(session.role):
+            if counter.is_blind:
+                self._stopped(reactor)
+            else:
+                self._ended(reactor)
+        self.is_mixed = len(parities) > 1
+
+    def _judged(self, octets: Source, *validators: Validator) -> Iterator[bytes]:
+        """Yields chunks, and counts what validators find in each before that."""
+        for chunk in Chunks(octets, copy=True):
+            for validator in validators:
+                self._found(validator.feed(chunk))
+            yield bytes(chunk)
+        for validator in validators:
+            self._found(validator.close())
+
+    def _reactors(self, role: Role | None) -> list[Any]:
+        """Returns the reactors that take what ``role`` sends: what one does depends on how it was made."""
+        accepted = _with_missing(self._encodings)
+        if role == "server":
+            return [_WatchedClient(encodings=accepted, reopen=reopen) for reopen in ("error", "restart")]
+        ways: tuple[dict[str, Any], ...] = ({}, {"streaming": True}, {"reopen": "restart"})
+        return [_WatchedServer(encodings=accepted, **options) for options in ways]
+
+    def _received(self, reactor: Any, part: bytes, frame: Frame | None) -> None:
+        if frame is None:
+            reactor.receive_data(part)
+            return
+        if reactor.role == "client" and reactor.works and frame.request_id & 1:
+            # Alone, a request counts as sent when something is said of it.
+            _quietly(reactor.issued, int(frame.request_id))
+        events = self._watched(reactor, frame, part)
+        if reactor.role == "server":
+            _settle(events)
+
+    def session(self, lines: Iterable[str | bytes], **options: Any) -> None:
+        """Counts a session in human form, as ``hgproto session`` plays it. Raises :class:`HgprotoError`.
+
+        ``options``: of both reactors, such as ``limits``, ``reopen`` or ``streaming``.
+        """
+        encodings, accepted = self._encodings, _with_missing(self._encodings)
+        common = {name: value for name, value in options.items() if name != "streaming"}
+        session = Session(**options, encodings=accepted)
+        session.server = _WatchedServer(**options, encodings=accepted)
+        session.client = _WatchedClient(**common, encodings=accepted)
+        validator = SessionValidator(**common, encodings=encodings)
+        reactors: dict[str, Any] = {">": session.server, "<": session.client}
+        limits = options.get("limits")
+        counters = {side: FrameGoals(self._reach, encodings=encodings, limits=limits) for side in reactors}
+        read = Lines(encodings).read
+        is_blind = False
+        for number, text in enumerate(lines, 1):
+            line = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
+            if not has_frame(line):
+                continue
+            try:
+                side, frame = read(line)
+            except HumanFormError as error:
+                raise HumanFormError(error.column, error.expected, error.found, number) from None
+            self._found(validator.line(line))
+            if frame is None:
+                if not is_blind:
+                    session.end(side)
+                continue
+            wire = codec.encode_frame(frame, codec.LIMITS["max-payload"][1])
+            counters[side].count(wire)
+            self.unavailable |= counters[side].unavailable
+            # What one side does depends on what the other one has sent.
+            is_blind = is_blind or counters[side].is_blind
+            if not is_blind:
+                before = _before(reactors[side], frame)
+                self._rows_of(reactors[side], frame, before, session.wire(side, wire, frame).events)
+        self._found(validator.close())
+        for reactor in reactors.values():
+            if is_blind:
+                self._stopped(reactor)
+            else:
+                self._ended(reactor)
+
+    def vectors(self, content: Mapping[str, Any]) -> None:
+        """Counts what a file of vectors or of golden sessions has.
+
+        Raises :class:`ValueError` for what is no such content, before anything of it is counted, and for another revision's.
+        """
+        vectors, sessions = _contents(content)
+        for octets in vectors:
+            self.octets(octets)
+        for index, (lines, options) in enumerate(sessions):
+            try:
+                self.session(lines, **options)
+            except HumanFormError as error:
+                where = "" if error.line is None else f".steps[{error.line - 1}].line"
+                raise ValueError(f"sessions[{index}]{where}: {error.message}") from None
+
+    def file(self, path: str, role: Role | None = None) -> None:
+        """Counts a file, whose name says its form: one that ends in .hex, .session, or .json; see :meth:`content`.
+
+        Raises :class:`OSError`, and what :meth:`content` raises.
+        """
+        with open(path, "rb") as file:
+            self.content(file, form_of(path), role)
+
+    def content(self, content: Source, form: str = "raw", role: Role | None = None) -> None:
+        """Counts what a file has: bytes, a file, or an iterable of chunks. Memory grows with the input for JSON alone.
+
+        ``form``: ``json`` for vectors and golden sessions, ``session`` for a session in human form, ``hex`` for hexadecimal
+        text, ``raw`` for bytes. ``role``: the side that sends the bytes of the last two. Raises :class:`ValueError` for what is
+        not JSON with vectors or golden sessions, and :class:`HgprotoError` for what is not a session, or not plain hexadecimal;
+        what comes before that is counted.
+        """
+        if form == "raw":
+            self.octets(content, role)
+            return
+        chunks = map(bytes, Chunks(content, copy=True))
+        if form == "hex":
+            self.octets(octets_from_hex(chunks), role)
+        elif form == "session":
+            self.session(_lines(unmarked_chunks(chunks)))
+        else:
+            self.vectors(_json(b"".join(chunks)))
+
+    def reached(self, kind: str) -> int:
+        """How many goals of a kind were reached."""
+        return sum(name in self._names[kind] for found, name in self._reached if found == kind)
+
+    def missing(self, kinds: Iterable[str] = KINDS) -> Iterator[Goal]:
+        """The goals that were not."""
+        wanted = set(kinds)
+        return (goal for goal in self.goals if goal.kind in wanted and (goal.kind, goal.name) not in self._reached)
+
+    def total(self, kind: str) -> int:
+        """How many goals of a kind there are."""
+        return len(self._names[kind])
+
+    # What is seen.
+
+    def _reach(self, kind: str, name: str) -> None:
+        self._reached.add((kind, name))
+
+    def _found(self, findings: Iterable[Finding]) -> None:
+        for finding in findings:
+            self._reach("requirements", finding.id)
+
+    def _watched(self, reactor: Any, frame: Frame, octets: bytes) -> list[Any]:
+        before = _before(reactor, frame)
+        events: list[Any] = reactor.receive_data(octets)
+        self._rows_of(reactor, frame, before, events)
+        return events
+
+    def _rows_of(self, reactor: Any, frame: Frame, before: _Before, events: Sequence[Any]) -> None:
+        """The transitions that a frame has made, known from the states before and the answers of guards."""
+        failed = any(isinstance(event, Error) for event in events)
+        connection = machines.CONNECTION
+        if not before.works:
+            self._transition(connection, _index(connection, before.connection, int(frame.type), set(), {}))
+            return
+        if not failed:
+            self._transition(connection, _index(connection, before.connection, int(frame.type), set(), {}))
+        try:
+            codec.check_header(frame)
+        except RemoteProtocolError:
+            return
+        if frame.stream_id & 1 != machines.STREAM_PARITY[reactor.peer]:
+            return
+        flags = {name for mask, name in codec.FLAG_NAMES[int(frame.type)].items() if frame.flags & mask}
+        flags |= {name for mask, name in codec.STREAM_FLAG_NAMES.items() if frame.stream_flags & mask}
+        stream = before.stream
+        index = _index(machines.STREAM, stream, int(frame.type), flags, reactor.answers)
+        self._transition(machines.STREAM, index)
+        if frame.type != codec.FrameType.STREAM_SETTINGS and not _is_refusal(machines.STREAM, index):
+            index = _index(reactor.machine, before.request, int(frame.type), flags, reactor.answers)
+            self._transition(reactor.machine, index)
+
+    def _transition(self, machine: Machine, index: int | None) -> None:
+        if index is not None:
+            self._reach("transitions", row_name(machine, index))
+
+    def _ended(self, reactor: Any) -> None:
+        """The end of input, and the events that the reactor was told of."""
+        for stream in list(reactor._inputs.values()):  # noqa: SLF001 - a reactor of our own making
+            self._transition(machines.STREAM, _index(machines.STREAM, stream.state, Event.END_OF_INPUT, set(), {}))
+        if not reactor.ended:
+            _settle(reactor.receive_end())
+        self._stopped(reactor)
+
+    def _stopped(self, reactor: Any) -> None:
+        """The events that the reactor was told of."""
+        for index in reactor.rows:
+            self._transition(reactor.machine, index)
+
+
+def _with_missing(encodings: Encodings) -> Encodings:
+    """Returns encodings with those that are not installed, for reactors that get no payload in one of them."""
+
+    def absent() -> Any:
+        raise EncodingError("the content encoding is not installed")
+
+    return encodings.plus(*(Profile(name, absent, absent) for name in encodings.missing))
+
+
+def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yields the lines of a text with their ends."""
+    begun: list[bytes] = []
+    for chunk in chunks:
+        first, *others = chunk.split(b"\n")
+        begun.append(first)
+        for other in others:
+            yield b"".join([*begun, b"\n"])
+            begun = [other]
+    yield b"".join(begun)
+
+
+def _json(content: bytes) -> Any:
+    """Returns what JSON says. Raises :class:`ValueError` with the fault."""
+    try:
+        return json.loads(content)
+    except RecursionError:
+        raise ValueError("expected vectors or golden sessions, found JSON that is nested too deep") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"expected JSON in UTF-8, found other bytes at offset {error.start}") from None
+    except JSONDecodeError:
+        raise
+    except ValueError:
+        # Python converts no longer one.
+        raise ValueError("expected vectors or golden sessions, found a number of thousands of digits") from None
+
+
+class _Before(NamedTuple):
+    """The states of a reactor before a frame: of the connection, and of the frame's stream and request."""
+
+    works: bool
+    connection: Any
+    stream: Any
+    request: Any
+
+
+def _contents(content: Any) -> tuple[list[bytes], list[tuple[list[str], dict[str, Any]]]]:
+    """The bytes of vectors, and the lines and options of golden sessions. Raises :class:`ValueError` for anything else."""
+    if not isinstance(content, dict) or not {"vectors", "sessions"} & {*content}:
+        raise ValueError("expected an object with vectors or sessions")
+    revision = content.get("revision", DEFAULT_REVISION)
+    if revision != DEFAULT_REVISION:
+        raise ValueError(f"coverage counts {DEFAULT_REVISION} alone, and the file says that it is of {revision}")
+    vectors = []
+    for index, vector in enumerate(_member(content, "", "vectors", list, [])):
+        wire = _member(vector, f"vectors[{index}]", "wire", str)
+        try:
+            vectors.append(bytes.fromhex(wire))
+        except ValueError:
+            raise ValueError(f"vectors[{index}].wire: expected pairs of hexadecimal digits") from None
+    sessions = []
+    for index, session in enumerate(_member(content, "", "sessions", list, [])):
+        place = f"sessions[{index}]"
+        lines = []
+        for number, step in enumerate(_member(session, place, "steps", list)):
+            line = _member(step, f"{place}.steps[{number}]", "line", str)
+            raw = _member(step, f"{place}.steps[{number}]", "raw", bool, False)
+            lines.append(f"{line[:1]}!{line[1:]}" if raw else line)
+        options = dict(_member(session, place, "options", dict, {}))
+        if unknown := {*options} - {"limits", "reopen", "streaming"}:
+            raise ValueError(f"{place}.options: expected limits, reopen, or streaming, found {shown(min(unknown))}")
+        limits = _member(options, f"{place}.options", "limits", dict, {})
+        try:
+            options["limits"] = Limits(**{name.replace("-", "_"): value for name, value in limits.items()})
+            Session(**options)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{place}.options: {error}") from None
+        sessions.append((lines, options))
+    return vectors, sessions
+
+
+_SURROGATE = re.compile(r"[\ud800-\udc7f\udd00-\udfff]")
+"""Half of a pair that stands for no byte."""
+_SORTS = {list: "a list", str: "a text", dict: "an object", bool: "true or false"}
+
+
+def _member(value: Any, place: str, name: str, sort: type, default: Any = None) -> Any:
+    """A member of an object. Raises :class:`ValueError` for one of another sort."""
+    if not isinstance(value, dict):
+        raise ValueError(f"{place}: expected an object")
+    member = value.get(name, default)
+    if not isinstance(member, sort):
+        raise ValueError(f"{place}.{name}: expected {_SORTS[sort]}".removeprefix("."))
+    if isinstance(member, str) and _SURROGATE.search(member):
+        raise ValueError(f"{place}.{name}: expected text, found half of a surrogate pair".removeprefix("."))
+    return member
+
+
+def _before(reactor: Any, frame: Frame | None) -> _Before:
+    # Not the states of all, which would take time with the square of their number.
+    reactor.answers.clear()
+    stream = None if frame is None else reactor._inputs.get(int(frame.stream_id))  # noqa: SLF001 - of our own making
+    request = None if frame is None else reactor._requests.get(int(frame.request_id))  # noqa: SLF001
+    return _Before(
+        reactor.works,
+        reactor.state,
+        machines.STREAM.initial if stream is None else stream.state,
+        reactor.machine.initial if request is None else request.state,
+    )
+
+
+def _settle(events: Iterable[Any]) -> None:
+    """Takes what a reactor wants to send."""
+    for event in events:
+        frames = getattr(event, "frames", event) if hasattr(event, "__iter__") or isinstance(event, Error) else ()
+        for _ in frames:
+            pass
+
+
+def _quietly(call: Any, *arguments: Any) -> None:
+    with suppress(HgprotoError):
+        call(*arguments)
+
+
+def _index(
+    machine: Machine, state: Any, what: int | Event, flags: set[str], answers: Mapping[str, object]
+) -> int | None:
+    """Which row of a machine applied; None where none did, or it cannot be told."""
+
+    def known(atom: Condition) -> bool | None:
+        if isinstance(atom, Answer | InState):
+            return answers[atom.guard] == atom.value if atom.guard in answers else None
+        return isinstance(atom, Set) and atom.flag in flags
+
+    for index, row in enumerate(machine.rows):
+        applies = row.source == state and (row.event == what or what in row.frames)
+        if applies and (row.when is None or row.when.holds(known)):
+            return index
+    return None
+
+
+def _is_refusal(machine: Machine, index: int | None) -> bool:
+    return index is not None and machine.rows[index].error is not None

@@ -1,0 +1,353 @@
+"""Worked octets that show a requirement: from the schema's own examples, and from the vectors and sessions beside it.
+
+An example is good, or it has the fault for which it was chosen. Octets of faults are found by the validator, so that an
+example says of a rule just what a user is told who breaks it.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from difflib import SequenceMatcher
+from functools import cached_property
+from itertools import chain
+from typing import TYPE_CHECKING, NamedTuple
+
+from hgproto.errors import RemoteProtocolError
+from hgproto.judging.validation import SessionValidator, Validator
+from hgproto.language.names import snake
+from hgproto.reactors.limits import Limits
+from hgproto.revisions.revision import DEFAULT_REVISION
+from hgproto.wire.human import format_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from typing import Any
+
+    from hgproto.judging.finding import Finding, Role
+    from hgproto.language.model import Example as SchemaExample
+    from hgproto.revisions.revision import Revision
+
+__all__ = ["Example", "Examples", "Fault", "Step"]
+
+_COMPARED_OCTETS = 1000
+"""Longer examples are not compared with others: they are never the ones to show when there are shorter ones."""
+
+
+class Step(NamedTuple):
+    """A frame of an example, or octets that are none.
+
+    ``side``: who sends it, ``client`` or ``server``; None where it does not matter. ``octets``: as on the wire; None where
+    the output of the side ends. ``human``: the frame in human form, its payload as before content encoding; empty for
+    octets that are no frame.
+    """
+
+    side: Role | None
+    octets: bytes | None
+    human: str
+
+
+class Fault(NamedTuple):
+    """Where an example breaks a requirement.
+
+    ``step``: the number of the step, from 0. ``offset``: of the first octet concerned, from the start of the step.
+    ``octets``: how many are concerned, 0 where something is missing. ``bits``: the lowest and the highest bit of them, None
+    for all. ``path``: the field. ``expected``, ``found``: the two sides of the matter. ``refused``: whether a receiver
+    refuses it.
+    """
+
+    step: int
+    offset: int
+    octets: int
+    bits: tuple[int, int] | None
+    path: str
+    expected: str
+    found: str
+    refused: bool
+
+
+class Example(NamedTuple):
+    """Worked octets.
+
+    ``title``: what they show. ``source``: where they stand. ``options``: of a session, how the receivers differ from the
+    defaults. ``fault``: None where there is none, or where what it takes to find it is not installed.
+    """
+
+    title: str
+    source: str
+    options: Mapping[str, Any]
+    steps: tuple[Step, ...]
+    fault: Fault | None = None
+
+
+class _Worked:
+    """What may become an example.
+
+    ``shows``: requirements that it is said to show. ``breaks``: those that it breaks, all of them. ``octets``: all of it.
+    ``order``: frames by themselves before sessions, payloads last.
+    """
+
+    order = 0
+
+    def __init__(self, title: str, source: str, shows: Iterable[str], breaks: Iterable[str], octets: bytes) -> None:
+        self.title = title
+        self.source = source
+        self.shows = frozenset(shows)
+        self.breaks = tuple(breaks)
+        self.octets = octets
+
+    @cached_property
+    def steps(self) -> tuple[Step, ...]:
+        """The steps."""
+        return tuple(self._made())
+
+    @cached_property
+    def kinds(self) -> frozenset[str]:
+        """What it consists of: names of frame types."""
+        return frozenset(step.human.split(" ")[3] for step in self.steps if step.human)
+
+    def example(self, requirement: str | None = None) -> Example:
+        """The example; with the fault that breaks ``requirement``."""
+        fault = None if requirement is None else self.fault(requirement)
+        return Example(self.title, self.source, self.options(), self.steps, fault)
+
+    def options(self) -> Mapping[str, Any]:
+        """How the receivers differ from the defaults."""
+        return {}
+
+    def fault(self, requirement: str) -> Fault | None:
+        """The first place where ``requirement`` is broken."""
+        raise NotImplementedError
+
+    def _made(self) -> Iterator[Step]:
+        raise NotImplementedError
+
+
+class _Frames(_Worked):
+    """Frames by themselves: a vector, or an example of a frame type."""
+
+    def __init__(
+        self, title: str, source: str, shows: Iterable[str], breaks: Iterable[str], octets: bytes, revision: Revision
+    ) -> None:
+        super().__init__(title, source, shows, breaks, octets)
+        self._revision = revision
+
+    def _made(self) -> Iterator[Step]:
+        codec = self._revision.codec
+        at = 0
+        while at < len(self.octets):
+            human, end = "", len(self.octets)
+            with suppress(RemoteProtocolError):
+                frame, end = codec.decode_frame(self.octets, at)
+                human = format_frame(frame, codec)
+            yield Step(None, self.octets[at:end], human)
+            at = end
+
+    def fault(self, requirement: str) -> Fault | None:
+        validator = Validator(depth="frames", revision=self._revision)
+        for finding in chain(validator.feed(self.octets), validator.close()):
+            if finding.id == requirement:
+                return _fault(finding, self.steps)
+        return None
+
+
+class _Payload(_Worked):
+    """A structure by itself, or a frame that is judged by what came before it: an example of the schema."""
+
+    order = 2
+
+    def __init__(self, example: SchemaExample, place: str, revision: Revision, structure: str | None) -> None:
+        refused = () if example.refused is None else (example.refused,)
+        super().__init__(example.title, f"the schema, {place}", (), refused, example.octets)
+        self._continued = example.continued
+        self._structure = structure
+        self._codec: Any = revision.codec
+
+    @cached_property
+    def kinds(self) -> frozenset[str]:
+        return super().kinds if self._structure is None else frozenset((self._structure,))
+
+    def _made(self) -> Iterator[Step]:
+        human = ""
+        if self._structure is None:
+            with suppress(RemoteProtocolError):
+                human = format_frame(self._codec.decode_frame(self.octets)[0], self._codec)
+        yield Step(None, self.octets, human)
+
+    def fault(self, requirement: str) -> Fault | None:
+        try:
+            if self._structure is not None:
+                getattr(self._codec, f"decode_{snake(self._structure)}")(self.octets)
+            else:
+                self._judge_frame()
+        except RemoteProtocolError as error:
+            if error.requirement != requirement:
+                return None
+            offset = error.offset or 0
+            size = min(1, len(self.octets) - offset)
+            return Fault(0, offset, size, None, error.field, error.expected, error.found, refused=True)
+        return None
+
+    def _judge_frame(self) -> None:
+        frame, _ = self._codec.decode_frame(self.octets)
+        self._codec.check_header(frame)
+        try:
+            self._codec.decode_payload(frame, self._continued)
+        except RemoteProtocolError as error:
+            raise error.moved(self._codec.HEADER_OCTETS) from None
+
+
+class _Session(_Worked):
+    """A session: both sides of a connection."""
+
+    order = 1
+
+    def __init__(self, session: Mapping[str, Any]) -> None:
+        self._session = session
+        breaks = session.get("findings", session["requirements"])
+        octets = b"".join(bytes.fromhex(step.get("wire", "")) for step in session["steps"])
+        super().__init__(session["comment"], f"session {session['id']}", (), breaks, octets)
+
+    def options(self) -> Mapping[str, Any]:
+        options: Mapping[str, Any] = self._session.get("options", {})
+        return options
+
+    def _made(self) -> Iterator[Step]:
+        for step in self._session["steps"]:
+            side: Role = "client" if step["line"][0] == ">" else "server"
+            octets = bytes.fromhex(step["wire"]) if "wire" in step else None
+            yield Step(side, octets, "" if octets is None else step["line"][2:])
+
+    def fault(self, requirement: str) -> Fault | None:
+        options = self.options()
+        limits = Limits(**{snake(name): value for name, value in options.get("limits", {}).items()})
+        validator = SessionValidator(limits=limits, reopen=options.get("reopen", "error"))
+        for number, step in enumerate(self.steps):
+            role: Any = step.side or ""
+            findings = validator.close(role) if step.octets is None else validator.feed(role, step.octets)
+            for finding in findings:
+                if finding.id == requirement:
+                    return _fault(finding, self.steps[: number + 1])
+        return None
+
+
+def _fault(finding: Finding, steps: tuple[Step, ...]) -> Fault:
+    """A finding as a place in a step, one of those that were judged by then."""
+    at = 0
+    place = 0, 0
+    for number, step in enumerate(steps):
+        if None not in (step.side, finding.side) and step.side != finding.side:
+            continue
+        if at > finding.offset:
+            break
+        octets = b"" if step.octets is None else step.octets
+        # What is missing at the end is missing where input ends, which may be a step of its own.
+        if finding.offset <= at + len(octets):
+            place = number, finding.offset - at
+        at += len(octets)
+    number, offset = place
+    path = finding.path or "input"
+    return Fault(
+        number, offset, finding.octets, finding.bits, path, finding.expected, finding.found, refused=finding.refused
+    )
+
+
+class Examples:
+    """All that a revision has of worked octets. The vectors and sessions are there for revisions that come with hgproto."""
+
+    def __init__(self, revision: Revision) -> None:
+        self._revision = revision
+
+    def of(self, requirement: str) -> tuple[Example | None, Example | None]:
+        """What keeps a requirement and what breaks it, each None where there is no such example.
+
+        What breaks it breaks nothing else, if possible. The two differ as little as possible, so that what is different is
+        what matters.
+        """
+        worked = self._bad(requirement)
+        if not worked:
+            known = [one for one in self._clean if requirement in one.shows]
+            good = min(known, key=lambda one: len(one.octets), default=None)
+            return None if good is None else good.example(), None
+        pairs = [(one, _nearest(one, self._good(requirement, one))) for one in worked]
+        pairs.sort(key=lambda pair: (pair[1][1], len(pair[0].octets)))
+        examples = [(None if good is None else good.example(), bad.example(requirement)) for bad, (good, _) in pairs]
+        # Where it takes what is not installed to find the fault, there may be another.
+        return next((pair for pair in examples if pair[1].fault is not None), examples[0])
+
+    def _bad(self, requirement: str) -> list[_Worked]:
+        """The best of what breaks a requirement: all that is as good."""
+
+        def rank(worked: _Worked) -> tuple[bool, int]:
+            return len(set(worked.breaks)) > 1, worked.order
+
+        breaking = [worked for worked in self._all if requirement in worked.breaks]
+        best = min(map(rank, breaking), default=None)
+        return [worked for worked in breaking if rank(worked) == best]
+
+    def _good(self, requirement: str, bad: _Worked) -> list[_Worked]:
+        """What can stand beside ``bad``: what says that it shows the requirement, else what consists of the same."""
+        shown = [worked for worked in self._clean if requirement in worked.shows]
+        alike = [worked for worked in self._clean if worked.order == bad.order]
+        return shown or [worked for worked in alike if worked.kinds >= bad.kinds] or alike
+
+    @cached_property
+    def _clean(self) -> list[_Worked]:
+        return [worked for worked in self._all if not worked.breaks]
+
+    @cached_property
+    def _all(self) -> list[_Worked]:
+        worked = list(self._of_schema())
+        if self._revision.is_known:
+            worked += self._of_vectors()
+        return worked
+
+    def _of_schema(self) -> Iterator[_Worked]:
+        schema = self._revision.schema
+        for frame in schema.frames.values():
+            place = f"frames.{frame.name}"
+            for example in frame.examples:
+                if example.continued:
+                    yield _Payload(example, place, self._revision, None)
+                else:
+                    refused = () if example.refused is None else (example.refused,)
+                    source = f"the schema, {place}"
+                    yield _Frames(example.title, source, (), refused, example.octets, self._revision)
+        for structure in schema.structures.values():
+            for example in structure.examples:
+                yield _Payload(example, f"structures.{structure.name}", self._revision, structure.name)
+
+    def _of_vectors(self) -> Iterator[_Worked]:
+        from hgproto.language.load import schema_directory
+
+        directory = schema_directory() / "vectors"
+        for file in [*sorted(directory.glob("*.json")), *sorted((directory / "sessions").glob("*.json"))]:
+            content = json.loads(file.read_text(encoding="utf-8"))
+            if content["revision"] != self._revision.name:
+                continue
+            for vector in content.get("vectors", ()):
+                valid = vector["result"] == "valid"
+                breaks = vector.get("findings", () if valid else vector["requirements"])
+                shows = vector["requirements"] if valid else ()
+                octets = bytes.fromhex(vector["wire"])
+                yield _Frames(vector["comment"], f"vector {vector['id']}", shows, breaks, octets, self._revision)
+            # Only sessions of this revision can be validated.
+            if self._revision.name == DEFAULT_REVISION:
+                yield from map(_Session, content.get("sessions", ()))
+
+
+def _nearest(worked: _Worked, others: Iterable[_Worked]) -> tuple[_Worked | None, int]:
+    """The one that differs from ``worked`` in the fewest octets, the shortest of those, and how many these are."""
+    octets = worked.octets[:_COMPARED_OCTETS].decode("latin-1")
+    best, least = None, 2 * _COMPARED_OCTETS
+    matcher = SequenceMatcher[str](None, autojunk=False)
+    matcher.set_seq2(octets)
+    for other in sorted(others, key=lambda other: len(other.octets)):
+        size = len(octets) + len(other.octets)
+        if abs(len(octets) - len(other.octets)) >= least:
+            continue
+        matcher.set_seq1(other.octets.decode("latin-1"))
+        # The first is quick, and never less than the other.
+        if size * (1 - matcher.quick_ratio()) < least and (different := round(size * (1 - matcher.ratio()))) < least:
+            best, least = other, different
+    return best, least

@@ -1,0 +1,94 @@
+"""What a requirement is about: its words, why it exists, where it is put into effect, and octets that keep and break it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from hgproto.evidence.examples import Examples
+from hgproto.judging.finding import severity_of
+from hgproto.revisions.revision import DEFAULT_REVISION, Revision
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from hgproto.evidence.examples import Example
+    from hgproto.runtime.catalogue import Requirement
+
+__all__ = ["Explanation", "explain", "explanation_to_json"]
+
+
+class Explanation(NamedTuple):
+    """All there is to say of a requirement.
+
+    ``severity``: of findings that it is broken. ``refused``: whether a receiver refuses what breaks it. ``good``: octets that
+    keep it; None where no octets show that. ``bad``: octets that break it. ``no_bad``: why there are none, empty where
+    there are.
+    """
+
+    requirement: Requirement
+    severity: str
+    refused: bool
+    good: Example | None
+    bad: Example | None
+    no_bad: str
+
+
+def explain(id: str, revision: Revision | None = None, examples: Examples | None = None) -> Explanation:
+    """What the requirement ``id`` is about. ``examples``: those of the revision, to explain many without reading them again.
+
+    Raises :class:`KeyError` for a requirement that there is not.
+    """
+    revision = revision or Revision(DEFAULT_REVISION)
+    examples = examples or Examples(revision)
+    requirement = revision.requirements[id]
+    good, bad = examples.of(id)
+    if bad is not None and bad.fault is not None:
+        refused = bad.fault.refused
+    else:
+        refused = requirement.breakable and requirement.enforced in ("codec", "machine")
+    no_bad = "" if bad is not None else _why_no_bad(requirement)
+    return Explanation(requirement, severity_of(requirement), refused, good, bad, no_bad)
+
+
+def _why_no_bad(requirement: Requirement) -> str:
+    if requirement.breakable:
+        return "There is no example of octets that break it."
+    if requirement.level == "MAY":
+        return "A permission cannot be broken."
+    if requirement.enforced == "manual":
+        return requirement.reason or ""
+    if requirement.enforced == "codec":
+        return "Only who builds a frame can break it: what was received fits the fields that it came in."
+    return "No octets break it and nothing else: they show the breach of another rule, or nothing."
+
+
+def explanation_to_json(explanation: Explanation) -> dict[str, Any]:
+    """An explanation as JSON can say it: octets are hexadecimal, what is not there is None."""
+    requirement = explanation.requirement
+    return {
+        **requirement._asdict(),
+        "places": list(requirement.places),
+        "sentence": requirement.sentence,
+        "severity": explanation.severity,
+        "refused": explanation.refused,
+        "good": _example_to_json(explanation.good),
+        "bad": _example_to_json(explanation.bad),
+        "no_bad": explanation.no_bad or None,
+    }
+
+
+def _example_to_json(example: Example | None) -> dict[str, Any] | None:
+    if example is None:
+        return None
+    steps = [
+        {"side": step.side, "wire": None if step.octets is None else step.octets.hex(), "human": step.human or None}
+        for step in example.steps
+    ]
+    fault = None if example.fault is None else example.fault._asdict()
+    return {
+        "title": example.title,
+        "source": example.source,
+        "options": dict(example.options),
+        "steps": steps,
+        "fault": fault,
+    }

@@ -1,0 +1,150 @@
+"""Counts the goals that frames reach by themselves: frame types, flags, and edges of fields.
+
+Invariants: the bytes of an encoded payload are never read as a structure, only those that it was decoded to; memory is
+bounded by the limits.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from hgproto.errors import RemoteProtocolError
+from hgproto.evidence.goals import edges_of
+from hgproto.reactors.limits import Limits
+from hgproto.revisions.framing_0002 import codec
+from hgproto.runtime.layout import case_of, walk
+from hgproto.streams.encodings import default_encodings, new_decoder
+from hgproto.wire.jsonform import Continuations
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hgproto.runtime.frame import Frame
+    from hgproto.streams.encodings import Decoder, Encodings
+
+__all__ = ["FrameGoals"]
+
+_MOST = codec.LIMITS["max-payload"][1]
+_LIMIT = codec.LIMITS["max-payload"][0]
+_BEGIN, _END, _ENCODED = (
+    int(codec.StreamFlag.STREAM_BEGIN),
+    int(codec.StreamFlag.STREAM_END),
+    int(codec.StreamFlag.ENCODED),
+)
+
+
+class FrameGoals:
+    """Counts what the frames of one side reach, given in wire order.
+
+    ``reach``: called with the kind and the name of each goal. ``encodings``: the content encodings that can be decoded.
+    ``limits``: on open streams and decoded bytes.
+    """
+
+    def __init__(
+        self, reach: Callable[[str, str], None], *, encodings: Encodings | None = None, limits: Limits | None = None
+    ) -> None:
+        self._reach = reach
+        self._encodings = encodings or default_encodings()
+        self._limits = limits or Limits()
+        self._continuations = Continuations(codec)
+        self._decoders: dict[int, Decoder | None] = {}
+        """The contexts of the streams that have named an encoding; None for an encoding that is not installed."""
+        self.unavailable: set[str] = set()
+        """Content encodings in use that are not installed: their payloads were not looked into."""
+        self.is_blind = False
+        """True once a frame had a payload in one of them, so that nobody knows what a receiver does."""
+
+    def count(self, octets: bytes) -> Frame | None:
+        """Counts a frame of the wire; returns None for bytes that are not a frame."""
+        try:
+            frame, _ = codec.decode_frame(octets, 0, _MOST)
+        except RemoteProtocolError:
+            return None
+        continued = self._continuations.next(frame)
+        stream_flags, stream_id = int(frame.stream_flags), int(frame.stream_id)
+        payload: bytes | None = bytes(frame.payload)
+        is_hidden = False
+        if stream_flags & _BEGIN:
+            self._begin(frame)
+        if stream_flags & _ENCODED:
+            is_hidden = self._decoders.get(stream_id, self) is None
+            payload = self._decoded(stream_id, bytes(frame.payload))
+        if stream_flags & _END:
+            self._decoders.pop(stream_id, None)
+        self.is_blind = self.is_blind or is_hidden
+        kind = codec.TYPE_NAMES.get(int(frame.type))
+        if kind is None:
+            return frame
+        self._reach("types", kind)
+        for mask, name in codec.FLAG_NAMES[int(frame.type)].items():
+            if frame.flags & mask:
+                self._reach("flags", f"{kind} {name}")
+        for mask, name in codec.STREAM_FLAG_NAMES.items():
+            if frame.stream_flags & mask:
+                self._reach("flags", name)
+        length = len(frame.payload)
+        for name, holds in (
+            ("0", length == 0),
+            ("max-payload", length == _LIMIT),
+            ("max-payload + 1", length > _LIMIT),
+        ):
+            # The payload of a line of a session could not be encoded, so its length is not that on the wire.
+            if holds and not is_hidden:
+                self._reach("edges", f"{kind} length {name}")
+        for name, value in (("request_id", frame.request_id), ("stream_id", frame.stream_id)):
+            if value <= 1 or value >= (1 << codec.FIELD_BITS[name][0]) - 2:
+                self._reach("edges", f"{name} {'least' if value <= 1 else 'most'}")
+        if payload is not None:
+            self._count_fields(frame, kind, payload, continued=continued)
+        return frame
+
+    def _begin(self, frame: Frame) -> None:
+        """Begins a stream, with a context if the frame has good settings."""
+        number = int(frame.stream_id)
+        self._decoders.pop(number, None)
+        if frame.type != codec.FrameType.STREAM_SETTINGS or frame.stream_flags & _ENCODED:
+            return
+        try:
+            settings = codec.decode_stream_settings(bytes(frame.payload))
+        except RemoteProtocolError:
+            return
+        if len(self._decoders) >= self._limits.open_streams:
+            # A receiver rejects the stream.
+            return
+        profile = self._encodings.get(settings.profile)
+        if settings.profile in self._encodings.missing:
+            self.unavailable.add(settings.profile)
+            self._decoders[number] = None
+        elif profile is not None and settings.settings == profile.settings:
+            self._decoders[number] = new_decoder(profile)
+
+    def _decoded(self, number: int, payload: bytes) -> bytes | None:
+        """Decodes a payload by the context of its stream; returns None if that cannot be.
+
+        A context that is damaged decodes nothing more.
+        """
+        decoder = self._decoders.get(number)
+        try:
+            return None if decoder is None else decoder.decode(payload, self._limits.decoded_frame)
+        except RemoteProtocolError:
+            del self._decoders[number]
+            return None
+
+    def _count_fields(self, frame: Frame, kind: str, payload: bytes, *, continued: bool) -> None:
+        layout = codec.LAYOUTS.get(case_of(codec.PAYLOADS[int(frame.type)], int(frame.flags), continued))
+        if layout is None:
+            return
+        there: set[str] = set()
+        longest = self._limits.decoded_frame if frame.stream_flags & _ENCODED else _LIMIT
+        with suppress(RemoteProtocolError):
+            deque(walk(layout, payload), maxlen=0)  # fields of a payload that is damaged do not count
+            for span in walk(layout, payload):
+                for edge in edges_of(span.path, span.value, at_limit=len(payload) >= longest):
+                    self._reach("edges", f"{kind} {edge}")
+                if layout.entries:
+                    there.add(span.path.partition(".")[0])
+            for entry in layout.entries:
+                if entry.name not in there:
+                    self._reach("edges", f"{kind} {entry.name} left out")

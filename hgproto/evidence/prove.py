@@ -1,0 +1,284 @@
+"""Proves a schema by the code that it generates and by the code that runs it: examples, and what machines emit and ask.
+
+An example that decodes must give the value it states and be rebuilt to the same octets; one that is refused must be
+refused by the requirement it names, at the offset it names. Both codecs have to agree on each.
+
+A machine may emit only what the reactors have code for, and only ask guards that they answer. What they have is read from the
+reactors themselves, so that nothing has to be kept in step.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from inspect import signature
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any
+
+from hgproto.errors import ProtocolError, RemoteProtocolError
+from hgproto.language.names import camel, snake
+from hgproto.language.problems import Adviser, Problem
+from hgproto.reactors.client import Client
+from hgproto.reactors.reactor import AGAIN, NOTE, Reactor
+from hgproto.reactors.server import Server
+from hgproto.revisions.generate import compile_schema
+from hgproto.runtime.frame import Record, parts_of
+from hgproto.wire.jsonform import frame_to_json, value_to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from types import ModuleType
+
+    from hgproto.language.model import Example, FrameType, Machine, Schema, Structure
+
+__all__ = ["asked", "emitted", "plain", "prove", "same_value"]
+
+
+def prove(schema: Schema) -> tuple[list[Problem], int]:
+    """What is wrong with a schema that passed its checks, and how many of its examples were proven."""
+    problems = [problem for machine in schema.machines.values() for problem in _unspoken(machine)]
+    if problems:
+        return sorted(set(problems)), 0
+    modules = compile_schema(schema)
+    codec, structs = modules["codec"], modules["structs"]
+    proven = 0
+    for structure in schema.structures.values():
+        for example in structure.examples:
+            found = list(_prove_structure(structure, example, codec, structs))
+            problems += found
+            proven += not found
+    encoders = {camel(name): getattr(codec, f"encode_{snake(name)}") for name in schema.structures}
+    for frame in schema.frames.values():
+        for example in frame.examples:
+            found = list(_prove_frame(frame, example, schema, codec, structs, encoders))
+            problems += found
+            proven += not found
+    return sorted(set(problems)), proven
+
+
+# What machines emit and ask.
+
+_OF_OWN_SIDE = {
+    "request-issued": "send-frames",
+    "request-withdrawn": "request-failed",
+    "request-abandoned": "request-failed",
+}
+"""What the client emits for its own side's events."""
+
+
+@cache
+def emitted(role: str, scope: str, event: str | None) -> frozenset[str]:
+    """What rows of a machine may emit; ``event``: that of the rows, None for rows that take a frame."""
+    if scope == "connection":
+        return frozenset({"error"} if event == "violation" else ())
+    if scope == "stream":
+        words = {AGAIN, "stream-configured"} if event is None else {NOTE} if event == "end-of-input" else set()
+        return frozenset(words)
+    if event in _OF_OWN_SIDE:
+        return frozenset({_OF_OWN_SIDE[event]})
+    if event not in (None, "end-of-input"):
+        return frozenset()
+    # Emitters of frames get the payload; those of the end of input get the row.
+    wanted = "payload" if event is None else "row"
+    methods = [_methods(each, "_emit_", wanted) for each in _reactors(role)]
+    return frozenset.intersection(*methods) - {"stream-configured"}
+
+
+@cache
+def asked(role: str, scope: str) -> frozenset[str]:
+    """The guards that a machine may ask."""
+    of_streams = _methods(Reactor, "_ask_")
+    if scope == "stream":
+        return of_streams
+    known = frozenset.intersection(*(_methods(each, "_ask_") for each in _reactors(role))) - of_streams
+    return known if scope == "request" else frozenset()
+
+
+def _reactors(role: str) -> tuple[type[Reactor[Any]], ...]:
+    return {"server": (Server,), "client": (Client,)}.get(role, (Server, Client))
+
+
+def _methods(reactor: type[Reactor[Any]], prefix: str, parameter: str = "") -> frozenset[str]:
+    """What a reactor has a method for; ``parameter``: of those methods alone that have one of that name."""
+    names = [name for name in dir(reactor) if name.startswith(prefix)]
+    return frozenset(
+        name.removeprefix(prefix).replace("_", "-")
+        for name in names
+        if not parameter or parameter in signature(getattr(reactor, name)).parameters
+    )
+
+
+def _unspoken(machine: Machine) -> Iterator[Problem]:
+    """The rows that emit or ask what no reactor has code for."""
+    guards = asked(machine.role, machine.scope)
+    adviser = Adviser()
+    # A row of several states is there for each of them, with the same condition.
+    for row in {(row.place, row.event, row.emit, id(row.when)): row for row in machine.transitions}.values():
+        what = f"the reactor of {machine.role} machines for a {machine.scope}"
+        if row.emit is not None:
+            known = emitted(machine.role, machine.scope, row.event)
+            if row.emit not in known:
+                when = "here" if row.event is None else f"at {row.event}"
+                yield Problem(row.place, f"{what} cannot emit {row.emit!r} {when}", adviser.suggestion(row.emit, known))
+        for kind, name in sorted(row.when.atoms) if row.when is not None else ():
+            if kind == "guard" and name not in guards:
+                yield Problem(row.place, f"{what} answers no guard {name!r}", adviser.suggestion(name, guards))
+
+
+# Examples.
+
+
+def _prove_structure(
+    structure: Structure, example: Example, codec: ModuleType, structs: ModuleType
+) -> Iterator[Problem]:
+    name = snake(structure.name)
+    decode: Callable[[bytes], Any] = getattr(codec, f"decode_{name}")
+    struct = getattr(structs, name)
+    yield from _outcomes(example, lambda: decode(example.octets), lambda: struct.parse(example.octets))
+    if example.decodes is not None:
+        value = _try(lambda: decode(example.octets))
+        if isinstance(value, Record):
+            yield from _stated(example, value_to_json(value))
+            encode = getattr(codec, f"encode_{name}")
+            yield from _rebuilt(example, lambda: encode(value), lambda: struct.build(plain(value)))
+
+
+def _prove_frame(
+    frame: FrameType,
+    example: Example,
+    schema: Schema,
+    codec: ModuleType,
+    structs: ModuleType,
+    encoders: Mapping[str, Callable[[Any], bytes]],
+) -> Iterator[Problem]:
+    """``encoders``: those of the payloads, by the names of the classes."""
+
+    def judge() -> Any:
+        """The value of the payload, after every rule of a single frame."""
+        decoded, end = codec.decode_frame(example.octets)
+        if end != len(example.octets):
+            raise RemoteProtocolError("", end, "", "one frame", "more octets")
+        codec.check_header(decoded)
+        try:
+            return codec.decode_payload(decoded, example.continued)
+        except RemoteProtocolError as error:
+            raise error.moved(schema.header.octets) from None
+
+    def parse() -> Any:
+        return structs.checked_frame.parse(example.octets, continued=example.continued)
+
+    def value_of(container: Any) -> Any:
+        return container.payload if container.value is None else container.value
+
+    yield from _outcomes(example, judge, lambda: value_of(parse()))
+    if example.decodes is None:
+        return
+    if isinstance(_try(judge), ProtocolError):
+        return
+    decoded, _ = codec.decode_frame(example.octets)
+    shown = frame_to_json(decoded, codec, continued=example.continued)
+    if int(decoded.type) != frame.code:
+        yield Problem(example.place, f"the example is a frame of type {shown['type']}", "move it there")
+    stated = {key: shown[key] for key in ("length", "request_id", "stream_id", "stream_flags", "type", "flags")}
+    value = judge()
+    yield from _stated(example, stated | {"payload": value_to_json(value)})
+    container = structs.frame.parse(example.octets)
+
+    def rebuild() -> bytes:
+        payload = decoded.payload
+        if isinstance(value, Record):
+            payload = encoders[type(value).__name__](value)
+        octets: bytes = codec.encode_frame(decoded.replace(payload=payload))
+        return octets
+
+    yield from _rebuilt(example, rebuild, lambda: structs.frame.build(container))
+
+
+def _try(call: Callable[[], Any]) -> Any:
+    """What a call gives, or the protocol error that it raises."""
+    try:
+        return call()
+    except ProtocolError as error:
+        return error
+
+
+def _outcomes(example: Example, fast: Callable[[], Any], slow: Callable[[], Any]) -> Iterator[Problem]:
+    """Both codecs against the example."""
+    results = {"codec": _try(fast), "Structs": _try(slow)}
+    for who, result in results.items():
+        if isinstance(result, ProtocolError):
+            if example.refused is None or not result.requirement:
+                yield Problem(example.place, f"the example is refused by the {who}: {result}", "correct the octets")
+            elif (result.requirement, result.offset) != (example.refused, example.offset):
+                message = f"the example is refused by {result.requirement} at offset {result.offset} in the {who}"
+                yield Problem(example.place, message, "correct the octets, `refused` or `offset`")
+        elif example.refused is not None:
+            yield Problem(example.place, f"the example is taken by the {who}", f"make it break {example.refused}")
+    taken = [result for result in results.values() if not isinstance(result, ProtocolError)]
+    if len(taken) == 2 and not same_value(*taken):
+        yield Problem(
+            example.place,
+            f"the codecs differ: {_shown(taken[0])} and {_shown(taken[1])}",
+            "report this as a bug of hgproto",
+        )
+
+
+def _stated(example: Example, shown: Any) -> Iterator[Problem]:
+    for path, found, stated in _differences(shown, example.decodes):
+        place = f" in {path}" if path else ""
+        message = f"the example decodes to {_shown(found)}{place}, and `decodes` has {_shown(stated)}"
+        yield Problem(example.place, message, "correct the octets or `decodes`")
+
+
+_MOST_SHOWN = 200
+"""Characters of a value that a message has."""
+_MISSING = object()
+"""What stands for a value where there is none."""
+
+
+def _differences(found: Any, stated: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """The parts in which two values differ, each with its path."""
+    if isinstance(found, dict) and isinstance(stated, dict):
+        for key in (*found, *(key for key in stated if key not in found)):
+            place = f"{path}.{key}" if path else str(key)
+            yield from _differences(found.get(key, _MISSING), stated.get(key, _MISSING), place)
+    elif isinstance(found, list) and isinstance(stated, list):
+        for index, (one, other) in enumerate(zip_longest(found, stated, fillvalue=_MISSING)):
+            yield from _differences(one, other, f"{path}[{index}]")
+    elif found != stated:
+        yield path, found, stated
+
+
+def _shown(value: Any) -> str:
+    return "nothing" if value is _MISSING else _cut(repr(value))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
+
+
+def _rebuilt(example: Example, *builds: Callable[[], bytes]) -> Iterator[Problem]:
+    for build in builds:
+        result = _try(build)
+        if isinstance(result, ProtocolError):
+            yield Problem(example.place, f"the example cannot be rebuilt: {result}", "correct `rules` or the example")
+        elif result != example.octets:
+            advice = "write the octets as they are built"
+            yield Problem(example.place, f"the example is rebuilt to {_cut(result.hex())}", advice)
+
+
+def plain(value: Any) -> Any:
+    """A record as what a Struct builds from: dicts, tuples, strings and numbers."""
+    if isinstance(value, Record):
+        return {name: plain(getattr(value, name)) for name in parts_of(value)}
+    if isinstance(value, tuple):
+        return tuple(plain(item) for item in value)
+    return value
+
+
+def same_value(fast: Any, slow: Any) -> bool:
+    """Whether what the codec gives and what a Struct gives are the same value."""
+    if isinstance(fast, Record) and isinstance(slow, dict):
+        return all(same_value(getattr(fast, name), slow[name]) for name in (*parts_of(fast), *fast.shown))
+    if isinstance(fast, tuple) and isinstance(slow, list | tuple):
+        return len(fast) == len(slow) and all(map(same_value, fast, slow))
+    return repr(fast) == repr(slow) or bool(fast == slow)

@@ -1,0 +1,170 @@
+"""Traceability: for each requirement what puts it into effect, which vectors name it, which tests have exercised it.
+
+A snapshot is made from the catalogue, from the vectors, and from the record of a test run that
+:mod:`hgproto.pytest_plugin` has written. It is the same for the same tests: no times, no parameters, nothing random, in
+the order of the catalogue.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from hgproto.errors import counted, printable
+from hgproto.revisions.revision import DEFAULT_REVISION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from hgproto.runtime.catalogue import Requirement
+
+__all__ = ["SNAPSHOT", "gaps", "read_record", "read_snapshot", "snapshot", "text_of"]
+
+SNAPSHOT = "tests/trace.json"
+"""Where a project has its snapshot."""
+NOTHING_COLLECTED = 5
+"""The exit status of pytest when there are no tests to run."""
+
+
+def read_record(file: Path) -> dict[str, dict[str, Any]]:
+    """The tests of a record by node id.
+
+    Raises ``ValueError`` for a file that is no record, for the record of tests that do not name requirements of the default
+    revision, and for the record of a run that says too little: it did not pass, it ended before every test had a result, or no
+    test that names a requirement has passed.
+    """
+    try:
+        record = json.loads(file.read_bytes())
+        status, unfinished, revisions = record["exit_status"], record["unfinished"], record["revisions"]
+        tests: dict[str, dict[str, Any]] = record["tests"]
+        whole = _are_texts(unfinished) and _are_texts(revisions) and all(_is_test(test) for test in tests.values())
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
+        whole = False
+    if not whole:
+        raise ValueError("expected what --requirements-record has written")
+    if DEFAULT_REVISION not in revisions:
+        # The ids of another schema may be the same and mean something else.
+        raise ValueError(
+            f"expected {DEFAULT_REVISION} among the catalogs of the tests, found {', '.join(revisions) or 'no revision'}; "
+            f"add {DEFAULT_REVISION} to hgproto_catalogs"
+        )
+    if status == NOTHING_COLLECTED:
+        raise ValueError("expected tests that name requirements, found none")
+    if status != 0:
+        raise ValueError(f"expected a test run that has passed, found exit status {status}")
+    if unfinished:
+        names = f"{unfinished[0]}{' and others' if len(unfinished) > 1 else ''}"
+        raise ValueError(f"expected a result of every test, found none of {counted(len(unfinished), 'test')}: {names}")
+    if not tests:
+        raise ValueError("expected tests that name requirements and have passed, found none")
+    return tests
+
+
+def _is_test(test: Any) -> bool:
+    """True if a part of a record says of a test what it names, and what was seen violated."""
+    return _are_texts(test["names"]) and (test["broken"] is None or _are_texts(test["broken"]))
+
+
+def _are_texts(value: Any) -> bool:
+    """True for a list of texts."""
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def snapshot(
+    requirements: Mapping[str, Requirement], vectors: Path, tests: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """The snapshot: an entry for each requirement.
+
+    ``vectors``: the directory of the vectors, with the sessions in ``sessions``. ``tests``: from :func:`read_record`. An
+    entry has ``level``, ``enforced``, ``reason`` where nothing enforces it, ``places``; ``kept`` and ``broken``, the ids
+    of the vectors and sessions that show it so; and ``tests``, each with the number of its cases and whether the rule was
+    seen broken while they ran. Of tests with random input that is not said.
+    """
+    shown = list(_shown(vectors))
+    executed = _executed(tests)
+    return {
+        name: {
+            "level": requirement.level,
+            "enforced": requirement.enforced,
+            **({"reason": requirement.reason} if requirement.enforced == "manual" else {}),
+            "places": list(requirement.places),
+            "kept": [shower for shower, kept, _ in shown if name in kept],
+            "broken": [shower for shower, _, broken in shown if name in broken],
+            "tests": executed.get(name, {}),
+        }
+        for name, requirement in requirements.items()
+    }
+
+
+def text_of(entries: Mapping[str, Any]) -> str:
+    """A snapshot as it is written to its file."""
+    text = json.dumps(entries, indent=2, ensure_ascii=False) + "\n"
+    # The name of a file may have bytes that are not UTF-8; the escape is that of JSON too.
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def read_snapshot(file: Path) -> dict[str, dict[str, Any]]:
+    """Returns the entries of a snapshot that :func:`text_of` made.
+
+    Raises :class:`OSError` for a file that cannot be read, and ``ValueError`` or ``RecursionError`` for one that is no snapshot.
+    """
+    entries = json.loads(file.read_bytes())
+    if not isinstance(entries, dict):
+        raise ValueError("expected an object with an entry for each requirement")
+    for name, entry in entries.items():
+        if not _is_entry(entry):
+            members = "level, enforced, places, kept, broken, and tests"
+            raise ValueError(printable(f"{name}: expected an object with {members}"))
+    return entries
+
+
+def _is_entry(entry: Any) -> bool:
+    """True for the entry of a requirement in a snapshot."""
+    if not isinstance(entry, dict):
+        return False
+    tests = entry.get("tests")
+    return (
+        all(isinstance(entry.get(key), str) for key in ("level", "enforced"))
+        and all(_are_texts(entry.get(key)) for key in ("places", "kept", "broken"))
+        and isinstance(tests, dict)
+        and all(isinstance(cases, str) for cases in tests.values())
+    )
+
+
+def gaps(entries: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A sentence for each MUST and MUST NOT that no test has exercised, unless nothing enforces it and the reason is given."""
+    return [
+        f"{name}: {entry['level']}, and no test has exercised it"
+        for name, entry in entries.items()
+        if entry["level"] in ("MUST", "MUST NOT") and not entry["tests"] and not entry.get("reason")
+    ]
+
+
+def _shown(directory: Path) -> Iterator[tuple[str, set[str], set[str]]]:
+    """Each vector and session: its id, what it keeps, and what it breaks."""
+    for file in [*sorted(directory.glob("*.json")), *sorted((directory / "sessions").glob("*.json"))]:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        for one in (*content.get("vectors", ()), *content.get("sessions", ())):
+            named, found = set(one["requirements"]), set(one.get("findings", ()))
+            broken = found if one.get("result") == "valid" else named | found
+            yield one["id"], named - broken, broken
+
+
+def _executed(tests: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, str]]:
+    """For each requirement the tests that exercised it, and how."""
+    cases: dict[str, dict[str, list[bool | None]]] = {}
+    for node, test in sorted(tests.items()):
+        function = node.partition("[")[0]
+        for name in test["names"]:
+            seen = None if test["broken"] is None else name in test["broken"]
+            cases.setdefault(name, {}).setdefault(function, []).append(seen)
+    return {name: {test: _how(seen) for test, seen in found.items()} for name, found in cases.items()}
+
+
+def _how(seen: list[bool | None]) -> str:
+    """The number of cases in words, and what was seen in them."""
+    count = counted(len(seen), "case")
+    if None in seen:
+        return f"{count} of random input"
+    return f"{count}, seen broken" if any(seen) else count

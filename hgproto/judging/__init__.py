@@ -1,0 +1,1 @@
+"""The validator: judges, findings, baselines, and reports."""

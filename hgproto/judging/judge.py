@@ -1,0 +1,452 @@
+"""Judges: reactors that go on. They find all that is wrong with what a peer sends, and not just the first of it.
+
+A judge takes frames as its reactor does, by the same tables and guards, so that what a reactor refuses is a finding. Where
+a reactor would end the connection, a judge repairs what it can (a stream that was not begun counts as begun), gives up what
+it cannot (a request of which a frame is damaged is lost until its id comes anew; a stream whose encoding is unknown or
+broken is blind until it ends), and goes on with the rest. After a length that is wrong nothing can be known, so there it
+ends. It also has the rules that no receiver refuses to see broken (:mod:`hgproto.judging.rules`, and the order of ids).
+
+One judge looks at one direction. Alone it takes a request for answered once it is whole, and one for issued when it is
+answered; linked to the judge of the other direction it knows. :mod:`hgproto.judging.validation` is the way in.
+
+Invariant: a judge holds the findings of one frame at a time, which are bounded, and goes on with the next frame only once
+they were taken.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+
+from hgproto.errors import RemoteProtocolError
+from hgproto.judging.judged_stream import Blind, JudgedStream
+from hgproto.judging.places import Places
+from hgproto.judging.rules import Remark
+from hgproto.reactors.plans import Closed, Violation, placed
+from hgproto.reactors.reactor import AGAIN, NOTE
+from hgproto.revisions.framing_0002 import codec, machines
+from hgproto.revisions.framing_0002.requirements import REQUIREMENTS
+from hgproto.runtime.machine import Event, Row, Set
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from hgproto.judging.finding import Finding, Role
+    from hgproto.judging.places import Refused
+    from hgproto.reactors.plans import Node, Plan
+    from hgproto.reactors.reactor import Reactor
+    from hgproto.streams.input_stream import InputStream
+
+    _Base = Reactor[Any]
+    _Problem: TypeAlias = "Violation | RemoteProtocolError | Blind | Closed"
+else:
+    _Base = object
+
+__all__ = ["Judge"]
+
+StreamState = machines.StreamState
+_BEGIN, _END, _ENCODED = (
+    int(codec.StreamFlag.STREAM_BEGIN),
+    int(codec.StreamFlag.STREAM_END),
+    int(codec.StreamFlag.ENCODED),
+)
+_KNOWN_STREAM_FLAGS = _BEGIN | _END | _ENCODED
+_SETTINGS = int(codec.FrameType.STREAM_SETTINGS)
+_REPAIRS = 4
+"""Faults that are repaired in one frame before the rest of it is given up; there are fewer stream flags."""
+
+
+def _flags_of_rows() -> dict[str, int]:
+    """For each requirement about streams, the mask of the stream flags that its rows look at."""
+    masks: dict[str, int] = {}
+    names = {name: mask for mask, name in codec.STREAM_FLAG_NAMES.items()}
+    for row in machines.STREAM.rows:
+        if row.error is not None and row.when is not None:
+            looked_at = {names[atom.flag] for atom in row.when.atoms() if isinstance(atom, Set) and atom.flag in names}
+            masks[row.error] = masks.get(row.error, 0) | sum(looked_at)
+    return masks
+
+
+_FLAGS_OF_ROWS = _flags_of_rows()
+
+
+class Judge(_Base):
+    """What the judges of both directions share: takes octets, gives findings.
+
+    ``findings`` has those of the present frame that were not taken yet. ``frames`` and ``octets`` count what was seen.
+    ``over``: nothing more is looked at. ``broken``: a rule was broken that a receiver refuses. ``unavailable``: content
+    encodings that streams use and that are not installed, so that their payloads were not looked into. ``link``: the judge
+    of the other direction.
+    """
+
+    side: ClassVar[Role]
+
+    def _start(self) -> None:
+        self.findings: list[Finding] = []
+        self.frames = 0
+        self.octets = 0
+        self.over = False
+        self.broken = False
+        self.unavailable: set[str] = set()
+        self.link: Any = None
+        self._places = Places(codec, REQUIREMENTS, self.side, _FLAGS_OF_ROWS)
+        self._remarks: list[tuple[Remark, bool, bool]] = []
+        """What was found while the present frame was taken: a remark, whether it is refused, whether it is in the payload."""
+        self._lost: set[int] = set()
+        self._bad_header: Refused | None = None
+        self.closed = False
+        """Whether the peer has said that it closes the connection."""
+        # Events are of no interest here.
+        self._append = deque[Any](maxlen=0).append
+        self._start_of_frame = 0
+        self._next_id: int | None = 1
+
+    def feed(self, data: bytes) -> Iterator[Finding]:
+        """Yields what is wrong with the frames that ``data`` makes whole, in wire order, as it is found.
+
+        The judge has seen the whole of ``data`` once all findings were taken, and not before.
+        """
+        self.octets += len(data)
+        if self._bad_header is not None:
+            self._bad_header.add(data)
+        elif not self.over and self._pieces.take(data):
+            try:
+                yield from self._judged(codec.read_parts(self._pieces, self.limits.max_payload))
+            except RemoteProtocolError as error:
+                self._end_at(error)
+        if self._bad_header is not None and self._bad_header.is_shown:
+            self._add_bad_header(self._bad_header)
+        yield from self.taken()
+
+    def settle(self) -> Iterator[Finding]:
+        """Yields the finding about a refused header, which otherwise waits for the bytes after it."""
+        if self._bad_header is not None:
+            self._add_bad_header(self._bad_header)
+        yield from self.taken()
+
+    def close(self) -> Iterator[Finding]:
+        """Yields what is wrong with an input that ends here."""
+        if self._bad_header is not None:
+            self._add_bad_header(self._bad_header)
+        if not self.over and not self.ended:
+            self.ended = True
+            if self._pieces.missing:
+                self._end_at(self._pieces.cut(codec, self.limits.max_payload))
+            elif not (self.closed or (self.link is not None and (self.broken or self.link.broken))):
+                for _ in self._end_requests():
+                    yield from self.taken()
+                for _ in self._end_streams():
+                    yield from self.taken()
+        yield from self.taken()
+
+    def taken(self) -> list[Finding]:
+        """The findings that were not taken yet, which are then."""
+        findings = self.findings[:]
+        self.findings.clear()
+        return findings
+
+    # Frames.
+
+    def _judged(self, parts: Iterator[tuple[int, int, int, bytes, int]]) -> Iterator[Finding]:
+        """Takes frames, and yields what is wrong with each before it takes the next."""
+        requests, free, slots, remarks, findings = self._requests, self._free, self._slots, self._remarks, self.findings
+        appear = self._appear if self.link is None or self.link.over else None
+        header = codec.HEADER_OCTETS
+        for kind, request_id, stream_id, payload, stop in parts:
+            if self.closed:
+                if self._may_follow(kind, request_id):
+                    self.frames += 1
+                    continue
+                self._start_of_frame = stop - header - len(payload)
+                self._refuse_more(kind, request_id, stream_id, payload)
+                return
+            self.frames += 1
+            self._start_of_frame = stop - header - len(payload)
+            try:
+                request = requests.get(request_id)
+                if request is None and appear is not None:
+                    request = appear(request_id, kind)
+                plan = (free[request_id & 1] if request is None else request.table).plans.get(slots[stream_id] + kind)
+                if plan is None or plan.stream is not None:
+                    self._take_on_stream(plan, kind, request_id, stream_id, request, payload)
+                else:
+                    node = plan.node
+                    while node.ask is not None:
+                        node = node.outcomes[node.ask(self, request_id, request, payload, plan)]
+                    node.act(self, request_id, request, payload, node)
+            except (Violation, RemoteProtocolError, Blind, Closed) as problem:
+                self._go_on(problem, kind, request_id, stream_id, payload)
+            if remarks:
+                self._say(kind, request_id, stream_id, payload)
+            if findings:
+                yield from self.taken()
+
+    def _say(self, kind: int, request_id: int, stream_id: int, payload: bytes) -> None:
+        """Makes findings of what was found while the present frame was taken."""
+        for (error, size, more), refused, inside in self._remarks:
+            fault = placed(error, kind) if inside else error
+            # What is decoded has no octets of its own on the wire.
+            known = None if kind & _ENCODED else size
+            self._find(fault, kind, request_id, stream_id, payload, refused=refused, octets=known, more=more)
+        self._remarks.clear()
+
+    def _appear(self, request_id: int, kind: int) -> Any:
+        """The request that a frame belongs to when nothing is known of the other direction, or no longer."""
+        return None
+
+    def _take_on_stream(
+        self, plan: Plan | None, kind: int, request_id: int, stream_id: int, request: Any, payload: bytes
+    ) -> None:
+        stream: Any = self._inputs.get(stream_id) or self._input(stream_id)
+        if plan is None:
+            plan = self._planned(kind, request_id, stream, request, payload)
+        onward = plan.stream
+        if onward is not None:
+            while (ask := onward.ask) is not None:
+                onward = self._asked(ask, onward, stream, request, payload, plan, kind)
+            if onward.row.error is not None:
+                raise Violation(stream.refusal(onward.row, kind & 0xFF))
+            if onward.row.emit == AGAIN:
+                self._enter(stream, StreamState.CLOSED)
+                self._take_on_stream(None, kind, request_id, stream_id, request, payload)
+                return
+        try:
+            if onward is not None and plan.encoded:
+                if stream.decoded is None:
+                    raise Blind
+                payload = stream.take_decoded()
+            node = plan.node
+            while node.ask is not None:
+                node = node.outcomes[node.ask(self, request_id, request, payload, plan)]
+            node.act(self, request_id, request, payload, node)
+        finally:
+            if onward is not None:
+                self._enter(stream, onward.row.to)
+
+    def _asked(
+        self,
+        ask: Callable[..., object],
+        onward: Node,
+        stream: JudgedStream,
+        request: Any,
+        payload: bytes,
+        plan: Plan,
+        kind: int,
+    ) -> Node:
+        """Where the answer of a stream's guard leads. A refusal is said, and then counts as the answer that is none."""
+        try:
+            following = onward.outcomes[ask(self, stream, request, payload, plan)]
+            if following.ask is not None or following.row.error is None:
+                return following
+            self._remarks.append((Remark(stream.refusal(following.row, kind & 0xFF)), True, False))
+        except Blind:
+            pass
+        except RemoteProtocolError as fault:
+            self._remarks.append((Remark(fault), True, True))
+        stream.forget_fault()
+        return next(node for node in onward.outcomes.values() if node.ask is not None or node.row.error is None)
+
+    def _input(self, stream_id: int) -> InputStream:
+        limit = self.limits.decoded_frame
+        return JudgedStream(
+            stream_id,
+            self.frames - 1,
+            self.unavailable,
+            encodings=self.encodings,
+            decoded_limit=limit,
+            reopen=self._reopen,
+        )
+
+    # What comes after a fault.
+
+    def _go_on(self, problem: _Problem, kind: int, request_id: int, stream_id: int, payload: bytes) -> None:
+        """Says what is wrong with a frame, and goes on with what is left of it."""
+        taken = kind
+        for _ in range(_REPAIRS):
+            self._say(kind, request_id, stream_id, payload)
+            repaired = self._repaired(problem, kind, taken, request_id, stream_id, payload)
+            if repaired is None:
+                return
+            taken = repaired
+            try:
+                request = self._requests.get(request_id)
+                self._take_on_stream(None, taken, request_id, stream_id, request, payload)
+            except (Violation, RemoteProtocolError, Blind, Closed) as another:
+                problem = another
+            else:
+                return
+
+    def _repaired(
+        self, problem: _Problem, kind: int, taken: int, request_id: int, stream_id: int, payload: bytes
+    ) -> int | None:
+        """The kind as which the rest of a frame is taken, None when nothing of it is left.
+
+        ``kind``: of the frame as it was sent. ``taken``: as it was taken now.
+        """
+        if isinstance(problem, Closed):
+            self.closed = True
+            return None
+        if isinstance(problem, Blind):
+            self._lose_payload(request_id, taken)
+            return None
+        if isinstance(problem, RemoteProtocolError):
+            if problem.offset is not None:
+                self._find(placed(problem, taken), kind, request_id, stream_id, payload)
+                self._lose_payload(request_id, taken)
+                return None
+            self._lose_frame(problem, kind, request_id, stream_id, payload)
+            return None
+        error = problem.error
+        self._find(error, kind, request_id, stream_id, payload)
+        flags = taken & 0xFF
+        stream: Any = self._inputs.get(stream_id) or self._input(stream_id)
+        match error.requirement:
+            case "frame.known-stream-flags":
+                return taken & ~0xFF | flags & _KNOWN_STREAM_FLAGS
+            case "stream.begin-required" if not flags & _ENCODED:
+                return taken | _BEGIN
+            case "stream.begin-required" | "stream.encoded-needs-settings":
+                # Its sender takes the stream for one with an encoding, of which nothing is known.
+                stream.blind = True
+                self._enter(stream, StreamState.CONFIGURED)
+                return taken
+            case "stream-id.parity":
+                pass
+            case _:
+                self._follow(stream, taken, payload)
+        if taken >> 12 != _SETTINGS:
+            self._lose(request_id)
+            # Which request it was is not known for sure, and so not whose turn is next.
+            self._next_id = None
+        return None
+
+    def _follow(self, stream: JudgedStream, kind: int, payload: bytes) -> None:
+        """Does to a stream what the flags of a frame say of which nothing else is left."""
+        flags = kind & 0xFF
+        if flags & _BEGIN or stream.state is StreamState.CLOSED:
+            if stream.state is not StreamState.CLOSED:
+                self._enter(stream, StreamState.CLOSED)
+            state = StreamState.OPEN
+            if kind >> 12 == _SETTINGS or flags & _ENCODED:
+                stream.blind = True
+                state = StreamState.CONFIGURED
+            self._enter(stream, state)
+        elif kind >> 12 == _SETTINGS or (flags & _ENCODED and stream.state is not StreamState.CONFIGURED):
+            stream.blind = True
+            self._enter(stream, StreamState.CONFIGURED)
+        elif flags & _ENCODED:
+            # The context has to see every octet.
+            with suppress(Blind):
+                stream.ask_encoding(payload, encoded=True, ends=False)
+            stream.forget_fault()
+        if flags & _END:
+            self._enter(stream, StreamState.CLOSED)
+
+    def _lose_payload(self, request_id: int, kind: int) -> None:
+        """A payload cannot be looked into; what its header says still holds."""
+        raise NotImplementedError
+
+    def _lose_frame(
+        self, fault: RemoteProtocolError, kind: int, request_id: int, stream_id: int, payload: bytes
+    ) -> None:
+        """The machine of requests does not take a frame; says so unless that was said of its request."""
+        raise NotImplementedError
+
+    def _lose(self, request_id: int) -> None:
+        """Nothing is known of a request until its id comes anew."""
+        raise NotImplementedError
+
+    def _may_follow(self, kind: int, request_id: int) -> bool:
+        """Whether a frame may come after the peer has said that it closes the connection."""
+        return False
+
+    def _refuse_more(self, kind: int, request_id: int, stream_id: int, payload: bytes) -> None:
+        """Says of a frame that comes after the connection was closed that there may be none."""
+        self.frames += 1
+        self.over = True
+        self._find(self._no_more("a frame"), kind, request_id, stream_id, payload, ends=True)
+
+    def _no_more(self, found: str) -> RemoteProtocolError:
+        self._break()
+        error = self._after_error()[-1].error
+        return RemoteProtocolError(error.requirement, 0, "", error.expected, found)
+
+    # Findings.
+
+    def _find(
+        self,
+        error: RemoteProtocolError,
+        kind: int,
+        request_id: int,
+        stream_id: int,
+        payload: bytes,
+        *,
+        refused: bool = True,
+        ends: bool = False,
+        octets: int | None = None,
+        more: int = 0,
+    ) -> None:
+        frame = codec.frame_of(kind, request_id, stream_id, payload)
+        start = self._pieces.offset(self._start_of_frame)
+        finding = self._places.finding(
+            error,
+            frame,
+            start,
+            self.frames - 1,
+            continued=self._is_continued(kind, request_id),
+            refused=refused,
+            octets=octets,
+            more=more,
+        )
+        finding.ends = ends
+        self._add(finding)
+
+    def _is_continued(self, kind: int, request_id: int) -> bool:
+        """Returns True for a frame that continues the value of an earlier frame."""
+        return False
+
+    def _add(self, finding: Finding) -> None:
+        self.broken = self.broken or (finding.refused and finding.severity == "error")
+        self.findings.append(finding)
+
+    def _end_at(self, error: RemoteProtocolError) -> None:
+        """Nothing after these octets can be looked at."""
+        self.over = True
+        position, rest = self._pieces.position, self._pieces.rest
+        if self.closed:
+            error = self._no_more("a part of a frame").moved(position)
+        self.broken = True
+        if self.ended:
+            self._add(self._places.of_rest(error, rest, position, self.frames))
+        else:
+            self._bad_header = self._places.refused(error, rest, position, self.frames)
+
+    def _add_bad_header(self, refused: Refused) -> None:
+        self._bad_header = None
+        self._add(refused.finding())
+
+    def _end_requests(self) -> Iterator[None]:
+        """Says of each request that it is not complete, and yields after each."""
+        for request_id, request in sorted(self._requests.items()):
+            row = self._row(request.state, Event.END_OF_INPUT)
+            if row is not None and row.requirement is not None:
+                expected, found = self._unfinished(request_id, request)
+                error = RemoteProtocolError(row.requirement, None, "", expected, found)
+                self._add(self._places.of_end(error, self.octets, f"requests[{request_id}]"))
+                yield
+
+    def _unfinished(self, request_id: int, request: Any) -> tuple[str, str]:
+        """What was expected of a request, or of its response, and what was found at the end of input."""
+        raise NotImplementedError
+
+    def _end_streams(self) -> Iterator[None]:
+        """Says of each stream that it was left open, and yields after each."""
+        for stream_id in sorted(self._inputs):
+            stream: Any = self._inputs[stream_id]
+            outcome = machines.STREAM.outcome(stream.state, Event.END_OF_INPUT)
+            if isinstance(outcome, Row) and outcome.emit == NOTE:
+                expected = f"stream-end on the last frame of stream {stream_id}, which frame {stream.begun} began"
+                error = RemoteProtocolError("stream.end", None, "", expected, "the end of input")
+                self._add(self._places.of_end(error, self.octets, f"streams[{stream_id}]", refused=False))
+                yield

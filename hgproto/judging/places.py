@@ -1,0 +1,290 @@
+"""From a broken rule to a finding: the octets and bits that are concerned, and the path of the field."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hgproto.errors import RemoteProtocolError
+from hgproto.judging.finding import Finding, severity_of
+from hgproto.runtime.cbor import CborError, skip_item
+from hgproto.runtime.layout import case_of, highest, place_of, text_of_flags, walk
+from hgproto.wire.human import type_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hgproto.errors import ProtocolError
+    from hgproto.judging.finding import Role
+    from hgproto.revisions.revision import Codec
+    from hgproto.runtime.catalogue import Requirement
+    from hgproto.runtime.frame import Frame
+    from hgproto.runtime.layout import Layout
+
+__all__ = ["AROUND_OCTETS", "Places"]
+
+AROUND_OCTETS = 16
+"""Octets of the frame that a finding has before its place and after it."""
+_SHOWN_OCTETS = 256
+"""Octets that a finding has of its place itself, which may be a whole payload."""
+
+
+class Places:
+    """Finds the places of a revision's broken rules.
+
+    ``flags``: for requirements about stream flags, the mask of those that they look at.
+    """
+
+    def __init__(
+        self,
+        codec: Codec,
+        requirements: Mapping[str, Requirement],
+        side: Role | None = None,
+        flags: Mapping[str, int] | None = None,
+    ) -> None:
+        self._codec = codec
+        self.refused_octets = codec.HEADER_OCTETS + AROUND_OCTETS
+        """Octets that a finding about a refused header shows."""
+        self._requirements = requirements
+        self._side = side
+        self._flags = flags or {}
+        self._fields = {name: self._place(name, bits) for name, (bits, _) in codec.FIELD_BITS.items()}
+        length = next(part for part in codec.FRAME.parts if part.name == "length")
+        self._fields["length"] = (place_of(codec.FRAME, "length"), highest(length).bit_length() // 8, 0)
+
+    def _place(self, name: str, bits: int) -> tuple[int, int, int]:
+        """Where a header field is: its first octet, its octets, and its bits where it has not all of one octet."""
+        none = {"request_id": 0, "stream_id": 0, "stream_flags": 0, "type_": 0, "flags": 0}
+        field = "type_" if name == "type" else name
+        most = self._codec.LIMITS["max-payload"][1]
+        with_all, with_none = (
+            self._codec.encode_header(self._codec.make_frame(**none | {field: value}, payload=b""), most)
+            for value in ((1 << bits) - 1, 0)
+        )
+        differ = [at for at, (one, other) in enumerate(zip(with_all, with_none, strict=True)) if one != other]
+        mask = with_all[differ[0]] ^ with_none[differ[0]]
+        return differ[0], len(differ), mask if len(differ) == 1 and mask != 0xFF else 0
+
+    def finding(
+        self,
+        error: ProtocolError,
+        frame: Frame,
+        start: int,
+        number: int,
+        *,
+        continued: bool = False,
+        refused: bool = True,
+        octets: int | None = None,
+        more: int = 0,
+    ) -> Finding:
+        """A finding about a whole frame, the ``number``-th, that starts at ``start`` of the input.
+
+        The offset of ``error`` counts from the start of the frame. ``octets``: how many bytes of the payload are concerned
+        if the caller knows, so that the payload need not be walked for each finding. ``more``: as of :class:`Finding`.
+        """
+        header = self._codec.HEADER_OCTETS
+        payload = bytes(frame.payload)
+        offset = error.offset or 0
+        bits: tuple[int, int] | None = None
+        path = f"frames[{number}]"
+        if offset < header and error.field in self._fields:
+            offset, size, mask = self._fields[error.field]
+            path = f"{path}.{error.field}"
+            bits = self._bits(error, frame, mask)
+        elif offset < header:
+            size = header + len(payload)
+        else:
+            path = _joined(f"{path}.payload", error.field)
+            size = self._extent(error, frame, payload, offset - header, continued) if octets is None else octets
+        # Not the whole frame, which would make the findings of a payload take time with the square of its size.
+        first, last = self._window(offset, size)
+        head = self._codec.encode_header(frame, self._codec.LIMITS["max-payload"][1])
+        around = head[first:last] + payload[max(first - header, 0) : max(last - header, 0)]
+        finding = self._made(error, start + offset, size, bits, number, path, around, start + first, refused=refused)
+        finding.about = self._about(frame)
+        finding.more = more
+        return finding
+
+    def _about(self, frame: Frame) -> str:
+        names = self._codec.FLAG_NAMES.get(int(frame.type), {})
+        flags = text_of_flags(int(frame.flags), names)
+        kind = f"{type_name(frame, self._codec)}{'' if flags == '0' else f' {flags}'}"
+        return f"{kind}, request {int(frame.request_id)}, stream {int(frame.stream_id)}"
+
+    def of_payload(
+        self,
+        error: ProtocolError,
+        frame: Frame,
+        *,
+        continued: bool,
+        refused: bool = True,
+        octets: int | None = None,
+        more: int = 0,
+    ) -> Finding:
+        """A finding about a payload by itself, from the start of which the offset of ``error`` counts.
+
+        ``octets`` and ``more``: as of :meth:`finding`.
+        """
+        payload = bytes(frame.payload)
+        offset = error.offset or 0
+        size = self._extent(error, frame, payload, offset, continued) if octets is None else octets
+        path = _joined("payload", error.field)
+        first, last = self._window(offset, size)
+        finding = self._made(error, offset, size, None, None, path, payload[first:last], first, refused=refused)
+        finding.more = more
+        return finding
+
+    def of_rest(self, error: ProtocolError, rest: bytes, start: int, number: int) -> Finding:
+        """A finding about octets from ``start`` on that are no frame, so that nothing after them can be looked at."""
+        offset = start if error.offset is None else error.offset
+        field = self._fields.get(error.field)
+        known = min(len(rest), self._codec.HEADER_OCTETS)
+        size = len(rest) - (offset - start) if field is None else max(min(field[1], known - (offset - start)), 0)
+        path = _joined(f"frames[{number}]", error.field)
+        first, last = self._window(offset - start, size)
+        return self._made(error, offset, size, None, number, path, rest[first:last], start + first, ends=True)
+
+    def refused(self, error: ProtocolError, rest: bytes, start: int, number: int) -> Refused:
+        """A header that is refused, so that nothing after it can be looked at; it starts at ``start`` of the input."""
+        return Refused(self, error, rest, start, number)
+
+    def of_end(self, error: ProtocolError, offset: int, path: str, *, refused: bool = True) -> Finding:
+        """A finding about what is missing when the input ends at ``offset``."""
+        return self._made(error, offset, 0, None, None, path, b"", offset, refused=refused)
+
+    def _made(
+        self,
+        error: ProtocolError,
+        offset: int,
+        size: int,
+        bits: tuple[int, int] | None,
+        number: int | None,
+        path: str,
+        around: bytes,
+        around_offset: int,
+        *,
+        refused: bool = True,
+        ends: bool = False,
+    ) -> Finding:
+        requirement = self._requirements[error.requirement]
+        return Finding(
+            requirement,
+            severity_of(requirement),
+            offset,
+            size,
+            bits,
+            self._side,
+            number,
+            path,
+            error.expected,
+            error.found,
+            refused,
+            ends,
+            around,
+            around_offset,
+        )
+
+    @staticmethod
+    def _window(at: int, size: int) -> tuple[int, int]:
+        """Where the bytes start and end that a finding about ``size`` bytes from ``at`` on has with it."""
+        return max(at - AROUND_OCTETS, 0), at + min(size, _SHOWN_OCTETS) + AROUND_OCTETS
+
+    def _bits(self, error: ProtocolError, frame: Frame, mask: int) -> tuple[int, int] | None:
+        """The bits of a header field that are concerned, counted in its octets."""
+        if error.field == "stream_flags":
+            value, names = int(frame.stream_flags), self._codec.STREAM_FLAG_NAMES
+            wanted = self._flags.get(error.requirement, 0)
+        elif error.field == "flags":
+            value, names = int(frame.flags), self._codec.FLAG_NAMES.get(int(frame.type), {})
+            wanted = 0
+        else:
+            return _range(mask) if mask else None
+        low = (mask & -mask).bit_length() - 1 if mask else 0
+        unknown = value & ~sum(names)
+        concerned = unknown or (value & wanted or wanted if wanted else value)
+        if not concerned:
+            return _range(mask) if mask else None
+        first, last = _range(concerned)
+        return first + low, last + low
+
+    def _extent(self, error: ProtocolError, frame: Frame, payload: bytes, at: int, continued: bool) -> int:
+        """How many octets of a payload are concerned from ``at`` on."""
+        rest = max(len(payload) - at, 0)
+        name = self._structure(frame, continued)
+        if int(frame.stream_flags) & _mask(self._codec.STREAM_FLAG_NAMES, "encoded"):
+            return rest
+        if name in ("ascii", "utf8"):
+            return min(rest, 1)
+        layout = self._codec.LAYOUTS.get(name)
+        if layout is None:
+            return rest
+        if not rest or error.found == "none":
+            return 0
+        if layout.entries:
+            try:
+                return skip_item(payload, at)[0] - at
+            except CborError:
+                return min(rest, 1)
+        try:
+            for span in walk(layout, payload):
+                if span.path == error.field and span.start <= at:
+                    return span.end - at
+        except RemoteProtocolError as fault:
+            part = fault.field.rpartition(".")[2].partition("[")[0]
+            if error.requirement in _rules(layout, part, "charset"):
+                return 1 if rest else 0
+        return rest
+
+    def _structure(self, frame: Frame, continued: bool) -> str:
+        """The name of what a frame's payload is."""
+        return case_of(self._codec.PAYLOADS.get(int(frame.type), ()), int(frame.flags), continued)
+
+
+class Refused:
+    """A refused header, until the octets that its finding shows have come: those must not depend on how the input was cut.
+
+    ``error``, ``start``, ``number``: as of :meth:`Places.of_rest`. ``rest``: the octets from the header on.
+    """
+
+    __slots__ = ("_error", "_number", "_places", "_rest", "_start")
+
+    def __init__(self, places: Places, error: ProtocolError, rest: bytes, start: int, number: int) -> None:
+        self._places = places
+        self._error = error
+        self._rest = rest[: places.refused_octets]
+        self._start = start
+        self._number = number
+
+    def add(self, data: bytes) -> None:
+        """Takes what comes after it."""
+        self._rest += data[: self._places.refused_octets - len(self._rest)]
+
+    @property
+    def is_shown(self) -> bool:
+        """True once enough octets have come."""
+        return len(self._rest) == self._places.refused_octets
+
+    def finding(self) -> Finding:
+        """The finding, with the octets that have come."""
+        return self._places.of_rest(self._error, self._rest, self._start, self._number)
+
+
+def _joined(path: str, field: str) -> str:
+    return f"{path}.{field}" if field else path
+
+
+def _range(mask: int) -> tuple[int, int]:
+    """The lowest and the highest bit of a mask."""
+    return (mask & -mask).bit_length() - 1, mask.bit_length() - 1
+
+
+def _mask(names: Mapping[int, str], name: str) -> int:
+    return next((mask for mask, known in names.items() if known == name), 0)
+
+
+def _rules(layout: Layout, part: str, kind: str) -> list[str]:
+    """The requirements of parts of that name, in a layout and those inside of it, for one thing that can be wrong."""
+    found = [one.rules[kind] for one in layout.parts if one.name == part and kind in one.rules]
+    for one in layout.parts:
+        if one.layout is not None:
+            found += _rules(one.layout, part, kind)
+    return found

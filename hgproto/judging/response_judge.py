@@ -1,0 +1,212 @@
+"""The judge of what a server sends; see :mod:`hgproto.judging.judge`."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+from hgproto.errors import RemoteProtocolError, shown
+from hgproto.judging.judge import Judge
+from hgproto.judging.rules import Tally, progress_remarks, text_remarks
+from hgproto.reactors.client import Client
+from hgproto.reactors.plans import Closed, Request, placed, text_payload
+from hgproto.revisions.framing_0002 import codec, machines
+from hgproto.runtime.layout import octets
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Literal
+
+    from hgproto.reactors.limits import Limits
+    from hgproto.reactors.plans import Node, Table
+    from hgproto.streams.encodings import Encodings
+
+__all__ = ["TOPICS", "ResponseJudge"]
+
+State = machines.ClientRequestState
+_BYTES, _ERROR = int(codec.FrameType.BYTES_RESPONSE), int(codec.FrameType.ERROR_RESPONSE)
+_ANSWERS = frozenset({_BYTES, _ERROR, int(codec.FrameType.TEXT_OUTPUT), int(codec.FrameType.PROGRESS)})
+_PROTOCOL, _EOS = int(codec.ErrorResponseFlag.PROTOCOL), int(codec.BytesResponseFlag.EOS)
+_ENCODED = int(codec.StreamFlag.ENCODED)
+_IDS = 1 << codec.FIELD_BITS["request_id"][0]
+_WRAPPED = _IDS // 4
+"""Answered ids after which one may be in use again: half of those that a client has."""
+TOPICS = 1024
+"""Topics of progress that a judge follows at a time; of more it does not know whether they end."""
+
+
+_LONGEST_TOPIC = 64
+"""Characters of a topic that are kept; of a longer one a digest tells it from others, since a topic may be a megabyte."""
+
+
+def _kept(topic: str) -> str:
+    """What is kept of a topic."""
+    if len(topic) <= _LONGEST_TOPIC:
+        return topic
+    return f"{topic[:_LONGEST_TOPIC]}... {blake2b(topic.encode(), digest_size=8).hexdigest()}"
+
+
+class _Response(Request):
+    """A response that is not complete. ``received`` and ``decoded`` count octets; ``topics``: those that have not ended."""
+
+    __slots__ = ("decoded", "received", "topics")
+
+    def __init__(self, table: Table) -> None:
+        super().__init__(table)
+        self.received = 0
+        self.decoded = 0
+        self.topics: set[str] | None = None
+
+
+class ResponseJudge(Judge, Client):
+    """Judges what a server sends. Arguments as of :class:`hgproto.reactors.client.Client`."""
+
+    side = "server"
+
+    def __init__(
+        self,
+        *,
+        limits: Limits | None = None,
+        encodings: Encodings | None = None,
+        reopen: Literal["error", "restart"] = "error",
+    ) -> None:
+        super().__init__(limits=limits, encodings=encodings, reopen=reopen)
+        self._start()
+        self._waiting = self._tables[State.ACTIVE]
+        self._answered: set[int] = set()
+        self._topics = 0
+
+    def issued(self, request_id: int) -> None:
+        """The other direction has issued a request."""
+        if request_id not in self._requests:
+            self._requests[request_id] = _Response(self._waiting)
+        self._lost.discard(request_id)
+
+    def forget(self, request_id: int) -> None:
+        """The other direction has lost a request: whatever answers it is taken."""
+        if self._requests.pop(request_id, None) is not None or request_id & 1:
+            self._lost.add(request_id)
+
+    def _appear(self, request_id: int, kind: int) -> Any:
+        # Alone, a request counts as issued when it is answered. That its id was used again after an answer cannot be told
+        # from an answer that comes too late, until ids have wrapped around.
+        code = kind >> 12
+        if not request_id & 1 or code not in _ANSWERS or request_id in self._lost:
+            return None
+        if code == _ERROR and kind >> 8 & _PROTOCOL:
+            return None
+        if request_id in self._answered:
+            if len(self._answered) < _WRAPPED:
+                return None
+            self._answered.clear()
+        request = self._requests[request_id] = _Response(self._waiting)
+        return request
+
+    # What the table emits.
+
+    def _emit_response_data(self, request_id: int, request: Any, payload: bytes, node: Node) -> None:
+        request.received += len(payload)
+        if node.to is State.NONE:
+            self._answer(request_id, request)
+
+    def _emit_text(self, request_id: int, request: Any, payload: bytes, node: Node) -> None:
+        atoms = codec.decode_text_output(payload, self.limits.payload_items).atoms
+        self._remarks += ((remark, False, True) for remark in text_remarks(atoms, payload))
+
+    def _emit_progress(self, request_id: int, request: Any, payload: bytes, node: Node) -> None:
+        progress = codec.decode_progress(payload, self.limits.payload_items)
+        self._remarks += ((remark, False, True) for remark in progress_remarks(progress, payload))
+        if request.topics is None:
+            request.topics = set()
+        topic = _kept(progress.topic)
+        if progress.pos == -1:
+            self._topics -= topic in request.topics
+            request.topics.discard(topic)
+        elif topic not in request.topics and self._topics < TOPICS:
+            self._topics += 1
+            request.topics.add(topic)
+
+    def _emit_request_error(self, request_id: int, request: Any, payload: bytes, node: Node) -> None:
+        text_payload(_ERROR, payload)
+        self._answer(request_id, request)
+
+    def _emit_connection_error(self, request_id: int, request: Any, payload: bytes, node: Node) -> None:
+        text_payload(_ERROR, payload)
+        raise Closed
+
+    def _answer(self, request_id: int, request: _Response) -> None:
+        """The response to a request is complete."""
+        del self._requests[request_id]
+        if request.topics:
+            self._topics -= len(request.topics)
+            tally = Tally(len(request.topics))
+            for topic in sorted(request.topics):
+                if not tally.left:
+                    break
+                expected = f"a progress frame with pos -1 for the topic {shown(topic)} before the response ends"
+                error = RemoteProtocolError("progress.topic-end", 0, "", expected, "the end of the response")
+                self._remarks.append((tally.remark(error), False, False))
+        self._is_answered_now(request_id)
+
+    def _is_answered_now(self, request_id: int) -> None:
+        if self.link is not None and not self.link.over:
+            self.link.answered(request_id)
+        elif request_id & 1:
+            self._answered.add(request_id)
+
+    # What comes after a fault.
+
+    def _may_follow(self, kind: int, request_id: int) -> bool:
+        # At the end of input a server says of each request that was cut off that it was.
+        return kind >> 12 == _ERROR and bool(kind >> 8 & _PROTOCOL) and bool(request_id & 1)
+
+    def _ends_response(self, kind: int) -> bool:
+        """Whether a frame is the last of a response."""
+        return kind >> 12 == _ERROR or (kind >> 12 == _BYTES and bool(kind >> 8 & _EOS))
+
+    def _lose_payload(self, request_id: int, kind: int) -> None:
+        if kind >> 12 == _ERROR and kind >> 8 & _PROTOCOL:
+            self.closed = True
+        elif self._ends_response(kind):
+            request = self._requests.get(request_id)
+            if request is not None:
+                self._answer(request_id, request)
+
+    def _lose_frame(
+        self, fault: RemoteProtocolError, kind: int, request_id: int, stream_id: int, payload: bytes
+    ) -> None:
+        if request_id not in self._lost:
+            self._find(placed(fault, kind), kind, request_id, stream_id, payload)
+        elif not kind & _ENCODED:
+            # Whatever it belongs to, it has to be well formed.
+            try:
+                frame = codec.frame_of(kind, request_id, stream_id, payload)
+                codec.decode_payload(frame, max_items=self.limits.payload_items)
+            except RemoteProtocolError as error:
+                self._find(error.moved(codec.HEADER_OCTETS), kind, request_id, stream_id, payload)
+        if self._ends_response(kind):
+            self._lost.discard(request_id)
+            self._is_answered_now(request_id)
+        else:
+            self._lost.add(request_id)
+
+    def _lose(self, request_id: int) -> None:
+        request = self._requests.pop(request_id, None)
+        if request is not None:
+            self._topics -= len(request.topics or ())
+        if request_id & 1:
+            self._lost.add(request_id)
+        if self.link is not None:
+            self.link.forget(request_id)
+
+    def _end_requests(self) -> Iterator[None]:
+        yield from super()._end_requests()
+        for request_id, request in sorted(self._requests.items()):
+            for topic in sorted(request.topics or ()):
+                expected = f"a progress frame with pos -1 for the topic {shown(topic)} of request {request_id}"
+                error = RemoteProtocolError("progress.topic-end", None, "", expected, "the end of input")
+                self._add(self._places.of_end(error, self.octets, f"requests[{request_id}]", refused=False))
+                yield
+
+    def _unfinished(self, request_id: int, request: Any) -> tuple[str, str]:
+        return f"the rest of the response to request {request_id}", f"the end of input after {octets(request.received)}"

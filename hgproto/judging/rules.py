@@ -1,0 +1,181 @@
+"""Rules that no receiver refuses to see broken, since it can go on: what is wrong by them with a decoded payload.
+
+Each check takes a value that the codec has decoded, and gives remarks whose offsets count from the start of its payload.
+
+Invariants: a check goes through the payload once, however much is wrong with it; at most :data:`MOST_REMARKS` remarks about
+one requirement are made of a payload, and one more stands for the rest, which is counted and not made.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from hgproto.errors import RemoteProtocolError, counted
+from hgproto.revisions.framing_0002 import codec
+from hgproto.revisions.revision import DEFAULT_REVISION
+from hgproto.runtime.cbor import map_pairs
+from hgproto.runtime.layout import walk_from
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from hgproto.runtime.frame import Frame
+
+__all__ = ["MOST_REMARKS", "Remark", "Tally", "payload_remarks", "progress_remarks", "text_remarks"]
+
+MOST_REMARKS = 100
+"""The most remarks about one requirement in one frame. More of them say nothing new about their sender, and each takes a
+kilobyte, while a byte or two of a payload can be at fault by themselves."""
+
+_PERCENT = re.compile(r"%(.|\Z)", re.DOTALL)
+_ATOM, _FORMAT = codec.TEXT_ATOM, "format"
+
+
+class Remark(NamedTuple):
+    """A violation of an advisory requirement.
+
+    ``octets``: how many bytes are concerned, None for as many as the field has. ``more``: other violations of the same
+    requirement in the same frame that it stands for.
+    """
+
+    error: RemoteProtocolError
+    octets: int | None = None
+    more: int = 0
+
+
+class Tally:
+    """Makes remarks about one requirement, up to the bound.
+
+    ``total``: how many violations there are. ``left``: those that no remark was made of, or stands for, yet.
+    """
+
+    __slots__ = ("_room", "left")
+
+    def __init__(self, total: int) -> None:
+        self.left = total
+        # To let one remark stand for a single violation would gain nothing.
+        self._room = total if total <= MOST_REMARKS + 1 else MOST_REMARKS
+
+    def remark(self, error: RemoteProtocolError, octets: int | None = None) -> Remark:
+        """The next remark, which stands for all that are left once the bound is reached."""
+        if self._room:
+            self._room -= 1
+            self.left -= 1
+            return Remark(error, octets)
+        more, self.left = self.left - 1, 0
+        found = f"{counted(more + 1, 'more violation')} of this requirement"
+        return Remark(
+            RemoteProtocolError(error.requirement, error.offset, error.field, error.expected, found), octets, more
+        )
+
+
+def text_remarks(atoms: tuple[codec.TextAtom, ...], payload: bytes) -> Iterator[Remark]:
+    """What is wrong with the atoms of a message (text-output.placeholders, text-output.percent, text-output.newline)."""
+    mismatches = percents = 0
+    for atom in atoms:
+        if "%" in atom.format:
+            wanted, bad = _directives(atom.format)
+            mismatches += wanted != len(atom.args)
+            percents += bad
+        elif atom.args:
+            mismatches += 1
+    if mismatches or percents:
+        yield from _directive_remarks(atoms, payload, Tally(mismatches), Tally(percents))
+    if atoms and not _ends_line(atoms[-1]):
+        path = f"atoms[{len(atoms) - 1}].{_FORMAT}"
+        start, end = _format_of(payload, len(payload) - len(codec.encode_text_atom(atoms[-1])))
+        text = atoms[-1].format
+        # The last octet is the culprit; an empty format has none.
+        at = max(end - len(text[-1:].encode()), start)
+        found = repr(text[-1:]) if text else "an empty text"
+        expected = "a newline at the end of the last atom"
+        yield Remark(RemoteProtocolError("text-output.newline", at, path, expected, found), end - at)
+
+
+def _directive_remarks(
+    atoms: tuple[codec.TextAtom, ...], payload: bytes, mismatches: Tally, percents: Tally
+) -> Iterator[Remark]:
+    """What is wrong with the directives of the formats, and the number of their arguments."""
+    at = 0
+    for index, atom in enumerate(atoms):
+        format_ = atom.format
+        wanted, bad = _directives(format_)
+        if wanted != len(atom.args) or bad:
+            path = f"atoms[{index}].{_FORMAT}"
+            start, end = _format_of(payload, at)
+            if wanted != len(atom.args) and mismatches.left:
+                expected = f"as many arguments as the format has %s, which is {wanted}"
+                found = str(len(atom.args))
+                error = RemoteProtocolError("text-output.placeholders", start, path, expected, found)
+                yield mismatches.remark(error, end - start)
+            if bad and percents.left:
+                done, place = 0, start
+                for match in _PERCENT.finditer(format_):
+                    if match[1] not in ("%", "s"):
+                        place += len(format_[done : match.start()].encode())
+                        done = match.start()
+                        error = RemoteProtocolError("text-output.percent", place, path, "%s or %%", repr(match[0]))
+                        yield percents.remark(error, end - place)
+                        if not percents.left:
+                            break
+        if not (mismatches.left or percents.left):
+            return
+        at += len(codec.encode_text_atom(atom))
+
+
+def _directives(format_: str) -> tuple[int, int]:
+    """How many ``%s`` a format has, and how many percent signs that are neither of that nor of ``%%``."""
+    plain = format_.replace("%%", "")
+    wanted = plain.count("%s")
+    return wanted, plain.count("%") - wanted
+
+
+def _format_of(payload: bytes, at: int) -> tuple[int, int]:
+    """Where the format of the atom at offset ``at`` starts and ends."""
+    return next((span.start, span.end) for span in walk_from(_ATOM, payload, at) if span.path == _FORMAT)
+
+
+def _ends_line(atom: codec.TextAtom) -> bool:
+    """Whether an atom ends in a newline once its arguments are in it."""
+    text = atom.format
+    # What stands at the end is a directive only if an odd number of percent signs comes before its letter.
+    body = text[:-1]
+    if text.endswith("s") and (len(body) - len(body.rstrip("%"))) % 2:
+        count, _ = _directives(text)
+        return len(atom.args) >= count and atom.args[count - 1].endswith("\n")
+    return text.endswith("\n")
+
+
+def progress_remarks(progress: codec.Progress, payload: bytes) -> Iterator[Remark]:
+    """What is wrong with a progress map (progress.topic-ascii)."""
+    if not progress.topic.isascii():
+        pairs, _, _ = map_pairs(payload)
+        at, end = next((value_at, end) for key, _, value_at, end in pairs if key == b"topic")
+        odd = sum(not character.isascii() for character in progress.topic)
+        found = f"{counted(odd, 'character')} that are not" if odd > 1 else "1 character that is not"
+        yield Remark(RemoteProtocolError("progress.topic-ascii", at, "topic", "a topic in ASCII", found), end - at)
+
+
+def payload_remarks(
+    frame: Frame, continued: bool, revision_codec: Any, max_items: int | None = None
+) -> Iterator[tuple[Remark, bool]]:
+    """Yields what is wrong with a payload, each with True if a receiver rejects it; offsets count from its start.
+
+    ``max_items``: the limit on its items, None for the default of the revision, which may have none.
+    """
+    try:
+        value = revision_codec.decode_payload(
+            frame, continued, **({} if max_items is None else {"max_items": max_items})
+        )
+    except RemoteProtocolError as error:
+        yield Remark(error), True
+        return
+    payload = bytes(frame.payload)
+    # These rules are about what framing-0002 says in these structures, whatever else a schema has.
+    name = type(value).__name__
+    if revision_codec.REVISION == DEFAULT_REVISION and name == "TextOutput":
+        yield from ((remark, False) for remark in text_remarks(value.atoms, payload))
+    elif revision_codec.REVISION == DEFAULT_REVISION and name == "Progress":
+        yield from ((remark, False) for remark in progress_remarks(value, payload))

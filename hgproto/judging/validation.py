@@ -1,0 +1,497 @@
+"""The validator: all that is wrong with octets, each finding with its rule, its place and both sides of the matter.
+
+Three depths. One payload of a type: :func:`validate_payload`. Frames, each judged by itself: ``depth="frames"``, for any
+revision. A session, with its streams, its requests and what is inside of encoded payloads: one direction with
+:func:`validate` or :class:`Validator`, both with :class:`SessionValidator`. :func:`assert_valid` is for tests.
+
+Whatever the octets, nothing is raised, and memory is bounded by the limits: findings are yielded as they are found, and of
+one frame there are at most :data:`hgproto.judging.rules.MOST_REMARKS` about an advisory requirement, and one that counts the rest.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import deque
+from io import StringIO
+from itertools import chain, islice
+from typing import TYPE_CHECKING
+
+from hgproto.errors import RemoteProtocolError, counted, shown
+from hgproto.judging.finding import ERROR, NOTE, ROLES, checked_role
+from hgproto.judging.places import Places
+from hgproto.judging.rules import payload_remarks
+from hgproto.reactors.limits import Limits
+from hgproto.reactors.session import Lines
+from hgproto.revisions.framing_0002 import machines
+from hgproto.revisions.revision import DEFAULT_REVISION, Revision
+from hgproto.runtime.bytelike import as_bytes, bytes_like
+from hgproto.runtime.frame import Unique
+from hgproto.runtime.layout import octets, place_of
+from hgproto.streams.encodings import default_encodings
+from hgproto.wire.files import Chunks
+from hgproto.wire.jsonform import Continuations
+from hgproto.wire.reader import Pieces, checked_max_payload
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Any, Literal
+
+    from hgproto.judging.command_judge import CommandJudge
+    from hgproto.judging.finding import Finding, Role
+    from hgproto.judging.places import Refused
+    from hgproto.judging.response_judge import ResponseJudge
+    from hgproto.runtime.bytelike import BytesLike
+    from hgproto.runtime.frame import Frame
+    from hgproto.streams.encodings import Encodings
+    from hgproto.wire.files import Source
+
+__all__ = ["PayloadValidator", "SessionValidator", "Validator", "assert_valid", "validate", "validate_payload"]
+
+MOST_SHOWN = 20
+"""Findings that :func:`assert_valid` shows."""
+
+
+def _drained(waiting: deque[Iterator[Finding]]) -> Iterator[Finding]:
+    """Yields the findings of each source in turn. An iterator that is abandoned leaves the rest to the next one."""
+    while waiting:
+        finding = next(waiting[0], None)
+        if finding is None:
+            waiting.popleft()
+        else:
+            yield finding
+
+
+class Validator(Unique):
+    """Validates what one side sends, fed in chunks of any size.
+
+    Findings are found while they are iterated over. Take all findings of one call before the next call: what an iterator
+    still holds then comes first in the next one.
+
+    ``role``: who sent it, ``client`` or ``server``; None to tell by the id of the first frame's stream. ``depth``:
+    ``session`` or ``frames``. ``limits``: of the receiver. ``max_payload``: the most octets of a payload, if not that of the
+    limits. ``encodings``: the content encodings that can be looked into. ``reopen``: what *stream-begin* on an open stream
+    is, as of :class:`hgproto.reactors.server.Server`. ``revision``: the depth of sessions is there for framing-0002 alone. Raises
+    :class:`ValueError` for arguments that cannot be.
+    """
+
+    def __init__(
+        self,
+        role: Role | None = None,
+        *,
+        depth: Literal["session", "frames"] = "session",
+        limits: Limits | None = None,
+        max_payload: int | None = None,
+        encodings: Encodings | None = None,
+        reopen: Literal["error", "restart"] = "error",
+        revision: Revision | None = None,
+    ) -> None:
+        if depth not in ("session", "frames"):
+            raise ValueError(f"depth is 'session' or 'frames', not {shown(depth)}")
+        revision = revision or Revision(DEFAULT_REVISION)
+        if depth == "session" and revision.name != DEFAULT_REVISION:
+            raise ValueError(f"sessions of {revision.name} cannot be validated, only its frames; use depth='frames'")
+        limits = limits or Limits()
+        if max_payload is None and revision.name == DEFAULT_REVISION:
+            max_payload = limits.max_payload
+        self.role = None if role is None else checked_role(role)
+        """Who sends; None as long as that is not known."""
+        self._depth = depth
+        self._revision = revision
+        self._max_payload = checked_max_payload(max_payload, revision.codec)
+        self._limits = limits.replace(max_payload=self._max_payload) if revision.name == DEFAULT_REVISION else limits
+        self._encodings = encodings
+        self._reopen = reopen
+        self._judge: CommandJudge | ResponseJudge | _FrameJudge | None = None
+        self._begun = b""
+        self._octets = 0
+        self._waiting: deque[Iterator[Finding]] = deque()
+        if role is not None or depth == "frames":
+            self._judge = self._made()
+
+    def feed(self, data: BytesLike) -> Iterator[Finding]:
+        """Yields what is wrong with the frames that ``data`` makes whole, in wire order, as it is found.
+
+        Raises :class:`TypeError` for what is not bytes.
+        """
+        data = as_bytes(data)
+        self._octets += len(data)
+        if self._judge is None:
+            data = self._begun + data
+            codec = self._revision.codec
+            if len(data) < codec.HEADER_OCTETS:
+                self._begun = data
+                return iter(())
+            stream_id = data[place_of(codec.FRAME, "stream_id")]
+            self.role = next(role for role in ROLES if stream_id & 1 == machines.STREAM_PARITY[role])
+            self._judge = self._made()
+        self._waiting.append(self._judge.feed(data))
+        return _drained(self._waiting)
+
+    def close(self) -> Iterator[Finding]:
+        """Yields what is wrong with an input that ends here. Nothing may be fed after it."""
+        if self._judge is None:
+            # Too little to tell anything by, and too little for a frame.
+            self.role = ROLES[0]
+            self._judge = self._made()
+            self._waiting.append(self._judge.feed(self._begun))
+        self._waiting.append(self._judge.close())
+        return _drained(self._waiting)
+
+    @property
+    def frames(self) -> int:
+        """Whole frames whose findings were taken, and those without any that came before the next finding."""
+        return 0 if self._judge is None else self._judge.frames
+
+    @property
+    def octets(self) -> int:
+        """Octets that were fed."""
+        return self._octets
+
+    @property
+    def unavailable(self) -> frozenset[str]:
+        """Content encodings in use that are not installed here: their payloads were not looked into."""
+        return frozenset() if self._judge is None else frozenset(self._judge.unavailable)
+
+    def _made(self) -> CommandJudge | ResponseJudge | _FrameJudge:
+        if self._depth == "frames":
+            most = self._limits.payload_items if self._revision.name == DEFAULT_REVISION else None
+            return _FrameJudge(self._revision, self.role, self._max_payload, most)
+        from hgproto.judging.command_judge import CommandJudge
+        from hgproto.judging.response_judge import ResponseJudge
+
+        judge = CommandJudge if self.role == "client" else ResponseJudge
+        return judge(limits=self._limits, encodings=self._encodings, reopen=self._reopen)
+
+
+class SessionValidator(Unique):
+    """Validates both directions of a connection, told in the order in which things were sent.
+
+    Arguments as of :class:`Validator`, and so is how findings are given.
+    """
+
+    def __init__(
+        self,
+        *,
+        limits: Limits | None = None,
+        encodings: Encodings | None = None,
+        reopen: Literal["error", "restart"] = "error",
+    ) -> None:
+        from hgproto.judging.command_judge import CommandJudge
+        from hgproto.judging.response_judge import ResponseJudge
+
+        self._judges: dict[str, CommandJudge | ResponseJudge] = {
+            "client": CommandJudge(limits=limits, encodings=encodings, reopen=reopen),
+            "server": ResponseJudge(limits=limits, encodings=encodings, reopen=reopen),
+        }
+        self._judges["client"].link = self._judges["server"]
+        self._judges["server"].link = self._judges["client"]
+        self._lines = Lines(encodings)
+        self._codec = Revision(DEFAULT_REVISION).codec
+        self._octets = 0
+        self._waiting: deque[Iterator[Finding]] = deque()
+
+    def feed(self, role: Role, data: BytesLike) -> Iterator[Finding]:
+        """Yields what is wrong with the frames of ``role``, client or server, that ``data`` makes whole.
+
+        Raises :class:`TypeError` for what is not bytes, and :class:`ValueError` for another role.
+        """
+        judge, data = self._judges[checked_role(role)], as_bytes(data)
+        self._octets += len(data)
+        self._waiting.append(judge.feed(data))
+        return _drained(self._waiting)
+
+    def close(self, role: Role | None = None) -> Iterator[Finding]:
+        """Yields what is wrong with the output of ``role``, or with that of both, ending here. Raises as :meth:`feed` does."""
+        roles = ROLES if role is None else (checked_role(role),)
+        self._waiting.extend(self._judges[one].close() for one in roles)
+        return _drained(self._waiting)
+
+    def line(self, line: str | BytesLike, number: int | None = None) -> Iterator[Finding]:
+        """Yields what is wrong with a line of a session in human form, the ``number``-th: ``>`` or ``<``, and a frame.
+
+        Raises :class:`hgproto.errors.HumanFormError` for what is no such line, and
+        :class:`hgproto.errors.LocalProtocolError` for a payload that no length can say.
+        """
+        side, frame = self._lines.read(line)
+        role = "client" if side == ">" else "server"
+        findings: Iterator[Finding]
+        if frame is None:
+            findings = self._judges[role].close()
+        else:
+            wire = self._codec.encode_frame(frame, self._codec.LIMITS["max-payload"][1])
+            self._octets += len(wire)
+            # The next line is no part of what this one has wrong.
+            findings = chain(self._judges[role].feed(wire), self._judges[role].settle())
+        self._waiting.append(_numbered(findings, number))
+        return _drained(self._waiting)
+
+    @property
+    def frames(self) -> int:
+        """Whole frames, of both sides, that were looked at."""
+        return sum(judge.frames for judge in self._judges.values())
+
+    @property
+    def octets(self) -> int:
+        """Octets that were fed, of both sides."""
+        return self._octets
+
+    @property
+    def unavailable(self) -> frozenset[str]:
+        """Content encodings in use that are not installed here: their payloads were not looked into."""
+        return frozenset(name for judge in self._judges.values() for name in judge.unavailable)
+
+
+def _numbered(findings: Iterator[Finding], number: int | None) -> Iterator[Finding]:
+    """Findings with the number of their line."""
+    for finding in findings:
+        finding.line = number
+        yield finding
+
+
+class _FrameJudge:
+    """Judges frames, each by itself: any revision."""
+
+    def __init__(self, revision: Revision, role: Role | None, max_payload: int, max_items: int | None) -> None:
+        self.frames = 0
+        self.octets = 0
+        self.unavailable: set[str] = set()
+        self._codec = revision.codec
+        self._role = role
+        self._parity: Any = None if role is None else revision.machines.STREAM_PARITY
+        self._max_payload = max_payload
+        self._max_items = max_items
+        self._places = Places(self._codec, revision.requirements, role)
+        self._pieces = Pieces()
+        self._continuations = Continuations(self._codec)
+        self._over = False
+        self._refused: Refused | None = None
+
+    def feed(self, data: bytes) -> Iterator[Finding]:
+        if self._refused is not None:
+            self._refused.add(data)
+            yield from self._shown()
+            return
+        if self._over or not self._pieces.take(data):
+            return
+        start = self._pieces.position
+        try:
+            for frame in self._codec.read_frames(self._pieces, self._max_payload):
+                yield from self._judged(frame, start)
+                self.frames += 1
+                start += self._codec.HEADER_OCTETS + len(frame.payload)
+        except RemoteProtocolError as error:
+            self._over = True
+            self._refused = self._places.refused(error, self._pieces.rest, self._pieces.position, self.frames)
+            yield from self._shown()
+
+    def _shown(self, *, at_end: bool = False) -> Iterator[Finding]:
+        """The finding about a refused header, once what it shows has come."""
+        refused = self._refused
+        if refused is not None and (at_end or refused.is_shown):
+            self._refused = None
+            yield refused.finding()
+
+    def close(self) -> Iterator[Finding]:
+        yield from self._shown(at_end=True)
+        if not self._over and self._pieces.missing:
+            self._over = True
+            error = self._pieces.cut(self._codec, self._max_payload)
+            yield self._places.of_rest(error, self._pieces.rest, self._pieces.position, self.frames)
+
+    def _judged(self, frame: Frame, start: int) -> Iterator[Finding]:
+        continued = self._continuations.next(frame)
+        codec = self._codec
+        if self._parity is not None and frame.stream_id & 1 != self._parity[self._role]:
+            which = "odd" if self._parity[self._role] else "even"
+            expected = f"a stream of the {self._role}, which is {which}"
+            place = place_of(codec.FRAME, "stream_id")
+            error = RemoteProtocolError(
+                self._parity["requirement"], place, "stream_id", expected, str(int(frame.stream_id))
+            )
+            yield self._places.finding(error, frame, start, self.frames)
+            return
+        try:
+            codec.check_header(frame)
+        except RemoteProtocolError as error:
+            yield self._places.finding(error, frame, start, self.frames)
+            return
+        for (fault, size, more), refused in payload_remarks(frame, continued, codec, self._max_items):
+            yield self._places.finding(
+                fault.moved(codec.HEADER_OCTETS),
+                frame,
+                start,
+                self.frames,
+                continued=continued,
+                refused=refused,
+                octets=size,
+                more=more,
+            )
+
+
+def validate(
+    data: Source,
+    *,
+    role: Role | None = None,
+    depth: Literal["session", "frames"] = "session",
+    limits: Limits | None = None,
+    max_payload: int | None = None,
+    encodings: Encodings | None = None,
+    reopen: Literal["error", "restart"] = "error",
+    revision: Revision | None = None,
+) -> Iterator[Finding]:
+    """What is wrong with all that one side sends: octets, a file, or an iterable of chunks.
+
+    Findings come as soon as they are found, in wire order. Arguments as of :class:`Validator`, which is for those who are
+    fed. Raises :class:`ValueError` for arguments that cannot be, and nothing for any octets. Iterating raises
+    :class:`BlockingIOError` if a file has no bytes yet: wait until it can be read, and go on with the same iterator.
+    """
+    validator = Validator(
+        role,
+        depth=depth,
+        limits=limits,
+        max_payload=max_payload,
+        encodings=encodings,
+        reopen=reopen,
+        revision=revision,
+    )
+    return Findings(validator, data)
+
+
+class Findings(Unique):
+    """An iterator over the findings of a source; see :func:`validate`.
+
+    Unlike a generator, it can be used again after an exception of the source: what was read before it is kept.
+    """
+
+    def __init__(self, validator: Validator, source: Source) -> None:
+        self._validator = validator
+        self._chunks = Chunks(source, copy=True)
+        self._found: Iterator[Finding] = iter(())
+        self._closed = False
+
+    def __iter__(self) -> Iterator[Finding]:
+        return self
+
+    def __next__(self) -> Finding:
+        while True:
+            for finding in self._found:
+                return finding
+            if self._closed:
+                raise StopIteration
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                self._closed = True
+                self._found = iter(self._validator.close())
+            else:
+                self._found = iter(self._validator.feed(chunk))
+
+
+class PayloadValidator(Unique):
+    """Validates one payload, fed in chunks of any size, offsets from its start.
+
+    ``type``: the name of a frame type. ``flags``: those of the frame, as far as they decide what the payload is.
+    ``continued``: whether it goes on where the frame before ended. ``max_payload``: the most bytes, if not all that the length
+    of a frame can say. Raises :class:`ValueError` for arguments that cannot be, such as a type that there is not.
+    """
+
+    frames = 0
+    unavailable: frozenset[str] = frozenset()
+
+    def __init__(
+        self,
+        type: str,
+        *,
+        flags: int = 0,
+        continued: bool = False,
+        revision: Revision | None = None,
+        max_payload: int | None = None,
+    ) -> None:
+        revision = revision or Revision(DEFAULT_REVISION)
+        codec = revision.codec
+        if type not in codec.CODES:
+            raise ValueError(f"there is no frame type {shown(type)}; there are {', '.join(codec.CODES)}")
+        self._codec = codec
+        self._frame = codec.make_frame(0, 0, 0, codec.CODES[type], flags, b"")
+        self._continued = continued
+        self._places = Places(codec, revision.requirements)
+        most = codec.LIMITS["max-payload"][1]
+        self._most = most if max_payload is None else checked_max_payload(max_payload, codec)
+        self._octets = bytearray()
+        self.octets = 0
+
+    def feed(self, data: BytesLike) -> Iterator[Finding]:
+        """Takes octets, of which nothing is said before :meth:`close`. Raises :class:`TypeError` for what is not bytes."""
+        data = bytes_like(data)
+        self.octets += len(data)
+        if self.octets <= self._most:
+            self._octets += data
+        return iter(())
+
+    def close(self) -> Iterator[Finding]:
+        """Yields what is wrong with the payload."""
+        if self.octets > self._most:
+            rule = next(part.rules["limit"] for part in self._codec.FRAME.parts if "limit" in part.rules)
+            fault = RemoteProtocolError(rule, self._most, "", f"at most {octets(self._most)}", octets(self.octets))
+            yield self._places.of_payload(fault, self._frame, continued=False)
+            return
+        frame = self._frame.replace(payload=bytes(self._octets))
+        for (error, size, more), refused in payload_remarks(frame, self._continued, self._codec):
+            yield self._places.of_payload(
+                error, frame, continued=self._continued, refused=refused, octets=size, more=more
+            )
+
+
+def validate_payload(
+    type: str, payload: BytesLike, *, flags: int = 0, continued: bool = False, revision: Revision | None = None
+) -> list[Finding]:
+    """What is wrong with one payload. Arguments as of :class:`PayloadValidator`."""
+    validator = PayloadValidator(type, flags=flags, continued=continued, revision=revision)
+    validator.feed(payload)
+    return list(validator.close())
+
+
+def assert_valid(
+    data: Source,
+    *,
+    strict: bool = False,
+    ignore: Iterable[str] = (),
+    name: str = "octets",
+    role: Role | None = None,
+    depth: Literal["session", "frames"] = "session",
+    limits: Limits | None = None,
+    max_payload: int | None = None,
+    encodings: Encodings | None = None,
+    reopen: Literal["error", "restart"] = "error",
+    revision: Revision | None = None,
+) -> None:
+    """Raises :class:`AssertionError`, with the findings shown at their octets, when an implementation's octets are wrong.
+
+    ``strict``: warnings count too. ``ignore``: requirements that may be broken. ``name``: what to call the octets. Otherwise
+    as :func:`validate`; notes never count. Warns of payloads that were not looked into, because a package is missing.
+    """
+    __tracebackhide__ = True
+    if isinstance(ignore, str):
+        raise TypeError(f"ignore must be an iterable of requirements, not text; write [{shown(ignore)}]")
+    ignored = frozenset(ignore)
+    options = {"depth": depth, "limits": limits, "max_payload": max_payload, "encodings": encodings, "reopen": reopen}
+    validator = Validator(role, revision=revision, **options)  # type: ignore[arg-type]
+    failures = (
+        finding
+        for finding in Findings(validator, data)
+        if finding.id not in ignored and (finding.severity == ERROR or (strict and finding.severity != NOTE))
+    )
+    listed = list(islice(failures, MOST_SHOWN))
+    more = sum(1 for _ in failures)
+    remedies = (encodings or default_encodings()).missing
+    for one in sorted(validator.unavailable):
+        warnings.warn(f"{name}: payloads in {one} were not looked into; {remedies[one]}", stacklevel=2)
+    if listed:
+        from hgproto.judging.report.text import TextReport
+
+        text = StringIO()
+        report = TextReport(text)
+        report.begin(name)
+        for finding in listed:
+            report.finding(name, finding)
+        rest = f"\n\nand {more} more" if more else ""
+        raise AssertionError(f"{counted(len(listed) + more, 'finding')}\n{text.getvalue().rstrip()}{rest}")

@@ -1,0 +1,459 @@
+"""What a schema must hold beyond its shape, proven over the model.
+
+Bit fields and flags fill without overlap; sizes and counts refer to earlier fields; the rows of a machine's state are
+disjoint and every state is reachable; every requirement is enforced as it says, and everything that can be refused
+says by which requirement. That examples hold needs emitted code, so :mod:`hgproto.evidence.prove` does it.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import TYPE_CHECKING
+
+from hgproto.errors import counted
+from hgproto.language.model import INTEGERS, STRINGS, fitting_rules
+from hgproto.language.problems import Problem
+from hgproto.language.resolve import HEADER_FIELDS
+from hgproto.language.rows import machine_problems
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from hgproto.language.model import BitField, Constraint, Field, Flag, FrameType, Schema, Structure
+
+__all__ = ["allowed_flags", "check"]
+
+LENGTH_LIMIT = "max-payload"
+"""The limit of the length field: readers and writers go by this name."""
+
+
+def check(schema: Schema) -> list[Problem]:
+    """Every fault of ``schema``, in order of place; empty when it is proven."""
+    flags = [
+        *_flags(schema.stream_flags, "stream_flags", schema),
+        *(p for frame in schema.frames.values() for p in _flags(frame.flags, "flags", schema)),
+    ]
+    codes = list(_codes(schema))
+    cases = (case for frame in schema.frames.values() for case in frame.payload)
+    payloads = {case.structure.name for case in cases if case.structure is not None}
+    problems = [
+        *_header(schema),
+        *flags,
+        *codes,
+        *_frames(schema),
+        *_items_limits(schema),
+        *(p for structure in schema.structures.values() for p in _structure(structure, schema, payloads)),
+        *_requirements(schema),
+        *_limits(schema),
+    ]
+    if (
+        not flags and not codes
+    ):  # what follows tries all flags of all types, and the octet of both bounds how many there are
+        allowed = {frame.name: allowed_flags(frame, schema) for frame in schema.frames.values()}
+        constraints = list(_constraints(schema, allowed))
+        problems += constraints
+        problems += (p for frame in schema.frames.values() for p in _cases(frame, allowed[frame.name]))
+        if not constraints:
+            problems += machine_problems(schema, allowed)
+    return sorted(set(problems))
+
+
+# The header and its bits.
+
+
+def _header(schema: Schema) -> Iterator[Problem]:
+    header = schema.header
+    for field in header.fields[:-1]:
+        if field.octets is None or field.is_array:
+            yield Problem(field.place, f"the header field {field.name!r} is no integer", "use u8, u16, u24 or u32")
+        for rule in ("cut", "overflow"):
+            if rule not in field.rules:
+                yield _missing_rule(field, rule)
+        if field.bits and field.octets is not None:
+            yield from _bit_fields(field.bits, field.octets * 8, field)
+            if {bits.name for bits in field.bits} != {"type", "flags"}:
+                yield Problem(field.place, "only type and flags are bit fields", "give the others octets of their own")
+    payload = header.fields[-1]
+    if "cut" not in payload.rules:
+        yield _missing_rule(payload, "cut")
+    for field in header.fields:
+        keys, rules = _HEADER_KEYS.get(field.name, set()), {"cut", "overflow"} | _HEADER_RULES.get(field.name, set())
+        yield from _idle(field, keys, rules if field is not payload else {"cut"})
+        for bits in field.bits:
+            for rule in bits.rules.keys() - {"unknown"}:
+                yield Problem(bits.place, f"the rule {rule!r} says nothing of {bits.name!r}", "remove it")
+    for field in header.fields:
+        for name in [b.name for b in field.bits] or [field.name]:
+            if name not in HEADER_FIELDS:
+                advice = f"use {', '.join(HEADER_FIELDS)}"
+                yield Problem(field.place, f"no frame keeps the header field {name!r}", advice)
+    if not any({"type", "flags"} <= {bits.name for bits in field.bits} for field in header.fields):
+        yield Problem(header.place, "type and flags are not bit fields of one integer", "declare them in one `bits:`")
+        return
+    if any(f.octets != 1 for f in header.fields if f.bits or f.name == "stream_flags"):
+        yield Problem(header.place, "flags take more than one octet", "use u8 for them")
+    length = next((f for f in header.fields if f.name == "length"), None)
+    if length is not None and (length.limit != LENGTH_LIMIT or "limit" not in length.rules):
+        advice = f"add `limit: {LENGTH_LIMIT}` and `rules: {{limit: ...}}`"
+        yield Problem(length.place, f"the length has no limit {LENGTH_LIMIT!r}", advice)
+    elif length is not None and schema.limits[LENGTH_LIMIT].maximum >= 1 << 8 * (length.octets or 4):
+        place, most = schema.limits[LENGTH_LIMIT].place, (1 << 8 * (length.octets or 4)) - 1
+        yield Problem(place, f"the maximum of {LENGTH_LIMIT!r} is over {most}, the highest length", "lower it")
+    for name in ("type", "flags", "stream_flags"):
+        if "unknown" not in header.rules(name):
+            yield Problem(
+                header.locate(name)[1].place, f"{name!r} has no rule for unknown values", "add `rules: {unknown: ...}`"
+            )
+    parity = header.parity("stream_id")
+    if parity is None or parity["odd"] == parity["even"]:
+        advice = "give stream_id a `parity:` with a side for odd and the other for even numbers"
+        yield Problem(header.locate("stream_id")[1].place, "the stream id does not tell the sender", advice)
+
+
+_HEADER_KEYS = {"length": {"limit"}, "stream_id": {"parity"}, "payload": {"size"}}
+_HEADER_RULES = {"length": {"limit"}, "stream_flags": {"unknown"}}
+
+
+def _idle(field: Field, keys: Collection[str], rules: Collection[str]) -> Iterator[Problem]:
+    """Keys and rules that mean nothing for a field, and would only look as if they were kept."""
+    for key in ("size", "count", "sizes", "at_most", "show", "limit", "parity", "repeat"):
+        if getattr(field, key) and key not in keys:
+            kind = f"of type `{field.type}`" + ("" if field.size is None else f" and size `{field.size}`")
+            advice = "remove it"
+            if key == "at_most":
+                advice += ": only `type: bytes` with `size: rest` in a structure has a bound"
+            yield Problem(field.place, f"`{key}` says nothing of {field.name!r} {kind}", advice)
+    for rule in field.rules:
+        if rule not in rules:
+            yield Problem(field.place, f"the rule {rule!r} says nothing of {field.name!r}", "remove it")
+
+
+def _bit_fields(fields: tuple[BitField, ...], width: int, owner: Field) -> Iterator[Problem]:
+    taken: dict[int, str] = {}
+    for field in fields:
+        if field.low > field.high:
+            yield Problem(field.place, f"bits {field.low} to {field.high} are none", "put the lower bit first")
+        if field.high >= width:
+            yield Problem(
+                field.place,
+                f"bit {field.high} is outside the {counted(width, 'bit')} of {owner.type}",
+                "correct `bits`",
+            )
+        for bit in range(field.low, field.high + 1):
+            if bit in taken:
+                yield Problem(field.place, f"{field.name!r} overlaps {taken[bit]!r} at bit {bit}", "correct `bits`")
+            taken.setdefault(bit, field.name)
+    free = [bit for bit in range(width) if bit not in taken]
+    if free:
+        yield Problem(owner.place, f"no bit field has bit {free[0]} of {owner.type}", "fill the octets with bit fields")
+
+
+def _flags(flags: tuple[Flag, ...], field_name: str, schema: Schema) -> Iterator[Problem]:
+    _, field, bits = schema.header.locate(field_name)
+    width = bits.width if bits is not None else 8 * (field.octets or 1)
+    taken: dict[int, str] = {}
+    for flag in flags:
+        if flag.bit >= width:
+            yield Problem(
+                flag.place, f"bit {flag.bit} is outside the {counted(width, 'bit')} of {field_name}", "use a lower bit"
+            )
+        if flag.bit in taken:
+            yield Problem(flag.place, f"{flag.name!r} overlaps {taken[flag.bit]!r} at bit {flag.bit}", "use a free bit")
+        taken.setdefault(flag.bit, flag.name)
+    if [f.bit for f in flags] != sorted(f.bit for f in flags):
+        yield Problem(flags[0].place, "the flags are not in the order of their bits", "put the lowest bit first")
+
+
+# Frame types.
+
+
+def _codes(schema: Schema) -> Iterator[Problem]:
+    codes: dict[int, str] = {}
+    _, _, bits = schema.header.locate("type")
+    highest = (1 << bits.width) - 1 if bits is not None else 255
+    for frame in schema.frames.values():
+        if frame.code in codes:
+            yield Problem(frame.place, f"{frame.name!r} has the code of {codes[frame.code]!r}", "use a free code")
+        codes.setdefault(frame.code, frame.name)
+        if frame.code > highest:
+            yield Problem(frame.place, f"the code {frame.code} is more than {highest}", "use a lower code")
+
+
+def _frames(schema: Schema) -> Iterator[Problem]:
+    stream_names = {flag.name for flag in schema.stream_flags}
+    for frame in schema.frames.values():
+        for flag in frame.flags:
+            if flag.name in stream_names:
+                yield Problem(flag.place, f"{flag.name!r} is a stream flag too", "rename it")
+        after = dict.fromkeys(case.after for case in frame.payload if case.after is not None)
+        if len(after) > 1:
+            place = next(case.place for case in frame.payload if case.after == list(after)[1])
+            yield Problem(
+                place, f"a frame goes on after {' and after '.join(map(repr, after))}", "use one flag for that"
+            )
+        for case in frame.payload[:-1]:
+            if case.when is None and case.after is None:
+                yield Problem(case.place, "the cases after this one are never taken", "put it last")
+        last = frame.payload[-1]
+        if last.when is not None or last.after is not None:
+            yield Problem(
+                last.place, "no case is left when this one does not apply", "add a last case without a condition"
+            )
+        for case in frame.payload:
+            if case.field is not None:
+                fitting = fitting_rules(case.field.type, "rest", None, repeat=False)
+                yield from _idle(case.field, {"size"}, fitting)
+                if "charset" in fitting and "charset" not in case.field.rules:
+                    yield _missing_rule(case.field, "charset")
+        if not any(example.refused for example in frame.examples):
+            yield Problem(frame.place, f"no example of {frame.name!r} is refused", "add one that names its requirement")
+
+
+def _cases(frame: FrameType, allowed: list[frozenset[str]]) -> Iterator[Problem]:
+    """The cases of a payload that no frame has: flags never allow them, or earlier cases always apply."""
+    taken = set()
+    for flags, continued in product(allowed, (False, True) if frame.continued_by else (False,)):
+        for number, case in enumerate(frame.payload):
+            if (case.when is None or case.when in flags) and (case.after is None or continued):
+                taken.add(number)
+                break
+    unconditional = next((i for i, case in enumerate(frame.payload) if case.when is None and case.after is None), None)
+    for number, case in enumerate(frame.payload):
+        if number not in taken and (unconditional is None or number <= unconditional) and allowed:
+            advice = "put it before them, or remove it"
+            yield Problem(case.place, "the case is never taken: earlier ones are, or its flag is not allowed", advice)
+
+
+def _constraints(schema: Schema, allowed: Mapping[str, list[frozenset[str]]]) -> Iterator[Problem]:
+    for frame, constraints in (
+        (None, schema.stream_constraints),
+        *((frame, frame.constraints) for frame in schema.frames.values()),
+    ):
+        for constraint in constraints:
+            if constraint.subject in constraint.names:
+                yield Problem(constraint.place, f"{constraint.subject!r} stands on both sides", "remove it from one")
+            elif _refuses_nothing(constraint, frame, schema):
+                yield Problem(constraint.place, "the constraint refuses nothing", "remove it")
+        if frame is not None and not allowed[frame.name]:
+            yield Problem(frame.place, f"the constraints of {frame.name!r} allow no frame", "loosen one")
+
+
+def _refuses_nothing(constraint: Constraint, frame: FrameType | None, schema: Schema) -> bool:
+    """Whether every frame that can be keeps a constraint. ``frame``: the type that has it, None for that of the stream."""
+    if constraint.kind not in _PARITIES:
+        return all(satisfies(flags, constraint) for flags in _every_flag_set(frame, schema))
+    return all(
+        _parities(name, flags, one, schema) == {_PARITIES[constraint.kind]}
+        for one in (schema.frames.values() if frame is None else (frame,))
+        for flags in _every_flag_set(one, schema)
+        for name in constraint.names
+    )
+
+
+_PARITIES = {"even": 0, "odd": 1}
+"""The kinds of constraints on numbers, and the remainder that each wants."""
+
+
+def _parities(name: str, flags: frozenset[str], frame: FrameType, schema: Schema) -> set[int]:
+    """The remainders that a header field can have in a frame with these flags, constraints aside."""
+    sides = schema.header.parity("stream_id")
+    match name:
+        case "type":
+            return {frame.code & 1}
+        case "flags" | "stream_flags":
+            lowest = (flag.name for flag in (frame.flags if name == "flags" else schema.stream_flags) if flag.bit == 0)
+            return {int(not flags.isdisjoint(lowest))}
+        case "stream_id" if frame.sender is not None and sides is not None:
+            return {int(frame.sender == sides["odd"])}
+        case _:
+            return {0, 1}
+
+
+def _every_flag_set(frame: FrameType | None, schema: Schema) -> Iterator[frozenset[str]]:
+    names = [flag.name for flag in (*(frame.flags if frame else ()), *schema.stream_flags)]
+    for chosen in product((False, True), repeat=len(names)):
+        yield frozenset(name for name, is_set in zip(names, chosen, strict=True) if is_set)
+
+
+def satisfies(flags: frozenset[str], constraint: Constraint) -> bool:
+    """Whether a set of flags keeps a constraint; constraints on numbers are kept by any."""
+    present = sum(name in flags for name in constraint.names)
+    match constraint.kind:
+        case "exactly-one-of":
+            return present == 1
+        case "at-least-one-of":
+            return present >= 1
+        case "at-most-one-of":
+            return present <= 1
+        case "all-of":
+            return present == len(constraint.names)
+        case "none-of":
+            return present == 0
+        case "forbids":
+            return constraint.subject not in flags or present == 0
+        case "requires":
+            return constraint.subject not in flags or present == len(constraint.names)
+        case _:
+            return True
+
+
+def allowed_flags(frame: FrameType, schema: Schema) -> list[frozenset[str]]:
+    """The sets of flags, those of the stream included, that the constraints allow on a frame type."""
+    constraints = (*schema.stream_constraints, *frame.constraints)
+    wanted: dict[str, set[int]] = {}
+    for constraint in constraints:
+        for name in constraint.names if constraint.kind in _PARITIES else ():
+            wanted.setdefault(name, set()).add(_PARITIES[constraint.kind])
+    return [
+        flags
+        for flags in _every_flag_set(frame, schema)
+        if all(satisfies(flags, constraint) for constraint in constraints)
+        and all(len(one) == 1 and one <= _parities(name, flags, frame, schema) for name, one in wanted.items())
+    ]
+
+
+# Structures.
+
+
+def _structure(structure: Structure, schema: Schema, payloads: Collection[str]) -> Iterator[Problem]:
+    if structure.is_cbor_map:
+        for rule in ("surplus", "malformed", "duplicate", "keys", "missing", "type", "charset"):
+            if rule not in structure.rules:
+                yield Problem(structure.place, f"the CBOR map has no rule {rule!r}", f"add `rules: {{{rule}: ...}}`")
+        for entry in structure.entries:
+            if entry.minimum is not None and entry.type != "int":
+                yield Problem(entry.place, f"`minimum` says nothing of a {entry.type}", "remove it, or use `type: int`")
+        return
+    earlier: dict[str, Field] = {}
+    for field in structure.fields:
+        yield from _field(field, earlier, structure, schema)
+        earlier[field.name] = field
+    for field in structure.fields[:-1]:
+        if field.size == "rest" or field.repeat:
+            yield Problem(field.place, f"nothing can follow {field.name!r}, which takes the rest", "put it last")
+    if structure.name in payloads and not _takes_rest(structure) and "surplus" not in structure.rules:
+        message = f"{structure.name!r} has no rule for octets after it"
+        yield Problem(structure.place, message, "add `rules: {surplus: ...}`")
+
+
+def _items_limits(schema: Schema) -> Iterator[Problem]:
+    """What is wrong with the limits on the items of a payload."""
+    first = next((one for one in schema.structures.values() if one.limit is not None), None)
+    for structure in schema.structures.values():
+        yield from _items_limit(structure, first)
+
+
+def _items_limit(structure: Structure, first: Structure | None) -> Iterator[Problem]:
+    """``first``: the first structure that has a limit."""
+    if structure.limit is None:
+        if structure.is_cbor_map and "limit" in structure.rules:
+            yield Problem(structure.place, "the rule 'limit' says nothing without a limit", "add `limit: ...`")
+        return
+    if not structure.is_cbor_map and not structure.fields[-1].repeat:
+        advice = "remove it: only a CBOR map and a structure that repeats another one have items without a bound"
+        yield Problem(structure.place, f"the limit {structure.limit!r} says nothing of {structure.name!r}", advice)
+    if "limit" not in structure.rules:
+        yield Problem(structure.place, f"{structure.name!r} has no rule 'limit'", "add `rules: {limit: ...}`")
+    if first is not None and first.limit != structure.limit:
+        advice = f"name {first.limit!r}: a payload has one limit on its items"
+        yield Problem(structure.place, f"the limit {structure.limit!r} is not that of {first.name!r}", advice)
+
+
+def _takes_rest(structure: Structure) -> bool:
+    return structure.is_cbor_map or structure.fields[-1].size == "rest" or structure.fields[-1].repeat
+
+
+def _repeated(field: Field, structure: Structure) -> Iterator[Problem]:
+    if _takes_rest(structure):
+        advice = "repeat a structure whose size its fields tell"
+        yield Problem(field.place, f"{structure.name!r} takes the rest, so there can be only one", advice)
+    if "surplus" in structure.rules:
+        advice = f"remove the rule, or give {field.name!r} a structure of its own"
+        yield Problem(field.place, f"{structure.name!r} has a rule for octets after it, and is repeated", advice)
+
+
+def _field(field: Field, earlier: dict[str, Field], structure: Structure, schema: Schema) -> Iterator[Problem]:
+    if field.bits and field.octets is not None:
+        yield Problem(field.place, "bit fields are for the header", "use a whole integer")
+    is_string, is_structure = field.type in STRINGS, field.type in schema.structures
+    if is_string and (field.size is None) == (field.sizes is None):
+        yield Problem(field.place, f"{field.name!r} needs `size` or `sizes`", "add just one of them")
+    if is_structure and not field.repeat:
+        yield Problem(
+            field.place, f"{field.name!r} holds a structure that is not repeated", "add `repeat`, or use `embed`"
+        )
+    elif is_structure:
+        yield from _repeated(field, schema.structures[field.type])
+    if field.octets is not None and field.is_array and field.sized_by is None:
+        advice = "refer to it by `sizes` of a later field; an array of numbers cannot be a value yet"
+        yield Problem(field.place, f"the array {field.name!r} gives no sizes", advice)
+    keys = {"repeat"} if is_structure else {"size", "sizes"} if is_string else {"count", "show"}
+    if field.type == "bytes" and field.size == "rest":
+        keys.add("at_most")
+    yield from _idle(field, keys, fitting_rules(field.type, field.size, field.at_most, repeat=field.repeat))
+    for key, giver in (
+        ("size", field.size),
+        ("count", field.count),
+        ("sizes", field.sizes),
+        ("at_most", field.at_most),
+    ):
+        if giver is None or (key == "size" and giver == "rest"):
+            continue
+        if giver not in earlier:
+            known = ", ".join(earlier) or "there is none"
+            yield Problem(
+                field.place, f"`{key}` of {field.name!r} refers to no earlier field: {giver!r}", f"use one of: {known}"
+            )
+            continue
+        source = earlier[giver]
+        if source.type not in INTEGERS or source.is_array != (key == "sizes"):
+            yield Problem(
+                field.place, f"`{key}` of {field.name!r} refers to {giver!r}, which does not fit", "refer to an integer"
+            )
+        elif key == "at_most" and source.sized_by is not None:
+            message = f"`at_most` of {field.name!r} refers to {giver!r}, which building computes"
+            yield Problem(field.place, message, "refer to a field that gives no size")
+        elif key != "at_most" and source.sized_by != field.name:
+            yield Problem(
+                field.place, f"{giver!r} already gives the size of {source.sized_by!r}", "give each field its own"
+            )
+    fits = {
+        "cut": field.size != "rest" and not field.repeat,
+        "charset": field.type in ("ascii", "utf8"),
+        "overflow": (field.size != "rest" and is_string) or (field.octets is not None and field.sized_by is None),
+        "surplus": field.at_most is not None and "at_most" in keys and "surplus" not in structure.rules,
+    }
+    for rule, needed in fits.items():
+        if needed and rule not in field.rules:
+            yield _missing_rule(field, rule)
+
+
+def _missing_rule(field: Field, rule: str) -> Problem:
+    return Problem(field.place, f"{field.name!r} has no rule {rule!r}", f"add `rules: {{{rule}: ...}}`")
+
+
+# Requirements and limits.
+
+
+def _requirements(schema: Schema) -> Iterator[Problem]:
+    for requirement in schema.requirements.values():
+        kinds = {reference.kind for reference in schema.references.get(requirement.id, ())}
+        if requirement.enforced in ("validator", "manual"):
+            if kinds:
+                yield Problem(
+                    requirement.place,
+                    f"{requirement.id!r} says `{requirement.enforced}`, and the {sorted(kinds)[0]} enforces it",
+                    f"say `enforced: {sorted(kinds)[0]}`",
+                )
+        elif requirement.enforced not in kinds:
+            yield Problem(
+                requirement.place,
+                f"nothing in the {requirement.enforced} enforces {requirement.id!r}",
+                "refer to it where it bites, or say `enforced: manual` with a reason",
+            )
+
+
+def _limits(schema: Schema) -> Iterator[Problem]:
+    for limit in schema.limits.values():
+        if limit.default > limit.maximum:
+            yield Problem(limit.place, f"the default of {limit.name!r} is over its maximum", "correct one of them")

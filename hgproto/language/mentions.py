@@ -1,0 +1,132 @@
+"""The parts of a schema by kind and name, and the names that its texts mention.
+
+What stands in backticks in a text leads to a part: ``have-args`` in the doc of a frame type is that type's flag. A name
+alone means what is closest: a part of what the text belongs to, then a part with that whole name, then the only part
+whose name ends so. A reference that leads nowhere is a fault of the schema.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from hgproto.language.names import HEADER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from hgproto.language.model import Schema
+    from hgproto.language.problems import Place
+
+__all__ = ["HEADER", "KINDS", "Part", "all_parts", "by_end", "find_part", "mentions", "owner", "texts"]
+
+KINDS = ("requirement", "frame", "structure", "flag", "field", "state", "machine", "limit", "profile", "guard")
+"""Kinds of parts; where a name is that of several, the first kind is meant."""
+
+_INNER = ("flag", "field", "state")
+"""Kinds whose names start with that of what they belong to."""
+
+_MENTION = re.compile(r"`([^`]*)`")
+
+
+class Part(NamedTuple):
+    """A part of a schema that can be referred to.
+
+    ``kind``: one of :data:`KINDS`. ``name``: flags of a frame type, fields and states have the name of what they belong to
+    before a dot: ``command-name.eos``, ``frame-header.length``, ``stream.open``; stream flags stand for themselves.
+    """
+
+    kind: str
+    name: str
+
+
+def all_parts(schema: Schema) -> dict[Part, Place]:
+    """Every part of ``schema``, in its order, and where it stands."""
+    places = {Part("requirement", name): requirement.place for name, requirement in schema.requirements.items()}
+    for field in schema.header.fields:
+        places |= {Part("field", f"{HEADER}.{bits.name}"): bits.place for bits in field.bits}
+        if not field.bits:
+            places[Part("field", f"{HEADER}.{field.name}")] = field.place
+    places |= {Part("flag", flag.name): flag.place for flag in schema.stream_flags}
+    for frame in schema.frames.values():
+        places[Part("frame", frame.name)] = frame.place
+        places |= {Part("flag", f"{frame.name}.{flag.name}"): flag.place for flag in frame.flags}
+        fields = [case.field for case in frame.payload if case.field is not None]
+        places |= {Part("field", f"{frame.name}.{field.name}"): field.place for field in fields}
+    for structure in schema.structures.values():
+        places[Part("structure", structure.name)] = structure.place
+        places |= {Part("field", f"{structure.name}.{field.name}"): field.place for field in structure.fields}
+        places |= {Part("field", f"{structure.name}.{entry.name}"): entry.place for entry in structure.entries}
+    for machine in schema.machines.values():
+        places[Part("machine", machine.name)] = machine.place
+        places |= {Part("state", f"{machine.name}.{name}"): place for name, place in machine.state_places.items()}
+    places |= {Part("limit", name): limit.place for name, limit in schema.limits.items()}
+    places |= {Part("profile", name): profile.place for name, profile in schema.profiles.items()}
+    places |= {Part("guard", name): guard.place for name, guard in schema.guards.items()}
+    return places
+
+
+def by_end(parts: Iterable[Part]) -> dict[str, list[Part]]:
+    """The flags, fields and states by each end of their names, as texts name them: for many look-ups in a row."""
+    ends: dict[str, list[Part]] = {}
+    for part in parts:
+        rest = part.name
+        while part.kind in _INNER and "." in rest:
+            rest = rest.partition(".")[2]
+            ends.setdefault(rest, []).append(part)
+    return ends
+
+
+def find_part(
+    name: str,
+    parts: Mapping[Part, object],
+    within: str | None = None,
+    ends: Mapping[str, list[Part]] | None = None,
+) -> Part | None:
+    """The part that ``name`` means in a text that belongs to ``within``; None where it means none, or one of several.
+
+    ``ends``: what :func:`by_end` gives.
+    """
+    if within is not None:
+        for kind in _INNER:
+            if (part := Part(kind, f"{within}.{name}")) in parts:
+                return part
+    for kind in KINDS:
+        if (part := Part(kind, name)) in parts:
+            return part
+    found = (by_end(parts) if ends is None else ends).get(name, [])
+    return found[0] if len(found) == 1 else None
+
+
+def mentions(text: str) -> Iterator[tuple[str, bool]]:
+    """The pieces of a text, and of each whether it is a name that stood in backticks."""
+    for index, piece in enumerate(_MENTION.split(text)):
+        if piece:
+            yield piece, bool(index % 2)
+
+
+def texts(data: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Every text for people in the data of a schema, by its path."""
+    items: Iterable[tuple[str | int, object]] = ()
+    if isinstance(data, dict):
+        items = data.items()
+    elif isinstance(data, list):
+        items = enumerate(data)
+    for key, value in items:
+        if key in ("doc", "text", "why", "reason", "resolution", "reference") and isinstance(value, str):
+            yield (*path, key), value
+        elif key != "examples" or isinstance(value, dict):
+            # A list has examples; a mapping is a part with that name.
+            yield from texts(value, (*path, key))
+
+
+def owner(path: tuple[str | int, ...]) -> str | None:
+    """What the text at ``path`` belongs to: its structure, frame type or machine, or what its requirement is about."""
+    match path:
+        case ("header", *_):
+            return HEADER
+        case ("structures" | "frames" | "machines", str(name), *_):
+            return name
+        case ("requirements", str(name), *_):
+            return name.partition(".")[0]
+    return None

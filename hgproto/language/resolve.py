@@ -1,0 +1,499 @@
+"""From checked data to the model: every name is looked up, every reference to a requirement is noted.
+
+What is refused here are names that lead nowhere: requirements, structures, flags, fields, limits, states, guards.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from hgproto.language import model
+from hgproto.language.mentions import all_parts, by_end, find_part, mentions, owner, texts
+from hgproto.language.names import field_fault, name_faults
+from hgproto.language.problems import Adviser, Problem, SchemaError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+
+    from hgproto.language.problems import Place
+    from hgproto.language.source import Source
+
+__all__ = ["resolve"]
+
+Path = tuple["str | int", ...]
+Data = dict[str, Any]
+
+HEADER_FIELDS = ("length", "request_id", "stream_id", "stream_flags", "type", "flags", "payload")
+"""What the header has to have, since every face of a frame shows it."""
+
+
+def resolve(source: Source, digest: str) -> model.Schema:
+    """The model of data that has the right shape. Raises :class:`~hgproto.language.SchemaError`."""
+    return _Resolver(source).schema(digest)
+
+
+_TYPES = (*model.INTEGERS, *model.STRINGS)
+
+MAX_FIELDS = 256
+"""Fields of a structure, those that it embeds among them: ten times what a structure for people has."""
+
+MAX_ROWS = 10_000
+"""Rows of all machines, where a row of several states is counted for each: a hundred times ours."""
+
+
+class _Resolver:
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.data: Data = source.data
+        self.problems: list[Problem] = []
+        self.adviser = Adviser()
+        self.rows_left = MAX_ROWS
+        self.references: dict[str, list[model.Reference]] = {}
+        self.structures: dict[str, model.Structure] = {}
+        self.answers: dict[str, frozenset[str]] = {}
+
+    # Names.
+
+    def known(self, what: str, name: str, names: Collection[str], path: Path, *, is_key: bool = False) -> bool:
+        """Whether ``name`` is one of ``names``; a problem at ``path`` if it is not."""
+        if name in names:
+            return True
+        place = self.source.key_place(path) if is_key else self.source.place(path)
+        self.problems.append(Problem(place, f"there is no {what} {name!r}", self.adviser.suggestion(name, names)))
+        return False
+
+    def requirement(self, name: str, path: Path, kind: Literal["codec", "machine"]) -> str:
+        """Notes that the part at ``path`` puts the requirement into effect."""
+        if self.known("requirement", name, self.data["requirements"], path):
+            reference = model.Reference(kind, ".".join(map(str, path)), self.source.place(path))
+            self.references.setdefault(name, []).append(reference)
+        return name
+
+    def rules(self, data: Data, path: Path, biting: Collection[str] | None = None) -> dict[str, str]:
+        """The rules of a part. Those that bite nowhere (all do when ``biting`` is None) enforce no requirement."""
+        rules: dict[str, str] = data.get("rules", {})
+        for key, name in rules.items():
+            if biting is None or key in biting:
+                self.requirement(name, (*path, "rules", key), "codec")
+            else:
+                self.known("requirement", name, self.data["requirements"], (*path, "rules", key))
+        return rules
+
+    # Parts.
+
+    def schema(self, digest: str) -> model.Schema:
+        data = self.data
+        sections = (list(data.get(section, ())) for section in ("structures", "frames", "machines"))
+        for section, name, fault in name_faults(*sections):
+            place = self.source.key_place((section, name))
+            self.problems.append(Problem(place, f"{name!r} cannot be a name: it {fault}", "rename it"))
+        header = self.header(data["header"], ("header",))
+        stream_flags = self.flags(data["stream_flags"]["flags"], ("stream_flags", "flags"))
+        flag_names = [flag.name for flag in stream_flags]
+        integers = [name for name in HEADER_FIELDS if name != "payload"]
+        stream_constraints = self.constraints(
+            data["stream_flags"].get("constraints", []), ("stream_flags", "constraints"), flag_names, integers
+        )
+        for name, structure in data["structures"].items():
+            self.structures[name] = self.structure(name, structure, ("structures", name))
+        frames = {
+            name: self.frame(name, frame, ("frames", name), flag_names, integers)
+            for name, frame in data["frames"].items()
+        }
+        guards = {
+            name: model.Guard(name, tuple(part.get("values", ())), part["doc"], self.source.key_place(("guards", name)))
+            for name, part in data.get("guards", {}).items()
+        }
+        self.answers = {name: frozenset(guard.values) for name, guard in guards.items()}
+        machines = {
+            name: self.machine(name, part, ("machines", name), frames, guards, flag_names)
+            for name, part in data.get("machines", {}).items()
+        }
+        requirements = {name: self.catalogue_entry(name, part) for name, part in data["requirements"].items()}
+        if self.problems:
+            raise SchemaError(self.problems)
+        schema = model.Schema(
+            revision=data["revision"],
+            title=data["title"],
+            doc=data["doc"],
+            media_type=data.get("media_type"),
+            digest=digest,
+            files=tuple(str(file) for file in self.source.files),
+            header=header,
+            stream_flags=stream_flags,
+            stream_constraints=stream_constraints,
+            limits={
+                name: model.Limit(name=name, place=self.source.key_place(("limits", name)), **part)
+                for name, part in data.get("limits", {}).items()
+            },
+            profiles={
+                name: model.Profile(name=name, place=self.source.key_place(("profiles", name)), **part)
+                for name, part in data.get("profiles", {}).items()
+            },
+            structures=self.structures,
+            frames=frames,
+            guards=guards,
+            machines=machines,
+            requirements=requirements,
+            references={name: tuple(places) for name, places in self.references.items()},
+        )
+        self.texts(schema)
+        if self.problems:
+            raise SchemaError(self.problems)
+        return schema
+
+    def texts(self, schema: model.Schema) -> None:
+        """Looks up what the texts mention."""
+        parts = all_parts(schema)
+        ends = by_end(parts)
+        names = {name for part in parts for name in (part.name, part.name.rpartition(".")[2])}
+        for path, text in texts(self.data):
+            for piece, is_name in mentions(text):
+                if is_name and find_part(piece, parts, owner(path), ends) is None:
+                    nearest = self.adviser.closest(piece, names)
+                    advice = f"did you mean {nearest!r}?" if nearest else "name a part of the schema"
+                    if piece in names:
+                        advice = "say of what, with a dot"
+                    self.problems.append(Problem(self.source.place(path), f"nothing is called {piece!r}", advice))
+
+    def catalogue_entry(self, name: str, part: Data) -> model.Requirement:
+        parts: Data = dict.fromkeys(("reason", "resolution", "reference")) | part
+        return model.Requirement(id=name, place=self.source.key_place(("requirements", name)), **parts)
+
+    def header(self, data: Data, path: Path) -> model.Header:
+        fields = self.fields(data["fields"], (*path, "fields"), {}, self.data.get("limits", {}))
+        header = model.Header(data["doc"], fields, self.source.place(path))
+        present = {name for f in fields for name in ([b.name for b in f.bits] or [f.name])}
+        for name in HEADER_FIELDS:
+            if name not in present:
+                message = f"the header has no field {name!r}"
+                self.problems.append(Problem(self.source.place(path), message, f"add {name!r}"))
+        if [(f.name, f.type, f.size) for f in fields[-1:]] != [("payload", "bytes", "length")]:
+            message = "the header does not end in the payload"
+            advice = "make `payload` of type bytes and size length the last field"
+            place = fields[-1].place if fields else self.source.place(path)
+            self.problems.append(Problem(place, message, advice))
+        return header
+
+    def flags(self, data: Data, path: Path) -> tuple[model.Flag, ...]:
+        return tuple(
+            model.Flag(name, part["bit"], part["doc"], self.source.key_place((*path, name)))
+            for name, part in data.items()
+        )
+
+    def constraints(
+        self, data: list[Data], path: Path, flags: Collection[str], integers: Collection[str]
+    ) -> tuple[model.Constraint, ...]:
+        result = []
+        for index, part in enumerate(data):
+            here = (*path, index)
+            ((kind, value),) = ((key, value) for key, value in part.items() if key != "requirement")
+            subject, names, place = None, value, (*here, kind)
+            if isinstance(value, dict):
+                ((subject, names),) = value.items()
+                place = (*place, subject)
+                self.known("flag", subject, flags, place, is_key=True)
+            what, allowed = ("header field", integers) if kind in ("odd", "even") else ("flag", flags)
+            for position, name in enumerate(names):
+                self.known(what, name, allowed, (*place, position))
+            requirement = self.requirement(part["requirement"], (*here, "requirement"), "codec")
+            result.append(model.Constraint(kind, subject, tuple(names), requirement, self.source.place(here)))
+        return tuple(result)
+
+    def fields(
+        self, data: list[Data], path: Path, rules: dict[str, str], limits: Collection[str]
+    ) -> tuple[model.Field, ...]:
+        """Fields in order, embedded ones in place; each knows the later field whose size or count it gives."""
+        result: list[model.Field] = []
+        places: list[Place] = []
+        for index, part in enumerate(data):
+            here = (*path, index)
+            if "embed" in part:
+                if self.known("structure declared before this", part["embed"], self.structures, (*here, "embed")):
+                    result.extend(self.embedded(part["embed"], (*here, "embed")))
+                    places += [self.source.place((*here, "embed"))] * (len(result) - len(places))
+                if len(result) > 2 * MAX_FIELDS:
+                    break
+                continue
+            result.append(self.field(part, here, rules))
+            places.append(result[-1].place)
+            if part.get("limit") is not None:
+                self.known("limit", part["limit"], limits, (*here, "limit"))
+        givers: dict[str, str] = {}
+        for field in result:
+            for giver in (field.size, field.count, field.sizes):
+                if giver not in (None, "rest"):
+                    givers.setdefault(str(giver), field.name)
+        if len(result) > MAX_FIELDS:
+            place, advice = self.source.place(path), "make a structure of some, or repeat one"
+            self.problems.append(Problem(place, f"there are more than {MAX_FIELDS} fields", advice))
+        # Each name once, so that embedding them again does not double what there is to say.
+        kept: list[model.Field] = []
+        taken: set[str] = set()
+        for field, place in zip(result, places, strict=True):
+            names = [bits.name for bits in field.bits] or [field.name]
+            for name in taken.intersection(names):
+                self.problems.append(Problem(place, f"there are two fields {name!r}", "rename one of them"))
+            if not taken.issuperset(names) and len(kept) < MAX_FIELDS:
+                kept.append(field)
+            taken.update(names)
+        return tuple(_with_sized_by(field, givers.get(field.name)) for field in kept)
+
+    def embedded(self, name: str, path: Path) -> tuple[model.Field, ...]:
+        structure = self.structures[name]
+        if structure.is_cbor_map:
+            place, message = self.source.place(path), f"the CBOR map {name!r} cannot be embedded"
+            self.problems.append(Problem(place, message, "embed a structure that has fields"))
+        return structure.fields
+
+    def usable(self, name: str, path: Path) -> None:
+        """Notes a problem when generated code cannot have a field called ``name``."""
+        fault = field_fault(name)
+        if fault is not None:
+            place = self.source.place(path)
+            self.problems.append(Problem(place, f"a field cannot be called {name!r}: it {fault}", "rename it"))
+
+    def field(self, part: Data, here: Path, inherited: dict[str, str]) -> model.Field:
+        kind = part["type"]
+        if "name" in part:
+            self.usable(part["name"], (*here, "name"))
+        if kind not in _TYPES and kind not in self.structures:
+            self.known("type", kind, [*_TYPES, *self.structures], (*here, "type"))
+        bits = tuple(
+            model.BitField(
+                name=b["name"],
+                low=b["bits"][0],
+                high=b["bits"][1],
+                doc=b["doc"],
+                rules=self.rules(b, (*here, "bits", position)),
+                place=self.source.place((*here, "bits", position)),
+            )
+            for position, b in enumerate(part.get("bits", ()))
+        )
+        parity = part.get("parity")
+        if parity:
+            # Whose numbers these are is told by one frame, but only a role knows what it may receive.
+            self.requirement(parity["requirement"], (*here, "parity", "requirement"), "machine")
+        return model.Field(
+            name=part.get("name", "_".join(b.name for b in bits)),
+            type=kind,
+            doc=part.get("doc", ""),
+            size=part.get("size"),
+            count=part.get("count"),
+            sizes=part.get("sizes"),
+            repeat="repeat" in part,
+            at_most=part.get("at_most"),
+            show=part.get("show", False),
+            limit=part.get("limit"),
+            parity=parity,
+            bits=bits,
+            rules={**model.relevant_rules(inherited, part), **self.rules(part, here)},
+            place=self.source.place(here),
+        )
+
+    def structure(self, name: str, data: Data, path: Path) -> model.Structure:
+        rules = self.rules(data, path, model.biting_rules(data))
+        if data.get("limit") is not None:
+            self.known("limit", data["limit"], self.data.get("limits", {}), (*path, "limit"))
+        for key in data.get("entries", {}):
+            if (fault := field_fault(key)) is not None:
+                place = self.source.key_place((*path, "entries", key))
+                self.problems.append(Problem(place, f"an entry cannot be called {key!r}: it {fault}", "rename it"))
+        return model.Structure(
+            name=name,
+            doc=data["doc"],
+            fields=self.fields(data.get("fields", []), (*path, "fields"), rules, self.data.get("limits", {})),
+            entries=tuple(
+                model.CborEntry(
+                    name=key,
+                    type=part["type"],
+                    optional=part.get("optional", False),
+                    minimum=part.get("minimum"),
+                    doc=part["doc"],
+                    place=self.source.key_place((*path, "entries", key)),
+                )
+                for key, part in data.get("entries", {}).items()
+            ),
+            rules=rules,
+            limit=data.get("limit"),
+            examples=self.examples(data.get("examples", []), (*path, "examples")),
+            place=self.source.key_place(path),
+        )
+
+    def examples(self, data: list[Data], path: Path) -> tuple[model.Example, ...]:
+        result = []
+        for index, part in enumerate(data):
+            here = (*path, index)
+            refused = part.get("refused")
+            if refused is not None:
+                self.known("requirement", refused, self.data["requirements"], (*here, "refused"))
+            result.append(
+                model.Example(
+                    title=part["title"],
+                    octets=bytes.fromhex(part["hex"]),
+                    decodes=part.get("decodes"),
+                    refused=refused,
+                    offset=part.get("offset"),
+                    continued=part.get("continued", False),
+                    place=self.source.place(here),
+                )
+            )
+        return tuple(result)
+
+    def frame(
+        self, name: str, data: Data, path: Path, stream_flags: Collection[str], integers: Collection[str]
+    ) -> model.FrameType:
+        flags = self.flags(data["flags"], (*path, "flags"))
+        own = [flag.name for flag in flags]
+        sender = data["sender"]
+        if "requirement" in sender:
+            self.requirement(sender["requirement"], (*path, "sender", "requirement"), "codec")
+        return model.FrameType(
+            name=name,
+            code=data["code"],
+            title=data["title"],
+            sender=sender.get("only"),
+            sender_requirement=sender.get("requirement"),
+            doc=data["doc"],
+            flags=flags,
+            constraints=self.constraints(
+                data.get("constraints", []), (*path, "constraints"), [*own, *stream_flags], integers
+            ),
+            payload=tuple(
+                self.payload_case(part, (*path, "payload", i), own) for i, part in enumerate(data["payload"])
+            ),
+            examples=self.examples(data["examples"], (*path, "examples")),
+            place=self.source.key_place(path),
+        )
+
+    def payload_case(self, part: Data, here: Path, flags: Collection[str]) -> model.PayloadCase:
+        structure, field = None, None
+        if "structure" in part:
+            if self.known("structure", part["structure"], self.structures, (*here, "structure")):
+                structure = self.structures[part["structure"]]
+        else:
+            field = self.field(part, here, {})
+            self.known("string type", field.type, model.STRINGS, (*here, "type"))
+        for key in ("when", "after"):
+            if key in part:
+                self.known("flag", part[key], flags, (*here, key))
+        return model.PayloadCase(structure, field, part.get("when"), part.get("after"), self.source.place(here))
+
+    # Machines.
+
+    def machine(
+        self,
+        name: str,
+        data: Data,
+        path: Path,
+        frames: dict[str, model.FrameType],
+        guards: dict[str, model.Guard],
+        stream_flags: Collection[str],
+    ) -> model.Machine:
+        self.known("state", data["initial"], data["states"], (*path, "initial"))
+        self.rows_left -= sum(
+            len(part["from"]) if isinstance(part["from"], list) else 1 for part in data["transitions"]
+        )
+        if self.rows_left < 0:
+            message = f"the machine is too large: all of them have more than {MAX_ROWS} rows, counted for each state"
+            self.problems.append(Problem(self.source.key_place(path), message, "use fewer states and rows"))
+        otherwise = data["otherwise"]["error"]
+        self.requirement(otherwise, (*path, "otherwise", "error"), "machine")
+        return model.Machine(
+            name=name,
+            role=data["role"],
+            scope=data["scope"],
+            doc=data["doc"],
+            initial=data["initial"],
+            states={state: part["doc"] for state, part in data["states"].items()},
+            transitions=tuple(
+                row
+                for i, part in enumerate(data["transitions"] if self.rows_left >= 0 else ())
+                for row in self.rows(part, (*path, "transitions", i), data["states"], frames, guards, stream_flags)
+            ),
+            otherwise=otherwise,
+            place=self.source.key_place(path),
+            state_places={state: self.source.key_place((*path, "states", state)) for state in data["states"]},
+        )
+
+    def rows(
+        self,
+        part: Data,
+        here: Path,
+        states: Collection[str],
+        frames: dict[str, model.FrameType],
+        guards: dict[str, model.Guard],
+        stream_flags: Collection[str],
+    ) -> Iterator[model.Row]:
+        """A row as it is for each state that has it."""
+        several = isinstance(part["from"], list)
+        sources = part["from"] if several else [part["from"]]
+        for index, source in enumerate(sources):
+            self.known("state", source, states, (*here, "from", index) if several else (*here, "from"))
+        if "to" in part:
+            self.known("state", part["to"], states, (*here, "to"))
+        types = self.row_frames(part.get("frame", []), (*here, "frame"), frames)
+        flags = {flag.name for name in types if name in frames for flag in frames[name].flags} | set(stream_flags)
+        for key in ("error", "requirement"):
+            if key in part:
+                self.requirement(part[key], (*here, key), "machine")
+        row = model.Row(
+            source=sources[0],
+            frames=types,
+            event=part.get("event"),
+            when=self.condition(part["when"], (*here, "when"), flags, guards) if "when" in part else None,
+            to=part.get("to"),
+            emit=part.get("emit"),
+            error=part.get("error"),
+            expected=part.get("expected"),
+            requirement=part.get("requirement"),
+            doc=part.get("doc"),
+            place=self.source.place(here),
+        )
+        for source in sources:
+            yield replace(row, source=source)
+
+    def row_frames(self, value: Any, path: Path, frames: Iterable[str]) -> tuple[str, ...]:
+        every = tuple(frames)
+        if value == "any":
+            return every
+        named = value["except"] if isinstance(value, dict) else value
+        inner = (*path, "except") if isinstance(value, dict) else path
+        for index, name in enumerate(named):
+            self.known("frame type", name, every, (*inner, index))
+        return tuple(n for n in every if n not in named) if isinstance(value, dict) else tuple(named)
+
+    def condition(
+        self, value: Any, path: Path, flags: Collection[str], guards: dict[str, model.Guard]
+    ) -> model.Condition:
+        if isinstance(value, str):
+            self.known("flag of these frames", value, flags, path)
+            return model.Condition("flag", value)
+        ((kind, inner),) = value.items()
+        if kind in ("and", "or"):
+            parts = tuple(self.condition(part, (*path, kind, i), flags, guards) for i, part in enumerate(inner))
+            return model.Condition(kind, parts=parts)
+        if kind == "not":
+            return model.Condition("not", parts=(self.condition(inner, (*path, kind), flags, guards),))
+        name, answer = (inner, None) if isinstance(inner, str) else next(iter(inner.items()))
+        here = (*path, kind)
+        if kind == "state":
+            machines = self.data.get("machines", {})
+            if self.known("machine", name, machines, here):
+                self.known("state", str(answer), machines[name]["states"], here)
+            return model.Condition("state", name, answer)
+        if self.known("guard", name, guards, here):
+            values = guards[name].values
+            if answer is not None:
+                self.known(f"answer of the guard {name!r}", answer, self.answers[name], (*here, name))
+            elif values:
+                message = f"the guard {name!r} has more answers than true and false"
+                self.problems.append(Problem(self.source.place(here), message, self.adviser.listed(values)))
+        return model.Condition("guard", name, answer)
+
+
+def _with_sized_by(field: model.Field, giver_of: str | None) -> model.Field:
+    if giver_of == field.sized_by:
+        return field
+    return replace(field, sized_by=giver_of)

@@ -1,0 +1,172 @@
+"""Field tables for people: the header, a structure or a frame type, from the schema."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING
+
+from hgproto.language.mentions import HEADER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from hgproto.language.model import Field, FrameType, Schema, Structure
+
+__all__ = ["names", "rules_of_frame", "rules_of_header", "rules_of_structure", "show", "size_text", "type_text"]
+
+WIDTH = 100
+
+
+def names(schema: Schema) -> dict[str, str]:
+    """What can be shown, and what each is."""
+    known = {HEADER: schema.header.doc}
+    known |= {frame.name: frame.doc for frame in schema.frames.values()}
+    return known | {s.name: s.doc for s in schema.structures.values() if s.name not in known}
+
+
+def overview(schema: Schema) -> Iterator[str]:
+    """The list of all that can be shown."""
+    yield f"{schema.revision}: {schema.title}"
+    yield ""
+    yield from _table(("name", "what it is"), list(names(schema).items()))
+
+
+def show(name: str, schema: Schema) -> Iterator[str]:
+    """The table of one of :func:`names`. Raises :class:`KeyError` for another name."""
+    if name == HEADER:
+        yield from _header(schema)
+    elif name in schema.frames:
+        yield from _frame(schema.frames[name], schema)
+    else:
+        yield from _structure(schema.structures[name], schema)
+
+
+def _header(schema: Schema) -> Iterator[str]:
+    yield f"{HEADER}: {schema.header.doc}"
+    yield ""
+    rows = []
+    at = 0
+    for field in schema.header.fields:
+        if field.name == "payload":
+            rows.append((str(at), field.size or "", field.name, field.doc))
+            continue
+        parts = [(f"{b.width} (bits {b.low} to {b.high})", b.name, b.doc) for b in reversed(field.bits)]
+        for bits, name, doc in parts or [(str(8 * (field.octets or 0)), field.name, field.doc)]:
+            rows.append((str(at), bits, name, doc))
+        at += field.octets or 0
+    yield from _table(("octet", "bits", "field", "meaning"), rows)
+    yield ""
+    flags = [(f"{flag.mask:#04x}", flag.name, flag.doc) for flag in schema.stream_flags]
+    yield from _table(("bit", "stream flag", "meaning"), flags)
+    yield from _rules(rules_of_header(schema), schema)
+
+
+def rules_of_header(schema: Schema) -> list[str]:
+    """The ids of the rules of the header and of the stream flags."""
+    ids = [rule for field in schema.header.fields for rule in field.rules.values()]
+    ids += [rule for field in schema.header.fields for bits in field.bits for rule in bits.rules.values()]
+    ids += [field.parity["requirement"] for field in schema.header.fields if field.parity]
+    return ids + [constraint.requirement for constraint in schema.stream_constraints]
+
+
+def _frame(frame: FrameType, schema: Schema) -> Iterator[str]:
+    sender = f"the {frame.sender}" if frame.sender else "either side"
+    yield f"{frame.name} (type {frame.code:#x}, sent by {sender}): {frame.doc}"
+    yield ""
+    if frame.flags:
+        rows = [(f"{flag.mask:#x}", flag.name, flag.doc) for flag in frame.flags]
+        yield from _table(("bit", "flag", "meaning"), rows)
+    else:
+        yield "It has no flags."
+    for case in frame.payload:
+        yield ""
+        condition = f" with {case.when}" if case.when else ""
+        condition += f" after a frame with {case.after}" if case.after else ""
+        if case.structure is not None:
+            yield f"Payload{condition}: {case.structure.name}. {case.structure.doc}"
+            yield ""
+            yield from _fields(case.structure)
+        elif case.field is not None:
+            yield f"Payload{condition}: {case.field.name}, {type_text(case.field)}. {case.field.doc}"
+    yield from _rules(rules_of_frame(frame, schema), schema)
+
+
+def rules_of_frame(frame: FrameType, schema: Schema) -> list[str]:
+    """The ids of the rules that one frame of a type can break by itself, beside those of every frame."""
+    ids = [frame.sender_requirement] if frame.sender_requirement else []
+    ids += [constraint.requirement for constraint in frame.constraints]
+    for case in frame.payload:
+        if case.structure is not None:
+            ids += rules_of_structure(case.structure, schema)
+        elif case.field is not None:
+            ids += case.field.rules.values()
+    return list(dict.fromkeys(ids))
+
+
+def _structure(structure: Structure, schema: Schema) -> Iterator[str]:
+    yield f"{structure.name}: {structure.doc}"
+    yield ""
+    yield from _fields(structure)
+    yield from _rules(rules_of_structure(structure, schema), schema)
+
+
+def _fields(structure: Structure) -> Iterator[str]:
+    if structure.is_cbor_map:
+        rows = [(e.name, e.type, "no" if e.optional else "yes", e.doc) for e in structure.entries]
+        yield from _table(("key", "type", "required", "meaning"), rows)
+        return
+    rows = []
+    for field in structure.fields:
+        rows.append((field.name, type_text(field), size_text(field), field.doc))
+    yield from _table(("field", "type", "size", "meaning"), rows)
+
+
+def type_text(field: Field) -> str:
+    """The type of a field, or of each of its elements."""
+    text = {"ascii": "ASCII", "utf8": "UTF-8", "bytes": "octets"}.get(field.type, field.type)
+    return f"{text} each" if field.is_array else text
+
+
+def size_text(field: Field) -> str:
+    """How many octets or elements a field has."""
+    if field.repeat:
+        return "to the end"
+    if field.sizes is not None:
+        return f"as {field.sizes}"
+    if field.count is not None:
+        return f"{field.count} times"
+    if field.size == "rest":
+        return f"the rest, at most {field.at_most}" if field.at_most else "the rest"
+    return field.size or str(field.octets)
+
+
+def rules_of_structure(structure: Structure, schema: Schema) -> list[str]:
+    """The ids of the rules of a structure and of those that it repeats."""
+    ids = [rule for field in structure.fields for rule in field.rules.values()] + list(structure.rules.values())
+    for field in structure.fields:
+        if field.type in schema.structures:
+            ids += rules_of_structure(schema.structures[field.type], schema)
+    return ids
+
+
+def _rules(ids: Sequence[str], schema: Schema) -> Iterator[str]:
+    rows = []
+    for name in dict.fromkeys(ids):
+        requirement = schema.requirements[name]
+        ours = " (our resolution)" if requirement.source == "ours" else ""
+        rows.append((name, f"{requirement.sentence}{ours}"))
+    if rows:
+        yield ""
+        yield from _table(("rule", "what it says"), rows)
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Columns parted by two spaces; the last one is wrapped."""
+    widths = [max(len(head), *(len(row[i]) for row in rows)) for i, head in enumerate(heads[:-1])]
+    left = sum(widths) + 2 * len(widths)
+    for row in (heads, tuple("-" * len(head) for head in heads), *rows):
+        first = "".join(f"{cell:<{width}}  " for cell, width in zip(row[:-1], widths, strict=True))
+        lines = textwrap.wrap(row[-1], max(30, WIDTH - left)) or [""]
+        yield f"{first}{lines[0]}".rstrip()
+        for line in lines[1:]:
+            yield f"{' ' * left}{line}"

@@ -1,0 +1,1 @@
+"""Servers and clients without I/O: what they receive, what they send, their limits, threads, and sessions."""

@@ -1,0 +1,499 @@
+"""What reactors tell, and what they ask to be done: small values with a class each.
+
+Treat them as immutable, like every :class:`hgproto.runtime.frame.Record`. Iterating over :class:`SendFrames` uses it up.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hgproto.errors import repr_of
+from hgproto.runtime.frame import Record, Unique
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import Any
+
+    from hgproto.errors import RemoteProtocolError
+    from hgproto.revisions.framing_0002.codec import Progress, TextAtom
+    from hgproto.runtime.frame import Frame
+
+__all__ = [
+    "NO_OP",
+    "WANT_FRAME",
+    "ClientEvent",
+    "CommandCut",
+    "CommandData",
+    "Error",
+    "Event",
+    "NoOp",
+    "PeerError",
+    "ProgressUpdate",
+    "RequestError",
+    "ResponseData",
+    "RunCommand",
+    "SendFrames",
+    "ServerEvent",
+    "StartCommand",
+    "StreamLeftOpen",
+    "TextMessage",
+    "WantFrame",
+]
+
+
+class RunCommand(Record):
+    """To the server's application: a command is to be run.
+
+    ``args``: values by name, in the order in which they came. ``data``: its octets, None for a command without data.
+    """
+
+    __slots__ = ("request_id", "name", "args", "data")  # noqa: RUF023 - in the order of use
+
+    request_id: int
+    name: str
+    args: dict[str, bytes]
+    data: bytes | None
+
+    def __init__(self, request_id: int, name: str, args: dict[str, bytes], data: bytes | None = None) -> None:
+        self.request_id = request_id
+        self.name = name
+        self.args = args
+        self.data = data
+
+
+class StartCommand(RunCommand):
+    """To the server's application: a command is to be run whose data follows, as :class:`CommandData`."""
+
+    __slots__ = ()
+
+
+class CommandData(Record):
+    """To the server's application: the next octets of a running command's data. ``last``: there are no more."""
+
+    __slots__ = ("request_id", "data", "last")  # noqa: RUF023 - in the order of use
+
+    request_id: int
+    data: bytes
+    last: bool
+
+    def __init__(self, request_id: int, data: bytes, last: bool) -> None:
+        self.request_id = request_id
+        self.data = data
+        self.last = last
+
+
+class CommandCut(Record):
+    """To the server's application: input ended, and the rest of a running command's data will not come.
+
+    ``answered``: the response had begun, and can go on; else the client was told, and there is nobody to respond to.
+    """
+
+    __slots__ = ("request_id", "answered")  # noqa: RUF023 - in the order of use
+
+    request_id: int
+    answered: bool
+
+    def __init__(self, request_id: int, answered: bool) -> None:
+        self.request_id = request_id
+        self.answered = answered
+
+
+class WantFrame(Record):
+    """The frame was taken, and there is nothing to do until more come."""
+
+    __slots__ = ()
+
+
+WANT_FRAME = WantFrame()
+
+
+class NoOp(Record):
+    """There is nothing to do now: what was asked for is held back. ``request_id``: what it belongs to.
+
+    Iterating gives no frames, so that whoever sends what a reactor gives need not ask which it is.
+    """
+
+    __slots__ = ("request_id",)
+
+    request_id: int | None
+
+    def __init__(self, request_id: int | None = None) -> None:
+        self.request_id = request_id
+
+    def __iter__(self) -> Iterator[Frame]:
+        return iter(())
+
+
+NO_OP = NoOp()
+
+
+class Sending(Unique):
+    """Makes the frames of a :class:`SendFrames`, whose attributes it has; iterating gives the frames.
+
+    What makes the frames says so in a subclass: ``_frames``, ``_rest_after`` where it can go on after an exception, and
+    where the reactor has to know, ``_ask_last``, ``_ask_closing``, ``_was_made`` and ``_was_sent``. A class a kind of send
+    instead of functions for each send: garbage collection, which stops all threads, is paid by the object.
+
+    A file that has nothing yet makes a pause, which is no failure. ``_frames`` is called again then.
+    """
+
+    __slots__ = (
+        "_iterator",
+        "_last",
+        "_unmade",
+        "_unsent",
+        "claimed",
+        "closing",
+        "failure",
+        "request_id",
+        "requirement",
+        "stream_id",
+    )
+
+    def __init__(self, request_id: int | None, stream_id: int | None) -> None:
+        self.request_id = request_id
+        self.stream_id = stream_id
+        self.failure: BaseException | None = None
+        self.claimed = False
+        self.closing: Callable[[], Iterator[Frame]] | None = None
+        self.requirement: str | None = None
+        self._iterator: Iterator[Frame] | None = None
+        self._last: bool | None = None
+        self._unmade = self._unsent = True
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(request_id={self.request_id}, stream_id={self.stream_id})"
+
+    def __iter__(self) -> Sending:
+        return self
+
+    def __next__(self) -> Frame:
+        if self._unsent and not self.claimed:
+            try:
+                if self._iterator is None:
+                    self._iterator = self._frames()
+                for frame in self._iterator:
+                    return frame
+            except BaseException as error:  # whatever it is, the frames that are left can be taken afterwards
+                self._interrupted(error)
+                raise
+            self.sent()
+        raise StopIteration
+
+    @property
+    def failures(self) -> dict[int, BaseException]:
+        """The failures by request id: of several requests for a flush, else of one at most."""
+        return {} if self.failure is None or self.request_id is None else {self.request_id: self.failure}
+
+    def is_last(self) -> bool:
+        """Whether nothing follows on the stream: asked when the last frame is made, or before somebody makes all elsewhere."""
+        if self._last is None:
+            self._last = self._ask_last()
+            self._tell_made()
+        return self._last
+
+    def claim(self) -> None:
+        """Somebody makes the frames elsewhere: they are :meth:`claimed_frames` there, and :meth:`sent` is called here."""
+        if self.claimed or not self._unsent:
+            raise RuntimeError("the frames were taken already")
+        # Asked now, on the reactor's thread: the answer may change while frames are made elsewhere.
+        if self.is_last():
+            self.closing = self._ask_closing()
+        self.claimed = True
+
+    def unclaim(self) -> None:
+        """Takes a claim back, when no frame was made elsewhere: the frames are taken here again."""
+        self.claimed = False
+
+    def claimed_frames(self) -> Iterator[Frame]:
+        """The frames that are left, of which the reactor is told nothing.
+
+        After an exception, another call gives what is still to be sent.
+        """
+        if not self.claimed:
+            raise RuntimeError("the frames were not claimed")
+        return self._made_elsewhere()
+
+    def _made_elsewhere(self) -> Iterator[Frame]:
+        try:
+            if self._iterator is None:
+                self._iterator = self._frames()
+            yield from self._iterator
+        except BaseException as error:
+            # A generator that is closed has not failed, unless its source has raised just that.
+            if not isinstance(error, GeneratorExit) or error is self.failure:
+                self._interrupted(error)
+            raise
+
+    def sent(self) -> None:
+        """Tells the reactor that all frames were taken."""
+        self._iterator = None
+        self._tell_made()
+        if self._unsent:
+            self._unsent = False
+            self._was_sent()
+
+    def _interrupted(self, error: BaseException) -> None:
+        """Making a frame has raised an exception."""
+        # A source that asks for frames of its own send disturbs nothing.
+        if not getattr(self._iterator, "gi_running", False):
+            is_pause = isinstance(error, BlockingIOError) and error is not self.failure
+            self._iterator = None if is_pause else self._rest_after(error)
+
+    def _tell_made(self) -> None:
+        """Tells the reactor that the last frame was made, or will be by somebody else."""
+        if self._unmade:
+            self._unmade = False
+            self._was_made()
+
+    # What the maker says.
+
+    def _frames(self) -> Iterator[Frame]:
+        """The frames, each made when it is asked for; after a pause, those that are left."""
+        raise NotImplementedError
+
+    def _rest_after(self, error: BaseException) -> Iterator[Frame]:
+        """The frames that are still to be sent after an exception; where there are none, the exception again."""
+        if self.failure is None:
+            self.failure = error
+        yield from ()
+        raise error
+
+    def _ask_last(self) -> bool:
+        """Whether nothing follows on the stream."""
+        return False
+
+    def _ask_closing(self) -> Callable[[], Iterator[Frame]] | None:
+        """What closes other streams before the last frame of all, if this has it."""
+        return None
+
+    def _was_made(self) -> None:
+        """The last frame was made, or is somebody else's."""
+
+    def _was_sent(self) -> None:
+        """All frames were taken."""
+
+
+class SendFrames(Unique):
+    """Frames to send. Iterating gives them, each made when it is taken; once all were taken, the reactor knows.
+
+    If a file has nothing yet, :class:`BlockingIOError` is raised to the caller that takes the frames. That is no failure:
+    wait until the file can be read, and go on taking frames.
+
+    A reactor can only give back a request id once the frames of its response were taken, so take them all, and those of
+    one request in the order in which they were asked for; sends of several requests may be taken in turns. Whoever has
+    frames made on another thread than the reactor's calls :meth:`claim` first and :meth:`sent` afterwards, both on the
+    reactor's, and takes :meth:`claimed_frames` on the other.
+
+    ``request_id``: the request that they belong to, None for several. ``stream_id``: the stream that they are on.
+    ``failure``: the exception that the source of the content raised first; None without one. Iterating ends as if nothing
+    had happened where that is an :class:`Exception`, and raises any other, such as :class:`KeyboardInterrupt`. Either
+    way, the frames that are still to be sent, such as an error-response, are there when iterating goes on. ``claimed``:
+    somebody makes the frames elsewhere. ``closing``: once claimed, what makes the frames that close other streams, which
+    go on the wire after all else that is outstanding and before these; None where there is nothing to close.
+    ``requirement``: of an error of the reactor's own making, the rule behind it.
+    """
+
+    __slots__ = ("_sending",)
+
+    def __init__(self, sending: Sending) -> None:
+        self._sending = sending
+
+    def __repr__(self) -> str:
+        return f"SendFrames(request_id={self.request_id}, stream_id={self.stream_id})"
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self._sending
+
+    def __next__(self) -> Frame:
+        return next(self._sending)
+
+    @property
+    def request_id(self) -> int | None:
+        """The request that the frames belong to, None for several."""
+        return self._sending.request_id
+
+    @property
+    def stream_id(self) -> int | None:
+        """The stream that the frames are on."""
+        return self._sending.stream_id
+
+    @property
+    def failure(self) -> BaseException | None:
+        """The exception that the source of the content raised first."""
+        return self._sending.failure
+
+    @property
+    def claimed(self) -> bool:
+        """True if the frames are made elsewhere."""
+        return self._sending.claimed
+
+    @property
+    def closing(self) -> Callable[[], Iterator[Frame]] | None:
+        """The frames that close other streams, before these."""
+        return self._sending.closing
+
+    @property
+    def requirement(self) -> str | None:
+        """The requirement behind an error of the reactor's own making."""
+        return self._sending.requirement
+
+    @property
+    def failures(self) -> dict[int, BaseException]:
+        """The failures by request id: of several requests for a flush, else of one at most."""
+        return self._sending.failures
+
+    def is_last(self) -> bool:
+        """Whether nothing follows on the stream: asked when the last frame is made, or before somebody makes all elsewhere."""
+        return self._sending.is_last()
+
+    def claim(self) -> None:
+        """Somebody makes the frames elsewhere: they are :meth:`claimed_frames` there, and :meth:`sent` is called here."""
+        self._sending.claim()
+
+    def unclaim(self) -> None:
+        """Takes a claim back, when no frame was made elsewhere: the frames are taken here again."""
+        self._sending.unclaim()
+
+    def claimed_frames(self) -> Iterator[Frame]:
+        """The frames that are left, of which the reactor is told nothing.
+
+        After an exception, another call gives what is still to be sent.
+        """
+        return self._sending.claimed_frames()
+
+    def sent(self) -> None:
+        """Tells the reactor that all frames were taken."""
+        self._sending.sent()
+
+
+class ResponseData(Record):
+    """To the client's application: the next octets of a response. ``last``: the response is complete."""
+
+    __slots__ = ("request_id", "data", "last")  # noqa: RUF023 - in the order of use
+
+    request_id: int
+    data: bytes
+    last: bool
+
+    def __init__(self, request_id: int, data: bytes, last: bool) -> None:
+        self.request_id = request_id
+        self.data = data
+        self.last = last
+
+
+class TextMessage(Record):
+    """To the client's application: text for people."""
+
+    __slots__ = ("request_id", "atoms")  # noqa: RUF023 - in the order of use
+
+    request_id: int
+    atoms: tuple[TextAtom, ...]
+
+    def __init__(self, request_id: int, atoms: tuple[TextAtom, ...]) -> None:
+        self.request_id = request_id
+        self.atoms = atoms
+
+
+class ProgressUpdate(Record):
+    """To the client's application: how far an operation is."""
+
+    __slots__ = ("request_id", "progress")  # noqa: RUF023 - in the order of use
+
+    request_id: int
+    progress: Progress
+
+    def __init__(self, request_id: int, progress: Progress) -> None:
+        self.request_id = request_id
+        self.progress = progress
+
+
+class RequestError(Record):
+    """To the client's application: a request has failed, and nothing more comes for it.
+
+    ``message``: why, in the server's words or in ours. ``received``: octets of the response that came before.
+    ``requirement``: the rule because of which the whole connection has failed, or output ended too early; request.complete
+    when the data of our own command could not be read; None when the server's application refused the request.
+    """
+
+    __slots__ = ("request_id", "message", "received", "requirement")  # noqa: RUF023 - in the order of use
+
+    request_id: int
+    message: str
+    received: int
+    requirement: str | None
+
+    def __init__(self, request_id: int, message: str, received: int, requirement: str | None = None) -> None:
+        self.request_id = request_id
+        self.message = message
+        self.received = received
+        self.requirement = requirement
+
+
+class PeerError(Record):
+    """To the client's application: the server says that we broke a rule. The connection is of no more use.
+
+    ``request_id``: the request that the server complains about, 0 when it could not tell.
+    """
+
+    __slots__ = ("request_id", "message")  # noqa: RUF023 - in the order of use
+
+    request_id: int
+    message: str
+
+    def __init__(self, request_id: int, message: str) -> None:
+        self.request_id = request_id
+        self.message = message
+
+
+class Error(Record):
+    """The peer broke a rule, and the connection is of no more use: send the frames, if any, and close it.
+
+    ``error``: the rule, and where; offsets from the start of the input. ``frame``: the frame that broke it, None where
+    there was no whole one. ``frames``: an iterator over what to send before closing, which is not compared or shown.
+    """
+
+    __slots__ = ("error", "frame", "frames")
+
+    error: RemoteProtocolError
+    frame: Frame | None
+    frames: Iterator[Frame]
+
+    def __init__(self, error: RemoteProtocolError, frame: Frame | None, frames: Iterable[Frame] = ()) -> None:
+        self.error = error
+        self.frame = frame
+        self.frames = iter(frames)
+
+    def _value(self) -> tuple[Any, ...]:
+        # Exceptions are compared by identity, and so are iterators, which stand for a connection besides.
+        return type(self), type(self.error), self.error.args, self.frame
+
+    def __eq__(self, other: object) -> bool:
+        return self._value() == other._value() if isinstance(other, Error) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._value())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(error={repr_of(self.error)}, frame={repr_of(self.frame)})"
+
+
+class StreamLeftOpen(Record):
+    """A note: the peer's output ended, and this stream was not closed (stream.end)."""
+
+    __slots__ = ("stream_id",)
+
+    stream_id: int
+
+    def __init__(self, stream_id: int) -> None:
+        self.stream_id = stream_id
+
+
+ServerEvent = (
+    RunCommand | StartCommand | CommandData | CommandCut | WantFrame | SendFrames | NoOp | Error | StreamLeftOpen
+)
+"""Any event that a server's reactor returns."""
+ClientEvent = ResponseData | TextMessage | ProgressUpdate | RequestError | PeerError | Error | StreamLeftOpen
+"""Any event that a client's reactor returns."""
+Event = ServerEvent | ClientEvent
+"""Any event that a reactor returns."""

@@ -1,0 +1,493 @@
+"""What the server's and the client's reactor have in common: frames in, judged by the schema's tables; frames out.
+
+Sans I/O: a reactor is told what happened, and answers with events (:mod:`hgproto.reactors.events`). It has no thread, clock or
+socket, and only one thread may use it.
+
+How a frame is judged. The schema has small machines: one a connection, one a stream, one a request. A reactor looks up
+the plan (:mod:`hgproto.reactors.plans`) for the states of the frame's stream and request and the frame's kind, asks the guards
+that the plan has, and does what the row says that is left.
+
+Invariants: on hostile octets nothing is raised, and what is wrong becomes one :class:`hgproto.reactors.events.Error`; after it
+nothing changes any more. A stream's state changes once the rest of the frame was found good, but for a stream that is
+opened again, which is closed before.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from hgproto.errors import LocalProtocolError, RemoteProtocolError, counted
+from hgproto.reactors.events import Error, StreamLeftOpen
+from hgproto.reactors.limits import Limits
+from hgproto.reactors.outputs import Outputs
+from hgproto.reactors.plans import NO_ROW, Closed, Node, Plan, Table, Violation, bound, placed, words
+from hgproto.revisions.framing_0002 import codec, machines
+from hgproto.runtime.bytelike import as_bytes
+from hgproto.runtime.entries import brief
+from hgproto.runtime.frame import Unique, check_revision
+from hgproto.runtime.layout import place_of
+from hgproto.runtime.machine import Ask, Event, Row
+from hgproto.streams.encodings import default_encodings
+from hgproto.streams.input_stream import InputStream, checked_reopen
+from hgproto.wire.reader import Pieces
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from enum import IntEnum
+    from typing import Literal
+
+    from hgproto.judging.finding import Role
+    from hgproto.runtime.bytelike import BytesLike
+    from hgproto.runtime.frame import Frame
+    from hgproto.runtime.machine import Machine, Outcome
+    from hgproto.streams.encodings import Encodings
+    from hgproto.streams.output_stream import OutputStream
+
+__all__ = ["AGAIN", "NOTE", "Reactor"]
+
+EventT = TypeVar("EventT")
+
+AGAIN, NOTE = "again", "note"
+"""What the machine of streams emits: the frame is taken again, on a stream that is closed; a stream was left open."""
+
+ConnectionState, StreamState = machines.ConnectionState, machines.StreamState
+
+
+_ENCODED, _END = int(codec.StreamFlag.ENCODED), int(codec.StreamFlag.STREAM_END)
+_STREAM_ID = place_of(codec.FRAME, "stream_id")
+_SETTINGS = int(codec.FrameType.STREAM_SETTINGS)
+_STATE_BITS = 16
+"""Where the state of a stream stands in what plans are kept by: above the kind of a frame."""
+_ENDED = "the input has ended; nothing can be received after it"
+_FOREIGN = len(StreamState)
+"""Stands for a stream id of the wrong parity, where a state would."""
+
+
+class Reactor(Unique, Generic[EventT]):
+    """The half of a reactor that both roles share; see :class:`hgproto.Server` and :class:`hgproto.Client`.
+
+    ``state``: whether the connection still works. ``ended``: whether the peer's output has ended. ``limits`` and
+    ``encodings``: as given, or the defaults.
+
+    A role names its machine and the type of its events, and has a method ``_ask_...`` for each guard and ``_emit_...`` for
+    each thing to emit.
+    """
+
+    # Slots, because past some thirty attributes an object without them is slow.
+    __slots__ = (
+        "__weakref__",
+        "_append",
+        "_decoded",
+        "_due",
+        "_events",
+        "_fault",
+        "_fed",
+        "_free",
+        "_inputs",
+        "_open_streams",
+        "_outputs",
+        "_pieces",
+        "_reopen",
+        "_requests",
+        "_slots",
+        "encodings",
+        "ended",
+        "limits",
+        "state",
+    )
+
+    role: ClassVar[Role]
+    peer: ClassVar[Role]
+    machine: ClassVar[Machine]
+    _tables: ClassVar[dict[IntEnum, Table]]
+    _even_table: ClassVar[Table]
+    _events_cache: ClassVar[dict[tuple[int, Event], Row]]
+
+    def __init_subclass__(cls) -> None:
+        states: Iterable[IntEnum] = type(cls.machine.initial)
+        cls._tables = {state: Table(state) for state in states}
+        # What is legal on a free id depends on whose it is; ids in use are all the client's.
+        cls._even_table = Table(cls.machine.initial)
+        cls._events_cache = {}
+
+    def __init__(
+        self,
+        *,
+        limits: Limits | None,
+        encodings: Encodings | None,
+        encoding: str | None,
+        streams: int,
+        first_stream: int,
+        reopen: Literal["error", "restart"],
+        flush: Literal["response", "frame"],
+    ) -> None:
+        self.limits = limits = limits or Limits()
+        self.encodings = encodings or default_encodings()
+        profile = None if encoding is None else self.encodings[encoding]
+        self._outputs = Outputs(streams, first_stream, profile, limits, flush, self._is_over, self._sent)
+        self._reopen = checked_reopen(reopen)
+        self._pieces = Pieces()
+        self._fed = 0
+        self.state = machines.CONNECTION.initial
+        self.ended = False
+        self._requests: dict[int, Any] = {}
+        self._free = [self._even_table, self._tables[self.machine.initial]]
+        parity = machines.STREAM_PARITY[self.peer]
+        self._slots = [(0 if stream_id & 1 == parity else _FOREIGN) << _STATE_BITS for stream_id in range(256)]
+        self._inputs: dict[int, InputStream] = {}
+        self._open_streams = 0
+        # Events that came about while frames were taken; they are given with the next ones.
+        self._due: list[Any] = []
+        self._events: list[Any] = []
+        self._append: Callable[[Any], None] = self._events.append
+        self._decoded: bytes | RemoteProtocolError | None = None
+        self._fault: RemoteProtocolError | None = None
+
+    @property
+    def works(self) -> bool:
+        """Whether the connection works: no rule was broken."""
+        return self.state is machines.CONNECTION.initial
+
+    # Frames in.
+
+    def receive_data(self, data: BytesLike) -> list[EventT]:
+        """What the frames that ``data`` makes whole lead to, in wire order.
+
+        ``data``: bytes or another buffer. Raises :class:`TypeError` for anything else and :class:`ValueError` after the
+        end of input; no bytes raise an exception.
+        """
+        if type(data) is not bytes:
+            data = as_bytes(data)
+        if not self.works:
+            return self._after_error()
+        if self.ended:
+            raise ValueError(_ENDED)
+        events, self._due = self._due, []
+        self._events = events
+        self._append = events.append
+        if not self._pieces.take(data):
+            return events
+        try:
+            failed = self._read(self._pieces)
+        except RemoteProtocolError as error:
+            self._fail(error.moved(self._fed), None)
+        else:
+            if failed is not None:
+                fault, frame, at = failed
+                self._fail(fault.moved(self._pieces.offset(at) + self._fed), frame)
+        return events
+
+    def receive_frame(self, frame: Frame, decoded: bytes | RemoteProtocolError | None = None) -> list[EventT]:
+        """What a frame leads to.
+
+        ``decoded``: what its payload was decoded to elsewhere, or why it could not be, the end of the compressed octets
+        included; None to have it decoded here. Raises :class:`LocalProtocolError` for what is no frame at all, and
+        :class:`ValueError` for a frame of another revision, and after the end of input.
+        """
+        check_revision(frame, codec)
+        header = codec.encode_header(frame, codec.LIMITS["max-payload"][1])
+        if not self.works:
+            return self._after_error()
+        if self.ended:
+            raise ValueError(_ENDED)
+        events, self._due = self._due, []
+        self._events = events
+        self._append = events.append
+        payload = frame.payload if type(frame.payload) is bytes else as_bytes(frame.payload)
+        if len(payload) > self.limits.max_payload:
+            error = codec.cut_frame(header, self.limits.max_payload)
+            self._fail(error.moved(self._pieces.position + self._fed), None)
+            return events
+        self._decoded = decoded
+        part = (codec.kind_of(frame), frame.request_id, frame.stream_id, payload, len(header) + len(payload))
+        failed = self._take(iter((part,)))
+        self._decoded = None
+        if failed is not None:
+            self._fail(failed[0].moved(self._pieces.position + self._fed), frame)
+        self._fed += len(header) + len(payload)
+        return events
+
+    def receive_fault(self, error: RemoteProtocolError) -> list[EventT]:
+        """What it leads to that somebody else, who reads the frames, has found octets that are none."""
+        if not self.works:
+            return self._after_error()
+        events, self._due = self._due, []
+        self._append = events.append
+        self._fail(error, None)
+        return events
+
+    def receive_end(self) -> list[EventT]:
+        """What the end of the peer's output leads to. Nothing may be received after it."""
+        events, self._due = self._due, []
+        self._events = events
+        self._append = events.append
+        if not self.works or self.ended:
+            return events
+        self.ended = True
+        if self._pieces.missing:
+            self._fail(self._pieces.cut(codec, self.limits.max_payload).moved(self._fed), None)
+            return events
+        self._end()
+        for request_id, request in list(self._requests.items()):
+            row = self._row(request.state, Event.END_OF_INPUT)
+            if row is not None and row.to is not None:
+                if row.emit is not None:
+                    bound(type(self), "emit", row.emit)(self, request_id, request, row)
+                self._move(request_id, request, row.to)
+        for stream_id in sorted(self._inputs):
+            stream = self._inputs[stream_id]
+            outcome = machines.STREAM.outcome(stream.state, Event.END_OF_INPUT)
+            if isinstance(outcome, Row):
+                if outcome.emit == NOTE:
+                    events.append(StreamLeftOpen(stream_id))
+                self._enter(stream, outcome.to)
+        return events
+
+    def _end(self) -> None:
+        """What a role does first when input has ended."""
+
+    def _read(self, source: Pieces) -> tuple[RemoteProtocolError, Frame, int] | None:
+        """Reads and takes frames; gives what :meth:`_take` does. Raises :class:`RemoteProtocolError` for a bad length."""
+        return self._take(codec.read_parts(source, self.limits.max_payload))
+
+    def _take(self, parts: Iterator[tuple[int, int, int, bytes, int]]) -> tuple[RemoteProtocolError, Frame, int] | None:
+        """Takes frames; gives what is wrong with the first bad one, that frame, and where it starts."""
+        requests, free, slots = self._requests, self._free, self._slots
+        for kind, request_id, stream_id, payload, stop in parts:
+            try:
+                request = requests.get(request_id)
+                plan = (free[request_id & 1] if request is None else request.table).plans.get(slots[stream_id] + kind)
+                if plan is None or plan.stream is not None:
+                    self._take_on_stream(plan, kind, request_id, stream_id, request, payload)
+                    continue
+                node = plan.node
+                while node.ask is not None:
+                    node = node.outcomes[node.ask(self, request_id, request, payload, plan)]
+                node.act(self, request_id, request, payload, node)
+            except Closed:
+                return None
+            except Violation as violation:
+                error = violation.error
+            except RemoteProtocolError as fault:
+                error = placed(fault, kind)
+            else:
+                continue
+            return (
+                error,
+                codec.frame_of(kind, request_id, stream_id, payload),
+                stop - codec.HEADER_OCTETS - len(payload),
+            )
+        return None
+
+    def _take_on_stream(
+        self, plan: Plan | None, kind: int, request_id: int, stream_id: int, request: Any, payload: bytes
+    ) -> None:
+        """Takes a frame that has no plan yet, or that does something to its stream."""
+        stream = self._inputs.get(stream_id) or self._input(stream_id)
+        if plan is None:
+            plan = self._planned(kind, request_id, stream, request, payload)
+        onward = plan.stream
+        if onward is not None:
+            while onward.ask is not None:
+                onward = onward.outcomes[onward.ask(self, stream, request, payload, plan)]
+            if onward.row.error is not None:
+                flags = int(codec.frame_of(kind, request_id, stream_id, payload).stream_flags)
+                raise Violation(stream.refusal(onward.row, flags))
+            if onward.row.emit == AGAIN:
+                self._enter(stream, StreamState.CLOSED)
+                self._take_on_stream(None, kind, request_id, stream_id, request, payload)
+                return
+            if plan.encoded:
+                payload = stream.take_decoded()
+        node = plan.node
+        while node.ask is not None:
+            node = node.outcomes[node.ask(self, request_id, request, payload, plan)]
+        node.act(self, request_id, request, payload, node)
+        if onward is not None:
+            self._enter(stream, onward.row.to)
+
+    def _input(self, stream_id: int) -> InputStream:
+        limit = self.limits.decoded_frame
+        return InputStream(stream_id, encodings=self.encodings, decoded_limit=limit, reopen=self._reopen)
+
+    def _enter(self, stream: InputStream, to: IntEnum | None) -> None:
+        """Changes the state of a stream."""
+        before, state = stream.state, StreamState(to or 0)
+        stream.enter(state)
+        if state is StreamState.CLOSED:
+            self._inputs.pop(stream.stream_id, None)
+            self._open_streams -= before is not StreamState.CLOSED
+        else:
+            self._inputs[stream.stream_id] = stream
+            self._open_streams += before is StreamState.CLOSED
+        self._slots[stream.stream_id] = state << _STATE_BITS
+
+    # Plans.
+
+    def _planned(self, kind: int, request_id: int, stream: InputStream, request: Any, payload: bytes) -> Plan:
+        """The plan for a frame, made when there was none. Raises :class:`Violation` for what its header breaks."""
+        frame = codec.frame_of(kind, request_id, stream.stream_id, payload)
+        if stream.stream_id & 1 != machines.STREAM_PARITY[self.peer]:
+            which = "odd" if machines.STREAM_PARITY[self.peer] else "even"
+            expected = f"a stream of the {self.peer}, which is {which}"
+            requirement = str(machines.STREAM_PARITY["requirement"])
+            raise Violation(RemoteProtocolError(requirement, _STREAM_ID, "stream_id", expected, str(stream.stream_id)))
+        try:
+            codec.check_header(frame)
+        except RemoteProtocolError as error:
+            raise Violation(error) from None
+        code = int(frame.type)
+        flags = [name for mask, name in codec.FLAG_NAMES[code].items() if frame.flags & mask]
+        flags += [name for mask, name in codec.STREAM_FLAG_NAMES.items() if frame.stream_flags & mask]
+        outcome = machines.STREAM.outcome(stream.state, code, flags, machines.GUARDS)
+        idle = isinstance(outcome, Row) and outcome.to == stream.state and not frame.stream_flags & (_ENCODED | _END)
+        table = self._free[request_id & 1] if request is None else request.table
+        if code == _SETTINGS:
+            node = Node(0, code)
+            node.act = bound(type(self), "emit", "stream-configured")
+        else:
+            node = self._node(self.machine.outcome(table.state, code, flags, machines.GUARDS), table, frame)
+        plan = Plan(node, None if idle else self._node(outcome, None, frame), frame)
+        slot = self._slots[stream.stream_id] + kind
+        table.plans[slot] = plan
+        usual = None if plan.stream is not None else self._usual(plan)
+        if usual is not None:
+            table.usual[slot] = usual
+        return plan
+
+    def _usual(self, plan: Plan) -> Node | None:
+        """Where a plan leads when guards answer as usual, for a role that takes such frames in its own loop."""
+        return None
+
+    def _node(self, outcome: Outcome, table: Table | None, frame: Frame) -> Node:
+        """A node that does what an outcome says; ``table``: the request's, None for a stream's outcome."""
+        node = Node(int(frame.flags), int(frame.type))
+        if isinstance(outcome, Ask):
+            node.ask = bound(type(self), "ask", outcome.guard)
+            node.outcomes = {answer: self._node(inner, table, frame) for answer, inner in outcome.outcomes.items()}
+            return node
+        node.row = outcome
+        if table is None:
+            return node
+        if outcome.error is not None:
+            node.act = type(self)._refuse_request  # noqa: SLF001 - bound when it is called
+        elif outcome.emit is not None:
+            node.act = bound(type(self), "emit", outcome.emit)
+        if outcome.to is not None:
+            node.to = outcome.to
+            node.table = self._tables[outcome.to]
+        return node
+
+    def _row(self, state: IntEnum, event: Event) -> Row | None:
+        """The row of the request machine for an event, None where nothing happens."""
+        row = self._events_cache.get((state, event))
+        if row is None:
+            outcome = self.machine.outcome(state, event)
+            row = outcome if isinstance(outcome, Row) else NO_ROW
+            self._events_cache[state, event] = row
+        return None if row.event is None else row
+
+    def _tell(self, request_id: int, event: Event) -> None:
+        """Something happens to a request on our own side. Raises :class:`LocalProtocolError` where it may not."""
+        if not self.works:
+            found = "the connection has failed"
+            raise LocalProtocolError("reactor.errored", None, "", "a connection on which no rule was broken", found)
+        request = self._requests.get(request_id)
+        state = self.machine.initial if request is None else request.state
+        row = self._row(state, event)
+        if row is None or row.to is None:
+            requirement = self.machine.otherwise if row is None or row.error is None else row.error
+            expected = "another state" if row is None or row.expected is None else row.expected
+            found = f"request {brief(request_id)}, which is {words(state)}"
+            raise LocalProtocolError(requirement, None, "request_id", expected, found)
+        if row.to != state:
+            self._move(request_id, request, row.to)
+
+    def _move(self, request_id: int, request: Any, to: IntEnum) -> None:
+        """Changes the state of a request."""
+        raise NotImplementedError
+
+    # Guards of streams.
+
+    def _ask_restart(self, *_: object) -> bool:
+        return self._reopen == "restart"
+
+    def _ask_stream_capacity(self, stream: InputStream, *_: object) -> bool:
+        most = self.limits.open_streams
+        if self._open_streams < most:
+            return True
+        expected, found = (
+            f"at most {counted(most, 'stream')} open at a time",
+            f"stream {stream.stream_id} beside {most}",
+        )
+        stream.blame(RemoteProtocolError("", None, "", expected, found))
+        return False
+
+    def _ask_settings(self, stream: InputStream, request: Any, payload: bytes, plan: Plan) -> str:
+        return stream.ask_settings(payload)
+
+    def _ask_encoding(self, stream: InputStream, request: Any, payload: bytes, plan: Plan) -> str:
+        given, self._decoded = self._decoded, None
+        answer = stream.ask_encoding(payload, encoded=plan.encoded, ends=plan.ends, decoded=given)
+        if stream.decoded is not None:
+            try:
+                self._count_decoded(request, len(stream.decoded))
+            except RemoteProtocolError as error:
+                return stream.refuse_encoding(error)
+        return answer
+
+    def _count_decoded(self, request: Any, size: int) -> None:
+        """Octets were decoded for a request. Raises :class:`RemoteProtocolError` over a limit."""
+
+    # Refusals.
+
+    def _refuse_request(self, request_id: int, request: Any, payload: bytes, node: Node) -> None:
+        """Raises what a request's row says."""
+        row = node.row
+        fault, self._fault = self._fault, None
+        if fault is not None:
+            raise RemoteProtocolError(str(row.error), fault.offset, fault.field, fault.expected, fault.found)
+        state = self.machine.initial if request is None else request.state
+        expected = row.expected or f"what a request takes that is {words(state)}"
+        # The frame's type is put in by who knows the frame.
+        found = f"for request {request_id}, which is {words(state)}"
+        raise RemoteProtocolError(str(row.error), None, "type", expected, found)
+
+    def _fail(self, error: RemoteProtocolError, frame: Frame | None) -> None:
+        """The peer broke a rule: the connection is of no more use."""
+        self._break()
+        self._failed(error, frame)
+
+    def _break(self) -> None:
+        """The connection is of no more use."""
+        outcome = machines.CONNECTION.outcome(self.state, Event.VIOLATION)
+        if isinstance(outcome, Row) and outcome.to is not None:
+            self.state = ConnectionState(outcome.to)
+
+    def _failed(self, error: RemoteProtocolError, frame: Frame | None) -> None:
+        """What a role says of a broken rule."""
+        raise NotImplementedError
+
+    def _after_error(self) -> list[Any]:
+        """What is said of anything that comes after an error."""
+        events, self._due = self._due, []
+        row = machines.CONNECTION.outcome(self.state, int(codec.FrameType.COMMAND_NAME))
+        expected = row.expected if isinstance(row, Row) and row.expected is not None else "nothing"
+        requirement = str(row.error) if isinstance(row, Row) else machines.CONNECTION.otherwise
+        events.append(Error(RemoteProtocolError(requirement, None, "", expected, "more"), None))
+        return events
+
+    # Frames out.
+
+    def _is_over(self, stream: OutputStream | None) -> bool:
+        """Whether nothing is to be sent, or on ``stream`` nothing but what asks."""
+        raise NotImplementedError
+
+    def _sent(self, request_id: int) -> None:
+        """All frames of a command or of a response were taken."""
+        raise NotImplementedError
+
+    @property
+    def output_streams(self) -> tuple[int, ...]:
+        """The ids of the streams that we send on."""
+        return tuple(self._outputs.streams)

@@ -1,0 +1,296 @@
+"""The server's reactor (section 1.6): commands out of frames, responses into frames."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from hgproto.reactors.commands import CommandReceiver
+from hgproto.reactors.events import NO_OP, Error, NoOp, SendFrames, Sending
+from hgproto.reactors.outputs import described
+from hgproto.reactors.responses import ErrorResponse, Message, Response, too_late
+from hgproto.revisions.framing_0002 import codec, machines
+from hgproto.runtime.bytelike import is_bytes_like, kept_bytes
+from hgproto.runtime.machine import Event
+from hgproto.wire import build
+from hgproto.wire.files import Chunks, is_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from typing import Any, Literal
+
+    from hgproto.errors import RemoteProtocolError
+    from hgproto.reactors.limits import Limits
+    from hgproto.runtime.bytelike import BytesLike
+    from hgproto.runtime.frame import Frame
+    from hgproto.runtime.machine import Row
+    from hgproto.streams.encodings import Encodings
+    from hgproto.streams.output_stream import OutputStream
+    from hgproto.wire.files import Source
+
+__all__ = ["Server"]
+
+State, StreamState = machines.ServerRequestState, machines.StreamState
+_BYTES_RESPONSE = int(codec.FrameType.BYTES_RESPONSE)
+_END = int(codec.StreamFlag.STREAM_END)
+_UNTOLD = "the server could not complete the response"
+"""The message for a failure that has no words for a client."""
+_BEGUN = (State.EXCHANGING, State.RESPONDING)
+
+
+class Server(CommandReceiver):
+    """The server's reactor: told what the client sends, it says which commands are to be run.
+
+    What ``receive_data``, ``receive_frame`` and ``receive_end`` give: :class:`RunCommand` or, streaming,
+    :class:`StartCommand`, :class:`CommandData` and :class:`CommandCut`; :class:`WantFrame`; :class:`SendFrames` (of a request
+    that was refused for a limit or cut off by the end of input, and at the end all that was held back); :class:`NoOp` where
+    such a refusal is held back; :class:`Error`; at the end :class:`StreamLeftOpen`.
+
+    ``limits``: see :class:`hgproto.Limits`. A request over a limit of its own is refused with an error-response
+    (application), the rest of its frames is swallowed, and the connection lives on. ``encodings``: the profiles that
+    clients may use. ``encoding``: the profile of our own streams, None for streams without one. ``streams``: how many
+    streams we send on, from 2 in steps of two. ``defer``: hold everything back until the client's output has ended, as half
+    duplex transports need. ``streaming``: run a command once its arguments are complete, and hand its data on as it
+    arrives. ``reopen``: what *stream-begin* on an open stream is, ``error`` or ``restart``. ``flush``: see
+    :class:`hgproto.streams.output_stream.OutputStream`. ``describe``: the message for the exception that a response raised
+    while it was iterated over. The client gets a fixed message if ``describe`` raises an exception or returns no text.
+    """
+
+    __slots__ = ("_deferring", "_describe", "_held", "_unanswered")
+
+    def __init__(
+        self,
+        *,
+        limits: Limits | None = None,
+        encodings: Encodings | None = None,
+        encoding: str | None = None,
+        streams: int = 1,
+        defer: bool = False,
+        streaming: bool = False,
+        reopen: Literal["error", "restart"] = "error",
+        flush: Literal["response", "frame"] = "response",
+        describe: Callable[[Exception], str] | None = None,
+    ) -> None:
+        super().__init__(
+            limits=limits,
+            encodings=encodings,
+            encoding=encoding,
+            streams=streams,
+            streaming=streaming,
+            reopen=reopen,
+            flush=flush,
+        )
+        self._deferring = defer
+        self._describe = describe or described
+        self._held: deque[SendFrames] = deque()
+        # After the end of input, the requests that still wait for a response.
+        self._unanswered: int | None = None
+
+    # Frames out.
+
+    def respond(
+        self,
+        request_id: int,
+        data: Source,
+        *,
+        stream_id: int | None = None,
+        plain: bool = False,
+        end: bool = False,
+    ) -> SendFrames | NoOp:
+        """The response to a request: octets, or chunks of them that are asked for as frames are taken, or a binary file.
+
+        An exception that the chunks raise becomes an error-response, and is kept in ``failure`` of what this gives. One
+        that is no :class:`Exception`, such as :class:`KeyboardInterrupt`, is also raised to the caller that takes the
+        frames; the error-response is there when the caller goes on. A file that has nothing yet is no failure:
+        :class:`BlockingIOError` is raised to that caller, who goes on once the file has bytes. Bytes that their owner can
+        change are copied, so that the response is what they are now. ``stream_id``: one of
+        :attr:`output_streams`; else the one on which messages went for the request, else the one with the least to send.
+        ``plain``: the octets are compressed already. ``end``: close the stream afterwards; after the end of input a stream
+        closes by itself with its last response. Raises :class:`LocalProtocolError` (response.active-request, response.once,
+        reactor.errored), and :class:`TypeError` for what is neither.
+        """
+        content = data if type(data) is bytes else _checked_response(data)
+        outputs = self._outputs
+        stream = outputs.choose(request_id, stream_id)
+        self._begun(request_id)
+        return self._held_back(Response(outputs, request_id, stream, content, self._error, plain=plain, end=end))
+
+    def respond_error(
+        self, request_id: int, message: str, *, stream_id: int | None = None, end: bool = False
+    ) -> SendFrames | NoOp:
+        """An error of the application as the response to a request. Raises as :meth:`respond` does."""
+        stream = self._outputs.choose(request_id, stream_id)
+        frame = self._error(request_id, stream, message)
+        self._begun(request_id)
+        return self._held_back(ErrorResponse(self._outputs, stream, frame, end=end))
+
+    def _begun(self, request_id: int) -> None:
+        """A response is about to be sent."""
+        self._tell(request_id, Event.RESPONSE_BEGUN)
+        if self._unanswered is not None:
+            self._unanswered -= 1
+
+    def send_text(
+        self,
+        request_id: int,
+        atoms: Iterable[codec.TextAtom | tuple[str | BytesLike, Sequence[str], Sequence[str | BytesLike]]],
+        *,
+        errors: Literal["strict", "replace"] = "strict",
+        stream_id: int | None = None,
+    ) -> SendFrames | NoOp:
+        """Text for people, while a request is active; see :func:`hgproto.wire.build.text_output`."""
+        stream = self._outputs.choose(request_id, stream_id)
+        frame = build.text_output(
+            request_id, stream.stream_id, atoms, errors=errors, max_payload=self.limits.send_payload
+        )
+        return self._message(request_id, stream, frame)
+
+    def send_progress(
+        self,
+        request_id: int,
+        topic: str,
+        pos: int,
+        total: int,
+        label: str | None = None,
+        item: str | None = None,
+        *,
+        stream_id: int | None = None,
+    ) -> SendFrames | NoOp:
+        """How far an operation is, while a request is active; see :func:`hgproto.wire.build.progress`."""
+        stream = self._outputs.choose(request_id, stream_id)
+        frame = build.progress(
+            request_id, stream.stream_id, topic, pos, total, label, item, max_payload=self.limits.send_payload
+        )
+        return self._message(request_id, stream, frame)
+
+    def _message(self, request_id: int, stream: OutputStream, frame: Frame) -> SendFrames | NoOp:
+        self._tell(request_id, Event.MESSAGE_SENT)
+        # What is held back is sent in the order in which it was asked for.
+        after_response = self._deferring and not self.ended and self._requests[request_id].state in _BEGUN
+        if after_response or request_id in self._outputs.finished:
+            raise too_late(request_id)
+        self._outputs.homes.setdefault(request_id, stream.stream_id)
+        return self._held_back(Message(self._outputs, stream, frame))
+
+    def answered(self, request_id: int) -> None:
+        """Somebody else has sent the response to a request: for those who only watch a connection."""
+        request = self._requests.get(request_id)
+        if request is not None:
+            row = self._row(request.state, Event.RESPONSE_BEGUN)
+            if row is not None and row.to is not None:
+                self._move(request_id, request, row.to)
+            self._sent(request_id)
+
+    def _sent(self, request_id: int) -> None:
+        """All frames of a response were taken."""
+        request = self._requests.get(request_id)
+        self._outputs.homes.pop(request_id, None)
+        self._outputs.finished.discard(request_id)
+        row = None if request is None else self._row(request.state, Event.RESPONSE_SENT)
+        if request is not None and row is not None and row.to is not None:
+            self._move(request_id, request, row.to)
+
+    def _error(
+        self,
+        request_id: int,
+        stream: OutputStream,
+        message: str | BaseException | None,
+        kind: Literal["application", "protocol"] = "application",
+    ) -> Frame:
+        """The frame of an error of our own making, or of what a response has raised; None for a failure without words."""
+        if not isinstance(message, str):
+            message = self._words(message)
+        return build.error_response(request_id, stream.stream_id, message, kind, max_payload=stream.longest_last)
+
+    def _words(self, failure: BaseException | None) -> str:
+        """The message of an exception that a response has raised."""
+        if isinstance(failure, Exception):
+            try:
+                message = self._describe(failure)
+                if isinstance(message, str):
+                    return message.encode("utf-8", "backslashreplace").decode("utf-8")
+            except Exception:  # noqa: S110 - the exception that counts is the response's
+                pass
+        return _UNTOLD
+
+    def _reply(
+        self, request_id: int, message: str, kind: Literal["application", "protocol"], row: Row
+    ) -> SendFrames | NoOp:
+        stream = self._outputs.first
+        frame = self._error(request_id, stream, message, kind)
+        return self._held_back(ErrorResponse(self._outputs, stream, frame, requirement=row.requirement))
+
+    def _is_over(self, stream: OutputStream | None) -> bool:
+        """Whether no response is to come, and on ``stream`` no send but the one that asks is left."""
+        if self.works:
+            if not self.ended:
+                return False
+            if self._unanswered is None:
+                waiting = (State.ACTIVE, State.STREAMING)
+                self._unanswered = sum(request.state in waiting for request in self._requests.values())
+            if self._unanswered:
+                return False
+        return stream is None or self._outputs.unmade(stream) == 1
+
+    def _held_back(self, send: Sending) -> SendFrames | NoOp:
+        if self._deferring and not self.ended:
+            self._held.append(SendFrames(send))
+            return NO_OP if send.request_id is None else NoOp(send.request_id)
+        return SendFrames(send)
+
+    def _end(self) -> None:
+        self._events.extend(self._held)
+        self._held.clear()
+
+    def _failed(self, error: RemoteProtocolError, frame: Frame | None) -> None:
+        ready = [send for send in self._outputs.sends if not send.claimed]
+        self._held.clear()
+        stream = self._outputs.first
+        request_id = 0 if frame is None else frame.request_id
+        message = self._error(request_id, stream, str(error), "protocol")
+        # It comes last, and ends its stream.
+        self._outputs.expect(stream)
+
+        self._append(Error(error, frame, _Last(ready, stream, message)))
+
+
+class _Last(Sending):
+    """The frames before the connection is closed: those that were ready, and the error."""
+
+    __slots__ = ("_message", "_ready", "_stream", "_stuck")
+
+    def __init__(self, ready: Iterable[Sending], stream: OutputStream, message: Frame) -> None:
+        super().__init__(None, None)
+        self._ready = deque(ready)
+        self._stream = stream
+        self._message = message
+        self._stuck: Sending | None = None
+
+    def _frames(self) -> Iterator[Frame]:
+        while self._ready:
+            yield from self._ready[0]
+            self._ready.popleft()
+        yield from self._stream.send_last(self._message)
+
+    def _rest_after(self, error: BaseException) -> Iterator[Frame]:
+        if not self._ready:
+            return super()._rest_after(error)
+        # A response that was interrupted still has its end, and the others follow, whatever becomes of that end.
+        if self._stuck is self._ready[0]:
+            self._ready.popleft()
+        else:
+            self._stuck = self._ready[0]
+        return self._frames()
+
+
+def _checked_response(data: Any) -> bytes | memoryview | Iterable[BytesLike]:
+    """Returns what a response is made of; bytes that their owner could change later are copied."""
+    if is_bytes_like(data):
+        return kept_bytes(data)
+    if is_file(data):
+        # Iterating over a file gives lines, and takes a pause of one that does not block for its end.
+        return Chunks(data)
+    if isinstance(data, str) or not hasattr(data, "__iter__"):
+        raise TypeError(f"a response is bytes, an iterable of bytes, or a binary file, not {type(data).__name__}")
+    chunks: Iterable[BytesLike] = data
+    return chunks

@@ -1,0 +1,324 @@
+"""Two-sided sessions: frames in human form, played through both reactors.
+
+A line is ``> `` for what the client sends or ``< `` for what the server sends, then a frame in human form, whose payload
+is as it is before content encoding: what is marked *encoded* is encoded here, flushed with every frame. After ``>!`` or
+``<!`` the payload is as on the wire. ``> end`` and ``< end`` say that a side's output ends.
+
+The server's reactor judges what the client sends, and the client's what the server sends. Neither has an application:
+requests count as issued when the server's reactor takes their first frame, and as answered when the client's takes the
+last frame of their response. Messages of errors are nobody's business but ours, so the JSON of events does without them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hgproto.errors import HumanFormError, RemoteProtocolError, printable, quoted, shown
+from hgproto.reactors.client import Client
+from hgproto.reactors.events import (
+    CommandCut,
+    CommandData,
+    Error,
+    PeerError,
+    ProgressUpdate,
+    RequestError,
+    ResponseData,
+    RunCommand,
+    SendFrames,
+    StartCommand,
+    StreamLeftOpen,
+    TextMessage,
+    WantFrame,
+)
+from hgproto.reactors.server import Server
+from hgproto.revisions.framing_0002 import codec
+from hgproto.runtime.bytelike import as_bytes
+from hgproto.runtime.frame import Unique
+from hgproto.runtime.layout import octets
+from hgproto.streams.encodings import default_encodings
+from hgproto.wire.human import parse_frame, without_line_end
+from hgproto.wire.jsonform import value_to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from typing import Literal
+
+    from hgproto.judging.finding import Role
+    from hgproto.reactors.events import Event, ServerEvent
+    from hgproto.reactors.limits import Limits
+    from hgproto.runtime.bytelike import BytesLike
+    from hgproto.runtime.frame import Frame
+    from hgproto.streams.encodings import Encoder, Encodings
+
+__all__ = ["Encoders", "Lines", "Session", "Step", "event_text", "event_to_json", "frames_in", "frames_of"]
+
+_BEGIN, _END, _ENCODED = (
+    int(codec.StreamFlag.STREAM_BEGIN),
+    int(codec.StreamFlag.STREAM_END),
+    int(codec.StreamFlag.ENCODED),
+)
+_LENGTH = 3
+"""Bytes of the length that a frame begins with."""
+
+
+class Step:
+    """What became of one line: the octets on the wire, none for an end, and what the reactor that judges says of them."""
+
+    __slots__ = ("events", "judge", "wire")
+
+    def __init__(self, judge: Role, wire: bytes | None, events: Sequence[Event]) -> None:
+        self.judge = judge
+        self.wire = wire
+        self.events = events
+
+    @property
+    def violation(self) -> tuple[str, str] | None:
+        """The requirement that is broken by this, and the message; None when none is."""
+        for event in self.events:
+            if isinstance(event, Error):
+                return event.error.requirement, str(event.error)
+            if isinstance(event, SendFrames) and event.requirement == "request.complete":
+                message = f"expected the whole of request {event.request_id}, found the end of input"
+                return event.requirement, f"{message} ({event.requirement})"
+            if isinstance(event, RequestError) and event.requirement == "response.complete":
+                message = f"expected the whole response to request {event.request_id}, found the end of input"
+                return event.requirement, f"{message} after {octets(event.received)} ({event.requirement})"
+        return None
+
+
+class Lines:
+    """Reads the lines of a session, and encodes what is marked *encoded*."""
+
+    def __init__(self, encodings: Encodings | None = None) -> None:
+        self._encoders = Encoders(encodings)
+        self._ended: set[str] = set()
+
+    def read(self, line: str | BytesLike) -> tuple[str, Frame | None]:
+        """Which side a line is of, ``>`` or ``<``, and its frame as it is on the wire; None for the end of its output.
+
+        Raises :class:`hgproto.errors.HumanFormError`, also for a line of a side whose output has ended.
+        """
+        whole = line.encode("utf-8", "surrogateescape") if isinstance(line, str) else as_bytes(line, "line")
+        text = without_line_end(whole)
+        side = text[:1].decode("ascii", "replace")
+        raw = text[1:2] == b"!"
+        start = 3 if raw else 2
+        if side not in ("<", ">") or text[start - 1 : start] != b" ":
+            raise HumanFormError(
+                1,
+                "> before a line of the client or < before one of the server, and a space",
+                quoted(text[:start]),
+            )
+        if side in self._ended:
+            raise HumanFormError(1, f"no line of this side after '{side} end'", quoted(text[:40]))
+        if text[start:] == b"end":
+            self._ended.add(side)
+            return side, None
+        try:
+            # With its end, of which there is one.
+            frame = parse_frame(whole[start:])
+        except HumanFormError as error:
+            raise HumanFormError(error.column + start, error.expected, error.found) from None
+        return side, frame if raw else self._encoders.encoded(side, frame)
+
+
+class Encoders:
+    """Encodes the frames of both sides that are marked *encoded*, as the streams that they are on have named it.
+
+    Frames that break rules are taken as they are. What is *encoded* is flushed with every frame.
+    """
+
+    def __init__(self, encodings: Encodings | None = None) -> None:
+        self._encodings = encodings or default_encodings()
+        self._encoders: dict[tuple[str, int], Encoder] = {}
+
+    def encoded(self, side: str, frame: Frame) -> Frame:
+        """A frame of ``side`` with its payload as on the wire."""
+        flags, key = int(frame.stream_flags), (side, frame.stream_id)
+        if flags & _BEGIN:
+            self._encoders.pop(key, None)
+            if frame.type == codec.FrameType.STREAM_SETTINGS and not flags & _END:
+                try:
+                    settings = codec.decode_stream_settings(bytes(frame.payload))
+                except RemoteProtocolError:
+                    return frame
+                profile = self._encodings.get(settings.profile)
+                if profile is not None:
+                    self._encoders[key] = profile.encoder()
+            return frame
+        encoder = self._encoders.get(key)
+        if encoder is None:
+            return frame
+        if flags & _END:
+            del self._encoders[key]
+        if not flags & _ENCODED:
+            return frame
+        payload = encoder.encode(bytes(frame.payload)) + (encoder.finish() if flags & _END else encoder.flush())
+        return frame.replace(payload=payload)
+
+
+class Session(Unique):
+    """A session as it is played. Arguments as of :class:`hgproto.reactors.server.Server`."""
+
+    def __init__(
+        self,
+        *,
+        limits: Limits | None = None,
+        encodings: Encodings | None = None,
+        reopen: Literal["error", "restart"] = "error",
+        streaming: bool = False,
+    ) -> None:
+        self.server = Server(limits=limits, encodings=encodings, reopen=reopen, streaming=streaming)
+        self.client = Client(limits=limits, encodings=encodings, reopen=reopen)
+        self._lines = Lines(encodings)
+
+    def play(self, line: bytes | str) -> Step:
+        """Plays a line. Raises :class:`hgproto.errors.HumanFormError`."""
+        side, frame = self._lines.read(line)
+        if frame is None:
+            return self.end(side)
+        return self.wire(side, codec.encode_frame(frame, codec.LIMITS["max-payload"][1]), frame)
+
+    def wire(self, side: str, wire: bytes, frame: Frame | None = None) -> Step:
+        """Plays a frame as it is on the wire. ``side``: ``>`` or ``<``."""
+        if frame is None:
+            frame, _ = codec.decode_frame(wire, 0, codec.LIMITS["max-payload"][1])
+        if side == ">":
+            events = self.server.receive_data(wire)
+            self._settle(events)
+            taken = frame.type == codec.FrameType.COMMAND_NAME and not any(isinstance(event, Error) for event in events)
+            # A client that has failed, or that uses an id again whose refusal it has not seen, learns nothing new by it.
+            if taken and self.client.works and frame.request_id not in self.client.active:
+                self.client.issued(frame.request_id)
+            return Step("server", wire, events)
+        told = self.client.receive_data(wire)
+        for one in told:
+            match one:
+                case ResponseData(last=True) | RequestError(requirement=None):
+                    self.server.answered(one.request_id)
+        return Step("client", wire, told)
+
+    def end(self, side: str) -> Step:
+        """Plays the end of a side's output."""
+        if side == ">":
+            events = self.server.receive_end()
+            self._settle(events)
+            return Step("server", None, events)
+        return Step("client", None, self.client.receive_end())
+
+    def _settle(self, events: Iterable[ServerEvent]) -> None:
+        """Takes the frames that the server wants to send: the session says itself what was sent."""
+        for event in events:
+            for _ in event if isinstance(event, SendFrames) else event.frames if isinstance(event, Error) else ():
+                pass
+
+
+def event_to_json(event: Any) -> dict[str, Any]:
+    """An event as the golden sessions have it."""
+    match event:
+        case RunCommand():
+            data = None if event.data is None else event.data.hex()
+            args = {name: value.hex() for name, value in event.args.items()}
+            result = {"event": "run-command", "request": event.request_id, "command": event.name, "args": args}
+            return result | {"data": data} | ({"streaming": True} if isinstance(event, StartCommand) else {})
+        case CommandData():
+            return _data("command-data", event)
+        case CommandCut():
+            return {"event": "command-cut", "request": event.request_id, "answered": event.answered}
+        case WantFrame():
+            return {"event": "want-frame"}
+        case SendFrames():
+            kind = "protocol" if event.requirement == "request.complete" else "application"
+            return {
+                "event": "send-error",
+                "request": event.request_id,
+                "kind": kind,
+                "requirement": event.requirement,
+            }
+        case ResponseData():
+            return _data("response-data", event)
+        case TextMessage():
+            return {"event": "text", "request": event.request_id, "atoms": [value_to_json(a) for a in event.atoms]}
+        case ProgressUpdate():
+            return {"event": "progress", "request": event.request_id, **value_to_json(event.progress)}
+        case RequestError():
+            why = {"message": event.message} if event.requirement is None else {"requirement": event.requirement}
+            return {"event": "request-error", "request": event.request_id, **why, "received": event.received}
+        case PeerError():
+            return {"event": "connection-error", "request": event.request_id, "message": event.message}
+        case Error():
+            return {"event": "error", "requirement": event.error.requirement}
+        case StreamLeftOpen():
+            return {"event": "note", "stream": event.stream_id}
+    raise TypeError(f"no event of a session: {shown(event)}")
+
+
+def _data(name: str, event: CommandData | ResponseData) -> dict[str, Any]:
+    return {"event": name, "request": event.request_id, "data": event.data.hex(), "last": event.last}
+
+
+def event_text(event: Any) -> str:
+    """An event in a line for people; what a peer sent is without control characters in it."""
+    return printable(_event_text(event))
+
+
+def _event_text(event: Any) -> str:
+    match event:
+        case RunCommand():
+            args = "".join(f" {name}={_brief(value)}" for name, value in event.args.items())
+            data = "" if event.data is None else f", data of {octets(len(event.data))}"
+            return f"run-command {event.request_id} {event.name}{args}{data}{', data follows' * isinstance(event, StartCommand)}"
+        case CommandData():
+            return f"command-data {event.request_id}: {octets(len(event.data))}{', the last' * event.last}"
+        case CommandCut():
+            return f"command-cut {event.request_id}"
+        case WantFrame():
+            return "want-frame"
+        case SendFrames():
+            return f"error-response for request {event.request_id} ({event.requirement})"
+        case ResponseData():
+            return f"response-data {event.request_id}: {octets(len(event.data))}{', the last' * event.last}"
+        case TextMessage():
+            return f"text {event.request_id}: {' '.join(_brief(atom.format.encode()) for atom in event.atoms)}"
+        case ProgressUpdate():
+            return f"progress {event.request_id}: {event.progress.topic} {event.progress.pos}/{event.progress.total}"
+        case RequestError():
+            return f"request-error {event.request_id} after {octets(event.received)}: {event.message}"
+        case PeerError():
+            return f"connection-error {event.request_id}: {event.message}"
+        case Error():
+            return f"error: {event.error}"
+        case StreamLeftOpen():
+            return f"note: stream {event.stream_id} was left open (stream.end)"
+    raise TypeError(f"no event of a session: {shown(event)}")
+
+
+def _brief(data: bytes) -> str:
+    return repr(data[:40])[1:] if len(data) <= 40 else f"{repr(data[:40])[1:]}..."
+
+
+def frames_of(octets: bytes) -> list[bytes]:
+    """Octets of a side cut into frames, whatever these are; the last may not be whole."""
+    frames, at = [], 0
+    while at < len(octets):
+        end = at + codec.HEADER_OCTETS + int.from_bytes(octets[at : at + _LENGTH], "little")
+        frames.append(octets[at:end])
+        at = end
+    return frames
+
+
+def frames_in(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yields the frames of one side that come in chunks, as :func:`frames_of` cuts them, each once it is whole."""
+    waiting = bytearray()
+    for chunk in chunks:
+        waiting += chunk
+        at = 0
+        while len(waiting) - at >= _LENGTH:
+            end = at + codec.HEADER_OCTETS + int.from_bytes(waiting[at : at + _LENGTH], "little")
+            if end > len(waiting):
+                break
+            yield bytes(waiting[at:end])
+            at = end
+        del waiting[:at]
+    if waiting:
+        yield bytes(waiting)

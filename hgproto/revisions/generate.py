@@ -1,0 +1,91 @@
+"""Generates packages from schemas: into files, and in memory for a user's own schema.
+
+Both go through the same emitters. A generated package is five modules; see :mod:`hgproto.emit`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from itertools import count
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from hgproto.emit import TARGETS
+from hgproto.emit.text import snake
+from hgproto.system.stdio import write_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hgproto.language.model import Schema
+
+__all__ = ["compile_schema", "package_directory", "sources", "stale", "write"]
+
+_MODULES = ("codec", "structs", "machines", "requirements")
+"""The modules of a package in the order in which they can be imported."""
+
+_COUNTER = count(1)
+"""Numbers of packages in memory."""
+
+
+def sources(schema: Schema) -> dict[str, str]:
+    """The text of each generated file by its name."""
+    return {name: emit(schema) for name, emit in TARGETS.items()}
+
+
+def package_directory(schema: Schema) -> Path:
+    """Where the package of one of our own revisions stands."""
+    return Path(__file__).resolve().parent / snake(schema.revision)
+
+
+def write(schema: Schema, directory: Path) -> list[Path]:
+    """Writes the generated files; gives those that changed."""
+    directory.mkdir(parents=True, exist_ok=True)
+    changed = []
+    for name, text in sources(schema).items():
+        file = directory / name
+        if _text_of(file) != text:
+            write_whole(file, text.encode("utf-8"))
+            changed.append(file)
+    return changed
+
+
+def stale(schema: Schema, directory: Path) -> Iterator[str]:
+    """The lines of a unified diff from the files in ``directory`` to what would be generated; none when up to date."""
+    for name, text in sources(schema).items():
+        file = directory / name
+        old = (_text_of(file) or "").splitlines(keepends=True)
+        yield from difflib.unified_diff(old, text.splitlines(keepends=True), str(file), f"{file} (generated)")
+
+
+def _text_of(file: Path) -> str | None:
+    """The text of a file, whatever it has; None when there is no such file."""
+    try:
+        return file.read_text(encoding="utf-8", errors="backslashreplace")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def compile_schema(schema: Schema) -> dict[str, ModuleType]:
+    """The modules ``codec``, ``structs``, ``machines`` and ``requirements`` of a schema, made in memory.
+
+    The Structs import the codec beside them, so both go by names of a package until they are made. No other module ever has
+    these names, whatever the revision is called, and none is imported in between by another thread.
+    """
+    prefix = f"hgproto.revisions.{snake(schema.revision)}_{next(_COUNTER)}"
+    modules: dict[str, ModuleType] = {}
+    try:
+        for name in _MODULES:
+            module = ModuleType(f"{prefix}.{name}")
+            module.__file__ = f"<{name} generated from {schema.revision}>"
+            module.__package__ = prefix
+            sys.modules[module.__name__] = module
+            code = compile(TARGETS[f"{name}.py"](schema), module.__file__, "exec", dont_inherit=True)
+            exec(code, module.__dict__)  # noqa: S102 - our own emitter's text, with every name and string checked
+            modules[name] = module
+    finally:
+        for name in _MODULES:
+            sys.modules.pop(f"{prefix}.{name}", None)
+    return modules

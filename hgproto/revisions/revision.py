@@ -1,0 +1,149 @@
+"""A revision of the protocol: its codec, its Structs and its machines, ours or made from a user's own schema.
+
+Ours are imported; a user's file is compiled in memory by the same emitters. What is heavy (YAML, construct) is imported
+on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Protocol
+
+from hgproto.errors import repr_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+    from typing import Any
+
+    from hgproto.errors import RemoteProtocolError
+    from hgproto.language.model import Schema
+    from hgproto.runtime.bytelike import BytesLike
+    from hgproto.runtime.catalogue import Requirement
+    from hgproto.runtime.frame import Frame
+    from hgproto.runtime.layout import Layout
+    from hgproto.wire.reader import Pieces
+
+__all__ = ["DEFAULT_REVISION", "Codec", "Revision"]
+
+DEFAULT_REVISION = "framing-0002"
+"""The revision that is meant where none is named, and the one that reactors are for."""
+
+
+class Codec(Protocol):
+    """What every generated codec has. Its names are listed in its own module."""
+
+    @property
+    def REVISION(self) -> str: ...
+    @property
+    def HEADER_OCTETS(self) -> int: ...
+    @property
+    def LIMITS(self) -> dict[str, tuple[int, int]]: ...
+    @property
+    def TYPE_NAMES(self) -> dict[int, str]: ...
+    @property
+    def CODES(self) -> dict[str, int]: ...
+    @property
+    def FLAG_NAMES(self) -> dict[int, dict[int, str]]: ...
+    @property
+    def STREAM_FLAG_NAMES(self) -> dict[int, str]: ...
+    @property
+    def PAYLOADS(self) -> dict[int, tuple[tuple[int, int, str], ...]]: ...
+    @property
+    def INTERRUPTS(self) -> dict[int, frozenset[int]]: ...
+    @property
+    def FIELD_BITS(self) -> dict[str, tuple[int, str]]: ...
+    @property
+    def LAYOUTS(self) -> dict[str, Layout]: ...
+    @property
+    def FRAME(self) -> Layout: ...
+    def make_frame(
+        self, request_id: int, stream_id: int, stream_flags: int, type_: int, flags: int, payload: BytesLike
+    ) -> Frame: ...
+    def read_frames(self, source: Pieces, max_payload: int = ...) -> Iterator[Frame]: ...
+    def read_parts(self, source: Pieces, max_payload: int = ...) -> Iterator[tuple[int, int, int, Any, int]]: ...
+    def kind_of(self, frame: Frame) -> int: ...
+    def frame_of(self, kind: int, request_id: int, stream_id: int, payload: BytesLike) -> Frame: ...
+    def decode_frame(self, data: BytesLike, at: int = 0, max_payload: int = ...) -> tuple[Frame, int]: ...
+    def encode_frame(self, frame: Frame, max_payload: int = ...) -> bytes: ...
+    def encode_header(self, frame: Frame, max_payload: int = ...) -> bytes: ...
+    def cut_frame(self, data: BytesLike, max_payload: int = ...) -> RemoteProtocolError: ...
+    def check_header(self, frame: Frame) -> None: ...
+    def decode_payload(self, frame: Frame, continued: bool = False) -> Any: ...
+
+
+class Revision:
+    """A revision, by name (``framing-0002``) or as the path of a schema file.
+
+    Raises :class:`hgproto.language.SchemaError` for a file that cannot be used.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._package = f"hgproto.revisions.{name.replace('-', '_')}" if name in _generated() else None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it is one of ours."""
+        return self._package is not None
+
+    def __repr__(self) -> str:
+        return f"Revision({repr_of(self.name)})"
+
+    @cached_property
+    def schema(self) -> Schema:
+        """The model of its schema."""
+        from hgproto.language import load
+        from hgproto.language.load import find
+
+        return load(find(self.name))
+
+    @cached_property
+    def codec(self) -> Codec:
+        """The fast codec."""
+        return self._module("codec")
+
+    @cached_property
+    def structs(self) -> ModuleType:
+        """The construct Structs."""
+        return self._module("structs")
+
+    @cached_property
+    def machines(self) -> ModuleType:
+        """The state machines."""
+        return self._module("machines")
+
+    @cached_property
+    def requirements(self) -> dict[str, Requirement]:
+        """The requirements by id."""
+        requirements: dict[str, Requirement] = self._module("requirements").REQUIREMENTS
+        return requirements
+
+    def _module(self, target: str) -> ModuleType:
+        if self._package is not None:
+            return importlib.import_module(f"{self._package}.{target}")
+        return self._compiled[target]
+
+    @cached_property
+    def _compiled(self) -> dict[str, ModuleType]:
+        """The modules of a user's schema, which has to pass every check before code is made of it."""
+        from hgproto.language import SchemaError, check
+        from hgproto.revisions.generate import compile_schema
+
+        problems = check(self.schema)
+        if problems:
+            raise SchemaError(problems)
+        return compile_schema(self.schema)
+
+
+@cache
+def _generated() -> frozenset[str]:
+    """The revisions whose generated packages come with hgproto."""
+    import pkgutil
+
+    from hgproto import revisions
+
+    return frozenset(
+        module.name.replace("_", "-") for module in pkgutil.iter_modules(revisions.__path__) if module.ispkg
+    )

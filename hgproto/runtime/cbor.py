@@ -1,0 +1,443 @@
+"""CBOR (RFC 8949) as the protocol uses it, with the offset of every fault.
+
+Own code, because a payload must be refused at an octet and by a rule: libraries neither tell where an item is damaged
+nor that a key is there twice, and some of their tags run code of the caller's choice. Tests compare with cbor2.
+
+Payloads are read by :func:`map_pairs`, which checks all that :func:`decode_item` checks and makes no object of a value.
+
+Invariants: nothing is allocated by a length that the octets do not cover; nesting is bounded by :data:`MAX_DEPTH`;
+every fault is a :class:`CborError` with the offset of the item's first octet. A value is accepted by :func:`skip_item` exactly
+if it is accepted by :func:`decode_item`, with the same end or the same error.
+"""
+
+from __future__ import annotations
+
+import re
+from struct import Struct
+from typing import TYPE_CHECKING, Any
+
+from hgproto.errors import counted, shown
+from hgproto.runtime.bytelike import as_bytes, is_bytes_like
+from hgproto.runtime.frame import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = [
+    "MAX_DEPTH",
+    "CborError",
+    "Map",
+    "Simple",
+    "Tag",
+    "decode_item",
+    "decode_map",
+    "encode_item",
+    "encode_map",
+    "item_head",
+    "join_map",
+    "map_pairs",
+    "skip_item",
+    "utf8",
+]
+
+MAX_DEPTH = 32
+"""Levels of nesting. RFC 8949 (section 10) asks decoders for a bound; protocol payloads need three."""
+
+_MOST_SHOWN = 40
+"""Characters of a key that an error shows."""
+
+_ANY_NUMBER = 1 << 64
+"""Items without a limit: more than octets can be."""
+
+_ONE_OCTET = re.compile(rb"[\x00-\x17\x20-\x37\x40\x60\x80\xa0\xe0-\xf7]+")
+"""Whole items of one octet each: small numbers, empty strings, arrays and maps, simple values."""
+
+_SIMPLE = frozenset(range(256)) - frozenset(range(24, 32))
+"""The simple values that have an encoding."""
+
+_FLOATS = {25: Struct(">e"), 26: Struct(">f"), 27: Struct(">d")}
+
+
+class CborError(ValueError):
+    """Octets that are not CBOR, or too many items.
+
+    ``kind`` is malformed, duplicate, charset or limit; ``offset`` is from the first octet.
+    """
+
+    def __init__(self, kind: str, offset: int, expected: str, found: str) -> None:
+        super().__init__(kind, offset, expected, found)
+        self.kind = kind
+        self.offset = offset
+        self.expected = expected
+        self.found = found
+
+
+class Tag(Record):
+    """A tagged item: its number and the item, which is not interpreted."""
+
+    __slots__ = ("number", "item")  # noqa: RUF023 - in wire order
+
+    number: int
+    item: Any
+
+    def __init__(self, number: int, item: Any) -> None:
+        self.number = number
+        self.item = item
+
+
+class Map(Record):
+    """A map with keys that a dict does not take: its pairs of key and value."""
+
+    __slots__ = ("_text", "pairs")
+
+    pairs: tuple[tuple[Any, Any], ...]
+    _text: str
+
+    def __init__(self, pairs: tuple[tuple[Any, Any], ...]) -> None:
+        self.pairs = pairs
+
+    def __repr__(self) -> str:
+        # Keys are told apart by their texts. Without a copy, a map in a key in a key would be walked at each level again.
+        try:
+            return self._text
+        except AttributeError:
+            self._text = super().__repr__()
+            return self._text
+
+
+class Simple(Record):
+    """A simple value (0 to 255) other than true, false and null."""
+
+    __slots__ = ("value",)
+
+    value: int
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+
+def decode_item(data: bytes, at: int = 0, depth: int = 0) -> tuple[Any, int]:
+    """The item at offset ``at`` and the offset after it.
+
+    Byte strings become ``bytes``, text strings ``str``, arrays lists, maps a ``dict`` or a
+    :class:`Map`, tags :class:`Tag`. Raises :class:`CborError`.
+    """
+    value, end, _ = _decode(data, at, depth, _ANY_NUMBER)
+    return value, end
+
+
+def decode_map(data: bytes, at: int = 0, depth: int = 0) -> tuple[list[tuple[Any, Any, int, int]], int]:
+    """The pairs of the map at ``at``, each with the offsets of its key and its value, and the offset after the map.
+
+    Raises :class:`CborError` where there is no map, or a key is there twice.
+    """
+    pairs, end, _ = _decode_map(data, at, depth, _ANY_NUMBER)
+    return pairs, end
+
+
+def _decode(data: bytes, at: int, depth: int, left: int) -> tuple[Any, int, int]:
+    """As :func:`decode_item`, of at most ``left`` items; what is left of that comes third, as of :func:`skip_item`."""
+    if depth > MAX_DEPTH:
+        raise CborError("malformed", at, f"at most {MAX_DEPTH} levels of nesting", "more")
+    major, info, argument, body = item_head(data, at)
+    if major == 5:
+        pairs, end, left = _decode_map(data, at, depth, left)
+        return _mapping(pairs), end, left
+    left = _counted(left, at)
+    if major == 0:
+        return _definite(argument, at), body, left
+    if major == 1:
+        return -1 - _definite(argument, at), body, left
+    if major in (2, 3):
+        return _string(data, at, major, argument, body, left)
+    if major == 4:
+        return _array(data, argument, body, depth, left)
+    if major == 6:
+        item, end, left = _decode(data, body, depth + 1, left)
+        return Tag(_definite(argument, at), item), end, left
+    if info in _FLOATS:
+        return _FLOATS[info].unpack(data[at + 1 : body])[0], body, left
+    _check_simple(info, argument, at)
+    value = {20: False, 21: True, 22: None}[argument] if argument in (20, 21, 22) else Simple(argument or 0)
+    return value, body, left
+
+
+def _decode_map(data: bytes, at: int, depth: int, left: int) -> tuple[list[tuple[Any, Any, int, int]], int, int]:
+    if depth > MAX_DEPTH:
+        raise CborError("malformed", at, f"at most {MAX_DEPTH} levels of nesting", "more")
+    major, _, argument, body = item_head(data, at)
+    if major != 5:
+        raise CborError("malformed", at, "a map", f"an item of major type {major}")
+    left = _counted(left, at)
+    pairs: list[tuple[Any, Any, int, int]] = []
+    seen: set[object] = set()
+    position = body
+    while argument is None or len(pairs) < argument:
+        if argument is None and data[position : position + 1] == b"\xff":
+            position += 1
+            break
+        key_at = position
+        key, value_at, left = _decode(data, key_at, depth + 1, left)
+        _note_key(key, key_at, seen)
+        value, position, left = _decode(data, value_at, depth + 1, left)
+        pairs.append((key, value, key_at, value_at))
+    return pairs, position, left
+
+
+def skip_item(data: bytes, at: int = 0, depth: int = 0, left: int = _ANY_NUMBER) -> tuple[int, int]:
+    """The offset after the item at ``at``, which is checked as :func:`decode_item` does and of which no object is made.
+
+    ``left``: how many items there may still be, keys and the items inside of others among them; what is then left of that
+    comes second. Raises :class:`CborError`.
+    """
+    if depth > MAX_DEPTH:
+        raise CborError("malformed", at, f"at most {MAX_DEPTH} levels of nesting", "more")
+    major, info, argument, body = item_head(data, at)
+    if major == 5:
+        _, end, left = map_pairs(data, at, depth, left)
+        return end, left
+    left = _counted(left, at)
+    if major in (2, 3):
+        return _skip_string(data, at, major, argument, body, left)
+    if major == 4:
+        return _skip_array(data, argument, body, depth, left)
+    if major == 6:
+        return skip_item(data, body, depth + 1, left)
+    if major == 7:
+        _check_simple(info, argument, at)
+    return body, left
+
+
+def _counted(left: int, at: int) -> int:
+    if left < 1:
+        raise CborError("limit", at, "no more items", "one more")
+    return left - 1
+
+
+def _check_simple(info: int, argument: int | None, at: int) -> None:
+    if argument is None:
+        raise CborError("malformed", at, "a data item", "a break outside of an indefinite item")
+    if info == 24 and argument < 32:
+        raise CborError("malformed", at, "a simple value of 32 or more in two octets", str(argument))
+
+
+def _skip_string(data: bytes, at: int, major: int, argument: int | None, body: int, left: int) -> tuple[int, int]:
+    if argument is not None:
+        if len(data) - body < argument:
+            raise CborError("malformed", at, f"a string of {counted(argument, 'octet')}", f"{len(data) - body}")
+        end = body + argument
+        if major == 3:
+            utf8(data[body:end], body)
+        return end, left
+    position = body
+    while data[position : position + 1] != b"\xff":
+        _check_chunk(data, position, major)
+        position, left = skip_item(data, position, MAX_DEPTH, left)
+    return position + 1, left
+
+
+def _check_chunk(data: bytes, at: int, major: int) -> None:
+    chunk_major, _, size, _ = item_head(data, at)
+    if chunk_major != major or size is None:
+        raise CborError("malformed", at, "a definite chunk of the same string type", "another item")
+
+
+def _skip_array(data: bytes, argument: int | None, body: int, depth: int, left: int) -> tuple[int, int]:
+    position, count = body, 0
+    while argument is None or count < argument:
+        if argument is None and data[position : position + 1] == b"\xff":
+            return position + 1, left
+        run = _ONE_OCTET.match(data, position) if depth < MAX_DEPTH else None
+        if run is None:
+            position, left = skip_item(data, position, depth + 1, left)
+            count += 1
+            continue
+        number = run.end() - position if argument is None else min(run.end() - position, argument - count)
+        if number > left:
+            raise CborError("limit", position + left, "no more items", "one more")
+        position, count, left = position + number, count + number, left - number
+    return position, left
+
+
+def map_pairs(
+    data: bytes, at: int = 0, depth: int = 0, left: int = _ANY_NUMBER
+) -> tuple[list[tuple[Any, int, int, int]], int, int]:
+    """The pairs of the map at ``at``: each key, and the offsets of the key, of the value, and after the value.
+
+    Then the offset after the map, and what is left of ``left``, as of :func:`skip_item`. Raises :class:`CborError` where
+    there is no map, or a key is there twice.
+    """
+    if depth > MAX_DEPTH:
+        raise CborError("malformed", at, f"at most {MAX_DEPTH} levels of nesting", "more")
+    major, _, argument, body = item_head(data, at)
+    if major != 5:
+        raise CborError("malformed", at, "a map", f"an item of major type {major}")
+    left = _counted(left, at)
+    pairs: list[tuple[Any, int, int, int]] = []
+    seen: set[object] = set()
+    position, size = body, len(data) if depth < MAX_DEPTH else 0
+    while argument is None or len(pairs) < argument:
+        if argument is None and data[position : position + 1] == b"\xff":
+            position += 1
+            break
+        key_at = position
+        value_at = key_at + data[key_at] - 0x3F if key_at < size else size
+        if key_at + 1 <= value_at < min(key_at + 0x19, size) and left:
+            # Most keys are short byte strings, of which the first octet says the length.
+            left -= 1
+            key: Any = data[key_at + 1 : value_at]
+        else:
+            key, value_at, left = _decode(data, key_at, depth + 1, left)
+        _note_key(key, key_at, seen)
+        if value_at < size and data[value_at] < 0x18 and left:
+            left, position = left - 1, value_at + 1
+        else:
+            position, left = skip_item(data, value_at, depth + 1, left)
+        pairs.append((key, key_at, value_at, position))
+    return pairs, position, left
+
+
+def _note_key(key: Any, at: int, seen: set[object]) -> None:
+    """Adds a key to those of its map. Raises :class:`CborError` for one that is there already."""
+    identity = key if type(key) in (bytes, str) else _identity(key)
+    if identity in seen:
+        raise CborError("duplicate", at, "each key once", f"{_shown(key)} again")
+    seen.add(identity)
+
+
+def _shown(key: Any) -> str:
+    long = isinstance(key, bytes | str) and len(key) > _MOST_SHOWN
+    text = repr(key[:_MOST_SHOWN] if isinstance(key, bytes | str) else key)
+    return f"{text[: 2 * _MOST_SHOWN]}..." if long or len(text) > 2 * _MOST_SHOWN else text
+
+
+def item_head(data: bytes, at: int) -> tuple[int, int, int | None, int]:
+    """Major type, additional information, argument (None when indefinite), and the offset after the head."""
+    if at >= len(data):
+        raise CborError("malformed", at, "a data item", "the end of the payload")
+    first = data[at]
+    major, info = first >> 5, first & 31
+    if info < 24:
+        return major, info, info, at + 1
+    if info < 28:
+        size = 1 << (info - 24)
+        if len(data) - at - 1 < size:
+            raise CborError("malformed", at, f"{counted(size, 'octet')} after the first", f"{len(data) - at - 1}")
+        return major, info, int.from_bytes(data[at + 1 : at + 1 + size], "big"), at + 1 + size
+    if info == 31 and major in (2, 3, 4, 5, 7):
+        return major, info, None, at + 1
+    raise CborError("malformed", at, "a well-formed data item", f"the octet 0x{first:02x}")
+
+
+def _definite(argument: int | None, at: int) -> int:
+    if argument is None:
+        raise CborError("malformed", at, "a definite item", "an indefinite one")
+    return argument
+
+
+def _string(
+    data: bytes, at: int, major: int, argument: int | None, body: int, left: int
+) -> tuple[bytes | str, int, int]:
+    if argument is not None:
+        if len(data) - body < argument:
+            raise CborError("malformed", at, f"a string of {counted(argument, 'octet')}", f"{len(data) - body}")
+        raw, end = data[body : body + argument], body + argument
+        return (raw if major == 2 else utf8(raw, body)), end, left
+    chunks: list[Any] = []
+    position = body
+    while data[position : position + 1] != b"\xff":
+        _check_chunk(data, position, major)
+        chunk, position, left = _decode(data, position, MAX_DEPTH, left)
+        chunks.append(chunk)
+    empty: bytes | str = b"" if major == 2 else ""
+    return empty.join(chunks), position + 1, left
+
+
+def _array(data: bytes, argument: int | None, body: int, depth: int, left: int) -> tuple[list[Any], int, int]:
+    items: list[Any] = []
+    position = body
+    while argument is None or len(items) < argument:
+        if argument is None and data[position : position + 1] == b"\xff":
+            return items, position + 1, left
+        item, position, left = _decode(data, position, depth + 1, left)
+        items.append(item)
+    return items, position, left
+
+
+def utf8(raw: bytes, at: int) -> str:
+    """The text in ``raw``, which starts at offset ``at``. Raises :class:`CborError`."""
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise CborError("charset", at + error.start, "UTF-8", f"the octet 0x{raw[error.start]:02x}") from None
+
+
+def _identity(key: object) -> object:
+    """What two keys that are no strings share exactly when they are one key: type and value (1, 1.0 and true are three)."""
+    return (repr((type(key).__name__, key)),)
+
+
+def _mapping(pairs: list[tuple[Any, Any, int, int]]) -> Any:
+    """A dict where that loses nothing: Python takes 1, 1.0 and True for one key, and no list for any."""
+    if all(type(key) in (bytes, str, int) for key, *_ in pairs):
+        return {key: value for key, value, *_ in pairs}
+    return Map(tuple((key, value) for key, value, *_ in pairs))
+
+
+def encode_item(value: object) -> bytes:
+    """The shortest encoding of a value; any buffer of bytes is a byte string.
+
+    Raises :class:`TypeError` for a value that CBOR has no item for, such as text with a lone surrogate.
+    """
+    match value:
+        case bool() | None:
+            return {False: b"\xf4", True: b"\xf5", None: b"\xf6"}[value]
+        case int() if 0 <= value < 1 << 64:
+            return _encode_head(0, value)
+        case int() if -(1 << 64) <= value < 0:
+            return _encode_head(1, -1 - value)
+        case bytes():
+            return _encode_head(2, len(value)) + value
+        case str():
+            try:
+                raw = value.encode("utf-8")
+            except UnicodeEncodeError:
+                raise TypeError(f"CBOR has no item for text with a lone surrogate: {shown(value)}") from None
+            return _encode_head(3, len(raw)) + raw
+        case list() | tuple():
+            return _encode_head(4, len(value)) + b"".join(map(encode_item, value))
+        case dict():
+            return encode_map(value.items())
+        case Map():
+            return encode_map(value.pairs)
+        case Tag():
+            return _encode_head(6, value.number) + encode_item(value.item)
+        case Simple() if value.value in _SIMPLE:
+            return bytes([0xE0 | value.value]) if value.value < 24 else bytes([0xF8, value.value])
+        case float():
+            return b"\xfb" + _FLOATS[27].pack(value)
+        case _:
+            if not is_bytes_like(value):
+                raise TypeError(f"CBOR has no item for {shown(value)}")
+            buffer: Any = value
+            return encode_item(as_bytes(buffer))
+
+
+def encode_map(pairs: Iterable[tuple[object, object]]) -> bytes:
+    """A map in the deterministic order of RFC 8949 (section 4.2.1): keys in the order of their octets."""
+    return join_map((encode_item(key), encode_item(value)) for key, value in pairs)
+
+
+def join_map(pairs: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """A map of keys and values that are encoded already, in the same order."""
+    items = sorted(pairs)
+    return _encode_head(5, len(items)) + b"".join(key + value for key, value in items)
+
+
+def _encode_head(major: int, argument: int) -> bytes:
+    if 0 <= argument < 24:
+        return bytes([major << 5 | argument])
+    for info, size in ((24, 1), (25, 2), (26, 4), (27, 8)):
+        if 0 <= argument < 1 << (8 * size):
+            return bytes([major << 5 | info]) + argument.to_bytes(size, "big")
+    raise TypeError(f"{argument} does not fit the head of a CBOR item")

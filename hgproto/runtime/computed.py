@@ -1,0 +1,59 @@
+"""What generated Structs compute when they build: sizes, and the integers that bit fields make up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hgproto.errors import counted
+from hgproto.runtime.bytelike import bytes_like
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["BitsError", "count", "packed", "size_of", "sizes_of"]
+
+
+class BitsError(OverflowError):
+    """A value that its bit field cannot hold. ``name``: the bit field."""
+
+    def __init__(self, name: str, value: int, width: int) -> None:
+        super().__init__(f"{value} in {counted(width, 'bit')} of {name}")
+        self.name = name
+
+
+def _size(value: Any, name: str, encoding: str | None) -> int:
+    """Returns the bytes that a string needs; ``encoding``: None for raw bytes."""
+    if encoding is None:
+        return len(bytes_like(value, name))
+    # What is not in the charset is refused by the string itself, in its turn.
+    return len(value.encode(encoding, "replace" if encoding == "ascii" else "surrogatepass"))
+
+
+def size_of(name: str, encoding: str | None) -> Callable[[Any], int]:
+    """Returns a function for the bytes that the string field ``name`` needs; ``encoding``: None for a field of raw bytes."""
+    return lambda context: _size(context[name], name, encoding)
+
+
+def sizes_of(name: str, encoding: str | None) -> Callable[[Any], list[int]]:
+    """Returns a function for the bytes that each string of the field ``name``, an array, needs."""
+    return lambda context: [_size(item, name, encoding) for item in context[name]]
+
+
+def packed(**fields: tuple[int, int]) -> Callable[[Any], int]:
+    """Returns a function for the integer that bit fields make up, each given by its lowest and its highest bit."""
+
+    def pack(context: Any) -> int:
+        number = 0
+        for name, (low, high) in fields.items():
+            value = int(context[name])
+            if not 0 <= value < 1 << (high - low + 1):
+                raise BitsError(name, value, high - low + 1)
+            number |= value << low
+        return number
+
+    return pack
+
+
+def count(flags: int, *masks: int) -> int:
+    """Returns how many of the ``masks`` are set in ``flags``."""
+    return sum(int(flags) & mask == mask for mask in masks)

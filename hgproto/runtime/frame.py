@@ -1,0 +1,263 @@
+"""What generated code is made of: records with slots, and the frame.
+
+Invariants: these classes check nothing, so that every frame that can be said can be made (a fuzzer needs the wrong
+ones too); what makes octets of them checks. Treat records as immutable and use :meth:`Record.replace`: they are
+hashed by value, and freezing them would make reading four times slower.
+"""
+
+from enum import Enum
+from functools import lru_cache
+from itertools import repeat, starmap
+from operator import index
+
+from hgproto.errors import repr_of, shown
+from hgproto.runtime.bytelike import bytes_like
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from typing import Any, ClassVar, NoReturn, Self, TypeVar
+
+    from hgproto.revisions.revision import Codec
+    from hgproto.runtime.bytelike import BytesLike
+
+    R = TypeVar("R", bound="Record")
+
+__all__ = [
+    "Frame",
+    "Record",
+    "Unique",
+    "bare",
+    "check_codec",
+    "check_revision",
+    "check_type",
+    "checked_number",
+    "parts_of",
+]
+
+
+class Record:
+    """A value with named parts, compared by value.
+
+    Subclasses name their parts in ``__slots__``, and in ``shown`` those that :meth:`as_dict` tells, which may have
+    computed ones among them. A slot whose name begins with an underscore is no part.
+    """
+
+    __slots__: "tuple[str, ...]" = ()
+    shown: "ClassVar[tuple[str, ...]]" = ()
+    _parts: "ClassVar[tuple[str, ...]]" = ()
+
+    def __init_subclass__(cls) -> None:
+        slots: tuple[str, ...] = cls.__dict__.get("__slots__", ())
+        cls._parts = (*cls._parts, *(name for name in slots if name[0] != "_"))
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in parts_of(self))
+
+    def __hash__(self) -> int:
+        return hash((type(self), *(_hashable(getattr(self, name)) for name in parts_of(self))))
+
+    def __repr__(self) -> str:
+        parts = ", ".join(f"{name}={repr_of(getattr(self, name))}" for name in parts_of(self))
+        return f"{type(self).__name__}({parts})"
+
+    if TYPE_CHECKING:
+        # With positions, subclasses may name their parts in the types.
+        def replace(self, *args: Any, **changes: Any) -> Self: ...  # noqa: D102
+
+    else:
+
+        def replace(self, **changes):
+            """The same value with some parts changed; made by the class, so its ``__init__`` has to accept every part."""
+            return type(self)(**{name: getattr(self, name) for name in parts_of(self)} | changes)
+
+    __replace__ = replace
+
+    def as_dict(self) -> "dict[str, Any]":
+        """The parts by name, computed ones that are shown among them, in wire order."""
+        return {name: getattr(self, name) for name in self.shown or parts_of(self)}
+
+
+class Unique:
+    """An object that stands for one connection, stream, or file, so that a copy would not be independent of it.
+
+    Raises :class:`TypeError` for an attempt to copy or pickle it.
+    """
+
+    __slots__ = ()
+
+    def __reduce_ex__(self, protocol: object) -> "NoReturn":
+        name = type(self).__name__
+        raise TypeError(f"a {name} cannot be copied or pickled, since it stands for one connection; make a new {name}")
+
+
+def parts_of(record: Record) -> "tuple[str, ...]":
+    """The names of a record's parts, in the order in which it is made from them."""
+    return record._parts  # noqa: SLF001 - one class's own
+
+
+def bare(record: "type[R]") -> "Iterator[R]":
+    """Returns an endless iterator over new values of a record that have no parts yet, for code that fills them in itself.
+
+    A loop that ends with its first value costs less than a call of ``next``.
+
+    Creating an object is a third of the cost of reading a small frame, and calling ``__init__`` is most of that.
+    No other way around ``__init__`` costs less than iterating: each value needs no call of Python's.
+    """
+    return starmap(object.__new__, repeat((record,)))
+
+
+_type = type
+"""For the frame, which has a type of its own."""
+
+
+def _hashable(value: object) -> object:
+    """A value that can be hashed, equal for equal values."""
+    if isinstance(value, dict):
+        return frozenset((key, _hashable(item)) for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return tuple(_hashable(item) for item in value)
+    if isinstance(value, bytearray | memoryview):
+        return bytes(value)
+    return value
+
+
+class Frame(Record):
+    """A frame of any revision with the header of eight octets.
+
+    ``request_id``: which request (16 bits). ``stream_id``: which stream (8 bits). ``stream_flags``: what the frame
+    does to its stream (8 bits). ``type``: the frame type (4 bits), a member of the revision's ``FrameType`` when it is
+    known. ``flags``: bits whose meaning depends on the type (4 bits). ``payload``: the content in octets, as on the
+    wire; a view of single bytes where a reader was told not to copy, or where another buffer was given. (Section 1.2.)
+    """
+
+    __slots__ = ("flags", "payload", "request_id", "stream_flags", "stream_id", "type")
+    shown = ("request_id", "stream_id", "stream_flags", "type", "flags", "payload")
+
+    request_id: int
+    stream_id: int
+    stream_flags: int
+    type: int
+    flags: int
+    payload: "bytes | memoryview"
+
+    def __init__(
+        self,
+        request_id: int,
+        stream_id: int,
+        stream_flags: int,
+        type: int,
+        flags: int,
+        payload: "BytesLike" = b"",
+    ) -> None:
+        self.request_id = request_id
+        self.stream_id = stream_id
+        self.stream_flags = stream_flags
+        self.type = type
+        self.flags = flags
+        # The length of a view counts items, which may be wider than a byte.
+        self.payload = payload if _type(payload) is bytes else bytes_like(payload, "payload")
+
+    def __repr__(self) -> str:
+        parts = ", ".join(f"{name}={repr_of(getattr(self, name))}" for name in self.shown)
+        return f"{type(self).__name__}({parts})"
+
+    def __getstate__(self) -> "Any":
+        # What copies and pickles are made of: views cannot be pickled.
+        state: Any = super().__getstate__()
+        attributes, parts = state
+        return attributes, parts | {"payload": bytes(self.payload)}
+
+    if TYPE_CHECKING:
+
+        def replace(  # noqa: D102
+            self,
+            *,
+            request_id: int = ...,
+            stream_id: int = ...,
+            stream_flags: int = ...,
+            type: int = ...,
+            flags: int = ...,
+            payload: BytesLike = ...,
+        ) -> Self: ...
+
+
+def check_revision(frame: Frame, codec: "Codec") -> None:
+    """Raises :class:`ValueError` for a frame of another revision than the one of ``codec``.
+
+    The enumerations of its type, its stream flags, and its flags tell; a frame of plain numbers is of any revision.
+    """
+    foreign = _foreign(type(frame.type), type(frame.stream_flags), type(frame.flags), codec)  # type: ignore[arg-type]  # a module can be hashed
+    if foreign is not None:
+        raise _of_another(getattr(frame, foreign), codec.REVISION)
+
+
+def check_type(frame: Frame, own: "type[Enum]", revision: str) -> None:
+    """Raises :class:`ValueError` for a frame whose type is that of another revision. A plain number is of any revision.
+
+    ``own``: the enumeration of the types of ``revision``.
+    """
+    kind: Any = type(frame.type)
+    if _is_foreign(kind, own):
+        raise _of_another(frame.type, revision)
+
+
+def _of_another(part: int, revision: str) -> ValueError:
+    return ValueError(
+        f"expected a frame of {revision}, found one of another revision, with {shown(part)}; "
+        "give the codec of the frame's own revision"
+    )
+
+
+@lru_cache(maxsize=256)
+def _is_foreign(kind: "type[Any]", own: "type[Enum]") -> bool:
+    return issubclass(kind, Enum) and _members(kind) != _members(own)
+
+
+@lru_cache(maxsize=256)
+def _foreign(type_: "type[int]", stream_flags: "type[int]", flags: "type[int]", codec: "Codec") -> "str | None":
+    """The part of a frame whose class is an enumeration of another revision, None if there is none."""
+    # A frame may have the flags of another type: it is wrong then, and still of the revision.
+    known: dict[str, tuple[type[int], Iterable[Mapping[int, str]]]] = {
+        "type": (type_, (codec.TYPE_NAMES,)),
+        "stream_flags": (stream_flags, (codec.STREAM_FLAG_NAMES,)),
+        "flags": (flags, codec.FLAG_NAMES.values()),
+    }
+    for part, (kind, tables) in known.items():
+        if issubclass(kind, Enum) and _members(kind) not in [_lower(table) for table in tables]:
+            return part
+    return None
+
+
+def _members(kind: "type[Enum]") -> "dict[int, str]":
+    return _lower({int(member.value): member.name for member in kind})
+
+
+def _lower(names: "Mapping[int, str]") -> "dict[int, str]":
+    return {value: name.lower().replace("_", "-") for value, name in names.items()}
+
+
+def check_codec(codec: "Codec", revision: str, what: str) -> None:
+    """Raises :class:`ValueError` for the codec of a revision that is not supported. ``what``: is named in the message."""
+    if revision != codec.REVISION:
+        raise ValueError(f"{what} support {revision} alone, and the codec is of {codec.REVISION}")
+
+
+def checked_number(name: str, value: int, least: int, most: "int | None" = None) -> int:
+    """Returns the integer that was given for a parameter.
+
+    Raises :class:`TypeError` for what is no integer, and :class:`ValueError` for a number out of range.
+    """
+    try:
+        number = index(value)
+        if number.bit_length() > 64:
+            # Python may refuse to write the number.
+            raise ValueError(f"{name} must be a number of at most 64 bits, not of {number.bit_length()}")
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, not {type(value).__name__}") from None
+    if number < least or (most is not None and number > most):
+        bounds = f"at least {least}" if most is None else f"{least} to {most}"
+        raise ValueError(f"{name} must be {bounds}, not {number}")
+    return number

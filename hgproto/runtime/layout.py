@@ -1,0 +1,358 @@
+"""Structures as tables, and the two slow readers of them: :func:`walk` and :func:`fault`.
+
+Generated codecs read and build payloads by straight code that only notices *that* something is wrong. What is wrong,
+where, and by which requirement is then found by walking the structure's table field by field. The same walk gives the
+spans of a payload that is being explained to people.
+
+Invariant: for every table that the generator makes, ``walk`` gets to the end of a payload exactly when the straight code
+takes it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from hgproto.errors import LocalProtocolError, RemoteProtocolError, counted, shown
+from hgproto.runtime.bytelike import as_bytes, bytes_like
+from hgproto.runtime.entries import (
+    Entry,
+    Span,
+    brief,
+    decode_entries,
+    encode_entries,
+    items_fault,
+    octets,
+    walk_entries,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Mapping, Sequence
+
+__all__ = [
+    "Entry",
+    "Layout",
+    "Part",
+    "Span",
+    "case_number",
+    "case_of",
+    "counted",
+    "decode_entries",
+    "encode_entries",
+    "fault",
+    "frame_fault",
+    "highest",
+    "local_fault",
+    "local_frame_fault",
+    "octets",
+    "place_of",
+    "text_of_flags",
+    "walk",
+    "walk_from",
+]
+
+_SIZES = {"u8": 1, "u16": 2, "u24": 3, "u32": 4}
+_CODECS = {"ascii": "ascii", "utf8": "utf-8"}
+_CHARSETS = {"ascii": "ASCII", "utf8": "UTF-8"}
+_MAX_SHOWN = 32
+
+
+class Part(NamedTuple):
+    """One field of a structure, as in the schema.
+
+    ``type``: u8 to u32, ascii, utf8, bytes, or ``layout`` for a structure repeated to the end. ``size``, ``number``
+    (how many elements), ``sizes``, ``at_most``: names of earlier parts (``size`` may be ``rest``).
+    ``computed``: whether building computes it. ``rules``: requirement ids by what can be wrong.
+    """
+
+    name: str
+    type: str
+    doc: str
+    rules: Mapping[str, str]
+    size: str | None = None
+    number: str | None = None
+    sizes: str | None = None
+    at_most: str | None = None
+    layout: Layout | None = None
+    computed: bool = False
+
+
+class Layout(NamedTuple):
+    """A structure: its parts in wire order, or the entries of its CBOR map."""
+
+    name: str
+    doc: str
+    rules: Mapping[str, str]
+    parts: tuple[Part, ...] = ()
+    entries: tuple[Entry, ...] = ()
+
+
+def place_of(layout: Layout, name: str) -> int:
+    """The offset of a part of which all before it are integers. Raises :class:`KeyError` for what is no such part."""
+    offset = 0
+    for part in layout.parts:
+        if part.name == name:
+            return offset
+        offset += _SIZES[part.type]
+    raise KeyError(name)
+
+
+def fault(layout: Layout, data: bytes, most: int | None = None) -> RemoteProtocolError:
+    """What is wrong with a payload that straight code did not take. ``most``: as of :func:`walk`."""
+    data = as_bytes(data)
+    try:
+        for _ in walk(layout, data, most):
+            pass
+    except RemoteProtocolError as error:
+        return error
+    raise AssertionError(f"the codec refuses what its own table of {layout.name!r} takes: {data.hex()}")
+
+
+def case_number(cases: Sequence[tuple[int, int, str]], flags: int, continued: bool) -> int:
+    """The index of the first case that applies to a payload, and the number of cases where none does.
+
+    ``cases``: those of the frame's type, as the codec's ``PAYLOADS`` has them. A case with two conditions needs both.
+    """
+    for number, (mask, after, _) in enumerate(cases):
+        if flags & mask == mask and (continued or not after):
+            return number
+    return len(cases)
+
+
+def case_of(cases: Sequence[tuple[int, int, str]], flags: int, continued: bool) -> str:
+    """The structure of a payload, or ``ascii``, ``utf8`` or ``bytes``; see :func:`case_number`. ``bytes`` without a case."""
+    number = case_number(cases, flags, continued)
+    return cases[number][2] if number < len(cases) else "bytes"
+
+
+def walk(layout: Layout, data: bytes, most: int | None = None) -> Iterator[Span]:
+    """The spans of a payload in wire order. Raises :class:`RemoteProtocolError` where it is damaged.
+
+    Offsets count from the first octet of ``data``. ``most``: the most items, for a structure that has a limit on them; None
+    for any number.
+    """
+    data = as_bytes(data)
+    if layout.entries:
+        yield from walk_entries(layout, data, most)
+        return
+    end = yield from _walk_parts(layout, data, 0, "", None if most is None else _Items(layout, most))
+    # A structure without that rule is a part of others: what follows it is not its business.
+    if end != len(data) and "surplus" in layout.rules:
+        left = octets(len(data) - end)
+        size = layout.parts[-1].size
+        said = {span.path: span.value for span in _walk_parts(layout, data, 0, "")}.get(str(size))
+        expected = "the end of the payload" if said is None else f"the end of the payload, as {size} is {said}"
+        raise RemoteProtocolError(layout.rules["surplus"], end, "", expected, f"{left} more")
+
+
+def walk_from(layout: Layout, data: bytes, at: int) -> Iterator[Span]:
+    """Yields the spans of a structure that starts at offset ``at`` and is a part of ``data``. Raises as :func:`walk`."""
+    yield from _walk_parts(layout, data, at, "")
+
+
+class _Items:
+    """Counts the items of a payload: the elements of a repeated structure, and the strings of their arrays."""
+
+    __slots__ = ("_layout", "_left", "_most")
+
+    def __init__(self, layout: Layout, most: int) -> None:
+        self._layout = layout
+        self._left = self._most = most
+
+    def count(self, number: int, at: int, path: str) -> None:
+        """Counts an element at offset ``at``, before its strings are read. Raises for an item too many."""
+        self._left -= number
+        if self._left < 0:
+            raise items_fault(self._layout, at, path.removesuffix("."), self._most)
+
+
+def _walk_parts(
+    layout: Layout, data: bytes, at: int, path: str, items: _Items | None = None, element: int | None = None
+) -> Generator[Span, None, int]:
+    """Walks parts from ``at`` on. ``element``: where they start, if they are an element of which the items count."""
+    values: dict[str, Any] = {}
+    counters = {str(part.number) for part in layout.parts if part.number is not None}
+    if items is not None and element is not None and not counters:
+        items.count(1, element, path)
+    for part in layout.parts:
+        name = f"{path}{part.name}"
+        if part.layout is not None:
+            index = 0
+            while at < len(data):
+                at = yield from _walk_parts(part.layout, data, at, f"{name}[{index}].", items, at)
+                index += 1
+            continue
+        if part.type in _SIZES:
+            at = yield from _walk_integers(part, data, at, name, values)
+            if items is not None and element is not None and part.name in counters and counters <= values.keys():
+                items.count(1 + sum(values[counter] for counter in counters), element, path)
+            continue
+        sizes = _string_sizes(part, values, len(data) - at)
+        strings = []
+        for index, size in enumerate(sizes):
+            item_path = name if part.sizes is None else f"{name}[{index}]"
+            raw = _take(part, data, at, size, item_path)
+            if part.at_most is not None and size > values[part.at_most]:
+                limit = values[part.at_most]
+                found = octets(size)
+                place = at + limit
+                raise RemoteProtocolError(part.rules["surplus"], place, item_path, f"at most {octets(limit)}", found)
+            if size == 0 and "empty" in part.rules:
+                raise RemoteProtocolError(part.rules["empty"], at, item_path, "at least 1 octet", "none")
+            value = _text(part, raw, at, item_path)
+            strings.append(value)
+            yield Span(item_path, at, at + size, value, part.doc)
+            at += size
+        values[part.name] = strings
+    return at
+
+
+def _walk_integers(part: Part, data: bytes, at: int, name: str, values: dict[str, Any]) -> Generator[Span, None, int]:
+    size = _SIZES[part.type]
+    if part.number is None:
+        raw = _take(part, data, at, size, name)
+        values[part.name] = int.from_bytes(raw, "little")
+        yield Span(name, at, at + size, values[part.name], part.doc)
+        return at + size
+    count = values[part.number]
+    _take(part, data, at, size * count, name)
+    values[part.name] = []
+    for index in range(count):
+        number = int.from_bytes(data[at : at + size], "little")
+        values[part.name].append(number)
+        yield Span(f"{name}[{index}]", at, at + size, number, part.doc)
+        at += size
+    return at
+
+
+def _string_sizes(part: Part, values: dict[str, Any], left: int) -> list[int]:
+    if part.sizes is not None:
+        sizes: list[int] = values[part.sizes]
+        return sizes
+    return [left if part.size in (None, "rest") else values[str(part.size)]]
+
+
+def _take(part: Part, data: bytes, at: int, size: int, path: str) -> bytes:
+    if len(data) - at < size:
+        found = octets(len(data) - at)
+        said = "" if part.size in (None, "rest") else f", as {part.size} says"
+        raise RemoteProtocolError(part.rules["cut"], at, path, f"{octets(size)}{said}", found)
+    return data[at : at + size]
+
+
+def _text(part: Part, raw: bytes, at: int, path: str) -> str | bytes:
+    if part.type == "bytes":
+        return raw
+    try:
+        return raw.decode(_CODECS[part.type])
+    except UnicodeDecodeError as error:
+        found = f"the octet 0x{raw[error.start]:02x}"
+        raise RemoteProtocolError(part.rules["charset"], at + error.start, path, _CHARSETS[part.type], found) from None
+
+
+# Building.
+
+
+def local_fault(layout: Layout, record: Any, path: str = "") -> LocalProtocolError:
+    """What is wrong with a record that straight code could not build."""
+    error = _local_fault(layout, record, path)
+    if error is None:
+        raise AssertionError(f"the codec does not build what its own table of {layout.name!r} takes: {shown(record)}")
+    return error
+
+
+def _local_fault(layout: Layout, record: Any, path: str) -> LocalProtocolError | None:
+    for part in layout.parts:
+        if part.computed:
+            continue
+        value = getattr(record, part.name)
+        name = f"{path}{part.name}"
+        if part.layout is not None:
+            for index, item in enumerate(value):
+                error = _local_fault(part.layout, item, f"{name}[{index}].")
+                if error is not None:
+                    return error
+        elif part.type in _SIZES:
+            largest = highest(part)
+            if not 0 <= value <= largest:
+                return LocalProtocolError(part.rules["overflow"], None, name, f"0 to {largest}", brief(value))
+        else:
+            error = _local_string_fault(layout, part, record, value, name)
+            if error is not None:
+                return error
+    return None
+
+
+def _local_string_fault(layout: Layout, part: Part, record: Any, value: Any, name: str) -> LocalProtocolError | None:
+    parts = {p.name: p for p in layout.parts}
+    if part.sizes is not None:
+        count = parts[part.sizes].number
+        largest = highest(parts[count]) if count is not None else None
+        if largest is not None and len(value) > largest:
+            return LocalProtocolError(part.rules["overflow"], None, name, f"at most {largest}", str(len(value)))
+    for index, item in enumerate(value if part.sizes is not None else [value]):
+        path = name if part.sizes is None else f"{name}[{index}]"
+        try:
+            size = len(bytes_like(item, path)) if part.type == "bytes" else len(item.encode(_CODECS[part.type]))
+        except UnicodeEncodeError as error:
+            found = f"U+{ord(item[error.start]):04X} at index {error.start}"
+            return LocalProtocolError(part.rules["charset"], None, path, _CHARSETS[part.type], found)
+        if size == 0 and "empty" in part.rules:
+            return LocalProtocolError(part.rules["empty"], None, path, "at least 1 octet", "none")
+        giver = part.sizes or part.size
+        if giver is not None and giver != "rest":
+            largest = highest(parts[giver])
+            if size > largest:
+                return LocalProtocolError(
+                    part.rules["overflow"], None, path, f"at most {octets(largest)}", octets(size)
+                )
+        if part.at_most is not None and size > getattr(record, part.at_most):
+            most = octets(getattr(record, part.at_most))
+            return LocalProtocolError(part.rules["surplus"], None, path, f"at most {most}", octets(size))
+    return None
+
+
+def highest(part: Part) -> int:
+    """The largest number that an integer field can say."""
+    return (1 << (8 * _SIZES[part.type])) - 1
+
+
+def frame_fault(layout: Layout, data: bytes, max_payload: int) -> RemoteProtocolError:
+    """What is wrong with the frame that starts ``data``: a length over the limit, or octets that are missing."""
+    try:
+        for span in _walk_parts(layout, data, 0, ""):
+            if span.path == "length" and span.value > max_payload:
+                rule = layout.parts[[part.name for part in layout.parts].index("length")].rules["limit"]
+                expected, found = f"at most {octets(max_payload)}", octets(span.value)
+                turned = int.from_bytes(data[span.start : span.end], "big")
+                if turned <= max_payload:
+                    found = f"{found}, or {turned} in the other byte order"
+                return RemoteProtocolError(rule, span.start, "length", expected, found)
+    except RemoteProtocolError as error:
+        return error
+    raise AssertionError(f"the codec refuses a frame that its own table takes: {data[:_MAX_SHOWN].hex()}")
+
+
+def local_frame_fault(
+    layout: Layout, frame: Any, max_payload: int, fields: Mapping[str, tuple[int, str]]
+) -> LocalProtocolError:
+    """What is wrong with a frame that cannot be built. ``fields``: bits and requirement of each header field."""
+    length = len(frame.payload)
+    if length > max_payload:
+        rule = next(part for part in layout.parts if part.name == "length").rules["limit"]
+        return LocalProtocolError(rule, None, "length", f"at most {octets(max_payload)}", octets(length))
+    for name, (bits, rule) in fields.items():
+        value = getattr(frame, name)
+        if not isinstance(value, int) or not 0 <= value < 1 << bits:
+            return LocalProtocolError(rule, None, name, f"a number from 0 to {(1 << bits) - 1}", brief(value))
+    raise AssertionError(f"the codec does not build a frame that its own table takes: {shown(frame)}")
+
+
+def text_of_flags(value: int, names: Mapping[int, str]) -> str:
+    """Flags in the order of their bits, joined by ``|``; unknown bits one by one in hexadecimal; ``0`` for none."""
+    parts = []
+    bit = 1
+    while bit <= value:
+        if value & bit:
+            parts.append(names.get(bit, hex(bit)))
+        bit <<= 1
+    return "|".join(parts) or "0"

@@ -1,0 +1,1 @@
+"""Streams in both directions, and their content encodings."""

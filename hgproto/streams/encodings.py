@@ -1,0 +1,463 @@
+"""Content encodings: what happens to payloads between a frame's maker and the wire (section 1.4).
+
+A :class:`Profile` makes encoders and decoders; an :class:`Encodings` is a registry of profiles, to which users add their
+own. ``identity`` and ``zlib`` are always there. ``zstd-8mb`` is there with Python 3.14, or with the package
+``backports.zstd`` (``pip install 'hgproto[zstd]'``), which is the backport of that module and has its interface, so that
+one code serves both.
+
+Invariants: a decoder gives no more than it was allowed to, and never gathers much more than that; whatever the octets,
+:class:`hgproto.errors.RemoteProtocolError` is all that it raises, offsets from the start of the payload.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Protocol
+
+from hgproto.errors import EncodingError, RemoteProtocolError, repr_of, shown
+from hgproto.revisions.framing_0002 import codec
+from hgproto.runtime.bytelike import as_bytes
+from hgproto.runtime.frame import checked_number
+from hgproto.runtime.layout import octets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from types import ModuleType
+
+    from hgproto.runtime.bytelike import BytesLike
+
+__all__ = [
+    "Decoder",
+    "Encoder",
+    "Encodings",
+    "Profile",
+    "default_encodings",
+    "new_decoder",
+    "zlib_profile",
+    "zstd_profile",
+    "zstd_window",
+]
+
+ZLIB_LEVEL = 6
+"""zlib's own default."""
+ZSTD_LEVEL = 3
+"""Zstandard's own default; its window is 2 MiB."""
+ZSTD_WINDOW_LOG = 23
+"""Windows of up to 8 MiB, as the profile's name says."""
+
+
+class Encoder(Protocol):
+    """One compression context, which lasts as long as its stream is open.
+
+    An encoder that can take and flush at once, faster than one after the other, may have a method ``encode_flushed``; it
+    gives what :meth:`encode` and :meth:`flush` would give together.
+    """
+
+    def encode(self, data: bytes | memoryview) -> bytes:
+        """Takes octets; gives what is ready of the encoded ones, which may be none."""
+        ...
+
+    def flush(self) -> bytes:
+        """Gives the rest of what was taken, so that a decoder has all of it. The context is kept."""
+        ...
+
+    def finish(self) -> bytes:
+        """Gives the rest, and the end of the encoded octets. Nothing may follow."""
+        ...
+
+
+class Decoder(Protocol):
+    """The other side of an :class:`Encoder`."""
+
+    def decode(self, data: bytes, limit: int) -> bytes:
+        """The octets that ``data`` stands for, at most ``limit``.
+
+        Raises :class:`RemoteProtocolError` (encoding.decodable, encoding.decoded-limit, encoding.nothing-after-end,
+        encoding.window). A decoder that has raised is not used again.
+        """
+        ...
+
+    def finish(self) -> None:
+        """Says that nothing follows. Raises :class:`RemoteProtocolError` (encoding.complete-at-end)."""
+        ...
+
+
+class Profile:
+    """A content encoding: its name, what makes its contexts, and the octets that its stream-settings have.
+
+    Raises :class:`hgproto.errors.LocalProtocolError` for a name that stream-settings cannot have, such as an empty one,
+    and :class:`ValueError` for settings that no payload has room for.
+    """
+
+    __slots__ = ("decoder", "encoder", "name", "settings")
+
+    def __init__(
+        self, name: str, encoder: Callable[[], Encoder], decoder: Callable[[], Decoder], settings: BytesLike = b""
+    ) -> None:
+        if not isinstance(name, str):
+            raise TypeError(f"the name of a profile must be text, not {type(name).__name__}")
+        kept = as_bytes(settings, "the settings of a profile")
+        payload = codec.encode_stream_settings(codec.StreamSettings(name, kept))
+        most = codec.LIMITS["max-payload"][1]
+        if len(payload) > most:
+            raise ValueError(f"the settings of a profile need {octets(len(payload))}, and a payload has at most {most}")
+        self.name = name
+        self.encoder = encoder
+        self.decoder = decoder
+        self.settings = kept
+
+    def __repr__(self) -> str:
+        return f"Profile({repr_of(self.name)})"
+
+
+class Encodings:
+    """Profiles by name, in the order of preference. Immutable; :meth:`plus` gives a larger one."""
+
+    __slots__ = ("_missing", "_profiles")
+
+    def __init__(self, profiles: Iterable[Profile], missing: dict[str, str] | None = None) -> None:
+        self._profiles = {profile.name: profile for profile in profiles}
+        self._missing = {name: how for name, how in (missing or {}).items() if name not in self._profiles}
+
+    def plus(self, *profiles: Profile) -> Encodings:
+        """The profiles of a user and these: the user's are preferred, and replace those of the same name."""
+        others = (profile for name, profile in self._profiles.items() if name not in {new.name for new in profiles})
+        return Encodings([*profiles, *others], self._missing)
+
+    @property
+    def missing(self) -> dict[str, str]:
+        """The profiles that are known and not installed, and what installs them."""
+        return dict(self._missing)
+
+    def get(self, name: str) -> Profile | None:
+        """The profile of that name, None where it is not offered."""
+        return self._profiles.get(name)
+
+    def __getitem__(self, name: str) -> Profile:
+        if name in self._profiles:
+            return self._profiles[name]
+        if name in self._missing:
+            raise EncodingError(f"the content encoding {shown(name)} needs a package: {self._missing[name]}")
+        raise EncodingError(f"there is no content encoding {shown(name)}; there are {', '.join(self._profiles)}")
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._profiles
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._profiles)
+
+
+@cache
+def default_encodings() -> Encodings:
+    """What is offered unless told otherwise: zstd-8mb where it is installed, zlib, identity."""
+    profiles = [zlib_profile(), Profile("identity", _IdentityEncoder, _IdentityDecoder)]
+    if _zstd() is None:
+        return Encodings(profiles, {"zstd-8mb": "pip install 'hgproto[zstd]'"})
+    return Encodings([zstd_profile(), *profiles])
+
+
+class _IdentityEncoder:
+    __slots__ = ()
+
+    def encode(self, data: bytes | memoryview) -> bytes:
+        return as_bytes(data)
+
+    def flush(self) -> bytes:
+        return b""
+
+    finish = flush
+
+
+class _IdentityDecoder:
+    __slots__ = ()
+
+    def decode(self, data: bytes, limit: int) -> bytes:
+        data = as_bytes(data)
+        if len(data) > limit:
+            raise _too_large(limit)
+        return data
+
+    def finish(self) -> None:
+        """There is no end to be seen."""
+
+
+def new_decoder(profile: Profile) -> Decoder:
+    """Makes a decoder that raises only :class:`RemoteProtocolError`, whatever the decoder of a user's profile raises.
+
+    A decoder that cannot be made, or that fails by itself, rejects the payload. The exception is the cause of the error.
+    """
+    try:
+        decoder = profile.decoder()
+    except Exception as error:  # of a user's code
+        return _NoDecoder(error)
+    if isinstance(decoder, _IdentityDecoder | _ZlibDecoder | _ZstdDecoder):
+        return decoder
+    return _CheckedDecoder(decoder)
+
+
+class _CheckedDecoder:
+    """A user's decoder, held to what :class:`Decoder` promises."""
+
+    __slots__ = ("_decoder",)
+
+    def __init__(self, decoder: Decoder) -> None:
+        self._decoder = decoder
+
+    def decode(self, data: bytes, limit: int) -> bytes:
+        try:
+            decoded = as_bytes(self._decoder.decode(data, limit), "what a decoder returns")
+        except RemoteProtocolError:
+            raise
+        except Exception as error:
+            raise _failed(error) from error
+        if len(decoded) > limit:
+            raise _too_large(limit)
+        return decoded
+
+    def finish(self) -> None:
+        try:
+            self._decoder.finish()
+        except RemoteProtocolError:
+            raise
+        except Exception as error:
+            raise _failed(error) from error
+
+
+class _NoDecoder:
+    """Stands for a decoder that could not be made."""
+
+    __slots__ = ("_error",)
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def decode(self, data: bytes, limit: int) -> bytes:  # noqa: ARG002
+        raise _failed(self._error) from self._error
+
+    def finish(self) -> None:
+        """Nothing was decoded, so nothing is missing."""
+
+
+# zlib
+
+
+def zlib_profile(level: int = ZLIB_LEVEL) -> Profile:
+    """One zlib stream (RFC 1950) a protocol stream. ``level``: 0 to 9. Raises :class:`ValueError` for any other."""
+    level = checked_number("level", level, 0, 9)
+    return Profile("zlib", lambda: _ZlibEncoder(level), _ZlibDecoder)
+
+
+class _ZlibEncoder:
+    __slots__ = ("_finish", "_flush", "_sync", "encode")
+
+    def __init__(self, level: int) -> None:
+        import zlib
+
+        context = zlib.compressobj(level)
+        self.encode: Callable[[bytes | memoryview], bytes] = context.compress
+        self._flush = context.flush
+        self._sync, self._finish = zlib.Z_SYNC_FLUSH, zlib.Z_FINISH
+
+    def flush(self) -> bytes:
+        return self._flush(self._sync)
+
+    def finish(self) -> bytes:
+        return self._flush(self._finish)
+
+
+class _ZlibDecoder:
+    __slots__ = ("_context", "_error", "_fed")
+
+    def __init__(self) -> None:
+        import zlib
+
+        self._context = zlib.decompressobj()
+        self._error = zlib.error
+        self._fed = False
+
+    def decode(self, data: bytes, limit: int) -> bytes:
+        if type(data) is not bytes:
+            data = as_bytes(data)
+        context = self._context
+        if context.eof:
+            if data:
+                raise _after_end(0, len(data))
+            return b""
+        self._fed = self._fed or bool(data)
+        try:
+            # One octet more than is allowed tells whether there is more, and that all was given where there is not.
+            decoded = context.decompress(data, limit + 1)
+        except self._error as error:
+            raise _undecodable("zlib", error) from None
+        if len(decoded) > limit:
+            raise _too_large(limit)
+        if context.unused_data:
+            raise _after_end(len(data) - len(context.unused_data), len(context.unused_data))
+        return decoded
+
+    def finish(self) -> None:
+        if self._fed and not self._context.eof:
+            raise _truncated("zlib")
+
+
+# Zstandard
+
+
+@cache
+def _zstd() -> ModuleType | None:
+    """The standard library's module or its backport, None where there is neither."""
+    from importlib import import_module
+
+    for name in ("compression.zstd", "backports.zstd"):
+        try:
+            return import_module(name)
+        except ImportError:
+            continue
+    return None
+
+
+def zstd_profile(level: int = ZSTD_LEVEL) -> Profile:
+    """One Zstandard frame (RFC 8878) for each protocol stream, with a window of up to 8 MiB.
+
+    An encoder flushes blocks; only ``finish`` ends the Zstandard frame. A decoder rejects a second Zstandard frame and
+    every skippable frame. ``level``: 1 to 22; the window of the highest levels is bounded. Raises :class:`ValueError`
+    for any other level, and :class:`EncodingError` without Zstandard.
+    """
+    level = checked_number("level", level, 1, 22)
+    module = _zstd()
+    if module is None:
+        raise EncodingError("the content encoding 'zstd-8mb' needs a package: pip install 'hgproto[zstd]'")
+    options = {module.CompressionParameter.compression_level: level}
+    _, widest = module.CompressionParameter.window_log.bounds()
+    if level >= 20 and widest > ZSTD_WINDOW_LOG:
+        options[module.CompressionParameter.window_log] = ZSTD_WINDOW_LOG
+    return Profile("zstd-8mb", lambda: _ZstdEncoder(module, options), lambda: _ZstdDecoder(module))
+
+
+class _ZstdEncoder:
+    __slots__ = ("_block", "_flush", "_frame", "encode")
+
+    def __init__(self, module: ModuleType, options: dict[object, int]) -> None:
+        context = module.ZstdCompressor(options=options)
+        self.encode: Callable[..., bytes] = context.compress
+        self._flush: Callable[[int], bytes] = context.flush
+        self._block, self._frame = context.FLUSH_BLOCK, context.FLUSH_FRAME
+
+    def encode_flushed(self, data: bytes | memoryview) -> bytes:
+        # One call gives up the interpreter's lock once, which is what threads wait for.
+        return self.encode(data, self._block)
+
+    def flush(self) -> bytes:
+        return self._flush(self._block)
+
+    def finish(self) -> bytes:
+        return self._flush(self._frame)
+
+
+class _ZstdDecoder:
+    __slots__ = ("_context", "_error", "_head")
+
+    def __init__(self, module: ModuleType) -> None:
+        options = {module.DecompressionParameter.window_log_max: ZSTD_WINDOW_LOG}
+        self._context = module.ZstdDecompressor(options=options)
+        self._error: type[Exception] = module.ZstdError
+        self._head = b""
+
+    def decode(self, data: bytes, limit: int) -> bytes:
+        if type(data) is not bytes:
+            data = as_bytes(data)
+        context = self._context
+        if context.eof:
+            if data:
+                raise _after_zstd_frame(0, data)
+            return b""
+        if len(self._head) < _ZSTD_HEAD:
+            self._head += data[: _ZSTD_HEAD - len(self._head)]
+            if _is_skippable(self._head):
+                raise RemoteProtocolError(
+                    "encoding.decodable", 0, "", "a Zstandard frame with content", "a skippable frame"
+                )
+        try:
+            decoded: bytes = context.decompress(data, limit + 1)
+        except self._error as error:
+            window = zstd_window(self._head)
+            if window > 1 << ZSTD_WINDOW_LOG:
+                expected = f"a window of at most {octets(1 << ZSTD_WINDOW_LOG)}"
+                raise RemoteProtocolError("encoding.window", 0, "", expected, octets(window)) from None
+            raise _undecodable("Zstandard", error) from None
+        if len(decoded) > limit:
+            raise _too_large(limit)
+        if context.eof and context.unused_data:
+            raise _after_zstd_frame(len(data) - len(context.unused_data), context.unused_data)
+        return decoded
+
+    def finish(self) -> None:
+        if self._head and not self._context.eof:
+            raise _truncated("Zstandard")
+
+
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_ZSTD_HEAD = 18
+"""The most octets of a Zstandard frame header, magic number included (RFC 8878, 3.1.1.1)."""
+
+
+def _is_skippable(head: bytes) -> bool:
+    """True if octets start a skippable frame (RFC 8878, 3.1.2)."""
+    return head[1:4] == b"\x2a\x4d\x18" and head[0] >> 4 == 5
+
+
+def _after_zstd_frame(at: int, rest: bytes) -> RemoteProtocolError:
+    """The error for what follows a Zstandard frame. A common cause is an encoder that ends its frame with each payload."""
+    expected = "one Zstandard frame for each stream, whose sender flushes blocks instead of ending the frame,"
+    found = octets(len(rest))
+    if rest.startswith(_ZSTD_MAGIC):
+        found = f"another Zstandard frame of {found}"
+    elif _is_skippable(rest):
+        found = f"a skippable frame of {found}"
+    return RemoteProtocolError("encoding.nothing-after-end", at, "", expected, found)
+
+
+def zstd_window(head: bytes) -> int:
+    """The window in octets that a Zstandard frame header asks for, 0 where it does not say (RFC 8878, 3.1.1.1)."""
+    if len(head) < 6 or head[:4] != _ZSTD_MAGIC:
+        return 0
+    single_segment = head[4] & 0x20
+    if not single_segment:
+        exponent, mantissa = head[5] >> 3, head[5] & 7
+        return (1 << (10 + exponent)) + ((1 << (10 + exponent)) >> 3) * mantissa
+    # Without a window descriptor, the content's size is the window.
+    at = 5 + (0, 1, 2, 4)[head[4] & 3]
+    size = (1, 2, 4, 8)[head[4] >> 6]
+    content = int.from_bytes(head[at : at + size], "little")
+    return content + 256 if size == 2 else content
+
+
+# Errors
+
+
+def _undecodable(what: str, error: Exception) -> RemoteProtocolError:
+    return RemoteProtocolError("encoding.decodable", 0, "", f"octets of a {what} stream", f"what it refuses: {error}")
+
+
+def _failed(error: Exception) -> RemoteProtocolError:
+    """The error for a payload whose decoder has failed by itself."""
+    found = f"bytes on which the decoder fails with {type(error).__name__}"
+    return RemoteProtocolError("encoding.decodable", 0, "", "bytes that can be decoded", found)
+
+
+def _too_large(limit: int) -> RemoteProtocolError:
+    return RemoteProtocolError(
+        "encoding.decoded-limit", 0, "", f"a payload of at most {octets(limit)} when decoded", "more"
+    )
+
+
+def _after_end(at: int, left: int) -> RemoteProtocolError:
+    return RemoteProtocolError(
+        "encoding.nothing-after-end", at, "", "nothing after the end of the compressed stream", octets(left)
+    )
+
+
+def _truncated(what: str) -> RemoteProtocolError:
+    return RemoteProtocolError(
+        "encoding.complete-at-end", None, "", f"the end of the {what} stream at the end of the stream", "none"
+    )

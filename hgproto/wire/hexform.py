@@ -1,0 +1,408 @@
+"""Hexadecimal text as bytes, in a stream: pairs of digits, with white space between pairs, and ``#`` comments.
+
+Everything else is rejected, and nothing of the line that has it is read. A line of :data:`HELD_BYTES` or more is read up to it.
+Neither depends on how the text is cut. Dumps with offsets (``od``, ``hexdump``, ``xxd``, Wireshark) need more than that, since an
+offset of an even number of digits reads like bytes. A line that *may* begin with an offset has a first word of at least four
+digits and further words. These are all of one other width, such as 2, where the last one may be shorter. After an offset of zero
+they may be as wide as the offset. It is rejected as a line of a dump on this evidence:
+
+* the next line begins with the number that the offset and the bytes of the line add up to (in base 16, 10, or 8). Either at
+  least two words follow the offset, or the next line is the last one of the dump, which has only the total. The total may be
+  smaller by what pads the last word;
+* the first word is zero, or a small multiple of eight, and several words of another width follow.
+
+Six digits are the offsets of ``od -A x``, whose words may be decimal numbers of any width. Six digits are also the length of a
+frame, with the least significant byte first. So other evidence holds for them:
+
+* the first word is zero, and the words that follow are not the other 5 bytes of the header of an empty frame. Words of six
+  digits may be groups of 3 bytes. They are taken for words of ``od -t o2`` if they are all octal and one of them is not zero;
+* the next line begins with a number that is larger by at most 8 bytes for each word. As lengths of frames, two such numbers
+  differ in their last byte, so one of them would be over 65535.
+
+Plain hexadecimal has none of this: frames that are written field by field have words of several widths. Lines with a colon or
+an ASCII column have characters that are no digits.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from hgproto.errors import HexError, TextError
+from hgproto.system.marks import unmarked_chunks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+__all__ = ["form_of", "octets_from_hex"]
+
+HELD_BYTES = 4096
+"""Bytes of a line from which on it is read in parts, before its end is there. Lines of a dump are shorter."""
+_LINES = re.compile(rb"[^\n]*\n|[^\n]+")
+_COMMENT = re.compile(rb"#[^\n]*")
+_PAIRS = re.compile(rb"(?:(?:[0-9a-fA-F]{2})++|[ \t\n\r\v\f]++)*+")
+_DIGITS = re.compile(rb"[0-9a-fA-F]+\Z")
+_DIGIT = b"0123456789abcdefABCDEF"
+_SPACES = (b" ", b"\t", b"\r", b"\v", b"\f")
+_WORDS = (
+    r"[0-9a-f]{4,}+S++[0-9a-f]{2}E(?:S++[0-9a-f]{2}E|S*+$)",
+    r"[0-9a-f]{5,}+S++[0-9a-f]{4}E(?:S++[0-9a-f]{4}E|(?:S++[0-9a-f]{2}E)?+S*+$)",
+    r"(?:[0-9a-f]{4,7}+E|[0-9a-f]{9,}+)S++[0-9a-f]{8}E(?:S++[0-9a-f]{8}E|(?:S++[0-9a-f]{2,6}E)?+S*+$)",
+    r"(?:[0-9a-f]{4,15}+E|[0-9a-f]{17,}+)S++[0-9a-f]{16}E(?:S++[0-9a-f]{16}E|(?:S++[0-9a-f]{2,14}E)?+S*+$)",
+    r"0{4,}+S++[0-9a-f]",
+)
+_SIX = (
+    # The next line begins with a number that is a little larger: the first two digits are the same, unless one is carried.
+    # Or it has no other word, or is not there yet.
+    r"[0-9a-f]{2}[4-9a-f][0-9a-f]{3}S++[0-9a-f]",
+    r"([0-9a-f]{2})([0-9a-f]{4})S++[0-9a-f][^\n]*+\s*+(?:\1(?!\2)[0-9a-f]{4}E|[0-9a-f]{6}S*+(?:\n|\Z)|\Z)",
+    # Zero, but for the length of an empty frame.
+    r"0{6}S++(?![0-9a-f]{4}(?:S++[0-9a-f]{2}){3}E)[0-9a-f]",
+)
+_MAY_HAVE_OFFSET = re.compile(
+    rf"\nS*+(?=[0-9a-f]{{4}})(?:{'|'.join(_SIX)}|(?![0-9a-f]{{6}}E)(?:{'|'.join(_WORDS)}))".replace("S", r"[ \t\r\v\f]")
+    .replace("E", "(?![0-9a-f])")
+    .encode(),
+    re.MULTILINE,
+)
+"""Finds, in lower case, the line feed before every line that has an even number of digits in each word and may be one of a dump.
+
+This is a quick look. A line that it does not find has no offset by :func:`_offset`, or six digits that are none because of
+the next line.
+"""
+_OCTAL = re.compile(rb"[01][0-7]{5}\Z")
+"""Two bytes as ``od`` writes them."""
+_WIDTHS = (2, 4, 8, 16)
+"""Digits of the words of dumps: 1, 2, 4, or 8 bytes."""
+_DUMP = "write the bytes without offsets, for example by `xxd -p FILE`; `xxd -r` turns a dump by xxd into bytes"
+_PLAIN = "write bytes as pairs of hexadecimal digits, as `xxd -p FILE` does"
+
+
+def form_of(name: str) -> str:
+    """Returns how a file of that name is read: ``hex``, ``session`` (human form of both sides), ``json`` or ``raw``.
+
+    The case of letters does not matter.
+    """
+    for form in ("hex", "session", "json"):
+        if name.lower().endswith(f".{form}"):
+            return form
+    return "raw"
+
+
+def octets_from_hex(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yields the bytes that hexadecimal text stands for; memory is bounded by a chunk.
+
+    ``chunks``: the text, cut anywhere. Raises :class:`HexError` with line and column, after the bytes of the lines before it.
+    """
+    text = _Text()
+    try:
+        for chunk in unmarked_chunks(chunks):
+            yield from text.feed(chunk)
+    except TextError as error:
+        raise HexError(1, 1, error.expected, error.found, error.remedy) from None
+    yield from text.close()
+
+
+class _Text:
+    """A text that is read in parts: whole lines, and the parts of lines that are too long to hold."""
+
+    def __init__(self) -> None:
+        self._waiting = b""
+        """The beginning of a line whose end is not there yet, without comments."""
+        self._line = 1
+        self._column = 1
+        """The place of what is waiting. A column over 1 says that the beginning of its line is read already."""
+        self._in_comment = False
+        self._held: _Held | None = None
+        """The last line with words, if only the next one can tell whether it is of a dump."""
+
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        """Yields what the lines that ``chunk`` makes whole stand for."""
+        chunk = self._without_comments(chunk)
+        end = chunk.rfind(b"\n") + 1
+        if end:
+            block, self._waiting = self._waiting + chunk[:end], b""
+            yield from self._lines(block)
+        self._waiting += chunk[end:]
+        if len(self._waiting) >= HELD_BYTES:
+            text, self._waiting = self._waiting, b""
+            yield from self._part(text)
+
+    def close(self) -> Iterator[bytes]:
+        """Yields what the rest of the text stands for."""
+        yield from self._lines(self._waiting)
+        yield from self._released()
+
+    def _without_comments(self, chunk: bytes) -> bytes:
+        if self._in_comment:
+            end = chunk.find(b"\n")
+            if end < 0:
+                return b""
+            chunk = chunk[end:]
+        self._in_comment = chunk.rfind(b"#") > chunk.rfind(b"\n")
+        return _COMMENT.sub(b"", chunk) if b"#" in chunk else chunk
+
+    def _lines(self, block: bytes) -> Iterator[bytes]:
+        """Yields what whole lines stand for. Holds the last one with words if only the next can tell what it is."""
+        text = b"\n" + block.lower() if any(space in block for space in _SPACES) else b""
+        at = 0
+        while at < len(block):
+            if self._held is None:
+                found = _MAY_HAVE_OFFSET.search(text, at)
+                end = len(block) if found is None else found.start()
+                if at < end:
+                    yield from self._plain(block[at:end])
+                    at = end
+                    continue
+            end = block.find(b"\n", at) + 1 or len(block)
+            line = block[at:end]
+            if self._held is not None and self._is_whole(line) and (words := line.split()):
+                # Then this line is looked at like the first one.
+                yield from self._settled(words)
+            else:
+                yield from self._of_line(line)
+                at = end
+
+    def _plain(self, block: bytes) -> Iterator[bytes]:
+        """Yields what lines stand for none of which is one of a dump."""
+        octets = _converted(block)
+        if octets is None:
+            for line in _LINES.findall(block):
+                yield from self._of_line(line)
+            return
+        self._advance(block)
+        if octets:
+            yield octets
+
+    def _of_line(self, line: bytes) -> Iterator[bytes]:
+        """Yields what a line stands for, after the one before it; holds it if only the next can tell what it is."""
+        if not self._is_whole(line):
+            yield from self._part(line, is_end=True)
+        elif words := line.split():
+            yield from self._whole(line, words)
+        else:
+            self._advance(line)
+
+    def _is_whole(self, line: bytes) -> bool:
+        """True if a line has its beginning and is not too long to hold."""
+        return self._column == 1 and len(line.removesuffix(b"\n")) < HELD_BYTES
+
+    def _settled(self, words: list[bytes]) -> Iterator[bytes]:
+        """Yields what the line that is held stands for, if a line of these words does not show that it is one of a dump."""
+        if self._held is not None and self._held.offset.goes_on(words):
+            raise self._held.error
+        yield from self._released()
+
+    def _whole(self, line: bytes, words: list[bytes]) -> Iterator[bytes]:
+        """Yields what a line stands for, after the one before it; holds it if it may have an offset."""
+        yield from self._settled(words)
+        offset = _offset(words)
+        held = None if offset is None else _Held(offset, self._line, 1 + line.find(words[0]))
+        if held is not None and held.offset.is_certain:
+            raise held.error
+        octets = _converted(line)
+        if octets is None:
+            raise self._fault(line, words)
+        self._advance(line)
+        if held is None:
+            yield octets
+        else:
+            held.octets = octets
+            self._held = held
+
+    def _released(self) -> Iterator[bytes]:
+        """Yields what the line that is held stands for: no dump goes on after it."""
+        held, self._held = self._held, None
+        if held is not None:
+            yield held.octets
+
+    def _part(self, text: bytes, *, is_end: bool = False) -> Iterator[bytes]:
+        """Yields what a part of a long line stands for, up to its fault. ``is_end``: nothing of the line comes after it.
+
+        Only the first bytes of the line tell whether it is one of a dump, so the result does not depend on the parts.
+        """
+        words = text[:HELD_BYTES].split()
+        if self._column == 1 and len(words) > 2 and (offset := _offset(words[:-1])) is not None and offset.is_certain:
+            raise _dump_error(self._line, 1 + text.find(words[0]), offset.word)
+        if not text.isspace():
+            yield from self._released()
+        if (len(text) - len(text.rstrip(_DIGIT))) % 2 and not is_end:
+            # The other digit of the pair may come yet.
+            text, self._waiting = text[:-1], text[-1:]
+        octets = _converted(text)
+        error = None
+        if octets is None:
+            error = self._fault(text, words or [b""])
+            pairs = _PAIRS.match(text, 0, error.column - self._column)
+            octets = _converted(pairs[0]) if pairs else None
+        self._advance(text)
+        if octets:
+            yield octets
+        if error is not None:
+            raise error
+
+    def _advance(self, text: bytes) -> None:
+        """Moves the place past text that is read."""
+        lines = text.count(b"\n")
+        self._line += lines
+        self._column = len(text) - text.rfind(b"\n") if lines else self._column + len(text)
+
+    def _fault(self, line: bytes, words: list[bytes]) -> HexError:
+        """The error of a line that is not plain hexadecimal."""
+        first = words[0].removeprefix(b"0x").removeprefix(b"0X")
+        digits = first.rstrip(b":")
+        # An offset has a colon after it, or an odd number of digits that begins with zeros.
+        is_odd = digits != first or (len(digits) % 2 and digits.startswith(b"00"))
+        if is_odd and self._column == 1 and len(words) > 1 and len(digits) >= 4 and _DIGITS.match(digits):
+            return _dump_error(self._line, 1 + line.find(words[0]), words[0])
+        text = line.removesuffix(b"\n")
+        match = _PAIRS.match(text)
+        at = 0 if match is None else match.end()
+        character = text[at : at + 1]
+        if _DIGITS.match(character):
+            at += 1
+            after = text[at : at + 1]
+            if not after.strip():
+                what = (
+                    "a space"
+                    if after.strip(b"\r")
+                    else "the end of the line"
+                    if line.endswith(b"\n")
+                    else "the end of the text"
+                )
+                return HexError(self._line, self._column + at, "the second digit of a byte", what, _PLAIN)
+            character = after
+        found = repr(character.decode("ascii")) if 0x20 <= character[0] < 0x7F else f"the byte 0x{character.hex()}"
+        return HexError(self._line, self._column + at, "a hexadecimal digit", found, _PLAIN)
+
+
+class _Held:
+    """A line that may have an offset, and its place. ``octets``: the bytes that it stands for if it has none."""
+
+    __slots__ = ("column", "line", "octets", "offset")
+
+    def __init__(self, offset: _Offset, line: int, column: int) -> None:
+        self.offset = offset
+        self.line = line
+        self.column = column
+        self.octets = b""
+
+    @property
+    def error(self) -> HexError:
+        """The error of a line that has an offset."""
+        return _dump_error(self.line, self.column, self.offset.word)
+
+
+class _Offset:
+    """A first word that may be an offset.
+
+    ``word``: its digits. ``others``: how many words follow. ``is_certain``: True if the line alone is evidence enough.
+    """
+
+    __slots__ = ("is_certain", "others", "word")
+
+    def __init__(self, word: bytes, others: int, *, is_certain: bool) -> None:
+        self.word = word
+        self.others = others
+        self.is_certain = is_certain
+
+    def goes_on(self, words: list[bytes]) -> bool:
+        """True if a next line of these words begins where this line ends."""
+        following = words[0]
+        if len(following) != len(self.word) or not _DIGITS.match(following):
+            return False
+        octets = {}
+        for base in (16, 10, 8):
+            with suppress(ValueError):
+                octets[base] = int(following, base) - int(self.word, base)
+        return self._may_have(octets, words)
+
+    def _may_have(self, octets: dict[int, int], words: list[bytes]) -> bool:
+        """True if this line may stand for that many bytes, by the base of the offset. ``words``: the next line."""
+        raise NotImplementedError
+
+
+class _Wide(_Offset):
+    """An offset before words of one width. ``octets``: the bytes of the words, of which the last one may have ``padding``."""
+
+    __slots__ = ("octets", "padding")
+
+    def __init__(self, word: bytes, others: list[bytes]) -> None:
+        value = int(word, 16)
+        is_small = value == 0 or (value % 8 == 0 and value < 0x1000 and len(others) >= 8)
+        has_width = len(others[0]) != len(word)
+        super().__init__(word, len(others), is_certain=is_small and has_width and len(others) > 1)
+        self.octets = sum(map(len, others)) // 2
+        self.padding = len(others[-1]) // 2 - 1
+
+    def _may_have(self, octets: dict[int, int], words: list[bytes]) -> bool:
+        if len(words) > 1:
+            # Rows of plain hexadecimal in groups of which the last is cut have one further word, such as 3 bytes in groups of 2.
+            is_row = not int(self.word, 16) or _offset(words) is not None
+            return self.octets in octets.values() and self.others > 1 and is_row
+        if self.others == 1 and len(self.word) < 6:
+            return False
+        return any(0 <= self.octets - number <= self.padding for number in octets.values())
+
+
+class _Six(_Offset):
+    """An offset of six digits, before words of any width."""
+
+    __slots__ = ("is_grouped", "octets")
+
+    def __init__(self, word: bytes, others: list[bytes]) -> None:
+        widths = [len(other) for other in others]
+        self.is_grouped = widths[-1] <= 6 and all(width == 6 for width in widths[:-1])
+        self.octets = sum(widths) // 2
+        if self.is_grouped:
+            is_dump = all(map(_OCTAL.match, others)) and any(int(other, 8) for other in others)
+        else:
+            is_dump = sum(widths) != 10 and widths[:4] != [4, 2, 2, 2] and widths[:6] != [2, 2, 2, 2, 2, 6]
+        super().__init__(word, len(others), is_certain=is_dump and not int(word, 16))
+
+    def _may_have(self, octets: dict[int, int], words: list[bytes]) -> bool:
+        if not self.is_grouped or self.others == 1:
+            return 0 < octets[16] <= 8 * self.others or (self.others > 1 and self.octets in octets.values())
+        # Groups of 3 bytes may add up by chance, so here the words have a size.
+        sizes = {size * self.others - octets[16] for size in (1, 2, 4, 8)}
+        return self.word.startswith(b"00") and (0 in sizes or (len(words) == 1 and not sizes.isdisjoint(range(8))))
+
+
+def _offset(words: list[bytes]) -> _Offset | None:
+    """What may be the offset of a line; see the module for the evidence."""
+    first = words[0]
+    if len(words) == 1 or len(first) < 4 or not _DIGITS.match(first):
+        return None
+    if len(first) == 6 and _DIGITS.match(b"".join(words)):
+        return _Six(first, words[1:])
+    others: list[bytes] = []
+    for word in words[1:]:
+        if not _DIGITS.match(word) or (others and len(word) > len(others[0])):
+            # The ASCII column of a dump, if it is one.
+            if len(others) < 2:
+                return None
+            break
+        others.append(word)
+    if not others:
+        return None
+    width = len(others[0])
+    if any(len(word) != width for word in others[:-1]) or (width not in _WIDTHS and len(first) % 2 == 0):
+        return None
+    if width == len(first) and int(first, 16):
+        # Groups of plain hexadecimal may add up by chance.
+        return None
+    return _Wide(first, others)
+
+
+def _converted(text: bytes) -> bytes | None:
+    """The bytes that whole lines stand for; None when they are not plain hexadecimal."""
+    try:
+        return bytes.fromhex(text.decode("ascii"))
+    except ValueError:
+        return None
+
+
+def _dump_error(line: int, column: int, word: bytes) -> HexError:
+    found = f"{word.decode('ascii')!r}, which looks like an offset of a dump"
+    return HexError(line, column, "pairs of hexadecimal digits", found, _DUMP)

@@ -1,0 +1,196 @@
+"""The human form of a frame (section 1.7): one line that can be read, written and compared.
+
+``<request-id> <stream-id> <stream-flags> <type> <flags> <payload>``. Writing is total: every frame has a canonical line.
+Reading takes every canonical line back to the same frame, and more: numbers for names, hexadecimal numbers, any
+escape of a Python bytes literal, and no sixth field for an empty payload.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from operator import index
+from typing import TYPE_CHECKING
+
+from hgproto.errors import HumanFormError, quoted
+from hgproto.runtime.bytelike import as_bytes
+from hgproto.runtime.frame import Frame, check_revision
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hgproto.revisions.revision import Codec
+    from hgproto.runtime.bytelike import BytesLike
+
+__all__ = ["flag_list", "format_frame", "has_frame", "parse_frame", "type_name", "without_line_end"]
+
+_NUMBER = re.compile(rb"(?:0[xX][0-9a-fA-F]+|[0-9]+)\Z")
+_ESCAPE = re.compile(rb"\\(x[0-9a-fA-F]{2}|[0-7]{1,3}|.?)", re.DOTALL)
+_USUAL = re.compile(rb"""(?:[^\\]|\\(?:[nrt\\]|x[0-9a-fA-F]{2}))*+""", re.DOTALL)
+_SIMPLE = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"a": b"\a", b"b": b"\b", b"f": b"\f", b"v": b"\v"}
+_SIMPLE |= {b"\\": b"\\", b"'": b"'", b'"': b'"'}
+_MAX_DIGITS = 20
+"""Digits of a number: more than any field needs, so that a line of digits costs nothing."""
+
+_HUGE = 10**_MAX_DIGITS
+
+_CBOR = "cbor:"
+"""Begins a payload that is a value to be encoded, in later revisions. Bytes that are this are written with an escape."""
+_FIELDS = ("request id", "stream id", "stream flags", "type", "flags")
+
+
+def flag_list(value: int, names: Mapping[int, str]) -> list[str | int]:
+    """The flags that are set in ``value``, lowest bit first: names where they have one, else the bit as a number."""
+    bits = [1 << position for position in range(int(value).bit_length())]
+    return [names.get(bit, bit) for bit in bits if value & bit]
+
+
+def type_name(frame: Frame, codec: Codec) -> str | int:
+    """The name of a frame's type, or its number when it has none."""
+    return codec.TYPE_NAMES.get(int(frame.type), int(frame.type))
+
+
+def format_frame(frame: Frame, codec: Codec | None = None) -> str:
+    """The canonical line of a frame, in ASCII, without an end of line.
+
+    Raises :class:`ValueError` for a frame of another revision than the codec's, framing-0002 unless told otherwise.
+    """
+    used = codec or _default()
+    words = _words(used, frame.stream_flags, frame.type, frame.flags)  # type: ignore[arg-type]  # a module can be hashed
+    line = f"{_id(frame.request_id)} {_id(frame.stream_id)} {words}"
+    if not len(frame.payload):
+        return line
+    text = _escape(bytes(frame.payload))
+    if text.startswith(_CBOR):
+        text = f"\\x{ord(text[0]):02x}{text[1:]}"
+    if text.endswith(" "):
+        text = f"{text[:-1]}\\x20"
+    return f"{line} {text}"
+
+
+@lru_cache(maxsize=4096, typed=True)
+def _words(codec: Codec, stream_flags: int, type: int, flags: int) -> str:
+    """The three fields that are names. There are few of them, and they come again and again."""
+    check_revision(Frame(0, 0, stream_flags, type, flags), codec)
+    kind = codec.TYPE_NAMES.get(index(type)) or hex(type)
+    stream = _flags_text(stream_flags, codec.STREAM_FLAG_NAMES)
+    return f"{stream} {kind} {_flags_text(flags, codec.FLAG_NAMES.get(index(type), {}))}"
+
+
+def _id(number: int) -> str:
+    """A number in decimal; in hexadecimal if it has more digits than any field, which Python may refuse to write."""
+    return str(int(number)) if -_HUGE < number < _HUGE else hex(number)
+
+
+def _escape(payload: bytes) -> str:
+    """Printable ASCII as it is, the rest escaped: what Python's own literals have, but for the quotes around them."""
+    return "'".join(repr(part)[2:-1] for part in payload.split(b"'"))
+
+
+def _flags_text(value: int, names: Mapping[int, str]) -> str:
+    return "|".join(flag if isinstance(flag, str) else hex(flag) for flag in flag_list(index(value), names)) or "0"
+
+
+def has_frame(line: bytes) -> bool:
+    """Returns True unless a line of a text in human form is blank or a ``#`` comment."""
+    words = line.lstrip()
+    return bool(words) and not words.startswith(b"#")
+
+
+def without_line_end(line: bytes) -> bytes:
+    """Returns a line without its end, which is LF or CR LF; a CR alone belongs to the line."""
+    return line[:-2] if line.endswith(b"\r\n") else line.removesuffix(b"\n")
+
+
+def parse_frame(line: str | BytesLike, codec: Codec | None = None) -> Frame:
+    """The frame that a line stands for; ``str`` is taken as UTF-8, an end of line (LF, or CR LF) is ignored.
+
+    Raises :class:`HumanFormError` with the column, in octets from 1, and :class:`TypeError` for what is neither text nor
+    bytes.
+    """
+    codec = codec or _default()
+    octets = line.encode("utf-8", "surrogateescape") if isinstance(line, str) else as_bytes(line, "line")
+    octets = without_line_end(octets)
+    fields = octets.split(b" ", 5)
+    columns = [1]
+    for field in fields:
+        columns.append(columns[-1] + len(field) + 1)
+    for position, name in enumerate(_FIELDS):
+        if position >= len(fields) or not fields[position]:
+            column = columns[position] if position < len(fields) else len(octets) + 1
+            found = "the end of the line" if column > len(octets) else "a space"
+            raise HumanFormError(column, f"the {name} (six fields are parted by single spaces)", found)
+    width = {name: 1 << bits for name, (bits, _) in codec.FIELD_BITS.items()}
+    request_id = _number(fields[0], columns[0], "a request id", width["request_id"])
+    stream_id = _number(fields[1], columns[1], "a stream id", width["stream_id"])
+    stream_flags = _flags(fields[2], columns[2], "a stream flag", codec.STREAM_FLAG_NAMES, width["stream_flags"])
+    type_ = _named(fields[3], columns[3], "a frame type", codec.CODES, width["type"])
+    flag_names = codec.FLAG_NAMES.get(type_, {})
+    what = f"a flag of {codec.TYPE_NAMES[type_]}" if type_ in codec.TYPE_NAMES else "a flag"
+    flags = _flags(fields[4], columns[4], what, flag_names, width["flags"])
+    if len(fields) > 5 and fields[5].startswith(_CBOR.encode()):
+        expected = f"a payload of {codec.REVISION}, in which bytes like these begin with \\x63bor:"
+        raise HumanFormError(columns[5], expected, "cbor:, the notation of later revisions")
+    payload = _unescape(fields[5], columns[5]) if len(fields) > 5 else b""
+    return codec.make_frame(request_id, stream_id, stream_flags, type_, flags, payload)
+
+
+def _default() -> Codec:
+    from hgproto.revisions.framing_0002 import codec
+
+    return codec
+
+
+def _number(field: bytes, column: int, what: str, end: int) -> int:
+    if not _NUMBER.match(field) or len(field) > _MAX_DIGITS:
+        raise HumanFormError(column, f"{what}, 0 to {end - 1}", _shown(field))
+    number = int(field, 16) if field[:2] in (b"0x", b"0X") else int(field)
+    if number >= end:
+        raise HumanFormError(column, f"{what}, 0 to {end - 1}", _shown(field))
+    return number
+
+
+def _named(field: bytes, column: int, what: str, names: Mapping[str, int], end: int) -> int:
+    if field[:1].isdigit():
+        return _number(field, column, what, end)
+    name = field.decode("utf-8", "backslashreplace")
+    if name not in names:
+        listed = ", ".join(names) or "no names"
+        raise HumanFormError(column, f"{what} ({listed}, or a number)", _shown(field))
+    return names[name]
+
+
+def _flags(field: bytes, column: int, what: str, names: Mapping[int, str], end: int) -> int:
+    masks = {name: mask for mask, name in names.items()}
+    flags = 0
+    for part in field.split(b"|"):
+        flags |= _named(part, column, what, masks, end)
+        column += len(part) + 1
+    return flags
+
+
+def _unescape(field: bytes, column: int) -> bytes:
+    if b"\\" not in field:
+        return field
+    if _USUAL.fullmatch(field):
+        # The escapes that canonical lines have mean the same in Python's codec, which is ten times as fast.
+        return field.decode("unicode_escape").encode("latin-1")
+
+    def replaced(match: re.Match[bytes]) -> bytes:
+        escape = match[1]
+        if escape[:1] == b"x":
+            if len(escape) != 3:
+                found = _shown(field[match.start() : match.start() + 4])
+                raise HumanFormError(column + match.start(), "two hexadecimal digits after \\x", found)
+            return bytes([int(escape[1:], 16)])
+        if escape[:1].isdigit() and escape[0] < 0x38:
+            return bytes([int(escape, 8) & 0xFF])
+        if not escape:
+            raise HumanFormError(column + match.start(), "a character after the backslash", "the end of the line")
+        return _SIMPLE.get(escape, match[0])
+
+    return _ESCAPE.sub(replaced, field)
+
+
+def _shown(field: bytes) -> str:
+    return quoted(field) if len(field) <= 40 else f"{quoted(field[:40])}..."

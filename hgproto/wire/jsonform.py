@@ -1,0 +1,123 @@
+"""The JSON form of a frame: what ``decode --format json`` prints, and back.
+
+``offset``, ``length``, ``request_id``, ``stream_id``, ``stream_flags``, ``type``, ``flags``, ``payload``; then ``decoded``
+where the payload has structure and is not encoded, or ``error`` where it is damaged. Flags are lists of names in bit
+order, unknown bits integers; octets are lower-case hexadecimal.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hgproto.errors import RemoteProtocolError
+from hgproto.runtime.frame import Frame, Record, check_revision
+from hgproto.wire.human import flag_list, type_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hgproto.revisions.revision import Codec
+
+__all__ = ["Continuations", "frame_from_json", "frame_to_json", "value_to_json"]
+
+
+class Continuations:
+    """Which frames go on where the latest one of their request and type ended, told frame by frame."""
+
+    def __init__(self, codec: Codec) -> None:
+        self._masks = {code: after for code, cases in codec.PAYLOADS.items() for _, after, _ in cases if after}
+        self._interrupts = codec.INTERRUPTS
+        self._open: set[tuple[int, int]] = set()
+
+    def next(self, frame: Frame) -> bool:
+        """Whether ``frame``, the next one in wire order, continues an earlier one."""
+        code, request_id = int(frame.type), int(frame.request_id)
+        for other, interrupting in self._interrupts.items():
+            if code in interrupting:
+                self._open.discard((other, request_id))
+        mask = self._masks.get(code)
+        if mask is None:
+            return False
+        key = (code, request_id)
+        continued = key in self._open
+        if int(frame.flags) & mask:
+            self._open.add(key)
+        else:
+            self._open.discard(key)
+        return continued
+
+
+def frame_to_json(frame: Frame, codec: Codec, offset: int = 0, *, continued: bool = False) -> dict[str, Any]:
+    """The JSON form of a frame whose header starts at ``offset`` of the input.
+
+    ``continued``: whether it continues an earlier frame (:class:`Continuations`). Raises :class:`ValueError` for a frame
+    of another revision than the codec's.
+    """
+    check_revision(frame, codec)
+    result: dict[str, Any] = {
+        "offset": offset,
+        "length": len(frame.payload),
+        "request_id": int(frame.request_id),
+        "stream_id": int(frame.stream_id),
+        "stream_flags": flag_list(frame.stream_flags, codec.STREAM_FLAG_NAMES),
+        "type": type_name(frame, codec),
+        "flags": flag_list(frame.flags, codec.FLAG_NAMES.get(int(frame.type), {})),
+        "payload": bytes(frame.payload).hex(),
+    }
+    try:
+        value = codec.decode_payload(frame, continued)
+    except RemoteProtocolError as error:
+        error = error.moved(offset + codec.HEADER_OCTETS)
+        result["error"] = {"requirement": error.requirement, "offset": error.offset, "message": str(error)}
+    else:
+        if isinstance(value, Record):
+            result["decoded"] = value_to_json(value)
+    return result
+
+
+def frame_from_json(data: Mapping[str, Any], codec: Codec) -> Frame:
+    """The frame that a JSON form stands for; its offset, length and decoded value are not looked at.
+
+    Raises :class:`KeyError`, :class:`TypeError` or :class:`ValueError` for what is no JSON form.
+    """
+    type_ = data["type"]
+    code = codec.CODES[type_] if isinstance(type_, str) else int(type_)
+    return codec.make_frame(
+        int(data["request_id"]),
+        int(data["stream_id"]),
+        _flags(data["stream_flags"], codec.STREAM_FLAG_NAMES),
+        code,
+        _flags(data["flags"], codec.FLAG_NAMES.get(code, {})),
+        bytes.fromhex(data["payload"]),
+    )
+
+
+def _flags(flags: list[str | int], names: Mapping[int, str]) -> int:
+    masks = {name: mask for mask, name in names.items()}
+    total = 0
+    for flag in flags:
+        total |= masks[flag] if isinstance(flag, str) else flag
+    return total
+
+
+def value_to_json(value: Any) -> Any:
+    """A decoded value in what JSON has: octets in hexadecimal, records as objects without their absent parts.
+
+    Values under keys that the revision does not know are hexadecimal too: the octets of their CBOR items.
+    """
+    match value:
+        case Record():
+            parts = value.as_dict()
+            extra = parts.pop("extra", None) or {}
+            known = {name: value_to_json(part) for name, part in parts.items() if part is not None}
+            return known | {_key(key): value_to_json(item) for key, item in extra.items() if _key(key) not in known}
+        case bytes():
+            return value.hex()
+        case list() | tuple():
+            return [value_to_json(item) for item in value]
+    return value
+
+
+def _key(key: bytes) -> str:
+    """A key of a map as text: bytes that are not UTF-8 are escaped, and so are backslashes, so that no two keys are one."""
+    return key.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")

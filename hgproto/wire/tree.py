@@ -1,0 +1,208 @@
+"""The annotated hex dump of frames: octets, field, value, meaning.
+
+Header fields come from the schema's header, payload fields from the codec's tables, so a user's schema is shown as ours is.
+What is damaged is shown up to the damage, then the error, then the octets that are left.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from hgproto.errors import RemoteProtocolError, printable
+from hgproto.runtime.layout import Span, case_number, octets, walk
+from hgproto.wire.human import flag_list, type_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hgproto.language.model import Schema
+    from hgproto.revisions.revision import Codec
+    from hgproto.runtime.frame import Frame
+
+__all__ = ["Annotation", "Style", "annotated", "annotation_of", "frame_tree"]
+
+ROW_OCTETS = 8
+MAX_ROWS = 4
+"""Rows of octets of one field; the rest is counted. The JSON form has them all."""
+
+FIELD_WIDTH = 20
+VALUE_WIDTH = 18
+
+
+class Style:
+    """How parts are shown: by colour on a terminal, else as they are."""
+
+    def __init__(self, *, colour: bool) -> None:
+        self.colour = colour
+
+    def _in(self, code: str, text: str) -> str:
+        return f"\x1b[{code}m{text}\x1b[0m" if self.colour and text else text
+
+    def title(self, text: str) -> str:
+        """The line that starts a frame."""
+        return self._in("1", text)
+
+    def octets(self, text: str) -> str:
+        """Offsets and octets."""
+        return self._in("36", text)
+
+    def meaning(self, text: str) -> str:
+        """What a value means."""
+        return self._in("2", text)
+
+    def error(self, text: str) -> str:
+        """What is wrong."""
+        return self._in("1;31", text)
+
+
+class Annotation(NamedTuple):
+    """What some octets of a frame mean.
+
+    ``path``: the field, in the payload with what it is in: ``atoms[0].labels[1]``. ``start``, ``end``: its octets, counted
+    from the start of the frame. ``value``: in words, short. ``meaning``: a sentence. ``in_header``: whether the header has it.
+    """
+
+    path: str
+    start: int
+    end: int
+    value: str
+    meaning: str
+    in_header: bool
+
+
+def annotated(frame: Frame, continued: bool, schema: Schema, codec: Codec) -> Iterator[Annotation]:
+    """What each field of a frame means, in wire order.
+
+    ``continued``: whether the payload goes on where the one before ended. Raises
+    :class:`~hgproto.RemoteProtocolError` where the payload is damaged, after what comes before; its offset counts from the
+    start of the frame.
+    """
+    for span, value, meaning in _header_spans(frame, schema, codec):
+        yield Annotation(span.path, span.start, span.end, value, meaning, in_header=True)
+    start = codec.HEADER_OCTETS
+    try:
+        for span in _payload_spans(frame, bytes(frame.payload), continued, schema, codec):
+            yield annotation_of(span, start)
+    except RemoteProtocolError as error:
+        raise error.moved(start) from None
+
+
+def annotation_of(span: Span, start: int = 0) -> Annotation:
+    """What a field of a payload means; the payload starts at octet ``start``."""
+    value = "" if span.value is None else _value(span.value)
+    return Annotation(span.path, start + span.start, start + span.end, value, _brief(span.doc), in_header=False)
+
+
+def frame_tree(
+    frame: Frame, number: int, offset: int, continued: bool, schema: Schema, codec: Codec, style: Style
+) -> Iterator[str]:
+    """The lines for one frame, the ``number``-th, whose header starts at ``offset`` of the input."""
+    title = f"frame {number} at offset {offset}: {_type_text(frame, codec)}"
+    yield style.title(f"{title}, request {int(frame.request_id)}, stream {int(frame.stream_id)}")
+    octets = codec.encode_header(frame, codec.LIMITS["max-payload"][1]) + bytes(frame.payload)
+    done = codec.HEADER_OCTETS
+    title = ""
+    try:
+        for path, start, end, value, meaning, in_header in annotated(frame, continued, schema, codec):
+            inside, _, name = path.rpartition(".")
+            if inside not in ("", title):
+                yield f"  {'':8}  {'':{3 * ROW_OCTETS}} {style.title(inside)}"
+            title = inside
+            shown = f"  {name}" if inside else name
+            yield from _rows(shown, octets[start:end], offset + start, value, meaning, style)
+            if not in_header:
+                done = max(done, end)
+    except RemoteProtocolError as error:
+        yield f"  {style.error(f'error: {printable(str(error.moved(offset)))}')}"
+        if done < len(octets):
+            yield from _rows("(damaged)", octets[done:], offset + done, "", "", style)
+
+
+def _type_text(frame: Frame, codec: Codec) -> str:
+    kind = type_name(frame, codec)
+    return kind if isinstance(kind, str) else hex(kind)
+
+
+def _header_spans(frame: Frame, schema: Schema, codec: Codec) -> Iterator[tuple[Span, str, str]]:
+    frame_type = schema.frames_by_code.get(int(frame.type))
+    at = 0
+    for field in schema.header.fields[:-1]:
+        size = field.octets or 0
+        for name, doc in [(b.name, b.doc) for b in field.bits] or [(field.name, field.doc)]:
+            value = len(frame.payload) if name == "length" else int(getattr(frame, name))
+            text, meaning = str(value), _brief(doc)
+            if name == "type":
+                text = _type_text(frame, codec)
+                meaning = _brief(frame_type.doc) if frame_type else "Not known to this revision."
+            elif name == "flags":
+                flags = frame_type.flags if frame_type else ()
+                text, meaning = _flags(value, {flag.mask: (flag.name, flag.doc) for flag in flags})
+            elif name == "stream_flags":
+                text, meaning = _flags(value, {flag.mask: (flag.name, flag.doc) for flag in schema.stream_flags})
+            elif field.parity is not None:
+                side = field.parity["odd" if value & 1 else "even"]
+                meaning = f"A stream of the {side}."
+            yield Span(name, at, at + size, value, doc), text, meaning
+        at += size
+
+
+def _flags(value: int, flags: dict[int, tuple[str, str]]) -> tuple[str, str]:
+    names = flag_list(value, {mask: name for mask, (name, _) in flags.items()})
+    text = "|".join(name if isinstance(name, str) else hex(name) for name in names) or "0"
+    docs = [_brief(flags[mask][1]) for mask in flags if value & mask]
+    return text, " ".join(docs)
+
+
+def _payload_spans(frame: Frame, payload: bytes, continued: bool, schema: Schema, codec: Codec) -> Iterator[Span]:
+    spans = _all_spans(frame, payload, continued, schema, codec)
+    # Of a payload without octets there is nothing to show, unless it is damaged.
+    yield from spans if payload else (span for span in spans if span.start < span.end)
+
+
+def _all_spans(frame: Frame, payload: bytes, continued: bool, schema: Schema, codec: Codec) -> Iterator[Span]:
+    frame_type = schema.frames_by_code.get(int(frame.type))
+    encoded = next((flag.mask for flag in schema.stream_flags if flag.name == "encoded"), 0)
+    if int(frame.stream_flags) & encoded:
+        yield Span("payload", 0, len(payload), payload, "Encoded by the stream's content encoding.")
+        return
+    if frame_type is None:
+        yield Span("payload", 0, len(payload), payload, "Of an unknown frame type.")
+        return
+    number = case_number(codec.PAYLOADS[frame_type.code], int(frame.flags), continued)
+    case = frame_type.payload[number]
+    if case.structure is not None:
+        limit = case.structure.limit
+        most = None if limit is None else schema.limits[limit].default
+        yield from walk(codec.LAYOUTS[case.structure.name], payload, most)
+    elif case.field is not None:
+        value = codec.decode_payload(frame, continued)
+        yield Span(case.field.name, 0, len(payload), value, case.field.doc)
+
+
+def _rows(path: str, data: bytes, offset: int, value: str, meaning: str, style: Style) -> Iterator[str]:
+    rows = [data[i : i + ROW_OCTETS] for i in range(0, len(data), ROW_OCTETS)] or [b""]
+    for index, row in enumerate(rows[:MAX_ROWS]):
+        place = style.octets(f"{offset + index * ROW_OCTETS:08x}  {row.hex(' '):<{3 * ROW_OCTETS}}")
+        if index:
+            yield f"  {place}".rstrip()
+        else:
+            yield f"  {place} {path:<{FIELD_WIDTH}} {value:<{VALUE_WIDTH}} {style.meaning(meaning)}".rstrip()
+    if len(rows) > MAX_ROWS:
+        left = len(data) - MAX_ROWS * ROW_OCTETS
+        yield f"  {'':8}  {style.octets(f'... {octets(left)} more')}"
+
+
+def _value(value: Any) -> str:
+    """A value in a column's width."""
+    if isinstance(value, bytes):
+        text = repr(value[: VALUE_WIDTH + 1])[1:]
+    elif isinstance(value, str):
+        text = ascii(value[: VALUE_WIDTH + 1])
+    else:
+        text = ascii(value)
+    return text if len(text) <= VALUE_WIDTH else f"{text[: VALUE_WIDTH - 3]}..."
+
+
+def _brief(doc: str) -> str:
+    """The first sentence."""
+    return doc.partition(". ")[0].rstrip(".") + "." if doc else ""

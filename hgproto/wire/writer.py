@@ -1,0 +1,219 @@
+"""Octets out of frames: one, many in pieces, or as buffers that are written without being joined."""
+
+from __future__ import annotations
+
+from collections import deque
+from functools import cache
+
+from hgproto.runtime.bytelike import bytes_like
+from hgproto.runtime.frame import Unique, check_revision
+from hgproto.wire.files import Output, resumable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from hgproto.revisions.revision import Codec
+    from hgproto.runtime.frame import Frame
+    from hgproto.wire.files import Writable
+
+__all__ = ["PIECE_OCTETS", "FrameWriter", "encode_frame", "encode_frames", "frame_buffers", "write_frames"]
+
+JOINED_OCTETS = 1 << 14
+"""Payloads of fewer bytes are written together with their header: a copy costs less than a second write."""
+
+PIECE_OCTETS = 1 << 18
+"""Octets to which frames are joined, and no further: the memory of larger pieces is given back and asked for each time."""
+
+
+@cache
+def _default() -> Codec:
+    from hgproto.revisions.framing_0002 import codec
+
+    return codec
+
+
+def encode_frame(frame: Frame, *, max_payload: int | None = None, codec: Codec | None = None) -> bytes:
+    """The octets of a frame; its length is computed (section 1.2).
+
+    ``max_payload``: the most octets of a payload, the revision's default unless told otherwise. Raises
+    :class:`LocalProtocolError` for a longer one, and for a number that its header field cannot hold, and
+    :class:`ValueError` for a frame of another revision than the codec's.
+    """
+    codec = codec or _default()
+    check_revision(frame, codec)
+    return codec.encode_frame(frame, _limit(max_payload, codec))
+
+
+def encode_frames(
+    frames: Iterable[Frame], *, max_payload: int | None = None, codec: Codec | None = None
+) -> Iterator[bytes]:
+    """The octets of frames in pieces of whole frames, each as soon as it has :data:`PIECE_OCTETS`.
+
+    No frame is asked for before the frames before it were given or are in the same piece. Raises as one frame does, and
+    whatever ``frames`` raise, once the frames before were given; the same iterator then continues with the frames after.
+    """
+    codec = codec or _default()
+    return _Encoded(frames, _limit(max_payload, codec), codec)
+
+
+class _Encoded(Unique):
+    """The pieces of :func:`encode_frames`."""
+
+    __slots__ = ("_codec", "_failure", "_frames", "_limit")
+
+    def __init__(self, frames: Iterable[Frame], limit: int, codec: Codec) -> None:
+        self._frames = iter(frames)
+        self._limit = limit
+        self._codec = codec
+        self._failure: BaseException | None = None
+
+    def __iter__(self) -> _Encoded:
+        return self
+
+    def __next__(self) -> bytes:
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+        limit, codec = self._limit, self._codec
+        encode, known = codec.encode_frame, None
+        parts: list[bytes] = []
+        size = 0
+        try:
+            for frame in self._frames:
+                if type(frame.type) is not known:
+                    check_revision(frame, codec)
+                    known = type(frame.type)
+                octets = encode(frame, limit)
+                parts.append(octets)
+                size += len(octets)
+                if size >= PIECE_OCTETS:
+                    break
+        except BaseException as error:  # raised once the frames before it were given
+            if not parts:
+                raise
+            self._failure = error
+        if not parts:
+            raise StopIteration
+        return b"".join(parts)
+
+
+def frame_buffers(
+    frames: Iterable[Frame], *, max_payload: int | None = None, codec: Codec | None = None
+) -> Iterator[bytes | memoryview]:
+    """Headers and payloads in turn, for ``writelines`` and the like: no payload is copied. Raises as one frame does."""
+    codec = codec or _default()
+    return resumable(_Buffers(frames, _limit(max_payload, codec), codec))
+
+
+class _Buffers:
+    """The buffers of :func:`frame_buffers`, to be begun again after an exception."""
+
+    def __init__(self, frames: Iterable[Frame], limit: int, codec: Codec) -> None:
+        self._frames = iter(frames)
+        self._limit = limit
+        self._codec = codec
+        self._ended = False
+
+    def __call__(self) -> Iterator[bytes | memoryview] | None:
+        return None if self._ended else self._rest()
+
+    def _rest(self) -> Iterator[bytes | memoryview]:
+        limit, codec = self._limit, self._codec
+        encode_header, latest, known = codec.encode_header, None, None
+        for frame in self._frames:
+            if frame.type is not latest:
+                latest = frame.type
+                if type(latest) is not known:
+                    check_revision(frame, codec)
+                    known = type(latest)
+            payload = frame.payload
+            if type(payload) is not bytes:
+                payload = bytes_like(payload, "payload")
+            yield encode_header(frame, limit)
+            if payload:
+                yield payload
+        self._ended = True
+
+
+class FrameWriter(Unique):
+    """Writes frames to a binary file, buffered or raw, whole and in order.
+
+    ``max_payload`` and ``codec``: as of :func:`encode_frame`. If the file has no room, :meth:`write` raises
+    :class:`BlockingIOError`. The writer then keeps the rest of the frame that it was writing, as a copy where its owner
+    can change it, and the frames after it: wait until the file can be written, and call :meth:`flush`.
+    """
+
+    __slots__ = ("_codec", "_frames", "_limit", "_output")
+
+    def __init__(self, file: Writable, *, max_payload: int | None = None, codec: Codec | None = None) -> None:
+        self._codec = codec or _default()
+        self._limit = _limit(max_payload, self._codec)
+        self._output = Output(file)
+        self._frames: deque[Iterator[Frame]] = deque()
+
+    @property
+    def written(self) -> int:
+        """Bytes that the file has accepted."""
+        return self._output.written
+
+    @property
+    def pending(self) -> bool:
+        """True if bytes or frames are left to be written."""
+        return bool(self._output.pending or self._frames)
+
+    def write(self, frames: Iterable[Frame]) -> None:
+        """Writes frames, after whatever an earlier call has left. Each is written before the next is asked for.
+
+        Raises as :func:`encode_frame` does, and whatever the file or ``frames`` raise; the frames before it are written.
+        """
+        self._frames.append(iter(frames))
+        self.flush()
+
+    def flush(self) -> None:
+        """Writes whatever is left. Raises as :meth:`write` does. The file itself is not flushed."""
+        try:
+            self._flush()
+        except BaseException:
+            self._output.keep()
+            raise
+
+    def _flush(self) -> None:
+        output, limit, codec = self._output, self._limit, self._codec
+        encode, encode_header, known = codec.encode_frame, codec.encode_header, None
+        output.flush()
+        while self._frames:
+            try:
+                for frame in self._frames[0]:
+                    if type(frame.type) is not known:
+                        check_revision(frame, codec)
+                        known = type(frame.type)
+                    if len(frame.payload) < JOINED_OCTETS:
+                        output.write(encode(frame, limit))
+                    else:
+                        output.write(encode_header(frame, limit), frame.payload)
+            except BaseException as error:
+                # The frames go on after trouble with the file, and once their own source has bytes again.
+                if not output.pending and not isinstance(error, BlockingIOError):
+                    self._frames.popleft()
+                raise
+            self._frames.popleft()
+
+
+def write_frames(
+    file: Writable, frames: Iterable[Frame], *, max_payload: int | None = None, codec: Codec | None = None
+) -> None:
+    """Writes frames to a binary file, buffered or raw: all of them, or raises.
+
+    Raises as one frame does; frames before it are written. Raises :class:`BlockingIOError` if the file has no room; use
+    a :class:`FrameWriter` for a file that does not block.
+    """
+    FrameWriter(file, max_payload=max_payload, codec=codec).write(frames)
+
+
+def _limit(max_payload: int | None, codec: Codec) -> int:
+    if max_payload is None:
+        return codec.LIMITS["max-payload"][0]
+    from hgproto.wire.reader import checked_max_payload
+
+    return checked_max_payload(max_payload, codec)

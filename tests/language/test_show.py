@@ -1,0 +1,129 @@
+"""Field tables for people: all there is to show is shown, and fits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from support import ROOT, SCHEMA
+
+from hgproto.language import load
+from hgproto.language.show import WIDTH, names, overview, show
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from hgproto.language.model import Schema, Structure
+
+SCHEMAS = {
+    schema.revision: schema for schema in (load(SCHEMA / "framing-0002.yaml"), load(ROOT / "tests/data/alien.yaml"))
+}
+EVERY_NAME = [(revision, name) for revision, schema in SCHEMAS.items() for name in names(schema)]
+
+NARROWEST = 30
+"""The last column of a table is at least as wide as this, also where the table then is not."""
+
+
+def structures_of(name: str, schema: Schema) -> list[Structure]:
+    """What is shown under a name: a frame type has the structures of its cases."""
+    if name in schema.frames:
+        return [case.structure for case in schema.frames[name].payload if case.structure is not None]
+    return [schema.structures[name]] if name in schema.structures else []
+
+
+def rules_of(structures: Iterable[Structure], schema: Schema) -> set[str]:
+    rules: set[str] = set()
+    for structure in structures:
+        rules |= set(structure.rules.values())
+        for field in structure.fields:
+            rules |= set(field.rules.values())
+            if field.type in schema.structures:
+                rules |= rules_of([schema.structures[field.type]], schema)
+    return rules
+
+
+@pytest.mark.parametrize(("revision", "name"), EVERY_NAME)
+def test_tables_fit(revision: str, name: str) -> None:
+    lines = list(show(name, SCHEMAS[revision]))
+    assert len(lines) >= 5
+    assert lines[0].startswith(name)
+    column = 0
+    for line in lines:
+        assert line == line.rstrip()
+        assert "\n" not in line
+        if set(line) == {"-", " "}:
+            column = line.rindex(" ") + 1
+        if column and line:
+            # A word that is longer than its column stands out.
+            assert len(line) <= max(WIDTH, column + NARROWEST) or " " not in line[column:], line
+        if not line:
+            column = 0
+
+
+@pytest.mark.parametrize(("revision", "name"), EVERY_NAME)
+def test_tables_have_every_field_and_every_rule(revision: str, name: str) -> None:
+    schema = SCHEMAS[revision]
+    lines = list(show(name, schema))
+    words = {word.strip(",.:") for line in lines for word in line.split()}
+    structures = structures_of(name, schema)
+    for structure in structures:
+        assert {field.name for field in structure.fields} <= words
+        assert {entry.name for entry in structure.entries} <= words
+    expected = rules_of(structures, schema)
+    if name in schema.frames:
+        frame = schema.frames[name]
+        assert {flag.name for flag in frame.flags} <= words
+        assert hex(frame.code) in words
+        expected |= {constraint.requirement for constraint in frame.constraints}
+        expected |= {frame.sender_requirement} if frame.sender_requirement else set()
+        for case in frame.payload:
+            if case.field is not None:
+                assert case.field.name in words
+                expected |= set(case.field.rules.values())
+    elif not structures:
+        assert {"type", "flags", *(field.name for field in schema.header.fields if not field.bits)} <= words
+        assert {flag.name for flag in schema.stream_flags} <= words
+        expected |= {constraint.requirement for constraint in schema.stream_constraints}
+        expected |= {rule for field in schema.header.fields for rule in field.rules.values()}
+    assert expected <= words
+    # Each rule is said once, in its own words.
+    for rule in expected:
+        (row,) = [line for line in lines if line.startswith(f"{rule} ")]
+        assert schema.requirements[rule].sentence.split()[0] in row
+
+
+@pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS)
+def test_the_overview_lists_all_there_is_to_show(schema: Schema) -> None:
+    lines = list(overview(schema))
+    assert lines[0] == f"{schema.revision}: {schema.title}"
+    first_words = [line.split()[0] for line in lines[4:] if line and not line.startswith(" ")]
+    assert (
+        first_words == list(names(schema)) == list(dict.fromkeys(["frame-header", *schema.frames, *schema.structures]))
+    )
+
+
+def test_a_name_that_there_is_not() -> None:
+    with pytest.raises(KeyError):
+        list(show("nothing", SCHEMAS["framing-0002"]))
+
+
+SIZES = {
+    ("text-atom", "format_length"): "2",
+    ("text-atom", "label_lengths"): "label_count times",
+    ("text-atom", "format"): "format_length",
+    ("text-atom", "labels"): "as label_lengths",
+    ("argument-start", "value"): "the rest, at most value_length",
+    ("argument-rest", "value"): "the rest",
+}
+
+
+@pytest.mark.parametrize(("structure", "field"), SIZES)
+def test_sizes_of_fields(structure: str, field: str) -> None:
+    (row,) = [line for line in show(structure, SCHEMAS["framing-0002"]) if line.startswith(f"{field} ")]
+    assert f"  {SIZES[structure, field]}  " in row
+
+
+def test_the_header_counts_octets_and_bits() -> None:
+    rows = [line.split()[:2] for line in show("frame-header", SCHEMAS["framing-0002"])]
+    table = [row for row in rows if row and row[0].isdigit()]
+    assert table == [["0", "24"], ["3", "16"], ["5", "8"], ["6", "8"], ["7", "4"], ["7", "4"], ["8", "length"]]

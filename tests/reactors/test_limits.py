@@ -1,0 +1,62 @@
+"""Limits: the schema's defaults, what they may be, and how they are said."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import pytest
+from support import SCHEMA
+
+from hgproto.language import load
+from hgproto.reactors.limits import Limits
+from hgproto.revisions.framing_0002 import codec
+
+DECLARED = load(SCHEMA / "framing-0002.yaml").limits
+
+
+def test_the_defaults_are_the_schemas() -> None:
+    assert Limits().as_dict() == {name.replace("-", "_"): limit.default for name, limit in DECLARED.items()}
+    assert all(limit.reason for limit in DECLARED.values())
+
+
+@pytest.mark.parametrize("name", DECLARED)
+def test_bounds(name: str) -> None:
+    key, maximum = name.replace("-", "_"), codec.LIMITS[name][1]
+    for value in (1, 2, maximum - 1, maximum):
+        assert getattr(Limits(**{key: value}), key) == value
+    for value in (0, -1, maximum + 1):
+        with pytest.raises(ValueError, match=f"{key} must be 1 to {maximum}, not {value}"):
+            Limits(**{key: value})
+    with pytest.raises(ValueError, match=f"{key} must be a number of at most 64 bits, not of 16610"):
+        Limits(**{key: 10**5000})
+    wrong: Any
+    for wrong in (2.5, "2", None):
+        with pytest.raises(TypeError, match=f"{key} must be an integer, not {type(wrong).__name__}"):
+            Limits(**{key: wrong})
+
+
+def test_settings_in_words() -> None:
+    assert Limits.of(["request-octets=1000", "arguments=2"]) == Limits(request_octets=1000, arguments=2)
+    assert Limits.of([]) == Limits()
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["arguments", "arguments=", "arguments=x", "arguments=-1", "arguments=²", "=1", "arguments=" + "9" * 5000],
+)
+def test_settings_that_are_none(setting: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=r"expected NAME=N, found|there is no limit ''"):
+        Limits.of([setting])
+
+
+def test_a_limit_that_there_is_not() -> None:
+    with pytest.raises(TypeError, match="there is no limit 'request-octet'; there are active-requests, "):
+        Limits(request_octet=1)  # type: ignore[call-arg]
+
+
+def test_limits_are_values() -> None:
+    limits = Limits(arguments=3)
+    assert pickle.loads(pickle.dumps(limits)) == limits == copy.copy(limits)  # noqa: S301
+    assert limits != Limits()

@@ -1,0 +1,262 @@
+"""CBOR, compared with cbor2."""
+
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING, Any
+
+import cbor2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support import cbor_values
+
+from hgproto.runtime.cbor import (
+    MAX_DEPTH,
+    CborError,
+    Map,
+    Simple,
+    Tag,
+    decode_item,
+    decode_map,
+    encode_item,
+    item_head,
+    map_pairs,
+    skip_item,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MALFORMED = [
+    ("", "malformed", 0),
+    ("18", "malformed", 0),
+    ("19 00", "malformed", 0),
+    ("1c", "malformed", 0),
+    ("1f", "malformed", 0),
+    ("df", "malformed", 0),
+    ("ff", "malformed", 0),
+    ("f8 18", "malformed", 0),
+    ("42 61", "malformed", 0),
+    ("5f 61 61 ff", "malformed", 1),
+    ("5f 5f ff ff", "malformed", 1),
+    ("5f 41 61", "malformed", 3),
+    ("82 01", "malformed", 2),
+    ("9f 01", "malformed", 2),
+    ("a1 01", "malformed", 2),
+    ("bf 01 ff", "malformed", 2),
+    ("a2 01 02 01 03", "duplicate", 3),
+    ("a2 41 61 02 58 01 61 03", "duplicate", 4),
+    ("61 ff", "charset", 1),
+    ("62 61 ff", "charset", 2),
+    ("9b ff ff ff ff ff ff ff ff", "malformed", 9),
+    ("5b ff ff ff ff ff ff ff ff 00", "malformed", 0),
+    ("c0", "malformed", 1),
+]
+
+
+@pytest.mark.parametrize(("octets", "kind", "offset"), MALFORMED)
+def test_faults_have_a_kind_and_an_offset(octets: str, kind: str, offset: int) -> None:
+    with pytest.raises(CborError) as error:
+        decode_item(bytes.fromhex(octets))
+    assert (error.value.kind, error.value.offset) == (kind, offset)
+
+
+@pytest.mark.parametrize("head", ["81", "a100", "c1", "9f"])
+def test_nesting_is_bounded(head: str) -> None:
+    with pytest.raises(CborError, match="levels of nesting"):
+        decode_item(bytes.fromhex(head) * 100_000)
+    assert decode_item(b"\x81" * MAX_DEPTH + b"\x00")[1] == MAX_DEPTH + 1
+
+
+@given(cbor_values)
+def test_values_round_trip_and_cbor2_reads_them(value: Any) -> None:
+    octets = encode_item(value)
+    assert decode_item(octets) == (value, len(octets))
+    assert cbor2.loads(octets) == value
+    assert decode_item(cbor2.dumps(value)) == (value, len(cbor2.dumps(value)))
+
+
+@pytest.mark.parametrize(
+    ("octets", "value"),
+    [
+        ("f93c00", 1.0),
+        ("fa3f800000", 1.0),
+        ("fb3ff0000000000000", 1.0),
+        ("f4", False),
+        ("f7", Simple(23)),
+        ("f8ff", Simple(255)),
+        ("c101", Tag(1, 1)),
+        ("5f41614162ff", b"ab"),
+        ("7f61616162ff", "ab"),
+        ("9f01ff", [1]),
+        ("bf0102ff", {1: 2}),
+        ("a2 0102 f501", Map(((1, 2), (True, 1)))),
+        ("a18001", Map((([], 1),))),
+    ],
+)
+def test_items(octets: str, value: Any) -> None:
+    data = bytes.fromhex(octets)
+    assert decode_item(data + b"\x00") == (value, len(data))
+    assert decode_item(encode_item(value))[0] == value
+
+
+def test_keys_that_python_takes_for_one_are_kept_apart() -> None:
+    pairs, _ = decode_map(bytes.fromhex("a3 f5 01 01 02 f93c00 03"))
+    assert [(key, value) for key, value, *_ in pairs] == [(True, 1), (1, 2), (1.0, 3)]
+
+
+@given(st.binary(max_size=64))
+def test_any_octets_are_taken_or_refused(octets: bytes) -> None:
+    try:
+        value, end = decode_item(octets)
+    except CborError as error:
+        assert 0 <= error.offset <= len(octets)
+    else:
+        assert 0 < end <= len(octets)
+        # Encoding gives the same value again; what is not a number is not equal to itself.
+        assert repr(decode_item(encode_item(value))[0]) == repr(value)
+
+
+NUMBERS: list[Any] = [-1, 1.5, "x", 1 << 64]
+WITHOUT_ITEM = [
+    *(object(), 1 << 64, -(1 << 64) - 1, {1, 2}),
+    *(Simple(number) for number in (24, 31, 256, 300, *NUMBERS)),
+    *(Tag(number, 0) for number in NUMBERS),
+    *(Tag(0, "\ud800"), "\ud800", ["\ud800"], {"\ud800": 1}, "x" * 1000 + "\udcff"),
+]
+
+
+@pytest.mark.parametrize("value", WITHOUT_ITEM, ids=map(str, range(len(WITHOUT_ITEM))))
+def test_values_without_an_item_are_refused(value: object) -> None:
+    with pytest.raises(TypeError):
+        encode_item(value)
+
+
+@pytest.mark.parametrize("buffer", [bytearray(b"ab"), memoryview(b"ab"), memoryview(b"a.b.")[::2], array("H", b"ab")])
+def test_a_buffer_is_a_byte_string(buffer: Any) -> None:
+    assert encode_item(buffer) == encode_item(b"ab")
+    assert encode_item([buffer, Tag(1, buffer)]) == encode_item([b"ab", Tag(1, b"ab")])
+    assert encode_item({b"k": buffer}) == encode_item({b"k": b"ab"})
+
+
+# Reading without making objects.
+
+
+def outcome(read: Any, octets: bytes) -> tuple[Any, ...]:
+    try:
+        return read(octets)[-1], None
+    except CborError as error:
+        return None, (error.kind, error.offset, error.expected, error.found)
+
+
+def items_of(value: Any) -> int:
+    match value:
+        case list():
+            return 1 + sum(map(items_of, value))
+        case dict():
+            return 1 + sum(items_of(key) + items_of(item) for key, item in value.items())
+    return 1
+
+
+def skipped(octets: bytes) -> tuple[int]:
+    return (skip_item(octets)[0],)
+
+
+@given(
+    st.binary(max_size=64)
+    | cbor_values.map(encode_item)
+    | st.tuples(cbor_values.map(encode_item), st.integers(0, 99), st.integers(0, 255)).map(
+        lambda parts: parts[0][: parts[1]] + bytes([parts[2]]) + parts[0][parts[1] + 1 :]
+    )
+)
+def test_skipping_and_decoding_agree(octets: bytes) -> None:
+    assert outcome(skipped, octets) == outcome(decode_item, octets)
+    assert outcome(lambda octets: map_pairs(octets)[:2], octets) == outcome(decode_map, octets)
+
+
+@pytest.mark.parametrize(("octets", "_kind", "_offset"), MALFORMED)
+def test_skipping_refuses_the_same(octets: str, _kind: str, _offset: int) -> None:
+    data = bytes.fromhex(octets)
+    assert outcome(skipped, data) == outcome(decode_item, data)
+    assert outcome(skipped, data)[1] is not None
+
+
+@pytest.mark.parametrize("head", ["81", "a100", "c1", "9f", "a181"])
+def test_skipping_bounds_nesting(head: str) -> None:
+    data = bytes.fromhex(head) * 100_000
+    assert outcome(skipped, data) == outcome(decode_item, data)
+    assert "levels of nesting" in str(outcome(skipped, data))
+
+
+@given(cbor_values)
+def test_items_are_counted(value: Any) -> None:
+    octets, number = encode_item(value), items_of(value)
+    assert skip_item(octets, left=number) == (len(octets), 0)
+    assert skip_item(octets, left=number + 1) == (len(octets), 1)
+    with pytest.raises(CborError) as error:
+        skip_item(octets, left=number - 1)
+    assert error.value.kind == "limit"
+    assert 0 <= error.value.offset < len(octets)
+
+
+@pytest.mark.parametrize(
+    ("octets", "number"),
+    [
+        ("80", 1),
+        ("83 000102", 4),
+        ("9f 0001 ff", 3),
+        ("a1 00 01", 3),
+        ("bf 00 80 ff", 3),
+        ("c1 c1 00", 3),
+        ("5f 40 4161 ff", 3),
+        ("84 00 1818 00 f6", 5),
+    ],
+)
+def test_what_counts_as_an_item(octets: str, number: int) -> None:
+    data = bytes.fromhex(octets)
+    assert skip_item(data, left=number) == (len(data), 0)
+    with pytest.raises(CborError, match="limit"):
+        skip_item(data, left=number - 1)
+
+
+def test_the_item_over_the_limit_is_named() -> None:
+    with pytest.raises(CborError) as error:
+        skip_item(bytes.fromhex("84 1800 0000 00"), left=3)
+    assert (error.value.kind, error.value.offset) == ("limit", 4)
+
+
+@pytest.mark.parametrize("read", [map_pairs, decode_map, skip_item, decode_item])
+def test_a_map_in_a_key_is_read_once_however_deep(
+    read: Callable[[bytes], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The work is counted: heads that are read and items that are compared by their text."""
+    heads, texts = [0], [0]
+
+    def counted_head(data: bytes, at: int) -> Any:
+        heads[0] += 1
+        return item_head(data, at)
+
+    def counted_text(tag: Tag) -> str:
+        texts[0] += 1
+        return f"Tag({tag.number})"
+
+    monkeypatch.setattr("hgproto.runtime.cbor.item_head", counted_head)
+    monkeypatch.setattr(Tag, "__repr__", counted_text)
+    number = 100
+    key = b"\x9f" + b"\xc1\x00" * number + b"\xff"
+    for _ in range(MAX_DEPTH - 2):
+        key = b"\xa1" + key + b"\x00"
+    read(key)
+    assert heads[0] <= 2 * (2 * number + 2 * MAX_DEPTH)
+    assert texts[0] <= 2 * number
+
+
+@given(cbor_values)
+def test_items_of_keys_are_counted(value: Any) -> None:
+    octets, number = b"\xa1\x81" + encode_item(value) + b"\x00", 3 + items_of(value)
+    assert skip_item(octets, left=number) == (len(octets), 0)
+    with pytest.raises(CborError) as error:
+        skip_item(octets, left=number - 1)
+    assert error.value.kind == "limit"
+    assert 0 <= error.value.offset < len(octets)

@@ -1,0 +1,160 @@
+"""Structs as construct uses them: compiled they are the same, and one of them reads a whole stream and hides nothing."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from construct import Byte, ConstructError
+from construct import Struct as PlainStruct
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support import INVALID, ROOT, VALID
+
+from hgproto.errors import ProtocolError, RemoteProtocolError
+from hgproto.revisions.revision import Revision
+from hgproto.runtime.frame import Frame
+from hgproto.wire.reader import FrameReader
+
+OURS = Revision("framing-0002")
+ALIEN = Revision(str(ROOT / "tests" / "data" / "alien.yaml"))
+each_revision = pytest.mark.parametrize("revision", [OURS, ALIEN], ids=["ours", "alien"])
+
+
+def structs_of(revision: Revision) -> dict[str, Any]:
+    """The Structs of a revision by name."""
+    module = revision.structs
+    return {name: getattr(module, name) for name in module.__all__}
+
+
+def outcome(call: Any, *arguments: Any, **keywords: Any) -> object:
+    """What a call gives, or how it refuses."""
+    try:
+        return call(*arguments, **keywords)
+    except ProtocolError as error:
+        return type(error), error.requirement, error.offset, error.field, error.expected, error.found
+    except (ConstructError, KeyError, TypeError) as error:
+        return type(error)
+
+
+def samples(revision: Revision) -> list[bytes]:
+    """Octets for Structs: those of examples and vectors, and payloads alone."""
+    schema = revision.schema
+    parts: list[Any] = [*schema.structures.values(), *schema.frames.values()]
+    found = [example.octets for part in parts for example in part.examples]
+    if revision is OURS:
+        found += [bytes.fromhex(vector["wire"]) for vector in (*VALID, *INVALID)]
+    return [octets[start:] for octets in found for start in (0, schema.header.octets)]
+
+
+@each_revision
+def test_a_compiled_struct_is_the_same_struct(revision: Revision) -> None:
+    refused = taken = 0
+    for name, struct in structs_of(revision).items():
+        compiled = struct.compile()
+        for octets in samples(revision):
+            for keywords in ({}, {"max_payload": 3}, {"continued": True}):
+                value = outcome(struct.parse, octets, **keywords)
+                assert outcome(compiled.parse, octets, **keywords) == value, name
+                if isinstance(value, tuple) and value[:1] and isinstance(value[0], type):
+                    refused += 1
+                    continue
+                taken += 1
+                if not keywords:
+                    built = outcome(struct.build, value)
+                    assert outcome(compiled.build, value) == built, name
+    assert refused > 300 and taken > 100
+
+
+def test_a_compiled_struct_names_the_field() -> None:
+    octets = bytes.fromhex("0600 01 00 05 666f6f")
+    for struct in (OURS.structs.text_output, OURS.structs.text_output.compile()):
+        with pytest.raises(RemoteProtocolError) as caught:
+            struct.parse(octets)
+        assert caught.value.field == "atoms[0].format"
+
+
+def test_a_struct_can_be_part_of_one_that_is_compiled() -> None:
+    outer = PlainStruct("before" / Byte, "frame" / OURS.structs.frame, "after" / Byte)
+    octets = b"\x07" + bytes.fromhex("0e00000100010111637573746f6d726561646f6e6c79") + b"\x09"
+    value = outer.parse(octets)
+    assert outer.compile().parse(octets) == value
+    assert outer.compile().build(value) == octets
+
+
+# A whole stream.
+
+
+def whole(revision: Revision) -> bytes:
+    """Frames of every type, one after the other."""
+    frames = [example for frame in revision.schema.frames.values() for example in frame.examples if not example.refused]
+    return b"".join(example.octets for example in frames)
+
+
+@each_revision
+def test_frames_are_all_frames_of_a_stream(revision: Revision) -> None:
+    octets, frames = whole(revision), revision.structs.frames
+    assert frames.parse(b"") == ()
+    parsed = frames.parse(octets)
+    read = list(FrameReader(codec=revision.codec).feed(octets))
+    assert len(parsed) == len(read) > 5
+    for container, frame in zip(parsed, read, strict=True):
+        assert all(container[name] == getattr(frame, name) for name in Frame.shown)
+    assert frames.parse_stream(io.BytesIO(octets)) == parsed
+    assert frames.build(parsed) == octets
+    assert frames.build([frame.as_dict() for frame in read]) == octets
+    assert frames.compile().parse(octets) == parsed
+
+
+def refusal(revision: Revision, octets: bytes, **limit: int) -> tuple[Any, ...] | None:
+    """How the codec refuses a stream: the requirement, the offset from its start, and the number of the frame."""
+    at = number = 0
+    while at < len(octets):
+        try:
+            _, at = revision.codec.decode_frame(octets, at, **limit)
+        except RemoteProtocolError as error:
+            return error.requirement, error.offset, f"frames[{number}].{error.field}"
+        number += 1
+    return None
+
+
+@each_revision
+def test_a_tail_that_is_no_whole_frame_is_refused_at_its_offset(revision: Revision) -> None:
+    octets = whole(revision)
+    refused = 0
+    for size in range(len(octets)):
+        wanted = refusal(revision, octets[:size])
+        found: Any = outcome(revision.structs.frames.parse, octets[:size])
+        if wanted is None:
+            assert isinstance(found, tuple) and all(isinstance(each, dict) for each in found)
+        else:
+            refused += 1
+            assert found[1:3] == wanted[:2]
+            assert found[3].rpartition(".")[0] == wanted[2].rpartition(".")[0]
+    assert refused > 100
+
+
+@settings(max_examples=settings().max_examples // 2)
+@given(st.data())
+def test_any_octets_are_frames_or_refused_alike(data: st.DataObject) -> None:
+    revision = data.draw(st.sampled_from([OURS, ALIEN]))
+    octets = bytearray(whole(revision))
+    for _ in range(data.draw(st.integers(0, 3))):
+        octets[data.draw(st.integers(0, len(octets) - 1))] = data.draw(st.integers(0, 255))
+    limit = {"max_payload": data.draw(st.sampled_from([5, 17, 4096]))}
+    wanted = refusal(revision, bytes(octets), **limit)
+    found: Any = outcome(revision.structs.frames.parse, bytes(octets), **limit)
+    if wanted is None:
+        assert revision.structs.frames.build(found) == octets
+    else:
+        assert found[1:3] == wanted[:2]
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_what_cannot_be_built_is_told_with_its_frame(number: int) -> None:
+    frame = {"request_id": 1, "stream_id": 1, "stream_flags": 1, "type": 1, "flags": 1, "payload": b"heads"}
+    frames = [frame | ({"request_id": 1 << 16} if index == number else {}) for index in range(3)]
+    with pytest.raises(ProtocolError) as caught:
+        OURS.structs.frames.build(frames)
+    assert caught.value.field == f"frames[{number}].request_id"

@@ -1,0 +1,93 @@
+"""Entries of CBOR maps: what is unknown is checked, kept as it is on the wire, and never made an object of."""
+
+from __future__ import annotations
+
+import tracemalloc
+from typing import Any
+
+import pytest
+
+from hgproto.errors import LocalProtocolError, RemoteProtocolError
+from hgproto.revisions.framing_0002 import codec
+from hgproto.runtime.cbor import MAX_DEPTH, decode_item, encode_item
+from hgproto.runtime.entries import brief
+from hgproto.runtime.layout import walk
+
+KNOWN = bytes.fromhex("43706f73 01 45746f706963 4178 45746f74616c 0a")
+VALUES = ["00", "1800", "4161", "5f4161ff", "7f6161ff", "80", "9f0102ff", "a1 00 01", "c1 00", "f4", "f97e00", "f8ff"]
+
+
+@pytest.mark.parametrize("value", VALUES)
+def test_unknown_values_are_written_back_byte_for_byte(value: str) -> None:
+    octets = bytes.fromhex(value)
+    payload = b"\xa4" + b"\x41a" + octets + KNOWN
+    progress = codec.decode_progress(payload)
+    assert progress.extra == {b"a": octets}
+    assert codec.encode_progress(progress) == payload
+    assert [span.value for span in walk(codec.PROGRESS, payload) if span.path == "a.value"] == [octets]
+
+
+def test_values_of_other_encodings_are_not_equal() -> None:
+    one, other = (codec.Progress("x", 1, 2, extra={b"a": value}) for value in (b"\x00", b"\x18\x00"))
+    assert one != other
+    assert len({one, other, codec.Progress("x", 1, 2, extra={b"a": b"\x00"})}) == 2
+
+
+BAD_VALUES: list[tuple[Any, str]] = [
+    (5, "progress.cbor-map"),
+    (None, "progress.cbor-map"),
+    ([1], "progress.cbor-map"),
+    ("a", "progress.cbor-map"),
+    (b"", "progress.cbor-map"),
+    (b"\x00\x00", "progress.cbor-map"),
+    (b"\x81", "progress.cbor-map"),
+    (b"\xa2\x00\x00\x00\x00", "progress.duplicate-keys"),
+    (b"\x61\xff", "progress.utf8"),
+    (b"\x81" * MAX_DEPTH + b"\x00", "progress.cbor-map"),
+]
+
+
+@pytest.mark.parametrize(("value", "requirement"), BAD_VALUES)
+def test_what_is_no_item_is_not_written(value: Any, requirement: str) -> None:
+    with pytest.raises(LocalProtocolError) as error:
+        codec.encode_progress(codec.Progress("x", 1, 2, extra={b"a": value}))
+    assert (error.value.requirement, error.value.field) == (requirement, "extra")
+
+
+@pytest.mark.parametrize("value", [value for value, _ in BAD_VALUES if isinstance(value, bytes) and value])
+def test_what_is_no_item_is_not_read(value: bytes) -> None:
+    with pytest.raises(RemoteProtocolError):
+        codec.decode_progress(b"\xa4" + KNOWN + b"\x41a" + value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"\x80" * 50_000, b"\xa0" * 50_000, b"\xf7" * 50_000, b"\x18\xff" * 50_000],
+    ids=["arrays", "maps", "simple", "numbers"],
+)
+@pytest.mark.parametrize("key", [b"\x41a", b"\x45label"])
+def test_no_objects_are_made_of_what_is_inside(key: bytes, value: bytes) -> None:
+    count = 50_000
+    payload = b"\xa4" + KNOWN + key + b"\x9a" + count.to_bytes(4, "big") + value
+    tracemalloc.start()
+    try:
+        if key == b"\x41a":
+            codec.decode_progress(payload)
+        else:
+            with pytest.raises(RemoteProtocolError, match="expected a string, found an array"):
+                codec.decode_progress(payload)
+        assert tracemalloc.get_traced_memory()[1] < 2 * len(payload) + 20_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_strings_of_all_forms_are_read() -> None:
+    for topic in ("4178", "580178", "5f4178ff", "6178", "7f6178ff"):
+        payload = bytes.fromhex(f"a3 43706f73 01 45746f706963 {topic} 45746f74616c 0a")
+        assert codec.decode_progress(payload) == codec.Progress("x", 1, 10)
+
+
+def test_values_in_a_few_words() -> None:
+    assert brief(decode_item(encode_item({b"a": [1]}))[0]) == "a map"
+    assert brief("a" * 100) == f"{'a' * 32!r}..."
+    assert brief(10**5000) == "0x31e20801... (16610 bits)"
