@@ -1,8 +1,7 @@
-"""Traceability: for each requirement what puts it into effect, which vectors name it, which tests have exercised it.
+"""Traceability: the places that enforce each requirement, the vectors that name it, and the files whose tests exercise it.
 
-A snapshot is made from the catalogue, from the vectors, and from the record of a test run that
-:mod:`hgproto.pytest_plugin` has written. It is the same for the same tests: no times, no parameters, nothing random, in
-the order of the catalogue.
+A snapshot is made from the catalog, from the vectors, and from the record of a test run that :mod:`hgproto.pytest_plugin`
+has written. It names files of tests and no tests, so it changes only when a requirement gains or loses one.
 """
 
 from __future__ import annotations
@@ -78,8 +77,9 @@ def snapshot(
 
     ``vectors``: the directory of the vectors, with the sessions in ``sessions``. ``tests``: from :func:`read_record`. An
     entry has ``level``, ``enforced``, ``reason`` where nothing enforces it, ``places``; ``kept`` and ``broken``, the ids
-    of the vectors and sessions that show it so; and ``tests``, each with the number of its cases and whether the rule was
-    seen broken while they ran. Of tests with random input that is not said.
+    of the vectors and sessions that show it so; and ``tests``, the files whose tests name it and have passed: ``seen broken``
+    if the requirement was seen violated while one of them ran, else ``random input`` if one of them has such input, which
+    cannot tell, else ``passed``.
     """
     shown = list(_shown(vectors))
     executed = _executed(tests)
@@ -98,10 +98,24 @@ def snapshot(
 
 
 def text_of(entries: Mapping[str, Any]) -> str:
-    """A snapshot as it is written to its file."""
-    text = json.dumps(entries, indent=2, ensure_ascii=False) + "\n"
+    """Returns the text of a snapshot's file: JSON with a line for each member of an entry, and for each file of tests."""
+    text = _object({name: _object(entry, 4) for name, entry in entries.items()}, 2) + "\n"
     # The name of a file may have bytes that are not UTF-8; the escape is that of JSON too.
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _object(members: Mapping[str, Any], indent: int) -> str:
+    """The text of an object with a line for each member. The members of a snapshot are texts already."""
+    lines = []
+    for name, value in members.items():
+        text = value if indent == 2 else _object(value, indent + 2) if name == "tests" else _json(value)
+        lines.append(f"{' ' * indent}{_json(name)}: {text}")
+    inner = ",\n".join(lines)
+    return f"{{\n{inner}\n{' ' * (indent - 2)}}}" if lines else "{}"
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def read_snapshot(file: Path) -> dict[str, dict[str, Any]]:
@@ -152,19 +166,15 @@ def _shown(directory: Path) -> Iterator[tuple[str, set[str], set[str]]]:
 
 
 def _executed(tests: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, str]]:
-    """For each requirement the tests that exercised it, and how."""
-    cases: dict[str, dict[str, list[bool | None]]] = {}
+    """Returns for each requirement the files whose tests exercised it, and what was seen."""
+    cases: dict[str, dict[str, set[bool | None]]] = {}
     for node, test in sorted(tests.items()):
-        function = node.partition("[")[0]
+        file = node.partition("::")[0]
         for name in test["names"]:
             seen = None if test["broken"] is None else name in test["broken"]
-            cases.setdefault(name, {}).setdefault(function, []).append(seen)
-    return {name: {test: _how(seen) for test, seen in found.items()} for name, found in cases.items()}
+            cases.setdefault(name, {}).setdefault(file, set()).add(seen)
+    return {name: {file: _how(seen) for file, seen in found.items()} for name, found in cases.items()}
 
 
-def _how(seen: list[bool | None]) -> str:
-    """The number of cases in words, and what was seen in them."""
-    count = counted(len(seen), "case")
-    if None in seen:
-        return f"{count} of random input"
-    return f"{count}, seen broken" if any(seen) else count
+def _how(seen: set[bool | None]) -> str:
+    return "seen broken" if True in seen else "random input" if None in seen else "passed"

@@ -234,7 +234,7 @@ def _literals(texts: Iterable[str]) -> nodes.paragraph:
 
 def _tests(tests: Mapping[str, str]) -> folded:
     names = bullets([nodes.literal("", name), f" {how}"] for name, how in tests.items())
-    return folded("", names, summary=counted(len(tests), "test"))
+    return folded("", names, summary=counted(len(tests), "file"))
 
 
 # Open questions.

@@ -47,6 +47,7 @@ TESTS: dict[str, dict[str, Any]] = {
     "tests/test_a.py::test_one[x::y]": {"names": ["a.kept", "a.broken"], "broken": ["a.broken"]},
     "tests/test_a.py::test_one[z]": {"names": ["a.broken"], "broken": []},
     "tests/test_a.py::test_random": {"names": ["a.kept"], "broken": None},
+    "tests/test_b.py::Test::test_one": {"names": ["a.kept"], "broken": []},
 }
 
 
@@ -68,7 +69,7 @@ def test_a_snapshot(vectors: Path) -> None:
             **shared,
             "kept": ["a/good", "a/warned"],
             "broken": [],
-            "tests": {"tests/test_a.py::test_one": "1 case", "tests/test_a.py::test_random": "1 case of random input"},
+            "tests": {"tests/test_a.py": "random input", "tests/test_b.py": "passed"},
         },
         "a.broken": {
             "level": "MUST NOT",
@@ -76,7 +77,7 @@ def test_a_snapshot(vectors: Path) -> None:
             **shared,
             "kept": [],
             "broken": ["a/bad", "s/bad"],
-            "tests": {"tests/test_a.py::test_one": "2 cases, seen broken"},
+            "tests": {"tests/test_a.py": "seen broken"},
         },
         "a.warned": {
             "level": "SHOULD",
@@ -239,13 +240,16 @@ def test_a_project_is_traced_and_each_marker_counts(project: Path) -> None:
     assert trace(project) == (good, "")
     assert trace(project, "--check") == (good, "")
     entries = json.loads((project / SNAPSHOT).read_text())
-    assert entries["frame.whole"]["tests"] == {
-        f"tests/judging/test_rules.py::{name}": "1 case" for name in ("test_again", "test_all_but_one")
-    }
-    # A requirement that another test exercises too: the snapshot is stale.
-    tests.write_text(PROJECT.replace('@pytest.mark.requirement("frame.whole")\n', ""))
+    assert entries["frame.whole"]["tests"] == {"tests/test_rules.py": "passed"}
+    # Another test of the same file does not count, and neither does a new name.
+    tests.write_text(PROJECT.replace('@pytest.mark.requirement("frame.whole")\n', "").replace("test_one", "test_it"))
+    assert trace(project, "--check") == (good, "")
+    # A requirement that another file exercises too: the snapshot is stale.
+    other = project / "tests" / "test_more.py"
+    other.write_text('import pytest\n\n@pytest.mark.requirement("frame.whole")\ndef test_again(): pass\n')
     out, error = trace(project, "--check", code=1)
-    assert '-      "tests/judging/test_rules.py::test_again": "1 case",' in out
+    assert '+      "tests/test_more.py": "passed",' in out
+    other.unlink()
     assert error == "hgproto: tests/trace.json is stale: run `hgproto trace`\n"
     # The only test of a requirement: a fresh snapshot does not help.
     tests.write_text(PROJECT.replace(f"@pytest.mark.requirement({LONE!r})\n", ""))
