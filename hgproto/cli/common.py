@@ -300,7 +300,7 @@ def say(*messages: str) -> None:
     _say(messages)
 
 
-def unavailable_messages(name: str, encodings: Iterable[str], more: str = "") -> list[str]:
+def unavailable_messages(encodings: Iterable[str], more: str = "") -> list[str]:
     """Returns a message about each content encoding that an input uses and that is not installed, with the remedy.
 
     ``more``: the consequence, besides that its payloads were not looked into.
@@ -308,7 +308,7 @@ def unavailable_messages(name: str, encodings: Iterable[str], more: str = "") ->
     from hgproto.streams.encodings import default_encodings
 
     remedies = default_encodings().missing
-    return [f"{name}: payloads in {one} were not looked into{more}; {remedies[one]}" for one in sorted(encodings)]
+    return [f"payloads in {one} were not looked into{more}; {remedies[one]}" for one in sorted(encodings)]
 
 
 @contextmanager

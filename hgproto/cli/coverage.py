@@ -85,9 +85,9 @@ def _coverage(options: argparse.Namespace) -> int:
             say(str(error))
         if _OF_PAYLOADS & {*kinds}:
             more = _NO_TRANSITIONS if "transitions" in kinds else ""
-            for message in unavailable_messages(named(path), coverage.unavailable, more):
-                incomplete.append(message)
-                say(message)
+            for message in unavailable_messages(coverage.unavailable, more):
+                incomplete.append(f"{named(path)}: {message}")
+                say(incomplete[-1])
     reached, total = (sum(map(count, kinds)) for count in (coverage.reached, coverage.total))
     percent = 100 * reached / total
     if not unreadable and not incomplete and options.fail_under is not None and percent < options.fail_under:

@@ -34,7 +34,7 @@ from hgproto.cli.common import (
 )
 from hgproto.errors import HumanFormError, LocalProtocolError, counted, printable, quoted
 from hgproto.judging.finding import other_role
-from hgproto.judging.report import UNREADABLE_CONTENT, UNREADABLE_FILE, Unreadable
+from hgproto.judging.report import MISSING_PACKAGE, UNREADABLE_CONTENT, UNREADABLE_FILE, Unreadable
 from hgproto.revisions.revision import DEFAULT_REVISION
 from hgproto.system.options import setting
 from hgproto.system.stdio import OutputError
@@ -162,7 +162,7 @@ class _Run:
         options: argparse.Namespace,
     ) -> None:
         self.trouble = False
-        """True once an input could not be read."""
+        """True once an input could not be read, or not be looked into."""
         options.found_fault = False
         self._options = options
         self._report = report
@@ -182,6 +182,8 @@ class _Run:
                 self._unreadable(name, found)
             else:
                 self._finding(name, found)
+        for message in unavailable_messages(validator.unavailable):
+            self._unreadable(name, Unreadable(MISSING_PACKAGE, message))
         role = getattr(validator, "role", None)
         text = _text_hint(given.beginning) if self._errors else ""
         if text:
@@ -189,8 +191,6 @@ class _Run:
         elif self._other_side and role is not None:
             self._report.hint(name, _hint(role, self._other_side, validator.frames))
         self._report.end(name, validator.frames, validator.octets)
-        for message in unavailable_messages(name, validator.unavailable):
-            say(message)
 
     def _finding(self, name: str, finding: Finding) -> None:
         if not self._wanted(finding):
@@ -203,10 +203,10 @@ class _Run:
         self._report.finding(name, finding, known)
 
     def _unreadable(self, name: str, fault: Unreadable) -> None:
-        if fault.rule == UNREADABLE_FILE:
-            self.trouble = True
-        else:
+        if fault.rule == UNREADABLE_CONTENT:
             self._options.found_fault = True
+        else:
+            self.trouble = True
         say(f"{fault.place(name)}: {fault.message}")
         self._report.unreadable(name, fault)
 

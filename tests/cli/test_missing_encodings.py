@@ -52,8 +52,23 @@ LATER = f"payloads in zstd-8mb were not looked into, and transitions from the fi
 
 
 def test_validate_says_so(path: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["validate", "--ignore", "response.complete,request-id.order,stream.end", path]) == 0
-    assert capsys.readouterr().err == f"hgproto: {path}: {EXPECTED}"
+    ignored = "response.complete,request-id.order,stream.end"
+    assert main(["validate", "--ignore", ignored, path]) == 3
+    out, error = capsys.readouterr()
+    assert error == f"hgproto: {path}: {EXPECTED}"
+    assert out.startswith(f"{path}: 1 error, incomplete: {EXPECTED.rstrip()} (")
+    # A violation decides the status.
+    violating = ["--strict"] if path.endswith(".session") else ["--role", "server"]
+    assert main(["validate", *violating, path]) == 1
+    capsys.readouterr()
+    for format_, said in (
+        ("json", '"rule": "input.package"'),
+        ("sarif", '"executionSuccessful": false'),
+        ("junit", '<error type="input.package"'),
+        ("github", "::error file="),
+    ):
+        assert main(["validate", "--ignore", ignored, "--format", format_, path]) == 3
+        assert said in capsys.readouterr().out
 
 
 def test_coverage_looks_into_no_payload_and_says_so(path: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,24 +17,36 @@ if TYPE_CHECKING:
     from hgproto.judging.baseline import Known
     from hgproto.judging.finding import Finding
 
-__all__ = ["UNREADABLE_CONTENT", "UNREADABLE_FILE", "Report", "Unreadable", "printable", "well_formed"]
+__all__ = [
+    "MISSING_PACKAGE",
+    "UNREADABLE_CONTENT",
+    "UNREADABLE_FILE",
+    "Report",
+    "Unreadable",
+    "printable",
+    "well_formed",
+]
 
 
 UNREADABLE_CONTENT = "input.content"
 """The rule of an input whose content cannot be understood."""
 UNREADABLE_FILE = "input.file"
 """The rule of an input that cannot be opened or read."""
+MISSING_PACKAGE = "input.package"
+"""The rule of an input whose payloads were not looked into, because a package is missing."""
 _RULES = {
     UNREADABLE_CONTENT: "An input has the form that its name or an option announces.",
     UNREADABLE_FILE: "An input can be opened and read to its end.",
+    MISSING_PACKAGE: "The packages of the content encodings that an input uses are installed.",
 }
 
 
 class Unreadable(NamedTuple):
-    """The reason why an input could not be read to its end.
+    """The reason why an input could not be read to its end, or not be looked into.
 
     ``rule``: :data:`UNREADABLE_CONTENT` when the content cannot be understood, :data:`UNREADABLE_FILE` when the file cannot
-    be read. ``message``: the problem. ``line``, ``column``: the place of the content, from 1; None where it is not known.
+    be read, :data:`MISSING_PACKAGE` when a package is missing. ``message``: the problem. ``line``, ``column``: the place of
+    the content, from 1; None where it is not known.
     """
 
     rule: str
@@ -73,7 +85,7 @@ class Report:
         raise NotImplementedError
 
     def unreadable(self, name: str, fault: Unreadable) -> None:
-        """The input could not be read to its end. This is an error, and no finding comes after it."""
+        """The input could not be read to its end, or not be looked into. This is an error, and no finding comes after it."""
         raise NotImplementedError
 
     def hint(self, name: str, message: str) -> None:

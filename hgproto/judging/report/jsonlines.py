@@ -5,9 +5,9 @@ For each finding, ``kind`` is ``finding``, and there are ``input``, ``requiremen
 ``found``, ``refused``, ``ends``, ``more`` (other violations that it stands for), ``rule`` (its sentence), ``source``, ``link``
 (null when the site is not known), ``around`` (hexadecimal) and ``around_offset``, ``known`` (the baseline's reason and date, or
 null), ``failure``. For an input that cannot be read to its end, ``kind`` is ``unreadable``, with ``input``, ``rule``
-(``input.content`` or ``input.file``), ``message``, ``line``, and ``column``. A remedy has the ``kind`` ``hint``, with ``input``
-and ``message``. At the end of each input ``kind`` is ``input``, with ``input``, ``frames``, ``octets``, and how many findings
-there are of each severity, ``known`` ones apart; what is unreadable counts as an error.
+(``input.content``, ``input.file``, or ``input.package``), ``message``, ``line``, and ``column``. A remedy has the ``kind``
+``hint``, with ``input`` and ``message``. At the end of each input ``kind`` is ``input``, with ``input``, ``frames``,
+``octets``, and how many findings there are of each severity, ``known`` ones apart; what is unreadable counts as an error.
 """
 
 from __future__ import annotations

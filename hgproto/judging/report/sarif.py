@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from hgproto import __version__
 from hgproto.judging.finding import ERROR, NOTE
-from hgproto.judging.report.base import UNREADABLE_FILE, Report, printable
+from hgproto.judging.report.base import UNREADABLE_CONTENT, Report, printable
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -75,7 +75,7 @@ class SarifReport(Report):
         self._result(result)
 
     def unreadable(self, name: str, fault: Unreadable) -> None:
-        """Writes a result; for a file that cannot be read, the run counts as one that failed too."""
+        """Writes a result; for trouble with a file or a package, the run counts as one that failed too."""
         if fault.rule not in self._rules:
             level = {"level": ERROR}
             rule = {"id": fault.rule, "shortDescription": {"text": fault.sentence}, "defaultConfiguration": level}
@@ -89,7 +89,7 @@ class SarifReport(Report):
             "locations": [{"physicalLocation": location}],
         }
         self._result({"ruleId": fault.rule, **about})
-        if fault.rule == UNREADABLE_FILE:
+        if fault.rule != UNREADABLE_CONTENT:
             self._successful = False
             self._notifications.append(about)
 
