@@ -226,7 +226,7 @@ def _oracle(options: argparse.Namespace) -> Oracle:
         names = [name for name in options.encodings.split(",") if name]
         for name in names:
             if name in encodings.missing:
-                raise UsageError(f"argument --encodings: {name} needs a package: {encodings.missing[name]}")
+                raise StreamError("", f"argument --encodings: {name} needs a package: {encodings.missing[name]}")
             if name not in encodings:
                 raise UsageError(
                     f"argument --encodings: there is no {quoted(name)} here; there are {', '.join(encodings)}"

@@ -7,7 +7,16 @@ import sys
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
-from hgproto.cli.common import DIRECTORY, GOOD, InputError, UsageError, refuse_terminal, revision_of, revision_option
+from hgproto.cli.common import (
+    DIRECTORY,
+    GOOD,
+    InputError,
+    StreamError,
+    UsageError,
+    refuse_terminal,
+    revision_of,
+    revision_option,
+)
 from hgproto.errors import quoted
 from hgproto.system.options import MOST_SEED, whole
 from hgproto.system.stdio import write_whole
@@ -103,7 +112,14 @@ def _sample(options: argparse.Namespace) -> int:
             suffixes = {"raw": "bin", "human": "session" if sessions else "txt"}
             _write_files(made, options.output, suffixes.get(options.format, options.format))
     except ValueError as error:
-        raise UsageError(f"argument --invalid: {error}") from None
+        from hgproto.samples.broken import is_breakable
+        from hgproto.samples.violators import VIOLATORS
+        from hgproto.streams.encodings import default_encodings
+
+        message = f"argument --invalid: {error}"
+        if default_encodings().missing and options.invalid in VIOLATORS and not is_breakable(options.invalid):
+            raise StreamError("", message) from None
+        raise UsageError(message) from None
     return GOOD
 
 

@@ -87,7 +87,7 @@ def _run_tests() -> dict[str, dict[str, Any]]:
     import tempfile
 
     if importlib.util.find_spec("pytest") is None:
-        raise UsageError("pytest is not installed; install it with `pip install pytest`")
+        raise StreamError("", "pytest is not installed; install it with `pip install pytest`")
     with tempfile.TemporaryDirectory() as directory:
         record = os.path.join(directory, "record.json")
         spread = ["-n", "auto"] if importlib.util.find_spec("xdist") else []

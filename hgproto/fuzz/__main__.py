@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from hgproto.errors import counted, quoted
 from hgproto.system.options import MOST_SEED, seconds, whole
-from hgproto.system.stdio import run
+from hgproto.system.stdio import StreamError, run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +52,9 @@ def _run(words: list[str], faults: list[tuple[bytes, Exception]]) -> int:
         try:
             import atheris  # noqa: F401
         except ModuleNotFoundError:
-            parser.error("argument --atheris: Atheris is not installed; run `pip install 'hgproto[fuzz]'`")
+            raise StreamError(
+                "", "argument --atheris: Atheris is not installed; run `pip install 'hgproto[fuzz]'`"
+            ) from None
         atheris_main(options.name, rest)
     from hgproto.fuzz.harnesses import HARNESSES
     from hgproto.fuzz.harnesses import run as run_harness

@@ -59,9 +59,12 @@ class Ignored:
 
 
 def _patterns(word: str) -> Iterable[_Pattern]:
-    if word.startswith(_CAUSE):
-        return [_Pattern("*", "*", word.removeprefix(_CAUSE))]
     kind, colon, rest = word.partition(":")
+    if colon and not rest:
+        # An empty pattern would select every fault without a requirement.
+        raise ValueError(f"there is no pattern after {quoted(word)}; add one, or leave the colon out")
+    if word.startswith(_CAUSE):
+        return [_Pattern("*", "*", rest)]
     if kind in KINDS:
         return [_Pattern(kind, rest, "*"), _Pattern(kind, "*", rest)] if colon else [_Pattern(kind, "*", "*")]
     if not any(fnmatchcase(one, word) for one in REQUIREMENTS):

@@ -29,6 +29,10 @@ LENGTH_LIMIT = "max-payload"
 
 def check(schema: Schema) -> list[Problem]:
     """Every fault of ``schema``, in order of place; empty when it is proven."""
+    header = list(_header(schema))
+    if any(bits.high < bits.low for field in schema.header.fields for bits in field.bits):
+        # What follows counts their bits.
+        return sorted(set(header))
     flags = [
         *_flags(schema.stream_flags, "stream_flags", schema),
         *(p for frame in schema.frames.values() for p in _flags(frame.flags, "flags", schema)),
@@ -37,7 +41,7 @@ def check(schema: Schema) -> list[Problem]:
     cases = (case for frame in schema.frames.values() for case in frame.payload)
     payloads = {case.structure.name for case in cases if case.structure is not None}
     problems = [
-        *_header(schema),
+        *header,
         *flags,
         *codes,
         *_frames(schema),

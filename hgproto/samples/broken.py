@@ -116,16 +116,30 @@ def broken_frame(requirement: str, type: str, choices: Choices, *, role: Role | 
     ``role``: the side that sends it; by default, the stream id tells. Raises :class:`ValueError` when there is none.
     """
     checked_breakable(requirement, role)
-    if choices.below(2):
-        for _ in range(_TRIES):
-            lines = violate(requirement, session(choices), choices, role=role) or []
-            for (_, octets), line in zip(wires(lines), lines, strict=True):
-                if (
-                    line.frame is not None
-                    and line.frame.type == codec.CODES[type]
-                    and _frame_breaks(octets or b"", role) == (requirement,)
-                ):
-                    return octets or b""
+    ways = [_of_boundaries, _of_sessions]
+    for way in ways[::-1] if choices.below(2) else ways:
+        frame = way(requirement, type, choices, role)
+        if frame is not None:
+            return frame
+    raise ValueError(f"no {type} frame breaks {requirement} by itself; a session may")
+
+
+def _of_sessions(requirement: str, type: str, choices: Choices, role: Role | None) -> bytes | None:
+    """Returns such a frame of a session that breaks the requirement, None if none is found."""
+    for _ in range(_TRIES):
+        lines = violate(requirement, session(choices), choices, role=role) or []
+        for (_, octets), line in zip(wires(lines), lines, strict=True):
+            if (
+                line.frame is not None
+                and line.frame.type == codec.CODES[type]
+                and _frame_breaks(octets or b"", role) == (requirement,)
+            ):
+                return octets or b""
+    return None
+
+
+def _of_boundaries(requirement: str, type: str, choices: Choices, role: Role | None) -> bytes | None:
+    """Returns one of such frames among the boundaries of the type, None if there is none."""
     place, code = place_of(codec.FRAME, "type_flags"), codec.CODES[type]
     # Among the boundaries of a type are frames of its neighbours.
     found = [
@@ -135,9 +149,7 @@ def broken_frame(requirement: str, type: str, choices: Choices, *, role: Role | 
         for sent in ([octets] if role is None else _on_either_stream(octets))
         if (ids if role is None else _frame_breaks(sent, role)) == (requirement,)
     ]
-    if not found:
-        raise ValueError(f"no {type} frame breaks {requirement} by itself; a session may")
-    return choices.pick(found)
+    return choices.pick(found) if found else None
 
 
 def _on_either_stream(octets: bytes) -> list[bytes]:

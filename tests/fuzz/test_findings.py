@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +76,14 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
         kept._replace(case=Case(b"a", "session 1")).write(str(tmp_path))
     assert [str(file) for file in tmp_path.iterdir()] == [path]
     assert read_finding(path)[0].octets == b"abc"
+
+
+def test_a_name_that_is_not_utf_8_is_quoted_so_that_a_shell_reads_it(tmp_path: Path) -> None:
+    words = ["printf", "%s.", "f_\udcff/it's\\.json", "a b", "caf\xe9"]
+    line = joined_words(words, windows=False)
+    assert line.isprintable()
+    run = subprocess.run(["bash", "-c", line], stdout=subprocess.PIPE, check=True)
+    assert run.stdout == b"".join(os.fsencode(word) + b"." for word in words[2:])
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,12 @@ def test_words_select_faults(words: list[str], selected: list[int]) -> None:
     assert [number for number, fault in enumerate(FAULTS) if ignored.has(*fault)] == selected
 
 
+@pytest.mark.parametrize("word", ["crash:", "hang:", "cause:", ":"])
+def test_an_empty_pattern_is_an_error(word: str) -> None:
+    with pytest.raises(ValueError, match=f"^there is no pattern after '{word}'; add one, or leave the colon out$"):
+        Ignored([word])
+
+
 @pytest.mark.parametrize("word", ["frame.hole", "crashes", "stream.x*", "", "Crash"])
 def test_a_word_that_selects_nothing_is_an_error(word: str) -> None:
     with pytest.raises(

@@ -230,3 +230,10 @@ def test_a_frame_is_broken_by_a_side(role: Role) -> None:
         }
     with pytest.raises(ValueError, match=r"no octets of a server break command-name\.ascii"):
         broken_frame("command-name.ascii", "command-name", Seeded(0), role="server")
+
+
+@pytest.mark.parametrize("name", ["text-output.percent", "text-output.placeholders"])
+@pytest.mark.parametrize("seed", range(6))
+def test_a_frame_that_no_boundary_has_is_found_in_sessions(name: str, seed: int) -> None:
+    octets = broken_frame(name, "text-output", Seeded(seed))
+    assert [finding.id for finding in validate(octets, depth="frames")] == [name]

@@ -9,6 +9,8 @@ import tomllib
 import pytest
 from support import ROOT
 
+from hgproto.cli import main
+
 MISSING = """
 import sys
 
@@ -42,9 +44,19 @@ def test_a_module_that_needs_hypothesis_names_the_extra(module: str) -> None:
 
 
 def test_a_command_names_what_is_missing() -> None:
-    run = without("atheris", "from hgproto.fuzz.__main__ import main; main()", "reader", "--atheris")
-    assert run.returncode == 2
+    run = without("atheris", "from hgproto.fuzz.__main__ import main; sys.exit(main())", "reader", "--atheris")
+    assert run.returncode == 3
     assert run.stderr.splitlines()[-1].endswith("Atheris is not installed; run `pip install 'hgproto[fuzz]'`")
+
+
+@pytest.mark.parametrize("arguments", [(), ("--check",)], ids=["write", "check"])
+def test_trace_names_what_is_missing(
+    arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    assert main(["trace", *arguments]) == 3
+    assert capsys.readouterr().err == "hgproto: pytest is not installed; install it with `pip install pytest`\n"
 
 
 def test_the_extras_that_messages_name_are_there() -> None:
