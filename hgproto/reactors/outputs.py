@@ -29,7 +29,8 @@ class Outputs:
 
     ``streams``: by id. ``sends``: those that were not taken whole, in the order in which they were asked for. ``homes``: the
     streams of requests for which something was sent before their response, until that was sent too. ``finished``: the
-    requests of whose response the last frame was made.
+    requests of whose response the last frame was made. ``in_hand``: the sends whose last frame has left its stream and
+    waits until other streams are closed.
     """
 
     __slots__ = (
@@ -39,6 +40,7 @@ class Outputs:
         "finished",
         "first",
         "homes",
+        "in_hand",
         "is_over",
         "sends",
         "sent",
@@ -72,6 +74,7 @@ class Outputs:
         self.sends: dict[Send, None] = {}
         self.homes: dict[int, int] = {}
         self.finished: set[int] = set()
+        self.in_hand: set[Send] = set()
         self.first = next(iter(self.streams.values()))
         """The stream that the reactor itself speaks on."""
         self._only = self.first if count == 1 else None
@@ -104,6 +107,10 @@ class Outputs:
     def unmade(self, stream: OutputStream) -> int:
         """How many sends on a stream there are whose last frame was not made, and is not made elsewhere."""
         return self._unmade[stream.stream_id]
+
+    def is_in_use(self, stream: OutputStream) -> bool:
+        """Returns True if a send has an encoded frame that the stream cannot give, or encodes on another thread."""
+        return any(send.stream is stream and (send.claimed or send in self.in_hand) for send in self.sends)
 
     def expect(self, stream: OutputStream) -> None:
         """One more frame will come on a stream, after all sends."""

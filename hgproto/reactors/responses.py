@@ -60,7 +60,9 @@ class _Answer(Send):
             is_last = frame.type == _ERROR_RESPONSE or (frame.type == _BYTES_RESPONSE and frame.flags & _EOS)
             is_own = is_last and frame.request_id == request_id
             if is_own and not self.claimed and outputs.all_made and outputs.is_over(None):
+                outputs.in_hand.add(self)
                 yield from self._close_others()
+                outputs.in_hand.discard(self)
             yield frame
 
     def _ask_last(self) -> bool:
@@ -71,8 +73,10 @@ class _Answer(Send):
         return self._close_others if len(self._outputs.streams) > 1 and self._outputs.is_over(None) else None
 
     def _close_others(self) -> Iterator[Frame]:
-        for stream in self._outputs.streams.values():
-            if stream.state is not _CLOSED and stream.can_close:
+        outputs = self._outputs
+        for stream in outputs.streams.values():
+            # A frame that was encoded before the end of input does not close its stream, and must not follow its end.
+            if not outputs.is_in_use(stream) and stream.state is not _CLOSED and stream.can_close:
                 # A stream ends with a frame, and a message without atoms is one that says nothing.
                 yield from stream.send_last(build.text_output(self.request_id, stream.stream_id, ()))
 

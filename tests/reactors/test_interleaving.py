@@ -1,0 +1,176 @@
+"""Sends whose frames are taken in turns, with each point at which something else may happen; the peer judges them."""
+
+from __future__ import annotations
+
+from itertools import islice, product
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from hgproto.judging.validation import SessionValidator
+from hgproto.reactors.client import Client as TypedClient
+from hgproto.reactors.events import Error, RequestError, ResponseData, StreamLeftOpen
+from hgproto.reactors.limits import Limits
+from hgproto.reactors.pool import EncodingPool
+from hgproto.reactors.server import Server as TypedServer
+from hgproto.streams.encodings import default_encodings
+from hgproto.wire.writer import encode_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from hgproto.runtime.frame import Frame
+
+Client: Any = TypedClient
+Server: Any = TypedServer
+
+ENCODINGS = [None, *default_encodings()]
+LIMITS = Limits(send_payload=16)
+CONTENT = bytes(range(256))[::-1][:40]
+DONE = object()
+
+
+class Conversation:
+    """Both sides of a connection on which requests wait for their responses, and a judge of what they send."""
+
+    def __init__(self, requests: int, **options: Any) -> None:
+        self.client, self.server = Client(), Server(limits=LIMITS, **options)
+        self.judge = SessionValidator()
+        for _ in range(requests):
+            for frame in self.client.issue("x"):
+                self._judged("client", frame)
+                self.server.receive_frame(frame)
+        self.frames: list[Frame] = []
+
+    def respond(self, kinds: Iterable[str], home: int | None = None) -> list[Any]:
+        """Responds to each request, each on the next stream, or all on one."""
+        streams = self.server.output_streams
+        sends = []
+        for place, kind in enumerate(kinds):
+            request_id, stream_id = 1 + 2 * place, home or streams[place % len(streams)]
+            if kind == "error":
+                sends.append(self.server.respond_error(request_id, "sorry", stream_id=stream_id))
+            else:
+                data = CONTENT if kind == "bytes" else iter([CONTENT[:30], CONTENT[30:]])
+                sends.append(self.server.respond(request_id, data, stream_id=stream_id))
+        return sends
+
+    def end(self) -> None:
+        """Ends the client's output."""
+        self.server.receive_end()
+        assert not [finding for finding in self.judge.close("client") if finding.refused]
+
+    def check(self, kinds: Iterable[str]) -> list[Any]:
+        """Checks that every response arrives whole. Returns what the client says of the end."""
+        got: dict[int, bytes] = {}
+        ended: list[int] = []
+        for frame in self.frames:
+            self._judged("server", frame)
+            for event in self.client.receive_frame(frame):
+                assert not isinstance(event, Error), event
+                if isinstance(event, ResponseData):
+                    got[event.request_id] = got.get(event.request_id, b"") + event.data
+                    ended += [event.request_id] * event.last
+                elif isinstance(event, RequestError):
+                    got[event.request_id] = event.message.encode()
+                    ended.append(event.request_id)
+        expected = {1 + 2 * place: b"sorry" if kind == "error" else CONTENT for place, kind in enumerate(kinds)}
+        assert got == expected
+        assert sorted(ended) == sorted(expected)
+        events: list[Any] = self.client.receive_end()
+        assert all(isinstance(event, StreamLeftOpen) for event in events)
+        return events
+
+    def _judged(self, role: Any, frame: Frame) -> None:
+        assert not [finding for finding in self.judge.feed(role, encode_frame(frame)) if finding.refused]
+
+
+def by_turns(sends: list[Any]) -> Iterator[Frame]:
+    """The frames, one of each send at a time."""
+    while sends:
+        for send in list(sends):
+            frame: Any = next(send, DONE)
+            if frame is DONE:
+                sends.remove(send)
+            else:
+                yield frame
+
+
+def one_by_one(sends: list[Any]) -> Iterator[Frame]:
+    """The frames, all of a send before those of the next."""
+    for send in sends:
+        yield from send
+
+
+ORDERS = [by_turns, one_by_one]
+KINDS = [
+    *product(["bytes", "chunks", "error"]),
+    *product(["bytes", "chunks"], ["bytes", "error"]),
+    ("bytes", "chunks", "bytes"),
+    ("chunks", "error", "bytes"),
+    ("bytes", "bytes", "error"),
+]
+
+
+@pytest.mark.requirement("stream.end", "encoding.complete-at-end", "encoding.nothing-after-end")
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("streams", [1, 2, 3])
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_stream_is_never_closed_before_the_frames_that_were_made_for_it(
+    encoding: str | None, streams: int, order: Any
+) -> None:
+    for kinds in KINDS:
+        for home in (None, 2):
+            before = 0
+            while True:
+                talk = Conversation(len(kinds), encoding=encoding, streams=streams)
+                frames = order(talk.respond(kinds, home))
+                talk.frames += islice(frames, before)
+                is_shorter = len(talk.frames) < before
+                talk.end()
+                talk.frames += frames
+                left_open = talk.check(kinds)
+                # Only a frame that was encoded before the end of input can leave its stream open.
+                assert before or not left_open
+                if is_shorter:
+                    break
+                before += 1
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("submitted", range(4))
+def test_a_pool_closes_no_stream_before_the_frames_that_were_made_for_it(encoding: str | None, submitted: int) -> None:
+    for kinds in KINDS:
+        talk = Conversation(len(kinds), encoding=encoding, streams=3)
+        sends = talk.respond(kinds)
+        with EncodingPool() as pool:
+            for send in sends[:submitted]:
+                pool.submit(send)
+            talk.end()
+            for send in sends[submitted:]:
+                pool.submit(send)
+            talk.frames += [frame for made in pool.finished() for frame in made]
+        talk.check(kinds)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_a_stream_on_which_a_thread_works_is_closed_by_nobody_else(encoding: str | None) -> None:
+    begun, go_on = Event(), Event()
+
+    def source() -> Iterator[bytes]:
+        yield CONTENT[:30]
+        begun.set()
+        go_on.wait()
+        yield CONTENT[30:]
+
+    talk = Conversation(2, encoding=encoding, streams=2)
+    slow = talk.server.respond(1, source(), stream_id=2)
+    with EncodingPool() as pool:
+        pool.submit(slow)
+        begun.wait()
+        talk.end()
+        talk.frames += talk.server.respond(3, CONTENT, stream_id=4)
+        go_on.set()
+        talk.frames += [frame for made in pool.finished() for frame in made]
+    assert talk.check(["chunks", "bytes"]) == [StreamLeftOpen(2)]
