@@ -126,6 +126,7 @@ class Command(Send):
             if built and frame.type == _DATA and self._is_answered(self.request_id):
                 # The data ends here.
                 built.clear()
+                stream.forget_loss(self.request_id)
                 frame = frame.replace(flags=codec.CommandDataFlag.EOS, payload=b"")
             is_data, self._begun_with = frame.type == _DATA, True
             if not built:
@@ -142,6 +143,7 @@ class Command(Send):
         if not self._begun_with or self._loss_of(self.request_id) is not None:
             return
         if self._is_answered(self.request_id):
+            self.stream.forget_loss(self.request_id)
             eos = codec.make_frame(self.request_id, self.stream.stream_id, 0, _DATA, _DATA_EOS, b"")
             yield from self.stream.send(eos, end=self.is_last)
         elif self.is_last():
@@ -152,7 +154,7 @@ class Command(Send):
             # The encoder has failed, and its state is unknown.
             self.failure = error
             self._command = iter(())
-            self.stream.stop_encoding(self.request_id)
+            self.stream.stop_encoding()
             self._give_up()
             return super()._rest_after(error)
         self._give_up()

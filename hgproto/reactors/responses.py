@@ -45,7 +45,7 @@ class _Answer(Send):
             self.failure = error
         # The error is kept, but not the locals of its traceback, which has views of the data.
         clear_frames(error.__traceback__)
-        self.stream.stop_encoding(self.request_id)
+        self.stream.stop_encoding()
 
     def _frames(self) -> Iterator[Frame]:
         if self.claimed or len(self._outputs.streams) == 1:
@@ -156,6 +156,7 @@ class Response(_Answer):
             self._silent = True
             self._message = self._error(self.request_id, self.stream, words)
         yield from self.stream.send(self._message, end=self.is_last)
+        self.stream.forget_loss(self.request_id)
 
     def _rest_after(self, error: BaseException) -> Iterator[Frame]:
         if self.failure is None or self._message is not None:
@@ -208,7 +209,8 @@ class Message(Send):
         outputs, request_id = self._outputs, self.request_id
         # Whoever makes frames elsewhere makes them in the order in which they were asked for.
         if not self.claimed and (request_id in outputs.finished or request_id not in outputs.homes):
-            raise too_late(request_id)
+            self.failure = too_late(request_id)
+            raise self.failure
         yield from self.stream.send(self._frame)
 
     def _ask_last(self) -> bool:
@@ -218,10 +220,10 @@ class Message(Send):
         self._outputs.taken(self)
 
     def _rest_after(self, error: BaseException) -> Iterator[Frame]:
-        # It will never be sent, and nothing waits for it.
-        self.failure = error
-        if not isinstance(error, LocalProtocolError):
-            self.stream.stop_encoding(self.request_id)
+        # It will never be sent, and nothing waits for it. If it is not too late, the encoder has failed.
+        if self.failure is None:
+            self.failure = error
+            self.stream.stop_encoding()
         if not self.claimed:
             self.sent()
         return iter(())

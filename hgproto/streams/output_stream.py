@@ -196,9 +196,7 @@ class OutputStream(Unique):
         if type(data) is not bytes:
             data = kept_bytes(data)
         if plain or self._profile is None:
-            if request_id == self._lost:
-                self._lost = None
-                raise RuntimeError("data was lost when the encoder of the stream failed")
+            self._check_lost(request_id)
             yield from self._write_plain(request_id, type_, data, last, end)
             return
         more_flag, last_flag = self._flags_of(type_)
@@ -225,7 +223,10 @@ class OutputStream(Unique):
                 yield from self._before(request_id, run)
             encoder = self._encoder
             if encoder is None:
-                raise AssertionError("the stream is open")
+                # It has failed for something else since the latest frame was taken.
+                self._check_lost(request_id)
+                yield from self._write_plain(request_id, type_, data[at:], last, end)
+                return
             self._run, self._used = run, True
             room = limit - self._raw
             piece = data if not at and stop <= room else data[at : at + room]
@@ -269,23 +270,34 @@ class OutputStream(Unique):
         try:
             frames.extend(self.send(frame, end=True))
         except Exception:  # of an encoder: the frame matters more
-            self.stop_encoding(frame.request_id)
+            self.stop_encoding()
             frames.extend(self.send(frame, end=True))
         return iter(frames)
 
-    def stop_encoding(self, request_id: int) -> None:
-        """Sends what follows as it is, because the encoder could not be made or has failed for a request.
+    def stop_encoding(self) -> None:
+        """Sends what follows as it is, because the encoder could not be made or has failed.
 
         The end of the encoded bytes can no longer be made. A stream with encoded bytes therefore stays open, even if a
-        later call has ``end``. If the encoder holds data of another request, the next :meth:`write` for that request
-        raises :class:`RuntimeError`.
+        later call has ``end``. If the encoder holds data of a request, the next :meth:`write` for that
+        request raises :class:`RuntimeError`, unless :meth:`forget_loss` was called for it.
         """
-        if self._run is not None and self._run[0] != request_id:
+        if self._run is not None and (self._raw or self._have):
             self._lost = self._run[0]
         used = self._used
         self._profile = self._encoder = self._encode_flushed = None
         self._forget()
         self._used = used
+
+    def forget_loss(self, request_id: int) -> None:
+        """Ends a request, so that data of it that was lost in an encoder does not matter any more."""
+        if request_id == self._lost:
+            self._lost = None
+
+    def _check_lost(self, request_id: int) -> None:
+        """Raises :class:`RuntimeError`, once, if data of a request was lost in an encoder."""
+        if request_id == self._lost:
+            self._lost = None
+            raise RuntimeError("data was lost when the encoder of the stream failed")
 
     def _flags_of(self, type_: int) -> tuple[int, int]:
         """Returns the flags of a type of data: for more, and for the last. Raises :class:`ValueError` for another type."""
