@@ -134,12 +134,14 @@ class Sending(Unique):
     where the reactor has to know, ``_ask_last``, ``_ask_closing``, ``_was_made`` and ``_was_sent``. A class a kind of send
     instead of functions for each send: garbage collection, which stops all threads, is paid by the object.
 
-    A file that has nothing yet makes a pause, which is no failure. ``_frames`` is called again then.
+    A file that has nothing yet makes a pause, which is no failure. ``_frames`` is called again then. Whatever reads the file
+    sets ``_pause`` to the exception: an encoder may raise one of the same type, and that is a failure.
     """
 
     __slots__ = (
         "_iterator",
         "_last",
+        "_pause",
         "_unmade",
         "_unsent",
         "claimed",
@@ -159,6 +161,7 @@ class Sending(Unique):
         self.requirement: str | None = None
         self._iterator: Iterator[Frame] | None = None
         self._last: bool | None = None
+        self._pause: BlockingIOError | None = None
         self._unmade = self._unsent = True
 
     def __repr__(self) -> str:
@@ -206,10 +209,7 @@ class Sending(Unique):
         self.claimed = False
 
     def claimed_frames(self) -> Iterator[Frame]:
-        """The frames that are left, of which the reactor is told nothing.
-
-        After an exception, another call gives what is still to be sent.
-        """
+        """Returns the frames that are left, of which the reactor is told nothing; after an exception, those still to be sent."""
         if not self.claimed:
             raise RuntimeError("the frames were not claimed")
         return self._made_elsewhere()
@@ -237,8 +237,8 @@ class Sending(Unique):
         """Making a frame has raised an exception."""
         # A source that asks for frames of its own send disturbs nothing.
         if not getattr(self._iterator, "gi_running", False):
-            is_pause = isinstance(error, BlockingIOError) and error is not self.failure
-            self._iterator = None if is_pause else self._rest_after(error)
+            self._iterator = None if self._is_pause(error) else self._rest_after(error)
+            self._pause = None
 
     def _tell_made(self) -> None:
         """Tells the reactor that the last frame was made, or will be by somebody else."""
@@ -247,6 +247,10 @@ class Sending(Unique):
             self._was_made()
 
     # What the maker says.
+
+    def _is_pause(self, error: BaseException) -> bool:
+        """Returns True if a file has raised the exception because it has nothing yet."""
+        return error is self._pause
 
     def _frames(self) -> Iterator[Frame]:
         """The frames, each made when it is asked for; after a pause, those that are left."""
@@ -356,10 +360,7 @@ class SendFrames(Unique):
         self._sending.unclaim()
 
     def claimed_frames(self) -> Iterator[Frame]:
-        """The frames that are left, of which the reactor is told nothing.
-
-        After an exception, another call gives what is still to be sent.
-        """
+        """Returns the frames that are left, of which the reactor is told nothing; after an exception, those still to be sent."""
         return self._sending.claimed_frames()
 
     def sent(self) -> None:

@@ -176,7 +176,7 @@ class EncodingPool(_Pool["SendFrames"]):
                 try:
                     made.extend(send.claimed_frames())
                 except BaseException as error:  # it belongs to who waits for the frames
-                    if isinstance(error, BlockingIOError) and error is not send.failure:
+                    if isinstance(error, BlockingIOError) and send.failure is None:
                         # What follows on the stream keeps its place.
                         self._begun[send] = made
                         self._done.put([*results, _Pause(self._lane(send.stream_id or 0), batch[index:], error)])

@@ -79,6 +79,7 @@ class Command(Send):
             self._build()
         except BlockingIOError:
             # There will be data.
+            self._pause = None
             return True
         except BaseException as error:
             # It is raised to the caller that takes the frames of this command.
@@ -98,7 +99,8 @@ class Command(Send):
             self._building = True
             try:
                 frame = next(self._command, None)
-            except BlockingIOError:
+            except BlockingIOError as pause:
+                self._pause = pause
                 raise
             except Exception as error:
                 self.failure = error
@@ -197,6 +199,9 @@ class Flush(Sending):
         while self._held:
             yield from self._held[0]
             self._done()
+
+    def _is_pause(self, error: BaseException) -> bool:
+        return isinstance(error, BlockingIOError) and bool(self._held) and self._held[0].failure is None
 
     def _done(self) -> None:
         send = self._held.popleft()

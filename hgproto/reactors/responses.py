@@ -135,6 +135,7 @@ class Response(_Answer):
             except Exception as failure:  # whatever it is, the client has to be told
                 # A file can be asked again. Another iterator may be at its end now, so its response has failed.
                 if isinstance(failure, BlockingIOError) and isinstance(data, Chunks):
+                    self._pause = failure
                     raise
                 self.failure = failure
                 break

@@ -272,6 +272,9 @@ class _Last(Sending):
             self._ready.popleft()
         yield from self._stream.send_last(self._message)
 
+    def _is_pause(self, error: BaseException) -> bool:
+        return isinstance(error, BlockingIOError) and bool(self._ready) and self._ready[0].failure is None
+
     def _rest_after(self, error: BaseException) -> Iterator[Frame]:
         if not self._ready:
             return super()._rest_after(error)
