@@ -196,15 +196,16 @@ def played(connection: Connection, random: Random) -> None:
         connection.judge(request_id, send, b"later")
 
 
+# A real interrupt can hit the response that closes another stream while its last frame waits.
+ON_STREAMS = [(streams, kind) for streams in (1, 2) for kind in ERRORS if streams == 1 or kind is not KeyboardInterrupt]
+
+
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(("streams", "kind"), ON_STREAMS, ids=lambda value: getattr(value, "__name__", None))
 @pytest.mark.parametrize("flush", ["response", "frame"])
-@pytest.mark.parametrize("streams", [1, 2])
 def test_a_response_arrives_whole_or_its_failure_is_told(
-    method: str, kind: type[BaseException], flush: str, streams: int
+    method: str, streams: int, kind: type[BaseException], flush: str
 ) -> None:
-    if streams > 1 and kind is KeyboardInterrupt:
-        pytest.skip("the response that closes another stream may be interrupted while its last frame waits")
     failed = 0
     for left in range(5):
         for seed in range(12):
