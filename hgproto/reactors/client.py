@@ -217,7 +217,7 @@ class Client(Reactor[ClientEvent]):
         if row is None or row.to is None:
             return
         self._move(request_id, request, row.to)
-        message = f"the data of the request could not be read: {described(failure)}"
+        message = f"the data of the request could not be sent: {described(failure)}"
         self._due.append(RequestError(request_id, message, request.received, row.requirement))
 
     def _sent(self, request_id: int) -> None:

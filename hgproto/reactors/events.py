@@ -414,7 +414,7 @@ class RequestError(Record):
 
     ``message``: why, in the server's words or in ours. ``received``: octets of the response that came before.
     ``requirement``: the rule because of which the whole connection has failed, or output ended too early; request.complete
-    when the data of our own command could not be read; None when the server's application refused the request.
+    when the data of our own command could not be sent; None when the server's application refused the request.
     """
 
     __slots__ = ("request_id", "message", "received", "requirement")  # noqa: RUF023 - in the order of use

@@ -213,7 +213,7 @@ def source(parts: list[bytes], end: Any = b"") -> Any:
 
 
 GONE = OSError("disk gone")
-TOLD = "the data of the request could not be read: OSError: disk gone"
+TOLD = "the data of the request could not be sent: OSError: disk gone"
 
 
 @pytest.mark.requirement("request.complete")
