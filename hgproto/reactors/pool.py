@@ -151,6 +151,7 @@ class EncodingPool(_Pool["SendFrames"]):
         """Has the frames of a send made on its stream's thread. A :class:`NoOp`, which has no frames, needs no thread.
 
         Raises :class:`RuntimeError` once the pool or its executor was shut down; the send can then be used without it.
+        Raises :class:`LocalProtocolError` for a message after the response to its request; the message is not sent.
         """
         self._check_open()
         if isinstance(send, NoOp):

@@ -207,14 +207,30 @@ class Message(Send):
         self._frame = frame
 
     def _frames(self) -> Iterator[Frame]:
+        self._check_order()
+        # Other frames may come first, and the response may end while the caller iterates over them.
+        yield from self.stream.send(self._frame, end=self._is_end)
+
+    def _is_end(self) -> bool:
+        """Returns False, since a message does not end its stream; raises an exception if it is too late."""
+        self._check_order()
+        return False
+
+    def _check_order(self) -> None:
+        """Raises :class:`LocalProtocolError` if the last frame of the response was made already."""
         outputs, request_id = self._outputs, self.request_id
-        # Whoever makes frames elsewhere makes them in the order in which they were asked for.
+        # A thread makes frames in the order in which sends were claimed, so those were checked then.
         if not self.claimed and (request_id in outputs.finished or request_id not in outputs.homes):
             self.failure = too_late(request_id)
             raise self.failure
-        yield from self.stream.send(self._frame)
 
     def _ask_last(self) -> bool:
+        # Asked when the message is claimed. A message that is too late is never sent, and nothing waits for it.
+        try:
+            self._check_order()
+        except LocalProtocolError:
+            self.sent()
+            raise
         return False
 
     def _was_sent(self) -> None:

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from hgproto.errors import LocalProtocolError
 from hgproto.judging.validation import SessionValidator
 from hgproto.reactors.client import Client as TypedClient
 from hgproto.reactors.events import Error, RequestError, ResponseData, StreamLeftOpen
 from hgproto.reactors.limits import Limits
 from hgproto.reactors.pool import EncodingPool
 from hgproto.reactors.server import Server as TypedServer
+from hgproto.revisions.framing_0002 import codec
 from hgproto.streams.encodings import default_encodings
 from hgproto.wire.writer import encode_frame
 
@@ -26,9 +28,10 @@ Client: Any = TypedClient
 Server: Any = TypedServer
 
 ENCODINGS = [None, *default_encodings()]
-LIMITS = Limits(send_payload=16)
-CONTENT = bytes(range(256))[::-1][:40]
+LIMITS = Limits(send_payload=24)
+CONTENT = bytes(range(256))[::-1][:60]
 DONE = object()
+MESSAGES = (codec.FrameType.TEXT_OUTPUT, codec.FrameType.PROGRESS)
 
 
 class Conversation:
@@ -52,7 +55,7 @@ class Conversation:
             if kind == "error":
                 sends.append(self.server.respond_error(request_id, "sorry", stream_id=stream_id))
             else:
-                data = CONTENT if kind == "bytes" else iter([CONTENT[:30], CONTENT[30:]])
+                data = CONTENT if kind == "bytes" else iter([CONTENT[:45], CONTENT[45:]])
                 sends.append(self.server.respond(request_id, data, stream_id=stream_id))
         return sends
 
@@ -159,10 +162,10 @@ def test_a_stream_on_which_a_thread_works_is_closed_by_nobody_else(encoding: str
     begun, go_on = Event(), Event()
 
     def source() -> Iterator[bytes]:
-        yield CONTENT[:30]
+        yield CONTENT[:45]
         begun.set()
         go_on.wait()
-        yield CONTENT[30:]
+        yield CONTENT[45:]
 
     talk = Conversation(2, encoding=encoding, streams=2)
     slow = talk.server.respond(1, source(), stream_id=2)
@@ -174,3 +177,63 @@ def test_a_stream_on_which_a_thread_works_is_closed_by_nobody_else(encoding: str
         go_on.set()
         talk.frames += [frame for made in pool.finished() for frame in made]
     assert talk.check(["chunks", "bytes"]) == [StreamLeftOpen(2)]
+
+
+def message(server: Any, kind: str, request_id: int, stream_id: int | None = None) -> Any:
+    if kind == "text":
+        return server.send_text(request_id, [("working\n", (), ())], stream_id=stream_id)
+    return server.send_progress(request_id, "w", 1, 2, stream_id=stream_id)
+
+
+@pytest.mark.requirement("response.active-request")
+@pytest.mark.parametrize("encoding", list(default_encodings()))
+@pytest.mark.parametrize("kind", ["text", "progress"])
+@pytest.mark.parametrize("response", ["bytes", "chunks", "error"])
+@pytest.mark.parametrize("home", [2, 4])
+def test_a_message_that_has_begun_does_not_follow_the_end_of_the_response(
+    encoding: str, kind: str, response: str, home: int
+) -> None:
+    for is_open in (False, True):
+        for before in range(3):
+            talk = Conversation(2, encoding=encoding, streams=2)
+            late = message(talk.server, kind, 1, stream_id=2)
+            send, other = talk.respond([response, "bytes"], home)
+            other = iter(other)
+            if is_open:
+                # The stream is open, and has frames of another response.
+                talk.frames += islice(other, 2)
+            talk.frames += islice(late, before)
+            talk.frames += send
+            try:
+                talk.frames += late
+            except LocalProtocolError as error:
+                assert error.requirement == "response.active-request"
+                assert late.failure is error
+            else:
+                assert any(frame.type in MESSAGES for frame in talk.frames)
+            talk.frames += late
+            talk.frames += other
+            talk.check([response, "bytes"])
+            assert talk.server._requests == {}
+
+
+@pytest.mark.requirement("response.active-request")
+@pytest.mark.parametrize("begun", [True, False])
+@pytest.mark.parametrize("pooled", [True, False])
+def test_a_pool_refuses_a_message_after_the_response(begun: bool, pooled: bool) -> None:
+    talk = Conversation(1, encoding="zlib")
+    late = message(talk.server, "text", 1)
+    (send,) = talk.respond(["bytes"])
+    talk.frames += islice(late, int(begun))
+    with EncodingPool() as pool:
+        if pooled:
+            pool.submit(send)
+        else:
+            talk.frames += send
+        with pytest.raises(LocalProtocolError, match="a message that is sent before the end of the response"):
+            pool.submit(late)
+        talk.frames += [frame for made in pool.finished() for frame in made]
+        assert pool.outstanding == 0
+    assert list(late) == []
+    talk.check(["bytes"])
+    assert talk.server._requests == {}
