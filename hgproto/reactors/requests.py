@@ -26,7 +26,7 @@ class Command(Send):
     """The frames of a command.
 
     They are built before they are sent, up to the first data, so that nothing is sent of a command whose data cannot be
-    read at all. ``begun``: a frame of it was sent, or is about to be.
+    read at all. ``begun``: a frame of it was sent, or is about to be; ``given``: one was sent.
     """
 
     __slots__ = (
@@ -36,6 +36,7 @@ class Command(Send):
         "_command",
         "_complete",
         "_is_answered",
+        "_is_given",
         "_loss_of",
         "_plain",
         "_raised",
@@ -63,7 +64,7 @@ class Command(Send):
         self._plain = plain
         self._built: deque[Frame] = deque()
         self._complete = False
-        self._begun_with = self._building = False
+        self._begun_with = self._is_given = self._building = False
         self._raised: BaseException | None = None
 
     @property
@@ -130,11 +131,16 @@ class Command(Send):
                 built.clear()
                 stream.forget_loss(self.request_id)
                 frame = frame.replace(flags=codec.CommandDataFlag.EOS, payload=b"")
-            is_data, self._begun_with = frame.type == _DATA, True
-            if not built:
-                yield from stream.send(frame, plain=plain and is_data, end=self.is_last)
+            is_data, is_whole, self._begun_with = frame.type == _DATA, not built, True
+            for sent in stream.send(frame, plain=plain and is_data, end=self.is_last if is_whole else False):
+                # Before it, the stream may give its settings and what others have left in its encoder.
+                if sent.request_id == self.request_id and sent.type == frame.type:
+                    self._is_given = True
+                yield sent
+            # Another send may have given it.
+            self._is_given = True
+            if is_whole:
                 return
-            yield from stream.send(frame, plain=plain and is_data)
         yield from self._rest()
 
     def _rest(self) -> Iterator[Frame]:
@@ -142,13 +148,13 @@ class Command(Send):
         raised, self._raised = self._raised, None
         if raised is not None:
             raise raised
-        if not self._begun_with or self._loss_of(self.request_id) is not None:
+        if not self._is_given or self._loss_of(self.request_id) is not None:
             return
         if self._is_answered(self.request_id):
             self.stream.forget_loss(self.request_id)
             eos = codec.make_frame(self.request_id, self.stream.stream_id, 0, _DATA, _DATA_EOS, b"")
             yield from self.stream.send(eos, end=self.is_last)
-        elif self.is_last():
+        elif self.is_last() and self.stream.can_close:
             yield from self.stream.close(self.request_id, _DATA)
 
     def _rest_after(self, error: BaseException) -> Iterator[Frame]:
@@ -165,8 +171,8 @@ class Command(Send):
     def _give_up(self) -> None:
         """Tells the reactor of the failure at once, where frames are made on its thread."""
         if not self.claimed and self.failure is not None and not self._is_answered(self.request_id):
-            self._tell_failed(self.request_id, self.failure, self._begun_with)
-            if not self._begun_with:
+            self._tell_failed(self.request_id, self.failure, self._is_given)
+            if not self._is_given:
                 self._tell_made()
 
     def _was_sent(self) -> None:
@@ -176,7 +182,7 @@ class Command(Send):
         if self.failure is None or self._is_answered(self.request_id):
             self._outputs.sent(self.request_id)
         else:
-            self._tell_failed(self.request_id, self.failure, self._begun_with)
+            self._tell_failed(self.request_id, self.failure, self._is_given)
 
 
 class Flush(Sending):
@@ -212,6 +218,7 @@ class Flush(Sending):
         # The others follow, whatever becomes of the rest of the one that has failed.
         if self._held:
             if self._stuck is self._held[0]:
+                self._held[0].sent()
                 self._done()
             else:
                 self._stuck = self._held[0]

@@ -70,7 +70,10 @@ class _Answer(Send):
         return super()._ask_last()
 
     def _ask_closing(self) -> Callable[[], Iterator[Frame]] | None:
-        return self._close_others if len(self._outputs.streams) > 1 and self._outputs.is_over(None) else None
+        outputs = self._outputs
+        # The last of its stream need not be the last of all: a pool holds back only that one.
+        is_over = len(outputs.streams) > 1 and outputs.all_made and outputs.is_over(None)
+        return self._close_others if is_over else None
 
     def _close_others(self) -> Iterator[Frame]:
         outputs = self._outputs

@@ -15,6 +15,7 @@ from hgproto.reactors.events import Error, RequestError, ResponseData, RunComman
 from hgproto.reactors.limits import Limits
 from hgproto.reactors.pool import EncodingPool
 from hgproto.reactors.server import Server as TypedServer
+from hgproto.revisions.framing_0002.codec import FrameType, StreamFlag
 from hgproto.streams.encodings import Profile, default_encodings
 from hgproto.wire import build
 
@@ -355,3 +356,34 @@ def test_a_request_arrives_whole_or_its_failure_is_told(method: str, kind: type[
             requested(fault, Random(seed), buffered=buffered)  # noqa: S311 - repeatable, not secret
             failed += fault.raised
     assert failed or method == "finish"
+
+
+def profile_of(fault: Fault) -> Any:
+    """Profiles, of which the encoders of zlib are those of a fault."""
+    zlib_ = default_encodings()["zlib"]
+    return default_encodings().plus(Profile("zlib", lambda: Fragile(fault), zlib_.decoder))
+
+
+@pytest.mark.parametrize("buffered", [False, True], ids=["at once", "buffered"])
+@pytest.mark.parametrize("method", ["made", "encode", "finish"])
+def test_a_command_that_was_not_begun_is_not_continued(method: str, buffered: bool) -> None:
+    fault = Fault(method)
+    client, server = Client(encodings=profile_of(fault), encoding="zlib", buffered=buffered), Server()
+    send = client.issue("heads", end=True)
+    if buffered:
+        send = client.flush()
+    frames: list[Any] = []
+    for _ in range(4):
+        try:
+            frames += send
+            break
+        except RuntimeError:
+            continue
+    assert fault.raised
+    assert [frame for frame in frames if frame.type == FrameType.COMMAND_DATA] == []
+    later = [*client.issue("lookup", end=True), *(client.flush() if buffered else ())]
+    # A stream without encoded bytes can still be closed.
+    assert bool(later[-1].stream_flags & StreamFlag.STREAM_END) == (method == "made" or not frames)
+    events = [event for frame in [*frames, *later] for event in server.receive_frame(frame)]
+    assert [event.name for event in events if isinstance(event, RunCommand)] == ["lookup"]
+    assert not any(isinstance(event, Error) for event in events)

@@ -11,12 +11,13 @@ import pytest
 from hgproto.errors import LocalProtocolError
 from hgproto.judging.validation import SessionValidator
 from hgproto.reactors.client import Client as TypedClient
-from hgproto.reactors.events import Error, RequestError, ResponseData, StreamLeftOpen
+from hgproto.reactors.events import Error, RequestError, ResponseData, SendFrames, StreamLeftOpen
 from hgproto.reactors.limits import Limits
 from hgproto.reactors.pool import EncodingPool
 from hgproto.reactors.server import Server as TypedServer
 from hgproto.revisions.framing_0002 import codec
 from hgproto.streams.encodings import default_encodings
+from hgproto.streams.output_stream import OutputStream
 from hgproto.wire.writer import encode_frame
 
 if TYPE_CHECKING:
@@ -237,3 +238,52 @@ def test_a_pool_refuses_a_message_after_the_response(begun: bool, pooled: bool) 
     assert list(late) == []
     talk.check(["bytes"])
     assert talk.server._requests == {}
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_a_pool_keeps_the_order_of_a_stream_that_is_ended_on_the_way(encoding: str | None) -> None:
+    talk = Conversation(3, streams=2, defer=True, encoding=encoding)
+    for request_id, end in ((1, True), (3, False), (5, False)):
+        talk.server.respond(request_id, b"%d" % request_id, stream_id=2, end=end)
+    with EncodingPool() as pool:
+        for event in talk.server.receive_end():
+            if isinstance(event, SendFrames):
+                pool.submit(event)
+        frames = [frame for made in pool.finished() for frame in made]
+    answers = [frame.request_id for frame in frames if frame.type == codec.FrameType.BYTES_RESPONSE]
+    assert answers == [1, 3, 5]
+    events = [event for frame in frames for event in talk.client.receive_frame(frame)]
+    assert b"".join(event.data for event in events if isinstance(event, ResponseData)) == b"135"
+    assert talk.client.receive_end() == []
+
+
+class FailingFile:
+    """A file that fails at the third read."""
+
+    def __init__(self) -> None:
+        self.left = 2
+
+    def read(self, size: int) -> bytes:
+        self.left -= 1
+        if self.left < 0:
+            raise OSError("the disk is gone")
+        return b"x" * size
+
+
+def test_a_command_whose_frames_another_send_gave_counts_as_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = Client()
+    send = client.issue("two", data=FailingFile())
+    given: list[Frame] = []
+
+    def by_another(stream: OutputStream, frame: Frame, **_: object) -> Iterator[Frame]:
+        # Sends that are taken in turns give each other's frames.
+        given.append(frame.replace(stream_flags=int(not given)))
+        return iter(())
+
+    monkeypatch.setattr(OutputStream, "send", by_another)
+    assert list(send) == []
+    monkeypatch.undo()
+    assert isinstance(send.failure, OSError)
+    assert [frame.type for frame in given] == [codec.FrameType.COMMAND_NAME]
+    # The server has seen the start of the command, so the request is not over before the server says so.
+    assert client.unfinished == (1,)
