@@ -46,7 +46,7 @@ import pytest
 
 from hgproto.errors import ProtocolError, TextError, printable
 from hgproto.revisions.revision import DEFAULT_REVISION, Revision
-from hgproto.system.marks import unmarked
+from hgproto.system.bom import unmarked
 from hgproto.system.stdio import write_whole
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from hgproto.errors import HexError, HgprotoError, HumanFormError, ProtocolError, TextError, counted, printable, quoted
 from hgproto.revisions.revision import DEFAULT_REVISION
-from hgproto.system.marks import unmarked
-from hgproto.system.options import name_of, whole
+from hgproto.system.bom import unmarked
+from hgproto.system.option_types import name_of, whole
 from hgproto.system.stdio import TROUBLE, OutputError, StreamError, open_file
 
 if TYPE_CHECKING:

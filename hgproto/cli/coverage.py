@@ -22,7 +22,7 @@ from hgproto.cli.common import (
     unavailable_messages,
 )
 from hgproto.errors import HgprotoError, counted, printable, quoted
-from hgproto.system.options import percentage
+from hgproto.system.option_types import percentage
 from hgproto.wire.hexform import form_of
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _coverage(options: argparse.Namespace) -> int:
             print(f"\n{counted(len(unreadable), 'file')} could not be read")
         if incomplete:
             print("\nA package is missing, so payloads were not looked into.")
-    # What is missing may be in a file that could not be read, or looked into.
+    # A file that could not be read or looked into may exercise the rest.
     return FAULT if options.found_fault else TROUBLE if unreadable or incomplete else GOOD
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from hgproto.cli.common import DIRECTORY, FAULT, FILE, GOOD, TROUBLE, InputError, StreamError, UsageError, files_in, say
 from hgproto.errors import counted, printable, quoted
-from hgproto.system.options import MOST_SEED, above_zero, name_of, seconds, setting, whole
+from hgproto.system.option_types import MOST_SEED, above_zero, name_of, seconds, setting, whole
 
 if TYPE_CHECKING:
     import argparse

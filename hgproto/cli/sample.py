@@ -18,7 +18,7 @@ from hgproto.cli.common import (
     revision_option,
 )
 from hgproto.errors import quoted
-from hgproto.system.options import MOST_SEED, whole
+from hgproto.system.option_types import MOST_SEED, whole
 from hgproto.system.stdio import write_whole
 
 if TYPE_CHECKING:

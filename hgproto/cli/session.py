@@ -18,7 +18,7 @@ from hgproto.cli.common import (
 )
 from hgproto.errors import HumanFormError, LocalProtocolError, counted, printable
 from hgproto.judging.finding import ERROR, NOTE, ROLES
-from hgproto.system.options import setting
+from hgproto.system.option_types import setting
 
 if TYPE_CHECKING:
     import argparse
@@ -90,7 +90,7 @@ def _session(options: argparse.Namespace) -> int:
                     raise input_error(error, name, number) from None
                 if validator.unavailable:
                     missing = min(validator.unavailable)
-                    # The reactors reject what they cannot decode, which is no verdict on the session.
+                    # The reactors reject such settings, but that is no verdict on the session.
                     reason = f"the content encoding {missing} needs a package: {default_encodings().missing[missing]}"
                     raise StreamError(f"{name}:{number}", reason)
                 line = without_line_end(octets).decode("utf-8", "surrogateescape")

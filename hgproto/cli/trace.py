@@ -25,9 +25,9 @@ def add(commands: Commands) -> None:
     """Adds the command."""
     trace = commands.add_parser(
         "trace",
-        help="tell which tests exercise which requirements",
+        help="record where requirements are tested",
         description="Runs the tests that name requirements, and writes tests/trace.json: for each requirement where it is "
-        "enforced, which vectors and sessions show it, and which tests have exercised it. To be run in a project that has its "
+        "enforced, the vectors and sessions that show it, and the files whose tests exercise it. Run it in a project that has its "
         "tests in the directory tests.",
     )
     trace.add_argument(

@@ -36,7 +36,7 @@ from hgproto.errors import HumanFormError, LocalProtocolError, counted, printabl
 from hgproto.judging.finding import other_role
 from hgproto.judging.report import MISSING_PACKAGE, UNREADABLE_CONTENT, UNREADABLE_FILE, Unreadable
 from hgproto.revisions.revision import DEFAULT_REVISION
-from hgproto.system.options import setting
+from hgproto.system.option_types import setting
 from hgproto.system.stdio import OutputError
 from hgproto.wire.hexform import form_of
 from hgproto.wire.reader import CHUNK_OCTETS

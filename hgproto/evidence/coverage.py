@@ -26,7 +26,7 @@ from hgproto.revisions.revision import DEFAULT_REVISION
 from hgproto.runtime.layout import place_of
 from hgproto.runtime.machine import Answer, Event, InState, Row, Set
 from hgproto.streams.encodings import Profile, default_encodings
-from hgproto.system.marks import unmarked_chunks
+from hgproto.system.bom import unmarked_chunks
 from hgproto.wire.files import Chunks
 from hgproto.wire.hexform import form_of, octets_from_hex
 from hgproto.wire.human import has_frame
@@ -90,7 +90,7 @@ class _WatchedClient(_Watch, Client):
 
 
 class Coverage:
-    """What was exercised so far, of framing-0002. ``goals``: all that there is, in the order of the schema.
+    """The parts of framing-0002 that were exercised so far. ``goals``: all parts, in the order of the schema.
 
     ``encodings``: the content encodings that can be decoded.
     """
@@ -192,7 +192,7 @@ class Coverage:
             wire = codec.encode_frame(frame, codec.LIMITS["max-payload"][1])
             counters[side].count(wire)
             self.unavailable |= counters[side].unavailable
-            # What one side does depends on what the other one has sent.
+            # Each side depends on the frames of the other.
             is_blind = is_blind or counters[side].is_blind
             if not is_blind:
                 before = _before(reactors[side], frame)
@@ -303,7 +303,7 @@ class Coverage:
             self._reach("transitions", row_name(machine, index))
 
     def _ended(self, reactor: Any) -> None:
-        """The end of input, and the events that the reactor was told of."""
+        """Counts the end of input and the events that the reactor received."""
         for stream in list(reactor._inputs.values()):  # noqa: SLF001 - a reactor of our own making
             self._transition(machines.STREAM, _index(machines.STREAM, stream.state, Event.END_OF_INPUT, set(), {}))
         if not reactor.ended:
@@ -311,7 +311,7 @@ class Coverage:
         self._stopped(reactor)
 
     def _stopped(self, reactor: Any) -> None:
-        """The events that the reactor was told of."""
+        """Counts the events that the reactor received."""
         for index in reactor.rows:
             self._transition(reactor.machine, index)
 

@@ -14,7 +14,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from hgproto.errors import counted, quoted
-from hgproto.system.options import MOST_SEED, seconds, whole
+from hgproto.system.option_types import MOST_SEED, seconds, whole
 from hgproto.system.stdio import StreamError, run
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hgproto.errors import HgprotoError, TextError, quoted
 from hgproto.runtime.entries import brief
-from hgproto.system.marks import unmarked
+from hgproto.system.bom import unmarked
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -15,7 +15,7 @@ import yaml
 
 from hgproto.errors import TextError, counted, quoted
 from hgproto.language.problems import Place, Problem, SchemaError
-from hgproto.system.marks import unmarked
+from hgproto.system.bom import unmarked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -1,1 +1,1 @@
-"""The process around the program: standard streams, files, interrupts, options, marks of texts, and optional packages."""
+"""The process around the program: standard streams, files, interrupts, option types, byte-order marks, and optional packages."""

@@ -30,7 +30,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from hgproto.errors import HexError, TextError
-from hgproto.system.marks import unmarked_chunks
+from hgproto.system.bom import unmarked_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -9,7 +9,7 @@ import pytest
 
 from hgproto.cli import main, parser
 from hgproto.fuzz.__main__ import main as harness_main
-from hgproto.system.options import percentage, seconds, setting, whole
+from hgproto.system.option_types import percentage, seconds, setting, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -16,7 +16,7 @@ from hgproto.fuzz.findings import read_finding
 from hgproto.judging.baseline import Baseline, BaselineError
 from hgproto.language import SchemaError, load
 from hgproto.revisions.framing_0002.requirements import REQUIREMENTS
-from hgproto.system.marks import unmarked, unmarked_chunks
+from hgproto.system.bom import unmarked, unmarked_chunks
 
 if TYPE_CHECKING:
     from pathlib import Path
