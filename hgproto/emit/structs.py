@@ -66,12 +66,9 @@ def _head(schema: Schema, body: str) -> list[str]:
         "Texts",
         "ToEnd",
         "Whole",
-        "count",
         "known",
-        "packed",
-        "size_of",
-        "sizes_of",
     )
+    computed = used("count", "packed", "size_of", "sizes_of")
     records = [camel(s.name) for s in schema.structures.values() if s.is_cbor_map]
     tables = [upper(s.name) for s in schema.structures.values() if s.is_cbor_map]
     flags = [flag_class(frame.name) for frame in schema.frames.values() if frame.flags]
@@ -98,6 +95,7 @@ def _head(schema: Schema, body: str) -> list[str]:
         "",
         *import_from("construct", sorted(construct, key=order)),
         "",
+        *(import_from("hgproto.runtime.computed", computed) if computed else []),
         *import_from("hgproto.runtime.constructs", sorted(ours, key=order)),
         "",
         # By a relative name, since the package of a user's schema may be anywhere.

@@ -1,4 +1,4 @@
-"""What generated Structs compute when they build: sizes, and the integers that bit fields make up."""
+"""Values that generated Structs compute when they build: sizes, counts, and the integers that bit fields make up."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _size(value: Any, name: str, encoding: str | None) -> int:
     """Returns the bytes that a string needs; ``encoding``: None for raw bytes."""
     if encoding is None:
         return len(bytes_like(value, name))
-    # What is not in the charset is refused by the string itself, in its turn.
+    # The string itself refuses what is not in the charset, in its turn.
     return len(value.encode(encoding, "replace" if encoding == "ascii" else "surrogatepass"))
 
 

@@ -25,7 +25,7 @@ from construct import (
 
 from hgproto.errors import LocalProtocolError, ProtocolError, RemoteProtocolError, counted
 from hgproto.runtime.bytelike import as_bytes
-from hgproto.runtime.computed import BitsError, count, packed, size_of, sizes_of
+from hgproto.runtime.computed import BitsError
 from hgproto.runtime.layout import decode_entries, encode_entries, octets
 
 if TYPE_CHECKING:
@@ -53,11 +53,7 @@ __all__ = [
     "Texts",
     "ToEnd",
     "Whole",
-    "count",
     "known",
-    "packed",
-    "size_of",
-    "sizes_of",
 ]
 
 MAX_ITEMS, _ITEMS = "max_items", "_items"
@@ -279,7 +275,7 @@ class _Several(Construct):  # type: ignore[misc]
 
 
 class Blobs(_Several):
-    """Raw octets in several strings. Parses to a tuple of ``bytes``; builds from any sequence of them."""
+    """Several strings of raw bytes. Parses to a tuple of ``bytes``; builds from any sequence of them."""
 
     def __init__(self, sizes: Any, cut: str) -> None:
         super().__init__(sizes, lambda size: Octets(size, cut=cut))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from hgproto.runtime import constructs
 from hgproto.runtime.computed import BitsError, count, packed, size_of, sizes_of
 
 
@@ -35,8 +34,3 @@ def test_bit_fields_make_up_an_integer() -> None:
 
 def test_flags_are_counted() -> None:
     assert count(0x15, 0x1, 0x2, 0x4, 0x18) == 2
-
-
-def test_constructs_has_what_generated_code_imports() -> None:
-    assert (constructs.count, constructs.packed) == (count, packed)
-    assert (constructs.size_of, constructs.sizes_of) == (size_of, sizes_of)

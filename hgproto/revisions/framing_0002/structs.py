@@ -12,6 +12,7 @@ from typing import Any
 
 from construct import Array, Computed, Int8ul, Int16ul, Int24ul, Rebuild, len_, this
 
+from hgproto.runtime.computed import count, packed, size_of, sizes_of
 from hgproto.runtime.constructs import (
     AtMost,
     CborMap,
@@ -27,11 +28,7 @@ from hgproto.runtime.constructs import (
     Texts,
     ToEnd,
     Whole,
-    count,
     known,
-    packed,
-    size_of,
-    sizes_of,
 )
 
 from .codec import (
