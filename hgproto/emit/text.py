@@ -47,7 +47,7 @@ WIDTH = 120
 
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]*\Z")
-"""What the names of a schema look like; :mod:`hgproto.language.names` makes identifiers of them by changing case and hyphens."""
+"""The form of the names in a schema; :mod:`hgproto.language.names` makes identifiers of them by changing case and hyphens."""
 
 _IN_COMMENTS = re.compile(r"[A-Za-z0-9._+ -]\Z")
 """Characters of a file name that mean nothing in a comment. A colon does: ``coding:`` names the encoding of a module."""

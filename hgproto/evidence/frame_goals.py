@@ -54,7 +54,7 @@ class FrameGoals:
         self.unavailable: set[str] = set()
         """Content encodings in use that are not installed: their payloads were not looked into."""
         self.is_blind = False
-        """True once a frame had a payload in one of them, so that nobody knows what a receiver does."""
+        """True once a frame had a payload in one of them, so that the receiver's reaction is unknown."""
 
     def count(self, octets: bytes) -> Frame | None:
         """Counts a frame of the wire; returns None for bytes that are not a frame."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["SNAPSHOT", "gaps", "read_record", "read_snapshot", "snapshot", "text_of"]
 
 SNAPSHOT = "tests/trace.json"
-"""Where a project has its snapshot."""
+"""The path of the snapshot in a project."""
 NOTHING_COLLECTED = 5
 """The exit status of pytest when there are no tests to run."""
 

@@ -366,12 +366,12 @@ def joined_words(words: Sequence[str], *, windows: bool = not _POSIX) -> str:
     import shlex
 
     return " ".join(
-        _with_bytes(word) if any("\udc80" <= c <= "\udcff" for c in word) else shlex.quote(word) for word in words
+        _escaped_word(word) if any("\udc80" <= c <= "\udcff" for c in word) else shlex.quote(word) for word in words
     )
 
 
-def _with_bytes(word: str) -> str:
-    """A word that is not text in UTF-8, in the form of a quoted word that shells read escapes in."""
+def _escaped_word(word: str) -> str:
+    """Returns a word that is not text in UTF-8 in the quotes in which a shell reads escapes."""
     octets = word.encode("utf-8", "surrogateescape")
     return (
         "$'" + "".join(chr(one) if 32 <= one < 127 and one not in b"'\\" else f"\\x{one:02x}" for one in octets) + "'"

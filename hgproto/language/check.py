@@ -31,7 +31,7 @@ def check(schema: Schema) -> list[Problem]:
     """Every fault of ``schema``, in order of place; empty when it is proven."""
     header = list(_header(schema))
     if any(bits.high < bits.low for field in schema.header.fields for bits in field.bits):
-        # What follows counts their bits.
+        # The other checks count these bits.
         return sorted(set(header))
     flags = [
         *_flags(schema.stream_flags, "stream_flags", schema),

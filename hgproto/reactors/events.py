@@ -209,7 +209,7 @@ class Sending(Unique):
         self.claimed = False
 
     def claimed_frames(self) -> Iterator[Frame]:
-        """Returns the frames that are left, of which the reactor is told nothing; after an exception, those still to be sent."""
+        """Returns the frames that are left, without telling the reactor; after an exception, those still to be sent."""
         if not self.claimed:
             raise RuntimeError("the frames were not claimed")
         return self._made_elsewhere()
@@ -360,7 +360,7 @@ class SendFrames(Unique):
         self._sending.unclaim()
 
     def claimed_frames(self) -> Iterator[Frame]:
-        """Returns the frames that are left, of which the reactor is told nothing; after an exception, those still to be sent."""
+        """Returns the frames that are left, without telling the reactor; after an exception, those still to be sent."""
         return self._sending.claimed_frames()
 
     def sent(self) -> None:

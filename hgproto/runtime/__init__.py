@@ -1,1 +1,1 @@
-"""What generated code imports: frames, layouts, records of CBOR maps, tables of machines, and the Structs of any schema."""
+"""The modules that generated code imports: frames, layouts, records of CBOR maps, tables of machines, and construct classes."""

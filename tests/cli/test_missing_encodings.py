@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 REMEDY = "pip install 'hgproto[zstd]'"
 SESSION = r"""
 > 1 1 stream-begin command-name eos first
-# What follows is encoded.
+# The rest is encoded.
 > 3 3 stream-begin stream-settings 0 \x08zstd-8mb
 > 3 3 encoded command-name have-args x
 > 3 3 stream-end|encoded command-argument eoa \x01\x00\x00\x00k
@@ -38,7 +38,7 @@ def without_zstandard(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture(params=["it.session", "it.bin"])
 def path(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The name of a file, whose payloads are not really encoded, which nobody can know without the package."""
+    """The name of a file. Its payloads are not encoded, but only the package could tell."""
     monkeypatch.chdir(tmp_path)
     name = str(request.param)
     lines = [line.removeprefix("> ") for line in SESSION.splitlines() if line.startswith(">")]
