@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, TypeAlias
 from hgproto import __version__
 from hgproto.cli import corpus, coverage, diff, explain, frames, fuzz, sample, schema, session, trace, validate
 from hgproto.cli.common import FAULT, TROUBLE, USAGE, InputError, UsageError, say
-from hgproto.errors import HgprotoError, printable, quoted
+from hgproto.cli.words import Parser
+from hgproto.errors import HgprotoError, printable
 from hgproto.system.stdio import run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import NoReturn
 
     Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - argparse gives it no other name
 
@@ -58,7 +58,7 @@ def _run(arguments: Sequence[str], options: argparse.Namespace) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
-    whole = _Parser(
+    whole = Parser(
         prog="hgproto",
         description="Mercurial's frame-based wire protocol with streams: encode, decode, and the specification itself.",
         epilog="Exit statuses: 0 good, 1 the input is at fault, 2 usage, 3 trouble with a file or a standard stream.",
@@ -69,18 +69,6 @@ def parser() -> argparse.ArgumentParser:
         group.add(commands)
     _name_parsers(whole)
     return whole
-
-
-class _Parser(argparse.ArgumentParser):
-    """A parser whose messages show what was given as all other messages do."""
-
-    def error(self, message: str) -> NoReturn:
-        super().error(printable(message))
-
-    def _check_value(self, action: argparse.Action, value: object) -> None:
-        if action.choices is not None and value not in action.choices:
-            choices = ", ".join(map(repr, action.choices))
-            raise argparse.ArgumentError(action, f"invalid choice: {quoted(str(value))} (choose from {choices})")
 
 
 def _name_parsers(parser: argparse.ArgumentParser) -> None:
