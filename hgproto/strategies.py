@@ -18,7 +18,7 @@ with Extra("hypothesis", "Hypothesis", "hgproto.strategies"):
 from hgproto.revisions.revision import DEFAULT_REVISION, Revision
 from hgproto.samples import Choices, Line, session, violate
 from hgproto.samples.broken import checked_breakable
-from hgproto.samples.frames import FrameMaker, NotMadeError
+from hgproto.samples.frames import FrameMaker, NotMadeError, TooSmallLimitError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,14 +52,19 @@ def frames(
 
     ``type``: the name of their type; any by default. ``continued``: whether they go on with what the frame before began.
     ``encoded``: whether a payload may be one that went through a content encoding, and so any octets. Raises
-    :class:`ValueError` for a type that there is not.
+    :class:`ValueError` for a type that there is not, or of which a limit of the revision allows no frame.
     """
     if type is None:
         codec = (revision or Revision(DEFAULT_REVISION)).codec
-        return st.sampled_from(sorted(codec.CODES, key=codec.CODES.__getitem__)).flatmap(
+        types = [
+            name for name in codec.CODES if encoded or _is_allowed(FrameMaker(codec), codec.CODES[name], continued)
+        ]
+        return st.sampled_from(sorted(types, key=codec.CODES.__getitem__)).flatmap(
             lambda name: frames(name, continued=continued, encoded=encoded, revision=revision)
         )
     maker, code = _maker(revision, type)
+    if not encoded:
+        _check_limits(maker, code, None, continued)
 
     @st.composite
     def made(draw: st.DrawFn) -> Frame:
@@ -82,9 +87,11 @@ def payloads(
 ) -> st.SearchStrategy[bytes]:
     """The octets of payloads of a frame type that keep every rule.
 
-    ``flags``: those of the frame, as far as they decide what the payload is. ``continued``: as of :func:`frames`.
+    ``flags``: those of the frame, as far as they decide what the payload is. ``continued``: as of :func:`frames`. Raises
+    :class:`ValueError` for a type that there is not, or if a limit of the revision allows no such payload.
     """
     maker, code = _maker(revision, type)
+    _check_limits(maker, code, flags, continued)
 
     @st.composite
     def made(draw: st.DrawFn) -> bytes:
@@ -158,3 +165,20 @@ def _maker(revision: Revision | None, type: str) -> tuple[FrameMaker, int]:
     if type not in codec.CODES:
         raise ValueError(f"there is no frame type {shown(type)}; there are {', '.join(codec.CODES)}")
     return FrameMaker(codec, tries=2), codec.CODES[type]
+
+
+def _check_limits(maker: FrameMaker, code: int, flags: int | None, continued: bool) -> None:
+    """Raises :class:`ValueError` if a limit allows no frame of a type with these flags; of any flags for None."""
+    try:
+        maker.check_limits(code, flags=flags, continued=continued)
+    except TooSmallLimitError as error:
+        raise ValueError(str(error)) from None
+
+
+def _is_allowed(maker: FrameMaker, code: int, continued: bool) -> bool:
+    """Returns True if the limits allow a frame of a type."""
+    try:
+        maker.check_limits(code, continued=continued)
+    except TooSmallLimitError:
+        return False
+    return True

@@ -9,6 +9,7 @@ from hgproto.errors import counted, quoted
 from hgproto.judging.validation import validate
 from hgproto.revisions.revision import DEFAULT_REVISION, Revision
 from hgproto.runtime.cbor import Simple, Tag, encode_item, encode_map
+from hgproto.runtime.frame import checked_number
 from hgproto.runtime.layout import highest
 from hgproto.samples.choices import Seeded, Simplest
 from hgproto.samples.frames import FrameMaker, NotMadeError, sums
@@ -78,13 +79,14 @@ def boundaries(
     counts that are one off, the edges of character sets, and each entry of a CBOR map missing, twice, or of another type.
 
     ``type``: the name of a frame type; all of them by default. ``max_payload``: the limit on lengths, that of the revision by
-    default. Raises :class:`ValueError` for a type that there is not.
+    default. Raises :class:`ValueError` for a type that there is not, and for a limit that the revision does not allow.
     """
     revision = revision or Revision(DEFAULT_REVISION)
     codec = revision.codec
     if type is not None and type not in codec.CODES:
         raise ValueError(f"there is no frame type {quoted(type)}; there are {', '.join(codec.CODES)}")
-    limit = codec.LIMITS["max-payload"][0] if max_payload is None else max_payload
+    default, most = codec.LIMITS["max-payload"]
+    limit = checked_number("max_payload", default if max_payload is None else max_payload, 1, most)
     codes = codec.TYPE_NAMES if type is None else (codec.CODES[type],)
     return _judged((one for code in codes for one in _Maker(codec, code, limit).all()), limit, revision)
 
@@ -99,15 +101,16 @@ def _judged(made: Iterable[tuple[str, bytes]], limit: int, revision: Revision) -
             yield Boundary(what, octets, tuple(finding.id for finding in findings))
 
 
-def _base(codec: Codec, code: int) -> Frame:
+def _base(codec: Codec, code: int, limit: int) -> Frame:
     """The frame of a type that the others differ from."""
+    usual = FrameMaker(codec, max_payload=limit)
     # The simplest may not be allowed by a rule that is seen only once a frame is made.
-    for maker, choices in ((FrameMaker(codec, tries=1), Simplest()), (FrameMaker(codec), Seeded(0))):
+    for maker, choices in ((FrameMaker(codec, tries=1, max_payload=limit), Simplest()), (usual, Seeded(0))):
         with suppress(NotMadeError):
             return maker.frame(choices, code)
     payload = b""
     with suppress(NotMadeError):
-        payload = FrameMaker(codec).payload(Simplest(), code)
+        payload = usual.payload(Simplest(), code)
     return codec.make_frame(1, 1, 0, code, 0, payload)
 
 
@@ -119,13 +122,13 @@ class _Maker:
         self._name = codec.TYPE_NAMES[code]
         self._limit = limit
         self._largest = codec.LIMITS["max-payload"][1]
-        self._base = _base(codec, code)
+        self._base = _base(codec, code, limit)
 
     def all(self) -> Iterator[tuple[str, bytes]]:
         for what, frame in (*self._of_header(), *self._of_length(), *self._of_payload()):
             if len(frame.payload) <= self._largest:
                 yield f"{self._name}: {what}", self._codec.encode_frame(frame, self._largest)
-        octets = self._codec.encode_frame(self._base)
+        octets = self._codec.encode_frame(self._base, self._largest)
         for missing in (1, len(self._base.payload), len(octets) - 1):
             if 0 < missing < len(octets):
                 yield f"{self._name}: {counted(missing, 'octet')} missing at the end", octets[:-missing]

@@ -5,10 +5,12 @@ from __future__ import annotations
 from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
-from hgproto.errors import RemoteProtocolError
+from hgproto.errors import RemoteProtocolError, counted
 from hgproto.revisions.framing_0002 import codec as default_codec
+from hgproto.runtime.frame import checked_number
 from hgproto.runtime.layout import case_of
-from hgproto.samples.payloads import string, structure
+from hgproto.samples.choices import Simplest
+from hgproto.samples.payloads import MOST_OCTETS, string, structure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from hgproto.runtime.frame import Frame
     from hgproto.samples.choices import Choices
 
-__all__ = ["FrameMaker", "Header", "NotMadeError", "sums"]
+__all__ = ["FrameMaker", "Header", "NotMadeError", "TooSmallLimitError", "sums"]
 
 _KEPT = 32
 """Payloads of a type that are kept to come again."""
@@ -26,6 +28,10 @@ _PROBES = tuple(product((1, 2), (1, 2), (b"", b"\0")))
 
 class NotMadeError(Exception):
     """What was chosen makes no frame that keeps every rule; other choices will, unless the rules allow none."""
+
+
+class TooSmallLimitError(NotMadeError):
+    """A limit allows not even the shortest payload, so that no choices make a frame."""
 
 
 class Header(NamedTuple):
@@ -42,11 +48,16 @@ class FrameMaker:
 
     ``codec``: of that revision; framing-0002 unless told otherwise. ``tries``: how often frames are chosen anew that break a
     rule which is seen only once they are made, such as one about the length. ``fresh``: of so many payloads one is made, and
-    the others come again in frames of other ids and flags, which is faster.
+    the others come again in frames of other ids and flags, which is faster. ``max_payload``: the most bytes of a payload, those
+    of the revision by default. Raises :class:`ValueError` for a limit under 1 or over what the revision allows.
     """
 
-    def __init__(self, codec: Codec | None = None, *, tries: int = 100, fresh: int = 1) -> None:
+    def __init__(
+        self, codec: Codec | None = None, *, tries: int = 100, fresh: int = 1, max_payload: int | None = None
+    ) -> None:
         self.codec: Codec = codec or default_codec
+        default, most = self.codec.LIMITS["max-payload"]
+        self._limit = checked_number("max_payload", default if max_payload is None else max_payload, 1, most)
         self._tries = tries
         self._fresh = fresh
         self._kept: dict[tuple[int, int, bool], list[bytes]] = {}
@@ -54,6 +65,7 @@ class FrameMaker:
         self._encoded = next((mask for mask, name in self.codec.STREAM_FLAG_NAMES.items() if name == "encoded"), 0)
         self._headers: dict[tuple[int, bool], tuple[Header, ...]] = {}
         self._leasts: dict[tuple[int, int, bool], int] = {}
+        self._simplest_of: dict[tuple[int, int, bool], tuple[bytes | None, str]] = {}
 
     def headers(self, type_: int, *, encoded: bool = False) -> tuple[Header, ...]:
         """What the header of a frame type can be, the fewest flags first; nothing when no header keeps the rules.
@@ -102,16 +114,79 @@ class FrameMaker:
         ``flags``: those of the frame. ``continued``: whether it goes on where the latest frame of its request ended. Raises
         :class:`NotMadeError`.
         """
+        simplest = self._simplest(type_, flags, continued)
         name = case_of(self.codec.PAYLOADS[type_], flags, continued)
+        for _ in range(self._tries):
+            octets = self._chosen(name, choices, type_, flags, continued)
+            if self._is_accepted(name, type_, flags, continued, octets):
+                return octets
+        if simplest is None:
+            raise self._not_made(type_)
+        return simplest
+
+    def check_limits(self, type_: int, *, flags: int | None = None, continued: bool = False) -> None:
+        """Raises :class:`TooSmallLimitError` if a limit allows no frame of a type.
+
+        ``flags``, ``continued``: as of :meth:`payload`; any flags by default.
+        """
+        headers = self.headers(type_) if flags is None else ()
+        if any(one.stream_flags & self._encoded for one in headers):
+            return
+        failures = []
+        for one in {header.flags for header in headers} if flags is None else {flags}:
+            try:
+                self._simplest(type_, one, continued)
+            except TooSmallLimitError as error:
+                failures.append(error)
+            else:
+                return
+        if failures:
+            raise failures[0]
+
+    def _chosen(self, name: str, choices: Choices, type_: int, flags: int, continued: bool) -> bytes:
+        """A payload that may violate a requirement. ``name``: its structure, or the type of a string."""
         layout = self.codec.LAYOUTS.get(name)
         if layout is None:
             return string(name, choices, self._least(type_, flags, continued))
         made = _MADE.get(name) if self.codec.REVISION == default_codec.REVISION else None
-        for _ in range(self._tries):
-            octets = structure(layout, choices) if made is None else made(choices)
-            if self._decodes(type_, flags, continued, octets):
-                return octets
-        raise self._not_made(type_)
+        return structure(layout, choices) if made is None else made(choices)
+
+    def _is_accepted(self, name: str, type_: int, flags: int, continued: bool, octets: bytes) -> bool:
+        if len(octets) > self._limit:
+            return False
+        return name not in self.codec.LAYOUTS or self._decodes(type_, flags, continued, octets)
+
+    def _simplest(self, type_: int, flags: int, continued: bool) -> bytes | None:
+        """The simplest payload, which is the shortest; None if it violates a requirement.
+
+        Raises :class:`TooSmallLimitError` if a limit does not allow it. It does not depend on any choices, so that a strategy
+        makes the same draws each time.
+        """
+        known = self._simplest_of.get((type_, flags, continued))
+        if known is None:
+            name = case_of(self.codec.PAYLOADS[type_], flags, continued)
+            octets = self._chosen(name, Simplest(), type_, flags, continued)
+            fault = self._fault_of_limit(name, type_, flags, continued, octets)
+            is_good = not fault and self._is_accepted(name, type_, flags, continued, octets)
+            known = self._simplest_of[type_, flags, continued] = octets if is_good else None, fault
+        simplest, fault = known
+        if fault:
+            raise TooSmallLimitError(f"{self._not_made(type_)}: {fault}; raise this limit")
+        return simplest
+
+    def _fault_of_limit(self, name: str, type_: int, flags: int, continued: bool, octets: bytes) -> str:
+        """Why a limit does not allow a payload; empty if all do."""
+        if len(octets) > self._limit:
+            size = counted(len(octets), "octet")
+            return f"its shortest payload has {size}, and the limit max-payload allows {self._limit}"
+        layout = self.codec.LAYOUTS.get(name)
+        try:
+            self.codec.decode_payload(self.codec.make_frame(0, 0, 0, type_, flags, octets), continued)
+        except RemoteProtocolError as error:
+            if layout is not None and error.requirement == layout.rules.get("limit"):
+                problem = f"expected {error.expected}, found {error.found}"
+                return f"its simplest payload violates {error.requirement}, {problem}"
+        return ""
 
     def _decodes(self, type_: int, flags: int, continued: bool, octets: bytes) -> bool:
         """Returns True if the codec accepts a payload."""
@@ -156,6 +231,7 @@ class FrameMaker:
         one that went through a content encoding, and so any octets. That of a type that is always encoded is such a one in
         either case. Raises :class:`NotMadeError`.
         """
+        failure: TooSmallLimitError | None = None
         bits = self.codec.FIELD_BITS
         request_bits, stream_bits = bits["request_id"][0], bits["stream_id"][0]
         for _ in range(self._tries):
@@ -165,13 +241,21 @@ class FrameMaker:
                 continue
             flags, stream_flags, request_parities, stream_parities = choices.pick(headers)
             is_encoded = stream_flags & self._encoded
-            octets = string("bytes", choices) if is_encoded else self._payload(choices, kind, flags, continued)
+            try:
+                if is_encoded:
+                    octets = string("bytes", choices, most=min(MOST_OCTETS, self._limit))
+                else:
+                    octets = self._payload(choices, kind, flags, continued)
+            except TooSmallLimitError as error:
+                # Other flags, or another type, may have shorter payloads.
+                failure = error
+                continue
             request_id = _id(request_parities, request_bits, choices)
             stream_id = _id(stream_parities, stream_bits, choices)
             made = self.codec.make_frame(request_id, stream_id, stream_flags, kind, flags, octets)
             if self._is_taken(made):
                 return made
-        raise self._not_made(type_)
+        raise failure or self._not_made(type_)
 
 
 def sums(masks: Iterable[int]) -> list[int]:

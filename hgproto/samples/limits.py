@@ -24,6 +24,8 @@ _CLIENT, _SERVER = STREAMS["client"][0], STREAMS["server"][0]
 _DATA, _TEXT = codec.FrameType.COMMAND_DATA, codec.FrameType.TEXT_OUTPUT
 _LABELS = 255
 """Labels that an atom may have."""
+_LEAST_ARGUMENT = len(codec.encode_argument_header(codec.ArgumentHeader(1, 0))) + 1
+"""Bytes of the shortest payload that begins an argument, which cannot be cut."""
 _MORE, _EOS = codec.CommandDataFlag.CONTINUATION, codec.CommandDataFlag.EOS
 
 
@@ -151,7 +153,7 @@ def _arguments(number: int, _: Limits) -> Iterator[Line]:
 
 
 def _argument_value(number: int, limits: Limits) -> Iterator[Line]:
-    most = min(limits.max_payload, limits.send_payload)
+    most = max(min(limits.max_payload, limits.send_payload), _LEAST_ARGUMENT)
     yield from _on_one_stream("client", build.command(1, _CLIENT, "x", {"a": bytes(number)}, max_payload=most))
     yield from _answers([1])
 
