@@ -97,6 +97,7 @@ def _head(schema: Schema, body: str) -> list[str]:
         "",
         *(import_from("hgproto.runtime.computed", computed) if computed else []),
         *import_from("hgproto.runtime.constructs", sorted(ours, key=order)),
+        *import_from("hgproto.runtime.of_revision", ["OfRevision"]),
         "",
         # By a relative name, since the package of a user's schema may be anywhere.
         *import_from(".codec", sorted(codec, key=order)),
@@ -229,7 +230,7 @@ def _frames() -> list[str]:
 
 
 def _frame_fields(schema: Schema, *, header_only: bool) -> list[str | Group]:
-    items: list[str | Group] = []
+    items: list[str | Group] = [f"OfRevision(FrameType, {literal(schema.revision)})"]
     for field in schema.header.fields[:-1]:
         rules = {key: literal(rule) for key, rule in field.rules.items()}
         inner = INTEGERS[field.type]

@@ -29,6 +29,7 @@ __all__ = [
     "Unique",
     "bare",
     "check_codec",
+    "check_kind",
     "check_revision",
     "check_type",
     "checked_number",
@@ -199,12 +200,17 @@ def check_type(frame: Frame, own: "type[Enum]", revision: str) -> None:
 
     ``own``: the enumeration of the types of ``revision``.
     """
-    kind: Any = type(frame.type)
+    check_kind(frame.type, own, revision)
+
+
+def check_kind(type_: object, own: "type[Enum]", revision: str) -> None:
+    """Raises :class:`ValueError` for a frame type of another revision; see :func:`check_type`."""
+    kind: Any = type(type_)
     if _is_foreign(kind, own):
-        raise _of_another(frame.type, revision)
+        raise _of_another(type_, revision)
 
 
-def _of_another(part: int, revision: str) -> ValueError:
+def _of_another(part: object, revision: str) -> ValueError:
     return ValueError(
         f"expected a frame of {revision}, found one of another revision, with {shown(part)}; "
         "give the codec of the frame's own revision"

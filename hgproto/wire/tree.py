@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hgproto.errors import RemoteProtocolError, printable
+from hgproto.runtime.frame import check_revision
 from hgproto.runtime.layout import Span, case_number, octets, walk
 from hgproto.wire.human import flag_list, type_name
 
@@ -75,8 +76,9 @@ def annotated(frame: Frame, continued: bool, schema: Schema, codec: Codec) -> It
 
     ``continued``: whether the payload goes on where the one before ended. Raises
     :class:`~hgproto.RemoteProtocolError` where the payload is damaged, after what comes before; its offset counts from the
-    start of the frame.
+    start of the frame. Raises :class:`ValueError` for a frame of another revision than the codec's.
     """
+    check_revision(frame, codec)
     for span, value, meaning in _header_spans(frame, schema, codec):
         yield Annotation(span.path, span.start, span.end, value, meaning, in_header=True)
     start = codec.HEADER_OCTETS
@@ -96,7 +98,11 @@ def annotation_of(span: Span, start: int = 0) -> Annotation:
 def frame_tree(
     frame: Frame, number: int, offset: int, continued: bool, schema: Schema, codec: Codec, style: Style
 ) -> Iterator[str]:
-    """The lines for one frame, the ``number``-th, whose header starts at ``offset`` of the input."""
+    """The lines for one frame, the ``number``-th, whose header starts at ``offset`` of the input.
+
+    Raises :class:`ValueError` for a frame of another revision than the codec's.
+    """
+    check_revision(frame, codec)
     title = f"frame {number} at offset {offset}: {_type_text(frame, codec)}"
     yield style.title(f"{title}, request {int(frame.request_id)}, stream {int(frame.stream_id)}")
     octets = codec.encode_header(frame, codec.LIMITS["max-payload"][1]) + bytes(frame.payload)

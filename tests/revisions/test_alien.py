@@ -30,12 +30,13 @@ from hgproto.runtime.frame import Frame, Record
 from hgproto.wire.human import format_frame, parse_frame
 from hgproto.wire.jsonform import frame_from_json, frame_to_json
 from hgproto.wire.reader import FrameReader
+from hgproto.wire.tree import Style, annotated, frame_tree
 from hgproto.wire.writer import frame_buffers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hgproto.language.model import Field, Structure
+    from hgproto.language.model import Field, Schema, Structure
 
 ALIEN = Revision(str(ROOT / "tests" / "data" / "alien.yaml"))
 SCHEMA, STRUCTS = ALIEN.schema, ALIEN.structs
@@ -376,6 +377,13 @@ def test_the_schema_is_as_alien_as_it_says() -> None:
 ALIEN_FRAME = CODEC.make_frame(1, 2, 1, 2, 0, b"parcel")
 OWN_FRAME = own_codec.make_frame(1, 1, 1, 1, 1, b"heads")
 NUMBERS = Frame(1, 1, 1, 1, 1, b"heads")
+
+
+def shown_by(codec: Any) -> tuple[Schema, Any]:
+    """The schema and the codec that show a frame; those of framing-0002 for None."""
+    return (SCHEMA, codec) if codec is CODEC else (Revision("framing-0002").schema, codec or own_codec)
+
+
 WITH_A_CODEC: dict[str, Callable[[Frame, Any], object]] = {
     "format_frame": format_frame,
     "frame_to_json": lambda frame, codec: frame_to_json(frame, codec or own_codec),
@@ -383,6 +391,8 @@ WITH_A_CODEC: dict[str, Callable[[Frame, Any], object]] = {
     "encode_frames": lambda frame, codec: list(encode_frames([frame, frame], codec=codec)),
     "frame_buffers": lambda frame, codec: list(frame_buffers([frame], codec=codec)),
     "write_frames": lambda frame, codec: write_frames(io.BytesIO(), [frame], codec=codec),
+    "annotated": lambda frame, codec: list(annotated(frame, False, *shown_by(codec))),
+    "frame_tree": lambda frame, codec: list(frame_tree(frame, 0, 0, False, *shown_by(codec), Style(colour=False))),
 }
 OF_OUR_REVISION: dict[str, Callable[[Frame], object]] = {
     "Server.receive_frame": lambda frame: Server().receive_frame(frame),

@@ -30,6 +30,7 @@ from hgproto.runtime.constructs import (
     Whole,
     known,
 )
+from hgproto.runtime.of_revision import OfRevision
 
 from .codec import (
     PROGRESS,
@@ -202,6 +203,7 @@ stream_settings = Struct(
 
 
 frame_header = Struct(
+    OfRevision(FrameType, "framing-0002"),
     "length"
     / AtMost(
         Due(Int24ul, cut="frame.whole", overflow="frame.length-limit"),
@@ -225,6 +227,7 @@ frame_header = Struct(
 
 
 frame = Struct(
+    OfRevision(FrameType, "framing-0002"),
     "length"
     / AtMost(
         Due(Rebuild(Int24ul, size_of("payload", None)), cut="frame.whole", overflow="frame.length-limit"),
@@ -291,6 +294,7 @@ def _payload(this: Any, continued: bool) -> Any:
 
 
 checked_frame = Struct(
+    OfRevision(FrameType, "framing-0002"),
     "length"
     / AtMost(
         Due(Rebuild(Int24ul, size_of("payload", None)), cut="frame.whole", overflow="frame.length-limit"),
