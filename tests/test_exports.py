@@ -107,6 +107,7 @@ ELSEWHERE = {
     "fuzz.worker": ("fuzz/test_fuzz.py", "it is the other process of a target"),
     "streams.input_stream": ("streams/test_output_stream.py", "streams are tested in both directions"),
     "judging.places": ("runtime/test_cases.py", "what it decides is held against the codec"),
+    "runtime.of_revision": ("revisions/test_revision.py", "it rejects what the codec of the same revision rejects"),
     "reactors.plans": ("reactors/test_reactor.py", "a plan is what a reactor does"),
     **dict.fromkeys(
         [f"judging.report.{name}" for name in ("base", "github", "jsonlines", "junit", "sarif", "text")],

@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING
 
 from hgproto.emit import TARGETS
 from hgproto.emit.text import snake
+from hgproto.revisions.origin import register
 from hgproto.system.stdio import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hgproto.language.model import Schema
+    from hgproto.revisions.origin import Origin
 
-__all__ = ["compile_schema", "package_directory", "sources", "stale", "write"]
+__all__ = ["compile_as", "compile_schema", "package_directory", "sources", "stale", "write"]
 
 _MODULES = ("codec", "structs", "machines", "requirements")
 """The modules of a package in the order in which they can be imported."""
@@ -74,7 +76,11 @@ def compile_schema(schema: Schema) -> dict[str, ModuleType]:
     The Structs import the codec beside them, so both go by names of a package until they are made. No other module ever has
     these names, whatever the revision is called, and none is imported in between by another thread.
     """
-    prefix = f"hgproto.revisions.{snake(schema.revision)}_{next(_COUNTER)}"
+    return compile_as(f"hgproto.revisions.{snake(schema.revision)}_{next(_COUNTER)}", schema).modules
+
+
+def compile_as(prefix: str, schema: Schema) -> Origin:
+    """Compiles a schema as :func:`compile_schema` does, to the modules of the package ``prefix``."""
     modules: dict[str, ModuleType] = {}
     try:
         for name in _MODULES:
@@ -88,4 +94,4 @@ def compile_schema(schema: Schema) -> dict[str, ModuleType]:
     finally:
         for name in _MODULES:
             sys.modules.pop(f"{prefix}.{name}", None)
-    return modules
+    return register(prefix, schema, modules)

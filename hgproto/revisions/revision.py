@@ -7,6 +7,7 @@ on first use.
 from __future__ import annotations
 
 import importlib
+import os
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Protocol
 
@@ -120,6 +121,15 @@ class Revision:
         requirements: dict[str, Requirement] = self._module("requirements").REQUIREMENTS
         return requirements
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Modules cannot be pickled, and another process may have another working directory.
+        name = self.name if self.is_known else os.path.abspath(self.name)
+        if "_compiled" not in self.__dict__:
+            return _revived, (name,)
+        from hgproto.revisions.origin import token_of
+
+        return _revived, (name, tuple(token_of(self._compiled)))
+
     def _module(self, target: str) -> ModuleType:
         if self._package is not None:
             return importlib.import_module(f"{self._package}.{target}")
@@ -135,6 +145,16 @@ class Revision:
         if problems:
             raise SchemaError(problems)
         return compile_schema(self.schema)
+
+
+def _revived(name: str, token: tuple[str, str, str] | None = None) -> Revision:
+    """A revision from a pickle. ``token``: that of its modules if they were compiled."""
+    revision = Revision(name)
+    if token is not None:
+        from hgproto.revisions.origin import Token, modules_of
+
+        revision.__dict__["_compiled"] = modules_of(Token(*token))
+    return revision
 
 
 @cache

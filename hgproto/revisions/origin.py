@@ -1,0 +1,141 @@
+"""Pickles of the values of a revision that was compiled in memory.
+
+Pickle stores the module of a class, and the modules of such a revision are in no package that another process could import.
+So their values are stored with the schema file that they come from. A process that has the revision uses it, so that a copy is
+equal to its original; any other process compiles the file once.
+"""
+
+from __future__ import annotations
+
+import os
+from enum import Enum
+from pickle import UnpicklingError
+from threading import Lock
+from typing import TYPE_CHECKING, NamedTuple
+from weakref import WeakValueDictionary
+
+from hgproto.errors import printable
+from hgproto.runtime.frame import Record
+
+if TYPE_CHECKING:
+    from types import ModuleType
+    from typing import Any
+
+    from hgproto.language.model import Schema
+
+__all__ = ["Origin", "Token", "modules_of", "register", "token_of"]
+
+
+class Token(NamedTuple):
+    """The name of a revision that was compiled in memory, the same in all processes that exchange its values.
+
+    ``package``: of its modules. ``file``: the schema file, with its whole path. ``digest``: SHA-256 of the schema.
+    """
+
+    package: str
+    file: str
+    digest: str
+
+
+class Origin:
+    """The modules of a revision that was compiled in memory. Its classes keep it alive."""
+
+    def __init__(self, token: Token, modules: dict[str, ModuleType]) -> None:
+        self.token = token
+        self.modules = modules
+
+
+_KNOWN: WeakValueDictionary[Token, Origin] = WeakValueDictionary()
+_RESTORED: dict[Token, Origin] = {}
+"""Those that were compiled for a pickle. They are kept, as more pickles of the same revision are likely to follow."""
+_RESTORING = Lock()
+
+
+def register(package: str, schema: Schema, modules: dict[str, ModuleType]) -> Origin:
+    """Lets values of all classes of these modules be pickled."""
+    origin = Origin(Token(package, os.path.abspath(schema.files[0]), schema.digest), modules)
+    for target, module in modules.items():
+        module.__dict__["_ORIGIN"] = origin
+        for name, kind in list(vars(module).items()):
+            if isinstance(kind, type) and issubclass(kind, Enum | Record) and kind.__module__ == module.__name__:
+                _let_be_pickled(kind, origin, target, name)
+    _KNOWN[origin.token] = origin
+    return origin
+
+
+def modules_of(token: Token) -> dict[str, ModuleType]:
+    """The modules of a revision, compiled from its file if this process does not have them.
+
+    Raises :class:`pickle.UnpicklingError` if the file cannot be used, or is not what it was.
+    """
+    return _origin(token).modules
+
+
+def token_of(modules: dict[str, ModuleType]) -> Token:
+    """The token of modules that :func:`register` knows."""
+    token: Token = modules["codec"].__dict__["_ORIGIN"].token
+    return token
+
+
+def _let_be_pickled(kind: type[Any], origin: Origin, target: str, name: str) -> None:
+    """Has the values of a class stored with the place of the class."""
+
+    def place() -> tuple[str, ...]:
+        # The class keeps its origin by this function.
+        package, file, digest = origin.token
+        return package, file, digest, target, name
+
+    def of_enumeration(self: Any, _: object) -> Any:
+        return _member, (*place(), self.value)
+
+    def of_record(self: Any, protocol: Any) -> Any:
+        state = object.__reduce_ex__(self, max(2, protocol))[2]
+        return _bare, place(), state
+
+    reduce: Any = of_enumeration if issubclass(kind, Enum) else of_record
+    kind.__reduce_ex__ = reduce
+
+
+def _member(package: str, file: str, digest: str, target: str, name: str, value: object) -> Any:
+    """A member of an enumeration, or the value of its flags."""
+    return _class(Token(package, file, digest), target, name)(value)
+
+
+def _bare(package: str, file: str, digest: str, target: str, name: str) -> Any:
+    """A record without its parts, which the pickle adds."""
+    return object.__new__(_class(Token(package, file, digest), target, name))
+
+
+def _class(token: Token, target: str, name: str) -> type[Any]:
+    kind: type[Any] = getattr(_origin(token).modules[target], name)
+    return kind
+
+
+def _origin(token: Token) -> Origin:
+    known = _KNOWN.get(token)
+    if known is not None:
+        return known
+    with _RESTORING:
+        known = _KNOWN.get(token)
+        if known is None:
+            known = _RESTORED[token] = _restored(token)
+        return known
+
+
+def _restored(token: Token) -> Origin:
+    from hgproto.language import SchemaError, load
+    from hgproto.revisions.generate import compile_as
+
+    file = printable(token.file)
+    try:
+        schema = load(token.file)
+    except SchemaError as error:
+        raise UnpicklingError(
+            f"a value of a revision needs its schema, {file}, which cannot be used: {error}; copy the file to this place"
+        ) from None
+    if schema.digest != token.digest:
+        raise UnpicklingError(
+            f"a value of {schema.revision} needs its schema, {file}, which has changed since the value was pickled; "
+            "pickle the value again"
+        )
+    return compile_as(token.package, schema)
