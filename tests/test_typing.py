@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support import ROOT
 
+from hgproto.judging.finding import Finding
 from hgproto.revisions.framing_0002 import codec
 
 if TYPE_CHECKING:
@@ -87,3 +88,10 @@ def test_the_good_project_runs_and_names_every_limit() -> None:
     assert set(good.LIMITS.as_dict().values()) == {10}
     text = (PROJECT / "good.py").read_text("utf-8")
     assert all(f"    {name}=10,\n" in text for name in good.LIMITS.as_dict())
+
+
+def test_every_part_of_a_finding_is_in_both_projects() -> None:
+    texts = [(PROJECT / name).read_text("utf-8") for name in ("good.py", "mistakes.py")]
+    for name in Finding._parts:
+        assert re.search(rf"finding\.replace\(.*\b{name}=", texts[0]), name
+        assert re.search(rf"finding\.replace\({name}=.*# mistake$", texts[1], re.MULTILINE), name

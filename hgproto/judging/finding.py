@@ -9,6 +9,7 @@ from hgproto.runtime.frame import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Self
 
     from hgproto.runtime.catalogue import Requirement
 
@@ -119,6 +120,30 @@ class Finding(Record):
         self.line = line
         self.about = about
         self.more = more
+
+    if TYPE_CHECKING:
+
+        def replace(  # noqa: D102
+            self,
+            *,
+            requirement: Requirement = ...,
+            severity: str = ...,
+            offset: int = ...,
+            octets: int = ...,
+            bits: tuple[int, int] | None = ...,
+            side: Role | None = ...,
+            frame: int | None = ...,
+            path: str = ...,
+            expected: str = ...,
+            found: str = ...,
+            refused: bool = ...,
+            ends: bool = ...,
+            around: bytes = ...,
+            around_offset: int = ...,
+            line: int | None = ...,
+            about: str = ...,
+            more: int = ...,
+        ) -> Self: ...
 
     @property
     def id(self) -> str:

@@ -22,6 +22,7 @@ from hgproto.runtime.frame import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Self
 
 __all__ = [
     "MAX_DEPTH",
@@ -84,6 +85,10 @@ class Tag(Record):
         self.number = number
         self.item = item
 
+    if TYPE_CHECKING:
+
+        def replace(self, *, number: int = ..., item: Any = ...) -> Self: ...  # noqa: D102
+
 
 class Map(Record):
     """A map with keys that a dict does not take: its pairs of key and value."""
@@ -95,6 +100,10 @@ class Map(Record):
 
     def __init__(self, pairs: tuple[tuple[Any, Any], ...]) -> None:
         self.pairs = pairs
+
+    if TYPE_CHECKING:
+
+        def replace(self, *, pairs: tuple[tuple[Any, Any], ...] = ...) -> Self: ...  # noqa: D102
 
     def __repr__(self) -> str:
         # Keys are told apart by their texts. Without a copy, a map in a key in a key would be walked at each level again.
@@ -114,6 +123,10 @@ class Simple(Record):
 
     def __init__(self, value: int) -> None:
         self.value = value
+
+    if TYPE_CHECKING:
+
+        def replace(self, *, value: int = ...) -> Self: ...  # noqa: D102
 
 
 def decode_item(data: bytes, at: int = 0, depth: int = 0) -> tuple[Any, int]:

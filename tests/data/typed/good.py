@@ -35,9 +35,10 @@ from hgproto import (
     validate,
     write_frames,
 )
-from hgproto.judging.finding import Role
+from hgproto.judging.finding import Finding, Role
 from hgproto.reactors.events import ClientEvent, Event, ServerEvent
 from hgproto.revisions.framing_0002 import codec
+from hgproto.runtime.cbor import Map, Simple, Tag
 from hgproto.strategies import sessions
 
 LIMITS = Limits(
@@ -140,6 +141,19 @@ def replaced(argument: codec.Argument, progress: codec.Progress) -> tuple[codec.
     if sys.version_info >= (3, 13):
         argument = copy.replace(argument, name="k")
     return argument.replace(name="k", value=b"v").replace(), progress.replace(pos=-1, label=None, extra={b"k": b"\x00"})
+
+
+def moved(finding: Finding) -> list[Finding]:
+    """Findings are changed by name too."""
+    placed = finding.replace(offset=finding.offset + 8, octets=1, frame=1, path="payload", line=None, around_offset=0)
+    judged = finding.replace(requirement=finding.requirement, severity="note", refused=False, ends=True, bits=(0, 3))
+    shown = finding.replace(expected="a", found="b", around=b"", about="", more=1, side="client")
+    return [finding.replace(), placed, judged, shown, finding.replace(bits=None, side=None, frame=None, line=2)]
+
+
+def items() -> tuple[Tag, Map, Simple]:
+    """So are CBOR items that have no other type in Python."""
+    return Tag(1, 2).replace(number=2, item=Simple(3)), Map(()).replace(pairs=(([1], 2),)), Simple(5).replace(value=6)
 
 
 def sent(file: io.BufferedWriter) -> None:

@@ -10,6 +10,7 @@ from hgproto.wire import build
 from hgproto.evidence.coverage import Coverage
 from hgproto.reactors.events import ClientEvent, Event, Evnt, ServerEvent  # mistake
 from hgproto.revisions.framing_0002 import codec
+from hgproto.runtime.cbor import Map, Simple, Tag
 from hgproto.samples import breakable
 from hgproto.strategies import invalid, sessions
 
@@ -76,6 +77,27 @@ for finding in Validator("client").feed(b""):
     print(finding.idd)  # mistake
 for finding in hgproto.SessionValidator().close():
     print(finding.idd)  # mistake
+for finding in validate(b""):
+    finding.replace(ofset=1)  # mistake
+    finding.replace("frame.whole")  # mistake
+    print(finding.replace(offset=1).ofset)  # mistake
+    finding.replace(requirement="frame.whole")  # mistake
+    finding.replace(severity=1)  # mistake
+    finding.replace(offset="1")  # mistake
+    finding.replace(octets=None)  # mistake
+    finding.replace(bits=3)  # mistake
+    finding.replace(side="clent")  # mistake
+    finding.replace(frame="1")  # mistake
+    finding.replace(path=None)  # mistake
+    finding.replace(expected=1)  # mistake
+    finding.replace(found=b"")  # mistake
+    finding.replace(refused="no")  # mistake
+    finding.replace(ends=None)  # mistake
+    finding.replace(around="text")  # mistake
+    finding.replace(around_offset=None)  # mistake
+    finding.replace(line="1")  # mistake
+    finding.replace(about=None)  # mistake
+    finding.replace(more=None)  # mistake
 validate(b"", dept="frames")  # mistake
 assert_valid(b"", rloe="client")  # mistake
 assert_valid(5)  # mistake
@@ -98,6 +120,12 @@ codec.Argument("k", b"v").replace(value="text")  # mistake
 codec.Argument("k", b"v").replace("k")  # mistake
 codec.Progress("t", 1, 2).replace(pos="1")  # mistake
 codec.Progress("t", 1, 2).replace(labl="l")  # mistake
+Tag(1, 2).replace(numbr=2)  # mistake
+Tag(1, 2).replace(number="2")  # mistake
+Map(()).replace(pair=())  # mistake
+Map(()).replace(pairs=[])  # mistake
+Simple(5).replace(valu=6)  # mistake
+Simple(5).replace(value="6")  # mistake
 codec.TextOutput(()).replace(atoms=[b"text"])  # mistake
 codec.StreamSettings("zlib", b"").replace(profile="identity").proifle  # mistake
 
