@@ -69,22 +69,35 @@ def shown(value: object, most: int = 80) -> str:
 
 
 def repr_of(value: object) -> str:
-    """The repr of a value; where that fails, a huge number is in hexadecimal, and another object is told by its type."""
+    """The repr of a value; where that fails, a huge number is in hexadecimal, and another object is told by its type.
+
+    So is a value that is nested too deep for Python.
+    """
     try:
         return repr(value)
+    except RecursionError:
+        pass
     except Exception:
-        match value:
-            case int():
-                return int.__repr__(value) if value.bit_length() <= _MOST_BITS else int.__format__(value, "#x")
-            case str():
-                return str.__repr__(value)
-            case list():
-                return f"[{', '.join(map(repr_of, value))}]"
-            case tuple():
-                return f"({', '.join(map(repr_of, value))}{',' * (len(value) == 1)})"
-            case dict():
-                return f"{{{', '.join(f'{repr_of(key)}: {repr_of(item)}' for key, item in value.items())}}}"
-        return f"<{type(value).__name__} object>"
+        try:
+            return _repr_by_parts(value)
+        except RecursionError:
+            pass
+    return f"<{type(value).__name__} object>"
+
+
+def _repr_by_parts(value: object) -> str:
+    match value:
+        case int():
+            return int.__repr__(value) if value.bit_length() <= _MOST_BITS else int.__format__(value, "#x")
+        case str():
+            return str.__repr__(value)
+        case list():
+            return f"[{', '.join(map(repr_of, value))}]"
+        case tuple():
+            return f"({', '.join(map(repr_of, value))}{',' * (len(value) == 1)})"
+        case dict():
+            return f"{{{', '.join(f'{repr_of(key)}: {repr_of(item)}' for key, item in value.items())}}}"
+    return f"<{type(value).__name__} object>"
 
 
 def printable(text: str) -> str:

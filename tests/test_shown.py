@@ -55,6 +55,15 @@ class Text(str):
         raise OSError("repr fails")
 
 
+def deep(wrap: Callable[[Any], Any], levels: int, inside: Any = 1) -> Any:
+    """A value within others."""
+    for _ in range(levels):
+        inside = wrap(inside)
+    return inside
+
+
+CYCLE: list[Any] = []
+CYCLE.append(CYCLE)
 HARD: dict[str, Any] = {
     "huge": HUGE,
     "negative": -HUGE,
@@ -68,6 +77,11 @@ HARD: dict[str, Any] = {
     "tuple": (HUGE, Unshowable()),
     "list": [HUGE, Unshowable()],
     "dict": {HUGE: Unshowable()},
+    "cycle": [CYCLE],
+    "deep list": deep(lambda inside: [inside], 100_000),
+    "deep tuple": deep(lambda inside: (inside,), 100_000),
+    "deep dict": deep(lambda inside: {1: inside}, 100_000),
+    "deep and unshowable": deep(lambda inside: [inside], 500, Unshowable()),
 }
 MOST = 1000
 
@@ -83,6 +97,16 @@ def test_a_value_in_a_message(kind: str) -> None:
     fits(shown(HARD[kind]))
     assert "Error" not in shown(HARD[kind])
     assert isinstance(repr_of(HARD[kind]), str)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [deep(lambda inside: cbor.Tag(1, inside), 100_000), deep(lambda inside: cbor.Map(((1.0, inside),)), 100_000)],
+    ids=["tag", "map"],
+)
+def test_a_record_that_is_nested_deep_in_a_message(record: Record) -> None:
+    fits(shown(record))
+    assert type(record).__name__ in repr(record)
 
 
 def test_how_values_are_shown() -> None:

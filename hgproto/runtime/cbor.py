@@ -7,7 +7,7 @@ Payloads are read by :func:`map_pairs`, which checks all that :func:`decode_item
 
 Invariants: nothing is allocated by a length that the octets do not cover; nesting is bounded by :data:`MAX_DEPTH`;
 every fault is a :class:`CborError` with the offset of the item's first octet. A value is accepted by :func:`skip_item` exactly
-if it is accepted by :func:`decode_item`, with the same end or the same error.
+if it is accepted by :func:`decode_item`, with the same end or the same error. Whatever is encoded can be decoded.
 """
 
 from __future__ import annotations
@@ -397,11 +397,16 @@ def _mapping(pairs: list[tuple[Any, Any, int, int]]) -> Any:
     return Map(tuple((key, value) for key, value, *_ in pairs))
 
 
-def encode_item(value: object) -> bytes:
+def encode_item(value: object, depth: int = 0) -> bytes:
     """The shortest encoding of a value; any buffer of bytes is a byte string.
 
-    Raises :class:`TypeError` for a value that CBOR has no item for, such as text with a lone surrogate.
+    ``depth``: levels of nesting around the value. Raises :class:`TypeError` for a value that CBOR has no item for, such as text
+    with a lone surrogate, and :class:`ValueError` for more than :data:`MAX_DEPTH` levels.
     """
+    if depth > MAX_DEPTH:
+        raise ValueError(
+            f"expected at most {MAX_DEPTH} levels of nesting in a CBOR item, found more; encode a flatter value"
+        )
     match value:
         case bool() | None:
             return {False: b"\xf4", True: b"\xf5", None: b"\xf6"}[value]
@@ -418,13 +423,13 @@ def encode_item(value: object) -> bytes:
                 raise TypeError(f"CBOR has no item for text with a lone surrogate: {shown(value)}") from None
             return _encode_head(3, len(raw)) + raw
         case list() | tuple():
-            return _encode_head(4, len(value)) + b"".join(map(encode_item, value))
+            return _encode_head(4, len(value)) + b"".join([encode_item(item, depth + 1) for item in value])
         case dict():
-            return encode_map(value.items())
+            return encode_map(value.items(), depth)
         case Map():
-            return encode_map(value.pairs)
+            return encode_map(value.pairs, depth)
         case Tag():
-            return _encode_head(6, value.number) + encode_item(value.item)
+            return _encode_head(6, value.number) + encode_item(value.item, depth + 1)
         case Simple() if value.value in _SIMPLE:
             return bytes([0xE0 | value.value]) if value.value < 24 else bytes([0xF8, value.value])
         case float():
@@ -433,12 +438,15 @@ def encode_item(value: object) -> bytes:
             if not is_bytes_like(value):
                 raise TypeError(f"CBOR has no item for {shown(value)}")
             buffer: Any = value
-            return encode_item(as_bytes(buffer))
+            return encode_item(as_bytes(buffer), depth)
 
 
-def encode_map(pairs: Iterable[tuple[object, object]]) -> bytes:
-    """A map in the deterministic order of RFC 8949 (section 4.2.1): keys in the order of their octets."""
-    return join_map((encode_item(key), encode_item(value)) for key, value in pairs)
+def encode_map(pairs: Iterable[tuple[object, object]], depth: int = 0) -> bytes:
+    """A map in the deterministic order of RFC 8949 (section 4.2.1): keys in the order of their octets.
+
+    ``depth``: levels of nesting around the map. Raises as :func:`encode_item`.
+    """
+    return join_map([(encode_item(key, depth + 1), encode_item(value, depth + 1)) for key, value in pairs])
 
 
 def join_map(pairs: Iterable[tuple[bytes, bytes]]) -> bytes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hgproto.errors import RemoteProtocolError
+from hgproto.runtime.cbor import MAX_DEPTH
 from hgproto.runtime.frame import Frame, Record, check_revision
 from hgproto.wire.human import flag_list, type_name
 
@@ -100,21 +101,27 @@ def _flags(flags: list[str | int], names: Mapping[int, str]) -> int:
     return total
 
 
-def value_to_json(value: Any) -> Any:
+def value_to_json(value: Any, depth: int = 0) -> Any:
     """A decoded value in what JSON has: octets in hexadecimal, records as objects without their absent parts.
 
-    Values under keys that the revision does not know are hexadecimal too: the octets of their CBOR items.
+    Values under keys that the revision does not know are hexadecimal too: the octets of their CBOR items. ``depth``: levels of
+    nesting around the value. Raises :class:`ValueError` for more levels than a payload has.
     """
+    if depth > MAX_DEPTH:
+        raise ValueError(
+            f"expected at most {MAX_DEPTH} levels of nesting in a value, found more; give a decoded payload"
+        )
     match value:
         case Record():
             parts = value.as_dict()
             extra = parts.pop("extra", None) or {}
-            known = {name: value_to_json(part) for name, part in parts.items() if part is not None}
-            return known | {_key(key): value_to_json(item) for key, item in extra.items() if _key(key) not in known}
+            known = {name: value_to_json(part, depth + 1) for name, part in parts.items() if part is not None}
+            more = {_key(key): value_to_json(item, depth + 1) for key, item in extra.items() if _key(key) not in known}
+            return known | more
         case bytes():
             return value.hex()
         case list() | tuple():
-            return [value_to_json(item) for item in value]
+            return [value_to_json(item, depth + 1) for item in value]
     return value
 
 

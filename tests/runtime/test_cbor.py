@@ -20,6 +20,7 @@ from hgproto.runtime.cbor import (
     decode_item,
     decode_map,
     encode_item,
+    encode_map,
     item_head,
     map_pairs,
     skip_item,
@@ -67,6 +68,59 @@ def test_nesting_is_bounded(head: str) -> None:
     with pytest.raises(CborError, match="levels of nesting"):
         decode_item(bytes.fromhex(head) * 100_000)
     assert decode_item(b"\x81" * MAX_DEPTH + b"\x00")[1] == MAX_DEPTH + 1
+
+
+NESTED: dict[str, Callable[[Any], Any]] = {
+    "list": lambda inside: [inside],
+    "tuple": lambda inside: (1, inside),
+    "dict": lambda inside: {b"k": inside},
+    "map": lambda inside: Map(((1.0, inside),)),
+    "key": lambda inside: Map(((inside, 1),)),
+    "tag": lambda inside: Tag(1, inside),
+}
+EMPTY: list[Any] = [1, b"", "text", bytearray(b"x"), [], {}, Simple(5), None, 1.5]
+TOO_DEEP = r"^expected at most 32 levels of nesting in a CBOR item, found more; encode a flatter value$"
+
+
+def nested(kind: str, levels: int, inside: Any) -> Any:
+    for _ in range(levels):
+        inside = NESTED[kind](inside)
+    return inside
+
+
+@pytest.mark.parametrize("kind", NESTED)
+def test_what_is_encoded_can_be_decoded_and_nothing_deeper_is(kind: str) -> None:
+    for inside in EMPTY:
+        octets = encode_item(nested(kind, MAX_DEPTH, inside))
+        assert decode_item(octets)[1] == len(octets)
+        assert encode_item(decode_item(octets)[0]) == octets
+        for levels in (MAX_DEPTH + 1, 1000):
+            with pytest.raises(ValueError, match=TOO_DEEP):
+                encode_item(nested(kind, levels, inside))
+    for levels in (10_000, 100_000):
+        value = nested(kind, levels, 1)
+        with pytest.raises(ValueError, match=TOO_DEEP):
+            encode_item(value)
+        for pair in ((value, 1), (1, value)):
+            with pytest.raises(ValueError, match=TOO_DEEP):
+                encode_map([pair])
+
+
+def test_the_levels_around_a_value_count() -> None:
+    assert decode_item(encode_item([1], 31), 0, 31)[0] == [1]
+    assert decode_map(encode_map([(1, 2)], 31), 0, 31)[1] == 3
+    for value, depth in (([1], 32), ({1: 2}, 32), (b"", 33)):
+        with pytest.raises(ValueError, match=TOO_DEEP):
+            encode_item(value, depth)
+    with pytest.raises(ValueError, match=TOO_DEEP):
+        encode_map([(1, 2)], 32)
+
+
+def test_a_value_that_has_itself_is_rejected() -> None:
+    value: list[Any] = []
+    value.append({1: value})
+    with pytest.raises(ValueError, match=TOO_DEEP):
+        encode_item(value)
 
 
 @given(cbor_values)

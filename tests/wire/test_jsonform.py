@@ -14,6 +14,8 @@ from hgproto.revisions.framing_0002 import codec
 from hgproto.wire.jsonform import Continuations, frame_from_json, frame_to_json, value_to_json
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hgproto import Frame
 
 KEYS = ["offset", "length", "request_id", "stream_id", "stream_flags", "type", "flags", "payload"]
@@ -133,3 +135,20 @@ def test_which_frames_continue_others(sequence: list[tuple[int, int, int]], expe
     continuations = Continuations(codec)
     made = [codec.make_frame(request_id, 1, 0, code, flags) for request_id, code, flags in sequence]
     assert [continuations.next(frame) for frame in made] == expected
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda inside: [inside], lambda inside: (inside,), lambda inside: codec.TextOutput((inside,))]
+)
+def test_a_value_has_no_more_levels_than_a_payload(wrap: Callable[[Any], Any]) -> None:
+    for levels in (2, 16, 100, 100_000):
+        value: Any = b"x"
+        for _ in range(levels):
+            value = wrap(value)
+        if levels < 31:
+            assert "78" in json.dumps(value_to_json(value))
+            continue
+        with pytest.raises(
+            ValueError, match=r"^expected at most 32 levels of nesting in a value, found more; give a dec"
+        ):
+            value_to_json(value)
