@@ -1,4 +1,4 @@
-"""The errors, all of them.
+"""Every exception about bytes, texts, and schemas. A wrong argument raises TypeError or ValueError.
 
 ::
 
@@ -136,7 +136,7 @@ def quoted(text: "str | bytes") -> str:
 
 
 class HgprotoError(Exception):
-    """The root of every error that hgproto raises on purpose."""
+    """The root of every error about bytes, texts, and schemas. A wrong argument raises TypeError or ValueError."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(map(repr_of, self.args))})"
