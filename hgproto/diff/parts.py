@@ -193,7 +193,7 @@ def _constraints(
     before, now = ({_bits(c, side.keys): c for c in part} for part, side in zip(pair, flags, strict=True))
     same_sets = flags[0].sets == flags[1].sets
     for key, constraint in before.items():
-        kind = SEMANTIC if same_sets and constraint.kind not in ("odd", "even") else WIRE
+        kind = SEMANTIC if same_sets and not constraint.is_about_fields else WIRE
         if key not in now:
             sentence = f"The constraint {_worded(constraint)} of {subject} is gone."
             yield Change(kind, path, sentence, constraint.place, None)
@@ -202,7 +202,7 @@ def _constraints(
             sentence = was(label, subject, constraint.requirement, now[key].requirement)
             yield Change(SEMANTIC, path, sentence, constraint.place, now[key].place)
     for key, constraint in now.items():
-        kind = SEMANTIC if same_sets and constraint.kind not in ("odd", "even") else WIRE
+        kind = SEMANTIC if same_sets and not constraint.is_about_fields else WIRE
         if key not in before:
             sentence = f"The constraint {_worded(constraint)} of {subject} is new: {constraint.requirement}."
             yield Change(kind, path, sentence, None, constraint.place)
@@ -218,9 +218,11 @@ def _constraints(
 
 
 def _bits(constraint: Constraint, keys: Mapping[str, str]) -> Any:
-    """A constraint by the bits that it is about."""
+    """A constraint by the bits or header fields that it is about."""
+    if constraint.is_about_fields:
+        return constraint.kind, None, frozenset(constraint.names)
     subject = constraint.subject and keys[constraint.subject]
-    return constraint.kind, subject, frozenset(keys.get(name, name) for name in constraint.names)
+    return constraint.kind, subject, frozenset(keys[name] for name in constraint.names)
 
 
 def _worded(constraint: Constraint) -> str:

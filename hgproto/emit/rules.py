@@ -82,7 +82,7 @@ def _raise(arguments: Sequence[str], indent: int) -> list[str]:
 
 def _constraint(constraint: Constraint, schema: Schema, frame: FrameType | None) -> list[str]:
     """An ``if`` with a ``raise``, indented by 4."""
-    if constraint.kind in ("odd", "even"):
+    if constraint.is_about_fields:
         lines = []
         for name in constraint.names:
             value = "len(frame.payload)" if name == "length" else f"frame.{name}"

@@ -369,7 +369,7 @@ def _rule(
 
 def _constraint(constraint: Constraint, schema: Schema, frame: FrameType | None) -> list[Group]:
     """A constraint as a count of the flags that are set: slower than the codec's masks, and told apart from them."""
-    if constraint.kind in ("odd", "even"):
+    if constraint.is_about_fields:
         remainder = 0 if constraint.kind == "odd" else 1
         expected = f"an {constraint.kind} number"
         return [

@@ -244,7 +244,7 @@ def _constraints(schema: Schema, allowed: Mapping[str, list[frozenset[str]]]) ->
 
 def _refuses_nothing(constraint: Constraint, frame: FrameType | None, schema: Schema) -> bool:
     """Whether every frame that can be keeps a constraint. ``frame``: the type that has it, None for that of the stream."""
-    if constraint.kind not in _PARITIES:
+    if not constraint.is_about_fields:
         return all(satisfies(flags, constraint) for flags in _every_flag_set(frame, schema))
     return all(
         _parities(name, flags, one, schema) == {_PARITIES[constraint.kind]}
@@ -306,7 +306,7 @@ def allowed_flags(frame: FrameType, schema: Schema) -> list[frozenset[str]]:
     constraints = (*schema.stream_constraints, *frame.constraints)
     wanted: dict[str, set[int]] = {}
     for constraint in constraints:
-        for name in constraint.names if constraint.kind in _PARITIES else ():
+        for name in constraint.names if constraint.is_about_fields else ():
             wanted.setdefault(name, set()).add(_PARITIES[constraint.kind])
     return [
         flags

@@ -119,6 +119,11 @@ class Constraint:
     requirement: str
     place: Place
 
+    @property
+    def is_about_fields(self) -> bool:
+        """True if the names are those of header fields, False if they are those of flags. A flag may share a field's name."""
+        return self.kind in ("odd", "even")
+
 
 @dataclass(frozen=True, slots=True)
 class BitField:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from docutils import nodes
 
 from hgproto.language.mentions import HEADER, Part
-from hgproto.language.resolve import HEADER_FIELDS
 from hgproto.language.show import rules_of_frame, rules_of_header, rules_of_structure, size_text, type_text
 from hgproto.sphinx.bits import ascii_diagram, cells_of_frame, cells_of_header, cells_of_structure, svg_diagrams
 from hgproto.sphinx.examples import example_nodes
@@ -207,7 +206,8 @@ def _constraint(pieces: Pieces, frame: FrameType, constraint: Constraint) -> lis
     owned = {flag.name for flag in frame.flags}
 
     def word(name: str) -> nodes.Node:
-        if name in HEADER_FIELDS:
+        # A flag may have the name of a header field.
+        if constraint.is_about_fields:
             return pieces.ref(Part("field", f"{HEADER}.{name}"), name)
         return pieces.ref(Part("flag", f"{frame.name}.{name}" if name in owned else name), name)
 

@@ -974,3 +974,14 @@ def test_machines_of_two_revisions_on_a_page_have_their_own_anchors(site: Site) 
     assert sorted(ids) == sorted(set(ids))
     led_to = set(re.findall(r'(?:href="|url\()#((?:later-)?(?:way|arrow)-[^")]+)', page))
     assert led_to <= set(ids) and {"way-stream-1", "later-way-stream-1"} <= led_to
+
+
+def test_a_flag_with_the_name_of_a_header_field_is_linked_as_a_flag(site: Site) -> None:
+    text = (ROOT / "tests" / "data" / "alien.yaml").read_text(encoding="utf-8")
+    # Its frame type hello has one constraint on the flag, and one on the header field.
+    (site.root / "alien.yaml").write_text(re.sub(r"(?<![\w.-])brief\b", "length", text), encoding="utf-8")
+    site.write("index", ":orphan:\n\nAlien\n=====\n\n.. hgproto:header::\n\n.. hgproto:frame:: hello\n")
+    page = site.build(hgproto_schemas=["alien.yaml"]).page("index")
+    rows = {words_of(row).split(":")[0]: row for row in re.findall(r"<li>(.*?)</li>", page, re.DOTALL)}
+    assert 'href="#flag-hello.length"' in rows["length needs opens"]
+    assert 'href="#field-frame-header.length"' in rows["request_id, length is even"]
