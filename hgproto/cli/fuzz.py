@@ -447,9 +447,11 @@ def _sum_up(report: Report) -> None:
     )
     for finding, again in zip(report.findings, report.repeats, strict=True):
         once = ", not shown again" if finding.shown_again is False else ""
-        print(f"  {named(finding.fault.key)}: case {finding.number}, and {again} more of the same cause{once}")
+        print(
+            f"  {printable(named(finding.fault.key))}: case {finding.number}, and {again} more of the same cause{once}"
+        )
     for key, again in report.known:
-        print(f"  {named(key)}: known, met by {counted(again, 'case')}")
+        print(f"  {printable(named(key))}: known, met by {counted(again, 'case')}")
 
 
 def _replay(options: argparse.Namespace, target: Target, oracle: Oracle) -> int:

@@ -13,7 +13,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from hgproto.errors import counted, quoted
+from hgproto.errors import counted, printable, quoted
 from hgproto.system.option_types import MOST_SEED, seconds, whole
 from hgproto.system.stdio import StreamError, run
 
@@ -76,7 +76,7 @@ def _run(words: list[str], faults: list[tuple[bytes, Exception]]) -> int:
         )
     faults += tally.faults
     for octets, error in faults:
-        print(f"{type(error).__name__}: {error}\n  {octets.hex()}")
+        print(f"{type(error).__name__}: {printable(str(error))}\n  {octets.hex()}")
     print(
         f"{options.name}: {counted(tally.cases, 'case')}, {counted(tally.octets, 'octet')}, {tally.seconds:.1f} s, "
         f"{counted(len(tally.faults), 'fault')}"

@@ -5,9 +5,10 @@ The values of keys that the schema does not know are checked, and kept as they a
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hgproto.errors import LocalProtocolError, RemoteProtocolError, counted, shown
+from hgproto.errors import LocalProtocolError, RemoteProtocolError, counted, quoted, shown
 from hgproto.runtime.bytelike import as_bytes, is_bytes_like
 from hgproto.runtime.cbor import (
     CborError,
@@ -41,6 +42,9 @@ __all__ = [
 
 _MAX_SHOWN = 32
 """Longer integers are not shown: Python has a limit on the digits that it makes of one."""
+
+_PLAIN = re.compile(rb"[A-Za-z0-9_-]+")
+"""The keys that a path has as they are; in others, a peer could hide terminal commands, ends of lines, or steps of a path."""
 
 
 class Entry(NamedTuple):
@@ -161,11 +165,16 @@ def walk_entries(layout: Layout, data: bytes, most: int | None = None) -> Iterat
         if first:
             yield Span("map", 0, key_at, None, layout.doc)
             first = False
-        label = name if name is not None else key.decode("utf-8", "backslashreplace")
+        label = name if name is not None else _label(key)
         yield Span(f"{label}.key", key_at, value_at, key, "The key.")
         yield Span(f"{label}.value", value_at, end, value, docs.get(name or "", "Not known to this revision."))
     if first and data:
         yield Span("map", 0, len(data), None, layout.doc)
+
+
+def _label(key: bytes) -> str:
+    """Returns the name of an unknown key in paths: printable, and different for each key. A key that is not plain is quoted."""
+    return key.decode() if _PLAIN.fullmatch(key) else quoted(key)
 
 
 def encode_entries(layout: Layout, record: Any) -> bytes:

@@ -27,6 +27,8 @@ MAX_ROWS = 4
 """Rows of octets of one field; the rest is counted. The JSON form has them all."""
 
 FIELD_WIDTH = 20
+_MOST_SHOWN = 60
+"""Characters of a heading. A peer could make a longer one wrap, so that it looks like lines of the dump."""
 VALUE_WIDTH = 18
 
 
@@ -112,7 +114,7 @@ def frame_tree(
         for path, start, end, value, meaning, in_header in annotated(frame, continued, schema, codec):
             inside, _, name = path.rpartition(".")
             if inside not in ("", title):
-                yield f"  {'':8}  {'':{3 * ROW_OCTETS}} {style.title(inside)}"
+                yield f"  {'':8}  {'':{3 * ROW_OCTETS}} {style.title(_shortened(printable(inside)))}"
             title = inside
             shown = f"  {name}" if inside else name
             yield from _rows(shown, octets[start:end], offset + start, value, meaning, style)
@@ -192,7 +194,8 @@ def _rows(path: str, data: bytes, offset: int, value: str, meaning: str, style: 
         if index:
             yield f"  {place}".rstrip()
         else:
-            yield f"  {place} {path:<{FIELD_WIDTH}} {value:<{VALUE_WIDTH}} {style.meaning(meaning)}".rstrip()
+            name = _shortened(printable(path))
+            yield f"  {place} {name:<{FIELD_WIDTH}} {value:<{VALUE_WIDTH}} {style.meaning(meaning)}".rstrip()
     if len(rows) > MAX_ROWS:
         left = len(data) - MAX_ROWS * ROW_OCTETS
         yield f"  {'':8}  {style.octets(f'... {octets(left)} more')}"
@@ -209,6 +212,11 @@ def _value(value: Any) -> str:
     return text if len(text) <= VALUE_WIDTH else f"{text[: VALUE_WIDTH - 3]}..."
 
 
+def _shortened(name: str) -> str:
+    return name if len(name) <= _MOST_SHOWN else f"{name[:_MOST_SHOWN]}..."
+
+
 def _brief(doc: str) -> str:
-    """The first sentence."""
+    """Returns the first sentence of a text, in one line."""
+    doc = " ".join(doc.split())
     return doc.partition(". ")[0].rstrip(".") + "." if doc else ""

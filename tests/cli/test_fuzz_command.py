@@ -19,6 +19,7 @@ from hgproto.cli import fuzz as fuzz_module
 from hgproto.cli import main, parser
 from hgproto.fuzz import FuzzFinding
 from hgproto.fuzz import findings as findings_module
+from hgproto.fuzz.campaign import Report
 from hgproto.fuzz.cases import Case
 from hgproto.fuzz.findings import read_finding
 from hgproto.fuzz.oracles import Fault
@@ -342,3 +343,12 @@ def test_what_cannot_be_done_is_said(words: tuple[str, ...], message: str, run: 
     status, output, errors = run(*words)
     assert (status, output) == (2, "")
     assert errors.startswith(f"hgproto: {message}")
+
+
+def test_the_reason_of_a_target_is_printed_without_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
+    key = ("rejects-valid", "", "no\n\x1b[2J\u202ereason")
+    fuzz_module._sum_up(Report(1, 8, 1.0, (), (), known=((key, 1),)))
+    lines = capsys.readouterr().out.removesuffix("\n").split("\n")
+    assert len(lines) == 2
+    assert r"rejects-valid no\n\x1b[2J\u202ereason: known, met by 1 case" in lines[1]
+    assert all(line.isprintable() for line in lines)

@@ -6,7 +6,7 @@ import zlib
 
 import pytest
 
-from hgproto import encode_frame, parse_frame
+from hgproto import encode_frame, format_frame, parse_frame
 from hgproto.evidence.frame_goals import FrameGoals
 from hgproto.reactors.limits import Limits
 from hgproto.reactors.session import Lines
@@ -132,3 +132,10 @@ def test_a_value_is_at_its_most_as_exactly_as_the_limit_of_a_payload_allows() ->
         assert len(edges([encode_frame(settings), codec.encode_frame(frame, 1 << 20)])[0] & {most}) == count
     plain = codec.make_frame(1, 1, 0, 2, 2, b"\x01\x00\xfa\xffk" + bytes(0xFFFA))
     assert edges([encode_frame(plain)])[0] >= {most}
+
+
+def test_a_key_is_no_other_key_with_a_dot() -> None:
+    """An unknown key that begins like a known one does not count as that."""
+    progress = codec.Progress("x", 1, 10, extra={b"label.x": b"\x01"})
+    line = format_frame(codec.make_frame(1, 2, 1, codec.FrameType.PROGRESS, 0, codec.encode_progress(progress)))
+    assert ("edges", "progress label left out") in reached([line])

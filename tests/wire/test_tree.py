@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import VALID, frames
+from support import ROOT, VALID, frames
 
 from hgproto import Frame, FrameReader, Revision
 from hgproto.revisions.framing_0002 import codec
 from hgproto.wire.jsonform import Continuations
 from hgproto.wire.tree import MAX_ROWS, ROW_OCTETS, Style, frame_tree
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SCHEMA = Revision("framing-0002").schema
 
@@ -78,3 +81,51 @@ def test_colour_is_only_there_when_asked_for() -> None:
     coloured = "\n".join(tree(frame, colour=True))
     assert "\x1b[" in coloured
     assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == "\n".join(tree(frame))
+
+
+KEYS = [
+    b"",
+    b"\xff",
+    b"\\xff",
+    b"\n00000008  aa",
+    b"\x1b[2J",
+    "\u202e".encode(),
+    b"topic.value",
+    b"'a'",
+    b"a",
+    "naïve".encode(),
+]
+
+
+def with_keys(*keys: bytes) -> Frame:
+    """A progress frame with more keys than the schema knows."""
+    more = dict.fromkeys(keys, b"\x01")
+    return codec.make_frame(1, 2, 1, 7, 0, codec.encode_progress(codec.Progress("x", 1, 10, extra=more)))
+
+
+def test_keys_of_a_peer_are_printable_and_differ() -> None:
+    """A key cannot add lines to the dump, reach the terminal, or look like another key."""
+    lines = tree(with_keys(*KEYS))
+    assert all(line.isprintable() for line in lines)
+    assert octets_in(lines) == dict(enumerate(codec.encode_frame(with_keys(*KEYS))))
+    headings = [lines[at - 1].strip() for at, line in enumerate(lines) if line.endswith(" The key.")]
+    assert len({*headings}) == len(headings) == 3 + len(KEYS)
+    assert {"''", r"'\xff'", r"'\\xff'", r"'\u202e'", r"'\x1b[2J'", "'topic.value'", "a"} <= {*headings}
+
+
+def test_a_long_key_is_shortened() -> None:
+    lines = tree(with_keys(b"a" * 1000, b"a" * 1001))
+    assert all(len(line) < 150 for line in lines)
+    assert sum("a" * 50 in line for line in lines) == 2
+
+
+def test_texts_of_a_schema_stay_in_their_line(tmp_path: Path) -> None:
+    text = (ROOT / "tests" / "data" / "alien.yaml").read_text(encoding="utf-8")
+    file = tmp_path / "alien.yaml"
+    file.write_text(
+        text.replace("doc: Joins question and answer.", 'doc: "Joins\\n  00000000 answers."'), encoding="utf-8"
+    )
+    revision = Revision(str(file))
+    frame = revision.codec.make_frame(1, 2, 0, 0, 0, b"")
+    lines = list(frame_tree(frame, 0, 0, False, revision.schema, revision.codec, Style(colour=False)))
+    assert all(line.isprintable() for line in lines)
