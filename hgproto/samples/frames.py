@@ -231,7 +231,7 @@ class FrameMaker:
         one that went through a content encoding, and so any octets. That of a type that is always encoded is such a one in
         either case. Raises :class:`NotMadeError`.
         """
-        failure: TooSmallLimitError | None = None
+        failure: NotMadeError | None = None
         bits = self.codec.FIELD_BITS
         request_bits, stream_bits = bits["request_id"][0], bits["stream_id"][0]
         for _ in range(self._tries):
@@ -246,8 +246,8 @@ class FrameMaker:
                     octets = string("bytes", choices, most=min(MOST_OCTETS, self._limit))
                 else:
                     octets = self._payload(choices, kind, flags, continued)
-            except TooSmallLimitError as error:
-                # Other flags, or another type, may have shorter payloads.
+            except NotMadeError as error:
+                # Other flags, or another type, may have payloads that can be made.
                 failure = error
                 continue
             request_id = _id(request_parities, request_bits, choices)
@@ -255,7 +255,7 @@ class FrameMaker:
             made = self.codec.make_frame(request_id, stream_id, stream_flags, kind, flags, octets)
             if self._is_taken(made):
                 return made
-        raise failure or self._not_made(type_)
+        raise failure if isinstance(failure, TooSmallLimitError) else self._not_made(type_)
 
 
 def sums(masks: Iterable[int]) -> list[int]:

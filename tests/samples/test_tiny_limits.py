@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 from hypothesis import find
-from support import SCHEMA
+from support import ROOT, SCHEMA
 
 from hgproto import cli
 from hgproto.fuzz.cases import Cases
@@ -189,3 +191,38 @@ def test_fuzzing_goes_on_with_the_smallest_limits(limits: Limits) -> None:
         if case.origin.startswith("limit: payload-items"):
             break
     assert any(origin.startswith("limit: argument-value") for origin in origins)
+
+
+def test_another_type_is_sampled_when_payloads_of_one_cannot_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    maker, progress = FrameMaker(), codec.FrameType.PROGRESS
+    payload = maker.payload
+
+    def not_of_progress(choices: Seeded, type_: int, **given: Any) -> bytes:
+        if type_ == progress:
+            raise NotMadeError("none")
+        return payload(choices, type_, **given)
+
+    monkeypatch.setattr(maker, "payload", not_of_progress)
+    choices = Seeded(1)
+    assert {maker.frame(choices).type for _ in range(100)} == set(codec.FrameType) - {progress}
+    with pytest.raises(NotMadeError, match=r"^no frame of the type progress was found"):
+        maker.frame(choices, progress)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_other_flags_are_sampled_when_a_limit_on_items_allows_no_map(seed: int, tmp_path: Path) -> None:
+    schema = yaml.safe_load((ROOT / "tests" / "data" / "alien.yaml").read_text(encoding="utf-8"))
+    rules = schema["structures"]["status"]["rules"]
+    schema["limits"]["items"] = {"default": 2, "maximum": 9, "unit": "items", "doc": "Items.", "reason": "Enough."}
+    schema["structures"]["state"] = {
+        "doc": "A map.",
+        "limit": "items",
+        "rules": {**rules, "limit": rules["surplus"]},
+        "entries": {"a": {"type": "uint", "doc": "A number."}},
+    }
+    schema["frames"]["measure"]["payload"].insert(0, {"structure": "state", "when": "more"})
+    file = tmp_path / "alien.yaml"
+    file.write_text(json.dumps(schema), encoding="utf-8")
+    relay = Revision(str(file)).codec
+    maker, choices = FrameMaker(relay), Seeded(seed)
+    assert {maker.frame(choices, relay.CODES["measure"]).flags for _ in range(20)} == {0}
