@@ -427,9 +427,14 @@ def _selection(options: argparse.Namespace) -> Callable[[Finding], bool]:
     from hgproto.judging.baseline import selects
 
     requirements = revision_of(options.revision).requirements
-    lists = {}
+    lists: dict[str, list[str]] = {}
     for name in ("select", "ignore"):
-        lists[name] = [one for text in getattr(options, name) for one in text.split(",") if one]
+        lists[name] = []
+        for text in getattr(options, name):
+            given = [one for one in text.split(",") if one]
+            if name == "select" and not given:
+                raise UsageError(f"argument --select: {quoted(text)} names no requirement; give ids or globs")
+            lists[name] += given
         for one in lists[name]:
             if not any(selects(requirement, [one], []) for requirement in requirements):
                 raise UsageError(f"argument --{name}: there is no requirement {quoted(one)}")

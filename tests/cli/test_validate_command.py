@@ -340,6 +340,9 @@ def test_the_remedy_for_mixed_directions_works(capsys: Capture) -> None:
     [
         ("--select strem.* clean.bin", "argument --select: there is no requirement 'strem.*'"),
         ("--ignore x clean.bin", "argument --ignore: there is no requirement 'x'"),
+        ("--select , clean.bin", "argument --select: ',' names no requirement; give ids or globs"),
+        ("--select= clean.bin", "argument --select: '' names no requirement; give ids or globs"),
+        ("--select , --select stream.end clean.bin", "argument --select: ',' names no requirement"),
         ("--limit arguments clean.bin", "argument --limit: "),
         ("--limit arguments=-1 clean.bin", "argument --limit: "),
         ("--limit nothing=1 clean.bin", "argument --limit: "),
