@@ -29,7 +29,8 @@ __all__ = ["Origin", "Token", "modules_of", "register", "token_of"]
 class Token(NamedTuple):
     """The name of a revision that was compiled in memory, the same in all processes that exchange its values.
 
-    ``package``: of its modules. ``file``: the schema file, with its whole path. ``digest``: SHA-256 of the schema.
+    ``package``: of its modules. ``file``: the schema file, with its whole path; empty for a schema that was not read from a file.
+    ``digest``: SHA-256 of the schema.
     """
 
     package: str
@@ -53,7 +54,8 @@ _RESTORING = Lock()
 
 def register(package: str, schema: Schema, modules: dict[str, ModuleType]) -> Origin:
     """Lets values of all classes of these modules be pickled."""
-    origin = Origin(Token(package, os.path.abspath(schema.files[0]), schema.digest), modules)
+    file = os.path.abspath(schema.files[0]) if schema.files else ""
+    origin = Origin(Token(package, file, schema.digest), modules)
     for target, module in modules.items():
         module.__dict__["_ORIGIN"] = origin
         for name, kind in list(vars(module).items()):
@@ -126,6 +128,10 @@ def _restored(token: Token) -> Origin:
     from hgproto.language import SchemaError, load
     from hgproto.revisions.generate import compile_as
 
+    if not token.file:
+        raise UnpicklingError(
+            "a value of a revision needs its schema, which was not read from a file; read the schema from a file"
+        )
     file = printable(token.file)
     try:
         schema = load(token.file)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import gc
 import multiprocessing
 import pickle
@@ -131,3 +132,13 @@ def test_a_revision_that_nobody_uses_is_not_kept() -> None:
     del value
     gc.collect()
     assert kept() is None
+
+
+def test_a_schema_without_a_file_is_known_in_its_process_alone(tmp_path: Path) -> None:
+    codec: Any = compile_schema(dataclasses.replace(REVISION.schema, files=()))["codec"]
+    value = codec.make_frame(1, 1, 0, 2, 1, b"")
+    for copied in COPIES:
+        assert copied(value) == value
+        assert type(copied(value).type) is type(value.type)
+    error = in_another_process(pickle.dumps([value]), tmp_path).stderr.decode()
+    assert "UnpicklingError: a value of a revision needs its schema, which was not read from a file; read the" in error
