@@ -6,8 +6,6 @@ bounded by the limits.
 
 from __future__ import annotations
 
-from collections import deque
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from hgproto.errors import RemoteProtocolError
@@ -39,7 +37,7 @@ class FrameGoals:
     """Counts what the frames of one side reach, given in wire order.
 
     ``reach``: called with the kind and the name of each goal. ``encodings``: the content encodings that can be decoded.
-    ``limits``: on open streams and decoded bytes.
+    ``limits``: on open streams, decoded bytes, and items.
     """
 
     def __init__(
@@ -136,15 +134,21 @@ class FrameGoals:
         layout = codec.LAYOUTS.get(case_of(codec.PAYLOADS[int(frame.type)], int(frame.flags), continued))
         if layout is None:
             return
+        plain = codec.make_frame(0, 0, 0, int(frame.type), int(frame.flags), payload)
+        try:
+            codec.decode_payload(plain, continued, self._limits.payload_items)
+        except RemoteProtocolError:
+            # A receiver rejects the payload, so that its fields do not count.
+            return
         there: set[str] = set()
         longest = self._limits.decoded_frame if frame.stream_flags & _ENCODED else _LIMIT
-        with suppress(RemoteProtocolError):
-            deque(walk(layout, payload), maxlen=0)  # fields of a payload that is damaged do not count
-            for span in walk(layout, payload):
-                for edge in edges_of(span.path, span.value, at_limit=len(payload) >= longest):
-                    self._reach("edges", f"{kind} {edge}")
-                if layout.entries:
-                    there.add(span.path.partition(".")[0])
-            for entry in layout.entries:
-                if entry.name not in there:
-                    self._reach("edges", f"{kind} {entry.name} left out")
+        for span in walk(layout, payload):
+            if layout.entries:
+                there.add(span.path.partition(".")[0])
+            elif type(span.value) is not int:
+                continue
+            for edge in edges_of(span.path, span.value, at_limit=len(payload) >= longest):
+                self._reach("edges", f"{kind} {edge}")
+        for entry in layout.entries:
+            if entry.name not in there:
+                self._reach("edges", f"{kind} {entry.name} left out")

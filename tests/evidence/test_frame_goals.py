@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import zlib
+from typing import TYPE_CHECKING
 
 import pytest
 
 from hgproto import encode_frame, format_frame, parse_frame
+from hgproto.evidence import frame_goals
 from hgproto.evidence.frame_goals import FrameGoals
 from hgproto.reactors.limits import Limits
 from hgproto.reactors.session import Lines
 from hgproto.revisions.framing_0002 import codec
+from hgproto.runtime.cbor import encode_item
 from hgproto.streams.encodings import Encodings, default_encodings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CONTINUED = [
     "1 1 stream-begin command-name have-args x",
@@ -139,3 +145,33 @@ def test_a_key_is_no_other_key_with_a_dot() -> None:
     progress = codec.Progress("x", 1, 10, extra={b"label.x": b"\x01"})
     line = format_frame(codec.make_frame(1, 2, 1, codec.FrameType.PROGRESS, 0, codec.encode_progress(progress)))
     assert ("edges", "progress label left out") in reached([line])
+
+
+def text_frame(number: int) -> bytes:
+    """A message of so many items."""
+    atoms = (codec.TextAtom("x\n", (), ()),) * number
+    payload = codec.encode_text_output(codec.TextOutput(atoms))
+    return encode_frame(codec.make_frame(1, 2, 1, codec.FrameType.TEXT_OUTPUT, 0, payload))
+
+
+def progress_frame(number: int) -> bytes:
+    """A progress map of so many items: itself, three known entries, and those of another one."""
+    extra = {b"x": encode_item([0] * (number - 9))}
+    payload = codec.encode_progress(codec.Progress("x", 0, 10, extra=extra))
+    return encode_frame(codec.make_frame(1, 2, 1, codec.FrameType.PROGRESS, 0, payload))
+
+
+@pytest.mark.parametrize("frame_of", [text_frame, progress_frame])
+def test_a_payload_with_too_many_items_is_not_looked_into(
+    frame_of: Callable[[int], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found(number: int) -> set[str]:
+        edges: set[str] = set()
+        counter = FrameGoals(lambda kind, name: edges.add(name) if kind == "edges" else None, limits=limits)
+        counter.count(frame_of(number))
+        return {name for name in edges if " length " not in name and not name.startswith(("request_id", "stream_id"))}
+
+    limits = Limits(payload_items=20)
+    assert found(20)
+    monkeypatch.setattr(frame_goals, "walk", None)
+    assert found(21) == set()
