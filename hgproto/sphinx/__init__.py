@@ -49,7 +49,7 @@ def setup(app: Sphinx) -> dict[str, object]:
     app.connect("missing-reference", plain_mention, priority=900)
     app.add_css_file("hgproto.css")
     app.add_js_file("hgproto.js", loading_method="defer")
-    return {"version": __version__, "env_version": 1, "parallel_read_safe": True, "parallel_write_safe": True}
+    return {"version": __version__, "env_version": 2, "parallel_read_safe": True, "parallel_write_safe": True}
 
 
 def _add_static(app: Sphinx) -> None:

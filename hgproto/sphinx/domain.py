@@ -17,7 +17,7 @@ from hgproto.sphinx.library import Library, Volume
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Set
 
-    from docutils.nodes import Element
+    from docutils.nodes import Element, Node, system_message
     from sphinx.addnodes import pending_xref
     from sphinx.application import Sphinx
     from sphinx.builders import Builder
@@ -29,6 +29,16 @@ logger = logging.getLogger(__name__)
 
 ROLES = {"req": "requirement"} | {kind: kind for kind in KINDS if kind != "requirement"}
 """Roles and the kinds of parts that they refer to; ``part`` refers to any, as texts of a schema do."""
+
+
+class PartRole(XRefRole):
+    """A reference to a part. Its page shows words of the schema, and so depends on the schema files."""
+
+    def run(self) -> tuple[list[Node], list[system_message]]:
+        domain = cast("SchemaDomain", self.env.get_domain("hgproto"))
+        for file in domain.library.files:
+            self.env.note_dependency(file)
+        return super().run()
 
 
 class RequirementIndex(Index):
@@ -57,7 +67,7 @@ class SchemaDomain(Domain):
     name = "hgproto"
     label = "hgproto"
     object_types = {kind: ObjType(kind, role, "part") for role, kind in ROLES.items()}  # noqa: RUF012 - as Sphinx has it
-    roles = {role: XRefRole(warn_dangling=True) for role in (*ROLES, "part")}  # noqa: RUF012
+    roles = {role: PartRole(warn_dangling=True) for role in (*ROLES, "part")}  # noqa: RUF012
     directives = DIRECTIVES
     indices = [RequirementIndex]  # noqa: RUF012
     initial_data: ClassVar[dict[str, Any]] = {"objects": {}}

@@ -232,6 +232,33 @@ def test_pages_are_read_again_when_a_schema_changes(site: Site) -> None:
     assert "How long it may get." in built.page("index")
 
 
+def test_pages_with_nothing_but_a_role_are_read_again_when_a_schema_changes(site: Site) -> None:
+    site.write("index", ":orphan:\n\nIndex\n=====\n\n.. hgproto:registry:: limits\n")
+    for role in (*ROLES, "part"):
+        kind = ROLES.get(role, "requirement")
+        name = next(part.name for part in all_parts(OURS) if part.kind == kind)
+        site.write(f"only-{role}", f":orphan:\n\nOther\n=====\n\nSee :hgproto:{role}:`{name}`.\n")
+    settings = {"nitpicky": False, "suppress_warnings": ["ref"]}
+    first = site.build(**settings).read
+    assert len(first) == len(ROLES) + 2
+    assert site.build(**settings).read == []
+    text = site.schema.read_text(encoding="utf-8")
+    site.schema.write_text(f"{text}# Another text.\n", encoding="utf-8")
+    assert site.build(**settings).read == first
+
+
+def test_roles_show_the_words_of_the_schema_as_it_is_now(site: Site) -> None:
+    site.write("index", ":orphan:\n\nIndex\n=====\n\n.. hgproto:requirements::\n")
+    site.write("other", ":orphan:\n\nOther\n=====\n\nSee :hgproto:req:`frame.whole`.\n")
+    old = OURS.requirements["frame.whole"].text
+    settings = {"nitpicky": False, "suppress_warnings": ["ref"]}
+    assert html.escape(old) in site.build(**settings).page("other")
+    site.change(f"text: {old}", "text: end with a whole frame", "framing.yaml")
+    page = site.build(**settings).page("other")
+    assert "end with a whole frame" in page
+    assert html.escape(old) not in page
+
+
 @pytest.mark.parametrize(
     ("old", "gone"),
     [
