@@ -167,12 +167,13 @@ class RulesDirective(SchemaDirective):
     final_argument_whitespace = True
 
     def made(self, volume: Volume, pieces: Pieces) -> list[nodes.Node]:
-        ids: list[str] = []
+        # A requirement may be named twice, also by its area.
+        ids: dict[str, None] = {}
         for word in self.arguments[0].split():
             found = [id for id in volume.schema.requirements if id == word or id.startswith(f"{word}.")]
             if not found:
                 self.warn(f"there is no requirement {word!r}; {suggestion(word, volume.schema.requirements)}")
-            ids += found
+            ids |= dict.fromkeys(found)
         return [protocol.rules_table(pieces, ids)] if ids else []
 
 

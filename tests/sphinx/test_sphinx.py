@@ -13,7 +13,7 @@ import zlib
 from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from docutils import nodes
@@ -238,7 +238,7 @@ def test_pages_with_nothing_but_a_role_are_read_again_when_a_schema_changes(site
         kind = ROLES.get(role, "requirement")
         name = next(part.name for part in all_parts(OURS) if part.kind == kind)
         site.write(f"only-{role}", f":orphan:\n\nOther\n=====\n\nSee :hgproto:{role}:`{name}`.\n")
-    settings = {"nitpicky": False, "suppress_warnings": ["ref"]}
+    settings: dict[str, Any] = {"nitpicky": False, "suppress_warnings": ["ref"]}
     first = site.build(**settings).read
     assert len(first) == len(ROLES) + 2
     assert site.build(**settings).read == []
@@ -251,7 +251,7 @@ def test_roles_show_the_words_of_the_schema_as_it_is_now(site: Site) -> None:
     site.write("index", ":orphan:\n\nIndex\n=====\n\n.. hgproto:requirements::\n")
     site.write("other", ":orphan:\n\nOther\n=====\n\nSee :hgproto:req:`frame.whole`.\n")
     old = OURS.requirements["frame.whole"].text
-    settings = {"nitpicky": False, "suppress_warnings": ["ref"]}
+    settings: dict[str, Any] = {"nitpicky": False, "suppress_warnings": ["ref"]}
     assert html.escape(old) in site.build(**settings).page("other")
     site.change(f"text: {old}", "text: end with a whole frame", "framing.yaml")
     page = site.build(**settings).page("other")
@@ -1012,3 +1012,12 @@ def test_a_flag_with_the_name_of_a_header_field_is_linked_as_a_flag(site: Site) 
     rows = {words_of(row).split(":")[0]: row for row in re.findall(r"<li>(.*?)</li>", page, re.DOTALL)}
     assert 'href="#flag-hello.length"' in rows["length needs opens"]
     assert 'href="#field-frame-header.length"' in rows["request_id, length is even"]
+
+
+def test_rules_that_are_named_twice_are_shown_once(site: Site) -> None:
+    words = "command-name.flags-present command-name command-name.flags-present frame.whole"
+    site.write("index", f":orphan:\n\nRules\n=====\n\n.. hgproto:rules:: {words}\n")
+    page = site.build().page("index")
+    shown = [words_of(row).split()[0] for row in re.findall(r"<tr.*?</tr>", page, re.DOTALL)][1:]
+    wanted = [id for id in OURS.requirements if id.startswith("command-name.") and id != "command-name.flags-present"]
+    assert shown == ["command-name.flags-present", *wanted, "frame.whole"]
