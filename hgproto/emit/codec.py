@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from hgproto.emit.framing import frame_functions
 from hgproto.emit.payloads import structure_functions
-from hgproto.emit.records import record
+from hgproto.emit.records import BUILTINS, record
 from hgproto.emit.rules import check_header, decode_payload
 from hgproto.emit.tables import layouts, tables
 from hgproto.emit.text import (
@@ -97,6 +97,7 @@ def _head(schema: Schema, used: frozenset[str]) -> list[str]:
         *import_from("hgproto.runtime.layout", of_layout),
         "",
         "if TYPE_CHECKING:",
+        *([f"    import builtins as {BUILTINS}"] if BUILTINS in used else []),
         "    from collections.abc import Iterator",
         *(["    from typing import Self"] if "Self" in used else []),
         "",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
+import re
 from typing import TYPE_CHECKING
 
 from hgproto.emit.formats import DECODE, ENCODE, FORMATS, PYTHON_TYPES, integer_runs
 from hgproto.emit.text import Group, camel, docstring, if_all, lay_out, names_made, snake, unpacking, upper
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from hgproto.language.model import Field, Schema, Structure
 
@@ -137,6 +138,7 @@ def _read_repeated(structure: Structure, inner: Structure) -> list[str]:
     if structure.limit is not None:
         item = _counted(item, inner)
     item += [*_unless_empty(inner), f"at = {end}", *_with_record(inner, "record", ["items.append(record)", "break"])]
+    item = _renamed(item, {field.name for field in before} & {field.name for field in inner.fields})
     done = [f"whole.{repeated.name} = tuple(items)", "return whole"]
     # The fields of an element may have the names of those before it, whose values are kept in the record.
     first = _with_record(structure, "whole", ["break"]) if before else []
@@ -153,6 +155,15 @@ def _read_repeated(structure: Structure, inner: Structure) -> list[str]:
         "if at == end:",
         *(f"    {line}" for line in result),
     ]
+
+
+def _renamed(lines: list[str], names: Collection[str]) -> list[str]:
+    """The code of an element, with other variables for the fields of these names.
+
+    The fields before the elements have the same names, and may have other types.
+    """
+    variable = re.compile(rf"\b({'|'.join(sorted(names))})_(?=strings\b|\b)")
+    return [variable.sub(r"\1__", line) for line in lines] if names else lines
 
 
 def _counted(lines: list[str], inner: Structure) -> list[str]:
@@ -265,15 +276,16 @@ def _read_numbers(field: Field, count_octets: int, here: str) -> list[str]:
 
 def _read_strings(field: Field, here: str) -> list[str]:
     """An array of strings. A string that is cut is short here, and the end then past the payload's."""
-    name, end = _local(field.name), f"{field.name}_end"
+    # A variable of its own for each array, since type checkers want all strings of a list to be of one type.
+    name, end, strings = _local(field.name), f"{field.name}_end", f"{field.name}_strings"
     return [
         f"{end} = {here}",
         f"if {_local(str(field.sizes))}:",
-        "    strings = []",
+        f"    {strings} = []",
         f"    for size in {_local(str(field.sizes))}:",
         f"        start, {end} = {end}, {end} + size",
-        f"        strings.append(payload[start:{end}]{DECODE[field.type]})",
-        f"    {name} = tuple(strings)",
+        f"        {strings}.append(payload[start:{end}]{DECODE[field.type]})",
+        f"    {name} = tuple({strings})",
         "else:",
         f"    {name} = ()",
     ]

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from hgproto.emit.formats import ENCODE, PYTHON_TYPES
 from hgproto.emit.text import Group, camel, docstring, lay_out, literal, snake
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from hgproto.language.model import Field, Structure
 
-__all__ = ["python_type", "record"]
+__all__ = ["BUILTINS", "python_type", "record"]
+
+BUILTINS = "_builtins"
+"""The name of the module ``builtins`` in a codec. No field can have it, since names in a schema start with a letter."""
+_TYPES = re.compile(r"\b(bytes|dict|int|str|tuple)\b")
 
 
 def python_type(field: Field) -> str:
@@ -21,6 +26,11 @@ def python_type(field: Field) -> str:
         return f"tuple[{camel(field.type)}, ...]"
     item = PYTHON_TYPES.get(field.type, "int")
     return f"tuple[{item}, ...]" if field.is_array else item
+
+
+def _reachable(annotation: str, names: Collection[str]) -> str:
+    """An annotation in a class that has these names, some of which may be the names of types."""
+    return _TYPES.sub(lambda found: f"{BUILTINS}.{found[0]}" if found[0] in names else found[0], annotation)
 
 
 def _units(field: Field) -> str:
@@ -43,14 +53,15 @@ def record(structure: Structure) -> list[str]:
     lines += _slots([f.name for f in values], "in wire order")
     if len(shown) != len(values):
         lines += lay_out(Group("shown = (", [*map(literal, shown)], ")"), 4)
-    lines += ["", *(f"    {f.name}: {python_type(f)}" for f in values), ""]
-    types = {f.name: python_type(f) for f in values}
+    types = {f.name: _reachable(python_type(f), shown) for f in values}
+    lines += ["", *(f"    {name}: {kind}" for name, kind in types.items()), ""]
     parameters = ["self", *(f"{name}: {kind}" for name, kind in types.items())]
     lines += lay_out(Group("def __init__(", parameters, ") -> None:"), 4)
     lines += [f"        self.{f.name} = {f.name}" for f in values]
     for field in structure.shown:
         if field.sized_by is not None:
-            lines += ["", "    @property", f"    def {field.name}(self) -> {python_type(field)}:"]
+            kind = _reachable(python_type(field), shown)
+            lines += ["", "    @property", f"    def {field.name}(self) -> {kind}:"]
             lines += [*docstring(field.doc, 8), f"        return {_computed(field, structure)}"]
     lines += _replace(types)
     return [*lines, "", "", f"_bare_{snake(structure.name)} = bare({camel(structure.name)})"]
@@ -99,10 +110,11 @@ def _cbor_record(structure: Structure) -> list[str]:
         lines += lay_out(Group("shown = (", [*map(literal, shown)], ")"), 4)
     types = {e.name: kinds[e.type] + (" | None" if e.optional else "") for e in structure.entries}
     types["extra"] = "dict[bytes, bytes]"
+    types = {name: _reachable(kind, names) for name, kind in types.items()}
     lines += ["", *(f"    {name}: {kind}" for name, kind in types.items()), ""]
     parameters = ["self", *(f"{e.name}: {types[e.name]}" for e in required)]
     parameters += [f"{e.name}: {types[e.name]} = None" for e in optional]
-    parameters.append("extra: dict[bytes, bytes] | None = None")
+    parameters.append(f"extra: {types['extra']} | None = None")
     lines += lay_out(Group("def __init__(", parameters, ") -> None:"), 4)
     lines += [f"        self.{e.name} = {e.name}" for e in structure.entries]
     lines.append("        self.extra = {} if extra is None else extra")

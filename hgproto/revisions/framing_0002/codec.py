@@ -1112,20 +1112,20 @@ def decode_text_atom(payload: bytes) -> TextAtom:
         format_ = payload[argument_lengths_end:format_end].decode()
         labels_end = format_end
         if label_lengths_:
-            strings = []
+            labels_strings = []
             for size in label_lengths_:
                 start, labels_end = labels_end, labels_end + size
-                strings.append(payload[start:labels_end].decode("ascii"))
-            labels_ = tuple(strings)
+                labels_strings.append(payload[start:labels_end].decode("ascii"))
+            labels_ = tuple(labels_strings)
         else:
             labels_ = ()
         args_end = labels_end
         if argument_lengths_:
-            strings = []
+            args_strings = []
             for size in argument_lengths_:
                 start, args_end = args_end, args_end + size
-                strings.append(payload[start:args_end].decode())
-            args_ = tuple(strings)
+                args_strings.append(payload[start:args_end].decode())
+            args_ = tuple(args_strings)
         else:
             args_ = ()
         if args_end <= len(payload):
@@ -1189,20 +1189,20 @@ def decode_text_output(payload: bytes, max_items: int = 65536) -> TextOutput:
             format_ = payload[argument_lengths_end:format_end].decode()
             labels_end = format_end
             if label_lengths_:
-                strings = []
+                labels_strings = []
                 for size in label_lengths_:
                     start, labels_end = labels_end, labels_end + size
-                    strings.append(payload[start:labels_end].decode("ascii"))
-                labels_ = tuple(strings)
+                    labels_strings.append(payload[start:labels_end].decode("ascii"))
+                labels_ = tuple(labels_strings)
             else:
                 labels_ = ()
             args_end = labels_end
             if argument_lengths_:
-                strings = []
+                args_strings = []
                 for size in argument_lengths_:
                     start, args_end = args_end, args_end + size
-                    strings.append(payload[start:args_end].decode())
-                args_ = tuple(strings)
+                    args_strings.append(payload[start:args_end].decode())
+                args_ = tuple(args_strings)
             else:
                 args_ = ()
             at = args_end
