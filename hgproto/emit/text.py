@@ -240,8 +240,25 @@ def names_made(statement: ast.stmt) -> frozenset[str]:
 
 
 def names_in(code: str) -> frozenset[str]:
-    """The names that Python source refers to."""
-    return frozenset(node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name))
+    """The names that Python source refers to, without the parameters of its own functions."""
+    return frozenset(_references(ast.parse(code)))
+
+
+def _references(node: ast.AST) -> Iterator[str]:
+    """The names to which a part of a module refers outside it."""
+    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+        yield node.id
+    parts = list(ast.iter_child_nodes(node))
+    parameters: set[str] = set()
+    if isinstance(node, ast.FunctionDef | ast.Lambda):
+        yield from _references(node.args)
+        parts.remove(node.args)
+        parameters = {each.arg for each in ast.walk(node.args) if isinstance(each, ast.arg)}
+    for part in parts:
+        found = _references(part)
+        # The annotation of the result is outside the function.
+        is_outside = isinstance(node, ast.FunctionDef) and part is node.returns
+        yield from found if is_outside else (name for name in found if name not in parameters)
 
 
 def mapping(items: Iterable[tuple[str, str]], head: str = "{") -> Group:

@@ -191,7 +191,15 @@ def test_forms_of_code_need_no_formatting(count: int, length: int) -> None:
 
 def test_names_that_code_refers_to() -> None:
     code = '"""Due, in words."""\nx = Due(Octets(None), lambda this: this.at)  # Text\ndef f(a: int) -> None: g.h\n'
-    assert names_in(code) == {"x", "Due", "Octets", "this", "int", "g"}
+    assert names_in(code) == {"Due", "Octets", "int", "g"}
+
+
+def test_parameters_are_not_referred_to() -> None:
+    assert names_in("class C:\n    pack: int\n    def __init__(self, pack: int) -> None:\n        self.x = pack\n") == {
+        "int"
+    }
+    assert names_in("def f(x, y=x, *z: t, u=v, **w) -> x: return pack(x, y, z, u, w)\n") == {"pack", "t", "v", "x"}
+    assert names_in("f = lambda *, a=a: lambda b: a + b + c\n") == {"a", "c"}
 
 
 def test_the_heading_says_what_made_the_file_from_what_and_how() -> None:
