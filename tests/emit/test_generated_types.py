@@ -92,8 +92,6 @@ def schema_of_few(file: Path) -> None:
     text = (SCHEMA / "README.md").read_text(encoding="utf-8")
     (notes,) = re.findall(r"^```yaml\n(language: 1\n.*?)^```", text, re.M | re.S)
     schema = yaml.safe_load(notes)
-    for frame in schema["frames"].values():
-        del frame["examples"]
     schema["structures"]["note"]["fields"] = [
         {"doc": "A part.", "rules": {"overflow": "note.title-size"}, **field}
         for field in (
