@@ -339,6 +339,7 @@ def _cases(options: argparse.Namespace, seed: int, target: Target) -> Cases:
             dialogues=not isinstance(target, CallableTarget),
             defers=options.defers,
             fails=options.fails,
+            reopen=options.reopen,
         )
     except ValueError as error:
         raise UsageError(f"argument --without: {error}") from None

@@ -20,6 +20,7 @@ from hgproto.streams.encodings import Encodings, default_encodings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from typing import Literal
 
     from hgproto.judging.finding import Role
     from hgproto.reactors.limits import Limits
@@ -80,7 +81,7 @@ class Cases:
     whether cases for a server end with a command that shows whether it still works. ``without``: the features that the target
     lacks (:mod:`hgproto.fuzz.features`); cases that use one are left out, and ``left_out`` counts them. ``dialogues``: True for
     a target that can be waited for. ``defers``: True for one that answers only after the end of input. ``fails``: the name of a
-    command that its application fails.
+    command that its application fails. ``reopen``: as of :class:`hgproto.Server`.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class Cases:
         dialogues: bool = False,
         defers: bool = False,
         fails: str | None = None,
+        reopen: Literal["error", "restart"] = "error",
     ) -> None:
         self._side = other_role(role)
         self._choices = Seeded(seed)
@@ -108,7 +110,7 @@ class Cases:
         self._names = (_PROBE_NAME,) if fails is None else (_PROBE_NAME, fails.encode("ascii"))
         self._population: list[list[Line]] = []
         self._breakable = [requirement for requirement in VIOLATORS if self._side in senders(requirement)]
-        self.without = features_named(without, types_of(self._side))
+        self.without = features_named(without, types_of(self._side), limits=limits, encodings=encodings, reopen=reopen)
         self.left_out = dict.fromkeys((feature.name for feature in self.without), 0)
         self._ends = not any(mask == _Stream.STREAM_END for one in self.without for _, _, mask in one.headers)
         self._dialogues = _dialogues(defers, fails, ends=self._ends) if dialogues and self._probe else ()
@@ -123,11 +125,18 @@ class Cases:
                 self.left_out[lacking.name] += 1
 
     def _case(self, octets: bytes, origin: str) -> Case:
+        case = self._probed(octets, origin)
+        # A probe comes between the frames of a request that has no end.
+        if case.probe is not None and used(case.octets, self.without):
+            case = Case(octets, origin)
+        return case._replace(sizes=(len(octets) // 4, len(octets) // 2)) if origin.startswith(_SERIES) else case
+
+    def _probed(self, octets: bytes, origin: str = "") -> Case:
+        """A case with a probe, where it can have one."""
         most = _LIMIT if self._limits is None else self._limits.max_payload
         # With a probe, no input would be some.
         has_probe = self._probe and octets
-        case = with_probe(octets, origin, most, ends=self._ends) if has_probe else Case(octets, origin)
-        return case._replace(sizes=(len(octets) // 4, len(octets) // 2)) if origin.startswith(_SERIES) else case
+        return with_probe(octets, origin, most, ends=self._ends) if has_probe else Case(octets, origin)
 
     def _all(self) -> Iterator[tuple[bytes, str]]:
         for number, octets in enumerate(self._corpus):
@@ -173,13 +182,14 @@ class Cases:
             if lines is None:
                 continue
             octets = self._octets(lines)
-            if used(self._case(octets, "").octets, self.without):
+            if used(octets, self.without):
                 continue
             findings = validate(octets, role=self._side, limits=self._limits, encodings=self._encodings)
             ids = {finding.id for finding in findings if finding.severity == ERROR or finding.id == requirement}
             if requirement in ids:
                 kept = kept or octets
-                if ids == {requirement} and self._is_certain(octets, requirement):
+                has_probe = not used(self._probed(octets).octets, self.without)
+                if ids == {requirement} and has_probe and self._is_certain(octets, requirement):
                     return octets
         return kept
 

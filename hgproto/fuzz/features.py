@@ -6,19 +6,25 @@ needs. A case that uses a feature which the target lacks is left out, whether it
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections import Counter
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hgproto.errors import quoted
-from hgproto.reactors.events import RunCommand
+from hgproto.reactors.events import RunCommand, SendFrames
+from hgproto.reactors.limits import Limits
 from hgproto.reactors.server import Server
 from hgproto.reactors.session import frames_of
 from hgproto.revisions.framing_0002 import codec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Literal
+
+    from hgproto.streams.encodings import Encodings
 
 __all__ = ["Feature", "features", "features_named", "used"]
 
+_Type, _NAME = codec.FrameType, codec.CommandNameFlag
 _INTERLEAVING = "interleaving"
 _ENCODINGS = {"encodings": ("encoded", "stream-settings")}
 """Features that are several of the revision's parts."""
@@ -28,10 +34,15 @@ _NEEDED_STREAM_FLAG = int(codec.StreamFlag.STREAM_BEGIN)
 
 
 class Feature(NamedTuple):
-    """A feature. ``headers``: each a frame type, or None for any, with a mask of flags and one of stream flags; 0 for any."""
+    """A feature.
+
+    ``headers``: each a frame type, or None for any, with a mask of flags and one of stream flags; 0 for any. ``reading``: the
+    options of a server that reads as far as the target.
+    """
 
     name: str
     headers: tuple[tuple[int | None, int, int], ...]
+    reading: tuple[tuple[str, Any], ...] = ()
 
     @property
     def leaves_out(self) -> str:
@@ -72,24 +83,38 @@ def features(types: Iterable[str]) -> dict[str, Feature]:
     return found | {_INTERLEAVING: Feature(_INTERLEAVING, ())}
 
 
-def features_named(names: Iterable[str], types: Iterable[str]) -> tuple[Feature, ...]:
-    """Returns the features of some names. Raises :class:`ValueError` for a name that is not one."""
+def features_named(
+    names: Iterable[str],
+    types: Iterable[str],
+    *,
+    limits: Limits | None = None,
+    encodings: Encodings | None = None,
+    reopen: Literal["error", "restart"] = "error",
+) -> tuple[Feature, ...]:
+    """Returns the features of some names. Raises :class:`ValueError` for a name that is not one.
+
+    ``limits``, ``encodings``, ``reopen``: of the target, as of :class:`hgproto.Server`. They tell how far it reads.
+    """
     known = features(types)
+    reading = _reading(limits, encodings, reopen)
     chosen = []
     for name in names:
         if name not in known:
             raise ValueError(f"there is no feature {quoted(name)}; there are {', '.join(sorted(known))}")
-        chosen.append(known[name])
+        chosen.append(known[name]._replace(reading=reading))
     return tuple(chosen)
 
 
 def used(octets: bytes, chosen: Iterable[Feature]) -> Feature | None:
     """Returns the first of some features that octets use, None if they use none."""
+    chosen = tuple(chosen)
+    if not chosen:
+        return None
     frames = [frame for frame in frames_of(octets) if len(frame) >= codec.HEADER_OCTETS]
     seen = {(frame[7] >> 4, frame[7] & 15, frame[6]) for frame in frames}
     for feature in chosen:
         if not feature.headers:
-            if _is_interleaved(frames):
+            if _is_interleaved(frames, feature.reading):
                 return feature
         elif any(
             (code is None or code == kind) and flags & own == flags and stream_flags & own_stream == stream_flags
@@ -100,19 +125,61 @@ def used(octets: bytes, chosen: Iterable[Feature]) -> Feature | None:
     return None
 
 
-def _is_interleaved(frames: list[bytes]) -> bool:
+def _is_interleaved(frames: list[bytes], reading: Iterable[tuple[str, Any]]) -> bool:
     """True if a request begins before another was received, or if frames of a response come between those of another."""
-    server = Server()
-    begun: set[int] = set()
+    server = Server(**dict(reading))
+    # Whether data was announced for the requests of which a part was received.
+    receiving: dict[int, bool] = {}
     for frame in frames:
-        events = server.receive_data(frame)
+        for event in server.receive_data(frame):
+            if isinstance(event, RunCommand):
+                server.answered(event.request_id)
+            elif isinstance(event, SendFrames):
+                # Its response is sent.
+                list(event)
         if not server.works:
             break
-        if frame[7] >> 4 != codec.FrameType.STREAM_SETTINGS:
-            begun.add(int.from_bytes(frame[3:5], "little"))
-        if len(begun) > 1:
+        request_id, kind, flags = _named(frame)
+        if kind == _Type.STREAM_SETTINGS:
+            continue
+        has_data = receiving.pop(request_id, bool(flags & _NAME.HAVE_DATA))
+        if receiving:
             return True
-        begun -= {event.request_id for event in events if isinstance(event, RunCommand)}
-    responding = [int.from_bytes(frame[3:5], "little") for frame in frames if not frame[5] & 1]
-    turns = [one for number, one in enumerate(responding) if not number or responding[number - 1] != one]
+        # The frames say it: the model has no command for a request that it refuses.
+        if kind == _Type.COMMAND_ARGUMENT:
+            is_last = bool(flags & codec.CommandArgumentFlag.EOA) and not has_data
+        else:
+            is_last = bool(flags & (_NAME.EOS if kind == _Type.COMMAND_NAME else codec.CommandDataFlag.EOS))
+        if not is_last:
+            receiving[request_id] = has_data
+    return _are_interleaved([_named(frame) for frame in frames if not frame[5] & 1])
+
+
+def _are_interleaved(responding: list[tuple[int, int, int]]) -> bool:
+    """True if frames of a response come between those of another: of frames with request id, type, and flags."""
+    done: Counter[int] = Counter()
+    turns: list[tuple[int, int]] = []
+    for request_id, kind, flags in responding:
+        if kind == _Type.STREAM_SETTINGS:
+            continue
+        # An id may be used again once it was answered.
+        turn = request_id, done[request_id]
+        if turns[-1:] != [turn]:
+            turns.append(turn)
+        if kind == _Type.ERROR_RESPONSE or (kind == _Type.BYTES_RESPONSE and flags & codec.BytesResponseFlag.EOS):
+            done[request_id] += 1
     return len(turns) > len(set(turns))
+
+
+def _named(frame: bytes) -> tuple[int, int, int]:
+    """The request id, the type, and the flags of a frame."""
+    return int.from_bytes(frame[3:5], "little"), frame[7] >> 4, frame[7] & 15
+
+
+def _reading(limits: Limits | None, encodings: Encodings | None, reopen: str) -> tuple[tuple[str, Any], ...]:
+    """The options of a server that reads at least as far as a target."""
+    known = Limits() if limits is None else limits
+    # A target of unknown limits may read on where a default would stop; what decoding may take is not raised.
+    kept = {name: getattr(known, name) for name in ("max_payload", "decoded_frame", "decoded_response")}
+    most = {name.replace("-", "_"): maximum for name, (_, maximum) in codec.LIMITS.items()}
+    return ("limits", Limits(**most | kept)), ("encodings", encodings), ("reopen", reopen)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from hgproto import Limits, command, encode_frames
 from hgproto.fuzz.campaign import Campaign
 from hgproto.fuzz.cases import Cases, types_of, with_probe, without_probe
 from hgproto.fuzz.echo import serve
@@ -26,6 +27,12 @@ def frames(*words: tuple[int, int, int, int]) -> bytes:
         codec.encode_frame(codec.make_frame(request_id, 1, stream_flags, code, flags, b"x"))
         for request_id, stream_flags, code, flags in words
     )
+
+
+def with_arguments(count: int, data: bytes | None = None) -> bytes:
+    """A command with so many arguments on stream 1."""
+    args = {f"{number:03}": b"" for number in range(count)}
+    return b"".join(encode_frames(command(1, 1, "x", args, data, begin=True, max_payload=64)))
 
 
 def test_features_are_those_of_the_revision() -> None:
@@ -61,11 +68,67 @@ def test_features_are_those_of_the_revision() -> None:
         ("interleaving", frames((1, 1, 1, 4), (3, 0, 1, 4)), True),
         ("interleaving", frames((1, 1, 1, 4), (1, 0, 3, 2), (3, 0, 1, 1)), False),
         ("interleaving", b"\1", False),
+        # An id is free again once its command was answered.
+        ("interleaving", frames((1, 1, 1, 1), (3, 0, 1, 1), (1, 0, 1, 1)), False),
+        ("interleaving", frames((1, 1, 1, 1), (1, 0, 1, 1), (3, 0, 1, 4), (5, 0, 1, 1)), True),
+        # Data follows the arguments.
+        ("interleaving", with_arguments(1, data=b"x")[:-1] + frames((3, 0, 1, 1)), False),
+        ("interleaving", b"".join(frames_of(with_arguments(1, data=b"x"))[:-1]) + frames((3, 0, 1, 1)), True),
+        # The model refuses these, for limits that a target may not have.
+        ("interleaving", b"".join(frames((2 * number + 1, number == 0, 1, 1)) for number in range(300)), False),
+        ("interleaving", with_arguments(257) + frames((3, 0, 1, 1)), False),
+        ("interleaving", b"".join(frames_of(with_arguments(257))[:-1]) + frames((3, 0, 1, 1)), True),
+        ("interleaving", frames(*((2 * number + 1, int(number == 0), 1, 4) for number in range(300))), True),
     ],
 )
 def test_a_feature_is_seen_in_octets(name: str, octets: bytes, is_used: bool) -> None:
     (feature,) = features_named([name], types_of("client"))
     assert (used(octets, [feature]) is feature) == is_used
+
+
+@pytest.mark.parametrize(
+    ("responses", "is_used"),
+    [
+        ([(1, 0, 4, 1), (3, 0, 4, 2), (1, 0, 4, 2)], True),
+        ([(1, 0, 6, 0), (3, 0, 4, 2), (1, 0, 4, 2)], True),
+        ([(1, 0, 4, 1), (1, 0, 4, 2), (3, 0, 4, 2)], False),
+        # An id is free again once it was answered, and settings are no response.
+        ([(1, 0, 4, 2), (3, 0, 4, 2), (1, 0, 4, 2)], False),
+        ([(1, 0, 5, 2), (3, 0, 4, 2), (1, 0, 4, 2)], False),
+        ([(1, 0, 8, 0), (3, 0, 4, 2), (1, 0, 4, 2)], False),
+    ],
+)
+def test_interleaving_is_seen_in_responses(responses: list[tuple[int, int, int, int]], is_used: bool) -> None:
+    octets = b"".join(
+        codec.encode_frame(codec.make_frame(request_id, 2, stream_flags, code, flags, b""))
+        for request_id, stream_flags, code, flags in responses
+    )
+    features_ = features_named(["interleaving"], types_of("server"))
+    assert (used(octets, features_) is not None) == is_used
+
+
+def test_interleaving_is_seen_as_far_as_a_target_reads() -> None:
+    restarted = frames((1, 1, 1, 1), (3, 1, 1, 4), (5, 0, 1, 1))
+    assert used(restarted, features_named(["interleaving"], types_of("client"))) is None
+    assert used(restarted, features_named(["interleaving"], types_of("client"), reopen="restart"))
+    large = frames((1, 1, 1, 4)) + bytes(codec.encode_frame(codec.make_frame(1, 1, 0, 3, 1, b"a" * 70_000), 70_000))
+    octets = large + frames((3, 0, 1, 1))
+    assert used(octets, features_named(["interleaving"], types_of("client"))) is None
+    assert used(octets, features_named(["interleaving"], types_of("client"), limits=Limits(max_payload=70_000)))
+
+
+def test_cases_that_interleave_nothing_are_kept() -> None:
+    cases = Cases("server", 1, without=["interleaving"])
+    origins = {case.origin: case for case in islice(cases, 260)}
+    assert {
+        "limit: active-requests 257 of 256",
+        "limit: arguments 257 of 256",
+        "series: commands that are done",
+        "series: data of one command",
+    } <= set(origins)
+    # A probe would come between the frames of the command.
+    assert origins["series: data of one command"].probe is None
+    assert origins["series: commands that are done"].probe is not None
 
 
 LACKING = [("server", name) for name in features(types_of("client"))]
