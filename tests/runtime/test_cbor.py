@@ -168,8 +168,9 @@ def test_any_octets_are_taken_or_refused(octets: bytes) -> None:
         assert 0 <= error.offset <= len(octets)
     else:
         assert 0 < end <= len(octets)
-        # Encoding gives the same value again; what is not a number is not equal to itself.
-        assert repr(decode_item(encode_item(value))[0]) == repr(value)
+        # Encoding gives the same value again. It sorts the keys of a map, and a float that is not a number is not equal to itself.
+        again = encode_item(value)
+        assert encode_item(decode_item(again)[0]) == again
 
 
 NUMBERS: list[Any] = [-1, 1.5, "x", 1 << 64]
