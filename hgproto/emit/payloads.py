@@ -51,12 +51,13 @@ def structure_functions(structure: Structure, schema: Schema) -> list[str]:
         f"def decode_{name}(payload: bytes{limit}) -> {record}:",
         *decode_doc,
         *_coerce(structure),
+        *_progress(structure),
         "    try:",
         *(f"        {line}" for line in _read_whole(structure, schema)),
         "    except (StructError, ValueError):",
         "        pass",
         *_retry(structure),
-        f"    raise fault({table}, payload{most})",
+        f"    raise fault({table}, payload{most}{_reached(structure)})",
         "",
         "",
         f"def encode_{name}(value: {record}) -> bytes:",
@@ -67,6 +68,20 @@ def structure_functions(structure: Structure, schema: Schema) -> list[str]:
         "        pass",
         f"    raise local_fault({table}, value)",
     ]
+
+
+def _progress(structure: Structure) -> list[str]:
+    """Code for how far reading got, before it starts: the place of an element, those before it, and the number of items."""
+    if not structure.fields[-1].repeat:
+        return []
+    return ["    at = count = 0" if structure.limit is not None else "    at = 0", "    items = []"]
+
+
+def _reached(structure: Structure) -> str:
+    """The arguments of ``fault()`` that say how far reading got."""
+    if not structure.fields[-1].repeat:
+        return ""
+    return f", at=at, index=len(items){'' if structure.limit is None else ', count=count'}"
 
 
 def _has_text(structure: Structure) -> bool:
@@ -137,7 +152,13 @@ def _read_repeated(structure: Structure, inner: Structure) -> list[str]:
     item, end = _read_fields(inner.fields, "at", last_takes_rest=False)
     if structure.limit is not None:
         item = _counted(item, inner)
-    item += [*_unless_empty(inner), f"at = {end}", *_with_record(inner, "record", ["items.append(record)", "break"])]
+    item += _unless_empty(inner)
+    # At a fault, `at` is where its element starts.
+    if not end.isidentifier():
+        item.append(f"stop = {end}")
+        end = "stop"
+    item += [f"if {end} > end:", "    break", f"at = {end}"]
+    item += _with_record(inner, "record", ["items.append(record)", "break"])
     item = _renamed(item, {field.name for field in before} & {field.name for field in inner.fields})
     done = [f"whole.{repeated.name} = tuple(items)", "return whole"]
     # The fields of an element may have the names of those before it, whose values are kept in the record.
@@ -147,9 +168,8 @@ def _read_repeated(structure: Structure, inner: Structure) -> list[str]:
         *lines,
         *_unless_empty(structure),
         *first,
-        f"at, end = {at}, len(payload)",
-        *(["count, is_long = 0, end > max_items"] if structure.limit is not None else []),
-        "items = []",
+        f"at, end = {at}, len(payload)" if before else "end = len(payload)",
+        *(["is_long = end > max_items"] if structure.limit is not None else []),
         "while at < end:",
         *(f"    {line}" for line in item),
         "if at == end:",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from hgproto.errors import RemoteProtocolError
 from hgproto.judging.finding import Finding, severity_of
 from hgproto.runtime.cbor import CborError, skip_item
-from hgproto.runtime.layout import case_of, highest, place_of, text_of_flags, walk
+from hgproto.runtime.layout import CHARSETS, case_of, highest, place_of, text_of_flags, walk
 from hgproto.wire.human import type_name
 
 if TYPE_CHECKING:
@@ -224,14 +225,13 @@ class Places:
                 return skip_item(payload, at)[0] - at
             except CborError:
                 return min(rest, 1)
-        try:
+        if error.requirement in _rules(layout):
+            # The codec has stopped here. To walk the payload would only find the same place again.
+            return 1 if error.expected in CHARSETS and error.requirement in _rules(layout, "charset") else rest
+        with suppress(RemoteProtocolError):
             for span in walk(layout, payload):
                 if span.path == error.field and span.start <= at:
                     return span.end - at
-        except RemoteProtocolError as fault:
-            part = fault.field.rpartition(".")[2].partition("[")[0]
-            if error.requirement in _rules(layout, part, "charset"):
-                return 1 if rest else 0
         return rest
 
     def _structure(self, frame: Frame, continued: bool) -> str:
@@ -281,10 +281,9 @@ def _mask(names: Mapping[int, str], name: str) -> int:
     return next((mask for mask, known in names.items() if known == name), 0)
 
 
-def _rules(layout: Layout, part: str, kind: str) -> list[str]:
-    """The requirements of parts of that name, in a layout and those inside of it, for one thing that can be wrong."""
-    found = [one.rules[kind] for one in layout.parts if one.name == part and kind in one.rules]
-    for one in layout.parts:
-        if one.layout is not None:
-            found += _rules(one.layout, part, kind)
-    return found
+def _rules(layout: Layout, kind: str | None = None) -> set[str]:
+    """Returns the requirements of a layout and those inside of it. ``kind``: only those for one thing that can be wrong."""
+    found = set()
+    for rules in (layout.rules, *(part.rules for part in layout.parts)):
+        found |= {rule for name, rule in rules.items() if kind in (None, name)}
+    return found.union(*(_rules(part.layout, kind) for part in layout.parts if part.layout is not None))

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
 
 __all__ = [
+    "CHARSETS",
     "Entry",
     "Layout",
     "Part",
@@ -54,6 +55,9 @@ _SIZES = {"u8": 1, "u16": 2, "u24": 3, "u32": 4}
 _CODECS = {"ascii": "ascii", "utf8": "utf-8"}
 _CHARSETS = {"ascii": "ASCII", "utf8": "UTF-8"}
 _MAX_SHOWN = 32
+
+CHARSETS = frozenset(_CHARSETS.values())
+"""What an error expects where a string has a byte that is not in its charset."""
 
 
 class Part(NamedTuple):
@@ -96,11 +100,24 @@ def place_of(layout: Layout, name: str) -> int:
     raise KeyError(name)
 
 
-def fault(layout: Layout, data: bytes, most: int | None = None) -> RemoteProtocolError:
-    """What is wrong with a payload that straight code did not take. ``most``: as of :func:`walk`."""
+def fault(
+    layout: Layout, data: bytes, most: int | None = None, *, at: int = 0, index: int = 0, count: int = 0
+) -> RemoteProtocolError:
+    """What is wrong with a payload that straight code did not take. ``most``: as of :func:`walk`.
+
+    ``at``, ``index``: offset and number of the element that the code rejected, 0 if the code did not get to one. ``count``:
+    items up to this element, as far as the code has counted them. What comes before is not walked again.
+    """
     data = as_bytes(data)
+    spans: Iterator[Span]
+    if 0 < at < len(data):
+        part = layout.parts[-1]
+        items = None if most is None or count <= most else _Items(layout, most, left=0)
+        spans = _walk_parts(part.layout or layout, data, at, f"{part.name}[{index}].", items, at)
+    else:
+        spans = walk(layout, data, most)
     try:
-        for _ in walk(layout, data, most):
+        for _ in spans:
             pass
     except RemoteProtocolError as error:
         return error
@@ -154,9 +171,10 @@ class _Items:
 
     __slots__ = ("_layout", "_left", "_most")
 
-    def __init__(self, layout: Layout, most: int) -> None:
+    def __init__(self, layout: Layout, most: int, left: int | None = None) -> None:
         self._layout = layout
-        self._left = self._most = most
+        self._most = most
+        self._left = most if left is None else left
 
     def count(self, number: int, at: int, path: str) -> None:
         """Counts an element at offset ``at``, before its strings are read. Raises for an item too many."""

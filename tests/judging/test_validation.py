@@ -30,6 +30,7 @@ from hgproto import (
     encode_frame,
     stream_settings,
 )
+from hgproto.judging import places as places_module
 from hgproto.judging.finding import ROLES, other_role, severity_of
 from hgproto.judging.validation import (
     PayloadValidator,
@@ -494,3 +495,24 @@ def test_text_is_no_list_of_requirements_to_ignore() -> None:
     with pytest.raises(TypeError, match=r"not text; write \['frame.known-type'\]"):
         assert_valid(wrong, depth="frames", ignore="frame.known-type")
     assert_valid(wrong, depth="frames", ignore=["frame.known-type"])
+
+
+GOOD_ATOM, BAD_ATOM = b"\x01\x00\x00\x00\n", b"\x01\x00\x00\x00\xff"
+
+
+@pytest.mark.parametrize(
+    ("payload", "requirement", "offset", "size"),
+    [
+        (GOOD_ATOM + BAD_ATOM + GOOD_ATOM, "text-output.utf8", 9, 1),
+        (GOOD_ATOM + b"\x09\x00\x00\x00\n", "text-output.single-frame", 9, 1),
+        (GOOD_ATOM * 5, "frame.items-limit", 15, 10),
+    ],
+)
+def test_a_payload_is_not_walked_for_the_place_of_its_fault(
+    payload: bytes, requirement: str, offset: int, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A payload that is rejected takes as much time as one that is accepted."""
+    monkeypatch.setattr(places_module, "walk", None)
+    wire = codec.encode_frame(codec.make_frame(1, 2, 1, codec.FrameType.TEXT_OUTPUT, 0, payload))
+    (found,) = validate(wire, role="server", depth="frames", limits=Limits(payload_items=3))
+    assert (found.id, found.offset - HEADER, found.octets) == (requirement, offset, size)

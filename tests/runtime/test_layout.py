@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import RECORDS
+from support import RECORDS, ROOT
 
+from hgproto import Revision
 from hgproto.errors import RemoteProtocolError
 from hgproto.revisions.framing_0002 import codec
+from hgproto.runtime import layout as layout_module
 from hgproto.runtime.layout import place_of, text_of_flags, walk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+
+    from hgproto.runtime.layout import Layout
 
 
 def names() -> list[str]:
@@ -102,3 +106,59 @@ def test_a_size_that_may_be_the_culprit_is_told(decode: Callable[[bytes], Any], 
     with pytest.raises(RemoteProtocolError) as error:
         decode(bytes.fromhex(octets))
     assert said in str(error.value)
+
+
+ALIEN: Any = Revision(str(ROOT / "tests" / "data" / "alien.yaml")).codec
+ATOMS = (
+    codec.TextAtom("%s é\n", ("a", "bc"), ("x",)),
+    codec.TextAtom("", (), ()),
+    codec.TextAtom("é\n", ("d",), ("", "é")),
+)
+MESSAGE = codec.encode_text_output(codec.TextOutput(ATOMS))
+LEDGER = ALIEN.encode_ledger(ALIEN.Ledger(7, "né", (ALIEN.Line(1, "a"), ALIEN.Line(2, "bc"), ALIEN.Line(3, "d"))))
+
+
+def parts_of_error(take: Callable[[], Any]) -> Any:
+    try:
+        take()
+    except RemoteProtocolError as error:
+        return error.args
+    return None
+
+
+@pytest.mark.parametrize(
+    ("decode", "layout", "payload", "limits"),
+    [
+        (codec.decode_text_output, codec.TEXT_OUTPUT, MESSAGE, range(1, 11)),
+        (ALIEN.decode_ledger, ALIEN.LEDGER, LEDGER, (None,)),
+    ],
+    ids=["text-output", "ledger"],
+)
+def test_the_first_fault_is_told_wherever_it_is(
+    decode: Callable[..., Any], layout: Layout, payload: bytes, limits: Iterable[int | None]
+) -> None:
+    """The codec and a walk from the start of the payload find the same one."""
+    broken = [payload[:end] for end in range(len(payload))]
+    for at in range(len(payload)):
+        broken += [payload[:at] + bytes([value]) + payload[at + 1 :] for value in (0, 1, 5, 0x7F, 0xFF)]
+    for octets in broken:
+        for most in limits:
+            given = () if most is None else (most,)
+            expected = parts_of_error(lambda: list(walk(layout, octets, most)))  # noqa: B023
+            assert parts_of_error(lambda: decode(octets, *given)) == expected  # noqa: B023
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        (b"\x01\x00\x00\x00\xff", r"atoms\[3\].format: expected UTF-8"),
+        (b"\x02\x00\x00\x00x", r"atoms\[3\].format: expected 2 octets"),
+        (b"\x02\x00", r"atoms\[3\].label_count"),
+        (b"\x00\x00\xff\x01", r"atoms\[3\]: expected at most 13 items"),
+    ],
+)
+def test_what_was_decoded_is_not_walked_again(broken: bytes, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A payload that is rejected takes as much time as one that is accepted."""
+    monkeypatch.setattr(layout_module, "walk", None)
+    with pytest.raises(RemoteProtocolError, match=message):
+        codec.decode_text_output(MESSAGE + broken, 13)

@@ -1171,10 +1171,11 @@ def decode_text_output(payload: bytes, max_items: int = 65536) -> TextOutput:
     """
     if type(payload) is not bytes:
         payload = as_bytes(payload)
+    at = count = 0
+    items = []
     try:
-        at, end = 0, len(payload)
-        count, is_long = 0, end > max_items
-        items = []
+        end = len(payload)
+        is_long = end > max_items
         while at < end:
             format_length_, label_count_, argument_count_ = _unpack_hbb(payload, at)
             if is_long:
@@ -1205,6 +1206,8 @@ def decode_text_output(payload: bytes, max_items: int = 65536) -> TextOutput:
                 args_ = tuple(args_strings)
             else:
                 args_ = ()
+            if args_end > end:
+                break
             at = args_end
             for record in _bare_text_atom:
                 record.format = format_
@@ -1218,7 +1221,7 @@ def decode_text_output(payload: bytes, max_items: int = 65536) -> TextOutput:
                 return whole
     except (StructError, ValueError):
         pass
-    raise fault(TEXT_OUTPUT, payload, max_items)
+    raise fault(TEXT_OUTPUT, payload, max_items, at=at, index=len(items), count=count)
 
 
 def encode_text_output(value: TextOutput) -> bytes:
