@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from hgproto.cli.common import DIRECTORY, FAULT, FILE, GOOD, TROUBLE, InputError, StreamError, UsageError, files_in, say
+from hgproto.cli.fuzz_report import own_faults, show, sum_up
 from hgproto.errors import counted, printable, quoted
 from hgproto.system.option_types import MOST_SEED, above_zero, name_of, seconds, setting, whole
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hgproto.cli import Commands
-    from hgproto.fuzz import FuzzFinding, Oracle, Report
+    from hgproto.fuzz import FuzzFinding, Oracle
     from hgproto.fuzz.cases import Cases
     from hgproto.fuzz.oracles import Fault, Key
     from hgproto.fuzz.targets import Target
@@ -36,7 +37,8 @@ def add(commands: Commands) -> None:
         description="Gives a target cases that keep the rules, break one, or are mutated, and looks for crashes, hangs, growth, "
         "and for what it does otherwise than our reactor. Each finding is minimised and kept in a file that says how to show it "
         "again. A target is a Python callable (module:callable), a TCP address (host:port), or a command.",
-        epilog="Exit statuses: 0 nothing was found, 1 there are findings, 2 usage, 3 a file could not be read or written.",
+        epilog="Exit statuses: 0 nothing was found, 1 there are findings, 2 usage, 3 a file could not be read or written, or "
+        "hgproto itself failed.",
     )
     fuzz.add_argument("target", metavar="TARGET", help="module:callable, host:port, or a command with its arguments")
     fuzz.add_argument("--role", choices=("server", "client"), default="server", help="what it is (default: server)")
@@ -165,7 +167,7 @@ def add(commands: Commands) -> None:
 def _fuzz(options: argparse.Namespace) -> int:
     from hgproto.fuzz.processes import interrupted_by_termination
 
-    with interrupted_by_termination():
+    with interrupted_by_termination(), own_faults():
         return _fuzzed(options)
 
 
@@ -290,7 +292,7 @@ def _campaign(options: argparse.Namespace, target: Target, oracle: Oracle) -> in
             options.found_fault = True
             path = write(finding)
             bar.clear()
-            _show(finding, path)
+            show(finding, path)
 
         campaign = Campaign(
             target,
@@ -310,7 +312,7 @@ def _campaign(options: argparse.Namespace, target: Target, oracle: Oracle) -> in
             watch=watch,
         )
         report = campaign.run()
-    _sum_up(report)
+    sum_up(report)
     for rule, number in report.notes:
         print(f"  note {rule}: not met by the output of {counted(number, 'case')}")
     for name, number in cases.left_out.items():
@@ -406,53 +408,6 @@ def _command_of_target(options: argparse.Namespace) -> list[str]:
 def _valued(option: str, value: str) -> list[str]:
     """The words of an option with a value, which is joined to it where it would be read as an option itself."""
     return [f"{option}={value}"] if value.startswith("-") else [option, value]
-
-
-def _show(finding: FuzzFinding, path: str | None) -> None:
-    """Prints a finding. ``path``: its file, None where there is none."""
-    from hgproto.fuzz.findings import human
-    from hgproto.fuzz.oracles import KINDS
-    from hgproto.revisions.framing_0002.requirements import REQUIREMENTS
-
-    fault = finding.fault
-    rule = f" [{fault.rule}]" if fault.rule else ""
-    print(printable(f"{fault.kind}: {KINDS[fault.kind]}: expected {fault.expected}, found {fault.found}{rule}"))
-    if fault.rule in REQUIREMENTS and fault.kind != "rejects-valid":
-        print(f"  = {REQUIREMENTS[fault.rule].sentence}")
-    for line in human(finding.case.octets):
-        print(f"  {line if len(line) <= _SHOWN else line[:_SHOWN] + '...'}")
-    print(
-        f"  case {finding.number} ({finding.case.origin}), {counted(finding.original_octets, 'octet')}, "
-        f"{len(finding.case.octets)} left"
-    )
-    print(f"  {finding.again}")
-    if finding.shown_again and finding.not_minimized:
-        print(f"  not minimized: {finding.not_minimized}")
-    if path is not None:
-        print(f"  {printable(finding.replay(path))}")
-    print(flush=True)
-
-
-_SHOWN = 100
-"""Characters of a line that are printed."""
-
-
-def _sum_up(report: Report) -> None:
-    from hgproto.fuzz.findings import named
-
-    rate = report.cases / report.seconds if report.seconds else 0
-    ended = ", interrupted" * report.interrupted + ", until the target was gone" * report.gone
-    print(
-        f"{counted(len(report.findings), 'finding')} in {counted(report.cases, 'case')}, {counted(report.octets, 'octet')}, "
-        f"{report.seconds:.1f} s ({counted(round(rate), 'case')} a second){ended}"
-    )
-    for finding, again in zip(report.findings, report.repeats, strict=True):
-        once = ", not shown again" if finding.shown_again is False else ""
-        print(
-            f"  {printable(named(finding.fault.key))}: case {finding.number}, and {again} more of the same cause{once}"
-        )
-    for key, again in report.known:
-        print(f"  {printable(named(key))}: known, met by {counted(again, 'case')}")
 
 
 def _replay(options: argparse.Namespace, target: Target, oracle: Oracle) -> int:

@@ -16,8 +16,9 @@ import pytest
 from support import ROOT
 
 from hgproto.cli import fuzz as fuzz_module
-from hgproto.cli import main, parser
-from hgproto.fuzz import FuzzFinding
+from hgproto.cli import fuzz_report, main, parser
+from hgproto.errors import LocalProtocolError
+from hgproto.fuzz import FuzzFinding, cases, oracles
 from hgproto.fuzz import findings as findings_module
 from hgproto.fuzz.campaign import Report
 from hgproto.fuzz.cases import Case
@@ -347,8 +348,38 @@ def test_what_cannot_be_done_is_said(words: tuple[str, ...], message: str, run: 
 
 def test_the_reason_of_a_target_is_printed_without_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
     key = ("rejects-valid", "", "no\n\x1b[2J\u202ereason")
-    fuzz_module._sum_up(Report(1, 8, 1.0, (), (), known=((key, 1),)))
+    fuzz_report.sum_up(Report(1, 8, 1.0, (), (), known=((key, 1),)))
     lines = capsys.readouterr().out.removesuffix("\n").split("\n")
     assert len(lines) == 2
     assert r"rejects-valid no\n\x1b[2J\u202ereason: known, met by 1 case" in lines[1]
     assert all(line.isprintable() for line in lines)
+
+
+@pytest.mark.parametrize(
+    "error", [LocalProtocolError("frame.length-limit", None, "args", "at most 4", "5"), KeyError("x")], ids=repr
+)
+@pytest.mark.parametrize(("target", "status"), [("hgproto.fuzz.echo:serve", 3), ("mine:crash", 1)])
+def test_a_failure_of_our_own_is_no_finding(
+    error: Exception, target: str, status: int, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(cases, "at_limits", fails)
+    found, output, errors = run(target, "--seed", "1", "--max-cases", "400", "--minimize-time", "0.1")
+    assert found == status
+    assert ("crash: " in output) == (status == 1)
+    assert f"hgproto: hgproto itself failed, not the target: {type(error).__name__}: " in errors
+    assert "in fails\n" in errors
+
+
+def test_a_failure_of_our_own_while_a_finding_is_replayed(
+    run: Any, files: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise LocalProtocolError("frame.length-limit", None, "args", "at most 4", "5")
+
+    monkeypatch.setattr(oracles, "served", fails)
+    status, _, errors = run("mine:picky", "--replay", files["mended"])
+    assert status == 3
+    assert "hgproto: hgproto itself failed, not the target: LocalProtocolError: " in errors

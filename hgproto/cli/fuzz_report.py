@@ -1,0 +1,79 @@
+"""What ``hgproto fuzz`` prints: findings, the end of a campaign, and a failure of hgproto itself."""
+
+from __future__ import annotations
+
+import traceback
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from hgproto.cli.common import InputError, StreamError, UsageError
+from hgproto.errors import counted, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hgproto.fuzz import FuzzFinding, Report
+
+__all__ = ["own_faults", "show", "sum_up"]
+
+_SHOWN = 100
+"""Characters of a line that are printed."""
+
+
+@contextmanager
+def own_faults() -> Iterator[None]:
+    """Turns an exception that is nobody's but ours into trouble, since a failure of the fuzzer is no finding."""
+    from hgproto.fuzz import TargetError
+
+    try:
+        yield
+    except (UsageError, InputError, StreamError, TargetError, OSError):
+        raise
+    except Exception as error:
+        traceback.print_exc()
+        words = f"hgproto itself failed, not the target: {printable(f'{type(error).__name__}: {error}')}"
+        raise StreamError("", f"{words}; report it with the seed and the options") from error
+
+
+def show(finding: FuzzFinding, path: str | None) -> None:
+    """Prints a finding. ``path``: its file, None where there is none."""
+    from hgproto.fuzz.findings import human
+    from hgproto.fuzz.oracles import KINDS
+    from hgproto.revisions.framing_0002.requirements import REQUIREMENTS
+
+    fault = finding.fault
+    rule = f" [{fault.rule}]" if fault.rule else ""
+    print(printable(f"{fault.kind}: {KINDS[fault.kind]}: expected {fault.expected}, found {fault.found}{rule}"))
+    if fault.rule in REQUIREMENTS and fault.kind != "rejects-valid":
+        print(f"  = {REQUIREMENTS[fault.rule].sentence}")
+    for line in human(finding.case.octets):
+        print(f"  {line if len(line) <= _SHOWN else line[:_SHOWN] + '...'}")
+    print(
+        f"  case {finding.number} ({finding.case.origin}), {counted(finding.original_octets, 'octet')}, "
+        f"{len(finding.case.octets)} left"
+    )
+    print(f"  {finding.again}")
+    if finding.shown_again and finding.not_minimized:
+        print(f"  not minimized: {finding.not_minimized}")
+    if path is not None:
+        print(f"  {printable(finding.replay(path))}")
+    print(flush=True)
+
+
+def sum_up(report: Report) -> None:
+    """Prints what a campaign has come to."""
+    from hgproto.fuzz.findings import named
+
+    rate = report.cases / report.seconds if report.seconds else 0
+    ended = ", interrupted" * report.interrupted + ", until the target was gone" * report.gone
+    print(
+        f"{counted(len(report.findings), 'finding')} in {counted(report.cases, 'case')}, {counted(report.octets, 'octet')}, "
+        f"{report.seconds:.1f} s ({counted(round(rate), 'case')} a second){ended}"
+    )
+    for finding, again in zip(report.findings, report.repeats, strict=True):
+        once = ", not shown again" if finding.shown_again is False else ""
+        print(
+            f"  {printable(named(finding.fault.key))}: case {finding.number}, and {again} more of the same cause{once}"
+        )
+    for key, again in report.known:
+        print(f"  {printable(named(key))}: known, met by {counted(again, 'case')}")
