@@ -10,9 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hgproto.errors import HexError, HgprotoError, HumanFormError, ProtocolError, TextError, counted, printable, quoted
+from hgproto.errors import HexError, HgprotoError, HumanFormError, ProtocolError, TextError, printable, quoted
 from hgproto.revisions.revision import DEFAULT_REVISION
-from hgproto.system.bom import unmarked
 from hgproto.system.option_types import name_of, whole
 from hgproto.system.stdio import TROUBLE, OutputError, StreamError, open_file
 
@@ -245,27 +244,15 @@ def _is_regular(path: str) -> bool:
 def lines_of(file: BinaryIO, limit: int, name: str) -> Iterator[tuple[int, bytes]]:
     """Yields the lines that have a frame in human form, with their numbers and ends, without a byte-order mark.
 
-    Raises :class:`InputError` for a line of more than ``limit`` bytes, before it is gathered, and for a text in UTF-16 or UTF-32.
+    Raises :class:`InputError` for such a line of more than ``limit`` bytes, before it is gathered, and for a text in UTF-16 or
+    UTF-32.
     """
-    from hgproto.wire.human import has_frame
+    from hgproto.wire.human import frame_lines
 
-    number = 0
-    while line := file.readline(limit + 1):
-        number += 1
-        if number == 1:
-            try:
-                line = unmarked(line)
-            except TextError as error:
-                raise input_error(error, name) from None
-        is_frame = has_frame(line)
-        if is_frame and len(line) > limit:
-            raise InputError(
-                f"expected a line of at most {counted(limit, 'octet')}, found more", name, number, limit + 1
-            )
-        if is_frame:
-            yield number, line
-        while not line.endswith(b"\n") and len(line) > limit:
-            line = file.readline(limit + 1)
+    try:
+        yield from frame_lines(chunks_of(file), limit)
+    except (HumanFormError, TextError) as error:
+        raise input_error(error, name) from None
 
 
 def chunks_of(file: BinaryIO) -> Iterator[bytes]:

@@ -69,7 +69,7 @@ def _session(options: argparse.Namespace) -> int:
     from hgproto.reactors.limits import Limits
     from hgproto.reactors.session import Session
     from hgproto.streams.encodings import default_encodings
-    from hgproto.wire.human import without_line_end
+    from hgproto.wire.human import LONGEST_LINE, without_line_end
 
     try:
         limits = Limits.of(options.limit)
@@ -82,7 +82,7 @@ def _session(options: argparse.Namespace) -> int:
     ended = set()
     with saying(lambda: printed.violations):
         with open_input(options.file) as file:
-            for number, octets in lines_of(file, 1 << 27, name):
+            for number, octets in lines_of(file, LONGEST_LINE, name):
                 try:
                     step = session.play(octets)
                     findings = list(validator.line(octets, number))

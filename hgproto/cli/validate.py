@@ -57,7 +57,6 @@ __all__ = ["add"]
 
 LONG_SECONDS = 1
 """When an input takes longer than this, a terminal is shown how far it is."""
-_LONGEST_LINE = 1 << 27
 _LONGEST_BEGINNING = 4096
 """Bytes of an input that are looked at to tell a text from frames."""
 
@@ -255,8 +254,10 @@ class _Input:
             yield from self.validator.feed(chunk)
 
     def _lines(self, file: BinaryIO) -> Iterator[Finding]:
+        from hgproto.wire.human import LONGEST_LINE
+
         name = named(self.path)
-        for number, line in lines_of(file, _LONGEST_LINE, name):
+        for number, line in lines_of(file, LONGEST_LINE, name):
             try:
                 yield from self.validator.line(line, number)
             except (HumanFormError, LocalProtocolError) as error:

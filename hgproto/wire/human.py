@@ -12,18 +12,32 @@ from functools import lru_cache
 from operator import index
 from typing import TYPE_CHECKING
 
-from hgproto.errors import HumanFormError, quoted
+from hgproto.errors import HumanFormError, counted, quoted
 from hgproto.runtime.bytelike import as_bytes
 from hgproto.runtime.frame import Frame, check_revision
+from hgproto.system.bom import unmarked_chunks
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from hgproto.revisions.revision import Codec
     from hgproto.runtime.bytelike import BytesLike
 
-__all__ = ["flag_list", "format_frame", "has_frame", "parse_frame", "type_name", "without_line_end"]
+__all__ = [
+    "LONGEST_LINE",
+    "flag_list",
+    "format_frame",
+    "frame_lines",
+    "has_frame",
+    "parse_frame",
+    "type_name",
+    "without_line_end",
+]
 
+LONGEST_LINE = 1 << 27
+"""The most bytes of a line of a session. The line of the largest frame with each byte as an escape is half as long."""
+
+_LINE = re.compile(rb"[^\n]*\n|[^\n]+")
 _NUMBER = re.compile(rb"(?:0[xX][0-9a-fA-F]+|[0-9]+)\Z")
 _ESCAPE = re.compile(rb"\\(x[0-9a-fA-F]{2}|[0-7]{1,3}|.?)", re.DOTALL)
 _USUAL = re.compile(rb"""(?:[^\\]|\\(?:[nrt\\]|x[0-9a-fA-F]{2}))*+""", re.DOTALL)
@@ -95,6 +109,36 @@ def has_frame(line: bytes) -> bool:
     """Returns True unless a line of a text in human form is blank or a ``#`` comment."""
     words = line.lstrip()
     return bool(words) and not words.startswith(b"#")
+
+
+def frame_lines(chunks: Iterable[bytes], limit: int = LONGEST_LINE) -> Iterator[tuple[int, bytes]]:
+    """Yields the lines of a text that have a frame, each with its number and with its end, without a byte-order mark.
+
+    Memory is bounded by the limit, and blank lines and comments may have any length. Raises :class:`HumanFormError` for a line
+    with a frame and more than ``limit`` bytes, and :class:`hgproto.errors.TextError` for a text in UTF-16 or UTF-32.
+    """
+    number, size, begun, is_frame, is_comment = 1, 0, list[bytes](), False, False
+    for chunk in unmarked_chunks(chunks):
+        for part in _LINE.findall(chunk):
+            size += len(part)
+            if not is_frame and not is_comment:
+                words = part.lstrip()
+                is_comment = words.startswith(b"#")
+                is_frame = bool(words) and not is_comment
+            if is_frame and size > limit:
+                expected = f"a line of at most {counted(limit, 'octet')}"
+                raise HumanFormError(limit + 1, expected, "more", number)
+            # Of what comes before a frame in its line, only a part within the limit is needed.
+            if is_comment or size > limit:
+                begun.clear()
+            else:
+                begun.append(part)
+            if part.endswith(b"\n"):
+                if is_frame:
+                    yield number, b"".join(begun)
+                number, size, begun, is_frame, is_comment = number + 1, 0, [], False, False
+    if is_frame:
+        yield number, b"".join(begun)
 
 
 def without_line_end(line: bytes) -> bytes:

@@ -12,6 +12,7 @@ from support import without_privileges
 
 from hgproto import cli
 from hgproto.cli.corpus import files_of
+from hgproto.wire import human
 from hgproto.wire.human import without_line_end
 
 if TYPE_CHECKING:
@@ -360,3 +361,26 @@ def test_blank_lines_and_comments_are_the_same_for_every_reader(
         for command in (["encode", str(text)], *([name, str(session)] for name in ("session", "validate", "coverage"))):
             assert cli.main(command) == (0 if good else 1), (command, line)
     capsys.readouterr()
+
+
+@pytest.mark.parametrize("blanks", [500, 5000])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["plain", "marked"])
+def test_a_frame_after_blanks_is_not_skipped(
+    blanks: int, mark: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "it.txt"
+    file.write_bytes(mark + b" " * blanks + b"1 1 stream-begin command-name eos heads\n")
+    assert cli.main(["encode", "--hex", "--max-payload", "10", str(file)]) == 1
+    assert f"{file}:1:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["session", "validate"])
+def test_a_line_of_a_session_after_blanks_is_not_skipped(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(human, "LONGEST_LINE", 100)
+    file = tmp_path / "it.session"
+    file.write_text(" " * 200 + "> 1 1 stream-begin|stream-end command-name eos heads\n")
+    assert cli.main([command, str(file)]) == 1
+    printed = capsys.readouterr()
+    assert "expected a line of at most 100 octets, found more" in printed.out + printed.err

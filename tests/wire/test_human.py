@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import codecs
+import tracemalloc
 import warnings
 from typing import Any
 
@@ -13,7 +15,7 @@ from support import frames
 
 from hgproto import Frame, HumanFormError, format_frame, parse_frame
 from hgproto.revisions.framing_0002 import codec
-from hgproto.wire.human import flag_list
+from hgproto.wire.human import flag_list, frame_lines
 
 
 @given(frames)
@@ -133,3 +135,52 @@ def test_any_line_is_read_or_refused(line: bytes) -> None:
 
 def test_flags_are_listed_in_bit_order() -> None:
     assert flag_list(0b1101, {1: "one", 8: "eight"}) == ["one", 4, "eight"]
+
+
+def lines_in(text: bytes, limit: int, size: int) -> list[tuple[int, bytes]]:
+    """The lines with a frame, from chunks of that size."""
+    return list(frame_lines((text[at : at + size] for at in range(0, len(text), size)), limit))
+
+
+SIZES = [1, 3, 10, 1000]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_lines_have_their_numbers_and_ends(size: int) -> None:
+    text = b"\n  \n# comment\n  # another\na\rb\nlast \r\n \x0b\x0cc\n\nd"
+    assert lines_in(text, 20, size) == [(5, b"a\rb\n"), (6, b"last \r\n"), (7, b" \x0b\x0cc\n"), (9, b"d")]
+    assert lines_in(codecs.BOM_UTF8 + text, 20, size) == lines_in(text, 20, size)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_line_has_its_end_within_the_limit(size: int) -> None:
+    for mark in (b"", codecs.BOM_UTF8):
+        assert lines_in(mark + b"aaaa\nbbbbb", 5, size) == [(1, b"aaaa\n"), (2, b"bbbbb")]
+        for text, number in (
+            (b"a\naaaaa\n", 2),
+            (b"bbbbbb", 1),
+            (b"\n\n     a", 3),
+            (b"      a\n", 1),
+            (b" " * 99 + b"a\n", 1),
+        ):
+            with pytest.raises(HumanFormError, match="a line of at most 5 octets, found more") as error:
+                lines_in(mark + text, 5, size)
+            assert (error.value.line, error.value.column) == (number, 6)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_blank_lines_and_comments_may_have_any_length(size: int) -> None:
+    text = b" " * 99 + b"\n" + b" " * 99 + b"# a comment" + b"x" * 99 + b"\n#" + b" a" * 99 + b"\na\n" + b" " * 99
+    assert lines_in(text, 5, size) == [(4, b"a\n")]
+
+
+def test_a_line_that_is_too_long_is_not_gathered() -> None:
+    chunks = (b"1" * (1 << 16) for _ in range(1 << 10))
+    tracemalloc.start()
+    try:
+        with pytest.raises(HumanFormError, match="at most 1000000 octets"):
+            list(frame_lines(chunks, 1_000_000))
+        assert list(frame_lines((b"#" + b"1" * (1 << 16) for _ in range(100)), 1_000_000)) == []
+        assert tracemalloc.get_traced_memory()[1] < 3_000_000
+    finally:
+        tracemalloc.stop()
