@@ -37,6 +37,7 @@ __all__ = [
     "item_head",
     "join_map",
     "map_pairs",
+    "place_in_string",
     "skip_item",
     "utf8",
 ]
@@ -340,6 +341,15 @@ def item_head(data: bytes, at: int) -> tuple[int, int, int | None, int]:
     if info == 31 and major in (2, 3, 4, 5, 7):
         return major, info, None, at + 1
     raise CborError("malformed", at, "a well-formed data item", f"the octet 0x{first:02x}")
+
+
+def place_in_string(data: bytes, at: int, index: int) -> int:
+    """Returns the offset of a byte of the well-formed string at ``at``; ``index`` counts the bytes of all chunks."""
+    _, _, size, start = item_head(data, at)
+    while size is None or index >= size:
+        at, index = (start, index) if size is None else (start + size, index - size)
+        _, _, size, start = item_head(data, at)
+    return start + index
 
 
 def _definite(argument: int | None, at: int) -> int:

@@ -20,6 +20,7 @@ from hgproto.runtime.cbor import (
     item_head,
     join_map,
     map_pairs,
+    place_in_string,
     skip_item,
     utf8,
 )
@@ -132,11 +133,10 @@ def _entry_value(entry: Entry, data: bytes, at: int, end: int, rules: Mapping[st
             # Of a short string the first octet says the length.
             value = data[at + 1 : end] if first < 0x58 else decode_item(data, at)[0]
             try:
-                return utf8(value, item_head(data, at)[3])
+                return utf8(value, 0)
             except CborError as error:
-                raise RemoteProtocolError(
-                    rules["charset"], error.offset, entry.name, error.expected, error.found
-                ) from None
+                place = place_in_string(data, at, error.offset)
+                raise RemoteProtocolError(rules["charset"], place, entry.name, error.expected, error.found) from None
         if major == 3:
             return decode_item(data, at)[0]
         raise RemoteProtocolError(rules["type"], at, entry.name, "a string", _brief_item(data, at))

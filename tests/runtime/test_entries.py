@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import tracemalloc
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from hgproto.errors import LocalProtocolError, RemoteProtocolError
-from hgproto.revisions.framing_0002 import codec
+from hgproto.judging.validation import validate
+from hgproto.revisions.framing_0002 import codec, structs
 from hgproto.runtime.cbor import MAX_DEPTH, decode_item, encode_item
 from hgproto.runtime.entries import brief
 from hgproto.runtime.layout import walk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 KNOWN = bytes.fromhex("43706f73 01 45746f706963 4178 45746f74616c 0a")
 VALUES = ["00", "1800", "4161", "5f4161ff", "7f6161ff", "80", "9f0102ff", "a1 00 01", "c1 00", "f4", "f97e00", "f8ff"]
@@ -91,3 +95,38 @@ def test_values_in_a_few_words() -> None:
     assert brief(decode_item(encode_item({b"a": [1]}))[0]) == "a map"
     assert brief("a" * 100) == f"{'a' * 32!r}..."
     assert brief(10**5000) == "0x31e20801... (16610 bits)"
+
+
+@pytest.mark.requirement("progress.utf8")
+@pytest.mark.parametrize(
+    ("topic", "index"),
+    [
+        ("42 61 ff", 2),
+        ("58 02 61 ff", 3),
+        ("5f 41 61 41 ff ff", 4),
+        ("5f 42 6161 40 58 02 61 ff 41 61 ff", 8),
+        # The bytes of a character may be in several chunks. The first one is at fault if the others are missing.
+        ("5f 41 c3 41 a9 41 c3 41 61 ff", 6),
+        ("62 61 ff", 2),
+        ("7f 61 61 61 ff ff", 4),
+    ],
+)
+def test_a_byte_that_is_not_utf8_has_its_own_offset(topic: str, index: int) -> None:
+    value = bytes.fromhex(topic)
+    payload = b"\xa3\x43pos\x01\x45topic" + value + b"\x45total\x0a"
+    start = payload.index(value)
+    wire = codec.encode_frame(codec.make_frame(1, 2, 1, codec.FrameType.PROGRESS, 0, payload))
+    readers: list[tuple[int, Callable[[], Any]]] = [
+        (0, lambda: codec.decode_progress(payload)),
+        (0, lambda: list(walk(codec.PROGRESS, payload))),
+        (0, lambda: structs.progress.parse(payload)),
+        (codec.HEADER_OCTETS, lambda: structs.checked_frame.parse(wire)),
+    ]
+    for before, read in readers:
+        with pytest.raises(RemoteProtocolError) as error:
+            read()
+        assert (error.value.requirement, error.value.offset) == ("progress.utf8", before + start + index)
+        assert error.value.found == f"the octet 0x{value[index]:02x}"
+    for depth in ("session", "frames"):
+        found = next(one for one in validate(wire, role="server", depth=depth) if one.id == "progress.utf8")
+        assert found.offset == codec.HEADER_OCTETS + start + index
