@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from hgproto.errors import RemoteProtocolError
 from hgproto.judging.finding import Finding, severity_of
 from hgproto.runtime.cbor import CborError, skip_item
+from hgproto.runtime.entries import ITEM_TOO_MANY
 from hgproto.runtime.layout import CHARSETS, case_of, highest, place_of, text_of_flags, walk
 from hgproto.wire.human import type_name
 
@@ -220,14 +221,13 @@ class Places:
             return rest
         if not rest or error.found == "none":
             return 0
+        if error.expected in CHARSETS and error.requirement in _rules(layout, "charset"):
+            return 1
         if layout.entries:
-            try:
-                return skip_item(payload, at)[0] - at
-            except CborError:
-                return min(rest, 1)
+            return _extent_in_map(error, layout, payload, at)
         if error.requirement in _rules(layout):
             # The codec has stopped here. To walk the payload would only find the same place again.
-            return 1 if error.expected in CHARSETS and error.requirement in _rules(layout, "charset") else rest
+            return rest
         with suppress(RemoteProtocolError):
             for span in walk(layout, payload):
                 if span.path == error.field and span.start <= at:
@@ -266,6 +266,21 @@ class Refused:
     def finding(self) -> Finding:
         """The finding, with the octets that have come."""
         return self._places.of_rest(self._error, self._rest, self._start, self._number)
+
+
+def _extent_in_map(error: ProtocolError, layout: Layout, payload: bytes, at: int) -> int:
+    """How many bytes of a CBOR map are concerned from ``at`` on: what is too much, else the item that starts there."""
+    rest = len(payload) - at
+    if error.found == ITEM_TOO_MANY and error.requirement in _rules(layout, "limit"):
+        return rest
+    if error.requirement in _rules(layout, "surplus"):
+        with suppress(CborError):
+            if skip_item(payload)[0] == at:
+                return rest
+    try:
+        return skip_item(payload, at)[0] - at
+    except CborError:
+        return 1
 
 
 def _joined(path: str, field: str) -> str:

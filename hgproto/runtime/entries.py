@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from hgproto.runtime.layout import Layout
 
 __all__ = [
+    "ITEM_TOO_MANY",
     "Entry",
     "Span",
     "brief",
@@ -40,6 +41,9 @@ __all__ = [
     "octets",
     "walk_entries",
 ]
+
+ITEM_TOO_MANY = "one more"
+"""What an error found in a payload that has too many items."""
 
 _MAX_SHOWN = 32
 """Longer integers are not shown: Python has a limit on the digits that it makes of one."""
@@ -121,7 +125,7 @@ def _entries(
 
 def items_fault(layout: Layout, at: int, path: str, most: int | None) -> RemoteProtocolError:
     """What is wrong with a payload that has an item more than it may, at offset ``at``."""
-    return RemoteProtocolError(layout.rules["limit"], at, path, f"at most {counted(most or 0, 'item')}", "one more")
+    return RemoteProtocolError(layout.rules["limit"], at, path, f"at most {counted(most or 0, 'item')}", ITEM_TOO_MANY)
 
 
 def _entry_value(entry: Entry, data: bytes, at: int, end: int, rules: Mapping[str, str]) -> Any:

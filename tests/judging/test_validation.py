@@ -516,3 +516,30 @@ def test_a_payload_is_not_walked_for_the_place_of_its_fault(
     wire = codec.encode_frame(codec.make_frame(1, 2, 1, codec.FrameType.TEXT_OUTPUT, 0, payload))
     (found,) = validate(wire, role="server", depth="frames", limits=Limits(payload_items=3))
     assert (found.id, found.offset - HEADER, found.octets) == (requirement, offset, size)
+
+
+@pytest.mark.parametrize(
+    ("octets", "requirement", "offset", "size"),
+    [
+        # Of a string, the byte that is not UTF-8, whatever item it would begin.
+        ("a3 43706f73 01 45746f706963 42 61c3 45746f74616c 0a", "progress.utf8", 14, 1),
+        ("a3 43706f73 01 45746f706963 42 c361 45746f74616c 0a", "progress.utf8", 13, 1),
+        ("a3 43706f73 01 45746f706963 5f 41 61 42 61c3 ff 45746f74616c 0a", "progress.utf8", 17, 1),
+        ("a3 43706f73 01 45746f706963 62 61c3 45746f74616c 0a", "progress.utf8", 14, 1),
+        ("a4 43706f73 01 45746f706963 41 61 62 61c3 01 45746f74616c 0a", "progress.utf8", 16, 1),
+        # After the map, all that follows, and not just an item.
+        ("a3 43706f73 01 45746f706963 41 61 45746f74616c 0a 010203", "progress.surplus", 21, 3),
+        ("a3 43706f73 01 45746f706963 41 61 45746f74616c 0a 42", "progress.surplus", 21, 1),
+        # Every item from the first that is too many.
+        ("a4 43706f73 01 45746f706963 41 61 45746f74616c 0a 41 78 01", "frame.items-limit", 21, 3),
+        # An item that is damaged from its first byte, and items that are not what they should be.
+        ("a3 43706f73 01 45746f706963 45 61", "progress.cbor-map", 12, 1),
+        ("a3 43706f73 01 45746f706963 5f 6161 ff 45746f74616c 0a", "progress.cbor-map", 13, 2),
+        ("a3 43706f73 01 45746f706963 83 010203 45746f74616c 0a", "progress.value-types", 12, 4),
+    ],
+)
+def test_places_in_a_map(octets: str, requirement: str, offset: int, size: int) -> None:
+    wire = codec.encode_frame(codec.make_frame(1, 2, 1, codec.FrameType.PROGRESS, 0, bytes.fromhex(octets)))
+    limits = Limits(payload_items=7) if requirement == "frame.items-limit" else None
+    found = only(list(validate(wire, role="server", depth="frames", limits=limits)), requirement)
+    assert (found.offset - HEADER, found.octets) == (offset, size)
