@@ -17,10 +17,10 @@ from hgproto.reactors.events import (
     TextMessage,
 )
 from hgproto.reactors.ids import Ids
-from hgproto.reactors.outputs import described
 from hgproto.reactors.plans import Closed, Node, Request, Table, text_payload
 from hgproto.reactors.reactor import Reactor
-from hgproto.reactors.requests import Command, Flush
+from hgproto.reactors.requests import Command
+from hgproto.reactors.sending import Batch, described
 from hgproto.revisions.framing_0002 import codec, machines
 from hgproto.runtime.frame import bare
 from hgproto.runtime.layout import octets
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from hgproto.reactors.limits import Limits
+    from hgproto.reactors.sending import Output
     from hgproto.runtime.bytelike import BytesLike
     from hgproto.runtime.frame import Frame
     from hgproto.runtime.machine import Row
     from hgproto.streams.encodings import Encodings
-    from hgproto.streams.output_stream import OutputStream
     from hgproto.wire.build import Data
 
 __all__ = ["Client"]
@@ -155,7 +155,8 @@ class Client(Reactor[ClientEvent]):
                 found += f", {unfinished} of them unfinished because of their data; use a new connection for more"
             raise LocalProtocolError("request.limits", None, "", expected, found)
         outputs = self._outputs
-        stream = outputs.choose(None, stream_id)
+        output = outputs.choose(None, stream_id)
+        stream = output.stream
         # An id is not used again before the failure of its request was told.
         in_use = {*self._requests, *(event.request_id for event in self._due)} if self._due else self._requests
         request_id = self._ids.next(in_use)
@@ -164,7 +165,7 @@ class Client(Reactor[ClientEvent]):
         # A command that is refused takes no id.
         self._ids.take(request_id)
         send = Command(
-            outputs, request_id, stream, frames, self._loss_of, self._is_answered, self._give_up, plain=plain, end=end
+            outputs, request_id, output, frames, self._loss_of, self._is_answered, self._give_up, plain=plain, end=end
         )
         if self._buffered:
             self._held.append(send)
@@ -183,17 +184,15 @@ class Client(Reactor[ClientEvent]):
         exceptions by request id.
         """
         held, self._held = self._held, []
-        return SendFrames(Flush(held))
+        return SendFrames(Batch(held))
 
-    def _is_over(self, stream: OutputStream | None) -> bool:
-        if not self._buffered or stream is None:
+    def _is_over(self, output: Output | None) -> bool:
+        if not self._buffered or output is None:
             return False
         # A command is the last one on its stream if none after it can be sent; those whose data cannot be read leave the count.
-        outputs = self._outputs
-        while outputs.unmade(stream) > 1:
-            ahead = (
-                send for send in outputs.sends if send.stream is stream and isinstance(send, Command) and send.is_ahead
-            )
+        sends = self._outputs.sends
+        while output.unmade > 1:
+            ahead = (send for send in sends if send.output is output and isinstance(send, Command) and send.is_ahead)
             send = next(ahead, None)
             if send is None or send.look_ahead():
                 return False

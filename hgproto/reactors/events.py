@@ -12,9 +12,10 @@ from hgproto.runtime.frame import Record, Unique
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from typing import Any
+    from typing import Any, Literal
 
     from hgproto.errors import RemoteProtocolError
+    from hgproto.reactors.sending import Batch, Sending
     from hgproto.revisions.framing_0002.codec import Progress, TextAtom
     from hgproto.runtime.frame import Frame
 
@@ -127,157 +128,6 @@ class NoOp(Record):
 NO_OP = NoOp()
 
 
-class Sending(Unique):
-    """Makes the frames of a :class:`SendFrames`, whose attributes it has; iterating gives the frames.
-
-    What makes the frames says so in a subclass: ``_frames``, ``_rest_after`` where it can go on after an exception, and
-    where the reactor has to know, ``_ask_last``, ``_ask_closing``, ``_was_made`` and ``_was_sent``. A class a kind of send
-    instead of functions for each send: garbage collection, which stops all threads, is paid by the object.
-
-    A file that has nothing yet makes a pause, which is no failure. ``_frames`` is called again then. Whatever reads the file
-    sets ``_pause`` to the exception: an encoder may raise one of the same type, and that is a failure.
-    """
-
-    __slots__ = (
-        "_iterator",
-        "_last",
-        "_pause",
-        "_unmade",
-        "_unsent",
-        "claimed",
-        "closing",
-        "failure",
-        "request_id",
-        "requirement",
-        "stream_id",
-    )
-
-    def __init__(self, request_id: int | None, stream_id: int | None) -> None:
-        self.request_id = request_id
-        self.stream_id = stream_id
-        self.failure: BaseException | None = None
-        self.claimed = False
-        self.closing: Callable[[], Iterator[Frame]] | None = None
-        self.requirement: str | None = None
-        self._iterator: Iterator[Frame] | None = None
-        self._last: bool | None = None
-        self._pause: BlockingIOError | None = None
-        self._unmade = self._unsent = True
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(request_id={self.request_id}, stream_id={self.stream_id})"
-
-    def __iter__(self) -> Sending:
-        return self
-
-    def __next__(self) -> Frame:
-        if self._unsent and not self.claimed:
-            try:
-                if self._iterator is None:
-                    self._iterator = self._frames()
-                for frame in self._iterator:
-                    return frame
-            except BaseException as error:  # whatever it is, the frames that are left can be taken afterwards
-                self._interrupted(error)
-                raise
-            self.sent()
-        raise StopIteration
-
-    @property
-    def failures(self) -> dict[int, BaseException]:
-        """The failures by request id: of several requests for a flush, else of one at most."""
-        return {} if self.failure is None or self.request_id is None else {self.request_id: self.failure}
-
-    def is_last(self) -> bool:
-        """Whether nothing follows on the stream: asked when the last frame is made, or before somebody makes all elsewhere."""
-        if self._last is None:
-            self._last = self._ask_last()
-            self._tell_made()
-        return self._last
-
-    def claim(self) -> None:
-        """Somebody makes the frames elsewhere: they are :meth:`claimed_frames` there, and :meth:`sent` is called here."""
-        if self.claimed or not self._unsent:
-            raise RuntimeError("the frames were taken already")
-        # Asked now, on the reactor's thread: the answer may change while frames are made elsewhere.
-        if self.is_last():
-            self.closing = self._ask_closing()
-        self.claimed = True
-
-    def unclaim(self) -> None:
-        """Takes a claim back, when no frame was made elsewhere: the frames are taken here again."""
-        self.claimed = False
-
-    def claimed_frames(self) -> Iterator[Frame]:
-        """Returns the frames that are left, without telling the reactor; after an exception, those still to be sent."""
-        if not self.claimed:
-            raise RuntimeError("the frames were not claimed")
-        return self._made_elsewhere()
-
-    def _made_elsewhere(self) -> Iterator[Frame]:
-        try:
-            if self._iterator is None:
-                self._iterator = self._frames()
-            yield from self._iterator
-        except BaseException as error:
-            # A generator that is closed has not failed, unless its source has raised just that.
-            if not isinstance(error, GeneratorExit) or error is self.failure:
-                self._interrupted(error)
-            raise
-
-    def sent(self) -> None:
-        """Tells the reactor that all frames were taken."""
-        self._iterator = None
-        self._tell_made()
-        if self._unsent:
-            self._unsent = False
-            self._was_sent()
-
-    def _interrupted(self, error: BaseException) -> None:
-        """Making a frame has raised an exception."""
-        # A source that asks for frames of its own send disturbs nothing.
-        if not getattr(self._iterator, "gi_running", False):
-            self._iterator = None if self._is_pause(error) else self._rest_after(error)
-            self._pause = None
-
-    def _tell_made(self) -> None:
-        """Tells the reactor that the last frame was made, or will be by somebody else."""
-        if self._unmade:
-            self._unmade = False
-            self._was_made()
-
-    # What the maker says.
-
-    def _is_pause(self, error: BaseException) -> bool:
-        """Returns True if a file has raised the exception because it has nothing yet."""
-        return error is self._pause
-
-    def _frames(self) -> Iterator[Frame]:
-        """The frames, each made when it is asked for; after a pause, those that are left."""
-        raise NotImplementedError
-
-    def _rest_after(self, error: BaseException) -> Iterator[Frame]:
-        """The frames that are still to be sent after an exception; where there are none, the exception again."""
-        if self.failure is None:
-            self.failure = error
-        yield from ()
-        raise error
-
-    def _ask_last(self) -> bool:
-        """Whether nothing follows on the stream."""
-        return False
-
-    def _ask_closing(self) -> Callable[[], Iterator[Frame]] | None:
-        """What closes other streams before the last frame of all, if this has it."""
-        return None
-
-    def _was_made(self) -> None:
-        """The last frame was made, or is somebody else's."""
-
-    def _was_sent(self) -> None:
-        """All frames were taken."""
-
-
 class SendFrames(Unique):
     """Frames to send. Iterating gives them, each made when it is taken; once all were taken, the reactor knows.
 
@@ -295,12 +145,12 @@ class SendFrames(Unique):
     way, the frames that are still to be sent, such as an error-response, are there when iterating goes on. ``claimed``:
     somebody makes the frames elsewhere. ``closing``: once claimed, what makes the frames that close other streams, which
     go on the wire after all else that is outstanding and before these; None where there is nothing to close.
-    ``requirement``: of an error of the reactor's own making, the rule behind it.
+    ``kind`` and ``requirement``: of an error-response of the reactor's own making, what it says and the rule behind it.
     """
 
     __slots__ = ("_sending",)
 
-    def __init__(self, sending: Sending) -> None:
+    def __init__(self, sending: Sending | Batch) -> None:
         self._sending = sending
 
     def __repr__(self) -> str:
@@ -333,9 +183,14 @@ class SendFrames(Unique):
         return self._sending.claimed
 
     @property
-    def closing(self) -> Callable[[], Iterator[Frame]] | None:
+    def closing(self) -> Callable[[], Iterable[Frame]] | None:
         """The frames that close other streams, before these."""
         return self._sending.closing
+
+    @property
+    def kind(self) -> Literal["application", "protocol"] | None:
+        """What an error-response of the reactor's own making says; None for everything else."""
+        return self._sending.kind
 
     @property
     def requirement(self) -> str | None:
@@ -346,10 +201,6 @@ class SendFrames(Unique):
     def failures(self) -> dict[int, BaseException]:
         """The failures by request id: of several requests for a flush, else of one at most."""
         return self._sending.failures
-
-    def is_last(self) -> bool:
-        """Whether nothing follows on the stream: asked when the last frame is made, or before somebody makes all elsewhere."""
-        return self._sending.is_last()
 
     def claim(self) -> None:
         """Somebody makes the frames elsewhere: they are :meth:`claimed_frames` there, and :meth:`sent` is called here."""

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from hgproto.errors import LocalProtocolError, RemoteProtocolError, counted
 from hgproto.reactors.events import Error, StreamLeftOpen
 from hgproto.reactors.limits import Limits
-from hgproto.reactors.outputs import Outputs
 from hgproto.reactors.plans import NO_ROW, Closed, Node, Plan, Table, Violation, bound, placed, words
+from hgproto.reactors.sending import Outputs
 from hgproto.revisions.framing_0002 import codec, machines
 from hgproto.runtime.bytelike import as_bytes
 from hgproto.runtime.entries import brief
@@ -37,11 +37,11 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from hgproto.judging.finding import Role
+    from hgproto.reactors.sending import Output
     from hgproto.runtime.bytelike import BytesLike
     from hgproto.runtime.frame import Frame
     from hgproto.runtime.machine import Machine, Outcome
     from hgproto.streams.encodings import Encodings
-    from hgproto.streams.output_stream import OutputStream
 
 __all__ = ["AGAIN", "NOTE", "Reactor"]
 
@@ -479,8 +479,8 @@ class Reactor(Unique, Generic[EventT]):
 
     # Frames out.
 
-    def _is_over(self, stream: OutputStream | None) -> bool:
-        """Whether nothing is to be sent, or on ``stream`` nothing but what asks."""
+    def _is_over(self, output: Output | None) -> bool:
+        """Returns True if nothing follows on an output but the send that asks; for None, if nothing more will be sent."""
         raise NotImplementedError
 
     def _sent(self, request_id: int) -> None:
@@ -490,4 +490,4 @@ class Reactor(Unique, Generic[EventT]):
     @property
     def output_streams(self) -> tuple[int, ...]:
         """The ids of the streams that we send on."""
-        return tuple(self._outputs.streams)
+        return tuple(self._outputs.by_id)

@@ -1,255 +1,258 @@
-"""What a server sends for a request: its response, and messages before it."""
+"""What a server sends at the end of a request: its response."""
 
 from __future__ import annotations
 
+from traceback import clear_frames
 from typing import TYPE_CHECKING, Any
 
-from hgproto.errors import LocalProtocolError
-from hgproto.reactors.outputs import Send
-from hgproto.revisions.framing_0002 import codec, machines
+from hgproto.reactors.sending import CLOSED, Sending
+from hgproto.revisions.framing_0002 import codec
 from hgproto.runtime.bytelike import bytes_like
 from hgproto.wire import build
 from hgproto.wire.files import Chunks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
+    from typing import Literal
 
-    from hgproto.reactors.outputs import Outputs
+    from hgproto.reactors.sending import Output, Outputs
     from hgproto.runtime.bytelike import BytesLike
     from hgproto.runtime.frame import Frame
     from hgproto.streams.output_stream import OutputStream
 
-__all__ = ["ErrorResponse", "Message", "Response", "too_late"]
+__all__ = ["ErrorResponse", "LastError", "Response"]
 
-_CLOSED = machines.StreamState.CLOSED
 _BYTES_RESPONSE = int(codec.FrameType.BYTES_RESPONSE)
-_ERROR_RESPONSE = int(codec.FrameType.ERROR_RESPONSE)
-_EOS = int(codec.BytesResponseFlag.EOS)
-_DONE = object()
 
 
-class _Answer(Send):
+class _Answer(Sending):
     """Frames after which nothing is sent for a request."""
 
     __slots__ = ()
 
-    def _content(self) -> Iterator[Frame]:
-        """The frames, without those that close other streams."""
-        raise NotImplementedError
+    def _must_wait(self) -> bool:
+        """Returns True if frames on other streams come before the last frame, after making those that close streams.
 
-    def _stop_encoding(self, error: BaseException) -> None:
-        """The encoder has failed, so the end has to do without it."""
-        from traceback import clear_frames
+        These are messages for the request that were made and not taken yet. Before the last frame of all, each other
+        stream is closed by a message without atoms, which says nothing.
+        """
+        outputs = self.outputs
+        if len(outputs.by_id) == 1 or self.claimed:
+            return False
+        self._check_messages(is_claimed=False)
+        is_over = outputs.unmade == self._is_unmade and outputs.is_over(None)
+        if not is_over and self.request_id not in outputs.homes:
+            return False
+        others = outputs.others(self.output)
+        if is_over:
+            self._close(others)
+        self._first = [other for other in others if other.stream.ready]
+        return bool(self._first)
 
+    def _close(self, outputs: Iterable[Output]) -> None:
+        """Makes the frames that close streams."""
+        for output in outputs:
+            stream = output.stream
+            if stream.state is not CLOSED and stream.can_close:
+                message = build.text_output(self.request_id, stream.stream_id, ())
+                try:
+                    stream.put(message, end=True)
+                except Exception:  # noqa: S112 - of its encoder, after which the stream cannot be closed
+                    continue
+
+    def _finish(self) -> None:
+        if not self.claimed:
+            self.outputs.finished.add(self.request_id)
+        super()._finish()
+
+    def _put_end(self, frame: Frame) -> None:
+        """Makes an error-response. If the encoder fails, it is made without encoding when it is asked for again."""
+        try:
+            self.output.stream.put(frame, end=self._is_last())
+        except BaseException as error:
+            self._note(error)
+            raise
+        self.output.stream.forget_loss(self.request_id)
+        self._finish()
+
+    def _note(self, error: BaseException) -> None:
+        """Keeps an exception, but not the locals of its traceback, which has views of the data."""
         if self.failure is None:
             self.failure = error
-        # The error is kept, but not the locals of its traceback, which has views of the data.
         clear_frames(error.__traceback__)
-        self.stream.stop_encoding()
 
-    def _frames(self) -> Iterator[Frame]:
-        if self.claimed or len(self._outputs.streams) == 1:
-            return self._content()
-        return self._after_others()
+    def claim(self) -> None:
+        """Has the frames made elsewhere. Raises :class:`RuntimeError` if a message on another stream comes first."""
+        self._check_messages(is_claimed=True)
+        super().claim()
+        self.outputs.finished.add(self.request_id)
 
-    def _after_others(self) -> Iterator[Frame]:
-        """The frames; the last of all after what closes the streams on which nothing follows."""
-        outputs, request_id = self._outputs, self.request_id
-        for frame in self._content():
-            # The last frame closes its own stream, unless the encoder of that has failed.
-            is_last = frame.type == _ERROR_RESPONSE or (frame.type == _BYTES_RESPONSE and frame.flags & _EOS)
-            is_own = is_last and frame.request_id == request_id
-            if is_own and not self.claimed and outputs.all_made and outputs.is_over(None):
-                outputs.in_hand.add(self)
-                yield from self._close_others()
-                outputs.in_hand.discard(self)
-            yield frame
+    def _check_messages(self, *, is_claimed: bool) -> None:
+        """Raises :class:`RuntimeError` if a message that comes before the end is on another stream, made elsewhere."""
+        outputs, request_id = self.outputs, self.request_id
+        if len(outputs.by_id) == 1 or request_id not in outputs.homes:
+            return
+        for send in outputs.sends:
+            if send.request_id == request_id and send.output is not self.output and (send.claimed or is_claimed):
+                raise RuntimeError(
+                    f"the response to request {request_id} is on stream {self.stream_id}, and a message before it on stream"
+                    f" {send.stream_id} was not taken yet; take its frame first, or send both on one stream"
+                )
 
-    def _ask_last(self) -> bool:
-        self._outputs.finished.add(self.request_id)
-        return super()._ask_last()
-
-    def _ask_closing(self) -> Callable[[], Iterator[Frame]] | None:
-        outputs = self._outputs
+    def _ask_closing(self) -> None:
         # The last of its stream need not be the last of all: a pool holds back only that one.
-        is_over = len(outputs.streams) > 1 and outputs.all_made and outputs.is_over(None)
-        return self._close_others if is_over else None
+        outputs = self.outputs
+        if len(outputs.by_id) > 1 and not outputs.unmade and outputs.is_over(None):
+            self.closing = self._closing_frames
 
-    def _close_others(self) -> Iterator[Frame]:
-        outputs = self._outputs
-        for stream in outputs.streams.values():
-            # A frame that was encoded before the end of input does not close its stream, and must not follow its end.
-            if not outputs.is_in_use(stream) and stream.state is not _CLOSED and stream.can_close:
-                # A stream ends with a frame, and a message without atoms is one that says nothing.
-                yield from stream.send_last(build.text_output(self.request_id, stream.stream_id, ()))
+    def _closing_frames(self) -> list[Frame]:
+        others = self.outputs.others(None)
+        self._close(others)
+        return [other.take() for other in others for _ in range(len(other.stream.ready))]
+
+    def _was_sent(self) -> None:
+        self.outputs.sent(self.request_id)
 
 
 class Response(_Answer):
-    """A response of octets, or of chunks of them, each of which is asked for once the frames before it were taken.
+    """A response of bytes, or of chunks of them, each of which is asked for once the frames before it were taken.
 
-    What the chunks raise is kept in ``failure``, and ``error`` makes the frame that tells it. That goes on the stream
-    after what came before, so that it is flushed and in order like everything else. ``plain``: as of
-    :meth:`hgproto.streams.output_stream.OutputStream.send`.
+    An exception of the chunks is kept in ``failure``, and ``error`` makes the frame that tells it. That goes on the stream
+    after what came before. ``plain``: as of :meth:`hgproto.streams.output_stream.OutputStream.put`.
 
     A file that has nothing yet is no failure: :class:`BlockingIOError` is raised to the caller that takes the frames, and
     the response continues with the same file.
 
     Only the error-response is left once a failure is known, whatever raised it, so a response always has one end.
-    ``error`` is asked once for the words of a failure; without words where that is interrupted too. If the encoder fails
-    then, the error-response is sent as it is.
+    ``error`` is asked once for the words of a failure, and then without words if it was interrupted.
     """
 
-    __slots__ = ("_chunks", "_data", "_error", "_message", "_plain", "_silent")
+    __slots__ = ("_at", "_chunk", "_error", "_is_silent", "_message", "_plain", "_source")
 
     def __init__(
         self,
         outputs: Outputs,
         request_id: int,
-        stream: OutputStream,
+        output: Output,
         data: bytes | memoryview | Iterable[BytesLike],
         error: Callable[[int, OutputStream, BaseException | None], Frame],
         *,
         plain: bool,
         end: bool,
     ) -> None:
-        super().__init__(outputs, request_id, stream, end=end)
-        self._data = data
-        self._chunks: Iterator[BytesLike] | None = None
+        super().__init__(outputs, request_id, output, end=end)
+        is_whole = isinstance(data, bytes | memoryview)
+        # What is left: the chunk from ``_at`` on, then the chunks of the source, if there is one.
+        self._chunk: bytes | memoryview = data if is_whole else b""  # type: ignore[assignment]
+        self._at = 0
+        self._source: Any = None if is_whole else data
         self._error = error
         self._plain = plain
-        self._silent = False
+        self._is_silent = False
         self._message: Frame | None = None
 
-    def _content(self) -> Iterator[Frame]:
-        if self.failure is not None:
-            return self._failed()
-        data = self._data
-        if not isinstance(data, bytes | bytearray | memoryview):
-            return self._in_chunks(data)
-        return self.stream.write(self.request_id, _BYTES_RESPONSE, data, last=True, plain=self._plain, end=self.is_last)
-
-    def _in_chunks(self, data: Iterable[BytesLike]) -> Iterator[Frame]:
-        request_id, stream, plain = self.request_id, self.stream, self._plain
-        while True:
-            try:
-                chunks = self._chunks = iter(data) if self._chunks is None else self._chunks
-                chunk: Any = next(chunks, _DONE)
-                view = b"" if chunk is _DONE else bytes_like(chunk, "a chunk of a response")
-            except Exception as failure:  # whatever it is, the client has to be told
-                # A file can be asked again. Another iterator may be at its end now, so its response has failed.
-                if isinstance(failure, BlockingIOError) and isinstance(data, Chunks):
-                    self._pause = failure
-                    raise
-                self.failure = failure
-                break
-            except BaseException as failure:
-                self.failure = failure
-                raise
-            last = chunk is _DONE
-            yield from stream.write(request_id, _BYTES_RESPONSE, view, last=last, plain=plain, end=self.is_last)
-            if last:
+    def _make(self) -> None:
+        stream = self.output.stream
+        while self.failure is None and self._read():
+            size = stream.piece_size
+            chunk, start = self._chunk, self._at
+            stop = min(start + size, len(chunk))
+            last = self._source is None and stop == len(chunk)
+            if last and self._must_wait():
                 return
+            piece = chunk if stop - start == len(chunk) else memoryview(chunk)[start:stop]
+            try:
+                end = last and self._is_last()
+                stream.put_data(self.request_id, _BYTES_RESPONSE, piece, last=last, plain=self._plain, end=end)
+            except BaseException as error:
+                self._note(error)
+                raise
+            self._at = stop
             # A source may use its buffer again, which no view may hold then.
-            del chunk, view
-        yield from self._failed()
+            del chunk, piece
+            if last:
+                self._finish()
+                return
+            if stop == len(self._chunk):
+                self._chunk, self._at = b"", 0
+            if stream.ready:
+                return
+        if not self._must_wait():
+            self._put_end(self._failed())
 
-    def _failed(self) -> Iterator[Frame]:
-        """The error-response that ends a response whose content cannot be had."""
-        if self._message is None:
-            words = None if self._silent else self.failure
-            self._silent = True
-            self._message = self._error(self.request_id, self.stream, words)
-        yield from self.stream.send(self._message, end=self.is_last)
-        self.stream.forget_loss(self.request_id)
+    def _read(self) -> bool:
+        """Has a chunk ready, or the end. Returns False if the source has failed; raises what is no failure of its own."""
+        source = self._source
+        if source is None or self._chunk:
+            return True
+        try:
+            if not hasattr(source, "__next__"):
+                source = self._source = iter(source)
+            for chunk in source:
+                self._chunk = bytes_like(chunk, "a chunk of a response")
+                return True
+        except Exception as failure:  # whatever it is, the client has to be told
+            # A file can be asked again. Another iterator may be at its end now, so its response has failed.
+            if isinstance(failure, BlockingIOError) and isinstance(source, Chunks):
+                raise
+            self.failure = failure
+            return False
+        except BaseException as failure:
+            self.failure = failure
+            raise
+        self._source = None
+        return True
 
-    def _rest_after(self, error: BaseException) -> Iterator[Frame]:
-        if self.failure is None or self._message is not None:
-            self._stop_encoding(error)
+    def _failed(self) -> Frame:
+        """Returns the error-response for a response whose content cannot be had."""
         # The content is not used any more.
-        self._data, self._chunks = b"", None
-        return self._frames()
+        self._chunk, self._source = b"", None
+        if self._message is None:
+            words = None if self._is_silent else self.failure
+            self._is_silent = True
+            self._message = self._error(self.request_id, self.output.stream, words)
+        return self._message
 
     def _was_sent(self) -> None:
-        self._data, self._chunks = b"", None
+        self._chunk, self._source = b"", None
         super()._was_sent()
 
 
 class ErrorResponse(_Answer):
-    """An error-response. ``requirement``: the rule behind it, where it is of the reactor's own making."""
+    """An error-response. ``kind`` and ``requirement``: what it says and why, if it is of the reactor's own making."""
 
     __slots__ = ("_frame",)
 
     def __init__(
         self,
         outputs: Outputs,
-        stream: OutputStream,
+        output: Output,
         frame: Frame,
         *,
         end: bool = False,
+        kind: Literal["application", "protocol"] | None = None,
         requirement: str | None = None,
     ) -> None:
-        super().__init__(outputs, frame.request_id, stream, end=end)
+        super().__init__(outputs, frame.request_id, output, end=end)
+        self.kind = kind
         self.requirement = requirement
         self._frame = frame
 
-    def _content(self) -> Iterator[Frame]:
-        return self.stream.send(self._frame, end=self.is_last)
-
-    def _rest_after(self, error: BaseException) -> Iterator[Frame]:
-        self._stop_encoding(error)
-        return self._frames()
+    def _make(self) -> None:
+        if not self._must_wait():
+            self._put_end(self._frame)
 
 
-class Message(Send):
-    """Text or progress, before the end of the response."""
+class LastError(ErrorResponse):
+    """The error-response before the connection is closed, which closes its stream."""
 
-    __slots__ = ("_frame",)
+    __slots__ = ()
 
-    def __init__(self, outputs: Outputs, stream: OutputStream, frame: Frame) -> None:
-        super().__init__(outputs, frame.request_id, stream)
-        self._frame = frame
+    def __init__(self, outputs: Outputs, output: Output, frame: Frame) -> None:
+        super().__init__(outputs, output, frame, end=True)
 
-    def _frames(self) -> Iterator[Frame]:
-        self._check_order()
-        # Other frames may come first, and the response may end while the caller iterates over them.
-        yield from self.stream.send(self._frame, end=self._is_end)
-
-    def _is_end(self) -> bool:
-        """Returns False, since a message does not end its stream; raises an exception if it is too late."""
-        self._check_order()
-        return False
-
-    def _check_order(self) -> None:
-        """Raises :class:`LocalProtocolError` if the last frame of the response was made already."""
-        outputs, request_id = self._outputs, self.request_id
-        # A thread makes frames in the order in which sends were claimed, so those were checked then.
-        if not self.claimed and (request_id in outputs.finished or request_id not in outputs.homes):
-            self.failure = too_late(request_id)
-            raise self.failure
-
-    def _ask_last(self) -> bool:
-        # Asked when the message is claimed. A message that is too late is never sent, and nothing waits for it.
+    def _make(self) -> None:
         try:
-            self._check_order()
-        except LocalProtocolError:
-            self.sent()
-            raise
-        return False
-
-    def _was_sent(self) -> None:
-        self._outputs.taken(self)
-
-    def _rest_after(self, error: BaseException) -> Iterator[Frame]:
-        # It will never be sent, and nothing waits for it. If it is not too late, the encoder has failed.
-        if self.failure is None:
-            self.failure = error
-            self.stream.stop_encoding()
-        if not self.claimed:
-            self.sent()
-        return iter(())
-
-
-def too_late(request_id: int) -> LocalProtocolError:
-    """A message would come after the end of its request's response."""
-    expected = "a message that is sent before the end of the response"
-    return LocalProtocolError("response.active-request", None, "", expected, f"one of request {request_id} after it")
+            self._put_end(self._frame)
+        except Exception:  # of the encoder, without which the frame can be made
+            self._put_end(self._frame)

@@ -6,9 +6,9 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from hgproto.reactors.commands import CommandReceiver
-from hgproto.reactors.events import NO_OP, Error, NoOp, SendFrames, Sending
-from hgproto.reactors.outputs import described
-from hgproto.reactors.responses import ErrorResponse, Message, Response, too_late
+from hgproto.reactors.events import NO_OP, Error, NoOp, SendFrames
+from hgproto.reactors.responses import ErrorResponse, LastError, Response
+from hgproto.reactors.sending import Batch, Message, described, too_late
 from hgproto.revisions.framing_0002 import codec, machines
 from hgproto.runtime.bytelike import is_bytes_like, kept_bytes
 from hgproto.runtime.machine import Event
@@ -16,11 +16,12 @@ from hgproto.wire import build
 from hgproto.wire.files import Chunks, is_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Any, Literal
 
     from hgproto.errors import RemoteProtocolError
     from hgproto.reactors.limits import Limits
+    from hgproto.reactors.sending import Output, Sending
     from hgproto.runtime.bytelike import BytesLike
     from hgproto.runtime.frame import Frame
     from hgproto.runtime.machine import Row
@@ -111,18 +112,18 @@ class Server(CommandReceiver):
         """
         content = data if type(data) is bytes else _checked_response(data)
         outputs = self._outputs
-        stream = outputs.choose(request_id, stream_id)
+        output = outputs.choose(request_id, stream_id)
         self._begun(request_id)
-        return self._held_back(Response(outputs, request_id, stream, content, self._error, plain=plain, end=end))
+        return self._held_back(Response(outputs, request_id, output, content, self._error, plain=plain, end=end))
 
     def respond_error(
         self, request_id: int, message: str, *, stream_id: int | None = None, end: bool = False
     ) -> SendFrames | NoOp:
         """An error of the application as the response to a request. Raises as :meth:`respond` does."""
-        stream = self._outputs.choose(request_id, stream_id)
-        frame = self._error(request_id, stream, message)
+        output = self._outputs.choose(request_id, stream_id)
+        frame = self._error(request_id, output.stream, message)
         self._begun(request_id)
-        return self._held_back(ErrorResponse(self._outputs, stream, frame, end=end))
+        return self._held_back(ErrorResponse(self._outputs, output, frame, end=end))
 
     def _begun(self, request_id: int) -> None:
         """A response is about to be sent."""
@@ -139,11 +140,11 @@ class Server(CommandReceiver):
         stream_id: int | None = None,
     ) -> SendFrames | NoOp:
         """Text for people, while a request is active; see :func:`hgproto.wire.build.text_output`."""
-        stream = self._outputs.choose(request_id, stream_id)
+        output = self._outputs.choose(request_id, stream_id)
         frame = build.text_output(
-            request_id, stream.stream_id, atoms, errors=errors, max_payload=self.limits.send_payload
+            request_id, output.stream.stream_id, atoms, errors=errors, max_payload=self.limits.send_payload
         )
-        return self._message(request_id, stream, frame)
+        return self._message(request_id, output, frame)
 
     def send_progress(
         self,
@@ -157,20 +158,20 @@ class Server(CommandReceiver):
         stream_id: int | None = None,
     ) -> SendFrames | NoOp:
         """How far an operation is, while a request is active; see :func:`hgproto.wire.build.progress`."""
-        stream = self._outputs.choose(request_id, stream_id)
+        output = self._outputs.choose(request_id, stream_id)
         frame = build.progress(
-            request_id, stream.stream_id, topic, pos, total, label, item, max_payload=self.limits.send_payload
+            request_id, output.stream.stream_id, topic, pos, total, label, item, max_payload=self.limits.send_payload
         )
-        return self._message(request_id, stream, frame)
+        return self._message(request_id, output, frame)
 
-    def _message(self, request_id: int, stream: OutputStream, frame: Frame) -> SendFrames | NoOp:
+    def _message(self, request_id: int, output: Output, frame: Frame) -> SendFrames | NoOp:
         self._tell(request_id, Event.MESSAGE_SENT)
         # What is held back is sent in the order in which it was asked for.
         after_response = self._deferring and not self.ended and self._requests[request_id].state in _BEGUN
         if after_response or request_id in self._outputs.finished:
             raise too_late(request_id)
-        self._outputs.homes.setdefault(request_id, stream.stream_id)
-        return self._held_back(Message(self._outputs, stream, frame))
+        self._outputs.homes.setdefault(request_id, output.stream.stream_id)
+        return self._held_back(Message(self._outputs, output, frame))
 
     def answered(self, request_id: int) -> None:
         """Somebody else has sent the response to a request: for those who only watch a connection."""
@@ -216,12 +217,20 @@ class Server(CommandReceiver):
     def _reply(
         self, request_id: int, message: str, kind: Literal["application", "protocol"], row: Row
     ) -> SendFrames | NoOp:
-        stream = self._outputs.first
-        frame = self._error(request_id, stream, message, kind)
-        return self._held_back(ErrorResponse(self._outputs, stream, frame, requirement=row.requirement))
+        output = self._outputs.first
+        if kind == "protocol" and self._awaits_responses():
+            # A protocol error would end the connection for the client, and with it the responses that are still to come.
+            kind = "application"
+        frame = self._error(request_id, output.stream, message, kind)
+        return self._held_back(ErrorResponse(self._outputs, output, frame, kind=kind, requirement=row.requirement))
 
-    def _is_over(self, stream: OutputStream | None) -> bool:
-        """Whether no response is to come, and on ``stream`` no send but the one that asks is left."""
+    def _awaits_responses(self) -> bool:
+        """Returns True if a whole request has no response yet, or one that is not sent; what was held back comes first."""
+        if any(request.state is State.ACTIVE for request in self._requests.values()):
+            return True
+        return not self._deferring and any(send.kind is None for send in self._outputs.sends)
+
+    def _is_over(self, output: Output | None) -> bool:
         if self.works:
             if not self.ended:
                 return False
@@ -230,7 +239,7 @@ class Server(CommandReceiver):
                 self._unanswered = sum(request.state in waiting for request in self._requests.values())
             if self._unanswered:
                 return False
-        return stream is None or self._outputs.unmade(stream) == 1
+        return output is None or output.unmade == 1
 
     def _held_back(self, send: Sending) -> SendFrames | NoOp:
         if self._deferring and not self.ended:
@@ -245,45 +254,10 @@ class Server(CommandReceiver):
     def _failed(self, error: RemoteProtocolError, frame: Frame | None) -> None:
         ready = [send for send in self._outputs.sends if not send.claimed]
         self._held.clear()
-        stream = self._outputs.first
+        output = self._outputs.first
         request_id = 0 if frame is None else frame.request_id
-        message = self._error(request_id, stream, str(error), "protocol")
-        # It comes last, and ends its stream.
-        self._outputs.expect(stream)
-
-        self._append(Error(error, frame, _Last(ready, stream, message)))
-
-
-class _Last(Sending):
-    """The frames before the connection is closed: those that were ready, and the error."""
-
-    __slots__ = ("_message", "_ready", "_stream", "_stuck")
-
-    def __init__(self, ready: Iterable[Sending], stream: OutputStream, message: Frame) -> None:
-        super().__init__(None, None)
-        self._ready = deque(ready)
-        self._stream = stream
-        self._message = message
-        self._stuck: Sending | None = None
-
-    def _frames(self) -> Iterator[Frame]:
-        while self._ready:
-            yield from self._ready[0]
-            self._ready.popleft()
-        yield from self._stream.send_last(self._message)
-
-    def _is_pause(self, error: BaseException) -> bool:
-        return isinstance(error, BlockingIOError) and bool(self._ready) and self._ready[0].failure is None
-
-    def _rest_after(self, error: BaseException) -> Iterator[Frame]:
-        if not self._ready:
-            return super()._rest_after(error)
-        # A response that was interrupted still has its end, and the others follow, whatever becomes of that end.
-        if self._stuck is self._ready[0]:
-            self._ready.popleft()
-        else:
-            self._stuck = self._ready[0]
-        return self._frames()
+        message = self._error(request_id, output.stream, str(error), "protocol")
+        self._append(Error(error, frame, Batch([*ready, LastError(self._outputs, output, message)])))
 
 
 def _checked_response(data: Any) -> bytes | memoryview | Iterable[BytesLike]:

@@ -228,11 +228,10 @@ def event_to_json(event: Any) -> dict[str, Any]:
         case WantFrame():
             return {"event": "want-frame"}
         case SendFrames():
-            kind = "protocol" if event.requirement == "request.complete" else "application"
             return {
                 "event": "send-error",
                 "request": event.request_id,
-                "kind": kind,
+                "kind": event.kind,
                 "requirement": event.requirement,
             }
         case ResponseData():

@@ -1,12 +1,18 @@
 """Streams that we send on: what happens to frames between their makers and the wire (section 1.4).
 
-An :class:`OutputStream` opens itself, names its content encoding, encodes, flushes and closes itself. Its mirror is
+An :class:`OutputStream` opens itself, names its content encoding, encodes, flushes, and closes itself. Its mirror is
 :class:`hgproto.streams.input_stream.InputStream`.
 
-Flushing: octets of one request never surface in another's frames. A context is flushed before anything of another request
-or of another type goes on the stream, and at the end of each response; in between, octets of data may wait in the
-context, so frames of data on an encoded stream are cut where the wire wants it and not where their maker did. Frames with
+Order: each call makes all its frames at once and puts them at the end of one queue. Frames are taken from the front of the
+queue, so their order on the wire is the order in which the context has made them, whoever takes them.
+
+Flushing: bytes of one request never appear in another's frames. A context is flushed before anything of another request
+or of another type goes on the stream, and at the end of each response. In between, bytes of data may wait in the context,
+so frames of data on an encoded stream are cut where the wire needs it and not where their maker did. Frames with a
 structure of their own are complete by themselves.
+
+Failure: if an encoder raises an exception, the queue keeps the frames that were made before. The stream sends everything
+after that without encoding.
 """
 
 from __future__ import annotations
@@ -17,11 +23,11 @@ from typing import TYPE_CHECKING
 from hgproto.errors import LocalProtocolError, counted, shown
 from hgproto.revisions.framing_0002 import codec as default_codec
 from hgproto.revisions.framing_0002 import machines
-from hgproto.runtime.bytelike import as_bytes, kept_bytes
+from hgproto.runtime.bytelike import as_bytes, bytes_like
 from hgproto.runtime.frame import Unique, check_codec, check_revision, checked_number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from typing import Literal
 
     from hgproto.revisions.revision import Codec
@@ -34,24 +40,26 @@ __all__ = ["OutputStream"]
 StreamState = machines.StreamState
 
 EXPANSION = 1024
-"""Octets by which an encoding may lengthen a payload; a payload that could then be too long for a frame is sent plain."""
+"""Bytes by which an encoding may lengthen a payload; a payload that could then be too long for a frame is sent plain."""
+PIECE = 1 << 17
+"""Bytes of long data that are encoded at a time: enough that calls do not count, and few enough to keep in memory."""
 
 
 class OutputStream(Unique):
     """A stream that we send on.
 
-    ``profile``: its content encoding; None for a stream without stream-settings. ``max_payload``: octets at which encoded
-    data is cut. ``decoded_limit``: octets that an encoded payload may stand for, which is the receiver's ``decoded-frame``.
+    ``profile``: its content encoding; None for a stream without stream-settings. ``max_payload``: bytes at which encoded
+    data is cut. ``decoded_limit``: bytes that an encoded payload may stand for, which is the receiver's ``decoded-frame``.
     ``flush``: ``response`` as the module says, or ``frame`` to flush with every frame, so that a receiver has all that was
-    sent at the cost of a worse ratio.
+    sent at the cost of a worse ratio. ``codec``: the codec of the revision; :class:`ValueError` is raised for any but
+    framing-0002, and for a number out of range.
 
-    ``codec``: the codec of the revision; :class:`ValueError` is raised for any but framing-0002, and for a number out of
-    range.
+    :meth:`send`, :meth:`write`, and :meth:`close` return frames, which go on the wire in the order of the calls.
+    :meth:`put`, :meth:`put_data`, and :meth:`put_close` only add the same frames to the queue ``ready``, for callers that
+    :meth:`take` them one at a time. ``made`` and ``taken`` count frames. ``state``: of the stream after all frames that
+    were made.
 
-    Frames go on the wire in the order in which they are taken. What is sent may be taken in turns with something else on
-    the stream; who is asked next may then give frames of the other, which a context has made first.
-
-    Nothing but its own thread may use it. Closed, it can be used again, and then has a fresh context.
+    Only one thread at a time may use a stream. A closed stream can be used again, and then has a fresh context.
     """
 
     __slots__ = (
@@ -61,22 +69,21 @@ class OutputStream(Unique):
         "_each_frame",
         "_encode_flushed",
         "_encoder",
-        "_given",
         "_have",
         "_longest",
         "_lost",
-        "_made",
         "_make",
         "_max_payload",
         "_profile",
         "_raw",
-        "_ready",
         "_run",
         "_settings",
         "_used",
         "_waiting",
+        "ready",
         "state",
         "stream_id",
+        "taken",
     )
 
     def __init__(
@@ -95,6 +102,8 @@ class OutputStream(Unique):
         check_codec(codec, default_codec.REVISION, "output streams")
         self.stream_id = checked_number("stream_id", stream_id, 0, (1 << codec.FIELD_BITS["stream_id"][0]) - 1)
         self.state = StreamState.CLOSED
+        self.ready: deque[Frame] = deque()
+        self.taken = 0
         self._codec = codec
         self._make = codec.make_frame
         self._profile = profile
@@ -107,10 +116,6 @@ class OutputStream(Unique):
         self._decoded_limit = checked_number("decoded_limit", limit, 1, most)
         self._data_types = _data_types(codec)
         self._settings = codec.CODES["stream-settings"]
-        # Frames that were made and not taken yet, how many ever were, and how many of those were taken.
-        self._ready: deque[Frame] = deque()
-        self._made = 0
-        self._given = 0
         # The request whose data was lost in an encoder that has failed.
         self._lost: int | None = None
         self._encoder: Encoder | None = None
@@ -118,16 +123,27 @@ class OutputStream(Unique):
         self._forget()
 
     def _forget(self) -> None:
-        """What an encoder has taken and not given yet, of which request and type."""
+        """Starts without a context. ``_run``: the request and type of the data that the context holds."""
         self._used = False
         self._run: tuple[int, int] | None = None
+        # Encoded bytes that wait for a frame, their number, and the bytes that were encoded since the latest flush.
         self._waiting: list[bytes] = []
         self._have = 0
         self._raw = 0
 
     @property
+    def made(self) -> int:
+        """The number of frames that were made."""
+        return self.taken + len(self.ready)
+
+    @property
+    def piece_size(self) -> int:
+        """Bytes of data that make about one frame; long data is written in pieces of this size to save memory."""
+        return self._max_payload if self._profile is None else max(1, PIECE // self._max_payload) * self._max_payload
+
+    @property
     def longest_last(self) -> int:
-        """Octets of a payload with a structure of its own that always has room for the end of the encoding."""
+        """Bytes of a payload with a structure of its own that always has room for the end of the encoding."""
         if self._profile is None:
             return self._max_payload
         room = (self._longest - EXPANSION) * 128 // 129
@@ -138,148 +154,187 @@ class OutputStream(Unique):
         """False once the encoder has failed and the end of the encoded bytes can no longer be made."""
         return self._encoder is not None or not self._used
 
-    def send(self, frame: Frame, *, plain: bool = False, end: bool | Callable[[], bool] = False) -> Iterator[Frame]:
-        """A frame as its maker has it, as the frames that go on the wire, which may be none or more than one.
+    def take(self) -> Frame:
+        """Removes the first frame from the queue and returns it. Raises :class:`IndexError` if there is none."""
+        frame = self.ready.popleft()
+        self.taken += 1
+        return frame
 
-        Its stream id and stream flags are the stream's business. ``plain``: its payload goes as it is, for data that is
-        compressed already. ``end``: it is the last one of the stream; a function is asked when the last frame is made.
+    def take_all(self) -> list[Frame]:
+        """Removes all frames from the queue and returns them."""
+        frames = list(self.ready)
+        self.ready.clear()
+        self.taken += len(frames)
+        return frames
+
+    def send(self, frame: Frame, *, plain: bool = False, end: bool = False) -> list[Frame]:
+        """Returns a frame as the frames that go on the wire, which may be none or more than one; see :meth:`put`."""
+        self.put(frame, plain=plain, end=end)
+        return self.take_all()
+
+    def write(
+        self, request_id: int, type_: int, data: BytesLike, *, last: bool, plain: bool = False, end: bool = False
+    ) -> list[Frame]:
+        """Returns the frames for the next bytes of data of a request; see :meth:`put_data`."""
+        self.put_data(request_id, type_, data, last=last, plain=plain, end=end)
+        return self.take_all()
+
+    def close(self, request_id: int, type_: int) -> list[Frame]:
+        """Returns the frames that close the stream in the middle of a request's data; see :meth:`put_close`."""
+        self.put_close(request_id, type_)
+        return self.take_all()
+
+    def put(self, frame: Frame, *, plain: bool = False, end: bool = False) -> None:
+        """Makes the frames of a frame as its maker has it.
+
+        The stream sets the stream id and the stream flags. ``plain``: the payload is sent as it is, for data that is
+        compressed already. ``end``: this is the last frame of the stream. Raises :class:`ValueError` for stream-settings
+        and for a frame of another revision, :class:`LocalProtocolError` for a last frame without room for the end of the
+        encoding, and whatever the encoder raises.
         """
         check_revision(frame, self._codec)
         code, flags = int(frame.type), int(frame.flags)
         if code in self._data_types:
             last = bool(flags & self._data_types[code][1])
-            yield from self.write(frame.request_id, code, frame.payload, last=last, plain=plain, end=end)
+            self.put_data(frame.request_id, code, frame.payload, last=last, plain=plain, end=end)
             return
         if code == self._settings:
             raise ValueError("a stream makes its own stream-settings, from its profile")
         request_id, payload = frame.request_id, frame.payload
         if type(payload) is not bytes:
             payload = as_bytes(payload)
-        if self._profile is not None or self._ready or self._run is not None:
-            yield from self._before(request_id, None)
-        end = end if isinstance(end, bool) else end()
-        encoder = self._encoder
+        profile = self._profile
+        if profile is None:
+            self._put_plain(request_id, code, flags, payload, end)
+            return
         size = len(payload)
-        must_encode = end and self._used and encoder is not None
         fits = size + size // 128 + EXPANSION <= self._longest and size <= self._decoded_limit
+        must_encode = end and self._used
         if must_encode and not fits:
-            # The end of the compressed octets needs a frame of its own kind, and this one has no room for it.
-            raise LocalProtocolError(
-                "encoding.complete-at-end",
-                None,
-                "payload",
-                "a last frame that has room for the end of the encoding",
-                counted(size, "octet"),
-            )
-        if encoder is None or not fits or (plain and not must_encode):
-            yield self._plain(request_id, code, flags, payload, end)
-            return
-        self._used = True
-        encoded = encoder.encode(payload) + (encoder.finish() if end else encoder.flush())
-        yield self._frame(request_id, code, flags, encoded, end)
-
-    def write(
-        self,
-        request_id: int,
-        type_: int,
-        data: BytesLike,
-        *,
-        last: bool,
-        plain: bool = False,
-        end: bool | Callable[[], bool] = False,
-    ) -> Iterator[Frame]:
-        """The next octets of data of a request, of a type whose payloads are one sequence (command-data, bytes-response).
-
-        ``last``: the data is complete. ``plain`` and ``end``: as of :meth:`send`. The data is taken over with the first frame;
-        a buffer may change after that.
-        """
-        if type(data) is not bytes:
-            data = kept_bytes(data)
-        if plain or self._profile is None:
-            self._check_lost(request_id)
-            yield from self._write_plain(request_id, type_, data, last, end)
-            return
-        more_flag, last_flag = self._flags_of(type_)
-        size, limit = self._max_payload, self._decoded_limit
-        at, stop = 0, len(data)
-        encoder = self._encoder
-        if last and stop <= limit and encoder is not None and self._run is None and not self._ready:
-            # Most responses are one frame: the straight way is for them.
-            self._used = True
-            ends = end if end is True or end is False else end()
-            if not ends and self._encode_flushed is not None:
-                encoded = self._encode_flushed(data)
-            else:
-                encoded = encoder.encode(data) + (encoder.finish() if ends else encoder.flush())
-            if len(encoded) <= size:
-                yield self._frame(request_id, type_, last_flag, encoded, ends)
-            else:
-                yield from self._give(self._last(request_id, type_, encoded, ends))
-            return
-        run = (request_id, type_)
-        while at < stop or last:
-            # Whenever a frame is taken, something else may be sent on the stream before the next one is asked for.
-            if self._encoder is None or self._ready or (self._run is not None and self._run != run):
-                yield from self._before(request_id, run)
-            encoder = self._encoder
-            if encoder is None:
-                # It has failed for something else since the latest frame was taken.
-                self._check_lost(request_id)
-                yield from self._write_plain(request_id, type_, data[at:], last, end)
+            # The end of the compressed bytes needs a frame of its own kind, and this one has no room for it.
+            expected = "a last frame that has room for the end of the encoding"
+            raise LocalProtocolError("encoding.complete-at-end", None, "payload", expected, counted(size, "octet"))
+        try:
+            encoder = self._before(request_id, None, profile)
+            if not fits or (plain and not must_encode):
+                self._put_plain(request_id, code, flags, payload, end)
                 return
+            self._used = True
+            encoded = encoder.encode(payload) + (encoder.finish() if end else encoder.flush())
+        except BaseException:
+            self.stop_encoding()
+            raise
+        self._put_encoded(request_id, code, flags, encoded, end)
+
+    def put_data(
+        self, request_id: int, type_: int, data: BytesLike, *, last: bool, plain: bool = False, end: bool = False
+    ) -> None:
+        """Makes the frames for the next bytes of data of a request.
+
+        ``type_``: a type whose payloads are one sequence (command-data, bytes-response). ``last``: the data is complete.
+        ``plain`` and ``end``: as of :meth:`put`; only complete data can end the stream. Raises :class:`ValueError` for
+        another type, :class:`RuntimeError` if data of the request was lost in an encoder that has failed, and whatever
+        the encoder raises.
+        """
+        _, last_flag = self._flags_of(type_)
+        end = end and last
+        if type(data) is not bytes:
+            data = bytes_like(data)
+        profile = self._profile
+        if profile is None:
+            if request_id == self._lost:
+                self._lost = None
+                raise RuntimeError("data was lost when the encoder of the stream failed")
+            self._put_plain_data(request_id, type_, data, last, end)
+            return
+        if not data and not last:
+            return
+        try:
+            if plain and not (end and self._used and len(data) <= self._max_payload):
+                self._before(request_id, None, profile)
+                if not end or not self._used:
+                    self._put_plain_data(request_id, type_, data, last, end)
+                    return
+                # The end of the compressed bytes comes with the last frame, which is therefore encoded.
+                cut = (len(data) - 1) // self._max_payload * self._max_payload
+                self._put_plain_data(request_id, type_, data[:cut], False, False)
+                data = data[cut:]
+            run = (request_id, type_)
+            encoder = self._before(request_id, run, profile)
+            if last and self._run is None and len(data) <= self._decoded_limit:
+                # Most responses are one frame: this is the short way for them.
+                self._used = True
+                if not end and self._encode_flushed is not None:
+                    encoded = self._encode_flushed(data)
+                else:
+                    encoded = encoder.encode(data) + (encoder.finish() if end else encoder.flush())
+                if len(encoded) <= self._max_payload:
+                    self._put_encoded(request_id, type_, last_flag, encoded, end)
+                else:
+                    self._wait(encoded)
+                    self._put_last(request_id, type_, end)
+                return
+            self._encode(encoder, run, data, last=last, end=end)
+        except BaseException:
+            self.stop_encoding()
+            raise
+
+    def _encode(
+        self, encoder: Encoder, run: tuple[int, int], data: bytes | memoryview, *, last: bool, end: bool
+    ) -> None:
+        """Encodes data, and makes a frame whenever there is enough for one."""
+        size, limit, stop = self._max_payload, self._decoded_limit, len(data)
+        at = 0
+        while at < stop or last:
             self._run, self._used = run, True
             room = limit - self._raw
             piece = data if not at and stop <= room else data[at : at + room]
             at += len(piece)
             self._raw += len(piece)
-            if last and at == stop:
-                ends = end if isinstance(end, bool) else end()
-                encoded = encoder.encode(piece) + (encoder.finish() if ends else encoder.flush())
-                self._run, self._raw = None, 0
-                yield from self._give(self._last(request_id, type_, encoded, ends))
-                return
             self._wait(encoder.encode(piece))
+            if last and at == stop:
+                self._wait(encoder.finish() if end else encoder.flush())
+                self._run, self._raw = None, 0
+                self._put_last(*run, end)
+                return
             if self._raw >= limit or (self._each_frame and at == stop):
-                # What a frame stands for is at most what was taken since the latest flush.
+                # What a frame stands for is at most what was encoded since the latest flush.
                 self._wait(encoder.flush())
                 self._raw = 0
-                whole = self._cut()
+                self._put_parts(run, self._cut())
             elif self._have >= size:
                 *whole, rest = self._cut()
                 self._wait(rest)
-            else:
-                continue
-            yield from self._give([self._frame(request_id, type_, more_flag, part, False) for part in whole])
+                self._put_parts(run, whole)
 
-    def close(self, request_id: int, type_: int) -> Iterator[Frame]:
-        """Closes the stream in the middle of a request's data, of which no more will come.
+    def put_close(self, request_id: int, type_: int) -> None:
+        """Makes the frames that close the stream in the middle of a request's data, of which no more will come.
 
         The last frame is empty, or has the end of the encoding. Its flag still promises more data, so that the request
-        does not count as complete.
+        does not count as complete. Raises as :meth:`put_data`.
         """
         more_flag, _ = self._flags_of(type_)
-        yield from self._before(request_id, None)
-        if self._encoder is None or not self._used:
-            yield self._plain(request_id, type_, more_flag, b"", True)
-        else:
-            yield self._frame(request_id, type_, more_flag, self._encoder.finish(), True)
-
-    def send_last(self, frame: Frame) -> Iterator[Frame]:
-        """Sends a frame and closes the stream; if the encoder fails, sends the frame as it is."""
-        frames: list[Frame] = []
+        profile = self._profile
+        if profile is None:
+            self._put_plain(request_id, type_, more_flag, b"", True)
+            return
         try:
-            frames.extend(self.send(frame, end=True))
-        except Exception:  # of an encoder: the frame matters more
+            encoder = self._before(request_id, None, profile)
+            if not self._used:
+                self._put_plain(request_id, type_, more_flag, b"", True)
+                return
+            encoded = encoder.finish()
+        except BaseException:
             self.stop_encoding()
-            frames.extend(self.send(frame, end=True))
-        return iter(frames)
+            raise
+        self._put_encoded(request_id, type_, more_flag, encoded, True)
 
     def stop_encoding(self) -> None:
-        """Sends what follows as it is, because the encoder could not be made or has failed.
+        """Sends everything that follows without encoding, because the encoder has failed.
 
         The end of the encoded bytes can no longer be made. A stream with encoded bytes therefore stays open, even if a
-        later call has ``end``. If the encoder holds data of a request, the next :meth:`write` for that
-        request raises :class:`RuntimeError`, unless :meth:`forget_loss` was called for it.
+        later call has ``end``. If the encoder holds data of a request, the next :meth:`put_data` for that request raises
+        :class:`RuntimeError`, unless :meth:`forget_loss` was called for it.
         """
         if self._run is not None and (self._raw or self._have):
             self._lost = self._run[0]
@@ -293,12 +348,6 @@ class OutputStream(Unique):
         if request_id == self._lost:
             self._lost = None
 
-    def _check_lost(self, request_id: int) -> None:
-        """Raises :class:`RuntimeError`, once, if data of a request was lost in an encoder."""
-        if request_id == self._lost:
-            self._lost = None
-            raise RuntimeError("data was lost when the encoder of the stream failed")
-
     def _flags_of(self, type_: int) -> tuple[int, int]:
         """Returns the flags of a type of data: for more, and for the last. Raises :class:`ValueError` for another type."""
         try:
@@ -308,70 +357,44 @@ class OutputStream(Unique):
             found = self._codec.TYPE_NAMES.get(type_, type_)
             raise ValueError(f"data is written as {known}, not as {found}; send a frame of that type instead") from None
 
-    def _write_plain(
-        self, request_id: int, type_: int, data: bytes | memoryview, last: bool, end: bool | Callable[[], bool]
-    ) -> Iterator[Frame]:
-        """Octets of data as they are. An empty frame is only made where it says that the data is complete."""
-        more_flag, last_flag = self._data_types.get(type_) or self._flags_of(type_)
-        size = self._max_payload
-        at, stop = 0, len(data)
-        while stop - at > size:
-            yield from self._before(request_id, None)
-            yield self._plain(request_id, type_, more_flag, bytes(data[at : at + size]), False)
-            at += size
-        if at == stop and not last:
-            return
-        if self._profile is not None or self._ready or self._run is not None:
-            yield from self._before(request_id, None)
-        ends = last and (end if isinstance(end, bool) else end())
-        if ends and self._used and self._encoder is not None:
-            # The end of the compressed octets goes with the last frame, so that is encoded whatever was asked for.
-            yield from self.write(request_id, type_, data[at:], last=True, end=True)
-            return
-        yield self._plain(request_id, type_, last_flag if last else more_flag, bytes(data[at:]), ends)
+    def _before(self, request_id: int, run: tuple[int, int] | None, profile: Profile) -> Encoder:
+        """Makes what comes before anything of ``run``, or before any other frame if that is None; returns the encoder.
 
-    def _before(self, request_id: int, run: tuple[int, int] | None) -> Iterator[Frame]:
-        """What goes on the wire before anything of ``run`` is encoded, or before any other frame where that is None.
-
-        Afterwards the stream is open if it has a profile, all frames that were made were taken, and the context holds
-        nothing of others.
+        Afterwards the stream is open, and its context holds nothing of another run.
         """
-        while True:
-            if self._ready:
-                self._given += 1
-                yield self._ready.popleft()
-            elif self.state is StreamState.CLOSED and self._profile is not None:
-                yield self._open(request_id, self._profile)
-            elif self._run is not None and self._run != run:
-                self._drain()
-            else:
-                return
+        encoder = self._encoder
+        if encoder is None:
+            encoder = self._open(request_id, profile)
+        if self._run is not None and self._run != run:
+            self._drain(encoder)
+        return encoder
 
-    def _last(self, request_id: int, type_: int, encoded: bytes, ends: bool) -> list[Frame]:
-        """The frames of what waits and of ``encoded``, which complete the data."""
-        more_flag, last_flag = self._data_types[type_]
-        self._wait(encoded)
-        *whole, rest = self._cut() or [b""]
-        made = [self._frame(request_id, type_, more_flag, part, False) for part in whole]
-        return [*made, self._frame(request_id, type_, last_flag, rest, ends)]
+    def _open(self, request_id: int, profile: Profile) -> Encoder:
+        """Makes the frame that opens the stream and names its encoding; returns its encoder."""
+        name = profile.name.encode("ascii")
+        encoder = self._encoder = profile.encoder()
+        self._encode_flushed = getattr(encoder, "encode_flushed", None)
+        self._forget()
+        payload = bytes([len(name)]) + name + profile.settings
+        self.ready.append(self._make(request_id, self.stream_id, _BEGIN, self._settings, 0, payload))
+        self.state = StreamState.CONFIGURED
+        return encoder
 
-    def _give(self, frames: list[Frame]) -> Iterator[Frame]:
-        """Frames that were just made, and by then all that were made before them, in the order of the wire."""
-        self._ready += frames
-        self._made += len(frames)
-        mine = self._made
-        while self._given < mine:
-            self._given += 1
-            yield self._ready.popleft()
+    def _drain(self, encoder: Encoder) -> None:
+        """Makes frames of what the context still holds of a request whose data is not complete."""
+        if self._run is not None:
+            self._wait(encoder.flush())
+            run, self._run, self._raw = self._run, None, 0
+            self._put_parts(run, self._cut())
 
     def _wait(self, encoded: bytes) -> None:
-        """Encoded octets wait for a frame."""
+        """Keeps encoded bytes for a frame."""
         if encoded:
             self._waiting.append(encoded)
             self._have += len(encoded)
 
     def _cut(self) -> list[bytes]:
-        """The payloads that are made of what waits, all but the last of full size."""
+        """Returns the payloads that are made of what waits, all but the last of full size."""
         encoded = self._waiting[0] if len(self._waiting) == 1 else b"".join(self._waiting)
         size, have = self._max_payload, self._have
         self._waiting.clear()
@@ -380,37 +403,42 @@ class OutputStream(Unique):
             return [encoded] if encoded else []
         return [encoded[start : start + size] for start in range(0, have, size)]
 
-    def _open(self, request_id: int, profile: Profile) -> Frame:
-        """The frame that opens the stream and names its encoding."""
-        name = profile.name.encode("ascii")
-        self._encoder = profile.encoder()
-        self._encode_flushed = getattr(self._encoder, "encode_flushed", None)
-        self._forget()
-        self.state = StreamState.CONFIGURED
-        payload = bytes([len(name)]) + name + profile.settings
-        return self._make(request_id, self.stream_id, _BEGIN, self._settings, 0, payload)
-
-    def _drain(self) -> None:
-        """Makes frames of what the context still holds of a request whose data is not complete."""
-        if self._run is None or self._encoder is None:
-            return
-        request_id, type_ = self._run
-        self._wait(self._encoder.flush())
-        self._run, self._raw = None, 0
+    def _put_parts(self, run: tuple[int, int], parts: list[bytes]) -> None:
+        """Makes frames of encoded data, after which more will come."""
+        request_id, type_ = run
         more_flag, _ = self._data_types[type_]
-        made = [self._frame(request_id, type_, more_flag, part, False) for part in self._cut()]
-        self._ready += made
-        self._made += len(made)
+        for part in parts:
+            self._put_encoded(request_id, type_, more_flag, part, False)
 
-    def _frame(self, request_id: int, type_: int, flags: int, payload: bytes, end: bool) -> Frame:
-        """A frame with an encoded payload."""
+    def _put_last(self, request_id: int, type_: int, end: bool) -> None:
+        """Makes the frames of what waits, which complete the data."""
+        *whole, rest = self._cut() or [b""]
+        self._put_parts((request_id, type_), whole)
+        self._put_encoded(request_id, type_, self._data_types[type_][1], rest, end)
+
+    def _put_encoded(self, request_id: int, type_: int, flags: int, payload: bytes, end: bool) -> None:
+        """Makes a frame with an encoded payload."""
+        stream_flags = _ENCODED
         if end:
             self._close()
-            return self._make(request_id, self.stream_id, _ENCODED | _END, type_, flags, payload)
-        return self._make(request_id, self.stream_id, _ENCODED, type_, flags, payload)
+            stream_flags |= _END
+        self.ready.append(self._make(request_id, self.stream_id, stream_flags, type_, flags, payload))
 
-    def _plain(self, request_id: int, type_: int, flags: int, payload: bytes, end: bool) -> Frame:
-        """A frame with a payload as it is."""
+    def _put_plain_data(self, request_id: int, type_: int, data: bytes | memoryview, last: bool, end: bool) -> None:
+        """Makes frames of data as it is. An empty frame is only made to say that the data is complete."""
+        more_flag, last_flag = self._data_types[type_]
+        size, at, stop = self._max_payload, 0, len(data)
+        if stop > size:
+            while stop - at > size:
+                self._put_plain(request_id, type_, more_flag, bytes(data[at : at + size]), False)
+                at += size
+            data = data[at:]
+        if last or data:
+            payload = data if type(data) is bytes else bytes(data)
+            self._put_plain(request_id, type_, last_flag if last else more_flag, payload, end)
+
+    def _put_plain(self, request_id: int, type_: int, flags: int, payload: bytes, end: bool) -> None:
+        """Makes a frame with a payload as it is."""
         stream_flags = 0
         if self.state is StreamState.CLOSED:
             stream_flags = _BEGIN
@@ -418,7 +446,7 @@ class OutputStream(Unique):
         if end and not self._used:
             stream_flags |= _END
             self._close()
-        return self._make(request_id, self.stream_id, stream_flags, type_, flags, payload)
+        self.ready.append(self._make(request_id, self.stream_id, stream_flags, type_, flags, payload))
 
     def _close(self) -> None:
         self.state = StreamState.CLOSED

@@ -31,7 +31,7 @@ from hypothesis.stateful import (
 )
 
 from hgproto.errors import LocalProtocolError
-from hgproto.reactors import outputs
+from hgproto.reactors import sending
 from hgproto.reactors.client import Client
 from hgproto.reactors.events import (
     CommandData,
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
 
     from hgproto.reactors.reactor import Reactor
     from hgproto.runtime.frame import Frame
+    from hgproto.streams.encodings import Encoder
 
 Type = codec.FrameType
 MOST_ACTIVE = 6
@@ -240,7 +241,7 @@ class Conversation(RuleBasedStateMachine):
     ) -> None:
         both = {"send_payload": send_payload, "decoded_frame": decoded_frame}
         self.limits = Limits(**both, **TIGHT) if tight else Limits(**both)
-        with mock.patch.object(outputs, "OutputStream", self.output_stream):
+        with mock.patch.object(sending, "OutputStream", self.output_stream):
             self.client = Client(
                 limits=Limits(**both, active_requests=MOST_ACTIVE),
                 encoding=encodings[0],
@@ -512,18 +513,18 @@ class Conversation(RuleBasedStateMachine):
             assert frame is not None
             assert int(frame.stream_id) in self.server.output_streams
             self.to_client.put(frame)
-            if frame.type in (Type.BYTES_RESPONSE, Type.ERROR_RESPONSE):
-                # A stream may have to give frames of another send first.
-                command = self.by_id[frame.request_id]
-                sending = next(s for s in self.answers if s.command is command and not s.message)
-            elif not sending.message:
-                # Settings, or an empty text that closes another stream.
+            is_message = frame.type in (Type.TEXT_OUTPUT, Type.PROGRESS)
+            if (frame.type, frame.flags) not in LAST or (
+                is_message and frame.stream_flags & codec.StreamFlag.STREAM_END
+            ):
+                # Settings, a part of a response, or a text without atoms that closes a stream.
                 continue
-            if (frame.type, frame.flags) in LAST:
-                self.answers.remove(sending)
-                # Asked once more, as loops over sends do, the reactor knows that the id is free.
-                assert next(sending.send, None) is None
-                assert (sending.send.failure is not None) == (sending.command.raises and not sending.message)
+            # A stream may have to give frames of another send first.
+            command = self.by_id[frame.request_id]
+            sending = next(s for s in self.answers if s.command is command and s.message == is_message)
+            self.answers.remove(sending)
+            assert next(sending.send, None) is None
+            assert (sending.send.failure is not None) == (sending.command.raises and not sending.message)
 
     # Both.
 
@@ -575,7 +576,7 @@ class Conversation(RuleBasedStateMachine):
                 self.answers.append(Sending(send, command, message))
         for event in events:
             self._at_server(event)
-        open_streams = [s.stream_id for s in self.client._outputs.streams.values() if s.state is not StreamState.CLOSED]
+        open_streams = open_streams_of(self.client)
         assert self.left_open["server"] == open_streams
         if self.buffered:
             assert open_streams == []
@@ -595,7 +596,7 @@ class Conversation(RuleBasedStateMachine):
             self.deliver_to_client(1 << 20)
         for event in self.client.receive_end():
             self._at_client(event)
-        open_streams = [s.stream_id for s in self.server._outputs.streams.values() if s.state is not StreamState.CLOSED]
+        open_streams = open_streams_of(self.server)
         assert self.left_open["client"] == open_streams
         if self.defer:
             assert open_streams == []
@@ -621,28 +622,34 @@ TestConversation.settings = long_talks((settings.default or settings()).max_exam
 # Streams that break a rule, which the machine has to find.
 
 
+def open_streams_of(reactor: Reactor[Any]) -> list[int]:
+    """The streams that a reactor sends on and has not closed."""
+    return [key for key, output in reactor._outputs.by_id.items() if output.stream.state is not StreamState.CLOSED]
+
+
 class Unflushed(OutputStream):
     """A context is not flushed before something of another request: octets surface in the other's frames."""
 
-    def _drain(self) -> None:
-        self._run = None
+    def _drain(self, encoder: Encoder) -> None:
+        self._run = (0, 0)
 
 
 class Hasty(OutputStream):
     """Frames that a context made first are not given first."""
 
-    def _give(self, frames: list[Frame]) -> Iterator[Frame]:
-        yield from frames
+    def take(self) -> Frame:
+        self.ready.rotate(1)
+        return super().take()
 
 
 class Endless(OutputStream):
     """A stream that is never ended."""
 
-    def _frame(self, request_id: int, type_: int, flags: int, payload: bytes, end: bool) -> Frame:
-        return super()._frame(request_id, type_, flags, payload, False)
+    def _put_encoded(self, request_id: int, type_: int, flags: int, payload: bytes, end: bool) -> None:
+        super()._put_encoded(request_id, type_, flags, payload, False)
 
-    def _plain(self, request_id: int, type_: int, flags: int, payload: bytes, end: bool) -> Frame:
-        return super()._plain(request_id, type_, flags, payload, False)
+    def _put_plain(self, request_id: int, type_: int, flags: int, payload: bytes, end: bool) -> None:
+        super()._put_plain(request_id, type_, flags, payload, False)
 
 
 @pytest.mark.parametrize("broken", [Unflushed, Hasty, Endless])

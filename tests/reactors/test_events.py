@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, get_args
-
-import pytest
+from typing import get_args
 
 from hgproto import Client, Limits, Server, command, encode_frames, read_frames
 from hgproto.reactors import events
@@ -17,44 +15,10 @@ from hgproto.reactors.events import (
     ResponseData,
     RunCommand,
     SendFrames,
-    Sending,
     StartCommand,
     StreamLeftOpen,
     WantFrame,
 )
-from hgproto.revisions.framing_0002 import codec
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from hgproto.runtime.frame import Frame
-
-FRAMES = [codec.make_frame(1, 2, 0, 4, 1, b"a"), codec.make_frame(1, 2, 0, 4, 2, b"b")]
-
-
-class Told(Sending):
-    """A send of two frames that asks for the end with its last, and what it has told."""
-
-    def __init__(self, *, last: bool = True) -> None:
-        super().__init__(1, 2)
-        self.log: list[str] = []
-        self.answer = last
-        self.last: list[bool] = []
-
-    def _frames(self) -> Iterator[Frame]:
-        yield FRAMES[0]
-        self.last.append(self.is_last())
-        yield FRAMES[1]
-
-    def _ask_last(self) -> bool:
-        self.log.append("asked")
-        return self.answer
-
-    def _was_made(self) -> None:
-        self.log.append("made")
-
-    def _was_sent(self) -> None:
-        self.log.append("sent")
 
 
 def test_events_are_values() -> None:
@@ -69,45 +33,6 @@ def test_events_are_values() -> None:
 
 def test_nothing_to_send_is_iterated_over_too() -> None:
     assert list(NoOp(1)) == []
-
-
-def test_a_send_tells_when_its_last_frame_was_made_and_when_all_were_taken() -> None:
-    told = Told()
-    assert next(told) == FRAMES[0]
-    assert told.log == []
-    assert next(told) == FRAMES[1]
-    assert told.log == ["asked", "made"]
-    assert list(told) == []
-    assert told.log == ["asked", "made", "sent"]
-    assert list(told) == []
-    assert told.log == ["asked", "made", "sent"]
-    assert repr(SendFrames(told)) == "SendFrames(request_id=1, stream_id=2)"
-
-
-@pytest.mark.parametrize("last", [True, False])
-def test_frames_that_are_made_elsewhere(last: bool) -> None:
-    told = Told(last=last)
-    with pytest.raises(RuntimeError, match="not claimed"):
-        told.claimed_frames()
-    told.claim()
-    frames = told.claimed_frames()
-    # Who makes them elsewhere must ask nothing of the reactor.
-    assert told.log == ["asked", "made"]
-    assert list(told) == []
-    assert list(frames) == FRAMES
-    assert told.last == [last]
-    with pytest.raises(RuntimeError, match="taken already"):
-        told.claim()
-    told.sent()
-    told.sent()
-    assert told.log == ["asked", "made", "sent"]
-
-
-def test_what_was_taken_cannot_be_made() -> None:
-    told = Told()
-    list(told)
-    with pytest.raises(RuntimeError, match="taken already"):
-        told.claim()
 
 
 def test_commands_are_of_their_public_class() -> None:
@@ -173,21 +98,3 @@ def test_errors_have_an_iterator_and_are_equal_by_content() -> None:
     (again,) = server.receive_data(b"\xff")
     assert isinstance(again, Error)
     assert next(again.frames, None) is None
-
-
-def test_a_send_hands_out_what_its_maker_has() -> None:
-    told = Told()
-    send = SendFrames(told)
-    assert next(send) == FRAMES[0]
-    assert list(send) == FRAMES[1:]
-    assert list(send) == []
-    assert (send.request_id, send.stream_id, send.failure, send.failures) == (1, 2, None, {})
-    assert (send.claimed, send.closing, send.requirement, send.is_last()) == (False, None, None, True)
-    claimed = SendFrames(Told())
-    states = []
-    for change in (claimed.claim, claimed.unclaim, claimed.claim):
-        change()
-        states.append(claimed.claimed)
-    assert states == [True, False, True]
-    assert list(claimed.claimed_frames()) == FRAMES
-    claimed.sent()

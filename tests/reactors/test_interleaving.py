@@ -17,7 +17,6 @@ from hgproto.reactors.pool import EncodingPool
 from hgproto.reactors.server import Server as TypedServer
 from hgproto.revisions.framing_0002 import codec
 from hgproto.streams.encodings import default_encodings
-from hgproto.streams.output_stream import OutputStream
 from hgproto.wire.writer import encode_frame
 
 if TYPE_CHECKING:
@@ -219,13 +218,11 @@ def test_a_message_that_has_begun_does_not_follow_the_end_of_the_response(
 
 
 @pytest.mark.requirement("response.active-request")
-@pytest.mark.parametrize("begun", [True, False])
 @pytest.mark.parametrize("pooled", [True, False])
-def test_a_pool_refuses_a_message_after_the_response(begun: bool, pooled: bool) -> None:
+def test_a_pool_refuses_a_message_after_the_response(pooled: bool) -> None:
     talk = Conversation(1, encoding="zlib")
     late = message(talk.server, "text", 1)
     (send,) = talk.respond(["bytes"])
-    talk.frames += islice(late, int(begun))
     with EncodingPool() as pool:
         if pooled:
             pool.submit(send)
@@ -236,6 +233,51 @@ def test_a_pool_refuses_a_message_after_the_response(begun: bool, pooled: bool) 
         talk.frames += [frame for made in pool.finished() for frame in made]
         assert pool.outstanding == 0
     assert list(late) == []
+    talk.check(["bytes"])
+    assert talk.server._requests == {}
+
+
+@pytest.mark.parametrize("pooled", [True, False])
+def test_a_message_that_was_made_comes_before_the_response_whoever_gives_it(pooled: bool) -> None:
+    talk = Conversation(1, encoding="zlib")
+    first = message(talk.server, "text", 1)
+    (send,) = talk.respond(["bytes"])
+    # The settings of the stream, after which the message waits.
+    talk.frames += islice(first, 1)
+    if pooled:
+        with EncodingPool() as pool:
+            pool.submit(send)
+            talk.frames += [frame for made in pool.finished() for frame in made]
+    else:
+        talk.frames += send
+    assert [frame.type for frame in talk.frames].count(codec.FrameType.TEXT_OUTPUT) == 1
+    assert list(first) == []
+    talk.check(["bytes"])
+    assert talk.server._requests == {}
+
+
+@pytest.mark.requirement("response.active-request")
+@pytest.mark.parametrize("claimed", ["both", "message", "response"])
+def test_a_response_waits_for_a_message_that_is_made_elsewhere_on_another_stream(claimed: str) -> None:
+    talk = Conversation(1, streams=2)
+    text = message(talk.server, "text", 1, stream_id=4)
+    (send,) = talk.respond(["bytes"], 2)
+    with EncodingPool() as pool:
+        if claimed != "response":
+            pool.submit(text)
+        with pytest.raises(
+            RuntimeError, match="a message before it on stream 4 was not taken yet; take its frame first"
+        ):
+            if claimed == "message":
+                talk.frames += send
+            else:
+                pool.submit(send)
+        talk.frames += [frame for made in pool.finished() for frame in made]
+        if claimed == "response":
+            talk.frames += text
+        pool.submit(send)
+        talk.frames += [frame for made in pool.finished() for frame in made]
+    assert [frame.type for frame in talk.frames].count(codec.FrameType.TEXT_OUTPUT) == 1
     talk.check(["bytes"])
     assert talk.server._requests == {}
 
@@ -270,20 +312,58 @@ class FailingFile:
         return b"x" * size
 
 
-def test_a_command_whose_frames_another_send_gave_counts_as_begun(monkeypatch: pytest.MonkeyPatch) -> None:
-    client = Client()
-    send = client.issue("two", data=FailingFile())
-    given: list[Frame] = []
-
-    def by_another(stream: OutputStream, frame: Frame, **_: object) -> Iterator[Frame]:
-        # Sends that are taken in turns give each other's frames.
-        given.append(frame.replace(stream_flags=int(not given)))
-        return iter(())
-
-    monkeypatch.setattr(OutputStream, "send", by_another)
-    assert list(send) == []
-    monkeypatch.undo()
+def test_a_command_whose_frames_another_send_gave_counts_as_begun() -> None:
+    client = Client(encoding="zlib")
+    send, other = client.issue("two", data=FailingFile()), client.issue("other")
+    assert next(send).type == codec.FrameType.STREAM_SETTINGS
+    given = next(other)
+    assert (given.type, given.request_id) == (codec.FrameType.COMMAND_NAME, 1)
+    frames = list(send)
     assert isinstance(send.failure, OSError)
-    assert [frame.type for frame in given] == [codec.FrameType.COMMAND_NAME]
+    assert [frame for frame in frames if frame.type == codec.FrameType.COMMAND_NAME] == []
     # The server has seen the start of the command, so the request is not over before the server says so.
     assert client.unfinished == (1,)
+
+
+def test_frames_that_close_a_stream_are_given_once_though_a_send_is_dropped() -> None:
+    for taken in range(6):
+        talk = Conversation(3, streams=2, encoding="zlib")
+        first, second, last = talk.respond(["bytes", "bytes", "chunks"])
+        talk.frames += islice(second, 1)
+        talk.frames += first
+        talk.end()
+        # The last response closes the other stream, and is dropped on the way.
+        talk.frames += islice(last, taken)
+        talk.frames += second
+        talk.frames += last
+        assert talk.check(["bytes", "bytes", "chunks"]) == []
+
+
+def test_a_request_id_is_free_with_the_last_frame_of_its_response() -> None:
+    server = Server()
+    command = codec.make_frame(1, 1, 1, codec.FrameType.COMMAND_NAME, 1, b"x")
+    server.receive_frame(command)
+    send = server.respond(1, b"whole")
+    next(send)
+    (event,) = server.receive_frame(command.replace(stream_flags=0))
+    assert (event.request_id, event.name) == (1, "x")
+
+
+def test_a_command_that_was_given_up_leaves_a_later_one_with_its_id_alone() -> None:
+    class Interrupted:
+        def read(self, size: int) -> bytes:
+            raise KeyboardInterrupt
+
+    client = Client()
+    first = client.issue("lost", data=Interrupted())
+    with pytest.raises(KeyboardInterrupt):
+        next(first)
+    # Nothing was sent of it, so its id is free once its failure was told.
+    assert [event.request_id for event in client.receive_data(b"")] == [1]
+    client._ids._next = 1
+    later = client.issue("later")
+    assert later.request_id == 1
+    assert list(first) == []
+    assert len(list(later)) == 1
+    assert client.active == (1,)
+    assert client.receive_data(b"") == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from asyncio import CancelledError
 from functools import partial
 from io import BytesIO
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,6 +19,7 @@ from hgproto.reactors.events import (
     Error,
     NoOp,
     RequestError,
+    ResponseData,
     RunCommand,
     SendFrames,
     StartCommand,
@@ -293,7 +295,7 @@ def test_a_source_that_asks_for_its_own_frames_disturbs_nobody() -> None:
     assert isinstance(answer, SendFrames)
     send: SendFrames = answer
     assert b"".join(bytes(frame.payload) for frame in send) == b"onetwo"
-    assert asked == ["generator already executing"]
+    assert asked == ["a source asks for frames of its own response or command, which are just being made"]
     assert send.failure is None
 
 
@@ -420,10 +422,10 @@ def test_a_response_whose_encoder_fails_never_counts_as_sent_without_its_end(hea
     server = waiting(1, encoding="unusable", encodings=default_encodings().plus(profile))
     send = server.respond(1, b"x")
     assert isinstance(send, SendFrames)
-    assert next(send).type == codec.FrameType.STREAM_SETTINGS
     with pytest.raises(ZeroDivisionError):
         next(send)
     assert isinstance(send.failure, ZeroDivisionError)
+    assert next(send).type == codec.FrameType.STREAM_SETTINGS
     assert lines(send) == ["1 2 0 error-response application ZeroDivisionError: "[:-1] + r"\x20"]
     assert server._requests == {}
 
@@ -1011,6 +1013,32 @@ def test_each_request_that_is_cut_off_is_told() -> None:
 
 
 @pytest.mark.requirement("request.complete")
+@pytest.mark.parametrize("defer", [False, True])
+@pytest.mark.parametrize("when", ["before", "begun", "after"])
+def test_a_request_that_is_cut_off_takes_no_response_from_another(defer: bool, when: str) -> None:
+    client, server = TypedClient(), Server(defer=defer)
+    cut = [next(iter(client.issue("cut", data=b"data"))) for _ in range(2)]
+    frames = [*client.issue("whole"), *cut]
+    for frame in sorted(frames, key=lambda frame: not frame.stream_flags):
+        server.receive_frame(frame)
+    sent: list[Any] = []
+    send = server.respond(5, [b"whole", b"response"]) if when != "after" else None
+    if when == "begun":
+        sent += islice(send or (), 1)
+    ends = server.receive_end()
+    sent += [frame for event in ends if isinstance(event, SendFrames) for frame in event]
+    kinds = [event.kind for event in ends if isinstance(event, SendFrames) and event.kind]
+    # A protocol error closes the connection, which has to wait for the responses.
+    held = defer and when != "after"
+    assert kinds == (["protocol"] * 2 if held else ["application"] * 2)
+    sent += send or server.respond(5, [b"whole", b"response"])
+    events = [event for frame in sent for event in client.receive_frame(frame)]
+    data = [event.data for event in events if isinstance(event, ResponseData) and event.request_id == 5]
+    assert b"".join(data) == b"wholeresponse"
+    assert client.active == ()
+
+
+@pytest.mark.requirement("request.complete")
 @pytest.mark.parametrize("begun", [True, False])
 def test_a_command_whose_data_is_cut_off(begun: bool) -> None:
     server = Server(streaming=True)
@@ -1093,9 +1121,9 @@ def test_a_stream_whose_frames_were_made_and_not_taken_is_closed_after_them() ->
     before = [next(first), next(first)]
     assert lines([*before, *server.respond(3, b"", stream_id=4), *first])[1:] == [
         "1 2 encoded bytes-response continuation a",
-        r"3 4 stream-begin stream-settings 0 \x08identity",
         "1 2 encoded bytes-response eos b",
         "3 2 stream-end|encoded text-output 0",
+        r"3 4 stream-begin stream-settings 0 \x08identity",
         "3 4 stream-end|encoded bytes-response eos",
     ]
 

@@ -257,7 +257,7 @@ def test_a_bomb_costs_bounded_memory(profile: Profile, tmp_path: Any) -> None:
 @every_compressing
 def test_a_bomb_ends_the_connection(profile: Profile) -> None:
     server = Server()
-    settings = next(OutputStream(1, profile).send(codec.make_frame(1, 1, 0, 1, 1, b"x")))
+    settings, _ = OutputStream(1, profile).send(codec.make_frame(1, 1, 0, 1, 1, b"x"))
     server.receive_frame(settings)
     wire = bomb(profile.name, 32 << 20)
     (error,) = server.receive_frame(codec.make_frame(1, 1, codec.StreamFlag.ENCODED, 1, 4, wire[:60000]))

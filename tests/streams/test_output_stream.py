@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from hgproto.runtime.frame import Frame
-    from hgproto.streams.encodings import Decoder, Profile
+    from hgproto.streams.encodings import Decoder, Encoder, Profile
 
 PROFILES = [None, *(default_encodings()[name] for name in default_encodings())]
 every_profile = pytest.mark.parametrize("profile", PROFILES, ids=repr)
@@ -98,18 +98,13 @@ def test_a_stream_that_is_used_again_has_a_fresh_context(profile: Profile | None
 
 @pytest.mark.requirement("stream.end")
 @every_profile
-@pytest.mark.parametrize("end", [True, lambda: True])
-def test_whether_it_is_the_last_is_asked_late(profile: Profile | None, end: Any) -> None:
+def test_only_the_last_frame_ends_the_stream(profile: Profile | None) -> None:
     stream = OutputStream(2, profile, max_payload=4)
-    frames = list(stream.write(1, RESPONSE, bytes(range(100)), last=True, end=end))
+    frames = stream.write(1, RESPONSE, bytes(range(100)), last=True, end=True)
     assert [bool(frame.stream_flags & END) for frame in frames] == [False] * (len(frames) - 1) + [True]
-    asked: list[bool] = []
-    pieces = stream.write(1, RESPONSE, bytes(range(100)), last=True, end=lambda: bool(asked))
-    first = next(pieces)
-    asked.append(True)
-    *_, last = pieces
-    assert not first.stream_flags & END
-    assert last.stream_flags & END
+    # Data of which more will come ends nothing.
+    frames = stream.write(1, RESPONSE, bytes(range(100)), last=False, end=True)
+    assert not any(frame.stream_flags & END for frame in frames)
 
 
 def test_data_is_cut_without_an_encoding() -> None:
@@ -231,8 +226,8 @@ def test_octets_of_one_request_never_surface_in_anothers_frames(
 class Unflushed(OutputStream):
     """A naive stream: a context is flushed when its data ends and not before, whoever writes next."""
 
-    def _drain(self) -> None:
-        self._run = None
+    def _drain(self, encoder: Encoder) -> None:
+        self._run = (0, 0)
 
 
 @pytest.mark.requirement("encoding.flush")
@@ -247,26 +242,29 @@ def test_a_naive_stream_leaks(profile: Profile) -> None:
 @every_profile
 @pytest.mark.parametrize("flush", ["response", "frame"])
 @given(data=st.data())
-def test_frames_may_be_taken_in_turns(profile: Profile | None, flush: Any, data: st.DataObject) -> None:
+def test_frames_keep_the_order_in_which_they_were_made(
+    profile: Profile | None, flush: Any, data: st.DataObject
+) -> None:
     stream = OutputStream(2, profile, max_payload=7, decoded_limit=50, flush=flush)
-    bodies = {request_id: bytes([request_id]) * data.draw(st.integers(0, 120)) for request_id in (1, 3, 5)}
-    sends = {
-        request_id: stream.write(request_id, RESPONSE, body, last=True, end=data.draw(st.booleans()))
-        for request_id, body in bodies.items()
-    }
-    sends[7] = stream.send(text(7, b"hello"))
-    frames = []
-    while sends:
-        turn = data.draw(st.sampled_from(sorted(sends)))
-        taken = next(sends[turn], None)
-        if taken is None:
-            del sends[turn]
+    frames: list[Frame] = []
+    wanted = dict.fromkeys([1, 3, 5, 7], b"")
+    for request_id in data.draw(st.lists(st.sampled_from([1, 3, 5, 7]), max_size=12)):
+        body = bytes([request_id]) * data.draw(st.integers(0, 60))
+        if request_id == 7:
+            stream.put(text(7, body[:20]), end=data.draw(st.booleans()))
+            wanted[7] += body[:20]
         else:
-            frames.append(taken)
+            last, end = data.draw(st.booleans()), data.draw(st.booleans())
+            stream.put_data(request_id, RESPONSE, body, last=last, end=end)
+            wanted[request_id] += body
+        frames.extend(stream.take() for _ in range(data.draw(st.integers(0, len(stream.ready)))))
+    stream.put(text(7), end=True)
+    frames += stream.take_all()
+    assert (stream.taken, stream.made) == (len(frames), len(frames))
     found = dict.fromkeys([1, 3, 5, 7], b"")
     for request_id, _, _, payload in Receiver().payloads(frames):
         found[request_id] += payload
-    assert found == {**bodies, 7: b"hello"}
+    assert found == wanted
 
 
 @pytest.mark.requirement("encoding.decoded-limit")
@@ -395,23 +393,23 @@ def test_numbers_are_checked_before_they_are_used(
 @pytest.mark.parametrize(("type_", "found"), [(1, "command-name"), (TEXT, "text-output"), (15, "15")])
 def test_only_data_is_written(profile: Profile | None, type_: int, found: str) -> None:
     expected = f"data is written as command-data and bytes-response, not as {found}; send a frame of that type instead"
-    for begun in (
-        OutputStream(2, profile).write(1, type_, b"x", last=True),
-        OutputStream(2, profile).write(1, type_, b"x", last=True, plain=True),
-        OutputStream(2, profile).close(1, type_),
+    stream = OutputStream(2, profile)
+    for method in (
+        partial(stream.write, 1, type_, b"x", last=True),
+        partial(stream.write, 1, type_, b"x", last=True, plain=True),
+        partial(stream.close, 1, type_),
     ):
         with pytest.raises(ValueError, match=f"^{expected}$"):
-            list(begun)
+            method()
+    assert (stream.state, stream.made) == (StreamState.CLOSED, 0)
 
 
-@pytest.mark.parametrize("profile", [None, *PROFILES[1:]], ids=repr)
-def test_data_is_taken_over_with_the_first_frame(profile: Any) -> None:
+@every_profile
+def test_data_is_taken_over_at_once(profile: Profile | None) -> None:
     data = bytearray(b"A" * 100_000)
-    frames = OutputStream(2, profile).write(1, codec.FrameType.BYTES_RESPONSE, data, last=True)
-    sent = [next(frames)]
+    sent = OutputStream(2, profile).write(1, codec.FrameType.BYTES_RESPONSE, data, last=True)
     data[:] = b"B" * len(data)
     data.clear()
-    sent += frames
     stream = InputStream(2)
     parts = [(stream.receive(frame), frame) for frame in sent]
     received = b"".join(

@@ -1,0 +1,418 @@
+"""What reactors send: frames of responses, messages, and commands, in wire order.
+
+A :class:`Sending` makes frames when they are asked for, some at a time. Each step puts whole frames into the queue of a
+stream (:class:`hgproto.streams.output_stream.OutputStream`), and whoever takes frames takes the first one of that queue.
+So the order on the wire is the order in which frames were made, and no frame is lost: a send that is not taken to its end
+leaves its frames in the queue, and another send on the stream gives them. A send is over when its last frame was taken.
+
+Steps keep their state in attributes and not in generators, because an exception can come out of each of them: of the
+source of a response, of an encoder, or of the user who interrupts the program. The next step goes on from there.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from hgproto.errors import LocalProtocolError
+from hgproto.revisions.framing_0002 import codec, machines
+from hgproto.runtime.entries import brief
+from hgproto.runtime.frame import Unique, checked_number
+from hgproto.streams.output_stream import OutputStream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import Literal
+
+    from hgproto.reactors.limits import Limits
+    from hgproto.runtime.frame import Frame
+    from hgproto.streams.encodings import Profile
+
+__all__ = ["Batch", "Message", "Output", "Outputs", "Sending", "described", "too_late"]
+
+CLOSED = machines.StreamState.CLOSED
+
+
+class Output:
+    """One of a reactor's streams, and what is sent on it.
+
+    ``outstanding``: sends that are not over. ``unmade``: those whose last frame was not made, and is not made elsewhere.
+    ``claimed``: those whose frames are made elsewhere. ``ends``: sends whose last frame was made, with the number of that
+    frame on the stream.
+    """
+
+    __slots__ = ("claimed", "ends", "outstanding", "stream", "unmade")
+
+    def __init__(self, stream: OutputStream) -> None:
+        self.stream = stream
+        self.outstanding = self.unmade = self.claimed = 0
+        self.ends: deque[tuple[int, Sending]] = deque()
+
+    def take(self) -> Frame:
+        """Removes the first frame from the queue and returns it; a send whose last frame this is, is over."""
+        frame = self.stream.take()
+        if self.ends:
+            for send in self.over():
+                send.sent()
+        return frame
+
+    def over(self) -> list[Sending]:
+        """Removes the sends whose last frame was taken, and returns them."""
+        over, ends, taken = [], self.ends, self.stream.taken
+        while ends and ends[0][0] <= taken:
+            over.append(ends.popleft()[1])
+        return over
+
+
+class Outputs:
+    """The streams that a reactor sends on, and all that is sent.
+
+    ``count``: the number of streams, with ids from ``first`` on in steps of two. ``profile``, ``flush``: as of
+    :class:`hgproto.OutputStream`. ``is_over``: returns True if nothing follows on an output but the send that asks, and
+    for None, if nothing more will be asked for. ``sent``: is called with the request of which everything was taken. Raises
+    :class:`ValueError` for more streams than there are ids.
+
+    ``by_id``: the outputs. ``sends``: those that are not over, in the order in which they were asked for. ``unmade``: the
+    number of those whose last frame was not made. ``homes``: the streams of requests for which a message was sent before
+    their response, until the response was sent. ``finished``: the requests whose response has its last frame, which was
+    not taken yet.
+    """
+
+    __slots__ = ("_only", "by_id", "finished", "first", "homes", "is_over", "sends", "sent", "unmade")
+
+    def __init__(
+        self,
+        count: int,
+        first: int,
+        profile: Profile | None,
+        limits: Limits,
+        flush: Literal["response", "frame"],
+        is_over: Callable[[Output | None], bool],
+        sent: Callable[[int], None],
+    ) -> None:
+        ids = range(first, 1 << codec.FIELD_BITS["stream_id"][0], 2)
+        count = checked_number("streams", count, 1, len(ids))
+        size, most = limits.send_payload, limits.decoded_frame
+        self.by_id = {
+            stream_id: Output(OutputStream(stream_id, profile, max_payload=size, decoded_limit=most, flush=flush))
+            for stream_id in ids[:count]
+        }
+        self.is_over = is_over
+        self.sent = sent
+        self.sends: dict[Sending, None] = {}
+        self.unmade = 0
+        self.homes: dict[int, int] = {}
+        self.finished: set[int] = set()
+        self.first = next(iter(self.by_id.values()))
+        """The output that the reactor itself speaks on."""
+        self._only = self.first if count == 1 else None
+
+    def choose(self, request_id: int | None, stream_id: int | None) -> Output:
+        """Returns the output that is asked for, else the request's, else the one with the least to send.
+
+        Raises :class:`ValueError` for a stream that there is not.
+        """
+        if stream_id is None:
+            if self._only is not None:
+                return self._only
+            stream_id = self.homes.get(request_id) if request_id is not None and self.homes else None
+            if stream_id is None:
+                return min(self.by_id.values(), key=lambda output: output.outstanding)
+        output = self.by_id.get(stream_id)
+        if output is None:
+            known = ", ".join(map(str, self.by_id))
+            raise ValueError(f"there is no output stream {brief(stream_id)}; there are {known}")
+        return output
+
+    def others(self, output: Output | None) -> list[Output]:
+        """Returns the other outputs, without those on which frames are made elsewhere."""
+        return [other for other in self.by_id.values() if other is not output and not other.claimed]
+
+
+class Sending(Unique):
+    """Frames that go on one of a reactor's streams; iterating gives them, and those of others that come before them.
+
+    A subclass says in ``_make`` how the next frames are made. ``end``: the stream is closed with the last of them.
+    The public attributes are those of :class:`hgproto.reactors.events.SendFrames`.
+
+    A subclass a kind of send instead of functions for each send: garbage collection, which stops all threads, is paid by
+    the object.
+    """
+
+    __slots__ = (
+        "_also",
+        "_closes",
+        "_end",
+        "_first",
+        "_is_made",
+        "_is_making",
+        "_is_unmade",
+        "claimed",
+        "closing",
+        "failure",
+        "is_sent",
+        "kind",
+        "output",
+        "outputs",
+        "request_id",
+        "requirement",
+    )
+
+    def __init__(self, outputs: Outputs, request_id: int, output: Output, *, end: bool = False) -> None:
+        self.outputs = outputs
+        self.request_id = request_id
+        self.output = output
+        self.failure: BaseException | None = None
+        self.kind: Literal["application", "protocol"] | None = None
+        self.requirement: str | None = None
+        self.claimed = self.is_sent = False
+        self.closing: Callable[[], list[Frame]] | None = None
+        self._end = end
+        # Whether the last frame closes the stream, if that was decided before the frame was made.
+        self._closes: bool | None = None
+        # Outputs whose frames are taken before the next own one.
+        self._first: list[Output] = []
+        # Sends that were over when frames were made elsewhere.
+        self._also: list[Sending] = []
+        self._is_made = self._is_making = False
+        self._is_unmade = True
+        outputs.sends[self] = None
+        outputs.unmade += 1
+        output.outstanding += 1
+        output.unmade += 1
+
+    @property
+    def stream_id(self) -> int:
+        """The stream that the frames are on."""
+        return self.output.stream.stream_id
+
+    @property
+    def failures(self) -> dict[int, BaseException]:
+        """The failures by request id."""
+        return {} if self.failure is None else {self.request_id: self.failure}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(request_id={self.request_id}, stream_id={self.stream_id})"
+
+    def __iter__(self) -> Sending:
+        return self
+
+    def __next__(self) -> Frame:
+        if self.claimed:
+            raise StopIteration
+        output = self.output
+        ready = output.stream.ready
+        while not self.is_sent:
+            for other in self._first:
+                if other.stream.ready and not other.claimed:
+                    return other.take()
+            if ready:
+                return output.take()
+            if self._is_made:
+                # Somebody else has taken the last frame.
+                self.sent()
+            else:
+                self._step()
+        raise StopIteration
+
+    def _step(self) -> None:
+        if self._is_making:
+            raise ValueError("a source asks for frames of its own response or command, which are just being made")
+        self._is_making = True
+        try:
+            self._make()
+        finally:
+            self._is_making = False
+
+    def _make(self) -> None:
+        """Makes the next frames; calls :meth:`_finish` with the last. It is called again after an exception."""
+        raise NotImplementedError
+
+    def _is_last(self) -> bool:
+        """Returns True if the last frame closes the stream."""
+        if self._closes is None:
+            return self._end or self.outputs.is_over(self.output)
+        return self._closes
+
+    def _finish(self) -> None:
+        """Notes that the last frame was made."""
+        self._is_made = True
+        self._tell_made()
+        stream = self.output.stream
+        if stream.ready or self.claimed:
+            self.output.ends.append((stream.made, self))
+        else:
+            self.sent()
+
+    def _withdraw(self) -> None:
+        """Ends the send without a frame."""
+        self._is_made = True
+        if not self.claimed:
+            self.sent()
+
+    def _tell_made(self) -> None:
+        """Tells the outputs that the last frame was made, or is made elsewhere."""
+        if self._is_unmade:
+            self._is_unmade = False
+            self.outputs.unmade -= 1
+            self.output.unmade -= 1
+
+    def sent(self) -> None:
+        """Tells the reactor that all frames were taken."""
+        also, self._also = self._also, []
+        for send in also:
+            send.sent()
+        if not self.is_sent:
+            self.is_sent = self._is_made = True
+            self._tell_made()
+            self.output.claimed -= self.claimed
+            self.output.outstanding -= 1
+            del self.outputs.sends[self]
+            self._was_sent()
+
+    def _was_sent(self) -> None:
+        """All frames were taken."""
+
+    # Frames that are made elsewhere.
+
+    def claim(self) -> None:
+        """Has the frames made elsewhere: by :meth:`claimed_frames` there, after which :meth:`sent` is called here.
+
+        Raises :class:`RuntimeError` if that was done before, or all frames were taken.
+        """
+        if self.claimed or self.is_sent:
+            raise RuntimeError("the frames were taken already")
+        # Decided now, on the reactor's thread: the answer may change while frames are made elsewhere.
+        if self._closes is None and not self._is_made:
+            self._closes = self._is_last()
+        self._tell_made()
+        if self._closes:
+            self._ask_closing()
+        self.claimed = True
+        self.output.claimed += 1
+
+    def _ask_closing(self) -> None:
+        """Sets ``closing`` if these are the last frames of all."""
+
+    def unclaim(self) -> None:
+        """Takes a claim back: the frames that are left are taken here again."""
+        self.output.claimed -= self.claimed
+        self.claimed = False
+
+    def claimed_frames(self) -> Iterator[Frame]:
+        """Yields the frames that are left, without telling the reactor; after an exception, those still to be sent.
+
+        Raises :class:`RuntimeError` if the send is not claimed.
+        """
+        if not self.claimed:
+            raise RuntimeError("the frames were not claimed")
+        return self._made_elsewhere()
+
+    def _made_elsewhere(self) -> Iterator[Frame]:
+        stream = self.output.stream
+        while True:
+            while stream.ready:
+                yield stream.take()
+            if self._is_made:
+                break
+            self._step()
+        self._also += [send for send in self.output.over() if send is not self]
+
+
+class Message(Sending):
+    """Text or progress, before the end of the response."""
+
+    __slots__ = ("_frame",)
+
+    def __init__(self, outputs: Outputs, output: Output, frame: Frame) -> None:
+        super().__init__(outputs, frame.request_id, output)
+        self._frame = frame
+
+    def claim(self) -> None:
+        """Has the frame made elsewhere. Raises :class:`LocalProtocolError` after the end of the response."""
+        self._check_order()
+        super().claim()
+
+    def _is_last(self) -> bool:
+        # A response follows, which closes the stream.
+        return False
+
+    def _make(self) -> None:
+        # Of messages that were claimed, the order was checked then.
+        if not self.claimed:
+            self._check_order()
+        try:
+            self.output.stream.put(self._frame)
+        except BaseException as error:
+            self.failure = error
+            self._withdraw()
+            raise
+        self._finish()
+
+    def _check_order(self) -> None:
+        """Raises :class:`LocalProtocolError` if the last frame of the response was made already."""
+        outputs, request_id = self.outputs, self.request_id
+        if not self._is_made and (request_id in outputs.finished or request_id not in outputs.homes):
+            self.failure = too_late(request_id)
+            self._withdraw()
+            raise self.failure
+
+
+class Batch(Unique):
+    """Several sends, whose frames are taken one send after the other."""
+
+    __slots__ = ("_held", "_sends", "claimed", "closing", "kind", "request_id", "requirement", "stream_id")
+
+    def __init__(self, sends: Iterable[Sending]) -> None:
+        self._sends = tuple(sends)
+        self._held = deque(self._sends)
+        self.request_id = self.stream_id = self.closing = self.kind = self.requirement = None
+        self.claimed = False
+
+    @property
+    def failure(self) -> BaseException | None:
+        """The failure of the first send that has failed."""
+        return next(iter(self.failures.values()), None)
+
+    @property
+    def failures(self) -> dict[int, BaseException]:
+        """The failures by request id."""
+        return {send.request_id: send.failure for send in self._sends if send.failure is not None}
+
+    def __iter__(self) -> Batch:
+        return self
+
+    def __next__(self) -> Frame:
+        while self._held:
+            for frame in self._held[0]:
+                return frame
+            self._held.popleft()
+        raise StopIteration
+
+    def claim(self) -> None:
+        """Raises :class:`RuntimeError`: what is on several streams cannot be made on the thread of one."""
+        raise RuntimeError("frames for several streams cannot be made on one thread")
+
+    def unclaim(self) -> None:
+        """Does nothing."""
+
+    def claimed_frames(self) -> Iterator[Frame]:
+        """Raises :class:`RuntimeError`, as :meth:`claim` does."""
+        raise RuntimeError("the frames were not claimed")
+
+    def sent(self) -> None:
+        """Does nothing: each send tells it by itself."""
+
+
+def described(failure: BaseException) -> str:
+    """Returns the type and the text of an exception; only the type if its text cannot be built."""
+    try:
+        return f"{type(failure).__name__}: {failure}"
+    except Exception:  # its text cannot be built
+        return type(failure).__name__
+
+
+def too_late(request_id: int) -> LocalProtocolError:
+    """Returns the error for a message that would come after the end of its request's response."""
+    expected = "a message that is sent before the end of the response"
+    return LocalProtocolError("response.active-request", None, "", expected, f"one of request {request_id} after it")
