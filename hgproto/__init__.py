@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from hgproto.reactors.limits import Limits
     from hgproto.reactors.pool import DecodingPool, EncodingPool
     from hgproto.reactors.server import Server
+    from hgproto.reactors.writers import CommandWriter, ResponseWriter
     from hgproto.revisions.revision import Revision
     from hgproto.runtime.frame import Frame
     from hgproto.streams.encodings import Encodings, Profile, default_encodings
@@ -108,6 +109,10 @@ _HOMES = {
     ),
     "revisions.revision": ("Revision",),
     "reactors.server": ("Server",),
+    "reactors.writers": (
+        "CommandWriter",
+        "ResponseWriter",
+    ),
     "streams.output_stream": ("OutputStream",),
     "judging.validation": (
         "SessionValidator",
@@ -130,6 +135,7 @@ __all__ = [
     "Client",
     "CommandCut",
     "CommandData",
+    "CommandWriter",
     "DecodingPool",
     "EncodingError",
     "EncodingPool",
@@ -154,6 +160,7 @@ __all__ = [
     "RemoteProtocolError",
     "RequestError",
     "ResponseData",
+    "ResponseWriter",
     "Revision",
     "RunCommand",
     "SendFrames",

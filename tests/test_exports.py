@@ -77,7 +77,7 @@ ELSEWHERE = {
         ("evidence/test_prove.py", "a judge is held against its reactor"),
     ),
     **dict.fromkeys(
-        ["reactors.commands", "reactors.outputs", "reactors.responses"],
+        ["reactors.commands", "reactors.responses"],
         ("reactors/test_server.py", "they are parts of a server"),
     ),
     "reactors.lanes": ("reactors/test_pool.py", "a pool has one for each stream"),

@@ -21,11 +21,13 @@ from hgproto.reactors.plans import Closed, Node, Request, Table, text_payload
 from hgproto.reactors.reactor import Reactor
 from hgproto.reactors.requests import Command
 from hgproto.reactors.sending import Batch, described
+from hgproto.reactors.writers import CommandWriter
 from hgproto.revisions.framing_0002 import codec, machines
 from hgproto.runtime.frame import bare
 from hgproto.runtime.layout import octets
 from hgproto.runtime.machine import Event
 from hgproto.wire import build
+from hgproto.wire.pushed import Pushed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -144,6 +146,38 @@ class Client(Reactor[ClientEvent]):
         before they are too many. The stream and all other requests go on. :class:`BlockingIOError` is no failure: it is
         raised to the caller that takes the frames, who can go on once the file has bytes.
         """
+        send = self._issue(name, args, data, stream_id, plain, end)
+        return NoOp(send.request_id) if self._buffered else SendFrames(send)
+
+    def begin_command(
+        self,
+        name: str,
+        args: Mapping[str, BytesLike] | None = None,
+        *,
+        stream_id: int | None = None,
+        plain: bool = False,
+        end: bool = False,
+    ) -> CommandWriter:
+        """A command whose data is written piece by piece: ``write``, ``end``, and ``fail`` of what this returns give the frames.
+
+        Arguments and exceptions are those of :meth:`issue`. The first data brings the name and the arguments with it. A
+        buffered client gives what was written with :meth:`flush`, which raises :class:`BlockingIOError` at a command that
+        is still being written.
+        """
+        pushed = Pushed()
+        send = self._issue(name, args, pushed, stream_id, plain, end)
+        return CommandWriter(send, pushed, lambda: any(held is send for held in self._held))
+
+    def _issue(
+        self,
+        name: str,
+        args: Mapping[str, BytesLike] | None,
+        data: Data | None,
+        stream_id: int | None,
+        plain: bool,
+        end: bool,
+    ) -> Command:
+        """Returns the send of a command, which is held back by a buffered client."""
         if self.ended:
             expected, found = "a server that can still respond", "the end of its output"
             raise LocalProtocolError("response.complete", None, "", expected, found)
@@ -169,8 +203,7 @@ class Client(Reactor[ClientEvent]):
         )
         if self._buffered:
             self._held.append(send)
-            return NoOp(request_id)
-        return SendFrames(send)
+        return send
 
     def issued(self, request_id: int) -> None:
         """Somebody else has sent a request: for those who only watch a connection."""

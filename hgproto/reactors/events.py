@@ -129,7 +129,9 @@ NO_OP = NoOp()
 
 
 class SendFrames(Unique):
-    """Frames to send. Iterating gives them, each made when it is taken; once all were taken, the reactor knows.
+    """Frames to send. Iterating gives them, made some at a time as they are taken; the last one tells the reactor.
+
+    Frames that were made earlier for the same stream come first, whatever they belong to, so put every frame on the wire.
 
     If a file has nothing yet, :class:`BlockingIOError` is raised to the caller that takes the frames. That is no failure:
     wait until the file can be read, and go on taking frames.

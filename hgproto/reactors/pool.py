@@ -235,10 +235,11 @@ class EncodingPool(_Pool["SendFrames"]):
 
     def _release(self) -> Iterator[list[Frame]]:
         """What closes the streams that nobody else closes, after which comes what is held."""
-        held, self._held = self._held, []
-        self._last.extend(held)
-        closing = held[0].send.closing
+        closing = self._held[0].send.closing
+        # An interrupt in an encoder comes out of this call, which is made again then.
         frames = list(closing()) if closing is not None else []
+        self._last.extend(self._held)
+        self._held = []
         if frames:
             yield frames
 

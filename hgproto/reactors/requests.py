@@ -89,10 +89,12 @@ class Command(Sending):
     def _build(self) -> None:
         """Builds until the next frame is known to be the last one or not, or the request has failed.
 
+        Frames of data tell by their flag. No frame is given before the first data was built.
+
         Raises an exception of the data that is no failure of the request alone.
         """
         built = self._built
-        while not (self._is_built or (len(built) > 1 and (self._is_begun or built[-1].type == _DATA))):
+        while not (self._is_built or (built and built[-1].type == _DATA) or (self._is_begun and len(built) > 1)):
             self._is_building = True
             try:
                 for frame in self._command:
@@ -132,14 +134,14 @@ class Command(Sending):
             return
         frame = built[0]
         is_data = frame.type == _DATA
-        if is_data and len(built) > 1 and self._is_answered(self.request_id):
+        is_whole = bool(frame.flags & _DATA_EOS) if is_data else len(built) == 1
+        if is_data and not is_whole and self._is_answered(self.request_id):
             # The data ends here.
             stream.forget_loss(self.request_id)
             frame = self._end_of_data()
             built.clear()
             built.append(frame)
-            self._is_built = True
-        is_whole = len(built) == 1
+            self._is_built = is_whole = True
         try:
             stream.put(frame, plain=self._plain and is_data, end=is_whole and self._is_last())
         except BaseException as error:

@@ -153,7 +153,7 @@ class Response(_Answer):
 
     def _make(self) -> None:
         stream = self.output.stream
-        while self.failure is None and self._read():
+        while self.failure is None and self._message is None and self._read():
             size = stream.piece_size
             chunk, start = self._chunk, self._at
             stop = min(start + size, len(chunk))
@@ -179,6 +179,10 @@ class Response(_Answer):
                 return
         if not self._must_wait():
             self._put_end(self._failed())
+
+    def break_off(self, message: Frame) -> None:
+        """Ends the response with an error-response, after what was given of the content."""
+        self._message = message
 
     def _read(self) -> bool:
         """Has a chunk ready, or the end. Returns False if the source has failed; raises what is no failure of its own."""

@@ -9,11 +9,13 @@ from hgproto.reactors.commands import CommandReceiver
 from hgproto.reactors.events import NO_OP, Error, NoOp, SendFrames
 from hgproto.reactors.responses import ErrorResponse, LastError, Response
 from hgproto.reactors.sending import Batch, Message, described, too_late
+from hgproto.reactors.writers import ResponseWriter
 from hgproto.revisions.framing_0002 import codec, machines
 from hgproto.runtime.bytelike import is_bytes_like, kept_bytes
 from hgproto.runtime.machine import Event
 from hgproto.wire import build
 from hgproto.wire.files import Chunks, is_file
+from hgproto.wire.pushed import Pushed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -116,6 +118,31 @@ class Server(CommandReceiver):
         self._begun(request_id)
         return self._held_back(Response(outputs, request_id, output, content, self._error, plain=plain, end=end))
 
+    def begin_response(
+        self, request_id: int, *, stream_id: int | None = None, plain: bool = False, end: bool = False
+    ) -> ResponseWriter:
+        """A response that is written piece by piece: ``write``, ``end``, and ``fail`` of what this returns give the frames.
+
+        Arguments and exceptions are those of :meth:`respond`. While output is deferred, the writer keeps the data and gives no
+        frames; :meth:`receive_end` then has the :class:`SendFrames` of the response. Of a response that is still being
+        written, that raises :class:`BlockingIOError` once it has given all there is, and the writer gives the rest.
+        """
+        pushed = Pushed()
+        outputs = self._outputs
+        output = outputs.choose(request_id, stream_id)
+        self._begun(request_id)
+        response = Response(outputs, request_id, output, Chunks(pushed), self._error, plain=plain, end=end)
+        self._held_back(response)
+
+        def error(message: str) -> Frame:
+            return self._error(request_id, output.stream, message)
+
+        return ResponseWriter(response, pushed, self._holds_back, error)
+
+    def _holds_back(self) -> bool:
+        """Returns True if output waits for the end of input."""
+        return self._deferring and not self.ended
+
     def respond_error(
         self, request_id: int, message: str, *, stream_id: int | None = None, end: bool = False
     ) -> SendFrames | NoOp:
@@ -167,7 +194,7 @@ class Server(CommandReceiver):
     def _message(self, request_id: int, output: Output, frame: Frame) -> SendFrames | NoOp:
         self._tell(request_id, Event.MESSAGE_SENT)
         # What is held back is sent in the order in which it was asked for.
-        after_response = self._deferring and not self.ended and self._requests[request_id].state in _BEGUN
+        after_response = self._holds_back() and self._requests[request_id].state in _BEGUN
         if after_response or request_id in self._outputs.finished:
             raise too_late(request_id)
         self._outputs.homes.setdefault(request_id, output.stream.stream_id)
@@ -242,7 +269,7 @@ class Server(CommandReceiver):
         return output is None or output.unmade == 1
 
     def _held_back(self, send: Sending) -> SendFrames | NoOp:
-        if self._deferring and not self.ended:
+        if self._holds_back():
             self._held.append(SendFrames(send))
             return NO_OP if send.request_id is None else NoOp(send.request_id)
         return SendFrames(send)

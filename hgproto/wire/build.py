@@ -18,6 +18,7 @@ from hgproto.runtime.bytelike import as_bytes, is_bytes_like, kept_bytes
 from hgproto.runtime.frame import Frame
 from hgproto.runtime.layout import counted, highest, octets
 from hgproto.wire.files import Input, is_file
+from hgproto.wire.pushed import Pushed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -301,6 +302,8 @@ def _cut(type_: int, more: int, last: int, data: Data, max_payload: int) -> Iter
     Of octets the size is known, so their last full payload is the last. A file's end is only known once a read gives
     nothing: when that is on a payload's boundary, an empty one follows.
     """
+    if isinstance(data, Pushed):
+        return data.payloads(type_, more, last, max_payload)
     if _is_file(data):
         return _FilePayloads(type_, more, last, data, max_payload)
     return _payloads(type_, more, last, kept_bytes(data), max_payload)  # type: ignore[arg-type]
@@ -390,8 +393,12 @@ class _FileFrames:
             frame, self._waiting = self._waiting, None
             if part is not None:
                 type_, flags, payload = part
-                self._waiting = codec.make_frame(*self._ids, self._stream_flags, type_, flags, payload)
+                made = codec.make_frame(*self._ids, self._stream_flags, type_, flags, payload)
                 self._stream_flags = _Stream(0)
+                if not self._end:
+                    return made
+                # Only the last frame ends the stream, so each is given when the next is known.
+                self._waiting = made
             elif frame is None:
                 raise StopIteration
             elif self._end:
