@@ -160,7 +160,7 @@ class Command(Sending):
         self._built.clear()
         self._tell()
         if not self._is_begun or self._loss_of(request_id) is not None:
-            self._withdraw()
+            self._finish()
             return
         # If the encoder raises an exception, the stream does without it when this is called again.
         if self._is_answered(request_id):

@@ -345,9 +345,10 @@ class Message(Sending):
             self.output.stream.put(self._frame)
         except BaseException as error:
             self.failure = error
-            self._withdraw()
             raise
-        self._finish()
+        finally:
+            # There is no second attempt, but frames that were made before it can be taken.
+            self._finish()
 
     def _check_order(self) -> None:
         """Raises :class:`LocalProtocolError` if the last frame of the response was made already."""

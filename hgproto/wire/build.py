@@ -85,8 +85,10 @@ def command(
     _checked(Frame(request_id, stream_id, 0, _Type.COMMAND_NAME, flags))
     if not request_id & 1:
         raise LocalProtocolError("request-id.parity", None, "request_id", "an odd number", str(request_id))
-    frames = _FileFrames if data is not None and _is_file(data) else _frames
-    return frames(request_id, stream_id, _chain(parts, data, max_payload), begin, end)
+    chained = _chain(parts, data, max_payload)
+    if data is not None and _is_file(data):
+        return _FileFrames(request_id, stream_id, chained, begin, end, is_pushed=isinstance(data, Pushed))
+    return _frames(request_id, stream_id, chained, begin, end)
 
 
 def _chain(
@@ -373,11 +375,23 @@ def _ended(frame: Frame) -> Frame:
 
 
 class _FileFrames:
-    """The frames of a message with a file. Unlike a generator, it goes on after an exception of the file."""
+    """The frames of a message with a file. Unlike a generator, it goes on after an exception of the file.
+
+    Each frame is given when the next one was read: only the last ends the stream, and a file that cannot be read to the end
+    of its first frames gives none. ``is_pushed``: frames are given at once.
+    """
 
     def __init__(
-        self, request_id: int, stream_id: int, parts: Iterator[tuple[int, int, bytes]], begin: bool, end: bool
+        self,
+        request_id: int,
+        stream_id: int,
+        parts: Iterator[tuple[int, int, bytes]],
+        begin: bool,
+        end: bool,
+        *,
+        is_pushed: bool = False,
     ) -> None:
+        self._is_pushed = is_pushed
         self._ids = (request_id, stream_id)
         self._parts = parts
         self._stream_flags = _Stream.STREAM_BEGIN if begin else _Stream(0)
@@ -395,9 +409,8 @@ class _FileFrames:
                 type_, flags, payload = part
                 made = codec.make_frame(*self._ids, self._stream_flags, type_, flags, payload)
                 self._stream_flags = _Stream(0)
-                if not self._end:
+                if self._is_pushed and not self._end:
                     return made
-                # Only the last frame ends the stream, so each is given when the next is known.
                 self._waiting = made
             elif frame is None:
                 raise StopIteration

@@ -377,8 +377,8 @@ def test_a_source_may_use_the_client() -> None:
     assert send.failure is None
     assert [line.split(" ")[0:4:3] for line in order] == [
         ["1", "command-name"],
-        ["3", "command-name"],
         ["1", "command-data"],
+        ["3", "command-name"],
         ["1", "command-data"],
         ["1", "command-data"],
         ["1", "command-data"],
