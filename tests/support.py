@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
+import sys
 import zlib
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +31,16 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 SCHEMA = ROOT / "schema"
+RUFF = shutil.which("ruff") or shutil.which("ruff", path=str(Path(sys.executable).parent))
+
+
+def formatted(code: str) -> str:
+    """The code as the formatter has it."""
+    if RUFF is None:
+        pytest.skip("ruff is not installed")
+    command = [RUFF, "format", "--isolated", "--line-length", "120", "-"]
+    run = subprocess.run(command, input=code, capture_output=True, text=True, check=True, encoding="utf-8")
+    return run.stdout
 
 
 @contextmanager

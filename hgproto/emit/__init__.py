@@ -1,7 +1,8 @@
 """Emitters: one module a target, from the resolved model to source text.
 
 Invariants: an emitter sees the model and never YAML; the same model gives the same text, byte for byte; text of a schema is
-never code (see :mod:`hgproto.emit.text`). A new target is a new module and a line in :data:`TARGETS`.
+never code (see :mod:`hgproto.emit.text`); an emitter breaks no long line (see :mod:`hgproto.emit.lines`). A new target is a new
+module and a line in :data:`TARGETS`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from functools import wraps
 from typing import TYPE_CHECKING
 
 from hgproto.emit import codec, machines, package, requirements, structs
+from hgproto.emit.lines import fitted
 from hgproto.emit.text import refuse_names
 
 if TYPE_CHECKING:
@@ -20,20 +22,20 @@ if TYPE_CHECKING:
 __all__ = ["TARGETS"]
 
 
-def _with_names_checked(emit: Callable[[Schema], str]) -> Callable[[Schema], str]:
+def _finished(emit: Callable[[Schema], str]) -> Callable[[Schema], str]:
     @wraps(emit)
-    def checked(schema: Schema) -> str:
+    def finished(schema: Schema) -> str:
         refuse_names(schema)
-        return emit(schema)
+        return fitted(emit(schema))
 
-    return checked
+    return finished
 
 
 TARGETS = {
-    "__init__.py": _with_names_checked(package.emit),
-    "codec.py": _with_names_checked(codec.emit),
-    "structs.py": _with_names_checked(structs.emit),
-    "machines.py": _with_names_checked(machines.emit),
-    "requirements.py": _with_names_checked(requirements.emit),
+    "__init__.py": _finished(package.emit),
+    "codec.py": _finished(codec.emit),
+    "structs.py": _finished(structs.emit),
+    "machines.py": _finished(machines.emit),
+    "requirements.py": _finished(requirements.emit),
 }
 """The files of a generated package and what makes each."""

@@ -9,18 +9,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hgproto.emit.framing import frame_functions
+from hgproto.emit.lines import Group, flat
 from hgproto.emit.payloads import structure_functions
 from hgproto.emit.records import BUILTINS, record
 from hgproto.emit.rules import check_header, decode_payload
 from hgproto.emit.tables import layouts, tables
 from hgproto.emit.text import (
-    Group,
     camel,
     docstring,
     flag_class,
     heading,
-    import_from,
-    lay_out,
     literal,
     mask,
     names_in,
@@ -75,7 +73,7 @@ def _head(schema: Schema, used: frozenset[str]) -> list[str]:
         names += [f"decode_{snake(structure.name)}", f"encode_{snake(structure.name)}"]
     if "unpack_parts" in used:
         names.append("unpack_parts")
-    all_ = lay_out(Group("__all__ = [", [*map(literal, sorted(set(names), key=_all_order))], "]"))
+    all_ = Group("__all__ = [", [*map(literal, sorted(set(names), key=_all_order))], "]")
     of_structs = [name for name in ("Struct", "iter_unpack", "pack", "unpack_from") if name in used]
     of_frame = [name for name in ("Frame", "Record", "bare", "check_type") if name in used]
     of_layout = ["Entry", "Layout", "Part", "decode_entries", "encode_entries", "fault", "frame_fault", "local_fault"]
@@ -94,7 +92,7 @@ def _head(schema: Schema, used: frozenset[str]) -> list[str]:
         f"from hgproto.errors import {', '.join(name for name in ('LocalProtocolError', 'RemoteProtocolError') if name in used)}",
         f"from hgproto.runtime.bytelike import {', '.join(name for name in ('as_bytes', 'bytes_like') if name in used)}",
         f"from hgproto.runtime.frame import {', '.join(of_frame)}",
-        *import_from("hgproto.runtime.layout", of_layout),
+        f"from hgproto.runtime.layout import {', '.join(of_layout)}",
         "",
         "if TYPE_CHECKING:",
         *([f"    import builtins as {BUILTINS}"] if BUILTINS in used else []),
@@ -104,7 +102,7 @@ def _head(schema: Schema, used: frozenset[str]) -> list[str]:
         "    from hgproto.runtime.bytelike import BytesLike",
         "    from hgproto.wire.reader import Pieces",
         "",
-        *all_,
+        flat(all_),
     ]
 
 
@@ -122,7 +120,7 @@ def _constants(schema: Schema) -> list[str]:
         f"MEDIA_TYPE: {annotation} = {media_type}",
         f"DIGEST = {literal(schema.digest)}",
         f"HEADER_OCTETS = {schema.header.octets}",
-        *lay_out(Group("LIMITS: dict[str, tuple[int, int]] = {", limits, "}")),
+        flat(Group("LIMITS: dict[str, tuple[int, int]] = {", limits, "}")),
         *docstring("The named limits: default and maximum.", 0),
     ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hgproto.emit.formats import header_format
-from hgproto.emit.text import Group, docstring, lay_out, mask, unpacking
+from hgproto.emit.text import docstring, mask
 
 if TYPE_CHECKING:
     from hgproto.language.model import Schema
@@ -63,7 +63,7 @@ def frame_functions(schema: Schema) -> list[str]:
         f"        if length > max_payload or frame.{low[0]} >> {high[1].low}:",
         "            raise local_frame_fault(FRAME, frame, max_payload, FIELD_BITS)",
         *(f"        {line}" for line in split),
-        *lay_out(Group("header = _pack_header(", packs, ")"), 8),
+        f"        header = _pack_header({', '.join(packs)})",
         "    except (StructError, TypeError):",
         "        raise local_frame_fault(FRAME, frame, max_payload, FIELD_BITS) from None",
     ]
@@ -111,7 +111,7 @@ def frame_functions(schema: Schema) -> list[str]:
         f"            source.keep(data, at, {size})",
         "            continue",
         "        for frame in frames:",
-        *unpacking(filled, "unpack(data, at)", 12),
+        f"            {', '.join(filled)} = unpack(data, at)",
         *(f"            {line}" for line in joins),
         "            if length > max_payload:",
         f"                raise source.refuse(data, at, frame_fault(FRAME, bytes(data[at : at + {size}]), max_payload))",
@@ -139,7 +139,7 @@ def frame_functions(schema: Schema) -> list[str]:
         "    for data, at in source:",
         f"        end, last = len(data), len(data) - {size}",
         "        while at <= last:",
-        *unpacking(parts, "unpack(data, at)", 12),
+        f"            {', '.join(parts)} = unpack(data, at)",
         *(f"            {line}" for line in joins),
         "            if length > max_payload:",
         f"                raise source.refuse(data, at, frame_fault(FRAME, bytes(data[at : at + {size}]), max_payload))",
@@ -181,7 +181,7 @@ def frame_functions(schema: Schema) -> list[str]:
         f"    if len(data) - at < {size}:",
         "        data = as_bytes(data[at:])",
         "        raise frame_fault(FRAME, data, max_payload).moved(at)",
-        *unpacking(targets, "_unpack_header(data, at)", 4),
+        f"    {', '.join(targets)} = _unpack_header(data, at)",
         *(f"    {line}" for line in joins),
         f"    start = at + {size}",
         "    stop = start + length",

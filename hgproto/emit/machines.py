@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hgproto.emit.text import Group, docstring, heading, import_from, lay_out, literal, mask, names_in, upper
+from hgproto.emit.lines import Group, flat
+from hgproto.emit.text import docstring, heading, literal, mask, names_in, upper
 from hgproto.language.names import state_class
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def emit(schema: Schema) -> str:
     imported = [
         name for name in ("All", "Answer", "Event", "InState", "Machine", "Not", "One", "Row", "Set") if name in used
     ]
-    of_machine = import_from("hgproto.runtime.machine", imported)
+    of_machine = [f"from hgproto.runtime.machine import {', '.join(imported)}"]
     if not schema.machines:
         # Only the annotation of an empty table names the class.
         of_machine = [
@@ -43,7 +44,7 @@ def emit(schema: Schema) -> str:
         *(["from enum import IntEnum", ""] if "IntEnum" in used else []),
         *of_machine,
         "",
-        *lay_out(Group("__all__ = [", [*map(literal, names)], "]")),
+        flat(Group("__all__ = [", [*map(literal, names)], "]")),
     ]
     return "\n".join(head) + "\n\n\n" + body
 
@@ -64,22 +65,22 @@ def _tables(schema: Schema) -> list[str]:
             literal(machine.otherwise),
             Group("(", [_row(row, machine, schema) for row in machine.transitions]),
         ]
-        lines += lay_out(Group(f"{upper(machine.name)} = Machine(", arguments))
+        lines.append(flat(Group(f"{upper(machine.name)} = Machine(", arguments)))
         lines += docstring(machine.doc, 0)
     tables = [f"{literal(name)}: {upper(name)}" for name in schema.machines]
-    lines += lay_out(Group("MACHINES: dict[str, Machine] = {", tables, "}"))
+    lines.append(flat(Group("MACHINES: dict[str, Machine] = {", tables, "}")))
     lines += docstring("The machines by name.", 0)
     guards = [
         Group(f"{literal(guard.name)}: (", [literal(value) for value in guard.values] or ["False", "True"])
         for guard in schema.guards.values()
     ]
-    lines += lay_out(Group("GUARDS: dict[str, tuple[object, ...]] = {", guards, "}"))
+    lines.append(flat(Group("GUARDS: dict[str, tuple[object, ...]] = {", guards, "}")))
     lines += docstring("What a machine may ask, and the answers that there are.", 0)
     parity = schema.header.parity("stream_id") or {}
     sides = [f"{literal(parity[key])}: {bit}" for key, bit in (("odd", 1), ("even", 0)) if key in parity]
     if "requirement" in parity:
         sides.append(f'"requirement": {literal(parity["requirement"])}')
-    lines += lay_out(Group("STREAM_PARITY: dict[str, int | str] = {", sides, "}"))
+    lines.append(flat(Group("STREAM_PARITY: dict[str, int | str] = {", sides, "}")))
     return [
         *lines,
         *docstring("The lowest bit of the ids of each side's streams, and the requirement that says so.", 0),

@@ -7,7 +7,8 @@ import re
 from typing import TYPE_CHECKING
 
 from hgproto.emit.formats import DECODE, ENCODE, FORMATS, PYTHON_TYPES, integer_runs
-from hgproto.emit.text import Group, camel, docstring, if_all, lay_out, names_made, snake, unpacking, upper
+from hgproto.emit.lines import Group, flat
+from hgproto.emit.text import camel, docstring, names_made, snake, upper
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -137,12 +138,7 @@ def _read_whole(structure: Structure, schema: Schema) -> list[str]:
     lines, end = _read_fields(structure.fields, "", last_takes_rest=_is_whole(structure))
     made = _with_record(structure, "record", ["return record"])
     good = _conditions(structure, end)
-    return [*lines, *_if(good), *(f"    {line}" for line in made)] if good else [*lines, *made]
-
-
-def _if(conditions: Sequence[str]) -> list[str]:
-    """An ``if`` in the ``try`` of a function."""
-    return [line[8:] for line in if_all(conditions, 8)]
+    return [*lines, f"if {' and '.join(good)}:", *(f"    {line}" for line in made)] if good else [*lines, *made]
 
 
 def _read_repeated(structure: Structure, inner: Structure) -> list[str]:
@@ -276,7 +272,8 @@ def _read_integers(run: Sequence[Field], here: str) -> list[str]:
             targets.append(_local(item.name))
     code = "".join(FORMATS[item.type] for item in run)
     start = "" if here == "0" else f", {here}"
-    return [*unpacking(targets, f"_unpack_{code.lower()}(payload{start})", 0), *joins]
+    left = f"({targets[0]},)" if len(targets) == 1 else ", ".join(targets)
+    return [f"{left} = _unpack_{code.lower()}(payload{start})", *joins]
 
 
 def _read_numbers(field: Field, count_octets: int, here: str) -> list[str]:
@@ -317,10 +314,10 @@ def _conditions(structure: Structure, end: str) -> list[str]:
     last = structure.fields[-1]
     has_variable = any(f.octets is None or f.is_array for f in structure.fields[:-1])
     if not _is_whole(structure):
-        return [*conditions, f"{end} <= len(payload)"] if has_variable or last.octets is None else conditions
+        return [*conditions, f"len(payload) >= {end}"] if has_variable or last.octets is None else conditions
     if last.size == "rest":
         if has_variable:
-            conditions.append(f"{end} <= len(payload)")
+            conditions.append(f"len(payload) >= {end}")
         if last.at_most is not None:
             conditions.append(f"len({_local(last.name)}) <= {_local(last.at_most)}")
     elif last.size is None:
@@ -364,16 +361,15 @@ def _write(structure: Structure) -> list[str]:
             pieces.append(f"*[encode_{snake(field.type)}(item) for item in value.{field.name}]")
         else:
             pieces.append(f"*{_local(field.name)}" if field.sizes is not None else _local(field.name))
-    indent = 12 if conditions else 8
     if len(pieces) > 1:
-        result = lay_out(Group('return b"".join(', [Group("(", pieces)]), indent)
-    elif isinstance(pieces[0], Group):
-        result = lay_out(pieces[0]._replace(head=f"return {pieces[0].head}"), indent)
+        result = f'return b"".join({flat(Group("(", pieces))})'
+    elif isinstance(pieces[0], str) and pieces[0].startswith("*"):
+        result = f'return b"".join({pieces[0][1:]})'
     else:
-        starred = pieces[0].startswith("*")
-        result = [" " * indent + (f'return b"".join({pieces[0][1:]})' if starred else f"return {pieces[0]}")]
-    result = [line[8:] for line in result]
-    return [*lines, *_if(conditions), *result] if conditions else [*lines, *result]
+        result = f"return {flat(pieces[0])}"
+    if not conditions:
+        return [*lines, result]
+    return [*lines, f"if {' and '.join(conditions)}:", f"    {result}"]
 
 
 def _pack_integers(run: Sequence[Field], structure: Structure) -> Group:

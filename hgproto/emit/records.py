@@ -6,7 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 from hgproto.emit.formats import ENCODE, PYTHON_TYPES
-from hgproto.emit.text import Group, camel, docstring, lay_out, literal, snake
+from hgproto.emit.lines import Group, flat
+from hgproto.emit.text import camel, docstring, literal, snake
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -52,11 +53,11 @@ def record(structure: Structure) -> list[str]:
     lines = [f"class {camel(structure.name)}(Record):", *docstring(doc), ""]
     lines += _slots([f.name for f in values], "in wire order")
     if len(shown) != len(values):
-        lines += lay_out(Group("shown = (", [*map(literal, shown)], ")"), 4)
+        lines.append("    " + flat(Group("shown = (", [*map(literal, shown)])))
     types = {f.name: _reachable(python_type(f), shown) for f in values}
     lines += ["", *(f"    {name}: {kind}" for name, kind in types.items()), ""]
     parameters = ["self", *(f"{name}: {kind}" for name, kind in types.items())]
-    lines += lay_out(Group("def __init__(", parameters, ") -> None:"), 4)
+    lines.append(f"    def __init__({', '.join(parameters)}) -> None:")
     lines += [f"        self.{f.name} = {f.name}" for f in values]
     for field in structure.shown:
         if field.sized_by is not None:
@@ -68,17 +69,15 @@ def record(structure: Structure) -> list[str]:
 
 
 def _slots(names: list[str], order: str) -> list[str]:
-    lines = lay_out(Group("__slots__ = (", [literal(name) for name in names]), 4)
-    if names != sorted(names):
-        lines[0] += f"  # noqa: RUF023 - {order}"
-    return lines
+    note = "" if names == sorted(names) else f"  # noqa: RUF023 - {order}"
+    return [f"    {flat(Group('__slots__ = (', [literal(name) for name in names]))}{note}"]
 
 
 def _replace(types: Mapping[str, str]) -> list[str]:
     """The types of the method ``replace``, which every record inherits."""
     parameters = ["self", "*", *(f"{name}: {kind} = ..." for name, kind in types.items())]
-    lines = lay_out(Group("def replace(", parameters, ") -> Self:"), 8)
-    return ["", "    if TYPE_CHECKING:", "", *lines, *docstring("The same value with some parts changed.", 12)]
+    head = f"        def replace({', '.join(parameters)}) -> Self:"
+    return ["", "    if TYPE_CHECKING:", "", head, *docstring("The same value with some parts changed.", 12)]
 
 
 def _computed(field: Field, structure: Structure) -> str:
@@ -107,7 +106,7 @@ def _cbor_record(structure: Structure) -> list[str]:
     shown = [*(e.name for e in structure.entries), "extra"]
     lines += _slots(names, "in the schema's order")
     if shown != names:
-        lines += lay_out(Group("shown = (", [*map(literal, shown)], ")"), 4)
+        lines.append("    " + flat(Group("shown = (", [*map(literal, shown)])))
     types = {e.name: kinds[e.type] + (" | None" if e.optional else "") for e in structure.entries}
     types["extra"] = "dict[bytes, bytes]"
     types = {name: _reachable(kind, names) for name, kind in types.items()}
@@ -115,7 +114,7 @@ def _cbor_record(structure: Structure) -> list[str]:
     parameters = ["self", *(f"{e.name}: {types[e.name]}" for e in required)]
     parameters += [f"{e.name}: {types[e.name]} = None" for e in optional]
     parameters.append(f"extra: {types['extra']} | None = None")
-    lines += lay_out(Group("def __init__(", parameters, ") -> None:"), 4)
+    lines.append(f"    def __init__({', '.join(parameters)}) -> None:")
     lines += [f"        self.{e.name} = {e.name}" for e in structure.entries]
     lines.append("        self.extra = {} if extra is None else extra")
     return [*lines, *_replace(types)]

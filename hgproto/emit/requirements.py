@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hgproto.emit.text import Group, docstring, heading, lay_out, literal
+from hgproto.emit.lines import Group, flat
+from hgproto.emit.text import docstring, heading, literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -40,7 +41,7 @@ def emit(schema: Schema) -> str:
         "",
         '__all__ = ["REQUIREMENTS"]',
         "",
-        *lay_out(Group("REQUIREMENTS: dict[str, Requirement] = {", entries, "}")),
+        flat(Group("REQUIREMENTS: dict[str, Requirement] = {", entries, "}")),
         *docstring("By id, in the order of the schema.", 0),
     ]
     return "\n".join(lines) + "\n"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hgproto.emit.framing import CHECK_TYPE
+from hgproto.emit.lines import Group, flat
 from hgproto.emit.tables import part
-from hgproto.emit.text import WIDTH, Group, docstring, lay_out, literal, mask, snake, upper
+from hgproto.emit.text import docstring, literal, mask, snake, upper
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,8 +24,8 @@ def check_header(schema: Schema) -> list[str]:
     unknown = {name: literal(schema.header.rules(name)["unknown"]) for name in ("type", "flags", "stream_flags")}
     expected = literal(f"a type that {schema.revision} defines")
 
-    def raised(name: str, expected: str, found: str) -> list[str]:
-        return _raise([unknown[name], str(offsets[name]), literal(name), expected, found], 8)
+    def raised(name: str, expected: str, found: str) -> str:
+        return f"        {_raise(unknown[name], str(offsets[name]), literal(name), expected, found)}"
 
     lines = [
         "def check_header(frame: Frame) -> None:",
@@ -35,14 +36,14 @@ def check_header(schema: Schema) -> list[str]:
         *CHECK_TYPE,
         "    code, flags, stream_flags = int(frame.type), int(frame.flags), int(frame.stream_flags)",
         "    if code not in TYPE_NAMES:",
-        *raised("type", expected, "hex(code)"),
+        raised("type", expected, "hex(code)"),
         f"    if stream_flags & ~{mask(stream_mask)}:",
         f"        found = text_of_flags(stream_flags & ~{mask(stream_mask)}, {{}})",
-        *raised("stream_flags", '"known bits alone"', "found"),
+        raised("stream_flags", '"known bits alone"', "found"),
         "    names = FLAG_NAMES[code]",
         "    if flags & ~sum(names):",
         "        found = text_of_flags(flags & ~sum(names), {})",
-        *raised("flags", '"known bits alone"', "found"),
+        raised("flags", '"known bits alone"', "found"),
     ]
     for constraint in schema.stream_constraints:
         lines += _constraint(constraint, schema, None)
@@ -55,18 +56,10 @@ def check_header(schema: Schema) -> list[str]:
             broken = "not frame.stream_id & 1" if frame.sender == odd_side else "frame.stream_id & 1"
             which = "odd" if frame.sender == odd_side else "even"
             wanted = literal(f"a stream of the {frame.sender}, which is {which}")
+            requirement, found = literal(str(frame.sender_requirement)), "str(frame.stream_id)"
             body += [
                 f"if {broken}:",
-                *_raise(
-                    [
-                        literal(str(frame.sender_requirement)),
-                        str(offsets["stream_id"]),
-                        '"stream_id"',
-                        wanted,
-                        "str(frame.stream_id)",
-                    ],
-                    4,
-                ),
+                f"    {_raise(requirement, str(offsets['stream_id']), literal('stream_id'), wanted, found)}",
             ]
         for constraint in frame.constraints:
             body += [line[4:] for line in _constraint(constraint, schema, frame)]
@@ -76,8 +69,8 @@ def check_header(schema: Schema) -> list[str]:
     return lines
 
 
-def _raise(arguments: Sequence[str], indent: int) -> list[str]:
-    return lay_out(Group("raise RemoteProtocolError(", arguments), indent)
+def _raise(*arguments: str) -> str:
+    return f"raise RemoteProtocolError({', '.join(arguments)})"
 
 
 def _constraint(constraint: Constraint, schema: Schema, frame: FrameType | None) -> list[str]:
@@ -94,7 +87,7 @@ def _constraint(constraint: Constraint, schema: Schema, frame: FrameType | None)
                 literal(f"an {constraint.kind} number"),
                 f"str({value})",
             ]
-            lines += [f"    if {broken}:", *_raise(arguments, 8)]
+            lines += [f"    if {broken}:", f"        {_raise(*arguments)}"]
         return lines
     field, condition, expected = _constraint_parts(constraint, schema, frame)
     names = "STREAM_FLAG_NAMES" if field == "stream_flags" else "names"
@@ -102,7 +95,7 @@ def _constraint(constraint: Constraint, schema: Schema, frame: FrameType | None)
     arguments = [literal(constraint.requirement), str(offset), literal(field), literal(expected)]
     return [
         f"    if {condition}:",
-        *_raise([*arguments, f"text_of_flags({field}, {names})"], 8),
+        f"        {_raise(*arguments, f'text_of_flags({field}, {names})')}",
     ]
 
 
@@ -151,7 +144,8 @@ def _interrupts(schema: Schema) -> list[str]:
             others = [f for f in frames if f is not frame and f.sender is not None and f.sender == frame.sender]
             codes = f"{{{', '.join(mask(f.code) for f in others)}}}" if others else ""
             items.append(f"{mask(frame.code)}: frozenset({codes})")
-    return lay_out(Group("INTERRUPTS: dict[int, frozenset[int]] = {", items, "}"), after=WIDTH if items else 0)
+    head = "INTERRUPTS: dict[int, frozenset[int]] = {"
+    return [head, *(f"    {item}," for item in items), "}"] if items else [f"{head}}}"]
 
 
 def decode_payload(schema: Schema) -> list[str]:
@@ -161,8 +155,7 @@ def decode_payload(schema: Schema) -> list[str]:
     ]
     for frame in schema.frames_by_code.values():
         cases = Group(f"{mask(frame.code)}: (", [_case(case, frame) for case in frame.payload])
-        lines += lay_out(cases, 4, 1)
-        lines[-1] += ","
+        lines.append(f"    {flat(cases)},")
     lines += [
         "}",
         *docstring(
@@ -250,7 +243,7 @@ def _text_payloads(schema: Schema) -> list[str]:
             if case.field is not None and case.field.type != "bytes":
                 parts = Group("(", [part(case.field)])
                 arguments: list[str | Group] = [literal(frame.name), literal(case.field.doc), "{}", parts]
-                lines += lay_out(Group(f"{_text_table(number, frame)} = Layout(", arguments))
+                lines.append(flat(Group(f"{_text_table(number, frame)} = Layout(", arguments)))
     if not lines:
         return []
     return [

@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from hgproto.emit.lines import Group, flat
 from hgproto.emit.text import (
-    Group,
     camel,
     docstring,
     flag_class,
     heading,
-    import_from,
-    lay_out,
     literal,
     mask,
     names_in,
@@ -93,17 +91,21 @@ def _head(schema: Schema, body: str) -> list[str]:
         "",
         "from typing import Any",
         "",
-        *import_from("construct", sorted(construct, key=order)),
+        _import("construct", sorted(construct, key=order)),
         "",
-        *(import_from("hgproto.runtime.computed", computed) if computed else []),
-        *import_from("hgproto.runtime.constructs", sorted(ours, key=order)),
-        *import_from("hgproto.runtime.of_revision", ["OfRevision"]),
+        *([_import("hgproto.runtime.computed", computed)] if computed else []),
+        _import("hgproto.runtime.constructs", sorted(ours, key=order)),
+        "from hgproto.runtime.of_revision import OfRevision",
         "",
         # By a relative name, since the package of a user's schema may be anywhere.
-        *import_from(".codec", sorted(codec, key=order)),
+        _import(".codec", sorted(codec, key=order)),
         "",
-        *lay_out(Group("__all__ = [", [literal(name) for name in sorted(names)], "]")),
+        flat(Group("__all__ = [", [literal(name) for name in sorted(names)], "]")),
     ]
+
+
+def _import(module: str, names: list[str]) -> str:
+    return f"from {module} import {', '.join(names)}"
 
 
 # Structures.
@@ -120,8 +122,7 @@ def _structure(structure: Structure, schema: Schema) -> list[str]:
         arguments: list[str | Group] = [upper(structure.name), camel(structure.name)]
         if structure.limit is not None:
             arguments.append(str(schema.limits[structure.limit].default))
-        lines = lay_out(Group(f"{name} = CborMap(", arguments))
-        return [*lines, *docstring(f"{structure.doc} ({structure.name})", 0)]
+        return [flat(Group(f"{name} = CborMap(", arguments)), *docstring(f"{structure.doc} ({structure.name})", 0)]
     parts: list[str | Group] = [_named(field, structure, schema) for field in structure.fields]
     if any(field.repeat and field.type == structure.name for one in _limited(schema) for field in one.fields):
         # After the numbers that say how many strings there are, and before any string.
@@ -129,10 +130,8 @@ def _structure(structure: Structure, schema: Schema) -> list[str]:
         parts.insert(at, f"Counted({', '.join(literal(field.name) for field in structure.counters)})")
     struct = Group("Struct(", parts)
     if "surplus" in structure.rules:
-        lines = lay_out(Group(f"{name} = Whole(", [struct, f"surplus={literal(structure.rules['surplus'])}"]))
-    else:
-        lines = lay_out(Group(f"{name} = Struct(", struct.items))
-    return [*lines, *docstring(f"{structure.doc} ({structure.name})", 0)]
+        struct = Group("Whole(", [struct, f"surplus={literal(structure.rules['surplus'])}"])
+    return [f"{name} = {flat(struct)}", *docstring(f"{structure.doc} ({structure.name})", 0)]
 
 
 def _named(field: Field, structure: Structure, schema: Schema) -> Group:
@@ -218,7 +217,7 @@ def _frame(schema: Schema, name: str) -> list[str]:
         if header_only
         else " ``parse(data, max_payload=n)`` sets the limit on its payload."
     )
-    return [*lay_out(Group(f"{name} = Struct(", items)), *docstring(doc + note, 0)]
+    return [flat(Group(f"{name} = Struct(", items)), *docstring(doc + note, 0)]
 
 
 def _frames() -> list[str]:
@@ -286,7 +285,7 @@ def _flag_tables(schema: Schema) -> list[str]:
         if frame.flags
     ]
     masks = [f"{frame.code}: {mask(sum(f.mask for f in frame.flags))}" for frame in schema.frames_by_code.values()]
-    return [*lay_out(Group("_FLAGS: dict[int, Any] = {", flags, "}")), *lay_out(Group("_MASKS = {", masks, "}"))]
+    return [flat(Group("_FLAGS: dict[int, Any] = {", flags, "}")), flat(Group("_MASKS = {", masks, "}"))]
 
 
 def _case(case: PayloadCase, frame: FrameType) -> list[str]:
@@ -307,11 +306,9 @@ def _case(case: PayloadCase, frame: FrameType) -> list[str]:
 
 
 def _returned(tests: list[str], value: str | Group) -> list[str]:
-    """The lines, as they stand 8 columns in, that return a construct when the tests hold."""
-    indent = 12 if tests else 8
-    node = f"return {value}" if isinstance(value, str) else value._replace(head=f"return {value.head}")
-    lines = [line[8:] for line in lay_out(node, indent)]
-    return [f"if {' and '.join(tests)}:", *lines] if tests else lines
+    """The lines that return a construct when the tests hold."""
+    line = f"return {flat(value)}"
+    return [f"if {' and '.join(tests)}:", f"    {line}"] if tests else [line]
 
 
 def _checked_frame(schema: Schema) -> list[str]:
@@ -354,7 +351,7 @@ def _checked_frame(schema: Schema) -> list[str]:
         "``parse(data, continued=True)`` reads the payload of a frame that goes on where the latest one of its request and "
         "type ended. Offsets count from the start of the frame."
     )
-    return [*lay_out(Group("checked_frame = Struct(", items)), *docstring(doc, 0)]
+    return [flat(Group("checked_frame = Struct(", items)), *docstring(doc, 0)]
 
 
 def _rule(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hgproto.emit.formats import FORMATS, header_format, integer_runs
-from hgproto.emit.text import Group, docstring, flag_class, lay_out, literal, mapping, mask, upper
+from hgproto.emit.lines import Group, flat
+from hgproto.emit.text import docstring, flag_class, literal, mapping, mask, upper
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,19 +53,19 @@ def layouts(schema: Schema) -> list[str]:
             arguments.append(Group("entries=(", entries))
         else:
             arguments.append(Group("(", [part(f) for f in structure.fields]))
-        lines += lay_out(Group(f"{upper(structure.name)} = Layout(", arguments))
+        lines.append(flat(Group(f"{upper(structure.name)} = Layout(", arguments)))
         lines += docstring(f"The table of {structure.name}.", 0)
     parts = Group("(", [part(f) for f in schema.header.fields])
-    lines += lay_out(Group("FRAME = Layout(", [literal("frame"), literal(schema.header.doc), "{}", parts]))
+    lines.append(flat(Group("FRAME = Layout(", [literal("frame"), literal(schema.header.doc), "{}", parts])))
     lines += docstring("The table of a frame.", 0)
     tables = mapping(((literal(name), upper(name)) for name in schema.structures), "LAYOUTS: dict[str, Layout] = {")
-    lines += [*lay_out(tables), *docstring("The tables by the names of the structures.", 0)]
+    lines += [flat(tables), *docstring("The tables by the names of the structures.", 0)]
     widths = []
     for name in ("request_id", "stream_id", "stream_flags", "type", "flags"):
         _, field, bits = schema.header.locate(name)
         width = bits.width if bits is not None else 8 * (field.octets or 0)
         widths.append((literal(name), f"({width}, {literal(field.rules['overflow'])})"))
-    return [*lines, *lay_out(mapping(widths, "FIELD_BITS: dict[str, tuple[int, str]] = {"))]
+    return [*lines, flat(mapping(widths, "FIELD_BITS: dict[str, tuple[int, str]] = {"))]
 
 
 def tables(schema: Schema) -> list[str]:
@@ -72,15 +73,15 @@ def tables(schema: Schema) -> list[str]:
     frames = schema.frames_by_code.values()
     type_names = [f"{mask(frame.code)}: {literal(frame.name)}" for frame in frames]
     lines = [
-        *lay_out(Group("TYPE_NAMES: dict[int, str] = {", type_names, "}")),
+        flat(Group("TYPE_NAMES: dict[int, str] = {", type_names, "}")),
         "CODES: dict[str, int] = {name: code for code, name in TYPE_NAMES.items()}",
     ]
     names = [f"{mask(flag.mask)}: {literal(flag.name)}" for flag in schema.stream_flags]
-    lines += lay_out(Group("STREAM_FLAG_NAMES: dict[int, str] = {", names, "}"))
+    lines.append(flat(Group("STREAM_FLAG_NAMES: dict[int, str] = {", names, "}")))
     lines.append("FLAG_NAMES: dict[int, dict[int, str]] = {")
     for frame in frames:
         flags = mapping(((f"{mask(flag.mask)}", literal(flag.name)) for flag in frame.flags), f"{mask(frame.code)}: {{")
-        lines += [f"{line}," for line in lay_out(flags, 4, 1)]
+        lines.append(f"    {flat(flags)},")
     lines += ["}", '"""The names of flags by their masks, for each frame type."""', ""]
     _, _, type_bits = schema.header.locate("type")
     _, _, flag_bits = schema.header.locate("flags")
@@ -89,7 +90,7 @@ def tables(schema: Schema) -> list[str]:
         raise ValueError("the type and the flags of a frame are bit fields of one integer")
     flag_types = [f"{mask(frame.code)}: {flag_class(frame.name)}" for frame in frames if frame.flags]
     lines += [
-        *lay_out(Group("_FLAG_TYPES: dict[int, type[IntFlag]] = {", flag_types, "}")),
+        flat(Group("_FLAG_TYPES: dict[int, type[IntFlag]] = {", flag_types, "}")),
         f"_TYPES = [FrameType(code) if code in TYPE_NAMES else code for code in range({1 << type_bits.width})]",
         f"_FLAGS = [[_FLAG_TYPES[code](flags) if code in _FLAG_TYPES else flags for flags in range({1 << flag_bits.width})]"
         f" for code in range({1 << type_bits.width})]",

@@ -11,26 +11,22 @@ import ast
 import re
 import textwrap
 from pathlib import PurePath
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from hgproto.emit.lines import WIDTH, Group
 from hgproto.language.names import camel, flag_class, snake, upper
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
     from hgproto.language.model import Condition, Schema
 
 __all__ = [
-    "WIDTH",
-    "Group",
     "camel",
     "comment",
     "docstring",
     "flag_class",
     "heading",
-    "if_all",
-    "import_from",
-    "lay_out",
     "literal",
     "mapping",
     "mask",
@@ -38,13 +34,8 @@ __all__ = [
     "quoted",
     "refuse_names",
     "snake",
-    "unpacking",
     "upper",
 ]
-
-WIDTH = 120
-"""Columns of a line; the formatter's own setting."""
-
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]*\Z")
 """The form of the names in a schema; :mod:`hgproto.language.names` makes identifiers of them by changing case and hyphens."""
@@ -168,69 +159,6 @@ def _wrapped(text: str, room: int) -> list[str]:
         if wrapped and wrapped[-1]:
             wrapped.append("")
     return wrapped[:-1] or [""]
-
-
-class Group(NamedTuple):
-    """Something in brackets: ``head`` opens them, ``tail`` closes them, and between are the items, parted by commas."""
-
-    head: str
-    items: Sequence[str | Group]
-    tail: str = ")"
-
-
-def flat(node: str | Group) -> str:
-    """A node on one line."""
-    if isinstance(node, str):
-        return node
-    comma = (
-        "," if node.head.endswith("(") and node.tail == ")" and len(node.items) == 1 and _is_tuple(node.head) else ""
-    )
-    return f"{node.head}{', '.join(map(flat, node.items))}{comma}{node.tail}"
-
-
-def _is_tuple(head: str) -> bool:
-    """Whether an opening bracket opens a tuple, and not a call."""
-    return head in ("(", "return (") or head.endswith(("= (", "=(", ": ("))
-
-
-def lay_out(node: str | Group, indent: int = 0, after: int = 0) -> list[str]:
-    """The lines of a node: one if it fits, else one an item. ``after``: columns that must stay free behind it."""
-    pad = " " * indent
-    line = flat(node)
-    if isinstance(node, str) or not node.items or indent + len(line) + after <= WIDTH:
-        return [f"{pad}{line}"]
-    # The formatter breaks before the operator that names a field.
-    lines = [f"{pad}{part}" for part in re.sub(r'^("\w+") / ', r"\1\n/ ", node.head).split("\n")]
-    for item in node.items:
-        inner = lay_out(item, indent + 4, 1)
-        lines += [*inner[:-1], f"{inner[-1]},"]
-    return [*lines, f"{pad}{node.tail}"]
-
-
-def import_from(module: str, names: Sequence[str]) -> list[str]:
-    """The lines of an import, names in the order of the import sorter: one line without brackets if it fits."""
-    line = f"from {module} import {', '.join(names)}"
-    return [line] if len(line) <= WIDTH else [f"from {module} import (", *(f"    {name}," for name in names), ")"]
-
-
-def if_all(conditions: Sequence[str], indent: int) -> list[str]:
-    """An ``if`` over conditions that must all hold."""
-    pad = " " * indent
-    line = f"{pad}if {' and '.join(conditions)}:"
-    if len(line) <= WIDTH or len(conditions) == 1:
-        return [line]
-    return [f"{pad}if (", f"{pad}    {conditions[0]}", *(f"{pad}    and {each}" for each in conditions[1:]), f"{pad}):"]
-
-
-def unpacking(targets: Sequence[str], call: str, indent: int) -> list[str]:
-    """An assignment to several targets at once."""
-    pad = " " * indent
-    left = f"({targets[0]},)" if len(targets) == 1 else ", ".join(targets)
-    if len(f"{pad}{left} = {call}") <= WIDTH:
-        return [f"{pad}{left} = {call}"]
-    if len(f"{pad}{left} = (") <= WIDTH:
-        return [f"{pad}{left} = (", f"{pad}    {call}", f"{pad})"]
-    return [f"{pad}(", *(f"{pad}    {target}," for target in targets), f"{pad}) = {call}"]
 
 
 def names_made(statement: ast.stmt) -> frozenset[str]:

@@ -11,12 +11,10 @@ import importlib
 import re
 import shutil
 import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
-from support import ROOT, SCHEMA
+from support import ROOT, RUFF, SCHEMA
 
 from hgproto.cli import main
 from hgproto.errors import ProtocolError, RemoteProtocolError
@@ -26,10 +24,9 @@ from hgproto.wire.human import format_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from hgproto.runtime.frame import Frame
-
-RUFF = shutil.which("ruff") or shutil.which("ruff", path=str(Path(sys.executable).parent))
 
 
 class Change(NamedTuple):

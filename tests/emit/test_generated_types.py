@@ -7,20 +7,20 @@ import itertools
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from support import ROOT, SCHEMA
+from support import ROOT, RUFF, SCHEMA
 
 from hgproto.language import load
 from hgproto.revisions.generate import write
 
-RUFF = shutil.which("ruff") or shutil.which("ruff", path=str(Path(sys.executable).parent))
+if TYPE_CHECKING:
+    from pathlib import Path
+
 ALIEN = ROOT / "tests" / "data" / "alien.yaml"
 NUMBERS, STRINGS = ("u8", "u16", "u24", "u32"), ("ascii", "utf8", "bytes")
 NAMES = ("annotations", "bytes", "dict", "int", "iter_unpack", "list", "object", "pack", "str", "tuple", "unpack_from")

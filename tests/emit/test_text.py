@@ -1,52 +1,31 @@
-"""Names, literals, docstrings and layouts of generated Python: right when run, and as the formatter has them."""
+"""Names, literals and docstrings of generated Python: right when run, and as the formatter has them."""
 
 from __future__ import annotations
 
 import ast
 import re
-import shutil
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from support import SCHEMA
+from support import SCHEMA, formatted
 
+from hgproto.emit.lines import WIDTH
 from hgproto.emit.text import (
-    WIDTH,
-    Group,
     camel,
     docstring,
     flag_class,
     heading,
-    if_all,
-    lay_out,
     literal,
-    mapping,
     mask,
     names_in,
     snake,
-    unpacking,
     upper,
 )
 from hgproto.language import load
 
-RUFF = shutil.which("ruff") or shutil.which("ruff", path=str(Path(sys.executable).parent))
-
 names = st.from_regex(r"[a-z][a-z0-9]{0,12}(-[a-z0-9]{1,8}){0,3}", fullmatch=True)
-words = st.from_regex(r"x[a-z]{1,30}", fullmatch=True)
-
-
-def formatted(code: str) -> str:
-    """The code as the formatter has it."""
-    if RUFF is None:
-        pytest.skip("ruff is not installed")
-    command = [RUFF, "format", "--isolated", "--line-length", str(WIDTH), "-"]
-    run = subprocess.run(command, input=code, capture_output=True, text=True, check=True, encoding="utf-8")
-    return run.stdout
 
 
 @pytest.mark.parametrize(
@@ -137,56 +116,6 @@ def test_docstrings_say_the_text_and_need_no_formatting(text: str) -> None:
 def test_any_docstring_is_its_text(text: str) -> None:
     found = ast.get_docstring(ast.parse("\n".join(docstring(text, 0))))
     assert str(found).split() == text.split()
-
-
-# Layouts.
-
-nodes = st.recursive(
-    words,
-    lambda inner: (
-        st.builds(
-            lambda head, tail, items: Group(head, items, tail),
-            words.map(lambda word: f"{word}(") | st.just("("),
-            st.just(")"),
-            st.lists(inner, max_size=6),
-        )
-        | st.lists(inner, max_size=6).map(lambda items: Group("[", items, "]"))
-    ),
-    max_leaves=20,
-)
-
-
-@settings(max_examples=settings().max_examples // 3)
-@given(nodes, st.integers(0, 5))
-def test_a_layout_says_the_same_and_fits(node: str | Group, level: int) -> None:
-    lines = lay_out(node, 4 * level)
-    (flat,) = lay_out(node, -10_000)
-    assert ast.dump(ast.parse("\n".join(lines).strip())) == ast.dump(ast.parse(flat))
-    assert all(line.startswith(" " * 4 * level) for line in lines)
-    assert (len(lines) == 1) == (4 * level + len(flat) <= WIDTH or isinstance(node, str) or not node.items)
-
-
-@settings(max_examples=max(4, settings().max_examples // 50), phases=[Phase.generate])
-@given(st.lists(nodes, min_size=30, max_size=30))
-def test_layouts_need_no_formatting(many: list[str | Group]) -> None:
-    code = "\n".join(line for node in many for line in lay_out(node)) + "\n"
-    assert formatted(code) == code
-
-
-@pytest.mark.parametrize("count", [0, 1, 2, 9])
-@pytest.mark.parametrize("length", [5, 16, 30])
-def test_forms_of_code_need_no_formatting(count: int, length: int) -> None:
-    items = [f"{'n' * length}{number}" for number in range(count)]
-    lines = [
-        *lay_out(Group("listed = [", items, "]")),
-        *lay_out(Group("row = (", items)),
-        *lay_out(mapping([(item, "1") for item in items], "table = {")),
-        *lay_out(Group("struct = Struct(", [Group('"field" / Due(', [Group("Rebuild(", items), "cut=1"])])),
-    ]
-    if items:
-        lines += [*unpacking(items, "read(data, at)", 0), *if_all(items, 0), "    pass"]
-    code = "\n".join(lines) + "\n"
-    assert formatted(code) == code
 
 
 def test_names_that_code_refers_to() -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from support import ROOT, SCHEMA
+from support import ROOT, RUFF, SCHEMA
 
 from hgproto.cli import main
 from hgproto.emit import TARGETS
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 OURS_FILE, ALIEN_FILE = SCHEMA / "framing-0002.yaml", ROOT / "tests" / "data" / "alien.yaml"
 OURS, ALIEN = load(OURS_FILE), load(ALIEN_FILE)
-RUFF = shutil.which("ruff") or shutil.which("ruff", path=str(Path(sys.executable).parent))
 
 PARTS = ["__init__.py", "codec.py", "structs.py", "machines.py", "requirements.py"]
 """The files of a generated package."""

@@ -1039,7 +1039,7 @@ def decode_argument_start(payload: bytes) -> ArgumentStart:
         name_end = 4 + name_length_
         name_ = payload[4:name_end].decode("ascii")
         value_ = payload[name_end:]
-        if name_length_ and name_end <= len(payload) and len(value_) <= value_length_:
+        if name_length_ and len(payload) >= name_end and len(value_) <= value_length_:
             for record in _bare_argument_start:
                 record.value_length = value_length_
                 record.name = name_
@@ -1128,7 +1128,7 @@ def decode_text_atom(payload: bytes) -> TextAtom:
             args_ = tuple(args_strings)
         else:
             args_ = ()
-        if args_end <= len(payload):
+        if len(payload) >= args_end:
             for record in _bare_text_atom:
                 record.format = format_
                 record.labels = labels_
@@ -1256,7 +1256,7 @@ def decode_stream_settings(payload: bytes) -> StreamSettings:
         profile_end = 1 + profile_length_
         profile_ = payload[1:profile_end].decode("ascii")
         settings_ = payload[profile_end:]
-        if profile_length_ and profile_end <= len(payload):
+        if profile_length_ and len(payload) >= profile_end:
             for record in _bare_stream_settings:
                 record.profile = profile_
                 record.settings = settings_
