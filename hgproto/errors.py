@@ -10,6 +10,7 @@
     ├── HexError                 a text is not hexadecimal octets
     ├── TextError                a text is not in UTF-8
     ├── EncodingError            a content encoding cannot be used here
+    ├── LimitError               an input needs more memory than a fixed limit allows
     └── SchemaError              a schema file cannot be used (hgproto.language)
 
 A :class:`ProtocolError` is data: the requirement, the offset, what was expected and what was found. Its text is built
@@ -25,6 +26,7 @@ __all__ = [
     "HexError",
     "HgprotoError",
     "HumanFormError",
+    "LimitError",
     "LocalProtocolError",
     "ProtocolError",
     "RemoteProtocolError",
@@ -203,6 +205,10 @@ class RemoteProtocolError(ProtocolError):
 
 class EncodingError(HgprotoError):
     """A content encoding that was asked for is not known, or what it needs is not installed."""
+
+
+class LimitError(HgprotoError):
+    """An input would need more memory than a fixed limit of hgproto allows. It violates no requirement."""
 
 
 class HumanFormError(HgprotoError):

@@ -7,7 +7,7 @@ import inspect
 import pytest
 
 from hgproto import errors
-from hgproto.errors import HexError, HgprotoError, HumanFormError, LocalProtocolError, RemoteProtocolError
+from hgproto.errors import HexError, HgprotoError, HumanFormError, LimitError, LocalProtocolError, RemoteProtocolError
 
 TEXTS: list[tuple[HgprotoError, str]] = [
     (
@@ -23,6 +23,7 @@ TEXTS: list[tuple[HgprotoError, str]] = [
         "length: expected at most 1 octet, found 2 octets (frame.length-limit)",
     ),
     (HumanFormError(3, "a request id, 0 to 65535", "'x'"), "expected a request id, 0 to 65535, found 'x' at column 3"),
+    (LimitError("expected less, found more"), "expected less, found more"),
     (HexError(2, 1, "a hexadecimal digit", "'x'"), "expected a hexadecimal digit, found 'x' at line 2, column 1"),
 ]
 

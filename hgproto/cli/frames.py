@@ -24,7 +24,15 @@ from hgproto.cli.common import (
     saying,
     wants_colour,
 )
-from hgproto.errors import HgprotoError, HumanFormError, LocalProtocolError, RemoteProtocolError, counted, printable
+from hgproto.errors import (
+    HgprotoError,
+    HumanFormError,
+    LimitError,
+    LocalProtocolError,
+    RemoteProtocolError,
+    counted,
+    printable,
+)
 
 if TYPE_CHECKING:
     import argparse
@@ -168,7 +176,11 @@ def _placed(frames: Iterable[Frame], revision: Revision) -> Iterator[_Placed]:
     continuations = Continuations(codec)
     offset = 0
     for number, frame in enumerate(frames):
-        continued, damage = continuations.next(frame), None
+        damage = None
+        try:
+            continued = continuations.next(frame)
+        except LimitError as error:
+            raise LimitError(f"frame {number} at offset {offset}: {error}") from None
         try:
             codec.decode_payload(frame, continued)
         except RemoteProtocolError as error:

@@ -34,7 +34,7 @@ from hgproto.cli.common import (
 )
 from hgproto.errors import HumanFormError, LocalProtocolError, counted, printable, quoted
 from hgproto.judging.finding import other_role
-from hgproto.judging.report import MISSING_PACKAGE, UNREADABLE_CONTENT, UNREADABLE_FILE, Unreadable
+from hgproto.judging.report import MISSING_PACKAGE, TOO_MANY_INCOMPLETE, UNREADABLE_CONTENT, UNREADABLE_FILE, Unreadable
 from hgproto.revisions.revision import DEFAULT_REVISION
 from hgproto.system.option_types import setting
 from hgproto.system.stdio import OutputError
@@ -183,6 +183,10 @@ class _Run:
                 self._finding(name, found)
         for message in unavailable_messages(validator.unavailable):
             self._unreadable(name, Unreadable(MISSING_PACKAGE, message))
+        if validator.untracked:
+            from hgproto.judging.frame_judge import untracked_message
+
+            self._unreadable(name, Unreadable(TOO_MANY_INCOMPLETE, untracked_message(validator.untracked)))
         role = getattr(validator, "role", None)
         text = _text_hint(given.beginning) if self._errors else ""
         if text:
@@ -202,7 +206,7 @@ class _Run:
         self._report.finding(name, finding, known)
 
     def _unreadable(self, name: str, fault: Unreadable) -> None:
-        if fault.rule == UNREADABLE_CONTENT:
+        if fault.rule in (UNREADABLE_CONTENT, TOO_MANY_INCOMPLETE):
             self._options.found_fault = True
         else:
             self.trouble = True

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from hgproto.errors import RemoteProtocolError, counted, shown
 from hgproto.judging.finding import ERROR, NOTE, ROLES, checked_role
+from hgproto.judging.frame_judge import FrameJudge, untracked_message
 from hgproto.judging.places import Places
 from hgproto.judging.rules import payload_remarks
 from hgproto.reactors.limits import Limits
@@ -29,19 +30,16 @@ from hgproto.runtime.frame import Unique
 from hgproto.runtime.layout import octets, place_of
 from hgproto.streams.encodings import default_encodings
 from hgproto.wire.files import Chunks
-from hgproto.wire.jsonform import Continuations
-from hgproto.wire.reader import Pieces, checked_max_payload
+from hgproto.wire.reader import checked_max_payload
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from typing import Any, Literal
+    from typing import Literal
 
     from hgproto.judging.command_judge import CommandJudge
     from hgproto.judging.finding import Finding, Role
-    from hgproto.judging.places import Refused
     from hgproto.judging.response_judge import ResponseJudge
     from hgproto.runtime.bytelike import BytesLike
-    from hgproto.runtime.frame import Frame
     from hgproto.streams.encodings import Encodings
     from hgproto.wire.files import Source
 
@@ -101,7 +99,7 @@ class Validator(Unique):
         self._limits = limits.replace(max_payload=self._max_payload) if revision.name == DEFAULT_REVISION else limits
         self._encodings = encodings
         self._reopen = reopen
-        self._judge: CommandJudge | ResponseJudge | _FrameJudge | None = None
+        self._judge: CommandJudge | ResponseJudge | FrameJudge | None = None
         self._begun = b""
         self._octets = 0
         self._waiting: deque[Iterator[Finding]] = deque()
@@ -152,10 +150,18 @@ class Validator(Unique):
         """Content encodings in use that are not installed here: their payloads were not looked into."""
         return frozenset() if self._judge is None else frozenset(self._judge.unavailable)
 
-    def _made(self) -> CommandJudge | ResponseJudge | _FrameJudge:
+    @property
+    def untracked(self) -> int:
+        """Frames whose payloads were not looked into, because too many requests had an incomplete value at a time.
+
+        The limit is :data:`hgproto.wire.jsonform.MOST_INCOMPLETE`.
+        """
+        return self._judge.untracked if isinstance(self._judge, FrameJudge) else 0
+
+    def _made(self) -> CommandJudge | ResponseJudge | FrameJudge:
         if self._depth == "frames":
             most = self._limits.payload_items if self._revision.name == DEFAULT_REVISION else None
-            return _FrameJudge(self._revision, self.role, self._max_payload, most)
+            return FrameJudge(self._revision, self.role, self._max_payload, most)
         from hgproto.judging.command_judge import CommandJudge
         from hgproto.judging.response_judge import ResponseJudge
 
@@ -168,6 +174,8 @@ class SessionValidator(Unique):
 
     Arguments as of :class:`Validator`, and so is how findings are given.
     """
+
+    untracked = 0
 
     def __init__(
         self,
@@ -248,86 +256,6 @@ def _numbered(findings: Iterator[Finding], number: int | None) -> Iterator[Findi
         yield finding
 
 
-class _FrameJudge:
-    """Judges frames, each by itself: any revision."""
-
-    def __init__(self, revision: Revision, role: Role | None, max_payload: int, max_items: int | None) -> None:
-        self.frames = 0
-        self.octets = 0
-        self.unavailable: set[str] = set()
-        self._codec = revision.codec
-        self._role = role
-        self._parity: Any = None if role is None else revision.machines.STREAM_PARITY
-        self._max_payload = max_payload
-        self._max_items = max_items
-        self._places = Places(self._codec, revision.requirements, role)
-        self._pieces = Pieces()
-        self._continuations = Continuations(self._codec)
-        self._over = False
-        self._refused: Refused | None = None
-
-    def feed(self, data: bytes) -> Iterator[Finding]:
-        if self._refused is not None:
-            self._refused.add(data)
-            yield from self._shown()
-            return
-        if self._over or not self._pieces.take(data):
-            return
-        start = self._pieces.position
-        try:
-            for frame in self._codec.read_frames(self._pieces, self._max_payload):
-                yield from self._judged(frame, start)
-                self.frames += 1
-                start += self._codec.HEADER_OCTETS + len(frame.payload)
-        except RemoteProtocolError as error:
-            self._over = True
-            self._refused = self._places.refused(error, self._pieces.rest, self._pieces.position, self.frames)
-            yield from self._shown()
-
-    def _shown(self, *, at_end: bool = False) -> Iterator[Finding]:
-        """The finding about a refused header, once what it shows has come."""
-        refused = self._refused
-        if refused is not None and (at_end or refused.is_shown):
-            self._refused = None
-            yield refused.finding()
-
-    def close(self) -> Iterator[Finding]:
-        yield from self._shown(at_end=True)
-        if not self._over and self._pieces.missing:
-            self._over = True
-            error = self._pieces.cut(self._codec, self._max_payload)
-            yield self._places.of_rest(error, self._pieces.rest, self._pieces.position, self.frames)
-
-    def _judged(self, frame: Frame, start: int) -> Iterator[Finding]:
-        continued = self._continuations.next(frame)
-        codec = self._codec
-        if self._parity is not None and frame.stream_id & 1 != self._parity[self._role]:
-            which = "odd" if self._parity[self._role] else "even"
-            expected = f"a stream of the {self._role}, which is {which}"
-            place = place_of(codec.FRAME, "stream_id")
-            error = RemoteProtocolError(
-                self._parity["requirement"], place, "stream_id", expected, str(int(frame.stream_id))
-            )
-            yield self._places.finding(error, frame, start, self.frames)
-            return
-        try:
-            codec.check_header(frame)
-        except RemoteProtocolError as error:
-            yield self._places.finding(error, frame, start, self.frames)
-            return
-        for (fault, size, more), refused in payload_remarks(frame, continued, codec, self._max_items):
-            yield self._places.finding(
-                fault.moved(codec.HEADER_OCTETS),
-                frame,
-                start,
-                self.frames,
-                continued=continued,
-                refused=refused,
-                octets=size,
-                more=more,
-            )
-
-
 def validate(
     data: Source,
     *,
@@ -394,7 +322,7 @@ class PayloadValidator(Unique):
     of a frame can say. Raises :class:`ValueError` for arguments that cannot be, such as a type that there is not.
     """
 
-    frames = 0
+    frames = untracked = 0
     unavailable: frozenset[str] = frozenset()
 
     def __init__(
@@ -485,6 +413,8 @@ def assert_valid(
     remedies = (encodings or default_encodings()).missing
     for one in sorted(validator.unavailable):
         warnings.warn(f"{name}: payloads in {one} were not looked into; {remedies[one]}", stacklevel=2)
+    if validator.untracked:
+        warnings.warn(f"{name}: {untracked_message(validator.untracked)}", stacklevel=2)
     if listed:
         from hgproto.judging.report.text import TextReport
 

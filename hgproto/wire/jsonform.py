@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hgproto.errors import RemoteProtocolError
+from hgproto.errors import LimitError, RemoteProtocolError, counted
 from hgproto.runtime.cbor import MAX_DEPTH
 from hgproto.runtime.frame import Frame, Record, check_revision
 from hgproto.wire.human import flag_list, type_name
@@ -19,19 +19,31 @@ if TYPE_CHECKING:
 
     from hgproto.revisions.revision import Codec
 
-__all__ = ["Continuations", "frame_from_json", "frame_to_json", "value_to_json"]
+__all__ = ["MOST_INCOMPLETE", "Continuations", "frame_from_json", "frame_to_json", "value_to_json"]
+
+
+MOST_INCOMPLETE = 1 << 16
+"""The most requests whose value is incomplete at a time, of which it is known that their next frame continues it: as many as ids of
+16 bits can name."""
 
 
 class Continuations:
-    """Which frames go on where the latest one of their request and type ended, told frame by frame."""
+    """Which frames go on where the latest one of their request and type ended, told frame by frame.
+
+    Memory is bounded: of more than :data:`MOST_INCOMPLETE` requests it cannot be told.
+    """
 
     def __init__(self, codec: Codec) -> None:
         self._masks = {code: after for code, cases in codec.PAYLOADS.items() for _, after, _ in cases if after}
         self._interrupts = codec.INTERRUPTS
         self._open: set[tuple[int, int]] = set()
+        self._has_lost = False
 
     def next(self, frame: Frame) -> bool:
-        """Whether ``frame``, the next one in wire order, continues an earlier one."""
+        """Whether ``frame``, the next one in wire order, continues an earlier one.
+
+        Raises :class:`hgproto.errors.LimitError` if that cannot be told, because there were too many incomplete values.
+        """
         code, request_id = int(frame.type), int(frame.request_id)
         for other, interrupting in self._interrupts.items():
             if code in interrupting:
@@ -41,8 +53,14 @@ class Continuations:
             return False
         key = (code, request_id)
         continued = key in self._open
+        if not continued and self._has_lost:
+            expected = f"at most {counted(MOST_INCOMPLETE, 'request')} with an incomplete value at a time"
+            raise LimitError(f"expected {expected}, found more; give a part of the input")
         if int(frame.flags) & mask:
-            self._open.add(key)
+            if continued or len(self._open) < MOST_INCOMPLETE:
+                self._open.add(key)
+            else:
+                self._has_lost = True
         else:
             self._open.discard(key)
         return continued

@@ -22,6 +22,7 @@ from support import ROOT
 from hgproto import encode_frame, parse_frame
 from hgproto.cli import main
 from hgproto.judging.report import FORMATS
+from hgproto.wire import jsonform
 
 CLEAN = ("1 1 stream-begin|stream-end command-name eos x",)
 SHORT = (  # breaks a MUST
@@ -437,3 +438,48 @@ def on_a_terminal(*, until_shown: bool) -> bytes:
             pass
         os.close(main)
     return shown
+
+
+MANY = "".join(
+    f"{number} 1 {begin} command-argument {flags} {payload}\n"
+    for number, begin, flags, payload in (
+        (1, "stream-begin", "continuation", r"\x01\x00\x03\x00ka"),
+        (3, "0", "continuation", r"\x01\x00\x03\x00ka"),
+        (5, "0", "continuation", r"\x01\x00\x03\x00ka"),
+        (5, "0", "eoa", "bc"),
+        (5, "0", "eoa", "bc"),
+        (1, "0", "eoa", "bc"),
+        (3, "0", "eoa", "bc"),
+    )
+)
+"""More incomplete values than the limit of the tests: those of the requests 1 and 3 are known."""
+
+
+def test_decode_ends_where_a_payload_is_in_doubt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(jsonform, "MOST_INCOMPLETE", 2)
+    file = tmp_path / "many.bin"
+    file.write_bytes(b"".join(map(encode_frame, map(parse_frame, MANY.splitlines()))))
+    assert main(["decode", str(file)]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == "".join(MANY.splitlines(keepends=True)[:3])
+    assert printed.err == (
+        f"hgproto: {file}: frame 3 at offset 42: expected at most 2 requests with an incomplete value at a time, found more; "
+        "give a part of the input\n"
+    )
+
+
+@pytest.mark.parametrize("form", ["text", "json", "sarif", "junit", "github"])
+def test_payloads_in_doubt_are_not_looked_into(
+    form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(jsonform, "MOST_INCOMPLETE", 2)
+    file = tmp_path / "many.bin"
+    wire = b"".join(map(encode_frame, map(parse_frame, MANY.splitlines())))
+    file.write_bytes(wire)
+    message = "2 payloads were not looked into, because more than 65536 requests had an incomplete value at a time"
+    assert main(["validate", "--depth", "frames", "--role", "client", "--format", form, str(file)]) == 1
+    printed = capsys.readouterr()
+    assert message in printed.out
+    assert f"{file}: {message}" in printed.err

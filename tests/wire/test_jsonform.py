@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import frames
 
+from hgproto.errors import LimitError
 from hgproto.revisions.framing_0002 import codec
+from hgproto.wire import jsonform
 from hgproto.wire.jsonform import Continuations, frame_from_json, frame_to_json, value_to_json
 
 if TYPE_CHECKING:
@@ -152,3 +156,49 @@ def test_a_value_has_no_more_levels_than_a_payload(wrap: Callable[[Any], Any]) -
             ValueError, match=r"^expected at most 32 levels of nesting in a value, found more; give a dec"
         ):
             value_to_json(value)
+
+
+ARGUMENT, START = (codec.FrameType.COMMAND_ARGUMENT, 0), (codec.FrameType.COMMAND_ARGUMENT, 1)
+
+
+def test_incomplete_values_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jsonform, "MOST_INCOMPLETE", 2)
+    continuations = Continuations(codec)
+
+    def following(request_id: int, code: int, flags: int) -> bool:
+        return continuations.next(codec.make_frame(request_id, 1, 0, code, flags))
+
+    assert [following(number, *START) for number in (1, 3, 1, 3)] == [False, False, True, True]
+    # One that is complete makes room for another one.
+    assert [following(3, *ARGUMENT), following(5, *START), following(5, *START)] == [True, False, True]
+    # The value of request 7 begins, and is lost.
+    assert following(7, *START) is False
+    assert [following(1, *START), following(5, *ARGUMENT), following(7, 1, 2)] == [True, True, False]
+    for number in (7, 9):
+        with pytest.raises(
+            LimitError, match="at most 2 requests with an incomplete value at a time, found more; give a part"
+        ):
+            following(number, *ARGUMENT)
+    assert following(1, *ARGUMENT) is True
+
+
+def test_every_request_of_ours_can_have_an_incomplete_value() -> None:
+    continuations = Continuations(codec)
+    for expected in (False, True):
+        for number in range(1 << 16):
+            assert continuations.next(codec.make_frame(number, 1, 0, *START)) is expected
+
+
+def test_memory_does_not_grow_with_incomplete_values() -> None:
+    class Wide:
+        PAYLOADS, INTERRUPTS = codec.PAYLOADS, codec.INTERRUPTS
+
+    continuations = Continuations(Wide)  # type: ignore[arg-type]
+    tracemalloc.start()
+    try:
+        for number in range(1 << 18):
+            with suppress(LimitError):
+                continuations.next(codec.make_frame(number, 1, 0, *START))
+        assert tracemalloc.get_traced_memory()[0] < 16_000_000
+    finally:
+        tracemalloc.stop()

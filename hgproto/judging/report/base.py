@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from hgproto.errors import printable
 from hgproto.judging.finding import ERROR, WARNING
+from hgproto.wire.jsonform import MOST_INCOMPLETE
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MISSING_PACKAGE",
+    "TOO_MANY_INCOMPLETE",
     "UNREADABLE_CONTENT",
     "UNREADABLE_FILE",
     "Report",
@@ -34,9 +36,12 @@ UNREADABLE_FILE = "input.file"
 """The rule of an input that cannot be opened or read."""
 MISSING_PACKAGE = "input.package"
 """The rule of an input whose payloads were not looked into, because a package is missing."""
+TOO_MANY_INCOMPLETE = "input.requests"
+"""The rule of an input whose payloads were not looked into, because too many requests had an incomplete value."""
 _RULES = {
     UNREADABLE_CONTENT: "An input has the form that its name or an option announces.",
     UNREADABLE_FILE: "An input can be opened and read to its end.",
+    TOO_MANY_INCOMPLETE: f"An input has at most {MOST_INCOMPLETE} requests with an incomplete value at a time.",
     MISSING_PACKAGE: "The packages of the content encodings that an input uses are installed.",
 }
 
@@ -45,8 +50,8 @@ class Unreadable(NamedTuple):
     """The reason why an input could not be read to its end, or not be looked into.
 
     ``rule``: :data:`UNREADABLE_CONTENT` when the content cannot be understood, :data:`UNREADABLE_FILE` when the file cannot
-    be read, :data:`MISSING_PACKAGE` when a package is missing. ``message``: the problem. ``line``, ``column``: the place of
-    the content, from 1; None where it is not known.
+    be read, :data:`MISSING_PACKAGE` when a package is missing, :data:`TOO_MANY_INCOMPLETE` when too many values are incomplete.
+    ``message``: the problem. ``line``, ``column``: the place of the content, from 1; None where it is not known.
     """
 
     rule: str

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from hgproto import __version__
 from hgproto.judging.finding import ERROR, NOTE
-from hgproto.judging.report.base import UNREADABLE_CONTENT, Report, printable
+from hgproto.judging.report.base import TOO_MANY_INCOMPLETE, UNREADABLE_CONTENT, Report, printable
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -89,7 +89,7 @@ class SarifReport(Report):
             "locations": [{"physicalLocation": location}],
         }
         self._result({"ruleId": fault.rule, **about})
-        if fault.rule != UNREADABLE_CONTENT:
+        if fault.rule not in (UNREADABLE_CONTENT, TOO_MANY_INCOMPLETE):
             self._successful = False
             self._notifications.append(about)
 

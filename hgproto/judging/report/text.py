@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from hgproto.errors import counted
 from hgproto.judging.finding import ERROR, NOTE, SEVERITIES, WARNING
-from hgproto.judging.report.base import MISSING_PACKAGE, Report, printable
+from hgproto.judging.report.base import MISSING_PACKAGE, TOO_MANY_INCOMPLETE, Report, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,6 +127,6 @@ def _unreadable(fault: Unreadable) -> str:
     """The reason why an input could not be read to its end, and where."""
     places = (("line", fault.line), ("column", fault.column))
     place = ", ".join(f"{what} {number}" for what, number in places if number is not None)
-    if fault.rule == MISSING_PACKAGE:
+    if fault.rule in (MISSING_PACKAGE, TOO_MANY_INCOMPLETE):
         return f"incomplete: {printable(fault.message)}"
     return f"unreadable{place and f' from {place} on'}: {printable(fault.message)}"

@@ -1,0 +1,124 @@
+"""Judges of frames, each by itself, of any revision."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from hgproto.errors import LimitError, RemoteProtocolError, counted
+from hgproto.judging.places import Places
+from hgproto.judging.rules import payload_remarks
+from hgproto.runtime.layout import place_of
+from hgproto.wire.jsonform import MOST_INCOMPLETE, Continuations
+from hgproto.wire.reader import Pieces
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from hgproto.judging.finding import Finding, Role
+    from hgproto.judging.places import Refused
+    from hgproto.revisions.revision import Revision
+    from hgproto.runtime.frame import Frame
+
+__all__ = ["FrameJudge", "untracked_message"]
+
+
+class FrameJudge:
+    """Judges frames, each by itself.
+
+    ``frames``: how many were judged. ``unavailable``: nothing, as no payload is decoded. ``untracked``: how many payloads were not
+    looked into, because it cannot be told whether they continue a value.
+    """
+
+    def __init__(self, revision: Revision, role: Role | None, max_payload: int, max_items: int | None) -> None:
+        self.frames = 0
+        self.octets = 0
+        self.unavailable: set[str] = set()
+        self.untracked = 0
+        self._codec = revision.codec
+        self._role = role
+        self._parity: Any = None if role is None else revision.machines.STREAM_PARITY
+        self._max_payload = max_payload
+        self._max_items = max_items
+        self._places = Places(self._codec, revision.requirements, role)
+        self._pieces = Pieces()
+        self._continuations = Continuations(self._codec)
+        self._over = False
+        self._refused: Refused | None = None
+
+    def feed(self, data: bytes) -> Iterator[Finding]:
+        """Yields what is wrong with the frames that ``data`` makes whole, as it is found."""
+        if self._refused is not None:
+            self._refused.add(data)
+            yield from self._shown()
+            return
+        if self._over or not self._pieces.take(data):
+            return
+        start = self._pieces.position
+        try:
+            for frame in self._codec.read_frames(self._pieces, self._max_payload):
+                yield from self._judged(frame, start)
+                self.frames += 1
+                start += self._codec.HEADER_OCTETS + len(frame.payload)
+        except RemoteProtocolError as error:
+            self._over = True
+            self._refused = self._places.refused(error, self._pieces.rest, self._pieces.position, self.frames)
+            yield from self._shown()
+
+    def _shown(self, *, at_end: bool = False) -> Iterator[Finding]:
+        """The finding about a refused header, once what it shows has come."""
+        refused = self._refused
+        if refused is not None and (at_end or refused.is_shown):
+            self._refused = None
+            yield refused.finding()
+
+    def close(self) -> Iterator[Finding]:
+        """Yields what is wrong with an input that ends here."""
+        yield from self._shown(at_end=True)
+        if not self._over and self._pieces.missing:
+            self._over = True
+            error = self._pieces.cut(self._codec, self._max_payload)
+            yield self._places.of_rest(error, self._pieces.rest, self._pieces.position, self.frames)
+
+    def _judged(self, frame: Frame, start: int) -> Iterator[Finding]:
+        codec = self._codec
+        continued: bool | None = None
+        with suppress(LimitError):
+            continued = self._continuations.next(frame)
+        if self._parity is not None and frame.stream_id & 1 != self._parity[self._role]:
+            which = "odd" if self._parity[self._role] else "even"
+            expected = f"a stream of the {self._role}, which is {which}"
+            place = place_of(codec.FRAME, "stream_id")
+            error = RemoteProtocolError(
+                self._parity["requirement"], place, "stream_id", expected, str(int(frame.stream_id))
+            )
+            yield self._places.finding(error, frame, start, self.frames)
+            return
+        try:
+            codec.check_header(frame)
+        except RemoteProtocolError as error:
+            yield self._places.finding(error, frame, start, self.frames)
+            return
+        if continued is None:
+            self.untracked += 1
+            return
+        for (fault, size, more), refused in payload_remarks(frame, continued, codec, self._max_items):
+            yield self._places.finding(
+                fault.moved(codec.HEADER_OCTETS),
+                frame,
+                start,
+                self.frames,
+                continued=continued,
+                refused=refused,
+                octets=size,
+                more=more,
+            )
+
+
+def untracked_message(number: int) -> str:
+    """Returns the message about payloads that were not looked into, and the remedy. ``number``: how many there are."""
+    return (
+        f"{counted(number, 'payload')} {'was' if number == 1 else 'were'} not looked into, because more than {MOST_INCOMPLETE} "
+        "requests had an incomplete value at a time; validate a part of the input"
+    )
