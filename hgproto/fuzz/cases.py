@@ -11,6 +11,7 @@ from hgproto.fuzz.features import features_named, used
 from hgproto.fuzz.mutator import Mutator
 from hgproto.judging.finding import ERROR, other_role
 from hgproto.judging.validation import validate
+from hgproto.reactors.limits import Limits
 from hgproto.reactors.server import Server
 from hgproto.reactors.session import frames_of
 from hgproto.revisions.framing_0002 import codec, machines
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from hgproto.judging.finding import Role
-    from hgproto.reactors.limits import Limits
     from hgproto.samples import Line
 
 __all__ = ["Case", "Cases", "frames_and_waits", "probed_as", "types_of", "with_probe", "without_probe"]
@@ -40,8 +40,10 @@ _MOST_OCTETS = 1 << 21
 """Octets of a limit that is still tried."""
 _BOMB = 1 << 28
 """Octets that a small payload grows to."""
-_SERIES, _SERIES_OCTETS, _SERIES_PAYLOAD = "series", 1 << 20, 4096
+_SERIES, _SERIES_OCTETS = "series", 1 << 20
 """The origin of cases for memory, with their bytes: enough to tell a few bytes for each byte from the noise of an allocator."""
+_SERIES_NAME, _SERIES_PAYLOAD = 120, 4096
+"""Bytes of a payload in them: of commands that are done, and of all else."""
 _TRIES = 40
 """Sessions that are tried until one breaks a rule and no other."""
 _WAYS = 3
@@ -107,6 +109,7 @@ class Cases:
         self._mutator = Mutator(self._choices, self._side, rate=rate, encodings=self._encodings)
         self._corpus = list(corpus)
         self._probe = probe and role == "server"
+        self._answers = self._probe and not defers
         self._names = (_PROBE_NAME,) if fails is None else (_PROBE_NAME, fails.encode("ascii"))
         self._population: list[list[Line]] = []
         self._breakable = [requirement for requirement in VIOLATORS if self._side in senders(requirement)]
@@ -211,7 +214,7 @@ class Cases:
             yield from _cuts()
             yield from _lengths()
             yield from _bombs(self._encodings)
-            yield from _series()
+            yield from _series(self._limits or Limits(), answered=self._answers)
         kinds = [boundaries(name) for name in types_of(self._side)]
         while kinds:
             for kind in list(kinds):
@@ -276,17 +279,35 @@ def _lengths() -> Iterator[tuple[bytes, str]]:
         yield octets, f"length: a third octet that counts for {weight}"
 
 
-def _series() -> Iterator[tuple[bytes, str]]:
-    """Commands and data of which each quarter is as long as the others, for the memory that they take."""
-    command = _command(1, 1, codec.CommandNameFlag.HAVE_DATA, _Stream.STREAM_BEGIN)
-    data = codec.encode_frame(codec.make_frame(1, 1, 0, _Type.COMMAND_DATA, 1, b"a" * _SERIES_PAYLOAD))
-    count = _SERIES_OCTETS // len(data)
-    yield command + data * count, f"{_SERIES}: data of one command"
-    commands = [
-        codec.make_frame(2 * number + 1, 1, int(number == 0), _Type.COMMAND_NAME, codec.CommandNameFlag.EOS, b"a" * 56)
-        for number in range(_SERIES_OCTETS // 64)
-    ]
-    yield b"".join(map(codec.encode_frame, commands)), f"{_SERIES}: commands that are done"
+def _series(limits: Limits, *, answered: bool) -> Iterator[tuple[bytes, str]]:
+    """Data and commands of which each quarter is as long as the others, for the memory that they take.
+
+    ``answered``: True if each command may be answered before the next is read. Others wait, and their number has a limit. A series
+    is left out if it would be over a limit of the target, since a target need not keep what it rejects.
+    """
+    if limits.max_payload < _SERIES_NAME:
+        # What is kept for a frame would weigh more than the frame.
+        return
+    size = min(limits.max_payload, _SERIES_PAYLOAD)
+    count = _SERIES_OCTETS // (_HEADER + size)
+    if count * size <= min(limits.request_octets, limits.buffered_octets):
+        data = codec.encode_frame(codec.make_frame(1, 1, 0, _Type.COMMAND_DATA, 1, b"a" * size))
+        command = _command(1, 1, codec.CommandNameFlag.HAVE_DATA, _Stream.STREAM_BEGIN)
+        yield command + data * count, f"{_SERIES}: data of one command"
+    size = _SERIES_NAME
+    if not answered:
+        size = min(limits.max_payload, max(_SERIES_PAYLOAD, _SERIES_OCTETS // limits.active_requests))
+    count = _SERIES_OCTETS // (_HEADER + size)
+    # A probe is a command too.
+    if answered or count < limits.active_requests:
+        what = "commands that are done" if answered else "commands that wait"
+        yield b"".join(_commands(count, b"a" * size)), f"{_SERIES}: {what}"
+
+
+def _commands(count: int, name: bytes) -> Iterator[bytes]:
+    for number in range(count):
+        begin = _Stream.STREAM_BEGIN if number == 0 else 0
+        yield _command(2 * number + 1, 1, codec.CommandNameFlag.EOS, begin, name)
 
 
 def _bombs(encodings: Encodings) -> Iterator[tuple[bytes, str]]:

@@ -80,6 +80,9 @@ def served(
     error: list[RemoteProtocolError] = []
     over: list[tuple[str, int | None]] = []
     for given in (*frames_of(octets), None):
+        if error:
+            # Nothing is read after it.
+            break
         # Frame by frame, so that a command is answered before the next frame is looked at.
         for event in server.receive_end() if given is None else server.receive_data(given):
             match event:

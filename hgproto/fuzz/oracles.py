@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from itertools import chain
+from math import ceil, floor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hgproto.errors import counted
@@ -158,11 +159,11 @@ class Oracle:
             return Fault("crash", "", masked(outcome.crash), "an end without a crash", outcome.crash)
         if outcome.hung:
             return Fault("hang", "", "", "an end in time", "none")
-        if outcome.grown > self._growth + 64 * len(case.octets):
-            grown = f"{outcome.grown >> 20} MiB more"
-            return Fault(
-                "growth", "", "", f"at most {self._growth >> 20} MiB for {counted(len(case.octets), 'octet')}", grown
-            )
+        most = self._growth + 64 * len(case.octets)
+        if outcome.grown > most:
+            grown = f"{_tenths(outcome.grown, 1 << 20, ceil)} MiB more"
+            expected = f"at most {_tenths(most, 1 << 20, floor)} MiB more for {counted(len(case.octets), 'octet')}"
+            return Fault("growth", "", "", expected, grown)
         ratio = _ratio(case, outcome)
         if ratio > self._ratio:
             return Fault(
@@ -170,7 +171,7 @@ class Oracle:
                 "",
                 f"in proportion to {case.origin.partition(': ')[2]}",
                 f"memory of at most the size of input and output times {self._ratio:g}",
-                f"{ratio:.0f} for each, as the input is doubled twice",
+                f"{_tenths(ratio, 1, ceil)} for each, as the input is doubled twice",
             )
         return None
 
@@ -289,6 +290,11 @@ class Oracle:
         for _ in validator.feed("client", case.octets):
             pass  # the other side is judged here
         return chain(validator.feed("server", output), validator.close("server") if complete else ())
+
+
+def _tenths(number: float, unit: int, rounded: Callable[[float], int]) -> str:
+    """A number of units with one digit after the point. ``rounded``: away from the number that it is compared to."""
+    return f"{rounded(10 * number / unit) / 10:g}"
 
 
 def _ratio(case: Case, outcome: Outcome) -> float:

@@ -5,11 +5,17 @@ from __future__ import annotations
 import shlex
 import socket
 import sys
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hgproto.fuzz import memory, open_target
+from hgproto import Limits
+from hgproto.fuzz import Oracle, memory, open_target
+from hgproto.fuzz.cases import Case, Cases
+from hgproto.fuzz.echo import served
+from hgproto.fuzz.outcomes import Outcome
+from hgproto.fuzz.targets import run_case
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,3 +90,104 @@ def test_a_callable_that_grows_in_another_process_is_seen(tmp_path: Path, monkey
             assert target.run(b"abc").grown > MUCH
     finally:
         target.close()
+
+
+# The memory of targets that are right.
+
+RIGHT = """
+from hgproto import Limits, Server
+from hgproto.fuzz.echo import served, server_events
+def decodes(octets):
+    server = Server()
+    events = server.receive_data(octets)
+    events += server.receive_end()
+    return server.works
+def late(octets):
+    return served(octets, late=True).output
+def small(octets):
+    return served(octets, limits=Limits(max_payload=30)).output
+def events(octets):
+    return server_events(octets)
+"""
+
+
+def series(answers: str, **options: Any) -> list[Case]:
+    """The cases of a campaign that are about memory."""
+    cases = islice(Cases("server", 1, probe=answers == "frames", **options), 260)
+    return [case for case in cases if case.sizes]
+
+
+@pytest.mark.parametrize(
+    ("name", "answers", "options"),
+    [
+        ("decodes", "verdict", {}),
+        ("events", "events", {}),
+        ("late", "frames", {"defers": True}),
+        ("late", "frames", {}),
+        ("small", "frames", {}),
+    ],
+)
+def test_a_target_that_is_right_is_not_blamed_for_its_memory(
+    name: str, answers: str, options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "right_targets.py").write_text(RIGHT)
+    monkeypatch.syspath_prepend(tmp_path)
+    target = open_target(f"right_targets:{name}", answers=answers, seconds=30.0)
+    oracle = Oracle("server", answers, echo=True, **options)
+    try:
+        cases = series(answers, **options)
+        assert len(cases) == 2
+        faults = [fault for case in cases for fault in oracle.faults(case, run_case(target, case))]
+    finally:
+        target.close()
+    assert [fault for fault in faults if fault.kind == "growth"] == []
+
+
+@pytest.mark.parametrize(
+    ("options", "origins"),
+    [
+        ({}, ["data of one command", "commands that are done"]),
+        ({"defers": True}, ["data of one command", "commands that wait"]),
+        ({"defers": True, "limits": Limits(active_requests=100)}, ["data of one command", "commands that wait"]),
+        ({"defers": True, "limits": Limits(active_requests=2)}, ["data of one command"]),
+        ({"limits": Limits(max_payload=30)}, []),
+        ({"limits": Limits(max_payload=120)}, ["data of one command", "commands that are done"]),
+        ({"limits": Limits(request_octets=1000)}, ["commands that are done"]),
+        ({"limits": Limits(buffered_octets=1000)}, ["commands that are done"]),
+    ],
+)
+def test_nothing_in_a_series_is_over_a_limit(options: dict[str, Any], origins: list[str]) -> None:
+    cases = series("frames", **options)
+    assert [case.origin.removeprefix("series: ") for case in cases] == origins
+    for case in cases:
+        assert 1 << 19 < case.sizes[1] * 2 < (1 << 20) + 64
+        assert served(case.octets, late="defers" in options, limits=options.get("limits")).over == ()
+
+
+@pytest.mark.parametrize(
+    ("case", "outcome", "words"),
+    [
+        (
+            Case(b"", "series: x", sizes=(0, 0)),
+            Outcome(b"", grown=(64 << 20) + 1),
+            ("at most 64 MiB more for 0 octets", "64.1 MiB more"),
+        ),
+        (
+            Case(bytes(1 << 20), "session"),
+            Outcome(b"", grown=(128 << 20) + 1),
+            ("at most 128 MiB more for 1048576 octets", "128.1 MiB more"),
+        ),
+        (
+            Case(bytes(400), "series: x", sizes=(100, 200)),
+            Outcome(b"", grew=((0, 0), (801, 0), (2402, 0))),
+            (
+                "memory of at most the size of input and output times 8",
+                "8.1 for each, as the input is doubled twice",
+            ),
+        ),
+    ],
+)
+def test_what_is_found_is_more_than_what_is_expected(case: Case, outcome: Outcome, words: tuple[str, str]) -> None:
+    fault = Oracle().judge(case, outcome)
+    assert fault is not None
+    assert (fault.expected, fault.found) == words
