@@ -26,10 +26,9 @@ from hgproto.revisions.revision import DEFAULT_REVISION
 from hgproto.runtime.layout import place_of
 from hgproto.runtime.machine import Answer, Event, InState, Row, Set
 from hgproto.streams.encodings import Profile, default_encodings
-from hgproto.system.bom import unmarked_chunks
 from hgproto.wire.files import Chunks
 from hgproto.wire.hexform import form_of, octets_from_hex
-from hgproto.wire.human import has_frame
+from hgproto.wire.human import LONGEST_LINE, frame_lines, has_frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -165,6 +164,11 @@ class Coverage:
 
         ``options``: of both reactors, such as ``limits``, ``reopen`` or ``streaming``.
         """
+        texts = (text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text for text in lines)
+        self._session(((number, line) for number, line in enumerate(texts, 1) if has_frame(line)), **options)
+
+    def _session(self, lines: Iterable[tuple[int, bytes]], **options: Any) -> None:
+        """Counts the lines of a session that have a frame, each with its number."""
         encodings, accepted = self._encodings, _with_missing(self._encodings)
         common = {name: value for name, value in options.items() if name != "streaming"}
         session = Session(**options, encodings=accepted)
@@ -176,10 +180,7 @@ class Coverage:
         counters = {side: FrameGoals(self._reach, encodings=encodings, limits=limits) for side in reactors}
         read = Lines(encodings).read
         is_blind = False
-        for number, text in enumerate(lines, 1):
-            line = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
-            if not has_frame(line):
-                continue
+        for number, line in lines:
             try:
                 side, frame = read(line)
             except HumanFormError as error:
@@ -242,7 +243,7 @@ class Coverage:
         if form == "hex":
             self.octets(octets_from_hex(chunks), role)
         elif form == "session":
-            self.session(_lines(unmarked_chunks(chunks)))
+            self._session(frame_lines(chunks, LONGEST_LINE))
         else:
             self.vectors(_json(b"".join(chunks)))
 
@@ -323,18 +324,6 @@ def _with_missing(encodings: Encodings) -> Encodings:
         raise EncodingError("the content encoding is not installed")
 
     return encodings.plus(*(Profile(name, absent, absent) for name in encodings.missing))
-
-
-def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yields the lines of a text with their ends."""
-    begun: list[bytes] = []
-    for chunk in chunks:
-        first, *others = chunk.split(b"\n")
-        begun.append(first)
-        for other in others:
-            yield b"".join([*begun, b"\n"])
-            begun = [other]
-    yield b"".join(begun)
 
 
 def _json(content: bytes) -> Any:

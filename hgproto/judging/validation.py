@@ -154,7 +154,7 @@ class Validator(Unique):
     def untracked(self) -> int:
         """Frames whose payloads were not looked into, because too many requests had an incomplete value at a time.
 
-        The limit is :data:`hgproto.wire.jsonform.MOST_INCOMPLETE`.
+        The limit is ``MOST_INCOMPLETE`` of ``hgproto.wire.jsonform``.
         """
         return self._judge.untracked if isinstance(self._judge, FrameJudge) else 0
 

@@ -111,7 +111,7 @@ def has_frame(line: bytes) -> bool:
     return bool(words) and not words.startswith(b"#")
 
 
-def frame_lines(chunks: Iterable[bytes], limit: int = LONGEST_LINE) -> Iterator[tuple[int, bytes]]:
+def frame_lines(chunks: Iterable[bytes], limit: int) -> Iterator[tuple[int, bytes]]:
     """Yields the lines of a text that have a frame, each with its number and with its end, without a byte-order mark.
 
     Memory is bounded by the limit, and blank lines and comments may have any length. Raises :class:`HumanFormError` for a line

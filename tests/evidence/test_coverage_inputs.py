@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import tracemalloc
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import pytest
 
-from hgproto import encode_frame, parse_frame
+from hgproto import HumanFormError, cli, encode_frame, parse_frame
+from hgproto.evidence import coverage as coverage_module
 from hgproto.evidence.coverage import Coverage
 
 if TYPE_CHECKING:
@@ -97,3 +99,29 @@ def test_memory_does_not_grow_with_the_input(form: str, tmp_path: Path) -> None:
         transitions = {name for kind, name in counted(coverage) if kind == "transitions"}
         assert any("text-output" in name and "error" not in name for name in transitions)
     assert peaks[2] < peaks[1] * 1.2
+
+
+def test_a_line_of_a_session_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coverage_module, "LONGEST_LINE", 1_000_000)
+    chunks = (b"1" * (1 << 16) for _ in range(1 << 8))
+    coverage = Coverage()
+    tracemalloc.start()
+    try:
+        with pytest.raises(
+            HumanFormError, match="a line of at most 1000000 octets, found more at line 2, column 1000001"
+        ):
+            coverage.content(chain([b"# a comment\n"], chunks), "session")
+        assert tracemalloc.get_traced_memory()[1] < 4_000_000
+    finally:
+        tracemalloc.stop()
+    assert next(chunks)
+
+
+def test_a_line_of_a_session_that_is_too_long_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(coverage_module, "LONGEST_LINE", 100)
+    file = tmp_path / "it.session"
+    file.write_bytes(b" " * 200 + FORMS["session"])
+    assert cli.main(["coverage", str(file)]) == 1
+    assert f"{file}:1:101: expected a line of at most 100 octets, found more" in capsys.readouterr().err
