@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hgproto.errors import quoted
+from hgproto.language.mentions import join_lines
 from hgproto.language.problems import Place, Problem, SchemaError, suggestion
 from hgproto.language.resolve import resolve
 from hgproto.language.shape import shape_problems
@@ -62,6 +63,7 @@ def _load(file: Path, source: Source) -> Schema:
     if missing:
         place, advice = source.place(()), "add it, or include it"
         raise SchemaError([Problem(place, f"the section {section!r} is missing", advice) for section in missing])
+    join_lines(source.data)
     return resolve(source, _digest(source.files))
 
 

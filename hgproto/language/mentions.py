@@ -18,13 +18,28 @@ if TYPE_CHECKING:
     from hgproto.language.model import Schema
     from hgproto.language.problems import Place
 
-__all__ = ["HEADER", "KINDS", "Part", "all_parts", "by_end", "find_part", "mentions", "owner", "texts"]
+__all__ = [
+    "HEADER",
+    "KINDS",
+    "Part",
+    "all_parts",
+    "by_end",
+    "find_part",
+    "join_lines",
+    "mentions",
+    "one_line",
+    "owner",
+    "texts",
+]
 
 KINDS = ("requirement", "frame", "structure", "flag", "field", "state", "machine", "limit", "profile", "guard")
 """Kinds of parts; where a name is that of several, the first kind is meant."""
 
 _INNER = ("flag", "field", "state")
 """Kinds whose names start with that of what they belong to."""
+
+_SENTENCES = ("expected", "reason", "reference", "resolution", "section", "text", "title", "why")
+"""The keys of texts that are parts of sentences. A ``doc`` may have paragraphs."""
 
 _MENTION = re.compile(r"`([^`]*)`")
 
@@ -118,6 +133,30 @@ def texts(data: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tupl
         elif key != "examples" or isinstance(value, dict):
             # A list has examples; a mapping is a part with that name.
             yield from texts(value, (*path, key))
+
+
+def one_line(text: str) -> str:
+    """Returns a text with a space for each line break, and for other white space."""
+    return " ".join(text.split())
+
+
+def join_lines(data: object) -> None:
+    """Puts the parts of sentences in the data of a schema on one line each, since messages and tables have them so."""
+    if isinstance(data, list):
+        for value in data:
+            join_lines(value)
+    if not isinstance(data, dict):
+        return
+    for key, value in data.items():
+        if key in _SENTENCES and isinstance(value, str):
+            data[key] = one_line(value)
+        elif key == "examples" and isinstance(value, list):
+            # Whatever else an example has are values of the protocol.
+            for example in value:
+                if isinstance(example, dict) and isinstance(example.get("title"), str):
+                    example["title"] = one_line(example["title"])
+        else:
+            join_lines(value)
 
 
 def owner(path: tuple[str | int, ...]) -> str | None:

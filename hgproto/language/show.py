@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING
 
-from hgproto.language.mentions import HEADER
+from hgproto.language.mentions import HEADER, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -42,7 +42,7 @@ def show(name: str, schema: Schema) -> Iterator[str]:
 
 
 def _header(schema: Schema) -> Iterator[str]:
-    yield f"{HEADER}: {schema.header.doc}"
+    yield f"{HEADER}: {one_line(schema.header.doc)}"
     yield ""
     rows = []
     at = 0
@@ -71,7 +71,7 @@ def rules_of_header(schema: Schema) -> list[str]:
 
 def _frame(frame: FrameType, schema: Schema) -> Iterator[str]:
     sender = f"the {frame.sender}" if frame.sender else "either side"
-    yield f"{frame.name} (type {frame.code:#x}, sent by {sender}): {frame.doc}"
+    yield f"{frame.name} (type {frame.code:#x}, sent by {sender}): {one_line(frame.doc)}"
     yield ""
     if frame.flags:
         rows = [(f"{flag.mask:#x}", flag.name, flag.doc) for flag in frame.flags]
@@ -83,11 +83,11 @@ def _frame(frame: FrameType, schema: Schema) -> Iterator[str]:
         condition = f" with {case.when}" if case.when else ""
         condition += f" after a frame with {case.after}" if case.after else ""
         if case.structure is not None:
-            yield f"Payload{condition}: {case.structure.name}. {case.structure.doc}"
+            yield f"Payload{condition}: {case.structure.name}. {one_line(case.structure.doc)}"
             yield ""
             yield from _fields(case.structure)
         elif case.field is not None:
-            yield f"Payload{condition}: {case.field.name}, {type_text(case.field)}. {case.field.doc}"
+            yield f"Payload{condition}: {case.field.name}, {type_text(case.field)}. {one_line(case.field.doc)}"
     yield from _rules(rules_of_frame(frame, schema), schema)
 
 
@@ -104,7 +104,7 @@ def rules_of_frame(frame: FrameType, schema: Schema) -> list[str]:
 
 
 def _structure(structure: Structure, schema: Schema) -> Iterator[str]:
-    yield f"{structure.name}: {structure.doc}"
+    yield f"{structure.name}: {one_line(structure.doc)}"
     yield ""
     yield from _fields(structure)
     yield from _rules(rules_of_structure(structure, schema), schema)
@@ -166,7 +166,7 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]
     left = sum(widths) + 2 * len(widths)
     for row in (heads, tuple("-" * len(head) for head in heads), *rows):
         first = "".join(f"{cell:<{width}}  " for cell, width in zip(row[:-1], widths, strict=True))
-        lines = textwrap.wrap(row[-1], max(30, WIDTH - left)) or [""]
+        lines = textwrap.wrap(one_line(row[-1]), max(30, WIDTH - left)) or [""]
         yield f"{first}{lines[0]}".rstrip()
         for line in lines[1:]:
             yield f"{' ' * left}{line}"
