@@ -55,7 +55,7 @@ _EVERYWHERE = """
     decode_payload encode_frame encode_header frame frame_header frame_of frames kind_of make_frame read_frames read_parts
 
     Any Array AtMost Blobs BytesLike CborMap Computed Decoded Due Entry Frame Frames Int16ul Int24ul Int32ul Int8ul
-    IntEnum IntFlag Iterator Known Layout LocalProtocolError Octets Part Pieces Rebuild Record RemoteProtocolError Rule
+    IntEnum IntFlag Iterator Known Layout LocalProtocolError Octets OfRevision Part Pieces Rebuild Record RemoteProtocolError Rule
     Counted Self Struct StructError Text Texts ToEnd Whole annotations as_bytes bare bytes_like check_type count
     decode_entries continued encode_entries fault frame_fault iter_unpack known len_ local_fault local_frame_fault pack packed
     size_of sizes_of text_of_flags this unpack_from unpack_parts
