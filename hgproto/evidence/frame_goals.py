@@ -12,12 +12,12 @@ from hgproto.errors import RemoteProtocolError
 from hgproto.evidence.goals import edges_of
 from hgproto.reactors.limits import Limits
 from hgproto.revisions.framing_0002 import codec
-from hgproto.runtime.layout import case_of, walk
+from hgproto.runtime.layout import case_of, numbers_of, walk
 from hgproto.streams.encodings import default_encodings, new_decoder
 from hgproto.wire.jsonform import Continuations
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from hgproto.runtime.frame import Frame
     from hgproto.streams.encodings import Decoder, Encodings
@@ -140,14 +140,16 @@ class FrameGoals:
         except RemoteProtocolError:
             # A receiver rejects the payload, so that its fields do not count.
             return
-        there: set[str] = set()
         longest = self._limits.decoded_frame if frame.stream_flags & _ENCODED else _LIMIT
-        for span in walk(layout, payload):
-            if layout.entries:
-                there.add(span.path.partition(".")[0])
-            elif type(span.value) is not int:
-                continue
-            for edge in edges_of(span.path, span.value, at_limit=len(payload) >= longest):
+        values: Iterable[tuple[str, object]]
+        if layout.entries:
+            values = [(span.path, span.value) for span in walk(layout, payload)]
+        else:
+            values = ((path, value) for path, found in numbers_of(layout, payload).items() for value in found)
+        there: set[str] = set()
+        for path, value in values:
+            there.add(path.partition(".")[0])
+            for edge in edges_of(path, value, at_limit=len(payload) >= longest):
                 self._reach("edges", f"{kind} {edge}")
         for entry in layout.entries:
             if entry.name not in there:

@@ -44,6 +44,7 @@ __all__ = [
     "highest",
     "local_fault",
     "local_frame_fault",
+    "numbers_of",
     "octets",
     "place_of",
     "text_of_flags",
@@ -164,6 +165,43 @@ def walk(layout: Layout, data: bytes, most: int | None = None) -> Iterator[Span]
 def walk_from(layout: Layout, data: bytes, at: int) -> Iterator[Span]:
     """Yields the spans of a structure that starts at offset ``at`` and is a part of ``data``. Raises as :func:`walk`."""
     yield from _walk_parts(layout, data, at, "")
+
+
+def numbers_of(layout: Layout, data: bytes) -> dict[str, set[int]]:
+    """Returns the different values of each integer in a payload that the codec accepts, by its path without indexes.
+
+    It makes no strings and no spans, and is several times as fast as :func:`walk`.
+    """
+    found: dict[str, set[int]] = {}
+    _add_numbers(layout, as_bytes(data), 0, "", found)
+    return found
+
+
+def _add_numbers(layout: Layout, data: bytes, at: int, path: str, found: dict[str, set[int]]) -> int:
+    """Adds those of parts from ``at`` on. Returns where the parts end."""
+    single: dict[str, int] = {}
+    several: dict[str, Sequence[int]] = {}
+    for part in layout.parts:
+        size = _SIZES.get(part.type)
+        if part.layout is not None:
+            inner = f"{path}{part.name}."
+            while at < len(data):
+                at = _add_numbers(part.layout, data, at, inner, found)
+        elif size is None:
+            is_rest = part.size in (None, "rest")
+            at = at + sum(several[part.sizes]) if part.sizes else len(data) if is_rest else at + single[str(part.size)]
+        elif part.number is None:
+            number = single[part.name] = int.from_bytes(data[at : at + size], "little")
+            at += size
+            found.setdefault(path + part.name, set()).add(number)
+        elif (end := at + size * single[part.number]) > at:
+            starts = range(at, end, size)
+            values = data[at:end] if size == 1 else [int.from_bytes(data[i : i + size], "little") for i in starts]
+            several[part.name], at = values, end
+            found.setdefault(path + part.name, set()).update(values)
+        else:
+            several[part.name] = ()
+    return at
 
 
 class _Items:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +15,9 @@ from hgproto import Revision
 from hgproto.errors import RemoteProtocolError
 from hgproto.revisions.framing_0002 import codec
 from hgproto.runtime import layout as layout_module
-from hgproto.runtime.layout import place_of, text_of_flags, walk
+from hgproto.runtime.layout import numbers_of, place_of, text_of_flags, walk
+from hgproto.samples import Seeded
+from hgproto.samples.payloads import structure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -162,3 +166,31 @@ def test_what_was_decoded_is_not_walked_again(broken: bytes, message: str, monke
     monkeypatch.setattr(layout_module, "walk", None)
     with pytest.raises(RemoteProtocolError, match=message):
         codec.decode_text_output(MESSAGE + broken, 13)
+
+
+def numbers_by_walk(layout: Layout, payload: bytes) -> dict[str, set[int]]:
+    found: dict[str, set[int]] = {}
+    for span in walk(layout, payload):
+        if type(span.value) is int:
+            found.setdefault(re.sub(r"\[[0-9]+\]", "", span.path), set()).add(span.value)
+    return found
+
+
+@pytest.mark.parametrize("name", [name for name in names() if codec.LAYOUTS[name].parts])
+@given(data=st.data())
+def test_numbers_are_those_of_the_walk(name: str, data: st.DataObject) -> None:
+    snake, layout = name.replace("-", "_"), codec.LAYOUTS[name]
+    payload = getattr(codec, f"encode_{snake}")(data.draw(RECORDS[snake]))
+    assert numbers_of(layout, payload) == numbers_by_walk(layout, payload)
+
+
+@pytest.mark.parametrize("name", [name for name, layout in ALIEN.LAYOUTS.items() if layout.parts])
+def test_numbers_of_other_revisions(name: str) -> None:
+    layout = ALIEN.LAYOUTS[name]
+    accepted = 0
+    for seed in range(50):
+        payload = structure(layout, Seeded(seed))
+        with suppress(RemoteProtocolError):
+            assert numbers_of(layout, payload) == numbers_by_walk(layout, payload)
+            accepted += 1
+    assert accepted
