@@ -6,6 +6,7 @@ import json
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from hgproto.evidence.coverage import KINDS, Coverage
 from hgproto.fuzz.cases import types_of
 from hgproto.fuzz.echo import heard
 from hgproto.judging.finding import other_role
@@ -111,10 +112,19 @@ def features(octets: bytes, side: Role) -> frozenset[str]:
 
 
 def minimal(corpus: Mapping[str, bytes], side: Role) -> Iterator[str]:
-    """The names of the smallest files of a corpus that together exercise all that it does, small ones first."""
+    """The names of the smallest files of a corpus that together exercise all that it does, small ones first.
+
+    They exercise the parts of framing-0002 that ``hgproto coverage`` counts for all of it, too.
+    """
     seen: set[str] = set()
+    # Whether coverage is told who sends, or goes by the first stream.
+    counted = [(Coverage(), role) for role in (side, None)]
+    reached = 0
     for name, octets in sorted(corpus.items(), key=lambda item: (len(item[1]), item[0])):
         more = features(octets, side) - seen
-        if more:
+        for coverage, role in counted:
+            coverage.octets(octets, role)
+        before, reached = reached, sum(coverage.reached(kind) for coverage, _ in counted for kind in KINDS)
+        if more or reached > before:
             seen |= more
             yield name

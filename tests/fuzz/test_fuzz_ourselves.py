@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from support import ROOT
 
 from hgproto.cli import main as hgproto
+from hgproto.evidence.coverage import Coverage
 from hgproto.fuzz import Mutator, harnesses
 from hgproto.fuzz.__main__ import main
 from hgproto.fuzz.corpus import dictionary, features, minimal, seeds
@@ -130,6 +131,14 @@ def test_a_minimal_corpus_exercises_the_same(side: Role) -> None:
     everything = {feature for octets in corpus.values() for feature in features(octets, side)}
     assert {feature for name in kept for feature in features(corpus[name], side)} == everything
     assert len(kept) < len(corpus)
+    # So does coverage, whether it is told who sends or not.
+    for role in (side, None):
+        whole, part = Coverage(), Coverage()
+        for name, octets in corpus.items():
+            whole.octets(octets, role)
+            if name in kept:
+                part.octets(octets, role)
+        assert list(part.missing()) == list(whole.missing())
     # Minimal means that it is so already.
     assert sorted(minimal({name: corpus[name] for name in kept}, side)) == sorted(kept)
 
