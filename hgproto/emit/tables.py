@@ -61,7 +61,10 @@ def layouts(schema: Schema) -> list[str]:
     tables = mapping(((literal(name), upper(name)) for name in schema.structures), "LAYOUTS: dict[str, Layout] = {")
     lines += [flat(tables), *docstring("The tables by the names of the structures.", 0)]
     widths = []
-    for name in ("request_id", "stream_id", "stream_flags", "type", "flags"):
+    in_wire_order = [one.name for field in schema.header.fields[:-1] for one in field.bits or [field]]
+    for name in (
+        name for name in in_wire_order if name in ("request_id", "stream_id", "stream_flags", "type", "flags")
+    ):
         _, field, bits = schema.header.locate(name)
         width = bits.width if bits is not None else 8 * (field.octets or 0)
         widths.append((literal(name), f"({width}, {literal(field.rules['overflow'])})"))

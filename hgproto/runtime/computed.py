@@ -10,7 +10,10 @@ from hgproto.runtime.bytelike import bytes_like
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["BitsError", "count", "packed", "size_of", "sizes_of"]
+__all__ = ["BitsError", "count", "packed", "put_off", "raise_put_off", "size_of", "sizes_of"]
+
+_PUT_OFF = " put off"
+"""The key, which no field has, of the errors that wait in the context of a structure."""
 
 
 class BitsError(OverflowError):
@@ -57,3 +60,18 @@ def packed(**fields: tuple[int, int]) -> Callable[[Any], int]:
 def count(flags: int, *masks: int) -> int:
     """Returns how many of the ``masks`` are set in ``flags``."""
     return sum(int(flags) & mask == mask for mask in masks)
+
+
+def put_off(context: Any, field: str, error: Exception) -> None:
+    """Keeps the error of a size or a count until the string ``field`` is built, whose own errors come first.
+
+    The codec names faults in the same order: those of the values, each in its turn.
+    """
+    context.setdefault(_PUT_OFF, {})[field] = error
+
+
+def raise_put_off(context: Any, field: str) -> None:
+    """Raises the error that waits for the string ``field``, if there is one."""
+    error = context.get(_PUT_OFF, {}).get(field)
+    if error is not None:
+        raise error

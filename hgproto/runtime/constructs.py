@@ -25,7 +25,7 @@ from construct import (
 
 from hgproto.errors import LocalProtocolError, ProtocolError, RemoteProtocolError, counted
 from hgproto.runtime.bytelike import as_bytes
-from hgproto.runtime.computed import BitsError
+from hgproto.runtime.computed import BitsError, put_off, raise_put_off
 from hgproto.runtime.layout import decode_entries, encode_entries, octets
 
 if TYPE_CHECKING:
@@ -147,7 +147,11 @@ class Due(Subconstruct):  # type: ignore[misc]
             return self.subcon._build(obj, stream, context, path)
         except (FormatFieldError, IntegerError) as error:
             field, expected = self._place(context, path), "a number that its octets can hold"
-            raise StructBuildError(self.overflow, None, field, expected, str(error).split("\n")[-1]) from None
+            fault = StructBuildError(self.overflow, None, field, expected, str(error).split("\n")[-1])
+            if not self.sized:
+                raise fault from None
+            put_off(context, field, fault)
+            return _evaluate(self.subcon.func, context)
         except OverflowError as error:
             field = _beside(path, error.name) if isinstance(error, BitsError) else _field(path)
             raise StructBuildError(self.overflow, None, field, "a smaller number", str(error)) from None
@@ -210,6 +214,7 @@ class Octets(Construct):  # type: ignore[misc]
 
     def _build(self, obj: Any, stream: Any, context: Any, path: str) -> Any:
         data = as_bytes(obj, _field(path) or "data")
+        raise_put_off(context, _field(path))
         if self.at_most is not None and len(data) > _evaluate(self.at_most, context):
             limit = octets(_evaluate(self.at_most, context))
             raise StructBuildError(self.surplus, None, _field(path), f"at most {limit}", octets(len(data)))
@@ -269,6 +274,7 @@ class _Several(Construct):  # type: ignore[misc]
         return tuple(self.string(size)._parse(stream, context, f"{path}[{i}]") for i, size in enumerate(sizes))
 
     def _build(self, obj: Any, stream: Any, context: Any, path: str) -> Any:
+        raise_put_off(context, _field(path))
         for index, item in enumerate(obj):
             self.string(REST)._build(item, stream, context, f"{path}[{index}]")
         return obj
