@@ -39,7 +39,7 @@ from hgproto.revisions.revision import DEFAULT_REVISION
 from hgproto.system.option_types import setting
 from hgproto.system.stdio import OutputError
 from hgproto.wire.hexform import form_of
-from hgproto.wire.reader import CHUNK_OCTETS
+from hgproto.wire.reader import CHUNK_OCTETS, checked_max_payload
 
 if TYPE_CHECKING:
     import argparse
@@ -362,7 +362,7 @@ def _checker(options: argparse.Namespace, paths: list[str]) -> Callable[[str], _
         validator = Validator(
             role,
             depth=options.depth,
-            limits=limits,
+            limits=limits if revision.name == DEFAULT_REVISION else None,
             max_payload=options.max_payload,
             reopen=options.reopen,
             revision=revision,
@@ -377,28 +377,38 @@ def _checker(options: argparse.Namespace, paths: list[str]) -> Callable[[str], _
 
 
 def _limits(options: argparse.Namespace, revision: Revision) -> Limits:
-    """The limits, with that of ``--max-payload``. Raises :class:`UsageError` for one that would have no effect."""
+    """The limits; that on payloads is also ``max_payload`` of the options, whichever option names it.
+
+    Raises :class:`UsageError` for a limit that would have no effect.
+    """
     from hgproto.reactors.limits import Limits
 
+    settings = [(text.partition("=")[0].strip().replace("_", "-"), text) for text in options.limit]
+    given = {name for name, _ in settings}
+    if "max-payload" in given and options.max_payload is not None:
+        raise UsageError("argument --limit: --max-payload is the limit max-payload; leave one of them out")
+    is_ours = revision.name == DEFAULT_REVISION
     try:
-        limits = Limits.of(options.limit)
+        # Of the limits of another revision, that on payloads is the only one with a meaning here.
+        limits = Limits.of(text for name, text in settings if is_ours or name != "max-payload")
+        for text in (text for name, text in settings if not is_ours and name == "max-payload"):
+            options.max_payload = checked_max_payload(int(text.partition("=")[2]), revision.codec)
     except (TypeError, ValueError) as error:
         raise UsageError(f"argument --limit: {error}") from None
-    given = {text.partition("=")[0].strip().replace("_", "-") for text in options.limit}
     if options.payload is not None or options.depth == "frames":
         way = "--depth frames" if options.payload is None else "--payload"
-        known = options.payload is None and revision.name == DEFAULT_REVISION
-        for name in sorted(given - {"max-payload", "payload-items"} if known else given):
+        counts_items = options.payload is None and is_ours
+        for name in sorted(given - {"max-payload"} - ({"payload-items"} if counts_items else set())):
             raise UsageError(f"argument --limit: {name} has no effect with {way}; leave it out")
         if options.reopen != "error":
             raise UsageError(f"argument --reopen: it has no effect with {way}; leave it out")
     if "send-payload" in given:
         raise UsageError("argument --limit: send-payload is for senders, so it has no effect; leave it out")
-    if options.max_payload is None or revision.name != DEFAULT_REVISION:
-        return limits
-    if "max-payload" in given:
-        raise UsageError("argument --limit: --max-payload is the limit max-payload; leave one of them out")
-    return limits.replace(max_payload=options.max_payload)
+    if is_ours and "max-payload" in given:
+        options.max_payload = limits.max_payload
+    elif is_ours and options.max_payload is not None:
+        limits = limits.replace(max_payload=options.max_payload)
+    return limits
 
 
 def _payload_options(options: argparse.Namespace, revision: Revision) -> Callable[[], Any]:

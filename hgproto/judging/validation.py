@@ -66,10 +66,10 @@ class Validator(Unique):
     still holds then comes first in the next one.
 
     ``role``: who sent it, ``client`` or ``server``; None to tell by the id of the first frame's stream. ``depth``:
-    ``session`` or ``frames``. ``limits``: of the receiver. ``max_payload``: the most octets of a payload, if not that of the
-    limits. ``encodings``: the content encodings that can be looked into. ``reopen``: what *stream-begin* on an open stream
-    is, as of :class:`hgproto.reactors.server.Server`. ``revision``: the depth of sessions is there for framing-0002 alone. Raises
-    :class:`ValueError` for arguments that cannot be.
+    ``session`` or ``frames``. ``limits``: of a receiver of framing-0002. ``max_payload``: the most bytes of a payload, if not
+    that of the limits. ``encodings``: the content encodings that can be looked into. ``reopen``: what *stream-begin* on an open
+    stream is, as of :class:`hgproto.reactors.server.Server`. ``revision``: the depth of sessions is there for framing-0002 alone.
+    Raises :class:`ValueError` for arguments that cannot be.
     """
 
     def __init__(
@@ -88,6 +88,8 @@ class Validator(Unique):
         revision = revision or Revision(DEFAULT_REVISION)
         if depth == "session" and revision.name != DEFAULT_REVISION:
             raise ValueError(f"sessions of {revision.name} cannot be validated, only its frames; use depth='frames'")
+        if limits is not None and revision.name != DEFAULT_REVISION:
+            raise ValueError(f"limits are those of {DEFAULT_REVISION}; give max_payload for frames of {revision.name}")
         limits = limits or Limits()
         if max_payload is None and revision.name == DEFAULT_REVISION:
             max_payload = limits.max_payload

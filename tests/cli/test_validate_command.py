@@ -381,6 +381,29 @@ def test_other_revisions_have_frames(capsys: Capture) -> None:
     said(capsys, "--revision", alien, "--depth", "frames", "clean.bin", code=1)
 
 
+@pytest.mark.parametrize("option", ["--limit=max-payload=3", "--limit=max_payload=3", "--max-payload=3"])
+def test_a_limit_on_payloads_has_two_names(option: str, capsys: Capture) -> None:
+    alien = str(ROOT / "tests" / "data" / "alien.yaml")
+    Path("long.bin").write_bytes(bytes.fromhex("07 010000 00 01000000 05000000") + bytes(5))
+    Path("long").write_bytes(b"heads")
+    Path("frames.bin").write_bytes(wire(("1 1 stream-begin|stream-end command-name eos heads",)))
+    for words, expected in (
+        (("--revision", alien, "--depth", "frames", "long.bin"), ["relay.length"]),
+        (("--payload", "command-name", "long"), ["frame.length-limit"]),
+        (("--depth", "frames", "frames.bin"), ["frame.length-limit"]),
+        (("frames.bin",), ["frame.length-limit"]),
+    ):
+        assert said(capsys, option, *words, code=1)[:1] == expected
+
+
+def test_a_limit_on_payloads_is_one_of_the_revision(capsys: Capture) -> None:
+    alien = str(ROOT / "tests" / "data" / "alien.yaml")
+    words = ("--revision", alien, "--depth", "frames", "clean.bin")
+    assert "argument --limit: max_payload must be 1 to " in usage(capsys, "--limit", f"max-payload={1 << 33}", *words)
+    assert "argument --limit: max_payload must be 1 to " in usage(capsys, "--limit", "max-payload=0", *words)
+    assert "arguments has no effect with --depth frames" in usage(capsys, "--limit", "arguments=3", *words)
+
+
 # The program itself.
 
 
