@@ -78,7 +78,7 @@ def _schema_check(options: argparse.Namespace) -> int:
     from hgproto.language.load import known_revisions
 
     trouble = options.found_fault = False
-    for file in options.files or known_revisions().values():
+    for file in dict.fromkeys(options.files) or known_revisions().values():
         unreadable = False
         try:
             schema = load(file)

@@ -98,7 +98,7 @@ def features_named(
     known = features(types)
     reading = _reading(limits, encodings, reopen)
     chosen = []
-    for name in names:
+    for name in dict.fromkeys(names):
         if name not in known:
             raise ValueError(f"there is no feature {quoted(name)}; there are {', '.join(sorted(known))}")
         chosen.append(known[name]._replace(reading=reading))

@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
-from support import VALID
+from support import ROOT, VALID
 
 from hgproto import cli
 from hgproto.revisions.framing_0002 import codec
@@ -175,6 +175,12 @@ def test_a_raised_limit() -> None:
     raw, _ = run("encode", "--max-payload", "70000", given=line)
     assert run("decode", "--max-payload", "70000", given=raw)[0] == line
     assert "at most 65535" in run("decode", given=raw, code=1)[1]
+
+
+def test_a_schema_that_is_named_twice_is_checked_once() -> None:
+    file = str(ROOT / "tests" / "data" / "alien.yaml")
+    out, _ = run("schema", "check", file, file)
+    assert out.count(b": good: ") == 1
 
 
 def test_schema_check_and_show() -> None:

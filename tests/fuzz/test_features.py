@@ -164,6 +164,11 @@ def test_a_probe_can_leave_its_stream_open() -> None:
     assert frames_of(case.octets)[-1][6] == 1
 
 
+def test_a_feature_that_is_named_twice_counts_once() -> None:
+    cases = Cases("server", 1, without=["encodings", "interleaving", "encodings"])
+    assert [feature.name for feature in cases.without] == ["encodings", "interleaving"]
+
+
 def test_an_unknown_feature_is_an_error_with_all_names() -> None:
     with pytest.raises(
         ValueError, match=r"^there is no feature 'compression'; there are command-argument, .*stream-settings$"
