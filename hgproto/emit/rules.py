@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from hgproto.language.model import Constraint, FrameType, PayloadCase, Schema
 
-__all__ = ["check_header", "decode_payload"]
+__all__ = ["check_header", "decode_payload", "expected_of", "expected_stream"]
 
 
 def check_header(schema: Schema) -> list[str]:
@@ -54,8 +54,7 @@ def check_header(schema: Schema) -> list[str]:
         body: list[str] = []
         if frame.sender is not None:
             broken = "not frame.stream_id & 1" if frame.sender == odd_side else "frame.stream_id & 1"
-            which = "odd" if frame.sender == odd_side else "even"
-            wanted = literal(f"a stream of the {frame.sender}, which is {which}")
+            wanted = literal(expected_stream(frame.sender, schema))
             requirement, found = literal(str(frame.sender_requirement)), "str(frame.stream_id)"
             body += [
                 f"if {broken}:",
@@ -67,6 +66,30 @@ def check_header(schema: Schema) -> list[str]:
             lines += [f"    {keyword} code == {mask(frame.code)}:", *(f"        {line}" for line in body)]
             keyword = "elif"
     return lines
+
+
+def expected_stream(sender: str, schema: Schema) -> str:
+    """Returns what an error says was expected of the stream of a frame that one side sends."""
+    parity = schema.header.parity("stream_id") or {}
+    return f"a stream of the {sender}, which is {'odd' if sender == parity.get('odd') else 'even'}"
+
+
+def expected_of(constraint: Constraint) -> str:
+    """Returns what an error says was expected where a constraint is violated."""
+    listed = " and ".join(constraint.names)
+    match constraint.kind:
+        case "odd" | "even":
+            return f"an {constraint.kind} number"
+        case "exactly-one-of" | "at-most-one-of" | "at-least-one-of":
+            return f"{constraint.kind.replace('-', ' ')} {listed}"
+        case "all-of":
+            return listed
+        case "none-of":
+            return f"neither of {listed}" if len(constraint.names) > 1 else f"no {listed}"
+        case "forbids":
+            return f"{constraint.subject} without {' or '.join(constraint.names)}"
+        case _:
+            return f"{constraint.subject} only with {listed}"
 
 
 def _raise(*arguments: str) -> str:
@@ -84,23 +107,23 @@ def _constraint(constraint: Constraint, schema: Schema, frame: FrameType | None)
                 literal(constraint.requirement),
                 str(schema.header.locate(name)[0]),
                 literal(name),
-                literal(f"an {constraint.kind} number"),
+                literal(expected_of(constraint)),
                 f"str({value})",
             ]
             lines += [f"    if {broken}:", f"        {_raise(*arguments)}"]
         return lines
-    field, condition, expected = _constraint_parts(constraint, schema, frame)
+    field, condition = _constraint_parts(constraint, schema, frame)
     names = "STREAM_FLAG_NAMES" if field == "stream_flags" else "names"
     offset = schema.header.locate(field)[0]
-    arguments = [literal(constraint.requirement), str(offset), literal(field), literal(expected)]
+    arguments = [literal(constraint.requirement), str(offset), literal(field), literal(expected_of(constraint))]
     return [
         f"    if {condition}:",
         f"        {_raise(*arguments, f'text_of_flags({field}, {names})')}",
     ]
 
 
-def _constraint_parts(constraint: Constraint, schema: Schema, frame: FrameType | None) -> tuple[str, str, str]:
-    """The header field that breaks a constraint on flags, the condition under which, and what is expected."""
+def _constraint_parts(constraint: Constraint, schema: Schema, frame: FrameType | None) -> tuple[str, str]:
+    """The header field that breaks a constraint on flags, and the condition under which."""
     stream = {flag.name: flag.mask for flag in schema.stream_flags}
     own = {flag.name: flag.mask for flag in frame.flags} if frame is not None else {}
 
@@ -115,24 +138,23 @@ def _constraint_parts(constraint: Constraint, schema: Schema, frame: FrameType |
     one_set = f"({any_set})" if len(groups) > 1 else any_set
     count = " + ".join(f"({variable} & {mask(bits)}).bit_count()" for variable, bits in groups)
     not_all = " or ".join(f"{variable} & {mask(bits)} != {mask(bits)}" for variable, bits in groups)
-    listed = " and ".join(constraint.names)
     match constraint.kind:
         case "exactly-one-of":
-            return field, f"{count} != 1", f"exactly one of {listed}"
+            return field, f"{count} != 1"
         case "at-most-one-of":
-            return field, f"{count} > 1", f"at most one of {listed}"
+            return field, f"{count} > 1"
         case "at-least-one-of":
-            return field, f"not {one_set}", f"at least one of {listed}"
+            return field, f"not {one_set}"
         case "all-of":
-            return field, not_all, listed
+            return field, not_all
         case "none-of":
-            return field, any_set, f"neither of {listed}" if len(constraint.names) > 1 else f"no {listed}"
+            return field, any_set
     ((variable, bits),) = masked([str(constraint.subject)])
     subject = f"{variable} & {mask(bits)}"
     if constraint.kind == "forbids":
-        return field, f"{subject} and {one_set}", f"{constraint.subject} without {' or '.join(constraint.names)}"
+        return field, f"{subject} and {one_set}"
     not_all = f"({not_all})" if len(groups) > 1 else not_all
-    return field, f"{subject} and {not_all}", f"{constraint.subject} only with {listed}"
+    return field, f"{subject} and {not_all}"
 
 
 def _interrupts(schema: Schema) -> list[str]:

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from hgproto.emit.lines import Group, flat
+from hgproto.emit.rules import expected_of, expected_stream
 from hgproto.emit.text import (
     camel,
     docstring,
@@ -338,7 +339,7 @@ def _checked_frame(schema: Schema) -> list[str]:
         if frame.sender is not None:
             remainder = 0 if frame.sender == odd_side else 1
             condition = f"this.stream_id % 2 == {remainder}"
-            expected = f"a stream of the {frame.sender}"
+            expected = expected_stream(frame.sender, schema)
             rules.append(_rule(str(frame.sender_requirement), "stream_id", expected, condition, schema, frame))
         rules += [rule for constraint in frame.constraints for rule in _constraint(constraint, schema, frame)]
     items = [
@@ -368,9 +369,10 @@ def _constraint(constraint: Constraint, schema: Schema, frame: FrameType | None)
     """A constraint as a count of the flags that are set: slower than the codec's masks, and told apart from them."""
     if constraint.is_about_fields:
         remainder = 0 if constraint.kind == "odd" else 1
-        expected = f"an {constraint.kind} number"
         return [
-            _rule(constraint.requirement, name, expected, f"this.{name} % 2 == {remainder}", schema, frame)
+            _rule(
+                constraint.requirement, name, expected_of(constraint), f"this.{name} % 2 == {remainder}", schema, frame
+            )
             for name in constraint.names
         ]
     masks = {flag.name: ("stream_flags", flag.mask) for flag in schema.stream_flags}
@@ -385,18 +387,18 @@ def _constraint(constraint: Constraint, schema: Schema, frame: FrameType | None)
         return " + ".join(terms)
 
     total = counted(constraint.names)
-    listed = " and ".join(constraint.names)
-    condition, expected = {
-        "exactly-one-of": (f"{total} != 1", f"exactly one of {listed}"),
-        "at-most-one-of": (f"{total} > 1", f"at most one of {listed}"),
-        "at-least-one-of": (f"{total} == 0", f"at least one of {listed}"),
-        "all-of": (f"{total} != {len(constraint.names)}", listed),
-        "none-of": (f"{total} != 0", f"none of {listed}"),
-        "forbids": (f"{total} != 0", f"{constraint.subject} without {listed}"),
-        "requires": (f"{total} != {len(constraint.names)}", f"{constraint.subject} only with {listed}"),
-    }[constraint.kind]
+    broken = {
+        "exactly-one-of": "!= 1",
+        "at-most-one-of": "> 1",
+        "at-least-one-of": "== 0",
+        "all-of": f"!= {len(constraint.names)}",
+        "none-of": "!= 0",
+        "forbids": "!= 0",
+        "requires": f"!= {len(constraint.names)}",
+    }
+    condition = f"{total} {broken[constraint.kind]}"
     if constraint.subject is not None:
         condition = f"{counted((constraint.subject,))} and {condition}"
     in_stream = any(masks[name][0] == "stream_flags" for name in constraint.names)
     field = "stream_flags" if in_stream else "flags"
-    return [_rule(constraint.requirement, field, expected, condition, schema, frame)]
+    return [_rule(constraint.requirement, field, expected_of(constraint), condition, schema, frame)]
