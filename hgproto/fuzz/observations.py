@@ -13,7 +13,7 @@ from hgproto.wire.reader import FrameReader
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Observation", "UnreadableError", "of_events", "of_frames", "text_of"]
+__all__ = ["Observation", "UnreadableError", "of_events", "of_frames", "text_of", "texts_of"]
 
 _Type = codec.FrameType
 _PROTOCOL = codec.ErrorResponseFlag.PROTOCOL
@@ -125,8 +125,28 @@ def _joined(answers: dict[int, list[tuple[str, Any]]]) -> dict[int, list[tuple[s
 
 def text_of(value: Any) -> str:
     """A value in a few words."""
+    text = repr(value[:_SHOWN])[1:] if isinstance(value, bytes) else _whole(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def texts_of(one: Any, other: Any) -> tuple[str, str]:
+    """Two values in a few words. If both begin with these words, from a little before the place where they differ."""
+    texts = text_of(one), text_of(other)
+    if texts[0] != texts[1] or one == other:
+        return texts
+    wholes = _whole(one), _whole(other)
+    pairs = enumerate(zip(*wholes, strict=False))
+    differs = next((place for place, (a, b) in pairs if a != b), min(map(len, wholes)))
+    start = max(differs - _SHOWN // 4, 0)
+    first, second = (f"{'...' * (start > 0)}{text_of(whole[start:])}" for whole in wholes)
+    return first, second
+
+
+def _whole(value: Any) -> str:
     if isinstance(value, bytes):
-        text = repr(value[:200])[1:]
-    else:
-        text = value if isinstance(value, str) else json.dumps(value, default=repr)
-    return text if len(text) <= 200 else f"{text[:200]}..."
+        return repr(value)[1:]
+    return value if isinstance(value, str) else json.dumps(value, default=repr)
+
+
+_SHOWN = 200
+"""Characters of a value that are shown, and bytes."""

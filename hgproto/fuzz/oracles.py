@@ -17,7 +17,7 @@ from hgproto.errors import counted
 from hgproto.fuzz.echo import heard, served
 from hgproto.fuzz.ignore import KINDS, Ignored
 from hgproto.fuzz.locate import kinds_of
-from hgproto.fuzz.observations import Observation, UnreadableError, of_events, of_frames, text_of
+from hgproto.fuzz.observations import Observation, UnreadableError, of_events, of_frames, text_of, texts_of
 from hgproto.fuzz.signs import masked
 from hgproto.judging.finding import ERROR
 from hgproto.judging.validation import SessionValidator
@@ -335,7 +335,11 @@ def _differing(request_id: int, wanted: list[tuple[str, Any]], found: list[tuple
     for place in range(max(len(wanted), len(found))):
         one = wanted[place] if place < len(wanted) else ("nothing", None)
         other = found[place] if place < len(found) else ("nothing", None)
-        what, instead = (f"{name} {text_of(value)}" if value is not None else name for name, value in (one, other))
+        texts = texts_of(one[1], other[1]) if one[0] == other[0] else (text_of(one[1]), text_of(other[1]))
+        what, instead = (
+            f"{name} {text}" if value is not None else name
+            for (name, value), text in zip((one, other), texts, strict=True)
+        )
         expected, rule = f"for request {request_id} {what}", ""
         if one[0] != other[0]:
             rule = "request.complete" if one[0] == "protocol error" else ""

@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import ROOT
 
+from hgproto import command, encode_frames
 from hgproto.cli import main
 from hgproto.fuzz import Campaign, Mutator, Oracle, Report, TargetError, open_target
 from hgproto.fuzz import echo as echo_module
@@ -373,6 +374,18 @@ def test_memory_behind_an_address_is_that_of_one_process_or_of_new_ones() -> Non
         faults.append(oracle.judge(case, run_case(running, case)))
         process.kill()
     assert [fault and fault.cause for fault in faults] == ["in proportion to data of one command"] * 2
+
+
+@pytest.mark.parametrize("size", [1, 150, 5000])
+def test_a_long_answer_is_shown_from_where_it_differs(size: int) -> None:
+    octets = b"".join(encode_frames(command(1, 1, "x", data=b"a" * size + b"b", begin=True, end=True)))
+    case = with_probe(octets, "session")
+    output = serve(case.octets)
+    assert output.count(b'6162"') == 1
+    (fault,) = Oracle(echo=True).faults(case, Outcome(output.replace(b'6162"', b'6163"')))
+    assert fault.kind == "different-answer"
+    assert ("6162" in fault.expected, "6163" in fault.found) == (True, True)
+    assert len(fault.expected) < 300
 
 
 # Dialogues, failing commands, and notes.
