@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from hgproto.reactors.limits import Limits
     from hgproto.reactors.pool import DecodingPool, EncodingPool
     from hgproto.reactors.server import Server
+    from hgproto.reactors.snapshot import Snapshot
     from hgproto.reactors.writers import CommandWriter, ResponseWriter
     from hgproto.revisions.revision import Revision
     from hgproto.runtime.frame import Frame
@@ -109,6 +110,7 @@ _HOMES = {
     ),
     "revisions.revision": ("Revision",),
     "reactors.server": ("Server",),
+    "reactors.snapshot": ("Snapshot",),
     "reactors.writers": (
         "CommandWriter",
         "ResponseWriter",
@@ -166,6 +168,7 @@ __all__ = [
     "SendFrames",
     "Server",
     "SessionValidator",
+    "Snapshot",
     "StartCommand",
     "StreamLeftOpen",
     "TextMessage",

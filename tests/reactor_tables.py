@@ -193,11 +193,11 @@ class Stage:
         return list(self.reactor.receive_data(codec.encode_frame(frame)))
 
     def snapshot(self) -> Snapshot:
-        reactor = self.reactor
+        seen = self.reactor.snapshot()
         return Snapshot(
-            _word(reactor.state),
-            {request_id: _word(request.state) for request_id, request in sorted(reactor._requests.items())},
-            {stream_id: _word(stream.state) for stream_id, stream in sorted(reactor._inputs.items())},
+            _word(seen.connection),
+            {request_id: _word(state) for request_id, state in seen.requests.items()},
+            {stream_id: _word(state) for stream_id, state in seen.inputs.items()},
         )
 
 

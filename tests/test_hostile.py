@@ -97,12 +97,7 @@ class Tally:
 
 def snapshot(reactor: Reactor[Any]) -> Any:
     """What can be seen of a reactor's state."""
-    requests = sorted((request_id, request.state) for request_id, request in reactor._requests.items())
-    open_streams = sorted((stream_id, stream.state) for stream_id, stream in reactor._inputs.items())
-    counts = [reactor._open_streams, len(reactor._outputs.sends), reactor._fed, reactor._pieces.position]
-    if isinstance(reactor, Server):
-        counts += [reactor._receiving, reactor._refused, reactor._buffered, len(reactor._held)]
-    return reactor.state, reactor.ended, requests, open_streams, counts
+    return reactor.snapshot()
 
 
 class Life:
@@ -128,7 +123,7 @@ class Life:
 
     def issue(self, request_id: int) -> None:
         """The client's application issues a request."""
-        if isinstance(self.reactor, Client) and request_id not in self.reactor._requests:
+        if isinstance(self.reactor, Client) and request_id not in self.reactor.snapshot().requests:
             self.reactor.issued(request_id)
 
     def begin(self, steps: list[Step]) -> None:
@@ -471,7 +466,7 @@ def test_memory_of_partly_sent_requests(kind: int) -> None:
                 for wire in wires:
                     settled(server.receive_data(wire))
         assert server.works
-        assert 0 <= server._buffered <= limits.buffered_octets
+        assert 0 <= server.snapshot().counters["buffered_octets"] <= limits.buffered_octets
 
     used = peak(feed)
     assert limits.request_octets < used < 2 * limits.buffered_octets + SPARE
@@ -521,7 +516,8 @@ def test_memory_of_streams() -> None:
             stream_id = request_id % 16
             server.receive_data(frame_of(1, stream_id, BEGIN, SETTINGS, 0, b"\x04zlib"))
             settled(server.receive_data(frame_of(request_id, stream_id, ENCODED, NAME, 1, name)))
-        assert len(server._inputs) == server._open_streams == limits.open_streams
+        seen = server.snapshot()
+        assert len(seen.inputs) == seen.counters["open_streams"] == limits.open_streams
         (error,) = server.receive_data(frame_of(1, 99, BEGIN, SETTINGS, 0, b"\x04zlib"))
         assert isinstance(error, Error) and error.error.requirement == "stream.open-limit"
 

@@ -305,8 +305,8 @@ class Coverage:
 
     def _ended(self, reactor: Any) -> None:
         """Counts the end of input and the events that the reactor received."""
-        for stream in list(reactor._inputs.values()):  # noqa: SLF001 - a reactor of our own making
-            self._transition(machines.STREAM, _index(machines.STREAM, stream.state, Event.END_OF_INPUT, set(), {}))
+        for state in reactor.snapshot().inputs.values():
+            self._transition(machines.STREAM, _index(machines.STREAM, state, Event.END_OF_INPUT, set(), {}))
         if not reactor.ended:
             _settle(reactor.receive_end())
         self._stopped(reactor)
@@ -405,14 +405,9 @@ def _member(value: Any, place: str, name: str, sort: type, default: Any = None) 
 def _before(reactor: Any, frame: Frame | None) -> _Before:
     # Not the states of all, which would take time with the square of their number.
     reactor.answers.clear()
-    stream = None if frame is None else reactor._inputs.get(int(frame.stream_id))  # noqa: SLF001 - of our own making
-    request = None if frame is None else reactor._requests.get(int(frame.request_id))  # noqa: SLF001
-    return _Before(
-        reactor.works,
-        reactor.state,
-        machines.STREAM.initial if stream is None else stream.state,
-        reactor.machine.initial if request is None else request.state,
-    )
+    stream = machines.STREAM.initial if frame is None else reactor.stream_state(int(frame.stream_id))
+    request = reactor.machine.initial if frame is None else reactor.request_state(int(frame.request_id))
+    return _Before(reactor.works, reactor.state, stream, request)
 
 
 def _settle(events: Iterable[Any]) -> None:

@@ -146,6 +146,13 @@ class CommandReceiver(Reactor[ServerEvent]):
         """Whether any request is partly received; else the connection is idle."""
         return self._receiving > 0
 
+    def _counters(self) -> dict[str, int]:
+        return super()._counters() | {
+            "active_requests": len(self._requests) - self._refused,
+            "receiving_requests": self._receiving,
+            "buffered_octets": self._buffered,
+        }
+
     def _read(self, source: Pieces) -> tuple[RemoteProtocolError, Frame, int] | None:
         # Most traffic is commands and whole arguments, and most of the time all guards answer as usual. Those frames are
         # taken here, without a call, and without a generator between octets and states; all others, and all that is wrong,

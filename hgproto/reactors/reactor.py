@@ -21,10 +21,11 @@ from hgproto.reactors.events import Error, StreamLeftOpen
 from hgproto.reactors.limits import Limits
 from hgproto.reactors.plans import NO_ROW, Closed, Node, Plan, Table, Violation, bound, placed, words
 from hgproto.reactors.sending import Outputs
+from hgproto.reactors.snapshot import Inspectable
 from hgproto.revisions.framing_0002 import codec, machines
 from hgproto.runtime.bytelike import as_bytes
 from hgproto.runtime.entries import brief
-from hgproto.runtime.frame import Unique, check_revision
+from hgproto.runtime.frame import check_revision
 from hgproto.runtime.layout import place_of
 from hgproto.runtime.machine import Ask, Event, Row
 from hgproto.streams.encodings import default_encodings
@@ -63,7 +64,7 @@ _FOREIGN = len(StreamState)
 """Stands for a stream id of the wrong parity, where a state would."""
 
 
-class Reactor(Unique, Generic[EventT]):
+class Reactor(Inspectable, Generic[EventT]):
     """The half of a reactor that both roles share; see :class:`hgproto.Server` and :class:`hgproto.Client`.
 
     ``state``: whether the connection still works. ``ended``: whether the peer's output has ended. ``limits`` and
@@ -83,17 +84,11 @@ class Reactor(Unique, Generic[EventT]):
         "_fault",
         "_fed",
         "_free",
-        "_inputs",
         "_open_streams",
-        "_outputs",
         "_pieces",
         "_reopen",
-        "_requests",
         "_slots",
         "encodings",
-        "ended",
-        "limits",
-        "state",
     )
 
     role: ClassVar[Role]
@@ -147,6 +142,13 @@ class Reactor(Unique, Generic[EventT]):
     def works(self) -> bool:
         """Whether the connection works: no rule was broken."""
         return self.state is machines.CONNECTION.initial
+
+    def _counters(self) -> dict[str, int]:
+        return {
+            "active_requests": len(self._requests),
+            "open_streams": self._open_streams,
+            "received": self._fed + self._pieces.position,
+        }
 
     # Frames in.
 

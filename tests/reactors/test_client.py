@@ -234,7 +234,7 @@ def test_nothing_is_sent_of_a_command_whose_data_cannot_be_read_at_all(args: Any
     # It is told once, with the next events, and its id is free.
     assert client.receive_data(b"") == [RequestError(3, TOLD, 0, "request.complete")]
     assert client.receive_data(b"") == []
-    assert 3 not in client._requests
+    assert 3 not in client.snapshot().requests
     assert [list(send) for send in sends] == [[]] * len(sends)
     assert sends[-1 if buffered else 1].failure is GONE
 
@@ -307,7 +307,7 @@ def test_data_that_nobody_waits_for_ends_though_it_cannot_be_read() -> None:
         "1 1 0 command-data continuation ab",
         "1 1 0 command-data eos",
     ]
-    assert client._requests == {}
+    assert client.snapshot().requests == {}
     assert client.receive_end() == [StreamLeftOpen(2)]
 
 

@@ -300,7 +300,7 @@ class Conversation(RuleBasedStateMachine):
         command = Command(serial, name, values, octets)
         said: Any = Trickle(octets) if as_file and octets is not None else octets
         stream_id = self._stream(self.client, stream)
-        if len(self.client._requests) == MOST_ACTIVE:
+        if len(self.client.snapshot().requests) == MOST_ACTIVE:
             with pytest.raises(LocalProtocolError) as error:
                 self.client.issue(name, values, said, stream_id=stream_id)
             assert error.value.requirement == "request.limits"
@@ -606,8 +606,9 @@ class Conversation(RuleBasedStateMachine):
             assert command.data_complete or command.refused or (self.streaming and command.answered)
         assert not self.server.receiving and not self.client.active
         for reactor in (self.server, self.client):
-            assert not reactor._requests and not reactor._outputs.sends
-        assert (self.server._buffered, self.server._refused) == (0, 0)
+            assert not reactor.snapshot().requests and not reactor.snapshot().unsent
+        counters = self.server.snapshot().counters
+        assert (counters["buffered_octets"], counters["active_requests"], counters["receiving_requests"]) == (0, 0, 0)
 
 
 def long_talks(examples: int, **options: Any) -> settings:
@@ -624,7 +625,7 @@ TestConversation.settings = long_talks((settings.default or settings()).max_exam
 
 def open_streams_of(reactor: Reactor[Any]) -> list[int]:
     """The streams that a reactor sends on and has not closed."""
-    return [key for key, output in reactor._outputs.by_id.items() if output.stream.state is not StreamState.CLOSED]
+    return [key for key, state in reactor.snapshot().outputs.items() if state is not StreamState.CLOSED]
 
 
 class Unflushed(OutputStream):

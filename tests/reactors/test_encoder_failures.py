@@ -158,7 +158,7 @@ class Connection:
 
 def is_waiting(server: Any, request_id: int) -> bool:
     """True if the response to a request is not made to its end, so that messages can still be sent for it."""
-    return request_id in server._requests and request_id not in server._outputs.finished
+    return request_id in server.snapshot().requests and request_id not in server._outputs.finished
 
 
 def played(connection: Connection, random: Random) -> None:
@@ -190,7 +190,7 @@ def played(connection: Connection, random: Random) -> None:
     assert len(found) == len([text for text in texts if text.failure is None])
     for request_id, parts in contents.items():
         connection.judge(request_id, sends[request_id], b"".join(parts))
-    assert connection.server._requests == {}
+    assert connection.server.snapshot().requests == {}
     if is_ended:
         return
     connection.fault.method = ""

@@ -214,7 +214,7 @@ def test_a_message_that_has_begun_does_not_follow_the_end_of_the_response(
             talk.frames += late
             talk.frames += other
             talk.check([response, "bytes"])
-            assert talk.server._requests == {}
+            assert talk.server.snapshot().requests == {}
 
 
 @pytest.mark.requirement("response.active-request")
@@ -234,7 +234,7 @@ def test_a_pool_refuses_a_message_after_the_response(pooled: bool) -> None:
         assert pool.outstanding == 0
     assert list(late) == []
     talk.check(["bytes"])
-    assert talk.server._requests == {}
+    assert talk.server.snapshot().requests == {}
 
 
 @pytest.mark.parametrize("pooled", [True, False])
@@ -253,7 +253,7 @@ def test_a_message_that_was_made_comes_before_the_response_whoever_gives_it(pool
     assert [frame.type for frame in talk.frames].count(codec.FrameType.TEXT_OUTPUT) == 1
     assert list(first) == []
     talk.check(["bytes"])
-    assert talk.server._requests == {}
+    assert talk.server.snapshot().requests == {}
 
 
 @pytest.mark.requirement("response.active-request")
@@ -279,7 +279,7 @@ def test_a_response_waits_for_a_message_that_is_made_elsewhere_on_another_stream
         talk.frames += [frame for made in pool.finished() for frame in made]
     assert [frame.type for frame in talk.frames].count(codec.FrameType.TEXT_OUTPUT) == 1
     talk.check(["bytes"])
-    assert talk.server._requests == {}
+    assert talk.server.snapshot().requests == {}
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)

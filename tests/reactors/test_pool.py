@@ -73,7 +73,7 @@ def test_responses_arrive_whole_and_all_streams_end(encoding: str | None, worker
     # One message for each that was sent, and one that says nothing for each stream but the last to be closed.
     assert texts == 102
     assert client.receive_end() == []
-    assert server._requests == {}
+    assert server.snapshot().requests == {}
 
 
 def test_the_frames_of_a_stream_keep_the_order_of_their_sends() -> None:
@@ -151,7 +151,7 @@ def test_what_making_frames_raises_is_raised_to_the_writer() -> None:
         with pytest.raises(ZeroDivisionError):
             next(finished)
         assert list(pool.finished()) == []
-    assert server._requests == {}
+    assert server.snapshot().requests == {}
 
 
 @pytest.mark.parametrize("failure", [KeyboardInterrupt(), SystemExit(1), GeneratorExit()], ids=repr)
@@ -176,7 +176,7 @@ def test_a_response_that_is_interrupted_on_its_thread_has_an_end(failure: BaseEx
     assert RequestError(1, "the server could not complete the response", 4) in events
     assert events[-1] == ResponseData(3, b"whole", last=True)
     assert client.active == ()
-    assert server._requests == {}
+    assert server.snapshot().requests == {}
 
 
 @pytest.mark.parametrize("own", [True, False])
@@ -253,7 +253,7 @@ def test_work_that_an_executor_drops_is_told_and_can_be_done_here(broken: bool) 
         assert list(pool.finished()) == []
     events = [event for send in sends for frame in send for event in client.receive_frame(frame)]
     assert events == [ResponseData(request_id, b"%d" % request_id, last=True) for request_id in (1, 3, 5)]
-    assert server._requests == {}
+    assert server.snapshot().requests == {}
     executor.shutdown()
 
 
@@ -281,10 +281,10 @@ def test_frames_that_were_given_count_as_sent_though_nobody_asks_for_more() -> N
         pool.submit(server.respond(1, b"x"))
         pool.submit(server.respond(3, b"y"))
         given = next(pool.finished())
-        assert given[0].request_id not in server._requests
-        assert len(server._requests) == 1
+        assert given[0].request_id not in server.snapshot().requests
+        assert len(server.snapshot().requests) == 1
         assert len(list(pool.finished())) == 1
-    assert server._requests == {}
+    assert server.snapshot().requests == {}
 
 
 @pytest.mark.requirement("stream.end")
@@ -683,7 +683,7 @@ def test_a_stream_pauses_while_a_file_has_nothing_yet(encoding: str | None, wait
     whole = b"".join(parts)
     assert got == {key: whole if key in (3, 7) else body(key) for key in got}
     assert client.receive_end() == []
-    assert server._requests == {}
+    assert server.snapshot().requests == {}
 
 
 def test_a_pause_is_raised_once_everything_else_is_given() -> None:
@@ -845,7 +845,7 @@ def test_streams_whose_encoder_failed_begin_with_their_beginning(
     # Nothing is sent on a stream that can no longer be closed but what has a purpose.
     assert not [frame for frame in frames if frame.type == codec.FrameType.TEXT_OUTPUT]
     assert client.active == ()
-    assert server._requests == {}
+    assert server.snapshot().requests == {}
 
 
 @pytest.mark.parametrize("threads", [False, True])
@@ -892,4 +892,4 @@ def test_a_response_ends_whatever_fails_after_each_other(threads: bool, encoding
     *_, event = [event for frame in frames for event in client.receive_frame(frame)]
     assert isinstance(event, RequestError)
     assert client.active == ()
-    assert server._requests == {}
+    assert server.snapshot().requests == {}

@@ -500,7 +500,9 @@ def test_the_servers_own_loop_does_what_the_loop_of_every_reactor_does(
             own, general = (told(server.receive_data(part)) for server in both)
             assert own == general
         running = [
-            key for key, one in both[0]._requests.items() if one.state in (ServerState.ACTIVE, ServerState.STREAMING)
+            key
+            for key, state in both[0].snapshot().requests.items()
+            if state in (ServerState.ACTIVE, ServerState.STREAMING)
         ]
         if running and both[0].works and data.draw(st.booleans()):
             answer = tuple(server.respond(running[0], b"response") for server in both)
@@ -520,10 +522,13 @@ def inside(server: Server) -> Any:
         key: (one.state, *(getattr(one, name, None) for name in ("args", "octets", "data", "announced")))
         for key, one in server._requests.items()
     }
-    counts = server._receiving, server._refused, server._buffered, server._open_streams
+    seen = server.snapshot()
+    counters = seen.counters
+    refused = len(seen.requests) - counters["active_requests"]
+    counts = counters["receiving_requests"], refused, counters["buffered_octets"], counters["open_streams"]
     if server.works:
         assert counts == recounted(server)
-    return requests, counts, {key: one.state for key, one in server._inputs.items()}, server.state, server.receiving
+    return requests, counts, seen.inputs, server.state, server.receiving
 
 
 @pytest.mark.requirement("request.limits")
@@ -548,14 +553,14 @@ def octets_of(*lines: str) -> bytes:
 
 def recounted(server: Server) -> tuple[int, int, int, int]:
     """What a server ought to have counted."""
-    states = [one.state for one in server._requests.values()]
+    states = list(server.snapshot().requests.values())
     kept = {ServerState.RECEIVING_ARGUMENTS, ServerState.RECEIVING_DATA}
     receiving = kept | {ServerState.STREAMING, ServerState.EXCHANGING}
     return (
         sum(state in receiving for state in states),
         sum(state in (ServerState.REFUSING, ServerState.REFUSED) for state in states),
         sum(one.octets for one in server._requests.values() if one.state in kept),
-        len(server._inputs),
+        len(server.snapshot().inputs),
     )
 
 

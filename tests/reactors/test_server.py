@@ -277,7 +277,7 @@ def test_a_response_that_fails_has_one_end_whatever_fails(name: str, encoding: s
     assert list(send) == []
     # The other response goes on, on the same stream and in the same context.
     assert [event for frame in server.respond(3, b"good" * 50) for event in client.receive_frame(frame)][-1].last
-    assert server._requests == {}
+    assert server.snapshot().requests == {}
 
 
 def test_a_source_that_asks_for_its_own_frames_disturbs_nobody() -> None:
@@ -427,7 +427,7 @@ def test_a_response_whose_encoder_fails_never_counts_as_sent_without_its_end(hea
     assert isinstance(send.failure, ZeroDivisionError)
     assert next(send).type == codec.FrameType.STREAM_SETTINGS
     assert lines(send) == ["1 2 0 error-response application ZeroDivisionError: "[:-1] + r"\x20"]
-    assert server._requests == {}
+    assert server.snapshot().requests == {}
 
 
 class Failing:
@@ -502,7 +502,7 @@ def test_whatever_an_encoder_does_each_request_has_an_end(where: str, how: str, 
         failed += raised
         for frame in frames:
             events += client.receive_frame(frame)
-    assert server._requests == {}
+    assert server.snapshot().requests == {}
     assert failed == ([] if where == "finish" and not ended else [where] * len(failed))
     assert len(failed) <= streams
     assert client.works
@@ -556,7 +556,7 @@ def test_a_response_whose_data_was_lost_in_another_s_encoder_failure_is_never_co
     opening, *rest = frames
     events = [event for frame in [opening, *other, *rest] for event in client.receive_frame(frame)]
     assert {event.request_id for event in events if isinstance(event, RequestError)} == {1, 3}
-    assert server._requests == {}
+    assert server.snapshot().requests == {}
 
 
 @pytest.mark.requirement("response.active-request")
@@ -746,7 +746,7 @@ def test_a_limit_holds_from_one_octet_over_it_on(
         assert sum(isinstance(event, RunCommand) for event in events) == len(commands) - refusals
         # What is over or answered holds nothing any more.
         assert server.receiving is False
-        assert server._buffered == 0
+        assert server.snapshot().counters["buffered_octets"] == 0
 
 
 VALUE = r"1 1 0 command-argument continuation \x01\0\x05\0kab"

@@ -74,7 +74,7 @@ def test_responses_that_are_written_in_turns_arrive_whole(
     events = received(client, frames)
     assert data_of(events, 1) == (b"".join(first), True)
     assert data_of(events, 3) == (b"".join(second), True)
-    assert client.active == () and server._requests == {}
+    assert client.active == () and server.snapshot().requests == {}
 
 
 def test_what_was_written_is_sent_at_once_and_the_end_closes() -> None:
@@ -123,7 +123,7 @@ def test_a_response_that_fails_has_its_message(encoding: str | None, written: li
     assert writer.is_over and writer.failure is None
     events = received(client, frames)
     assert events[-1] == RequestError(1, "no more", sum(map(len, written)))
-    assert client.active == () and server._requests == {}
+    assert client.active == () and server.snapshot().requests == {}
 
 
 class Broken:
@@ -159,7 +159,7 @@ def test_what_an_encoder_raises_is_raised_and_the_end_follows(error: BaseExcepti
         writer.write(b"even more")
     frames += writer.end()
     assert isinstance(received(client, frames)[-1], RequestError)
-    assert server._requests == {}
+    assert server.snapshot().requests == {}
 
 
 def test_a_deferred_response_is_given_at_the_end_of_input_and_by_its_writer() -> None:
@@ -241,7 +241,7 @@ def test_the_rest_of_a_command_is_dropped_once_its_response_is_complete() -> Non
     assert (frame.payload, frame.flags) == (b"", codec.CommandDataFlag.EOS)
     commands(server, [frame])
     assert writer.is_over
-    assert client.active == () and server._requests == {}
+    assert client.active == () and server.snapshot().requests == {}
 
 
 def test_a_buffered_command_is_given_by_the_flush() -> None:

@@ -440,7 +440,7 @@ def test_a_response_goes_on_after_pauses(kind: str, encoding: str | None, failed
         got = [event for event in events if isinstance(event, ResponseData)]
         assert b"".join(event.data for event in got) == data
         assert got[-1].last
-        assert server._requests == {}
+        assert server.snapshot().requests == {}
 
 
 def test_a_pause_of_an_iterable_is_a_failure_since_it_may_be_at_its_end() -> None:

@@ -1,0 +1,112 @@
+"""The state of a reactor, for whoever inspects one: tests, debuggers, and operators."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hgproto.revisions.framing_0002 import machines
+from hgproto.runtime.frame import Record, Unique
+
+if TYPE_CHECKING:
+    from enum import IntEnum
+    from typing import Any, ClassVar
+
+    from hgproto.reactors.limits import Limits
+    from hgproto.reactors.sending import Outputs
+    from hgproto.runtime.machine import Machine
+    from hgproto.streams.input_stream import InputStream
+
+__all__ = ["Inspectable", "Snapshot"]
+
+
+class Snapshot(Record):
+    """What a reactor knew when :meth:`hgproto.Server.snapshot` or :meth:`hgproto.Client.snapshot` was called.
+
+    ``connection``: the state of the connection. ``ended``: the peer's output has ended. ``requests``: the state of each
+    request whose id is not free. ``inputs``: the state of each stream that the peer has open. ``outputs``: the state of each
+    stream that we send on, after all frames that were made. ``unsent``: the requests of sends that were not taken to their
+    end, in the order in which they were asked for. ``counters``: numbers that are held against the limit of the same name,
+    and ``received``, the bytes of whole frames that were taken. ``limits``: the limits of the reactor.
+    """
+
+    __slots__ = (  # noqa: RUF023 - in the order of use
+        "connection",
+        "ended",
+        "requests",
+        "inputs",
+        "outputs",
+        "unsent",
+        "counters",
+        "limits",
+    )
+
+    connection: IntEnum
+    ended: bool
+    requests: dict[int, IntEnum]
+    inputs: dict[int, IntEnum]
+    outputs: dict[int, IntEnum]
+    unsent: tuple[int, ...]
+    counters: dict[str, int]
+    limits: Limits
+
+    def __init__(
+        self,
+        connection: IntEnum,
+        ended: bool,
+        requests: dict[int, IntEnum],
+        inputs: dict[int, IntEnum],
+        outputs: dict[int, IntEnum],
+        unsent: tuple[int, ...],
+        counters: dict[str, int],
+        limits: Limits,
+    ) -> None:
+        self.connection = connection
+        self.ended = ended
+        self.requests = requests
+        self.inputs = inputs
+        self.outputs = outputs
+        self.unsent = unsent
+        self.counters = counters
+        self.limits = limits
+
+
+class Inspectable(Unique):
+    """The part of a reactor that can be looked at."""
+
+    __slots__ = ("_inputs", "_outputs", "_requests", "ended", "limits", "state")
+
+    machine: ClassVar[Machine]
+    state: IntEnum
+    ended: bool
+    limits: Limits
+    _requests: dict[int, Any]
+    _inputs: dict[int, InputStream]
+    _outputs: Outputs
+
+    def snapshot(self) -> Snapshot:
+        """Returns the states of the connection, its streams, and its requests, with counters and limits."""
+        return Snapshot(
+            self.state,
+            self.ended,
+            {request_id: request.state for request_id, request in sorted(self._requests.items())},
+            {stream_id: stream.state for stream_id, stream in sorted(self._inputs.items())},
+            {stream_id: output.stream.state for stream_id, output in self._outputs.by_id.items()},
+            tuple(send.request_id for send in self._outputs.sends),
+            self._counters(),
+            self.limits,
+        )
+
+    def request_state(self, request_id: int) -> IntEnum:
+        """Returns the state of one request."""
+        request = self._requests.get(request_id)
+        state: IntEnum = self.machine.initial if request is None else request.state
+        return state
+
+    def stream_state(self, stream_id: int) -> IntEnum:
+        """Returns the state of one stream of the peer."""
+        stream = self._inputs.get(stream_id)
+        return machines.STREAM.initial if stream is None else stream.state
+
+    def _counters(self) -> dict[str, int]:
+        """Returns the numbers that a snapshot has."""
+        raise NotImplementedError
