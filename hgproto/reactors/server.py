@@ -124,7 +124,7 @@ class Server(CommandReceiver):
         """A response that is written piece by piece: ``write``, ``end``, and ``fail`` of what this returns give the frames.
 
         Arguments and exceptions are those of :meth:`respond`. While output is deferred, the writer keeps the data and gives no
-        frames; :meth:`receive_end` then has the :class:`SendFrames` of the response. Of a response that is still being
+        frames; ``receive_end()`` then has the :class:`SendFrames` of the response. Of a response that is still being
         written, that raises :class:`BlockingIOError` once it has given all there is, and the writer gives the rest.
         """
         pushed = Pushed()

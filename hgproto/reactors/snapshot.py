@@ -20,7 +20,7 @@ __all__ = ["Inspectable", "Snapshot"]
 
 
 class Snapshot(Record):
-    """What a reactor knew when :meth:`hgproto.Server.snapshot` or :meth:`hgproto.Client.snapshot` was called.
+    """What a reactor knew when ``snapshot()`` was called.
 
     ``connection``: the state of the connection. ``ended``: the peer's output has ended. ``requests``: the state of each
     request whose id is not free. ``inputs``: the state of each stream that the peer has open. ``outputs``: the state of each

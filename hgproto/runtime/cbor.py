@@ -5,7 +5,7 @@ nor that a key is there twice, and some of their tags run code of the caller's c
 
 Payloads are read by :func:`map_pairs`, which checks all that :func:`decode_item` checks and makes no object of a value.
 
-Invariants: nothing is allocated by a length that the octets do not cover; nesting is bounded by :data:`MAX_DEPTH`;
+Invariants: nothing is allocated by a length that the octets do not cover; nesting is bounded by ``MAX_DEPTH``;
 every fault is a :class:`CborError` with the offset of the item's first octet. A value is accepted by :func:`skip_item` exactly
 if it is accepted by :func:`decode_item`, with the same end or the same error. Whatever is encoded can be decoded.
 """
@@ -411,7 +411,7 @@ def encode_item(value: object, depth: int = 0) -> bytes:
     """The shortest encoding of a value; any buffer of bytes is a byte string.
 
     ``depth``: levels of nesting around the value. Raises :class:`TypeError` for a value that CBOR has no item for, such as text
-    with a lone surrogate, and :class:`ValueError` for more than :data:`MAX_DEPTH` levels.
+    with a lone surrogate, and :class:`ValueError` for more than ``MAX_DEPTH`` levels.
     """
     if depth > MAX_DEPTH:
         raise ValueError(
