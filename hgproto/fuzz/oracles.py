@@ -214,12 +214,16 @@ class Oracle:
         over = {requirement for requirement, _ in early.over}
         if self._is_unknown(over, lambda limits: served(case.octets, **options | {"limits": limits})):
             return
-        wanted = of_frames(early.output, case.probe)._replace(accepted=early.error is None, complaint=ids[0] or "")
+        ours = of_frames(early.output, case.probe)
+        wanted = ours._replace(accepted=early.error is None, complaint=ids[0] or "")
         try:
             found = of_frames(outcome.output, case.probe)
         except UnreadableError as unreadable:
             yield Fault("breaks-rule", "frame.whole", "unreadable", "whole frames", str(unreadable))
             return
+        if case.probe is None and wanted.accepted and ours.accepted is False:
+            # A request without an end is refused alone, so a complaint shows nothing of the connection.
+            found = found._replace(accepted=None)
         if found.accepted is None:
             # Of a valid case, what was said is compared; of an invalid one, only proof counts.
             found = found._replace(accepted=wanted.accepted or self._reports_errors or None)

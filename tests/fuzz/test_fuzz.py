@@ -376,6 +376,23 @@ def test_memory_behind_an_address_is_that_of_one_process_or_of_new_ones() -> Non
     assert [fault and fault.cause for fault in faults] == ["in proportion to data of one command"] * 2
 
 
+def test_the_complaint_about_a_request_without_an_end_is_no_refusal_of_the_case() -> None:
+    whole = b"".join(encode_frames(command(1, 1, "x", data=b"a", begin=True)))
+    case = Case(frames_of(whole)[0], "session")
+    oracle = Oracle(echo=True)
+    assert b"request.complete" in serve(case.octets)
+    assert oracle.faults(case, Outcome(serve(case.octets))) == []
+    assert [fault.rule for fault in oracle.faults(case, Outcome(b""))] == ["request.complete", "response.complete"]
+
+
+def test_our_own_server_has_no_faults_without_interleaving() -> None:
+    cases = Cases("server", 3, encodings=KNOWN, without=["interleaving"])
+    some = list(islice(cases, 250))
+    assert any(case.probe is None and case.origin == "breaks request.complete" for case in some)
+    oracle = Oracle(echo=True, encodings=KNOWN)
+    assert [fault for case in some for fault in oracle.faults(case, Outcome(serve(case.octets)))] == []
+
+
 @pytest.mark.parametrize("size", [1, 150, 5000])
 def test_a_long_answer_is_shown_from_where_it_differs(size: int) -> None:
     octets = b"".join(encode_frames(command(1, 1, "x", data=b"a" * size + b"b", begin=True, end=True)))
