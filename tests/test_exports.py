@@ -77,11 +77,11 @@ ELSEWHERE = {
         ("evidence/test_prove.py", "a judge is held against its reactor"),
     ),
     **dict.fromkeys(
-        ["reactors.commands", "reactors.responses"],
+        ["reactors.command_receiver", "reactors.sent_responses"],
         ("reactors/test_server.py", "they are parts of a server"),
     ),
     "reactors.lanes": ("reactors/test_pool.py", "a pool has one for each stream"),
-    "reactors.requests": ("reactors/test_client.py", "they are what a client sends"),
+    "reactors.sent_commands": ("reactors/test_client.py", "they are what a client sends"),
     **dict.fromkeys(
         ["diff.change", "diff.machines", "diff.parts"], ("diff/test_diff.py", "a difference is what all of them say")
     ),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from hgproto.errors import RemoteProtocolError
 from hgproto.judging.judge import Judge
 from hgproto.judging.rules import Remark
-from hgproto.reactors.commands import CommandReceiver
+from hgproto.reactors.command_receiver import CommandReceiver
 from hgproto.reactors.plans import Plan, placed, text_payload
 from hgproto.revisions.framing_0002 import codec, machines
 from hgproto.runtime.layout import place_of
@@ -46,15 +46,7 @@ class CommandJudge(Judge, CommandReceiver):
         encodings: Encodings | None = None,
         reopen: Literal["error", "restart"] = "error",
     ) -> None:
-        super().__init__(
-            streaming=False,
-            limits=limits,
-            encodings=encodings,
-            encoding=None,
-            streams=1,
-            reopen=reopen,
-            flush="response",
-        )
+        super().__init__(streaming=False, limits=limits, encodings=encodings, reopen=reopen)
         self._start()
         self._begun: dict[int, int] = {}
         self._wrapped = False

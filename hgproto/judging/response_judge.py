@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from hgproto.errors import RemoteProtocolError, shown
 from hgproto.judging.judge import Judge
 from hgproto.judging.rules import Tally, progress_remarks, text_remarks
-from hgproto.reactors.client import Client
 from hgproto.reactors.plans import Closed, Request, placed, text_payload
+from hgproto.reactors.response_receiver import ResponseReceiver
 from hgproto.revisions.framing_0002 import codec, machines
 from hgproto.runtime.layout import octets
 
@@ -58,7 +58,7 @@ class _Response(Request):
         self.topics: set[str] | None = None
 
 
-class ResponseJudge(Judge, Client):
+class ResponseJudge(Judge, ResponseReceiver):
     """Judges what a server sends. Arguments as of :class:`hgproto.reactors.client.Client`."""
 
     side = "server"

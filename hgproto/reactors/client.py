@@ -2,43 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from hgproto.errors import LocalProtocolError, RemoteProtocolError, counted
+from hgproto.errors import LocalProtocolError, counted
 from hgproto.reactors.events import (
-    ClientEvent,
-    Error,
     NoOp,
-    PeerError,
-    ProgressUpdate,
     RequestError,
     ResponseData,
     SendFrames,
-    TextMessage,
 )
 from hgproto.reactors.ids import Ids
-from hgproto.reactors.plans import Closed, Node, Request, Table, text_payload
-from hgproto.reactors.reactor import Reactor
-from hgproto.reactors.requests import Command
+from hgproto.reactors.response_receiver import ResponseReceiver
+from hgproto.reactors.sender import Sender
 from hgproto.reactors.sending import Batch, described
+from hgproto.reactors.sent_commands import Command
 from hgproto.reactors.writers import CommandWriter
 from hgproto.revisions.framing_0002 import codec, machines
 from hgproto.runtime.frame import bare
-from hgproto.runtime.layout import octets
 from hgproto.runtime.machine import Event
 from hgproto.wire import build
 from hgproto.wire.pushed import Pushed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from enum import IntEnum
     from typing import Literal
 
     from hgproto.reactors.limits import Limits
     from hgproto.reactors.sending import Output
     from hgproto.runtime.bytelike import BytesLike
-    from hgproto.runtime.frame import Frame
-    from hgproto.runtime.machine import Row
     from hgproto.streams.encodings import Encodings
     from hgproto.wire.build import Data
 
@@ -49,18 +40,7 @@ _MORE = int(codec.BytesResponseFlag.CONTINUATION)
 _bare_response_data = bare(ResponseData)
 
 
-class _Request(Request):
-    """A request whose response is not complete."""
-
-    __slots__ = ("decoded", "received")
-
-    def __init__(self, table: Table) -> None:
-        super().__init__(table)
-        self.received = 0
-        self.decoded = 0
-
-
-class Client(Reactor[ClientEvent]):
+class Client(Sender, ResponseReceiver):
     """The client's reactor: makes the frames of commands, and told what the server sends, says what it means.
 
     What ``receive_data``, ``receive_frame`` and ``receive_end`` give: :class:`ResponseData`, :class:`TextMessage`,
@@ -77,11 +57,7 @@ class Client(Reactor[ClientEvent]):
     comes with the next events where the data of a command cannot be read; ``failure`` of its send has the exception at once.
     """
 
-    __slots__ = ("_buffered", "_held", "_ids", "_loss")
-
-    role = "client"
-    peer = "server"
-    machine = machines.CLIENT_REQUEST
+    __slots__ = ("_buffered", "_held", "_ids", "_outputs")
 
     def __init__(
         self,
@@ -94,31 +70,11 @@ class Client(Reactor[ClientEvent]):
         reopen: Literal["error", "restart"] = "error",
         flush: Literal["response", "frame"] = "response",
     ) -> None:
-        super().__init__(
-            limits=limits,
-            encodings=encodings,
-            encoding=encoding,
-            streams=streams,
-            first_stream=1,
-            reopen=reopen,
-            flush=flush,
-        )
+        super().__init__(limits=limits, encodings=encodings, reopen=reopen)
+        self._outputs = self._opened(streams, 1, encoding, flush)
         self._buffered = buffered
         self._held: list[Command] = []
-        # Why no request can be completed any more.
-        self._loss: RemoteProtocolError | None = None
         self._ids = Ids(1, 1 << codec.FIELD_BITS["request_id"][0], "request-id.order")
-
-    @property
-    def active(self) -> tuple[int, ...]:
-        """The requests whose response is not complete, in the order in which they were issued."""
-        waiting = (State.SENDING, State.ACTIVE)
-        return tuple(key for key, request in self._requests.items() if request.state in waiting)
-
-    @property
-    def unfinished(self) -> tuple[int, ...]:
-        """The requests whose data broke off; they count toward ``limits.active_requests`` until the end of input."""
-        return tuple(key for key, request in self._requests.items() if request.state is State.UNFINISHED)
 
     # Frames out.
 
@@ -258,82 +214,3 @@ class Client(Reactor[ClientEvent]):
         row = None if request is None else self._row(request.state, Event.REQUEST_SENT)
         if request is not None and row is not None and row.to is not None:
             self._move(request_id, request, row.to)
-
-    def _move(self, request_id: int, request: _Request | None, to: IntEnum) -> None:
-        if to is State.NONE:
-            self._requests.pop(request_id, None)
-        elif request is None:
-            self._requests[request_id] = _Request(self._tables[to])
-        else:
-            request.table = self._tables[to]
-
-    # What the table emits.
-
-    def _emit_response_data(self, request_id: int, request: _Request, payload: bytes, node: Node) -> None:
-        request.received += len(payload)
-        last = not node.flags & _MORE
-        if last and node.to is not None:
-            self._move(request_id, request, node.to)
-        for event in _bare_response_data:
-            event.request_id = request_id
-            event.data = payload
-            event.last = last
-            self._append(event)
-            break
-
-    def _emit_text(self, request_id: int, request: _Request, payload: bytes, node: Node) -> None:
-        self._append(TextMessage(request_id, codec.decode_text_output(payload, self.limits.payload_items).atoms))
-
-    def _emit_progress(self, request_id: int, request: _Request, payload: bytes, node: Node) -> None:
-        self._append(ProgressUpdate(request_id, codec.decode_progress(payload, self.limits.payload_items)))
-
-    def _emit_request_error(self, request_id: int, request: _Request, payload: bytes, node: Node) -> None:
-        message = text_payload(codec.FrameType.ERROR_RESPONSE, payload)
-        if node.to is not None:
-            self._move(request_id, request, node.to)
-        self._append(RequestError(request_id, message, request.received))
-
-    def _emit_drop(self, request_id: int, request: _Request, payload: bytes, node: Node) -> None:
-        # Octets that no event shows have to be good too.
-        codec.decode_payload(codec.make_frame(request_id, 0, 0, node.code, node.flags, payload))
-        if node.to is not None and node.to is not request.state:
-            self._move(request_id, request, node.to)
-
-    def _emit_connection_error(self, request_id: int, request: _Request | None, payload: bytes, node: Node) -> None:
-        message = text_payload(codec.FrameType.ERROR_RESPONSE, payload)
-        self._loss = RemoteProtocolError(str(node.row.requirement), None, "", "a server that goes on", message)
-        self._lose_all(message, str(node.row.requirement))
-        self._append(PeerError(request_id, message))
-        self._break()
-        raise Closed
-
-    def _emit_stream_configured(self, request_id: int, request: Any, payload: bytes, node: Node) -> None:
-        """Settings are the protocol's own business."""
-
-    def _emit_request_lost(self, request_id: int, request: _Request, row: Row) -> None:
-        message = "the input ended before the response was complete"
-        self._append(RequestError(request_id, message, request.received, row.requirement))
-
-    def _end(self) -> None:
-        expected, found = "the whole response", "the end of the server's output"
-        self._loss = RemoteProtocolError("response.complete", None, "", expected, found)
-
-    def _count_decoded(self, request: _Request | None, size: int) -> None:
-        if request is None:
-            return
-        request.decoded += size
-        if request.decoded > self.limits.decoded_response:
-            expected = f"at most {octets(self.limits.decoded_response)} in a response when decoded"
-            raise RemoteProtocolError("encoding.decoded-limit", 0, "", expected, octets(request.decoded))
-
-    def _failed(self, error: RemoteProtocolError, frame: Frame | None) -> None:
-        self._loss = error
-        self._lose_all(str(error), error.requirement)
-        self._append(Error(error, frame))
-
-    def _lose_all(self, message: str, requirement: str) -> None:
-        """Every request fails with the connection."""
-        for request_id in self.active:
-            received = self._requests[request_id].received
-            self._append(RequestError(request_id, message, received, requirement))
-        self._requests.clear()

@@ -1,4 +1,4 @@
-"""What the server's and the client's reactor have in common: frames in, judged by the schema's tables; frames out.
+"""What receives frames: the half of both reactors in which frames are judged by the schema's tables.
 
 Sans I/O: a reactor is told what happened, and answers with events (:mod:`hgproto.reactors.events`). It has no thread, clock or
 socket, and only one thread may use it.
@@ -16,15 +16,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from hgproto.errors import LocalProtocolError, RemoteProtocolError, counted
+from hgproto.errors import RemoteProtocolError, counted
 from hgproto.reactors.events import Error, StreamLeftOpen
 from hgproto.reactors.limits import Limits
 from hgproto.reactors.plans import NO_ROW, Closed, Node, Plan, Table, Violation, bound, placed, words
-from hgproto.reactors.sending import Outputs
 from hgproto.reactors.snapshot import Inspectable
 from hgproto.revisions.framing_0002 import codec, machines
 from hgproto.runtime.bytelike import as_bytes
-from hgproto.runtime.entries import brief
 from hgproto.runtime.frame import check_revision
 from hgproto.runtime.layout import place_of
 from hgproto.runtime.machine import Ask, Event, Row
@@ -38,7 +36,6 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from hgproto.judging.finding import Role
-    from hgproto.reactors.sending import Output
     from hgproto.runtime.bytelike import BytesLike
     from hgproto.runtime.frame import Frame
     from hgproto.runtime.machine import Machine, Outcome
@@ -65,7 +62,7 @@ _FOREIGN = len(StreamState)
 
 
 class Reactor(Inspectable, Generic[EventT]):
-    """The half of a reactor that both roles share; see :class:`hgproto.Server` and :class:`hgproto.Client`.
+    """Receives frames; :class:`hgproto.Server` and :class:`hgproto.Client` also send some.
 
     ``state``: whether the connection still works. ``ended``: whether the peer's output has ended. ``limits`` and
     ``encodings``: as given, or the defaults.
@@ -110,16 +107,10 @@ class Reactor(Inspectable, Generic[EventT]):
         *,
         limits: Limits | None,
         encodings: Encodings | None,
-        encoding: str | None,
-        streams: int,
-        first_stream: int,
         reopen: Literal["error", "restart"],
-        flush: Literal["response", "frame"],
     ) -> None:
         self.limits = limits = limits or Limits()
         self.encodings = encodings or default_encodings()
-        profile = None if encoding is None else self.encodings[encoding]
-        self._outputs = Outputs(streams, first_stream, profile, limits, flush, self._is_over, self._sent)
         self._reopen = checked_reopen(reopen)
         self._pieces = Pieces()
         self._fed = 0
@@ -389,22 +380,6 @@ class Reactor(Inspectable, Generic[EventT]):
             self._events_cache[state, event] = row
         return None if row.event is None else row
 
-    def _tell(self, request_id: int, event: Event) -> None:
-        """Something happens to a request on our own side. Raises :class:`LocalProtocolError` where it may not."""
-        if not self.works:
-            found = "the connection has failed"
-            raise LocalProtocolError("reactor.errored", None, "", "a connection on which no rule was broken", found)
-        request = self._requests.get(request_id)
-        state = self.machine.initial if request is None else request.state
-        row = self._row(state, event)
-        if row is None or row.to is None:
-            requirement = self.machine.otherwise if row is None or row.error is None else row.error
-            expected = "another state" if row is None or row.expected is None else row.expected
-            found = f"request {brief(request_id)}, which is {words(state)}"
-            raise LocalProtocolError(requirement, None, "request_id", expected, found)
-        if row.to != state:
-            self._move(request_id, request, row.to)
-
     def _move(self, request_id: int, request: Any, to: IntEnum) -> None:
         """Changes the state of a request."""
         raise NotImplementedError
@@ -478,18 +453,3 @@ class Reactor(Inspectable, Generic[EventT]):
         requirement = str(row.error) if isinstance(row, Row) else machines.CONNECTION.otherwise
         events.append(Error(RemoteProtocolError(requirement, None, "", expected, "more"), None))
         return events
-
-    # Frames out.
-
-    def _is_over(self, output: Output | None) -> bool:
-        """Returns True if nothing follows on an output but the send that asks; for None, if nothing more will be sent."""
-        raise NotImplementedError
-
-    def _sent(self, request_id: int) -> None:
-        """All frames of a command or of a response were taken."""
-        raise NotImplementedError
-
-    @property
-    def output_streams(self) -> tuple[int, ...]:
-        """The ids of the streams that we send on."""
-        return tuple(self._outputs.by_id)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from hgproto.reactors.commands import CommandReceiver
+from hgproto.reactors.command_receiver import CommandReceiver
 from hgproto.reactors.events import NO_OP, Error, NoOp, SendFrames
-from hgproto.reactors.responses import ErrorResponse, LastError, Response
+from hgproto.reactors.sender import Sender
 from hgproto.reactors.sending import Batch, Message, described, too_late
+from hgproto.reactors.sent_responses import ErrorResponse, LastError, Response
 from hgproto.reactors.writers import ResponseWriter
 from hgproto.revisions.framing_0002 import codec, machines
 from hgproto.runtime.bytelike import is_bytes_like, kept_bytes
@@ -41,7 +42,7 @@ _UNTOLD = "the server could not complete the response"
 _BEGUN = (State.EXCHANGING, State.RESPONDING)
 
 
-class Server(CommandReceiver):
+class Server(Sender, CommandReceiver):
     """The server's reactor: told what the client sends, it says which commands are to be run.
 
     What ``receive_data``, ``receive_frame`` and ``receive_end`` give: :class:`RunCommand` or, streaming,
@@ -59,7 +60,7 @@ class Server(CommandReceiver):
     while it was iterated over. The client gets a fixed message if ``describe`` raises an exception or returns no text.
     """
 
-    __slots__ = ("_deferring", "_describe", "_held", "_unanswered")
+    __slots__ = ("_deferring", "_describe", "_held", "_outputs", "_unanswered")
 
     def __init__(
         self,
@@ -74,15 +75,8 @@ class Server(CommandReceiver):
         flush: Literal["response", "frame"] = "response",
         describe: Callable[[Exception], str] | None = None,
     ) -> None:
-        super().__init__(
-            limits=limits,
-            encodings=encodings,
-            encoding=encoding,
-            streams=streams,
-            streaming=streaming,
-            reopen=reopen,
-            flush=flush,
-        )
+        super().__init__(limits=limits, encodings=encodings, streaming=streaming, reopen=reopen)
+        self._outputs = self._opened(streams, 2, encoding, flush)
         self._deferring = defer
         self._describe = describe or described
         self._held: deque[SendFrames] = deque()

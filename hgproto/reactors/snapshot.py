@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from typing import Any, ClassVar
 
     from hgproto.reactors.limits import Limits
-    from hgproto.reactors.sending import Outputs
     from hgproto.runtime.machine import Machine
     from hgproto.streams.input_stream import InputStream
 
@@ -73,7 +72,7 @@ class Snapshot(Record):
 class Inspectable(Unique):
     """The part of a reactor that can be looked at."""
 
-    __slots__ = ("_inputs", "_outputs", "_requests", "ended", "limits", "state")
+    __slots__ = ("_inputs", "_requests", "ended", "limits", "state")
 
     machine: ClassVar[Machine]
     state: IntEnum
@@ -81,17 +80,17 @@ class Inspectable(Unique):
     limits: Limits
     _requests: dict[int, Any]
     _inputs: dict[int, InputStream]
-    _outputs: Outputs
 
     def snapshot(self) -> Snapshot:
         """Returns the states of the connection, its streams, and its requests, with counters and limits."""
+        outputs, unsent = self._sent_states()
         return Snapshot(
             self.state,
             self.ended,
             {request_id: request.state for request_id, request in sorted(self._requests.items())},
             {stream_id: stream.state for stream_id, stream in sorted(self._inputs.items())},
-            {stream_id: output.stream.state for stream_id, output in self._outputs.by_id.items()},
-            tuple(send.request_id for send in self._outputs.sends),
+            outputs,
+            unsent,
             self._counters(),
             self.limits,
         )
@@ -106,6 +105,10 @@ class Inspectable(Unique):
         """Returns the state of one stream of the peer."""
         stream = self._inputs.get(stream_id)
         return machines.STREAM.initial if stream is None else stream.state
+
+    def _sent_states(self) -> tuple[dict[int, IntEnum], tuple[int, ...]]:
+        """Returns the states of the streams that we send on, and the requests of sends that were not taken to their end."""
+        return {}, ()
 
     def _counters(self) -> dict[str, int]:
         """Returns the numbers that a snapshot has."""

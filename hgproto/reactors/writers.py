@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from hgproto.reactors.responses import Response
     from hgproto.reactors.sending import Sending
+    from hgproto.reactors.sent_responses import Response
     from hgproto.runtime.bytelike import BytesLike
     from hgproto.runtime.frame import Frame
     from hgproto.wire.pushed import Pushed

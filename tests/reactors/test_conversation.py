@@ -546,7 +546,7 @@ class Conversation(RuleBasedStateMachine):
                 case 3:
                     self.deliver_to_client(number)
 
-    def _stream(self, reactor: Reactor[Any], which: int | None) -> int | None:
+    def _stream(self, reactor: Server | Client, which: int | None) -> int | None:
         ids = reactor.output_streams
         return None if which is None else ids[which % len(ids)]
 

@@ -117,7 +117,7 @@ class CommandReceiver(Reactor[ServerEvent]):
     machine = machines.SERVER_REQUEST
 
     def __init__(self, *, streaming: bool, **reactor: Any) -> None:
-        super().__init__(first_stream=2, **reactor)
+        super().__init__(**reactor)
         self._streaming = streaming
         # Limits that every frame is held against.
         self._most_active = self.limits.active_requests

@@ -1,0 +1,71 @@
+"""What sends frames: the half of both reactors in which our own side acts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hgproto.errors import LocalProtocolError
+from hgproto.reactors.plans import words
+from hgproto.reactors.sending import Outputs
+from hgproto.runtime.entries import brief
+
+if TYPE_CHECKING:
+    from enum import IntEnum
+    from typing import Literal
+
+    from hgproto.reactors.reactor import Reactor
+    from hgproto.reactors.sending import Output
+    from hgproto.runtime.machine import Event
+
+    _Base = Reactor[Any]
+else:
+    _Base = object
+
+__all__ = ["Sender"]
+
+
+class Sender(_Base):
+    """Has output streams, and holds what our own side does against the machine of requests. A mixin without slots."""
+
+    __slots__ = ()
+
+    _outputs: Outputs
+
+    def _opened(self, count: int, first: int, encoding: str | None, flush: Literal["response", "frame"]) -> Outputs:
+        """Returns the output streams of a reactor; see :class:`hgproto.reactors.sending.Outputs`."""
+        profile = None if encoding is None else self.encodings[encoding]
+        return Outputs(count, first, profile, self.limits, flush, self._is_over, self._sent)
+
+    @property
+    def output_streams(self) -> tuple[int, ...]:
+        """The ids of the streams that we send on."""
+        return tuple(self._outputs.by_id)
+
+    def _sent_states(self) -> tuple[dict[int, IntEnum], tuple[int, ...]]:
+        outputs = self._outputs
+        states: dict[int, IntEnum] = {stream_id: output.stream.state for stream_id, output in outputs.by_id.items()}
+        return states, tuple(send.request_id for send in outputs.sends)
+
+    def _tell(self, request_id: int, event: Event) -> None:
+        """Something happens to a request on our own side. Raises :class:`LocalProtocolError` where it may not."""
+        if not self.works:
+            found = "the connection has failed"
+            raise LocalProtocolError("reactor.errored", None, "", "a connection on which no rule was broken", found)
+        request = self._requests.get(request_id)
+        state = self.machine.initial if request is None else request.state
+        row = self._row(state, event)
+        if row is None or row.to is None:
+            requirement = self.machine.otherwise if row is None or row.error is None else row.error
+            expected = "another state" if row is None or row.expected is None else row.expected
+            found = f"request {brief(request_id)}, which is {words(state)}"
+            raise LocalProtocolError(requirement, None, "request_id", expected, found)
+        if row.to != state:
+            self._move(request_id, request, row.to)
+
+    def _is_over(self, output: Output | None) -> bool:
+        """Returns True if nothing follows on an output but the send that asks; for None, if nothing more will be sent."""
+        raise NotImplementedError
+
+    def _sent(self, request_id: int) -> None:
+        """All frames of a command or of a response were taken."""
+        raise NotImplementedError
