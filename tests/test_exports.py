@@ -71,6 +71,7 @@ ELSEWHERE = {
     "cli.coverage": ("evidence/test_coverage.py", "a command is tested with what it reports"),
     "cli.diff": ("diff/test_diff.py", "a command is tested with what it reports"),
     "cli.explain": ("evidence/test_explain.py", "a command is tested with what it reports"),
+    "cli.fuzz_report": ("cli/test_fuzz_command.py", "it is what the command prints"),
     "cli.trace": ("cli/test_cli.py", "evidence/test_trace.py runs it as a program"),
     **dict.fromkeys(
         ["judging.command_judge", "judging.response_judge"],
