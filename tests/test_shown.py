@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import hgproto
-from hgproto.errors import TextError, counted, repr_of, shown
+from hgproto.errors import LimitError, TextError, counted, repr_of, shown
 from hgproto.judging import validation
 from hgproto.judging.baseline import BaselineError
 from hgproto.judging.finding import checked_role
@@ -146,6 +146,7 @@ def test_every_record_has_a_repr(kind: type[Record]) -> None:
 ERRORS: list[tuple[type[hgproto.HgprotoError], str]] = [
     (hgproto.HgprotoError, "nt"),
     (hgproto.EncodingError, "t"),
+    (LimitError, "t"),
     (hgproto.LocalProtocolError, "tnttt"),
     (hgproto.RemoteProtocolError, "tntttn"),
     (hgproto.HumanFormError, "nttn"),
@@ -162,7 +163,9 @@ def test_every_error_can_be_shown(text: str, number: int) -> None:
     for kind, parts in ERRORS:
         error = kind(*(number if part == "n" else HARD[text] for part in parts))
         assert kind.__name__ in repr(error)
-        assert kind in (hgproto.HgprotoError, hgproto.EncodingError, BaselineError) or isinstance(str(error), str)
+        assert kind in (hgproto.HgprotoError, hgproto.EncodingError, LimitError, BaselineError) or isinstance(
+            str(error), str
+        )
     others = {hgproto.ProtocolError, SchemaError}
     assert {kind for kind, _ in ERRORS} | others >= {
         kind for kind in kinds(hgproto.HgprotoError) if "Struct" not in kind.__name__

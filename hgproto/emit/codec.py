@@ -55,6 +55,7 @@ def _head(schema: Schema, used: frozenset[str]) -> list[str]:
     names = [
         "CODES",
         "DIGEST",
+        "FIELDS",
         "FIELD_BITS",
         "FLAG_NAMES",
         "FRAME",
@@ -66,7 +67,7 @@ def _head(schema: Schema, used: frozenset[str]) -> list[str]:
     ]
     names += ["INTERRUPTS", "LAYOUTS", "REVISION", "STREAM_FLAG_NAMES", "StreamFlag", "TYPE_NAMES"]
     names += ["check_header", "cut_frame", "decode_frame", "decode_payload", "make_frame"]
-    names += ["encode_frame", "encode_header", "frame_of", "kind_of", "read_frames", "read_parts"]
+    names += ["encode_frame", "encode_header", "frame_end", "frame_of", "kind_of", "read_frames", "read_parts"]
     names += [flag_class(frame.name) for frame in schema.frames.values() if frame.flags]
     for structure in schema.structures.values():
         names += [camel(structure.name), upper(structure.name)]

@@ -197,6 +197,14 @@ def frame_functions(schema: Schema) -> list[str]:
         "    ), stop",
         "",
         "",
+        "def frame_end(data: bytes | bytearray | memoryview, at: int = 0) -> int:",
+        *docstring(
+            "Returns the offset after the frame whose header begins at ``at``, by its length alone.\n\n"
+            "It is after the end of ``data`` if the frame is not whole there, and by at least one header if that is not whole."
+        ),
+        *_frame_end(schema),
+        "",
+        "",
         f"def cut_frame(data: BytesLike, max_payload: int = {limit.default}) -> RemoteProtocolError:",
         *docstring(
             "Why the octets that are left at the end of input are no frame. Offsets count from the start of ``data``."
@@ -242,3 +250,15 @@ def frame_functions(schema: Schema) -> list[str]:
 
 _SPLIT_LENGTH = ["if length > 0xFFFF:", "    length, length_high = length & 0xFFFF, length >> 16"]
 _FRAME_ORDER = ["request_id", "stream_id", "stream_flags", "type", "flags"]
+
+
+def _frame_end(schema: Schema) -> list[str]:
+    """The statements of ``frame_end``."""
+    offset, field, _ = schema.header.locate("length")
+    octets = field.octets or 0
+    return [
+        f"    length = data[at + {offset} : at + {offset + octets}]"
+        if offset
+        else f"    length = data[at : at + {octets}]",
+        f'    return at + {schema.header.octets} + int.from_bytes(length, "little")',
+    ]

@@ -68,7 +68,21 @@ def layouts(schema: Schema) -> list[str]:
         _, field, bits = schema.header.locate(name)
         width = bits.width if bits is not None else 8 * (field.octets or 0)
         widths.append((literal(name), f"({width}, {literal(field.rules['overflow'])})"))
-    return [*lines, flat(mapping(widths, "FIELD_BITS: dict[str, tuple[int, str]] = {"))]
+    lines.append(flat(mapping(widths, "FIELD_BITS: dict[str, tuple[int, str]] = {")))
+    lines += docstring("The bits of each header field that a frame has, and the rule for a number that needs more.", 0)
+    places = []
+    for name in in_wire_order:
+        offset, field, bits = schema.header.locate(name)
+        octets = field.octets or 0
+        low, width = (0, 8 * octets) if bits is None else (bits.low, bits.width)
+        places.append((literal(name), f"({offset}, {octets}, {low}, {mask((1 << width) - 1)})"))
+    lines.append(flat(mapping(places, "FIELDS: dict[str, tuple[int, int, int, int]] = {")))
+    lines += docstring(
+        "The place of each header field: its first byte, the bytes of the little-endian number that it is in, the bits below it "
+        "there, and its mask without them.",
+        0,
+    )
+    return lines
 
 
 def tables(schema: Schema) -> list[str]:

@@ -20,7 +20,7 @@ from hgproto.reactors.client import Client
 from hgproto.reactors.events import Error
 from hgproto.reactors.limits import Limits
 from hgproto.reactors.server import Server
-from hgproto.reactors.session import Lines, Session, frames_in
+from hgproto.reactors.session import Lines, Session
 from hgproto.revisions.framing_0002 import codec, machines
 from hgproto.revisions.revision import DEFAULT_REVISION
 from hgproto.runtime.layout import place_of
@@ -29,6 +29,7 @@ from hgproto.streams.encodings import Profile, default_encodings
 from hgproto.wire.files import Chunks
 from hgproto.wire.hexform import form_of, octets_from_hex
 from hgproto.wire.human import LONGEST_LINE, frame_lines, has_frame
+from hgproto.wire.raw import frames_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -115,7 +116,7 @@ class Coverage:
         reactors: list[Any] = []
         parities: set[int] = set()
         self.is_mixed = False
-        for part in frames_in(self._judged(octets, session, by_frame)):
+        for part in frames_in(self._judged(octets, session, by_frame), codec):
             reactors = reactors or self._reactors(session.role)
             frame = counter.count(part)
             self.unavailable |= counter.unavailable

@@ -14,8 +14,8 @@ from hgproto.fuzz.findings import FuzzFinding
 from hgproto.fuzz.locate import FIRST, needs_place, place_in, places_of, stop_of, without_place
 from hgproto.fuzz.minimizing import Minimizing
 from hgproto.fuzz.outcomes import Outcome
+from hgproto.fuzz.raw import frames_of
 from hgproto.fuzz.targets import TargetGoneError, late, run_case
-from hgproto.reactors.session import frames_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -9,11 +9,11 @@ from hgproto.errors import RemoteProtocolError, counted
 from hgproto.fuzz.echo import served
 from hgproto.fuzz.features import features_named, used
 from hgproto.fuzz.mutator import Mutator
+from hgproto.fuzz.raw import frames_of, has_header, number_of
 from hgproto.judging.finding import ERROR, other_role
 from hgproto.judging.validation import validate
 from hgproto.reactors.limits import Limits
 from hgproto.reactors.server import Server
-from hgproto.reactors.session import frames_of
 from hgproto.revisions.framing_0002 import codec, machines
 from hgproto.samples import VIOLATORS, Seeded, at_limits, boundaries, senders, session, violate, wires
 from hgproto.samples.frames import FrameMaker
@@ -335,10 +335,9 @@ def with_probe(octets: bytes, origin: str, most: int = _LIMIT, *, ends: bool = T
     """
     frames = frames_of(octets)
     last = frames[-1] if frames else b""
-    length = int.from_bytes(last[:3], "little")
-    if frames and (len(last) < _HEADER or (length <= most and len(last) < _HEADER + length)):
+    if frames and (not has_header(last) or (number_of(last, "length") <= most and codec.frame_end(last) > len(last))):
         return Case(octets, origin)
-    ids = {int.from_bytes(frame[3:5], "little") for frame in frames}
+    ids = {number_of(frame, "request_id") for frame in frames}
     request_id = next((one for one in range(65533, 0, -2) if one not in ids), None)
     if request_id is None:
         return Case(octets, origin)
@@ -361,7 +360,7 @@ def probed_as(frames: Iterable[bytes], case: Case, most: int) -> Case:
     if case.probe is None:
         other = Case(octets, case.origin)
     else:
-        ends = bool(case.octets[6 - _PROBE] & _Stream.STREAM_END)
+        ends = bool(number_of(case.octets[-_PROBE:], "stream_flags") & _Stream.STREAM_END)
         other = with_probe(octets, case.origin, most, ends=ends)
     if case.waits[-1:] == (len(case.octets),):
         waits = [wait for wait in waits if wait < len(other.octets)] + [len(other.octets)]
@@ -386,7 +385,11 @@ def without_probe(case: Case) -> bytes:
 def _free_stream(frames: list[bytes], end: int) -> tuple[int, int]:
     """A stream id for a probe with its stream flags: an unused stream, else a closed one, else the last that is open."""
     begin = int(_Stream.STREAM_BEGIN)
-    ended = {frame[5]: bool(frame[6] & _Stream.STREAM_END) for frame in frames if len(frame) >= _HEADER}
+    ended = {
+        number_of(frame, "stream_id"): bool(number_of(frame, "stream_flags") & _Stream.STREAM_END)
+        for frame in frames
+        if has_header(frame)
+    }
     unused = [stream_id for stream_id in range(1, 254, 2) if stream_id not in ended]
     closed = [stream_id for stream_id in range(1, 254, 2) if ended.get(stream_id)]
     free = unused or closed

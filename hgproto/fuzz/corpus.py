@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from hgproto.evidence.coverage import KINDS, Coverage
 from hgproto.fuzz.cases import types_of
 from hgproto.fuzz.echo import heard
+from hgproto.fuzz.raw import frames_of, has_header, number_of
 from hgproto.judging.finding import other_role
 from hgproto.judging.validation import Validator
 from hgproto.language.load import schema_directory
@@ -97,17 +98,14 @@ def features(octets: bytes, side: Role) -> frozenset[str]:
     if error is not None:
         seen.add(f"error {error.requirement}")
     before = "start"
-    at = 0
-    while at + codec.HEADER_OCTETS <= len(octets):
-        length = int.from_bytes(octets[at : at + 3], "little")
-        kind = f"{octets[at + 7]:02x} {octets[at + 6]:02x}"
+    for frame in filter(has_header, frames_of(octets)):
+        kind = f"{number_of(frame, 'type'):x}{number_of(frame, 'flags'):x}"
         seen |= {
-            f"frame {kind}",
-            f"after {before} {octets[at + 7]:02x}",
-            f"length {length.bit_length()} {octets[at + 7]:02x}",
+            f"frame {kind} {number_of(frame, 'stream_flags'):02x}",
+            f"after {before} {kind}",
+            f"length {number_of(frame, 'length').bit_length()} {kind}",
         }
-        before = f"{octets[at + 7]:02x}"
-        at += codec.HEADER_OCTETS + length
+        before = kind
     return frozenset(seen)
 
 

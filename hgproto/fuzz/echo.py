@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from hgproto.fuzz.raw import frames_of
 from hgproto.reactors.client import Client
 from hgproto.reactors.events import Error, RunCommand, SendFrames
 from hgproto.reactors.server import Server
-from hgproto.reactors.session import event_to_json, frames_of
+from hgproto.reactors.session import event_to_json
 from hgproto.revisions.framing_0002 import codec
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hgproto.errors import quoted
+from hgproto.fuzz.raw import frames_of, has_header, number_of
 from hgproto.reactors.events import RunCommand, SendFrames
 from hgproto.reactors.limits import Limits
 from hgproto.reactors.server import Server
-from hgproto.reactors.session import frames_of
 from hgproto.revisions.framing_0002 import codec
 
 if TYPE_CHECKING:
@@ -110,8 +110,8 @@ def used(octets: bytes, chosen: Iterable[Feature]) -> Feature | None:
     chosen = tuple(chosen)
     if not chosen:
         return None
-    frames = [frame for frame in frames_of(octets) if len(frame) >= codec.HEADER_OCTETS]
-    seen = {(frame[7] >> 4, frame[7] & 15, frame[6]) for frame in frames}
+    frames = list(filter(has_header, frames_of(octets)))
+    seen = {tuple(number_of(frame, name) for name in ("type", "flags", "stream_flags")) for frame in frames}
     for feature in chosen:
         if not feature.headers:
             if _is_interleaved(frames, feature.reading):
@@ -152,7 +152,7 @@ def _is_interleaved(frames: list[bytes], reading: Iterable[tuple[str, Any]]) -> 
             is_last = bool(flags & (_NAME.EOS if kind == _Type.COMMAND_NAME else codec.CommandDataFlag.EOS))
         if not is_last:
             receiving[request_id] = has_data
-    return _are_interleaved([_named(frame) for frame in frames if not frame[5] & 1])
+    return _are_interleaved([_named(frame) for frame in frames if not number_of(frame, "stream_id") & 1])
 
 
 def _are_interleaved(responding: list[tuple[int, int, int]]) -> bool:
@@ -173,7 +173,7 @@ def _are_interleaved(responding: list[tuple[int, int, int]]) -> bool:
 
 def _named(frame: bytes) -> tuple[int, int, int]:
     """The request id, the type, and the flags of a frame."""
-    return int.from_bytes(frame[3:5], "little"), frame[7] >> 4, frame[7] & 15
+    return number_of(frame, "request_id"), number_of(frame, "type"), number_of(frame, "flags")
 
 
 def _reading(limits: Limits | None, encodings: Encodings | None, reopen: str) -> tuple[tuple[str, Any], ...]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from hgproto.errors import RemoteProtocolError
 from hgproto.fuzz.cases import Case
 from hgproto.fuzz.processes import joined_words
-from hgproto.reactors.session import frames_of
+from hgproto.fuzz.raw import frames_of
 from hgproto.revisions.framing_0002 import codec
 from hgproto.revisions.framing_0002.requirements import REQUIREMENTS
 from hgproto.system.stdio import write_whole

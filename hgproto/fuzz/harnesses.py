@@ -188,7 +188,7 @@ def _differential(octets: bytes) -> None:
             check(fast == slow, f"both codecs refuse alike: {fast} and {slow}")
         else:
             check(fast[:2] == slow[:2] and same_value(fast[2], slow[2]), f"both codecs read alike: {fast} and {slow}")
-        at += codec.HEADER_OCTETS + int.from_bytes(data[:3], "little")
+        at = codec.frame_end(octets, at)
 
 
 def _by_codec(data: bytes) -> tuple[Any, ...]:

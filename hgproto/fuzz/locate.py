@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from hgproto.fuzz.cases import without_probe
-from hgproto.reactors.session import frames_of
+from hgproto.fuzz.raw import frames_of, has_header, number_of
 from hgproto.revisions.framing_0002 import codec
 
 if TYPE_CHECKING:
@@ -59,10 +59,11 @@ def kinds_of(octets: bytes) -> list[str]:
     kinds = []
     ended: set[int] = set()
     for frame in frames_of(octets):
-        if len(frame) < codec.HEADER_OCTETS:
+        if not has_header(frame):
             kinds.append("at a cut header")
             continue
-        stream_id, stream_flags, code, flags = frame[5], frame[6], frame[7] >> 4, frame[7] & 15
+        stream_id, stream_flags = number_of(frame, "stream_id"), number_of(frame, "stream_flags")
+        code, flags = number_of(frame, "type"), number_of(frame, "flags")
         names = codec.FLAG_NAMES.get(code, {})
         words = ["at", codec.TYPE_NAMES.get(code, f"type {code:#x}")]
         words += [name for mask, name in names.items() if flags & mask]

@@ -7,9 +7,10 @@ lengths that say so. Octets are only cut where that is all that is left.
 from __future__ import annotations
 
 import time
+from itertools import count
 from typing import TYPE_CHECKING
 
-from hgproto.reactors.session import frames_of
+from hgproto.fuzz.raw import frames_of, has_header, number_of, with_number
 from hgproto.revisions.framing_0002 import codec
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["attempts", "minimized"]
 
 _HEADER = codec.HEADER_OCTETS
+_IDS = ("request_id", "stream_id")
 _NAME, _ARGUMENT = int(codec.FrameType.COMMAND_NAME), int(codec.FrameType.COMMAND_ARGUMENT)
 _SETTINGS = int(codec.FrameType.STREAM_SETTINGS)
 _BEGIN, _ENCODED = int(codec.StreamFlag.STREAM_BEGIN), int(codec.StreamFlag.ENCODED)
@@ -99,20 +101,23 @@ def _fewer(frames: list[bytes], known: set[tuple[bytes, ...]]) -> Generator[list
 
 def _without_one(frames: list[bytes]) -> Iterator[list[bytes]]:
     """The frames without a request, or without a stream; or on one stream fewer."""
-    for start, size in ((3, 2), (5, 1)):
-        numbers = {frame[start : start + size] for frame in frames if len(frame) >= _HEADER}
-        for number in sorted(numbers) if len(numbers) > 1 else ():
-            yield [frame for frame in frames if frame[start : start + size] != number]
-    streams = sorted({frame[5] for frame in frames if len(frame) >= _HEADER})
-    for stream in streams:
+    for name in _IDS:
+        ids = {number_of(frame, name) for frame in frames if has_header(frame)}
+        for one in sorted(ids) if len(ids) > 1 else ():
+            yield [frame for frame in frames if not has_header(frame) or number_of(frame, name) != one]
+    for stream in sorted({number_of(frame, "stream_id") for frame in frames if has_header(frame)}):
         # Without its settings, and with frames that are not encoded.
-        mine = [number for number, frame in enumerate(frames) if len(frame) >= _HEADER and frame[5] == stream]
-        plain = [number for number in mine if frames[number][7] >> 4 != _SETTINGS]
+        mine = [
+            number
+            for number, frame in enumerate(frames)
+            if has_header(frame) and number_of(frame, "stream_id") == stream
+        ]
+        plain = [number for number in mine if number_of(frames[number], "type") != _SETTINGS]
         if len(plain) < len(mine) and plain:
-            flags = {number: frames[number][6] & ~(_BEGIN | _ENCODED) for number in plain}
+            flags = {number: number_of(frames[number], "stream_flags") & ~(_BEGIN | _ENCODED) for number in plain}
             flags[plain[0]] |= _BEGIN
             yield [
-                frame if number not in flags else frame[:6] + bytes([flags[number]]) + frame[7:]
+                frame if number not in flags else with_number(frame, "stream_flags", flags[number])
                 for number, frame in enumerate(frames)
                 if number not in mine or number in flags
             ]
@@ -120,26 +125,26 @@ def _without_one(frames: list[bytes]) -> Iterator[list[bytes]]:
 
 def _renumbered(frames: list[bytes]) -> Iterator[list[bytes]]:
     """The frames with the lowest ids that keep them apart, all of one kind at once, then one by one."""
-    for start, size in ((3, 2), (5, 1)):
+    for name in _IDS:
         ids: dict[int, int] = {}
-        free = {0: iter(range(2, 1 << 16, 2)), 1: iter(range(1, 1 << 16, 2))}
+        free = {0: count(2, 2), 1: count(1, 2)}
         for frame in frames:
-            if len(frame) >= _HEADER:
-                number = int.from_bytes(frame[start : start + size], "little")
+            if has_header(frame):
+                number = number_of(frame, name)
                 if number not in ids:
                     ids[number] = next(free[number & 1])
-        if all(number < 1 << (8 * size) for number in ids.values()):
-            yield [_with_id(frame, ids, start, size) for frame in frames]
+        if all(number < 1 << codec.FIELD_BITS[name][0] for number in ids.values()):
+            yield [_with_id(frame, ids, name) for frame in frames]
         for number, lower in ids.items():
             if lower < number and lower not in ids:
-                yield [_with_id(frame, {number: lower}, start, size) for frame in frames]
+                yield [_with_id(frame, {number: lower}, name) for frame in frames]
 
 
-def _with_id(frame: bytes, ids: dict[int, int], start: int, size: int) -> bytes:
-    if len(frame) < _HEADER:
+def _with_id(frame: bytes, ids: dict[int, int], name: str) -> bytes:
+    if not has_header(frame):
         return frame
-    number = int.from_bytes(frame[start : start + size], "little")
-    return frame[:start] + ids.get(number, number).to_bytes(size, "little") + frame[start + size :]
+    number = number_of(frame, name)
+    return with_number(frame, name, ids.get(number, number))
 
 
 def _simpler(frames: list[bytes]) -> Iterator[list[bytes]]:
@@ -150,23 +155,24 @@ def _simpler(frames: list[bytes]) -> Iterator[list[bytes]]:
 
 
 def _simpler_frames(frame: bytes) -> Iterator[bytes]:
-    if len(frame) < _HEADER:
+    if not has_header(frame):
         yield from (frame[:-1],)
         return
     header, payload = frame[:_HEADER], frame[_HEADER:]
-    for place, mask in ((6, 0xFF), (7, 0x0F)):
-        for bit in range(mask.bit_length()):
-            if header[place] >> bit & 1:
-                changed = header[:place] + bytes([header[place] ^ 1 << bit]) + header[place + 1 :]
-                yield changed + payload
-    if len(payload) != int.from_bytes(header[:3], "little"):
+    for name in ("stream_flags", "flags"):
+        number = number_of(frame, name)
+        for bit in range(number.bit_length()):
+            if number >> bit & 1:
+                yield with_number(frame, name, number ^ 1 << bit)
+    if len(payload) != number_of(frame, "length"):
         # What is cut stays cut.
         yield from (header + payload[: len(payload) // 2], header + payload[:-1]) if payload else ()
         return
-    for shorter in _shorter(header[7] >> 4, payload):
+    kind = number_of(frame, "type")
+    for shorter in _shorter(kind, payload):
         if len(shorter) < len(payload):
-            yield len(shorter).to_bytes(3, "little") + header[3:] + shorter
-    if header[7] >> 4 == _NAME and len(payload) == 1 and payload != b"x":
+            yield with_number(header, "length", len(shorter)) + shorter
+    if kind == _NAME and len(payload) == 1 and payload != b"x":
         yield header + b"x"
 
 

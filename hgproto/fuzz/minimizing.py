@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from hgproto.fuzz.cases import frames_and_waits, without_probe
 from hgproto.fuzz.minimize import attempts
-from hgproto.reactors.session import frames_of
+from hgproto.fuzz.raw import frames_of
 
 if TYPE_CHECKING:
     from hgproto.fuzz.cases import Case

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hgproto.errors import HgprotoError, RemoteProtocolError
+from hgproto.fuzz.raw import frames_of
 from hgproto.judging.finding import other_role
-from hgproto.reactors.session import frames_of
 from hgproto.revisions.framing_0002 import codec
 from hgproto.samples import VIOLATORS, senders, session, violate, wires
 from hgproto.samples.frames import FrameMaker

@@ -18,10 +18,10 @@ from hgproto.fuzz.echo import heard, served
 from hgproto.fuzz.ignore import KINDS, Ignored
 from hgproto.fuzz.locate import kinds_of
 from hgproto.fuzz.observations import Observation, UnreadableError, of_events, of_frames, text_of, texts_of
+from hgproto.fuzz.raw import frames_of, has_header, number_of
 from hgproto.fuzz.signs import masked
 from hgproto.judging.finding import ERROR
 from hgproto.judging.validation import SessionValidator
-from hgproto.reactors.session import frames_of
 from hgproto.revisions.framing_0002 import codec
 from hgproto.revisions.framing_0002.requirements import REQUIREMENTS
 
@@ -319,7 +319,7 @@ def _has_answered(case: Case, outcome: Outcome) -> bool:
         answers = of_frames(outcome.output[: outcome.seen[0]], None).answers
     except UnreadableError:
         return False
-    asked = {int.from_bytes(frame[3:5], "little") for frame in frames_of(case.octets[: case.waits[0]])}
+    asked = {number_of(frame, "request_id") for frame in frames_of(case.octets[: case.waits[0]]) if has_header(frame)}
     return all(answers.get(one, [("", None)])[-1][0] in ("bytes", "application error") for one in asked)
 
 

@@ -9,7 +9,7 @@ from hgproto.errors import RemoteProtocolError
 from hgproto.judging.finding import Finding, severity_of
 from hgproto.runtime.cbor import CborError, skip_item
 from hgproto.runtime.entries import ITEM_TOO_MANY
-from hgproto.runtime.layout import CHARSETS, case_of, highest, place_of, text_of_flags, walk
+from hgproto.runtime.layout import CHARSETS, case_of, text_of_flags, walk
 from hgproto.wire.human import type_name
 
 if TYPE_CHECKING:
@@ -49,22 +49,11 @@ class Places:
         self._requirements = requirements
         self._side = side
         self._flags = flags or {}
-        self._fields = {name: self._place(name, bits) for name, (bits, _) in codec.FIELD_BITS.items()}
-        length = next(part for part in codec.FRAME.parts if part.name == "length")
-        self._fields["length"] = (place_of(codec.FRAME, "length"), highest(length).bit_length() // 8, 0)
-
-    def _place(self, name: str, bits: int) -> tuple[int, int, int]:
-        """Where a header field is: its first octet, its octets, and its bits where it has not all of one octet."""
-        none = {"request_id": 0, "stream_id": 0, "stream_flags": 0, "type_": 0, "flags": 0}
-        field = "type_" if name == "type" else name
-        most = self._codec.LIMITS["max-payload"][1]
-        with_all, with_none = (
-            self._codec.encode_header(self._codec.make_frame(**none | {field: value}, payload=b""), most)
-            for value in ((1 << bits) - 1, 0)
-        )
-        differ = [at for at, (one, other) in enumerate(zip(with_all, with_none, strict=True)) if one != other]
-        mask = with_all[differ[0]] ^ with_none[differ[0]]
-        return differ[0], len(differ), mask if len(differ) == 1 and mask != 0xFF else 0
+        # The first byte of each field, its bytes, and its bits if it has not all of them.
+        self._fields = {
+            name: (at, octets, 0 if mask + 1 == 1 << 8 * octets else mask << low)
+            for name, (at, octets, low, mask) in codec.FIELDS.items()
+        }
 
     def finding(
         self,

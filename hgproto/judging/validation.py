@@ -27,9 +27,10 @@ from hgproto.revisions.framing_0002 import machines
 from hgproto.revisions.revision import DEFAULT_REVISION, Revision
 from hgproto.runtime.bytelike import as_bytes, bytes_like
 from hgproto.runtime.frame import Unique
-from hgproto.runtime.layout import octets, place_of
+from hgproto.runtime.layout import octets
 from hgproto.streams.encodings import default_encodings
 from hgproto.wire.files import Chunks
+from hgproto.wire.raw import header_number
 from hgproto.wire.reader import checked_max_payload
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ class Validator(Unique):
             if len(data) < codec.HEADER_OCTETS:
                 self._begun = data
                 return iter(())
-            stream_id = data[place_of(codec.FRAME, "stream_id")]
+            stream_id = header_number(data, "stream_id", codec)
             self.role = next(role for role in ROLES if stream_id & 1 == machines.STREAM_PARITY[role])
             self._judge = self._made()
         self._waiting.append(self._judge.feed(data))

@@ -50,9 +50,9 @@ TYPE_NAMES = frozenset({"ascii", "bytes", "u8", "u16", "u24", "u32", "utf8"})
 """The types that are no structures."""
 
 _EVERYWHERE = """
-    CODES DIGEST FIELD_BITS FLAG_NAMES FRAME HEADER_OCTETS INTERRUPTS LAYOUTS LIMITS MEDIA_TYPE PAYLOADS REVISION
+    CODES DIGEST FIELDS FIELD_BITS FLAG_NAMES FRAME HEADER_OCTETS INTERRUPTS LAYOUTS LIMITS MEDIA_TYPE PAYLOADS REVISION
     STREAM_FLAG_NAMES TYPE_CHECKING TYPE_NAMES FrameType StreamFlag check_header checked_frame cut_frame decode_frame
-    decode_payload encode_frame encode_header frame frame_header frame_of frames kind_of make_frame read_frames read_parts
+    decode_payload encode_frame encode_header frame frame_end frame_header frame_of frames kind_of make_frame read_frames read_parts
 
     Any Array AtMost Blobs BytesLike CborMap Computed Decoded Due Entry Frame Frames Int16ul Int24ul Int32ul Int8ul
     IntEnum IntFlag Iterator Known Layout LocalProtocolError Octets OfRevision Part Pieces Rebuild Record RemoteProtocolError Rule
@@ -63,7 +63,7 @@ _EVERYWHERE = """
     All Answer Event GUARDS InState MACHINES Machine Not One Row STREAM_PARITY Set
 
     AttributeError BufferError False None True TypeError UnicodeDecodeError UnicodeEncodeError ValueError
-    all bool bytes dict frozenset hex int len list object property range set str sum tuple type
+    all bool bytearray bytes dict frozenset hex int len list memoryview object property range set str sum tuple type
 """
 MODULE_NAMES = frozenset(_EVERYWHERE.split())
 """What generated modules have whatever the schema says: their own, what they import, what they use of Python's."""

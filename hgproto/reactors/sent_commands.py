@@ -146,6 +146,7 @@ class Command(Sending):
             stream.put(frame, plain=self._plain and is_data, end=is_whole and self._is_last())
         except BaseException as error:
             self.failure = error
+            self._release()
             self._tell()
             raise
         built.popleft()
@@ -156,8 +157,7 @@ class Command(Sending):
     def _abandon(self) -> None:
         """Makes what is sent once the request has failed."""
         stream, request_id = self.output.stream, self.request_id
-        self._command = iter(())
-        self._built.clear()
+        self._release()
         self._tell()
         if not self._is_begun or self._loss_of(request_id) is not None:
             self._finish()
@@ -186,10 +186,13 @@ class Command(Sending):
             self._is_told = True
             self._tell_failed(self.request_id, self.failure, self._is_begun)
 
-    def _was_sent(self) -> None:
-        # A buffer of data that was not sent to its end is not used any more.
+    def _release(self) -> None:
+        """Forgets the content: a buffer of data that is not sent to its end is not used any more."""
         self._command = iter(())
         self._built.clear()
+
+    def _was_sent(self) -> None:
+        self._release()
         if self.failure is None or self._is_answered(self.request_id):
             self.outputs.sent(self.request_id)
         else:

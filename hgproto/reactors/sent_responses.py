@@ -166,6 +166,9 @@ class Response(_Answer):
                 stream.put_data(self.request_id, _BYTES_RESPONSE, piece, last=last, plain=self._plain, end=end)
             except BaseException as error:
                 self._note(error)
+                # Neither does the traceback of the exception hold a view then.
+                self._chunk, self._source = b"", None
+                del chunk, piece
                 raise
             self._at = stop
             # A source may use its buffer again, which no view may hold then.

@@ -40,7 +40,7 @@ from hgproto.wire.human import parse_frame, without_line_end
 from hgproto.wire.jsonform import value_to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
     from typing import Literal
 
     from hgproto.judging.finding import Role
@@ -50,15 +50,13 @@ if TYPE_CHECKING:
     from hgproto.runtime.frame import Frame
     from hgproto.streams.encodings import Encoder, Encodings
 
-__all__ = ["Encoders", "Lines", "Session", "Step", "event_text", "event_to_json", "frames_in", "frames_of"]
+__all__ = ["Encoders", "Lines", "Session", "Step", "event_text", "event_to_json"]
 
 _BEGIN, _END, _ENCODED = (
     int(codec.StreamFlag.STREAM_BEGIN),
     int(codec.StreamFlag.STREAM_END),
     int(codec.StreamFlag.ENCODED),
 )
-_LENGTH = 3
-"""Bytes of the length that a frame begins with."""
 
 
 class Step:
@@ -294,30 +292,3 @@ def _event_text(event: Any) -> str:
 
 def _brief(data: bytes) -> str:
     return repr(data[:40])[1:] if len(data) <= 40 else f"{repr(data[:40])[1:]}..."
-
-
-def frames_of(octets: bytes) -> list[bytes]:
-    """Octets of a side cut into frames, whatever these are; the last may not be whole."""
-    frames, at = [], 0
-    while at < len(octets):
-        end = at + codec.HEADER_OCTETS + int.from_bytes(octets[at : at + _LENGTH], "little")
-        frames.append(octets[at:end])
-        at = end
-    return frames
-
-
-def frames_in(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yields the frames of one side that come in chunks, as :func:`frames_of` cuts them, each once it is whole."""
-    waiting = bytearray()
-    for chunk in chunks:
-        waiting += chunk
-        at = 0
-        while len(waiting) - at >= _LENGTH:
-            end = at + codec.HEADER_OCTETS + int.from_bytes(waiting[at : at + _LENGTH], "little")
-            if end > len(waiting):
-                break
-            yield bytes(waiting[at:end])
-            at = end
-        del waiting[:at]
-    if waiting:
-        yield bytes(waiting)

@@ -10,8 +10,8 @@ from hgproto.fuzz import Campaign, FuzzFinding, Oracle, Report
 from hgproto.fuzz.again import shown_again
 from hgproto.fuzz.cases import Case, frames_and_waits, probed_as, with_probe
 from hgproto.fuzz.oracles import Fault
+from hgproto.fuzz.raw import frames_of
 from hgproto.fuzz.targets import Outcome, TargetGoneError
-from hgproto.reactors.session import frames_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

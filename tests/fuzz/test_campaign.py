@@ -9,8 +9,8 @@ import pytest
 from hgproto.fuzz import Campaign, FuzzFinding, Oracle
 from hgproto.fuzz.cases import Case
 from hgproto.fuzz.oracles import Fault
+from hgproto.fuzz.raw import frames_of
 from hgproto.fuzz.targets import Outcome, TargetGoneError
-from hgproto.reactors.session import frames_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,7 @@ from hgproto.fuzz.echo import serve
 from hgproto.fuzz.features import features, features_named, used
 from hgproto.fuzz.oracles import Oracle
 from hgproto.fuzz.outcomes import Outcome
-from hgproto.reactors.session import frames_of
+from hgproto.fuzz.raw import frames_of
 from hgproto.revisions.framing_0002 import codec
 
 if TYPE_CHECKING:

@@ -30,10 +30,10 @@ from hgproto.fuzz.findings import read_finding
 from hgproto.fuzz.minimize import minimized
 from hgproto.fuzz.observations import UnreadableError, of_events, of_frames
 from hgproto.fuzz.oracles import KINDS
+from hgproto.fuzz.raw import frames_of
 from hgproto.fuzz.targets import Outcome, run_case
 from hgproto.judging.validation import validate
 from hgproto.reactors.limits import Limits
-from hgproto.reactors.session import frames_of
 from hgproto.revisions.framing_0002 import codec
 from hgproto.revisions.framing_0002.requirements import REQUIREMENTS
 from hgproto.samples import Seeded, wires

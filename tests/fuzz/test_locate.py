@@ -13,8 +13,8 @@ from support import ROOT
 from hgproto.fuzz import Campaign, Oracle
 from hgproto.fuzz.cases import Cases, with_probe, without_probe
 from hgproto.fuzz.locate import kinds_of, needs_place, stop_of
+from hgproto.fuzz.raw import frames_of
 from hgproto.fuzz.targets import CommandTarget, Outcome, TargetGoneError
-from hgproto.reactors.session import frames_of
 from hgproto.revisions.framing_0002 import codec
 from hgproto.streams.encodings import Encodings, default_encodings
 

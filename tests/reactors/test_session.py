@@ -6,14 +6,12 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from marks import labelled
-from support import GOLDEN, SCHEMA, cuts, options_of, skip_without_encodings
+from support import GOLDEN, SCHEMA, options_of, skip_without_encodings
 
 from hgproto.errors import HumanFormError, LocalProtocolError
 from hgproto.language import load
-from hgproto.reactors.session import Session, event_text, event_to_json, frames_in, frames_of
+from hgproto.reactors.session import Session, event_text, event_to_json
 
 REQUIREMENTS = load(SCHEMA / "framing-0002.yaml").requirements
 
@@ -123,14 +121,3 @@ def test_ends_are_violations_where_something_is_missing() -> None:
     assert message == (
         "expected the whole response to request 1, found the end of input after 0 octets (response.complete)"
     )
-
-
-@given(
-    st.lists(st.tuples(st.binary(max_size=9), st.integers(0, 3))).map(
-        lambda parts: b"".join(bytes([len(data) + more, 0, 0]) + bytes(5) + data for data, more in parts)
-    ),
-    st.data(),
-)
-def test_frames_are_the_same_in_any_chunks(octets: bytes, data: st.DataObject) -> None:
-    """Also where lengths are wrong, so that frames are cut from the middle of others."""
-    assert list(frames_in(data.draw(cuts(octets)))) == frames_of(octets)

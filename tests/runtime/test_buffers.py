@@ -245,7 +245,7 @@ def test_a_response_that_failed_holds_nothing(tmp_path: Path) -> None:
     with pytest.raises(MemoryError), mapped(tmp_path / "body", b"x" * 300_000) as whole:
         sends.append(server.respond(1, whole))
         list(sends[0])
-    assert [frame.type for frame in sends[0]] == [codec.FrameType.ERROR_RESPONSE]
+    assert [frame.type for frame in sends[0]] == [codec.FrameType.STREAM_SETTINGS, codec.FrameType.ERROR_RESPONSE]
 
 
 def test_a_command_that_failed_holds_nothing(tmp_path: Path) -> None:

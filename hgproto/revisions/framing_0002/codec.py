@@ -39,6 +39,7 @@ __all__ = [
     "ARGUMENT_START",
     "CODES",
     "DIGEST",
+    "FIELDS",
     "FIELD_BITS",
     "FLAG_NAMES",
     "FRAME",
@@ -92,6 +93,7 @@ __all__ = [
     "encode_stream_settings",
     "encode_text_atom",
     "encode_text_output",
+    "frame_end",
     "frame_of",
     "kind_of",
     "make_frame",
@@ -726,6 +728,18 @@ FIELD_BITS: dict[str, tuple[int, str]] = {
     "type": (4, "frame.field-range"),
     "flags": (4, "frame.field-range"),
 }
+"""The bits of each header field that a frame has, and the rule for a number that needs more."""
+FIELDS: dict[str, tuple[int, int, int, int]] = {
+    "length": (0, 3, 0, 0xFFFFFF),
+    "request_id": (3, 2, 0, 0xFFFF),
+    "stream_id": (5, 1, 0, 0xFF),
+    "stream_flags": (6, 1, 0, 0xFF),
+    "type": (7, 1, 4, 0xF),
+    "flags": (7, 1, 0, 0xF),
+}
+"""The place of each header field: its first byte, the bytes of the little-endian number that it is in, the bits below
+it there, and its mask without them.
+"""
 
 
 TYPE_NAMES: dict[int, str] = {
@@ -892,6 +906,15 @@ def decode_frame(data: BytesLike, at: int = 0, max_payload: int = 65535) -> tupl
         flags=_FLAGS_OF[octet],
         payload=as_bytes(data[start:stop]),
     ), stop
+
+
+def frame_end(data: bytes | bytearray | memoryview, at: int = 0) -> int:
+    """Returns the offset after the frame whose header begins at ``at``, by its length alone.
+
+    It is after the end of ``data`` if the frame is not whole there, and by at least one header if that is not whole.
+    """
+    length = data[at : at + 3]
+    return at + 8 + int.from_bytes(length, "little")
 
 
 def cut_frame(data: BytesLike, max_payload: int = 65535) -> RemoteProtocolError:

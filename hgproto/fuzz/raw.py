@@ -1,0 +1,19 @@
+"""Frames of framing-0002 as bytes, which may be wrong in every way; see :mod:`hgproto.wire.raw`."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from hgproto.revisions.framing_0002 import codec
+from hgproto.wire import raw
+
+__all__ = ["frames_of", "has_header", "number_of", "with_number"]
+
+frames_of = partial(raw.frames_of, codec=codec)
+number_of = partial(raw.header_number, codec=codec)
+with_number = partial(raw.with_header_number, codec=codec)
+
+
+def has_header(frame: bytes) -> bool:
+    """Returns True if the header of a frame is whole."""
+    return len(frame) >= codec.HEADER_OCTETS

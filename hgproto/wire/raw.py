@@ -1,0 +1,53 @@
+"""Frames as bytes, cut by their length alone: for tools that handle frames which are wrong in every other way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from hgproto.revisions.revision import Codec
+
+__all__ = ["frames_in", "frames_of", "header_number", "with_header_number"]
+
+
+def frames_of(data: bytes, codec: Codec) -> list[bytes]:
+    """Returns the bytes of one side cut into frames; the last one may not be whole."""
+    frames, at = [], 0
+    while at < len(data):
+        end = codec.frame_end(data, at)
+        frames.append(data[at:end])
+        at = end
+    return frames
+
+
+def frames_in(chunks: Iterable[bytes], codec: Codec) -> Iterator[bytes]:
+    """Yields the frames of one side that come in chunks, as :func:`frames_of` cuts them, each once it is whole."""
+    waiting = bytearray()
+    for chunk in chunks:
+        waiting += chunk
+        at = 0
+        while len(waiting) - at >= codec.HEADER_OCTETS and (end := codec.frame_end(waiting, at)) <= len(waiting):
+            yield bytes(waiting[at:end])
+            at = end
+        del waiting[:at]
+    if waiting:
+        yield bytes(waiting)
+
+
+def header_number(frame: bytes, name: str, codec: Codec) -> int:
+    """Returns the number of a header field. Raises :class:`ValueError` if the header is not whole."""
+    if len(frame) < codec.HEADER_OCTETS:
+        raise ValueError(f"a header has {codec.HEADER_OCTETS} bytes, not {len(frame)}")
+    at, octets, low, mask = codec.FIELDS[name]
+    return int.from_bytes(frame[at : at + octets], "little") >> low & mask
+
+
+def with_header_number(frame: bytes, name: str, number: int, codec: Codec) -> bytes:
+    """Returns a frame with another number in a header field. Raises :class:`ValueError` for one that it cannot hold."""
+    at, octets, low, mask = codec.FIELDS[name]
+    if not 0 <= number <= mask:
+        raise ValueError(f"{name} must be 0 to {mask}, not {number}")
+    whole = int.from_bytes(frame[at : at + octets], "little") & ~(mask << low) | number << low
+    return frame[:at] + whole.to_bytes(octets, "little") + frame[at + octets :]
