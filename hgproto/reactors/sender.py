@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from hgproto.errors import LocalProtocolError
 from hgproto.reactors.plans import words
 from hgproto.reactors.sending import Outputs
+from hgproto.revisions.framing_0002 import machines
 from hgproto.runtime.entries import brief
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ else:
     _Base = object
 
 __all__ = ["Sender"]
+
+_WORKS = machines.CONNECTION.initial
 
 
 class Sender(_Base):
@@ -48,11 +51,11 @@ class Sender(_Base):
 
     def _tell(self, request_id: int, event: Event) -> None:
         """Something happens to a request on our own side. Raises :class:`LocalProtocolError` where it may not."""
-        if not self.works:
+        if self.state is not _WORKS:
             found = "the connection has failed"
             raise LocalProtocolError("reactor.errored", None, "", "a connection on which no rule was broken", found)
         request = self._requests.get(request_id)
-        state = self.machine.initial if request is None else request.state
+        state = self.machine.initial if request is None else request.table.state
         row = self._row(state, event)
         if row is None or row.to is None:
             requirement = self.machine.otherwise if row is None or row.error is None else row.error

@@ -50,10 +50,11 @@ class Output:
 
     def take(self) -> Frame:
         """Removes the first frame from the queue and returns it; a send whose last frame this is, is over."""
-        frame = self.stream.take()
-        if self.ends:
-            for send in self.over():
-                send.sent()
+        stream, ends = self.stream, self.ends
+        frame = stream.ready.popleft()
+        stream.taken += 1
+        while ends and ends[0][0] <= stream.taken:
+            ends.popleft()[1].sent()
         return frame
 
     def over(self) -> list[Sending]:
@@ -237,10 +238,11 @@ class Sending(Unique):
     def _finish(self) -> None:
         """Notes that the last frame was made."""
         self._is_made = True
-        self._tell_made()
+        if self._is_unmade:
+            self._tell_made()
         stream = self.output.stream
         if stream.ready or self.claimed:
-            self.output.ends.append((stream.made, self))
+            self.output.ends.append((stream.taken + len(stream.ready), self))
         else:
             self.sent()
 
@@ -259,14 +261,17 @@ class Sending(Unique):
 
     def sent(self) -> None:
         """Tells the reactor that all frames were taken."""
-        also, self._also = self._also, []
-        for send in also:
-            send.sent()
+        if self._also:
+            also, self._also = self._also, []
+            for send in also:
+                send.sent()
         if not self.is_sent:
             self.is_sent = self._is_made = True
-            self._tell_made()
-            self.output.claimed -= self.claimed
-            self.output.outstanding -= 1
+            if self._is_unmade:
+                self._tell_made()
+            output = self.output
+            output.claimed -= self.claimed
+            output.outstanding -= 1
             del self.outputs.sends[self]
             self._was_sent()
 

@@ -68,8 +68,8 @@ class Command(Sending):
 
     @property
     def is_ahead(self) -> bool:
-        """True if no frame was made yet, and nothing has failed."""
-        return not (self.claimed or self._is_begun or self.failure is not None)
+        """True if no frame was made or is being made yet, and nothing has failed."""
+        return not (self.claimed or self._is_begun or self._is_making or self.failure is not None)
 
     def look_ahead(self) -> bool:
         """Builds frames up to the first data. Returns True if there are any, else gives the command up."""

@@ -153,10 +153,9 @@ class Response(_Answer):
 
     def _make(self) -> None:
         stream = self.output.stream
-        while self.failure is None and self._message is None and self._read():
-            size = stream.piece_size
+        while self.failure is None and self._message is None and (self._source is None or self._chunk or self._read()):
             chunk, start = self._chunk, self._at
-            stop = min(start + size, len(chunk))
+            stop = min(start + stream.piece_size, len(chunk))
             last = self._source is None and stop == len(chunk)
             if last and self._must_wait():
                 return
@@ -188,10 +187,8 @@ class Response(_Answer):
         self._message = message
 
     def _read(self) -> bool:
-        """Has a chunk ready, or the end. Returns False if the source has failed; raises what is no failure of its own."""
+        """Asks the source for a chunk, or its end. Returns False if it has failed; raises what is no failure of its own."""
         source = self._source
-        if source is None or self._chunk:
-            return True
         try:
             if not hasattr(source, "__next__"):
                 source = self._source = iter(source)

@@ -206,10 +206,14 @@ class Server(Sender, CommandReceiver):
     def _sent(self, request_id: int) -> None:
         """All frames of a response were taken."""
         request = self._requests.get(request_id)
-        self._outputs.homes.pop(request_id, None)
-        self._outputs.finished.discard(request_id)
-        row = None if request is None else self._row(request.state, Event.RESPONSE_SENT)
-        if request is not None and row is not None and row.to is not None:
+        outputs = self._outputs
+        if outputs.homes:
+            outputs.homes.pop(request_id, None)
+        outputs.finished.discard(request_id)
+        if request is None:
+            return
+        row = self._row(request.table.state, Event.RESPONSE_SENT)
+        if row is not None and row.to is not None:
             self._move(request_id, request, row.to)
 
     def _error(

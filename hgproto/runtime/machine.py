@@ -44,6 +44,9 @@ class Event(Enum):
     MESSAGE_SENT = "message-sent"
     """Text or progress is about to be sent."""
 
+    # Members are single objects. Hashing their names instead takes longer than the look-up that it is for.
+    __hash__ = object.__hash__
+
 
 class Condition:
     """What a row asks for. ``known`` has what is known already; None means that it is not known yet."""

@@ -245,6 +245,10 @@ class OutputStream(Unique):
             if request_id == self._lost:
                 self._lost = None
                 raise RuntimeError("data was lost when the encoder of the stream failed")
+            if last and type(data) is bytes and len(data) <= self._max_payload:
+                # Most responses are one frame.
+                self._put_plain(request_id, type_, last_flag, data, end)
+                return
             self._put_plain_data(request_id, type_, data, last, end)
             return
         if not data and not last:

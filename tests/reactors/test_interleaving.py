@@ -11,7 +11,7 @@ import pytest
 from hgproto.errors import LocalProtocolError
 from hgproto.judging.validation import SessionValidator
 from hgproto.reactors.client import Client as TypedClient
-from hgproto.reactors.events import Error, RequestError, ResponseData, SendFrames, StreamLeftOpen
+from hgproto.reactors.events import Error, RequestError, ResponseData, RunCommand, SendFrames, StreamLeftOpen
 from hgproto.reactors.limits import Limits
 from hgproto.reactors.pool import EncodingPool
 from hgproto.reactors.server import Server as TypedServer
@@ -367,3 +367,16 @@ def test_a_command_that_was_given_up_leaves_a_later_one_with_its_id_alone() -> N
     assert len(list(later)) == 1
     assert client.active == (1,)
     assert client.receive_data(b"") == []
+
+
+@pytest.mark.requirement("stream.end")
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_a_flush_closes_a_stream_though_no_frame_of_its_last_command_is_sent(encoding: str | None) -> None:
+    lost: Any = FailingFile()
+    lost.left = 0
+    client, server = Client(buffered=True, encoding=encoding), Server()
+    client.issue("whole")
+    client.issue("lost", data=lost)
+    events = [event for frame in client.flush() for event in server.receive_frame(frame)]
+    assert [event.name for event in events if isinstance(event, RunCommand)] == ["whole"]
+    assert server.receive_end() == []
