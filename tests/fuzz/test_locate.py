@@ -177,7 +177,7 @@ class Silent:
 def test_one_silent_defect_does_not_hide_another() -> None:
     cases = islice(Cases("server", 1, encodings=KNOWN), 250)
     oracle = Oracle(echo=True, encodings=KNOWN, ignore=["*complete", "different-answer"])
-    report = Campaign(Silent(), oracle, cases, minimize_seconds=0.5).run()
+    report = Campaign(Silent(), oracle, cases, minimize_seconds=10).run()
     causes = {finding.fault.cause: finding for finding in report.findings if finding.fault.kind == "rejects-valid"}
     assert len(causes) == len(report.findings) > 1
     assert all("encoded" in cause or "command-argument continuation" in cause for cause in causes), list(causes)
