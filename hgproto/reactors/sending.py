@@ -143,6 +143,7 @@ class Sending(Unique):
     __slots__ = (
         "_also",
         "_closes",
+        "_collects",
         "_end",
         "_first",
         "_is_made",
@@ -175,6 +176,8 @@ class Sending(Unique):
         self._first: list[Output] = []
         # Sends that were over when frames were made elsewhere.
         self._also: list[Sending] = []
+        # Whether frames on other streams are taken together with the own ones.
+        self._collects = False
         self._is_made = self._is_making = False
         self._is_unmade = True
         outputs.sends[self] = None
@@ -215,6 +218,24 @@ class Sending(Unique):
             else:
                 self._step()
         raise StopIteration
+
+    def made_frames(self) -> list[Frame]:
+        """Makes all frames that can be made now and returns them, with those that come before them.
+
+        Nothing is taken before an exception, so the order of the queue holds whoever takes frames next.
+        """
+        self._collects = True
+        try:
+            while not self._is_made:
+                self._step()
+        except BlockingIOError:
+            # There is nothing yet, unless an encoder has raised it.
+            if self.failure is not None:
+                raise
+        finally:
+            self._collects = False
+        frames = [other.take() for other in self._first for _ in range(len(other.stream.ready))]
+        return frames + [self.output.take() for _ in range(len(self.output.stream.ready))]
 
     def _step(self) -> None:
         if self._is_making:

@@ -47,7 +47,7 @@ class _Answer(Sending):
         if is_over:
             self._close(others)
         self._first = [other for other in others if other.stream.ready]
-        return bool(self._first)
+        return bool(self._first) and not self._collects
 
     def _close(self, outputs: Iterable[Output]) -> None:
         """Makes the frames that close streams."""

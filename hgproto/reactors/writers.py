@@ -30,13 +30,12 @@ class _Writer(Unique):
     without one.
     """
 
-    __slots__ = ("_frames", "_is_held", "_pushed", "_send")
+    __slots__ = ("_is_held", "_pushed", "_send")
 
     def __init__(self, send: Sending, pushed: Pushed, is_held: Callable[[], bool]) -> None:
         self._send = send
         self._pushed = pushed
         self._is_held = is_held
-        self._frames: list[Frame] = []
 
     @property
     def request_id(self) -> int:
@@ -56,7 +55,7 @@ class _Writer(Unique):
     @property
     def is_over(self) -> bool:
         """True if all frames were returned."""
-        return self._send.is_sent and not self._frames
+        return self._send.is_sent
 
     def write(self, data: BytesLike) -> list[Frame]:
         """Adds data; returns the frames that are ready. Encoded data may wait for more, or for the end."""
@@ -76,19 +75,7 @@ class _Writer(Unique):
             raise ValueError(f"request {self.request_id} has failed; call end() for the frames that are left")
 
     def _ready(self) -> list[Frame]:
-        frames = self._frames
-        if self._is_held():
-            return []
-        try:
-            # One at a time: what was taken before an exception is returned by the next call.
-            for frame in self._send:
-                frames.append(frame)
-        except BlockingIOError:
-            # There is nothing yet, unless an encoder has raised it.
-            if self._send.failure is not None:
-                raise
-        self._frames = []
-        return frames
+        return [] if self._is_held() else self._send.made_frames()
 
 
 class ResponseWriter(_Writer):

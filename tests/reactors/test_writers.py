@@ -260,3 +260,24 @@ def test_a_buffered_command_is_given_by_the_flush() -> None:
     assert late.write(b"two") == []
     frames = [*taken(iter(client.flush())), *late.write(b"three"), *late.end()]
     assert commands(server, frames) == [RunCommand(3, "y", {}, b"twothree")]
+
+
+def test_frames_that_were_made_before_an_exception_come_first_whoever_gives_them() -> None:
+    error = RuntimeError("x")
+    identity = default_encodings()["identity"]
+
+    def broken() -> Broken:
+        encoder = Broken(error)
+        # It fails with the first bytes, after the frame that opens the stream.
+        encoder.count = 1
+        return encoder
+
+    encodings = default_encodings().plus(Profile("identity", broken, identity.decoder))
+    client, server = Client(encoding="identity", encodings=encodings), Server()
+    writer, other = client.begin_command("x"), client.issue("other")
+    with pytest.raises(RuntimeError):
+        writer.write(b"data")
+    frames = list(other)
+    assert frames[0].type == codec.FrameType.STREAM_SETTINGS
+    assert commands(server, [*frames, *writer.end()]) == [RunCommand(3, "other", {})]
+    assert [event.request_id for event in client.receive_data(b"") if isinstance(event, RequestError)] == [1]
