@@ -266,13 +266,8 @@ def test_frames_that_were_made_before_an_exception_come_first_whoever_gives_them
     error = RuntimeError("x")
     identity = default_encodings()["identity"]
 
-    def broken() -> Broken:
-        encoder = Broken(error)
-        # It fails with the first bytes, after the frame that opens the stream.
-        encoder.count = 1
-        return encoder
-
-    encodings = default_encodings().plus(Profile("identity", broken, identity.decoder))
+    # The name of the command is encoded, and then its data is not.
+    encodings = default_encodings().plus(Profile("identity", lambda: Broken(error), identity.decoder))
     client, server = Client(encoding="identity", encodings=encodings), Server()
     writer, other = client.begin_command("x"), client.issue("other")
     with pytest.raises(RuntimeError):
