@@ -418,7 +418,7 @@ def _replay(options: argparse.Namespace, target: Target, oracle: Oracle) -> int:
     from hgproto.revisions.framing_0002 import codec
 
     in_trouble = other_schema = options.found_fault = False
-    for path in dict.fromkeys(options.replay):
+    for path in options.replay:
         try:
             saved = read_saved(path)
         except OSError as error:

@@ -383,8 +383,3 @@ def test_a_failure_of_our_own_while_a_finding_is_replayed(
     status, _, errors = run("mine:picky", "--replay", files["mended"])
     assert status == 3
     assert "hgproto: hgproto itself failed, not the target: LocalProtocolError: " in errors
-
-
-def test_a_finding_that_is_named_twice_is_replayed_once(run: Any, files: dict[str, str]) -> None:
-    status, output, _ = run("mine:picky", "--replay", files["mended"], files["mended"])
-    assert (status, output.count("nothing is wrong any more")) == (0, 1)
