@@ -29,8 +29,12 @@ __all__ = [
     "Unique",
     "bare",
     "check_codec",
+    "check_frame",
+    "check_instance",
+    "check_integer",
     "check_kind",
     "check_revision",
+    "check_text",
     "check_type",
     "checked_number",
     "parts_of",
@@ -243,6 +247,30 @@ def _members(kind: "type[Enum]") -> "dict[int, str]":
 
 def _lower(names: "Mapping[int, str]") -> "dict[int, str]":
     return {value: name.lower().replace("_", "-") for value, name in names.items()}
+
+
+def check_frame(frame: object, what: str = "frame") -> None:
+    """Raises :class:`TypeError` for an argument that is no frame. ``what``: the name of the argument in the message."""
+    check_instance(frame, Frame, what)
+
+
+def check_instance(value: object, wanted: "type[object]", what: str) -> None:
+    """Raises :class:`TypeError` for an argument that is not of a class. ``what``: the name of the argument in the message."""
+    if not isinstance(value, wanted):
+        article = "an" if wanted.__name__[0] in "AEIOU" else "a"
+        raise TypeError(f"{what} must be {article} {wanted.__name__}, not {type(value).__name__}")
+
+
+def check_text(text: object, what: str) -> None:
+    """Raises :class:`TypeError` for an argument that is not text. ``what``: the name of the argument in the message."""
+    if not isinstance(text, str):
+        raise TypeError(f"{what} must be text, not {type(text).__name__}")
+
+
+def check_integer(value: object, what: str) -> None:
+    """Raises :class:`TypeError` for an argument that is no integer. ``what``: the name of the argument in the message."""
+    if not isinstance(value, int):
+        raise TypeError(f"{what} must be an integer, not {type(value).__name__}")
 
 
 def check_codec(codec: "Codec", revision: str, what: str) -> None:

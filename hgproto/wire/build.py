@@ -9,19 +9,20 @@ decide who may send on which stream.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from hgproto.errors import LocalProtocolError, shown
 from hgproto.revisions.framing_0002 import codec
 from hgproto.runtime.bytelike import as_bytes, is_bytes_like, kept_bytes
-from hgproto.runtime.frame import Frame
+from hgproto.runtime.frame import Frame, check_integer, check_text
 from hgproto.runtime.layout import counted, highest, octets
 from hgproto.wire.files import Input, is_file
 from hgproto.wire.pushed import Pushed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator
     from typing import Any, Literal, TypeAlias, TypeGuard
 
     from hgproto.runtime.bytelike import BytesLike
@@ -104,6 +105,10 @@ def _chain(
 def _arguments(args: Mapping[str, BytesLike], max_payload: int) -> list[tuple[int, int, bytes]]:
     more, last = codec.CommandArgumentFlag.CONTINUATION, codec.CommandArgumentFlag.EOA
     parts: list[tuple[int, int, bytes]] = []
+    if not isinstance(args, Mapping):
+        raise TypeError(f"args must be a mapping of names to bytes, not {type(args).__name__}")
+    for name in args:
+        check_text(name, "a name in args")
     for name in sorted(args):
         value = as_bytes(args[name], f"the value of {shown(name)}")
         whole = codec.encode_argument(codec.Argument(name, value))
@@ -192,9 +197,13 @@ def text_output(
     _check_max_payload(max_payload)
     if errors not in ("strict", "replace"):
         raise ValueError(f"errors is 'strict' or 'replace', not {shown(errors)}")
+    if isinstance(atoms, (str, bytes)) or not isinstance(atoms, Iterable):  # type: ignore[unreachable]  # types can be wrong
+        raise TypeError(f"atoms must be an iterable of atoms, not {type(atoms).__name__}")
     checked = []
     for index, atom in enumerate(atoms):
         parts = (atom.format, atom.labels, atom.args) if isinstance(atom, codec.TextAtom) else atom
+        if isinstance(parts, (str, bytes)) or not isinstance(parts, Sequence) or len(parts) != 3:
+            raise TypeError(f"atoms[{index}] must be a TextAtom, or a format with its labels and its arguments")
         checked.append(_atom(f"atoms[{index}]", *parts, errors=errors))
     payload = codec.encode_text_output(codec.TextOutput(tuple(checked)))
     if len(payload) > max_payload:
@@ -208,6 +217,8 @@ def _atom(
     sizes = "text-output.sizes"
     most = {part.name: highest(part) for part in codec.TEXT_ATOM.parts if part.computed}
     for name, items, counter in (("args", args, "argument_count"), ("labels", labels, "label_count")):
+        if isinstance(items, str) or is_bytes_like(items) or not isinstance(items, Sequence):
+            raise TypeError(f"{path}.{name} must be a sequence of texts, not {type(items).__name__}")
         if len(items) > most[counter]:
             raise LocalProtocolError(sizes, None, f"{path}.{name}", f"at most {most[counter]}", str(len(items)))
     for index, label in enumerate(labels):
@@ -235,6 +246,7 @@ def _atom(
 
 def placeholders(format_: str) -> int:
     """How many ``%s`` a format has; ``%%`` is a percent sign, and any other ``%x`` stands for itself (section 1.3)."""
+    check_text(format_, "format_")
     return sum(match == "s" for match in _DIRECTIVE.findall(format_))
 
 
@@ -258,6 +270,8 @@ def progress(
     with the octets of its value's CBOR item, as :func:`hgproto.runtime.cbor.encode_item` makes them. (Section 1.3.)
     """
     _check_max_payload(max_payload)
+    if extra is not None and not isinstance(extra, Mapping):
+        raise TypeError(f"extra must be a mapping of keys to bytes, not {type(extra).__name__}")
     # The codec accepts any buffer as a value.
     items: Any = dict(extra or {})
     payload = codec.encode_progress(codec.Progress(topic, pos, total, label, item, items))
@@ -280,6 +294,7 @@ def stream_settings(
     ``request_id``: that of the request that caused it; receivers ignore it. (Sections 1.3 and 1.4.)
     """
     _check_max_payload(max_payload)
+    check_text(profile, "profile")
     payload = codec.encode_stream_settings(codec.StreamSettings(profile, as_bytes(settings, "settings")))
     if len(payload) > max_payload:
         raise _too_long("frame.length-limit", "settings", max_payload, len(payload))
@@ -427,6 +442,8 @@ def _single(request_id: int, stream_id: int, type_: int, flags: int, payload: by
 
 def _checked(frame: Frame) -> Frame:
     """The frame, when its numbers fit its header."""
+    check_integer(frame.request_id, "request_id")
+    check_integer(frame.stream_id, "stream_id")
     codec.encode_header(frame, _LONGEST)
     return frame
 
@@ -453,6 +470,7 @@ def _utf8(text: str, requirement: str, field: str) -> bytes:
 
 
 def _encoded(text: str, encoding: str, charset: str, requirement: str, field: str) -> bytes:
+    check_text(text, field)
     try:
         return text.encode(encoding)
     except UnicodeEncodeError as error:
