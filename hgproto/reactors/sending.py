@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from hgproto.runtime.frame import Frame
     from hgproto.streams.encodings import Profile
 
-__all__ = ["Batch", "Message", "Output", "Outputs", "Sending", "described", "too_late"]
+__all__ = ["Batch", "GivenUpError", "Home", "Message", "Output", "Outputs", "Sending", "described", "too_late"]
 
 CLOSED = machines.StreamState.CLOSED
 
@@ -74,9 +74,9 @@ class Outputs:
     :class:`ValueError` for more streams than there are ids.
 
     ``by_id``: the outputs. ``sends``: those that are not over, in the order in which they were asked for. ``unmade``: the
-    number of those whose last frame was not made. ``homes``: the streams of requests for which a message was sent before
-    their response, until the response was sent. ``finished``: the requests whose response has its last frame, which was
-    not taken yet.
+    number of those whose last frame was not made. ``homes``: of requests for which a message was sent before their response,
+    the stream of the first one, until the response was sent. ``finished``: the requests whose response has its last frame,
+    which was not taken yet.
     """
 
     __slots__ = ("_only", "by_id", "finished", "first", "homes", "is_over", "sends", "sent", "unmade")
@@ -102,7 +102,7 @@ class Outputs:
         self.sent = sent
         self.sends: dict[Sending, None] = {}
         self.unmade = 0
-        self.homes: dict[int, int] = {}
+        self.homes: dict[int, Home] = {}
         self.finished: set[int] = set()
         self.first = next(iter(self.by_id.values()))
         """The output that the reactor itself speaks on."""
@@ -116,9 +116,10 @@ class Outputs:
         if stream_id is None:
             if self._only is not None:
                 return self._only
-            stream_id = self.homes.get(request_id) if request_id is not None and self.homes else None
-            if stream_id is None:
-                return min(self.by_id.values(), key=lambda output: output.outstanding)
+            home = self.homes.get(request_id) if request_id is not None and self.homes else None
+            if home is not None:
+                return home.output
+            return min(self.by_id.values(), key=lambda output: output.outstanding)
         output = self.by_id.get(stream_id)
         if output is None:
             known = ", ".join(map(str, self.by_id))
@@ -128,6 +129,15 @@ class Outputs:
     def others(self, output: Output | None) -> list[Output]:
         """Returns the other outputs, without those on which frames are made elsewhere."""
         return [other for other in self.by_id.values() if other is not output and not other.claimed]
+
+
+class Home:
+    """The output for all that is sent for one request. The id of the request may come again, with another home."""
+
+    __slots__ = ("output",)
+
+    def __init__(self, output: Output) -> None:
+        self.output = output
 
 
 class Sending(Unique):
@@ -191,6 +201,11 @@ class Sending(Unique):
         return self.output.stream.stream_id
 
     @property
+    def is_open(self) -> bool:
+        """True if the content is still being written."""
+        return False
+
+    @property
     def failures(self) -> dict[int, BaseException]:
         """The failures by request id."""
         return {} if self.failure is None else {self.request_id: self.failure}
@@ -205,6 +220,8 @@ class Sending(Unique):
         if self.claimed:
             raise StopIteration
         output = self.output
+        if output.claimed and not self.is_sent:
+            self._check_free()
         ready = output.stream.ready
         while not self.is_sent:
             for other in self._first:
@@ -224,6 +241,8 @@ class Sending(Unique):
 
         Nothing is taken before an exception, so the order of the queue holds whoever takes frames next.
         """
+        if not self.is_sent:
+            self._check_free()
         self._collects = True
         try:
             while not self._is_made:
@@ -236,6 +255,14 @@ class Sending(Unique):
             self._collects = False
         frames = [other.take() for other in self._first for _ in range(len(other.stream.ready))]
         return frames + [self.output.take() for _ in range(len(self.output.stream.ready))]
+
+    def _check_free(self) -> None:
+        """Raises :class:`RuntimeError` if frames of the stream are made elsewhere, so that its order is not known here."""
+        if self.output.claimed:
+            raise RuntimeError(
+                f"frames on stream {self.stream_id} are made elsewhere, for example by a pool; take those first, or use"
+                " another stream"
+            )
 
     def _step(self) -> None:
         if self._is_making:
@@ -266,6 +293,11 @@ class Sending(Unique):
             self.output.ends.append((stream.taken + len(stream.ready), self))
         else:
             self.sent()
+
+    def give_up(self, failure: BaseException) -> None:
+        """Ends the send without further frames."""
+        self.failure = failure
+        self._withdraw()
 
     def _withdraw(self) -> None:
         """Ends the send without a frame."""
@@ -348,11 +380,12 @@ class Sending(Unique):
 class Message(Sending):
     """Text or progress, before the end of the response."""
 
-    __slots__ = ("_frame",)
+    __slots__ = ("_frame", "_home")
 
     def __init__(self, outputs: Outputs, output: Output, frame: Frame) -> None:
         super().__init__(outputs, frame.request_id, output)
         self._frame = frame
+        self._home = outputs.homes.setdefault(frame.request_id, Home(output))
 
     def claim(self) -> None:
         """Has the frame made elsewhere. Raises :class:`LocalProtocolError` after the end of the response."""
@@ -379,7 +412,7 @@ class Message(Sending):
     def _check_order(self) -> None:
         """Raises :class:`LocalProtocolError` if the last frame of the response was made already."""
         outputs, request_id = self.outputs, self.request_id
-        if not self._is_made and (request_id in outputs.finished or request_id not in outputs.homes):
+        if not self._is_made and (request_id in outputs.finished or outputs.homes.get(request_id) is not self._home):
             self.failure = too_late(request_id)
             self._withdraw()
             raise self.failure
@@ -431,8 +464,14 @@ class Batch(Unique):
         """Does nothing: each send tells it by itself."""
 
 
+class GivenUpError(Exception):
+    """A command was given up by its writer, for the reason that the text says."""
+
+
 def described(failure: BaseException) -> str:
     """Returns the type and the text of an exception; only the type if its text cannot be built."""
+    if isinstance(failure, GivenUpError):
+        return str(failure)
     try:
         return f"{type(failure).__name__}: {failure}"
     except Exception:  # its text cannot be built

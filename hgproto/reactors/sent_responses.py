@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hgproto.runtime.bytelike import BytesLike
     from hgproto.runtime.frame import Frame
     from hgproto.streams.output_stream import OutputStream
+    from hgproto.wire.pushed import Pushed
 
 __all__ = ["ErrorResponse", "LastError", "Response"]
 
@@ -127,7 +128,7 @@ class Response(_Answer):
     ``error`` is asked once for the words of a failure, and then without words if it was interrupted.
     """
 
-    __slots__ = ("_at", "_chunk", "_error", "_is_silent", "_message", "_plain", "_source")
+    __slots__ = ("_at", "_chunk", "_error", "_is_silent", "_message", "_plain", "_source", "pushed")
 
     def __init__(
         self,
@@ -150,6 +151,13 @@ class Response(_Answer):
         self._plain = plain
         self._is_silent = False
         self._message: Frame | None = None
+        # What the content is written to, if it is written piece by piece.
+        self.pushed: Pushed | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """True if the content is still being written."""
+        return self.pushed is not None and not self.pushed.ended
 
     def _make(self) -> None:
         stream = self.output.stream

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from hgproto.errors import LocalProtocolError
 from hgproto.reactors.command_receiver import CommandReceiver
 from hgproto.reactors.events import NO_OP, Error, NoOp, SendFrames
 from hgproto.reactors.sender import Sender
 from hgproto.reactors.sending import Batch, Message, described, too_late
 from hgproto.reactors.sent_responses import ErrorResponse, LastError, Response
-from hgproto.reactors.writers import ResponseWriter
+from hgproto.reactors.writers import ResponseWriter, checked_message
 from hgproto.revisions.framing_0002 import codec, machines
 from hgproto.runtime.bytelike import is_bytes_like, kept_bytes
 from hgproto.runtime.machine import Event
@@ -37,6 +38,7 @@ __all__ = ["Server"]
 State, StreamState = machines.ServerRequestState, machines.StreamState
 _BYTES_RESPONSE = int(codec.FrameType.BYTES_RESPONSE)
 _END = int(codec.StreamFlag.STREAM_END)
+_WORKING = "a connection on which no rule was broken"
 _UNTOLD = "the server could not complete the response"
 """The message for a failure that has no words for a client."""
 _BEGUN = (State.EXCHANGING, State.RESPONDING)
@@ -126,6 +128,7 @@ class Server(Sender, CommandReceiver):
         output = outputs.choose(request_id, stream_id)
         self._begun(request_id)
         response = Response(outputs, request_id, output, Chunks(pushed), self._error, plain=plain, end=end)
+        response.pushed = pushed
         self._held_back(response)
 
         def error(message: str) -> Frame:
@@ -142,7 +145,7 @@ class Server(Sender, CommandReceiver):
     ) -> SendFrames | NoOp:
         """An error of the application as the response to a request. Raises as :meth:`respond` does."""
         output = self._outputs.choose(request_id, stream_id)
-        frame = self._error(request_id, output.stream, message)
+        frame = self._error(request_id, output.stream, checked_message(message))
         self._begun(request_id)
         return self._held_back(ErrorResponse(self._outputs, output, frame, end=end))
 
@@ -191,7 +194,6 @@ class Server(Sender, CommandReceiver):
         after_response = self._holds_back() and self._requests[request_id].state in _BEGUN
         if after_response or request_id in self._outputs.finished:
             raise too_late(request_id)
-        self._outputs.homes.setdefault(request_id, output.stream.stream_id)
         return self._held_back(Message(self._outputs, output, frame))
 
     def answered(self, request_id: int) -> None:
@@ -243,17 +245,17 @@ class Server(Sender, CommandReceiver):
         self, request_id: int, message: str, kind: Literal["application", "protocol"], row: Row
     ) -> SendFrames | NoOp:
         output = self._outputs.first
-        if kind == "protocol" and self._awaits_responses():
+        if kind == "protocol" and self._awaits_responses(request_id):
             # A protocol error would end the connection for the client, and with it the responses that are still to come.
             kind = "application"
         frame = self._error(request_id, output.stream, message, kind)
         return self._held_back(ErrorResponse(self._outputs, output, frame, kind=kind, requirement=row.requirement))
 
-    def _awaits_responses(self) -> bool:
-        """Returns True if a whole request has no response yet, or one that is not sent; what was held back comes first."""
+    def _awaits_responses(self, request_id: int) -> bool:
+        """Returns True if another request was received whole and has no response yet, or one that is not sent."""
         if any(request.state is State.ACTIVE for request in self._requests.values()):
             return True
-        return not self._deferring and any(send.kind is None for send in self._outputs.sends)
+        return any(send.kind is None and send.request_id != request_id for send in self._outputs.sends)
 
     def _is_over(self, output: Output | None) -> bool:
         if self.works:
@@ -277,7 +279,13 @@ class Server(Sender, CommandReceiver):
         self._held.clear()
 
     def _failed(self, error: RemoteProtocolError, frame: Frame | None) -> None:
-        ready = [send for send in self._outputs.sends if not send.claimed]
+        ready = []
+        for send in list(self._outputs.sends):
+            if send.is_open:
+                # What is still being written is not ready, and nobody could send the rest.
+                send.give_up(LocalProtocolError("reactor.errored", None, "", _WORKING, "the connection has failed"))
+            elif not send.claimed:
+                ready.append(send)
         self._held.clear()
         output = self._outputs.first
         request_id = 0 if frame is None else frame.request_id

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hgproto.reactors.sending import GivenUpError
 from hgproto.runtime.frame import Unique
 
 if TYPE_CHECKING:
@@ -16,7 +17,14 @@ if TYPE_CHECKING:
     from hgproto.runtime.frame import Frame
     from hgproto.wire.pushed import Pushed
 
-__all__ = ["CommandWriter", "ResponseWriter"]
+__all__ = ["CommandWriter", "ResponseWriter", "checked_message"]
+
+
+def checked_message(message: str) -> str:
+    """Returns the message of an error. Raises :class:`TypeError` if it is no text."""
+    if not isinstance(message, str):
+        raise TypeError(f"message must be text, not {type(message).__name__}")
+    return message
 
 
 class _Writer(Unique):
@@ -58,9 +66,15 @@ class _Writer(Unique):
         return self._send.is_sent
 
     def write(self, data: BytesLike) -> list[Frame]:
-        """Adds data; returns the frames that are ready. Encoded data may wait for more, or for the end."""
+        """Adds data; returns the frames that are ready. Encoded data may wait for more, or for the end.
+
+        Data is dropped if nobody waits for it any more, since the response to a command is complete.
+        """
         self._check_open()
         self._pushed.add(data)
+        if self._send.is_sent:
+            self._pushed.clear()
+            return []
         return self._ready()
 
     def end(self) -> list[Frame]:
@@ -92,6 +106,7 @@ class ResponseWriter(_Writer):
     def fail(self, message: str) -> list[Frame]:
         """Ends the response with an error of the application; returns all frames that are left."""
         self._check_open()
+        checked_message(message)
         self._pushed.ended = True
         response: Any = self._send
         response.break_off(self._error(message))
@@ -111,5 +126,5 @@ class CommandWriter(_Writer):
         """
         self._check_open()
         self._pushed.ended = True
-        self._pushed.error = RuntimeError(message)
+        self._pushed.error = GivenUpError(checked_message(message))
         return self._ready()

@@ -35,6 +35,10 @@ class Pushed(Unique):
         if chunk:
             self._chunks.append(chunk)
 
+    def clear(self) -> None:
+        """Drops all bytes that were not read."""
+        self._chunks.clear()
+
     def read(self, size: int, /) -> bytes | None:
         """Returns at most ``size`` bytes; None if there are none yet, and no bytes at the end."""
         if not self._chunks:

@@ -380,3 +380,36 @@ def test_a_flush_closes_a_stream_though_no_frame_of_its_last_command_is_sent(enc
     events = [event for frame in client.flush() for event in server.receive_frame(frame)]
     assert [event.name for event in events if isinstance(event, RunCommand)] == ["whole"]
     assert server.receive_end() == []
+
+
+@pytest.mark.requirement("response.active-request")
+def test_a_message_is_not_sent_for_a_later_request_with_the_same_id() -> None:
+    server = Server()
+    command = codec.make_frame(1, 1, 1, codec.FrameType.COMMAND_NAME, 1, b"x")
+    server.receive_frame(command)
+    old = message(server, "text", 1)
+    frames = list(server.respond(1, b"done"))
+    server.receive_frame(command.replace(stream_flags=0))
+    frames += message(server, "progress", 1)
+    with pytest.raises(LocalProtocolError, match="a message that is sent before the end of the response"):
+        list(old)
+    frames += server.respond(1, b"again")
+    kinds = [frame.type for frame in frames]
+    assert codec.FrameType.TEXT_OUTPUT not in kinds
+    assert kinds.count(codec.FrameType.PROGRESS) == 1
+
+
+def test_frames_are_not_taken_from_a_stream_on_which_a_pool_has_some() -> None:
+    talk = Conversation(3, streams=2)
+    pooled, here, later = talk.respond(["bytes"] * 3)
+    with EncodingPool() as pool:
+        pool.submit(pooled)
+        with pytest.raises(
+            RuntimeError, match="frames on stream 2 are made elsewhere, for example by a pool; take those first"
+        ):
+            next(later)
+        # Other streams are free.
+        talk.frames += here
+        talk.frames += [frame for made in pool.finished() for frame in made]
+        talk.frames += later
+    talk.check(["bytes"] * 3)

@@ -6,7 +6,7 @@ import pytest
 
 from hgproto.reactors.events import SendFrames
 from hgproto.reactors.limits import Limits
-from hgproto.reactors.sending import Batch, Output, Outputs, Sending, described, too_late
+from hgproto.reactors.sending import Batch, Home, Output, Outputs, Sending, described, too_late
 from hgproto.revisions.framing_0002 import codec
 
 FRAMES = [codec.make_frame(1, 2, 1, 6, 0, b"a"), codec.make_frame(1, 2, 2, 6, 0, b"b")]
@@ -151,7 +151,7 @@ def test_an_output_is_chosen_by_what_it_has_to_send() -> None:
     Told(outputs=outputs)
     second = outputs.choose(None, None)
     assert second.stream.stream_id == 4
-    outputs.homes[1] = 2
+    outputs.homes[1] = Home(outputs.first)
     assert outputs.choose(1, None) is outputs.first
     with pytest.raises(ValueError, match="there is no output stream 6; there are 2, 4"):
         outputs.choose(1, 6)

@@ -228,7 +228,8 @@ def test_a_command_that_is_given_up_is_not_completed(written: list[bytes]) -> No
     assert commands(server, frames) == []
     assert client.unfinished == ((1,) if written else ())
     (event,) = client.receive_data(b"")
-    assert isinstance(event, RequestError) and "no more" in event.message
+    assert isinstance(event, RequestError)
+    assert event.message == "the data of the request could not be sent: no more"
     assert str(writer.failure) == "no more"
 
 
@@ -276,3 +277,53 @@ def test_frames_that_were_made_before_an_exception_come_first_whoever_gives_them
     assert frames[0].type == codec.FrameType.STREAM_SETTINGS
     assert commands(server, [*frames, *writer.end()]) == [RunCommand(3, "other", {})]
     assert [event.request_id for event in client.receive_data(b"") if isinstance(event, RequestError)] == [1]
+
+
+@pytest.mark.parametrize("message", [b"no", 5, ["no"], None])
+def test_a_message_that_is_no_text_is_refused(message: Any) -> None:
+    _, server = asked(2)
+    wanted = f"message must be text, not {type(message).__name__}"
+    with pytest.raises(TypeError, match=wanted):
+        server.respond_error(1, message)
+    writer = server.begin_response(1)
+    with pytest.raises(TypeError, match=wanted):
+        writer.fail(message)
+    with pytest.raises(TypeError, match=wanted):
+        Client().begin_command("x").fail(message)
+    assert [frame.flags for frame in writer.fail("no")] == [codec.ErrorResponseFlag.APPLICATION]
+
+
+def test_data_that_nobody_waits_for_is_not_kept() -> None:
+    client, server = Client(), Server(streaming=True)
+    writer = client.begin_command("x")
+    commands(server, writer.write(b"one"))
+    received(client, server.respond(1, b"enough"))
+    commands(server, writer.write(b"two"))
+    assert writer.is_over
+    assert writer.write(b"three") == []
+    assert writer._pushed.read(100) is None
+    assert writer.end() == []
+
+
+@pytest.mark.requirement("request.command-expected")
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_an_error_of_the_peer_breaks_off_what_is_still_being_written(encoding: str | None) -> None:
+    client, server = asked(3, encoding=encoding)
+    writer, done = server.begin_response(1), server.begin_response(5)
+    frames = writer.write(b"some")
+    ready = server.respond(3, b"ready")
+    frames += done.write(b"whole")
+    done._pushed.ended = True
+    (error,) = server.receive_frame(codec.make_frame(9, 1, 0, codec.FrameType.COMMAND_DATA, 2, b""))
+    assert isinstance(error, Error)
+    frames += error.frames
+    frames += ready
+    events = [event for frame in frames for event in client.receive_frame(frame)]
+    assert data_of(events, 3) == (b"ready", True)
+    assert data_of(events, 5) == (b"whole", True)
+    assert {type(event).__name__ for event in events} == {"ResponseData", "RequestError", "PeerError"}
+    assert isinstance(writer.failure, LocalProtocolError)
+    with pytest.raises(ValueError, match="request 1 has failed"):
+        writer.write(b"more")
+    assert writer.end() == []
+    assert server.snapshot().unsent == ()
