@@ -25,7 +25,7 @@ from hgproto.runtime.frame import Frame, Record, parts_of
 from hgproto.streams.encodings import default_encodings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from hgproto.judging.finding import Finding, Role
 
@@ -140,6 +140,25 @@ def cuts(data: bytes) -> st.SearchStrategy[list[bytes]]:
     """Ways to cut octets into chunks, empty ones among them."""
     places = st.lists(st.integers(0, len(data)), max_size=8).map(sorted)
     return places.map(lambda ps: [data[a:b] for a, b in zip([0, *ps], [*ps, len(data)], strict=True)])
+
+
+@st.composite
+def damaged(draw: st.DrawFn, payloads: st.SearchStrategy[bytes]) -> bytes:
+    """Payloads, most of them with other bytes in some places, cut, or with bytes added."""
+    payload = bytearray(draw(payloads))
+    bytes_ = st.sampled_from(b"\x00\x01\x02\xff") | st.integers(0, 255)
+    for _ in range(draw(st.integers(0, 2)) if payload else 0):
+        payload[draw(st.integers(0, len(payload) - 1))] = draw(bytes_)
+    more = draw(st.just(b"") | st.lists(bytes_, max_size=12).map(bytes))
+    return bytes(payload[: draw(st.just(len(payload)) | st.integers(0, len(payload)))]) + more
+
+
+def judged_payload(read: Callable[..., Any], payload: bytes, most: int) -> Any:
+    """What a codec makes of a payload with at most so many items: its value, or the refusal."""
+    try:
+        return read(payload, max_items=most)
+    except RemoteProtocolError as error:
+        return Refusal.of(error)
 
 
 class Refusal(NamedTuple):

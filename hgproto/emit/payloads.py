@@ -72,17 +72,15 @@ def structure_functions(structure: Structure, schema: Schema) -> list[str]:
 
 
 def _progress(structure: Structure) -> list[str]:
-    """Code for how far reading got, before it starts: the place of an element, those before it, and the number of items."""
+    """Returns the code that starts reading: the offset of an element, the elements before it, and the number of items."""
     if not structure.fields[-1].repeat:
         return []
     return ["    at = count = 0" if structure.limit is not None else "    at = 0", "    items = []"]
 
 
 def _reached(structure: Structure) -> str:
-    """The arguments of ``fault()`` that say how far reading got."""
-    if not structure.fields[-1].repeat:
-        return ""
-    return f", at=at, index=len(items){'' if structure.limit is None else ', count=count'}"
+    """Returns the arguments of ``fault()`` that say how far reading got."""
+    return ", at=at, before=items" if structure.fields[-1].repeat else ""
 
 
 def _has_text(structure: Structure) -> bool:

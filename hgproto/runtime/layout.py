@@ -102,19 +102,20 @@ def place_of(layout: Layout, name: str) -> int:
 
 
 def fault(
-    layout: Layout, data: bytes, most: int | None = None, *, at: int = 0, index: int = 0, count: int = 0
+    layout: Layout, data: bytes, most: int | None = None, *, at: int = 0, before: Sequence[Any] = ()
 ) -> RemoteProtocolError:
-    """What is wrong with a payload that straight code did not take. ``most``: as of :func:`walk`.
+    """Returns the error of a payload that straight code rejected. ``most``: as of :func:`walk`.
 
-    ``at``, ``index``: offset and number of the element that the code rejected, 0 if the code did not get to one. ``count``:
-    items up to this element, as far as the code has counted them. What comes before is not walked again.
+    ``at``: the offset of the element that the code rejected, 0 if the code did not get to one. ``before``: the elements
+    before it, as records. They are not walked again.
     """
     data = as_bytes(data)
     spans: Iterator[Span]
     if 0 < at < len(data):
         part = layout.parts[-1]
-        items = None if most is None or count <= most else _Items(layout, most, left=0)
-        spans = _walk_parts(part.layout or layout, data, at, f"{part.name}[{index}].", items, at)
+        element = part.layout or layout
+        items = None if most is None else _Items(layout, most, most - _number_of_items(element, before))
+        spans = _walk_parts(element, data, at, f"{part.name}[{len(before)}].", items, at)
     else:
         spans = walk(layout, data, most)
     try:
@@ -219,6 +220,12 @@ class _Items:
         self._left -= number
         if self._left < 0:
             raise items_fault(self._layout, at, path.removesuffix("."), self._most)
+
+
+def _number_of_items(element: Layout, records: Sequence[Any]) -> int:
+    """Returns the number of items in some elements: the elements themselves, and the strings of their arrays."""
+    arrays = [part.name for part in element.parts if part.sizes is not None]
+    return len(records) + sum(len(getattr(record, array)) for record in records for array in arrays)
 
 
 def _walk_parts(

@@ -6,19 +6,31 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from support import ROOT
+from hypothesis import given
+from hypothesis import strategies as st
+from support import ROOT, Refusal, damaged, judged_payload
 
 from hgproto.errors import RemoteProtocolError
+from hgproto.evidence.prove import same_value
 from hgproto.revisions.revision import Revision
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 LIMIT = 10
+TITLE = [
+    {"name": "title_size", "type": "u8", "doc": "Bytes of the title."},
+    {"name": "title", "type": "utf8", "size": "title_size", "doc": "The title."},
+]
 
 
 def codec_with(tmp_path: Path, element: list[dict[str, Any]]) -> Any:
-    """The codec of the alien schema with a structure `basket`: a title, and elements with these fields."""
+    """The codec of :func:`revision_with`."""
+    return revision_with(tmp_path, element).codec
+
+
+def revision_with(tmp_path: Path, element: list[dict[str, Any]], *, has_title: bool = True) -> Revision:
+    """The alien schema with a structure `basket`: a title if it has one, and elements with these fields."""
     schema = yaml.safe_load((ROOT / "tests" / "data" / "alien.yaml").read_text(encoding="utf-8"))
     rules = dict(schema["structures"]["ledger"]["rules"])
     unit = {"default": LIMIT, "maximum": 100, "unit": "items", "doc": "Items.", "reason": "Enough."}
@@ -33,14 +45,13 @@ def codec_with(tmp_path: Path, element: list[dict[str, Any]]) -> Any:
         "rules": {**rules, "limit": "ledger.whole"},
         "limit": "items",
         "fields": [
-            {"name": "title_size", "type": "u8", "doc": "Bytes of the title."},
-            {"name": "title", "type": "utf8", "size": "title_size", "doc": "The title."},
+            *(TITLE if has_title else []),
             {"name": "parts", "type": "element", "repeat": "to-end", "doc": "The elements."},
         ],
     }
     file = tmp_path / "alien.yaml"
     file.write_text(yaml.safe_dump(schema, sort_keys=False), encoding="utf-8")
-    return Revision(str(file)).codec
+    return Revision(str(file))
 
 
 def counted_by(counter: str, sizes: str, *more: str) -> list[dict[str, Any]]:
@@ -82,3 +93,33 @@ def test_items_are_counted_whatever_their_fields_are_called(element: list[dict[s
                 else:
                     with pytest.raises(RemoteProtocolError, match="at most"):
                         codec.decode_basket(payload, *limit)
+
+
+ELEMENTS: dict[str, list[dict[str, Any]]] = {
+    "no counter": [{"name": "size", "type": "u8"}, {"name": "text", "type": "utf8", "size": "size"}],
+    "strings": [*counted_by("n", "lengths"), {"name": "last", "type": "u16"}],
+    "strings twice": [
+        {"name": "title_size", "type": "u8"},
+        {"name": "title", "type": "ascii", "size": "title_size", "rules": {"empty": "ledger.name"}},
+        *counted_by("n", "lengths"),
+        {"name": "count", "type": "u8"},
+        {"name": "sizes", "type": "u16", "count": "count"},
+        {"name": "blobs", "type": "bytes", "sizes": "sizes"},
+    ],
+}
+
+
+@pytest.fixture(scope="module", params=[(name, title) for name in ELEMENTS for title in (True, False)], ids=str)
+def revision(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Revision:
+    name, has_title = request.param
+    return revision_with(tmp_path_factory.mktemp("alien"), ELEMENTS[name], has_title=has_title)
+
+
+@given(st.data())
+def test_both_codecs_agree_on_items_of_damaged_payloads(revision: Revision, data: st.DataObject) -> None:
+    small = st.lists(st.sampled_from(b"\x00\x00\x01\x01\x02\x03a"), max_size=40).map(bytes)
+    payload, most = data.draw(damaged(small)), data.draw(st.integers(0, 40))
+    codec: Any = revision.codec
+    fast = judged_payload(codec.decode_basket, payload, most)
+    slow = judged_payload(revision.structs.basket.parse, payload, most)
+    assert fast == slow if isinstance(fast, Refusal) else same_value(fast, slow)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import progresses, text_outputs
+from support import Refusal, damaged, judged_payload, progresses, text_outputs
 
 from hgproto.errors import ProtocolError, RemoteProtocolError
 from hgproto.evidence.prove import same_value
@@ -115,6 +115,40 @@ def test_both_codecs_agree_on_items(most: int, value: Any) -> None:
     (fast, fault), (slow, same) = results
     assert fault == same
     assert fault is not None or same_value(fast, slow)
+
+
+EMPTY, CUT = "00000000", "0000ff00"
+"""An atom without strings, and one that is cut: it says that it has 255 labels."""
+
+
+@pytest.mark.requirement("frame.items-limit")
+@pytest.mark.parametrize("before", range(5))
+@pytest.mark.parametrize("most", [20, 255, 256, 300])
+def test_the_place_of_an_element_does_not_change_the_requirement(before: int, most: int) -> None:
+    payload = bytes.fromhex(EMPTY * before + CUT)
+    over = Refusal("frame.items-limit", 4 * before, f"atoms[{before}]")
+    cut = Refusal("text-output.single-frame", 4 * before + 4, f"atoms[{before}].label_lengths")
+    wanted = over if before + 256 > most else cut
+    assert judged_payload(codec.decode_text_output, payload, most) == wanted
+    assert judged_payload(structs.text_output.parse, payload, most) == wanted
+
+
+starts = st.tuples(st.integers(0, 1), st.just(0), st.sampled_from([0, 0, 9, 30]), st.sampled_from([0, 9])).map(bytes)
+messages = st.lists(st.just(bytes(4)) | starts | text_outputs.map(codec.encode_text_output), max_size=4).map(b"".join)
+
+
+@given(damaged(messages), st.integers(0, 40))
+def test_both_codecs_agree_on_items_of_damaged_messages(payload: bytes, most: int) -> None:
+    fast = judged_payload(codec.decode_text_output, payload, most)
+    slow = judged_payload(structs.text_output.parse, payload, most)
+    assert fast == slow if isinstance(fast, Refusal) else same_value(fast, slow)
+
+
+@given(damaged(progresses.map(codec.encode_progress)), st.integers(0, 40))
+def test_both_codecs_agree_on_items_of_damaged_updates(payload: bytes, most: int) -> None:
+    fast = judged_payload(codec.decode_progress, payload, most)
+    slow = judged_payload(structs.progress.parse, payload, most)
+    assert fast == slow if isinstance(fast, Refusal) else same_value(fast, slow)
 
 
 @pytest.mark.parametrize(

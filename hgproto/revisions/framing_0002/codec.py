@@ -1244,7 +1244,7 @@ def decode_text_output(payload: bytes, max_items: int = 65536) -> TextOutput:
                 return whole
     except (StructError, ValueError):
         pass
-    raise fault(TEXT_OUTPUT, payload, max_items, at=at, index=len(items), count=count)
+    raise fault(TEXT_OUTPUT, payload, max_items, at=at, before=items)
 
 
 def encode_text_output(value: TextOutput) -> bytes:
