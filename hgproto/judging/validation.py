@@ -26,9 +26,9 @@ from hgproto.reactors.session import Lines
 from hgproto.revisions.framing_0002 import machines
 from hgproto.revisions.revision import DEFAULT_REVISION, Revision
 from hgproto.runtime.bytelike import as_bytes, bytes_like
-from hgproto.runtime.frame import Unique
+from hgproto.runtime.frame import Unique, check_instance
 from hgproto.runtime.layout import octets
-from hgproto.streams.encodings import default_encodings
+from hgproto.streams.encodings import Encodings, default_encodings
 from hgproto.wire.files import Chunks
 from hgproto.wire.raw import header_number
 from hgproto.wire.reader import checked_max_payload
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from hgproto.judging.finding import Finding, Role
     from hgproto.judging.response_judge import ResponseJudge
     from hgproto.runtime.bytelike import BytesLike
-    from hgproto.streams.encodings import Encodings
     from hgproto.wire.files import Source
 
 __all__ = ["PayloadValidator", "SessionValidator", "Validator", "assert_valid", "validate", "validate_payload"]
@@ -91,7 +90,10 @@ class Validator(Unique):
             raise ValueError(f"sessions of {revision.name} cannot be validated, only its frames; use depth='frames'")
         if limits is not None and revision.name != DEFAULT_REVISION:
             raise ValueError(f"limits are those of {DEFAULT_REVISION}; give max_payload for frames of {revision.name}")
-        limits = limits or Limits()
+        limits = Limits() if limits is None else limits
+        check_instance(limits, Limits, "limits")
+        if encodings is not None:
+            check_instance(encodings, Encodings, "encodings")
         if max_payload is None and revision.name == DEFAULT_REVISION:
             max_payload = limits.max_payload
         self.role = None if role is None else checked_role(role)

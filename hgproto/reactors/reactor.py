@@ -23,10 +23,10 @@ from hgproto.reactors.plans import NO_ROW, Closed, Node, Plan, Table, Violation,
 from hgproto.reactors.snapshot import Inspectable
 from hgproto.revisions.framing_0002 import codec, machines
 from hgproto.runtime.bytelike import as_bytes
-from hgproto.runtime.frame import check_revision
+from hgproto.runtime.frame import check_instance, check_revision
 from hgproto.runtime.layout import place_of
 from hgproto.runtime.machine import Ask, Event, Row
-from hgproto.streams.encodings import default_encodings
+from hgproto.streams.encodings import Encodings, default_encodings
 from hgproto.streams.input_stream import InputStream, checked_reopen
 from hgproto.wire.reader import Pieces
 
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from hgproto.runtime.bytelike import BytesLike
     from hgproto.runtime.frame import Frame
     from hgproto.runtime.machine import Machine, Outcome
-    from hgproto.streams.encodings import Encodings
 
 __all__ = ["AGAIN", "NOTE", "Reactor"]
 
@@ -109,8 +108,10 @@ class Reactor(Inspectable, Generic[EventT]):
         encodings: Encodings | None,
         reopen: Literal["error", "restart"],
     ) -> None:
-        self.limits = limits = limits or Limits()
-        self.encodings = encodings or default_encodings()
+        self.limits = limits = Limits() if limits is None else limits
+        self.encodings = default_encodings() if encodings is None else encodings
+        check_instance(limits, Limits, "limits")
+        check_instance(self.encodings, Encodings, "encodings")
         self._reopen = checked_reopen(reopen)
         self._pieces = Pieces()
         self._fed = 0
@@ -174,8 +175,9 @@ class Reactor(Inspectable, Generic[EventT]):
         """What a frame leads to.
 
         ``decoded``: what its payload was decoded to elsewhere, or why it could not be, the end of the compressed octets
-        included; None to have it decoded here. Raises :class:`LocalProtocolError` for what is no frame at all, and
-        :class:`ValueError` for a frame of another revision, and after the end of input.
+        included; None to have it decoded here. Raises :class:`LocalProtocolError` for a frame that no header can hold,
+        :class:`TypeError` for what is no frame, and :class:`ValueError` for a frame of another revision, and after the end
+        of input.
         """
         check_revision(frame, codec)
         header = codec.encode_header(frame, codec.LIMITS["max-payload"][1])
@@ -202,6 +204,7 @@ class Reactor(Inspectable, Generic[EventT]):
 
     def receive_fault(self, error: RemoteProtocolError) -> list[EventT]:
         """What it leads to that somebody else, who reads the frames, has found octets that are none."""
+        check_instance(error, RemoteProtocolError, "error")
         if not self.works:
             return self._after_error()
         events, self._due = self._due, []

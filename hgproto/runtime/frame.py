@@ -190,11 +190,15 @@ class Frame(Record):
 
 
 def check_revision(frame: Frame, codec: "Codec") -> None:
-    """Raises :class:`ValueError` for a frame of another revision than the one of ``codec``.
+    """Raises :class:`ValueError` for a frame of another revision than the one of ``codec``, :class:`TypeError` for no frame.
 
     The enumerations of its type, its stream flags, and its flags tell; a frame of plain numbers is of any revision.
     """
-    foreign = _foreign(type(frame.type), type(frame.stream_flags), type(frame.flags), codec)  # type: ignore[arg-type]  # a module can be hashed
+    try:
+        foreign = _foreign(type(frame.type), type(frame.stream_flags), type(frame.flags), codec)  # type: ignore[arg-type]  # a module can be hashed
+    except AttributeError:
+        check_frame(frame)
+        raise
     if foreign is not None:
         raise _of_another(getattr(frame, foreign), codec.REVISION)
 

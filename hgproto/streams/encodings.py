@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 from hgproto.errors import EncodingError, RemoteProtocolError, repr_of, shown
 from hgproto.revisions.framing_0002 import codec
 from hgproto.runtime.bytelike import as_bytes
-from hgproto.runtime.frame import checked_number
+from hgproto.runtime.frame import check_instance, check_text, checked_number
 from hgproto.runtime.layout import octets
 
 if TYPE_CHECKING:
@@ -116,11 +116,16 @@ class Encodings:
     __slots__ = ("_missing", "_profiles")
 
     def __init__(self, profiles: Iterable[Profile], missing: dict[str, str] | None = None) -> None:
+        profiles = tuple(profiles)
+        for profile in profiles:
+            check_instance(profile, Profile, "a profile of encodings")
         self._profiles = {profile.name: profile for profile in profiles}
         self._missing = {name: how for name, how in (missing or {}).items() if name not in self._profiles}
 
     def plus(self, *profiles: Profile) -> Encodings:
         """The profiles of a user and these: the user's are preferred, and replace those of the same name."""
+        for profile in profiles:
+            check_instance(profile, Profile, "a profile of encodings")
         others = (profile for name, profile in self._profiles.items() if name not in {new.name for new in profiles})
         return Encodings([*profiles, *others], self._missing)
 
@@ -134,6 +139,7 @@ class Encodings:
         return self._profiles.get(name)
 
     def __getitem__(self, name: str) -> Profile:
+        check_text(name, "the name of an encoding")
         if name in self._profiles:
             return self._profiles[name]
         if name in self._missing:

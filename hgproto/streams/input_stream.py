@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 from hgproto.errors import RemoteProtocolError, shown
 from hgproto.revisions.framing_0002 import codec, machines
 from hgproto.runtime.bytelike import as_bytes
-from hgproto.runtime.frame import Unique, check_revision, checked_number
+from hgproto.runtime.frame import Unique, check_instance, check_revision, checked_number
 from hgproto.runtime.layout import octets, place_of, text_of_flags
 from hgproto.runtime.machine import Ask
-from hgproto.streams.encodings import default_encodings, new_decoder
+from hgproto.streams.encodings import Encodings, default_encodings, new_decoder
 
 if TYPE_CHECKING:
     from typing import Literal
 
     from hgproto.runtime.frame import Frame
     from hgproto.runtime.machine import Outcome, Row
-    from hgproto.streams.encodings import Decoder, Encodings, Profile
+    from hgproto.streams.encodings import Decoder, Profile
 
 __all__ = ["InputStream", "checked_reopen"]
 
@@ -61,6 +61,7 @@ class InputStream(Unique):
         self._reopen = checked_reopen(reopen)
         self.state = StreamState.CLOSED
         self._encodings = default_encodings() if encodings is None else encodings
+        check_instance(self._encodings, Encodings, "encodings")
         default, most = codec.LIMITS["decoded-frame"]
         self._limit = default if decoded_limit is None else checked_number("decoded_limit", decoded_limit, 1, most)
         self._decoder: Decoder | None = None

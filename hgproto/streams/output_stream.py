@@ -24,7 +24,8 @@ from hgproto.errors import LocalProtocolError, counted, shown
 from hgproto.revisions.framing_0002 import codec as default_codec
 from hgproto.revisions.framing_0002 import machines
 from hgproto.runtime.bytelike import as_bytes, bytes_like
-from hgproto.runtime.frame import Unique, check_codec, check_revision, checked_number
+from hgproto.runtime.frame import Unique, check_codec, check_instance, check_revision, checked_number
+from hgproto.streams.encodings import Profile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from hgproto.revisions.revision import Codec
     from hgproto.runtime.bytelike import BytesLike
     from hgproto.runtime.frame import Frame
-    from hgproto.streams.encodings import Encoder, Profile
+    from hgproto.streams.encodings import Encoder
 
 __all__ = ["OutputStream"]
 
@@ -98,6 +99,8 @@ class OutputStream(Unique):
     ) -> None:
         if flush not in ("response", "frame"):
             raise ValueError(f"flush is 'response' or 'frame', not {shown(flush)}")
+        if profile is not None:
+            check_instance(profile, Profile, "profile")
         codec = codec or default_codec
         check_codec(codec, default_codec.REVISION, "output streams")
         self.stream_id = checked_number("stream_id", stream_id, 0, (1 << codec.FIELD_BITS["stream_id"][0]) - 1)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from hgproto.errors import HumanFormError, counted, quoted
 from hgproto.runtime.bytelike import as_bytes
-from hgproto.runtime.frame import Frame, check_revision
+from hgproto.runtime.frame import Frame, check_frame, check_revision
 from hgproto.system.bom import unmarked_chunks
 
 if TYPE_CHECKING:
@@ -70,7 +70,11 @@ def format_frame(frame: Frame, codec: Codec | None = None) -> str:
     Raises :class:`ValueError` for a frame of another revision than the codec's, framing-0002 unless told otherwise.
     """
     used = codec or _default()
-    words = _words(used, frame.stream_flags, frame.type, frame.flags)  # type: ignore[arg-type]  # a module can be hashed
+    try:
+        words = _words(used, frame.stream_flags, frame.type, frame.flags)  # type: ignore[arg-type]  # a module can be hashed
+    except AttributeError:
+        check_frame(frame)
+        raise
     line = f"{_id(frame.request_id)} {_id(frame.stream_id)} {words}"
     if not len(frame.payload):
         return line

@@ -6,7 +6,7 @@ from collections import deque
 from functools import cache
 
 from hgproto.runtime.bytelike import bytes_like
-from hgproto.runtime.frame import Unique, check_revision
+from hgproto.runtime.frame import Unique, check_frame, check_revision
 from hgproto.wire.files import Output, resumable
 
 TYPE_CHECKING = False
@@ -81,9 +81,14 @@ class _Encoded(Unique):
         size = 0
         try:
             for frame in self._frames:
-                if type(frame.type) is not known:
+                try:
+                    kind = type(frame.type)
+                except AttributeError:
+                    check_frame(frame)
+                    raise
+                if kind is not known:
                     check_revision(frame, codec)
-                    known = type(frame.type)
+                    known = kind
                 octets = encode(frame, limit)
                 parts.append(octets)
                 size += len(octets)
@@ -122,8 +127,13 @@ class _Buffers:
         limit, codec = self._limit, self._codec
         encode_header, latest, known = codec.encode_header, None, None
         for frame in self._frames:
-            if frame.type is not latest:
-                latest = frame.type
+            try:
+                kind = frame.type
+            except AttributeError:
+                check_frame(frame)
+                raise
+            if kind is not latest:
+                latest = kind
                 if type(latest) is not known:
                     check_revision(frame, codec)
                     known = type(latest)
@@ -185,9 +195,14 @@ class FrameWriter(Unique):
         while self._frames:
             try:
                 for frame in self._frames[0]:
-                    if type(frame.type) is not known:
+                    try:
+                        kind = type(frame.type)
+                    except AttributeError:
+                        check_frame(frame)
+                        raise
+                    if kind is not known:
                         check_revision(frame, codec)
-                        known = type(frame.type)
+                        known = kind
                     if len(frame.payload) < JOINED_OCTETS:
                         output.write(encode(frame, limit))
                     else:

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import io
 import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hgproto import Client, build
+from hgproto import (
+    Client,
+    Encodings,
+    InputStream,
+    OutputStream,
+    Server,
+    Validator,
+    build,
+    encode_frame,
+    encode_frames,
+    format_frame,
+    write_frames,
+)
+from hgproto.revisions.framing_0002 import codec
+from hgproto.wire.jsonform import frame_to_json
+from hgproto.wire.writer import frame_buffers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 BUILDERS: dict[str, tuple[Callable[[Any], object], list[object], str]] = {
     "name": (lambda given: build.command(1, 1, given), [b"heads", 5, None], "name"),
@@ -48,5 +64,53 @@ def cases(table: dict[str, tuple[Callable[[Any], object], list[object], str]]) -
 
 @pytest.mark.parametrize(("call", "given", "name"), cases(BUILDERS))
 def test_builders_name_an_argument_of_a_wrong_type(call: Callable[[Any], object], given: object, name: str) -> None:
+    with pytest.raises(TypeError, match=f"^{re.escape(name)} must be "):
+        call(given)
+
+
+def items(values: Iterable[Any]) -> list[object]:
+    """What an iterator gives, all of it taken, so that it raises what it raises."""
+    return list(values)
+
+
+GIVEN: list[object] = [b"x", 5, None, "x"]
+FRAMES: dict[str, tuple[Callable[[Any], object], list[object], str]] = {
+    "client": (lambda given: Client().receive_frame(given), GIVEN, "frame"),
+    "server": (lambda given: Server().receive_frame(given), GIVEN, "frame"),
+    "fault": (lambda given: Server().receive_fault(given), GIVEN, "error"),
+    "encode_frame": (encode_frame, GIVEN, "frame"),
+    "encode_frames": (lambda given: items(encode_frames([given])), GIVEN, "frame"),
+    "frame_buffers": (lambda given: items(frame_buffers([given])), GIVEN, "frame"),
+    "write_frames": (lambda given: write_frames(io.BytesIO(), [given]), GIVEN, "frame"),
+    "format_frame": (format_frame, GIVEN, "frame"),
+    "json": (lambda given: frame_to_json(given, codec), GIVEN, "frame"),
+    "input stream": (lambda given: InputStream(1).receive(given), GIVEN, "frame"),
+    "output stream": (lambda given: items(OutputStream(2).send(given)), GIVEN, "frame"),
+}
+LIMITS: list[object] = [{}, {"arguments": 1}, 5, [], "x"]
+ENCODINGS: list[object] = [["zlib"], [], {}, "zlib", 5]
+OPTIONS: dict[str, tuple[Callable[[Any], object], list[object], str]] = {
+    "limits of a client": (lambda given: Client(limits=given), LIMITS, "limits"),
+    "limits of a server": (lambda given: Server(limits=given), LIMITS, "limits"),
+    "limits of a validator": (lambda given: Validator(limits=given), LIMITS, "limits"),
+    "encodings of a client": (lambda given: Client(encodings=given), ENCODINGS, "encodings"),
+    "encodings of a server": (lambda given: Server(encodings=given), ENCODINGS, "encodings"),
+    "encodings of a validator": (lambda given: Validator(encodings=given), ENCODINGS, "encodings"),
+    "encodings of a stream": (lambda given: InputStream(1, encodings=given), ENCODINGS, "encodings"),
+    "encoding": (lambda given: Client(encoding=given), [b"zlib", 5], "the name of an encoding"),
+    "profile": (lambda given: OutputStream(2, given), ["zlib", b"zlib", 5], "profile"),
+    "profiles": (lambda given: Encodings([given]), ["zlib", 5, None], "a profile of encodings"),
+    "more profiles": (lambda given: Encodings([]).plus(given), ["zlib", 5, None], "a profile of encodings"),
+}
+
+
+@pytest.mark.parametrize(("call", "given", "name"), cases(FRAMES))
+def test_what_is_no_frame_is_named(call: Callable[[Any], object], given: object, name: str) -> None:
+    with pytest.raises(TypeError, match=f"^{re.escape(name)} must be an? "):
+        call(given)
+
+
+@pytest.mark.parametrize(("call", "given", "name"), cases(OPTIONS))
+def test_options_of_a_wrong_type_are_named(call: Callable[[Any], object], given: object, name: str) -> None:
     with pytest.raises(TypeError, match=f"^{re.escape(name)} must be "):
         call(given)
