@@ -132,6 +132,21 @@ def test_snippets(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert not results.failed, "".join(report)
 
 
+def test_the_server_of_the_page_sends_the_error_response_after_a_command_and_a_bad_frame() -> None:
+    (loop,) = [block for block in blocks(DOCS / "reactors.md", "python") if ">>> def answers(" in block]
+    session = doctest.DocTestParser().get_doctest(loop, {}, "answers", None, 0)
+    assert not doctest.DocTestRunner().run(session, clear_globs=False).failed
+    lines = "1 1 stream-begin command-name eos heads", "3 1 0 0xf 0"
+    octets = b"".join(encode_frames(map(parse_frame, lines)))
+    for count in (len(octets), 1):
+        server, sent = hgproto.Server(), b""
+        for start in range(0, len(octets), count):
+            sent += b"".join(session.globs["answers"](server, server.receive_data(octets[start : start + count])))
+        last = list(read_frames([sent]))[-1]
+        assert last.type is codec.FrameType.ERROR_RESPONSE
+        assert b"frame.known-type" in last.payload
+
+
 @pytest.mark.parametrize("page", TRANSCRIPTS, ids=lambda page: page.name)
 def test_transcripts(page: Path, checkout: Path) -> None:
     bash = shutil.which("bash")
