@@ -6,17 +6,20 @@ import contextlib
 import importlib
 import json
 import sys
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from hgproto.errors import shown
 from hgproto.fuzz.logs import MOST_GRACE, ErrorLog, crash_in
 from hgproto.fuzz.outcomes import Outcome, TargetError
 from hgproto.fuzz.signs import how_it_ended
 from hgproto.fuzz.workers import Worker
+from hgproto.runtime.bytelike import as_bytes, is_bytes_like
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["CallableTarget", "found", "lines_of_events"]
+__all__ = ["CallableTarget", "WrongAnswerError", "found", "lines_of_events", "octets_of"]
 
 _FRESH = 1 << 23
 """Octets by which a process may have grown and still serve the next case."""
@@ -25,9 +28,9 @@ _FRESH = 1 << 23
 class CallableTarget:
     """A Python callable, in a process of its own.
 
-    It takes octets. With ``answers="frames"`` it gives octets, with ``events`` an iterable of dicts, with ``verdict`` False
-    for no and anything else for yes. What it raises is a crash, and so is a report on its standard error
-    (:mod:`hgproto.fuzz.signs`), which is copied to that of this process.
+    It takes bytes. With ``answers="frames"`` it returns bytes, with ``events`` bytes with one JSON object per line or an
+    iterable of dicts, and with ``verdict`` False for no and anything else for yes. What it raises is a crash, and so is a
+    report on its standard error (:mod:`hgproto.fuzz.signs`), which is copied to that of this process.
     """
 
     def __init__(self, name: str, *, answers: str = "frames", seconds: float = 5.0) -> None:
@@ -64,7 +67,7 @@ class CallableTarget:
         return self._worker
 
     def run(self, octets: bytes) -> Outcome:
-        """Calls it once."""
+        """Calls it once. Raises :class:`TargetError` if it returns an object of a kind that its answers cannot be."""
         earlier = self.late(0.0)
         self._errors.bound()
         return self._called(octets)._replace(earlier=earlier)
@@ -92,6 +95,8 @@ class CallableTarget:
         if told["grown"] > _FRESH:
             # A peak is seen once in a process.
             self._stop()
+        if told["is_wrong"]:
+            raise TargetError(f"{self._name} returned {rest.decode('utf-8', 'replace')}")
         if told["crash"] is not None:
             return Outcome(b"", told["crash"], rest.decode("utf-8", "replace"), grown=told["grown"])
         return Outcome(rest, sign, details, hung=told["endless"] and sign is None, grown=told["grown"])
@@ -157,7 +162,57 @@ def found(name: str) -> Callable[[bytes], Any]:
     return called
 
 
-def lines_of_events(events: Any) -> Iterator[bytes]:
-    """Events as JSON, a line each."""
-    for event in events:
-        yield json.dumps(event).encode() + b"\n"
+class WrongAnswerError(TargetError):
+    """A callable returned an object of a kind that its answers cannot be. The text says what it returned."""
+
+
+def octets_of(answer: Any) -> bytes:
+    """Returns the bytes of the frames that a callable returned. Raises :class:`WrongAnswerError`."""
+    if not is_bytes_like(answer):
+        raise WrongAnswerError(f"{_kind(answer)}; {_ADVICE['frames']}")
+    return as_bytes(answer)
+
+
+def lines_of_events(answer: Any) -> Iterator[bytes]:
+    """Yields the events that a callable returned as JSON, one line each.
+
+    ``answer``: bytes with a JSON object in each line, or an iterable of dicts. Raises :class:`WrongAnswerError` for any other
+    object, and whatever the iterable raises.
+    """
+    if is_bytes_like(answer):
+        yield from _checked_lines(as_bytes(answer))
+        return
+    if isinstance(answer, str | Mapping) or not isinstance(answer, Iterable):
+        raise WrongAnswerError(f"{_kind(answer)}; {_ADVICE['events']}")
+    for event in answer:
+        if not isinstance(event, dict):
+            raise WrongAnswerError(f"an iterable with {_kind(event)}; {_ADVICE['events']}")
+        try:
+            line = json.dumps(event).encode()
+        except (TypeError, ValueError, RecursionError):
+            raise WrongAnswerError(f"an event that JSON cannot hold: {shown(event)}; {_ADVICE['events']}") from None
+        yield line + b"\n"
+
+
+def _checked_lines(octets: bytes) -> Iterator[bytes]:
+    for line in octets.splitlines():
+        if not line.strip():
+            continue
+        try:
+            is_object = isinstance(json.loads(line), dict)
+        except (ValueError, RecursionError):
+            is_object = False
+        if not is_object:
+            what = f"bytes with a line that is not a JSON object: {shown(line)}"
+            raise WrongAnswerError(f"{what}; {_ADVICE['events']}")
+        yield line + b"\n"
+
+
+def _kind(value: object) -> str:
+    return f"an object of type {type(value).__name__}: {shown(value)}"
+
+
+_ADVICE = {
+    "frames": 'with the answers "frames", return bytes',
+    "events": 'with the answers "events", return bytes with one JSON object per line, or an iterable of dicts',
+}

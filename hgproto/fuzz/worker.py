@@ -11,11 +11,10 @@ import sys
 import traceback
 from typing import TYPE_CHECKING
 
-from hgproto.fuzz.callables import found, lines_of_events
+from hgproto.fuzz.callables import WrongAnswerError, found, lines_of_events, octets_of
 from hgproto.fuzz.memory import own_peak
 from hgproto.fuzz.outcomes import TargetError
 from hgproto.fuzz.processes import MOST_OUTPUT
-from hgproto.runtime.bytelike import as_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,20 +50,23 @@ def main(name: str, answers: str) -> None:
     while head := read(4):
         octets = read(int.from_bytes(head, "big"))
         before = own_peak()
-        crash, rest = None, b""
+        crash, rest, is_wrong = None, b"", False
         try:
             answer = call(octets)
             if answers == "frames":
-                rest = as_bytes(answer, "the answer of a callable")
+                rest = octets_of(answer)
             elif answers == "events":
                 rest = _gathered(lines_of_events(answer))
             else:
                 rest = b"no" if answer is False else b"yes"
+        except WrongAnswerError as error:
+            rest, is_wrong = str(error).encode("utf-8", "backslashreplace"), True
         except Exception as error:
             place = traceback.extract_tb(error.__traceback__)[-1]
             crash = f"{type(error).__name__} in {place.name} ({os.path.basename(place.filename)}:{place.lineno})"
             rest = traceback.format_exc().encode("utf-8", "replace")
-        told = json.dumps({"crash": crash, "grown": max(0, own_peak() - before), "endless": len(rest) > MOST_OUTPUT})
+        grown, is_endless = max(0, own_peak() - before), len(rest) > MOST_OUTPUT
+        told = json.dumps({"crash": crash, "grown": grown, "endless": is_endless, "is_wrong": is_wrong})
         rest = rest[:MOST_OUTPUT]
         say(told.encode() + b"\n" + rest)
 

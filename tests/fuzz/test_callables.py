@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
+from hgproto.cli import main
 from hgproto.fuzz import Campaign, Oracle, TargetError, open_target
 from hgproto.fuzz import callables as module
 from hgproto.fuzz.cases import Case
@@ -168,3 +170,111 @@ def test_nothing_is_left_of_a_target_that_is_closed() -> None:
     target.close()
     assert threading.active_count() == threads
     assert not handles or len(os.listdir("/proc/self/fd")) == handles
+
+
+ANSWERS = """\
+import json
+EVENTS = [{"event": "want-frame"}, {"event": "error", "requirement": "frame.whole"}]
+LINES = b"".join(json.dumps(event).encode() + b"\\n" for event in EVENTS)
+def dicts(octets): return EVENTS
+def tuples(octets): return tuple(EVENTS)
+def generator(octets): yield from EVENTS
+def lines(octets): return LINES
+def array(octets): return bytearray(LINES)
+def view(octets): return memoryview(LINES)
+def spaced(octets): return b"\\n" + LINES.replace(b"\\n", b"\\r\\n\\n").strip()
+def nothing(octets): return b""
+def none(octets): return None
+def number(octets): return 7
+def text(octets): return LINES.decode()
+def one(octets): return EVENTS[0]
+def numbers(octets): return [1, 2]
+def lists(octets): return iter([EVENTS[0], []])
+def unknown(octets): return [{"data": b"x"}]
+def frames(octets): return b"\\x00\\x00"
+def words(octets): return b"yes\\n"
+def numeric(octets): return LINES + b"8\\n"
+def nested(octets): return b"[" * 100_000
+def raises(octets):
+    yield EVENTS[0]
+    raise TypeError("of the target")
+"""
+
+
+@pytest.fixture
+def answers(tmp_path: Path) -> str:
+    (tmp_path / "answers.py").write_text(ANSWERS)
+    return "answers"
+
+
+@pytest.mark.parametrize("name", ["dicts", "tuples", "generator", "lines", "array", "view", "spaced", "nothing"])
+def test_events_are_dicts_or_lines_of_json(answers: str, name: str) -> None:
+    target = open_target(f"{answers}:{name}", answers="events", seconds=60.0)
+    try:
+        outcome = target.run(b"abc")
+    finally:
+        target.close()
+    events = [json.loads(line) for line in outcome.output.splitlines() if line]
+    wanted = [] if name == "nothing" else ["want-frame", "error"]
+    assert (outcome.crash, [event["event"] for event in events]) == (None, wanted)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "what"),
+    [
+        ("none", "events", "an object of type NoneType: None"),
+        ("number", "events", "an object of type int: 7"),
+        ("text", "events", "an object of type str: '{"),
+        ("one", "events", "an object of type dict: {'event': 'want-frame'}"),
+        ("numbers", "events", "an iterable with an object of type int: 1"),
+        ("lists", "events", r"an iterable with an object of type list: \[\]"),
+        ("unknown", "events", r"an event that JSON cannot hold: {'data': b'x'}"),
+        ("frames", "events", r"bytes with a line that is not a JSON object: b'\\x00\\x00'"),
+        ("words", "events", "bytes with a line that is not a JSON object: b'yes'"),
+        ("numeric", "events", "bytes with a line that is not a JSON object: b'8'"),
+        ("nested", "events", r"bytes with a line that is not a JSON object: b'\[\["),
+        ("none", "frames", "an object of type NoneType: None"),
+        ("text", "frames", "an object of type str: '{"),
+        ("dicts", "frames", r"an object of type list: \[{"),
+    ],
+)
+def test_an_answer_of_another_kind_is_an_error_and_no_crash(answers: str, name: str, kind: str, what: str) -> None:
+    target = open_target(f"{answers}:{name}", answers=kind, seconds=60.0)
+    try:
+        for _ in range(2):
+            with pytest.raises(
+                TargetError, match=f'^answers:{name} returned {what}.*; with the answers "{kind}", return'
+            ):
+                target.run(b"abc")
+    finally:
+        target.close()
+
+
+def test_an_exception_of_an_iterator_is_a_crash(answers: str) -> None:
+    target = open_target(f"{answers}:raises", answers="events", seconds=60.0)
+    try:
+        assert target.run(b"abc").crash == "TypeError in raises (answers.py:25)"
+    finally:
+        target.close()
+
+
+@pytest.mark.parametrize(("name", "code"), [("lines", 0), ("numbers", 2)])
+def test_a_campaign_ends_at_an_answer_of_another_kind(
+    answers: str, name: str, code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import json\nfrom hgproto.fuzz.echo import client_events\n"
+        "def lines(octets): return b''.join(json.dumps(e).encode() + b'\\n' for e in client_events(octets))\n"
+        "def numbers(octets): return [1]\n"
+    )
+    try:
+        ended = main(["fuzz", f"mine:{name}", "--role", "client", "--answers", "events", "--max-cases", "20"])
+    except SystemExit as stopped:
+        ended = int(stopped.code or 0)
+    said = capsys.readouterr()
+    assert ended == code, said
+    if code:
+        assert "argument TARGET: mine:numbers returned an iterable with an object of type int: 1" in said.err
+        assert not (tmp_path / "findings").exists()
+    else:
+        assert "0 findings in 20 cases" in said.out + said.err
