@@ -7,7 +7,7 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from support import Refusal, damaged, judged_payload, progresses, text_outputs
 
@@ -135,9 +135,11 @@ def test_the_place_of_an_element_does_not_change_the_requirement(before: int, mo
 
 starts = st.tuples(st.integers(0, 1), st.just(0), st.sampled_from([0, 0, 9, 30]), st.sampled_from([0, 9])).map(bytes)
 messages = st.lists(st.just(bytes(4)) | starts | text_outputs.map(codec.encode_text_output), max_size=4).map(b"".join)
+"""Whole atoms, and starts of atoms that say how many strings follow, in any order."""
 
 
 @given(damaged(messages), st.integers(0, 40))
+@example(bytes.fromhex(EMPTY + CUT), 20)
 def test_both_codecs_agree_on_items_of_damaged_messages(payload: bytes, most: int) -> None:
     fast = judged_payload(codec.decode_text_output, payload, most)
     slow = judged_payload(structs.text_output.parse, payload, most)
