@@ -12,8 +12,15 @@ if TYPE_CHECKING:
 
 __all__ = ["CHECK_TYPE", "frame_functions"]
 
-CHECK_TYPE = ["    if type(frame.type) is not FrameType:", "        check_type(frame, FrameType, REVISION)"]
-"""The lines that refuse a frame of another revision. The usual frame costs a comparison."""
+CHECK_TYPE = [
+    "    try:",
+    "        if type(frame.type) is not FrameType:",
+    "            check_type(frame, FrameType, REVISION)",
+    "    except AttributeError:",
+    "        check_frame(frame)",
+    "        raise",
+]
+"""The lines that refuse what is no frame, or one of another revision. The usual frame costs a comparison."""
 
 
 def frame_functions(schema: Schema) -> list[str]:
@@ -155,7 +162,11 @@ def frame_functions(schema: Schema) -> list[str]:
         "",
         "def kind_of(frame: Frame) -> int:",
         *docstring("The number that stands for the type, the flags and the stream flags of a frame together."),
-        f"    octet = int(frame.{high[0]}) << {high[1].low} | int(frame.{low[0]})",
+        "    try:",
+        f"        octet = int(frame.{high[0]}) << {high[1].low} | int(frame.{low[0]})",
+        "    except AttributeError:",
+        "        check_frame(frame)",
+        "        raise",
         f"    return octet << {stream_bits} | int(frame.stream_flags)",
         "",
         "",

@@ -36,7 +36,7 @@ def structure_functions(structure: Structure, schema: Schema) -> list[str]:
         return [
             f"def decode_{name}(payload: bytes{limit}) -> {record}:",
             *decode_doc,
-            f"    return {record}(**decode_entries({table}, as_bytes(payload){most}))",
+            f'    return {record}(**decode_entries({table}, as_bytes(payload, "payload"){most}))',
             "",
             "",
             f"def encode_{name}(value: {record}) -> bytes:",
@@ -51,13 +51,12 @@ def structure_functions(structure: Structure, schema: Schema) -> list[str]:
     return [
         f"def decode_{name}(payload: bytes{limit}) -> {record}:",
         *decode_doc,
-        *_coerce(structure),
+        *(f"    {line}" for line in _as_bytes("payload", "payload")),
         *_progress(structure),
         "    try:",
         *(f"        {line}" for line in _read_whole(structure, schema)),
         "    except (StructError, ValueError):",
         "        pass",
-        *_retry(structure),
         f"    raise fault({table}, payload{most}{_reached(structure)})",
         "",
         "",
@@ -83,34 +82,9 @@ def _reached(structure: Structure) -> str:
     return ", at=at, before=items" if structure.fields[-1].repeat else ""
 
 
-def _has_text(structure: Structure) -> bool:
-    """Whether reading always decodes a string, which only octets can do."""
-    return any(f.type in ("ascii", "utf8") and not f.is_array for f in structure.fields)
-
-
-def _coerce(structure: Structure) -> list[str]:
-    """A payload that is no ``bytes``, such as a view, becomes so: at once, or when a string could not be decoded."""
-    if _has_text(structure):
-        return []
-    return [f"    {line}" for line in _as_bytes("payload")]
-
-
-def _as_bytes(name: str) -> list[str]:
-    """A variable that may hold a view becomes ``bytes``."""
-    return [f"if type({name}) is not bytes:", f"    {name} = as_bytes({name})"]
-
-
-def _retry(structure: Structure) -> list[str]:
-    if not _has_text(structure):
-        return []
-    most = "" if structure.limit is None else ", max_items"
-    again = f"        return decode_{snake(structure.name)}(as_bytes(payload){most})"
-    return [
-        "    except (AttributeError, BufferError):",
-        "        if type(payload) is bytes:",
-        "            raise",
-        again,
-    ]
+def _as_bytes(name: str, what: str) -> list[str]:
+    """A variable that may hold another buffer becomes ``bytes``. ``what``: the name in the message."""
+    return [f"if type({name}) is not bytes:", f'    {name} = as_bytes({name}, "{what}")']
 
 
 def _local(name: str) -> str:
@@ -342,7 +316,7 @@ def _write(structure: Structure) -> list[str]:
         else:
             lines.append(f"{_local(field.name)} = value.{field.name}{encode}")
             if not encode:
-                lines += _as_bytes(_local(field.name))
+                lines += _as_bytes(_local(field.name), field.name)
         if field.at_most is not None:
             conditions.append(f"len({_local(field.name)}) <= value.{field.at_most}")
     pieces: list[str | Group] = []

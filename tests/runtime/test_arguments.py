@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import io
 import re
+from array import array
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -84,6 +86,11 @@ FRAMES: dict[str, tuple[Callable[[Any], object], list[object], str]] = {
     "write_frames": (lambda given: write_frames(io.BytesIO(), [given]), GIVEN, "frame"),
     "format_frame": (format_frame, GIVEN, "frame"),
     "json": (lambda given: frame_to_json(given, codec), GIVEN, "frame"),
+    "codec.encode_frame": (codec.encode_frame, GIVEN, "frame"),
+    "codec.encode_header": (codec.encode_header, GIVEN, "frame"),
+    "codec.kind_of": (codec.kind_of, GIVEN, "frame"),
+    "codec.check_header": (codec.check_header, GIVEN, "frame"),
+    "codec.decode_payload": (codec.decode_payload, GIVEN, "frame"),
     "input stream": (lambda given: InputStream(1).receive(given), GIVEN, "frame"),
     "output stream": (lambda given: items(OutputStream(2).send(given)), GIVEN, "frame"),
 }
@@ -102,6 +109,47 @@ OPTIONS: dict[str, tuple[Callable[[Any], object], list[object], str]] = {
     "profiles": (lambda given: Encodings([given]), ["zlib", 5, None], "a profile of encodings"),
     "more profiles": (lambda given: Encodings([]).plus(given), ["zlib", 5, None], "a profile of encodings"),
 }
+
+
+def structure(octets: bytes) -> ctypes.Structure:
+    """A buffer that has no length and no slices."""
+    fields = {"_fields_": [("octets", ctypes.c_uint8 * len(octets))]}
+    kind: Any = type("Octets", (ctypes.Structure,), fields)
+    made: ctypes.Structure = kind.from_buffer_copy(octets)
+    return made
+
+
+ARGUMENT = b"\3\0\3\0keytip"
+ATOM = b"\3\0\1\1\1\1\0a%sla"
+DECODERS: dict[str, tuple[Callable[[Any], Any], bytes]] = {
+    "argument-header": (codec.decode_argument_header, ARGUMENT),
+    "argument": (codec.decode_argument, ARGUMENT),
+    "argument-start": (codec.decode_argument_start, ARGUMENT),
+    "argument-rest": (codec.decode_argument_rest, ARGUMENT),
+    "text-atom": (codec.decode_text_atom, ATOM),
+    "text-output": (codec.decode_text_output, ATOM),
+    "progress": (codec.decode_progress, codec.encode_progress(codec.Progress("t", 1, 2))),
+    "stream-settings": (codec.decode_stream_settings, b"\4zlibmore"),
+}
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_decoders_take_any_buffer_and_keep_none_of_it(name: str) -> None:
+    decode, octets = DECODERS[name]
+    wanted = decode(octets)
+    for buffer in bytearray(octets), memoryview(octets), array("B", octets), structure(octets):
+        found = decode(buffer)
+        assert found == wanted
+        for part, value in found.as_dict().items():
+            assert type(value) is type(getattr(wanted, part))
+
+
+@pytest.mark.parametrize("given", ["x", 5, None])
+@pytest.mark.parametrize("name", DECODERS)
+def test_what_is_no_payload_is_named(name: str, given: object) -> None:
+    decode, _ = DECODERS[name]
+    with pytest.raises(TypeError, match=r"^payload must be bytes "):
+        decode(given)
 
 
 @pytest.mark.parametrize(("call", "given", "name"), cases(FRAMES))

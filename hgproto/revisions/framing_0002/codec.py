@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hgproto.errors import LocalProtocolError, RemoteProtocolError
 from hgproto.runtime.bytelike import as_bytes, bytes_like
-from hgproto.runtime.frame import Frame, Record, bare, check_type
+from hgproto.runtime.frame import Frame, Record, bare, check_frame, check_type
 from hgproto.runtime.layout import (
     Entry,
     Layout,
@@ -862,7 +862,11 @@ def read_parts(source: Pieces, max_payload: int = 65535) -> Iterator[tuple[int, 
 
 def kind_of(frame: Frame) -> int:
     """The number that stands for the type, the flags and the stream flags of a frame together."""
-    octet = int(frame.type) << 4 | int(frame.flags)
+    try:
+        octet = int(frame.type) << 4 | int(frame.flags)
+    except AttributeError:
+        check_frame(frame)
+        raise
     return octet << 8 | int(frame.stream_flags)
 
 
@@ -949,8 +953,12 @@ def encode_frame(frame: Frame, max_payload: int = 65535) -> bytes:
     ``max_payload``: the most octets of a payload (65535 unless told otherwise). Raises :class:`LocalProtocolError` for
         a longer one and for a number that its header field cannot hold.
     """
-    if type(frame.type) is not FrameType:
-        check_type(frame, FrameType, REVISION)
+    try:
+        if type(frame.type) is not FrameType:
+            check_type(frame, FrameType, REVISION)
+    except AttributeError:
+        check_frame(frame)
+        raise
     payload = frame.payload
     length, length_high = len(payload), 0
     try:
@@ -971,8 +979,12 @@ def encode_header(frame: Frame, max_payload: int = 65535) -> bytes:
     ``max_payload``: the most octets of a payload (65535 unless told otherwise). Raises :class:`LocalProtocolError` for
         a longer one and for a number that its header field cannot hold.
     """
-    if type(frame.type) is not FrameType:
-        check_type(frame, FrameType, REVISION)
+    try:
+        if type(frame.type) is not FrameType:
+            check_type(frame, FrameType, REVISION)
+    except AttributeError:
+        check_frame(frame)
+        raise
     payload = frame.payload
     length, length_high = len(payload), 0
     try:
@@ -993,7 +1005,7 @@ def decode_argument_header(payload: bytes) -> ArgumentHeader:
     Raises :class:`RemoteProtocolError`, offsets from the start of ``payload``.
     """
     if type(payload) is not bytes:
-        payload = as_bytes(payload)
+        payload = as_bytes(payload, "payload")
     try:
         name_length_, value_length_ = _unpack_hh(payload)
         for record in _bare_argument_header:
@@ -1019,6 +1031,8 @@ def decode_argument(payload: bytes) -> Argument:
 
     Raises :class:`RemoteProtocolError`, offsets from the start of ``payload``.
     """
+    if type(payload) is not bytes:
+        payload = as_bytes(payload, "payload")
     try:
         name_length_, value_length_ = _unpack_hh(payload)
         name_end = 4 + name_length_
@@ -1031,10 +1045,6 @@ def decode_argument(payload: bytes) -> Argument:
                 return record
     except (StructError, ValueError):
         pass
-    except (AttributeError, BufferError):
-        if type(payload) is bytes:
-            raise
-        return decode_argument(as_bytes(payload))
     raise fault(ARGUMENT, payload)
 
 
@@ -1044,7 +1054,7 @@ def encode_argument(value: Argument) -> bytes:
         name_ = value.name.encode("ascii")
         value_ = value.value
         if type(value_) is not bytes:
-            value_ = as_bytes(value_)
+            value_ = as_bytes(value_, "value")
         if name_:
             return b"".join((_pack_hh(len(name_), len(value_)), name_, value_))
     except (StructError, UnicodeEncodeError, ValueError):
@@ -1057,6 +1067,8 @@ def decode_argument_start(payload: bytes) -> ArgumentStart:
 
     Raises :class:`RemoteProtocolError`, offsets from the start of ``payload``.
     """
+    if type(payload) is not bytes:
+        payload = as_bytes(payload, "payload")
     try:
         name_length_, value_length_ = _unpack_hh(payload)
         name_end = 4 + name_length_
@@ -1070,10 +1082,6 @@ def decode_argument_start(payload: bytes) -> ArgumentStart:
                 return record
     except (StructError, ValueError):
         pass
-    except (AttributeError, BufferError):
-        if type(payload) is bytes:
-            raise
-        return decode_argument_start(as_bytes(payload))
     raise fault(ARGUMENT_START, payload)
 
 
@@ -1083,7 +1091,7 @@ def encode_argument_start(value: ArgumentStart) -> bytes:
         name_ = value.name.encode("ascii")
         value_ = value.value
         if type(value_) is not bytes:
-            value_ = as_bytes(value_)
+            value_ = as_bytes(value_, "value")
         if name_ and len(value_) <= value.value_length:
             return b"".join((_pack_hh(len(name_), value.value_length), name_, value_))
     except (StructError, UnicodeEncodeError, ValueError):
@@ -1097,7 +1105,7 @@ def decode_argument_rest(payload: bytes) -> ArgumentRest:
     Raises :class:`RemoteProtocolError`, offsets from the start of ``payload``.
     """
     if type(payload) is not bytes:
-        payload = as_bytes(payload)
+        payload = as_bytes(payload, "payload")
     try:
         value_ = payload
         for record in _bare_argument_rest:
@@ -1113,7 +1121,7 @@ def encode_argument_rest(value: ArgumentRest) -> bytes:
     try:
         value_ = value.value
         if type(value_) is not bytes:
-            value_ = as_bytes(value_)
+            value_ = as_bytes(value_, "value")
         return value_
     except (StructError, UnicodeEncodeError, ValueError):
         pass
@@ -1125,6 +1133,8 @@ def decode_text_atom(payload: bytes) -> TextAtom:
 
     Raises :class:`RemoteProtocolError`, offsets from the start of ``payload``.
     """
+    if type(payload) is not bytes:
+        payload = as_bytes(payload, "payload")
     try:
         format_length_, label_count_, argument_count_ = _unpack_hbb(payload)
         label_lengths_end = 4 + label_count_
@@ -1159,10 +1169,6 @@ def decode_text_atom(payload: bytes) -> TextAtom:
                 return record
     except (StructError, ValueError):
         pass
-    except (AttributeError, BufferError):
-        if type(payload) is bytes:
-            raise
-        return decode_text_atom(as_bytes(payload))
     raise fault(TEXT_ATOM, payload)
 
 
@@ -1193,7 +1199,7 @@ def decode_text_output(payload: bytes, max_items: int = 65536) -> TextOutput:
     ``max_items``: the limit payload-items. Raises :class:`RemoteProtocolError`, offsets from the start of ``payload``.
     """
     if type(payload) is not bytes:
-        payload = as_bytes(payload)
+        payload = as_bytes(payload, "payload")
     at = count = 0
     items = []
     try:
@@ -1261,7 +1267,7 @@ def decode_progress(payload: bytes, max_items: int = 65536) -> Progress:
 
     ``max_items``: the limit payload-items. Raises :class:`RemoteProtocolError`, offsets from the start of ``payload``.
     """
-    return Progress(**decode_entries(PROGRESS, as_bytes(payload), max_items))
+    return Progress(**decode_entries(PROGRESS, as_bytes(payload, "payload"), max_items))
 
 
 def encode_progress(value: Progress) -> bytes:
@@ -1274,6 +1280,8 @@ def decode_stream_settings(payload: bytes) -> StreamSettings:
 
     Raises :class:`RemoteProtocolError`, offsets from the start of ``payload``.
     """
+    if type(payload) is not bytes:
+        payload = as_bytes(payload, "payload")
     try:
         (profile_length_,) = _unpack_b(payload)
         profile_end = 1 + profile_length_
@@ -1286,10 +1294,6 @@ def decode_stream_settings(payload: bytes) -> StreamSettings:
                 return record
     except (StructError, ValueError):
         pass
-    except (AttributeError, BufferError):
-        if type(payload) is bytes:
-            raise
-        return decode_stream_settings(as_bytes(payload))
     raise fault(STREAM_SETTINGS, payload)
 
 
@@ -1299,7 +1303,7 @@ def encode_stream_settings(value: StreamSettings) -> bytes:
         profile_ = value.profile.encode("ascii")
         settings_ = value.settings
         if type(settings_) is not bytes:
-            settings_ = as_bytes(settings_)
+            settings_ = as_bytes(settings_, "settings")
         if profile_:
             return b"".join((_pack_b(len(profile_)), profile_, settings_))
     except (StructError, UnicodeEncodeError, ValueError):
@@ -1312,8 +1316,12 @@ def check_header(frame: Frame) -> None:
 
     Offsets count from the start of the frame.
     """
-    if type(frame.type) is not FrameType:
-        check_type(frame, FrameType, REVISION)
+    try:
+        if type(frame.type) is not FrameType:
+            check_type(frame, FrameType, REVISION)
+    except AttributeError:
+        check_frame(frame)
+        raise
     code, flags, stream_flags = int(frame.type), int(frame.flags), int(frame.stream_flags)
     if code not in TYPE_NAMES:
         raise RemoteProtocolError("frame.known-type", 7, "type", "a type that framing-0002 defines", hex(code))
@@ -1507,8 +1515,12 @@ def decode_payload(frame: Frame, continued: bool = False, max_items: int = 65536
     Payloads that are encoded, or of an unknown type, are given as they are. Raises :class:`RemoteProtocolError`,
     offsets from the start of the payload.
     """
-    if type(frame.type) is not FrameType:
-        check_type(frame, FrameType, REVISION)
+    try:
+        if type(frame.type) is not FrameType:
+            check_type(frame, FrameType, REVISION)
+    except AttributeError:
+        check_frame(frame)
+        raise
     payload = frame.payload if type(frame.payload) is bytes else as_bytes(frame.payload)
     if int(frame.stream_flags) & 0x4:
         return payload
