@@ -76,7 +76,9 @@ def _head(schema: Schema, used: frozenset[str]) -> list[str]:
         names.append("unpack_parts")
     all_ = Group("__all__ = [", [*map(literal, sorted(set(names), key=_all_order))], "]")
     of_structs = [name for name in ("Struct", "iter_unpack", "pack", "unpack_from") if name in used]
-    of_frame = [name for name in ("Frame", "Record", "bare", "check_frame", "check_type") if name in used]
+    of_frame = [
+        name for name in ("Frame", "Record", "bare", "check_frame", "check_instance", "check_type") if name in used
+    ]
     of_layout = ["Entry", "Layout", "Part", "decode_entries", "encode_entries", "fault", "frame_fault", "local_fault"]
     of_layout = [name for name in (*of_layout, "local_frame_fault", "text_of_flags") if name in used]
     return [

@@ -43,7 +43,11 @@ def structure_functions(structure: Structure, schema: Schema) -> list[str]:
             *docstring(
                 "The octets of ``value``, strings as byte strings of UTF-8. Raises :class:`LocalProtocolError`."
             ),
-            f"    return encode_entries({table}, value)",
+            "    try:",
+            f"        return encode_entries({table}, value)",
+            "    except AttributeError:",
+            f'        check_instance(value, {record}, "value")',
+            "        raise",
         ]
     # The error of an element does not say which one it is.
     nested = ["LocalProtocolError"] if structure.fields[-1].repeat else []
@@ -66,6 +70,8 @@ def structure_functions(structure: Structure, schema: Schema) -> list[str]:
         *(f"        {line}" for line in _write(structure)),
         f"    except ({caught}):",
         "        pass",
+        "    except AttributeError:",
+        f'        check_instance(value, {record}, "value")',
         f"    raise local_fault({table}, value)",
     ]
 

@@ -24,6 +24,7 @@ from hgproto.runtime.entries import (
     octets,
     walk_entries,
 )
+from hgproto.runtime.frame import check_text
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -354,6 +355,8 @@ def _local_string_fault(layout: Layout, part: Part, record: Any, value: Any, nam
             return LocalProtocolError(part.rules["overflow"], None, name, f"at most {largest}", str(len(value)))
     for index, item in enumerate(value if part.sizes is not None else [value]):
         path = name if part.sizes is None else f"{name}[{index}]"
+        if part.type != "bytes":
+            check_text(item, path)
         try:
             size = len(bytes_like(item, path)) if part.type == "bytes" else len(item.encode(_CODECS[part.type]))
         except UnicodeEncodeError as error:

@@ -144,6 +144,33 @@ def test_decoders_take_any_buffer_and_keep_none_of_it(name: str) -> None:
             assert type(value) is type(getattr(wanted, part))
 
 
+ENCODED: dict[str, tuple[Callable[[Any], object], list[object], str]] = {
+    "argument-header": (codec.encode_argument_header, GIVEN, "value"),
+    "argument": (codec.encode_argument, GIVEN, "value"),
+    "argument-start": (codec.encode_argument_start, GIVEN, "value"),
+    "argument-rest": (codec.encode_argument_rest, GIVEN, "value"),
+    "text-atom": (codec.encode_text_atom, GIVEN, "value"),
+    "text-output": (codec.encode_text_output, GIVEN, "value"),
+    "progress": (codec.encode_progress, GIVEN, "value"),
+    "stream-settings": (codec.encode_stream_settings, GIVEN, "value"),
+    "name": (lambda given: codec.encode_argument(codec.Argument(given, b"v")), [b"k", 5, None], "name"),
+    "value of a name": (lambda given: codec.encode_argument(codec.Argument("k", given)), ["v", 5, None], "value"),
+    "encoded profile": (
+        lambda given: codec.encode_stream_settings(codec.StreamSettings(given, b"")),
+        [b"x", 5, None],
+        "profile",
+    ),
+    "encoded format": (lambda given: codec.encode_text_atom(codec.TextAtom(given, (), ())), [b"x", 5], "format"),
+    "encoded label": (lambda given: codec.encode_text_atom(codec.TextAtom("", (given,), ())), [b"x", 5], "labels[0]"),
+}
+
+
+@pytest.mark.parametrize(("call", "given", "name"), cases(ENCODED))
+def test_encoders_name_what_is_no_record_and_its_parts(call: Callable[[Any], object], given: object, name: str) -> None:
+    with pytest.raises(TypeError, match=f"^{re.escape(name)} must be "):
+        call(given)
+
+
 @pytest.mark.parametrize("given", ["x", 5, None])
 @pytest.mark.parametrize("name", DECODERS)
 def test_what_is_no_payload_is_named(name: str, given: object) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hgproto.errors import LocalProtocolError, RemoteProtocolError
 from hgproto.runtime.bytelike import as_bytes, bytes_like
-from hgproto.runtime.frame import Frame, Record, bare, check_frame, check_type
+from hgproto.runtime.frame import Frame, Record, bare, check_frame, check_instance, check_type
 from hgproto.runtime.layout import (
     Entry,
     Layout,
@@ -1023,6 +1023,8 @@ def encode_argument_header(value: ArgumentHeader) -> bytes:
         return _pack_hh(value.name_length, value.value_length)
     except (StructError, UnicodeEncodeError, ValueError):
         pass
+    except AttributeError:
+        check_instance(value, ArgumentHeader, "value")
     raise local_fault(ARGUMENT_HEADER, value)
 
 
@@ -1059,6 +1061,8 @@ def encode_argument(value: Argument) -> bytes:
             return b"".join((_pack_hh(len(name_), len(value_)), name_, value_))
     except (StructError, UnicodeEncodeError, ValueError):
         pass
+    except AttributeError:
+        check_instance(value, Argument, "value")
     raise local_fault(ARGUMENT, value)
 
 
@@ -1096,6 +1100,8 @@ def encode_argument_start(value: ArgumentStart) -> bytes:
             return b"".join((_pack_hh(len(name_), value.value_length), name_, value_))
     except (StructError, UnicodeEncodeError, ValueError):
         pass
+    except AttributeError:
+        check_instance(value, ArgumentStart, "value")
     raise local_fault(ARGUMENT_START, value)
 
 
@@ -1125,6 +1131,8 @@ def encode_argument_rest(value: ArgumentRest) -> bytes:
         return value_
     except (StructError, UnicodeEncodeError, ValueError):
         pass
+    except AttributeError:
+        check_instance(value, ArgumentRest, "value")
     raise local_fault(ARGUMENT_REST, value)
 
 
@@ -1190,6 +1198,8 @@ def encode_text_atom(value: TextAtom) -> bytes:
         )
     except (StructError, UnicodeEncodeError, ValueError):
         pass
+    except AttributeError:
+        check_instance(value, TextAtom, "value")
     raise local_fault(TEXT_ATOM, value)
 
 
@@ -1259,6 +1269,8 @@ def encode_text_output(value: TextOutput) -> bytes:
         return b"".join([encode_text_atom(item) for item in value.atoms])
     except (LocalProtocolError, StructError, UnicodeEncodeError, ValueError):
         pass
+    except AttributeError:
+        check_instance(value, TextOutput, "value")
     raise local_fault(TEXT_OUTPUT, value)
 
 
@@ -1272,7 +1284,11 @@ def decode_progress(payload: bytes, max_items: int = 65536) -> Progress:
 
 def encode_progress(value: Progress) -> bytes:
     """The octets of ``value``, strings as byte strings of UTF-8. Raises :class:`LocalProtocolError`."""
-    return encode_entries(PROGRESS, value)
+    try:
+        return encode_entries(PROGRESS, value)
+    except AttributeError:
+        check_instance(value, Progress, "value")
+        raise
 
 
 def decode_stream_settings(payload: bytes) -> StreamSettings:
@@ -1308,6 +1324,8 @@ def encode_stream_settings(value: StreamSettings) -> bytes:
             return b"".join((_pack_b(len(profile_)), profile_, settings_))
     except (StructError, UnicodeEncodeError, ValueError):
         pass
+    except AttributeError:
+        check_instance(value, StreamSettings, "value")
     raise local_fault(STREAM_SETTINGS, value)
 
 
