@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from hgproto.errors import LocalProtocolError, counted
 from hgproto.reactors.events import (
+    ClientEvent,
     NoOp,
     RequestError,
-    ResponseData,
     SendFrames,
 )
 from hgproto.reactors.ids import Ids
@@ -18,7 +18,6 @@ from hgproto.reactors.sending import Batch, described
 from hgproto.reactors.sent_commands import Command
 from hgproto.reactors.writers import CommandWriter
 from hgproto.revisions.framing_0002 import codec, machines
-from hgproto.runtime.frame import bare
 from hgproto.runtime.machine import Event
 from hgproto.wire import build
 from hgproto.wire.pushed import Pushed
@@ -36,11 +35,9 @@ if TYPE_CHECKING:
 __all__ = ["Client"]
 
 State = machines.ClientRequestState
-_MORE = int(codec.BytesResponseFlag.CONTINUATION)
-_bare_response_data = bare(ResponseData)
 
 
-class Client(Sender, ResponseReceiver):
+class Client(Sender[ClientEvent], ResponseReceiver):
     """The client's reactor: makes the frames of commands, and told what the server sends, says what it means.
 
     What ``receive_data``, ``receive_frame`` and ``receive_end`` give: :class:`ResponseData`, :class:`TextMessage`,

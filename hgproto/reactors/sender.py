@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from hgproto.errors import LocalProtocolError
 from hgproto.reactors.plans import words
@@ -18,16 +18,18 @@ if TYPE_CHECKING:
     from hgproto.reactors.sending import Output
     from hgproto.runtime.machine import Event
 
-    _Base = Reactor[Any]
+    _Base = Reactor
 else:
-    _Base = object
+    _Base = Generic
 
 __all__ = ["Sender"]
+
+EventT = TypeVar("EventT")
 
 _WORKS = machines.CONNECTION.initial
 
 
-class Sender(_Base):
+class Sender(_Base[EventT]):
     """Has output streams, and holds what our own side does against the machine of requests. A mixin without slots."""
 
     __slots__ = ()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from hgproto.errors import LocalProtocolError
 from hgproto.reactors.command_receiver import CommandReceiver
-from hgproto.reactors.events import NO_OP, Error, NoOp, SendFrames
+from hgproto.reactors.events import NO_OP, Error, NoOp, SendFrames, ServerEvent
 from hgproto.reactors.sender import Sender
 from hgproto.reactors.sending import Batch, Message, described, too_late
 from hgproto.reactors.sent_responses import ErrorResponse, LastError, Response
@@ -44,7 +44,7 @@ _UNTOLD = "the server could not complete the response"
 _BEGUN = (State.EXCHANGING, State.RESPONDING)
 
 
-class Server(Sender, CommandReceiver):
+class Server(Sender[ServerEvent], CommandReceiver):
     """The server's reactor: told what the client sends, it says which commands are to be run.
 
     What ``receive_data``, ``receive_frame`` and ``receive_end`` give: :class:`RunCommand` or, streaming,

@@ -435,7 +435,7 @@ def test_a_response_goes_on_after_pauses(kind: str, encoding: str | None, failed
         send: Any = server.respond(1, FILES[kind](Hesitant(data, sizes)))
         if failed:
             # What was ready comes before the error of a connection that has failed.
-            send = server.receive_data(b"\xff" * 8)[-1].frames
+            send = server.receive_data(b"\xff" * 8)[-1].frames  # type: ignore[union-attr]
         events = client.receive_data(b"".join(encode_frames(patiently(lambda: send))))  # noqa: B023
         got = [event for event in events if isinstance(event, ResponseData)]
         assert b"".join(event.data for event in got) == data
