@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hgproto.errors import counted
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -39,7 +41,7 @@ def frames_in(chunks: Iterable[bytes], codec: Codec) -> Iterator[bytes]:
 def header_number(frame: bytes, name: str, codec: Codec) -> int:
     """Returns the number of a header field. Raises :class:`ValueError` if the header is not whole."""
     if len(frame) < codec.HEADER_OCTETS:
-        raise ValueError(f"a header has {codec.HEADER_OCTETS} bytes, not {len(frame)}")
+        raise ValueError(f"a header has {counted(codec.HEADER_OCTETS, 'byte')}, not {len(frame)}")
     at, octets, low, mask = codec.FIELDS[name]
     return int.from_bytes(frame[at : at + octets], "little") >> low & mask
 
