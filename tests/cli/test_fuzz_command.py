@@ -35,9 +35,11 @@ from hgproto.fuzz.echo import serve
 def crash(octets):
     if octets:
         raise RuntimeError
+    return b""
 def other(octets):
     if octets:
         raise RuntimeError
+    return b""
 def picky(octets):
     if octets == b"bad":
         raise RuntimeError
@@ -104,7 +106,7 @@ def files(tmp_path: Path) -> dict[str, str]:
 
 
 SAID = {
-    "shows": (1, "crash: expected an end without a crash, found RuntimeError in picky (mine.py:12)"),
+    "shows": (1, "crash: expected an end without a crash, found RuntimeError in picky (mine.py:14)"),
     "mended": (1, "nothing is wrong any more"),
     "once": (1, "nothing is wrong this time, as when the case was run again after it was found"),
     "nonsense": (2, "this is no finding of hgproto fuzz"),
