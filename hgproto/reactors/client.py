@@ -111,11 +111,11 @@ class Client(Sender[ClientEvent], ResponseReceiver):
         plain: bool = False,
         end: bool = False,
     ) -> CommandWriter:
-        """A command whose data is written piece by piece: ``write``, ``end``, and ``fail`` of what this returns give the frames.
+        """Begins a command whose data is written piece by piece. ``write``, ``end``, and ``fail`` of the writer return the frames.
 
-        Arguments and exceptions are those of :meth:`issue`. The first data brings the name and the arguments with it. A
-        buffered client gives what was written with :meth:`flush`, which raises :class:`BlockingIOError` at a command that
-        is still being written.
+        Arguments and exceptions are those of :meth:`issue`. The name and the arguments are sent with the first data. A
+        buffered client sends the command with :meth:`flush`, whose frames raise :class:`BlockingIOError` at a command that is
+        still being written.
         """
         pushed = Pushed()
         send = self._issue(name, args, pushed, stream_id, plain, end)

@@ -147,7 +147,7 @@ class SendFrames(Unique):
     way, the frames that are still to be sent, such as an error-response, are there when iterating goes on. ``claimed``:
     somebody makes the frames elsewhere. ``closing``: once claimed, what makes the frames that close other streams, which
     go on the wire after all else that is outstanding and before these; None where there is nothing to close.
-    ``kind`` and ``requirement``: of an error-response of the reactor's own making, what it says and the rule behind it.
+    ``kind`` and ``requirement``: the flag and the violated requirement of an error-response that the reactor made itself.
     """
 
     __slots__ = ("_sending",)
@@ -191,7 +191,7 @@ class SendFrames(Unique):
 
     @property
     def kind(self) -> Literal["application", "protocol"] | None:
-        """What an error-response of the reactor's own making says; None for everything else."""
+        """The flag of an error-response that the reactor made itself; None for all other frames."""
         return self._sending.kind
 
     @property

@@ -1,4 +1,4 @@
-"""What receives frames: the half of both reactors in which frames are judged by the schema's tables.
+"""The receiving half of both reactors, which judges frames by the schema's tables.
 
 Sans I/O: a reactor is told what happened, and answers with events (:mod:`hgproto.reactors.events`). It has no thread, clock or
 socket, and only one thread may use it.

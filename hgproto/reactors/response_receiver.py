@@ -55,7 +55,7 @@ class ResponseReceiver(Reactor[ClientEvent]):
 
     def __init__(self, **reactor: Any) -> None:
         super().__init__(**reactor)
-        # Why no request can be completed any more.
+        # The reason why no request can be completed; None while the connection works.
         self._loss: RemoteProtocolError | None = None
 
     @property
@@ -77,7 +77,7 @@ class ResponseReceiver(Reactor[ClientEvent]):
         else:
             request.table = self._tables[to]
 
-    # What the table emits.
+    # Events of the state machine.
 
     def _emit_response_data(self, request_id: int, request: _Request, payload: bytes, node: Node) -> None:
         request.received += len(payload)

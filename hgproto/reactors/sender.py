@@ -1,4 +1,4 @@
-"""What sends frames: the half of both reactors in which our own side acts."""
+"""The sending half of both reactors."""
 
 from __future__ import annotations
 
@@ -22,15 +22,22 @@ if TYPE_CHECKING:
 else:
     _Base = Generic
 
-__all__ = ["Sender"]
+__all__ = ["Sender", "after_error"]
 
 EventT = TypeVar("EventT")
+
+
+def after_error() -> LocalProtocolError:
+    """Returns the error for sending after the connection has failed."""
+    expected, found = "a connection on which no rule was broken", "the connection has failed"
+    return LocalProtocolError("reactor.errored", None, "", expected, found)
+
 
 _WORKS = machines.CONNECTION.initial
 
 
 class Sender(_Base[EventT]):
-    """Has output streams, and holds what our own side does against the machine of requests. A mixin without slots."""
+    """A mixin with output streams. It checks each action of our own side against the state machine of its request."""
 
     __slots__ = ()
 
@@ -52,10 +59,9 @@ class Sender(_Base[EventT]):
         return states, tuple(send.request_id for send in outputs.sends)
 
     def _tell(self, request_id: int, event: Event) -> None:
-        """Something happens to a request on our own side. Raises :class:`LocalProtocolError` where it may not."""
+        """Moves a request for an event of our own side. Raises :class:`LocalProtocolError` if its state does not allow it."""
         if self.state is not _WORKS:
-            found = "the connection has failed"
-            raise LocalProtocolError("reactor.errored", None, "", "a connection on which no rule was broken", found)
+            raise after_error()
         request = self._requests.get(request_id)
         state = self.machine.initial if request is None else request.table.state
         row = self._row(state, event)

@@ -1,12 +1,12 @@
-"""What reactors send: frames of responses, messages, and commands, in wire order.
+"""Sending: frames of responses, messages, and commands, in wire order.
 
-A :class:`Sending` makes frames when they are asked for, some at a time. Each step puts whole frames into the queue of a
-stream (:class:`hgproto.streams.output_stream.OutputStream`), and whoever takes frames takes the first one of that queue.
-So the order on the wire is the order in which frames were made, and no frame is lost: a send that is not taken to its end
-leaves its frames in the queue, and another send on the stream gives them. A send is over when its last frame was taken.
+A :class:`Sending` makes a few frames at a time, when its caller asks for the next one. Each step puts whole frames into the
+queue of a stream (:class:`hgproto.streams.output_stream.OutputStream`), and each caller receives the first frame of that
+queue. So frames go on the wire in the order in which they were made. No frame is lost: if a caller drops a send, its frames
+stay in the queue, and another send on the stream returns them. A send is over when its last frame was taken.
 
-Steps keep their state in attributes and not in generators, because an exception can come out of each of them: of the
-source of a response, of an encoder, or of the user who interrupts the program. The next step goes on from there.
+Each step can raise an exception: that of a source, that of an encoder, or the interrupt of a user. So sends keep their state
+in attributes and not in generators, and the next step continues from there.
 """
 
 from __future__ import annotations
@@ -69,9 +69,9 @@ class Outputs:
     """The streams that a reactor sends on, and all that is sent.
 
     ``count``: the number of streams, with ids from ``first`` on in steps of two. ``profile``, ``flush``: as of
-    :class:`hgproto.OutputStream`. ``is_over``: returns True if nothing follows on an output but the send that asks, and
-    for None, if nothing more will be asked for. ``sent``: is called with the request of which everything was taken. Raises
-    :class:`ValueError` for more streams than there are ids.
+    :class:`hgproto.OutputStream`. ``is_over``: returns True if only the asking send is left on an output, and for None, if
+    the reactor will have nothing more to send. ``sent``: receives the id of a request after the last frame of its command or
+    response was taken. Raises :class:`ValueError` for more streams than there are ids.
 
     ``by_id``: the outputs. ``sends``: those that are not over, in the order in which they were asked for. ``unmade``: the
     number of those whose last frame was not made. ``homes``: of requests for which a message was sent before their response,
@@ -111,7 +111,7 @@ class Outputs:
     def choose(self, request_id: int | None, stream_id: int | None) -> Output:
         """Returns the output that is asked for, else the request's, else the one with the least to send.
 
-        Raises :class:`ValueError` for a stream that there is not.
+        Raises :class:`ValueError` if there is no stream with this id.
         """
         if stream_id is None:
             if self._only is not None:
@@ -143,11 +143,11 @@ class Home:
 class Sending(Unique):
     """Frames that go on one of a reactor's streams; iterating gives them, and those of others that come before them.
 
-    A subclass says in ``_make`` how the next frames are made. ``end``: the stream is closed with the last of them.
-    The public attributes are those of :class:`hgproto.reactors.events.SendFrames`.
+    ``_make`` of a subclass makes the next frames. ``end``: the last of them closes the stream. The public attributes are
+    those of :class:`hgproto.reactors.events.SendFrames`.
 
-    A subclass a kind of send instead of functions for each send: garbage collection, which stops all threads, is paid by
-    the object.
+    There is a subclass per kind of send, and not a function per send: each object adds to the time of garbage collection,
+    which stops all threads.
     """
 
     __slots__ = (
@@ -180,13 +180,13 @@ class Sending(Unique):
         self.claimed = self.is_sent = False
         self.closing: Callable[[], list[Frame]] | None = None
         self._end = end
-        # Whether the last frame closes the stream, if that was decided before the frame was made.
+        # True if the last frame closes the stream; None until a claim decides it.
         self._closes: bool | None = None
         # Outputs whose frames are taken before the next own one.
         self._first: list[Output] = []
         # Sends that were over when frames were made elsewhere.
         self._also: list[Sending] = []
-        # Whether frames on other streams are taken together with the own ones.
+        # True while all frames are made before one is taken.
         self._collects = False
         self._is_made = self._is_making = False
         self._is_unmade = True
@@ -286,21 +286,16 @@ class Sending(Unique):
     def _finish(self) -> None:
         """Notes that the last frame was made."""
         self._is_made = True
-        if self._is_unmade:
-            self._tell_made()
+        self._tell_made()
         stream = self.output.stream
         if stream.ready or self.claimed:
-            self.output.ends.append((stream.taken + len(stream.ready), self))
+            self.output.ends.append((stream.made, self))
         else:
             self.sent()
 
     def give_up(self, failure: BaseException) -> None:
         """Ends the send without further frames."""
         self.failure = failure
-        self._withdraw()
-
-    def _withdraw(self) -> None:
-        """Ends the send without a frame."""
         self._is_made = True
         if not self.claimed:
             self.sent()
@@ -320,16 +315,14 @@ class Sending(Unique):
                 send.sent()
         if not self.is_sent:
             self.is_sent = self._is_made = True
-            if self._is_unmade:
-                self._tell_made()
-            output = self.output
-            output.claimed -= self.claimed
-            output.outstanding -= 1
+            self._tell_made()
+            self.unclaim()
+            self.output.outstanding -= 1
             del self.outputs.sends[self]
             self._was_sent()
 
     def _was_sent(self) -> None:
-        """All frames were taken."""
+        """Ends what the send was for; all frames were taken."""
 
     # Frames that are made elsewhere.
 
@@ -397,7 +390,7 @@ class Message(Sending):
         return False
 
     def _make(self) -> None:
-        # Of messages that were claimed, the order was checked then.
+        # A claim has checked the order already.
         if not self.claimed:
             self._check_order()
         try:
@@ -406,20 +399,20 @@ class Message(Sending):
             self.failure = error
             raise
         finally:
-            # There is no second attempt, but frames that were made before it can be taken.
+            # A message is tried once. Frames that were made before an exception can be taken.
             self._finish()
 
     def _check_order(self) -> None:
         """Raises :class:`LocalProtocolError` if the last frame of the response was made already."""
         outputs, request_id = self.outputs, self.request_id
         if not self._is_made and (request_id in outputs.finished or outputs.homes.get(request_id) is not self._home):
-            self.failure = too_late(request_id)
-            self._withdraw()
-            raise self.failure
+            error = too_late(request_id)
+            self.give_up(error)
+            raise error
 
 
 class Batch(Unique):
-    """Several sends, whose frames are taken one send after the other."""
+    """Several sends; iterating gives the frames of one send after the other."""
 
     __slots__ = ("_held", "_sends", "claimed", "closing", "kind", "request_id", "requirement", "stream_id")
 
@@ -450,7 +443,7 @@ class Batch(Unique):
         raise StopIteration
 
     def claim(self) -> None:
-        """Raises :class:`RuntimeError`: what is on several streams cannot be made on the thread of one."""
+        """Raises :class:`RuntimeError`: one thread cannot make frames for several streams."""
         raise RuntimeError("frames for several streams cannot be made on one thread")
 
     def unclaim(self) -> None:

@@ -1,4 +1,4 @@
-"""What a client sends for its requests: the frames of commands."""
+"""Commands, as a client sends them."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ _DATA_EOS = int(codec.CommandDataFlag.EOS)
 class Command(Sending):
     """The frames of a command.
 
-    They are built before they are sent, up to the first data, so that nothing is sent of a command whose data cannot be
-    read at all. ``command``: builds them, and continues after an exception that is a pause. ``loss_of``: why a request
-    cannot be completed. ``is_answered``: returns True if nobody waits for the rest of the data. ``tell_failed``: is called
-    once if the request has failed here, with the exception and whether a part of the command is on its way.
+    All frames up to the first data are built before one is sent, so a command whose data cannot be read sends no frame.
+    ``command``: builds the frames, and continues after :class:`BlockingIOError`. ``loss_of``: returns the reason why a request
+    cannot be completed, or None. ``is_answered``: returns True if the response is complete, so that the server ignores the
+    rest of the data. ``tell_failed``: receives the request id and the exception of a command that has failed, and True if
+    frames of it were made.
     """
 
     __slots__ = (
@@ -72,7 +73,7 @@ class Command(Sending):
         return not (self.claimed or self._is_begun or self._is_making or self.failure is not None)
 
     def look_ahead(self) -> bool:
-        """Builds frames up to the first data. Returns True if there are any, else gives the command up."""
+        """Builds frames up to the first data. Returns False if the command has failed, so that it sends no frame."""
         if self._is_building:
             return True
         try:
@@ -81,17 +82,16 @@ class Command(Sending):
             # There will be data.
             return True
         except BaseException as error:
-            # It is raised to the caller that takes the frames of this command.
+            # The caller that takes the frames of this command gets the exception.
             self._raised = error
         self._tell()
         return self.failure is None
 
     def _build(self) -> None:
-        """Builds until the next frame is known to be the last one or not, or the request has failed.
+        """Builds frames until it is known whether the next one is the last, or the command has failed.
 
-        Frames of data tell by their flag. No frame is given before the first data was built.
-
-        Raises an exception of the data that is no failure of the request alone.
+        A frame of data has a flag for that. Raises :class:`BlockingIOError` if a file has no bytes yet, and exceptions such
+        as :class:`KeyboardInterrupt`.
         """
         built = self._built
         while not (self._is_built or (built and built[-1].type == _DATA) or (self._is_begun and len(built) > 1)):
@@ -124,10 +124,9 @@ class Command(Sending):
             try:
                 self._build()
             finally:
-                # An interrupt is told at once too, and a pause is none.
                 self._tell()
         if self.failure is None:
-            # Data may have been waited for.
+            # The connection may have failed while the file had no bytes.
             self.failure = self._loss_of(self.request_id)
         if self.failure is not None:
             self._abandon()
@@ -136,7 +135,7 @@ class Command(Sending):
         is_data = frame.type == _DATA
         is_whole = bool(frame.flags & _DATA_EOS) if is_data else len(built) == 1
         if is_data and not is_whole and self._is_answered(self.request_id):
-            # The data ends here.
+            # The server ignores the rest, so the data ends here.
             stream.forget_loss(self.request_id)
             frame = self._end_of_data()
             built.clear()
@@ -155,14 +154,14 @@ class Command(Sending):
             self._finish()
 
     def _abandon(self) -> None:
-        """Makes what is sent once the request has failed."""
+        """Makes the last frames of a command that has failed."""
         stream, request_id = self.output.stream, self.request_id
         self._release()
         self._tell()
         if not self._is_begun or self._loss_of(request_id) is not None:
             self._finish()
             return
-        # If the encoder raises an exception, the stream does without it when this is called again.
+        # If the encoder fails, the next call does without it.
         if self._is_answered(request_id):
             stream.forget_loss(request_id)
             stream.put(self._end_of_data(), end=self._is_last())
@@ -175,19 +174,17 @@ class Command(Sending):
         return codec.make_frame(self.request_id, self.stream_id, 0, _DATA, _DATA_EOS, b"")
 
     def _tell(self) -> None:
-        """Tells the reactor of a failure at once, where frames are made on its thread."""
-        if self.failure is not None and not self.claimed:
-            if not self._is_begun:
-                self._tell_made()
-            self._tell_now()
-
-    def _tell_now(self) -> None:
-        if self.failure is not None and not self._is_told and not self._is_answered(self.request_id):
+        """Reports a failure to the reactor once; on another thread, :meth:`sent` does so later."""
+        if self.failure is None or self.claimed:
+            return
+        if not self._is_begun:
+            self._tell_made()
+        if not self._is_told and not self._is_answered(self.request_id):
             self._is_told = True
             self._tell_failed(self.request_id, self.failure, self._is_begun)
 
     def _release(self) -> None:
-        """Forgets the content: a buffer of data that is not sent to its end is not used any more."""
+        """Releases the content, which may be a view of the caller's buffer."""
         self._command = iter(())
         self._built.clear()
 
@@ -196,4 +193,4 @@ class Command(Sending):
         if self.failure is None or self._is_answered(self.request_id):
             self.outputs.sent(self.request_id)
         else:
-            self._tell_now()
+            self._tell()

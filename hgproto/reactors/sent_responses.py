@@ -1,4 +1,4 @@
-"""What a server sends at the end of a request: its response."""
+"""Responses and error-responses, as a server sends them."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ _BYTES_RESPONSE = int(codec.FrameType.BYTES_RESPONSE)
 
 
 class _Answer(Sending):
-    """Frames after which nothing is sent for a request."""
+    """The end of a request: a response or an error-response."""
 
     __slots__ = ()
 
     def _must_wait(self) -> bool:
-        """Returns True if frames on other streams come before the last frame, after making those that close streams.
+        """Returns True if frames on other streams must be taken before the last frame is made.
 
-        These are messages for the request that were made and not taken yet. Before the last frame of all, each other
-        stream is closed by a message without atoms, which says nothing.
+        These are messages for the request. If the last frame of all sends follows, this also makes the frames that close
+        the other streams: empty messages, which can only be sent while the request is active.
         """
         outputs = self.outputs
         if len(outputs.by_id) == 1 or self.claimed:
@@ -58,7 +58,7 @@ class _Answer(Sending):
                 message = build.text_output(self.request_id, stream.stream_id, ())
                 try:
                     stream.put(message, end=True)
-                except Exception:  # noqa: S112 - of its encoder, after which the stream cannot be closed
+                except Exception:  # noqa: S112 - its encoder has failed, so the stream stays open, which is no violation
                     continue
 
     def _finish(self) -> None:
@@ -67,7 +67,7 @@ class _Answer(Sending):
         super()._finish()
 
     def _put_end(self, frame: Frame) -> None:
-        """Makes an error-response. If the encoder fails, it is made without encoding when it is asked for again."""
+        """Makes an error-response. If the encoder fails, the next call makes it without encoding."""
         try:
             self.output.stream.put(frame, end=self._is_last())
         except BaseException as error:
@@ -77,7 +77,7 @@ class _Answer(Sending):
         self._finish()
 
     def _note(self, error: BaseException) -> None:
-        """Keeps an exception, but not the locals of its traceback, which has views of the data."""
+        """Keeps an exception without the local variables of its traceback, which are views of the data."""
         if self.failure is None:
             self.failure = error
         clear_frames(error.__traceback__)
@@ -101,7 +101,7 @@ class _Answer(Sending):
                 )
 
     def _ask_closing(self) -> None:
-        # The last of its stream need not be the last of all: a pool holds back only that one.
+        # Only the last send of all streams closes the others; a pool holds it back.
         outputs = self.outputs
         if len(outputs.by_id) > 1 and not outputs.unmade and outputs.is_over(None):
             self.closing = self._closing_frames
@@ -116,19 +116,18 @@ class _Answer(Sending):
 
 
 class Response(_Answer):
-    """A response of bytes, or of chunks of them, each of which is asked for once the frames before it were taken.
+    """A response of bytes, or of chunks of bytes. A chunk is requested after all frames of the chunk before it were taken.
 
-    An exception of the chunks is kept in ``failure``, and ``error`` makes the frame that tells it. That goes on the stream
-    after what came before. ``plain``: as of :meth:`hgproto.streams.output_stream.OutputStream.put`.
+    If the source raises an exception, ``failure`` keeps it, and ``error`` makes the error-response, which ends the response.
+    ``error`` is called with the exception once; if an interrupt ends that call, the next one gets None. ``plain``: as of
+    :meth:`hgproto.streams.output_stream.OutputStream.put`. ``pushed``: the source of a response that is written piece by
+    piece.
 
-    A file that has nothing yet is no failure: :class:`BlockingIOError` is raised to the caller that takes the frames, and
-    the response continues with the same file.
-
-    Only the error-response is left once a failure is known, whatever raised it, so a response always has one end.
-    ``error`` is asked once for the words of a failure, and then without words if it was interrupted.
+    If a file has no bytes yet, the caller that takes frames gets :class:`BlockingIOError`. The response has not failed, and
+    continues with the same file.
     """
 
-    __slots__ = ("_at", "_chunk", "_error", "_is_silent", "_message", "_plain", "_source", "pushed")
+    __slots__ = ("_at", "_chunk", "_error", "_is_silent", "_message", "_plain", "_pushed", "_source")
 
     def __init__(
         self,
@@ -140,10 +139,11 @@ class Response(_Answer):
         *,
         plain: bool,
         end: bool,
+        pushed: Pushed | None = None,
     ) -> None:
         super().__init__(outputs, request_id, output, end=end)
         is_whole = isinstance(data, bytes | memoryview)
-        # What is left: the chunk from ``_at`` on, then the chunks of the source, if there is one.
+        # The rest of the response: the chunk from ``_at`` on, then the chunks of the source.
         self._chunk: bytes | memoryview = data if is_whole else b""  # type: ignore[assignment]
         self._at = 0
         self._source: Any = None if is_whole else data
@@ -151,13 +151,12 @@ class Response(_Answer):
         self._plain = plain
         self._is_silent = False
         self._message: Frame | None = None
-        # What the content is written to, if it is written piece by piece.
-        self.pushed: Pushed | None = None
+        self._pushed = pushed
 
     @property
     def is_open(self) -> bool:
         """True if the content is still being written."""
-        return self.pushed is not None and not self.pushed.ended
+        return self._pushed is not None and not self._pushed.ended
 
     def _make(self) -> None:
         stream = self.output.stream
@@ -173,12 +172,12 @@ class Response(_Answer):
                 stream.put_data(self.request_id, _BYTES_RESPONSE, piece, last=last, plain=self._plain, end=end)
             except BaseException as error:
                 self._note(error)
-                # Neither does the traceback of the exception hold a view then.
+                # The traceback of the exception must not keep a view of the data.
                 self._chunk, self._source = b"", None
                 del chunk, piece
                 raise
             self._at = stop
-            # A source may use its buffer again, which no view may hold then.
+            # The source may reuse its buffer, so no view of it may be left.
             del chunk, piece
             if last:
                 self._finish()
@@ -191,11 +190,14 @@ class Response(_Answer):
             self._put_end(self._failed())
 
     def break_off(self, message: Frame) -> None:
-        """Ends the response with an error-response, after what was given of the content."""
+        """Ends the response with an error-response instead of the rest of its content."""
         self._message = message
 
     def _read(self) -> bool:
-        """Asks the source for a chunk, or its end. Returns False if it has failed; raises what is no failure of its own."""
+        """Reads the next chunk from the source, or its end. Returns False if the source has failed.
+
+        Raises :class:`BlockingIOError` if a file has no bytes yet, and exceptions such as :class:`KeyboardInterrupt`.
+        """
         source = self._source
         try:
             if not hasattr(source, "__next__"):
@@ -203,8 +205,8 @@ class Response(_Answer):
             for chunk in source:
                 self._chunk = bytes_like(chunk, "a chunk of a response")
                 return True
-        except Exception as failure:  # whatever it is, the client has to be told
-            # A file can be asked again. Another iterator may be at its end now, so its response has failed.
+        except Exception as failure:  # every exception ends the response with an error
+            # A file can be read again. Another iterator may have ended with the exception, so its response has failed.
             if isinstance(failure, BlockingIOError) and isinstance(source, Chunks):
                 raise
             self.failure = failure
@@ -216,8 +218,7 @@ class Response(_Answer):
         return True
 
     def _failed(self) -> Frame:
-        """Returns the error-response for a response whose content cannot be had."""
-        # The content is not used any more.
+        """Returns the error-response of a response that has failed, and releases the content."""
         self._chunk, self._source = b"", None
         if self._message is None:
             words = None if self._is_silent else self.failure
@@ -231,7 +232,7 @@ class Response(_Answer):
 
 
 class ErrorResponse(_Answer):
-    """An error-response. ``kind`` and ``requirement``: what it says and why, if it is of the reactor's own making."""
+    """An error-response. ``kind`` and ``requirement``: its flag and the violated requirement, if the reactor made it itself."""
 
     __slots__ = ("_frame",)
 
@@ -266,5 +267,5 @@ class LastError(ErrorResponse):
     def _make(self) -> None:
         try:
             self._put_end(self._frame)
-        except Exception:  # of the encoder, without which the frame can be made
+        except Exception:  # the encoder has failed, and the next call does without it
             self._put_end(self._frame)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from hgproto.errors import LocalProtocolError
 from hgproto.reactors.command_receiver import CommandReceiver
 from hgproto.reactors.events import NO_OP, Error, NoOp, SendFrames, ServerEvent
-from hgproto.reactors.sender import Sender
+from hgproto.reactors.sender import Sender, after_error
 from hgproto.reactors.sending import Batch, Message, described, too_late
 from hgproto.reactors.sent_responses import ErrorResponse, LastError, Response
 from hgproto.reactors.writers import ResponseWriter, checked_message
@@ -38,7 +37,6 @@ __all__ = ["Server"]
 State, StreamState = machines.ServerRequestState, machines.StreamState
 _BYTES_RESPONSE = int(codec.FrameType.BYTES_RESPONSE)
 _END = int(codec.StreamFlag.STREAM_END)
-_WORKING = "a connection on which no rule was broken"
 _UNTOLD = "the server could not complete the response"
 """The message for a failure that has no words for a client."""
 _BEGUN = (State.EXCHANGING, State.RESPONDING)
@@ -117,18 +115,19 @@ class Server(Sender[ServerEvent], CommandReceiver):
     def begin_response(
         self, request_id: int, *, stream_id: int | None = None, plain: bool = False, end: bool = False
     ) -> ResponseWriter:
-        """A response that is written piece by piece: ``write``, ``end``, and ``fail`` of what this returns give the frames.
+        """Begins a response that is written piece by piece. ``write``, ``end``, and ``fail`` of the writer return the frames.
 
-        Arguments and exceptions are those of :meth:`respond`. While output is deferred, the writer keeps the data and gives no
-        frames; ``receive_end()`` then has the :class:`SendFrames` of the response. Of a response that is still being
-        written, that raises :class:`BlockingIOError` once it has given all there is, and the writer gives the rest.
+        Arguments and exceptions are those of :meth:`respond`. While output is deferred, the writer keeps the data and returns
+        no frames; the events of ``receive_end()`` include the :class:`SendFrames` of the response. If the response is still
+        being written then, the :class:`SendFrames` raises :class:`BlockingIOError` after the last frame that it has, and the
+        writer returns the rest.
         """
         pushed = Pushed()
         outputs = self._outputs
         output = outputs.choose(request_id, stream_id)
         self._begun(request_id)
-        response = Response(outputs, request_id, output, Chunks(pushed), self._error, plain=plain, end=end)
-        response.pushed = pushed
+        source = Chunks(pushed)
+        response = Response(outputs, request_id, output, source, self._error, plain=plain, end=end, pushed=pushed)
         self._held_back(response)
 
         def error(message: str) -> Frame:
@@ -282,8 +281,8 @@ class Server(Sender[ServerEvent], CommandReceiver):
         ready = []
         for send in list(self._outputs.sends):
             if send.is_open:
-                # What is still being written is not ready, and nobody could send the rest.
-                send.give_up(LocalProtocolError("reactor.errored", None, "", _WORKING, "the connection has failed"))
+                # A response that is still being written cannot be completed.
+                send.give_up(after_error())
             elif not send.claimed:
                 ready.append(send)
         self._held.clear()

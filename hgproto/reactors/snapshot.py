@@ -19,7 +19,7 @@ __all__ = ["Inspectable", "Snapshot"]
 
 
 class Snapshot(Record):
-    """What a reactor knew when ``snapshot()`` was called.
+    """The state of a reactor at the time of ``snapshot()``.
 
     ``connection``: the state of the connection. ``ended``: the peer's output has ended. ``requests``: the state of each
     request whose id is not free. ``inputs``: the state of each stream that the peer has open. ``outputs``: the state of each

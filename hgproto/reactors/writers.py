@@ -1,4 +1,4 @@
-"""Responses and commands that are written piece by piece, as a transport gets their data."""
+"""Writers: responses, and the data of commands, piece by piece."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from hgproto.runtime.frame import Unique
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
 
     from hgproto.reactors.sending import Sending
     from hgproto.reactors.sent_responses import Response
@@ -28,14 +27,13 @@ def checked_message(message: str) -> str:
 
 
 class _Writer(Unique):
-    """Data of one request. Each method returns the frames that are ready, which go on the wire in the order of the calls.
+    """Writes the data of one request. Each method returns frames, which go on the wire in the order of the calls.
 
-    Frames that were made earlier for the same stream come first, whatever they belong to. If a call raises an exception,
-    such as that of an encoder, the next one returns the frames that are left, the end of the response or command among
-    them. :class:`ValueError` is raised for data after the end.
+    Frames that were made earlier for the same stream come first, whichever request they belong to. If a call raises an
+    exception, for example that of an encoder, call :meth:`end` for the remaining frames. :class:`ValueError` is raised for
+    data after the end.
 
-    ``request_id`` and ``stream_id``: of the frames. ``failure``: the exception because of which the data is not sent; None
-    without one.
+    ``request_id`` and ``stream_id``: those of the frames. ``failure``: the exception that ended the request; None without one.
     """
 
     __slots__ = ("_is_held", "_pushed", "_send")
@@ -57,7 +55,7 @@ class _Writer(Unique):
 
     @property
     def failure(self) -> BaseException | None:
-        """The exception because of which the data is not sent."""
+        """The exception that ended the request."""
         return self._send.failure
 
     @property
@@ -66,9 +64,9 @@ class _Writer(Unique):
         return self._send.is_sent
 
     def write(self, data: BytesLike) -> list[Frame]:
-        """Adds data; returns the frames that are ready. Encoded data may wait for more, or for the end.
+        """Adds data; returns the frames that are ready. Encoded data may wait in the encoder for more, or for the end.
 
-        Data is dropped if nobody waits for it any more, since the response to a command is complete.
+        Data of a command is dropped once the response to it is complete.
         """
         self._check_open()
         self._pushed.add(data)
@@ -78,7 +76,7 @@ class _Writer(Unique):
         return self._ready()
 
     def end(self) -> list[Frame]:
-        """Ends the data; returns all frames that are left. Ending again returns no frames."""
+        """Ends the data; returns all remaining frames. Another call returns none."""
         self._pushed.ended = True
         return self._ready()
 
@@ -86,7 +84,7 @@ class _Writer(Unique):
         if self._pushed.ended:
             raise ValueError(f"the data of request {self.request_id} was ended; nothing can be written after that")
         if self._send.failure is not None:
-            raise ValueError(f"request {self.request_id} has failed; call end() for the frames that are left")
+            raise ValueError(f"request {self.request_id} has failed; call end() for the remaining frames")
 
     def _ready(self) -> list[Frame]:
         return [] if self._is_held() else self._send.made_frames()
@@ -95,21 +93,21 @@ class _Writer(Unique):
 class ResponseWriter(_Writer):
     """A response that is written piece by piece; see :meth:`hgproto.Server.begin_response`."""
 
-    __slots__ = ("_error",)
+    __slots__ = ("_error", "_response")
 
     def __init__(
-        self, send: Response, pushed: Pushed, is_held: Callable[[], bool], error: Callable[[str], Frame]
+        self, response: Response, pushed: Pushed, is_held: Callable[[], bool], error: Callable[[str], Frame]
     ) -> None:
-        super().__init__(send, pushed, is_held)
+        super().__init__(response, pushed, is_held)
+        self._response = response
         self._error = error
 
     def fail(self, message: str) -> list[Frame]:
-        """Ends the response with an error of the application; returns all frames that are left."""
+        """Ends the response with an application error; returns all remaining frames."""
         self._check_open()
         checked_message(message)
         self._pushed.ended = True
-        response: Any = self._send
-        response.break_off(self._error(message))
+        self._response.break_off(self._error(message))
         return self._ready()
 
 
@@ -119,10 +117,10 @@ class CommandWriter(_Writer):
     __slots__ = ()
 
     def fail(self, message: str) -> list[Frame]:
-        """Gives the command up; returns the frames that are left.
+        """Gives the command up; returns the remaining frames.
 
-        The protocol has no cancel: the command stays without its end, and the request counts as unfinished. The next
-        events have a :class:`hgproto.RequestError` with ``message``.
+        The protocol has no cancel, so the command stays without its end, and the request counts as unfinished. The next
+        events include a :class:`hgproto.RequestError` with ``message``.
         """
         self._check_open()
         self._pushed.ended = True

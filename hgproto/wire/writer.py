@@ -81,11 +81,7 @@ class _Encoded(Unique):
         size = 0
         try:
             for frame in self._frames:
-                try:
-                    kind = type(frame.type)
-                except AttributeError:
-                    check_frame(frame)
-                    raise
+                kind = type(getattr(frame, "type", None))
                 if kind is not known:
                     check_revision(frame, codec)
                     known = kind
@@ -195,11 +191,7 @@ class FrameWriter(Unique):
         while self._frames:
             try:
                 for frame in self._frames[0]:
-                    try:
-                        kind = type(frame.type)
-                    except AttributeError:
-                        check_frame(frame)
-                        raise
+                    kind = type(getattr(frame, "type", None))
                     if kind is not known:
                         check_revision(frame, codec)
                         known = kind

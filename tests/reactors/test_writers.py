@@ -155,7 +155,7 @@ def test_what_an_encoder_raises_is_raised_and_the_end_follows(error: BaseExcepti
     with pytest.raises(type(error)):
         writer.write(b"more")
     assert writer.failure is error
-    with pytest.raises(ValueError, match=r"request 1 has failed; call end\(\) for the frames that are left"):
+    with pytest.raises(ValueError, match=r"request 1 has failed; call end\(\) for the remaining frames"):
         writer.write(b"even more")
     frames += writer.end()
     assert isinstance(received(client, frames)[-1], RequestError)
