@@ -71,9 +71,9 @@ def shown(value: object, most: int = 80) -> str:
 
 
 def repr_of(value: object) -> str:
-    """The repr of a value; where that fails, a huge number is in hexadecimal, and another object is told by its type.
+    """Returns the repr of a value. If that fails, returns a huge number in hexadecimal, and only the type of another object.
 
-    So is a value that is nested too deep for Python.
+    The repr fails, for example, for a value that is nested too deep for Python.
     """
     try:
         return repr(value)

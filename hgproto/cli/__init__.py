@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from hgproto import __version__
 from hgproto.cli import corpus, coverage, diff, explain, frames, fuzz, sample, schema, session, trace, validate
 from hgproto.cli.common import FAULT, TROUBLE, USAGE, InputError, UsageError, say
-from hgproto.cli.words import Parser
+from hgproto.cli.parser import Parser
 from hgproto.errors import HgprotoError, printable
 from hgproto.system.stdio import run
 

@@ -1,4 +1,4 @@
-"""What ``hgproto fuzz`` prints: findings, the end of a campaign, and a failure of hgproto itself."""
+"""The output of ``hgproto fuzz``: findings, the summary of a campaign, and a failure of hgproto itself."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SHOWN = 100
 
 @contextmanager
 def own_faults() -> Iterator[None]:
-    """Turns an exception that is nobody's but ours into trouble, since a failure of the fuzzer is no finding."""
+    """Reports an exception in hgproto itself as trouble, because it says nothing about the target."""
     from hgproto.fuzz import TargetError
 
     try:
@@ -61,7 +61,7 @@ def show(finding: FuzzFinding, path: str | None) -> None:
 
 
 def sum_up(report: Report) -> None:
-    """Prints what a campaign has come to."""
+    """Prints the summary of a campaign."""
     from hgproto.fuzz.findings import named
 
     rate = report.cases / report.seconds if report.seconds else 0

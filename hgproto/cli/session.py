@@ -90,7 +90,7 @@ def _session(options: argparse.Namespace) -> int:
                     raise input_error(error, name, number) from None
                 if validator.unavailable:
                     missing = min(validator.unavailable)
-                    # The reactors reject such settings, but that is no verdict on the session.
+                    # The reactors reject such settings, but the session itself may be valid.
                     reason = f"the content encoding {missing} needs a package: {default_encodings().missing[missing]}"
                     raise StreamError(f"{name}:{number}", reason)
                 line = without_line_end(octets).decode("utf-8", "surrogateescape")

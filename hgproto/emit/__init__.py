@@ -1,8 +1,8 @@
 """Emitters: one module a target, from the resolved model to source text.
 
 Invariants: an emitter sees the model and never YAML; the same model gives the same text, byte for byte; text of a schema is
-never code (see :mod:`hgproto.emit.text`); an emitter breaks no long line (see :mod:`hgproto.emit.lines`). A new target is a new
-module and a line in :data:`TARGETS`.
+never code (see :mod:`hgproto.emit.text`); an emitter breaks no long line (see :mod:`hgproto.emit.line_breaks`). A new target
+is a new module and a line in :data:`TARGETS`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from functools import wraps
 from typing import TYPE_CHECKING
 
 from hgproto.emit import codec, machines, package, requirements, structs
-from hgproto.emit.lines import fitted
+from hgproto.emit.line_breaks import fitted
 from hgproto.emit.text import refuse_names
 
 if TYPE_CHECKING:

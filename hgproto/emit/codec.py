@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hgproto.emit.framing import frame_functions
-from hgproto.emit.lines import Group, flat
+from hgproto.emit.line_breaks import Group, flat
 from hgproto.emit.payloads import structure_functions
 from hgproto.emit.records import BUILTINS, record
 from hgproto.emit.rules import check_header, decode_payload

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hgproto.emit.lines import WIDTH
+from hgproto.emit.line_breaks import WIDTH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -20,7 +20,7 @@ CHECK_TYPE = [
     "        check_frame(frame)",
     "        raise",
 ]
-"""The lines that refuse what is no frame, or one of another revision. The usual frame costs a comparison."""
+"""Lines that reject a frame of another revision, or another object. For a valid frame they cost one comparison."""
 
 
 def frame_functions(schema: Schema) -> list[str]:
@@ -211,7 +211,7 @@ def frame_functions(schema: Schema) -> list[str]:
         "def frame_end(data: bytes | bytearray | memoryview, at: int = 0) -> int:",
         *docstring(
             "Returns the offset after the frame whose header begins at ``at``, by its length alone.\n\n"
-            "It is after the end of ``data`` if the frame is not whole there, and by at least one header if that is not whole."
+            "The offset is greater than the length of ``data`` if the frame is not whole."
         ),
         *_frame_end(schema),
         "",
@@ -264,7 +264,7 @@ _FRAME_ORDER = ["request_id", "stream_id", "stream_flags", "type", "flags"]
 
 
 def _frame_end(schema: Schema) -> list[str]:
-    """The statements of ``frame_end``."""
+    """Returns the statements of ``frame_end``."""
     offset, field, _ = schema.header.locate("length")
     octets = field.octets or 0
     return [

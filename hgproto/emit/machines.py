@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hgproto.emit.lines import Group, flat
+from hgproto.emit.line_breaks import Group, flat
 from hgproto.emit.text import docstring, heading, literal, mask, names_in, upper
 from hgproto.language.names import state_class
 

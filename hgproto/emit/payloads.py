@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from hgproto.emit.formats import DECODE, ENCODE, FORMATS, PYTHON_TYPES, integer_runs
-from hgproto.emit.lines import Group, flat
+from hgproto.emit.line_breaks import Group, flat
 from hgproto.emit.text import camel, docstring, names_made, snake, upper
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from hgproto.emit.formats import ENCODE, PYTHON_TYPES
-from hgproto.emit.lines import Group, flat
+from hgproto.emit.line_breaks import Group, flat
 from hgproto.emit.text import camel, docstring, literal, snake
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def python_type(field: Field) -> str:
 
 
 def _reachable(annotation: str, names: Collection[str]) -> str:
-    """An annotation in a class that has these names, some of which may be the names of types."""
+    """Returns an annotation for a class with fields of these names, which may hide the names of types."""
     return _TYPES.sub(lambda found: f"{BUILTINS}.{found[0]}" if found[0] in names else found[0], annotation)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hgproto.emit.framing import CHECK_TYPE
-from hgproto.emit.lines import Group, flat
+from hgproto.emit.line_breaks import Group, flat
 from hgproto.emit.tables import part
 from hgproto.emit.text import docstring, literal, mask, snake, upper
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from hgproto.emit.lines import Group, flat
+from hgproto.emit.line_breaks import Group, flat
 from hgproto.emit.rules import expected_of, expected_stream
 from hgproto.emit.text import (
     camel,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hgproto.emit.formats import FORMATS, header_format, integer_runs
-from hgproto.emit.lines import Group, flat
+from hgproto.emit.line_breaks import Group, flat
 from hgproto.emit.text import docstring, flag_class, literal, mapping, mask, upper
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import textwrap
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from hgproto.emit.lines import WIDTH, Group
+from hgproto.emit.line_breaks import WIDTH, Group
 from hgproto.language.names import camel, flag_class, snake, upper
 
 if TYPE_CHECKING:

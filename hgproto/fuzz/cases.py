@@ -43,7 +43,7 @@ _BOMB = 1 << 28
 _SERIES, _SERIES_OCTETS = "series", 1 << 20
 """The origin of cases for memory, with their bytes: enough to tell a few bytes for each byte from the noise of an allocator."""
 _SERIES_NAME, _SERIES_PAYLOAD = 120, 4096
-"""Bytes of a payload in them: of commands that are done, and of all else."""
+"""Bytes of a payload in a series: of commands that are done, and of all other frames."""
 _TRIES = 40
 """Sessions that are tried until one breaks a rule and no other."""
 _WAYS = 3
@@ -135,7 +135,7 @@ class Cases:
         return case._replace(sizes=(len(octets) // 4, len(octets) // 2)) if origin.startswith(_SERIES) else case
 
     def _probed(self, octets: bytes, origin: str = "") -> Case:
-        """A case with a probe, where it can have one."""
+        """Returns a case, with a probe if it can have one."""
         most = _LIMIT if self._limits is None else self._limits.max_payload
         # With a probe, no input would be some.
         has_probe = self._probe and octets
@@ -280,13 +280,14 @@ def _lengths() -> Iterator[tuple[bytes, str]]:
 
 
 def _series(limits: Limits, *, answered: bool) -> Iterator[tuple[bytes, str]]:
-    """Data and commands of which each quarter is as long as the others, for the memory that they take.
+    """Yields long cases that measure the target's memory: data of one command, and many commands.
 
-    ``answered``: True if each command may be answered before the next is read. Others wait, and their number has a limit. A series
-    is left out if it would be over a limit of the target, since a target need not keep what it rejects.
+    All four quarters of a case are equally long. ``answered``: True if the target answers each command before it reads the next
+    one; otherwise commands wait, and their number has a limit. A series over a limit of the target is left out, because a
+    target need not keep rejected input.
     """
     if limits.max_payload < _SERIES_NAME:
-        # What is kept for a frame would weigh more than the frame.
+        # A target may keep more memory per frame than such short frames have bytes.
         return
     size = min(limits.max_payload, _SERIES_PAYLOAD)
     count = _SERIES_OCTETS // (_HEADER + size)

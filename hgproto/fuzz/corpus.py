@@ -112,10 +112,10 @@ def features(octets: bytes, side: Role) -> frozenset[str]:
 def minimal(corpus: Mapping[str, bytes], side: Role) -> Iterator[str]:
     """The names of the smallest files of a corpus that together exercise all that it does, small ones first.
 
-    They exercise the parts of framing-0002 that ``hgproto coverage`` counts for all of it, too.
+    ``hgproto coverage`` counts the same parts of framing-0002 for them as for the whole corpus.
     """
     seen: set[str] = set()
-    # Whether coverage is told who sends, or goes by the first stream.
+    # Coverage either knows the side that sends, or derives it from the first stream.
     counted = [(Coverage(), role) for role in (side, None)]
     reached = 0
     for name, octets in sorted(corpus.items(), key=lambda item: (len(item[1]), item[0])):

@@ -128,7 +128,7 @@ def used(octets: bytes, chosen: Iterable[Feature]) -> Feature | None:
 def _is_interleaved(frames: list[bytes], reading: Iterable[tuple[str, Any]]) -> bool:
     """True if a request begins before another was received, or if frames of a response come between those of another."""
     server = Server(**dict(reading))
-    # Whether data was announced for the requests of which a part was received.
+    # For each request that is not complete: True if it announced data.
     receiving: dict[int, bool] = {}
     for frame in frames:
         for event in server.receive_data(frame):
@@ -145,7 +145,7 @@ def _is_interleaved(frames: list[bytes], reading: Iterable[tuple[str, Any]]) -> 
         has_data = receiving.pop(request_id, bool(flags & _NAME.HAVE_DATA))
         if receiving:
             return True
-        # The frames say it: the model has no command for a request that it refuses.
+        # The flags of the frame decide, because the model has no command for a request that it rejects.
         if kind == _Type.COMMAND_ARGUMENT:
             is_last = bool(flags & codec.CommandArgumentFlag.EOA) and not has_data
         else:

@@ -198,7 +198,7 @@ class Places:
         return first + low, last + low
 
     def _extent(self, error: ProtocolError, frame: Frame, payload: bytes, at: int, continued: bool) -> int:
-        """How many octets of a payload are concerned from ``at`` on."""
+        """Returns the number of bytes of a payload to mark from ``at`` on."""
         rest = max(len(payload) - at, 0)
         name = self._structure(frame, continued)
         if int(frame.stream_flags) & _mask(self._codec.STREAM_FLAG_NAMES, "encoded"):
@@ -258,7 +258,7 @@ class Refused:
 
 
 def _extent_in_map(error: ProtocolError, layout: Layout, payload: bytes, at: int) -> int:
-    """How many bytes of a CBOR map are concerned from ``at`` on: what is too much, else the item that starts there."""
+    """Returns the number of bytes of a CBOR map to mark from ``at`` on: the surplus, or the item that starts there."""
     rest = len(payload) - at
     if error.found == ITEM_TOO_MANY and error.requirement in _rules(layout, "limit"):
         return rest

@@ -1,8 +1,8 @@
 """Pickles of the values of a revision that was compiled in memory.
 
-Pickle stores the module of a class, and the modules of such a revision are in no package that another process could import.
-So their values are stored with the schema file that they come from. A process that has the revision uses it, so that a copy is
-equal to its original; any other process compiles the file once.
+Pickle stores the module of a class, but no other process can import the modules of such a revision. So their values are
+stored with the path of the schema file. A process that has the revision uses it, so that a copy equals its original; any other
+process compiles the file once.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ class Origin:
 
 _KNOWN: WeakValueDictionary[Token, Origin] = WeakValueDictionary()
 _RESTORED: dict[Token, Origin] = {}
-"""Those that were compiled for a pickle. They are kept, as more pickles of the same revision are likely to follow."""
+"""Revisions that were compiled for a pickle. They are kept, because more pickles of the same revision are likely."""
 _RESTORING = Lock()
 
 
 def register(package: str, schema: Schema, modules: dict[str, ModuleType]) -> Origin:
-    """Lets values of all classes of these modules be pickled."""
+    """Makes the values of all classes of these modules picklable."""
     file = os.path.abspath(schema.files[0]) if schema.files else ""
     origin = Origin(Token(package, file, schema.digest), modules)
     for target, module in modules.items():
@@ -66,15 +66,15 @@ def register(package: str, schema: Schema, modules: dict[str, ModuleType]) -> Or
 
 
 def modules_of(token: Token) -> dict[str, ModuleType]:
-    """The modules of a revision, compiled from its file if this process does not have them.
+    """Returns the modules of a revision, compiled from its file if this process does not have them.
 
-    Raises :class:`pickle.UnpicklingError` if the file cannot be used, or is not what it was.
+    Raises :class:`pickle.UnpicklingError` if the file cannot be used, or has changed.
     """
     return _origin(token).modules
 
 
 def token_of(modules: dict[str, ModuleType]) -> Token:
-    """The token of modules that :func:`register` knows."""
+    """Returns the token of modules that were registered."""
     token: Token = modules["codec"].__dict__["_ORIGIN"].token
     return token
 

@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 ITEM_TOO_MANY = "one more"
-"""What an error found in a payload that has too many items."""
+"""The found part of an error about a payload that has too many items."""
 
 _MAX_SHOWN = 32
 """Longer integers are not shown: Python has a limit on the digits that it makes of one."""

@@ -254,7 +254,7 @@ def _lower(names: "Mapping[int, str]") -> "dict[int, str]":
 
 
 def check_frame(frame: object, what: str = "frame") -> None:
-    """Raises :class:`TypeError` for an argument that is no frame. ``what``: the name of the argument in the message."""
+    """Raises :class:`TypeError` for an argument that is not a frame. ``what``: the name of the argument in the message."""
     check_instance(frame, Frame, what)
 
 
@@ -272,7 +272,7 @@ def check_text(text: object, what: str) -> None:
 
 
 def check_integer(value: object, what: str) -> None:
-    """Raises :class:`TypeError` for an argument that is no integer. ``what``: the name of the argument in the message."""
+    """Raises :class:`TypeError` for an argument that is not an integer. ``what``: the name of the argument in the message."""
     if not isinstance(value, int):
         raise TypeError(f"{what} must be an integer, not {type(value).__name__}")
 

@@ -59,7 +59,7 @@ _CHARSETS = {"ascii": "ASCII", "utf8": "UTF-8"}
 _MAX_SHOWN = 32
 
 CHARSETS = frozenset(_CHARSETS.values())
-"""What an error expects where a string has a byte that is not in its charset."""
+"""Expected values in errors about a byte that is not in the charset of its string."""
 
 
 class Part(NamedTuple):

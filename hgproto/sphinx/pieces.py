@@ -98,7 +98,7 @@ class Pieces:
         self._suffix = f"-{times + 1}" if times else ""
 
     def within(self, anchor: str) -> str:
-        """Returns an anchor that is unique on the page, for something that is no part of the schema."""
+        """Returns an anchor that is unique on the page, for a thing outside the schema."""
         return self.volume.within(anchor) + self._suffix
 
     def ref(self, part: Part, text: str | None = None, place: Place | None = None) -> addnodes.pending_xref:

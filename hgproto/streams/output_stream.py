@@ -41,9 +41,9 @@ __all__ = ["OutputStream"]
 StreamState = machines.StreamState
 
 EXPANSION = 1024
-"""Bytes by which an encoding may lengthen a payload; a payload that could then be too long for a frame is sent plain."""
+"""Bytes by which an encoding may lengthen a payload. A payload that could become too long for a frame is sent plain."""
 PIECE = 1 << 17
-"""Bytes of long data that are encoded at a time: enough that calls do not count, and few enough to keep in memory."""
+"""Bytes of long data that are encoded at a time: enough to make the time of calls negligible, few enough to save memory."""
 
 
 class OutputStream(Unique):
@@ -141,7 +141,7 @@ class OutputStream(Unique):
 
     @property
     def piece_size(self) -> int:
-        """Bytes of data that make about one frame; long data is written in pieces of this size to save memory."""
+        """Bytes at which callers cut long data before they write it, to save memory."""
         return self._max_payload if self._profile is None else max(1, PIECE // self._max_payload) * self._max_payload
 
     @property
@@ -171,7 +171,7 @@ class OutputStream(Unique):
         return frames
 
     def send(self, frame: Frame, *, plain: bool = False, end: bool = False) -> list[Frame]:
-        """Returns a frame as the frames that go on the wire, which may be none or more than one; see :meth:`put`."""
+        """Returns the frames that go on the wire for a frame, which may be none or several; see :meth:`put`."""
         self.put(frame, plain=plain, end=end)
         return self.take_all()
 
@@ -188,7 +188,7 @@ class OutputStream(Unique):
         return self.take_all()
 
     def put(self, frame: Frame, *, plain: bool = False, end: bool = False) -> None:
-        """Makes the frames of a frame as its maker has it.
+        """Makes the frames that go on the wire for a frame.
 
         The stream sets the stream id and the stream flags. ``plain``: the payload is sent as it is, for data that is
         compressed already. ``end``: this is the last frame of the stream. Raises :class:`ValueError` for stream-settings
@@ -305,7 +305,7 @@ class OutputStream(Unique):
                 self._put_last(*run, end)
                 return
             if self._raw >= limit or (self._each_frame and at == stop):
-                # What a frame stands for is at most what was encoded since the latest flush.
+                # Flushing bounds the bytes that a frame is decoded to.
                 self._wait(encoder.flush())
                 self._raw = 0
                 self._put_parts(run, self._cut())
@@ -315,10 +315,10 @@ class OutputStream(Unique):
                 self._put_parts(run, whole)
 
     def put_close(self, request_id: int, type_: int) -> None:
-        """Makes the frames that close the stream in the middle of a request's data, of which no more will come.
+        """Makes the frames that close the stream in the middle of a request's data.
 
-        The last frame is empty, or has the end of the encoding. Its flag still promises more data, so that the request
-        does not count as complete. Raises as :meth:`put_data`.
+        The last frame is empty, or has the end of the encoding. Its flag still promises more data, so the request does not
+        count as complete. Raises the exceptions of :meth:`put_data`.
         """
         more_flag, _ = self._flags_of(type_)
         profile = self._profile
@@ -351,7 +351,7 @@ class OutputStream(Unique):
         self._used = used
 
     def forget_loss(self, request_id: int) -> None:
-        """Ends a request, so that data of it that was lost in an encoder does not matter any more."""
+        """Ends a request: data of it that was lost in an encoder no longer causes an exception."""
         if request_id == self._lost:
             self._lost = None
 
@@ -365,7 +365,7 @@ class OutputStream(Unique):
             raise ValueError(f"data is written as {known}, not as {found}; send a frame of that type instead") from None
 
     def _before(self, request_id: int, run: tuple[int, int] | None, profile: Profile) -> Encoder:
-        """Makes what comes before anything of ``run``, or before any other frame if that is None; returns the encoder.
+        """Opens the stream and flushes data of other runs, so that data of ``run`` can be encoded; returns the encoder.
 
         Afterwards the stream is open, and its context holds nothing of another run.
         """
@@ -401,7 +401,7 @@ class OutputStream(Unique):
             self._have += len(encoded)
 
     def _cut(self) -> list[bytes]:
-        """Returns the payloads that are made of what waits, all but the last of full size."""
+        """Returns the waiting bytes as payloads; all but the last have the full size."""
         encoded = self._waiting[0] if len(self._waiting) == 1 else b"".join(self._waiting)
         size, have = self._max_payload, self._have
         self._waiting.clear()
@@ -418,7 +418,7 @@ class OutputStream(Unique):
             self._put_encoded(request_id, type_, more_flag, part, False)
 
     def _put_last(self, request_id: int, type_: int, end: bool) -> None:
-        """Makes the frames of what waits, which complete the data."""
+        """Makes the last frames of data from the waiting bytes."""
         *whole, rest = self._cut() or [b""]
         self._put_parts((request_id, type_), whole)
         self._put_encoded(request_id, type_, self._data_types[type_][1], rest, end)

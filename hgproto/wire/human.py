@@ -132,7 +132,7 @@ def frame_lines(chunks: Iterable[bytes], limit: int) -> Iterator[tuple[int, byte
             if is_frame and size > limit:
                 expected = f"a line of at most {counted(limit, 'octet')}"
                 raise HumanFormError(limit + 1, expected, "more", number)
-            # Of what comes before a frame in its line, only a part within the limit is needed.
+            # Blanks before a frame are only needed up to the limit.
             if is_comment or size > limit:
                 begun.clear()
             else:

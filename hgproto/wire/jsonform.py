@@ -23,14 +23,13 @@ __all__ = ["MOST_INCOMPLETE", "Continuations", "frame_from_json", "frame_to_json
 
 
 MOST_INCOMPLETE = 1 << 16
-"""The most requests whose value is incomplete at a time, of which it is known that their next frame continues it: as many as ids of
-16 bits can name."""
+"""The most requests with an incomplete value that are remembered at a time: all that ids of 16 bits can name."""
 
 
 class Continuations:
-    """Which frames go on where the latest one of their request and type ended, told frame by frame.
+    """Tells for each frame whether it continues the latest one of its request and type.
 
-    Memory is bounded: of more than :data:`MOST_INCOMPLETE` requests it cannot be told.
+    Memory is bounded: at most :data:`MOST_INCOMPLETE` requests with an incomplete value are remembered.
     """
 
     def __init__(self, codec: Codec) -> None:
@@ -40,9 +39,9 @@ class Continuations:
         self._has_lost = False
 
     def next(self, frame: Frame) -> bool:
-        """Whether ``frame``, the next one in wire order, continues an earlier one.
+        """Returns True if ``frame``, the next one in wire order, continues an earlier one.
 
-        Raises :class:`hgproto.errors.LimitError` if that cannot be told, because there were too many incomplete values.
+        Raises :class:`hgproto.errors.LimitError` if that is unknown, because there were too many incomplete values.
         """
         code, request_id = int(frame.type), int(frame.request_id)
         for other, interrupting in self._interrupts.items():

@@ -1,4 +1,4 @@
-"""Bytes that are handed over piece by piece, to whoever reads them as a binary file."""
+"""A binary file that is written while it is read."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ __all__ = ["Pushed"]
 
 
 class Pushed(Unique):
-    """A binary file to which bytes are added while it is read. It has nothing yet until there are more, or the end.
+    """A binary file to which bytes are added while it is read. Until the end, a reader without bytes has to wait.
 
-    ``ended``: no more bytes will be added. ``error``: is raised instead of the end.
+    ``ended``: True once all bytes were added. ``error``: an exception that readers get instead of the end.
     """
 
     __slots__ = ("_chunks", "ended", "error")
@@ -40,7 +40,7 @@ class Pushed(Unique):
         self._chunks.clear()
 
     def read(self, size: int, /) -> bytes | None:
-        """Returns at most ``size`` bytes; None if there are none yet, and no bytes at the end."""
+        """Returns at most ``size`` bytes, None if there are none yet, and ``b""`` at the end."""
         if not self._chunks:
             if self.error is not None:
                 raise self.error
@@ -52,9 +52,9 @@ class Pushed(Unique):
         return bytes(chunk)
 
     def payloads(self, type_: int, more: int, last: int, size: int) -> Iterator[tuple[int, int, bytes]]:
-        """Returns an iterator over what there is, as payloads of one type; it raises BlockingIOError while there is nothing.
+        """Returns an iterator over the bytes as payloads of one type; it raises BlockingIOError while there are none.
 
-        ``more`` and ``last``: the flags. ``size``: bytes of a payload at most.
+        ``more`` and ``last``: the flags. ``size``: the most bytes of a payload.
         """
         return _Payloads(self, (type_, more, last, size))
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import SCHEMA, formatted
 
-from hgproto.emit.lines import WIDTH
+from hgproto.emit.line_breaks import WIDTH
 from hgproto.emit.text import (
     camel,
     docstring,

@@ -915,7 +915,7 @@ def decode_frame(data: BytesLike, at: int = 0, max_payload: int = 65535) -> tupl
 def frame_end(data: bytes | bytearray | memoryview, at: int = 0) -> int:
     """Returns the offset after the frame whose header begins at ``at``, by its length alone.
 
-    It is after the end of ``data`` if the frame is not whole there, and by at least one header if that is not whole.
+    The offset is greater than the length of ``data`` if the frame is not whole.
     """
     length = data[at : at + 3]
     return at + 8 + int.from_bytes(length, "little")

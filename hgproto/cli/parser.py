@@ -1,7 +1,7 @@
-"""The parser of command lines: inputs are accepted on both sides of an option, and messages are printable.
+"""A parser of command lines that accepts inputs on both sides of an option, and whose messages are printable.
 
-:mod:`argparse` accepts several inputs only next to each other. Its ``parse_intermixed_args`` accepts them anywhere, but neither
-in subcommands nor, in Python 3.11, after ``--``. So the words of a command with several inputs are put in order first.
+:mod:`argparse` accepts several inputs only next to each other. Its ``parse_intermixed_args`` accepts them anywhere, but not in
+subcommands, and in Python 3.11 not after ``--``. So the parser sorts the words of a command with several inputs first.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 __all__ = ["Parser"]
 
 _NUMBER = re.compile(r"-(?:\d+|\d*\.\d+)\Z")
-"""Words that argparse takes for negative numbers, which are no options."""
+"""Words that argparse accepts as negative numbers, and not as options."""
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose messages show what was given as all other messages do, and whose inputs may be anywhere."""
+    """A parser whose messages are printable, and whose inputs may be anywhere."""
 
     def error(self, message: str) -> NoReturn:
         """Ends the program with a printable message."""
         super().error(printable(message))
 
     def parse_known_args(self, args: Iterable[str] | None = None, namespace: Any = None) -> Any:
-        """Parses words as argparse does, once they are in order."""
+        """Parses words as argparse does, after sorting them."""
         several = any(not action.option_strings and action.nargs in ("*", "+") for action in self._actions)
         return super().parse_known_args(self._ordered(args) if several and args is not None else args, namespace)
 

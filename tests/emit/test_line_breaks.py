@@ -15,7 +15,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from support import ROOT, RUFF, SCHEMA, formatted
 
-from hgproto.emit.lines import WIDTH, Group, fitted, flat, lay_out
+from hgproto.emit.line_breaks import WIDTH, Group, fitted, flat, lay_out
 from hgproto.language import load
 from hgproto.revisions.generate import write
 

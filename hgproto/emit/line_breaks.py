@@ -1,8 +1,8 @@
-"""Lines of generated Python, as the formatter has them.
+"""Line breaks in generated Python, as the formatter sets them.
 
-Emitters write each statement on one line, however long. :func:`fitted` breaks the lines that are too long, once they are
-where they belong: how much room a line has depends on its indentation. A line is broken in its brackets, one item a line;
-the comma after the last item makes the formatter keep it so.
+Emitters write each statement on one line, however long. When a module is complete, :func:`fitted` breaks the lines that are
+too long for their indentation: inside brackets, with one item per line. A comma after the last item makes the formatter keep
+these breaks.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ def flat(node: str | Group) -> str:
 
 
 def _is_tuple(head: str) -> bool:
-    """Whether an opening bracket opens a tuple, and not a call."""
+    """Returns True if an opening bracket opens a tuple, and not a call."""
     return head in ("(", "return (") or head.endswith(("= (", "=(", ": ("))
 
 
 def fitted(code: str) -> str:
-    """The code with its long lines broken. Docstrings and comments stay as they are."""
+    """Returns the code with its long lines broken. Docstrings and comments stay as they are."""
     lines: list[str] = []
     in_docstring = False
     for line in code.split("\n"):
