@@ -61,7 +61,7 @@ _FOREIGN = len(StreamState)
 
 
 class Reactor(Inspectable, Generic[EventT]):
-    """Receives frames; :class:`hgproto.Server` and :class:`hgproto.Client` also send some.
+    """Receives frames. :class:`hgproto.Server` and :class:`hgproto.Client` send frames too.
 
     ``state``: whether the connection still works. ``ended``: whether the peer's output has ended. ``limits`` and
     ``encodings``: as given, or the defaults.

@@ -27,14 +27,7 @@ def checked_message(message: str) -> str:
 
 
 class _Writer(Unique):
-    """Writes the data of one request. Each method returns frames, which go on the wire in the order of the calls.
-
-    Frames that were made earlier for the same stream come first, whichever request they belong to. If a call raises an
-    exception, for example that of an encoder, call :meth:`end` for the remaining frames. :class:`ValueError` is raised for
-    data after the end.
-
-    ``request_id`` and ``stream_id``: those of the frames. ``failure``: the exception that ended the request; None without one.
-    """
+    """Writes the data of one request."""
 
     __slots__ = ("_is_held", "_pushed", "_send")
 
@@ -91,7 +84,12 @@ class _Writer(Unique):
 
 
 class ResponseWriter(_Writer):
-    """A response that is written piece by piece; see :meth:`hgproto.Server.begin_response`."""
+    """A response that is written piece by piece; see :meth:`hgproto.Server.begin_response`.
+
+    Each method returns frames, which go on the wire in the order of the calls. Frames that were made earlier for the same
+    stream come first, whichever request they belong to. If a call raises an exception, for example that of an encoder, call
+    :meth:`end` for the remaining frames. Data after the end, or after an exception, raises :class:`ValueError`.
+    """
 
     __slots__ = ("_error", "_response")
 
@@ -112,7 +110,10 @@ class ResponseWriter(_Writer):
 
 
 class CommandWriter(_Writer):
-    """A command whose data is written piece by piece; see :meth:`hgproto.Client.begin_command`."""
+    """A command whose data is written piece by piece; see :meth:`hgproto.Client.begin_command`.
+
+    Frames, their order, and exceptions are as for :class:`ResponseWriter`.
+    """
 
     __slots__ = ()
 
