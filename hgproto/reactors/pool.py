@@ -57,6 +57,8 @@ class _Pool(Unique, Generic[Work]):
     """Threads, and a lane for each stream."""
 
     def __init__(self, workers: int | None, executor: Executor | None) -> None:
+        if executor is not None and not hasattr(executor, "submit"):
+            raise TypeError(f"executor must be an Executor, not {type(executor).__name__}")
         self._own = executor is None
         self._executor = executor or ThreadPoolExecutor(workers, thread_name_prefix="hgproto-stream")
         self._lanes: dict[int, Lane[Work]] = {}
@@ -282,6 +284,8 @@ class DecodingPool(_Pool["tuple[_Context, Frame, Future[Any]]"], Generic[EventT]
         ahead: int = 64,
     ) -> None:
         super().__init__(workers, executor)
+        if not hasattr(reactor, "receive_frame"):
+            raise TypeError(f"reactor must be a Server or a Client, not {type(reactor).__name__}")
         self._reactor = reactor
         self._limit = reactor.limits.decoded_frame
         self._reader = FrameReader(max_payload=reactor.limits.max_payload)

@@ -180,6 +180,8 @@ class Reactor(Inspectable, Generic[EventT]):
         of input.
         """
         check_revision(frame, codec)
+        if decoded is not None and not isinstance(decoded, bytes | RemoteProtocolError):
+            raise TypeError(f"decoded must be bytes, a RemoteProtocolError, or None, not {type(decoded).__name__}")
         header = codec.encode_header(frame, codec.LIMITS["max-payload"][1])
         if not self.works:
             return self._after_error()

@@ -10,9 +10,10 @@ from hgproto.reactors.events import NO_OP, Error, NoOp, SendFrames, ServerEvent
 from hgproto.reactors.sender import Sender, after_error
 from hgproto.reactors.sending import Batch, Message, described, too_late
 from hgproto.reactors.sent_responses import ErrorResponse, LastError, Response
-from hgproto.reactors.writers import ResponseWriter, checked_message
+from hgproto.reactors.writers import ResponseWriter
 from hgproto.revisions.framing_0002 import codec, machines
 from hgproto.runtime.bytelike import is_bytes_like, kept_bytes
+from hgproto.runtime.frame import check_text
 from hgproto.runtime.machine import Event
 from hgproto.wire import build
 from hgproto.wire.files import Chunks, is_file
@@ -78,6 +79,8 @@ class Server(Sender[ServerEvent], CommandReceiver):
         super().__init__(limits=limits, encodings=encodings, streaming=streaming, reopen=reopen)
         self._outputs = self._opened(streams, 2, encoding, flush)
         self._deferring = defer
+        if describe is not None and not callable(describe):
+            raise TypeError(f"describe must be a function, not {type(describe).__name__}")
         self._describe = describe or described
         self._held: deque[SendFrames] = deque()
         # After the end of input, the requests that still wait for a response.
@@ -144,7 +147,8 @@ class Server(Sender[ServerEvent], CommandReceiver):
     ) -> SendFrames | NoOp:
         """An error of the application as the response to a request. Raises as :meth:`respond` does."""
         output = self._outputs.choose(request_id, stream_id)
-        frame = self._error(request_id, output.stream, checked_message(message))
+        check_text(message, "message")
+        frame = self._error(request_id, output.stream, message)
         self._begun(request_id)
         return self._held_back(ErrorResponse(self._outputs, output, frame, end=end))
 

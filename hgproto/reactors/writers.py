@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hgproto.reactors.sending import GivenUpError
-from hgproto.runtime.frame import Unique
+from hgproto.runtime.frame import Unique, check_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,14 +16,7 @@ if TYPE_CHECKING:
     from hgproto.runtime.frame import Frame
     from hgproto.wire.pushed import Pushed
 
-__all__ = ["CommandWriter", "ResponseWriter", "checked_message"]
-
-
-def checked_message(message: str) -> str:
-    """Returns the message of an error. Raises :class:`TypeError` if it is no text."""
-    if not isinstance(message, str):
-        raise TypeError(f"message must be text, not {type(message).__name__}")
-    return message
+__all__ = ["CommandWriter", "ResponseWriter"]
 
 
 class _Writer(Unique):
@@ -103,7 +96,7 @@ class ResponseWriter(_Writer):
     def fail(self, message: str) -> list[Frame]:
         """Ends the response with an application error; returns all remaining frames."""
         self._check_open()
-        checked_message(message)
+        check_text(message, "message")
         self._pushed.ended = True
         self._response.break_off(self._error(message))
         return self._ready()
@@ -124,6 +117,7 @@ class CommandWriter(_Writer):
         events include a :class:`hgproto.RequestError` with ``message``.
         """
         self._check_open()
+        check_text(message, "message")
         self._pushed.ended = True
-        self._pushed.error = GivenUpError(checked_message(message))
+        self._pushed.error = GivenUpError(message)
         return self._ready()

@@ -12,6 +12,8 @@ import pytest
 
 from hgproto import (
     Client,
+    DecodingPool,
+    EncodingPool,
     Encodings,
     InputStream,
     OutputStream,
@@ -96,6 +98,7 @@ FRAMES: dict[str, tuple[Callable[[Any], object], list[object], str]] = {
 }
 LIMITS: list[object] = [{}, {"arguments": 1}, 5, [], "x"]
 ENCODINGS: list[object] = [["zlib"], [], {}, "zlib", 5]
+FIRST = codec.make_frame(1, 1, 1, 1, 1, b"x")
 OPTIONS: dict[str, tuple[Callable[[Any], object], list[object], str]] = {
     "limits of a client": (lambda given: Client(limits=given), LIMITS, "limits"),
     "limits of a server": (lambda given: Server(limits=given), LIMITS, "limits"),
@@ -107,6 +110,11 @@ OPTIONS: dict[str, tuple[Callable[[Any], object], list[object], str]] = {
     "encoding": (lambda given: Client(encoding=given), [b"zlib", 5], "the name of an encoding"),
     "profile": (lambda given: OutputStream(2, given), ["zlib", b"zlib", 5], "profile"),
     "profiles": (lambda given: Encodings([given]), ["zlib", 5, None], "a profile of encodings"),
+    "describe": (lambda given: Server(describe=given), [5, "x", b"x"], "describe"),
+    "executor of an encoding pool": (lambda given: EncodingPool(executor=given), [5, "x"], "executor"),
+    "executor of a decoding pool": (lambda given: DecodingPool(Server(), executor=given), [5, "x"], "executor"),
+    "reactor": (DecodingPool, [5, "x", None], "reactor"),
+    "decoded": (lambda given: Server().receive_frame(FIRST, given), [5, "x", bytearray()], "decoded"),
     "more profiles": (lambda given: Encodings([]).plus(given), ["zlib", 5, None], "a profile of encodings"),
 }
 
