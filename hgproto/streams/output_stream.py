@@ -41,7 +41,11 @@ __all__ = ["OutputStream"]
 StreamState = machines.StreamState
 
 EXPANSION = 1024
-"""Bytes by which an encoding may lengthen a payload. A payload that could become too long for a frame is sent plain."""
+"""Bytes by which an encoding is expected to lengthen a payload, besides 1/128 of it.
+
+A payload that could become too long for a frame is sent plain. An encoder that adds more, and makes a payload too long that
+cannot be cut, counts as one that has failed.
+"""
 PIECE = 1 << 17
 """Bytes of long data that are encoded at a time: enough to make the time of calls negligible, few enough to save memory."""
 
@@ -114,6 +118,12 @@ class OutputStream(Unique):
         size = codec.LIMITS["send-payload"][0] if max_payload is None else max_payload
         self._max_payload = checked_number("max_payload", size, 1, codec.LIMITS["max-payload"][1])
         self._longest = max(codec.LIMITS["max-payload"][0], self._max_payload)
+        needed = 0 if profile is None else 1 + len(profile.name) + len(profile.settings)
+        if needed > self._longest:
+            raise ValueError(
+                f"the stream-settings of {profile!r} need {counted(needed, 'byte')}, and a payload has at most {self._longest};"
+                " give the profile shorter settings, or the stream a larger max_payload"
+            )
         default, most = codec.LIMITS["decoded-frame"]
         limit = default if decoded_limit is None else decoded_limit
         self._decoded_limit = checked_number("decoded_limit", limit, 1, most)
@@ -193,7 +203,7 @@ class OutputStream(Unique):
         The stream sets the stream id and the stream flags. ``plain``: the payload is sent as it is, for data that is
         compressed already. ``end``: this is the last frame of the stream. Raises :class:`ValueError` for stream-settings
         and for a frame of another revision, :class:`LocalProtocolError` for a last frame without room for the end of the
-        encoding, and whatever the encoder raises.
+        encoding and for a payload that the encoder makes too long for a frame, and whatever the encoder raises.
         """
         check_revision(frame, self._codec)
         code, flags = int(frame.type), int(frame.flags)
@@ -224,6 +234,10 @@ class OutputStream(Unique):
                 return
             self._used = True
             encoded = encoder.encode(payload) + (encoder.finish() if end else encoder.flush())
+            if len(encoded) > self._longest:
+                expected = f"an encoded payload of at most {counted(self._longest, 'byte')}"
+                found = f"{counted(len(encoded), 'byte')} that the encoder has made of {size}"
+                raise LocalProtocolError("frame.length-limit", None, "payload", expected, found)
         except BaseException:
             self.stop_encoding()
             raise
@@ -279,7 +293,7 @@ class OutputStream(Unique):
                     self._put_encoded(request_id, type_, last_flag, encoded, end)
                 else:
                     self._wait(encoded)
-                    self._put_last(request_id, type_, end)
+                    self._put_last(request_id, type_, last_flag, end)
                 return
             self._encode(encoder, run, data, last=last, end=end)
         except BaseException:
@@ -302,7 +316,7 @@ class OutputStream(Unique):
             if last and at == stop:
                 self._wait(encoder.finish() if end else encoder.flush())
                 self._run, self._raw = None, 0
-                self._put_last(*run, end)
+                self._put_last(*run, self._data_types[run[1]][1], end)
                 return
             if self._raw >= limit or (self._each_frame and at == stop):
                 # Flushing bounds the bytes that a frame is decoded to.
@@ -330,11 +344,11 @@ class OutputStream(Unique):
             if not self._used:
                 self._put_plain(request_id, type_, more_flag, b"", True)
                 return
-            encoded = encoder.finish()
+            self._wait(encoder.finish())
         except BaseException:
             self.stop_encoding()
             raise
-        self._put_encoded(request_id, type_, more_flag, encoded, True)
+        self._put_last(request_id, type_, more_flag, True)
 
     def stop_encoding(self) -> None:
         """Sends everything that follows without encoding, because the encoder has failed.
@@ -417,11 +431,11 @@ class OutputStream(Unique):
         for part in parts:
             self._put_encoded(request_id, type_, more_flag, part, False)
 
-    def _put_last(self, request_id: int, type_: int, end: bool) -> None:
-        """Makes the last frames of data from the waiting bytes."""
+    def _put_last(self, request_id: int, type_: int, flags: int, end: bool) -> None:
+        """Makes frames from the waiting bytes; the last one has these flags."""
         *whole, rest = self._cut() or [b""]
         self._put_parts((request_id, type_), whole)
-        self._put_encoded(request_id, type_, self._data_types[type_][1], rest, end)
+        self._put_encoded(request_id, type_, flags, rest, end)
 
     def _put_encoded(self, request_id: int, type_: int, flags: int, payload: bytes, end: bool) -> None:
         """Makes a frame with an encoded payload."""

@@ -15,7 +15,7 @@ from hgproto import DecodingPool, Server
 from hgproto.errors import LocalProtocolError, RemoteProtocolError
 from hgproto.revisions.framing_0002 import codec
 from hgproto.revisions.framing_0002.machines import StreamState
-from hgproto.streams.encodings import default_encodings
+from hgproto.streams.encodings import Profile, default_encodings
 from hgproto.streams.input_stream import InputStream
 from hgproto.streams.output_stream import OutputStream
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from hgproto.runtime.frame import Frame
-    from hgproto.streams.encodings import Decoder, Encoder, Profile
+    from hgproto.streams.encodings import Decoder, Encoder
 
 PROFILES = [None, *(default_encodings()[name] for name in default_encodings())]
 every_profile = pytest.mark.parametrize("profile", PROFILES, ids=repr)
@@ -416,3 +416,92 @@ def test_data_is_taken_over_at_once(profile: Profile | None) -> None:
         bytes(part) for part, frame in parts if part is not None and frame.type != codec.FrameType.STREAM_SETTINGS
     )
     assert received == b"A" * 100_000
+
+
+class Expanding:
+    """An encoder that writes each byte twice, and has some more bytes at the end."""
+
+    def __init__(self, ending: bytes = b"") -> None:
+        self.ending = ending
+
+    def encode(self, data: bytes | memoryview) -> bytes:
+        return bytes(byte for byte in bytes(data) for _ in "12")
+
+    def flush(self) -> bytes:
+        return b""
+
+    def finish(self) -> bytes:
+        return self.ending
+
+
+class Halving:
+    """Decodes what :class:`Expanding` encodes, without its end."""
+
+    def decode(self, data: bytes, limit: int) -> bytes:
+        assert len(data) // 2 <= limit
+        return data[::2]
+
+    def finish(self) -> None:
+        """There is no end to be seen."""
+
+
+def expanding(ending: bytes = b"") -> Profile:
+    return Profile("twice", partial(Expanding, ending), Halving)
+
+
+@pytest.mark.requirement("frame.length-limit")
+@pytest.mark.parametrize("flush", ["response", "frame"])
+def test_data_that_an_encoder_expands_is_cut_into_more_frames(flush: Any) -> None:
+    stream = OutputStream(2, expanding(bytes(150)), max_payload=100, decoded_limit=70, flush=flush)
+    written = bytes(range(250))
+    frames = stream.write(1, RESPONSE, written, last=False)
+    frames += stream.write(1, RESPONSE, written, last=True)
+    frames += stream.write(3, RESPONSE, written[:90], last=True, plain=True, end=True)
+    assert max(len(frame.payload) for frame in frames) <= 100
+    decoded = {1: b"", 3: b""}
+    for frame in frames[1:]:
+        assert frame.stream_flags & ENCODED
+        decoded[frame.request_id] += bytes(frame.payload)[::2]
+    assert decoded == {1: written * 2, 3: written[:90] + bytes(75)}
+    assert [frame.request_id for frame in frames if frame.flags == EOS] == [1, 3]
+    assert [bool(frame.stream_flags & END) for frame in frames] == [False] * (len(frames) - 1) + [True]
+
+
+@pytest.mark.requirement("frame.length-limit", "stream.end")
+def test_an_end_of_an_encoding_that_is_too_long_for_a_frame_is_cut() -> None:
+    stream = OutputStream(2, expanding(bytes(250)), max_payload=100)
+    frames = stream.write(1, RESPONSE, b"a", last=False) + stream.close(1, RESPONSE)
+    assert [len(frame.payload) for frame in frames[2:]] == [100, 100, 50]
+    assert {frame.flags for frame in frames[1:]} == {MORE}
+    assert [frame.stream_flags for frame in frames[1:]] == [ENCODED] * 3 + [ENCODED | END]
+    assert stream.state is StreamState.CLOSED
+
+
+@pytest.mark.requirement("frame.length-limit")
+@pytest.mark.parametrize("end", [False, True])
+def test_a_payload_that_an_encoder_makes_too_long_for_a_frame_is_an_error_and_nothing_is_lost(end: bool) -> None:
+    stream = OutputStream(2, expanding())
+    frames = stream.write(1, RESPONSE, b"before", last=False)
+    with pytest.raises(LocalProtocolError) as caught:
+        stream.send(text(1, bytes(40_000)), end=end)
+    assert str(caught.value) == (
+        "payload: expected an encoded payload of at most 65535 bytes, found 80000 bytes that the encoder has made of 40000"
+        " (frame.length-limit)"
+    )
+    # The stream goes on without the encoder, whose context has more than the receiver's.
+    frames += stream.send(text(1, bytes(40_000)))
+    frames += stream.write(1, RESPONSE, b"after", last=True)
+    found = [(bool(frame.stream_flags & ENCODED), bytes(frame.payload)) for frame in frames[1:]]
+    assert found == [(True, b"bbeeffoorree"), (False, bytes(40_000)), (False, b"after")]
+
+
+@pytest.mark.requirement("frame.length-limit")
+def test_settings_that_are_too_long_for_a_frame_are_no_stream() -> None:
+    identity = default_encodings()["identity"]
+    profile = Profile("own", identity.encoder, identity.decoder, bytes(70_000))
+    with pytest.raises(
+        ValueError, match=r"stream-settings of Profile\('own'\) need 70004 bytes, .* at most 65535; give"
+    ):
+        OutputStream(2, profile)
+    (settings, _) = OutputStream(2, profile, max_payload=70_004).send(text(1))
+    assert len(settings.payload) == 70_004
