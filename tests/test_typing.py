@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import json
 import re
@@ -18,7 +19,7 @@ from hgproto.judging.finding import Finding
 from hgproto.revisions.framing_0002 import codec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 PROJECT = ROOT / "tests" / "data" / "typed"
 MISTAKES = [
@@ -95,3 +96,32 @@ def test_every_part_of_a_finding_is_in_both_projects() -> None:
     for name in Finding._parts:
         assert re.search(rf"finding\.replace\(.*\b{name}=", texts[0]), name
         assert re.search(rf"finding\.replace\({name}=.*# mistake$", texts[1], re.MULTILINE), name
+
+
+def records() -> Iterator[tuple[str, ast.ClassDef]]:
+    """The classes of values in our own modules."""
+    for file in sorted((ROOT / "hgproto").rglob("*.py")):
+        for node in ast.parse(file.read_text("utf-8")).body:
+            if isinstance(node, ast.ClassDef) and any(
+                isinstance(base, ast.Name) and base.id == "Record" for base in node.bases
+            ):
+                yield node.name, node
+
+
+RECORDS = dict(records())
+
+
+@pytest.mark.parametrize("name", sorted(RECORDS))
+def test_every_record_names_its_parts_for_type_checkers(name: str) -> None:
+    slots, methods = [], []
+    for node in ast.walk(RECORDS[name]):
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "__slots__":
+            slots = [part for part in ast.literal_eval(node.value) if part[0] != "_"]
+        if isinstance(node, ast.FunctionDef) and node.name == "replace":
+            methods.append(node.args)
+    for arguments in methods:
+        if arguments.kwarg is not None:
+            assert ast.unparse(arguments.kwarg.annotation or ast.Constant(None)) == "Unpack[_Settings]"
+        else:
+            assert sorted(argument.arg for argument in arguments.kwonlyargs) == sorted(slots)
+    assert len(methods) == bool(slots)

@@ -12,7 +12,7 @@ from hgproto.runtime.frame import Record, Unique
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from typing import Any, Literal
+    from typing import Any, Literal, Self
 
     from hgproto.errors import RemoteProtocolError
     from hgproto.reactors.sending import Batch, Sending
@@ -61,6 +61,17 @@ class RunCommand(Record):
         self.args = args
         self.data = data
 
+    if TYPE_CHECKING:
+
+        def replace(  # noqa: D102
+            self,
+            *,
+            request_id: int = ...,
+            name: str = ...,
+            args: dict[str, bytes] = ...,
+            data: bytes | None = ...,
+        ) -> Self: ...
+
 
 class StartCommand(RunCommand):
     """To the server's application: a command is to be run whose data follows, as :class:`CommandData`."""
@@ -82,6 +93,10 @@ class CommandData(Record):
         self.data = data
         self.last = last
 
+    if TYPE_CHECKING:
+
+        def replace(self, *, request_id: int = ..., data: bytes = ..., last: bool = ...) -> Self: ...  # noqa: D102
+
 
 class CommandCut(Record):
     """To the server's application: input ended, and the rest of a running command's data will not come.
@@ -97,6 +112,10 @@ class CommandCut(Record):
     def __init__(self, request_id: int, answered: bool) -> None:
         self.request_id = request_id
         self.answered = answered
+
+    if TYPE_CHECKING:
+
+        def replace(self, *, request_id: int = ..., answered: bool = ...) -> Self: ...  # noqa: D102
 
 
 class WantFrame(Record):
@@ -120,6 +139,10 @@ class NoOp(Record):
 
     def __init__(self, request_id: int | None = None) -> None:
         self.request_id = request_id
+
+    if TYPE_CHECKING:
+
+        def replace(self, *, request_id: int | None = ...) -> Self: ...  # noqa: D102
 
     def __iter__(self) -> Iterator[Frame]:
         return iter(())
@@ -235,6 +258,10 @@ class ResponseData(Record):
         self.data = data
         self.last = last
 
+    if TYPE_CHECKING:
+
+        def replace(self, *, request_id: int = ..., data: bytes = ..., last: bool = ...) -> Self: ...  # noqa: D102
+
 
 class TextMessage(Record):
     """To the client's application: text for people."""
@@ -248,6 +275,10 @@ class TextMessage(Record):
         self.request_id = request_id
         self.atoms = atoms
 
+    if TYPE_CHECKING:
+
+        def replace(self, *, request_id: int = ..., atoms: tuple[TextAtom, ...] = ...) -> Self: ...  # noqa: D102
+
 
 class ProgressUpdate(Record):
     """To the client's application: how far an operation is."""
@@ -260,6 +291,10 @@ class ProgressUpdate(Record):
     def __init__(self, request_id: int, progress: Progress) -> None:
         self.request_id = request_id
         self.progress = progress
+
+    if TYPE_CHECKING:
+
+        def replace(self, *, request_id: int = ..., progress: Progress = ...) -> Self: ...  # noqa: D102
 
 
 class RequestError(Record):
@@ -283,6 +318,17 @@ class RequestError(Record):
         self.received = received
         self.requirement = requirement
 
+    if TYPE_CHECKING:
+
+        def replace(  # noqa: D102
+            self,
+            *,
+            request_id: int = ...,
+            message: str = ...,
+            received: int = ...,
+            requirement: str | None = ...,
+        ) -> Self: ...
+
 
 class PeerError(Record):
     """To the client's application: the server says that we broke a rule. The connection is of no more use.
@@ -298,6 +344,10 @@ class PeerError(Record):
     def __init__(self, request_id: int, message: str) -> None:
         self.request_id = request_id
         self.message = message
+
+    if TYPE_CHECKING:
+
+        def replace(self, *, request_id: int = ..., message: str = ...) -> Self: ...  # noqa: D102
 
 
 class Error(Record):
@@ -317,6 +367,16 @@ class Error(Record):
         self.error = error
         self.frame = frame
         self.frames = iter(frames)
+
+    if TYPE_CHECKING:
+
+        def replace(  # noqa: D102
+            self,
+            *,
+            error: RemoteProtocolError = ...,
+            frame: Frame | None = ...,
+            frames: Iterable[Frame] = ...,
+        ) -> Self: ...
 
     def _value(self) -> tuple[Any, ...]:
         # Exceptions are compared by identity, and so are iterators, which stand for a connection besides.
@@ -341,6 +401,10 @@ class StreamLeftOpen(Record):
 
     def __init__(self, stream_id: int) -> None:
         self.stream_id = stream_id
+
+    if TYPE_CHECKING:
+
+        def replace(self, *, stream_id: int = ...) -> Self: ...  # noqa: D102
 
 
 ServerEvent = (

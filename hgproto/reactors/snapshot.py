@@ -9,7 +9,7 @@ from hgproto.runtime.frame import Record, Unique
 
 if TYPE_CHECKING:
     from enum import IntEnum
-    from typing import Any, ClassVar
+    from typing import Any, ClassVar, Self
 
     from hgproto.reactors.limits import Limits
     from hgproto.runtime.machine import Machine
@@ -67,6 +67,21 @@ class Snapshot(Record):
         self.unsent = unsent
         self.counters = counters
         self.limits = limits
+
+    if TYPE_CHECKING:
+
+        def replace(  # noqa: D102
+            self,
+            *,
+            connection: IntEnum = ...,
+            ended: bool = ...,
+            requests: dict[int, IntEnum] = ...,
+            inputs: dict[int, IntEnum] = ...,
+            outputs: dict[int, IntEnum] = ...,
+            unsent: tuple[int, ...] = ...,
+            counters: dict[str, int] = ...,
+            limits: Limits = ...,
+        ) -> Self: ...
 
 
 class Inspectable(Unique):

@@ -69,8 +69,9 @@ class Record:
         return f"{type(self).__name__}({parts})"
 
     if TYPE_CHECKING:
-        # With positions, subclasses may name their parts in the types.
-        def replace(self, *args: Any, **changes: Any) -> Self: ...  # noqa: D102
+        # Subclasses name their parts in the types, so that a checker rejects any other.
+        def replace(self) -> Self: ...  # noqa: D102
+        def __replace__(self, *args: Any, **changes: Any) -> Self: ...
 
     else:
 
@@ -78,7 +79,7 @@ class Record:
             """The same value with some parts changed; made by the class, so its ``__init__`` has to accept every part."""
             return type(self)(**{name: getattr(self, name) for name in parts_of(self)} | changes)
 
-    __replace__ = replace
+        __replace__ = replace
 
     def as_dict(self) -> "dict[str, Any]":
         """The parts by name, computed ones that are shown among them, in wire order."""

@@ -14,6 +14,7 @@ from hgproto import (
     Client,
     DecodingPool,
     EncodingPool,
+    Frame,
     FrameReader,
     FrameWriter,
     InputStream,
@@ -149,6 +150,47 @@ def moved(finding: Finding) -> list[Finding]:
     judged = finding.replace(requirement=finding.requirement, severity="note", refused=False, ends=True, bits=(0, 3))
     shown = finding.replace(expected="a", found="b", around=b"", about="", more=1, side="client")
     return [finding.replace(), placed, judged, shown, finding.replace(bits=None, side=None, frame=None, line=2)]
+
+
+def told(events: list[Event], frame: Frame, progress: codec.Progress) -> list[Event]:
+    """And so are events."""
+    changed: list[Event] = []
+    for event in events:
+        match event:
+            case hgproto.RunCommand():
+                changed.append(event.replace(request_id=1, name="x", args={"k": b"v"}, data=None))
+            case hgproto.CommandData():
+                changed.append(event.replace(request_id=1, data=b"", last=True))
+            case hgproto.CommandCut():
+                changed.append(event.replace(request_id=1, answered=True))
+            case hgproto.NoOp():
+                changed.append(event.replace(request_id=None))
+            case ResponseData():
+                changed.append(event.replace(request_id=1, data=b"", last=True))
+            case hgproto.TextMessage():
+                changed.append(event.replace(request_id=1, atoms=(codec.TextAtom("x", (), ()),)))
+            case hgproto.ProgressUpdate():
+                changed.append(event.replace(request_id=1, progress=progress))
+            case hgproto.RequestError():
+                changed.append(event.replace(request_id=1, message="x", received=0, requirement=None))
+            case hgproto.PeerError():
+                changed.append(event.replace(request_id=1, message="x"))
+            case hgproto.Error():
+                changed.append(event.replace(error=event.error, frame=frame, frames=[frame]))
+            case hgproto.StreamLeftOpen():
+                changed.append(event.replace(stream_id=1))
+            case WantFrame():
+                changed.append(event.replace())
+            case SendFrames():
+                pass
+    return changed
+
+
+def seen(server: Server) -> object:
+    """And so is the state of a reactor."""
+    before = server.snapshot()
+    again = before.replace(connection=before.connection, ended=True, requests={}, inputs={}, outputs={}, unsent=(1, 3))
+    return again.replace(counters={"received": 0}, limits=LIMITS)
 
 
 def items() -> tuple[Tag, Map, Simple]:
