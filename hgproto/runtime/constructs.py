@@ -31,6 +31,7 @@ from hgproto.runtime.layout import decode_entries, encode_entries, octets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import NoReturn, Self
 
     from hgproto.runtime.bytelike import BytesLike
     from hgproto.runtime.layout import Layout
@@ -104,6 +105,15 @@ class _Parsed(Construct):  # type: ignore[misc]
 
     def parse(self, data: BytesLike, **context: Any) -> Any:
         return super().parse(as_bytes(data), **context)
+
+    def __deepcopy__(self, memo: object) -> Self:
+        # It has functions, which cannot be copied, and nobody changes it.
+        return self
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError(
+            "a Struct cannot be pickled, since it has functions; pickle its Revision, and use the structs of that"
+        )
 
 
 class Struct(_Parsed, construct.Struct):  # type: ignore[misc]
