@@ -84,7 +84,8 @@ ELSEWHERE = {
     "reactors.lanes": ("reactors/test_pool.py", "a pool has one for each stream"),
     "reactors.sent_commands": ("reactors/test_client.py", "they are what a client sends"),
     **dict.fromkeys(
-        ["diff.change", "diff.machines", "diff.parts"], ("diff/test_diff.py", "a difference is what all of them say")
+        ["diff.change", "diff.events", "diff.machines", "diff.parts"],
+        ("diff/test_diff.py", "a difference is what all of them say"),
     ),
     **dict.fromkeys(
         [f"emit.{name}" for name in ("codec", "machines", "package", "requirements", "structs")],
@@ -109,6 +110,7 @@ ELSEWHERE = {
     "streams.input_stream": ("streams/test_output_stream.py", "streams are tested in both directions"),
     "judging.places": ("runtime/test_cases.py", "what it decides is held against the codec"),
     "runtime.of_revision": ("revisions/test_revision.py", "it rejects what the codec of the same revision rejects"),
+    "revisions.events": ("reactors/test_events.py", "events are what reactors report"),
     "reactors.plans": ("reactors/test_reactor.py", "a plan is what a reactor does"),
     **dict.fromkeys(
         [f"judging.report.{name}" for name in ("base", "github", "jsonlines", "junit", "sarif", "text")],
@@ -127,7 +129,8 @@ ELSEWHERE = {
     "samples.limits": ("samples/test_boundaries.py", "a limit is a boundary of a session"),
     "samples.payloads": ("test_strategies.py", "payloads are drawn from any source of choices"),
     **dict.fromkeys(
-        ["language.problems", "language.resolve"], ("language/test_work.py", "faults are told by a whole schema")
+        ["language.problems", "language.resolve", "language.resolve_machines"],
+        ("language/test_work.py", "faults are told by a whole schema"),
     ),
     "language.rows": ("language/test_check.py", "rows are proven with the schema that they are in"),
     **dict.fromkeys(

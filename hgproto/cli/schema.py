@@ -137,7 +137,7 @@ def _generate(options: argparse.Namespace) -> int:
 
     from hgproto.language import SchemaError, check, load
     from hgproto.language.load import find, known_revisions
-    from hgproto.revisions.generate import package_directory, stale, write
+    from hgproto.revisions.generate import package_directory, shared_sources, sources, stale, write
 
     ours = known_revisions()
     if options.revision is not None and options.revision not in ours and options.output is None:
@@ -148,20 +148,25 @@ def _generate(options: argparse.Namespace) -> int:
         revision_of(options.revision)
     files = list(ours.values()) if options.revision is None else [find(options.revision)]
     options.found_fault = False
+    made: list[tuple[dict[str, str], Path]] = []
     for file in files:
         schema = load(file)
         problems = check(schema)
         if problems:
             raise SchemaError(problems)
         directory = Path(options.output) if options.output is not None else package_directory(schema)
+        made.append((sources(schema), directory))
+    if options.output is None:
+        made.append((shared_sources([load(file) for file in ours.values()]), directory.parent))
+    for texts, directory in made:
         if options.check:
-            diff = list(stale(schema, directory))
+            diff = list(stale(texts, directory))
             options.found_fault = options.found_fault or bool(diff)
             for line in diff:
                 print(printable(line.removesuffix("\n")))
             if diff:
                 say(f"{directory} is stale; run `hgproto generate{_options_of(options)}`")
         else:
-            for changed in write(schema, directory):
+            for changed in write(texts, directory):
                 print(printable(str(changed)))
     return FAULT if options.found_fault else GOOD

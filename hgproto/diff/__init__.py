@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hgproto.diff.change import KINDS, Change
+from hgproto.diff.events import of_events
 from hgproto.diff.machines import of_machines
 from hgproto.diff.parts import Names, of_frames, of_header, of_schema, of_structures, of_tables
 
@@ -30,6 +31,7 @@ def changes(old: Schema, new: Schema) -> list[Change]:
         *of_structures(old, new, names),
         *of_frames(old, new, names),
         *of_machines(old, new, names),
+        *of_events(old, new, names.actions),
         *of_tables(old, new, names),
     ]
     return sorted(found, key=lambda change: KINDS.index(change.kind))

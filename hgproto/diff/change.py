@@ -42,6 +42,7 @@ _LABELS = {
     "binds": "bound side",
     "doc": "documentation",
     "enforced": "place of enforcement",
+    "extends": "base",
     "initial": "initial state",
     "media_type": "media type",
     "otherwise": "rule for all other cases",
@@ -54,6 +55,7 @@ _PROSE = {"resolution", "text"}
 _WORDS: dict[str, dict[object, str]] = {
     "optional": {False: "required", True: "optional"},
     "sender": {None: "sent by either side", "client": "sent by clients", "server": "sent by servers"},
+    "sends": {False: "a plain value", True: "one with frames to send"},
     "show": {False: "not shown", True: "shown"},
 }
 """What something is or was, where that is said without the name of the attribute."""

@@ -111,6 +111,7 @@ class _Side:
         self._machines = {} if names is None else names.machines
         self._requirements = {} if names is None else names.requirements
         self._states = {} if names is None else names.states
+        self._actions = {} if names is None else names.actions
         renamed = {} if names is None else names.flags
         self.flags = {name: Flags(frame, schema, renamed.get(name, {})) for name, frame in schema.frames.items()}
         self.answers: dict[Atom, tuple[object, ...]] = {}
@@ -128,7 +129,7 @@ class _Side:
         outcome = _Outcome(
             error=row.error and self._requirements.get(row.error, row.error),
             to=row.to and states.get(row.to, row.to),
-            emit=row.emit,
+            emit=row.emit and self._actions.get(row.emit, row.emit),
             requirement=row.requirement and self._requirements.get(row.requirement, row.requirement),
             expected=row.expected,
             doc=row.doc,

@@ -20,6 +20,7 @@ from hgproto.diff.change import (
     several,
     was,
 )
+from hgproto.diff.events import paired_actions
 from hgproto.language.check import allowed_flags
 from hgproto.language.model import STRINGS, Field
 from hgproto.language.show import size_text, type_text
@@ -83,7 +84,7 @@ class Flags:
 
 
 class Names:
-    """What names of the old schema are in the new one, by what they name; ``emitted`` are the actions that both have."""
+    """What names of the old schema are in the new one, by what they name; ``emitted``: the actions that both have, and none."""
 
     def __init__(self, old: Schema, new: Schema) -> None:
         self.requirements = paired(old.requirements, new.requirements)
@@ -96,8 +97,8 @@ class Names:
             for name, now in self.frames.items()
         }
         self.guards = paired(old.guards, new.guards)
-        emitted = [{row.emit for m in schema.machines.values() for row in m.transitions} for schema in (old, new)]
-        self.emitted = emitted[0] & emitted[1]
+        self.actions = paired_actions(old, new)
+        self.emitted = {None, *self.actions.values()}
         self.machines = paired(old.machines, new.machines)
         self.states = {
             name: paired(old.machines[name].states, new.machines[now].states) for name, now in self.machines.items()

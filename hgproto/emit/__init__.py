@@ -10,16 +10,16 @@ from __future__ import annotations
 from functools import wraps
 from typing import TYPE_CHECKING
 
-from hgproto.emit import codec, machines, package, requirements, structs
+from hgproto.emit import codec, events, machines, package, requirements, structs
 from hgproto.emit.line_breaks import fitted
 from hgproto.emit.text import refuse_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from hgproto.language.model import Schema
 
-__all__ = ["TARGETS"]
+__all__ = ["TARGETS", "shared"]
 
 
 def _finished(emit: Callable[[Schema], str]) -> Callable[[Schema], str]:
@@ -39,3 +39,10 @@ TARGETS = {
     "requirements.py": _finished(requirements.emit),
 }
 """The files of a generated package and what makes each."""
+
+
+def shared(schemas: Sequence[Schema]) -> dict[str, str]:
+    """Returns the files beside the packages of revisions that share events, by name. ``schemas``: one or more."""
+    for schema in schemas:
+        refuse_names(schema)
+    return {"events.py": fitted(events.emit(schemas))}

@@ -14,22 +14,22 @@ if TYPE_CHECKING:
 
     from hgproto.language.model import Field, Structure
 
-__all__ = ["BUILTINS", "python_type", "record"]
+__all__ = ["BUILTINS", "python_type", "reachable", "record", "replaces", "slots"]
 
 BUILTINS = "_builtins"
 """The name of the module ``builtins`` in a codec. No field can have it, since names in a schema start with a letter."""
-_TYPES = re.compile(r"\b(bytes|dict|int|str|tuple)\b")
+_TYPES = re.compile(r"\b(bool|bytes|dict|int|str|tuple)\b")
 
 
-def python_type(field: Field) -> str:
-    """The annotation of a field's value."""
+def python_type(field: Field, module: str = "") -> str:
+    """The annotation of a field's value. ``module``: the name of the codec with a dot, in another module."""
     if field.repeat:
-        return f"tuple[{camel(field.type)}, ...]"
+        return f"tuple[{module}{camel(field.type)}, ...]"
     item = PYTHON_TYPES.get(field.type, "int")
     return f"tuple[{item}, ...]" if field.is_array else item
 
 
-def _reachable(annotation: str, names: Collection[str]) -> str:
+def reachable(annotation: str, names: Collection[str]) -> str:
     """Returns an annotation for a class with fields of these names, which may hide the names of types."""
     return _TYPES.sub(lambda found: f"{BUILTINS}.{found[0]}" if found[0] in names else found[0], annotation)
 
@@ -51,29 +51,30 @@ def record(structure: Structure) -> list[str]:
     shown = [f.name for f in structure.shown]
     doc = structure.doc + "\n\n" + "\n".join(f"``{f.name}``: {f.doc} ({_units(f)})" for f in structure.shown)
     lines = [f"class {camel(structure.name)}(Record):", *docstring(doc), ""]
-    lines += _slots([f.name for f in values], "in wire order")
+    lines += slots([f.name for f in values], "in wire order")
     if len(shown) != len(values):
         lines.append("    " + flat(Group("shown = (", [*map(literal, shown)])))
-    types = {f.name: _reachable(python_type(f), shown) for f in values}
+    types = {f.name: reachable(python_type(f), shown) for f in values}
     lines += ["", *(f"    {name}: {kind}" for name, kind in types.items()), ""]
     parameters = ["self", *(f"{name}: {kind}" for name, kind in types.items())]
     lines.append(f"    def __init__({', '.join(parameters)}) -> None:")
     lines += [f"        self.{f.name} = {f.name}" for f in values]
     for field in structure.shown:
         if field.sized_by is not None:
-            kind = _reachable(python_type(field), shown)
+            kind = reachable(python_type(field), shown)
             lines += ["", "    @property", f"    def {field.name}(self) -> {kind}:"]
             lines += [*docstring(field.doc, 8), f"        return {_computed(field, structure)}"]
-    lines += _replace(types)
+    lines += replaces(types)
     return [*lines, "", "", f"_bare_{snake(structure.name)} = bare({camel(structure.name)})"]
 
 
-def _slots(names: list[str], order: str) -> list[str]:
+def slots(names: list[str], order: str) -> list[str]:
+    """The slots of a record. ``order``: of the names, where it is not that of the alphabet."""
     note = "" if names == sorted(names) else f"  # noqa: RUF023 - {order}"
     return [f"    {flat(Group('__slots__ = (', [literal(name) for name in names]))}{note}"]
 
 
-def _replace(types: Mapping[str, str]) -> list[str]:
+def replaces(types: Mapping[str, str]) -> list[str]:
     """The types of the method ``replace``, which every record inherits."""
     parameters = ["self", "*", *(f"{name}: {kind} = ..." for name, kind in types.items())]
     head = f"        def replace({', '.join(parameters)}) -> Self:"
@@ -104,12 +105,12 @@ def _cbor_record(structure: Structure) -> list[str]:
     optional = [e for e in structure.entries if e.optional]
     names = [*(e.name for e in (*required, *optional)), "extra"]
     shown = [*(e.name for e in structure.entries), "extra"]
-    lines += _slots(names, "in the schema's order")
+    lines += slots(names, "in the schema's order")
     if shown != names:
         lines.append("    " + flat(Group("shown = (", [*map(literal, shown)])))
     types = {e.name: kinds[e.type] + (" | None" if e.optional else "") for e in structure.entries}
     types["extra"] = "dict[bytes, bytes]"
-    types = {name: _reachable(kind, names) for name, kind in types.items()}
+    types = {name: reachable(kind, names) for name, kind in types.items()}
     lines += ["", *(f"    {name}: {kind}" for name, kind in types.items()), ""]
     parameters = ["self", *(f"{e.name}: {types[e.name]}" for e in required)]
     parameters += [f"{e.name}: {types[e.name]} = None" for e in optional]
@@ -117,4 +118,4 @@ def _cbor_record(structure: Structure) -> list[str]:
     lines.append(f"    def __init__({', '.join(parameters)}) -> None:")
     lines += [f"        self.{e.name} = {e.name}" for e in structure.entries]
     lines.append("        self.extra = {} if extra is None else extra")
-    return [*lines, *_replace(types)]
+    return [*lines, *replaces(types)]

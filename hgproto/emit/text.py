@@ -112,6 +112,9 @@ def _names(schema: Schema) -> Iterator[str]:
     for field in fields:
         yield from (field.name, field.type, *(bits.name for bits in field.bits))
         yield from (name for name in (field.size, field.count, field.sizes, field.at_most, field.sized_by) if name)
+    for event in schema.events.values():
+        yield from (name for name in (event.name, event.extends) if name)
+        yield from (field.name for field in event.fields)
     for machine in schema.machines.values():
         yield from (machine.name, machine.initial, *machine.states)
         for row in machine.transitions:

@@ -1,14 +1,15 @@
-"""Proves a schema by the code that it generates and by the code that runs it: examples, and what machines emit and ask.
+"""Proves a schema by the code that it generates and by the code that runs it: examples, events, and what machines emit and ask.
 
 An example that decodes must give the value it states and be rebuilt to the same octets; one that is refused must be
 refused by the requirement it names, at the offset it names. Both codecs have to agree on each.
 
-A machine may emit only what the reactors have code for, and only ask guards that they answer. What they have is read from the
-reactors themselves, so that nothing has to be kept in step.
+A machine may emit only what the reactors have code for, and only ask guards that they answer. An event has to be one that
+reactors report. What they have is read from the reactors themselves, so that nothing has to be kept in step.
 """
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from inspect import signature
 from itertools import zip_longest
@@ -16,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from hgproto.errors import ProtocolError, RemoteProtocolError
 from hgproto.language.names import camel, snake
-from hgproto.language.problems import Adviser, Problem
+from hgproto.language.problems import Adviser, Problem, suggestion
+from hgproto.reactors import events
 from hgproto.reactors.client import Client
 from hgproto.reactors.reactor import AGAIN, NOTE, Reactor
 from hgproto.reactors.server import Server
@@ -36,6 +38,7 @@ __all__ = ["asked", "emitted", "plain", "prove", "same_value"]
 def prove(schema: Schema) -> tuple[list[Problem], int]:
     """What is wrong with a schema that passed its checks, and how many of its examples were proven."""
     problems = [problem for machine in schema.machines.values() for problem in _unspoken(machine)]
+    problems += _unreported(schema)
     if problems:
         return sorted(set(problems)), 0
     modules = compile_schema(schema)
@@ -122,6 +125,23 @@ def _unspoken(machine: Machine) -> Iterator[Problem]:
         for kind, name in sorted(row.when.atoms) if row.when is not None else ():
             if kind == "guard" and name not in guards:
                 yield Problem(row.place, f"{what} answers no guard {name!r}", adviser.suggestion(name, guards))
+
+
+def _unreported(schema: Schema) -> Iterator[Problem]:
+    """The events that no reactor reports, or not with these fields."""
+    kinds = {re.sub(r"\B(?=[A-Z])", "-", name).lower(): getattr(events, name) for name in events.__all__}
+    kinds = {name: kind for name, kind in kinds.items() if isinstance(kind, type)}
+    for event in schema.events.values():
+        if event.name not in kinds:
+            yield Problem(event.place, f"no reactor reports the event {event.name!r}", suggestion(event.name, kinds))
+            continue
+        kind, fields = kinds[event.name], tuple(field.name for field in event.fields)
+        known = tuple(name for name in fields if hasattr(kind, name))
+        if not event.sends and issubclass(kind, Record):
+            known = parts_of(object.__new__(kind))
+        if fields != known:
+            message = f"reactors report {event.name!r} with {', '.join(known) or 'no fields'}"
+            yield Problem(event.place, message, "declare just these fields, in this order")
 
 
 # Examples.

@@ -1,8 +1,9 @@
 """What a schema must hold beyond its shape, proven over the model.
 
 Bit fields and flags fill without overlap; sizes and counts refer to earlier fields; the rows of a machine's state are
-disjoint and every state is reachable; every requirement is enforced as it says, and everything that can be refused
-says by which requirement. That examples hold needs emitted code, so :mod:`hgproto.evidence.prove` does it.
+disjoint and every state is reachable; every event and action is used; every requirement is enforced as it says, and
+everything that can be refused says by which requirement. That examples hold needs emitted code, so
+:mod:`hgproto.evidence.prove` does it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from hgproto.errors import counted
+from hgproto.language.events import event_problems
 from hgproto.language.model import INTEGERS, STRINGS, fitting_rules
 from hgproto.language.problems import Problem
 from hgproto.language.resolve import HEADER_FIELDS
@@ -49,6 +51,7 @@ def check(schema: Schema) -> list[Problem]:
         *(p for structure in schema.structures.values() for p in _structure(structure, schema, payloads)),
         *_requirements(schema),
         *_limits(schema),
+        *event_problems(schema),
     ]
     if (
         not flags and not codes

@@ -32,7 +32,20 @@ __all__ = [
     "texts",
 ]
 
-KINDS = ("requirement", "frame", "structure", "flag", "field", "state", "machine", "limit", "profile", "guard")
+KINDS = (
+    "requirement",
+    "frame",
+    "structure",
+    "flag",
+    "field",
+    "state",
+    "machine",
+    "limit",
+    "profile",
+    "guard",
+    "event",
+    "action",
+)
 """Kinds of parts; where a name is that of several, the first kind is meant."""
 
 _INNER = ("flag", "field", "state")
@@ -78,6 +91,8 @@ def all_parts(schema: Schema) -> dict[Part, Place]:
     places |= {Part("limit", name): limit.place for name, limit in schema.limits.items()}
     places |= {Part("profile", name): profile.place for name, profile in schema.profiles.items()}
     places |= {Part("guard", name): guard.place for name, guard in schema.guards.items()}
+    places |= {Part("event", name): event.place for name, event in schema.events.items()}
+    places |= {Part("action", name): action.place for name, action in schema.emits.items()}
     return places
 
 

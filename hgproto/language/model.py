@@ -18,10 +18,13 @@ if TYPE_CHECKING:
     from hgproto.language.problems import Place
 
 __all__ = [
+    "Action",
     "BitField",
     "CborEntry",
     "Condition",
     "Constraint",
+    "Event",
+    "EventField",
     "Example",
     "Field",
     "Flag",
@@ -343,6 +346,49 @@ class Guard:
     place: Place
 
 
+@dataclass(frozen=True, slots=True)
+class EventField:
+    """A field of an event. ``type``: a word of the language, such as ``request-id`` or ``payload-field``."""
+
+    name: str
+    type: str
+    optional: bool
+    doc: str
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An object that reactors report. ``inherited``: the fields of the event that it ``extends``.
+
+    ``sends``: the event brings frames to send, so it is more than a plain value.
+    """
+
+    name: str
+    role: Literal["client", "server", "both"]
+    extends: str | None
+    sends: bool
+    doc: str
+    inherited: tuple[EventField, ...]
+    own: tuple[EventField, ...]
+    place: Place
+
+    @property
+    def fields(self) -> tuple[EventField, ...]:
+        """All fields in order, inherited ones first."""
+        return self.inherited + self.own
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """An action of transitions. ``events``: the names of the events that it can lead to."""
+
+    name: str
+    events: tuple[str, ...]
+    doc: str
+    place: Place
+
+
 @dataclass(frozen=True)
 class Condition:
     """A condition of a transition.
@@ -430,6 +476,8 @@ class Schema:
     profiles: Mapping[str, Profile]
     structures: Mapping[str, Structure]
     frames: Mapping[str, FrameType]
+    events: Mapping[str, Event]
+    emits: Mapping[str, Action]
     guards: Mapping[str, Guard]
     machines: Mapping[str, Machine]
     requirements: Mapping[str, Requirement]
@@ -439,19 +487,3 @@ class Schema:
     def frames_by_code(self) -> Mapping[int, FrameType]:
         """The frame types by the number in the header."""
         return {frame.code: frame for frame in sorted(self.frames.values(), key=lambda f: f.code)}
-
-
-def biting_rules(structure: Mapping[str, Any]) -> set[str]:
-    """The rules of a structure that say something of it, or of a field that has no such rule of its own."""
-    rules: dict[str, str] = structure.get("rules", {})
-    if "entries" in structure:
-        return set(rules)
-    own = [part for part in structure["fields"] if "embed" not in part]
-    kept = {"surplus"} | ({"limit"} & structure.keys())
-    return kept.union(*(relevant_rules(rules, part).keys() - part.get("rules", {}).keys() for part in own))
-
-
-def relevant_rules(inherited: dict[str, str], part: Mapping[str, Any]) -> dict[str, str]:
-    """The rules of a structure that say something of one of its fields."""
-    fitting = fitting_rules(part["type"], part.get("size"), part.get("at_most"), repeat="repeat" in part)
-    return {key: rule for key, rule in inherited.items() if key in fitting and key != "empty"}

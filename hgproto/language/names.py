@@ -82,11 +82,14 @@ def field_fault(name: str) -> str | None:
     return None
 
 
-def name_faults(structures: list[str], frames: list[str], machines: list[str]) -> Iterator[tuple[str, str, str]]:
-    """For each structure, frame type and machine that cannot be called so: its section, its name, and why."""
+def name_faults(
+    structures: list[str], frames: list[str], machines: list[str], events: list[str]
+) -> Iterator[tuple[str, str, str]]:
+    """For each structure, frame type, machine and event that cannot be called so: its section, its name, and why."""
     taken: dict[str, str] = {}
-    for section, names in (("structures", structures), ("frames", frames), ("machines", machines)):
-        if section == "machines":
+    sections = {"structures": structures, "frames": frames, "machines": machines, "events": events}
+    for section, names in sections.items():
+        if section in ("machines", "events"):
             taken = {}  # they are in a module of their own
         for name in names:
             ours = _NAMES_OF[section](name)
@@ -115,5 +118,6 @@ _NAMES_OF: dict[str, Callable[[str], list[str]]] = {
     "structures": _names_of_structure,
     "frames": lambda name: [flag_class(name)],
     "machines": lambda name: [state_class(name), upper(name)],
+    "events": lambda name: [camel(name)],
 }
 """What parts of each section are called in Python."""

@@ -1,28 +1,28 @@
 """From checked data to the model: every name is looked up, every reference to a requirement is noted.
 
-What is refused here are names that lead nowhere: requirements, structures, flags, fields, limits, states, guards.
+What is refused here are names that lead nowhere: requirements, structures, flags, fields, limits. Those of machines are
+refused by :mod:`hgproto.language.resolve_machines`.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 from hgproto.language import model
 from hgproto.language.mentions import all_parts, by_end, find_part, mentions, owner, texts
 from hgproto.language.names import field_fault, name_faults
-from hgproto.language.problems import Adviser, Problem, SchemaError
+from hgproto.language.problems import Problem, SchemaError
+from hgproto.language.resolve_machines import MAX_FIELDS, MachineResolver
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection
 
     from hgproto.language.problems import Place
+    from hgproto.language.resolve_machines import Data, Path
     from hgproto.language.source import Source
 
 __all__ = ["resolve"]
-
-Path = tuple["str | int", ...]
-Data = dict[str, Any]
 
 HEADER_FIELDS = ("length", "request_id", "stream_id", "stream_flags", "type", "flags", "payload")
 """What the header has to have, since every face of a frame shows it."""
@@ -35,40 +35,11 @@ def resolve(source: Source, digest: str) -> model.Schema:
 
 _TYPES = (*model.INTEGERS, *model.STRINGS)
 
-MAX_FIELDS = 256
-"""Fields of a structure, those that it embeds among them: ten times what a structure for people has."""
 
-MAX_ROWS = 10_000
-"""Rows of all machines, where a row of several states is counted for each: a hundred times ours."""
-
-
-class _Resolver:
+class _Resolver(MachineResolver):
     def __init__(self, source: Source) -> None:
-        self.source = source
-        self.data: Data = source.data
-        self.problems: list[Problem] = []
-        self.adviser = Adviser()
-        self.rows_left = MAX_ROWS
-        self.references: dict[str, list[model.Reference]] = {}
+        super().__init__(source)
         self.structures: dict[str, model.Structure] = {}
-        self.answers: dict[str, frozenset[str]] = {}
-
-    # Names.
-
-    def known(self, what: str, name: str, names: Collection[str], path: Path, *, is_key: bool = False) -> bool:
-        """Whether ``name`` is one of ``names``; a problem at ``path`` if it is not."""
-        if name in names:
-            return True
-        place = self.source.key_place(path) if is_key else self.source.place(path)
-        self.problems.append(Problem(place, f"there is no {what} {name!r}", self.adviser.suggestion(name, names)))
-        return False
-
-    def requirement(self, name: str, path: Path, kind: Literal["codec", "machine"]) -> str:
-        """Notes that the part at ``path`` puts the requirement into effect."""
-        if self.known("requirement", name, self.data["requirements"], path):
-            reference = model.Reference(kind, ".".join(map(str, path)), self.source.place(path))
-            self.references.setdefault(name, []).append(reference)
-        return name
 
     def rules(self, data: Data, path: Path, biting: Collection[str] | None = None) -> dict[str, str]:
         """The rules of a part. Those that bite nowhere (all do when ``biting`` is None) enforce no requirement."""
@@ -84,7 +55,7 @@ class _Resolver:
 
     def schema(self, digest: str) -> model.Schema:
         data = self.data
-        sections = (list(data.get(section, ())) for section in ("structures", "frames", "machines"))
+        sections = (list(data.get(section, ())) for section in ("structures", "frames", "machines", "events"))
         for section, name, fault in name_faults(*sections):
             place = self.source.key_place((section, name))
             self.problems.append(Problem(place, f"{name!r} cannot be a name: it {fault}", "rename it"))
@@ -101,11 +72,7 @@ class _Resolver:
             name: self.frame(name, frame, ("frames", name), flag_names, integers)
             for name, frame in data["frames"].items()
         }
-        guards = {
-            name: model.Guard(name, tuple(part.get("values", ())), part["doc"], self.source.key_place(("guards", name)))
-            for name, part in data.get("guards", {}).items()
-        }
-        self.answers = {name: frozenset(guard.values) for name, guard in guards.items()}
+        events, emits, guards = self.events(), self.emits(), self.guards()
         machines = {
             name: self.machine(name, part, ("machines", name), frames, guards, flag_names)
             for name, part in data.get("machines", {}).items()
@@ -133,6 +100,8 @@ class _Resolver:
             },
             structures=self.structures,
             frames=frames,
+            events=events,
+            emits=emits,
             guards=guards,
             machines=machines,
             requirements=requirements,
@@ -247,13 +216,6 @@ class _Resolver:
             self.problems.append(Problem(place, message, "embed a structure that has fields"))
         return structure.fields
 
-    def usable(self, name: str, path: Path) -> None:
-        """Notes a problem when generated code cannot have a field called ``name``."""
-        fault = field_fault(name)
-        if fault is not None:
-            place = self.source.place(path)
-            self.problems.append(Problem(place, f"a field cannot be called {name!r}: it {fault}", "rename it"))
-
     def field(self, part: Data, here: Path, inherited: dict[str, str]) -> model.Field:
         kind = part["type"]
         if "name" in part:
@@ -288,12 +250,12 @@ class _Resolver:
             limit=part.get("limit"),
             parity=parity,
             bits=bits,
-            rules={**model.relevant_rules(inherited, part), **self.rules(part, here)},
+            rules={**_relevant_rules(inherited, part), **self.rules(part, here)},
             place=self.source.place(here),
         )
 
     def structure(self, name: str, data: Data, path: Path) -> model.Structure:
-        rules = self.rules(data, path, model.biting_rules(data))
+        rules = self.rules(data, path, _biting_rules(data))
         if data.get("limit") is not None:
             self.known("limit", data["limit"], self.data.get("limits", {}), (*path, "limit"))
         for key in data.get("entries", {}):
@@ -380,120 +342,24 @@ class _Resolver:
                 self.known("flag", part[key], flags, (*here, key))
         return model.PayloadCase(structure, field, part.get("when"), part.get("after"), self.source.place(here))
 
-    # Machines.
-
-    def machine(
-        self,
-        name: str,
-        data: Data,
-        path: Path,
-        frames: dict[str, model.FrameType],
-        guards: dict[str, model.Guard],
-        stream_flags: Collection[str],
-    ) -> model.Machine:
-        self.known("state", data["initial"], data["states"], (*path, "initial"))
-        self.rows_left -= sum(
-            len(part["from"]) if isinstance(part["from"], list) else 1 for part in data["transitions"]
-        )
-        if self.rows_left < 0:
-            message = f"the machine is too large: all of them have more than {MAX_ROWS} rows, counted for each state"
-            self.problems.append(Problem(self.source.key_place(path), message, "use fewer states and rows"))
-        otherwise = data["otherwise"]["error"]
-        self.requirement(otherwise, (*path, "otherwise", "error"), "machine")
-        return model.Machine(
-            name=name,
-            role=data["role"],
-            scope=data["scope"],
-            doc=data["doc"],
-            initial=data["initial"],
-            states={state: part["doc"] for state, part in data["states"].items()},
-            transitions=tuple(
-                row
-                for i, part in enumerate(data["transitions"] if self.rows_left >= 0 else ())
-                for row in self.rows(part, (*path, "transitions", i), data["states"], frames, guards, stream_flags)
-            ),
-            otherwise=otherwise,
-            place=self.source.key_place(path),
-            state_places={state: self.source.key_place((*path, "states", state)) for state in data["states"]},
-        )
-
-    def rows(
-        self,
-        part: Data,
-        here: Path,
-        states: Collection[str],
-        frames: dict[str, model.FrameType],
-        guards: dict[str, model.Guard],
-        stream_flags: Collection[str],
-    ) -> Iterator[model.Row]:
-        """A row as it is for each state that has it."""
-        several = isinstance(part["from"], list)
-        sources = part["from"] if several else [part["from"]]
-        for index, source in enumerate(sources):
-            self.known("state", source, states, (*here, "from", index) if several else (*here, "from"))
-        if "to" in part:
-            self.known("state", part["to"], states, (*here, "to"))
-        types = self.row_frames(part.get("frame", []), (*here, "frame"), frames)
-        flags = {flag.name for name in types if name in frames for flag in frames[name].flags} | set(stream_flags)
-        for key in ("error", "requirement"):
-            if key in part:
-                self.requirement(part[key], (*here, key), "machine")
-        row = model.Row(
-            source=sources[0],
-            frames=types,
-            event=part.get("event"),
-            when=self.condition(part["when"], (*here, "when"), flags, guards) if "when" in part else None,
-            to=part.get("to"),
-            emit=part.get("emit"),
-            error=part.get("error"),
-            expected=part.get("expected"),
-            requirement=part.get("requirement"),
-            doc=part.get("doc"),
-            place=self.source.place(here),
-        )
-        for source in sources:
-            yield replace(row, source=source)
-
-    def row_frames(self, value: Any, path: Path, frames: Iterable[str]) -> tuple[str, ...]:
-        every = tuple(frames)
-        if value == "any":
-            return every
-        named = value["except"] if isinstance(value, dict) else value
-        inner = (*path, "except") if isinstance(value, dict) else path
-        for index, name in enumerate(named):
-            self.known("frame type", name, every, (*inner, index))
-        return tuple(n for n in every if n not in named) if isinstance(value, dict) else tuple(named)
-
-    def condition(
-        self, value: Any, path: Path, flags: Collection[str], guards: dict[str, model.Guard]
-    ) -> model.Condition:
-        if isinstance(value, str):
-            self.known("flag of these frames", value, flags, path)
-            return model.Condition("flag", value)
-        ((kind, inner),) = value.items()
-        if kind in ("and", "or"):
-            parts = tuple(self.condition(part, (*path, kind, i), flags, guards) for i, part in enumerate(inner))
-            return model.Condition(kind, parts=parts)
-        if kind == "not":
-            return model.Condition("not", parts=(self.condition(inner, (*path, kind), flags, guards),))
-        name, answer = (inner, None) if isinstance(inner, str) else next(iter(inner.items()))
-        here = (*path, kind)
-        if kind == "state":
-            machines = self.data.get("machines", {})
-            if self.known("machine", name, machines, here):
-                self.known("state", str(answer), machines[name]["states"], here)
-            return model.Condition("state", name, answer)
-        if self.known("guard", name, guards, here):
-            values = guards[name].values
-            if answer is not None:
-                self.known(f"answer of the guard {name!r}", answer, self.answers[name], (*here, name))
-            elif values:
-                message = f"the guard {name!r} has more answers than true and false"
-                self.problems.append(Problem(self.source.place(here), message, self.adviser.listed(values)))
-        return model.Condition("guard", name, answer)
-
 
 def _with_sized_by(field: model.Field, giver_of: str | None) -> model.Field:
     if giver_of == field.sized_by:
         return field
     return replace(field, sized_by=giver_of)
+
+
+def _biting_rules(structure: Data) -> set[str]:
+    """The rules of a structure that say something of it, or of a field that has no such rule of its own."""
+    rules: dict[str, str] = structure.get("rules", {})
+    if "entries" in structure:
+        return set(rules)
+    own = [part for part in structure["fields"] if "embed" not in part]
+    kept = {"surplus"} | ({"limit"} & structure.keys())
+    return kept.union(*(_relevant_rules(rules, part).keys() - part.get("rules", {}).keys() for part in own))
+
+
+def _relevant_rules(inherited: dict[str, str], part: Data) -> dict[str, str]:
+    """The rules of a structure that say something of one of its fields."""
+    fitting = model.fitting_rules(part["type"], part.get("size"), part.get("at_most"), repeat="repeat" in part)
+    return {key: rule for key, rule in inherited.items() if key in fitting and key != "empty"}

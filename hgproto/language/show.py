@@ -1,4 +1,4 @@
-"""Field tables for people: the header, a structure or a frame type, from the schema."""
+"""Field tables for people: the header, a structure, a frame type or the events, from the schema."""
 
 from __future__ import annotations
 
@@ -12,16 +12,31 @@ if TYPE_CHECKING:
 
     from hgproto.language.model import Field, FrameType, Schema, Structure
 
-__all__ = ["names", "rules_of_frame", "rules_of_header", "rules_of_structure", "show", "size_text", "type_text"]
+__all__ = [
+    "EVENTS",
+    "names",
+    "rules_of_frame",
+    "rules_of_header",
+    "rules_of_structure",
+    "show",
+    "size_text",
+    "type_text",
+]
 
 WIDTH = 100
+
+EVENTS = "events"
+"""The name under which all events are shown, unless a frame type or a structure has it."""
+
+_EVENTS_DOC = "The events that reactors report, and the actions that lead to them."
 
 
 def names(schema: Schema) -> dict[str, str]:
     """What can be shown, and what each is."""
     known = {HEADER: schema.header.doc}
     known |= {frame.name: frame.doc for frame in schema.frames.values()}
-    return known | {s.name: s.doc for s in schema.structures.values() if s.name not in known}
+    known |= {s.name: s.doc for s in schema.structures.values() if s.name not in known}
+    return known | ({EVENTS: _EVENTS_DOC} if schema.events and EVENTS not in known else {})
 
 
 def overview(schema: Schema) -> Iterator[str]:
@@ -37,8 +52,12 @@ def show(name: str, schema: Schema) -> Iterator[str]:
         yield from _header(schema)
     elif name in schema.frames:
         yield from _frame(schema.frames[name], schema)
-    else:
+    elif name in schema.structures:
         yield from _structure(schema.structures[name], schema)
+    elif name == EVENTS and schema.events:
+        yield from _events(schema)
+    else:
+        raise KeyError(name)
 
 
 def _header(schema: Schema) -> Iterator[str]:
@@ -108,6 +127,23 @@ def _structure(structure: Structure, schema: Schema) -> Iterator[str]:
     yield ""
     yield from _fields(structure)
     yield from _rules(rules_of_structure(structure, schema), schema)
+
+
+def _events(schema: Schema) -> Iterator[str]:
+    yield f"{EVENTS}: {_EVENTS_DOC}"
+    yield ""
+    events = schema.events.values()
+    yield from _table(("event", "side", "meaning"), [(event.name, event.role, event.doc) for event in events])
+    yield ""
+    rows = [
+        (event.name, field.name, field.type, "no" if field.optional else "yes", field.doc)
+        for event in events
+        for field in event.fields
+    ]
+    yield from _table(("event", "field", "type", "required", "meaning"), rows)
+    yield ""
+    actions = [(action.name, ", ".join(action.events) or "none", action.doc) for action in schema.emits.values()]
+    yield from _table(("action", "events", "meaning"), actions)
 
 
 def _fields(structure: Structure) -> Iterator[str]:

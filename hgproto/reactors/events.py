@@ -1,5 +1,9 @@
 """What reactors tell, and what they ask to be done: small values with a class each.
 
+The schema declares all of them. Those that are plain values are generated (:mod:`hgproto.revisions.events`). Here are those that
+bring frames to send (:class:`SendFrames`, :class:`NoOp`, :class:`Error`), the values that there is only one of, and the
+unions.
+
 Treat them as immutable, like every :class:`hgproto.runtime.frame.Record`. Iterating over :class:`SendFrames` uses it up.
 """
 
@@ -8,6 +12,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hgproto.errors import repr_of
+from hgproto.revisions.events import (
+    CommandCut,
+    CommandData,
+    PeerError,
+    ProgressUpdate,
+    RequestError,
+    ResponseData,
+    RunCommand,
+    StartCommand,
+    StreamLeftOpen,
+    TextMessage,
+    WantFrame,
+)
 from hgproto.runtime.frame import Record, Unique
 
 if TYPE_CHECKING:
@@ -16,7 +33,6 @@ if TYPE_CHECKING:
 
     from hgproto.errors import RemoteProtocolError
     from hgproto.reactors.sending import Batch, Sending
-    from hgproto.revisions.framing_0002.codec import Progress, TextAtom
     from hgproto.runtime.frame import Frame
 
 __all__ = [
@@ -40,88 +56,6 @@ __all__ = [
     "TextMessage",
     "WantFrame",
 ]
-
-
-class RunCommand(Record):
-    """To the server's application: a command is to be run.
-
-    ``args``: values by name, in the order in which they came. ``data``: its octets, None for a command without data.
-    """
-
-    __slots__ = ("request_id", "name", "args", "data")  # noqa: RUF023 - in the order of use
-
-    request_id: int
-    name: str
-    args: dict[str, bytes]
-    data: bytes | None
-
-    def __init__(self, request_id: int, name: str, args: dict[str, bytes], data: bytes | None = None) -> None:
-        self.request_id = request_id
-        self.name = name
-        self.args = args
-        self.data = data
-
-    if TYPE_CHECKING:
-
-        def replace(  # noqa: D102
-            self,
-            *,
-            request_id: int = ...,
-            name: str = ...,
-            args: dict[str, bytes] = ...,
-            data: bytes | None = ...,
-        ) -> Self: ...
-
-
-class StartCommand(RunCommand):
-    """To the server's application: a command is to be run whose data follows, as :class:`CommandData`."""
-
-    __slots__ = ()
-
-
-class CommandData(Record):
-    """To the server's application: the next octets of a running command's data. ``last``: there are no more."""
-
-    __slots__ = ("request_id", "data", "last")  # noqa: RUF023 - in the order of use
-
-    request_id: int
-    data: bytes
-    last: bool
-
-    def __init__(self, request_id: int, data: bytes, last: bool) -> None:
-        self.request_id = request_id
-        self.data = data
-        self.last = last
-
-    if TYPE_CHECKING:
-
-        def replace(self, *, request_id: int = ..., data: bytes = ..., last: bool = ...) -> Self: ...  # noqa: D102
-
-
-class CommandCut(Record):
-    """To the server's application: input ended, and the rest of a running command's data will not come.
-
-    ``answered``: the response had begun, and can go on; else the client was told, and there is nobody to respond to.
-    """
-
-    __slots__ = ("request_id", "answered")  # noqa: RUF023 - in the order of use
-
-    request_id: int
-    answered: bool
-
-    def __init__(self, request_id: int, answered: bool) -> None:
-        self.request_id = request_id
-        self.answered = answered
-
-    if TYPE_CHECKING:
-
-        def replace(self, *, request_id: int = ..., answered: bool = ...) -> Self: ...  # noqa: D102
-
-
-class WantFrame(Record):
-    """The frame was taken, and there is nothing to do until more come."""
-
-    __slots__ = ()
 
 
 WANT_FRAME = WantFrame()
@@ -244,118 +178,11 @@ class SendFrames(Unique):
         self._sending.sent()
 
 
-class ResponseData(Record):
-    """To the client's application: the next octets of a response. ``last``: the response is complete."""
-
-    __slots__ = ("request_id", "data", "last")  # noqa: RUF023 - in the order of use
-
-    request_id: int
-    data: bytes
-    last: bool
-
-    def __init__(self, request_id: int, data: bytes, last: bool) -> None:
-        self.request_id = request_id
-        self.data = data
-        self.last = last
-
-    if TYPE_CHECKING:
-
-        def replace(self, *, request_id: int = ..., data: bytes = ..., last: bool = ...) -> Self: ...  # noqa: D102
-
-
-class TextMessage(Record):
-    """To the client's application: text for people."""
-
-    __slots__ = ("request_id", "atoms")  # noqa: RUF023 - in the order of use
-
-    request_id: int
-    atoms: tuple[TextAtom, ...]
-
-    def __init__(self, request_id: int, atoms: tuple[TextAtom, ...]) -> None:
-        self.request_id = request_id
-        self.atoms = atoms
-
-    if TYPE_CHECKING:
-
-        def replace(self, *, request_id: int = ..., atoms: tuple[TextAtom, ...] = ...) -> Self: ...  # noqa: D102
-
-
-class ProgressUpdate(Record):
-    """To the client's application: how far an operation is."""
-
-    __slots__ = ("request_id", "progress")  # noqa: RUF023 - in the order of use
-
-    request_id: int
-    progress: Progress
-
-    def __init__(self, request_id: int, progress: Progress) -> None:
-        self.request_id = request_id
-        self.progress = progress
-
-    if TYPE_CHECKING:
-
-        def replace(self, *, request_id: int = ..., progress: Progress = ...) -> Self: ...  # noqa: D102
-
-
-class RequestError(Record):
-    """To the client's application: a request has failed, and nothing more comes for it.
-
-    ``message``: why, in the server's words or in ours. ``received``: octets of the response that came before.
-    ``requirement``: the rule because of which the whole connection has failed, or output ended too early; request.complete
-    when the data of our own command could not be sent; None when the server's application refused the request.
-    """
-
-    __slots__ = ("request_id", "message", "received", "requirement")  # noqa: RUF023 - in the order of use
-
-    request_id: int
-    message: str
-    received: int
-    requirement: str | None
-
-    def __init__(self, request_id: int, message: str, received: int, requirement: str | None = None) -> None:
-        self.request_id = request_id
-        self.message = message
-        self.received = received
-        self.requirement = requirement
-
-    if TYPE_CHECKING:
-
-        def replace(  # noqa: D102
-            self,
-            *,
-            request_id: int = ...,
-            message: str = ...,
-            received: int = ...,
-            requirement: str | None = ...,
-        ) -> Self: ...
-
-
-class PeerError(Record):
-    """To the client's application: the server says that we broke a rule. The connection is of no more use.
-
-    ``request_id``: the request that the server complains about, 0 when it could not tell.
-    """
-
-    __slots__ = ("request_id", "message")  # noqa: RUF023 - in the order of use
-
-    request_id: int
-    message: str
-
-    def __init__(self, request_id: int, message: str) -> None:
-        self.request_id = request_id
-        self.message = message
-
-    if TYPE_CHECKING:
-
-        def replace(self, *, request_id: int = ..., message: str = ...) -> Self: ...  # noqa: D102
-
-
 class Error(Record):
     """The peer broke a rule, and the connection is of no more use: send the frames, if any, and close it.
 
     ``error``: the rule, and where; offsets from the start of the input. ``frame``: the frame that broke it, None where
-    there was no whole one. ``frames``: an iterator over what to send before closing, which is not compared or shown. It has
-    the responses that can be completed now, and then the error. It does not wait for a file that has nothing yet.
+    there was no whole one. ``frames``: an iterator over what to send before closing, which is not compared or shown.
     """
 
     __slots__ = ("error", "frame", "frames")
@@ -391,21 +218,6 @@ class Error(Record):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(error={repr_of(self.error)}, frame={repr_of(self.frame)})"
-
-
-class StreamLeftOpen(Record):
-    """A note: the peer's output ended, and this stream was not closed (stream.end)."""
-
-    __slots__ = ("stream_id",)
-
-    stream_id: int
-
-    def __init__(self, stream_id: int) -> None:
-        self.stream_id = stream_id
-
-    if TYPE_CHECKING:
-
-        def replace(self, *, stream_id: int = ...) -> Self: ...  # noqa: D102
 
 
 ServerEvent = (

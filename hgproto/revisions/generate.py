@@ -1,6 +1,7 @@
 """Generates packages from schemas: into files, and in memory for a user's own schema.
 
-Both go through the same emitters. A generated package is five modules; see :mod:`hgproto.emit`.
+Both go through the same emitters. A generated package is five modules; see :mod:`hgproto.emit`. The classes of events stand
+beside our packages, in ``events.py``, since revisions share them.
 """
 
 from __future__ import annotations
@@ -12,18 +13,27 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from hgproto.emit import TARGETS
+from hgproto.emit import TARGETS, shared
 from hgproto.emit.text import snake
+from hgproto.language.problems import Problem, SchemaError
 from hgproto.revisions.origin import register
 from hgproto.system.stdio import write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from hgproto.language.model import Schema
     from hgproto.revisions.origin import Origin
 
-__all__ = ["compile_as", "compile_schema", "package_directory", "sources", "stale", "write"]
+__all__ = [
+    "compile_as",
+    "compile_schema",
+    "package_directory",
+    "shared_sources",
+    "sources",
+    "stale",
+    "write",
+]
 
 _MODULES = ("codec", "structs", "machines", "requirements")
 """The modules of a package in the order in which they can be imported."""
@@ -37,16 +47,43 @@ def sources(schema: Schema) -> dict[str, str]:
     return {name: emit(schema) for name, emit in TARGETS.items()}
 
 
+def shared_sources(schemas: Sequence[Schema]) -> dict[str, str]:
+    """The text of each file beside the packages of our revisions, by its name.
+
+    Raises :class:`SchemaError` if the revisions do not share their events, or none of them leads to one.
+    """
+    first = schemas[0]
+    led_to = {name for schema in schemas for action in schema.emits.values() for name in action.events}
+    problems = [
+        Problem(
+            event.place, f"{schema.revision} has another event {name!r}", "declare events in a file that both include"
+        )
+        for schema in schemas[1:]
+        for name, event in {**first.events, **schema.events}.items()
+        if first.events.get(name) != schema.events.get(name)
+    ]
+    problems += [
+        Problem(
+            event.place, f"no revision leads to the event {name!r}", "name it in `events` of an action, or remove it"
+        )
+        for name, event in first.events.items()
+        if name not in led_to
+    ]
+    if problems:
+        raise SchemaError(problems)
+    return shared(schemas)
+
+
 def package_directory(schema: Schema) -> Path:
     """Where the package of one of our own revisions stands."""
     return Path(__file__).resolve().parent / snake(schema.revision)
 
 
-def write(schema: Schema, directory: Path) -> list[Path]:
-    """Writes the generated files; gives those that changed."""
+def write(texts: Mapping[str, str], directory: Path) -> list[Path]:
+    """Writes generated files, given by name; gives those that changed."""
     directory.mkdir(parents=True, exist_ok=True)
     changed = []
-    for name, text in sources(schema).items():
+    for name, text in texts.items():
         file = directory / name
         if _text_of(file) != text:
             write_whole(file, text.encode("utf-8"))
@@ -54,9 +91,9 @@ def write(schema: Schema, directory: Path) -> list[Path]:
     return changed
 
 
-def stale(schema: Schema, directory: Path) -> Iterator[str]:
+def stale(texts: Mapping[str, str], directory: Path) -> Iterator[str]:
     """The lines of a unified diff from the files in ``directory`` to what would be generated; none when up to date."""
-    for name, text in sources(schema).items():
+    for name, text in texts.items():
         file = directory / name
         old = (_text_of(file) or "").splitlines(keepends=True)
         yield from difflib.unified_diff(old, text.splitlines(keepends=True), str(file), f"{file} (generated)")

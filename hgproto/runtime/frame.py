@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Frame",
     "Record",
-    "RecordType",
     "Unique",
     "bare",
     "check_codec",
@@ -42,11 +41,7 @@ __all__ = [
 ]
 
 
-class RecordType(type):
-    """The class of the classes of records, in place of which a class of its own decides how they are pickled."""
-
-
-class Record(metaclass=RecordType):
+class Record:
     """A value with named parts, compared by value.
 
     Subclasses name their parts in ``__slots__``, and in ``shown`` those that :meth:`as_dict` tells, which may have

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from support import INVALID, ROOT, SCHEMA, VALID
 
 from hgproto.cli import main
-from hgproto.diff import KINDS, Change, changes, machines, parts
+from hgproto.diff import KINDS, Change, changes, events, machines, parts
 from hgproto.language import SchemaError, check, load, model
 from hgproto.revisions.revision import Revision
 
@@ -138,7 +138,10 @@ def test_what_is_new_one_way_is_gone_the_other(pair: Pair) -> None:
 
 
 ELSEWHERE = {
+    model.Action: "name events",
     model.CborEntry: "name",
+    model.Event: "name inherited own",
+    model.EventField: "name",
     model.Field: "name type size count sizes repeat parity bits rules sized_by",
     model.Flag: "name",
     model.FrameType: "name flags constraints payload examples",
@@ -146,7 +149,8 @@ ELSEWHERE = {
     model.Machine: "name states state_places transitions",
     model.Profile: "name",
     model.Requirement: "id",
-    model.Schema: "header stream_flags stream_constraints limits profiles structures frames guards machines requirements",
+    model.Schema: "header stream_flags stream_constraints limits profiles structures frames guards machines requirements "
+    "events emits",
 }
 """Attributes of parts that are compared by more than their value: the list of differences has them."""
 
@@ -154,7 +158,10 @@ ELSEWHERE = {
 @pytest.mark.parametrize(
     ("part", "table"),
     [
+        (model.Action, events.ACTION),
         (model.CborEntry, parts.ENTRY),
+        (model.Event, events.EVENT),
+        (model.EventField, events.EVENT_FIELD),
         (model.Field, parts.FIELD),
         (model.Flag, parts.FLAG),
         (model.FrameType, parts.FRAME),

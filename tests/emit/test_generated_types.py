@@ -16,7 +16,7 @@ import yaml
 from support import ROOT, RUFF, SCHEMA
 
 from hgproto.language import load
-from hgproto.revisions.generate import write
+from hgproto.revisions.generate import sources, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,7 +111,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     few = directory / "few.yaml"
     schema_of_few(few)
     for name, file in (("ours", SCHEMA / "framing-0002.yaml"), ("alien", ALIEN), ("pairs", pairs), ("few", few)):
-        write(load(file), directory / f"relay_{name}")
+        write(sources(load(file)), directory / f"relay_{name}")
     return directory
 
 

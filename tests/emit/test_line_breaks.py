@@ -17,7 +17,7 @@ from support import ROOT, RUFF, SCHEMA, formatted
 
 from hgproto.emit.line_breaks import WIDTH, Group, fitted, flat, lay_out
 from hgproto.language import load
-from hgproto.revisions.generate import write
+from hgproto.revisions.generate import sources, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -150,7 +150,7 @@ def test_packages_need_no_formatting_whatever_the_names_and_the_header(tmp_path:
     for number, text in enumerate(schemas):
         file = tmp_path / f"schema-{number}.yaml"
         file.write_text(text, encoding="utf-8")
-        write(load(file), tmp_path / f"package_{number}")
+        write(sources(load(file)), tmp_path / f"package_{number}")
     command = [str(RUFF), "format", "--isolated", "--no-cache", "--line-length", str(WIDTH), "--diff", str(tmp_path)]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout

@@ -259,10 +259,12 @@ def test_every_reactor_and_judge_has_what_is_known() -> None:
                 assert all(callable(bound(reactor, "ask", name)) for reactor in reactors)
 
 
-def test_schema_check_tells_an_unknown_action(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_schema_check_tells_an_action_that_no_reactor_has(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for file in SCHEMA.glob("framing*.yaml"):
         text = file.read_text(encoding="utf-8")
-        (tmp_path / file.name).write_text(text.replace("emit: text}", "emit: txt}"), encoding="utf-8")
+        (tmp_path / file.name).write_text(
+            text.replace("emit: text}", "emit: txt}").replace("  text: {events", "  txt: {events"), encoding="utf-8"
+        )
     lines = text_lines((tmp_path / "framing-0002.yaml").read_text(encoding="utf-8"), "emit: txt}")
     assert main(["schema", "check", str(tmp_path / "framing-0002.yaml")]) == 1
     told = capsys.readouterr().err.splitlines()

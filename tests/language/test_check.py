@@ -83,7 +83,7 @@ def test_flags_that_share_a_bit_are_told_without_trying_all_combinations(monkeyp
     monkeypatch.setattr(sys.modules["hgproto.language.check"], "_every_flag_set", tried)
     data = OURS.frames["command-data"]
     flags = tuple(replace(data.flags[0], name=f"flag-{number}") for number in range(60))
-    found = check(replace(OURS, frames={"command-data": replace(data, flags=flags)}))
+    found = check(replace(OURS, frames={"command-data": replace(data, flags=flags)}, machines={}, emits={}, events={}))
     assert sum("overlaps 'flag-0' at bit 0" in problem.message for problem in found) == 59
 
 
@@ -109,7 +109,7 @@ def machine(*rows: tuple[Condition | None, str], states: tuple[str, ...] = ("one
         state_places={state: Place("here", line, 1) for line, state in enumerate(states, 1)},
     )
     guards = {name: Guard(name, values, "A question.", HERE) for name, values in (("ready", ()), ("size", ("s", "l")))}
-    return replace(OURS, machines={"it": made}, guards=guards)
+    return replace(OURS, machines={"it": made}, guards=guards, emits={}, events={})
 
 
 EOS, MORE = Condition("flag", "eos"), Condition("flag", "continuation")

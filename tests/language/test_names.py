@@ -254,7 +254,14 @@ def test_what_records_have_is_in_the_list() -> None:
 
 
 def test_names_that_are_one_in_python_are_refused() -> None:
-    faults = list(name_faults(["x-1", "xy1", "xy-1", "a", "a1"], ["b", "b-1", "b1"], ["m-1", "m1", "in", "guards"]))
+    faults = list(
+        name_faults(
+            ["x-1", "xy1", "xy-1", "a", "a1"],
+            ["b", "b-1", "b1"],
+            ["m-1", "m1", "in", "guards"],
+            ["e-1", "e1", "record"],
+        )
+    )
     assert [(section, name) for section, name, _ in faults] == [
         ("structures", "xy-1"),
         ("structures", "a"),
@@ -263,4 +270,6 @@ def test_names_that_are_one_in_python_are_refused() -> None:
         ("machines", "m1"),
         ("machines", "in"),
         ("machines", "guards"),
+        ("events", "e1"),
+        ("events", "record"),
     ]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from support import ROOT, SCHEMA
 
 from hgproto.language import load
-from hgproto.language.show import WIDTH, names, overview, show
+from hgproto.language.show import EVENTS, WIDTH, names, overview, show
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -80,6 +81,8 @@ def test_tables_have_every_field_and_every_rule(revision: str, name: str) -> Non
             if case.field is not None:
                 assert case.field.name in words
                 expected |= set(case.field.rules.values())
+    elif name == EVENTS:
+        assert {*schema.events, *schema.emits, *(f.name for e in schema.events.values() for f in e.fields)} <= words
     elif not structures:
         assert {"type", "flags", *(field.name for field in schema.header.fields if not field.bits)} <= words
         assert {flag.name for flag in schema.stream_flags} <= words
@@ -98,8 +101,23 @@ def test_the_overview_lists_all_there_is_to_show(schema: Schema) -> None:
     assert lines[0] == f"{schema.revision}: {schema.title}"
     first_words = [line.split()[0] for line in lines[4:] if line and not line.startswith(" ")]
     assert (
-        first_words == list(names(schema)) == list(dict.fromkeys(["frame-header", *schema.frames, *schema.structures]))
+        first_words
+        == list(names(schema))
+        == list(
+            dict.fromkeys(["frame-header", *schema.frames, *schema.structures, *([EVENTS] if schema.events else [])])
+        )
     )
+
+
+def test_a_structure_may_be_called_as_the_list_of_events() -> None:
+    schema = SCHEMAS["framing-0002"]
+    hidden = replace(
+        schema, structures={**schema.structures, EVENTS: replace(schema.structures["argument"], name=EVENTS)}
+    )
+    assert list(names(hidden)).count(EVENTS) == 1
+    assert next(show(EVENTS, hidden)).startswith(f"{EVENTS}: {schema.structures['argument'].doc}")
+    with pytest.raises(KeyError):
+        list(show(EVENTS, SCHEMAS["relay-7"]))
 
 
 def test_a_name_that_there_is_not() -> None:

@@ -13,10 +13,11 @@ from support import ROOT
 
 import hgproto.language.problems
 import hgproto.language.resolve
+import hgproto.language.resolve_machines
 from hgproto.language import SchemaError, check, load
 from hgproto.language.load import MAX_FILES
 from hgproto.language.problems import MAX_COMPARED
-from hgproto.language.resolve import MAX_FIELDS
+from hgproto.language.resolve_machines import MAX_FIELDS
 from hgproto.language.rows import MAX_WORK
 from hgproto.language.source import MAX_DEPTH, MAX_OCTETS, Source, read
 
@@ -233,7 +234,7 @@ def test_rows_of_all_machines_have_a_limit(tmp_path: Path, monkeypatch: pytest.M
     several["transitions"].append({"from": ["s1", "s2", "s3"], "frame": "any", "when": {"not": "opens"}, "to": "s0"})
     data["machines"] = {"m": several, "n": machine("opens", states=3)}
     for limit in (9, 10, 11):
-        monkeypatch.setattr(hgproto.language.resolve, "MAX_ROWS", limit)
+        monkeypatch.setattr(hgproto.language.resolve_machines, "MAX_ROWS", limit)
         if limit < 10:
             found = messages(tmp_path, data)
             assert found == ["the machine is too large: all of them have more than 9 rows, counted for each state"]

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import get_args
 
+from support import SCHEMA
+
+import hgproto
 from hgproto import Client, Limits, Server, command, encode_frames, read_frames
+from hgproto.language import load
+from hgproto.language.names import camel
 from hgproto.reactors import events
 from hgproto.reactors.events import (
     NO_OP,
@@ -19,6 +24,7 @@ from hgproto.reactors.events import (
     StreamLeftOpen,
     WantFrame,
 )
+from hgproto.revisions import events as generated
 
 
 def test_events_are_values() -> None:
@@ -46,6 +52,18 @@ def test_commands_are_of_their_public_class() -> None:
     framewise = Server()
     events_of = [event for frame in read_frames(wire) for event in framewise.receive_frame(frame)]
     assert [type(event) for event in events_of] == [RunCommand, *[WantFrame] * 2, RunCommand]
+
+
+def test_the_unions_are_those_of_the_schema() -> None:
+    declared = load(SCHEMA / "framing-0002.yaml").events
+    for role, union in (("server", events.ServerEvent), ("client", events.ClientEvent)):
+        names = {camel(name) for name, event in declared.items() if event.role in (role, "both")}
+        assert {kind.__name__ for kind in get_args(union)} == names
+    by_hand = {camel(name) for name, event in declared.items() if event.sends}
+    assert by_hand == {kind.__name__ for kind in get_args(events.Event) if kind.__module__ == events.__name__}
+    assert {camel(name) for name in declared} - by_hand == set(generated.__all__)
+    for name in generated.__all__:
+        assert getattr(hgproto, name) is getattr(events, name) is getattr(generated, name)
 
 
 def test_the_unions_have_the_events_of_each_role() -> None:

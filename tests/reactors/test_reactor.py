@@ -286,6 +286,26 @@ def test_every_run_is_what_a_row_or_a_rule_of_one_frame_says(role: str) -> None:
         ), (cell.scene.title, cell.what, cell.gives)
 
 
+@every_role
+def test_every_event_of_a_run_is_one_that_the_schema_declares_for_its_action(role: str) -> None:
+    emits = load(support.SCHEMA / "framing-0002.yaml").emits
+    shown = set()
+    for cell in request_cells(role):
+        if cell.frame is None or cell.before.connection == "errored":
+            continue
+        rows = [row for row in MACHINES[role].rows if cell.frame.type in row.frames and is_outcome(row, cell)]
+        actions = {
+            row.emit for row in rows if state_name(row.source) == cell.source and fits(row, flags_of(cell.frame))
+        }
+        if cell.frame.type == codec.FrameType.STREAM_SETTINGS:
+            actions = {"stream-configured"}
+        allowed = {event for action in actions - {None} for event in emits[str(action)].events}
+        names = {re.sub(r"\B(?=[A-Z])", "-", type(event).__name__).lower() for event in cell.events}
+        assert names <= (set(emits["error"].events) if cell.refusal is not None else allowed), cell.gives
+        shown |= names
+    assert len(shown) > 5
+
+
 def stream_outcome(row: Row, one: StreamCell) -> bool:
     if row.error is not None:
         return one.cell.refusal is not None and one.cell.refusal.requirement == row.error

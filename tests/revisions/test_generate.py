@@ -150,35 +150,35 @@ def test_the_text_needs_no_formatting_and_keeps_our_rules(tmp_path: Path) -> Non
         package.mkdir()
         (package / "__init__.py").write_text('"""A package like ours."""\n', encoding="utf-8")
     for name, schema in schemas.items():
-        write(schema, tmp_path / "hgproto" / "revisions" / f"framing_{name.replace('-', '_')}")
+        write(sources(schema), tmp_path / "hgproto" / "revisions" / f"framing_{name.replace('-', '_')}")
     for arguments in (["format", "--no-cache", "--diff"], ["check", "--no-cache", "--output-format=concise"]):
         run = subprocess.run([str(RUFF), *arguments, "."], cwd=tmp_path, capture_output=True, text=True, check=False)
         assert run.returncode == 0, run.stdout
 
 
 def test_our_own_package_is_up_to_date() -> None:
-    assert "".join(stale(OURS, package_directory(OURS))) == ""
+    assert "".join(stale(sources(OURS), package_directory(OURS))) == ""
 
 
 def test_files_are_written_when_they_differ(tmp_path: Path) -> None:
     directory = tmp_path / "a" / "b"
-    assert [file.name for file in write(OURS, directory)] == PARTS
-    assert write(OURS, directory) == []
+    assert [file.name for file in write(sources(OURS), directory)] == PARTS
+    assert write(sources(OURS), directory) == []
     (directory / "codec.py").write_text("x = 1\n", encoding="utf-8")
     (directory / "structs.py").unlink()
-    assert [file.name for file in write(OURS, directory)] == ["codec.py", "structs.py"]
+    assert [file.name for file in write(sources(OURS), directory)] == ["codec.py", "structs.py"]
     assert b"\r" not in (directory / "codec.py").read_bytes()
-    assert list(stale(OURS, directory)) == []
+    assert list(stale(sources(OURS), directory)) == []
 
 
 def test_what_is_stale_is_a_diff(tmp_path: Path) -> None:
-    write(OURS, tmp_path)
+    write(sources(OURS), tmp_path)
     codec = tmp_path / "codec.py"
     codec.write_text(
         codec.read_text(encoding="utf-8").replace("HEADER_OCTETS = 8", "HEADER_OCTETS = 9"), encoding="utf-8"
     )
     (tmp_path / "__init__.py").unlink()
-    diff = "".join(stale(OURS, tmp_path))
+    diff = "".join(stale(sources(OURS), tmp_path))
     assert f"--- {codec}\n+++ {codec} (generated)\n" in diff
     assert "\n-HEADER_OCTETS = 9\n+HEADER_OCTETS = 8\n" in diff
     assert "structs.py" not in diff.replace("``structs``", "")
@@ -236,7 +236,7 @@ def test_usage(arguments: list[str], message: str, capsys: pytest.CaptureFixture
 
 
 def test_a_package_can_stand_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write(ALIEN, tmp_path / "relay_anywhere" / "wire")
+    write(sources(ALIEN), tmp_path / "relay_anywhere" / "wire")
     monkeypatch.syspath_prepend(tmp_path)
     structs = importlib.import_module("relay_anywhere.wire.structs")
     codec = importlib.import_module("relay_anywhere.wire.codec")
