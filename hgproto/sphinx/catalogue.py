@@ -118,6 +118,54 @@ def _guards(pieces: Pieces, note: Note) -> list[nodes.Node]:
     return [table(("guard", "answers", "the question"), rows, kind="registry", widths=(20, 35, 45))]
 
 
+def _events(pieces: Pieces, note: Note) -> list[nodes.Node]:
+    schema = pieces.volume.schema
+    rows = []
+    for event in schema.events.values():
+        fields = [
+            [
+                nodes.literal("", field.name),
+                nodes.Text(f" ({field.type}{', optional' * field.optional}): "),
+                *pieces.prose(field.doc, None, field.place),
+            ]
+            for field in event.fields
+        ]
+        actions = [action.name for action in schema.emits.values() if event.name in action.events]
+        rows.append(
+            [
+                named(note(Part("event", event.name)), event.name),
+                "both sides" if event.role == "both" else f"the {event.role}",
+                pieces.prose(event.doc, None, event.place),
+                bullets(fields) if fields else "none",
+                joined([pieces.ref(Part("action", name))] for name in actions),
+            ]
+        )
+    heads = ("event", "reported by", "meaning", "fields", "after")
+    return [table(heads, rows, kind="registry", widths=(16, 12, 24, 32, 16))]
+
+
+def _actions(pieces: Pieces, note: Note) -> list[nodes.Node]:
+    schema = pieces.volume.schema
+    rows = []
+    for action in schema.emits.values():
+        places = []
+        for machine in schema.machines.values():
+            states = dict.fromkeys(row.source for row in machine.transitions if row.emit == action.name)
+            if states:
+                words = joined([pieces.ref(Part("state", f"{machine.name}.{state}"), state)] for state in states)
+                places.append([pieces.ref(Part("machine", machine.name)), nodes.Text(": "), *words])
+        rows.append(
+            [
+                named(note(Part("action", action.name)), action.name),
+                pieces.prose(action.doc, None, action.place),
+                joined([pieces.ref(Part("event", name))] for name in action.events) or "none",
+                bullets(places),
+            ]
+        )
+    heads = ("action", "meaning", "events", "machines, and the states in which a transition has it")
+    return [table(heads, rows, kind="registry", widths=(18, 32, 20, 30))]
+
+
 REGISTRIES: dict[str, Registry] = {
     "frames": _frames,
     "flags": _flags,
@@ -125,6 +173,8 @@ REGISTRIES: dict[str, Registry] = {
     "profiles": _profiles,
     "limits": _limits,
     "guards": _guards,
+    "events": _events,
+    "actions": _actions,
 }
 """The registries by name."""
 

@@ -178,7 +178,7 @@ class RulesDirective(SchemaDirective):
 
 
 class RegistryDirective(Named):
-    """A table of all parts of a kind: ``frames``, ``flags``, ``stream-flags``, ``profiles``, ``limits`` or ``guards``."""
+    """A table of all parts of a kind, such as ``frames``; :data:`hgproto.sphinx.catalogue.REGISTRIES` has the kinds."""
 
     what = "registry"
 

@@ -428,7 +428,7 @@ def _outcome(pieces: Pieces, machine: Machine, row: Row, *, says_where: bool = T
     if says_where and row.to is not None and row.to != row.source:
         parts.append([nodes.Text("→ "), _state(pieces, machine, row.to)])
     if row.emit is not None:
-        parts.append([nodes.Text(row.emit)])
+        parts.append([pieces.ref(Part("action", row.emit))])
     words = joined(parts)
     if row.requirement is not None:
         words += [nodes.Text(" by " if words else "by "), pieces.rule(row.requirement, row.place)]

@@ -124,6 +124,8 @@ Everything
 .. hgproto:registry:: profiles
 .. hgproto:registry:: limits
 .. hgproto:registry:: guards
+.. hgproto:registry:: events
+.. hgproto:registry:: actions
 
 .. hgproto:questions::
 
@@ -597,6 +599,27 @@ def test_roles_refer_to_parts_by_kind_and_name(site: Site) -> None:
 
 def test_there_is_a_role_for_every_kind() -> None:
     assert set(ROLES.values()) == set(KINDS)
+
+
+def test_events_and_actions_refer_to_each_other_and_to_states(all_of_it: Built) -> None:
+    page = all_of_it.page("index")
+    for event in OURS.events.values():
+        (row,) = (row for row in page.split("<tr") if f'id="event-{event.name}"' in row)
+        assert all(f"{field.name} ({field.type}" in words_of(row) for field in event.fields)
+        actions = {action.name for action in OURS.emits.values() if event.name in action.events}
+        assert set(re.findall('href="#action-([^"]*)"', row)) == actions
+    for action in OURS.emits.values():
+        (row,) = (row for row in page.split("<tr") if f'id="action-{action.name}"' in row)
+        assert set(re.findall('href="#event-([^"]*)"', row)) == set(action.events)
+        states = {
+            f"{machine.name}.{row.source}"
+            for machine in OURS.machines.values()
+            for row in machine.transitions
+            if row.emit == action.name
+        }
+        assert set(re.findall('href="#state-([^"]*)"', row)) == states
+        # Rows of machines refer to their actions.
+        assert page.count(f'href="#action-{action.name}"') > len(action.events)
 
 
 # Other schemas, several of them, other builders.
