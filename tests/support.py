@@ -162,15 +162,17 @@ def judged_payload(read: Callable[..., Any], payload: bytes, most: int) -> Any:
 
 
 class Refusal(NamedTuple):
-    """Why a codec refuses octets or a value. ``expected`` and ``found`` are worded for each codec and left out."""
+    """Why a codec refuses octets or a value."""
 
     requirement: str
     offset: int | None
     field: str
+    expected: str
+    found: str
 
     @classmethod
     def of(cls, error: ProtocolError) -> Refusal:
-        return cls(error.requirement, error.offset, error.field)
+        return cls(error.requirement, error.offset, error.field, error.expected, error.found)
 
 
 def fast_judgement(data: bytes, continued: bool = False) -> Any:

@@ -154,7 +154,7 @@ def test_what_cannot_be_built_is_refused_by_both(
     with pytest.raises(LocalProtocolError) as slow:
         getattr(structs, name).build(parts)
     assert isinstance(slow.value, ConstructError)
-    assert Refusal.of(slow.value) == (requirement, None, field)
+    assert Refusal.of(slow.value) == Refusal.of(fast.value)
 
 
 FRAME_FAULTS = [
@@ -179,7 +179,7 @@ def test_frames_that_the_header_cannot_say_are_refused(change: dict[str, Any], r
     if requirement == "frame.field-range":
         with pytest.raises(LocalProtocolError) as slow:
             structs.frame.build(frame.as_dict())
-        assert Refusal.of(slow.value) == (requirement, None, field)
+        assert Refusal.of(slow.value) == Refusal.of(fast.value)
 
 
 @pytest.mark.requirement("frame.length-limit")
@@ -192,12 +192,15 @@ def test_the_length_limit_at_its_edges(limit: int) -> None:
     if limit == (1 << 24) - 1:
         return
     over = (limit + 1).to_bytes(3, "little") + bytes([1, 0, 1, 0, 0x31])
+    texts = set()
     for decode in (lambda: codec.decode_frame(over, 0, limit), lambda: structs.frame.parse(over, max_payload=limit)):
         with pytest.raises(RemoteProtocolError) as error:
             decode()
+        texts.add(str(error.value))
         assert (error.value.requirement, error.value.offset) == ("frame.length-limit", 0)
         assert str(limit) in error.value.expected
         assert str(limit + 1) in error.value.found
+    assert len(texts) == 1
 
 
 @pytest.mark.requirement("command-argument.header-whole")

@@ -1,8 +1,8 @@
 """The command line, a thin face over the rest: a module for each group of commands.
 
 Exit statuses: 0 good, 1 the input (frames, lines, or a schema file) is at fault, 2 usage, 3 a file or a standard stream
-could not be opened, read, or written. What is asked for goes to standard output, what is wrong with the input to standard
-error.
+could not be opened, read, or written, or hgproto itself failed. What is asked for goes to standard output, what is wrong with
+the input to standard error.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from hgproto import __version__
 from hgproto.cli import corpus, coverage, diff, explain, frames, fuzz, sample, schema, session, trace, validate
-from hgproto.cli.common import FAULT, TROUBLE, USAGE, InputError, UsageError, say
+from hgproto.cli.common import FAULT, TROUBLE, USAGE, InputError, UsageError, own_faults, say
 from hgproto.cli.parser import Parser
 from hgproto.errors import HgprotoError, printable
 from hgproto.system.stdio import run
@@ -39,6 +39,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str], options: argparse.Namespace) -> int:
+    """Runs a command; an exception that no code expects becomes trouble."""
+    with own_faults("the input", "the input, and the options"):
+        return _run_expected(arguments, options)
+
+
+def _run_expected(arguments: Sequence[str], options: argparse.Namespace) -> int:
     """Runs a command. One that goes on after a fault of the input sets ``found_fault`` of the options once it has found one."""
     whole = parser()
     _, surplus = whole.parse_known_args(arguments, options)
@@ -61,7 +67,7 @@ def parser() -> argparse.ArgumentParser:
     whole = Parser(
         prog="hgproto",
         description="Mercurial's frame-based wire protocol with streams: encode, decode, and the specification itself.",
-        epilog="Exit statuses: 0 good, 1 the input is at fault, 2 usage, 3 trouble with a file or a standard stream.",
+        epilog="Exit statuses: 0 good, 1 the input is at fault, 2 usage, 3 trouble with a file, a standard stream, or hgproto.",
     )
     whole.add_argument("--version", action="version", version=f"hgproto {__version__}")
     commands = whole.add_subparsers(metavar="COMMAND", required=True)

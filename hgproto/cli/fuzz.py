@@ -7,8 +7,20 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from hgproto.cli.common import DIRECTORY, FAULT, FILE, GOOD, TROUBLE, InputError, StreamError, UsageError, files_in, say
-from hgproto.cli.fuzz_report import own_faults, show, sum_up
+from hgproto.cli.common import (
+    DIRECTORY,
+    FAULT,
+    FILE,
+    GOOD,
+    TROUBLE,
+    InputError,
+    StreamError,
+    UsageError,
+    files_in,
+    own_faults,
+    say,
+)
+from hgproto.cli.fuzz_report import show, sum_up
 from hgproto.errors import counted, printable, quoted
 from hgproto.system.option_types import MOST_SEED, above_zero, name_of, seconds, setting, whole
 
@@ -167,7 +179,7 @@ def add(commands: Commands) -> None:
 def _fuzz(options: argparse.Namespace) -> int:
     from hgproto.fuzz.processes import interrupted_by_termination
 
-    with interrupted_by_termination(), own_faults():
+    with interrupted_by_termination(), own_faults("the target", "the seed, and the options"):
         return _fuzzed(options)
 
 

@@ -1,38 +1,18 @@
-"""The output of ``hgproto fuzz``: findings, the summary of a campaign, and a failure of hgproto itself."""
+"""The output of ``hgproto fuzz``: findings, and the summary of a campaign."""
 
 from __future__ import annotations
 
-import traceback
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from hgproto.cli.common import InputError, StreamError, UsageError
 from hgproto.errors import counted, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from hgproto.fuzz import FuzzFinding, Report
 
-__all__ = ["own_faults", "show", "sum_up"]
+__all__ = ["show", "sum_up"]
 
 _SHOWN = 100
 """Characters of a line that are printed."""
-
-
-@contextmanager
-def own_faults() -> Iterator[None]:
-    """Reports an exception in hgproto itself as trouble, because it says nothing about the target."""
-    from hgproto.fuzz import TargetError
-
-    try:
-        yield
-    except (UsageError, InputError, StreamError, TargetError, OSError):
-        raise
-    except Exception as error:
-        traceback.print_exc()
-        words = f"hgproto itself failed, not the target: {printable(f'{type(error).__name__}: {error}')}"
-        raise StreamError("", f"{words}; report it with the seed and the options") from error
 
 
 def show(finding: FuzzFinding, path: str | None) -> None:

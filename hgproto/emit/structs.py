@@ -54,19 +54,16 @@ def _head(schema: Schema, body: str) -> list[str]:
         "Blobs",
         "CborMap",
         "Counted",
-        "Decoded",
         "Due",
         "Frames",
-        "Known",
         "Octets",
-        "Rule",
         "Struct",
         "Text",
         "Texts",
         "ToEnd",
         "Whole",
-        "known",
     )
+    of_frames = used("Decoded", "Known", "Rule", "known")
     computed = used("count", "packed", "size_of", "sizes_of")
     records = [camel(s.name) for s in schema.structures.values() if s.is_cbor_map]
     tables = [upper(s.name) for s in schema.structures.values() if s.is_cbor_map]
@@ -96,6 +93,7 @@ def _head(schema: Schema, body: str) -> list[str]:
         "",
         *([_import("hgproto.runtime.computed", computed)] if computed else []),
         _import("hgproto.runtime.constructs", sorted(ours, key=order)),
+        _import("hgproto.runtime.frame_constructs", sorted(of_frames, key=order)),
         "from hgproto.runtime.of_revision import OfRevision",
         "",
         # By a relative name, since the package of a user's schema may be anywhere.
@@ -131,7 +129,11 @@ def _structure(structure: Structure, schema: Schema) -> list[str]:
         parts.insert(at, f"Counted({', '.join(literal(field.name) for field in structure.counters)})")
     struct = Group("Struct(", parts)
     if "surplus" in structure.rules:
-        struct = Group("Whole(", [struct, f"surplus={literal(structure.rules['surplus'])}"])
+        keywords = [f"surplus={literal(structure.rules['surplus'])}"]
+        size = structure.fields[-1].size
+        if size not in (None, "rest"):
+            keywords.append(f"size={literal(str(size))}")
+        struct = Group("Whole(", [struct, *keywords])
     return [f"{name} = {flat(struct)}", *docstring(f"{structure.doc} ({structure.name})", 0)]
 
 
@@ -159,20 +161,20 @@ def _construct(field: Field, structure: Structure, schema: Schema) -> Group:
         if sized is not field:
             keywords.append(f"sized={literal(sized.name)}")
         return Group("Due(", [inner, *keywords])
-    size = "None" if field.size == "rest" else f"this.{field.size}"
+    size = "None" if field.size == "rest" else literal(str(field.size))
     keywords = [f"cut={rules['cut']}"] if "cut" in rules and field.size != "rest" else []
     if field.type == "bytes" and field.sizes is not None:
-        return Group("Blobs(", [f"this.{field.sizes}", *keywords])
+        return Group("Blobs(", [literal(field.sizes), *keywords])
     if field.type == "bytes":
         if field.at_most is not None:
-            keywords += [f"at_most=this.{field.at_most}", f"surplus={rules.get('surplus') or _surplus(structure)}"]
+            keywords += [f"at_most={literal(field.at_most)}", f"surplus={rules.get('surplus') or _surplus(structure)}"]
         return Group("Octets(", [size, *keywords])
     keywords.insert(0, f"charset={rules['charset']}")
     if "empty" in rules:
         keywords.append(f"empty={rules['empty']}")
     encoding = literal(ENCODINGS[field.type])
     if field.sizes is not None:
-        return Group("Texts(", [f"this.{field.sizes}", encoding, *keywords])
+        return Group("Texts(", [literal(field.sizes), encoding, *keywords])
     return Group("Text(", [size, encoding, *keywords])
 
 
@@ -254,7 +256,7 @@ def _frame_fields(schema: Schema, *, header_only: bool) -> list[str | Group]:
             items.append(f"{literal(b.name)} / Computed(lambda this: known({number}, {enumeration}))")
     if not header_only:
         payload = schema.header.fields[-1]
-        items.append(f"{literal('payload')} / Octets(this.length, cut={literal(payload.rules['cut'])})")
+        items.append(f'"payload" / Octets("length", cut={literal(payload.rules["cut"])})')
     return items
 
 
@@ -317,7 +319,7 @@ def _checked_frame(schema: Schema) -> list[str]:
     header = schema.header
     expected = f"a type that {schema.revision} defines"
     rules: list[Group] = [
-        _rule(header.rules("type")["unknown"], "type", expected, "int(this.type) not in _MASKS", schema),
+        _rule(header.rules("type")["unknown"], "type", expected, "int(this.type) not in _MASKS", schema, found="hex"),
         _rule(
             header.rules("stream_flags")["unknown"],
             "stream_flags",
@@ -356,12 +358,20 @@ def _checked_frame(schema: Schema) -> list[str]:
 
 
 def _rule(
-    requirement: str, field: str, expected: str, broken: str, schema: Schema, frame: FrameType | None = None
+    requirement: str,
+    field: str,
+    expected: str,
+    broken: str,
+    schema: Schema,
+    frame: FrameType | None = None,
+    found: str = "",
 ) -> Group:
     offset = schema.header.locate(field)[0]
     items = [literal(requirement), str(offset), literal(field), literal(expected), f"lambda this: {broken}"]
     if frame is not None:
         items.append(f"only=FrameType.{upper(frame.name)}")
+    if found:
+        items.append(f"found={found}")
     return Group("Rule(", items)
 
 

@@ -184,7 +184,7 @@ def _differential(octets: bytes) -> None:
     while at < len(octets):
         data = octets[at:]
         fast, slow = _by_codec(data), _by_structs(data)
-        if len(fast) == 2 or len(slow) == 2:
+        if len(fast) == 6 or len(slow) == 6:
             check(fast == slow, f"both codecs refuse alike: {fast} and {slow}")
         else:
             check(fast[:2] == slow[:2] and same_value(fast[2], slow[2]), f"both codecs read alike: {fast} and {slow}")
@@ -200,14 +200,14 @@ def _by_codec(data: bytes) -> tuple[Any, ...]:
         except RemoteProtocolError as error:
             raise error.moved(codec.HEADER_OCTETS) from None
     except RemoteProtocolError as error:
-        return error.requirement, error.offset
+        return error.args
 
 
 def _by_structs(data: bytes) -> tuple[Any, ...]:
     try:
         container = structs.checked_frame.parse(data, continued=False)
     except RemoteProtocolError as error:
-        return error.requirement, error.offset
+        return error.args
     header = {name: container[name] for name in codec.make_frame(0, 0, 0, 1, 0, b"").as_dict()}
     value = container.payload if container.value is None else container.value
     return header, codec.HEADER_OCTETS + container.length, value

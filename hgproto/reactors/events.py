@@ -182,7 +182,8 @@ class Error(Record):
     """The peer broke a rule, and the connection is of no more use: send the frames, if any, and close it.
 
     ``error``: the rule, and where; offsets from the start of the input. ``frame``: the frame that broke it, None where
-    there was no whole one. ``frames``: an iterator over what to send before closing, which is not compared or shown.
+    there was no whole one. ``frames``: an iterator over what to send before closing, which is not compared or shown. It has
+    the responses that can be completed now, and then the error. It does not wait for a file that has nothing yet.
     """
 
     __slots__ = ("error", "frame", "frames")

@@ -76,10 +76,10 @@ class Outputs:
     ``by_id``: the outputs. ``sends``: those that are not over, in the order in which they were asked for. ``unmade``: the
     number of those whose last frame was not made. ``homes``: of requests for which a message was sent before their response,
     the stream of the first one, until the response was sent. ``finished``: the requests whose response has its last frame,
-    which was not taken yet.
+    which was not taken yet. ``failed``: True once the connection has failed, so that no send waits for a file any more.
     """
 
-    __slots__ = ("_only", "by_id", "finished", "first", "homes", "is_over", "sends", "sent", "unmade")
+    __slots__ = ("_only", "by_id", "failed", "finished", "first", "homes", "is_over", "sends", "sent", "unmade")
 
     def __init__(
         self,
@@ -104,6 +104,7 @@ class Outputs:
         self.unmade = 0
         self.homes: dict[int, Home] = {}
         self.finished: set[int] = set()
+        self.failed = False
         self.first = next(iter(self.by_id.values()))
         """The output that the reactor itself speaks on."""
         self._only = self.first if count == 1 else None

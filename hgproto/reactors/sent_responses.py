@@ -5,6 +5,7 @@ from __future__ import annotations
 from traceback import clear_frames
 from typing import TYPE_CHECKING, Any
 
+from hgproto.reactors.sender import after_error
 from hgproto.reactors.sending import CLOSED, Sending
 from hgproto.revisions.framing_0002 import codec
 from hgproto.runtime.bytelike import bytes_like
@@ -124,7 +125,7 @@ class Response(_Answer):
     piece.
 
     If a file has no bytes yet, the caller that takes frames gets :class:`BlockingIOError`. The response has not failed, and
-    continues with the same file.
+    continues with the same file. Once the connection has failed, the response is given up instead.
     """
 
     __slots__ = ("_at", "_chunk", "_error", "_is_silent", "_message", "_plain", "_pushed", "_source")
@@ -186,7 +187,7 @@ class Response(_Answer):
                 self._chunk, self._at = b"", 0
             if stream.ready:
                 return
-        if not self._must_wait():
+        if not self._is_made and not self._must_wait():
             self._put_end(self._failed())
 
     def break_off(self, message: Frame) -> None:
@@ -194,7 +195,7 @@ class Response(_Answer):
         self._message = message
 
     def _read(self) -> bool:
-        """Reads the next chunk from the source, or its end. Returns False if the source has failed.
+        """Reads the next chunk from the source, or its end. Returns False if the source has failed, or was given up.
 
         Raises :class:`BlockingIOError` if a file has no bytes yet, and exceptions such as :class:`KeyboardInterrupt`.
         """
@@ -208,7 +209,10 @@ class Response(_Answer):
         except Exception as failure:  # every exception ends the response with an error
             # A file can be read again. Another iterator may have ended with the exception, so its response has failed.
             if isinstance(failure, BlockingIOError) and isinstance(source, Chunks):
-                raise
+                if not self.outputs.failed:
+                    raise
+                self.give_up(after_error())
+                return False
             self.failure = failure
             return False
         except BaseException as failure:

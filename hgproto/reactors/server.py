@@ -102,7 +102,8 @@ class Server(Sender[ServerEvent], CommandReceiver):
         An exception that the chunks raise becomes an error-response, and is kept in ``failure`` of what this gives. One
         that is no :class:`Exception`, such as :class:`KeyboardInterrupt`, is also raised to the caller that takes the
         frames; the error-response is there when the caller goes on. A file that has nothing yet is no failure:
-        :class:`BlockingIOError` is raised to that caller, who goes on once the file has bytes. Bytes that their owner can
+        :class:`BlockingIOError` is raised to that caller, who goes on once the file has bytes. After an error of the client,
+        such a response ends without its rest. Bytes that their owner can
         change are copied, so that the response is what they are now. ``stream_id``: one of
         :attr:`output_streams`; else the one on which messages went for the request, else the one with the least to send.
         ``plain``: the octets are compressed already. ``end``: close the stream afterwards; after the end of input a stream
@@ -282,6 +283,7 @@ class Server(Sender[ServerEvent], CommandReceiver):
         self._held.clear()
 
     def _failed(self, error: RemoteProtocolError, frame: Frame | None) -> None:
+        self._outputs.failed = True
         ready = []
         for send in list(self._outputs.sends):
             if send.is_open:

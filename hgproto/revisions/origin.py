@@ -1,24 +1,25 @@
 """Pickles of the values of a revision that was compiled in memory.
 
-Pickle stores the module of a class, but no other process can import the modules of such a revision. So their values are
-stored with the path of the schema file. A process that has the revision uses it, so that a copy equals its original; any other
-process compiles the file once.
+Pickle stores the module of a class, but no other process can import the modules of such a revision. So their values, classes,
+and modules are stored with the path of the schema file. A process that has the revision uses it, so that a copy equals its
+original; any other process compiles the file once.
 """
 
 from __future__ import annotations
 
+import copyreg
 import os
-from enum import Enum
+from enum import Enum, EnumType
 from pickle import UnpicklingError
 from threading import Lock
+from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakValueDictionary
 
 from hgproto.errors import printable
-from hgproto.runtime.frame import Record
+from hgproto.runtime.frame import Record, RecordType
 
 if TYPE_CHECKING:
-    from types import ModuleType
     from typing import Any
 
     from hgproto.language.model import Schema
@@ -46,6 +47,29 @@ class Origin:
         self.modules = modules
 
 
+class _Module(ModuleType):
+    """A module of a revision."""
+
+    def __reduce_ex__(self, _: object) -> Any:
+        return _module, (*self._ORIGIN.token, self.__name__.rpartition(".")[2])
+
+
+class _RecordType(RecordType):
+    """A class of records that pickle stores by its revision."""
+
+
+class _EnumType(EnumType):
+    """The same for enumerations."""
+
+
+def _reduced(kind: Any) -> Any:
+    return _class, (kind._ORIGIN.token, kind.__module__.rpartition(".")[2], kind.__name__)  # noqa: SLF001 - set below
+
+
+for _type in (_RecordType, _EnumType):
+    # Pickle asks no method of a class.
+    copyreg.pickle(_type, _reduced)
+
 _KNOWN: WeakValueDictionary[Token, Origin] = WeakValueDictionary()
 _RESTORED: dict[Token, Origin] = {}
 """Revisions that were compiled for a pickle. They are kept, because more pickles of the same revision are likely."""
@@ -53,11 +77,12 @@ _RESTORING = Lock()
 
 
 def register(package: str, schema: Schema, modules: dict[str, ModuleType]) -> Origin:
-    """Makes the values of all classes of these modules picklable."""
+    """Makes these modules, their classes, and the values of those picklable."""
     file = os.path.abspath(schema.files[0]) if schema.files else ""
     origin = Origin(Token(package, file, schema.digest), modules)
     for target, module in modules.items():
         module.__dict__["_ORIGIN"] = origin
+        module.__class__ = _Module
         for name, kind in list(vars(module).items()):
             if isinstance(kind, type) and issubclass(kind, Enum | Record) and kind.__module__ == module.__name__:
                 _let_be_pickled(kind, origin, target, name)
@@ -94,6 +119,8 @@ def _let_be_pickled(kind: type[Any], origin: Origin, target: str, name: str) -> 
         state = object.__reduce_ex__(self, max(2, protocol))[2]
         return _bare, place(), state
 
+    type.__setattr__(kind, "_ORIGIN", origin)
+    type.__setattr__(kind, "__class__", _EnumType if issubclass(kind, Enum) else _RecordType)
     reduce: Any = of_enumeration if issubclass(kind, Enum) else of_record
     kind.__reduce_ex__ = reduce
 
@@ -106,6 +133,10 @@ def _member(package: str, file: str, digest: str, target: str, name: str, value:
 def _bare(package: str, file: str, digest: str, target: str, name: str) -> Any:
     """A record without its parts, which the pickle adds."""
     return object.__new__(_class(Token(package, file, digest), target, name))
+
+
+def _module(package: str, file: str, digest: str, target: str) -> ModuleType:
+    return _origin(Token(package, file, digest)).modules[target]
 
 
 def _class(token: Token, target: str, name: str) -> type[Any]:

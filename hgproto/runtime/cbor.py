@@ -74,7 +74,33 @@ class CborError(ValueError):
         self.found = found
 
 
-class Tag(Record):
+def _too_deep(remedy: str) -> ValueError:
+    expected = f"expected at most {MAX_DEPTH} levels of nesting in a CBOR item, found more"
+    return ValueError(f"{expected}; {remedy} a flatter value")
+
+
+class _Nested:
+    """A mixin for records of items: comparing and hashing raise :class:`ValueError` for what is nested too deep for Python.
+
+    No such value was decoded, and none can be encoded.
+    """
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        try:
+            return super().__eq__(other)
+        except RecursionError:
+            raise _too_deep("compare") from None
+
+    def __hash__(self) -> int:
+        try:
+            return super().__hash__()
+        except RecursionError:
+            raise _too_deep("hash") from None
+
+
+class Tag(_Nested, Record):
     """A tagged item: its number and the item, which is not interpreted."""
 
     __slots__ = ("number", "item")  # noqa: RUF023 - in wire order
@@ -91,7 +117,7 @@ class Tag(Record):
         def replace(self, *, number: int = ..., item: Any = ...) -> Self: ...  # noqa: D102
 
 
-class Map(Record):
+class Map(_Nested, Record):
     """A map with keys that a dict does not take: its pairs of key and value."""
 
     __slots__ = ("_text", "pairs")
@@ -414,9 +440,7 @@ def encode_item(value: object, depth: int = 0) -> bytes:
     with a lone surrogate, and :class:`ValueError` for more than ``MAX_DEPTH`` levels.
     """
     if depth > MAX_DEPTH:
-        raise ValueError(
-            f"expected at most {MAX_DEPTH} levels of nesting in a CBOR item, found more; encode a flatter value"
-        )
+        raise _too_deep("encode")
     match value:
         case bool() | None:
             return {False: b"\xf4", True: b"\xf5", None: b"\xf6"}[value]

@@ -17,11 +17,13 @@ _PUT_OFF = " put off"
 
 
 class BitsError(OverflowError):
-    """A value that its bit field cannot hold. ``name``: the bit field."""
+    """A value that its bit field cannot hold. ``name``: the bit field. ``width``: its bits."""
 
     def __init__(self, name: str, value: int, width: int) -> None:
         super().__init__(f"{value} in {counted(width, 'bit')} of {name}")
         self.name = name
+        self.value = value
+        self.width = width
 
 
 def _size(value: Any, name: str, encoding: str | None) -> int:

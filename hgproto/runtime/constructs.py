@@ -23,14 +23,15 @@ from construct import (
     stream_write,
 )
 
-from hgproto.errors import LocalProtocolError, ProtocolError, RemoteProtocolError, counted
+from hgproto.errors import LocalProtocolError, RemoteProtocolError, counted
 from hgproto.runtime.bytelike import as_bytes
 from hgproto.runtime.computed import BitsError, put_off, raise_put_off
+from hgproto.runtime.entries import brief
 from hgproto.runtime.layout import decode_entries, encode_entries, octets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from enum import IntEnum, IntFlag
+    from typing import NoReturn, Self
 
     from hgproto.runtime.bytelike import BytesLike
     from hgproto.runtime.layout import Layout
@@ -40,12 +41,9 @@ __all__ = [
     "Blobs",
     "CborMap",
     "Counted",
-    "Decoded",
     "Due",
     "Frames",
-    "Known",
     "Octets",
-    "Rule",
     "Struct",
     "StructBuildError",
     "StructParseError",
@@ -53,7 +51,6 @@ __all__ = [
     "Texts",
     "ToEnd",
     "Whole",
-    "known",
 ]
 
 MAX_ITEMS, _ITEMS = "max_items", "_items"
@@ -94,7 +91,13 @@ def _left(stream: Any, path: str) -> int:
 
 
 def _evaluate(value: Any, context: Any) -> Any:
-    return value(context) if callable(value) else value
+    """The value of an earlier field by its name, or what a function gives."""
+    return context[value] if isinstance(value, str) else value(context) if callable(value) else value
+
+
+def _said(size: Any) -> str:
+    """The words of an error about the field that says a size."""
+    return f", as {size} says" if isinstance(size, str) else ""
 
 
 class _Parsed(Construct):  # type: ignore[misc]
@@ -102,6 +105,15 @@ class _Parsed(Construct):  # type: ignore[misc]
 
     def parse(self, data: BytesLike, **context: Any) -> Any:
         return super().parse(as_bytes(data), **context)
+
+    def __deepcopy__(self, memo: object) -> Self:
+        # It has functions, which cannot be copied, and nobody changes it.
+        return self
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError(
+            "a Struct cannot be pickled, since it has functions; pickle its Revision, and use the structs of that"
+        )
 
 
 class Struct(_Parsed, construct.Struct):  # type: ignore[misc]
@@ -145,28 +157,32 @@ class Due(Subconstruct):  # type: ignore[misc]
     def _build(self, obj: Any, stream: Any, context: Any, path: str) -> Any:
         try:
             return self.subcon._build(obj, stream, context, path)
-        except (FormatFieldError, IntegerError) as error:
-            field, expected = self._place(context, path), "a number that its octets can hold"
-            fault = StructBuildError(self.overflow, None, field, expected, str(error).split("\n")[-1])
+        except BitsError as error:
+            raise self._overflow(_beside(path, error.name), error.value, error.width) from None
+        except (FormatFieldError, IntegerError, OverflowError):
             if not self.sized:
-                raise fault from None
-            put_off(context, field, fault)
-            return _evaluate(self.subcon.func, context)
-        except OverflowError as error:
-            field = _beside(path, error.name) if isinstance(error, BitsError) else _field(path)
-            raise StructBuildError(self.overflow, None, field, "a smaller number", str(error)) from None
+                raise self._overflow(_field(path), obj, 8 * self.subcon._sizeof(context, path)) from None
+            sizes = self.subcon.func(context)
+            fault = self._too_long(sizes, context, path)
+            put_off(context, fault.field, fault)
+            return sizes
 
-    def _place(self, context: Any, path: str) -> str:
-        """The field of a number that does not fit."""
-        if not self.sized:
-            return _field(path)
-        rebuild = self.subcon
-        sizes = _evaluate(rebuild.func, context)
-        if not isinstance(sizes, list):
-            return _beside(path, self.sized)
-        most = 1 << 8 * rebuild.subcon.subcon.sizeof()
-        index = next(index for index, size in enumerate(sizes) if size >= most)
-        return f"{_beside(path, self.sized)}[{index}]"
+    def _overflow(self, field: str, value: Any, bits: int) -> StructBuildError:
+        expected = f"a number from 0 to {(1 << bits) - 1}"
+        return StructBuildError(self.overflow, None, field, expected, brief(value))
+
+    def _too_long(self, sizes: Any, context: Any, path: str) -> StructBuildError:
+        """Returns the error of the strings whose size or number does not fit. ``sizes``: the number, or one for each string."""
+        field, number = _beside(path, self.sized), self.subcon.subcon
+        if isinstance(sizes, list):
+            most = (1 << 8 * number.subcon.sizeof()) - 1
+            index = next(index for index, size in enumerate(sizes) if size > most)
+            return StructBuildError(
+                self.overflow, None, f"{field}[{index}]", f"at most {octets(most)}", octets(sizes[index])
+            )
+        most = (1 << 8 * number.sizeof()) - 1
+        words = str if isinstance(context[self.sized], list | tuple) else octets
+        return StructBuildError(self.overflow, None, field, f"at most {words(most)}", words(sizes))
 
 
 class AtMost(Subconstruct):  # type: ignore[misc]
@@ -183,15 +199,19 @@ class AtMost(Subconstruct):  # type: ignore[misc]
         number = self.subcon._parsereport(stream, context, path)
         limit = context._params.get(self.key, self.default)
         if number > limit:
-            raise StructParseError(self.requirement, start, _field(path), f"at most {octets(limit)}", octets(number))
+            found = octets(number)
+            turned = int.from_bytes(number.to_bytes(self.subcon._sizeof(context, path), "little"), "big")
+            if turned <= limit:
+                found = f"{found}, or {turned} in the other byte order"
+            raise StructParseError(self.requirement, start, _field(path), f"at most {octets(limit)}", found)
         return number
 
 
 class Octets(Construct):  # type: ignore[misc]
     """Raw octets: ``size`` of them, or the rest of the stream.
 
-    Parses to and builds from ``bytes``. ``at_most``: a bound on the size, and ``surplus`` the requirement when it is
-    passed.
+    Parses to and builds from ``bytes``. ``size``: a number, or the earlier field that says it. ``at_most``: the same for a
+    bound on the size, and ``surplus`` the requirement when it is passed.
     """
 
     def __init__(self, size: Any, cut: str = "", at_most: Any = None, surplus: str = "", overflow: str = "") -> None:
@@ -206,7 +226,7 @@ class Octets(Construct):  # type: ignore[misc]
         start, left = stream_tell(stream, path), _left(stream, path)
         size = left if self.size is REST else _evaluate(self.size, context)
         if size > left:
-            raise StructParseError(self.cut, start, _field(path), octets(size), octets(left))
+            raise StructParseError(self.cut, start, _field(path), f"{octets(size)}{_said(self.size)}", octets(left))
         if self.at_most is not None and size > _evaluate(self.at_most, context):
             limit = _evaluate(self.at_most, context)
             raise StructParseError(self.surplus, start + limit, _field(path), f"at most {octets(limit)}", octets(size))
@@ -358,18 +378,23 @@ class Counted(Construct):  # type: ignore[misc]
 
 
 class Whole(_Parsed, Subconstruct):  # type: ignore[misc]
-    """The subcon, which takes all of the stream. ``surplus``: the requirement when octets are left."""
+    """The subcon, which takes all of the stream.
 
-    def __init__(self, subcon: Any, surplus: str) -> None:
+    ``surplus``: the requirement when octets are left. ``size``: the field that says where the last string ends, if any.
+    """
+
+    def __init__(self, subcon: Any, surplus: str, size: str = "") -> None:
         super().__init__(subcon)
         self.surplus = surplus
+        self.size = size
 
     def _parse(self, stream: Any, context: Any, path: str) -> Any:
         value = self.subcon._parsereport(stream, context, path)
         left = _left(stream, path)
         if left:
-            found = f"{octets(left)} more"
-            raise StructParseError(self.surplus, stream_tell(stream, path), "", "the end of the payload", found)
+            said = f", as {self.size} is {value[self.size]}" if self.size else ""
+            expected, found = f"the end of the payload{said}", f"{octets(left)} more"
+            raise StructParseError(self.surplus, stream_tell(stream, path), "", expected, found)
         return value
 
 
@@ -404,91 +429,3 @@ class CborMap(_Parsed):
             raise StructBuildError(error.requirement, None, error.field, error.expected, error.found) from None
         stream_write(stream, data, len(data), path)
         return obj
-
-
-class Known(Adapter):  # type: ignore[misc]
-    """A number as a member of an enumeration, or as it is when it has no member. Loses nothing."""
-
-    def __init__(self, subcon: Any, enumeration: type[IntEnum] | type[IntFlag]) -> None:
-        super().__init__(subcon)
-        self.enumeration = enumeration
-
-    def _decode(self, obj: Any, context: Any, path: str) -> Any:
-        return known(obj, self.enumeration)
-
-    def _encode(self, obj: Any, context: Any, path: str) -> Any:
-        return int(obj)
-
-
-def known(number: int, enumeration: type[IntEnum] | type[IntFlag] | None) -> int:
-    """The member of ``enumeration`` for ``number``, or the number when there is none."""
-    try:
-        return number if enumeration is None else enumeration(number)
-    except ValueError:
-        return number
-
-
-class Rule(Construct):  # type: ignore[misc]
-    """A rule over fields parsed before: refuses when ``broken`` is true of the context. Takes no octets.
-
-    ``only``: the one frame type that it holds for; all when None.
-    """
-
-    def __init__(
-        self,
-        requirement: str,
-        offset: int,
-        field: str,
-        expected: str,
-        broken: Callable[[Any], Any],
-        only: int | None = None,
-    ) -> None:
-        super().__init__()
-        self.requirement = requirement
-        self.offset = offset
-        self.field = field
-        self.expected = expected
-        self.broken = broken
-        self.only = only
-        self.flagbuildnone = True
-
-    def _check(self, context: Any, refusal: type[ProtocolError], offset: int | None) -> None:
-        if (self.only is None or context.type == self.only) and self.broken(context):
-            found = str(int(context[self.field]))
-            raise refusal(self.requirement, offset, self.field, self.expected, found)
-
-    def _parse(self, stream: Any, context: Any, path: str) -> None:
-        self._check(context, StructParseError, self.offset)
-
-    def _build(self, obj: Any, stream: Any, context: Any, path: str) -> None:
-        self._check(context, StructBuildError, None)
-
-
-class Decoded(Construct):  # type: ignore[misc]
-    """The value of a payload parsed before, by the rules of the frame's type. Takes no octets.
-
-    ``choose`` gives the construct for the context, or None where the payload has no structure. Parses to what that
-    construct does, or None. Offsets count from the start of the frame. Building checks the payload in the same way.
-    """
-
-    def __init__(self, start: int, choose: Callable[[Any, bool], Any]) -> None:
-        super().__init__()
-        self.start = start
-        self.choose = choose
-        self.flagbuildnone = True
-
-    def _parse(self, stream: Any, context: Any, path: str) -> Any:
-        subcon = self.choose(context, bool(context._params.get("continued", False)))
-        if subcon is None:
-            return None
-        try:
-            limits = {MAX_ITEMS: context._params[MAX_ITEMS]} if MAX_ITEMS in context._params else {}
-            return subcon.parse(context.payload, **limits)
-        except ProtocolError as error:
-            raise error.moved(self.start) from None
-
-    def _build(self, obj: Any, stream: Any, context: Any, path: str) -> Any:
-        try:
-            return self._parse(stream, context, path)
-        except StructParseError as error:
-            raise StructBuildError(error.requirement, error.offset, error.field, error.expected, error.found) from None

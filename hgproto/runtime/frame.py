@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Frame",
     "Record",
+    "RecordType",
     "Unique",
     "bare",
     "check_codec",
@@ -41,7 +42,11 @@ __all__ = [
 ]
 
 
-class Record:
+class RecordType(type):
+    """The class of the classes of records, in place of which a class of its own decides how they are pickled."""
+
+
+class Record(metaclass=RecordType):
     """A value with named parts, compared by value.
 
     Subclasses name their parts in ``__slots__``, and in ``shown`` those that :meth:`as_dict` tells, which may have

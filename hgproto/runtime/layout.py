@@ -338,7 +338,9 @@ def _local_fault(layout: Layout, record: Any, path: str) -> LocalProtocolError |
         elif part.type in _SIZES:
             largest = highest(part)
             if not 0 <= value <= largest:
-                return LocalProtocolError(part.rules["overflow"], None, name, f"0 to {largest}", brief(value))
+                return LocalProtocolError(
+                    part.rules["overflow"], None, name, f"a number from 0 to {largest}", brief(value)
+                )
         else:
             error = _local_string_fault(layout, part, record, value, name)
             if error is not None:

@@ -5,6 +5,7 @@ It is one line on standard error and the exit status 3, and never a verdict on t
 
 from __future__ import annotations
 
+import argparse
 import fcntl
 import json
 import os
@@ -22,9 +23,10 @@ from xml.etree import ElementTree as ET
 import pytest
 from support import SCHEMA
 
-from hgproto import encode_frame, parse_frame
+from hgproto import cli, encode_frame, parse_frame
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 OWN = str(SCHEMA / "framing-0002.yaml")
@@ -490,3 +492,76 @@ def test_every_command_is_in_these_tables() -> None:
 
     tabled = {" ".join(command.split()[:2]) for command in COMMANDS} | {command.split()[0] for command in COMMANDS}
     assert not set(names(parser())) - tabled
+
+
+@pytest.mark.parametrize("error", [KeyError("x\x1b[2J"), RecursionError("deep"), TypeError("none")], ids=repr)
+@pytest.mark.parametrize(
+    "command", [command for command in COMMANDS if "--version" not in command and "--help" not in command]
+)
+@pytest.mark.parametrize("found_fault", [False, True])
+def test_a_failure_of_our_own_is_no_fault_of_the_input(
+    command: str,
+    error: Exception,
+    found_fault: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fails(options: argparse.Namespace) -> int:
+        print("output")
+        options.found_fault = found_fault
+        raise error
+
+    whole = cli.parser
+
+    def parser() -> argparse.ArgumentParser:
+        made = whole()
+        for each in leaves(made):
+            each.set_defaults(run=fails)
+        return made
+
+    monkeypatch.setattr(cli, "parser", parser)
+    assert cli.main(shlex.split(command)) == (1 if found_fault else 3)
+    output, errors = capsys.readouterr()
+    assert output == "output\n"
+    lines = errors.splitlines()
+    assert lines[0] == "Traceback (most recent call last):"
+    assert lines[-1].startswith(f"hgproto: hgproto itself failed, not the input: {type(error).__name__}: ")
+    assert lines[-1].endswith("; report it to the authors of hgproto, with the traceback, the input, and the options")
+    assert "in fails\n" in errors
+    assert lines[-1].isprintable()
+
+
+def leaves(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """The parsers of all commands."""
+    groups = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    if not groups:
+        yield parser
+    for group in groups:
+        for command in group.choices.values():
+            yield from leaves(command)
+
+
+def test_a_failure_before_the_command_runs_is_no_fault_of_the_input(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails() -> argparse.ArgumentParser:
+        raise KeyError("x")
+
+    monkeypatch.setattr(cli, "parser", fails)
+    assert cli.main(["encode"]) == 3
+    assert (
+        capsys.readouterr()
+        .err.splitlines()[-1]
+        .startswith("hgproto: hgproto itself failed, not the input: KeyError: 'x'; ")
+    )
+
+
+def test_an_interrupt_is_no_failure(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for error, status in ((KeyboardInterrupt(), 130), (BrokenPipeError(), 3)):
+
+        def fails(error: BaseException = error) -> argparse.ArgumentParser:
+            raise error
+
+        monkeypatch.setattr(cli, "parser", fails)
+        assert cli.main(["encode"]) == status
+    assert capsys.readouterr().err == ""

@@ -1,4 +1,4 @@
-"""Codec and Structs word what they expected of a header in the same way."""
+"""Codec and Structs word what is wrong with a header in the same way."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from support import ROOT
+from support import ROOT, Refusal
 
 from hgproto.errors import RemoteProtocolError
 from hgproto.language import load
@@ -34,12 +34,12 @@ CONSTRAINTS: list[dict[str, Any]] = [
 ]
 
 
-def expected(call: Any) -> tuple[str, str, str] | None:
-    """The requirement, the field, and what was expected of it; None where nothing is wrong."""
+def refusal(call: Any) -> Refusal | None:
+    """Why the call refuses a header; None where nothing is wrong."""
     try:
         call()
     except RemoteProtocolError as error:
-        return error.requirement, error.field, error.expected
+        return Refusal.of(error)
     return None
 
 
@@ -48,9 +48,9 @@ def assert_alike(codec: Any, structs: Any) -> None:
     stream_flags = [0, *codec.STREAM_FLAG_NAMES, sum(codec.STREAM_FLAG_NAMES), 0x40]
     for code, flags, bits, stream_id in product(range(8), (0, 1, 2, 3, 8), stream_flags, (1, 2)):
         frame = codec.make_frame(stream_id, stream_id, bits, code, flags, b"")
-        fast = expected(lambda frame=frame: codec.check_header(frame))
+        fast = refusal(lambda frame=frame: codec.check_header(frame))
         octets = codec.encode_frame(frame)
-        slow = expected(lambda octets=octets: structs.checked_frame.parse(octets))
+        slow = refusal(lambda octets=octets: structs.checked_frame.parse(octets))
         if fast is not None:
             seen.add(fast)
             assert slow == fast

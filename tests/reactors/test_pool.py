@@ -736,6 +736,31 @@ def test_the_rest_of_a_send_that_pauses_can_be_taken_once_the_pool_is_closed() -
     assert client.active == ()
 
 
+@pytest.mark.requirement("request.command-expected")
+def test_an_error_waits_for_no_file_that_has_nothing_yet() -> None:
+    client, server = asked(2)
+    sends = [server.respond(1, Paused()), server.respond(3, b"ready")]
+    with EncodingPool() as pool:
+        for send in sends:
+            submit(pool, send)
+        with pytest.raises(BlockingIOError):
+            list(pool.finished())
+        (error,) = server.receive_frame(codec.make_frame(9, 1, 0, codec.FrameType.COMMAND_DATA, 2, b""))
+        assert isinstance(error, Error)
+        frames = [frame for made in pool.finished() for frame in made] + list(error.frames)
+    events = [event for frame in frames for event in client.receive_frame(frame)]
+    assert [(event.request_id, event.data) for event in events if isinstance(event, ResponseData)] == [(3, b"ready")]
+    assert type(events[-1]).__name__ == "PeerError"
+    assert server.snapshot().unsent == ()
+
+
+class Paused:
+    """A file that does not block and has nothing."""
+
+    def read(self, size: int, /) -> bytes | None:
+        return None
+
+
 def test_an_argument_of_a_wrong_type_loses_no_event() -> None:
     client = Client()
     with DecodingPool(client) as pool:

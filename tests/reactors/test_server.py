@@ -942,6 +942,54 @@ def test_an_error_closes_the_streams_that_have_something_to_send() -> None:
     ]
 
 
+class Paused:
+    """A file that does not block: it has some bytes, nothing for a while, and then more."""
+
+    def __init__(self, *parts: bytes | None) -> None:
+        self.parts = [*parts]
+
+    def read(self, size: int, /) -> bytes | None:
+        return self.parts.pop(0) if self.parts else b""
+
+
+@pytest.mark.requirement("request.command-expected", "reactor.errored")
+@pytest.mark.parametrize("encoding", [None, "zlib"])
+@pytest.mark.parametrize("streams", [1, 2])
+@pytest.mark.parametrize("begun", [False, True])
+@pytest.mark.parametrize("defer", [False, True])
+def test_an_error_waits_for_no_file_that_has_nothing_yet(
+    encoding: str | None, streams: int, begun: bool, defer: bool
+) -> None:
+    server, client = waiting(1, 3, 5, encoding=encoding, streams=streams, defer=defer), Client()
+    for _ in range(3):
+        list(client.issue("x"))
+    paused = server.respond(1, Paused(b"some", None, None, b"more"))
+    server.respond(3, b"ready")
+    server.respond(5, Paused(b"whole"))
+    frames: list[Any] = []
+    if begun and not defer:
+        with pytest.raises(BlockingIOError):
+            frames.extend(paused)
+    (error,) = server.receive_data(wire("9 1 0 command-data eos x"))
+    assert isinstance(error, Error)
+    frames += error.frames
+    if not defer:
+        assert list(paused) == []
+        assert isinstance(paused.failure, LocalProtocolError)
+        assert paused.failure.requirement == "reactor.errored"
+    events = [event for frame in frames for event in client.receive_frame(frame)]
+    data = {
+        number: b"".join(e.data for e in events if isinstance(e, ResponseData) and e.request_id == number)
+        for number in (3, 5)
+    }
+    assert data == {3: b"ready", 5: b"whole"}
+    assert [type(event).__name__ for event in events if not isinstance(event, ResponseData)] == [
+        "RequestError",
+        "PeerError",
+    ]
+    assert server.snapshot().unsent == ()
+
+
 @pytest.mark.requirement("frame.length-limit")
 def test_the_error_for_no_whole_frame_has_request_zero() -> None:
     (error,) = Server().receive_data(b"\xff\xff\xff\x01\x00\x01\x01\x11")

@@ -235,7 +235,8 @@ def test_what_cannot_be_built_is_refused_by_both(
     with pytest.raises(LocalProtocolError) as slow:
         getattr(STRUCTS, name).build(plain(value))
     assert isinstance(slow.value, ConstructError)
-    assert Refusal.of(fast.value) == Refusal.of(slow.value) == (requirement, None, field)
+    assert Refusal.of(fast.value) == Refusal.of(slow.value)
+    assert Refusal.of(fast.value)[:3] == (requirement, None, field)
 
 
 @pytest.mark.parametrize("name", STRUCTURES)
@@ -327,11 +328,11 @@ def test_frames_that_the_header_cannot_say(change: dict[str, Any], requirement: 
     for encode in (CODEC.encode_frame, CODEC.encode_header):
         with pytest.raises(LocalProtocolError) as fast:
             encode(frame)
-        assert Refusal.of(fast.value) == (requirement, None, field)
+        assert Refusal.of(fast.value)[:3] == (requirement, None, field)
     if "payload" not in change:
         with pytest.raises(LocalProtocolError) as slow:
             STRUCTS.frame.build(frame.as_dict())
-        assert Refusal.of(slow.value) == (requirement, None, field)
+        assert Refusal.of(slow.value) == Refusal.of(fast.value)
 
 
 def test_what_is_continued_is_told_by_the_flag_and_ended_by_the_sender() -> None:

@@ -142,3 +142,39 @@ def test_a_schema_without_a_file_is_known_in_its_process_alone(tmp_path: Path) -
         assert type(copied(value).type) is type(value.type)
     error = in_another_process(pickle.dumps([value]), tmp_path).stderr.decode()
     assert "UnpicklingError: a value of a revision needs its schema, which was not read from a file; read the" in error
+
+
+def parts_of_revision(revision: Revision) -> list[Any]:
+    """Its modules and all classes in them."""
+    modules: list[Any] = [revision.codec, revision.structs, revision.machines]
+    classes = [kind for module in modules for kind in vars(module).values() if isinstance(kind, type)]
+    own = [kind for kind in classes if kind.__module__ in {module.__name__ for module in modules}]
+    assert {issubclass(kind, Record) for kind in own} == {True, False}
+    return [*modules, *own]
+
+
+@pytest.mark.parametrize("copied", COPIES)
+def test_modules_and_classes_of_a_compiled_revision_are_copied_and_pickled(copied: Callable[[Any], Any]) -> None:
+    for part in parts_of_revision(REVISION):
+        assert copied(part) is part
+
+
+def test_modules_and_classes_are_pickled_for_another_process_and_come_back(tmp_path: Path) -> None:
+    parts = parts_of_revision(REVISION)
+    done = in_another_process(pickle.dumps([*parts, *VALUES]), tmp_path)
+    assert done.stderr == b""
+    values, _ = pickle.loads(done.stdout)  # noqa: S301 - our own
+    assert all(value is part for value, part in zip(values, parts, strict=False))
+
+
+@pytest.mark.parametrize("revision", [REVISION, Revision("framing-0002")], ids=["compiled", "ours"])
+def test_a_struct_is_copied_and_says_what_to_pickle_instead(revision: Revision) -> None:
+    for name in revision.structs.__all__:
+        struct = getattr(revision.structs, name)
+        assert copy.deepcopy(struct) is struct
+        for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+            with pytest.raises(
+                TypeError, match=r"a Struct cannot be pickled, .*; pickle its Revision, and use the structs of"
+            ):
+                pickle.dumps(struct, protocol)
+        assert getattr(pickle.loads(pickle.dumps(revision)).structs, name) is struct  # noqa: S301 - our own

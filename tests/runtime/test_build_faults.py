@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import ROOT, SCHEMA
+from support import ROOT, SCHEMA, Refusal
 
 from hgproto.errors import LocalProtocolError
 from hgproto.language.names import camel, snake
@@ -90,11 +90,11 @@ def plain(value: Any) -> Any:
 
 
 def outcome(call: Any, value: Any) -> object:
-    """The bytes, or the requirement and the field of the refusal."""
+    """The bytes, or the refusal."""
     try:
         return call(value)
     except LocalProtocolError as error:
-        return error.requirement, error.field
+        return Refusal.of(error)
 
 
 @pytest.mark.parametrize(("revision", "name"), LAYOUTS)
@@ -111,8 +111,11 @@ def test_the_first_fault_is_the_same(revision: Revision, name: str, data: st.Dat
 
 def test_a_string_with_two_faults() -> None:
     codec: Any = REVISIONS[0].codec
-    for text, requirement in (("é" * 70_000, "command-argument.name-ascii"), ("e" * 70_000, "command-argument.sizes")):
-        expected = (requirement, "name")
+    for text, requirement, words in (
+        ("é" * 70_000, "command-argument.name-ascii", ("ASCII", "U+00E9 at index 0")),
+        ("e" * 70_000, "command-argument.sizes", ("at most 65535 octets", "70000 octets")),
+    ):
+        expected = Refusal(requirement, None, "name", *words)
         assert outcome(codec.encode_argument, codec.Argument(text, b"")) == expected
         assert outcome(REVISIONS[0].structs.argument.build, {"name": text, "value": b""}) == expected
 

@@ -126,8 +126,9 @@ EMPTY, CUT = "00000000", "0000ff00"
 @pytest.mark.parametrize("most", [20, 255, 256, 300])
 def test_the_place_of_an_element_does_not_change_the_requirement(before: int, most: int) -> None:
     payload = bytes.fromhex(EMPTY * before + CUT)
-    over = Refusal("frame.items-limit", 4 * before, f"atoms[{before}]")
-    cut = Refusal("text-output.single-frame", 4 * before + 4, f"atoms[{before}].label_lengths")
+    over = Refusal("frame.items-limit", 4 * before, f"atoms[{before}]", f"at most {most} items", "one more")
+    field = f"atoms[{before}].label_lengths"
+    cut = Refusal("text-output.single-frame", 4 * before + 4, field, "255 octets", "0 octets")
     wanted = over if before + 256 > most else cut
     assert judged_payload(codec.decode_text_output, payload, most) == wanted
     assert judged_payload(structs.text_output.parse, payload, most) == wanted

@@ -13,23 +13,8 @@ from typing import Any
 from construct import Array, Computed, Int8ul, Int16ul, Int24ul, Rebuild, len_, this
 
 from hgproto.runtime.computed import count, packed, size_of, sizes_of
-from hgproto.runtime.constructs import (
-    AtMost,
-    CborMap,
-    Counted,
-    Decoded,
-    Due,
-    Frames,
-    Known,
-    Octets,
-    Rule,
-    Struct,
-    Text,
-    Texts,
-    ToEnd,
-    Whole,
-    known,
-)
+from hgproto.runtime.constructs import AtMost, CborMap, Counted, Due, Frames, Octets, Struct, Text, Texts, ToEnd, Whole
+from hgproto.runtime.frame_constructs import Decoded, Known, Rule, known
 from hgproto.runtime.of_revision import OfRevision
 
 from .codec import (
@@ -85,15 +70,16 @@ argument = Whole(
         ),
         "name"
         / Text(
-            this.name_length,
+            "name_length",
             "ascii",
             charset="command-argument.name-ascii",
             cut="command-argument.header-whole",
             empty="command-argument.name-not-empty",
         ),
-        "value" / Octets(this.value_length, cut="command-argument.value-short"),
+        "value" / Octets("value_length", cut="command-argument.value-short"),
     ),
     surplus="command-argument.value-long",
+    size="value_length",
 )
 """An argument that is whole in one frame. (argument)"""
 
@@ -110,13 +96,13 @@ argument_start = Whole(
         "value_length" / Due(Int16ul, cut="command-argument.header-whole", overflow="command-argument.sizes"),
         "name"
         / Text(
-            this.name_length,
+            "name_length",
             "ascii",
             charset="command-argument.name-ascii",
             cut="command-argument.header-whole",
             empty="command-argument.name-not-empty",
         ),
-        "value" / Octets(None, at_most=this.value_length, surplus="command-argument.value-long"),
+        "value" / Octets(None, at_most="value_length", surplus="command-argument.value-long"),
     ),
     surplus="command-argument.value-long",
 )
@@ -164,9 +150,9 @@ text_atom = Struct(
         overflow="text-output.sizes",
         sized="args",
     ),
-    "format" / Text(this.format_length, "utf-8", charset="text-output.utf8", cut="text-output.single-frame"),
-    "labels" / Texts(this.label_lengths, "ascii", charset="text-output.label-ascii", cut="text-output.single-frame"),
-    "args" / Texts(this.argument_lengths, "utf-8", charset="text-output.utf8", cut="text-output.single-frame"),
+    "format" / Text("format_length", "utf-8", charset="text-output.utf8", cut="text-output.single-frame"),
+    "labels" / Texts("label_lengths", "ascii", charset="text-output.label-ascii", cut="text-output.single-frame"),
+    "args" / Texts("argument_lengths", "utf-8", charset="text-output.utf8", cut="text-output.single-frame"),
 )
 """One piece of a `text-output` message: a format string, its arguments, and labels that name decorations.
 (text-atom)
@@ -191,7 +177,7 @@ stream_settings = Struct(
     ),
     "profile"
     / Text(
-        this.profile_length,
+        "profile_length",
         "ascii",
         charset="stream-settings.name-ascii",
         cut="stream-settings.name-whole",
@@ -246,7 +232,7 @@ frame = Struct(
     ),
     "type" / Computed(lambda this: known(this._type_flags >> 4 & 0xF, FrameType)),
     "flags" / Computed(lambda this: known(this._type_flags & 0xF, _FLAGS.get(this.type))),
-    "payload" / Octets(this.length, cut="frame.whole"),
+    "payload" / Octets("length", cut="frame.whole"),
 )
 """A whole frame with its payload as octets. Any type and any flags are taken. ``parse(data, max_payload=n)`` sets the
 limit on its payload.
@@ -313,8 +299,15 @@ checked_frame = Struct(
     ),
     "type" / Computed(lambda this: known(this._type_flags >> 4 & 0xF, FrameType)),
     "flags" / Computed(lambda this: known(this._type_flags & 0xF, _FLAGS.get(this.type))),
-    "payload" / Octets(this.length, cut="frame.whole"),
-    Rule("frame.known-type", 7, "type", "a type that framing-0002 defines", lambda this: int(this.type) not in _MASKS),
+    "payload" / Octets("length", cut="frame.whole"),
+    Rule(
+        "frame.known-type",
+        7,
+        "type",
+        "a type that framing-0002 defines",
+        lambda this: int(this.type) not in _MASKS,
+        found=hex,
+    ),
     Rule("frame.known-stream-flags", 6, "stream_flags", "known bits alone", lambda this: int(this.stream_flags) & ~0x7),
     Rule("frame.known-flags", 7, "flags", "known bits alone", lambda this: int(this.flags) & ~_MASKS[int(this.type)]),
     Rule(

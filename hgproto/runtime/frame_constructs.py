@@ -1,0 +1,123 @@
+"""The constructs of generated Structs that are about whole frames: numbers with names, rules, and payloads by the type."""
+
+from __future__ import annotations
+
+from enum import IntFlag
+from typing import TYPE_CHECKING, Any
+
+from construct import Adapter, Construct
+
+from hgproto.errors import ProtocolError
+from hgproto.runtime.constructs import MAX_ITEMS, StructBuildError, StructParseError
+from hgproto.runtime.layout import text_of_flags
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from enum import IntEnum
+
+__all__ = ["Decoded", "Known", "Rule", "known"]
+
+
+class Known(Adapter):  # type: ignore[misc]
+    """A number as a member of an enumeration, or as it is when it has no member. Loses nothing."""
+
+    def __init__(self, subcon: Any, enumeration: type[IntEnum] | type[IntFlag]) -> None:
+        super().__init__(subcon)
+        self.enumeration = enumeration
+
+    def _decode(self, obj: Any, context: Any, path: str) -> Any:
+        return known(obj, self.enumeration)
+
+    def _encode(self, obj: Any, context: Any, path: str) -> Any:
+        return int(obj)
+
+    def _build(self, obj: Any, stream: Any, context: Any, path: str) -> Any:
+        super()._build(obj, stream, context, path)
+        return known(int(obj), self.enumeration)
+
+
+def known(number: int, enumeration: type[IntEnum] | type[IntFlag] | None) -> int:
+    """The member of ``enumeration`` for ``number``, or the number when there is none."""
+    try:
+        return number if enumeration is None else enumeration(number)
+    except ValueError:
+        return number
+
+
+def _words(value: int) -> str:
+    """A number as errors have it: flags by their names."""
+    if isinstance(value, IntFlag):
+        return text_of_flags(int(value), {int(flag): str(flag.name).lower().replace("_", "-") for flag in type(value)})
+    return str(int(value))
+
+
+class Rule(Construct):  # type: ignore[misc]
+    """A rule over fields parsed before: refuses when ``broken`` is true of the context. Takes no octets.
+
+    ``broken``: returns True if the field is wrong, or the unknown bits of a field of flags. ``only``: the one frame type that
+    the rule holds for; all when None. ``found``: returns the words of an error for the value of the field.
+    """
+
+    def __init__(
+        self,
+        requirement: str,
+        offset: int,
+        field: str,
+        expected: str,
+        broken: Callable[[Any], Any],
+        only: int | None = None,
+        found: Callable[[Any], str] = _words,
+    ) -> None:
+        super().__init__()
+        self.requirement = requirement
+        self.offset = offset
+        self.field = field
+        self.expected = expected
+        self.broken = broken
+        self.only = only
+        self.found = found
+        self.flagbuildnone = True
+
+    def _check(self, context: Any, refusal: type[ProtocolError], offset: int | None) -> None:
+        if self.only is not None and context.type != self.only:
+            return
+        broken = self.broken(context)
+        if broken:
+            found = self.found(context[self.field]) if broken is True else text_of_flags(broken, {})
+            raise refusal(self.requirement, offset, self.field, self.expected, found)
+
+    def _parse(self, stream: Any, context: Any, path: str) -> None:
+        self._check(context, StructParseError, self.offset)
+
+    def _build(self, obj: Any, stream: Any, context: Any, path: str) -> None:
+        self._check(context, StructBuildError, None)
+
+
+class Decoded(Construct):  # type: ignore[misc]
+    """The value of a payload parsed before, by the rules of the frame's type. Takes no octets.
+
+    ``choose`` gives the construct for the context, or None where the payload has no structure. Parses to what that
+    construct does, or None. Offsets count from the start of the frame. Building checks the payload in the same way.
+    """
+
+    def __init__(self, start: int, choose: Callable[[Any, bool], Any]) -> None:
+        super().__init__()
+        self.start = start
+        self.choose = choose
+        self.flagbuildnone = True
+
+    def _parse(self, stream: Any, context: Any, path: str) -> Any:
+        subcon = self.choose(context, bool(context._params.get("continued", False)))
+        if subcon is None:
+            return None
+        try:
+            limits = {MAX_ITEMS: context._params[MAX_ITEMS]} if MAX_ITEMS in context._params else {}
+            return subcon.parse(context.payload, **limits)
+        except ProtocolError as error:
+            raise error.moved(self.start) from None
+
+    def _build(self, obj: Any, stream: Any, context: Any, path: str) -> Any:
+        try:
+            return self._parse(stream, context, path)
+        except StructParseError as error:
+            raise StructBuildError(error.requirement, error.offset, error.field, error.expected, error.found) from None
