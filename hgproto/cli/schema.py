@@ -47,7 +47,8 @@ def add(commands: Commands) -> None:
     show = schema_commands.add_parser(
         "show",
         help="print a field table",
-        description="Prints the fields, flags and rules of the header (frame-header), a frame type or a structure. Without a "
+        description="Prints the fields, flags and rules of the header (frame-header), a frame type or a structure, or the "
+        "events of reactors (events). Without a "
         "name, what there is to show.",
     )
     show.add_argument("name", nargs="?", metavar="NAME", help="for example frame-header or command-argument")
@@ -58,7 +59,7 @@ def add(commands: Commands) -> None:
         "generate",
         help="make the code of a schema",
         description="Makes the codec, the Structs, the state machines and the requirements of a schema. Without options, those of "
-        "hgproto itself, in place.",
+        "hgproto itself, in place, and the events.",
     )
     generate.add_argument(
         "--check", action="store_true", help="write nothing; print a diff and exit 1 when files are stale"
