@@ -7,6 +7,7 @@ to nothing.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hgproto.errors import (
+        DecodingError,
         EncodingError,
         HexError,
         HgprotoError,
@@ -39,13 +40,13 @@ if TYPE_CHECKING:
     from hgproto.reactors.server import Server
     from hgproto.reactors.snapshot import Snapshot
     from hgproto.reactors.writers import CommandWriter, ResponseWriter
-    from hgproto.revisions.revision import Revision
+    from hgproto.revisions import build
+    from hgproto.revisions.build import bytes_response, command, error_response, progress, stream_settings, text_output
+    from hgproto.revisions.revision import Revision, default_revision
     from hgproto.runtime.frame import Frame
     from hgproto.streams.encodings import Encodings, Profile, default_encodings
     from hgproto.streams.input_stream import InputStream
     from hgproto.streams.output_stream import OutputStream
-    from hgproto.wire import build
-    from hgproto.wire.build import bytes_response, command, error_response, progress, stream_settings, text_output
     from hgproto.wire.human import format_frame, parse_frame
     from hgproto.wire.reader import FrameReader, read_frames
     from hgproto.wire.writer import FrameWriter, encode_frame, encode_frames, write_frames
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "wire.build": (
+    "revisions.build": (
         "bytes_response",
         "command",
         "error_response",
@@ -68,6 +69,7 @@ _HOMES = {
         "default_encodings",
     ),
     "errors": (
+        "DecodingError",
         "EncodingError",
         "HexError",
         "HgprotoError",
@@ -108,7 +110,10 @@ _HOMES = {
         "FrameReader",
         "read_frames",
     ),
-    "revisions.revision": ("Revision",),
+    "revisions.revision": (
+        "Revision",
+        "default_revision",
+    ),
     "reactors.server": ("Server",),
     "reactors.snapshot": ("Snapshot",),
     "reactors.writers": (
@@ -130,7 +135,7 @@ _HOMES = {
         "write_frames",
     ),
 }
-_MODULES = {"build": "wire.build"}
+_MODULES = {"build": "revisions.build"}
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
@@ -138,6 +143,7 @@ __all__ = [
     "CommandCut",
     "CommandData",
     "CommandWriter",
+    "DecodingError",
     "DecodingPool",
     "EncodingError",
     "EncodingPool",
@@ -180,6 +186,7 @@ __all__ = [
     "bytes_response",
     "command",
     "default_encodings",
+    "default_revision",
     "encode_frame",
     "encode_frames",
     "error_response",

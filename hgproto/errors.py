@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Any, Self
 
 __all__ = [
+    "DecodingError",
     "EncodingError",
     "HexError",
     "HgprotoError",
@@ -205,6 +206,28 @@ class RemoteProtocolError(ProtocolError):
 
 class EncodingError(HgprotoError):
     """A content encoding that was asked for is not known, or what it needs is not installed."""
+
+
+class DecodingError(HgprotoError):
+    """An encoded payload that a decoder rejects.
+
+    ``answer``: the reason, as the state machine of streams names it: ``undecodable``, ``too-large``, ``after-end``,
+    ``truncated``, or ``wide-window``. ``offset``: bytes from the start of the payload; None if the bytes end too early.
+    ``expected``, ``found``: as in :class:`ProtocolError`. The stream turns it into an error that names the requirement.
+    """
+
+    field = ""
+
+    def __init__(self, answer: str, offset: "int | None", expected: str, found: str) -> None:
+        super().__init__(answer, offset, expected, found)
+        self.answer = answer
+        self.offset = offset
+        self.expected = expected
+        self.found = found
+
+    def __str__(self) -> str:
+        place = "" if self.offset is None else f" at offset {self.offset}"
+        return f"expected {self.expected}, found {self.found}{place}"
 
 
 class LimitError(HgprotoError):

@@ -9,7 +9,7 @@ from support import GOLDEN, VECTORS, options_of
 
 from hgproto.revisions.framing_0002 import codec
 
-MOST = codec.LIMITS["max-payload"][1]
+MOST = codec.MAX_PAYLOAD[1]
 HEADER = codec.HEADER_OCTETS
 
 Step = bytes | int

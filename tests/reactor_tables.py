@@ -14,7 +14,7 @@ from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hgproto.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
+from hgproto.errors import DecodingError, LocalProtocolError, ProtocolError
 from hgproto.reactors.client import Client
 from hgproto.reactors.events import (
     CommandCut,
@@ -59,7 +59,7 @@ class _WideDecoder:
     """A decoder that finds every window too wide, with or without Zstandard installed."""
 
     def decode(self, data: bytes, limit: int) -> bytes:
-        raise RemoteProtocolError("encoding.window", 0, "", "a window of at most 8388608 octets", "16777216 octets")
+        raise DecodingError("wide-window", 0, "a window of at most 8388608 octets", "16777216 octets")
 
     def finish(self) -> None:
         """Nothing is ever open."""

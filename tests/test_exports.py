@@ -50,7 +50,7 @@ def test_the_names_for_type_checkers_are_the_public_ones() -> None:
     homes: dict[str, str] = {}
     for home, names in re.findall(r"from hgproto\.([\w.]+) import (\([^)]*\)|[^\n]*)", block):
         homes |= dict.fromkeys(re.findall(r"\w+", names), home)
-    assert homes == {**hgproto._HOME_OF, "build": "wire"}
+    assert homes == {**hgproto._HOME_OF, "build": "revisions"}
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -110,7 +110,7 @@ ELSEWHERE = {
     "streams.input_stream": ("streams/test_output_stream.py", "streams are tested in both directions"),
     "judging.places": ("runtime/test_cases.py", "what it decides is held against the codec"),
     "runtime.of_revision": ("revisions/test_revision.py", "it rejects what the codec of the same revision rejects"),
-    "revisions.events": ("reactors/test_events.py", "events are what reactors report"),
+    "reactors.event_values": ("reactors/test_events.py", "events are what reactors report"),
     "reactors.plans": ("reactors/test_reactor.py", "a plan is what a reactor does"),
     **dict.fromkeys(
         [f"judging.report.{name}" for name in ("base", "github", "jsonlines", "junit", "sarif", "text")],
@@ -277,9 +277,9 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     assert modules_after("import hgproto") == {"hgproto"}
 
 
-@pytest.mark.parametrize("module", ["reader", "human", "writer", "build", "jsonform"])
+@pytest.mark.parametrize("module", ["wire.reader", "wire.human", "wire.writer", "revisions.build", "wire.jsonform"])
 def test_reading_and_writing_need_no_dependency(module: str) -> None:
-    loaded = modules_after(f"import hgproto.wire.{module}, hgproto.revisions.framing_0002.codec")
+    loaded = modules_after(f"import hgproto.{module}, hgproto.revisions.framing_0002.codec")
     assert loaded.isdisjoint(
         {"construct", "dataclasses", "yaml", "jsonschema", "hypothesis", "hgproto.language", "hgproto.emit"}
     )

@@ -108,7 +108,7 @@ def frame_options(parser: argparse.ArgumentParser) -> None:
 
 def max_payload(options: argparse.Namespace, revision: Revision) -> int:
     """The limit of ``--max-payload``."""
-    default, most = revision.codec.LIMITS["max-payload"]
+    default, most = revision.codec.MAX_PAYLOAD
     limit: int = default if options.max_payload is None else options.max_payload
     if limit > most:
         raise UsageError(f"argument --max-payload: expected a whole number from 1 to {most}, found {limit}")

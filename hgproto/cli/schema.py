@@ -138,7 +138,7 @@ def _generate(options: argparse.Namespace) -> int:
 
     from hgproto.language import SchemaError, check, load
     from hgproto.language.load import find, known_revisions
-    from hgproto.revisions.generate import package_directory, shared_sources, sources, stale, write
+    from hgproto.revisions.generate import package_directory, shared_directory, shared_sources, sources, stale, write
 
     ours = known_revisions()
     if options.revision is not None and options.revision not in ours and options.output is None:
@@ -158,7 +158,7 @@ def _generate(options: argparse.Namespace) -> int:
         directory = Path(options.output) if options.output is not None else package_directory(schema)
         made.append((sources(schema), directory))
     if options.output is None:
-        made.append((shared_sources([load(file) for file in ours.values()]), directory.parent))
+        made.append((shared_sources([load(file) for file in ours.values()]), shared_directory()))
     for texts, directory in made:
         if options.check:
             diff = list(stale(texts, directory))

@@ -45,7 +45,7 @@ __all__ = ["Flags", "Names", "of_frames", "of_header", "of_schema", "of_structur
 
 SCHEMA = {"revision": SEMANTIC, "media_type": WIRE, "title": DOCUMENTATION, "doc": DOCUMENTATION}
 LIMIT = {"default": WIRE, "maximum": WIRE, "unit": SEMANTIC, "doc": DOCUMENTATION, "reason": DOCUMENTATION}
-PROFILE = {"settings": WIRE, "source": DOCUMENTATION, "doc": DOCUMENTATION}
+PROFILE = {"settings": WIRE, "algorithm": WIRE, "window": WIRE, "source": DOCUMENTATION, "doc": DOCUMENTATION}
 REQUIREMENT = {
     "binds": SEMANTIC,
     "level": SEMANTIC,
@@ -58,9 +58,10 @@ REQUIREMENT = {
     "reason": DOCUMENTATION,
     "reference": DOCUMENTATION,
 }
-FLAG = {"bit": WIRE, "doc": DOCUMENTATION}
+FLAG = {"bit": WIRE, "role": SEMANTIC, "doc": DOCUMENTATION}
 FRAME = {
     "code": WIRE,
+    "role": SEMANTIC,
     "sender": WIRE,
     "sender_requirement": SEMANTIC,
     "title": DOCUMENTATION,
@@ -247,7 +248,8 @@ def of_header(old: Schema, new: Schema, names: Names) -> Iterator[Change]:
         yield from attributes(path, subject, part, other, {"doc": DOCUMENTATION})
         yield from _rules(path, subject, part, other, _changed_rules(part.rules, other.rules, names))
         if isinstance(part, Field) and isinstance(other, Field):
-            yield from attributes(path, subject, part, other, {"limit": WIRE}, {"limit": names.limits})
+            renamed = {"limit": names.limits, "order": names.requirements}
+            yield from attributes(path, subject, part, other, {"limit": WIRE, "order": SEMANTIC}, renamed)
             yield from _parity(path, subject, part, other, names)
     holder, other_holder = (next(field for field in schema.header.fields if field.bits) for schema in (old, new))
     rules = _changed_rules(holder.rules, other_holder.rules, names)

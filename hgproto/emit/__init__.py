@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import wraps
 from typing import TYPE_CHECKING
 
-from hgproto.emit import codec, events, machines, package, requirements, structs
+from hgproto.emit import codec, events, machines, package, requirements, roles, structs
 from hgproto.emit.line_breaks import fitted
 from hgproto.emit.text import refuse_names
 
@@ -36,13 +36,14 @@ TARGETS = {
     "codec.py": _finished(codec.emit),
     "structs.py": _finished(structs.emit),
     "machines.py": _finished(machines.emit),
+    "roles.py": _finished(roles.emit),
     "requirements.py": _finished(requirements.emit),
 }
 """The files of a generated package and what makes each."""
 
 
 def shared(schemas: Sequence[Schema]) -> dict[str, str]:
-    """Returns the files beside the packages of revisions that share events, by name. ``schemas``: one or more."""
+    """Returns the files that revisions share, by name. They stand in the package ``reactors``. ``schemas``: one or more."""
     for schema in schemas:
         refuse_names(schema)
-    return {"events.py": fitted(events.emit(schemas))}
+    return {"event_values.py": fitted(events.emit(schemas))}

@@ -44,6 +44,7 @@ def emit(schema: Schema) -> str:
         tables(schema),
         frame_functions(schema),
         *(structure_functions(structure, schema) for structure in schema.structures.values()),
+        _structures(schema),
         check_header(schema),
         decode_payload(schema),
     ]
@@ -62,10 +63,11 @@ def _head(schema: Schema, used: frozenset[str]) -> list[str]:
         "FrameType",
         "HEADER_OCTETS",
         "LIMITS",
+        "MAX_PAYLOAD",
         "MEDIA_TYPE",
         "PAYLOADS",
     ]
-    names += ["INTERRUPTS", "LAYOUTS", "REVISION", "STREAM_FLAG_NAMES", "StreamFlag", "TYPE_NAMES"]
+    names += ["INTERRUPTS", "LAYOUTS", "REVISION", "STREAM_FLAG_NAMES", "STRUCTURES", "StreamFlag", "TYPE_NAMES"]
     names += ["check_header", "cut_frame", "decode_frame", "decode_payload", "make_frame"]
     names += ["encode_frame", "encode_header", "frame_end", "frame_of", "kind_of", "read_frames", "read_parts"]
     names += [flag_class(frame.name) for frame in schema.frames.values() if frame.flags]
@@ -99,7 +101,7 @@ def _head(schema: Schema, used: frozenset[str]) -> list[str]:
         "",
         "if TYPE_CHECKING:",
         *([f"    import builtins as {BUILTINS}"] if BUILTINS in used else []),
-        "    from collections.abc import Iterator",
+        "    from collections.abc import Callable, Iterator",
         *(["    from typing import Self"] if "Self" in used else []),
         "",
         "    from hgproto.runtime.bytelike import BytesLike",
@@ -116,6 +118,7 @@ def _all_order(name: str) -> tuple[int, str]:
 
 def _constants(schema: Schema) -> list[str]:
     limits = [f"{literal(limit.name)}: ({limit.default}, {limit.maximum})" for limit in schema.limits.values()]
+    longest = next(schema.limits[field.limit] for field in schema.header.fields if field.limit is not None)
     media_type = "None" if schema.media_type is None else literal(schema.media_type)
     annotation = "str | None" if schema.media_type is None else "str"
     return [
@@ -125,6 +128,25 @@ def _constants(schema: Schema) -> list[str]:
         f"HEADER_OCTETS = {schema.header.octets}",
         flat(Group("LIMITS: dict[str, tuple[int, int]] = {", limits, "}")),
         *docstring("The named limits: default and maximum.", 0),
+        f"MAX_PAYLOAD = ({longest.default}, {longest.maximum})",
+        *docstring("The limit on the bytes of a payload.", 0),
+    ]
+
+
+def _structures(schema: Schema) -> list[str]:
+    functions = [
+        Group(f"{literal(name)}: (", [camel(name), f"decode_{snake(name)}", f"encode_{snake(name)}"])
+        for name in schema.structures
+    ]
+    return [
+        flat(
+            Group(
+                "STRUCTURES: dict[str, tuple[type[Record], Callable[..., Any], Callable[[Any], bytes]]] = {",
+                functions,
+                "}",
+            )
+        ),
+        *docstring("The class of each structure, with the functions that decode and encode it.", 0),
     ]
 
 

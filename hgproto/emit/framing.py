@@ -14,7 +14,7 @@ __all__ = ["CHECK_TYPE", "frame_functions"]
 
 CHECK_TYPE = [
     "    try:",
-    "        if type(frame.type) is not FrameType:",
+    "        if type(frame.type) is not FrameType and type(frame.type) is not int:",
     "            check_type(frame, FrameType, REVISION)",
     "    except AttributeError:",
     "        check_frame(frame)",

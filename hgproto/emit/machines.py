@@ -61,6 +61,8 @@ def _tables(schema: Schema) -> list[str]:
     for machine in schema.machines.values():
         arguments: list[str | Group] = [
             literal(machine.name),
+            literal(machine.role),
+            literal(machine.scope),
             f"{state_class(machine.name)}.{upper(machine.initial)}",
             literal(machine.otherwise),
             Group("(", [_row(row, machine, schema) for row in machine.transitions]),

@@ -205,7 +205,7 @@ def decode_payload(schema: Schema) -> list[str]:
         *CHECK_TYPE,
         "    payload = frame.payload if type(frame.payload) is bytes else as_bytes(frame.payload)",
     ]
-    encoded = next((flag.mask for flag in schema.stream_flags if flag.name == "encoded"), 0)
+    encoded = next((flag.mask for flag in schema.stream_flags if flag.role == "encoded"), 0)
     if encoded:
         lines += [f"    if int(frame.stream_flags) & {mask(encoded)}:", "        return payload"]
     branches: list[str] = []
@@ -221,11 +221,14 @@ def decode_payload(schema: Schema) -> list[str]:
 def _limit(schema: Schema) -> str:
     """The parameter of the limit on items, of which a schema has one at most."""
     names = [structure.limit for structure in schema.structures.values() if structure.limit is not None]
-    return f", max_items: int = {schema.limits[names[0]].default}" if names else ""
+    return f", max_items: int = {schema.limits[names[0]].default if names else 0}"
 
 
 def _limit_doc(schema: Schema) -> str:
-    return " ``max_items``: the limit on the items of its structure." if _limit(schema) else ""
+    is_limited = any(structure.limit is not None for structure in schema.structures.values())
+    return (
+        " ``max_items``: the limit on the items of its structure." if is_limited else " ``max_items``: has no effect."
+    )
 
 
 def _case(case: PayloadCase, frame: FrameType) -> str:

@@ -268,7 +268,7 @@ def _choose(schema: Schema) -> list[str]:
         "def _payload(this: Any, continued: bool) -> Any:",
         *docstring("The construct for the payload of the frame ``this``, or None when it has no structure."),
     ]
-    encoded = next((flag.mask for flag in schema.stream_flags if flag.name == "encoded"), 0)
+    encoded = next((flag.mask for flag in schema.stream_flags if flag.role == "encoded"), 0)
     if encoded:
         lines += [f"    if int(this.stream_flags) & {mask(encoded)}:", "        return None"]
     for frame in schema.frames_by_code.values():

@@ -191,7 +191,7 @@ class Coverage:
                 if not is_blind:
                     session.end(side)
                 continue
-            wire = codec.encode_frame(frame, codec.LIMITS["max-payload"][1])
+            wire = codec.encode_frame(frame, codec.MAX_PAYLOAD[1])
             counters[side].count(wire)
             self.unavailable |= counters[side].unavailable
             # Each side depends on the frames of the other.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hgproto.errors import RemoteProtocolError
+from hgproto.errors import DecodingError, RemoteProtocolError
 from hgproto.evidence.goals import edges_of
 from hgproto.reactors.limits import Limits
 from hgproto.revisions.framing_0002 import codec
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FrameGoals"]
 
-_MOST = codec.LIMITS["max-payload"][1]
-_LIMIT = codec.LIMITS["max-payload"][0]
+_MOST = codec.MAX_PAYLOAD[1]
+_LIMIT = codec.MAX_PAYLOAD[0]
 _BEGIN, _END, _ENCODED = (
     int(codec.StreamFlag.STREAM_BEGIN),
     int(codec.StreamFlag.STREAM_END),
@@ -126,7 +126,7 @@ class FrameGoals:
         decoder = self._decoders.get(number)
         try:
             return None if decoder is None else decoder.decode(payload, self._limits.decoded_frame)
-        except RemoteProtocolError:
+        except DecodingError:
             del self._decoders[number]
             return None
 

@@ -30,7 +30,7 @@ __all__ = ["Case", "Cases", "frames_and_waits", "probed_as", "types_of", "with_p
 
 _Type, _Stream = codec.FrameType, codec.StreamFlag
 _HEADER = codec.HEADER_OCTETS
-_LIMIT, _MOST = codec.LIMITS["max-payload"]
+_LIMIT, _MOST = codec.MAX_PAYLOAD
 _PROBE_NAME = b"probe"
 _PROBE = _HEADER + len(_PROBE_NAME)
 """Bytes of a probe."""

@@ -41,7 +41,7 @@ LIMITS = frozenset({"request.argument-limits", "request.limits", "stream.open-li
 """The requirements that are limits of the receiver, which may be others elsewhere."""
 ISSUED = tuple(range(1, 33, 2))
 """The requests that a client has sent before it is told what the server sends."""
-_MOST = codec.LIMITS["max-payload"][1]
+_MOST = codec.MAX_PAYLOAD[1]
 
 
 def description(command: RunCommand) -> bytes:

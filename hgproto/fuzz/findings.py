@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FuzzFinding", "Saved", "named", "read_causes", "read_finding", "read_saved"]
 
-_MOST = codec.LIMITS["max-payload"][1]
+_MOST = codec.MAX_PAYLOAD[1]
 
 
 def named(key: Key) -> str:

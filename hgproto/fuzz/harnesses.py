@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HARNESSES", "Harness", "Tally", "cases_of", "check", "run"]
 
-_MOST = codec.LIMITS["max-payload"][1]
+_MOST = codec.MAX_PAYLOAD[1]
 _TIGHT = Limits(
     max_payload=4096,
     open_streams=3,

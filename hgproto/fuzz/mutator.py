@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 from hgproto.errors import HgprotoError, RemoteProtocolError
 from hgproto.fuzz.raw import frames_of
 from hgproto.judging.finding import other_role
+from hgproto.revisions import build
 from hgproto.revisions.framing_0002 import codec
 from hgproto.samples import VIOLATORS, senders, session, violate, wires
 from hgproto.samples.frames import FrameMaker
 from hgproto.samples.sessions import STREAMS, Line, on_streams
 from hgproto.streams.encodings import default_encodings
-from hgproto.wire import build
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -114,7 +114,7 @@ class Mutator:
         lines = []
         for part in frames_of(octets):
             try:
-                frame, _ = codec.decode_frame(part, 0, codec.LIMITS["max-payload"][1])
+                frame, _ = codec.decode_frame(part, 0, codec.MAX_PAYLOAD[1])
                 lines.append(Line(self._side, frame, raw=True))
             except RemoteProtocolError:
                 lines.append(Line(self._side, None, octets=part))

@@ -51,7 +51,7 @@ def of_frames(output: bytes, probe: int | None) -> Observation:
     complained = False
     streams: dict[int, InputStream] = {}
     try:
-        frames = list(FrameReader(max_payload=codec.LIMITS["max-payload"][1]).read(output))
+        frames = list(FrameReader(max_payload=codec.MAX_PAYLOAD[1]).read(output))
     except RemoteProtocolError as error:
         raise UnreadableError(f"its output is not frames: {error}") from None
     for frame in frames:

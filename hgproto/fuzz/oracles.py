@@ -120,7 +120,7 @@ class Oracle:
     @property
     def max_payload(self) -> int:
         """The largest payload in bytes that the target accepts, as far as it is known."""
-        return codec.LIMITS["max-payload"][0] if self._limits is None else self._limits.max_payload
+        return codec.MAX_PAYLOAD[0] if self._limits is None else self._limits.max_payload
 
     def judge(self, case: Case, outcome: Outcome) -> Fault | None:
         """What is wrong, None when nothing is, or nothing that is not ignored. Of several faults, the gravest."""

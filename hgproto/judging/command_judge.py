@@ -84,7 +84,7 @@ class CommandJudge(Judge, CommandReceiver):
 
     def _emit_run_command(self, request_id: int, request: Any, payload: bytes, node: Node) -> None:
         if request is None:
-            text_payload(_NAME, payload)
+            text_payload(codec, _NAME, payload)
             self._issue(request_id)
         else:
             self._receiving -= 1
@@ -177,7 +177,7 @@ class CommandJudge(Judge, CommandReceiver):
         outcome = self.machine.outcome(State.NONE, _NAME, flags, machines.GUARDS)
         frame = codec.make_frame(request_id, 0, 0, _NAME, node.flags, b"")
         anew = self._node(outcome, self._tables[State.NONE], frame)
-        plan = Plan(anew, None, frame)
+        plan = Plan(anew, None, frame, self._revision)
         while anew.ask is not None:
             anew = anew.outcomes[anew.ask(self, request_id, None, payload, plan)]
         anew.act(self, request_id, None, payload, anew)
@@ -187,7 +187,7 @@ class CommandJudge(Judge, CommandReceiver):
     ) -> None:
         request = self._requests.get(request_id)
         if request_id not in self._lost:
-            self._find(placed(fault, kind), kind, request_id, stream_id, payload)
+            self._find(placed(self._revision, fault, kind), kind, request_id, stream_id, payload)
         if request is not None and request.state in _RECEIVING:
             self._lose(request_id)
         else:

@@ -185,7 +185,7 @@ class Judge(_Base):
     def _say(self, kind: int, request_id: int, stream_id: int, payload: bytes) -> None:
         """Makes findings of what was found while the present frame was taken."""
         for (error, size, more), refused, inside in self._remarks:
-            fault = placed(error, kind) if inside else error
+            fault = placed(self._revision, error, kind) if inside else error
             # What is decoded has no octets of its own on the wire.
             known = None if kind & _ENCODED else size
             self._find(fault, kind, request_id, stream_id, payload, refused=refused, octets=known, more=more)
@@ -256,6 +256,7 @@ class Judge(_Base):
             encodings=self.encodings,
             decoded_limit=limit,
             reopen=self._reopen,
+            revision=self._revision,
         )
 
     # What comes after a fault.
@@ -292,7 +293,7 @@ class Judge(_Base):
             return None
         if isinstance(problem, RemoteProtocolError):
             if problem.offset is not None:
-                self._find(placed(problem, taken), kind, request_id, stream_id, payload)
+                self._find(placed(self._revision, problem, taken), kind, request_id, stream_id, payload)
                 self._lose_payload(request_id, taken)
                 return None
             self._lose_frame(problem, kind, request_id, stream_id, payload)

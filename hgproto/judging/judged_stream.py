@@ -5,16 +5,16 @@ A receiver fails with the connection; a judge goes on, and looks at what it can 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hgproto.errors import RemoteProtocolError
-from hgproto.revisions.framing_0002 import codec, machines
+from hgproto.errors import DecodingError
 from hgproto.streams.encodings import new_decoder
 from hgproto.streams.input_stream import InputStream
 
-__all__ = ["Blind", "JudgedStream"]
+if TYPE_CHECKING:
+    from enum import IntEnum
 
-StreamState = machines.StreamState
+__all__ = ["Blind", "JudgedStream"]
 
 
 class Blind(Exception):  # noqa: N818 - inside of judges alone
@@ -47,10 +47,10 @@ class JudgedStream(InputStream):
         self.blind = False
         self.unavailable = unavailable
 
-    def enter(self, state: StreamState) -> None:
+    def enter(self, state: IntEnum) -> None:
         """Changes the state; a stream that closes is no longer blind."""
         super().enter(state)
-        if state is StreamState.CLOSED:
+        if state is self._revision.stream_states[0]:
             self.blind = False
         elif self.blind:
             self._decoder = _BlindDecoder()
@@ -63,16 +63,16 @@ class JudgedStream(InputStream):
     def ask_settings(self, payload: bytes) -> str:
         """What the guard answers; the stream is blind unless the settings are good and the encoding is installed."""
         self.blind = True
-        settings = codec.decode_stream_settings(payload)
-        if settings.profile in self._encodings.missing:
-            self.unavailable.add(settings.profile)
+        profile, _ = self._revision.decode_settings(payload)
+        if profile in self._encodings.missing:
+            self.unavailable.add(profile)
             return "good"
         answer = super().ask_settings(payload)
         self.blind = answer != "good"
         return answer
 
     def ask_encoding(
-        self, payload: bytes, *, encoded: bool, ends: bool, decoded: bytes | RemoteProtocolError | None = None
+        self, payload: bytes, *, encoded: bool, ends: bool, decoded: bytes | DecodingError | None = None
     ) -> str:
         """What the guard answers. A payload that cannot be decoded makes the stream blind; then this raises :class:`Blind`."""
         self.decoded = None
@@ -81,27 +81,27 @@ class JudgedStream(InputStream):
         try:
             if encoded:
                 self.decoded = self._decoder.decode(payload, self._limit)
-        except RemoteProtocolError as error:
+        except DecodingError as error:
             self.lose()
             return self.refuse_encoding(self._explained(error, payload))
         try:
             if ends:
                 self._decoder.finish()
-        except RemoteProtocolError as error:
+        except DecodingError as error:
             return self.refuse_encoding(error)
         return "good"
 
-    def _explained(self, error: RemoteProtocolError, payload: bytes) -> RemoteProtocolError:
+    def _explained(self, error: DecodingError, payload: bytes) -> DecodingError:
         """The error, which says so where the sender has begun a new context: what is mostly wrong."""
-        if self._profile is None or error.requirement != "encoding.decodable":
+        if self._profile is None or error.answer != "undecodable":
             return error
         try:
             new_decoder(self._profile).decode(payload, self._limit)
-        except RemoteProtocolError:
+        except DecodingError:
             return error
         expected = f"octets that go on with the {self._profile.name} context of stream {self.stream_id}"
         found = "octets that only a new context takes"
-        return RemoteProtocolError(error.requirement, error.offset, error.field, expected, found)
+        return DecodingError(error.answer, error.offset, expected, found)
 
     def forget_fault(self) -> None:
         """What was blamed was said."""

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from hgproto.errors import ProtocolError
     from hgproto.judging.finding import Role
-    from hgproto.revisions.revision import Codec
     from hgproto.runtime.catalogue import Requirement
+    from hgproto.runtime.definition import Codec
     from hgproto.runtime.frame import Frame
     from hgproto.runtime.layout import Layout
 
@@ -88,7 +88,7 @@ class Places:
             size = self._extent(error, frame, payload, offset - header, continued) if octets is None else octets
         # Not the whole frame, which would make the findings of a payload take time with the square of its size.
         first, last = self._window(offset, size)
-        head = self._codec.encode_header(frame, self._codec.LIMITS["max-payload"][1])
+        head = self._codec.encode_header(frame, self._codec.MAX_PAYLOAD[1])
         around = head[first:last] + payload[max(first - header, 0) : max(last - header, 0)]
         finding = self._made(error, start + offset, size, bits, number, path, around, start + first, refused=refused)
         finding.about = self._about(frame)

@@ -127,11 +127,11 @@ class ResponseJudge(Judge, ResponseReceiver):
             request.topics.add(topic)
 
     def _emit_request_error(self, request_id: int, request: Any, payload: bytes, node: Node) -> None:
-        text_payload(_ERROR, payload)
+        text_payload(codec, _ERROR, payload)
         self._answer(request_id, request)
 
     def _emit_connection_error(self, request_id: int, request: Any, payload: bytes, node: Node) -> None:
-        text_payload(_ERROR, payload)
+        text_payload(codec, _ERROR, payload)
         raise Closed
 
     def _answer(self, request_id: int, request: _Response) -> None:
@@ -176,7 +176,7 @@ class ResponseJudge(Judge, ResponseReceiver):
         self, fault: RemoteProtocolError, kind: int, request_id: int, stream_id: int, payload: bytes
     ) -> None:
         if request_id not in self._lost:
-            self._find(placed(fault, kind), kind, request_id, stream_id, payload)
+            self._find(placed(self._revision, fault, kind), kind, request_id, stream_id, payload)
         elif not kind & _ENCODED:
             # Whatever it belongs to, it has to be well formed.
             try:

@@ -231,7 +231,7 @@ class SessionValidator(Unique):
         if frame is None:
             findings = self._judges[role].close()
         else:
-            wire = self._codec.encode_frame(frame, self._codec.LIMITS["max-payload"][1])
+            wire = self._codec.encode_frame(frame, self._codec.MAX_PAYLOAD[1])
             self._octets += len(wire)
             # The next line is no part of what this one has wrong.
             findings = chain(self._judges[role].feed(wire), self._judges[role].settle())
@@ -347,7 +347,7 @@ class PayloadValidator(Unique):
         self._frame = codec.make_frame(0, 0, 0, codec.CODES[type], flags, b"")
         self._continued = continued
         self._places = Places(codec, revision.requirements)
-        most = codec.LIMITS["max-payload"][1]
+        most = codec.MAX_PAYLOAD[1]
         self._most = most if max_payload is None else checked_max_payload(max_payload, codec)
         self._octets = bytearray()
         self.octets = 0

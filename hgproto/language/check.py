@@ -19,7 +19,7 @@ from hgproto.language.resolve import HEADER_FIELDS
 from hgproto.language.rows import machine_problems
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from hgproto.language.model import BitField, Constraint, Field, Flag, FrameType, Schema, Structure
 
@@ -117,13 +117,13 @@ def _header(schema: Schema) -> Iterator[Problem]:
         yield Problem(header.locate("stream_id")[1].place, "the stream id does not tell the sender", advice)
 
 
-_HEADER_KEYS = {"length": {"limit"}, "stream_id": {"parity"}, "payload": {"size"}}
+_HEADER_KEYS = {"length": {"limit"}, "request_id": {"order"}, "stream_id": {"parity"}, "payload": {"size"}}
 _HEADER_RULES = {"length": {"limit"}, "stream_flags": {"unknown"}}
 
 
 def _idle(field: Field, keys: Collection[str], rules: Collection[str]) -> Iterator[Problem]:
     """Keys and rules that mean nothing for a field, and would only look as if they were kept."""
-    for key in ("size", "count", "sizes", "at_most", "show", "limit", "parity", "repeat"):
+    for key in ("size", "count", "sizes", "at_most", "show", "limit", "parity", "order", "repeat"):
         if getattr(field, key) and key not in keys:
             kind = f"of type `{field.type}`" + ("" if field.size is None else f" and size `{field.size}`")
             advice = "remove it"
@@ -167,8 +167,21 @@ def _flags(flags: tuple[Flag, ...], field_name: str, schema: Schema) -> Iterator
         if flag.bit in taken:
             yield Problem(flag.place, f"{flag.name!r} overlaps {taken[flag.bit]!r} at bit {flag.bit}", "use a free bit")
         taken.setdefault(flag.bit, flag.name)
+    yield from _roles(flags)
     if [f.bit for f in flags] != sorted(f.bit for f in flags):
         yield Problem(flags[0].place, "the flags are not in the order of their bits", "put the lowest bit first")
+
+
+def _roles(parts: Iterable[Flag | FrameType]) -> Iterator[Problem]:
+    """The second part with a role, which one part alone can have."""
+    taken: dict[str, str] = {}
+    for part in parts:
+        if part.role in taken:
+            yield Problem(
+                part.place, f"{part.name!r} has the role of {taken[part.role]!r}", "leave one of the roles out"
+            )
+        if part.role is not None:
+            taken.setdefault(part.role, part.name)
 
 
 # Frame types.
@@ -188,6 +201,7 @@ def _codes(schema: Schema) -> Iterator[Problem]:
 
 def _frames(schema: Schema) -> Iterator[Problem]:
     stream_names = {flag.name for flag in schema.stream_flags}
+    yield from _roles(schema.frames.values())
     for frame in schema.frames.values():
         for flag in frame.flags:
             if flag.name in stream_names:

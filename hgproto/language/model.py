@@ -96,10 +96,11 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """A flag: its name and its mask."""
+    """A flag: its name and its mask. ``role``: what it does, for code that serves every revision; None if nothing asks."""
 
     name: str
     bit: int
+    role: str | None
     doc: str
     place: Place
 
@@ -165,6 +166,7 @@ class Field:
     show: bool
     limit: str | None
     parity: Mapping[str, str] | None
+    order: str | None
     bits: tuple[BitField, ...]
     rules: Mapping[str, str]
     place: Place
@@ -261,6 +263,7 @@ class FrameType:
 
     name: str
     code: int
+    role: str | None
     title: str
     sender: Literal["client", "server"] | None
     sender_requirement: str | None
@@ -334,6 +337,8 @@ class Profile:
     settings: str
     source: str
     place: Place
+    algorithm: str | None = None
+    window: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

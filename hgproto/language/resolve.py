@@ -147,7 +147,7 @@ class _Resolver(MachineResolver):
 
     def flags(self, data: Data, path: Path) -> tuple[model.Flag, ...]:
         return tuple(
-            model.Flag(name, part["bit"], part["doc"], self.source.key_place((*path, name)))
+            model.Flag(name, part["bit"], part.get("role"), part["doc"], self.source.key_place((*path, name)))
             for name, part in data.items()
         )
 
@@ -237,6 +237,8 @@ class _Resolver(MachineResolver):
         if parity:
             # Whose numbers these are is told by one frame, but only a role knows what it may receive.
             self.requirement(parity["requirement"], (*here, "parity", "requirement"), "machine")
+        if "order" in part:
+            self.known("requirement", part["order"], self.data["requirements"], (*here, "order"))
         return model.Field(
             name=part.get("name", "_".join(b.name for b in bits)),
             type=kind,
@@ -249,6 +251,7 @@ class _Resolver(MachineResolver):
             show=part.get("show", False),
             limit=part.get("limit"),
             parity=parity,
+            order=part.get("order"),
             bits=bits,
             rules={**_relevant_rules(inherited, part), **self.rules(part, here)},
             place=self.source.place(here),
@@ -314,6 +317,7 @@ class _Resolver(MachineResolver):
         return model.FrameType(
             name=name,
             code=data["code"],
+            role=data.get("role"),
             title=data["title"],
             sender=sender.get("only"),
             sender_requirement=sender.get("requirement"),

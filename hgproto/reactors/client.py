@@ -17,9 +17,7 @@ from hgproto.reactors.sender import Sender
 from hgproto.reactors.sending import Batch, described
 from hgproto.reactors.sent_commands import Command
 from hgproto.reactors.writers import CommandWriter
-from hgproto.revisions.framing_0002 import codec, machines
 from hgproto.runtime.machine import Event
-from hgproto.wire import build
 from hgproto.wire.pushed import Pushed
 
 if TYPE_CHECKING:
@@ -29,12 +27,11 @@ if TYPE_CHECKING:
     from hgproto.reactors.limits import Limits
     from hgproto.reactors.sending import Output
     from hgproto.runtime.bytelike import BytesLike
+    from hgproto.runtime.definition import Definition
     from hgproto.streams.encodings import Encodings
-    from hgproto.wire.build import Data
+    from hgproto.wire.files import Data
 
 __all__ = ["Client"]
-
-State = machines.ClientRequestState
 
 
 class Client(Sender[ClientEvent], ResponseReceiver):
@@ -47,8 +44,8 @@ class Client(Sender[ClientEvent], ResponseReceiver):
     ``limits``: see :class:`hgproto.Limits`; ``decoded_response`` bounds what the encoded payloads of one response may
     grow to. ``encodings``: the profiles that the server may use. ``encoding``: the profile of our own streams, which the
     server has to know; None for streams without one. ``streams``: how many streams we send on, from 1 in steps of two.
-    ``buffered``: hold commands back until :meth:`flush`, as half duplex transports need. ``reopen`` and ``flush``: as of
-    :class:`hgproto.Server`.
+    ``buffered``: hold commands back until :meth:`flush`, as half duplex transports need. ``reopen``, ``flush``, and ``revision``:
+    as of :class:`hgproto.Server`.
 
     Each request that was issued ends with one event: the last :class:`ResponseData` or a :class:`RequestError`. The latter
     comes with the next events where the data of a command cannot be read; ``failure`` of its send has the exception at once.
@@ -66,12 +63,14 @@ class Client(Sender[ClientEvent], ResponseReceiver):
         buffered: bool = False,
         reopen: Literal["error", "restart"] = "error",
         flush: Literal["response", "frame"] = "response",
+        revision: Definition | None = None,
     ) -> None:
-        super().__init__(limits=limits, encodings=encodings, reopen=reopen)
+        super().__init__(limits=limits, encodings=encodings, reopen=reopen, revision=revision)
         self._outputs = self._opened(streams, 1, encoding, flush)
         self._buffered = buffered
         self._held: list[Command] = []
-        self._ids = Ids(1, 1 << codec.FIELD_BITS["request_id"][0], "request-id.order")
+        order = str(self._revision.roles.REQUEST_ORDER)
+        self._ids = Ids(1, self._revision.ids["request_id"], order)
 
     # Frames out.
 
@@ -87,7 +86,7 @@ class Client(Sender[ClientEvent], ResponseReceiver):
     ) -> SendFrames | NoOp:
         """A command; its ``request_id`` is in what this gives.
 
-        ``name``, ``args``, ``data``: as of :func:`hgproto.wire.build.command`; bytes that their owner can change are copied.
+        ``name``, ``args``, ``data``: as of :func:`hgproto.revisions.build.command`; bytes that their owner can change are copied.
         ``plain``: the data is compressed already. ``end``: close the stream afterwards; :meth:`flush` does so by itself.
         Raises :class:`LocalProtocolError` for a command that no frames can express, when all ids are in use, when more
         requests would be active than ``limits.active_requests``, after an error, and after the end of the server's output.
@@ -133,21 +132,23 @@ class Client(Sender[ClientEvent], ResponseReceiver):
         """Returns the send of a command, which is held back by a buffered client."""
         if self.ended:
             expected, found = "a server that can still respond", "the end of its output"
-            raise LocalProtocolError("response.complete", None, "", expected, found)
+            raise LocalProtocolError(self._incomplete, None, "", expected, found)
         if len(self._requests) >= self.limits.active_requests:
             most = self.limits.active_requests
             expected = f"at most {counted(most, 'request')} without a complete response"
             found = f"{len(self._requests)} already"
             if unfinished := len(self.unfinished):
                 found += f", {unfinished} of them unfinished because of their data; use a new connection for more"
-            raise LocalProtocolError("request.limits", None, "", expected, found)
+            raise LocalProtocolError(self._revision.capacity_rule, None, "", expected, found)
         outputs = self._outputs
         output = outputs.choose(None, stream_id)
         stream = output.stream
         # An id is not used again before the failure of its request was told.
         in_use = {*self._requests, *(event.request_id for event in self._due)} if self._due else self._requests
         request_id = self._ids.next(in_use)
-        frames = build.command(request_id, stream.stream_id, name, args, data, max_payload=stream.longest_last)
+        frames = self._revision.build.command(
+            request_id, stream.stream_id, name, args, data, max_payload=stream.longest_last
+        )
         self._tell(request_id, Event.REQUEST_ISSUED)
         # A command that is refused takes no id.
         self._ids.take(request_id)
@@ -191,7 +192,7 @@ class Client(Sender[ClientEvent], ResponseReceiver):
     def _is_answered(self, request_id: int) -> bool:
         """True if the response to a request is complete, so that nobody waits for the rest of its data."""
         request = self._requests.get(request_id)
-        return request is not None and request.state is State.ANSWERED
+        return request is not None and request.state in self._plans.states.answered
 
     def _give_up(self, request_id: int, failure: BaseException, begun: bool) -> None:
         """The rest of a request cannot be sent. ``begun``: a part of it was."""

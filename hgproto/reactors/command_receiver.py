@@ -6,10 +6,10 @@ refused and the rest of it swallowed.
 
 from __future__ import annotations
 
-from struct import Struct
 from typing import TYPE_CHECKING, Any
 
 from hgproto.errors import RemoteProtocolError, counted, shown
+from hgproto.reactors.content import Content
 from hgproto.reactors.events import (
     WANT_FRAME,
     CommandCut,
@@ -22,7 +22,6 @@ from hgproto.reactors.events import (
 )
 from hgproto.reactors.plans import Node, Plan, Request, text_payload
 from hgproto.reactors.reactor import Reactor
-from hgproto.revisions.framing_0002 import codec, machines
 from hgproto.runtime.frame import bare
 from hgproto.runtime.layout import octets
 
@@ -36,26 +35,13 @@ if TYPE_CHECKING:
 
 __all__ = ["CommandReceiver"]
 
-State = machines.ServerRequestState
-_ACTIVE = State.ACTIVE
-_RECEIVING = frozenset({State.RECEIVING_ARGUMENTS, State.RECEIVING_DATA, State.STREAMING, State.EXCHANGING})
-_REFUSED = frozenset({State.REFUSING, State.REFUSED})
-_CONTINUATION = int(codec.CommandArgumentFlag.CONTINUATION)
-_EOA = int(codec.CommandArgumentFlag.EOA)
-_DATA_EOS = int(codec.CommandDataFlag.EOS)
-_HAVE_DATA = int(codec.CommandNameFlag.HAVE_DATA)
-_NAME_EOS = int(codec.CommandNameFlag.EOS)
-_COMMAND_NAME = codec.FrameType.COMMAND_NAME
-_COMMAND_DATA = int(codec.FrameType.COMMAND_DATA)
-_SUB_HEADER = Struct("<" + "".join({"u8": "B", "u16": "H"}[part.type] for part in codec.ARGUMENT_HEADER.parts))
-"""An argument's sub-header: the lengths of its name and of its value."""
-_HEADER = _SUB_HEADER.size
+_FIELDS = ["length", "request_id", "stream_id", "stream_flags", "type", "flags"]
+"""The order of the header fields for which the loop over frames is written."""
 NAMES = 256
 """Names of commands and arguments that a reactor remembers: more than the reference has commands."""
 NAME_OCTETS = 64
 """The longest name that is remembered, so that all take no more than some ten KiB."""
 
-_decode_argument = codec.decode_argument
 _bare_run_command = bare(RunCommand)
 _new_run_command = _bare_run_command.__next__
 _new_start_command = bare(StartCommand).__next__
@@ -98,6 +84,7 @@ class CommandReceiver(Reactor[ServerEvent]):
     __slots__ = (
         "_active",
         "_buffered",
+        "_content",
         "_longest_value",
         "_most_active",
         "_most_arguments",
@@ -108,13 +95,13 @@ class CommandReceiver(Reactor[ServerEvent]):
         "_over",
         "_receiving",
         "_refused",
+        "_request_states",
         "_states",
         "_streaming",
     )
 
     role = "server"
     peer = "client"
-    machine = machines.SERVER_REQUEST
 
     def __init__(self, *, streaming: bool, **reactor: Any) -> None:
         super().__init__(**reactor)
@@ -132,8 +119,10 @@ class CommandReceiver(Reactor[ServerEvent]):
         self._over = ""
         self._names: dict[bytes, str] = {}
         # What is known of a request that was received whole is its state alone.
-        self._active = Request(self._tables[State.ACTIVE])
-        self._states = {State.ACTIVE: self._active, State.RESPONDING: Request(self._tables[State.RESPONDING])}
+        states = self._request_states = self._plans.states
+        self._states: dict[IntEnum, Request] = {state: Request(self._tables[state]) for state in states.whole}
+        self._active = next(self._states[state] for state in states.whole & states.awaiting)
+        self._content = Content(self._revision)
 
     def _reply(
         self, request_id: int, message: str, kind: Literal["application", "protocol"], row: Row
@@ -160,7 +149,12 @@ class CommandReceiver(Reactor[ServerEvent]):
         requests, slots, append = self._requests, self._slots, self._append
         usual_first = self._tables[self.machine.initial].usual.get
         active, new_commands, new_request, want = self._active, _bare_run_command, _Request, WANT_FRAME
-        unpack, unpack_argument, known = codec.unpack_parts, _SUB_HEADER.unpack_from, self._names.get
+        codec, content = self._codec, self._content
+        if list(codec.FIELDS) != _FIELDS or codec.FIELDS["length"][1] != 3:
+            return super()._read(source)
+        unpack = codec.unpack_parts
+        unpack_argument, known = content.sub_header.unpack_from, self._names.get
+        sub_header, data_follows = content.size, content.data_follows
         run, none_yet = _EMIT_RUN_COMMAND, _EMIT_WANT_FRAME
         max_payload, header = self.limits.max_payload, codec.HEADER_OCTETS
         most_arguments, longest_value, most_receiving = self._most_arguments, self._longest_value, self._most_receiving
@@ -204,7 +198,7 @@ class CommandReceiver(Reactor[ServerEvent]):
                             request = new_request()
                             request.table = node.table
                             request.name = name
-                            request.announced = node.flags & _HAVE_DATA != 0
+                            request.announced = node.flags & data_follows != 0
                             request.args = {}
                             request.octets = 0
                             request.data = b""
@@ -216,9 +210,9 @@ class CommandReceiver(Reactor[ServerEvent]):
                             continue
                 else:
                     node = request.table.usual.get(slots[stream_id] + kind)
-                    if node is not None and length > _HEADER and request.value is None:
+                    if node is not None and length > sub_header and request.value is None:
                         name_length, value_length = unpack_argument(data, start)
-                        args, size = request.args, length - _HEADER
+                        args, size = request.args, length - sub_header
                         total, buffered = request.octets + size, self._buffered + size
                         if (
                             name_length + value_length == size
@@ -227,8 +221,8 @@ class CommandReceiver(Reactor[ServerEvent]):
                             and total <= most_octets
                             and buffered <= most_buffered
                         ):
-                            value_start = start + _HEADER + name_length
-                            payload = data[start + _HEADER : value_start]
+                            value_start = start + sub_header + name_length
+                            payload = data[start + sub_header : value_start]
                             name = known(payload) or self._name(payload)
                             if not name or name in args:
                                 pass
@@ -266,7 +260,7 @@ class CommandReceiver(Reactor[ServerEvent]):
         node = plan.node
         if node.ask is _ASK_CAPACITY:
             node = node.outcomes[True]
-        elif node.ask is _ASK_ARGUMENT and not plan.flags & _CONTINUATION:
+        elif node.ask is _ASK_ARGUMENT and not plan.flags & self._content.more:
             node = node.outcomes["good"]
             if node.ask is _ASK_DATA_ANNOUNCED:
                 node = node.outcomes[False]
@@ -288,14 +282,14 @@ class CommandReceiver(Reactor[ServerEvent]):
     def _ask_capacity(self, request_id: int, request: _Request | None, payload: bytes, plan: Plan) -> bool:
         if len(self._requests) - self._refused >= self._most_active:
             self._over = f"more than {counted(self._most_active, 'request')} at a time"
-        elif plan.flags != _NAME_EOS and self._receiving >= self._most_receiving:
+        elif not plan.flags & self._content.name_is_all and self._receiving >= self._most_receiving:
             self._over = f"more than {counted(self._most_receiving, 'partly sent request')} at a time"
         else:
             return True
         return False
 
     def _ask_receiving_others(self, request_id: int, request: Request | None, payload: bytes, plan: Plan) -> bool:
-        return self._receiving > (request is not None and request.state in _RECEIVING)
+        return self._receiving > (request is not None and request.state in self._request_states.receiving)
 
     def _ask_streaming(self, *_: object) -> bool:
         return self._streaming
@@ -313,16 +307,18 @@ class CommandReceiver(Reactor[ServerEvent]):
         """Looks at an argument; ``good`` once it was taken."""
         if request.value is not None:
             return self._more_of_value(request, request.value, payload, plan.flags)
-        args = request.args
-        if plan.flags & _CONTINUATION:
-            start = codec.decode_argument_start(payload)
-            name, value, total = start.name, start.value, start.value_length
+        args, content = request.args, self._content
+        if plan.flags & content.more:
+            start = content.start(payload)
+            name, value, total = start.name, start.value, getattr(start, content.total)
         else:
-            argument = _decode_argument(payload)
+            argument = content.argument(payload)
             name, value = argument.name, argument.value
             total = len(value)
         if name in args:
-            self._fault = RemoteProtocolError("", _HEADER, "name", "each argument name once", f"{shown(name)} again")
+            self._fault = RemoteProtocolError(
+                "", content.size, "name", "each argument name once", f"{shown(name)} again"
+            )
             return "duplicate-name"
         if len(args) >= self._most_arguments:
             self._over = f"more than {counted(self._most_arguments, 'argument')}"
@@ -330,19 +326,19 @@ class CommandReceiver(Reactor[ServerEvent]):
         if total > self._longest_value:
             self._over = f"an argument of {octets(total)}, more than {octets(self._longest_value)}"
             return "over-limit"
-        size = len(payload) - _HEADER
+        size = len(payload) - content.size
         request.octets += size
         self._buffered += size
         if request.octets > self._most_octets or self._buffered > self._most_buffered:
             return self._over_octets(request)
-        if plan.flags & _CONTINUATION:
+        if plan.flags & content.more:
             request.value = _Value(name, value, total - len(value))
         else:
             args[name] = value
         return "good"
 
     def _more_of_value(self, request: _Request, value: _Value, payload: bytes, flags: int) -> str:
-        last = not flags & _CONTINUATION
+        last = not flags & self._content.more
         size = len(payload)
         if size > value.left or (last and size < value.left):
             wanted = f"{'' if last else 'at most '}{octets(value.left)} more of the value"
@@ -384,19 +380,20 @@ class CommandReceiver(Reactor[ServerEvent]):
         return "over-limit"
 
     def _ask_last_of_request(self, request_id: int, request: _Request, payload: bytes, plan: Plan) -> bool:
-        if plan.code == _COMMAND_DATA:
-            return bool(plan.flags & _DATA_EOS)
-        return bool(plan.flags & _EOA) and not request.announced
+        content = self._content
+        if plan.code == content.data:
+            return bool(plan.flags & content.last_data)
+        return bool(plan.flags & content.eoa) and not request.announced
 
     # What the table emits.
 
     def _emit_run_command(self, request_id: int, request: _Request | None, payload: bytes, node: Node) -> None:
-        active = node.to is _ACTIVE
+        active = node.to in self._request_states.whole
         command = _new_run_command() if active else _new_start_command()
         command.request_id = request_id
         command.data = None
         if request is None:
-            command.name = text_payload(_COMMAND_NAME, payload)
+            command.name = text_payload(self._codec, self._content.name, payload)
             command.args = {}
             if active:
                 self._requests[request_id] = self._active
@@ -411,13 +408,13 @@ class CommandReceiver(Reactor[ServerEvent]):
                 self._receiving -= 1
                 self._buffered -= request.octets
                 self._requests[request_id] = self._active
-            else:
-                self._move(request_id, request, State.STREAMING)
+            elif node.to is not None:
+                self._move(request_id, request, node.to)
         self._append(command)
 
     def _emit_want_frame(self, request_id: int, request: _Request | None, payload: bytes, node: Node) -> None:
         if request is None:
-            self._begin(request_id, text_payload(_COMMAND_NAME, payload), node)
+            self._begin(request_id, text_payload(self._codec, self._content.name, payload), node)
         elif node.table is not request.table and node.to is not None:
             self._move(request_id, request, node.to)
         self._append(WANT_FRAME)
@@ -427,7 +424,7 @@ class CommandReceiver(Reactor[ServerEvent]):
         request = _Request()
         request.table = node.table
         request.name = name
-        request.announced = node.flags & _HAVE_DATA != 0
+        request.announced = node.flags & self._content.data_follows != 0
         request.args = {}
         request.octets = 0
         request.data = b""
@@ -436,7 +433,7 @@ class CommandReceiver(Reactor[ServerEvent]):
         self._receiving += 1
 
     def _emit_command_data(self, request_id: int, request: _Request, payload: bytes, node: Node) -> None:
-        last = node.to in (State.ACTIVE, State.RESPONDING)
+        last = node.to in self._request_states.whole
         if node.to is not None and node.to is not request.state:
             self._move(request_id, request, node.to)
         self._append(CommandData(request_id, payload, last))
@@ -446,15 +443,15 @@ class CommandReceiver(Reactor[ServerEvent]):
 
     def _emit_application_error(self, request_id: int, request: _Request | None, payload: bytes, node: Node) -> None:
         if request is None:
-            text_payload(_COMMAND_NAME, payload)
-            if node.to is State.REFUSING:
+            text_payload(self._codec, self._content.name, payload)
+            if node.to in self._request_states.refused:
                 self._begin(request_id, "", node)
                 self._receiving -= 1
                 self._refused += 1
-            else:
-                self._requests[request_id] = self._states[State.RESPONDING]
+            elif node.to is not None:
+                self._requests[request_id] = self._states[node.to]
         else:
-            self._move(request_id, request, node.to or State.NONE)
+            self._move(request_id, request, self._request_states.initial if node.to is None else node.to)
         self._append(self._reply(request_id, self._over, "application", node.row))
 
     def _emit_protocol_error(self, request_id: int, request: _Request, row: Row) -> None:
@@ -462,27 +459,28 @@ class CommandReceiver(Reactor[ServerEvent]):
         self._append(self._reply(request_id, message, "protocol", row))
 
     def _emit_command_cut(self, request_id: int, request: _Request, row: Row) -> None:
-        if row.to is State.NONE:
+        free = row.to is self._request_states.initial
+        if free:
             self._emit_protocol_error(request_id, request, row)
-        self._append(CommandCut(request_id, row.to is not State.NONE))
+        self._append(CommandCut(request_id, not free))
 
     def _move(self, request_id: int, request: _Request | Request, to: IntEnum) -> None:
-        before = request.state
+        before, states = request.state, self._request_states
         if isinstance(request, _Request):
-            if before in _RECEIVING and to not in _RECEIVING:
+            if before in states.receiving and to not in states.receiving:
                 self._receiving -= 1
-            if before in (State.RECEIVING_ARGUMENTS, State.RECEIVING_DATA) and to is not State.RECEIVING_DATA:
+            if before in states.kept and to not in states.kept:
                 self._buffered -= request.octets
                 request.octets = 0
-            if to in _REFUSED:
+            if to in states.refused:
                 request.args, request.data, request.value = {}, b"", None
                 self._refused += 1
-        if before in _REFUSED:
+        if before in states.refused:
             self._refused -= 1
-        if to is State.NONE:
+        if to is states.initial:
             del self._requests[request_id]
         elif to in self._states:
-            self._requests[request_id] = self._states[State(to)]
+            self._requests[request_id] = self._states[to]
         else:
             request.table = self._tables[to]
 

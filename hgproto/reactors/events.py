@@ -1,8 +1,8 @@
 """What reactors tell, and what they ask to be done: small values with a class each.
 
-The schema declares all of them. Those that are plain values are generated (:mod:`hgproto.revisions.events`). Here are those that
-bring frames to send (:class:`SendFrames`, :class:`NoOp`, :class:`Error`), the values that there is only one of, and the
-unions.
+The schema declares all of them. Those that are plain values are generated (:mod:`hgproto.reactors.event_values`). Here are
+those that bring frames to send (:class:`SendFrames`, :class:`NoOp`, :class:`Error`), the values that there is only one of, and
+the unions.
 
 Treat them as immutable, like every :class:`hgproto.runtime.frame.Record`. Iterating over :class:`SendFrames` uses it up.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hgproto.errors import repr_of
-from hgproto.revisions.events import (
+from hgproto.reactors.event_values import (
     CommandCut,
     CommandData,
     PeerError,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hgproto.errors import shown
-from hgproto.revisions.framing_0002 import codec
+from hgproto.runtime.definition import default_codec
 from hgproto.runtime.frame import Record, checked_number
 
 if TYPE_CHECKING:
@@ -87,10 +87,11 @@ class Limits(Record):
     else:
 
         def __init__(self, **limits: int) -> None:
-            names = {name.replace("-", "_"): bounds for name, bounds in codec.LIMITS.items()}
+            declared = default_codec().LIMITS
+            names = {name.replace("-", "_"): bounds for name, bounds in declared.items()}
             for name in limits:
                 if name not in names:
-                    known = ", ".join(sorted(codec.LIMITS))
+                    known = ", ".join(sorted(declared))
                     raise TypeError(f"there is no limit {shown(name.replace('_', '-'))}; there are {known}")
             for name, (default, maximum) in names.items():
                 value = limits.get(name, default)

@@ -8,38 +8,46 @@ rule of their header have none, so there are only as many plans as there are com
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
-from hgproto.errors import RemoteProtocolError, counted
-from hgproto.revisions.framing_0002 import codec, machines
-from hgproto.runtime.layout import place_of, text_of_flags
-from hgproto.runtime.machine import Row
+from hgproto.errors import LocalProtocolError, RemoteProtocolError, counted
+from hgproto.runtime.layout import text_of_flags
+from hgproto.runtime.machine import Event, Row
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from enum import IntEnum
+    from collections.abc import Callable, Iterable
+    from types import ModuleType
 
+    from hgproto.runtime.definition import Codec, Definition
     from hgproto.runtime.frame import Frame
+    from hgproto.runtime.machine import Machine
 
 __all__ = [
     "NO_ROW",
     "Closed",
     "Node",
     "Plan",
+    "Plans",
     "Request",
+    "States",
     "Table",
     "Violation",
     "bound",
     "placed",
+    "plans_for",
     "text_payload",
     "words",
 ]
 
-NO_ROW = Row(machines.CONNECTION.initial)
-"""Stands where no table says anything."""
 
-_TYPE = place_of(codec.FRAME, "type_flags")
-_ENCODED, _END = int(codec.StreamFlag.ENCODED), int(codec.StreamFlag.STREAM_END)
+class _Nowhere(IntEnum):
+    NOWHERE = 0
+
+
+NO_ROW = Row(_Nowhere.NOWHERE)
+"""Stands where no table says anything."""
 
 
 class Node:
@@ -74,13 +82,13 @@ class Plan:
 
     __slots__ = ("code", "encoded", "ends", "flags", "node", "stream")
 
-    def __init__(self, node: Node, stream: Node | None, frame: Frame) -> None:
+    def __init__(self, node: Node, stream: Node | None, frame: Frame, revision: Definition) -> None:
         self.node = node
         self.stream = stream
         self.code = int(frame.type)
         self.flags = int(frame.flags)
-        self.encoded = bool(frame.stream_flags & _ENCODED)
-        self.ends = bool(frame.stream_flags & _END)
+        self.encoded = bool(frame.stream_flags & revision.encoded)
+        self.ends = bool(frame.stream_flags & revision.end)
 
 
 class Table:
@@ -96,6 +104,101 @@ class Table:
         self.state = state
         self.plans: dict[int, Plan] = {}
         self.usual: dict[int, Node] = {}
+
+
+class States:
+    """The states of a machine of requests, by what its rows for events say.
+
+    ``initial``: the id is free. ``receiving``: more of the request, or of its response, has to come. ``kept``: what was
+    received is kept, and no response can begin. ``refused``: the rest is ignored. ``whole``: nothing more can come.
+    ``awaiting``: the application has to respond. ``begun``: the response has begun. ``unfinished``: the rest of the request
+    will never be sent. ``answered``: the response is complete, and the request was not sent whole.
+    """
+
+    __slots__ = ("answered", "awaiting", "begun", "initial", "kept", "receiving", "refused", "unfinished", "whole")
+
+    def __init__(self, machine: Machine) -> None:
+        rows: dict[tuple[IntEnum, Event], Row] = {(row.source, row.event): row for row in machine.rows if row.event}
+        states: Iterable[IntEnum] = type(machine.initial)
+
+        def leads(state: IntEnum, event: Event) -> IntEnum | None:
+            row = rows.get((state, event))
+            return None if row is None else row.to
+
+        ends = {state: row for state in states if (row := rows.get((state, Event.END_OF_INPUT))) is not None}
+        self.initial = machine.initial
+        self.receiving = frozenset(state for state, row in ends.items() if row.emit is not None)
+        self.refused = frozenset(state for state, row in ends.items() if row.emit is None)
+        self.whole = frozenset(states) - ends.keys() - {self.initial}
+        self.awaiting = frozenset(state for state in states if leads(state, Event.RESPONSE_BEGUN) is not None)
+        self.begun = frozenset(
+            row.to for row in rows.values() if row.event is Event.RESPONSE_BEGUN and row.to is not None
+        )
+        self.kept = self.receiving - self.awaiting - self.begun
+        self.unfinished = frozenset(row.to for row in rows.values() if row.event is Event.REQUEST_ABANDONED)
+        self.answered = frozenset(state for state in states if leads(state, Event.REQUEST_SENT) is self.initial)
+
+
+class Plans:
+    """What the reactors of one role keep for a revision, and what they look up of it for each frame.
+
+    ``tables``: by the state of a request. ``even``: the table of a free id that no client may use. ``rows``: of the machine of
+    requests, by state and event.
+    """
+
+    __slots__ = (
+        "codec",
+        "connection",
+        "even",
+        "foreign",
+        "guards",
+        "machine",
+        "parity",
+        "revision",
+        "rows",
+        "states",
+        "stream",
+        "tables",
+    )
+
+    def __init__(self, role: str, peer: str, revision: Definition) -> None:
+        self.revision = revision
+        self.codec = revision.codec
+        self.connection = revision.machine("connection")
+        self.stream = revision.machine("stream")
+        self.machine = machine = revision.machine("request", role)
+        self.guards: dict[str, tuple[object, ...]] = revision.machines.GUARDS
+        self.parity: int = revision.machines.STREAM_PARITY[peer]
+        states: Iterable[IntEnum] = type(machine.initial)
+        self.states = States(machine)
+        self.tables = {state: Table(state) for state in states}
+        self.even = Table(machine.initial)
+        self.rows: dict[tuple[int, Event], Row] = {}
+        # Stands for a stream id of the wrong parity, where a state would.
+        self.foreign = len(type(self.stream.initial))
+
+    def dead(self) -> LocalProtocolError:
+        """Returns the error for sending after the connection has failed."""
+        expected, found = "a connection on which no rule was broken", "the connection has failed"
+        return LocalProtocolError(self.connection.otherwise, None, "", expected, found)
+
+    def too_late(self, request_id: int) -> LocalProtocolError:
+        """Returns the error for a message that would come after the end of its request's response."""
+        row = self.machine.outcome(self.machine.initial, Event.MESSAGE_SENT)
+        requirement = row.error if isinstance(row, Row) and row.error is not None else self.machine.otherwise
+        expected = "a message that is sent before the end of the response"
+        return LocalProtocolError(requirement, None, "", expected, f"one of request {request_id} after it")
+
+
+_Kept = WeakKeyDictionary["ModuleType", Plans]
+
+
+def plans_for(kept: _Kept, role: str, peer: str, revision: Definition) -> Plans:
+    """Returns the plans of a role for a revision. ``kept``: those of the role, by the machines of the revision."""
+    plans = kept.get(revision.machines)
+    if plans is None:
+        plans = kept[revision.machines] = Plans(role, peer, revision)
+    return plans
 
 
 class Request:
@@ -130,7 +233,7 @@ def bound(role: type, what: str, name: str) -> Callable[..., Any]:
     return function
 
 
-def text_payload(code: int, payload: bytes) -> str:
+def text_payload(codec: Codec, code: int, payload: bytes) -> str:
     """A payload that is all one text: a command's name, a message. Raises :class:`RemoteProtocolError`."""
     if payload.isascii() and payload:
         return payload.decode("ascii")
@@ -142,15 +245,16 @@ def words(state: IntEnum) -> str:
     return {"none": "free"}.get(text := state.name.lower().replace("_", " "), text)
 
 
-def placed(error: RemoteProtocolError, kind: int) -> RemoteProtocolError:
+def placed(revision: Definition, error: RemoteProtocolError, kind: int) -> RemoteProtocolError:
     """An error from the payload or from a request's table, with its offset from the start of the frame."""
+    codec = revision.codec
     frame = codec.frame_of(kind, 0, 0, b"")
     if error.offset is None:
         name = codec.TYPE_NAMES[int(frame.type)]
         flags = text_of_flags(int(frame.flags), codec.FLAG_NAMES[int(frame.type)])
         found = f"{name}{'' if flags == '0' else f' {flags}'} {error.found}"
-        return RemoteProtocolError(error.requirement, _TYPE, error.field, error.expected, found)
-    if frame.stream_flags & _ENCODED:
+        return RemoteProtocolError(error.requirement, codec.FIELDS["type"][0], error.field, error.expected, found)
+    if frame.stream_flags & revision.encoded:
         found = f"{error.found} ({counted(error.offset or 0, 'octet')} into the decoded payload)"
         return RemoteProtocolError(error.requirement, codec.HEADER_OCTETS, error.field, error.expected, found)
     return error.moved(codec.HEADER_OCTETS)

@@ -16,10 +16,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-from hgproto.errors import RemoteProtocolError
+from hgproto.errors import DecodingError, RemoteProtocolError
 from hgproto.reactors.events import NoOp
 from hgproto.reactors.lanes import Lane
-from hgproto.revisions.framing_0002 import codec
 from hgproto.runtime.bytelike import as_bytes
 from hgproto.runtime.frame import Unique, check_revision, checked_number
 from hgproto.streams.encodings import new_decoder
@@ -41,13 +40,6 @@ __all__ = ["DecodingPool", "EncodingPool"]
 
 Work = TypeVar("Work")
 EventT = TypeVar("EventT")
-
-_BEGIN, _END, _ENCODED = (
-    int(codec.StreamFlag.STREAM_BEGIN),
-    int(codec.StreamFlag.STREAM_END),
-    int(codec.StreamFlag.ENCODED),
-)
-_SETTINGS = int(codec.FrameType.STREAM_SETTINGS)
 
 ATTEMPTS = 4
 """Calls for the frames of a send. The content, the words for its failure, and the encoder can fail, each once."""
@@ -264,7 +256,7 @@ class _Context:
 
     def __init__(self, decoder: Decoder) -> None:
         self.decoder = decoder
-        self.error: RemoteProtocolError | None = None
+        self.error: DecodingError | None = None
 
 
 class DecodingPool(_Pool["tuple[_Context, Frame, Future[Any]]"], Generic[EventT]):
@@ -288,7 +280,8 @@ class DecodingPool(_Pool["tuple[_Context, Frame, Future[Any]]"], Generic[EventT]
             raise TypeError(f"reactor must be a Server or a Client, not {type(reactor).__name__}")
         self._reactor = reactor
         self._limit = reactor.limits.decoded_frame
-        self._reader = FrameReader(max_payload=reactor.limits.max_payload)
+        self._revision = revision = reactor.revision
+        self._reader = FrameReader(max_payload=reactor.limits.max_payload, codec=revision.codec)
         self._contexts: dict[int, _Context] = {}
         self._waiting: deque[tuple[Frame, Future[Any] | None]] = deque()
         self._ahead = checked_number("ahead", ahead, 0)
@@ -317,8 +310,9 @@ class DecodingPool(_Pool["tuple[_Context, Frame, Future[Any]]"], Generic[EventT]
         self._check_open()
         if self._is_over():
             return self._reactor.receive_frame(frame)
+        codec = self._revision.codec
         check_revision(frame, codec)
-        codec.encode_header(frame, codec.LIMITS["max-payload"][1])
+        codec.encode_header(frame, codec.MAX_PAYLOAD[1])
         if type(frame.payload) is not bytes:
             # The frame waits, and its owner may change the bytes meanwhile.
             frame = frame.replace(payload=as_bytes(frame.payload))
@@ -372,15 +366,15 @@ class DecodingPool(_Pool["tuple[_Context, Frame, Future[Any]]"], Generic[EventT]
 
     def _begun(self, frame: Frame) -> Future[Any] | None:
         """What the payload will be decoded to; None where there is nothing to decode."""
-        flags, stream_id = int(frame.stream_flags), frame.stream_id
-        if flags & _BEGIN:
+        flags, stream_id, revision = int(frame.stream_flags), frame.stream_id, self._revision
+        if flags & revision.begin:
             self._contexts.pop(stream_id, None)
-            if frame.type == _SETTINGS and not flags & _END:
+            if frame.type == revision.settings and not flags & revision.end:
                 self._configure(frame)
         context = self._contexts.get(stream_id)
-        if context is None or not flags & (_ENCODED | _END):
+        if context is None or not flags & (revision.encoded | revision.end):
             return None
-        if flags & _END:
+        if flags & revision.end:
             del self._contexts[stream_id]
         future: Future[Any] = Future()
         work = (context, frame, future)
@@ -402,11 +396,11 @@ class DecodingPool(_Pool["tuple[_Context, Frame, Future[Any]]"], Generic[EventT]
             flags = int(frame.stream_flags)
             result: Any = as_bytes(frame.payload) if context.error is None else context.error
             try:
-                if flags & _ENCODED and context.error is None:
+                if flags & self._revision.encoded and context.error is None:
                     result = context.decoder.decode(result, self._limit)
-                if flags & _END and context.error is None:
+                if flags & self._revision.end and context.error is None:
                     context.decoder.finish()
-            except RemoteProtocolError as error:
+            except DecodingError as error:
                 result = context.error = error
             except BaseException as error:  # it belongs to who waits for the payload
                 future.set_exception(error)
@@ -417,11 +411,11 @@ class DecodingPool(_Pool["tuple[_Context, Frame, Future[Any]]"], Generic[EventT]
     def _configure(self, frame: Frame) -> None:
         """Makes the decoder that a stream asks for; what is wrong with the settings, the reactor says."""
         try:
-            settings = codec.decode_stream_settings(as_bytes(frame.payload))
+            name, settings = self._revision.decode_settings(as_bytes(frame.payload))
         except RemoteProtocolError:
             return
-        profile = self._reactor.encodings.get(settings.profile)
-        if profile is not None and profile.settings == settings.settings:
+        profile = self._reactor.encodings.get(name)
+        if profile is not None and profile.settings == settings:
             self._contexts[frame.stream_id] = _Context(new_decoder(profile))
 
 

@@ -15,30 +15,33 @@ opened again, which is closed before.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from weakref import WeakKeyDictionary
 
-from hgproto.errors import RemoteProtocolError, counted
+from hgproto.errors import DecodingError, RemoteProtocolError, counted
 from hgproto.reactors.events import Error, StreamLeftOpen
 from hgproto.reactors.limits import Limits
-from hgproto.reactors.plans import NO_ROW, Closed, Node, Plan, Table, Violation, bound, placed, words
+from hgproto.reactors.plans import NO_ROW, Closed, Node, Plan, Violation, bound, placed, plans_for, words
 from hgproto.reactors.snapshot import Inspectable
-from hgproto.revisions.framing_0002 import codec, machines
 from hgproto.runtime.bytelike import as_bytes
+from hgproto.runtime.definition import defined
 from hgproto.runtime.frame import check_instance, check_revision
-from hgproto.runtime.layout import place_of
 from hgproto.runtime.machine import Ask, Event, Row
 from hgproto.streams.encodings import Encodings, default_encodings
 from hgproto.streams.input_stream import InputStream, checked_reopen
 from hgproto.wire.reader import Pieces
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from enum import IntEnum
+    from types import ModuleType
     from typing import Literal
 
     from hgproto.judging.finding import Role
+    from hgproto.reactors.plans import Plans, Table
     from hgproto.runtime.bytelike import BytesLike
+    from hgproto.runtime.definition import Definition
     from hgproto.runtime.frame import Frame
-    from hgproto.runtime.machine import Machine, Outcome
+    from hgproto.runtime.machine import Outcome
 
 __all__ = ["AGAIN", "NOTE", "Reactor"]
 
@@ -47,17 +50,9 @@ EventT = TypeVar("EventT")
 AGAIN, NOTE = "again", "note"
 """What the machine of streams emits: the frame is taken again, on a stream that is closed; a stream was left open."""
 
-ConnectionState, StreamState = machines.ConnectionState, machines.StreamState
-
-
-_ENCODED, _END = int(codec.StreamFlag.ENCODED), int(codec.StreamFlag.STREAM_END)
-_STREAM_ID = place_of(codec.FRAME, "stream_id")
-_SETTINGS = int(codec.FrameType.STREAM_SETTINGS)
 _STATE_BITS = 16
 """Where the state of a stream stands in what plans are kept by: above the kind of a frame."""
 _ENDED = "the input has ended; nothing can be received after it"
-_FOREIGN = len(StreamState)
-"""Stands for a stream id of the wrong parity, where a state would."""
 
 
 class Reactor(Inspectable, Generic[EventT]):
@@ -66,7 +61,7 @@ class Reactor(Inspectable, Generic[EventT]):
     ``state``: whether the connection still works. ``ended``: whether the peer's output has ended. ``limits`` and
     ``encodings``: as given, or the defaults.
 
-    A role names its machine and the type of its events, and has a method ``_ask_...`` for each guard and ``_emit_...`` for
+    A role names its peer and the type of its events, and has a method ``_ask_...`` for each guard and ``_emit_...`` for
     each thing to emit.
     """
 
@@ -74,6 +69,7 @@ class Reactor(Inspectable, Generic[EventT]):
     __slots__ = (
         "__weakref__",
         "_append",
+        "_codec",
         "_decoded",
         "_due",
         "_events",
@@ -82,24 +78,20 @@ class Reactor(Inspectable, Generic[EventT]):
         "_free",
         "_open_streams",
         "_pieces",
+        "_plans",
         "_reopen",
+        "_revision",
         "_slots",
+        "_tables",
         "encodings",
     )
 
     role: ClassVar[Role]
     peer: ClassVar[Role]
-    machine: ClassVar[Machine]
-    _tables: ClassVar[dict[IntEnum, Table]]
-    _even_table: ClassVar[Table]
-    _events_cache: ClassVar[dict[tuple[int, Event], Row]]
+    _kept: ClassVar[WeakKeyDictionary[ModuleType, Plans]]
 
     def __init_subclass__(cls) -> None:
-        states: Iterable[IntEnum] = type(cls.machine.initial)
-        cls._tables = {state: Table(state) for state in states}
-        # What is legal on a free id depends on whose it is; ids in use are all the client's.
-        cls._even_table = Table(cls.machine.initial)
-        cls._events_cache = {}
+        cls._kept = WeakKeyDictionary()
 
     def __init__(
         self,
@@ -107,33 +99,45 @@ class Reactor(Inspectable, Generic[EventT]):
         limits: Limits | None,
         encodings: Encodings | None,
         reopen: Literal["error", "restart"],
+        revision: Definition | None = None,
     ) -> None:
+        self._revision = revision = defined(revision)
+        self._plans = plans = plans_for(self._kept, self.role, self.peer, revision)
+        self._codec = plans.codec
+        self._tables = plans.tables
+        self.machine = plans.machine
         self.limits = limits = Limits() if limits is None else limits
-        self.encodings = default_encodings() if encodings is None else encodings
+        self.encodings = default_encodings(revision) if encodings is None else encodings
         check_instance(limits, Limits, "limits")
         check_instance(self.encodings, Encodings, "encodings")
         self._reopen = checked_reopen(reopen)
         self._pieces = Pieces()
         self._fed = 0
-        self.state = machines.CONNECTION.initial
+        self.state = plans.connection.initial
         self.ended = False
         self._requests: dict[int, Any] = {}
-        self._free = [self._even_table, self._tables[self.machine.initial]]
-        parity = machines.STREAM_PARITY[self.peer]
-        self._slots = [(0 if stream_id & 1 == parity else _FOREIGN) << _STATE_BITS for stream_id in range(256)]
+        # What is legal on a free id depends on whose it is; ids in use are all the client's.
+        self._free = [plans.even, plans.tables[plans.machine.initial]]
+        slots = [plans.stream.initial << _STATE_BITS, plans.foreign << _STATE_BITS]
+        self._slots = [slots[(stream_id & 1) != plans.parity] for stream_id in range(revision.ids["stream_id"])]
         self._inputs: dict[int, InputStream] = {}
         self._open_streams = 0
         # Events that came about while frames were taken; they are given with the next ones.
         self._due: list[Any] = []
         self._events: list[Any] = []
         self._append: Callable[[Any], None] = self._events.append
-        self._decoded: bytes | RemoteProtocolError | None = None
+        self._decoded: bytes | DecodingError | None = None
         self._fault: RemoteProtocolError | None = None
 
     @property
     def works(self) -> bool:
         """Whether the connection works: no rule was broken."""
-        return self.state is machines.CONNECTION.initial
+        return self.state is self._plans.connection.initial
+
+    @property
+    def revision(self) -> Definition:
+        """The revision whose frames the reactor takes."""
+        return self._revision
 
     def _counters(self) -> dict[str, int]:
         return {
@@ -171,7 +175,7 @@ class Reactor(Inspectable, Generic[EventT]):
                 self._fail(fault.moved(self._pieces.offset(at) + self._fed), frame)
         return events
 
-    def receive_frame(self, frame: Frame, decoded: bytes | RemoteProtocolError | None = None) -> list[EventT]:
+    def receive_frame(self, frame: Frame, decoded: bytes | DecodingError | None = None) -> list[EventT]:
         """What a frame leads to.
 
         ``decoded``: what its payload was decoded to elsewhere, or why it could not be, the end of the compressed octets
@@ -179,10 +183,11 @@ class Reactor(Inspectable, Generic[EventT]):
         :class:`TypeError` for what is no frame, and :class:`ValueError` for a frame of another revision, and after the end
         of input.
         """
+        codec = self._codec
         check_revision(frame, codec)
-        if decoded is not None and not isinstance(decoded, bytes | RemoteProtocolError):
-            raise TypeError(f"decoded must be bytes, a RemoteProtocolError, or None, not {type(decoded).__name__}")
-        header = codec.encode_header(frame, codec.LIMITS["max-payload"][1])
+        if decoded is not None and not isinstance(decoded, bytes | DecodingError):
+            raise TypeError(f"decoded must be bytes, a DecodingError, or None, not {type(decoded).__name__}")
+        header = codec.encode_header(frame, codec.MAX_PAYLOAD[1])
         if not self.works:
             return self._after_error()
         if self.ended:
@@ -223,7 +228,7 @@ class Reactor(Inspectable, Generic[EventT]):
             return events
         self.ended = True
         if self._pieces.missing:
-            self._fail(self._pieces.cut(codec, self.limits.max_payload).moved(self._fed), None)
+            self._fail(self._pieces.cut(self._codec, self.limits.max_payload).moved(self._fed), None)
             return events
         self._end()
         for request_id, request in list(self._requests.items()):
@@ -234,7 +239,7 @@ class Reactor(Inspectable, Generic[EventT]):
                 self._move(request_id, request, row.to)
         for stream_id in sorted(self._inputs):
             stream = self._inputs[stream_id]
-            outcome = machines.STREAM.outcome(stream.state, Event.END_OF_INPUT)
+            outcome = self._plans.stream.outcome(stream.state, Event.END_OF_INPUT)
             if isinstance(outcome, Row):
                 if outcome.emit == NOTE:
                     events.append(StreamLeftOpen(stream_id))
@@ -246,7 +251,7 @@ class Reactor(Inspectable, Generic[EventT]):
 
     def _read(self, source: Pieces) -> tuple[RemoteProtocolError, Frame, int] | None:
         """Reads and takes frames; gives what :meth:`_take` does. Raises :class:`RemoteProtocolError` for a bad length."""
-        return self._take(codec.read_parts(source, self.limits.max_payload))
+        return self._take(self._codec.read_parts(source, self.limits.max_payload))
 
     def _take(self, parts: Iterator[tuple[int, int, int, bytes, int]]) -> tuple[RemoteProtocolError, Frame, int] | None:
         """Takes frames; gives what is wrong with the first bad one, that frame, and where it starts."""
@@ -267,13 +272,13 @@ class Reactor(Inspectable, Generic[EventT]):
             except Violation as violation:
                 error = violation.error
             except RemoteProtocolError as fault:
-                error = placed(fault, kind)
+                error = placed(self._revision, fault, kind)
             else:
                 continue
             return (
                 error,
-                codec.frame_of(kind, request_id, stream_id, payload),
-                stop - codec.HEADER_OCTETS - len(payload),
+                self._codec.frame_of(kind, request_id, stream_id, payload),
+                stop - self._codec.HEADER_OCTETS - len(payload),
             )
         return None
 
@@ -289,10 +294,10 @@ class Reactor(Inspectable, Generic[EventT]):
             while onward.ask is not None:
                 onward = onward.outcomes[onward.ask(self, stream, request, payload, plan)]
             if onward.row.error is not None:
-                flags = int(codec.frame_of(kind, request_id, stream_id, payload).stream_flags)
+                flags = int(self._codec.frame_of(kind, request_id, stream_id, payload).stream_flags)
                 raise Violation(stream.refusal(onward.row, flags))
             if onward.row.emit == AGAIN:
-                self._enter(stream, StreamState.CLOSED)
+                self._enter(stream, self._plans.stream.initial)
                 self._take_on_stream(None, kind, request_id, stream_id, request, payload)
                 return
             if plan.encoded:
@@ -306,30 +311,35 @@ class Reactor(Inspectable, Generic[EventT]):
 
     def _input(self, stream_id: int) -> InputStream:
         limit = self.limits.decoded_frame
-        return InputStream(stream_id, encodings=self.encodings, decoded_limit=limit, reopen=self._reopen)
+        return InputStream(
+            stream_id, encodings=self.encodings, decoded_limit=limit, reopen=self._reopen, revision=self._revision
+        )
 
     def _enter(self, stream: InputStream, to: IntEnum | None) -> None:
         """Changes the state of a stream."""
-        before, state = stream.state, StreamState(to or 0)
+        closed = self._plans.stream.initial
+        before, state = stream.state, closed if to is None else to
         stream.enter(state)
-        if state is StreamState.CLOSED:
+        if state is closed:
             self._inputs.pop(stream.stream_id, None)
-            self._open_streams -= before is not StreamState.CLOSED
+            self._open_streams -= before is not closed
         else:
             self._inputs[stream.stream_id] = stream
-            self._open_streams += before is StreamState.CLOSED
+            self._open_streams += before is closed
         self._slots[stream.stream_id] = state << _STATE_BITS
 
     # Plans.
 
     def _planned(self, kind: int, request_id: int, stream: InputStream, request: Any, payload: bytes) -> Plan:
         """The plan for a frame, made when there was none. Raises :class:`Violation` for what its header breaks."""
+        plans, revision, codec = self._plans, self._revision, self._codec
         frame = codec.frame_of(kind, request_id, stream.stream_id, payload)
-        if stream.stream_id & 1 != machines.STREAM_PARITY[self.peer]:
-            which = "odd" if machines.STREAM_PARITY[self.peer] else "even"
+        if stream.stream_id & 1 != plans.parity:
+            which = "odd" if plans.parity else "even"
             expected = f"a stream of the {self.peer}, which is {which}"
-            requirement = str(machines.STREAM_PARITY["requirement"])
-            raise Violation(RemoteProtocolError(requirement, _STREAM_ID, "stream_id", expected, str(stream.stream_id)))
+            requirement = str(revision.machines.STREAM_PARITY["requirement"])
+            at = codec.FIELDS["stream_id"][0]
+            raise Violation(RemoteProtocolError(requirement, at, "stream_id", expected, str(stream.stream_id)))
         try:
             codec.check_header(frame)
         except RemoteProtocolError as error:
@@ -337,15 +347,19 @@ class Reactor(Inspectable, Generic[EventT]):
         code = int(frame.type)
         flags = [name for mask, name in codec.FLAG_NAMES[code].items() if frame.flags & mask]
         flags += [name for mask, name in codec.STREAM_FLAG_NAMES.items() if frame.stream_flags & mask]
-        outcome = machines.STREAM.outcome(stream.state, code, flags, machines.GUARDS)
-        idle = isinstance(outcome, Row) and outcome.to == stream.state and not frame.stream_flags & (_ENCODED | _END)
+        outcome = plans.stream.outcome(stream.state, code, flags, plans.guards)
+        idle = (
+            isinstance(outcome, Row)
+            and outcome.to == stream.state
+            and not frame.stream_flags & (revision.encoded | revision.end)
+        )
         table = self._free[request_id & 1] if request is None else request.table
-        if code == _SETTINGS:
+        if code == revision.settings:
             node = Node(0, code)
-            node.act = bound(type(self), "emit", "stream-configured")
+            node.act = type(self)._emit_stream_configured  # noqa: SLF001 - bound when it is called
         else:
-            node = self._node(self.machine.outcome(table.state, code, flags, machines.GUARDS), table, frame)
-        plan = Plan(node, None if idle else self._node(outcome, None, frame), frame)
+            node = self._node(plans.machine.outcome(table.state, code, flags, plans.guards), table, frame)
+        plan = Plan(node, None if idle else self._node(outcome, None, frame), frame, revision)
         slot = self._slots[stream.stream_id] + kind
         table.plans[slot] = plan
         usual = None if plan.stream is not None else self._usual(plan)
@@ -378,11 +392,11 @@ class Reactor(Inspectable, Generic[EventT]):
 
     def _row(self, state: IntEnum, event: Event) -> Row | None:
         """The row of the request machine for an event, None where nothing happens."""
-        row = self._events_cache.get((state, event))
+        row = self._plans.rows.get((state, event))
         if row is None:
             outcome = self.machine.outcome(state, event)
             row = outcome if isinstance(outcome, Row) else NO_ROW
-            self._events_cache[state, event] = row
+            self._plans.rows[state, event] = row
         return None if row.event is None else row
 
     def _move(self, request_id: int, request: Any, to: IntEnum) -> None:
@@ -414,12 +428,15 @@ class Reactor(Inspectable, Generic[EventT]):
         if stream.decoded is not None:
             try:
                 self._count_decoded(request, len(stream.decoded))
-            except RemoteProtocolError as error:
+            except DecodingError as error:
                 return stream.refuse_encoding(error)
         return answer
 
     def _count_decoded(self, request: Any, size: int) -> None:
-        """Octets were decoded for a request. Raises :class:`RemoteProtocolError` over a limit."""
+        """Octets were decoded for a request. Raises :class:`DecodingError` over a limit."""
+
+    def _emit_stream_configured(self, request_id: int, request: Any, payload: bytes, node: Node) -> None:
+        """Settings are the protocol's own business."""
 
     # Refusals.
 
@@ -442,9 +459,9 @@ class Reactor(Inspectable, Generic[EventT]):
 
     def _break(self) -> None:
         """The connection is of no more use."""
-        outcome = machines.CONNECTION.outcome(self.state, Event.VIOLATION)
+        outcome = self._plans.connection.outcome(self.state, Event.VIOLATION)
         if isinstance(outcome, Row) and outcome.to is not None:
-            self.state = ConnectionState(outcome.to)
+            self.state = outcome.to
 
     def _failed(self, error: RemoteProtocolError, frame: Frame | None) -> None:
         """What a role says of a broken rule."""
@@ -453,8 +470,9 @@ class Reactor(Inspectable, Generic[EventT]):
     def _after_error(self) -> list[Any]:
         """What is said of anything that comes after an error."""
         events, self._due = self._due, []
-        row = machines.CONNECTION.outcome(self.state, int(codec.FrameType.COMMAND_NAME))
+        connection = self._plans.connection
+        row = connection.outcome(self.state, next(iter(self._codec.TYPE_NAMES)))
         expected = row.expected if isinstance(row, Row) and row.expected is not None else "nothing"
-        requirement = str(row.error) if isinstance(row, Row) else machines.CONNECTION.otherwise
+        requirement = str(row.error) if isinstance(row, Row) else connection.otherwise
         events.append(Error(RemoteProtocolError(requirement, None, "", expected, "more"), None))
         return events

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hgproto.errors import RemoteProtocolError
+from hgproto.errors import DecodingError, RemoteProtocolError
 from hgproto.reactors.events import (
     ClientEvent,
     Error,
@@ -16,9 +16,9 @@ from hgproto.reactors.events import (
 )
 from hgproto.reactors.plans import Closed, Node, Request, Table, text_payload
 from hgproto.reactors.reactor import Reactor
-from hgproto.revisions.framing_0002 import codec, machines
 from hgproto.runtime.frame import bare
 from hgproto.runtime.layout import octets
+from hgproto.runtime.machine import Event
 
 if TYPE_CHECKING:
     from enum import IntEnum
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ResponseReceiver"]
 
-State = machines.ClientRequestState
-_MORE = int(codec.BytesResponseFlag.CONTINUATION)
 _bare_response_data = bare(ResponseData)
 
 
@@ -47,41 +45,47 @@ class _Request(Request):
 class ResponseReceiver(Reactor[ClientEvent]):
     """Takes what servers send; :class:`hgproto.reactors.client.Client` is this with commands."""
 
-    __slots__ = ("_loss",)
+    __slots__ = ("_loss", "_more")
 
     role = "client"
     peer = "server"
-    machine = machines.CLIENT_REQUEST
 
     def __init__(self, **reactor: Any) -> None:
         super().__init__(**reactor)
         # The reason why no request can be completed; None while the connection works.
         self._loss: RemoteProtocolError | None = None
+        self._more, _ = self._revision.data_types[self._revision.code_of("response")]
 
     @property
     def active(self) -> tuple[int, ...]:
         """The requests whose response is not complete, in the order in which they were issued."""
-        waiting = (State.SENDING, State.ACTIVE)
+        waiting = self._plans.states.receiving
         return tuple(key for key, request in self._requests.items() if request.state in waiting)
 
     @property
     def unfinished(self) -> tuple[int, ...]:
         """The requests whose data broke off; they count toward ``limits.active_requests`` until the end of input."""
-        return tuple(key for key, request in self._requests.items() if request.state is State.UNFINISHED)
+        unfinished = self._plans.states.unfinished
+        return tuple(key for key, request in self._requests.items() if request.state in unfinished)
 
     def _move(self, request_id: int, request: _Request | None, to: IntEnum) -> None:
-        if to is State.NONE:
+        if to is self._plans.states.initial:
             self._requests.pop(request_id, None)
         elif request is None:
             self._requests[request_id] = _Request(self._tables[to])
         else:
             request.table = self._tables[to]
 
+    def _decode(self, node: Node, payload: bytes) -> Any:
+        """Returns the value of a payload. Raises :class:`RemoteProtocolError`."""
+        frame = self._codec.make_frame(0, 0, 0, node.code, node.flags, payload)
+        return self._codec.decode_payload(frame, False, self.limits.payload_items)
+
     # Events of the state machine.
 
     def _emit_response_data(self, request_id: int, request: _Request, payload: bytes, node: Node) -> None:
         request.received += len(payload)
-        last = not node.flags & _MORE
+        last = not node.flags & self._more
         if last and node.to is not None:
             self._move(request_id, request, node.to)
         for event in _bare_response_data:
@@ -92,33 +96,30 @@ class ResponseReceiver(Reactor[ClientEvent]):
             break
 
     def _emit_text(self, request_id: int, request: _Request, payload: bytes, node: Node) -> None:
-        self._append(TextMessage(request_id, codec.decode_text_output(payload, self.limits.payload_items).atoms))
+        self._append(TextMessage(request_id, self._decode(node, payload).atoms))
 
     def _emit_progress(self, request_id: int, request: _Request, payload: bytes, node: Node) -> None:
-        self._append(ProgressUpdate(request_id, codec.decode_progress(payload, self.limits.payload_items)))
+        self._append(ProgressUpdate(request_id, self._decode(node, payload)))
 
     def _emit_request_error(self, request_id: int, request: _Request, payload: bytes, node: Node) -> None:
-        message = text_payload(codec.FrameType.ERROR_RESPONSE, payload)
+        message = text_payload(self._codec, node.code, payload)
         if node.to is not None:
             self._move(request_id, request, node.to)
         self._append(RequestError(request_id, message, request.received))
 
     def _emit_drop(self, request_id: int, request: _Request, payload: bytes, node: Node) -> None:
         # Octets that no event shows have to be good too.
-        codec.decode_payload(codec.make_frame(request_id, 0, 0, node.code, node.flags, payload))
+        self._decode(node, payload)
         if node.to is not None and node.to is not request.state:
             self._move(request_id, request, node.to)
 
     def _emit_connection_error(self, request_id: int, request: _Request | None, payload: bytes, node: Node) -> None:
-        message = text_payload(codec.FrameType.ERROR_RESPONSE, payload)
+        message = text_payload(self._codec, node.code, payload)
         self._loss = RemoteProtocolError(str(node.row.requirement), None, "", "a server that goes on", message)
         self._lose_all(message, str(node.row.requirement))
         self._append(PeerError(request_id, message))
         self._break()
         raise Closed
-
-    def _emit_stream_configured(self, request_id: int, request: Any, payload: bytes, node: Node) -> None:
-        """Settings are the protocol's own business."""
 
     def _emit_request_lost(self, request_id: int, request: _Request, row: Row) -> None:
         message = "the input ended before the response was complete"
@@ -126,7 +127,14 @@ class ResponseReceiver(Reactor[ClientEvent]):
 
     def _end(self) -> None:
         expected, found = "the whole response", "the end of the server's output"
-        self._loss = RemoteProtocolError("response.complete", None, "", expected, found)
+        self._loss = RemoteProtocolError(self._incomplete, None, "", expected, found)
+
+    @property
+    def _incomplete(self) -> str:
+        """The requirement that is violated by the end of input before the end of a response."""
+        states = self._plans.states.receiving
+        rows = (self._row(state, Event.END_OF_INPUT) for state in sorted(states))
+        return next(str(row.requirement) for row in rows if row is not None)
 
     def _count_decoded(self, request: _Request | None, size: int) -> None:
         if request is None:
@@ -134,7 +142,7 @@ class ResponseReceiver(Reactor[ClientEvent]):
         request.decoded += size
         if request.decoded > self.limits.decoded_response:
             expected = f"at most {octets(self.limits.decoded_response)} in a response when decoded"
-            raise RemoteProtocolError("encoding.decoded-limit", 0, "", expected, octets(request.decoded))
+            raise DecodingError("too-large", 0, expected, octets(request.decoded))
 
     def _failed(self, error: RemoteProtocolError, frame: Frame | None) -> None:
         self._loss = error

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from hgproto.errors import LocalProtocolError
 from hgproto.reactors.plans import words
 from hgproto.reactors.sending import Outputs
-from hgproto.revisions.framing_0002 import machines
 from hgproto.runtime.entries import brief
 
 if TYPE_CHECKING:
@@ -22,18 +21,9 @@ if TYPE_CHECKING:
 else:
     _Base = Generic
 
-__all__ = ["Sender", "after_error"]
+__all__ = ["Sender"]
 
 EventT = TypeVar("EventT")
-
-
-def after_error() -> LocalProtocolError:
-    """Returns the error for sending after the connection has failed."""
-    expected, found = "a connection on which no rule was broken", "the connection has failed"
-    return LocalProtocolError("reactor.errored", None, "", expected, found)
-
-
-_WORKS = machines.CONNECTION.initial
 
 
 class Sender(_Base[EventT]):
@@ -46,7 +36,7 @@ class Sender(_Base[EventT]):
     def _opened(self, count: int, first: int, encoding: str | None, flush: Literal["response", "frame"]) -> Outputs:
         """Returns the output streams of a reactor; see :class:`hgproto.reactors.sending.Outputs`."""
         profile = None if encoding is None else self.encodings[encoding]
-        return Outputs(count, first, profile, self.limits, flush, self._is_over, self._sent)
+        return Outputs(count, first, profile, self.limits, flush, self._is_over, self._sent, self._plans)
 
     @property
     def output_streams(self) -> tuple[int, ...]:
@@ -60,8 +50,8 @@ class Sender(_Base[EventT]):
 
     def _tell(self, request_id: int, event: Event) -> None:
         """Moves a request for an event of our own side. Raises :class:`LocalProtocolError` if its state does not allow it."""
-        if self.state is not _WORKS:
-            raise after_error()
+        if not self.works:
+            raise self._plans.dead()
         request = self._requests.get(request_id)
         state = self.machine.initial if request is None else request.table.state
         row = self._row(state, event)

@@ -14,8 +14,6 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from hgproto.errors import LocalProtocolError
-from hgproto.revisions.framing_0002 import codec, machines
 from hgproto.runtime.entries import brief
 from hgproto.runtime.frame import Unique, checked_number
 from hgproto.streams.output_stream import OutputStream
@@ -25,12 +23,11 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from hgproto.reactors.limits import Limits
+    from hgproto.reactors.plans import Plans
     from hgproto.runtime.frame import Frame
     from hgproto.streams.encodings import Profile
 
-__all__ = ["Batch", "GivenUpError", "Home", "Message", "Output", "Outputs", "Sending", "described", "too_late"]
-
-CLOSED = machines.StreamState.CLOSED
+__all__ = ["Batch", "GivenUpError", "Home", "Message", "Output", "Outputs", "Sending", "described"]
 
 
 class Output:
@@ -79,7 +76,22 @@ class Outputs:
     which was not taken yet. ``failed``: True once the connection has failed, so that no send waits for a file any more.
     """
 
-    __slots__ = ("_only", "by_id", "failed", "finished", "first", "homes", "is_over", "sends", "sent", "unmade")
+    __slots__ = (
+        "_only",
+        "by_id",
+        "data_code",
+        "failed",
+        "finished",
+        "first",
+        "homes",
+        "is_over",
+        "plans",
+        "response_code",
+        "revision",
+        "sends",
+        "sent",
+        "unmade",
+    )
 
     def __init__(
         self,
@@ -90,12 +102,19 @@ class Outputs:
         flush: Literal["response", "frame"],
         is_over: Callable[[Output | None], bool],
         sent: Callable[[int], None],
+        plans: Plans,
     ) -> None:
-        ids = range(first, 1 << codec.FIELD_BITS["stream_id"][0], 2)
+        self.revision = revision = plans.revision
+        self.plans = plans
+        self.response_code = revision.code_of("response")
+        self.data_code = revision.code_of("data")
+        ids = range(first, revision.ids["stream_id"], 2)
         count = checked_number("streams", count, 1, len(ids))
         size, most = limits.send_payload, limits.decoded_frame
         self.by_id = {
-            stream_id: Output(OutputStream(stream_id, profile, max_payload=size, decoded_limit=most, flush=flush))
+            stream_id: Output(
+                OutputStream(stream_id, profile, max_payload=size, decoded_limit=most, flush=flush, revision=revision)
+            )
             for stream_id in ids[:count]
         }
         self.is_over = is_over
@@ -407,7 +426,7 @@ class Message(Sending):
         """Raises :class:`LocalProtocolError` if the last frame of the response was made already."""
         outputs, request_id = self.outputs, self.request_id
         if not self._is_made and (request_id in outputs.finished or outputs.homes.get(request_id) is not self._home):
-            error = too_late(request_id)
+            error = outputs.plans.too_late(request_id)
             self.give_up(error)
             raise error
 
@@ -470,9 +489,3 @@ def described(failure: BaseException) -> str:
         return f"{type(failure).__name__}: {failure}"
     except Exception:  # its text cannot be built
         return type(failure).__name__
-
-
-def too_late(request_id: int) -> LocalProtocolError:
-    """Returns the error for a message that would come after the end of its request's response."""
-    expected = "a message that is sent before the end of the response"
-    return LocalProtocolError("response.active-request", None, "", expected, f"one of request {request_id} after it")

@@ -6,7 +6,6 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from hgproto.reactors.sending import Sending
-from hgproto.revisions.framing_0002 import codec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -15,9 +14,6 @@ if TYPE_CHECKING:
     from hgproto.runtime.frame import Frame
 
 __all__ = ["Command"]
-
-_DATA = int(codec.FrameType.COMMAND_DATA)
-_DATA_EOS = int(codec.CommandDataFlag.EOS)
 
 
 class Command(Sending):
@@ -68,6 +64,11 @@ class Command(Sending):
         self._raised: BaseException | None = None
 
     @property
+    def _last_flag(self) -> int:
+        """The flag of the last frame of data."""
+        return self.outputs.revision.data_types[self.outputs.data_code][1]
+
+    @property
     def is_ahead(self) -> bool:
         """True if no frame was made or is being made yet, and nothing has failed."""
         return not (self.claimed or self._is_begun or self._is_making or self.failure is not None)
@@ -94,7 +95,11 @@ class Command(Sending):
         as :class:`KeyboardInterrupt`.
         """
         built = self._built
-        while not (self._is_built or (built and built[-1].type == _DATA) or (self._is_begun and len(built) > 1)):
+        while not (
+            self._is_built
+            or (built and built[-1].type == self.outputs.data_code)
+            or (self._is_begun and len(built) > 1)
+        ):
             self._is_building = True
             try:
                 for frame in self._command:
@@ -132,8 +137,8 @@ class Command(Sending):
             self._abandon()
             return
         frame = built[0]
-        is_data = frame.type == _DATA
-        is_whole = bool(frame.flags & _DATA_EOS) if is_data else len(built) == 1
+        is_data = frame.type == self.outputs.data_code
+        is_whole = bool(frame.flags & self._last_flag) if is_data else len(built) == 1
         if is_data and not is_whole and self._is_answered(self.request_id):
             # The server ignores the rest, so the data ends here.
             stream.forget_loss(self.request_id)
@@ -166,12 +171,13 @@ class Command(Sending):
             stream.forget_loss(request_id)
             stream.put(self._end_of_data(), end=self._is_last())
         elif self._is_last() and stream.can_close:
-            stream.put_close(request_id, _DATA)
+            stream.put_close(request_id, self.outputs.data_code)
         self._finish()
 
     def _end_of_data(self) -> Frame:
         """Returns a last frame of data that adds nothing."""
-        return codec.make_frame(self.request_id, self.stream_id, 0, _DATA, _DATA_EOS, b"")
+        codec, code = self.outputs.revision.codec, self.outputs.data_code
+        return codec.make_frame(self.request_id, self.stream_id, 0, code, self._last_flag, b"")
 
     def _tell(self) -> None:
         """Reports a failure to the reactor once; on another thread, :meth:`sent` does so later."""

@@ -5,11 +5,8 @@ from __future__ import annotations
 from traceback import clear_frames
 from typing import TYPE_CHECKING, Any
 
-from hgproto.reactors.sender import after_error
-from hgproto.reactors.sending import CLOSED, Sending
-from hgproto.revisions.framing_0002 import codec
+from hgproto.reactors.sending import Sending
 from hgproto.runtime.bytelike import bytes_like
-from hgproto.wire import build
 from hgproto.wire.files import Chunks
 
 if TYPE_CHECKING:
@@ -23,8 +20,6 @@ if TYPE_CHECKING:
     from hgproto.wire.pushed import Pushed
 
 __all__ = ["ErrorResponse", "LastError", "Response"]
-
-_BYTES_RESPONSE = int(codec.FrameType.BYTES_RESPONSE)
 
 
 class _Answer(Sending):
@@ -55,8 +50,8 @@ class _Answer(Sending):
         """Makes the frames that close streams."""
         for output in outputs:
             stream = output.stream
-            if stream.state is not CLOSED and stream.can_close:
-                message = build.text_output(self.request_id, stream.stream_id, ())
+            if stream.state is not self.outputs.plans.stream.initial and stream.can_close:
+                message = self.outputs.revision.build.text_output(self.request_id, stream.stream_id, ())
                 try:
                     stream.put(message, end=True)
                 except Exception:  # noqa: S112 - its encoder has failed, so the stream stays open, which is no violation
@@ -160,7 +155,7 @@ class Response(_Answer):
         return self._pushed is not None and not self._pushed.ended
 
     def _make(self) -> None:
-        stream = self.output.stream
+        stream, code = self.output.stream, self.outputs.response_code
         while self.failure is None and self._message is None and (self._source is None or self._chunk or self._read()):
             chunk, start = self._chunk, self._at
             stop = min(start + stream.piece_size, len(chunk))
@@ -170,7 +165,7 @@ class Response(_Answer):
             piece = chunk if stop - start == len(chunk) else memoryview(chunk)[start:stop]
             try:
                 end = last and self._is_last()
-                stream.put_data(self.request_id, _BYTES_RESPONSE, piece, last=last, plain=self._plain, end=end)
+                stream.put_data(self.request_id, code, piece, last=last, plain=self._plain, end=end)
             except BaseException as error:
                 self._note(error)
                 # The traceback of the exception must not keep a view of the data.
@@ -211,7 +206,7 @@ class Response(_Answer):
             if isinstance(failure, BlockingIOError) and isinstance(source, Chunks):
                 if not self.outputs.failed:
                     raise
-                self.give_up(after_error())
+                self.give_up(self.outputs.plans.dead())
                 return False
             self.failure = failure
             return False

@@ -7,40 +7,46 @@ from typing import TYPE_CHECKING
 
 from hgproto.reactors.command_receiver import CommandReceiver
 from hgproto.reactors.events import NO_OP, Error, NoOp, SendFrames, ServerEvent
-from hgproto.reactors.sender import Sender, after_error
-from hgproto.reactors.sending import Batch, Message, described, too_late
+from hgproto.reactors.sender import Sender
+from hgproto.reactors.sending import Batch, Message, described
 from hgproto.reactors.sent_responses import ErrorResponse, LastError, Response
 from hgproto.reactors.writers import ResponseWriter
-from hgproto.revisions.framing_0002 import codec, machines
 from hgproto.runtime.bytelike import is_bytes_like, kept_bytes
 from hgproto.runtime.frame import check_text
 from hgproto.runtime.machine import Event
-from hgproto.wire import build
 from hgproto.wire.files import Chunks, is_file
 from hgproto.wire.pushed import Pushed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from typing import Any, Literal
+    from typing import Any, Literal, Protocol
 
     from hgproto.errors import RemoteProtocolError
     from hgproto.reactors.limits import Limits
     from hgproto.reactors.sending import Output, Sending
     from hgproto.runtime.bytelike import BytesLike
+    from hgproto.runtime.definition import Definition
     from hgproto.runtime.frame import Frame
     from hgproto.runtime.machine import Row
     from hgproto.streams.encodings import Encodings
     from hgproto.streams.output_stream import OutputStream
     from hgproto.wire.files import Source
 
+    class Atom(Protocol):
+        """One piece of a message for people, as codecs decode it."""
+
+        @property
+        def format(self) -> str: ...
+        @property
+        def labels(self) -> Sequence[str]: ...
+        @property
+        def args(self) -> Sequence[str]: ...
+
+
 __all__ = ["Server"]
 
-State, StreamState = machines.ServerRequestState, machines.StreamState
-_BYTES_RESPONSE = int(codec.FrameType.BYTES_RESPONSE)
-_END = int(codec.StreamFlag.STREAM_END)
 _UNTOLD = "the server could not complete the response"
 """The message for a failure that has no words for a client."""
-_BEGUN = (State.EXCHANGING, State.RESPONDING)
 
 
 class Server(Sender[ServerEvent], CommandReceiver):
@@ -75,8 +81,9 @@ class Server(Sender[ServerEvent], CommandReceiver):
         reopen: Literal["error", "restart"] = "error",
         flush: Literal["response", "frame"] = "response",
         describe: Callable[[Exception], str] | None = None,
+        revision: Definition | None = None,
     ) -> None:
-        super().__init__(limits=limits, encodings=encodings, streaming=streaming, reopen=reopen)
+        super().__init__(limits=limits, encodings=encodings, streaming=streaming, reopen=reopen, revision=revision)
         self._outputs = self._opened(streams, 2, encoding, flush)
         self._deferring = defer
         if describe is not None and not callable(describe):
@@ -162,14 +169,14 @@ class Server(Sender[ServerEvent], CommandReceiver):
     def send_text(
         self,
         request_id: int,
-        atoms: Iterable[codec.TextAtom | tuple[str | BytesLike, Sequence[str], Sequence[str | BytesLike]]],
+        atoms: Iterable[Atom | tuple[str | BytesLike, Sequence[str], Sequence[str | BytesLike]]],
         *,
         errors: Literal["strict", "replace"] = "strict",
         stream_id: int | None = None,
     ) -> SendFrames | NoOp:
-        """Text for people, while a request is active; see :func:`hgproto.wire.build.text_output`."""
+        """Text for people, while a request is active; see :func:`hgproto.revisions.build.text_output`."""
         output = self._outputs.choose(request_id, stream_id)
-        frame = build.text_output(
+        frame = self._revision.build.text_output(
             request_id, output.stream.stream_id, atoms, errors=errors, max_payload=self.limits.send_payload
         )
         return self._message(request_id, output, frame)
@@ -185,9 +192,9 @@ class Server(Sender[ServerEvent], CommandReceiver):
         *,
         stream_id: int | None = None,
     ) -> SendFrames | NoOp:
-        """How far an operation is, while a request is active; see :func:`hgproto.wire.build.progress`."""
+        """How far an operation is, while a request is active; see :func:`hgproto.revisions.build.progress`."""
         output = self._outputs.choose(request_id, stream_id)
-        frame = build.progress(
+        frame = self._revision.build.progress(
             request_id, output.stream.stream_id, topic, pos, total, label, item, max_payload=self.limits.send_payload
         )
         return self._message(request_id, output, frame)
@@ -195,9 +202,9 @@ class Server(Sender[ServerEvent], CommandReceiver):
     def _message(self, request_id: int, output: Output, frame: Frame) -> SendFrames | NoOp:
         self._tell(request_id, Event.MESSAGE_SENT)
         # What is held back is sent in the order in which it was asked for.
-        after_response = self._holds_back() and self._requests[request_id].state in _BEGUN
+        after_response = self._holds_back() and self._requests[request_id].state in self._plans.states.begun
         if after_response or request_id in self._outputs.finished:
-            raise too_late(request_id)
+            raise self._plans.too_late(request_id)
         return self._held_back(Message(self._outputs, output, frame))
 
     def answered(self, request_id: int) -> None:
@@ -232,7 +239,9 @@ class Server(Sender[ServerEvent], CommandReceiver):
         """The frame of an error of our own making, or of what a response has raised; None for a failure without words."""
         if not isinstance(message, str):
             message = self._words(message)
-        return build.error_response(request_id, stream.stream_id, message, kind, max_payload=stream.longest_last)
+        build, longest = self._revision.build, stream.longest_last
+        frame: Frame = build.error_response(request_id, stream.stream_id, message, kind, max_payload=longest)
+        return frame
 
     def _words(self, failure: BaseException | None) -> str:
         """The message of an exception that a response has raised."""
@@ -257,7 +266,7 @@ class Server(Sender[ServerEvent], CommandReceiver):
 
     def _awaits_responses(self, request_id: int) -> bool:
         """Returns True if another request was received whole and has no response yet, or one that is not sent."""
-        if any(request.state is State.ACTIVE for request in self._requests.values()):
+        if any(request is self._active for request in self._requests.values()):
             return True
         return any(send.kind is None and send.request_id != request_id for send in self._outputs.sends)
 
@@ -266,7 +275,7 @@ class Server(Sender[ServerEvent], CommandReceiver):
             if not self.ended:
                 return False
             if self._unanswered is None:
-                waiting = (State.ACTIVE, State.STREAMING)
+                waiting = self._plans.states.awaiting
                 self._unanswered = sum(request.state in waiting for request in self._requests.values())
             if self._unanswered:
                 return False
@@ -288,7 +297,7 @@ class Server(Sender[ServerEvent], CommandReceiver):
         for send in list(self._outputs.sends):
             if send.is_open:
                 # A response that is still being written cannot be completed.
-                send.give_up(after_error())
+                send.give_up(self._plans.dead())
             elif not send.claimed:
                 ready.append(send)
         self._held.clear()

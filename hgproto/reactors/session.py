@@ -31,8 +31,8 @@ from hgproto.reactors.events import (
     WantFrame,
 )
 from hgproto.reactors.server import Server
-from hgproto.revisions.framing_0002 import codec
 from hgproto.runtime.bytelike import as_bytes
+from hgproto.runtime.definition import default_definition
 from hgproto.runtime.frame import Unique
 from hgproto.runtime.layout import octets
 from hgproto.streams.encodings import default_encodings
@@ -52,12 +52,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Encoders", "Lines", "Session", "Step", "event_text", "event_to_json"]
 
-_BEGIN, _END, _ENCODED = (
-    int(codec.StreamFlag.STREAM_BEGIN),
-    int(codec.StreamFlag.STREAM_END),
-    int(codec.StreamFlag.ENCODED),
-)
-
 
 class Step:
     """What became of one line: the octets on the wire, none for an end, and what the reactor that judges says of them."""
@@ -75,10 +69,10 @@ class Step:
         for event in self.events:
             if isinstance(event, Error):
                 return event.error.requirement, str(event.error)
-            if isinstance(event, SendFrames) and event.requirement == "request.complete":
+            if isinstance(event, SendFrames) and event.requirement is not None and self.wire is None:
                 message = f"expected the whole of request {event.request_id}, found the end of input"
                 return event.requirement, f"{message} ({event.requirement})"
-            if isinstance(event, RequestError) and event.requirement == "response.complete":
+            if isinstance(event, RequestError) and event.requirement is not None and self.wire is None:
                 message = f"expected the whole response to request {event.request_id}, found the end of input"
                 return event.requirement, f"{message} after {octets(event.received)} ({event.requirement})"
         return None
@@ -127,31 +121,32 @@ class Encoders:
     """
 
     def __init__(self, encodings: Encodings | None = None) -> None:
+        self._revision = default_definition()
         self._encodings = encodings or default_encodings()
         self._encoders: dict[tuple[str, int], Encoder] = {}
 
     def encoded(self, side: str, frame: Frame) -> Frame:
         """A frame of ``side`` with its payload as on the wire."""
-        flags, key = int(frame.stream_flags), (side, frame.stream_id)
-        if flags & _BEGIN:
+        flags, key, revision = int(frame.stream_flags), (side, frame.stream_id), self._revision
+        if flags & revision.begin:
             self._encoders.pop(key, None)
-            if frame.type == codec.FrameType.STREAM_SETTINGS and not flags & _END:
+            if frame.type == revision.settings and not flags & revision.end:
                 try:
-                    settings = codec.decode_stream_settings(bytes(frame.payload))
+                    name, _ = revision.decode_settings(bytes(frame.payload))
                 except RemoteProtocolError:
                     return frame
-                profile = self._encodings.get(settings.profile)
+                profile = self._encodings.get(name)
                 if profile is not None:
                     self._encoders[key] = profile.encoder()
             return frame
         encoder = self._encoders.get(key)
         if encoder is None:
             return frame
-        if flags & _END:
+        if flags & revision.end:
             del self._encoders[key]
-        if not flags & _ENCODED:
+        if not flags & revision.encoded:
             return frame
-        payload = encoder.encode(bytes(frame.payload)) + (encoder.finish() if flags & _END else encoder.flush())
+        payload = encoder.encode(bytes(frame.payload)) + (encoder.finish() if flags & revision.end else encoder.flush())
         return frame.replace(payload=payload)
 
 
@@ -169,22 +164,24 @@ class Session(Unique):
         self.server = Server(limits=limits, encodings=encodings, reopen=reopen, streaming=streaming)
         self.client = Client(limits=limits, encodings=encodings, reopen=reopen)
         self._lines = Lines(encodings)
+        self._codec = self.server.revision.codec
+        self._command = self.server.revision.code_of("command")
 
     def play(self, line: bytes | str) -> Step:
         """Plays a line. Raises :class:`hgproto.errors.HumanFormError`."""
         side, frame = self._lines.read(line)
         if frame is None:
             return self.end(side)
-        return self.wire(side, codec.encode_frame(frame, codec.LIMITS["max-payload"][1]), frame)
+        return self.wire(side, self._codec.encode_frame(frame, self._codec.MAX_PAYLOAD[1]), frame)
 
     def wire(self, side: str, wire: bytes, frame: Frame | None = None) -> Step:
         """Plays a frame as it is on the wire. ``side``: ``>`` or ``<``."""
         if frame is None:
-            frame, _ = codec.decode_frame(wire, 0, codec.LIMITS["max-payload"][1])
+            frame, _ = self._codec.decode_frame(wire, 0, self._codec.MAX_PAYLOAD[1])
         if side == ">":
             events = self.server.receive_data(wire)
             self._settle(events)
-            taken = frame.type == codec.FrameType.COMMAND_NAME and not any(isinstance(event, Error) for event in events)
+            taken = frame.type == self._command and not any(isinstance(event, Error) for event in events)
             # A client that has failed, or that uses an id again whose refusal it has not seen, learns nothing new by it.
             if taken and self.client.works and frame.request_id not in self.client.active:
                 self.client.issued(frame.request_id)
@@ -220,7 +217,7 @@ def event_to_json(event: Any) -> dict[str, Any]:
             result = {"event": "run-command", "request": event.request_id, "command": event.name, "args": args}
             return result | {"data": data} | ({"streaming": True} if isinstance(event, StartCommand) else {})
         case CommandData():
-            return _data("command-data", event)
+            return _data(event)
         case CommandCut():
             return {"event": "command-cut", "request": event.request_id, "answered": event.answered}
         case WantFrame():
@@ -233,7 +230,7 @@ def event_to_json(event: Any) -> dict[str, Any]:
                 "requirement": event.requirement,
             }
         case ResponseData():
-            return _data("response-data", event)
+            return _data(event)
         case TextMessage():
             return {"event": "text", "request": event.request_id, "atoms": [value_to_json(a) for a in event.atoms]}
         case ProgressUpdate():
@@ -250,8 +247,9 @@ def event_to_json(event: Any) -> dict[str, Any]:
     raise TypeError(f"no event of a session: {shown(event)}")
 
 
-def _data(name: str, event: CommandData | ResponseData) -> dict[str, Any]:
-    return {"event": name, "request": event.request_id, "data": event.data.hex(), "last": event.last}
+def _data(event: CommandData | ResponseData) -> dict[str, Any]:
+    side = "command" if isinstance(event, CommandData) else "response"
+    return {"event": f"{side}-data", "request": event.request_id, "data": event.data.hex(), "last": event.last}
 
 
 def event_text(event: Any) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hgproto.revisions.framing_0002 import machines
 from hgproto.runtime.frame import Record, Unique
 
 if TYPE_CHECKING:
     from enum import IntEnum
-    from typing import Any, ClassVar, Self
+    from typing import Any, Self
 
     from hgproto.reactors.limits import Limits
+    from hgproto.reactors.plans import Plans
     from hgproto.runtime.machine import Machine
     from hgproto.streams.input_stream import InputStream
 
@@ -87,9 +87,10 @@ class Snapshot(Record):
 class Inspectable(Unique):
     """The part of a reactor that can be looked at."""
 
-    __slots__ = ("_inputs", "_requests", "ended", "limits", "state")
+    __slots__ = ("_inputs", "_requests", "ended", "limits", "machine", "state")
 
-    machine: ClassVar[Machine]
+    machine: Machine
+    _plans: Plans
     state: IntEnum
     ended: bool
     limits: Limits
@@ -119,7 +120,7 @@ class Inspectable(Unique):
     def stream_state(self, stream_id: int) -> IntEnum:
         """Returns the state of one stream of the peer."""
         stream = self._inputs.get(stream_id)
-        return machines.STREAM.initial if stream is None else stream.state
+        return self._plans.stream.initial if stream is None else stream.state
 
     def _sent_states(self) -> tuple[dict[int, IntEnum], tuple[int, ...]]:
         """Returns the states of the streams that we send on, and the requests of sends that were not taken to their end."""

@@ -1,7 +1,7 @@
 """Generates packages from schemas: into files, and in memory for a user's own schema.
 
-Both go through the same emitters. A generated package is five modules; see :mod:`hgproto.emit`. The classes of events stand
-beside our packages, in ``events.py``, since revisions share them.
+Both go through the same emitters. A generated package is six modules; see :mod:`hgproto.emit`. The classes of events stand
+in ``hgproto.reactors.event_values``, since revisions share them.
 """
 
 from __future__ import annotations
@@ -29,13 +29,14 @@ __all__ = [
     "compile_as",
     "compile_schema",
     "package_directory",
+    "shared_directory",
     "shared_sources",
     "sources",
     "stale",
     "write",
 ]
 
-_MODULES = ("codec", "structs", "machines", "requirements")
+_MODULES = ("codec", "structs", "machines", "roles", "requirements")
 """The modules of a package in the order in which they can be imported."""
 
 _COUNTER = count(1)
@@ -48,7 +49,7 @@ def sources(schema: Schema) -> dict[str, str]:
 
 
 def shared_sources(schemas: Sequence[Schema]) -> dict[str, str]:
-    """The text of each file beside the packages of our revisions, by its name.
+    """The text of each file that our revisions share, by its name; see :func:`shared_directory`.
 
     Raises :class:`SchemaError` if the revisions do not share their events, or none of them leads to one.
     """
@@ -77,6 +78,11 @@ def shared_sources(schemas: Sequence[Schema]) -> dict[str, str]:
 def package_directory(schema: Schema) -> Path:
     """Where the package of one of our own revisions stands."""
     return Path(__file__).resolve().parent / snake(schema.revision)
+
+
+def shared_directory() -> Path:
+    """Returns the place of the files that our revisions share."""
+    return Path(__file__).resolve().parents[1] / "reactors"
 
 
 def write(texts: Mapping[str, str], directory: Path) -> list[Path]:
@@ -108,7 +114,7 @@ def _text_of(file: Path) -> str | None:
 
 
 def compile_schema(schema: Schema) -> dict[str, ModuleType]:
-    """The modules ``codec``, ``structs``, ``machines`` and ``requirements`` of a schema, made in memory.
+    """The modules ``codec``, ``structs``, ``machines``, ``roles``, and ``requirements`` of a schema, made in memory.
 
     The Structs import the codec beside them, so both go by names of a package until they are made. No other module ever has
     these names, whatever the revision is called, and none is imported in between by another thread.

@@ -9,75 +9,26 @@ from __future__ import annotations
 import importlib
 import os
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from hgproto.errors import repr_of
+from hgproto.runtime.definition import Definition
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from types import ModuleType
     from typing import Any
 
-    from hgproto.errors import RemoteProtocolError
     from hgproto.language.model import Schema
-    from hgproto.runtime.bytelike import BytesLike
     from hgproto.runtime.catalogue import Requirement
-    from hgproto.runtime.frame import Frame
-    from hgproto.runtime.layout import Layout
-    from hgproto.wire.reader import Pieces
+    from hgproto.runtime.definition import Codec
 
-__all__ = ["DEFAULT_REVISION", "Codec", "Revision"]
+__all__ = ["DEFAULT_REVISION", "Revision", "default_revision"]
 
 DEFAULT_REVISION = "framing-0002"
-"""The revision that is meant where none is named, and the one that reactors are for."""
+"""The revision that is meant where none is named."""
 
 
-class Codec(Protocol):
-    """What every generated codec has. Its names are listed in its own module."""
-
-    @property
-    def REVISION(self) -> str: ...
-    @property
-    def HEADER_OCTETS(self) -> int: ...
-    @property
-    def LIMITS(self) -> dict[str, tuple[int, int]]: ...
-    @property
-    def TYPE_NAMES(self) -> dict[int, str]: ...
-    @property
-    def CODES(self) -> dict[str, int]: ...
-    @property
-    def FLAG_NAMES(self) -> dict[int, dict[int, str]]: ...
-    @property
-    def STREAM_FLAG_NAMES(self) -> dict[int, str]: ...
-    @property
-    def PAYLOADS(self) -> dict[int, tuple[tuple[int, int, str], ...]]: ...
-    @property
-    def INTERRUPTS(self) -> dict[int, frozenset[int]]: ...
-    @property
-    def FIELD_BITS(self) -> dict[str, tuple[int, str]]: ...
-    @property
-    def FIELDS(self) -> dict[str, tuple[int, int, int, int]]: ...
-    @property
-    def LAYOUTS(self) -> dict[str, Layout]: ...
-    @property
-    def FRAME(self) -> Layout: ...
-    def make_frame(
-        self, request_id: int, stream_id: int, stream_flags: int, type_: int, flags: int, payload: BytesLike
-    ) -> Frame: ...
-    def read_frames(self, source: Pieces, max_payload: int = ...) -> Iterator[Frame]: ...
-    def read_parts(self, source: Pieces, max_payload: int = ...) -> Iterator[tuple[int, int, int, Any, int]]: ...
-    def kind_of(self, frame: Frame) -> int: ...
-    def frame_of(self, kind: int, request_id: int, stream_id: int, payload: BytesLike) -> Frame: ...
-    def decode_frame(self, data: BytesLike, at: int = 0, max_payload: int = ...) -> tuple[Frame, int]: ...
-    def encode_frame(self, frame: Frame, max_payload: int = ...) -> bytes: ...
-    def encode_header(self, frame: Frame, max_payload: int = ...) -> bytes: ...
-    def frame_end(self, data: bytes | bytearray | memoryview, at: int = 0) -> int: ...
-    def cut_frame(self, data: BytesLike, max_payload: int = ...) -> RemoteProtocolError: ...
-    def check_header(self, frame: Frame) -> None: ...
-    def decode_payload(self, frame: Frame, continued: bool = False) -> Any: ...
-
-
-class Revision:
+class Revision(Definition):
     """A revision, by name (``framing-0002``) or as the path of a schema file.
 
     Raises :class:`hgproto.language.SchemaError` for a file that cannot be used.
@@ -119,6 +70,18 @@ class Revision:
         return self._module("machines")
 
     @cached_property
+    def roles(self) -> ModuleType:
+        """The roles of frame types, flags, and profiles."""
+        return self._module("roles")
+
+    @cached_property
+    def build(self) -> ModuleType:
+        """The functions that build the frames of messages. Raises :class:`ValueError` if the revision has none."""
+        if self.codec.REVISION != DEFAULT_REVISION:
+            raise ValueError(f"{self.codec.REVISION} has no builders; build its frames with the codec")
+        return importlib.import_module("hgproto.revisions.build")
+
+    @cached_property
     def requirements(self) -> dict[str, Requirement]:
         """The requirements by id."""
         requirements: dict[str, Requirement] = self._module("requirements").REQUIREMENTS
@@ -148,6 +111,12 @@ class Revision:
         if problems:
             raise SchemaError(problems)
         return compile_schema(self.schema)
+
+
+@cache
+def default_revision() -> Revision:
+    """Returns the revision that is meant where none is named. :mod:`hgproto` gives it to the core."""
+    return Revision(DEFAULT_REVISION)
 
 
 def _revived(name: str, token: tuple[str, str, str] | None = None) -> Revision:

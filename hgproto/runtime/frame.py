@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from typing import Any, ClassVar, NoReturn, Self, TypeVar
 
-    from hgproto.revisions.revision import Codec
     from hgproto.runtime.bytelike import BytesLike
+    from hgproto.runtime.definition import Codec
 
     R = TypeVar("R", bound="Record")
 

@@ -180,12 +180,20 @@ else:
 
 
 class Machine:
-    """A state machine. ``otherwise`` is the requirement that is broken where no row applies."""
+    """A state machine.
 
-    __slots__ = ("initial", "name", "otherwise", "rows")
+    ``role``: the side that runs it: client, server, or both. ``scope``: what there is one machine for: a connection, a stream,
+    or a request. ``otherwise``: the requirement that is broken where no row applies.
+    """
 
-    def __init__(self, name: str, initial: IntEnum, otherwise: str, rows: tuple[Row, ...]) -> None:
+    __slots__ = ("initial", "name", "otherwise", "role", "rows", "scope")
+
+    def __init__(
+        self, name: str, role: str, scope: str, initial: IntEnum, otherwise: str, rows: tuple[Row, ...]
+    ) -> None:
         self.name = name
+        self.role = role
+        self.scope = scope
         self.initial = initial
         self.otherwise = otherwise
         self.rows = rows

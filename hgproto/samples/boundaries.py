@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import Any
 
-    from hgproto.revisions.revision import Codec
+    from hgproto.runtime.definition import Codec
     from hgproto.runtime.frame import Frame
     from hgproto.runtime.layout import Entry, Layout, Part
 
@@ -85,7 +85,7 @@ def boundaries(
     codec = revision.codec
     if type is not None and type not in codec.CODES:
         raise ValueError(f"there is no frame type {quoted(type)}; there are {', '.join(codec.CODES)}")
-    default, most = codec.LIMITS["max-payload"]
+    default, most = codec.MAX_PAYLOAD
     limit = checked_number("max_payload", default if max_payload is None else max_payload, 1, most)
     codes = codec.TYPE_NAMES if type is None else (codec.CODES[type],)
     return _judged((one for code in codes for one in _Maker(codec, code, limit).all()), limit, revision)
@@ -121,7 +121,7 @@ class _Maker:
         self._codec = codec
         self._name = codec.TYPE_NAMES[code]
         self._limit = limit
-        self._largest = codec.LIMITS["max-payload"][1]
+        self._largest = codec.MAX_PAYLOAD[1]
         self._base = _base(codec, code, limit)
 
     def all(self) -> Iterator[tuple[str, bytes]]:

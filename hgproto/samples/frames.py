@@ -15,7 +15,7 @@ from hgproto.samples.payloads import MOST_OCTETS, string, structure
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from hgproto.revisions.revision import Codec
+    from hgproto.runtime.definition import Codec
     from hgproto.runtime.frame import Frame
     from hgproto.samples.choices import Choices
 
@@ -56,7 +56,7 @@ class FrameMaker:
         self, codec: Codec | None = None, *, tries: int = 100, fresh: int = 1, max_payload: int | None = None
     ) -> None:
         self.codec: Codec = codec or default_codec
-        default, most = self.codec.LIMITS["max-payload"]
+        default, most = self.codec.MAX_PAYLOAD
         self._limit = checked_number("max_payload", default if max_payload is None else max_payload, 1, most)
         self._tries = tries
         self._fresh = fresh

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from hgproto.judging.validation import SessionValidator
 from hgproto.reactors.limits import Limits
+from hgproto.revisions import build
 from hgproto.revisions.framing_0002 import codec
 from hgproto.samples.sessions import BEGIN, ENCODED, END, STREAMS, Line, wires
-from hgproto.wire import build
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -189,7 +189,7 @@ LIMITS: dict[str, Callable[[int, Limits], Iterable[Line]]] = {
 }
 """What makes a session that uses so much of a limit, by the name of the limit."""
 _MOST = {
-    "max-payload": codec.LIMITS["max-payload"][1],
+    "max-payload": codec.MAX_PAYLOAD[1],
     "open-streams": 128,
     "receiving-requests": 32768,
     "active-requests": 32768,

@@ -17,7 +17,7 @@ __all__ = ["VIOLATORS"]
 VIOLATORS = Violators()
 
 _NAME, _SETTINGS = codec.FrameType.COMMAND_NAME, codec.FrameType.STREAM_SETTINGS
-_MOST, _LARGEST = codec.LIMITS["max-payload"]
+_MOST, _LARGEST = codec.MAX_PAYLOAD
 
 
 # The header of any frame.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hgproto.revisions import build
 from hgproto.revisions.framing_0002 import codec
 from hgproto.runtime.cbor import encode_item, encode_map
 from hgproto.samples.scene import Scene, Violators, flagged, sent_by_the_wrong_side
 from hgproto.samples.sessions import END
-from hgproto.wire import build
 
 if TYPE_CHECKING:
     from collections.abc import Callable

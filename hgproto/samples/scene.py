@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hgproto.revisions import build
 from hgproto.revisions.framing_0002 import codec, machines
 from hgproto.samples.sessions import BEGIN, END, SIDES, STREAMS, Line
 from hgproto.streams.encodings import default_encodings
-from hgproto.wire import build
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from hgproto.judging.finding import ROLES
 from hgproto.reactors.session import Encoders
+from hgproto.revisions import build
 from hgproto.revisions.framing_0002 import codec
 from hgproto.streams.encodings import default_encodings
-from hgproto.wire import build
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -78,7 +78,7 @@ def session(choices: Choices, *, encodings: Encodings | None = None) -> list[Lin
 def wires(lines: Iterable[Line], *, encodings: Encodings | None = None) -> Iterator[tuple[Role, bytes | None]]:
     """The sides and octets of lines, encoded as their streams are; None where the output of a side ends."""
     encoders = Encoders(encodings)
-    most = codec.LIMITS["max-payload"][1]
+    most = codec.MAX_PAYLOAD[1]
     for side, frame, raw, octets in lines:
         if octets is not None or frame is None:
             yield side, octets

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hgproto.language.model import Example
-    from hgproto.revisions.revision import Codec
+    from hgproto.runtime.definition import Codec
     from hgproto.runtime.frame import Frame
     from hgproto.sphinx.pieces import Pieces
 

@@ -6,7 +6,7 @@ own. ``identity`` and ``zlib`` are always there. ``zstd-8mb`` is there with Pyth
 one code serves both.
 
 Invariants: a decoder gives no more than it was allowed to, and never gathers much more than that; whatever the octets,
-:class:`hgproto.errors.RemoteProtocolError` is all that it raises, offsets from the start of the payload.
+:class:`hgproto.errors.DecodingError` is all that it raises, offsets from the start of the payload.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
-from hgproto.errors import EncodingError, RemoteProtocolError, repr_of, shown
-from hgproto.revisions.framing_0002 import codec
+from hgproto.errors import DecodingError, EncodingError, repr_of, shown
 from hgproto.runtime.bytelike import as_bytes
+from hgproto.runtime.definition import default_definition, defined
 from hgproto.runtime.frame import check_instance, check_text, checked_number
 from hgproto.runtime.layout import octets
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from hgproto.runtime.bytelike import BytesLike
+    from hgproto.runtime.definition import Definition
 
 __all__ = [
     "Decoder",
@@ -42,8 +43,6 @@ ZLIB_LEVEL = 6
 """zlib's own default."""
 ZSTD_LEVEL = 3
 """Zstandard's own default; its window is 2 MiB."""
-ZSTD_WINDOW_LOG = 23
-"""Windows of up to 8 MiB, as the profile's name says."""
 
 
 class Encoder(Protocol):
@@ -72,13 +71,13 @@ class Decoder(Protocol):
     def decode(self, data: bytes, limit: int) -> bytes:
         """The octets that ``data`` stands for, at most ``limit``.
 
-        Raises :class:`RemoteProtocolError` (encoding.decodable, encoding.decoded-limit, encoding.nothing-after-end,
-        encoding.window). A decoder that has raised is not used again.
+        Raises :class:`DecodingError` (undecodable, too-large, after-end, wide-window). A decoder that has raised is not used
+        again.
         """
         ...
 
     def finish(self) -> None:
-        """Says that nothing follows. Raises :class:`RemoteProtocolError` (encoding.complete-at-end)."""
+        """Says that nothing follows. Raises :class:`DecodingError` (truncated)."""
         ...
 
 
@@ -97,8 +96,9 @@ class Profile:
         if not isinstance(name, str):
             raise TypeError(f"the name of a profile must be text, not {type(name).__name__}")
         kept = as_bytes(settings, "the settings of a profile")
-        payload = codec.encode_stream_settings(codec.StreamSettings(name, kept))
-        most = codec.LIMITS["max-payload"][1]
+        revision = default_definition()
+        payload = revision.encode_settings(name, kept)
+        most = revision.codec.MAX_PAYLOAD[1]
         if len(payload) > most:
             raise ValueError(f"the settings of a profile need {octets(len(payload))}, and a payload has at most {most}")
         self.name = name
@@ -153,13 +153,35 @@ class Encodings:
         return iter(self._profiles)
 
 
+def default_encodings(revision: Definition | None = None) -> Encodings:
+    """Returns the profiles of a revision that are installed, the default revision unless told otherwise.
+
+    Zstandard is preferred to zlib, and zlib to no encoding.
+    """
+    return _default_encodings(defined(revision))
+
+
 @cache
-def default_encodings() -> Encodings:
-    """What is offered unless told otherwise: zstd-8mb where it is installed, zlib, identity."""
-    profiles = [zlib_profile(), Profile("identity", _IdentityEncoder, _IdentityDecoder)]
-    if _zstd() is None:
-        return Encodings(profiles, {"zstd-8mb": "pip install 'hgproto[zstd]'"})
-    return Encodings([zstd_profile(), *profiles])
+def _default_encodings(revision: Definition) -> Encodings:
+    names = {algorithm: name for name, (algorithm, _) in revision.roles.PROFILES.items()}
+    profiles, missing = [], {}
+    if "zstd" in names and _zstd() is None:
+        missing[names["zstd"]] = "pip install 'hgproto[zstd]'"
+    elif "zstd" in names:
+        profiles.append(zstd_profile(revision=revision))
+    if "zlib" in names:
+        profiles.append(zlib_profile(revision=revision))
+    if "identity" in names:
+        profiles.append(Profile(names["identity"], _IdentityEncoder, _IdentityDecoder))
+    return Encodings(profiles, missing)
+
+
+def _named(revision: Definition, algorithm: str) -> tuple[str, int | None]:
+    """Returns the name and the largest window of the profile with an algorithm. Raises :class:`EncodingError` if there is none."""
+    for name, (own, window) in revision.roles.PROFILES.items():
+        if own == algorithm:
+            return name, window
+    raise EncodingError(f"{revision.title} has no profile with the algorithm {algorithm!r}; use another revision")
 
 
 class _IdentityEncoder:
@@ -188,7 +210,7 @@ class _IdentityDecoder:
 
 
 def new_decoder(profile: Profile) -> Decoder:
-    """Makes a decoder that raises only :class:`RemoteProtocolError`, whatever the decoder of a user's profile raises.
+    """Makes a decoder that raises only :class:`DecodingError`, whatever the decoder of a user's profile raises.
 
     A decoder that cannot be made, or that fails by itself, rejects the payload. The exception is the cause of the error.
     """
@@ -212,7 +234,7 @@ class _CheckedDecoder:
     def decode(self, data: bytes, limit: int) -> bytes:
         try:
             decoded = as_bytes(self._decoder.decode(data, limit), "what a decoder returns")
-        except RemoteProtocolError:
+        except DecodingError:
             raise
         except Exception as error:
             raise _failed(error) from error
@@ -223,7 +245,7 @@ class _CheckedDecoder:
     def finish(self) -> None:
         try:
             self._decoder.finish()
-        except RemoteProtocolError:
+        except DecodingError:
             raise
         except Exception as error:
             raise _failed(error) from error
@@ -247,10 +269,14 @@ class _NoDecoder:
 # zlib
 
 
-def zlib_profile(level: int = ZLIB_LEVEL) -> Profile:
-    """One zlib stream (RFC 1950) a protocol stream. ``level``: 0 to 9. Raises :class:`ValueError` for any other."""
+def zlib_profile(level: int = ZLIB_LEVEL, *, revision: Definition | None = None) -> Profile:
+    """One zlib stream (RFC 1950) a protocol stream. ``level``: 0 to 9. Raises :class:`ValueError` for any other.
+
+    ``revision``: has the name of the profile.
+    """
     level = checked_number("level", level, 0, 9)
-    return Profile("zlib", lambda: _ZlibEncoder(level), _ZlibDecoder)
+    name, _ = _named(defined(revision), "zlib")
+    return Profile(name, lambda: _ZlibEncoder(level), _ZlibDecoder)
 
 
 class _ZlibEncoder:
@@ -322,22 +348,25 @@ def _zstd() -> ModuleType | None:
     return None
 
 
-def zstd_profile(level: int = ZSTD_LEVEL) -> Profile:
-    """One Zstandard frame (RFC 8878) for each protocol stream, with a window of up to 8 MiB.
+def zstd_profile(level: int = ZSTD_LEVEL, *, revision: Definition | None = None) -> Profile:
+    """One Zstandard frame (RFC 8878) for each protocol stream, with the largest window that the profile allows.
 
     An encoder flushes blocks; only ``finish`` ends the Zstandard frame. A decoder rejects a second Zstandard frame and
-    every skippable frame. ``level``: 1 to 22; the window of the highest levels is bounded. Raises :class:`ValueError`
+    every skippable frame. ``level``: 1 to 22; the window of the highest levels is bounded. ``revision``: has the name and the
+    window of the profile. Raises :class:`ValueError`
     for any other level, and :class:`EncodingError` without Zstandard.
     """
     level = checked_number("level", level, 1, 22)
+    name, window = _named(defined(revision), "zstd")
     module = _zstd()
     if module is None:
-        raise EncodingError("the content encoding 'zstd-8mb' needs a package: pip install 'hgproto[zstd]'")
+        raise EncodingError(f"the content encoding {name!r} needs a package: pip install 'hgproto[zstd]'")
     options = {module.CompressionParameter.compression_level: level}
     _, widest = module.CompressionParameter.window_log.bounds()
-    if level >= 20 and widest > ZSTD_WINDOW_LOG:
-        options[module.CompressionParameter.window_log] = ZSTD_WINDOW_LOG
-    return Profile("zstd-8mb", lambda: _ZstdEncoder(module, options), lambda: _ZstdDecoder(module))
+    largest = widest if window is None else window.bit_length() - 1
+    if level >= 20 and widest > largest:
+        options[module.CompressionParameter.window_log] = largest
+    return Profile(name, lambda: _ZstdEncoder(module, options), lambda: _ZstdDecoder(module, largest))
 
 
 class _ZstdEncoder:
@@ -361,10 +390,11 @@ class _ZstdEncoder:
 
 
 class _ZstdDecoder:
-    __slots__ = ("_context", "_error", "_head")
+    __slots__ = ("_context", "_error", "_head", "_largest")
 
-    def __init__(self, module: ModuleType) -> None:
-        options = {module.DecompressionParameter.window_log_max: ZSTD_WINDOW_LOG}
+    def __init__(self, module: ModuleType, largest: int) -> None:
+        options = {module.DecompressionParameter.window_log_max: largest}
+        self._largest = 1 << largest
         self._context = module.ZstdDecompressor(options=options)
         self._error: type[Exception] = module.ZstdError
         self._head = b""
@@ -380,16 +410,14 @@ class _ZstdDecoder:
         if len(self._head) < _ZSTD_HEAD:
             self._head += data[: _ZSTD_HEAD - len(self._head)]
             if _is_skippable(self._head):
-                raise RemoteProtocolError(
-                    "encoding.decodable", 0, "", "a Zstandard frame with content", "a skippable frame"
-                )
+                raise DecodingError("undecodable", 0, "a Zstandard frame with content", "a skippable frame")
         try:
             decoded: bytes = context.decompress(data, limit + 1)
         except self._error as error:
             window = zstd_window(self._head)
-            if window > 1 << ZSTD_WINDOW_LOG:
-                expected = f"a window of at most {octets(1 << ZSTD_WINDOW_LOG)}"
-                raise RemoteProtocolError("encoding.window", 0, "", expected, octets(window)) from None
+            if window > self._largest:
+                expected = f"a window of at most {octets(self._largest)}"
+                raise DecodingError("wide-window", 0, expected, octets(window)) from None
             raise _undecodable("Zstandard", error) from None
         if len(decoded) > limit:
             raise _too_large(limit)
@@ -412,7 +440,7 @@ def _is_skippable(head: bytes) -> bool:
     return head[1:4] == b"\x2a\x4d\x18" and head[0] >> 4 == 5
 
 
-def _after_zstd_frame(at: int, rest: bytes) -> RemoteProtocolError:
+def _after_zstd_frame(at: int, rest: bytes) -> DecodingError:
     """The error for what follows a Zstandard frame. A common cause is an encoder that ends its frame with each payload."""
     expected = "one Zstandard frame for each stream, whose sender flushes blocks instead of ending the frame,"
     found = octets(len(rest))
@@ -420,7 +448,7 @@ def _after_zstd_frame(at: int, rest: bytes) -> RemoteProtocolError:
         found = f"another Zstandard frame of {found}"
     elif _is_skippable(rest):
         found = f"a skippable frame of {found}"
-    return RemoteProtocolError("encoding.nothing-after-end", at, "", expected, found)
+    return DecodingError("after-end", at, expected, found)
 
 
 def zstd_window(head: bytes) -> int:
@@ -441,29 +469,23 @@ def zstd_window(head: bytes) -> int:
 # Errors
 
 
-def _undecodable(what: str, error: Exception) -> RemoteProtocolError:
-    return RemoteProtocolError("encoding.decodable", 0, "", f"octets of a {what} stream", f"what it refuses: {error}")
+def _undecodable(what: str, error: Exception) -> DecodingError:
+    return DecodingError("undecodable", 0, f"octets of a {what} stream", f"what it refuses: {error}")
 
 
-def _failed(error: Exception) -> RemoteProtocolError:
+def _failed(error: Exception) -> DecodingError:
     """The error for a payload whose decoder has failed by itself."""
     found = f"bytes on which the decoder fails with {type(error).__name__}"
-    return RemoteProtocolError("encoding.decodable", 0, "", "bytes that can be decoded", found)
+    return DecodingError("undecodable", 0, "bytes that can be decoded", found)
 
 
-def _too_large(limit: int) -> RemoteProtocolError:
-    return RemoteProtocolError(
-        "encoding.decoded-limit", 0, "", f"a payload of at most {octets(limit)} when decoded", "more"
-    )
+def _too_large(limit: int) -> DecodingError:
+    return DecodingError("too-large", 0, f"a payload of at most {octets(limit)} when decoded", "more")
 
 
-def _after_end(at: int, left: int) -> RemoteProtocolError:
-    return RemoteProtocolError(
-        "encoding.nothing-after-end", at, "", "nothing after the end of the compressed stream", octets(left)
-    )
+def _after_end(at: int, left: int) -> DecodingError:
+    return DecodingError("after-end", at, "nothing after the end of the compressed stream", octets(left))
 
 
-def _truncated(what: str) -> RemoteProtocolError:
-    return RemoteProtocolError(
-        "encoding.complete-at-end", None, "", f"the end of the {what} stream at the end of the stream", "none"
-    )
+def _truncated(what: str) -> DecodingError:
+    return DecodingError("truncated", None, f"the end of the {what} stream at the end of the stream", "none")

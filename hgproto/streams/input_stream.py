@@ -4,36 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hgproto.errors import RemoteProtocolError, shown
-from hgproto.revisions.framing_0002 import codec, machines
+from hgproto.errors import DecodingError, RemoteProtocolError, shown
 from hgproto.runtime.bytelike import as_bytes
+from hgproto.runtime.definition import defined
 from hgproto.runtime.frame import Unique, check_instance, check_revision, checked_number
-from hgproto.runtime.layout import octets, place_of, text_of_flags
+from hgproto.runtime.layout import octets, text_of_flags
 from hgproto.runtime.machine import Ask
 from hgproto.streams.encodings import Encodings, default_encodings, new_decoder
 
 if TYPE_CHECKING:
+    from enum import IntEnum
     from typing import Literal
 
+    from hgproto.runtime.definition import Definition
     from hgproto.runtime.frame import Frame
     from hgproto.runtime.machine import Outcome, Row
     from hgproto.streams.encodings import Decoder, Profile
 
 __all__ = ["InputStream", "checked_reopen"]
-
-StreamState = machines.StreamState
-_END, _ENCODED = int(codec.StreamFlag.STREAM_END), int(codec.StreamFlag.ENCODED)
-_HEADER = codec.HEADER_OCTETS
-_LAST_ID = (1 << codec.FIELD_BITS["stream_id"][0]) - 1
-_STREAM_FLAGS = place_of(codec.FRAME, "stream_flags")
-_ANSWERS = {
-    "encoding.decodable": "undecodable",
-    "encoding.decoded-limit": "too-large",
-    "encoding.nothing-after-end": "after-end",
-    "encoding.complete-at-end": "truncated",
-    "encoding.window": "wide-window",
-}
-"""What the guard *encoding* answers when a decoder refuses by a requirement."""
 
 
 class InputStream(Unique):
@@ -41,13 +29,26 @@ class InputStream(Unique):
 
     ``encodings``: the profiles that the peer may name. ``decoded_limit``: octets that an encoded payload may grow to, at
     least 1, and the default of ``decoded-frame`` unless told otherwise. ``reopen``: what *stream-begin* on an open stream
-    is, ``error`` or ``restart``, which is *stream-end* and then *stream-begin*. ``decoded``: what the latest encoded payload
+    is, ``error`` or ``restart``, which is *stream-end* and then *stream-begin*. ``revision``: the default revision unless
+    told otherwise. ``decoded``: what the latest encoded payload
     was decoded to, until it is taken.
 
     :meth:`receive` serves who looks at streams alone. A reactor asks what the table asks by itself, since it has more to ask.
     """
 
-    __slots__ = ("_decoder", "_encodings", "_fault", "_limit", "_profile", "_reopen", "decoded", "state", "stream_id")
+    __slots__ = (
+        "_codec",
+        "_decoder",
+        "_encodings",
+        "_fault",
+        "_limit",
+        "_profile",
+        "_reopen",
+        "_revision",
+        "decoded",
+        "state",
+        "stream_id",
+    )
 
     def __init__(
         self,
@@ -56,28 +57,32 @@ class InputStream(Unique):
         encodings: Encodings | None = None,
         decoded_limit: int | None = None,
         reopen: Literal["error", "restart"] = "error",
+        revision: Definition | None = None,
     ) -> None:
-        self.stream_id = checked_number("stream_id", stream_id, 0, _LAST_ID)
+        self._revision = revision = defined(revision)
+        self._codec = revision.codec
+        self.stream_id = checked_number("stream_id", stream_id, 0, revision.ids["stream_id"] - 1)
         self._reopen = checked_reopen(reopen)
-        self.state = StreamState.CLOSED
-        self._encodings = default_encodings() if encodings is None else encodings
+        self.state: IntEnum = revision.machine("stream").initial
+        self._encodings = default_encodings(revision) if encodings is None else encodings
         check_instance(self._encodings, Encodings, "encodings")
-        default, most = codec.LIMITS["decoded-frame"]
+        default, most = revision.limit("decoded_frame")
         self._limit = default if decoded_limit is None else checked_number("decoded_limit", decoded_limit, 1, most)
         self._decoder: Decoder | None = None
         self._profile: Profile | None = None
         self.decoded: bytes | None = None
-        self._fault: RemoteProtocolError | None = None
+        self._fault: RemoteProtocolError | DecodingError | None = None
 
     def receive(self, frame: Frame) -> bytes:
         """The payload of the next frame on the stream, decoded where it is marked *encoded*.
 
         Raises :class:`RemoteProtocolError`, offsets from the start of the frame; after that the stream is of no more use.
         """
-        check_revision(frame, codec)
-        codec.check_header(frame)
+        revision = self._revision
+        check_revision(frame, self._codec)
+        self._codec.check_header(frame)
         payload = as_bytes(frame.payload)
-        encoded, ends = bool(frame.stream_flags & _ENCODED), bool(frame.stream_flags & _END)
+        encoded, ends = bool(frame.stream_flags & revision.encoded), bool(frame.stream_flags & revision.end)
         row = self._outcome(frame)
         while isinstance(row, Ask):
             match row.guard:
@@ -85,7 +90,7 @@ class InputStream(Unique):
                     try:
                         answer: object = self.ask_settings(payload)
                     except RemoteProtocolError as error:
-                        raise error.moved(_HEADER) from None
+                        raise error.moved(self._codec.HEADER_OCTETS) from None
                 case "encoding":
                     answer = self.ask_encoding(payload, encoded=encoded, ends=ends)
                 case "restart":
@@ -96,44 +101,48 @@ class InputStream(Unique):
         if row.error is not None:
             raise self.refusal(row, int(frame.stream_flags))
         if row.emit == "again":
-            self.enter(StreamState.CLOSED)
+            self.enter(revision.machine("stream").initial)
             return self.receive(frame)
         if encoded:
             payload = self.take_decoded()
-        self.enter(StreamState(row.to or 0))
+        self.enter(self.state if row.to is None else row.to)
         return payload
 
     def _outcome(self, frame: Frame) -> Outcome:
-        flags = [name for mask, name in codec.STREAM_FLAG_NAMES.items() if frame.stream_flags & mask]
-        return machines.STREAM.outcome(self.state, int(frame.type), flags, machines.GUARDS)
+        flags = [name for mask, name in self._codec.STREAM_FLAG_NAMES.items() if frame.stream_flags & mask]
+        machine, guards = self._revision.machine("stream"), self._revision.machines.GUARDS
+        return machine.outcome(self.state, int(frame.type), flags, guards)
 
-    def enter(self, state: StreamState) -> None:
-        """Changes the state; what was decoded for a stream that closes is forgotten."""
-        if state is StreamState.CLOSED:
+    def enter(self, state: IntEnum) -> None:
+        """Changes the state. A stream that closes forgets its encoding; one that opens after good settings has a decoder."""
+        closed, _, configured = self._revision.stream_states
+        if state is closed:
             self._decoder = None
-        elif state is StreamState.CONFIGURED and self.state is StreamState.CLOSED and self._profile is not None:
+        elif state is configured and self.state is closed and self._profile is not None:
             self._decoder = new_decoder(self._profile)
         self.state = state
 
     def ask_settings(self, payload: bytes) -> str:
         """What the table's guard *settings* answers. Raises :class:`RemoteProtocolError` for a payload that is none."""
-        settings = codec.decode_stream_settings(payload)
-        profile = self._encodings.get(settings.profile)
+        revision = self._revision
+        name, settings = revision.decode_settings(payload)
+        profile = self._encodings.get(name)
         if profile is None:
             known = " or ".join(self._encodings)
-            self.blame(RemoteProtocolError("", 1, "profile", known, shown(settings.profile)))
+            at = revision.settings_place(payload, "profile")
+            self.blame(RemoteProtocolError("", at, "profile", known, shown(name)))
             return "unknown-profile"
-        if settings.settings != profile.settings:
-            name = "no octets after the profile's name"
-            expected = f"the octets {profile.settings.hex()}" if profile.settings else name
-            at = 1 + len(settings.profile)
-            self.blame(RemoteProtocolError("", at, "settings", expected, octets(len(settings.settings))))
+        if settings != profile.settings:
+            none = "no octets after the profile's name"
+            expected = f"the octets {profile.settings.hex()}" if profile.settings else none
+            at = revision.settings_place(payload, "settings")
+            self.blame(RemoteProtocolError("", at, "settings", expected, octets(len(settings))))
             return "wrong-octets"
         self._profile = profile
         return "good"
 
     def ask_encoding(
-        self, payload: bytes, *, encoded: bool, ends: bool, decoded: bytes | RemoteProtocolError | None = None
+        self, payload: bytes, *, encoded: bool, ends: bool, decoded: bytes | DecodingError | None = None
     ) -> str:
         """What the table's guard *encoding* answers, once the payload was decoded.
 
@@ -145,21 +154,21 @@ class InputStream(Unique):
                     decoded = self._decoder.decode(payload, self._limit)
                 if ends:
                     self._decoder.finish()
-            if isinstance(decoded, RemoteProtocolError):
+            if isinstance(decoded, DecodingError):
                 raise decoded
-        except RemoteProtocolError as error:
+        except DecodingError as error:
             return self.refuse_encoding(error)
         self.decoded = decoded if encoded else None
         return "good"
 
-    def blame(self, fault: RemoteProtocolError) -> None:
+    def blame(self, fault: RemoteProtocolError | DecodingError) -> None:
         """Says what is wrong with a frame that the table will refuse; an offset counts from the start of the payload."""
         self._fault = fault
 
-    def refuse_encoding(self, error: RemoteProtocolError) -> str:
+    def refuse_encoding(self, error: DecodingError) -> str:
         """The answer for an encoded payload that is refused."""
         self.blame(error)
-        return _ANSWERS.get(error.requirement, "undecodable")
+        return error.answer if error.answer in self._revision.encoding_rules else "undecodable"
 
     def take_decoded(self) -> bytes:
         """What the latest payload was decoded to."""
@@ -168,18 +177,19 @@ class InputStream(Unique):
 
     def refusal(self, row: Row, stream_flags: int) -> RemoteProtocolError:
         """What a row of the table says of a frame, offsets from its start."""
-        requirement, fault = str(row.error), self._fault
+        requirement, fault, codec = str(row.error), self._fault, self._codec
+        at = codec.FIELDS["stream_flags"][0]
         if fault is not None:
             # What the end of a stream lacks is in no octet of the payload; it is the flag that is wrong.
             offset, field = (
-                (_STREAM_FLAGS, "stream_flags") if fault.offset is None else (fault.offset + _HEADER, fault.field)
+                (at, "stream_flags") if fault.offset is None else (fault.offset + codec.HEADER_OCTETS, fault.field)
             )
             error = RemoteProtocolError(requirement, offset, field, fault.expected, fault.found)
             return error.caused_by(fault.__cause__)
         flags = text_of_flags(stream_flags, codec.STREAM_FLAG_NAMES) if stream_flags else "no stream flag"
         found = f"{flags} on stream {self.stream_id}"
         expected = row.expected or f"what a stream takes that is {self.state.name.lower()}"
-        return RemoteProtocolError(requirement, _STREAM_FLAGS, "stream_flags", expected, found)
+        return RemoteProtocolError(requirement, at, "stream_flags", expected, found)
 
 
 def checked_reopen(reopen: Literal["error", "restart"]) -> Literal["error", "restart"]:

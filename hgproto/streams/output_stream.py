@@ -21,24 +21,22 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from hgproto.errors import LocalProtocolError, counted, shown
-from hgproto.revisions.framing_0002 import codec as default_codec
-from hgproto.revisions.framing_0002 import machines
 from hgproto.runtime.bytelike import as_bytes, bytes_like
-from hgproto.runtime.frame import Unique, check_codec, check_instance, check_revision, checked_number
+from hgproto.runtime.definition import defined
+from hgproto.runtime.frame import Unique, check_instance, check_revision, checked_number
 from hgproto.streams.encodings import Profile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from enum import IntEnum
     from typing import Literal
 
-    from hgproto.revisions.revision import Codec
     from hgproto.runtime.bytelike import BytesLike
+    from hgproto.runtime.definition import Definition
     from hgproto.runtime.frame import Frame
     from hgproto.streams.encodings import Encoder
 
 __all__ = ["OutputStream"]
-
-StreamState = machines.StreamState
 
 EXPANSION = 1024
 """Bytes by which an encoding is expected to lengthen a payload, besides 1/128 of it.
@@ -56,8 +54,8 @@ class OutputStream(Unique):
     ``profile``: its content encoding; None for a stream without stream-settings. ``max_payload``: bytes at which encoded
     data is cut. ``decoded_limit``: bytes that an encoded payload may stand for, which is the receiver's ``decoded-frame``.
     ``flush``: ``response`` as the module says, or ``frame`` to flush with every frame, so that a receiver has all that was
-    sent at the cost of a worse ratio. ``codec``: the codec of the revision; :class:`ValueError` is raised for any but
-    framing-0002, and for a number out of range.
+    sent at the cost of a worse ratio. ``revision``: the default revision unless told otherwise. Raises :class:`ValueError`
+    for a number out of range, and for a revision without streams or, with a profile, without stream settings.
 
     :meth:`send`, :meth:`write`, and :meth:`close` return frames, which go on the wire in the order of the calls.
     :meth:`put`, :meth:`put_data`, and :meth:`put_close` only add the same frames to the queue ``ready``, for callers that
@@ -74,15 +72,18 @@ class OutputStream(Unique):
         "_each_frame",
         "_encode_flushed",
         "_encoder",
+        "_flags",
         "_have",
         "_longest",
         "_lost",
         "_make",
         "_max_payload",
+        "_opening",
         "_profile",
         "_raw",
+        "_revision",
         "_run",
-        "_settings",
+        "_states",
         "_used",
         "_waiting",
         "ready",
@@ -99,36 +100,38 @@ class OutputStream(Unique):
         max_payload: int | None = None,
         decoded_limit: int | None = None,
         flush: Literal["response", "frame"] = "response",
-        codec: Codec | None = None,
+        revision: Definition | None = None,
     ) -> None:
         if flush not in ("response", "frame"):
             raise ValueError(f"flush is 'response' or 'frame', not {shown(flush)}")
         if profile is not None:
             check_instance(profile, Profile, "profile")
-        codec = codec or default_codec
-        check_codec(codec, default_codec.REVISION, "output streams")
-        self.stream_id = checked_number("stream_id", stream_id, 0, (1 << codec.FIELD_BITS["stream_id"][0]) - 1)
-        self.state = StreamState.CLOSED
+        self._revision = revision = defined(revision)
+        codec = revision.codec
+        self.stream_id = checked_number("stream_id", stream_id, 0, revision.ids["stream_id"] - 1)
+        self._states = revision.stream_states
+        self._flags = (revision.begin, revision.end, revision.encoded)
+        self.state: IntEnum = self._states[0]
         self.ready: deque[Frame] = deque()
         self.taken = 0
         self._codec = codec
         self._make = codec.make_frame
         self._profile = profile
         self._each_frame = flush == "frame"
-        size = codec.LIMITS["send-payload"][0] if max_payload is None else max_payload
-        self._max_payload = checked_number("max_payload", size, 1, codec.LIMITS["max-payload"][1])
-        self._longest = max(codec.LIMITS["max-payload"][0], self._max_payload)
-        needed = 0 if profile is None else 1 + len(profile.name) + len(profile.settings)
-        if needed > self._longest:
+        size = revision.limit("send_payload")[0] if max_payload is None else max_payload
+        self._max_payload = checked_number("max_payload", size, 1, codec.MAX_PAYLOAD[1])
+        self._longest = max(codec.MAX_PAYLOAD[0], self._max_payload)
+        self._opening = b"" if profile is None else revision.encode_settings(profile.name, profile.settings)
+        if len(self._opening) > self._longest:
+            needed = counted(len(self._opening), "byte")
             raise ValueError(
-                f"the stream-settings of {profile!r} need {counted(needed, 'byte')}, and a payload has at most {self._longest};"
+                f"the stream-settings of {profile!r} need {needed}, and a payload has at most {self._longest};"
                 " give the profile shorter settings, or the stream a larger max_payload"
             )
-        default, most = codec.LIMITS["decoded-frame"]
+        default, most = revision.limit("decoded_frame")
         limit = default if decoded_limit is None else decoded_limit
         self._decoded_limit = checked_number("decoded_limit", limit, 1, most)
-        self._data_types = _data_types(codec)
-        self._settings = codec.CODES["stream-settings"]
+        self._data_types = revision.data_types
         # The request whose data was lost in an encoder that has failed.
         self._lost: int | None = None
         self._encoder: Encoder | None = None
@@ -211,7 +214,7 @@ class OutputStream(Unique):
             last = bool(flags & self._data_types[code][1])
             self.put_data(frame.request_id, code, frame.payload, last=last, plain=plain, end=end)
             return
-        if code == self._settings:
+        if code == self._revision.settings:
             raise ValueError("a stream makes its own stream-settings, from its profile")
         request_id, payload = frame.request_id, frame.payload
         if type(payload) is not bytes:
@@ -226,7 +229,9 @@ class OutputStream(Unique):
         if must_encode and not fits:
             # The end of the compressed bytes needs a frame of its own kind, and this one has no room for it.
             expected = "a last frame that has room for the end of the encoding"
-            raise LocalProtocolError("encoding.complete-at-end", None, "payload", expected, counted(size, "octet"))
+            raise LocalProtocolError(
+                self._revision.encoding_rules["truncated"], None, "payload", expected, counted(size, "octet")
+            )
         try:
             encoder = self._before(request_id, None, profile)
             if not fits or (plain and not must_encode):
@@ -237,7 +242,7 @@ class OutputStream(Unique):
             if len(encoded) > self._longest:
                 expected = f"an encoded payload of at most {counted(self._longest, 'byte')}"
                 found = f"{counted(len(encoded), 'byte')} that the encoder has made of {size}"
-                raise LocalProtocolError("frame.length-limit", None, "payload", expected, found)
+                raise LocalProtocolError(self._revision.length_rule, None, "payload", expected, found)
         except BaseException:
             self.stop_encoding()
             raise
@@ -392,13 +397,12 @@ class OutputStream(Unique):
 
     def _open(self, request_id: int, profile: Profile) -> Encoder:
         """Makes the frame that opens the stream and names its encoding; returns its encoder."""
-        name = profile.name.encode("ascii")
         encoder = self._encoder = profile.encoder()
         self._encode_flushed = getattr(encoder, "encode_flushed", None)
         self._forget()
-        payload = bytes([len(name)]) + name + profile.settings
-        self.ready.append(self._make(request_id, self.stream_id, _BEGIN, self._settings, 0, payload))
-        self.state = StreamState.CONFIGURED
+        code = self._revision.code_of("settings")
+        self.ready.append(self._make(request_id, self.stream_id, self._flags[0], code, 0, self._opening))
+        self.state = self._states[2] or self._states[1]
         return encoder
 
     def _drain(self, encoder: Encoder) -> None:
@@ -439,10 +443,10 @@ class OutputStream(Unique):
 
     def _put_encoded(self, request_id: int, type_: int, flags: int, payload: bytes, end: bool) -> None:
         """Makes a frame with an encoded payload."""
-        stream_flags = _ENCODED
+        _, end_flag, stream_flags = self._flags
         if end:
             self._close()
-            stream_flags |= _END
+            stream_flags |= end_flag
         self.ready.append(self._make(request_id, self.stream_id, stream_flags, type_, flags, payload))
 
     def _put_plain_data(self, request_id: int, type_: int, data: bytes | memoryview, last: bool, end: bool) -> None:
@@ -460,33 +464,16 @@ class OutputStream(Unique):
 
     def _put_plain(self, request_id: int, type_: int, flags: int, payload: bytes, end: bool) -> None:
         """Makes a frame with a payload as it is."""
-        stream_flags = 0
-        if self.state is StreamState.CLOSED:
-            stream_flags = _BEGIN
-            self.state = StreamState.OPEN
+        stream_flags, (closed, opened, _) = 0, self._states
+        if self.state is closed:
+            stream_flags = self._flags[0]
+            self.state = opened
         if end and not self._used:
-            stream_flags |= _END
+            stream_flags |= self._flags[1]
             self._close()
         self.ready.append(self._make(request_id, self.stream_id, stream_flags, type_, flags, payload))
 
     def _close(self) -> None:
-        self.state = StreamState.CLOSED
+        self.state = self._states[0]
         self._encoder = None
         self._forget()
-
-
-_BEGIN, _END, _ENCODED = (
-    int(default_codec.StreamFlag.STREAM_BEGIN),
-    int(default_codec.StreamFlag.STREAM_END),
-    int(default_codec.StreamFlag.ENCODED),
-)
-
-
-def _data_types(codec: Codec) -> dict[int, tuple[int, int]]:
-    """The types whose payloads are one sequence of octets, with the flags for more and for the last."""
-    types = {}
-    for code, cases in codec.PAYLOADS.items():
-        names = {name: mask for mask, name in codec.FLAG_NAMES[code].items()}
-        if cases == ((0, 0, "bytes"),) and {"continuation", "eos"} <= names.keys():
-            types[code] = (names["continuation"], names["eos"])
-    return types

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
         def read(self, size: int, /) -> bytes | None: ...
 
+    Data: TypeAlias = BytesLike | Readable
+    """Bytes, or a binary file that has them."""
+
     class Writable(Protocol):
         """A binary file to write to, as far as it is used here."""
 

@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING
 
 from hgproto.errors import HumanFormError, counted, quoted
 from hgproto.runtime.bytelike import as_bytes
+from hgproto.runtime.definition import default_codec
 from hgproto.runtime.frame import Frame, check_frame, check_revision
 from hgproto.system.bom import unmarked_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from hgproto.revisions.revision import Codec
     from hgproto.runtime.bytelike import BytesLike
+    from hgproto.runtime.definition import Codec
 
 __all__ = [
     "LONGEST_LINE",
@@ -67,9 +68,9 @@ def type_name(frame: Frame, codec: Codec) -> str | int:
 def format_frame(frame: Frame, codec: Codec | None = None) -> str:
     """The canonical line of a frame, in ASCII, without an end of line.
 
-    Raises :class:`ValueError` for a frame of another revision than the codec's, framing-0002 unless told otherwise.
+    Raises :class:`ValueError` for a frame of another revision than the codec's, the default revision unless told otherwise.
     """
-    used = codec or _default()
+    used = codec or default_codec()
     try:
         words = _words(used, frame.stream_flags, frame.type, frame.flags)  # type: ignore[arg-type]  # a module can be hashed
     except AttributeError:
@@ -156,7 +157,7 @@ def parse_frame(line: str | BytesLike, codec: Codec | None = None) -> Frame:
     Raises :class:`HumanFormError` with the column, in octets from 1, and :class:`TypeError` for what is neither text nor
     bytes.
     """
-    codec = codec or _default()
+    codec = codec or default_codec()
     octets = line.encode("utf-8", "surrogateescape") if isinstance(line, str) else as_bytes(line, "line")
     octets = without_line_end(octets)
     fields = octets.split(b" ", 5)
@@ -181,12 +182,6 @@ def parse_frame(line: str | BytesLike, codec: Codec | None = None) -> Frame:
         raise HumanFormError(columns[5], expected, "cbor:, the notation of later revisions")
     payload = _unescape(fields[5], columns[5]) if len(fields) > 5 else b""
     return codec.make_frame(request_id, stream_id, stream_flags, type_, flags, payload)
-
-
-def _default() -> Codec:
-    from hgproto.revisions.framing_0002 import codec
-
-    return codec
 
 
 def _number(field: bytes, column: int, what: str, end: int) -> int:

@@ -17,7 +17,7 @@ from hgproto.wire.human import flag_list, type_name
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hgproto.revisions.revision import Codec
+    from hgproto.runtime.definition import Codec
 
 __all__ = ["MOST_INCOMPLETE", "Continuations", "frame_from_json", "frame_to_json", "value_to_json"]
 

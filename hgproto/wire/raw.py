@@ -9,7 +9,7 @@ from hgproto.errors import counted
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from hgproto.revisions.revision import Codec
+    from hgproto.runtime.definition import Codec
 
 __all__ = ["frames_in", "frames_of", "header_number", "with_header_number"]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from hgproto.errors import RemoteProtocolError
 from hgproto.runtime.bytelike import as_bytes, bytes_like
+from hgproto.runtime.definition import default_codec
 from hgproto.runtime.frame import Unique, checked_number
 from hgproto.wire.files import CHUNK_OCTETS, Chunks, resumable
 
@@ -16,8 +17,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from hgproto.revisions.revision import Codec
     from hgproto.runtime.bytelike import BytesLike
+    from hgproto.runtime.definition import Codec
     from hgproto.runtime.frame import Frame
     from hgproto.wire.files import Source
 
@@ -186,17 +187,13 @@ class FrameReader(Unique):
 
     ``max_payload``: the most octets of a payload; the revision's default unless told otherwise. ``copy``: give
     payloads as ``bytes``; False gives views of the chunks that were fed, which are then kept alive and must not
-    change. ``codec``: the codec of the revision; framing-0002 unless told otherwise.
+    change. ``codec``: the codec of the revision; the default revision unless told otherwise.
     """
 
     __slots__ = ("_codec", "_max_payload", "_pieces")
 
     def __init__(self, *, max_payload: int | None = None, copy: bool = True, codec: Codec | None = None) -> None:
-        if codec is None:
-            from hgproto.revisions.framing_0002 import codec as default_codec
-
-            codec = default_codec
-        self._codec = codec
+        self._codec = codec = codec or default_codec()
         self._max_payload = checked_max_payload(max_payload, codec)
         self._pieces = Pieces(copy=copy)
 
@@ -279,7 +276,7 @@ class FrameReader(Unique):
 
 def checked_max_payload(max_payload: int | None, codec: Codec) -> int:
     """A limit on payloads, the codec's default for None. Raises as :func:`hgproto.runtime.frame.checked_number` does."""
-    default, maximum = codec.LIMITS["max-payload"]
+    default, maximum = codec.MAX_PAYLOAD
     if max_payload is None:
         return default
     return checked_number("max_payload", max_payload, 1, maximum)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hgproto.language.model import Schema
-    from hgproto.revisions.revision import Codec
+    from hgproto.runtime.definition import Codec
     from hgproto.runtime.frame import Frame
 
 __all__ = ["Annotation", "Style", "annotated", "annotation_of", "frame_tree"]
@@ -107,7 +107,7 @@ def frame_tree(
     check_revision(frame, codec)
     title = f"frame {number} at offset {offset}: {_type_text(frame, codec)}"
     yield style.title(f"{title}, request {int(frame.request_id)}, stream {int(frame.stream_id)}")
-    octets = codec.encode_header(frame, codec.LIMITS["max-payload"][1]) + bytes(frame.payload)
+    octets = codec.encode_header(frame, codec.MAX_PAYLOAD[1]) + bytes(frame.payload)
     done = codec.HEADER_OCTETS
     title = ""
     try:
@@ -169,7 +169,7 @@ def _payload_spans(frame: Frame, payload: bytes, continued: bool, schema: Schema
 
 def _all_spans(frame: Frame, payload: bytes, continued: bool, schema: Schema, codec: Codec) -> Iterator[Span]:
     frame_type = schema.frames_by_code.get(int(frame.type))
-    encoded = next((flag.mask for flag in schema.stream_flags if flag.name == "encoded"), 0)
+    encoded = next((flag.mask for flag in schema.stream_flags if flag.role == "encoded"), 0)
     if int(frame.stream_flags) & encoded:
         yield Span("payload", 0, len(payload), payload, "Encoded by the stream's content encoding.")
         return

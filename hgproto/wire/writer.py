@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from functools import cache
 
 from hgproto.runtime.bytelike import bytes_like
+from hgproto.runtime.definition import default_codec
 from hgproto.runtime.frame import Unique, check_frame, check_revision
 from hgproto.wire.files import Output, resumable
 
@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from hgproto.revisions.revision import Codec
+    from hgproto.runtime.definition import Codec
     from hgproto.runtime.frame import Frame
     from hgproto.wire.files import Writable
 
@@ -26,13 +26,6 @@ PIECE_OCTETS = 1 << 18
 """Octets to which frames are joined, and no further: the memory of larger pieces is given back and asked for each time."""
 
 
-@cache
-def _default() -> Codec:
-    from hgproto.revisions.framing_0002 import codec
-
-    return codec
-
-
 def encode_frame(frame: Frame, *, max_payload: int | None = None, codec: Codec | None = None) -> bytes:
     """The octets of a frame; its length is computed (section 1.2).
 
@@ -40,7 +33,7 @@ def encode_frame(frame: Frame, *, max_payload: int | None = None, codec: Codec |
     :class:`LocalProtocolError` for a longer one, and for a number that its header field cannot hold, and
     :class:`ValueError` for a frame of another revision than the codec's.
     """
-    codec = codec or _default()
+    codec = codec or default_codec()
     check_revision(frame, codec)
     return codec.encode_frame(frame, _limit(max_payload, codec))
 
@@ -53,7 +46,7 @@ def encode_frames(
     No frame is asked for before the frames before it were given or are in the same piece. Raises as one frame does, and
     whatever ``frames`` raise, once the frames before were given; the same iterator then continues with the frames after.
     """
-    codec = codec or _default()
+    codec = codec or default_codec()
     return _Encoded(frames, _limit(max_payload, codec), codec)
 
 
@@ -103,7 +96,7 @@ def frame_buffers(
     frames: Iterable[Frame], *, max_payload: int | None = None, codec: Codec | None = None
 ) -> Iterator[bytes | memoryview]:
     """Headers and payloads in turn, for ``writelines`` and the like: no payload is copied. Raises as one frame does."""
-    codec = codec or _default()
+    codec = codec or default_codec()
     return resumable(_Buffers(frames, _limit(max_payload, codec), codec))
 
 
@@ -153,7 +146,7 @@ class FrameWriter(Unique):
     __slots__ = ("_codec", "_frames", "_limit", "_output")
 
     def __init__(self, file: Writable, *, max_payload: int | None = None, codec: Codec | None = None) -> None:
-        self._codec = codec or _default()
+        self._codec = codec or default_codec()
         self._limit = _limit(max_payload, self._codec)
         self._output = Output(file)
         self._frames: deque[Iterator[Frame]] = deque()
@@ -220,7 +213,7 @@ def write_frames(
 
 def _limit(max_payload: int | None, codec: Codec) -> int:
     if max_payload is None:
-        return codec.LIMITS["max-payload"][0]
+        return codec.MAX_PAYLOAD[0]
     from hgproto.wire.reader import checked_max_payload
 
     return checked_max_payload(max_payload, codec)

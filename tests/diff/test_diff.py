@@ -142,7 +142,7 @@ ELSEWHERE = {
     model.CborEntry: "name",
     model.Event: "name inherited own",
     model.EventField: "name",
-    model.Field: "name type size count sizes repeat parity bits rules sized_by",
+    model.Field: "name type size count sizes repeat parity order bits rules sized_by",
     model.Flag: "name",
     model.FrameType: "name flags constraints payload examples",
     model.Limit: "name",

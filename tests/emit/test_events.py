@@ -18,7 +18,7 @@ from hgproto.emit.events import _TYPES
 from hgproto.language import SchemaError, load
 from hgproto.language.model import Action, Event, EventField, Row, Schema
 from hgproto.language.problems import Place
-from hgproto.revisions.events import RunCommand
+from hgproto.reactors.event_values import RunCommand
 from hgproto.revisions.generate import shared_sources
 from hgproto.runtime.frame import Record, bare, parts_of
 
@@ -59,7 +59,7 @@ MADE = replace(OURS, events={one.name: one for one in EVENTS})
 def made(schemas: list[Schema]) -> dict[str, Any]:
     """What the module has."""
     names: dict[str, Any] = {"__name__": "made"}
-    exec(compile(shared(schemas)["events.py"], "events", "exec"), names)  # noqa: S102 - our own emitter's text
+    exec(compile(shared(schemas)["event_values.py"], "events", "exec"), names)  # noqa: S102 - our own emitter's text
     return names
 
 
@@ -93,14 +93,14 @@ def test_events_can_be_filled_in_by_those_who_make_many() -> None:
 
 def test_a_payload_is_of_the_classes_of_all_revisions() -> None:
     later = replace(OURS, revision="framing-0003")
-    text = shared([OURS, later])["events.py"]
+    text = shared([OURS, later])["event_values.py"]
     assert text.count("# SHA-256 of the schema: ") == 2
     assert "    from hgproto.revisions.framing_0003 import codec as framing_0003\n" in text
     assert "    atoms: tuple[framing_0002.TextAtom, ...] | tuple[framing_0003.TextAtom, ...]\n" in text
     assert "    progress: framing_0002.Progress | framing_0003.Progress\n" in text
     # A revision that has no such frames leaves the event to the others.
     without = replace(later, emits={name: one for name, one in OURS.emits.items() if name != "progress"}, machines={})
-    text = shared([OURS, without])["events.py"]
+    text = shared([OURS, without])["event_values.py"]
     assert "    progress: framing_0002.Progress\n" in text
     assert "framing_0003" not in ast.unparse(ast.parse(text))
 
@@ -114,7 +114,7 @@ def test_a_payload_without_a_structure_is_no_code() -> None:
 
 
 def test_revisions_share_their_events() -> None:
-    assert shared_sources([OURS, replace(OURS, revision="framing-0003")]).keys() == {"events.py"}
+    assert shared_sources([OURS, replace(OURS, revision="framing-0003")]).keys() == {"event_values.py"}
     changed = {**OURS.events, "no-op": replace(OURS.events["no-op"], role="both")}
     fewer = {name: one for name, one in OURS.events.items() if name != "want-frame"}
     for events, name in ((changed, "no-op"), (fewer, "want-frame")):
@@ -133,13 +133,13 @@ def test_each_event_is_one_of_some_revision() -> None:
     row: Row = OURS.machines["connection"].transitions[0]
     assert row.emit is None
     used = {**OURS.emits, "error": Action("error", (*OURS.emits["error"].events, "lost"), "D.", HERE)}
-    assert "class Lost(Record):" in shared_sources([replace(lost, emits=used)])["events.py"]
+    assert "class Lost(Record):" in shared_sources([replace(lost, emits=used)])["event_values.py"]
 
 
 def test_the_text_needs_no_formatting_and_has_no_fault(tmp_path: Path) -> None:
     if RUFF is None or importlib.util.find_spec("mypy") is None:
         pytest.skip("ruff and mypy are not installed: pip install 'hgproto[dev]'")
-    (tmp_path / "made.py").write_text(shared([MADE])["events.py"], encoding="utf-8")
+    (tmp_path / "made.py").write_text(shared([MADE])["event_values.py"], encoding="utf-8")
     (tmp_path / "mypy.ini").write_text("[mypy]\nstrict = True\n[mypy-construct.*]\nignore_missing_imports = True\n")
     for command in (
         [str(RUFF), "format", "--isolated", "--no-cache", "--line-length", "120", "--diff", "made.py"],

@@ -70,7 +70,10 @@ TEXTS = [
 ]
 
 
-EMITTERS: dict[str, Callable[[Schema], str]] = {**TARGETS, "events.py": lambda schema: shared([schema])["events.py"]}
+EMITTERS: dict[str, Callable[[Schema], str]] = {
+    **TARGETS,
+    "event_values.py": lambda schema: shared([schema])["event_values.py"],
+}
 
 
 class _Forgotten(ast.NodeTransformer):
@@ -134,8 +137,8 @@ def with_text(value: Any, at: str, text: str, kind: str = "") -> Any:
 PLACES = [(ALIEN, place) for place in sorted(set(strings(ALIEN)))]
 PLACES += [(OURS, place) for place in sorted(set(strings(OURS)) - {place for _, place in PLACES})]
 
-WORDS = {"Condition.kind", "Field.rules (key)", "PayloadCase.after", "Requirement.enforced", "Requirement.level"}
-WORDS |= {"Structure.rules (key)"}
+WORDS = {"Condition.kind", "Field.rules (key)", "Flag.role", "PayloadCase.after", "Requirement.enforced"}
+WORDS |= {"Requirement.level", "Structure.rules (key)"}
 """Words of the language that choose between forms of code: with another word, less or other code is made."""
 
 

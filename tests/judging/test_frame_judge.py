@@ -18,7 +18,7 @@ WIRE = b"".join(encode_frame(parse_frame(line)) for line in LINES)
 
 def test_what_cannot_be_told_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jsonform, "MOST_INCOMPLETE", 1)
-    judge = FrameJudge(Revision("framing-0002"), "client", codec.LIMITS["max-payload"][0], None)
+    judge = FrameJudge(Revision("framing-0002"), "client", codec.MAX_PAYLOAD[0], None)
     # The value of request 1 is known, and that of request 3 is lost; of the others it cannot be told.
     assert [*judge.feed(WIRE), *judge.close()] == []
     assert (judge.frames, judge.untracked) == (6, 3)
@@ -26,7 +26,7 @@ def test_what_cannot_be_told_is_counted(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_what_is_wrong_with_a_header_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jsonform, "MOST_INCOMPLETE", 1)
-    judge = FrameJudge(Revision("framing-0002"), "client", codec.LIMITS["max-payload"][0], None)
+    judge = FrameJudge(Revision("framing-0002"), "client", codec.MAX_PAYLOAD[0], None)
     bad = encode_frame(codec.make_frame(5, 1, 0, codec.FrameType.COMMAND_ARGUMENT, 8, b""))
     assert [finding.id for finding in judge.feed(WIRE + bad)] == ["frame.known-flags"]
     assert judge.untracked == 3

@@ -16,8 +16,8 @@ from hgproto.errors import RemoteProtocolError
 from hgproto.judging.finding import Finding
 from hgproto.judging.rules import MOST_REMARKS, Tally, text_remarks
 from hgproto.judging.validation import SessionValidator, Validator, validate, validate_payload
+from hgproto.revisions.build import placeholders
 from hgproto.revisions.framing_0002 import codec
-from hgproto.wire.build import placeholders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -99,7 +99,7 @@ def pieces(wire: bytes) -> Iterator[bytes]:
     at = 0
     while at + HEADER <= len(wire):
         length = int.from_bytes(wire[at : at + 3], "little")
-        if length > codec.LIMITS["max-payload"][0] or at + HEADER + length > len(wire):
+        if length > codec.MAX_PAYLOAD[0] or at + HEADER + length > len(wire):
             break
         yield wire[at : at + HEADER + length]
         at += HEADER + length

@@ -28,9 +28,9 @@ from hgproto.reactors.events import (
 from hgproto.reactors.limits import Limits
 from hgproto.reactors.pool import EncodingPool
 from hgproto.reactors.server import Server
+from hgproto.revisions import build
 from hgproto.revisions.framing_0002 import codec
 from hgproto.streams.encodings import Encodings, Profile, default_encodings
-from hgproto.wire import build
 from hgproto.wire.human import format_frame, parse_frame
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ import hgproto
 from hgproto import Client, Limits, Server, command, encode_frames, read_frames
 from hgproto.language import load
 from hgproto.language.names import camel
+from hgproto.reactors import event_values as generated
 from hgproto.reactors import events
 from hgproto.reactors.events import (
     NO_OP,
@@ -24,7 +25,6 @@ from hgproto.reactors.events import (
     StreamLeftOpen,
     WantFrame,
 )
-from hgproto.revisions import events as generated
 
 
 def test_events_are_values() -> None:

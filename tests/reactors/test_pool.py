@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import cuts
 
-from hgproto.errors import LocalProtocolError, RemoteProtocolError
+from hgproto.errors import DecodingError, LocalProtocolError
 from hgproto.reactors.client import Client
 from hgproto.reactors.events import Error, RequestError, ResponseData, RunCommand, SendFrames, StreamLeftOpen
 from hgproto.reactors.lanes import BATCH
@@ -485,7 +485,7 @@ def test_a_decoder_that_has_failed_is_not_used_again() -> None:
     class Decoder:
         def decode(self, data: bytes, limit: int) -> bytes:
             calls.append(data)
-            raise RemoteProtocolError("encoding.decodable", 0, "", "other bytes", "these")
+            raise DecodingError("undecodable", 0, "other bytes", "these")
 
         def finish(self) -> None:
             calls.append(b"finish")

@@ -56,9 +56,10 @@ from hgproto.reactors.plans import (
 )
 from hgproto.reactors.reactor import Reactor
 from hgproto.reactors.server import Server
+from hgproto.revisions import build
 from hgproto.revisions.framing_0002 import codec, machines
+from hgproto.revisions.revision import default_revision
 from hgproto.runtime.machine import Condition, Event, InState, Row, Set
-from hgproto.wire import build
 from hgproto.wire.human import parse_frame
 
 if TYPE_CHECKING:
@@ -688,7 +689,7 @@ def test_a_payload_at_the_limit_and_over_it(size: int) -> None:
 def test_what_is_no_frame_at_all_is_the_callers_mistake() -> None:
     for frame in (
         codec.make_frame(0x10000, 1, BEGIN, 1, 1, b"x"),
-        codec.make_frame(1, 1, BEGIN, 1, 1, b"x" * (codec.LIMITS["max-payload"][1] + 1)),
+        codec.make_frame(1, 1, BEGIN, 1, 1, b"x" * (codec.MAX_PAYLOAD[1] + 1)),
     ):
         server = Server()
         with pytest.raises(LocalProtocolError):
@@ -770,7 +771,7 @@ def test_bound_gives_a_roles_own_function() -> None:
     ("code", "payload", "text"), [(1, b"command", "command"), (5, "h\u00e9".encode(), "h\u00e9"), (5, b"", "")]
 )
 def test_payloads_that_are_text(code: int, payload: bytes, text: str) -> None:
-    assert text_payload(code, payload) == text
+    assert text_payload(codec, code, payload) == text
 
 
 @pytest.mark.requirement("command-name.ascii", "error-response.utf8")
@@ -784,7 +785,7 @@ def test_payloads_that_are_text(code: int, payload: bytes, text: str) -> None:
 )
 def test_payloads_that_are_no_text(code: int, payload: bytes, requirement: str, offset: int) -> None:
     with pytest.raises(RemoteProtocolError) as error:
-        text_payload(code, payload)
+        text_payload(codec, code, payload)
     assert (error.value.requirement, error.value.offset) == (requirement, offset)
 
 
@@ -800,23 +801,26 @@ def kind(stream_flags: int, code: int, flags: int) -> int:
 
 def test_errors_of_payloads_are_placed_in_their_frame() -> None:
     fault = RemoteProtocolError("command-argument.value-short", 5, "value", "2 octets", "1 octet")
-    assert placed(fault, kind(0, 2, 0)).offset == 13
-    encoded = placed(fault, kind(ENCODED, 2, 0))
+    assert placed(default_revision(), fault, kind(0, 2, 0)).offset == 13
+    encoded = placed(default_revision(), fault, kind(ENCODED, 2, 0))
     assert (encoded.offset, encoded.found) == (8, "1 octet (5 octets into the decoded payload)")
     row = RemoteProtocolError("request.command-expected", None, "type", "command-name", "for request 1")
-    assert (placed(row, kind(0, 3, 1)).offset, placed(row, kind(0, 3, 1)).found) == (
+    assert (
+        placed(default_revision(), row, kind(0, 3, 1)).offset,
+        placed(default_revision(), row, kind(0, 3, 1)).found,
+    ) == (
         7,
         "command-data continuation for request 1",
     )
-    assert placed(row, kind(0, 2, 0)).found == "command-argument for request 1"
+    assert placed(default_revision(), row, kind(0, 2, 0)).found == "command-argument for request 1"
 
 
 def test_plans_know_their_frame() -> None:
     node = Node(3)
-    plan = Plan(node, None, codec.make_frame(1, 1, ENCODED | END, 3, 2, b""))
+    plan = Plan(node, None, codec.make_frame(1, 1, ENCODED | END, 3, 2, b""), default_revision())
     assert (plan.code, plan.flags, plan.encoded, plan.ends) == (3, 2, True, True)
     assert (plan.node, plan.stream, node.flags) == (node, None, 3)
-    quiet = Plan(node, node, codec.make_frame(1, 1, BEGIN, 3, 2, b""))
+    quiet = Plan(node, node, codec.make_frame(1, 1, BEGIN, 3, 2, b""), default_revision())
     assert (quiet.encoded, quiet.ends, quiet.stream) == (False, False, node)
 
 
@@ -840,7 +844,7 @@ def test_a_request_is_in_the_state_of_its_table() -> None:
 def test_plans_are_shared_and_are_not_made_for_broken_headers(role: str) -> None:
     before = Stage(role, SCENES[role][0]).reactor
     assert cells(role)
-    plans = [plan for table in (*before._tables.values(), before._even_table) for plan in table.plans.values()]
+    plans = [plan for table in (*before._tables.values(), before._plans.even) for plan in table.plans.values()]
     assert len({id(plan) for plan in plans}) == len(plans) > 0
     assert all(plan.code in codec.TYPE_NAMES and not plan.flags & ~sum(codec.FLAG_NAMES[plan.code]) for plan in plans)
     assert len(CASES[role]) > 20

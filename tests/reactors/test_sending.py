@@ -6,7 +6,8 @@ import pytest
 
 from hgproto.reactors.events import SendFrames
 from hgproto.reactors.limits import Limits
-from hgproto.reactors.sending import Batch, Home, Output, Outputs, Sending, described, too_late
+from hgproto.reactors.sending import Batch, Home, Output, Outputs, Sending, described
+from hgproto.reactors.server import Server
 from hgproto.revisions.framing_0002 import codec
 
 FRAMES = [codec.make_frame(1, 2, 1, 6, 0, b"a"), codec.make_frame(1, 2, 2, 6, 0, b"b")]
@@ -20,7 +21,7 @@ class Told(Sending):
         self.left = list(FRAMES)
         self.answer = last
         if outputs is None:
-            outputs = Outputs(1, 2, None, Limits(), "response", self._asked, _nothing)
+            outputs = Outputs(1, 2, None, Limits(), "response", self._asked, _nothing, Server()._plans)
         super().__init__(outputs, 1, outputs.first)
 
     def _asked(self, output: Output | None) -> bool:
@@ -146,7 +147,7 @@ def test_a_batch_gives_one_send_after_the_other_and_cannot_be_made_elsewhere() -
 
 
 def test_an_output_is_chosen_by_what_it_has_to_send() -> None:
-    outputs = Outputs(2, 2, None, Limits(), "response", lambda _: False, _nothing)
+    outputs = Outputs(2, 2, None, Limits(), "response", lambda _: False, _nothing, Server()._plans)
     assert outputs.choose(None, None) is outputs.first
     Told(outputs=outputs)
     second = outputs.choose(None, None)
@@ -167,5 +168,5 @@ def test_an_exception_is_described_by_its_type_and_its_text() -> None:
 
     assert described(OSError("gone")) == "OSError: gone"
     assert described(SilentError()) == "SilentError"
-    assert "found one of request 5 after it" in str(too_late(5))
+    assert "found one of request 5 after it" in str(Server()._plans.too_late(5))
     assert isinstance(Told().output, Output)

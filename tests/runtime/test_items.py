@@ -93,7 +93,7 @@ def test_items_of_a_payload(reader: str, kind: int, make: Callable[[int], bytes]
 @pytest.mark.parametrize("number", [codec.LIMITS["payload-items"][0] - 1, codec.LIMITS["payload-items"][0]])
 def test_the_default_bounds_items_and_is_over_what_a_plain_payload_can_have(number: int) -> None:
     payload = message_of(number)
-    assert len(payload) > codec.LIMITS["max-payload"][0]
+    assert len(payload) > codec.MAX_PAYLOAD[0]
     assert codec.encode_text_output(codec.decode_text_output(payload)) == payload
     with pytest.raises(RemoteProtocolError, match="at most 65536 items"):
         codec.decode_text_output(message_of(codec.LIMITS["payload-items"][0] + 1))

@@ -29,7 +29,7 @@ ROWS = (
     Row(State.BUSY, frames=(1,), when=One(InState("door", Other.OPEN), Answer("forced", True)), to=State.IDLE),
     Row(State.BUSY, event=Event.END_OF_INPUT, to=State.IDLE),
 )
-MACHINE = Machine("example", State.IDLE, "example.unexpected", ROWS)
+MACHINE = Machine("example", "both", "request", State.IDLE, "example.unexpected", ROWS)
 GUARDS: dict[str, tuple[object, ...]] = {"size": ("small", "large", "huge"), "forced": (False, True)}
 
 

@@ -14,7 +14,7 @@ from hgproto.revisions.revision import Revision
 from hgproto.wire.raw import frames_in, frames_of, header_number, with_header_number
 
 if TYPE_CHECKING:
-    from hgproto.revisions.revision import Codec
+    from hgproto.runtime.definition import Codec
 
 CODECS = [framing_0002, Revision(str(ROOT / "tests/data/alien.yaml")).codec]
 every_codec = pytest.mark.parametrize("codec", CODECS, ids=lambda codec: codec.REVISION)

@@ -23,13 +23,10 @@ from hgproto.wire.pushed import Pushed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any, Literal, TypeAlias, TypeGuard
+    from typing import Any, Literal, TypeGuard
 
     from hgproto.runtime.bytelike import BytesLike
-    from hgproto.wire.files import Readable
-
-    Data: TypeAlias = BytesLike | Readable
-    """Bytes, or a binary file that has them."""
+    from hgproto.wire.files import Data, Readable
 
 __all__ = [
     "SEND_PAYLOAD",
@@ -45,7 +42,7 @@ __all__ = [
 SEND_PAYLOAD = codec.LIMITS["send-payload"][0]
 """Octets at which payloads are cut unless told otherwise (32768)."""
 
-_LONGEST = codec.LIMITS["max-payload"][1]
+_LONGEST = codec.MAX_PAYLOAD[1]
 # Members of enumerations are joined by bits in Python code.
 _HAVE_ARGS, _HAVE_DATA = int(codec.CommandNameFlag.HAVE_ARGS), int(codec.CommandNameFlag.HAVE_DATA)
 _NAME_EOS = int(codec.CommandNameFlag.EOS)

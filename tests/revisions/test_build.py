@@ -27,8 +27,8 @@ from hgproto import (
     validate_payload,
 )
 from hgproto.judging.finding import ERROR
+from hgproto.revisions.build import SEND_PAYLOAD, placeholders
 from hgproto.revisions.framing_0002 import codec
-from hgproto.wire.build import SEND_PAYLOAD, placeholders
 from hgproto.wire.jsonform import Continuations
 
 if TYPE_CHECKING:

@@ -1,0 +1,62 @@
+"""Emits ``roles.py``: what the parts of a revision are for, so that code that serves every revision need not name them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hgproto.emit.line_breaks import Group, flat
+from hgproto.emit.text import docstring, heading, literal, mapping, mask
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from hgproto.language.model import Flag, Schema
+
+__all__ = ["emit"]
+
+
+def emit(schema: Schema) -> str:
+    """The source of ``roles.py``."""
+    frames = schema.frames_by_code.values()
+    types = mapping(
+        ((literal(frame.role), mask(frame.code)) for frame in frames if frame.role is not None),
+        "FRAMES: dict[str, int] = {",
+    )
+    flags = Group(
+        "FLAGS: dict[int, dict[str, int]] = {",
+        [_flags(frame.flags, f"{mask(frame.code)}: {{") for frame in frames],
+        "}",
+    )
+    profiles = mapping(
+        ((literal(one.name), f"({_optional(one.algorithm)}, {one.window})") for one in schema.profiles.values()),
+        "PROFILES: dict[str, tuple[str | None, int | None]] = {",
+    )
+    order = schema.header.locate("request_id")[1].order
+    lines = [
+        *heading(schema).rstrip("\n").split("\n"),
+        *docstring(f"The roles of the parts of {schema.revision}.", 0),
+        "",
+        "from __future__ import annotations",
+        "",
+        '__all__ = ["FLAGS", "FRAMES", "PROFILES", "REQUEST_ORDER", "STREAM_FLAGS"]',
+        "",
+        flat(types),
+        *docstring("The codes of the frame types by their roles.", 0),
+        flat(_flags(schema.stream_flags, "STREAM_FLAGS: dict[str, int] = {")),
+        *docstring("The masks of the stream flags by their roles.", 0),
+        flat(flags),
+        *docstring("The masks of the flags of each frame type by their roles.", 0),
+        flat(profiles),
+        *docstring("The algorithm and the largest window, in bytes, of each content encoding profile.", 0),
+        f"REQUEST_ORDER: str | None = {_optional(order)}",
+        *docstring("The requirement on the order of request ids.", 0),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _flags(flags: Iterable[Flag], head: str) -> Group:
+    return mapping(((literal(flag.role), mask(flag.mask)) for flag in flags if flag.role is not None), head)
+
+
+def _optional(text: str | None) -> str:
+    return "None" if text is None else literal(text)

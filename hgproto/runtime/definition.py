@@ -1,0 +1,284 @@
+"""The definition of a revision, as the core uses it: its codec, its machines, and the roles of their parts.
+
+The core imports no revision. Its classes and functions receive one, or use the default, which :mod:`hgproto` sets. What they
+need of a revision is found by its role, so they name no frame type, flag, state, structure, or requirement.
+"""
+
+from __future__ import annotations
+
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Protocol
+
+from hgproto.runtime.frame import check_instance
+from hgproto.runtime.layout import walk
+from hgproto.runtime.machine import Answer, Ask
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from enum import IntEnum
+    from types import ModuleType
+    from typing import Any, Literal
+
+    from hgproto.errors import RemoteProtocolError
+    from hgproto.runtime.bytelike import BytesLike
+    from hgproto.runtime.catalogue import Requirement
+    from hgproto.runtime.frame import Frame, Record
+    from hgproto.runtime.layout import Layout
+    from hgproto.runtime.machine import Machine, Outcome
+    from hgproto.wire.reader import Pieces
+
+__all__ = ["Codec", "Definition", "default_codec", "default_definition", "defined"]
+
+
+class Codec(Protocol):
+    """What every generated codec has. Its names are listed in its own module."""
+
+    @property
+    def REVISION(self) -> str: ...
+    @property
+    def HEADER_OCTETS(self) -> int: ...
+    @property
+    def LIMITS(self) -> dict[str, tuple[int, int]]: ...
+    @property
+    def MAX_PAYLOAD(self) -> tuple[int, int]: ...
+    @property
+    def TYPE_NAMES(self) -> dict[int, str]: ...
+    @property
+    def CODES(self) -> dict[str, int]: ...
+    @property
+    def FLAG_NAMES(self) -> dict[int, dict[int, str]]: ...
+    @property
+    def STREAM_FLAG_NAMES(self) -> dict[int, str]: ...
+    @property
+    def PAYLOADS(self) -> dict[int, tuple[tuple[int, int, str], ...]]: ...
+    @property
+    def INTERRUPTS(self) -> dict[int, frozenset[int]]: ...
+    @property
+    def FIELD_BITS(self) -> dict[str, tuple[int, str]]: ...
+    @property
+    def FIELDS(self) -> dict[str, tuple[int, int, int, int]]: ...
+    @property
+    def LAYOUTS(self) -> dict[str, Layout]: ...
+    @property
+    def STRUCTURES(self) -> dict[str, tuple[type[Record], Callable[..., Any], Callable[[Any], bytes]]]: ...
+    @property
+    def FRAME(self) -> Layout: ...
+    def make_frame(
+        self, request_id: int, stream_id: int, stream_flags: int, type_: int, flags: int, payload: BytesLike
+    ) -> Frame: ...
+    @property
+    def unpack_parts(self) -> Callable[[bytes, int], tuple[int, int, int, int, int]]: ...
+    def read_frames(self, source: Pieces, max_payload: int = ...) -> Iterator[Frame]: ...
+    def read_parts(self, source: Pieces, max_payload: int = ...) -> Iterator[tuple[int, int, int, Any, int]]: ...
+    def kind_of(self, frame: Frame) -> int: ...
+    def frame_of(self, kind: int, request_id: int, stream_id: int, payload: BytesLike) -> Frame: ...
+    def decode_frame(self, data: BytesLike, at: int = 0, max_payload: int = ...) -> tuple[Frame, int]: ...
+    def encode_frame(self, frame: Frame, max_payload: int = ...) -> bytes: ...
+    def encode_header(self, frame: Frame, max_payload: int = ...) -> bytes: ...
+    def frame_end(self, data: bytes | bytearray | memoryview, at: int = 0) -> int: ...
+    def cut_frame(self, data: BytesLike, max_payload: int = ...) -> RemoteProtocolError: ...
+    def check_header(self, frame: Frame) -> None: ...
+    def decode_payload(self, frame: Frame, continued: bool = False, max_items: int = ...) -> Any: ...
+
+
+class Definition:
+    """A revision, as the core uses it. :class:`hgproto.Revision` is one that finds its modules by name."""
+
+    @property
+    def codec(self) -> Codec:
+        """The codec."""
+        raise NotImplementedError
+
+    @property
+    def machines(self) -> ModuleType:
+        """The state machines."""
+        raise NotImplementedError
+
+    @property
+    def roles(self) -> ModuleType:
+        """The roles of the parts."""
+        raise NotImplementedError
+
+    @property
+    def build(self) -> ModuleType:
+        """The functions that build the frames of messages."""
+        raise NotImplementedError
+
+    @property
+    def requirements(self) -> Mapping[str, Requirement]:
+        """The requirements by id."""
+        raise NotImplementedError
+
+    @property
+    def title(self) -> str:
+        """The name of the revision in messages."""
+        return self.codec.REVISION
+
+    # Frames.
+
+    def code_of(self, role: str) -> int:
+        """Returns the code of the frame type with a role. Raises :class:`ValueError` if the revision has none."""
+        codes: dict[str, int] = self.roles.FRAMES
+        if role not in codes:
+            raise ValueError(
+                f"{self.title} has no frame type with the role {role!r}, so it cannot be used for this; "
+                f"give a frame type `role: {role}`, or use another revision"
+            )
+        return codes[role]
+
+    @cached_property
+    def settings(self) -> int | None:
+        """The code of the frame type that names the content encoding of its stream."""
+        code: int | None = self.roles.FRAMES.get("settings")
+        return code
+
+    @cached_property
+    def begin(self) -> int:
+        """The stream flag of the first frame of a stream; 0 if there is none."""
+        return self._stream_flag("begin")
+
+    @cached_property
+    def end(self) -> int:
+        """The stream flag of the last frame of a stream; 0 if there is none."""
+        return self._stream_flag("end")
+
+    @cached_property
+    def encoded(self) -> int:
+        """The stream flag of an encoded payload; 0 if there is none."""
+        return self._stream_flag("encoded")
+
+    def _stream_flag(self, role: str) -> int:
+        mask: int = self.roles.STREAM_FLAGS.get(role, 0)
+        return mask
+
+    def flag(self, code: int, role: str) -> int:
+        """Returns the flag of a frame type with a role; 0 if there is none."""
+        mask: int = self.roles.FLAGS.get(code, {}).get(role, 0)
+        return mask
+
+    @cached_property
+    def data_types(self) -> dict[int, tuple[int, int]]:
+        """The frame types whose payloads are parts of one sequence of bytes, with the flags for more and for the last."""
+        types = {}
+        for code, cases in self.codec.PAYLOADS.items():
+            more, last = self.flag(code, "more"), self.flag(code, "last")
+            if cases == ((0, 0, "bytes"),) and more and last:
+                types[code] = (more, last)
+        return types
+
+    def limit(self, name: str) -> tuple[int, int]:
+        """Returns the default and the maximum of a limit, by its name in Python. Raises :class:`ValueError` for none."""
+        limits = {limit.replace("-", "_"): bounds for limit, bounds in self.codec.LIMITS.items()}
+        if name not in limits:
+            raise ValueError(
+                f"{self.title} has no limit {name.replace('_', '-')!r}; declare it, or use another revision"
+            )
+        return limits[name]
+
+    @cached_property
+    def length_rule(self) -> str:
+        """The requirement that is violated by a payload over the limit."""
+        return next(part.rules["limit"] for part in self.codec.FRAME.parts if part.name == "length")
+
+    @cached_property
+    def ids(self) -> dict[str, int]:
+        """The number of values of each header field that has an id: request_id and stream_id."""
+        return {name: 1 << bits for name, (bits, _) in self.codec.FIELD_BITS.items() if name.endswith("_id")}
+
+    # Stream settings.
+
+    def _settings_structure(self) -> str:
+        return self.codec.PAYLOADS[self.code_of("settings")][-1][2]
+
+    def encode_settings(self, profile: str, settings: bytes) -> bytes:
+        """Returns the payload that names a content encoding. Raises :class:`LocalProtocolError` for a name that cannot be sent."""
+        record, _, encode = self.codec.STRUCTURES[self._settings_structure()]
+        value: Any = record
+        return encode(value(profile, settings))
+
+    def decode_settings(self, payload: bytes) -> tuple[str, bytes]:
+        """Returns the profile and the settings that a payload names. Raises :class:`RemoteProtocolError`."""
+        _, decode, _ = self.codec.STRUCTURES[self._settings_structure()]
+        value = decode(payload)
+        return value.profile, value.settings
+
+    def settings_place(self, payload: bytes, field: Literal["profile", "settings"]) -> int:
+        """Returns the offset of a part of a good payload that names a content encoding."""
+        layout = self.codec.LAYOUTS[self._settings_structure()]
+        return next(span.start for span in walk(layout, payload) if span.path == field)
+
+    # Machines.
+
+    def machine(self, scope: str, role: str = "both") -> Machine:
+        """Returns the machine of a scope and a side. Raises :class:`ValueError` if the revision has none."""
+        machines: dict[str, Machine] = self.machines.MACHINES
+        for machine in machines.values():
+            if machine.scope == scope and machine.role == role:
+                return machine
+        raise ValueError(f"{self.title} has no state machine for a {scope}; use another revision")
+
+    @cached_property
+    def capacity_rule(self) -> str:
+        """The requirement behind a refusal for the number of requests."""
+        for row in self.machine("request", "server").rows:
+            guards = [] if row.when is None else [a.guard for a in row.when.atoms() if isinstance(a, Answer)]
+            if row.requirement is not None and "capacity" in guards:
+                return row.requirement
+        raise ValueError(f"{self.title} does not limit the number of requests; use another revision")
+
+    @cached_property
+    def stream_states(self) -> tuple[IntEnum, IntEnum, IntEnum | None]:
+        """The states of a stream that is closed, open, and open with a content encoding; None if there is no such state."""
+        machine = self.machine("stream")
+        opened = [name for mask, name in self.codec.STREAM_FLAG_NAMES.items() if mask == self.begin]
+        plain = next(code for code in self.codec.TYPE_NAMES if code != self.settings)
+        states = [
+            None if code is None else _entered(machine.outcome(machine.initial, code, opened, self.machines.GUARDS))
+            for code in (plain, self.settings)
+        ]
+        if states[0] is None:
+            raise ValueError(f"no frame of {self.title} opens a stream; use another revision")
+        return machine.initial, states[0], states[1]
+
+    @cached_property
+    def encoding_rules(self) -> dict[object, str]:
+        """The requirement that is violated by each answer of the guard of content encodings."""
+        return self.rules_of(self.machine("stream"), "encoding")
+
+    def rules_of(self, machine: Machine, guard: str) -> dict[object, str]:
+        """Returns the requirement that is violated by each answer of a guard."""
+        rules = {}
+        for row in machine.rows:
+            for atom in row.when.atoms() if row.error is not None and row.when is not None else ():
+                if isinstance(atom, Answer) and atom.guard == guard:
+                    rules[atom.value] = str(row.error)
+        return rules
+
+
+def _entered(outcome: Outcome) -> IntEnum | None:
+    """Returns the state that an outcome leads to if the answers of all guards allow it."""
+    if isinstance(outcome, Ask):
+        return next((state for inner in outcome.outcomes.values() if (state := _entered(inner)) is not None), None)
+    return outcome.to
+
+
+def defined(revision: Definition | None) -> Definition:
+    """Returns the definition that was given, the default for None. Raises :class:`TypeError` for another object."""
+    if revision is None:
+        return default_definition()
+    check_instance(revision, Definition, "revision")
+    return revision
+
+
+@cache
+def default_definition() -> Definition:
+    """Returns the definition of the revision that is meant where none is named."""
+    import hgproto
+
+    definition: Definition = hgproto.default_revision()
+    return definition
+
+
+def default_codec() -> Codec:
+    """Returns the codec of the default revision."""
+    return default_definition().codec
