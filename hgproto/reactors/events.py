@@ -162,7 +162,11 @@ class SendFrames(Unique):
         return self._sending.failures
 
     def claim(self) -> None:
-        """Somebody makes the frames elsewhere: they are :meth:`claimed_frames` there, and :meth:`sent` is called here."""
+        """Somebody makes the frames elsewhere: they are :meth:`claimed_frames` there, and :meth:`sent` is called here.
+
+        Raises :class:`RuntimeError` if that was done before, or all frames were taken, and if the stream has frames that were
+        made here and not taken.
+        """
         self._sending.claim()
 
     def unclaim(self) -> None:

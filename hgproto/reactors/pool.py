@@ -144,7 +144,8 @@ class EncodingPool(_Pool["SendFrames"]):
     def submit(self, send: SendFrames | NoOp) -> None:
         """Has the frames of a send made on its stream's thread. A :class:`NoOp`, which has no frames, needs no thread.
 
-        Raises :class:`RuntimeError` once the pool or its executor was shut down; the send can then be used without it.
+        Raises :class:`RuntimeError` once the pool or its executor was shut down; the send can then be used without it. Raises
+        it also if frames were taken from sends on the stream, and others wait there to be taken: take those first.
         Raises :class:`LocalProtocolError` for a message after the response to its request; the message is not sent.
         """
         self._check_open()

@@ -5,6 +5,9 @@ queue of a stream (:class:`hgproto.streams.output_stream.OutputStream`), and eac
 queue. So frames go on the wire in the order in which they were made. No frame is lost: if a caller drops a send, its frames
 stay in the queue, and another send on the stream returns them. A send is over when its last frame was taken.
 
+Frames can be made elsewhere, for example on a thread. A queue never has frames of both kinds: the first claim on a stream
+requires that its queue is empty, and no frame is made here for a stream as long as there are claims on it.
+
 Each step can raise an exception: that of a source, that of an encoder, or the interrupt of a user. So sends keep their state
 in attributes and not in generators, and the next step continues from there.
 """
@@ -53,13 +56,6 @@ class Output:
         while ends and ends[0][0] <= stream.taken:
             ends.popleft()[1].sent()
         return frame
-
-    def over(self) -> list[Sending]:
-        """Removes the sends whose last frame was taken, and returns them."""
-        over, ends, taken = [], self.ends, self.stream.taken
-        while ends and ends[0][0] <= taken:
-            over.append(ends.popleft()[1])
-        return over
 
 
 class Outputs:
@@ -171,7 +167,6 @@ class Sending(Unique):
     """
 
     __slots__ = (
-        "_also",
         "_closes",
         "_collects",
         "_end",
@@ -204,8 +199,6 @@ class Sending(Unique):
         self._closes: bool | None = None
         # Outputs whose frames are taken before the next own one.
         self._first: list[Output] = []
-        # Sends that were over when frames were made elsewhere.
-        self._also: list[Sending] = []
         # True while all frames are made before one is taken.
         self._collects = False
         self._is_made = self._is_making = False
@@ -240,8 +233,8 @@ class Sending(Unique):
         if self.claimed:
             raise StopIteration
         output = self.output
-        if output.claimed and not self.is_sent:
-            self._check_free()
+        if output.claimed:
+            self.check_free()
         ready = output.stream.ready
         while not self.is_sent:
             for other in self._first:
@@ -259,10 +252,12 @@ class Sending(Unique):
     def made_frames(self) -> list[Frame]:
         """Makes all frames that can be made now and returns them, with those that come before them.
 
-        Nothing is taken before an exception, so the order of the queue holds whoever takes frames next.
+        Nothing is taken before an exception, so the order of the queue holds whoever takes frames next. There are none once
+        all frames were taken, and none as long as the frames are made elsewhere.
         """
-        if not self.is_sent:
-            self._check_free()
+        if self.claimed or self.is_sent:
+            return []
+        self.check_free()
         self._collects = True
         try:
             while not self._is_made:
@@ -273,12 +268,16 @@ class Sending(Unique):
                 raise
         finally:
             self._collects = False
-        frames = [other.take() for other in self._first for _ in range(len(other.stream.ready))]
+        first = (other for other in self._first if not other.claimed)
+        frames = [other.take() for other in first for _ in range(len(other.stream.ready))]
         return frames + [self.output.take() for _ in range(len(self.output.stream.ready))]
 
-    def _check_free(self) -> None:
-        """Raises :class:`RuntimeError` if frames of the stream are made elsewhere, so that its order is not known here."""
-        if self.output.claimed:
+    def check_free(self, *, last: bool = False) -> None:
+        """Raises :class:`RuntimeError` if frames that come before the next one are made elsewhere.
+
+        ``last``: also if they come before the last one.
+        """
+        if self.output.claimed and not (self.claimed or self.is_sent):
             raise RuntimeError(
                 f"frames on stream {self.stream_id} are made elsewhere, for example by a pool; take those first, or use"
                 " another stream"
@@ -308,7 +307,10 @@ class Sending(Unique):
         self._is_made = True
         self._tell_made()
         stream = self.output.stream
-        if stream.ready or self.claimed:
+        if self.claimed:
+            # The claimant tells when all frames were taken.
+            return
+        if stream.ready:
             self.output.ends.append((stream.made, self))
         else:
             self.sent()
@@ -329,10 +331,6 @@ class Sending(Unique):
 
     def sent(self) -> None:
         """Tells the reactor that all frames were taken."""
-        if self._also:
-            also, self._also = self._also, []
-            for send in also:
-                send.sent()
         if not self.is_sent:
             self.is_sent = self._is_made = True
             self._tell_made()
@@ -349,10 +347,17 @@ class Sending(Unique):
     def claim(self) -> None:
         """Has the frames made elsewhere: by :meth:`claimed_frames` there, after which :meth:`sent` is called here.
 
-        Raises :class:`RuntimeError` if that was done before, or all frames were taken.
+        Raises :class:`RuntimeError` if that was done before, or all frames were taken, and if the stream has frames that were
+        made here and not taken.
         """
         if self.claimed or self.is_sent:
             raise RuntimeError("the frames were taken already")
+        ready = self.output.stream.ready
+        if ready and not self.output.claimed:
+            raise RuntimeError(
+                f"frames of request {ready[0].request_id} on stream {self.stream_id} were made here and were not taken yet;"
+                " take those first, or use another stream"
+            )
         # Decided now, on the reactor's thread: the answer may change while frames are made elsewhere.
         if self._closes is None and not self._is_made:
             self._closes = self._is_last()
@@ -385,9 +390,8 @@ class Sending(Unique):
             while stream.ready:
                 yield stream.take()
             if self._is_made:
-                break
+                return
             self._step()
-        self._also += [send for send in self.output.over() if send is not self]
 
 
 class Message(Sending):

@@ -246,6 +246,11 @@ def test_a_message_that_was_made_comes_before_the_response_whoever_gives_it(pool
     talk.frames += islice(first, 1)
     if pooled:
         with EncodingPool() as pool:
+            with pytest.raises(
+                RuntimeError, match="frames of request 1 on stream 2 were made here and were not taken yet"
+            ):
+                pool.submit(send)
+            talk.frames += first
             pool.submit(send)
             talk.frames += [frame for made in pool.finished() for frame in made]
     else:
