@@ -84,6 +84,12 @@ class _Answer(Sending):
         super().claim()
         self.outputs.finished.add(self.request_id)
 
+    def check_free(self, *, last: bool = False) -> None:
+        """Raises :class:`RuntimeError` if frames that come before the next one, or before the last one, are made elsewhere."""
+        super().check_free()
+        if last and not (self.claimed or self.is_sent):
+            self._check_messages(is_claimed=False)
+
     def _check_messages(self, *, is_claimed: bool) -> None:
         """Raises :class:`RuntimeError` if a message that comes before the end is on another stream, made elsewhere."""
         outputs, request_id = self.outputs, self.request_id
@@ -156,7 +162,8 @@ class Response(_Answer):
 
     def _make(self) -> None:
         stream, code = self.output.stream, self.outputs.response_code
-        while self.failure is None and self._message is None and (self._source is None or self._chunk or self._read()):
+        # The writer of a response may end it while another thread makes its frames, so the message is looked at last.
+        while self.failure is None and (self._source is None or self._chunk or self._read()) and self._message is None:
             chunk, start = self._chunk, self._at
             stop = min(start + stream.piece_size, len(chunk))
             last = self._source is None and stop == len(chunk)

@@ -131,7 +131,7 @@ class Server(Sender[ServerEvent], CommandReceiver):
         Arguments and exceptions are those of :meth:`respond`. While output is deferred, the writer keeps the data and returns
         no frames; the events of ``receive_end()`` include the :class:`SendFrames` of the response. If the response is still
         being written then, the :class:`SendFrames` raises :class:`BlockingIOError` after the last frame that it has, and the
-        writer returns the rest.
+        writer returns the rest. If a pool has the :class:`SendFrames`, the pool returns all frames, and the writer none.
         """
         pushed = Pushed()
         outputs = self._outputs

@@ -55,6 +55,7 @@ class _Writer(Unique):
         Data of a command is dropped once the response to it is complete.
         """
         self._check_open()
+        self._check_free()
         self._pushed.add(data)
         if self._send.is_sent:
             self._pushed.clear()
@@ -63,6 +64,7 @@ class _Writer(Unique):
 
     def end(self) -> list[Frame]:
         """Ends the data; returns all remaining frames. Another call returns none."""
+        self._check_free(last=True)
         self._pushed.ended = True
         return self._ready()
 
@@ -72,6 +74,11 @@ class _Writer(Unique):
         if self._send.failure is not None:
             raise ValueError(f"request {self.request_id} has failed; call end() for the remaining frames")
 
+    def _check_free(self, *, last: bool = False) -> None:
+        """Raises :class:`RuntimeError` if frames before these are made elsewhere: before anything is kept of a call."""
+        if not self._is_held():
+            self._send.check_free(last=last)
+
     def _ready(self) -> list[Frame]:
         return [] if self._is_held() else self._send.made_frames()
 
@@ -80,8 +87,10 @@ class ResponseWriter(_Writer):
     """A response that is written piece by piece; see :meth:`hgproto.Server.begin_response`.
 
     Each method returns frames, which go on the wire in the order of the calls. Frames that were made earlier for the same
-    stream come first, whichever request they belong to. If a call raises an exception, for example that of an encoder, call
-    :meth:`end` for the remaining frames. Data after the end, or after an exception, raises :class:`ValueError`.
+    stream come first, whichever request they belong to. While a pool has other sends on the stream, each method raises
+    :class:`RuntimeError` and keeps nothing, so that the call can be made again. If a call raises another exception, for example
+    that of an encoder, call :meth:`end` for the remaining frames. Data after the end, or after an exception, raises
+    :class:`ValueError`.
     """
 
     __slots__ = ("_error", "_response")
@@ -97,8 +106,9 @@ class ResponseWriter(_Writer):
         """Ends the response with an application error; returns all remaining frames."""
         self._check_open()
         check_text(message, "message")
-        self._pushed.ended = True
+        self._check_free(last=True)
         self._response.break_off(self._error(message))
+        self._pushed.ended = True
         return self._ready()
 
 
@@ -118,6 +128,7 @@ class CommandWriter(_Writer):
         """
         self._check_open()
         check_text(message, "message")
-        self._pushed.ended = True
+        self._check_free(last=True)
         self._pushed.error = GivenUpError(message)
+        self._pushed.ended = True
         return self._ready()

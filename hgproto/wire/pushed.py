@@ -19,7 +19,8 @@ __all__ = ["Pushed"]
 class Pushed(Unique):
     """A binary file to which bytes are added while it is read. Until the end, a reader without bytes has to wait.
 
-    ``ended``: True once all bytes were added. ``error``: an exception that readers get instead of the end.
+    ``ended``: True once all bytes were added. ``error``: an exception that readers get instead of the end; it is set before
+    ``ended``. One thread can add bytes while another one reads.
     """
 
     __slots__ = ("_chunks", "ended", "error")
@@ -41,10 +42,12 @@ class Pushed(Unique):
 
     def read(self, size: int, /) -> bytes | None:
         """Returns at most ``size`` bytes, None if there are none yet, and ``b""`` at the end."""
+        # Asked first: whatever was added before the end is there once the end is seen.
+        ended = self.ended
         if not self._chunks:
             if self.error is not None:
                 raise self.error
-            return b"" if self.ended else None
+            return b"" if ended else None
         chunk = self._chunks.popleft()
         if len(chunk) > size:
             self._chunks.appendleft(memoryview(chunk)[size:])
