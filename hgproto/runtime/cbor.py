@@ -47,16 +47,12 @@ MAX_DEPTH = 32
 
 _MOST_SHOWN = 40
 """Characters of a key that an error shows."""
-
 _ANY_NUMBER = 1 << 64
 """Items without a limit: more than octets can be."""
-
 _ONE_OCTET = re.compile(rb"[\x00-\x17\x20-\x37\x40\x60\x80\xa0\xe0-\xf7]+")
 """Whole items of one octet each: small numbers, empty strings, arrays and maps, simple values."""
-
 _SIMPLE = frozenset(range(256)) - frozenset(range(24, 32))
 """The simple values that have an encoding."""
-
 _FLOATS = {25: Struct(">e"), 26: Struct(">f"), 27: Struct(">d")}
 
 
@@ -437,17 +433,15 @@ def encode_item(value: object, depth: int = 0) -> bytes:
     """The shortest encoding of a value; any buffer of bytes is a byte string.
 
     ``depth``: levels of nesting around the value. Raises :class:`TypeError` for a value that CBOR has no item for, such as text
-    with a lone surrogate, and :class:`ValueError` for more than ``MAX_DEPTH`` levels.
+    with a lone surrogate, and :class:`ValueError` for more than ``MAX_DEPTH`` levels, and for a key that is in a map twice.
     """
     if depth > MAX_DEPTH:
         raise _too_deep("encode")
     match value:
         case bool() | None:
             return {False: b"\xf4", True: b"\xf5", None: b"\xf6"}[value]
-        case int() if 0 <= value < 1 << 64:
-            return _encode_head(0, value)
-        case int() if -(1 << 64) <= value < 0:
-            return _encode_head(1, -1 - value)
+        case int() if -(1 << 64) <= value < 1 << 64:
+            return _encode_head(0, value) if value >= 0 else _encode_head(1, -1 - value)
         case bytes():
             return _encode_head(2, len(value)) + value
         case str():
@@ -458,10 +452,8 @@ def encode_item(value: object, depth: int = 0) -> bytes:
             return _encode_head(3, len(raw)) + raw
         case list() | tuple():
             return _encode_head(4, len(value)) + b"".join([encode_item(item, depth + 1) for item in value])
-        case dict():
-            return encode_map(value.items(), depth)
-        case Map():
-            return encode_map(value.pairs, depth)
+        case dict() | Map():
+            return encode_map(value.pairs if isinstance(value, Map) else value.items(), depth)
         case Tag():
             return _encode_head(6, value.number) + encode_item(value.item, depth + 1)
         case Simple() if value.value in _SIMPLE:
@@ -480,11 +472,20 @@ def encode_map(pairs: Iterable[tuple[object, object]], depth: int = 0) -> bytes:
 
     ``depth``: levels of nesting around the map. Raises as :func:`encode_item`.
     """
-    return join_map([(encode_item(key, depth + 1), encode_item(value, depth + 1)) for key, value in pairs])
+    if depth > MAX_DEPTH:
+        raise _too_deep("encode")
+    items = [(encode_item(key, depth + 1), encode_item(value, depth + 1)) for key, value in pairs]
+    seen: set[object] = set()
+    try:
+        for key, _ in items:
+            _note_key(decode_item(key)[0], 0, seen)
+    except CborError as error:
+        raise ValueError(f"expected each key of a CBOR map once, found {error.found}; leave one of them out") from None
+    return join_map(items)
 
 
 def join_map(pairs: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """A map of keys and values that are encoded already, in the same order."""
+    """A map of keys and values that are encoded already, in the same order. Each key must be there once: it is not checked."""
     items = sorted(pairs)
     return _encode_head(5, len(items)) + b"".join(key + value for key, value in items)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from hgproto.errors import counted, quoted
 from hgproto.judging.validation import validate
 from hgproto.revisions.revision import DEFAULT_REVISION, Revision
-from hgproto.runtime.cbor import Simple, Tag, encode_item, encode_map
+from hgproto.runtime.cbor import Simple, Tag, encode_item, join_map
 from hgproto.runtime.frame import checked_number
 from hgproto.runtime.layout import highest
 from hgproto.samples.choices import Seeded, Simplest
@@ -262,7 +262,8 @@ def _of_map(entries: tuple[Entry, ...]) -> Iterator[tuple[str, bytes]]:
     """The payloads of a CBOR map."""
 
     def encoded(values: dict[str, object], *more: tuple[object, object]) -> bytes:
-        return encode_map([*((name.encode(), value) for name, value in values.items()), *more])
+        pairs = [*((name.encode(), value) for name, value in values.items()), *more]
+        return join_map([(encode_item(key), encode_item(value)) for key, value in pairs])
 
     every: dict[str, object] = {
         entry.name: b"a" if entry.type == "text" else max(1, entry.minimum or 1) for entry in entries
@@ -295,7 +296,7 @@ def _of_map(entries: tuple[Entry, ...]) -> Iterator[tuple[str, bytes]]:
             encoded(every, *more),
         )
     yield "a key that is no string", encoded(every, (0, 0))
-    yield "an empty map", encode_map([])
+    yield "an empty map", encode_item({})
     yield "a map of indefinite length", b"\xbf" + octets[1:] + b"\xff"
     for item in _ITEMS:
         yield f"{item!r} instead of a map", encode_item(item)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from hgproto.revisions import build
 from hgproto.revisions.framing_0002 import codec
-from hgproto.runtime.cbor import encode_item, encode_map
+from hgproto.runtime.cbor import encode_item, encode_map, join_map
 from hgproto.samples.scene import Scene, Violators, flagged, sent_by_the_wrong_side
 from hgproto.samples.sessions import END
 
@@ -58,10 +58,12 @@ def _progress(scene: Scene) -> int:
 
 
 def _wrong_map(*maps: tuple[tuple[object, object], ...]) -> Callable[[Scene], None]:
-    """Sends another progress map."""
+    """Sends another progress map, whose keys may be there twice."""
 
     def violator(scene: Scene) -> None:
-        scene.change(_progress(scene), payload=encode_map(scene.pick(maps)))
+        number = _progress(scene)
+        pairs = [(encode_item(key), encode_item(value)) for key, value in scene.pick(maps)]
+        scene.change(number, payload=join_map(pairs))
 
     return violator
 

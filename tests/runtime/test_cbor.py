@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from operator import eq, ne
+from struct import unpack
 from typing import TYPE_CHECKING, Any
 
 import cbor2
@@ -199,6 +200,54 @@ WITHOUT_ITEM = [
 def test_values_without_an_item_are_refused(value: object) -> None:
     with pytest.raises(TypeError):
         encode_item(value)
+
+
+NAN = unpack(">d", bytes.fromhex("7ff0000000000001"))[0]
+SAME_KEYS = [
+    *((1, 1), (b"a", bytearray(b"a")), ([1], (1,)), (False, Simple(20)), ({}, Map(()))),
+    *((float("nan"), NAN), ([-NAN], [NAN])),
+]
+
+
+@pytest.mark.parametrize("keys", SAME_KEYS, ids=map(str, range(len(SAME_KEYS))))
+def test_a_key_that_is_there_twice_is_not_encoded(keys: tuple[object, object]) -> None:
+    pairs = tuple((key, number) for number, key in enumerate(keys))
+    expected = r"^expected each key of a CBOR map once, found .+ again; leave one of them out$"
+    for value in (Map(pairs), [Map(pairs)], {1: Map(pairs)}, Map(((Map(pairs), 1),)), Tag(1, Map(pairs))):
+        with pytest.raises(ValueError, match=expected):
+            encode_item(value)
+    with pytest.raises(ValueError, match=expected):
+        encode_map(pairs)
+
+
+def test_an_empty_map_is_a_level_of_nesting_too() -> None:
+    assert encode_map([], MAX_DEPTH) == b"\xa0"
+    with pytest.raises(ValueError, match=TOO_DEEP):
+        encode_map([], MAX_DEPTH + 1)
+
+
+@given(
+    st.recursive(
+        st.sampled_from(
+            [*EMPTY, *WITHOUT_ITEM, 0, -1, True, 1.0, -0.0, float("nan"), NAN, "1", b"1", Simple(20), Tag(2, 1)]
+        ),
+        lambda items: (
+            st.lists(items, max_size=3)
+            | st.lists(items, max_size=3).map(tuple)
+            | st.lists(st.tuples(items, items), max_size=3).map(lambda pairs: Map(tuple(pairs)))
+            | st.dictionaries(st.sampled_from([0, 1, -1, 1.5, "1", b"1", (), (1,), None]), items, max_size=3)
+            | st.builds(Tag, st.integers(-1, 30), items)
+        ),
+    )
+)
+def test_every_value_that_is_encoded_can_be_decoded(value: Any) -> None:
+    try:
+        octets = encode_item(value)
+    except (TypeError, ValueError):
+        return
+    decoded, end = decode_item(octets)
+    assert end == len(octets) == skip_item(octets)[0]
+    assert encode_item(decoded) == octets
 
 
 @pytest.mark.parametrize("buffer", [bytearray(b"ab"), memoryview(b"ab"), memoryview(b"a.b.")[::2], array("H", b"ab")])
