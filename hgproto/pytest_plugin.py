@@ -19,11 +19,12 @@ the ini file. Without the settings, the marker is ``requirement`` and the only c
 
 ``--requirements-only`` runs only the tests that name requirements. ``--requirements-record=FILE`` writes which tests have
 passed, what they name, and which requirements were seen violated while each ran: those of which a
-:class:`hgproto.ProtocolError` or a :class:`hgproto.Finding` was made. It also lists the tests without a result,
-because the run ended too early, and the revisions of the catalogs. :mod:`hgproto.evidence.trace` reads that file. The ``=``
-is needed: without it, pytest takes the file for a directory of tests when it looks for the root of the project.
+:class:`hgproto.ProtocolError`, a :class:`hgproto.Finding`, or an event of a reactor was made. These events are an
+error-response of the server's own making, a failed request, and a stream that was left open. The record also lists the tests
+without a result, because the run ended too early, and the revisions of the catalogs. :mod:`hgproto.evidence.trace` reads it.
+The ``=`` is needed: without it, pytest takes the file for a directory of tests when it looks for the root of the project.
 
-Nothing outside this module knows of it: both classes are watched while a marked test runs and a record is kept, and only
+Nothing outside this module knows of it: these classes are watched while a marked test runs and a record is kept, and only
 then. What a test does in other processes is not seen. With pytest-xdist the controller writes the record.
 """
 
@@ -339,18 +340,23 @@ class _Run:
 
 @contextmanager
 def _watched(broken: set[str]) -> Iterator[None]:
-    """Puts the ids of all errors and findings that are made into ``broken``."""
+    """Puts the ids of all errors, findings, and events that report a violation into ``broken`` as they are made."""
     from hgproto.judging.finding import Finding
+    from hgproto.reactors.event_values import RequestError, StreamLeftOpen
+    from hgproto.reactors.sent_responses import ErrorResponse
 
     def watching(made: Any) -> Any:
         def init(self: Any, *args: Any, **kwargs: Any) -> None:
             made(self, *args, **kwargs)
-            broken.add(str(getattr(self.requirement, "id", self.requirement)))
+            requirement = "stream.end" if isinstance(self, StreamLeftOpen) else self.requirement
+            # A peer's application refuses a request by no requirement.
+            if requirement is not None:
+                broken.add(str(getattr(requirement, "id", requirement)))
 
         return init
 
     with pytest.MonkeyPatch.context() as patch:
-        for watched in (ProtocolError, Finding):
+        for watched in (ProtocolError, Finding, RequestError, ErrorResponse, StreamLeftOpen):
             patch.setattr(watched, "__init__", watching(watched.__init__))
         yield
 

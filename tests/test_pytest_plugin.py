@@ -24,6 +24,7 @@ from hypothesis import given, strategies as st
 
 from hgproto.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from hgproto.judging.validation import validate
+from hgproto import Client, Server
 
 def refuse(name, error=RemoteProtocolError):
     return error(name, None, "", "one", "another")
@@ -45,6 +46,29 @@ def test_what_we_are_asked_to_send():
 @rule("request-id.order")
 def test_findings():
     list(validate(bytes.fromhex("0100000300010111") + b"x"))
+
+# A request whose arguments are missing on a stream that stays open, and a whole one on a stream that ends.
+CUT, WHOLE = bytes.fromhex("010000010001011478"), bytes.fromhex("010000010001031178")
+
+@rule("request.complete", "stream.end")
+def test_an_error_response():
+    server = Server()
+    server.receive_data(CUT)
+    server.receive_end()
+
+@rule("request.complete", "stream.end")
+def test_no_error_response():
+    server = Server()
+    server.receive_data(WHOLE)
+    server.receive_end()
+
+@rule("response.complete")
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_request_that_failed(broken):
+    client = Client()
+    list(client.issue("x"))
+    if broken:
+        client.receive_end()
 
 @rule("stream.end")
 class TestTogether:
@@ -102,6 +126,13 @@ RECORD = {
         "names": ["stream.open-limit", "stream.end"],
         "broken": ["stream.open-limit"],
     },
+    "test_it.py::test_a_request_that_failed[False]": {"names": ["response.complete"], "broken": []},
+    "test_it.py::test_a_request_that_failed[True]": {"names": ["response.complete"], "broken": ["response.complete"]},
+    "test_it.py::test_an_error_response": {
+        "names": ["request.complete", "stream.end"],
+        "broken": ["request.complete", "stream.end"],
+    },
+    "test_it.py::test_no_error_response": {"names": ["request.complete", "stream.end"], "broken": []},
     "test_it.py::test_cases[False]": {"names": ["frame.whole", "frame.known-type"], "broken": []},
     "test_it.py::test_cases[True]": {"names": ["frame.whole", "frame.known-type"], "broken": ["frame.whole"]},
     "test_it.py::test_findings": {"names": ["request-id.order"], "broken": ["request-id.order"]},
@@ -131,7 +162,7 @@ def test_what_is_recorded(spread: bool, tmp_path: Path) -> None:
         pytest.importorskip("xdist")
     done = run(tmp_path, OUTCOMES, "--requirements-record", "record.json", *(["-n", "1"] if spread else []))
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "1 failed, 9 passed, 1 skipped, 1 xfailed, 1 xpassed, 1 error" in done.stdout
+    assert "1 failed, 13 passed, 1 skipped, 1 xfailed, 1 xpassed, 1 error" in done.stdout
     record = json.loads((tmp_path / "record.json").read_text())
     assert record == {"revisions": ["framing-0002"], "exit_status": 1, "unfinished": [], "tests": RECORD}
     assert list(record["tests"]) == sorted(record["tests"])
