@@ -43,7 +43,7 @@ def octets_of(
     """Octets with what they mean, and the rule that they break, None where they break none.
 
     They are one frame, or ``structure``. ``continued``: the payload of the frame goes on where one before it ended. Raises
-    :class:`~hgproto.RemoteProtocolError` for less than a header.
+    :class:`~hgproto.RemoteProtocolError` for more than one frame.
     """
     if structure is not None:
         fields, wrong = _of_structure(pieces, structure, octets)
@@ -85,9 +85,10 @@ def _of_frame(pieces: Pieces, octets: bytes, *, continued: bool) -> tuple[list[A
     shift = 0
     try:
         frame, end = codec.decode_frame(octets)
-    except RemoteProtocolError:
+    except RemoteProtocolError as error:
         if not findings:
-            raise
+            # Nothing at all is no frame, though input may end before a frame.
+            return fields, (0, 0, error.requirement, f"expected {error.expected}, found {error.found}")
     else:
         if end != len(octets):
             raise RemoteProtocolError("", end, "", "one frame", "more octets")

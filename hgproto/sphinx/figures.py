@@ -144,9 +144,9 @@ def text_of(node: nodes.Element) -> str:
     """The node as text."""
     if isinstance(node, drawing):
         return str(node["text"])
-    lines = [node["octets"].hex(" ")]
+    lines = [node["octets"].hex(" ")] if node["octets"] else []
     lines += [f"{_octets_text(one.start, one.end):>10}  {one.path}  {one.value}" for one in node["annotations"]]
-    return "\n".join(lines) + "\n"
+    return "".join(f"{line}\n" for line in lines)
 
 
 def add_nodes(app: Sphinx) -> None:

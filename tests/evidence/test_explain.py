@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from support import ROOT
@@ -16,6 +17,7 @@ from hgproto.revisions.framing_0002.requirements import REQUIREMENTS
 from hgproto.revisions.revision import Revision
 
 ALIEN = str(ROOT / "tests" / "data" / "alien.yaml")
+URGENT = "      - {title: urgent, "
 EXAMPLES = Examples(Revision("framing-0002"))
 
 every = pytest.mark.parametrize("name", REQUIREMENTS)
@@ -167,3 +169,25 @@ def test_a_schema_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
     text = printed(capsys, "--revision", ALIEN, "chunk.surplus")
     assert "Bad: " in text
     assert "(the schema, structures.chunk)" in text
+
+
+@pytest.mark.parametrize("continued", ["", "continued: true, "])
+def test_the_place_of_a_frame_that_is_missing_is_marked(
+    continued: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    example = f'      - {{title: nothing at all, hex: "", {continued}refused: relay.whole, offset: 0}}\n'
+    lines = Path(ALIEN).read_text(encoding="utf-8").splitlines(keepends=True)
+    schema = "".join(line for line in lines if "refused: relay.whole" not in line)
+    (tmp_path / "alien.yaml").write_text(schema.replace(URGENT, f"{example}{URGENT}", 1), encoding="utf-8")
+    assert main(["schema", "check", str(tmp_path / "alien.yaml")]) == 0
+    capsys.readouterr()
+    text = printed(capsys, "--revision", str(tmp_path / "alien.yaml"), "relay.whole")
+    head, _, shown = text.partition("Bad: ")
+    assert head
+    assert shown.splitlines() == [
+        "nothing at all (the schema, frames.hello)",
+        "",
+        "    ",
+        "    ^",
+        "    octet 0, flags_type: expected 1 octet, found 0 octets",
+    ]

@@ -637,6 +637,36 @@ def test_a_schema_of_a_user(site: Site) -> None:
     assert set(inventory(built.out)) == {(part.kind, part.name) for part in all_parts(ALIEN)}
 
 
+@pytest.mark.parametrize("continued", ["", "continued: true, "])
+@pytest.mark.parametrize(("builder", "suffix"), [("html", "html"), ("text", "txt"), ("latex", "tex")])
+def test_an_example_of_nothing_is_shown(site: Site, builder: str, suffix: str, continued: str) -> None:
+    alien = (ROOT / "tests" / "data" / "alien.yaml").read_text(encoding="utf-8")
+    example = f'{{title: nothing at all, hex: "", {continued}refused: relay.whole, offset: 0}}'
+    alien = alien.replace(
+        "    examples:\n", f"    examples:\n      - {example.replace('relay', 'stamp').replace(continued, '')}\n", 1
+    )
+    alien = alien.replace("      - {title: urgent, ", f"      - {example}\n      - {{title: urgent, ", 1)
+    (site.root / "alien.yaml").write_text(alien, encoding="utf-8")
+    octets = ".. hgproto:octets:: not a byte\n   :refused: relay.whole\n"
+    site.write(
+        "index", f":orphan:\n\nAlien\n=====\n\n.. hgproto:frame:: hello\n\n.. hgproto:structure:: stamp\n\n{octets}"
+    )
+    built = site.build(
+        builder,
+        nitpicky=False,
+        suppress_warnings=["ref", "hgproto"],
+        hgproto_schemas=["alien.yaml"],
+        latex_documents=[("index", "index.tex", "Index", "x", "manual")],
+    )
+    page = built.page("index", suffix)
+    for title in ("Nothing at all", "not a byte"):
+        assert title in page
+    assert page.count("At octet 0: expected 1 octet, found 0 octets") == 2
+    assert page.count("At octet 0: expected 4 octets, found 0 octets") == 1
+    if builder == "html":
+        assert page.count('<p class="hgp-dump"><mark class="hgp-missing"') == 3
+
+
 def test_parts_of_a_second_revision_have_its_name_before_them(site: Site) -> None:
     text = site.schema.read_text(encoding="utf-8")
     other = text.replace("revision: framing-0002", "revision: later").replace(
