@@ -169,28 +169,33 @@ def _frames(options: argparse.Namespace, revision: Revision, seed: int) -> Itera
     code = None if options.what is None else codec.CODES[options.what]
     show = _shown(options.format, revision)
     try:
-        for _ in range(options.number):
-            yield show(maker.frame(choices, code, encoded=options.encoded))
+        if options.output is not None:
+            # Each file is read by itself.
+            for _ in range(options.number):
+                yield show(maker.frame(choices, code, encoded=options.encoded), False)
+            return
+        for frame, continued in islice(maker.sequence(choices, code, encoded=options.encoded), options.number):
+            yield show(frame, continued)
     except NotMadeError as error:
         raise InputError(str(error)) from None
 
 
-def _shown(format_: str, revision: Revision) -> Callable[[Frame], bytes]:
-    """What writes a frame in a format."""
+def _shown(format_: str, revision: Revision) -> Callable[[Frame, bool], bytes]:
+    """The function that writes a frame in a format; its second argument is True if the frame continues an earlier one."""
     codec = revision.codec
     if format_ == "raw":
-        return codec.encode_frame
+        return lambda frame, _: codec.encode_frame(frame)
     if format_ == "hex":
-        return lambda frame: codec.encode_frame(frame).hex().encode() + b"\n"
+        return lambda frame, _: codec.encode_frame(frame).hex().encode() + b"\n"
     if format_ == "human":
         from hgproto.wire.human import format_frame
 
-        return lambda frame: format_frame(frame, codec).encode() + b"\n"
+        return lambda frame, _: format_frame(frame, codec).encode() + b"\n"
     import json
 
     from hgproto.wire.jsonform import frame_to_json
 
-    return lambda frame: json.dumps(frame_to_json(frame, codec, 0)).encode() + b"\n"
+    return lambda frame, continued: json.dumps(frame_to_json(frame, codec, continued=continued)).encode() + b"\n"
 
 
 def _shown_octets(octets: bytes, format_: str, revision: Revision) -> bytes:
@@ -205,7 +210,7 @@ def _shown_octets(octets: bytes, format_: str, revision: Revision) -> bytes:
         frame, _ = revision.codec.decode_frame(octets)
     except RemoteProtocolError as error:
         raise UsageError(f"what breaks {error.requirement} is no whole frame: use --format raw or hex") from None
-    return _shown(format_, revision)(frame)
+    return _shown(format_, revision)(frame, False)
 
 
 def _sessions(options: argparse.Namespace, seed: int) -> Iterator[bytes]:

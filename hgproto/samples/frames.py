@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,9 +12,10 @@ from hgproto.runtime.frame import checked_number
 from hgproto.runtime.layout import case_of
 from hgproto.samples.choices import Simplest
 from hgproto.samples.payloads import MOST_OCTETS, string, structure
+from hgproto.wire.jsonform import Continuations
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from hgproto.runtime.definition import Codec
     from hgproto.runtime.frame import Frame
@@ -256,6 +258,31 @@ class FrameMaker:
             if self._is_taken(made):
                 return made
         raise failure if isinstance(failure, TooSmallLimitError) else self._not_made(type_)
+
+    def sequence(
+        self, choices: Choices, type_: int | None = None, *, encoded: bool = False
+    ) -> Iterator[tuple[Frame, bool]]:
+        """Yields frames without end that keep every rule of one frame when they are read one after the other.
+
+        Each comes with True if it continues an earlier frame of its type and request, whose id has come again: its payload
+        goes on where that one ended. ``type_``, ``encoded``: as of :meth:`frame`. Raises :class:`NotMadeError`.
+        """
+        continuations = Continuations(self.codec)
+        while True:
+            frame = self._following(choices, type_, continuations, encoded=encoded)
+            yield frame, continuations.next(frame)
+
+    def _following(self, choices: Choices, type_: int | None, continuations: Continuations, *, encoded: bool) -> Frame:
+        for _ in range(self._tries):
+            frame = self.frame(choices, type_, encoded=encoded)
+            if not continuations.continues(frame):
+                return frame
+            with suppress(NotMadeError):
+                other = self.frame(choices, int(frame.type), continued=True, encoded=encoded)
+                other = other.replace(request_id=frame.request_id)
+                if self._is_taken(other):
+                    return other
+        raise self._not_made(type_)
 
 
 def sums(masks: Iterable[int]) -> list[int]:

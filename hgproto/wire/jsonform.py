@@ -38,6 +38,10 @@ class Continuations:
         self._open: set[tuple[int, int]] = set()
         self._has_lost = False
 
+    def continues(self, frame: Frame) -> bool:
+        """Returns True if ``frame`` would continue an earlier one if it were the next."""
+        return (int(frame.type), int(frame.request_id)) in self._open
+
     def next(self, frame: Frame) -> bool:
         """Returns True if ``frame``, the next one in wire order, continues an earlier one.
 

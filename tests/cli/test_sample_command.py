@@ -21,6 +21,7 @@ from hgproto.revisions.framing_0002 import codec
 from hgproto.revisions.revision import Revision
 from hgproto.samples import VIOLATORS
 from hgproto.wire.hexform import octets_from_hex
+from hgproto.wire.jsonform import Continuations
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,7 +51,7 @@ def sample(monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.mark.parametrize(
     ("arguments", "digest"),
     [
-        (("-n", "2000", "--format", "raw"), "68a08c94db7be96b"),
+        (("-n", "2000", "--format", "raw"), "df83bc78c6776e12"),
         (("progress", "-n", "500"), "c82ac44569897c11"),
         (("session", "-n", "100", "--format", "hex"), "59320c245e9f6396"),
         (("--invalid", "frame.known-flags", "-n", "20", "--format", "json"), "d0e8ce7de4c0696a"),
@@ -85,6 +86,31 @@ def test_payloads_that_come_again_are_no_rule_of_their_own(sample: Any) -> None:
     payloads = {bytes(frame.payload) for frame in frames}
     assert 80 < len(payloads) < 1000
     assert {bytes(frame.payload) for frame in frames[-500:]} - {bytes(frame.payload) for frame in frames[:500]}
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "arguments",
+    [("command-argument",), ("command-argument", "--encoded"), ("--revision", ALIEN), ("measure", "--revision", ALIEN)],
+    ids=str,
+)
+def test_frames_that_follow_each_other_keep_every_rule(
+    arguments: tuple[str, ...], seed: int, sample: Any, tmp_path: Path
+) -> None:
+    """Ids come again, so a frame may continue an earlier one, and then its payload does too."""
+    revision = Revision(ALIEN if ALIEN in arguments else "framing-0002")
+    options = [*arguments, "-n", "200", "--seed", str(seed)]
+    octets = sample(*options, "--format", "raw")
+    assert list(validate(octets, depth="frames", revision=revision)) == []
+    read = Continuations(revision.codec)
+    continued = [read.next(frame) for frame in FrameReader(codec=revision.codec).read(octets)]
+    assert any(continued)
+    lines = [json.loads(line) for line in sample(*options, "--format", "json").splitlines()]
+    assert [line for line in lines if "error" in line] == []
+    # Each file is read by itself.
+    sample(*options, "--format", "raw", "--output", str(tmp_path / "files"))
+    for file in (tmp_path / "files").iterdir():
+        assert list(validate(file.read_bytes(), depth="frames", revision=revision)) == []
 
 
 def test_the_seed_is_always_told(sample: Any, capsys: pytest.CaptureFixture[str]) -> None:
