@@ -144,7 +144,8 @@ class Client(Sender[ClientEvent], ResponseReceiver):
         output = outputs.choose(None, stream_id)
         stream = output.stream
         # An id is not used again before the failure of its request was told.
-        in_use = {*self._requests, *(event.request_id for event in self._due)} if self._due else self._requests
+        due = [event.request_id for event in self._due if isinstance(event, RequestError)]
+        in_use = {*self._requests, *due} if due else self._requests
         request_id = self._ids.next(in_use)
         frames = self._revision.build.command(
             request_id, stream.stream_id, name, args, data, max_payload=stream.longest_last

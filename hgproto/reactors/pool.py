@@ -21,11 +21,11 @@ from hgproto.reactors.events import NoOp
 from hgproto.reactors.lanes import Lane
 from hgproto.runtime.bytelike import as_bytes
 from hgproto.runtime.frame import Unique, check_revision, checked_number
-from hgproto.streams.encodings import new_decoder
+from hgproto.streams.encodings import decoder_failure, new_decoder
 from hgproto.wire.reader import FrameReader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from concurrent.futures import Executor
     from types import TracebackType
     from typing import Self
@@ -284,86 +284,106 @@ class DecodingPool(_Pool["tuple[_Context, Frame, Future[Any]]"], Generic[EventT]
         self._revision = revision = reactor.revision
         self._reader = FrameReader(max_payload=reactor.limits.max_payload, codec=revision.codec)
         self._contexts: dict[int, _Context] = {}
-        self._waiting: deque[tuple[Frame, Future[Any] | None]] = deque()
         self._ahead = checked_number("ahead", ahead, 0)
+        # Kept here, so that an exception while a call waits loses nothing: frames that wait for their turn, frames before
+        # them that were only read, the fault after these, and events that were not returned yet.
+        self._waiting: deque[tuple[Frame, Future[Any] | None]] = deque()
+        self._unread: deque[Frame] = deque()
+        self._fault: RemoteProtocolError | None = None
+        self._events: list[EventT] = []
 
     def receive_data(self, data: BytesLike) -> list[EventT]:
-        """Takes octets; gives what the frames led to whose turn has come. Raises :class:`TypeError` for what is not bytes."""
+        """Takes octets; gives what the frames led to whose turn has come. Raises :class:`TypeError` for what is not bytes.
+
+        An exception that is raised while this waits for a thread, such as :class:`KeyboardInterrupt`, loses nothing: the
+        octets were taken, and the next call continues. The same holds for :meth:`receive_frame` and :meth:`receive_end`.
+        """
         self._check_open()
         data = as_bytes(data)
         if self._is_over():
-            return self._reactor.receive_data(data)
+            return self._told(self._reactor.receive_data(data))
         # Events that are due without a frame, such as the failure of a request.
-        events: list[EventT] = self._reactor.receive_data(b"")
-        fault: RemoteProtocolError | None = None
-        try:
-            frames: Iterable[Frame] = self._reader.feed(data)
-        except RemoteProtocolError as error:
-            frames, fault = error.frames, error
-        for frame in frames:
-            events += self._receive(frame)
-            if self._is_over():
-                return events
-        return events if fault is None else events + self._failed(fault)
+        self._events += self._reactor.receive_data(b"")
+        if self._fault is None:
+            try:
+                self._unread += self._reader.feed(data)
+            except RemoteProtocolError as error:
+                self._unread += error.frames
+                self._fault = error
+        return self._proceed()
 
     def receive_frame(self, frame: Frame) -> list[EventT]:
         """Takes a frame; gives what the frames led to whose turn has come. Raises as the method of the reactor does."""
         self._check_open()
         if self._is_over():
-            return self._reactor.receive_frame(frame)
+            return self._told(self._reactor.receive_frame(frame))
         codec = self._revision.codec
         check_revision(frame, codec)
         codec.encode_header(frame, codec.MAX_PAYLOAD[1])
         if type(frame.payload) is not bytes:
             # The frame waits, and its owner may change the bytes meanwhile.
             frame = frame.replace(payload=as_bytes(frame.payload))
-        return self._receive(frame)
+        self._unread.append(frame)
+        return self._proceed()
+
+    def receive_end(self) -> list[EventT]:
+        """Takes the end of input, after all frames that wait."""
+        self._events = self._proceed(to_end=True)
+        if not self._is_over():
+            try:
+                self._reader.close()
+            except RemoteProtocolError as error:
+                return self._told(self._reactor.receive_fault(error))
+        return self._told(self._reactor.receive_end())
 
     def _is_over(self) -> bool:
         """True once the reactor accepts no more frames: the connection has failed, or the input has ended."""
         return self._reactor.ended or not self._reactor.works
 
-    def _receive(self, frame: Frame) -> list[EventT]:
-        """Takes a frame; gives what the frames led to whose turn has come."""
-        self._waiting.append((frame, self._begun(frame)))
-        events: list[EventT] = []
-        while self._waiting and (len(self._waiting) > self._ahead or _is_ready(self._waiting[0][1])):
-            events += self._next()
-        return events
+    def _told(self, events: list[EventT]) -> list[EventT]:
+        """Returns the events that were kept, and then these."""
+        kept, self._events = self._events, []
+        return kept + events
 
-    def receive_end(self) -> list[EventT]:
-        """Takes the end of input, after all frames that wait."""
-        events = self._rest()
-        if not self._is_over():
-            try:
-                self._reader.close()
-            except RemoteProtocolError as error:
-                return events + self._reactor.receive_fault(error)
-        return events + self._reactor.receive_end()
+    def _proceed(self, *, to_end: bool = False) -> list[EventT]:
+        """Gives the frames whose turn has come to the reactor, or all of them; returns all events.
 
-    def _failed(self, fault: RemoteProtocolError) -> list[EventT]:
-        """What a framing error leads to, after all frames that wait; nothing if one of these has violated a requirement."""
-        events = self._rest()
-        return events if self._is_over() else events + self._reactor.receive_fault(fault)
-
-    def _rest(self) -> list[EventT]:
-        """What all frames that wait lead to."""
-        events: list[EventT] = []
-        while self._waiting:
-            events += self._next()
-        return events
-
-    def _next(self) -> list[EventT]:
-        """What the first frame that waits leads to. The others are dropped if it violates a requirement."""
-        frame, decoding = self._waiting.popleft()
-        events = self._reactor.receive_frame(frame, None if decoding is None else decoding.result())
+        A framing error follows all frames, unless one of these has violated a requirement.
+        """
+        waiting, unread = self._waiting, self._unread
+        while not self._is_over():
+            is_due = not unread and (to_end or self._fault is not None)
+            if waiting and (is_due or len(waiting) > self._ahead or _is_ready(waiting[0][1])):
+                self._next()
+            elif unread:
+                waiting.append((unread[0], self._begun(unread[0])))
+                unread.popleft()
+            else:
+                if self._fault is not None:
+                    self._events += self._reactor.receive_fault(self._fault)
+                break
         if not self._reactor.works:
-            for _, dropped in self._waiting:
+            for _, dropped in waiting:
                 if dropped is not None:
                     dropped.cancel()
-            self._waiting.clear()
+            waiting.clear()
+            unread.clear()
             self._contexts.clear()
-        return events
+        return self._told([])
+
+    def _next(self) -> None:
+        """Gives the first frame that waits to the reactor. The frame keeps its place while it is being decoded."""
+        frame, decoding = self._waiting[0]
+        failure = None if decoding is None else decoding.exception()
+        if failure is not None:
+            # The decoder was interrupted, so that it cannot be used again; the next call says so.
+            failed: Future[Any] = Future()
+            failed.set_result(decoder_failure(failure))
+            self._waiting[0] = frame, failed
+            raise failure
+        decoded = None if decoding is None else decoding.result()
+        self._waiting.popleft()
+        self._events += self._reactor.receive_frame(frame, decoded)
 
     def _begun(self, frame: Frame) -> Future[Any] | None:
         """What the payload will be decoded to; None where there is nothing to decode."""
@@ -404,6 +424,7 @@ class DecodingPool(_Pool["tuple[_Context, Frame, Future[Any]]"], Generic[EventT]
             except DecodingError as error:
                 result = context.error = error
             except BaseException as error:  # it belongs to who waits for the payload
+                context.error = decoder_failure(error)
                 future.set_exception(error)
                 continue
             future.set_result(result)

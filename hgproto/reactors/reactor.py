@@ -152,7 +152,8 @@ class Reactor(Inspectable, Generic[EventT]):
         """What the frames that ``data`` makes whole lead to, in wire order.
 
         ``data``: bytes or another buffer. Raises :class:`TypeError` for anything else and :class:`ValueError` after the
-        end of input; no bytes raise an exception.
+        end of input; no bytes raise an exception. An exception from elsewhere, such as :class:`KeyboardInterrupt`, ends the
+        connection, also in other methods that receive: the next call returns the events from before it and an error.
         """
         if type(data) is not bytes:
             data = as_bytes(data)
@@ -163,16 +164,20 @@ class Reactor(Inspectable, Generic[EventT]):
         events, self._due = self._due, []
         self._events = events
         self._append = events.append
-        if not self._pieces.take(data):
-            return events
         try:
-            failed = self._read(self._pieces)
-        except RemoteProtocolError as error:
-            self._fail(error.moved(self._fed), None)
-        else:
-            if failed is not None:
-                fault, frame, at = failed
-                self._fail(fault.moved(self._pieces.offset(at) + self._fed), frame)
+            if not self._pieces.take(data):
+                return events
+            try:
+                failed = self._read(self._pieces)
+            except RemoteProtocolError as error:
+                self._fail(error.moved(self._fed), None)
+            else:
+                if failed is not None:
+                    fault, frame, at = failed
+                    self._fail(fault.moved(self._pieces.offset(at) + self._fed), frame)
+        except BaseException:
+            self._interrupted(events)
+            raise
         return events
 
     def receive_frame(self, frame: Frame, decoded: bytes | DecodingError | None = None) -> list[EventT]:
@@ -192,20 +197,24 @@ class Reactor(Inspectable, Generic[EventT]):
             return self._after_error()
         if self.ended:
             raise ValueError(_ENDED)
+        payload = frame.payload if type(frame.payload) is bytes else as_bytes(frame.payload)
         events, self._due = self._due, []
         self._events = events
         self._append = events.append
-        payload = frame.payload if type(frame.payload) is bytes else as_bytes(frame.payload)
         if len(payload) > self.limits.max_payload:
             error = codec.cut_frame(header, self.limits.max_payload)
             self._fail(error.moved(self._pieces.position + self._fed), None)
             return events
         self._decoded = decoded
         part = (codec.kind_of(frame), frame.request_id, frame.stream_id, payload, len(header) + len(payload))
-        failed = self._take(iter((part,)))
-        self._decoded = None
-        if failed is not None:
-            self._fail(failed[0].moved(self._pieces.position + self._fed), frame)
+        try:
+            failed = self._take(iter((part,)))
+            self._decoded = None
+            if failed is not None:
+                self._fail(failed[0].moved(self._pieces.position + self._fed), frame)
+        except BaseException:
+            self._interrupted(events)
+            raise
         self._fed += len(header) + len(payload)
         return events
 
@@ -227,9 +236,18 @@ class Reactor(Inspectable, Generic[EventT]):
         if not self.works or self.ended:
             return events
         self.ended = True
-        if self._pieces.missing:
-            self._fail(self._pieces.cut(self._codec, self.limits.max_payload).moved(self._fed), None)
-            return events
+        try:
+            if self._pieces.missing:
+                self._fail(self._pieces.cut(self._codec, self.limits.max_payload).moved(self._fed), None)
+            else:
+                self._end_all()
+        except BaseException:
+            self._interrupted(events)
+            raise
+        return events
+
+    def _end_all(self) -> None:
+        """Ends all requests and streams with the end of input."""
         self._end()
         for request_id, request in list(self._requests.items()):
             row = self._row(request.state, Event.END_OF_INPUT)
@@ -242,9 +260,8 @@ class Reactor(Inspectable, Generic[EventT]):
             outcome = self._plans.stream.outcome(stream.state, Event.END_OF_INPUT)
             if isinstance(outcome, Row):
                 if outcome.emit == NOTE:
-                    events.append(StreamLeftOpen(stream_id))
+                    self._append(StreamLeftOpen(stream_id))
                 self._enter(stream, outcome.to)
-        return events
 
     def _end(self) -> None:
         """What a role does first when input has ended."""
@@ -456,6 +473,11 @@ class Reactor(Inspectable, Generic[EventT]):
         """The peer broke a rule: the connection is of no more use."""
         self._break()
         self._failed(error, frame)
+
+    def _interrupted(self, events: list[Any]) -> None:
+        """An exception has broken off the work on a frame, which may be half done: the connection fails, no event is lost."""
+        self._break()
+        self._due = events + self._due
 
     def _break(self) -> None:
         """The connection is of no more use."""

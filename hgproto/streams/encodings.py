@@ -237,7 +237,7 @@ class _CheckedDecoder:
         except DecodingError:
             raise
         except Exception as error:
-            raise _failed(error) from error
+            raise decoder_failure(error) from error
         if len(decoded) > limit:
             raise _too_large(limit)
         return decoded
@@ -248,7 +248,7 @@ class _CheckedDecoder:
         except DecodingError:
             raise
         except Exception as error:
-            raise _failed(error) from error
+            raise decoder_failure(error) from error
 
 
 class _NoDecoder:
@@ -260,7 +260,7 @@ class _NoDecoder:
         self._error = error
 
     def decode(self, data: bytes, limit: int) -> bytes:  # noqa: ARG002
-        raise _failed(self._error) from self._error
+        raise decoder_failure(self._error) from self._error
 
     def finish(self) -> None:
         """Nothing was decoded, so nothing is missing."""
@@ -473,10 +473,12 @@ def _undecodable(what: str, error: Exception) -> DecodingError:
     return DecodingError("undecodable", 0, f"octets of a {what} stream", f"what it refuses: {error}")
 
 
-def _failed(error: Exception) -> DecodingError:
-    """The error for a payload whose decoder has failed by itself."""
+def decoder_failure(error: BaseException) -> DecodingError:
+    """Returns the error for a payload whose decoder has failed by itself; ``error`` is its cause."""
     found = f"bytes on which the decoder fails with {type(error).__name__}"
-    return DecodingError("undecodable", 0, "bytes that can be decoded", found)
+    failure = DecodingError("undecodable", 0, "bytes that can be decoded", found)
+    failure.__cause__ = error
+    return failure
 
 
 def _too_large(limit: int) -> DecodingError:
