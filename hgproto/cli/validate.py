@@ -438,10 +438,12 @@ def _payload_options(options: argparse.Namespace, revision: Revision) -> Callabl
 
 
 def _selection(options: argparse.Namespace) -> Callable[[Finding], bool]:
-    """Whether a finding is wanted. Raises :class:`UsageError` for what selects nothing."""
+    """Whether a finding is wanted. Raises :class:`UsageError` for what selects nothing, or nothing that can be found."""
     from hgproto.judging.baseline import selects
+    from hgproto.judging.rules import findable
 
-    requirements = revision_of(options.revision).requirements
+    revision = revision_of(options.revision)
+    requirements = revision.requirements
     lists: dict[str, list[str]] = {}
     for name in ("select", "ignore"):
         lists[name] = []
@@ -454,6 +456,12 @@ def _selection(options: argparse.Namespace) -> Callable[[Finding], bool]:
             if not any(selects(requirement, [one], []) for requirement in requirements):
                 raise UsageError(f"argument --{name}: there is no requirement {quoted(one)}")
     select, ignore = lists["select"], lists["ignore"]
+    known = findable(revision, options.depth, options.role, options.payload)
+    if not any(selects(name, select, []) for name in known):
+        way = f"--payload {options.payload}" if options.payload is not None else f"--depth {options.depth}"
+        raise UsageError(f"argument --select: none of them can be found with {way}; select others, or look deeper")
+    if not any(selects(name, select, ignore) for name in known):
+        raise UsageError("argument --ignore: nothing is left to find; ignore fewer requirements")
     return lambda finding: selects(finding.id, select, ignore)
 
 

@@ -21,14 +21,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+    from hgproto.revisions.revision import Revision
     from hgproto.runtime.frame import Frame
 
-__all__ = ["MOST_REMARKS", "Remark", "Tally", "payload_remarks", "progress_remarks", "text_remarks"]
+__all__ = ["MOST_REMARKS", "Remark", "Tally", "findable", "payload_remarks", "progress_remarks", "text_remarks"]
 
 MOST_REMARKS = 100
 """The most remarks about one requirement in one frame. More of them say nothing new about their sender, and each takes a
 kilobyte, while a byte or two of a payload can be at fault by themselves."""
 
+_ADVISORY = frozenset(
+    ["progress.topic-ascii", "text-output.newline", "text-output.percent", "text-output.placeholders"]
+)
+"""The requirements that the checks of this module are about."""
 _PERCENT = re.compile(r"%(.|\Z)", re.DOTALL)
 _ATOM, _FORMAT = codec.TEXT_ATOM, "format"
 
@@ -179,3 +184,41 @@ def payload_remarks(
         yield from ((remark, False) for remark in text_remarks(value.atoms, payload))
     elif revision_codec.REVISION == DEFAULT_REVISION and name == "Progress":
         yield from ((remark, False) for remark in progress_remarks(value, payload))
+
+
+def findable(revision: Revision, depth: str, role: str | None, payload: str | None) -> frozenset[str]:
+    """Returns the requirements whose violations can be found in bytes.
+
+    ``depth``, ``role``: as of :class:`hgproto.Validator`. ``payload``: the frame type of a single payload; None for frames.
+    """
+    codec: Any = revision.codec
+    is_shallow = payload is not None or depth == "frames"
+    found = set()
+    for name, requirement in revision.requirements.items():
+        is_codec = requirement.enforced == "codec" and requirement.breakable
+        if payload is not None:
+            is_codec = is_codec and any(_is_of_payload(place, payload, codec) for place in requirement.places)
+        is_advisory = revision.name == DEFAULT_REVISION and name in _ADVISORY and name.startswith(payload or "")
+        is_of_sessions = not is_shallow and requirement.enforced in ("machine", "validator")
+        if is_codec or is_advisory or is_of_sessions:
+            found.add(name)
+    if payload is None and role is not None:
+        found.add(str(revision.machines.STREAM_PARITY["requirement"]))
+    return frozenset(found)
+
+
+def _is_of_payload(place: str, payload: str, codec: Any) -> bool:
+    """True if the place of a requirement is in the payload of a frame type, or is the limit on its length."""
+    where, _, kind = place.partition(": ")
+    if where.startswith("structures."):
+        cases = codec.PAYLOADS[codec.CODES[payload]]
+        return any(where.split(".")[1] in _structures(name, codec) for _, _, name in cases)
+    return where == f"frames.{payload}.payload" or (where.startswith("header.") and kind == "limit")
+
+
+def _structures(name: str, codec: Any) -> Iterator[str]:
+    """Yields the names of a structure and of those in it; that of a string as it is."""
+    yield name
+    for part in codec.LAYOUTS[name].parts if name in codec.LAYOUTS else ():
+        if part.layout is not None:
+            yield from _structures(part.layout.name, codec)

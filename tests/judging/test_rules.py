@@ -6,18 +6,21 @@ import re
 import sys
 import tracemalloc
 import zlib
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import VECTORS
 
 from hgproto.errors import RemoteProtocolError
-from hgproto.judging.finding import Finding
-from hgproto.judging.rules import MOST_REMARKS, Tally, text_remarks
+from hgproto.judging.finding import ROLES, Finding
+from hgproto.judging.rules import MOST_REMARKS, Tally, findable, text_remarks
 from hgproto.judging.validation import SessionValidator, Validator, validate, validate_payload
 from hgproto.revisions.build import placeholders
 from hgproto.revisions.framing_0002 import codec
+from hgproto.revisions.revision import Revision
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -228,3 +231,23 @@ def test_two_sides_are_judged_in_the_order_in_which_they_were_fed() -> None:
     validator.feed("client", request)
     answer = codec.encode_frame(codec.make_frame(1, 2, BEGIN, RESPONSE, 2, b""))
     assert drained(validator.feed("server", answer)) == 0
+
+
+def test_what_is_found_can_be_found() -> None:
+    """So no selection is refused that has an effect."""
+    revision = Revision("framing-0002")
+    shallow: set[str] = set()
+    for vector in VECTORS:
+        octets = bytes.fromhex(vector["wire"])
+        shallow |= {finding.id for finding in validate(octets, depth="frames", max_payload=(1 << 24) - 1)}
+        shallow |= {finding.id for finding in validate(octets, depth="frames")}
+        for role in ROLES:
+            found = {finding.id for finding in validate(octets, role=role, depth="frames")}
+            assert found <= findable(revision, "frames", role, None)
+            found = {finding.id for finding in validate(octets, role=role)}
+            assert found <= findable(revision, "session", role, None)
+        for name, flags, continued in product(codec.CODES, range(3), (False, True)):
+            found = {one.id for one in validate_payload(name, octets[8:], flags=flags, continued=continued)}
+            assert found <= findable(revision, "session", None, name)
+    # No vector has that many items.
+    assert shallow | {"frame.items-limit"} == findable(revision, "frames", None, None)
