@@ -3,13 +3,16 @@
 Everything else is rejected, and nothing of the line that has it is read. A line of :data:`HELD_BYTES` or more is read up to it.
 Neither depends on how the text is cut. Dumps with offsets (``od``, ``hexdump``, ``xxd``, Wireshark) need more than that, since an
 offset of an even number of digits reads like bytes. A line that *may* begin with an offset has a first word of at least four
-digits and further words. These are all of one other width, such as 2, where the last one may be shorter. After an offset of zero
-they may be as wide as the offset. It is rejected as a line of a dump on this evidence:
+digits and further words. These are all of one other width, such as 2, where the last one may be shorter. It is rejected as a line
+of a dump on this evidence:
 
 * the next line begins with the number that the offset and the bytes of the line add up to (in base 16, 10, or 8). Either at
   least two words follow the offset, or the next line is the last one of the dump, which has only the total. The total may be
   smaller by what pads the last word;
 * the first word is zero, or a small multiple of eight, and several words of another width follow.
+
+After an offset of zero, words may be as wide as the offset. Plain hexadecimal in groups has such lines too, so the evidence is
+that several words have a multiple of 8 bytes, as rows of dumps do, and that the next line begins with this number in base 16.
 
 Six digits are the offsets of ``od -A x``, whose words may be decimal numbers of any width. Six digits are also the length of a
 frame, with the least significant byte first. So other evidence holds for them:
@@ -324,19 +327,24 @@ class _Offset:
 
 
 class _Wide(_Offset):
-    """An offset before words of one width. ``octets``: the bytes of the words, of which the last one may have ``padding``."""
+    """An offset before words of one width. ``octets``: the bytes of the words, of which the last one may have ``padding``.
 
-    __slots__ = ("octets", "padding")
+    ``has_width``: True if the offset has another width than the words.
+    """
+
+    __slots__ = ("has_width", "octets", "padding")
 
     def __init__(self, word: bytes, others: list[bytes]) -> None:
         value = int(word, 16)
         is_small = value == 0 or (value % 8 == 0 and value < 0x1000 and len(others) >= 8)
-        has_width = len(others[0]) != len(word)
-        super().__init__(word, len(others), is_certain=is_small and has_width and len(others) > 1)
+        self.has_width = len(others[0]) != len(word)
+        super().__init__(word, len(others), is_certain=is_small and self.has_width and len(others) > 1)
         self.octets = sum(map(len, others)) // 2
         self.padding = len(others[-1]) // 2 - 1
 
     def _may_have(self, octets: dict[int, int], words: list[bytes]) -> bool:
+        if not self.has_width:
+            return self.others > 1 and self.octets % 8 == 0 and self.octets == octets[16]
         if len(words) > 1:
             # Rows of plain hexadecimal in groups of which the last is cut have one further word, such as 3 bytes in groups of 2.
             is_row = not int(self.word, 16) or _offset(words) is not None

@@ -137,6 +137,8 @@ DUMPS = {
     "decimal": "00000990 0e 00 00 01 00 01 01 11 63 75\n00001000 73 74\n",
     "octal": "00000770 0e 00 00 01 00 01 01 11\n00001000 73 74\n",
     "words as wide as the offset": dump(WIRE, digits=8, between=" ", group=4),
+    "short words as wide as the offset": dump(WIRE, digits=4, between=" ", group=2),
+    "one row of words as wide as the offset": dump(WIRE[:16], digits=8, between=" ", group=4) + "00000010\n",
     "the first row of words": "000000 0100000e 01010001 74737563 656d6f72\n",
     "the first row of long words": "000000 010100010100000e 656d6f7274737563\n",
     "the first row of octal words": "000000 000016 000400 000400 010401\n",
@@ -311,6 +313,14 @@ FIELDS = [
     "0e00 0001 0001 0111 6375 7374 6f6d 7265 6164 6f6e 6c79\n" * 3,
     "000100 01 00 01 01 11\n" + "00 " * 256 + "\n000100 03 00 01 00 11\n",
     "0000\n0010\n",
+    # Groups as wide as an offset: what follows zero adds up in another base, or to no row of a dump.
+    "0700 0001 0001 0111 7075 7368 6b65 7903\n0000 0300 0100 127e 203f 0600 0005 0001\n0014 6c6f 6f6b 7570\n",
+    "0000 0300 0100 127e 203f 0600 0005 0001\n000e 6c6f 6f6b 7570\n",
+    "0000 0001 0001 0111 7075\n0010 6c6f\n",
+    "0000 0001 0203\n0004\n",
+    "0000 0001 02\n0003\n",
+    "00000000 01000101 11000000\n00000010 01000322\n",
+    "0000000000000000 0000000000000001\n0000000000000008 0000000000000002\n",
     "00000000 00000004 00000008\n0000000c 00000010\n",
     "0000000000000000" * 5000,
 ]
