@@ -271,6 +271,12 @@ class LastError(ErrorResponse):
         super().__init__(outputs, output, frame, end=True)
 
     def _make(self) -> None:
+        for output in self.outputs.by_id.values():
+            if output.claimed:
+                raise RuntimeError(
+                    f"frames on stream {output.stream.stream_id} are made elsewhere, for example by a pool; take those before the"
+                    " error that closes the connection"
+                )
         try:
             self._put_end(self._frame)
         except Exception:  # the encoder has failed, and the next call does without it

@@ -16,6 +16,7 @@ from hgproto.reactors.client import Client as TypedClient
 from hgproto.reactors.events import (
     Error,
     NoOp,
+    PeerError,
     RequestError,
     ResponseData,
     RunCommand,
@@ -28,6 +29,7 @@ from hgproto.reactors.pool import EncodingPool
 from hgproto.reactors.sending import GivenUpError
 from hgproto.reactors.server import Server as TypedServer
 from hgproto.streams.encodings import default_encodings
+from hgproto.wire.human import parse_frame
 from hgproto.wire.pushed import Pushed
 from hgproto.wire.writer import encode_frame
 
@@ -369,6 +371,23 @@ def test_a_call_of_a_writer_that_is_refused_takes_nothing(method: str) -> None:
         ("heads", None),
         ("unbundle", b"ONE"),
     ]
+
+
+@pytest.mark.requirement("request.command-expected")
+def test_the_error_that_closes_a_connection_waits_for_the_frames_of_a_pool() -> None:
+    talk = Connection(2, streams=2)
+    pooled, ready = (talk.server.respond(request_id, CONTENT, stream_id=4) for request_id in (1, 3))
+    frames: list[Frame] = []
+    with EncodingPool() as pool:
+        pool.submit(pooled)
+        pool.submit(ready)
+        (error,) = talk.server.receive_frame(parse_frame("9 1 0 command-data eos x"))
+        with pytest.raises(RuntimeError, match="frames on stream 4 are made elsewhere"):
+            list(error.frames)
+        frames += made(pool)
+    frames += error.frames
+    events = [event for frame in frames for event in talk.client.receive_frame(frame)]
+    assert [type(event) for event in events] == [ResponseData, ResponseData, PeerError]
 
 
 @pytest.mark.requirement("response.active-request")
