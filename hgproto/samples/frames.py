@@ -275,6 +275,8 @@ class FrameMaker:
     def _following(self, choices: Choices, type_: int | None, continuations: Continuations, *, encoded: bool) -> Frame:
         for _ in range(self._tries):
             frame = self.frame(choices, type_, encoded=encoded)
+            if continuations.loses(frame):
+                continue
             if not continuations.continues(frame):
                 return frame
             with suppress(NotMadeError):

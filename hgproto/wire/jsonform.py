@@ -42,6 +42,11 @@ class Continuations:
         """Returns True if ``frame`` would continue an earlier one if it were the next."""
         return (int(frame.type), int(frame.request_id)) in self._open
 
+    def loses(self, frame: Frame) -> bool:
+        """Returns True if ``frame`` would begin an incomplete value for which there is no room."""
+        is_incomplete = int(frame.flags) & self._masks.get(int(frame.type), 0)
+        return bool(is_incomplete) and len(self._open) >= MOST_INCOMPLETE and not self.continues(frame)
+
     def next(self, frame: Frame) -> bool:
         """Returns True if ``frame``, the next one in wire order, continues an earlier one.
 

@@ -16,7 +16,7 @@ from support import ROOT
 from hgproto import FrameReader, encode_frame, parse_frame
 from hgproto.cli import main
 from hgproto.judging.finding import ROLES
-from hgproto.judging.validation import SessionValidator, validate
+from hgproto.judging.validation import SessionValidator, Validator, validate
 from hgproto.revisions.framing_0002 import codec
 from hgproto.revisions.revision import Revision
 from hgproto.samples import VIOLATORS
@@ -111,6 +111,14 @@ def test_frames_that_follow_each_other_keep_every_rule(
     sample(*options, "--format", "raw", "--output", str(tmp_path / "files"))
     for file in (tmp_path / "files").iterdir():
         assert list(validate(file.read_bytes(), depth="frames", revision=revision)) == []
+
+
+def test_no_more_values_are_incomplete_than_readers_remember(sample: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hgproto.wire.jsonform.MOST_INCOMPLETE", 3)
+    octets = sample("measure", "--revision", ALIEN, "-n", "200", "--seed", "1", "--format", "raw")
+    validator = Validator(depth="frames", revision=Revision(ALIEN))
+    assert [*validator.feed(octets), *validator.close()] == []
+    assert (validator.frames, validator.untracked) == (200, 0)
 
 
 def test_the_seed_is_always_told(sample: Any, capsys: pytest.CaptureFixture[str]) -> None:
