@@ -161,13 +161,13 @@ class SendFrames(Unique):
         """The failures by request id: of several requests for a flush, else of one at most."""
         return self._sending.failures
 
-    def claim(self) -> None:
+    def claim(self, claimant: object = None) -> None:
         """Somebody makes the frames elsewhere: they are :meth:`claimed_frames` there, and :meth:`sent` is called here.
 
         Raises :class:`RuntimeError` if that was done before, or all frames were taken, and if the stream has frames that were
-        made here and not taken.
+        made here and not taken, or sends that another ``claimant`` makes.
         """
-        self._sending.claim()
+        self._sending.claim(claimant)
 
     def unclaim(self) -> None:
         """Takes a claim back, when no frame was made elsewhere: the frames are taken here again."""

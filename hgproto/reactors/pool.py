@@ -153,7 +153,7 @@ class EncodingPool(_Pool["SendFrames"]):
             return
         if send.stream_id is None:
             raise ValueError("what is sent on several streams cannot be made on the thread of one")
-        send.claim()
+        send.claim(self)
         try:
             self._lane(send.stream_id).add(send)
         except BaseException:

@@ -37,15 +37,16 @@ class Output:
     """One of a reactor's streams, and what is sent on it.
 
     ``outstanding``: sends that are not over. ``unmade``: those whose last frame was not made, and is not made elsewhere.
-    ``claimed``: those whose frames are made elsewhere. ``ends``: sends whose last frame was made, with the number of that
-    frame on the stream.
+    ``claimed``: those whose frames are made elsewhere, by ``claimant``. ``ends``: sends whose last frame was made, with the
+    number of that frame on the stream.
     """
 
-    __slots__ = ("claimed", "ends", "outstanding", "stream", "unmade")
+    __slots__ = ("claimant", "claimed", "ends", "outstanding", "stream", "unmade")
 
     def __init__(self, stream: OutputStream) -> None:
         self.stream = stream
         self.outstanding = self.unmade = self.claimed = 0
+        self.claimant: object = None
         self.ends: deque[tuple[int, Sending]] = deque()
 
     def take(self) -> Frame:
@@ -278,10 +279,12 @@ class Sending(Unique):
         ``last``: also if they come before the last one.
         """
         if self.output.claimed and not (self.claimed or self.is_sent):
-            raise RuntimeError(
-                f"frames on stream {self.stream_id} are made elsewhere, for example by a pool; take those first, or use"
-                " another stream"
-            )
+            self._refuse()
+
+    def _refuse(self) -> None:
+        raise RuntimeError(
+            f"frames on stream {self.stream_id} are made elsewhere, for example by a pool; take those first, or use another stream"
+        )
 
     def _step(self) -> None:
         if self._is_making:
@@ -307,12 +310,10 @@ class Sending(Unique):
         self._is_made = True
         self._tell_made()
         stream = self.output.stream
-        if self.claimed:
-            # The claimant tells when all frames were taken.
-            return
-        if stream.ready:
+        # A claimant tells by itself that all frames were taken.
+        if stream.ready and not self.claimed:
             self.output.ends.append((stream.made, self))
-        else:
+        elif not self.claimed:
             self.sent()
 
     def give_up(self, failure: BaseException) -> None:
@@ -344,16 +345,18 @@ class Sending(Unique):
 
     # Frames that are made elsewhere.
 
-    def claim(self) -> None:
+    def claim(self, claimant: object = None) -> None:
         """Has the frames made elsewhere: by :meth:`claimed_frames` there, after which :meth:`sent` is called here.
 
         Raises :class:`RuntimeError` if that was done before, or all frames were taken, and if the stream has frames that were
-        made here and not taken.
+        made here and not taken, or claims of another ``claimant``.
         """
         if self.claimed or self.is_sent:
             raise RuntimeError("the frames were taken already")
-        ready = self.output.stream.ready
-        if ready and not self.output.claimed:
+        output, ready = self.output, self.output.stream.ready
+        if output.claimed and output.claimant is not claimant:
+            self._refuse()
+        if ready and not output.claimed:
             raise RuntimeError(
                 f"frames of request {ready[0].request_id} on stream {self.stream_id} were made here and were not taken yet;"
                 " take those first, or use another stream"
@@ -365,7 +368,8 @@ class Sending(Unique):
         if self._closes:
             self._ask_closing()
         self.claimed = True
-        self.output.claimed += 1
+        output.claimed += 1
+        output.claimant = claimant
 
     def _ask_closing(self) -> None:
         """Sets ``closing`` if these are the last frames of all."""
@@ -404,10 +408,10 @@ class Message(Sending):
         self._frame = frame
         self._home = outputs.homes.setdefault(frame.request_id, Home(output))
 
-    def claim(self) -> None:
+    def claim(self, claimant: object = None) -> None:
         """Has the frame made elsewhere. Raises :class:`LocalProtocolError` after the end of the response."""
         self._check_order()
-        super().claim()
+        super().claim(claimant)
 
     def _is_last(self) -> bool:
         # A response follows, which closes the stream.
@@ -466,7 +470,7 @@ class Batch(Unique):
             self._held.popleft()
         raise StopIteration
 
-    def claim(self) -> None:
+    def claim(self, claimant: object = None) -> None:
         """Raises :class:`RuntimeError`: one thread cannot make frames for several streams."""
         raise RuntimeError("frames for several streams cannot be made on one thread")
 

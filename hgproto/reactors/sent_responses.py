@@ -78,10 +78,10 @@ class _Answer(Sending):
             self.failure = error
         clear_frames(error.__traceback__)
 
-    def claim(self) -> None:
+    def claim(self, claimant: object = None) -> None:
         """Has the frames made elsewhere. Raises :class:`RuntimeError` if a message on another stream comes first."""
         self._check_messages(is_claimed=True)
-        super().claim()
+        super().claim(claimant)
         self.outputs.finished.add(self.request_id)
 
     def check_free(self, *, last: bool = False) -> None:

@@ -373,6 +373,19 @@ def test_a_call_of_a_writer_that_is_refused_takes_nothing(method: str) -> None:
     ]
 
 
+def test_two_pools_do_not_work_on_the_same_stream() -> None:
+    talk = Connection(2, encoding="zlib")
+    first, second = talk.server.respond(1, CONTENT), talk.server.respond(3, CONTENT)
+    with EncodingPool() as pool, EncodingPool() as other:
+        pool.submit(first)
+        with pytest.raises(RuntimeError, match="frames on stream 2 are made elsewhere"):
+            other.submit(second)
+        frames = made(pool)
+        other.submit(second)
+        frames += made(other)
+    assert talk.received(frames) == {1: CONTENT, 3: CONTENT}
+
+
 @pytest.mark.requirement("request.command-expected")
 def test_the_error_that_closes_a_connection_waits_for_the_frames_of_a_pool() -> None:
     talk = Connection(2, streams=2)
