@@ -226,7 +226,7 @@ class DecodingError(HgprotoError):
         self.found = found
 
     def __str__(self) -> str:
-        place = "" if self.offset is None else f" at offset {self.offset}"
+        place = "" if self.offset is None else f" at offset {shown(self.offset)}"
         return f"expected {self.expected}, found {self.found}{place}"
 
 

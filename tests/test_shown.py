@@ -146,6 +146,7 @@ def test_every_record_has_a_repr(kind: type[Record]) -> None:
 
 ERRORS: list[tuple[type[hgproto.HgprotoError], str]] = [
     (hgproto.HgprotoError, "nt"),
+    (hgproto.DecodingError, "tntt"),
     (hgproto.EncodingError, "t"),
     (LimitError, "t"),
     (hgproto.LocalProtocolError, "tnttt"),

@@ -57,6 +57,7 @@ REQUIREMENT = {
     "why": DOCUMENTATION,
     "reason": DOCUMENTATION,
     "reference": DOCUMENTATION,
+    "severity": SEMANTIC,
 }
 FLAG = {"bit": WIRE, "role": SEMANTIC, "doc": DOCUMENTATION}
 FRAME = {
@@ -416,12 +417,18 @@ def of_frames(old: Schema, new: Schema, names: Names) -> Iterator[Change]:
         frame, now = old.frames[name], new.frames[other]
         path, subject = f"frames.{other}", f"the frame type {other}"
         yield from attributes(path, subject, frame, now, FRAME, {"sender_requirement": names.requirements})
+        yield from _checks(f"{path}.checks", subject, frame, now, names)
         yield from _flags(f"{path}.flags", "flag", f" of {other}", frame.flags, now.flags)
         pair = frame.constraints, now.constraints
         flags = Flags(frame, old, names.flags[name]), Flags(now, new, {})
         yield from _constraints(f"{path}.constraints", other, pair, flags, names)
         yield from _payload(f"{path}.payload", other, frame.payload, now.payload, flags, names)
         yield from _examples(path, subject, frame.examples, now.examples)
+
+
+def _checks(path: str, subject: str, old: FrameType, new: FrameType, names: Names) -> Iterator[Change]:
+    for check, (before, now) in _changed_rules(old.checks, new.checks, names).items():
+        yield Change(SEMANTIC, f"{path}.{check}", was(f"check {check}", subject, before, now), old.place, new.place)
 
 
 def _payload(

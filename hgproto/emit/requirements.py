@@ -53,6 +53,8 @@ def _places(schema: Schema) -> Iterator[tuple[str, str, bool]]:
         yield from _rules(f"header.{field.name}", field.rules)
         for bits in field.bits:
             yield from _rules(f"header.{bits.name}", bits.rules)
+        if field.order is not None:
+            yield field.order, f"header.{field.name}: order", True
         if field.parity is not None:
             yield field.parity["requirement"], f"header.{field.name}: parity", True
     for constraint in schema.stream_constraints:
@@ -69,6 +71,8 @@ def _places(schema: Schema) -> Iterator[tuple[str, str, bool]]:
             yield frame.sender_requirement, f"{here}: sender", True
         for constraint in frame.constraints:
             yield constraint.requirement, f"{here}: {_words(constraint)}", True
+        for check, requirement in frame.checks.items():
+            yield requirement, f"{here}: {check}", True
         for case in frame.payload:
             if case.field is not None:
                 yield from _rules(f"{here}.payload", case.field.rules)
@@ -119,7 +123,7 @@ def _arguments(requirement: Requirement, places: tuple[str, ...], *, breakable: 
     arguments.append(f"breakable={breakable}")
     if places:
         arguments.append(Group("places=(", [*map(literal, places)], ")"))
-    for name in ("reason", "resolution", "reference"):
+    for name in ("reason", "resolution", "reference", "severity"):
         text = getattr(requirement, name)
         if text is not None:
             arguments.append(f"{name}={literal(text)}")

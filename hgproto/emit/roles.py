@@ -31,6 +31,7 @@ def emit(schema: Schema) -> str:
         ((literal(one.name), f"({_optional(one.algorithm)}, {one.window})") for one in schema.profiles.values()),
         "PROFILES: dict[str, tuple[str | None, int | None]] = {",
     )
+    checks = {check: requirement for frame in schema.frames.values() for check, requirement in frame.checks.items()}
     order = schema.header.locate("request_id")[1].order
     lines = [
         *heading(schema).rstrip("\n").split("\n"),
@@ -38,7 +39,7 @@ def emit(schema: Schema) -> str:
         "",
         "from __future__ import annotations",
         "",
-        '__all__ = ["FLAGS", "FRAMES", "PROFILES", "REQUEST_ORDER", "STREAM_FLAGS"]',
+        '__all__ = ["CHECKS", "FLAGS", "FRAMES", "PROFILES", "REQUEST_ORDER", "STREAM_FLAGS"]',
         "",
         flat(types),
         *docstring("The codes of the frame types by their roles.", 0),
@@ -48,6 +49,8 @@ def emit(schema: Schema) -> str:
         *docstring("The masks of the flags of each frame type by their roles.", 0),
         flat(profiles),
         *docstring("The algorithm and the largest window, in bytes, of each content encoding profile.", 0),
+        flat(mapping(((literal(name), literal(rule)) for name, rule in checks.items()), "CHECKS: dict[str, str] = {")),
+        *docstring("The requirements of the checks of the validator.", 0),
         f"REQUEST_ORDER: str | None = {_optional(order)}",
         *docstring("The requirement on the order of request ids.", 0),
     ]

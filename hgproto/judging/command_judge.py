@@ -9,8 +9,6 @@ from hgproto.judging.judge import Judge
 from hgproto.judging.rules import Remark
 from hgproto.reactors.command_receiver import CommandReceiver
 from hgproto.reactors.plans import Plan, placed, text_payload
-from hgproto.revisions.framing_0002 import codec, machines
-from hgproto.runtime.layout import place_of
 from hgproto.runtime.machine import Event
 
 if TYPE_CHECKING:
@@ -20,18 +18,14 @@ if TYPE_CHECKING:
     from hgproto.judging.finding import Finding
     from hgproto.reactors.limits import Limits
     from hgproto.reactors.plans import Node
+    from hgproto.runtime.definition import Definition
     from hgproto.runtime.machine import Row
     from hgproto.streams.encodings import Encodings
 
 __all__ = ["CommandJudge"]
 
-State = machines.ServerRequestState
-_RECEIVING = frozenset({State.RECEIVING_ARGUMENTS, State.RECEIVING_DATA})
-_NAME, _ARGUMENT = int(codec.FrameType.COMMAND_NAME), int(codec.FrameType.COMMAND_ARGUMENT)
-_FRESH_ID = next(row.error for row in machines.SERVER_REQUEST.rows if row.frames == (_NAME,) and row.error is not None)
-"""The one reason to refuse a command's name that its header does not have."""
-_REQUEST_ID, _TYPE = place_of(codec.FRAME, "request_id"), place_of(codec.FRAME, "type_flags")
-_IDS = 1 << codec.FIELD_BITS["request_id"][0]
+_CLOSING = "connection-error"
+"""What a client reports of an error of the server's that ends the connection."""
 
 
 class CommandJudge(Judge, CommandReceiver):
@@ -45,9 +39,19 @@ class CommandJudge(Judge, CommandReceiver):
         limits: Limits | None = None,
         encodings: Encodings | None = None,
         reopen: Literal["error", "restart"] = "error",
+        revision: Definition | None = None,
     ) -> None:
-        super().__init__(streaming=False, limits=limits, encodings=encodings, reopen=reopen)
+        super().__init__(streaming=False, limits=limits, encodings=encodings, reopen=reopen, revision=revision)
         self._start()
+        self._ids = self._revision.ids["request_id"]
+        command, states = self._content.name, self._request_states
+        rows = {row.source: row.to for row in self.machine.rows if row.event is Event.RESPONSE_SENT}
+        # Of a request that was answered before it was whole.
+        self._swallowing = next(to for source, to in rows.items() if source in states.refused and to is not None)
+        # The one reason to refuse a command's name that its header does not have.
+        self._fresh_id = next(
+            row.error for row in self.machine.rows if row.frames == (command,) and row.error is not None
+        )
         self._begun: dict[int, int] = {}
         self._wrapped = False
 
@@ -61,30 +65,43 @@ class CommandJudge(Judge, CommandReceiver):
         """Says that the client should have closed the connection, by the first byte after the server's error."""
         self.over = True
         expected = "no more frames after the server's error-response with protocol"
-        error = RemoteProtocolError("error-response.closes", None, "", expected, "more")
+        error = RemoteProtocolError(self._closes, None, "", expected, "more")
         finding = self._places.of_rest(error, data[:1], self.octets, self.frames)
         finding.refused = False
         self._add(finding)
 
+    @property
+    def _closes(self) -> str:
+        """The requirement to close the connection after an error of the server's."""
+        rows = self._revision.machine("request", "client").rows
+        return next(str(row.requirement) for row in rows if row.emit == _CLOSING)
+
     def answered(self, request_id: int) -> None:
         """The other direction has the whole response to a request."""
         request = self._requests.get(request_id)
-        if request is not None and request.state is not State.REFUSED:
+        if request is None:
+            return
+        begun = self._row(request.state, Event.RESPONSE_BEGUN)
+        state = request.state if begun is None or begun.to is None else begun.to
+        sent = self._row(state, Event.RESPONSE_SENT)
+        if sent is not None and sent.to is not None:
+            self._move(request_id, request, sent.to)
+        elif state in self._request_states.kept:
             # Who is answered before all was sent may send the rest, and nobody looks at it.
-            self._move(request_id, request, State.NONE if request.state is State.ACTIVE else State.REFUSED)
+            self._move(request_id, request, self._swallowing)
 
     def forget(self, request_id: int) -> None:
         """The other direction has lost the response to a request: whether it is answered is not known."""
         request = self._requests.get(request_id)
-        if request is not None and request.state is State.ACTIVE:
-            self._move(request_id, request, State.NONE)
+        if request is not None and request is self._active:
+            self._move(request_id, request, self._request_states.initial)
             self._lost.add(request_id)
 
     # What the table emits.
 
     def _emit_run_command(self, request_id: int, request: Any, payload: bytes, node: Node) -> None:
         if request is None:
-            text_payload(codec, _NAME, payload)
+            text_payload(self._codec, self._content.name, payload)
             self._issue(request_id)
         else:
             self._receiving -= 1
@@ -103,7 +120,7 @@ class CommandJudge(Judge, CommandReceiver):
 
     def _emit_application_error(self, request_id: int, request: Any, payload: bytes, node: Node) -> None:
         super()._emit_application_error(request_id, request, payload, node)
-        if request is None and node.to is not State.REFUSING:
+        if request is None and node.to not in self._request_states.refused:
             self._issue(request_id)
         refused = self._requests[request_id]
         row = self._row(refused.state, Event.RESPONSE_SENT)
@@ -112,7 +129,7 @@ class CommandJudge(Judge, CommandReceiver):
 
     def _reply(self, request_id: int | None, message: str, kind: str, row: Row) -> Any:
         expected = "what the receiver's limits allow"
-        error = RemoteProtocolError(str(row.requirement), _TYPE, "type", expected, message)
+        error = RemoteProtocolError(str(row.requirement), self._codec.FIELDS["type"][0], "type", expected, message)
         self._remarks.append((Remark(error), True, False))
 
     def _ask_data(self, request_id: int, request: Any, payload: bytes, plan: Plan) -> str:
@@ -126,17 +143,18 @@ class CommandJudge(Judge, CommandReceiver):
 
     def _move(self, request_id: int, request: Any, to: Any) -> None:
         super()._move(request_id, request, to)
-        if self._begun and to not in _RECEIVING:
+        if self._begun and to not in self._request_states.kept:
             self._begun.pop(request_id, None)
 
     def _issue(self, request_id: int) -> None:
         """A request was issued: says whether it was its id's turn."""
         expected = self._next_id
         if request_id != expected and expected is not None and not self._skips(expected, request_id):
-            error = RemoteProtocolError("request-id.order", _REQUEST_ID, "request_id", str(expected), str(request_id))
+            order, at = str(self._revision.roles.REQUEST_ORDER), self._codec.FIELDS["request_id"][0]
+            error = RemoteProtocolError(order, at, "request_id", str(expected), str(request_id))
             self._remarks.append((Remark(error), False, False))
-        self._wrapped = self._wrapped or request_id + 2 >= _IDS
-        self._next_id = (request_id + 2) % _IDS
+        self._wrapped = self._wrapped or request_id + 2 >= self._ids
+        self._next_id = (request_id + 2) % self._ids
         if self._lost:
             self._lost.discard(request_id)
         if self.link is not None:
@@ -146,19 +164,19 @@ class CommandJudge(Judge, CommandReceiver):
         """Whether the ids between may be in use still, after ids have wrapped around."""
         if not self._wrapped:
             return False
-        skipped = (request_id - expected) % _IDS // 2
+        skipped = (request_id - expected) % self._ids // 2
         if self.link is None:
             return skipped <= self._most_active
-        return all((expected + 2 * index) % _IDS in self._requests for index in range(skipped))
+        return all((expected + 2 * index) % self._ids in self._requests for index in range(skipped))
 
     def _is_continued(self, kind: int, request_id: int) -> bool:
         request = self._requests.get(request_id)
-        return kind >> 12 == _ARGUMENT and getattr(request, "value", None) is not None
+        return kind >> 12 == self._content.argument_code and getattr(request, "value", None) is not None
 
     # What comes after a fault.
 
     def _lose_payload(self, request_id: int, kind: int) -> None:
-        if kind >> 12 == _NAME:
+        if kind >> 12 == self._content.name:
             # That there is a request is known.
             self._issue(request_id)
         self._lose(request_id)
@@ -167,16 +185,17 @@ class CommandJudge(Judge, CommandReceiver):
         try:
             super()._refuse_request(request_id, request, payload, node)
         except RemoteProtocolError as error:
-            if error.requirement != _FRESH_ID:
+            if error.requirement != self._fresh_id:
                 raise
             self._remarks.append((Remark(error), True, True))
         # The request of that id is given up for the new one. It was not that id's turn either, which goes without saying.
         self._next_id = None
-        self._move(request_id, request, State.NONE)
-        flags = [name for mask, name in codec.FLAG_NAMES[_NAME].items() if node.flags & mask]
-        outcome = self.machine.outcome(State.NONE, _NAME, flags, machines.GUARDS)
-        frame = codec.make_frame(request_id, 0, 0, _NAME, node.flags, b"")
-        anew = self._node(outcome, self._tables[State.NONE], frame)
+        self._move(request_id, request, self._request_states.initial)
+        codec, command, initial = self._codec, self._content.name, self._request_states.initial
+        flags = [name for mask, name in codec.FLAG_NAMES[command].items() if node.flags & mask]
+        outcome = self.machine.outcome(initial, command, flags, self._plans.guards)
+        frame = codec.make_frame(request_id, 0, 0, command, node.flags, b"")
+        anew = self._node(outcome, self._tables[initial], frame)
         plan = Plan(anew, None, frame, self._revision)
         while anew.ask is not None:
             anew = anew.outcomes[anew.ask(self, request_id, None, payload, plan)]
@@ -188,7 +207,7 @@ class CommandJudge(Judge, CommandReceiver):
         request = self._requests.get(request_id)
         if request_id not in self._lost:
             self._find(placed(self._revision, fault, kind), kind, request_id, stream_id, payload)
-        if request is not None and request.state in _RECEIVING:
+        if request is not None and request.state in self._request_states.kept:
             self._lose(request_id)
         else:
             self._lost.add(request_id)
@@ -196,7 +215,7 @@ class CommandJudge(Judge, CommandReceiver):
     def _lose(self, request_id: int) -> None:
         request = self._requests.get(request_id)
         if request is not None:
-            self._move(request_id, request, State.NONE)
+            self._move(request_id, request, self._request_states.initial)
         if request_id & 1:
             self._lost.add(request_id)
         if self.link is not None:

@@ -173,10 +173,10 @@ class Finding(Record):
 def severity_of(requirement: Requirement) -> str:
     """How bad it is to break a rule, from its level: MUST an error, SHOULD a warning, a limit of the receiver's a note.
 
-    A stream that is left open at the end of input is a note by our resolution of *stream.end*.
+    The schema can give a requirement another severity.
     """
-    if requirement.id == "stream.end":
-        return NOTE
+    if requirement.severity is not None:
+        return requirement.severity
     return {"MUST": ERROR, "MUST NOT": ERROR, "SHOULD": WARNING}.get(requirement.level, NOTE)
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from hgproto.errors import LimitError, RemoteProtocolError, counted
 from hgproto.judging.places import Places
 from hgproto.judging.rules import payload_remarks
-from hgproto.runtime.layout import place_of
 from hgproto.wire.jsonform import MOST_INCOMPLETE, Continuations
 from hgproto.wire.reader import Pieces
 
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
     from hgproto.judging.finding import Finding, Role
     from hgproto.judging.places import Refused
-    from hgproto.revisions.revision import Revision
+    from hgproto.runtime.definition import Definition
     from hgproto.runtime.frame import Frame
 
 __all__ = ["FrameJudge", "untracked_message"]
@@ -31,17 +30,18 @@ class FrameJudge:
     looked into, because it cannot be told whether they continue a value.
     """
 
-    def __init__(self, revision: Revision, role: Role | None, max_payload: int, max_items: int | None) -> None:
+    def __init__(self, revision: Definition, role: Role | None, max_payload: int, max_items: int | None) -> None:
         self.frames = 0
         self.octets = 0
         self.unavailable: set[str] = set()
         self.untracked = 0
+        self._revision = revision
         self._codec = revision.codec
         self._role = role
         self._parity: Any = None if role is None else revision.machines.STREAM_PARITY
         self._max_payload = max_payload
         self._max_items = max_items
-        self._places = Places(self._codec, revision.requirements, role)
+        self._places = Places(revision, role)
         self._pieces = Pieces()
         self._continuations = Continuations(self._codec)
         self._over = False
@@ -89,7 +89,7 @@ class FrameJudge:
         if self._parity is not None and frame.stream_id & 1 != self._parity[self._role]:
             which = "odd" if self._parity[self._role] else "even"
             expected = f"a stream of the {self._role}, which is {which}"
-            place = place_of(codec.FRAME, "stream_id")
+            place = codec.FIELDS["stream_id"][0]
             error = RemoteProtocolError(
                 self._parity["requirement"], place, "stream_id", expected, str(int(frame.stream_id))
             )
@@ -103,7 +103,7 @@ class FrameJudge:
         if continued is None:
             self.untracked += 1
             return
-        for (fault, size, more), refused in payload_remarks(frame, continued, codec, self._max_items):
+        for (fault, size, more), refused in payload_remarks(frame, continued, self._revision, self._max_items):
             yield self._places.finding(
                 fault.moved(codec.HEADER_OCTETS),
                 frame,

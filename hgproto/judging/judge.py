@@ -25,17 +25,18 @@ from hgproto.judging.places import Places
 from hgproto.judging.rules import Remark
 from hgproto.reactors.plans import Closed, Violation, placed
 from hgproto.reactors.reactor import AGAIN, NOTE
-from hgproto.revisions.framing_0002 import codec, machines
-from hgproto.revisions.framing_0002.requirements import REQUIREMENTS
 from hgproto.runtime.machine import Event, Row, Set
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from enum import IntEnum
 
     from hgproto.judging.finding import Finding, Role
     from hgproto.judging.places import Refused
     from hgproto.reactors.plans import Node, Plan
     from hgproto.reactors.reactor import Reactor
+    from hgproto.runtime.definition import Definition
+    from hgproto.runtime.machine import Outcome
     from hgproto.streams.input_stream import InputStream
 
     _Base = Reactor[Any]
@@ -45,30 +46,39 @@ else:
 
 __all__ = ["Judge"]
 
-StreamState = machines.StreamState
-_BEGIN, _END, _ENCODED = (
-    int(codec.StreamFlag.STREAM_BEGIN),
-    int(codec.StreamFlag.STREAM_END),
-    int(codec.StreamFlag.ENCODED),
-)
-_KNOWN_STREAM_FLAGS = _BEGIN | _END | _ENCODED
-_SETTINGS = int(codec.FrameType.STREAM_SETTINGS)
 _REPAIRS = 4
 """Faults that are repaired in one frame before the rest of it is given up; there are fewer stream flags."""
 
 
-def _flags_of_rows() -> dict[str, int]:
-    """For each requirement about streams, the mask of the stream flags that its rows look at."""
-    masks: dict[str, int] = {}
-    names = {name: mask for mask, name in codec.STREAM_FLAG_NAMES.items()}
-    for row in machines.STREAM.rows:
-        if row.error is not None and row.when is not None:
-            looked_at = {names[atom.flag] for atom in row.when.atoms() if isinstance(atom, Set) and atom.flag in names}
-            masks[row.error] = masks.get(row.error, 0) | sum(looked_at)
-    return masks
+class _Rules:
+    """Requirements of which a judge repairs the violation, and the flags that requirements about streams look at.
+
+    ``unknown_flags``: a stream flag without a meaning. ``side``: a stream of the wrong side. ``not_begun``: a stream that was
+    not begun. ``not_configured``: an encoded payload on a stream without settings. ``flags``: the mask of the stream flags that
+    the rows about a requirement look at.
+    """
+
+    def __init__(self, revision: Definition) -> None:
+        codec, machine, guards = revision.codec, revision.machine("stream"), revision.machines.GUARDS
+        closed, opened, _ = revision.stream_states
+        code = next(code for code in codec.TYPE_NAMES if code != revision.settings)
+        self.unknown_flags = next(part.rules["unknown"] for part in codec.FRAME.parts if part.name == "stream_flags")
+        self.side = str(revision.machines.STREAM_PARITY["requirement"])
+        self.not_begun = _refusal(machine.outcome(closed, code, (), guards))
+        encoded = [name for mask, name in codec.STREAM_FLAG_NAMES.items() if mask == revision.encoded]
+        self.not_configured = _refusal(machine.outcome(opened, code, encoded, guards))
+        self.flags: dict[str, int] = {}
+        names = {name: mask for mask, name in codec.STREAM_FLAG_NAMES.items()}
+        for row in machine.rows:
+            if row.error is not None and row.when is not None:
+                looked_at = {
+                    names[atom.flag] for atom in row.when.atoms() if isinstance(atom, Set) and atom.flag in names
+                }
+                self.flags[row.error] = self.flags.get(row.error, 0) | sum(looked_at)
 
 
-_FLAGS_OF_ROWS = _flags_of_rows()
+def _refusal(outcome: Outcome) -> str | None:
+    return outcome.error if isinstance(outcome, Row) else None
 
 
 class Judge(_Base):
@@ -90,7 +100,10 @@ class Judge(_Base):
         self.broken = False
         self.unavailable: set[str] = set()
         self.link: Any = None
-        self._places = Places(codec, REQUIREMENTS, self.side, _FLAGS_OF_ROWS)
+        revision = self._revision
+        self._rules = _Rules(revision)
+        self._places = Places(revision, self.side, self._rules.flags)
+        self._closed, self._opened, self._configured = revision.stream_states
         self._remarks: list[tuple[Remark, bool, bool]] = []
         """What was found while the present frame was taken: a remark, whether it is refused, whether it is in the payload."""
         self._lost: set[int] = set()
@@ -112,7 +125,7 @@ class Judge(_Base):
             self._bad_header.add(data)
         elif not self.over and self._pieces.take(data):
             try:
-                yield from self._judged(codec.read_parts(self._pieces, self.limits.max_payload))
+                yield from self._judged(self._codec.read_parts(self._pieces, self.limits.max_payload))
             except RemoteProtocolError as error:
                 self._end_at(error)
         if self._bad_header is not None and self._bad_header.is_shown:
@@ -132,7 +145,7 @@ class Judge(_Base):
         if not self.over and not self.ended:
             self.ended = True
             if self._pieces.missing:
-                self._end_at(self._pieces.cut(codec, self.limits.max_payload))
+                self._end_at(self._pieces.cut(self._codec, self.limits.max_payload))
             elif not (self.closed or (self.link is not None and (self.broken or self.link.broken))):
                 for _ in self._end_requests():
                     yield from self.taken()
@@ -152,7 +165,7 @@ class Judge(_Base):
         """Takes frames, and yields what is wrong with each before it takes the next."""
         requests, free, slots, remarks, findings = self._requests, self._free, self._slots, self._remarks, self.findings
         appear = self._appear if self.link is None or self.link.over else None
-        header = codec.HEADER_OCTETS
+        header = self._codec.HEADER_OCTETS
         for kind, request_id, stream_id, payload, stop in parts:
             if self.closed:
                 if self._may_follow(kind, request_id):
@@ -187,7 +200,7 @@ class Judge(_Base):
         for (error, size, more), refused, inside in self._remarks:
             fault = placed(self._revision, error, kind) if inside else error
             # What is decoded has no octets of its own on the wire.
-            known = None if kind & _ENCODED else size
+            known = None if kind & self._revision.encoded else size
             self._find(fault, kind, request_id, stream_id, payload, refused=refused, octets=known, more=more)
         self._remarks.clear()
 
@@ -208,7 +221,7 @@ class Judge(_Base):
             if onward.row.error is not None:
                 raise Violation(stream.refusal(onward.row, kind & 0xFF))
             if onward.row.emit == AGAIN:
-                self._enter(stream, StreamState.CLOSED)
+                self._enter(stream, self._closed)
                 self._take_on_stream(None, kind, request_id, stream_id, request, payload)
                 return
         try:
@@ -300,23 +313,21 @@ class Judge(_Base):
             return None
         error = problem.error
         self._find(error, kind, request_id, stream_id, payload)
-        flags = taken & 0xFF
+        revision, rules = self._revision, self._rules
+        flags, encoded = taken & 0xFF, taken & revision.encoded
         stream: Any = self._inputs.get(stream_id) or self._input(stream_id)
-        match error.requirement:
-            case "frame.known-stream-flags":
-                return taken & ~0xFF | flags & _KNOWN_STREAM_FLAGS
-            case "stream.begin-required" if not flags & _ENCODED:
-                return taken | _BEGIN
-            case "stream.begin-required" | "stream.encoded-needs-settings":
-                # Its sender takes the stream for one with an encoding, of which nothing is known.
-                stream.blind = True
-                self._enter(stream, StreamState.CONFIGURED)
-                return taken
-            case "stream-id.parity":
-                pass
-            case _:
-                self._follow(stream, taken, payload)
-        if taken >> 12 != _SETTINGS:
+        if error.requirement == rules.unknown_flags:
+            return taken & ~0xFF | flags & sum(self._codec.STREAM_FLAG_NAMES)
+        if error.requirement == rules.not_begun and not encoded:
+            return taken | revision.begin
+        if error.requirement in (rules.not_begun, rules.not_configured):
+            # Its sender takes the stream for one with an encoding, of which nothing is known.
+            stream.blind = True
+            self._enter(stream, self._configured)
+            return taken
+        if error.requirement != rules.side:
+            self._follow(stream, taken, payload)
+        if taken >> 12 != revision.settings:
             self._lose(request_id)
             # Which request it was is not known for sure, and so not whose turn is next.
             self._next_id = None
@@ -324,25 +335,26 @@ class Judge(_Base):
 
     def _follow(self, stream: JudgedStream, kind: int, payload: bytes) -> None:
         """Does to a stream what the flags of a frame say of which nothing else is left."""
-        flags = kind & 0xFF
-        if flags & _BEGIN or stream.state is StreamState.CLOSED:
-            if stream.state is not StreamState.CLOSED:
-                self._enter(stream, StreamState.CLOSED)
-            state = StreamState.OPEN
-            if kind >> 12 == _SETTINGS or flags & _ENCODED:
+        revision, flags = self._revision, kind & 0xFF
+        is_settings = kind >> 12 == revision.settings
+        if flags & revision.begin or stream.state is self._closed:
+            if stream.state is not self._closed:
+                self._enter(stream, self._closed)
+            state: IntEnum | None = self._opened
+            if is_settings or flags & revision.encoded:
                 stream.blind = True
-                state = StreamState.CONFIGURED
+                state = self._configured
             self._enter(stream, state)
-        elif kind >> 12 == _SETTINGS or (flags & _ENCODED and stream.state is not StreamState.CONFIGURED):
+        elif is_settings or (flags & revision.encoded and stream.state is not self._configured):
             stream.blind = True
-            self._enter(stream, StreamState.CONFIGURED)
-        elif flags & _ENCODED:
+            self._enter(stream, self._configured)
+        elif flags & revision.encoded:
             # The context has to see every octet.
             with suppress(Blind):
                 stream.ask_encoding(payload, encoded=True, ends=False)
             stream.forget_fault()
-        if flags & _END:
-            self._enter(stream, StreamState.CLOSED)
+        if flags & revision.end:
+            self._enter(stream, self._closed)
 
     def _lose_payload(self, request_id: int, kind: int) -> None:
         """A payload cannot be looked into; what its header says still holds."""
@@ -388,7 +400,7 @@ class Judge(_Base):
         octets: int | None = None,
         more: int = 0,
     ) -> None:
-        frame = codec.frame_of(kind, request_id, stream_id, payload)
+        frame = self._codec.frame_of(kind, request_id, stream_id, payload)
         start = self._pieces.offset(self._start_of_frame)
         finding = self._places.finding(
             error,
@@ -445,9 +457,9 @@ class Judge(_Base):
         """Says of each stream that it was left open, and yields after each."""
         for stream_id in sorted(self._inputs):
             stream: Any = self._inputs[stream_id]
-            outcome = machines.STREAM.outcome(stream.state, Event.END_OF_INPUT)
+            outcome = self._plans.stream.outcome(stream.state, Event.END_OF_INPUT)
             if isinstance(outcome, Row) and outcome.emit == NOTE:
                 expected = f"stream-end on the last frame of stream {stream_id}, which frame {stream.begun} began"
-                error = RemoteProtocolError("stream.end", None, "", expected, "the end of input")
+                error = RemoteProtocolError(str(outcome.requirement), None, "", expected, "the end of input")
                 self._add(self._places.of_end(error, self.octets, f"streams[{stream_id}]", refused=False))
                 yield

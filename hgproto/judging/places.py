@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
     from hgproto.errors import ProtocolError
     from hgproto.judging.finding import Role
-    from hgproto.runtime.catalogue import Requirement
-    from hgproto.runtime.definition import Codec
+    from hgproto.runtime.definition import Definition
     from hgproto.runtime.frame import Frame
     from hgproto.runtime.layout import Layout
 
@@ -38,15 +37,15 @@ class Places:
 
     def __init__(
         self,
-        codec: Codec,
-        requirements: Mapping[str, Requirement],
+        revision: Definition,
         side: Role | None = None,
         flags: Mapping[str, int] | None = None,
     ) -> None:
-        self._codec = codec
+        self._codec = codec = revision.codec
+        self._encoded = revision.encoded
         self.refused_octets = codec.HEADER_OCTETS + AROUND_OCTETS
         """Octets that a finding about a refused header shows."""
-        self._requirements = requirements
+        self._requirements = revision.requirements
         self._side = side
         self._flags = flags or {}
         # The first byte of each field, its bytes, and its bits if it has not all of them.
@@ -201,7 +200,7 @@ class Places:
         """Returns the number of bytes of a payload to mark from ``at`` on."""
         rest = max(len(payload) - at, 0)
         name = self._structure(frame, continued)
-        if int(frame.stream_flags) & _mask(self._codec.STREAM_FLAG_NAMES, "encoded"):
+        if int(frame.stream_flags) & self._encoded:
             return rest
         if name in ("ascii", "utf8"):
             return min(rest, 1)
@@ -279,10 +278,6 @@ def _joined(path: str, field: str) -> str:
 def _range(mask: int) -> tuple[int, int]:
     """The lowest and the highest bit of a mask."""
     return (mask & -mask).bit_length() - 1, mask.bit_length() - 1
-
-
-def _mask(names: Mapping[int, str], name: str) -> int:
-    return next((mask for mask, known in names.items() if known == name), 0)
 
 
 def _rules(layout: Layout, kind: str | None = None) -> set[str]:

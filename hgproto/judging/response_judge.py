@@ -10,8 +10,8 @@ from hgproto.judging.judge import Judge
 from hgproto.judging.rules import Tally, progress_remarks, text_remarks
 from hgproto.reactors.plans import Closed, Request, placed, text_payload
 from hgproto.reactors.response_receiver import ResponseReceiver
-from hgproto.revisions.framing_0002 import codec, machines
 from hgproto.runtime.layout import octets
+from hgproto.runtime.machine import Event
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,18 +19,11 @@ if TYPE_CHECKING:
 
     from hgproto.reactors.limits import Limits
     from hgproto.reactors.plans import Node, Table
+    from hgproto.runtime.definition import Definition
     from hgproto.streams.encodings import Encodings
 
 __all__ = ["TOPICS", "ResponseJudge"]
 
-State = machines.ClientRequestState
-_BYTES, _ERROR = int(codec.FrameType.BYTES_RESPONSE), int(codec.FrameType.ERROR_RESPONSE)
-_ANSWERS = frozenset({_BYTES, _ERROR, int(codec.FrameType.TEXT_OUTPUT), int(codec.FrameType.PROGRESS)})
-_PROTOCOL, _EOS = int(codec.ErrorResponseFlag.PROTOCOL), int(codec.BytesResponseFlag.EOS)
-_ENCODED = int(codec.StreamFlag.ENCODED)
-_IDS = 1 << codec.FIELD_BITS["request_id"][0]
-_WRAPPED = _IDS // 4
-"""Answered ids after which one may be in use again: half of those that a client has."""
 TOPICS = 1024
 """Topics of progress that a judge follows at a time; of more it does not know whether they end."""
 
@@ -69,10 +62,22 @@ class ResponseJudge(Judge, ResponseReceiver):
         limits: Limits | None = None,
         encodings: Encodings | None = None,
         reopen: Literal["error", "restart"] = "error",
+        revision: Definition | None = None,
     ) -> None:
-        super().__init__(limits=limits, encodings=encodings, reopen=reopen)
+        super().__init__(limits=limits, encodings=encodings, reopen=reopen, revision=revision)
         self._start()
-        self._waiting = self._tables[State.ACTIVE]
+        revision = self._revision
+        roles, states = revision.roles.FRAMES, self._plans.states
+        self._response, self._error = revision.code_of("response"), revision.code_of("error")
+        self._answers = frozenset(roles[role] for role in ("response", "error", "text", "progress") if role in roles)
+        _, self._last = revision.data_types[self._response]
+        # The flag of an error that ends the connection.
+        self._fatal = revision.flag(self._error, "fatal")
+        # Answered ids after which one may be in use again: half of those that a client has.
+        self._wrapped = revision.ids["request_id"] // 4
+        self._topic_end: str | None = revision.roles.CHECKS.get("topic-end")
+        sent = (self._row(state, Event.REQUEST_SENT) for state in sorted(states.receiving))
+        self._waiting = next(self._tables[row.to] for row in sent if row is not None and row.to is not None)
         self._answered: set[int] = set()
         self._topics = 0
 
@@ -91,12 +96,12 @@ class ResponseJudge(Judge, ResponseReceiver):
         # Alone, a request counts as issued when it is answered. That its id was used again after an answer cannot be told
         # from an answer that comes too late, until ids have wrapped around.
         code = kind >> 12
-        if not request_id & 1 or code not in _ANSWERS or request_id in self._lost:
+        if not request_id & 1 or code not in self._answers or request_id in self._lost:
             return None
-        if code == _ERROR and kind >> 8 & _PROTOCOL:
+        if code == self._error and kind >> 8 & self._fatal:
             return None
         if request_id in self._answered:
-            if len(self._answered) < _WRAPPED:
+            if len(self._answered) < self._wrapped:
                 return None
             self._answered.clear()
         request = self._requests[request_id] = _Response(self._waiting)
@@ -106,16 +111,18 @@ class ResponseJudge(Judge, ResponseReceiver):
 
     def _emit_response_data(self, request_id: int, request: Any, payload: bytes, node: Node) -> None:
         request.received += len(payload)
-        if node.to is State.NONE:
+        if node.to is self._plans.states.initial:
             self._answer(request_id, request)
 
     def _emit_text(self, request_id: int, request: Any, payload: bytes, node: Node) -> None:
-        atoms = codec.decode_text_output(payload, self.limits.payload_items).atoms
-        self._remarks += ((remark, False, True) for remark in text_remarks(atoms, payload))
+        atoms = self._decode(node, payload).atoms
+        self._remarks += ((remark, False, True) for remark in text_remarks(atoms, payload, self._revision))
 
     def _emit_progress(self, request_id: int, request: Any, payload: bytes, node: Node) -> None:
-        progress = codec.decode_progress(payload, self.limits.payload_items)
-        self._remarks += ((remark, False, True) for remark in progress_remarks(progress, payload))
+        progress = self._decode(node, payload)
+        self._remarks += ((remark, False, True) for remark in progress_remarks(progress, payload, self._revision))
+        if self._topic_end is None:
+            return
         if request.topics is None:
             request.topics = set()
         topic = _kept(progress.topic)
@@ -127,11 +134,11 @@ class ResponseJudge(Judge, ResponseReceiver):
             request.topics.add(topic)
 
     def _emit_request_error(self, request_id: int, request: Any, payload: bytes, node: Node) -> None:
-        text_payload(codec, _ERROR, payload)
+        text_payload(self._codec, node.code, payload)
         self._answer(request_id, request)
 
     def _emit_connection_error(self, request_id: int, request: Any, payload: bytes, node: Node) -> None:
-        text_payload(codec, _ERROR, payload)
+        text_payload(self._codec, node.code, payload)
         raise Closed
 
     def _answer(self, request_id: int, request: _Response) -> None:
@@ -144,7 +151,7 @@ class ResponseJudge(Judge, ResponseReceiver):
                 if not tally.left:
                     break
                 expected = f"a progress frame with pos -1 for the topic {shown(topic)} before the response ends"
-                error = RemoteProtocolError("progress.topic-end", 0, "", expected, "the end of the response")
+                error = RemoteProtocolError(str(self._topic_end), 0, "", expected, "the end of the response")
                 self._remarks.append((tally.remark(error), False, False))
         self._is_answered_now(request_id)
 
@@ -158,14 +165,14 @@ class ResponseJudge(Judge, ResponseReceiver):
 
     def _may_follow(self, kind: int, request_id: int) -> bool:
         # At the end of input a server says of each request that was cut off that it was.
-        return kind >> 12 == _ERROR and bool(kind >> 8 & _PROTOCOL) and bool(request_id & 1)
+        return kind >> 12 == self._error and bool(kind >> 8 & self._fatal) and bool(request_id & 1)
 
     def _ends_response(self, kind: int) -> bool:
         """Whether a frame is the last of a response."""
-        return kind >> 12 == _ERROR or (kind >> 12 == _BYTES and bool(kind >> 8 & _EOS))
+        return kind >> 12 == self._error or (kind >> 12 == self._response and bool(kind >> 8 & self._last))
 
     def _lose_payload(self, request_id: int, kind: int) -> None:
-        if kind >> 12 == _ERROR and kind >> 8 & _PROTOCOL:
+        if kind >> 12 == self._error and kind >> 8 & self._fatal:
             self.closed = True
         elif self._ends_response(kind):
             request = self._requests.get(request_id)
@@ -177,13 +184,13 @@ class ResponseJudge(Judge, ResponseReceiver):
     ) -> None:
         if request_id not in self._lost:
             self._find(placed(self._revision, fault, kind), kind, request_id, stream_id, payload)
-        elif not kind & _ENCODED:
+        elif not kind & self._revision.encoded:
             # Whatever it belongs to, it has to be well formed.
             try:
-                frame = codec.frame_of(kind, request_id, stream_id, payload)
-                codec.decode_payload(frame, max_items=self.limits.payload_items)
+                frame = self._codec.frame_of(kind, request_id, stream_id, payload)
+                self._codec.decode_payload(frame, max_items=self.limits.payload_items)
             except RemoteProtocolError as error:
-                self._find(error.moved(codec.HEADER_OCTETS), kind, request_id, stream_id, payload)
+                self._find(error.moved(self._codec.HEADER_OCTETS), kind, request_id, stream_id, payload)
         if self._ends_response(kind):
             self._lost.discard(request_id)
             self._is_answered_now(request_id)
@@ -204,7 +211,7 @@ class ResponseJudge(Judge, ResponseReceiver):
         for request_id, request in sorted(self._requests.items()):
             for topic in sorted(request.topics or ()):
                 expected = f"a progress frame with pos -1 for the topic {shown(topic)} of request {request_id}"
-                error = RemoteProtocolError("progress.topic-end", None, "", expected, "the end of input")
+                error = RemoteProtocolError(str(self._topic_end), None, "", expected, "the end of input")
                 self._add(self._places.of_end(error, self.octets, f"requests[{request_id}]", refused=False))
                 yield
 

@@ -12,8 +12,6 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from hgproto.errors import RemoteProtocolError, counted
-from hgproto.revisions.framing_0002 import codec
-from hgproto.revisions.revision import DEFAULT_REVISION
 from hgproto.runtime.cbor import map_pairs
 from hgproto.runtime.layout import walk_from
 
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from hgproto.revisions.revision import Revision
+    from hgproto.runtime.definition import Definition
     from hgproto.runtime.frame import Frame
 
 __all__ = ["MOST_REMARKS", "Remark", "Tally", "findable", "payload_remarks", "progress_remarks", "text_remarks"]
@@ -30,12 +28,10 @@ MOST_REMARKS = 100
 """The most remarks about one requirement in one frame. More of them say nothing new about their sender, and each takes a
 kilobyte, while a byte or two of a payload can be at fault by themselves."""
 
-_ADVISORY = frozenset(
-    ["progress.topic-ascii", "text-output.newline", "text-output.percent", "text-output.placeholders"]
-)
-"""The requirements that the checks of this module are about."""
+_CHECKS = ("placeholders", "percent", "newline", "ascii-topic")
+"""The checks of this module, which look at one payload."""
 _PERCENT = re.compile(r"%(.|\Z)", re.DOTALL)
-_ATOM, _FORMAT = codec.TEXT_ATOM, "format"
+_FORMAT = "format"
 
 
 class Remark(NamedTuple):
@@ -76,8 +72,9 @@ class Tally:
         )
 
 
-def text_remarks(atoms: tuple[codec.TextAtom, ...], payload: bytes) -> Iterator[Remark]:
-    """What is wrong with the atoms of a message (text-output.placeholders, text-output.percent, text-output.newline)."""
+def text_remarks(atoms: tuple[Any, ...], payload: bytes, revision: Definition) -> Iterator[Remark]:
+    """What is wrong with the atoms of a message: the checks ``placeholders``, ``percent``, and ``newline`` of the schema."""
+    rules = revision.roles.CHECKS
     mismatches = percents = 0
     for atom in atoms:
         if "%" in atom.format:
@@ -86,34 +83,43 @@ def text_remarks(atoms: tuple[codec.TextAtom, ...], payload: bytes) -> Iterator[
             percents += bad
         elif atom.args:
             mismatches += 1
+    mismatches *= "placeholders" in rules
+    percents *= "percent" in rules
     if mismatches or percents:
-        yield from _directive_remarks(atoms, payload, Tally(mismatches), Tally(percents))
-    if atoms and not _ends_line(atoms[-1]):
+        yield from _directive_remarks(
+            atoms,
+            payload,
+            Tally(mismatches),
+            Tally(percents),
+            revision,
+        )
+    if "newline" in rules and atoms and not _ends_line(atoms[-1]):
         path = f"atoms[{len(atoms) - 1}].{_FORMAT}"
-        start, end = _format_of(payload, len(payload) - len(codec.encode_text_atom(atoms[-1])))
+        atom = _Atoms(revision)
+        start, end = atom.format_of(payload, len(payload) - atom.size(atoms[-1]))
         text = atoms[-1].format
         # The last octet is the culprit; an empty format has none.
         at = max(end - len(text[-1:].encode()), start)
         found = repr(text[-1:]) if text else "an empty text"
         expected = "a newline at the end of the last atom"
-        yield Remark(RemoteProtocolError("text-output.newline", at, path, expected, found), end - at)
+        yield Remark(RemoteProtocolError(rules["newline"], at, path, expected, found), end - at)
 
 
 def _directive_remarks(
-    atoms: tuple[codec.TextAtom, ...], payload: bytes, mismatches: Tally, percents: Tally
+    atoms: tuple[Any, ...], payload: bytes, mismatches: Tally, percents: Tally, revision: Definition
 ) -> Iterator[Remark]:
     """What is wrong with the directives of the formats, and the number of their arguments."""
-    at = 0
+    rules, layout, at = revision.roles.CHECKS, _Atoms(revision), 0
     for index, atom in enumerate(atoms):
         format_ = atom.format
         wanted, bad = _directives(format_)
         if wanted != len(atom.args) or bad:
             path = f"atoms[{index}].{_FORMAT}"
-            start, end = _format_of(payload, at)
+            start, end = layout.format_of(payload, at)
             if wanted != len(atom.args) and mismatches.left:
                 expected = f"as many arguments as the format has %s, which is {wanted}"
                 found = str(len(atom.args))
-                error = RemoteProtocolError("text-output.placeholders", start, path, expected, found)
+                error = RemoteProtocolError(rules["placeholders"], start, path, expected, found)
                 yield mismatches.remark(error, end - start)
             if bad and percents.left:
                 done, place = 0, start
@@ -121,13 +127,13 @@ def _directive_remarks(
                     if match[1] not in ("%", "s"):
                         place += len(format_[done : match.start()].encode())
                         done = match.start()
-                        error = RemoteProtocolError("text-output.percent", place, path, "%s or %%", repr(match[0]))
+                        error = RemoteProtocolError(rules["percent"], place, path, "%s or %%", repr(match[0]))
                         yield percents.remark(error, end - place)
                         if not percents.left:
                             break
         if not (mismatches.left or percents.left):
             return
-        at += len(codec.encode_text_atom(atom))
+        at += layout.size(atom)
 
 
 def _directives(format_: str) -> tuple[int, int]:
@@ -137,70 +143,87 @@ def _directives(format_: str) -> tuple[int, int]:
     return wanted, plain.count("%") - wanted
 
 
-def _format_of(payload: bytes, at: int) -> tuple[int, int]:
-    """Where the format of the atom at offset ``at`` starts and ends."""
-    return next((span.start, span.end) for span in walk_from(_ATOM, payload, at) if span.path == _FORMAT)
+class _Atoms:
+    """The layout of the atoms of a message."""
+
+    def __init__(self, revision: Definition) -> None:
+        codec = revision.codec
+        message = codec.LAYOUTS[codec.PAYLOADS[revision.code_of("text")][-1][2]]
+        layout = message.parts[-1].layout
+        if layout is None:
+            raise ValueError(f"the messages of {revision.title} are not made of atoms; leave out the checks of them")
+        self._layout = layout
+        _, _, self._encode = codec.STRUCTURES[layout.name]
+
+    def format_of(self, payload: bytes, at: int) -> tuple[int, int]:
+        """Where the format of the atom at offset ``at`` starts and ends."""
+        return next((span.start, span.end) for span in walk_from(self._layout, payload, at) if span.path == _FORMAT)
+
+    def size(self, atom: Any) -> int:
+        """The bytes of an atom."""
+        return len(self._encode(atom))
 
 
-def _ends_line(atom: codec.TextAtom) -> bool:
+def _ends_line(atom: Any) -> bool:
     """Whether an atom ends in a newline once its arguments are in it."""
-    text = atom.format
+    text: str = atom.format
     # What stands at the end is a directive only if an odd number of percent signs comes before its letter.
     body = text[:-1]
     if text.endswith("s") and (len(body) - len(body.rstrip("%"))) % 2:
         count, _ = _directives(text)
-        return len(atom.args) >= count and atom.args[count - 1].endswith("\n")
+        return len(atom.args) >= count and str(atom.args[count - 1]).endswith("\n")
     return text.endswith("\n")
 
 
-def progress_remarks(progress: codec.Progress, payload: bytes) -> Iterator[Remark]:
-    """What is wrong with a progress map (progress.topic-ascii)."""
-    if not progress.topic.isascii():
+def progress_remarks(progress: Any, payload: bytes, revision: Definition) -> Iterator[Remark]:
+    """What is wrong with a progress map: the check ``ascii-topic`` of the schema."""
+    rule = revision.roles.CHECKS.get("ascii-topic")
+    if rule is not None and not progress.topic.isascii():
         pairs, _, _ = map_pairs(payload)
         at, end = next((value_at, end) for key, _, value_at, end in pairs if key == b"topic")
         odd = sum(not character.isascii() for character in progress.topic)
         found = f"{counted(odd, 'character')} that are not" if odd > 1 else "1 character that is not"
-        yield Remark(RemoteProtocolError("progress.topic-ascii", at, "topic", "a topic in ASCII", found), end - at)
+        yield Remark(RemoteProtocolError(rule, at, "topic", "a topic in ASCII", found), end - at)
 
 
 def payload_remarks(
-    frame: Frame, continued: bool, revision_codec: Any, max_items: int | None = None
+    frame: Frame, continued: bool, revision: Definition, max_items: int | None = None
 ) -> Iterator[tuple[Remark, bool]]:
     """Yields what is wrong with a payload, each with True if a receiver rejects it; offsets count from its start.
 
     ``max_items``: the limit on its items, None for the default of the revision, which may have none.
     """
+    most = {} if max_items is None else {"max_items": max_items}
     try:
-        value = revision_codec.decode_payload(
-            frame, continued, **({} if max_items is None else {"max_items": max_items})
-        )
+        value = revision.codec.decode_payload(frame, continued, **most)
     except RemoteProtocolError as error:
         yield Remark(error), True
         return
-    payload = bytes(frame.payload)
-    # These rules are about what framing-0002 says in these structures, whatever else a schema has.
-    name = type(value).__name__
-    if revision_codec.REVISION == DEFAULT_REVISION and name == "TextOutput":
-        yield from ((remark, False) for remark in text_remarks(value.atoms, payload))
-    elif revision_codec.REVISION == DEFAULT_REVISION and name == "Progress":
-        yield from ((remark, False) for remark in progress_remarks(value, payload))
+    if int(frame.stream_flags) & revision.encoded:
+        return
+    payload, roles = bytes(frame.payload), revision.roles.FRAMES
+    if roles.get("text") == int(frame.type):
+        yield from ((remark, False) for remark in text_remarks(value.atoms, payload, revision))
+    elif roles.get("progress") == int(frame.type):
+        yield from ((remark, False) for remark in progress_remarks(value, payload, revision))
 
 
-def findable(revision: Revision, depth: str, role: str | None, payload: str | None) -> frozenset[str]:
+def findable(revision: Definition, depth: str, role: str | None, payload: str | None) -> frozenset[str]:
     """Returns the requirements whose violations can be found in bytes.
 
     ``depth``, ``role``: as of :class:`hgproto.Validator`. ``payload``: the frame type of a single payload; None for frames.
     """
     codec: Any = revision.codec
     is_shallow = payload is not None or depth == "frames"
+    checks: dict[str, str] = revision.roles.CHECKS
+    advisory = {checks[check] for check in _CHECKS if check in checks}
     found = set()
     for name, requirement in revision.requirements.items():
-        is_codec = requirement.enforced == "codec" and requirement.breakable
+        is_seen = name in advisory or (requirement.enforced == "codec" and requirement.breakable)
         if payload is not None:
-            is_codec = is_codec and any(_is_of_payload(place, payload, codec) for place in requirement.places)
-        is_advisory = revision.name == DEFAULT_REVISION and name in _ADVISORY and name.startswith(payload or "")
+            is_seen = is_seen and any(_is_of_payload(place, payload, codec) for place in requirement.places)
         is_of_sessions = not is_shallow and requirement.enforced in ("machine", "validator")
-        if is_codec or is_advisory or is_of_sessions:
+        if is_seen or is_of_sessions:
             found.add(name)
     if payload is None and role is not None:
         found.add(str(revision.machines.STREAM_PARITY["requirement"]))
@@ -213,6 +236,8 @@ def _is_of_payload(place: str, payload: str, codec: Any) -> bool:
     if where.startswith("structures."):
         cases = codec.PAYLOADS[codec.CODES[payload]]
         return any(where.split(".")[1] in _structures(name, codec) for _, _, name in cases)
+    if where == f"frames.{payload}":
+        return kind in _CHECKS
     return where == f"frames.{payload}.payload" or (where.startswith("header.") and kind == "limit")
 
 

@@ -23,9 +23,8 @@ from hgproto.judging.places import Places
 from hgproto.judging.rules import payload_remarks
 from hgproto.reactors.limits import Limits
 from hgproto.reactors.session import Lines
-from hgproto.revisions.framing_0002 import machines
-from hgproto.revisions.revision import DEFAULT_REVISION, Revision
 from hgproto.runtime.bytelike import as_bytes, bytes_like
+from hgproto.runtime.definition import defined
 from hgproto.runtime.frame import Unique, check_instance
 from hgproto.runtime.layout import octets
 from hgproto.streams.encodings import Encodings, default_encodings
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from hgproto.judging.finding import Finding, Role
     from hgproto.judging.response_judge import ResponseJudge
     from hgproto.runtime.bytelike import BytesLike
+    from hgproto.runtime.definition import Definition
     from hgproto.wire.files import Source
 
 __all__ = ["PayloadValidator", "SessionValidator", "Validator", "assert_valid", "validate", "validate_payload"]
@@ -66,9 +66,9 @@ class Validator(Unique):
     still holds then comes first in the next one.
 
     ``role``: who sent it, ``client`` or ``server``; None to tell by the id of the first frame's stream. ``depth``:
-    ``session`` or ``frames``. ``limits``: of a receiver of framing-0002. ``max_payload``: the most bytes of a payload, if not
+    ``session`` or ``frames``. ``limits``: of a receiver. ``max_payload``: the most bytes of a payload, if not
     that of the limits. ``encodings``: the content encodings that can be looked into. ``reopen``: what *stream-begin* on an open
-    stream is, as of :class:`hgproto.reactors.server.Server`. ``revision``: the depth of sessions is there for framing-0002 alone.
+    stream is, as of :class:`hgproto.reactors.server.Server`. ``revision``: sessions need its state machines.
     Raises :class:`ValueError` for arguments that cannot be.
     """
 
@@ -81,27 +81,27 @@ class Validator(Unique):
         max_payload: int | None = None,
         encodings: Encodings | None = None,
         reopen: Literal["error", "restart"] = "error",
-        revision: Revision | None = None,
+        revision: Definition | None = None,
     ) -> None:
         if depth not in ("session", "frames"):
             raise ValueError(f"depth is 'session' or 'frames', not {shown(depth)}")
-        revision = revision or Revision(DEFAULT_REVISION)
-        if depth == "session" and revision.name != DEFAULT_REVISION:
-            raise ValueError(f"sessions of {revision.name} cannot be validated, only its frames; use depth='frames'")
-        if limits is not None and revision.name != DEFAULT_REVISION:
-            raise ValueError(f"limits are those of {DEFAULT_REVISION}; give max_payload for frames of {revision.name}")
+        revision = defined(revision)
+        if depth == "session" and not revision.has_sessions:
+            raise ValueError(f"sessions of {revision.title} cannot be validated, only its frames; use depth='frames'")
+        if limits is not None and not revision.has_sessions:
+            raise ValueError(f"limits are for sessions; give max_payload for frames of {revision.title}")
         limits = Limits() if limits is None else limits
         check_instance(limits, Limits, "limits")
         if encodings is not None:
             check_instance(encodings, Encodings, "encodings")
-        if max_payload is None and revision.name == DEFAULT_REVISION:
+        if max_payload is None and revision.has_sessions:
             max_payload = limits.max_payload
         self.role = None if role is None else checked_role(role)
         """Who sends; None as long as that is not known."""
         self._depth = depth
         self._revision = revision
         self._max_payload = checked_max_payload(max_payload, revision.codec)
-        self._limits = limits.replace(max_payload=self._max_payload) if revision.name == DEFAULT_REVISION else limits
+        self._limits = limits.replace(max_payload=self._max_payload) if revision.has_sessions else limits
         self._encodings = encodings
         self._reopen = reopen
         self._judge: CommandJudge | ResponseJudge | FrameJudge | None = None
@@ -125,7 +125,7 @@ class Validator(Unique):
                 self._begun = data
                 return iter(())
             stream_id = header_number(data, "stream_id", codec)
-            self.role = next(role for role in ROLES if stream_id & 1 == machines.STREAM_PARITY[role])
+            self.role = next(role for role in ROLES if stream_id & 1 == self._revision.machines.STREAM_PARITY[role])
             self._judge = self._made()
         self._waiting.append(self._judge.feed(data))
         return _drained(self._waiting)
@@ -165,13 +165,13 @@ class Validator(Unique):
 
     def _made(self) -> CommandJudge | ResponseJudge | FrameJudge:
         if self._depth == "frames":
-            most = self._limits.payload_items if self._revision.name == DEFAULT_REVISION else None
+            most = self._limits.payload_items if self._revision.has_sessions else None
             return FrameJudge(self._revision, self.role, self._max_payload, most)
         from hgproto.judging.command_judge import CommandJudge
         from hgproto.judging.response_judge import ResponseJudge
 
         judge = CommandJudge if self.role == "client" else ResponseJudge
-        return judge(limits=self._limits, encodings=self._encodings, reopen=self._reopen)
+        return judge(limits=self._limits, encodings=self._encodings, reopen=self._reopen, revision=self._revision)
 
 
 class SessionValidator(Unique):
@@ -199,7 +199,7 @@ class SessionValidator(Unique):
         self._judges["client"].link = self._judges["server"]
         self._judges["server"].link = self._judges["client"]
         self._lines = Lines(encodings)
-        self._codec = Revision(DEFAULT_REVISION).codec
+        self._codec = defined(None).codec
         self._octets = 0
         self._waiting: deque[Iterator[Finding]] = deque()
 
@@ -270,7 +270,7 @@ def validate(
     max_payload: int | None = None,
     encodings: Encodings | None = None,
     reopen: Literal["error", "restart"] = "error",
-    revision: Revision | None = None,
+    revision: Definition | None = None,
 ) -> Iterator[Finding]:
     """What is wrong with all that one side sends: octets, a file, or an iterable of chunks.
 
@@ -336,17 +336,17 @@ class PayloadValidator(Unique):
         *,
         flags: int = 0,
         continued: bool = False,
-        revision: Revision | None = None,
+        revision: Definition | None = None,
         max_payload: int | None = None,
     ) -> None:
-        revision = revision or Revision(DEFAULT_REVISION)
+        self._revision = revision = defined(revision)
         codec = revision.codec
         if type not in codec.CODES:
             raise ValueError(f"there is no frame type {shown(type)}; there are {', '.join(codec.CODES)}")
         self._codec = codec
         self._frame = codec.make_frame(0, 0, 0, codec.CODES[type], flags, b"")
         self._continued = continued
-        self._places = Places(codec, revision.requirements)
+        self._places = Places(revision)
         most = codec.MAX_PAYLOAD[1]
         self._most = most if max_payload is None else checked_max_payload(max_payload, codec)
         self._octets = bytearray()
@@ -368,14 +368,14 @@ class PayloadValidator(Unique):
             yield self._places.of_payload(fault, self._frame, continued=False)
             return
         frame = self._frame.replace(payload=bytes(self._octets))
-        for (error, size, more), refused in payload_remarks(frame, self._continued, self._codec):
+        for (error, size, more), refused in payload_remarks(frame, self._continued, self._revision):
             yield self._places.of_payload(
                 error, frame, continued=self._continued, refused=refused, octets=size, more=more
             )
 
 
 def validate_payload(
-    type: str, payload: BytesLike, *, flags: int = 0, continued: bool = False, revision: Revision | None = None
+    type: str, payload: BytesLike, *, flags: int = 0, continued: bool = False, revision: Definition | None = None
 ) -> list[Finding]:
     """What is wrong with one payload. Arguments as of :class:`PayloadValidator`."""
     validator = PayloadValidator(type, flags=flags, continued=continued, revision=revision)
@@ -395,7 +395,7 @@ def assert_valid(
     max_payload: int | None = None,
     encodings: Encodings | None = None,
     reopen: Literal["error", "restart"] = "error",
-    revision: Revision | None = None,
+    revision: Definition | None = None,
 ) -> None:
     """Raises :class:`AssertionError`, with the findings shown at their octets, when an implementation's octets are wrong.
 

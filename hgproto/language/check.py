@@ -459,7 +459,7 @@ def _missing_rule(field: Field, rule: str) -> Problem:
 def _requirements(schema: Schema) -> Iterator[Problem]:
     for requirement in schema.requirements.values():
         kinds = {reference.kind for reference in schema.references.get(requirement.id, ())}
-        if requirement.enforced in ("validator", "manual"):
+        if requirement.enforced == "manual":
             if kinds:
                 yield Problem(
                     requirement.place,

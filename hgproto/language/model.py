@@ -77,6 +77,7 @@ class Requirement:
     reason: str | None
     resolution: str | None
     reference: str | None
+    severity: str | None
     place: Place
 
     @property
@@ -89,7 +90,7 @@ class Requirement:
 class Reference:
     """A place that puts a requirement into effect: in what the codec checks, or in a machine's table."""
 
-    kind: Literal["codec", "machine"]
+    kind: Literal["codec", "machine", "validator"]
     path: str
     place: Place
 
@@ -270,6 +271,7 @@ class FrameType:
     doc: str
     flags: tuple[Flag, ...]
     constraints: tuple[Constraint, ...]
+    checks: Mapping[str, str]
     payload: tuple[PayloadCase, ...]
     examples: tuple[Example, ...]
     place: Place

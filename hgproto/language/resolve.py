@@ -127,7 +127,7 @@ class _Resolver(MachineResolver):
                     self.problems.append(Problem(self.source.place(path), f"nothing is called {piece!r}", advice))
 
     def catalogue_entry(self, name: str, part: Data) -> model.Requirement:
-        parts: Data = dict.fromkeys(("reason", "resolution", "reference")) | part
+        parts: Data = dict.fromkeys(("reason", "resolution", "reference", "severity")) | part
         return model.Requirement(id=name, place=self.source.key_place(("requirements", name)), **parts)
 
     def header(self, data: Data, path: Path) -> model.Header:
@@ -238,7 +238,7 @@ class _Resolver(MachineResolver):
             # Whose numbers these are is told by one frame, but only a role knows what it may receive.
             self.requirement(parity["requirement"], (*here, "parity", "requirement"), "machine")
         if "order" in part:
-            self.known("requirement", part["order"], self.data["requirements"], (*here, "order"))
+            self.requirement(part["order"], (*here, "order"), "validator")
         return model.Field(
             name=part.get("name", "_".join(b.name for b in bits)),
             type=kind,
@@ -326,6 +326,10 @@ class _Resolver(MachineResolver):
             constraints=self.constraints(
                 data.get("constraints", []), (*path, "constraints"), [*own, *stream_flags], integers
             ),
+            checks={
+                check: self.requirement(requirement, (*path, "checks", check), "validator")
+                for check, requirement in data.get("checks", {}).items()
+            },
             payload=tuple(
                 self.payload_case(part, (*path, "payload", i), own) for i, part in enumerate(data["payload"])
             ),

@@ -48,7 +48,7 @@ class Lookup:
         self.problems.append(Problem(place, f"there is no {what} {name!r}", self.adviser.suggestion(name, names)))
         return False
 
-    def requirement(self, name: str, path: Path, kind: Literal["codec", "machine"]) -> str:
+    def requirement(self, name: str, path: Path, kind: Literal["codec", "machine", "validator"]) -> str:
         """Notes that the part at ``path`` puts the requirement into effect."""
         if self.known("requirement", name, self.data["requirements"], path):
             reference = model.Reference(kind, ".".join(map(str, path)), self.source.place(path))

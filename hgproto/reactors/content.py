@@ -24,6 +24,7 @@ class Content:
 
     __slots__ = (
         "argument",
+        "argument_code",
         "data",
         "data_follows",
         "eoa",
@@ -40,6 +41,7 @@ class Content:
     def __init__(self, revision: Definition) -> None:
         codec = revision.codec
         self.name, argument, self.data = (revision.code_of(role) for role in ("command", "argument", "data"))
+        self.argument_code = argument
         self.name_is_all = revision.flag(self.name, "last")
         self.data_follows = revision.flag(self.name, "data-follows")
         self.more, self.eoa = revision.flag(argument, "more"), revision.flag(argument, "last")

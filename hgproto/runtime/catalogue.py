@@ -16,7 +16,7 @@ class Requirement(NamedTuple):
     ``validator`` by the validator alone, ``manual`` by nothing. ``why``: what would go wrong without it. ``breakable``:
     whether octets by themselves can break it. ``places``: the places of the schema that put it into effect. ``reason``: why no
     receiver refuses what breaks it. ``resolution``: what we add where the source is silent. ``reference``: what the
-    reference implementation does instead.
+    reference implementation does instead. ``severity``: of a violation, if it is not the one of the level.
     """
 
     id: str
@@ -32,6 +32,7 @@ class Requirement(NamedTuple):
     reason: str | None = None
     resolution: str | None = None
     reference: str | None = None
+    severity: str | None = None
 
     @property
     def sentence(self) -> str:

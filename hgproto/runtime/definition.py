@@ -218,6 +218,11 @@ class Definition:
         raise ValueError(f"{self.title} has no state machine for a {scope}; use another revision")
 
     @cached_property
+    def has_sessions(self) -> bool:
+        """True if the revision has state machines, so that sessions can be followed."""
+        return bool(self.machines.MACHINES)
+
+    @cached_property
     def capacity_rule(self) -> str:
         """The requirement behind a refusal for the number of requests."""
         for row in self.machine("request", "server").rows:

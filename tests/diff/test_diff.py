@@ -144,7 +144,7 @@ ELSEWHERE = {
     model.EventField: "name",
     model.Field: "name type size count sizes repeat parity order bits rules sized_by",
     model.Flag: "name",
-    model.FrameType: "name flags constraints payload examples",
+    model.FrameType: "name flags constraints checks payload examples",
     model.Limit: "name",
     model.Machine: "name states state_places transitions",
     model.Profile: "name",

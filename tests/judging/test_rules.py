@@ -20,7 +20,7 @@ from hgproto.judging.rules import MOST_REMARKS, Tally, findable, text_remarks
 from hgproto.judging.validation import SessionValidator, Validator, validate, validate_payload
 from hgproto.revisions.build import placeholders
 from hgproto.revisions.framing_0002 import codec
-from hgproto.revisions.revision import Revision
+from hgproto.revisions.revision import Revision, default_revision
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -84,7 +84,7 @@ def expected_remarks(atoms: Sequence[codec.TextAtom]) -> list[tuple[str, int, in
 
 @given(atoms)
 def test_remarks_are_those_of_the_requirements(atoms: tuple[codec.TextAtom, ...]) -> None:
-    remarks = list(text_remarks(atoms, encoded(atoms)))
+    remarks = list(text_remarks(atoms, encoded(atoms), default_revision()))
     found = [(one.requirement, one.offset, (one.offset or 0) + (size or 0), one.found) for one, size, _ in remarks]
     assert found == expected_remarks(atoms)
     assert all(more == 0 for _, _, more in remarks)
@@ -95,7 +95,9 @@ def test_directives_are_counted_as_builders_count_them(format_: str) -> None:
     wanted = placeholders(format_)
     remarks = list(
         text_remarks(
-            (codec.TextAtom(format_, (), ("",) * wanted),), encoded([codec.TextAtom(format_, (), ("",) * wanted)])
+            (codec.TextAtom(format_, (), ("",) * wanted),),
+            encoded([codec.TextAtom(format_, (), ("",) * wanted)]),
+            default_revision(),
         )
     )
     assert "text-output.placeholders" not in {remark.error.requirement for remark in remarks}

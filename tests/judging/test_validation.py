@@ -373,7 +373,7 @@ def test_other_revisions_have_frames_and_no_sessions() -> None:
     assert all(finding.id in revision.requirements for finding in findings)
     with pytest.raises(ValueError, match="cannot be validated, only its frames"):
         Validator(revision=revision)
-    with pytest.raises(ValueError, match=r"^limits are those of framing-0002; give max_payload for frames of "):
+    with pytest.raises(ValueError, match=r"^limits are for sessions; give max_payload for frames of "):
         Validator(depth="frames", limits=Limits(max_payload=3), revision=revision)
 
 

@@ -20,6 +20,7 @@ from hgproto.language.model import PayloadCase, Schema
 from hgproto.language.show import show
 from hgproto.language.source import Source, read
 from hgproto.revisions.generate import compile_schema
+from hgproto.runtime.definition import Definition
 from hgproto.runtime.frame import Frame, Record
 from hgproto.runtime.layout import case_of
 from hgproto.samples.boundaries import _Maker
@@ -30,7 +31,9 @@ from hgproto.wire.tree import annotated
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from types import ModuleType
 
+    from hgproto.runtime.catalogue import Requirement
     from hgproto.wire.tree import Annotation
 
 ALIEN_FILE = ROOT / "tests" / "data" / "alien.yaml"
@@ -76,6 +79,26 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cases")
 
 
+class Compiled(Definition):
+    """A revision of modules that were compiled in memory."""
+
+    def __init__(self, modules: dict[str, ModuleType]) -> None:
+        self._modules = modules
+
+    @property
+    def codec(self) -> Any:
+        return self._modules["codec"]
+
+    @property
+    def roles(self) -> ModuleType:
+        return self._modules["roles"]
+
+    @property
+    def requirements(self) -> dict[str, Requirement]:
+        requirements: dict[str, Requirement] = self._modules["requirements"].REQUIREMENTS
+        return requirements
+
+
 @settings(max_examples=max(10, settings().max_examples // 10))
 @given(tables, st.integers(0, 1000))
 def test_all_agree_which_structure_a_payload_has(folder: Path, cases: Any, seed: int) -> None:
@@ -84,7 +107,7 @@ def test_all_agree_which_structure_a_payload_has(folder: Path, cases: Any, seed:
     codec: Any = modules["codec"]
     structs: Any = modules["structs"]
     maker = FrameMaker(codec, tries=1)
-    places = Places(codec, {})
+    places = Places(Compiled(modules))
     code = codec.CODES["measure"]
     for flags in range(8):
         for continued in (False, True):

@@ -104,7 +104,7 @@ def any_file(peer: socket.socket, process: subprocess.Popen[bytes]) -> None:
     assert process.stdout is not None
     FrameWriter(process.stdin, codec=codec).write(Client().issue("unbundle", data=process.stdout))
     FrameReader(codec=codec)
-    OutputStream(2, codec=codec)
+    OutputStream(2, revision=hgproto.Revision("framing-0002"))
 
 
 def asked(client: Client) -> bytes:
