@@ -59,10 +59,10 @@ REQUIREMENT = {
     "reference": DOCUMENTATION,
     "severity": SEMANTIC,
 }
-FLAG = {"bit": WIRE, "role": SEMANTIC, "doc": DOCUMENTATION}
+FLAG = {"bit": WIRE, "role": WIRE, "doc": DOCUMENTATION}
 FRAME = {
     "code": WIRE,
-    "role": SEMANTIC,
+    "role": WIRE,
     "sender": WIRE,
     "sender_requirement": SEMANTIC,
     "title": DOCUMENTATION,
