@@ -118,13 +118,15 @@ class Definition:
 
     def code_of(self, role: str) -> int:
         """Returns the code of the frame type with a role. Raises :class:`ValueError` if the revision has none."""
-        codes: dict[str, int] = self.roles.FRAMES
-        if role not in codes:
+        return self._with_role("frame type", role, self.roles.FRAMES)
+
+    def _with_role(self, what: str, role: str, parts: Mapping[str, int]) -> int:
+        if role not in parts:
             raise ValueError(
-                f"{self.title} has no frame type with the role {role!r}, so it cannot be used for this; "
-                f"give a frame type `role: {role}`, or use another revision"
+                f"{self.title} has no {what} with the role {role!r}, so it cannot be used for this; "
+                f"give a {what} `role: {role}`, or use another revision"
             )
-        return codes[role]
+        return parts[role]
 
     @cached_property
     def settings(self) -> int | None:
@@ -233,8 +235,13 @@ class Definition:
 
     @cached_property
     def stream_states(self) -> tuple[IntEnum, IntEnum, IntEnum | None]:
-        """The states of a stream that is closed, open, and open with a content encoding; None if there is no such state."""
+        """The states of a stream that is closed, open, and open with a content encoding; None if there is no such state.
+
+        Raises :class:`ValueError` if streams lack a machine or a stream flag. They need ``encoded`` if they can have settings.
+        """
         machine = self.machine("stream")
+        for role in ("begin", "end") if self.settings is None else ("begin", "end", "encoded"):
+            self._with_role("stream flag", role, self.roles.STREAM_FLAGS)
         opened = [name for mask, name in self.codec.STREAM_FLAG_NAMES.items() if mask == self.begin]
         plain = next(code for code in self.codec.TYPE_NAMES if code != self.settings)
         states = [

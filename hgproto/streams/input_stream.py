@@ -30,8 +30,8 @@ class InputStream(Unique):
     ``encodings``: the profiles that the peer may name. ``decoded_limit``: octets that an encoded payload may grow to, at
     least 1, and the default of ``decoded-frame`` unless told otherwise. ``reopen``: what *stream-begin* on an open stream
     is, ``error`` or ``restart``, which is *stream-end* and then *stream-begin*. ``revision``: the default revision unless
-    told otherwise. ``decoded``: what the latest encoded payload
-    was decoded to, until it is taken.
+    told otherwise. ``decoded``: what the latest encoded payload was decoded to, until it is taken. Raises :class:`ValueError`
+    for a number out of range, and for a revision without streams or without a stream flag that they need.
 
     :meth:`receive` serves who looks at streams alone. A reactor asks what the table asks by itself, since it has more to ask.
     """
@@ -63,7 +63,7 @@ class InputStream(Unique):
         self._codec = revision.codec
         self.stream_id = checked_number("stream_id", stream_id, 0, revision.ids["stream_id"] - 1)
         self._reopen = checked_reopen(reopen)
-        self.state: IntEnum = revision.machine("stream").initial
+        self.state: IntEnum = revision.stream_states[0]
         self._encodings = default_encodings(revision) if encodings is None else encodings
         check_instance(self._encodings, Encodings, "encodings")
         default, most = revision.limit("decoded_frame")

@@ -55,7 +55,8 @@ class OutputStream(Unique):
     data is cut. ``decoded_limit``: bytes that an encoded payload may stand for, which is the receiver's ``decoded-frame``.
     ``flush``: ``response`` as the module says, or ``frame`` to flush with every frame, so that a receiver has all that was
     sent at the cost of a worse ratio. ``revision``: the default revision unless told otherwise. Raises :class:`ValueError`
-    for a number out of range, and for a revision without streams or, with a profile, without stream settings.
+    for a number out of range, and for a revision without streams, without a stream flag that they need or, with a profile,
+    without stream settings.
 
     :meth:`send`, :meth:`write`, and :meth:`close` return frames, which go on the wire in the order of the calls.
     :meth:`put`, :meth:`put_data`, and :meth:`put_close` only add the same frames to the queue ``ready``, for callers that

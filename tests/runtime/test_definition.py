@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from support import SCHEMA
 
 import hgproto
 from hgproto.errors import RemoteProtocolError
 from hgproto.revisions.framing_0002 import codec, machines
 from hgproto.revisions.revision import Revision, default_revision
 from hgproto.runtime.definition import Definition, default_codec, default_definition, defined
+from hgproto.streams.encodings import zlib_profile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ALIEN = Revision(str(Path(__file__).parents[1] / "data" / "alien.yaml"))
 OURS = default_revision()
@@ -50,6 +57,29 @@ def test_a_revision_without_a_role_is_named_with_the_remedy() -> None:
 def test_reactors_and_streams_refuse_a_revision_that_lacks_what_they_need(make: type[hgproto.Server]) -> None:
     with pytest.raises(ValueError, match="relay-7 has no state machine for a"):
         make(revision=ALIEN)
+
+
+STREAMS: list[Callable[[Revision], object]] = [
+    lambda revision: hgproto.OutputStream(2, zlib_profile(), revision=revision),
+    lambda revision: hgproto.OutputStream(2, revision=revision),
+    lambda revision: hgproto.InputStream(1, revision=revision),
+    lambda revision: hgproto.Server(revision=revision, encoding="zlib"),
+    lambda revision: hgproto.Client(revision=revision),
+    lambda revision: hgproto.Validator(role="client", revision=revision),
+]
+
+
+@pytest.mark.parametrize("role", ["begin", "end", "encoded"])
+def test_streams_name_the_role_that_a_stream_flag_lacks(role: str, tmp_path: Path) -> None:
+    shutil.copy(SCHEMA / "framing-0002.yaml", tmp_path)
+    shared = (SCHEMA / "framing.yaml").read_text(encoding="utf-8")
+    assert shared.count(f"      role: {role}\n") == 1
+    (tmp_path / "framing.yaml").write_text(shared.replace(f"      role: {role}\n", ""), encoding="utf-8")
+    revision = Revision(str(tmp_path / "framing-0002.yaml"))
+    message = f"has no stream flag with the role '{role}', .*; give a stream flag `role: {role}`, or use another"
+    for make in STREAMS:
+        with pytest.raises(ValueError, match=message):
+            make(revision)
 
 
 def test_machines_are_found_by_their_scope_and_side() -> None:
