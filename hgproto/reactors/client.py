@@ -161,7 +161,12 @@ class Client(Sender[ClientEvent], ResponseReceiver):
         return send
 
     def issued(self, request_id: int) -> None:
-        """Somebody else has sent a request: for those who only watch a connection."""
+        """Somebody else has sent a request: for those who only watch a connection.
+
+        Raises :class:`TypeError` or :class:`ValueError` for what is no request id, and :class:`LocalProtocolError` for an id
+        that is in use.
+        """
+        request_id = self._checked_id(request_id)
         self._tell(request_id, Event.REQUEST_ISSUED)
         self._sent(request_id)
 

@@ -128,7 +128,7 @@ class Outputs:
     def choose(self, request_id: int | None, stream_id: int | None) -> Output:
         """Returns the output that is asked for, else the request's, else the one with the least to send.
 
-        Raises :class:`ValueError` if there is no stream with this id.
+        Raises :class:`ValueError` if there is no stream with this id, and :class:`TypeError` for an id that is no integer.
         """
         if stream_id is None:
             if self._only is not None:
@@ -137,7 +137,7 @@ class Outputs:
             if home is not None:
                 return home.output
             return min(self.by_id.values(), key=lambda output: output.outstanding)
-        output = self.by_id.get(stream_id)
+        output = self.by_id.get(stream_id if type(stream_id) is int else checked_number("stream_id", stream_id, 0))
         if output is None:
             known = ", ".join(map(str, self.by_id))
             raise ValueError(f"there is no output stream {brief(stream_id)}; there are {known}")

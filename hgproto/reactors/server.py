@@ -115,8 +115,11 @@ class Server(Sender[ServerEvent], CommandReceiver):
         :attr:`output_streams`; else the one on which messages went for the request, else the one with the least to send.
         ``plain``: the octets are compressed already. ``end``: close the stream afterwards; after the end of input a stream
         closes by itself with its last response. Raises :class:`LocalProtocolError` (response.active-request, response.once,
-        reactor.errored), and :class:`TypeError` for what is neither.
+        reactor.errored), :class:`ValueError` for a stream that there is not, and :class:`TypeError` for data that is neither and
+        for ids that are no integers.
         """
+        if type(request_id) is not int:
+            request_id = self._checked_id(request_id)
         content = data if type(data) is bytes else _checked_response(data)
         outputs = self._outputs
         output = outputs.choose(request_id, stream_id)
@@ -133,6 +136,8 @@ class Server(Sender[ServerEvent], CommandReceiver):
         being written then, the :class:`SendFrames` raises :class:`BlockingIOError` after the last frame that it has, and the
         writer returns the rest. If a pool has the :class:`SendFrames`, the pool returns all frames, and the writer none.
         """
+        if type(request_id) is not int:
+            request_id = self._checked_id(request_id)
         pushed = Pushed()
         outputs = self._outputs
         output = outputs.choose(request_id, stream_id)
@@ -154,6 +159,8 @@ class Server(Sender[ServerEvent], CommandReceiver):
         self, request_id: int, message: str, *, stream_id: int | None = None, end: bool = False
     ) -> SendFrames | NoOp:
         """An error of the application as the response to a request. Raises as :meth:`respond` does."""
+        if type(request_id) is not int:
+            request_id = self._checked_id(request_id)
         output = self._outputs.choose(request_id, stream_id)
         check_text(message, "message")
         frame = self._error(request_id, output.stream, message)
@@ -175,6 +182,8 @@ class Server(Sender[ServerEvent], CommandReceiver):
         stream_id: int | None = None,
     ) -> SendFrames | NoOp:
         """Text for people, while a request is active; see :func:`hgproto.revisions.build.text_output`."""
+        if type(request_id) is not int:
+            request_id = self._checked_id(request_id)
         output = self._outputs.choose(request_id, stream_id)
         frame = self._revision.build.text_output(
             request_id, output.stream.stream_id, atoms, errors=errors, max_payload=self.limits.send_payload
@@ -193,6 +202,8 @@ class Server(Sender[ServerEvent], CommandReceiver):
         stream_id: int | None = None,
     ) -> SendFrames | NoOp:
         """How far an operation is, while a request is active; see :func:`hgproto.revisions.build.progress`."""
+        if type(request_id) is not int:
+            request_id = self._checked_id(request_id)
         output = self._outputs.choose(request_id, stream_id)
         frame = self._revision.build.progress(
             request_id, output.stream.stream_id, topic, pos, total, label, item, max_payload=self.limits.send_payload
@@ -208,7 +219,11 @@ class Server(Sender[ServerEvent], CommandReceiver):
         return self._held_back(Message(self._outputs, output, frame))
 
     def answered(self, request_id: int) -> None:
-        """Somebody else has sent the response to a request: for those who only watch a connection."""
+        """Somebody else has sent the response to a request: for those who only watch a connection.
+
+        Raises :class:`TypeError` or :class:`ValueError` for what is no request id.
+        """
+        request_id = self._checked_id(request_id)
         request = self._requests.get(request_id)
         if request is not None:
             row = self._row(request.state, Event.RESPONSE_BEGUN)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hgproto.runtime.frame import Record, Unique
+from hgproto.runtime.frame import Record, Unique, checked_number
 
 if TYPE_CHECKING:
     from enum import IntEnum
@@ -112,15 +112,19 @@ class Inspectable(Unique):
         )
 
     def request_state(self, request_id: int) -> IntEnum:
-        """Returns the state of one request."""
-        request = self._requests.get(request_id)
+        """Returns the state of one request. Raises :class:`TypeError` or :class:`ValueError` for what is no id."""
+        request = self._requests.get(self._checked_id(request_id))
         state: IntEnum = self.machine.initial if request is None else request.state
         return state
 
     def stream_state(self, stream_id: int) -> IntEnum:
-        """Returns the state of one stream of the peer."""
-        stream = self._inputs.get(stream_id)
+        """Returns the state of one stream of the peer. Raises as :meth:`request_state` does."""
+        stream = self._inputs.get(self._checked_id(stream_id, "stream_id"))
         return self._plans.stream.initial if stream is None else stream.state
+
+    def _checked_id(self, number: int, name: str = "request_id") -> int:
+        """Returns an id that a caller has given, as an ``int``. ``name``: of the argument, and of the field of the header."""
+        return checked_number(name, number, 0, self._plans.revision.ids[name] - 1)
 
     def _sent_states(self) -> tuple[dict[int, IntEnum], tuple[int, ...]]:
         """Returns the states of the streams that we send on, and the requests of sends that were not taken to their end."""

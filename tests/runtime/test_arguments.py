@@ -197,3 +197,76 @@ def test_what_is_no_frame_is_named(call: Callable[[Any], object], given: object,
 def test_options_of_a_wrong_type_are_named(call: Callable[[Any], object], given: object, name: str) -> None:
     with pytest.raises(TypeError, match=f"^{re.escape(name)} must be "):
         call(given)
+
+
+WRONG_IDS: list[object] = [1.0, "1", None, b"1", [1], {}]
+WRONG_STREAMS: list[object] = [2.0, "2", b"2", [2], {}]
+IDS: dict[str, tuple[Callable[[Any], object], list[object], str]] = {
+    "issued": (lambda given: Client().issued(given), WRONG_IDS, "request_id"),
+    "answered": (lambda given: asked().answered(given), WRONG_IDS, "request_id"),
+    "respond": (lambda given: asked().respond(given, b"x"), WRONG_IDS, "request_id"),
+    "respond on streams": (lambda given: asked(2).respond(given, b"x"), WRONG_IDS, "request_id"),
+    "begin_response": (lambda given: asked().begin_response(given), WRONG_IDS, "request_id"),
+    "respond_error": (lambda given: asked().respond_error(given, "x"), WRONG_IDS, "request_id"),
+    "send_text": (lambda given: asked(2).send_text(given, []), WRONG_IDS, "request_id"),
+    "send_progress": (lambda given: asked(2).send_progress(given, "x", 1, 2), WRONG_IDS, "request_id"),
+    "request_state": (lambda given: asked().request_state(given), WRONG_IDS, "request_id"),
+    "stream_state": (lambda given: asked().stream_state(given), [*WRONG_STREAMS, None], "stream_id"),
+    "stream of issue": (lambda given: Client().issue("x", stream_id=given), WRONG_STREAMS, "stream_id"),
+    "stream of begin_command": (lambda given: Client().begin_command("x", stream_id=given), WRONG_STREAMS, "stream_id"),
+    "stream of respond": (lambda given: asked().respond(1, b"x", stream_id=given), WRONG_STREAMS, "stream_id"),
+    "stream of begin_response": (lambda given: asked().begin_response(1, stream_id=given), WRONG_STREAMS, "stream_id"),
+    "stream of respond_error": (lambda given: asked().respond_error(1, "", stream_id=given), WRONG_STREAMS, "stream_id"),
+    "stream of send_text": (lambda given: asked().send_text(1, [], stream_id=given), WRONG_STREAMS, "stream_id"),
+}
+
+
+def asked(streams: int = 1) -> Server:
+    """A server that waits for the response to request 1."""
+    server = Server(streams=streams)
+    server.receive_frame(codec.make_frame(1, 1, 1, 1, 1, b"x"))
+    return server
+
+
+@pytest.mark.parametrize(("call", "given", "name"), cases(IDS))
+def test_ids_of_a_wrong_type_are_named(call: Callable[[Any], object], given: object, name: str) -> None:
+    with pytest.raises(TypeError, match=f"^{name} must be an integer, not {type(given).__name__}$"):
+        call(given)
+
+
+OUT_OF_RANGE: dict[str, tuple[Callable[[Any], object], list[object], str]] = {
+    "issued": (lambda given: Client().issued(given), [-1, 65536, 1 << 70], "request_id"),
+    "answered": (lambda given: asked().answered(given), [-1, 65536, 1 << 70], "request_id"),
+    "request_state": (lambda given: asked().request_state(given), [-1, 65536, 1 << 70], "request_id"),
+    "stream_state": (lambda given: asked().stream_state(given), [-1, 256, 1 << 70], "stream_id"),
+}
+
+
+@pytest.mark.parametrize(("call", "given", "name"), cases(OUT_OF_RANGE))
+def test_ids_out_of_range_are_named(call: Callable[[Any], object], given: object, name: str) -> None:
+    with pytest.raises(ValueError, match=f"^{name} must be "):
+        call(given)
+
+
+class Number:
+    """An integer of another library."""
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+    def __index__(self) -> int:
+        return self.value
+
+
+def test_ids_are_any_integers() -> None:
+    server = asked()
+    one: Any = Number(1)
+    two: Any = Number(2)
+    assert server.request_state(one) is server.request_state(1)
+    sent: Any = server.respond(one, b"x", stream_id=two)
+    frames = list(sent)
+    assert [type(frame.request_id) for frame in frames] == [int]
+    client = Client()
+    client.issued(one)
+    assert client.active == (1,)
+    assert list(client.receive_frame(frames[0]))
