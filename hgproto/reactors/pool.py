@@ -17,10 +17,10 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from hgproto.errors import DecodingError, RemoteProtocolError
-from hgproto.reactors.events import NoOp
+from hgproto.reactors.events import NoOp, SendFrames
 from hgproto.reactors.lanes import Lane
 from hgproto.runtime.bytelike import as_bytes
-from hgproto.runtime.frame import Unique, check_revision, checked_number
+from hgproto.runtime.frame import Unique, check_instance, check_revision, checked_number
 from hgproto.streams.encodings import decoder_failure, new_decoder
 from hgproto.wire.reader import FrameReader
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from hgproto.reactors.events import SendFrames
     from hgproto.reactors.reactor import Reactor
     from hgproto.runtime.bytelike import BytesLike
     from hgproto.runtime.frame import Frame
@@ -51,6 +50,8 @@ class _Pool(Unique, Generic[Work]):
     def __init__(self, workers: int | None, executor: Executor | None) -> None:
         if executor is not None and not hasattr(executor, "submit"):
             raise TypeError(f"executor must be an Executor, not {type(executor).__name__}")
+        if workers is not None:
+            workers = checked_number("workers", workers, 1)
         self._own = executor is None
         self._executor = executor or ThreadPoolExecutor(workers, thread_name_prefix="hgproto-stream")
         self._lanes: dict[int, Lane[Work]] = {}
@@ -151,6 +152,7 @@ class EncodingPool(_Pool["SendFrames"]):
         self._check_open()
         if isinstance(send, NoOp):
             return
+        check_instance(send, SendFrames, "send")
         if send.stream_id is None:
             raise ValueError("what is sent on several streams cannot be made on the thread of one")
         send.claim(self)

@@ -113,6 +113,9 @@ OPTIONS: dict[str, tuple[Callable[[Any], object], list[object], str]] = {
     "describe": (lambda given: Server(describe=given), [5, "x", b"x"], "describe"),
     "executor of an encoding pool": (lambda given: EncodingPool(executor=given), [5, "x"], "executor"),
     "executor of a decoding pool": (lambda given: DecodingPool(Server(), executor=given), [5, "x"], "executor"),
+    "workers of an encoding pool": (EncodingPool, ["2", 2.0, [2]], "workers"),
+    "workers of a decoding pool": (lambda given: DecodingPool(Server(), workers=given), ["2", 2.0, [2]], "workers"),
+    "send": (lambda given: EncodingPool().submit(given), [5, "x", None, FIRST], "send"),
     "reactor": (DecodingPool, [5, "x", None], "reactor"),
     "decoded": (lambda given: Server().receive_frame(FIRST, given), [5, "x", bytearray()], "decoded"),
     "more profiles": (lambda given: Encodings([]).plus(given), ["zlib", 5, None], "a profile of encodings"),
@@ -216,7 +219,11 @@ IDS: dict[str, tuple[Callable[[Any], object], list[object], str]] = {
     "stream of begin_command": (lambda given: Client().begin_command("x", stream_id=given), WRONG_STREAMS, "stream_id"),
     "stream of respond": (lambda given: asked().respond(1, b"x", stream_id=given), WRONG_STREAMS, "stream_id"),
     "stream of begin_response": (lambda given: asked().begin_response(1, stream_id=given), WRONG_STREAMS, "stream_id"),
-    "stream of respond_error": (lambda given: asked().respond_error(1, "", stream_id=given), WRONG_STREAMS, "stream_id"),
+    "stream of respond_error": (
+        lambda given: asked().respond_error(1, "", stream_id=given),
+        WRONG_STREAMS,
+        "stream_id",
+    ),
     "stream of send_text": (lambda given: asked().send_text(1, [], stream_id=given), WRONG_STREAMS, "stream_id"),
 }
 
