@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     Taken = list[Mapping[str, Mapping[str, bool]]]
 
-__all__ = ["emit"]
+__all__ = ["TYPES", "emit"]
 
-_TYPES = {
+TYPES = {
     "request-id": "int",
     "stream-id": "int",
     "text": "str",
@@ -82,7 +82,7 @@ def _record(event: Event, schemas: Sequence[Schema], taken: Taken) -> list[str]:
 
 
 def _annotation(event: Event, field: EventField, schemas: Sequence[Schema], taken: Taken) -> str:
-    kinds = [_TYPES[field.type]] if field.type not in PAYLOADS else list(_of_payload(event, field, schemas, taken))
+    kinds = [TYPES[field.type]] if field.type not in PAYLOADS else list(_of_payload(event, field, schemas, taken))
     if not kinds:
         raise ValueError(f"no transition leads to the event {event.name!r}, so that its {field.name!r} has no type")
     return " | ".join([*dict.fromkeys(kinds), *(["None"] if field.optional else [])])

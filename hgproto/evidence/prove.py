@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from inspect import signature
+from inspect import get_annotations, signature
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
+from hgproto.emit.events import TYPES
 from hgproto.errors import ProtocolError, RemoteProtocolError
 from hgproto.language.names import camel, snake
 from hgproto.language.problems import Adviser, Problem, suggestion
@@ -142,6 +143,27 @@ def _unreported(schema: Schema) -> Iterator[Problem]:
         if fields != known:
             message = f"reactors report {event.name!r} with {', '.join(known) or 'no fields'}"
             yield Problem(event.place, message, "declare just these fields, in this order")
+            continue
+        for field in event.own:
+            words, optional = _reported(kind, field.name)
+            if field.type not in words or field.optional != optional:
+                advice = f"use {' or '.join(f'`type: {word}`' for word in words)}"
+                advice += " and `optional: true`" if optional else ", without `optional`" if field.optional else ""
+                yield Problem(field.place, f"{field.name!r} of {event.name!r} is not what reactors report", advice)
+
+
+def _reported(kind: type, name: str) -> tuple[list[str], bool]:
+    """The types that a field of an event can have, as its class is annotated, and True if it may be absent."""
+    part = getattr(kind, name)
+    if isinstance(part, property):
+        annotation = str(get_annotations(part.fget)["return"])  # type: ignore[arg-type]
+    else:
+        owner = next(base for base in kind.__mro__ if name in get_annotations(base))
+        annotation = str(get_annotations(owner)[name])
+    text = annotation.removesuffix(" | None")
+    known = [word for word, type_ in TYPES.items() if type_ == text]
+    # A field of a payload is the strings or records of an array, and a payload is a record.
+    return known or ["payload-field" if "[" in text else "payload"], text != annotation
 
 
 # Examples.

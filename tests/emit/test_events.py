@@ -14,7 +14,7 @@ import pytest
 from support import RUFF, SCHEMA
 
 from hgproto.emit import shared
-from hgproto.emit.events import _TYPES
+from hgproto.emit.events import TYPES
 from hgproto.language import SchemaError, load
 from hgproto.language.model import Action, Event, EventField, Row, Schema
 from hgproto.language.problems import Place
@@ -38,7 +38,7 @@ def event(name: str, *own: EventField, **more: Any) -> Event:
     return Event(name=name, role="both", doc=f"The event {name}.", own=own, place=HERE, **{**parts, **more})
 
 
-WHOLE = event("whole", *(field(type_.replace("-", "_"), type_) for type_ in _TYPES))
+WHOLE = event("whole", *(field(type_.replace("-", "_"), type_) for type_ in TYPES))
 BASE = event("base", field("first", "text"), field("second", "count", optional=True))
 EVENTS = [
     WHOLE,
@@ -69,7 +69,7 @@ def test_events_are_records() -> None:
     whole = names["Whole"]
     assert issubclass(whole, Record)
     assert whole.__init__.__annotations__["names_to_bytes"] == "dict[str, _builtins.bytes]"
-    values = list(range(len(_TYPES)))
+    values = list(range(len(TYPES)))
     assert [getattr(whole(*values), name) for name in parts_of(whole(*values))] == values
     assert whole(*values) == whole(*values) != whole(*reversed(values))
     assert not hasattr(whole(*values), "__dict__")
