@@ -51,6 +51,7 @@ def check(schema: Schema) -> list[Problem]:
         *(p for structure in schema.structures.values() for p in _structure(structure, schema, payloads)),
         *_requirements(schema),
         *_limits(schema),
+        *_windows(schema),
         *event_problems(schema),
     ]
     if (
@@ -478,3 +479,16 @@ def _limits(schema: Schema) -> Iterator[Problem]:
     for limit in schema.limits.values():
         if limit.default > limit.maximum:
             yield Problem(limit.place, f"the default of {limit.name!r} is over its maximum", "correct one of them")
+
+
+def _windows(schema: Schema) -> Iterator[Problem]:
+    for profile in schema.profiles.values():
+        window = profile.window
+        if window is None:
+            continue
+        if profile.algorithm != "zstd":
+            advice = "remove it: only `algorithm: zstd` has a window"
+            yield Problem(profile.place, f"`window` says nothing of {profile.name!r}", advice)
+        elif window.bit_count() != 1:
+            message = f"the window of {profile.name!r} is {window}, which is no power of two"
+            yield Problem(profile.place, message, f"use {1 << (window.bit_length() - 1)}")
