@@ -43,7 +43,7 @@ nitpick_ignore = [("py:class", name) for name in ("Executor", "IntEnum", "Module
 nitpick_ignore += [("py:class", name) for name in ("concurrent.futures.ThreadPoolExecutor", "date", "datetime.date")]
 # Unions that are there for type checkers alone.
 nitpick_ignore += [
-    ("py:class", name) for name in ("BytesLike", "Data", "Key", "Readable", "Role", "Source", "Writable")
+    ("py:class", name) for name in ("Atom", "BytesLike", "Data", "Key", "Readable", "Role", "Source", "Writable")
 ]
 nitpick_ignore += [("py:class", name) for name in ("hypothesis.strategies.SearchStrategy", "st.SearchStrategy", "T")]
 nitpick_ignore += [

@@ -107,6 +107,7 @@ ELSEWHERE = {
     "fuzz.minimizing": ("fuzz/test_again.py", "what shows again is minimized"),
     "fuzz.tcp": ("fuzz/test_logs.py", "a server is what it writes, too"),
     "fuzz.worker": ("fuzz/test_fuzz.py", "it is the other process of a target"),
+    "streams.decoders": ("streams/test_encodings.py", "decoders are tested with the profiles that have them"),
     "streams.input_stream": ("streams/test_output_stream.py", "streams are tested in both directions"),
     "judging.places": ("runtime/test_cases.py", "what it decides is held against the codec"),
     "runtime.of_revision": ("revisions/test_revision.py", "it rejects what the codec of the same revision rejects"),

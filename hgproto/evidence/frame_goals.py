@@ -13,7 +13,8 @@ from hgproto.evidence.goals import edges_of
 from hgproto.reactors.limits import Limits
 from hgproto.revisions.framing_0002 import codec
 from hgproto.runtime.layout import case_of, numbers_of, walk
-from hgproto.streams.encodings import default_encodings, new_decoder
+from hgproto.streams.decoders import new_decoder
+from hgproto.streams.encodings import default_encodings
 from hgproto.wire.jsonform import Continuations
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hgproto.errors import DecodingError
-from hgproto.streams.encodings import new_decoder
+from hgproto.streams.decoders import new_decoder
 from hgproto.streams.input_stream import InputStream
 
 if TYPE_CHECKING:

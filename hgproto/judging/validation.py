@@ -90,7 +90,7 @@ class Validator(Unique):
             raise ValueError(f"sessions of {revision.title} cannot be validated, only its frames; use depth='frames'")
         if limits is not None and not revision.has_sessions:
             raise ValueError(f"limits are for sessions; give max_payload for frames of {revision.title}")
-        limits = Limits() if limits is None else limits
+        limits = Limits.of_revision(revision) if limits is None else limits
         check_instance(limits, Limits, "limits")
         if encodings is not None:
             check_instance(encodings, Encodings, "encodings")

@@ -66,7 +66,7 @@ class Client(Sender[ClientEvent], ResponseReceiver):
         revision: Definition | None = None,
     ) -> None:
         super().__init__(limits=limits, encodings=encodings, reopen=reopen, revision=revision)
-        self._outputs = self._opened(streams, 1, encoding, flush)
+        self._outputs = self._opened(streams, encoding, flush)
         self._buffered = buffered
         self._held: list[Command] = []
         order = str(self._revision.roles.REQUEST_ORDER)

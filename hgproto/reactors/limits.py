@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Self, TypedDict, Unpack
 
+    from hgproto.runtime.definition import Definition
+
     class _Settings(TypedDict, total=False):
         active_requests: int
         argument_value: int
@@ -96,6 +98,15 @@ class Limits(Record):
             for name, (default, maximum) in names.items():
                 value = limits.get(name, default)
                 setattr(self, name, checked_number(name, value, 1, maximum))
+
+    @classmethod
+    def of_revision(cls, revision: Definition) -> Limits:
+        """Returns the defaults of a revision. A limit that its schema does not have is that of the default revision."""
+        limits = cls()
+        for name in cls.__slots__:
+            if name.replace("_", "-") in revision.codec.LIMITS:
+                setattr(limits, name, revision.limit(name)[0])
+        return limits
 
     @classmethod
     def of(cls, settings: Iterable[str]) -> Limits:

@@ -31,6 +31,7 @@ __all__ = [
     "Plan",
     "Plans",
     "Request",
+    "Slots",
     "States",
     "Table",
     "Violation",
@@ -139,6 +140,31 @@ class States:
         self.answered = frozenset(state for state in states if leads(state, Event.REQUEST_SENT) is self.initial)
 
 
+_MOST_SLOTS = 1 << 8
+"""Stream ids for which a list has a place each."""
+
+
+class Slots(dict[int, int]):
+    """The states of streams where ids are many: only those that are not closed take memory.
+
+    ``closed``: for a stream of the right side and of the wrong one. ``parity``: of the right side.
+    """
+
+    def __init__(self, closed: tuple[int, int], parity: int) -> None:
+        super().__init__()
+        self._closed = closed
+        self._parity = parity
+
+    def __missing__(self, stream_id: int) -> int:
+        return self._closed[(stream_id & 1) != self._parity]
+
+    def __setitem__(self, stream_id: int, slot: int) -> None:
+        if slot == self._closed[0]:
+            self.pop(stream_id, None)
+        else:
+            super().__setitem__(stream_id, slot)
+
+
 class Plans:
     """What the reactors of one role keep for a revision, and what they look up of it for each frame.
 
@@ -176,6 +202,14 @@ class Plans:
         self.rows: dict[tuple[int, Event], Row] = {}
         # Stands for a stream id of the wrong parity, where a state would.
         self.foreign = len(type(self.stream.initial))
+
+    def slots(self, shift: int) -> list[int] | Slots:
+        """Returns the state of each stream, at first that of a closed one. ``shift``: the bits below a state."""
+        closed = (self.stream.initial << shift, self.foreign << shift)
+        ids = range(self.revision.ids["stream_id"])
+        if len(ids) > _MOST_SLOTS:
+            return Slots(closed, self.parity)
+        return [closed[(stream_id & 1) != self.parity] for stream_id in ids]
 
     def dead(self) -> LocalProtocolError:
         """Returns the error for sending after the connection has failed."""

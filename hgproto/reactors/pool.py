@@ -21,7 +21,7 @@ from hgproto.reactors.events import NoOp, SendFrames
 from hgproto.reactors.lanes import Lane
 from hgproto.runtime.bytelike import as_bytes
 from hgproto.runtime.frame import Unique, check_instance, check_revision, checked_number
-from hgproto.streams.encodings import decoder_failure, new_decoder
+from hgproto.streams.decoders import decoder_failure, new_decoder
 from hgproto.wire.reader import FrameReader
 
 if TYPE_CHECKING:

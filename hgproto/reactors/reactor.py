@@ -106,7 +106,7 @@ class Reactor(Inspectable, Generic[EventT]):
         self._codec = plans.codec
         self._tables = plans.tables
         self.machine = plans.machine
-        self.limits = limits = Limits() if limits is None else limits
+        self.limits = limits = Limits.of_revision(revision) if limits is None else limits
         self.encodings = default_encodings(revision) if encodings is None else encodings
         check_instance(limits, Limits, "limits")
         check_instance(self.encodings, Encodings, "encodings")
@@ -118,8 +118,7 @@ class Reactor(Inspectable, Generic[EventT]):
         self._requests: dict[int, Any] = {}
         # What is legal on a free id depends on whose it is; ids in use are all the client's.
         self._free = [plans.even, plans.tables[plans.machine.initial]]
-        slots = [plans.stream.initial << _STATE_BITS, plans.foreign << _STATE_BITS]
-        self._slots = [slots[(stream_id & 1) != plans.parity] for stream_id in range(revision.ids["stream_id"])]
+        self._slots = plans.slots(_STATE_BITS)
         self._inputs: dict[int, InputStream] = {}
         self._open_streams = 0
         # Events that came about while frames were taken; they are given with the next ones.

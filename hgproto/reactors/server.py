@@ -65,6 +65,8 @@ class Server(Sender[ServerEvent], CommandReceiver):
     arrives. ``reopen``: what *stream-begin* on an open stream is, ``error`` or ``restart``. ``flush``: see
     :class:`hgproto.streams.output_stream.OutputStream`. ``describe``: the message for the exception that a response raised
     while it was iterated over. The client gets a fixed message if ``describe`` raises an exception or returns no text.
+    ``revision``: the default revision unless told otherwise. Raises :class:`ValueError` for a revision that has no state machines,
+    or no builders of messages; only framing-0002 has builders.
     """
 
     __slots__ = ("_deferring", "_describe", "_held", "_outputs", "_unanswered")
@@ -84,7 +86,7 @@ class Server(Sender[ServerEvent], CommandReceiver):
         revision: Definition | None = None,
     ) -> None:
         super().__init__(limits=limits, encodings=encodings, streaming=streaming, reopen=reopen, revision=revision)
-        self._outputs = self._opened(streams, 2, encoding, flush)
+        self._outputs = self._opened(streams, encoding, flush)
         self._deferring = defer
         if describe is not None and not callable(describe):
             raise TypeError(f"describe must be a function, not {type(describe).__name__}")

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from functools import cache
 from typing import TYPE_CHECKING, Protocol
+from weakref import WeakKeyDictionary
 
 from hgproto.errors import DecodingError, EncodingError, repr_of, shown
 from hgproto.runtime.bytelike import as_bytes
@@ -33,7 +34,7 @@ __all__ = [
     "Encodings",
     "Profile",
     "default_encodings",
-    "new_decoder",
+    "too_large",
     "zlib_profile",
     "zstd_profile",
     "zstd_window",
@@ -161,19 +162,33 @@ def default_encodings(revision: Definition | None = None) -> Encodings:
     return _default_encodings(defined(revision))
 
 
-@cache
 def _default_encodings(revision: Definition) -> Encodings:
-    names = {algorithm: name for name, (algorithm, _) in revision.roles.PROFILES.items()}
-    profiles, missing = [], {}
-    if "zstd" in names and _zstd() is None:
-        missing[names["zstd"]] = "pip install 'hgproto[zstd]'"
-    elif "zstd" in names:
-        profiles.append(zstd_profile(revision=revision))
-    if "zlib" in names:
-        profiles.append(zlib_profile(revision=revision))
-    if "identity" in names:
-        profiles.append(Profile(names["identity"], _IdentityEncoder, _IdentityDecoder))
+    profiles, missing = _KEPT.get(revision.roles) or _KEPT.setdefault(revision.roles, _installed(revision))
     return Encodings(profiles, missing)
+
+
+_KEPT: WeakKeyDictionary[ModuleType, tuple[list[Profile], dict[str, str]]] = WeakKeyDictionary()
+"""The profiles of revisions, by their generated modules, since there can be many objects for a revision."""
+_PREFERENCE = ("zstd", "zlib", "identity")
+"""The algorithms, best first."""
+
+
+def _installed(revision: Definition) -> tuple[list[Profile], dict[str, str]]:
+    """Makes the profiles of a revision; returns them with the remedies for those that need a package."""
+    profiles, missing = [], {}
+    for algorithm in _PREFERENCE:
+        for name, (own, window) in revision.roles.PROFILES.items():
+            if own != algorithm:
+                continue
+            if algorithm == "identity":
+                profiles.append(Profile(name, _IdentityEncoder, IdentityDecoder))
+            elif algorithm == "zlib":
+                profiles.append(_zlib_profile(name, ZLIB_LEVEL))
+            elif _zstd() is None:
+                missing[name] = "pip install 'hgproto[zstd]'"
+            else:
+                profiles.append(_zstd_profile(name, window, ZSTD_LEVEL))
+    return profiles, missing
 
 
 def _named(revision: Definition, algorithm: str) -> tuple[str, int | None]:
@@ -196,74 +211,19 @@ class _IdentityEncoder:
     finish = flush
 
 
-class _IdentityDecoder:
+class IdentityDecoder:
+    """The decoder of payloads that pass as they are."""
+
     __slots__ = ()
 
     def decode(self, data: bytes, limit: int) -> bytes:
         data = as_bytes(data)
         if len(data) > limit:
-            raise _too_large(limit)
+            raise too_large(limit)
         return data
 
     def finish(self) -> None:
         """There is no end to be seen."""
-
-
-def new_decoder(profile: Profile) -> Decoder:
-    """Makes a decoder that raises only :class:`DecodingError`, whatever the decoder of a user's profile raises.
-
-    A decoder that cannot be made, or that fails by itself, rejects the payload. The exception is the cause of the error.
-    """
-    try:
-        decoder = profile.decoder()
-    except Exception as error:  # of a user's code
-        return _NoDecoder(error)
-    if isinstance(decoder, _IdentityDecoder | _ZlibDecoder | _ZstdDecoder):
-        return decoder
-    return _CheckedDecoder(decoder)
-
-
-class _CheckedDecoder:
-    """A user's decoder, held to what :class:`Decoder` promises."""
-
-    __slots__ = ("_decoder",)
-
-    def __init__(self, decoder: Decoder) -> None:
-        self._decoder = decoder
-
-    def decode(self, data: bytes, limit: int) -> bytes:
-        try:
-            decoded = as_bytes(self._decoder.decode(data, limit), "what a decoder returns")
-        except DecodingError:
-            raise
-        except Exception as error:
-            raise decoder_failure(error) from error
-        if len(decoded) > limit:
-            raise _too_large(limit)
-        return decoded
-
-    def finish(self) -> None:
-        try:
-            self._decoder.finish()
-        except DecodingError:
-            raise
-        except Exception as error:
-            raise decoder_failure(error) from error
-
-
-class _NoDecoder:
-    """Stands for a decoder that could not be made."""
-
-    __slots__ = ("_error",)
-
-    def __init__(self, error: Exception) -> None:
-        self._error = error
-
-    def decode(self, data: bytes, limit: int) -> bytes:  # noqa: ARG002
-        raise decoder_failure(self._error) from self._error
-
-    def finish(self) -> None:
-        """Nothing was decoded, so nothing is missing."""
 
 
 # zlib
@@ -276,7 +236,11 @@ def zlib_profile(level: int = ZLIB_LEVEL, *, revision: Definition | None = None)
     """
     level = checked_number("level", level, 0, 9)
     name, _ = _named(defined(revision), "zlib")
-    return Profile(name, lambda: _ZlibEncoder(level), _ZlibDecoder)
+    return _zlib_profile(name, level)
+
+
+def _zlib_profile(name: str, level: int) -> Profile:
+    return Profile(name, lambda: _ZlibEncoder(level), ZlibDecoder)
 
 
 class _ZlibEncoder:
@@ -297,7 +261,9 @@ class _ZlibEncoder:
         return self._flush(self._finish)
 
 
-class _ZlibDecoder:
+class ZlibDecoder:
+    """The decoder of one zlib stream."""
+
     __slots__ = ("_context", "_error", "_fed")
 
     def __init__(self) -> None:
@@ -322,7 +288,7 @@ class _ZlibDecoder:
         except self._error as error:
             raise _undecodable("zlib", error) from None
         if len(decoded) > limit:
-            raise _too_large(limit)
+            raise too_large(limit)
         if context.unused_data:
             raise _after_end(len(data) - len(context.unused_data), len(context.unused_data))
         return decoded
@@ -358,15 +324,23 @@ def zstd_profile(level: int = ZSTD_LEVEL, *, revision: Definition | None = None)
     """
     level = checked_number("level", level, 1, 22)
     name, window = _named(defined(revision), "zstd")
+    return _zstd_profile(name, window, level)
+
+
+def _zstd_profile(name: str, window: int | None, level: int) -> Profile:
     module = _zstd()
     if module is None:
         raise EncodingError(f"the content encoding {name!r} needs a package: pip install 'hgproto[zstd]'")
     options = {module.CompressionParameter.compression_level: level}
     _, widest = module.CompressionParameter.window_log.bounds()
-    largest = widest if window is None else window.bit_length() - 1
-    if level >= 20 and widest > largest:
+    largest = widest if window is None else min(window.bit_length() - 1, widest)
+    if largest < (_WIDE if level < 20 else widest):
         options[module.CompressionParameter.window_log] = largest
-    return Profile(name, lambda: _ZstdEncoder(module, options), lambda: _ZstdDecoder(module, largest))
+    return Profile(name, lambda: _ZstdEncoder(module, options), lambda: ZstdDecoder(module, largest))
+
+
+_WIDE = 23
+"""The base-2 logarithm of the largest window that levels below 20 use."""
 
 
 class _ZstdEncoder:
@@ -389,7 +363,9 @@ class _ZstdEncoder:
         return self._flush(self._frame)
 
 
-class _ZstdDecoder:
+class ZstdDecoder:
+    """The decoder of one Zstandard frame."""
+
     __slots__ = ("_context", "_error", "_head", "_largest")
 
     def __init__(self, module: ModuleType, largest: int) -> None:
@@ -420,7 +396,7 @@ class _ZstdDecoder:
                 raise DecodingError("wide-window", 0, expected, octets(window)) from None
             raise _undecodable("Zstandard", error) from None
         if len(decoded) > limit:
-            raise _too_large(limit)
+            raise too_large(limit)
         if context.eof and context.unused_data:
             raise _after_zstd_frame(len(data) - len(context.unused_data), context.unused_data)
         return decoded
@@ -473,15 +449,8 @@ def _undecodable(what: str, error: Exception) -> DecodingError:
     return DecodingError("undecodable", 0, f"octets of a {what} stream", f"what it refuses: {error}")
 
 
-def decoder_failure(error: BaseException) -> DecodingError:
-    """Returns the error for a payload whose decoder has failed by itself; ``error`` is its cause."""
-    found = f"bytes on which the decoder fails with {type(error).__name__}"
-    failure = DecodingError("undecodable", 0, "bytes that can be decoded", found)
-    failure.__cause__ = error
-    return failure
-
-
-def _too_large(limit: int) -> DecodingError:
+def too_large(limit: int) -> DecodingError:
+    """Returns the error for a payload that grows over a limit, in bytes."""
     return DecodingError("too-large", 0, f"a payload of at most {octets(limit)} when decoded", "more")
 
 

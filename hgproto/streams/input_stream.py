@@ -10,7 +10,8 @@ from hgproto.runtime.definition import defined
 from hgproto.runtime.frame import Unique, check_instance, check_revision, checked_number
 from hgproto.runtime.layout import octets, text_of_flags
 from hgproto.runtime.machine import Ask
-from hgproto.streams.encodings import Encodings, default_encodings, new_decoder
+from hgproto.streams.decoders import new_decoder
+from hgproto.streams.encodings import Encodings, default_encodings
 
 if TYPE_CHECKING:
     from enum import IntEnum

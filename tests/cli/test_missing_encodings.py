@@ -31,9 +31,9 @@ SESSION = r"""
 def without_zstandard(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Lets the package be missing."""
     monkeypatch.setattr(encodings, "_zstd", lambda: None)
-    encodings._default_encodings.cache_clear()
+    encodings._KEPT.clear()
     yield
-    encodings._default_encodings.cache_clear()
+    encodings._KEPT.clear()
 
 
 @pytest.fixture(params=["it.session", "it.bin"])

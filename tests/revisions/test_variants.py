@@ -1,0 +1,116 @@
+"""Revisions of a user that differ from framing-0002: streams, judges, and reactors go by their own definition."""
+
+from __future__ import annotations
+
+import gc
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from hgproto import Client, InputStream, OutputStream, Server, Validator, default_encodings
+from hgproto.errors import RemoteProtocolError
+from hgproto.judging.command_judge import CommandJudge
+from hgproto.reactors.limits import Limits
+from hgproto.reactors.plans import Slots
+from hgproto.revisions.revision import Revision
+from hgproto.streams import encodings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SCHEMA = Path(__file__).resolve().parents[2] / "schema"
+needs_zstd = pytest.mark.skipif("zstd-8mb" not in default_encodings(), reason="Zstandard is not installed")
+
+
+@pytest.fixture
+def variant(tmp_path: Path) -> Callable[..., Revision]:
+    """Makes a revision of framing-0002 in which some texts of the shared part are replaced."""
+    return partial(_variant, tmp_path)
+
+
+def _variant(folder: Path, *changes: tuple[str, str]) -> Revision:
+    shared = (SCHEMA / "framing.yaml").read_text(encoding="utf-8")
+    for old, new in changes:
+        assert old in shared
+        shared = shared.replace(old, new, 1)
+    (folder / "framing.yaml").write_text(shared, encoding="utf-8")
+    own = (SCHEMA / "framing-0002.yaml").read_text(encoding="utf-8")
+    (folder / "mine.yaml").write_text(own.replace("revision: framing-0002", "revision: mine", 1), encoding="utf-8")
+    return Revision(str(folder / "mine.yaml"))
+
+
+def test_two_profiles_can_have_one_algorithm(variant: Callable[..., Revision]) -> None:
+    second = "  zlib-too: {doc: Another name., settings: none, algorithm: zlib, source: ours}\n  zlib:\n"
+    revision = variant(("  zlib:\n", second))
+    assert [name for name in default_encodings(revision) if "zlib" in name] == ["zlib-too", "zlib"]
+
+
+@needs_zstd
+@pytest.mark.requirement("encoding.window")
+def test_the_encoder_keeps_to_the_window_of_the_profile(variant: Callable[..., Revision]) -> None:
+    revision = variant(("window: 8388608", "window: 65536"))
+    profile = default_encodings(revision)["zstd-8mb"]
+    output, received = OutputStream(2, profile, revision=revision), InputStream(2, revision=revision)
+    data = bytes(range(256)) * 4000
+    code = revision.code_of("response")
+    assert b"".join(received.receive(frame) for frame in output.write(1, code, data, last=True))[-len(data) :] == data
+
+
+def test_limits_are_those_of_the_revision(variant: Callable[..., Revision]) -> None:
+    revision = variant(("default: 65535", "default: 100"))
+    assert Limits.of_revision(revision).max_payload == 100
+    assert Limits.of_revision(revision).arguments == Limits().arguments
+    assert CommandJudge(revision=revision).limits.max_payload == 100
+    wire = (200).to_bytes(3, "little") + bytes.fromhex("0100010111") + b"a" * 200
+    assert [finding.id for finding in Validator("client", revision=revision).feed(wire)] == ["frame.length-limit"]
+
+
+@pytest.mark.parametrize("make", [Server, Client])
+def test_reactors_refuse_a_revision_without_builders(make: type[Server], variant: Callable[..., Revision]) -> None:
+    with pytest.raises(ValueError, match="has no builders of messages, which servers and clients need"):
+        make(revision=variant())
+
+
+def test_many_stream_ids_take_no_memory(variant: Callable[..., Revision]) -> None:
+    revision = variant(("    - name: stream_id\n      type: u8\n", "    - name: stream_id\n      type: u32\n"))
+    judge = CommandJudge(revision=revision)
+    slots = judge._slots
+    assert isinstance(slots, Slots)
+    codec = revision.codec
+    number = 2**32 - 1
+    begin = codec.make_frame(1, number, 1, 1, 1, b"x")
+    end = codec.make_frame(3, number, 2, 1, 1, b"x")
+    assert list(judge.feed(codec.encode_frame(begin))) == []
+    assert list(slots) == [number]
+    assert list(judge.feed(codec.encode_frame(end))) == []
+    assert list(slots) == []
+    even = codec.make_frame(5, 2, 1, 1, 1, b"x")
+    assert [finding.id for finding in judge.feed(codec.encode_frame(even))] == ["stream-id.parity"]
+
+
+def test_encodings_are_kept_for_a_revision_and_not_for_each_object() -> None:
+    default_encodings()
+    gc.collect()
+    before = len(encodings._KEPT)
+    for _ in range(5):
+        default_encodings(Revision("framing-0002"))
+    assert len(encodings._KEPT) == before
+
+
+def test_a_schema_that_is_no_longer_used_is_forgotten(variant: Callable[..., Revision]) -> None:
+    gc.collect()
+    before = len(encodings._KEPT)
+    InputStream(1, revision=variant())
+    gc.collect()
+    assert len(encodings._KEPT) == before
+
+
+def test_a_payload_of_another_profile_is_refused(variant: Callable[..., Revision]) -> None:
+    revision = variant(("  zlib:\n", "  deflate:\n"))
+    code = revision.code_of("settings")
+    frame = revision.codec.make_frame(1, 1, 1, code, 0, b"\x04zlib")
+    with pytest.raises(RemoteProtocolError) as error:
+        InputStream(1, revision=revision).receive(frame)
+    assert error.value.requirement == "stream-settings.known-profile"
