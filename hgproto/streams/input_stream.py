@@ -78,9 +78,13 @@ class InputStream(Unique):
         """The payload of the next frame on the stream, decoded where it is marked *encoded*.
 
         Raises :class:`RemoteProtocolError`, offsets from the start of the frame; after that the stream is of no more use.
+        Raises :class:`ValueError` for a frame on another stream.
         """
         revision = self._revision
         check_revision(frame, self._codec)
+        if frame.stream_id != self.stream_id:
+            which = f"the frame is on stream {shown(frame.stream_id)}, and this is stream {self.stream_id}"
+            raise ValueError(f"{which}; give each frame to its own stream")
         self._codec.check_header(frame)
         payload = as_bytes(frame.payload)
         encoded, ends = bool(frame.stream_flags & revision.encoded), bool(frame.stream_flags & revision.end)

@@ -505,3 +505,12 @@ def test_settings_that_are_too_long_for_a_frame_are_no_stream() -> None:
         OutputStream(2, profile)
     (settings, _) = OutputStream(2, profile, max_payload=70_004).send(text(1))
     assert len(settings.payload) == 70_004
+
+
+def test_a_frame_of_another_stream_is_not_received() -> None:
+    """Its payload would be decoded in the context of a stream that it is not on."""
+    stream = InputStream(2)
+    frame = data(b"x", BEGIN).replace(stream_id=4)
+    with pytest.raises(ValueError, match=r"^the frame is on stream 4, and this is stream 2; "):
+        stream.receive(frame)
+    assert stream.receive(frame.replace(stream_id=2)) == b"x"
