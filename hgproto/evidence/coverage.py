@@ -28,7 +28,7 @@ from hgproto.runtime.machine import Answer, Event, InState, Row, Set
 from hgproto.streams.encodings import Profile, default_encodings
 from hgproto.wire.files import Chunks
 from hgproto.wire.hexform import form_of, octets_from_hex
-from hgproto.wire.human import LONGEST_LINE, frame_lines, has_frame
+from hgproto.wire.human import LONGEST_LINE, frame_lines, has_frame, line_bytes
 from hgproto.wire.raw import frames_in
 
 if TYPE_CHECKING:
@@ -165,8 +165,8 @@ class Coverage:
 
         ``options``: of both reactors, such as ``limits``, ``reopen`` or ``streaming``.
         """
-        texts = (text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text for text in lines)
-        self._session(((number, line) for number, line in enumerate(texts, 1) if has_frame(line)), **options)
+        texts = ((number, line_bytes(text, number)) for number, text in enumerate(lines, 1))
+        self._session(((number, line) for number, line in texts if has_frame(line)), **options)
 
     def _session(self, lines: Iterable[tuple[int, bytes]], **options: Any) -> None:
         """Counts the lines of a session that have a frame, each with its number."""

@@ -31,12 +31,11 @@ from hgproto.reactors.events import (
     WantFrame,
 )
 from hgproto.reactors.server import Server
-from hgproto.runtime.bytelike import as_bytes
 from hgproto.runtime.definition import default_definition
 from hgproto.runtime.frame import Unique
 from hgproto.runtime.layout import octets
 from hgproto.streams.encodings import default_encodings
-from hgproto.wire.human import parse_frame, without_line_end
+from hgproto.wire.human import line_bytes, parse_frame, without_line_end
 from hgproto.wire.jsonform import value_to_json
 
 if TYPE_CHECKING:
@@ -90,7 +89,7 @@ class Lines:
 
         Raises :class:`hgproto.errors.HumanFormError`, also for a line of a side whose output has ended.
         """
-        whole = line.encode("utf-8", "surrogateescape") if isinstance(line, str) else as_bytes(line, "line")
+        whole = line_bytes(line)
         text = without_line_end(whole)
         side = text[:1].decode("ascii", "replace")
         raw = text[1:2] == b"!"

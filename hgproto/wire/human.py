@@ -30,6 +30,7 @@ __all__ = [
     "format_frame",
     "frame_lines",
     "has_frame",
+    "line_bytes",
     "parse_frame",
     "type_name",
     "without_line_end",
@@ -151,6 +152,22 @@ def without_line_end(line: bytes) -> bytes:
     return line[:-2] if line.endswith(b"\r\n") else line.removesuffix(b"\n")
 
 
+def line_bytes(line: str | BytesLike, number: int | None = None) -> bytes:
+    """Returns the bytes of a line; text in UTF-8, in which a surrogate of ``surrogateescape`` stands for a byte.
+
+    ``number``: of the line, for errors. Raises :class:`HumanFormError` for text with another surrogate, and :class:`TypeError`
+    for what is neither text nor bytes.
+    """
+    if not isinstance(line, str):
+        return as_bytes(line, "line")
+    try:
+        return line.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as error:
+        before = line[: error.start].encode("utf-8", "surrogateescape")
+        found = quoted(line[error.start])
+        raise HumanFormError(len(before) + 1, "text that UTF-8 can encode", found, number) from None
+
+
 def parse_frame(line: str | BytesLike, codec: Codec | None = None) -> Frame:
     """The frame that a line stands for; ``str`` is taken as UTF-8, an end of line (LF, or CR LF) is ignored.
 
@@ -158,8 +175,7 @@ def parse_frame(line: str | BytesLike, codec: Codec | None = None) -> Frame:
     bytes.
     """
     codec = codec or default_codec()
-    octets = line.encode("utf-8", "surrogateescape") if isinstance(line, str) else as_bytes(line, "line")
-    octets = without_line_end(octets)
+    octets = without_line_end(line_bytes(line))
     fields = octets.split(b" ", 5)
     columns = [1]
     for field in fields:

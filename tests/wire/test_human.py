@@ -6,16 +6,21 @@ import ast
 import codecs
 import tracemalloc
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import frames
 
-from hgproto import Frame, HumanFormError, format_frame, parse_frame
+from hgproto import Frame, HumanFormError, SessionValidator, format_frame, parse_frame
+from hgproto.evidence.coverage import Coverage
+from hgproto.reactors.session import Lines, Session
 from hgproto.revisions.framing_0002 import codec
 from hgproto.wire.human import flag_list, frame_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @given(frames)
@@ -184,3 +189,29 @@ def test_a_line_that_is_too_long_is_not_gathered() -> None:
         assert tracemalloc.get_traced_memory()[1] < 3_000_000
     finally:
         tracemalloc.stop()
+
+
+def counted_session(line: str) -> None:
+    Coverage().session([line])
+
+
+@pytest.mark.parametrize(
+    ("read", "before"),
+    [
+        (parse_frame, ""),
+        (Lines().read, "> "),
+        (SessionValidator().line, "> "),
+        (Session().play, "> "),
+        (counted_session, "> "),
+    ],
+    ids=["frame", "lines", "validator", "session", "coverage"],
+)
+@pytest.mark.parametrize("number", [0xD800, 0xDFFF])
+def test_text_that_is_no_utf_8_is_named(read: Callable[[str], object], before: str, number: int) -> None:
+    with pytest.raises(HumanFormError, match=rf"^expected text that UTF-8 can encode, found '\\u{number:x}'") as error:
+        read(f"{before}1 1 stream-begin command-name eos \xe9{chr(number)}")
+    assert error.value.column == len(before) + 37
+
+
+def test_bytes_that_text_stands_for_are_read() -> None:
+    assert parse_frame("1 1 1 1 1 \udcff").payload == b"\xff"
