@@ -15,7 +15,7 @@ with Extra("hypothesis", "Hypothesis", "hgproto.strategies"):
     from hypothesis import reject
     from hypothesis import strategies as st
 
-from hgproto.revisions.revision import DEFAULT_REVISION, Revision
+from hgproto.runtime.definition import defined
 from hgproto.samples import Choices, Line, session, violate
 from hgproto.samples.broken import checked_breakable
 from hgproto.samples.frames import FrameMaker, NotMadeError, TooSmallLimitError
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hgproto.judging.finding import Role
+    from hgproto.runtime.definition import Definition
     from hgproto.runtime.frame import Frame
     from hgproto.streams.encodings import Encodings
 
@@ -46,7 +47,7 @@ class Drawn(Choices):
 
 
 def frames(
-    type: str | None = None, *, continued: bool = False, encoded: bool = False, revision: Revision | None = None
+    type: str | None = None, *, continued: bool = False, encoded: bool = False, revision: Definition | None = None
 ) -> st.SearchStrategy[Frame]:
     """Frames that keep every rule of one frame.
 
@@ -55,7 +56,7 @@ def frames(
     :class:`ValueError` for a type that there is not, or of which a limit of the revision allows no frame.
     """
     if type is None:
-        codec = (revision or Revision(DEFAULT_REVISION)).codec
+        codec = defined(revision).codec
         types = [
             name for name in codec.CODES if encoded or _is_allowed(FrameMaker(codec), codec.CODES[name], continued)
         ]
@@ -76,14 +77,14 @@ def frames(
     return made()
 
 
-def headers(type: str | None = None, *, revision: Revision | None = None) -> st.SearchStrategy[bytes]:
+def headers(type: str | None = None, *, revision: Definition | None = None) -> st.SearchStrategy[bytes]:
     """The octets of headers that keep every rule, of frames whose payload does too and does not follow."""
-    codec = (revision or Revision(DEFAULT_REVISION)).codec
+    codec = defined(revision).codec
     return frames(type, revision=revision).map(codec.encode_header)
 
 
 def payloads(
-    type: str, *, flags: int = 0, continued: bool = False, revision: Revision | None = None
+    type: str, *, flags: int = 0, continued: bool = False, revision: Definition | None = None
 ) -> st.SearchStrategy[bytes]:
     """The octets of payloads of a frame type that keep every rule.
 
@@ -104,7 +105,7 @@ def payloads(
 
 
 def values(
-    type: str, *, flags: int = 0, continued: bool = False, revision: Revision | None = None
+    type: str, *, flags: int = 0, continued: bool = False, revision: Definition | None = None
 ) -> st.SearchStrategy[Any]:
     """The values of payloads of a frame type: a record, a string or octets. Arguments as of :func:`payloads`."""
     maker, code = _maker(revision, type)
@@ -159,9 +160,9 @@ def chunkings(octets: bytes) -> st.SearchStrategy[list[bytes]]:
     )
 
 
-def _maker(revision: Revision | None, type: str) -> tuple[FrameMaker, int]:
+def _maker(revision: Definition | None, type: str) -> tuple[FrameMaker, int]:
     """What makes frames of a revision, and the number of a type. Raises :class:`ValueError` for a type that there is not."""
-    codec = (revision or Revision(DEFAULT_REVISION)).codec
+    codec = defined(revision).codec
     if type not in codec.CODES:
         raise ValueError(f"there is no frame type {shown(type)}; there are {', '.join(codec.CODES)}")
     return FrameMaker(codec, tries=2), codec.CODES[type]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from hgproto.evidence.examples import Examples
 from hgproto.judging.finding import severity_of
 from hgproto.revisions.revision import DEFAULT_REVISION, Revision
+from hgproto.runtime.frame import check_instance
 
 if TYPE_CHECKING:
     from typing import Any
@@ -38,7 +39,8 @@ def explain(id: str, revision: Revision | None = None, examples: Examples | None
 
     Raises :class:`KeyError` for a requirement that there is not.
     """
-    revision = revision or Revision(DEFAULT_REVISION)
+    revision = Revision(DEFAULT_REVISION) if revision is None else revision
+    check_instance(revision, Revision, "revision")
     examples = examples or Examples(revision)
     requirement = revision.requirements[id]
     good, bad = examples.of(id)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from hgproto.runtime.machine import Machine, Outcome
     from hgproto.wire.reader import Pieces
 
-__all__ = ["Codec", "Definition", "default_codec", "default_definition", "defined"]
+__all__ = ["Codec", "Definition", "checked_codec", "default_codec", "default_definition", "defined"]
 
 
 class Codec(Protocol):
@@ -294,3 +294,13 @@ def default_definition() -> Definition:
 def default_codec() -> Codec:
     """Returns the codec of the default revision."""
     return default_definition().codec
+
+
+def checked_codec(codec: Codec | None) -> Codec:
+    """Returns the codec that was given, that of the default revision for None. Raises :class:`TypeError` for another object."""
+    if codec is None:
+        return default_codec()
+    if not hasattr(codec, "MAX_PAYLOAD"):
+        remedy = "; give its codec" if isinstance(codec, Definition) else ""
+        raise TypeError(f"codec must be a codec, not {type(codec).__name__}{remedy}")
+    return codec

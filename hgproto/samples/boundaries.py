@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from hgproto.errors import counted, quoted
 from hgproto.judging.validation import validate
-from hgproto.revisions.revision import DEFAULT_REVISION, Revision
 from hgproto.runtime.cbor import Simple, Tag, encode_item, join_map
+from hgproto.runtime.definition import defined
 from hgproto.runtime.frame import checked_number
 from hgproto.runtime.layout import highest
 from hgproto.samples.choices import Seeded, Simplest
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import Any
 
-    from hgproto.runtime.definition import Codec
+    from hgproto.runtime.definition import Codec, Definition
     from hgproto.runtime.frame import Frame
     from hgproto.runtime.layout import Entry, Layout, Part
 
@@ -70,7 +70,7 @@ class Boundary(NamedTuple):
 
 
 def boundaries(
-    type: str | None = None, *, max_payload: int | None = None, revision: Revision | None = None
+    type: str | None = None, *, max_payload: int | None = None, revision: Definition | None = None
 ) -> Iterator[Boundary]:
     """Frames of a type at every boundary, and beside it, in a fixed order.
 
@@ -81,7 +81,7 @@ def boundaries(
     ``type``: the name of a frame type; all of them by default. ``max_payload``: the limit on lengths, that of the revision by
     default. Raises :class:`ValueError` for a type that there is not, and for a limit that the revision does not allow.
     """
-    revision = revision or Revision(DEFAULT_REVISION)
+    revision = defined(revision)
     codec = revision.codec
     if type is not None and type not in codec.CODES:
         raise ValueError(f"there is no frame type {quoted(type)}; there are {', '.join(codec.CODES)}")
@@ -91,7 +91,7 @@ def boundaries(
     return _judged((one for code in codes for one in _Maker(codec, code, limit).all()), limit, revision)
 
 
-def _judged(made: Iterable[tuple[str, bytes]], limit: int, revision: Revision) -> Iterator[Boundary]:
+def _judged(made: Iterable[tuple[str, bytes]], limit: int, revision: Definition) -> Iterator[Boundary]:
     """Each different frame once, with what the validator says of it."""
     seen = set()
     for what, octets in made:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from hgproto.errors import RemoteProtocolError, counted
 from hgproto.revisions.framing_0002 import codec as default_codec
+from hgproto.runtime.definition import checked_codec
 from hgproto.runtime.frame import checked_number
 from hgproto.runtime.layout import case_of
 from hgproto.samples.choices import Simplest
@@ -57,7 +58,7 @@ class FrameMaker:
     def __init__(
         self, codec: Codec | None = None, *, tries: int = 100, fresh: int = 1, max_payload: int | None = None
     ) -> None:
-        self.codec: Codec = codec or default_codec
+        self.codec = checked_codec(codec)
         default, most = self.codec.MAX_PAYLOAD
         self._limit = checked_number("max_payload", default if max_payload is None else max_payload, 1, most)
         self._tries = tries

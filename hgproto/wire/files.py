@@ -182,6 +182,8 @@ class Output:
     __slots__ = ("_rest", "_write", "written")
 
     def __init__(self, file: Writable) -> None:
+        if not callable(getattr(file, "write", None)):
+            raise TypeError(f"file must be a binary file, not {type(file).__name__}")
         self._write: Callable[[bytes | memoryview], Any] = file.write
         self._rest: deque[bytes | memoryview] = deque()
         self.written = 0

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from hgproto.errors import HumanFormError, counted, quoted
 from hgproto.runtime.bytelike import as_bytes
-from hgproto.runtime.definition import default_codec
+from hgproto.runtime.definition import checked_codec
 from hgproto.runtime.frame import Frame, check_frame, check_revision
 from hgproto.system.bom import unmarked_chunks
 
@@ -71,7 +71,7 @@ def format_frame(frame: Frame, codec: Codec | None = None) -> str:
 
     Raises :class:`ValueError` for a frame of another revision than the codec's, the default revision unless told otherwise.
     """
-    used = codec or default_codec()
+    used = checked_codec(codec)
     try:
         words = _words(used, frame.stream_flags, frame.type, frame.flags)  # type: ignore[arg-type]  # a module can be hashed
     except AttributeError:
@@ -174,7 +174,7 @@ def parse_frame(line: str | BytesLike, codec: Codec | None = None) -> Frame:
     Raises :class:`HumanFormError` with the column, in octets from 1, and :class:`TypeError` for what is neither text nor
     bytes.
     """
-    codec = codec or default_codec()
+    codec = checked_codec(codec)
     octets = without_line_end(line_bytes(line))
     fields = octets.split(b" ", 5)
     columns = [1]

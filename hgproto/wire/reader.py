@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from hgproto.errors import RemoteProtocolError
 from hgproto.runtime.bytelike import as_bytes, bytes_like
-from hgproto.runtime.definition import default_codec
+from hgproto.runtime.definition import checked_codec
 from hgproto.runtime.frame import Unique, checked_number
 from hgproto.wire.files import CHUNK_OCTETS, Chunks, resumable
 
@@ -193,7 +193,7 @@ class FrameReader(Unique):
     __slots__ = ("_codec", "_max_payload", "_pieces")
 
     def __init__(self, *, max_payload: int | None = None, copy: bool = True, codec: Codec | None = None) -> None:
-        self._codec = codec = codec or default_codec()
+        self._codec = codec = checked_codec(codec)
         self._max_payload = checked_max_payload(max_payload, codec)
         self._pieces = Pieces(copy=copy)
 

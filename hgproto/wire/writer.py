@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from hgproto.runtime.bytelike import bytes_like
-from hgproto.runtime.definition import default_codec
+from hgproto.runtime.definition import checked_codec
 from hgproto.runtime.frame import Unique, check_frame, check_revision
 from hgproto.wire.files import Output, resumable
 
@@ -33,7 +33,7 @@ def encode_frame(frame: Frame, *, max_payload: int | None = None, codec: Codec |
     :class:`LocalProtocolError` for a longer one, and for a number that its header field cannot hold, and
     :class:`ValueError` for a frame of another revision than the codec's.
     """
-    codec = codec or default_codec()
+    codec = checked_codec(codec)
     check_revision(frame, codec)
     return codec.encode_frame(frame, _limit(max_payload, codec))
 
@@ -46,7 +46,7 @@ def encode_frames(
     No frame is asked for before the frames before it were given or are in the same piece. Raises as one frame does, and
     whatever ``frames`` raise, once the frames before were given; the same iterator then continues with the frames after.
     """
-    codec = codec or default_codec()
+    codec = checked_codec(codec)
     return _Encoded(frames, _limit(max_payload, codec), codec)
 
 
@@ -96,7 +96,7 @@ def frame_buffers(
     frames: Iterable[Frame], *, max_payload: int | None = None, codec: Codec | None = None
 ) -> Iterator[bytes | memoryview]:
     """Headers and payloads in turn, for ``writelines`` and the like: no payload is copied. Raises as one frame does."""
-    codec = codec or default_codec()
+    codec = checked_codec(codec)
     return resumable(_Buffers(frames, _limit(max_payload, codec), codec))
 
 
@@ -146,7 +146,7 @@ class FrameWriter(Unique):
     __slots__ = ("_codec", "_frames", "_limit", "_output")
 
     def __init__(self, file: Writable, *, max_payload: int | None = None, codec: Codec | None = None) -> None:
-        self._codec = codec or default_codec()
+        self._codec = checked_codec(codec)
         self._limit = _limit(max_payload, self._codec)
         self._output = Output(file)
         self._frames: deque[Iterator[Frame]] = deque()

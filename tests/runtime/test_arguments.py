@@ -15,17 +15,30 @@ from hgproto import (
     DecodingPool,
     EncodingPool,
     Encodings,
+    FrameReader,
+    FrameWriter,
     InputStream,
     OutputStream,
+    Revision,
     Server,
     Validator,
     build,
+    default_encodings,
     encode_frame,
     encode_frames,
     format_frame,
+    parse_frame,
+    read_frames,
+    strategies,
+    validate,
+    validate_payload,
     write_frames,
 )
+from hgproto.evidence.explain import explain
 from hgproto.revisions.framing_0002 import codec
+from hgproto.samples import boundaries
+from hgproto.samples.frames import FrameMaker
+from hgproto.streams.encodings import zlib_profile
 from hgproto.wire.jsonform import frame_to_json
 from hgproto.wire.writer import frame_buffers
 
@@ -277,3 +290,63 @@ def test_ids_are_any_integers() -> None:
     client.issued(one)
     assert client.active == (1,)
     assert list(client.receive_frame(frames[0]))
+
+
+REVISION = Revision("framing-0002")
+NO_CODECS: list[object] = [REVISION, "framing-0002", 0, "", FIRST]
+CODECS: dict[str, tuple[Callable[[Any], object], list[object], str]] = {
+    "reader": (lambda given: FrameReader(codec=given), NO_CODECS, "codec"),
+    "read_frames": (lambda given: items(read_frames(b"", codec=given)), NO_CODECS, "codec"),
+    "encode_frame": (lambda given: encode_frame(FIRST, codec=given), NO_CODECS, "codec"),
+    "encode_frames": (lambda given: items(encode_frames([], codec=given)), NO_CODECS, "codec"),
+    "frame_buffers": (lambda given: items(frame_buffers([], codec=given)), NO_CODECS, "codec"),
+    "writer": (lambda given: FrameWriter(io.BytesIO(), codec=given), NO_CODECS, "codec"),
+    "write_frames": (lambda given: write_frames(io.BytesIO(), [], codec=given), NO_CODECS, "codec"),
+    "format_frame": (lambda given: format_frame(FIRST, given), [*NO_CODECS, []], "codec"),
+    "parse_frame": (lambda given: parse_frame("1 1 1 1 1 x", given), NO_CODECS, "codec"),
+    "frames that are made": (FrameMaker, NO_CODECS, "codec"),
+}
+
+
+@pytest.mark.parametrize(("call", "given", "name"), cases(CODECS))
+def test_what_is_no_codec_is_named(call: Callable[[Any], object], given: object, name: str) -> None:
+    remedy = "; give its codec" if isinstance(given, Revision) else ""
+    with pytest.raises(TypeError, match=f"^{name} must be a codec, not {type(given).__name__}{remedy}$"):
+        call(given)
+
+
+NO_REVISIONS: list[object] = ["framing-0002", codec, 0, ""]
+REVISIONS: dict[str, tuple[Callable[[Any], object], list[object], str]] = {
+    "validate": (lambda given: items(validate(b"", revision=given)), NO_REVISIONS, "revision"),
+    "validate_payload": (
+        lambda given: items(validate_payload("progress", b"", revision=given)),
+        NO_REVISIONS,
+        "revision",
+    ),
+    "client": (lambda given: Client(revision=given), NO_REVISIONS, "revision"),
+    "server": (lambda given: Server(revision=given), NO_REVISIONS, "revision"),
+    "input stream": (lambda given: InputStream(1, revision=given), NO_REVISIONS, "revision"),
+    "output stream": (lambda given: OutputStream(1, revision=given), NO_REVISIONS, "revision"),
+    "encodings": (default_encodings, NO_REVISIONS, "revision"),
+    "profile": (lambda given: zlib_profile(revision=given), NO_REVISIONS, "revision"),
+    "frames": (lambda given: strategies.frames("progress", revision=given), NO_REVISIONS, "revision"),
+    "all frames": (lambda given: strategies.frames(revision=given), NO_REVISIONS, "revision"),
+    "headers": (lambda given: strategies.headers("progress", revision=given), NO_REVISIONS, "revision"),
+    "payloads": (lambda given: strategies.payloads("progress", revision=given), NO_REVISIONS, "revision"),
+    "values": (lambda given: strategies.values("progress", revision=given), NO_REVISIONS, "revision"),
+    "boundaries": (lambda given: items(boundaries(revision=given)), NO_REVISIONS, "revision"),
+    "explain": (lambda given: explain("frame.whole", given), NO_REVISIONS, "revision"),
+}
+
+
+@pytest.mark.parametrize(("call", "given", "name"), cases(REVISIONS))
+def test_what_is_no_revision_is_named(call: Callable[[Any], object], given: object, name: str) -> None:
+    with pytest.raises(TypeError, match=f"^{name} must be a "):
+        call(given)
+
+
+@pytest.mark.parametrize("write", [FrameWriter, lambda file: write_frames(file, [])])
+@pytest.mark.parametrize("given", ["x", b"x", None, 5, []])
+def test_what_is_no_file_to_write_to_is_named(write: Callable[[Any], object], given: object) -> None:
+    with pytest.raises(TypeError, match=f"^file must be a binary file, not {type(given).__name__}$"):
+        write(given)
