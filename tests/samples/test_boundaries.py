@@ -137,15 +137,14 @@ def changed(directory: Path, *changes: tuple[str, str]) -> Revision:
 
 
 ITEMS = ("payload-items:\n    default: 65536", "payload-items:\n    default: 9")
-PAYLOAD = "    flags: {}\n    payload:\n      - {structure: progress}\n"
+PAYLOAD = "    payload:\n      - {structure: progress}\n"
 ALWAYS_ENCODED = PAYLOAD.replace(
     "payload:", "constraints: [{all-of: [encoded], requirement: progress.surplus}]\n    payload:"
 )
 NEVER_EVEN = (
     (
         PAYLOAD,
-        "    flags: {}\n    constraints: [{even: [length], requirement: progress.surplus}]\n"
-        "    payload:\n      - {structure: tick}\n",
+        "    constraints: [{even: [length], requirement: progress.surplus}]\n    payload:\n      - {structure: tick}\n",
     ),
     (
         "\nstructures:\n",
