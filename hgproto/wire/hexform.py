@@ -8,7 +8,8 @@ of a dump on this evidence:
 
 * the next line begins with the number that the offset and the bytes of the line add up to (in base 16, 10, or 8). Either at
   least two words follow the offset, or the next line is the last one of the dump, which has only the total. The total may be
-  smaller by what pads the last word;
+  smaller by what pads the last word. If one word follows, the offset has to be zero, or at most 8 digits and a multiple of the
+  bytes of the word. The word may have any size, but 1 byte after 4 digits is data;
 * the first word is zero, or a small multiple of eight, and several words of another width follow.
 
 After an offset of zero, words may be as wide as the offset. Plain hexadecimal in groups has such lines too, so the evidence is
@@ -20,7 +21,7 @@ frame, with the least significant byte first. So other evidence holds for them:
 * the first word is zero, and the words that follow are not the other 5 bytes of the header of an empty frame. Words of six
   digits may be groups of 3 bytes. They are taken for words of ``od -t o2`` if they are all octal and one of them is not zero;
 * the next line begins with a number that is larger by at most 8 bytes for each word. As lengths of frames, two such numbers
-  differ in their last byte, so one of them would be over 65535.
+  differ in their last byte, so one of them would be over 65535. The number may also be larger by the bytes of the line.
 
 Plain hexadecimal has none of this: frames that are written field by field have words of several widths. Lines with a colon or
 an ASCII column have characters that are no digits.
@@ -53,6 +54,7 @@ _WORDS = (
     r"[0-9a-f]{5,}+S++[0-9a-f]{4}E(?:S++[0-9a-f]{4}E|(?:S++[0-9a-f]{2}E)?+S*+$)",
     r"(?:[0-9a-f]{4,7}+E|[0-9a-f]{9,}+)S++[0-9a-f]{8}E(?:S++[0-9a-f]{8}E|(?:S++[0-9a-f]{2,6}E)?+S*+$)",
     r"(?:[0-9a-f]{4,15}+E|[0-9a-f]{17,}+)S++[0-9a-f]{16}E(?:S++[0-9a-f]{16}E|(?:S++[0-9a-f]{2,14}E)?+S*+$)",
+    r"[0-9a-f]{4,8}+S++[0-9a-f]{2,}+S*+$",
     r"0{4,}+S++[0-9a-f]",
 )
 _SIX = (
@@ -340,18 +342,31 @@ class _Wide(_Offset):
         self.has_width = len(others[0]) != len(word)
         super().__init__(word, len(others), is_certain=is_small and self.has_width and len(others) > 1)
         self.octets = sum(map(len, others)) // 2
-        self.padding = len(others[-1]) // 2 - 1
+        self.padding = len(others[-1]) // 2 - 1 if len(others[0]) in _WIDTHS else 0
 
     def _may_have(self, octets: dict[int, int], words: list[bytes]) -> bool:
         if not self.has_width:
             return self.others > 1 and self.octets % 8 == 0 and self.octets == octets[16]
+        if len(words) > 1 and self.others == 1:
+            return self._is_row_of_one(octets)
         if len(words) > 1:
             # Rows of plain hexadecimal in groups of which the last is cut have one further word, such as 3 bytes in groups of 2.
             is_row = not int(self.word, 16) or _offset(words) is not None
-            return self.octets in octets.values() and self.others > 1 and is_row
+            return self.octets in octets.values() and is_row
         if self.others == 1 and len(self.word) < 6:
             return False
         return any(0 <= self.octets - number <= self.padding for number in octets.values())
+
+    def _is_row_of_one(self, octets: dict[int, int]) -> bool:
+        """True if the only word ends where the next line begins, as a row of a dump whose offsets are multiples of its size.
+
+        More than 8 digits may be headers of frames, which differ by the size of a small payload if their flags do. A byte after
+        4 digits may be what a row of 3 bytes has after a group of 2.
+        """
+        is_header = len(self.word) > 8 and int(self.word, 16)
+        is_rest = len(self.word) == 4 and self.octets == 1
+        fits = (base for base, number in octets.items() if number == self.octets)
+        return not is_header and not is_rest and any(int(self.word, base) % self.octets == 0 for base in fits)
 
 
 class _Six(_Offset):
@@ -371,7 +386,9 @@ class _Six(_Offset):
 
     def _may_have(self, octets: dict[int, int], words: list[bytes]) -> bool:
         if not self.is_grouped or self.others == 1:
-            return 0 < octets[16] <= 8 * self.others or (self.others > 1 and self.octets in octets.values())
+            # Lengths of frames differ in the first two bytes alone.
+            fits = (base for base, number in octets.items() if number == self.octets)
+            return 0 < octets[16] <= 8 * self.others or any(self.others > 1 or self.octets % base**2 for base in fits)
         # Groups of 3 bytes may add up by chance, so here the words have a size.
         sizes = {size * self.others - octets[16] for size in (1, 2, 4, 8)}
         return self.word.startswith(b"00") and (0 in sizes or (len(words) == 1 and not sizes.isdisjoint(range(8))))
@@ -395,7 +412,9 @@ def _offset(words: list[bytes]) -> _Offset | None:
     if not others:
         return None
     width = len(others[0])
-    if any(len(word) != width for word in others[:-1]) or (width not in _WIDTHS and len(first) % 2 == 0):
+    if any(len(word) != width for word in others[:-1]):
+        return None
+    if width not in _WIDTHS and len(first) % 2 == 0 and (len(words) > 2 or width % 2):
         return None
     if width == len(first) and int(first, 16):
         # Groups of plain hexadecimal may add up by chance.

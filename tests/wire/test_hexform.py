@@ -114,6 +114,11 @@ def dump(octets: bytes, *, digits: int, between: str, ascii: str = "", group: in
     return "".join(lines)
 
 
+def rows(octets: bytes, width: int, *, digits: int, first: int = 0) -> str:
+    """A dump with one word a row."""
+    return "".join(f"{first + at:0{digits}x} {octets[at : at + width].hex()}\n" for at in range(0, len(octets), width))
+
+
 DUMPS = {
     "wireshark": dump(WIRE, digits=4, between="  ", ascii="   "),
     "wireshark without text": dump(WIRE, digits=4, between="   "),
@@ -139,6 +144,20 @@ DUMPS = {
     "words as wide as the offset": dump(WIRE, digits=8, between=" ", group=4),
     "short words as wide as the offset": dump(WIRE, digits=4, between=" ", group=2),
     "one row of words as wide as the offset": dump(WIRE[:16], digits=8, between=" ", group=4) + "00000010\n",
+    "one word a row": rows(WIRE, 16, digits=8),
+    "one word a row of a part": rows(WIRE, 16, digits=8, first=0x12340),
+    "one word a row of six digits": rows(WIRE, 16, digits=6),
+    "one word a row of a part of six digits": rows(WIRE, 16, digits=6, first=0x12340),
+    "one word a row of sixteen digits": rows(WIRE, 16, digits=16),
+    "one long word a row": rows(WIRE, 32, digits=8),
+    "one word of an odd size a row": rows(WIRE, 7, digits=8),
+    "one word and a total": rows(WIRE[:9], 16, digits=8) + "00000009\n",
+    "one byte a row": rows(WIRE, 1, digits=8),
+    "one byte a row of a part": rows(WIRE, 1, digits=8, first=0x12340),
+    "one word a row of four digits": rows(WIRE, 16, digits=4),
+    "one byte a row of six digits": rows(WIRE, 1, digits=6),
+    "two bytes a row": rows(WIRE, 2, digits=8),
+    "one word a row at decimal offsets": "00000996 0e0000010001011163756400\n00001008 7374\n",
     "the first row of words": "000000 0100000e 01010001 74737563 656d6f72\n",
     "the first row of long words": "000000 010100010100000e 656d6f7274737563\n",
     "the first row of octal words": "000000 000016 000400 000400 010401\n",
@@ -257,6 +276,14 @@ def in_halves(octets: bytes) -> str:
     return f"{octets[:8].hex()} {octets[8:].hex()}"
 
 
+def in_two(octets: bytes) -> str:
+    return f"{octets[:4].hex()} {octets[4:].hex()}"
+
+
+def in_length_and_rest(octets: bytes) -> str:
+    return f"{octets[:3].hex()} {octets[3:].hex()}"
+
+
 def in_quarters(octets: bytes) -> str:
     return f"{octets[:4].hex()} {octets[4:8].hex()} {octets[8:].hex()}"
 
@@ -280,7 +307,7 @@ FRAMES = st.lists(
 
 @given(
     FRAMES,
-    st.sampled_from([in_pairs, in_fields, in_fields_of_pairs, in_halves, in_quarters]),
+    st.sampled_from([in_pairs, in_fields, in_fields_of_pairs, in_two, in_length_and_rest, in_halves, in_quarters]),
     st.sampled_from(["\n", "\n\n", "\r\n", " # a frame\n"]),
 )
 def test_frames_a_line_are_read(frames: list[bytes], write: Callable[[bytes], str], end: str) -> None:
@@ -322,6 +349,20 @@ FIELDS = [
     "00000000 01000101 11000000\n00000010 01000322\n",
     "0000000000000000 0000000000000001\n0000000000000008 0000000000000002\n",
     "00000000 00000004 00000008\n0000000c 00000010\n",
+    # One word after the first, without a next line that begins with the sum.
+    "00000000 0100000100010111\n",
+    "00000000 28000001000101116161616161616161\n00000011 6161\n",
+    "00000000 28\n00000002 00\n",
+    "0000 01\n0001\n",
+    "03000005000100 52a2f226\n03000005000104 528a3553\n",
+    # Frames in halves, of which one header is larger than the other by the length of the payload.
+    "0100000100010031 61\n0100000100010032 62\n",
+    "02000001 000101116161\n02000007 000101116161\n",
+    "fb0000 0100010111" + "61" * 251 + "\nfb0100 0100010111" + "61" * 507 + "\n",
+    # Rows of 3 bytes in groups of 2.
+    "0000 01\n0001 01\n",
+    # Words as wide as the first.
+    "00000000 28000001\n00000004 00010111\n",
     "0000000000000000" * 5000,
 ]
 
