@@ -16,6 +16,7 @@ from hgproto.language.events import event_problems
 from hgproto.language.model import INTEGERS, STRINGS, fitting_rules
 from hgproto.language.problems import Problem
 from hgproto.language.resolve import HEADER_FIELDS
+from hgproto.language.roles import role_problems
 from hgproto.language.rows import machine_problems
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ def check(schema: Schema) -> list[Problem]:
         problems += (p for frame in schema.frames.values() for p in _cases(frame, allowed[frame.name]))
         if not constraints:
             problems += machine_problems(schema, allowed)
-    return sorted(set(problems))
+    # A part that is at fault by itself hardly fits its role.
+    return sorted(set(problems or role_problems(schema)))
 
 
 # The header and its bits.

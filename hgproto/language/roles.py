@@ -1,0 +1,108 @@
+"""That frame types fit their roles: code that serves every revision finds them by these, and needs their flags and payloads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hgproto.language.model import INTEGERS
+from hgproto.language.problems import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from hgproto.language.model import PayloadCase, Schema, Structure
+
+__all__ = ["role_problems"]
+
+_TEXTS = ("ascii", "utf8")
+
+
+def role_problems(schema: Schema) -> Iterator[Problem]:
+    """Yields the faults of frame types that have a role."""
+    roles = {frame.role for frame in schema.frames.values()}
+    for frame in schema.frames.values():
+        if frame.role is None:
+            continue
+        for role in _FRAMES.get(frame.role, ()):
+            if role not in roles:
+                message = f"no frame type has the role {role!r}, and {frame.name!r} the role {frame.role!r}"
+                yield Problem(frame.place, message, f"give a frame type `role: {role}`")
+        for role in _FLAGS.get(frame.role, ()):
+            if all(flag.role != role for flag in frame.flags):
+                message = f"no flag of {frame.name!r}, which has the role {frame.role!r}, has the role {role!r}"
+                yield Problem(frame.place, message, f"give one of them `role: {role}`")
+        fits, wanted = _PAYLOADS[frame.role]
+        for number, case in enumerate(frame.payload):
+            if not fits(case, schema) or (number and frame.role != "argument"):
+                message = f"the payload of {frame.name!r} does not fit its role {frame.role!r}"
+                yield Problem(case.place, message, f"use {wanted}, or leave the role out")
+
+
+def _is_text(case: PayloadCase, _: Schema) -> bool:
+    return case.field is not None and case.field.type in _TEXTS
+
+
+def _is_bytes(case: PayloadCase, _: Schema) -> bool:
+    return case.field is not None and case.field.type == "bytes"
+
+
+def _is_argument(case: PayloadCase, _: Schema) -> bool:
+    if case.structure is None:
+        return False
+    if case.after is not None:
+        return _shape(case.structure) == [("value", "bytes")]
+    if len(case.structure.fields) != 4:
+        return False
+    *sizes, name, value = case.structure.fields
+    bound = value.at_most if case.when is not None else value.size
+    return (
+        (name.name, name.type in _TEXTS, value.name, value.type) == ("name", True, "value", "bytes")
+        and [size.name for size in sizes] == [name.size, bound]
+        and all(size.type in INTEGERS.keys() - {"u24"} for size in sizes)
+    )
+
+
+def _is_settings(case: PayloadCase, _: Schema) -> bool:
+    return case.structure is not None and _shape(case.structure) == [("profile", "ascii"), ("settings", "bytes")]
+
+
+def _is_message(case: PayloadCase, schema: Schema) -> bool:
+    fields = () if case.structure is None else case.structure.fields
+    if len(fields) != 1 or fields[0].name != "atoms" or fields[0].type not in schema.structures:
+        return False
+    parts = {(part.name, part.type in _TEXTS, part.is_array) for part in schema.structures[fields[0].type].fields}
+    return parts >= {("format", True, False), ("labels", True, True), ("args", True, True)}
+
+
+def _is_progress(case: PayloadCase, _: Schema) -> bool:
+    entries = () if case.structure is None else case.structure.entries
+    return {(entry.name, entry.type, entry.optional) for entry in entries} >= {
+        ("topic", "text", False),
+        ("pos", "int", False),
+    }
+
+
+def _shape(structure: Structure) -> list[tuple[str, str]]:
+    """The names and types of what a decoded value shows."""
+    return [(field.name, field.type) for field in structure.shown]
+
+
+_FRAMES = {"argument": ("command", "data")}
+"""The roles that other frame types have to have for one with a role."""
+_FLAGS = {"argument": ("more", "last"), "data": ("more", "last"), "response": ("more", "last")}
+"""The roles that flags of a frame type with a role have to have."""
+_PAYLOADS: dict[str, tuple[Callable[[PayloadCase, Schema], bool], str]] = {
+    "command": (_is_text, "one text"),
+    "argument": (
+        _is_argument,
+        "structures of two sizes (u8, u16, or u32), `name` (text), and `value` (bytes), which has an `at_most` in the case"
+        " with `when`, and is alone in the case with `after`",
+    ),
+    "data": (_is_bytes, "one case of bytes"),
+    "response": (_is_bytes, "one case of bytes"),
+    "error": (_is_text, "one text"),
+    "text": (_is_message, "one structure that only repeats one with `format`, `labels`, and `args`, as `atoms`"),
+    "progress": (_is_progress, "one CBOR map that has `topic` (text) and `pos` (int)"),
+    "settings": (_is_settings, "one structure of `profile` (ascii) and `settings` (bytes)"),
+}
+"""What the payload of a frame type with a role has to be: a test of each case, and its words. Only arguments have several."""
