@@ -1,0 +1,66 @@
+"""Frame types fit their roles. The messages about flags and about other frame types are in the list of breakages."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from support import SCHEMA
+
+from hgproto.language import load
+from hgproto.language.roles import role_problems
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OURS = load(SCHEMA / "framing-0002.yaml")
+
+FITTING = {
+    "command": {"command-name", "error-response"},
+    "argument": {"command-argument"},
+    "data": {"command-data", "bytes-response"},
+    "response": {"command-data", "bytes-response"},
+    "error": {"command-name", "error-response"},
+    "text": {"text-output"},
+    "progress": {"progress"},
+    "settings": {"stream-settings"},
+}
+"""The frame types whose payload fits a role."""
+
+
+@pytest.mark.parametrize("role", FITTING)
+def test_a_payload_fits_the_role_of_its_frame_type(role: str) -> None:
+    found = set()
+    for name, frame in OURS.frames.items():
+        without = {other: replace(one, role=None) for other, one in OURS.frames.items() if one.role == role}
+        problems = role_problems(replace(OURS, frames={**OURS.frames, **without, name: replace(frame, role=role)}))
+        message = f"the payload of {name!r} does not fit its role {role!r}"
+        places = [problem.place for problem in problems if problem.message == message]
+        if not places:
+            found.add(name)
+        assert {*places} <= {case.place for case in frame.payload}
+    assert found == FITTING[role]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("{name: value_length, type: u16,", "{name: value_length, type: u24,"),
+        ("        at_most: value_length\n", ""),
+        ("{name: atoms, type: text-atom,", "{name: pieces, type: text-atom,"),
+        ("      - name: args\n", "      - name: arguments\n"),
+        ("topic: {type: text,", "topic: {type: text, optional: true,"),
+        ("pos: {type: int, minimum: -1,", "pos: {type: uint,"),
+        ("      - name: profile\n        type: ascii", "      - name: profile\n        type: utf8"),
+        ("{name: settings, type: bytes,", "{name: level, type: bytes,"),
+        ("{name: value, type: bytes, size: rest, doc", "{name: more, type: bytes, size: rest, doc"),
+    ],
+)
+def test_a_part_that_a_role_needs_is_missed(old: str, new: str, tmp_path: Path) -> None:
+    shutil.copy(SCHEMA / "framing.yaml", tmp_path)
+    file, text = tmp_path / "framing-0002.yaml", (SCHEMA / "framing-0002.yaml").read_text(encoding="utf-8")
+    assert text.count(old) == 1
+    file.write_text(text.replace(old, new), encoding="utf-8")
+    assert " does not fit its role " in next(role_problems(load(file))).message
