@@ -63,8 +63,6 @@ STREAMS: list[Callable[[Revision], object]] = [
     lambda revision: hgproto.OutputStream(2, zlib_profile(), revision=revision),
     lambda revision: hgproto.OutputStream(2, revision=revision),
     lambda revision: hgproto.InputStream(1, revision=revision),
-    lambda revision: hgproto.Server(revision=revision, encoding="zlib"),
-    lambda revision: hgproto.Client(revision=revision),
     lambda revision: hgproto.Validator(role="client", revision=revision),
 ]
 
