@@ -39,7 +39,7 @@ class OurServer(ServerMachine):
     def said(self, events: list[Any]) -> bytes:
         out = b""
         for event in events:
-            if isinstance(event, RunCommand):
+            if isinstance(event, RunCommand) and self.server.works:
                 out += b"".join(map(encode_frame, self.server.respond(event.request_id, self.answer(event))))
             elif isinstance(event, SendFrames):
                 out += b"".join(map(encode_frame, event))
