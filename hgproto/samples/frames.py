@@ -7,7 +7,6 @@ from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
 from hgproto.errors import RemoteProtocolError, counted
-from hgproto.revisions.framing_0002 import codec as default_codec
 from hgproto.runtime.definition import checked_codec
 from hgproto.runtime.frame import checked_number
 from hgproto.runtime.layout import case_of
@@ -17,9 +16,11 @@ from hgproto.wire.jsonform import Continuations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from typing import Any
 
     from hgproto.runtime.definition import Codec
     from hgproto.runtime.frame import Frame
+    from hgproto.runtime.layout import Layout
     from hgproto.samples.choices import Choices
 
 __all__ = ["FrameMaker", "Header", "NotMadeError", "TooSmallLimitError", "sums"]
@@ -151,8 +152,8 @@ class FrameMaker:
         layout = self.codec.LAYOUTS.get(name)
         if layout is None:
             return string(name, choices, self._least(type_, flags, continued))
-        made = _MADE.get(name) if self.codec.REVISION == default_codec.REVISION else None
-        return structure(layout, choices) if made is None else made(choices)
+        made = _MADE[name](self.codec, layout, choices) if name in _MADE else None
+        return structure(layout, choices) if made is None else made
 
     def _is_accepted(self, name: str, type_: int, flags: int, continued: bool, octets: bytes) -> bool:
         if len(octets) > self._limit:
@@ -306,13 +307,20 @@ def _id(parities: tuple[int, ...], bits: int, choices: Choices) -> int:
     return 2 * number + (parities[0] if len(parities) == 1 else choices.pick(parities))
 
 
-# Structures of framing-0002 of which more is asked than its tables say.
+# Structures of which the validator asks more than their tables say. A structure of another revision counts if it has the parts.
 
 _WORDS = ("", "a", "%%", " \u00e9", "\0")
 
 
-def _text_output(choices: Choices) -> bytes:
+def _text_output(codec: Codec, layout: Layout, choices: Choices) -> bytes | None:
     """Atoms with as many arguments as %s, the last of which ends its line."""
+    inner = layout.parts[-1].layout if layout.parts else None
+    if inner is None or not {"format", "labels", "args"} <= {part.name for part in inner.parts}:
+        return None
+    message, _, encode = codec.STRUCTURES[layout.name]
+    atom, _, _ = codec.STRUCTURES[inner.name]
+    make_message: Any = message
+    make_atom: Any = atom
     atoms = []
     count = choices.below(4)
     for number in range(count):
@@ -320,14 +328,25 @@ def _text_output(choices: Choices) -> bytes:
         text = "".join([choices.pick(_WORDS), *(f"%s{choices.pick(_WORDS)}" for _ in range(placeholders))])
         labels = tuple(string("ascii", choices).decode() for _ in range(choices.below(3)))
         args = tuple(string("utf8", choices).decode() for _ in range(placeholders))
-        atoms.append(default_codec.TextAtom(text + "\n" * (number == count - 1), labels, args))
-    return default_codec.encode_text_output(default_codec.TextOutput(tuple(atoms)))
+        atoms.append(make_atom(text + "\n" * (number == count - 1), labels, args))
+    return encode(make_message(tuple(atoms)))
 
 
-def _progress(choices: Choices) -> bytes:
+def _progress(codec: Codec, layout: Layout, choices: Choices) -> bytes | None:
     """A progress map with a topic in ASCII."""
-    value = default_codec.decode_progress(structure(default_codec.PROGRESS, choices))
-    return default_codec.encode_progress(value.replace(topic=value.topic.encode("ascii", "ignore").decode()))
+    if not any(entry.name == "topic" and entry.type == "text" for entry in layout.entries):
+        return None
+    _, decode, encode = codec.STRUCTURES[layout.name]
+    octets = structure(layout, choices)
+    try:
+        value = decode(octets)
+    except RemoteProtocolError:
+        # A limit does not allow it, which the caller finds out.
+        return octets
+    return encode(value.replace(topic=value.topic.encode("ascii", "ignore").decode()))
 
 
-_MADE: dict[str, Callable[[Choices], bytes]] = {"text-output": _text_output, "progress": _progress}
+_MADE: dict[str, Callable[[Codec, Layout, Choices], bytes | None]] = {
+    "text-output": _text_output,
+    "progress": _progress,
+}

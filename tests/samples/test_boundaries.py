@@ -142,6 +142,7 @@ ALWAYS_ENCODED = PAYLOAD.replace(
     "payload:", "constraints: [{all-of: [encoded], requirement: progress.surplus}]\n    payload:"
 )
 NEVER_EVEN = (
+    ("    role: progress\n", ""),
     (
         PAYLOAD,
         "    constraints: [{even: [length], requirement: progress.surplus}]\n    payload:\n      - {structure: tick}\n",
