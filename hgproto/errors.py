@@ -9,6 +9,7 @@
     ├── HumanFormError           a line is not the human form of a frame
     ├── HexError                 a text is not hexadecimal octets
     ├── TextError                a text is not in UTF-8
+    ├── DecodingError            a decoder rejects an encoded payload
     ├── EncodingError            a content encoding cannot be used here
     ├── LimitError               an input needs more memory than a fixed limit allows
     └── SchemaError              a schema file cannot be used (hgproto.language)

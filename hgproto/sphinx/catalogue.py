@@ -141,7 +141,7 @@ def _events(pieces: Pieces, note: Note) -> list[nodes.Node]:
             ]
         )
     heads = ("event", "reported by", "meaning", "fields", "after")
-    return [table(heads, rows, kind="registry", widths=(16, 12, 24, 32, 16))]
+    return [table(heads, rows, kind="stacked", widths=(16, 12, 24, 32, 16))]
 
 
 def _actions(pieces: Pieces, note: Note) -> list[nodes.Node]:
@@ -163,7 +163,7 @@ def _actions(pieces: Pieces, note: Note) -> list[nodes.Node]:
             ]
         )
     heads = ("action", "meaning", "events", "machines, and the states in which a transition has it")
-    return [table(heads, rows, kind="registry", widths=(18, 32, 20, 30))]
+    return [table(heads, rows, kind="stacked", widths=(18, 32, 20, 30))]
 
 
 REGISTRIES: dict[str, Registry] = {
