@@ -351,7 +351,7 @@ def _checker(options: argparse.Namespace, paths: list[str]) -> Callable[[str], _
 
     if any(map(has_both, paths)) and (options.depth != "session" or revision.name != DEFAULT_REVISION):
         raise UsageError("both sides need --depth session and the default revision")
-    if options.depth == "session" and revision.name != DEFAULT_REVISION:
+    if options.depth == "session" and not revision.has_sessions:
         raise UsageError(f"sessions of {revision.name} cannot be validated, only its frames; use --depth frames")
     if options.hex and any(map(has_both, paths)):
         raise UsageError("argument --hex: sessions are in human form, and so are inputs with --role both")
@@ -362,7 +362,7 @@ def _checker(options: argparse.Namespace, paths: list[str]) -> Callable[[str], _
         validator = Validator(
             role,
             depth=options.depth,
-            limits=limits if revision.name == DEFAULT_REVISION else None,
+            limits=limits if revision.has_sessions else None,
             max_payload=options.max_payload,
             reopen=options.reopen,
             revision=revision,
@@ -387,26 +387,26 @@ def _limits(options: argparse.Namespace, revision: Revision) -> Limits:
     given = {name for name, _ in settings}
     if "max-payload" in given and options.max_payload is not None:
         raise UsageError("argument --limit: --max-payload is the limit max-payload; leave one of them out")
-    is_ours = revision.name == DEFAULT_REVISION
+    has_limits = revision.has_sessions
     try:
-        # Of the limits of another revision, that on payloads is the only one with a meaning here.
-        limits = Limits.of(text for name, text in settings if is_ours or name != "max-payload")
-        for text in (text for name, text in settings if not is_ours and name == "max-payload"):
+        # Without state machines, the limit on payloads is the only one with a meaning.
+        limits = Limits.of((text for name, text in settings if has_limits or name != "max-payload"), revision)
+        for text in (text for name, text in settings if not has_limits and name == "max-payload"):
             options.max_payload = checked_max_payload(int(text.partition("=")[2]), revision.codec)
     except (TypeError, ValueError) as error:
         raise UsageError(f"argument --limit: {error}") from None
     if options.payload is not None or options.depth == "frames":
         way = "--depth frames" if options.payload is None else "--payload"
-        counts_items = options.payload is None and is_ours
+        counts_items = options.payload is None and has_limits
         for name in sorted(given - {"max-payload"} - ({"payload-items"} if counts_items else set())):
             raise UsageError(f"argument --limit: {name} has no effect with {way}; leave it out")
         if options.reopen != "error":
             raise UsageError(f"argument --reopen: it has no effect with {way}; leave it out")
     if "send-payload" in given:
         raise UsageError("argument --limit: send-payload is for senders, so it has no effect; leave it out")
-    if is_ours and "max-payload" in given:
+    if has_limits and "max-payload" in given:
         options.max_payload = limits.max_payload
-    elif is_ours and options.max_payload is not None:
+    elif has_limits and options.max_payload is not None:
         limits = limits.replace(max_payload=options.max_payload)
     return limits
 

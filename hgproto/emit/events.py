@@ -1,4 +1,4 @@
-"""Emits ``events.py``: the events of reactors, one class each, for all revisions that share them.
+"""Emits ``event_values.py``: the events of reactors, one class each, for all revisions that share them.
 
 Events that bring frames to send are more than plain values, and written by hand (:mod:`hgproto.reactors.events`).
 """
@@ -37,7 +37,7 @@ TYPES = {
 
 
 def emit(schemas: Sequence[Schema]) -> str:
-    """The source of ``events.py``, for the schemas of all revisions that share it."""
+    """The source of ``event_values.py``, for the schemas of all revisions that share it."""
     taken: Taken = [taken_by(schema) for schema in schemas]
     events = [event for event in schemas[0].events.values() if not event.sends]
     body = "\n\n\n".join("\n".join(_record(event, schemas, taken)) for event in events) + "\n"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from hgproto.judging.finding import Finding
     from hgproto.reactors.limits import Limits
-    from hgproto.reactors.plans import Node
+    from hgproto.reactors.plans import Node, States
     from hgproto.runtime.definition import Definition
     from hgproto.runtime.machine import Row
     from hgproto.streams.encodings import Encodings
@@ -26,6 +26,23 @@ __all__ = ["CommandJudge"]
 
 _CLOSING = "connection-error"
 """What a client reports of an error of the server's that ends the connection."""
+
+
+class _Requests:
+    """What a judge looks up in the machines of requests.
+
+    ``answered_early``: the state of a request that was answered before it was whole. ``fresh_id``: the one reason to refuse a
+    command's name that its header does not have. ``closes``: the requirement to close the connection after an error of the
+    server's.
+    """
+
+    def __init__(self, revision: Definition, command: int, states: States) -> None:
+        rows = revision.machine("request", "server").rows
+        sent = {row.source: row.to for row in rows if row.event is Event.RESPONSE_SENT}
+        self.answered_early = next(to for source, to in sent.items() if source in states.refused and to is not None)
+        self.fresh_id = next(row.error for row in rows if row.frames == (command,) and row.error is not None)
+        rows = revision.machine("request", "client").rows
+        self.closes = next(str(row.requirement) for row in rows if row.emit == _CLOSING)
 
 
 class CommandJudge(Judge, CommandReceiver):
@@ -44,14 +61,8 @@ class CommandJudge(Judge, CommandReceiver):
         super().__init__(streaming=False, limits=limits, encodings=encodings, reopen=reopen, revision=revision)
         self._start()
         self._ids = self._revision.ids["request_id"]
-        command, states = self._content.name, self._request_states
-        rows = {row.source: row.to for row in self.machine.rows if row.event is Event.RESPONSE_SENT}
-        # Of a request that was answered before it was whole.
-        self._swallowing = next(to for source, to in rows.items() if source in states.refused and to is not None)
-        # The one reason to refuse a command's name that its header does not have.
-        self._fresh_id = next(
-            row.error for row in self.machine.rows if row.frames == (command,) and row.error is not None
-        )
+        revision = self._revision
+        self._told = revision.kept(_Requests, lambda: _Requests(revision, self._content.name, self._request_states))
         self._begun: dict[int, int] = {}
         self._wrapped = False
 
@@ -65,16 +76,10 @@ class CommandJudge(Judge, CommandReceiver):
         """Says that the client should have closed the connection, by the first byte after the server's error."""
         self.over = True
         expected = "no more frames after the server's error-response with protocol"
-        error = RemoteProtocolError(self._closes, None, "", expected, "more")
+        error = RemoteProtocolError(self._told.closes, None, "", expected, "more")
         finding = self._places.of_rest(error, data[:1], self.octets, self.frames)
         finding.refused = False
         self._add(finding)
-
-    @property
-    def _closes(self) -> str:
-        """The requirement to close the connection after an error of the server's."""
-        rows = self._revision.machine("request", "client").rows
-        return next(str(row.requirement) for row in rows if row.emit == _CLOSING)
 
     def answered(self, request_id: int) -> None:
         """The other direction has the whole response to a request."""
@@ -88,7 +93,7 @@ class CommandJudge(Judge, CommandReceiver):
             self._move(request_id, request, sent.to)
         elif state in self._request_states.kept:
             # Who is answered before all was sent may send the rest, and nobody looks at it.
-            self._move(request_id, request, self._swallowing)
+            self._move(request_id, request, self._told.answered_early)
 
     def forget(self, request_id: int) -> None:
         """The other direction has lost the response to a request: whether it is answered is not known."""
@@ -185,7 +190,7 @@ class CommandJudge(Judge, CommandReceiver):
         try:
             super()._refuse_request(request_id, request, payload, node)
         except RemoteProtocolError as error:
-            if error.requirement != self._fresh_id:
+            if error.requirement != self._told.fresh_id:
                 raise
             self._remarks.append((Remark(error), True, True))
         # The request of that id is given up for the new one. It was not that id's turn either, which goes without saying.

@@ -101,7 +101,7 @@ class Judge(_Base):
         self.unavailable: set[str] = set()
         self.link: Any = None
         revision = self._revision
-        self._rules = _Rules(revision)
+        self._rules = revision.kept(_Rules, lambda: _Rules(revision))
         self._places = Places(revision, self.side, self._rules.flags)
         self._closed, self._opened, self._configured = revision.stream_states
         self._remarks: list[tuple[Remark, bool, bool]] = []

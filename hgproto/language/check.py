@@ -16,11 +16,11 @@ from hgproto.language.events import event_problems
 from hgproto.language.model import INTEGERS, STRINGS, fitting_rules
 from hgproto.language.problems import Problem
 from hgproto.language.resolve import HEADER_FIELDS
-from hgproto.language.roles import role_problems
+from hgproto.language.roles import repeated_roles, role_problems
 from hgproto.language.rows import machine_problems
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from hgproto.language.model import BitField, Constraint, Field, Flag, FrameType, Schema, Structure
 
@@ -170,21 +170,9 @@ def _flags(flags: tuple[Flag, ...], field_name: str, schema: Schema) -> Iterator
         if flag.bit in taken:
             yield Problem(flag.place, f"{flag.name!r} overlaps {taken[flag.bit]!r} at bit {flag.bit}", "use a free bit")
         taken.setdefault(flag.bit, flag.name)
-    yield from _roles(flags)
+    yield from repeated_roles(flags)
     if [f.bit for f in flags] != sorted(f.bit for f in flags):
         yield Problem(flags[0].place, "the flags are not in the order of their bits", "put the lowest bit first")
-
-
-def _roles(parts: Iterable[Flag | FrameType]) -> Iterator[Problem]:
-    """The second part with a role, which one part alone can have."""
-    taken: dict[str, str] = {}
-    for part in parts:
-        if part.role in taken:
-            yield Problem(
-                part.place, f"{part.name!r} has the role of {taken[part.role]!r}", "leave one of the roles out"
-            )
-        if part.role is not None:
-            taken.setdefault(part.role, part.name)
 
 
 # Frame types.
@@ -204,7 +192,7 @@ def _codes(schema: Schema) -> Iterator[Problem]:
 
 def _frames(schema: Schema) -> Iterator[Problem]:
     stream_names = {flag.name for flag in schema.stream_flags}
-    yield from _roles(schema.frames.values())
+    yield from repeated_roles(schema.frames.values())
     for frame in schema.frames.values():
         for flag in frame.flags:
             if flag.name in stream_names:

@@ -1,4 +1,4 @@
-"""That frame types fit their roles: code that serves every revision finds them by these, and needs their flags and payloads."""
+"""Proves that frame types and flags fit their roles: the code for all revisions finds them by these and needs their payloads."""
 
 from __future__ import annotations
 
@@ -8,19 +8,34 @@ from hgproto.language.model import INTEGERS
 from hgproto.language.problems import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-    from hgproto.language.model import PayloadCase, Schema, Structure
+    from hgproto.language.model import Flag, FrameType, PayloadCase, Schema, Structure
 
-__all__ = ["role_problems"]
+__all__ = ["repeated_roles", "role_problems"]
 
 _TEXTS = ("ascii", "utf8")
 
 
+def repeated_roles(parts: Iterable[Flag | FrameType]) -> Iterator[Problem]:
+    """Yields a fault for each part whose role an earlier part has."""
+    taken: dict[str, str] = {}
+    for part in parts:
+        if part.role in taken:
+            message = f"{part.name!r} has the role of {taken[part.role]!r}"
+            yield Problem(part.place, message, "leave one of the roles out")
+        if part.role is not None:
+            taken.setdefault(part.role, part.name)
+
+
 def role_problems(schema: Schema) -> Iterator[Problem]:
-    """Yields the faults of frame types that have a role."""
+    """Yields the faults of frame types that do not fit their role, or have checks of another role."""
     roles = {frame.role for frame in schema.frames.values()}
     for frame in schema.frames.values():
+        for check in frame.checks:
+            if _CHECKS[check] != frame.role:
+                message = f"the check {check!r} is for frames with the role {_CHECKS[check]!r}, which {frame.name!r} does not have"
+                yield Problem(frame.place, message, f"give it `role: {_CHECKS[check]}`, or leave the check out")
         if frame.role is None:
             continue
         for role in _FRAMES.get(frame.role, ()):
@@ -87,6 +102,14 @@ def _shape(structure: Structure) -> list[tuple[str, str]]:
     return [(field.name, field.type) for field in structure.shown]
 
 
+_CHECKS = {
+    "placeholders": "text",
+    "percent": "text",
+    "newline": "text",
+    "ascii-topic": "progress",
+    "topic-end": "progress",
+}
+"""The roles of the frame types that each check of the validator looks at."""
 _FRAMES = {"argument": ("command", "data")}
 """The roles that other frame types have to have for one with a role."""
 _FLAGS = {"argument": ("more", "last"), "data": ("more", "last"), "response": ("more", "last")}

@@ -147,7 +147,7 @@ class Client(Sender[ClientEvent], ResponseReceiver):
         due = [event.request_id for event in self._due if isinstance(event, RequestError)]
         in_use = {*self._requests, *due} if due else self._requests
         request_id = self._ids.next(in_use)
-        frames = self._revision.build.command(
+        frames = self._outputs.build.command(
             request_id, stream.stream_id, name, args, data, max_payload=stream.longest_last
         )
         self._tell(request_id, Event.REQUEST_ISSUED)

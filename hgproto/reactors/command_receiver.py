@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CommandReceiver"]
 
-_FIELDS = ["length", "request_id", "stream_id", "stream_flags", "type", "flags"]
-"""The order of the header fields for which the loop over frames is written."""
 NAMES = 256
 """Names of commands and arguments that a reactor remembers: more than the reference has commands."""
 NAME_OCTETS = 64
@@ -122,7 +120,7 @@ class CommandReceiver(Reactor[ServerEvent]):
         states = self._request_states = self._plans.states
         self._states: dict[IntEnum, Request] = {state: Request(self._tables[state]) for state in states.whole}
         self._active = next(self._states[state] for state in states.whole & states.awaiting)
-        self._content = Content(self._revision)
+        self._content = self._revision.kept(Content, lambda: Content(self._revision))
 
     def _reply(
         self, request_id: int, message: str, kind: Literal["application", "protocol"], row: Row
@@ -150,7 +148,7 @@ class CommandReceiver(Reactor[ServerEvent]):
         usual_first = self._tables[self.machine.initial].usual.get
         active, new_commands, new_request, want = self._active, _bare_run_command, _Request, WANT_FRAME
         codec, content = self._codec, self._content
-        if list(codec.FIELDS) != _FIELDS or codec.FIELDS["length"][1] != 3:
+        if not content.is_usual:
             return super()._read(source)
         unpack = codec.unpack_parts
         unpack_argument, known = content.sub_header.unpack_from, self._names.get
@@ -383,7 +381,7 @@ class CommandReceiver(Reactor[ServerEvent]):
         content = self._content
         if plan.code == content.data:
             return bool(plan.flags & content.last_data)
-        return bool(plan.flags & content.eoa) and not request.announced
+        return bool(plan.flags & content.last_argument) and not request.announced
 
     # What the table emits.
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Content"]
 
+_USUAL = ["length", "request_id", "stream_id", "stream_flags", "type", "flags"]
+"""The fields of the usual header. The length has three bytes."""
 _FORMATS = {"u8": "B", "u16": "H", "u32": "I"}
 
 
@@ -20,6 +22,7 @@ class Content:
 
     ``sub_header``: the integers before the name of an argument, and their size in bytes. ``argument`` decodes a whole argument;
     ``start`` the first frame of one whose value spans frames. ``total``: the field of ``start`` with the bytes of the value.
+    ``is_usual``: True if frames have the header for which the fast loop of servers is written.
     """
 
     __slots__ = (
@@ -27,7 +30,8 @@ class Content:
         "argument_code",
         "data",
         "data_follows",
-        "eoa",
+        "is_usual",
+        "last_argument",
         "last_data",
         "more",
         "name",
@@ -44,8 +48,9 @@ class Content:
         self.argument_code = argument
         self.name_is_all = revision.flag(self.name, "last")
         self.data_follows = revision.flag(self.name, "data-follows")
-        self.more, self.eoa = revision.flag(argument, "more"), revision.flag(argument, "last")
+        self.more, self.last_argument = revision.flag(argument, "more"), revision.flag(argument, "last")
         _, self.last_data = revision.data_types[self.data]
+        self.is_usual = list(codec.FIELDS) == _USUAL and codec.FIELDS["length"][1] == 3
         cases = codec.PAYLOADS[argument]
         whole, start = case_of(cases, 0, False), case_of(cases, self.more, False)
         self.argument, self.start = (codec.STRUCTURES[name][1] for name in (whole, start))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hgproto.errors import shown
-from hgproto.runtime.definition import default_codec
+from hgproto.runtime.definition import default_codec, defined
 from hgproto.runtime.frame import Record, checked_number
 
 if TYPE_CHECKING:
@@ -102,6 +102,10 @@ class Limits(Record):
     @classmethod
     def of_revision(cls, revision: Definition) -> Limits:
         """Returns the defaults of a revision. A limit that its schema does not have is that of the default revision."""
+        return revision.kept(cls, lambda: cls._of_revision(revision))
+
+    @classmethod
+    def _of_revision(cls, revision: Definition) -> Limits:
         limits = cls()
         for name in cls.__slots__:
             if name.replace("_", "-") in revision.codec.LIMITS:
@@ -109,12 +113,12 @@ class Limits(Record):
         return limits
 
     @classmethod
-    def of(cls, settings: Iterable[str]) -> Limits:
-        """Limits from texts such as ``request-octets=1000``. Raises as the class does."""
+    def of(cls, settings: Iterable[str], revision: Definition | None = None) -> Limits:
+        """Limits from texts such as ``request-octets=1000``, the others as of :meth:`of_revision`. Raises as the class does."""
         values = {}
         for setting in settings:
             name, equals, number = setting.partition("=")
             if not equals or not (number.isascii() and number.isdecimal() and len(number) <= _MAX_DIGITS):
                 raise ValueError(f"expected NAME=N, found {shown(setting)}")
             values[name.replace("-", "_")] = int(number)
-        return cls(**values)
+        return cls.of_revision(defined(revision)).replace(**values)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 from hgproto.errors import LocalProtocolError, RemoteProtocolError, counted
 from hgproto.runtime.layout import text_of_flags
@@ -18,7 +17,6 @@ from hgproto.runtime.machine import Event, Row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from types import ModuleType
 
     from hgproto.runtime.definition import Codec, Definition
     from hgproto.runtime.frame import Frame
@@ -37,7 +35,6 @@ __all__ = [
     "Violation",
     "bound",
     "placed",
-    "plans_for",
     "text_payload",
     "words",
 ]
@@ -222,17 +219,6 @@ class Plans:
         requirement = row.error if isinstance(row, Row) and row.error is not None else self.machine.otherwise
         expected = "a message that is sent before the end of the response"
         return LocalProtocolError(requirement, None, "", expected, f"one of request {request_id} after it")
-
-
-_Kept = WeakKeyDictionary["ModuleType", Plans]
-
-
-def plans_for(kept: _Kept, role: str, peer: str, revision: Definition) -> Plans:
-    """Returns the plans of a role for a revision. ``kept``: those of the role, by the machines of the revision."""
-    plans = kept.get(revision.machines)
-    if plans is None:
-        plans = kept[revision.machines] = Plans(role, peer, revision)
-    return plans
 
 
 class Request:

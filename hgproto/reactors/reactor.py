@@ -15,12 +15,11 @@ opened again, which is closed before.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
-from weakref import WeakKeyDictionary
 
 from hgproto.errors import DecodingError, RemoteProtocolError, counted
 from hgproto.reactors.events import Error, StreamLeftOpen
 from hgproto.reactors.limits import Limits
-from hgproto.reactors.plans import NO_ROW, Closed, Node, Plan, Violation, bound, placed, plans_for, words
+from hgproto.reactors.plans import NO_ROW, Closed, Node, Plan, Plans, Violation, bound, placed, words
 from hgproto.reactors.snapshot import Inspectable
 from hgproto.runtime.bytelike import as_bytes
 from hgproto.runtime.definition import defined
@@ -33,11 +32,10 @@ from hgproto.wire.reader import Pieces
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from enum import IntEnum
-    from types import ModuleType
     from typing import Literal
 
     from hgproto.judging.finding import Role
-    from hgproto.reactors.plans import Plans, Table
+    from hgproto.reactors.plans import Table
     from hgproto.runtime.bytelike import BytesLike
     from hgproto.runtime.definition import Definition
     from hgproto.runtime.frame import Frame
@@ -88,10 +86,6 @@ class Reactor(Inspectable, Generic[EventT]):
 
     role: ClassVar[Role]
     peer: ClassVar[Role]
-    _kept: ClassVar[WeakKeyDictionary[ModuleType, Plans]]
-
-    def __init_subclass__(cls) -> None:
-        cls._kept = WeakKeyDictionary()
 
     def __init__(
         self,
@@ -102,7 +96,7 @@ class Reactor(Inspectable, Generic[EventT]):
         revision: Definition | None = None,
     ) -> None:
         self._revision = revision = defined(revision)
-        self._plans = plans = plans_for(self._kept, self.role, self.peer, revision)
+        self._plans = plans = revision.kept(type(self), lambda: Plans(self.role, self.peer, revision))
         self._codec = plans.codec
         self._tables = plans.tables
         self.machine = plans.machine

@@ -187,7 +187,7 @@ class Server(Sender[ServerEvent], CommandReceiver):
         if type(request_id) is not int:
             request_id = self._checked_id(request_id)
         output = self._outputs.choose(request_id, stream_id)
-        frame = self._revision.build.text_output(
+        frame = self._outputs.build.text_output(
             request_id, output.stream.stream_id, atoms, errors=errors, max_payload=self.limits.send_payload
         )
         return self._message(request_id, output, frame)
@@ -207,7 +207,7 @@ class Server(Sender[ServerEvent], CommandReceiver):
         if type(request_id) is not int:
             request_id = self._checked_id(request_id)
         output = self._outputs.choose(request_id, stream_id)
-        frame = self._revision.build.progress(
+        frame = self._outputs.build.progress(
             request_id, output.stream.stream_id, topic, pos, total, label, item, max_payload=self.limits.send_payload
         )
         return self._message(request_id, output, frame)
@@ -256,7 +256,7 @@ class Server(Sender[ServerEvent], CommandReceiver):
         """The frame of an error of our own making, or of what a response has raised; None for a failure without words."""
         if not isinstance(message, str):
             message = self._words(message)
-        build, longest = self._revision.build, stream.longest_last
+        build, longest = self._outputs.build, stream.longest_last
         frame: Frame = build.error_response(request_id, stream.stream_id, message, kind, max_payload=longest)
         return frame
 

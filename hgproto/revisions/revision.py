@@ -28,6 +28,10 @@ DEFAULT_REVISION = "framing-0002"
 """The revision that is meant where none is named."""
 
 
+_KEPT: dict[str, dict[object, Any]] = {}
+"""What was derived from our revisions, by their names."""
+
+
 class Revision(Definition):
     """A revision, by name (``framing-0002``) or as the path of a schema file.
 
@@ -88,6 +92,11 @@ class Revision(Definition):
         """The requirements by id."""
         requirements: dict[str, Requirement] = self._module("requirements").REQUIREMENTS
         return requirements
+
+    @cached_property
+    def _kept(self) -> dict[object, Any]:
+        # Many objects can stand for one of our revisions.
+        return {} if self._package is None else _KEPT.setdefault(self.name, {})
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Modules cannot be pickled, and another process may have another working directory.

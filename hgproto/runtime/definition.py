@@ -7,7 +7,7 @@ need of a revision is found by its role, so they name no frame type, flag, state
 from __future__ import annotations
 
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from hgproto.runtime.frame import check_instance
 from hgproto.runtime.layout import walk
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from hgproto.wire.reader import Pieces
 
 __all__ = ["Codec", "Definition", "checked_codec", "default_codec", "default_definition", "defined"]
+
+
+T = TypeVar("T")
 
 
 class Codec(Protocol):
@@ -108,6 +111,17 @@ class Definition:
     def requirements(self) -> Mapping[str, Requirement]:
         """The requirements by id."""
         raise NotImplementedError
+
+    @cached_property
+    def _kept(self) -> dict[object, Any]:
+        return {}
+
+    def kept(self, key: object, make: Callable[[], T]) -> T:
+        """Returns what ``make`` returned at the first call with this key. It lives as long as the revision."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        value: T = self._kept[key]
+        return value
 
     @property
     def title(self) -> str:

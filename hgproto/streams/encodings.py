@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from functools import cache
 from typing import TYPE_CHECKING, Protocol
-from weakref import WeakKeyDictionary
 
 from hgproto.errors import DecodingError, EncodingError, repr_of, shown
 from hgproto.runtime.bytelike import as_bytes
@@ -159,22 +158,16 @@ def default_encodings(revision: Definition | None = None) -> Encodings:
 
     Zstandard is preferred to zlib, and zlib to no encoding.
     """
-    return _default_encodings(defined(revision))
+    revision = defined(revision)
+    return revision.kept(Encodings, lambda: _installed(revision))
 
 
-def _default_encodings(revision: Definition) -> Encodings:
-    profiles, missing = _KEPT.get(revision.roles) or _KEPT.setdefault(revision.roles, _installed(revision))
-    return Encodings(profiles, missing)
-
-
-_KEPT: WeakKeyDictionary[ModuleType, tuple[list[Profile], dict[str, str]]] = WeakKeyDictionary()
-"""The profiles of revisions, by their generated modules, since there can be many objects for a revision."""
 _PREFERENCE = ("zstd", "zlib", "identity")
 """The algorithms, best first."""
 
 
-def _installed(revision: Definition) -> tuple[list[Profile], dict[str, str]]:
-    """Makes the profiles of a revision; returns them with the remedies for those that need a package."""
+def _installed(revision: Definition) -> Encodings:
+    """Makes the profiles of a revision that are installed."""
     profiles, missing = [], {}
     for algorithm in _PREFERENCE:
         for name, (own, window) in revision.roles.PROFILES.items():
@@ -188,7 +181,7 @@ def _installed(revision: Definition) -> tuple[list[Profile], dict[str, str]]:
                 missing[name] = "pip install 'hgproto[zstd]'"
             else:
                 profiles.append(_zstd_profile(name, window, ZSTD_LEVEL))
-    return profiles, missing
+    return Encodings(profiles, missing)
 
 
 def _named(revision: Definition, algorithm: str) -> tuple[str, int | None]:

@@ -12,7 +12,9 @@ import pytest
 from hgproto import assert_valid, encode_frame, parse_frame
 from hgproto.cli import main
 from hgproto.evidence.coverage import Coverage
+from hgproto.revisions.revision import default_revision
 from hgproto.streams import encodings
+from hgproto.streams.encodings import Encodings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,9 +33,9 @@ SESSION = r"""
 def without_zstandard(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Lets the package be missing."""
     monkeypatch.setattr(encodings, "_zstd", lambda: None)
-    encodings._KEPT.clear()
+    default_revision()._kept.pop(Encodings, None)
     yield
-    encodings._KEPT.clear()
+    default_revision()._kept.pop(Encodings, None)
 
 
 @pytest.fixture(params=["it.session", "it.bin"])

@@ -64,3 +64,14 @@ def test_a_part_that_a_role_needs_is_missed(old: str, new: str, tmp_path: Path) 
     assert text.count(old) == 1
     file.write_text(text.replace(old, new), encoding="utf-8")
     assert " does not fit its role " in next(role_problems(load(file))).message
+
+
+@pytest.mark.parametrize(
+    ("check", "name", "role"), [("percent", "progress", "text"), ("topic-end", "text-output", "progress")]
+)
+def test_a_check_needs_the_role_that_it_looks_at(check: str, name: str, role: str) -> None:
+    frame = OURS.frames[name]
+    checks = {**frame.checks, check: "request-id.order"}
+    (problem,) = role_problems(replace(OURS, frames={**OURS.frames, name: replace(frame, checks=checks)}))
+    assert problem.message == f"the check {check!r} is for frames with the role {role!r}, which {name!r} does not have"
+    assert problem.place == frame.place

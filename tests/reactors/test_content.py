@@ -12,8 +12,12 @@ def test_the_content_of_commands_is_found_by_roles() -> None:
     assert (content.name, content.data) == (codec.FrameType.COMMAND_NAME, codec.FrameType.COMMAND_DATA)
     assert content.name_is_all == codec.CommandNameFlag.EOS
     assert content.data_follows == codec.CommandNameFlag.HAVE_DATA
-    assert (content.more, content.eoa) == (codec.CommandArgumentFlag.CONTINUATION, codec.CommandArgumentFlag.EOA)
+    assert (content.more, content.last_argument) == (
+        codec.CommandArgumentFlag.CONTINUATION,
+        codec.CommandArgumentFlag.EOA,
+    )
     assert content.last_data == codec.CommandDataFlag.EOS
+    assert content.is_usual
 
 
 def test_arguments_are_read_by_the_structures_of_their_cases() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import weakref
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,12 +11,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hgproto import Client, InputStream, OutputStream, Server, Validator, default_encodings
+from hgproto.cli import main
 from hgproto.errors import RemoteProtocolError
 from hgproto.judging.command_judge import CommandJudge
+from hgproto.judging.response_judge import ResponseJudge
 from hgproto.reactors.limits import Limits
 from hgproto.reactors.plans import Slots
 from hgproto.revisions.revision import Revision
-from hgproto.streams import encodings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,6 +69,20 @@ def test_limits_are_those_of_the_revision(variant: Callable[..., Revision]) -> N
     assert [finding.id for finding in Validator("client", revision=revision).feed(wire)] == ["frame.length-limit"]
 
 
+@pytest.mark.requirement("stream.begin-required")
+def test_the_command_validates_sessions_of_a_schema_with_machines(
+    variant: Callable[..., Revision], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = variant(("default: 65535", "default: 100")).name
+    (tmp_path / "x.bin").write_bytes(bytes.fromhex("0100000100010011") + b"a")
+    arguments = ["validate", "--revision", name, "--format", "github", str(tmp_path / "x.bin")]
+    assert main(arguments) == 1
+    assert "stream.begin-required" in capsys.readouterr().out
+    (tmp_path / "x.bin").write_bytes((200).to_bytes(3, "little") + bytes.fromhex("0100010111") + b"a" * 200)
+    assert main([*arguments, "--limit", "arguments=2"]) == 1
+    assert "frame.length-limit" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("make", [Server, Client])
 def test_reactors_refuse_a_revision_without_builders(make: type[Server], variant: Callable[..., Revision]) -> None:
     with pytest.raises(ValueError, match="has no builders of messages, which servers and clients need"):
@@ -90,21 +106,21 @@ def test_many_stream_ids_take_no_memory(variant: Callable[..., Revision]) -> Non
     assert [finding.id for finding in judge.feed(codec.encode_frame(even))] == ["stream-id.parity"]
 
 
-def test_encodings_are_kept_for_a_revision_and_not_for_each_object() -> None:
-    default_encodings()
-    gc.collect()
-    before = len(encodings._KEPT)
-    for _ in range(5):
-        default_encodings(Revision("framing-0002"))
-    assert len(encodings._KEPT) == before
+def test_what_is_derived_from_a_revision_of_ours_is_shared_by_its_objects() -> None:
+    first, second = Revision("framing-0002"), Revision("framing-0002")
+    assert default_encodings(first) is default_encodings(second)
+    assert CommandJudge(revision=first)._plans is CommandJudge(revision=second)._plans
 
 
 def test_a_schema_that_is_no_longer_used_is_forgotten(variant: Callable[..., Revision]) -> None:
+    revision = variant()
+    for make in (CommandJudge, ResponseJudge):
+        make(revision=revision)
+    InputStream(1, revision=revision)
+    alive = weakref.ref(revision.machines)
+    del revision
     gc.collect()
-    before = len(encodings._KEPT)
-    InputStream(1, revision=variant())
-    gc.collect()
-    assert len(encodings._KEPT) == before
+    assert alive() is None
 
 
 def test_a_payload_of_another_profile_is_refused(variant: Callable[..., Revision]) -> None:

@@ -287,7 +287,7 @@ def test_a_profile_that_there_is_not() -> None:
 
 def test_without_zstandard_its_profile_is_not_offered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encodings, "_zstd", lambda: None)
-    offered = Encodings(*encodings._installed(default_revision()))
+    offered = encodings._installed(default_revision())
     assert list(offered) == ["zlib", "identity"]
     assert offered.get("zstd-8mb") is None
     for attempt in (lambda: offered["zstd-8mb"], zstd_profile, lambda: Server(encodings=offered, encoding="zstd-8mb")):
