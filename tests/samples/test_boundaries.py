@@ -142,7 +142,19 @@ ALWAYS_ENCODED = PAYLOAD.replace(
     "payload:", "constraints: [{all-of: [encoded], requirement: progress.surplus}]\n    payload:"
 )
 NEVER_EVEN = (
+    # The type has no role then, and so no checks.
     ("    role: progress\n", ""),
+    ("    checks: {ascii-topic: progress.topic-ascii, topic-end: progress.topic-end}\n", ""),
+    *(
+        (
+            f"  progress.{name}:\n    {{{head}, enforced: validator",
+            f"  progress.{name}:\n    {{{head}, enforced: manual",
+        )
+        for name, head in (
+            ("topic-ascii", 'binds: server, level: SHOULD, source: protocol, section: "1.3"'),
+            ("topic-end", 'binds: server, level: MUST, source: protocol, section: "1.3"'),
+        )
+    ),
     (
         PAYLOAD,
         "    constraints: [{even: [length], requirement: progress.surplus}]\n    payload:\n      - {structure: tick}\n",
