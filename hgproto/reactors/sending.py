@@ -65,8 +65,8 @@ class Outputs:
     ``count``: the number of streams, with ids from ``first`` on in steps of two. ``profile``, ``flush``: as of
     :class:`hgproto.OutputStream`. ``is_over``: returns True if only the asking send is left on an output, and for None, if
     the reactor will have nothing more to send. ``sent``: receives the id of a request after the last frame of its command or
-    response was taken. Raises :class:`ValueError` for more
-    streams than there are ids, and for a revision without builders, because the reactor could not tell its peer of a violation.
+    response was taken. Raises :class:`ValueError` for more streams than there are ids, and for a revision without builders,
+    because the reactor could not tell its peer of a violation.
 
     ``by_id``: the outputs. ``sends``: those that are not over, in the order in which they were asked for. ``unmade``: the
     number of those whose last frame was not made. ``homes``: of requests for which a message was sent before their response,
@@ -86,7 +86,6 @@ class Outputs:
         "is_over",
         "plans",
         "response_code",
-        "revision",
         "sends",
         "sent",
         "unmade",
@@ -103,8 +102,7 @@ class Outputs:
         sent: Callable[[int], None],
         plans: Plans,
     ) -> None:
-        self.revision = revision = plans.revision
-        self.plans = plans
+        self.plans, revision = plans, plans.revision
         self.build = revision.build
         self.response_code = revision.code_of("response")
         self.data_code = revision.code_of("data")

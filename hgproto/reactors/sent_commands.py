@@ -66,7 +66,7 @@ class Command(Sending):
     @property
     def _last_flag(self) -> int:
         """The flag of the last frame of data."""
-        return self.outputs.revision.data_types[self.outputs.data_code][1]
+        return self.outputs.plans.revision.data_types[self.outputs.data_code][1]
 
     @property
     def is_ahead(self) -> bool:
@@ -176,7 +176,7 @@ class Command(Sending):
 
     def _end_of_data(self) -> Frame:
         """Returns a last frame of data that adds nothing."""
-        codec, code = self.outputs.revision.codec, self.outputs.data_code
+        codec, code = self.outputs.plans.revision.codec, self.outputs.data_code
         return codec.make_frame(self.request_id, self.stream_id, 0, code, self._last_flag, b"")
 
     def _tell(self) -> None:
