@@ -58,6 +58,7 @@ def emit(schemas: Sequence[Schema]) -> str:
         "from __future__ import annotations",
         "",
         *(["from typing import TYPE_CHECKING", ""] if typed else []),
+        *(["from hgproto.runtime.deferred import deferrable"] if "deferrable" in used else []),
         "from hgproto.runtime.frame import Record",
         "",
         *(["if TYPE_CHECKING:", *typed, ""] if typed else []),
@@ -69,7 +70,8 @@ def emit(schemas: Sequence[Schema]) -> str:
 def _record(event: Event, schemas: Sequence[Schema], taken: Taken) -> list[str]:
     base = "Record" if event.extends is None else camel(event.extends)
     doc = "\n".join(f"``{field.name}``: {field.doc}{' (None if absent)' * field.optional}" for field in event.own)
-    lines = [f"class {camel(event.name)}({base}):", *docstring(f"{event.doc}\n\n{doc}".strip()), ""]
+    lines = [f"@deferrable({literal(name)})" for name in _deferrable(event, schemas, taken)]
+    lines += [f"class {camel(event.name)}({base}):", *docstring(f"{event.doc}\n\n{doc}".strip()), ""]
     lines += slots([field.name for field in event.own], "in the schema's order")
     if not event.own:
         return lines
@@ -79,6 +81,18 @@ def _record(event: Event, schemas: Sequence[Schema], taken: Taken) -> list[str]:
     parameters = [f"{f.name}: {types[f.name]}{' = None' if f.optional else ''}" for f in event.fields]
     lines.append(f"    def __init__({', '.join(['self', *parameters])}) -> None:")
     return [*lines, *(f"        self.{name} = {name}" for name in names), *replaces(types)]
+
+
+def _deferrable(event: Event, schemas: Sequence[Schema], taken: Taken) -> Iterator[str]:
+    """Yields the names of fields that show payloads of many items."""
+    for field in event.own if any(field.type in PAYLOADS for field in event.own) else ():
+        shown = (
+            structure
+            for schema, in_schema in zip(schemas, taken, strict=True)
+            for _, structure in payloads_of(event, schema, in_schema)
+        )
+        if field.type in PAYLOADS and any(structure is not None and structure.limit for structure in shown):
+            yield field.name
 
 
 def _annotation(event: Event, field: EventField, schemas: Sequence[Schema], taken: Taken) -> str:

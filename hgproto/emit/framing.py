@@ -208,7 +208,7 @@ def frame_functions(schema: Schema) -> list[str]:
         "    ), stop",
         "",
         "",
-        "def frame_end(data: bytes | bytearray | memoryview, at: int = 0) -> int:",
+        "def frame_end(data: BytesLike, at: int = 0) -> int:",
         *docstring(
             "Returns the offset after the frame whose header begins at ``at``, by its length alone.\n\n"
             "The offset is greater than the length of ``data`` if the frame is not whole."
@@ -267,9 +267,8 @@ def _frame_end(schema: Schema) -> list[str]:
     """Returns the statements of ``frame_end``."""
     offset, field, _ = schema.header.locate("length")
     octets = field.octets or 0
+    begin = f"at + {offset}" if offset else "at"
     return [
-        f"    length = data[at + {offset} : at + {offset + octets}]"
-        if offset
-        else f"    length = data[at : at + {octets}]",
+        f"    length = bytes_like(data)[{begin} : at + {offset + octets}]",
         f'    return at + {schema.header.octets} + int.from_bytes(length, "little")',
     ]

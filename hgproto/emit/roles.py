@@ -10,7 +10,7 @@ from hgproto.emit.text import docstring, heading, literal, mapping, mask
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from hgproto.language.model import Flag, Schema
+    from hgproto.language.model import Flag, FrameType, Schema
 
 __all__ = ["emit"]
 
@@ -39,7 +39,7 @@ def emit(schema: Schema) -> str:
         "",
         "from __future__ import annotations",
         "",
-        '__all__ = ["CHECKS", "FLAGS", "FRAMES", "PROFILES", "REQUEST_ORDER", "STREAM_FLAGS"]',
+        '__all__ = ["CHECKS", "FLAGS", "FRAMES", "PROFILES", "REQUEST_ORDER", "REQUEST_PARITY", "STREAM_FLAGS"]',
         "",
         flat(types),
         *docstring("The codes of the frame types by their roles.", 0),
@@ -53,8 +53,19 @@ def emit(schema: Schema) -> str:
         *docstring("The requirements of the checks of the validator.", 0),
         f"REQUEST_ORDER: str | None = {_optional(order)}",
         *docstring("The requirement on the order of request ids.", 0),
+        f"REQUEST_PARITY: int | None = {_request_parity(frames)}",
+        *docstring("The lowest bit of the ids of requests; None if they can be any.", 0),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _request_parity(frames: Iterable[FrameType]) -> int | None:
+    """Returns the lowest bit of the ids of requests, as the frame type that begins them constrains it."""
+    for frame in frames:
+        for constraint in frame.constraints if frame.role == "command" else ():
+            if constraint.is_about_fields and "request_id" in constraint.names:
+                return int(constraint.kind == "odd")
+    return None
 
 
 def _flags(flags: Iterable[Flag], head: str) -> Group:

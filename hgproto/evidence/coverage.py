@@ -7,6 +7,7 @@ broken. They are told by the names of the schema, each with its place there.
 from __future__ import annotations
 
 import json
+import os
 import re
 from contextlib import suppress
 from json import JSONDecodeError
@@ -221,13 +222,13 @@ class Coverage:
                 where = "" if error.line is None else f".steps[{error.line - 1}].line"
                 raise ValueError(f"sessions[{index}]{where}: {error.message}") from None
 
-    def file(self, path: str, role: Role | None = None) -> None:
+    def file(self, path: str | os.PathLike[str], role: Role | None = None) -> None:
         """Counts a file, whose name says its form: one that ends in .hex, .session, or .json; see :meth:`content`.
 
         Raises :class:`OSError`, and what :meth:`content` raises.
         """
         with open(path, "rb") as file:
-            self.content(file, form_of(path), role)
+            self.content(file, form_of(os.fspath(path)), role)
 
     def content(self, content: Source, form: str = "raw", role: Role | None = None) -> None:
         """Counts what a file has: bytes, a file, or an iterable of chunks. Memory grows with the input for JSON alone.

@@ -15,6 +15,7 @@ from hgproto.judging.validation import validate
 from hgproto.reactors.limits import Limits
 from hgproto.reactors.server import Server
 from hgproto.revisions.framing_0002 import codec, machines
+from hgproto.runtime.bytelike import as_bytes
 from hgproto.samples import VIOLATORS, Seeded, at_limits, boundaries, senders, session, violate, wires
 from hgproto.samples.frames import FrameMaker
 from hgproto.streams.encodings import Encodings, default_encodings
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from hgproto.judging.finding import Role
+    from hgproto.runtime.bytelike import BytesLike
     from hgproto.samples import Line
 
 __all__ = ["Case", "Cases", "frames_and_waits", "probed_as", "types_of", "with_probe", "without_probe"]
@@ -94,7 +96,7 @@ class Cases:
         rate: int = 50,
         limits: Limits | None = None,
         encodings: Encodings | None = None,
-        corpus: Iterable[bytes] = (),
+        corpus: Iterable[BytesLike] = (),
         probe: bool = True,
         without: Iterable[str] = (),
         dialogues: bool = False,
@@ -107,7 +109,7 @@ class Cases:
         self._limits = limits
         self._encodings = default_encodings() if encodings is None else encodings
         self._mutator = Mutator(self._choices, self._side, rate=rate, encodings=self._encodings)
-        self._corpus = list(corpus)
+        self._corpus = [as_bytes(octets, "the corpus") for octets in corpus]
         self._probe = probe and role == "server"
         self._answers = self._probe and not defers
         self._names = (_PROBE_NAME,) if fails is None else (_PROBE_NAME, fails.encode("ascii"))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hgproto.errors import RemoteProtocolError
     from hgproto.judging.finding import Role
     from hgproto.reactors.limits import Limits
+    from hgproto.runtime.bytelike import BytesLike
     from hgproto.streams.encodings import Encodings
 
 __all__ = [
@@ -63,7 +64,7 @@ class Served(NamedTuple):
 
 
 def served(
-    octets: bytes,
+    octets: BytesLike,
     *,
     late: bool = False,
     limits: Limits | None = None,
@@ -108,14 +109,14 @@ def _encoded(frames: Iterable[Any]) -> Iterator[bytes]:
     return (codec.encode_frame(frame, _MOST) for frame in frames)
 
 
-def serve(octets: bytes) -> bytes:
+def serve(octets: BytesLike) -> bytes:
     """Our server as a target: all that it sends to a client that has sent these octets."""
     return served(octets).output
 
 
 def heard(
     role: Role,
-    octets: bytes,
+    octets: BytesLike,
     *,
     limits: Limits | None = None,
     encodings: Encodings | None = None,
@@ -140,11 +141,11 @@ def heard(
     return [event_to_json(event) for event in events], error, over & LIMITS
 
 
-def server_events(octets: bytes) -> list[dict[str, Any]]:
+def server_events(octets: BytesLike) -> list[dict[str, Any]]:
     """Our server as a target that answers with events."""
     return heard("server", octets)[0]
 
 
-def client_events(octets: bytes) -> list[dict[str, Any]]:
+def client_events(octets: BytesLike) -> list[dict[str, Any]]:
     """Our client as a target that answers with events."""
     return heard("client", octets)[0]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Literal
 
+    from hgproto.runtime.bytelike import BytesLike
     from hgproto.streams.encodings import Encodings
 
 __all__ = ["Feature", "features", "features_named", "used"]
@@ -105,7 +106,7 @@ def features_named(
     return tuple(chosen)
 
 
-def used(octets: bytes, chosen: Iterable[Feature]) -> Feature | None:
+def used(octets: BytesLike, chosen: Iterable[Feature]) -> Feature | None:
     """Returns the first of some features that octets use, None if they use none."""
     chosen = tuple(chosen)
     if not chosen:

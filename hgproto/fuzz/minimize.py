@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING
 
 from hgproto.fuzz.raw import frames_of, has_header, number_of, with_number
 from hgproto.revisions.framing_0002 import codec
+from hgproto.runtime.bytelike import as_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
+
+    from hgproto.runtime.bytelike import BytesLike
 
     Attempts = Generator[list[bytes], bool, None]
 
@@ -28,13 +31,14 @@ _BEGIN, _ENCODED = int(codec.StreamFlag.STREAM_BEGIN), int(codec.StreamFlag.ENCO
 
 
 def minimized(
-    octets: bytes, shows: Callable[[bytes], bool], *, most_tries: int = 1000, seconds: float = 10.0
+    octets: BytesLike, shows: Callable[[bytes], bool], *, most_tries: int = 1000, seconds: float = 10.0
 ) -> tuple[bytes, int]:
     """Returns the smallest octets found that still show a fault, and the number of tries.
 
     ``shows``: called with changed octets only; True if they show the fault.
     """
     end = time.monotonic() + seconds
+    octets = as_bytes(octets, "octets")
     tries = attempts(frames_of(octets))
     candidate, number = next(tries, None), 0
     while candidate is not None and number < most_tries and time.monotonic() <= end:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from hgproto.judging.finding import Role
+    from hgproto.runtime.bytelike import BytesLike
     from hgproto.runtime.frame import Frame
     from hgproto.samples import Choices
     from hgproto.streams.encodings import Encodings
@@ -109,7 +110,7 @@ class Mutator:
                 return [line for line in both if line.side == self._side]
         return self._spoilt(lines)
 
-    def of_octets(self, octets: bytes) -> list[Line]:
+    def of_octets(self, octets: BytesLike) -> list[Line]:
         """Octets that this side may have sent, as lines; what is no whole frame is one as it is."""
         lines = []
         for part in frames_of(octets):
@@ -120,12 +121,12 @@ class Mutator:
                 lines.append(Line(self._side, None, octets=part))
         return lines
 
-    def mutated_octets(self, octets: bytes, other: bytes = b"") -> bytes:
+    def mutated_octets(self, octets: BytesLike, other: BytesLike = b"") -> bytes:
         """What engines ask for, who know octets alone: a mutation, or a crossing where there is another."""
-        lines = self.of_octets(octets)
+        lines, others = self.of_octets(octets), self.of_octets(other)
         try:
-            if other:
-                lines = self.crossed(lines, self.of_octets(other))
+            if others:
+                lines = self.crossed(lines, others)
             elif self._choices.below(2):
                 lines = self.mutated(lines)
             return self._octets_of(self.broken(lines or self.fresh()))

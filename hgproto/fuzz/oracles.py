@@ -233,8 +233,12 @@ class Oracle:
             yield from surplus or self._of_its_own(case, outcome.output, early.output, complete=False)
         if found.accepted is None:
             return
+        others = of_frames(late.output, case.probe)
         if not self._echo:
-            wanted, found = _without_content(wanted), _without_content(found)
+            wanted, found, others = (_without_content(one) for one in (wanted, found, others))
+        # An answer that depends on when the target answers is right in either way.
+        right = {key: told for key, told in others.answers.items() if found.answers.get(key) == told}
+        wanted = wanted._replace(answers=wanted.answers | right)
         if case.waits and self._defers and wanted.accepted and outcome.seen and outcome.seen[-1]:
             cause = kinds_of(outcome.output)[0].removeprefix("at ")
             yield Fault("early-answer", "", cause, "nothing before the end of input", cause)

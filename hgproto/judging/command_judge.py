@@ -60,8 +60,8 @@ class CommandJudge(Judge, CommandReceiver):
     ) -> None:
         super().__init__(streaming=False, limits=limits, encodings=encodings, reopen=reopen, revision=revision)
         self._start()
-        self._ids = self._revision.ids["request_id"]
         revision = self._revision
+        self._ids = revision.request_ids
         self._told = revision.kept(_Requests, lambda: _Requests(revision, self._content.name, self._request_states))
         self._begun: dict[int, int] = {}
         self._wrapped = False
@@ -158,8 +158,9 @@ class CommandJudge(Judge, CommandReceiver):
             order, at = str(self._revision.roles.REQUEST_ORDER), self._codec.FIELDS["request_id"][0]
             error = RemoteProtocolError(order, at, "request_id", str(expected), str(request_id))
             self._remarks.append((Remark(error), False, False))
-        self._wrapped = self._wrapped or request_id + 2 >= self._ids
-        self._next_id = (request_id + 2) % self._ids
+        after = request_id + self._ids.step
+        self._wrapped = self._wrapped or after >= self._ids.stop
+        self._next_id = None if self._revision.roles.REQUEST_ORDER is None else after % self._ids.stop
         if self._lost:
             self._lost.discard(request_id)
         if self.link is not None:
@@ -169,10 +170,11 @@ class CommandJudge(Judge, CommandReceiver):
         """Whether the ids between may be in use still, after ids have wrapped around."""
         if not self._wrapped:
             return False
-        skipped = (request_id - expected) % self._ids // 2
+        count, step = self._ids.stop, self._ids.step
+        skipped = (request_id - expected) % count // step
         if self.link is None:
             return skipped <= self._most_active
-        return all((expected + 2 * index) % self._ids in self._requests for index in range(skipped))
+        return all((expected + step * index) % count in self._requests for index in range(skipped))
 
     def _is_continued(self, kind: int, request_id: int) -> bool:
         request = self._requests.get(request_id)
@@ -221,7 +223,7 @@ class CommandJudge(Judge, CommandReceiver):
         request = self._requests.get(request_id)
         if request is not None:
             self._move(request_id, request, self._request_states.initial)
-        if request_id & 1:
+        if request_id in self._ids:
             self._lost.add(request_id)
         if self.link is not None:
             self.link.forget(request_id)

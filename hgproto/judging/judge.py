@@ -113,7 +113,9 @@ class Judge(_Base):
         # Events are of no interest here.
         self._append = deque[Any](maxlen=0).append
         self._start_of_frame = 0
-        self._next_id: int | None = 1
+        # The id whose turn it is; None if it can be any. Where 0 is an id, requests may begin with it or after it.
+        ordered = self._revision.roles.REQUEST_ORDER is not None
+        self._next_id: int | None = (self._revision.request_ids.start or None) if ordered else None
 
     def feed(self, data: bytes) -> Iterator[Finding]:
         """Yields what is wrong with the frames that ``data`` makes whole, in wire order, as it is found.

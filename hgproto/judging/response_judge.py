@@ -73,8 +73,9 @@ class ResponseJudge(Judge, ResponseReceiver):
         _, self._last = revision.data_types[self._response]
         # The flag of an error that ends the connection.
         self._fatal = revision.flag(self._error, "fatal")
+        self._ids = revision.request_ids
         # Answered ids after which one may be in use again: half of those that a client has.
-        self._wrapped = revision.ids["request_id"] // 4
+        self._wrapped = len(self._ids) // 2
         self._topic_end: str | None = revision.roles.CHECKS.get("topic-end")
         sent = (self._row(state, Event.REQUEST_SENT) for state in sorted(states.receiving))
         self._waiting = next(self._tables[row.to] for row in sent if row is not None and row.to is not None)
@@ -89,14 +90,14 @@ class ResponseJudge(Judge, ResponseReceiver):
 
     def forget(self, request_id: int) -> None:
         """The other direction has lost a request: whatever answers it is taken."""
-        if self._requests.pop(request_id, None) is not None or request_id & 1:
+        if self._requests.pop(request_id, None) is not None or request_id in self._ids:
             self._lost.add(request_id)
 
     def _appear(self, request_id: int, kind: int) -> Any:
         # Alone, a request counts as issued when it is answered. That its id was used again after an answer cannot be told
         # from an answer that comes too late, until ids have wrapped around.
         code = kind >> 12
-        if not request_id & 1 or code not in self._answers or request_id in self._lost:
+        if request_id not in self._ids or code not in self._answers or request_id in self._lost:
             return None
         if code == self._error and kind >> 8 & self._fatal:
             return None
@@ -158,14 +159,14 @@ class ResponseJudge(Judge, ResponseReceiver):
     def _is_answered_now(self, request_id: int) -> None:
         if self.link is not None and not self.link.over:
             self.link.answered(request_id)
-        elif request_id & 1:
+        elif request_id in self._ids:
             self._answered.add(request_id)
 
     # What comes after a fault.
 
     def _may_follow(self, kind: int, request_id: int) -> bool:
         # At the end of input a server says of each request that was cut off that it was.
-        return kind >> 12 == self._error and bool(kind >> 8 & self._fatal) and bool(request_id & 1)
+        return kind >> 12 == self._error and bool(kind >> 8 & self._fatal) and request_id in self._ids
 
     def _ends_response(self, kind: int) -> bool:
         """Whether a frame is the last of a response."""
@@ -201,7 +202,7 @@ class ResponseJudge(Judge, ResponseReceiver):
         request = self._requests.pop(request_id, None)
         if request is not None:
             self._topics -= len(request.topics or ())
-        if request_id & 1:
+        if request_id in self._ids:
             self._lost.add(request_id)
         if self.link is not None:
             self.link.forget(request_id)

@@ -25,7 +25,7 @@ from hgproto.reactors.limits import Limits
 from hgproto.reactors.session import Lines
 from hgproto.runtime.bytelike import as_bytes, bytes_like
 from hgproto.runtime.definition import defined
-from hgproto.runtime.frame import Unique, check_instance
+from hgproto.runtime.frame import Unique, check_instance, check_text
 from hgproto.runtime.layout import octets
 from hgproto.streams.encodings import Encodings, default_encodings
 from hgproto.wire.files import Chunks
@@ -403,6 +403,7 @@ def assert_valid(
     as :func:`validate`; notes never count. Warns of payloads that were not looked into, because a package is missing.
     """
     __tracebackhide__ = True
+    check_text(name, "name")
     if isinstance(ignore, str):
         raise TypeError(f"ignore must be an iterable of requirements, not text; write [{shown(ignore)}]")
     ignored = frozenset(ignore)

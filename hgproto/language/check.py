@@ -329,8 +329,9 @@ def allowed_flags(frame: FrameType, schema: Schema) -> list[frozenset[str]]:
 
 def _structure(structure: Structure, schema: Schema, payloads: Collection[str]) -> Iterator[Problem]:
     if structure.is_cbor_map:
+        required = any(not entry.optional for entry in structure.entries)
         for rule in ("surplus", "malformed", "duplicate", "keys", "missing", "type", "charset"):
-            if rule not in structure.rules:
+            if rule not in structure.rules and (required or rule != "missing"):
                 yield Problem(structure.place, f"the CBOR map has no rule {rule!r}", f"add `rules: {{{rule}: ...}}`")
         for entry in structure.entries:
             if entry.minimum is not None and entry.type != "int":

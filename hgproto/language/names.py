@@ -61,7 +61,7 @@ _EVERYWHERE = """
     check_type count decode_entries continued encode_entries fault frame_fault iter_unpack known len_ local_fault local_frame_fault
     pack packed size_of sizes_of text_of_flags this unpack_from unpack_parts
 
-    CHECKS FLAGS FRAMES PROFILES REQUEST_ORDER STREAM_FLAGS
+    CHECKS FLAGS FRAMES PROFILES REQUEST_ORDER REQUEST_PARITY STREAM_FLAGS
 
     All Answer Event GUARDS InState MACHINES Machine Not One Row STREAM_PARITY Set
 

@@ -361,7 +361,14 @@ def _biting_rules(structure: Data) -> set[str]:
     """The rules of a structure that say something of it, or of a field that has no such rule of its own."""
     rules: dict[str, str] = structure.get("rules", {})
     if "entries" in structure:
-        return set(rules)
+        # Nothing is missing where every key is optional, and a map that is cut off is malformed.
+        required = any(not entry.get("optional") for entry in structure["entries"].values())
+        return rules.keys() - {
+            "cut",
+            "overflow",
+            "" if required else "missing",
+            "" if "limit" in structure else "limit",
+        }
     own = [part for part in structure["fields"] if "embed" not in part]
     kept = {"surplus"} | ({"limit"} & structure.keys())
     return kept.union(*(_relevant_rules(rules, part).keys() - part.get("rules", {}).keys() for part in own))

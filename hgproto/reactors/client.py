@@ -70,7 +70,7 @@ class Client(Sender[ClientEvent], ResponseReceiver):
         self._buffered = buffered
         self._held: list[Command] = []
         order = str(self._revision.roles.REQUEST_ORDER)
-        self._ids = Ids(1, self._revision.ids["request_id"], order)
+        self._ids = Ids(self._revision.request_ids, order)
 
     # Frames out.
 

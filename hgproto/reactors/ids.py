@@ -13,35 +13,33 @@ __all__ = ["Ids"]
 
 
 class Ids:
-    """Ids of one parity in ascending order, from ``first`` in steps of two, below ``end``; then from the start again.
+    """Hands out the ids of a range in ascending order, then from its start again (request-id.order).
 
-    (request-id.order, stream-id.parity.)
+    ``requirement``: the one that is violated if all ids are in use.
     """
 
-    __slots__ = ("_end", "_first", "_next", "_requirement")
+    __slots__ = ("_ids", "_next", "_requirement")
 
-    def __init__(self, first: int, end: int, requirement: str) -> None:
-        self._first = first
-        self._next = first
-        self._end = end
+    def __init__(self, ids: range, requirement: str) -> None:
+        self._ids = ids
+        self._next = ids.start
         self._requirement = requirement
 
     def next(self, used: Container[int]) -> int:
-        """The next id that is not in ``used``, and is not taken yet. Raises :class:`LocalProtocolError` when all are."""
+        """Returns the next id that is not in ``used``, and is not taken yet. Raises :class:`LocalProtocolError` when all are."""
         found = self._next
-        for _ in range(len(self)):
+        for _ in self._ids:
             if found not in used:
                 return found
             found = self._after(found)
-        raise LocalProtocolError(self._requirement, None, "", "an id that is not in use", f"all {len(self)} in use")
+        raise LocalProtocolError(
+            self._requirement, None, "", "an id that is not in use", f"all {len(self._ids)} in use"
+        )
 
     def take(self, taken: int) -> None:
         """Takes an id; the next one comes after it."""
         self._next = self._after(taken)
 
     def _after(self, one: int) -> int:
-        return one + 2 if one + 2 < self._end else self._first
-
-    def __len__(self) -> int:
-        """How many ids there are."""
-        return (self._end - self._first + 1) // 2
+        after = one + self._ids.step
+        return after if after in self._ids else self._ids.start

@@ -165,15 +165,16 @@ class Slots(dict[int, int]):
 class Plans:
     """What the reactors of one role keep for a revision, and what they look up of it for each frame.
 
-    ``tables``: by the state of a request. ``even``: the table of a free id that no client may use. ``rows``: of the machine of
+    ``tables``: by the state of a request. ``free``: the table of a free id, by the lowest bit of the id;
+    one that no client may use has a table of its own. ``rows``: of the machine of
     requests, by state and event.
     """
 
     __slots__ = (
         "codec",
         "connection",
-        "even",
         "foreign",
+        "free",
         "guards",
         "machine",
         "parity",
@@ -195,7 +196,9 @@ class Plans:
         states: Iterable[IntEnum] = type(machine.initial)
         self.states = States(machine)
         self.tables = {state: Table(state) for state in states}
-        self.even = Table(machine.initial)
+        # What is legal on a free id depends on whose it is; ids in use are all the client's.
+        ours, other = self.tables[machine.initial], Table(machine.initial)
+        self.free = [ours if bit in revision.request_ids else other for bit in (0, 1)]
         self.rows: dict[tuple[int, Event], Row] = {}
         # Stands for a stream id of the wrong parity, where a state would.
         self.foreign = len(type(self.stream.initial))

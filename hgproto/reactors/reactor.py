@@ -110,8 +110,7 @@ class Reactor(Inspectable, Generic[EventT]):
         self.state = plans.connection.initial
         self.ended = False
         self._requests: dict[int, Any] = {}
-        # What is legal on a free id depends on whose it is; ids in use are all the client's.
-        self._free = [plans.even, plans.tables[plans.machine.initial]]
+        self._free = plans.free
         self._slots = plans.slots(_STATE_BITS)
         self._inputs: dict[int, InputStream] = {}
         self._open_streams = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hgproto.errors import DecodingError, RemoteProtocolError
@@ -16,11 +17,13 @@ from hgproto.reactors.events import (
 )
 from hgproto.reactors.plans import Closed, Node, Request, Table, text_payload
 from hgproto.reactors.reactor import Reactor
+from hgproto.runtime.deferred import Later
 from hgproto.runtime.frame import bare
 from hgproto.runtime.layout import octets
 from hgproto.runtime.machine import Event
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from enum import IntEnum
 
     from hgproto.runtime.frame import Frame
@@ -28,7 +31,15 @@ if TYPE_CHECKING:
 
 __all__ = ["ResponseReceiver"]
 
+SMALL_PAYLOAD = 256
+"""The bytes of a payload whose objects an event holds. Those of a larger one are checked, and made again when asked for."""
 _bare_response_data = bare(ResponseData)
+
+
+def _part(payload: bytes, make: Callable[[], Any]) -> Any:
+    """Returns what an event shows of a payload. Raises :class:`RemoteProtocolError` if ``make`` does."""
+    value = make()
+    return value if len(payload) <= SMALL_PAYLOAD else Later(make)
 
 
 class _Request(Request):
@@ -78,8 +89,11 @@ class ResponseReceiver(Reactor[ClientEvent]):
 
     def _decode(self, node: Node, payload: bytes) -> Any:
         """Returns the value of a payload. Raises :class:`RemoteProtocolError`."""
+        return self._decoder(node, payload)()
+
+    def _decoder(self, node: Node, payload: bytes) -> Callable[[], Any]:
         frame = self._codec.make_frame(0, 0, 0, node.code, node.flags, payload)
-        return self._codec.decode_payload(frame, False, self.limits.payload_items)
+        return partial(self._codec.decode_payload, frame, False, self.limits.payload_items)
 
     # Events of the state machine.
 
@@ -96,10 +110,11 @@ class ResponseReceiver(Reactor[ClientEvent]):
             break
 
     def _emit_text(self, request_id: int, request: _Request, payload: bytes, node: Node) -> None:
-        self._append(TextMessage(request_id, self._decode(node, payload).atoms))
+        decode = self._decoder(node, payload)
+        self._append(TextMessage(request_id, _part(payload, lambda: decode().atoms)))
 
     def _emit_progress(self, request_id: int, request: _Request, payload: bytes, node: Node) -> None:
-        self._append(ProgressUpdate(request_id, self._decode(node, payload)))
+        self._append(ProgressUpdate(request_id, _part(payload, self._decoder(node, payload))))
 
     def _emit_request_error(self, request_id: int, request: _Request, payload: bytes, node: Node) -> None:
         message = text_payload(self._codec, node.code, payload)

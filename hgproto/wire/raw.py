@@ -5,18 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hgproto.errors import counted
+from hgproto.runtime.bytelike import as_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from hgproto.runtime.bytelike import BytesLike
     from hgproto.runtime.definition import Codec
 
 __all__ = ["frames_in", "frames_of", "header_number", "with_header_number"]
 
 
-def frames_of(data: bytes, codec: Codec) -> list[bytes]:
+def frames_of(data: BytesLike, codec: Codec) -> list[bytes]:
     """Returns the bytes of one side cut into frames; the last one may not be whole."""
-    frames, at = [], 0
+    data, frames, at = as_bytes(data), [], 0
     while at < len(data):
         end = codec.frame_end(data, at)
         frames.append(data[at:end])

@@ -137,7 +137,14 @@ def with_text(value: Any, at: str, text: str, kind: str = "") -> Any:
 PLACES = [(ALIEN, place) for place in sorted(set(strings(ALIEN)))]
 PLACES += [(OURS, place) for place in sorted(set(strings(OURS)) - {place for _, place in PLACES})]
 
-WORDS = {"Condition.kind", "Field.rules (key)", "Flag.role", "PayloadCase.after", "Requirement.enforced"}
+WORDS = {
+    "Condition.kind",
+    "Field.rules (key)",
+    "Flag.role",
+    "FrameType.role",
+    "PayloadCase.after",
+    "Requirement.enforced",
+}
 WORDS |= {"Requirement.level", "Structure.rules (key)"}
 """Words of the language that choose between forms of code: with another word, less or other code is made."""
 

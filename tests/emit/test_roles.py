@@ -23,12 +23,14 @@ def test_the_roles_of_a_schema_are_in_the_module() -> None:
     assert roles.FLAGS[1] == {"last": 1, "data-follows": 4}
     assert roles.PROFILES["zstd-8mb"] == ("zstd", 1 << 23)
     assert roles.REQUEST_ORDER == "request-id.order"
+    assert roles.REQUEST_PARITY == 1
 
 
 def test_a_schema_without_roles_has_a_module_without_any() -> None:
     alien = Revision(str(ROOT / "tests" / "data" / "alien.yaml"))
     assert "FRAMES: dict[str, int] = {}" in emit(alien.schema)
     assert (alien.roles.FRAMES, alien.roles.STREAM_FLAGS, alien.roles.REQUEST_ORDER) == ({}, {}, None)
+    assert alien.roles.REQUEST_PARITY is None
 
 
 @pytest.mark.parametrize("part", ["frame type", "stream flag", "flag"])

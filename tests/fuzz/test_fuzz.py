@@ -19,13 +19,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import ROOT
 
-from hgproto import command, encode_frames
+from hgproto import Frame, command, encode_frame, encode_frames
 from hgproto.cli import main
 from hgproto.fuzz import Campaign, Mutator, Oracle, Report, TargetError, open_target
 from hgproto.fuzz import echo as echo_module
 from hgproto.fuzz import oracles as oracles_module
 from hgproto.fuzz.cases import Case, Cases, with_probe
-from hgproto.fuzz.echo import client_events, serve, server_events
+from hgproto.fuzz.echo import client_events, serve, served, server_events
 from hgproto.fuzz.findings import read_finding
 from hgproto.fuzz.minimize import minimized
 from hgproto.fuzz.observations import UnreadableError, of_events, of_frames
@@ -314,6 +314,23 @@ def test_only_limits_that_are_named_are_judged(octets: bytes, met: str | None, a
         oracle = Oracle("server", answers, echo=True, limits=Limits.of([setting]), named=[setting.partition("=")[0]])
         fault = oracle.judge(case, Outcome(output))
         assert (fault is None) == (setting != met), setting
+
+
+@pytest.mark.requirement("request.complete")
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("options", [{}, {"defers": True}, {"echo": True}, {"echo": True, "defers": True}], ids=str)
+def test_an_error_that_depends_on_when_a_server_answers_is_right_either_way(
+    options: dict[str, Any], late: bool
+) -> None:
+    # The error for a request that was cut off is one of the protocol only if no other response is still to come.
+    octets = encode_frame(Frame(1, 1, 1, 1, 4, b"x"))
+    case = with_probe(octets, "cut off")
+    answers = of_frames(served(case.octets, late=late).output, case.probe).answers
+    assert answers[1][-1][0] == ("application error" if late else "protocol error")
+    assert Oracle(**options).judge(case, Outcome(served(case.octets, late=late).output)) is None
+    wrong = encode_frame(Frame(1, 2, 1, 4, 2, b"y"))
+    fault = Oracle(**options).judge(case, Outcome(wrong + served(case.octets, late=late).output[9:]))
+    assert fault is not None
 
 
 def test_a_client_has_no_frames_to_be_judged_by() -> None:

@@ -7,6 +7,7 @@ import os
 import tracemalloc
 import zlib
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -452,6 +453,8 @@ def test_assert_valid() -> None:
     assert_valid(late)
     with pytest.raises(AssertionError, match=r"request-id\.order"):
         assert_valid(late, strict=True)
+    with pytest.raises(TypeError, match="name must be text, not PosixPath"):
+        assert_valid(good, name=Path("/a"))  # type: ignore[arg-type]
 
 
 @pytest.mark.requirement("encoding.decodable")

@@ -37,6 +37,20 @@ def test_a_good_schema_has_no_faults(schema: Schema) -> None:
     assert check(schema) == []
 
 
+def test_only_rules_of_a_map_that_can_be_broken_are_asked_for_and_enforce_anything(tmp_path: Path) -> None:
+    text = (ROOT / "tests" / "data" / "alien.yaml").read_text(encoding="utf-8")
+    for entry in ("type: int, minimum: 3", "type: uint"):
+        assert entry in text
+        text = text.replace(entry, f"{entry}, optional: true")
+    file = tmp_path / "alien.yaml"
+    file.write_text(text, encoding="utf-8")
+    assert "nothing in the codec enforces 'status.keys'" in [problem.message for problem in check(load(file))]
+    file.write_text(text.replace("      missing: status.keys\n", ""), encoding="utf-8")
+    assert not [problem.message for problem in check(load(file)) if "'missing'" in problem.message]
+    file.write_text(text.replace("      missing: status.keys\n", "      cut: status.keys\n"), encoding="utf-8")
+    assert "nothing in the codec enforces 'status.keys'" in [problem.message for problem in check(load(file))]
+
+
 # Constraints.
 
 MEANINGS: dict[str, Callable[[set[str]], bool]] = {

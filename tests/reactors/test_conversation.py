@@ -258,7 +258,7 @@ class Conversation(RuleBasedStateMachine):
                 flush=flush,
             )
         if few_ids:
-            self.client._ids = Ids(1, 2 * MOST_ACTIVE + 2, "request-id.order")
+            self.client._ids = Ids(range(1, 2 * MOST_ACTIVE + 2, 2), "request-id.order")
         self.buffered, self.defer, self.streaming, self.tight = buffered, defer, streaming, tight
         self.order = order
         self.to_server, self.to_client = Pipe(self.server, by_frame), Pipe(self.client, by_frame)

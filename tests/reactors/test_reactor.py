@@ -844,7 +844,7 @@ def test_a_request_is_in_the_state_of_its_table() -> None:
 def test_plans_are_shared_and_are_not_made_for_broken_headers(role: str) -> None:
     before = Stage(role, SCENES[role][0]).reactor
     assert cells(role)
-    plans = [plan for table in (*before._tables.values(), before._plans.even) for plan in table.plans.values()]
+    plans = [plan for table in (*before._tables.values(), before._free[0]) for plan in table.plans.values()]
     assert len({id(plan) for plan in plans}) == len(plans) > 0
     assert all(plan.code in codec.TYPE_NAMES and not plan.flags & ~sum(codec.FLAG_NAMES[plan.code]) for plan in plans)
     assert len(CASES[role]) > 20

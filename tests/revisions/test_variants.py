@@ -130,3 +130,45 @@ def test_a_payload_of_another_profile_is_refused(variant: Callable[..., Revision
     with pytest.raises(RemoteProtocolError) as error:
         InputStream(1, revision=revision).receive(frame)
     assert error.value.requirement == "stream-settings.known-profile"
+
+
+@pytest.mark.requirement("request-id.parity", "request-id.order")
+@pytest.mark.parametrize(
+    ("kind", "ids", "found"),
+    [
+        ("even", (0, 2, 4), []),
+        ("even", (2, 4, 8), ["request-id.order"]),
+        ("even", (2, 3), ["request-id.parity"]),
+        ("any", (0, 1, 2), []),
+        ("any", (5, 6, 8), ["request-id.order"]),
+        ("unordered", (1, 5, 3), []),
+    ],
+)
+def test_the_ids_of_requests_are_those_that_the_schema_allows(
+    tmp_path: Path, kind: str, ids: tuple[int, ...], found: list[str]
+) -> None:
+    shared, own = ((SCHEMA / f"{name}.yaml").read_text(encoding="utf-8") for name in ("framing", "framing-0002"))
+    odd = "{odd: [request_id], requirement: request-id.parity}"
+    match kind:
+        case "even":
+            own = own.replace(odd, odd.replace("odd", "even"))
+        case "any":
+            own = own.replace(f"      - {odd}\n", "")
+            before, after = shared.split("  request-id.parity:\n")
+            shared = f"{before}  request-id.parity:\n" + after.replace(
+                "enforced: codec", "enforced: manual, reason: None.", 1
+            )
+        case _:
+            shared = shared.replace("      order: request-id.order\n", "")
+            before, after = shared.split("  request-id.order:\n")
+            shared = f"{before}  request-id.order:\n" + after.replace("enforced: validator", "enforced: manual", 1)
+    (tmp_path / "framing.yaml").write_text(shared, encoding="utf-8")
+    (tmp_path / "mine.yaml").write_text(own.replace("revision: framing-0002", "revision: mine", 1), encoding="utf-8")
+    revision = Revision(str(tmp_path / "mine.yaml"))
+    make, encode = revision.codec.make_frame, revision.codec.encode_frame
+    command, response = revision.code_of("command"), revision.code_of("response")
+    sent = b"".join(encode(make(one, 1, int(one == ids[0]), command, 1, b"x")) for one in ids)
+    assert [finding.id for finding in Validator("client", revision=revision).feed(sent)] == found
+    if "request-id.parity" not in found:
+        answered = b"".join(encode(make(one, 2, int(one == ids[0]), response, 2, b"x")) for one in ids)
+        assert list(Validator("server", revision=revision).feed(answered)) == []

@@ -36,13 +36,20 @@ from hgproto import (
     write_frames,
 )
 from hgproto.errors import LocalProtocolError
+from hgproto.fuzz import Mutator
+from hgproto.fuzz.cases import Cases
+from hgproto.fuzz.echo import client_events, serve, server_events
+from hgproto.fuzz.features import features, used
+from hgproto.fuzz.minimize import minimized
 from hgproto.judging.validation import PayloadValidator
 from hgproto.revisions.framing_0002 import codec, structs
 from hgproto.runtime.bytelike import as_bytes, bytes_like, is_bytes_like, kept_bytes
 from hgproto.runtime.layout import walk
+from hgproto.samples import Seeded
 from hgproto.streams.encodings import default_encodings
 from hgproto.wire.files import write_all
 from hgproto.wire.jsonform import frame_to_json
+from hgproto.wire.raw import frames_of
 from hgproto.wire.writer import frame_buffers
 
 if TYPE_CHECKING:
@@ -244,6 +251,15 @@ GIVEN: dict[str, tuple[Callable[[Any], Any], bytes]] = {
     "InputStream.receive": (lambda data: InputStream(1).receive(Frame(1, 1, 1, 1, 1, data)), b"abcd"),
     "decode_frame": (codec.decode_frame, COMMAND),
     "cut_frame": (lambda data: str(codec.cut_frame(data)), COMMAND[:-2]),
+    "frame_end": (codec.frame_end, COMMAND),
+    "frames_of": (lambda data: frames_of(data, codec), COMMAND + COMMAND),
+    "minimized": (lambda data: minimized(data, lambda octets: b"h" in octets), COMMAND),
+    "features.used": (lambda data: used(data, features(codec.CODES).values()), COMMAND),
+    "Cases": (lambda data: next(iter(Cases("server", 1, corpus=[data]))), COMMAND),
+    "Mutator": (lambda data: Mutator(Seeded(1), "client").mutated_octets(data, data), COMMAND),
+    "echo.serve": (serve, COMMAND),
+    "echo.server_events": (server_events, COMMAND),
+    "echo.client_events": (client_events, RESPONSE),
     "decode_argument": (codec.decode_argument, ARGUMENT),
     "decode_argument_start": (codec.decode_argument_start, ARGUMENT),
     "decode_argument_rest": (codec.decode_argument_rest, b"abcd"),
