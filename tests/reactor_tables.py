@@ -754,7 +754,8 @@ def _label(values: list[int], known: int, end: int, names: Mapping[int, str]) ->
     if unknown:
         whole = len(unknown) == end - (1 << known.bit_count())
         parts += ["unknown bits"] if whole else [hex(value) for value in unknown]
-    return ", ".join(parts)
+    # Which one is left, another line says.
+    return "all others" if len(values) == end - 1 and len(parts) > 3 else ", ".join(parts)
 
 
 def _grouped(outcomes: Mapping[int, tuple[Any, ...]]) -> dict[tuple[Any, ...], list[int]]:
@@ -768,6 +769,8 @@ def _grouped(outcomes: Mapping[int, tuple[Any, ...]]) -> dict[tuple[Any, ...], l
 def _types_label(codes: list[int]) -> str:
     if len(codes) == 16:
         return "any"
+    if len(codes) == 15:
+        return "all other types"  # another line names the one that is left
     names = [codec.TYPE_NAMES[code] for code in codes if code in codec.TYPE_NAMES]
     unknown = [code for code in codes if code not in codec.TYPE_NAMES]
     return ", ".join(names + (["unknown types"] if unknown == [0, *range(9, 16)] else [hex(code) for code in unknown]))

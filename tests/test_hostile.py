@@ -216,6 +216,10 @@ class Life:
                 case PeerError():
                     assert event is events[-1]
                     self.tally.requirements["error-response.closes"] += 1
+                    # More of such errors may follow. Whatever is something else, and whole, ends that.
+                    junk = b"\xff" * 70_000
+                    (error,) = self.reactor.receive_data(junk) or self.reactor.receive_data(junk)
+                    assert isinstance(error, Error) and error.error.requirement == "reactor.errored"
                     self._stays_failed()
         assert self.reactor.works != any(isinstance(event, Error | PeerError) for event in events)
 

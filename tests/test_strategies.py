@@ -13,7 +13,7 @@ from samples.test_samples import judged
 from support import ROOT, SCHEMA
 
 from hgproto.judging.validation import validate, validate_payload
-from hgproto.language.check import allowed_flags
+from hgproto.language.constraints import allowed_flags
 from hgproto.reactors.client import Client
 from hgproto.reactors.events import Error
 from hgproto.reactors.server import Server

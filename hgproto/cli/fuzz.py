@@ -325,6 +325,8 @@ def _campaign(options: argparse.Namespace, target: Target, oracle: Oracle) -> in
         )
         report = campaign.run()
     sum_up(report)
+    if report.gone:
+        say(f"the target could not be used any more: {report.trouble}")
     for rule, number in report.notes:
         print(f"  note {rule}: not met by the output of {counted(number, 'case')}")
     for name, number in cases.left_out.items():
@@ -426,7 +428,7 @@ def _replay(options: argparse.Namespace, target: Target, oracle: Oracle) -> int:
     """Shows findings again, a line for each. A finding that is still there decides the exit status over any trouble."""
     from hgproto.fuzz.again import shown_again
     from hgproto.fuzz.findings import read_saved
-    from hgproto.fuzz.targets import TargetGoneError
+    from hgproto.fuzz.targets import TargetError
     from hgproto.revisions.framing_0002 import codec
 
     in_trouble = other_schema = options.found_fault = False
@@ -446,11 +448,11 @@ def _replay(options: argparse.Namespace, target: Target, oracle: Oracle) -> int:
             say(f"{path}: the finding was made with another schema")
         try:
             again = shown_again(target, oracle, saved.case, saved.key)
-        except TargetGoneError as error:
+        except TargetError as error:
             # An earlier finding has ended it, which is the result; the rest cannot be told.
             if not options.found_fault:
                 raise
-            say(f"{path}: it was not shown again, because the target is gone: {error}")
+            say(f"{path}: it was not shown again, because the target cannot be used any more: {error}")
             continue
         # Of several faults, the one that the finding is about.
         fault = again.fault or next(iter(again.faults), None)

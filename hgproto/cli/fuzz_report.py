@@ -45,7 +45,7 @@ def sum_up(report: Report) -> None:
     from hgproto.fuzz.findings import named
 
     rate = report.cases / report.seconds if report.seconds else 0
-    ended = ", interrupted" * report.interrupted + ", until the target was gone" * report.gone
+    ended = ", interrupted" * report.interrupted + ", until the target could not be used any more" * report.gone
     print(
         f"{counted(len(report.findings), 'finding')} in {counted(report.cases, 'case')}, {counted(report.octets, 'octet')}, "
         f"{report.seconds:.1f} s ({counted(round(rate), 'case')} a second){ended}"

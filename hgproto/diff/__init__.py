@@ -6,15 +6,12 @@ compared by what they do. Everything else of a schema that differs is a change o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from hgproto.diff.change import KINDS, Change
 from hgproto.diff.events import of_events
 from hgproto.diff.machines import of_machines
 from hgproto.diff.parts import Names, of_frames, of_header, of_schema, of_structures, of_tables
-
-if TYPE_CHECKING:
-    from hgproto.language.model import Schema
+from hgproto.language.model import Schema
+from hgproto.runtime.frame import check_instance
 
 __all__ = ["KINDS", "Change", "changes"]
 
@@ -22,8 +19,10 @@ __all__ = ["KINDS", "Change", "changes"]
 def changes(old: Schema, new: Schema) -> list[Change]:
     """All changes from ``old`` to ``new``, the gravest kind first, those of a kind from the header to the requirements.
 
-    Both have to be good, as ``hgproto schema check`` has it.
+    Both have to be good, as ``hgproto schema check`` has it. Raises :class:`TypeError` for what is no schema.
     """
+    check_instance(old, Schema, "old")
+    check_instance(new, Schema, "new")
     names = Names(old, new)
     found = [
         *of_schema(old, new),

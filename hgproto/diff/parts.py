@@ -21,7 +21,7 @@ from hgproto.diff.change import (
     was,
 )
 from hgproto.diff.events import paired_actions
-from hgproto.language.check import allowed_flags
+from hgproto.language.constraints import allowed_flags
 from hgproto.language.model import STRINGS, Field
 from hgproto.language.show import size_text, type_text
 

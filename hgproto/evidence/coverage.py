@@ -90,6 +90,15 @@ class _WatchedClient(_Watch, Client):
         self.answers = {}
 
 
+_FORMS = ("raw", "hex", "session", "json")
+
+
+def _check_kinds(kinds: Iterable[str]) -> None:
+    for kind in kinds:
+        if kind not in KINDS:
+            raise ValueError(f"there is no kind of goals {shown(kind)}; there are {', '.join(KINDS)}")
+
+
 class Coverage:
     """The parts of framing-0002 that were exercised so far. ``goals``: all parts, in the order of the schema.
 
@@ -238,6 +247,8 @@ class Coverage:
         not JSON with vectors or golden sessions, and :class:`HgprotoError` for what is not a session, or not plain hexadecimal;
         what comes before that is counted.
         """
+        if form not in _FORMS:
+            raise ValueError(f"form must be one of {', '.join(_FORMS)}, not {shown(form)}")
         if form == "raw":
             self.octets(content, role)
             return
@@ -250,16 +261,21 @@ class Coverage:
             self.vectors(_json(b"".join(chunks)))
 
     def reached(self, kind: str) -> int:
-        """How many goals of a kind were reached."""
+        """How many goals of a kind were reached. Raises as :meth:`missing`."""
+        _check_kinds((kind,))
         return sum(name in self._names[kind] for found, name in self._reached if found == kind)
 
     def missing(self, kinds: Iterable[str] = KINDS) -> Iterator[Goal]:
-        """The goals that were not."""
+        """The goals of some kinds that were not reached. Raises :class:`ValueError` for a kind that there is not."""
+        if isinstance(kinds, str):
+            raise TypeError(f"kinds must be an iterable of kinds, not text; write [{shown(kinds)}]")
         wanted = set(kinds)
+        _check_kinds(wanted)
         return (goal for goal in self.goals if goal.kind in wanted and (goal.kind, goal.name) not in self._reached)
 
     def total(self, kind: str) -> int:
-        """How many goals of a kind there are."""
+        """How many goals of a kind there are. Raises as :meth:`missing`."""
+        _check_kinds((kind,))
         return len(self._names[kind])
 
     # What is seen.

@@ -15,7 +15,7 @@ from hgproto.fuzz.locate import FIRST, needs_place, place_in, places_of, stop_of
 from hgproto.fuzz.minimizing import Minimizing
 from hgproto.fuzz.outcomes import Outcome
 from hgproto.fuzz.raw import frames_of
-from hgproto.fuzz.targets import TargetGoneError, late, run_case
+from hgproto.fuzz.targets import TargetError, late, run_case
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -39,7 +39,7 @@ class Report(NamedTuple):
     """What a campaign has come to.
 
     ``repeats``: how often each finding's cause was met again. ``interrupted``: whether the keyboard has ended it.
-    ``gone``: whether the target has, by breaking down without being started again. ``known``: how many cases met each cause of the
+    ``gone``: True if the target could not be used any more, ``trouble`` says why. ``known``: how many cases met each cause of the
     baseline. ``notes``: how many cases did not meet each requirement that is only noted.
     """
 
@@ -52,6 +52,7 @@ class Report(NamedTuple):
     gone: bool = False
     known: tuple[tuple[Key, int], ...] = ()
     notes: tuple[tuple[str, int], ...] = ()
+    trouble: str = ""
 
 
 class Campaign:
@@ -124,7 +125,7 @@ class Campaign:
         """Runs it."""
         self._begun = time.monotonic()
         octets = 0
-        interrupted = gone = False
+        interrupted, gone, trouble = False, False, ""
         try:
             for case in self._cases:
                 outcome = self._run(self._target, case)
@@ -143,13 +144,13 @@ class Campaign:
             self._take_all()
             self._minimize_rest()
             self._take_all()
-        except TargetGoneError:
+        except TargetError as error:
             # It may have said why.
             self._note_late(late(self._target))
             self._take_all(place=False)
             if not self._findings:
                 raise
-            gone = True
+            gone, trouble = True, str(error)
         except KeyboardInterrupt:
             interrupted = True
         finally:
@@ -167,6 +168,7 @@ class Campaign:
             gone,
             known=tuple((key, count) for key, count in self._known.items() if count),
             notes=tuple(sorted(self._notes.items())),
+            trouble=trouble,
         )
 
     def _elapsed(self) -> float:
@@ -278,7 +280,7 @@ class Campaign:
                     place, start = (FIRST, b"") if shows(b"") else (places_of(case)[0], octets)
                 else:
                     place, start = stop_of(octets, shows, self._places(fault))
-        except TargetGoneError:
+        except TargetError:
             # It has crashed for good, so the place stays unknown.
             return fault, octets, None, False
         except _TimeIsOverError:
@@ -337,7 +339,7 @@ class Campaign:
         """Learns whether a finding shows again."""
         try:
             one.shown_again(*self._shown(one.finding.case, one.finding.fault))
-        except TargetGoneError:
+        except TargetError:
             one.shown_again(None, False)
 
     def _try_next(self, one: Minimizing) -> None:
@@ -352,7 +354,7 @@ class Campaign:
         """Other frames as a case of the same finding, and their fault; None where they do not show it."""
         try:
             return self._smaller_of(finding, frames)
-        except TargetGoneError:
+        except TargetError:
             return None
 
     def _smaller_of(self, finding: FuzzFinding, frames: list[bytes]) -> tuple[Case, Fault] | None:

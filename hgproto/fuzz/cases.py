@@ -10,7 +10,7 @@ from hgproto.fuzz.echo import served
 from hgproto.fuzz.features import features_named, used
 from hgproto.fuzz.mutator import Mutator
 from hgproto.fuzz.raw import frames_of, has_header, number_of
-from hgproto.judging.finding import ERROR, other_role
+from hgproto.judging.finding import ERROR, checked_role, other_role
 from hgproto.judging.validation import validate
 from hgproto.reactors.limits import Limits
 from hgproto.reactors.server import Server
@@ -19,6 +19,7 @@ from hgproto.runtime.bytelike import as_bytes
 from hgproto.samples import VIOLATORS, Seeded, at_limits, boundaries, senders, session, violate, wires
 from hgproto.samples.frames import FrameMaker
 from hgproto.streams.encodings import Encodings, default_encodings
+from hgproto.streams.input_stream import checked_reopen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -104,7 +105,7 @@ class Cases:
         fails: str | None = None,
         reopen: Literal["error", "restart"] = "error",
     ) -> None:
-        self._side = other_role(role)
+        self._side = other_role(checked_role(role))
         self._choices = Seeded(seed)
         self._limits = limits
         self._encodings = default_encodings() if encodings is None else encodings
@@ -115,7 +116,9 @@ class Cases:
         self._names = (_PROBE_NAME,) if fails is None else (_PROBE_NAME, fails.encode("ascii"))
         self._population: list[list[Line]] = []
         self._breakable = [requirement for requirement in VIOLATORS if self._side in senders(requirement)]
-        self.without = features_named(without, types_of(self._side), limits=limits, encodings=encodings, reopen=reopen)
+        self.without = features_named(
+            without, types_of(self._side), limits=limits, encodings=encodings, reopen=checked_reopen(reopen)
+        )
         self.left_out = dict.fromkeys((feature.name for feature in self.without), 0)
         self._ends = not any(mask == _Stream.STREAM_END for one in self.without for _, _, mask in one.headers)
         self._dialogues = _dialogues(defers, fails, ends=self._ends) if dialogues and self._probe else ()

@@ -13,17 +13,19 @@ from itertools import chain
 from math import ceil, floor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hgproto.errors import counted
+from hgproto.errors import counted, shown
 from hgproto.fuzz.echo import heard, served
 from hgproto.fuzz.ignore import KINDS, Ignored
 from hgproto.fuzz.locate import kinds_of
 from hgproto.fuzz.observations import Observation, UnreadableError, of_events, of_frames, text_of, texts_of
 from hgproto.fuzz.raw import frames_of, has_header, number_of
 from hgproto.fuzz.signs import masked
-from hgproto.judging.finding import ERROR
+from hgproto.fuzz.targets import ANSWERS
+from hgproto.judging.finding import ERROR, checked_role
 from hgproto.judging.validation import SessionValidator
 from hgproto.revisions.framing_0002 import codec
 from hgproto.revisions.framing_0002.requirements import REQUIREMENTS
+from hgproto.streams.input_stream import checked_reopen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -103,7 +105,9 @@ class Oracle:
     ) -> None:
         if role == "client" and answers == "frames":
             raise ValueError("a client answers nothing that could be compared: have it tell events")
-        self.role = role
+        if answers not in ANSWERS:
+            raise ValueError(f"answers must be one of {', '.join(ANSWERS)}, not {shown(answers)}")
+        self.role = checked_role(role)
         self.answers = answers
         self._echo = echo
         self._limits = limits
@@ -115,7 +119,7 @@ class Oracle:
         self._defers = defers
         self._fails = fails
         self.noted: set[str] = set()
-        self._options: dict[str, Any] = {"limits": limits, "encodings": encodings, "reopen": reopen}
+        self._options: dict[str, Any] = {"limits": limits, "encodings": encodings, "reopen": checked_reopen(reopen)}
 
     @property
     def max_payload(self) -> int:

@@ -25,9 +25,10 @@ from hgproto.reactors.limits import Limits
 from hgproto.reactors.session import Lines
 from hgproto.runtime.bytelike import as_bytes, bytes_like
 from hgproto.runtime.definition import defined
-from hgproto.runtime.frame import Unique, check_instance, check_text
+from hgproto.runtime.frame import Unique, check_instance, check_text, checked_number
 from hgproto.runtime.layout import octets
 from hgproto.streams.encodings import Encodings, default_encodings
+from hgproto.streams.input_stream import checked_reopen
 from hgproto.wire.files import Chunks
 from hgproto.wire.raw import header_number
 from hgproto.wire.reader import checked_max_payload
@@ -103,7 +104,7 @@ class Validator(Unique):
         self._max_payload = checked_max_payload(max_payload, revision.codec)
         self._limits = limits.replace(max_payload=self._max_payload) if revision.has_sessions else limits
         self._encodings = encodings
-        self._reopen = reopen
+        self._reopen = checked_reopen(reopen)
         self._judge: CommandJudge | ResponseJudge | FrameJudge | None = None
         self._begun = b""
         self._octets = 0
@@ -344,7 +345,9 @@ class PayloadValidator(Unique):
         if type not in codec.CODES:
             raise ValueError(f"there is no frame type {shown(type)}; there are {', '.join(codec.CODES)}")
         self._codec = codec
-        self._frame = codec.make_frame(0, 0, 0, codec.CODES[type], flags, b"")
+        self._frame = codec.make_frame(
+            0, 0, 0, codec.CODES[type], checked_number("flags", flags, 0, codec.FIELDS["flags"][3]), b""
+        )
         self._continued = continued
         self._places = Places(revision)
         most = codec.MAX_PAYLOAD[1]

@@ -12,6 +12,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from hgproto.errors import counted
+from hgproto.language.constraints import allowed_flags, constraint_problems
 from hgproto.language.events import event_problems
 from hgproto.language.model import INTEGERS, STRINGS, fitting_rules
 from hgproto.language.problems import Problem
@@ -20,9 +21,9 @@ from hgproto.language.roles import repeated_roles, role_problems
 from hgproto.language.rows import machine_problems
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator
 
-    from hgproto.language.model import BitField, Constraint, Field, Flag, FrameType, Schema, Structure
+    from hgproto.language.model import BitField, Field, Flag, FrameType, Schema, Structure
 
 __all__ = ["allowed_flags", "check"]
 
@@ -59,7 +60,7 @@ def check(schema: Schema) -> list[Problem]:
         not flags and not codes
     ):  # what follows tries all flags of all types, and the octet of both bounds how many there are
         allowed = {frame.name: allowed_flags(frame, schema) for frame in schema.frames.values()}
-        constraints = list(_constraints(schema, allowed))
+        constraints = list(constraint_problems(schema, allowed))
         problems += constraints
         problems += (p for frame in schema.frames.values() for p in _cases(frame, allowed[frame.name]))
         if not constraints:
@@ -234,94 +235,6 @@ def _cases(frame: FrameType, allowed: list[frozenset[str]]) -> Iterator[Problem]
         if number not in taken and (unconditional is None or number <= unconditional) and allowed:
             advice = "put it before them, or remove it"
             yield Problem(case.place, "the case is never taken: earlier ones are, or its flag is not allowed", advice)
-
-
-def _constraints(schema: Schema, allowed: Mapping[str, list[frozenset[str]]]) -> Iterator[Problem]:
-    for frame, constraints in (
-        (None, schema.stream_constraints),
-        *((frame, frame.constraints) for frame in schema.frames.values()),
-    ):
-        for constraint in constraints:
-            if constraint.subject in constraint.names:
-                yield Problem(constraint.place, f"{constraint.subject!r} stands on both sides", "remove it from one")
-            elif _refuses_nothing(constraint, frame, schema):
-                yield Problem(constraint.place, "the constraint refuses nothing", "remove it")
-        if frame is not None and not allowed[frame.name]:
-            yield Problem(frame.place, f"the constraints of {frame.name!r} allow no frame", "loosen one")
-
-
-def _refuses_nothing(constraint: Constraint, frame: FrameType | None, schema: Schema) -> bool:
-    """Whether every frame that can be keeps a constraint. ``frame``: the type that has it, None for that of the stream."""
-    if not constraint.is_about_fields:
-        return all(satisfies(flags, constraint) for flags in _every_flag_set(frame, schema))
-    return all(
-        _parities(name, flags, one, schema) == {_PARITIES[constraint.kind]}
-        for one in (schema.frames.values() if frame is None else (frame,))
-        for flags in _every_flag_set(one, schema)
-        for name in constraint.names
-    )
-
-
-_PARITIES = {"even": 0, "odd": 1}
-"""The kinds of constraints on numbers, and the remainder that each wants."""
-
-
-def _parities(name: str, flags: frozenset[str], frame: FrameType, schema: Schema) -> set[int]:
-    """The remainders that a header field can have in a frame with these flags, constraints aside."""
-    sides = schema.header.parity("stream_id")
-    match name:
-        case "type":
-            return {frame.code & 1}
-        case "flags" | "stream_flags":
-            lowest = (flag.name for flag in (frame.flags if name == "flags" else schema.stream_flags) if flag.bit == 0)
-            return {int(not flags.isdisjoint(lowest))}
-        case "stream_id" if frame.sender is not None and sides is not None:
-            return {int(frame.sender == sides["odd"])}
-        case _:
-            return {0, 1}
-
-
-def _every_flag_set(frame: FrameType | None, schema: Schema) -> Iterator[frozenset[str]]:
-    names = [flag.name for flag in (*(frame.flags if frame else ()), *schema.stream_flags)]
-    for chosen in product((False, True), repeat=len(names)):
-        yield frozenset(name for name, is_set in zip(names, chosen, strict=True) if is_set)
-
-
-def satisfies(flags: frozenset[str], constraint: Constraint) -> bool:
-    """Whether a set of flags keeps a constraint; constraints on numbers are kept by any."""
-    present = sum(name in flags for name in constraint.names)
-    match constraint.kind:
-        case "exactly-one-of":
-            return present == 1
-        case "at-least-one-of":
-            return present >= 1
-        case "at-most-one-of":
-            return present <= 1
-        case "all-of":
-            return present == len(constraint.names)
-        case "none-of":
-            return present == 0
-        case "forbids":
-            return constraint.subject not in flags or present == 0
-        case "requires":
-            return constraint.subject not in flags or present == len(constraint.names)
-        case _:
-            return True
-
-
-def allowed_flags(frame: FrameType, schema: Schema) -> list[frozenset[str]]:
-    """The sets of flags, those of the stream included, that the constraints allow on a frame type."""
-    constraints = (*schema.stream_constraints, *frame.constraints)
-    wanted: dict[str, set[int]] = {}
-    for constraint in constraints:
-        for name in constraint.names if constraint.is_about_fields else ():
-            wanted.setdefault(name, set()).add(_PARITIES[constraint.kind])
-    return [
-        flags
-        for flags in _every_flag_set(frame, schema)
-        if all(satisfies(flags, constraint) for constraint in constraints)
-        and all(len(one) == 1 and one <= _parities(name, flags, frame, schema) for name, one in wanted.items())
-    ]
 
 
 # Structures.

@@ -53,12 +53,13 @@ class Lane(Generic[Work]):
             raise
 
     def resume(self, work: list[Work]) -> None:
-        """Continues after a pause: with ``work``, then with all that was added meanwhile."""
+        """Continues after a pause: with ``work``, then with all that was added meanwhile; here if the executor was shut down."""
         self._waiting.extendleft(reversed(work))
         try:
             self._executor.submit(self._work_off).add_done_callback(self._after)
-        except BaseException as error:  # of an executor that was shut down
-            self._drop(error)
+        except RuntimeError:
+            # An executor that was shut down does nothing more, and has done all that came before.
+            self._work_off()
 
     @property
     def waiting(self) -> int:

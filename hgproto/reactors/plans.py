@@ -141,6 +141,10 @@ _MOST_SLOTS = 1 << 8
 """Stream ids for which a list has a place each."""
 
 
+Part = tuple[int, int, int, bytes, int]
+"""A frame that was read: its kind, request id, stream id, payload, and the offset of its end."""
+
+
 class Slots(dict[int, int]):
     """The states of streams where ids are many: only those that are not closed take memory.
 

@@ -283,8 +283,10 @@ class DecodingPool(_Pool["tuple[_Context, Frame, Future[Any]]"], Generic[EventT]
             raise TypeError(f"reactor must be a Server or a Client, not {type(reactor).__name__}")
         self._reactor = reactor
         self._limit = reactor.limits.decoded_frame
-        self._revision = revision = reactor.revision
-        self._reader = FrameReader(max_payload=reactor.limits.max_payload, codec=revision.codec)
+        self._revision = reactor.revision
+        self._reader = self._new_reader()
+        if reactor.works:
+            self._reader.feed(reactor.hand_over())
         self._contexts: dict[int, _Context] = {}
         self._ahead = checked_number("ahead", ahead, 0)
         # Kept here, so that an exception while a call waits loses nothing: frames that wait for their turn, frames before
@@ -293,6 +295,9 @@ class DecodingPool(_Pool["tuple[_Context, Frame, Future[Any]]"], Generic[EventT]
         self._unread: deque[Frame] = deque()
         self._fault: RemoteProtocolError | None = None
         self._events: list[EventT] = []
+
+    def _new_reader(self) -> FrameReader:
+        return FrameReader(max_payload=self._reactor.limits.max_payload, codec=self._revision.codec)
 
     def receive_data(self, data: BytesLike) -> list[EventT]:
         """Takes octets; gives what the frames led to whose turn has come. Raises :class:`TypeError` for what is not bytes.
@@ -303,7 +308,9 @@ class DecodingPool(_Pool["tuple[_Context, Frame, Future[Any]]"], Generic[EventT]
         self._check_open()
         data = as_bytes(data)
         if self._is_over():
-            return self._told(self._reactor.receive_data(data))
+            # The reactor reads for itself from now on, and begins where a frame begins.
+            rest, self._reader = self._reader.rest, self._new_reader()
+            return self._told(self._reactor.receive_data(rest + data))
         # Events that are due without a frame, such as the failure of a request.
         self._events += self._reactor.receive_data(b"")
         if self._fault is None:
@@ -311,6 +318,7 @@ class DecodingPool(_Pool["tuple[_Context, Frame, Future[Any]]"], Generic[EventT]
                 self._unread += self._reader.feed(data)
             except RemoteProtocolError as error:
                 self._unread += error.frames
+                error.frames = ()
                 self._fault = error
         return self._proceed()
 
@@ -335,7 +343,7 @@ class DecodingPool(_Pool["tuple[_Context, Frame, Future[Any]]"], Generic[EventT]
             try:
                 self._reader.close()
             except RemoteProtocolError as error:
-                return self._told(self._reactor.receive_fault(error))
+                return self._told(self._reactor.receive_fault(error.moved(-self._reader.position)))
         return self._told(self._reactor.receive_end())
 
     def _is_over(self) -> bool:
@@ -362,7 +370,7 @@ class DecodingPool(_Pool["tuple[_Context, Frame, Future[Any]]"], Generic[EventT]
                 unread.popleft()
             else:
                 if self._fault is not None:
-                    self._events += self._reactor.receive_fault(self._fault)
+                    self._events += self._reactor.receive_fault(self._fault.moved(-self._reader.position))
                 break
         if not self._reactor.works:
             for _, dropped in waiting:

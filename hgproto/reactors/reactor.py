@@ -30,12 +30,12 @@ from hgproto.streams.input_stream import InputStream, checked_reopen
 from hgproto.wire.reader import Pieces
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from enum import IntEnum
     from typing import Literal
 
     from hgproto.judging.finding import Role
-    from hgproto.reactors.plans import Table
+    from hgproto.reactors.plans import Part, Table
     from hgproto.runtime.bytelike import BytesLike
     from hgproto.runtime.definition import Definition
     from hgproto.runtime.frame import Frame
@@ -150,7 +150,7 @@ class Reactor(Inspectable, Generic[EventT]):
         if type(data) is not bytes:
             data = as_bytes(data)
         if not self.works:
-            return self._after_error()
+            return self._after_error(data)
         if self.ended:
             raise ValueError(_ENDED)
         events, self._due = self._due, []
@@ -186,7 +186,7 @@ class Reactor(Inspectable, Generic[EventT]):
             raise TypeError(f"decoded must be bytes, a DecodingError, or None, not {type(decoded).__name__}")
         header = codec.encode_header(frame, codec.MAX_PAYLOAD[1])
         if not self.works:
-            return self._after_error()
+            return self._after_error(frame)
         if self.ended:
             raise ValueError(_ENDED)
         payload = frame.payload if type(frame.payload) is bytes else as_bytes(frame.payload)
@@ -194,8 +194,7 @@ class Reactor(Inspectable, Generic[EventT]):
         self._events = events
         self._append = events.append
         if len(payload) > self.limits.max_payload:
-            error = codec.cut_frame(header, self.limits.max_payload)
-            self._fail(error.moved(self._pieces.position + self._fed), None)
+            self._fail(codec.cut_frame(header, self.limits.max_payload).moved(self._pieces.position + self._fed), None)
             return events
         self._decoded = decoded
         part = (codec.kind_of(frame), frame.request_id, frame.stream_id, payload, len(header) + len(payload))
@@ -210,14 +209,23 @@ class Reactor(Inspectable, Generic[EventT]):
         self._fed += len(header) + len(payload)
         return events
 
+    def hand_over(self) -> bytes:
+        """Returns the bytes of the frame that is not whole, for somebody else who reads the frames from now on."""
+        pieces, self._pieces = self._pieces, Pieces()
+        self._fed += pieces.position
+        return pieces.rest
+
     def receive_fault(self, error: RemoteProtocolError) -> list[EventT]:
-        """What it leads to that somebody else, who reads the frames, has found octets that are none."""
+        """What it leads to that somebody else, who reads the frames, has found octets that are none.
+
+        The offset of ``error`` counts from the end of the frames that were received.
+        """
         check_instance(error, RemoteProtocolError, "error")
         if not self.works:
             return self._after_error()
         events, self._due = self._due, []
         self._append = events.append
-        self._fail(error, None)
+        self._fail(error.moved(self._pieces.position + self._fed), None)
         return events
 
     def receive_end(self) -> list[EventT]:
@@ -262,7 +270,7 @@ class Reactor(Inspectable, Generic[EventT]):
         """Reads and takes frames; gives what :meth:`_take` does. Raises :class:`RemoteProtocolError` for a bad length."""
         return self._take(self._codec.read_parts(source, self.limits.max_payload))
 
-    def _take(self, parts: Iterator[tuple[int, int, int, bytes, int]]) -> tuple[RemoteProtocolError, Frame, int] | None:
+    def _take(self, parts: Iterator[Part]) -> tuple[RemoteProtocolError, Frame, int] | None:
         """Takes frames; gives what is wrong with the first bad one, that frame, and where it starts."""
         requests, free, slots = self._requests, self._free, self._slots
         for kind, request_id, stream_id, payload, stop in parts:
@@ -277,6 +285,7 @@ class Reactor(Inspectable, Generic[EventT]):
                     node = node.outcomes[node.ask(self, request_id, request, payload, plan)]
                 node.act(self, request_id, request, payload, node)
             except Closed:
+                self._drop(parts)
                 return None
             except Violation as violation:
                 error = violation.error
@@ -284,11 +293,8 @@ class Reactor(Inspectable, Generic[EventT]):
                 error = placed(self._revision, fault, kind)
             else:
                 continue
-            return (
-                error,
-                self._codec.frame_of(kind, request_id, stream_id, payload),
-                stop - self._codec.HEADER_OCTETS - len(payload),
-            )
+            frame = self._codec.frame_of(kind, request_id, stream_id, payload)
+            return error, frame, stop - self._codec.HEADER_OCTETS - len(payload)
         return None
 
     def _take_on_stream(
@@ -481,12 +487,14 @@ class Reactor(Inspectable, Generic[EventT]):
         """What a role says of a broken rule."""
         raise NotImplementedError
 
-    def _after_error(self) -> list[Any]:
+    def _drop(self, parts: Iterable[Part]) -> None:
+        """Drops the frames that come after an error of the peer."""
+
+    def _after_error(self, data: bytes | Frame = b"") -> list[Any]:
         """What is said of anything that comes after an error."""
         events, self._due = self._due, []
         connection = self._plans.connection
         row = connection.outcome(self.state, next(iter(self._codec.TYPE_NAMES)))
         expected = row.expected if isinstance(row, Row) and row.expected is not None else "nothing"
         requirement = str(row.error) if isinstance(row, Row) else connection.otherwise
-        events.append(Error(RemoteProtocolError(requirement, None, "", expected, "more"), None))
-        return events
+        return [*events, Error(RemoteProtocolError(requirement, None, "", expected, "more"), None)]

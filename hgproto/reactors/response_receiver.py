@@ -23,9 +23,10 @@ from hgproto.runtime.layout import octets
 from hgproto.runtime.machine import Event
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from enum import IntEnum
 
+    from hgproto.reactors.plans import Part
     from hgproto.runtime.frame import Frame
     from hgproto.runtime.machine import Row
 
@@ -56,7 +57,7 @@ class _Request(Request):
 class ResponseReceiver(Reactor[ClientEvent]):
     """Takes what servers send; :class:`hgproto.reactors.client.Client` is this with commands."""
 
-    __slots__ = ("_loss", "_more")
+    __slots__ = ("_closing", "_loss", "_more")
 
     role = "client"
     peer = "server"
@@ -65,6 +66,8 @@ class ResponseReceiver(Reactor[ClientEvent]):
         super().__init__(**reactor)
         # The reason why no request can be completed; None while the connection works.
         self._loss: RemoteProtocolError | None = None
+        # True after an error of the server that closes the connection, as long as only such errors follow.
+        self._closing = False
         self._more, _ = self._revision.data_types[self._revision.code_of("response")]
 
     @property
@@ -133,6 +136,7 @@ class ResponseReceiver(Reactor[ClientEvent]):
         self._loss = RemoteProtocolError(str(node.row.requirement), None, "", "a server that goes on", message)
         self._lose_all(message, str(node.row.requirement))
         self._append(PeerError(request_id, message))
+        self._closing = True
         self._break()
         raise Closed
 
@@ -158,6 +162,27 @@ class ResponseReceiver(Reactor[ClientEvent]):
         if request.decoded > self.limits.decoded_response:
             expected = f"at most {octets(self.limits.decoded_response)} in a response when decoded"
             raise DecodingError("too-large", 0, expected, octets(request.decoded))
+
+    def _drop(self, parts: Iterable[Part]) -> None:
+        # A server that closes the connection says so for each request that was cut off.
+        error = self._revision.code_of("error")
+        fatal = self._revision.flag(error, "fatal")
+        try:
+            self._closing = all(kind >> 8 == error << 4 | fatal for kind, *_ in parts)
+        except RemoteProtocolError:
+            self._closing = False
+
+    def _after_error(self, data: bytes | Frame = b"") -> list[Any]:
+        if self._closing:
+            codec = self._codec
+            if not isinstance(data, bytes):
+                self._drop([(codec.kind_of(data), 0, 0, b"", 0)])
+            elif self._pieces.take(data):
+                self._drop(codec.read_parts(self._pieces, self.limits.max_payload))
+        if not self._closing:
+            return super()._after_error()
+        events, self._due = self._due, []
+        return events
 
     def _failed(self, error: RemoteProtocolError, frame: Frame | None) -> None:
         self._loss = error

@@ -8,6 +8,7 @@ from hgproto.judging.validation import SessionValidator
 from hgproto.reactors.limits import Limits
 from hgproto.revisions import build
 from hgproto.revisions.framing_0002 import codec
+from hgproto.runtime.frame import check_instance
 from hgproto.samples.sessions import BEGIN, ENCODED, END, STREAMS, Line, wires
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ def at_limits(limits: Limits | None = None, *, most_octets: int = MOST_OCTETS) -
     ``limits``: of the receivers. Left out are *send-payload*, which no receiver sees, numbers of which a connection has not
     as many, and limits of more than ``most_octets``.
     """
-    limits = limits or Limits()
+    limits = Limits() if limits is None else limits
+    check_instance(limits, Limits, "limits")
     for name, make in LIMITS.items():
         limit = getattr(limits, name.replace("-", "_"))
         for number in (limit - 1, limit, limit + 1):

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from hgproto.revisions import build
 from hgproto.revisions.framing_0002 import codec, machines
+from hgproto.runtime.frame import check_instance
+from hgproto.samples.choices import Choices
 from hgproto.samples.sessions import BEGIN, END, SIDES, STREAMS, Line
 from hgproto.streams.encodings import default_encodings
 
@@ -14,7 +16,6 @@ if TYPE_CHECKING:
 
     from hgproto.judging.finding import Role
     from hgproto.runtime.frame import Frame
-    from hgproto.samples.choices import Choices
     from hgproto.streams.encodings import Encodings
 
 __all__ = ["NothingToBreakError", "Scene", "Violators", "flagged", "sent_by_the_wrong_side"]
@@ -48,6 +49,7 @@ class Scene:
     def __init__(
         self, lines: Iterable[Line], choices: Choices, *, role: Role | None = None, encodings: Encodings | None = None
     ) -> None:
+        check_instance(choices, Choices, "choices")
         self.lines = list(lines)
         self.choices = choices
         self.role = role

@@ -13,6 +13,8 @@ from hgproto.judging.finding import ROLES
 from hgproto.reactors.session import Encoders
 from hgproto.revisions import build
 from hgproto.revisions.framing_0002 import codec
+from hgproto.runtime.frame import check_instance
+from hgproto.samples.choices import Choices
 from hgproto.streams.encodings import default_encodings
 
 if TYPE_CHECKING:
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 
     from hgproto.judging.finding import Role
     from hgproto.runtime.frame import Frame
-    from hgproto.samples.choices import Choices
     from hgproto.streams.encodings import Encodings
 
 __all__ = ["SIDES", "STREAMS", "Line", "on_streams", "session", "wires"]
@@ -68,6 +69,7 @@ class Line(NamedTuple):
 
 def session(choices: Choices, *, encodings: Encodings | None = None) -> list[Line]:
     """A session that keeps every rule. ``encodings``: the profiles that streams may name."""
+    check_instance(choices, Choices, "choices")
     profiles = ("", "", *(default_encodings() if encodings is None else encodings))
     lines = [Line(side, frame) for side, frame in _conversation(choices)]
     for side in SIDES:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hgproto.errors import quoted
 from hgproto.revisions.framing_0002.requirements import REQUIREMENTS
 from hgproto.samples import of_commands, of_frames, of_responses
 from hgproto.samples.scene import NothingToBreakError, Scene, Violators
@@ -32,6 +33,8 @@ def senders(requirement: str) -> tuple[Role, ...]:
     if requirement == "reactor.errored":
         # Only a server sends protocol errors, after which it is silent.
         return ("server",)
+    if requirement not in REQUIREMENTS:
+        raise ValueError(f"there is no requirement {quoted(requirement)}")
     binds = REQUIREMENTS[requirement].binds
     return tuple(side for side in SIDES if side == binds) or SIDES
 
@@ -47,8 +50,11 @@ def violate(
     """The session with that requirement broken, and no other one if the session keeps every rule.
 
     What the session lacks for it is added. ``role``: the side that breaks it, one of :func:`senders`; any by default.
-    ``encodings``: the content encodings that streams may name. None when these allow it not to be broken.
+    ``encodings``: the content encodings that streams may name. None when these allow it not to be broken. Raises
+    :class:`ValueError` for a requirement that no bytes can break.
     """
+    if requirement not in VIOLATORS:
+        raise ValueError(f"there is no way to break {quoted(requirement)}; those that can be broken are in VIOLATORS")
     scene = Scene(session, choices, role=role, encodings=encodings)
     try:
         VIOLATORS[requirement](scene)

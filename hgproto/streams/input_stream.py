@@ -133,7 +133,7 @@ class InputStream(Unique):
         name, settings = revision.decode_settings(payload)
         profile = self._encodings.get(name)
         if profile is None:
-            known = " or ".join(self._encodings)
+            known = " or ".join(self._encodings) or "no content encoding"
             at = revision.settings_place(payload, "profile")
             self.blame(RemoteProtocolError("", at, "profile", known, shown(name)))
             return "unknown-profile"

@@ -164,7 +164,9 @@ def test_findings_after_one_that_ends_the_server_are_said_to_be_left(run: Any, f
     assert output.splitlines() == [
         f"{files['shows']}: crash: expected an end without a crash, found takes no connections any more"
     ]
-    assert errors.startswith(f"hgproto: {files['mended']}: it was not shown again, because the target is gone: ")
+    assert errors.startswith(
+        f"hgproto: {files['mended']}: it was not shown again, because the target cannot be used any more: "
+    )
 
 
 def test_a_finding_that_does_not_show_again_says_so(run: Any, tmp_path: Path) -> None:
@@ -385,3 +387,40 @@ def test_a_failure_of_our_own_while_a_finding_is_replayed(
     status, _, errors = run("mine:picky", "--replay", files["mended"])
     assert status == 3
     assert "hgproto: hgproto itself failed, not the target: LocalProtocolError: " in errors
+
+
+CHANGING = """
+from hgproto.fuzz.echo import serve
+
+calls = 0
+
+def changes(octets):
+    global calls
+    calls += 1
+    if len(octets) > 300:
+        raise KeyError("big")
+    return "text" if calls > {most} else serve(octets)
+"""
+
+
+@pytest.mark.parametrize(("most", "status"), [(60, 1), (0, 2)])
+def test_findings_are_summed_up_though_the_target_cannot_be_used_to_the_end(
+    most: int, status: int, run: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "changing.py").write_text(CHANGING.format(most=most))
+    found, output, errors = run("changing:changes", "--seed", "4", "--max-cases", "90")
+    assert found == status
+    assert "changing:changes returned an object of type str" in errors
+    assert ("until the target could not be used any more" in output) == (status == 1)
+    if status == 1:
+        assert "crash KeyError in changes (changing.py:N): case" in output
+
+
+def test_findings_that_were_shown_again_count_though_the_target_cannot_be_used_to_the_end(
+    run: Any, tmp_path: Path, files: dict[str, str]
+) -> None:
+    (tmp_path / "changing.py").write_text(CHANGING.format(most=0).replace("> 300", "> 0"))
+    status, output, errors = run("changing:changes", "--replay", files["shows"], files["mended"])
+    assert status == 1
+    assert len(output.splitlines()) == 1
+    assert f"{files['mended']}: it was not shown again, because the target cannot be used any more: " in errors

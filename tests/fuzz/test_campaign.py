@@ -10,7 +10,7 @@ from hgproto.fuzz import Campaign, FuzzFinding, Oracle
 from hgproto.fuzz.cases import Case
 from hgproto.fuzz.oracles import Fault
 from hgproto.fuzz.raw import frames_of
-from hgproto.fuzz.targets import Outcome, TargetGoneError
+from hgproto.fuzz.targets import Outcome, TargetError, TargetGoneError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +37,7 @@ class Crashes:
 
 
 @pytest.mark.parametrize("at", [None, 2, 3, 4, 6])
-@pytest.mark.parametrize("error", [KeyboardInterrupt, TargetGoneError])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, TargetError, TargetGoneError])
 def test_a_finding_is_kept_before_it_is_minimised_and_shown_whatever_happens(
     at: int | None, error: type[BaseException]
 ) -> None:

@@ -1,4 +1,4 @@
-"""What a schema must hold: constraints by their meaning, machines over all combinations, and no edit that crashes.
+"""What a schema must hold: machines over all combinations, and no edit that crashes.
 
 The messages, each with its place, are in the list of breakages.
 """
@@ -19,12 +19,10 @@ from support import ROOT, SCHEMA
 
 from hgproto.evidence.prove import prove
 from hgproto.language import SchemaError, check, load
-from hgproto.language.check import allowed_flags, satisfies
-from hgproto.language.model import Condition, Constraint, Guard, Machine, Row, Schema
+from hgproto.language.model import Condition, Guard, Machine, Row, Schema
 from hgproto.language.problems import Place
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 OURS = load(SCHEMA / "framing-0002.yaml")
@@ -51,50 +49,11 @@ def test_only_rules_of_a_map_that_can_be_broken_are_asked_for_and_enforce_anythi
     assert "nothing in the codec enforces 'status.keys'" in [problem.message for problem in check(load(file))]
 
 
-# Constraints.
-
-MEANINGS: dict[str, Callable[[set[str]], bool]] = {
-    "exactly-one-of": lambda flags: len(flags & {"b", "c"}) == 1,
-    "at-least-one-of": lambda flags: bool(flags & {"b", "c"}),
-    "at-most-one-of": lambda flags: not {"b", "c"} <= flags,
-    "all-of": lambda flags: {"b", "c"} <= flags,
-    "none-of": lambda flags: not flags & {"b", "c"},
-    "forbids": lambda flags: "a" not in flags or not flags & {"b", "c"},
-    "requires": lambda flags: "a" not in flags or {"b", "c"} <= flags,
-    "odd": lambda _: True,
-    "even": lambda _: True,
-}
-
-
-@pytest.mark.parametrize("kind", MEANINGS)
-@given(st.frozensets(st.sampled_from("abcd")))
-def test_constraints_mean_what_they_say(kind: str, flags: frozenset[str]) -> None:
-    subject = "a" if kind in ("forbids", "requires") else None
-    assert satisfies(flags, Constraint(kind, subject, ("b", "c"), "x.y", HERE)) == MEANINGS[kind](set(flags))
-
-
-@pytest.mark.parametrize(
-    ("frame", "own_flags"),
-    [
-        # eos alone, or have-args, have-data, or both.
-        ("command-name", [{"eos"}, {"have-args"}, {"have-args", "have-data"}, {"have-data"}]),
-        ("command-data", [{"continuation"}, {"eos"}]),
-        ("text-output", [set()]),
-    ],
-)
-def test_the_flags_that_a_frame_may_have(frame: str, own_flags: list[set[str]]) -> None:
-    allowed = allowed_flags(OURS.frames[frame], OURS)
-    stream_flags = {"stream-begin", "stream-end", "encoded"}
-    assert sorted({tuple(sorted(flags - stream_flags)) for flags in allowed}) == [tuple(sorted(f)) for f in own_flags]
-    # Of the eight sets of stream flags two have stream-begin and encoded.
-    assert len(allowed) == 6 * len(own_flags)
-
-
 def test_flags_that_share_a_bit_are_told_without_trying_all_combinations(monkeypatch: pytest.MonkeyPatch) -> None:
     def tried(*_: object) -> None:
         pytest.fail("sixty flags have more combinations than there is time")
 
-    monkeypatch.setattr(sys.modules["hgproto.language.check"], "_every_flag_set", tried)
+    monkeypatch.setattr(sys.modules["hgproto.language.constraints"], "_every_flag_set", tried)
     data = OURS.frames["command-data"]
     flags = tuple(replace(data.flags[0], name=f"flag-{number}") for number in range(60))
     found = check(replace(OURS, frames={"command-data": replace(data, flags=flags)}, machines={}, emits={}, events={}))

@@ -26,12 +26,13 @@ from hgproto.reactors.events import (
     TextMessage,
 )
 from hgproto.reactors.limits import Limits
-from hgproto.reactors.pool import EncodingPool
+from hgproto.reactors.pool import DecodingPool, EncodingPool
 from hgproto.reactors.server import Server
 from hgproto.revisions import build
 from hgproto.revisions.framing_0002 import codec
 from hgproto.streams.encodings import Encodings, Profile, default_encodings
 from hgproto.wire.human import format_frame, parse_frame
+from hgproto.wire.writer import encode_frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -889,3 +890,34 @@ def test_a_command_too_many_takes_no_id() -> None:
     for event in client.receive_data(wire("1 2 stream-begin bytes-response eos x")):
         assert event.request_id == 1
     assert client.issue("x").request_id == 3
+
+
+@pytest.mark.requirement("request.complete")
+def test_the_errors_of_a_server_that_closes_the_connection_can_be_cut_anywhere() -> None:
+    def sent() -> tuple[Client, bytes]:
+        client, server = Client(), Server()
+        for _ in range(2):
+            server.receive_frame(next(iter(client.issue("x", data=b"abc"))))
+        sends = [event for event in server.receive_end() if isinstance(event, SendFrames)]
+        return client, b"".join(part for send in sends for part in encode_frames(send))
+
+    client, octets = sent()
+    wanted = client.receive_data(octets)
+    assert [type(event) for event in wanted] == [RequestError, RequestError, PeerError]
+    for cut in range(len(octets) + 1):
+        for pooled in False, True:
+            client, octets = sent()
+            receiver: Any = DecodingPool(client) if pooled else client
+            found = [
+                *receiver.receive_data(octets[:cut]),
+                *receiver.receive_data(octets[cut:]),
+                *receiver.receive_end(),
+            ]
+            assert found == wanted
+    client, octets = sent()
+    assert client.receive_data(octets) == wanted
+    assert client.receive_data(octets) == []
+    assert client.receive_frame(codec.make_frame(1, 2, 0, 5, 1, b"x")) == []
+    for _ in range(2):
+        (error,) = client.receive_data(codec.encode_frame(codec.make_frame(1, 2, 0, 4, 2, b"x")) + octets)
+        assert error.error.requirement == "reactor.errored"

@@ -714,7 +714,7 @@ def test_a_command_pauses_too_and_its_request_goes_on() -> None:
     assert client.active == (1,)
 
 
-def test_the_rest_of_a_send_that_pauses_can_be_taken_once_the_pool_is_closed() -> None:
+def test_a_send_that_pauses_goes_on_once_the_pool_is_closed() -> None:
     client, server = asked(2)
     sends = [server.respond(1, Hesitant([b"a" * 100, b"b"])), server.respond(3, b"c")]
     with EncodingPool() as pool:
@@ -723,14 +723,8 @@ def test_the_rest_of_a_send_that_pauses_can_be_taken_once_the_pool_is_closed() -
         for _ in range(2):
             with pytest.raises(BlockingIOError):
                 list(pool.finished())
-    frames: list[Frame] = []
-    for _ in sends:
-        with pytest.raises(RuntimeError):
-            for made in pool.finished():
-                frames += made
+    frames, _ = finished(pool)
     assert pool.outstanding == 0
-    for send in sends:
-        frames += send
     got = [event for frame in frames for event in client.receive_frame(frame)]
     assert b"".join(event.data for event in got if isinstance(event, ResponseData)) == b"a" * 100 + b"bc"
     assert client.active == ()
@@ -918,3 +912,28 @@ def test_a_response_ends_whatever_fails_after_each_other(threads: bool, encoding
     assert isinstance(event, RequestError)
     assert client.active == ()
     assert server.snapshot().requests == {}
+
+
+HEADS = codec.encode_frame(codec.make_frame(1, 1, 1, 1, 1, b"heads"))
+BAD = bytes.fromhex("ffffff0300010111")
+
+
+@pytest.mark.requirement("frame.length-limit", "frame.whole")
+@pytest.mark.parametrize("end", [BAD, HEADS[:5]], ids=["too long", "cut"])
+@pytest.mark.parametrize("before", [b"", HEADS, HEADS[:5], HEADS[:10]], ids=len)
+@pytest.mark.parametrize("by_frame", [True, False], ids=["by frame", "by bytes"])
+def test_a_pool_goes_on_where_the_reactor_has_stopped(by_frame: bool, before: bytes, end: bytes) -> None:
+    def events(server: Server, receiver: Any) -> list[Any]:
+        found = [*server.receive_data(before)]
+        receiver = receiver(server)
+        if len(before) not in (0, len(HEADS)):
+            found += receiver.receive_data(HEADS[len(before) :])
+        elif by_frame:
+            found += receiver.receive_frame(codec.make_frame(3, 3, 1, 1, 1, b"heads"))
+        found += receiver.receive_data(end)
+        return [*found, *receiver.receive_end()]
+
+    wanted = events(Server(), lambda server: server)
+    assert isinstance(wanted[-1], Error)
+    assert wanted[-1].error.offset is not None
+    assert events(Server(), lambda server: DecodingPool(server, executor=ThreadPoolExecutor(1))) == wanted

@@ -24,6 +24,7 @@ from hgproto import (
     Validator,
     build,
     default_encodings,
+    default_revision,
     encode_frame,
     encode_frames,
     format_frame,
@@ -34,9 +35,11 @@ from hgproto import (
     validate_payload,
     write_frames,
 )
+from hgproto.diff import changes
+from hgproto.evidence.coverage import Coverage
 from hgproto.evidence.explain import explain
 from hgproto.revisions.framing_0002 import codec
-from hgproto.samples import boundaries
+from hgproto.samples import Seeded, at_limits, boundaries, broken_session, senders, session, violate
 from hgproto.samples.frames import FrameMaker
 from hgproto.streams.encodings import zlib_profile
 from hgproto.wire.jsonform import frame_to_json
@@ -111,6 +114,7 @@ FRAMES: dict[str, tuple[Callable[[Any], object], list[object], str]] = {
 }
 LIMITS: list[object] = [{}, {"arguments": 1}, 5, [], "x"]
 ENCODINGS: list[object] = [["zlib"], [], {}, "zlib", 5]
+SCHEMA = default_revision().schema
 FIRST = codec.make_frame(1, 1, 1, 1, 1, b"x")
 OPTIONS: dict[str, tuple[Callable[[Any], object], list[object], str]] = {
     "limits of a client": (lambda given: Client(limits=given), LIMITS, "limits"),
@@ -131,6 +135,13 @@ OPTIONS: dict[str, tuple[Callable[[Any], object], list[object], str]] = {
     "send": (lambda given: EncodingPool().submit(given), [5, "x", None, FIRST], "send"),
     "reactor": (DecodingPool, [5, "x", None], "reactor"),
     "decoded": (lambda given: Server().receive_frame(FIRST, given), [5, "x", bytearray()], "decoded"),
+    "choices of a session": (session, [5, None], "choices"),
+    "choices of a broken session": (lambda given: broken_session("frame.whole", given), [5, None], "choices"),
+    "limits of samples": (lambda given: items(at_limits(given)), LIMITS, "limits"),
+    "the old schema": (lambda given: changes(given, SCHEMA), ["framing-0002", default_revision(), None], "old"),
+    "the new schema": (lambda given: changes(SCHEMA, given), ["framing-0002", default_revision(), None], "new"),
+    "kinds of goals": (lambda given: items(Coverage().missing(given)), ["types", ""], "kinds"),
+    "flags of a payload": (lambda given: validate_payload("progress", b"", flags=given), ["eos", 1.0, None], "flags"),
     "more profiles": (lambda given: Encodings([]).plus(given), ["zlib", 5, None], "a profile of encodings"),
 }
 
@@ -350,3 +361,20 @@ def test_what_is_no_revision_is_named(call: Callable[[Any], object], given: obje
 def test_what_is_no_file_to_write_to_is_named(write: Callable[[Any], object], given: object) -> None:
     with pytest.raises(TypeError, match=f"^file must be a binary file, not {type(given).__name__}$"):
         write(given)
+
+
+UNKNOWN: dict[str, tuple[Callable[[Any], object], list[object], str]] = {
+    "kinds of goals": (lambda given: items(Coverage().missing([given])), ["typs", ""], "kind of goals"),
+    "goals reached": (Coverage().reached, ["typs", ""], "kind of goals"),
+    "goals in all": (Coverage().total, ["typs", ""], "kind of goals"),
+    "form": (lambda given: Coverage().content(b"", given), ["bogus", ""], "form must be one of"),
+    "flags": (lambda given: validate_payload("progress", b"", flags=given), [-1, 16, 0x22], "flags must be"),
+    "violate": (lambda given: violate(given, (), Seeded(1)), ["nope", "reactor.unknown"], "no way to break"),
+    "senders": (senders, ["nope", ""], "there is no requirement"),
+}
+
+
+@pytest.mark.parametrize(("call", "given", "words"), cases(UNKNOWN))
+def test_what_there_is_not_is_named(call: Callable[[Any], object], given: object, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        call(given)

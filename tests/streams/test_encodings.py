@@ -12,14 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import ROOT, SCHEMA, cuts
 
-from hgproto.errors import DecodingError, EncodingError, LocalProtocolError
+from hgproto.errors import DecodingError, EncodingError, LocalProtocolError, RemoteProtocolError
 from hgproto.language import load
 from hgproto.reactors.client import Client as TypedClient
 from hgproto.reactors.server import Server as TypedServer
+from hgproto.revisions.build import stream_settings
 from hgproto.revisions.framing_0002 import codec
 from hgproto.revisions.revision import default_revision
 from hgproto.streams import encodings
 from hgproto.streams.encodings import Encodings, Profile, default_encodings, zlib_profile, zstd_profile, zstd_window
+from hgproto.streams.input_stream import InputStream
 from hgproto.streams.output_stream import OutputStream
 
 if TYPE_CHECKING:
@@ -441,3 +443,10 @@ def test_the_longest_name_and_settings_of_a_profile() -> None:
     profile = Profile("x", Reversed, Unreversed, settings)
     settings[0] = 1
     assert profile.settings == bytes((1 << 24) - 3)
+
+
+@pytest.mark.requirement("stream-settings.known-profile")
+def test_a_receiver_without_encodings_says_so() -> None:
+    settings = stream_settings(1, 1, "zlib")
+    with pytest.raises(RemoteProtocolError, match=r"^profile: expected no content encoding, found 'zlib'"):
+        InputStream(1, encodings=Encodings([])).receive(settings)
