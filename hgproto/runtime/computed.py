@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from hgproto.errors import counted
 from hgproto.runtime.bytelike import bytes_like
+from hgproto.runtime.frame import check_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +31,7 @@ def _size(value: Any, name: str, encoding: str | None) -> int:
     """Returns the bytes that a string needs; ``encoding``: None for raw bytes."""
     if encoding is None:
         return len(bytes_like(value, name))
+    check_text(value, name)
     # The string itself refuses what is not in the charset, in its turn.
     return len(value.encode(encoding, "replace" if encoding == "ascii" else "surrogatepass"))
 
@@ -41,7 +43,7 @@ def size_of(name: str, encoding: str | None) -> Callable[[Any], int]:
 
 def sizes_of(name: str, encoding: str | None) -> Callable[[Any], list[int]]:
     """Returns a function for the bytes that each string of the field ``name``, an array, needs."""
-    return lambda context: [_size(item, name, encoding) for item in context[name]]
+    return lambda context: [_size(item, f"{name}[{index}]", encoding) for index, item in enumerate(context[name])]
 
 
 def packed(**fields: tuple[int, int]) -> Callable[[Any], int]:

@@ -27,6 +27,7 @@ from hgproto.errors import LocalProtocolError, RemoteProtocolError, counted
 from hgproto.runtime.bytelike import as_bytes
 from hgproto.runtime.computed import BitsError, put_off, raise_put_off
 from hgproto.runtime.entries import brief
+from hgproto.runtime.frame import check_text
 from hgproto.runtime.layout import decode_entries, encode_entries, octets
 
 if TYPE_CHECKING:
@@ -124,6 +125,11 @@ class Struct(_Parsed, construct.Struct):  # type: ignore[misc]
     speed. The fast way to read octets is the codec beside the Structs.
     """
 
+    def _build(self, obj: Any, stream: Any, context: Any, path: str) -> Any:
+        if obj is not None and not hasattr(obj, "get"):
+            raise TypeError(f"{_field(path) or 'the value'} must be a dictionary, not {type(obj).__name__}")
+        return super()._build(obj, stream, context, path)
+
     def _emitparse(self, code: Any) -> str:
         # As construct's own classes tell that they have to be called as they are.
         raise NotImplementedError
@@ -186,7 +192,7 @@ class Due(Subconstruct):  # type: ignore[misc]
 
 
 class AtMost(Subconstruct):  # type: ignore[misc]
-    """A number with a limit: the context's ``key`` where the caller gave it, else ``default``."""
+    """A number with a limit, read and built: the context's ``key`` where the caller gave it, else ``default``."""
 
     def __init__(self, subcon: Any, key: str, default: int, requirement: str) -> None:
         super().__init__(subcon)
@@ -204,6 +210,13 @@ class AtMost(Subconstruct):  # type: ignore[misc]
             if turned <= limit:
                 found = f"{found}, or {turned} in the other byte order"
             raise StructParseError(self.requirement, start, _field(path), f"at most {octets(limit)}", found)
+        return number
+
+    def _build(self, obj: Any, stream: Any, context: Any, path: str) -> Any:
+        number = self.subcon._build(obj, stream, context, path)
+        limit = context._params.get(self.key, self.default)
+        if number > limit:
+            raise StructBuildError(self.requirement, None, _field(path), f"at most {octets(limit)}", octets(number))
         return number
 
 
@@ -270,6 +283,7 @@ class Text(Adapter):  # type: ignore[misc]
             raise StructParseError(self.charset, place, _field(path), self.encoding.upper(), found) from None
 
     def _build(self, obj: Any, stream: Any, context: Any, path: str) -> Any:
+        check_text(obj, _field(path) or "data")
         if not obj and self.empty:
             raise StructBuildError(self.empty, None, _field(path), "at least 1 octet", "none")
         try:
@@ -423,6 +437,9 @@ class CborMap(_Parsed):
 
     def _build(self, obj: Any, stream: Any, context: Any, path: str) -> Any:
         record = self.record(**obj) if isinstance(obj, dict) else obj
+        if not isinstance(record, self.record):
+            what = _field(path) or "the value"
+            raise TypeError(f"{what} must be a dictionary or a {self.record.__name__}, not {type(obj).__name__}")
         try:
             data = encode_entries(self.layout, record)
         except LocalProtocolError as error:

@@ -24,7 +24,7 @@ from hgproto.runtime.entries import (
     octets,
     walk_entries,
 )
-from hgproto.runtime.frame import check_text
+from hgproto.runtime.frame import check_integer, check_text
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -337,6 +337,7 @@ def _local_fault(layout: Layout, record: Any, path: str) -> LocalProtocolError |
                     return error
         elif part.type in _SIZES:
             largest = highest(part)
+            check_integer(value, name)
             if not 0 <= value <= largest:
                 return LocalProtocolError(
                     part.rules["overflow"], None, name, f"a number from 0 to {largest}", brief(value)

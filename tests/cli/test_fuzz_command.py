@@ -417,10 +417,15 @@ def test_findings_are_summed_up_though_the_target_cannot_be_used_to_the_end(
 
 
 def test_findings_that_were_shown_again_count_though_the_target_cannot_be_used_to_the_end(
-    run: Any, tmp_path: Path, files: dict[str, str]
+    run: Any, tmp_path: Path
 ) -> None:
-    (tmp_path / "changing.py").write_text(CHANGING.format(most=0).replace("> 300", "> 0"))
-    status, output, errors = run("changing:changes", "--replay", files["shows"], files["mended"])
+    module = CHANGING.replace("len(octets) > 300", "octets == b'bad'").replace("calls > {most}", "octets == b'good'")
+    (tmp_path / "changing.py").write_text(module)
+    names = [
+        FuzzFinding(Case(octets, "session 1"), FAULT, 1, 7, 0.5, 3, ("changing:changes",)).write("found")
+        for octets in (b"bad", b"good")
+    ]
+    status, output, errors = run("changing:changes", "--replay", *names)
     assert status == 1
     assert len(output.splitlines()) == 1
-    assert f"{files['mended']}: it was not shown again, because the target cannot be used any more: " in errors
+    assert f"{names[1]}: it was not shown again, because the target cannot be used any more: " in errors
