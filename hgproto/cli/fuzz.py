@@ -187,6 +187,7 @@ def _fuzzed(options: argparse.Namespace) -> int:
     from hgproto.fuzz import TargetError, open_target
 
     options.answers = options.answers or ("frames" if options.role == "server" else "events")
+    _check_idle(options)
     oracle = _oracle(options)
     try:
         target = open_target(
@@ -210,6 +211,29 @@ def _fuzzed(options: argparse.Namespace) -> int:
         raise StreamError.of(error, options.log) from None
     except TargetError as error:
         raise UsageError(f"argument TARGET: {error}") from None
+
+
+_OF_FRAMES = ("--echo", "--reports-errors", "--defers", "--fails")
+"""Options that are about the frames of a server."""
+_OF_CAMPAIGNS: dict[str, object] = {
+    "--seed": None, "--max-time": None, "--max-cases": None, "--max-findings": None, "--without": [], "--baseline": [],
+    "--minimize-share": 25, "--minimize-time": 10.0, "--rate": 50, "--corpus": None, "--output": "findings",
+}  # fmt: skip
+"""Options that are about new cases and findings, with their defaults."""
+
+
+def _check_idle(options: argparse.Namespace) -> None:
+    """Raises :class:`UsageError` for an option that would have no effect."""
+    given = {name: getattr(options, name[2:].replace("-", "_")) for name in (*_OF_FRAMES, *_OF_CAMPAIGNS)}
+    idle = []
+    if options.answers != "frames":
+        idle = [(name, f"--answers {options.answers}") for name in _OF_FRAMES if given[name] not in (None, False)]
+    if options.replay:
+        idle += [(name, "--replay") for name, default in _OF_CAMPAIGNS.items() if given[name] != default]
+    if options.pid is not None and options.start is not None:
+        idle.append(("--pid", "--start, whose process is watched"))
+    for name, way in idle:
+        raise UsageError(f"argument {name}: it has no effect with {way}; leave it out")
 
 
 def _check_process(pid: int, target: Target) -> None:

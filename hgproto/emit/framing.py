@@ -171,8 +171,12 @@ def frame_functions(schema: Schema) -> list[str]:
         "",
         "",
         "def frame_of(kind: int, request_id: int, stream_id: int, payload: BytesLike) -> Frame:",
-        *docstring("The frame of these parts; the inverse of :func:`read_parts`."),
+        *docstring(
+            "The frame of these parts; the inverse of :func:`read_parts`.\n\nRaises :class:`ValueError` for a kind that no header has."
+        ),
         f"    octet = kind >> {stream_bits}",
+        "    if octet >> 8:",
+        '        raise ValueError(f"no header has the kind {kind:#x}")',
         "    frame = _new_frame()",
         "    frame.request_id = request_id",
         "    frame.stream_id = stream_id",

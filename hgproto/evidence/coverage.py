@@ -27,7 +27,7 @@ from hgproto.revisions.revision import DEFAULT_REVISION
 from hgproto.runtime.layout import place_of
 from hgproto.runtime.machine import Answer, Event, InState, Row, Set
 from hgproto.streams.encodings import Profile, default_encodings
-from hgproto.wire.files import Chunks
+from hgproto.wire.files import whole
 from hgproto.wire.hexform import form_of, octets_from_hex
 from hgproto.wire.human import LONGEST_LINE, frame_lines, has_frame, line_bytes
 from hgproto.wire.raw import frames_in
@@ -144,7 +144,7 @@ class Coverage:
 
     def _judged(self, octets: Source, *validators: Validator) -> Iterator[bytes]:
         """Yields chunks, and counts what validators find in each before that."""
-        for chunk in Chunks(octets, copy=True):
+        for chunk in whole(octets):
             for validator in validators:
                 self._found(validator.feed(chunk))
             yield bytes(chunk)
@@ -252,7 +252,7 @@ class Coverage:
         if form == "raw":
             self.octets(content, role)
             return
-        chunks = map(bytes, Chunks(content, copy=True))
+        chunks = whole(content)
         if form == "hex":
             self.octets(octets_from_hex(chunks), role)
         elif form == "session":

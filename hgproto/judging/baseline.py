@@ -89,7 +89,7 @@ class Baseline:
                 raise BaselineError(f"{path}: expected tables called known, found {quoted(key)}")
         if not isinstance(data.get("known", []), list):
             raise BaselineError(f"{path}: expected tables called known in double brackets")
-        lines = [number for number, line in enumerate(text.splitlines(), 1) if line.strip().startswith("[[known]]")]
+        lines = [number for number, line in enumerate(text.split("\n"), 1) if line.strip().startswith("[[known]]")]
         tables = data.get("known", [])
         if len(lines) != len(tables):
             # Tables that are written in another way are there, only where they are cannot be told.

@@ -29,7 +29,7 @@ from hgproto.runtime.frame import Unique, check_instance, check_text, checked_nu
 from hgproto.runtime.layout import octets
 from hgproto.streams.encodings import Encodings, default_encodings
 from hgproto.streams.input_stream import checked_reopen
-from hgproto.wire.files import Chunks
+from hgproto.wire.files import Chunks, whole
 from hgproto.wire.raw import header_number
 from hgproto.wire.reader import checked_max_payload
 
@@ -414,7 +414,7 @@ def assert_valid(
     validator = Validator(role, revision=revision, **options)  # type: ignore[arg-type]
     failures = (
         finding
-        for finding in Findings(validator, data)
+        for finding in Findings(validator, whole(data))
         if finding.id not in ignored and (finding.severity == ERROR or (strict and finding.severity != NOTE))
     )
     listed = list(islice(failures, MOST_SHOWN))

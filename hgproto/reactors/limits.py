@@ -100,9 +100,10 @@ class Limits(Record):
                 setattr(self, name, checked_number(name, value, 1, maximum))
 
     @classmethod
-    def of_revision(cls, revision: Definition) -> Limits:
+    def of_revision(cls, revision: Definition | None = None) -> Limits:
         """Returns the defaults of a revision. A limit that its schema does not have is that of the default revision."""
-        return revision.kept(cls, lambda: cls._of_revision(revision))
+        of = defined(revision)
+        return of.kept(cls, lambda: cls._of_revision(of))
 
     @classmethod
     def _of_revision(cls, revision: Definition) -> Limits:

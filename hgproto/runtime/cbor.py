@@ -459,12 +459,24 @@ def encode_item(value: object, depth: int = 0) -> bytes:
         case Simple() if value.value in _SIMPLE:
             return bytes([0xE0 | value.value]) if value.value < 24 else bytes([0xF8, value.value])
         case float():
-            return b"\xfb" + _FLOATS[27].pack(value)
+            return _encode_float(value)
         case _:
             if not is_bytes_like(value):
                 raise TypeError(f"CBOR has no item for {shown(value)}")
             buffer: Any = value
             return encode_item(as_bytes(buffer), depth)
+
+
+def _encode_float(value: float) -> bytes:
+    """Returns the shortest encoding that keeps a value; of NaN, the one of two bytes."""
+    for info, float_ in _FLOATS.items():
+        try:
+            packed = float_.pack(value)
+        except OverflowError:
+            continue
+        if value != value or float_.unpack(packed)[0] == value:  # noqa: PLR0124 - NaN alone differs from itself
+            return bytes([0xE0 | info]) + packed
+    raise AssertionError("eight bytes hold every float")
 
 
 def encode_map(pairs: Iterable[tuple[object, object]], depth: int = 0) -> bytes:

@@ -157,8 +157,11 @@ class Due(Subconstruct):  # type: ignore[misc]
         try:
             return self.subcon._parsereport(stream, context, path)
         except StreamError:
-            size = octets(self.subcon._sizeof(context, path))
-            raise StructParseError(self.cut, start, _field(path), size, octets(left)) from None
+            size = self.subcon._sizeof(context, path)
+            if size <= left:
+                message = "the stream gave fewer bytes than were asked for; give a buffered file, or the bytes"
+                raise StreamError(message, path=path) from None
+            raise StructParseError(self.cut, start, _field(path), octets(size), octets(left)) from None
 
     def _build(self, obj: Any, stream: Any, context: Any, path: str) -> Any:
         try:

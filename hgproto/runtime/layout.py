@@ -406,6 +406,7 @@ def local_frame_fault(
 ) -> LocalProtocolError:
     """What is wrong with a frame that cannot be built. ``fields``: bits and requirement of each header field."""
     length = len(frame.payload)
+    check_integer(max_payload, "max_payload")
     if length > max_payload:
         rule = next(part for part in layout.parts if part.name == "length").rules["limit"]
         return LocalProtocolError(rule, None, "length", f"at most {octets(max_payload)}", octets(length))

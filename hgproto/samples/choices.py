@@ -5,6 +5,8 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING, TypeVar
 
+from hgproto.runtime.frame import check_integer
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -44,6 +46,7 @@ class Seeded(Choices):
     """
 
     def __init__(self, seed: int) -> None:
+        check_integer(seed, "seed")
         self._random = Random(seed).random  # noqa: S311 - repeatable, not secret
 
     def below(self, end: int) -> int:

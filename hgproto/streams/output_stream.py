@@ -244,8 +244,8 @@ class OutputStream(Unique):
                 expected = f"an encoded payload of at most {counted(self._longest, 'byte')}"
                 found = f"{counted(len(encoded), 'byte')} that the encoder has made of {size}"
                 raise LocalProtocolError(self._revision.length_rule, None, "payload", expected, found)
-        except BaseException:
-            self.stop_encoding()
+        except BaseException as error:
+            self._fail(error)
             raise
         self._put_encoded(request_id, code, flags, encoded, end)
 
@@ -302,8 +302,8 @@ class OutputStream(Unique):
                     self._put_last(request_id, type_, last_flag, end)
                 return
             self._encode(encoder, run, data, last=last, end=end)
-        except BaseException:
-            self.stop_encoding()
+        except BaseException as error:
+            self._fail(error)
             raise
 
     def _encode(
@@ -351,10 +351,16 @@ class OutputStream(Unique):
                 self._put_plain(request_id, type_, more_flag, b"", True)
                 return
             self._wait(encoder.finish())
-        except BaseException:
-            self.stop_encoding()
+        except BaseException as error:
+            self._fail(error)
             raise
         self._put_last(request_id, type_, more_flag, True)
+
+    def _fail(self, error: BaseException) -> None:
+        """Stops encoding after an exception. Raises :class:`RuntimeError` for one that an iterator takes for its end."""
+        self.stop_encoding()
+        if isinstance(error, StopIteration):
+            raise RuntimeError("the encoder raised StopIteration") from error
 
     def stop_encoding(self) -> None:
         """Sends everything that follows without encoding, because the encoder has failed.

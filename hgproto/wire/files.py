@@ -45,7 +45,18 @@ if TYPE_CHECKING:
     Source: TypeAlias = Readable | BytesLike | Iterable[BytesLike]
     """Where bytes come from: a binary file, bytes, or an iterable of chunks."""
 
-__all__ = ["CHUNK_OCTETS", "Chunks", "Input", "Output", "Resumable", "is_file", "resumable", "write_all"]
+__all__ = [
+    "CHUNK_OCTETS",
+    "Chunks",
+    "Input",
+    "Output",
+    "Resumable",
+    "is_file",
+    "lost_rest",
+    "resumable",
+    "whole",
+    "write_all",
+]
 
 CHUNK_OCTETS = 1 << 18
 """Bytes that are read from a file at a time: large enough that calls do not count, small enough to stay in a cache."""
@@ -95,7 +106,11 @@ class Input:
 
         Raises :class:`BlockingIOError` if the file has no bytes yet, and :class:`TypeError` for a file in text mode.
         """
-        data = self._read(size)
+        try:
+            data = self._read(size)
+        except StopIteration as error:
+            # Iterators that read the file would end as if the file had.
+            raise RuntimeError("the file raised StopIteration; at its end, read() returns no bytes") from error
         if self._is_read1 and data is not None and not data and not _blocks(self._file):
             # read1() gives b"" at the end, and also when a file has nothing yet. read() tells one from the other.
             data = self._file.read(1)
@@ -118,6 +133,21 @@ def _blocks(file: Any) -> bool:
         return os.get_blocking(file.fileno())
     except (AttributeError, OSError, TypeError, ValueError):
         return False
+
+
+def whole(source: Source) -> Iterator[bytes]:
+    """Yields the chunks of a source for a function that cannot go on after an interruption.
+
+    Raises as :class:`Chunks`; the error of a file that has no bytes yet says that what was read before is lost.
+    """
+    chunks: Iterator[Any] = iter(Chunks(source, copy=True))
+    try:
+        yield from chunks
+    except BlockingIOError:
+        message = (
+            "the file has no bytes yet, and what was read before is not kept here; use a file that blocks, or the bytes"
+        )
+        raise BlockingIOError(errno.EAGAIN, message) from None
 
 
 class Chunks:
@@ -253,6 +283,12 @@ class Output:
         return BlockingIOError(errno.EAGAIN, message, self.written)
 
 
+def lost_rest(written: int, remedy: str) -> BlockingIOError:
+    """Returns the error of a function that keeps nothing of what a file has no room for."""
+    message = f"the file has no room for more bytes: it accepted {written}, and the rest was not kept; {remedy}"
+    return BlockingIOError(errno.EAGAIN, message, written)
+
+
 def _release(view: bytes | memoryview) -> None:
     if isinstance(view, memoryview):
         with suppress(BufferError):
@@ -268,6 +304,8 @@ def write_all(file: Writable, data: BytesLike) -> None:
     output = Output(file)
     try:
         output.write(data)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, BlockingIOError) and output.pending:
+            error = lost_rest(output.written, "write the rest once it can be written")
         output.forget()
-        raise
+        raise error from None

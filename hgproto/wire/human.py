@@ -45,6 +45,8 @@ _ESCAPE = re.compile(rb"\\(x[0-9a-fA-F]{2}|[0-7]{1,3}|.?)", re.DOTALL)
 _USUAL = re.compile(rb"""(?:[^\\]|\\(?:[nrt\\]|x[0-9a-fA-F]{2}))*+""", re.DOTALL)
 _SIMPLE = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"a": b"\a", b"b": b"\b", b"f": b"\f", b"v": b"\v"}
 _SIMPLE |= {b"\\": b"\\", b"'": b"'", b'"': b'"'}
+_MAX_FLAGS = 64
+"""Flags that a field may join: more than any frame type can have, even if some come again."""
 _MAX_DIGITS = 20
 """Digits of a number: more than any field needs, so that a line of digits costs nothing."""
 
@@ -222,6 +224,9 @@ def _named(field: bytes, column: int, what: str, names: Mapping[str, int], end: 
 def _flags(field: bytes, column: int, what: str, names: Mapping[int, str], end: int) -> int:
     masks = {name: mask for mask, name in names.items()}
     flags = 0
+    if field.count(b"|") >= _MAX_FLAGS:
+        found = counted(field.count(b"|") + 1, "flag")
+        raise HumanFormError(column, f"at most {_MAX_FLAGS} flags joined by |", found)
     for part in field.split(b"|"):
         flags |= _named(part, column, what, masks, end)
         column += len(part) + 1
@@ -248,7 +253,13 @@ def _unescape(field: bytes, column: int) -> bytes:
             raise HumanFormError(column + match.start(), "a character after the backslash", "the end of the line")
         return _SIMPLE.get(escape, match[0])
 
-    return _ESCAPE.sub(replaced, field)
+    # A substitution would hold an object for each escape.
+    unescaped, at = bytearray(), 0
+    for match in _ESCAPE.finditer(field):
+        unescaped += field[at : match.start()]
+        unescaped += replaced(match)
+        at = match.end()
+    return bytes(unescaped + field[at:])
 
 
 def _shown(field: bytes) -> str:

@@ -7,7 +7,7 @@ from collections import deque
 from hgproto.runtime.bytelike import bytes_like
 from hgproto.runtime.definition import checked_codec
 from hgproto.runtime.frame import Unique, check_frame, check_revision
-from hgproto.wire.files import Output, resumable
+from hgproto.wire.files import Output, lost_rest, resumable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -161,6 +161,11 @@ class FrameWriter(Unique):
         """True if bytes or frames are left to be written."""
         return bool(self._output.pending or self._frames)
 
+    @property
+    def is_full(self) -> bool:
+        """True if the file had no room for all bytes of a frame."""
+        return bool(self._output.pending)
+
     def write(self, frames: Iterable[Frame]) -> None:
         """Writes frames, after whatever an earlier call has left. Each is written before the next is asked for.
 
@@ -205,10 +210,16 @@ def write_frames(
 ) -> None:
     """Writes frames to a binary file, buffered or raw: all of them, or raises.
 
-    Raises as one frame does; frames before it are written. Raises :class:`BlockingIOError` if the file has no room; use
-    a :class:`FrameWriter` for a file that does not block.
+    Raises as one frame does; frames before it are written. Raises :class:`BlockingIOError` if the file has no room, with
+    the bytes that it has accepted as ``characters_written``; use a :class:`FrameWriter` for a file that does not block.
     """
-    FrameWriter(file, max_payload=max_payload, codec=codec).write(frames)
+    writer = FrameWriter(file, max_payload=max_payload, codec=codec)
+    try:
+        writer.write(frames)
+    except BlockingIOError:
+        if not writer.is_full:
+            raise
+        raise lost_rest(writer.written, "use a FrameWriter for a file that does not block") from None
 
 
 def _limit(max_payload: int | None, codec: Codec) -> int:

@@ -341,6 +341,18 @@ def test_the_command_of_a_finding_quotes_what_begins_with_a_dash(option: str) ->
     [
         (("mine:crash", "--pid", "1"), "argument --pid: expected an address as TARGET"),
         (("127.0.0.1:9", "--pid", "999999999"), "argument --pid: the memory of process 999999999 cannot be read"),
+        (("127.0.0.1:9", "--pid", "1", "--start", "x"), "argument --pid: it has no effect with --start, whose process"),
+        (("mine:crash", "--answers", "events", "--echo"), "argument --echo: it has no effect with --answers events"),
+        (
+            ("mine:crash", "--answers", "verdict", "--fails", "x"),
+            "argument --fails: it has no effect with --answers verd",
+        ),
+        (("mine:crash", "--role", "client", "--defers"), "argument --defers: it has no effect with --answers events"),
+        (
+            ("mine:crash", "--replay", "x", "--seed", "0"),
+            "argument --seed: it has no effect with --replay; leave it out",
+        ),
+        (("mine:crash", "--replay", "x", "--without", "y"), "argument --without: it has no effect with --replay"),
         (("127.example.invalid:9",), "argument TARGET: 127.example.invalid:9: the host cannot be resolved"),
     ],
 )

@@ -113,6 +113,7 @@ def test_an_empty_file_knows_nothing(tmp_path: Path) -> None:
         ),
         (ENTRY.replace("2027-01-01", "2027-01-01T00:00:00"), ":1: expires: expected a date such as"),
         (ENTRY.replace("stream.end", "stream.ned"), ":1: requirement: there is no requirement 'stream.ned'"),
+        ("# old\u2028note\x85\n" + ENTRY.replace("stream.end", "x"), ":2: requirement: there is no requirement 'x'"),
         (ENTRY.replace("stream.end", "nothing.*"), ":1: requirement: there is no requirement 'nothing.*'"),
     ],
 )

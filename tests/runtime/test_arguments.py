@@ -38,6 +38,7 @@ from hgproto import (
 from hgproto.diff import changes
 from hgproto.evidence.coverage import Coverage
 from hgproto.evidence.explain import explain
+from hgproto.reactors.limits import Limits
 from hgproto.revisions.framing_0002 import codec
 from hgproto.samples import Seeded, at_limits, boundaries, broken_session, senders, session, violate
 from hgproto.samples.frames import FrameMaker
@@ -140,6 +141,9 @@ OPTIONS: dict[str, tuple[Callable[[Any], object], list[object], str]] = {
     "limits of samples": (lambda given: items(at_limits(given)), LIMITS, "limits"),
     "the old schema": (lambda given: changes(given, SCHEMA), ["framing-0002", default_revision(), None], "old"),
     "the new schema": (lambda given: changes(SCHEMA, given), ["framing-0002", default_revision(), None], "new"),
+    "limit of the codec": (lambda given: codec.encode_frame(FIRST, given), [0.5, "1"], "max_payload"),
+    "revision of limits": (Limits.of_revision, ["framing-0002", codec], "revision"),
+    "seed": (Seeded, [None, "1", 1.5], "seed"),
     "kinds of goals": (lambda given: items(Coverage().missing(given)), ["types", ""], "kinds"),
     "flags of a payload": (lambda given: validate_payload("progress", b"", flags=given), ["eos", 1.0, None], "flags"),
     "more profiles": (lambda given: Encodings([]).plus(given), ["zlib", 5, None], "a profile of encodings"),
@@ -369,6 +373,7 @@ UNKNOWN: dict[str, tuple[Callable[[Any], object], list[object], str]] = {
     "goals in all": (Coverage().total, ["typs", ""], "kind of goals"),
     "form": (lambda given: Coverage().content(b"", given), ["bogus", ""], "form must be one of"),
     "flags": (lambda given: validate_payload("progress", b"", flags=given), [-1, 16, 0x22], "flags must be"),
+    "kind": (lambda given: codec.frame_of(given, 1, 1, b""), [-1, 1 << 16, 1 << 70], "no header has the kind"),
     "violate": (lambda given: violate(given, (), Seeded(1)), ["nope", "reactor.unknown"], "no way to break"),
     "senders": (senders, ["nope", ""], "there is no requirement"),
 }

@@ -153,6 +153,29 @@ def test_values_round_trip_and_cbor2_reads_them(value: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "octets"),
+    [
+        # RFC 8949, appendix A.
+        (0.0, "f90000"),
+        (-0.0, "f98000"),
+        (1.0, "f93c00"),
+        (1.1, "fb3ff199999999999a"),
+        (1.5, "f93e00"),
+        (65504.0, "f97bff"),
+        (100000.0, "fa47c35000"),
+        (3.4028234663852886e38, "fa7f7fffff"),
+        (1.0e300, "fb7e37e43c8800759c"),
+        (5.960464477539063e-8, "f90001"),
+        (-4.1, "fbc010666666666666"),
+        (float("inf"), "f97c00"),
+        (float("nan"), "f97e00"),
+    ],
+)
+def test_floats_have_their_shortest_encoding(value: float, octets: str) -> None:
+    assert encode_item(value).hex() == octets
+
+
+@pytest.mark.parametrize(
     ("octets", "value"),
     [
         ("f93c00", 1.0),

@@ -6,7 +6,7 @@ import io
 from typing import Any
 
 import pytest
-from construct import Byte, ConstructError
+from construct import Byte, ConstructError, StreamError
 from construct import Struct as PlainStruct
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -158,3 +158,60 @@ def test_what_cannot_be_built_is_told_with_its_frame(number: int) -> None:
     with pytest.raises(ProtocolError) as caught:
         OURS.structs.frames.build(frames)
     assert caught.value.field == f"frames[{number}].request_id"
+
+
+class Short(io.BytesIO):
+    """A file that gives fewer bytes than were asked for."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return super().read(min(size or 0, 2))
+
+
+def test_a_stream_with_short_reads_is_named_and_not_the_bytes() -> None:
+    for struct in (OURS.structs.frames, OURS.structs.frame):
+        with pytest.raises(StreamError, match="fewer bytes than were asked for; give a buffered file"):
+            struct.parse_stream(Short(bytes.fromhex("0100000100010111") + b"x"))
+
+
+FRAME = {"request_id": 1, "stream_id": 1, "stream_flags": 1, "type": 1, "flags": 1, "payload": b"heads"}
+
+
+def test_the_limit_on_payloads_holds_when_building() -> None:
+    frame = FRAME | {"payload": bytes(65536)}
+    with pytest.raises(ProtocolError) as codec_error:
+        OURS.codec.encode_frame(OURS.codec.make_frame(1, 1, 1, 1, 1, bytes(65536)))
+    for build, prefix in ((OURS.structs.frame.build, ""), (lambda one: OURS.structs.frames.build([one]), "frames[0].")):
+        with pytest.raises(ProtocolError) as caught:
+            build(frame)
+        assert str(caught.value) == prefix + str(codec_error.value)
+    assert len(OURS.structs.frame.build(frame, max_payload=65536)) == 65536 + 8
+
+
+@pytest.mark.parametrize(
+    ("struct", "value", "message"),
+    [
+        ("argument", {"name": b"key", "value": b"x"}, "name must be text, not bytes"),
+        ("argument", {"name": "key", "value": "x"}, "value must be bytes or another buffer"),
+        ("argument", "x", "the value must be a dictionary, not str"),
+        ("text_atom", {"format": 5, "labels": [], "args": []}, "format must be text, not int"),
+        ("text_atom", {"format": "x", "labels": ["a", b"b"], "args": []}, r"labels\[1\] must be text, not bytes"),
+        ("text_output", {"atoms": ["x"]}, r"atoms\[0\] must be a dictionary, not str"),
+        ("stream_settings", {"profile": b"x", "settings": b""}, "profile must be text, not bytes"),
+        ("progress", "x", "the value must be a dictionary or a Progress, not str"),
+        ("frames", ["x"], r"frames\[0\] must be a dictionary, not str"),
+    ],
+)
+def test_a_value_of_a_wrong_type_is_named(struct: str, value: object, message: str) -> None:
+    with pytest.raises(TypeError, match=f"^{message}"):
+        getattr(OURS.structs, struct).build(value)
+
+
+@pytest.mark.parametrize("number", [1.5, float("nan")])
+def test_a_number_that_is_no_integer_is_named(number: Any) -> None:
+    codec: Any = OURS.codec
+    for encode, record in (
+        (codec.encode_argument_header, codec.ArgumentHeader(1, number)),
+        (codec.encode_argument_start, codec.ArgumentStart(number, "a", b"x")),
+    ):
+        with pytest.raises(TypeError, match=r"^value_length must be an integer, not float$"):
+            encode(record)

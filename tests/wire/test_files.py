@@ -25,6 +25,7 @@ from hgproto import (
     RemoteProtocolError,
     ResponseData,
     Server,
+    assert_valid,
     bytes_response,
     command,
     encode_frames,
@@ -32,6 +33,7 @@ from hgproto import (
     validate,
     write_frames,
 )
+from hgproto.evidence.coverage import Coverage
 from hgproto.revisions.framing_0002 import codec
 from hgproto.wire.files import CHUNK_OCTETS, Chunks, Output, write_all
 from hgproto.wire.writer import JOINED_OCTETS, PIECE_OCTETS, FrameWriter, frame_buffers
@@ -257,10 +259,18 @@ def test_a_raw_file_that_accepts_little_gets_everything() -> None:
 
 
 def test_no_room_raises_and_says_how_much_was_written() -> None:
-    with pytest.raises(BlockingIOError, match="no room") as caught:
-        write_frames(Hesitant(sizes=(10, 0)), FRAMES)
-    assert caught.value.characters_written == 10
-    assert caught.value.errno == errno.EAGAIN
+    writers: list[tuple[Callable[[Any], object], str]] = [
+        (lambda file: write_frames(file, FRAMES), "the rest was not kept; use a FrameWriter"),
+        (lambda file: write_all(file, WIRE), "the rest was not kept; write the rest once"),
+        (lambda file: FrameWriter(file).write(FRAMES), "then flush the same object"),
+    ]
+    for write, remedy in writers:
+        with pytest.raises(BlockingIOError, match=f"no room for more bytes.*{remedy}") as caught:
+            write(Hesitant(sizes=(10, 0)))
+        assert caught.value.characters_written == 10
+        assert caught.value.errno == errno.EAGAIN
+    with pytest.raises(BlockingIOError, match="no bytes yet"):
+        write_frames(io.BytesIO(), command(1, 1, "x", data=Hesitant(sizes=(0,))))
 
 
 def test_a_buffered_file_that_does_not_block_loses_nothing() -> None:
@@ -644,3 +654,38 @@ def test_a_response_sees_that_its_file_no_longer_blocks() -> None:
         os.write(writing, b"rest")
         os.close(writing)
         assert _payloads(send) == b"rest"
+
+
+@pytest.mark.parametrize(
+    "use",
+    [lambda file: assert_valid(file, role="client"), Coverage().octets, lambda file: Coverage().content(file, "hex")],
+    ids=["assert_valid", "octets", "content"],
+)
+def test_what_cannot_go_on_says_that_what_was_read_is_lost(use: Callable[[Any], object]) -> None:
+    with pytest.raises(BlockingIOError, match="what was read before is not kept here; use a file that blocks"):
+        use(Hesitant(b"0100", sizes=(4, 0)))
+
+
+class Iterated:
+    """A file that ends as an iterator does."""
+
+    def __init__(self) -> None:
+        self.parts = iter([b"bundle"])
+
+    def read(self, _: int) -> bytes:
+        return next(self.parts)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda file: list(command(1, 1, "x", data=file)),
+        lambda file: list(bytes_response(1, 2, file)),
+        lambda file: list(read_frames(file)),
+        lambda file: list(validate(file, role="client")),
+    ],
+    ids=["command", "bytes_response", "read_frames", "validate"],
+)
+def test_a_file_that_raises_stop_iteration_has_failed(use: Callable[[Any], object]) -> None:
+    with pytest.raises(RuntimeError, match="the file raised StopIteration"):
+        use(Iterated())

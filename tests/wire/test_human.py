@@ -99,6 +99,7 @@ REFUSED = [
     ("1 1 0 16 0", 7, "a frame type, 0 to 15"),
     ("1 1 0 command-name eoa", 20, "a flag of command-name (eos, have-args, have-data, or a number)"),
     ("1 1 0 command-name eos|16", 24, "a flag of command-name, 0 to 15"),
+    ("1 1 0 command-name " + "0|" * 64 + "0", 20, "at most 64 flags joined by |"),
     ("1 1 0 text-output eos", 19, "a flag of text-output (no names, or a number)"),
     ("1 1 0 15 eos", 10, "a flag (no names"),
     ("1 1 0 3 0 ab\\x4", 13, "two hexadecimal digits"),

@@ -874,8 +874,13 @@ def kind_of(frame: Frame) -> int:
 
 
 def frame_of(kind: int, request_id: int, stream_id: int, payload: BytesLike) -> Frame:
-    """The frame of these parts; the inverse of :func:`read_parts`."""
+    """The frame of these parts; the inverse of :func:`read_parts`.
+
+    Raises :class:`ValueError` for a kind that no header has.
+    """
     octet = kind >> 8
+    if octet >> 8:
+        raise ValueError(f"no header has the kind {kind:#x}")
     frame = _new_frame()
     frame.request_id = request_id
     frame.stream_id = stream_id
