@@ -172,7 +172,8 @@ def frame_functions(schema: Schema) -> list[str]:
         "",
         "def frame_of(kind: int, request_id: int, stream_id: int, payload: BytesLike) -> Frame:",
         *docstring(
-            "The frame of these parts; the inverse of :func:`read_parts`.\n\nRaises :class:`ValueError` for a kind that no header has."
+            "The frame of these parts; the inverse of :func:`read_parts`.\n\n"
+            "Raises :class:`ValueError` for a kind that no header has."
         ),
         f"    octet = kind >> {stream_bits}",
         "    if octet >> 8:",

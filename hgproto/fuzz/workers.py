@@ -33,7 +33,13 @@ class Worker:
         command = [sys.executable, "-m", "hgproto.fuzz.worker", *arguments]
         self._process = start(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=environment)
         self._chunks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        self._output = Output(self._process.stdout, self._chunks.put)
+        try:
+            self._output = Output(self._process.stdout, self._chunks.put)
+        except BaseException:
+            # Nobody has the worker that could end its process.
+            with self._process:
+                end(self._process)
+            raise
         self._data = bytearray()
         self._writer: threading.Thread | None = None
 
@@ -90,7 +96,8 @@ class Worker:
 
     def _close_input(self, seconds: float) -> None:
         """Closes the worker's input, unless a message is still being written to it, which would wait for that."""
-        if self._writer is not None:
+        # A thread that an interrupt has kept from starting cannot be waited for.
+        if self._writer is not None and self._writer.ident is not None:
             self._writer.join(seconds)
             if self._writer.is_alive():
                 return

@@ -176,6 +176,7 @@ class _Resolver(MachineResolver):
         """Fields in order, embedded ones in place; each knows the later field whose size or count it gives."""
         result: list[model.Field] = []
         places: list[Place] = []
+        giving = _giving(data)
         for index, part in enumerate(data):
             here = (*path, index)
             if "embed" in part:
@@ -185,7 +186,8 @@ class _Resolver(MachineResolver):
                 if len(result) > 2 * MAX_FIELDS:
                     break
                 continue
-            result.append(self.field(part, here, rules))
+            gives = part.get("name") in giving
+            result.append(self.field(part, here, rules, gives=gives))
             places.append(result[-1].place)
             if part.get("limit") is not None:
                 self.known("limit", part["limit"], limits, (*here, "limit"))
@@ -216,7 +218,8 @@ class _Resolver(MachineResolver):
             self.problems.append(Problem(place, message, "embed a structure that has fields"))
         return structure.fields
 
-    def field(self, part: Data, here: Path, inherited: dict[str, str]) -> model.Field:
+    def field(self, part: Data, here: Path, inherited: dict[str, str], *, gives: bool = False) -> model.Field:
+        """Returns a field. ``gives``: it gives the size or the number of a later one, whose own rule says what is too much."""
         kind = part["type"]
         if "name" in part:
             self.usable(part["name"], (*here, "name"))
@@ -253,7 +256,7 @@ class _Resolver(MachineResolver):
             parity=parity,
             order=part.get("order"),
             bits=bits,
-            rules={**_relevant_rules(inherited, part), **self.rules(part, here)},
+            rules={**_relevant_rules(inherited, part), **self.rules(part, here, None if not gives else _OF_GIVERS)},
             place=self.source.place(here),
         )
 
@@ -369,9 +372,23 @@ def _biting_rules(structure: Data) -> set[str]:
             "" if required else "missing",
             "" if "limit" in structure else "limit",
         }
-    own = [part for part in structure["fields"] if "embed" not in part]
-    kept = {"surplus"} | ({"limit"} & structure.keys())
-    return kept.union(*(_relevant_rules(rules, part).keys() - part.get("rules", {}).keys() for part in own))
+    fields, giving = structure["fields"], _giving(structure["fields"])
+    takes_rest = fields[-1].get("size") == "rest" or "repeat" in fields[-1]
+    kept = ({"limit"} & structure.keys()) | (set() if takes_rest else {"surplus"})
+    for part in fields:
+        if "embed" not in part:
+            relevant = _relevant_rules(rules, part).keys() - part.get("rules", {}).keys()
+            kept |= relevant & _OF_GIVERS if part.get("name") in giving else relevant
+    return kept
+
+
+_OF_GIVERS = frozenset({"cut", "limit"})
+"""The rules that bytes can break of a field that gives the size or the number of another one."""
+
+
+def _giving(fields: list[Data]) -> set[str]:
+    """Returns the names of the fields that give the size or the number of another one."""
+    return {part[key] for part in fields for key in ("size", "count", "sizes") if part.get(key, "rest") != "rest"}
 
 
 def _relevant_rules(inherited: dict[str, str], part: Data) -> dict[str, str]:

@@ -265,9 +265,9 @@ class _Context:
 class DecodingPool(_Pool["tuple[_Context, Frame, Future[Any]]"], Generic[EventT]):
     """Decodes payloads on threads, and gives them to a reactor in wire order.
 
-    It is fed in the reactor's place. ``reactor``: which judges the frames. ``ahead``: frames that may wait for their turn;
-    who feeds more waits for the first of them, so that memory stays bounded: by ``ahead`` times the reactor's limit
-    ``decoded_frame``.
+    It is fed in the reactor's place. ``reactor``: judges the frames. ``ahead``: the most frames that wait for their turn, each of
+    at most the reactor's limit ``decoded_frame``; a call that brings more waits for the first of them. The events of a call
+    hold what all its frames were decoded to, as those of a reactor do: the fewer bytes a call is given, the less they take.
     """
 
     def __init__(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import threading
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
+from hgproto.fuzz import processes, workers
 from hgproto.fuzz.workers import Worker
 
 
@@ -34,3 +37,24 @@ def test_its_end_is_seen() -> None:
     assert worker.read(30.0) == b"No module named 'nowhere'"
     assert worker.read(10.0) is None
     assert worker.stop() == 0
+
+
+def interrupted(_: threading.Thread) -> None:
+    raise KeyboardInterrupt
+
+
+def test_an_interrupt_while_a_thread_starts_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = Worker(["builtins:bytes", "frames"])
+    assert worker.read(30.0) == b"ready"
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            worker.write(b"one")
+    assert worker.stop() == 0
+    ended: list[Any] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", interrupted)
+        patched.setattr(workers, "end", lambda process: (ended.append(process), processes.end(process)))
+        with pytest.raises(KeyboardInterrupt):
+            Worker(["builtins:bytes", "frames"])
+    assert [process.poll() is not None for process in ended] == [True]

@@ -49,6 +49,26 @@ def test_only_rules_of_a_map_that_can_be_broken_are_asked_for_and_enforce_anythi
     assert "nothing in the codec enforces 'status.keys'" in [problem.message for problem in check(load(file))]
 
 
+def test_rules_that_nothing_can_break_enforce_nothing(tmp_path: Path) -> None:
+    notes = re.findall(r"^```yaml\n(language: 1\n.*?)^```", (SCHEMA / "README.md").read_text(), re.S | re.M)[0]
+    idle = (
+        "  idle.rule: {binds: sender, level: MUST, text: be, why: None., source: ours, section: '1', enforced: codec}\n"
+    )
+    notes = notes.replace("requirements:\n", "requirements:\n" + idle)
+    changes = [
+        (
+            "rules: {cut: note.whole, charset: note.utf8}",
+            "rules: {cut: note.whole, charset: note.utf8, surplus: idle.rule}",
+        ),
+        ("{name: title_length, type: u8,", "{name: title_length, type: u8, rules: {overflow: idle.rule},"),
+    ]
+    file = tmp_path / "notes.yaml"
+    for old, new in changes:
+        assert old in notes
+        file.write_text(notes.replace(old, new), encoding="utf-8")
+        assert [problem.message for problem in check(load(file))] == ["nothing in the codec enforces 'idle.rule'"]
+
+
 def test_flags_that_share_a_bit_are_told_without_trying_all_combinations(monkeypatch: pytest.MonkeyPatch) -> None:
     def tried(*_: object) -> None:
         pytest.fail("sixty flags have more combinations than there is time")
