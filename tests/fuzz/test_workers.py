@@ -52,9 +52,14 @@ def test_an_interrupt_while_a_thread_starts_leaves_nothing_behind(monkeypatch: p
             worker.write(b"one")
     assert worker.stop() == 0
     ended: list[Any] = []
+
+    def watched(process: Any) -> None:
+        ended.append(process)
+        processes.end(process)
+
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", interrupted)
-        patched.setattr(workers, "end", lambda process: (ended.append(process), processes.end(process)))
+        patched.setattr(workers, "end", watched)
         with pytest.raises(KeyboardInterrupt):
             Worker(["builtins:bytes", "frames"])
     assert [process.poll() is not None for process in ended] == [True]
