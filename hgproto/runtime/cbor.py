@@ -13,16 +13,17 @@ if it is accepted by :func:`decode_item`, with the same end or the same error. W
 from __future__ import annotations
 
 import re
+from contextlib import suppress
+from math import isnan
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
 from hgproto.errors import counted, shown
 from hgproto.runtime.bytelike import as_bytes, is_bytes_like
-from hgproto.runtime.frame import Record
+from hgproto.runtime.cbor_values import MAX_DEPTH, Map, Simple, Tag, too_deep
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Self
 
 __all__ = [
     "MAX_DEPTH",
@@ -41,9 +42,6 @@ __all__ = [
     "skip_item",
     "utf8",
 ]
-
-MAX_DEPTH = 32
-"""Levels of nesting. RFC 8949 (section 10) asks decoders for a bound; protocol payloads need three."""
 
 _MOST_SHOWN = 40
 """Characters of a key that an error shows."""
@@ -68,88 +66,6 @@ class CborError(ValueError):
         self.offset = offset
         self.expected = expected
         self.found = found
-
-
-def _too_deep(remedy: str) -> ValueError:
-    expected = f"expected at most {MAX_DEPTH} levels of nesting in a CBOR item, found more"
-    return ValueError(f"{expected}; {remedy} a flatter value")
-
-
-class _Nested:
-    """A mixin for records of items: comparing and hashing raise :class:`ValueError` for what is nested too deep for Python.
-
-    No such value was decoded, and none can be encoded.
-    """
-
-    __slots__ = ()
-
-    def __eq__(self, other: object) -> bool:
-        try:
-            return super().__eq__(other)
-        except RecursionError:
-            raise _too_deep("compare") from None
-
-    def __hash__(self) -> int:
-        try:
-            return super().__hash__()
-        except RecursionError:
-            raise _too_deep("hash") from None
-
-
-class Tag(_Nested, Record):
-    """A tagged item: its number and the item, which is not interpreted."""
-
-    __slots__ = ("number", "item")  # noqa: RUF023 - in wire order
-
-    number: int
-    item: Any
-
-    def __init__(self, number: int, item: Any) -> None:
-        self.number = number
-        self.item = item
-
-    if TYPE_CHECKING:
-
-        def replace(self, *, number: int = ..., item: Any = ...) -> Self: ...  # noqa: D102
-
-
-class Map(_Nested, Record):
-    """A map with keys that a dict does not take: its pairs of key and value."""
-
-    __slots__ = ("_text", "pairs")
-
-    pairs: tuple[tuple[Any, Any], ...]
-    _text: str
-
-    def __init__(self, pairs: tuple[tuple[Any, Any], ...]) -> None:
-        self.pairs = pairs
-
-    if TYPE_CHECKING:
-
-        def replace(self, *, pairs: tuple[tuple[Any, Any], ...] = ...) -> Self: ...  # noqa: D102
-
-    def __repr__(self) -> str:
-        # Keys are told apart by their texts. Without a copy, a map in a key in a key would be walked at each level again.
-        try:
-            return self._text
-        except AttributeError:
-            self._text = super().__repr__()
-            return self._text
-
-
-class Simple(Record):
-    """A simple value (0 to 255) other than true, false and null."""
-
-    __slots__ = ("value",)
-
-    value: int
-
-    def __init__(self, value: int) -> None:
-        self.value = value
-
-    if TYPE_CHECKING:
-
-        def replace(self, *, value: int = ...) -> Self: ...  # noqa: D102
 
 
 def decode_item(data: bytes, at: int = 0, depth: int = 0) -> tuple[Any, int]:
@@ -436,7 +352,7 @@ def encode_item(value: object, depth: int = 0) -> bytes:
     with a lone surrogate, and :class:`ValueError` for more than ``MAX_DEPTH`` levels, and for a key that is in a map twice.
     """
     if depth > MAX_DEPTH:
-        raise _too_deep("encode")
+        raise too_deep("encode")
     match value:
         case bool() | None:
             return {False: b"\xf4", True: b"\xf5", None: b"\xf6"}[value]
@@ -469,14 +385,12 @@ def encode_item(value: object, depth: int = 0) -> bytes:
 
 def _encode_float(value: float) -> bytes:
     """Returns the shortest encoding that keeps a value; of NaN, the one of two bytes."""
-    for info, float_ in _FLOATS.items():
-        try:
-            packed = float_.pack(value)
-        except OverflowError:
-            continue
-        if value != value or float_.unpack(packed)[0] == value:  # noqa: PLR0124 - NaN alone differs from itself
-            return bytes([0xE0 | info]) + packed
-    raise AssertionError("eight bytes hold every float")
+    for info in (25, 26):
+        with suppress(OverflowError):
+            packed = _FLOATS[info].pack(value)
+            if isnan(value) or _FLOATS[info].unpack(packed)[0] == value:
+                return bytes([0xE0 | info]) + packed
+    return b"\xfb" + _FLOATS[27].pack(value)
 
 
 def encode_map(pairs: Iterable[tuple[object, object]], depth: int = 0) -> bytes:
@@ -485,7 +399,7 @@ def encode_map(pairs: Iterable[tuple[object, object]], depth: int = 0) -> bytes:
     ``depth``: levels of nesting around the map. Raises as :func:`encode_item`.
     """
     if depth > MAX_DEPTH:
-        raise _too_deep("encode")
+        raise too_deep("encode")
     items = [(encode_item(key, depth + 1), encode_item(value, depth + 1)) for key, value in pairs]
     seen: set[object] = set()
     try:
