@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from hgproto import __version__
 from hgproto.cli import corpus, coverage, diff, explain, frames, fuzz, sample, schema, session, trace, validate
-from hgproto.cli.common import FAULT, TROUBLE, USAGE, InputError, UsageError, own_faults, say
+from hgproto.cli.common import FAULT, TROUBLE, USAGE, InputError, UsageError, say
 from hgproto.cli.parser import Parser
 from hgproto.errors import HgprotoError, printable
-from hgproto.system.stdio import run
+from hgproto.system.stdio import own_faults, run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str], options: argparse.Namespace) -> int:
     """Runs a command; an exception that no code expects becomes trouble."""
-    with own_faults("the input", "the input, and the options"):
+    with own_faults("the input", "the input, and the options", UsageError, InputError):
         return _run_expected(arguments, options)
 
 

@@ -6,7 +6,6 @@ import errno
 import os
 import stat
 import sys
-import traceback
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,7 +44,6 @@ __all__ = [
     "max_payload",
     "named",
     "open_input",
-    "own_faults",
     "refuse_terminal",
     "revision_of",
     "revision_option",
@@ -335,20 +333,3 @@ def refuse_terminal(instead: str) -> None:
 def wants_colour() -> bool:
     """Whether standard output is a terminal that shows colours."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-
-
-@contextmanager
-def own_faults(innocent: str, needed: str) -> Iterator[None]:
-    """Reports an exception in hgproto itself as trouble, because it says nothing about what a command was given.
-
-    ``innocent``: what is not at fault. ``needed``: what a report needs besides the traceback.
-    """
-    try:
-        yield
-    except (UsageError, InputError, StreamError, OSError):
-        raise
-    except Exception as error:
-        traceback.print_exc()
-        failure = printable(f"{type(error).__name__}: {error}")
-        remedy = f"report it to the authors of hgproto, with the traceback, {needed}"
-        raise StreamError("", f"hgproto itself failed, not {innocent}: {failure}; {remedy}") from error

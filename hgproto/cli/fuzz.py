@@ -17,12 +17,12 @@ from hgproto.cli.common import (
     StreamError,
     UsageError,
     files_in,
-    own_faults,
     say,
 )
 from hgproto.cli.fuzz_report import show, sum_up
 from hgproto.errors import counted, printable, quoted
 from hgproto.system.option_types import MOST_SEED, above_zero, name_of, seconds, setting, whole
+from hgproto.system.stdio import own_faults
 
 if TYPE_CHECKING:
     import argparse
@@ -179,7 +179,7 @@ def add(commands: Commands) -> None:
 def _fuzz(options: argparse.Namespace) -> int:
     from hgproto.fuzz.processes import interrupted_by_termination
 
-    with interrupted_by_termination(), own_faults("the target", "the seed, and the options"):
+    with interrupted_by_termination(), own_faults("the target", "the seed, and the options", UsageError, InputError):
         return _fuzzed(options)
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from hgproto.errors import counted, printable, quoted
 from hgproto.system.option_types import MOST_SEED, seconds, whole
-from hgproto.system.stdio import StreamError, run
+from hgproto.system.stdio import StreamError, own_faults, run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,11 +30,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     faults: list[tuple[bytes, Exception]] = []
     return run(
-        lambda words: _run(list(words), faults),
+        lambda words: _reported(list(words), faults),
         arguments,
         program="python -m hgproto.fuzz",
         found_fault=lambda: bool(faults),
     )
+
+
+def _reported(words: list[str], faults: list[tuple[bytes, Exception]]) -> int:
+    with own_faults("the harness", "the seed, and the options"):
+        return _run(words, faults)
 
 
 def _run(words: list[str], faults: list[tuple[bytes, Exception]]) -> int:

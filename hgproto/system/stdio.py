@@ -13,6 +13,7 @@ import errno
 import io
 import os
 import sys
+import traceback
 from typing import TYPE_CHECKING
 
 from hgproto.errors import printable
@@ -22,7 +23,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import Any, BinaryIO, TextIO
 
-__all__ = ["TROUBLE", "OutputError", "StreamError", "attempt", "open_file", "run", "standard_streams", "write_whole"]
+__all__ = [
+    "TROUBLE",
+    "OutputError",
+    "StreamError",
+    "attempt",
+    "open_file",
+    "own_faults",
+    "run",
+    "standard_streams",
+    "write_whole",
+]
 
 TROUBLE = 3
 """The exit status of a program that could not open, read, or write a file or a standard stream, or that lacks a package."""
@@ -321,3 +332,23 @@ def write_whole(path: str | os.PathLike[str], octets: bytes) -> None:
             raise
     except OSError as error:
         raise OSError(error.errno, error.strerror, os.fspath(path)) from None
+
+
+@contextlib.contextmanager
+def own_faults(innocent: str, needed: str, *expected: type[Exception]) -> Iterator[None]:
+    """Reports an exception in hgproto itself as trouble, because it says nothing about what a command was given.
+
+    ``innocent``: what is not at fault. ``needed``: what a report needs besides the traceback. ``expected``: exceptions that are
+    no failures, besides trouble with files and streams.
+    """
+    try:
+        yield
+    except (StreamError, OSError):
+        raise
+    except Exception as error:
+        if isinstance(error, expected):
+            raise
+        traceback.print_exc()
+        failure = printable(f"{type(error).__name__}: {error}")
+        remedy = f"report it to the authors of hgproto, with the traceback, {needed}"
+        raise StreamError("", f"hgproto itself failed, not {innocent}: {failure}; {remedy}") from error

@@ -94,6 +94,19 @@ def test_a_fault_would_be_found(
     assert re.search(rf"^{name}: 30 cases, \d+ octets, [\d.]+ s, [1-9]\d* faults?$", said, re.MULTILINE)
 
 
+def test_a_failure_outside_of_what_is_fuzzed_is_trouble(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise KeyError("x")
+
+    monkeypatch.setattr(harnesses, "run", fails)
+    assert main(["reader", "--max-cases", "1"]) == 3
+    errors = capsys.readouterr().err
+    assert "Traceback" in errors
+    assert "python -m hgproto.fuzz: hgproto itself failed, not the harness: KeyError: 'x'; report it to" in errors
+
+
 def test_what_there_is_to_be_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     assert capsys.readouterr().out.split() == list(HARNESSES)
