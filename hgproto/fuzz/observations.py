@@ -13,6 +13,8 @@ from hgproto.wire.reader import FrameReader
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from hgproto.streams.encodings import Encodings
+
 __all__ = ["Observation", "UnreadableError", "of_events", "of_frames", "text_of", "texts_of"]
 
 _Type = codec.FrameType
@@ -37,12 +39,12 @@ class Observation(NamedTuple):
     complaint: str = ""
 
 
-def of_frames(output: bytes, probe: int | None) -> Observation:
+def of_frames(output: bytes, probe: int | None, encodings: Encodings | None = None) -> Observation:
     """Reads an observation from the frames that a server sent.
 
     ``probe``: the request id of a command at the end of the case, which a server that still works answers. Without one, a
-    complaint shows a rejection, and silence shows nothing: a server may reject without a message. Raises
-    :class:`UnreadableError` for bytes that are not a sequence of frames.
+    complaint shows a rejection, and silence shows nothing: a server may reject without a message. ``encodings``: the content
+    encodings that are decoded. Raises :class:`UnreadableError` for bytes that are not a sequence of frames.
     """
     answers: dict[int, list[tuple[str, Any]]] = {}
     # Pieces, since to join each with those before it takes time with the square of the answer's size.
@@ -55,11 +57,13 @@ def of_frames(output: bytes, probe: int | None) -> Observation:
     except RemoteProtocolError as error:
         raise UnreadableError(f"its output is not frames: {error}") from None
     for frame in frames:
-        stream = streams.setdefault(int(frame.stream_id), InputStream(int(frame.stream_id)))
+        stream_id = int(frame.stream_id)
+        if stream_id not in streams:
+            streams[stream_id] = InputStream(stream_id, encodings=encodings, reopen="restart")
+        # Violations are found by others; here the frames are only read.
         try:
-            payload = stream.receive(frame)
+            payload = streams[stream_id].receive(frame)
         except HgprotoError:
-            # That it breaks rules is said by others; here it is only read.
             payload = bytes(frame.payload)
         request_id = int(frame.request_id)
         if frame.type == _Type.BYTES_RESPONSE:

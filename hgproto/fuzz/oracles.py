@@ -182,7 +182,7 @@ class Oracle:
     def _goes_on(self, case: Case, outcome: Outcome) -> bool:
         """True if the last command of a case was answered."""
         try:
-            return self.answers == "frames" and bool(of_frames(outcome.output, case.probe).accepted)
+            return self.answers == "frames" and bool(self._read(outcome.output, case.probe).accepted)
         except UnreadableError:
             return False
 
@@ -218,10 +218,10 @@ class Oracle:
         over = {requirement for requirement, _ in early.over}
         if self._is_unknown(over, lambda limits: served(case.octets, **options | {"limits": limits})):
             return
-        ours = of_frames(early.output, case.probe)
+        ours = self._read(early.output, case.probe)
         wanted = ours._replace(accepted=early.error is None, complaint=ids[0] or "")
         try:
-            found = of_frames(outcome.output, case.probe)
+            found = self._read(outcome.output, case.probe)
         except UnreadableError as unreadable:
             yield Fault("breaks-rule", "frame.whole", "unreadable", "whole frames", str(unreadable))
             return
@@ -237,7 +237,7 @@ class Oracle:
             yield from surplus or self._of_its_own(case, outcome.output, early.output, complete=False)
         if found.accepted is None:
             return
-        others = of_frames(late.output, case.probe)
+        others = self._read(late.output, case.probe)
         if not self._echo:
             wanted, found, others = (_without_content(one) for one in (wanted, found, others))
         # An answer that depends on when the target answers is right in either way.
@@ -249,6 +249,9 @@ class Oracle:
         yield from self._compared(wanted, found)
         if wanted.accepted and found.accepted:
             yield from self._of_its_own(case, outcome.output, early.output)
+
+    def _read(self, output: bytes, probe: int | None) -> Observation:
+        return of_frames(output, probe, self._options["encodings"])
 
     def _is_unknown(
         self, over: set[str], made: Callable[[Limits], tuple[Any, RemoteProtocolError | None, Any]]

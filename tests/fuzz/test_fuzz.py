@@ -316,6 +316,18 @@ def test_only_limits_that_are_named_are_judged(octets: bytes, met: str | None, a
         assert (fault is None) == (setting != met), setting
 
 
+@pytest.mark.requirement("stream.begin-on-open")
+def test_answers_on_a_stream_that_begins_again_are_decoded() -> None:
+    mine = Profile("mine", zlib_profile().encoder, zlib_profile().decoder)
+    frames = []
+    for request_id, text in ((1, b"one"), (3, b"two")):
+        encoder = mine.encoder()
+        body = encoder.encode(text) + encoder.flush()
+        frames += [Frame(request_id, 2, 1, 8, 0, b"\x04mine"), Frame(request_id, 2, 4, 4, 2, body)]
+    output = b"".join(map(encode_frame, frames))
+    assert of_frames(output, None, Encodings([mine])).answers == {1: [("bytes", b"one")], 3: [("bytes", b"two")]}
+
+
 @pytest.mark.requirement("request.complete")
 @pytest.mark.parametrize("late", [False, True])
 @pytest.mark.parametrize("options", [{}, {"defers": True}, {"echo": True}, {"echo": True, "defers": True}], ids=str)
