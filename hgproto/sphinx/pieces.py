@@ -72,7 +72,15 @@ def _row(cells: Iterable[str | nodes.Node | Sequence[str | nodes.Node]]) -> node
 
 def target(anchor: str, *content: nodes.Node) -> nodes.inline:
     """Content that can be linked to."""
-    return nodes.inline("", "", *content, ids=[anchor], classes=["hgp-target"])
+    inline = nodes.inline("", "", *content, classes=["hgp-target"])
+    add_anchor(inline, anchor)
+    return inline
+
+
+def add_anchor(node: nodes.Element, anchor: str) -> None:
+    """Makes a node one that can be linked to. LaTeX has labels only for targets, other formats for any node with an id."""
+    node["ids"].append(anchor)
+    node.insert(0, nodes.target("", "", refid=anchor))
 
 
 def named(anchor: str | None, name: str) -> list[nodes.Node]:

@@ -11,7 +11,7 @@ from hgproto.language.show import rules_of_frame, rules_of_header, rules_of_stru
 from hgproto.sphinx.bits import ascii_diagram, cells_of_frame, cells_of_header, cells_of_structure, svg_diagrams
 from hgproto.sphinx.examples import example_nodes
 from hgproto.sphinx.figures import drawing
-from hgproto.sphinx.pieces import bullets, joined, named, paragraph, section, table, target
+from hgproto.sphinx.pieces import add_anchor, bullets, joined, named, paragraph, section, table, target
 from hgproto.sphinx.states import svg_machines, way_id, ways_of
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def frame_type(pieces: Pieces, frame: FrameType, note: Note) -> list[nodes.Node]
         summary += nodes.field("", nodes.field_name("", title), body)
     lead = nodes.container("", paragraph(pieces.prose(frame.doc, name, frame.place)), summary, classes=["hgp-summary"])
     if anchor is not None:
-        lead["ids"].append(anchor)
+        add_anchor(lead, anchor)
     result: list[nodes.Node] = [lead, _layout(pieces, frame, note)]
     if frame.flags or frame.constraints:
         body = [_flags_table(pieces, frame.flags, name, note)] if frame.flags else []
@@ -129,7 +129,7 @@ def machine(pieces: Pieces, machine: Machine, note: Note) -> list[nodes.Node]:
         ".",
     )
     if anchor is not None:
-        intro["ids"].append(anchor)
+        add_anchor(intro, anchor)
     states = []
     for name, doc in machine.states.items():
         words = pieces.prose(doc, machine.name, machine.state_places[name])
@@ -293,7 +293,7 @@ def _structure(pieces: Pieces, part: Structure, cells: Sequence[Cell], note: Not
     doc = pieces.prose(part.doc, part.name, part.place)
     intro = paragraph(nodes.literal("", part.name), ": ", doc)
     if anchor is not None:
-        intro["ids"].append(anchor)
+        add_anchor(intro, anchor)
     figure = _diagram(f"The structure {part.name}", cells, pieces)
     rows = []
     if part.is_cbor_map:

@@ -637,6 +637,25 @@ def test_a_schema_of_a_user(site: Site) -> None:
     assert set(inventory(built.out)) == {(part.kind, part.name) for part in all_parts(ALIEN)}
 
 
+@pytest.mark.parametrize(
+    ("builder", "suffix", "reference", "label"),
+    [
+        ("latex", "tex", r"\\hyperref\[\\detokenize\{(.*?)\}\]", r"\\label\{\\detokenize\{(.*?)\}\}"),
+        ("html", "html", r'href="#([^"]+)"', r'id="([^"]+)"'),
+    ],
+)
+def test_every_reference_leads_to_a_part_in_every_format(
+    site: Site, builder: str, suffix: str, reference: str, label: str
+) -> None:
+    site.write("index", f"All\n===\n\n{whole(OURS)}\n{RULES}")
+    documents = [("index", "index.tex", "Index", "x", "manual")]
+    page = site.build(builder, latex_documents=documents).page("index", suffix)
+    references, labels = set(re.findall(reference, page)), re.findall(label, page)
+    assert len(references) > 100
+    assert references <= {*labels}
+    assert len({*labels}) == len(labels)
+
+
 @pytest.mark.parametrize("continued", ["", "continued: true, "])
 @pytest.mark.parametrize(("builder", "suffix"), [("html", "html"), ("text", "txt"), ("latex", "tex")])
 def test_an_example_of_nothing_is_shown(site: Site, builder: str, suffix: str, continued: str) -> None:
