@@ -82,7 +82,7 @@ def _head(schema: Schema, used: frozenset[str]) -> list[str]:
         name for name in ("Frame", "Record", "bare", "check_frame", "check_instance", "check_type") if name in used
     ]
     of_layout = ["Entry", "Layout", "Part", "decode_entries", "encode_entries", "fault", "frame_fault", "local_fault"]
-    of_layout = [name for name in (*of_layout, "local_frame_fault", "text_of_flags") if name in used]
+    of_layout = [name for name in (*of_layout, "local_frame_fault", "flags_of_both", "text_of_flags") if name in used]
     return [
         *heading(schema).rstrip("\n").split("\n"),
         *docstring(f"The fast codec of {schema.revision}: frames and payloads to values, and back.", 0),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from hgproto.language.model import Constraint, FrameType, PayloadCase, Schema
 
-__all__ = ["check_header", "decode_payload", "expected_of", "expected_stream"]
+__all__ = ["check_header", "decode_payload", "expected_of", "expected_stream", "masks_of"]
 
 
 def check_header(schema: Schema) -> list[str]:
@@ -113,6 +113,15 @@ def _constraint(constraint: Constraint, schema: Schema, frame: FrameType | None)
             lines += [f"    if {broken}:", f"        {_raise(*arguments)}"]
         return lines
     field, condition = _constraint_parts(constraint, schema, frame)
+    own, of_stream = masks_of(constraint, schema, frame)
+    if own and of_stream:
+        offsets = ", ".join(f'"{name}": {schema.header.locate(name)[0]}' for name in ("flags", "stream_flags"))
+        masks, requirement = f"({mask(own)}, {mask(of_stream)})", literal(constraint.requirement)
+        return [
+            f"    if {condition}:",
+            f"        field, found = flags_of_both((flags, stream_flags), {masks}, (names, STREAM_FLAG_NAMES))",
+            f"        {_raise(requirement, f'{{{offsets}}}[field]', 'field', literal(expected_of(constraint)), 'found')}",
+        ]
     names = "STREAM_FLAG_NAMES" if field == "stream_flags" else "names"
     offset = schema.header.locate(field)[0]
     arguments = [literal(constraint.requirement), str(offset), literal(field), literal(expected_of(constraint))]
@@ -120,6 +129,16 @@ def _constraint(constraint: Constraint, schema: Schema, frame: FrameType | None)
         f"    if {condition}:",
         f"        {_raise(*arguments, f'text_of_flags({field}, {names})')}",
     ]
+
+
+def masks_of(constraint: Constraint, schema: Schema, frame: FrameType | None) -> tuple[int, int]:
+    """Returns the flags that a constraint is about, of the frame type and of the stream."""
+    names = {*constraint.names, constraint.subject}
+    own = () if frame is None else frame.flags
+    return (
+        sum(flag.mask for flag in own if flag.name in names),
+        sum(flag.mask for flag in schema.stream_flags if flag.name in names),
+    )
 
 
 def _constraint_parts(constraint: Constraint, schema: Schema, frame: FrameType | None) -> tuple[str, str]:

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from hgproto.emit.line_breaks import Group, flat
-from hgproto.emit.rules import expected_of, expected_stream
+from hgproto.emit.rules import expected_of, expected_stream, masks_of
 from hgproto.emit.text import (
     camel,
     docstring,
@@ -365,6 +365,7 @@ def _rule(
     schema: Schema,
     frame: FrameType | None = None,
     found: str = "",
+    both: str = "",
 ) -> Group:
     offset = schema.header.locate(field)[0]
     items = [literal(requirement), str(offset), literal(field), literal(expected), f"lambda this: {broken}"]
@@ -372,6 +373,11 @@ def _rule(
         items.append(f"only=FrameType.{upper(frame.name)}")
     if found:
         items.append(f"found={found}")
+    if both:
+        items += [
+            f"both={both}",
+            f"offsets=({', '.join(str(schema.header.locate(n)[0]) for n in ('flags', 'stream_flags'))})",
+        ]
     return Group("Rule(", items)
 
 
@@ -411,4 +417,15 @@ def _constraint(constraint: Constraint, schema: Schema, frame: FrameType | None)
         condition = f"{counted((constraint.subject,))} and {condition}"
     in_stream = any(masks[name][0] == "stream_flags" for name in constraint.names)
     field = "stream_flags" if in_stream else "flags"
-    return [_rule(constraint.requirement, field, expected_of(constraint), condition, schema, frame)]
+    both = masks_of(constraint, schema, frame)
+    return [
+        _rule(
+            constraint.requirement,
+            field,
+            expected_of(constraint),
+            condition,
+            schema,
+            frame,
+            both=f"({mask(both[0])}, {mask(both[1])})" if all(both) else "",
+        )
+    ]

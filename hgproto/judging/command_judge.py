@@ -178,12 +178,14 @@ class CommandJudge(Judge, CommandReceiver):
 
     def _is_continued(self, kind: int, request_id: int) -> bool:
         request = self._requests.get(request_id)
-        return kind >> 12 == self._content.argument_code and getattr(request, "value", None) is not None
+        return (
+            self._revision.type_of(kind) == self._content.argument_code and getattr(request, "value", None) is not None
+        )
 
     # What comes after a fault.
 
     def _lose_payload(self, request_id: int, kind: int) -> None:
-        if kind >> 12 == self._content.name:
+        if self._revision.type_of(kind) == self._content.name:
             # That there is a request is known.
             self._issue(request_id)
         self._lose(request_id)

@@ -329,7 +329,7 @@ class Judge(_Base):
             return taken
         if error.requirement != rules.side:
             self._follow(stream, taken, payload)
-        if taken >> 12 != revision.settings:
+        if revision.type_of(taken) != revision.settings:
             self._lose(request_id)
             # Which request it was is not known for sure, and so not whose turn is next.
             self._next_id = None
@@ -338,7 +338,7 @@ class Judge(_Base):
     def _follow(self, stream: JudgedStream, kind: int, payload: bytes) -> None:
         """Does to a stream what the flags of a frame say of which nothing else is left."""
         revision, flags = self._revision, kind & 0xFF
-        is_settings = kind >> 12 == revision.settings
+        is_settings = revision.type_of(kind) == revision.settings
         if flags & revision.begin or stream.state is self._closed:
             if stream.state is not self._closed:
                 self._enter(stream, self._closed)

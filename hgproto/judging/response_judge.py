@@ -96,10 +96,10 @@ class ResponseJudge(Judge, ResponseReceiver):
     def _appear(self, request_id: int, kind: int) -> Any:
         # Alone, a request counts as issued when it is answered. That its id was used again after an answer cannot be told
         # from an answer that comes too late, until ids have wrapped around.
-        code = kind >> 12
+        code = self._revision.type_of(kind)
         if request_id not in self._ids or code not in self._answers or request_id in self._lost:
             return None
-        if code == self._error and kind >> 8 & self._fatal:
+        if self._is_fatal(kind):
             return None
         if request_id in self._answered:
             if len(self._answered) < self._wrapped:
@@ -166,14 +166,20 @@ class ResponseJudge(Judge, ResponseReceiver):
 
     def _may_follow(self, kind: int, request_id: int) -> bool:
         # At the end of input a server says of each request that was cut off that it was.
-        return kind >> 12 == self._error and bool(kind >> 8 & self._fatal) and request_id in self._ids
+        return self._is_fatal(kind) and request_id in self._ids
+
+    def _is_fatal(self, kind: int) -> bool:
+        """Returns True for an error that ends the connection."""
+        of = self._revision
+        return of.type_of(kind) == self._error and bool(of.flags_of(kind) & self._fatal)
 
     def _ends_response(self, kind: int) -> bool:
-        """Whether a frame is the last of a response."""
-        return kind >> 12 == self._error or (kind >> 12 == self._response and bool(kind >> 8 & self._last))
+        """Returns True if a frame is the last of a response."""
+        code = self._revision.type_of(kind)
+        return code == self._error or (code == self._response and bool(self._revision.flags_of(kind) & self._last))
 
     def _lose_payload(self, request_id: int, kind: int) -> None:
-        if kind >> 12 == self._error and kind >> 8 & self._fatal:
+        if self._is_fatal(kind):
             self.closed = True
         elif self._ends_response(kind):
             request = self._requests.get(request_id)

@@ -165,10 +165,10 @@ class ResponseReceiver(Reactor[ClientEvent]):
 
     def _drop(self, parts: Iterable[Part]) -> None:
         # A server that closes the connection says so for each request that was cut off.
-        error = self._revision.code_of("error")
-        fatal = self._revision.flag(error, "fatal")
+        of, error = self._revision, self._revision.code_of("error")
+        wanted = error, of.flag(error, "fatal")
         try:
-            self._closing = all(kind >> 8 == error << 4 | fatal for kind, *_ in parts)
+            self._closing = all((of.type_of(kind), of.flags_of(kind)) == wanted for kind, *_ in parts)
         except RemoteProtocolError:
             self._closing = False
 

@@ -167,6 +167,16 @@ class Definition:
         mask: int = self.roles.STREAM_FLAGS.get(role, 0)
         return mask
 
+    def type_of(self, kind: int) -> int:
+        """Returns the code of the frame type in what ``kind_of`` of the codec returns for a frame."""
+        _, _, low, mask = self.codec.FIELDS["type"]
+        return kind >> 8 + low & mask
+
+    def flags_of(self, kind: int) -> int:
+        """Returns the flags in what ``kind_of`` of the codec returns for a frame."""
+        _, _, low, mask = self.codec.FIELDS["flags"]
+        return kind >> 8 + low & mask
+
     def flag(self, code: int, role: str) -> int:
         """Returns the flag of a frame type with a role; 0 if there is none."""
         mask: int = self.roles.FLAGS.get(code, {}).get(role, 0)

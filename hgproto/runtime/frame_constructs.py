@@ -9,7 +9,7 @@ from construct import Adapter, Construct
 
 from hgproto.errors import ProtocolError
 from hgproto.runtime.constructs import MAX_ITEMS, StructBuildError, StructParseError
-from hgproto.runtime.layout import text_of_flags
+from hgproto.runtime.layout import flags_of_both, text_of_flags
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,18 +44,23 @@ def known(number: int, enumeration: type[IntEnum] | type[IntFlag] | None) -> int
         return number
 
 
+def _names(value: int) -> dict[int, str]:
+    """Returns the names of the flags that a field of flags can have."""
+    kind = type(value)
+    return {int(flag): str(flag.name).lower().replace("_", "-") for flag in kind} if issubclass(kind, IntFlag) else {}
+
+
 def _words(value: int) -> str:
     """A number as errors have it: flags by their names."""
-    if isinstance(value, IntFlag):
-        return text_of_flags(int(value), {int(flag): str(flag.name).lower().replace("_", "-") for flag in type(value)})
-    return str(int(value))
+    return text_of_flags(int(value), _names(value)) if isinstance(value, IntFlag) else str(int(value))
 
 
 class Rule(Construct):  # type: ignore[misc]
     """A rule over fields parsed before: refuses when ``broken`` is true of the context. Takes no octets.
 
     ``broken``: returns True if the field is wrong, or the unknown bits of a field of flags. ``only``: the one frame type that
-    the rule holds for; all when None. ``found``: returns the words of an error for the value of the field.
+    the rule holds for; all when None. ``found``: returns the words of an error for the value of the field. ``both``, ``offsets``:
+    of a rule over flags of the frame type and of the stream, the flags that it is about, and where both fields are.
     """
 
     def __init__(
@@ -67,6 +72,8 @@ class Rule(Construct):  # type: ignore[misc]
         broken: Callable[[Any], Any],
         only: int | None = None,
         found: Callable[[Any], str] = _words,
+        both: tuple[int, int] | None = None,
+        offsets: tuple[int, int] = (0, 0),
     ) -> None:
         super().__init__()
         self.requirement = requirement
@@ -76,21 +83,30 @@ class Rule(Construct):  # type: ignore[misc]
         self.broken = broken
         self.only = only
         self.found = found
+        self.both = both
+        self.offsets = offsets
         self.flagbuildnone = True
 
-    def _check(self, context: Any, refusal: type[ProtocolError], offset: int | None) -> None:
+    def _check(self, context: Any, refusal: type[ProtocolError], *, has_offset: bool) -> None:
         if self.only is not None and context.type != self.only:
             return
         broken = self.broken(context)
-        if broken:
-            found = self.found(context[self.field]) if broken is True else text_of_flags(broken, {})
-            raise refusal(self.requirement, offset, self.field, self.expected, found)
+        if not broken:
+            return
+        field, offset = self.field, self.offset
+        if self.both is not None:
+            values = context.flags, context.stream_flags
+            field, found = flags_of_both(values, self.both, (_names(values[0]), _names(values[1])))
+            offset = self.offsets[field == "stream_flags"]
+        else:
+            found = self.found(context[field]) if broken is True else text_of_flags(broken, {})
+        raise refusal(self.requirement, offset if has_offset else None, field, self.expected, found)
 
     def _parse(self, stream: Any, context: Any, path: str) -> None:
-        self._check(context, StructParseError, self.offset)
+        self._check(context, StructParseError, has_offset=True)
 
     def _build(self, obj: Any, stream: Any, context: Any, path: str) -> None:
-        self._check(context, StructBuildError, None)
+        self._check(context, StructBuildError, has_offset=False)
 
 
 class Decoded(Construct):  # type: ignore[misc]

@@ -41,6 +41,7 @@ __all__ = [
     "decode_entries",
     "encode_entries",
     "fault",
+    "flags_of_both",
     "frame_fault",
     "highest",
     "local_fault",
@@ -415,6 +416,18 @@ def local_frame_fault(
         if not isinstance(value, int) or not 0 <= value < 1 << bits:
             return LocalProtocolError(rule, None, name, f"a number from 0 to {(1 << bits) - 1}", brief(value))
     raise AssertionError(f"the codec does not build a frame that its own table takes: {shown(frame)}")
+
+
+def flags_of_both(
+    values: tuple[int, int], masks: tuple[int, int], names: tuple[Mapping[int, str], Mapping[int, str]]
+) -> tuple[str, str]:
+    """Returns the header field that violates a constraint on flags of the frame type and of the stream, and the flags that are set.
+
+    ``values``, ``masks``, ``names``: of the two fields, ``flags`` first. ``masks``: the flags that the constraint is about.
+    """
+    own, of_stream = (value & mask for value, mask in zip(values, masks, strict=True))
+    found = [text_of_flags(value, known) for value, known in zip((own, of_stream), names, strict=True) if value]
+    return "stream_flags" if of_stream and not own else "flags", "|".join(found) or "none"
 
 
 def text_of_flags(value: int, names: Mapping[int, str]) -> str:

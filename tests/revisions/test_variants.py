@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import gc
 import weakref
+from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from hgproto import Client, InputStream, OutputStream, Server, Validator, default_encodings
+from hgproto import Client, InputStream, OutputStream, Server, Validator, default_encodings, read_frames
 from hgproto.cli import main
 from hgproto.errors import RemoteProtocolError
 from hgproto.judging.command_judge import CommandJudge
 from hgproto.judging.response_judge import ResponseJudge
 from hgproto.reactors.limits import Limits
 from hgproto.reactors.plans import Slots
-from hgproto.revisions.revision import Revision
+from hgproto.revisions.revision import Revision, default_revision
+from hgproto.samples import Seeded, session, violate, wires
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+OURS = default_revision()
+WELL_FORMED = [
+    "response.complete",
+    "request.complete",
+    "response.active-request",
+    "command-argument.uninterrupted",
+    "stream.end",
+]
 SCHEMA = Path(__file__).resolve().parents[2] / "schema"
 needs_zstd = pytest.mark.skipif("zstd-8mb" not in default_encodings(), reason="Zstandard is not installed")
 
@@ -172,3 +182,29 @@ def test_the_ids_of_requests_are_those_that_the_schema_allows(
     if "request-id.parity" not in found:
         answered = b"".join(encode(make(one, 2, int(one == ids[0]), response, 2, b"x")) for one in ids)
         assert list(Validator("server", revision=revision).feed(answered)) == []
+
+
+@pytest.mark.parametrize(("type_bits", "flag_bits"), [("[0, 3]", "[4, 7]"), ("[3, 7]", "[0, 2]"), ("[4, 7]", "[0, 3]")])
+def test_the_header_says_where_type_and_flags_are(
+    variant: Callable[..., Revision], tmp_path: Path, type_bits: str, flag_bits: str
+) -> None:
+    revision = variant(("bits: [4, 7]", f"bits: {type_bits}"), ("bits: [0, 3]", f"bits: {flag_bits}"))
+    for seed in range(60):
+        lines = session(Seeded(seed)) if seed % 2 else violate(WELL_FORMED[seed % len(WELL_FORMED)], (), Seeded(seed))
+        ours, theirs = (Counter[str](), Counter[str]())
+        for codec, found, of in ((OURS.codec, ours, None), (revision.codec, theirs, revision)):
+            validators = {side: Validator(side, revision=of) for side in ("client", "server")}
+            for side, wire in wires(lines or ()):
+                for frame in read_frames(wire or b""):
+                    parts = (
+                        frame.request_id,
+                        frame.stream_id,
+                        int(frame.stream_flags),
+                        int(frame.type),
+                        int(frame.flags),
+                    )
+                    octets = codec.encode_frame(codec.make_frame(*parts, frame.payload))
+                    found.update(finding.id for finding in validators[side].feed(octets))
+            for validator in validators.values():
+                found.update(finding.id for finding in validator.close())
+        assert theirs == ours
