@@ -188,7 +188,7 @@ def test_the_ids_of_requests_are_those_that_the_schema_allows(
 def test_the_header_says_where_type_and_flags_are(
     variant: Callable[..., Revision], tmp_path: Path, type_bits: str, flag_bits: str
 ) -> None:
-    revision = variant(("bits: [4, 7]", f"bits: {type_bits}"), ("bits: [0, 3]", f"bits: {flag_bits}"))
+    revision = variant(("bits: [0, 3]", f"bits: {flag_bits}"), ("bits: [4, 7]", f"bits: {type_bits}"))
     for seed in range(60):
         lines = session(Seeded(seed)) if seed % 2 else violate(WELL_FORMED[seed % len(WELL_FORMED)], (), Seeded(seed))
         ours, theirs = (Counter[str](), Counter[str]())
