@@ -134,16 +134,18 @@ def _validate(options: argparse.Namespace) -> int:
     from hgproto.judging.report import FORMATS
 
     inputs = input_files(options.input)
-    check = _checker(options, [path for path, _ in inputs])
-    wanted = _selection(options)
-    baseline = _baseline(options)
+    # Once, since a pipe can be read once, and a file may be replaced meanwhile.
+    revision = revision_of(options.revision)
+    check = _checker(options, revision, [path for path, _ in inputs])
+    wanted = _selection(options, revision)
+    baseline = _baseline(options, revision)
     if options.format != "text" and isinstance(sys.stdout, io.TextIOWrapper):
         # Programs read these formats as UTF-8, and XML says so itself.
         sys.stdout.reconfigure(encoding="utf-8", errors=sys.stdout.errors)
     report = FORMATS[options.format](
         sys.stdout, colour=wants_colour() and options.format == "text", site=options.site, strict=options.strict
     )
-    run = _Run(report, wanted, baseline, options)
+    run = _Run(report, wanted, baseline, options, revision)
     for path, trouble in inputs:
         run.input(path, check(path), trouble)
     run.close()
@@ -159,6 +161,7 @@ class _Run:
         wanted: Callable[[Finding], bool],
         baseline: Baseline | None,
         options: argparse.Namespace,
+        revision: Revision,
     ) -> None:
         self.trouble = False
         """True once an input could not be read, or not be looked into."""
@@ -168,7 +171,7 @@ class _Run:
         self._wanted = wanted
         self._baseline = baseline
         self._failing = ("error", "warning") if options.strict else ("error",)
-        self._parity = revision_of(options.revision).machines.STREAM_PARITY["requirement"]
+        self._parity = revision.machines.STREAM_PARITY["requirement"]
         self._today = datetime.now(tz=UTC).date()
 
     def input(self, path: str, given: _Input, trouble: StreamError | None) -> None:
@@ -325,11 +328,10 @@ def _watched(file: BinaryIO, path: str) -> Iterator[bytes]:
             bar.update(len(chunk))
 
 
-def _checker(options: argparse.Namespace, paths: list[str]) -> Callable[[str], _Input]:
+def _checker(options: argparse.Namespace, revision: Revision, paths: list[str]) -> Callable[[str], _Input]:
     """What makes an input of a path, of these ``paths``. Raises :class:`UsageError` for options that do not go together."""
     from hgproto.judging.validation import SessionValidator, Validator
 
-    revision = revision_of(options.revision)
     max_payload(options, revision)
     limits = _limits(options, revision)
     if options.payload is None and (options.flags is not None or options.continued):
@@ -437,12 +439,11 @@ def _payload_options(options: argparse.Namespace, revision: Revision) -> Callabl
     )
 
 
-def _selection(options: argparse.Namespace) -> Callable[[Finding], bool]:
+def _selection(options: argparse.Namespace, revision: Revision) -> Callable[[Finding], bool]:
     """Whether a finding is wanted. Raises :class:`UsageError` for what selects nothing, or nothing that can be found."""
     from hgproto.judging.baseline import selects
     from hgproto.judging.rules import findable
 
-    revision = revision_of(options.revision)
     requirements = revision.requirements
     lists: dict[str, list[str]] = {}
     for name in ("select", "ignore"):
@@ -465,13 +466,13 @@ def _selection(options: argparse.Namespace) -> Callable[[Finding], bool]:
     return lambda finding: selects(finding.id, select, ignore)
 
 
-def _baseline(options: argparse.Namespace) -> Baseline | None:
+def _baseline(options: argparse.Namespace, revision: Revision) -> Baseline | None:
     from hgproto.judging.baseline import Baseline, BaselineError
 
     if options.baseline is None:
         return None
     try:
-        return Baseline.load(options.baseline, revision_of(options.revision).requirements)
+        return Baseline.load(options.baseline, revision.requirements)
     except BaselineError as error:
         if isinstance(error.__cause__, OSError):
             raise StreamError.of(error.__cause__, options.baseline) from None

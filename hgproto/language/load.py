@@ -64,14 +64,13 @@ def _load(file: Path, source: Source) -> Schema:
         place, advice = source.place(()), "add it, or include it"
         raise SchemaError([Problem(place, f"the section {section!r} is missing", advice) for section in missing])
     join_lines(source.data)
-    return resolve(source, _digest(source.files))
+    return resolve(source, _digest(source.contents))
 
 
-def _digest(files: list[Path]) -> str:
-    """SHA-256 over the names and contents of all files."""
+def _digest(contents: dict[Path, bytes]) -> str:
+    """SHA-256 over the names and contents of all files, as they were read."""
     digest = hashlib.sha256()
-    for file in sorted(files, key=lambda f: f.name):
-        content = file.read_bytes()
+    for file, content in sorted(contents.items(), key=lambda item: item[0].name):
         digest.update(f"{file.name} {len(content)}\n".encode("utf-8", "surrogateescape"))
         digest.update(content)
     return digest.hexdigest()
@@ -93,6 +92,7 @@ def _read_with_includes(
     source.files.append(file)
     part = Source()
     part.data = read(file, part, include)
+    source.contents |= part.contents
     problems = shape_problems(part, meta)
     for key, value in part.data.items():
         _merge(source, part, key, value)

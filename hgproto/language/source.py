@@ -63,6 +63,7 @@ class Source:
     def __init__(self) -> None:
         self.data: dict[str, Any] = {}
         self.files: list[Path] = []
+        self.contents: dict[Path, bytes] = {}
         self._values: dict[Path_, Place] = {}
         self._keys: dict[Path_, Place] = {}
 
@@ -127,7 +128,8 @@ def read(file: Path, source: Source, include: Place | None = None) -> dict[str, 
     ``include``: the place that includes the file, if one does.
     """
     try:
-        text = unmarked(_octets_of(file)).decode("utf-8")
+        source.contents[file] = _octets_of(file)
+        text = unmarked(source.contents[file]).decode("utf-8")
     except OSError as error:
         raise unreadable(file, error, include) from None
     except TextError as error:

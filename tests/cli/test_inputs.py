@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from support import without_privileges
+from support import ROOT, without_privileges
 
 from hgproto import cli
 from hgproto.cli.corpus import files_of
@@ -384,3 +385,49 @@ def test_a_line_of_a_session_after_blanks_is_not_skipped(
     assert cli.main([command, str(file)]) == 1
     printed = capsys.readouterr()
     assert "expected a line of at most 100 octets, found more" in printed.out + printed.err
+
+
+SCHEMAS = {
+    "decode": ["decode", "--revision", "SCHEMA", "frames.bin"],
+    "encode": ["encode", "--hex", "--revision", "SCHEMA", "frames.txt"],
+    "sample": ["sample", "--seed", "1", "--revision", "SCHEMA"],
+    "explain": ["explain", "--revision", "SCHEMA", "relay.length"],
+    "schema show": ["schema", "show", "--revision", "SCHEMA"],
+    "schema check": ["schema", "check", "SCHEMA"],
+    "diff": ["diff", "framing-0002", "SCHEMA"],
+    "generate": ["generate", "--revision", "SCHEMA", "--output", "made"],
+    "validate": ["validate", "--depth", "frames", "--revision", "SCHEMA", "frames.bin"],
+    "validate a payload": ["validate", "--payload", "hello", "--revision", "SCHEMA", "frames.bin"],
+    "validate with a baseline": [
+        *["validate", "--depth", "frames", "--revision", "SCHEMA", "--baseline", "known.toml", "frames.bin"],
+        *["--limit", "max-payload=5", "--ignore", "relay.whole"],
+    ],
+}
+"""Every command that takes a schema."""
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_a_schema_may_be_a_pipe(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    alien = (ROOT / "tests" / "data" / "alien.yaml").read_bytes()
+    (tmp_path / "frames.bin").write_bytes(bytes.fromhex("00 010000 00 01000000 00000000"))
+    (tmp_path / "frames.txt").write_text("1 1 0 0 0 \n")
+    (tmp_path / "known.toml").write_text("")
+    (tmp_path / "alien.yaml").write_bytes(alien)
+    code = cli.main([word.replace("SCHEMA", "alien.yaml") for word in SCHEMAS[name]])
+    from_file = capsys.readouterr()
+    assert from_file.out
+    reading, writing = os.pipe()
+    try:
+        os.write(writing, alien)
+        os.close(writing)
+        pipe = f"/dev/fd/{reading}"
+        assert cli.main([word.replace("SCHEMA", pipe) for word in SCHEMAS[name]]) == code
+    finally:
+        os.close(reading)
+    from_pipe = capsys.readouterr()
+    assert from_pipe.err == from_file.err.replace("alien.yaml", pipe)
+    # The files of a package are written again, because the name of the schema is in their digest.
+    assert from_pipe.out == from_file.out.replace("alien.yaml", pipe)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from pathlib import Path
@@ -71,6 +72,20 @@ def test_the_digest_is_of_contents_and_not_of_places(copy: Path) -> None:
     framing = copy.with_name("framing.yaml")
     framing.write_text(f"{framing.read_text(encoding='utf-8')}# one more line\n", encoding="utf-8")
     assert load(copy).digest != before
+
+
+def test_the_digest_is_of_what_was_read() -> None:
+    """A pipe can be read once, and a file may be replaced meanwhile."""
+    digests = []
+    for end in (b"", b"# one more line\n"):
+        reading, writing = os.pipe()
+        os.write(writing, ALIEN.read_bytes() + end)
+        os.close(writing)
+        other = os.dup2(reading, 60)
+        os.close(reading)
+        digests.append(load(f"/dev/fd/{other}").digest)
+        os.close(other)
+    assert digests[0] != digests[1]
 
 
 def test_faults_of_all_files_are_told_at_once_and_in_order(copy: Path) -> None:
