@@ -26,38 +26,48 @@ __all__ = [
 WIDTH = 100
 
 EVENTS = "events"
-"""The name under which all events are shown, unless a frame type or a structure has it."""
+"""The name under which all events are shown."""
 
 _EVENTS_DOC = "The events that reactors report, and the actions that lead to them."
 
 
-def names(schema: Schema) -> dict[str, str]:
-    """What can be shown, and what each is."""
-    known = {HEADER: schema.header.doc}
-    known |= {frame.name: frame.doc for frame in schema.frames.values()}
-    known |= {s.name: s.doc for s in schema.structures.values() if s.name not in known}
-    return known | ({EVENTS: _EVENTS_DOC} if schema.events and EVENTS not in known else {})
+def names(schema: Schema) -> list[str]:
+    """The names under which something is shown."""
+    return list(dict.fromkeys(name for name, _, _ in _parts(schema)))
 
 
 def overview(schema: Schema) -> Iterator[str]:
     """The list of all that can be shown."""
     yield f"{schema.revision}: {schema.title}"
     yield ""
-    yield from _table(("name", "what it is"), list(names(schema).items()))
+    yield from _table(("name", "what it is"), [(name, doc) for name, doc, _ in _parts(schema)])
 
 
 def show(name: str, schema: Schema) -> Iterator[str]:
-    """The table of one of :func:`names`. Raises :class:`KeyError` for another name."""
-    if name == HEADER:
-        yield from _header(schema)
-    elif name in schema.frames:
-        yield from _frame(schema.frames[name], schema)
-    elif name in schema.structures:
-        yield from _structure(schema.structures[name], schema)
-    elif name == EVENTS and schema.events:
-        yield from _events(schema)
-    else:
+    """The tables of all that has one of :func:`names`. Raises :class:`KeyError` for another name."""
+    tables = [table for each, _, table in _parts(schema) if each == name]
+    if not tables:
         raise KeyError(name)
+    for number, table in enumerate(tables):
+        if number:
+            yield ""
+        yield from table
+
+
+def _parts(schema: Schema) -> Iterator[tuple[str, str, Iterator[str]]]:
+    """All that is shown, each with its name, its doc and its table.
+
+    The table of a frame type has the structures of its payload, so one of the same name is not shown again.
+    """
+    yield HEADER, schema.header.doc, _header(schema)
+    for frame in schema.frames.values():
+        yield frame.name, frame.doc, _frame(frame, schema)
+    for structure in schema.structures.values():
+        cases = schema.frames[structure.name].payload if structure.name in schema.frames else ()
+        if structure.name not in [case.structure.name for case in cases if case.structure is not None]:
+            yield structure.name, structure.doc, _structure(structure, schema)
+    if schema.events:
+        yield EVENTS, _EVENTS_DOC, _events(schema)
 
 
 def _header(schema: Schema) -> Iterator[str]:

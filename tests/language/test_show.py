@@ -109,13 +109,28 @@ def test_the_overview_lists_all_there_is_to_show(schema: Schema) -> None:
     )
 
 
-def test_a_structure_may_be_called_as_the_list_of_events() -> None:
+@pytest.mark.parametrize("name", ["command-name", "text-output", EVENTS])
+def test_all_that_has_one_name_is_shown(name: str) -> None:
+    """A structure that is called like the list of events, or like a frame type whose payload is another one."""
     schema = SCHEMAS["framing-0002"]
-    hidden = replace(
-        schema, structures={**schema.structures, EVENTS: replace(schema.structures["argument"], name=EVENTS)}
-    )
-    assert list(names(hidden)).count(EVENTS) == 1
-    assert next(show(EVENTS, hidden)).startswith(f"{EVENTS}: {schema.structures['argument'].doc}")
+    other = replace(schema.structures["argument"], name=name, doc="Another one.")
+    frames = dict(schema.frames)
+    if name in frames:
+        case = replace(frames[name].payload[0], structure=schema.structures["text-atom"])
+        frames[name] = replace(frames[name], payload=(case,))
+    structures = {one: structure for one, structure in schema.structures.items() if one != name}
+    before = replace(schema, frames=frames, structures=structures)
+    both = replace(before, structures={**structures, name: other})
+    assert names(both) == list(dict.fromkeys(["frame-header", *frames, *both.structures, EVENTS]))
+    rows = [line.split(maxsplit=1)[1] for line in overview(both) if line.startswith(f"{name} ")]
+    assert len(rows) == 2
+    assert "Another one." in rows
+    lines, of_other = "\n".join(show(name, both)), "\n".join(show("argument", schema))
+    assert of_other.partition("\n")[2].strip() in lines
+    assert "\n".join(show(name, before)) in lines
+
+
+def test_the_events_of_a_schema_without_any_are_not_shown() -> None:
     with pytest.raises(KeyError):
         list(show(EVENTS, SCHEMAS["relay-7"]))
 
