@@ -34,6 +34,39 @@ SCHEMA = ROOT / "schema"
 RUFF = shutil.which("ruff") or shutil.which("ruff", path=str(Path(sys.executable).parent))
 
 
+def schema_with_lines(directory: Path, *, sessions: bool = False) -> Path:
+    """A schema whose limit on items is called ``lines``: 2 unless told otherwise, 9 at most.
+
+    ``sessions``: it is framing-0002 but for that. Otherwise it has no machines.
+    """
+    lines = "  lines: {default: 2, maximum: 9, unit: lines, doc: Lines., reason: A page.}\n"
+    if sessions:
+        shutil.copy(SCHEMA / "framing.yaml", directory)
+        text = (SCHEMA / "framing-0002.yaml").read_text(encoding="utf-8")
+        limit = text[text.index("  payload-items:\n") : text.index("structures:\n")]
+        changes = [
+            (limit, lines),
+            ("limit: payload-items", "limit: lines"),
+            ("revision: framing-0002", "revision: lines-1"),
+        ]
+    else:
+        text = (ROOT / "tests" / "data" / "alien.yaml").read_text(encoding="utf-8")
+        head = "    doc: Fields, and then lines to the end.\n"
+        changes = [
+            (
+                "limits:\n",
+                f"limits:\n{lines}  idle: {{default: 1, maximum: 9, unit: x, doc: No limit., reason: None.}}\n",
+            ),
+            (f"{head}    rules: {{", f"{head}    limit: lines\n    rules: {{limit: ledger.whole, "),
+        ]
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    file = directory / "lines.yaml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
 def formatted(code: str) -> str:
     """The code as the formatter has it."""
     if RUFF is None:

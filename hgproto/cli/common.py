@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import BinaryIO
 
+    from hgproto.reactors.limits import Limits
     from hgproto.revisions.revision import Revision
 
 __all__ = [
@@ -40,6 +41,8 @@ __all__ = [
     "hex_chunks",
     "input_error",
     "input_files",
+    "limit_name",
+    "limits_of",
     "lines_of",
     "max_payload",
     "named",
@@ -96,11 +99,10 @@ def revision_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def frame_options(parser: argparse.ArgumentParser) -> None:
-    """Adds what every command has that reads or writes frames."""
-    parser.add_argument(
-        "--max-payload", type=whole(1), metavar="N", help="the most octets of a payload (default: the revision's)"
-    )
+def frame_options(parser: argparse.ArgumentParser, more: str = "") -> None:
+    """Adds what every command has that reads or writes frames. ``more``: text after the default of ``--max-payload``."""
+    help_ = f"the most bytes of a payload (default: the revision's{more})"
+    parser.add_argument("--max-payload", type=whole(1), metavar="N", help=help_)
     revision_option(parser)
 
 
@@ -111,6 +113,25 @@ def max_payload(options: argparse.Namespace, revision: Revision) -> int:
     if limit > most:
         raise UsageError(f"argument --max-payload: expected a whole number from 1 to {most}, found {limit}")
     return limit
+
+
+def limits_of(settings: Iterable[str], revision: Revision | None = None) -> Limits:
+    """The limits of ``--limit``, all of them of receivers."""
+    from hgproto.reactors.limits import Limits as Made
+
+    settings = list(settings)
+    try:
+        limits = Made.of(settings, revision)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"argument --limit: {error}") from None
+    if "send-payload" in map(limit_name, settings):
+        raise UsageError("argument --limit: send-payload is for senders, so it has no effect; leave it out")
+    return limits
+
+
+def limit_name(setting: str) -> str:
+    """The name of the limit in a setting."""
+    return setting.partition("=")[0].replace("_", "-")
 
 
 def revision_of(name: str, argument: str = "--revision") -> Revision:

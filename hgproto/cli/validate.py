@@ -23,6 +23,8 @@ from hgproto.cli.common import (
     hex_chunks,
     input_error,
     input_files,
+    limit_name,
+    limits_of,
     lines_of,
     max_payload,
     named,
@@ -39,7 +41,7 @@ from hgproto.revisions.revision import DEFAULT_REVISION
 from hgproto.system.option_types import setting
 from hgproto.system.stdio import OutputError
 from hgproto.wire.hexform import form_of
-from hgproto.wire.reader import CHUNK_OCTETS, checked_max_payload
+from hgproto.wire.reader import CHUNK_OCTETS
 
 if TYPE_CHECKING:
     import argparse
@@ -94,7 +96,9 @@ def add(commands: Commands) -> None:
         help="session: streams and requests too, and what encoded payloads are; frames: each frame by itself (default: session)",
     )
     validate.add_argument(
-        "--payload", metavar="TYPE", help="the input is one payload of this frame type, without a header"
+        "--payload",
+        metavar="TYPE",
+        help="the input is one payload of this frame type, by name or number, without a header",
     )
     validate.add_argument("--flags", metavar="FLAGS", help="with --payload: the flags of its frame, joined by |")
     validate.add_argument(
@@ -124,9 +128,9 @@ def add(commands: Commands) -> None:
         action="append",
         default=[],
         metavar="NAME=N",
-        help="a limit of the receiver, for example arguments=2",
+        help="a limit of the receiver by its name in the revision, for example arguments=2",
     )
-    frame_options(validate)
+    frame_options(validate, "; with --payload, all that a length can say")
     validate.set_defaults(run=_validate)
 
 
@@ -344,7 +348,7 @@ def _checker(options: argparse.Namespace, revision: Revision, paths: list[str]) 
                     f"argument {one_side}: {printable(path)}: a session has both sides; leave the option out"
                 )
     if options.payload is not None:
-        payload = _payload_options(options, revision)
+        payload = _payload_options(options, revision, limits)
         return lambda path: _Input(path, payload(), hexadecimal=options.hex or form_of(path) == "hex")
     role = None if options.role == "both" else options.role
 
@@ -364,7 +368,7 @@ def _checker(options: argparse.Namespace, revision: Revision, paths: list[str]) 
         validator = Validator(
             role,
             depth=options.depth,
-            limits=limits if revision.has_sessions else None,
+            limits=limits,
             max_payload=options.max_payload,
             reopen=options.reopen,
             revision=revision,
@@ -383,38 +387,28 @@ def _limits(options: argparse.Namespace, revision: Revision) -> Limits:
 
     Raises :class:`UsageError` for a limit that would have no effect.
     """
-    from hgproto.reactors.limits import Limits
-
-    settings = [(text.partition("=")[0].strip().replace("_", "-"), text) for text in options.limit]
-    given = {name for name, _ in settings}
+    given = {limit_name(setting) for setting in options.limit}
     if "max-payload" in given and options.max_payload is not None:
         raise UsageError("argument --limit: --max-payload is the limit max-payload; leave one of them out")
-    has_limits = revision.has_sessions
-    try:
-        # Without state machines, the limit on payloads is the only one with a meaning.
-        limits = Limits.of((text for name, text in settings if has_limits or name != "max-payload"), revision)
-        for text in (text for name, text in settings if not has_limits and name == "max-payload"):
-            options.max_payload = checked_max_payload(int(text.partition("=")[2]), revision.codec)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"argument --limit: {error}") from None
+    settings = list(options.limit)
+    if options.max_payload is not None:
+        settings.append(f"max-payload={options.max_payload}")
+    limits = limits_of(settings, revision)
     if options.payload is not None or options.depth == "frames":
         way = "--depth frames" if options.payload is None else "--payload"
-        counts_items = options.payload is None and has_limits
-        for name in sorted(given - {"max-payload"} - ({"payload-items"} if counts_items else set())):
+        for name in sorted(given - {"max-payload", revision.codec.ITEMS_LIMIT}):
             raise UsageError(f"argument --limit: {name} has no effect with {way}; leave it out")
         if options.reopen != "error":
             raise UsageError(f"argument --reopen: it has no effect with {way}; leave it out")
-    if "send-payload" in given:
-        raise UsageError("argument --limit: send-payload is for senders, so it has no effect; leave it out")
-    if has_limits and "max-payload" in given:
+    if "max-payload" in given:
         options.max_payload = limits.max_payload
-    elif has_limits and options.max_payload is not None:
-        limits = limits.replace(max_payload=options.max_payload)
     return limits
 
 
-def _payload_options(options: argparse.Namespace, revision: Revision) -> Callable[[], Any]:
+def _payload_options(options: argparse.Namespace, revision: Revision, limits: Limits) -> Callable[[], Any]:
+    """What makes the validator of a payload. The frame type of the options is then its name, and may have been its number."""
     from hgproto.judging.validation import PayloadValidator
+    from hgproto.runtime.layout import case_of
     from hgproto.wire.human import parse_frame
 
     if options.role is not None or options.depth != "session":
@@ -425,17 +419,26 @@ def _payload_options(options: argparse.Namespace, revision: Revision) -> Callabl
             raise UsageError(f"argument --{name}: expected {what}, found {quoted(word)}")
     try:
         frame = parse_frame(f"0 0 0 {options.payload} {flags}", revision.codec)
+        options.payload = revision.codec.TYPE_NAMES.get(int(frame.type), options.payload)
         PayloadValidator(options.payload, revision=revision)
     except HumanFormError as error:
         raise UsageError(f"argument --{'payload' if 'type' in error.expected else 'flags'}: {error.message}") from None
     except ValueError as error:
         raise UsageError(f"argument --payload: {error}") from None
+    codec = revision.codec
+    layout = codec.LAYOUTS.get(case_of(codec.PAYLOADS[int(frame.type)], int(frame.flags), options.continued))
+    has_items = layout is not None and "limit" in layout.rules
+    if not has_items and codec.ITEMS_LIMIT in [limit_name(setting) for setting in options.limit]:
+        raise UsageError(
+            f"argument --limit: {codec.ITEMS_LIMIT} has no effect with --payload {options.payload}; leave it out"
+        )
     return lambda: PayloadValidator(
         options.payload,
         flags=int(frame.flags),
         continued=options.continued,
         revision=revision,
         max_payload=options.max_payload,
+        max_items=limits.payload_items if has_items else None,
     )
 
 

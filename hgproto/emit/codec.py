@@ -12,7 +12,7 @@ from hgproto.emit.framing import frame_functions
 from hgproto.emit.line_breaks import Group, flat
 from hgproto.emit.payloads import structure_functions
 from hgproto.emit.records import BUILTINS, record
-from hgproto.emit.rules import check_header, decode_payload
+from hgproto.emit.rules import check_header, decode_payload, items_limit
 from hgproto.emit.tables import layouts, tables
 from hgproto.emit.text import (
     camel,
@@ -62,6 +62,7 @@ def _head(schema: Schema, used: frozenset[str]) -> list[str]:
         "FRAME",
         "FrameType",
         "HEADER_OCTETS",
+        "ITEMS_LIMIT",
         "LIMITS",
         "MAX_PAYLOAD",
         "MEDIA_TYPE",
@@ -119,6 +120,8 @@ def _all_order(name: str) -> tuple[int, str]:
 def _constants(schema: Schema) -> list[str]:
     limits = [f"{literal(limit.name)}: ({limit.default}, {limit.maximum})" for limit in schema.limits.values()]
     longest = next(schema.limits[field.limit] for field in schema.header.fields if field.limit is not None)
+    items = items_limit(schema)
+    of_items = ("str | None", "None") if items is None else ("str", literal(items.name))
     media_type = "None" if schema.media_type is None else literal(schema.media_type)
     annotation = "str | None" if schema.media_type is None else "str"
     return [
@@ -130,6 +133,8 @@ def _constants(schema: Schema) -> list[str]:
         *docstring("The named limits: default and maximum.", 0),
         f"MAX_PAYLOAD = ({longest.default}, {longest.maximum})",
         *docstring("The limit on the bytes of a payload.", 0),
+        f"ITEMS_LIMIT: {of_items[0]} = {of_items[1]}",
+        *docstring("The name of the limit on the items of a payload; None if there is none.", 0),
     ]
 
 

@@ -12,7 +12,7 @@ from hgproto.emit.text import docstring, literal, mask, snake, upper
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hgproto.language.model import Constraint, FrameType, PayloadCase, Schema
+    from hgproto.language.model import Constraint, FrameType, Limit, PayloadCase, Schema
 
 __all__ = ["check_header", "decode_payload", "expected_of", "expected_stream", "masks_of"]
 
@@ -237,14 +237,20 @@ def decode_payload(schema: Schema) -> list[str]:
     return [*lines, f"    {numbers}", *branches, "    return payload", *_text_payloads(schema)]
 
 
-def _limit(schema: Schema) -> str:
-    """The parameter of the limit on items, of which a schema has one at most."""
+def items_limit(schema: Schema) -> Limit | None:
+    """The limit on items, of which a schema has one at most."""
     names = [structure.limit for structure in schema.structures.values() if structure.limit is not None]
-    return f", max_items: int = {schema.limits[names[0]].default if names else 0}"
+    return schema.limits[names[0]] if names else None
+
+
+def _limit(schema: Schema) -> str:
+    """The parameter of the limit on items."""
+    limit = items_limit(schema)
+    return f", max_items: int = {0 if limit is None else limit.default}"
 
 
 def _limit_doc(schema: Schema) -> str:
-    is_limited = any(structure.limit is not None for structure in schema.structures.values())
+    is_limited = items_limit(schema) is not None
     return (
         " ``max_items``: the limit on the items of its structure." if is_limited else " ``max_items``: has no effect."
     )

@@ -60,6 +60,12 @@ def _drained(waiting: deque[Iterator[Finding]]) -> Iterator[Finding]:
             yield finding
 
 
+def _checked_items(name: str, number: int, revision: Definition) -> int | None:
+    """A limit on items if it can be one of the revision, None if that has no such limit. Raises as ``checked_number`` does."""
+    limit = revision.codec.ITEMS_LIMIT
+    return None if limit is None else checked_number(name, number, 1, revision.codec.LIMITS[limit][1])
+
+
 class Validator(Unique):
     """Validates what one side sends, fed in chunks of any size.
 
@@ -67,10 +73,10 @@ class Validator(Unique):
     still holds then comes first in the next one.
 
     ``role``: who sent it, ``client`` or ``server``; None to tell by the id of the first frame's stream. ``depth``:
-    ``session`` or ``frames``. ``limits``: of a receiver. ``max_payload``: the most bytes of a payload, if not
-    that of the limits. ``encodings``: the content encodings that can be looked into. ``reopen``: what *stream-begin* on an open
-    stream is, as of :class:`hgproto.reactors.server.Server`. ``revision``: sessions need its state machines.
-    Raises :class:`ValueError` for arguments that cannot be.
+    ``session`` or ``frames``. ``limits``: of a receiver; of frames, only those on payloads and their items have an effect.
+    ``max_payload``: the most bytes of a payload, if not that of the limits. ``encodings``: the content encodings that can be
+    looked into. ``reopen``: what *stream-begin* on an open stream is, as of :class:`hgproto.reactors.server.Server`.
+    ``revision``: sessions need its state machines. Raises :class:`ValueError` for arguments that cannot be.
     """
 
     def __init__(
@@ -89,20 +95,20 @@ class Validator(Unique):
         revision = defined(revision)
         if depth == "session" and not revision.has_sessions:
             raise ValueError(f"sessions of {revision.title} cannot be validated, only its frames; use depth='frames'")
-        if limits is not None and not revision.has_sessions:
-            raise ValueError(f"limits are for sessions; give max_payload for frames of {revision.title}")
         limits = Limits.of_revision(revision) if limits is None else limits
         check_instance(limits, Limits, "limits")
         if encodings is not None:
             check_instance(encodings, Encodings, "encodings")
-        if max_payload is None and revision.has_sessions:
-            max_payload = limits.max_payload
         self.role = None if role is None else checked_role(role)
         """Who sends; None as long as that is not known."""
         self._depth = depth
         self._revision = revision
+        if max_payload is None:
+            max_payload = limits.max_payload
         self._max_payload = checked_max_payload(max_payload, revision.codec)
-        self._limits = limits.replace(max_payload=self._max_payload) if revision.has_sessions else limits
+        self._max_items = _checked_items("payload_items", limits.payload_items, revision)
+        is_other = revision.has_sessions and max_payload != limits.max_payload
+        self._limits = limits.replace(max_payload=max_payload) if is_other else limits
         self._encodings = encodings
         self._reopen = checked_reopen(reopen)
         self._judge: CommandJudge | ResponseJudge | FrameJudge | None = None
@@ -166,8 +172,7 @@ class Validator(Unique):
 
     def _made(self) -> CommandJudge | ResponseJudge | FrameJudge:
         if self._depth == "frames":
-            most = self._limits.payload_items if self._revision.has_sessions else None
-            return FrameJudge(self._revision, self.role, self._max_payload, most)
+            return FrameJudge(self._revision, self.role, self._max_payload, self._max_items)
         from hgproto.judging.command_judge import CommandJudge
         from hgproto.judging.response_judge import ResponseJudge
 
@@ -325,7 +330,8 @@ class PayloadValidator(Unique):
 
     ``type``: the name of a frame type. ``flags``: those of the frame, as far as they decide what the payload is.
     ``continued``: whether it goes on where the frame before ended. ``max_payload``: the most bytes, if not all that the length
-    of a frame can say. Raises :class:`ValueError` for arguments that cannot be, such as a type that there is not.
+    of a frame can say. ``max_items``: the most items, if not the revision's limit. Raises :class:`ValueError` for arguments that
+    cannot be, such as a type that there is not.
     """
 
     frames = untracked = 0
@@ -339,6 +345,7 @@ class PayloadValidator(Unique):
         continued: bool = False,
         revision: Definition | None = None,
         max_payload: int | None = None,
+        max_items: int | None = None,
     ) -> None:
         self._revision = revision = defined(revision)
         codec = revision.codec
@@ -352,6 +359,9 @@ class PayloadValidator(Unique):
         self._places = Places(revision)
         most = codec.MAX_PAYLOAD[1]
         self._most = most if max_payload is None else checked_max_payload(max_payload, codec)
+        self._max_items = None if max_items is None else _checked_items("max_items", max_items, revision)
+        if max_items is not None and self._max_items is None:
+            raise ValueError(f"{revision.title} has no limit on items; leave max_items out")
         self._octets = bytearray()
         self.octets = 0
 
@@ -371,7 +381,7 @@ class PayloadValidator(Unique):
             yield self._places.of_payload(fault, self._frame, continued=False)
             return
         frame = self._frame.replace(payload=bytes(self._octets))
-        for (error, size, more), refused in payload_remarks(frame, self._continued, self._revision):
+        for (error, size, more), refused in payload_remarks(frame, self._continued, self._revision, self._max_items):
             yield self._places.of_payload(
                 error, frame, continued=self._continued, refused=refused, octets=size, more=more
             )

@@ -93,33 +93,60 @@ class Limits(Record):
             names = {name.replace("-", "_"): bounds for name, bounds in declared.items()}
             for name in limits:
                 if name not in names:
-                    known = ", ".join(sorted(declared))
-                    raise TypeError(f"there is no limit {shown(name.replace('_', '-'))}; there are {known}")
+                    raise _unknown(name.replace("_", "-"), declared)
             for name, (default, maximum) in names.items():
                 value = limits.get(name, default)
                 setattr(self, name, checked_number(name, value, 1, maximum))
 
     @classmethod
     def of_revision(cls, revision: Definition | None = None) -> Limits:
-        """Returns the defaults of a revision. A limit that its schema does not have is that of the default revision."""
+        """Returns the defaults of a revision. A limit that its schema does not have is that of the default revision.
+
+        ``payload_items`` is the limit on items of the schema, whatever its name.
+        """
         of = defined(revision)
         return of.kept(cls, lambda: cls._of_revision(of))
 
     @classmethod
     def _of_revision(cls, revision: Definition) -> Limits:
-        limits = cls()
-        for name in cls.__slots__:
-            if name.replace("_", "-") in revision.codec.LIMITS:
-                setattr(limits, name, revision.limit(name)[0])
+        limits, declared = cls(), revision.codec.LIMITS
+        for name, slots in _slots(revision).items():
+            for slot in slots if name in declared else ():
+                setattr(limits, slot, declared[name][0])
         return limits
 
     @classmethod
     def of(cls, settings: Iterable[str], revision: Definition | None = None) -> Limits:
-        """Limits from texts such as ``request-octets=1000``, the others as of :meth:`of_revision`. Raises as the class does."""
-        values = {}
+        """Limits from texts such as ``request-octets=1000``, the others as of :meth:`of_revision`.
+
+        Names and maxima are those of the revision. Raises as the class does, and :class:`ValueError` for a limit without effect.
+        """
+        revision = defined(revision)
+        limits, slots, declared = cls._of_revision(revision), _slots(revision), revision.codec.LIMITS
         for setting in settings:
             name, equals, number = setting.partition("=")
             if not equals or not (number.isascii() and number.isdecimal() and len(number) <= _MAX_DIGITS):
                 raise ValueError(f"expected NAME=N, found {shown(setting)}")
-            values[name.replace("-", "_")] = int(number)
-        return cls.of_revision(defined(revision)).replace(**values)
+            name = name.replace("_", "-")
+            if name in declared and name not in slots:
+                raise ValueError(f"{name} has no effect in {revision.title}; leave it out")
+            if name not in slots:
+                raise _unknown(name, slots)
+            _, maximum = declared[name] if name in declared else default_codec().LIMITS[name]
+            value = checked_number(name.replace("-", "_"), int(number), 1, maximum)
+            for slot in slots[name]:
+                setattr(limits, slot, value)
+        return limits
+
+
+def _slots(revision: Definition) -> dict[str, list[str]]:
+    """The limits that have an effect in a revision, by their names in its schema, and what they are here."""
+    names = Limits.__slots__ if revision.has_sessions else ("max_payload",)
+    slots = {name.replace("_", "-"): [name] for name in names if name != "payload_items"}
+    if revision.codec.ITEMS_LIMIT is not None:
+        slots.setdefault(revision.codec.ITEMS_LIMIT, []).append("payload_items")
+    return slots
+
+
+def _unknown(name: str, known: Iterable[str]) -> TypeError:
+    return TypeError(f"there is no limit {shown(name)}; there are {', '.join(sorted(known))}")

@@ -17,7 +17,7 @@ from urllib.parse import unquote
 
 import pytest
 from junitparser import JUnitXml
-from support import ROOT
+from support import ROOT, schema_with_lines
 
 from hgproto import encode_frame, parse_frame
 from hgproto.cli import main
@@ -389,6 +389,12 @@ def test_the_remedy_for_mixed_directions_works(capsys: Capture) -> None:
         ("--flags eos clean.bin", "--flags and --continued need --payload"),
         ("--continued clean.bin", "--flags and --continued need --payload"),
         ("--payload nothing clean.bin", "argument --payload: expected a frame type"),
+        ("--payload 15 clean.bin", "argument --payload: there is no frame type '15'; there are command-name, "),
+        ("--payload 16 clean.bin", "argument --payload: expected a frame type, 0 to 15, found '16'"),
+        (
+            "--limit payload-items=1 --payload command-name clean.bin",
+            "payload-items has no effect with --payload command-name",
+        ),
         ("--payload command-name --flags nothing clean.bin", "argument --flags: expected "),
         ("--payload command-name --role client clean.bin", "--payload goes with neither --role nor --depth"),
         ("--payload command-name --depth frames clean.bin", "--payload goes with neither --role nor --depth"),
@@ -430,7 +436,49 @@ def test_a_limit_on_payloads_is_one_of_the_revision(capsys: Capture) -> None:
     words = ("--revision", alien, "--depth", "frames", "clean.bin")
     assert "argument --limit: max_payload must be 1 to " in usage(capsys, "--limit", f"max-payload={1 << 33}", *words)
     assert "argument --limit: max_payload must be 1 to " in usage(capsys, "--limit", "max-payload=0", *words)
-    assert "arguments has no effect with --depth frames" in usage(capsys, "--limit", "arguments=3", *words)
+    assert "there is no limit 'arguments'; there are max-payload" in usage(capsys, "--limit", "arguments=3", *words)
+
+
+def test_a_limit_on_items_has_the_name_that_the_schema_gives_it(here: Path, capsys: Capture) -> None:
+    schema = str(schema_with_lines(here))
+    ledger = bytes.fromhex("010000 0100 61") + bytes.fromhex("05000000 01 61") * 5
+    Path("payload.bin").write_bytes(ledger)
+    Path("frames.bin").write_bytes(bytes.fromhex("0f 010000 00 01000000") + len(ledger).to_bytes(4, "little") + ledger)
+    for words in (
+        ("--depth", "frames", "--revision", schema, "frames.bin"),
+        ("--payload", "bundle", "--flags", "book", "--revision", schema, "payload.bin"),
+    ):
+        for option, expected in (
+            ("", ["ledger.whole"]),
+            ("--limit=lines=4", ["ledger.whole"]),
+            ("--limit=lines=5", []),
+        ):
+            assert said(capsys, *words, *filter(None, [option]), code=len(expected)) == expected
+        assert "argument --limit: lines must be 1 to 9, not 10" in usage(capsys, "--limit", "lines=10", *words)
+        assert "there is no limit 'payload-items'; there are lines, max-payload" in usage(
+            capsys, "--limit", "payload-items=10", *words
+        )
+        assert "argument --limit: idle has no effect in relay-7" in usage(capsys, "--limit", "idle=1", *words)
+
+
+def test_a_limit_on_the_items_of_one_payload(capsys: Capture) -> None:
+    Path("atoms").write_bytes(b"\x01\x00\x00\x00\n" * 3)
+    for limit, expected in (("payload-items=3", []), ("payload_items=2", ["frame.items-limit"])):
+        assert said(capsys, "--payload", "text-output", "--limit", limit, "atoms", code=len(expected)) == expected
+
+
+@pytest.mark.parametrize("number", ["6", "0x6"])
+def test_the_type_of_a_payload_may_be_a_number(number: str, capsys: Capture) -> None:
+    Path("atoms").write_bytes(b"\x01\x00\x00\x00\xff")
+    assert said(capsys, "--payload", number, "--select", "text-output.utf8", "atoms", code=1) == ["text-output.utf8"]
+
+
+def test_one_payload_may_have_all_bytes_that_a_length_can_say(capsys: Capture) -> None:
+    Path("data").write_bytes(bytes(65536))
+    assert said(capsys, "--payload", "bytes-response", "data") == []
+    assert said(capsys, "--payload", "bytes-response", "--max-payload", "65535", "data", code=1) == [
+        "frame.length-limit"
+    ]
 
 
 # The program itself.

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from marks import by_column, labelled
 from mill import HEADER, MOST, SESSIONS, Mill
-from support import GOLDEN, ROOT, VECTORS, cuts, frames, judged
+from support import GOLDEN, ROOT, VECTORS, cuts, frames, judged, schema_with_lines
 
 from hgproto import (
     Client,
@@ -47,6 +47,7 @@ from hgproto.streams.encodings import Encodings, default_encodings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Literal
 
     from hgproto.judging.finding import Finding, Role
 
@@ -374,8 +375,58 @@ def test_other_revisions_have_frames_and_no_sessions() -> None:
     assert all(finding.id in revision.requirements for finding in findings)
     with pytest.raises(ValueError, match="cannot be validated, only its frames"):
         Validator(revision=revision)
-    with pytest.raises(ValueError, match=r"^limits are for sessions; give max_payload for frames of "):
-        Validator(depth="frames", limits=Limits(max_payload=3), revision=revision)
+
+
+def lines_of(number: int) -> bytes:
+    """A ledger of the schema with a limit on lines."""
+    return bytes.fromhex("010000 0100 61") + bytes.fromhex("05000000 01 61") * number
+
+
+def test_the_limit_on_items_has_the_name_that_the_schema_gives_it(tmp_path: Path) -> None:
+    revision = Revision(str(schema_with_lines(tmp_path)))
+    codec = revision.codec
+    assert Revision("framing-0002").codec.ITEMS_LIMIT == "payload-items"
+    assert codec.ITEMS_LIMIT == "lines"
+
+    def found(number: int, limits: Limits | None) -> list[str]:
+        wire = codec.encode_frame(codec.make_frame(1, 1, 0, codec.CODES["bundle"], 1, lines_of(number)))
+        return [one.id for one in validate(wire, depth="frames", limits=limits, revision=revision)]
+
+    for limits, most in ((None, 2), (Limits.of(["lines=1"], revision), 1), (Limits.of(["lines=9"], revision), 9)):
+        assert found(most, limits) == []
+        assert found(most + 1, limits) == ["ledger.whole"]
+    assert found(1, Limits.of(["max-payload=5"], revision)) == ["relay.length"]
+    with pytest.raises(ValueError, match="payload_items must be 1 to 9, not 10"):
+        found(1, Limits(payload_items=10))
+
+
+def test_the_limit_on_items_of_sessions_has_the_name_that_the_schema_gives_it(tmp_path: Path) -> None:
+    revision = Revision(str(schema_with_lines(tmp_path, sessions=True)))
+
+    def found(number: int, limits: Limits | None, depth: Literal["session", "frames"]) -> list[str]:
+        wire = codec.encode_frame(codec.make_frame(1, 2, 3, codec.FrameType.TEXT_OUTPUT, 0, GOOD_ATOM * number))
+        findings = validate(wire, role="server", depth=depth, limits=limits, revision=revision)
+        return [one.id for one in findings if one.id == "frame.items-limit"]
+
+    depth: Literal["session", "frames"]
+    for depth in ("session", "frames"):
+        for limits, most in ((None, 2), (Limits.of(["lines=9"], revision), 9)):
+            assert found(most, limits, depth) == []
+            assert found(most + 1, limits, depth) == ["frame.items-limit"]
+
+
+def test_the_limit_on_items_of_one_payload(tmp_path: Path) -> None:
+    revision = Revision(str(schema_with_lines(tmp_path)))
+    for most in (None, 1, 9):
+        for number, expected in ((most or 2, []), ((most or 2) + 1, ["ledger.whole"])):
+            validator = PayloadValidator("bundle", flags=1, revision=revision, max_items=most)
+            validator.feed(lines_of(number))
+            assert [one.id for one in validator.close()] == expected
+    with pytest.raises(ValueError, match="max_items must be 1 to 9, not 10"):
+        PayloadValidator("bundle", flags=1, revision=revision, max_items=10)
+    alien = Revision(str(ROOT / "tests" / "data" / "alien.yaml"))
+    with pytest.raises(ValueError, match=r"^relay-7 has no limit on items; leave max_items out$"):
+        PayloadValidator("bundle", flags=1, revision=alien, max_items=1)
 
 
 @pytest.mark.parametrize(

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import copy
 import pickle
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from support import SCHEMA
+from support import ROOT, SCHEMA, schema_with_lines
 
 from hgproto.language import load
 from hgproto.reactors.limits import Limits
 from hgproto.revisions.framing_0002 import codec
+from hgproto.revisions.revision import Revision
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DECLARED = load(SCHEMA / "framing-0002.yaml").limits
 
@@ -54,6 +58,35 @@ def test_settings_that_are_none(setting: str) -> None:
 def test_a_limit_that_there_is_not() -> None:
     with pytest.raises(TypeError, match="there is no limit 'request-octet'; there are active-requests, "):
         Limits(request_octet=1)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("sessions", [False, True])
+def test_limits_of_a_revision_have_its_names_and_maxima(sessions: bool, tmp_path: Path) -> None:
+    revision = Revision(str(schema_with_lines(tmp_path, sessions=sessions)))
+    assert Limits.of_revision(revision).payload_items == Limits.of([], revision).payload_items == 2
+    limits = Limits.of(["lines=9", "max_payload=7"], revision)
+    assert limits == Limits.of([], revision).replace(payload_items=9, max_payload=7)
+    # What is kept for the revision has not changed.
+    assert Limits.of_revision(revision).payload_items == 2
+    for number in (0, 10):
+        with pytest.raises(ValueError, match=f"^lines must be 1 to 9, not {number}$"):
+            Limits.of([f"lines={number}"], revision)
+    known = sorted({*DECLARED, "lines"} - {"payload-items"}) if sessions else ["lines", "max-payload"]
+    with pytest.raises(TypeError, match=f"^there is no limit 'payload-items'; there are {', '.join(known)}$"):
+        Limits.of(["payload-items=3"], revision)
+
+
+def test_a_limit_without_effect_is_none(tmp_path: Path) -> None:
+    revision = Revision(str(schema_with_lines(tmp_path)))
+    with pytest.raises(ValueError, match=r"^idle has no effect in relay-7; leave it out$"):
+        Limits.of(["idle=3"], revision)
+
+
+def test_a_maximum_over_ours_is_that_of_the_revision() -> None:
+    revision = Revision(str(ROOT / "tests" / "data" / "alien.yaml"))
+    assert Limits.of([f"max-payload={2**32 - 1}"], revision).max_payload == 2**32 - 1
+    with pytest.raises(ValueError, match="max_payload must be 1 to 4294967295"):
+        Limits.of([f"max-payload={2**32}"], revision)
 
 
 def test_limits_are_values() -> None:

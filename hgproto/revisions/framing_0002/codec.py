@@ -45,6 +45,7 @@ __all__ = [
     "FRAME",
     "HEADER_OCTETS",
     "INTERRUPTS",
+    "ITEMS_LIMIT",
     "LAYOUTS",
     "LIMITS",
     "MAX_PAYLOAD",
@@ -126,6 +127,8 @@ LIMITS: dict[str, tuple[int, int]] = {
 """The named limits: default and maximum."""
 MAX_PAYLOAD = (65535, 16777215)
 """The limit on the bytes of a payload."""
+ITEMS_LIMIT: str = "payload-items"
+"""The name of the limit on the items of a payload; None if there is none."""
 
 
 class FrameType(IntEnum):
