@@ -9,8 +9,8 @@ from hgproto.cli.common import (
     GOOD,
     INPUT,
     StreamError,
-    UsageError,
     input_error,
+    limits_of,
     lines_of,
     named,
     open_input,
@@ -66,15 +66,11 @@ def add(commands: Commands) -> None:
 
 def _session(options: argparse.Namespace) -> int:
     from hgproto.judging.validation import SessionValidator
-    from hgproto.reactors.limits import Limits
     from hgproto.reactors.session import Session
     from hgproto.streams.encodings import default_encodings
     from hgproto.wire.human import LONGEST_LINE, without_line_end
 
-    try:
-        limits = Limits.of(options.limit)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"argument --limit: {error}") from None
+    limits = limits_of(options.limit)
     session = Session(limits=limits, reopen=options.reopen, streaming=options.streaming)
     validator = SessionValidator(limits=limits, reopen=options.reopen)
     name = named(options.file)

@@ -40,6 +40,18 @@ def file_of(golden: dict[str, Any], directory: Path) -> str:
     return str(file)
 
 
+@pytest.mark.parametrize("setting", ["send-payload=1", "send_payload=1"])
+def test_a_limit_on_what_is_sent_is_refused(setting: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is sent but what the file says."""
+    (tmp_path / "topic.txt").write_text(TOPIC)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["session", "--limit", setting, str(tmp_path / "topic.txt")])
+    assert ended.value.code == 2
+    out, error = capsys.readouterr()
+    assert out == ""
+    assert "argument --limit: send-payload is for senders, so it has no effect; leave it out" in error
+
+
 @pytest.mark.requirement("progress.topic-end")
 def test_what_no_reactor_enforces_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "topic.txt"
