@@ -256,9 +256,12 @@ def run(
             command, stdin=subprocess.PIPE if waits else given, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
         pipes: list[Output] = []
-        parts = Input(process.stdin) if waits else None
+        parts: Input | None = None
         try:
-            pipes += [Output(process.stdout, output.add), Output(process.stderr, errors.add)]
+            if waits:
+                parts = Input(process.stdin)
+            pipes.append(Output(process.stdout, output.add))
+            pipes.append(Output(process.stderr, errors.add))
             if parts is not None:
                 for before, wait in pairwise((0, *waits)):
                     parts.write(data[before:wait])
@@ -270,7 +273,7 @@ def run(
                 parts.close()
             most, hung = _waited(process, last, output, most)
         finally:
-            # Also when a signal interrupts the wait.
+            # Also when a signal interrupts a wait, such as that for a thread to start.
             status = end(process)
             for pipe in pipes:
                 pipe.close()

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import queue
 import subprocess
 import sys
-import threading
 import time
 from typing import TYPE_CHECKING
 
-from hgproto.fuzz.processes import Output, end, start
+from hgproto.fuzz.processes import Input, Output, end, start
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -33,27 +31,20 @@ class Worker:
         command = [sys.executable, "-m", "hgproto.fuzz.worker", *arguments]
         self._process = start(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=environment)
         self._chunks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._data = bytearray()
         try:
             self._output = Output(self._process.stdout, self._chunks.put)
+            # A worker that is stuck reads nothing. One that has ended says so by the end of its output.
+            self._input = Input(self._process.stdin)
         except BaseException:
             # Nobody has the worker that could end its process.
             with self._process:
                 end(self._process)
             raise
-        self._data = bytearray()
-        self._writer: threading.Thread | None = None
 
     def write(self, octets: bytes) -> None:
-        """Sends a message, in a thread of its own, because a worker that is stuck reads nothing."""
-        self._writer = threading.Thread(target=self._write, args=(octets,), daemon=True)
-        self._writer.start()
-
-    def _write(self, octets: bytes) -> None:
-        assert self._process.stdin is not None  # noqa: S101 - for type checkers
-        # A worker that has ended tells so by the end of its output.
-        with contextlib.suppress(OSError, ValueError):
-            self._process.stdin.write(len(octets).to_bytes(4, "big") + octets)
-            self._process.stdin.flush()
+        """Sends a message."""
+        self._input.write(len(octets).to_bytes(4, "big") + octets)
 
     def read(self, seconds: float) -> bytes | None:
         """The next message, None when the worker has ended. Raises :class:`TimeoutError` when none came in time."""
@@ -83,7 +74,7 @@ class Worker:
     def stop(self) -> int | None:
         """Ends the worker and what it started; gives its exit status, None when it was still running."""
         try:
-            self._close_input(0.0)
+            self._input.close()
             # It may be on its way out.
             status: int | None = self._process.wait(0.2)
         except subprocess.TimeoutExpired:
@@ -91,16 +82,5 @@ class Worker:
         finally:
             end(self._process)
             self._output.close()
-            self._close_input(1.0)
+            self._input.join()
         return status
-
-    def _close_input(self, seconds: float) -> None:
-        """Closes the worker's input, unless a message is still being written to it, which would wait for that."""
-        # A thread that an interrupt has kept from starting cannot be waited for.
-        if self._writer is not None and self._writer.ident is not None:
-            self._writer.join(seconds)
-            if self._writer.is_alive():
-                return
-        with contextlib.suppress(OSError):
-            assert self._process.stdin is not None  # noqa: S101 - for type checkers
-            self._process.stdin.close()

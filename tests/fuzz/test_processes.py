@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import example, given
@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from support import ROOT
 
 from hgproto.fuzz import open_target
+from hgproto.fuzz import processes as processes_module
 from hgproto.fuzz.outcomes import TargetError
 from hgproto.fuzz.processes import (
     MOST_ERRORS,
@@ -265,6 +266,36 @@ def test_all_that_was_written_is_read_before_a_pipe_is_closed() -> None:
 def test_input_is_not_lost_where_the_process_does_not_read_it() -> None:
     ended = run([*PYTHON, "print('out')"], bytes(1 << 20), seconds=60.0)
     assert (ended.status, ended.output.strip(), ended.hung) == (0, b"out", False)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_an_interrupt_while_a_thread_starts_ends_the_process(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three threads read and write the pipes of a target in a dialogue."""
+    begun: list[threading.Thread] = []
+    processes: list[subprocess.Popen[bytes]] = []
+    start_thread, start_process = threading.Thread.start, processes_module.start
+
+    def begin(thread: threading.Thread) -> None:
+        begun.append(thread)
+        if len(begun) == number:
+            raise KeyboardInterrupt
+        start_thread(thread)
+
+    def launch(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        processes.append(start_process(*arguments, **options))
+        return processes[0]
+
+    monkeypatch.setattr(threading.Thread, "start", begin)
+    monkeypatch.setattr(processes_module, "start", launch)
+    with pytest.raises(KeyboardInterrupt):
+        run([*PYTHON, "import time; time.sleep(60)"], b"ab", seconds=30.0, waits=[1])
+    assert len(begun) == number
+    (process,) = processes
+    assert process.returncode == -signal.SIGKILL
+    # The pipe whose thread did not start is nobody's.
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        assert pipe is not None
+        pipe.close()
 
 
 def test_a_callable_that_gives_too_much_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
