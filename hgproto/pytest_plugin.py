@@ -138,7 +138,8 @@ def _checked_file(name: str) -> Path:
     try:
         target = Path(os.path.realpath(file))
         try:
-            mode = os.stat(target).st_mode
+            # A pipe behind a descriptor has no path of its own.
+            mode = os.stat(file).st_mode
         except FileNotFoundError:
             os.stat(target.parent)
             mode = stat.S_IFREG
@@ -146,7 +147,7 @@ def _checked_file(name: str) -> Path:
             raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
         # A new file takes the place of a regular one.
         is_new = stat.S_ISREG(mode)
-        if not os.access(target.parent if is_new else target, os.W_OK):
+        if not os.access(target.parent if is_new else file, os.W_OK):
             raise OSError(errno.EACCES, os.strerror(errno.EACCES))
     except (OSError, ValueError) as error:
         raise pytest.UsageError(_unwritable(file, error)) from None

@@ -51,7 +51,9 @@ class SchemaDirective(SphinxDirective):
             self.env.note_dependency(file)
         volume = library.volume(self.options.get("revision"))
         if volume is None:
-            if not library.faults:
+            if not library.volumes and not library.faults:
+                self.warn("there is no revision to show; name one in hgproto_schemas")
+            elif not library.faults:
                 self.warn(f"there is no revision {self.options.get('revision')!r}; {suggestion('', library.volumes)}")
             return []
         return self.made(volume, Pieces(volume, self.env.docname, self._times(volume)))

@@ -144,7 +144,9 @@ class Encodings:
             return self._profiles[name]
         if name in self._missing:
             raise EncodingError(f"the content encoding {shown(name)} needs a package: {self._missing[name]}")
-        raise EncodingError(f"there is no content encoding {shown(name)}; there are {', '.join(self._profiles)}")
+        raise EncodingError(
+            f"there is no content encoding {shown(name)}; there are {', '.join(self._profiles) or 'none'}"
+        )
 
     def __contains__(self, name: object) -> bool:
         return name in self._profiles

@@ -388,6 +388,10 @@ class OutputStream(Unique):
         except KeyError:
             known = " and ".join(self._codec.TYPE_NAMES[code] for code in self._data_types)
             found = self._codec.TYPE_NAMES.get(type_, type_)
+            if not known:
+                raise ValueError(
+                    f"{self._revision.title} has no frame type for data, with `role: data` or `role: response`; send frames"
+                ) from None
             raise ValueError(f"data is written as {known}, not as {found}; send a frame of that type instead") from None
 
     def _before(self, request_id: int, run: tuple[int, int] | None, profile: Profile) -> Encoder:

@@ -310,12 +310,14 @@ def open_file(path: str, name: str | None = None) -> Iterator[BinaryIO]:
 def write_whole(path: str | os.PathLike[str], octets: bytes) -> None:
     """Writes a file so that it is complete or as it was before. Raises :class:`OSError` with the path.
 
-    The bytes go to a temporary file beside it, which then takes its name. What is no regular file is written directly.
+    The bytes go to a temporary file beside it, which then takes its name. What is no regular file is written directly, and so is
+    what an open descriptor leads to (``/dev/stdout``), after what was written there before.
     """
     target = os.path.realpath(path)
     try:
-        if os.path.lexists(target) and not os.path.isfile(target):
-            with open(target, "wb") as file:
+        descriptor = _descriptor(path)
+        if descriptor is not None or (os.path.exists(path) and not os.path.isfile(path)):
+            with open(path if descriptor is None else os.dup(descriptor), "wb") as file:
                 file.write(octets)
             return
         # The name is new, whatever a run that was killed has left.
@@ -332,6 +334,14 @@ def write_whole(path: str | os.PathLike[str], octets: bytes) -> None:
             raise
     except OSError as error:
         raise OSError(error.errno, error.strerror, os.fspath(path)) from None
+
+
+def _descriptor(path: str | os.PathLike[str]) -> int | None:
+    """Returns the descriptor that a path stands for, None for any other path."""
+    folder, name = os.path.split(os.path.abspath(os.fsdecode(path)))
+    if folder == "/dev" and name in ("stdout", "stderr"):
+        return 1 if name == "stdout" else 2
+    return int(name) if folder in ("/dev/fd", "/proc/self/fd") and name.isdecimal() else None
 
 
 @contextlib.contextmanager

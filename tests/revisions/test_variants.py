@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hgproto import Client, InputStream, OutputStream, Server, Validator, default_encodings, read_frames
+from hgproto import Client, Encodings, InputStream, OutputStream, Server, Validator, default_encodings, read_frames
 from hgproto.cli import main
-from hgproto.errors import RemoteProtocolError
+from hgproto.errors import EncodingError, RemoteProtocolError
 from hgproto.judging.command_judge import CommandJudge
 from hgproto.judging.response_judge import ResponseJudge
 from hgproto.reactors.limits import Limits
@@ -208,3 +208,12 @@ def test_the_header_says_where_type_and_flags_are(
             for validator in validators.values():
                 found.update(finding.id for finding in validator.close())
         assert theirs == ours
+
+
+def test_what_a_schema_has_none_of_is_said_in_words(variant: Callable[..., Revision]) -> None:
+    with pytest.raises(EncodingError, match="there is no content encoding 'zlib'; there are none"):
+        Encodings([])["zlib"]
+    stream = OutputStream(1, revision=variant())
+    stream._data_types = {}
+    with pytest.raises(ValueError, match="mine has no frame type for data, with `role: data` or `role: response`"):
+        stream.write(1, 1, b"x", last=True)

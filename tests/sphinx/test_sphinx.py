@@ -527,6 +527,7 @@ def test_names_of_schema_files_are_relative_to_the_source_directory(
     for name in ("inner/ours.schema", Path("inner/ours.schema"), site.root / "inner" / "ours.schema"):
         assert site.build(hgproto_schemas=[name]).warnings == ""
     assert "there is no revision" in site.build(hgproto_schemas=["ours.schema"]).warnings
+    assert "there is no revision to show; name one in hgproto_schemas" in site.build(hgproto_schemas=[]).warnings
 
 
 @pytest.mark.parametrize("value", [Path("notes.yaml"), [1], {"notes.yaml": 1}, None])

@@ -89,3 +89,20 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link"]
     with pytest.raises(OSError, match="No space left on device: '/dev/full'"):
         write_whole("/dev/full", b"x")
+
+
+@pytest.mark.skipif(not os.path.isdir("/dev/fd"), reason="the system has no paths of descriptors")
+@pytest.mark.parametrize("folder", ["/dev/fd", "/proc/self/fd"])
+def test_what_a_descriptor_leads_to_is_written_after_what_is_there(folder: str, tmp_path: Path) -> None:
+    read, write = os.pipe()
+    write_whole(f"{folder}/{write}", b"record")
+    os.close(write)
+    with open(read, "rb") as pipe:
+        assert pipe.read() == b"record"
+    with (tmp_path / "file").open("wb", buffering=0) as file:
+        file.write(b"before ")
+        write_whole(f"{folder}/{file.fileno()}", b"record")
+        file.write(b" after")
+    assert (tmp_path / "file").read_bytes() == b"before record after"
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        write_whole(f"{folder}/{read}", b"record")
