@@ -125,6 +125,7 @@ def _escaped(character: str) -> str:
 
 def quoted(text: "str | bytes") -> str:
     """A text in quotes, as messages have it: a literal of Python, with what :func:`printable` escapes escaped in the same way."""
+    import io
     import re
 
     literal = repr(text.decode("utf-8", "surrogateescape") if isinstance(text, bytes) else text)
@@ -135,8 +136,13 @@ def quoted(text: "str | bytes") -> str:
         byte, character = escape.groups()
         return f"\\x{byte}" if byte else f"\\u00{character}" if character else escape[0]
 
-    # A backslash of the text itself is a pair in the literal.
-    return re.sub(r"\\\\|\\udc([89a-f].)|\\x([89a-f].)", replaced, literal)
+    # A backslash of the text itself is a pair in the literal. A substitution would hold an object for each escape.
+    made, at = io.StringIO(), 0
+    for match in re.finditer(r"\\\\|\\udc([89a-f].)|\\x([89a-f].)", literal):
+        made.write(literal[at : match.start()])
+        made.write(replaced(match))
+        at = match.end()
+    return made.getvalue() + literal[at:]
 
 
 class HgprotoError(Exception):

@@ -134,8 +134,9 @@ def _checked_file(name: str) -> Path:
     """
     if not name:
         raise pytest.UsageError(f"{OPTION}: expected the name of a file")
-    file = Path(name).absolute()
+    file = Path(name)
     try:
+        file = file.absolute()
         target = Path(os.path.realpath(file))
         try:
             # A pipe behind a descriptor has no path of its own.

@@ -208,8 +208,16 @@ def input_files(paths: Iterable[str]) -> list[tuple[str, StreamError | None]]:
     # Standard input is at its end when it is read again, and a file that counts twice falsifies sums.
     once: dict[str, tuple[str, StreamError | None]] = {}
     for path, trouble in found:
-        once.setdefault(path if path == "-" else os.path.abspath(path), (path, trouble))
+        once.setdefault(path if path == "-" else _absolute(path), (path, trouble))
     return list(once.values())
+
+
+def _absolute(path: str) -> str:
+    """Returns a path from the root, and the path itself if the working directory was deleted."""
+    try:
+        return os.path.abspath(path)
+    except OSError:
+        return path
 
 
 def files_in(top: str) -> list[tuple[str, StreamError | None]]:

@@ -105,7 +105,7 @@ def _dictionary(_: argparse.Namespace) -> int:
 def _minimize(options: argparse.Namespace) -> int:
     from hgproto.fuzz.corpus import minimal
 
-    if Path(os.path.realpath(options.output)).is_relative_to(os.path.realpath(options.directory)):
+    if _followed(options.output).is_relative_to(_followed(options.directory)):
         raise UsageError(
             f"argument OUTPUT: {options.output} is in the corpus, and would be a part of it; name another directory"
         )
@@ -118,6 +118,14 @@ def _minimize(options: argparse.Namespace) -> int:
     sizes = f"{after} of {counted(before, 'octet')}"
     print(f"{len(kept)} of {counted(len(corpus), 'file')}, {sizes} in {printable(options.output)}{unread}")
     return unread.status()
+
+
+def _followed(directory: str) -> Path:
+    """Returns the path of a directory without links."""
+    try:
+        return Path(os.path.realpath(directory))
+    except OSError as error:  # of a working directory that was deleted
+        raise StreamError.of(error, directory) from None
 
 
 def _replay(options: argparse.Namespace) -> int:

@@ -85,7 +85,11 @@ def add(commands: Commands) -> None:
         "--timeout", type=seconds(_MOST_TIMEOUT), default=5.0, metavar="SECONDS", help="for one case (default: 5)"
     )
     fuzz.add_argument(
-        "--max-growth", type=whole(1, 1 << 20), default=64, metavar="MIB", help="by one case (default: 64)"
+        "--max-growth",
+        type=whole(1, 1 << 20),
+        default=64,
+        metavar="MIB",
+        help="by one case, beside 64 times its size (default: 64)",
     )
     fuzz.add_argument(
         "--max-ratio",
@@ -485,6 +489,8 @@ def _replay(options: argparse.Namespace, target: Target, oracle: Oracle) -> int:
             words = _words(fault)
         elif saved.shown_again is False:
             words = "nothing is wrong this time, as when the case was run again after it was found"
+        elif oracle.ignores_key(saved.key):
+            words = "not looked for, because an option --ignore leaves it out"
         else:
             words = "nothing is wrong any more"
         print(f"{printable(path)}: {printable(words)}", flush=True)

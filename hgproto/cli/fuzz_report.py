@@ -36,7 +36,7 @@ def show(finding: FuzzFinding, path: str | None) -> None:
     if finding.shown_again and finding.not_minimized:
         print(f"  not minimized: {finding.not_minimized}")
     if path is not None:
-        print(f"  {printable(finding.replay(path))}")
+        print(f"  {printable(str(finding.replay(path)))}")
     print(flush=True)
 
 

@@ -28,7 +28,9 @@ def emit(schema: Schema) -> str:
         places[name][place] = breakable
     for requirement in schema.requirements.values():
         of_it = places[requirement.id]
-        can_be = any(of_it.values()) or requirement.enforced == "validator" or requirement.level == "SHOULD"
+        # What nothing enforces, no bytes can show.
+        can_be = any(of_it.values()) or (requirement.enforced != "manual" and requirement.level == "SHOULD")
+        can_be = can_be or requirement.enforced == "validator"
         arguments = _arguments(requirement, tuple(of_it), breakable=can_be)
         entries.append(Group(f"{literal(requirement.id)}: Requirement(", arguments, ")"))
     lines = [

@@ -48,7 +48,7 @@ def _head(schema: Schema, body: str) -> list[str]:
     def used(*names: str) -> list[str]:
         return [name for name in names if name in referred]
 
-    construct = used("Array", "Computed", "Int8ul", "Int16ul", "Int24ul", "Int32ul", "Rebuild", "len_", "this")
+    construct = used("Array", "Computed", "Int8ul", "Int16ul", "Int24ul", "Int32ul", "Rebuild", "this")
     ours = used(
         "AtMost",
         "Blobs",
@@ -64,7 +64,7 @@ def _head(schema: Schema, body: str) -> list[str]:
         "Whole",
     )
     of_frames = used("Decoded", "Known", "Rule", "known")
-    computed = used("count", "packed", "size_of", "sizes_of")
+    computed = used("count", "number_of", "packed", "size_of", "sizes_of")
     records = [camel(s.name) for s in schema.structures.values() if s.is_cbor_map]
     tables = [upper(s.name) for s in schema.structures.values() if s.is_cbor_map]
     flags = [flag_class(frame.name) for frame in schema.frames.values() if frame.flags]
@@ -193,7 +193,7 @@ def _computed(field: Field, structure: Structure) -> str:
     """What building computes for a size, a count, or an array of sizes."""
     sized = structure.field(str(field.sized_by))
     if sized.octets is not None:
-        return f"len_(this.{sized.sized_by})"
+        return f"number_of({literal(snake(str(sized.sized_by)))})"
     if sized.sizes == field.name:
         encoding = literal(ENCODINGS[sized.type]) if sized.type in ENCODINGS else "None"
         return f"sizes_of({literal(sized.name)}, {encoding})"
@@ -201,7 +201,7 @@ def _computed(field: Field, structure: Structure) -> str:
         return f"size_of({literal(sized.name)}, {literal(ENCODINGS[sized.type])})"
     if sized.type == "bytes":
         return f"size_of({literal(sized.name)}, None)"
-    return f"len_(this.{sized.name})"
+    return f"number_of({literal(snake(sized.name))})"
 
 
 # Frames.

@@ -19,6 +19,7 @@ from hgproto.runtime.bytelike import as_bytes, is_bytes_like
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+
 __all__ = ["CallableTarget", "WrongAnswerError", "found", "lines_of_events", "octets_of"]
 
 _FRESH = 1 << 23
@@ -39,7 +40,7 @@ class CallableTarget:
         self._seconds = seconds
         self._worker: Worker | None = None
         self._errors = _CopiedLog()
-        self._is_late = False
+        self._is_late = self._closed = False
         self._earlier: str | None = None
         try:
             self._begun()
@@ -68,6 +69,9 @@ class CallableTarget:
 
     def run(self, octets: bytes) -> Outcome:
         """Calls it once. Raises :class:`TargetError` if it returns an object of a kind that its answers cannot be."""
+        octets = as_bytes(octets, "octets")
+        if self._closed:
+            raise RuntimeError("the target is closed; open it again")
         earlier = self.late(0.0)
         self._errors.bound()
         return self._called(octets)._replace(earlier=earlier)
@@ -125,7 +129,10 @@ class CallableTarget:
         return True
 
     def close(self) -> None:
-        """Ends the process."""
+        """Ends the process. Closing again does nothing."""
+        if self._closed:
+            return
+        self._closed = True
         try:
             if self._worker is not None:
                 self._stop()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hgproto.errors import RemoteProtocolError, counted
+from hgproto.errors import RemoteProtocolError, counted, shown
 from hgproto.fuzz.echo import served
 from hgproto.fuzz.features import features_named, used
 from hgproto.fuzz.mutator import Mutator
@@ -16,6 +16,7 @@ from hgproto.reactors.limits import Limits
 from hgproto.reactors.server import Server
 from hgproto.revisions.framing_0002 import codec, machines
 from hgproto.runtime.bytelike import as_bytes
+from hgproto.runtime.frame import check_instance
 from hgproto.samples import VIOLATORS, Seeded, at_limits, boundaries, senders, session, violate, wires
 from hgproto.samples.frames import FrameMaker
 from hgproto.streams.encodings import Encodings, default_encodings
@@ -107,6 +108,12 @@ class Cases:
     ) -> None:
         self._side = other_role(checked_role(role))
         self._choices = Seeded(seed)
+        if limits is not None:
+            check_instance(limits, Limits, "limits")
+        if encodings is not None:
+            check_instance(encodings, Encodings, "encodings")
+        if fails is not None and not (fails and fails.isascii()):
+            raise ValueError(f"fails must be the ASCII name of a command, not {shown(fails)}")
         self._limits = limits
         self._encodings = default_encodings() if encodings is None else encodings
         self._mutator = Mutator(self._choices, self._side, rate=rate, encodings=self._encodings)

@@ -1,7 +1,7 @@
 """Our reactors as targets: a server that answers each command with what it was asked, and a client that tells what it saw.
 
 A target that is to be compared by the content of its answers answers each command as :func:`description` says: with one JSON
-object, ``{"command": NAME, "args": {NAME: HEX, ...}, "data": HEX or null}``.
+object, ``{"command": NAME, "args": {NAME: HEX, ...}, "data": HEX or null}``, with hexadecimal digits in lower case.
 """
 
 from __future__ import annotations

@@ -83,8 +83,10 @@ class FuzzFinding(NamedTuple):
         text = re.sub(r"[^a-z0-9.]+", "-", " ".join(words).lower()).strip("-")[:80]
         return f"{text}-{self.digest}.json"
 
-    def replay(self, path: str) -> str:
-        """The command that shows it again."""
+    def replay(self, path: str) -> str | None:
+        """Returns the command that shows it again, None if the command of the campaign is not known."""
+        if not self.command:
+            return None
         # A path that begins with a dash would be read as an option.
         path = os.path.join(os.curdir, path) if path.startswith("-") else path
         return joined_words(["hgproto", "fuzz", *self.command, "--replay", path])

@@ -23,12 +23,15 @@ from hgproto.fuzz.signs import masked
 from hgproto.fuzz.targets import ANSWERS
 from hgproto.judging.finding import ERROR, checked_role
 from hgproto.judging.validation import SessionValidator
+from hgproto.reactors.limits import Limits
 from hgproto.revisions.framing_0002 import codec
 from hgproto.revisions.framing_0002.requirements import REQUIREMENTS
+from hgproto.runtime.frame import check_instance
+from hgproto.streams.encodings import Encodings
 from hgproto.streams.input_stream import checked_reopen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
     from typing import Literal
 
     Key = tuple[str, str, str]
@@ -37,8 +40,6 @@ if TYPE_CHECKING:
     from hgproto.fuzz.cases import Case
     from hgproto.fuzz.targets import Outcome
     from hgproto.judging.finding import Finding
-    from hgproto.reactors.limits import Limits
-    from hgproto.streams.encodings import Encodings
 
 __all__ = ["KINDS", "Fault", "Oracle"]
 
@@ -73,17 +74,17 @@ class Fault(NamedTuple):
 class Oracle:
     """Judges what came of cases.
 
-    ``role``: what the target is, ``server`` or ``client``. ``answers``: what it gives (:data:`hgproto.fuzz.targets.ANSWERS`).
-    ``echo``: whether it answers commands with their description (:mod:`hgproto.fuzz.echo`), so that answers can be compared
-    by what they say. ``limits``: its limits; None when they are not known. ``named``: the names of those limits that are
-    known, such as ``active-requests``; None for all. What meets any other limit is not judged. ``growth``: octets by which a
-    case may make it grow. ``ratio``: the same for each byte of input and output, as the input is doubled twice. ``ignore``:
-    what is known to be wrong, as :class:`hgproto.fuzz.ignore.Ignored` reads it.
-    ``encodings``, ``reopen``: as of
-    :class:`hgproto.Server`. ``reports_errors``: True if the target sends an error-response for every rejection. Silence
-    then shows acceptance in the cases that cannot end with a probe; else these cases are judged by what the target sends.
-    ``defers``: True if responses of the target wait for the end of input. ``fails``: the name of a command that its application
-    fails. ``noted``: the requirements that are only noted and that the outcome which was judged last does not meet.
+    ``role``: what the target is, ``server`` or ``client``. ``answers``: what it gives
+    (:data:`hgproto.fuzz.targets.ANSWERS`). ``echo``: whether it answers commands with their description
+    (:mod:`hgproto.fuzz.echo`), so that answers can be compared by what they say. ``limits``: its limits; None when they are
+    not known. ``named``: the names of those limits that are known, such as ``active-requests``; None for all. What meets
+    any other limit is not judged. ``growth``: bytes by which a case may make it grow, beside 64 times its size. ``ratio``:
+    the same for each byte of input and output, as the input is doubled twice. ``ignore``: what is known to be wrong, as
+    :class:`hgproto.fuzz.ignore.Ignored` reads it. ``encodings``, ``reopen``: as of :class:`hgproto.Server`.
+    ``reports_errors``: True if the target sends an error-response for every rejection. Silence then shows acceptance in the
+    cases that cannot end with a probe; else these cases are judged by what the target sends. ``defers``: True if responses
+    of the target wait for the end of input. ``fails``: the name of a command that its application fails. ``noted``: the
+    requirements that are only noted and that the outcome which was judged last does not meet.
     """
 
     def __init__(
@@ -110,8 +111,14 @@ class Oracle:
         self.role = checked_role(role)
         self.answers = answers
         self._echo = echo
+        if limits is not None:
+            check_instance(limits, Limits, "limits")
+        if encodings is not None:
+            check_instance(encodings, Encodings, "encodings")
         self._limits = limits
         self._named = {*codec.LIMITS} if named is None else {*named}
+        for name in self._named - {*codec.LIMITS}:
+            raise ValueError(f"there is no limit {shown(name)}; there are {', '.join(codec.LIMITS)}")
         self._growth = growth
         self._ratio = ratio
         self._ignored = Ignored(ignore)
@@ -140,8 +147,12 @@ class Oracle:
         return [*faults.values()]
 
     def ignores(self, fault: Fault) -> bool:
-        """True for a fault that is known."""
-        return self._ignored.has(*fault.key)
+        """Returns True for a fault that is known."""
+        return self.ignores_key(fault.key)
+
+    def ignores_key(self, key: Key) -> bool:
+        """Returns True for the key of a fault that is known."""
+        return self._ignored.has(*key)
 
     def _faults(self, case: Case, outcome: Outcome) -> Iterator[Fault]:
         """All that is wrong, gravest first; after a crash, a hang, or growth, nothing else is looked at.
@@ -206,7 +217,9 @@ class Oracle:
     def _by_frames(self, case: Case, outcome: Outcome) -> Iterator[Fault]:
         early = served(case.octets, **self._options, fails=self._fails)
         late = served(case.octets, late=True, **self._options, fails=self._fails)
-        if case.waits and not self._defers:
+        if self._defers:
+            early = late
+        elif case.waits:
             if not _has_answered(case, outcome):
                 return
             # Each command was answered before the next was sent.
@@ -239,7 +252,9 @@ class Oracle:
             return
         others = self._read(late.output, case.probe)
         if not self._echo:
-            wanted, found, others = (_without_content(one) for one in (wanted, found, others))
+            # That a limit is met is no business of the application.
+            limited = {request_id for _, request_id in early.over if request_id is not None}
+            wanted, found, others = (_without_content(one, limited) for one in (wanted, found, others))
         # An answer that depends on when the target answers is right in either way.
         right = {key: told for key, told in others.answers.items() if found.answers.get(key) == told}
         wanted = wanted._replace(answers=wanted.answers | right)
@@ -384,8 +399,14 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _without_content(seen: Observation) -> Observation:
-    """Answers of which only is known whether they are one: what an application says is its own business."""
+def _without_content(seen: Observation, limited: Collection[int]) -> Observation:
+    """Returns answers without what an application says, which is its own business.
+
+    ``limited``: requests that met a limit, so that their errors are those of the reactor.
+    """
     kinds = {"bytes": "an answer", "application error": "an answer"}
-    answers = {key: [(kinds.get(name, name), None) for name, _ in told] for key, told in seen.answers.items()}
+    answers = {
+        key: [(name if key in limited else kinds.get(name, name), None) for name, _ in told]
+        for key, told in seen.answers.items()
+    }
     return seen._replace(answers=answers)

@@ -18,6 +18,7 @@ from hgproto.fuzz.outcomes import Outcome, Target, TargetError, TargetGoneError
 from hgproto.fuzz.processes import FIRST_SILENCE, run, split_words
 from hgproto.fuzz.signs import how_it_ended
 from hgproto.fuzz.tcp import TcpTarget
+from hgproto.runtime.bytelike import as_bytes
 
 if TYPE_CHECKING:
     from hgproto.fuzz.cases import Case
@@ -158,6 +159,7 @@ class CommandTarget:
 
         ``waits``: bytes after which it is given nothing until it is silent.
         """
+        octets = as_bytes(octets, "octets")
         if self._usual is None:
             self._usual = 0
             begun = time.monotonic()

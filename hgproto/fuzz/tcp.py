@@ -11,6 +11,7 @@ from hgproto.fuzz.logs import GRACE, MOST_GRACE, Log, StartedServer, crash_in
 from hgproto.fuzz.memory import peak
 from hgproto.fuzz.outcomes import Outcome, TargetError, TargetGoneError
 from hgproto.fuzz.signs import how_it_ended
+from hgproto.runtime.bytelike import as_bytes
 
 if TYPE_CHECKING:
     from hgproto.fuzz.addresses import Address
@@ -55,6 +56,7 @@ class TcpTarget:
 
     def run(self, octets: bytes, waits: tuple[int, ...] = ()) -> Outcome:
         """Connects, sends, and reads to the end. ``waits``: bytes after which it sends nothing until the server is silent."""
+        octets = as_bytes(octets, "octets")
         # It is not lost where the server cannot be reached.
         self._earlier = self.late(0.0)
         if self._started is not None and not self._started.is_started:

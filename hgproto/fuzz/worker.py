@@ -5,6 +5,7 @@ Messages both ways have their length before them, four octets, big endian.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -39,7 +40,8 @@ def main(name: str, answers: str) -> None:
             # Nobody waits for it any more.
             os._exit(0)
 
-    sys.path.insert(0, os.getcwd())
+    with contextlib.suppress(FileNotFoundError):
+        sys.path.insert(0, os.getcwd())
     try:
         call = found(name)
     except TargetError as error:

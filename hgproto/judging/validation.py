@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import warnings
 from collections import deque
+from copy import copy
 from io import StringIO
 from itertools import chain, islice
 from typing import TYPE_CHECKING
@@ -107,8 +108,9 @@ class Validator(Unique):
             max_payload = limits.max_payload
         self._max_payload = checked_max_payload(max_payload, revision.codec)
         self._max_items = _checked_items("payload_items", limits.payload_items, revision)
-        is_other = revision.has_sessions and max_payload != limits.max_payload
-        self._limits = limits.replace(max_payload=max_payload) if is_other else limits
+        self._limits = copy(limits)
+        if revision.has_sessions:
+            self._limits.max_payload = self._max_payload
         self._encodings = encodings
         self._reopen = checked_reopen(reopen)
         self._judge: CommandJudge | ResponseJudge | FrameJudge | None = None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from hgproto.errors import repr_of
 from hgproto.runtime.definition import Definition
+from hgproto.runtime.frame import check_text
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -38,7 +39,9 @@ class Revision(Definition):
     Raises :class:`hgproto.language.SchemaError` for a file that cannot be used.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str | os.PathLike[str]) -> None:
+        name = os.fspath(name) if isinstance(name, os.PathLike) else name
+        check_text(name, "name")
         self.name = name
         self._package = f"hgproto.revisions.{name.replace('-', '_')}" if name in _generated() else None
 

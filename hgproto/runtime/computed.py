@@ -11,7 +11,17 @@ from hgproto.runtime.frame import check_text
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["BitsError", "count", "packed", "put_off", "raise_put_off", "size_of", "sizes_of"]
+__all__ = [
+    "BitsError",
+    "check_several",
+    "count",
+    "number_of",
+    "packed",
+    "put_off",
+    "raise_put_off",
+    "size_of",
+    "sizes_of",
+]
 
 _PUT_OFF = " put off"
 """The key, which no field has, of the errors that wait in the context of a structure."""
@@ -44,6 +54,22 @@ def size_of(name: str, encoding: str | None) -> Callable[[Any], int]:
 def sizes_of(name: str, encoding: str | None) -> Callable[[Any], list[int]]:
     """Returns a function for the bytes that each string of the field ``name``, an array, needs."""
     return lambda context: [_size(item, f"{name}[{index}]", encoding) for index, item in enumerate(context[name])]
+
+
+def number_of(name: str) -> Callable[[Any], int]:
+    """Returns a function for the number of strings of the field ``name``, an array."""
+
+    def count_strings(context: Any) -> int:
+        check_several(context[name], name)
+        return len(context[name])
+
+    return count_strings
+
+
+def check_several(value: object, what: str) -> None:
+    """Raises :class:`TypeError` for what is no sequence of values. Text and bytes are one value. ``what``: the field."""
+    if isinstance(value, str | bytes) or not hasattr(value, "__iter__"):
+        raise TypeError(f"{what} must be a sequence, not {type(value).__name__}")
 
 
 def packed(**fields: tuple[int, int]) -> Callable[[Any], int]:

@@ -25,7 +25,7 @@ from construct import (
 
 from hgproto.errors import LocalProtocolError, RemoteProtocolError, counted
 from hgproto.runtime.bytelike import as_bytes
-from hgproto.runtime.computed import BitsError, put_off, raise_put_off
+from hgproto.runtime.computed import BitsError, check_several, put_off, raise_put_off
 from hgproto.runtime.entries import brief
 from hgproto.runtime.frame import check_text
 from hgproto.runtime.layout import decode_entries, encode_entries, octets
@@ -126,9 +126,12 @@ class Struct(_Parsed, construct.Struct):  # type: ignore[misc]
     """
 
     def _build(self, obj: Any, stream: Any, context: Any, path: str) -> Any:
-        if obj is not None and not hasattr(obj, "get"):
+        if not hasattr(obj, "get"):
             raise TypeError(f"{_field(path) or 'the value'} must be a dictionary, not {type(obj).__name__}")
-        return super()._build(obj, stream, context, path)
+        try:
+            return super()._build(obj, stream, context, path)
+        except KeyError as error:
+            raise ValueError(f"{_field(f'{path} -> {error.args[0]}')} is missing; give it a value") from None
 
     def _emitparse(self, code: Any) -> str:
         # As construct's own classes tell that they have to be called as they are.
@@ -312,6 +315,7 @@ class _Several(Construct):  # type: ignore[misc]
 
     def _build(self, obj: Any, stream: Any, context: Any, path: str) -> Any:
         raise_put_off(context, _field(path))
+        check_several(obj, _field(path) or "the value")
         for index, item in enumerate(obj):
             self.string(REST)._build(item, stream, context, f"{path}[{index}]")
         return obj
@@ -355,6 +359,7 @@ class ToEnd(_Parsed, Subconstruct):  # type: ignore[misc]
         return tuple(items)
 
     def _build(self, obj: Any, stream: Any, context: Any, path: str) -> Any:
+        check_several(obj, _field(path) or "the value")
         for index, item in enumerate(obj):
             self.subcon._build(item, stream, context, self._element(path, index))
         return obj
@@ -439,6 +444,10 @@ class CborMap(_Parsed):
             raise StructParseError(error.requirement, place, error.field, error.expected, error.found) from None
 
     def _build(self, obj: Any, stream: Any, context: Any, path: str) -> Any:
+        for entry in self.layout.entries if isinstance(obj, dict) else ():
+            if entry.name not in obj and not entry.optional:
+                rule = self.layout.rules["missing"]
+                raise StructBuildError(rule, None, _field(path), f"the key {entry.name}", "no such key")
         record = self.record(**obj) if isinstance(obj, dict) else obj
         if not isinstance(record, self.record):
             what = _field(path) or "the value"

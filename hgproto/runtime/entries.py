@@ -48,6 +48,8 @@ ITEM_TOO_MANY = "one more"
 _MAX_SHOWN = 32
 """Longer integers are not shown: Python has a limit on the digits that it makes of one."""
 
+_LONGEST_LABEL = 256
+"""Bytes of a key that its name in paths has."""
 _PLAIN = re.compile(rb"[A-Za-z0-9_-]+")
 """The keys that a path has as they are; in others, a peer could hide terminal commands, ends of lines, or steps of a path."""
 
@@ -169,15 +171,20 @@ def walk_entries(layout: Layout, data: bytes, most: int | None = None) -> Iterat
         if first:
             yield Span("map", 0, key_at, None, layout.doc)
             first = False
-        label = name if name is not None else _label(key)
+        label = name if name is not None else _label(key, key_at)
         yield Span(f"{label}.key", key_at, value_at, key, "The key.")
         yield Span(f"{label}.value", value_at, end, value, docs.get(name or "", "Not known to this revision."))
     if first and data:
         yield Span("map", 0, len(data), None, layout.doc)
 
 
-def _label(key: bytes) -> str:
-    """Returns the name of an unknown key in paths: printable, and different for each key. A key that is not plain is quoted."""
+def _label(key: bytes, at: int) -> str:
+    """Returns the name of an unknown key in paths: printable, and different for each key. A key that is not plain is quoted.
+
+    Of a long key, the name has the first bytes, and its offset ``at``.
+    """
+    if len(key) > _LONGEST_LABEL:
+        return f"{quoted(key[:_LONGEST_LABEL])}... at {at}"
     return key.decode() if _PLAIN.fullmatch(key) else quoted(key)
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from hgproto.errors import counted, quoted
+from hgproto.errors import RemoteProtocolError, counted, quoted
 from hgproto.judging.validation import validate
 from hgproto.runtime.cbor import Simple, Tag, encode_item, join_map
 from hgproto.runtime.definition import defined
 from hgproto.runtime.frame import checked_number
-from hgproto.runtime.layout import highest
+from hgproto.runtime.layout import case_number, highest
 from hgproto.samples.choices import Seeded, Simplest
 from hgproto.samples.frames import FrameMaker, NotMadeError, sums
 from hgproto.samples.payloads import STRINGS, assembled, complete
@@ -167,11 +167,24 @@ class _Maker:
             for other, other_after, _ in cases[:number]:
                 if not other_after and flags & other == other:
                     flags &= ~other  # an earlier case would take the payload
+            stream_flags, flags = self._allowed(number, flags)
             layout = self._codec.LAYOUTS.get(name)
             payloads = self._of_string(name) if layout is None else _of_layout(layout, self._limit)
             for what, octets in payloads:
                 named = f"{f' of {name}' if layout and name != self._name else ''}{f' with flags {flag:#x}' if flag else ''}"
-                yield f"{what}{named}", self._base.replace(flags=flags, payload=octets)
+                yield f"{what}{named}", self._base.replace(flags=flags, stream_flags=stream_flags, payload=octets)
+
+    def _allowed(self, number: int, flags: int) -> tuple[int, int]:
+        """Returns stream flags and flags that are allowed together, with those that were given, for a case of the payload."""
+        of_stream, own = sums(self._codec.STREAM_FLAG_NAMES), sums(self._codec.FLAG_NAMES[int(self._base.type)])
+        for stream_flags in (int(self._base.stream_flags), *sorted(of_stream, key=int.bit_count)):
+            for more in sorted({flags | one for one in own}, key=int.bit_count):
+                frame = self._base.replace(flags=more, stream_flags=stream_flags)
+                with suppress(RemoteProtocolError):
+                    self._codec.check_header(frame)
+                    if case_number(self._codec.PAYLOADS[int(frame.type)], more, False) == number:
+                        return stream_flags, more
+        return int(self._base.stream_flags), flags
 
     def _of_string(self, type: str) -> Iterator[tuple[str, bytes]]:
         for size in (self._limit - 1, self._limit, self._limit + 1):
@@ -188,10 +201,14 @@ def _of_layout(layout: Layout, limit: int) -> Iterator[tuple[str, bytes]]:
         return
     nested = next((part.layout for part in layout.parts if part.layout is not None), None)
     if nested is not None:
-        least = _simplest(nested)
+        head, of_nested = layout._replace(parts=tuple(part for part in layout.parts if part.layout is None)), ""
+        least, before = _simplest(nested), b""
+        if head.parts:
+            yield from _Edges(head, limit).all()
+            before, of_nested = _simplest(head), f" in {nested.name}"
         for count in (0, 1, 2):
-            yield f"{counted(count, 'time')} {nested.name}", least * count
-        yield from _of_layout(nested, limit)
+            yield f"{counted(count, 'time')} {nested.name}", before + least * count
+        yield from ((f"{what}{of_nested}", before + octets) for what, octets in _of_layout(nested, limit - len(before)))
         return
     yield from _Edges(layout, limit).all()
 

@@ -116,6 +116,8 @@ def broken_frame(requirement: str, type: str, choices: Choices, *, role: Role | 
     ``role``: the side that sends it; by default, the stream id tells. Raises :class:`ValueError` when there is none.
     """
     checked_breakable(requirement, role)
+    if type not in codec.CODES:
+        raise ValueError(f"there is no frame type {shown(type)}; there are {', '.join(codec.CODES)}")
     ways = [_of_boundaries, _of_sessions]
     for way in ways[::-1] if choices.below(2) else ways:
         frame = way(requirement, type, choices, role)

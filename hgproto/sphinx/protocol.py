@@ -33,8 +33,8 @@ _CONSTRAINTS = {
     "exactly-one-of": "exactly one of {names}",
     "all-of": "all of {names}",
     "none-of": "none of {names}",
-    "odd": "{names} is odd",
-    "even": "{names} is even",
+    "odd": "each of {names} is odd",
+    "even": "each of {names} is even",
 }
 
 
@@ -203,6 +203,8 @@ def _flags_table(pieces: Pieces, flags: Sequence[Flag], frame: str, note: Note) 
 
 def _constraint(pieces: Pieces, frame: FrameType, constraint: Constraint) -> list[nodes.Node]:
     template = _CONSTRAINTS[constraint.kind]
+    if constraint.is_about_fields and len(constraint.names) == 1:
+        template = template.removeprefix("each of ")
     owned = {flag.name for flag in frame.flags}
 
     def word(name: str) -> nodes.Node:

@@ -313,8 +313,8 @@ def write_whole(path: str | os.PathLike[str], octets: bytes) -> None:
     The bytes go to a temporary file beside it, which then takes its name. What is no regular file is written directly, and so is
     what an open descriptor leads to (``/dev/stdout``), after what was written there before.
     """
-    target = os.path.realpath(path)
     try:
+        target = os.path.realpath(path)
         descriptor = _descriptor(path)
         if descriptor is not None or (os.path.exists(path) and not os.path.isfile(path)):
             with open(path if descriptor is None else os.dup(descriptor), "wb") as file:

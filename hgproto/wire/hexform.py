@@ -229,6 +229,7 @@ class _Text:
         """
         words = text[:HELD_BYTES].split()
         if self._column == 1 and len(words) > 2 and (offset := _offset(words[:-1])) is not None and offset.is_certain:
+            yield from self._released()
             raise _dump_error(self._line, 1 + text.find(words[0]), offset.word)
         if not text.isspace():
             yield from self._released()

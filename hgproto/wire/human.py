@@ -45,6 +45,7 @@ _ESCAPE = re.compile(rb"\\(x[0-9a-fA-F]{2}|[0-7]{1,3}|.?)", re.DOTALL)
 _USUAL = re.compile(rb"""(?:[^\\]|\\(?:[nrt\\]|x[0-9a-fA-F]{2}))*+""", re.DOTALL)
 _SIMPLE = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"a": b"\a", b"b": b"\b", b"f": b"\f", b"v": b"\v"}
 _SIMPLE |= {b"\\": b"\\", b"'": b"'", b'"': b'"'}
+_PIECE = 1 << 16
 _MAX_FLAGS = 64
 """Flags that a field may join: more than any frame type can have, even if some come again."""
 _MAX_DIGITS = 20
@@ -106,7 +107,9 @@ def _id(number: int) -> str:
 
 def _escape(payload: bytes) -> str:
     """Printable ASCII as it is, the rest escaped: what Python's own literals have, but for the quotes around them."""
-    return "'".join(repr(part)[2:-1] for part in payload.split(b"'"))
+    # Some at a time, since each part is an object.
+    pieces = (payload[at : at + _PIECE] for at in range(0, len(payload), _PIECE))
+    return "".join("'".join(repr(part)[2:-1] for part in piece.split(b"'")) for piece in pieces)
 
 
 def _flags_text(value: int, names: Mapping[int, str]) -> str:

@@ -441,3 +441,8 @@ def test_findings_that_were_shown_again_count_though_the_target_cannot_be_used_t
     assert status == 1
     assert len(output.splitlines()) == 1
     assert f"{names[1]}: it was not shown again, because the target cannot be used any more: " in errors
+
+
+def test_a_finding_that_is_ignored_is_not_said_to_be_mended(run: Any, files: dict[str, str]) -> None:
+    status, output, _ = run("mine:picky", "--ignore", "crash", "--replay", files["shows"])
+    assert (status, output) == (0, f"{files['shows']}: not looked for, because an option --ignore leaves it out\n")

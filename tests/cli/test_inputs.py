@@ -431,3 +431,21 @@ def test_a_schema_may_be_a_pipe(
     assert from_pipe.err == from_file.err.replace("alien.yaml", pipe)
     # The files of a package are written again, because the name of the schema is in their digest.
     assert from_pipe.out == from_file.out.replace("alien.yaml", pipe)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a directory that is used cannot be deleted there")
+@pytest.mark.parametrize("words", [("validate", "--role", "client"), ("coverage",), ("corpus", "minimize")])
+def test_files_are_named_and_read_though_the_working_directory_was_deleted(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "corpus").mkdir()
+    good = tmp_path / "corpus" / "good.bin"
+    good.write_bytes(bytes.fromhex("0500000100010311 6865616473"))
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    given = str(good.parent) if words[0] == "corpus" else str(good)
+    assert cli.main([*words, given, "other"]) == 3
+    said = capsys.readouterr()
+    assert "hgproto: other: No such file or directory" in said.err
+    assert ("good" in said.out) == (words[0] == "validate")

@@ -278,3 +278,17 @@ def test_a_campaign_ends_at_an_answer_of_another_kind(
         assert not (tmp_path / "findings").exists()
     else:
         assert "0 findings in 20 cases" in said.out + said.err
+
+
+def test_what_is_no_bytes_is_refused_and_a_closed_target_says_so() -> None:
+    target = open_target("hgproto.fuzz.echo:serve")
+    try:
+        with pytest.raises(TypeError, match="octets must be bytes or another buffer of bytes, not str"):
+            target.run("x")  # type: ignore[arg-type]
+        buffer: Any = bytearray(b"")
+        assert target.run(buffer) == target.run(b"")
+    finally:
+        target.close()
+    target.close()
+    with pytest.raises(RuntimeError, match="the target is closed; open it again"):
+        target.run(b"")

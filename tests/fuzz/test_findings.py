@@ -97,7 +97,8 @@ def test_a_name_that_is_not_utf_8_is_quoted_so_that_a_shell_reads_it(tmp_path: P
 def test_the_command_is_quoted_as_the_system_has_it(system: bool, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "joined_words", lambda parts: joined_words(parts, windows=system))
     assert FINDING._replace(command=("a b", '"c"')).replay("my findings/x.json") == words
-    assert FINDING.replay("-d/x.json").endswith(f" --replay {os.path.join('.', '-d/x.json')}")
+    assert str(FINDING.replay("-d/x.json")).endswith(f" --replay {os.path.join('.', '-d/x.json')}")
+    assert FINDING._replace(command=()).replay("x.json") is None
 
 
 def test_waits_and_sizes_are_kept(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections import Counter
 from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -314,6 +315,32 @@ def test_only_limits_that_are_named_are_judged(octets: bytes, met: str | None, a
         oracle = Oracle("server", answers, echo=True, limits=Limits.of([setting]), named=[setting.partition("=")[0]])
         fault = oracle.judge(case, Outcome(output))
         assert (fault is None) == (setting != met), setting
+
+
+@pytest.mark.parametrize(
+    ("limits", "options", "late"),
+    [
+        (Limits(arguments=2), {}, False),
+        (Limits(request_octets=1000), {}, False),
+        (Limits(active_requests=2), {"echo": True, "defers": True}, True),
+    ],
+    ids=["arguments", "octets", "deferring"],
+)
+def test_a_server_that_ignores_a_limit_of_its_own_is_found(limits: Limits, options: dict[str, Any], late: bool) -> None:
+    named = [name for name, value in limits.as_dict().items() if value != Limits().as_dict()[name]]
+    oracle = Oracle(limits=limits, named=[name.replace("_", "-") for name in named], **options)
+    kinds = Counter[str]()
+    for case in islice(Cases("server", 1, limits=limits, defers=late), 300):
+        for keeps, output in (
+            (True, served(case.octets, late=late, limits=limits)),
+            (False, served(case.octets, late=late)),
+        ):
+            fault = oracle.judge(case, Outcome(output.output))
+            kinds[f"{keeps} {None if fault is None else fault.kind}"] += 1
+    assert {*kinds} in (
+        {"True None", "False None", "False different-answer"},
+        {"True None", "False None", "False accepts-invalid"},
+    )
 
 
 @pytest.mark.requirement("stream.begin-on-open")

@@ -147,3 +147,11 @@ def test_structs_build_frames_of_the_same_revision_compiled_again(tmp_path: Path
     ours, again = Revision("framing-0002"), Revision(str(tmp_path / "framing-0002.yaml"))
     frame = again.codec.make_frame(1, 1, 1, 1, 1, b"heads")
     assert ours.structs.frame.build(frame.as_dict()) == ours.codec.encode_frame(frame)
+
+
+def test_a_path_is_a_name(tmp_path: Path) -> None:
+    file = ROOT / "tests" / "data" / "alien.yaml"
+    assert Revision(file).name == str(file)
+    assert Revision(file).codec.REVISION == Revision(str(file)).codec.REVISION
+    with pytest.raises(SchemaError, match=r"nope\.yaml"):
+        _ = Revision(tmp_path / "nope.yaml").codec

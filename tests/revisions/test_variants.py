@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import weakref
 from collections import Counter
 from functools import partial
@@ -217,3 +218,18 @@ def test_what_a_schema_has_none_of_is_said_in_words(variant: Callable[..., Revis
     stream._data_types = {}
     with pytest.raises(ValueError, match="mine has no frame type for data, with `role: data` or `role: response`"):
         stream.write(1, 1, b"x", last=True)
+
+
+@pytest.mark.requirement("stream.open-limit")
+def test_the_limits_of_a_schema_have_its_own_bounds(variant: Callable[..., Revision]) -> None:
+    shared = (SCHEMA / "framing.yaml").read_text(encoding="utf-8")
+    bounds = re.search(r"  open-streams:\n    default: \d+\n    maximum: \d+\n", shared)
+    assert bounds is not None
+    revision = variant((bounds[0], "  open-streams:\n    default: 500\n    maximum: 1000\n"))
+    assert Limits.of_revision(revision).open_streams == 500
+    assert Limits.of(["open-streams=1000"], revision).open_streams == 1000
+    with pytest.raises(ValueError, match="open_streams must be 1 to 1000, not 1001"):
+        Limits.of(["open-streams=1001"], revision)
+    frame = revision.codec.encode_frame(revision.codec.make_frame(1, 1, 1, 1, 1, b"x"))
+    assert list(Validator("client", revision=revision).feed(frame)) == []
+    assert list(Validator("client", max_payload=5, revision=revision).feed(frame)) == []

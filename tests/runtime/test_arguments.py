@@ -38,9 +38,11 @@ from hgproto import (
 from hgproto.diff import changes
 from hgproto.evidence.coverage import Coverage
 from hgproto.evidence.explain import explain
+from hgproto.fuzz import Oracle
+from hgproto.fuzz.cases import Cases
 from hgproto.reactors.limits import Limits
 from hgproto.revisions.framing_0002 import codec
-from hgproto.samples import Seeded, at_limits, boundaries, broken_session, senders, session, violate
+from hgproto.samples import Seeded, at_limits, boundaries, broken_frame, broken_session, senders, session, violate
 from hgproto.samples.frames import FrameMaker
 from hgproto.streams.encodings import zlib_profile
 from hgproto.wire.jsonform import frame_to_json
@@ -143,6 +145,11 @@ OPTIONS: dict[str, tuple[Callable[[Any], object], list[object], str]] = {
     "the new schema": (lambda given: changes(SCHEMA, given), ["framing-0002", default_revision(), None], "new"),
     "limit of the codec": (lambda given: codec.encode_frame(FIRST, given), [0.5, "1"], "max_payload"),
     "revision of limits": (Limits.of_revision, ["framing-0002", codec], "revision"),
+    "limits of an oracle": (lambda given: Oracle(limits=given), LIMITS, "limits"),
+    "encodings of an oracle": (lambda given: Oracle(encodings=given), ENCODINGS, "encodings"),
+    "limits of cases": (lambda given: Cases("server", 1, limits=given), LIMITS, "limits"),
+    "encodings of cases": (lambda given: Cases("server", 1, encodings=given), ENCODINGS, "encodings"),
+    "the name of a revision": (Revision, [None, 5, b"framing-0002"], "name"),
     "seed": (Seeded, [None, "1", 1.5], "seed"),
     "kinds of goals": (lambda given: items(Coverage().missing(given)), ["types", ""], "kinds"),
     "flags of a payload": (lambda given: validate_payload("progress", b"", flags=given), ["eos", 1.0, None], "flags"),
@@ -374,6 +381,13 @@ UNKNOWN: dict[str, tuple[Callable[[Any], object], list[object], str]] = {
     "form": (lambda given: Coverage().content(b"", given), ["bogus", ""], "form must be one of"),
     "flags": (lambda given: validate_payload("progress", b"", flags=given), [-1, 16, 0x22], "flags must be"),
     "kind": (lambda given: codec.frame_of(given, 1, 1, b""), [-1, 1 << 16, 1 << 70], "no header has the kind"),
+    "frame type": (
+        lambda given: broken_frame("frame.whole", given, Seeded(1)),
+        ["nope"],
+        "there is no frame type 'nope'",
+    ),
+    "limits that are named": (lambda given: Oracle(named=given), [["nope"], ["active_requests"]], "there is no limit"),
+    "a command that fails": (lambda given: Cases("server", 1, fails=given), ["", "\u00e9"], "fails must be the ASCII"),
     "violate": (lambda given: violate(given, (), Seeded(1)), ["nope", "reactor.unknown"], "no way to break"),
     "senders": (senders, ["nope", ""], "there is no requirement"),
 }

@@ -197,6 +197,11 @@ def test_the_limit_on_payloads_holds_when_building() -> None:
         ("text_atom", {"format": "x", "labels": ["a", b"b"], "args": []}, r"labels\[1\] must be text, not bytes"),
         ("text_output", {"atoms": ["x"]}, r"atoms\[0\] must be a dictionary, not str"),
         ("stream_settings", {"profile": b"x", "settings": b""}, "profile must be text, not bytes"),
+        ("text_atom", {"format": "x", "labels": "ab", "args": []}, "labels must be a sequence, not str"),
+        ("text_atom", {"format": "x", "labels": [], "args": None}, "args must be a sequence, not NoneType"),
+        ("text_output", {"atoms": None}, "atoms must be a sequence, not NoneType"),
+        ("frames", 5, "the value must be a sequence, not int"),
+        ("argument", None, "the value must be a dictionary, not NoneType"),
         ("progress", "x", "the value must be a dictionary or a Progress, not str"),
         ("frames", ["x"], r"frames\[0\] must be a dictionary, not str"),
     ],
@@ -215,3 +220,17 @@ def test_a_number_that_is_no_integer_is_named(number: Any) -> None:
     ):
         with pytest.raises(TypeError, match=r"^value_length must be an integer, not float$"):
             encode(record)
+
+
+@pytest.mark.parametrize(
+    ("struct", "value", "message"),
+    [
+        ("argument", {"name": "a"}, "value is missing; give it a value"),
+        ("text_output", {"atoms": [{"format": "x", "labels": [], "args": []}, {}]}, r"atoms\[1\]\.format is missing"),
+        ("frames", [FRAME, {}], r"frames\[1\]\.\w+ is missing"),
+        ("progress", {"pos": 1, "total": 2}, "expected the key topic, found no such key"),
+    ],
+)
+def test_what_is_missing_is_named(struct: str, value: object, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{message}"):
+        getattr(OURS.structs, struct).build(value)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hgproto.errors import LocalProtocolError, RemoteProtocolError
+from hgproto.errors import LocalProtocolError, RemoteProtocolError, quoted
 from hgproto.judging.validation import validate
 from hgproto.revisions.framing_0002 import codec, structs
-from hgproto.runtime.cbor import MAX_DEPTH, decode_item, encode_item
+from hgproto.runtime.cbor import MAX_DEPTH, decode_item, encode_item, encode_map
 from hgproto.runtime.entries import brief
 from hgproto.runtime.layout import walk
 
@@ -130,3 +130,18 @@ def test_a_byte_that_is_not_utf8_has_its_own_offset(topic: str, index: int) -> N
     for depth in ("session", "frames"):
         found = next(one for one in validate(wire, role="server", depth=depth) if one.id == "progress.utf8")
         assert found.offset == codec.HEADER_OCTETS + start + index
+
+
+def test_the_path_of_a_long_key_is_short_and_takes_little_memory() -> None:
+    keys = [b"\xff" * (1 << 20) + bytes([last]) for last in (0, 1)]
+    data = encode_map([(b"topic", b"t"), (b"pos", 1), (b"total", 2), *((key, 0) for key in keys)])
+    tracemalloc.start()
+    try:
+        paths = [span.path for span in walk(codec.PROGRESS, data)]
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(paths) == len({*paths}) == 11
+    assert max(map(len, paths)) < 2000
+    assert most < 24 << 20
+    assert len(quoted(keys[0])) == 4 * len(keys[0]) + 2

@@ -336,3 +336,19 @@ def test_a_server_refuses_just_what_is_over_its_limits() -> None:
 def test_a_boundary_has_names() -> None:
     one = Boundary("what", b"octets", ())
     assert (one.what, one.octets, one.broken) == ("what", b"octets", ())
+
+
+def test_boundaries_of_a_repeated_structure_have_what_comes_before_it() -> None:
+    found = [one for one in boundaries("bundle", revision=ALIEN) if "of ledger" in one.what]
+    good = [one.what for one in found if not one.broken]
+    for part in ("page", "name", "line", "amount"):
+        assert any(part in what for what in good), part
+    assert any("0 times line" in what for what in good)
+    assert {"ledger.whole", "ledger.name"} < {name for one in found for name in one.broken}
+
+
+def test_boundaries_of_a_case_have_flags_that_are_allowed() -> None:
+    found = [one for one in boundaries("bundle", revision=ALIEN) if "of status" in one.what]
+    assert any(not one.broken for one in found)
+    assert not any("bundle.state" in one.broken for one in found)
+    assert {"status.keys", "status.type"} <= {name for one in found for name in one.broken}

@@ -513,3 +513,20 @@ def test_lines_that_are_no_dump_are_converted_together(lines: list[bytes]) -> No
     parts = list(octets_from_hex([text, text]))
     assert b"".join(parts) == bytes.fromhex(text.decode()) * 2
     assert len(parts) <= 4
+
+
+def test_the_line_before_a_long_line_of_a_dump_is_read_however_the_text_is_cut() -> None:
+    lines = [
+        b"050000 0100 01 01 11 6865616473\n",
+        b"050000 0300 01 00 11 6865616473\n",
+        b"00000000  " + b"aa " * 2000 + b"\n",
+    ]
+    found = set()
+    for chunks in ([b"".join(lines)], lines, [lines[0] + lines[1], lines[2]]):
+        octets = b""
+        with pytest.raises(HexError) as caught:
+            for part in octets_from_hex(chunks):
+                octets += part
+        found.add((octets, str(caught.value)))
+    assert len(found) == 1
+    assert len(octets) == 2 * 13

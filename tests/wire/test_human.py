@@ -216,3 +216,18 @@ def test_text_that_is_no_utf_8_is_named(read: Callable[[str], object], before: s
 
 def test_bytes_that_text_stands_for_are_read() -> None:
     assert parse_frame("1 1 1 1 1 \udcff").payload == b"\xff"
+
+
+@pytest.mark.parametrize(
+    "payload", [b"\xff'" * (1 << 19), b"'" * (1 << 20), b"\\'" * (1 << 19)], ids=["high", "quotes", "backslashes"]
+)
+def test_memory_is_in_proportion_to_the_payload(payload: bytes) -> None:
+    frame = Frame(1, 1, 0, 3, 2, payload)
+    tracemalloc.start()
+    try:
+        line = format_frame(frame)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert parse_frame(line).payload == payload
+    assert most < 24 << 20

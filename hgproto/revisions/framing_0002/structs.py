@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from construct import Array, Computed, Int8ul, Int16ul, Int24ul, Rebuild, len_, this
+from construct import Array, Computed, Int8ul, Int16ul, Int24ul, Rebuild, this
 
-from hgproto.runtime.computed import count, packed, size_of, sizes_of
+from hgproto.runtime.computed import count, number_of, packed, size_of, sizes_of
 from hgproto.runtime.constructs import AtMost, CborMap, Counted, Due, Frames, Octets, Struct, Text, Texts, ToEnd, Whole
 from hgproto.runtime.frame_constructs import Decoded, Known, Rule, known
 from hgproto.runtime.of_revision import OfRevision
@@ -123,14 +123,14 @@ text_atom = Struct(
     ),
     "label_count"
     / Due(
-        Rebuild(Int8ul, len_(this.labels)),
+        Rebuild(Int8ul, number_of("labels")),
         cut="text-output.single-frame",
         overflow="text-output.sizes",
         sized="labels",
     ),
     "argument_count"
     / Due(
-        Rebuild(Int8ul, len_(this.args)),
+        Rebuild(Int8ul, number_of("args")),
         cut="text-output.single-frame",
         overflow="text-output.sizes",
         sized="args",
