@@ -229,13 +229,11 @@ _OF_CAMPAIGNS: dict[str, object] = {
 def _check_idle(options: argparse.Namespace) -> None:
     """Raises :class:`UsageError` for an option that would have no effect."""
     given = {name: getattr(options, name[2:].replace("-", "_")) for name in (*_OF_FRAMES, *_OF_CAMPAIGNS)}
-    idle = []
-    if options.answers != "frames":
-        idle = [(name, f"--answers {options.answers}") for name in _OF_FRAMES if given[name] not in (None, False)]
+    idle = [(name, f"--answers {options.answers}") for name in _OF_FRAMES if given[name] not in (None, False)]
+    idle = idle if options.answers != "frames" else []
     if options.replay:
         idle += [(name, "--replay") for name, default in _OF_CAMPAIGNS.items() if given[name] != default]
-    if options.pid is not None and options.start is not None:
-        idle.append(("--pid", "--start, whose process is watched"))
+    idle += [("--pid", "--start, whose process is watched")] * (None not in (options.pid, options.start))
     for name, way in idle:
         raise UsageError(f"argument {name}: it has no effect with {way}; leave it out")
 

@@ -221,7 +221,8 @@ def test_bytes_that_text_stands_for_are_read() -> None:
 @pytest.mark.parametrize(
     "payload", [b"\xff'" * (1 << 19), b"'" * (1 << 20), b"\\'" * (1 << 19)], ids=["high", "quotes", "backslashes"]
 )
-def test_memory_is_in_proportion_to_the_payload(payload: bytes) -> None:
+def test_memory_is_in_proportion_to_the_payload(unit: bytes) -> None:
+    payload = unit * (1 << 19)
     frame = Frame(1, 1, 0, 3, 2, payload)
     tracemalloc.start()
     try:
