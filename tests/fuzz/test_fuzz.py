@@ -337,10 +337,8 @@ def test_a_server_that_ignores_a_limit_of_its_own_is_found(limits: Limits, optio
         ):
             fault = oracle.judge(case, Outcome(output.output))
             kinds[f"{keeps} {None if fault is None else fault.kind}"] += 1
-    assert {*kinds} in (
-        {"True None", "False None", "False different-answer"},
-        {"True None", "False None", "False accepts-invalid"},
-    )
+    assert [kind for kind in kinds if kind.startswith("True")] == ["True None"]
+    assert {"False different-answer", "False accepts-invalid"} & {*kinds}
 
 
 @pytest.mark.requirement("stream.begin-on-open")
@@ -356,8 +354,14 @@ def test_answers_on_a_stream_that_begins_again_are_decoded() -> None:
 
 
 @pytest.mark.requirement("request.complete")
-@pytest.mark.parametrize("late", [False, True])
-@pytest.mark.parametrize("options", [{}, {"defers": True}, {"echo": True}, {"echo": True, "defers": True}], ids=str)
+@pytest.mark.parametrize(
+    ("options", "late"),
+    [
+        *((options, late) for options in ({}, {"echo": True}) for late in (False, True)),
+        *((options, True) for options in ({"defers": True}, {"echo": True, "defers": True})),
+    ],
+    ids=str,
+)
 def test_an_error_that_depends_on_when_a_server_answers_is_right_either_way(
     options: dict[str, Any], late: bool
 ) -> None:

@@ -218,9 +218,7 @@ def test_bytes_that_text_stands_for_are_read() -> None:
     assert parse_frame("1 1 1 1 1 \udcff").payload == b"\xff"
 
 
-@pytest.mark.parametrize(
-    "payload", [b"\xff'" * (1 << 19), b"'" * (1 << 20), b"\\'" * (1 << 19)], ids=["high", "quotes", "backslashes"]
-)
+@pytest.mark.parametrize("unit", [b"\xff'", b"''", b"\\'"], ids=["high", "quotes", "backslashes"])
 def test_memory_is_in_proportion_to_the_payload(unit: bytes) -> None:
     payload = unit * (1 << 19)
     frame = Frame(1, 1, 0, 3, 2, payload)
