@@ -125,7 +125,6 @@ def _escaped(character: str) -> str:
 
 def quoted(text: "str | bytes") -> str:
     """A text in quotes, as messages have it: a literal of Python, with what :func:`printable` escapes escaped in the same way."""
-    import io
     import re
 
     literal = repr(text.decode("utf-8", "surrogateescape") if isinstance(text, bytes) else text)
@@ -137,12 +136,16 @@ def quoted(text: "str | bytes") -> str:
         return f"\\x{byte}" if byte else f"\\u00{character}" if character else escape[0]
 
     # A backslash of the text itself is a pair in the literal. A substitution would hold an object for each escape.
-    made, at = io.StringIO(), 0
+    made: list[str] = []
+    parts: list[str] = []
+    at = 0
     for match in re.finditer(r"\\\\|\\udc([89a-f].)|\\x([89a-f].)", literal):
-        made.write(literal[at : match.start()])
-        made.write(replaced(match))
+        parts += literal[at : match.start()], replaced(match)
         at = match.end()
-    return made.getvalue() + literal[at:]
+        if len(parts) > 1 << 12:
+            made.append("".join(parts))
+            parts.clear()
+    return "".join((*made, *parts, literal[at:]))
 
 
 class HgprotoError(Exception):
