@@ -39,7 +39,7 @@ myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 
 nitpicky = True
-nitpick_ignore = [("py:class", name) for name in ("Executor", "IntEnum", "ModuleType")]
+nitpick_ignore = [("py:class", name) for name in ("Executor", "IntEnum", "ModuleType", "os.PathLike")]
 nitpick_ignore += [("py:class", name) for name in ("concurrent.futures.ThreadPoolExecutor", "date", "datetime.date")]
 # Unions that are there for type checkers alone.
 nitpick_ignore += [
