@@ -58,7 +58,7 @@ def frames(
     if type is None:
         codec = defined(revision).codec
         types = [
-            name for name in codec.CODES if encoded or _is_allowed(FrameMaker(codec), codec.CODES[name], continued)
+            name for name in codec.CODES if encoded or _is_allowed(FrameMaker(revision), codec.CODES[name], continued)
         ]
         return st.sampled_from(sorted(types, key=codec.CODES.__getitem__)).flatmap(
             lambda name: frames(name, continued=continued, encoded=encoded, revision=revision)
@@ -165,7 +165,7 @@ def _maker(revision: Definition | None, type: str) -> tuple[FrameMaker, int]:
     codec = defined(revision).codec
     if type not in codec.CODES:
         raise ValueError(f"there is no frame type {shown(type)}; there are {', '.join(codec.CODES)}")
-    return FrameMaker(codec, tries=2), codec.CODES[type]
+    return FrameMaker(revision, tries=2), codec.CODES[type]
 
 
 def _check_limits(maker: FrameMaker, code: int, flags: int | None, continued: bool) -> None:

@@ -83,7 +83,7 @@ def test_headers_are_all_that_the_schema_allows(name: str, frame: FrameType) -> 
         (sum(masks.get(flag, 0) for flag in flags), sum(stream_masks.get(flag, 0) for flag in flags))
         for flags in allowed_flags(frame, revision.schema)
     }
-    maker = FrameMaker(revision.codec)
+    maker = FrameMaker(revision)
     found = maker.headers(frame.code, encoded=True)
     assert {(header.flags, header.stream_flags) for header in found} == wanted
     senders = {"client": (1,), "server": (0,), None: (1, 0)} if name == "framing-0002" else {}

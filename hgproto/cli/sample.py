@@ -134,7 +134,7 @@ def _check_effects(options: argparse.Namespace, revision: Revision, *, sessions:
     if options.encoded:
         from hgproto.samples.frames import FrameMaker
 
-        maker = FrameMaker(revision.codec)
+        maker = FrameMaker(revision)
         codes = maker.types if options.what is None else (revision.codec.CODES[options.what],)
         if not any(maker.can_be_encoded(code) for code in codes):
             what = options.what or f"frames of {revision.name}"
@@ -165,7 +165,7 @@ def _frames(options: argparse.Namespace, revision: Revision, seed: int) -> Itera
             octets = broken_frame(options.invalid, options.what, choices, role=options.role)
             yield _shown_octets(octets, options.format, revision)
         return
-    maker = FrameMaker(codec, fresh=_FRESH)
+    maker = FrameMaker(revision, fresh=_FRESH)
     code = None if options.what is None else codec.CODES[options.what]
     show = _shown(options.format, revision)
     try:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import Any
 
-    from hgproto.runtime.definition import Codec, Definition
+    from hgproto.runtime.definition import Definition
     from hgproto.runtime.frame import Frame
     from hgproto.runtime.layout import Entry, Layout, Part
 
@@ -88,7 +88,7 @@ def boundaries(
     default, most = codec.MAX_PAYLOAD
     limit = checked_number("max_payload", default if max_payload is None else max_payload, 1, most)
     codes = codec.TYPE_NAMES if type is None else (codec.CODES[type],)
-    return _judged((one for code in codes for one in _Maker(codec, code, limit).all()), limit, revision)
+    return _judged((one for code in codes for one in _Maker(revision, code, limit).all()), limit, revision)
 
 
 def _judged(made: Iterable[tuple[str, bytes]], limit: int, revision: Definition) -> Iterator[Boundary]:
@@ -101,11 +101,11 @@ def _judged(made: Iterable[tuple[str, bytes]], limit: int, revision: Definition)
             yield Boundary(what, octets, tuple(finding.id for finding in findings))
 
 
-def _base(codec: Codec, code: int, limit: int) -> Frame:
+def _base(revision: Definition, code: int, limit: int) -> Frame:
     """The frame of a type that the others differ from."""
-    usual = FrameMaker(codec, max_payload=limit)
+    codec, usual = revision.codec, FrameMaker(revision, max_payload=limit)
     # The simplest may not be allowed by a rule that is seen only once a frame is made.
-    for maker, choices in ((FrameMaker(codec, tries=1, max_payload=limit), Simplest()), (usual, Seeded(0))):
+    for maker, choices in ((FrameMaker(revision, tries=1, max_payload=limit), Simplest()), (usual, Seeded(0))):
         with suppress(NotMadeError):
             return maker.frame(choices, code)
     payload = b""
@@ -117,12 +117,12 @@ def _base(codec: Codec, code: int, limit: int) -> Frame:
 class _Maker:
     """Makes the boundaries of one frame type."""
 
-    def __init__(self, codec: Codec, code: int, limit: int) -> None:
-        self._codec = codec
+    def __init__(self, revision: Definition, code: int, limit: int) -> None:
+        self._codec = codec = revision.codec
         self._name = codec.TYPE_NAMES[code]
         self._limit = limit
         self._largest = codec.MAX_PAYLOAD[1]
-        self._base = _base(codec, code, limit)
+        self._base = _base(revision, code, limit)
 
     def all(self) -> Iterator[tuple[str, bytes]]:
         for what, frame in (*self._of_header(), *self._of_length(), *self._of_payload()):

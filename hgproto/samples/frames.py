@@ -7,7 +7,7 @@ from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
 from hgproto.errors import RemoteProtocolError, counted
-from hgproto.runtime.definition import checked_codec
+from hgproto.runtime.definition import defined
 from hgproto.runtime.frame import checked_number
 from hgproto.runtime.layout import case_of
 from hgproto.samples.choices import Simplest
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
-    from hgproto.runtime.definition import Codec
+    from hgproto.runtime.definition import Codec, Definition
     from hgproto.runtime.frame import Frame
-    from hgproto.runtime.layout import Layout
+    from hgproto.runtime.layout import Layout, Part
     from hgproto.samples.choices import Choices
 
 __all__ = ["FrameMaker", "Header", "NotMadeError", "TooSmallLimitError", "sums"]
@@ -50,23 +50,27 @@ class Header(NamedTuple):
 class FrameMaker:
     """Makes frames of a revision.
 
-    ``codec``: of that revision; framing-0002 unless told otherwise. ``tries``: how often frames are chosen anew that break a
+    ``revision``: the default revision unless told otherwise. ``tries``: how often frames are chosen anew that break a
     rule which is seen only once they are made, such as one about the length. ``fresh``: of so many payloads one is made, and
     the others come again in frames of other ids and flags, which is faster. ``max_payload``: the most bytes of a payload, those
     of the revision by default. Raises :class:`ValueError` for a limit under 1 or over what the revision allows.
     """
 
     def __init__(
-        self, codec: Codec | None = None, *, tries: int = 100, fresh: int = 1, max_payload: int | None = None
+        self, revision: Definition | None = None, *, tries: int = 100, fresh: int = 1, max_payload: int | None = None
     ) -> None:
-        self.codec = checked_codec(codec)
+        revision = defined(revision)
+        self.codec = revision.codec
         default, most = self.codec.MAX_PAYLOAD
         self._limit = checked_number("max_payload", default if max_payload is None else max_payload, 1, most)
         self._tries = tries
         self._fresh = fresh
         self._kept: dict[tuple[int, int, bool], list[bytes]] = {}
         self.types = tuple(self.codec.TYPE_NAMES)
-        self._encoded = next((mask for mask, name in self.codec.STREAM_FLAG_NAMES.items() if name == "encoded"), 0)
+        self._encoded = revision.encoded
+        # The frame types of which the validator asks more than their tables say.
+        roles = revision.roles.FRAMES
+        self._made = {roles[role]: make for role, make in _MADE.items() if role in roles}
         self._headers: dict[tuple[int, bool], tuple[Header, ...]] = {}
         self._leasts: dict[tuple[int, int, bool], int] = {}
         self._simplest_of: dict[tuple[int, int, bool], tuple[bytes | None, str]] = {}
@@ -152,8 +156,8 @@ class FrameMaker:
         layout = self.codec.LAYOUTS.get(name)
         if layout is None:
             return string(name, choices, self._least(type_, flags, continued))
-        made = _MADE[name](self.codec, layout, choices) if name in _MADE else None
-        return structure(layout, choices) if made is None else made
+        make = self._made.get(type_)
+        return structure(layout, choices) if make is None else make(self.codec, layout, choices)
 
     def _is_accepted(self, name: str, type_: int, flags: int, continued: bool, octets: bytes) -> bool:
         if len(octets) > self._limit:
@@ -307,35 +311,38 @@ def _id(parities: tuple[int, ...], bits: int, choices: Choices) -> int:
     return 2 * number + (parities[0] if len(parities) == 1 else choices.pick(parities))
 
 
-# Structures of which the validator asks more than their tables say. A structure of another revision counts if it has the parts.
+# Frame types of which the validator asks more than their tables say, by their roles.
 
 _WORDS = ("", "a", "%%", " \u00e9", "\0")
 
 
-def _text_output(codec: Codec, layout: Layout, choices: Choices) -> bytes | None:
+def _text(codec: Codec, layout: Layout, choices: Choices) -> bytes:
     """Atoms with as many arguments as %s, the last of which ends its line."""
-    inner = layout.parts[-1].layout if layout.parts else None
-    if inner is None or not {"format", "labels", "args"} <= {part.name for part in inner.parts}:
-        return None
-    message, _, encode = codec.STRUCTURES[layout.name]
-    atom, _, _ = codec.STRUCTURES[inner.name]
-    make_message: Any = message
-    make_atom: Any = atom
+    (repeated,) = (part.layout for part in layout.parts if part.layout is not None)
+    parts = {part.name: part for part in repeated.parts}
+    words = [word for word in _WORDS if parts["format"].type == "utf8" or word.isascii()]
+    make, _, encode = codec.STRUCTURES[layout.name]
+    _, decode_atom, _ = codec.STRUCTURES[repeated.name]
+    make_message: Any = make
     atoms = []
     count = choices.below(4)
     for number in range(count):
         placeholders = choices.below(3)
-        text = "".join([choices.pick(_WORDS), *(f"%s{choices.pick(_WORDS)}" for _ in range(placeholders))])
-        labels = tuple(string("ascii", choices).decode() for _ in range(choices.below(3)))
-        args = tuple(string("utf8", choices).decode() for _ in range(placeholders))
-        atoms.append(make_atom(text + "\n" * (number == count - 1), labels, args))
+        text = "".join([choices.pick(words), *(f"%s{choices.pick(words)}" for _ in range(placeholders))])
+        labels = _strings(parts["labels"], choices, choices.below(3))
+        args = _strings(parts["args"], choices, placeholders)
+        # What else an atom has is as simple as can be.
+        atom = decode_atom(structure(repeated, Simplest()))
+        atoms.append(atom.replace(format=text + "\n" * (number == count - 1), labels=labels, args=args))
     return encode(make_message(tuple(atoms)))
 
 
-def _progress(codec: Codec, layout: Layout, choices: Choices) -> bytes | None:
+def _strings(part: Part, choices: Choices, count: int) -> tuple[str, ...]:
+    return tuple(string(part.type, choices, int("empty" in part.rules)).decode() for _ in range(count))
+
+
+def _progress(codec: Codec, layout: Layout, choices: Choices) -> bytes:
     """A progress map with a topic in ASCII."""
-    if not any(entry.name == "topic" and entry.type == "text" for entry in layout.entries):
-        return None
     _, decode, encode = codec.STRUCTURES[layout.name]
     octets = structure(layout, choices)
     try:
@@ -346,7 +353,4 @@ def _progress(codec: Codec, layout: Layout, choices: Choices) -> bytes | None:
     return encode(value.replace(topic=value.topic.encode("ascii", "ignore").decode()))
 
 
-_MADE: dict[str, Callable[[Codec, Layout, Choices], bytes | None]] = {
-    "text-output": _text_output,
-    "progress": _progress,
-}
+_MADE: dict[str, Callable[[Codec, Layout, Choices], bytes]] = {"text": _text, "progress": _progress}

@@ -32,7 +32,7 @@ REVISION = Revision(str(ALIEN))
 
 def values_of(revision: Revision) -> list[Any]:
     """Frames, what their payloads stand for, numbers with names, and an unknown flag."""
-    maker = FrameMaker(revision.codec)
+    maker = FrameMaker(revision)
     frames = [maker.frame(Seeded(seed)) for seed in range(40)]
     module: Any = revision.codec
     decoded = [module.decode_payload(frame) for frame in frames]

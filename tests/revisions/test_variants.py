@@ -21,6 +21,7 @@ from hgproto.reactors.limits import Limits
 from hgproto.reactors.plans import Slots
 from hgproto.revisions.revision import Revision, default_revision
 from hgproto.samples import Seeded, session, violate, wires
+from hgproto.samples.frames import FrameMaker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -233,3 +234,22 @@ def test_the_limits_of_a_schema_have_its_own_bounds(variant: Callable[..., Revis
     frame = revision.codec.encode_frame(revision.codec.make_frame(1, 1, 1, 1, 1, b"x"))
     assert list(Validator("client", revision=revision).feed(frame)) == []
     assert list(Validator("client", max_payload=5, revision=revision).feed(frame)) == []
+
+
+@pytest.mark.requirement("text-output.placeholders", "text-output.newline", "progress.topic-ascii")
+def test_samples_find_texts_progress_and_encoded_frames_by_their_roles(tmp_path: Path) -> None:
+    names = {"text-output": "says", "progress": "meter", "encoded": "packed"}
+    pattern = re.compile(rf"(?<![\w.-])(?<!role: )({'|'.join(names)})(?![\w.-])")
+    for file, name in (("framing", "framing"), ("framing-0002", "mine")):
+        text = (SCHEMA / f"{file}.yaml").read_text(encoding="utf-8")
+        text = pattern.sub(lambda match: names[match[1]], text).replace("revision: framing-0002", "revision: mine", 1)
+        (tmp_path / f"{name}.yaml").write_text(text, encoding="utf-8")
+    revision = Revision(str(tmp_path / "mine.yaml"))
+    assert {"says", "meter"} < {*revision.codec.CODES}
+    ours, theirs = FrameMaker(), FrameMaker(revision)
+    for code in OURS.codec.TYPE_NAMES:
+        for seed in range(100):
+            frames = [maker.frame(Seeded(seed), code) for maker in (ours, theirs)]
+            parts = [(*map(int, (one.type, one.flags, one.stream_flags)), one.payload) for one in frames]
+            assert parts[0] == parts[1]
+        assert theirs.can_be_encoded(code) == ours.can_be_encoded(code)

@@ -326,7 +326,6 @@ CODECS: dict[str, tuple[Callable[[Any], object], list[object], str]] = {
     "write_frames": (lambda given: write_frames(io.BytesIO(), [], codec=given), NO_CODECS, "codec"),
     "format_frame": (lambda given: format_frame(FIRST, given), [*NO_CODECS, []], "codec"),
     "parse_frame": (lambda given: parse_frame("1 1 1 1 1 x", given), NO_CODECS, "codec"),
-    "frames that are made": (FrameMaker, NO_CODECS, "codec"),
 }
 
 
@@ -357,6 +356,7 @@ REVISIONS: dict[str, tuple[Callable[[Any], object], list[object], str]] = {
     "payloads": (lambda given: strategies.payloads("progress", revision=given), NO_REVISIONS, "revision"),
     "values": (lambda given: strategies.values("progress", revision=given), NO_REVISIONS, "revision"),
     "boundaries": (lambda given: items(boundaries(revision=given)), NO_REVISIONS, "revision"),
+    "frames that are made": (FrameMaker, NO_REVISIONS, "revision"),
     "explain": (lambda given: explain("frame.whole", given), NO_REVISIONS, "revision"),
 }
 

@@ -106,7 +106,7 @@ def test_all_agree_which_structure_a_payload_has(folder: Path, cases: Any, seed:
     modules = compile_schema(schema)
     codec: Any = modules["codec"]
     structs: Any = modules["structs"]
-    maker = FrameMaker(codec, tries=1)
+    maker = FrameMaker(Compiled(modules), tries=1)
     places = Places(Compiled(modules))
     code = codec.CODES["measure"]
     for flags in range(8):
@@ -179,9 +179,9 @@ def test_boundaries_are_of_the_case_that_they_say(folder: Path) -> None:
         (("low", None), "readings"),
         ((None, None), "greeting"),
     ]
-    codec: Any = compile_schema(with_cases(cases, folder))["codec"]
-    taken = set()
-    for what, frame in _Maker(codec, codec.CODES["measure"], 4096)._of_payload():
+    revision = Compiled(compile_schema(with_cases(cases, folder)))
+    codec, taken = revision.codec, set()
+    for what, frame in _Maker(revision, codec.CODES["measure"], 4096)._of_payload():
         name = next(name for name in TARGETS if f" of {name}" in what)
         assert case_of(codec.PAYLOADS[frame.type], int(frame.flags), continued=False) == name
         taken.add(name)

@@ -169,7 +169,7 @@ NEVER_EVEN = (
 
 def test_a_type_that_is_always_encoded_has_frames_and_boundaries(tmp_path: Path) -> None:
     revision = changed(tmp_path, (PAYLOAD, ALWAYS_ENCODED))
-    maker = FrameMaker(revision.codec)
+    maker = FrameMaker(revision)
     for encoded in (False, True):
         frame = maker.frame(Seeded(1), revision.codec.CODES["progress"], encoded=encoded)
         assert list(validate(revision.codec.encode_frame(frame), depth="frames", revision=revision)) == []
@@ -182,7 +182,7 @@ def test_a_type_that_no_frame_can_have_has_boundaries(tmp_path: Path, capsys: py
     assert len(found) > 100
     assert {bool(one.broken) for one in found if one.octets[7:8] == b"\x70"} == {True}
     with pytest.raises(NotMadeError, match=r"^no frame of the type progress was found that keeps every rule$"):
-        FrameMaker(revision.codec).frame(Seeded(1), revision.codec.CODES["progress"])
+        FrameMaker(revision).frame(Seeded(1), revision.codec.CODES["progress"])
     assert main(["sample", "progress", "--revision", str(tmp_path / "framing-0002.yaml")]) == 1
     assert capsys.readouterr().err == "hgproto: no frame of the type progress was found that keeps every rule\n"
 
@@ -190,7 +190,7 @@ def test_a_type_that_no_frame_can_have_has_boundaries(tmp_path: Path, capsys: py
 @pytest.mark.parametrize("name", ["text-output", "progress"])
 def test_frames_and_boundaries_keep_a_small_limit_on_items(tmp_path: Path, name: str) -> None:
     revision = changed(tmp_path, ITEMS)
-    maker, choices = FrameMaker(revision.codec), Seeded(2)
+    maker, choices = FrameMaker(revision), Seeded(2)
     code = revision.codec.CODES[name]
     for _ in range(50):
         frame = maker.frame(choices, code)
@@ -229,7 +229,7 @@ def test_the_number_that_bounds_a_string_bounds_its_edges(tmp_path: Path, type_:
 
 def test_a_limit_that_no_payload_keeps_leaves_no_frames(tmp_path: Path) -> None:
     revision = changed(tmp_path, (ITEMS[0], ITEMS[1].replace("default: 9", "default: 1")))
-    maker, code = FrameMaker(revision.codec), revision.codec.CODES["progress"]
+    maker, code = FrameMaker(revision), revision.codec.CODES["progress"]
     for make in (maker.payload, maker.frame):
         with pytest.raises(
             NotMadeError, match=r"^no frame of the type progress was found that keeps every rule: .*; raise"
@@ -239,7 +239,7 @@ def test_a_limit_that_no_payload_keeps_leaves_no_frames(tmp_path: Path) -> None:
 
 
 def test_a_type_that_no_header_fits_has_no_frames(monkeypatch: pytest.MonkeyPatch) -> None:
-    maker = FrameMaker(codec)
+    maker = FrameMaker()
     monkeypatch.setattr(maker, "headers", lambda *_, **__: ())
     with pytest.raises(NotMadeError, match=r"^no frame was found that keeps every rule$"):
         maker.frame(Seeded(1))
@@ -248,7 +248,7 @@ def test_a_type_that_no_header_fits_has_no_frames(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("minimum", [-(1 << 64), 2, (1 << 64) - 1])
 def test_an_entry_has_its_edges_wherever_its_minimum_is(tmp_path: Path, minimum: int) -> None:
     revision = changed(tmp_path, ("minimum: -1", f"minimum: {minimum}"))
-    maker = FrameMaker(revision.codec)
+    maker = FrameMaker(revision)
     frame = maker.frame(Seeded(1), revision.codec.CODES["progress"])
     assert list(validate(revision.codec.encode_frame(frame), depth="frames", revision=revision)) == []
     broken = {what: broken for what, _, broken in boundaries("progress", revision=revision)}

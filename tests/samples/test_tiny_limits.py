@@ -66,7 +66,7 @@ def message(name: str, size: int) -> str:
 @pytest.mark.parametrize("name", codec.CODES)
 def test_frames_keep_a_small_limit_on_payloads(name: str, size: int, limited: dict[int, Revision]) -> None:
     revision = limited[size]
-    maker, code, choices = FrameMaker(revision.codec), revision.codec.CODES[name], Seeded(1)
+    maker, code, choices = FrameMaker(revision), revision.codec.CODES[name], Seeded(1)
     if size < LEAST[name]:
         for make in (maker.frame, maker.payload):
             with pytest.raises(TooSmallLimitError, match=f"^{re.escape(message(name, size))}$"):
@@ -81,7 +81,7 @@ def test_frames_keep_a_small_limit_on_payloads(name: str, size: int, limited: di
 
 @pytest.mark.parametrize("size", SIZES)
 def test_frames_of_any_type_are_of_those_that_a_limit_allows(size: int, limited: dict[int, Revision]) -> None:
-    maker, choices = FrameMaker(limited[size].codec), Seeded(1)
+    maker, choices = FrameMaker(limited[size]), Seeded(1)
     made = {codec.TYPE_NAMES[int(maker.frame(choices).type)] for _ in range(300)}
     assert made == {name for name, least in LEAST.items() if least <= size}
 
@@ -223,6 +223,6 @@ def test_other_flags_are_sampled_when_a_limit_on_items_allows_no_map(seed: int, 
     schema["frames"]["measure"]["payload"].insert(0, {"structure": "state", "when": "more"})
     file = tmp_path / "alien.yaml"
     file.write_text(json.dumps(schema), encoding="utf-8")
-    relay = Revision(str(file)).codec
+    relay = Revision(str(file))
     maker, choices = FrameMaker(relay), Seeded(seed)
-    assert {maker.frame(choices, relay.CODES["measure"]).flags for _ in range(20)} == {0}
+    assert {maker.frame(choices, relay.codec.CODES["measure"]).flags for _ in range(20)} == {0}
