@@ -244,6 +244,10 @@ class LimitError(HgprotoError):
     """An input would need more memory than a fixed limit of hgproto allows. It violates no requirement."""
 
 
+class RevisionError(ValueError):
+    """A revision lacks what is asked of it, such as a frame type with a role, a row of a machine, or a limit."""
+
+
 class HumanFormError(HgprotoError):
     """A line that is not the human form of a frame. ``column`` counts bytes from 1. ``line``: its number, if known."""
 

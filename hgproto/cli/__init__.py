@@ -14,7 +14,7 @@ from hgproto import __version__
 from hgproto.cli import corpus, coverage, diff, explain, frames, fuzz, sample, schema, session, trace, validate
 from hgproto.cli.common import FAULT, TROUBLE, USAGE, InputError, UsageError, say
 from hgproto.cli.parser import Parser
-from hgproto.errors import HgprotoError, printable
+from hgproto.errors import HgprotoError, RevisionError, printable
 from hgproto.system.stdio import own_faults, run
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ def _run_expected(arguments: Sequence[str], options: argparse.Namespace) -> int:
         code: int = options.run(options)
     except UsageError as error:
         whole.exit(USAGE, f"hgproto: {printable(str(error))}\n")
+    except RevisionError as error:
+        whole.exit(USAGE, f"hgproto: argument --revision: {printable(str(error))}\n")
     except (InputError, HgprotoError) as error:
         # A schema that cannot be read says nothing about the schema.
         options.found_fault = getattr(options, "found_fault", False) or not getattr(error, "unreadable", False)

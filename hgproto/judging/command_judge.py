@@ -39,10 +39,11 @@ class _Requests:
     def __init__(self, revision: Definition, command: int, states: States) -> None:
         rows = revision.machine("request", "server").rows
         sent = {row.source: row.to for row in rows if row.event is Event.RESPONSE_SENT}
-        self.answered_early = next(to for source, to in sent.items() if source in states.refused and to is not None)
-        self.fresh_id = next(row.error for row in rows if row.frames == (command,) and row.error is not None)
+        # None where no request is refused before it is whole.
+        self.answered_early = next((to for one, to in sent.items() if one in states.refused and to is not None), None)
+        self.fresh_id = next((row.error for row in rows if row.frames == (command,) and row.error is not None), None)
         rows = revision.machine("request", "client").rows
-        self.closes = next(str(row.requirement) for row in rows if row.emit == _CLOSING)
+        self.closes = next((str(row.requirement) for row in rows if row.emit == _CLOSING), None)
 
 
 class CommandJudge(Judge, CommandReceiver):
@@ -75,7 +76,11 @@ class CommandJudge(Judge, CommandReceiver):
     def _end_after_error(self, data: bytes) -> None:
         """Says that the client should have closed the connection, by the first byte after the server's error."""
         self.over = True
-        expected = "no more frames after the server's error-response with protocol"
+        if self._told.closes is None:
+            return
+        revision, code = self._revision, self._revision.code_of("error")
+        fatal = self._codec.FLAG_NAMES[code].get(revision.flag(code, "fatal"), "no flag")
+        expected = f"no more frames after the server's {self._codec.TYPE_NAMES[code]} with {fatal}"
         error = RemoteProtocolError(self._told.closes, None, "", expected, "more")
         finding = self._places.of_rest(error, data[:1], self.octets, self.frames)
         finding.refused = False

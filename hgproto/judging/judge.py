@@ -33,9 +33,10 @@ if TYPE_CHECKING:
 
     from hgproto.judging.finding import Finding, Role
     from hgproto.judging.places import Refused
-    from hgproto.reactors.plans import Node, Plan
+    from hgproto.reactors.plans import Node, Plan, Table
     from hgproto.reactors.reactor import Reactor
     from hgproto.runtime.definition import Definition
+    from hgproto.runtime.frame import Frame
     from hgproto.runtime.machine import Outcome
     from hgproto.streams.input_stream import InputStream
 
@@ -274,6 +275,21 @@ class Judge(_Base):
             revision=self._revision,
         )
 
+    def _node(self, outcome: Outcome, table: Table | None, frame: Frame) -> Node:
+        node = super()._node(outcome, table, frame)
+        row = node.row
+        if node.ask is None and table is not None and row.error is None and row.emit is None:
+            node.act = Judge._look_into
+        return node
+
+    def _look_into(self, request_id: int, request: Any, payload: bytes, node: Node) -> None:
+        """Judges a payload with which nothing is done. One that goes on with the frame before cannot be judged by itself."""
+        if not any(after for _, after, _ in self._codec.PAYLOADS.get(node.code, ())):
+            frame = self._codec.make_frame(0, 0, 0, node.code, node.flags, payload)
+            self._codec.decode_payload(frame, False, self.limits.payload_items)
+        if node.to is not None and (request is None or node.to is not request.state):
+            self._move(request_id, request, node.to)
+
     # What comes after a fault.
 
     def _go_on(self, problem: _Problem, kind: int, request_id: int, stream_id: int, payload: bytes) -> None:
@@ -461,7 +477,8 @@ class Judge(_Base):
             stream: Any = self._inputs[stream_id]
             outcome = self._plans.stream.outcome(stream.state, Event.END_OF_INPUT)
             if isinstance(outcome, Row) and outcome.emit == NOTE:
-                expected = f"stream-end on the last frame of stream {stream_id}, which frame {stream.begun} began"
+                flag = self._codec.STREAM_FLAG_NAMES[self._revision.end]
+                expected = f"{flag} on the last frame of stream {stream_id}, which frame {stream.begun} began"
                 error = RemoteProtocolError(str(outcome.requirement), None, "", expected, "the end of input")
                 self._add(self._places.of_end(error, self.octets, f"streams[{stream_id}]", refused=False))
                 yield

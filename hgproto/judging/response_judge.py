@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hgproto.errors import RemoteProtocolError, shown
 from hgproto.judging.judge import Judge
 from hgproto.judging.rules import Tally, progress_remarks, text_remarks
-from hgproto.reactors.plans import Closed, Request, placed, text_payload
+from hgproto.reactors.plans import Closed, Request, first_of, placed, text_payload
 from hgproto.reactors.response_receiver import ResponseReceiver
 from hgproto.runtime.layout import octets
 from hgproto.runtime.machine import Event
@@ -76,9 +76,16 @@ class ResponseJudge(Judge, ResponseReceiver):
         self._ids = revision.request_ids
         # Answered ids after which one may be in use again: half of those that a client has.
         self._wrapped = len(self._ids) // 2
+        self._progress = self._codec.TYPE_NAMES.get(roles.get("progress", -1), "")
         self._topic_end: str | None = revision.roles.CHECKS.get("topic-end")
-        sent = (self._row(state, Event.REQUEST_SENT) for state in sorted(states.receiving))
-        self._waiting = next(self._tables[row.to] for row in sent if row is not None and row.to is not None)
+        # A request waits once it was sent, or as soon as it was issued.
+        rows = [self._row(state, Event.REQUEST_SENT) for state in sorted(states.receiving)]
+        rows.append(self._row(states.initial, Event.REQUEST_ISSUED))
+        waiting = (row.to for row in rows if row is not None and row.to is not None)
+        self._waiting = self._tables[first_of(waiting, revision, "row for request-issued")]
+        # What is taken for a request that waits.
+        taken = (row.frames for row in self.machine.rows if row.source is self._waiting.state and row.error is None)
+        self._answers |= frozenset(code for codes in taken for code in codes)
         self._answered: set[int] = set()
         self._topics = 0
 
@@ -151,7 +158,7 @@ class ResponseJudge(Judge, ResponseReceiver):
             for topic in sorted(request.topics):
                 if not tally.left:
                     break
-                expected = f"a progress frame with pos -1 for the topic {shown(topic)} before the response ends"
+                expected = f"a {self._progress} frame with pos -1 for the topic {shown(topic)} before the response ends"
                 error = RemoteProtocolError(str(self._topic_end), 0, "", expected, "the end of the response")
                 self._remarks.append((tally.remark(error), False, False))
         self._is_answered_now(request_id)
@@ -217,7 +224,7 @@ class ResponseJudge(Judge, ResponseReceiver):
         yield from super()._end_requests()
         for request_id, request in sorted(self._requests.items()):
             for topic in sorted(request.topics or ()):
-                expected = f"a progress frame with pos -1 for the topic {shown(topic)} of request {request_id}"
+                expected = f"a {self._progress} frame with pos -1 for the topic {shown(topic)} of request {request_id}"
                 error = RemoteProtocolError(str(self._topic_end), None, "", expected, "the end of input")
                 self._add(self._places.of_end(error, self.octets, f"requests[{request_id}]", refused=False))
                 yield

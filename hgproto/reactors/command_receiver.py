@@ -20,7 +20,7 @@ from hgproto.reactors.events import (
     ServerEvent,
     StartCommand,
 )
-from hgproto.reactors.plans import Node, Plan, Request, text_payload
+from hgproto.reactors.plans import Node, Plan, Request, first_of, text_payload
 from hgproto.reactors.reactor import Reactor
 from hgproto.runtime.frame import bare
 from hgproto.runtime.layout import octets
@@ -119,7 +119,10 @@ class CommandReceiver(Reactor[ServerEvent]):
         # What is known of a request that was received whole is its state alone.
         states = self._request_states = self._plans.states
         self._states: dict[IntEnum, Request] = {state: Request(self._tables[state]) for state in states.whole}
-        self._active = next(self._states[state] for state in states.whole & states.awaiting)
+        active = first_of(
+            iter(states.whole & states.awaiting), self._revision, "row for response-begun of a request that is whole"
+        )
+        self._active = self._states[active]
         self._content = self._revision.kept(Content, lambda: Content(self._revision))
 
     def _reply(

@@ -9,14 +9,14 @@ rule of their header have none, so there are only as many plans as there are com
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from hgproto.errors import LocalProtocolError, RemoteProtocolError, counted
+from hgproto.errors import LocalProtocolError, RemoteProtocolError, RevisionError, counted
 from hgproto.runtime.layout import text_of_flags
 from hgproto.runtime.machine import Event, Row
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from hgproto.runtime.definition import Codec, Definition
     from hgproto.runtime.frame import Frame
@@ -34,10 +34,13 @@ __all__ = [
     "Table",
     "Violation",
     "bound",
+    "first_of",
     "placed",
     "text_payload",
     "words",
 ]
+
+T = TypeVar("T")
 
 
 class _Nowhere(IntEnum):
@@ -62,14 +65,23 @@ class Node:
         self.code = code
         self.ask: Callable[..., object] | None = None
         self.outcomes: dict[object, Node] = {}
-        self.act: Callable[..., None] = _nothing
+        self.act: Callable[..., None] = _go_on
         self.row: Row = NO_ROW
         self.to: IntEnum | None = None
         self.table: Any = None
 
 
-def _nothing(*_: object) -> None:
-    """What is done where the table says no more than a state."""
+def _go_on(reactor: Any, request_id: int, request: Any, _: bytes, node: Node) -> None:
+    """Does what a row says that has a state and no action."""
+    if node.to is not None and (request is None or node.to is not request.state):
+        reactor._move(request_id, request, node.to)  # noqa: SLF001 - an action of the reactor
+
+
+def first_of(found: Iterator[T], revision: Definition, what: str) -> T:
+    """Returns the first of what was found in the machines. Raises :class:`RevisionError` if there is none. ``what``: its name."""
+    for one in found:
+        return one
+    raise RevisionError(f"{revision.title} has no {what}, which sessions need; add it to its state machines")
 
 
 class Plan:

@@ -15,7 +15,7 @@ from hgproto.reactors.events import (
     ResponseData,
     TextMessage,
 )
-from hgproto.reactors.plans import Closed, Node, Request, Table, text_payload
+from hgproto.reactors.plans import Closed, Node, Request, Table, first_of, text_payload
 from hgproto.reactors.reactor import Reactor
 from hgproto.runtime.deferred import Later
 from hgproto.runtime.frame import bare
@@ -153,7 +153,9 @@ class ResponseReceiver(Reactor[ClientEvent]):
         """The requirement that is violated by the end of input before the end of a response."""
         states = self._plans.states.receiving
         rows = (self._row(state, Event.END_OF_INPUT) for state in sorted(states))
-        return next(str(row.requirement) for row in rows if row is not None)
+        return first_of(
+            (str(row.requirement) for row in rows if row is not None), self._revision, "row for end-of-input"
+        )
 
     def _count_decoded(self, request: _Request | None, size: int) -> None:
         if request is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from hgproto.errors import RevisionError
 from hgproto.runtime.frame import check_instance
 from hgproto.runtime.layout import walk
 from hgproto.runtime.machine import Answer, Ask
@@ -133,12 +134,12 @@ class Definition:
     # Frames.
 
     def code_of(self, role: str) -> int:
-        """Returns the code of the frame type with a role. Raises :class:`ValueError` if the revision has none."""
+        """Returns the code of the frame type with a role. Raises :class:`RevisionError` if the revision has none."""
         return self._with_role("frame type", role, self.roles.FRAMES)
 
     def _with_role(self, what: str, role: str, parts: Mapping[str, int]) -> int:
         if role not in parts:
-            raise ValueError(
+            raise RevisionError(
                 f"{self.title} has no {what} with the role {role!r}, so it cannot be used for this; "
                 f"give a {what} `role: {role}`, or use another revision"
             )
@@ -195,10 +196,10 @@ class Definition:
         return types
 
     def limit(self, name: str) -> tuple[int, int]:
-        """Returns the default and the maximum of a limit, by its name in Python. Raises :class:`ValueError` for none."""
+        """Returns the default and the maximum of a limit, by its name in Python. Raises :class:`RevisionError` for none."""
         limits = {limit.replace("-", "_"): bounds for limit, bounds in self.codec.LIMITS.items()}
         if name not in limits:
-            raise ValueError(
+            raise RevisionError(
                 f"{self.title} has no limit {name.replace('_', '-')!r}; declare it, or use another revision"
             )
         return limits[name]
@@ -245,12 +246,12 @@ class Definition:
     # Machines.
 
     def machine(self, scope: str, role: str = "both") -> Machine:
-        """Returns the machine of a scope and a side. Raises :class:`ValueError` if the revision has none."""
+        """Returns the machine of a scope and a side. Raises :class:`RevisionError` if the revision has none."""
         machines: dict[str, Machine] = self.machines.MACHINES
         for machine in machines.values():
             if machine.scope == scope and machine.role == role:
                 return machine
-        raise ValueError(f"{self.title} has no state machine for a {scope}; use another revision")
+        raise RevisionError(f"{self.title} has no state machine for a {scope}; use another revision")
 
     @cached_property
     def has_sessions(self) -> bool:
@@ -264,13 +265,13 @@ class Definition:
             guards = [] if row.when is None else [a.guard for a in row.when.atoms() if isinstance(a, Answer)]
             if row.requirement is not None and "capacity" in guards:
                 return row.requirement
-        raise ValueError(f"{self.title} does not limit the number of requests; use another revision")
+        raise RevisionError(f"{self.title} does not limit the number of requests; use another revision")
 
     @cached_property
     def stream_states(self) -> tuple[IntEnum, IntEnum, IntEnum | None]:
         """The states of a stream that is closed, open, and open with a content encoding; None if there is no such state.
 
-        Raises :class:`ValueError` if streams lack a machine or a stream flag. They need ``encoded`` if they can have settings.
+        Raises :class:`RevisionError` if streams lack a machine or a stream flag. They need ``encoded`` if they can have settings.
         """
         machine = self.machine("stream")
         for role in ("begin", "end") if self.settings is None else ("begin", "end", "encoded"):
@@ -282,7 +283,7 @@ class Definition:
             for code in (plain, self.settings)
         ]
         if states[0] is None:
-            raise ValueError(f"no frame of {self.title} opens a stream; use another revision")
+            raise RevisionError(f"no frame of {self.title} opens a stream; use another revision")
         return machine.initial, states[0], states[1]
 
     @cached_property

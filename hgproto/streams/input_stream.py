@@ -67,8 +67,12 @@ class InputStream(Unique):
         self.state: IntEnum = revision.stream_states[0]
         self._encodings = default_encodings(revision) if encodings is None else encodings
         check_instance(self._encodings, Encodings, "encodings")
-        default, most = revision.limit("decoded_frame")
-        self._limit = default if decoded_limit is None else checked_number("decoded_limit", decoded_limit, 1, most)
+        # Without encodings, a schema needs no limit on what is decoded.
+        default, most = (0, 0) if revision.settings is None else revision.limit("decoded_frame")
+        if decoded_limit is None or revision.settings is None:
+            self._limit = default
+        else:
+            self._limit = checked_number("decoded_limit", decoded_limit, 1, most)
         self._decoder: Decoder | None = None
         self._profile: Profile | None = None
         self.decoded: bytes | None = None

@@ -84,6 +84,7 @@ class OutputStream(Unique):
         "_raw",
         "_revision",
         "_run",
+        "_settings_name",
         "_states",
         "_used",
         "_waiting",
@@ -122,11 +123,12 @@ class OutputStream(Unique):
         size = revision.limit("send_payload")[0] if max_payload is None else max_payload
         self._max_payload = checked_number("max_payload", size, 1, codec.MAX_PAYLOAD[1])
         self._longest = max(codec.MAX_PAYLOAD[0], self._max_payload)
+        self._settings_name = codec.TYPE_NAMES.get(-1 if revision.settings is None else revision.settings, "settings")
         self._opening = b"" if profile is None else revision.encode_settings(profile.name, profile.settings)
         if len(self._opening) > self._longest:
             needed = counted(len(self._opening), "byte")
             raise ValueError(
-                f"the stream-settings of {profile!r} need {needed}, and a payload has at most {self._longest};"
+                f"the {self._settings_name} of {profile!r} need {needed}, and a payload has at most {self._longest};"
                 " give the profile shorter settings, or the stream a larger max_payload"
             )
         default, most = revision.limit("decoded_frame")
@@ -216,7 +218,7 @@ class OutputStream(Unique):
             self.put_data(frame.request_id, code, frame.payload, last=last, plain=plain, end=end)
             return
         if code == self._revision.settings:
-            raise ValueError("a stream makes its own stream-settings, from its profile")
+            raise ValueError(f"a stream makes its own {self._settings_name}, from its profile")
         request_id, payload = frame.request_id, frame.payload
         if type(payload) is not bytes:
             payload = as_bytes(payload)

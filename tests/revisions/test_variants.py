@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import re
+import shutil
 import weakref
 from collections import Counter
 from functools import partial
@@ -12,13 +13,24 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hgproto import Client, Encodings, InputStream, OutputStream, Server, Validator, default_encodings, read_frames
+from hgproto import (
+    Client,
+    Encodings,
+    InputStream,
+    OutputStream,
+    Server,
+    Validator,
+    default_encodings,
+    parse_frame,
+    read_frames,
+)
 from hgproto.cli import main
-from hgproto.errors import EncodingError, RemoteProtocolError
+from hgproto.errors import EncodingError, RemoteProtocolError, RevisionError
 from hgproto.judging.command_judge import CommandJudge
 from hgproto.judging.response_judge import ResponseJudge
+from hgproto.language import check, load
 from hgproto.reactors.limits import Limits
-from hgproto.reactors.plans import Slots
+from hgproto.reactors.plans import Slots, first_of
 from hgproto.revisions.revision import Revision, default_revision
 from hgproto.samples import Seeded, session, violate, wires
 from hgproto.samples.frames import FrameMaker
@@ -253,3 +265,54 @@ def test_samples_find_texts_progress_and_encoded_frames_by_their_roles(tmp_path:
             parts = [(*map(int, (one.type, one.flags, one.stream_flags)), one.payload) for one in frames]
             assert parts[0] == parts[1]
         assert theirs.can_be_encoded(code) == ours.can_be_encoded(code)
+
+
+CALLS = Path(__file__).resolve().parents[1] / "data" / "calls.yaml"
+
+
+def of_calls(revision: Revision, *lines: str) -> bytes:
+    codec = revision.codec
+    return b"".join(codec.encode_frame(parse_frame(line, codec)) for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("lines", "found"),
+    [
+        (("1 2 opens result on a", "1 2 closes result fin b"), []),
+        (("1 2 opens list 0 \\x01a", "1 2 closes result fin b"), []),
+        (("1 2 opens result on a", r"1 2 0 list 0 \x01\xff", "1 2 closes result fin b"), ["word.utf8"]),
+        (("1 2 opens result fin a",), ["stream.left"]),
+    ],
+)
+def test_sessions_of_other_machines_are_judged(lines: tuple[str, ...], found: list[str]) -> None:
+    revision = Revision(CALLS)
+    validator = Validator("server", revision=revision)
+    findings = [*validator.feed(of_calls(revision, *lines)), *validator.close()]
+    assert [finding.id for finding in findings] == found
+    assert not any("stream-end" in finding.message for finding in findings)
+
+
+def test_what_a_schema_lacks_for_sessions_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    revision = Revision(CALLS)
+    call = of_calls(revision, "1 1 opens call done a")
+    with pytest.raises(RevisionError, match="calls-1 has no frame type with the role 'argument'"):
+        Validator("client", revision=revision)
+    (tmp_path / "call.bin").write_bytes(call)
+    with pytest.raises(SystemExit, match="2"):
+        main(["validate", "--revision", str(CALLS), str(tmp_path / "call.bin")])
+    said = capsys.readouterr().err
+    assert said.startswith("hgproto: argument --revision: calls-1 has no frame type with the role 'argument'")
+    with pytest.raises(
+        RevisionError, match="calls-1 has no row for x, which sessions need; add it to its state machines"
+    ):
+        first_of(iter(()), revision, "row for x")
+
+
+def test_a_guard_that_a_flag_answers_needs_the_role_of_the_flag(tmp_path: Path) -> None:
+    shutil.copy(SCHEMA / "framing.yaml", tmp_path)
+    own = (SCHEMA / "framing-0002.yaml").read_text(encoding="utf-8")
+    (tmp_path / "framing-0002.yaml").write_text(own.replace(", role: data-follows", ""), encoding="utf-8")
+    messages = [problem.message for problem in check(load(tmp_path / "framing-0002.yaml"))]
+    assert messages == [
+        "the guard 'data-announced' is answered by the flag with the role 'data-follows', which none has"
+    ]
