@@ -209,6 +209,8 @@ class Client(Sender[ClientEvent], ResponseReceiver):
         if row is None or row.to is None:
             return
         self._move(request_id, request, row.to)
+        if not begun:
+            self._ids.give_back(request_id)
         message = f"the data of the request could not be sent: {described(failure)}"
         self._due.append(RequestError(request_id, message, request.received, row.requirement))
 

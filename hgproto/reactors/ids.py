@@ -40,6 +40,11 @@ class Ids:
         """Takes an id; the next one comes after it."""
         self._next = self._after(taken)
 
+    def give_back(self, taken: int) -> None:
+        """Gives back an id that was not used; it is the next one again if no other was taken since."""
+        if self._next == self._after(taken):
+            self._next = taken
+
     def _after(self, one: int) -> int:
         after = one + self._ids.step
         return after if after in self._ids else self._ids.start

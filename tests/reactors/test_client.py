@@ -921,3 +921,18 @@ def test_the_errors_of_a_server_that_closes_the_connection_can_be_cut_anywhere()
     for _ in range(2):
         (error,) = client.receive_data(codec.encode_frame(codec.make_frame(1, 2, 0, 4, 2, b"x")) + octets)
         assert error.error.requirement == "reactor.errored"
+
+
+class Unreadable(BytesIO):
+    def read(self, size: int | None = -1, /) -> bytes:
+        raise OSError(size)
+
+
+@pytest.mark.requirement("request-id.order")
+def test_the_id_of_a_command_of_which_nothing_was_sent_comes_next() -> None:
+    client = Client()
+    assert list(client.issue("a", data=Unreadable())) == []
+    (failed,) = client.receive_data(b"")
+    assert isinstance(failed, RequestError)
+    frames = [frame for name in "bc" for frame in client.issue(name)]
+    assert [frame.request_id for frame in frames] == [1, 3]

@@ -38,3 +38,16 @@ def test_ids_in_use_are_skipped_until_there_is_none() -> None:
 def test_an_id_that_is_not_taken_is_the_next_one_again() -> None:
     ids = Ids(range(1, 8, 2), "request-id.order")
     assert [ids.next(()), ids.next({1}), ids.next(()), taken(ids), ids.next(())] == [1, 3, 1, 1, 3]
+
+
+@pytest.mark.requirement("request-id.order")
+def test_an_id_that_was_not_used_is_the_next_one_again_unless_another_was_taken() -> None:
+    ids = Ids(range(1, 8, 2), "request-id.order")
+    assert taken(ids) == 1
+    ids.give_back(1)
+    assert [taken(ids), taken(ids)] == [1, 3]
+    ids.give_back(1)
+    assert taken(ids) == 5
+    assert taken(ids) == 7
+    ids.give_back(7)
+    assert taken(ids) == 7
