@@ -176,6 +176,7 @@ class _Run:
         self._baseline = baseline
         self._failing = ("error", "warning") if options.strict else ("error",)
         self._parity = revision.machines.STREAM_PARITY["requirement"]
+        self._remedy = _remedy(options)
         self._today = datetime.now(tz=UTC).date()
 
     def input(self, path: str, given: _Input, trouble: StreamError | None) -> None:
@@ -199,7 +200,7 @@ class _Run:
         if text:
             self._report.hint(name, text)
         elif self._other_side and role is not None:
-            self._report.hint(name, _hint(role, self._other_side, validator.frames))
+            self._report.hint(name, _hint(role, self._other_side, validator.frames, self._remedy))
         self._report.end(name, validator.frames, validator.octets)
 
     def _finding(self, name: str, finding: Finding) -> None:
@@ -275,16 +276,25 @@ class _Input:
                 raise input_error(error, name, number) from None
 
 
-def _hint(role: Role, number: int, frames: int) -> str:
-    """A remedy for frames on streams of the other side. ``number``: how many of the ``frames`` are."""
+def _hint(role: Role, number: int, frames: int, remedy: str) -> str:
+    """A hint about frames on streams of the other side. ``number``: how many of the ``frames`` are. ``remedy``: for a mixture."""
     other = other_role(role)
     if number == frames:
         return f"every frame is on a stream of the {other}; use --role {other} for what the {other} has sent"
     which = f"{number} of {counted(frames, 'frame')} {'is' if number == 1 else 'are'} on streams of the {other}"
+    return f"{which}; if both directions are mixed here, write each one to its own file, {remedy}"
+
+
+def _remedy(options: argparse.Namespace) -> str:
+    """What else can be done about both directions in one file."""
+    if options.depth == "frames":
+        return "or leave out --role: then each frame is judged by itself, whatever the direction"
+    frames = "--depth frames without --role judges each frame by itself, whatever the direction"
+    if options.revision != DEFAULT_REVISION:
+        return f"or do not look at sessions: {frames}"
     return (
-        f"{which}; if both directions are mixed here, write each one to its own file, or use --role both with the "
-        "session form: the lines of hgproto decode, with >! before each one of the client and <! before each one of the server; "
-        "--depth frames judges each frame by itself, whatever the direction"
+        "or use --role both with the session form: the lines of hgproto decode, with >! before each one of the client and <! "
+        f"before each one of the server; {frames}"
     )
 
 

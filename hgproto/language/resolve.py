@@ -122,9 +122,11 @@ class _Resolver(MachineResolver):
                 if is_name and find_part(piece, parts, owner(path), ends) is None:
                     nearest = self.adviser.closest(piece, names)
                     advice = f"did you mean {nearest!r}?" if nearest else "name a part of the schema"
-                    if piece in names:
+                    message = f"nothing is called {piece!r}"
+                    if len(found := ends.get(piece, [])) > 1:
+                        message = f"{', '.join(part.name for part in found)} are called {piece!r}"
                         advice = "say of what, with a dot"
-                    self.problems.append(Problem(self.source.place(path), f"nothing is called {piece!r}", advice))
+                    self.problems.append(Problem(self.source.place(path), message, advice))
 
     def catalogue_entry(self, name: str, part: Data) -> model.Requirement:
         parts: Data = dict.fromkeys(("reason", "resolution", "reference", "severity")) | part

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sphinx.errors import ConfigError
 from sphinx.util import logging
 
+from hgproto.evidence.prove import prove
 from hgproto.evidence.trace import read_snapshot
 from hgproto.language import SchemaError, check, load
 from hgproto.language.load import find, known_revisions
@@ -89,7 +90,7 @@ class Library:
         try:
             schema = load(find(name))
             self.files += schema.files
-            problems = check(schema)
+            problems = check(schema) or prove(schema)[0]
             if problems:
                 raise SchemaError(problems)
         except SchemaError as error:

@@ -295,10 +295,14 @@ def hints(capsys: Capture, *arguments: str) -> list[str]:
 
 def test_mixed_directions_have_a_hint(capsys: Capture) -> None:
     Path("mixed.bin").write_bytes(wire((*CLEAN, "1 2 stream-begin|stream-end bytes-response eos x")))
-    for depth in (["--depth", "session"], ["--depth", "frames", "--role", "client"]):
+    for depth, remedy in (
+        (["--depth", "session"], "use --role both with the session form"),
+        (["--depth", "frames", "--role", "client"], "leave out --role: then each frame is judged by itself"),
+    ):
         (hint,) = hints(capsys, *depth, "mixed.bin")
         assert "1 of 2 frames is on streams of the server" in hint
-        assert "--role both" in hint
+        assert remedy in hint
+        assert ("--role both" in hint) == ("session" in depth)
     assert hints(capsys, "--role", "client", "warned.bin") == [
         "every frame is on a stream of the server; use --role server for what the server has sent"
     ]

@@ -517,6 +517,16 @@ def test_two_schemas_of_one_revision_are_told(site: Site) -> None:
         site.build(hgproto_schemas=["framing-0002.yaml", "again.yaml"])
 
 
+def test_examples_that_are_wrong_are_told_at_their_lines(site: Site) -> None:
+    alien = (ROOT / "tests" / "data" / "alien.yaml").read_text(encoding="utf-8")
+    wrong = alien.replace("refused: hello.quiet, offset: 0", "refused: hello.brief, offset: 0")
+    (site.root / "alien.yaml").write_text(wrong, encoding="utf-8")
+    line = next(n for n, text in enumerate(wrong.splitlines(), 1) if "title: loud" in text)
+    site.write("index", f":orphan:\n\n{RULES}")
+    warnings = site.build(hgproto_schemas=["alien.yaml"]).warnings
+    assert f"alien.yaml:{line}: WARNING: the example is refused by hello.quiet at offset 0 in the codec" in warnings
+
+
 def test_names_of_schema_files_are_relative_to_the_source_directory(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
