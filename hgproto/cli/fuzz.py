@@ -252,7 +252,7 @@ def _check_process(pid: int, target: Target) -> None:
 def _oracle(options: argparse.Namespace) -> Oracle:
     from hgproto.fuzz import Oracle
     from hgproto.fuzz.ignore import Ignored
-    from hgproto.reactors.limits import Limits
+    from hgproto.fuzz.oracles import limits_of_target
     from hgproto.streams.encodings import Encodings, default_encodings
 
     try:
@@ -274,7 +274,7 @@ def _oracle(options: argparse.Namespace) -> Oracle:
         encodings = Encodings([encodings[name] for name in names])
     options.encodings = encodings
     try:
-        options.limits = Limits.of(options.limit) if options.limit else None
+        options.limits = limits_of_target(options.role, options.limit)
     except (TypeError, ValueError) as error:
         raise UsageError(f"argument --limit: {error}") from None
     try:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from hgproto.fuzz.targets import Outcome
     from hgproto.judging.finding import Finding
 
-__all__ = ["KINDS", "Fault", "Oracle"]
+__all__ = ["KINDS", "Fault", "Oracle", "limits_of_target"]
 
 _DECODED = "encoding.decoded-limit"
 _RAISED = frozenset({
@@ -50,6 +50,28 @@ _RAISED = frozenset({
 """Limits that are raised to see if the outcome depends on them: one requirement stands for several."""
 _ID = re.compile(r"[a-z-]+\.[a-z-]+")
 _NUMBER = re.compile(r"0x[0-9a-fA-F]+|\d+")
+
+
+_IDLE: dict[str, frozenset[str]] = {
+    "server": frozenset({"decoded-response", "payload-items"}),
+    "client": frozenset({
+        "active-requests", "argument-value", "arguments", "buffered-octets", "receiving-requests", "request-octets",
+    }),
+}  # fmt: skip
+"""The limits that no case meets, by what the target is."""
+
+
+def limits_of_target(role: str, settings: Iterable[str]) -> Limits | None:
+    """Returns the limits that are set for a target, None if there are none.
+
+    Raises as :meth:`hgproto.Limits.of`, and :class:`ValueError` for a limit that a target of this ``role`` does not meet.
+    """
+    given = list(settings)
+    for setting in given:
+        name = setting.partition("=")[0].strip().replace("_", "-")
+        if name in _IDLE[role]:
+            raise ValueError(f"{name} has no effect on a {role}; leave it out")
+    return Limits.of(given) if given else None
 
 
 class Fault(NamedTuple):

@@ -93,13 +93,21 @@ def _max_payload(number: int, _: Limits) -> Iterator[Line]:
 
 
 def _open_streams(number: int, _: Limits) -> Iterator[Line]:
-    streams = range(STREAMS["client"][0], 256, 2)[:number]
-    for stream_id in streams:
-        yield Line("client", build.stream_settings(1, stream_id, "identity"))
-    for one, stream_id in enumerate(streams):
-        for frame in build.command(2 * one + 1, stream_id, "x", end=True):
-            yield Line("client", frame)
-    yield from _answers(2 * one + 1 for one in range(len(streams)))
+    ids = range(1, 2 * number, 2)
+    commands, answers = build.command, build.bytes_response
+    makers: list[tuple[Role, Callable[..., Iterable[Frame]], object]] = [
+        ("client", commands, "x"),
+        ("server", answers, b""),
+    ]
+    for side, make, content in makers:
+        streams = range(STREAMS[side][0], 256, 2)[:number]
+        for stream_id in streams:
+            yield Line(side, build.stream_settings(1, stream_id, "identity"))
+        for one, request_id in enumerate(ids):
+            # There are fewer streams than requests at the most that there can be.
+            ends = one + len(streams) >= number
+            for frame in make(request_id, streams[one % len(streams)], content, end=ends):
+                yield Line(side, frame)
 
 
 def _decoded(sizes: list[int]) -> Iterator[Line]:

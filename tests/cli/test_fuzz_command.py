@@ -287,7 +287,7 @@ OPTIONS = {
     "max_ratio": ("--max-ratio", "0.5"),
     "timeout": ("--timeout", "1.23456789"),
     "max_growth": ("--max-growth", "7"),
-    "limit": ("--limit", "arguments=2", "--limit", "open-streams=3"),
+    "limit": ("--limit", "decoded-frame=2000", "--limit", "open-streams=3"),
     "reopen": ("--reopen", "restart"),
     "encodings": ("--encodings", "identity"),
     "ignore": ("--ignore", "frame.whole"),
@@ -353,6 +353,11 @@ def test_the_command_of_a_finding_quotes_what_begins_with_a_dash(option: str) ->
             "argument --seed: it has no effect with --replay; leave it out",
         ),
         (("mine:crash", "--replay", "x", "--without", "y"), "argument --without: it has no effect with --replay"),
+        (("mine:crash", "--limit", "payload-items=5"), "argument --limit: payload-items has no effect on a server"),
+        (
+            ("mine:crash", "--role", "client", "--limit", "arguments=5"),
+            "argument --limit: arguments has no effect on a cl",
+        ),
         (("127.example.invalid:9",), "argument TARGET: 127.example.invalid:9: the host cannot be resolved"),
     ],
 )

@@ -10,13 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hgproto.judging.validation import SessionValidator, validate
+from hgproto.judging.validation import SessionValidator, Validator, validate
+from hgproto.reactors.limits import Limits
 from hgproto.revisions.framing_0002 import codec
 from hgproto.revisions.framing_0002.requirements import REQUIREMENTS
 from hgproto.samples import (
     VIOLATORS,
     Line,
     Seeded,
+    at_limits,
     breakable,
     broken_frame,
     broken_session,
@@ -237,3 +239,16 @@ def test_a_frame_is_broken_by_a_side(role: Role) -> None:
 def test_a_frame_that_no_boundary_has_is_found_in_sessions(name: str, seed: int) -> None:
     octets = broken_frame(name, "text-output", Seeded(seed))
     assert [finding.id for finding in validate(octets, depth="frames")] == [name]
+
+
+@pytest.mark.requirement("stream.open-limit")
+@pytest.mark.parametrize("side", ["client", "server"])
+def test_both_sides_meet_the_limit_on_open_streams(side: Role) -> None:
+    limits = Limits(open_streams=3)
+    found = {}
+    for one in at_limits(limits):
+        if one.what.startswith("open-streams"):
+            validator = Validator(side, limits=limits)
+            octets = b"".join(octets or b"" for who, octets in wires(one.lines) if who == side)
+            found[one.what] = "stream.open-limit" in [finding.id for finding in validator.feed(octets)]
+    assert found == {"open-streams 2 of 3": False, "open-streams 3 of 3": False, "open-streams 4 of 3": True}
