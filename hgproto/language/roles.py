@@ -31,7 +31,6 @@ def repeated_roles(parts: Iterable[Flag | FrameType]) -> Iterator[Problem]:
 def role_problems(schema: Schema) -> Iterator[Problem]:
     """Yields the faults of frame types that do not fit their role, or have checks of another role."""
     roles = {frame.role for frame in schema.frames.values()}
-    yield from _guard_problems(schema)
     for frame in schema.frames.values():
         for check in frame.checks:
             if _CHECKS[check] != frame.role:
@@ -52,16 +51,6 @@ def role_problems(schema: Schema) -> Iterator[Problem]:
             if not fits(case, schema) or (number and frame.role != "argument"):
                 message = f"the payload of {frame.name!r} does not fit its role {frame.role!r}"
                 yield Problem(case.place, message, f"use {wanted}, or leave the role out")
-
-
-def _guard_problems(schema: Schema) -> Iterator[Problem]:
-    """Yields a fault for each guard that is answered by a flag with a role that no flag has."""
-    for guard, (frame_role, flag_role) in _GUARDS.items():
-        flags = [flag for frame in schema.frames.values() if frame.role == frame_role for flag in frame.flags]
-        if guard in schema.guards and flags and all(flag.role != flag_role for flag in flags):
-            message = f"the guard {guard!r} is answered by the flag with the role {flag_role!r}, which none has"
-            advice = f"give a flag of the frame type with the role {frame_role!r} `role: {flag_role}`"
-            yield Problem(schema.guards[guard].place, message, advice)
 
 
 def _is_text(case: PayloadCase, _: Schema) -> bool:
@@ -121,8 +110,6 @@ _CHECKS = {
     "topic-end": "progress",
 }
 """The roles of the frame types that each check of the validator looks at."""
-_GUARDS = {"data-announced": ("command", "data-follows")}
-"""The guards that a flag answers: the role of its frame type, and its own."""
 _FRAMES = {"argument": ("command", "data")}
 """The roles that other frame types have to have for one with a role."""
 _FLAGS = {"argument": ("more", "last"), "data": ("more", "last"), "response": ("more", "last")}

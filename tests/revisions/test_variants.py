@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import re
-import shutil
 import weakref
 from collections import Counter
 from functools import partial
@@ -28,7 +27,6 @@ from hgproto.cli import main
 from hgproto.errors import EncodingError, RemoteProtocolError, RevisionError
 from hgproto.judging.command_judge import CommandJudge
 from hgproto.judging.response_judge import ResponseJudge
-from hgproto.language import check, load
 from hgproto.reactors.limits import Limits
 from hgproto.reactors.plans import Slots, first_of
 from hgproto.revisions.revision import Revision, default_revision
@@ -306,13 +304,3 @@ def test_what_a_schema_lacks_for_sessions_is_named(tmp_path: Path, capsys: pytes
         RevisionError, match="calls-1 has no row for x, which sessions need; add it to its state machines"
     ):
         first_of(iter(()), revision, "row for x")
-
-
-def test_a_guard_that_a_flag_answers_needs_the_role_of_the_flag(tmp_path: Path) -> None:
-    shutil.copy(SCHEMA / "framing.yaml", tmp_path)
-    own = (SCHEMA / "framing-0002.yaml").read_text(encoding="utf-8")
-    (tmp_path / "framing-0002.yaml").write_text(own.replace(", role: data-follows", ""), encoding="utf-8")
-    messages = [problem.message for problem in check(load(tmp_path / "framing-0002.yaml"))]
-    assert messages == [
-        "the guard 'data-announced' is answered by the flag with the role 'data-follows', which none has"
-    ]

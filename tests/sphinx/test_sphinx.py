@@ -1057,6 +1057,10 @@ def test_parts_that_are_shown_twice_have_one_anchor(site: Site) -> None:
     case = "      - {structure: chunk, after: more}\n"
     assert text.count(case) == 1 and text.count("      - {structure: parcel}\n") == 1
     text = text.replace(case, f"{case}      - {{structure: parcel, when: more}}\n")
+    # The example with more to come would be of another structure now.
+    text = text.replace('hex: "25 010000 00 01000000 11', 'hex: "05 010000 00 01000000 11').replace(
+        "flags: [more]\n", "flags: []\n"
+    )
     (site.root / "alien.yaml").write_text(text, encoding="utf-8")
     later = text.replace("revision: relay-7", "revision: relay-8")
     (site.root / "later.yaml").write_text(later, encoding="utf-8")
@@ -1094,7 +1098,7 @@ def test_a_flag_with_the_name_of_a_header_field_is_linked_as_a_flag(site: Site) 
     page = site.build(hgproto_schemas=["alien.yaml"]).page("index")
     rows = {words_of(row).split(":")[0]: row for row in re.findall(r"<li>(.*?)</li>", page, re.DOTALL)}
     assert 'href="#flag-hello.length"' in rows["length needs opens"]
-    assert 'href="#field-frame-header.length"' in rows["request_id, length is even"]
+    assert 'href="#field-frame-header.length"' in rows["each of request_id, length is even"]
 
 
 def test_rules_that_are_named_twice_are_shown_once(site: Site) -> None:
