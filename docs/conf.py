@@ -55,7 +55,7 @@ def by_bare_name(app: Sphinx, env: BuildEnvironment, node: pending_xref, content
     """Resolves what a docstring calls by its name alone to the one object that is documented under that name.
 
     Modules import what they refer to, so a bare name is clear to readers of the source; Sphinx only looks in the module.
-    A public function may also be called by the module that has it, ``hgproto.revisions.build.command`` for ``hgproto.command``.
+    A public function may also be called by the module that has it: ``hgproto.wire.reader.read_frames`` is ``hgproto.read_frames``.
     """
     target = node["reftarget"]
     if node.get("refdomain") != "py":

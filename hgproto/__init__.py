@@ -40,8 +40,15 @@ if TYPE_CHECKING:
     from hgproto.reactors.server import Server
     from hgproto.reactors.snapshot import Snapshot
     from hgproto.reactors.writers import CommandWriter, ResponseWriter
-    from hgproto.revisions import build
-    from hgproto.revisions.build import bytes_response, command, error_response, progress, stream_settings, text_output
+    from hgproto.revisions.framing_0002 import build
+    from hgproto.revisions.framing_0002.build import (
+        bytes_response,
+        command,
+        error_response,
+        progress,
+        stream_settings,
+        text_output,
+    )
     from hgproto.revisions.revision import Revision, default_revision
     from hgproto.runtime.frame import Frame
     from hgproto.streams.encodings import Encodings, Profile, default_encodings
@@ -54,7 +61,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "revisions.build": (
+    "revisions.framing_0002.build": (
         "bytes_response",
         "command",
         "error_response",
@@ -135,7 +142,7 @@ _HOMES = {
         "write_frames",
     ),
 }
-_MODULES = {"build": "revisions.build"}
+_MODULES = {"build": "revisions.framing_0002.build"}
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [

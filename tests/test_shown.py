@@ -18,8 +18,7 @@ from hgproto.reactors import events, session
 from hgproto.reactors.client import Client
 from hgproto.reactors.limits import Limits
 from hgproto.reactors.server import Server
-from hgproto.revisions import build
-from hgproto.revisions.framing_0002 import codec
+from hgproto.revisions.framing_0002 import build, codec
 from hgproto.runtime import cbor
 from hgproto.runtime.frame import Frame, Record, checked_number, parts_of
 from hgproto.streams.output_stream import OutputStream

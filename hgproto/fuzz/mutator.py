@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hgproto.errors import HgprotoError, RemoteProtocolError
 from hgproto.fuzz.raw import frames_of
 from hgproto.judging.finding import other_role
-from hgproto.revisions import build
-from hgproto.revisions.framing_0002 import codec
+from hgproto.revisions.framing_0002 import build, codec
 from hgproto.samples import VIOLATORS, senders, session, violate, wires
 from hgproto.samples.frames import FrameMaker
 from hgproto.samples.sessions import STREAMS, Line, on_streams

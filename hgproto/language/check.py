@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from hgproto.errors import counted
 from hgproto.language.constraints import allowed_flags, constraint_problems
 from hgproto.language.events import event_problems
+from hgproto.language.messages import message_problems
 from hgproto.language.model import INTEGERS, STRINGS, fitting_rules
 from hgproto.language.problems import Problem
 from hgproto.language.resolve import HEADER_FIELDS
@@ -65,8 +66,9 @@ def check(schema: Schema) -> list[Problem]:
         problems += (p for frame in schema.frames.values() for p in _cases(frame, allowed[frame.name]))
         if not constraints:
             problems += machine_problems(schema, allowed)
-    # A part that is at fault by itself hardly fits its role.
-    return sorted(set(problems or role_problems(schema)))
+    # A part that is at fault by itself hardly fits its role, and one that does not fit its role no message.
+    problems = problems or list(role_problems(schema))
+    return sorted(set(problems or message_problems(schema)))
 
 
 # The header and its bits.

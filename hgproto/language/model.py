@@ -15,6 +15,7 @@ from hgproto.runtime.catalogue import sentence
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from hgproto.language.messages import Message
     from hgproto.language.problems import Place
 
 __all__ = [
@@ -483,6 +484,7 @@ class Schema:
     profiles: Mapping[str, Profile]
     structures: Mapping[str, Structure]
     frames: Mapping[str, FrameType]
+    messages: Mapping[str, Message]
     events: Mapping[str, Event]
     emits: Mapping[str, Action]
     guards: Mapping[str, Guard]

@@ -61,6 +61,8 @@ _EVERYWHERE = """
     check_type count decode_entries continued encode_entries fault flags_of_both frame_fault iter_unpack known local_fault
     local_frame_fault number_of pack packed size_of sizes_of text_of_flags this unpack_from unpack_parts
 
+    ERROR_KINDS MESSAGES SEND_PAYLOAD Data Iterable Literal Mapping Sequence
+
     CHECKS FLAGS FRAMES PROFILES REQUEST_ORDER REQUEST_PARITY STREAM_FLAGS
 
     All Answer Event GUARDS InState MACHINES Machine Not One Row STREAM_PARITY Set
@@ -86,13 +88,19 @@ def field_fault(name: str) -> str | None:
 
 
 def name_faults(
-    structures: list[str], frames: list[str], machines: list[str], events: list[str]
+    structures: list[str], frames: list[str], machines: list[str], events: list[str], messages: list[str]
 ) -> Iterator[tuple[str, str, str]]:
     """For each structure, frame type, machine and event that cannot be called so: its section, its name, and why."""
     taken: dict[str, str] = {}
-    sections = {"structures": structures, "frames": frames, "machines": machines, "events": events}
+    sections = {
+        "structures": structures,
+        "frames": frames,
+        "machines": machines,
+        "events": events,
+        "messages": messages,
+    }
     for section, names in sections.items():
-        if section in ("machines", "events"):
+        if section in ("machines", "events", "messages"):
             taken = {}  # they are in a module of their own
         for name in names:
             ours = _NAMES_OF[section](name)
@@ -100,7 +108,7 @@ def name_faults(
             twice = next((each for each in ours if ours.count(each) > 1), None)
             if name in TYPE_NAMES and section == "structures":
                 yield section, name, "is a type of the language"
-            elif section == "structures" and (iskeyword(snake(name)) or iskeyword(camel(name))):
+            elif any(map(iskeyword, ours)):
                 yield section, name, "is a word of Python"
             elif name == HEADER and section == "frames":
                 yield section, name, "is what the header of every frame is called"
@@ -122,5 +130,6 @@ _NAMES_OF: dict[str, Callable[[str], list[str]]] = {
     "frames": lambda name: [flag_class(name)],
     "machines": lambda name: [state_class(name), upper(name)],
     "events": lambda name: [camel(name)],
+    "messages": lambda name: [snake(name)],
 }
 """What parts of each section are called in Python."""

@@ -55,7 +55,9 @@ class _Resolver(MachineResolver):
 
     def schema(self, digest: str) -> model.Schema:
         data = self.data
-        sections = (list(data.get(section, ())) for section in ("structures", "frames", "machines", "events"))
+        sections = (
+            list(data.get(section, ())) for section in ("structures", "frames", "machines", "events", "messages")
+        )
         for section, name, fault in name_faults(*sections):
             place = self.source.key_place((section, name))
             self.problems.append(Problem(place, f"{name!r} cannot be a name: it {fault}", "rename it"))
@@ -72,6 +74,7 @@ class _Resolver(MachineResolver):
             name: self.frame(name, frame, ("frames", name), flag_names, integers)
             for name, frame in data["frames"].items()
         }
+        messages = self.messages(frames)
         events, emits, guards = self.events(), self.emits(), self.guards()
         machines = {
             name: self.machine(name, part, ("machines", name), frames, guards, flag_names)
@@ -100,6 +103,7 @@ class _Resolver(MachineResolver):
             },
             structures=self.structures,
             frames=frames,
+            messages=messages,
             events=events,
             emits=emits,
             guards=guards,

@@ -1,4 +1,4 @@
-"""From checked data to the model, for what a connection does: machines, guards, actions, and events.
+"""From checked data to the model, for what a connection does: messages, machines, guards, actions, and events.
 
 :class:`Lookup` looks names up and notes what leads nowhere, for these parts and for those of
 :mod:`hgproto.language.resolve`.
@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from hgproto.language import model
+from hgproto.language.messages import Message, MessagePart
 from hgproto.language.names import field_fault
 from hgproto.language.problems import Adviser, Problem
 
@@ -120,6 +121,49 @@ class MachineResolver(Lookup):
             inherited=inherited,
             own=tuple(own),
             place=self.source.key_place(path),
+        )
+
+    def messages(self, frames: Mapping[str, model.FrameType]) -> dict[str, Message]:
+        """The messages by name. Those that name unknown frame types are left out."""
+        messages = {}
+        for name, data in self.data.get("messages", {}).items():
+            path: Path = ("messages", name)
+            parameters = data.get("parameters", {})
+            parts = [
+                self.message_part(part, (*path, "frames", index), frames[part["frame"]], parameters)
+                for index, part in enumerate(data["frames"])
+                if self.known("frame type", part["frame"], frames, (*path, "frames", index, "frame"))
+            ]
+            messages[name] = Message(name, data["doc"], parameters, tuple(parts), self.source.key_place(path))
+        return messages
+
+    def message_part(self, data: Data, path: Path, frame: model.FrameType, parameters: Collection[str]) -> MessagePart:
+        """The frames of one type in a message."""
+        names = [flag.name for flag in frame.flags]
+        of_frame = f"flag of {frame.name!r}"
+        for key in ("each", "cut"):
+            if key in data:
+                self.known("parameter", data[key], parameters, (*path, key))
+        for flag, parameter in data.get("flags", {}).items():
+            self.known(of_frame, flag, names, (*path, "flags", flag), is_key=True)
+            self.known("parameter", parameter, parameters, (*path, "flags", flag))
+        if "otherwise" in data:
+            self.known(of_frame, data["otherwise"], names, (*path, "otherwise"))
+        chooser, choices = next(iter(data.get("choose", {}).items()), (None, ()))
+        if chooser is not None:
+            self.known("parameter", chooser, parameters, (*path, "choose", chooser), is_key=True)
+            for index, flag in enumerate(choices):
+                self.known(of_frame, flag, names, (*path, "choose", chooser, index))
+        return MessagePart(
+            frame=frame,
+            each=data.get("each"),
+            cut=data.get("cut"),
+            shorten="shorten" in data,
+            flags=data.get("flags", {}),
+            otherwise=data.get("otherwise"),
+            chooser=chooser,
+            choices=tuple(choices),
+            place=self.source.place(path),
         )
 
     def emits(self) -> dict[str, model.Action]:

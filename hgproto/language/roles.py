@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from hgproto.language.model import Flag, FrameType, PayloadCase, Schema, Structure
 
-__all__ = ["repeated_roles", "role_problems"]
+__all__ = ["is_argument", "is_bytes", "is_text", "repeated_roles", "role_problems"]
 
 _TEXTS = ("ascii", "utf8")
 
@@ -53,15 +53,18 @@ def role_problems(schema: Schema) -> Iterator[Problem]:
                 yield Problem(case.place, message, f"use {wanted}, or leave the role out")
 
 
-def _is_text(case: PayloadCase, _: Schema) -> bool:
+def is_text(case: PayloadCase, _: Schema | None = None) -> bool:
+    """Returns True if a payload is one text."""
     return case.field is not None and case.field.type in _TEXTS
 
 
-def _is_bytes(case: PayloadCase, _: Schema) -> bool:
+def is_bytes(case: PayloadCase, _: Schema | None = None) -> bool:
+    """Returns True if a payload is any bytes."""
     return case.field is not None and case.field.type == "bytes"
 
 
-def _is_argument(case: PayloadCase, _: Schema) -> bool:
+def is_argument(case: PayloadCase, _: Schema | None = None) -> bool:
+    """Returns True if a payload is an argument, or a part of one."""
     if case.structure is None:
         return False
     if case.after is not None:
@@ -115,15 +118,15 @@ _FRAMES = {"argument": ("command", "data")}
 _FLAGS = {"argument": ("more", "last"), "data": ("more", "last"), "response": ("more", "last")}
 """The roles that flags of a frame type with a role have to have."""
 _PAYLOADS: dict[str, tuple[Callable[[PayloadCase, Schema], bool], str]] = {
-    "command": (_is_text, "one text"),
+    "command": (is_text, "one text"),
     "argument": (
-        _is_argument,
+        is_argument,
         "structures of two sizes (u8, u16, or u32), `name` (text), and `value` (bytes), which has an `at_most` in the case"
         " with `when`, and is alone in the case with `after`",
     ),
-    "data": (_is_bytes, "one case of bytes"),
-    "response": (_is_bytes, "one case of bytes"),
-    "error": (_is_text, "one text"),
+    "data": (is_bytes, "one case of bytes"),
+    "response": (is_bytes, "one case of bytes"),
+    "error": (is_text, "one text"),
     "text": (_is_message, "one structure that only repeats one with `format`, `labels`, and `args`, as `atoms`"),
     "progress": (_is_progress, "one CBOR map that has `topic` (text) and `pos` (int)"),
     "settings": (_is_settings, "one structure of `profile` (ascii) and `settings` (bytes)"),

@@ -86,7 +86,7 @@ class Client(Sender[ClientEvent], ResponseReceiver):
     ) -> SendFrames | NoOp:
         """A command; its ``request_id`` is in what this gives.
 
-        ``name``, ``args``, ``data``: as of :func:`hgproto.revisions.build.command`; bytes that their owner can change are copied.
+        ``name``, ``args``, ``data``: as of :func:`hgproto.command`; bytes that their owner can change are copied.
         ``plain``: the data is compressed already. ``end``: close the stream afterwards; :meth:`flush` does so by itself.
         Raises :class:`LocalProtocolError` for a command that no frames can express, when all ids are in use, when more
         requests would be active than ``limits.active_requests``, after an error, and after the end of the server's output.
@@ -147,7 +147,7 @@ class Client(Sender[ClientEvent], ResponseReceiver):
         due = [event.request_id for event in self._due if isinstance(event, RequestError)]
         in_use = {*self._requests, *due} if due else self._requests
         request_id = self._ids.next(in_use)
-        frames = self._outputs.build.command(
+        frames = outputs.messages.command(
             request_id, stream.stream_id, name, args, data, max_payload=stream.longest_last
         )
         self._tell(request_id, Event.REQUEST_ISSUED)

@@ -9,7 +9,7 @@ rule of their header have none, so there are only as many plans as there are com
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from hgproto.errors import LocalProtocolError, RemoteProtocolError, RevisionError, counted
 from hgproto.runtime.layout import text_of_flags
@@ -238,6 +238,24 @@ class Plans:
         requirement = row.error if isinstance(row, Row) and row.error is not None else self.machine.otherwise
         expected = "a message that is sent before the end of the response"
         return LocalProtocolError(requirement, None, "", expected, f"one of request {request_id} after it")
+
+
+class Messages(NamedTuple):
+    """The functions that make the frames of what reactors send.
+
+    ``error_kinds``: how an error that ends the connection is chosen (True), and another one (False); empty without a choice.
+    """
+
+    command: Callable[..., Iterator[Frame]]
+    error: Callable[..., Frame]
+    text: Callable[..., Frame]
+    error_kinds: dict[bool, str]
+
+
+def messages_of(revision: Definition) -> Messages:
+    """Returns the messages of a revision. Raises :class:`RevisionError` if it lacks one of them."""
+    command = revision.message("command", "argument", "data")
+    return Messages(command, revision.message("error"), revision.message("text"), revision.build.ERROR_KINDS)
 
 
 class Request:

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from hgproto.reactors.plans import messages_of
 from hgproto.runtime.entries import brief
 from hgproto.runtime.frame import Unique, checked_number
 from hgproto.streams.output_stream import OutputStream
@@ -65,8 +66,8 @@ class Outputs:
     ``count``: the number of streams, with ids from ``first`` on in steps of two. ``profile``, ``flush``: as of
     :class:`hgproto.OutputStream`. ``is_over``: returns True if only the asking send is left on an output, and for None, if
     the reactor will have nothing more to send. ``sent``: receives the id of a request after the last frame of its command or
-    response was taken. Raises :class:`ValueError` for more streams than there are ids, and for a revision without builders,
-    because the reactor could not tell its peer of a violation.
+    response was taken. Raises :class:`ValueError` for more streams than there are ids, and :class:`RevisionError` for a
+    revision without the messages that a reactor sends.
 
     ``by_id``: the outputs. ``sends``: those that are not over, in the order in which they were asked for. ``unmade``: the
     number of those whose last frame was not made. ``homes``: of requests for which a message was sent before their response,
@@ -76,7 +77,6 @@ class Outputs:
 
     __slots__ = (
         "_only",
-        "build",
         "by_id",
         "data_code",
         "failed",
@@ -84,6 +84,7 @@ class Outputs:
         "first",
         "homes",
         "is_over",
+        "messages",
         "plans",
         "response_code",
         "sends",
@@ -103,7 +104,7 @@ class Outputs:
         plans: Plans,
     ) -> None:
         self.plans, revision = plans, plans.revision
-        self.build = revision.build
+        self.messages = messages_of(revision)
         self.response_code = revision.code_of("response")
         self.data_code = revision.code_of("data")
         ids = range(first, revision.ids["stream_id"], 2)

@@ -51,7 +51,7 @@ class _Answer(Sending):
         for output in outputs:
             stream = output.stream
             if stream.state is not self.outputs.plans.stream.initial and stream.can_close:
-                message = self.outputs.build.text_output(self.request_id, stream.stream_id, ())
+                message = self.outputs.messages.text(self.request_id, stream.stream_id, ())
                 try:
                     stream.put(message, end=True)
                 except Exception:  # noqa: S112 - its encoder has failed, so the stream stays open, which is no violation

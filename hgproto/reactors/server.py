@@ -65,8 +65,8 @@ class Server(Sender[ServerEvent], CommandReceiver):
     arrives. ``reopen``: what *stream-begin* on an open stream is, ``error`` or ``restart``. ``flush``: see
     :class:`hgproto.streams.output_stream.OutputStream`. ``describe``: the message for the exception that a response raised
     while it was iterated over. The client gets a fixed message if ``describe`` raises an exception or returns no text.
-    ``revision``: the default revision unless told otherwise. Raises :class:`ValueError` for a revision that has no state machines,
-    or no builders of messages; only framing-0002 has builders.
+    ``revision``: the default revision unless told otherwise. Raises :class:`RevisionError` for a revision that lacks a state
+    machine, a role, or a message that a server needs.
     """
 
     __slots__ = ("_deferring", "_describe", "_held", "_outputs", "_unanswered")
@@ -183,11 +183,11 @@ class Server(Sender[ServerEvent], CommandReceiver):
         errors: Literal["strict", "replace"] = "strict",
         stream_id: int | None = None,
     ) -> SendFrames | NoOp:
-        """Text for people, while a request is active; see :func:`hgproto.revisions.build.text_output`."""
+        """Text for people, while a request is active; see :func:`hgproto.text_output`."""
         if type(request_id) is not int:
             request_id = self._checked_id(request_id)
         output = self._outputs.choose(request_id, stream_id)
-        frame = self._outputs.build.text_output(
+        frame = self._outputs.messages.text(
             request_id, output.stream.stream_id, atoms, errors=errors, max_payload=self.limits.send_payload
         )
         return self._message(request_id, output, frame)
@@ -203,12 +203,19 @@ class Server(Sender[ServerEvent], CommandReceiver):
         *,
         stream_id: int | None = None,
     ) -> SendFrames | NoOp:
-        """How far an operation is, while a request is active; see :func:`hgproto.revisions.build.progress`."""
+        """How far an operation is, while a request is active; see :func:`hgproto.progress`."""
         if type(request_id) is not int:
             request_id = self._checked_id(request_id)
         output = self._outputs.choose(request_id, stream_id)
-        frame = self._outputs.build.progress(
-            request_id, output.stream.stream_id, topic, pos, total, label, item, max_payload=self.limits.send_payload
+        optional = {name: text for name, text in (("label", label), ("item", item)) if text is not None}
+        frame = self._revision.message("progress")(
+            request_id,
+            output.stream.stream_id,
+            topic=topic,
+            pos=pos,
+            total=total,
+            **optional,
+            max_payload=self.limits.send_payload,
         )
         return self._message(request_id, output, frame)
 
@@ -256,8 +263,10 @@ class Server(Sender[ServerEvent], CommandReceiver):
         """The frame of an error of our own making, or of what a response has raised; None for a failure without words."""
         if not isinstance(message, str):
             message = self._words(message)
-        build, longest = self._outputs.build, stream.longest_last
-        frame: Frame = build.error_response(request_id, stream.stream_id, message, kind, max_payload=longest)
+        messages = self._outputs.messages
+        kinds = messages.error_kinds
+        chosen = (kinds[kind == "protocol"],) if kinds else ()
+        frame: Frame = messages.error(request_id, stream.stream_id, message, *chosen, max_payload=stream.longest_last)
         return frame
 
     def _words(self, failure: BaseException | None) -> str:

@@ -1,6 +1,6 @@
 """Generates packages from schemas: into files, and in memory for a user's own schema.
 
-Both go through the same emitters. A generated package is six modules; see :mod:`hgproto.emit`. The classes of events stand
+Both go through the same emitters. A generated package is seven modules; see :mod:`hgproto.emit`. The classes of events stand
 in ``hgproto.reactors.event_values``, since revisions share them.
 """
 
@@ -36,7 +36,7 @@ __all__ = [
     "write",
 ]
 
-_MODULES = ("codec", "structs", "machines", "roles", "requirements")
+_MODULES = ("codec", "structs", "machines", "roles", "build", "requirements")
 """The modules of a package in the order in which they can be imported."""
 
 _COUNTER = count(1)
@@ -114,10 +114,10 @@ def _text_of(file: Path) -> str | None:
 
 
 def compile_schema(schema: Schema) -> dict[str, ModuleType]:
-    """The modules ``codec``, ``structs``, ``machines``, ``roles``, and ``requirements`` of a schema, made in memory.
+    """The modules ``codec``, ``structs``, ``machines``, ``roles``, ``build``, and ``requirements`` of a schema, made in memory.
 
-    The Structs import the codec beside them, so both go by names of a package until they are made. No other module ever has
-    these names, whatever the revision is called, and none is imported in between by another thread.
+    The Structs and the builders import the codec beside them, so all go by names of a package until they are made. No other
+    module ever has these names, whatever the revision is called, and none is imported in between by another thread.
     """
     return compile_as(f"hgproto.revisions.{snake(schema.revision)}_{next(_COUNTER)}", schema).modules
 
@@ -125,6 +125,9 @@ def compile_schema(schema: Schema) -> dict[str, ModuleType]:
 def compile_as(prefix: str, schema: Schema) -> Origin:
     """Compiles a schema as :func:`compile_schema` does, to the modules of the package ``prefix``."""
     modules: dict[str, ModuleType] = {}
+    package = ModuleType(prefix)
+    package.__path__ = []
+    sys.modules[prefix] = package
     try:
         for name in _MODULES:
             module = ModuleType(f"{prefix}.{name}")
@@ -134,7 +137,9 @@ def compile_as(prefix: str, schema: Schema) -> Origin:
             code = compile(TARGETS[f"{name}.py"](schema), module.__file__, "exec", dont_inherit=True)
             exec(code, module.__dict__)  # noqa: S102 - our own emitter's text, with every name and string checked
             modules[name] = module
+            setattr(package, name, module)
     finally:
+        sys.modules.pop(prefix, None)
         for name in _MODULES:
             sys.modules.pop(f"{prefix}.{name}", None)
     return register(prefix, schema, modules)

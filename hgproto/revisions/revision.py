@@ -83,12 +83,8 @@ class Revision(Definition):
 
     @cached_property
     def build(self) -> ModuleType:
-        """The functions that build the frames of messages. Raises :class:`ValueError` if the revision has none."""
-        if self._package is None or self.name != DEFAULT_REVISION:
-            raise ValueError(
-                f"{self.name} has no builders of messages, which servers and clients need; build its frames with the codec"
-            )
-        return importlib.import_module("hgproto.revisions.build")
+        """The functions that make the frames of messages."""
+        return self._module("build")
 
     @cached_property
     def requirements(self) -> dict[str, Requirement]:

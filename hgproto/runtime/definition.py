@@ -107,7 +107,7 @@ class Definition:
 
     @property
     def build(self) -> ModuleType:
-        """The functions that build the frames of messages."""
+        """The functions that make the frames of messages."""
         raise NotImplementedError
 
     @property
@@ -220,6 +220,21 @@ class Definition:
         parity: int | None = self.roles.REQUEST_PARITY
         count = self.ids["request_id"]
         return range(count) if parity is None else range(parity, count, 2)
+
+    # Messages.
+
+    def message(self, *roles: str) -> Callable[..., Any]:
+        """Returns the function that makes the frames of a message, which has frame types with these roles in this order.
+
+        Raises :class:`RevisionError` if the revision declares no such message.
+        """
+        found: Callable[..., Any] | None = self.build.MESSAGES.get(roles)
+        if found is None:
+            raise RevisionError(
+                f"{self.title} has no message of frames with the roles {', '.join(roles)}, so it cannot be used for this; "
+                "declare it in `messages`, or use another revision"
+            )
+        return found
 
     # Stream settings.
 

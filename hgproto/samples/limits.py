@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from hgproto.judging.validation import SessionValidator
 from hgproto.reactors.limits import Limits
-from hgproto.revisions import build
-from hgproto.revisions.framing_0002 import codec
+from hgproto.revisions.framing_0002 import build, codec
 from hgproto.runtime.frame import check_instance
 from hgproto.samples.sessions import BEGIN, ENCODED, END, STREAMS, Line, wires
 

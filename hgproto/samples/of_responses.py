@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hgproto.revisions import build
-from hgproto.revisions.framing_0002 import codec
+from hgproto.revisions.framing_0002 import build, codec
 from hgproto.runtime.cbor import encode_item, encode_map, join_map
 from hgproto.samples.scene import Scene, Violators, flagged, sent_by_the_wrong_side
 from hgproto.samples.sessions import END

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hgproto.revisions import build
-from hgproto.revisions.framing_0002 import codec, machines
+from hgproto.revisions.framing_0002 import build, codec, machines
 from hgproto.runtime.frame import check_instance
 from hgproto.samples.choices import Choices
 from hgproto.samples.sessions import BEGIN, END, SIDES, STREAMS, Line

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from hgproto.judging.finding import ROLES
 from hgproto.reactors.session import Encoders
-from hgproto.revisions import build
-from hgproto.revisions.framing_0002 import codec
+from hgproto.revisions.framing_0002 import build, codec
 from hgproto.runtime.frame import check_instance
 from hgproto.samples.choices import Choices
 from hgproto.streams.encodings import default_encodings

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from hgproto.runtime.bytelike import BytesLike
 
-__all__ = ["Pushed"]
+__all__ = ["Pushed", "PushedPayloads"]
 
 
 class Pushed(Unique):
@@ -59,10 +59,12 @@ class Pushed(Unique):
 
         ``more`` and ``last``: the flags. ``size``: the most bytes of a payload.
         """
-        return _Payloads(self, (type_, more, last, size))
+        return PushedPayloads(self, (type_, more, last, size))
 
 
-class _Payloads:
+class PushedPayloads:
+    """The payloads of a file that is written while it is read; see :meth:`Pushed.payloads`."""
+
     __slots__ = ("_ended", "_numbers", "_pushed")
 
     def __init__(self, pushed: Pushed, numbers: tuple[int, int, int, int]) -> None:
@@ -70,7 +72,7 @@ class _Payloads:
         self._numbers = numbers
         self._ended = False
 
-    def __iter__(self) -> _Payloads:
+    def __iter__(self) -> PushedPayloads:
         return self
 
     def __next__(self) -> tuple[int, int, bytes]:

@@ -18,9 +18,9 @@ from hgproto.errors import RemoteProtocolError
 from hgproto.judging.finding import ROLES, Finding
 from hgproto.judging.rules import MOST_REMARKS, Tally, findable, text_remarks
 from hgproto.judging.validation import SessionValidator, Validator, validate, validate_payload
-from hgproto.revisions.build import placeholders
 from hgproto.revisions.framing_0002 import codec
 from hgproto.revisions.revision import Revision, default_revision
+from hgproto.wire.texts import placeholders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

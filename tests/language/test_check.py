@@ -102,7 +102,7 @@ def machine(*rows: tuple[Condition | None, str], states: tuple[str, ...] = ("one
         state_places={state: Place("here", line, 1) for line, state in enumerate(states, 1)},
     )
     guards = {name: Guard(name, values, "A question.", HERE) for name, values in (("ready", ()), ("size", ("s", "l")))}
-    return replace(OURS, machines={"it": made}, guards=guards, emits={}, events={})
+    return replace(OURS, machines={"it": made}, guards=guards, messages={}, emits={}, events={})
 
 
 EOS, MORE = Condition("flag", "eos"), Condition("flag", "continuation")

@@ -219,7 +219,7 @@ def test_what_every_record_has_is_no_name_for_a_field() -> None:
     ],
 )
 def test_names_of_structures_and_frame_types(structures: list[str], frames: list[str], faults: list[str]) -> None:
-    assert [fault for _, _, fault in name_faults(structures, frames, [], [])] == faults
+    assert [fault for _, _, fault in name_faults(structures, frames, [], [], [])] == faults
 
 
 @pytest.mark.parametrize("name", ["framing-0002", str(ALIEN)], ids=["framing-0002", "alien"])

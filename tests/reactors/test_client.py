@@ -28,8 +28,7 @@ from hgproto.reactors.events import (
 from hgproto.reactors.limits import Limits
 from hgproto.reactors.pool import DecodingPool, EncodingPool
 from hgproto.reactors.server import Server
-from hgproto.revisions import build
-from hgproto.revisions.framing_0002 import codec
+from hgproto.revisions.framing_0002 import build, codec
 from hgproto.streams.encodings import Encodings, Profile, default_encodings
 from hgproto.wire.human import format_frame, parse_frame
 from hgproto.wire.writer import encode_frames

@@ -15,7 +15,7 @@ from hgproto.reactors.events import Error, RequestError, ResponseData, RunComman
 from hgproto.reactors.limits import Limits
 from hgproto.reactors.pool import EncodingPool
 from hgproto.reactors.server import Server as TypedServer
-from hgproto.revisions import build
+from hgproto.revisions.framing_0002 import build
 from hgproto.revisions.framing_0002.codec import FrameType, StreamFlag
 from hgproto.streams.encodings import Profile, default_encodings
 

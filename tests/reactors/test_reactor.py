@@ -56,8 +56,7 @@ from hgproto.reactors.plans import (
 )
 from hgproto.reactors.reactor import Reactor
 from hgproto.reactors.server import Server
-from hgproto.revisions import build
-from hgproto.revisions.framing_0002 import codec, machines
+from hgproto.revisions.framing_0002 import build, codec, machines
 from hgproto.revisions.revision import default_revision
 from hgproto.runtime.machine import Condition, Event, InState, Row, Set
 from hgproto.wire.human import parse_frame

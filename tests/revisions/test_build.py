@@ -27,9 +27,10 @@ from hgproto import (
     validate_payload,
 )
 from hgproto.judging.finding import ERROR
-from hgproto.revisions.build import SEND_PAYLOAD, placeholders
 from hgproto.revisions.framing_0002 import codec
+from hgproto.revisions.framing_0002.build import SEND_PAYLOAD
 from hgproto.wire.jsonform import Continuations
+from hgproto.wire.texts import placeholders
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

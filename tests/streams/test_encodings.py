@@ -16,8 +16,8 @@ from hgproto.errors import DecodingError, EncodingError, LocalProtocolError, Rem
 from hgproto.language import load
 from hgproto.reactors.client import Client as TypedClient
 from hgproto.reactors.server import Server as TypedServer
-from hgproto.revisions.build import stream_settings
 from hgproto.revisions.framing_0002 import codec
+from hgproto.revisions.framing_0002.build import stream_settings
 from hgproto.revisions.revision import default_revision
 from hgproto.streams import encodings
 from hgproto.streams.encodings import Encodings, Profile, default_encodings, zlib_profile, zstd_profile, zstd_window

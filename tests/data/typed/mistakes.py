@@ -6,7 +6,7 @@ import hgproto
 import hgproto.fuzz
 from hgproto import Client, Frame, FrameReader, Limits, OutputStream, Profil, Server, Validator, encode_frame  # mistake
 from hgproto import assert_valid, command, read_frames, validate
-from hgproto.revisions import build
+from hgproto.revisions.framing_0002 import build
 from hgproto.evidence.coverage import Coverage
 from hgproto.reactors.events import ClientEvent, Event, Evnt, ServerEvent  # mistake
 from hgproto.revisions.framing_0002 import codec

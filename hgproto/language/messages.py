@@ -1,0 +1,258 @@
+"""Messages: what one side tells the other, as frames in order. Checks that frame types and machines allow these frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING
+
+from hgproto.language.constraints import allowed_flags
+from hgproto.language.names import field_fault
+from hgproto.language.problems import Problem
+from hgproto.language.roles import is_argument, is_bytes, is_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from hgproto.language.model import Condition, FrameType, Machine, Row, Schema
+    from hgproto.language.problems import Place
+
+__all__ = ["Message", "MessagePart", "message_problems"]
+
+RESERVED = frozenset({"begin", "end", "errors", "extra", "max_payload", "request_id", "stream_id"})
+"""The parameters of builders that no schema declares."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessagePart:
+    """The frames of one type in a message. ``each`` and ``cut``: the parameter that they carry; both None for one frame.
+
+    ``shorten``: the text is cut at a character if it is too long. ``flags``: the parameter that sets a flag if it is given, by
+    the flag. ``otherwise``: the flag that is set if no other is. ``chooser``: the parameter that names one of ``choices``.
+    """
+
+    frame: FrameType
+    each: str | None
+    cut: str | None
+    shorten: bool
+    flags: Mapping[str, str]
+    otherwise: str | None
+    chooser: str | None
+    choices: tuple[str, ...]
+    place: Place
+
+    @property
+    def is_single(self) -> bool:
+        """True for one frame, whose fields are parameters."""
+        return self.each is None and self.cut is None
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields of the payload of one frame."""
+        if not self.is_single:
+            return ()
+        case = self.frame.payload[0]
+        if case.structure is None:
+            return () if case.field is None else (case.field.name,)
+        if case.structure.is_cbor_map:
+            return tuple(entry.name for entry in case.structure.entries)
+        return tuple(field.name for field in case.structure.values)
+
+    def flag(self, role: str) -> str:
+        """Returns the name of the flag with a role."""
+        return next(flag.name for flag in self.frame.flags if flag.role == role)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What one side tells the other. ``parameters``: what a caller gives besides the fields of frames, with its meaning."""
+
+    name: str
+    doc: str
+    parameters: Mapping[str, str]
+    parts: tuple[MessagePart, ...]
+    place: Place
+
+    @property
+    def roles(self) -> tuple[str | None, ...]:
+        """The roles of its frame types, by which code for all revisions finds it."""
+        return tuple(part.frame.role for part in self.parts)
+
+    @property
+    def optional(self) -> frozenset[str]:
+        """The parameters that can be left out."""
+        return frozenset(parameter for part in self.parts for parameter in part.flags.values())
+
+    @property
+    def is_single(self) -> bool:
+        """True for a message of one frame."""
+        return len(self.parts) == 1 and self.parts[0].is_single
+
+
+Sequence = list[tuple[MessagePart, frozenset[str]]]
+
+
+def message_problems(schema: Schema) -> Iterator[Problem]:
+    """Yields the faults of all messages."""
+    frames = {part.frame.name: part.frame for message in schema.messages.values() for part in message.parts}
+    allowed = {name: allowed_flags(frame, schema) for name, frame in frames.items()}
+    known: dict[tuple[str | None, ...], str] = {}
+    for message in schema.messages.values():
+        faults = [*_parameters(message), *_payloads(message)]
+        yield from faults
+        if not faults:
+            yield from _order(message, schema, allowed)
+        if None not in message.roles and (other := known.setdefault(message.roles, message.name)) != message.name:
+            text = f"{message.name!r} has frame types of the same roles as {other!r}"
+            yield Problem(message.place, text, "leave one of the messages out")
+
+
+def _parameters(message: Message) -> Iterator[Problem]:
+    used = set(message.optional)
+    names = dict.fromkeys(message.parameters, 1)
+    for part in message.parts:
+        used |= {name for name in (part.each, part.cut, part.chooser) if name is not None}
+        for name in part.fields:
+            names[name] = names.get(name, 0) + 1
+    for name, number in names.items():
+        if number > 1 or name in RESERVED or field_fault(name):
+            why = field_fault(name) or ("is a parameter of every builder" if name in RESERVED else "is there twice")
+            yield Problem(message.place, f"{message.name!r} cannot have the parameter {name!r}: it {why}", "rename it")
+    for name in message.parameters:
+        if name not in used:
+            yield Problem(message.place, f"no frame of {message.name!r} uses the parameter {name!r}", "remove it")
+    carried = [name for part in message.parts for name in (part.each, part.cut) if name is not None]
+    for name in sorted(message.optional - set(carried)):
+        yield Problem(
+            message.place, f"{name!r} sets a flag of {message.name!r}, and no frame carries it", "use `each` or `cut`"
+        )
+    for name in sorted({name for name in carried if carried.count(name) > 1}):
+        yield Problem(
+            message.place, f"two frames of {message.name!r} carry the parameter {name!r}", "use two parameters"
+        )
+
+
+def _payloads(message: Message) -> Iterator[Problem]:
+    """Yields a fault for each frame type that cannot carry what it is to carry."""
+    senders = {part.frame.sender for part in message.parts}
+    if len(senders) > 1:
+        yield Problem(message.place, f"the frames of {message.name!r} have two senders", "use frame types of one side")
+    for number, part in enumerate(message.parts):
+        frame, cases = part.frame, part.frame.payload
+        roles = {flag.role for flag in frame.flags}
+        kinds = [case.structure for case in cases]
+        if part.each is not None and part.cut is not None:
+            yield Problem(part.place, "a frame has `each` or `cut`, not both", "remove one")
+        elif part.is_single and (len(cases) != 1 or (number and kinds[0] is None and is_bytes(cases[0]))):
+            yield Problem(
+                part.place, f"the payload of {frame.name!r} has no fields that a caller can give", "use `each` or `cut`"
+            )
+        elif part.each is not None and not (
+            roles >= {"more", "last"} and all(map(is_argument, cases)) and len(cases) == 3
+        ):
+            yield Problem(
+                part.place,
+                f"{frame.name!r} cannot carry names and bytes in parts",
+                "use a frame type with `role: argument`",
+            )
+        elif part.cut is not None and not (roles >= {"more", "last"} and len(cases) == 1 and is_bytes(cases[0])):
+            yield Problem(
+                part.place,
+                f"{frame.name!r} cannot carry bytes in parts",
+                "use one with flags for more and for the last",
+            )
+        if part.shorten and not (part.is_single and len(cases) == 1 and is_text(cases[0])):
+            yield Problem(
+                part.place, f"the payload of {frame.name!r} is no text that can be shortened", "remove `shorten`"
+            )
+
+
+def _order(message: Message, schema: Schema, allowed: Mapping[str, list[frozenset[str]]]) -> Iterator[Problem]:
+    """Yields a fault if the constraints of a frame type, or all states of a machine, refuse frames of the message."""
+    stream_flags = {flag.name for flag in schema.stream_flags}
+    receiver = {"client": "server", "server": "client"}.get(str(message.parts[0].frame.sender))
+    machines = [
+        each for each in schema.machines.values() if each.scope == "request" and each.role in (receiver, "both")
+    ]
+    for sequence in _sequences(message):
+        for part, flags in sequence:
+            if flags not in {each - stream_flags for each in allowed[part.frame.name]}:
+                given = ", ".join(sorted(flags)) or "no flag"
+                yield Problem(part.place, f"the constraints of {part.frame.name!r} forbid {given}", "correct the flags")
+                return
+        for machine in machines:
+            refused = _refused(machine, schema, sequence)
+            if refused is not None:
+                shown = " ".join([refused[0].frame.name, *sorted(refused[1])])
+                text = f"{machine.name!r} refuses {shown!r} in {message.name!r}, whatever its state was before"
+                yield Problem(refused[0].place, text, "correct the order or the flags, or the rows")
+                return
+
+
+def _sequences(message: Message) -> Iterator[Sequence]:
+    """Yields the frames of the message with and without each optional parameter, and with each choice."""
+    optional = sorted(message.optional)
+    choices = [part.choices or (None,) for part in message.parts]
+    for given in product((False, True), repeat=len(optional)):
+        left_out = {name for name, is_given in zip(optional, given, strict=True) if not is_given}
+        for chosen in product(*choices):
+            frames: Sequence = []
+            for part, choice in zip(message.parts, chosen, strict=True):
+                own = {flag for flag, parameter in part.flags.items() if parameter not in left_out}
+                own |= {part.otherwise} - {None} if not own else set()  # type: ignore[arg-type]
+                own |= {choice} - {None}  # type: ignore[arg-type]
+                if (part.each or part.cut) in left_out:
+                    continue
+                if part.is_single:
+                    frames.append((part, frozenset(own)))
+                    continue
+                frames.append((part, frozenset({part.flag("more")})))
+                if part.each is not None:
+                    frames.append((part, frozenset()))
+                frames.append((part, frozenset({part.flag("last")})))
+            yield frames
+
+
+def _refused(machine: Machine, schema: Schema, sequence: Sequence) -> tuple[MessagePart, frozenset[str]] | None:
+    """Returns the first frame that a machine refuses, whatever its state was before and whatever its guards answer.
+
+    Frames that no row names are not its business, such as those that open a stream. A row with an action that sends something
+    refuses, too: the receiver answers before it has the whole message.
+    """
+    named = {name for row in machine.transitions for name in row.frames}
+    states = set(machine.states)
+    for part, flags in sequence:
+        if part.frame.name not in named:
+            continue
+        states = {
+            row.to
+            for row in machine.transitions
+            if row.to is not None
+            and row.source in states
+            and part.frame.name in row.frames
+            and not _sends(row, schema)
+            and _can_hold(row.when, flags, schema)
+        }
+        if not states:
+            return part, flags
+    return None
+
+
+def _sends(row: Row, schema: Schema) -> bool:
+    """Returns True if the action of a row can send frames."""
+    return row.emit is not None and any(schema.events[name].sends for name in schema.emits[row.emit].events)
+
+
+def _can_hold(condition: Condition | None, flags: frozenset[str], schema: Schema) -> bool:
+    """Returns True if some answers of guards, and some states of machines, make a condition true for a frame with these flags."""
+    if condition is None:
+        return True
+    atoms = sorted(condition.atoms)
+    answers: list[tuple[object, ...]] = []
+    for kind, name in atoms:
+        if kind == "flag":
+            answers.append((name in flags,))
+        else:
+            values = schema.guards[name].values if kind == "guard" else tuple(schema.machines[name].states)
+            answers.append(values or (False, True))
+    return any(condition.holds(dict(zip(atoms, each, strict=True))) for each in product(*answers))
