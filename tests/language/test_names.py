@@ -240,7 +240,7 @@ def test_what_generated_modules_have_and_use_is_in_the_list() -> None:
             used = {name for name in loads if hasattr(builtins, name)} | {"None", "True", "False"}
             inner = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
             inner |= {each.id for node in tree.body for each in stored(node)}
-            # Functions there have variables for fields; they refer to other spellings of structures, or to names with an underscore.
+            # Their functions have variables for fields, and refer to other spellings of structures, or to names with an underscore.
             if target in ("codec.py", "build.py"):
                 assert not {name for name in inner if name != name.lower() or name.startswith(("decode_", "encode_"))}
                 inner = set()

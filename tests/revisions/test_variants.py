@@ -106,9 +106,20 @@ def test_the_command_validates_sessions_of_a_schema_with_machines(
 
 
 @pytest.mark.parametrize("make", [Server, Client])
-def test_reactors_refuse_a_revision_without_builders(make: type[Server], variant: Callable[..., Revision]) -> None:
-    with pytest.raises(ValueError, match="has no builders of messages, which servers and clients need"):
-        make(revision=variant())
+@pytest.mark.parametrize("message", ["command", "error-response", "text-output"])
+def test_reactors_refuse_a_revision_without_their_messages(
+    make: type[Server], message: str, variant: Callable[..., Revision]
+) -> None:
+    name = variant().name
+    text = Path(name).read_text(encoding="utf-8")
+    own = re.compile(rf"(?<=^messages:\n)(.*?)^  {message}:\n.*?^(?=  ?\w)(?=  [a-z]|\w)", re.DOTALL | re.MULTILINE)
+    changed, number = own.subn(r"\1", text, count=1)
+    assert number == 1
+    Path(name).write_text(changed, encoding="utf-8")
+    with pytest.raises(
+        RevisionError, match=r"mine has no message of frames with the roles .*; declare it in `messages`"
+    ):
+        make(revision=Revision(name))
 
 
 def test_many_stream_ids_take_no_memory(variant: Callable[..., Revision]) -> None:
