@@ -18,10 +18,12 @@ from hgproto.cli.common import (
     input_files,
     named,
     open_input,
+    revision_of,
+    revision_option,
     say,
     unavailable_messages,
 )
-from hgproto.errors import HgprotoError, counted, printable, quoted
+from hgproto.errors import HgprotoError, RevisionError, counted, printable, quoted
 from hgproto.system.option_types import percentage
 from hgproto.wire.hexform import form_of
 
@@ -53,6 +55,7 @@ def add(commands: Commands) -> None:
     )
     coverage.add_argument("--fail-under", type=percentage, metavar="PERCENT", help="exit with 1 when less is exercised")
     coverage.add_argument("--format", choices=("text", "json"), default="text", help="the form (default: text)")
+    revision_option(coverage)
     coverage.set_defaults(run=_coverage)
 
 
@@ -64,7 +67,10 @@ def _coverage(options: argparse.Namespace) -> int:
     for kind in kinds:
         if kind not in KINDS:
             raise UsageError(f"argument --only: there is no {quoted(kind)}; there are {', '.join(KINDS)}")
-    coverage = Counting()
+    try:
+        coverage = Counting(revision=revision_of(options.revision))
+    except RevisionError as error:
+        raise UsageError(f"argument --revision: {error}") from None
     number = 0
     unreadable: list[InputError | StreamError] = []
     incomplete: list[str] = []

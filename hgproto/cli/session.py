@@ -9,14 +9,17 @@ from hgproto.cli.common import (
     GOOD,
     INPUT,
     StreamError,
+    UsageError,
     input_error,
     limits_of,
     lines_of,
     named,
     open_input,
+    revision_of,
+    revision_option,
     saying,
 )
-from hgproto.errors import HumanFormError, LocalProtocolError, counted, printable
+from hgproto.errors import HumanFormError, LocalProtocolError, RevisionError, counted, printable
 from hgproto.judging.finding import ERROR, NOTE, ROLES
 from hgproto.system.option_types import setting
 
@@ -61,6 +64,7 @@ def add(commands: Commands) -> None:
         default="text",
         help="json: an object a line, as in the golden sessions (default: text)",
     )
+    revision_option(session)
     session.set_defaults(run=_session)
 
 
@@ -70,9 +74,13 @@ def _session(options: argparse.Namespace) -> int:
     from hgproto.streams.encodings import default_encodings
     from hgproto.wire.human import LONGEST_LINE, without_line_end
 
-    limits = limits_of(options.limit)
-    session = Session(limits=limits, reopen=options.reopen, streaming=options.streaming)
-    validator = SessionValidator(limits=limits, reopen=options.reopen)
+    revision = revision_of(options.revision)
+    limits = limits_of(options.limit, revision)
+    try:
+        session = Session(limits=limits, reopen=options.reopen, streaming=options.streaming, revision=revision)
+    except RevisionError as error:
+        raise UsageError(f"argument --revision: {error}") from None
+    validator = SessionValidator(limits=limits, reopen=options.reopen, revision=revision)
     name = named(options.file)
     printed = _Printed(name, options)
     ended = set()
@@ -87,7 +95,7 @@ def _session(options: argparse.Namespace) -> int:
                 if validator.unavailable:
                     missing = min(validator.unavailable)
                     # The reactors reject such settings, but the session itself may be valid.
-                    reason = f"the content encoding {missing} needs a package: {default_encodings().missing[missing]}"
+                    reason = f"the content encoding {missing} needs a package: {default_encodings(revision).missing[missing]}"
                     raise StreamError(f"{name}:{number}", reason)
                 line = without_line_end(octets).decode("utf-8", "surrogateescape")
                 if step.wire is None:

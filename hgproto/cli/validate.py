@@ -37,7 +37,6 @@ from hgproto.cli.common import (
 from hgproto.errors import HumanFormError, LocalProtocolError, counted, printable, quoted
 from hgproto.judging.finding import other_role
 from hgproto.judging.report import MISSING_PACKAGE, TOO_MANY_INCOMPLETE, UNREADABLE_CONTENT, UNREADABLE_FILE, Unreadable
-from hgproto.revisions.revision import DEFAULT_REVISION
 from hgproto.system.option_types import setting
 from hgproto.system.stdio import OutputError
 from hgproto.wire.hexform import form_of
@@ -290,8 +289,6 @@ def _remedy(options: argparse.Namespace) -> str:
     if options.depth == "frames":
         return "or leave out --role: then each frame is judged by itself, whatever the direction"
     frames = "--depth frames without --role judges each frame by itself, whatever the direction"
-    if options.revision != DEFAULT_REVISION:
-        return f"or do not look at sessions: {frames}"
     return (
         "or use --role both with the session form: the lines of hgproto decode, with >! before each one of the client and <! "
         f"before each one of the server; {frames}"
@@ -365,8 +362,8 @@ def _checker(options: argparse.Namespace, revision: Revision, paths: list[str]) 
     def has_both(path: str) -> bool:
         return options.role == "both" or (options.role is None and form_of(path) == "session")
 
-    if any(map(has_both, paths)) and (options.depth != "session" or revision.name != DEFAULT_REVISION):
-        raise UsageError("both sides need --depth session and the default revision")
+    if any(map(has_both, paths)) and options.depth != "session":
+        raise UsageError("both sides need --depth session")
     if options.depth == "session" and not revision.has_sessions:
         raise UsageError(f"sessions of {revision.name} cannot be validated, only its frames; use --depth frames")
     if options.hex and any(map(has_both, paths)):
@@ -374,7 +371,9 @@ def _checker(options: argparse.Namespace, revision: Revision, paths: list[str]) 
 
     def made(path: str) -> _Input:
         if has_both(path):
-            return _Input(path, SessionValidator(limits=limits, reopen=options.reopen), hexadecimal=False)
+            return _Input(
+                path, SessionValidator(limits=limits, reopen=options.reopen, revision=revision), hexadecimal=False
+            )
         validator = Validator(
             role,
             depth=options.depth,

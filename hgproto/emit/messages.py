@@ -75,12 +75,9 @@ def _head(schema: Schema, used: frozenset[str]) -> list[str]:
         *imported("hgproto.runtime.frame", "Frame"),
         *imported("hgproto.wire.files", "Data"),
     ]
-    ours = [
-        *imported(
-            "hgproto.wire.messages", "Builder as _Builder", "Items as _Items", "Text as _Text", "choice as _choice"
-        ),
-        *imported("hgproto.wire.texts", "Texts as _Texts"),
-    ]
+    helpers = ("Builder as _Builder", "Items as _Items", "Text as _Text", "choice as _choice")
+    ours = [line for helper in helpers for line in imported("hgproto.wire.messages", helper)]
+    ours += imported("hgproto.wire.texts", "Texts as _Texts")
     return [
         *heading(schema).rstrip("\n").split("\n"),
         *docstring(

@@ -22,8 +22,7 @@ from hgproto.reactors.events import Error
 from hgproto.reactors.limits import Limits
 from hgproto.reactors.server import Server
 from hgproto.reactors.session import Lines, Session
-from hgproto.revisions.framing_0002 import codec, machines
-from hgproto.revisions.revision import DEFAULT_REVISION
+from hgproto.revisions.revision import Revision, default_revision
 from hgproto.runtime.layout import place_of
 from hgproto.runtime.machine import Answer, Event, InState, Row, Set
 from hgproto.streams.encodings import Profile, default_encodings
@@ -44,8 +43,6 @@ if TYPE_CHECKING:
     from hgproto.wire.files import Source
 
 __all__ = ["KINDS", "Coverage", "Goal"]
-
-_STREAM_ID = place_of(codec.FRAME, "stream_id")
 
 
 class _Watch:
@@ -100,18 +97,23 @@ def _check_kinds(kinds: Iterable[str]) -> None:
 
 
 class Coverage:
-    """The parts of framing-0002 that were exercised so far. ``goals``: all parts, in the order of the schema.
+    """The parts of a revision that were exercised so far. ``goals``: all parts, in the order of the schema.
 
-    ``encodings``: the content encodings that can be decoded.
+    ``encodings``: the content encodings that can be decoded. ``revision``: framing-0002 unless given. Raises
+    :class:`RevisionError` for one that a server or a client cannot use.
     """
 
-    def __init__(self, encodings: Encodings | None = None) -> None:
-        self.goals = list(goals())
+    def __init__(self, encodings: Encodings | None = None, revision: Revision | None = None) -> None:
+        self.revision = revision or default_revision()
+        """The revision."""
+        self._codec = self.revision.codec
+        self.goals = list(goals(self.revision))
         self.unavailable: set[str] = set()
         """Content encodings in use that are not installed: their payloads were not looked into. It may be cleared."""
         self.is_mixed = False
         """True if the latest bytes of one side have frames on streams of both sides."""
-        self._encodings = encodings or default_encodings()
+        self._encodings = encodings or default_encodings(revision)
+        self._reactors("client")
         self._names = {kind: {goal.name for goal in self.goals if goal.kind == kind} for kind in KINDS}
         self._reached: set[tuple[str, str]] = set()
 
@@ -120,18 +122,21 @@ class Coverage:
 
         ``role``: client or server; None to tell by the first stream.
         """
-        session, by_frame = Validator(role, encodings=self._encodings), Validator(depth="frames")
+        revision, codec = self.revision, self._codec
+        session = Validator(role, encodings=self._encodings, revision=revision)
+        by_frame = Validator(depth="frames", revision=revision)
         # Fields are counted once, however many reactors take the frames.
-        counter = FrameGoals(self._reach, encodings=self._encodings)
+        counter = FrameGoals(self._reach, revision, encodings=self._encodings)
         reactors: list[Any] = []
         parities: set[int] = set()
+        stream_id = place_of(codec.FRAME, "stream_id")
         self.is_mixed = False
         for part in frames_in(self._judged(octets, session, by_frame), codec):
             reactors = reactors or self._reactors(session.role)
             frame = counter.count(part)
             self.unavailable |= counter.unavailable
-            if len(part) > _STREAM_ID:
-                parities.add(part[_STREAM_ID] & 1)
+            if len(part) > stream_id:
+                parities.add(part[stream_id] & 1)
             if not counter.is_blind:
                 for reactor in reactors:
                     self._received(reactor, part, frame)
@@ -153,17 +158,17 @@ class Coverage:
 
     def _reactors(self, role: Role | None) -> list[Any]:
         """Returns the reactors that take what ``role`` sends: what one does depends on how it was made."""
-        accepted = _with_missing(self._encodings)
+        common: dict[str, Any] = {"encodings": _with_missing(self._encodings), "revision": self.revision}
         if role == "server":
-            return [_WatchedClient(encodings=accepted, reopen=reopen) for reopen in ("error", "restart")]
+            return [_WatchedClient(**common, reopen=reopen) for reopen in ("error", "restart")]
         ways: tuple[dict[str, Any], ...] = ({}, {"streaming": True}, {"reopen": "restart"})
-        return [_WatchedServer(encodings=accepted, **options) for options in ways]
+        return [_WatchedServer(**common, **options) for options in ways]
 
     def _received(self, reactor: Any, part: bytes, frame: Frame | None) -> None:
         if frame is None:
             reactor.receive_data(part)
             return
-        if reactor.role == "client" and reactor.works and frame.request_id & 1:
+        if reactor.role == "client" and reactor.works and frame.request_id in self.revision.request_ids:
             # Alone, a request counts as sent when something is said of it.
             _quietly(reactor.issued, int(frame.request_id))
         events = self._watched(reactor, frame, part)
@@ -180,7 +185,8 @@ class Coverage:
 
     def _session(self, lines: Iterable[tuple[int, bytes]], **options: Any) -> None:
         """Counts the lines of a session that have a frame, each with its number."""
-        encodings, accepted = self._encodings, _with_missing(self._encodings)
+        encodings, accepted, codec = self._encodings, _with_missing(self._encodings), self._codec
+        options["revision"] = revision = self.revision
         common = {name: value for name, value in options.items() if name != "streaming"}
         session = Session(**options, encodings=accepted)
         session.server = _WatchedServer(**options, encodings=accepted)
@@ -188,8 +194,8 @@ class Coverage:
         validator = SessionValidator(**common, encodings=encodings)
         reactors: dict[str, Any] = {">": session.server, "<": session.client}
         limits = options.get("limits")
-        counters = {side: FrameGoals(self._reach, encodings=encodings, limits=limits) for side in reactors}
-        read = Lines(encodings).read
+        counters = {side: FrameGoals(self._reach, revision, encodings=encodings, limits=limits) for side in reactors}
+        read = Lines(encodings, revision).read
         is_blind = False
         for number, line in lines:
             try:
@@ -221,7 +227,7 @@ class Coverage:
 
         Raises :class:`ValueError` for what is no such content, before anything of it is counted, and for another revision's.
         """
-        vectors, sessions = _contents(content)
+        vectors, sessions = _contents(content, self.revision)
         for octets in vectors:
             self.octets(octets)
         for index, (lines, options) in enumerate(sessions):
@@ -296,7 +302,8 @@ class Coverage:
     def _rows_of(self, reactor: Any, frame: Frame, before: _Before, events: Sequence[Any]) -> None:
         """The transitions that a frame has made, known from the states before and the answers of guards."""
         failed = any(isinstance(event, Error) for event in events)
-        connection = machines.CONNECTION
+        codec, revision = self._codec, self.revision
+        connection, stream = revision.machine("connection"), revision.machine("stream")
         if not before.works:
             self._transition(connection, _index(connection, before.connection, int(frame.type), set(), {}))
             return
@@ -306,25 +313,25 @@ class Coverage:
             codec.check_header(frame)
         except RemoteProtocolError:
             return
-        if frame.stream_id & 1 != machines.STREAM_PARITY[reactor.peer]:
+        if frame.stream_id & 1 != revision.machines.STREAM_PARITY[reactor.peer]:
             return
         flags = {name for mask, name in codec.FLAG_NAMES[int(frame.type)].items() if frame.flags & mask}
         flags |= {name for mask, name in codec.STREAM_FLAG_NAMES.items() if frame.stream_flags & mask}
-        stream = before.stream
-        index = _index(machines.STREAM, stream, int(frame.type), flags, reactor.answers)
-        self._transition(machines.STREAM, index)
-        if frame.type != codec.FrameType.STREAM_SETTINGS and not _is_refusal(machines.STREAM, index):
+        index = _index(stream, before.stream, int(frame.type), flags, reactor.answers)
+        self._transition(stream, index)
+        if frame.type != revision.settings and not _is_refusal(stream, index):
             index = _index(reactor.machine, before.request, int(frame.type), flags, reactor.answers)
             self._transition(reactor.machine, index)
 
     def _transition(self, machine: Machine, index: int | None) -> None:
         if index is not None:
-            self._reach("transitions", row_name(machine, index))
+            self._reach("transitions", row_name(machine, index, self._codec))
 
     def _ended(self, reactor: Any) -> None:
         """Counts the end of input and the events that the reactor received."""
+        stream = self.revision.machine("stream")
         for state in reactor.snapshot().inputs.values():
-            self._transition(machines.STREAM, _index(machines.STREAM, state, Event.END_OF_INPUT, set(), {}))
+            self._transition(stream, _index(stream, state, Event.END_OF_INPUT, set(), {}))
         if not reactor.ended:
             _settle(reactor.receive_end())
         self._stopped(reactor)
@@ -368,13 +375,17 @@ class _Before(NamedTuple):
     request: Any
 
 
-def _contents(content: Any) -> tuple[list[bytes], list[tuple[list[str], dict[str, Any]]]]:
-    """The bytes of vectors, and the lines and options of golden sessions. Raises :class:`ValueError` for anything else."""
+def _contents(content: Any, revision: Revision) -> tuple[list[bytes], list[tuple[list[str], dict[str, Any]]]]:
+    """The bytes of vectors, and the lines and options of golden sessions. Raises :class:`ValueError` for anything else.
+
+    ``revision``: that of the file.
+    """
     if not isinstance(content, dict) or not {"vectors", "sessions"} & {*content}:
         raise ValueError("expected an object with vectors or sessions")
-    revision = content.get("revision", DEFAULT_REVISION)
-    if revision != DEFAULT_REVISION:
-        raise ValueError(f"coverage counts {DEFAULT_REVISION} alone, and the file says that it is of {revision}")
+    title = revision.title
+    other = content.get("revision", title)
+    if other != title:
+        raise ValueError(f"coverage counts {title}, and the file says that it is of {shown(other)}")
     vectors = []
     for index, vector in enumerate(_member(content, "", "vectors", list, [])):
         wire = _member(vector, f"vectors[{index}]", "wire", str)
@@ -395,8 +406,9 @@ def _contents(content: Any) -> tuple[list[bytes], list[tuple[list[str], dict[str
             raise ValueError(f"{place}.options: expected limits, reopen, or streaming, found {shown(min(unknown))}")
         limits = _member(options, f"{place}.options", "limits", dict, {})
         try:
-            options["limits"] = Limits(**{name.replace("-", "_"): value for name, value in limits.items()})
-            Session(**options)
+            given = {name.replace("-", "_"): value for name, value in limits.items()}
+            options["limits"] = Limits.of_revision(revision).replace(**given)
+            Session(**options, revision=revision)
         except (TypeError, ValueError) as error:
             raise ValueError(f"{place}.options: {error}") from None
         sessions.append((lines, options))
@@ -423,7 +435,7 @@ def _member(value: Any, place: str, name: str, sort: type, default: Any = None) 
 def _before(reactor: Any, frame: Frame | None) -> _Before:
     # Not the states of all, which would take time with the square of their number.
     reactor.answers.clear()
-    stream = machines.STREAM.initial if frame is None else reactor.stream_state(int(frame.stream_id))
+    stream = None if frame is None else reactor.stream_state(int(frame.stream_id))
     request = reactor.machine.initial if frame is None else reactor.request_state(int(frame.request_id))
     return _Before(reactor.works, reactor.state, stream, request)
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hgproto.errors import DecodingError, RemoteProtocolError
-from hgproto.evidence.goals import edges_of
+from hgproto.evidence.goals import LENGTHS, Edges
 from hgproto.reactors.limits import Limits
-from hgproto.revisions.framing_0002 import codec
 from hgproto.runtime.layout import case_of, numbers_of, walk
 from hgproto.streams.decoders import new_decoder
 from hgproto.streams.encodings import default_encodings
@@ -20,33 +19,34 @@ from hgproto.wire.jsonform import Continuations
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from hgproto.runtime.definition import Definition
     from hgproto.runtime.frame import Frame
     from hgproto.streams.encodings import Decoder, Encodings
 
 __all__ = ["FrameGoals"]
-
-_MOST = codec.MAX_PAYLOAD[1]
-_LIMIT = codec.MAX_PAYLOAD[0]
-_BEGIN, _END, _ENCODED = (
-    int(codec.StreamFlag.STREAM_BEGIN),
-    int(codec.StreamFlag.STREAM_END),
-    int(codec.StreamFlag.ENCODED),
-)
 
 
 class FrameGoals:
     """Counts what the frames of one side reach, given in wire order.
 
     ``reach``: called with the kind and the name of each goal. ``encodings``: the content encodings that can be decoded.
-    ``limits``: on open streams, decoded bytes, and items.
+    ``limits``: on open streams, decoded bytes, and items. ``revision``: that of the frames.
     """
 
     def __init__(
-        self, reach: Callable[[str, str], None], *, encodings: Encodings | None = None, limits: Limits | None = None
+        self,
+        reach: Callable[[str, str], None],
+        revision: Definition,
+        *,
+        encodings: Encodings | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self._reach = reach
-        self._encodings = encodings or default_encodings()
-        self._limits = limits or Limits()
+        self._revision = revision
+        self._codec = codec = revision.codec
+        self._edges = Edges.of(revision)
+        self._encodings = encodings or default_encodings(revision)
+        self._limits = limits or Limits.of_revision(revision)
         self._continuations = Continuations(codec)
         self._decoders: dict[int, Decoder | None] = {}
         """The contexts of the streams that have named an encoding; None for an encoding that is not installed."""
@@ -57,20 +57,22 @@ class FrameGoals:
 
     def count(self, octets: bytes) -> Frame | None:
         """Counts a frame of the wire; returns None for bytes that are not a frame."""
+        codec, revision = self._codec, self._revision
+        usual, most = codec.MAX_PAYLOAD
         try:
-            frame, _ = codec.decode_frame(octets, 0, _MOST)
+            frame, _ = codec.decode_frame(octets, 0, most)
         except RemoteProtocolError:
             return None
         continued = self._continuations.next(frame)
         stream_flags, stream_id = int(frame.stream_flags), int(frame.stream_id)
         payload: bytes | None = bytes(frame.payload)
         is_hidden = False
-        if stream_flags & _BEGIN:
+        if stream_flags & revision.begin:
             self._begin(frame)
-        if stream_flags & _ENCODED:
+        if stream_flags & revision.encoded:
             is_hidden = self._decoders.get(stream_id, self) is None
             payload = self._decoded(stream_id, bytes(frame.payload))
-        if stream_flags & _END:
+        if stream_flags & revision.end:
             self._decoders.pop(stream_id, None)
         self.is_blind = self.is_blind or is_hidden
         kind = codec.TYPE_NAMES.get(int(frame.type))
@@ -84,11 +86,7 @@ class FrameGoals:
             if frame.stream_flags & mask:
                 self._reach("flags", name)
         length = len(frame.payload)
-        for name, holds in (
-            ("0", length == 0),
-            ("max-payload", length == _LIMIT),
-            ("max-payload + 1", length > _LIMIT),
-        ):
+        for name, holds in zip(LENGTHS, (length == 0, length == usual, length > usual), strict=True):
             # The payload of a line of a session could not be encoded, so its length is not that on the wire.
             if holds and not is_hidden:
                 self._reach("edges", f"{kind} length {name}")
@@ -103,20 +101,21 @@ class FrameGoals:
         """Begins a stream, with a context if the frame has good settings."""
         number = int(frame.stream_id)
         self._decoders.pop(number, None)
-        if frame.type != codec.FrameType.STREAM_SETTINGS or frame.stream_flags & _ENCODED:
+        revision = self._revision
+        if frame.type != revision.settings or frame.stream_flags & revision.encoded:
             return
         try:
-            settings = codec.decode_stream_settings(bytes(frame.payload))
+            name, settings = revision.decode_settings(bytes(frame.payload))
         except RemoteProtocolError:
             return
         if len(self._decoders) >= self._limits.open_streams:
             # A receiver rejects the stream.
             return
-        profile = self._encodings.get(settings.profile)
-        if settings.profile in self._encodings.missing:
-            self.unavailable.add(settings.profile)
+        profile = self._encodings.get(name)
+        if name in self._encodings.missing:
+            self.unavailable.add(name)
             self._decoders[number] = None
-        elif profile is not None and settings.settings == profile.settings:
+        elif profile is not None and settings == profile.settings:
             self._decoders[number] = new_decoder(profile)
 
     def _decoded(self, number: int, payload: bytes) -> bytes | None:
@@ -132,6 +131,7 @@ class FrameGoals:
             return None
 
     def _count_fields(self, frame: Frame, kind: str, payload: bytes, *, continued: bool) -> None:
+        codec = self._codec
         layout = codec.LAYOUTS.get(case_of(codec.PAYLOADS[int(frame.type)], int(frame.flags), continued))
         if layout is None:
             return
@@ -141,7 +141,7 @@ class FrameGoals:
         except RemoteProtocolError:
             # A receiver rejects the payload, so that its fields do not count.
             return
-        longest = self._limits.decoded_frame if frame.stream_flags & _ENCODED else _LIMIT
+        longest = self._limits.decoded_frame if frame.stream_flags & self._revision.encoded else codec.MAX_PAYLOAD[0]
         values: Iterable[tuple[str, object]]
         if layout.entries:
             values = [(span.path, span.value) for span in walk(layout, payload)]
@@ -150,7 +150,7 @@ class FrameGoals:
         there: set[str] = set()
         for path, value in values:
             there.add(path.partition(".")[0])
-            for edge in edges_of(path, value, at_limit=len(payload) >= longest):
+            for edge in self._edges.at(path, value, at_limit=len(payload) >= longest):
                 self._reach("edges", f"{kind} {edge}")
         for entry in layout.entries:
             if entry.name not in there:

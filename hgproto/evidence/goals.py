@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hgproto.revisions.framing_0002 import codec, machines
-from hgproto.revisions.framing_0002.requirements import REQUIREMENTS
-from hgproto.revisions.revision import DEFAULT_REVISION, Revision
 from hgproto.runtime.layout import highest
 from hgproto.runtime.machine import Event
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
     from enum import IntEnum
 
+    from hgproto.revisions.revision import Revision
+    from hgproto.runtime.definition import Codec, Definition
+    from hgproto.runtime.entries import Entry
     from hgproto.runtime.machine import Machine, Row
 
-__all__ = ["KINDS", "Goal", "edges_of", "goals", "row_name"]
+__all__ = ["KINDS", "LENGTHS", "Edges", "Goal", "goals", "row_name"]
 
 KINDS = ("types", "flags", "edges", "transitions", "requirements")
 """What counts."""
+LENGTHS = ("0", "max-payload", "max-payload + 1")
+"""The edges of the length of a payload."""
 _LARGEST = (1 << 64) - 1
 
 
@@ -31,9 +33,9 @@ class Goal(NamedTuple):
     place: str
 
 
-def goals() -> Iterator[Goal]:
+def goals(revision: Revision) -> Iterator[Goal]:
     """Yields all that can be exercised, kind by kind, in the order of the schema."""
-    schema = Revision(DEFAULT_REVISION).schema
+    schema, codec, edges = revision.schema, revision.codec, Edges.of(revision)
     for frame in schema.frames.values():
         yield Goal("types", frame.name, _place(frame))
     for flag in schema.stream_flags:
@@ -46,48 +48,47 @@ def goals() -> Iterator[Goal]:
         yield Goal("edges", f"{field} least", place)
         yield Goal("edges", f"{field} most", place)
     for frame in schema.frames.values():
-        for name in ("0", "max-payload", "max-payload + 1"):
+        for name in LENGTHS:
             yield Goal("edges", f"{frame.name} length {name}", _place(frame))
-        for edge in sorted(_EDGES[frame.code]):
+        for edge in sorted(edges.of_types[frame.code]):
             yield Goal("edges", f"{frame.name} {edge}", _place(frame))
-    for machine in machines.MACHINES.values():
+    machines: dict[str, Machine] = revision.machines.MACHINES
+    for machine in machines.values():
+        unseen = _unseen(machine)
         for index, row in enumerate(schema.machines[machine.name].transitions):
-            if not _is_seen(machine, machine.rows[index]):
-                continue
-            yield Goal("transitions", row_name(machine, index), _place(row))
+            if _is_seen(machine.rows[index], unseen):
+                yield Goal("transitions", row_name(machine, index, codec), _place(row))
     for requirement in schema.requirements.values():
-        if REQUIREMENTS[requirement.id].breakable:
+        if revision.requirements[requirement.id].breakable:
             yield Goal("requirements", requirement.id, _place(requirement))
 
 
-_UNSEEN = frozenset(
-    {
-        *(("client-request", machines.ClientRequestState[name]) for name in ("SENDING", "ANSWERED", "UNFINISHED")),
-        *(("server-request", machines.ServerRequestState[name]) for name in ("REFUSING", "RESPONDING")),
-    }
-)
-"""States of a request that was not sent whole, or whose response was not: a capture has only what was sent."""
+def _unseen(machine: Machine) -> set[IntEnum]:
+    """Returns the states of a request that was not sent whole, or whose response was not: a capture has only what was sent."""
+    own = (Event.REQUEST_SENT, Event.RESPONSE_SENT)
+    states = {row.source for row in machine.rows if row.event in own}
+    return states | {row.to for row in machine.rows if row.event is Event.REQUEST_ABANDONED and row.to is not None}
 
 
-def _is_seen(machine: Machine, row: Row) -> bool:
-    """Whether a capture can show a transition: what a peer sends, and the end of it."""
-    return row.event in (None, Event.END_OF_INPUT) and (machine.name, row.source) not in _UNSEEN
+def _is_seen(row: Row, unseen: Container[IntEnum]) -> bool:
+    """Returns True if a capture can show a transition: what a peer sends, and the end of it."""
+    return row.event in (None, Event.END_OF_INPUT) and row.source not in unseen
 
 
 def _place(part: Any) -> str:
     return f"{part.place.file.rpartition('/')[2]}:{part.place.line}"
 
 
-def row_name(machine: Machine, index: int) -> str:
+def row_name(machine: Machine, index: int, codec: Codec) -> str:
     """Names a transition by what comes, the state, and what follows."""
     row = machine.rows[index]
-    what = row.event.value if row.event is not None else _types_of(row)
+    what = row.event.value if row.event is not None else _types_of(row, codec)
     leads = f"error {row.error}" if row.error is not None else "" if row.to is None else f"to {_words(row.to)}"
     emits = f", {row.emit}" if row.emit is not None else ""
     return f"{machine.name} row {index}: {what} in {_words(row.source)} {leads}{emits}"
 
 
-def _types_of(row: Row) -> str:
+def _types_of(row: Row, codec: Codec) -> str:
     if len(row.frames) == len(codec.TYPE_NAMES):
         return "any frame"
     return ", ".join(codec.TYPE_NAMES[code] for code in row.frames)
@@ -97,59 +98,65 @@ def _words(state: IntEnum) -> str:
     return state.name.lower().replace("_", "-")
 
 
-_MOSTS: dict[str, tuple[int, int]] = {}
-"""The least and the most of each number of a structure, by its path."""
+class Edges:
+    """The edges of the fields of a revision. ``of_types``: their names, by the code of the frame type."""
 
+    def __init__(self, codec: Codec) -> None:
+        self._mosts: dict[str, tuple[int, int]] = {}
+        """The least and the most of each number of a structure, by its path."""
+        self._entries: dict[str, Entry] = {}
+        """The entries of maps, by name."""
+        self.of_types = {code: self._of_type(code, codec) for code in codec.PAYLOADS}
 
-def _edges_of_type(code: int) -> set[str]:
-    """The edges of the numbers of a type's structures, and of the entries of its map."""
-    found: set[str] = set()
-    for _, after, name in codec.PAYLOADS[code]:
-        layout = codec.LAYOUTS.get(name)
-        if layout is None or after:
-            continue
-        if layout.entries:
+    @classmethod
+    def of(cls, revision: Definition) -> Edges:
+        """Returns the edges of a revision."""
+        return revision.kept(cls, lambda: cls(revision.codec))
+
+    def _of_type(self, code: int, codec: Codec) -> set[str]:
+        """The edges of the numbers of a type's structures, and of the entries of its map."""
+        found: set[str] = set()
+        for _, after, name in codec.PAYLOADS[code]:
+            layout = codec.LAYOUTS.get(name)
+            if layout is None or after:
+                continue
             for entry in layout.entries:
+                self._entries[entry.name] = entry
                 if entry.optional:
                     found.add(f"{entry.name} left out")
                 found.update(
                     f"{entry.name} {edge}" for edge in (("empty",) if entry.type == "text" else ("least", "most"))
                 )
-            continue
-        nested = next((part.layout for part in layout.parts if part.layout is not None), None)
-        parts = layout.parts if nested is None else nested.parts
-        prefix = "" if nested is None else f"{layout.parts[0].name}."
-        sized = {str(part.size or part.sizes): "empty" in part.rules for part in parts}
-        for part in parts:
-            if part.type in ("u8", "u16", "u24", "u32"):
-                _MOSTS[prefix + part.name] = (int(sized.get(part.name, False)), highest(part))
-                found |= {f"{prefix}{part.name} least", f"{prefix}{part.name} most"}
-    return found
+            nested = next((part.layout for part in layout.parts if part.layout is not None), None)
+            parts = layout.parts if nested is None else nested.parts
+            prefix = "" if nested is None else f"{layout.parts[0].name}."
+            sized = {str(part.size or part.sizes): "empty" in part.rules for part in parts}
+            for part in parts:
+                if part.type in ("u8", "u16", "u24", "u32"):
+                    self._mosts[prefix + part.name] = (int(sized.get(part.name, False)), highest(part))
+                    found |= {f"{prefix}{part.name} least", f"{prefix}{part.name} most"}
+        return found
 
-
-_EDGES = {code: _edges_of_type(code) for code in codec.PAYLOADS}
-
-
-def edges_of(path: str, value: object, *, at_limit: bool) -> Iterator[str]:
-    """The edges at which a value is. ``at_limit``: its payload is as long as can be, so that it may be at its most too."""
-    name, _, rest = path.partition(".")
-    entry = next((one for one in codec.PROGRESS.entries if one.name == name), None)
-    if entry is not None and rest == "value":
-        if entry.type == "text":
-            if value in ("", b""):
-                yield f"{name} empty"
-        elif value == (0 if entry.type == "uint" else entry.minimum):
-            yield f"{name} least"
-        elif value == _LARGEST:
-            yield f"{name} most"
-        return
-    plain = _without_indexes(path)
-    if plain in _MOSTS and type(value) is int:
-        least, most = _MOSTS[plain]
-        if value == least:
-            yield f"{plain} least"
-        elif value == most or (at_limit and most > _SMALL):
-            yield f"{plain} most"
+    def at(self, path: str, value: object, *, at_limit: bool) -> Iterator[str]:
+        """The edges at which a value is. ``at_limit``: its payload is as long as can be, so that it may be at its most too."""
+        name, _, rest = path.partition(".")
+        entry = self._entries.get(name)
+        if entry is not None and rest == "value":
+            if entry.type == "text":
+                if value in ("", b""):
+                    yield f"{name} empty"
+            elif value == (0 if entry.type == "uint" else entry.minimum):
+                yield f"{name} least"
+            elif value == _LARGEST:
+                yield f"{name} most"
+            return
+        plain = _without_indexes(path)
+        if plain in self._mosts and type(value) is int:
+            least, most = self._mosts[plain]
+            if value == least:
+                yield f"{plain} least"
+            elif value == most or (at_limit and most > _SMALL):
+                yield f"{plain} most"
 
 
 _SMALL = 0xFF

@@ -196,18 +196,19 @@ class SessionValidator(Unique):
         limits: Limits | None = None,
         encodings: Encodings | None = None,
         reopen: Literal["error", "restart"] = "error",
+        revision: Definition | None = None,
     ) -> None:
         from hgproto.judging.command_judge import CommandJudge
         from hgproto.judging.response_judge import ResponseJudge
 
         self._judges: dict[str, CommandJudge | ResponseJudge] = {
-            "client": CommandJudge(limits=limits, encodings=encodings, reopen=reopen),
-            "server": ResponseJudge(limits=limits, encodings=encodings, reopen=reopen),
+            "client": CommandJudge(limits=limits, encodings=encodings, reopen=reopen, revision=revision),
+            "server": ResponseJudge(limits=limits, encodings=encodings, reopen=reopen, revision=revision),
         }
         self._judges["client"].link = self._judges["server"]
         self._judges["server"].link = self._judges["client"]
-        self._lines = Lines(encodings)
-        self._codec = defined(None).codec
+        self._lines = Lines(encodings, revision)
+        self._codec = defined(revision).codec
         self._octets = 0
         self._waiting: deque[Iterator[Finding]] = deque()
 

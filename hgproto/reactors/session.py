@@ -31,7 +31,7 @@ from hgproto.reactors.events import (
     WantFrame,
 )
 from hgproto.reactors.server import Server
-from hgproto.runtime.definition import default_definition
+from hgproto.runtime.definition import defined
 from hgproto.runtime.frame import Unique
 from hgproto.runtime.layout import octets
 from hgproto.streams.encodings import default_encodings
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from hgproto.reactors.events import Event, ServerEvent
     from hgproto.reactors.limits import Limits
     from hgproto.runtime.bytelike import BytesLike
+    from hgproto.runtime.definition import Definition
     from hgproto.runtime.frame import Frame
     from hgproto.streams.encodings import Encoder, Encodings
 
@@ -78,10 +79,11 @@ class Step:
 
 
 class Lines:
-    """Reads the lines of a session, and encodes what is marked *encoded*."""
+    """Reads the lines of a session, and encodes what is marked *encoded*. ``revision``: the default one unless given."""
 
-    def __init__(self, encodings: Encodings | None = None) -> None:
-        self._encoders = Encoders(encodings)
+    def __init__(self, encodings: Encodings | None = None, revision: Definition | None = None) -> None:
+        self._encoders = Encoders(encodings, revision)
+        self._codec = defined(revision).codec
         self._ended: set[str] = set()
 
     def read(self, line: str | BytesLike) -> tuple[str, Frame | None]:
@@ -107,7 +109,7 @@ class Lines:
             return side, None
         try:
             # With its end, of which there is one.
-            frame = parse_frame(whole[start:])
+            frame = parse_frame(whole[start:], self._codec)
         except HumanFormError as error:
             raise HumanFormError(error.column + start, error.expected, error.found) from None
         return side, frame if raw else self._encoders.encoded(side, frame)
@@ -116,12 +118,13 @@ class Lines:
 class Encoders:
     """Encodes the frames of both sides that are marked *encoded*, as the streams that they are on have named it.
 
-    Frames that break rules are taken as they are. What is *encoded* is flushed with every frame.
+    Frames that break rules are taken as they are. What is *encoded* is flushed with every frame. ``revision``: the default one
+    unless given.
     """
 
-    def __init__(self, encodings: Encodings | None = None) -> None:
-        self._revision = default_definition()
-        self._encodings = encodings or default_encodings()
+    def __init__(self, encodings: Encodings | None = None, revision: Definition | None = None) -> None:
+        self._revision = defined(revision)
+        self._encodings = encodings or default_encodings(revision)
         self._encoders: dict[tuple[str, int], Encoder] = {}
 
     def encoded(self, side: str, frame: Frame) -> Frame:
@@ -159,10 +162,11 @@ class Session(Unique):
         encodings: Encodings | None = None,
         reopen: Literal["error", "restart"] = "error",
         streaming: bool = False,
+        revision: Definition | None = None,
     ) -> None:
-        self.server = Server(limits=limits, encodings=encodings, reopen=reopen, streaming=streaming)
-        self.client = Client(limits=limits, encodings=encodings, reopen=reopen)
-        self._lines = Lines(encodings)
+        self.server = Server(limits=limits, encodings=encodings, reopen=reopen, streaming=streaming, revision=revision)
+        self.client = Client(limits=limits, encodings=encodings, reopen=reopen, revision=revision)
+        self._lines = Lines(encodings, revision)
         self._codec = self.server.revision.codec
         self._command = self.server.revision.code_of("command")
 

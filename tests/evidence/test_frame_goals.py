@@ -13,6 +13,7 @@ from hgproto.evidence.frame_goals import FrameGoals
 from hgproto.reactors.limits import Limits
 from hgproto.reactors.session import Lines
 from hgproto.revisions.framing_0002 import codec
+from hgproto.revisions.revision import default_revision
 from hgproto.runtime.cbor import encode_item
 from hgproto.streams.encodings import Encodings, default_encodings
 
@@ -30,7 +31,7 @@ CONTINUED = [
 def reached(lines: list[str]) -> set[tuple[str, str]]:
     """The goals that the frames of one side reach."""
     found: set[tuple[str, str]] = set()
-    counter = FrameGoals(lambda kind, name: found.add((kind, name)))
+    counter = FrameGoals(lambda kind, name: found.add((kind, name)), default_revision())
     for line in lines:
         assert counter.count(encode_frame(parse_frame(line))) is not None
     return found
@@ -38,7 +39,7 @@ def reached(lines: list[str]) -> set[tuple[str, str]]:
 
 def test_what_is_no_frame_is_not_counted() -> None:
     found: set[tuple[str, str]] = set()
-    counter = FrameGoals(lambda kind, name: found.add((kind, name)))
+    counter = FrameGoals(lambda kind, name: found.add((kind, name)), default_revision())
     assert counter.count(b"\x05\x00\x00\x01\x00\x01\x01\x11he") is None
     assert not found
 
@@ -74,7 +75,7 @@ def edges(
 ) -> tuple[set[str], set[str]]:
     """The edges of arguments that frames reach, and the encodings that are not available."""
     found: set[str] = set()
-    counter = FrameGoals(lambda _, name: found.add(name), encodings=encodings, limits=limits)
+    counter = FrameGoals(lambda _, name: found.add(name), default_revision(), encodings=encodings, limits=limits)
     for frame in octets:
         counter.count(frame)
     return {name for name in found if name.startswith("command-argument ") and "_length" in name}, counter.unavailable
@@ -167,7 +168,9 @@ def test_a_payload_with_too_many_items_is_not_looked_into(
 ) -> None:
     def found(number: int) -> set[str]:
         edges: set[str] = set()
-        counter = FrameGoals(lambda kind, name: edges.add(name) if kind == "edges" else None, limits=limits)
+        counter = FrameGoals(
+            lambda kind, name: edges.add(name) if kind == "edges" else None, default_revision(), limits=limits
+        )
         counter.count(frame_of(number))
         return {name for name in edges if " length " not in name and not name.startswith(("request_id", "stream_id"))}
 

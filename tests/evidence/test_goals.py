@@ -8,10 +8,11 @@ from itertools import groupby
 import pytest
 from support import SCHEMA
 
-from hgproto.evidence.goals import KINDS, edges_of, goals, row_name
+from hgproto.evidence.goals import KINDS, Edges, goals, row_name
 from hgproto.revisions.framing_0002 import codec, machines
+from hgproto.revisions.revision import default_revision
 
-ALL = list(goals())
+ALL = list(goals(default_revision()))
 
 
 def test_each_goal_is_there_once_and_kinds_are_in_order() -> None:
@@ -29,7 +30,9 @@ def test_each_place_is_a_line_of_the_schema() -> None:
 
 
 def test_transitions_have_the_names_of_their_rows() -> None:
-    named = {row_name(machine, index) for machine in machines.MACHINES.values() for index in range(len(machine.rows))}
+    named = {
+        row_name(machine, index, codec) for machine in machines.MACHINES.values() for index in range(len(machine.rows))
+    }
     assert {goal.name for goal in ALL if goal.kind == "transitions"} < named
 
 
@@ -47,4 +50,4 @@ def test_transitions_have_the_names_of_their_rows() -> None:
     ],
 )
 def test_edges_of_values(path: str, value: object, edges: list[str]) -> None:
-    assert list(edges_of(path, value, at_limit=False)) == edges
+    assert list(Edges(codec).at(path, value, at_limit=False)) == edges

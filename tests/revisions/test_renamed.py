@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 from renamed import new, renamed
 
 from hgproto import Client, Server, Validator, default_encodings, validate
+from hgproto.cli import main
+from hgproto.evidence.coverage import KINDS, Coverage
 from hgproto.judging.finding import ROLES
 from hgproto.language import check, load
 from hgproto.reactors.session import event_to_json
@@ -21,6 +24,7 @@ from hgproto.wire.writer import encode_frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
     from hgproto.samples import Line
 
@@ -119,3 +123,34 @@ def test_frames_are_written_and_read_with_the_other_names(other: Revision) -> No
     frame = parse_frame(text, codec=other.codec)
     assert format_frame(frame, codec=other.codec) == text
     assert list(validate(other.codec.encode_frame(frame), role="client", revision=other)) == []
+
+
+def test_coverage_counts_the_same(other: Revision) -> None:
+    counts = []
+    for revision in (OURS, other):
+        coverage = Coverage(revision=revision)
+        for seed in range(20):
+            for lines in (session(Seeded(seed)), broken(seed)):
+                for side in ROLES:
+                    sent = (wire for of, wire in wires(lines) if of == side and wire is not None)
+                    coverage.octets(b"".join(sent), side)
+        counts.append({kind: (coverage.reached(kind), coverage.total(kind)) for kind in KINDS})
+    assert counts[0] == counts[1]
+    assert all(reached for reached, _ in counts[0].values())
+
+
+def test_sessions_are_played_with_the_other_names(
+    other: Revision, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "it.session"
+    lines = [
+        "> 1 1 stream-begin|stream-end command-name eos heads",
+        "< 1 2 stream-begin|stream-end bytes-response eos yes",
+    ]
+    names = sorted({*OURS.codec.CODES, "eos", "stream-begin", "stream-end"}, key=len)
+    file.write_text("".join(f"{re.sub('|'.join(names), lambda found: new(found[0]), line)}\n" for line in lines))
+    for command in (["session"], ["validate"], ["validate", "--role", "both"]):
+        assert main([*command, "--revision", other.name, str(file)]) == 0, command
+    assert "good" in capsys.readouterr().out
+    assert main(["coverage", "--revision", other.name, str(file)]) == 0
+    assert f"{len(other.codec.CODES)}" in capsys.readouterr().out
