@@ -116,9 +116,8 @@ class CommandReceiver(Reactor[ServerEvent]):
         self._buffered = 0
         self._over = ""
         self._names: dict[bytes, str] = {}
-        # What is known of a request that was received whole is its state alone.
         states = self._request_states = self._plans.states
-        self._states: dict[IntEnum, Request] = {state: Request(self._tables[state]) for state in states.whole}
+        self._states = self._plans.whole
         active = first_of(
             iter(states.whole & states.awaiting), self._revision, "row for response-begun of a request that is whole"
         )

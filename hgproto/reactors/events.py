@@ -116,7 +116,7 @@ class SendFrames(Unique):
         return f"SendFrames(request_id={self.request_id}, stream_id={self.stream_id})"
 
     def __iter__(self) -> Iterator[Frame]:
-        return self._sending
+        return self._sending.__iter__()
 
     def __next__(self) -> Frame:
         return next(self._sending)

@@ -181,14 +181,18 @@ class Slots(dict[int, int]):
 class Plans:
     """What the reactors of one role keep for a revision, and what they look up of it for each frame.
 
+    ``whole``: what is known of a request that was received whole, which is its state alone. ``begins``: where such a request
+    goes when its response begins. ``done``: those that are over once their response was sent.
     ``tables``: by the state of a request. ``free``: the table of a free id, by the lowest bit of the id;
     one that no client may use has a table of its own. ``rows``: of the machine of
     requests, by state and event.
     """
 
     __slots__ = (
+        "begins",
         "codec",
         "connection",
+        "done",
         "foreign",
         "free",
         "guards",
@@ -199,6 +203,7 @@ class Plans:
         "states",
         "stream",
         "tables",
+        "whole",
     )
 
     def __init__(self, role: str, peer: str, revision: Definition) -> None:
@@ -218,6 +223,21 @@ class Plans:
         self.rows: dict[tuple[int, Event], Row] = {}
         # Stands for a stream id of the wrong parity, where a state would.
         self.foreign = len(type(self.stream.initial))
+        self.whole = {state: Request(self.tables[state]) for state in self.states.whole}
+        begins = {state: self.row(state, Event.RESPONSE_BEGUN) for state in self.whole}
+        self.begins: dict[Any, Request] = {
+            self.whole[state]: self.whole[row.to] for state, row in begins.items() if row and row.to in self.whole
+        }
+        ends = {state: self.row(state, Event.RESPONSE_SENT) for state in self.whole}
+        self.done = frozenset(self.whole[state] for state, row in ends.items() if row and row.to is machine.initial)
+
+    def row(self, state: IntEnum, event: Event) -> Row | None:
+        """Returns the row of the request machine for an event, None where nothing happens."""
+        row = self.rows.get((state, event))
+        if row is None:
+            outcome = self.machine.outcome(state, event)
+            row = self.rows[state, event] = outcome if isinstance(outcome, Row) else NO_ROW
+        return None if row.event is None else row
 
     def slots(self, shift: int) -> list[int] | Slots:
         """Returns the state of each stream, at first that of a closed one. ``shift``: the bits below a state."""

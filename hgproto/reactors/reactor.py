@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from hgproto.errors import DecodingError, RemoteProtocolError, counted
 from hgproto.reactors.events import Error, StreamLeftOpen
 from hgproto.reactors.limits import Limits
-from hgproto.reactors.plans import NO_ROW, Closed, Node, Plan, Plans, Violation, bound, placed, words
+from hgproto.reactors.plans import Closed, Node, Plan, Plans, Violation, bound, placed, words
 from hgproto.reactors.snapshot import Inspectable
 from hgproto.runtime.bytelike import as_bytes
 from hgproto.runtime.definition import defined
@@ -406,13 +406,8 @@ class Reactor(Inspectable, Generic[EventT]):
         return node
 
     def _row(self, state: IntEnum, event: Event) -> Row | None:
-        """The row of the request machine for an event, None where nothing happens."""
-        row = self._plans.rows.get((state, event))
-        if row is None:
-            outcome = self.machine.outcome(state, event)
-            row = outcome if isinstance(outcome, Row) else NO_ROW
-            self._plans.rows[state, event] = row
-        return None if row.event is None else row
+        """Returns the row of the request machine for an event, None where nothing happens."""
+        return self._plans.row(state, event)
 
     def _move(self, request_id: int, request: Any, to: IntEnum) -> None:
         """Changes the state of a request."""

@@ -23,7 +23,7 @@ from hgproto.runtime.frame import Unique, checked_number
 from hgproto.streams.output_stream import OutputStream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Literal
 
     from hgproto.reactors.limits import Limits
@@ -37,18 +37,22 @@ __all__ = ["Batch", "GivenUpError", "Home", "Message", "Output", "Outputs", "Sen
 class Output:
     """One of a reactor's streams, and what is sent on it.
 
-    ``outstanding``: sends that are not over. ``unmade``: those whose last frame was not made, and is not made elsewhere.
-    ``claimed``: those whose frames are made elsewhere, by ``claimant``. ``ends``: sends whose last frame was made, with the
+    ``unmade``: the number of sends whose last frame was not made, and is not made elsewhere. ``claimed``: of those whose frames are made elsewhere, by ``claimant``. ``ends``: sends whose last frame was made, with the
     number of that frame on the stream.
     """
 
-    __slots__ = ("claimant", "claimed", "ends", "outstanding", "stream", "unmade")
+    __slots__ = ("claimant", "claimed", "ends", "stream", "unmade")
 
     def __init__(self, stream: OutputStream) -> None:
         self.stream = stream
-        self.outstanding = self.unmade = self.claimed = 0
+        self.unmade = self.claimed = 0
         self.claimant: object = None
         self.ends: deque[tuple[int, Sending]] = deque()
+
+    @property
+    def outstanding(self) -> int:
+        """The number of sends that are not over."""
+        return self.unmade + self.claimed + len(self.ends)
 
     def take(self) -> Frame:
         """Removes the first frame from the queue and returns it; a send whose last frame this is, is over."""
@@ -69,14 +73,14 @@ class Outputs:
     response was taken. Raises :class:`ValueError` for more streams than there are ids, and :class:`RevisionError` for a
     revision without the messages that a reactor sends.
 
-    ``by_id``: the outputs. ``sends``: those that are not over, in the order in which they were asked for. ``unmade``: the
-    number of those whose last frame was not made. ``homes``: of requests for which a message was sent before their response,
+    ``by_id``: the outputs. ``sends``: those that are not over, in the order in which they were asked for. ``only``: the
+    output if there is one only. ``homes``: of requests for which a message was sent before their response,
     the stream of the first one, until the response was sent. ``finished``: the requests whose response has its last frame,
     which was not taken yet. ``failed``: True once the connection has failed, so that no send waits for a file any more.
+    ``may_end``: False as long as no frame can be the last one of its stream unless a caller wants it.
     """
 
     __slots__ = (
-        "_only",
         "by_id",
         "data_code",
         "failed",
@@ -84,12 +88,13 @@ class Outputs:
         "first",
         "homes",
         "is_over",
+        "may_end",
         "messages",
+        "only",
         "plans",
         "response_code",
         "sends",
         "sent",
-        "unmade",
     )
 
     def __init__(
@@ -119,13 +124,17 @@ class Outputs:
         self.is_over = is_over
         self.sent = sent
         self.sends: dict[Sending, None] = {}
-        self.unmade = 0
         self.homes: dict[int, Home] = {}
         self.finished: set[int] = set()
-        self.failed = False
+        self.failed = self.may_end = False
         self.first = next(iter(self.by_id.values()))
         """The output that the reactor itself speaks on."""
-        self._only = self.first if count == 1 else None
+        self.only = self.first if count == 1 else None
+
+    @property
+    def unmade(self) -> int:
+        """The number of sends whose last frame was not made."""
+        return sum(output.unmade for output in self.by_id.values())
 
     def choose(self, request_id: int | None, stream_id: int | None) -> Output:
         """Returns the output that is asked for, else the request's, else the one with the least to send.
@@ -133,8 +142,8 @@ class Outputs:
         Raises :class:`ValueError` if there is no stream with this id, and :class:`TypeError` for an id that is no integer.
         """
         if stream_id is None:
-            if self._only is not None:
-                return self._only
+            if self.only is not None:
+                return self.only
             home = self.homes.get(request_id) if request_id is not None and self.homes else None
             if home is not None:
                 return home.output
@@ -188,28 +197,32 @@ class Sending(Unique):
         "requirement",
     )
 
-    def __init__(self, outputs: Outputs, request_id: int, output: Output, *, end: bool = False) -> None:
+    failure: BaseException | None
+    kind: Literal["application", "protocol"] | None
+    requirement: str | None
+    closing: Callable[[], list[Frame]] | None
+
+    def __init__(self, outputs: Outputs, request_id: int, output: Output, end: bool = False) -> None:
         self.outputs = outputs
         self.request_id = request_id
         self.output = output
-        self.failure: BaseException | None = None
-        self.kind: Literal["application", "protocol"] | None = None
-        self.requirement: str | None = None
-        self.claimed = self.is_sent = False
-        self.closing: Callable[[], list[Frame]] | None = None
         self._end = end
+        self.is_sent = False
+        self._prepare()
+        outputs.sends[self] = None
+        output.unmade += 1
+
+    def _prepare(self) -> None:
+        """Sets the attributes of a send of which nothing was done yet."""
+        self.failure = self.kind = self.requirement = self.closing = None
         # True if the last frame closes the stream; None until a claim decides it.
         self._closes: bool | None = None
         # Outputs whose frames are taken before the next own one.
-        self._first: list[Output] = []
-        # True while all frames are made before one is taken.
-        self._collects = False
-        self._is_made = self._is_making = False
-        self._is_unmade = True
-        outputs.sends[self] = None
-        outputs.unmade += 1
-        output.outstanding += 1
-        output.unmade += 1
+        self._first: Sequence[Output] = ()
+        # ``_collects``: true while all frames are made before one is taken.
+        self.claimed = self._collects = self._is_making = False
+        self._is_made = self.is_sent
+        self._is_unmade = not self.is_sent
 
     @property
     def stream_id(self) -> int:
@@ -320,25 +333,24 @@ class Sending(Unique):
 
     def give_up(self, failure: BaseException) -> None:
         """Ends the send without further frames."""
+        claimed = self.claimed
         self.failure = failure
         self._is_made = True
-        if not self.claimed:
+        if not claimed:
             self.sent()
 
     def _tell_made(self) -> None:
         """Tells the outputs that the last frame was made, or is made elsewhere."""
         if self._is_unmade:
             self._is_unmade = False
-            self.outputs.unmade -= 1
             self.output.unmade -= 1
 
     def sent(self) -> None:
         """Tells the reactor that all frames were taken."""
         if not self.is_sent:
-            self.is_sent = self._is_made = True
             self._tell_made()
             self.unclaim()
-            self.output.outstanding -= 1
+            self.is_sent = self._is_made = True
             del self.outputs.sends[self]
             self._was_sent()
 

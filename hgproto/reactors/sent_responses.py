@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from hgproto.reactors.sending import Sending
 from hgproto.runtime.bytelike import bytes_like
+from hgproto.runtime.frame import bare
 from hgproto.wire.files import Chunks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Literal
 
     from hgproto.reactors.sending import Output, Outputs
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from hgproto.wire.pushed import Pushed
 
 __all__ = ["ErrorResponse", "LastError", "Response"]
+
+
+_LATER = {*Sending.__slots__, "_at", "_is_silent", "_message", "_pushed", "_source"} - {"outputs", "output", "request_id"}
+"""The attributes of a response that are set once one of them is asked for."""
 
 
 class _Answer(Sending):
@@ -129,7 +134,7 @@ class Response(_Answer):
     continues with the same file. Once the connection has failed, the response is given up instead.
     """
 
-    __slots__ = ("_at", "_chunk", "_error", "_is_silent", "_message", "_plain", "_pushed", "_source")
+    __slots__ = ("_at", "_chunk", "_error", "_is_short", "_is_silent", "_message", "_plain", "_pushed", "_source")
 
     def __init__(
         self,
@@ -138,27 +143,60 @@ class Response(_Answer):
         output: Output,
         data: bytes | memoryview | Iterable[BytesLike],
         error: Callable[[int, OutputStream, BaseException | None], Frame],
-        *,
         plain: bool,
         end: bool,
         pushed: Pushed | None = None,
     ) -> None:
-        super().__init__(outputs, request_id, output, end=end)
-        is_whole = isinstance(data, bytes | memoryview)
-        # The rest of the response: the chunk from ``_at`` on, then the chunks of the source.
-        self._chunk: bytes | memoryview = data if is_whole else b""  # type: ignore[assignment]
-        self._at = 0
-        self._source: Any = None if is_whole else data
         self._error = error
         self._plain = plain
-        self._is_silent = False
-        self._message: Frame | None = None
+        super().__init__(outputs, request_id, output, end)
+        if type(data) is bytes or isinstance(data, memoryview):
+            self._chunk = data
+        else:
+            self._chunk, self._source = b"", data
         self._pushed = pushed
+
+    def _prepare(self) -> None:
+        super()._prepare()
+        # The rest of the response: the chunk from ``_at`` on, then the chunks of the source.
+        self._at = 0
+        self._source: Any = None
+        self._is_short = self._is_silent = False
+        self._message: Frame | None = None
+        self._pushed: Pushed | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        # A response in one frame is over before anything else is needed; the rest is set once it is asked for.
+        if name not in _LATER:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+        self._prepare()
+        return getattr(self, name)
 
     @property
     def is_open(self) -> bool:
         """True if the content is still being written."""
         return self._pushed is not None and not self._pushed.ended
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self._short_way() if self._is_short else self
+
+    def _short_way(self) -> Iterator[Frame]:
+        """Yields all frames. Most responses are one frame, and nothing else waits on their stream."""
+        output, outputs = self.output, self.outputs
+        if self._is_short and not output.claimed and not outputs.may_end:
+            chunk: Any = self._chunk
+            frame = output.stream.take_whole(self.request_id, outputs.response_code, chunk)
+            if frame is not None:
+                self._is_short = False
+                self._chunk = b""
+                self.is_sent = True
+                output.unmade -= 1
+                del outputs.sends[self]
+                outputs.sent(self.request_id)
+                yield frame
+                return
+        self._is_short = False
+        yield from self
 
     def _make(self) -> None:
         stream, code = self.output.stream, self.outputs.response_code
@@ -260,6 +298,33 @@ class ErrorResponse(_Answer):
     def _make(self) -> None:
         if not self._must_wait():
             self._put_end(self._frame)
+
+
+_bare_response = bare(Response)
+
+
+def short_response(
+    outputs: Outputs,
+    request_id: int,
+    output: Output,
+    data: bytes,
+    error: Callable[[int, OutputStream, BaseException | None], Frame],
+    plain: bool,
+) -> Response:
+    """Returns the response for bytes that are likely to fit into one frame of the only output."""
+    for response in _bare_response:
+        response.outputs = outputs
+        response.request_id = request_id
+        response.output = output
+        response._chunk = data  # noqa: SLF001 - made here
+        response._error = error  # noqa: SLF001
+        response._plain = plain  # noqa: SLF001
+        response.is_sent = response._end = False  # noqa: SLF001
+        response._is_short = True  # noqa: SLF001
+        outputs.sends[response] = None
+        output.unmade += 1
+        return response
+    raise AssertionError
 
 
 class LastError(ErrorResponse):

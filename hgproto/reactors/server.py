@@ -9,7 +9,7 @@ from hgproto.reactors.command_receiver import CommandReceiver
 from hgproto.reactors.events import NO_OP, Error, NoOp, SendFrames, ServerEvent
 from hgproto.reactors.sender import Sender
 from hgproto.reactors.sending import Batch, Message, described
-from hgproto.reactors.sent_responses import ErrorResponse, LastError, Response
+from hgproto.reactors.sent_responses import ErrorResponse, LastError, Response, short_response
 from hgproto.reactors.writers import ResponseWriter
 from hgproto.runtime.bytelike import is_bytes_like, kept_bytes
 from hgproto.runtime.frame import check_text
@@ -124,9 +124,19 @@ class Server(Sender[ServerEvent], CommandReceiver):
             request_id = self._checked_id(request_id)
         content = data if type(data) is bytes else _checked_response(data)
         outputs = self._outputs
-        output = outputs.choose(request_id, stream_id)
-        self._begun(request_id)
-        return self._held_back(Response(outputs, request_id, output, content, self._error, plain=plain, end=end))
+        output = outputs.choose(request_id, stream_id) if stream_id is not None or outputs.only is None else outputs.only
+        requests, plans = self._requests, self._plans
+        begun = plans.begins.get(requests.get(request_id))
+        if begun is not None and self._unanswered is None and self.state is plans.connection.initial:
+            # The short way of :meth:`_begun`, for most responses.
+            requests[request_id] = begun
+        else:
+            self._begun(request_id)
+        if type(content) is bytes and output is outputs.only and not end:
+            response = short_response(outputs, request_id, output, content, self._error, plain)
+        else:
+            response = Response(outputs, request_id, output, content, self._error, plain, end)
+        return self._held_back(response) if self._deferring else SendFrames(response)
 
     def begin_response(
         self, request_id: int, *, stream_id: int | None = None, plain: bool = False, end: bool = False
@@ -145,7 +155,7 @@ class Server(Sender[ServerEvent], CommandReceiver):
         output = outputs.choose(request_id, stream_id)
         self._begun(request_id)
         source = Chunks(pushed)
-        response = Response(outputs, request_id, output, source, self._error, plain=plain, end=end, pushed=pushed)
+        response = Response(outputs, request_id, output, source, self._error, plain, end, pushed)
         self._held_back(response)
 
         def error(message: str) -> Frame:
@@ -238,15 +248,23 @@ class Server(Sender[ServerEvent], CommandReceiver):
             row = self._row(request.state, Event.RESPONSE_BEGUN)
             if row is not None and row.to is not None:
                 self._move(request_id, request, row.to)
-            self._sent(request_id)
+            self._finish(request_id)
 
     def _sent(self, request_id: int) -> None:
         """All frames of a response were taken."""
-        request = self._requests.get(request_id)
         outputs = self._outputs
         if outputs.homes:
             outputs.homes.pop(request_id, None)
-        outputs.finished.discard(request_id)
+        if outputs.finished:
+            outputs.finished.discard(request_id)
+        if self._requests.get(request_id) in self._plans.done:
+            del self._requests[request_id]
+        else:
+            self._finish(request_id)
+
+    def _finish(self, request_id: int) -> None:
+        """Moves a request whose response was sent."""
+        request = self._requests.get(request_id)
         if request is None:
             return
         row = self._row(request.table.state, Event.RESPONSE_SENT)
@@ -297,9 +315,9 @@ class Server(Sender[ServerEvent], CommandReceiver):
         return any(send.kind is None and send.request_id != request_id for send in self._outputs.sends)
 
     def _is_over(self, output: Output | None) -> bool:
+        if not self.ended and self.works:
+            return False
         if self.works:
-            if not self.ended:
-                return False
             if self._unanswered is None:
                 waiting = self._plans.states.awaiting
                 self._unanswered = sum(request.state in waiting for request in self._requests.values())
@@ -314,11 +332,12 @@ class Server(Sender[ServerEvent], CommandReceiver):
         return SendFrames(send)
 
     def _end(self) -> None:
+        self._outputs.may_end = True
         self._events.extend(self._held)
         self._held.clear()
 
     def _failed(self, error: RemoteProtocolError, frame: Frame | None) -> None:
-        self._outputs.failed = True
+        self._outputs.failed = self._outputs.may_end = True
         ready = []
         for send in list(self._outputs.sends):
             if send.is_open:

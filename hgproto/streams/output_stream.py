@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from hgproto.errors import LocalProtocolError, counted, shown
 from hgproto.runtime.bytelike import as_bytes, bytes_like
 from hgproto.runtime.definition import defined
-from hgproto.runtime.frame import Unique, check_instance, check_revision, checked_number
+from hgproto.runtime.frame import Frame, Unique, bare, check_instance, check_revision, checked_number
 from hgproto.streams.encodings import Profile
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from hgproto.runtime.bytelike import BytesLike
     from hgproto.runtime.definition import Definition
-    from hgproto.runtime.frame import Frame
     from hgproto.streams.encodings import Encoder
 
 __all__ = ["OutputStream"]
@@ -46,6 +45,7 @@ cannot be cut, counts as one that has failed.
 """
 PIECE = 1 << 17
 """Bytes of long data that are encoded at a time: enough to make the time of calls negligible, few enough to save memory."""
+_bare_frame = bare(Frame)
 
 
 class OutputStream(Unique):
@@ -88,6 +88,7 @@ class OutputStream(Unique):
         "_states",
         "_used",
         "_waiting",
+        "_wholes",
         "ready",
         "state",
         "stream_id",
@@ -135,6 +136,10 @@ class OutputStream(Unique):
         limit = default if decoded_limit is None else decoded_limit
         self._decoded_limit = checked_number("decoded_limit", limit, 1, most)
         self._data_types = revision.data_types
+        # The frame of complete data without its bytes, by its type.
+        self._wholes = {
+            code: codec.make_frame(0, stream_id, 0, code, last) for code, (_, last) in self._data_types.items()
+        }
         # The request whose data was lost in an encoder that has failed.
         self._lost: int | None = None
         self._encoder: Encoder | None = None
@@ -307,6 +312,27 @@ class OutputStream(Unique):
         except BaseException as error:
             self._fail(error)
             raise
+
+    def take_whole(self, request_id: int, type_: int, data: bytes) -> Frame | None:
+        """Makes the one frame of complete data and takes it. Returns None if that is not all that there is to do.
+
+        It is not on a stream that is to be opened, has an encoding, or has frames that wait, and for data of several frames.
+        """
+        if self.state is not self._states[1] or self._profile is not None or self.ready or self._lost is not None:
+            return None
+        if len(data) > self._max_payload:
+            return None
+        self.taken += 1
+        like = self._wholes[type_]
+        for frame in _bare_frame:
+            frame.request_id = request_id
+            frame.stream_id = like.stream_id
+            frame.stream_flags = like.stream_flags
+            frame.type = like.type
+            frame.flags = like.flags
+            frame.payload = data
+            return frame
+        return None
 
     def _encode(
         self, encoder: Encoder, run: tuple[int, int], data: bytes | memoryview, *, last: bool, end: bool
