@@ -38,11 +38,23 @@ def emit(schema: Schema) -> str:
         "MESSAGES: dict[tuple[str, ...], Callable[..., Any]] = {",
     )
     functions = ["\n".join(message.function()) for message in messages]
+    by_parts = mapping(
+        (
+            (f"({', '.join((literal(str(role)) for role in roles))}{',' * (len(roles) == 1)})", _parts_name(message))
+            for message in schema.messages.values()
+            if None not in (roles := message.roles) and not message.is_single
+        ),
+        "PARTS: dict[tuple[str, ...], Callable[..., _Parts]] = {",
+    )
     kinds = mapping(((str(fatal), literal(name)) for fatal, name in _kinds(schema)), "ERROR_KINDS: dict[bool, str] = {")
     end = "\n".join(
         [
             flat(found),
             *docstring("The functions by the roles of the frame types of their messages.", 0),
+            flat(by_parts),
+            *docstring(
+                "For messages of several frames: functions that make the types, flags, and payloads of their frames.", 0
+            ),
             flat(kinds),
             *docstring("How a caller chooses an error that ends the connection (True), and another one (False).", 0),
         ]
@@ -56,7 +68,7 @@ def emit(schema: Schema) -> str:
     if messages:
         start += [f"_BUILDER = _Builder(_codec, {begin}, {end_flag}, {literal(length)})", *constants]
     body = "\n\n\n".join(["\n".join(start), *functions, end]) + "\n"
-    names = ["ERROR_KINDS", "MESSAGES", "SEND_PAYLOAD", *sorted(snake(name) for name in schema.messages)]
+    names = ["ERROR_KINDS", "MESSAGES", "PARTS", "SEND_PAYLOAD", *sorted(snake(name) for name in schema.messages)]
     return "\n".join(
         [*_head(schema, names_in(body)), flat(Group("__all__ = [", [*map(literal, names)], "]")), "", body]
     )
@@ -74,6 +86,7 @@ def _head(schema: Schema, used: frozenset[str]) -> list[str]:
         *imported("hgproto.runtime.bytelike", "BytesLike"),
         *imported("hgproto.runtime.frame", "Frame"),
         *imported("hgproto.wire.files", "Data"),
+        *imported("hgproto.wire.messages", "Parts as _Parts"),
     ]
     helpers = ("Builder as _Builder", "Items as _Items", "Text as _Text", "choice as _choice")
     ours = [line for helper in helpers for line in imported("hgproto.wire.messages", helper)]
@@ -175,18 +188,29 @@ class _Emitted:
         )
         lines += [f"    _BUILDER.check(request_id, stream_id, {mask(first.code)}, max_payload{parity})", *self._checks]
         begin = "True" if self._begins() else "begin"
+        before: list[str] = []
         if message.is_single:
             returned = "Frame"
             lines.append(f"    return _BUILDER.frame(request_id, stream_id, {parts[0][1:-1]}, {begin}, end)")
         else:
             returned = "Iterator[Frame]"
-            arguments = ["request_id", "stream_id", begin, "end", f"[{', '.join(parts)}]", *cut]
-            lines.append(f"    return _BUILDER.frames({', '.join(arguments)})")
+            given = [one.partition(" = ")[0] for one in (*self._required, *self._optional, *self._keywords)]
+            before = [
+                f"def {_parts_name(message)}({', '.join([*given, 'max_payload: int'])}) -> _Parts:",
+                f"    return [{', '.join(parts)}], [{', '.join(cut)}]",
+                "",
+                "",
+            ]
+            arguments = ", ".join([*(one.partition(":")[0] for one in given), "max_payload"])
+            lines += [
+                f"    parts, cut = {_parts_name(message)}({arguments})",
+                f"    return _BUILDER.frames(request_id, stream_id, {begin}, end, parts, cut)",
+            ]
         keywords = [*self._keywords, *([] if self._begins() else ["begin: bool = False"]), "end: bool = False"]
         given = ["request_id: int", "stream_id: int", *self._required, *self._optional, "*", *keywords]
         given.append("max_payload: int = SEND_PAYLOAD")
         head = f"def {snake(message.name)}({', '.join(given)}) -> {returned}:"
-        return [head, *docstring(self._doc()), *lines]
+        return [*before, head, *docstring(self._doc()), *lines]
 
     def _parameter(self, name: str, kind: str, is_optional: bool) -> None:
         if is_optional:
@@ -277,6 +301,10 @@ class _Emitted:
         lines = [*([ids] if ids else []), *(f"``{name}``: {doc}" for name, doc in docs.items()), ends]
         lines.append("``max_payload``: the most bytes of a payload.")
         return f"{message.doc}\n\n" + "\n".join(lines)
+
+
+def _parts_name(message: Message) -> str:
+    return f"_{snake(message.name)}_parts"
 
 
 def _kinds(schema: Schema) -> Iterator[tuple[bool, str]]:

@@ -61,7 +61,7 @@ _EVERYWHERE = """
     check_type count decode_entries continued encode_entries fault flags_of_both frame_fault iter_unpack known local_fault
     local_frame_fault number_of pack packed size_of sizes_of text_of_flags this unpack_from unpack_parts
 
-    ERROR_KINDS MESSAGES SEND_PAYLOAD Data Iterable Literal Mapping Sequence
+    ERROR_KINDS MESSAGES PARTS SEND_PAYLOAD Data Iterable Literal Mapping Sequence
 
     CHECKS FLAGS FRAMES PROFILES REQUEST_ORDER REQUEST_PARITY STREAM_FLAGS
 

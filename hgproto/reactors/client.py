@@ -15,7 +15,7 @@ from hgproto.reactors.ids import Ids
 from hgproto.reactors.response_receiver import ResponseReceiver
 from hgproto.reactors.sender import Sender
 from hgproto.reactors.sending import Batch, described
-from hgproto.reactors.sent_commands import Command
+from hgproto.reactors.sent_commands import Command, Issuer
 from hgproto.reactors.writers import CommandWriter
 from hgproto.runtime.machine import Event
 from hgproto.wire.pushed import Pushed
@@ -51,7 +51,7 @@ class Client(Sender[ClientEvent], ResponseReceiver):
     comes with the next events where the data of a command cannot be read; ``failure`` of its send has the exception at once.
     """
 
-    __slots__ = ("_buffered", "_held", "_ids", "_outputs")
+    __slots__ = ("_buffered", "_held", "_ids", "_issuer", "_outputs")
 
     def __init__(
         self,
@@ -69,6 +69,7 @@ class Client(Sender[ClientEvent], ResponseReceiver):
         self._outputs = self._opened(streams, encoding, flush)
         self._buffered = buffered
         self._held: list[Command] = []
+        self._issuer = Issuer(self._loss_of, self._is_answered, self._give_up)
         order = str(self._revision.roles.REQUEST_ORDER)
         self._ids = Ids(self._revision.request_ids, order)
 
@@ -144,18 +145,14 @@ class Client(Sender[ClientEvent], ResponseReceiver):
         output = outputs.choose(None, stream_id)
         stream = output.stream
         # An id is not used again before the failure of its request was told.
-        due = [event.request_id for event in self._due if isinstance(event, RequestError)]
+        due = [event.request_id for event in self._due if isinstance(event, RequestError)] if self._due else ()
         in_use = {*self._requests, *due} if due else self._requests
         request_id = self._ids.next(in_use)
-        frames = outputs.messages.command(
-            request_id, stream.stream_id, name, args, data, max_payload=stream.longest_last
-        )
+        parts, cut = outputs.messages.command(name, args, data, stream.longest_last)
         self._tell(request_id, Event.REQUEST_ISSUED)
         # A command that is refused takes no id.
         self._ids.take(request_id)
-        send = Command(
-            outputs, request_id, output, frames, self._loss_of, self._is_answered, self._give_up, plain=plain, end=end
-        )
+        send = Command(outputs, request_id, output, parts, None if data is None else cut, self._issuer, plain, end)
         if self._buffered:
             self._held.append(send)
         return send

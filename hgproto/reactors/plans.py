@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from hgproto.runtime.definition import Codec, Definition
     from hgproto.runtime.frame import Frame
     from hgproto.runtime.machine import Machine
+    from hgproto.wire.messages import Parts
 
 __all__ = [
     "NO_ROW",
@@ -261,12 +262,12 @@ class Plans:
 
 
 class Messages(NamedTuple):
-    """The functions that make the frames of what reactors send.
+    """The functions that make the frames of what reactors send; ``command`` makes parts of frames.
 
     ``error_kinds``: how an error that ends the connection is chosen (True), and another one (False); empty without a choice.
     """
 
-    command: Callable[..., Iterator[Frame]]
+    command: Callable[..., Parts]
     error: Callable[..., Frame]
     text: Callable[..., Frame]
     error_kinds: dict[bool, str]
@@ -274,8 +275,11 @@ class Messages(NamedTuple):
 
 def messages_of(revision: Definition) -> Messages:
     """Returns the messages of a revision. Raises :class:`RevisionError` if it lacks one of them."""
-    command = revision.message("command", "argument", "data")
-    return Messages(command, revision.message("error"), revision.message("text"), revision.build.ERROR_KINDS)
+    roles = "command", "argument", "data"
+    revision.message(*roles)
+    return Messages(
+        revision.build.PARTS[roles], revision.message("error"), revision.message("text"), revision.build.ERROR_KINDS
+    )
 
 
 class Request:

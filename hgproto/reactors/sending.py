@@ -37,8 +37,9 @@ __all__ = ["Batch", "GivenUpError", "Home", "Message", "Output", "Outputs", "Sen
 class Output:
     """One of a reactor's streams, and what is sent on it.
 
-    ``unmade``: the number of sends whose last frame was not made, and is not made elsewhere. ``claimed``: of those whose frames are made elsewhere, by ``claimant``. ``ends``: sends whose last frame was made, with the
-    number of that frame on the stream.
+    ``unmade``: the number of sends whose last frame was not made, and is not made elsewhere. ``claimed``: the number of those
+    whose frames are made elsewhere, by ``claimant``. ``ends``: sends whose last frame was made, with the number of that frame on
+    the stream.
     """
 
     __slots__ = ("claimant", "claimed", "ends", "stream", "unmade")

@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 __all__ = ["ErrorResponse", "LastError", "Response"]
 
 
-_LATER = {*Sending.__slots__, "_at", "_is_silent", "_message", "_pushed", "_source"} - {"outputs", "output", "request_id"}
+_LATER = {*Sending.__slots__, "_at", "_is_silent", "_message", "_pushed", "_source"} - {
+    "outputs",
+    "output",
+    "request_id",
+}
 """The attributes of a response that are set once one of them is asked for."""
 
 

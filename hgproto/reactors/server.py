@@ -124,7 +124,9 @@ class Server(Sender[ServerEvent], CommandReceiver):
             request_id = self._checked_id(request_id)
         content = data if type(data) is bytes else _checked_response(data)
         outputs = self._outputs
-        output = outputs.choose(request_id, stream_id) if stream_id is not None or outputs.only is None else outputs.only
+        output = (
+            outputs.choose(request_id, stream_id) if stream_id is not None or outputs.only is None else outputs.only
+        )
         requests, plans = self._requests, self._plans
         begun = plans.begins.get(requests.get(request_id))
         if begun is not None and self._unanswered is None and self.state is plans.connection.initial:

@@ -224,9 +224,13 @@ class OutputStream(Unique):
             return
         if code == self._revision.settings:
             raise ValueError(f"a stream makes its own {self._settings_name}, from its profile")
-        request_id, payload = frame.request_id, frame.payload
-        if type(payload) is not bytes:
-            payload = as_bytes(payload)
+        payload = frame.payload if type(frame.payload) is bytes else as_bytes(frame.payload)
+        self.put_part(frame.request_id, code, flags, payload, plain=plain, end=end)
+
+    def put_part(
+        self, request_id: int, code: int, flags: int, payload: bytes, *, plain: bool = False, end: bool = False
+    ) -> None:
+        """Makes the frames for a frame that has no data, as :meth:`put` does."""
         profile = self._profile
         if profile is None:
             self._put_plain(request_id, code, flags, payload, end)

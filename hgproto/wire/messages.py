@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     Part = tuple[int, int, bytes]
     """The type, the flags, and the payload of a frame."""
+    Parts = tuple[list[Part], list[Iterable[Part]]]
+    """The parts of a message: those that are made at once, and those of the bytes that are cut after them."""
 
 __all__ = ["Builder", "Items", "Text", "choice"]
 
@@ -86,6 +88,8 @@ class Builder:
     def text(self, text: str, kind: Text, max_payload: int) -> bytes:
         """Returns the payload that is one text. Raises :class:`LocalProtocolError` for one that it cannot be."""
         field, charset, rules, shorten = kind
+        if type(text) is str and text.isascii() and 0 < len(text) <= max_payload:
+            return text.encode("ascii")
         payload = encoded(text, charset, rules["charset"], field)
         if len(payload) > max_payload and shorten:
             payload = payload[:max_payload].decode("utf-8", "ignore").encode("utf-8")
@@ -135,7 +139,13 @@ class Builder:
         return self._codec.make_frame(request_id, stream_id, stream_flags, type_, flags, payload)
 
     def frames(
-        self, request_id: int, stream_id: int, begin: bool, end: bool, parts: Sequence[Part], *cut: Iterable[Part]
+        self,
+        request_id: int,
+        stream_id: int,
+        begin: bool,
+        end: bool,
+        parts: Sequence[Part],
+        cut: Iterable[Iterable[Part]],
     ) -> Iterator[Frame]:
         """Returns an iterator over the frames of a message: ``parts``, then those of bytes that are ``cut``.
 
@@ -177,9 +187,12 @@ class Items:
                 return parts
             raise TypeError(f"{field} must be a mapping of names to bytes, not {type(items).__name__}")
         for name in items:
-            check_text(name, f"a name in {field}")
+            if type(name) is not str:
+                check_text(name, f"a name in {field}")
         for name in sorted(items):
-            value = as_bytes(items[name], f"the value of {shown(name)}")
+            value = items[name]
+            if type(value) is not bytes:
+                value = as_bytes(value, f"the value of {shown(name)}")
             whole = self._encode(self._whole(name, value))
             room = max_payload - (len(whole) - len(value))
             if room < 0:

@@ -25,10 +25,12 @@ if TYPE_CHECKING:
     from hgproto.runtime.bytelike import BytesLike
     from hgproto.runtime.frame import Frame
     from hgproto.wire.files import Data
+    from hgproto.wire.messages import Parts as _Parts
 
 __all__ = [
     "ERROR_KINDS",
     "MESSAGES",
+    "PARTS",
     "SEND_PAYLOAD",
     "bytes_response",
     "command",
@@ -46,6 +48,17 @@ _COMMAND_ITEMS_1 = _Items(_codec, 0x2, 0x1, 0x2, "argument", "argument-start")
 _ERROR_RESPONSE_TEXT = _Text("message", "utf8", {"charset": "error-response.utf8"}, shorten=True)
 _ERROR_RESPONSE_CHOICES = {"application": 0x2, "protocol": 0x1}
 _TEXT_OUTPUT_TEXTS = _Texts(_codec, "text-atom", "text-output.placeholders", "text-output.percent")
+
+
+def _command_parts(name: str, args: Mapping[str, BytesLike] | None, data: Data | None, max_payload: int) -> _Parts:
+    return [
+        (
+            0x1,
+            (0x2 if args else 0) | (0x4 if data is not None else 0) or 0x1,
+            _BUILDER.text(name, _COMMAND_TEXT, max_payload),
+        ),
+        *_COMMAND_ITEMS_1(args, "args", max_payload),
+    ], [_BUILDER.cut(0x3, 0x1, 0x2, data, max_payload) if data is not None else ()]
 
 
 def command(
@@ -69,21 +82,12 @@ def command(
     ``max_payload``: the most bytes of a payload.
     """
     _BUILDER.check(request_id, stream_id, 0x1, max_payload, (1, "request-id.parity"))
-    return _BUILDER.frames(
-        request_id,
-        stream_id,
-        begin,
-        end,
-        [
-            (
-                0x1,
-                (0x2 if args else 0) | (0x4 if data is not None else 0) or 0x1,
-                _BUILDER.text(name, _COMMAND_TEXT, max_payload),
-            ),
-            *_COMMAND_ITEMS_1(args, "args", max_payload),
-        ],
-        _BUILDER.cut(0x3, 0x1, 0x2, data, max_payload) if data is not None else (),
-    )
+    parts, cut = _command_parts(name, args, data, max_payload)
+    return _BUILDER.frames(request_id, stream_id, begin, end, parts, cut)
+
+
+def _bytes_response_parts(data: Data, max_payload: int) -> _Parts:
+    return [], [_BUILDER.cut(0x4, 0x1, 0x2, data, max_payload)]
 
 
 def bytes_response(
@@ -102,7 +106,8 @@ def bytes_response(
     ``max_payload``: the most bytes of a payload.
     """
     _BUILDER.check(request_id, stream_id, 0x4, max_payload)
-    return _BUILDER.frames(request_id, stream_id, begin, end, [], _BUILDER.cut(0x4, 0x1, 0x2, data, max_payload))
+    parts, cut = _bytes_response_parts(data, max_payload)
+    return _BUILDER.frames(request_id, stream_id, begin, end, parts, cut)
 
 
 def error_response(
@@ -250,5 +255,10 @@ MESSAGES: dict[tuple[str, ...], Callable[..., Any]] = {
     ("settings",): stream_settings,
 }
 """The functions by the roles of the frame types of their messages."""
+PARTS: dict[tuple[str, ...], Callable[..., _Parts]] = {
+    ("command", "argument", "data"): _command_parts,
+    ("response",): _bytes_response_parts,
+}
+"""For messages of several frames: functions that make the types, flags, and payloads of their frames."""
 ERROR_KINDS: dict[bool, str] = {True: "protocol", False: "application"}
 """How a caller chooses an error that ends the connection (True), and another one (False)."""
