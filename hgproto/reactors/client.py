@@ -12,7 +12,7 @@ from hgproto.reactors.events import (
     SendFrames,
 )
 from hgproto.reactors.ids import Ids
-from hgproto.reactors.response_receiver import ResponseReceiver
+from hgproto.reactors.response_receiver import Request, ResponseReceiver
 from hgproto.reactors.sender import Sender
 from hgproto.reactors.sending import Batch, described
 from hgproto.reactors.sent_commands import Command, Issuer
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from hgproto.reactors.limits import Limits
-    from hgproto.reactors.sending import Output
+    from hgproto.reactors.outputs import Output
     from hgproto.runtime.bytelike import BytesLike
     from hgproto.runtime.definition import Definition
     from hgproto.streams.encodings import Encodings
@@ -67,7 +67,7 @@ class Client(Sender[ClientEvent], ResponseReceiver):
     ) -> None:
         super().__init__(limits=limits, encodings=encodings, reopen=reopen, revision=revision)
         self._outputs = self._opened(streams, encoding, flush)
-        self._buffered = buffered
+        self._buffered = self._outputs.may_end = buffered
         self._held: list[Command] = []
         self._issuer = Issuer(self._loss_of, self._is_answered, self._give_up)
         order = str(self._revision.roles.REQUEST_ORDER)
@@ -142,14 +142,19 @@ class Client(Sender[ClientEvent], ResponseReceiver):
                 found += f", {unfinished} of them unfinished because of their data; use a new connection for more"
             raise LocalProtocolError(self._revision.capacity_rule, None, "", expected, found)
         outputs = self._outputs
-        output = outputs.choose(None, stream_id)
+        output = outputs.choose(None, stream_id) if stream_id is not None or outputs.only is None else outputs.only
         stream = output.stream
         # An id is not used again before the failure of its request was told.
         due = [event.request_id for event in self._due if isinstance(event, RequestError)] if self._due else ()
         in_use = {*self._requests, *due} if due else self._requests
         request_id = self._ids.next(in_use)
         parts, cut = outputs.messages.command(name, args, data, stream.longest_last)
-        self._tell(request_id, Event.REQUEST_ISSUED)
+        issued = self._plans.issued
+        if issued is not None and request_id not in self._requests and self.state is self._plans.connection.initial:
+            # The short way of :meth:`_tell`.
+            self._requests[request_id] = Request(issued)
+        else:
+            self._tell(request_id, Event.REQUEST_ISSUED)
         # A command that is refused takes no id.
         self._ids.take(request_id)
         send = Command(outputs, request_id, output, parts, None if data is None else cut, self._issuer, plain, end)
@@ -165,7 +170,7 @@ class Client(Sender[ClientEvent], ResponseReceiver):
         """
         request_id = self._checked_id(request_id)
         self._tell(request_id, Event.REQUEST_ISSUED)
-        self._sent(request_id)
+        self._finish(request_id)
 
     def flush(self) -> SendFrames:
         """All commands that were held back, in the order in which they were issued; the last one of a stream closes it.
@@ -213,6 +218,16 @@ class Client(Sender[ClientEvent], ResponseReceiver):
 
     def _sent(self, request_id: int) -> None:
         """All frames of a request were taken."""
+        request = self._requests.get(request_id)
+        after = None if request is None else self._plans.after_sent.get(request.table)
+        if request is None or after is None:
+            self._finish(request_id)
+        else:
+            # The short way of :meth:`_finish`.
+            request.table = after
+
+    def _finish(self, request_id: int) -> None:
+        """Moves a request that was sent."""
         request = self._requests.get(request_id)
         row = None if request is None else self._row(request.state, Event.REQUEST_SENT)
         if request is not None and row is not None and row.to is not None:

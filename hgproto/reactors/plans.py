@@ -183,13 +183,16 @@ class Plans:
     """What the reactors of one role keep for a revision, and what they look up of it for each frame.
 
     ``whole``: what is known of a request that was received whole, which is its state alone. ``begins``: where such a request
-    goes when its response begins. ``done``: those that are over once their response was sent.
+    goes when its response begins. ``done``: those that are over once their response was sent. ``issued``: the table of a request
+    that was issued with a free id, None if that is not allowed. ``after_sent``: the tables that requests get, by theirs, once
+    they were sent.
     ``tables``: by the state of a request. ``free``: the table of a free id, by the lowest bit of the id;
     one that no client may use has a table of its own. ``rows``: of the machine of
     requests, by state and event.
     """
 
     __slots__ = (
+        "after_sent",
         "begins",
         "codec",
         "connection",
@@ -197,6 +200,7 @@ class Plans:
         "foreign",
         "free",
         "guards",
+        "issued",
         "machine",
         "parity",
         "revision",
@@ -230,6 +234,14 @@ class Plans:
             self.whole[state]: self.whole[row.to] for state, row in begins.items() if row and row.to in self.whole
         }
         ends = {state: self.row(state, Event.RESPONSE_SENT) for state in self.whole}
+        sent = {state: self.row(state, Event.REQUEST_SENT) for state in states}
+        self.after_sent = {
+            self.tables[state]: self.tables[row.to]
+            for state, row in sent.items()
+            if row is not None and row.to not in (None, machine.initial)
+        }
+        issued = self.row(machine.initial, Event.REQUEST_ISSUED)
+        self.issued = None if issued is None or issued.to in (None, machine.initial) else self.tables[issued.to]
         self.done = frozenset(self.whole[state] for state, row in ends.items() if row and row.to is machine.initial)
 
     def row(self, state: IntEnum, event: Event) -> Row | None:

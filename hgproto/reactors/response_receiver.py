@@ -15,7 +15,8 @@ from hgproto.reactors.events import (
     ResponseData,
     TextMessage,
 )
-from hgproto.reactors.plans import Closed, Node, Request, Table, first_of, text_payload
+from hgproto.reactors.plans import Closed, Node, Table, first_of, text_payload
+from hgproto.reactors.plans import Request as OfId
 from hgproto.reactors.reactor import Reactor
 from hgproto.runtime.deferred import Later
 from hgproto.runtime.frame import bare
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from hgproto.runtime.frame import Frame
     from hgproto.runtime.machine import Row
 
-__all__ = ["ResponseReceiver"]
+__all__ = ["Request", "ResponseReceiver"]
 
 SMALL_PAYLOAD = 256
 """The bytes of a payload whose objects an event holds. Those of a larger one are checked, and made again when asked for."""
@@ -43,15 +44,14 @@ def _part(payload: bytes, make: Callable[[], Any]) -> Any:
     return value if len(payload) <= SMALL_PAYLOAD else Later(make)
 
 
-class _Request(Request):
+class Request(OfId):
     """A request whose response is not complete."""
 
     __slots__ = ("decoded", "received")
 
     def __init__(self, table: Table) -> None:
-        super().__init__(table)
-        self.received = 0
-        self.decoded = 0
+        self.table = table
+        self.received = self.decoded = 0
 
 
 class ResponseReceiver(Reactor[ClientEvent]):
@@ -82,11 +82,11 @@ class ResponseReceiver(Reactor[ClientEvent]):
         unfinished = self._plans.states.unfinished
         return tuple(key for key, request in self._requests.items() if request.state in unfinished)
 
-    def _move(self, request_id: int, request: _Request | None, to: IntEnum) -> None:
+    def _move(self, request_id: int, request: Request | None, to: IntEnum) -> None:
         if to is self._plans.states.initial:
             self._requests.pop(request_id, None)
         elif request is None:
-            self._requests[request_id] = _Request(self._tables[to])
+            self._requests[request_id] = Request(self._tables[to])
         else:
             request.table = self._tables[to]
 
@@ -100,7 +100,7 @@ class ResponseReceiver(Reactor[ClientEvent]):
 
     # Events of the state machine.
 
-    def _emit_response_data(self, request_id: int, request: _Request, payload: bytes, node: Node) -> None:
+    def _emit_response_data(self, request_id: int, request: Request, payload: bytes, node: Node) -> None:
         request.received += len(payload)
         last = not node.flags & self._more
         if last and node.to is not None:
@@ -112,26 +112,26 @@ class ResponseReceiver(Reactor[ClientEvent]):
             self._append(event)
             break
 
-    def _emit_text(self, request_id: int, request: _Request, payload: bytes, node: Node) -> None:
+    def _emit_text(self, request_id: int, request: Request, payload: bytes, node: Node) -> None:
         decode = self._decoder(node, payload)
         self._append(TextMessage(request_id, _part(payload, lambda: decode().atoms)))
 
-    def _emit_progress(self, request_id: int, request: _Request, payload: bytes, node: Node) -> None:
+    def _emit_progress(self, request_id: int, request: Request, payload: bytes, node: Node) -> None:
         self._append(ProgressUpdate(request_id, _part(payload, self._decoder(node, payload))))
 
-    def _emit_request_error(self, request_id: int, request: _Request, payload: bytes, node: Node) -> None:
+    def _emit_request_error(self, request_id: int, request: Request, payload: bytes, node: Node) -> None:
         message = text_payload(self._codec, node.code, payload)
         if node.to is not None:
             self._move(request_id, request, node.to)
         self._append(RequestError(request_id, message, request.received))
 
-    def _emit_drop(self, request_id: int, request: _Request, payload: bytes, node: Node) -> None:
+    def _emit_drop(self, request_id: int, request: Request, payload: bytes, node: Node) -> None:
         # Octets that no event shows have to be good too.
         self._decode(node, payload)
         if node.to is not None and node.to is not request.state:
             self._move(request_id, request, node.to)
 
-    def _emit_connection_error(self, request_id: int, request: _Request | None, payload: bytes, node: Node) -> None:
+    def _emit_connection_error(self, request_id: int, request: Request | None, payload: bytes, node: Node) -> None:
         message = text_payload(self._codec, node.code, payload)
         self._loss = RemoteProtocolError(str(node.row.requirement), None, "", "a server that goes on", message)
         self._lose_all(message, str(node.row.requirement))
@@ -140,7 +140,7 @@ class ResponseReceiver(Reactor[ClientEvent]):
         self._break()
         raise Closed
 
-    def _emit_request_lost(self, request_id: int, request: _Request, row: Row) -> None:
+    def _emit_request_lost(self, request_id: int, request: Request, row: Row) -> None:
         message = "the input ended before the response was complete"
         self._append(RequestError(request_id, message, request.received, row.requirement))
 
@@ -157,7 +157,7 @@ class ResponseReceiver(Reactor[ClientEvent]):
             (str(row.requirement) for row in rows if row is not None), self._revision, "row for end-of-input"
         )
 
-    def _count_decoded(self, request: _Request | None, size: int) -> None:
+    def _count_decoded(self, request: Request | None, size: int) -> None:
         if request is None:
             return
         request.decoded += size

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from hgproto.errors import LocalProtocolError
+from hgproto.reactors.outputs import Outputs
 from hgproto.reactors.plans import words
-from hgproto.reactors.sending import Outputs
 from hgproto.runtime.entries import brief
 
 if TYPE_CHECKING:
     from enum import IntEnum
     from typing import Literal
 
+    from hgproto.reactors.outputs import Output
     from hgproto.reactors.reactor import Reactor
-    from hgproto.reactors.sending import Output
     from hgproto.runtime.machine import Event
 
     _Base = Reactor

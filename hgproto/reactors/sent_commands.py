@@ -12,7 +12,8 @@ from hgproto.wire.pushed import PushedPayloads
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from hgproto.reactors.sending import Output, Outputs
+    from hgproto.reactors.outputs import Output, Outputs
+    from hgproto.runtime.frame import Frame
     from hgproto.wire.messages import Part
 
 __all__ = ["Command", "Issuer"]
@@ -67,6 +68,26 @@ class Command(Sending):
         self._plain = plain
         self._is_begun = self._is_building = self._is_told = False
         self._raised: BaseException | None = None
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self if self._is_begun or self._data is not None else self._short_way()
+
+    def _short_way(self) -> Iterator[Frame]:
+        """Yields all frames. Most commands have no data, and nothing else waits on their stream."""
+        output, outputs = self.output, self.outputs
+        if not (self._is_made or self._is_begun or self._end or output.claimed or outputs.may_end):
+            stream, request_id = output.stream, self.request_id
+            if stream.is_plain and self._issuer.loss_of(request_id) is None:
+                for type_, flags, payload in self._built:
+                    stream.put_part(request_id, type_, flags, payload)
+                self._is_begun = self._is_made = True
+                self._is_unmade = False
+                output.unmade -= 1
+                output.ends.append((stream.made, self))
+                while stream.ready and not self.is_sent:
+                    yield output.take()
+        if not self.is_sent:
+            yield from self
 
     @property
     def _last_flag(self) -> int:
@@ -195,7 +216,8 @@ class Command(Sending):
         self._built.clear()
 
     def _was_sent(self) -> None:
-        self._release()
+        self._data = None
+        self._built.clear()
         if self.failure is None or self._issuer.is_answered(self.request_id):
             self.outputs.sent(self.request_id)
         else:

@@ -11,16 +11,15 @@ from hgproto.runtime.frame import bare
 from hgproto.wire.files import Chunks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
     from typing import Literal
 
-    from hgproto.reactors.sending import Output, Outputs
+    from hgproto.reactors.outputs import Output, Outputs
     from hgproto.runtime.bytelike import BytesLike
     from hgproto.runtime.frame import Frame
-    from hgproto.streams.output_stream import OutputStream
     from hgproto.wire.pushed import Pushed
 
-__all__ = ["ErrorResponse", "LastError", "Response"]
+__all__ = ["ErrorResponse", "LastError", "Response", "short_response"]
 
 
 _LATER = {*Sending.__slots__, "_at", "_is_silent", "_message", "_pushed", "_source"} - {
@@ -129,8 +128,8 @@ class _Answer(Sending):
 class Response(_Answer):
     """A response of bytes, or of chunks of bytes. A chunk is requested after all frames of the chunk before it were taken.
 
-    If the source raises an exception, ``failure`` keeps it, and ``error`` makes the error-response, which ends the response.
-    ``error`` is called with the exception once; if an interrupt ends that call, the next one gets None. ``plain``: as of
+    If the source raises an exception, ``failure`` keeps it, and ``error`` of the outputs makes the error-response, which ends the
+    response. ``error`` is called with the exception once; if an interrupt ends that call, the next one gets None. ``plain``: as of
     :meth:`hgproto.streams.output_stream.OutputStream.put`. ``pushed``: the source of a response that is written piece by
     piece.
 
@@ -138,7 +137,11 @@ class Response(_Answer):
     continues with the same file. Once the connection has failed, the response is given up instead.
     """
 
-    __slots__ = ("_at", "_chunk", "_error", "_is_short", "_is_silent", "_message", "_plain", "_pushed", "_source")
+    __slots__ = ("_at", "_chunk", "_is_short", "_is_silent", "_message", "_plain", "_pushed", "_source")
+
+    _chunk: bytes | memoryview
+    _source: Any
+    _pushed: Pushed | None
 
     def __init__(
         self,
@@ -146,12 +149,10 @@ class Response(_Answer):
         request_id: int,
         output: Output,
         data: bytes | memoryview | Iterable[BytesLike],
-        error: Callable[[int, OutputStream, BaseException | None], Frame],
         plain: bool,
         end: bool,
         pushed: Pushed | None = None,
     ) -> None:
-        self._error = error
         self._plain = plain
         super().__init__(outputs, request_id, output, end)
         if type(data) is bytes or isinstance(data, memoryview):
@@ -164,10 +165,10 @@ class Response(_Answer):
         super()._prepare()
         # The rest of the response: the chunk from ``_at`` on, then the chunks of the source.
         self._at = 0
-        self._source: Any = None
+        self._source = None
         self._is_short = self._is_silent = False
         self._message: Frame | None = None
-        self._pushed: Pushed | None = None
+        self._pushed = None
 
     def __getattr__(self, name: str) -> Any:
         # A response in one frame is over before anything else is needed; the rest is set once it is asked for.
@@ -187,8 +188,8 @@ class Response(_Answer):
     def _short_way(self) -> Iterator[Frame]:
         """Yields all frames. Most responses are one frame, and nothing else waits on their stream."""
         output, outputs = self.output, self.outputs
-        if self._is_short and not output.claimed and not outputs.may_end:
-            chunk: Any = self._chunk
+        chunk = self._chunk
+        if self._is_short and type(chunk) is bytes and not output.claimed and not outputs.may_end:
             frame = output.stream.take_whole(self.request_id, outputs.response_code, chunk)
             if frame is not None:
                 self._is_short = False
@@ -271,7 +272,7 @@ class Response(_Answer):
         if self._message is None:
             words = None if self._is_silent else self.failure
             self._is_silent = True
-            self._message = self._error(self.request_id, self.output.stream, words)
+            self._message = self.outputs.error(self.request_id, self.output.stream, words)
         return self._message
 
     def _was_sent(self) -> None:
@@ -312,7 +313,6 @@ def short_response(
     request_id: int,
     output: Output,
     data: bytes,
-    error: Callable[[int, OutputStream, BaseException | None], Frame],
     plain: bool,
 ) -> Response:
     """Returns the response for bytes that are likely to fit into one frame of the only output."""
@@ -321,7 +321,6 @@ def short_response(
         response.request_id = request_id
         response.output = output
         response._chunk = data  # noqa: SLF001 - made here
-        response._error = error  # noqa: SLF001
         response._plain = plain  # noqa: SLF001
         response.is_sent = response._end = False  # noqa: SLF001
         response._is_short = True  # noqa: SLF001

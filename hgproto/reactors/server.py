@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from hgproto.errors import RemoteProtocolError
     from hgproto.reactors.limits import Limits
-    from hgproto.reactors.sending import Output, Sending
+    from hgproto.reactors.outputs import Output
+    from hgproto.reactors.sending import Sending
     from hgproto.runtime.bytelike import BytesLike
     from hgproto.runtime.definition import Definition
     from hgproto.runtime.frame import Frame
@@ -87,6 +88,7 @@ class Server(Sender[ServerEvent], CommandReceiver):
     ) -> None:
         super().__init__(limits=limits, encodings=encodings, streaming=streaming, reopen=reopen, revision=revision)
         self._outputs = self._opened(streams, encoding, flush)
+        self._outputs.error = self._error
         self._deferring = defer
         if describe is not None and not callable(describe):
             raise TypeError(f"describe must be a function, not {type(describe).__name__}")
@@ -135,9 +137,9 @@ class Server(Sender[ServerEvent], CommandReceiver):
         else:
             self._begun(request_id)
         if type(content) is bytes and output is outputs.only and not end:
-            response = short_response(outputs, request_id, output, content, self._error, plain)
+            response = short_response(outputs, request_id, output, content, plain)
         else:
-            response = Response(outputs, request_id, output, content, self._error, plain, end)
+            response = Response(outputs, request_id, output, content, plain, end)
         return self._held_back(response) if self._deferring else SendFrames(response)
 
     def begin_response(
@@ -157,7 +159,7 @@ class Server(Sender[ServerEvent], CommandReceiver):
         output = outputs.choose(request_id, stream_id)
         self._begun(request_id)
         source = Chunks(pushed)
-        response = Response(outputs, request_id, output, source, self._error, plain, end, pushed)
+        response = Response(outputs, request_id, output, source, plain, end, pushed)
         self._held_back(response)
 
         def error(message: str) -> Frame:

@@ -195,6 +195,19 @@ class Definition:
                 types[code] = (more, last)
         return types
 
+    def data_flags(self, type_: int) -> tuple[int, int]:
+        """Returns the flags of a type of data: for more, and for the last. Raises :class:`ValueError` for another type."""
+        try:
+            return self.data_types[type_]
+        except KeyError:
+            names = self.codec.TYPE_NAMES
+            known, found = " and ".join(names[code] for code in self.data_types), names.get(type_, type_)
+            if not known:
+                raise ValueError(
+                    f"{self.title} has no frame type for data, with `role: data` or `role: response`; send frames"
+                ) from None
+            raise ValueError(f"data is written as {known}, not as {found}; send a frame of that type instead") from None
+
     def limit(self, name: str) -> tuple[int, int]:
         """Returns the default and the maximum of a limit, by its name in Python. Raises :class:`RevisionError` for none."""
         limits = {limit.replace("-", "_"): bounds for limit, bounds in self.codec.LIMITS.items()}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hgproto.runtime.bytelike import BytesLike
     from hgproto.runtime.definition import Codec
 
-    R = TypeVar("R", bound="Record")
+    R = TypeVar("R")
 
 __all__ = [
     "Frame",
@@ -110,7 +110,7 @@ def parts_of(record: Record) -> "tuple[str, ...]":
 
 
 def bare(record: "type[R]") -> "Iterator[R]":
-    """Returns an endless iterator over new values of a record that have no parts yet, for code that fills them in itself.
+    """Returns an endless iterator over new objects of a class that have no parts yet, for code that fills them in itself.
 
     A loop that ends with its first value costs less than a call of ``next``.
 

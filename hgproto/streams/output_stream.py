@@ -8,11 +8,9 @@ queue, so their order on the wire is the order in which the context has made the
 
 Flushing: bytes of one request never appear in another's frames. A context is flushed before anything of another request
 or of another type goes on the stream, and at the end of each response. In between, bytes of data may wait in the context,
-so frames of data on an encoded stream are cut where the wire needs it and not where their maker did. Frames with a
-structure of their own are complete by themselves.
+so frames of data are cut where the wire needs it. Frames with a structure of their own are complete by themselves.
 
-Failure: if an encoder raises an exception, the queue keeps the frames that were made before. The stream sends everything
-after that without encoding.
+Failure: if an encoder raises an exception, the queue keeps its frames, and everything after that is sent without encoding.
 """
 
 from __future__ import annotations
@@ -38,13 +36,9 @@ if TYPE_CHECKING:
 __all__ = ["OutputStream"]
 
 EXPANSION = 1024
-"""Bytes by which an encoding is expected to lengthen a payload, besides 1/128 of it.
-
-A payload that could become too long for a frame is sent plain. An encoder that adds more, and makes a payload too long that
-cannot be cut, counts as one that has failed.
-"""
+"""Bytes by which an encoding is expected to lengthen a payload, besides 1/128 of it. More makes the encoder count as failed."""
 PIECE = 1 << 17
-"""Bytes of long data that are encoded at a time: enough to make the time of calls negligible, few enough to save memory."""
+"""Bytes of long data that are encoded at a time, which keeps both the calls and the memory few."""
 _bare_frame = bare(Frame)
 
 
@@ -53,10 +47,9 @@ class OutputStream(Unique):
 
     ``profile``: its content encoding; None for a stream without stream-settings. ``max_payload``: bytes at which encoded
     data is cut. ``decoded_limit``: bytes that an encoded payload may stand for, which is the receiver's ``decoded-frame``.
-    ``flush``: ``response`` as the module says, or ``frame`` to flush with every frame, so that a receiver has all that was
-    sent at the cost of a worse ratio. ``revision``: the default revision unless told otherwise. Raises :class:`ValueError`
-    for a number out of range, and for a revision without streams, without a stream flag that they need or, with a profile,
-    without stream settings.
+    ``flush``: ``response`` as the module says, or ``frame`` to flush with every frame. ``revision``: the default revision
+    unless told otherwise. Raises :class:`ValueError` for a number out of range, and for a revision without streams, without a
+    stream flag that they need or, with a profile, without stream settings.
 
     :meth:`send`, :meth:`write`, and :meth:`close` return frames, which go on the wire in the order of the calls.
     :meth:`put`, :meth:`put_data`, and :meth:`put_close` only add the same frames to the queue ``ready``, for callers that
@@ -137,11 +130,9 @@ class OutputStream(Unique):
         self._decoded_limit = checked_number("decoded_limit", limit, 1, most)
         self._data_types = revision.data_types
         # The frame of complete data without its bytes, by its type.
-        self._wholes = {
-            code: codec.make_frame(0, stream_id, 0, code, last) for code, (_, last) in self._data_types.items()
-        }
-        # The request whose data was lost in an encoder that has failed.
-        self._lost: int | None = None
+        types = self._data_types.items()
+        self._wholes = {code: codec.make_frame(0, stream_id, 0, code, last, b"") for code, (_, last) in types}
+        self._lost: int | None = None  # The request whose data was lost in an encoder that has failed.
         self._encoder: Encoder | None = None
         self._encode_flushed: Callable[[bytes | memoryview], bytes] | None = None
         self._forget()
@@ -152,8 +143,12 @@ class OutputStream(Unique):
         self._run: tuple[int, int] | None = None
         # Encoded bytes that wait for a frame, their number, and the bytes that were encoded since the latest flush.
         self._waiting: list[bytes] = []
-        self._have = 0
-        self._raw = 0
+        self._have = self._raw = 0
+
+    @property
+    def is_plain(self) -> bool:
+        """True if all frames go as they are, and none waits."""
+        return self._profile is None and not self.ready
 
     @property
     def made(self) -> int:
@@ -228,7 +223,7 @@ class OutputStream(Unique):
         self.put_part(frame.request_id, code, flags, payload, plain=plain, end=end)
 
     def put_part(
-        self, request_id: int, code: int, flags: int, payload: bytes, *, plain: bool = False, end: bool = False
+        self, request_id: int, code: int, flags: int, payload: bytes, plain: bool = False, end: bool = False
     ) -> None:
         """Makes the frames for a frame that has no data, as :meth:`put` does."""
         profile = self._profile
@@ -240,10 +235,11 @@ class OutputStream(Unique):
         must_encode = end and self._used
         if must_encode and not fits:
             # The end of the compressed bytes needs a frame of its own kind, and this one has no room for it.
-            expected = "a last frame that has room for the end of the encoding"
-            raise LocalProtocolError(
-                self._revision.encoding_rules["truncated"], None, "payload", expected, counted(size, "octet")
+            rule, expected = (
+                self._revision.encoding_rules["truncated"],
+                "a last frame that has room for the end of the encoding",
             )
+            raise LocalProtocolError(rule, None, "payload", expected, counted(size, "octet"))
         try:
             encoder = self._before(request_id, None, profile)
             if not fits or (plain and not must_encode):
@@ -270,7 +266,7 @@ class OutputStream(Unique):
         another type, :class:`RuntimeError` if data of the request was lost in an encoder that has failed, and whatever
         the encoder raises.
         """
-        _, last_flag = self._flags_of(type_)
+        _, last_flag = self._revision.data_flags(type_)
         end = end and last
         if type(data) is not bytes:
             data = bytes_like(data)
@@ -322,9 +318,9 @@ class OutputStream(Unique):
 
         It is not on a stream that is to be opened, has an encoding, or has frames that wait, and for data of several frames.
         """
-        if self.state is not self._states[1] or self._profile is not None or self.ready or self._lost is not None:
+        if not self.is_plain or self.state is not self._states[1]:
             return None
-        if len(data) > self._max_payload:
+        if self._lost is not None or len(data) > self._max_payload:
             return None
         self.taken += 1
         like = self._wholes[type_]
@@ -369,17 +365,13 @@ class OutputStream(Unique):
     def put_close(self, request_id: int, type_: int) -> None:
         """Makes the frames that close the stream in the middle of a request's data.
 
-        The last frame is empty, or has the end of the encoding. Its flag still promises more data, so the request does not
-        count as complete. Raises the exceptions of :meth:`put_data`.
+        The last frame is empty, or has the end of the encoding. Its flag promises more data. Raises as :meth:`put_data` does.
         """
-        more_flag, _ = self._flags_of(type_)
+        more_flag, _ = self._revision.data_flags(type_)
         profile = self._profile
-        if profile is None:
-            self._put_plain(request_id, type_, more_flag, b"", True)
-            return
         try:
-            encoder = self._before(request_id, None, profile)
-            if not self._used:
+            encoder = None if profile is None else self._before(request_id, None, profile)
+            if encoder is None or not self._used:
                 self._put_plain(request_id, type_, more_flag, b"", True)
                 return
             self._wait(encoder.finish())
@@ -397,9 +389,8 @@ class OutputStream(Unique):
     def stop_encoding(self) -> None:
         """Sends everything that follows without encoding, because the encoder has failed.
 
-        The end of the encoded bytes can no longer be made. A stream with encoded bytes therefore stays open, even if a
-        later call has ``end``. If the encoder holds data of a request, the next :meth:`put_data` for that request raises
-        :class:`RuntimeError`, unless :meth:`forget_loss` was called for it.
+        The end of the encoded bytes can no longer be made, so a stream that has some stays open. If the encoder holds data of a
+        request, the next :meth:`put_data` for it raises :class:`RuntimeError`, unless :meth:`forget_loss` was called.
         """
         if self._run is not None and (self._raw or self._have):
             self._lost = self._run[0]
@@ -412,19 +403,6 @@ class OutputStream(Unique):
         """Ends a request: data of it that was lost in an encoder no longer causes an exception."""
         if request_id == self._lost:
             self._lost = None
-
-    def _flags_of(self, type_: int) -> tuple[int, int]:
-        """Returns the flags of a type of data: for more, and for the last. Raises :class:`ValueError` for another type."""
-        try:
-            return self._data_types[type_]
-        except KeyError:
-            known = " and ".join(self._codec.TYPE_NAMES[code] for code in self._data_types)
-            found = self._codec.TYPE_NAMES.get(type_, type_)
-            if not known:
-                raise ValueError(
-                    f"{self._revision.title} has no frame type for data, with `role: data` or `role: response`; send frames"
-                ) from None
-            raise ValueError(f"data is written as {known}, not as {found}; send a frame of that type instead") from None
 
     def _before(self, request_id: int, run: tuple[int, int] | None, profile: Profile) -> Encoder:
         """Opens the stream and flushes data of other runs, so that data of ``run`` can be encoded; returns the encoder.
@@ -449,7 +427,7 @@ class OutputStream(Unique):
         return encoder
 
     def _drain(self, encoder: Encoder) -> None:
-        """Makes frames of what the context still holds of a request whose data is not complete."""
+        """Makes frames of what the context still holds of incomplete data."""
         if self._run is not None:
             self._wait(encoder.flush())
             run, self._run, self._raw = self._run, None, 0

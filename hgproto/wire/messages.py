@@ -87,9 +87,9 @@ class Builder:
 
     def text(self, text: str, kind: Text, max_payload: int) -> bytes:
         """Returns the payload that is one text. Raises :class:`LocalProtocolError` for one that it cannot be."""
-        field, charset, rules, shorten = kind
         if type(text) is str and text.isascii() and 0 < len(text) <= max_payload:
-            return text.encode("ascii")
+            return text.encode()
+        field, charset, rules, shorten = kind
         payload = encoded(text, charset, rules["charset"], field)
         if len(payload) > max_payload and shorten:
             payload = payload[:max_payload].decode("utf-8", "ignore").encode("utf-8")
@@ -182,9 +182,9 @@ class Items:
         """Returns the frames of all items, in the order of their names. None is the same as no items."""
         type_, more = self._type, self._more
         parts: list[Part] = []
-        if not isinstance(items, Mapping):
-            if items is None:
-                return parts
+        if not items and (items is None or type(items) is dict):
+            return parts
+        if type(items) is not dict and not isinstance(items, Mapping):
             raise TypeError(f"{field} must be a mapping of names to bytes, not {type(items).__name__}")
         for name in items:
             if type(name) is not str:

@@ -6,7 +6,8 @@ import pytest
 
 from hgproto.reactors.events import SendFrames
 from hgproto.reactors.limits import Limits
-from hgproto.reactors.sending import Batch, Home, Output, Outputs, Sending, described
+from hgproto.reactors.outputs import Output, Outputs
+from hgproto.reactors.sending import Batch, Sending, described
 from hgproto.reactors.server import Server
 from hgproto.revisions.framing_0002 import codec
 
@@ -144,21 +145,6 @@ def test_a_batch_gives_one_send_after_the_other_and_cannot_be_made_elsewhere() -
     send.unclaim()
     send.sent()
     assert list(send) == []
-
-
-def test_an_output_is_chosen_by_what_it_has_to_send() -> None:
-    outputs = Outputs(2, 2, None, Limits(), "response", lambda _: False, _nothing, Server()._plans)
-    assert outputs.choose(None, None) is outputs.first
-    Told(outputs=outputs)
-    second = outputs.choose(None, None)
-    assert second.stream.stream_id == 4
-    outputs.homes[1] = Home(outputs.first)
-    assert outputs.choose(1, None) is outputs.first
-    with pytest.raises(ValueError, match="there is no output stream 6; there are 2, 4"):
-        outputs.choose(1, 6)
-    assert outputs.others(outputs.first) == [second]
-    second.claimed = 1
-    assert outputs.others(outputs.first) == []
 
 
 def test_an_exception_is_described_by_its_type_and_its_text() -> None:
