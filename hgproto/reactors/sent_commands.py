@@ -40,7 +40,18 @@ class Command(Sending):
     The first one comes before all other frames, so a command whose data cannot be read sends no frame.
     """
 
-    __slots__ = ("_ahead", "_built", "_data", "_is_begun", "_is_building", "_is_told", "_issuer", "_plain", "_raised")
+    __slots__ = (
+        "_ahead",
+        "_built",
+        "_data",
+        "_is_begun",
+        "_is_building",
+        "_is_short",
+        "_is_told",
+        "_issuer",
+        "_plain",
+        "_raised",
+    )
 
     def __init__(
         self,
@@ -67,14 +78,17 @@ class Command(Sending):
         self._issuer = issuer
         self._plain = plain
         self._is_begun = self._is_building = self._is_told = False
+        # True until it is known that something else has to be sent, or made, before or with the frames.
+        self._is_short = data is None
         self._raised: BaseException | None = None
 
     def __iter__(self) -> Iterator[Frame]:
-        return self if self._is_begun or self._data is not None else self._short_way()
+        return self._short_way() if self._is_short else self
 
     def _short_way(self) -> Iterator[Frame]:
         """Yields all frames. Most commands have no data, and nothing else waits on their stream."""
         output, outputs = self.output, self.outputs
+        self._is_short = False
         if not (self._is_made or self._is_begun or self._end or output.claimed or outputs.may_end):
             stream, request_id = output.stream, self.request_id
             if stream.is_plain and self._issuer.loss_of(request_id) is None:
