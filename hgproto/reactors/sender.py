@@ -34,7 +34,7 @@ class Sender(_Base[EventT]):
     _outputs: Outputs
 
     def _opened(self, count: int, encoding: str | None, flush: Literal["response", "frame"]) -> Outputs:
-        """Returns the output streams of a reactor; see :class:`hgproto.reactors.sending.Outputs`."""
+        """Returns the output streams of a reactor; see :class:`hgproto.reactors.outputs.Outputs`."""
         first = 1 if self._revision.machines.STREAM_PARITY[self.role] else 2
         profile = None if encoding is None else self.encodings[encoding]
         return Outputs(count, first, profile, self.limits, flush, self._is_over, self._sent, self._plans)

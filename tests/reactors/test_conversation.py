@@ -31,7 +31,7 @@ from hypothesis.stateful import (
 )
 
 from hgproto.errors import LocalProtocolError
-from hgproto.reactors import sending
+from hgproto.reactors import outputs
 from hgproto.reactors.client import Client
 from hgproto.reactors.events import (
     CommandData,
@@ -241,7 +241,7 @@ class Conversation(RuleBasedStateMachine):
     ) -> None:
         both = {"send_payload": send_payload, "decoded_frame": decoded_frame}
         self.limits = Limits(**both, **TIGHT) if tight else Limits(**both)
-        with mock.patch.object(sending, "OutputStream", self.output_stream):
+        with mock.patch.object(outputs, "OutputStream", self.output_stream):
             self.client = Client(
                 limits=Limits(**both, active_requests=MOST_ACTIVE),
                 encoding=encodings[0],
@@ -324,7 +324,7 @@ class Conversation(RuleBasedStateMachine):
             if not self.requests:
                 return
             sending = self.requests[pick % len(self.requests)]
-            frame = next(sending, None)
+            frame = next(iter(sending), None)
             if frame is None:
                 self.requests.remove(sending)
                 continue
@@ -509,7 +509,7 @@ class Conversation(RuleBasedStateMachine):
             sending = self.answers[pick % len(self.answers)]
             # Messages come before the end of the response, in their own order.
             sending = next((s for s in self.answers if s.message and s.command is sending.command), sending)
-            frame = next(sending.send, None)
+            frame = next(iter(sending.send), None)
             assert frame is not None
             assert int(frame.stream_id) in self.server.output_streams
             self.to_client.put(frame)
@@ -523,7 +523,7 @@ class Conversation(RuleBasedStateMachine):
             command = self.by_id[frame.request_id]
             sending = next(s for s in self.answers if s.command is command and s.message == is_message)
             self.answers.remove(sending)
-            assert next(sending.send, None) is None
+            assert next(iter(sending.send), None) is None
             assert (sending.send.failure is not None) == (sending.command.raises and not sending.message)
 
     # Both.
