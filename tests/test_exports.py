@@ -50,7 +50,7 @@ def test_the_names_for_type_checkers_are_the_public_ones() -> None:
     homes: dict[str, str] = {}
     for home, names in re.findall(r"from hgproto\.([\w.]+) import (\([^)]*\)|[^\n]*)", block):
         homes |= dict.fromkeys(re.findall(r"\w+", names), home)
-    assert homes == {**hgproto._HOME_OF, "build": "revisions"}
+    assert homes == {**hgproto._HOME_OF, "build": "revisions.framing_0002"}
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -84,7 +84,7 @@ ELSEWHERE = {
     "reactors.lanes": ("reactors/test_pool.py", "a pool has one for each stream"),
     "reactors.sent_commands": ("reactors/test_client.py", "they are what a client sends"),
     **dict.fromkeys(
-        ["diff.change", "diff.events", "diff.machines", "diff.parts"],
+        ["diff.change", "diff.events", "diff.machines", "diff.messages", "diff.parts"],
         ("diff/test_diff.py", "a difference is what all of them say"),
     ),
     **dict.fromkeys(
@@ -278,7 +278,7 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     assert modules_after("import hgproto") == {"hgproto"}
 
 
-@pytest.mark.parametrize("module", ["wire.reader", "wire.human", "wire.writer", "revisions.build", "wire.jsonform"])
+@pytest.mark.parametrize("module", ["wire.reader", "wire.human", "wire.writer", "wire.messages", "wire.jsonform"])
 def test_reading_and_writing_need_no_dependency(module: str) -> None:
     loaded = modules_after(f"import hgproto.{module}, hgproto.revisions.framing_0002.codec")
     assert loaded.isdisjoint(

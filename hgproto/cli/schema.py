@@ -47,9 +47,8 @@ def add(commands: Commands) -> None:
     show = schema_commands.add_parser(
         "show",
         help="print a field table",
-        description="Prints the fields, flags and rules of the header (frame-header), a frame type or a structure, or the "
-        "events of reactors (events). Without a "
-        "name, what there is to show.",
+        description="Prints the fields, flags and rules of the header (frame-header), a frame type or a structure, the "
+        "messages (messages), or the events of reactors (events). Without a name, what there is to show.",
     )
     show.add_argument("name", nargs="?", metavar="NAME", help="for example frame-header or command-argument")
     revision_option(show)
@@ -58,8 +57,8 @@ def add(commands: Commands) -> None:
     generate = commands.add_parser(
         "generate",
         help="make the code of a schema",
-        description="Makes the codec, the Structs, the state machines and the requirements of a schema. Without options, those of "
-        "hgproto itself, in place, and the events.",
+        description="Makes the codec, the Structs, the state machines, the builders of messages, and the "
+        "requirements of a schema. Without options, those of hgproto itself, in place, and the events.",
     )
     generate.add_argument(
         "--check", action="store_true", help="write nothing; print a diff and exit 1 when files are stale"

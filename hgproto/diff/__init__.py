@@ -9,6 +9,7 @@ from __future__ import annotations
 from hgproto.diff.change import KINDS, Change
 from hgproto.diff.events import of_events
 from hgproto.diff.machines import of_machines
+from hgproto.diff.messages import of_messages
 from hgproto.diff.parts import Names, of_frames, of_header, of_schema, of_structures, of_tables
 from hgproto.language.model import Schema
 from hgproto.runtime.frame import check_instance
@@ -29,6 +30,7 @@ def changes(old: Schema, new: Schema) -> list[Change]:
         *of_header(old, new, names),
         *of_structures(old, new, names),
         *of_frames(old, new, names),
+        *of_messages(old, new, names),
         *of_machines(old, new, names),
         *of_events(old, new, names.actions),
         *of_tables(old, new, names),

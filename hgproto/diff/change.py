@@ -40,7 +40,10 @@ Part = TypeVar("Part")
 _LABELS = {
     "at_most": "bound",
     "binds": "bound side",
+    "chooser": "parameter for the choice",
+    "cut": "parameter for bytes",
     "doc": "documentation",
+    "each": "parameter for names and bytes",
     "enforced": "place of enforcement",
     "extends": "base",
     "initial": "initial state",
@@ -56,6 +59,7 @@ _WORDS: dict[str, dict[object, str]] = {
     "optional": {False: "required", True: "optional"},
     "sender": {None: "sent by either side", "client": "sent by clients", "server": "sent by servers"},
     "sends": {False: "a plain value", True: "one with frames to send"},
+    "shorten": {False: "refused if it is too long", True: "shortened if it is too long"},
     "show": {False: "not shown", True: "shown"},
 }
 """What something is or was, where that is said without the name of the attribute."""

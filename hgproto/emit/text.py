@@ -115,6 +115,11 @@ def _names(schema: Schema) -> Iterator[str]:
     for event in schema.events.values():
         yield from (name for name in (event.name, event.extends) if name)
         yield from (field.name for field in event.fields)
+    for message in schema.messages.values():
+        yield from (message.name, *message.parameters)
+        for part in message.parts:
+            yield from (name for name in (part.each, part.cut, part.otherwise, part.chooser) if name)
+            yield from (*part.flags, *part.flags.values(), *part.choices)
     for machine in schema.machines.values():
         yield from (machine.name, machine.initial, *machine.states)
         for row in machine.transitions:

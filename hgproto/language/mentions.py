@@ -45,6 +45,7 @@ KINDS = (
     "guard",
     "event",
     "action",
+    "message",
 )
 """Kinds of parts; where a name is that of several, the first kind is meant."""
 
@@ -93,6 +94,7 @@ def all_parts(schema: Schema) -> dict[Part, Place]:
     places |= {Part("guard", name): guard.place for name, guard in schema.guards.items()}
     places |= {Part("event", name): event.place for name, event in schema.events.items()}
     places |= {Part("action", name): action.place for name, action in schema.emits.items()}
+    places |= {Part("message", name): message.place for name, message in schema.messages.items()}
     return places
 
 
@@ -142,8 +144,10 @@ def texts(data: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tupl
         items = data.items()
     elif isinstance(data, list):
         items = enumerate(data)
+    of_message = len(path) == 3 and path[0] == "messages" and path[2] == "parameters"
     for key, value in items:
-        if key in ("doc", "text", "why", "reason", "resolution", "reference") and isinstance(value, str):
+        is_text = of_message or key in ("doc", "text", "why", "reason", "resolution", "reference")
+        if is_text and isinstance(value, str):
             yield (*path, key), value
         elif key != "examples" or isinstance(value, dict):
             # A list has examples; a mapping is a part with that name.

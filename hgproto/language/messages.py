@@ -84,6 +84,15 @@ class Message:
         return frozenset(parameter for part in self.parts for parameter in part.flags.values())
 
     @property
+    def sender(self) -> str | None:
+        """The side that sends its frames; None for either."""
+        return self.parts[0].frame.sender
+
+    def is_optional(self, parameter: str) -> bool:
+        """Returns True for a declared parameter that can be left out, as can one with a default."""
+        return parameter in self.optional or parameter in [part.chooser for part in self.parts]
+
+    @property
     def is_single(self) -> bool:
         """True for a message of one frame."""
         return len(self.parts) == 1 and self.parts[0].is_single
@@ -161,6 +170,15 @@ def _payloads(message: Message) -> Iterator[Problem]:
                 f"{frame.name!r} cannot carry bytes in parts",
                 "use one with flags for more and for the last",
             )
+        if part.chooser is not None and (part.flags or part.otherwise is not None):
+            yield Problem(
+                part.place,
+                "a frame has `choose`, or `flags` and `otherwise`, not both",
+                "remove `choose`, or the others",
+            )
+        elif not part.is_single and (part.chooser is not None or part.flags or part.otherwise is not None):
+            text = f"the flags of the frames of {frame.name!r} say what follows, and {message.name!r} sets others"
+            yield Problem(part.place, text, "remove `flags`, `otherwise`, and `choose`")
         if part.shorten and not (part.is_single and len(cases) == 1 and is_text(cases[0])):
             yield Problem(
                 part.place, f"the payload of {frame.name!r} is no text that can be shortened", "remove `shorten`"
@@ -170,7 +188,7 @@ def _payloads(message: Message) -> Iterator[Problem]:
 def _order(message: Message, schema: Schema, allowed: Mapping[str, list[frozenset[str]]]) -> Iterator[Problem]:
     """Yields a fault if the constraints of a frame type, or all states of a machine, refuse frames of the message."""
     stream_flags = {flag.name for flag in schema.stream_flags}
-    receiver = {"client": "server", "server": "client"}.get(str(message.parts[0].frame.sender))
+    receiver = {"client": "server", "server": "client"}.get(str(message.sender))
     machines = [
         each for each in schema.machines.values() if each.scope == "request" and each.role in (receiver, "both")
     ]
@@ -190,8 +208,8 @@ def _order(message: Message, schema: Schema, allowed: Mapping[str, list[frozense
 
 
 def _sequences(message: Message) -> Iterator[Sequence]:
-    """Yields the frames of the message with and without each optional parameter, and with each choice."""
-    optional = sorted(message.optional)
+    """Yields the frames of the message with and without each parameter that can be left out or empty, and with each choice."""
+    optional = sorted(message.optional | {part.each for part in message.parts if part.each is not None})
     choices = [part.choices or (None,) for part in message.parts]
     for given in product((False, True), repeat=len(optional)):
         left_out = {name for name, is_given in zip(optional, given, strict=True) if not is_given}

@@ -1,4 +1,4 @@
-"""Field tables for people: the header, a structure, a frame type or the events, from the schema."""
+"""Field tables for people: the header, a structure, a frame type, the messages or the events, from the schema."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from hgproto.language.mentions import HEADER, one_line
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from hgproto.language.messages import MessagePart
     from hgproto.language.model import Field, FrameType, Schema, Structure
 
 __all__ = [
     "EVENTS",
+    "MESSAGES",
+    "filling",
     "names",
     "rules_of_frame",
     "rules_of_header",
@@ -25,8 +28,13 @@ __all__ = [
 
 WIDTH = 100
 
+MESSAGES = "messages"
+"""The name under which all messages are shown."""
+
 EVENTS = "events"
 """The name under which all events are shown."""
+
+_MESSAGES_DOC = "What one side tells the other, as frames in order, and what a caller gives for them."
 
 _EVENTS_DOC = "The events that reactors report, and the actions that lead to them."
 
@@ -66,6 +74,8 @@ def _parts(schema: Schema) -> Iterator[tuple[str, str, Iterator[str]]]:
         cases = schema.frames[structure.name].payload if structure.name in schema.frames else ()
         if structure.name not in [case.structure.name for case in cases if case.structure is not None]:
             yield structure.name, structure.doc, _structure(structure, schema)
+    if schema.messages:
+        yield MESSAGES, _MESSAGES_DOC, _messages(schema)
     if schema.events:
         yield EVENTS, _EVENTS_DOC, _events(schema)
 
@@ -154,6 +164,51 @@ def _events(schema: Schema) -> Iterator[str]:
     yield ""
     actions = [(action.name, ", ".join(action.events) or "none", action.doc) for action in schema.emits.values()]
     yield from _table(("action", "events", "meaning"), actions)
+
+
+def _messages(schema: Schema) -> Iterator[str]:
+    yield f"{MESSAGES}: {_MESSAGES_DOC}"
+    yield ""
+    messages = schema.messages.values()
+    yield from _table(
+        ("message", "sent by", "meaning"), [(one.name, one.sender or "either", one.doc) for one in messages]
+    )
+    yield ""
+    frames = [(one.name, part.frame.name, _said(filling(part))) for one in messages for part in one.parts]
+    yield from _table(("message", "frames", "what is in them"), frames)
+    rows = [
+        (one.name, name, "no" if one.is_optional(name) else "yes", doc)
+        for one in messages
+        for name, doc in one.parameters.items()
+    ]
+    if rows:
+        yield ""
+        yield from _table(("message", "parameter", "required", "meaning"), rows)
+
+
+def filling(part: MessagePart) -> Iterator[tuple[str, str]]:
+    """Yields what is in the frames of a part of a message: words, each with ``parameter`` or ``flag`` if it is the name of one."""
+    names = [("parameter", name) for name in part.fields or (part.each, part.cut) if name is not None]
+    if part.each is not None:
+        yield "", "each item of "
+    for number, (kind, name) in enumerate(names):
+        yield "", ", " * bool(number)
+        yield kind, name
+    if not part.is_single:
+        yield "", ", in one frame or more"
+    yield "", "nothing" * (not names) + ", shortened if it is too long" * part.shorten
+    for flag, parameter in part.flags.items():
+        yield from (("", "; "), ("flag", flag), ("", " if "), ("parameter", parameter), ("", " is given"))
+    if part.otherwise is not None:
+        yield from (("", "; otherwise " if part.flags else "; always "), ("flag", part.otherwise))
+    for number, flag in enumerate(part.choices):
+        yield from (("", " or " if number else "; "), ("flag", flag))
+    if part.chooser is not None:
+        yield from (("", ", as "), ("parameter", part.chooser), ("", " says"))
+
+
+def _said(words: Iterator[tuple[str, str]]) -> str:
+    return "".join(word for _, word in words)
 
 
 def _fields(structure: Structure) -> Iterator[str]:

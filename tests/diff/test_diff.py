@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from support import INVALID, ROOT, SCHEMA, VALID
 
 from hgproto.cli import main
-from hgproto.diff import KINDS, Change, changes, events, machines, parts
+from hgproto.diff import KINDS, Change, changes, events, machines, messages, parts
 from hgproto.language import SchemaError, check, load, model
+from hgproto.language.messages import Message, MessagePart
 from hgproto.revisions.revision import Revision
 
 if TYPE_CHECKING:
@@ -150,7 +151,9 @@ ELSEWHERE = {
     model.Profile: "name",
     model.Requirement: "id",
     model.Schema: "header stream_flags stream_constraints limits profiles structures frames guards machines requirements "
-    "events emits",
+    "messages events emits",
+    Message: "name parameters parts",
+    MessagePart: "frame flags otherwise choices",
 }
 """Attributes of parts that are compared by more than their value: the list of differences has them."""
 
@@ -170,6 +173,8 @@ ELSEWHERE = {
         (model.Profile, parts.PROFILE),
         (model.Requirement, parts.REQUIREMENT),
         (model.Schema, parts.SCHEMA),
+        (Message, messages.MESSAGE),
+        (MessagePart, messages.PART),
     ],
 )
 def test_each_attribute_is_compared(part: Any, table: dict[str, str]) -> None:

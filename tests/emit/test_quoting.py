@@ -141,6 +141,7 @@ WORDS = {
     "Condition.kind",
     "Field.rules (key)",
     "Flag.role",
+    "FrameType.checks (key)",
     "FrameType.role",
     "PayloadCase.after",
     "Requirement.enforced",

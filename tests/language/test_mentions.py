@@ -37,6 +37,8 @@ PARTS = all_parts(OURS)
         ("zlib", None, ("profile", "zlib")),
         ("capacity", None, ("guard", "capacity")),
         ("ength", None, None),
+        ("error-response", None, ("frame", "error-response")),  # not the message
+        ("command", None, ("message", "command")),
     ],
 )
 def test_what_a_name_means(name: str, within: str | None, part: tuple[str, str] | None) -> None:
@@ -90,6 +92,7 @@ def test_texts_are_found_wherever_they_stand() -> None:
         "requirements": {"x.y": {"text": "d", "why": "e", "reason": "f", "resolution": "g", "reference": "h"}},
         "list": [{"doc": "i"}, {"doc": 1}],
         "structures": {"examples": {"doc": "j", "examples": [{"doc": "no text"}]}},
+        "messages": {"x": {"doc": "k", "parameters": {"y": "l", "doc": "m"}, "frames": [{"frame": "no text"}]}},
     }
-    assert "".join(text for _, text in texts(data)) == "abcdefghij"
+    assert "".join(text for _, text in texts(data)) == "abcdefghijklm"
     assert dict(texts(data))["frames", "x", "flags", "doc", "doc"] == "c"

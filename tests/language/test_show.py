@@ -9,7 +9,7 @@ import pytest
 from support import ROOT, SCHEMA
 
 from hgproto.language import load
-from hgproto.language.show import EVENTS, WIDTH, names, overview, show
+from hgproto.language.show import EVENTS, MESSAGES, WIDTH, filling, names, overview, show
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -83,6 +83,12 @@ def test_tables_have_every_field_and_every_rule(revision: str, name: str) -> Non
                 expected |= set(case.field.rules.values())
     elif name == EVENTS:
         assert {*schema.events, *schema.emits, *(f.name for e in schema.events.values() for f in e.fields)} <= words
+    elif name == MESSAGES:
+        parts = [part for message in schema.messages.values() for part in message.parts]
+        flags = {flag for part in parts for flag in (*part.flags, *part.choices, part.otherwise) if flag is not None}
+        given = {name for message in schema.messages.values() for name in message.parameters}
+        fields = {field for part in parts for field in part.fields}
+        assert {*schema.messages, *(part.frame.name for part in parts), *fields, *flags, *given} <= words
     elif not structures:
         assert {"type", "flags", *(field.name for field in schema.header.fields if not field.bits)} <= words
         assert {flag.name for flag in schema.stream_flags} <= words
@@ -104,14 +110,22 @@ def test_the_overview_lists_all_there_is_to_show(schema: Schema) -> None:
         first_words
         == list(names(schema))
         == list(
-            dict.fromkeys(["frame-header", *schema.frames, *schema.structures, *([EVENTS] if schema.events else [])])
+            dict.fromkeys(
+                [
+                    "frame-header",
+                    *schema.frames,
+                    *schema.structures,
+                    *([MESSAGES] if schema.messages else []),
+                    *([EVENTS] if schema.events else []),
+                ]
+            )
         )
     )
 
 
-@pytest.mark.parametrize("name", ["command-name", "text-output", EVENTS])
+@pytest.mark.parametrize("name", ["command-name", "text-output", MESSAGES, EVENTS])
 def test_all_that_has_one_name_is_shown(name: str) -> None:
-    """A structure that is called like the list of events, or like a frame type whose payload is another one."""
+    """A structure that is called like the list of messages or of events, or like a frame type whose payload is another one."""
     schema = SCHEMAS["framing-0002"]
     other = replace(schema.structures["argument"], name=name, doc="Another one.")
     frames = dict(schema.frames)
@@ -121,7 +135,7 @@ def test_all_that_has_one_name_is_shown(name: str) -> None:
     structures = {one: structure for one, structure in schema.structures.items() if one != name}
     before = replace(schema, frames=frames, structures=structures)
     both = replace(before, structures={**structures, name: other})
-    assert names(both) == list(dict.fromkeys(["frame-header", *frames, *both.structures, EVENTS]))
+    assert names(both) == list(dict.fromkeys(["frame-header", *frames, *both.structures, MESSAGES, EVENTS]))
     rows = [line.split(maxsplit=1)[1] for line in overview(both) if line.startswith(f"{name} ")]
     assert len(rows) == 2
     assert "Another one." in rows
@@ -130,9 +144,30 @@ def test_all_that_has_one_name_is_shown(name: str) -> None:
     assert "\n".join(show(name, before)) in lines
 
 
-def test_the_events_of_a_schema_without_any_are_not_shown() -> None:
+@pytest.mark.parametrize("name", [MESSAGES, EVENTS])
+def test_what_a_schema_does_not_have_is_not_shown(name: str) -> None:
     with pytest.raises(KeyError):
-        list(show(EVENTS, SCHEMAS["relay-7"]))
+        list(show(name, SCHEMAS["relay-7"]))
+
+
+def test_frames_of_messages_are_told_in_words() -> None:
+    lines = list(show(MESSAGES, SCHEMAS["framing-0002"]))
+    text = " ".join(word for line in lines for word in line.split())
+    for said in (
+        "command command-name name; have-args if args is given; have-data if data is given; otherwise eos command",
+        "command command-argument each item of args, in one frame or more command",
+        "command command-data data, in one frame or more bytes-response",
+        "message, shortened if it is too long; application or protocol, as kind says text-output",
+        "progress progress topic, pos, total, label, item stream-settings",
+        "error-response kind no Whose error",
+        "bytes-response data yes The response.",
+        "stream-settings either Opens",
+    ):
+        assert said in text
+    response = SCHEMAS["framing-0002"].messages["error-response"]
+    (part,) = response.parts
+    fixed = replace(part, shorten=False, chooser=None, choices=(), otherwise="protocol")
+    assert "".join(word for _, word in filling(fixed)) == "message; always protocol"
 
 
 def test_a_name_that_there_is_not() -> None:
