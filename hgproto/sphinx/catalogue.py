@@ -8,6 +8,7 @@ from docutils import nodes
 
 from hgproto.errors import counted
 from hgproto.language.mentions import Part
+from hgproto.language.show import filling
 from hgproto.sphinx.figures import folded
 from hgproto.sphinx.pieces import bullets, joined, named, paragraph, section, table
 from hgproto.sphinx.protocol import sentence
@@ -15,6 +16,7 @@ from hgproto.sphinx.protocol import sentence
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from hgproto.language.messages import MessagePart
     from hgproto.language.model import Requirement
     from hgproto.sphinx.pieces import Pieces
     from hgproto.sphinx.protocol import Note
@@ -118,6 +120,43 @@ def _guards(pieces: Pieces, note: Note) -> list[nodes.Node]:
     return [table(("guard", "answers", "the question"), rows, kind="registry", widths=(20, 35, 45))]
 
 
+def _messages(pieces: Pieces, note: Note) -> list[nodes.Node]:
+    rows = []
+    for message in pieces.volume.schema.messages.values():
+        frames = [
+            [pieces.ref(Part("frame", part.frame.name)), nodes.Text(": "), *_filling(pieces, part)]
+            for part in message.parts
+        ]
+        parameters = [
+            [
+                nodes.literal("", name),
+                nodes.Text(f"{' (optional)' * message.is_optional(name)}: "),
+                *pieces.prose(doc, None, message.place),
+            ]
+            for name, doc in message.parameters.items()
+        ]
+        rows.append(
+            [
+                named(note(Part("message", message.name)), message.name),
+                "either side" if message.sender is None else f"the {message.sender}",
+                pieces.prose(message.doc, None, message.place),
+                bullets(frames),
+                bullets(parameters) if parameters else "none",
+            ]
+        )
+    heads = ("message", "sent by", "meaning", "frames, in order", "parameters besides fields")
+    return [table(heads, rows, kind="stacked", widths=(16, 12, 20, 30, 22))]
+
+
+def _filling(pieces: Pieces, part: MessagePart) -> Iterator[nodes.Node]:
+    """Yields what is in the frames of a part of a message."""
+    for kind, word in filling(part):
+        if kind == "flag":
+            yield pieces.ref(Part("flag", f"{part.frame.name}.{word}"), word)
+        elif word:
+            yield nodes.literal("", word) if kind else nodes.Text(word)
+
+
 def _events(pieces: Pieces, note: Note) -> list[nodes.Node]:
     schema = pieces.volume.schema
     rows = []
@@ -173,6 +212,7 @@ REGISTRIES: dict[str, Registry] = {
     "profiles": _profiles,
     "limits": _limits,
     "guards": _guards,
+    "messages": _messages,
     "events": _events,
     "actions": _actions,
 }

@@ -124,6 +124,7 @@ Everything
 .. hgproto:registry:: profiles
 .. hgproto:registry:: limits
 .. hgproto:registry:: guards
+.. hgproto:registry:: messages
 .. hgproto:registry:: events
 .. hgproto:registry:: actions
 
@@ -631,6 +632,24 @@ def test_events_and_actions_refer_to_each_other_and_to_states(all_of_it: Built) 
         assert set(re.findall('href="#state-([^"]*)"', row)) == states
         # Rows of machines refer to their actions.
         assert page.count(f'href="#action-{action.name}"') > len(action.events)
+
+
+def test_messages_refer_to_their_frame_types_and_flags(all_of_it: Built) -> None:
+    page = all_of_it.page("index")
+    for message in OURS.messages.values():
+        (row,) = (row for row in page.split("<tr") if f'id="message-{message.name}"' in row)
+        assert re.findall('href="#frame-([^"]*)"', row) == [part.frame.name for part in message.parts]
+        flags = [
+            f"{part.frame.name}.{flag}"
+            for part in message.parts
+            for flag in (*part.flags, *part.choices, part.otherwise)
+            if flag is not None
+        ]
+        assert sorted(re.findall('href="#flag-([^"]*)"', row)) == sorted(flags)
+        words = " ".join(words_of(row).split())
+        for name, doc in message.parameters.items():
+            assert f"{name}{' (optional)' * message.is_optional(name)}: {doc}" in words
+        assert all(f"{field}" in words for part in message.parts for field in part.fields)
 
 
 # Other schemas, several of them, other builders.
