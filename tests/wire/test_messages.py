@@ -1,16 +1,15 @@
-"""Builders: the frames of one message, by every rule of a frame."""
+"""Messages as frames: builders make what every rule of a frame allows, and refuse anything else before the first frame."""
 
 from __future__ import annotations
 
 import io
-import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from marks import by_column
-from support import ascii_text, text_atoms, utf8_text
+from support import ascii_text, utf8_text
 
 from hgproto import (
     Client,
@@ -24,13 +23,12 @@ from hgproto import (
     stream_settings,
     text_output,
     validate,
-    validate_payload,
 )
-from hgproto.judging.finding import ERROR
 from hgproto.revisions.framing_0002 import codec
 from hgproto.revisions.framing_0002.build import SEND_PAYLOAD
 from hgproto.wire.jsonform import Continuations
-from hgproto.wire.texts import placeholders
+from hgproto.wire.messages import Builder, Items, Text, choice
+from hgproto.wire.pushed import Pushed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -219,114 +217,12 @@ def test_what_is_refused(build: Any, requirement: str, field: str) -> None:
     assert (error.value.requirement, error.value.field) == (requirement, field)
 
 
-TEXT_FAULTS: list[tuple[tuple[Any, Any, Any], str, str]] = [
-    (("", [], [""] * 256), "text-output.sizes", "args"),
-    (("", [""] * 256, []), "text-output.sizes", "labels"),
-    (("", ["é"], []), "text-output.label-ascii", "labels[0]"),
-    (("é" * 32768, [], []), "text-output.sizes", "format"),
-    (("", [], ["é" * 32768]), "text-output.sizes", "args[0]"),
-    (("", ["l" * 256], []), "text-output.sizes", "labels[0]"),
-    (("%s", [], []), "text-output.placeholders", "args"),
-    (("%d", [], []), "text-output.percent", "format"),
-]
-"""In the order in which they are refused: an atom with two of these faults is refused by the first."""
-
-
-@pytest.mark.requirement("text-output.sizes", "text-output.label-ascii", "text-output.placeholders")
-@pytest.mark.parametrize("first", range(len(TEXT_FAULTS)))
-@pytest.mark.parametrize("second", range(len(TEXT_FAULTS)))
-def test_texts_are_refused_in_order(first: int, second: int) -> None:
-    if first > second:
-        return
-    (format_a, labels_a, args_a), requirement, field = TEXT_FAULTS[first]
-    (format_b, labels_b, args_b), _, _ = TEXT_FAULTS[second]
-    atom = (format_a or format_b, [*labels_a, *labels_b], [*args_a, *args_b])
-    if (
-        len(atom[1]) > 256
-        or len(atom[2]) > 256
-        or (first != second and "%s" in (format_a, format_b) and args_a + args_b)
-    ):
-        atom = (format_a or format_b, labels_a or labels_b, args_a or args_b)
-    with pytest.raises(LocalProtocolError) as error:
-        text_output(1, 2, [("fine", [], []), atom], max_payload=65535)
-    assert (error.value.requirement, error.value.field) == (requirement, f"atoms[1].{field}")
-
-
-@pytest.mark.requirement("text-output.sizes")
-def test_texts_as_large_as_they_may_be() -> None:
-    atom = ("a" * 65535, ["l" * 255] * 255, ["b" * 65535])
-    frame = text_output(1, 2, [("%s" + atom[0][2:], atom[1], atom[2])], max_payload=1 << 20)
-    ((_, value),) = values([frame])
-    assert (len(value.atoms[0].labels), len(value.atoms[0].args[0])) == (255, 65535)
-
-
 @pytest.mark.requirement("text-output.single-frame")
 def test_a_message_over_the_maximum_is_refused_last() -> None:
     assert len(text_output(1, 2, [("a" * 6, [], [])], max_payload=10).payload) == 10
     with pytest.raises(LocalProtocolError) as error:
         text_output(1, 2, [("a" * 7, [], [])], max_payload=10)
     assert error.value.requirement == "text-output.single-frame"
-
-
-@given(st.lists(text_atoms, max_size=3))
-def test_texts_arrive(atoms: list[codec.TextAtom]) -> None:
-    # A percent sign of no directive is doubled, as the protocol wants it.
-    formats = [re.sub("%(?![%s])|%%", "%%", atom.format) for atom in atoms]
-    fitting = [
-        atom.replace(format=text, args=("x",) * placeholders(text)) for atom, text in zip(atoms, formats, strict=True)
-    ]
-    ((_, value),) = values([text_output(1, 2, fitting)])
-    assert value == codec.TextOutput(tuple(fitting))
-    triples = [(atom.format, atom.labels, atom.args) for atom in fitting]
-    assert text_output(1, 2, triples) == text_output(1, 2, fitting)
-
-
-@pytest.mark.requirement("text-output.utf8")
-@pytest.mark.parametrize(
-    ("text", "replaced"), [(b"a\xff", "a\ufffd"), ("a\ud800", "a\ufffd"), ("é", "é"), (b"\xc3\xa9", "é")]
-)
-def test_what_is_not_utf8_is_refused_or_replaced(text: str | bytes, replaced: str) -> None:
-    ((_, value),) = values([text_output(1, 2, [("%s", [], [text])], errors="replace")])
-    assert value.atoms[0].args == (replaced,)
-    if "\ufffd" in replaced:
-        with pytest.raises(LocalProtocolError) as error:
-            text_output(1, 2, [("%s", [], [text])])
-        assert error.value.requirement == "text-output.utf8"
-    else:
-        assert text_output(1, 2, [("%s", [], [text])]).payload
-
-
-@pytest.mark.requirement("text-output.percent")
-@pytest.mark.parametrize("text", ["100%", "%d\n", "%", "a %S", "%\n", "%%%", "%s% "])
-def test_a_percent_sign_of_no_directive_is_refused(text: str) -> None:
-    def send_text() -> None:
-        server = Server()
-        server.receive_data(b"".join(encode_frames(command(1, 1, "x", begin=True))))
-        server.send_text(1, atoms)
-
-    atoms: Any = [("fine\n", [], []), (text, [], ["x"] * placeholders(text))]
-    for build in (lambda: text_output(1, 2, atoms), send_text):
-        with pytest.raises(LocalProtocolError, match="expected %s or %%, found") as error:
-            build()
-        assert (error.value.requirement, error.value.field) == ("text-output.percent", "atoms[1].format")
-    escaped: Any = [("fine\n", [], []), (text.replace("%", "%%"), [], [])]
-    assert not [
-        one.id for one in validate_payload("text-output", text_output(1, 2, escaped).payload) if one.severity == ERROR
-    ]
-
-
-def test_what_happens_to_text_that_is_not_utf8_is_one_of_two_things() -> None:
-    for text in ("a", b"a"):
-        with pytest.raises(ValueError, match="errors is 'strict' or 'replace', not 'ignore'"):
-            text_output(1, 2, [(text, [], [])], errors="ignore")  # type: ignore[arg-type]
-
-
-@pytest.mark.requirement("text-output.placeholders")
-@pytest.mark.parametrize(
-    ("text", "count"), [("", 0), ("%s", 1), ("%%s", 0), ("%%%s", 1), ("%d%s", 1), ("%", 0), ("%s%", 1), ("%\n%s", 1)]
-)
-def test_placeholders(text: str, count: int) -> None:
-    assert placeholders(text) == count
 
 
 @pytest.mark.requirement("error-response.single-frame", "error-response.utf8", "error-response.exactly-one")
@@ -364,3 +260,153 @@ def test_a_file_that_does_not_block_is_refused() -> None:
 
     with pytest.raises(BlockingIOError):
         list(bytes_response(1, 2, Empty()))
+
+
+# What builders of any revision are made of.
+
+BUILDER = Builder(codec, 0x1, 0x2, "frame.length-limit")
+PLAIN = Text("name", "utf8", {"charset": "x.utf8"})
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "payload"),
+    [
+        (PLAIN, "", b""),
+        (PLAIN, "éé", b"\xc3\xa9\xc3\xa9"),
+        (PLAIN._replace(shorten=True), "éé€", b"\xc3\xa9\xc3\xa9"),
+        (PLAIN._replace(shorten=True, rules={"charset": "x.utf8", "empty": "x.empty"}), "aaaaa", b"aaaa"),
+    ],
+)
+def test_a_text_is_the_payload(kind: Text, text: str, payload: bytes) -> None:
+    assert BUILDER.text(text, kind, 4) == payload
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "requirement", "expected", "found"),
+    [
+        (PLAIN, "aaaaa", "frame.length-limit", "at most 4 octets", "5 octets"),
+        (PLAIN, "\ud800", "x.utf8", "UTF-8", "U+D800 at index 0"),
+        (PLAIN._replace(charset="ascii"), "aé", "x.utf8", "ASCII", "U+00E9 at index 1"),
+        (PLAIN._replace(rules={"charset": "x.utf8", "empty": "x.empty"}), "", "x.empty", "at least 1 octet", "none"),
+    ],
+)
+def test_a_text_is_refused_by_its_rules(kind: Text, text: str, requirement: str, expected: str, found: str) -> None:
+    with pytest.raises(LocalProtocolError) as error:
+        BUILDER.text(text, kind, 4)
+    assert (error.value.requirement, error.value.field) == (requirement, "name")
+    assert (error.value.expected, error.value.found) == (expected, found)
+
+
+@pytest.mark.parametrize("parity", [0, 1])
+def test_request_ids_have_the_parity_that_is_asked_for(parity: int) -> None:
+    BUILDER.check(2 + parity, 1, 0x1, 10, (parity, "x.parity"))
+    with pytest.raises(LocalProtocolError) as error:
+        BUILDER.check(3 - parity, 1, 0x1, 10, (parity, "x.parity"))
+    assert error.value.requirement == "x.parity"
+    assert error.value.expected == ("an even number", "an odd number")[parity]
+    BUILDER.check(3 - parity, 1, 0x1, 10)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "error"),
+    [
+        ((1.0, 1, 0x1, 10), TypeError),
+        ((1, "1", 0x1, 10), TypeError),
+        ((1, 1, 0x1, "10"), TypeError),
+        ((1, 1, 0x1, 0), ValueError),
+    ],
+)
+def test_what_is_no_number_is_refused(numbers: Any, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        BUILDER.check(*numbers)
+
+
+def test_a_choice_is_one_of_the_flags() -> None:
+    flags = {"sweet": 0x1, "sour": 0x2, "salty": 0x4}
+    assert [choice(name, "taste", flags) for name in flags] == [1, 2, 4]
+    for value in ("bitter", "", 1, None):
+        with pytest.raises(ValueError, match=r"^taste is 'sweet', 'sour' or 'salty', not "):
+            choice(value, "taste", flags)
+
+
+def test_entries_that_the_revision_does_not_know_are_a_mapping() -> None:
+    given = {b"k": b"\x01"}
+    entries = BUILDER.entries(given)
+    assert entries == given
+    assert entries is not given
+    assert BUILDER.entries(None) == {}
+    with pytest.raises(TypeError, match="extra must be a mapping of keys to bytes, not list"):
+        BUILDER.entries([b"k"])  # type: ignore[arg-type]
+
+
+def test_items_are_in_the_order_of_their_names_and_the_last_one_is_marked() -> None:
+    items = Items(codec, 0x2, 0x1, 0x2, "argument", "argument-start")
+    assert items(None, "args", 10) == items({}, "args", 10) == []
+    whole, start, rest = items({"b": b"123456789", "a": b"x"}, "args", 10)
+    assert whole == (0x2, 0, b"\x01\x00\x01\x00ax")
+    assert start == (0x2, 1, b"\x01\x00\x09\x00b12345")
+    assert rest == (0x2, 2, b"6789")
+    for wrong in ([("a", b"x")], "a"):
+        with pytest.raises(TypeError, match="args must be a mapping of names to bytes, not"):
+            items(wrong, "args", 10)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="a name in args must be text, not int"):
+        items({1: b""}, "args", 10)  # type: ignore[dict-item]
+    with pytest.raises(TypeError, match="the value of 'a' must be bytes"):
+        items({"a": "text"}, "args", 10)  # type: ignore[dict-item]
+
+
+def test_only_bytes_and_files_are_cut() -> None:
+    for wrong in ("text", 5, [b"x"]):
+        with pytest.raises(TypeError, match="data must be bytes, another buffer of bytes, or a binary file, not"):
+            BUILDER.cut(0x3, 0x1, 0x2, wrong, 10)  # type: ignore[arg-type]
+    buffer = bytearray(b"abc")
+    parts = BUILDER.cut(0x3, 0x1, 0x2, buffer, 2)
+    buffer[:] = b"xyz"
+    assert list(parts) == [(0x3, 0x1, b"ab"), (0x3, 0x2, b"c")]
+
+
+class Stuttering(io.BytesIO):
+    """A file of which every second read has no bytes yet."""
+
+    is_ready = False
+
+    def read(self, size: int | None = -1) -> Any:
+        self.is_ready = not self.is_ready
+        return super().read(size) if self.is_ready else None
+
+
+def test_frames_go_on_after_a_file_had_no_bytes() -> None:
+    frames = bytes_response(1, 2, Stuttering(b"abcdefgh"), begin=True, end=True, max_payload=3)
+    made, pauses = [], 0
+    while True:
+        try:
+            made.append(next(frames))
+        except BlockingIOError:
+            pauses += 1
+        except StopIteration:
+            break
+    assert pauses == 3
+    assert made == list(bytes_response(1, 2, b"abcdefgh", begin=True, end=True, max_payload=3))
+
+
+def test_a_file_that_gives_more_than_it_was_asked_for_is_refused() -> None:
+    class Generous(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            return bytes((size or 0) + 1)
+
+    with pytest.raises(ValueError, match=r"asked for at most 3 bytes, and its read\(\) returned 4"):
+        list(bytes_response(1, 2, Generous(), max_payload=3))
+
+
+@pytest.mark.parametrize(("end", "number"), [(False, 1), (True, 0)])
+def test_pushed_bytes_become_frames_at_once_unless_the_last_one_ends_the_stream(end: bool, number: int) -> None:
+    pushed = Pushed()
+    pushed.add(b"abc")
+    frames = bytes_response(1, 2, pushed, end=end, max_payload=3)
+    made: list[Frame] = []
+    with pytest.raises(BlockingIOError):
+        for frame in frames:
+            made.append(frame)  # noqa: PERF402 - the frames before the exception count
+    assert shapes(made) == [("CONTINUATION", 3)] * number
+    pushed.ended = True
+    assert shapes([*made, *frames]) == [("CONTINUATION", 3), ("EOS", 0)]
