@@ -106,6 +106,10 @@ def message_problems(schema: Schema) -> Iterator[Problem]:
     frames = {part.frame.name: part.frame for message in schema.messages.values() for part in message.parts}
     allowed = {name: allowed_flags(frame, schema) for name, frame in frames.items()}
     known: dict[tuple[str | None, ...], str] = {}
+    for message in [*schema.messages.values()][:1]:
+        for role in sorted({"begin", "end"} - {flag.role for flag in schema.stream_flags}):
+            text = f"no stream flag has the role {role!r}, which every builder of messages can set"
+            yield Problem(message.place, text, f"give one of them `role: {role}`")
     for message in schema.messages.values():
         faults = [*_parameters(message), *_payloads(message)]
         yield from faults

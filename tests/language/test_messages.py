@@ -1,0 +1,146 @@
+"""Messages: what the model says of them, and the frames that frame types and machines would refuse.
+
+What people get wrong is in the list of breakages.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from support import SCHEMA
+
+from hgproto.language import check, load
+from hgproto.language.messages import RESERVED, Message, MessagePart, message_problems
+
+if TYPE_CHECKING:
+    from hgproto.language.model import Machine, Row, Schema
+
+OURS = load(SCHEMA / "framing-0002.yaml")
+COMMAND = OURS.messages["command"]
+
+
+def with_message(message: Message, schema: Schema = OURS) -> Schema:
+    return replace(schema, messages={**schema.messages, message.name: message})
+
+
+def found(schema: Schema) -> list[str]:
+    return [problem.message for problem in message_problems(schema)]
+
+
+def test_the_model_says_what_a_message_is() -> None:
+    names, args, data = COMMAND.parts
+    assert COMMAND.roles == ("command", "argument", "data")
+    assert (COMMAND.sender, COMMAND.is_single) == ("client", False)
+    assert [part.is_single for part in COMMAND.parts] == [True, False, False]
+    assert [part.fields for part in COMMAND.parts] == [("name",), (), ()]
+    assert (names.flags, names.otherwise) == ({"have-args": "args", "have-data": "data"}, "eos")
+    assert (args.each, args.cut, data.each, data.cut) == ("args", None, None, "data")
+    assert (data.flag("more"), data.flag("last")) == ("continuation", "eos")
+    assert OURS.messages["stream-settings"].sender is None
+    assert OURS.messages["progress"].is_single
+    assert OURS.messages["progress"].parts[0].fields == ("topic", "pos", "total", "label", "item")
+    assert OURS.messages["text-output"].parts[0].fields == ("atoms",)
+    assert not OURS.messages["bytes-response"].is_single
+
+
+def test_a_parameter_is_optional_if_it_sets_a_flag_or_has_a_default() -> None:
+    optional = {
+        (message.name, name)
+        for message in OURS.messages.values()
+        for name in message.parameters
+        if message.is_optional(name)
+    }
+    assert optional == {("command", "args"), ("command", "data"), ("error-response", "kind")}
+    assert COMMAND.optional == {"args", "data"}
+
+
+def test_a_message_stands_where_it_is_declared() -> None:
+    text = (SCHEMA / "framing-0002.yaml").read_text(encoding="utf-8").splitlines()
+    for message in OURS.messages.values():
+        assert text[message.place.line - 1] == f"  {message.name}:"
+        for part in message.parts:
+            assert text[part.place.line - 1].startswith(f"      - {{frame: {part.frame.name}")
+
+
+@pytest.mark.parametrize("role", ["begin", "end"])
+def test_a_stream_can_be_opened_and_closed(role: str) -> None:
+    flags = tuple(flag if flag.role != role else replace(flag, role=None) for flag in OURS.stream_flags)
+    text = f"no stream flag has the role {role!r}, which every builder of messages can set"
+    (problem,) = message_problems(replace(OURS, stream_flags=flags))
+    assert (problem.message, problem.help) == (text, f"give one of them `role: {role}`")
+    assert problem.place == COMMAND.place
+    assert text in [one.message for one in check(replace(OURS, stream_flags=flags))]
+    assert found(replace(OURS, stream_flags=flags, messages={})) == []
+
+
+@pytest.mark.parametrize("name", sorted(RESERVED - {"extra"}))  # no field may be called so either
+def test_parameters_of_every_builder_are_not_declared(name: str) -> None:
+    response = OURS.messages["bytes-response"]
+    parts = tuple(replace(part, cut=name) for part in response.parts)
+    changed = replace(response, parameters={name: "The response."}, parts=parts)
+    assert found(with_message(changed)) == [
+        f"'bytes-response' cannot have the parameter {name!r}: it is a parameter of every builder"
+    ]
+
+
+# The order of frames: the receiver's machine and the constraints have to allow it.
+
+
+def without_rows(machine: Machine, drop: Any) -> Machine:
+    return replace(machine, transitions=tuple(row for row in machine.transitions if not drop(row)))
+
+
+def takes(row: Row, frame: str) -> bool:
+    return frame in row.frames and row.to is not None
+
+
+@pytest.mark.parametrize("frame", ["command-name", "command-argument", "command-data"])
+def test_each_frame_of_a_message_needs_a_row(frame: str) -> None:
+    """No matter which frame type a machine stops to accept: the message that has it is named."""
+    machine = OURS.machines["server-request"]
+    changed = without_rows(machine, lambda row: takes(row, frame))
+    (text,) = found(replace(OURS, machines={**OURS.machines, machine.name: changed}))
+    assert text.startswith(f"'server-request' refuses '{frame} ")
+    assert text.endswith(" in 'command', whatever its state was before")
+
+
+def test_machines_of_the_sender_and_of_other_scopes_do_not_count() -> None:
+    for name, changes in product(("server-request",), ({"role": "client"}, {"scope": "stream"})):
+        machine = without_rows(OURS.machines[name], lambda row: takes(row, "command-data"))
+        machines = {**OURS.machines, name: replace(machine, **changes)}
+        assert found(replace(OURS, machines=machines)) == []
+
+
+@pytest.mark.parametrize(("order", "is_good"), [((0, 1, 2), True), ((0, 2, 1), False), ((1, 0, 2), False)])
+def test_frames_come_in_an_order_that_the_machine_knows(order: tuple[int, ...], is_good: bool) -> None:
+    changed = replace(COMMAND, parts=tuple(COMMAND.parts[index] for index in order))
+    assert (found(with_message(changed)) == []) == is_good
+
+
+@pytest.mark.parametrize("frame", list(OURS.messages))
+def test_each_flag_that_a_message_sets_is_one_that_the_frame_type_may_have(frame: str) -> None:
+    """The constraints of one frame type of each message are made such that they allow no flags of the message at all."""
+    message = OURS.messages[frame]
+    part = message.parts[0]
+    flags = tuple(flag.name for flag in part.frame.flags)
+    if not flags:
+        assert frame in ("progress", "stream-settings", "text-output")
+        return
+    choices = part.choices or (part.otherwise,) if part.is_single else (part.flag("more"), part.flag("last"))
+    kind = replace(part.frame.constraints[0], kind="none-of", names=tuple(name for name in choices if name is not None))
+    narrow = replace(part, frame=replace(part.frame, constraints=(kind,)))
+    (text,) = found(with_message(replace(message, parts=(narrow, *message.parts[1:]))))
+    assert text.startswith(f"the constraints of {part.frame.name!r} forbid ")
+
+
+def test_two_messages_of_the_same_roles_are_one_too_many() -> None:
+    text = OURS.messages["text-output"]
+    other = replace(text, name="note")
+    assert found(with_message(other)) == ["'note' has frame types of the same roles as 'text-output'"]
+    part = text.parts[0]
+    plain = replace(part, frame=replace(part.frame, role=None))
+    assert isinstance(plain, MessagePart)
+    assert found(with_message(replace(other, parts=(plain,)))) == []
