@@ -64,8 +64,9 @@ def by_bare_name(app: Sphinx, env: BuildEnvironment, node: pending_xref, content
     public = re.sub(r"^hgproto(\.\w+)+\.(?=\w+$)", "hgproto.", target)
     if public != target and public in domain.objects:
         return domain.resolve_xref(env, node["refdoc"], app.builder, node["reftype"], public, node, content)
-    # Events of all revisions refer to the classes of one as to those of a module: framing_0002.Progress.
-    target = re.sub(r"^framing_\d+\.", "", target)
+    # Events of all revisions refer to the classes of one as to those of a module: framing_0002.Progress. Builders refer
+    # to the codec beside them: _codec.TextAtom.
+    target = re.sub(r"^(framing_\d+|_codec)\.", "", target)
     if "." in target:
         return None
     found = [name for name, entry in domain.objects.items() if name.endswith(f".{target}") and not entry.aliased]

@@ -47,6 +47,7 @@ SNIPPETS = [
     DOCS / "validating.md",
     DOCS / "generating.md",
     DOCS / "fuzzing.md",
+    LANGUAGE,
     README,
 ]
 TRANSCRIPTS = [
@@ -123,6 +124,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("page", SNIPPETS, ids=lambda page: page.name)
 def test_snippets(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.yaml").write_text(worked_schema(), encoding="utf-8")
     session = doctest.DocTestParser().get_doctest(only_blocks(page, "python"), {}, page.name, str(page), 0)
     shown = sum(block.count(">>> ") for block in blocks(page, "python"))
     assert len(session.examples) == shown > 0

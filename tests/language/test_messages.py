@@ -6,7 +6,6 @@ What people get wrong is in the list of breakages.
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -108,10 +107,9 @@ def test_each_frame_of_a_message_needs_a_row(frame: str) -> None:
 
 
 def test_machines_of_the_sender_and_of_other_scopes_do_not_count() -> None:
-    for name, changes in product(("server-request",), ({"role": "client"}, {"scope": "stream"})):
-        machine = without_rows(OURS.machines[name], lambda row: takes(row, "command-data"))
-        machines = {**OURS.machines, name: replace(machine, **changes)}
-        assert found(replace(OURS, machines=machines)) == []
+    machine = without_rows(OURS.machines["server-request"], lambda row: takes(row, "command-data"))
+    for other in (replace(machine, role="client"), replace(machine, scope="stream")):
+        assert found(replace(OURS, machines={**OURS.machines, machine.name: other})) == []
 
 
 @pytest.mark.parametrize(("order", "is_good"), [((0, 1, 2), True), ((0, 2, 1), False), ((1, 0, 2), False)])
