@@ -123,6 +123,7 @@ def _guards(pieces: Pieces, note: Note) -> list[nodes.Node]:
 def _messages(pieces: Pieces, note: Note) -> list[nodes.Node]:
     rows = []
     for message in pieces.volume.schema.messages.values():
+        sender = "either side" if message.sender is None else f"the {message.sender}"
         frames = [
             [pieces.ref(Part("frame", part.frame.name)), nodes.Text(": "), *_filling(pieces, part)]
             for part in message.parts
@@ -138,14 +139,13 @@ def _messages(pieces: Pieces, note: Note) -> list[nodes.Node]:
         rows.append(
             [
                 named(note(Part("message", message.name)), message.name),
-                "either side" if message.sender is None else f"the {message.sender}",
-                pieces.prose(message.doc, None, message.place),
-                bullets(frames),
-                bullets(parameters) if parameters else "none",
+                [*pieces.prose(message.doc, None, message.place), nodes.Text(f" Sent by {sender}.")],
+                frames[0] if len(frames) == 1 else bullets(frames),
+                (parameters[0] if len(parameters) == 1 else bullets(parameters)) if parameters else "only fields",
             ]
         )
-    heads = ("message", "sent by", "meaning", "frames, in order", "parameters besides fields")
-    return [table(heads, rows, kind="stacked", widths=(16, 12, 20, 30, 22))]
+    heads = ("message", "meaning", "frames, in order", "parameters besides fields")
+    return [table(heads, rows, kind="stacked", widths=(16, 24, 34, 26))]
 
 
 def _filling(pieces: Pieces, part: MessagePart) -> Iterator[nodes.Node]:
