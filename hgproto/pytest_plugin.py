@@ -46,7 +46,7 @@ from unicodedata import normalize
 import pytest
 
 from hgproto.errors import ProtocolError, TextError, printable
-from hgproto.revisions.revision import DEFAULT_REVISION, Revision
+from hgproto.revisions.revision import DEFAULT_REVISION, Revision, default_revision
 from hgproto.system.bom import unmarked
 from hgproto.system.stdio import write_whole
 
@@ -347,10 +347,12 @@ def _watched(broken: set[str]) -> Iterator[None]:
     from hgproto.reactors.event_values import RequestError, StreamLeftOpen
     from hgproto.reactors.sent_responses import ErrorResponse
 
+    left_open = default_revision().left_open_rule
+
     def watching(made: Any) -> Any:
         def init(self: Any, *args: Any, **kwargs: Any) -> None:
             made(self, *args, **kwargs)
-            requirement = "stream.end" if isinstance(self, StreamLeftOpen) else self.requirement
+            requirement = left_open if isinstance(self, StreamLeftOpen) else self.requirement
             # A peer's application refuses a request by no requirement.
             if requirement is not None:
                 broken.add(str(getattr(requirement, "id", requirement)))

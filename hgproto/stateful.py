@@ -17,6 +17,7 @@ with Extra("hypothesis", "Hypothesis", "hgproto.stateful"):
 from hgproto.reactors.client import Client
 from hgproto.reactors.events import Error, PeerError, RequestError, ResponseData, RunCommand, SendFrames
 from hgproto.reactors.server import Server
+from hgproto.revisions.revision import default_revision
 from hgproto.streams.encodings import Encodings, default_encodings
 from hgproto.wire.writer import encode_frame
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ClientMachine", "ServerMachine"]
 
+_REVISION = default_revision()
+_SLOW = {name for name, (algorithm, _) in _REVISION.roles.PROFILES.items() if algorithm == "zstd"}
 _MOST_ACTIVE = 6
 """Requests that wait at a time: the bugs of many are there with a few."""
 _NAMES = st.sampled_from(["x", "heads", "lookup"])
@@ -60,8 +63,8 @@ class _Machine(RuleBasedStateMachine):
         if isinstance(self.encodings, Encodings):
             return self.encodings
         profiles = default_encodings()
-        # Compressing with zstd-8mb takes more memory and time than a step should, unless it is asked for.
-        names = [name for name in profiles if name != "zstd-8mb"] if self.encodings is None else self.encodings
+        # Compressing with Zstandard takes more memory and time than a step should, unless it is asked for.
+        names = [name for name in profiles if name not in _SLOW] if self.encodings is None else self.encodings
         return Encodings([profiles[name] for name in names])
 
     def _encoding(self, pick: int) -> str | None:
@@ -92,7 +95,7 @@ class _Machine(RuleBasedStateMachine):
 
 def _cut(events: Iterable[Any]) -> list[Error]:
     """The errors among events at the end of input that are about a cut frame; what else is left over then is told otherwise."""
-    return [event for event in events if isinstance(event, Error) and event.error.requirement == "frame.whole"]
+    return [event for event in events if isinstance(event, Error) and event.error.requirement == _REVISION.cut_rule]
 
 
 class ServerMachine(_Machine):
@@ -212,7 +215,7 @@ class ServerMachine(_Machine):
         # A cut frame shows only at the end of what the server sends.
         events = self._client.receive_end()
         self._answered(
-            event for event in events if isinstance(event, Error) and event.error.requirement == "frame.whole"
+            event for event in events if isinstance(event, Error) and event.error.requirement == _REVISION.cut_rule
         )
         left = sorted(self._commands)
         if left:

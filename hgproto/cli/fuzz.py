@@ -455,7 +455,7 @@ def _replay(options: argparse.Namespace, target: Target, oracle: Oracle) -> int:
     from hgproto.fuzz.again import shown_again
     from hgproto.fuzz.findings import read_saved
     from hgproto.fuzz.targets import TargetError
-    from hgproto.revisions.framing_0002 import codec
+    from hgproto.revisions.revision import default_revision
 
     in_trouble = other_schema = options.found_fault = False
     for path in options.replay:
@@ -469,7 +469,7 @@ def _replay(options: argparse.Namespace, target: Target, oracle: Oracle) -> int:
             options.found_fault = True
             say(str(error))
             continue
-        if saved.digest != codec.DIGEST and not other_schema:
+        if saved.digest != default_revision().codec.DIGEST and not other_schema:
             other_schema = True
             say(f"{path}: the finding was made with another schema")
         try:

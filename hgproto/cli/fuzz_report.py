@@ -19,13 +19,13 @@ def show(finding: FuzzFinding, path: str | None) -> None:
     """Prints a finding. ``path``: its file, None where there is none."""
     from hgproto.fuzz.findings import human
     from hgproto.fuzz.oracles import KINDS
-    from hgproto.revisions.framing_0002.requirements import REQUIREMENTS
+    from hgproto.revisions.revision import default_revision
 
-    fault = finding.fault
+    fault, requirements = finding.fault, default_revision().requirements
     rule = f" [{fault.rule}]" if fault.rule else ""
     print(printable(f"{fault.kind}: {KINDS[fault.kind]}: expected {fault.expected}, found {fault.found}{rule}"))
-    if fault.rule in REQUIREMENTS and fault.kind != "rejects-valid":
-        print(f"  = {REQUIREMENTS[fault.rule].sentence}")
+    if fault.rule in requirements and fault.kind != "rejects-valid":
+        print(f"  = {requirements[fault.rule].sentence}")
     for line in human(finding.case.octets):
         print(f"  {line if len(line) <= _SHOWN else line[:_SHOWN] + '...'}")
     print(

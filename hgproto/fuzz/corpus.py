@@ -13,7 +13,7 @@ from hgproto.fuzz.raw import frames_of, has_header, number_of
 from hgproto.judging.finding import other_role
 from hgproto.judging.validation import Validator
 from hgproto.language.load import schema_directory
-from hgproto.revisions.framing_0002 import codec
+from hgproto.revisions.revision import default_revision
 from hgproto.samples import boundaries
 from hgproto.streams.encodings import default_encodings
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["dictionary", "features", "minimal", "seeds"]
 
+_REVISION = default_revision()
+codec = _REVISION.codec
 _ROLES = {"client": ">", "server": "<"}
 
 
@@ -74,7 +76,7 @@ def dictionary() -> str:
             if number < 1 << 24:
                 words[f"{limit} {number}"] = number.to_bytes(3, "little")
     for profile in (*default_encodings(), *default_encodings().missing):
-        words[f"profile {profile}"] = codec.encode_stream_settings(codec.StreamSettings(profile, b""))
+        words[f"profile {profile}"] = _REVISION.encode_settings(profile, b"")
     for layout in codec.LAYOUTS.values():
         for entry in layout.entries:
             words[f"key {entry.name}"] = bytes([0x40 | len(entry.name)]) + entry.name.encode()
@@ -112,7 +114,7 @@ def features(octets: bytes, side: Role) -> frozenset[str]:
 def minimal(corpus: Mapping[str, bytes], side: Role) -> Iterator[str]:
     """The names of the smallest files of a corpus that together exercise all that it does, small ones first.
 
-    ``hgproto coverage`` counts the same parts of framing-0002 for them as for the whole corpus.
+    ``hgproto coverage`` counts the same parts of the revision for them as for the whole corpus.
     """
     seen: set[str] = set()
     # Coverage either knows the side that sends, or derives it from the first stream.

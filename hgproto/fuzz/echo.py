@@ -14,7 +14,8 @@ from hgproto.reactors.client import Client
 from hgproto.reactors.events import Error, RunCommand, SendFrames
 from hgproto.reactors.server import Server
 from hgproto.reactors.session import event_to_json
-from hgproto.revisions.framing_0002 import codec
+from hgproto.revisions.revision import default_revision
+from hgproto.runtime.machine import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from hgproto.judging.finding import Role
     from hgproto.reactors.limits import Limits
     from hgproto.runtime.bytelike import BytesLike
+    from hgproto.runtime.machine import Condition
     from hgproto.streams.encodings import Encodings
 
 __all__ = [
@@ -38,11 +40,37 @@ __all__ = [
     "server_events",
 ]
 
-LIMITS = frozenset({"request.argument-limits", "request.limits", "stream.open-limit", "encoding.decoded-limit"})
+_REVISION = default_revision()
+_MET: dict[str, object] = {
+    "argument": "over-limit",
+    "capacity": False,
+    "data": "over-limit",
+    "encoding": "too-large",
+    "stream-capacity": False,
+}
+"""The answers of guards that say that a limit is met."""
+
+
+def _limit_rules() -> Iterator[str]:
+    """Yields the requirements behind what the state machines refuse because a limit is met."""
+
+    def known(atom: Condition) -> bool | None:
+        return _MET[atom.guard] == atom.value if isinstance(atom, Answer) and atom.guard in _MET else None
+
+    for machine in _REVISION.machines.MACHINES.values():
+        for row in machine.rows:
+            rule, when = row.error or row.requirement, row.when
+            if rule is None or when is None or when.holds(known) is False:
+                continue
+            if any(known(atom) is not None for atom in when.atoms()):
+                yield rule
+
+
+LIMITS = frozenset(_limit_rules())
 """The requirements that are limits of the receiver, which may be others elsewhere."""
 ISSUED = tuple(range(1, 33, 2))
 """The requests that a client has sent before it is told what the server sends."""
-_MOST = codec.MAX_PAYLOAD[1]
+_MOST = _REVISION.codec.MAX_PAYLOAD[1]
 
 
 def description(command: RunCommand) -> bytes:
@@ -106,7 +134,7 @@ def served(
 
 
 def _encoded(frames: Iterable[Any]) -> Iterator[bytes]:
-    return (codec.encode_frame(frame, _MOST) for frame in frames)
+    return (_REVISION.codec.encode_frame(frame, _MOST) for frame in frames)
 
 
 def serve(octets: BytesLike) -> bytes:

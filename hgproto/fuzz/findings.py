@@ -13,8 +13,7 @@ from hgproto.errors import RemoteProtocolError
 from hgproto.fuzz.cases import Case
 from hgproto.fuzz.processes import joined_words
 from hgproto.fuzz.raw import frames_of
-from hgproto.revisions.framing_0002 import codec
-from hgproto.revisions.framing_0002.requirements import REQUIREMENTS
+from hgproto.revisions.revision import default_revision
 from hgproto.system.stdio import write_whole
 from hgproto.wire.human import format_frame
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FuzzFinding", "Saved", "named", "read_causes", "read_finding", "read_saved"]
 
+codec = default_revision().codec
 _MOST = codec.MAX_PAYLOAD[1]
 
 
@@ -93,7 +93,7 @@ class FuzzFinding(NamedTuple):
 
     def to_json(self, path: str) -> dict[str, Any]:
         """What its file has."""
-        requirement = REQUIREMENTS.get(self.fault.rule)
+        requirement = default_revision().requirements.get(self.fault.rule)
         return {
             "kind": self.fault.kind,
             "requirement": self.fault.rule or None,

@@ -18,7 +18,7 @@ from hgproto.reactors.client import Client
 from hgproto.reactors.events import Error, PeerError, RunCommand, SendFrames
 from hgproto.reactors.limits import Limits
 from hgproto.reactors.server import Server
-from hgproto.revisions.framing_0002 import codec, structs
+from hgproto.revisions.revision import default_revision
 from hgproto.wire.human import format_frame, parse_frame
 from hgproto.wire.reader import FrameReader
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HARNESSES", "Harness", "Tally", "cases_of", "check", "run"]
 
+codec, structs = default_revision().codec, default_revision().structs
 _MOST = codec.MAX_PAYLOAD[1]
 _TIGHT = Limits(
     max_payload=4096,

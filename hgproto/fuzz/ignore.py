@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
 from hgproto.errors import quoted
-from hgproto.revisions.framing_0002.requirements import REQUIREMENTS
+from hgproto.revisions.revision import default_revision
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -67,7 +67,7 @@ def _patterns(word: str) -> Iterable[_Pattern]:
         return [_Pattern("*", "*", rest)]
     if kind in KINDS:
         return [_Pattern(kind, rest, "*"), _Pattern(kind, "*", rest)] if colon else [_Pattern(kind, "*", "*")]
-    if not any(fnmatchcase(one, word) for one in REQUIREMENTS):
+    if not any(fnmatchcase(one, word) for one in default_revision().requirements):
         raise ValueError(
             f"there is no requirement {quoted(word)}; expected a pattern of requirement ids, cause:PATTERN, or one of the kinds "
             f"{', '.join(KINDS)}"

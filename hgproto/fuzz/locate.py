@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from hgproto.fuzz.cases import without_probe
 from hgproto.fuzz.raw import frames_of, has_header, number_of
-from hgproto.revisions.framing_0002 import codec
+from hgproto.revisions.revision import default_revision
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -28,7 +28,9 @@ FIRST = "at the first command"
 """The place of a target that shows the fault whatever comes before its first command."""
 _DIALOGUE = "at a pause of a dialogue"
 _SERIES = "at a series"
-_BEGIN, _END, _ENCODED = (int(flag) for flag in codec.StreamFlag)
+_REVISION = default_revision()
+codec = _REVISION.codec
+_BEGIN, _END, _ENCODED = _REVISION.begin, _REVISION.end, _REVISION.encoded
 
 
 def needs_place(kind: str, rule: str, cause: str) -> bool:

@@ -1,14 +1,15 @@
-"""Frames of framing-0002 as bytes, which may be wrong in every way; see :mod:`hgproto.wire.raw`."""
+"""Frames of the default revision as bytes, which may be wrong in every way; see :mod:`hgproto.wire.raw`."""
 
 from __future__ import annotations
 
 from functools import partial
 
-from hgproto.revisions.framing_0002 import codec
+from hgproto.revisions.revision import default_revision
 from hgproto.wire import raw
 
 __all__ = ["frames_of", "has_header", "number_of", "with_number"]
 
+codec = default_revision().codec
 frames_of = partial(raw.frames_of, codec=codec)
 number_of = partial(raw.header_number, codec=codec)
 with_number = partial(raw.with_header_number, codec=codec)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from hgproto.errors import RevisionError
 from hgproto.runtime.frame import check_instance
 from hgproto.runtime.layout import walk
-from hgproto.runtime.machine import Answer, Ask
+from hgproto.runtime.machine import Answer, Ask, Event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -39,6 +39,8 @@ class Codec(Protocol):
 
     @property
     def REVISION(self) -> str: ...
+    @property
+    def DIGEST(self) -> str: ...
     @property
     def HEADER_OCTETS(self) -> int: ...
     @property
@@ -223,6 +225,11 @@ class Definition:
         return next(part.rules["limit"] for part in self.codec.FRAME.parts if part.name == "length")
 
     @cached_property
+    def cut_rule(self) -> str:
+        """The requirement that is violated by a frame that ends before its length."""
+        return next(part.rules["cut"] for part in self.codec.FRAME.parts)
+
+    @cached_property
     def ids(self) -> dict[str, int]:
         """The number of values of each header field that has an id: request_id and stream_id."""
         return {name: 1 << bits for name, (bits, _) in self.codec.FIELD_BITS.items() if name.endswith("_id")}
@@ -313,6 +320,12 @@ class Definition:
         if states[0] is None:
             raise RevisionError(f"no frame of {self.title} opens a stream; use another revision")
         return machine.initial, states[0], states[1]
+
+    @cached_property
+    def left_open_rule(self) -> str | None:
+        """The requirement on streams that are open at the end of input; None if there is none."""
+        rows = (row for row in self.machine("stream").rows if row.event is Event.END_OF_INPUT)
+        return next((row.requirement for row in rows if row.requirement is not None), None)
 
     @cached_property
     def encoding_rules(self) -> dict[object, str]:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from hgproto.errors import quoted, shown
 from hgproto.judging.validation import SessionValidator, validate
-from hgproto.revisions.framing_0002 import codec
-from hgproto.revisions.framing_0002.requirements import REQUIREMENTS
+from hgproto.revisions.revision import default_revision
 from hgproto.runtime.layout import place_of
 from hgproto.samples.boundaries import boundaries
 from hgproto.samples.choices import Simplest
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["breakable", "broken", "broken_frame", "broken_session", "checked_breakable", "is_breakable"]
 
+_REVISION = default_revision()
+codec, REQUIREMENTS = _REVISION.codec, _REVISION.requirements
 _TRIES = 10
 """Sessions that are tried for a frame that by itself breaks a rule; where no session has one, boundaries have it."""
 

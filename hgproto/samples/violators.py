@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hgproto.errors import quoted
-from hgproto.revisions.framing_0002.requirements import REQUIREMENTS
+from hgproto.revisions.revision import default_revision
 from hgproto.samples import of_commands, of_frames, of_responses
 from hgproto.samples.scene import NothingToBreakError, Scene, Violators
 from hgproto.samples.sessions import SIDES
@@ -30,12 +30,13 @@ VIOLATORS = Violators(of_frames.VIOLATORS | of_commands.VIOLATORS | of_responses
 
 def senders(requirement: str) -> tuple[Role, ...]:
     """The sides that can break a requirement, of client and server."""
-    if requirement == "reactor.errored":
+    revision = default_revision()
+    if requirement == revision.machine("connection").otherwise:
         # Only a server sends protocol errors, after which it is silent.
         return ("server",)
-    if requirement not in REQUIREMENTS:
+    if requirement not in revision.requirements:
         raise ValueError(f"there is no requirement {quoted(requirement)}")
-    binds = REQUIREMENTS[requirement].binds
+    binds = revision.requirements[requirement].binds
     return tuple(side for side in SIDES if side == binds) or SIDES
 
 
