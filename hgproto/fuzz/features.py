@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hgproto.errors import quoted
 from hgproto.fuzz.raw import frames_of, has_header, number_of
+from hgproto.reactors.content import Content
 from hgproto.reactors.events import RunCommand, SendFrames
 from hgproto.reactors.limits import Limits
 from hgproto.reactors.server import Server
-from hgproto.revisions.framing_0002 import codec
+from hgproto.revisions.revision import default_revision
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,12 +26,17 @@ if TYPE_CHECKING:
 
 __all__ = ["Feature", "features", "features_named", "used"]
 
-_Type, _NAME = codec.FrameType, codec.CommandNameFlag
+_REVISION = default_revision()
+codec, _CONTENT = _REVISION.codec, Content(_REVISION)
+_ERROR, _RESPONSE = _REVISION.code_of("error"), _REVISION.code_of("response")
+_LAST = _REVISION.flag(_RESPONSE, "last")
 _INTERLEAVING = "interleaving"
-_ENCODINGS = {"encodings": ("encoded", "stream-settings")}
+_ENCODINGS = {
+    "encodings": (codec.STREAM_FLAG_NAMES[_REVISION.encoded], codec.TYPE_NAMES[_REVISION.code_of("settings")])
+}
 """Features that are several of the revision's parts."""
-_NEEDED_TYPE, _NEEDED_FLAG = codec.FrameType.COMMAND_NAME, int(codec.CommandNameFlag.EOS)
-_NEEDED_STREAM_FLAG = int(codec.StreamFlag.STREAM_BEGIN)
+_NEEDED_TYPE, _NEEDED_FLAG = _CONTENT.name, _CONTENT.name_is_all
+_NEEDED_STREAM_FLAG = _REVISION.begin
 """Parts of a probe, which ends each case for a server."""
 
 
@@ -141,16 +147,16 @@ def _is_interleaved(frames: list[bytes], reading: Iterable[tuple[str, Any]]) -> 
         if not server.works:
             break
         request_id, kind, flags = _named(frame)
-        if kind == _Type.STREAM_SETTINGS:
+        if kind == _REVISION.settings:
             continue
-        has_data = receiving.pop(request_id, bool(flags & _NAME.HAVE_DATA))
+        has_data = receiving.pop(request_id, bool(flags & _CONTENT.data_follows))
         if receiving:
             return True
         # The flags of the frame decide, because the model has no command for a request that it rejects.
-        if kind == _Type.COMMAND_ARGUMENT:
-            is_last = bool(flags & codec.CommandArgumentFlag.EOA) and not has_data
+        if kind == _CONTENT.argument_code:
+            is_last = bool(flags & _CONTENT.last_argument) and not has_data
         else:
-            is_last = bool(flags & (_NAME.EOS if kind == _Type.COMMAND_NAME else codec.CommandDataFlag.EOS))
+            is_last = bool(flags & (_CONTENT.name_is_all if kind == _CONTENT.name else _CONTENT.last_data))
         if not is_last:
             receiving[request_id] = has_data
     return _are_interleaved([_named(frame) for frame in frames if not number_of(frame, "stream_id") & 1])
@@ -161,13 +167,13 @@ def _are_interleaved(responding: list[tuple[int, int, int]]) -> bool:
     done: Counter[int] = Counter()
     turns: list[tuple[int, int]] = []
     for request_id, kind, flags in responding:
-        if kind == _Type.STREAM_SETTINGS:
+        if kind == _REVISION.settings:
             continue
         # An id may be used again once it was answered.
         turn = request_id, done[request_id]
         if turns[-1:] != [turn]:
             turns.append(turn)
-        if kind == _Type.ERROR_RESPONSE or (kind == _Type.BYTES_RESPONSE and flags & codec.BytesResponseFlag.EOS):
+        if kind == _ERROR or (kind == _RESPONSE and flags & _LAST):
             done[request_id] += 1
     return len(turns) > len(set(turns))
 

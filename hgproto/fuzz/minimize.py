@@ -11,7 +11,8 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from hgproto.fuzz.raw import frames_of, has_header, number_of, with_number
-from hgproto.revisions.framing_0002 import codec
+from hgproto.reactors.content import Content
+from hgproto.revisions.revision import default_revision
 from hgproto.runtime.bytelike import as_bytes
 
 if TYPE_CHECKING:
@@ -23,11 +24,10 @@ if TYPE_CHECKING:
 
 __all__ = ["attempts", "minimized"]
 
-_HEADER = codec.HEADER_OCTETS
+_REVISION = default_revision()
+_CONTENT = Content(_REVISION)
+_HEADER = _REVISION.codec.HEADER_OCTETS
 _IDS = ("request_id", "stream_id")
-_NAME, _ARGUMENT = int(codec.FrameType.COMMAND_NAME), int(codec.FrameType.COMMAND_ARGUMENT)
-_SETTINGS = int(codec.FrameType.STREAM_SETTINGS)
-_BEGIN, _ENCODED = int(codec.StreamFlag.STREAM_BEGIN), int(codec.StreamFlag.ENCODED)
 
 
 def minimized(
@@ -116,10 +116,13 @@ def _without_one(frames: list[bytes]) -> Iterator[list[bytes]]:
             for number, frame in enumerate(frames)
             if has_header(frame) and number_of(frame, "stream_id") == stream
         ]
-        plain = [number for number in mine if number_of(frames[number], "type") != _SETTINGS]
+        plain = [number for number in mine if number_of(frames[number], "type") != _REVISION.settings]
         if len(plain) < len(mine) and plain:
-            flags = {number: number_of(frames[number], "stream_flags") & ~(_BEGIN | _ENCODED) for number in plain}
-            flags[plain[0]] |= _BEGIN
+            flags = {
+                number: number_of(frames[number], "stream_flags") & ~(_REVISION.begin | _REVISION.encoded)
+                for number in plain
+            }
+            flags[plain[0]] |= _REVISION.begin
             yield [
                 frame if number not in flags else with_number(frame, "stream_flags", flags[number])
                 for number, frame in enumerate(frames)
@@ -137,7 +140,7 @@ def _renumbered(frames: list[bytes]) -> Iterator[list[bytes]]:
                 number = number_of(frame, name)
                 if number not in ids:
                     ids[number] = next(free[number & 1])
-        if all(number < 1 << codec.FIELD_BITS[name][0] for number in ids.values()):
+        if all(number < _REVISION.ids[name] for number in ids.values()):
             yield [_with_id(frame, ids, name) for frame in frames]
         for number, lower in ids.items():
             if lower < number and lower not in ids:
@@ -176,13 +179,13 @@ def _simpler_frames(frame: bytes) -> Iterator[bytes]:
     for shorter in _shorter(kind, payload):
         if len(shorter) < len(payload):
             yield with_number(header, "length", len(shorter)) + shorter
-    if kind == _NAME and len(payload) == 1 and payload != b"x":
+    if kind == _CONTENT.name and len(payload) == 1 and payload != b"x":
         yield header + b"x"
 
 
 def _shorter(kind: int, payload: bytes) -> Iterator[bytes]:
     """Shorter payloads, those of arguments with their lengths put right."""
-    if kind == _ARGUMENT and len(payload) >= 4:
+    if kind == _CONTENT.argument_code and len(payload) >= 4:
         name_length = int.from_bytes(payload[:2], "little")
         value_length = int.from_bytes(payload[2:4], "little")
         name, value = payload[4 : 4 + name_length], payload[4 + name_length :]

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 from hgproto.errors import HgprotoError, RemoteProtocolError
 from hgproto.fuzz.raw import frames_of
 from hgproto.judging.finding import other_role
-from hgproto.revisions.framing_0002 import build, codec
+from hgproto.reactors.content import Content
+from hgproto.revisions.revision import default_revision
 from hgproto.samples import VIOLATORS, senders, session, violate, wires
 from hgproto.samples.frames import FrameMaker
-from hgproto.samples.sessions import STREAMS, Line, on_streams
+from hgproto.samples.sessions import BEGIN, END, STREAMS, Line, on_streams
 from hgproto.streams.encodings import default_encodings
 
 if TYPE_CHECKING:
@@ -29,9 +30,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Mutator"]
 
-_Type = codec.FrameType
-_DATA = {_Type.COMMAND_DATA: (1, 2), _Type.BYTES_RESPONSE: (1, 2)}
-"""Frames of raw octets, with their flags *continuation* and *eos*."""
+_REVISION = default_revision()
+codec, _CONTENT = _REVISION.codec, Content(_REVISION)
+_DATA = _REVISION.data_types
+"""Frames of raw octets, with their flags for more and for the last."""
+_NAME, _ARGUMENT, _PROGRESS = _CONTENT.name, _CONTENT.argument_code, _REVISION.code_of("progress")
+_MESSAGES = (_REVISION.code_of("text"), _PROGRESS, _REVISION.code_of("error"))
 _SIZES = (0, 1, 2, 127, 128, 129, 254, 255, 256, 257, 511, 512, 4095, 32767, 32768, 65000, 65535)
 _MOST_FRAMES = 60
 """Frames of a session; the requests that would make it longer are left out."""
@@ -186,81 +190,81 @@ class Mutator:
 
     def _resize(self, requests: dict[int, list[Frame]]) -> None:
         """Data or the value of an argument of another size."""
-        place = self._pick(requests, (*_DATA, _Type.COMMAND_ARGUMENT))
+        place = self._pick(requests, (*_DATA, _ARGUMENT))
         if place is None:
             return
         frames, number = place
         frame = frames[number]
-        if frame.type != _Type.COMMAND_ARGUMENT:
+        if frame.type != _ARGUMENT:
             frames[number] = frame.replace(payload=self._octets())
         else:
             argument = _argument(frames, number)
             if argument is not None:
                 value = self._octets(65531 - len(argument.name))
-                frames[number] = frame.replace(payload=codec.encode_argument(codec.Argument(argument.name, value)))
+                frames[number] = frame.replace(payload=_whole(argument.name, value))
 
     def _cut(self, requests: dict[int, list[Frame]]) -> None:
         """Data or an argument in several frames."""
-        place = self._pick(requests, (*_DATA, _Type.COMMAND_ARGUMENT))
+        place = self._pick(requests, (*_DATA, _ARGUMENT))
         if place is None:
             return
         frames, number = place
         frame = frames[number]
         payload = bytes(frame.payload)
-        if frame.type != _Type.COMMAND_ARGUMENT:
+        if frame.type != _ARGUMENT:
             at = self._choices.among(0, len(payload))
             frames[number : number + 1] = [frame.replace(payload=payload[:at]), frame.replace(payload=payload[at:])]
             return
         argument = _argument(frames, number)
         if argument is not None:
             at = self._choices.among(0, len(argument.value))
-            start = codec.ArgumentStart(len(argument.value), argument.name, argument.value[:at])
-            more = codec.CommandArgumentFlag.CONTINUATION
+            start, _, encode = _REVISION.structure_of("argument", _CONTENT.more)
+            payload = encode(start(len(argument.value), argument.name, argument.value[:at]))
             frames[number : number + 1] = [
-                frame.replace(flags=more, payload=codec.encode_argument_start(start)),
+                frame.replace(flags=_CONTENT.more, payload=payload),
                 frame.replace(payload=argument.value[at:]),
             ]
 
     def _insert_empty(self, requests: dict[int, list[Frame]]) -> None:
         """An empty frame before one of data, or in the middle of a value."""
-        place = self._pick(requests, (*_DATA, _Type.COMMAND_ARGUMENT))
+        place = self._pick(requests, (*_DATA, _ARGUMENT))
         if place is None:
             return
         frames, number = place
         frame = frames[number]
-        if frame.type != _Type.COMMAND_ARGUMENT:
+        if frame.type != _ARGUMENT:
             frames.insert(number, frame.replace(payload=b""))
-        elif frame.flags & codec.CommandArgumentFlag.CONTINUATION:
+        elif frame.flags & _CONTENT.more:
             frames.insert(number + 1, frame.replace(payload=b""))
 
     def _rename(self, requests: dict[int, list[Frame]]) -> None:
         """Another name of a command, or of an argument."""
-        place = self._pick(requests, (_Type.COMMAND_NAME, _Type.COMMAND_ARGUMENT))
+        place = self._pick(requests, (_NAME, _ARGUMENT))
         if place is None:
             return
         frames, number = place
         frame = frames[number]
-        if frame.type == _Type.COMMAND_NAME:
+        if frame.type == _NAME:
             frames[number] = frame.replace(payload=self._choices.pick(_NAMES).encode())
             return
         argument = _argument(frames, number)
         name = self._choices.pick(_ARGUMENT_NAMES)
         if argument is not None and name not in _argument_names(frames):
             value = argument.value[: 65531 - len(name)]
-            frames[number] = frame.replace(payload=codec.encode_argument(codec.Argument(name, value)))
+            frames[number] = frame.replace(payload=_whole(name, value))
 
     def _another_payload(self, requests: dict[int, list[Frame]]) -> None:
         """Another message, or another whole error."""
-        place = self._pick(requests, (_Type.TEXT_OUTPUT, _Type.PROGRESS, _Type.ERROR_RESPONSE))
+        place = self._pick(requests, _MESSAGES)
         if place is None:
             return
         frames, number = place
         payload = self._maker.payload(self._choices, int(frames[number].type))
-        if frames[number].type == _Type.PROGRESS:
+        if frames[number].type == _PROGRESS:
             # A topic that was begun is ended.
-            before = codec.decode_progress(bytes(frames[number].payload))
-            after = codec.decode_progress(payload)
-            payload = codec.encode_progress(after.replace(topic=before.topic, pos=before.pos))
+            _, decode, encode = _REVISION.structure_of("progress")
+            before, after = decode(bytes(frames[number].payload)), decode(payload)
+            payload = encode(after.replace(topic=before.topic, pos=before.pos))
         frames[number] = frames[number].replace(payload=payload)
 
     def _renumber(self, requests: dict[int, list[Frame]]) -> None:
@@ -281,12 +285,14 @@ class Mutator:
         """The session with a command or a response of the other side for each request."""
         ids = list(_requests(lines))
         if self._side == "client":
-            said = [frame for id_ in ids for frame in build.bytes_response(id_, STREAMS["server"][0], b"")]
+            respond = _REVISION.message("response")
+            said = [frame for id_ in ids for frame in respond(id_, STREAMS["server"][0], b"")]
         else:
-            said = [frame for id_ in ids for frame in build.command(id_, STREAMS["client"][0], "x")]
+            command = _REVISION.message("command", "argument", "data")
+            said = [frame for id_ in ids for frame in command(id_, STREAMS["client"][0], "x")]
         side = other_role(self._side)
         for number, frame in enumerate(said):
-            said[number] = frame.replace(stream_flags=(number == 0) | 2 * (number == len(said) - 1))
+            said[number] = frame.replace(stream_flags=BEGIN * (number == 0) | END * (number == len(said) - 1))
         other = [Line(side, frame) for frame in said]
         return [*lines, *other] if self._side == "client" else [*other, *lines]
 
@@ -335,7 +341,7 @@ def _requests(lines: Iterable[Line]) -> dict[int, list[Frame]]:
     requests: dict[int, list[Frame]] = {}
     for line in lines:
         frame = line.frame
-        if frame is not None and frame.type != _Type.STREAM_SETTINGS:
+        if frame is not None and frame.type != _REVISION.settings:
             requests.setdefault(int(frame.request_id), []).append(frame.replace(stream_id=0, stream_flags=0))
     return requests
 
@@ -351,20 +357,25 @@ def _repaired(frames: list[Frame]) -> list[Frame]:
     numbers = [number for number, frame in enumerate(frames) if frame.type in _DATA]
     repaired = list(frames)
     for number in numbers:
-        more, last = _DATA[codec.FrameType(frames[number].type)]
+        more, last = _DATA[int(frames[number].type)]
         repaired[number] = frames[number].replace(flags=last if number == numbers[-1] else more)
     return repaired
 
 
-def _argument(frames: list[Frame], number: int) -> codec.Argument | None:
+def _whole(name: str, value: bytes) -> bytes:
+    """The payload of an argument that is one whole frame."""
+    argument, _, encode = _REVISION.structure_of("argument")
+    return encode(argument(name, value))
+
+
+def _argument(frames: list[Frame], number: int) -> Any:
     """The argument that is one whole frame; None when it is not."""
     before = frames[number - 1]
-    continuation = codec.CommandArgumentFlag.CONTINUATION
-    is_rest = before.type == _Type.COMMAND_ARGUMENT and before.flags & continuation
-    if is_rest or frames[number].flags & continuation:
+    is_rest = before.type == _ARGUMENT and before.flags & _CONTENT.more
+    if is_rest or frames[number].flags & _CONTENT.more:
         return None
     try:
-        return codec.decode_argument(bytes(frames[number].payload))
+        return _CONTENT.argument(bytes(frames[number].payload))
     except RemoteProtocolError:
         return None
 
@@ -372,7 +383,7 @@ def _argument(frames: list[Frame], number: int) -> codec.Argument | None:
 def _argument_names(frames: list[Frame]) -> set[str]:
     names = set()
     for frame in frames:
-        if frame.type == _Type.COMMAND_ARGUMENT:
+        if frame.type == _ARGUMENT:
             payload = bytes(frame.payload)
             names.add(payload[4 : 4 + int.from_bytes(payload[:2], "little")].decode("ascii", "replace"))
     return names

@@ -6,7 +6,9 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hgproto.errors import HgprotoError, RemoteProtocolError
-from hgproto.revisions.framing_0002 import codec
+from hgproto.reactors.events import CommandData, ResponseData
+from hgproto.reactors.session import event_to_json
+from hgproto.revisions.revision import default_revision
 from hgproto.streams.input_stream import InputStream
 from hgproto.wire.reader import FrameReader
 
@@ -17,9 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Observation", "UnreadableError", "of_events", "of_frames", "text_of", "texts_of"]
 
-_Type = codec.FrameType
-_PROTOCOL = codec.ErrorResponseFlag.PROTOCOL
-_EOS = codec.BytesResponseFlag.EOS
+_REVISION = default_revision()
+_RESPONSE, _ERROR = _REVISION.code_of("response"), _REVISION.code_of("error")
+_LAST, _FATAL = _REVISION.flag(_RESPONSE, "last"), _REVISION.flag(_ERROR, "fatal")
 
 
 class UnreadableError(Exception):
@@ -53,7 +55,7 @@ def of_frames(output: bytes, probe: int | None, encodings: Encodings | None = No
     complained = False
     streams: dict[int, InputStream] = {}
     try:
-        frames = list(FrameReader(max_payload=codec.MAX_PAYLOAD[1]).read(output))
+        frames = list(FrameReader(max_payload=_REVISION.codec.MAX_PAYLOAD[1]).read(output))
     except RemoteProtocolError as error:
         raise UnreadableError(f"its output is not frames: {error}") from None
     for frame in frames:
@@ -66,13 +68,13 @@ def of_frames(output: bytes, probe: int | None, encodings: Encodings | None = No
         except HgprotoError:
             payload = bytes(frame.payload)
         request_id = int(frame.request_id)
-        if frame.type == _Type.BYTES_RESPONSE:
+        if frame.type == _RESPONSE:
             bodies.setdefault(request_id, []).append(payload)
-            if frame.flags & _EOS:
+            if frame.flags & _LAST:
                 answers.setdefault(request_id, []).append(("bytes", b"".join(bodies.pop(request_id))))
-        elif frame.type == _Type.ERROR_RESPONSE:
+        elif frame.type == _ERROR:
             text = payload.decode("utf-8", "backslashreplace")
-            kind = "protocol" if frame.flags & _PROTOCOL else "application"
+            kind = "protocol" if frame.flags & _FATAL else "application"
             if kind == "protocol":
                 complaint = complaint or text
                 complained = True
@@ -86,7 +88,7 @@ def of_frames(output: bytes, probe: int | None, encodings: Encodings | None = No
 
 
 _IGNORED = frozenset({"want-frame", "note"})
-_PIECES = frozenset({"response-data", "command-data"})
+_PIECES = frozenset(event_to_json(event(0, b"", False))["event"] for event in (ResponseData, CommandData))
 
 
 def of_events(events: Iterable[Any]) -> Observation:

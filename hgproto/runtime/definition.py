@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from hgproto.errors import RevisionError
 from hgproto.runtime.frame import check_instance
-from hgproto.runtime.layout import walk
+from hgproto.runtime.layout import case_of, walk
 from hgproto.runtime.machine import Answer, Ask, Event
 
 if TYPE_CHECKING:
@@ -186,6 +186,14 @@ class Definition:
         """Returns the flag of a frame type with a role; 0 if there is none."""
         mask: int = self.roles.FLAGS.get(code, {}).get(role, 0)
         return mask
+
+    def structure_of(self, role: str, flags: int = 0) -> tuple[Any, Callable[..., Any], Callable[[Any], bytes]]:
+        """Returns the class, the decoder, and the encoder of the payload of the frame type with a role.
+
+        ``flags``: those of the frame. Raises :class:`RevisionError` if there is no such type, and :class:`KeyError` if its payload
+        is only a text or bytes.
+        """
+        return self.codec.STRUCTURES[case_of(self.codec.PAYLOADS[self.code_of(role)], flags, False)]
 
     @cached_property
     def data_types(self) -> dict[int, tuple[int, int]]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hgproto.revisions.framing_0002 import build, codec, machines
+from hgproto.reactors.content import Content
+from hgproto.revisions.revision import default_revision
 from hgproto.runtime.frame import check_instance
 from hgproto.samples.choices import Choices
 from hgproto.samples.sessions import BEGIN, END, SIDES, STREAMS, Line
@@ -19,10 +20,12 @@ if TYPE_CHECKING:
 
 __all__ = ["NothingToBreakError", "Scene", "Violators", "flagged", "sent_by_the_wrong_side"]
 
-_Type = codec.FrameType
-_ARGUMENT, _DATA, _SETTINGS = _Type.COMMAND_ARGUMENT, _Type.COMMAND_DATA, _Type.STREAM_SETTINGS
-_TEXT, _PROGRESS, _ERROR = _Type.TEXT_OUTPUT, _Type.PROGRESS, _Type.ERROR_RESPONSE
-_IDS = 1 << codec.FIELD_BITS["request_id"][0]
+_REVISION = default_revision()
+_command = _REVISION.message("command", "argument", "data")
+_CONTENT = Content(_REVISION)
+_ARGUMENT, _DATA, _SETTINGS = _CONTENT.argument_code, _CONTENT.data, _REVISION.code_of("settings")
+_TEXT, _PROGRESS, _ERROR = (_REVISION.code_of(role) for role in ("text", "progress", "error"))
+_IDS = _REVISION.ids["request_id"]
 
 
 class NothingToBreakError(Exception):
@@ -70,9 +73,7 @@ class Scene:
                 continue
             if frame.stream_flags & BEGIN:
                 is_settings = frame.type == _SETTINGS
-                current[frame.stream_id] = (
-                    codec.decode_stream_settings(bytes(frame.payload)).profile if is_settings else ""
-                )
+                current[frame.stream_id] = _REVISION.decode_settings(bytes(frame.payload))[0] if is_settings else ""
             self.profiles[number] = current[frame.stream_id]
             if frame.type == _SETTINGS:
                 continue
@@ -81,9 +82,7 @@ class Scene:
             if frame.type == _ARGUMENT:
                 if frame.request_id in open_values:
                     self.continued.add(number)
-                (open_values.add if frame.flags & codec.CommandArgumentFlag.CONTINUATION else open_values.discard)(
-                    frame.request_id
-                )
+                (open_values.add if frame.flags & _CONTENT.more else open_values.discard)(frame.request_id)
 
     # What is added.
 
@@ -110,14 +109,14 @@ class Scene:
         is an error. ``profile``: that the streams name.
         """
         request_id, stream_ids = self.next_id(), [self._unused_stream(side) for side in SIDES]
-        sent = build.command(request_id, stream_ids[0], "heads", args, data, max_payload=size)
-        received: Iterable[Frame] = build.bytes_response(request_id, stream_ids[1], b"", max_payload=size)
+        sent = _command(request_id, stream_ids[0], "heads", args, data, max_payload=size)
+        received: Iterable[Frame] = _REVISION.message("response")(request_id, stream_ids[1], b"", max_payload=size)
         if error:
-            received = [build.error_response(request_id, stream_ids[1], "no")]
+            received = [_REVISION.message("error")(request_id, stream_ids[1], "no")]
         answered = [*(frame.replace(request_id=request_id) for frame in before), *received]
         lines: list[Line] = []
         for side, frames, stream_id in zip(SIDES, (sent, answered), stream_ids, strict=True):
-            settings = [build.stream_settings(request_id, stream_id, profile)] if profile else []
+            settings = [_REVISION.message("settings")(request_id, stream_id, profile)] if profile else []
             lines += _on_one_stream(side, stream_id, [*settings, *frames])
         at = self.end()
         self.lines[at:at] = lines
@@ -193,13 +192,13 @@ class Scene:
         return self.choices.among(low, high)
 
     def commands(self, flags: int = 0, without: int = 0) -> list[int]:
-        """The lines of command-name that have ``flags``, and none of ``without``."""
+        """The lines of commands that have ``flags``, and none of ``without``."""
         return self.numbers(
-            _Type.COMMAND_NAME, None, lambda _, frame: frame.flags & flags == flags and not frame.flags & without
+            _CONTENT.name, None, lambda _, frame: frame.flags & flags == flags and not frame.flags & without
         )
 
     def values(self) -> list[int]:
-        """The lines of command-argument that begin an argument."""
+        """The lines of frames that begin an argument."""
         return self.numbers(_ARGUMENT, None, lambda number, _: number not in self.continued)
 
     def receiving(self, number: int) -> set[int]:
@@ -229,7 +228,7 @@ class Scene:
         return [one for one in self._streams(side) if one not in STREAMS[side]]
 
     def _streams(self, side: Role) -> list[int]:
-        first = int(machines.STREAM_PARITY[side])
+        first = int(_REVISION.machines.STREAM_PARITY[side])
         taken = {frame.stream_id for frame in self.frames if frame is not None}
         return [one for one in range(first, 256, 2) if one not in taken]
 
@@ -273,7 +272,7 @@ class Scene:
 
     def make(self, request_id: int, kind: int, flags: int = 0, payload: bytes = b"", stream_flags: int = 0) -> Frame:
         """A frame to insert."""
-        return codec.make_frame(request_id, 0, stream_flags, kind, flags, payload)
+        return _REVISION.codec.make_frame(request_id, 0, stream_flags, kind, flags, payload)
 
     def aside(self) -> tuple[int, Role, Frame]:
         """A frame that may be sent without breaking a rule: before which line, by which side, and the frame.
@@ -285,9 +284,9 @@ class Scene:
         answers = self.numbers(None, "server", lambda _, frame: frame.type != _SETTINGS)
         if answers and (self.role == "server" or (self.role is None and self.choices.below(2))):
             number = self.choices.pick(answers)
-            frame = build.text_output(self.frames[number].request_id, STREAMS["server"][0], [("x\n", (), ())])
+            frame = _REVISION.message("text")(self.frames[number].request_id, STREAMS["server"][0], [("x\n", (), ())])
             return number, "server", frame
-        frame = self.make(self.next_id(), _Type.COMMAND_NAME, codec.CommandNameFlag.EOS, b"x")
+        frame = self.make(self.next_id(), _CONTENT.name, _CONTENT.name_is_all, b"x")
         return self.end(), "client", frame
 
     def anywhere(self) -> int:
@@ -295,10 +294,10 @@ class Scene:
         return self.choices.among(0, len(self.lines))
 
 
-_MESSAGE = build.text_output(1, 2, [("x\n", (), ())])
+_MESSAGE = _REVISION.message("text")(1, 2, [("x\n", (), ())])
 _WITH: dict[int, dict[str, Any]] = {
     _TEXT: {"before": [_MESSAGE]},
-    _PROGRESS: {"before": [build.progress(1, 2, "x", pos, 1) for pos in (0, -1)]},
+    _PROGRESS: {"before": [_REVISION.message("progress")(1, 2, "x", pos, 1) for pos in (0, -1)]},
     _ARGUMENT: {"args": {"key": b"tip"}},
     _DATA: {"data": b"x"},
     _ERROR: {"error": True},
@@ -314,7 +313,10 @@ def _on_one_stream(side: Role, stream_id: int, frames: Sequence[Frame]) -> list[
 
 
 def _ends_topic(frame: Any) -> bool:
-    return frame.type == _PROGRESS and codec.decode_progress(bytes(frame.payload)).pos == -1
+    if frame.type != _PROGRESS:
+        return False
+    _, decode, _ = _REVISION.structure_of("progress")
+    return bool(decode(bytes(frame.payload)).pos == -1)
 
 
 class Violators(dict[str, "Callable[[Scene], None]"]):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from hgproto.judging.finding import ROLES
 from hgproto.reactors.session import Encoders
-from hgproto.revisions.framing_0002 import build, codec
+from hgproto.revisions.revision import default_revision
 from hgproto.runtime.frame import check_instance
 from hgproto.samples.choices import Choices
 from hgproto.streams.encodings import default_encodings
@@ -28,13 +28,12 @@ __all__ = ["SIDES", "STREAMS", "Line", "on_streams", "session", "wires"]
 SIDES: tuple[Role, ...] = ROLES
 STREAMS = {"client": (1, 3, 255), "server": (2, 4, 254)}
 """The streams that a session has of each side."""
-BEGIN, END, ENCODED = (
-    int(codec.StreamFlag.STREAM_BEGIN),
-    int(codec.StreamFlag.STREAM_END),
-    int(codec.StreamFlag.ENCODED),
-)
+_REVISION = default_revision()
+_command = _REVISION.message("command", "argument", "data")
+codec = _REVISION.codec
+BEGIN, END, ENCODED = _REVISION.begin, _REVISION.end, _REVISION.encoded
 _CLIENT, _SERVER = STREAMS["client"][0], STREAMS["server"][0]
-_PROGRESS = codec.FrameType.PROGRESS
+_PROGRESS = _REVISION.code_of("progress")
 _MOST_REQUESTS = 4
 _PAYLOADS = (32768, 48, 24, 16)
 """Values, data and responses are cut at one of these, so that they span frames."""
@@ -109,7 +108,7 @@ def _request(request_id: int, choices: Choices, size: int) -> list[Frame]:
     """The frames of a command."""
     args = {choices.pick(_ARGUMENTS): _octets(choices) for _ in range(choices.below(4))}
     data = _octets(choices) if choices.below(3) == 2 else None
-    return list(build.command(request_id, _CLIENT, choices.pick(_NAMES), args, data, max_payload=size))
+    return list(_command(request_id, _CLIENT, choices.pick(_NAMES), args, data, max_payload=size))
 
 
 def _response(request_id: int, choices: Choices, size: int) -> list[Frame]:
@@ -118,7 +117,7 @@ def _response(request_id: int, choices: Choices, size: int) -> list[Frame]:
     for _ in range(choices.below(3)):
         if choices.below(2):
             atoms = [_atom(choices) for _ in range(choices.among(1, 3))]
-            frames.append(build.text_output(request_id, _SERVER, atoms))
+            frames.append(_REVISION.message("text")(request_id, _SERVER, atoms))
         else:
             topic = choices.pick(_TOPICS)
             total = choices.pick((0, 1, 300, (1 << 64) - 1))
@@ -126,14 +125,14 @@ def _response(request_id: int, choices: Choices, size: int) -> list[Frame]:
             payloads = _progress(topic, choices.below(30), total, label, item), _progress(topic, -1, total)
             frames += [codec.make_frame(request_id, _SERVER, 0, _PROGRESS, 0, payload) for payload in payloads]
     if choices.below(4) == 3:
-        return [*frames, build.error_response(request_id, _SERVER, choices.pick(_WORDS))]
-    return [*frames, *build.bytes_response(request_id, _SERVER, _octets(choices), max_payload=size)]
+        return [*frames, _REVISION.message("error")(request_id, _SERVER, choices.pick(_WORDS))]
+    return [*frames, *_REVISION.message("response")(request_id, _SERVER, _octets(choices), max_payload=size)]
 
 
 @lru_cache(maxsize=16_000)
 def _progress(topic: str, pos: int, total: int, label: str | None = None, item: str | None = None) -> bytes:
     """A payload of progress. There are that many, and CBOR takes its time."""
-    return bytes(build.progress(0, _SERVER, topic, pos, total, label=label, item=item).payload)
+    return bytes(_REVISION.message("progress")(0, _SERVER, topic, pos, total, label=label, item=item).payload)
 
 
 def _atom(choices: Choices) -> tuple[str, list[str], list[str]]:
@@ -182,7 +181,7 @@ def on_streams(lines: list[Line], side: Role, choices: Choices, profiles: Sequen
             yield line
             continue
         if number in settings:
-            yield Line(side, build.stream_settings(int(frame.request_id), streams[number], settings[number]))
+            yield Line(side, _REVISION.message("settings")(int(frame.request_id), streams[number], settings[number]))
         placed = codec.make_frame(
             frame.request_id, streams[number], flags[number], frame.type, frame.flags, bytes(frame.payload)
         )
