@@ -347,7 +347,7 @@ def _watched(broken: set[str]) -> Iterator[None]:
     from hgproto.reactors.event_values import RequestError, StreamLeftOpen
     from hgproto.reactors.sent_responses import ErrorResponse
 
-    left_open = default_revision().left_open_rule
+    left_open = default_revision().end_rule("stream")
 
     def watching(made: Any) -> Any:
         def init(self: Any, *args: Any, **kwargs: Any) -> None:

@@ -24,8 +24,7 @@ from hgproto.fuzz.targets import ANSWERS
 from hgproto.judging.finding import ERROR, checked_role
 from hgproto.judging.validation import SessionValidator
 from hgproto.reactors.limits import Limits
-from hgproto.revisions.framing_0002 import codec
-from hgproto.revisions.framing_0002.requirements import REQUIREMENTS
+from hgproto.revisions.revision import default_revision
 from hgproto.runtime.frame import check_instance
 from hgproto.streams.encodings import Encodings
 from hgproto.streams.input_stream import checked_reopen
@@ -43,22 +42,24 @@ if TYPE_CHECKING:
 
 __all__ = ["KINDS", "Fault", "Oracle", "limits_of_target"]
 
-_DECODED = "encoding.decoded-limit"
+_REVISION = default_revision()
+codec, REQUIREMENTS = _REVISION.codec, _REVISION.requirements
+_DECODED, _COMPLETE = _REVISION.encoding_rules["too-large"], _REVISION.end_rule("request", "server")
 _RAISED = frozenset({
-    "active-requests", "argument-value", "arguments", "buffered-octets", "open-streams", "receiving-requests", "request-octets",
+    "active_requests", "argument_value", "arguments", "buffered_octets", "open_streams", "receiving_requests", "request_octets",
 })  # fmt: skip
-"""Limits that are raised to see if the outcome depends on them: one requirement stands for several."""
+"""Fields of Limits that are raised to see if the outcome depends on them: one requirement stands for several."""
 _ID = re.compile(r"[a-z-]+\.[a-z-]+")
 _NUMBER = re.compile(r"0x[0-9a-fA-F]+|\d+")
 
 
 _IDLE: dict[str, frozenset[str]] = {
-    "server": frozenset({"decoded-response", "payload-items"}),
+    "server": frozenset({"decoded_response", "payload_items"}),
     "client": frozenset({
-        "active-requests", "argument-value", "arguments", "buffered-octets", "receiving-requests", "request-octets",
+        "active_requests", "argument_value", "arguments", "buffered_octets", "receiving_requests", "request_octets",
     }),
 }  # fmt: skip
-"""The limits that no case meets, by what the target is."""
+"""The fields of Limits that no case meets, by what the target is."""
 
 
 def limits_of_target(role: str, settings: Iterable[str]) -> Limits | None:
@@ -68,9 +69,9 @@ def limits_of_target(role: str, settings: Iterable[str]) -> Limits | None:
     """
     given = list(settings)
     for setting in given:
-        name = setting.partition("=")[0].strip().replace("_", "-")
+        name = setting.partition("=")[0].strip().replace("-", "_")
         if name in _IDLE[role]:
-            raise ValueError(f"{name} has no effect on a {role}; leave it out")
+            raise ValueError(f"{name.replace('_', '-')} has no effect on a {role}; leave it out")
     return Limits.of(given) if given else None
 
 
@@ -138,9 +139,10 @@ class Oracle:
         if encodings is not None:
             check_instance(encodings, Encodings, "encodings")
         self._limits = limits
-        self._named = {*codec.LIMITS} if named is None else {*named}
-        for name in self._named - {*codec.LIMITS}:
+        known = {*codec.LIMITS} if named is None else {*named}
+        for name in known - {*codec.LIMITS}:
             raise ValueError(f"there is no limit {shown(name)}; there are {', '.join(codec.LIMITS)}")
+        self._named = {name.replace("-", "_") for name in known}
         self._growth = growth
         self._ratio = ratio
         self._ignored = Ignored(ignore)
@@ -258,7 +260,7 @@ class Oracle:
         try:
             found = self._read(outcome.output, case.probe)
         except UnreadableError as unreadable:
-            yield Fault("breaks-rule", "frame.whole", "unreadable", "whole frames", str(unreadable))
+            yield Fault("breaks-rule", _REVISION.cut_rule, "unreadable", "whole frames", str(unreadable))
             return
         if case.probe is None and wanted.accepted and ours.accepted is False:
             # A request without an end is refused alone, so a complaint shows nothing of the connection.
@@ -303,9 +305,9 @@ class Oracle:
             return True
         if _DECODED in over:
             # To raise this limit would take the memory that it spares.
-            return not self._named & {"decoded-frame", "decoded-response"}
-        higher = {name: min(4 * codec.LIMITS[name][0], codec.LIMITS[name][1]) for name in _RAISED - self._named}
-        values = self._limits.as_dict() | {name.replace("-", "_"): value for name, value in higher.items()}
+            return not self._named & {"decoded_frame", "decoded_response"}
+        bounds = {name: _REVISION.limit(name) for name in _RAISED - self._named}
+        values = self._limits.as_dict() | {name: min(4 * default, most) for name, (default, most) in bounds.items()}
         usual, raised = made(self._limits), made(type(self._limits)(**values))
         return (usual[0], str(usual[1])) != (raised[0], str(raised[1]))
 
@@ -394,7 +396,7 @@ def _differing(request_id: int, wanted: list[tuple[str, Any]], found: list[tuple
         )
         expected, rule = f"for request {request_id} {what}", ""
         if one[0] != other[0]:
-            rule = "request.complete" if one[0] == "protocol error" else ""
+            rule = _COMPLETE or "" if one[0] == "protocol error" else ""
             causes = [f"{other[0]} instead of {one[0]}"]
         else:
             causes = [f"another {key} of {one[0]}" for key in _keys_that_differ(_plain(one[1]), _plain(other[1]))]

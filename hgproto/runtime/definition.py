@@ -329,10 +329,9 @@ class Definition:
             raise RevisionError(f"no frame of {self.title} opens a stream; use another revision")
         return machine.initial, states[0], states[1]
 
-    @cached_property
-    def left_open_rule(self) -> str | None:
-        """The requirement on streams that are open at the end of input; None if there is none."""
-        rows = (row for row in self.machine("stream").rows if row.event is Event.END_OF_INPUT)
+    def end_rule(self, scope: str, role: str = "both") -> str | None:
+        """Returns the requirement on what is not complete at the end of input, by scope and side; None if there is none."""
+        rows = (row for row in self.machine(scope, role).rows if row.event is Event.END_OF_INPUT)
         return next((row.requirement for row in rows if row.requirement is not None), None)
 
     @cached_property

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hgproto.judging.validation import SessionValidator
+from hgproto.reactors.content import Content
 from hgproto.reactors.limits import Limits
-from hgproto.revisions.framing_0002 import build, codec
+from hgproto.revisions.revision import default_revision
 from hgproto.runtime.frame import check_instance
 from hgproto.samples.sessions import BEGIN, ENCODED, END, STREAMS, Line, wires
 
@@ -21,12 +22,16 @@ __all__ = ["LIMITS", "MOST_OCTETS", "AtLimit", "at_limits", "message_of"]
 MOST_OCTETS = 1 << 25
 """Limits of more octets than these are not reached unless told so."""
 _CLIENT, _SERVER = STREAMS["client"][0], STREAMS["server"][0]
-_DATA, _TEXT = codec.FrameType.COMMAND_DATA, codec.FrameType.TEXT_OUTPUT
+_REVISION = default_revision()
+codec, _CONTENT = _REVISION.codec, Content(_REVISION)
+_TEXT, _RESPONSE = _REVISION.code_of("text"), _REVISION.code_of("response")
+_command, _respond = _REVISION.message("command", "argument", "data"), _REVISION.message("response")
+_settings = _REVISION.message("settings")
 _LABELS = 255
 """Labels that an atom may have."""
-_LEAST_ARGUMENT = len(codec.encode_argument_header(codec.ArgumentHeader(1, 0))) + 1
+_LEAST_ARGUMENT = _CONTENT.size + 1
 """Bytes of the shortest payload that begins an argument, which cannot be cut."""
-_MORE, _EOS = codec.CommandDataFlag.CONTINUATION, codec.CommandDataFlag.EOS
+(_MORE, _LAST), (_RESPONSE_MORE, _RESPONSE_LAST) = (_REVISION.data_types[code] for code in (_CONTENT.data, _RESPONSE))
 
 
 class AtLimit(NamedTuple):
@@ -42,22 +47,22 @@ class AtLimit(NamedTuple):
 
 
 def at_limits(limits: Limits | None = None, *, most_octets: int = MOST_OCTETS) -> Iterator[AtLimit]:
-    """Sessions of framing-0002 that use one less than each limit, all of it, and one more, in a fixed order.
+    """Sessions that use one less than each limit, all of it, and one more, in a fixed order.
 
     ``limits``: of the receivers. Left out are *send-payload*, which no receiver sees, numbers of which a connection has not
     as many, and limits of more than ``most_octets``.
     """
     limits = Limits() if limits is None else limits
     check_instance(limits, Limits, "limits")
-    for name, make in LIMITS.items():
-        limit = getattr(limits, name.replace("-", "_"))
+    for name, make in _MAKERS.items():
+        limit = getattr(limits, name)
         for number in (limit - 1, limit, limit + 1):
             if 0 < number <= min(_MOST.get(name, most_octets), most_octets):
                 lines = list(make(number, limits))
                 validator = SessionValidator(limits=limits)
                 findings = [one for side, octets in wires(lines) for one in validator.feed(side, octets or b"")]
                 broken = sorted({finding.id for finding in (*findings, *validator.close())})
-                yield AtLimit(f"{name} {number} of {limit}", lines, tuple(broken))
+                yield AtLimit(f"{name.replace('_', '-')} {number} of {limit}", lines, tuple(broken))
 
 
 def _on_one_stream(side: Role, frames: Iterable[Frame]) -> Iterator[Line]:
@@ -69,16 +74,15 @@ def _on_one_stream(side: Role, frames: Iterable[Frame]) -> Iterator[Line]:
 
 
 def _answers(ids: Iterable[int]) -> Iterator[Line]:
-    yield from _on_one_stream("server", [one for id_ in ids for one in build.bytes_response(id_, _SERVER, b"")])
+    yield from _on_one_stream("server", [one for id_ in ids for one in _respond(id_, _SERVER, b"")])
 
 
 def _data(request_id: int, sizes: list[int], *, last: bool = True) -> Iterator[Frame]:
     """A command with data, in frames of these sizes."""
-    name = codec.CommandNameFlag.HAVE_DATA
-    yield codec.make_frame(request_id, _CLIENT, 0, codec.FrameType.COMMAND_NAME, name, b"x")
+    yield codec.make_frame(request_id, _CLIENT, 0, _CONTENT.name, _CONTENT.data_follows, b"x")
     for number, size in enumerate(sizes):
-        flags = _EOS if last and number == len(sizes) - 1 else _MORE
-        yield codec.make_frame(request_id, _CLIENT, 0, _DATA, flags, bytes(size))
+        flags = _LAST if last and number == len(sizes) - 1 else _MORE
+        yield codec.make_frame(request_id, _CLIENT, 0, _CONTENT.data, flags, bytes(size))
 
 
 def _cut(number: int, most: int) -> list[int]:
@@ -93,7 +97,7 @@ def _max_payload(number: int, _: Limits) -> Iterator[Line]:
 
 def _open_streams(number: int, _: Limits) -> Iterator[Line]:
     ids = range(1, 2 * number, 2)
-    commands, answers = build.command, build.bytes_response
+    commands, answers = _command, _respond
     makers: list[tuple[Role, Callable[..., Iterable[Frame]], object]] = [
         ("client", commands, "x"),
         ("server", answers, b""),
@@ -101,7 +105,7 @@ def _open_streams(number: int, _: Limits) -> Iterator[Line]:
     for side, make, content in makers:
         streams = range(STREAMS[side][0], 256, 2)[:number]
         for stream_id in streams:
-            yield Line(side, build.stream_settings(1, stream_id, "identity"))
+            yield Line(side, _settings(1, stream_id, "identity"))
         for one, request_id in enumerate(ids):
             # There are fewer streams than requests at the most that there can be.
             ends = one + len(streams) >= number
@@ -111,13 +115,12 @@ def _open_streams(number: int, _: Limits) -> Iterator[Line]:
 
 def _decoded(sizes: list[int]) -> Iterator[Line]:
     """A response whose payloads grow to these sizes when decoded."""
-    yield from _on_one_stream("client", build.command(1, _CLIENT, "x"))
-    yield Line("server", build.stream_settings(1, _SERVER, "zlib"))
-    kind, more, last = codec.FrameType.BYTES_RESPONSE, codec.BytesResponseFlag.CONTINUATION, codec.BytesResponseFlag.EOS
+    yield from _on_one_stream("client", _command(1, _CLIENT, "x"))
+    yield Line("server", _settings(1, _SERVER, "zlib"))
     for number, size in enumerate(sizes):
         is_last = number == len(sizes) - 1
-        flags, stream_flags = (last, ENCODED | END) if is_last else (more, ENCODED)
-        yield Line("server", codec.make_frame(1, _SERVER, stream_flags, kind, flags, bytes(size)))
+        flags, stream_flags = (_RESPONSE_LAST, ENCODED | END) if is_last else (_RESPONSE_MORE, ENCODED)
+        yield Line("server", codec.make_frame(1, _SERVER, stream_flags, _RESPONSE, flags, bytes(size)))
 
 
 def _decoded_frame(number: int, _: Limits) -> Iterator[Line]:
@@ -136,7 +139,7 @@ def _receiving_requests(number: int, _: Limits) -> Iterator[Line]:
 
 def _active_requests(number: int, _: Limits) -> Iterator[Line]:
     ids = [2 * one + 1 for one in range(number)]
-    yield from _on_one_stream("client", [frame for id_ in ids for frame in build.command(id_, _CLIENT, "x")])
+    yield from _on_one_stream("client", [frame for id_ in ids for frame in _command(id_, _CLIENT, "x")])
     yield from _answers(ids)
 
 
@@ -150,59 +153,64 @@ def _buffered_octets(number: int, limits: Limits) -> Iterator[Line]:
     sizes = [_cut(share, min(limits.max_payload, limits.send_payload)) for share in shares]
     ids = [2 * one + 1 for one in range(len(shares))]
     frames = [frame for id_, parts in zip(ids, sizes, strict=True) for frame in _data(id_, parts, last=False)]
-    frames += [codec.make_frame(id_, _CLIENT, 0, _DATA, _EOS, b"") for id_ in ids]
+    frames += [codec.make_frame(id_, _CLIENT, 0, _CONTENT.data, _LAST, b"") for id_ in ids]
     yield from _on_one_stream("client", frames)
     yield from _answers(ids)
 
 
 def _arguments(number: int, _: Limits) -> Iterator[Line]:
     args = {f"{one:05}": b"" for one in range(number)}
-    yield from _on_one_stream("client", build.command(1, _CLIENT, "x", args))
+    yield from _on_one_stream("client", _command(1, _CLIENT, "x", args))
     yield from _answers([1])
 
 
 def _argument_value(number: int, limits: Limits) -> Iterator[Line]:
     most = max(min(limits.max_payload, limits.send_payload), _LEAST_ARGUMENT)
-    yield from _on_one_stream("client", build.command(1, _CLIENT, "x", {"a": bytes(number)}, max_payload=most))
+    yield from _on_one_stream("client", _command(1, _CLIENT, "x", {"a": bytes(number)}, max_payload=most))
     yield from _answers([1])
 
 
 def _payload_items(number: int, _: Limits) -> Iterator[Line]:
-    yield from _on_one_stream("client", build.command(1, _CLIENT, "x"))
-    yield Line("server", build.stream_settings(1, _SERVER, "zlib"))
+    yield from _on_one_stream("client", _command(1, _CLIENT, "x"))
+    yield Line("server", _settings(1, _SERVER, "zlib"))
     yield Line("server", codec.make_frame(1, _SERVER, ENCODED, _TEXT, 0, message_of(number)))
-    eos = codec.BytesResponseFlag.EOS
-    yield Line("server", codec.make_frame(1, _SERVER, ENCODED | END, codec.FrameType.BYTES_RESPONSE, eos, b""))
+    yield Line("server", codec.make_frame(1, _SERVER, ENCODED | END, _RESPONSE, _RESPONSE_LAST, b""))
 
 
 def message_of(number: int) -> bytes:
     """A message of so many items, in as few octets as there can be."""
     labels = [min(_LABELS, number - at - 1) for at in range(0, number, _LABELS + 1)]
-    atoms = [codec.TextAtom("", ("",) * count, ()) for count in labels]
+    layout = codec.LAYOUTS[codec.PAYLOADS[_TEXT][-1][2]]
+    (repeated,) = (part.layout for part in layout.parts if part.layout is not None)
+    atom: Any = codec.STRUCTURES[repeated.name][0]
+    atoms = [atom(format="", labels=("",) * count, args=()) for count in labels]
     atoms[-1] = atoms[-1].replace(format="\n")
-    return codec.encode_text_output(codec.TextOutput(tuple(atoms)))
+    text, _, encode = _REVISION.structure_of("text")
+    return encode(text(tuple(atoms)))
 
 
-LIMITS: dict[str, Callable[[int, Limits], Iterable[Line]]] = {
-    "max-payload": _max_payload,
-    "open-streams": _open_streams,
-    "decoded-frame": _decoded_frame,
-    "decoded-response": _decoded_response,
-    "receiving-requests": _receiving_requests,
-    "active-requests": _active_requests,
-    "request-octets": _request_octets,
-    "buffered-octets": _buffered_octets,
+_MAKERS: dict[str, Callable[[int, Limits], Iterable[Line]]] = {
+    "max_payload": _max_payload,
+    "open_streams": _open_streams,
+    "decoded_frame": _decoded_frame,
+    "decoded_response": _decoded_response,
+    "receiving_requests": _receiving_requests,
+    "active_requests": _active_requests,
+    "request_octets": _request_octets,
+    "buffered_octets": _buffered_octets,
     "arguments": _arguments,
-    "argument-value": _argument_value,
-    "payload-items": _payload_items,
+    "argument_value": _argument_value,
+    "payload_items": _payload_items,
 }
-"""What makes a session that uses so much of a limit, by the name of the limit."""
+"""Functions that make a session which uses so much of a limit, by the fields of Limits."""
+LIMITS = {name.replace("_", "-"): make for name, make in _MAKERS.items()}
+"""The same by the names of the limits."""
 _MOST = {
-    "max-payload": codec.MAX_PAYLOAD[1],
-    "open-streams": 128,
-    "receiving-requests": 32768,
-    "active-requests": 32768,
+    "max_payload": codec.MAX_PAYLOAD[1],
+    "open_streams": 128,
+    "receiving_requests": 32768,
+    "active_requests": 32768,
     "arguments": 100_000,
-    "argument-value": 0xFFFF,
+    "argument_value": 0xFFFF,
 }
 """The most that octets can say, or a connection has."""
