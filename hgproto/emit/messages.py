@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from hgproto.emit.line_breaks import Group, flat
 from hgproto.emit.records import python_type
 from hgproto.emit.text import camel, docstring, heading, literal, mapping, mask, names_in, snake
-from hgproto.language.names import upper
+from hgproto.language.names import SEND_LIMIT, upper
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,7 +59,7 @@ def emit(schema: Schema) -> str:
             *docstring("How a caller chooses an error that ends the connection (True), and another one (False).", 0),
         ]
     )
-    limit = schema.limits.get("send-payload")
+    limit = schema.limits.get(SEND_LIMIT)
     default = next(schema.limits[field.limit] for field in schema.header.fields if field.limit is not None)
     size = (limit or default).default
     begin, end_flag = (mask(_role(schema.stream_flags, role)) for role in ("begin", "end"))

@@ -44,7 +44,7 @@ __all__ = ["KINDS", "Fault", "Oracle", "limits_of_target"]
 
 _REVISION = default_revision()
 codec, REQUIREMENTS = _REVISION.codec, _REVISION.requirements
-_DECODED, _COMPLETE = _REVISION.encoding_rules["too-large"], _REVISION.end_rule("request", "server")
+_DECODED, _COMPLETE = _REVISION.encoding_rules["too-large"], _REVISION.end_rule("request", "server") or ""
 _RAISED = frozenset({
     "active_requests", "argument_value", "arguments", "buffered_octets", "open_streams", "receiving_requests", "request_octets",
 })  # fmt: skip
@@ -396,7 +396,7 @@ def _differing(request_id: int, wanted: list[tuple[str, Any]], found: list[tuple
         )
         expected, rule = f"for request {request_id} {what}", ""
         if one[0] != other[0]:
-            rule = _COMPLETE or "" if one[0] == "protocol error" else ""
+            rule = _COMPLETE if one[0] == "protocol error" else ""
             causes = [f"{other[0]} instead of {one[0]}"]
         else:
             causes = [f"another {key} of {one[0]}" for key in _keys_that_differ(_plain(one[1]), _plain(other[1]))]

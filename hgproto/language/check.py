@@ -16,6 +16,7 @@ from hgproto.language.constraints import allowed_flags, constraint_problems
 from hgproto.language.events import event_problems
 from hgproto.language.messages import message_problems
 from hgproto.language.model import INTEGERS, STRINGS, fitting_rules
+from hgproto.language.names import LENGTH_LIMIT
 from hgproto.language.problems import Problem
 from hgproto.language.resolve import HEADER_FIELDS
 from hgproto.language.roles import repeated_roles, role_problems
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from hgproto.language.model import BitField, Field, Flag, FrameType, Schema, Structure
 
 __all__ = ["allowed_flags", "check"]
-
-LENGTH_LIMIT = "max-payload"
-"""The limit of the length field: readers and writers go by this name."""
 
 
 def check(schema: Schema) -> list[Problem]:

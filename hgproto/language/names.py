@@ -12,7 +12,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["HEADER", "camel", "field_fault", "flag_class", "name_faults", "snake", "state_class", "upper"]
+__all__ = [
+    "HEADER",
+    "LENGTH_LIMIT",
+    "SEND_LIMIT",
+    "camel",
+    "field_fault",
+    "flag_class",
+    "name_faults",
+    "snake",
+    "state_class",
+    "upper",
+]
 
 
 def snake(name: str) -> str:
@@ -40,6 +51,10 @@ def state_class(machine: str) -> str:
     return f"{camel(machine)}State"
 
 
+LENGTH_LIMIT = "max-payload"
+"""The limit of the length field: readers and writers go by this name."""
+SEND_LIMIT = "send-payload"
+"""The limit at which messages are cut, if a schema has it."""
 HEADER = "frame-header"
 """What the header of every frame is called where names stand side by side."""
 
