@@ -20,7 +20,6 @@ ROOT = Path(__file__).resolve().parents[1]
 CORE = ("runtime", "wire", "streams", "reactors", "judging")
 """The packages that serve every revision."""
 NAMING = {
-    "fuzz/cases.py": "its cases are written for the limits, cuts, and encodings of framing-0002, frame by frame",
     "samples/of_commands.py": "each violator is registered by its requirement, and makes the frames that violate it",
     "samples/of_frames.py": "each violator is registered by its requirement, and makes the frames that violate it",
     "samples/of_responses.py": "each violator is registered by its requirement, and makes the frames that violate it",

@@ -12,13 +12,15 @@ from hgproto.fuzz.mutator import Mutator
 from hgproto.fuzz.raw import frames_of, has_header, number_of
 from hgproto.judging.finding import ERROR, checked_role, other_role
 from hgproto.judging.validation import validate
+from hgproto.reactors.content import Content
 from hgproto.reactors.limits import Limits
 from hgproto.reactors.server import Server
-from hgproto.revisions.framing_0002 import codec, machines
+from hgproto.revisions.revision import default_revision
 from hgproto.runtime.bytelike import as_bytes
 from hgproto.runtime.frame import check_instance
 from hgproto.samples import VIOLATORS, Seeded, at_limits, boundaries, senders, session, violate, wires
 from hgproto.samples.frames import FrameMaker
+from hgproto.samples.of_frames import ABOUT_ENCODINGS
 from hgproto.streams.encodings import Encodings, default_encodings
 from hgproto.streams.input_stream import checked_reopen
 
@@ -32,7 +34,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Case", "Cases", "frames_and_waits", "probed_as", "types_of", "with_probe", "without_probe"]
 
-_Type, _Stream = codec.FrameType, codec.StreamFlag
+_REVISION = default_revision()
+codec, _CONTENT = _REVISION.codec, Content(_REVISION)
+_BEGIN, _END = _REVISION.begin, _REVISION.end
+_MORE_DATA, _LAST_DATA = _REVISION.data_types[_CONTENT.data]
 _HEADER = codec.HEADER_OCTETS
 _LIMIT, _MOST = codec.MAX_PAYLOAD
 _PROBE_NAME = b"probe"
@@ -52,14 +57,13 @@ _TRIES = 40
 """Sessions that are tried until one breaks a rule and no other."""
 _WAYS = 3
 """How often each rule is broken in a round."""
-_ABOUT_ENCODING = ("encoding.", "stream-settings.", "stream.encoded-needs-settings", "stream.begin-plain")
 _ROUND = 300
 """Mutations between two rounds in which each rule is broken."""
 
 
 def types_of(side: Role) -> list[str]:
     """The names of the frame types that a side may send, told by the streams that the codec lets them be on."""
-    maker, parity = FrameMaker(), machines.STREAM_PARITY[side]
+    maker, parity = FrameMaker(), _REVISION.machines.STREAM_PARITY[side]
     return [name for name, code in codec.CODES.items() if parity in maker.headers(code)[0].stream_parities]
 
 
@@ -127,7 +131,7 @@ class Cases:
             without, types_of(self._side), limits=limits, encodings=encodings, reopen=checked_reopen(reopen)
         )
         self.left_out = dict.fromkeys((feature.name for feature in self.without), 0)
-        self._ends = not any(mask == _Stream.STREAM_END for one in self.without for _, _, mask in one.headers)
+        self._ends = not any(mask == _END for one in self.without for _, _, mask in one.headers)
         self._dialogues = _dialogues(defers, fails, ends=self._ends) if dialogues and self._probe else ()
 
     def __iter__(self) -> Iterator[Case]:
@@ -184,7 +188,7 @@ class Cases:
     def _breaking(self, requirement: str) -> bytes | None:
         """What this side sends that breaks a rule, and if it can be no other; None when only the other side breaks it."""
         # Compression hides from people what is wrong, and is for rules about it alone.
-        encodings = self._encodings if requirement.startswith(_ABOUT_ENCODING) else Encodings([])
+        encodings = self._encodings if requirement.startswith(ABOUT_ENCODINGS) else Encodings([])
         kept: bytes | None = None
         for _ in range(_TRIES):
             lines = violate(
@@ -222,7 +226,7 @@ class Cases:
         yield b"", "empty"
         if self._side == "client":
             for name in self._names[1:]:
-                yield _command(1, 1, codec.CommandNameFlag.EOS, _Stream.STREAM_BEGIN, name), "fails: a command"
+                yield _command(1, 1, _CONTENT.name_is_all, _BEGIN, name), "fails: a command"
             yield from _cuts()
             yield from _lengths()
             yield from _bombs(self._encodings)
@@ -262,13 +266,13 @@ def _dialogues(defers: bool, fails: str | None, *, ends: bool) -> list[Case]:
     names = [_PROBE_NAME] if fails is None else [fails.encode("ascii"), _PROBE_NAME]
     for name in names:
         what = "a command" if name == _PROBE_NAME else "a command that fails"
-        first = _command(1, 1, codec.CommandNameFlag.EOS, _Stream.STREAM_BEGIN, name)
+        first = _command(1, 1, _CONTENT.name_is_all, _BEGIN, name)
         if defers:
             case = with_probe(first, f"dialogue: {what}, and no end of input yet", ends=ends)
             cases.append(case._replace(waits=(len(case.octets),)))
         else:
             for again in (name, _PROBE_NAME):
-                second = _command(1, 1, codec.CommandNameFlag.EOS, 0, again)
+                second = _command(1, 1, _CONTENT.name_is_all, 0, again)
                 case = with_probe(first + second, f"dialogue: the id of {what} again, once it was answered", ends=ends)
                 cases.append(case._replace(waits=(len(first),)))
     return cases
@@ -276,8 +280,8 @@ def _dialogues(defers: bool, fails: str | None, *, ends: bool) -> list[Case]:
 
 def _cuts() -> Iterator[tuple[bytes, str]]:
     """A whole command, and a part of another."""
-    first = _command(1, 1, codec.CommandNameFlag.EOS, _Stream.STREAM_BEGIN)
-    second = _command(3, 1, codec.CommandNameFlag.EOS, _Stream.STREAM_END)
+    first = _command(1, 1, _CONTENT.name_is_all, _BEGIN)
+    second = _command(3, 1, _CONTENT.name_is_all, _END)
     for size in (1, _HEADER - 1, _HEADER, len(second) - 1):
         yield first + second[:size], f"cut: {size} of {counted(len(second), 'octet')}"
 
@@ -286,8 +290,8 @@ def _lengths() -> Iterator[tuple[bytes, str]]:
     """Frames over the limit on lengths that are good ones to who gives the third octet of a length another weight."""
     for weight in (0, 1, 256, 16384, 32768):
         payload = bytes(weight)
-        frame = codec.encode_frame(codec.make_frame(1, 1, _Stream.STREAM_END, _Type.COMMAND_DATA, 2, payload))
-        octets = _command(1, 1, codec.CommandNameFlag.HAVE_DATA, _Stream.STREAM_BEGIN) + b"\0\0\1" + frame[3:]
+        frame = codec.encode_frame(codec.make_frame(1, 1, _END, _CONTENT.data, _LAST_DATA, payload))
+        octets = _command(1, 1, _CONTENT.data_follows, _BEGIN) + b"\0\0\1" + frame[3:]
         yield octets, f"length: a third octet that counts for {weight}"
 
 
@@ -304,8 +308,8 @@ def _series(limits: Limits, *, answered: bool) -> Iterator[tuple[bytes, str]]:
     size = min(limits.max_payload, _SERIES_PAYLOAD)
     count = _SERIES_OCTETS // (_HEADER + size)
     if count * size <= min(limits.request_octets, limits.buffered_octets):
-        data = codec.encode_frame(codec.make_frame(1, 1, 0, _Type.COMMAND_DATA, 1, b"a" * size))
-        command = _command(1, 1, codec.CommandNameFlag.HAVE_DATA, _Stream.STREAM_BEGIN)
+        data = codec.encode_frame(codec.make_frame(1, 1, 0, _CONTENT.data, _MORE_DATA, b"a" * size))
+        command = _command(1, 1, _CONTENT.data_follows, _BEGIN)
         yield command + data * count, f"{_SERIES}: data of one command"
     size = _SERIES_NAME
     if not answered:
@@ -319,8 +323,8 @@ def _series(limits: Limits, *, answered: bool) -> Iterator[tuple[bytes, str]]:
 
 def _commands(count: int, name: bytes) -> Iterator[bytes]:
     for number in range(count):
-        begin = _Stream.STREAM_BEGIN if number == 0 else 0
-        yield _command(2 * number + 1, 1, codec.CommandNameFlag.EOS, begin, name)
+        begin = _BEGIN if number == 0 else 0
+        yield _command(2 * number + 1, 1, _CONTENT.name_is_all, begin, name)
 
 
 def _bombs(encodings: Encodings) -> Iterator[tuple[bytes, str]]:
@@ -332,11 +336,10 @@ def _bombs(encodings: Encodings) -> Iterator[tuple[bytes, str]]:
         zeros = bytes(1 << 20)
         payload = b"".join(encoder.encode(zeros) for _ in range(_BOMB >> 20)) + encoder.finish()
         parts = [payload[at : at + 65535] for at in range(0, len(payload), 65535)]
-        settings = codec.encode_stream_settings(codec.StreamSettings(name, b""))
-        frames = [codec.make_frame(1, 3, _Stream.STREAM_BEGIN, _Type.STREAM_SETTINGS, 0, settings)]
-        frames += [codec.make_frame(1, 3, _Stream.ENCODED, _Type.COMMAND_DATA, 1, part) for part in parts]
+        frames = [_REVISION.message("settings")(1, 3, name)]
+        frames += [codec.make_frame(1, 3, _REVISION.encoded, _CONTENT.data, _MORE_DATA, part) for part in parts]
         octets = b"".join(codec.encode_frame(frame) for frame in frames)
-        yield _command(1, 1, codec.CommandNameFlag.HAVE_DATA, _Stream.STREAM_BEGIN) + octets, f"bomb: {name}"
+        yield _command(1, 1, _CONTENT.data_follows, _BEGIN) + octets, f"bomb: {name}"
 
 
 def with_probe(octets: bytes, origin: str, most: int = _LIMIT, *, ends: bool = True) -> Case:
@@ -354,8 +357,8 @@ def with_probe(octets: bytes, origin: str, most: int = _LIMIT, *, ends: bool = T
     request_id = next((one for one in range(65533, 0, -2) if one not in ids), None)
     if request_id is None:
         return Case(octets, origin)
-    stream_id, stream_flags = _free_stream(frames, int(_Stream.STREAM_END) * ends)
-    probe = _command(request_id, stream_id, codec.CommandNameFlag.EOS, stream_flags)
+    stream_id, stream_flags = _free_stream(frames, _END * ends)
+    probe = _command(request_id, stream_id, _CONTENT.name_is_all, stream_flags)
     return Case(octets + probe, origin, request_id)
 
 
@@ -373,7 +376,7 @@ def probed_as(frames: Iterable[bytes], case: Case, most: int) -> Case:
     if case.probe is None:
         other = Case(octets, case.origin)
     else:
-        ends = bool(number_of(case.octets[-_PROBE:], "stream_flags") & _Stream.STREAM_END)
+        ends = bool(number_of(case.octets[-_PROBE:], "stream_flags") & _END)
         other = with_probe(octets, case.origin, most, ends=ends)
     if case.waits[-1:] == (len(case.octets),):
         waits = [wait for wait in waits if wait < len(other.octets)] + [len(other.octets)]
@@ -397,21 +400,29 @@ def without_probe(case: Case) -> bytes:
 
 def _free_stream(frames: list[bytes], end: int) -> tuple[int, int]:
     """A stream id for a probe with its stream flags: an unused stream, else a closed one, else the last that is open."""
-    begin = int(_Stream.STREAM_BEGIN)
     ended = {
-        number_of(frame, "stream_id"): bool(number_of(frame, "stream_flags") & _Stream.STREAM_END)
+        number_of(frame, "stream_id"): bool(number_of(frame, "stream_flags") & _END)
         for frame in frames
         if has_header(frame)
     }
     unused = [stream_id for stream_id in range(1, 254, 2) if stream_id not in ended]
     closed = [stream_id for stream_id in range(1, 254, 2) if ended.get(stream_id)]
     free = unused or closed
-    return (free[-1], begin | end) if free else (253, 0)
+    return (free[-1], _BEGIN | end) if free else (253, 0)
 
 
 def _command(request_id: int, stream_id: int, flags: int, stream_flags: int, name: bytes = _PROBE_NAME) -> bytes:
-    frame = codec.make_frame(request_id, stream_id, stream_flags, _Type.COMMAND_NAME, flags, name)
+    frame = codec.make_frame(request_id, stream_id, stream_flags, _CONTENT.name, flags, name)
     return bytes(codec.encode_frame(frame))
+
+
+def _announcing(**content: Any) -> int:
+    """The flags of a command with arguments, or with data."""
+    return int(next(_REVISION.message("command", "argument", "data")(1, 1, "x", **content)).flags)
+
+
+_ANNOUNCING = {_CONTENT.argument_code: _announcing(args={"a": b""}), _CONTENT.data: _announcing(data=b"")}
+"""The flags of the commands that the frames of their content follow, by frame type."""
 
 
 def _in_context(octets: bytes, side: Role) -> bytes:
@@ -421,23 +432,19 @@ def _in_context(octets: bytes, side: Role) -> bytes:
     except RemoteProtocolError:
         return octets
     if side == "server":
-        if frame.stream_flags & _Stream.STREAM_BEGIN:
+        if frame.stream_flags & _BEGIN:
             return octets
-        first: Any = codec.make_frame(3, int(frame.stream_id), _Stream.STREAM_BEGIN, _Type.TEXT_OUTPUT, 0, b"")
+        first: Any = codec.make_frame(3, int(frame.stream_id), _BEGIN, _REVISION.code_of("text"), 0, b"")
         return codec.encode_frame(first) + octets
-    begins = bool(frame.stream_flags & _Stream.STREAM_BEGIN)
-    flags = {
-        _Type.COMMAND_ARGUMENT: codec.CommandNameFlag.HAVE_ARGS,
-        _Type.COMMAND_DATA: codec.CommandNameFlag.HAVE_DATA,
-    }
-    announced = flags.get(codec.FrameType(frame.type) if frame.type in codec.TYPE_NAMES else _Type.PROGRESS)
+    begins = bool(frame.stream_flags & _BEGIN)
+    announced = _ANNOUNCING.get(int(frame.type))
     before = b""
     if announced is not None:
-        both = _Stream.STREAM_BEGIN | _Stream.STREAM_END if begins else _Stream.STREAM_BEGIN
+        both = _BEGIN | _END if begins else _BEGIN
         before = _command(int(frame.request_id), int(frame.stream_id), announced, both)
     elif not begins:
         other = 9 if frame.request_id != 9 else 11
-        before = _command(other, int(frame.stream_id), codec.CommandNameFlag.EOS, _Stream.STREAM_BEGIN)
+        before = _command(other, int(frame.stream_id), _CONTENT.name_is_all, _BEGIN)
     given = before + octets
     for after in _closers(int(frame.request_id)):
         server = Server()
@@ -449,11 +456,11 @@ def _in_context(octets: bytes, side: Role) -> bytes:
 
 def _closers(request_id: int) -> Iterator[bytes]:
     """What may end a request that was begun."""
-    both = _Stream.STREAM_BEGIN | _Stream.STREAM_END
+    both = _BEGIN | _END
     yield b""
-    argument = codec.encode_argument(codec.Argument("zz", b"z"))
+    argument, _, encode = _REVISION.structure_of("argument")
     for kind, flags, payload in (
-        (_Type.COMMAND_ARGUMENT, codec.CommandArgumentFlag.EOA, argument),
-        (_Type.COMMAND_DATA, codec.CommandDataFlag.EOS, b""),
+        (_CONTENT.argument_code, _CONTENT.last_argument, encode(argument("zz", b"z"))),
+        (_CONTENT.data, _LAST_DATA, b""),
     ):
         yield codec.encode_frame(codec.make_frame(request_id, 251, both, kind, flags, payload))

@@ -12,9 +12,11 @@ from hgproto.samples.sessions import BEGIN, ENCODED, END, Line
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["VIOLATORS"]
+__all__ = ["ABOUT_ENCODINGS", "VIOLATORS"]
 
 VIOLATORS = Violators()
+ABOUT_ENCODINGS = ("encoding.", "stream-settings.", "stream.encoded-needs-settings", "stream.begin-plain")
+"""The starts of the ids of requirements on content encodings and their settings."""
 
 _NAME, _SETTINGS = codec.FrameType.COMMAND_NAME, codec.FrameType.STREAM_SETTINGS
 _MOST, _LARGEST = codec.MAX_PAYLOAD
