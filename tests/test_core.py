@@ -20,11 +20,11 @@ ROOT = Path(__file__).resolve().parents[1]
 CORE = ("runtime", "wire", "streams", "reactors", "judging")
 """The packages that serve every revision."""
 NAMING = {
-    "samples/of_commands.py": "each violator is registered by its requirement, and makes the frames that violate it",
-    "samples/of_frames.py": "each violator is registered by its requirement, and makes the frames that violate it",
-    "samples/of_responses.py": "each violator is registered by its requirement, and makes the frames that violate it",
+    "samples/of_commands.py": "its violators are registered by the requirements that they violate",
+    "samples/of_frames.py": "its violators are registered by the requirements that they violate",
+    "samples/of_responses.py": "its violators are registered by the requirements that they violate",
 }
-"""The modules outside the core that name parts of framing-0002, with the reasons. There are at most five."""
+"""The modules outside the core that name requirements, with the reasons. No module names anything else of a revision."""
 SCHEMAS = [*sorted((ROOT / "schema").glob("framing*.yaml")), ROOT / "tests" / "data" / "alien.yaml"]
 
 
@@ -118,11 +118,12 @@ def test_other_modules_name_no_part_of_a_revision(path: Path) -> None:
     found = named_outside(path)
     if path.relative_to(PACKAGE).as_posix() in NAMING:
         assert found, "it names nothing of a revision: take it off NAMING"
+        assert {one.partition(": ")[2].strip("'") for one in found} <= {name for name, _ in parts("requirements")}
     else:
         assert found == [], "find it by its role, or by its place in the schema"
 
 
-def test_few_modules_name_parts_of_a_revision() -> None:
+def test_few_modules_name_requirements() -> None:
     assert {*NAMING} <= {path.relative_to(PACKAGE).as_posix() for path in OTHERS}
     assert len(NAMING) <= 5
 

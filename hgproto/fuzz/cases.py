@@ -21,6 +21,7 @@ from hgproto.runtime.frame import check_instance
 from hgproto.samples import VIOLATORS, Seeded, at_limits, boundaries, senders, session, violate, wires
 from hgproto.samples.frames import FrameMaker
 from hgproto.samples.of_frames import ABOUT_ENCODINGS
+from hgproto.samples.scene import ANNOUNCING
 from hgproto.streams.encodings import Encodings, default_encodings
 from hgproto.streams.input_stream import checked_reopen
 
@@ -416,15 +417,6 @@ def _command(request_id: int, stream_id: int, flags: int, stream_flags: int, nam
     return bytes(codec.encode_frame(frame))
 
 
-def _announcing(**content: Any) -> int:
-    """The flags of a command with arguments, or with data."""
-    return int(next(_REVISION.message("command", "argument", "data")(1, 1, "x", **content)).flags)
-
-
-_ANNOUNCING = {_CONTENT.argument_code: _announcing(args={"a": b""}), _CONTENT.data: _announcing(data=b"")}
-"""The flags of the commands that the frames of their content follow, by frame type."""
-
-
 def _in_context(octets: bytes, side: Role) -> bytes:
     """A frame at a boundary where it belongs: after what has to come before, and with an end to what it leaves open."""
     try:
@@ -437,7 +429,7 @@ def _in_context(octets: bytes, side: Role) -> bytes:
         first: Any = codec.make_frame(3, int(frame.stream_id), _BEGIN, _REVISION.code_of("text"), 0, b"")
         return codec.encode_frame(first) + octets
     begins = bool(frame.stream_flags & _BEGIN)
-    announced = _ANNOUNCING.get(int(frame.type))
+    announced = ANNOUNCING.get(int(frame.type))
     before = b""
     if announced is not None:
         both = _BEGIN | _END if begins else _BEGIN

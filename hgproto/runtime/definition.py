@@ -195,6 +195,12 @@ class Definition:
         """
         return self.codec.STRUCTURES[case_of(self.codec.PAYLOADS[self.code_of(role)], flags, False)]
 
+    def repeated_in(self, role: str) -> tuple[Any, Callable[..., Any], Callable[[Any], bytes]]:
+        """Returns the same of the structure that the payload of the frame type with a role repeats."""
+        layout = self.codec.LAYOUTS[case_of(self.codec.PAYLOADS[self.code_of(role)], 0, False)]
+        (repeated,) = (part.layout for part in layout.parts if part.layout is not None)
+        return self.codec.STRUCTURES[repeated.name]
+
     @cached_property
     def data_types(self) -> dict[int, tuple[int, int]]:
         """The frame types whose payloads are parts of one sequence of bytes, with the flags for more and for the last."""

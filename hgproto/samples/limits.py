@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from hgproto.judging.validation import SessionValidator
 from hgproto.reactors.content import Content
@@ -180,9 +180,7 @@ def _payload_items(number: int, _: Limits) -> Iterator[Line]:
 def message_of(number: int) -> bytes:
     """A message of so many items, in as few octets as there can be."""
     labels = [min(_LABELS, number - at - 1) for at in range(0, number, _LABELS + 1)]
-    layout = codec.LAYOUTS[codec.PAYLOADS[_TEXT][-1][2]]
-    (repeated,) = (part.layout for part in layout.parts if part.layout is not None)
-    atom: Any = codec.STRUCTURES[repeated.name][0]
+    atom, _, _ = _REVISION.repeated_in("text")
     atoms = [atom(format="", labels=("",) * count, args=()) for count in labels]
     atoms[-1] = atoms[-1].replace(format="\n")
     text, _, encode = _REVISION.structure_of("text")

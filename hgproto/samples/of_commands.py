@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hgproto.revisions.framing_0002 import codec
-from hgproto.samples.scene import Scene, Violators, flagged, sent_by_the_wrong_side
+from hgproto.reactors.content import Content
+from hgproto.revisions.revision import default_revision
+from hgproto.samples.scene import ANNOUNCING, NothingToBreakError, Scene, Violators, flagged, sent_by_the_wrong_side
 from hgproto.samples.sessions import END
 
 if TYPE_CHECKING:
@@ -15,14 +16,18 @@ __all__ = ["VIOLATORS"]
 
 VIOLATORS = Violators()
 
-_Type = codec.FrameType
-_NAME, _ARGUMENT, _DATA = _Type.COMMAND_NAME, _Type.COMMAND_ARGUMENT, _Type.COMMAND_DATA
-_Name, _Argument, _Data = codec.CommandNameFlag, codec.CommandArgumentFlag, codec.CommandDataFlag
+_CONTENT = Content(default_revision())
+_NAME, _ARGUMENT, _DATA = _CONTENT.name, _CONTENT.argument_code, _CONTENT.data
+_LAST = {_NAME: _CONTENT.name_is_all, _ARGUMENT: _CONTENT.last_argument, _DATA: _CONTENT.last_data}
+"""The flags of the last frame of each type, or of the only one."""
+_HAVE_ARGS, _HAVE_DATA = ANNOUNCING[_ARGUMENT], ANNOUNCING[_DATA]
 
 VIOLATORS |= {
-    "command-name.client-only": sent_by_the_wrong_side(_NAME, "server", _Name.EOS, b"x"),
-    "command-argument.client-only": sent_by_the_wrong_side(_ARGUMENT, "server", _Argument.EOA, b"\x01\x00\x01\x00kv"),
-    "command-data.client-only": sent_by_the_wrong_side(_DATA, "server", _Data.EOS, b"x"),
+    "command-name.client-only": sent_by_the_wrong_side(_NAME, "server", _LAST[_NAME], b"x"),
+    "command-argument.client-only": sent_by_the_wrong_side(
+        _ARGUMENT, "server", _LAST[_ARGUMENT], b"\x01\x00\x01\x00kv"
+    ),
+    "command-data.client-only": sent_by_the_wrong_side(_DATA, "server", _LAST[_DATA], b"x"),
     "command-name.flags-present": flagged(_NAME, 0),
     "command-name.eos-exclusive": flagged(_NAME, 3, 5, 7),
     "command-argument.eoa-exclusive": flagged(_ARGUMENT, 3),
@@ -45,18 +50,26 @@ def _argument(change: Callable[[Scene, int, int, bytes], bytes]) -> Callable[[Sc
     def violator(scene: Scene) -> None:
         # A value that is not empty can be too long and too short.
         number = scene.pick(scene.some(_ARGUMENT, lambda number, frame: _begins_value(scene, number, frame)))
-        header = codec.decode_argument_header(bytes(scene.frames[number].payload[:4]))
-        scene.change_payload(number, lambda payload: change(scene, header.name_length, header.value_length, payload))
+        name, value = _lengths(scene.frames[number])
+        scene.change_payload(number, lambda payload: change(scene, name, value, payload))
 
     return violator
 
 
 def _begins_value(scene: Scene, number: int, frame: Any) -> bool:
-    return number not in scene.continued and codec.decode_argument_header(bytes(frame.payload[:4])).value_length > 0
+    return number not in scene.continued and _lengths(frame)[1] > 0
+
+
+def _lengths(frame: Any) -> tuple[int, int]:
+    """How long the name and the value of an argument are said to be. Raises :class:`NothingToBreakError` if the frame is cut."""
+    if len(frame.payload) < _CONTENT.size:
+        raise NothingToBreakError
+    name, value = _CONTENT.sub_header.unpack_from(frame.payload)
+    return name, value
 
 
 def _sizes(name: int, value: int) -> bytes:
-    return bytes(codec.encode_argument_header(codec.ArgumentHeader(name, value)))
+    return _CONTENT.sub_header.pack(name, value)
 
 
 def _too_small(scene: Scene, value: int) -> int:
@@ -113,7 +126,7 @@ def _late(
     else:
         place = scene.between(number + 1, later[0] if later else number)
         scene.cut_short(request_id, place)
-    flags = _Argument.EOA if kind == _ARGUMENT else _Data.EOS
+    flags = _LAST[kind]
     scene.insert(place, "client", scene.make(request_id, kind, flags, payload))
 
 
@@ -136,22 +149,22 @@ def _(scene: Scene) -> None:
         if not scene.cut_short(request_id, number, always=True):
             # What is left of the command would follow the other.
             number = scene.between(request.sent[-1] + 1, request.received[-1])
-    scene.insert(number, "client", scene.make(request_id, _NAME, _Name.EOS, b"again"))
+    scene.insert(number, "client", scene.make(request_id, _NAME, _LAST[_NAME], b"again"))
 
 
-_BOTH = _Name.HAVE_ARGS | _Name.HAVE_DATA
+_BOTH = _HAVE_ARGS | _HAVE_DATA
 
 
 @VIOLATORS.of("command-argument.uninterrupted")
 def _(scene: Scene) -> None:
     args = {"key": b"longer than a frame"}
-    _late(scene, _DATA, b"x", _ARGUMENT, lambda _, frame: frame.flags & _Argument.CONTINUATION, args=args)
+    _late(scene, _DATA, b"x", _ARGUMENT, lambda _, frame: frame.flags & _CONTENT.more, args=args)
 
 
 @VIOLATORS.of("command-argument.after-eoa")
 def _(scene: Scene) -> None:
     def where(_: int, frame: Any) -> bool:
-        if not frame.flags & _Argument.EOA:
+        if not frame.flags & _LAST[_ARGUMENT]:
             return False
         # Without data, the command is complete.
         return any(scene.frames[name].request_id == frame.request_id for name in scene.commands(_BOTH))
@@ -166,7 +179,7 @@ def _(scene: Scene) -> None:
         _ARGUMENT,
         b"\x01\x00\x01\x00kv",
         _NAME,
-        lambda _, frame: frame.flags & _BOTH == _Name.HAVE_DATA,
+        lambda _, frame: frame.flags & _BOTH == _HAVE_DATA,
         data=b"x",
     )
 
@@ -175,7 +188,7 @@ def _(scene: Scene) -> None:
 def _(scene: Scene) -> None:
     # With and without data that is expected later.
     data = scene.pick((None, b"x"))
-    flags = _BOTH if data else _Name.HAVE_ARGS
+    flags = _BOTH if data else _HAVE_ARGS
     _late(
         scene,
         _DATA,
@@ -191,7 +204,7 @@ def _(scene: Scene) -> None:
 def _(scene: Scene) -> None:
     number = scene.pick(scene.some(_ARGUMENT, lambda number, _: number not in scene.continued))
     frame = scene.frames[number]
-    name = frame.payload[4 : 4 + codec.decode_argument_header(bytes(frame.payload[:4])).name_length]
+    name = frame.payload[4 : 4 + _lengths(frame)[0]]
     scene.insert(number, "client", scene.make(frame.request_id, _ARGUMENT, 0, _sizes(len(name), 0) + name))
 
 
@@ -202,7 +215,7 @@ def _(scene: Scene) -> None:
         _DATA,
         b"x",
         _ARGUMENT,
-        lambda _, frame: not frame.flags & (_Argument.CONTINUATION | _Argument.EOA),
+        lambda _, frame: not frame.flags & (_CONTENT.more | _LAST[_ARGUMENT]),
         args={"a": b"", "key": b""},
         data=scene.pick((None, b"x")),
     )
@@ -211,7 +224,9 @@ def _(scene: Scene) -> None:
 def _strays(scene: Scene, number: int, request_ids: Iterable[int]) -> None:
     """Puts an argument or data of one of several requests before a line."""
     request_id = scene.pick(request_ids)
-    kind, flags, payload = scene.pick(((_DATA, _Data.EOS, b"x"), (_ARGUMENT, _Argument.EOA, b"\x01\x00\x01\x00kv")))
+    kind, flags, payload = scene.pick(
+        ((_DATA, _LAST[_DATA], b"x"), (_ARGUMENT, _LAST[_ARGUMENT], b"\x01\x00\x01\x00kv"))
+    )
     scene.insert(number, "client", scene.make(request_id, kind, flags, payload))
 
 

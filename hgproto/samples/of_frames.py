@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hgproto.revisions.framing_0002 import codec, machines
+from hgproto.reactors.content import Content
+from hgproto.revisions.revision import default_revision
 from hgproto.samples.limits import message_of
 from hgproto.samples.scene import NothingToBreakError, Scene, Violators
 from hgproto.samples.sessions import BEGIN, ENCODED, END, Line
@@ -18,7 +19,12 @@ VIOLATORS = Violators()
 ABOUT_ENCODINGS = ("encoding.", "stream-settings.", "stream.encoded-needs-settings", "stream.begin-plain")
 """The starts of the ids of requirements on content encodings and their settings."""
 
-_NAME, _SETTINGS = codec.FrameType.COMMAND_NAME, codec.FrameType.STREAM_SETTINGS
+_REVISION = default_revision()
+codec, _CONTENT = _REVISION.codec, Content(_REVISION)
+_NAME, _SETTINGS = _CONTENT.name, _REVISION.code_of("settings")
+_COMPRESSORS = {
+    algorithm: name for name, (algorithm, _) in _REVISION.roles.PROFILES.items() if algorithm not in (None, "identity")
+}
 _MOST, _LARGEST = codec.MAX_PAYLOAD
 
 
@@ -42,7 +48,7 @@ def _(scene: Scene) -> None:
     if number is None or scene.frames[number].type == _NAME:
         # The response to a command that was cut away would be one to no request: a new command is cut.
         number = scene.end()
-        scene.insert(number, side, scene.make(scene.next_id(), _NAME, codec.CommandNameFlag.EOS, b"x"))
+        scene.insert(number, side, scene.make(scene.next_id(), _NAME, _CONTENT.name_is_all, b"x"))
     cut = scene.lines[number].frame
     assert cut is not None  # noqa: S101 - it was just chosen for its frame
     frame = codec.encode_frame(cut)
@@ -77,10 +83,10 @@ def _(scene: Scene) -> None:
     # Nobody looks at the request id of stream-settings.
     kind, flags, payload = scene.pick(
         (
-            (_NAME, codec.CommandNameFlag.EOS, b"x"),
-            (_NAME, codec.CommandNameFlag.HAVE_DATA, b"x"),
-            (codec.FrameType.COMMAND_DATA, codec.CommandDataFlag.EOS, b"x"),
-            (codec.FrameType.COMMAND_ARGUMENT, codec.CommandArgumentFlag.EOA, b"\x01\x00\x01\x00kv"),
+            (_NAME, _CONTENT.name_is_all, b"x"),
+            (_NAME, _CONTENT.data_follows, b"x"),
+            (_CONTENT.data, _CONTENT.last_data, b"x"),
+            (_CONTENT.argument_code, _CONTENT.last_argument, b"\x01\x00\x01\x00kv"),
         )
     )
     number = scene.choices.among(0, scene.end())
@@ -101,7 +107,7 @@ def _(scene: Scene) -> None:
 def _(scene: Scene) -> None:
     number = scene.pick(scene.own())
     side, stream_id, flags = scene.lines[number].side, scene.frames[number].stream_id, scene.frames[number].stream_flags
-    parity = int(machines.STREAM_PARITY[side])
+    parity = int(_REVISION.machines.STREAM_PARITY[side])
     other = scene.pick((1 - parity, 3 - parity, 255 - parity))
     # The frame alone, where its stream does without, or all of the stream.
     alone = not flags & (BEGIN | END | ENCODED) and scene.choices.below(2)
@@ -137,8 +143,8 @@ def _(scene: Scene) -> None:
 @VIOLATORS.of("stream.open-limit")
 def _(scene: Scene) -> None:
     side = scene.either()
-    most = codec.LIMITS["open-streams"][0]
-    settings = codec.encode_stream_settings(codec.StreamSettings(scene.profile(), b""))
+    most = _REVISION.limit("open_streams")[0]
+    settings = _REVISION.encode_settings(scene.profile(), b"")
     number = scene.anywhere()
     frames = [codec.make_frame(0, stream_id, BEGIN, _SETTINGS, 0, settings) for stream_id in scene.free_streams(side)]
     scene.lines[number:number] = [Line(side, frame) for frame in frames[: most + 1]]
@@ -167,7 +173,7 @@ def _(scene: Scene) -> None:
 
 
 def _compressors(scene: Scene) -> list[str]:
-    return [name for name in ("zlib", "zstd-8mb") if name in scene.encodings]
+    return [name for name in _COMPRESSORS.values() if name in scene.encodings]
 
 
 def _compressed(scene: Scene) -> int | None:
@@ -177,7 +183,7 @@ def _compressed(scene: Scene) -> int | None:
         scene.role,
         lambda number, frame: (
             frame.stream_flags & ENCODED
-            and scene.profiles[number] in ("zlib", "zstd-8mb")
+            and scene.profiles[number] in _COMPRESSORS.values()
             and scene.may_be_lost(number)
         ),
     )
@@ -197,7 +203,7 @@ def _(scene: Scene) -> None:
 
 @VIOLATORS.of("encoding.decoded-limit")
 def _(scene: Scene) -> None:
-    payload = bytes(codec.LIMITS["decoded-frame"][0] + 1)
+    payload = bytes(_REVISION.limit("decoded_frame")[0] + 1)
     number = _compressed(scene)
     if number is None:
         profile = scene.pick(_compressors(scene))
@@ -214,18 +220,18 @@ def _(scene: Scene) -> None:
         scene.add()
     number = scene.pick(scene.numbers(None, "server", lambda _, frame: frame.type != _SETTINGS))
     request_id = scene.frames[number].request_id
-    payload = message_of(codec.LIMITS["payload-items"][0] + 1)
-    settings = codec.encode_stream_settings(codec.StreamSettings(profile, b""))
+    payload = message_of(_REVISION.limit("payload_items")[0] + 1)
+    settings = _REVISION.encode_settings(profile, b"")
     first = scene.make(request_id, _SETTINGS, 0, settings)
     # As it is before encoding, since what compressors make differs from version to version.
-    text = scene.make(request_id, codec.FrameType.TEXT_OUTPUT, 0, payload, ENCODED)
+    text = scene.make(request_id, _REVISION.code_of("text"), 0, payload, ENCODED)
     scene.insert(number, "server", text, first)
 
 
 def _on_encoded_stream(scene: Scene, profile: str, encode: Callable[[bytes], bytes]) -> None:
     """A frame on a stream of its own, its payload as it is on the wire."""
     number, side, frame = scene.aside()
-    settings = codec.encode_stream_settings(codec.StreamSettings(profile, b""))
+    settings = _REVISION.encode_settings(profile, b"")
     first = scene.make(frame.request_id, _SETTINGS, 0, settings)
     frame = frame.replace(payload=encode(bytes(frame.payload)), stream_flags=ENCODED)
     scene.insert(number, side, frame, first, raw=True)
@@ -248,7 +254,8 @@ def _(scene: Scene) -> None:
 
 @VIOLATORS.of("encoding.window")
 def _(scene: Scene) -> None:
-    if "zstd-8mb" not in scene.encodings:
+    profile = _COMPRESSORS.get("zstd", "")
+    if profile not in scene.encodings:
         raise NothingToBreakError
     # Of the window descriptor, the upper five bits say how many times 1 KiB is doubled, the others add eighths.
     descriptor = scene.pick((13 << 3 | 1, 14 << 3, 17 << 3))
@@ -257,7 +264,7 @@ def _(scene: Scene) -> None:
         block = (len(payload) << 3 | 1).to_bytes(3, "little")
         return b"\x28\xb5\x2f\xfd\x00" + bytes([descriptor]) + block + payload
 
-    _on_encoded_stream(scene, "zstd-8mb", encode)
+    _on_encoded_stream(scene, profile, encode)
 
 
 def _settings(scene: Scene) -> int:
@@ -289,7 +296,7 @@ def _(scene: Scene) -> None:
             scene.own(lambda number, frame: not frame.stream_flags & (BEGIN | ENCODED) and scene.may_be_lost(number))
         )
         frame = scene.frames[number]
-        settings = codec.encode_stream_settings(codec.StreamSettings(scene.profile(), b""))
+        settings = _REVISION.encode_settings(scene.profile(), b"")
         late = codec.make_frame(frame.request_id, frame.stream_id, 0, _SETTINGS, 0, settings)
         scene.lines.insert(number, Line(scene.lines[number].side, late))
     else:

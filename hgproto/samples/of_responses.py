@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hgproto.revisions.framing_0002 import build, codec
+from hgproto.revisions.revision import default_revision
 from hgproto.runtime.cbor import encode_item, encode_map, join_map
 from hgproto.samples.scene import Scene, Violators, flagged, sent_by_the_wrong_side
 from hgproto.samples.sessions import END
@@ -16,14 +16,17 @@ __all__ = ["VIOLATORS"]
 
 VIOLATORS = Violators()
 
-_Type = codec.FrameType
-_RESPONSE, _ERROR, _TEXT, _PROGRESS = _Type.BYTES_RESPONSE, _Type.ERROR_RESPONSE, _Type.TEXT_OUTPUT, _Type.PROGRESS
-_Response, _Error = codec.BytesResponseFlag, codec.ErrorResponseFlag
+_REVISION = default_revision()
+_RESPONSE, _ERROR, _TEXT, _PROGRESS = (_REVISION.code_of(role) for role in ("response", "error", "text", "progress"))
+_MORE, _LAST = _REVISION.data_types[_RESPONSE]
+_FATAL = _REVISION.flag(_ERROR, "fatal")
+_APPLICATION = int(_REVISION.message("error")(1, 2, "no").flags)
+_decode_progress, _encode_progress = _REVISION.structure_of("progress")[1:]
 _NOT_UTF8 = (b"\xff", b"\xc3", b"\xed\xa0\x80", b"\xc0\x80")
 
 VIOLATORS |= {
-    "bytes-response.server-only": sent_by_the_wrong_side(_RESPONSE, "client", _Response.EOS, b"x"),
-    "error-response.server-only": sent_by_the_wrong_side(_ERROR, "client", _Error.APPLICATION, b"no"),
+    "bytes-response.server-only": sent_by_the_wrong_side(_RESPONSE, "client", _LAST, b"x"),
+    "error-response.server-only": sent_by_the_wrong_side(_ERROR, "client", _APPLICATION, b"no"),
     "text-output.server-only": sent_by_the_wrong_side(_TEXT, "client", 0, b"\x01\x00\x00\x00\n"),
     "progress.server-only": sent_by_the_wrong_side(_PROGRESS, "client", 0, b"\xa3EtopicAxCpos Etotal\x01"),
     "bytes-response.flags-present": flagged(_RESPONSE, 0),
@@ -46,14 +49,13 @@ def _first_atom(*atoms: bytes) -> Callable[[Scene], None]:
 
 
 def _atom(text: str, *args: str) -> bytes:
-    return bytes(codec.encode_text_atom(codec.TextAtom(text, (), args)))
+    atom, _, encode = _REVISION.repeated_in("text")
+    return encode(atom(format=text, labels=(), args=args))
 
 
 def _progress(scene: Scene) -> int:
     """The line of progress that does not end its topic, which would then stay open."""
-    return int(
-        scene.pick(scene.some(_PROGRESS, lambda _, frame: codec.decode_progress(bytes(frame.payload)).pos != -1))
-    )
+    return int(scene.pick(scene.some(_PROGRESS, lambda _, frame: _decode_progress(bytes(frame.payload)).pos != -1)))
 
 
 def _wrong_map(*maps: tuple[tuple[object, object], ...]) -> Callable[[Scene], None]:
@@ -134,14 +136,12 @@ def _topics(scene: Scene) -> list[list[int]]:
     topics: dict[tuple[int, str], list[int]] = {}
     for number in scene.some(_PROGRESS):
         frame = scene.frames[number]
-        topics.setdefault((frame.request_id, codec.decode_progress(bytes(frame.payload)).topic), []).append(number)
+        topics.setdefault((frame.request_id, _decode_progress(bytes(frame.payload)).topic), []).append(number)
     return list(topics.values())
 
 
 def _replace_progress(scene: Scene, number: int, **parts: Any) -> None:
-    scene.change_payload(
-        number, lambda payload: bytes(codec.encode_progress(codec.decode_progress(payload).replace(**parts)))
-    )
+    scene.change_payload(number, lambda payload: bytes(_encode_progress(_decode_progress(payload).replace(**parts))))
 
 
 @VIOLATORS.of("progress.topic-ascii")
@@ -165,7 +165,7 @@ def _(scene: Scene) -> None:
     answered = [one for one, request in scene.requests.items() if request.received[-1] < number]
     request_id = scene.pick([scene.free_id(), *answered])
     kind, flags, payload = scene.pick(
-        ((_RESPONSE, _Response.EOS, b"x"), (_ERROR, _Error.APPLICATION, b"no"), (_TEXT, 0, b"\x01\x00\x00\x00\n"))
+        ((_RESPONSE, _LAST, b"x"), (_ERROR, _APPLICATION, b"no"), (_TEXT, 0, b"\x01\x00\x00\x00\n"))
     )
     scene.insert(number, "server", scene.make(request_id, kind, flags, payload))
 
@@ -173,7 +173,7 @@ def _(scene: Scene) -> None:
 @VIOLATORS.of("response.complete")
 def _(scene: Scene) -> None:
     # A response that is not sent to its end, since that of another would leave its streams open too.
-    before = scene.pick(((), (build.text_output(1, 2, [("x\n", (), ())]),)))
+    before = scene.pick(((), (_REVISION.message("text")(1, 2, [("x\n", (), ())]),)))
     request_id = scene.add(before=[*before, _CONTINUED])
     request = scene.requests[request_id]
     kept = request.received[: scene.between(0, len(request.received) - 1)]
@@ -182,11 +182,11 @@ def _(scene: Scene) -> None:
     scene.lines[request.received[len(kept)] : request.received[-1] + 1] = []
 
 
-_CONTINUED = codec.make_frame(1, 2, 0, _RESPONSE, _Response.CONTINUATION, b"some")
+_CONTINUED = _REVISION.codec.make_frame(1, 2, 0, _RESPONSE, _MORE, b"some")
 
 
 def _protocol_error(scene: Scene, number: int) -> None:
-    scene.insert(number, "server", scene.make(scene.pick((0, 1)), _ERROR, _Error.PROTOCOL, b"no"))
+    scene.insert(number, "server", scene.make(scene.pick((0, 1)), _ERROR, _FATAL, b"no"))
 
 
 @VIOLATORS.of("reactor.errored")

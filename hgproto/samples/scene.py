@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hgproto.runtime.frame import Frame
     from hgproto.streams.encodings import Encodings
 
-__all__ = ["NothingToBreakError", "Scene", "Violators", "flagged", "sent_by_the_wrong_side"]
+__all__ = ["ANNOUNCING", "NothingToBreakError", "Scene", "Violators", "flagged", "sent_by_the_wrong_side"]
 
 _REVISION = default_revision()
 _command = _REVISION.message("command", "argument", "data")
@@ -26,6 +26,11 @@ _CONTENT = Content(_REVISION)
 _ARGUMENT, _DATA, _SETTINGS = _CONTENT.argument_code, _CONTENT.data, _REVISION.code_of("settings")
 _TEXT, _PROGRESS, _ERROR = (_REVISION.code_of(role) for role in ("text", "progress", "error"))
 _IDS = _REVISION.ids["request_id"]
+ANNOUNCING = {
+    code: int(next(_command(1, 1, "x", args, data)).flags)
+    for code, args, data in ((_ARGUMENT, {"a": b""}, None), (_DATA, None, b""))
+}
+"""The flags of the commands that the frames of their content follow, by frame type."""
 
 
 class NothingToBreakError(Exception):

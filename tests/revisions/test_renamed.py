@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -24,7 +27,6 @@ from hgproto.wire.writer import encode_frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from pathlib import Path
 
     from hgproto.samples import Line
 
@@ -154,3 +156,17 @@ def test_sessions_are_played_with_the_other_names(
     assert "good" in capsys.readouterr().out
     assert main(["coverage", "--revision", other.name, str(file)]) == 0
     assert f"{len(other.codec.CODES)}" in capsys.readouterr().out
+
+
+def made_by_the_kit(*schema: str) -> list[Any]:
+    kit = Path(__file__).resolve().parents[1] / "kit.py"
+    made = subprocess.run([sys.executable, str(kit), *schema], check=True, capture_output=True, text=True)
+    values: list[Any] = json.loads(made.stdout)
+    return values
+
+
+def test_samples_and_the_fuzzing_kit_make_the_same(other: Revision) -> None:
+    ours, theirs = made_by_the_kit(), made_by_the_kit(other.name)
+    assert new("command-name") in json.dumps(theirs)
+    for one, another in zip(ours, theirs, strict=True):
+        assert same_words(one) == same_words(another), one[0]

@@ -99,6 +99,22 @@ def test_requirements_are_found_by_the_guards_of_their_rows() -> None:
     assert OURS.capacity_rule == "request.limits"
 
 
+def test_requirements_are_found_by_what_ends_too_early() -> None:
+    assert OURS.cut_rule == "frame.whole"
+    assert OURS.end_rule("stream") == "stream.end"
+    assert OURS.end_rule("request", "server") == "request.complete"
+    assert OURS.end_rule("connection") is None
+
+
+def test_structures_are_found_by_the_roles_of_their_frame_types() -> None:
+    more = codec.CommandArgumentFlag.CONTINUATION
+    assert OURS.structure_of("argument")[0] is codec.Argument
+    assert OURS.structure_of("argument", more) == codec.STRUCTURES["argument-start"]
+    assert OURS.repeated_in("text") == codec.STRUCTURES["text-atom"]
+    with pytest.raises(ValueError, match="relay-7 has no frame type with the role 'argument'"):
+        ALIEN.structure_of("argument")
+
+
 def test_stream_settings_are_read_and_written() -> None:
     payload = OURS.encode_settings("zlib", b"\x01")
     assert payload == b"\x04zlib\x01"
