@@ -98,7 +98,10 @@ class CommandJudge(Judge, CommandReceiver):
             self._move(request_id, request, sent.to)
         elif state in self._request_states.kept:
             # Who is answered before all was sent may send the rest, and nobody looks at it.
-            self._move(request_id, request, self._told.answered_early)
+            early = self._told.answered_early
+            self._move(request_id, request, self._request_states.initial if early is None else early)
+            if early is None:
+                self._lost.add(request_id)
 
     def forget(self, request_id: int) -> None:
         """The other direction has lost the response to a request: whether it is answered is not known."""
@@ -123,19 +126,17 @@ class CommandJudge(Judge, CommandReceiver):
             # Alone, a request is taken for answered at once.
             del self._requests[request_id]
 
-    def _begin(self, request_id: int, name: str, node: Node) -> None:
-        super()._begin(request_id, name, node)
+    def _begin(self, request_id: int, payload: bytes, node: Node) -> Any:
+        request = super()._begin(request_id, payload, node)
         self._begun[request_id] = self.frames - 1
         self._issue(request_id)
+        return request
 
     def _emit_application_error(self, request_id: int, request: Any, payload: bytes, node: Node) -> None:
         super()._emit_application_error(request_id, request, payload, node)
-        if request is None and node.to not in self._request_states.refused:
+        if request is None and node.to in self._states:
             self._issue(request_id)
-        refused = self._requests[request_id]
-        row = self._row(refused.state, Event.RESPONSE_SENT)
-        if row is not None and row.to is not None:
-            self._move(request_id, refused, row.to)
+        self.answered(request_id)
 
     def _reply(self, request_id: int | None, message: str, kind: str, row: Row) -> Any:
         expected = "what the receiver's limits allow"

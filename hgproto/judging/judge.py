@@ -23,7 +23,7 @@ from hgproto.errors import RemoteProtocolError
 from hgproto.judging.judged_stream import Blind, JudgedStream
 from hgproto.judging.places import Places
 from hgproto.judging.rules import Remark
-from hgproto.reactors.plans import Closed, Violation, placed
+from hgproto.reactors.plans import Closed, Violation, go_on, placed
 from hgproto.reactors.reactor import AGAIN, NOTE
 from hgproto.runtime.machine import Event, Row, Set
 
@@ -287,8 +287,7 @@ class Judge(_Base):
         if not any(after for _, after, _ in self._codec.PAYLOADS.get(node.code, ())):
             frame = self._codec.make_frame(0, 0, 0, node.code, node.flags, payload)
             self._codec.decode_payload(frame, False, self.limits.payload_items)
-        if node.to is not None and (request is None or node.to is not request.state):
-            self._move(request_id, request, node.to)
+        go_on(self, request_id, request, payload, node)
 
     # What comes after a fault.
 

@@ -20,7 +20,7 @@ from hgproto.reactors.events import (
     ServerEvent,
     StartCommand,
 )
-from hgproto.reactors.plans import Node, Plan, Request, first_of, text_payload
+from hgproto.reactors.plans import Node, Plan, Request, first_of, go_on, text_payload
 from hgproto.reactors.reactor import Reactor
 from hgproto.runtime.frame import bare
 from hgproto.runtime.layout import octets
@@ -393,12 +393,12 @@ class CommandReceiver(Reactor[ServerEvent]):
         command.request_id = request_id
         command.data = None
         if request is None:
-            command.name = text_payload(self._codec, self._content.name, payload)
             command.args = {}
             if active:
+                command.name = text_payload(self._codec, self._content.name, payload)
                 self._requests[request_id] = self._active
             else:
-                self._begin(request_id, command.name, node)
+                command.name = self._begin(request_id, payload, node).name
         else:
             command.name = request.name
             command.args = request.args
@@ -413,24 +413,25 @@ class CommandReceiver(Reactor[ServerEvent]):
         self._append(command)
 
     def _emit_want_frame(self, request_id: int, request: _Request | None, payload: bytes, node: Node) -> None:
-        if request is None:
-            self._begin(request_id, text_payload(self._codec, self._content.name, payload), node)
-        elif node.table is not request.table and node.to is not None:
-            self._move(request_id, request, node.to)
+        go_on(self, request_id, request, payload, node)
         self._append(WANT_FRAME)
 
-    def _begin(self, request_id: int, name: str, node: Node) -> None:
+    def _begin(self, request_id: int, payload: bytes, node: Node) -> _Request:
         """A request whose first frame was received."""
-        request = _Request()
+        request: _Request = _Request()
+        refused = node.to in self._request_states.refused
+        name = text_payload(self._codec, self._content.name, payload)
+        request.name = "" if refused else name
         request.table = node.table
-        request.name = name
         request.announced = node.flags & self._content.data_follows != 0
         request.args = {}
         request.octets = 0
         request.data = b""
         request.value = None
         self._requests[request_id] = request
-        self._receiving += 1
+        self._receiving += node.to in self._request_states.receiving
+        self._refused += refused
+        return request
 
     def _emit_command_data(self, request_id: int, request: _Request, payload: bytes, node: Node) -> None:
         last = node.to in self._request_states.whole
@@ -444,12 +445,10 @@ class CommandReceiver(Reactor[ServerEvent]):
     def _emit_application_error(self, request_id: int, request: _Request | None, payload: bytes, node: Node) -> None:
         if request is None:
             text_payload(self._codec, self._content.name, payload)
-            if node.to in self._request_states.refused:
-                self._begin(request_id, "", node)
-                self._receiving -= 1
-                self._refused += 1
-            elif node.to is not None:
+            if node.to in self._states:
                 self._requests[request_id] = self._states[node.to]
+            else:
+                go_on(self, request_id, request, payload, node)
         else:
             self._move(request_id, request, self._request_states.initial if node.to is None else node.to)
         self._append(self._reply(request_id, self._over, "application", node.row))

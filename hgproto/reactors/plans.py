@@ -36,6 +36,7 @@ __all__ = [
     "Violation",
     "bound",
     "first_of",
+    "go_on",
     "placed",
     "text_payload",
     "words",
@@ -66,16 +67,20 @@ class Node:
         self.code = code
         self.ask: Callable[..., object] | None = None
         self.outcomes: dict[object, Node] = {}
-        self.act: Callable[..., None] = _go_on
+        self.act: Callable[..., None] = go_on
         self.row: Row = NO_ROW
         self.to: IntEnum | None = None
         self.table: Any = None
 
 
-def _go_on(reactor: Any, request_id: int, request: Any, _: bytes, node: Node) -> None:
-    """Does what a row says that has a state and no action."""
-    if node.to is not None and (request is None or node.to is not request.state):
-        reactor._move(request_id, request, node.to)  # noqa: SLF001 - an action of the reactor
+def go_on(reactor: Any, request_id: int, request: Any, payload: bytes, node: Node) -> None:
+    """Enters the state of a row, which is all that one without an action does."""
+    if node.to is None or node.to is (reactor.machine.initial if request is None else request.state):
+        return
+    if request is None:
+        reactor._begin(request_id, payload, node)  # noqa: SLF001 - an action of the reactor
+    else:
+        reactor._move(request_id, request, node.to)  # noqa: SLF001
 
 
 def first_of(found: Iterator[T], revision: Definition, what: str) -> T:
@@ -118,7 +123,7 @@ class Table:
 
 
 class States:
-    """The states of a machine of requests, by what its rows for events say.
+    """The states of a machine of requests, by what its rows say.
 
     ``initial``: the id is free. ``receiving``: more of the request, or of its response, has to come. ``kept``: what was
     received is kept, and no response can begin. ``refused``: the rest is ignored. ``whole``: nothing more can come.
@@ -136,11 +141,10 @@ class States:
             row = rows.get((state, event))
             return None if row is None else row.to
 
-        ends = {state: row for state in states if (row := rows.get((state, Event.END_OF_INPUT))) is not None}
         self.initial = machine.initial
-        self.receiving = frozenset(state for state, row in ends.items() if row.emit is not None)
-        self.refused = frozenset(state for state, row in ends.items() if row.emit is None)
-        self.whole = frozenset(states) - ends.keys() - {self.initial}
+        self.receiving = _handing_on(machine)
+        self.refused = frozenset(state for state in states if (state, Event.END_OF_INPUT) in rows) - self.receiving
+        self.whole = frozenset(states) - self.receiving - self.refused - {self.initial}
         self.awaiting = frozenset(state for state in states if leads(state, Event.RESPONSE_BEGUN) is not None)
         self.begun = frozenset(
             row.to for row in rows.values() if row.event is Event.RESPONSE_BEGUN and row.to is not None
@@ -148,6 +152,19 @@ class States:
         self.kept = self.receiving - self.awaiting - self.begun
         self.unfinished = frozenset(row.to for row in rows.values() if row.event is Event.REQUEST_ABANDONED)
         self.answered = frozenset(state for state in states if leads(state, Event.REQUEST_SENT) is self.initial)
+
+
+_CONTENT = ("run-command", "command-data", "response-data")
+"""Actions that hand on what was received of a request, or of its response."""
+
+
+def _handing_on(machine: Machine) -> frozenset[IntEnum]:
+    """Returns the states of used ids from which rows lead on, over further states, to one that hands on content."""
+    rows = [row for row in machine.rows if row.event is not Event.END_OF_INPUT and row.source is not machine.initial]
+    found = {row.source for row in rows if row.emit in _CONTENT}
+    while more := {row.source for row in rows if row.to in found} - found:
+        found |= more
+    return frozenset(found)
 
 
 _MOST_SLOTS = 1 << 8

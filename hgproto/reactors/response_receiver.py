@@ -90,6 +90,9 @@ class ResponseReceiver(Reactor[ClientEvent]):
         else:
             request.table = self._tables[to]
 
+    def _begin(self, request_id: int, payload: bytes, node: Node) -> None:
+        self._requests[request_id] = _Request(node.table)
+
     def _decode(self, node: Node, payload: bytes) -> Any:
         """Returns the value of a payload. Raises :class:`RemoteProtocolError`."""
         return self._decoder(node, payload)()

@@ -18,6 +18,7 @@ from hgproto import (
     InputStream,
     OutputStream,
     Server,
+    SessionValidator,
     Validator,
     default_encodings,
     parse_frame,
@@ -26,11 +27,12 @@ from hgproto import (
 from hgproto.cli import main
 from hgproto.errors import EncodingError, RemoteProtocolError, RevisionError
 from hgproto.judging.command_judge import CommandJudge
+from hgproto.judging.finding import ROLES
 from hgproto.judging.response_judge import ResponseJudge
 from hgproto.reactors.limits import Limits
 from hgproto.reactors.plans import Slots, first_of
 from hgproto.revisions.revision import Revision, default_revision
-from hgproto.samples import Seeded, session, violate, wires
+from hgproto.samples import Seeded, breakable, broken_session, session, violate, wires
 from hgproto.samples.frames import FrameMaker
 
 if TYPE_CHECKING:
@@ -299,6 +301,86 @@ def test_sessions_of_other_machines_are_judged(lines: tuple[str, ...], found: li
     findings = [*validator.feed(of_calls(revision, *lines)), *validator.close()]
     assert [finding.id for finding in findings] == found
     assert not any("stream-end" in finding.message for finding in findings)
+
+
+ROWS = {
+    "nothing is emitted at the end of input": (
+        r", emit: (protocol-error|request-lost)|\n  (protocol-error|request-lost): .*",
+        "",
+    ),
+    "nothing is emitted for a part of a request": (r"(from: (none|receiving-\w+), .*), emit: want-frame", r"\1"),
+    "nothing is emitted for the rest of what is refused": (r"(from: refus.*), emit: want-frame", r"\1"),
+}
+"""Rows of framing-0002 without their action, which is something that they do besides."""
+
+
+@pytest.mark.parametrize(("row", "without"), ROWS.values(), ids=list(ROWS))
+def test_judges_need_no_actions(row: str, without: str, variant: Callable[..., Revision]) -> None:
+    """What an application would be told makes no difference to who only looks on."""
+    name = Path(variant().name)
+    own, number = re.subn(row, without, name.read_text(encoding="utf-8"))
+    assert number >= 2
+    name.write_text(own, encoding="utf-8")
+    revision = Revision(str(name))
+    ids = breakable()
+    total = 0
+    for seed in range(300):
+        lines = list(wires(broken_session(ids[seed % len(ids)], Seeded(seed)) if seed % 4 else session(Seeded(seed))))
+        found = []
+        for of in (None, revision):
+            alone = [Validator(side, revision=of) for side in ROLES]
+            both = SessionValidator(revision=of)
+            findings = [one for side, wire in lines if wire for one in both.feed(side, wire)]
+            for validator in alone:
+                findings += validator.feed(b"".join(wire or b"" for side, wire in lines if side == validator.role))
+                findings += validator.close()
+            found.append([(one.id, one.offset, one.found) for one in [*findings, *both.close()]])
+        assert found[0] == found[1]
+        total += len(found[0])
+    assert total > 300
+
+
+@pytest.mark.requirement("response.active-request")
+@pytest.mark.parametrize("begun", ["have-args", "have-data"])
+def test_the_rest_of_a_request_that_was_answered_early_is_not_looked_at(
+    begun: str, variant: Callable[..., Revision]
+) -> None:
+    """A machine needs no state for requests that were answered before they were whole."""
+    name = Path(variant().name)
+    own, number = re.subn(r"      - .*refusing, event: response-sent, .*\n", "", name.read_text(encoding="utf-8"))
+    assert number == 1
+    name.write_text(own, encoding="utf-8")
+    revision = Revision(str(name))
+    lines = [
+        ("client", f"1 1 stream-begin command-name {begun} x"),
+        ("server", "1 2 stream-begin|stream-end bytes-response eos x"),
+        ("client", r"1 1 0 command-argument eoa \x01\x00\x01\x00ab"),
+        ("client", "1 1 0 command-data eos x"),
+        ("client", "1 1 0 command-name eos x"),
+        ("server", "1 2 stream-begin|stream-end bytes-response eos x"),
+        ("server", "1 2 stream-begin|stream-end bytes-response eos x"),
+    ]
+    both = SessionValidator(revision=revision)
+    found = [finding.id for side, line in lines for finding in both.feed(side, of_calls(revision, line))]  # type: ignore[arg-type]
+    assert found == ["request-id.order", "response.active-request"]
+
+
+@pytest.mark.requirement("request.limits")
+def test_the_id_of_a_request_over_a_limit_is_free_after_the_error(variant: Callable[..., Revision]) -> None:
+    """A request over a limit may wait for its error like any other for its response."""
+    name = Path(variant().name)
+    own, number = re.subn(
+        r"(eos, {not: {guard: capacity}}\]}, to: )responding", r"\1active", name.read_text(encoding="utf-8")
+    )
+    assert number == 1
+    name.write_text(own, encoding="utf-8")
+    revision = Revision(str(name))
+    lines = ["1 1 stream-begin command-name have-args x", *["3 1 0 command-name eos x"] * 2]
+    found = [
+        [one.id for one in Validator("client", limits=Limits(active_requests=1), revision=of).feed(sent)]
+        for of, sent in ((None, of_calls(OURS, *lines)), (revision, of_calls(revision, *lines)))
+    ]
+    assert found[0] == found[1] == ["request.limits", "request.limits", "request-id.order"]
 
 
 def test_what_a_schema_lacks_for_sessions_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
