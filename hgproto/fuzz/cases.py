@@ -74,7 +74,8 @@ class Case(NamedTuple):
     ``octets``: all that the other side sends. ``origin``: where it comes from, in words. ``probe``: the request id of a
     command at its end that shows whether the connection still works; None when there is none. ``waits``: bytes after which
     the other side sends nothing until the target has fallen silent. ``sizes``: bytes of two starts of the case, each half of the
-    next, which are given to the target too, to see how its memory grows.
+    next, which are given to the target too, to see how its memory grows. ``tail``: bytes at the end of the case that also end
+    each of these starts.
     """
 
     octets: bytes
@@ -82,6 +83,13 @@ class Case(NamedTuple):
     probe: int | None = None
     waits: tuple[int, ...] = ()
     sizes: tuple[int, ...] = ()
+    tail: int = 0
+
+    @property
+    def starts(self) -> list[bytes]:
+        """What is given to the target, from the smallest start to the whole case."""
+        end = self.octets[len(self.octets) - self.tail :]
+        return [*(self.octets[:size] + end for size in self.sizes), self.octets]
 
 
 class Cases:
@@ -149,7 +157,7 @@ class Cases:
         # A probe comes between the frames of a request that has no end.
         if case.probe is not None and used(case.octets, self.without):
             case = Case(octets, origin)
-        return case._replace(sizes=(len(octets) // 4, len(octets) // 2)) if origin.startswith(_SERIES) else case
+        return _with_starts(case) if origin.startswith(_SERIES) else case
 
     def _probed(self, octets: bytes, origin: str = "") -> Case:
         """Returns a case, with a probe if it can have one."""
@@ -299,9 +307,9 @@ def _lengths() -> Iterator[tuple[bytes, str]]:
 def _series(limits: Limits, *, answered: bool) -> Iterator[tuple[bytes, str]]:
     """Yields long cases that measure the target's memory: data of one command, and many commands.
 
-    All four quarters of a case are equally long. ``answered``: True if the target answers each command before it reads the next
-    one; otherwise commands wait, and their number has a limit. A series over a limit of the target is left out, because a
-    target need not keep rejected input.
+    All frames of a case but the first are equally long. ``answered``: True if the target answers each command before it reads
+    the next one; otherwise commands wait, and their number has a limit. A series over a limit of the target is left out, because
+    a target need not keep rejected input.
     """
     if limits.max_payload < _SERIES_NAME:
         # A target may keep more memory per frame than such short frames have bytes.
@@ -309,9 +317,12 @@ def _series(limits: Limits, *, answered: bool) -> Iterator[tuple[bytes, str]]:
     size = min(limits.max_payload, _SERIES_PAYLOAD)
     count = _SERIES_OCTETS // (_HEADER + size)
     if count * size <= min(limits.request_octets, limits.buffered_octets):
-        data = codec.encode_frame(codec.make_frame(1, 1, 0, _CONTENT.data, _MORE_DATA, b"a" * size))
+        more, last = (
+            codec.make_frame(1, 1, 0, _CONTENT.data, flag, b"a" * size) for flag in (_MORE_DATA, _CONTENT.last_data)
+        )
         command = _command(1, 1, _CONTENT.data_follows, _BEGIN)
-        yield command + data * count, f"{_SERIES}: data of one command"
+        data = codec.encode_frame(more) * (count - 1) + codec.encode_frame(last)
+        yield command + data, f"{_SERIES}: data of one command"
     size = _SERIES_NAME
     if not answered:
         size = min(limits.max_payload, max(_SERIES_PAYLOAD, _SERIES_OCTETS // limits.active_requests))
@@ -320,6 +331,14 @@ def _series(limits: Limits, *, answered: bool) -> Iterator[tuple[bytes, str]]:
     if answered or count < limits.active_requests:
         what = "commands that are done" if answered else "commands that wait"
         yield b"".join(_commands(count, b"a" * size)), f"{_SERIES}: {what}"
+
+
+def _with_starts(case: Case) -> Case:
+    """A case with starts of a quarter and a half of its frames, which end as it does: with its last frame, and its probe."""
+    frames = frames_of(without_probe(case))
+    quarter = len(frames) // 4
+    sizes = (sum(map(len, frames[: count - 1])) for count in (quarter, 2 * quarter))
+    return case._replace(sizes=tuple(sizes), tail=len(frames[-1]) + (0 if case.probe is None else _PROBE))
 
 
 def _commands(count: int, name: bytes) -> Iterator[bytes]:

@@ -106,6 +106,7 @@ class FuzzFinding(NamedTuple):
             "probe": self.case.probe,
             "waits": list(self.case.waits),
             "sizes": list(self.case.sizes),
+            "tail": self.case.tail,
             "origin": self.case.origin,
             "original_octets": self.original_octets,
             "shown_again": self.shown_again,
@@ -195,16 +196,19 @@ def read_saved(path: str) -> Saved:
             value = json.loads(file.read())
         octets = bytes.fromhex(value["octets"])
         waits, sizes = (value.get(name, []) for name in ("waits", "sizes"))
+        tail = value.get("tail", 0)
         for places in (waits, sizes):
             if not isinstance(places, list) or not all(type(place) is int for place in places):
                 raise ValueError
             if places != sorted({*places}) or not all(0 <= place <= len(octets) for place in places):
                 raise ValueError
+        if not (type(tail) is int and 0 <= tail <= len(octets)):
+            raise ValueError
         if not all(isinstance(value[name], str) for name in ("origin", "kind", "cause", "schema")):
             raise ValueError
         if not (value["requirement"] is None or isinstance(value["requirement"], str)):
             raise ValueError
-        case = Case(octets, value["origin"], value["probe"], tuple(waits), tuple(sizes))
+        case = Case(octets, value["origin"], value["probe"], tuple(waits), tuple(sizes), tail)
         if case.probe is not None and not (type(case.probe) is int and 0 <= case.probe < 1 << 16):
             raise ValueError
         shown_again = value.get("shown_again")

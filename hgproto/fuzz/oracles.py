@@ -354,7 +354,7 @@ def _tenths(number: float, unit: int, rounded: Callable[[float], int]) -> str:
 def _ratio(case: Case, outcome: Outcome) -> float:
     """The bytes of memory for each byte of input and output, the lower of those for both times that the input is doubled."""
     ratios = []
-    sizes = (*case.sizes, len(case.octets))
+    sizes = [len(start) for start in case.starts]
     for number in range(1, len(outcome.grew)):
         (before, said_before), (after, said) = outcome.grew[number - 1 : number + 1]
         ratios.append((after - before) / (sizes[number] - sizes[number - 1] + max(said - said_before, 0)))

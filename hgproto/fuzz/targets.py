@@ -72,9 +72,9 @@ def _run_series(target: Target, case: Case) -> Outcome:
     """Runs each start of a case, up to the first that the target breaks down by."""
     outcomes: list[Outcome] = []
     is_new = False
-    for size in (*case.sizes, len(case.octets)):
+    for start in case.starts:
         is_new = renewed(target)
-        outcome = target.run(case.octets[:size])
+        outcome = target.run(start)
         if outcomes and outcome.earlier is not None:
             # It is about the start before.
             outcome = outcome._replace(crash=outcome.crash or outcome.earlier)

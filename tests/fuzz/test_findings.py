@@ -102,7 +102,7 @@ def test_the_command_is_quoted_as_the_system_has_it(system: bool, words: str, mo
 
 
 def test_waits_and_sizes_are_kept(tmp_path: Path) -> None:
-    case = Case(b"abc", "dialogue", 5, waits=(1, 3), sizes=(0, 1))
+    case = Case(b"abc", "dialogue", 5, waits=(1, 3), sizes=(0, 1), tail=2)
     assert read_finding(FINDING._replace(case=case).write(str(tmp_path)))[0] == case
 
 
@@ -131,6 +131,9 @@ GOOD = FINDING.to_json("x.json")
         json.dumps({**GOOD, "waits": [1.5]}).encode(),
         json.dumps({**GOOD, "waits": [True]}).encode(),
         json.dumps({**GOOD, "sizes": "12"}).encode(),
+        json.dumps({**GOOD, "tail": -1}).encode(),
+        json.dumps({**GOOD, "tail": True}).encode(),
+        json.dumps({**GOOD, "tail": 10_000}).encode(),
         json.dumps({**GOOD, "sizes": {"1": 2}}).encode(),
         *(json.dumps({**GOOD, key: 5}).encode() for key in ("kind", "requirement", "cause", "origin", "schema")),
         json.dumps({**GOOD, "kind": None}).encode(),

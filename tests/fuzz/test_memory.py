@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hgproto import Limits
+from hgproto import Limits, RunCommand, Server
 from hgproto.fuzz import Oracle, memory, open_target
 from hgproto.fuzz.cases import Case, Cases
 from hgproto.fuzz.echo import served
 from hgproto.fuzz.outcomes import Outcome
+from hgproto.fuzz.raw import frames_of
 from hgproto.fuzz.targets import run_case
 
 if TYPE_CHECKING:
@@ -141,6 +142,60 @@ def test_a_target_that_is_right_is_not_blamed_for_its_memory(
     finally:
         target.close()
     assert [fault for fault in faults if fault.kind == "growth"] == []
+
+
+WRONG = """
+from hgproto import RunCommand, Server, encode_frames
+from hgproto.fuzz.echo import description
+KEPT = []
+def hoards(command):
+    KEPT.append(b"x" * (80 * len(command.data or b"")))
+def takes(command):
+    KEPT[:] = [len(b"x" * (80 * len(command.data or b"")))]
+def run(octets, work):
+    server, output = Server(), b""
+    for event in server.receive_data(octets):
+        if isinstance(event, RunCommand):
+            work(event)
+            output += b"".join(encode_frames(server.respond(event.request_id, description(event))))
+    return output
+def serve_hoards(octets):
+    return run(octets, hoards)
+def serve_takes(octets):
+    return run(octets, takes)
+"""
+
+
+@pytest.mark.parametrize("name", ["hoards", "takes"])
+def test_memory_that_a_whole_command_takes_is_seen(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory that an application keeps, and memory that it needs for a moment."""
+    (tmp_path / "wrong_targets.py").write_text(WRONG)
+    monkeypatch.syspath_prepend(tmp_path)
+    (case,) = [case for case in series("frames") if case.origin == "series: data of one command"]
+    target = open_target(f"wrong_targets:serve_{name}", seconds=60.0)
+    try:
+        (fault,) = Oracle("server", echo=True, growth=1 << 40).faults(case, run_case(target, case))
+    finally:
+        target.close()
+    assert (fault.kind, fault.cause) == ("growth", "in proportion to data of one command")
+
+
+def test_each_start_of_a_series_is_whole() -> None:
+    kinds: list[dict[str, Any]] = [{}, {"defers": True}]
+    for options in kinds:
+        for case in series("frames", **options):
+            assert len(case.starts) == 3
+            answers = [len(frames_of(served(start).output)) for start in case.starts]
+            assert answers == sorted({*answers})
+            for start in case.starts:
+                server = Server()
+                events = [*server.receive_data(start), *server.receive_end()]
+                assert server.works
+                run = [len(event.data or b"") for event in events if isinstance(event, RunCommand)]
+                assert len(run) > 2 or sum(run) > len(start) * 0.99
+            lengths = [len(start) for start in case.starts]
+            assert lengths[2] / lengths[1] == pytest.approx(2, 0.02)
+            assert lengths[1] / lengths[0] == pytest.approx(2, 0.02)
 
 
 @pytest.mark.parametrize(
