@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hgproto.errors import HgprotoError, RemoteProtocolError
-from hgproto.reactors.events import CommandData, ResponseData
+from hgproto.reactors.events import CommandData, PeerError, RequestError, ResponseData
 from hgproto.reactors.session import event_to_json
 from hgproto.revisions.revision import default_revision
 from hgproto.streams.input_stream import InputStream
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from hgproto.streams.encodings import Encodings
 
-__all__ = ["Observation", "UnreadableError", "of_events", "of_frames", "text_of", "texts_of"]
+__all__ = ["Observation", "UnreadableError", "of_events", "of_frames", "text_of", "texts_of", "without_own_words"]
 
 _REVISION = default_revision()
 _RESPONSE, _ERROR = _REVISION.code_of("response"), _REVISION.code_of("error")
@@ -89,6 +89,8 @@ def of_frames(output: bytes, probe: int | None, encodings: Encodings | None = No
 
 _IGNORED = frozenset({"want-frame", "note"})
 _PIECES = frozenset(event_to_json(event(0, b"", False))["event"] for event in (ResponseData, CommandData))
+_OF_PEER = frozenset(event_to_json(event)["event"] for event in (RequestError(0, "", 0), PeerError(0, "")))
+"""Events that can have a message of the other side."""
 
 
 def of_events(events: Iterable[Any]) -> Observation:
@@ -105,7 +107,11 @@ def of_events(events: Iterable[Any]) -> Observation:
             told = answers.setdefault(int(event["request"]), [])
         except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
             raise UnreadableError(f"no event of a session: {text_of(event)}") from None
-        rest = {key: value for key, value in event.items() if key not in ("event", "request", "message", "requirement")}
+        left_out = {"event", "request", "requirement", *([] if name in _OF_PEER else ["message"])}
+        rest = {key: value for key, value in event.items() if key not in left_out}
+        if "requirement" in event:
+            # What has failed for another reason than the other side's words has a message of the implementation, if any.
+            rest.pop("message", None)
         if name in _PIECES:
             piece = rest.get("data", "")
             if not isinstance(piece, str):
@@ -118,6 +124,20 @@ def of_events(events: Iterable[Any]) -> Observation:
             rest["data"] = [piece]
         told.append((name, rest))
     return Observation(True, _joined(answers))
+
+
+def without_own_words(found: Observation, wanted: Observation) -> Observation:
+    """Leaves out messages where the wanted observation has none of the other side, so that they are the implementation's."""
+    answers = {}
+    for request_id, told in found.answers.items():
+        right = wanted.answers.get(request_id, [])
+        answers[request_id] = [
+            (name, {key: value for key, value in rest.items() if key != "message"})
+            if name in _OF_PEER and not (place < len(right) and "message" in right[place][1])
+            else (name, rest)
+            for place, (name, rest) in enumerate(told)
+        ]
+    return found._replace(answers=answers)
 
 
 def _joined(answers: dict[int, list[tuple[str, Any]]]) -> dict[int, list[tuple[str, Any]]]:

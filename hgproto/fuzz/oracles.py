@@ -17,7 +17,15 @@ from hgproto.errors import counted, shown
 from hgproto.fuzz.echo import heard, served
 from hgproto.fuzz.ignore import KINDS, Ignored
 from hgproto.fuzz.locate import kinds_of
-from hgproto.fuzz.observations import Observation, UnreadableError, of_events, of_frames, text_of, texts_of
+from hgproto.fuzz.observations import (
+    Observation,
+    UnreadableError,
+    of_events,
+    of_frames,
+    text_of,
+    texts_of,
+    without_own_words,
+)
 from hgproto.fuzz.raw import frames_of, has_header, number_of
 from hgproto.fuzz.signs import masked
 from hgproto.fuzz.targets import ANSWERS
@@ -236,7 +244,7 @@ class Oracle:
         except (UnreadableError, ValueError, RecursionError) as unreadable:
             yield Fault("different-answer", "", "unreadable", "events as JSON, one a line", str(unreadable))
             return
-        yield from self._compared(wanted, found)
+        yield from self._compared(wanted, without_own_words(found, wanted))
 
     def _by_frames(self, case: Case, outcome: Outcome) -> Iterator[Fault]:
         early = served(case.octets, **self._options, fails=self._fails)

@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import ROOT
 
-from hgproto import Frame, command, encode_frame, encode_frames
+from hgproto import Frame, command, encode_frame, encode_frames, error_response
 from hgproto.cli import main
 from hgproto.fuzz import Campaign, Mutator, Oracle, Report, TargetError, open_target
 from hgproto.fuzz import echo as echo_module
@@ -210,6 +210,49 @@ def test_a_client_is_judged_by_its_events(change: Callable[[Any], Any], kind: st
     report = Campaign(target, Oracle("client", "events"), cases, minimize_seconds=0.1).run()
     assert kind in {finding.fault.kind for finding in report.findings}
     assert any(rule in finding.fault.rule for finding in report.findings if finding.fault.kind == kind)
+
+
+def latin(event: dict[str, Any]) -> dict[str, Any]:
+    return {**event, "message": event["message"].encode().decode("latin-1")} if "message" in event else event
+
+
+def wordless(event: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in event.items() if key != "message"}
+
+
+def own_words(event: dict[str, Any]) -> dict[str, Any]:
+    """A request that has failed with the connection or at its end, told without the requirement."""
+    if event["event"] == "request-error" and "requirement" in event:
+        return {**wordless(event), "message": "connection lost"}
+    return event
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (latin, {"request-error", "connection-error"}),
+        (wordless, {"request-error", "connection-error"}),
+        (own_words, set()),
+        (lambda event: own_words(event) | {"requirement": "x.y"} if event != own_words(event) else event, set()),
+    ],
+    ids=["latin", "wordless", "own words", "own words and a reason"],
+)
+def test_the_words_of_a_server_are_compared_and_no_others(change: Callable[[Any], Any], found: set[str]) -> None:
+    errors = [
+        encode_frame(frame)
+        for text in ("caf\u00e9", "")
+        for frame in (
+            error_response(1, 2, text, "application", begin=True),
+            error_response(3, 4, text or "\u00e9", "protocol", begin=True),
+        )
+    ]
+    cases = [Case(b"".join(octets), "") for octets in (errors[:2], errors[1:2], errors[2:], [])]
+    target = Direct(lambda octets: [change(event) for event in client_events(octets)])
+    report = Campaign(target, Oracle("client", "events"), cases, minimize_seconds=0.1).run()
+    faults = [finding.fault for finding in report.findings]
+    assert {(fault.kind, fault.cause) for fault in faults} == {
+        ("different-answer", f"another message of {event}") for event in found
+    }
 
 
 def test_a_decoder_that_says_yes_and_no_is_judged_by_that() -> None:
