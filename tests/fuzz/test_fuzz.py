@@ -400,8 +400,10 @@ def test_answers_on_a_stream_that_begins_again_are_decoded() -> None:
 @pytest.mark.parametrize(
     ("options", "late"),
     [
-        *((options, late) for options in ({}, {"echo": True}) for late in (False, True)),
-        *((options, True) for options in ({"defers": True}, {"echo": True, "defers": True})),
+        (options | more, late)
+        for options in ({}, {"defers": True})
+        for more in ({}, {"echo": True})
+        for late in (False, True)
     ],
     ids=str,
 )
@@ -414,9 +416,26 @@ def test_an_error_that_depends_on_when_a_server_answers_is_right_either_way(
     answers = of_frames(served(case.octets, late=late).output, case.probe).answers
     assert answers[1][-1][0] == ("application error" if late else "protocol error")
     assert Oracle(**options).judge(case, Outcome(served(case.octets, late=late).output)) is None
+    parts = frames_of(served(case.octets).output)
+    assert [part[7] >> 4 for part in parts] == [4, 5]
+    # A protocol error ends the connection, so no response may follow it.
+    too_early = (
+        encode_frame(codec.decode_frame(parts[1])[0].replace(stream_flags=1)) + parts[0][:6] + b"\0" + parts[0][7:]
+    )
+    assert Oracle(**options).judge(case, Outcome(too_early)) is not None
     wrong = encode_frame(Frame(1, 2, 1, 4, 2, b"y"))
     fault = Oracle(**options).judge(case, Outcome(wrong + served(case.octets, late=late).output[9:]))
     assert fault is not None
+
+
+@pytest.mark.requirement("command-name.fresh-id")
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("options", [{}, {"defers": True}], ids=str)
+def test_an_id_that_comes_again_is_right_for_a_server_that_has_answered(options: dict[str, Any], late: bool) -> None:
+    case = with_probe(commands((1, 1, 1, b"x"), (1, 1, 1, b"y")), "again")
+    output = served(case.octets, late=late).output
+    assert (case.probe in of_frames(output, None).answers) == (not late)
+    assert Oracle(**options).judge(case, Outcome(output)) is None
 
 
 def test_a_client_has_no_frames_to_be_judged_by() -> None:
