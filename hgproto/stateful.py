@@ -143,7 +143,8 @@ class ServerMachine(_Machine):
         """A command is issued."""
         streams = self._client.output_streams
         send: Any = self._client.issue(name, args, data, stream_id=streams[pick % len(streams)])
-        self._commands[send.request_id] = RunCommand(send.request_id, name, args, data)
+        # Arguments are sent in the order of their names.
+        self._commands[send.request_id] = RunCommand(send.request_id, name, dict(sorted(args.items())), data)
         self._sends.append(send)
 
     @precondition(lambda self: self._sends)
