@@ -184,10 +184,11 @@ class Session(Unique):
         if side == ">":
             events = self.server.receive_data(wire)
             self._settle(events)
+            client, request_id = self.client, frame.request_id
             taken = frame.type == self._command and not any(isinstance(event, Error) for event in events)
             # A client that has failed, or that uses an id again whose refusal it has not seen, learns nothing new by it.
-            if taken and self.client.works and frame.request_id not in self.client.active:
-                self.client.issued(frame.request_id)
+            if taken and client.works and client.request_state(request_id) is client.machine.initial:
+                client.issued(request_id)
             return Step("server", wire, events)
         told = self.client.receive_data(wire)
         for one in told:

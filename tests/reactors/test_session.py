@@ -11,6 +11,7 @@ from support import GOLDEN, SCHEMA, options_of, skip_without_encodings
 
 from hgproto.errors import HumanFormError, LocalProtocolError
 from hgproto.language import load
+from hgproto.reactors.limits import Limits
 from hgproto.reactors.session import Session, event_text, event_to_json
 
 REQUIREMENTS = load(SCHEMA / "framing-0002.yaml").requirements
@@ -106,6 +107,26 @@ def test_the_place_of_a_violation() -> None:
         "(command-argument.missing)",
     )
     assert Session().play("> 1 1 stream-begin command-name eos x").violation is None
+
+
+def test_a_line_costs_no_walk_over_all_requests() -> None:
+    class Unwalked(dict[int, Any]):
+        def __iter__(self) -> Any:
+            raise AssertionError("all requests are looked at")
+
+        items = values = keys = __iter__
+
+    session = Session(limits=Limits(active_requests=3, receiving_requests=3))
+    for reactor in (session.server, session.client):
+        reactor._requests = Unwalked()
+    # Over the limit, too.
+    for request_id in range(1, 16, 2):
+        begin = "stream-begin" if request_id == 1 else "0"
+        assert session.play(
+            f"> {request_id} 1 {begin} command-name {'have-args' if request_id % 3 else 'eos'} x"
+        ).events
+        assert session.play(f"< {request_id} 2 {begin} text-output 0").events
+    assert len(session.client._requests) == 8
 
 
 @pytest.mark.requirement("request.complete", "response.complete")
