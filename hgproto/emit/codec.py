@@ -79,6 +79,7 @@ def _head(schema: Schema, used: frozenset[str]) -> list[str]:
         names.append("unpack_parts")
     all_ = Group("__all__ = [", [*map(literal, sorted(set(names), key=_all_order))], "]")
     of_structs = [name for name in ("Struct", "iter_unpack", "pack", "unpack_from") if name in used]
+    of_bytelike = [name for name in ("as_bytes", "bytes_like", "check_several") if name in used]
     of_frame = [
         name for name in ("Frame", "Record", "bare", "check_frame", "check_instance", "check_type") if name in used
     ]
@@ -96,7 +97,7 @@ def _head(schema: Schema, used: frozenset[str]) -> list[str]:
         "from typing import TYPE_CHECKING, Any",
         "",
         f"from hgproto.errors import {', '.join(name for name in ('LocalProtocolError', 'RemoteProtocolError') if name in used)}",
-        f"from hgproto.runtime.bytelike import {', '.join(name for name in ('as_bytes', 'bytes_like') if name in used)}",
+        f"from hgproto.runtime.bytelike import {', '.join(of_bytelike)}",
         f"from hgproto.runtime.frame import {', '.join(of_frame)}",
         f"from hgproto.runtime.layout import {', '.join(of_layout)}",
         "",

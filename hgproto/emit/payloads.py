@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hgproto.emit.formats import DECODE, ENCODE, FORMATS, PYTHON_TYPES, integer_runs
 from hgproto.emit.line_breaks import Group, flat
-from hgproto.emit.text import camel, docstring, names_made, snake, upper
+from hgproto.emit.text import camel, docstring, literal, names_made, snake, upper
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -312,6 +312,10 @@ def _write(structure: Structure) -> list[str]:
     for field in structure.values:
         if "empty" in field.rules:
             conditions.append(f"all({_local(field.name)})" if field.is_array else _local(field.name))
+        if field.sizes is not None or field.repeat:
+            # Decoded values are tuples. The characters of a text would be taken for its items.
+            lines += [f"if type(value.{field.name}) is not tuple:"]
+            lines += [f"    check_several(value.{field.name}, {literal(field.name)})"]
         if field.type not in PYTHON_TYPES:
             continue
         encode = ENCODE[field.type]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     BytesLike: TypeAlias = Buffer
     """Any object with bytes in one buffer: bytes, bytearray, memoryview, array, mmap, and others."""
 
-__all__ = ["as_bytes", "bytes_like", "is_bytes_like", "kept_bytes"]
+__all__ = ["as_bytes", "bytes_like", "check_several", "is_bytes_like", "kept_bytes"]
 
 
 def bytes_like(data: BytesLike, what: str = "data") -> bytes | memoryview:
@@ -68,3 +68,9 @@ def is_bytes_like(data: object) -> bool:
     except TypeError:
         return False
     return True
+
+
+def check_several(value: object, what: str) -> None:
+    """Raises :class:`TypeError` for what is no sequence of values. Text and bytes are one value. ``what``: the field."""
+    if isinstance(value, str | bytes | bytearray | memoryview) or not hasattr(value, "__iter__"):
+        raise TypeError(f"{what} must be a sequence, not {type(value).__name__}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hgproto.errors import counted
-from hgproto.runtime.bytelike import bytes_like
+from hgproto.runtime.bytelike import bytes_like, check_several
 from hgproto.runtime.frame import check_text
 
 if TYPE_CHECKING:
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BitsError",
-    "check_several",
     "count",
     "number_of",
     "packed",
@@ -64,12 +63,6 @@ def number_of(name: str) -> Callable[[Any], int]:
         return len(context[name])
 
     return count_strings
-
-
-def check_several(value: object, what: str) -> None:
-    """Raises :class:`TypeError` for what is no sequence of values. Text and bytes are one value. ``what``: the field."""
-    if isinstance(value, str | bytes) or not hasattr(value, "__iter__"):
-        raise TypeError(f"{what} must be a sequence, not {type(value).__name__}")
 
 
 def packed(**fields: tuple[int, int]) -> Callable[[Any], int]:

@@ -24,8 +24,8 @@ from construct import (
 )
 
 from hgproto.errors import LocalProtocolError, RemoteProtocolError, counted
-from hgproto.runtime.bytelike import as_bytes
-from hgproto.runtime.computed import BitsError, check_several, put_off, raise_put_off
+from hgproto.runtime.bytelike import as_bytes, check_several
+from hgproto.runtime.computed import BitsError, put_off, raise_put_off
 from hgproto.runtime.entries import brief
 from hgproto.runtime.frame import check_text
 from hgproto.runtime.layout import decode_entries, encode_entries, octets

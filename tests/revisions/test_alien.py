@@ -50,6 +50,11 @@ ascii_text = st.text(st.characters(codec="ascii"), max_size=8)
 utf8_text = st.text(st.characters(codec="utf-8"), max_size=8)
 
 
+def vars_of(record: Record) -> dict[str, Any]:
+    """The fields of a record that are given to build it, as they are."""
+    return {name: getattr(record, name) for name in type(record).__slots__}
+
+
 def one_of_type(field: Field) -> st.SearchStrategy[Any]:
     """A value, or an element, of a field."""
     if field.octets is not None:
@@ -237,6 +242,31 @@ def test_what_cannot_be_built_is_refused_by_both(
     assert isinstance(slow.value, ConstructError)
     assert Refusal.of(fast.value) == Refusal.of(slow.value)
     assert Refusal.of(fast.value)[:3] == (requirement, None, field)
+
+
+LISTS = [
+    (each.name, field.name)
+    for each in SCHEMA.structures.values()
+    for field in each.values
+    if field.is_array or field.repeat
+]
+
+
+@pytest.mark.parametrize(("name", "field"), LISTS)
+@pytest.mark.parametrize("value", ["", "ab", b"", b"ab", bytearray(b"ab"), memoryview(b"ab"), 5, None])
+def test_text_and_bytes_are_no_lists(name: str, field: str, value: object) -> None:
+    record = getattr(CODEC, camel(name))(**GOOD[name] | {field: value})
+    for encode in (getattr(CODEC, f"encode_{snake(name)}"), lambda one: getattr(STRUCTS, name).build(vars_of(one))):
+        with pytest.raises(TypeError, match=f"^{field} must be a sequence, not {type(value).__name__}$"):
+            encode(record)
+
+
+@pytest.mark.parametrize(("name", "field"), LISTS)
+def test_lists_are_as_good_as_tuples(name: str, field: str) -> None:
+    value = getattr(CODEC, camel(name))(**GOOD[name] | {field: []})
+    assert getattr(CODEC, f"encode_{snake(name)}")(value) == getattr(CODEC, f"encode_{snake(name)}")(
+        value.replace(**{field: ()})
+    )
 
 
 @pytest.mark.parametrize("name", STRUCTURES)

@@ -10,7 +10,7 @@ from struct import error as StructError
 from typing import TYPE_CHECKING, Any
 
 from hgproto.errors import LocalProtocolError, RemoteProtocolError
-from hgproto.runtime.bytelike import as_bytes, bytes_like
+from hgproto.runtime.bytelike import as_bytes, bytes_like, check_several
 from hgproto.runtime.frame import Frame, Record, bare, check_frame, check_instance, check_type
 from hgproto.runtime.layout import (
     Entry,
@@ -1195,7 +1195,11 @@ def encode_text_atom(value: TextAtom) -> bytes:
     """The octets of ``value``; sizes and counts are computed. Raises :class:`LocalProtocolError`."""
     try:
         format_ = value.format.encode()
+        if type(value.labels) is not tuple:
+            check_several(value.labels, "labels")
         labels_ = [item.encode("ascii") for item in value.labels]
+        if type(value.args) is not tuple:
+            check_several(value.args, "args")
         args_ = [item.encode() for item in value.args]
         return b"".join(
             (
@@ -1277,6 +1281,8 @@ def decode_text_output(payload: bytes, max_items: int = 65536) -> TextOutput:
 def encode_text_output(value: TextOutput) -> bytes:
     """The octets of ``value``; sizes and counts are computed. Raises :class:`LocalProtocolError`."""
     try:
+        if type(value.atoms) is not tuple:
+            check_several(value.atoms, "atoms")
         return b"".join([encode_text_atom(item) for item in value.atoms])
     except (LocalProtocolError, StructError, UnicodeEncodeError, ValueError):
         pass
