@@ -37,6 +37,7 @@ __all__ = [
     "UsageError",
     "chunks_of",
     "files_in",
+    "frame_limits",
     "frame_options",
     "hex_chunks",
     "input_error",
@@ -126,6 +127,26 @@ def limits_of(settings: Iterable[str], revision: Revision | None = None) -> Limi
         raise UsageError(f"argument --limit: {error}") from None
     if "send-payload" in map(limit_name, settings):
         raise UsageError("argument --limit: send-payload is for senders, so it has no effect; leave it out")
+    return limits
+
+
+def frame_limits(options: argparse.Namespace, revision: Revision, where: str | None) -> Limits:
+    """The limits; that on payloads is also ``max_payload`` of the options, whichever option names it.
+
+    ``where``: the words for the place where only limits on payloads and their items have an effect; None for all limits. Raises
+    :class:`UsageError` for a limit that would have no effect.
+    """
+    given = {limit_name(setting) for setting in options.limit}
+    if "max-payload" in given and options.max_payload is not None:
+        raise UsageError("argument --limit: --max-payload is the limit max-payload; leave one of them out")
+    settings = list(options.limit)
+    if options.max_payload is not None:
+        settings.append(f"max-payload={options.max_payload}")
+    limits = limits_of(settings, revision)
+    for name in sorted(given - {"max-payload", revision.codec.ITEMS_LIMIT}) if where is not None else ():
+        raise UsageError(f"argument --limit: {name} has no effect {where}; leave it out")
+    if "max-payload" in given:
+        options.max_payload = limits.max_payload
     return limits
 
 

@@ -12,6 +12,7 @@ from hgproto.cli.common import (
     InputError,
     UsageError,
     chunks_of,
+    frame_limits,
     frame_options,
     hex_chunks,
     input_error,
@@ -33,6 +34,7 @@ from hgproto.errors import (
     counted,
     printable,
 )
+from hgproto.system.option_types import setting
 
 if TYPE_CHECKING:
     import argparse
@@ -81,6 +83,14 @@ def add(commands: Commands) -> None:
         help="human: one line a frame, as encode reads it, and errors as # comments (default); json: one object a line; "
         "tree: an annotated hex dump",
     )
+    decode.add_argument(
+        "--limit",
+        type=setting,
+        action="append",
+        default=[],
+        metavar="NAME=N",
+        help="the limit on the items of a payload by its name in the revision, for example payload-items=9",
+    )
     frame_options(decode)
     decode.set_defaults(run=_decode)
 
@@ -114,7 +124,12 @@ def _decode(options: argparse.Namespace) -> int:
 
     revision = revision_of(options.revision)
     codec = revision.codec
-    reader = FrameReader(max_payload=max_payload(options, revision), codec=codec)
+    most_octets, most = max_payload(options, revision), {}
+    if options.limit:
+        limits = frame_limits(options, revision, "on decode")
+        most_octets = max_payload(options, revision)
+        most = {} if codec.ITEMS_LIMIT is None else {"max_items": limits.payload_items}
+    reader = FrameReader(max_payload=most_octets, codec=codec)
     form, name = form_of(options.file), named(options.file)
     if form == "session" and not options.hex:
         raise UsageError(f"{name}: a session has both sides; use `hgproto session` or `hgproto validate`")
@@ -125,11 +140,11 @@ def _decode(options: argparse.Namespace) -> int:
         try:
             with open_input(options.file) as file:
                 frames = reader.read(hex_chunks(chunks_of(file), name) if is_hex else file)
-                for placed in _placed(frames, revision):
+                for placed in _placed(frames, revision, most):
                     if placed.damage is not None:
                         damages.add(placed.damage)
                         options.found_fault = True
-                    sys.stdout.buffer.write("".join(f"{line}\n" for line in show(placed, revision)).encode())
+                    sys.stdout.buffer.write("".join(f"{line}\n" for line in show(placed, revision, most)).encode())
         except HgprotoError as error:
             raise InputError(str(error), name) from None
     return FAULT if damages.number else GOOD
@@ -169,7 +184,7 @@ class _Placed(NamedTuple):
     damage: RemoteProtocolError | None
 
 
-def _placed(frames: Iterable[Frame], revision: Revision) -> Iterator[_Placed]:
+def _placed(frames: Iterable[Frame], revision: Revision, most: dict[str, int]) -> Iterator[_Placed]:
     from hgproto.wire.jsonform import Continuations
 
     codec = revision.codec
@@ -182,14 +197,14 @@ def _placed(frames: Iterable[Frame], revision: Revision) -> Iterator[_Placed]:
         except LimitError as error:
             raise LimitError(f"frame {number} at offset {offset}: {error}") from None
         try:
-            codec.decode_payload(frame, continued)
+            codec.decode_payload(frame, continued, **most)
         except RemoteProtocolError as error:
             damage = error.moved(offset + codec.HEADER_OCTETS)
         yield _Placed(frame, number, offset, continued, damage)
         offset += codec.HEADER_OCTETS + len(frame.payload)
 
 
-def _human_lines(placed: _Placed, revision: Revision) -> Iterator[str]:
+def _human_lines(placed: _Placed, revision: Revision, _: dict[str, int]) -> Iterator[str]:
     from hgproto.wire.human import format_frame
 
     yield format_frame(placed.frame, revision.codec)
@@ -197,17 +212,17 @@ def _human_lines(placed: _Placed, revision: Revision) -> Iterator[str]:
         yield f"# error: {printable(str(placed.damage))}"
 
 
-def _json_lines(placed: _Placed, revision: Revision) -> Iterator[str]:
+def _json_lines(placed: _Placed, revision: Revision, most: dict[str, int]) -> Iterator[str]:
     import json
 
     from hgproto.wire.jsonform import frame_to_json
 
-    yield json.dumps(frame_to_json(placed.frame, revision.codec, placed.offset, continued=placed.continued))
+    yield json.dumps(frame_to_json(placed.frame, revision.codec, placed.offset, continued=placed.continued, **most))
 
 
-def _tree_lines(placed: _Placed, revision: Revision) -> Iterator[str]:
+def _tree_lines(placed: _Placed, revision: Revision, most: dict[str, int]) -> Iterator[str]:
     from hgproto.wire.tree import Style, frame_tree
 
     frame, number, offset, continued, _ = placed
     style = Style(colour=wants_colour())
-    return frame_tree(frame, number, offset, continued, revision.schema, revision.codec, style)
+    return frame_tree(frame, number, offset, continued, revision.schema, revision.codec, style, **most)

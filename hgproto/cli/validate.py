@@ -19,12 +19,12 @@ from hgproto.cli.common import (
     InputError,
     StreamError,
     UsageError,
+    frame_limits,
     frame_options,
     hex_chunks,
     input_error,
     input_files,
     limit_name,
-    limits_of,
     lines_of,
     max_payload,
     named,
@@ -344,7 +344,10 @@ def _checker(options: argparse.Namespace, revision: Revision, paths: list[str]) 
     from hgproto.judging.validation import SessionValidator, Validator
 
     max_payload(options, revision)
-    limits = _limits(options, revision)
+    way = "--payload" if options.payload is not None else "--depth frames" if options.depth == "frames" else None
+    limits = frame_limits(options, revision, None if way is None else f"with {way}")
+    if way is not None and options.reopen != "error":
+        raise UsageError(f"argument --reopen: it has no effect with {way}; leave it out")
     if options.payload is None and (options.flags is not None or options.continued):
         raise UsageError("--flags and --continued need --payload")
     one_side = "--payload" if options.payload is not None else f"--role {options.role}" if options.role else ""
@@ -389,29 +392,6 @@ def _checker(options: argparse.Namespace, revision: Revision, paths: list[str]) 
     except ValueError as error:
         raise UsageError(str(error)) from None
     return made
-
-
-def _limits(options: argparse.Namespace, revision: Revision) -> Limits:
-    """The limits; that on payloads is also ``max_payload`` of the options, whichever option names it.
-
-    Raises :class:`UsageError` for a limit that would have no effect.
-    """
-    given = {limit_name(setting) for setting in options.limit}
-    if "max-payload" in given and options.max_payload is not None:
-        raise UsageError("argument --limit: --max-payload is the limit max-payload; leave one of them out")
-    settings = list(options.limit)
-    if options.max_payload is not None:
-        settings.append(f"max-payload={options.max_payload}")
-    limits = limits_of(settings, revision)
-    if options.payload is not None or options.depth == "frames":
-        way = "--depth frames" if options.payload is None else "--payload"
-        for name in sorted(given - {"max-payload", revision.codec.ITEMS_LIMIT}):
-            raise UsageError(f"argument --limit: {name} has no effect with {way}; leave it out")
-        if options.reopen != "error":
-            raise UsageError(f"argument --reopen: it has no effect with {way}; leave it out")
-    if "max-payload" in given:
-        options.max_payload = limits.max_payload
-    return limits
 
 
 def _payload_options(options: argparse.Namespace, revision: Revision, limits: Limits) -> Callable[[], Any]:

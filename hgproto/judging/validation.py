@@ -391,10 +391,19 @@ class PayloadValidator(Unique):
 
 
 def validate_payload(
-    type: str, payload: BytesLike, *, flags: int = 0, continued: bool = False, revision: Definition | None = None
+    type: str,
+    payload: BytesLike,
+    *,
+    flags: int = 0,
+    continued: bool = False,
+    revision: Definition | None = None,
+    max_payload: int | None = None,
+    max_items: int | None = None,
 ) -> list[Finding]:
     """What is wrong with one payload. Arguments as of :class:`PayloadValidator`."""
-    validator = PayloadValidator(type, flags=flags, continued=continued, revision=revision)
+    validator = PayloadValidator(
+        type, flags=flags, continued=continued, revision=revision, max_payload=max_payload, max_items=max_items
+    )
     validator.feed(payload)
     return list(validator.close())
 

@@ -74,11 +74,13 @@ class Continuations:
         return continued
 
 
-def frame_to_json(frame: Frame, codec: Codec, offset: int = 0, *, continued: bool = False) -> dict[str, Any]:
+def frame_to_json(
+    frame: Frame, codec: Codec, offset: int = 0, *, continued: bool = False, max_items: int | None = None
+) -> dict[str, Any]:
     """The JSON form of a frame whose header starts at ``offset`` of the input.
 
-    ``continued``: whether it continues an earlier frame (:class:`Continuations`). Raises :class:`ValueError` for a frame
-    of another revision than the codec's.
+    ``continued``: whether it continues an earlier frame (:class:`Continuations`). ``max_items``: the most items of its
+    payload, if not the revision's limit. Raises :class:`ValueError` for a frame of another revision than the codec's.
     """
     check_revision(frame, codec)
     result: dict[str, Any] = {
@@ -92,7 +94,8 @@ def frame_to_json(frame: Frame, codec: Codec, offset: int = 0, *, continued: boo
         "payload": bytes(frame.payload).hex(),
     }
     try:
-        value = codec.decode_payload(frame, continued)
+        most = {} if max_items is None else {"max_items": max_items}
+        value = codec.decode_payload(frame, continued, **most)
     except RemoteProtocolError as error:
         error = error.moved(offset + codec.HEADER_OCTETS)
         result["error"] = {"requirement": error.requirement, "offset": error.offset, "message": str(error)}

@@ -73,10 +73,13 @@ class Annotation(NamedTuple):
     in_header: bool
 
 
-def annotated(frame: Frame, continued: bool, schema: Schema, codec: Codec) -> Iterator[Annotation]:
+def annotated(
+    frame: Frame, continued: bool, schema: Schema, codec: Codec, max_items: int | None = None
+) -> Iterator[Annotation]:
     """What each field of a frame means, in wire order.
 
-    ``continued``: whether the payload goes on where the one before ended. Raises
+    ``continued``: whether the payload goes on where the one before ended. ``max_items``: the most items of the payload, if
+    not the revision's limit. Raises
     :class:`~hgproto.RemoteProtocolError` where the payload is damaged, after what comes before; its offset counts from the
     start of the frame. Raises :class:`ValueError` for a frame of another revision than the codec's.
     """
@@ -85,7 +88,7 @@ def annotated(frame: Frame, continued: bool, schema: Schema, codec: Codec) -> It
         yield Annotation(span.path, span.start, span.end, value, meaning, in_header=True)
     start = codec.HEADER_OCTETS
     try:
-        for span in _payload_spans(frame, bytes(frame.payload), continued, schema, codec):
+        for span in _payload_spans(frame, bytes(frame.payload), continued, schema, codec, max_items):
             yield annotation_of(span, start)
     except RemoteProtocolError as error:
         raise error.moved(start) from None
@@ -98,11 +101,20 @@ def annotation_of(span: Span, start: int = 0) -> Annotation:
 
 
 def frame_tree(
-    frame: Frame, number: int, offset: int, continued: bool, schema: Schema, codec: Codec, style: Style
+    frame: Frame,
+    number: int,
+    offset: int,
+    continued: bool,
+    schema: Schema,
+    codec: Codec,
+    style: Style,
+    *,
+    max_items: int | None = None,
 ) -> Iterator[str]:
     """The lines for one frame, the ``number``-th, whose header starts at ``offset`` of the input.
 
-    Raises :class:`ValueError` for a frame of another revision than the codec's.
+    ``max_items``: the most items of its payload, if not the revision's limit. Raises :class:`ValueError` for a frame of
+    another revision than the codec's.
     """
     check_revision(frame, codec)
     title = f"frame {number} at offset {offset}: {_type_text(frame, codec)}"
@@ -111,7 +123,7 @@ def frame_tree(
     done = codec.HEADER_OCTETS
     title = ""
     try:
-        for path, start, end, value, meaning, in_header in annotated(frame, continued, schema, codec):
+        for path, start, end, value, meaning, in_header in annotated(frame, continued, schema, codec, max_items):
             inside, _, name = path.rpartition(".")
             if inside not in ("", title):
                 yield f"  {'':8}  {'':{3 * ROW_OCTETS}} {style.title(_shortened(printable(inside)))}"
@@ -161,13 +173,17 @@ def _flags(value: int, flags: dict[int, tuple[str, str]]) -> tuple[str, str]:
     return text, " ".join(docs)
 
 
-def _payload_spans(frame: Frame, payload: bytes, continued: bool, schema: Schema, codec: Codec) -> Iterator[Span]:
-    spans = _all_spans(frame, payload, continued, schema, codec)
+def _payload_spans(
+    frame: Frame, payload: bytes, continued: bool, schema: Schema, codec: Codec, max_items: int | None
+) -> Iterator[Span]:
+    spans = _all_spans(frame, payload, continued, schema, codec, max_items)
     # Of a payload without octets there is nothing to show, unless it is damaged.
     yield from spans if payload else (span for span in spans if span.start < span.end)
 
 
-def _all_spans(frame: Frame, payload: bytes, continued: bool, schema: Schema, codec: Codec) -> Iterator[Span]:
+def _all_spans(
+    frame: Frame, payload: bytes, continued: bool, schema: Schema, codec: Codec, max_items: int | None
+) -> Iterator[Span]:
     frame_type = schema.frames_by_code.get(int(frame.type))
     encoded = next((flag.mask for flag in schema.stream_flags if flag.role == "encoded"), 0)
     if int(frame.stream_flags) & encoded:
@@ -180,7 +196,7 @@ def _all_spans(frame: Frame, payload: bytes, continued: bool, schema: Schema, co
     case = frame_type.payload[number]
     if case.structure is not None:
         limit = case.structure.limit
-        most = None if limit is None else schema.limits[limit].default
+        most = None if limit is None else schema.limits[limit].default if max_items is None else max_items
         yield from walk(codec.LAYOUTS[case.structure.name], payload, most)
     elif case.field is not None:
         value = codec.decode_payload(frame, continued)

@@ -161,6 +161,35 @@ def test_damage_in_a_payload_is_shown_and_is_a_fault(form: str) -> None:
             assert shown["stream_flags"] == [8, 16, 32, 64, 128]
 
 
+@pytest.mark.requirement("frame.items-limit")
+@pytest.mark.parametrize("form", ["human", "json", "tree"])
+def test_the_limit_on_items_can_be_another(form: str) -> None:
+    octets = codec.encode_frame(codec.make_frame(1, 2, 1, 6, 0, b"\1\0\0\0\n" * 3))
+    for limit, found in (("payload-items=3", False), ("payload_items=2", True)):
+        out, error = run("decode", "--format", form, "--limit", limit, given=octets, code=int(found))
+        assert (b"(frame.items-limit)" in out) == ("(frame.items-limit)" in error) == found
+    many = codec.encode_frame(codec.make_frame(1, 2, 1, 6, 0, bytes(4) * 65537), 1 << 24)
+    assert b"items-limit" in run("decode", "--max-payload=400000", "--format", form, given=many, code=1)[0]
+    raised = ["--limit", "payload-items=65537", "--limit=max-payload=400000"]
+    assert b"items-limit" not in run("decode", *raised, "--format", form, given=many)[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--limit", "arguments=3"], "argument --limit: arguments has no effect on decode; leave it out"),
+        (["--limit", "payload-items=0"], "argument --limit: payload_items must be 1 to "),
+        (
+            ["--limit", "max-payload=3", "--max-payload=3"],
+            "--max-payload is the limit max-payload; leave one of them out",
+        ),
+        (["--limit", "x=3"], "there is no limit 'x'; there are "),
+    ],
+)
+def test_other_limits_have_no_effect_on_decode(words: list[str], said: str) -> None:
+    assert said in run("decode", *words, code=2)[1]
+
+
 def test_damaged_payloads_before_a_damaged_frame_are_named() -> None:
     for arguments, given in ((["decode"], DAMAGED + b"\x01"), (["decode", "--hex"], DAMAGED.hex().encode() + b"01")):
         _, error = run(*arguments, given=given, code=1)

@@ -352,7 +352,9 @@ def test_nothing_at_all_is_valid() -> None:
     assert list(validate(b"")) == list(validate([])) == list(SessionValidator().close()) == []
 
 
-@pytest.mark.requirement("text-output.single-frame", "command-argument.value-short", "frame.length-limit")
+@pytest.mark.requirement(
+    "text-output.single-frame", "command-argument.value-short", "frame.length-limit", "frame.items-limit"
+)
 def test_payloads_by_themselves() -> None:
     (found,) = validate_payload("text-output", b"\x01\x00\x00\x00")
     assert (found.id, found.offset, found.path) == ("text-output.single-frame", 4, "payload.atoms[0].format")
@@ -360,6 +362,11 @@ def test_payloads_by_themselves() -> None:
     assert validate_payload("command-argument", b"\x01\x00\x05\x00kv", flags=1) == []
     (found,) = validate_payload("command-argument", b"\x01\x00\x05\x00kv")
     assert found.id == "command-argument.value-short"
+    (found,) = validate_payload("command-data", b"123", max_payload=2)
+    assert (found.id, found.offset) == ("frame.length-limit", 2)
+    assert validate_payload("text-output", b"\1\0\0\0\n" * 3, max_items=3) == []
+    (found,) = validate_payload("text-output", b"\1\0\0\0\n" * 3, max_items=2)
+    assert (found.id, found.offset) == ("frame.items-limit", 10)
     (found,) = validate_payload("command-data", bytes(MOST + 1))
     assert (found.id, found.offset) == ("frame.length-limit", MOST)
     with pytest.raises(ValueError, match="no frame type 'text'"):
