@@ -8,12 +8,13 @@ of a dump on this evidence:
 
 * the next line begins with the number that the offset and the bytes of the line add up to (in base 16, 10, or 8). Either at
   least two words follow the offset, or the next line is the last one of the dump, which has only the total. The total may be
-  smaller by what pads the last word. If one word follows, the offset has to be zero, or at most 8 digits and a multiple of the
-  bytes of the word. The word may have any size, but 1 byte after 4 digits is data;
+  smaller by what pads the last word. If one word follows, it may have any size. The offset is then zero, a multiple of the bytes
+  of the word, or a number that is small for its digits. After 4 digits, 1 byte is data unless the offset is zero;
 * the first word is zero, or a small multiple of eight, and several words of another width follow.
 
 After an offset of zero, words may be as wide as the offset. Plain hexadecimal in groups has such lines too, so the evidence is
-that several words have a multiple of 8 bytes, as rows of dumps do, and that the next line begins with this number in base 16.
+that the next line begins with the number of their bytes in base 16, and that several words have a multiple of 8 bytes, as rows of
+dumps do. One word of 4 bytes or more may also follow another offset that is a multiple of its bytes.
 
 Six digits are the offsets of ``od -A x``, whose words may be decimal numbers of any width. Six digits are also the length of a
 frame, with the least significant byte first. So other evidence holds for them:
@@ -54,7 +55,7 @@ _WORDS = (
     r"[0-9a-f]{5,}+S++[0-9a-f]{4}E(?:S++[0-9a-f]{4}E|(?:S++[0-9a-f]{2}E)?+S*+$)",
     r"(?:[0-9a-f]{4,7}+E|[0-9a-f]{9,}+)S++[0-9a-f]{8}E(?:S++[0-9a-f]{8}E|(?:S++[0-9a-f]{2,6}E)?+S*+$)",
     r"(?:[0-9a-f]{4,15}+E|[0-9a-f]{17,}+)S++[0-9a-f]{16}E(?:S++[0-9a-f]{16}E|(?:S++[0-9a-f]{2,14}E)?+S*+$)",
-    r"[0-9a-f]{4,8}+S++[0-9a-f]{2,}+S*+$",
+    r"(?:[0-9a-f]{4,8}+E|0[0-9a-f]{8,}+)S++[0-9a-f]{2,}+S*+$",
     r"0{4,}+S++[0-9a-f]",
 )
 _SIX = (
@@ -346,9 +347,9 @@ class _Wide(_Offset):
         self.padding = len(others[-1]) // 2 - 1 if len(others[0]) in _WIDTHS else 0
 
     def _may_have(self, octets: dict[int, int], words: list[bytes]) -> bool:
-        if not self.has_width:
-            return self.others > 1 and self.octets % 8 == 0 and self.octets == octets[16]
-        if len(words) > 1 and self.others == 1:
+        if not self.has_width and self.others > 1:
+            return self.octets == octets[16] and self.octets % 8 == 0
+        if self.others == 1 and (len(words) > 1 or not self.has_width or not int(self.word, 16)):
             return self._is_row_of_one(octets)
         if len(words) > 1:
             # Rows of plain hexadecimal in groups of which the last is cut have one further word, such as 3 bytes in groups of 2.
@@ -359,15 +360,20 @@ class _Wide(_Offset):
         return any(0 <= self.octets - number <= self.padding for number in octets.values())
 
     def _is_row_of_one(self, octets: dict[int, int]) -> bool:
-        """True if the only word ends where the next line begins, as a row of a dump whose offsets are multiples of its size.
+        """True if the only word ends where the next line begins, as a row of a dump does.
 
-        More than 8 digits may be headers of frames, which differ by the size of a small payload if their flags do. A byte after
-        4 digits may be what a row of 3 bytes has after a group of 2.
+        Large numbers may be the beginnings of frames, which differ by the size of a small payload if their flags or ids do. A
+        byte after 4 digits may be what a row of 3 bytes has after a group of 2.
         """
-        is_header = len(self.word) > 8 and int(self.word, 16)
-        is_rest = len(self.word) == 4 and self.octets == 1
-        fits = (base for base, number in octets.items() if number == self.octets)
-        return not is_header and not is_rest and any(int(self.word, base) % self.octets == 0 for base in fits)
+        start, digits = int(self.word, 16), len(self.word)
+        fits = [base for base, number in octets.items() if number == self.octets]
+        if not start or not fits:
+            return bool(fits)
+        if start >= 1 << 32 or (digits == 4 and self.octets == 1):
+            return False
+        if self.has_width and digits >= 8 and start < (1 << 24 if digits == 8 else 1 << 16):
+            return True
+        return any(int(self.word, base) % self.octets == 0 for base in fits)
 
 
 class _Six(_Offset):
@@ -417,7 +423,7 @@ def _offset(words: list[bytes]) -> _Offset | None:
         return None
     if width not in _WIDTHS and len(first) % 2 == 0 and (len(words) > 2 or width % 2):
         return None
-    if width == len(first) and int(first, 16):
+    if width == len(first) and int(first, 16) and (len(words) > 2 or width < 8):
         # Groups of plain hexadecimal may add up by chance.
         return None
     return _Wide(first, others)
