@@ -44,12 +44,13 @@ def setup(app: Sphinx) -> dict[str, object]:
     add_nodes(app)
     app.connect("config-inited", _check_settings)
     app.connect("builder-inited", _add_static)
+    app.connect("env-get-outdated", _outdated)
     app.connect("env-before-read-docs", _load_schemas)
     # After all others, such as intersphinx, which may know another site that describes the part.
     app.connect("missing-reference", plain_mention, priority=900)
     app.add_css_file("hgproto.css")
     app.add_js_file("hgproto.js", loading_method="defer")
-    return {"version": __version__, "env_version": 2, "parallel_read_safe": True, "parallel_write_safe": True}
+    return {"version": __version__, "env_version": 3, "parallel_read_safe": True, "parallel_write_safe": True}
 
 
 def _add_static(app: Sphinx) -> None:
@@ -67,6 +68,11 @@ def _check_settings(app: Sphinx, config: Config) -> None:
     config.hgproto_schemas = [os.fspath(name) for name in schemas]
     if isinstance(config.hgproto_trace, os.PathLike):
         config.hgproto_trace = os.fspath(config.hgproto_trace)
+
+
+def _outdated(app: Sphinx, env: BuildEnvironment, *_: set[str]) -> list[str]:
+    """Names the pages that are read again for another reason than the time of a file."""
+    return sorted(cast("SchemaDomain", env.get_domain("hgproto")).outdated() & env.found_docs)
 
 
 def _load_schemas(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:

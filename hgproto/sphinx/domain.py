@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from sphinx.domains import Domain, Index, IndexEntry, ObjType
@@ -70,8 +72,8 @@ class SchemaDomain(Domain):
     roles = {role: PartRole(warn_dangling=True) for role in (*ROLES, "part")}  # noqa: RUF012
     directives = DIRECTIVES
     indices = [RequirementIndex]  # noqa: RUF012
-    initial_data: ClassVar[dict[str, Any]] = {"objects": {}}
-    data_version = 2
+    initial_data: ClassVar[dict[str, Any]] = {"objects": {}, "digests": {}}
+    data_version = 3
 
     @cached_property
     def library(self) -> Library:
@@ -80,8 +82,20 @@ class SchemaDomain(Domain):
         return Library(config.hgproto_schemas, config.hgproto_trace, self.env.srcdir)
 
     def load(self) -> None:
-        """Loads the schemas, if they are not loaded yet."""
-        self.library  # noqa: B018 - a property that keeps its value
+        """Loads the schemas, if they are not loaded yet, and keeps the digests of their files."""
+        self.data["digests"] = {file: _digest(self.env.srcdir / file) for file in self.library.files}
+
+    def outdated(self) -> set[str]:
+        """Returns the pages that depend on a file of other content than when the schemas were loaded.
+
+        Sphinx itself sees files that are newer than the page; one that takes the place of another may be older.
+        """
+        digests: dict[str, str | None] = self.data["digests"]
+        changed = {
+            self.env.srcdir / file for file, digest in digests.items() if _digest(self.env.srcdir / file) != digest
+        }
+        known = self.env.dependencies.items()
+        return {page for page, files in known if not changed.isdisjoint(self.env.srcdir / file for file in files)}
 
     @property
     def objects(self) -> dict[tuple[str, str], dict[str, str]]:
@@ -184,8 +198,22 @@ class SchemaDomain(Domain):
 
 
 def plain_mention(app: Sphinx, env: BuildEnvironment, node: pending_xref, contnode: Element) -> Element | None:
-    """The words alone where a schema mentions a part that no page describes: the page's author has not asked for a link."""
-    return contnode if node.get("hgproto_mention") and not app.config.hgproto_complete else None
+    """Returns the words alone where the author of a page is not to blame for a reference that leads nowhere.
+
+    These are mentions, in texts of a schema, of parts that no page describes; and, where a schema has faults, references of
+    the role ``any``, which may be about it.
+    """
+    is_mention = node.get("hgproto_mention") and not app.config.hgproto_complete
+    is_any = node.get("reftype") == "any" and cast("SchemaDomain", env.get_domain("hgproto")).library.faults
+    return contnode if is_mention or is_any else None
+
+
+def _digest(file: Path) -> str | None:
+    """Returns the digest of a file's content, None if it cannot be read."""
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError:
+        return None
 
 
 def title_of(part: Part, volume: Volume) -> str:

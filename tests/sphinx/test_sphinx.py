@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import io
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -233,6 +234,41 @@ def test_pages_are_read_again_when_a_schema_changes(site: Site) -> None:
     built = site.build()
     assert built.read == ["index"]
     assert "How long it may get." in built.page("index")
+
+
+def test_pages_are_read_again_when_an_older_file_takes_the_place_of_a_schema(site: Site) -> None:
+    site.write("index", ":orphan:\n\nIndex\n=====\n\n.. hgproto:registry:: limits\n")
+    site.write("role", ":orphan:\n\nRole\n====\n\nSee :hgproto:req:`frame.whole`.\n")
+    site.write("plain", ":orphan:\n\nPlain\n=====\n")
+    settings: dict[str, Any] = {"nitpicky": False, "suppress_warnings": ["ref"]}
+    assert site.build(**settings).read == ["index", "plain", "role"]
+    file = site.root / "framing.yaml"
+    before = file.read_bytes(), file.stat().st_mtime
+    for number in range(2):
+        site.change("doc: The longest payload a receiver takes.", "doc: How long it may get.", "framing.yaml")
+        os.utime(file, (before[1] - 1000, before[1] - 1000))
+        built = site.build(**settings)
+        assert (built.read, number) == (["index", "role"], number)
+        assert "How long it may get." in built.page("index")
+        assert site.build(**settings).read == []
+        file.write_bytes(before[0])
+        os.utime(file, (before[1] - 2000, before[1] - 2000))
+        assert site.build(**settings).read == ["index", "role"]
+    # Another time alone changes nothing that is on a page.
+    os.utime(file, (before[1] - 3000, before[1] - 3000))
+    assert site.build(**settings).read == []
+
+
+def test_any_reference_is_no_fault_of_its_own_where_a_schema_has_faults(site: Site) -> None:
+    site.write("index", ":orphan:\n\nIndex\n=====\n\n.. hgproto:registry:: limits\n\nSee :any:`max-payload`.\n")
+    assert site.build().warnings == ""
+    line = site.change("limit: max-payload", "limit: min-payload", "framing.yaml")
+    warnings = site.build().warnings
+    assert f"framing.yaml:{line}: WARNING" in warnings
+    assert "'any'" not in warnings
+    site.change("limit: min-payload", "limit: max-payload", "framing.yaml")
+    site.write("index", ":orphan:\n\nIndex\n=====\n\nSee :any:`no-payload`.\n")
+    assert "'any' reference target not found: no-payload" in site.build().warnings
 
 
 def test_pages_with_nothing_but_a_role_are_read_again_when_a_schema_changes(site: Site) -> None:
