@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from sphinx.domains import Domain, Index, IndexEntry, ObjType
@@ -18,6 +17,7 @@ from hgproto.sphinx.library import Library, Volume
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Set
+    from pathlib import Path
 
     from docutils.nodes import Element, Node, system_message
     from sphinx.addnodes import pending_xref
