@@ -56,12 +56,14 @@ class FuzzFinding(NamedTuple):
 
     @property
     def again(self) -> str:
-        """Says whether it showed again."""
+        """Says whether it showed again, and for a campaign without a command, what runs its case again."""
+        # A target without a command is an object of the user's own.
+        call = "" if self.command else _CALL
         if self.shown_again is None:
-            return "it is not known whether it shows again, since no new process has run it"
+            return f"it is not known whether it shows again, since no new process has run it{call}"
         if self.new_process:
-            return _AGAIN[self.shown_again] + "in a new process" + ("" if self.shown_again else _DEPENDS)
-        return _AGAIN[self.shown_again] + "in the same process" + _SAME
+            return _AGAIN[self.shown_again] + "in a new process" + ("" if self.shown_again else _DEPENDS) + call
+        return f"{_AGAIN[self.shown_again]}in the same process; {_SAME[bool(self.command)]}{call}"
 
     @property
     def not_minimized(self) -> str | None:
@@ -143,7 +145,11 @@ class FuzzFinding(NamedTuple):
 
 
 _AGAIN = {True: "it showed again ", False: "it did not show again "}
-_SAME = "; a new one was not tried, which --start makes possible"
+_SAME = {
+    True: "a new one was not tried, which --start makes possible",
+    False: "a new one was not tried, which a method renew() of the target makes possible",
+}
+_CALL = "; oracle.judge(finding.case, hgproto.fuzz.targets.run_case(target, finding.case)) runs it again"
 _DEPENDS = ", so it may depend on the cases before it, or on time"
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import hgproto.fuzz.targets
 from hgproto.fuzz import Campaign, FuzzFinding, Oracle, Report
 from hgproto.fuzz.again import shown_again
 from hgproto.fuzz.cases import Case, frames_and_waits, probed_as, with_probe
@@ -21,7 +22,7 @@ BAD = OCTETS.replace(b"x", b"y")
 CRASH = Outcome(b"", "RuntimeError in serve (mine.py:3)")
 SILENT = Outcome(b"", "killed by SIGSEGV")
 NEW = "in a new process"
-SAME = "in the same process; a new one was not tried, which --start makes possible"
+SAME = "in the same process; a new one was not tried, which a method renew() of the target makes possible; oracle.judge"
 
 
 class Scripted:
@@ -119,6 +120,29 @@ def test_a_finding_says_whether_it_shows_again(
     assert shown or " at " not in finding.fault.cause
     again = shown_again(Renewed(outcome), Oracle(), finding.case, finding.fault.key)
     assert (again.fault is not None) == (kind is Renewed and shown is True)
+
+
+@pytest.mark.parametrize("kind", [Scripted, Renewed])
+def test_a_finding_of_a_target_of_your_own_says_what_runs_it_again(kind: type[Scripted]) -> None:
+    target = kind(lambda _, octets: CRASH if octets[:9] == BAD[:9] else None)
+    _, (finding,) = campaign(target, BAD)
+    assert "--" not in finding.again
+    words, call, after = finding.again.partition("; oracle.judge(")
+    assert words.startswith(
+        "it showed again in the same process" if kind is Scripted else "it showed again in a new process"
+    )
+    assert after.endswith(" runs it again")
+    code = call.removeprefix("; ") + after.removesuffix(" runs it again")
+    names = {"oracle": Oracle(), "finding": finding, "target": target, "hgproto": hgproto}
+    assert eval(code, names) == finding.fault  # noqa: S307 - of our own
+
+
+@pytest.mark.parametrize(("shown", "new_process"), [(True, False), (False, False), (False, True), (None, False)])
+def test_what_a_command_makes_possible_is_said_of_a_command(shown: bool | None, new_process: bool) -> None:
+    _, (finding,) = campaign(Scripted(lambda *_: CRASH), BAD)
+    of_command = finding._replace(command=("x:1",), shown_again=shown, new_process=new_process)
+    assert "oracle" not in of_command.again
+    assert ("--start" in of_command.again) == (shown is not None and not new_process)
 
 
 def test_a_later_case_takes_the_place_of_one_that_does_not_show_again() -> None:
