@@ -36,7 +36,8 @@ _KEPT: dict[str, dict[object, Any]] = {}
 class Revision(Definition):
     """A revision, by name (``framing-0002``) or as the path of a schema file.
 
-    Raises :class:`hgproto.language.SchemaError` for a file that cannot be used.
+    Raises :class:`hgproto.language.SchemaError` for a file that cannot be used. It can be pickled, and so can its modules, their
+    classes, and the values of these. Functions of a schema file and Structs cannot: give another process the revision.
     """
 
     def __init__(self, name: str | os.PathLike[str]) -> None:

@@ -11,14 +11,17 @@ import shutil
 import subprocess
 import sys
 import weakref
+from concurrent.futures import ProcessPoolExecutor
+from operator import methodcaller
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from support import ROOT
 
+from hgproto.errors import RemoteProtocolError
 from hgproto.revisions.generate import compile_schema
 from hgproto.revisions.revision import Revision
-from hgproto.runtime.frame import Record
+from hgproto.runtime.frame import Frame, Record
 from hgproto.samples import Seeded
 from hgproto.samples.frames import FrameMaker
 
@@ -165,6 +168,23 @@ def test_modules_and_classes_are_pickled_for_another_process_and_come_back(tmp_p
     assert done.stderr == b""
     values, _ = pickle.loads(done.stdout)  # noqa: S301 - our own
     assert all(value is part for value, part in zip(values, parts, strict=False))
+
+
+def test_another_process_calls_the_functions_of_a_module() -> None:
+    """A function itself is pickled as a name, which no other process can import."""
+    codec: Any = REVISION.codec
+    frames = [frame for frame in VALUES if isinstance(frame, Frame)]
+    for function in (codec.decode_payload, codec.encode_frame, codec.make_frame):
+        with pytest.raises(pickle.PicklingError, match=f"<function {function.__name__} at .* import of module"):
+            pickle.dumps(function)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        for frame in frames[:8]:
+            assert pool.submit(methodcaller("encode_frame", frame), codec).result() == codec.encode_frame(frame)
+            value = pool.submit(methodcaller("decode_payload", frame), codec).result()
+            assert (value, type(value)) == (codec.decode_payload(frame), type(codec.decode_payload(frame)))
+        with pytest.raises(RemoteProtocolError) as error:
+            pool.submit(methodcaller("decode_ledger", b"\1"), codec).result()
+    assert (error.value.requirement, error.value.field) == ("ledger.whole", "page")
 
 
 @pytest.mark.parametrize("revision", [REVISION, Revision("framing-0002")], ids=["compiled", "ours"])
