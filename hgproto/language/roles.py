@@ -31,6 +31,7 @@ def repeated_roles(parts: Iterable[Flag | FrameType]) -> Iterator[Problem]:
 def role_problems(schema: Schema) -> Iterator[Problem]:
     """Yields the faults of frame types that do not fit their role, or have checks of another role."""
     roles = {frame.role for frame in schema.frames.values()}
+    yield from _announcement_problems(schema)
     for frame in schema.frames.values():
         for check in frame.checks:
             if _CHECKS[check] != frame.role:
@@ -51,6 +52,28 @@ def role_problems(schema: Schema) -> Iterator[Problem]:
             if not fits(case, schema) or (number and frame.role != "argument"):
                 message = f"the payload of {frame.name!r} does not fit its role {frame.role!r}"
                 yield Problem(case.place, message, f"use {wanted}, or leave the role out")
+
+
+def _announcement_problems(schema: Schema) -> Iterator[Problem]:
+    """Yields a fault for each row that takes a command to where data is taken, if no flag of the command announces data.
+
+    A receiver keeps the data of a request that has announced it. A schema in which no such row is left has no such flag, either.
+    """
+    named = {frame.role: frame for frame in schema.frames.values() if frame.role in ("command", "data")}
+    command, data = named.get("command"), named.get("data")
+    if (
+        command is None
+        or data is None
+        or not command.flags
+        or any(flag.role == _DATA_FOLLOWS for flag in command.flags)
+    ):
+        return
+    for machine in schema.machines.values():
+        taking = {row.source for row in machine.transitions if data.name in row.frames and row.emit in _OF_DATA}
+        for row in machine.transitions:
+            if command.name in row.frames and row.source not in taking and row.to in taking:
+                message = f"the row takes {command.name!r} to {row.to!r}, where {data.name!r} is taken, and no flag announces it"
+                yield Problem(row.place, message, f"give the flag that announces data `role: {_DATA_FOLLOWS}`")
 
 
 def is_text(case: PayloadCase, _: Schema | None = None) -> bool:
@@ -115,6 +138,10 @@ _CHECKS = {
 """The roles of the frame types that each check of the validator looks at."""
 _FRAMES = {"argument": ("command", "data")}
 """The roles that other frame types have to have for one with a role."""
+_OF_DATA = ("run-command", "command-data")
+"""The actions that hand on data."""
+_DATA_FOLLOWS = "data-follows"
+"""The role of the flag of commands that announces data."""
 _FLAGS = {"argument": ("more", "last"), "data": ("more", "last"), "response": ("more", "last")}
 """The roles that flags of a frame type with a role have to have."""
 _PAYLOADS: dict[str, tuple[Callable[[PayloadCase, Schema], bool], str]] = {

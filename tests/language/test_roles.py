@@ -66,6 +66,27 @@ def test_a_part_that_a_role_needs_is_missed(old: str, new: str, tmp_path: Path) 
     assert " does not fit its role " in next(role_problems(load(file))).message
 
 
+def test_a_row_to_where_data_is_taken_needs_a_flag_that_announces_data() -> None:
+    command = OURS.frames["command-name"]
+    without = tuple(replace(flag, role=None) if flag.role == "data-follows" else flag for flag in command.flags)
+    assert without != command.flags
+    schema = replace(OURS, frames={**OURS.frames, "command-name": replace(command, flags=without)})
+    machine = schema.machines["server-request"]
+    rows = [
+        row for row in machine.transitions if "command-name" in row.frames and row.to in ("receiving-data", "streaming")
+    ]
+    problems = list(role_problems(schema))
+    assert [problem.place for problem in problems] == [row.place for row in rows]
+    assert problems[0].message == (
+        "the row takes 'command-name' to 'receiving-data', where 'command-data' is taken, and no flag announces it"
+    )
+    assert problems[0].help == "give the flag that announces data `role: data-follows`"
+    # A schema may give up data: the guard is never true then.
+    others = tuple(row for row in machine.transitions if row not in rows)
+    given_up = {**OURS.machines, "server-request": replace(machine, transitions=others)}
+    assert list(role_problems(replace(schema, machines=given_up))) == []
+
+
 @pytest.mark.parametrize(
     ("check", "name", "role"), [("percent", "progress", "text"), ("topic-end", "text-output", "progress")]
 )
