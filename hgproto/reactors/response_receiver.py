@@ -91,7 +91,7 @@ class ResponseReceiver(Reactor[ClientEvent]):
             request.table = self._tables[to]
 
     def _begin(self, request_id: int, payload: bytes, node: Node) -> None:
-        self._requests[request_id] = _Request(node.table)
+        self._requests[request_id] = Request(node.table)
 
     def _decode(self, node: Node, payload: bytes) -> Any:
         """Returns the value of a payload. Raises :class:`RemoteProtocolError`."""
