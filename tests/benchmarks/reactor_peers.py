@@ -51,14 +51,14 @@ class HandServer:
     other, the lengths of arguments, duplicate arguments, and that arguments and data were announced.
     """
 
-    __slots__ = ("_begun", "_rest", "_streams", "requests")
+    __slots__ = ("_begun", "_failed", "_rest", "_streams", "requests")
 
     def __init__(self) -> None:
         self.requests: dict[int, tuple[str, dict[str, bytes], bool, list[bytes] | None] | None] = {}
         """Of what is partly received: name, arguments, whether more follow, data. None for requests that are active."""
         self._streams: set[int] = set()
         self._rest = b""
-        self._begun = False
+        self._begun = self._failed = False
 
     def receive_data(self, data: bytes) -> list[tuple[int, str, dict[str, bytes], bytes | None]]:
         """The commands that ``data`` makes whole. Raises ``ValueError``."""
@@ -157,6 +157,8 @@ class HandServer:
 
     def respond(self, request_id: int, data: bytes) -> bytes:
         """The octets of a response on stream 2. Raises ``ValueError``."""
+        if self._failed:
+            raise ValueError("connection has failed")
         if self.requests.get(request_id, request_id) is not None:
             raise ValueError("request not active")
         del self.requests[request_id]
@@ -179,7 +181,7 @@ class HandClient:
     Commands into octets.
     """
 
-    __slots__ = ("_next_id", "_rest", "_streams", "requests")
+    __slots__ = ("_ended", "_failed", "_most", "_next_id", "_rest", "_streams", "requests")
 
     def __init__(self) -> None:
         self.requests: set[int] = set()
@@ -187,21 +189,31 @@ class HandClient:
         self._streams: set[int] = set()
         self._rest = b""
         self._next_id = 1
+        self._most = 32768
+        self._failed = self._ended = False
 
     def issue(self, name: str, args: dict[str, bytes], data: bytes | None = None) -> bytes:
         """The octets of a command on stream 1. Raises ``ValueError``."""
         request_id, pack = self._next_id, HEADER.pack
+        if self._failed or self._ended:
+            raise ValueError("connection has failed or ended")
+        if len(self.requests) >= self._most:
+            raise ValueError("too many requests")
         if request_id in self.requests:
             raise ValueError("request id in use")
         self._next_id = (request_id + 2) & 0xFFFF
         self.requests.add(request_id)
         flags = 2 * bool(args) | 4 * (data is not None)
         octets = name.encode("ascii")
+        if not 0 < len(octets) <= CUT:
+            raise ValueError("wrong length of a name")
         parts = [pack(len(octets), 0, request_id, 1, request_id == 1, 0x10 | (flags or 1)), octets]
         left = len(args)
         for key in sorted(args):
             left -= 1
             octets, value = key.encode("ascii"), args[key]
+            if not octets or 4 + len(octets) + len(value) > CUT:
+                raise ValueError("wrong length of an argument")
             header = ARGUMENT_HEADER.pack(len(octets), len(value))
             parts += [
                 pack(4 + len(octets) + len(value), 0, request_id, 1, 0, 0x20 if left else 0x22),
