@@ -69,7 +69,11 @@ def _announcement_problems(schema: Schema) -> Iterator[Problem]:
     ):
         return
     for machine in schema.machines.values():
-        taking = {row.source for row in machine.transitions if data.name in row.frames and row.emit in _OF_DATA}
+        taking = {
+            row.source
+            for row in machine.transitions
+            if data.name in row.frames and row.emit is not None and row.emit.replace("-", "_") in _OF_DATA
+        }
         for row in machine.transitions:
             if command.name in row.frames and row.source not in taking and row.to in taking:
                 message = f"the row takes {command.name!r} to {row.to!r}, where {data.name!r} is taken, and no flag announces it"
@@ -138,8 +142,8 @@ _CHECKS = {
 """The roles of the frame types that each check of the validator looks at."""
 _FRAMES = {"argument": ("command", "data")}
 """The roles that other frame types have to have for one with a role."""
-_OF_DATA = ("run-command", "command-data")
-"""The actions that hand on data."""
+_OF_DATA = ("run_command", "command_data")
+"""The actions that hand on data, as in the names of their methods."""
 _DATA_FOLLOWS = "data-follows"
 """The role of the flag of commands that announces data."""
 _FLAGS = {"argument": ("more", "last"), "data": ("more", "last"), "response": ("more", "last")}

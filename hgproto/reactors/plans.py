@@ -154,14 +154,14 @@ class States:
         self.answered = frozenset(state for state in states if leads(state, Event.REQUEST_SENT) is self.initial)
 
 
-_CONTENT = ("run-command", "command-data", "response-data")
-"""Actions that hand on what was received of a request, or of its response."""
+_CONTENT = ("run_command", "command_data", "response_data")
+"""Actions that hand on what was received of a request, or of its response, as in the names of their methods."""
 
 
 def _handing_on(machine: Machine) -> frozenset[IntEnum]:
     """Returns the states of used ids from which rows lead on, over further states, to one that hands on content."""
     rows = [row for row in machine.rows if row.event is not Event.END_OF_INPUT and row.source is not machine.initial]
-    found = {row.source for row in rows if row.emit in _CONTENT}
+    found = {row.source for row in rows if row.emit is not None and row.emit.replace("-", "_") in _CONTENT}
     while more := {row.source for row in rows if row.to in found} - found:
         found |= more
     return frozenset(found)

@@ -238,8 +238,9 @@ def test_the_header_says_where_type_and_flags_are(
 def test_what_a_schema_has_none_of_is_said_in_words(variant: Callable[..., Revision]) -> None:
     with pytest.raises(EncodingError, match="there is no content encoding 'zlib'; there are none"):
         Encodings([])["zlib"]
-    stream = OutputStream(1, revision=variant())
-    stream._data_types = {}
+    revision = variant()
+    stream = OutputStream(1, revision=revision)
+    vars(revision)["data_types"] = {}
     with pytest.raises(ValueError, match="mine has no frame type for data, with `role: data` or `role: response`"):
         stream.write(1, 1, b"x", last=True)
 

@@ -60,7 +60,7 @@ SEEN = {
 OTHERS = {
     ("diff", "--fail-on"),
     ("fuzz", "--without"),
-    *((name, "--limit") for name in ("fuzz", "session", "validate")),
+    *((name, "--limit") for name in ("decode", "fuzz", "session", "validate")),
 }
 """Options with a type that is no number."""
 
