@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import wraps
 from typing import TYPE_CHECKING
 
-from hgproto.emit import codec, events, machines, messages, package, requirements, roles, structs
+from hgproto.emit import codec, events, machines, messages, package, receive, requirements, roles, structs
 from hgproto.emit.line_breaks import fitted
 from hgproto.emit.text import refuse_names
 
@@ -38,6 +38,7 @@ TARGETS = {
     "machines.py": _finished(machines.emit),
     "roles.py": _finished(roles.emit),
     "build.py": _finished(messages.emit),
+    "receive.py": _finished(receive.emit),
     "requirements.py": _finished(requirements.emit),
 }
 """The files of a generated package and what makes each."""

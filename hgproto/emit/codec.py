@@ -75,8 +75,6 @@ def _head(schema: Schema, used: frozenset[str]) -> list[str]:
     for structure in schema.structures.values():
         names += [camel(structure.name), upper(structure.name)]
         names += [f"decode_{snake(structure.name)}", f"encode_{snake(structure.name)}"]
-    if "unpack_parts" in used:
-        names.append("unpack_parts")
     all_ = Group("__all__ = [", [*map(literal, sorted(set(names), key=_all_order))], "]")
     of_structs = [name for name in ("Struct", "iter_unpack", "pack", "unpack_from") if name in used]
     of_bytelike = [name for name in ("as_bytes", "bytes_like", "check_several") if name in used]

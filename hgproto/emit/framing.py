@@ -8,9 +8,11 @@ from hgproto.emit.formats import header_format
 from hgproto.emit.text import docstring, mask
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hgproto.language.model import Schema
 
-__all__ = ["CHECK_TYPE", "frame_functions"]
+__all__ = ["CHECK_TYPE", "cut_frames", "frame_functions", "kind", "parts_format"]
 
 CHECK_TYPE = [
     "    try:",
@@ -23,28 +25,89 @@ CHECK_TYPE = [
 """Lines that reject a frame of another revision, or another object. For a valid frame they cost one comparison."""
 
 
+def _targets(schema: Schema) -> tuple[list[str], list[str]]:
+    """The variables into which a header is unpacked, and the statements that join those of 24 bits."""
+    targets, joins = [], []
+    for field in schema.header.fields[:-1]:
+        targets.append("octet" if field.bits else field.name)
+        if field.type == "u24":
+            targets.append(f"{field.name}_high")
+            # Most numbers are small, and a branch costs less than a shift.
+            joins += [f"if {field.name}_high:", f"    {field.name} |= {field.name}_high << 16"]
+    return targets, joins
+
+
+def _is_kind_at_once(schema: Schema) -> bool:
+    """Returns True if the kind is the last two bytes of the header, which are then read as one number."""
+    return _targets(schema)[0][-2:] == ["stream_flags", "octet"] and header_format(schema).endswith("BB")
+
+
+def parts_format(schema: Schema) -> str:
+    """The struct code with which :func:`cut_frames` reads a header."""
+    form = header_format(schema)
+    return f"{form[:-2]}H" if _is_kind_at_once(schema) else form
+
+
+def kind(schema: Schema, code: int, flags: int, stream_flags: int = 0) -> int:
+    """The number for a type, flags, and stream flags together, which ``kind`` is in the loop of :func:`cut_frames`."""
+    _, field, _ = schema.header.locate("stream_flags")
+    shifts = [bits.low for _, _, bits in map(schema.header.locate, ("type", "flags")) if bits is not None]
+    octet = code << shifts[0] | flags << shifts[1]
+    return octet << 8 * (field.octets or 1) | stream_flags
+
+
+def cut_frames(schema: Schema, body: Sequence[str]) -> list[str]:
+    """A loop that cuts frames out of the pieces of ``source``, indented as the body of a function.
+
+    ``body`` is done for each frame. It finds ``kind``, ``request_id``, ``stream_id``, and ``length``; the payload is from
+    ``start`` to ``at`` in ``data``. It reads ``max_payload``, and ``_unpack_parts`` of :func:`parts_format`.
+    """
+    size = schema.header.octets
+    targets, joins = _targets(schema)
+    if _is_kind_at_once(schema):
+        targets[-2:] = ["kind"]
+    else:
+        _, field, _ = schema.header.locate("stream_flags")
+        joins = [*joins, f"kind = octet << {8 * (field.octets or 1)} | stream_flags"]
+    return [
+        "    unpack = _unpack_parts",
+        "    data: Any",
+        "    for data, at in source:",
+        f"        end, last = len(data), len(data) - {size}",
+        "        while at <= last:",
+        f"            {', '.join(targets)} = unpack(data, at)",
+        *(f"            {line}" for line in joins),
+        "            if length > max_payload:",
+        f"                raise source.refuse(data, at, cut_frame(data[at : at + {size}], max_payload))",
+        f"            start = at + {size}",
+        "            at = start + length",
+        "            if at > end:",
+        f"                source.keep(data, start - {size}, length + {size})",
+        "                break",
+        *(f"            {line}" if line else "" for line in body),
+        "        else:",
+        f"            source.keep(data, at, {size})",
+    ]
+
+
 def frame_functions(schema: Schema) -> list[str]:
     """The functions that read and build frames."""
     header = schema.header
-    targets, joins, packs, plain = [], [], [], {}
+    packs, plain = [], {}
+    targets, joins = _targets(schema)
     lengths, split = ["length = len(payload)"], []
     for field in header.fields[:-1]:
         value = field.name if field.name == "length" else f"frame.{field.name}"
         if field.bits:
-            targets.append("octet")
             packs.append("octet")
             continue
         plain[field.name] = field.name
         if field.type == "u24":
-            targets += [field.name, f"{field.name}_high"]
-            # Most numbers are small, and a branch costs less than a shift.
-            joins += [f"if {field.name}_high:", f"    {field.name} |= {field.name}_high << 16"]
             is_length = field.name == "length"
             packs += [value, f"{value}_high"] if is_length else [f"{value} & 0xFFFF", f"{value} >> 16"]
             if is_length:
                 lengths, split = ["length, length_high = len(payload), 0"], _SPLIT_LENGTH
         else:
-            targets.append(field.name)
             packs.append(value)
     plain["stream_flags"] = "_STREAM_FLAGS[stream_flags]"
     plain["type"], plain["flags"] = "_TYPE_OF[octet]", "_FLAGS_OF[octet]"
@@ -73,21 +136,6 @@ def frame_functions(schema: Schema) -> list[str]:
         f"        header = _pack_header({', '.join(packs)})",
         "    except (StructError, TypeError):",
         "        raise local_frame_fault(FRAME, frame, max_payload, FIELD_BITS) from None",
-    ]
-    form = header_format(schema)
-    # Where the kind is the last two octets of the header, they are read as one number.
-    at_once = form.endswith("BB") and targets[-2:] == ["stream_flags", "octet"] and stream_bits == 8
-    parts = [*targets[:-2], "kind"] if at_once else targets
-    kind = "kind" if at_once else f"octet << {stream_bits} | stream_flags"
-    unpack_parts = [
-        f'unpack_parts = Struct("<{form[:-2]}H").unpack_from',
-        *docstring(
-            f"The header at an offset: {', '.join(name.replace('_', ' ') for name in parts)}. For loops that cannot afford "
-            "a call a frame; all others use :func:`read_parts`.",
-            0,
-        ),
-        "",
-        "",
     ]
     local = {"_STREAM_FLAGS[stream_flags]": "stream_flags_of[stream_flags]", "_TYPE_OF[octet]": "type_of[octet]"}
     local["_FLAGS_OF[octet]"] = "flags_of[octet]"
@@ -135,29 +183,16 @@ def frame_functions(schema: Schema) -> list[str]:
         "                break",
         "",
         "",
-        *(unpack_parts if at_once else []),
+        f'_unpack_parts = Struct("<{parts_format(schema)}").unpack_from',
+        "",
+        "",
         f"def read_parts(source: Pieces, max_payload: int = {limit.default}) -> Iterator[tuple[int, int, int, Any, int]]:",
         *docstring(
             "The parts of frames: kind, request id, stream id, payload, and the frame's end in its piece of ``source``.\n\n"
             "For those who look at frames without keeping them, which is faster than :func:`read_frames`. The kind is a "
             "number for type, flags and stream flags together, see :func:`kind_of`."
         ),
-        f"    unpack = {'unpack_parts' if at_once else '_unpack_header'}",
-        "    for data, at in source:",
-        f"        end, last = len(data), len(data) - {size}",
-        "        while at <= last:",
-        f"            {', '.join(parts)} = unpack(data, at)",
-        *(f"            {line}" for line in joins),
-        "            if length > max_payload:",
-        f"                raise source.refuse(data, at, frame_fault(FRAME, bytes(data[at : at + {size}]), max_payload))",
-        f"            start = at + {size}",
-        "            at = start + length",
-        "            if at > end:",
-        f"                source.keep(data, start - {size}, length + {size})",
-        "                break",
-        f"            yield {kind}, request_id, stream_id, data[start:at], at",
-        "        else:",
-        f"            source.keep(data, at, {size})",
+        *cut_frames(schema, ["yield kind, request_id, stream_id, data[start:at], at"]),
         "",
         "",
         "def kind_of(frame: Frame) -> int:",

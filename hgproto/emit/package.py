@@ -17,7 +17,7 @@ def emit(schema: Schema) -> str:
     text = (
         f"{schema.title}.\n\n{schema.doc.strip()}\n\n"
         "In it, ``codec`` reads and writes frames and payloads fast, ``structs`` has the same as construct Structs, "
-        "``machines`` says which frame may come when, ``roles`` says what the parts are for, and ``requirements`` has the "
-        "rules in words."
+        "``machines`` says which frame may come when, ``receive`` does that for the usual frames, ``roles`` says what the parts "
+        "are for, and ``requirements`` has the rules in words."
     )
     return heading(schema) + "\n".join(docstring(text, 0)) + "\n"

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from hgproto.judging.finding import Finding
     from hgproto.reactors.limits import Limits
-    from hgproto.reactors.plans import Node, States
+    from hgproto.reactors.plans import Node
     from hgproto.runtime.definition import Definition
-    from hgproto.runtime.machine import Row
+    from hgproto.runtime.machine import Row, States
     from hgproto.streams.encodings import Encodings
 
 __all__ = ["CommandJudge"]
@@ -117,8 +117,8 @@ class CommandJudge(Judge, CommandReceiver):
             text_payload(self._codec, self._content.name, payload)
             self._issue(request_id)
         else:
-            self._receiving -= 1
-            self._buffered -= request.octets
+            self._intake.receiving -= 1
+            self._intake.buffered -= request.octets
             del self._begun[request_id]
         if self.link is not None:
             self._requests[request_id] = self._active
@@ -147,8 +147,8 @@ class CommandJudge(Judge, CommandReceiver):
         # As the receiver does, but without keeping the data.
         size = len(payload)
         request.octets += size
-        self._buffered += size
-        if request.octets > self._most_octets or self._buffered > self._most_buffered:
+        self._intake.buffered += size
+        if request.octets > self._intake.most_octets or self._intake.buffered > self._intake.most_buffered:
             return self._over_octets(request)
         return "good"
 
@@ -179,7 +179,7 @@ class CommandJudge(Judge, CommandReceiver):
         count, step = self._ids.stop, self._ids.step
         skipped = (request_id - expected) % count // step
         if self.link is None:
-            return skipped <= self._most_active
+            return skipped <= self._intake.most_active
         return all((expected + step * index) % count in self._requests for index in range(skipped))
 
     def _is_continued(self, kind: int, request_id: int) -> bool:

@@ -74,7 +74,7 @@ _EVERYWHERE = """
     IntEnum IntFlag Iterator Known Layout LocalProtocolError Octets OfRevision Part Pieces Rebuild Record RemoteProtocolError Rule
     Counted Self Struct StructError Text Texts ToEnd Whole annotations as_bytes bare bytes_like check_frame check_instance
     check_several check_type count decode_entries continued encode_entries fault flags_of_both frame_fault iter_unpack known
-    local_fault local_frame_fault number_of pack packed size_of sizes_of text_of_flags this unpack_from unpack_parts
+    local_fault local_frame_fault number_of pack packed size_of sizes_of text_of_flags this unpack_from
 
     ERROR_KINDS MESSAGES PARTS SEND_PAYLOAD Data Iterable Literal Mapping Sequence
 

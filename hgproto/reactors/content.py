@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Content"]
 
-_USUAL = ["length", "request_id", "stream_id", "stream_flags", "type", "flags"]
-"""The fields of the usual header. The length has three bytes."""
 _FORMATS = {"u8": "B", "u16": "H", "u32": "I"}
 
 
@@ -22,7 +20,6 @@ class Content:
 
     ``sub_header``: the integers before the name of an argument, and their size in bytes. ``argument`` decodes a whole argument;
     ``start`` the first frame of one whose value spans frames. ``total``: the field of ``start`` with the bytes of the value.
-    ``is_usual``: True if frames have the header, and requests the ids, for which the fast loop of servers is written.
     """
 
     __slots__ = (
@@ -30,7 +27,6 @@ class Content:
         "argument_code",
         "data",
         "data_follows",
-        "is_usual",
         "last_argument",
         "last_data",
         "more",
@@ -50,8 +46,6 @@ class Content:
         self.data_follows = revision.flag(self.name, "data-follows")
         self.more, self.last_argument = revision.flag(argument, "more"), revision.flag(argument, "last")
         _, self.last_data = revision.data_types[self.data]
-        usual_header = list(codec.FIELDS) == _USUAL and codec.FIELDS["length"][1] == 3
-        self.is_usual = usual_header and revision.request_ids.start == 1
         cases = codec.PAYLOADS[argument]
         whole, start = case_of(cases, 0, False), case_of(cases, self.more, False)
         self.argument, self.start = (codec.STRUCTURES[name][1] for name in (whole, start))

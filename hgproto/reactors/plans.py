@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from hgproto.errors import LocalProtocolError, RemoteProtocolError, RevisionError, counted
 from hgproto.runtime.layout import text_of_flags
-from hgproto.runtime.machine import Event, Row
+from hgproto.runtime.machine import STATE_BITS, Event, Row, States
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from hgproto.runtime.definition import Codec, Definition
+    from hgproto.runtime.definition import Codec, Definition, Receive
     from hgproto.runtime.frame import Frame
     from hgproto.runtime.machine import Machine
     from hgproto.wire.messages import Parts
@@ -31,7 +31,6 @@ __all__ = [
     "Plans",
     "Request",
     "Slots",
-    "States",
     "Table",
     "Violation",
     "bound",
@@ -108,63 +107,13 @@ class Plan:
 
 
 class Table:
-    """The plans of a state of requests, by the kind of frame and the state of its stream.
+    """The plans of a state of requests, by the kind of frame and the state of its stream."""
 
-    ``usual``: by the same numbers, where the usual answers of all guards lead, for those frames of which most traffic is
-    made; see :meth:`hgproto.reactors.reactor.Reactor._usual`.
-    """
-
-    __slots__ = ("plans", "state", "usual")
+    __slots__ = ("plans", "state")
 
     def __init__(self, state: IntEnum) -> None:
         self.state = state
         self.plans: dict[int, Plan] = {}
-        self.usual: dict[int, Node] = {}
-
-
-class States:
-    """The states of a machine of requests, by what its rows say.
-
-    ``initial``: the id is free. ``receiving``: more of the request, or of its response, has to come. ``kept``: what was
-    received is kept, and no response can begin. ``refused``: the rest is ignored. ``whole``: nothing more can come.
-    ``awaiting``: the application has to respond. ``begun``: the response has begun. ``unfinished``: the rest of the request
-    will never be sent. ``answered``: the response is complete, and the request was not sent whole.
-    """
-
-    __slots__ = ("answered", "awaiting", "begun", "initial", "kept", "receiving", "refused", "unfinished", "whole")
-
-    def __init__(self, machine: Machine) -> None:
-        rows: dict[tuple[IntEnum, Event], Row] = {(row.source, row.event): row for row in machine.rows if row.event}
-        states: Iterable[IntEnum] = type(machine.initial)
-
-        def leads(state: IntEnum, event: Event) -> IntEnum | None:
-            row = rows.get((state, event))
-            return None if row is None else row.to
-
-        self.initial = machine.initial
-        self.receiving = _handing_on(machine)
-        self.refused = frozenset(state for state in states if (state, Event.END_OF_INPUT) in rows) - self.receiving
-        self.whole = frozenset(states) - self.receiving - self.refused - {self.initial}
-        self.awaiting = frozenset(state for state in states if leads(state, Event.RESPONSE_BEGUN) is not None)
-        self.begun = frozenset(
-            row.to for row in rows.values() if row.event is Event.RESPONSE_BEGUN and row.to is not None
-        )
-        self.kept = self.receiving - self.awaiting - self.begun
-        self.unfinished = frozenset(row.to for row in rows.values() if row.event is Event.REQUEST_ABANDONED)
-        self.answered = frozenset(state for state in states if leads(state, Event.REQUEST_SENT) is self.initial)
-
-
-_CONTENT = ("run_command", "command_data", "response_data")
-"""Actions that hand on what was received of a request, or of its response, as in the names of their methods."""
-
-
-def _handing_on(machine: Machine) -> frozenset[IntEnum]:
-    """Returns the states of used ids from which rows lead on, over further states, to one that hands on content."""
-    rows = [row for row in machine.rows if row.event is not Event.END_OF_INPUT and row.source is not machine.initial]
-    found = {row.source for row in rows if row.emit is not None and row.emit.replace("-", "_") in _CONTENT}
-    while more := {row.source for row in rows if row.to in found} - found:
-        found |= more
-    return frozenset(found)
 
 
 _MOST_SLOTS = 1 << 8
@@ -203,6 +152,7 @@ class Plans:
     goes when its response begins. ``done``: those that are over once their response was sent. ``issued``: the table of a request
     that was issued with a free id, None if that is not allowed. ``after_sent``: the tables that requests get, by theirs, once
     they were sent.
+    ``receive``: the generated loop of the role, None for a class that does something else with frames.
     ``tables``: by the state of a request. ``free``: the table of a free id, by the lowest bit of the id;
     one that no client may use has a table of its own. ``rows``: of the machine of
     requests, by state and event.
@@ -220,6 +170,7 @@ class Plans:
         "issued",
         "machine",
         "parity",
+        "receive",
         "revision",
         "rows",
         "states",
@@ -228,8 +179,9 @@ class Plans:
         "whole",
     )
 
-    def __init__(self, role: str, peer: str, revision: Definition) -> None:
+    def __init__(self, role: str, peer: str, revision: Definition, receive: Receive | None = None) -> None:
         self.revision = revision
+        self.receive = receive
         self.codec = revision.codec
         self.connection = revision.machine("connection")
         self.stream = revision.machine("stream")
@@ -269,9 +221,9 @@ class Plans:
             row = self.rows[state, event] = outcome if isinstance(outcome, Row) else NO_ROW
         return None if row.event is None else row
 
-    def slots(self, shift: int) -> list[int] | Slots:
-        """Returns the state of each stream, at first that of a closed one. ``shift``: the bits below a state."""
-        closed = (self.stream.initial << shift, self.foreign << shift)
+    def slots(self) -> list[int] | Slots:
+        """Returns the state of each stream, at first that of a closed one."""
+        closed = (self.stream.initial << STATE_BITS, self.foreign << STATE_BITS)
         ids = range(self.revision.ids["stream_id"])
         if len(ids) > _MOST_SLOTS:
             return Slots(closed, self.parity)

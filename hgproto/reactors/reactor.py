@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from hgproto.errors import DecodingError, RemoteProtocolError, counted
 from hgproto.reactors.events import Error, StreamLeftOpen
+from hgproto.reactors.intake import Intake
 from hgproto.reactors.limits import Limits
 from hgproto.reactors.plans import Closed, Node, Plan, Plans, Violation, bound, placed, words
 from hgproto.reactors.snapshot import Inspectable
 from hgproto.runtime.bytelike import as_bytes
 from hgproto.runtime.definition import defined
 from hgproto.runtime.frame import check_instance, check_revision
-from hgproto.runtime.machine import Ask, Event, Row
+from hgproto.runtime.machine import STATE_BITS, Ask, Event, Row
 from hgproto.streams.encodings import Encodings, default_encodings
 from hgproto.streams.input_stream import InputStream, checked_reopen
 from hgproto.wire.reader import Pieces
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from hgproto.judging.finding import Role
     from hgproto.reactors.plans import Part, Table
     from hgproto.runtime.bytelike import BytesLike
-    from hgproto.runtime.definition import Definition
+    from hgproto.runtime.definition import Definition, Receive
     from hgproto.runtime.frame import Frame
     from hgproto.runtime.machine import Outcome
 
@@ -48,8 +49,8 @@ EventT = TypeVar("EventT")
 AGAIN, NOTE = "again", "note"
 """What the machine of streams emits: the frame is taken again, on a stream that is closed; a stream was left open."""
 
-_STATE_BITS = 16
-"""Where the state of a stream stands in what plans are kept by: above the kind of a frame."""
+_OF_FRAMES = ("_ask_", "_begin", "_emit_", "_move", "_node", "_planned", "_row", "_take")
+"""How the names of methods begin that decide what a frame leads to."""
 _ENDED = "the input has ended; nothing can be received after it"
 
 
@@ -74,6 +75,7 @@ class Reactor(Inspectable, Generic[EventT]):
         "_fault",
         "_fed",
         "_free",
+        "_intake",
         "_open_streams",
         "_pieces",
         "_plans",
@@ -96,7 +98,9 @@ class Reactor(Inspectable, Generic[EventT]):
         revision: Definition | None = None,
     ) -> None:
         self._revision = revision = defined(revision)
-        self._plans = plans = revision.kept(type(self), lambda: Plans(self.role, self.peer, revision))
+        self._plans = plans = revision.kept(
+            type(self), lambda: Plans(self.role, self.peer, revision, self._generated(revision))
+        )
         self._codec = plans.codec
         self._tables = plans.tables
         self.machine = plans.machine
@@ -109,9 +113,10 @@ class Reactor(Inspectable, Generic[EventT]):
         self._fed = 0
         self.state = plans.connection.initial
         self.ended = False
-        self._requests: dict[int, Any] = {}
+        self._intake = intake = self._new_intake()
+        self._requests: dict[int, Any] = intake.requests
         self._free = plans.free
-        self._slots = plans.slots(_STATE_BITS)
+        self._slots = intake.slots
         self._inputs: dict[int, InputStream] = {}
         self._open_streams = 0
         # Events that came about while frames were taken; they are given with the next ones.
@@ -266,9 +271,27 @@ class Reactor(Inspectable, Generic[EventT]):
     def _end(self) -> None:
         """What a role does first when input has ended."""
 
+    @classmethod
+    def _generated(cls, revision: Definition) -> Receive | None:
+        """Returns the generated loop of the role, None if a subclass does something else with frames than the role."""
+        role = next(base for base in cls.__mro__ if "role" in vars(base))
+        names = [name for name in dir(role) if name.startswith(_OF_FRAMES)]
+        if any(getattr(cls, name) is not getattr(role, name) for name in names):
+            return None
+        receive: Receive = getattr(revision.receive, f"receive_as_{cls.role}")
+        return receive
+
+    def _new_intake(self) -> Intake:
+        """Returns what is known of streams and requests at first."""
+        return Intake(self._plans, self.limits)
+
     def _read(self, source: Pieces) -> tuple[RemoteProtocolError, Frame, int] | None:
         """Reads and takes frames; gives what :meth:`_take` does. Raises :class:`RemoteProtocolError` for a bad length."""
-        return self._take(self._codec.read_parts(source, self.limits.max_payload))
+        receive = self._plans.receive
+        if receive is None:
+            return self._take(self._codec.read_parts(source, self.limits.max_payload))
+        # The generated loop takes the usual frames by itself, and yields the others.
+        return self._take(receive(self._intake, source, self._append))
 
     def _take(self, parts: Iterator[Part]) -> tuple[RemoteProtocolError, Frame, int] | None:
         """Takes frames; gives what is wrong with the first bad one, that frame, and where it starts."""
@@ -341,7 +364,7 @@ class Reactor(Inspectable, Generic[EventT]):
         else:
             self._inputs[stream.stream_id] = stream
             self._open_streams += before is closed
-        self._slots[stream.stream_id] = state << _STATE_BITS
+        self._slots[stream.stream_id] = state << STATE_BITS
 
     # Plans.
 
@@ -375,16 +398,8 @@ class Reactor(Inspectable, Generic[EventT]):
         else:
             node = self._node(plans.machine.outcome(table.state, code, flags, plans.guards), table, frame)
         plan = Plan(node, None if idle else self._node(outcome, None, frame), frame, revision)
-        slot = self._slots[stream.stream_id] + kind
-        table.plans[slot] = plan
-        usual = None if plan.stream is not None else self._usual(plan)
-        if usual is not None:
-            table.usual[slot] = usual
+        table.plans[self._slots[stream.stream_id] + kind] = plan
         return plan
-
-    def _usual(self, plan: Plan) -> Node | None:
-        """Where a plan leads when guards answer as usual, for a role that takes such frames in its own loop."""
-        return None
 
     def _node(self, outcome: Outcome, table: Table | None, frame: Frame) -> Node:
         """A node that does what an outcome says; ``table``: the request's, None for a stream's outcome."""

@@ -1,6 +1,6 @@
 """Generates packages from schemas: into files, and in memory for a user's own schema.
 
-Both go through the same emitters. A generated package is seven modules; see :mod:`hgproto.emit`. The classes of events stand
+Both go through the same emitters. A generated package is eight modules; see :mod:`hgproto.emit`. The classes of events stand
 in ``hgproto.reactors.event_values``, since revisions share them.
 """
 
@@ -36,7 +36,7 @@ __all__ = [
     "write",
 ]
 
-_MODULES = ("codec", "structs", "machines", "roles", "build", "requirements")
+_MODULES = ("codec", "structs", "machines", "roles", "build", "receive", "requirements")
 """The modules of a package in the order in which they can be imported."""
 
 _COUNTER = count(1)
@@ -114,9 +114,9 @@ def _text_of(file: Path) -> str | None:
 
 
 def compile_schema(schema: Schema) -> dict[str, ModuleType]:
-    """The modules ``codec``, ``structs``, ``machines``, ``roles``, ``build``, and ``requirements`` of a schema, made in memory.
+    """The modules ``codec``, ``structs``, ``machines``, ``roles``, ``build``, ``receive``, and ``requirements`` of a schema.
 
-    The Structs and the builders import the codec beside them, so all go by names of a package until they are made. No other
+    Modules import the codec and the machines beside them, so all go by names of a package until they are made. No other
     module ever has these names, whatever the revision is called, and none is imported in between by another thread.
     """
     return compile_as(f"hgproto.revisions.{snake(schema.revision)}_{next(_COUNTER)}", schema).modules

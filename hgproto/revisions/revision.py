@@ -88,6 +88,11 @@ class Revision(Definition):
         return self._module("build")
 
     @cached_property
+    def receive(self) -> ModuleType:
+        """The loops in which reactors receive frames."""
+        return self._module("receive")
+
+    @cached_property
     def requirements(self) -> dict[str, Requirement]:
         """The requirements by id."""
         requirements: dict[str, Requirement] = self._module("requirements").REQUIREMENTS

@@ -28,10 +28,21 @@ if TYPE_CHECKING:
     from hgproto.runtime.machine import Machine, Outcome
     from hgproto.wire.reader import Pieces
 
-__all__ = ["Codec", "Definition", "checked_codec", "default_codec", "default_definition", "defined"]
+__all__ = ["Codec", "Definition", "Receive", "checked_codec", "default_codec", "default_definition", "defined"]
 
 
 T = TypeVar("T")
+
+
+class Receive(Protocol):
+    """What every generated loop of reactors is: it takes the usual frames, and yields the parts of all others.
+
+    ``intake``: what the reactor knows, a :class:`hgproto.reactors.intake.Intake`. ``append``: takes events.
+    """
+
+    def __call__(
+        self, intake: Any, source: Pieces, append: Callable[[Any], None]
+    ) -> Iterator[tuple[int, int, int, Any, int]]: ...
 
 
 class Codec(Protocol):
@@ -74,8 +85,6 @@ class Codec(Protocol):
     def make_frame(
         self, request_id: int, stream_id: int, stream_flags: int, type_: int, flags: int, payload: BytesLike
     ) -> Frame: ...
-    @property
-    def unpack_parts(self) -> Callable[[bytes, int], tuple[int, int, int, int, int]]: ...
     def read_frames(self, source: Pieces, max_payload: int = ...) -> Iterator[Frame]: ...
     def read_parts(self, source: Pieces, max_payload: int = ...) -> Iterator[tuple[int, int, int, Any, int]]: ...
     def kind_of(self, frame: Frame) -> int: ...
@@ -110,6 +119,11 @@ class Definition:
     @property
     def build(self) -> ModuleType:
         """The functions that make the frames of messages."""
+        raise NotImplementedError
+
+    @property
+    def receive(self) -> ModuleType:
+        """The loops in which reactors receive frames."""
         raise NotImplementedError
 
     @property

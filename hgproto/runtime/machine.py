@@ -16,10 +16,27 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from enum import IntEnum
 
-__all__ = ["All", "Answer", "Ask", "Event", "InState", "Machine", "Not", "One", "Outcome", "Row", "Set"]
+__all__ = [
+    "STATE_BITS",
+    "All",
+    "Answer",
+    "Ask",
+    "Event",
+    "InState",
+    "Machine",
+    "Not",
+    "One",
+    "Outcome",
+    "Row",
+    "Set",
+    "States",
+]
+
+STATE_BITS = 16
+"""Where the state of a stream stands in the number by which reactors look frames up: above the kind of a frame."""
 
 
 class Event(Enum):
@@ -242,3 +259,48 @@ class Machine:
                     }
                     return Ask(atom.guard, outcomes)
         return Row(state, error=self.otherwise)
+
+
+class States:
+    """The states of a machine of requests, by what its rows say.
+
+    ``initial``: the id is free. ``receiving``: more of the request, or of its response, has to come. ``kept``: what was
+    received is kept, and no response can begin. ``refused``: the rest is ignored. ``whole``: nothing more can come.
+    ``awaiting``: the application has to respond. ``begun``: the response has begun. ``unfinished``: the rest of the request
+    will never be sent. ``answered``: the response is complete, and the request was not sent whole.
+    """
+
+    __slots__ = ("answered", "awaiting", "begun", "initial", "kept", "receiving", "refused", "unfinished", "whole")
+
+    def __init__(self, machine: Machine) -> None:
+        rows: dict[tuple[IntEnum, Event], Row] = {(row.source, row.event): row for row in machine.rows if row.event}
+        states: Iterable[IntEnum] = type(machine.initial)
+
+        def leads(state: IntEnum, event: Event) -> IntEnum | None:
+            row = rows.get((state, event))
+            return None if row is None else row.to
+
+        self.initial = machine.initial
+        self.receiving = _handing_on(machine)
+        self.refused = frozenset(state for state in states if (state, Event.END_OF_INPUT) in rows) - self.receiving
+        self.whole = frozenset(states) - self.receiving - self.refused - {self.initial}
+        self.awaiting = frozenset(state for state in states if leads(state, Event.RESPONSE_BEGUN) is not None)
+        self.begun = frozenset(
+            row.to for row in rows.values() if row.event is Event.RESPONSE_BEGUN and row.to is not None
+        )
+        self.kept = self.receiving - self.awaiting - self.begun
+        self.unfinished = frozenset(row.to for row in rows.values() if row.event is Event.REQUEST_ABANDONED)
+        self.answered = frozenset(state for state in states if leads(state, Event.REQUEST_SENT) is self.initial)
+
+
+_CONTENT = ("run_command", "command_data", "response_data")
+"""Actions that hand on what was received of a request, or of its response."""
+
+
+def _handing_on(machine: Machine) -> frozenset[IntEnum]:
+    """Returns the states of used ids from which rows lead on, over further states, to one that hands on content."""
+    rows = [row for row in machine.rows if row.event is not Event.END_OF_INPUT and row.source is not machine.initial]
+    found = {row.source for row in rows if row.emit is not None and row.emit.replace("-", "_") in _CONTENT}
+    while more := {row.source for row in rows if row.to in found} - found:
+        found |= more
+    return frozenset(found)

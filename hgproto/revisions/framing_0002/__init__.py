@@ -6,5 +6,6 @@ Requests and responses travel as frames with a header of eight octets. Each fram
 a one-way sequence with a compression context of its own.
 
 In it, ``codec`` reads and writes frames and payloads fast, ``structs`` has the same as construct Structs, ``machines``
-says which frame may come when, ``roles`` says what the parts are for, and ``requirements`` has the rules in words.
+says which frame may come when, ``receive`` does that for the usual frames, ``roles`` says what the parts are for, and
+``requirements`` has the rules in words.
 """

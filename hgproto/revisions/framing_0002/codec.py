@@ -102,7 +102,6 @@ __all__ = [
     "make_frame",
     "read_frames",
     "read_parts",
-    "unpack_parts",
 ]
 
 
@@ -835,10 +834,7 @@ def read_frames(source: Pieces, max_payload: int = 65535) -> Iterator[Frame]:
                 break
 
 
-unpack_parts = Struct("<HBHBH").unpack_from
-"""The header at an offset: length, length high, request id, stream id, kind. For loops that cannot afford a call a
-frame; all others use :func:`read_parts`.
-"""
+_unpack_parts = Struct("<HBHBH").unpack_from
 
 
 def read_parts(source: Pieces, max_payload: int = 65535) -> Iterator[tuple[int, int, int, Any, int]]:
@@ -847,7 +843,8 @@ def read_parts(source: Pieces, max_payload: int = 65535) -> Iterator[tuple[int, 
     For those who look at frames without keeping them, which is faster than :func:`read_frames`. The kind is a number
     for type, flags and stream flags together, see :func:`kind_of`.
     """
-    unpack = unpack_parts
+    unpack = _unpack_parts
+    data: Any
     for data, at in source:
         end, last = len(data), len(data) - 8
         while at <= last:
@@ -855,7 +852,7 @@ def read_parts(source: Pieces, max_payload: int = 65535) -> Iterator[tuple[int, 
             if length_high:
                 length |= length_high << 16
             if length > max_payload:
-                raise source.refuse(data, at, frame_fault(FRAME, bytes(data[at : at + 8]), max_payload))
+                raise source.refuse(data, at, cut_frame(data[at : at + 8], max_payload))
             start = at + 8
             at = start + length
             if at > end:

@@ -1,0 +1,446 @@
+"""Emits ``receive.py``: the loops in which the reactors of a revision receive the usual frames.
+
+A loop does what rows of the machines say, in straight code: it cuts frames out of bytes, and chooses by the state of the request
+and the kind of the frame. Whatever is not usual it yields, and a reactor takes that by the tables; see
+:mod:`hgproto.emit.outcomes`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from hgproto.emit.formats import FORMATS
+from hgproto.emit.framing import cut_frames, parts_format
+from hgproto.emit.line_breaks import Group, flat
+from hgproto.emit.outcomes import parity_of_requests, states_of, usual
+from hgproto.emit.text import comment, docstring, heading, literal, mask, names_in, snake
+from hgproto.language.names import state_class
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from enum import IntEnum
+
+    from hgproto.emit.outcomes import Usual
+    from hgproto.language.model import Schema, Structure
+    from hgproto.runtime.machine import States
+
+__all__ = ["emit"]
+
+_TOTALS = ["total, buffered = request.octets + {0}, intake.buffered + {0}"]
+_WITHIN = "total <= intake.most_octets and buffered <= intake.most_buffered"
+"""What is kept of a request with the present frame, and the limits of that."""
+
+
+def emit(schema: Schema) -> str:
+    """The source of ``receive.py``."""
+    server, client = _Server(schema), _Client(schema)
+    functions = ["\n".join(_function(schema, loop)) for loop in (client, server)]
+    used = names_in("\n\n\n".join(functions))
+    constants = {
+        "_unpack_parts": f'Struct("<{parts_format(schema)}").unpack_from',
+        "_unpack_argument": "" if server.argument is None else f'Struct("<{server.argument.format}").unpack_from',
+        "_bare_command": "bare(RunCommand)",
+        "_bare_response_data": "bare(ResponseData)",
+    }
+    lines = [f"{name} = {value}" for name, value in constants.items() if name in used]
+    body = "\n\n\n".join(["\n".join(lines), *functions] if lines else functions) + "\n"
+    return "\n".join([*_head(schema, names_in(body)), "", body])
+
+
+def _head(schema: Schema, used: frozenset[str]) -> list[str]:
+    def imported(module: str, *names: str) -> list[str]:
+        found = [name for name in names if name in used]
+        return [f"from {module} import {', '.join(found)}"] if found else []
+
+    states = sorted(state_class(name) for name in schema.machines)
+    ours = [
+        *imported("hgproto.reactors.events", "WANT_FRAME", "ResponseData", "RunCommand"),
+        *imported("hgproto.reactors.intake", "CommandRequest"),
+        *imported("hgproto.runtime.frame", "bare"),
+    ]
+    own = [*imported(".codec", "cut_frame", "read_parts"), *imported(".machines", *states)]
+    return [
+        *heading(schema).rstrip("\n").split("\n"),
+        *docstring(
+            f"The loops in which reactors of {schema.revision} receive frames.\n\n"
+            "They take the usual frames by themselves, and yield the parts of all others, which "
+            ":mod:`hgproto.reactors.reactor` takes by the tables of ``machines``.",
+            0,
+        ),
+        "",
+        "from __future__ import annotations",
+        "",
+        *imported("struct", "Struct"),
+        "from typing import TYPE_CHECKING, Any",
+        "",
+        *ours,
+        *([""] if ours else []),
+        *own,
+        *([""] if own else []),
+        "if TYPE_CHECKING:",
+        "    from collections.abc import Callable, Iterator",
+        "",
+        "    from hgproto.reactors.intake import CommandIntake, Intake",
+        "    from hgproto.wire.reader import Pieces",
+        "",
+        flat(Group("__all__ = [", [literal("receive_as_client"), literal("receive_as_server")], "]")),
+        "",
+    ]
+
+
+def _function(schema: Schema, loop: _Server | _Client) -> list[str]:
+    """The function of a role."""
+    body = loop.body()
+    intake, argument = ("CommandIntake", "server") if isinstance(loop, _Server) else ("Intake", "client")
+    annotation = "Iterator[tuple[int, int, int, Any, int]]"
+    head = (
+        f"def receive_as_{argument}(intake: {intake}, source: Pieces, append: Callable[[Any], None]) -> {annotation}:"
+    )
+    if not body:
+        doc = "Yields the parts of all frames, since no row of a machine says what usual ones lead to."
+        return [head, *docstring(doc), "    return read_parts(source, intake.max_payload)"]
+    doc = f"{loop.doc}\n\nYields the parts of all other frames, as ``read_parts`` of the codec does. ``append``: takes events."
+    body += ["yield kind, request_id, stream_id, data[start:at], at", *loop.after]
+    return [
+        head,
+        *docstring(doc),
+        *_indented(loop.before()),
+        "    requests, slots, max_payload = intake.requests, intake.slots, intake.max_payload",
+        *cut_frames(schema, body),
+    ]
+
+
+def _indented(lines: Iterable[str], depth: int = 1) -> list[str]:
+    return [f"{'    ' * depth}{line}" for line in lines]
+
+
+def _state(state: IntEnum) -> str:
+    """The variable for the table of a state."""
+    return f"in_{state.name.lower()}"
+
+
+def _is(one: Usual) -> str:
+    """The condition for a frame; the words behind it say which."""
+    return f"number == {mask(one.number)}"
+
+
+def _words(one: Usual) -> str:
+    flags = " ".join(flag.name for flag in one.frame.flags if flag.name in one.flags)
+    return f"# {comment(f'{one.frame.name} {flags}'.strip())}"
+
+
+def _chosen(first: str, choices: Iterable[tuple[str, Sequence[str]]]) -> Iterator[str]:
+    """A statement with a branch for each condition. ``first``: the word with which it begins."""
+    for condition, lines in choices:
+        yield f"{first} {condition}:"
+        yield from _indented(lines)
+        first = "elif"
+
+
+class _Argument(NamedTuple):
+    """How an argument that is whole in one frame is read: integers, the name, the value."""
+
+    format: str
+    octets: int
+    sizes: tuple[str, str]
+
+
+def _argument_of(structure: Structure | None) -> _Argument | None:
+    """How a structure is read; None if it is not just two sizes, a name, and a value."""
+    if structure is None or len(structure.fields) != 4 or structure.limit is not None:
+        return None
+    *sizes, name, value = structure.fields
+    names = tuple(field.name for field in sizes)
+    if (name.name, value.name) != ("name", "value") or {name.size, value.size} != {*names}:
+        return None
+    if name.type not in ("ascii", "utf8") or value.type != "bytes" or name.is_array or value.is_array:
+        return None
+    if any(field.type not in ("u8", "u16", "u32") or field.is_array for field in sizes):
+        return None
+    first, second = ("name" if field.name == name.size else "value" for field in sizes)
+    return _Argument(
+        "".join(FORMATS[field.type] for field in sizes), sum(f.octets or 0 for f in sizes), (first, second)
+    )
+
+
+class _Server:
+    """The loop of servers."""
+
+    doc = "Takes commands whose frames are usual."
+    after = ("most = intake.most_active + intake.refused",)
+
+    def __init__(self, schema: Schema) -> None:
+        self._states: States | None = states_of(schema, "server")
+        self._class = ""
+        self._usual: list[Usual] = []
+        self._parity = parity_of_requests(schema)
+        argument = next((frame for frame in schema.frames.values() if frame.role == "argument"), None)
+        cases = () if argument is None else argument.payload
+        plain = next((case.structure for case in cases if case.when is None and case.after is None), None)
+        self.argument = _argument_of(plain)
+        if self._states is not None:
+            self._class = type(self._states.initial).__name__
+            self._usual = [one for one in usual(schema, "server") if self._does(one)]
+
+    def _does(self, one: Usual) -> bool:
+        """Returns True if the loop does what the row says."""
+        states, row, asked = self._states, one.row, {*one.answers}
+        if states is None or row.emit not in ("run-command", "want-frame"):
+            return False
+        runs = row.emit == "run-command"
+        if row.source == states.initial:
+            leads = states.whole if runs else states.receiving
+            return one.frame.role == "command" and asked - {"streaming"} == {"capacity"} and row.to in leads
+        guard = one.frame.role
+        if guard not in ("argument", "data") or asked - {"data-announced", "streaming"} != {guard}:
+            return False
+        if guard == "argument" and (self.argument is None or one.has("more")):
+            return False
+        announced = one.answers.get("data-announced")
+        if runs:
+            fits = row.to in states.whole and announced is not (guard == "argument")
+        else:
+            fits = row.to is None or row.to in states.kept
+        return row.source in states.kept and fits
+
+    def body(self) -> list[str]:
+        """What is done for each frame."""
+        states = self._states
+        if states is None or not self._usual:
+            return []
+        begun = [one for one in self._usual if one.row.source == states.initial]
+        others = [one for one in self._usual if one.row.source != states.initial]
+        lines = ["number = slots[stream_id] + kind", "request: Any = requests.get(request_id)"]
+        choices = [("request is None", self._free(begun))] if begun else []
+        for source in dict.fromkeys(one.row.source for one in others):
+            found = [one for one in others if one.row.source == source]
+            choices.append((f"request is not None and request.table is {_state(source)}", self._taking(found)))
+        if begun:
+            choices[1:] = [(text.removeprefix("request is not None and "), inner) for text, inner in choices[1:]]
+        return [*lines, *_chosen("if", choices)]
+
+    def before(self) -> list[str]:
+        """What is looked up before the loop."""
+        body = "\n".join(self.body())
+        used = [one for one in self._usual if one.row.emit]
+        names = {one.row.source for one in used} | {one.row.to for one in used if one.row.to is not None}
+        lines = ["commands, new_request, want = _bare_command, CommandRequest, WANT_FRAME"]
+        lines.append("known, name_of, streaming = intake.names.get, intake.name_of, intake.streaming")
+        if "unpack_argument" in body:
+            lines.append("unpack_argument = _unpack_argument")
+        states = self._states
+        for state in sorted(names):
+            if states is not None and _state(state) in body:
+                kind = "whole" if state in states.whole else "tables"
+                lines.append(f"{_state(state)} = intake.{kind}[{self._class}.{state.name}]")
+        return [*lines, "most = intake.most_active + intake.refused"]
+
+    # Requests that begin.
+
+    def _free(self, begun: Sequence[Usual]) -> list[str]:
+        """What is done for a frame whose request id is free."""
+        whole = [one for one in begun if one.row.emit == "run-command"]
+        parts = [one for one in begun if one.row.emit == "want-frame"]
+        named = ["payload = data[start:at]", "name = known(payload) or name_of(payload)", "if name:"]
+        choices = [(_is(one) + self._if_asked(one), [_words(one), *named, *self._run_at_once(one)]) for one in whole]
+        if parts:
+            chosen = [
+                (
+                    _is(one) + self._if_asked(one),
+                    [_words(one), f"table, announced = {_state(self._to(one))}, {one.has('data-follows')}"],
+                )
+                for one in parts
+            ]
+            lines = ["table: Any = None", *_chosen("if", chosen), "if table is not None:"]
+            lines += _indented([*named, *_indented(_BEGIN)])
+            choices.append(("intake.receiving < intake.most_receiving", lines))
+        lines = [*_chosen("if", choices)]
+        parity = {None: "", 0: "not request_id & 1 and ", 1: "request_id & 1 and "}[self._parity]
+        return [f"if {parity}len(requests) < most:", *_indented(lines)]
+
+    def _run_at_once(self, one: Usual) -> list[str]:
+        lines = [f"requests[request_id] = {_state(self._to(one))}", *_run("name", "{}", "None")]
+        return _indented([*lines, "continue"])
+
+    def _to(self, one: Usual) -> IntEnum:
+        return one.row.source if one.row.to is None else one.row.to
+
+    def _if_asked(self, one: Usual, announced: str = "") -> str:
+        """The rest of the condition of a frame, for guards."""
+        text = f" and {announced}" if announced else ""
+        return f"{text} and not streaming" if "streaming" in one.answers else text
+
+    # Requests of which a part was received.
+
+    def _taking(self, found: Sequence[Usual]) -> list[str]:
+        """What is done for a frame of a request in one state."""
+        lines: list[str] = []
+        for role, taken in (("argument", self._taking_argument), ("data", self._taking_data)):
+            of_role = [one for one in found if one.frame.role == role]
+            if of_role:
+                numbers = " or ".join(dict.fromkeys(map(_is, of_role)))
+                lines += [f"{'elif' if lines else 'if'} {numbers}:", *_indented(taken(of_role))]
+        return lines
+
+    def _taking_argument(self, found: Sequence[Usual]) -> list[str]:
+        if self.argument is None:
+            return []
+        octets = self.argument.octets
+        targets = ", ".join(f"{name}_octets" for name in self.argument.sizes)
+        inner = [f"{targets} = unpack_argument(data, start)", f"args, size = request.args, length - {octets}"]
+        inner += [line.format("size") for line in _TOTALS]
+        conditions = [
+            "name_octets + value_octets == size",
+            "len(args) < intake.most_arguments",
+            "value_octets <= intake.longest_value",
+            _WITHIN,
+        ]
+        inner.append(f"if {' and '.join(conditions)}:")
+        deep = [
+            f"value_at = start + {octets} + name_octets",
+            f"payload = data[start + {octets} : value_at]",
+            "name = known(payload) or name_of(payload)",
+            "if name and name not in args:",
+        ]
+        choices = []
+        for one in found:
+            lines = [_words(one), "args[name] = data[value_at:at]"]
+            if one.row.emit == "run-command":
+                announced = "not request.announced"
+                lines += [*self._whole(one), *_run("request.name", "args", "None")]
+            else:
+                answer = one.answers.get("data-announced")
+                announced = {None: "", True: "request.announced", False: "not request.announced"}[answer]  # type: ignore[index]
+                lines += self._part(one)
+            choices.append((_is(one) + self._if_asked(one, announced), [*lines, "continue"]))
+        deep += _indented(_chosen("if", choices))
+        return [f"if length > {octets} and request.value is None:", *_indented([*inner, *_indented(deep)])]
+
+    def _taking_data(self, found: Sequence[Usual]) -> list[str]:
+        choices = []
+        for one in found:
+            lines = [_words(one)]
+            if one.row.emit == "run-command":
+                announced = "request.announced"
+                kept = 'b"".join((request.data, payload)) if request.data else payload'
+                lines += [*self._whole(one), *_run("request.name", "request.args", kept)]
+            else:
+                answer = one.answers.get("data-announced")
+                announced = {None: "", True: "request.announced", False: "not request.announced"}[answer]  # type: ignore[index]
+                lines += ["request.keep(payload)", *self._part(one)]
+            choices.append((_is(one) + self._if_asked(one, announced), [*lines, "continue"]))
+        return [
+            *(line.format("length") for line in _TOTALS),
+            f"if {_WITHIN}:",
+            *_indented(["payload = data[start:at]", *_chosen("if", choices)]),
+        ]
+
+    def _whole(self, one: Usual) -> list[str]:
+        """Statements for a request that is whole with the frame."""
+        return [
+            f"requests[request_id] = {_state(self._to(one))}",
+            "intake.receiving -= 1",
+            "intake.buffered -= request.octets",
+        ]
+
+    def _part(self, one: Usual) -> list[str]:
+        """Statements for a request that goes on after the frame."""
+        lines = ["request.octets, intake.buffered = total, buffered"]
+        if self._to(one) != one.row.source:
+            lines.append(f"request.table = {_state(self._to(one))}")
+        return [*lines, "append(want)"]
+
+
+_BEGIN = (
+    "request = new_request()",
+    "request.table = table",
+    "request.name = name",
+    "request.announced = announced",
+    "request.args = {}",
+    "request.octets = 0",
+    'request.data = b""',
+    "request.value = None",
+    "requests[request_id] = request",
+    "intake.receiving += 1",
+    "append(want)",
+    "continue",
+)
+"""Statements for a request that begins."""
+
+
+def _run(name: str, args: str, data: str) -> list[str]:
+    """Statements that report a command."""
+    return [
+        "for command in commands:",
+        "    command.request_id = request_id",
+        f"    command.name = {name}",
+        f"    command.args = {args}",
+        f"    command.data = {data}",
+        "    append(command)",
+        "    break",
+    ]
+
+
+class _Client:
+    """The loop of clients."""
+
+    doc = "Takes the data of responses."
+    after = ()
+
+    def __init__(self, schema: Schema) -> None:
+        self._states: States | None = states_of(schema, "client")
+        self._class = ""
+        self._usual: list[Usual] = []
+        flags = {flag.role for frame in schema.frames.values() if frame.role == "response" for flag in frame.flags}
+        if self._states is not None and "more" in flags:
+            initial = self._states.initial
+            self._class = type(initial).__name__
+            self._usual = [
+                one
+                for one in usual(schema, "client")
+                if (one.row.emit, one.frame.role) == ("response-data", "response")
+                and one.row.source != initial
+                and not one.answers
+            ]
+
+    def body(self) -> list[str]:
+        """What is done for each frame."""
+        if not self._usual:
+            return []
+        choices = []
+        for source in dict.fromkeys(one.row.source for one in self._usual):
+            found = [one for one in self._usual if one.row.source == source]
+            inner = _chosen("if", [(_is(one), self._taking(one)) for one in found])
+            choices.append((f"table is {_state(source)}", [*inner]))
+        return [
+            "request: Any = requests.get(request_id)",
+            "if request is not None:",
+            "    number, table = slots[stream_id] + kind, request.table",
+            *_indented(_chosen("if", choices)),
+        ]
+
+    def before(self) -> list[str]:
+        """What is looked up before the loop."""
+        body = "\n".join(self.body())
+        names = {state for one in self._usual for state in (one.row.source, one.row.to) if state is not None}
+        tables = [f"{_state(state)} = intake.tables[{self._class}.{state.name}]" for state in sorted(names)]
+        return ["responses = _bare_response_data", *(line for line in tables if line.split()[0] in body)]
+
+    def _taking(self, one: Usual) -> list[str]:
+        last, to = not one.has("more"), one.row.to
+        # What is known of a request goes with it.
+        ends = last and self._states is not None and to is not None and to == self._states.initial
+        lines = ["del requests[request_id]" if ends else "request.received += length"]
+        if last and to not in (None, one.row.source) and not ends and to is not None:
+            lines.append(f"request.table = {_state(to)}")
+        return [
+            _words(one),
+            *lines,
+            "for event in responses:",
+            "    event.request_id = request_id",
+            "    event.data = data[start:at]",
+            f"    event.last = {last}",
+            "    append(event)",
+            "    break",
+            "continue",
+        ]
