@@ -13,7 +13,7 @@ from hgproto.emit.formats import FORMATS
 from hgproto.emit.framing import cut_frames, parts_format
 from hgproto.emit.line_breaks import Group, flat
 from hgproto.emit.outcomes import parity_of_requests, states_of, usual
-from hgproto.emit.text import comment, docstring, heading, literal, mask, names_in, snake
+from hgproto.emit.text import comment, docstring, heading, literal, mask, names_in
 from hgproto.language.names import state_class
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ def emit(schema: Schema) -> str:
     constants = {
         "_unpack_parts": f'Struct("<{parts_format(schema)}").unpack_from',
         "_unpack_argument": "" if server.argument is None else f'Struct("<{server.argument.format}").unpack_from',
-        "_bare_command": "bare(RunCommand)",
-        "_bare_response_data": "bare(ResponseData)",
+        "_bare_command": "bare(_RunCommand)",
+        "_bare_response": "bare(_ResponseData)",
     }
     lines = [f"{name} = {value}" for name, value in constants.items() if name in used]
     body = "\n\n\n".join(["\n".join(lines), *functions] if lines else functions) + "\n"
@@ -49,13 +49,15 @@ def emit(schema: Schema) -> str:
 
 def _head(schema: Schema, used: frozenset[str]) -> list[str]:
     def imported(module: str, *names: str) -> list[str]:
-        found = [name for name in names if name in used]
+        found = [name for name in names if name.rpartition(" ")[2] in used]
         return [f"from {module} import {', '.join(found)}"] if found else []
 
     states = sorted(state_class(name) for name in schema.machines)
     ours = [
-        *imported("hgproto.reactors.events", "WANT_FRAME", "ResponseData", "RunCommand"),
-        *imported("hgproto.reactors.intake", "CommandRequest"),
+        *imported("hgproto.reactors.events", "WANT_FRAME as _WANT_FRAME"),
+        *imported("hgproto.reactors.events", "ResponseData as _ResponseData"),
+        *imported("hgproto.reactors.events", "RunCommand as _RunCommand"),
+        *imported("hgproto.reactors.intake", "CommandRequest as _CommandRequest"),
         *imported("hgproto.runtime.frame", "bare"),
     ]
     own = [*imported(".codec", "cut_frame", "read_parts"), *imported(".machines", *states)]
@@ -80,7 +82,8 @@ def _head(schema: Schema, used: frozenset[str]) -> list[str]:
         "if TYPE_CHECKING:",
         "    from collections.abc import Callable, Iterator",
         "",
-        "    from hgproto.reactors.intake import CommandIntake, Intake",
+        "    from hgproto.reactors.intake import CommandIntake as _CommandIntake",
+        "    from hgproto.reactors.intake import Intake as _Intake",
         "    from hgproto.wire.reader import Pieces",
         "",
         flat(Group("__all__ = [", [literal("receive_as_client"), literal("receive_as_server")], "]")),
@@ -91,11 +94,9 @@ def _head(schema: Schema, used: frozenset[str]) -> list[str]:
 def _function(schema: Schema, loop: _Server | _Client) -> list[str]:
     """The function of a role."""
     body = loop.body()
-    intake, argument = ("CommandIntake", "server") if isinstance(loop, _Server) else ("Intake", "client")
+    intake, role = ("_CommandIntake", "server") if isinstance(loop, _Server) else ("_Intake", "client")
     annotation = "Iterator[tuple[int, int, int, Any, int]]"
-    head = (
-        f"def receive_as_{argument}(intake: {intake}, source: Pieces, append: Callable[[Any], None]) -> {annotation}:"
-    )
+    head = f"def receive_as_{role}(intake: {intake}, source: Pieces, append: Callable[[Any], None]) -> {annotation}:"
     if not body:
         doc = "Yields the parts of all frames, since no row of a machine says what usual ones lead to."
         return [head, *docstring(doc), "    return read_parts(source, intake.max_payload)"]
@@ -224,7 +225,7 @@ class _Server:
         body = "\n".join(self.body())
         used = [one for one in self._usual if one.row.emit]
         names = {one.row.source for one in used} | {one.row.to for one in used if one.row.to is not None}
-        lines = ["commands, new_request, want = _bare_command, CommandRequest, WANT_FRAME"]
+        lines = ["commands, new_request, want = _bare_command, _CommandRequest, _WANT_FRAME"]
         lines.append("known, name_of, streaming = intake.names.get, intake.name_of, intake.streaming")
         if "unpack_argument" in body:
             lines.append("unpack_argument = _unpack_argument")
@@ -270,6 +271,13 @@ class _Server:
         text = f" and {announced}" if announced else ""
         return f"{text} and not streaming" if "streaming" in one.answers else text
 
+    def _if_announced(self, one: Usual) -> str:
+        match one.answers.get("data-announced"):
+            case None:
+                return ""
+            case announced:
+                return "request.announced" if announced else "not request.announced"
+
     # Requests of which a part was received.
 
     def _taking(self, found: Sequence[Usual]) -> list[str]:
@@ -309,8 +317,7 @@ class _Server:
                 announced = "not request.announced"
                 lines += [*self._whole(one), *_run("request.name", "args", "None")]
             else:
-                answer = one.answers.get("data-announced")
-                announced = {None: "", True: "request.announced", False: "not request.announced"}[answer]  # type: ignore[index]
+                announced = self._if_announced(one)
                 lines += self._part(one)
             choices.append((_is(one) + self._if_asked(one, announced), [*lines, "continue"]))
         deep += _indented(_chosen("if", choices))
@@ -325,8 +332,7 @@ class _Server:
                 kept = 'b"".join((request.data, payload)) if request.data else payload'
                 lines += [*self._whole(one), *_run("request.name", "request.args", kept)]
             else:
-                answer = one.answers.get("data-announced")
-                announced = {None: "", True: "request.announced", False: "not request.announced"}[answer]  # type: ignore[index]
+                announced = self._if_announced(one)
                 lines += ["request.keep(payload)", *self._part(one)]
             choices.append((_is(one) + self._if_asked(one, announced), [*lines, "continue"]))
         return [
@@ -402,6 +408,8 @@ class _Client:
                 and one.row.source != initial
                 and not one.answers
             ]
+            # Most responses are one frame.
+            self._usual.sort(key=lambda one: one.has("more"))
 
     def body(self) -> list[str]:
         """What is done for each frame."""
@@ -424,7 +432,7 @@ class _Client:
         body = "\n".join(self.body())
         names = {state for one in self._usual for state in (one.row.source, one.row.to) if state is not None}
         tables = [f"{_state(state)} = intake.tables[{self._class}.{state.name}]" for state in sorted(names)]
-        return ["responses = _bare_response_data", *(line for line in tables if line.split()[0] in body)]
+        return ["responses = _bare_response", *(line for line in tables if line.split()[0] in body)]
 
     def _taking(self, one: Usual) -> list[str]:
         last, to = not one.has("more"), one.row.to

@@ -78,6 +78,8 @@ _EVERYWHERE = """
 
     ERROR_KINDS MESSAGES PARTS SEND_PAYLOAD Data Iterable Literal Mapping Sequence
 
+    receive_as_client receive_as_server
+
     CHECKS FLAGS FRAMES PROFILES REQUEST_ORDER REQUEST_PARITY STREAM_FLAGS
 
     All Answer Event GUARDS InState MACHINES Machine Not One Row STREAM_PARITY Set

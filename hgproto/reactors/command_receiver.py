@@ -30,9 +30,7 @@ if TYPE_CHECKING:
     from enum import IntEnum
     from typing import Literal
 
-    from hgproto.runtime.frame import Frame
     from hgproto.runtime.machine import Row
-    from hgproto.wire.reader import Pieces
 
 __all__ = ["CommandReceiver"]
 
@@ -187,26 +185,26 @@ class CommandReceiver(Reactor[ServerEvent]):
     # What the table emits.
 
     def _emit_run_command(self, request_id: int, request: CommandRequest | None, payload: bytes, node: Node) -> None:
-        active = node.to in self._request_states.whole
-        command = _new_run_command() if active else _new_start_command()
+        active = None if node.to is None else self._states.get(node.to)
+        command = _new_start_command() if active is None else _new_run_command()
         command.request_id = request_id
         command.data = None
         if request is None:
             command.args = {}
-            if active:
+            if active is not None:
                 command.name = text_payload(self._codec, self._content.name, payload)
-                self._requests[request_id] = self._states[node.to]
+                self._requests[request_id] = active
             else:
                 command.name = self._begin(request_id, payload, node).name
         else:
             command.name = request.name
             command.args = request.args
-            if active:
+            if active is not None:
                 if request.announced:
                     command.data = bytes(request.data)
                 self._intake.receiving -= 1
                 self._intake.buffered -= request.octets
-                self._requests[request_id] = self._states[node.to]
+                self._requests[request_id] = active
             elif node.to is not None:
                 self._move(request_id, request, node.to)
         self._append(command)

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from hgproto.runtime.definition import Codec, Definition, Receive
     from hgproto.runtime.frame import Frame
-    from hgproto.runtime.machine import Machine
     from hgproto.wire.messages import Parts
 
 __all__ = [

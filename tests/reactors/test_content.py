@@ -17,7 +17,6 @@ def test_the_content_of_commands_is_found_by_roles() -> None:
         codec.CommandArgumentFlag.EOA,
     )
     assert content.last_data == codec.CommandDataFlag.EOS
-    assert content.is_usual
 
 
 def test_arguments_are_read_by_the_structures_of_their_cases() -> None:

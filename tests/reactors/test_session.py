@@ -118,7 +118,7 @@ def test_a_line_costs_no_walk_over_all_requests() -> None:
 
     session = Session(limits=Limits(active_requests=3, receiving_requests=3))
     for reactor in (session.server, session.client):
-        reactor._requests = Unwalked()
+        reactor._requests = reactor._intake.requests = Unwalked()
     # Over the limit, too.
     for request_id in range(1, 16, 2):
         begin = "stream-begin" if request_id == 1 else "0"

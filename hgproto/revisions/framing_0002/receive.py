@@ -11,8 +11,10 @@ from __future__ import annotations
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
-from hgproto.reactors.events import WANT_FRAME, ResponseData, RunCommand
-from hgproto.reactors.intake import CommandRequest
+from hgproto.reactors.events import WANT_FRAME as _WANT_FRAME
+from hgproto.reactors.events import ResponseData as _ResponseData
+from hgproto.reactors.events import RunCommand as _RunCommand
+from hgproto.reactors.intake import CommandRequest as _CommandRequest
 from hgproto.runtime.frame import bare
 
 from .codec import cut_frame
@@ -21,7 +23,8 @@ from .machines import ClientRequestState, ServerRequestState
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from hgproto.reactors.intake import CommandIntake, Intake
+    from hgproto.reactors.intake import CommandIntake as _CommandIntake
+    from hgproto.reactors.intake import Intake as _Intake
     from hgproto.wire.reader import Pieces
 
 __all__ = ["receive_as_client", "receive_as_server"]
@@ -29,12 +32,12 @@ __all__ = ["receive_as_client", "receive_as_server"]
 
 _unpack_parts = Struct("<HBHBH").unpack_from
 _unpack_argument = Struct("<HH").unpack_from
-_bare_command = bare(RunCommand)
-_bare_response_data = bare(ResponseData)
+_bare_command = bare(_RunCommand)
+_bare_response = bare(_ResponseData)
 
 
 def receive_as_client(
-    intake: Intake,
+    intake: _Intake,
     source: Pieces,
     append: Callable[[Any], None],
 ) -> Iterator[tuple[int, int, int, Any, int]]:
@@ -42,7 +45,7 @@ def receive_as_client(
 
     Yields the parts of all other frames, as ``read_parts`` of the codec does. ``append``: takes events.
     """
-    responses = _bare_response_data
+    responses = _bare_response
     in_sending = intake.tables[ClientRequestState.SENDING]
     in_active = intake.tables[ClientRequestState.ACTIVE]
     in_answered = intake.tables[ClientRequestState.ANSWERED]
@@ -66,17 +69,7 @@ def receive_as_client(
             if request is not None:
                 number, table = slots[stream_id] + kind, request.table
                 if table is in_sending:
-                    if number == 0x14100:
-                        # bytes-response continuation
-                        request.received += length
-                        for event in responses:
-                            event.request_id = request_id
-                            event.data = data[start:at]
-                            event.last = False
-                            append(event)
-                            break
-                        continue
-                    elif number == 0x14200:
+                    if number == 0x14200:
                         # bytes-response eos
                         request.received += length
                         request.table = in_answered
@@ -87,8 +80,7 @@ def receive_as_client(
                             append(event)
                             break
                         continue
-                elif table is in_active:
-                    if number == 0x14100:
+                    elif number == 0x14100:
                         # bytes-response continuation
                         request.received += length
                         for event in responses:
@@ -98,7 +90,8 @@ def receive_as_client(
                             append(event)
                             break
                         continue
-                    elif number == 0x14200:
+                elif table is in_active:
+                    if number == 0x14200:
                         # bytes-response eos
                         del requests[request_id]
                         for event in responses:
@@ -108,13 +101,23 @@ def receive_as_client(
                             append(event)
                             break
                         continue
+                    elif number == 0x14100:
+                        # bytes-response continuation
+                        request.received += length
+                        for event in responses:
+                            event.request_id = request_id
+                            event.data = data[start:at]
+                            event.last = False
+                            append(event)
+                            break
+                        continue
             yield kind, request_id, stream_id, data[start:at], at
         else:
             source.keep(data, at, 8)
 
 
 def receive_as_server(
-    intake: CommandIntake,
+    intake: _CommandIntake,
     source: Pieces,
     append: Callable[[Any], None],
 ) -> Iterator[tuple[int, int, int, Any, int]]:
@@ -122,7 +125,7 @@ def receive_as_server(
 
     Yields the parts of all other frames, as ``read_parts`` of the codec does. ``append``: takes events.
     """
-    commands, new_request, want = _bare_command, CommandRequest, WANT_FRAME
+    commands, new_request, want = _bare_command, _CommandRequest, _WANT_FRAME
     known, name_of, streaming = intake.names.get, intake.name_of, intake.streaming
     unpack_argument = _unpack_argument
     in_receiving_arguments = intake.tables[ServerRequestState.RECEIVING_ARGUMENTS]
