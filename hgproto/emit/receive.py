@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["emit"]
 
-_TOTALS = ["total, buffered = request.octets + {0}, intake.buffered + {0}"]
+_TOTALS = ["total, buffered = begun.octets + {0}, intake.buffered + {0}"]
 _WITHIN = "total <= intake.most_octets and buffered <= intake.most_buffered"
 """What is kept of a request with the present frame, and the limits of that."""
 
@@ -209,15 +209,15 @@ class _Server:
         states = self._states
         if states is None or not self._usual:
             return []
-        begun = [one for one in self._usual if one.row.source == states.initial]
+        first = [one for one in self._usual if one.row.source == states.initial]
         others = [one for one in self._usual if one.row.source != states.initial]
-        lines = ["number = slots[stream_id] + kind", "request: Any = requests.get(request_id)"]
-        choices = [("request is None", self._free(begun))] if begun else []
+        lines = ["number = slots[stream_id] + kind", "begun: Any = requests.get(request_id)"]
+        choices = [("begun is None", self._free(first))] if first else []
         for source in dict.fromkeys(one.row.source for one in others):
             found = [one for one in others if one.row.source == source]
-            choices.append((f"request is not None and request.table is {_state(source)}", self._taking(found)))
-        if begun:
-            choices[1:] = [(text.removeprefix("request is not None and "), inner) for text, inner in choices[1:]]
+            choices.append((f"begun is not None and begun.table is {_state(source)}", self._taking(found)))
+        if first:
+            choices[1:] = [(text.removeprefix("begun is not None and "), inner) for text, inner in choices[1:]]
         return [*lines, *_chosen("if", choices)]
 
     def before(self) -> list[str]:
@@ -238,10 +238,10 @@ class _Server:
 
     # Requests that begin.
 
-    def _free(self, begun: Sequence[Usual]) -> list[str]:
+    def _free(self, first: Sequence[Usual]) -> list[str]:
         """What is done for a frame whose request id is free."""
-        whole = [one for one in begun if one.row.emit == "run-command"]
-        parts = [one for one in begun if one.row.emit == "want-frame"]
+        whole = [one for one in first if one.row.emit == "run-command"]
+        parts = [one for one in first if one.row.emit == "want-frame"]
         named = ["payload = data[start:at]", "name = known(payload) or name_of(payload)", "if name:"]
         choices = [(_is(one) + self._if_asked(one), [_words(one), *named, *self._run_at_once(one)]) for one in whole]
         if parts:
@@ -276,7 +276,7 @@ class _Server:
             case None:
                 return ""
             case announced:
-                return "request.announced" if announced else "not request.announced"
+                return "begun.announced" if announced else "not begun.announced"
 
     # Requests of which a part was received.
 
@@ -295,7 +295,7 @@ class _Server:
             return []
         octets = self.argument.octets
         targets = ", ".join(f"{name}_octets" for name in self.argument.sizes)
-        inner = [f"{targets} = unpack_argument(data, start)", f"args, size = request.args, length - {octets}"]
+        inner = [f"{targets} = unpack_argument(data, start)", f"args, size = begun.args, length - {octets}"]
         inner += [line.format("size") for line in _TOTALS]
         conditions = [
             "name_octets + value_octets == size",
@@ -314,26 +314,26 @@ class _Server:
         for one in found:
             lines = [_words(one), "args[name] = data[value_at:at]"]
             if one.row.emit == "run-command":
-                announced = "not request.announced"
-                lines += [*self._whole(one), *_run("request.name", "args", "None")]
+                announced = "not begun.announced"
+                lines += [*self._whole(one), *_run("begun.name", "args", "None")]
             else:
                 announced = self._if_announced(one)
                 lines += self._part(one)
             choices.append((_is(one) + self._if_asked(one, announced), [*lines, "continue"]))
         deep += _indented(_chosen("if", choices))
-        return [f"if length > {octets} and request.value is None:", *_indented([*inner, *_indented(deep)])]
+        return [f"if length > {octets} and begun.value is None:", *_indented([*inner, *_indented(deep)])]
 
     def _taking_data(self, found: Sequence[Usual]) -> list[str]:
         choices = []
         for one in found:
             lines = [_words(one)]
             if one.row.emit == "run-command":
-                announced = "request.announced"
-                kept = 'b"".join((request.data, payload)) if request.data else payload'
-                lines += [*self._whole(one), *_run("request.name", "request.args", kept)]
+                announced = "begun.announced"
+                kept = 'b"".join((begun.data, payload)) if begun.data else payload'
+                lines += [*self._whole(one), *_run("begun.name", "begun.args", kept)]
             else:
                 announced = self._if_announced(one)
-                lines += ["request.keep(payload)", *self._part(one)]
+                lines += ["begun.keep(payload)", *self._part(one)]
             choices.append((_is(one) + self._if_asked(one, announced), [*lines, "continue"]))
         return [
             *(line.format("length") for line in _TOTALS),
@@ -346,27 +346,27 @@ class _Server:
         return [
             f"requests[request_id] = {_state(self._to(one))}",
             "intake.receiving -= 1",
-            "intake.buffered -= request.octets",
+            "intake.buffered -= begun.octets",
         ]
 
     def _part(self, one: Usual) -> list[str]:
         """Statements for a request that goes on after the frame."""
-        lines = ["request.octets, intake.buffered = total, buffered"]
+        lines = ["begun.octets, intake.buffered = total, buffered"]
         if self._to(one) != one.row.source:
-            lines.append(f"request.table = {_state(self._to(one))}")
+            lines.append(f"begun.table = {_state(self._to(one))}")
         return [*lines, "append(want)"]
 
 
 _BEGIN = (
-    "request = new_request()",
-    "request.table = table",
-    "request.name = name",
-    "request.announced = announced",
-    "request.args = {}",
-    "request.octets = 0",
-    'request.data = b""',
-    "request.value = None",
-    "requests[request_id] = request",
+    "begun = new_request()",
+    "begun.table = table",
+    "begun.name = name",
+    "begun.announced = announced",
+    "begun.args = {}",
+    "begun.octets = 0",
+    'begun.data = b""',
+    "begun.value = None",
+    "requests[request_id] = begun",
     "intake.receiving += 1",
     "append(want)",
     "continue",
@@ -421,9 +421,9 @@ class _Client:
             inner = _chosen("if", [(_is(one), self._taking(one)) for one in found])
             choices.append((f"table is {_state(source)}", [*inner]))
         return [
-            "request: Any = requests.get(request_id)",
-            "if request is not None:",
-            "    number, table = slots[stream_id] + kind, request.table",
+            "begun: Any = requests.get(request_id)",
+            "if begun is not None:",
+            "    number, table = slots[stream_id] + kind, begun.table",
             *_indented(_chosen("if", choices)),
         ]
 
@@ -438,9 +438,9 @@ class _Client:
         last, to = not one.has("more"), one.row.to
         # What is known of a request goes with it.
         ends = last and self._states is not None and to is not None and to == self._states.initial
-        lines = ["del requests[request_id]" if ends else "request.received += length"]
+        lines = ["del requests[request_id]" if ends else "begun.received += length"]
         if last and to not in (None, one.row.source) and not ends and to is not None:
-            lines.append(f"request.table = {_state(to)}")
+            lines.append(f"begun.table = {_state(to)}")
         return [
             _words(one),
             *lines,

@@ -81,6 +81,20 @@ def go_on(reactor: Any, request_id: int, request: Any, payload: bytes, node: Nod
         reactor._move(request_id, request, node.to)  # noqa: SLF001
 
 
+_OF_FRAMES = ("_ask_", "_begin", "_emit_", "_move", "_node", "_planned", "_row", "_take")
+"""How the names of methods begin that decide what a frame leads to."""
+
+
+def _generated(reactor: Any, revision: Definition) -> Receive | None:
+    """Returns the generated loop of a class of reactors; None if the class changes what its role does with frames."""
+    role = next(base for base in reactor.__mro__ if "role" in vars(base))
+    names = [name for name in dir(role) if name.startswith(_OF_FRAMES)]
+    if any(getattr(reactor, name) is not getattr(role, name) for name in names):
+        return None
+    receive: Receive = getattr(revision.receive, f"receive_as_{reactor.role}")
+    return receive
+
+
 def first_of(found: Iterator[T], revision: Definition, what: str) -> T:
     """Returns the first of what was found in the machines. Raises :class:`RevisionError` if there is none. ``what``: its name."""
     for one in found:
@@ -145,7 +159,7 @@ class Slots(dict[int, int]):
 
 
 class Plans:
-    """What the reactors of one role keep for a revision, and what they look up of it for each frame.
+    """What a class of reactors keeps for a revision, and what its reactors look up of it for each frame.
 
     ``whole``: what is known of a request that was received whole, which is its state alone. ``begins``: where such a request
     goes when its response begins. ``done``: those that are over once their response was sent. ``issued``: the table of a request
@@ -178,9 +192,11 @@ class Plans:
         "whole",
     )
 
-    def __init__(self, role: str, peer: str, revision: Definition, receive: Receive | None = None) -> None:
+    def __init__(self, reactor: Any, revision: Definition) -> None:
         self.revision = revision
-        self.receive = receive
+        role: str = reactor.role
+        peer: str = reactor.peer
+        self.receive = _generated(reactor, revision)
         self.codec = revision.codec
         self.connection = revision.machine("connection")
         self.stream = revision.machine("stream")

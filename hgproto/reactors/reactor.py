@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from hgproto.judging.finding import Role
     from hgproto.reactors.plans import Part, Table
     from hgproto.runtime.bytelike import BytesLike
-    from hgproto.runtime.definition import Definition, Receive
+    from hgproto.runtime.definition import Definition
     from hgproto.runtime.frame import Frame
     from hgproto.runtime.machine import Outcome
 
@@ -49,8 +49,6 @@ EventT = TypeVar("EventT")
 AGAIN, NOTE = "again", "note"
 """What the machine of streams emits: the frame is taken again, on a stream that is closed; a stream was left open."""
 
-_OF_FRAMES = ("_ask_", "_begin", "_emit_", "_move", "_node", "_planned", "_row", "_take")
-"""How the names of methods begin that decide what a frame leads to."""
 _ENDED = "the input has ended; nothing can be received after it"
 
 
@@ -98,9 +96,7 @@ class Reactor(Inspectable, Generic[EventT]):
         revision: Definition | None = None,
     ) -> None:
         self._revision = revision = defined(revision)
-        self._plans = plans = revision.kept(
-            type(self), lambda: Plans(self.role, self.peer, revision, self._generated(revision))
-        )
+        self._plans = plans = revision.kept(type(self), lambda: Plans(type(self), revision))
         self._codec = plans.codec
         self._tables = plans.tables
         self.machine = plans.machine
@@ -270,16 +266,6 @@ class Reactor(Inspectable, Generic[EventT]):
 
     def _end(self) -> None:
         """What a role does first when input has ended."""
-
-    @classmethod
-    def _generated(cls, revision: Definition) -> Receive | None:
-        """Returns the generated loop of the role, None if a subclass does something else with frames than the role."""
-        role = next(base for base in cls.__mro__ if "role" in vars(base))
-        names = [name for name in dir(role) if name.startswith(_OF_FRAMES)]
-        if any(getattr(cls, name) is not getattr(role, name) for name in names):
-            return None
-        receive: Receive = getattr(revision.receive, f"receive_as_{cls.role}")
-        return receive
 
     def _new_intake(self) -> Intake:
         """Returns what is known of streams and requests at first."""

@@ -294,7 +294,7 @@ class States:
 
 
 _CONTENT = ("run_command", "command_data", "response_data")
-"""Actions that hand on what was received of a request, or of its response."""
+"""Actions that hand on what was received of a request, or of its response, as in the names of their methods."""
 
 
 def _handing_on(machine: Machine) -> frozenset[IntEnum]:

@@ -149,6 +149,9 @@ WORDS = {
 WORDS |= {"Requirement.level", "Structure.rules (key)"}
 """Words of the language that choose between forms of code: with another word, less or other code is made."""
 
+CHOOSING = {"Condition.value", "Guard.values", "Machine.role", "Machine.scope", "Row.emit"}
+"""Words of the machines for which ``receive.py`` has code: with another word, it has less."""
+
 
 def names(text: str) -> set[str]:
     """Every name and attribute in a module."""
@@ -182,7 +185,7 @@ def test_strings_of_the_model_never_become_code(schema: Schema, place: str) -> N
             except (ValueError, LookupError):
                 continue  # a name that is none, or that leads nowhere
             assert all(character.isprintable() or character == "\n" for character in made)
-            if place in WORDS:
+            if place in WORDS or (name == "receive.py" and place in CHOOSING):
                 assert not any("hostile" in name for name in names(made))
                 continue
             assert shape(made) == shapes(schema.revision)[name]

@@ -28,7 +28,16 @@ if TYPE_CHECKING:
 OURS_FILE, ALIEN_FILE = SCHEMA / "framing-0002.yaml", ROOT / "tests" / "data" / "alien.yaml"
 OURS, ALIEN = load(OURS_FILE), load(ALIEN_FILE)
 
-PARTS = ["__init__.py", "codec.py", "structs.py", "machines.py", "roles.py", "build.py", "requirements.py"]
+PARTS = [
+    "__init__.py",
+    "codec.py",
+    "structs.py",
+    "machines.py",
+    "roles.py",
+    "build.py",
+    "receive.py",
+    "requirements.py",
+]
 """The files of a generated package."""
 
 both = pytest.mark.parametrize("schema", [OURS, ALIEN], ids=lambda schema: schema.revision)

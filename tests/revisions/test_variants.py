@@ -239,8 +239,8 @@ def test_what_a_schema_has_none_of_is_said_in_words(variant: Callable[..., Revis
     with pytest.raises(EncodingError, match="there is no content encoding 'zlib'; there are none"):
         Encodings([])["zlib"]
     revision = variant()
+    revision.__dict__["data_types"] = {}
     stream = OutputStream(1, revision=revision)
-    vars(revision)["data_types"] = {}
     with pytest.raises(ValueError, match="mine has no frame type for data, with `role: data` or `role: response`"):
         stream.write(1, 1, b"x", last=True)
 

@@ -65,14 +65,14 @@ def receive_as_client(
             if at > end:
                 source.keep(data, start - 8, length + 8)
                 break
-            request: Any = requests.get(request_id)
-            if request is not None:
-                number, table = slots[stream_id] + kind, request.table
+            begun: Any = requests.get(request_id)
+            if begun is not None:
+                number, table = slots[stream_id] + kind, begun.table
                 if table is in_sending:
                     if number == 0x14200:
                         # bytes-response eos
-                        request.received += length
-                        request.table = in_answered
+                        begun.received += length
+                        begun.table = in_answered
                         for event in responses:
                             event.request_id = request_id
                             event.data = data[start:at]
@@ -82,7 +82,7 @@ def receive_as_client(
                         continue
                     elif number == 0x14100:
                         # bytes-response continuation
-                        request.received += length
+                        begun.received += length
                         for event in responses:
                             event.request_id = request_id
                             event.data = data[start:at]
@@ -103,7 +103,7 @@ def receive_as_client(
                         continue
                     elif number == 0x14100:
                         # bytes-response continuation
-                        request.received += length
+                        begun.received += length
                         for event in responses:
                             event.request_id = request_id
                             event.data = data[start:at]
@@ -149,8 +149,8 @@ def receive_as_server(
                 source.keep(data, start - 8, length + 8)
                 break
             number = slots[stream_id] + kind
-            request: Any = requests.get(request_id)
-            if request is None:
+            begun: Any = requests.get(request_id)
+            if begun is None:
                 if request_id & 1 and len(requests) < most:
                     if number == 0x11100:
                         # command-name eos
@@ -181,24 +181,24 @@ def receive_as_server(
                             payload = data[start:at]
                             name = known(payload) or name_of(payload)
                             if name:
-                                request = new_request()
-                                request.table = table
-                                request.name = name
-                                request.announced = announced
-                                request.args = {}
-                                request.octets = 0
-                                request.data = b""
-                                request.value = None
-                                requests[request_id] = request
+                                begun = new_request()
+                                begun.table = table
+                                begun.name = name
+                                begun.announced = announced
+                                begun.args = {}
+                                begun.octets = 0
+                                begun.data = b""
+                                begun.value = None
+                                requests[request_id] = begun
                                 intake.receiving += 1
                                 append(want)
                                 continue
-            elif request.table is in_receiving_arguments:
+            elif begun.table is in_receiving_arguments:
                 if number == 0x12000 or number == 0x12200:
-                    if length > 4 and request.value is None:
+                    if length > 4 and begun.value is None:
                         name_octets, value_octets = unpack_argument(data, start)
-                        args, size = request.args, length - 4
-                        total, buffered = request.octets + size, intake.buffered + size
+                        args, size = begun.args, length - 4
+                        total, buffered = begun.octets + size, intake.buffered + size
                         if (
                             name_octets + value_octets == size
                             and len(args) < intake.most_arguments
@@ -213,51 +213,51 @@ def receive_as_server(
                                 if number == 0x12000:
                                     # command-argument
                                     args[name] = data[value_at:at]
-                                    request.octets, intake.buffered = total, buffered
+                                    begun.octets, intake.buffered = total, buffered
                                     append(want)
                                     continue
-                                elif number == 0x12200 and not request.announced:
+                                elif number == 0x12200 and not begun.announced:
                                     # command-argument eoa
                                     args[name] = data[value_at:at]
                                     requests[request_id] = in_active
                                     intake.receiving -= 1
-                                    intake.buffered -= request.octets
+                                    intake.buffered -= begun.octets
                                     for command in commands:
                                         command.request_id = request_id
-                                        command.name = request.name
+                                        command.name = begun.name
                                         command.args = args
                                         command.data = None
                                         append(command)
                                         break
                                     continue
-                                elif number == 0x12200 and request.announced and not streaming:
+                                elif number == 0x12200 and begun.announced and not streaming:
                                     # command-argument eoa
                                     args[name] = data[value_at:at]
-                                    request.octets, intake.buffered = total, buffered
-                                    request.table = in_receiving_data
+                                    begun.octets, intake.buffered = total, buffered
+                                    begun.table = in_receiving_data
                                     append(want)
                                     continue
-            elif request.table is in_receiving_data:
+            elif begun.table is in_receiving_data:
                 if number == 0x13100 or number == 0x13200:
-                    total, buffered = request.octets + length, intake.buffered + length
+                    total, buffered = begun.octets + length, intake.buffered + length
                     if total <= intake.most_octets and buffered <= intake.most_buffered:
                         payload = data[start:at]
                         if number == 0x13100:
                             # command-data continuation
-                            request.keep(payload)
-                            request.octets, intake.buffered = total, buffered
+                            begun.keep(payload)
+                            begun.octets, intake.buffered = total, buffered
                             append(want)
                             continue
-                        elif number == 0x13200 and request.announced:
+                        elif number == 0x13200 and begun.announced:
                             # command-data eos
                             requests[request_id] = in_active
                             intake.receiving -= 1
-                            intake.buffered -= request.octets
+                            intake.buffered -= begun.octets
                             for command in commands:
                                 command.request_id = request_id
-                                command.name = request.name
-                                command.args = request.args
-                                command.data = b"".join((request.data, payload)) if request.data else payload
+                                command.name = begun.name
+                                command.args = begun.args
+                                command.data = b"".join((begun.data, payload)) if begun.data else payload
                                 append(command)
                                 break
                             continue
