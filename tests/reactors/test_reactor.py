@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import support
+from conversations import CONVERSATIONS, TIGHT, EngineServer, agree, commands, told
 from hypothesis import given
 from hypothesis import strategies as st
 from reactor_tables import (
@@ -39,8 +40,11 @@ from reactor_tables import (
 )
 
 from hgproto.errors import EncodingError, LocalProtocolError, RemoteProtocolError
+from hgproto.evidence.coverage import Coverage
+from hgproto.judging.command_judge import CommandJudge
 from hgproto.language import load
 from hgproto.reactors.client import Client
+from hgproto.reactors.command_receiver import CommandReceiver
 from hgproto.reactors.events import WANT_FRAME, Error, PeerError, RequestError, SendFrames, StreamLeftOpen
 from hgproto.reactors.limits import Limits
 from hgproto.reactors.plans import (
@@ -54,9 +58,8 @@ from hgproto.reactors.plans import (
     text_payload,
     words,
 )
-from hgproto.reactors.reactor import Reactor
 from hgproto.reactors.server import Server
-from hgproto.revisions.framing_0002 import build, codec, machines
+from hgproto.revisions.framing_0002 import codec, machines
 from hgproto.revisions.revision import default_revision
 from hgproto.runtime.machine import Condition, Event, InState, Row, Set
 from hgproto.wire.human import parse_frame
@@ -418,141 +421,31 @@ def test_after_an_error_nothing_changes_any_more(role: str, data: st.DataObject)
     assert not stage.reactor.works
 
 
-# Sequences of frames: whole commands, interleaved, and broken in places.
-
-NAMES = st.sampled_from(["a", "bb", "name"])
-COMMANDS = st.tuples(
-    st.sampled_from(["c", "command"]),
-    st.dictionaries(NAMES, st.binary(max_size=30), max_size=3),
-    st.none() | st.binary(max_size=30),
-)
-CHANGES = st.fixed_dictionaries(
-    {},
-    optional={
-        "request_id": st.sampled_from([1, 3, 5, 2]),
-        "stream_id": st.sampled_from([1, 3, 2]),
-        "stream_flags": st.integers(0, 8),
-        "type": st.integers(0, 9),
-        "flags": st.integers(0, 8),
-        "payload": support.payloads,
-    },
-).filter(bool)
-TIGHT = {
-    "receiving_requests": 2,
-    "active_requests": 3,
-    "request_octets": 40,
-    "buffered_octets": 60,
-    "arguments": 2,
-    "argument_value": 20,
-    "open_streams": 2,
-    "max_payload": 40,
-}
+# The generated loops.
 
 
-@st.composite
-def conversations(draw: st.DrawFn) -> list[Frame]:
-    """What a client sends: the frames of some commands, interleaved on two streams, at times changed in a few places."""
-    queues = [
-        list(build.command(request_id, 1, name, args, data, max_payload=12))
-        for request_id, (name, args, data) in zip(
-            (1, 3, 5, 7), draw(st.lists(COMMANDS, min_size=1, max_size=4)), strict=False
-        )
-    ]
-    frames: list[Frame] = []
-    begun: set[int] = set()
-    while queues:
-        queue = draw(st.sampled_from(queues))
-        stream_id = draw(st.sampled_from([1, 1, 1, 3]))
-        frames.append(queue.pop(0).replace(stream_id=stream_id, stream_flags=0 if stream_id in begun else BEGIN))
-        begun.add(stream_id)
-        queues = [left for left in queues if left]
-    for _ in range(draw(st.integers(0, 2))):
-        at = draw(st.integers(0, len(frames) - 1))
-        match draw(st.sampled_from(["change", "again", "drop", "any"])):
-            case "change":
-                frames[at] = frames[at].replace(**draw(CHANGES))
-            case "again":
-                frames.insert(at, frames[at])
-            case "drop" if len(frames) > 1:
-                del frames[at]
-            case _:
-                frames.insert(at, draw(support.frames))
-    return frames
+@every_role
+@given(data=st.data())
+def test_the_own_loop_of_a_role_does_what_the_engine_does(role: str, data: st.DataObject) -> None:
+    agree(role, data.draw(CONVERSATIONS[role]), data)
 
 
-def told(events: list[Any]) -> list[Any]:
-    """Events in a form that can be compared, all that is to be sent taken."""
-    found: list[Any] = []
-    for event in events:
-        match event:
-            case Error():
-                found.append((str(event.error), event.frame, list(event.frames)))
-            case SendFrames():
-                found.append((event.request_id, event.requirement, list(event)))
-            case _:
-                found.append(event)
-    return found
-
-
-class General(Server):
-    """A server with the loop of every reactor."""
-
-    __slots__ = ()
-    _read = Reactor._read
-
-
-@given(frames=conversations(), data=st.data())
-def test_the_servers_own_loop_does_what_the_loop_of_every_reactor_does(
-    frames: list[Frame], data: st.DataObject
-) -> None:
-    settings: dict[str, Any] = {
-        "limits": Limits(**data.draw(st.sampled_from([{}, TIGHT]))),
-        "streaming": data.draw(st.booleans()),
-        "reopen": data.draw(st.sampled_from(["error", "restart"])),
-    }
-    both = Server(**settings), General(**settings)
-    answers: list[tuple[Any, ...]] = []
-    while frames:
-        count = data.draw(st.integers(1, 6))
-        octets = b"".join(codec.encode_frame(frame) for frame in frames[:count])
-        del frames[:count]
-        for part in data.draw(support.cuts(octets)):
-            own, general = (told(server.receive_data(part)) for server in both)
-            assert own == general
-        running = [
-            key
-            for key, state in both[0].snapshot().requests.items()
-            if state in (ServerState.ACTIVE, ServerState.STREAMING)
-        ]
-        if running and both[0].works and data.draw(st.booleans()):
-            answer = tuple(server.respond(running[0], b"response") for server in both)
-            assert all(isinstance(one, SendFrames) for one in answer)
-            answers.append(answer)
-        if bool(answers) and data.draw(st.booleans()):
-            assert len({tuple(one) for one in answers.pop(0)}) == 1
-        assert inside(both[0]) == inside(both[1])
-    own, general = (told(server.receive_end()) for server in both)
-    assert own == general
-    assert inside(both[0]) == inside(both[1])
-
-
-def inside(server: Server) -> Any:
-    """All that a server keeps count of."""
-    requests = {
-        key: (one.state, *(getattr(one, name, None) for name in ("args", "octets", "data", "announced")))
-        for key, one in server._requests.items()
-    }
-    seen = server.snapshot()
-    counters = seen.counters
-    refused = len(seen.requests) - counters["active_requests"]
-    counts = counters["receiving_requests"], refused, counters["buffered_octets"], counters["open_streams"]
-    if server.works:
-        assert counts == recounted(server)
-    return requests, counts, seen.inputs, server.state, server.receiving
+@given(frames=commands(), tight=st.booleans())
+def test_servers_count_what_they_keep(frames: list[Frame], tight: bool) -> None:
+    server = Server(limits=Limits(**TIGHT) if tight else None)
+    for frame in frames:
+        told(server.receive_data(codec.encode_frame(frame)))
+        if server.works:
+            seen = server.snapshot()
+            counters = seen.counters
+            refused = len(seen.requests) - counters["active_requests"]
+            counts = counters["receiving_requests"], refused, counters["buffered_octets"], counters["open_streams"]
+            assert counts == recounted(server)
+            assert server.receiving is (counts[0] > 0)
 
 
 @pytest.mark.requirement("request.limits")
-@pytest.mark.parametrize("make", [Server, General])
+@pytest.mark.parametrize("make", [Server, EngineServer])
 def test_the_end_of_a_refused_request_makes_no_room(make: type[Server]) -> None:
     # What ends a refused request comes in the same chunk as the request that is then one too many.
     server = make(limits=Limits(active_requests=1))
@@ -584,10 +477,31 @@ def recounted(server: Server) -> tuple[int, int, int, int]:
     )
 
 
-def test_the_two_loops_are_two() -> None:
-    assert Server._read is not Reactor._read
-    assert General._read is Reactor._read
-    assert Client._read is Reactor._read
+class Watched(Server):
+    """A server that looks at the nodes of the engine."""
+
+    __slots__ = ()
+
+    def _node(self, *arguments: Any) -> Node:
+        return super()._node(*arguments)
+
+
+class Asked(Client):
+    """A client with an action of its own."""
+
+    __slots__ = ()
+
+    def _emit_response_data(self, *arguments: Any) -> None:
+        super()._emit_response_data(*arguments)
+
+
+def test_what_changes_the_engine_has_no_loop_beside_it() -> None:
+    loops = default_revision().receive
+    receivers = CommandReceiver(limits=None, encodings=None, reopen="error", streaming=False), Server(), EngineServer()
+    assert {receiver._plans.receive for receiver in receivers[:2]} == {loops.receive_as_server}
+    assert Client()._plans.receive is loops.receive_as_client
+    assert Watched()._plans.receive is Asked()._plans.receive is CommandJudge()._plans.receive is None
+    assert all(reactor._plans.receive is None for reactor in Coverage()._reactors("client"))
 
 
 # Places.
@@ -629,7 +543,7 @@ def made(role: str) -> Server | Client:
 
 def wire(role: str) -> st.SearchStrategy[list[Frame]]:
     if role == "server":
-        return conversations()
+        return commands()
     first = codec.make_frame(
         1, 2, BEGIN, codec.FrameType.BYTES_RESPONSE, codec.BytesResponseFlag.CONTINUATION, b"first"
     )
