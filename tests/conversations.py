@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from hgproto.runtime.frame import Frame
 
-__all__ = ["CONVERSATIONS", "EngineClient", "EngineServer", "agree", "commands", "responses", "told"]
+__all__ = ["CONVERSATIONS", "TIGHT", "EngineClient", "EngineServer", "agree", "commands", "inside", "responses", "told"]
 
 BEGIN = int(codec.StreamFlag.STREAM_BEGIN)
 NAMES = st.sampled_from(["a", "bb", "name"])
@@ -200,7 +200,7 @@ def _reactors(role: str, revision: Revision, data: Any) -> tuple[Any, Any]:
         # Some requests are answered while they are sent, and the data of some cannot be read.
         kind = data.draw(st.sampled_from(["sent", "sent", "unsent", "broken"]))
         for client in both:
-            send = client.issue("x", {"a": b"v"}, data=_Broken(bytes(100_000)) if kind == "broken" else None)
+            send = client.issue("x", {"a": b"v"}, data=_Broken(bytes(1 << 20)) if kind == "broken" else None)
             if kind != "unsent":
                 list(send)
     return both
@@ -210,7 +210,7 @@ class _Broken(BytesIO):
     """A file that cannot be read to its end."""
 
     def read(self, size: int | None = -1, /) -> bytes:
-        if self.tell():
+        if self.tell() > 1 << 16:
             raise OSError("the disk is broken")
         return super().read(size)
 
