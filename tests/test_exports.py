@@ -103,6 +103,7 @@ ELSEWHERE = {
         ("fuzz/test_fuzz.py", "they are parts of a campaign"),
     ),
     **dict.fromkeys(["fuzz.corpus", "fuzz.harnesses"], ("fuzz/test_fuzz_ourselves.py", "they fuzz hgproto itself")),
+    "emit.outcomes": ("emit/test_receive.py", "it says which rows loops have code for"),
     "fuzz.cases": ("fuzz/test_fuzz.py", "cases are what a campaign sends"),
     "fuzz.minimizing": ("fuzz/test_again.py", "what shows again is minimized"),
     "fuzz.tcp": ("fuzz/test_logs.py", "a server is what it writes, too"),

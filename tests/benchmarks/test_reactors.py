@@ -361,7 +361,8 @@ def test_what_is_wanted_of_each_task() -> None:
     assert wanted == {
         "commands of one frame": received,
         "commands with two arguments, three frames": received,
-        "responses of one frame, received": [(None, None)],
+        "commands with one argument and data": [(1.7, None), (None, 3.0)],
+        "responses of one frame, received": [(1.6, None)],
         "responses of one frame, sent": sent,
         "responses of one frame, on a stream": [(None, None)],
         "commands of one frame, issued": sent,
@@ -381,7 +382,7 @@ def test_the_exit_status_says_whether_a_target_is_missed(
 
     monkeypatch.setattr(reactors, "timed", timed)
     assert reactors.main(["--quick"]) == missed
-    assert capsys.readouterr().out.endswith(f"{2 if missed else 8} of 8 targets met\n")
+    assert capsys.readouterr().out.endswith(f"{3 if missed else 11} of 11 targets met\n")
 
 
 def test_the_script_runs_by_itself() -> None:

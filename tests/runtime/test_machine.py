@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hgproto.revisions.framing_0002 import codec, machines
-from hgproto.runtime.machine import All, Answer, Ask, Condition, Event, InState, Machine, Not, One, Row, Set
+from hgproto.runtime.machine import All, Answer, Ask, Condition, Event, InState, Machine, Not, One, Row, Set, States
 
 
 class State(IntEnum):
@@ -105,3 +105,19 @@ def test_our_machines_are_total(machine: Machine) -> None:
     for state, event in product(states, Event):
         met |= set(every_answer(machine.outcome(state, event)))
     assert set(machine.rows) <= met
+
+
+def test_states_are_told_by_what_rows_say() -> None:
+    state = machines.ServerRequestState
+    states = States(machines.SERVER_REQUEST)
+    assert states.initial is state.NONE
+    assert states.kept == {state.RECEIVING_ARGUMENTS, state.RECEIVING_DATA}
+    assert states.receiving == states.kept | {state.STREAMING, state.EXCHANGING}
+    assert states.refused == {state.REFUSING, state.REFUSED}
+    assert states.whole == {state.ACTIVE, state.RESPONDING}
+    assert states.awaiting == {state.ACTIVE, state.STREAMING}
+    assert states.begun == {state.RESPONDING, state.EXCHANGING}
+    of_client = States(machines.CLIENT_REQUEST)
+    assert of_client.receiving == {machines.ClientRequestState.SENDING, machines.ClientRequestState.ACTIVE}
+    assert of_client.answered == {machines.ClientRequestState.ANSWERED}
+    assert of_client.unfinished == {machines.ClientRequestState.UNFINISHED}
