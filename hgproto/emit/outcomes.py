@@ -91,18 +91,20 @@ def usual(schema: Schema, role: str) -> Iterator[Usual]:
     peer = "client" if role == "server" else "server"
     of_stream = frozenset(flag.name for flag in schema.stream_flags)
     frames = [frame for frame in schema.frames_by_code.values() if frame.sender in (None, peer)]
+    kinds = []
+    for frame in frames:
+        plain = (
+            [each for each in allowed_flags(frame, schema) if not each & of_stream] if _is_usual(frame, schema) else []
+        )
+        for flags in sorted(plain, key=lambda each: _mask(frame, each)):
+            number = _number(frame, flags, schema, streams, guards)
+            if number is not None:
+                kinds.append((frame, flags, number))
     states: Any = type(requests.initial)
     for state in states:
-        for frame in frames:
-            if not _is_usual(frame, schema):
-                continue
-            for flags in sorted(allowed_flags(frame, schema), key=lambda each: _mask(frame, each)):
-                number = _number(frame, flags, schema, streams, guards)
-                if flags & of_stream or number is None:
-                    continue
-                outcome = requests.outcome(state, frame.code, flags, guards)
-                for row, answers in _rows(outcome, {}):
-                    yield Usual(frame, flags, number, row, answers)
+        for frame, flags, number in kinds:
+            for row, answers in _rows(requests.outcome(state, frame.code, flags, guards), {}):
+                yield Usual(frame, flags, number, row, answers)
 
 
 def _is_usual(frame: FrameType, schema: Schema) -> bool:
