@@ -291,9 +291,9 @@ def _parity(path: str, subject: str, old: Field, new: Field, names: Names) -> It
 
 
 def of_structures(old: Schema, new: Schema, names: Names) -> Iterator[Change]:
-    """The structures."""
+    """The structures. One that is new or gone changes no byte by itself: fields and payloads say what becomes of bytes."""
     yield from several(
-        LAYOUT, "structures", lambda name: f"the structure {name}", old.structures, new.structures, names.structures
+        SEMANTIC, "structures", lambda name: f"the structure {name}", old.structures, new.structures, names.structures
     )
     for name, now in names.structures.items():
         yield from _structure(f"structures.{now}", old.structures[name], new.structures[now], names)

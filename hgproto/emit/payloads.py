@@ -320,7 +320,7 @@ def _write(structure: Structure) -> list[str]:
             continue
         encode = ENCODE[field.type]
         if field.sizes is not None:
-            item = f"item{encode}" if encode else "as_bytes(item)"
+            item = f"item{encode}" if encode else f"as_bytes(item, {literal(f'an item of {field.name}')})"
             listed = f"[{item} for item in value.{field.name}]"
             lines.append(f"{_local(field.name)} = {listed}")
         else:

@@ -261,6 +261,17 @@ def test_text_and_bytes_are_no_lists(name: str, field: str, value: object) -> No
             encode(record)
 
 
+@pytest.mark.parametrize("item", [None, 5, "x"])
+def test_an_item_that_is_not_bytes_is_told_by_its_field(item: object) -> None:
+    values = {structure.name: structure.values for structure in SCHEMA.structures.values()}
+    fields = [(name, each.name) for name in values for each in values[name] if each.is_array and each.type == "bytes"]
+    assert fields
+    for name, field in fields:
+        record = getattr(CODEC, camel(name))(**GOOD[name] | {field: (b"x", item)})
+        with pytest.raises(TypeError, match=f"^an item of {field} must be bytes .*, not {type(item).__name__}$"):
+            getattr(CODEC, f"encode_{snake(name)}")(record)
+
+
 @pytest.mark.parametrize(("name", "field"), LISTS)
 def test_lists_are_as_good_as_tuples(name: str, field: str) -> None:
     value = getattr(CODEC, camel(name))(**GOOD[name] | {field: []})
