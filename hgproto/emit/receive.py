@@ -14,7 +14,6 @@ from hgproto.emit.framing import cut_frames, parts_format
 from hgproto.emit.line_breaks import Group, flat
 from hgproto.emit.outcomes import parity_of_requests, states_of, usual
 from hgproto.emit.text import comment, docstring, heading, literal, mask, names_in
-from hgproto.language.names import state_class
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -52,7 +51,6 @@ def _head(schema: Schema, used: frozenset[str]) -> list[str]:
         found = [name for name in names if name.rpartition(" ")[2] in used]
         return [f"from {module} import {', '.join(found)}"] if found else []
 
-    states = sorted(state_class(name) for name in schema.machines)
     ours = [
         *imported("hgproto.reactors.events", "WANT_FRAME as _WANT_FRAME"),
         *imported("hgproto.reactors.events", "ResponseData as _ResponseData"),
@@ -60,7 +58,7 @@ def _head(schema: Schema, used: frozenset[str]) -> list[str]:
         *imported("hgproto.reactors.intake", "CommandRequest as _CommandRequest"),
         *imported("hgproto.runtime.frame", "bare"),
     ]
-    own = [*imported(".codec", "cut_frame", "read_parts"), *imported(".machines", *states)]
+    own = imported(".codec", "cut_frame", "read_parts")
     return [
         *heading(schema).rstrip("\n").split("\n"),
         *docstring(
@@ -172,7 +170,6 @@ class _Server:
 
     def __init__(self, schema: Schema) -> None:
         self._states: States | None = states_of(schema, "server")
-        self._class = ""
         self._usual: list[Usual] = []
         self._parity = parity_of_requests(schema)
         argument = next((frame for frame in schema.frames.values() if frame.role == "argument"), None)
@@ -180,7 +177,6 @@ class _Server:
         plain = next((case.structure for case in cases if case.when is None and case.after is None), None)
         self.argument = _argument_of(plain)
         if self._states is not None:
-            self._class = type(self._states.initial).__name__
             self._usual = [one for one in usual(schema, "server") if self._does(one)]
 
     def _does(self, one: Usual) -> bool:
@@ -233,7 +229,7 @@ class _Server:
         for state in sorted(names):
             if states is not None and _state(state) in body:
                 kind = "whole" if state in states.whole else "tables"
-                lines.append(f"{_state(state)} = intake.{kind}[{self._class}.{state.name}]")
+                lines.append(f"{_state(state)} = intake.{kind}[{int(state)}]")
         return [*lines, "most = intake.most_active + intake.refused"]
 
     # Requests that begin.
@@ -395,12 +391,10 @@ class _Client:
 
     def __init__(self, schema: Schema) -> None:
         self._states: States | None = states_of(schema, "client")
-        self._class = ""
         self._usual: list[Usual] = []
         flags = {flag.role for frame in schema.frames.values() if frame.role == "response" for flag in frame.flags}
         if self._states is not None and "more" in flags:
             initial = self._states.initial
-            self._class = type(initial).__name__
             self._usual = [
                 one
                 for one in usual(schema, "client")
@@ -431,7 +425,7 @@ class _Client:
         """What is looked up before the loop."""
         body = "\n".join(self.body())
         names = {state for one in self._usual for state in (one.row.source, one.row.to) if state is not None}
-        tables = [f"{_state(state)} = intake.tables[{self._class}.{state.name}]" for state in sorted(names)]
+        tables = [f"{_state(state)} = intake.tables[{int(state)}]" for state in sorted(names)]
         return ["responses = _bare_response", *(line for line in tables if line.split()[0] in body)]
 
     def _taking(self, one: Usual) -> list[str]:

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 from hgproto.reactors.plans import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from enum import IntEnum
     from typing import Any
 
     from hgproto.reactors.limits import Limits
@@ -71,28 +69,29 @@ class Intake:
     """What the receiving half of a reactor knows of streams and requests.
 
     ``requests``: those whose ids are not free. ``slots``: the states of streams, as reactors look them up. ``tables``: what
-    stands for each state of a request. ``max_payload``: the most bytes of a payload.
+    stands for each state of a request, in the order of the states. ``max_payload``: the most bytes of a payload.
     """
 
     __slots__ = ("max_payload", "requests", "slots", "tables")
 
     requests: dict[int, Any]
     slots: list[int] | Slots
-    tables: Mapping[IntEnum, Table]
+    tables: tuple[Table, ...]
 
     def __init__(self, plans: Plans, limits: Limits) -> None:
         self.requests = {}
         self.slots = plans.slots()
-        self.tables = plans.tables
+        self.tables = plans.tables_by_number
         self.max_payload = limits.max_payload
 
 
 class CommandIntake(Intake):
     """The same of a server.
 
-    ``whole``: what is known of a request that was received whole, by its state. ``receiving``: how many requests are partly
-    received. ``refused``: how many are refused and not over. ``buffered``: the bytes that are kept of all requests. ``names``:
-    names that came before, by their bytes. ``streaming``: commands run before their data is there. The others are limits.
+    ``whole``: what is known of a request that was received whole, by the number of its state. ``receiving``: how many requests
+    are partly received. ``refused``: how many are refused and not over. ``buffered``: the bytes that are kept of all requests.
+    ``names``: names that came before, by their bytes. ``streaming``: commands run before their data is there. The others are
+    limits.
     """
 
     __slots__ = (
@@ -110,11 +109,11 @@ class CommandIntake(Intake):
         "whole",
     )
 
-    whole: Mapping[IntEnum, Request]
+    whole: tuple[Request | None, ...]
 
     def __init__(self, plans: Plans, limits: Limits) -> None:
         super().__init__(plans, limits)
-        self.whole = plans.whole
+        self.whole = plans.whole_by_number
         self.receiving = self.refused = self.buffered = 0
         self.names: dict[bytes, str] = {}
         self.streaming = False

@@ -164,11 +164,10 @@ class Plans:
     ``whole``: what is known of a request that was received whole, which is its state alone. ``begins``: where such a request
     goes when its response begins. ``done``: those that are over once their response was sent. ``issued``: the table of a request
     that was issued with a free id, None if that is not allowed. ``after_sent``: the tables that requests get, by theirs, once
-    they were sent.
-    ``receive``: the generated loop of the role, None for a class that does something else with frames.
-    ``tables``: by the state of a request. ``free``: the table of a free id, by the lowest bit of the id;
-    one that no client may use has a table of its own. ``rows``: of the machine of
-    requests, by state and event.
+    they were sent. ``tables``: by the state of a request. ``tables_by_number`` and ``whole_by_number``: in the order of the
+    states. ``free``: the table of a free id, by the lowest bit of the id; one that no client may use has a table of its own.
+    ``rows``: of the machine of requests, by state and event. ``receive``: the generated loop of the role; None for a class that
+    does something else with frames.
     """
 
     __slots__ = (
@@ -189,7 +188,9 @@ class Plans:
         "states",
         "stream",
         "tables",
+        "tables_by_number",
         "whole",
+        "whole_by_number",
     )
 
     def __init__(self, reactor: Any, revision: Definition) -> None:
@@ -213,6 +214,9 @@ class Plans:
         # Stands for a stream id of the wrong parity, where a state would.
         self.foreign = len(type(self.stream.initial))
         self.whole = {state: Request(self.tables[state]) for state in self.states.whole}
+        # Hashing members of enumerations takes longer than all that a loop does with a frame.
+        self.tables_by_number = tuple(self.tables[state] for state in states)
+        self.whole_by_number = tuple(self.whole.get(state) for state in states)
         begins = {state: self.row(state, Event.RESPONSE_BEGUN) for state in self.whole}
         self.begins: dict[Any, Request] = {
             self.whole[state]: self.whole[row.to] for state, row in begins.items() if row and row.to in self.whole

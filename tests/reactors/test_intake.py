@@ -6,7 +6,7 @@ from hgproto.reactors.client import Client
 from hgproto.reactors.intake import NAME_OCTETS, NAMES, CommandIntake, CommandRequest, Intake, OpenValue
 from hgproto.reactors.limits import Limits
 from hgproto.reactors.server import Server
-from hgproto.revisions.framing_0002 import codec
+from hgproto.revisions.framing_0002 import codec, machines
 from hgproto.wire.human import parse_frame
 
 
@@ -18,9 +18,12 @@ def test_a_reactor_shares_its_intake() -> None:
         intake = reactor._intake
         assert intake.requests is reactor._requests
         assert intake.slots is reactor._slots
-        assert intake.tables is reactor._tables
+        assert intake.tables == (*reactor._tables.values(),)
         assert intake.max_payload == reactor.limits.max_payload
-    assert (server._intake.most_arguments, server._intake.streaming, server._intake.whole) == (7, True, server._states)
+    assert (server._intake.most_arguments, server._intake.streaming) == (7, True)
+    states = [one.state for one in server._intake.whole if one is not None]
+    assert states == [state for state in machines.ServerRequestState if state in server._states]
+    assert all(server._intake.whole[state] is one for state, one in server._states.items())
 
 
 def test_it_has_the_limits_that_every_frame_is_held_against() -> None:

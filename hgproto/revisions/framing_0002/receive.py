@@ -18,7 +18,6 @@ from hgproto.reactors.intake import CommandRequest as _CommandRequest
 from hgproto.runtime.frame import bare
 
 from .codec import cut_frame
-from .machines import ClientRequestState, ServerRequestState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,9 +45,9 @@ def receive_as_client(
     Yields the parts of all other frames, as ``read_parts`` of the codec does. ``append``: takes events.
     """
     responses = _bare_response
-    in_sending = intake.tables[ClientRequestState.SENDING]
-    in_active = intake.tables[ClientRequestState.ACTIVE]
-    in_answered = intake.tables[ClientRequestState.ANSWERED]
+    in_sending = intake.tables[1]
+    in_active = intake.tables[2]
+    in_answered = intake.tables[3]
     requests, slots, max_payload = intake.requests, intake.slots, intake.max_payload
     unpack = _unpack_parts
     data: Any
@@ -128,9 +127,9 @@ def receive_as_server(
     commands, new_request, want = _bare_command, _CommandRequest, _WANT_FRAME
     known, name_of, streaming = intake.names.get, intake.name_of, intake.streaming
     unpack_argument = _unpack_argument
-    in_receiving_arguments = intake.tables[ServerRequestState.RECEIVING_ARGUMENTS]
-    in_receiving_data = intake.tables[ServerRequestState.RECEIVING_DATA]
-    in_active = intake.whole[ServerRequestState.ACTIVE]
+    in_receiving_arguments = intake.tables[1]
+    in_receiving_data = intake.tables[2]
+    in_active = intake.whole[7]
     most = intake.most_active + intake.refused
     requests, slots, max_payload = intake.requests, intake.slots, intake.max_payload
     unpack = _unpack_parts
