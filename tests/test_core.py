@@ -54,8 +54,6 @@ def declared() -> tuple[frozenset[str], frozenset[str]]:
     for section in ("limits", "profiles"):
         texts |= {name for name, _ in parts(section)}
     texts |= flags
-    # Reactors have code for actions, and an action can have the name of the frame that it hands on.
-    texts -= {name for name, _ in parts("emits")}
     attributes |= {upper(flag) for flag in flags} | {"FrameType", "StreamFlag"}
     # A name without a hyphen is a word of English, too common to be searched for.
     return frozenset(name for name in texts if "-" in name or "." in name), frozenset(attributes)
