@@ -96,7 +96,7 @@ def interleaved(draw: st.DrawFn, queues: list[list[Frame]], streams: Sequence[in
 
 @st.composite
 def commands(draw: st.DrawFn) -> list[Frame]:
-    """What a client sends: the frames of some commands."""
+    """The frames of some commands."""
     queues = [
         list(build.command(request_id, 1, name, args, data, max_payload=12))
         for request_id, (name, args, data) in zip(
@@ -108,7 +108,7 @@ def commands(draw: st.DrawFn) -> list[Frame]:
 
 @st.composite
 def responses(draw: st.DrawFn) -> list[Frame]:
-    """What a server sends: the frames of some responses, with messages between, some with an error at their end."""
+    """The frames of some responses, with messages between, some with an error at their end."""
     queues = []
     for request_id in (1, 3, 5, 7)[: draw(st.integers(1, 4))]:
         queue = list(build.bytes_response(request_id, 2, draw(st.binary(max_size=30)), max_payload=12))
@@ -123,7 +123,7 @@ def responses(draw: st.DrawFn) -> list[Frame]:
 
 
 CONVERSATIONS = {"server": commands(), "client": responses()}
-"""What each role receives."""
+"""The frames that each role receives."""
 
 
 def told(events: list[Any]) -> list[Any]:

@@ -47,10 +47,10 @@ _USUAL: Mapping[str, tuple[object, ...]] = {
 
 
 class Usual(NamedTuple):
-    """What a usual frame leads to.
+    """A usual frame, and the row that it leads to.
 
-    ``number``: by which reactors look the frame up, for its kind and the state of its stream. ``row``: of the machine of
-    requests. ``answers``: of the guards that were asked.
+    ``number``: stands for the kind of the frame and the state of its stream, and reactors look frames up by it. ``row``: from the
+    machine of requests. ``answers``: those of the guards that were asked.
     """
 
     frame: FrameType
@@ -124,7 +124,7 @@ def _mask(frame: FrameType, flags: frozenset[str]) -> int:
 def _number(
     frame: FrameType, flags: frozenset[str], schema: Schema, streams: Machine, guards: Mapping[str, tuple[object, ...]]
 ) -> int | None:
-    """The number of a frame on a stream that it leaves as it is; None if there is no such stream."""
+    """Returns the number of a frame on a stream that it does not change; None if there is no such stream."""
     states: Any = type(streams.initial)
     for state in states:
         outcome = streams.outcome(state, frame.code, flags, guards)

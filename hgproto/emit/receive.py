@@ -27,7 +27,7 @@ __all__ = ["emit"]
 
 _TOTALS = ["total, buffered = begun.octets + {0}, intake.buffered + {0}"]
 _WITHIN = "total <= intake.most_octets and buffered <= intake.most_buffered"
-"""What is kept of a request with the present frame, and the limits of that."""
+"""Statements that count the bytes of a request with this frame, and the condition that they are within the limits."""
 
 
 def emit(schema: Schema) -> str:
@@ -137,7 +137,7 @@ def _chosen(first: str, choices: Iterable[tuple[str, Sequence[str]]]) -> Iterato
 
 
 class _Argument(NamedTuple):
-    """How an argument that is whole in one frame is read: integers, the name, the value."""
+    """The layout of an argument in one frame: two sizes, the name, the value."""
 
     format: str
     octets: int
@@ -145,7 +145,7 @@ class _Argument(NamedTuple):
 
 
 def _argument_of(structure: Structure | None) -> _Argument | None:
-    """How a structure is read; None if it is not just two sizes, a name, and a value."""
+    """Returns the layout of an argument; None if the structure is not just two sizes, a name, and a value."""
     if structure is None or len(structure.fields) != 4 or structure.limit is not None:
         return None
     *sizes, name, value = structure.fields
@@ -201,7 +201,7 @@ class _Server:
         return row.source in states.kept and fits
 
     def body(self) -> list[str]:
-        """What is done for each frame."""
+        """Returns the statements for each frame."""
         states = self._states
         if states is None or not self._usual:
             return []
@@ -217,7 +217,7 @@ class _Server:
         return [*lines, *_chosen("if", choices)]
 
     def before(self) -> list[str]:
-        """What is looked up before the loop."""
+        """Returns the statements before the loop."""
         body = "\n".join(self.body())
         used = [one for one in self._usual if one.row.emit]
         names = {one.row.source for one in used} | {one.row.to for one in used if one.row.to is not None}
@@ -235,7 +235,7 @@ class _Server:
     # Requests that begin.
 
     def _free(self, first: Sequence[Usual]) -> list[str]:
-        """What is done for a frame whose request id is free."""
+        """Returns the statements for a frame with a free request id."""
         whole = [one for one in first if one.row.emit == "run-command"]
         parts = [one for one in first if one.row.emit == "want-frame"]
         named = ["payload = data[start:at]", "name = known(payload) or name_of(payload)", "if name:"]
@@ -274,10 +274,10 @@ class _Server:
             case announced:
                 return "begun.announced" if announced else "not begun.announced"
 
-    # Requests of which a part was received.
+    # Requests that are partly received.
 
     def _taking(self, found: Sequence[Usual]) -> list[str]:
-        """What is done for a frame of a request in one state."""
+        """Returns the statements for a frame of a request in one state."""
         lines: list[str] = []
         for role, taken in (("argument", self._taking_argument), ("data", self._taking_data)):
             of_role = [one for one in found if one.frame.role == role]
@@ -406,7 +406,7 @@ class _Client:
             self._usual.sort(key=lambda one: one.has("more"))
 
     def body(self) -> list[str]:
-        """What is done for each frame."""
+        """Returns the statements for each frame."""
         if not self._usual:
             return []
         choices = []
@@ -422,7 +422,7 @@ class _Client:
         ]
 
     def before(self) -> list[str]:
-        """What is looked up before the loop."""
+        """Returns the statements before the loop."""
         body = "\n".join(self.body())
         names = {state for one in self._usual for state in (one.row.source, one.row.to) if state is not None}
         tables = [f"{_state(state)} = intake.tables[{int(state)}]" for state in sorted(names)]

@@ -87,7 +87,7 @@ class Case(NamedTuple):
 
     @property
     def starts(self) -> list[bytes]:
-        """What is given to the target, from the smallest start to the whole case."""
+        """The inputs of the target, from the smallest start to the whole case."""
         end = self.octets[len(self.octets) - self.tail :]
         return [*(self.octets[:size] + end for size in self.sizes), self.octets]
 

@@ -65,7 +65,7 @@ class MessagePart:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What one side tells the other. ``parameters``: what a caller gives besides the fields of frames, with its meaning."""
+    """A message: one frame or several in order. ``parameters``: those besides the fields of frames, with their meaning."""
 
     name: str
     doc: str

@@ -1,4 +1,4 @@
-"""What reactors look at and change for each frame that they receive.
+"""The state that a reactor reads and changes with each frame that it receives.
 
 A reactor shares its intake with the loop that is generated for its revision, in ``receive.py``. The loop takes the usual frames,
 the reactor takes all others, and both keep the same counts.
@@ -36,7 +36,7 @@ class OpenValue:
 
 
 class CommandRequest(Request):
-    """A request of which a part was received.
+    """A request that is partly received.
 
     ``announced``: data follows the arguments. ``octets``: how many bytes arguments and data have. ``value``: of an argument that
     is not whole yet.
@@ -66,7 +66,7 @@ class CommandRequest(Request):
 
 
 class Intake:
-    """What the receiving half of a reactor knows of streams and requests.
+    """The streams and requests that the receiving half of a reactor knows.
 
     ``requests``: those whose ids are not free. ``slots``: the states of streams, as reactors look them up. ``tables``: what
     stands for each state of a request, in the order of the states. ``max_payload``: the most bytes of a payload.

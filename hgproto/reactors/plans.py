@@ -82,7 +82,7 @@ def go_on(reactor: Any, request_id: int, request: Any, payload: bytes, node: Nod
 
 
 _OF_FRAMES = ("_ask_", "_begin", "_emit_", "_move", "_node", "_planned", "_row", "_take")
-"""How the names of methods begin that decide what a frame leads to."""
+"""The first letters of methods that decide about a frame. A class that replaces one has no generated loop."""
 
 
 def _generated(reactor: Any, revision: Definition) -> Receive | None:
@@ -159,7 +159,7 @@ class Slots(dict[int, int]):
 
 
 class Plans:
-    """What a class of reactors keeps for a revision, and what its reactors look up of it for each frame.
+    """Tables of a class of reactors for one revision, which its reactors look up for each frame.
 
     ``whole``: what is known of a request that was received whole, which is its state alone. ``begins``: where such a request
     goes when its response begins. ``done``: those that are over once their response was sent. ``issued``: the table of a request

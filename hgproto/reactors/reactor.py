@@ -5,8 +5,8 @@ socket, and only one thread may use it.
 
 How a frame is judged. The schema has small machines: one a connection, one a stream, one a request. A reactor looks up
 the plan (:mod:`hgproto.reactors.plans`) for the states of the frame's stream and request and the frame's kind, asks the guards
-that the plan has, and does what the row says that is left. The usual frames never come here: the loop that is generated for the
-revision takes them.
+that the plan has, and does what the row says that is left. In ``receive_data``, the generated loop of the revision takes the
+usual frames first, and only the others come here.
 
 Invariants: on hostile octets nothing is raised, and what is wrong becomes one :class:`hgproto.reactors.events.Error`; after it
 nothing changes any more. A stream's state changes once the rest of the frame was found good, but for a stream that is

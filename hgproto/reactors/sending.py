@@ -75,7 +75,7 @@ class Sending(Unique):
         output.unmade += 1
 
     def _prepare(self) -> None:
-        """Sets the attributes of a send of which nothing was done yet."""
+        """Sets the attributes of a new send."""
         self.failure = self.kind = self.requirement = self.closing = None
         # True if the last frame closes the stream; None until a claim decides it.
         self._closes: bool | None = None

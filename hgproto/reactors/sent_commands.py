@@ -20,7 +20,7 @@ __all__ = ["Command", "Issuer"]
 
 
 class Issuer(NamedTuple):
-    """What commands ask their client, and tell it.
+    """The functions by which commands ask their client, and tell it.
 
     ``loss_of``: returns the reason why a request cannot be completed, or None. ``is_answered``: returns True if the response
     is complete, so that the server ignores the rest of the data. ``tell_failed``: receives the request id and the exception of

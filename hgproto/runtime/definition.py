@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 
 class Receive(Protocol):
-    """What every generated loop of reactors is: it takes the usual frames, and yields the parts of all others.
+    """A generated loop of reactors: it takes the usual frames, and yields the parts of all others.
 
     ``intake``: what the reactor knows, a :class:`hgproto.reactors.intake.Intake`. ``append``: takes events.
     """

@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 STATE_BITS = 16
-"""Where the state of a stream stands in the number by which reactors look frames up: above the kind of a frame."""
+"""The bits for the kind of a frame. In the number by which reactors look frames up, the state of its stream is above them."""
 
 
 class Event(Enum):

@@ -61,7 +61,7 @@ def _begins_value(scene: Scene, number: int, frame: Any) -> bool:
 
 
 def _lengths(frame: Any) -> tuple[int, int]:
-    """How long the name and the value of an argument are said to be. Raises :class:`NothingToBreakError` if the frame is cut."""
+    """Returns the sizes of name and value that an argument states. Raises :class:`NothingToBreakError` if the frame is cut."""
     if len(frame.payload) < _CONTENT.size:
         raise NothingToBreakError
     name, value = _CONTENT.sub_header.unpack_from(frame.payload)

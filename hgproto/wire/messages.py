@@ -1,4 +1,4 @@
-"""Builds the frames of messages. Generated builders say of which frames and flags a message is made, and this makes them."""
+"""Makes the frames of messages. Generated builders choose the types and flags; the code here cuts bytes and makes frames."""
 
 from __future__ import annotations
 

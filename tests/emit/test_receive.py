@@ -135,7 +135,7 @@ def open_stream(revision: Revision, reactor: Any, stream_id: int, *, flipped: bo
 
 
 def sequences(name: str) -> Iterator[tuple[Any, ...]]:
-    """What servers receive: all short sequences that begin with a command."""
+    """All short sequences for a server that begin with a command."""
     following = itertools.product(FRAMES, repeat=3 if name == "ours" else 2)
     return ((first, *rest) for first, rest in itertools.product(FIRST, following))
 

@@ -1,4 +1,4 @@
-"""What reactors and the generated loops share: counts, limits, and names that come again."""
+"""The state that reactors and generated loops share: counts, limits, and names that come again."""
 
 from __future__ import annotations
 
