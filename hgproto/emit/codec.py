@@ -70,7 +70,16 @@ def _head(schema: Schema, used: frozenset[str]) -> list[str]:
     ]
     names += ["INTERRUPTS", "LAYOUTS", "REVISION", "STREAM_FLAG_NAMES", "STRUCTURES", "StreamFlag", "TYPE_NAMES"]
     names += ["check_header", "cut_frame", "decode_frame", "decode_payload", "make_frame"]
-    names += ["encode_frame", "encode_header", "frame_end", "frame_of", "kind_of", "read_frames", "read_parts"]
+    names += [
+        "encode_frame",
+        "encode_header",
+        "frame_bytes",
+        "frame_end",
+        "frame_of",
+        "kind_of",
+        "read_frames",
+        "read_parts",
+    ]
     names += [flag_class(frame.name) for frame in schema.frames.values() if frame.flags]
     for structure in schema.structures.values():
         names += [camel(structure.name), upper(structure.name)]

@@ -296,6 +296,23 @@ def frame_functions(schema: Schema) -> list[str]:
         ),
         *pack_header,
         "    return header",
+        "",
+        "",
+        "def frame_bytes(kind: int, request_id: int, stream_id: int, payload: bytes) -> bytes:",
+        *docstring(
+            "Returns the bytes of a frame of these parts: those of :func:`frame_of`, without the frame.\n\n"
+            "Raises as :func:`frame_of` and :func:`encode_frame` do."
+        ),
+        *(f"    {line}" for line in lengths),
+        f"    octet, stream_flags = kind >> {stream_bits}, kind & {mask((1 << stream_bits) - 1)}",
+        f"    if length > {limit.default} or octet >> 8:",
+        "        return encode_frame(frame_of(kind, request_id, stream_id, payload))",
+        "    try:",
+        *(f"        {line}" for line in split),
+        f"        header = _pack_header({', '.join(packs).replace('frame.', '')})",
+        "    except (StructError, TypeError):",
+        "        return encode_frame(frame_of(kind, request_id, stream_id, payload))",
+        "    return header + payload",
     ]
 
 

@@ -81,6 +81,10 @@ class NoOp(Record):
     def __iter__(self) -> Iterator[Frame]:
         return iter(())
 
+    def to_bytes(self) -> bytes:
+        """Returns ``b""``: there are no frames."""
+        return b""
+
 
 NO_OP = NoOp()
 
@@ -120,6 +124,15 @@ class SendFrames(Unique):
 
     def __next__(self) -> Frame:
         return next(self._sending)
+
+    def to_bytes(self) -> bytes:
+        """Returns the bytes of all frames, for a transport. Iterate instead if the content may not fit into memory.
+
+        No frame is taken before all are made. After an exception, for example :class:`BlockingIOError` of a file that has no
+        bytes yet, no frame is lost, and another call returns all of them. Returns ``b""`` once all frames were taken, and
+        while they are claimed.
+        """
+        return self._sending.to_bytes()
 
     @property
     def request_id(self) -> int | None:

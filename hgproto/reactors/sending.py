@@ -133,22 +133,40 @@ class Sending(Unique):
         Nothing is taken before an exception, so the order of the queue holds whoever takes frames next. There are none once
         all frames were taken, and none as long as the frames are made elsewhere.
         """
+        try:
+            self.make_all()
+        except BlockingIOError:
+            # There is nothing yet, unless an encoder has raised it.
+            if self.failure is not None:
+                raise
+        return self.take_made()
+
+    def make_all(self) -> None:
+        """Makes all frames without taking one. Raises :class:`BlockingIOError` if a file has no bytes yet."""
         if self.claimed or self.is_sent:
-            return []
+            return
         self.check_free()
         self._collects = True
         try:
             while not self._is_made:
                 self._step()
-        except BlockingIOError:
-            # There is nothing yet, unless an encoder has raised it.
-            if self.failure is not None:
-                raise
         finally:
             self._collects = False
-        first = (other for other in self._first if not other.claimed)
-        frames = [other.take() for other in first for _ in range(len(other.stream.ready))]
-        return frames + [self.output.take() for _ in range(len(self.output.stream.ready))]
+
+    def take_made(self) -> list[Frame]:
+        """Takes the frames that were made, with those that come before them."""
+        if self.claimed or self.is_sent:
+            return []
+        frames = (
+            [frame for other in self._first if not other.claimed for frame in other.take_all()] if self._first else []
+        )
+        return frames + self.output.take_all()
+
+    def to_bytes(self) -> bytes:
+        """Returns the bytes of all frames; see :meth:`hgproto.reactors.events.SendFrames.to_bytes`."""
+        self.make_all()
+        encode, longest = self.outputs.encode, self.outputs.longest
+        return b"".join([encode(frame, longest) for frame in self.take_made()])
 
     def check_free(self, *, last: bool = False) -> None:
         """Raises :class:`RuntimeError` if frames that come before the next one are made elsewhere.
@@ -346,6 +364,12 @@ class Batch(Unique):
                 return frame
             self._held.popleft()
         raise StopIteration
+
+    def to_bytes(self) -> bytes:
+        """Returns the bytes of all frames. None is taken before all are made, so none is lost in an exception."""
+        for send in self._sends:
+            send.make_all()
+        return b"".join([send.outputs.encode(frame, send.outputs.longest) for send in self._sends for frame in send])
 
     def claim(self, claimant: object = None) -> None:
         """Raises :class:`RuntimeError`: one thread cannot make frames for several streams."""

@@ -85,23 +85,36 @@ class Command(Sending):
     def __iter__(self) -> Iterator[Frame]:
         return self._short_way() if self._is_short else self
 
+    def _is_all_built(self) -> bool:
+        """Returns True if nothing is left to do but send the frames that are built, as for most commands without data."""
+        is_short, self._is_short = self._is_short, False
+        if not is_short or self._is_made or self._is_begun or self._end or self.output.claimed or self.outputs.may_end:
+            return False
+        return self.output.stream.is_plain and self._issuer.loss_of(self.request_id) is None
+
     def _short_way(self) -> Iterator[Frame]:
-        """Yields all frames. Most commands have no data, and nothing else waits on their stream."""
-        output, outputs = self.output, self.outputs
-        self._is_short = False
-        if not (self._is_made or self._is_begun or self._end or output.claimed or outputs.may_end):
-            stream, request_id = output.stream, self.request_id
-            if stream.is_plain and self._issuer.loss_of(request_id) is None:
-                for type_, flags, payload in self._built:
-                    stream.put_part(request_id, type_, flags, payload)
-                self._is_begun = self._is_made = True
-                self._is_unmade = False
-                output.unmade -= 1
-                output.ends.append((stream.made, self))
-                while stream.ready and not self.is_sent:
-                    yield output.take()
+        """Yields all frames."""
+        if self._is_all_built():
+            output, request_id = self.output, self.request_id
+            for type_, flags, payload in self._built:
+                output.stream.put_part(request_id, type_, flags, payload)
+            self._is_begun = self._is_made = True
+            self._is_unmade = False
+            output.unmade -= 1
+            output.ends.append((output.stream.made, self))
+            while output.stream.ready and not self.is_sent:
+                yield output.take()
         if not self.is_sent:
             yield from self
+
+    def to_bytes(self) -> bytes:
+        """Returns the bytes of all frames."""
+        wire = self.output.take_bytes(self.request_id, self._built) if self._is_all_built() else None
+        if wire is None:
+            return super().to_bytes()
+        self._is_begun = True
+        self.sent()
+        return wire
 
     @property
     def _last_flag(self) -> int:

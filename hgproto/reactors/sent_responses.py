@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from traceback import clear_frames
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hgproto.reactors.sending import Sending
 from hgproto.runtime.bytelike import bytes_like
@@ -11,7 +11,7 @@ from hgproto.runtime.frame import bare
 from hgproto.wire.files import Chunks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Literal
 
     from hgproto.reactors.outputs import Output, Outputs
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ErrorResponse", "LastError", "Response", "short_response"]
 
+T = TypeVar("T")
 
 _LATER = {*Sending.__slots__, "_at", "_is_silent", "_message", "_pushed", "_source"} - {
     "outputs",
@@ -186,22 +187,32 @@ class Response(_Answer):
         return self._short_way() if self._is_short else self
 
     def _short_way(self) -> Iterator[Frame]:
-        """Yields all frames. Most responses are one frame, and nothing else waits on their stream."""
-        output, outputs = self.output, self.outputs
-        chunk = self._chunk
-        if self._is_short and type(chunk) is bytes and not output.claimed and not outputs.may_end:
-            frame = output.stream.take_whole(self.request_id, outputs.response_code, chunk)
-            if frame is not None:
-                self._is_short = False
-                self._chunk = b""
-                self.is_sent = True
-                output.unmade -= 1
-                del outputs.sends[self]
-                outputs.sent(self.request_id)
-                yield frame
-                return
-        self._is_short = False
-        yield from self
+        """Yields all frames."""
+        frame = self._whole(self.outputs.frame_of)
+        if frame is None:
+            yield from self
+        else:
+            yield frame
+
+    def to_bytes(self) -> bytes:
+        """Returns the bytes of all frames."""
+        wire = self._whole(self.outputs.frame_bytes)
+        return super().to_bytes() if wire is None else wire
+
+    def _whole(self, make: Callable[[int, int, int, bytes], T]) -> T | None:
+        """Takes the only frame. Returns None if there is more to do; most responses are one frame that nothing waits for."""
+        output, outputs, chunk = self.output, self.outputs, self._chunk
+        is_short, self._is_short = self._is_short, False
+        if not is_short or type(chunk) is not bytes or output.claimed or outputs.may_end:
+            return None
+        made = output.take_whole(self.request_id, outputs.response_code, outputs.last_flag, chunk, make)
+        if made is not None:
+            self._chunk = b""
+            self.is_sent = True
+            output.unmade -= 1
+            del outputs.sends[self]
+            outputs.sent(self.request_id)
+        return made
 
     def _make(self) -> None:
         stream, code = self.output.stream, self.outputs.response_code

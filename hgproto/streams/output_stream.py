@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from hgproto.errors import LocalProtocolError, counted, shown
 from hgproto.runtime.bytelike import as_bytes, bytes_like
 from hgproto.runtime.definition import defined
-from hgproto.runtime.frame import Frame, Unique, bare, check_instance, check_revision, checked_number
+from hgproto.runtime.frame import Unique, check_instance, check_revision, checked_number
 from hgproto.streams.encodings import Profile
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from hgproto.runtime.bytelike import BytesLike
     from hgproto.runtime.definition import Definition
+    from hgproto.runtime.frame import Frame
     from hgproto.streams.encodings import Encoder
 
 __all__ = ["OutputStream"]
@@ -39,7 +40,6 @@ EXPANSION = 1024
 """Bytes by which an encoding is expected to lengthen a payload, besides 1/128 of it. More makes the encoder count as failed."""
 PIECE = 1 << 17
 """Bytes of long data that are encoded at a time, which keeps both the calls and the memory few."""
-_bare_frame = bare(Frame)
 
 
 class OutputStream(Unique):
@@ -81,7 +81,6 @@ class OutputStream(Unique):
         "_states",
         "_used",
         "_waiting",
-        "_wholes",
         "ready",
         "state",
         "stream_id",
@@ -129,9 +128,6 @@ class OutputStream(Unique):
         limit = default if decoded_limit is None else decoded_limit
         self._decoded_limit = checked_number("decoded_limit", limit, 1, most)
         self._data_types = revision.data_types
-        # The frame of complete data without its bytes, by its type.
-        types = self._data_types.items()
-        self._wholes = {code: codec.make_frame(0, stream_id, 0, code, last, b"") for code, (_, last) in types}
         self._lost: int | None = None  # The request whose data was lost in an encoder that has failed.
         self._encoder: Encoder | None = None
         self._encode_flushed: Callable[[bytes | memoryview], bytes] | None = None
@@ -149,6 +145,11 @@ class OutputStream(Unique):
     def is_plain(self) -> bool:
         """True if all frames go as they are, and none waits."""
         return self._profile is None and not self.ready
+
+    @property
+    def is_idle(self) -> bool:
+        """True on an open stream without an encoding that has nothing else to send."""
+        return self._profile is None and not self.ready and self.state is self._states[1] and self._lost is None
 
     @property
     def made(self) -> int:
@@ -235,10 +236,8 @@ class OutputStream(Unique):
         must_encode = end and self._used
         if must_encode and not fits:
             # The end of the compressed bytes needs a frame of its own kind, and this one has no room for it.
-            rule, expected = (
-                self._revision.encoding_rules["truncated"],
-                "a last frame that has room for the end of the encoding",
-            )
+            rule = self._revision.encoding_rules["truncated"]
+            expected = "a last frame that has room for the end of the encoding"
             raise LocalProtocolError(rule, None, "payload", expected, counted(size, "octet"))
         try:
             encoder = self._before(request_id, None, profile)
@@ -312,27 +311,6 @@ class OutputStream(Unique):
         except BaseException as error:
             self._fail(error)
             raise
-
-    def take_whole(self, request_id: int, type_: int, data: bytes) -> Frame | None:
-        """Makes the one frame of complete data and takes it. Returns None if that is not all that there is to do.
-
-        It is not on a stream that is to be opened, has an encoding, or has frames that wait, and for data of several frames.
-        """
-        if not self.is_plain or self.state is not self._states[1]:
-            return None
-        if self._lost is not None or len(data) > self._max_payload:
-            return None
-        self.taken += 1
-        like = self._wholes[type_]
-        for frame in _bare_frame:
-            frame.request_id = request_id
-            frame.stream_id = like.stream_id
-            frame.stream_flags = like.stream_flags
-            frame.type = like.type
-            frame.flags = like.flags
-            frame.payload = data
-            return frame
-        return None
 
     def _encode(
         self, encoder: Encoder, run: tuple[int, int], data: bytes | memoryview, *, last: bool, end: bool

@@ -281,15 +281,13 @@ def responders() -> list[Contestant[Response]]:
 
         def run() -> list[bytes]:
             respond = take().respond
-            return [encode_frame(frame) for request_id, data, _ in items for frame in respond(request_id, data)]
+            return [respond(request_id, data).to_bytes() for request_id, data, _ in items]
 
         return run
 
     return [
         Contestant("hand-written, octets", by_hand, b"".join, response_octets, hand=True),
-        Contestant(
-            "ours: Server.respond, encode_frame", ours, b"".join, response_octets, ours=True, at_most=SENT_AT_MOST
-        ),
+        Contestant("ours: Server.respond, to_bytes", ours, b"".join, response_octets, ours=True, at_most=SENT_AT_MOST),
     ]
 
 
@@ -318,13 +316,13 @@ def issuers() -> list[Contestant[Command]]:
 
         def run() -> list[bytes]:
             issue = take().issue
-            return [encode_frame(frame) for _, name, args, data in items for frame in issue(name, args, data)]
+            return [issue(name, args, data).to_bytes() for _, name, args, data in items]
 
         return run
 
     return [
         Contestant("hand-written, octets", by_hand, b"".join, want, hand=True),
-        Contestant("ours: Client.issue, encode_frame", ours, b"".join, want, ours=True, at_most=SENT_AT_MOST),
+        Contestant("ours: Client.issue, to_bytes", ours, b"".join, want, ours=True, at_most=SENT_AT_MOST),
     ]
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from io import BytesIO
-from itertools import cycle
+from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
@@ -53,6 +53,7 @@ from hgproto.revisions.framing_0002 import codec
 from hgproto.revisions.framing_0002.machines import StreamState
 from hgproto.streams.encodings import default_encodings
 from hgproto.streams.output_stream import OutputStream
+from hgproto.wire.reader import FrameReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -187,6 +188,13 @@ def is_last(frame: Frame, command: Command) -> bool:
         case Type.COMMAND_ARGUMENT:
             return command.data is None and bool(frame.flags & codec.CommandArgumentFlag.EOA)
     return frame.type == Type.COMMAND_DATA and bool(frame.flags & codec.CommandDataFlag.EOS)
+
+
+def taken(send: SendFrames, *, whole: bool) -> list[Frame]:
+    """The frames that are taken at a time: all at once as bytes, or one."""
+    if whole:
+        return list(FrameReader().feed(send.to_bytes()))
+    return list(islice(send, 1))
 
 
 names = st.text(st.characters(codec="ascii"), min_size=1, max_size=6)
@@ -324,15 +332,15 @@ class Conversation(RuleBasedStateMachine):
             if not self.requests:
                 return
             sending = self.requests[pick % len(self.requests)]
-            frame = next(iter(sending), None)
-            if frame is None:
+            frames = taken(sending, whole=pick % 4 == 3)
+            if not frames:
                 self.requests.remove(sending)
-                continue
-            assert int(frame.stream_id) in self.client.output_streams
-            command = self.by_id[frame.request_id]
-            assert not command.sent
-            command.sent = is_last(frame, command)
-            self.to_server.put(frame)
+            for frame in frames:
+                assert int(frame.stream_id) in self.client.output_streams
+                command = self.by_id[frame.request_id]
+                assert not command.sent
+                command.sent = is_last(frame, command)
+                self.to_server.put(frame)
 
     def deliver_to_client(self, size: int) -> None:
         for event in self.to_client.deliver(size):
@@ -509,22 +517,25 @@ class Conversation(RuleBasedStateMachine):
             sending = self.answers[pick % len(self.answers)]
             # Messages come before the end of the response, in their own order.
             sending = next((s for s in self.answers if s.message and s.command is sending.command), sending)
-            frame = next(iter(sending.send), None)
-            assert frame is not None
-            assert int(frame.stream_id) in self.server.output_streams
-            self.to_client.put(frame)
-            is_message = frame.type in (Type.TEXT_OUTPUT, Type.PROGRESS)
-            if (frame.type, frame.flags) not in LAST or (
-                is_message and frame.stream_flags & codec.StreamFlag.STREAM_END
-            ):
-                # Settings, a part of a response, or a text without atoms that closes a stream.
-                continue
-            # A stream may have to give frames of another send first.
-            command = self.by_id[frame.request_id]
-            sending = next(s for s in self.answers if s.command is command and s.message == is_message)
-            self.answers.remove(sending)
-            assert next(iter(sending.send), None) is None
-            assert (sending.send.failure is not None) == (sending.command.raises and not sending.message)
+            frames = taken(sending.send, whole=pick % 4 == 3)
+            assert frames
+            for frame in frames:
+                self._take_of_answer(frame)
+
+    def _take_of_answer(self, frame: Frame) -> None:
+        assert int(frame.stream_id) in self.server.output_streams
+        self.to_client.put(frame)
+        is_message = frame.type in (Type.TEXT_OUTPUT, Type.PROGRESS)
+        if (frame.type, frame.flags) not in LAST or (is_message and frame.stream_flags & codec.StreamFlag.STREAM_END):
+            # Settings, a part of a response, or a text without atoms that closes a stream.
+            return
+        # A stream may have to give frames of another send first.
+        command = self.by_id[frame.request_id]
+        sending = next(s for s in self.answers if s.command is command and s.message == is_message)
+        self.answers.remove(sending)
+        assert next(iter(sending.send), None) is None
+        assert sending.send.to_bytes() == b""
+        assert (sending.send.failure is not None) == (sending.command.raises and not sending.message)
 
     # Both.
 

@@ -96,6 +96,7 @@ __all__ = [
     "encode_stream_settings",
     "encode_text_atom",
     "encode_text_output",
+    "frame_bytes",
     "frame_end",
     "frame_of",
     "kind_of",
@@ -1005,6 +1006,24 @@ def encode_header(frame: Frame, max_payload: int = 65535) -> bytes:
     except (StructError, TypeError):
         raise local_frame_fault(FRAME, frame, max_payload, FIELD_BITS) from None
     return header
+
+
+def frame_bytes(kind: int, request_id: int, stream_id: int, payload: bytes) -> bytes:
+    """Returns the bytes of a frame of these parts: those of :func:`frame_of`, without the frame.
+
+    Raises as :func:`frame_of` and :func:`encode_frame` do.
+    """
+    length, length_high = len(payload), 0
+    octet, stream_flags = kind >> 8, kind & 0xFF
+    if length > 65535 or octet >> 8:
+        return encode_frame(frame_of(kind, request_id, stream_id, payload))
+    try:
+        if length > 0xFFFF:
+            length, length_high = length & 0xFFFF, length >> 16
+        header = _pack_header(length, length_high, request_id, stream_id, stream_flags, octet)
+    except (StructError, TypeError):
+        return encode_frame(frame_of(kind, request_id, stream_id, payload))
+    return header + payload
 
 
 def decode_argument_header(payload: bytes) -> ArgumentHeader:
