@@ -7,7 +7,7 @@
     │   ├── LocalProtocolError   ... by what we were asked to send
     │   └── RemoteProtocolError  ... by what the peer sent
     ├── HumanFormError           a line is not the human form of a frame
-    ├── HexError                 a text is not hexadecimal octets
+    ├── HexError                 a text is not hexadecimal bytes
     ├── TextError                a text is not in UTF-8
     ├── DecodingError            a decoder rejects an encoded payload
     ├── EncodingError            a content encoding cannot be used here
@@ -107,7 +107,7 @@ def _repr_by_parts(value: object) -> str:
 def printable(text: str) -> str:
     r"""A text without anything that a terminal or a log would take for more than text.
 
-    Everything from outside that a message quotes goes through this: names of files, texts of schemas, octets of a peer.
+    Everything from outside that a message quotes goes through this: names of files, texts of schemas, bytes of a peer.
     A byte that is not UTF-8 becomes ``\xNN``, and a character that is not ASCII never does.
     """
     if text.isprintable():
@@ -159,8 +159,8 @@ class ProtocolError(HgprotoError):
     """A broken rule of the protocol.
 
     ``requirement``: its id in the schema's catalogue; empty where bytes are not what was asked for, and break no rule.
-    ``offset``: where, in octets from the start of what was being read (the payload, the frame or the input, as the
-    function that raised it says); None where no octets exist yet.
+    ``offset``: where, in bytes from the start of what was being read (the payload, the frame or the input, as the
+    function that raised it says); None where no bytes exist yet.
     ``field``: the path of the field, such as ``atoms[1].labels[0]``; empty for the whole.
     ``expected``, ``found``: the two sides of the matter, as text.
     ``frames``: whole frames that the same call had read before the fault (:meth:`hgproto.FrameReader.feed`).
@@ -193,9 +193,9 @@ class ProtocolError(HgprotoError):
         place = "" if self.offset is None else f" at offset {shown(self.offset)}"
         return f"{self.message}{place}{f' ({self.requirement})' if self.requirement else ''}"
 
-    def moved(self, octets: int) -> "Self":
-        """The same error with its offset counted from ``octets`` earlier."""
-        offset = None if self.offset is None else self.offset + octets
+    def moved(self, size: int) -> "Self":
+        """The same error with its offset counted from ``size`` earlier."""
+        offset = None if self.offset is None else self.offset + size
         error = type(self)(self.requirement, offset, self.field, self.expected, self.found, self.frames)
         return error.caused_by(self.__cause__).with_traceback(self.__traceback__)
 
@@ -211,7 +211,7 @@ class LocalProtocolError(ProtocolError):
 
 
 class RemoteProtocolError(ProtocolError):
-    """The octets that we were given break a rule."""
+    """The bytes that we were given break a rule."""
 
 
 class EncodingError(HgprotoError):

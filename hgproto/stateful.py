@@ -32,14 +32,14 @@ _MOST_ACTIVE = 6
 """Requests that wait at a time: the bugs of many are there with a few."""
 _NAMES = st.sampled_from(["x", "heads", "lookup"])
 _ARGS = st.dictionaries(st.sampled_from(["a", "key", "namespace"]), st.binary(max_size=40), max_size=3)
-_OCTETS = st.binary(max_size=60) | st.just(bytes(range(250)) * 160)
-"""A few octets, or more than a frame has."""
-_DATA = st.none() | _OCTETS
+_BYTES = st.binary(max_size=60) | st.just(bytes(range(250)) * 160)
+"""A few bytes, or more than a frame has."""
+_DATA = st.none() | _BYTES
 _PICKS = st.integers(0, 1 << 16)
 
 
 class _Machine(RuleBasedStateMachine):
-    """What both have in common: sends whose frames are taken in turns, and octets on their way in chunks."""
+    """What both have in common: sends whose frames are taken in turns, and bytes on their way in chunks."""
 
     encodings: ClassVar[Encodings | Collection[str] | None] = None
     """The content encodings that yours knows, by name or with their profiles; by default zlib and identity.
@@ -88,9 +88,9 @@ class _Machine(RuleBasedStateMachine):
     def _cut(self, pick: int) -> bytes:
         """A part of what is on the wire, which is then on it no more."""
         size = 1 + pick % len(self._wire)
-        octets = bytes(self._wire[:size])
+        data = bytes(self._wire[:size])
         del self._wire[:size]
-        return octets
+        return data
 
 
 def _cut(events: Iterable[Any]) -> list[Error]:
@@ -117,7 +117,7 @@ class ServerMachine(_Machine):
         """Begins a connection."""
         raise NotImplementedError
 
-    def receive(self, octets: bytes) -> bytes:
+    def receive(self, data: bytes) -> bytes:
         """Gives the server what the client sends; gives what it has to say by now."""
         raise NotImplementedError
 
@@ -156,7 +156,7 @@ class ServerMachine(_Machine):
     @precondition(lambda self: self._wire)
     @rule(pick=_PICKS)
     def deliver(self, pick: int) -> None:
-        """Octets arrive at the server."""
+        """Bytes arrive at the server."""
         self._read(self._cut(pick))
 
     @precondition(lambda self: self._may_end())
@@ -171,8 +171,8 @@ class ServerMachine(_Machine):
             return bool(self._commands)
         return not (self._sends or self._wire or len(self._client.active) < _MOST_ACTIVE)
 
-    def _read(self, octets: bytes) -> None:
-        answer = self.receive(octets)
+    def _read(self, data: bytes) -> None:
+        answer = self.receive(data)
         if answer and self.deferring:
             raise self._failed(f"the server answers before the end of input: {answer[:40].hex(' ')}")
         self._answered(self._client.receive_data(answer) if answer else ())
@@ -211,8 +211,8 @@ class ServerMachine(_Machine):
             self._take(0)
         if self._wire:
             self._read(self._cut(len(self._wire) - 1))
-        octets = self.receive_end()
-        self._answered(self._client.receive_data(octets) if octets else ())
+        data = self.receive_end()
+        self._answered(self._client.receive_data(data) if data else ())
         # A cut frame shows only at the end of what the server sends.
         events = self._client.receive_end()
         self._answered(
@@ -238,10 +238,10 @@ class ClientMachine(_Machine):
         """Has the client send a command; gives what it sends."""
         raise NotImplementedError
 
-    def receive(self, octets: bytes) -> Iterable[tuple[int, bytes | None]]:
+    def receive(self, data: bytes) -> Iterable[tuple[int, bytes | None]]:
         """Gives the client what the server sends; gives the responses that are complete now.
 
-        They are pairs of a request id and the octets of the response, None for an error of the application.
+        They are pairs of a request id and the bytes of the response, None for an error of the application.
         """
         raise NotImplementedError
 
@@ -273,7 +273,7 @@ class ClientMachine(_Machine):
     @precondition(lambda self: self._waiting)
     @rule(pick=_PICKS, data=_DATA)
     def respond(self, pick: int, data: bytes | None) -> None:
-        """Some command is answered, by an error where there are no octets."""
+        """Some command is answered, by an error where there are no bytes."""
         request_id = self._waiting.pop(pick % len(self._waiting))
         streams = self._server.output_streams
         stream_id = streams[pick % len(streams)]
@@ -303,11 +303,11 @@ class ClientMachine(_Machine):
     @precondition(lambda self: self._wire)
     @rule(pick=_PICKS)
     def deliver(self, pick: int) -> None:
-        """Octets arrive at the client."""
+        """Bytes arrive at the client."""
         self._read(self._cut(pick))
 
-    def _read(self, octets: bytes) -> None:
-        for request_id, data in self.receive(octets):
+    def _read(self, raw: bytes) -> None:
+        for request_id, data in self.receive(raw):
             if request_id not in self._expected:
                 raise self._failed(f"request {request_id} was not answered, and the client has read {data!r}")
             wanted = self._expected.pop(request_id)

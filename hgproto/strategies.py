@@ -1,4 +1,4 @@
-"""Hypothesis strategies: octets of the protocol that keep every rule, and octets that break a given one and no other.
+"""Hypothesis strategies: bytes of the protocol that keep every rule, and bytes that break a given one and no other.
 
 They are derived from the tables of a revision's codec, so that a frame type that a schema adds has them too. Needs
 Hypothesis (``pip install 'hgproto[hypothesis]'``). Examples shrink to the simplest frame and the shortest session.
@@ -41,8 +41,8 @@ class Drawn(Choices):
         """A number from 0 to ``end``, which is not one of them."""
         return int(self._draw(st.integers(0, end - 1)))
 
-    def octets(self, least: int, most: int) -> bytes:
-        """Any octets, so many."""
+    def any_bytes(self, least: int, most: int) -> bytes:
+        """Any bytes, so many."""
         return bytes(self._draw(st.binary(min_size=least, max_size=most)))
 
 
@@ -52,7 +52,7 @@ def frames(
     """Frames that keep every rule of one frame.
 
     ``type``: the name of their type; any by default. ``continued``: whether they go on with what the frame before began.
-    ``encoded``: whether a payload may be one that went through a content encoding, and so any octets. Raises
+    ``encoded``: whether a payload may be one that went through a content encoding, and so any bytes. Raises
     :class:`ValueError` for a type that there is not, or of which a limit of the revision allows no frame.
     """
     if type is None:
@@ -78,7 +78,7 @@ def frames(
 
 
 def headers(type: str | None = None, *, revision: Definition | None = None) -> st.SearchStrategy[bytes]:
-    """The octets of headers that keep every rule, of frames whose payload does too and does not follow."""
+    """The bytes of headers that keep every rule, of frames whose payload does too and does not follow."""
     codec = defined(revision).codec
     return frames(type, revision=revision).map(codec.encode_header)
 
@@ -86,7 +86,7 @@ def headers(type: str | None = None, *, revision: Definition | None = None) -> s
 def payloads(
     type: str, *, flags: int = 0, continued: bool = False, revision: Definition | None = None
 ) -> st.SearchStrategy[bytes]:
-    """The octets of payloads of a frame type that keep every rule.
+    """The bytes of payloads of a frame type that keep every rule.
 
     ``flags``: those of the frame, as far as they decide what the payload is. ``continued``: as of :func:`frames`. Raises
     :class:`ValueError` for a type that there is not, or if a limit of the revision allows no such payload.
@@ -107,17 +107,17 @@ def payloads(
 def values(
     type: str, *, flags: int = 0, continued: bool = False, revision: Definition | None = None
 ) -> st.SearchStrategy[Any]:
-    """The values of payloads of a frame type: a record, a string or octets. Arguments as of :func:`payloads`."""
+    """The values of payloads of a frame type: a record, a string or bytes. Arguments as of :func:`payloads`."""
     maker, code = _maker(revision, type)
     frame = maker.codec.make_frame(0, 0, 0, code, flags, b"")
-    octets = payloads(type, flags=flags, continued=continued, revision=revision)
-    return octets.map(lambda payload: maker.codec.decode_payload(frame.replace(payload=payload), continued))
+    data = payloads(type, flags=flags, continued=continued, revision=revision)
+    return data.map(lambda payload: maker.codec.decode_payload(frame.replace(payload=payload), continued))
 
 
 def sessions(role: Role | None = None, *, encodings: Encodings | None = None) -> st.SearchStrategy[list[Line]]:
     """Sessions of framing-0002 that keep every rule: what each side sends, with payloads as before content encoding.
 
-    :func:`hgproto.samples.wires` gives their octets. ``role``: the side whose lines are wanted, client or server; both by
+    :func:`hgproto.samples.wires` gives their bytes. ``role``: the side whose lines are wanted, client or server; both by
     default. ``encodings``: the content encodings that streams may name.
     """
     if role not in (None, "client", "server"):
@@ -137,7 +137,7 @@ def invalid(
     """Sessions of framing-0002 that break a requirement and no other, as the validator sees them.
 
     ``role``: the side that breaks it, client or server; any by default. The lines are those of both sides in either case.
-    ``encodings``: as of :func:`sessions`. Raises :class:`ValueError` for what is no requirement, or one that no octets of
+    ``encodings``: as of :func:`sessions`. Raises :class:`ValueError` for what is no requirement, or one that no bytes of
     that side break, and says why; :func:`hgproto.samples.breakable` has the others.
     """
     checked_breakable(requirement, role, encodings)
@@ -152,12 +152,10 @@ def invalid(
     return made()
 
 
-def chunkings(octets: bytes) -> st.SearchStrategy[list[bytes]]:
-    """Ways to cut octets into chunks, empty ones among them."""
-    places = st.lists(st.integers(0, len(octets)), max_size=8).map(sorted)
-    return places.map(
-        lambda cuts: [octets[start:end] for start, end in zip([0, *cuts], [*cuts, len(octets)], strict=True)]
-    )
+def chunkings(data: bytes) -> st.SearchStrategy[list[bytes]]:
+    """Ways to cut bytes into chunks, empty ones among them."""
+    places = st.lists(st.integers(0, len(data)), max_size=8).map(sorted)
+    return places.map(lambda cuts: [data[start:end] for start, end in zip([0, *cuts], [*cuts, len(data)], strict=True)])
 
 
 def _maker(revision: Definition | None, type: str) -> tuple[FrameMaker, int]:

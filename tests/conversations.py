@@ -43,8 +43,8 @@ CHANGES = st.fixed_dictionaries(
 TIGHT = {
     "receiving_requests": 2,
     "active_requests": 3,
-    "request_octets": 40,
-    "buffered_octets": 60,
+    "request_bytes": 40,
+    "buffered_bytes": 60,
     "arguments": 2,
     "argument_value": 20,
     "open_streams": 2,
@@ -140,7 +140,7 @@ def told(events: list[Any]) -> list[Any]:
     return found
 
 
-_KEPT = ("name", "args", "octets", "data", "announced", "received", "decoded")
+_KEPT = ("name", "args", "size", "data", "announced", "received", "decoded")
 
 
 def inside(reactor: Server | Client) -> Any:
@@ -175,9 +175,9 @@ def agree(role: str, frames: list[Frame], data: Any, revision: Revision | None =
     after: list[Any] = []
     while wire:
         count = data.draw(st.integers(1, 6))
-        octets = b"".join(wire[:count])
+        raw = b"".join(wire[:count])
         del wire[:count]
-        for part in data.draw(support.cuts(octets)):
+        for part in data.draw(support.cuts(raw)):
             assert told(own.receive_data(part)) == told(engine.receive_data(part))
             assert inside(own) == inside(engine)
         _go_on(role, (own, engine), after, data)

@@ -135,7 +135,7 @@ def main(faults: list[str]) -> int:
         notes += [f"not as a {transport}" for transport in transports if (fault, transport) in missing]
         number = " ".join([str(first["case"]), *(f"({note})" for note in notes)])
         rule = f" `{first['requirement']}`" if first["requirement"] else ""
-        size = f"{first['original_octets']} to {len(str(first['octets'])) // 2}"
+        size = f"{first['original_bytes']} to {len(str(first['bytes'])) // 2}"
         lines.append(f"| {what} | {first['kind']}{rule} | {number} | {size} |")
     TABLE.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print(

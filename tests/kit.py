@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def shows(number: int) -> Callable[[bytes], bool]:
     """A fault that a third of all bytes show."""
-    return lambda octets: sha256(octets).digest()[0] % 3 == number % 3
+    return lambda data: sha256(data).digest()[0] % 3 == number % 3
 
 
 def kit() -> Iterator[tuple[str, Any]]:
@@ -67,7 +67,7 @@ def kit() -> Iterator[tuple[str, Any]]:
         yield f"violator {requirement}", [sent(lines, side) for lines in broken for side in ROLES]
     for side in ROLES:
         cases = islice(Cases(other_role(side), 1, dialogues=True), 400)
-        yield f"cases {side}", [(case.origin, sha256(case.octets).hexdigest(), case[2:]) for case in cases]
+        yield f"cases {side}", [(case.origin, sha256(case.data).hexdigest(), case[2:]) for case in cases]
         yield f"features {side}", features(types_of(side))
         mutator = Mutator(Seeded(9), side)
         ours = [[line for line in lines if line.side == side] for lines in sessions]
@@ -75,24 +75,24 @@ def kit() -> Iterator[tuple[str, Any]]:
         made += [mutator.broken(lines) for lines in made]
         made += [mutator.crossed(one, other) for one, other in pairwise(made)]
         yield f"mutator {side}", [sent(lines, side) for lines in made]
-        yield f"mutated octets {side}", [mutator.mutated_octets(octets) for octets in inputs[side]]
-        for number, octets in enumerate(inputs[side]):
-            yield "minimized", minimized(octets, shows(number), most_tries=60, seconds=600)
-            yield "kinds", kinds_of(octets)
-            yield "lines", human(octets)
-            yield "corpus", sorted(exercised(octets, side))
-            yield "events", of_events(heard(other_role(side), octets)[0])
+        yield f"mutated bytes {side}", [mutator.mutated_bytes(data) for data in inputs[side]]
+        for number, data in enumerate(inputs[side]):
+            yield "minimized", minimized(data, shows(number), most_tries=60, seconds=600)
+            yield "kinds", kinds_of(data)
+            yield "lines", human(data)
+            yield "corpus", sorted(exercised(data, side))
+            yield "events", of_events(heard(other_role(side), data)[0])
     # The names of features are those of frame types and flags, in the order of the schema.
     chosen = features(types_of("client")).values()
-    yield "used", [[used(octets, [feature]) is not None for feature in chosen] for octets in inputs["client"]]
+    yield "used", [[used(data, [feature]) is not None for feature in chosen] for data in inputs["client"]]
     yield "limits of the receiver", sorted(LIMITS)
     oracle = Oracle(echo=True, limits=Limits(**small), named=["arguments"])
-    for number, octets in enumerate(inputs["client"]):
-        case = with_probe(octets, "session")
+    for number, data in enumerate(inputs["client"]):
+        case = with_probe(data, "session")
         yield "case", case
-        for output in (served(case.octets).output, served(octets).output, inputs["server"][number], b"x"):
+        for output in (served(case.data).output, served(data).output, inputs["server"][number], b"x"):
             yield "faults", oracle.faults(case, Outcome(output))
-        yield "answers", of_frames(served(case.octets).output, case.probe)
+        yield "answers", of_frames(served(case.data).output, case.probe)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from support import GOLDEN, VECTORS, options_of
 from hgproto.revisions.framing_0002 import codec
 
 MOST = codec.MAX_PAYLOAD[1]
-HEADER = codec.HEADER_OCTETS
+HEADER = codec.HEADER_BYTES
 
 Step = bytes | int
 """What happens to the reactor that is attacked: a frame comes, or its application issues the request of that id."""
@@ -36,7 +36,7 @@ PIECES = sorted(
     {step for listed in SESSIONS.values() for _, steps in listed for step in steps if isinstance(step, bytes)}
     | {bytes.fromhex(vector["wire"]) for vector in VECTORS}
 )
-"""Frames and other octets to throw in."""
+"""Frames and other bytes to throw in."""
 PAYLOADS = sorted({piece[HEADER:] for piece in PIECES if len(piece) > HEADER})
 
 

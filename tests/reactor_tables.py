@@ -59,7 +59,7 @@ class _WideDecoder:
     """A decoder that finds every window too wide, with or without Zstandard installed."""
 
     def decode(self, data: bytes, limit: int) -> bytes:
-        raise DecodingError("wide-window", 0, "a window of at most 8388608 octets", "16777216 octets")
+        raise DecodingError("wide-window", 0, "a window of at most 8388608 bytes", "16777216 bytes")
 
     def finish(self) -> None:
         """Nothing is ever open."""
@@ -129,7 +129,7 @@ class Stage:
 
     A step is a frame in human form, whose payload is encoded here where it is marked so, or a call: ``respond``,
     ``issue``, ``issue failing`` and how many payloads can be read, ``take`` (all frames that wait to be sent), ``take one``,
-    ``end``, or ``octets`` and hexadecimal ones. ``taking``: what the call ``take`` amounts to.
+    ``end``, or ``bytes`` and hexadecimal ones. ``taking``: what the call ``take`` amounts to.
     """
 
     taking = "request taken"
@@ -166,7 +166,7 @@ class Stage:
                 self.sends.clear()
             case "end":
                 return list(self.reactor.receive_end())
-            case "octets":
+            case "bytes":
                 return list(self.reactor.receive_data(bytes.fromhex(rest)))
             case _:
                 events = self.feed(_parsed(step))
@@ -187,7 +187,7 @@ class Stage:
         return self.feed_raw(frame.replace(payload=payload))
 
     def feed_raw(self, frame: Frame) -> list[Any]:
-        """A frame as it is on the wire, as octets: the reactors' usual way."""
+        """A frame as it is on the wire, as bytes: the reactors' usual way."""
         if self.as_frames:
             return list(self.reactor.receive_frame(frame))
         return list(self.reactor.receive_data(codec.encode_frame(frame)))
@@ -204,7 +204,7 @@ class Stage:
 class Cell(NamedTuple):
     """One run: what was fed or called, what came of it, and the states before and after.
 
-    ``what``: the octet of type and flags, or a call. ``emits``: the names that the schema has for what the reactor gave.
+    ``what``: the byte of type and flags, or a call. ``emits``: the names that the schema has for what the reactor gave.
     """
 
     scene: Scene
@@ -359,7 +359,7 @@ SERVER_SCENES = [
     Scene("receiving-arguments", "as many arguments as allowed, data announced", (BOTH, ONE), {"arguments": 1}),
     Scene("receiving-data", "after arguments", (BOTH, LAST)),
     Scene("receiving-data", "without arguments", (DATA,)),
-    Scene("receiving-data", "as many octets as allowed", (DATA, MORE_DATA), {"request_octets": 4}),
+    Scene("receiving-data", "as many bytes as allowed", (DATA, MORE_DATA), {"request_bytes": 4}),
     Scene("streaming", "after arguments", (BOTH, LAST), options=STREAMING),
     Scene("streaming", "without arguments", (DATA,), options=STREAMING),
     Scene("exchanging", "after arguments", (BOTH, LAST, "respond"), options=STREAMING),
@@ -391,10 +391,10 @@ CLIENT_SCENES = [
     Scene("answered", "by an error", ("issue", "take one", "1 2 stream-begin error-response application x")),
     Scene("sending", "its data cannot be read", ("issue failing 0",)),
     Scene("sending", "some frames taken, more data cannot be read", ("issue failing 3", "take one")),
-    Scene("unfinished", "no response yet", ("issue failing 3", "take", "octets")),
-    Scene("unfinished", "part of a response received", ("issue failing 3", "take", "octets", RESPONDED)),
+    Scene("unfinished", "no response yet", ("issue failing 3", "take", "bytes")),
+    Scene("unfinished", "part of a response received", ("issue failing 3", "take", "bytes", RESPONDED)),
     Scene("answered", "by a response, unfinished",
-          ("issue failing 3", "take", "octets", "1 2 stream-begin bytes-response eos x")),
+          ("issue failing 3", "take", "bytes", "1 2 stream-begin bytes-response eos x")),
     Scene("active", "connection errored", ("issue", "take", "1 2 0 text-output 0 "), common=False),
     Scene("active", "connection closed by the server", ("issue", "take", "0 2 stream-begin error-response protocol x"),
           common=False),
@@ -413,14 +413,14 @@ def _payload(scene: Scene, code: int, flags: int) -> bytes:
     return PAYLOADS.get(code, b"?")
 
 
-def frame_cell(role: str, scene: Scene, octet: int, *, as_frames: bool = False) -> Cell:
+def frame_cell(role: str, scene: Scene, byte: int, *, as_frames: bool = False) -> Cell:
     """A frame of a type and with flags, its payload good, its stream open or opened by it."""
     stage = Stage(role, scene, as_frames=as_frames)
-    code, flags = octet >> 4, octet & 0xF
+    code, flags = byte >> 4, byte & 0xF
     stream_id = (1 if role == "server" else 2) + (2 if code == SETTINGS else 0)
     stream_flags = 0 if stream_id in stage.snapshot().streams else BEGIN
     frame = codec.make_frame(scene.request_id, stream_id, stream_flags, code, flags, _payload(scene, code, flags))
-    return run(stage, octet, lambda: stage.feed(frame), frame)
+    return run(stage, byte, lambda: stage.feed(frame), frame)
 
 
 def _taken(stage: Stage) -> list[Any]:
@@ -462,7 +462,7 @@ def cells(role: str) -> tuple[Cell, ...]:
         cell
         for scene in SCENES[role]
         for cell in (
-            *(frame_cell(role, scene, octet) for octet in range(256)),
+            *(frame_cell(role, scene, byte) for byte in range(256)),
             *call_cells(role, scene),
         )
     )
@@ -493,10 +493,10 @@ class Case(NamedTuple):
 # fmt: off
 CASES = {
     "server": [
-        Case(IDLE, "a length over the limit", ("octets 0500000100010111 61",), {"max_payload": 4}),
-        Case(IDLE, "the header is cut", ("octets 0100000100", "end")),
-        Case(IDLE, "the header is cut after a length over the limit", ("octets 050000", "end"), {"max_payload": 4}),
-        Case(IDLE, "the payload is cut", ("octets 0200000100010111 61", "end")),
+        Case(IDLE, "a length over the limit", ("bytes 0500000100010111 61",), {"max_payload": 4}),
+        Case(IDLE, "the header is cut", ("bytes 0100000100", "end")),
+        Case(IDLE, "the header is cut after a length over the limit", ("bytes 050000", "end"), {"max_payload": 4}),
+        Case(IDLE, "the payload is cut", ("bytes 0200000100010111 61", "end")),
         Case(IDLE, "no command name", ("1 1 stream-begin command-name eos ",)),
         Case(IDLE, "a command name that is not ASCII", (r"1 1 stream-begin command-name have-args \xff",)),
         Case(OVER, "no command name", ("1 1 0 command-name eos ",)),
@@ -513,10 +513,10 @@ CASES = {
         Case(FRESH, "a value as long as allowed", (PART,), {"argument_value": 3}),
         Case(FRESH, "a value that is over its limit", (WHOLE + r"\x01\x00\x03\x00avvv",), {"argument_value": 2}),
         Case(FRESH, "a value that will be over its limit", (PART,), {"argument_value": 2}),
-        Case(FRESH, "as many octets as allowed", (ONE,), {"request_octets": 2, "buffered_octets": 2}),
-        Case(FRESH, "a request over its octets", (ONE,), {"request_octets": 1}),
-        Case(FRESH, "the last frame of a request over its octets", (LAST,), {"request_octets": 1}),
-        Case(FRESH, "all requests over their octets", (ONE,), {"buffered_octets": 1}),
+        Case(FRESH, "as many bytes as allowed", (ONE,), {"request_bytes": 2, "buffered_bytes": 2}),
+        Case(FRESH, "a request over its bytes", (ONE,), {"request_bytes": 1}),
+        Case(FRESH, "the last frame of a request over its bytes", (LAST,), {"request_bytes": 1}),
+        Case(FRESH, "all requests over their bytes", (ONE,), {"buffered_bytes": 1}),
         Case(AFTER_ONE, "a name again", (ONE,)),
         Case(AFTER_ONE, "a name again where the value goes on", (PART,)),
         Case(OPEN, "a middle part that is empty", (PARTLY,)),
@@ -525,20 +525,20 @@ CASES = {
         Case(OPEN, "a last part that is empty", (WHOLE,)),
         Case(OPEN, "a last part that is short", (WHOLE + "v",)),
         Case(OPEN, "a last part that is long", (WHOLE + "vvv",)),
-        Case(OPEN, "a last part over the request's octets", (WHOLE + "vv",), {"request_octets": 3}),
-        Case(OPEN, "a last part over the octets of all requests", (WHOLE + "vv",), {"buffered_octets": 3}),
+        Case(OPEN, "a last part over the request's bytes", (WHOLE + "vv",), {"request_bytes": 3}),
+        Case(OPEN, "a last part over the bytes of all requests", (WHOLE + "vv",), {"buffered_bytes": 3}),
         Case(OPEN, "a last part that is no sub-header", (r"1 1 0 command-argument eoa \x01\x00",)),
         Case(FRESH, "a last part that could be an argument", (r"1 1 0 command-argument continuation \x01\x00\x07\x00av", LAST)),
         Case(WANTS_DATA, "empty data, more to come", ("1 1 0 command-data continuation ",)),
         Case(WANTS_DATA, "empty data, the last", ("1 1 0 command-data eos ",)),
-        Case(WANTS_DATA, "as much data as allowed", (MORE_DATA,), {"request_octets": 4, "buffered_octets": 4}),
-        Case(WANTS_DATA, "data over the request's octets", (MORE_DATA,), {"request_octets": 3}),
-        Case(WANTS_DATA, "data over the octets of all requests", (MORE_DATA,), {"buffered_octets": 3}),
+        Case(WANTS_DATA, "as much data as allowed", (MORE_DATA,), {"request_bytes": 4, "buffered_bytes": 4}),
+        Case(WANTS_DATA, "data over the request's bytes", (MORE_DATA,), {"request_bytes": 3}),
+        Case(WANTS_DATA, "data over the bytes of all requests", (MORE_DATA,), {"buffered_bytes": 3}),
     ],
     "client": [
-        Case(WAITS, "a length over the limit", ("octets 0500000100020142 61",), {"max_payload": 4}),
-        Case(WAITS, "the header is cut", ("octets 0100000100", "end")),
-        Case(WAITS, "the payload is cut", ("octets 0200000100020142 61", "end")),
+        Case(WAITS, "a length over the limit", ("bytes 0500000100020142 61",), {"max_payload": 4}),
+        Case(WAITS, "the header is cut", ("bytes 0100000100", "end")),
+        Case(WAITS, "the payload is cut", ("bytes 0200000100020142 61", "end")),
         Case(WAITS, "an empty response", ("1 2 stream-begin bytes-response eos ",)),
         Case(WAITS, "an empty error", ("1 2 stream-begin error-response application ",)),
         Case(WAITS, "an error that is not UTF-8", (r"1 2 stream-begin error-response application \xff",)),
@@ -549,10 +549,10 @@ CASES = {
         Case(WAITS, "a format that is not UTF-8", (TEXT + r"\x01\x00\x00\x00\xff",)),
         Case(WAITS, "a label that is not ASCII", (TEXT + r"\x00\x00\x01\x00\x01\xff",)),
         Case(WAITS, "fewer arguments than %s", (TEXT + r"\x02\x00\x00\x00%s",)),
-        Case(WAITS, "no octets", (PROGRESS,)),
+        Case(WAITS, "no bytes", (PROGRESS,)),
         Case(WAITS, "no map", (PROGRESS + r"\x80",)),
         Case(WAITS, "a map is cut", (PROGRESS + MAP.removesuffix(r"\x02"),)),
-        Case(WAITS, "octets after the map", (PROGRESS + MAP + r"\x00",)),
+        Case(WAITS, "bytes after the map", (PROGRESS + MAP + r"\x00",)),
         Case(WAITS, "a key twice", (PROGRESS + r"\xa4Cpos\x02" + MAP.removeprefix(r"\xa3"),)),
         Case(WAITS, "a key that is text", (PROGRESS + r"\xa4aa\x02" + MAP.removeprefix(r"\xa3"),)),
         Case(WAITS, "an unknown key", (PROGRESS + r"\xa4Aa\x02" + MAP.removeprefix(r"\xa3"),)),
@@ -560,8 +560,8 @@ CASES = {
         Case(WAITS, "the topic ends", (PROGRESS + MAP.replace(r"\x01", "\\x20"),)),
         Case(WAITS, "a position under -1", (PROGRESS + MAP.replace(r"\x01", "!"),)),
         Case(WAITS, "a topic that is not UTF-8", (PROGRESS + MAP.replace("Ax", r"A\xff"),)),
-        Case(WAITS, "decoded octets at the limit", (*ZLIB, "1 2 encoded bytes-response eos 1234"), {"decoded_response": 8}),
-        Case(WAITS, "decoded octets over the limit", (*ZLIB, "1 2 encoded bytes-response eos 12345"), {"decoded_response": 8}),
+        Case(WAITS, "decoded bytes at the limit", (*ZLIB, "1 2 encoded bytes-response eos 1234"), {"decoded_response": 8}),
+        Case(WAITS, "decoded bytes over the limit", (*ZLIB, "1 2 encoded bytes-response eos 12345"), {"decoded_response": 8}),
     ],
 }
 # fmt: on
@@ -598,19 +598,19 @@ STREAM_SCENES = [
 SETTINGS_PAYLOADS = {
     "zlib": b"\4zlib",
     "unknown profile": b"\1x",
-    "octets after the name": b"\4zlib!",
+    "bytes after the name": b"\4zlib!",
     "name cut": b"\4zli",
     "name empty": b"\0",
     "name not ASCII": b"\1\xff",
 }
 ENCODED_PAYLOADS = ["undecodable", "after the end", "too large", "end missing"]
 DECODED_FRAME = 64
-STREAM_OCTETS = [unknown | known for unknown in (0, 8, 16, 32, 64, 128) for known in range(8)]
+STREAM_BYTES = [unknown | known for unknown in (0, 8, 16, 32, 64, 128) for known in range(8)]
 """All known stream flags, alone and with each unknown bit."""
 
 
 class StreamCell(NamedTuple):
-    """One run of a frame on a stream. ``cell.what`` is the octet of stream flags."""
+    """One run of a frame on a stream. ``cell.what`` is the byte of stream flags."""
 
     kind: str
     payload: str
@@ -668,7 +668,7 @@ class StreamStage(Stage):
         return codec.make_frame(self.request_id - 2, stream_id, stream_flags, NAME, 1, payload)
 
     def encoded(self, kind: str, stream_flags: int) -> bytes:
-        """The wire octets of a payload of some kind, good unless told otherwise."""
+        """The wire bytes of a payload of some kind, good unless told otherwise."""
         encoder = self.encoders.get(self.stream_id) or zlib_profile().encoder()
         last = stream_flags & END
         match kind:
@@ -697,12 +697,12 @@ def stream_cell(role: str, scene: Scene, reopen: str, kind: str, payload: str, s
 
 def _stream_runs(scene: Scene) -> Iterable[tuple[str, str, Sequence[int]]]:
     """Kinds of frames and payloads, and the stream flags that they are run with."""
-    yield "any other", "good", STREAM_OCTETS if scene.common else range(8)
+    yield "any other", "good", STREAM_BYTES if scene.common else range(8)
     if scene.common:
         for payload in ENCODED_PAYLOADS:
             yield "any other", payload, [flags for flags in (4, 5, 6, 7) if flags & END or payload != "end missing"]
         for payload in SETTINGS_PAYLOADS:
-            yield "stream-settings", payload, STREAM_OCTETS if payload == "zlib" else range(8)
+            yield "stream-settings", payload, STREAM_BYTES if payload == "zlib" else range(8)
 
 
 @cache
@@ -777,11 +777,11 @@ def _types_label(codes: list[int]) -> str:
 
 
 def _frame_lines(outcomes: Mapping[int, tuple[str, ...]]) -> list[Line]:
-    """Lines for octets of type and flags: frame, flags, outcome; types that are alike are together."""
+    """Lines for bytes of type and flags: frame, flags, outcome; types that are alike are together."""
     alike: dict[tuple[tuple[int, Line], ...], list[int]] = {}
     for code in (*range(1, 16), 0):
         names = codec.FLAG_NAMES.get(code, {})
-        mine = {octet & 0xF: outcome for octet, outcome in outcomes.items() if octet >> 4 == code}
+        mine = {byte & 0xF: outcome for byte, outcome in outcomes.items() if byte >> 4 == code}
         groups = _grouped(mine).items()
         lines = tuple((len(group), (_label(group, sum(names), 16, names), *outcome)) for outcome, group in groups)
         alike.setdefault(lines, []).append(code)
@@ -850,13 +850,13 @@ def _marked(step: str) -> str:
 NOTES = {
     "server": (
         "The server was brought into each state by the steps below its title: frames (>) in human form, and calls (=). Each "
-        "cell is a run of its own: a frame of request 1 with one octet of type and flags, its payload good for its type in that "
+        "cell is a run of its own: a frame of request 1 with one byte of type and flags, its payload good for its type in that "
         "state, its stream open or opened by it. A refusal leaves everything as it was but the connection, which is "
         "errored, and the client is sent an error-response (protocol)."
     ),
     "client": (
         "The client was brought into each state by the steps below its title: frames (>) in human form, and calls (=). Each "
-        "cell is a run of its own: a frame with one octet of type and flags, its payload good for its type, its stream open "
+        "cell is a run of its own: a frame with one byte of type and flags, its payload good for its type, its stream open "
         "or opened by it, of request 3, 2 or 0 where that is the free id, else of request 1. With a refusal, and with a "
         "connection-error, each request that waits for its response is told that it has failed."
     ),
@@ -878,10 +878,10 @@ def request_table(role: str) -> str:
         for title, found in mine.items()
     }
     first, *others = (outcomes[scene.title] for scene in SCENES[role] if scene.common)
-    shared = {octet: outcome for octet, outcome in first.items() if all(o[octet] == outcome for o in others)}
+    shared = {byte: outcome for byte, outcome in first.items() if all(o[byte] == outcome for o in others)}
     sections: list[tuple[str, list[str], list[Line]]] = [("Every state", [], _frame_lines(shared))]
     for scene in SCENES[role]:
-        own = {octet: outcome for octet, outcome in outcomes[scene.title].items() if shared.get(octet) != outcome}
+        own = {byte: outcome for byte, outcome in outcomes[scene.title].items() if shared.get(byte) != outcome}
         lines = _frame_lines(own)
         if len(own) < 256:
             lines.append((str(256 - len(own)), "as in every state", "", "", ""))
@@ -965,7 +965,7 @@ def _stream_lines(outcomes: Mapping[Key, tuple[Line, ...]]) -> list[Line]:
         mine = {flags: pair for (*subject, flags), pair in outcomes.items() if subject == [kind, payload]}
         lines: list[tuple[int, Line]] = []
         for (error, restart), flags in _grouped(mine).items():
-            label = _label(flags, 7, len(STREAM_OCTETS), codec.STREAM_FLAG_NAMES)
+            label = _label(flags, 7, len(STREAM_BYTES), codec.STREAM_FLAG_NAMES)
             if error[1:] == restart[1:]:
                 lines.append((2 * len(flags), (label, "either", *error[1:])))
             else:

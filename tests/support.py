@@ -1,4 +1,4 @@
-"""What many tests use: frames and payloads of every kind, and how each codec judges octets."""
+"""What many tests use: frames and payloads of every kind, and how each codec judges bytes."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ RECORDS: dict[str, st.SearchStrategy[Any]] = {
 
 
 def encoded(name: str) -> st.SearchStrategy[bytes]:
-    """The octets of values of a structure."""
+    """The bytes of values of a structure."""
     return RECORDS[name].map(lambda value: bytes(getattr(codec, f"encode_{name}")(value)))
 
 
@@ -170,7 +170,7 @@ frames = st.builds(
 
 
 def cuts(data: bytes) -> st.SearchStrategy[list[bytes]]:
-    """Ways to cut octets into chunks, empty ones among them."""
+    """Ways to cut bytes into chunks, empty ones among them."""
     places = st.lists(st.integers(0, len(data)), max_size=8).map(sorted)
     return places.map(lambda ps: [data[a:b] for a, b in zip([0, *ps], [*ps, len(data)], strict=True)])
 
@@ -195,7 +195,7 @@ def judged_payload(read: Callable[..., Any], payload: bytes, most: int) -> Any:
 
 
 class Refusal(NamedTuple):
-    """Why a codec refuses octets or a value."""
+    """Why a codec refuses bytes or a value."""
 
     requirement: str
     offset: int | None
@@ -216,7 +216,7 @@ def fast_judgement(data: bytes, continued: bool = False) -> Any:
         try:
             value = codec.decode_payload(frame, continued)
         except RemoteProtocolError as error:
-            raise error.moved(codec.HEADER_OCTETS) from None
+            raise error.moved(codec.HEADER_BYTES) from None
     except RemoteProtocolError as error:
         return Refusal.of(error)
     return frame, end, value
@@ -230,7 +230,7 @@ def struct_judgement(data: bytes, continued: bool = False) -> Any:
         return Refusal.of(error)
     frame = Frame(**{name: container[name] for name in Frame.shown})
     value = container.payload if container.value is None else container.value
-    return frame, codec.HEADER_OCTETS + container.length, value
+    return frame, codec.HEADER_BYTES + container.length, value
 
 
 def agree(fast: Any, slow: Any) -> bool:
@@ -273,8 +273,8 @@ def plain(value: Any) -> Any:
 
 def inventory(site: Path) -> dict[tuple[str, str], str]:
     """The address of each part of a schema in the inventory of a site, by kind and name."""
-    octets = (site / "objects.inv").read_bytes()
-    lines = zlib.decompress(octets.split(b"\n", 4)[4]).decode().splitlines()
+    data = (site / "objects.inv").read_bytes()
+    lines = zlib.decompress(data.split(b"\n", 4)[4]).decode().splitlines()
     found = {}
     for line in lines:
         name, kind, _, address, _ = line.split(" ", 4)

@@ -25,32 +25,32 @@ DIFFERENTIAL_INPUTS = 1000 * settings().max_examples
 @given(data=st.data())
 def test_parse_and_build_are_inverse(name: str, data: st.DataObject) -> None:
     value = data.draw(RECORDS[name])
-    octets = getattr(codec, f"encode_{name}")(value)
+    raw = getattr(codec, f"encode_{name}")(value)
     struct = getattr(structs, name)
-    assert getattr(codec, f"decode_{name}")(octets) == value
-    assert same_value(value, struct.parse(octets))
-    assert struct.build(plain(value)) == octets
-    assert struct.build(struct.parse(octets)) == octets
+    assert getattr(codec, f"decode_{name}")(raw) == value
+    assert same_value(value, struct.parse(raw))
+    assert struct.build(plain(value)) == raw
+    assert struct.build(struct.parse(raw)) == raw
 
 
 @given(frames)
 def test_frames_of_any_header_values_round_trip(frame: Frame) -> None:
-    octets = codec.encode_frame(frame)
-    assert codec.decode_frame(octets) == (frame, len(octets))
-    assert codec.encode_header(frame) + frame.payload == octets
-    container = structs.frame.parse(octets)
+    data = codec.encode_frame(frame)
+    assert codec.decode_frame(data) == (frame, len(data))
+    assert codec.encode_header(frame) + frame.payload == data
+    container = structs.frame.parse(data)
     assert {name: container[name] for name in Frame.shown} == frame.as_dict()
-    assert structs.frame.build(container) == octets
-    assert structs.frame.build({name: getattr(frame, name) for name in Frame.shown}) == octets
-    assert codec.decode_frame(octets + b"more")[1] == len(octets)
-    header = structs.frame_header.parse(octets)
-    assert structs.frame_header.build(header) == octets[: codec.HEADER_OCTETS]
+    assert structs.frame.build(container) == data
+    assert structs.frame.build({name: getattr(frame, name) for name in Frame.shown}) == data
+    assert codec.decode_frame(data + b"more")[1] == len(data)
+    header = structs.frame_header.parse(data)
+    assert structs.frame_header.build(header) == data[: codec.HEADER_BYTES]
 
 
 @given(frames, st.booleans())
 def test_any_frame_is_judged_alike(frame: Frame, continued: bool) -> None:
-    octets = codec.encode_frame(frame)
-    assert agree(fast_judgement(octets, continued), struct_judgement(octets, continued))
+    data = codec.encode_frame(frame)
+    assert agree(fast_judgement(data, continued), struct_judgement(data, continued))
 
 
 @pytest.mark.parametrize("vector", labelled(VALID + INVALID), ids=lambda vector: vector["id"])
@@ -66,9 +66,9 @@ def seeds() -> list[bytes]:
     return [wire for wire in wires if len(wire) < 200]
 
 
-def mutated(octets: bytes, rng: random.Random) -> bytes:
+def mutated(raw: bytes, rng: random.Random) -> bytes:
     """One to three small changes; the length is put right again three times in four, so that payloads are reached."""
-    data = bytearray(octets)
+    data = bytearray(raw)
     for _ in range(rng.randint(1, 3)):
         match rng.randrange(5):
             case 0 if data:
@@ -88,7 +88,7 @@ def mutated(octets: bytes, rng: random.Random) -> bytes:
     return bytes(data)
 
 
-def test_random_and_mutated_octets_are_judged_alike() -> None:
+def test_random_and_mutated_bytes_are_judged_alike() -> None:
     rng = random.Random(20180314)  # noqa: S311 - inputs, not secrets
     corpus = seeds()
     refusals: set[str] = set()
@@ -97,12 +97,12 @@ def test_random_and_mutated_octets_are_judged_alike() -> None:
         if number % 10 == 0:
             header = bytes([*rng.randbytes(6), rng.randrange(8), rng.randrange(0x10, 0x90)])
             payload = rng.randbytes(rng.randrange(24))
-            octets = len(payload).to_bytes(3, "little") + header[3:] + payload
+            data = len(payload).to_bytes(3, "little") + header[3:] + payload
         else:
-            octets = mutated(rng.choice(corpus), rng)
+            data = mutated(rng.choice(corpus), rng)
         continued = bool(rng.randrange(2))
-        fast, slow = fast_judgement(octets, continued), struct_judgement(octets, continued)
-        assert agree(fast, slow), (octets.hex(), continued, fast, slow)
+        fast, slow = fast_judgement(data, continued), struct_judgement(data, continued)
+        assert agree(fast, slow), (data.hex(), continued, fast, slow)
         if isinstance(fast, Refusal):
             refusals.add(fast.requirement)
         else:
@@ -186,9 +186,9 @@ def test_frames_that_the_header_cannot_say_are_refused(change: dict[str, Any], r
 @pytest.mark.parametrize("limit", [1, 7, 65535, (1 << 24) - 1])
 def test_the_length_limit_at_its_edges(limit: int) -> None:
     for size in (limit - 1, limit):
-        octets = codec.encode_frame(Frame(1, 1, 0, 3, 1, bytes(size)), limit)
-        assert len(codec.decode_frame(octets, 0, limit)[0].payload) == size
-        assert len(structs.frame.parse(octets, max_payload=limit).payload) == size
+        data = codec.encode_frame(Frame(1, 1, 0, 3, 1, bytes(size)), limit)
+        assert len(codec.decode_frame(data, 0, limit)[0].payload) == size
+        assert len(structs.frame.parse(data, max_payload=limit).payload) == size
     if limit == (1 << 24) - 1:
         return
     over = (limit + 1).to_bytes(3, "little") + bytes([1, 0, 1, 0, 0x31])

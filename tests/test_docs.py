@@ -26,7 +26,7 @@ from hgproto import Revision, cli, encode_frames, format_frame, parse_frame, rea
 from hgproto.judging.finding import ERROR
 from hgproto.judging.validation import SessionValidator
 from hgproto.revisions.framing_0002 import codec
-from hgproto.wire.hexform import octets_from_hex
+from hgproto.wire.hexform import bytes_from_hex
 from hgproto.wire.jsonform import Continuations
 
 if TYPE_CHECKING:
@@ -139,11 +139,11 @@ def test_the_server_of_the_page_sends_the_error_response_after_a_command_and_a_b
     session = doctest.DocTestParser().get_doctest(loop, {}, "answers", None, 0)
     assert not doctest.DocTestRunner().run(session, clear_globs=False).failed
     lines = "1 1 stream-begin command-name eos heads", "3 1 0 0xf 0"
-    octets = b"".join(encode_frames(map(parse_frame, lines)))
-    for count in (len(octets), 1):
+    data = b"".join(encode_frames(map(parse_frame, lines)))
+    for count in (len(data), 1):
         server, sent = hgproto.Server(), b""
-        for start in range(0, len(octets), count):
-            sent += b"".join(session.globs["answers"](server, server.receive_data(octets[start : start + count])))
+        for start in range(0, len(data), count):
+            sent += b"".join(session.globs["answers"](server, server.receive_data(data[start : start + count])))
         last = list(read_frames([sent]))[-1]
         assert last.type is codec.FrameType.ERROR_RESPONSE
         assert b"frame.known-type" in last.payload
@@ -264,7 +264,7 @@ def shown_runs(page: Path, line: re.Pattern[str]) -> list[list[str]]:
 )
 def test_every_example_is_valid(file: Path) -> None:
     if file.suffix == ".hex":
-        found = errors(validate(octets_from_hex([file.read_bytes()])))
+        found = errors(validate(bytes_from_hex([file.read_bytes()])))
     else:
         lines = [line for line in file.read_text(encoding="ascii").splitlines() if line and not line.startswith("#")]
         sides = {1: ">", 0: "<"}

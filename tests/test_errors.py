@@ -11,16 +11,16 @@ from hgproto.errors import HexError, HgprotoError, HumanFormError, LimitError, L
 
 TEXTS: list[tuple[HgprotoError, str]] = [
     (
-        RemoteProtocolError("frame.whole", 5, "stream_id", "1 octet", "0 octets"),
-        "stream_id: expected 1 octet, found 0 octets at offset 5 (frame.whole)",
+        RemoteProtocolError("frame.whole", 5, "stream_id", "1 byte", "0 bytes"),
+        "stream_id: expected 1 byte, found 0 bytes at offset 5 (frame.whole)",
     ),
     (
-        RemoteProtocolError("progress.surplus", 0, "", "the end of the payload", "1 octet more"),
-        "expected the end of the payload, found 1 octet more at offset 0 (progress.surplus)",
+        RemoteProtocolError("progress.surplus", 0, "", "the end of the payload", "1 byte more"),
+        "expected the end of the payload, found 1 byte more at offset 0 (progress.surplus)",
     ),
     (
-        LocalProtocolError("frame.length-limit", None, "length", "at most 1 octet", "2 octets"),
-        "length: expected at most 1 octet, found 2 octets (frame.length-limit)",
+        LocalProtocolError("frame.length-limit", None, "length", "at most 1 byte", "2 bytes"),
+        "length: expected at most 1 byte, found 2 bytes (frame.length-limit)",
     ),
     (HumanFormError(3, "a request id, 0 to 65535", "'x'"), "expected a request id, 0 to 65535, found 'x' at column 3"),
     (LimitError("expected less, found more"), "expected less, found more"),
@@ -34,7 +34,7 @@ def test_texts(error: HgprotoError, text: str) -> None:
 
 
 def test_a_moved_error_differs_in_its_offset_alone() -> None:
-    error = RemoteProtocolError("frame.whole", 5, "payload", "2 octets", "1 octet")
+    error = RemoteProtocolError("frame.whole", 5, "payload", "2 bytes", "1 byte")
     moved = error.moved(10)
     assert type(moved) is RemoteProtocolError
     assert (moved.offset, moved.requirement, moved.field, moved.message) == (

@@ -68,7 +68,7 @@ OPTIONS: list[dict[str, Any]] = [
     {"streaming": True},
     {"defer": True},
     {"streaming": True, "defer": True, "reopen": "restart"},
-    {"limits": Limits(arguments=2, argument_value=40, request_octets=90, buffered_octets=120)},
+    {"limits": Limits(arguments=2, argument_value=40, request_bytes=90, buffered_bytes=120)},
     {"limits": Limits(receiving_requests=2, active_requests=3, open_streams=2), "defer": True},
     {"limits": Limits(max_payload=64, decoded_frame=100, decoded_response=300, open_streams=3), "streaming": True},
 ]
@@ -101,7 +101,7 @@ def snapshot(reactor: Reactor[Any]) -> Any:
 
 
 class Life:
-    """One reactor, from its first octet to its end."""
+    """One reactor, from its first byte to its end."""
 
     def __init__(self, reactor: Server | Client, mill: Mill, tally: Tally) -> None:
         self.reactor = reactor
@@ -171,7 +171,7 @@ class Life:
         yield data
 
     def checked(self, call: bytes | Frame) -> None:
-        """Feeds octets or a frame, and sees that what comes of it is as documented."""
+        """Feeds bytes or a frame, and sees that what comes of it is as documented."""
         reactor = self.reactor
         if isinstance(call, bytes):
             self.fed += len(call)
@@ -416,7 +416,7 @@ def most_plans(role: Reactor[Any]) -> int:
 
 
 def peak(feed: Callable[[], None]) -> int:
-    """The most octets that are in use at a time, beyond those before."""
+    """The most bytes that are in use at a time, beyond those before."""
     gc.collect()
     tracemalloc.start()
     try:
@@ -449,8 +449,8 @@ HAVE_ARGS, HAVE_DATA, MORE = 2, 4, 1
 
 @pytest.mark.parametrize("kind", [HAVE_ARGS, HAVE_DATA])
 def test_memory_of_partly_sent_requests(kind: int) -> None:
-    """At most twice ``buffered_octets``: what was sent, and a copy of one request's while it is put together."""
-    limits = Limits(request_octets=150_000, buffered_octets=400_000, receiving_requests=8)
+    """At most twice ``buffered_bytes``: what was sent, and a copy of one request's while it is put together."""
+    limits = Limits(request_bytes=150_000, buffered_bytes=400_000, receiving_requests=8)
     chunk = bytes(8000)
     value = b"\x02\x00" + (60_000).to_bytes(2, "little") + b"%02d"
 
@@ -470,10 +470,10 @@ def test_memory_of_partly_sent_requests(kind: int) -> None:
                 for wire in wires:
                     settled(server.receive_data(wire))
         assert server.works
-        assert 0 <= server.snapshot().counters["buffered_octets"] <= limits.buffered_octets
+        assert 0 <= server.snapshot().counters["buffered_bytes"] <= limits.buffered_bytes
 
     used = peak(feed)
-    assert limits.request_octets < used < 2 * limits.buffered_octets + SPARE
+    assert limits.request_bytes < used < 2 * limits.buffered_bytes + SPARE
 
 
 def test_memory_of_refused_requests() -> None:

@@ -165,7 +165,7 @@ class Tab:
         self.context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
         self.page = self.context.new_page()
         self.asked: list[str] = []
-        self.octets = 0
+        self.size = 0
         self.complaints: list[str] = []
         self.page.on("request", lambda request: self.asked.append(request.url))
         self.page.on("response", self._count)
@@ -178,7 +178,7 @@ class Tab:
             self.complaints.append(said.text)
 
     def _count(self, response: Any) -> None:
-        self.octets += int(response.headers.get("content-length", 0))
+        self.size += int(response.headers.get("content-length", 0))
 
 
 @pytest.fixture
@@ -202,7 +202,7 @@ def test_pages_ask_nobody_else_and_complain_of_nothing(open_page: Any, address: 
     assert tab.asked
     assert [url for url in tab.asked if not url.startswith((address, "data:"))] == []
     assert tab.complaints == []
-    assert 20_000 < tab.octets < 2_500_000
+    assert 20_000 < tab.size < 2_500_000
 
 
 @needs_browser
@@ -243,13 +243,13 @@ def test_text_in_figures_stays_in_its_box(open_page: Any, page: str, width: int)
     assert tab.page.locator("svg.hgp:visible").count() > 0
 
 
-LIT = "[...document.querySelectorAll('.hgp-octets')][0].querySelectorAll('.hgp-lit')"
+LIT = "[...document.querySelectorAll('.hgp-bytes')][0].querySelectorAll('.hgp-lit')"
 
 
 @needs_browser
-def test_fields_light_up_their_octets_and_octets_their_fields(open_page: Any) -> None:
+def test_fields_light_up_their_bytes_and_bytes_their_fields(open_page: Any) -> None:
     tab = open_page("protocol/framing")
-    example = tab.page.locator(".hgp-octets").first
+    example = tab.page.locator(".hgp-bytes").first
 
     def lit() -> list[str]:
         texts: list[str] = tab.page.evaluate(f"[...{LIT}].map(one => one.innerText.split('\\t')[0].trim())")
@@ -259,7 +259,7 @@ def test_fields_light_up_their_octets_and_octets_their_fields(open_page: Any) ->
     example.locator("tr", has_text="request_id").hover()
     assert lit() == ["01 00", "3 to 4"]
     example.locator(".hgp-dump [data-fields]", has_text="11").first.hover()
-    # Type and flags share an octet.
+    # Type and flags share a byte.
     assert lit() == ["11", "7", "7"]
     tab.page.mouse.move(5, 5)
     assert lit() == []
@@ -291,7 +291,7 @@ def test_ways_of_a_machine_lead_to_the_table(open_page: Any) -> None:
     [
         ("duplicate-name", "requirements"),
         ("stream-settings", "stream-settings"),
-        ("tutorial octet", "tutorial"),
+        ("tutorial byte", "tutorial"),
         ("fuzz", "fuzzing"),
     ],
 )

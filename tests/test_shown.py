@@ -201,7 +201,7 @@ CALLS: dict[str, tuple[Callable[..., Any], list[Any]]] = {
     "encode_frames": (lambda frame: list(writer.encode_frames([frame])), [FRAME]),
     "format_frame": (lambda *parts: hgproto.format_frame(Frame(*parts)), [1, 1, 1, 1, 1, b""]),
     "parse_frame": (hgproto.parse_frame, ["1 1 stream-begin command-name eos heads"]),
-    "octets_from_hex": (lambda text: list(hexform.octets_from_hex([text])), [b"00"]),
+    "bytes_from_hex": (lambda text: list(hexform.bytes_from_hex([text])), [b"00"]),
     "encode_item": (cbor.encode_item, [1]),
     "limits": (lambda value: Limits(arguments=value), [1]),
     "limit": (lambda name: Limits(**{name: 1}), ["arguments"]),

@@ -30,8 +30,8 @@ class OurServer(ServerMachine):
     def start(self) -> None:
         self.server = Server(encoding="zlib", streams=2)
 
-    def receive(self, octets: bytes) -> bytes:
-        return self.said(self.server.receive_data(octets))
+    def receive(self, data: bytes) -> bytes:
+        return self.said(self.server.receive_data(data))
 
     def receive_end(self) -> bytes:
         return self.said(self.server.receive_end())
@@ -64,8 +64,8 @@ class OurClient(ClientMachine):
     def issue(self, name: str, args: dict[str, bytes], data: bytes | None) -> bytes:
         return b"".join(map(encode_frame, self.client.issue(name, args, data)))
 
-    def receive(self, octets: bytes) -> Iterable[tuple[int, bytes | None]]:
-        for event in self.client.receive_data(octets):
+    def receive(self, data: bytes) -> Iterable[tuple[int, bytes | None]]:
+        for event in self.client.receive_data(data):
             if isinstance(event, ResponseData):
                 self.read[event.request_id] = self.read.get(event.request_id, b"") + event.data
                 if event.last:
@@ -241,24 +241,24 @@ class Suspicious(OurServer):
 
 
 class Drops(OurClient):
-    def receive(self, octets: bytes) -> Iterable[tuple[int, bytes | None]]:
-        return [(request_id, data) for request_id, data in super().receive(octets) if data]
+    def receive(self, raw: bytes) -> Iterable[tuple[int, bytes | None]]:
+        return [(request_id, data) for request_id, data in super().receive(raw) if data]
 
 
 class Doubles(OurClient):
-    def receive(self, octets: bytes) -> Iterable[tuple[int, bytes | None]]:
-        return [answer for answer in super().receive(octets) for _ in range(2)]
+    def receive(self, data: bytes) -> Iterable[tuple[int, bytes | None]]:
+        return [answer for answer in super().receive(data) for _ in range(2)]
 
 
 class Mixes(OurClient):
-    def receive(self, octets: bytes) -> Iterable[tuple[int, bytes | None]]:
-        return [(request_id, data and data + b"!") for request_id, data in super().receive(octets)]
+    def receive(self, raw: bytes) -> Iterable[tuple[int, bytes | None]]:
+        return [(request_id, data and data + b"!") for request_id, data in super().receive(raw)]
 
 
 class Breaks(OurClient):
     def issue(self, name: str, args: dict[str, bytes], data: bytes | None) -> bytes:
-        octets = super().issue(name, args, data)
-        return octets[:5] + b"\x02" + octets[6:]
+        raw = super().issue(name, args, data)
+        return raw[:5] + b"\x02" + raw[6:]
 
 
 class Renames(OurClient):
@@ -293,7 +293,7 @@ class CutsEndOfClient(OurClient):
         (Early, r"the server answers before the end of input: [0-9a-f]{2} "),
         (Limited, r"the server refuses what breaks no rule: .*zlib"),
         (DefersAndForgets, r"no answer to the requests \[\d"),
-        (Suspicious, r"the server refuses what breaks no rule: .*at most 30 octets"),
+        (Suspicious, r"the server refuses what breaks no rule: .*at most 30 bytes"),
         (Drops, r"the client has not read the answers to \[\d"),
         (Doubles, r"request \d+ was not answered, and the client has read "),
         (Mixes, r"for request \d+ expected b'.*', found b'.*!'"),

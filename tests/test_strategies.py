@@ -55,8 +55,8 @@ def test_frames_keep_every_rule_of_one_frame(name: str, frame: FrameType, data: 
     encoded = data.draw(st.booleans())
     made = data.draw(frames(frame.name, encoded=encoded, revision=revision))
     assert revision.codec.TYPE_NAMES[int(made.type)] == frame.name
-    octets = revision.codec.encode_frame(made)
-    assert list(validate(octets, depth="frames", revision=revision)) == []
+    raw = revision.codec.encode_frame(made)
+    assert list(validate(raw, depth="frames", revision=revision)) == []
     assert encoded or not int(made.stream_flags) & sum(
         flag.mask for flag in revision.schema.stream_flags if flag.name == "encoded"
     )
@@ -96,10 +96,10 @@ def test_headers_are_all_that_the_schema_allows(name: str, frame: FrameType) -> 
 @PART
 @given(data=st.data())
 def test_headers_are_those_of_frames(data: st.DataObject) -> None:
-    octets = data.draw(headers("command-argument"))
-    assert len(octets) == codec.HEADER_OCTETS
-    length = int.from_bytes(octets[:3], "little")
-    frame, _ = codec.decode_frame(octets + bytes(length))
+    raw = data.draw(headers("command-argument"))
+    assert len(raw) == codec.HEADER_BYTES
+    length = int.from_bytes(raw[:3], "little")
+    frame, _ = codec.decode_frame(raw + bytes(length))
     codec.check_header(frame)
     assert frame.type == codec.FrameType.COMMAND_ARGUMENT
 
@@ -112,8 +112,8 @@ def test_payloads_keep_every_rule(name: str, frame: FrameType, data: st.DataObje
     flags = data.draw(st.sampled_from([0, *(case for case, _, _ in revision.codec.PAYLOADS[frame.code])]))
     continued = any(after for _, after, _ in revision.codec.PAYLOADS[frame.code]) and data.draw(st.booleans())
     options: dict[str, Any] = {"flags": flags, "continued": continued, "revision": revision}
-    octets = data.draw(payloads(frame.name, **options))
-    assert validate_payload(frame.name, octets, **options) == []
+    raw = data.draw(payloads(frame.name, **options))
+    assert validate_payload(frame.name, raw, **options) == []
     value = data.draw(values(frame.name, **options))
     assert value is not None
 
@@ -124,9 +124,9 @@ def test_payloads_keep_every_rule(name: str, frame: FrameType, data: st.DataObje
 def test_structures_are_what_their_tables_take(name: str, data: st.DataObject) -> None:
     layouts = REVISIONS[name].codec.LAYOUTS
     layout = layouts[data.draw(st.sampled_from(sorted(layouts)))]
-    octets = structure(layout, Seeded(data.draw(st.integers(0, 1 << 32))))
-    spans = list(walk(layout, octets))
-    assert not spans or spans[-1].end == len(octets)
+    raw = structure(layout, Seeded(data.draw(st.integers(0, 1 << 32))))
+    spans = list(walk(layout, raw))
+    assert not spans or spans[-1].end == len(raw)
 
 
 def test_a_frame_type_that_is_added_has_a_strategy(tmp_path: Path) -> None:
@@ -170,8 +170,8 @@ def test_sessions_keep_every_rule(lines: list[Line]) -> None:
 def test_one_side_of_a_session_keeps_every_rule(role: Role, data: st.DataObject) -> None:
     lines = data.draw(sessions(role))
     assert {line.side for line in lines} <= {role}
-    octets = b"".join(octets for _, octets in wires(lines) if octets is not None)
-    assert list(validate(octets, role=role)) == []
+    raw = b"".join(raw for _, raw in wires(lines) if raw is not None)
+    assert list(validate(raw, role=role)) == []
 
 
 def test_a_role_that_there_is_not_is_an_error() -> None:
@@ -188,9 +188,9 @@ def reported(role: Role, lines: list[Line]) -> set[str | None]:
             if line.side == "client" and line.frame is not None and line.frame.type == codec.FrameType.COMMAND_NAME:
                 peer.issued(int(line.frame.request_id))
     events: list[Any] = []
-    for side, octets in wires(lines):
-        if side == role and octets is not None:
-            events += peer.receive_data(octets)
+    for side, data in wires(lines):
+        if side == role and data is not None:
+            events += peer.receive_data(data)
     events += peer.receive_end()
     return {
         event.error.requirement if isinstance(event, Error) else getattr(event, "requirement", None) for event in events
@@ -221,14 +221,14 @@ def test_invalid_sessions_are_of_any_side_unless_told(requirement: str, data: st
     encodings = Encodings([default_encodings()["zlib"]])
     lines = data.draw(invalid(requirement, encodings=encodings))
     assert {finding.id for finding in judged(lines)} == {requirement}
-    assert b"identity" not in b"".join(octets or b"" for _, octets in wires(lines, encodings=encodings))
+    assert b"identity" not in b"".join(raw or b"" for _, raw in wires(lines, encodings=encodings))
 
 
 @pytest.mark.parametrize(
     ("role", "message"),
     [
         ("both", "a role is client or server, not 'both'"),
-        ("server", "no octets of a server break command-name.ascii: it binds the client"),
+        ("server", "no bytes of a server break command-name.ascii: it binds the client"),
     ],
 )
 def test_a_side_that_does_not_break_a_rule_is_an_error(role: Role, message: str) -> None:
@@ -237,8 +237,8 @@ def test_a_side_that_does_not_break_a_rule_is_an_error(role: Role, message: str)
 
 
 @pytest.mark.parametrize("requirement", [name for name in REQUIREMENTS if name not in VIOLATORS])
-def test_what_no_octets_break_is_said_to_be_so(requirement: str) -> None:
-    with pytest.raises(ValueError, match=rf"^no octets break {re.escape(requirement)}: \w.*\.$"):
+def test_what_no_bytes_break_is_said_to_be_so(requirement: str) -> None:
+    with pytest.raises(ValueError, match=rf"^no bytes break {re.escape(requirement)}: \w.*\.$"):
         invalid(requirement)
 
 
@@ -249,10 +249,10 @@ def test_a_requirement_that_there_is_not_is_an_error() -> None:
 
 @PART
 @given(data=st.data())
-def test_chunks_are_the_octets(data: st.DataObject) -> None:
-    octets = data.draw(st.binary(max_size=20))
-    chunks = data.draw(chunkings(octets))
-    assert b"".join(chunks) == octets
+def test_chunks_are_the_bytes(data: st.DataObject) -> None:
+    raw = data.draw(st.binary(max_size=20))
+    chunks = data.draw(chunkings(raw))
+    assert b"".join(chunks) == raw
 
 
 # Shrinking.
@@ -262,8 +262,8 @@ def written(lines: list[Line]) -> list[str]:
     """Lines as in a session file."""
     sign = {"client": ">", "server": "<"}
     return [
-        f"{sign[side]} {format_frame(frame) if octets is None and frame is not None else (octets or b'').hex()}"
-        for side, frame, _, octets in lines
+        f"{sign[side]} {format_frame(frame) if data is None and frame is not None else (data or b'').hex()}"
+        for side, frame, _, data in lines
     ]
 
 

@@ -41,9 +41,9 @@ def read_checked(wire: bytes) -> list[dict[str, Any]]:
             codec.decode_payload(frame, continued)
         except RemoteProtocolError as error:
             in_payload = error.field not in ("type", "flags", "stream_flags", "stream_id", "request_id")
-            raise error.moved(offset + (codec.HEADER_OCTETS if in_payload else 0)) from None
+            raise error.moved(offset + (codec.HEADER_BYTES if in_payload else 0)) from None
         shown.append(frame_to_json(frame, codec, offset, continued=continued))
-        offset += codec.HEADER_OCTETS + len(frame.payload)
+        offset += codec.HEADER_BYTES + len(frame.payload)
 
 
 @pytest.mark.parametrize("vector", labelled(VALID), ids=named)
@@ -54,7 +54,7 @@ def test_valid(vector: dict[str, Any]) -> None:
     assert b"".join(codec.encode_frame(parse_frame(line)) for line in vector["human"]) == wire
     assert b"".join(codec.encode_frame(frame_from_json(frame, codec)) for frame in vector["frames"]) == wire
     for frame in vector["frames"]:
-        end = frame["offset"] + codec.HEADER_OCTETS + frame["length"]
+        end = frame["offset"] + codec.HEADER_BYTES + frame["length"]
         continued = list(frame.get("decoded", {})) == ["value"]
         assert not isinstance(struct_judgement(wire[frame["offset"] : end], continued), Refusal)
 

@@ -307,18 +307,18 @@ def lines_of(file: BinaryIO, limit: int, name: str) -> Iterator[tuple[int, bytes
 
 def chunks_of(file: BinaryIO) -> Iterator[bytes]:
     """Yields a file in chunks, each as soon as it is there."""
-    from hgproto.wire.reader import CHUNK_OCTETS
+    from hgproto.wire.reader import CHUNK_BYTES
 
     read: Callable[[int], bytes] = getattr(file, "read1", file.read)
-    return iter(lambda: read(CHUNK_OCTETS), b"")
+    return iter(lambda: read(CHUNK_BYTES), b"")
 
 
 def hex_chunks(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
     """Yields the bytes that chunks of hexadecimal text stand for. Raises :class:`InputError` with the place."""
-    from hgproto.wire.hexform import octets_from_hex
+    from hgproto.wire.hexform import bytes_from_hex
 
     try:
-        yield from octets_from_hex(chunks)
+        yield from bytes_from_hex(chunks)
     except HexError as error:
         raise input_error(error, name) from None
 

@@ -76,13 +76,13 @@ def _seed(options: argparse.Namespace) -> int:
 
         found = {
             f"{name}-{number}": line.encode()
-            for name, octets in found.items()
-            for number, line in enumerate(human(octets))
+            for name, data in found.items()
+            for number, line in enumerate(human(data))
             if not line.startswith("#")
         }
-    for name, octets in found.items():
-        _write(options.directory, name, octets)
-    size = counted(sum(map(len, found.values())), "octet")
+    for name, data in found.items():
+        _write(options.directory, name, data)
+    size = counted(sum(map(len, found.values())), "byte")
     print(f"{counted(len(found), 'file')}, {size} in {printable(options.directory)}")
     return GOOD
 
@@ -115,7 +115,7 @@ def _minimize(options: argparse.Namespace) -> int:
     for name in kept:
         _write(options.output, name, _content(os.path.join(options.directory, name)))
     before, after = sum(map(len, corpus.values())), sum(len(corpus[name]) for name in kept)
-    sizes = f"{after} of {counted(before, 'octet')}"
+    sizes = f"{after} of {counted(before, 'byte')}"
     print(f"{len(kept)} of {counted(len(corpus), 'file')}, {sizes} in {printable(options.output)}{unread}")
     return unread.status()
 
@@ -133,9 +133,9 @@ def _replay(options: argparse.Namespace) -> int:
     faults = 0
     unread = _Unread(options)
     corpus = files_of(options.directory, unread.add)
-    for name, octets in corpus.items():
+    for name, data in corpus.items():
         try:
-            harness.call(octets)
+            harness.call(data)
         except Exception as error:  # whatever is raised is a fault
             faults += 1
             options.found_fault = True
@@ -185,11 +185,11 @@ def files_of(directory: str, unread: Callable[[InputError | StreamError], object
             if trouble is not None:
                 raise trouble
             content = _content(path)
-            octets = b"".join(hex_chunks([content], path)) if form_of(path) == "hex" else content
+            data = b"".join(hex_chunks([content], path)) if form_of(path) == "hex" else content
         except (InputError, StreamError) as error:
             unread(error)
         else:
-            found[os.path.relpath(path, directory)] = octets
+            found[os.path.relpath(path, directory)] = data
     return found
 
 
@@ -198,7 +198,7 @@ def _content(path: str) -> bytes:
         return file.read()
 
 
-def _write(directory: str, name: str, octets: bytes) -> None:
+def _write(directory: str, name: str, data: bytes) -> None:
     path = os.path.join(directory, name)
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    write_whole(path, octets)
+    write_whole(path, data)

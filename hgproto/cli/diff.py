@@ -29,7 +29,7 @@ def add(commands: Commands) -> None:
         "diff",
         help="say what has changed from one schema to another",
         description="Says what has changed from one schema to another, each change in a sentence, sorted by what it does: "
-        "layout (the same octets are other fields), wire (other octets are sent or taken), semantic (the same octets mean or do "
+        "layout (the same bytes are other fields), wire (other bytes are sent or taken), semantic (the same bytes mean or do "
         "something else), documentation.",
     )
     diff.add_argument("old", type=SCHEMA, metavar="OLD", help="a revision by name, or a schema file")

@@ -1,4 +1,4 @@
-"""``hgproto explain``: what a requirement is about, with octets that keep it and octets that break it."""
+"""``hgproto explain``: what a requirement is about, with bytes that keep it and bytes that break it."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["add", "text_of"]
 
 _WIDTH = 100
-_ROW_OCTETS = 16
+_ROW_BYTES = 16
 _MOST_ROWS = 4
-"""Rows of octets that are shown of one step, those of a fault among them."""
+"""Rows of bytes that are shown of one step, those of a fault among them."""
 _SIDES = {"client": "> ", "server": "< ", None: "  "}
 
 
@@ -34,7 +34,7 @@ def add(commands: Commands) -> None:
     explain = commands.add_parser(
         "explain",
         help="say what a rule is about",
-        description="Says of requirements what they demand, why, where they are enforced, and shows octets that keep and that "
+        description="Says of requirements what they demand, why, where they are enforced, and shows bytes that keep and that "
         "break them. Without an id, lists all there are.",
     )
     explain.add_argument(
@@ -138,7 +138,7 @@ def _facts(explanation: Explanation) -> Iterator[tuple[str, str]]:
     for place in requirement.places:
         yield "", place
     if explanation.bad is None and not requirement.breakable:
-        consequence = "but octets cannot show it"
+        consequence = "but bytes cannot show it"
     else:
         consequence = f"and a receiver {'refuses' if explanation.refused else 'does not refuse'} it"
     yield "severity", f"{explanation.severity}, {consequence}"
@@ -161,26 +161,26 @@ def _example(head: str, example: Example) -> Iterator[str]:
 
 
 def _step(step: Step, fault: Fault | None) -> Iterator[str]:
-    """A step with its octets, the fault marked below them, and the frame in human form."""
-    octets = step.octets or b""
-    rows = range(0, len(octets), _ROW_OCTETS) or range(1)
+    """A step with its bytes, the fault marked below them, and the frame in human form."""
+    data = step.data or b""
+    rows = range(0, len(data), _ROW_BYTES) or range(1)
     first = 0 if fault is None else fault.offset
-    last = 0 if fault is None else fault.offset + max(fault.octets, 1) - 1
-    # What is missing may be missing after the last octet of a row.
-    marked = min(first // _ROW_OCTETS, len(rows) - 1)
+    last = 0 if fault is None else fault.offset + max(fault.size, 1) - 1
+    # What is missing may be missing after the last byte of a row.
+    marked = min(first // _ROW_BYTES, len(rows) - 1)
     shown = {0, len(rows) - 1, *range(max(marked - 1, 0), min(marked + _MOST_ROWS - 2, len(rows)))}
     before = -1
     for row in sorted(shown):
         if row > before + 1:
-            yield f"    ... {(row - before - 1) * _ROW_OCTETS} octets"
+            yield f"    ... {(row - before - 1) * _ROW_BYTES} bytes"
         before = row
         start = rows[row]
-        cells = octets[start : start + _ROW_OCTETS].hex(" ") if step.octets is not None else "end"
+        cells = data[start : start + _ROW_BYTES].hex(" ") if step.data is not None else "end"
         yield f"  {_SIDES[step.side] if row == 0 else '  '}{cells}"
         if fault is None or row < marked:
             continue
-        left, right = max(first - start, 0), min(last - start, _ROW_OCTETS - 1)
-        if fault.octets == 0:
+        left, right = max(first - start, 0), min(last - start, _ROW_BYTES - 1)
+        if fault.size == 0:
             yield f"    {'   ' * left}^"
         elif left <= right:
             yield f"    {'   ' * left}{' '.join(['^^'] * (right - left + 1))}".replace("^ ^", "^^^")
@@ -192,10 +192,10 @@ def _step(step: Step, fault: Fault | None) -> Iterator[str]:
 
 
 def _place(step: Step, fault: Fault) -> str:
-    if step.octets is None:
+    if step.data is None:
         return fault.path
     bits = ""
     if fault.bits is not None:
         low, high = fault.bits
         bits = f", bit {low}" if low == high else f", bits {low} to {high}"
-    return f"octet {fault.offset}{bits}, {fault.path}"
+    return f"byte {fault.offset}{bits}, {fault.path}"

@@ -1,4 +1,4 @@
-"""``hgproto encode`` and ``hgproto decode``: between the human form, octets, JSON and the annotated dump."""
+"""``hgproto encode`` and ``hgproto decode``: between the human form, bytes, JSON and the annotated dump."""
 
 from __future__ import annotations
 
@@ -107,14 +107,14 @@ def _encode(options: argparse.Namespace) -> int:
     with open_input(options.file) as file:
         for number, line in lines_of(file, 4 * limit + 4096, named(options.file)):
             try:
-                octets = codec.encode_frame(parse_frame(line, codec), limit)
+                data = codec.encode_frame(parse_frame(line, codec), limit)
             except HumanFormError as error:
                 raise input_error(error, named(options.file), number) from None
             except LocalProtocolError as error:
                 column = len(b" ".join(line.split(b" ", 5)[:5])) + 2
                 message = f"{error.message} ({error.requirement})"
                 raise InputError(message, named(options.file), number, column) from None
-            out.write(octets.hex().encode() + b"\n" if options.hex else octets)
+            out.write(data.hex().encode() + b"\n" if options.hex else data)
     return GOOD
 
 
@@ -124,12 +124,12 @@ def _decode(options: argparse.Namespace) -> int:
 
     revision = revision_of(options.revision)
     codec = revision.codec
-    most_octets, most = max_payload(options, revision), {}
+    most_bytes, most = max_payload(options, revision), {}
     if options.limit:
         limits = frame_limits(options, revision, "on decode")
-        most_octets = max_payload(options, revision)
+        most_bytes = max_payload(options, revision)
         most = {} if codec.ITEMS_LIMIT is None else {"max_items": limits.payload_items}
-    reader = FrameReader(max_payload=most_octets, codec=codec)
+    reader = FrameReader(max_payload=most_bytes, codec=codec)
     form, name = form_of(options.file), named(options.file)
     if form == "session" and not options.hex:
         raise UsageError(f"{name}: a session has both sides; use `hgproto session` or `hgproto validate`")
@@ -199,9 +199,9 @@ def _placed(frames: Iterable[Frame], revision: Revision, most: dict[str, int]) -
         try:
             codec.decode_payload(frame, continued, **most)
         except RemoteProtocolError as error:
-            damage = error.moved(offset + codec.HEADER_OCTETS)
+            damage = error.moved(offset + codec.HEADER_BYTES)
         yield _Placed(frame, number, offset, continued, damage)
-        offset += codec.HEADER_OCTETS + len(frame.payload)
+        offset += codec.HEADER_BYTES + len(frame.payload)
 
 
 def _human_lines(placed: _Placed, revision: Revision, _: dict[str, int]) -> Iterator[str]:

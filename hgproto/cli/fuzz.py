@@ -150,7 +150,7 @@ def add(commands: Commands) -> None:
     fuzz.add_argument(
         "--rate", type=whole(0, 100), default=50, metavar="PERCENT", help="of mutations that break something (50)"
     )
-    fuzz.add_argument("--corpus", type=DIRECTORY, metavar="DIRECTORY", help="files of octets that are tried first")
+    fuzz.add_argument("--corpus", type=DIRECTORY, metavar="DIRECTORY", help="files of bytes that are tried first")
     fuzz.add_argument(
         "-o",
         "--output",

@@ -26,11 +26,11 @@ def show(finding: FuzzFinding, path: str | None) -> None:
     print(printable(f"{fault.kind}: {KINDS[fault.kind]}: expected {fault.expected}, found {fault.found}{rule}"))
     if fault.rule in requirements and fault.kind != "rejects-valid":
         print(f"  = {requirements[fault.rule].sentence}")
-    for line in human(finding.case.octets):
+    for line in human(finding.case.data):
         print(f"  {line if len(line) <= _SHOWN else line[:_SHOWN] + '...'}")
     print(
-        f"  case {finding.number} ({finding.case.origin}), {counted(finding.original_octets, 'octet')}, "
-        f"{len(finding.case.octets)} left"
+        f"  case {finding.number} ({finding.case.origin}), {counted(finding.original_bytes, 'byte')}, "
+        f"{len(finding.case.data)} left"
     )
     print(f"  {finding.again}")
     if finding.shown_again and finding.not_minimized:
@@ -47,7 +47,7 @@ def sum_up(report: Report) -> None:
     rate = report.cases / report.seconds if report.seconds else 0
     ended = ", interrupted" * report.interrupted + ", until the target could not be used any more" * report.gone
     print(
-        f"{counted(len(report.findings), 'finding')} in {counted(report.cases, 'case')}, {counted(report.octets, 'octet')}, "
+        f"{counted(len(report.findings), 'finding')} in {counted(report.cases, 'case')}, {counted(report.size, 'byte')}, "
         f"{report.seconds:.1f} s ({counted(round(rate), 'case')} a second){ended}"
     )
     for finding, again in zip(report.findings, report.repeats, strict=True):

@@ -45,7 +45,7 @@ def add(commands: Commands) -> None:
         "sample",
         help="make frames or sessions from a seed",
         description="Makes frames of a type that keep every rule of one frame, or sessions of both sides that keep every rule, "
-        "or that break one and no other. The same seed gives the same octets everywhere; it is printed on standard error.",
+        "or that break one and no other. The same seed gives the same bytes everywhere; it is printed on standard error.",
     )
     sample.add_argument(
         "what", nargs="?", metavar="TYPE|session", help="a frame type, or session (default: frames of any type)"
@@ -60,13 +60,13 @@ def add(commands: Commands) -> None:
     sample.add_argument(
         "--encoded",
         action="store_true",
-        help="compressed payloads too; their octets depend on the build of the compressor",
+        help="compressed payloads too; their bytes depend on the build of the compressor",
     )
     sample.add_argument(
         "--format",
         choices=("raw", "hex", "human", "json"),
         default="human",
-        help="raw: octets; hex: a line a frame; human: a line a frame (default); json: an object a frame or session",
+        help="raw: bytes; hex: a line a frame; human: a line a frame (default); json: an object a frame or session",
     )
     sample.add_argument(
         "--role",
@@ -148,8 +148,8 @@ def _write(made: Iterator[bytes], write: Callable[[bytes], object]) -> None:
 
 def _write_files(made: Iterator[bytes], directory: str, suffix: str) -> None:
     os.makedirs(directory, exist_ok=True)
-    for number, octets in enumerate(made):
-        write_whole(os.path.join(directory, f"{number:06}.{suffix}"), octets)
+    for number, data in enumerate(made):
+        write_whole(os.path.join(directory, f"{number:06}.{suffix}"), data)
 
 
 def _frames(options: argparse.Namespace, revision: Revision, seed: int) -> Iterator[bytes]:
@@ -162,8 +162,8 @@ def _frames(options: argparse.Namespace, revision: Revision, seed: int) -> Itera
     if options.invalid is not None:
         checked_breakable(options.invalid, options.role)
         for _ in range(options.number):
-            octets = broken_frame(options.invalid, options.what, choices, role=options.role)
-            yield _shown_octets(octets, options.format, revision)
+            data = broken_frame(options.invalid, options.what, choices, role=options.role)
+            yield _shown_bytes(data, options.format, revision)
         return
     maker = FrameMaker(revision, fresh=_FRESH)
     code = None if options.what is None else codec.CODES[options.what]
@@ -198,16 +198,16 @@ def _shown(format_: str, revision: Revision) -> Callable[[Frame, bool], bytes]:
     return lambda frame, continued: json.dumps(frame_to_json(frame, codec, continued=continued)).encode() + b"\n"
 
 
-def _shown_octets(octets: bytes, format_: str, revision: Revision) -> bytes:
+def _shown_bytes(data: bytes, format_: str, revision: Revision) -> bytes:
     """A broken frame in a format. Raises :class:`UsageError` for one that has no words."""
     from hgproto.errors import RemoteProtocolError
 
     if format_ == "raw":
-        return octets
+        return data
     if format_ == "hex":
-        return octets.hex().encode() + b"\n"
+        return data.hex().encode() + b"\n"
     try:
-        frame, _ = revision.codec.decode_frame(octets)
+        frame, _ = revision.codec.decode_frame(data)
     except RemoteProtocolError as error:
         raise UsageError(f"what breaks {error.requirement} is no whole frame: use --format raw or hex") from None
     return _shown(format_, revision)(frame, False)
@@ -236,9 +236,9 @@ def _sessions(options: argparse.Namespace, seed: int) -> Iterator[bytes]:
         title = f"# session {number}\n".encode() if options.number > 1 and options.output is None else b""
         match options.format:
             case "raw":
-                yield b"".join(_octets(lines, options.role or "client"))
+                yield b"".join(_bytes(lines, options.role or "client"))
             case "hex":
-                frames = (octets.hex().encode() + b"\n" for octets in _octets(lines, options.role or "client"))
+                frames = (data.hex().encode() + b"\n" for data in _bytes(lines, options.role or "client"))
                 yield title + b"".join(frames)
             case "human":
                 yield title + b"".join(_human_lines(lines, options))
@@ -246,20 +246,20 @@ def _sessions(options: argparse.Namespace, seed: int) -> Iterator[bytes]:
                 yield _json_session(lines, number, options)
 
 
-def _octets(lines: list[Line], role: Role) -> Iterator[bytes]:
+def _bytes(lines: list[Line], role: Role) -> Iterator[bytes]:
     from hgproto.samples import wires
 
-    return (octets for side, octets in wires(lines) if side == role and octets is not None)
+    return (data for side, data in wires(lines) if side == role and data is not None)
 
 
 def _human_lines(lines: list[Line], options: argparse.Namespace) -> Iterator[bytes]:
     """Lines as ``hgproto session`` reads them."""
     from hgproto.wire.human import format_frame
 
-    for side, frame, raw, octets in lines:
+    for side, frame, raw, data in lines:
         if options.role not in (None, side):
             continue
-        if octets is not None:
+        if data is not None:
             raise UsageError(f"what breaks {options.invalid} is no whole frame: use another --format")
         sign = {"client": ">", "server": "<"}[side] + "!" * raw
         yield f"{sign} {'end' if frame is None else format_frame(frame)}\n".encode()
@@ -271,8 +271,8 @@ def _json_session(lines: list[Line], number: int, options: argparse.Namespace) -
     from hgproto.samples import wires
 
     shown = [
-        {"side": side, **({"end": True} if octets is None else {"wire": octets.hex()})}
-        for side, octets in wires(lines)
+        {"side": side, **({"end": True} if data is None else {"wire": data.hex()})}
+        for side, data in wires(lines)
         if options.role in (None, side)
     ]
     return json.dumps({"session": number, "lines": shown}).encode() + b"\n"

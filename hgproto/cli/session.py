@@ -86,10 +86,10 @@ def _session(options: argparse.Namespace) -> int:
     ended = set()
     with saying(lambda: printed.violations):
         with open_input(options.file) as file:
-            for number, octets in lines_of(file, LONGEST_LINE, name):
+            for number, data in lines_of(file, LONGEST_LINE, name):
                 try:
-                    step = session.play(octets)
-                    findings = list(validator.line(octets, number))
+                    step = session.play(data)
+                    findings = list(validator.line(data, number))
                 except (HumanFormError, LocalProtocolError) as error:
                     raise input_error(error, name, number) from None
                 if validator.unavailable:
@@ -97,7 +97,7 @@ def _session(options: argparse.Namespace) -> int:
                     # The reactors reject such settings, but the session itself may be valid.
                     reason = f"the content encoding {missing} needs a package: {default_encodings(revision).missing[missing]}"
                     raise StreamError(f"{name}:{number}", reason)
-                line = without_line_end(octets).decode("utf-8", "surrogateescape")
+                line = without_line_end(data).decode("utf-8", "surrogateescape")
                 if step.wire is None:
                     ended.add(line[0])
                 printed.add(number, line, step, findings)

@@ -1,4 +1,4 @@
-"""``hgproto validate``: what is wrong with octets."""
+"""``hgproto validate``: what is wrong with bytes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from hgproto.judging.report import MISSING_PACKAGE, TOO_MANY_INCOMPLETE, UNREADA
 from hgproto.system.option_types import setting
 from hgproto.system.stdio import OutputError
 from hgproto.wire.hexform import form_of
-from hgproto.wire.reader import CHUNK_OCTETS
+from hgproto.wire.reader import CHUNK_BYTES
 
 if TYPE_CHECKING:
     import argparse
@@ -68,7 +68,7 @@ def add(commands: Commands) -> None:
 
     validate = commands.add_parser(
         "validate",
-        help="say all that is wrong with octets",
+        help="say all that is wrong with bytes",
         description="Reads what one side or both have sent, and says every rule that is broken: where, what was expected and "
         "what was found. Exit statuses: 0 no errors, 1 errors, 2 usage, 3 an input "
         "cannot be read, and no other one has errors.",
@@ -200,7 +200,7 @@ class _Run:
             self._report.hint(name, text)
         elif self._other_side and role is not None:
             self._report.hint(name, _hint(role, self._other_side, validator.frames, self._remedy))
-        self._report.end(name, validator.frames, validator.octets)
+        self._report.end(name, validator.frames, validator.size)
 
     def _finding(self, name: str, finding: Finding) -> None:
         if not self._wanted(finding):
@@ -247,7 +247,7 @@ class _Input:
         """Yields the findings, then why the input could not be read to its end, if so."""
         try:
             with open_input(self.path) as file:
-                yield from self._lines(file) if hasattr(self.validator, "line") else self._octets(file)
+                yield from self._lines(file) if hasattr(self.validator, "line") else self._bytes(file)
         except InputError as error:
             yield Unreadable(UNREADABLE_CONTENT, error.message, error.line, error.column)
         except OutputError:
@@ -257,7 +257,7 @@ class _Input:
         else:
             yield from self.validator.close()
 
-    def _octets(self, file: BinaryIO) -> Iterator[Finding]:
+    def _bytes(self, file: BinaryIO) -> Iterator[Finding]:
         chunks = _watched(file, self.path)
         for chunk in hex_chunks(chunks, named(self.path)) if self._hexadecimal else chunks:
             if self._of_frames and len(self.beginning) < _LONGEST_BEGINNING:
@@ -331,7 +331,7 @@ def _watched(file: BinaryIO, path: str) -> Iterator[bytes]:
         leave=False,
         desc=printable(named(path)),
     ) as bar:
-        while chunk := read(CHUNK_OCTETS):
+        while chunk := read(CHUNK_BYTES):
             yield chunk
             if path == "-":
                 # What comes next may take long.

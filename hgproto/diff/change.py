@@ -30,7 +30,7 @@ __all__ = [
 LAYOUT, WIRE, SEMANTIC, DOCUMENTATION = KINDS = ("layout", "wire", "semantic", "documentation")
 """The kinds, the gravest first.
 
-``layout``: the same octets are other fields. ``wire``: other octets are sent or taken. ``semantic``: the same octets are
+``layout``: the same bytes are other fields. ``wire``: other bytes are sent or taken. ``semantic``: the same bytes are
 sent and taken, and mean, do or are called something else, or are refused by another rule. ``documentation``: nothing but
 what is said to people.
 """

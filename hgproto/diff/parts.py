@@ -268,15 +268,13 @@ def _header_parts(header: Header) -> dict[str, tuple[str, Field | BitField]]:
     parts: dict[str, tuple[str, Field | BitField]] = {}
     at = 0
     for field in header.fields:
-        octets = field.octets or 0
-        place = (
-            f"octet {at} on" if not octets else f"octet {at}" if octets == 1 else f"octets {at} to {at + octets - 1}"
-        )
+        size = field.fixed_size or 0
+        place = f"byte {at} on" if not size else f"byte {at}" if size == 1 else f"bytes {at} to {at + size - 1}"
         for bits in field.bits:
             parts[bits.name] = (f"{place}, bits {bits.low} to {bits.high}", bits)
         if not field.bits:
             parts[field.name] = (place, field)
-        at += octets
+        at += size
     return parts
 
 
@@ -376,7 +374,7 @@ def _shape(field: Field, fields: Mapping[str, str], structures: Mapping[str, str
     """The type and the size of a field, in words, other fields and structures by their new names."""
     renamed = {key: fields.get(name, name) for key in ("size", "count", "sizes") if (name := getattr(field, key))}
     field = replace(field, type=structures.get(field.type, field.type), at_most=None, **renamed)
-    is_number = field.octets is not None and not field.is_array
+    is_number = field.fixed_size is not None and not field.is_array
     return field.type if is_number else f"{type_text(field)}, {size_text(field)}"
 
 
@@ -385,11 +383,11 @@ def _field(
 ) -> Iterator[Change]:
     shapes = _shape(old, fields, names.structures), _shape(new, {})
     if shapes[0] != shapes[1]:
-        # Octets that are text of another charset are as long as before.
-        same_octets = {old.type, new.type} <= set(STRINGS) and shapes[0].partition(", ")[2] == shapes[1].partition(
-            ", "
-        )[2]
-        kind = WIRE if same_octets else LAYOUT
+        # Bytes that are text of another charset are as long as before.
+        same_bytes = {old.type, new.type} <= set(STRINGS) and shapes[0].partition(", ")[2] == shapes[1].partition(", ")[
+            2
+        ]
+        kind = WIRE if same_bytes else LAYOUT
         yield Change(kind, path, was("shape", subject, *shapes), old.place, new.place)
     yield from attributes(path, subject, old, new, FIELD, {"at_most": fields, "limit": names.limits})
     rules = _changed_rules(old.rules, new.rules, names)

@@ -31,7 +31,7 @@ def integer_runs(fields: Sequence[Field]) -> Iterator[list[Field]]:
     run: list[Field] = []
     longest = max((len(field.name) for field in fields if not field.repeat), default=0)
     for field in fields:
-        if field.octets is None or field.is_array:
+        if field.fixed_size is None or field.is_array:
             if run:
                 yield run
             run = []

@@ -29,7 +29,7 @@ def _targets(schema: Schema) -> tuple[list[str], list[str]]:
     """The variables into which a header is unpacked, and the statements that join those of 24 bits."""
     targets, joins = [], []
     for field in schema.header.fields[:-1]:
-        targets.append("octet" if field.bits else field.name)
+        targets.append("byte" if field.bits else field.name)
         if field.type == "u24":
             targets.append(f"{field.name}_high")
             # Most numbers are small, and a branch costs less than a shift.
@@ -39,7 +39,7 @@ def _targets(schema: Schema) -> tuple[list[str], list[str]]:
 
 def _is_kind_at_once(schema: Schema) -> bool:
     """Returns True if the kind is the last two bytes of the header, which are then read as one number."""
-    return _targets(schema)[0][-2:] == ["stream_flags", "octet"] and header_format(schema).endswith("BB")
+    return _targets(schema)[0][-2:] == ["stream_flags", "byte"] and header_format(schema).endswith("BB")
 
 
 def parts_format(schema: Schema) -> str:
@@ -52,8 +52,8 @@ def kind(schema: Schema, code: int, flags: int, stream_flags: int = 0) -> int:
     """The number for a type, flags, and stream flags together, which ``kind`` is in the loop of :func:`cut_frames`."""
     _, field, _ = schema.header.locate("stream_flags")
     shifts = [bits.low for _, _, bits in map(schema.header.locate, ("type", "flags")) if bits is not None]
-    octet = code << shifts[0] | flags << shifts[1]
-    return octet << 8 * (field.octets or 1) | stream_flags
+    byte = code << shifts[0] | flags << shifts[1]
+    return byte << 8 * (field.fixed_size or 1) | stream_flags
 
 
 def cut_frames(schema: Schema, body: Sequence[str]) -> list[str]:
@@ -62,13 +62,13 @@ def cut_frames(schema: Schema, body: Sequence[str]) -> list[str]:
     ``body`` is done for each frame. It finds ``kind``, ``request_id``, ``stream_id``, and ``length``; the payload is from
     ``start`` to ``at`` in ``data``. It reads ``max_payload``, and ``_unpack_parts`` of :func:`parts_format`.
     """
-    size = schema.header.octets
+    size = schema.header.size
     targets, joins = _targets(schema)
     if _is_kind_at_once(schema):
         targets[-2:] = ["kind"]
     else:
         _, field, _ = schema.header.locate("stream_flags")
-        joins = [*joins, f"kind = octet << {8 * (field.octets or 1)} | stream_flags"]
+        joins = [*joins, f"kind = byte << {8 * (field.fixed_size or 1)} | stream_flags"]
     return [
         "    unpack = _unpack_parts",
         "    data: Any",
@@ -99,7 +99,7 @@ def frame_functions(schema: Schema) -> list[str]:
     for field in header.fields[:-1]:
         value = field.name if field.name == "length" else f"frame.{field.name}"
         if field.bits:
-            packs.append("octet")
+            packs.append("byte")
             continue
         plain[field.name] = field.name
         if field.type == "u24":
@@ -110,18 +110,18 @@ def frame_functions(schema: Schema) -> list[str]:
         else:
             packs.append(value)
     plain["stream_flags"] = "_STREAM_FLAGS[stream_flags]"
-    plain["type"], plain["flags"] = "_TYPE_OF[octet]", "_FLAGS_OF[octet]"
+    plain["type"], plain["flags"] = "_TYPE_OF[byte]", "_FLAGS_OF[byte]"
     plain.pop("length", None)
     limit_name = header.locate("length")[1].limit
     limit = schema.limits[str(limit_name)]
-    size = header.octets
+    size = header.size
     _, _, type_bits = header.locate("type")
     _, _, flag_bits = header.locate("flags")
     if type_bits is None or flag_bits is None:
         raise ValueError("the type and the flags of a frame are bit fields of one integer")
     low, high = sorted((("type", type_bits), ("flags", flag_bits)), key=lambda item: item[1].low)
-    stream_bits = 8 * (header.locate("stream_flags")[1].octets or 1)
-    limit_doc = f"``max_payload``: the most octets of a payload ({limit.default} unless told otherwise)."
+    stream_bits = 8 * (header.locate("stream_flags")[1].fixed_size or 1)
+    limit_doc = f"``max_payload``: the most bytes of a payload ({limit.default} unless told otherwise)."
     raises = "Raises :class:`LocalProtocolError` for a longer one and for a number that its header field cannot hold."
     pack_header = [
         *CHECK_TYPE,
@@ -129,7 +129,7 @@ def frame_functions(schema: Schema) -> list[str]:
         *(f"    {line}" for line in lengths),
         "    try:",
         # Members of enumerations are added and multiplied like any number, but joined by bits in Python code.
-        f"        octet = frame.{high[0]} * {1 << high[1].low} + frame.{low[0]}",
+        f"        byte = frame.{high[0]} * {1 << high[1].low} + frame.{low[0]}",
         f"        if length > max_payload or frame.{low[0]} >> {high[1].low}:",
         "            raise local_frame_fault(FRAME, frame, max_payload, FIELD_BITS)",
         *(f"        {line}" for line in split),
@@ -137,8 +137,8 @@ def frame_functions(schema: Schema) -> list[str]:
         "    except (StructError, TypeError):",
         "        raise local_frame_fault(FRAME, frame, max_payload, FIELD_BITS) from None",
     ]
-    local = {"_STREAM_FLAGS[stream_flags]": "stream_flags_of[stream_flags]", "_TYPE_OF[octet]": "type_of[octet]"}
-    local["_FLAGS_OF[octet]"] = "flags_of[octet]"
+    local = {"_STREAM_FLAGS[stream_flags]": "stream_flags_of[stream_flags]", "_TYPE_OF[byte]": "type_of[byte]"}
+    local["_FLAGS_OF[byte]"] = "flags_of[byte]"
     fill_payload = [
         '    frame.payload = payload if type(payload) is bytes else bytes_like(payload, "payload")',
         "    return frame",
@@ -198,11 +198,11 @@ def frame_functions(schema: Schema) -> list[str]:
         "def kind_of(frame: Frame) -> int:",
         *docstring("The number that stands for the type, the flags and the stream flags of a frame together."),
         "    try:",
-        f"        octet = int(frame.{high[0]}) << {high[1].low} | int(frame.{low[0]})",
+        f"        byte = int(frame.{high[0]}) << {high[1].low} | int(frame.{low[0]})",
         "    except AttributeError:",
         "        check_frame(frame)",
         "        raise",
-        f"    return octet << {stream_bits} | int(frame.stream_flags)",
+        f"    return byte << {stream_bits} | int(frame.stream_flags)",
         "",
         "",
         "def frame_of(kind: int, request_id: int, stream_id: int, payload: BytesLike) -> Frame:",
@@ -210,15 +210,15 @@ def frame_functions(schema: Schema) -> list[str]:
             "The frame of these parts; the inverse of :func:`read_parts`.\n\n"
             "Raises :class:`ValueError` for a kind that no header has."
         ),
-        f"    octet = kind >> {stream_bits}",
-        "    if octet >> 8:",
+        f"    byte = kind >> {stream_bits}",
+        "    if byte >> 8:",
         '        raise ValueError(f"no header has the kind {kind:#x}")',
         "    frame = _new_frame()",
         "    frame.request_id = request_id",
         "    frame.stream_id = stream_id",
         f"    frame.stream_flags = _STREAM_FLAGS[kind & {mask((1 << stream_bits) - 1)}]",
-        "    frame.type = _TYPE_OF[octet]",
-        "    frame.flags = _FLAGS_OF[octet]",
+        "    frame.type = _TYPE_OF[byte]",
+        "    frame.flags = _FLAGS_OF[byte]",
         *fill_payload,
         "",
         "",
@@ -258,7 +258,7 @@ def frame_functions(schema: Schema) -> list[str]:
         "",
         f"def cut_frame(data: BytesLike, max_payload: int = {limit.default}) -> RemoteProtocolError:",
         *docstring(
-            "Why the octets that are left at the end of input are no frame. Offsets count from the start of ``data``."
+            "Why the bytes that are left at the end of input are no frame. Offsets count from the start of ``data``."
         ),
         "    return frame_fault(FRAME, as_bytes(data), max_payload)",
         "",
@@ -270,7 +270,7 @@ def frame_functions(schema: Schema) -> list[str]:
             "A frame from numbers, with the members of the enumerations where there are some.\n\n"
             "Nothing is checked; see :func:`encode_frame` and :func:`check_header`."
         ),
-        f"    if 0 <= stream_flags < {1 << (8 * (header.locate('stream_flags')[1].octets or 1))}:",
+        f"    if 0 <= stream_flags < {1 << (8 * (header.locate('stream_flags')[1].fixed_size or 1))}:",
         "        stream_flags = _STREAM_FLAGS[stream_flags]",
         f"    if 0 <= type_ < {1 << type_bits.width} and 0 <= flags < {1 << flag_bits.width}:",
         "        type_, flags = _TYPES[type_], _FLAGS[type_][flags]",
@@ -284,7 +284,7 @@ def frame_functions(schema: Schema) -> list[str]:
         "",
         "",
         f"def encode_frame(frame: Frame, max_payload: int = {limit.default}) -> bytes:",
-        *docstring(f"The octets of a frame; its length is computed.\n\n{limit_doc} {raises}"),
+        *docstring(f"The bytes of a frame; its length is computed.\n\n{limit_doc} {raises}"),
         *pack_header,
         "    return header + payload",
         "",
@@ -323,9 +323,9 @@ _FRAME_ORDER = ["request_id", "stream_id", "stream_flags", "type", "flags"]
 def _frame_end(schema: Schema) -> list[str]:
     """Returns the statements of ``frame_end``."""
     offset, field, _ = schema.header.locate("length")
-    octets = field.octets or 0
+    size = field.fixed_size or 0
     begin = f"at + {offset}" if offset else "at"
     return [
-        f"    length = bytes_like(data)[{begin} : at + {offset + octets}]",
-        f'    return at + {schema.header.octets} + int.from_bytes(length, "little")',
+        f"    length = bytes_like(data)[{begin} : at + {offset + size}]",
+        f'    return at + {schema.header.size} + int.from_bytes(length, "little")',
     ]

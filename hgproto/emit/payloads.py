@@ -27,9 +27,7 @@ def structure_functions(structure: Structure, schema: Schema) -> list[str]:
     if structure.limit is not None:
         raises = f"``max_items``: the limit {structure.limit}. {raises}"
     decode_doc = docstring(f"The {structure.name} that {what} ``payload``.{ignored}\n\n{raises}")
-    encode_doc = docstring(
-        "The octets of ``value``; sizes and counts are computed. Raises :class:`LocalProtocolError`."
-    )
+    encode_doc = docstring("The bytes of ``value``; sizes and counts are computed. Raises :class:`LocalProtocolError`.")
     limit = "" if structure.limit is None else f", max_items: int = {schema.limits[structure.limit].default}"
     most = "" if structure.limit is None else ", max_items"
     if structure.is_cbor_map:
@@ -40,9 +38,7 @@ def structure_functions(structure: Structure, schema: Schema) -> list[str]:
             "",
             "",
             f"def encode_{name}(value: {record}) -> bytes:",
-            *docstring(
-                "The octets of ``value``, strings as byte strings of UTF-8. Raises :class:`LocalProtocolError`."
-            ),
+            *docstring("The bytes of ``value``, strings as byte strings of UTF-8. Raises :class:`LocalProtocolError`."),
             "    try:",
             f"        return encode_entries({table}, value)",
             "    except AttributeError:",
@@ -215,10 +211,10 @@ def _read_fields(fields: Sequence[Field], at: str, *, last_takes_rest: bool) -> 
         if field.name in runs:
             run = runs[field.name]
             lines += _read_integers(run, here())
-            fixed += sum(item.octets or 0 for item in run)
-        elif field.octets is not None:
+            fixed += sum(item.fixed_size or 0 for item in run)
+        elif field.fixed_size is not None:
             (counter,) = (f for f in fields if f.name == field.count)
-            lines += _read_numbers(field, counter.octets or 0, here())
+            lines += _read_numbers(field, counter.fixed_size or 0, here())
             base, fixed = f"{field.name}_end", 0
         elif field.sizes is not None:
             lines += _read_strings(field, here())
@@ -254,17 +250,17 @@ def _read_integers(run: Sequence[Field], here: str) -> list[str]:
     return [f"{left} = _unpack_{code.lower()}(payload{start})", *joins]
 
 
-def _read_numbers(field: Field, count_octets: int, here: str) -> list[str]:
-    """An array of integers, which the octets that are there bound; of single octets the payload's own are good enough."""
+def _read_numbers(field: Field, count_bytes: int, here: str) -> list[str]:
+    """An array of integers, which the bytes that are there bound; of single bytes the payload's own are good enough."""
     name, count, end = _local(field.name), _local(str(field.count)), f"{field.name}_end"
-    if field.octets == 1:
+    if field.fixed_size == 1:
         return [f"{end} = {here} + {count}", f"{name} = payload[{here}{_colon(here)}{end}]"]
-    lines = [f"{end} = {here} + {field.octets} * {count}"]
+    lines = [f"{end} = {here} + {field.fixed_size} * {count}"]
     if field.type == "u24":
-        lines.append(f"octets = payload[{here}{_colon(here)}{end}]")
-        return [*lines, f'{name} = [low | high << 16 for low, high in iter_unpack("<HB", octets)]']
+        lines.append(f"raw = payload[{here}{_colon(here)}{end}]")
+        return [*lines, f'{name} = [low | high << 16 for low, high in iter_unpack("<HB", raw)]']
     code = FORMATS[field.type]
-    if count_octets == 1:
+    if count_bytes == 1:
         return [*lines, f"{name} = _unpack_{code.lower()}_array[{count}](payload, {here})"]
     return [*lines, f'{name} = unpack_from(f"<{{{count}}}{code}", payload, {here})']
 
@@ -290,9 +286,9 @@ def _conditions(structure: Structure, end: str) -> list[str]:
     """What must hold for a payload to be good after its fields were read up to ``end``."""
     conditions = _not_empty(structure)
     last = structure.fields[-1]
-    has_variable = any(f.octets is None or f.is_array for f in structure.fields[:-1])
+    has_variable = any(f.fixed_size is None or f.is_array for f in structure.fields[:-1])
     if not _is_whole(structure):
-        return [*conditions, f"len(payload) >= {end}"] if has_variable or last.octets is None else conditions
+        return [*conditions, f"len(payload) >= {end}"] if has_variable or last.fixed_size is None else conditions
     if last.size == "rest":
         if has_variable:
             conditions.append(f"len(payload) >= {end}")
@@ -306,7 +302,7 @@ def _conditions(structure: Structure, end: str) -> list[str]:
 
 
 def _write(structure: Structure) -> list[str]:
-    """Straight code that returns the octets when the record can be built, and else raises or falls through."""
+    """Straight code that returns the bytes when the record can be built, and else raises or falls through."""
     lines: list[str] = []
     conditions: list[str] = []
     for field in structure.values:
@@ -337,7 +333,7 @@ def _write(structure: Structure) -> list[str]:
             continue
         if field.name in runs:
             pieces.append(_pack_integers(runs[field.name], structure))
-        elif field.octets is not None:
+        elif field.fixed_size is not None:
             pieces.append(_pack_numbers(field))
         elif field.repeat:
             pieces.append(f"*[encode_{snake(field.type)}(item) for item in value.{field.name}]")
@@ -364,7 +360,7 @@ def _pack_integers(run: Sequence[Field], structure: Structure) -> Group:
 
 def _pack_numbers(field: Field) -> str:
     strings = _local(str(field.sized_by))
-    if field.octets == 1:
+    if field.fixed_size == 1:
         return f"bytes([len(item) for item in {strings}])"
     if field.type == "u24":
         return f'b"".join([pack("<HB", len(item) & 0xFFFF, len(item) >> 16) for item in {strings}])'
@@ -376,4 +372,4 @@ def _number(field: Field, structure: Structure) -> str:
     if field.sized_by is None:
         return f"value.{field.name}"
     sized = structure.field(field.sized_by)
-    return f"len({_local(sized.name if sized.octets is None else str(sized.sized_by))})"
+    return f"len({_local(sized.name if sized.fixed_size is None else str(sized.sized_by))})"

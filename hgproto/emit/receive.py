@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["emit"]
 
-_TOTALS = ["total, buffered = begun.octets + {0}, intake.buffered + {0}"]
-_WITHIN = "total <= intake.most_octets and buffered <= intake.most_buffered"
+_TOTALS = ["total, buffered = begun.size + {0}, intake.buffered + {0}"]
+_WITHIN = "total <= intake.most_bytes and buffered <= intake.most_buffered"
 """Statements that count the bytes of a request with this frame, and the condition that they are within the limits."""
 
 
@@ -140,7 +140,7 @@ class _Argument(NamedTuple):
     """The layout of an argument in one frame: two sizes, the name, the value."""
 
     format: str
-    octets: int
+    size: int
     sizes: tuple[str, str]
 
 
@@ -158,7 +158,7 @@ def _argument_of(structure: Structure | None) -> _Argument | None:
         return None
     first, second = ("name" if field.name == name.size else "value" for field in sizes)
     return _Argument(
-        "".join(FORMATS[field.type] for field in sizes), sum(f.octets or 0 for f in sizes), (first, second)
+        "".join(FORMATS[field.type] for field in sizes), sum(f.fixed_size or 0 for f in sizes), (first, second)
     )
 
 
@@ -289,20 +289,20 @@ class _Server:
     def _taking_argument(self, found: Sequence[Usual]) -> list[str]:
         if self.argument is None:
             return []
-        octets = self.argument.octets
-        targets = ", ".join(f"{name}_octets" for name in self.argument.sizes)
-        inner = [f"{targets} = unpack_argument(data, start)", f"args, size = begun.args, length - {octets}"]
+        size = self.argument.size
+        targets = ", ".join(f"{name}_bytes" for name in self.argument.sizes)
+        inner = [f"{targets} = unpack_argument(data, start)", f"args, size = begun.args, length - {size}"]
         inner += [line.format("size") for line in _TOTALS]
         conditions = [
-            "name_octets + value_octets == size",
+            "name_bytes + value_bytes == size",
             "len(args) < intake.most_arguments",
-            "value_octets <= intake.longest_value",
+            "value_bytes <= intake.longest_value",
             _WITHIN,
         ]
         inner.append(f"if {' and '.join(conditions)}:")
         deep = [
-            f"value_at = start + {octets} + name_octets",
-            f"payload = data[start + {octets} : value_at]",
+            f"value_at = start + {size} + name_bytes",
+            f"payload = data[start + {size} : value_at]",
             "name = known(payload) or name_of(payload)",
             "if name and name not in args:",
         ]
@@ -317,7 +317,7 @@ class _Server:
                 lines += self._part(one)
             choices.append((_is(one) + self._if_asked(one, announced), [*lines, "continue"]))
         deep += _indented(_chosen("if", choices))
-        return [f"if length > {octets} and begun.value is None:", *_indented([*inner, *_indented(deep)])]
+        return [f"if length > {size} and begun.value is None:", *_indented([*inner, *_indented(deep)])]
 
     def _taking_data(self, found: Sequence[Usual]) -> list[str]:
         choices = []
@@ -342,12 +342,12 @@ class _Server:
         return [
             f"requests[request_id] = {_state(self._to(one))}",
             "intake.receiving -= 1",
-            "intake.buffered -= begun.octets",
+            "intake.buffered -= begun.size",
         ]
 
     def _part(self, one: Usual) -> list[str]:
         """Statements for a request that goes on after the frame."""
-        lines = ["begun.octets, intake.buffered = total, buffered"]
+        lines = ["begun.size, intake.buffered = total, buffered"]
         if self._to(one) != one.row.source:
             lines.append(f"begun.table = {_state(self._to(one))}")
         return [*lines, "append(want)"]
@@ -359,7 +359,7 @@ _BEGIN = (
     "begun.name = name",
     "begun.announced = announced",
     "begun.args = {}",
-    "begun.octets = 0",
+    "begun.size = 0",
     'begun.data = b""',
     "begun.value = None",
     "requests[request_id] = begun",

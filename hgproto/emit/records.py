@@ -37,9 +37,9 @@ def reachable(annotation: str, names: Collection[str]) -> str:
 def _units(field: Field) -> str:
     if field.repeat:
         return "zero or more"
-    if field.octets is not None:
-        return f"{8 * field.octets} bits"
-    charset = {"ascii": "ASCII", "utf8": "UTF-8", "bytes": "octets"}[field.type]
+    if field.fixed_size is not None:
+        return f"{8 * field.fixed_size} bits"
+    charset = {"ascii": "ASCII", "utf8": "UTF-8", "bytes": "bytes"}[field.type]
     return f"{charset}, one or more strings" if field.is_array and "empty" in field.rules else charset
 
 
@@ -91,7 +91,7 @@ def _computed(field: Field, structure: Structure) -> str:
         return f"len(bytes_like(self.{sized.name}))"
     if field.is_array:
         return f"tuple(len(item{encode}) for item in self.{sized.name})"
-    if sized.octets is not None:
+    if sized.fixed_size is not None:
         return f"len(self.{sized.sized_by})"
     return f"len(self.{sized.name}{encode})"
 
@@ -99,7 +99,7 @@ def _computed(field: Field, structure: Structure) -> str:
 def _cbor_record(structure: Structure) -> list[str]:
     kinds = {"text": "str", "int": "int", "uint": "int"}
     doc = structure.doc + "\n\n" + "\n".join(f"``{e.name}``: {e.doc}" for e in structure.entries)
-    doc += "\n``extra``: The values under keys that the revision does not know, each as the octets of its CBOR item."
+    doc += "\n``extra``: The values under keys that the revision does not know, each as the bytes of its CBOR item."
     lines = [f"class {camel(structure.name)}(Record):", *docstring(doc), ""]
     required = [e for e in structure.entries if not e.optional]
     optional = [e for e in structure.entries if e.optional]

@@ -1,6 +1,6 @@
 """Emits ``requirements.py``: the catalogue of a revision's requirements, each with the places that put it into effect.
 
-Whether octets can break a requirement is told by those places. What a receiver refuses can be broken, and so can what the
+Whether bytes can break a requirement is told by those places. What a receiver refuses can be broken, and so can what the
 validator alone looks at. An overflow cannot: what was received fits the field that it came in. Nor can a permission, or
 what the receiver itself does.
 """
@@ -50,7 +50,7 @@ def emit(schema: Schema) -> str:
 
 
 def _places(schema: Schema) -> Iterator[tuple[str, str, bool]]:
-    """For each place that puts a requirement into effect: the requirement, the place, and whether octets can break it there."""
+    """For each place that puts a requirement into effect: the requirement, the place, and whether bytes can break it there."""
     for field in schema.header.fields:
         yield from _rules(f"header.{field.name}", field.rules)
         for bits in field.bits:

@@ -215,7 +215,7 @@ def decode_payload(schema: Schema) -> list[str]:
         "",
         f"def decode_payload(frame: Frame, continued: bool = False{_limit(schema)}) -> Any:",
         *docstring(
-            "The value of a frame's payload: a record, a string, or octets.\n\n"
+            "The value of a frame's payload: a record, a string, or bytes.\n\n"
             "``continued``: whether this frame goes on where the latest frame of its request and type ended."
             f"{_limit_doc(schema)}\n\nPayloads that are "
             "encoded, or of an unknown type, are given as they are. Raises :class:`RemoteProtocolError`, offsets from the start "

@@ -56,7 +56,7 @@ def _head(schema: Schema, body: str) -> list[str]:
         "Counted",
         "Due",
         "Frames",
-        "Octets",
+        "Bytes",
         "Struct",
         "Text",
         "Texts",
@@ -150,7 +150,7 @@ def _construct(field: Field, structure: Structure, schema: Schema) -> Group:
             most = schema.limits[structure.limit].default
             limit = [f"limit={literal(structure.rules['limit'])}", f"most={most}"]
         return Group("ToEnd(", [snake(field.type), *limit])
-    if field.octets is not None:
+    if field.fixed_size is not None:
         inner = INTEGERS[field.type]
         if field.count is not None:
             inner = f"Array(this.{field.count}, {inner})"
@@ -168,7 +168,7 @@ def _construct(field: Field, structure: Structure, schema: Schema) -> Group:
     if field.type == "bytes":
         if field.at_most is not None:
             keywords += [f"at_most={literal(field.at_most)}", f"surplus={rules.get('surplus') or _surplus(structure)}"]
-        return Group("Octets(", [size, *keywords])
+        return Group("Bytes(", [size, *keywords])
     keywords.insert(0, f"charset={rules['charset']}")
     if "empty" in rules:
         keywords.append(f"empty={rules['empty']}")
@@ -192,7 +192,7 @@ def _surplus(structure: Structure) -> str:
 def _computed(field: Field, structure: Structure) -> str:
     """What building computes for a size, a count, or an array of sizes."""
     sized = structure.field(str(field.sized_by))
-    if sized.octets is not None:
+    if sized.fixed_size is not None:
         return f"number_of({literal(snake(str(sized.sized_by)))})"
     if sized.sizes == field.name:
         encoding = literal(ENCODINGS[sized.type]) if sized.type in ENCODINGS else "None"
@@ -213,7 +213,7 @@ def _frame(schema: Schema, name: str) -> list[str]:
     doc = (
         schema.header.doc
         if header_only
-        else "A whole frame with its payload as octets. Any type and any flags are taken."
+        else "A whole frame with its payload as bytes. Any type and any flags are taken."
     )
     note = (
         " The length is a plain number here, since no payload gives it."
@@ -256,7 +256,7 @@ def _frame_fields(schema: Schema, *, header_only: bool) -> list[str | Group]:
             items.append(f"{literal(b.name)} / Computed(lambda this: known({number}, {enumeration}))")
     if not header_only:
         payload = schema.header.fields[-1]
-        items.append(f'"payload" / Octets("length", cut={literal(payload.rules["cut"])})')
+        items.append(f'"payload" / Bytes("length", cut={literal(payload.rules["cut"])})')
     return items
 
 
@@ -347,10 +347,10 @@ def _checked_frame(schema: Schema) -> list[str]:
     items = [
         *_frame_fields(schema, header_only=False),
         *rules,
-        f'"value" / Decoded({header.octets}, _payload)',
+        f'"value" / Decoded({header.size}, _payload)',
     ]
     doc = (
-        "A frame that keeps every rule of a single frame, with its payload as octets and as ``value``.\n\n"
+        "A frame that keeps every rule of a single frame, with its payload as bytes and as ``value``.\n\n"
         "``parse(data, continued=True)`` reads the payload of a frame that goes on where the latest one of its request and "
         "type ended. Offsets count from the start of the frame."
     )

@@ -66,16 +66,16 @@ def layouts(schema: Schema) -> list[str]:
         name for name in in_wire_order if name in ("request_id", "stream_id", "stream_flags", "type", "flags")
     ):
         _, field, bits = schema.header.locate(name)
-        width = bits.width if bits is not None else 8 * (field.octets or 0)
+        width = bits.width if bits is not None else 8 * (field.fixed_size or 0)
         widths.append((literal(name), f"({width}, {literal(field.rules['overflow'])})"))
     lines.append(flat(mapping(widths, "FIELD_BITS: dict[str, tuple[int, str]] = {")))
     lines += docstring("The bits of each header field that a frame has, and the rule for a number that needs more.", 0)
     places = []
     for name in in_wire_order:
         offset, field, bits = schema.header.locate(name)
-        octets = field.octets or 0
-        low, width = (0, 8 * octets) if bits is None else (bits.low, bits.width)
-        places.append((literal(name), f"({offset}, {octets}, {low}, {mask((1 << width) - 1)})"))
+        size = field.fixed_size or 0
+        low, width = (0, 8 * size) if bits is None else (bits.low, bits.width)
+        places.append((literal(name), f"({offset}, {size}, {low}, {mask((1 << width) - 1)})"))
     lines.append(flat(mapping(places, "FIELDS: dict[str, tuple[int, int, int, int]] = {")))
     lines += docstring(
         "The place of each header field: its first byte, the bytes of the little-endian number that it is in, the bits below it "
@@ -111,11 +111,11 @@ def tables(schema: Schema) -> list[str]:
         f"_TYPES = [FrameType(code) if code in TYPE_NAMES else code for code in range({1 << type_bits.width})]",
         f"_FLAGS = [[_FLAG_TYPES[code](flags) if code in _FLAG_TYPES else flags for flags in range({1 << flag_bits.width})]"
         f" for code in range({1 << type_bits.width})]",
-        "# What the octet of type and flags stands for, as two lists, so that reading a frame looks up instead of computing.",
-        f"_TYPE_OF = [_TYPES[octet {_extract(type_bits.low, type_bits.width)}] for octet in range(256)]",
-        f"_FLAGS_OF = [_FLAGS[octet {_extract(type_bits.low, type_bits.width)}]"
-        f"[octet {_extract(flag_bits.low, flag_bits.width)}] for octet in range(256)]",
-        f"_STREAM_FLAGS = [StreamFlag(octet) for octet in range({1 << (8 * (stream_field.octets or 1))})]",
+        "# What the byte of type and flags stands for, as two lists, so that reading a frame looks up instead of computing.",
+        f"_TYPE_OF = [_TYPES[byte {_extract(type_bits.low, type_bits.width)}] for byte in range(256)]",
+        f"_FLAGS_OF = [_FLAGS[byte {_extract(type_bits.low, type_bits.width)}]"
+        f"[byte {_extract(flag_bits.low, flag_bits.width)}] for byte in range(256)]",
+        f"_STREAM_FLAGS = [StreamFlag(byte) for byte in range({1 << (8 * (stream_field.fixed_size or 1))})]",
     ]
     return [*lines, *_formats(schema)]
 
@@ -126,7 +126,11 @@ def _formats(schema: Schema) -> list[str]:
     for structure in schema.structures.values():
         runs |= {"".join(FORMATS[f.type] for f in run) for run in integer_runs(structure.fields)}
         for field in structure.fields:
-            if field.count is not None and structure.field(field.count).octets == 1 and field.type in ("u16", "u32"):
+            if (
+                field.count is not None
+                and structure.field(field.count).fixed_size == 1
+                and field.type in ("u16", "u32")
+            ):
                 arrays.add(FORMATS[field.type])
     lines = []
     for name, code in [("header", header_format(schema)), *((code.lower(), code) for code in sorted(runs))]:

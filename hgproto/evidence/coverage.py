@@ -27,7 +27,7 @@ from hgproto.runtime.layout import place_of
 from hgproto.runtime.machine import Answer, Event, InState, Row, Set
 from hgproto.streams.encodings import Profile, default_encodings
 from hgproto.wire.files import whole
-from hgproto.wire.hexform import form_of, octets_from_hex
+from hgproto.wire.hexform import bytes_from_hex, form_of
 from hgproto.wire.human import LONGEST_LINE, frame_lines, has_frame, line_bytes
 from hgproto.wire.raw import frames_in
 
@@ -117,7 +117,7 @@ class Coverage:
         self._names = {kind: {goal.name for goal in self.goals if goal.kind == kind} for kind in KINDS}
         self._reached: set[tuple[str, str]] = set()
 
-    def octets(self, octets: Source, role: Role | None = None) -> None:
+    def data(self, data: Source, role: Role | None = None) -> None:
         """Counts what one side sends: bytes, a file, or an iterable of chunks; memory does not grow with them.
 
         ``role``: client or server; None to tell by the first stream.
@@ -131,7 +131,7 @@ class Coverage:
         parities: set[int] = set()
         stream_id = place_of(codec.FRAME, "stream_id")
         self.is_mixed = False
-        for part in frames_in(self._judged(octets, session, by_frame), codec):
+        for part in frames_in(self._judged(data, session, by_frame), codec):
             reactors = reactors or self._reactors(session.role)
             frame = counter.count(part)
             self.unavailable |= counter.unavailable
@@ -147,9 +147,9 @@ class Coverage:
                 self._ended(reactor)
         self.is_mixed = len(parities) > 1
 
-    def _judged(self, octets: Source, *validators: Validator) -> Iterator[bytes]:
+    def _judged(self, data: Source, *validators: Validator) -> Iterator[bytes]:
         """Yields chunks, and counts what validators find in each before that."""
-        for chunk in whole(octets):
+        for chunk in whole(data):
             for validator in validators:
                 self._found(validator.feed(chunk))
             yield bytes(chunk)
@@ -228,8 +228,8 @@ class Coverage:
         Raises :class:`ValueError` for what is no such content, before anything of it is counted, and for another revision's.
         """
         vectors, sessions = _contents(content, self.revision)
-        for octets in vectors:
-            self.octets(octets)
+        for data in vectors:
+            self.data(data)
         for index, (lines, options) in enumerate(sessions):
             try:
                 self.session(lines, **options)
@@ -256,11 +256,11 @@ class Coverage:
         if form not in _FORMS:
             raise ValueError(f"form must be one of {', '.join(_FORMS)}, not {shown(form)}")
         if form == "raw":
-            self.octets(content, role)
+            self.data(content, role)
             return
         chunks = whole(content)
         if form == "hex":
-            self.octets(octets_from_hex(chunks), role)
+            self.data(bytes_from_hex(chunks), role)
         elif form == "session":
             self._session(frame_lines(chunks, LONGEST_LINE))
         else:
@@ -293,9 +293,9 @@ class Coverage:
         for finding in findings:
             self._reach("requirements", finding.id)
 
-    def _watched(self, reactor: Any, frame: Frame, octets: bytes) -> list[Any]:
+    def _watched(self, reactor: Any, frame: Frame, data: bytes) -> list[Any]:
         before = _before(reactor, frame)
-        events: list[Any] = reactor.receive_data(octets)
+        events: list[Any] = reactor.receive_data(data)
         self._rows_of(reactor, frame, before, events)
         return events
 

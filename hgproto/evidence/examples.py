@@ -1,6 +1,6 @@
-"""Worked octets that show a requirement: from the schema's own examples, and from the vectors and sessions beside it.
+"""Worked bytes that show a requirement: from the schema's own examples, and from the vectors and sessions beside it.
 
-An example is good, or it has the fault for which it was chosen. Octets of faults are found by the validator, so that an
+An example is good, or it has the fault for which it was chosen. Bytes of faults are found by the validator, so that an
 example says of a rule just what a user is told who breaks it.
 """
 
@@ -30,35 +30,35 @@ if TYPE_CHECKING:
 
 __all__ = ["Example", "Examples", "Fault", "Step"]
 
-_COMPARED_OCTETS = 1000
+_COMPARED_BYTES = 1000
 """Longer examples are not compared with others: they are never the ones to show when there are shorter ones."""
 
 
 class Step(NamedTuple):
-    """A frame of an example, or octets that are none.
+    """A frame of an example, or bytes that are none.
 
-    ``side``: who sends it, ``client`` or ``server``; None where it does not matter. ``octets``: as on the wire; None where
+    ``side``: who sends it, ``client`` or ``server``; None where it does not matter. ``data``: as on the wire; None where
     the output of the side ends. ``human``: the frame in human form, its payload as before content encoding; empty for
-    octets that are no frame.
+    bytes that are no frame.
     """
 
     side: Role | None
-    octets: bytes | None
+    data: bytes | None
     human: str
 
 
 class Fault(NamedTuple):
     """Where an example breaks a requirement.
 
-    ``step``: the number of the step, from 0. ``offset``: of the first octet concerned, from the start of the step.
-    ``octets``: how many are concerned, 0 where something is missing. ``bits``: the lowest and the highest bit of them, None
+    ``step``: the number of the step, from 0. ``offset``: of the first byte concerned, from the start of the step.
+    ``size``: how many are concerned, 0 where something is missing. ``bits``: the lowest and the highest bit of them, None
     for all. ``path``: the field. ``expected``, ``found``: the two sides of the matter. ``refused``: whether a receiver
     refuses it.
     """
 
     step: int
     offset: int
-    octets: int
+    size: int
     bits: tuple[int, int] | None
     path: str
     expected: str
@@ -67,7 +67,7 @@ class Fault(NamedTuple):
 
 
 class Example(NamedTuple):
-    """Worked octets.
+    """Worked bytes.
 
     ``title``: what they show. ``source``: where they stand. ``options``: of a session, how the receivers differ from the
     defaults. ``fault``: None where there is none, or where what it takes to find it is not installed.
@@ -83,18 +83,18 @@ class Example(NamedTuple):
 class _Worked:
     """What may become an example.
 
-    ``shows``: requirements that it is said to show. ``breaks``: those that it breaks, all of them. ``octets``: all of it.
+    ``shows``: requirements that it is said to show. ``breaks``: those that it breaks, all of them. ``data``: all of it.
     ``order``: frames by themselves before sessions, payloads last.
     """
 
     order = 0
 
-    def __init__(self, title: str, source: str, shows: Iterable[str], breaks: Iterable[str], octets: bytes) -> None:
+    def __init__(self, title: str, source: str, shows: Iterable[str], breaks: Iterable[str], data: bytes) -> None:
         self.title = title
         self.source = source
         self.shows = frozenset(shows)
         self.breaks = tuple(breaks)
-        self.octets = octets
+        self.data = data
 
     @cached_property
     def steps(self) -> tuple[Step, ...]:
@@ -127,25 +127,25 @@ class _Frames(_Worked):
     """Frames by themselves: a vector, or an example of a frame type."""
 
     def __init__(
-        self, title: str, source: str, shows: Iterable[str], breaks: Iterable[str], octets: bytes, revision: Revision
+        self, title: str, source: str, shows: Iterable[str], breaks: Iterable[str], data: bytes, revision: Revision
     ) -> None:
-        super().__init__(title, source, shows, breaks, octets)
+        super().__init__(title, source, shows, breaks, data)
         self._revision = revision
 
     def _made(self) -> Iterator[Step]:
         codec = self._revision.codec
         at = 0
-        while at < len(self.octets):
-            human, end = "", len(self.octets)
+        while at < len(self.data):
+            human, end = "", len(self.data)
             with suppress(RemoteProtocolError):
-                frame, end = codec.decode_frame(self.octets, at)
+                frame, end = codec.decode_frame(self.data, at)
                 human = format_frame(frame, codec)
-            yield Step(None, self.octets[at:end], human)
+            yield Step(None, self.data[at:end], human)
             at = end
 
     def fault(self, requirement: str) -> Fault | None:
         validator = Validator(depth="frames", revision=self._revision)
-        for finding in chain(validator.feed(self.octets), validator.close()):
+        for finding in chain(validator.feed(self.data), validator.close()):
             if finding.id == requirement:
                 return _fault(finding, self.steps)
         return None
@@ -158,7 +158,7 @@ class _Payload(_Worked):
 
     def __init__(self, example: SchemaExample, place: str, revision: Revision, structure: str | None) -> None:
         refused = () if example.refused is None else (example.refused,)
-        super().__init__(example.title, f"the schema, {place}", (), refused, example.octets)
+        super().__init__(example.title, f"the schema, {place}", (), refused, example.data)
         self._continued = example.continued
         self._structure = structure
         self._codec: Any = revision.codec
@@ -171,30 +171,30 @@ class _Payload(_Worked):
         human = ""
         if self._structure is None:
             with suppress(RemoteProtocolError):
-                human = format_frame(self._codec.decode_frame(self.octets)[0], self._codec)
-        yield Step(None, self.octets, human)
+                human = format_frame(self._codec.decode_frame(self.data)[0], self._codec)
+        yield Step(None, self.data, human)
 
     def fault(self, requirement: str) -> Fault | None:
         try:
             if self._structure is not None:
-                getattr(self._codec, f"decode_{snake(self._structure)}")(self.octets)
+                getattr(self._codec, f"decode_{snake(self._structure)}")(self.data)
             else:
                 self._judge_frame()
         except RemoteProtocolError as error:
             if error.requirement != requirement:
                 return None
             offset = error.offset or 0
-            size = min(1, len(self.octets) - offset)
+            size = min(1, len(self.data) - offset)
             return Fault(0, offset, size, None, error.field, error.expected, error.found, refused=True)
         return None
 
     def _judge_frame(self) -> None:
-        frame, _ = self._codec.decode_frame(self.octets)
+        frame, _ = self._codec.decode_frame(self.data)
         self._codec.check_header(frame)
         try:
             self._codec.decode_payload(frame, self._continued)
         except RemoteProtocolError as error:
-            raise error.moved(self._codec.HEADER_OCTETS) from None
+            raise error.moved(self._codec.HEADER_BYTES) from None
 
 
 class _Session(_Worked):
@@ -205,8 +205,8 @@ class _Session(_Worked):
     def __init__(self, session: Mapping[str, Any]) -> None:
         self._session = session
         breaks = session.get("findings", session["requirements"])
-        octets = b"".join(bytes.fromhex(step.get("wire", "")) for step in session["steps"])
-        super().__init__(session["comment"], f"session {session['id']}", (), breaks, octets)
+        data = b"".join(bytes.fromhex(step.get("wire", "")) for step in session["steps"])
+        super().__init__(session["comment"], f"session {session['id']}", (), breaks, data)
 
     def options(self) -> Mapping[str, Any]:
         options: Mapping[str, Any] = self._session.get("options", {})
@@ -215,8 +215,8 @@ class _Session(_Worked):
     def _made(self) -> Iterator[Step]:
         for step in self._session["steps"]:
             side: Role = "client" if step["line"][0] == ">" else "server"
-            octets = bytes.fromhex(step["wire"]) if "wire" in step else None
-            yield Step(side, octets, "" if octets is None else step["line"][2:])
+            data = bytes.fromhex(step["wire"]) if "wire" in step else None
+            yield Step(side, data, "" if data is None else step["line"][2:])
 
     def fault(self, requirement: str) -> Fault | None:
         options = self.options()
@@ -224,7 +224,7 @@ class _Session(_Worked):
         validator = SessionValidator(limits=limits, reopen=options.get("reopen", "error"))
         for number, step in enumerate(self.steps):
             role: Any = step.side or ""
-            findings = validator.close(role) if step.octets is None else validator.feed(role, step.octets)
+            findings = validator.close(role) if step.data is None else validator.feed(role, step.data)
             for finding in findings:
                 if finding.id == requirement:
                     return _fault(finding, self.steps[: number + 1])
@@ -240,20 +240,20 @@ def _fault(finding: Finding, steps: tuple[Step, ...]) -> Fault:
             continue
         if at > finding.offset:
             break
-        octets = b"" if step.octets is None else step.octets
+        data = b"" if step.data is None else step.data
         # What is missing at the end is missing where input ends, which may be a step of its own.
-        if finding.offset <= at + len(octets):
+        if finding.offset <= at + len(data):
             place = number, finding.offset - at
-        at += len(octets)
+        at += len(data)
     number, offset = place
     path = finding.path or "input"
     return Fault(
-        number, offset, finding.octets, finding.bits, path, finding.expected, finding.found, refused=finding.refused
+        number, offset, finding.size, finding.bits, path, finding.expected, finding.found, refused=finding.refused
     )
 
 
 class Examples:
-    """All that a revision has of worked octets. The vectors and sessions are there for revisions that come with hgproto."""
+    """All that a revision has of worked bytes. The vectors and sessions are there for revisions that come with hgproto."""
 
     def __init__(self, revision: Revision) -> None:
         self._revision = revision
@@ -267,10 +267,10 @@ class Examples:
         worked = self._bad(requirement)
         if not worked:
             known = [one for one in self._clean if requirement in one.shows]
-            good = min(known, key=lambda one: len(one.octets), default=None)
+            good = min(known, key=lambda one: len(one.data), default=None)
             return None if good is None else good.example(), None
         pairs = [(one, _nearest(one, self._good(requirement, one))) for one in worked]
-        pairs.sort(key=lambda pair: (pair[1][1], len(pair[0].octets)))
+        pairs.sort(key=lambda pair: (pair[1][1], len(pair[0].data)))
         examples = [(None if good is None else good.example(), bad.example(requirement)) for bad, (good, _) in pairs]
         # Where it takes what is not installed to find the fault, there may be another.
         return next((pair for pair in examples if pair[1].fault is not None), examples[0])
@@ -308,12 +308,12 @@ class Examples:
             place = f"frames.{frame.name}"
             for example in frame.examples:
                 # The validator finds nothing wrong with no bytes: input may end before a frame.
-                if example.continued or not example.octets:
+                if example.continued or not example.data:
                     yield _Payload(example, place, self._revision, None)
                 else:
                     refused = () if example.refused is None else (example.refused,)
                     source = f"the schema, {place}"
-                    yield _Frames(example.title, source, (), refused, example.octets, self._revision)
+                    yield _Frames(example.title, source, (), refused, example.data, self._revision)
         for structure in schema.structures.values():
             for example in structure.examples:
                 yield _Payload(example, f"structures.{structure.name}", self._revision, structure.name)
@@ -330,24 +330,24 @@ class Examples:
                 valid = vector["result"] == "valid"
                 breaks = vector.get("findings", () if valid else vector["requirements"])
                 shows = vector["requirements"] if valid else ()
-                octets = bytes.fromhex(vector["wire"])
-                yield _Frames(vector["comment"], f"vector {vector['id']}", shows, breaks, octets, self._revision)
+                data = bytes.fromhex(vector["wire"])
+                yield _Frames(vector["comment"], f"vector {vector['id']}", shows, breaks, data, self._revision)
             # Only sessions of this revision can be validated.
             if self._revision.name == DEFAULT_REVISION:
                 yield from map(_Session, content.get("sessions", ()))
 
 
 def _nearest(worked: _Worked, others: Iterable[_Worked]) -> tuple[_Worked | None, int]:
-    """The one that differs from ``worked`` in the fewest octets, the shortest of those, and how many these are."""
-    octets = worked.octets[:_COMPARED_OCTETS].decode("latin-1")
-    best, least = None, 2 * _COMPARED_OCTETS
+    """The one that differs from ``worked`` in the fewest bytes, the shortest of those, and how many these are."""
+    data = worked.data[:_COMPARED_BYTES].decode("latin-1")
+    best, least = None, 2 * _COMPARED_BYTES
     matcher = SequenceMatcher[str](None, autojunk=False)
-    matcher.set_seq2(octets)
-    for other in sorted(others, key=lambda other: len(other.octets)):
-        size = len(octets) + len(other.octets)
-        if abs(len(octets) - len(other.octets)) >= least:
+    matcher.set_seq2(data)
+    for other in sorted(others, key=lambda other: len(other.data)):
+        size = len(data) + len(other.data)
+        if abs(len(data) - len(other.data)) >= least:
             continue
-        matcher.set_seq1(other.octets.decode("latin-1"))
+        matcher.set_seq1(other.data.decode("latin-1"))
         # The first is quick, and never less than the other.
         if size * (1 - matcher.quick_ratio()) < least and (different := round(size * (1 - matcher.ratio()))) < least:
             best, least = other, different

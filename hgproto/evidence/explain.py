@@ -1,4 +1,4 @@
-"""What a requirement is about: its words, why it exists, where it is put into effect, and octets that keep and break it."""
+"""What a requirement is about: its words, why it exists, where it is put into effect, and bytes that keep and break it."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ __all__ = ["Explanation", "explain", "explanation_to_json"]
 class Explanation(NamedTuple):
     """All there is to say of a requirement.
 
-    ``severity``: of findings that it is broken. ``refused``: whether a receiver refuses what breaks it. ``good``: octets that
-    keep it; None where no octets show that. ``bad``: octets that break it. ``no_bad``: why there are none, empty where
+    ``severity``: of findings that it is broken. ``refused``: whether a receiver refuses what breaks it. ``good``: bytes that
+    keep it; None where no bytes show that. ``bad``: bytes that break it. ``no_bad``: why there are none, empty where
     there are.
     """
 
@@ -54,18 +54,18 @@ def explain(id: str, revision: Revision | None = None, examples: Examples | None
 
 def _why_no_bad(requirement: Requirement) -> str:
     if requirement.breakable:
-        return "There is no example of octets that break it."
+        return "There is no example of bytes that break it."
     if requirement.level == "MAY":
         return "A permission cannot be broken."
     if requirement.enforced == "manual":
         return requirement.reason or ""
     if requirement.enforced == "codec":
         return "Only who builds a frame can break it: what was received fits the fields that it came in."
-    return "No octets break it and nothing else: they show the breach of another rule, or nothing."
+    return "No bytes break it and nothing else: they show the breach of another rule, or nothing."
 
 
 def explanation_to_json(explanation: Explanation) -> dict[str, Any]:
-    """An explanation as JSON can say it: octets are hexadecimal, what is not there is None."""
+    """An explanation as JSON can say it: bytes are hexadecimal, what is not there is None."""
     requirement = explanation.requirement
     return {
         **requirement._asdict(),
@@ -83,7 +83,7 @@ def _example_to_json(example: Example | None) -> dict[str, Any] | None:
     if example is None:
         return None
     steps = [
-        {"side": step.side, "wire": None if step.octets is None else step.octets.hex(), "human": step.human or None}
+        {"side": step.side, "wire": None if step.data is None else step.data.hex(), "human": step.human or None}
         for step in example.steps
     ]
     fault = None if example.fault is None else example.fault._asdict()

@@ -55,12 +55,12 @@ class FrameGoals:
         self.is_blind = False
         """True once a frame had a payload in one of them, so that the receiver's reaction is unknown."""
 
-    def count(self, octets: bytes) -> Frame | None:
+    def count(self, data: bytes) -> Frame | None:
         """Counts a frame of the wire; returns None for bytes that are not a frame."""
         codec, revision = self._codec, self._revision
         usual, most = codec.MAX_PAYLOAD
         try:
-            frame, _ = codec.decode_frame(octets, 0, most)
+            frame, _ = codec.decode_frame(data, 0, most)
         except RemoteProtocolError:
             return None
         continued = self._continuations.next(frame)

@@ -1,6 +1,6 @@
 """Proves a schema by the code that it generates and by the code that runs it: examples, events, and what machines emit and ask.
 
-An example that decodes must give the value it states and be rebuilt to the same octets; one that is refused must be
+An example that decodes must give the value it states and be rebuilt to the same bytes; one that is refused must be
 refused by the requirement it names, at the offset it names. Both codecs have to agree on each.
 
 A machine may emit only what the reactors have code for, and only ask guards that they answer. An event has to be one that
@@ -175,9 +175,9 @@ def _prove_structure(
     name = snake(structure.name)
     decode: Callable[[bytes], Any] = getattr(codec, f"decode_{name}")
     struct = getattr(structs, name)
-    yield from _outcomes(example, lambda: decode(example.octets), lambda: struct.parse(example.octets))
+    yield from _outcomes(example, lambda: decode(example.data), lambda: struct.parse(example.data))
     if example.decodes is not None:
-        value = _try(lambda: decode(example.octets))
+        value = _try(lambda: decode(example.data))
         if isinstance(value, Record):
             yield from _stated(example, value_to_json(value))
             encode = getattr(codec, f"encode_{name}")
@@ -196,17 +196,17 @@ def _prove_frame(
 
     def judge() -> Any:
         """The value of the payload, after every rule of a single frame."""
-        decoded, end = codec.decode_frame(example.octets)
-        if end != len(example.octets):
-            raise RemoteProtocolError("", end, "", "one frame", "more octets")
+        decoded, end = codec.decode_frame(example.data)
+        if end != len(example.data):
+            raise RemoteProtocolError("", end, "", "one frame", "more bytes")
         codec.check_header(decoded)
         try:
             return codec.decode_payload(decoded, example.continued)
         except RemoteProtocolError as error:
-            raise error.moved(schema.header.octets) from None
+            raise error.moved(schema.header.size) from None
 
     def parse() -> Any:
-        return structs.checked_frame.parse(example.octets, continued=example.continued)
+        return structs.checked_frame.parse(example.data, continued=example.continued)
 
     def value_of(container: Any) -> Any:
         return container.payload if container.value is None else container.value
@@ -216,21 +216,21 @@ def _prove_frame(
         return
     if isinstance(_try(judge), ProtocolError):
         return
-    decoded, _ = codec.decode_frame(example.octets)
+    decoded, _ = codec.decode_frame(example.data)
     shown = frame_to_json(decoded, codec, continued=example.continued)
     if int(decoded.type) != frame.code:
         yield Problem(example.place, f"the example is a frame of type {shown['type']}", "move it there")
     stated = {key: shown[key] for key in ("length", "request_id", "stream_id", "stream_flags", "type", "flags")}
     value = judge()
     yield from _stated(example, stated | {"payload": value_to_json(value)})
-    container = structs.frame.parse(example.octets)
+    container = structs.frame.parse(example.data)
 
     def rebuild() -> bytes:
         payload = decoded.payload
         if isinstance(value, Record):
             payload = encoders[type(value).__name__](value)
-        octets: bytes = codec.encode_frame(decoded.replace(payload=payload))
-        return octets
+        data: bytes = codec.encode_frame(decoded.replace(payload=payload))
+        return data
 
     yield from _rebuilt(example, rebuild, lambda: structs.frame.build(container))
 
@@ -249,10 +249,10 @@ def _outcomes(example: Example, fast: Callable[[], Any], slow: Callable[[], Any]
     for who, result in results.items():
         if isinstance(result, ProtocolError):
             if example.refused is None or not result.requirement:
-                yield Problem(example.place, f"the example is refused by the {who}: {result}", "correct the octets")
+                yield Problem(example.place, f"the example is refused by the {who}: {result}", "correct the bytes")
             elif (result.requirement, result.offset) != (example.refused, example.offset):
                 message = f"the example is refused by {result.requirement} at offset {result.offset} in the {who}"
-                yield Problem(example.place, message, "correct the octets, `refused` or `offset`")
+                yield Problem(example.place, message, "correct the bytes, `refused` or `offset`")
         elif example.refused is not None:
             yield Problem(example.place, f"the example is taken by the {who}", f"make it break {example.refused}")
     taken = [result for result in results.values() if not isinstance(result, ProtocolError)]
@@ -268,7 +268,7 @@ def _stated(example: Example, shown: Any) -> Iterator[Problem]:
     for path, found, stated in _differences(shown, example.decodes):
         place = f" in {path}" if path else ""
         message = f"the example decodes to {_shown(found)}{place}, and `decodes` has {_shown(stated)}"
-        yield Problem(example.place, message, "correct the octets or `decodes`")
+        yield Problem(example.place, message, "correct the bytes or `decodes`")
 
 
 _MOST_SHOWN = 200
@@ -303,8 +303,8 @@ def _rebuilt(example: Example, *builds: Callable[[], bytes]) -> Iterator[Problem
         result = _try(build)
         if isinstance(result, ProtocolError):
             yield Problem(example.place, f"the example cannot be rebuilt: {result}", "correct `rules` or the example")
-        elif result != example.octets:
-            advice = "write the octets as they are built"
+        elif result != example.data:
+            advice = "write the bytes as they are built"
             yield Problem(example.place, f"the example is rebuilt to {_cut(result.hex())}", advice)
 
 

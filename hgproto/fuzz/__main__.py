@@ -80,10 +80,10 @@ def _run(words: list[str], faults: list[tuple[bytes, Exception]]) -> int:
             watch=lambda _: bar.update(),
         )
     faults += tally.faults
-    for octets, error in faults:
-        print(f"{type(error).__name__}: {printable(str(error))}\n  {octets.hex()}")
+    for data, error in faults:
+        print(f"{type(error).__name__}: {printable(str(error))}\n  {data.hex()}")
     print(
-        f"{options.name}: {counted(tally.cases, 'case')}, {counted(tally.octets, 'octet')}, {tally.seconds:.1f} s, "
+        f"{options.name}: {counted(tally.cases, 'case')}, {counted(tally.size, 'byte')}, {tally.seconds:.1f} s, "
         f"{counted(len(tally.faults), 'fault')}"
     )
     return int(bool(tally.faults))
@@ -104,10 +104,10 @@ def atheris_main(name: str, arguments: Sequence[str] = ()) -> None:
         if seed % 4 == 0:
             # Some of it without knowing the protocol.
             return bytes(atheris.Mutate(data, most))
-        return Mutator(Seeded(seed), harness.side).mutated_octets(data)[:most]
+        return Mutator(Seeded(seed), harness.side).mutated_bytes(data)[:most]
 
     def cross(data: bytes, other: bytes, most: int, seed: int) -> bytes:
-        return Mutator(Seeded(seed), harness.side).mutated_octets(data, other)[:most]
+        return Mutator(Seeded(seed), harness.side).mutated_bytes(data, other)[:most]
 
     options = {} if name == "human" else {"custom_mutator": mutate, "custom_crossover": cross}
     atheris.Setup([sys.argv[0], *arguments], harness.call, **options)

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
-__all__ = ["CallableTarget", "WrongAnswerError", "found", "lines_of_events", "octets_of"]
+__all__ = ["CallableTarget", "WrongAnswerError", "bytes_of", "found", "lines_of_events"]
 
 _FRESH = 1 << 23
-"""Octets by which a process may have grown and still serve the next case."""
+"""Bytes by which a process may have grown and still serve the next case."""
 
 
 class CallableTarget:
@@ -67,18 +67,18 @@ class CallableTarget:
                 raise TargetError((hello or b"it did not start").decode("utf-8", "replace"))
         return self._worker
 
-    def run(self, octets: bytes) -> Outcome:
+    def run(self, data: bytes) -> Outcome:
         """Calls it once. Raises :class:`TargetError` if it returns an object of a kind that its answers cannot be."""
-        octets = as_bytes(octets, "octets")
+        data = as_bytes(data, "data")
         if self._closed:
             raise RuntimeError("the target is closed; open it again")
         earlier = self.late(0.0)
         self._errors.bound()
-        return self._called(octets)._replace(earlier=earlier)
+        return self._called(data)._replace(earlier=earlier)
 
-    def _called(self, octets: bytes) -> Outcome:
+    def _called(self, data: bytes) -> Outcome:
         worker = self._begun()
-        worker.write(octets)
+        worker.write(data)
         status: int | None = None
         try:
             answer = worker.read(self._seconds)
@@ -173,7 +173,7 @@ class WrongAnswerError(TargetError):
     """A callable returned an object of a kind that its answers cannot be. The text says what it returned."""
 
 
-def octets_of(answer: Any) -> bytes:
+def bytes_of(answer: Any) -> bytes:
     """Returns the bytes of the frames that a callable returned. Raises :class:`WrongAnswerError`."""
     if not is_bytes_like(answer):
         raise WrongAnswerError(f"{_kind(answer)}; {_ADVICE['frames']}")
@@ -201,8 +201,8 @@ def lines_of_events(answer: Any) -> Iterator[bytes]:
         yield line + b"\n"
 
 
-def _checked_lines(octets: bytes) -> Iterator[bytes]:
-    for line in octets.splitlines():
+def _checked_lines(data: bytes) -> Iterator[bytes]:
+    for line in data.splitlines():
         if not line.strip():
             continue
         try:

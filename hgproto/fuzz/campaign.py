@@ -44,7 +44,7 @@ class Report(NamedTuple):
     """
 
     cases: int
-    octets: int
+    size: int
     seconds: float
     findings: tuple[FuzzFinding, ...]
     repeats: tuple[int, ...]
@@ -124,13 +124,13 @@ class Campaign:
     def run(self) -> Report:
         """Runs it."""
         self._begun = time.monotonic()
-        octets = 0
+        size = 0
         interrupted, gone, trouble = False, False, ""
         try:
             for case in self._cases:
                 outcome = self._run(self._target, case)
                 self._number += 1
-                octets += len(case.octets)
+                size += len(case.data)
                 # A known fault hides none of the others.
                 self._faults += [(case, fault, self._number) for fault in self._oracle.faults(case, outcome)]
                 self._notes.update(self._oracle.noted)
@@ -160,7 +160,7 @@ class Campaign:
                 self._finish(self._pending[0])
         return Report(
             self._number,
-            octets,
+            size,
             self._elapsed(),
             tuple(self._findings),
             tuple(self._repeats),
@@ -217,7 +217,7 @@ class Campaign:
             except KeyboardInterrupt as error:
                 # It is kept all the same.
                 interrupt, fault = error, self._likely(case, fault)
-        finding = FuzzFinding(case, fault, self._seed, number, seconds, len(case.octets), self._command)
+        finding = FuzzFinding(case, fault, self._seed, number, seconds, len(case.data), self._command)
         finding = finding._replace(id=finding.digest, shown_again=shown, new_process=new_process)
         if self._oracle.ignores(fault):
             pass
@@ -259,12 +259,12 @@ class Campaign:
         Also returns what :meth:`_shown` does. A fault that does not show again has no place, and neither has one whose place is
         not found in time.
         """
-        octets = without_probe(case)
+        data = without_probe(case)
         likely = self._likely(case, fault)
         is_slow = fault.kind in ("hang", "growth")
         if likely is not fault and (is_slow or self._spent > self._minimize_share * self._elapsed()):
             # To confirm it would take the time from new cases.
-            return likely, octets, None, False
+            return likely, data, None, False
 
         def shows(start: bytes) -> bool:
             if self._most_seconds is not None and self._elapsed() > self._most_seconds * (1 + self._minimize_share):
@@ -275,16 +275,16 @@ class Campaign:
             with self._timed():
                 shown, new_process = self._shown(case, fault)
                 if not shown:
-                    return fault, octets, shown, new_process
+                    return fault, data, shown, new_process
                 if case.waits or case.sizes:
-                    place, start = (FIRST, b"") if shows(b"") else (places_of(case)[0], octets)
+                    place, start = (FIRST, b"") if shows(b"") else (places_of(case)[0], data)
                 else:
-                    place, start = stop_of(octets, shows, self._places(fault))
+                    place, start = stop_of(data, shows, self._places(fault))
         except TargetError:
             # It has crashed for good, so the place stays unknown.
-            return fault, octets, None, False
+            return fault, data, None, False
         except _TimeIsOverError:
-            return likely, octets, shown, new_process
+            return likely, data, shown, new_process
         return _with_place(fault, place), start, shown, new_process
 
     def _likely(self, case: Case, fault: Fault) -> Fault:
@@ -371,9 +371,9 @@ class Campaign:
         def shows(start: bytes) -> bool:
             return unplaced.key in self._judged_as(frames_of(start), finding.case)[1]
 
-        octets = b"".join(frames)
-        place, start = stop_of(octets, shows, {place_in(finding.fault.cause)})
-        if place != place_in(finding.fault.cause) or start != octets:
+        data = b"".join(frames)
+        place, start = stop_of(data, shows, {place_in(finding.fault.cause)})
+        if place != place_in(finding.fault.cause) or start != data:
             return None
         return other, _with_place(unplaced, place)
 
@@ -383,7 +383,7 @@ class Campaign:
         if (other.probe is None) != (case.probe is None):
             # Without its probe, a case would show something else, or nothing.
             return other, {}
-        if used(other.octets, self._without):
+        if used(other.data, self._without):
             # The end of a request was dropped, say, so that the probe comes between its frames.
             return other, {}
         return other, {fault.key: fault for fault in self._oracle.faults(other, self._run(self._target, other))}

@@ -39,18 +39,18 @@ _REVISION = default_revision()
 codec, _CONTENT = _REVISION.codec, Content(_REVISION)
 _BEGIN, _END = _REVISION.begin, _REVISION.end
 _MORE_DATA, _LAST_DATA = _REVISION.data_types[_CONTENT.data]
-_HEADER = codec.HEADER_OCTETS
+_HEADER = codec.HEADER_BYTES
 _LIMIT, _MOST = codec.MAX_PAYLOAD
 _PROBE_NAME = b"probe"
 _PROBE = _HEADER + len(_PROBE_NAME)
 """Bytes of a probe."""
 _POPULATION = 200
 """Sessions that are kept to be mutated."""
-_MOST_OCTETS = 1 << 21
-"""Octets of a limit that is still tried."""
+_MOST_BYTES = 1 << 21
+"""Bytes of a limit that is still tried."""
 _BOMB = 1 << 28
-"""Octets that a small payload grows to."""
-_SERIES, _SERIES_OCTETS = "series", 1 << 20
+"""Bytes that a small payload grows to."""
+_SERIES, _SERIES_BYTES = "series", 1 << 20
 """The origin of cases for memory, with their bytes: enough to tell a few bytes for each byte from the noise of an allocator."""
 _SERIES_NAME, _SERIES_PAYLOAD = 120, 4096
 """Bytes of a payload in a series: of commands that are done, and of all other frames."""
@@ -71,14 +71,14 @@ def types_of(side: Role) -> list[str]:
 class Case(NamedTuple):
     """What a target is given.
 
-    ``octets``: all that the other side sends. ``origin``: where it comes from, in words. ``probe``: the request id of a
+    ``data``: all that the other side sends. ``origin``: where it comes from, in words. ``probe``: the request id of a
     command at its end that shows whether the connection still works; None when there is none. ``waits``: bytes after which
     the other side sends nothing until the target has fallen silent. ``sizes``: bytes of two starts of the case, each half of the
     next, which are given to the target too, to see how its memory grows. ``tail``: bytes at the end of the case that also end
     each of these starts.
     """
 
-    octets: bytes
+    data: bytes
     origin: str
     probe: int | None = None
     waits: tuple[int, ...] = ()
@@ -88,15 +88,15 @@ class Case(NamedTuple):
     @property
     def starts(self) -> list[bytes]:
         """The inputs of the target, from the smallest start to the whole case."""
-        end = self.octets[len(self.octets) - self.tail :]
-        return [*(self.octets[:size] + end for size in self.sizes), self.octets]
+        end = self.data[len(self.data) - self.tail :]
+        return [*(self.data[:size] + end for size in self.sizes), self.data]
 
 
 class Cases:
     """Cases without end. ``role``: what the target is. ``seed``: where all choices come from.
 
     ``rate``: how often, of a hundred mutations, something is broken. ``limits``: of the target; None when they are not
-    known. ``encodings``: the profiles that it knows. ``corpus``: octets that are tried first, and mutated later. ``probe``:
+    known. ``encodings``: the profiles that it knows. ``corpus``: bytes that are tried first, and mutated later. ``probe``:
     whether cases for a server end with a command that shows whether it still works. ``without``: the features that the target
     lacks (:mod:`hgproto.fuzz.features`); cases that use one are left out, and ``left_out`` counts them. ``dialogues``: True for
     a target that can be waited for. ``defers``: True for one that answers only after the end of input. ``fails``: the name of a
@@ -130,7 +130,7 @@ class Cases:
         self._limits = limits
         self._encodings = default_encodings() if encodings is None else encodings
         self._mutator = Mutator(self._choices, self._side, rate=rate, encodings=self._encodings)
-        self._corpus = [as_bytes(octets, "the corpus") for octets in corpus]
+        self._corpus = [as_bytes(data, "the corpus") for data in corpus]
         self._probe = probe and role == "server"
         self._answers = self._probe and not defers
         self._names = (_PROBE_NAME,) if fails is None else (_PROBE_NAME, fails.encode("ascii"))
@@ -144,33 +144,33 @@ class Cases:
         self._dialogues = _dialogues(defers, fails, ends=self._ends) if dialogues and self._probe else ()
 
     def __iter__(self) -> Iterator[Case]:
-        made = (self._case(octets, origin) for octets, origin in self._all())
+        made = (self._case(data, origin) for data, origin in self._all())
         for case in chain(self._dialogues, made):
-            lacking = used(case.octets, self.without)
+            lacking = used(case.data, self.without)
             if lacking is None:
                 yield case
             else:
                 self.left_out[lacking.name] += 1
 
-    def _case(self, octets: bytes, origin: str) -> Case:
-        case = self._probed(octets, origin)
+    def _case(self, data: bytes, origin: str) -> Case:
+        case = self._probed(data, origin)
         # A probe comes between the frames of a request that has no end.
-        if case.probe is not None and used(case.octets, self.without):
-            case = Case(octets, origin)
+        if case.probe is not None and used(case.data, self.without):
+            case = Case(data, origin)
         return _with_starts(case) if origin.startswith(_SERIES) else case
 
-    def _probed(self, octets: bytes, origin: str = "") -> Case:
+    def _probed(self, data: bytes, origin: str = "") -> Case:
         """Returns a case, with a probe if it can have one."""
         most = _LIMIT if self._limits is None else self._limits.max_payload
         # With a probe, no input would be some.
-        has_probe = self._probe and octets
-        return with_probe(octets, origin, most, ends=self._ends) if has_probe else Case(octets, origin)
+        has_probe = self._probe and data
+        return with_probe(data, origin, most, ends=self._ends) if has_probe else Case(data, origin)
 
     def _all(self) -> Iterator[tuple[bytes, str]]:
-        for number, octets in enumerate(self._corpus):
-            yield octets, f"corpus: {number}"
+        for number, data in enumerate(self._corpus):
+            yield data, f"corpus: {number}"
         for number in range(20):
-            yield self._octets(self._mutator.fresh()), f"session {number}"
+            yield self._bytes(self._mutator.fresh()), f"session {number}"
         edges, mutations = self._edges(), self._mutations()
         while True:
             yield from self._rules()
@@ -180,19 +180,19 @@ class Cases:
                 if edge is not None:
                     yield edge
 
-    def _octets(self, lines: list[Line]) -> bytes:
+    def _bytes(self, lines: list[Line]) -> bytes:
         parts = wires(lines, encodings=self._encodings)
-        return b"".join(octets for side, octets in parts if side == self._side and octets is not None)
+        return b"".join(data for side, data in parts if side == self._side and data is not None)
 
     def _rules(self) -> Iterator[tuple[bytes, str]]:
         """Each rule that this side can break, broken in several ways."""
         for requirement in list(self._breakable):
             for _ in range(_WAYS):
-                octets = self._breaking(requirement)
-                if octets is None:
+                data = self._breaking(requirement)
+                if data is None:
                     self._breakable.remove(requirement)
                     break
-                yield octets, f"breaks {requirement}"
+                yield data, f"breaks {requirement}"
 
     def _breaking(self, requirement: str) -> bytes | None:
         """What this side sends that breaks a rule, and if it can be no other; None when only the other side breaks it."""
@@ -209,29 +209,29 @@ class Cases:
             )
             if lines is None:
                 continue
-            octets = self._octets(lines)
-            if used(octets, self.without):
+            data = self._bytes(lines)
+            if used(data, self.without):
                 continue
-            findings = validate(octets, role=self._side, limits=self._limits, encodings=self._encodings)
+            findings = validate(data, role=self._side, limits=self._limits, encodings=self._encodings)
             ids = {finding.id for finding in findings if finding.severity == ERROR or finding.id == requirement}
             if requirement in ids:
-                kept = kept or octets
-                has_probe = not used(self._probed(octets).octets, self.without)
-                if ids == {requirement} and has_probe and self._is_certain(octets, requirement):
-                    return octets
+                kept = kept or data
+                has_probe = not used(self._probed(data).data, self.without)
+                if ids == {requirement} and has_probe and self._is_certain(data, requirement):
+                    return data
         return kept
 
-    def _is_certain(self, octets: bytes, requirement: str) -> bool:
-        """Whether a server refuses octets by that rule whenever it answers; else they show little."""
+    def _is_certain(self, data: bytes, requirement: str) -> bool:
+        """Whether a server refuses bytes by that rule whenever it answers; else they show little."""
         if self._side == "server":
             return True
-        errors = [served(octets, late=late, encodings=self._encodings).error for late in (False, True)]
+        errors = [served(data, late=late, encodings=self._encodings).error for late in (False, True)]
         return all(error is not None and error.requirement == requirement for error in errors)
 
     def _edges(self) -> Iterator[tuple[bytes, str]]:
         """Limits, and boundaries of every type of frame in turn."""
-        for what, lines, _ in at_limits(self._limits, most_octets=_MOST_OCTETS):
-            yield self._octets(lines), f"limit: {what}"
+        for what, lines, _ in at_limits(self._limits, most_bytes=_MOST_BYTES):
+            yield self._bytes(lines), f"limit: {what}"
         yield b"", "empty"
         if self._side == "client":
             for name in self._names[1:]:
@@ -247,7 +247,7 @@ class Cases:
                 if boundary is None:
                     kinds.remove(kind)
                 else:
-                    yield _in_context(boundary.octets, self._side), f"boundary: {boundary.what}"
+                    yield _in_context(boundary.data, self._side), f"boundary: {boundary.what}"
 
     def _mutations(self) -> Iterator[tuple[bytes, str]]:
         mutator, choices = self._mutator, self._choices
@@ -266,7 +266,7 @@ class Cases:
                     self._population.append(lines)
                 else:
                     self._population[choices.below(_POPULATION)] = lines
-            yield self._octets(mutator.broken(lines)), origin
+            yield self._bytes(mutator.broken(lines)), origin
 
 
 def _dialogues(defers: bool, fails: str | None, *, ends: bool) -> list[Case]:
@@ -278,7 +278,7 @@ def _dialogues(defers: bool, fails: str | None, *, ends: bool) -> list[Case]:
         first = _command(1, 1, _CONTENT.name_is_all, _BEGIN, name)
         if defers:
             case = with_probe(first, f"dialogue: {what}, and no end of input yet", ends=ends)
-            cases.append(case._replace(waits=(len(case.octets),)))
+            cases.append(case._replace(waits=(len(case.data),)))
         else:
             for again in (name, _PROBE_NAME):
                 second = _command(1, 1, _CONTENT.name_is_all, 0, again)
@@ -292,16 +292,16 @@ def _cuts() -> Iterator[tuple[bytes, str]]:
     first = _command(1, 1, _CONTENT.name_is_all, _BEGIN)
     second = _command(3, 1, _CONTENT.name_is_all, _END)
     for size in (1, _HEADER - 1, _HEADER, len(second) - 1):
-        yield first + second[:size], f"cut: {size} of {counted(len(second), 'octet')}"
+        yield first + second[:size], f"cut: {size} of {counted(len(second), 'byte')}"
 
 
 def _lengths() -> Iterator[tuple[bytes, str]]:
-    """Frames over the limit on lengths that are good ones to who gives the third octet of a length another weight."""
+    """Frames over the limit on lengths that are good ones to who gives the third byte of a length another weight."""
     for weight in (0, 1, 256, 16384, 32768):
         payload = bytes(weight)
         frame = codec.encode_frame(codec.make_frame(1, 1, _END, _CONTENT.data, _LAST_DATA, payload))
-        octets = _command(1, 1, _CONTENT.data_follows, _BEGIN) + b"\0\0\1" + frame[3:]
-        yield octets, f"length: a third octet that counts for {weight}"
+        data = _command(1, 1, _CONTENT.data_follows, _BEGIN) + b"\0\0\1" + frame[3:]
+        yield data, f"length: a third byte that counts for {weight}"
 
 
 def _series(limits: Limits, *, answered: bool) -> Iterator[tuple[bytes, str]]:
@@ -315,8 +315,8 @@ def _series(limits: Limits, *, answered: bool) -> Iterator[tuple[bytes, str]]:
         # A target may keep more memory per frame than such short frames have bytes.
         return
     size = min(limits.max_payload, _SERIES_PAYLOAD)
-    count = _SERIES_OCTETS // (_HEADER + size)
-    if count * size <= min(limits.request_octets, limits.buffered_octets):
+    count = _SERIES_BYTES // (_HEADER + size)
+    if count * size <= min(limits.request_bytes, limits.buffered_bytes):
         more, last = (
             codec.make_frame(1, 1, 0, _CONTENT.data, flag, b"a" * size) for flag in (_MORE_DATA, _CONTENT.last_data)
         )
@@ -325,8 +325,8 @@ def _series(limits: Limits, *, answered: bool) -> Iterator[tuple[bytes, str]]:
         yield command + data, f"{_SERIES}: data of one command"
     size = _SERIES_NAME
     if not answered:
-        size = min(limits.max_payload, max(_SERIES_PAYLOAD, _SERIES_OCTETS // limits.active_requests))
-    count = _SERIES_OCTETS // (_HEADER + size)
+        size = min(limits.max_payload, max(_SERIES_PAYLOAD, _SERIES_BYTES // limits.active_requests))
+    count = _SERIES_BYTES // (_HEADER + size)
     # A probe is a command too.
     if answered or count < limits.active_requests:
         what = "commands that are done" if answered else "commands that wait"
@@ -348,7 +348,7 @@ def _commands(count: int, name: bytes) -> Iterator[bytes]:
 
 
 def _bombs(encodings: Encodings) -> Iterator[tuple[bytes, str]]:
-    """Small payloads that grow to a great many octets."""
+    """Small payloads that grow to a great many bytes."""
     for name in encodings:
         if name == "identity":
             continue
@@ -358,28 +358,28 @@ def _bombs(encodings: Encodings) -> Iterator[tuple[bytes, str]]:
         parts = [payload[at : at + 65535] for at in range(0, len(payload), 65535)]
         frames = [_REVISION.message("settings")(1, 3, name)]
         frames += [codec.make_frame(1, 3, _REVISION.encoded, _CONTENT.data, _MORE_DATA, part) for part in parts]
-        octets = b"".join(codec.encode_frame(frame) for frame in frames)
-        yield _command(1, 1, _CONTENT.data_follows, _BEGIN) + octets, f"bomb: {name}"
+        data = b"".join(codec.encode_frame(frame) for frame in frames)
+        yield _command(1, 1, _CONTENT.data_follows, _BEGIN) + data, f"bomb: {name}"
 
 
-def with_probe(octets: bytes, origin: str, most: int = _LIMIT, *, ends: bool = True) -> Case:
+def with_probe(data: bytes, origin: str, most: int = _LIMIT, *, ends: bool = True) -> Case:
     """Builds a case that ends with a command of its own; without one where the bytes of a command would be read as others.
 
     ``most``: the largest payload in bytes that the target accepts. ``ends``: True if the command ends its stream. A cut frame
     takes all that follows for its header or payload, so nothing can be appended to it. A payload over the limit is rejected by
     its header, so a command may follow it at once.
     """
-    frames = frames_of(octets)
+    frames = frames_of(data)
     last = frames[-1] if frames else b""
     if frames and (not has_header(last) or (number_of(last, "length") <= most and codec.frame_end(last) > len(last))):
-        return Case(octets, origin)
+        return Case(data, origin)
     ids = {number_of(frame, "request_id") for frame in frames}
     request_id = next((one for one in range(65533, 0, -2) if one not in ids), None)
     if request_id is None:
-        return Case(octets, origin)
+        return Case(data, origin)
     stream_id, stream_flags = _free_stream(frames, _END * ends)
     probe = _command(request_id, stream_id, _CONTENT.name_is_all, stream_flags)
-    return Case(octets + probe, origin, request_id)
+    return Case(data + probe, origin, request_id)
 
 
 def probed_as(frames: Iterable[bytes], case: Case, most: int) -> Case:
@@ -387,35 +387,35 @@ def probed_as(frames: Iterable[bytes], case: Case, most: int) -> Case:
 
     In the place of a case with waits, an empty frame is a wait. A wait at the end of the case stays at its end.
     """
-    octets = b""
+    data = b""
     waits: list[int] = []
     for frame in frames:
-        octets += frame
-        if not frame and case.waits and len(octets) not in waits:
-            waits.append(len(octets))
+        data += frame
+        if not frame and case.waits and len(data) not in waits:
+            waits.append(len(data))
     if case.probe is None:
-        other = Case(octets, case.origin)
+        other = Case(data, case.origin)
     else:
-        ends = bool(number_of(case.octets[-_PROBE:], "stream_flags") & _END)
-        other = with_probe(octets, case.origin, most, ends=ends)
-    if case.waits[-1:] == (len(case.octets),):
-        waits = [wait for wait in waits if wait < len(other.octets)] + [len(other.octets)]
+        ends = bool(number_of(case.data[-_PROBE:], "stream_flags") & _END)
+        other = with_probe(data, case.origin, most, ends=ends)
+    if case.waits[-1:] == (len(case.data),):
+        waits = [wait for wait in waits if wait < len(other.data)] + [len(other.data)]
     return other._replace(waits=tuple(waits))
 
 
 def frames_and_waits(case: Case) -> list[bytes]:
     """Returns the frames of a case without its probe, with an empty one for each wait before the end of the case."""
-    octets = without_probe(case)
-    waits = [wait for wait in case.waits if wait < len(case.octets)]
+    data = without_probe(case)
+    waits = [wait for wait in case.waits if wait < len(case.data)]
     frames: list[bytes] = []
     for before, wait in zip([0, *waits], waits, strict=False):
-        frames += [*frames_of(octets[before:wait]), b""]
-    return frames + frames_of(octets[waits[-1] if waits else 0 :])
+        frames += [*frames_of(data[before:wait]), b""]
+    return frames + frames_of(data[waits[-1] if waits else 0 :])
 
 
 def without_probe(case: Case) -> bytes:
     """Returns the bytes of a case without the command that :func:`with_probe` appended."""
-    return case.octets if case.probe is None else case.octets[:-_PROBE]
+    return case.data if case.probe is None else case.data[:-_PROBE]
 
 
 def _free_stream(frames: list[bytes], end: int) -> tuple[int, int]:
@@ -436,17 +436,17 @@ def _command(request_id: int, stream_id: int, flags: int, stream_flags: int, nam
     return bytes(codec.encode_frame(frame))
 
 
-def _in_context(octets: bytes, side: Role) -> bytes:
+def _in_context(data: bytes, side: Role) -> bytes:
     """A frame at a boundary where it belongs: after what has to come before, and with an end to what it leaves open."""
     try:
-        frame, _ = codec.decode_frame(octets, 0, _MOST)
+        frame, _ = codec.decode_frame(data, 0, _MOST)
     except RemoteProtocolError:
-        return octets
+        return data
     if side == "server":
         if frame.stream_flags & _BEGIN:
-            return octets
+            return data
         first: Any = codec.make_frame(3, int(frame.stream_id), _BEGIN, _REVISION.code_of("text"), 0, b"")
-        return codec.encode_frame(first) + octets
+        return codec.encode_frame(first) + data
     begins = bool(frame.stream_flags & _BEGIN)
     announced = ANNOUNCING.get(int(frame.type))
     before = b""
@@ -456,7 +456,7 @@ def _in_context(octets: bytes, side: Role) -> bytes:
     elif not begins:
         other = 9 if frame.request_id != 9 else 11
         before = _command(other, int(frame.stream_id), _CONTENT.name_is_all, _BEGIN)
-    given = before + octets
+    given = before + data
     for after in _closers(int(frame.request_id)):
         server = Server()
         server.receive_data(given + after)

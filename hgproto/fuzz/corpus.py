@@ -45,13 +45,13 @@ def seeds(side: Role) -> dict[str, bytes]:
             found[f"session-{_named(one['id'])}"] = b"".join(bytes.fromhex(step.get("wire") or "") for step in steps)
     for name in types_of(side):
         for number, boundary in enumerate(boundaries(name)):
-            if len(boundary.octets) < _SMALL and not boundary.broken:
-                found[f"boundary-{name}-{number:03}"] = boundary.octets
-    return {name: octets for name, octets in found.items() if octets}
+            if len(boundary.data) < _SMALL and not boundary.broken:
+                found[f"boundary-{name}-{number:03}"] = boundary.data
+    return {name: data for name, data in found.items() if data}
 
 
 _SMALL = 4096
-"""Octets of a boundary that is worth keeping in a corpus: fuzzers are slow with more."""
+"""Bytes of a boundary that is worth keeping in a corpus: fuzzers are slow with more."""
 
 
 def _named(text: str) -> str:
@@ -83,24 +83,24 @@ def dictionary() -> str:
     words |= {"zlib head": b"\x78\x9c", "zlib flush": b"\0\0\xff\xff", "zstd magic": b"\x28\xb5\x2f\xfd"}
     words |= {"format": b"%s", "percent": b"%%"}
     lines = [f"# The words of {codec.REVISION}, for AFL (-x) and libFuzzer (-dict=).", f"# Schema: {codec.DIGEST}"]
-    for name, octets in words.items():
-        text = "".join(f"\\x{octet:02x}" for octet in octets)
+    for name, data in words.items():
+        text = "".join(f"\\x{byte:02x}" for byte in data)
         lines.append(f'{name.replace(" ", "_").replace("-", "_")}="{text}"')
     return "\n".join(lines) + "\n"
 
 
-def features(octets: bytes, side: Role) -> frozenset[str]:
-    """What octets of a side exercise, as far as another case exercises the same: frames, findings, events and their order."""
+def features(data: bytes, side: Role) -> frozenset[str]:
+    """What bytes of a side exercise, as far as another case exercises the same: frames, findings, events and their order."""
     seen: set[str] = set()
     validator = Validator(side)
-    for finding in chain(validator.feed(octets), validator.close()):
+    for finding in chain(validator.feed(data), validator.close()):
         seen.add(f"finding {finding.id} {finding.path.rpartition('.')[2]}")
-    events, error, _ = heard(other_role(side), octets)
+    events, error, _ = heard(other_role(side), data)
     seen.update(f"event {event['event']}" for event in events)
     if error is not None:
         seen.add(f"error {error.requirement}")
     before = "start"
-    for frame in filter(has_header, frames_of(octets)):
+    for frame in filter(has_header, frames_of(data)):
         kind = f"{number_of(frame, 'type'):x}{number_of(frame, 'flags'):x}"
         seen |= {
             f"frame {kind} {number_of(frame, 'stream_flags'):02x}",
@@ -120,10 +120,10 @@ def minimal(corpus: Mapping[str, bytes], side: Role) -> Iterator[str]:
     # Coverage either knows the side that sends, or derives it from the first stream.
     counted = [(Coverage(), role) for role in (side, None)]
     reached = 0
-    for name, octets in sorted(corpus.items(), key=lambda item: (len(item[1]), item[0])):
-        more = features(octets, side) - seen
+    for name, data in sorted(corpus.items(), key=lambda item: (len(item[1]), item[0])):
+        more = features(data, side) - seen
         for coverage, role in counted:
-            coverage.octets(octets, role)
+            coverage.data(data, role)
         before, reached = reached, sum(coverage.reached(kind) for coverage, _ in counted for kind in KINDS)
         if more or reached > before:
             seen |= more

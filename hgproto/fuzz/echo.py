@@ -80,7 +80,7 @@ def description(command: RunCommand) -> bytes:
 
 
 class Served(NamedTuple):
-    """What our server has made of octets.
+    """What our server has made of bytes.
 
     ``output``: what it sends. ``error``: what broke the connection. ``over``: the requirements of limits of ours that were
     met, each with the request.
@@ -92,7 +92,7 @@ class Served(NamedTuple):
 
 
 def served(
-    octets: BytesLike,
+    data: BytesLike,
     *,
     late: bool = False,
     limits: Limits | None = None,
@@ -109,7 +109,7 @@ def served(
     output: list[bytes] = []
     error: list[RemoteProtocolError] = []
     over: list[tuple[str, int | None]] = []
-    for given in (*frames_of(octets), None):
+    for given in (*frames_of(data), None):
         if error:
             # Nothing is read after it.
             break
@@ -137,14 +137,14 @@ def _encoded(frames: Iterable[Any]) -> Iterator[bytes]:
     return (_REVISION.codec.encode_frame(frame, _MOST) for frame in frames)
 
 
-def serve(octets: BytesLike) -> bytes:
-    """Our server as a target: all that it sends to a client that has sent these octets."""
-    return served(octets).output
+def serve(data: BytesLike) -> bytes:
+    """Our server as a target: all that it sends to a client that has sent these bytes."""
+    return served(data).output
 
 
 def heard(
     role: Role,
-    octets: BytesLike,
+    data: BytesLike,
     *,
     limits: Limits | None = None,
     encodings: Encodings | None = None,
@@ -161,7 +161,7 @@ def heard(
         reactor = Client(limits=limits, encodings=encodings, reopen=reopen)
         for request_id in ISSUED:
             reactor.issued(request_id)
-    events = [*reactor.receive_data(octets)]
+    events = [*reactor.receive_data(data)]
     events += reactor.receive_end()
     error = next((event.error for event in events if isinstance(event, Error)), None)
     over = {event.requirement for event in events if isinstance(event, SendFrames) and event.requirement}
@@ -169,11 +169,11 @@ def heard(
     return [event_to_json(event) for event in events], error, over & LIMITS
 
 
-def server_events(octets: BytesLike) -> list[dict[str, Any]]:
+def server_events(data: BytesLike) -> list[dict[str, Any]]:
     """Our server as a target that answers with events."""
-    return heard("server", octets)[0]
+    return heard("server", data)[0]
 
 
-def client_events(octets: BytesLike) -> list[dict[str, Any]]:
+def client_events(data: BytesLike) -> list[dict[str, Any]]:
     """Our client as a target that answers with events."""
-    return heard("client", octets)[0]
+    return heard("client", data)[0]

@@ -11,11 +11,11 @@ from hgproto.fuzz.processes import FIRST_SILENCE, MOST_OUTPUT, SILENCE
 __all__ = ["exchange", "say"]
 
 
-def say(connection: socket.socket, octets: bytes, output: bytearray, last: float) -> None:
-    """Sends octets, and reads until nothing more comes for a while. Raises :class:`OSError`."""
+def say(connection: socket.socket, raw: bytes, output: bytearray, last: float) -> None:
+    """Sends bytes, and reads until nothing more comes for a while. Raises :class:`OSError`."""
     connection.settimeout(max(last - time.monotonic(), 0.001))
     with contextlib.suppress(ConnectionError):
-        connection.sendall(octets)
+        connection.sendall(raw)
     silence = time.monotonic() + FIRST_SILENCE
     while (left := min(silence, last) - time.monotonic()) > 0:
         connection.settimeout(left)
@@ -29,11 +29,11 @@ def say(connection: socket.socket, octets: bytes, output: bytearray, last: float
         silence = time.monotonic() + SILENCE
 
 
-def exchange(connection: socket.socket, octets: bytes, output: bytearray, last: float) -> None:
-    """Sends octets and reads at the same time, so that neither side waits for the other. Raises :class:`OSError`."""
+def exchange(connection: socket.socket, raw: bytes, output: bytearray, last: float) -> None:
+    """Sends bytes and reads at the same time, so that neither side waits for the other. Raises :class:`OSError`."""
     import select
 
-    view, closed = memoryview(octets), False
+    view, closed = memoryview(raw), False
     connection.setblocking(False)
     while True:
         left = last - time.monotonic()

@@ -112,12 +112,12 @@ def features_named(
     return tuple(chosen)
 
 
-def used(octets: BytesLike, chosen: Iterable[Feature]) -> Feature | None:
-    """Returns the first of some features that octets use, None if they use none."""
+def used(data: BytesLike, chosen: Iterable[Feature]) -> Feature | None:
+    """Returns the first of some features that bytes use, None if they use none."""
     chosen = tuple(chosen)
     if not chosen:
         return None
-    frames = list(filter(has_header, frames_of(octets)))
+    frames = list(filter(has_header, frames_of(data)))
     seen = {tuple(number_of(frame, name) for name in ("type", "flags", "stream_flags")) for frame in frames}
     for feature in chosen:
         if not feature.headers:

@@ -1,4 +1,4 @@
-"""Findings of fuzzing: each one file with the octets, what they are, what is wrong, and the one command that shows it again."""
+"""Findings of fuzzing: each one file with the bytes, what they are, what is wrong, and the one command that shows it again."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def named(key: Key) -> str:
 class FuzzFinding(NamedTuple):
     """A fault of a target, minimised.
 
-    ``case``: the octets that show it. ``origin``: what they were before. ``fault``: what is wrong. ``seed``, ``number``: of
-    the campaign, and which of its cases it was. ``seconds``: after how long it was found. ``original_octets``: how many there
+    ``case``: the bytes that show it. ``origin``: what they were before. ``fault``: what is wrong. ``seed``, ``number``: of
+    the campaign, and which of its cases it was. ``seconds``: after how long it was found. ``original_bytes``: how many there
     were before minimising. ``command``: of the campaign, without what only a campaign needs. ``id``: tells it from other
-    findings, and stays the same when it is minimised; empty for that of the octets as they are. ``shown_again``: True if the case
+    findings, and stays the same when it is minimised; empty for that of the bytes as they are. ``shown_again``: True if the case
     showed the fault when it was run once more, False if it did not, None if that is not known. ``new_process``: True if a new
     process ran it then, so that no other case came before.
     """
@@ -48,7 +48,7 @@ class FuzzFinding(NamedTuple):
     seed: int
     number: int
     seconds: float
-    original_octets: int
+    original_bytes: int
     command: tuple[str, ...]
     id: str = ""
     shown_again: bool | None = None
@@ -74,8 +74,8 @@ class FuzzFinding(NamedTuple):
 
     @property
     def digest(self) -> str:
-        """The id, or what it is for a finding that is not minimised: told by the target, the octets, and the fault."""
-        parts = [self.case.octets.hex(), str(self.case.probe), *self.fault.key, *self.command]
+        """The id, or what it is for a finding that is not minimised: told by the target, the bytes, and the fault."""
+        parts = [self.case.data.hex(), str(self.case.probe), *self.fault.key, *self.command]
         return self.id or hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
     @property
@@ -103,14 +103,14 @@ class FuzzFinding(NamedTuple):
             "cause": self.fault.cause,
             "expected": self.fault.expected,
             "found": self.fault.found,
-            "octets": self.case.octets.hex(),
-            "human": human(self.case.octets),
+            "bytes": self.case.data.hex(),
+            "human": human(self.case.data),
             "probe": self.case.probe,
             "waits": list(self.case.waits),
             "sizes": list(self.case.sizes),
             "tail": self.case.tail,
             "origin": self.case.origin,
-            "original_octets": self.original_octets,
+            "original_bytes": self.original_bytes,
             "shown_again": self.shown_again,
             "new_process": self.new_process,
             "again": self.again,
@@ -132,7 +132,7 @@ class FuzzFinding(NamedTuple):
         """Writes its file whole or not at all; gives the path. Raises :class:`OSError`.
 
         Findings that differ have different names. Of one finding, a file that showed again is kept, and of these the one with the
-        fewest octets.
+        fewest bytes.
         """
         os.makedirs(directory, exist_ok=True)
         path = os.path.join(directory, self.name)
@@ -155,7 +155,7 @@ _DEPENDS = ", so it may depend on the cases before it, or on time"
 
 def _rank(shown_again: bool | None, case: Case) -> tuple[bool, int]:
     """Sorts what is kept of one finding: what showed again before what did not, then by size."""
-    return not shown_again, len(case.octets)
+    return not shown_again, len(case.data)
 
 
 class Saved(NamedTuple):
@@ -167,10 +167,10 @@ class Saved(NamedTuple):
     shown_again: bool | None
 
 
-def human(octets: bytes) -> list[str]:
-    """Octets in human form, a line a frame; what is no whole frame in hexadecimal after ``#``."""
+def human(data: bytes) -> list[str]:
+    """Bytes in human form, a line a frame; what is no whole frame in hexadecimal after ``#``."""
     lines = []
-    for frame in frames_of(octets):
+    for frame in frames_of(data):
         try:
             lines.append(format_frame(codec.decode_frame(frame, 0, _MOST)[0]))
         except RemoteProtocolError:
@@ -200,21 +200,21 @@ def read_saved(path: str) -> Saved:
     try:
         with open(path, "rb") as file:
             value = json.loads(file.read())
-        octets = bytes.fromhex(value["octets"])
+        data = bytes.fromhex(value["bytes"])
         waits, sizes = (value.get(name, []) for name in ("waits", "sizes"))
         tail = value.get("tail", 0)
         for places in (waits, sizes):
             if not isinstance(places, list) or not all(type(place) is int for place in places):
                 raise ValueError
-            if places != sorted({*places}) or not all(0 <= place <= len(octets) for place in places):
+            if places != sorted({*places}) or not all(0 <= place <= len(data) for place in places):
                 raise ValueError
-        if not (type(tail) is int and 0 <= tail <= len(octets)):
+        if not (type(tail) is int and 0 <= tail <= len(data)):
             raise ValueError
         if not all(isinstance(value[name], str) for name in ("origin", "kind", "cause", "schema")):
             raise ValueError
         if not (value["requirement"] is None or isinstance(value["requirement"], str)):
             raise ValueError
-        case = Case(octets, value["origin"], value["probe"], tuple(waits), tuple(sizes), tail)
+        case = Case(data, value["origin"], value["probe"], tuple(waits), tuple(sizes), tail)
         if case.probe is not None and not (type(case.probe) is int and 0 <= case.probe < 1 << 16):
             raise ValueError
         shown_again = value.get("shown_again")

@@ -1,4 +1,4 @@
-"""Our own code as targets of fuzzing: functions that take any octets and raise when something is wrong with us.
+"""Our own code as targets of fuzzing: functions that take any bytes and raise when something is wrong with us.
 
 Each is the same for all engines: the loop of :func:`run`, Hypothesis, and Atheris (``python -m hgproto.fuzz --atheris NAME``).
 """
@@ -38,8 +38,8 @@ _TIGHT = Limits(
     decoded_response=8192,
     receiving_requests=3,
     active_requests=5,
-    request_octets=4096,
-    buffered_octets=8192,
+    request_bytes=4096,
+    buffered_bytes=8192,
     arguments=4,
     argument_value=1024,
 )
@@ -48,7 +48,7 @@ _TIGHT = Limits(
 class Harness(NamedTuple):
     """A harness.
 
-    ``call``: takes octets; raises for a fault of ours. ``side``: who sends what it takes, ``client`` or ``server``. ``doc``:
+    ``call``: takes bytes; raises for a fault of ours. ``side``: who sends what it takes, ``client`` or ``server``. ``doc``:
     what it holds us to.
     """
 
@@ -63,12 +63,12 @@ def check(holds: object, what: str) -> None:
         raise AssertionError(what)
 
 
-def _cut(octets: bytes) -> Iterator[bytes]:
-    """Octets in chunks of sizes that they decide themselves."""
+def _cut(data: bytes) -> Iterator[bytes]:
+    """Bytes in chunks of sizes that they decide themselves."""
     at, size = 0, 1
-    while at < len(octets):
-        yield octets[at : at + size]
-        size, at = 1 + (octets[at] * 7 + size) % 31, at + size
+    while at < len(data):
+        yield data[at : at + size]
+        size, at = 1 + (data[at] * 7 + size) % 31, at + size
 
 
 def _outcome(frames: Iterable[Any]) -> tuple[list[Any], tuple[str, int] | None]:
@@ -82,24 +82,24 @@ def _outcome(frames: Iterable[Any]) -> tuple[list[Any], tuple[str, int] | None]:
     return seen, None
 
 
-def _reader(octets: bytes) -> None:
-    whole, error = _outcome(FrameReader().read(octets))
-    chunked, error_of_chunks = _outcome(FrameReader().read(_cut(octets)))
+def _reader(data: bytes) -> None:
+    whole, error = _outcome(FrameReader().read(data))
+    chunked, error_of_chunks = _outcome(FrameReader().read(_cut(data)))
     check(whole == chunked, "chunks do not matter to frames")
     check(error == error_of_chunks, "chunks do not matter to errors")
     again = b"".join(codec.encode_frame(frame, _MOST) for frame in whole)
-    check(octets.startswith(again), "what was read is written as it was")
-    check(error is not None or again == octets, "nothing is lost")
+    check(data.startswith(again), "what was read is written as it was")
+    check(error is not None or again == data, "nothing is lost")
 
 
-def _human(octets: bytes) -> None:
+def _human(data: bytes) -> None:
     try:
-        frame = parse_frame(octets)
+        frame = parse_frame(data)
     except HumanFormError as error:
-        check(0 <= error.column <= len(octets) + 1, "the column of an error is in the line")
+        check(0 <= error.column <= len(data) + 1, "the column of an error is in the line")
     else:
         _round_trip(frame)
-    for frame in _outcome(FrameReader().read(octets))[0]:
+    for frame in _outcome(FrameReader().read(data))[0]:
         _round_trip(frame)
 
 
@@ -110,11 +110,11 @@ def _round_trip(frame: Any) -> None:
     check(format_frame(parse_frame(line)) == line, "the canonical line stays as it is")
 
 
-def _server(octets: bytes) -> None:
+def _server(data: bytes) -> None:
     for limits in (None, _TIGHT):
         whole, chunked = Server(limits=limits), Server(limits=limits)
-        events = [*whole.receive_data(octets)]
-        in_chunks = [event for chunk in _cut(octets) for event in chunked.receive_data(chunk)]
+        events = [*whole.receive_data(data)]
+        in_chunks = [event for chunk in _cut(data) for event in chunked.receive_data(chunk)]
         _same_events(events, in_chunks)
         bound = (limits or whole.limits).active_requests
         for server, told in ((whole, events), (chunked, in_chunks)):
@@ -125,15 +125,15 @@ def _server(octets: bytes) -> None:
         check(whole.works == chunked.works, "chunks do not matter to the state")
 
 
-def _client(octets: bytes) -> None:
+def _client(data: bytes) -> None:
     for limits in (None, _TIGHT):
         clients = [Client(limits=limits), Client(limits=limits)]
         for client in clients:
             for request_id in ISSUED:
                 if len(client.active) < client.limits.active_requests:
                     client.issued(request_id)
-        events = [*clients[0].receive_data(octets)]
-        in_chunks = [event for chunk in _cut(octets) for event in clients[1].receive_data(chunk)]
+        events = [*clients[0].receive_data(data)]
+        in_chunks = [event for chunk in _cut(data) for event in clients[1].receive_data(chunk)]
         _same_events(events, in_chunks)
         for client in clients:
             client.receive_end()
@@ -170,26 +170,26 @@ def _sent(events: list[Any]) -> None:
             check(not frame.stream_id & 1, "a server's streams are even")
 
 
-def _validator(octets: bytes) -> None:
+def _validator(data: bytes) -> None:
     for role in ("client", "server"):
-        whole = list(validate(octets, role=role))
-        check(whole == list(validate(_cut(octets), role=role)), "chunks do not matter to findings")
-        check(all(0 <= finding.offset <= len(octets) for finding in whole), "findings are about the input")
-    frames = list(validate(octets, depth="frames"))
-    check(frames == list(validate(_cut(octets), depth="frames")), "chunks do not matter to findings about frames")
-    check(len(frames) <= 1 + 20 * (1 + len(octets) // codec.HEADER_OCTETS), "findings are bounded")
+        whole = list(validate(data, role=role))
+        check(whole == list(validate(_cut(data), role=role)), "chunks do not matter to findings")
+        check(all(0 <= finding.offset <= len(data) for finding in whole), "findings are about the input")
+    frames = list(validate(data, depth="frames"))
+    check(frames == list(validate(_cut(data), depth="frames")), "chunks do not matter to findings about frames")
+    check(len(frames) <= 1 + 20 * (1 + len(data) // codec.HEADER_BYTES), "findings are bounded")
 
 
-def _differential(octets: bytes) -> None:
+def _differential(raw: bytes) -> None:
     at = 0
-    while at < len(octets):
-        data = octets[at:]
+    while at < len(raw):
+        data = raw[at:]
         fast, slow = _by_codec(data), _by_structs(data)
         if len(fast) == 6 or len(slow) == 6:
             check(fast == slow, f"both codecs refuse alike: {fast} and {slow}")
         else:
             check(fast[:2] == slow[:2] and same_value(fast[2], slow[2]), f"both codecs read alike: {fast} and {slow}")
-        at = codec.frame_end(octets, at)
+        at = codec.frame_end(raw, at)
 
 
 def _by_codec(data: bytes) -> tuple[Any, ...]:
@@ -199,7 +199,7 @@ def _by_codec(data: bytes) -> tuple[Any, ...]:
         try:
             return frame.as_dict(), end, codec.decode_payload(frame)
         except RemoteProtocolError as error:
-            raise error.moved(codec.HEADER_OCTETS) from None
+            raise error.moved(codec.HEADER_BYTES) from None
     except RemoteProtocolError as error:
         return error.args
 
@@ -211,38 +211,38 @@ def _by_structs(data: bytes) -> tuple[Any, ...]:
         return error.args
     header = {name: container[name] for name in codec.make_frame(0, 0, 0, 1, 0, b"").as_dict()}
     value = container.payload if container.value is None else container.value
-    return header, codec.HEADER_OCTETS + container.length, value
+    return header, codec.HEADER_BYTES + container.length, value
 
 
 HARNESSES: dict[str, Harness] = {
     "reader": Harness(_reader, "client", "frames come out as they went in, however they are cut; damage is one error"),
-    "server": Harness(_server, "client", "no octets raise, exceed a limit, or are read otherwise in chunks"),
-    "client": Harness(_client, "server", "no octets raise, exceed a limit, or are read otherwise in chunks"),
+    "server": Harness(_server, "client", "no bytes raise, exceed a limit, or are read otherwise in chunks"),
+    "client": Harness(_client, "server", "no bytes raise, exceed a limit, or are read otherwise in chunks"),
     "human": Harness(_human, "client", "a frame's line is read back as the frame; any other line is one error"),
-    "validator": Harness(_validator, "client", "no octets raise; findings are the same in chunks, and in the input"),
+    "validator": Harness(_validator, "client", "no bytes raise; findings are the same in chunks, and in the input"),
     "differential": Harness(_differential, "client", "the Structs and the fast codec have one meaning"),
 }
 """The harnesses by name."""
 
 
 class Tally(NamedTuple):
-    """What a run has come to: how many cases and octets, in how long, and the octets and the exception of each fault."""
+    """What a run has come to: how many cases and bytes, in how long, and the bytes and the exception of each fault."""
 
     cases: int
-    octets: int
+    size: int
     seconds: float
     faults: tuple[tuple[bytes, Exception], ...]
 
 
 def cases_of(name: str, seed: int) -> Iterator[bytes]:
-    """Octets for a harness, without end: lines for the human form, else what its side sends."""
+    """Bytes for a harness, without end: lines for the human form, else what its side sends."""
     harness = HARNESSES[name]
     role = other_role(harness.side)
     for number, case in enumerate(Cases(role, seed, rate=70, probe=False)):
         if name != "human":
-            yield case.octets
+            yield case.data
             continue
-        for frame in _outcome(FrameReader().read(case.octets[:2000]))[0]:
+        for frame in _outcome(FrameReader().read(case.data[:2000]))[0]:
             line = bytearray(format_frame(frame).encode())
             if number % 3:
                 at = (number * 31) % len(line)
@@ -264,18 +264,18 @@ def run(
     number = size = 0
     faults: list[tuple[bytes, Exception]] = []
     kinds = set()
-    for number, octets in enumerate(cases_of(name, seed), 1):
-        size += len(octets)
+    for number, data in enumerate(cases_of(name, seed), 1):
+        size += len(data)
         try:
-            call(octets)
+            call(data)
         except LocalProtocolError as error:
             # What a peer sends is never our caller's mistake.
-            faults.append((octets, error))
+            faults.append((data, error))
         except Exception as error:
             kind = (type(error), str(error)[:60])
             if kind not in kinds:
                 kinds.add(kind)
-                faults.append((octets, error))
+                faults.append((data, error))
         if watch is not None:
             watch(number)
         if (most_cases is not None and number >= most_cases) or (

@@ -16,10 +16,10 @@ __all__ = ["KINDS", "Ignored"]
 KINDS = {
     "crash": "it broke down",
     "hang": "it did not come to an end in time",
-    "growth": "it took far more memory than the case has octets",
+    "growth": "it took far more memory than the case has bytes",
     "accepts-invalid": "it went on where a rule was broken",
     "rejects-valid": "it stopped where no rule was broken",
-    "different-answer": "it made something else of the same octets",
+    "different-answer": "it made something else of the same bytes",
     "breaks-rule": "what it sent breaks a rule itself",
     "early-answer": "the target answered before the end of input, although it defers responses",
 }

@@ -56,11 +56,11 @@ def places_of(case: Case) -> list[str]:
     return kinds_of(without_probe(case))
 
 
-def kinds_of(octets: bytes) -> list[str]:
+def kinds_of(data: bytes) -> list[str]:
     """Returns the kind of each frame in words: type, flags, and whether it is encoded or begins a stream again."""
     kinds = []
     ended: set[int] = set()
-    for frame in frames_of(octets):
+    for frame in frames_of(data):
         if not has_header(frame):
             kinds.append("at a cut header")
             continue
@@ -77,22 +77,22 @@ def kinds_of(octets: bytes) -> list[str]:
     return kinds
 
 
-def stop_of(octets: bytes, shows: Callable[[bytes], bool], known: Collection[str] = ()) -> tuple[str, bytes]:
-    """Returns the kind of the frame at which a target stops, and the start of the octets that ends with it.
+def stop_of(data: bytes, shows: Callable[[bytes], bool], known: Collection[str] = ()) -> tuple[str, bytes]:
+    """Returns the kind of the frame at which a target stops, and the start of the bytes that ends with it.
 
-    ``octets``: without a probe; they show the fault. ``shows``: True for a start that shows it too. ``known``: kinds that are tried
+    ``data``: without a probe; they show the fault. ``shows``: True for a start that shows it too. ``known``: kinds that are tried
     first, because two tries confirm one.
     """
-    frames, kinds = frames_of(octets), kinds_of(octets)
+    frames, kinds = frames_of(data), kinds_of(data)
     ends = [0]
     for frame in frames:
         ends.append(ends[-1] + len(frame))
     low, high = 0, len(frames)
     first = next((number for number, kind in enumerate(kinds) if kind in known), None)
-    if first is not None and not shows(octets[: ends[first]]):
+    if first is not None and not shows(data[: ends[first]]):
         low = first
-        if first + 1 == high or shows(octets[: ends[first + 1]]):
-            return kinds[first], octets[: ends[first + 1]]
+        if first + 1 == high or shows(data[: ends[first + 1]]):
+            return kinds[first], data[: ends[first + 1]]
         low = first + 1
     elif first is not None:
         high = first
@@ -100,8 +100,8 @@ def stop_of(octets: bytes, shows: Callable[[bytes], bool], known: Collection[str
         return FIRST, b""
     while high - low > 1:
         middle = (low + high) // 2
-        if shows(octets[: ends[middle]]):
+        if shows(data[: ends[middle]]):
             high = middle
         else:
             low = middle
-    return kinds[high - 1], octets[: ends[high]]
+    return kinds[high - 1], data[: ends[high]]

@@ -1,7 +1,7 @@
 """Minimising: the fewest and simplest frames that still show the same fault.
 
 What is tried knows frames: whole ones are left out, flags cleared, ids renumbered together, payloads shortened with the
-lengths that say so. Octets are only cut where that is all that is left.
+lengths that say so. Bytes are only cut where that is all that is left.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ __all__ = ["attempts", "minimized"]
 
 _REVISION = default_revision()
 _CONTENT = Content(_REVISION)
-_HEADER = _REVISION.codec.HEADER_OCTETS
+_HEADER = _REVISION.codec.HEADER_BYTES
 _IDS = ("request_id", "stream_id")
 
 
 def minimized(
-    octets: BytesLike, shows: Callable[[bytes], bool], *, most_tries: int = 1000, seconds: float = 10.0
+    data: BytesLike, shows: Callable[[bytes], bool], *, most_tries: int = 1000, seconds: float = 10.0
 ) -> tuple[bytes, int]:
-    """Returns the smallest octets found that still show a fault, and the number of tries.
+    """Returns the smallest bytes found that still show a fault, and the number of tries.
 
-    ``shows``: called with changed octets only; True if they show the fault.
+    ``shows``: called with changed bytes only; True if they show the fault.
     """
     end = time.monotonic() + seconds
-    octets = as_bytes(octets, "octets")
-    tries = attempts(frames_of(octets))
+    data = as_bytes(data, "data")
+    tries = attempts(frames_of(data))
     candidate, number = next(tries, None), 0
     while candidate is not None and number < most_tries and time.monotonic() <= end:
         number += 1
         if shows(b"".join(candidate)):
-            octets = b"".join(candidate)
+            data = b"".join(candidate)
             candidate = _next(tries, True)
         else:
             candidate = _next(tries, False)
-    return octets, number
+    return data, number
 
 
 def _next(tries: Attempts, result: bool) -> list[bytes] | None:

@@ -2,7 +2,7 @@
 
 What is changed is what a side says: requests and their frames. Lengths, sub-headers, continuation flags and streams follow,
 so that a change reaches the code behind the first check. With a known probability one thing is then broken: a rule by its
-violator, or a field, a length or an octet by chance.
+violator, or a field, a length or a byte by chance.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = ["Mutator"]
 _REVISION = default_revision()
 codec, _CONTENT = _REVISION.codec, Content(_REVISION)
 _DATA = _REVISION.data_types
-"""Frames of raw octets, with their flags for more and for the last."""
+"""Frames of raw bytes, with their flags for more and for the last."""
 _NAME, _ARGUMENT, _PROGRESS = _CONTENT.name, _CONTENT.argument_code, _REVISION.code_of("progress")
 _MESSAGES = (_REVISION.code_of("text"), _PROGRESS, _REVISION.code_of("error"))
 _SIZES = (0, 1, 2, 127, 128, 129, 254, 255, 256, 257, 511, 512, 4095, 32767, 32768, 65000, 65535)
@@ -113,31 +113,31 @@ class Mutator:
                 return [line for line in both if line.side == self._side]
         return self._spoilt(lines)
 
-    def of_octets(self, octets: BytesLike) -> list[Line]:
-        """Octets that this side may have sent, as lines; what is no whole frame is one as it is."""
+    def of_bytes(self, data: BytesLike) -> list[Line]:
+        """Bytes that this side may have sent, as lines; what is no whole frame is one as it is."""
         lines = []
-        for part in frames_of(octets):
+        for part in frames_of(data):
             try:
                 frame, _ = codec.decode_frame(part, 0, codec.MAX_PAYLOAD[1])
                 lines.append(Line(self._side, frame, raw=True))
             except RemoteProtocolError:
-                lines.append(Line(self._side, None, octets=part))
+                lines.append(Line(self._side, None, data=part))
         return lines
 
-    def mutated_octets(self, octets: BytesLike, other: BytesLike = b"") -> bytes:
-        """What engines ask for, who know octets alone: a mutation, or a crossing where there is another."""
-        lines, others = self.of_octets(octets), self.of_octets(other)
+    def mutated_bytes(self, data: BytesLike, other: BytesLike = b"") -> bytes:
+        """What engines ask for, who know bytes alone: a mutation, or a crossing where there is another."""
+        lines, others = self.of_bytes(data), self.of_bytes(other)
         try:
             if others:
                 lines = self.crossed(lines, others)
             elif self._choices.below(2):
                 lines = self.mutated(lines)
-            return self._octets_of(self.broken(lines or self.fresh()))
+            return self._bytes_of(self.broken(lines or self.fresh()))
         except HgprotoError:
             # What is damaged cannot be changed as what it was to be.
-            return self._octets_of(self._spoilt(lines))
+            return self._bytes_of(self._spoilt(lines))
 
-    def _octets_of(self, lines: list[Line]) -> bytes:
+    def _bytes_of(self, lines: list[Line]) -> bytes:
         return b"".join(part for _, part in wires(lines, encodings=self._encodings) if part is not None)
 
     # Alive.
@@ -184,7 +184,7 @@ class Mutator:
         ]
         return self._choices.pick(places) if places else None
 
-    def _octets(self, most: int = 65535) -> bytes:
+    def _bytes(self, most: int = 65535) -> bytes:
         size = min(self._choices.pick(_SIZES), most)
         return bytes([self._choices.pick((0, 0x61, 0xFF))]) * size
 
@@ -196,11 +196,11 @@ class Mutator:
         frames, number = place
         frame = frames[number]
         if frame.type != _ARGUMENT:
-            frames[number] = frame.replace(payload=self._octets())
+            frames[number] = frame.replace(payload=self._bytes())
         else:
             argument = _argument(frames, number)
             if argument is not None:
-                value = self._octets(65531 - len(argument.name))
+                value = self._bytes(65531 - len(argument.name))
                 frames[number] = frame.replace(payload=_whole(argument.name, value))
 
     def _cut(self, requests: dict[int, list[Frame]]) -> None:
@@ -299,9 +299,9 @@ class Mutator:
     # Broken.
 
     def _spoilt(self, lines: list[Line]) -> list[Line]:
-        """One field, length or octet is another, or a frame more, fewer or elsewhere."""
+        """One field, length or byte is another, or a frame more, fewer or elsewhere."""
         lines = list(lines)
-        numbers = [number for number, line in enumerate(lines) if line.frame is not None and line.octets is None]
+        numbers = [number for number, line in enumerate(lines) if line.frame is not None and line.data is None]
         if not numbers:
             return lines
         number = self._choices.pick(numbers)
@@ -324,8 +324,8 @@ class Mutator:
                 lines[number] = line._replace(frame=frame.replace(stream_id=int(frame.stream_id) ^ change))
             case 5 if payload:
                 at = self._choices.below(len(payload))
-                octet = self._choices.pick((0, 1, 0x7F, 0x80, 0xFF, payload[at] ^ 1))
-                changed = payload[:at] + bytes([octet]) + payload[at + 1 :]
+                byte = self._choices.pick((0, 1, 0x7F, 0x80, 0xFF, payload[at] ^ 1))
+                changed = payload[:at] + bytes([byte]) + payload[at + 1 :]
                 lines[number] = line._replace(frame=frame.replace(payload=changed))
             case 6 if payload:
                 lines[number] = line._replace(frame=frame.replace(payload=payload[: self._choices.below(len(payload))]))

@@ -1,6 +1,6 @@
 """Oracles: whether what came of a case is wrong, and in which way.
 
-Crash, hang and growth need nothing but the target. The model is our reactor: what it makes of the same octets is what the
+Crash, hang and growth need nothing but the target. The model is our reactor: what it makes of the same bytes is what the
 protocol says of them. Where that depends on when a server answers, or on limits that the target may have set otherwise, the
 model has no say.
 """
@@ -54,7 +54,7 @@ _REVISION = default_revision()
 codec, REQUIREMENTS = _REVISION.codec, _REVISION.requirements
 _DECODED, _COMPLETE = _REVISION.encoding_rules["too-large"], _REVISION.end_rule("request", "server") or ""
 _RAISED = frozenset({
-    "active_requests", "argument_value", "arguments", "buffered_octets", "open_streams", "receiving_requests", "request_octets",
+    "active_requests", "argument_value", "arguments", "buffered_bytes", "open_streams", "receiving_requests", "request_bytes",
 })  # fmt: skip
 """Fields of Limits that are raised to see if the outcome depends on them: one requirement stands for several."""
 _ID = re.compile(r"[a-z-]+\.[a-z-]+")
@@ -64,7 +64,7 @@ _NUMBER = re.compile(r"0x[0-9a-fA-F]+|\d+")
 _IDLE: dict[str, frozenset[str]] = {
     "server": frozenset({"decoded_response", "payload_items"}),
     "client": frozenset({
-        "active_requests", "argument_value", "arguments", "buffered_octets", "receiving_requests", "request_octets",
+        "active_requests", "argument_value", "arguments", "buffered_bytes", "receiving_requests", "request_bytes",
     }),
 }  # fmt: skip
 """The fields of Limits that no case meets, by what the target is."""
@@ -206,10 +206,10 @@ class Oracle:
             return Fault("crash", "", masked(outcome.crash), "an end without a crash", outcome.crash)
         if outcome.hung:
             return Fault("hang", "", "", "an end in time", "none")
-        most = self._growth + 64 * len(case.octets)
+        most = self._growth + 64 * len(case.data)
         if outcome.grown > most:
             grown = f"{_tenths(outcome.grown, 1 << 20, ceil)} MiB more"
-            expected = f"at most {_tenths(most, 1 << 20, floor)} MiB more for {counted(len(case.octets), 'octet')}"
+            expected = f"at most {_tenths(most, 1 << 20, floor)} MiB more for {counted(len(case.data), 'byte')}"
             return Fault("growth", "", "", expected, grown)
         ratio = _ratio(case, outcome)
         if ratio > self._ratio:
@@ -230,8 +230,8 @@ class Oracle:
             return False
 
     def _otherwise(self, case: Case, outcome: Outcome) -> Iterator[Fault]:
-        events, error, over = heard(self.role, case.octets, **self._options)
-        if self._is_unknown(over, lambda limits: heard(self.role, case.octets, **self._options | {"limits": limits})):
+        events, error, over = heard(self.role, case.data, **self._options)
+        if self._is_unknown(over, lambda limits: heard(self.role, case.data, **self._options | {"limits": limits})):
             return
         wanted = of_events(events)._replace(complaint="" if error is None else error.requirement)
         if self.answers == "verdict":
@@ -247,8 +247,8 @@ class Oracle:
         yield from self._compared(wanted, without_own_words(found, wanted))
 
     def _by_frames(self, case: Case, outcome: Outcome) -> Iterator[Fault]:
-        early = served(case.octets, **self._options, fails=self._fails)
-        late = served(case.octets, late=True, **self._options, fails=self._fails)
+        early = served(case.data, **self._options, fails=self._fails)
+        late = served(case.data, late=True, **self._options, fails=self._fails)
         ids = [None if one.error is None else one.error.requirement for one in (early, late)]
         if case.waits and not self._defers:
             if not _has_answered(case, outcome):
@@ -262,7 +262,7 @@ class Oracle:
             early, late = late, early if early.over == late.over else late
         options = self._options | {"fails": self._fails}
         over = {requirement for requirement, _ in early.over}
-        if self._is_unknown(over, lambda limits: served(case.octets, **options | {"limits": limits})):
+        if self._is_unknown(over, lambda limits: served(case.data, **options | {"limits": limits})):
             return
         ours = self._read(early.output, case.probe)
         wanted = ours._replace(accepted=early.error is None, complaint=ids[0] or "")
@@ -350,7 +350,7 @@ class Oracle:
 
     def _findings(self, case: Case, output: bytes, *, complete: bool) -> Iterator[Finding]:
         validator = SessionValidator(**self._options)
-        for _ in validator.feed("client", case.octets):
+        for _ in validator.feed("client", case.data):
             pass  # the other side is judged here
         return chain(validator.feed("server", output), validator.close("server") if complete else ())
 
@@ -378,7 +378,7 @@ def _has_answered(case: Case, outcome: Outcome) -> bool:
         answers = of_frames(outcome.output[: outcome.seen[0]], None).answers
     except UnreadableError:
         return False
-    asked = {number_of(frame, "request_id") for frame in frames_of(case.octets[: case.waits[0]]) if has_header(frame)}
+    asked = {number_of(frame, "request_id") for frame in frames_of(case.data[: case.waits[0]]) if has_header(frame)}
     return all(answers.get(one, [("", None)])[-1][0] in ("bytes", "application error") for one in asked)
 
 
@@ -423,7 +423,7 @@ def _keys_that_differ(one: Any, other: Any) -> list[str]:
 
 
 def _plain(value: Any) -> Any:
-    """A value to compare: octets that are a JSON object are what it says."""
+    """A value to compare: bytes that are a JSON object are what it says."""
     if isinstance(value, bytes) and value.startswith(b"{"):
         try:
             return json.loads(value)

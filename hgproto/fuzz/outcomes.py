@@ -18,9 +18,9 @@ class TargetGoneError(TargetError):
 class Outcome(NamedTuple):
     """What came of one case.
 
-    ``output``: what it gave: octets of frames, JSON lines of events, or ``yes`` and ``no``. ``crash``: how it broke down, in
+    ``output``: what it gave: bytes of frames, JSON lines of events, or ``yes`` and ``no``. ``crash``: how it broke down, in
     words that are the same for the same cause; None when it did not. ``details``: the rest of it. ``hung``: it did not come to
-    an end in time. ``grown``: octets by which it has grown, 0 where that cannot be told. ``earlier``: a crash that showed only
+    an end in time. ``grown``: bytes by which it has grown, 0 where that cannot be told. ``earlier``: a crash that showed only
     after the outcome of the case before was returned. ``seen``: bytes of output by the end of each wait of the case.
     ``grew``: bytes by which the target has grown, and bytes of output, for each size of the case, the whole case last.
     """
@@ -42,7 +42,7 @@ class Target(Protocol):
     ``late()`` waits a moment for a report about the last case, and returns how the target crashed, or None.
     """
 
-    def run(self, octets: bytes) -> Outcome:
+    def run(self, data: bytes) -> Outcome:
         """What comes of a case."""
 
     def close(self) -> None:

@@ -375,7 +375,5 @@ def joined_words(words: Sequence[str], *, windows: bool = not _POSIX) -> str:
 
 def _escaped_word(word: str) -> str:
     """Returns a word that is not text in UTF-8 in the quotes in which a shell reads escapes."""
-    octets = word.encode("utf-8", "surrogateescape")
-    return (
-        "$'" + "".join(chr(one) if 32 <= one < 127 and one not in b"'\\" else f"\\x{one:02x}" for one in octets) + "'"
-    )
+    data = word.encode("utf-8", "surrogateescape")
+    return "$'" + "".join(chr(one) if 32 <= one < 127 and one not in b"'\\" else f"\\x{one:02x}" for one in data) + "'"

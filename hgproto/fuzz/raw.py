@@ -17,4 +17,4 @@ with_number = partial(raw.with_header_number, codec=codec)
 
 def has_header(frame: bytes) -> bool:
     """Returns True if the header of a frame is whole."""
-    return len(frame) >= codec.HEADER_OCTETS
+    return len(frame) >= codec.HEADER_BYTES

@@ -62,10 +62,10 @@ def run_case(target: Target, case: Case) -> Outcome:
     if case.sizes:
         return _run_series(target, case)
     if not case.waits:
-        return target.run(case.octets)
+        return target.run(case.data)
     if not isinstance(target, (CommandTarget, TcpTarget)):
         raise TargetError("the case is a dialogue, and only an address or a command can be waited for")
-    return target.run(case.octets, case.waits)
+    return target.run(case.data, case.waits)
 
 
 def _run_series(target: Target, case: Case) -> Outcome:
@@ -154,24 +154,24 @@ class CommandTarget:
         self._usual: int | None = None
         self._usual_seconds = 0.0
 
-    def run(self, octets: bytes, waits: tuple[int, ...] = ()) -> Outcome:
+    def run(self, data: bytes, waits: tuple[int, ...] = ()) -> Outcome:
         """Runs the command once; the first time without input before, to see how large and slow it is then.
 
         ``waits``: bytes after which it is given nothing until it is silent.
         """
-        octets = as_bytes(octets, "octets")
+        data = as_bytes(data, "data")
         if self._usual is None:
             self._usual = 0
             begun = time.monotonic()
             self._usual = self._once(b"", ()).grown
             self._usual_seconds = time.monotonic() - begun
-        return self._once(octets, waits)
+        return self._once(data, waits)
 
-    def _once(self, octets: bytes, waits: tuple[int, ...]) -> Outcome:
+    def _once(self, data: bytes, waits: tuple[int, ...]) -> Outcome:
         # An interpreter has to start before it answers; all waits together leave half of the time.
         patience = min(FIRST_SILENCE + 2 * self._usual_seconds, self._seconds / 2 / (len(waits) or 1))
         try:
-            ended = run(self._command, octets, seconds=self._seconds, waits=waits, patience=patience)
+            ended = run(self._command, data, seconds=self._seconds, waits=waits, patience=patience)
         except (OSError, ValueError) as error:
             raise TargetError(f"{self._command[0]}: {getattr(error, 'strerror', None) or error}") from None
         said, details = ended.output, ended.errors.decode("utf-8", "replace")

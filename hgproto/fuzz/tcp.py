@@ -54,9 +54,9 @@ class TcpTarget:
             self._started = StartedServer(start)
             self._logs.append(self._started.log)
 
-    def run(self, octets: bytes, waits: tuple[int, ...] = ()) -> Outcome:
+    def run(self, data: bytes, waits: tuple[int, ...] = ()) -> Outcome:
         """Connects, sends, and reads to the end. ``waits``: bytes after which it sends nothing until the server is silent."""
-        octets = as_bytes(octets, "octets")
+        data = as_bytes(data, "data")
         # It is not lost where the server cannot be reached.
         self._earlier = self.late(0.0)
         if self._started is not None and not self._started.is_started:
@@ -74,10 +74,10 @@ class TcpTarget:
             try:
                 before_wait = 0
                 for wait in waits:
-                    say(connection, octets[before_wait:wait], output, last)
+                    say(connection, data[before_wait:wait], output, last)
                     seen.append(len(output))
                     before_wait = wait
-                exchange(connection, octets[before_wait:], output, last)
+                exchange(connection, data[before_wait:], output, last)
             except TimeoutError:
                 hung = True
             except OSError:

@@ -1,6 +1,6 @@
-"""The process in which a callable is fuzzed: octets in, what came of them out, until standard input ends.
+"""The process in which a callable is fuzzed: bytes in, what came of them out, until standard input ends.
 
-Messages both ways have their length before them, four octets, big endian.
+Messages both ways have their length before them, four bytes, big endian.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 import traceback
 from typing import TYPE_CHECKING
 
-from hgproto.fuzz.callables import WrongAnswerError, found, lines_of_events, octets_of
+from hgproto.fuzz.callables import WrongAnswerError, bytes_of, found, lines_of_events
 from hgproto.fuzz.memory import own_peak
 from hgproto.fuzz.outcomes import TargetError
 from hgproto.fuzz.processes import MOST_OUTPUT
@@ -50,13 +50,13 @@ def main(name: str, answers: str) -> None:
     say(b"ready")
     read = given.read
     while head := read(4):
-        octets = read(int.from_bytes(head, "big"))
+        data = read(int.from_bytes(head, "big"))
         before = own_peak()
         crash, rest, is_wrong = None, b"", False
         try:
-            answer = call(octets)
+            answer = call(data)
             if answers == "frames":
-                rest = octets_of(answer)
+                rest = bytes_of(answer)
             elif answers == "events":
                 rest = _gathered(lines_of_events(answer))
             else:

@@ -21,7 +21,7 @@ _POLL_SECONDS = 0.1
 
 
 class Worker:
-    """The process of a callable. Messages both ways have their length before them, four octets, big endian.
+    """The process of a callable. Messages both ways have their length before them, four bytes, big endian.
 
     ``errors``: the file that gets its standard error; that of this process if None.
     """
@@ -42,9 +42,9 @@ class Worker:
                 end(self._process)
             raise
 
-    def write(self, octets: bytes) -> None:
+    def write(self, data: bytes) -> None:
         """Sends a message."""
-        self._input.write(len(octets).to_bytes(4, "big") + octets)
+        self._input.write(len(data).to_bytes(4, "big") + data)
 
     def read(self, seconds: float) -> bytes | None:
         """The next message, None when the worker has ended. Raises :class:`TimeoutError` when none came in time."""

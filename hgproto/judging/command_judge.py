@@ -82,7 +82,7 @@ class CommandJudge(Judge, CommandReceiver):
         fatal = self._codec.FLAG_NAMES[code].get(revision.flag(code, "fatal"), "no flag")
         expected = f"no more frames after the server's {self._codec.TYPE_NAMES[code]} with {fatal}"
         error = RemoteProtocolError(self._told.closes, None, "", expected, "more")
-        finding = self._places.of_rest(error, data[:1], self.octets, self.frames)
+        finding = self._places.of_rest(error, data[:1], self.size, self.frames)
         finding.refused = False
         self._add(finding)
 
@@ -118,7 +118,7 @@ class CommandJudge(Judge, CommandReceiver):
             self._issue(request_id)
         else:
             self._intake.receiving -= 1
-            self._intake.buffered -= request.octets
+            self._intake.buffered -= request.size
             del self._begun[request_id]
         if self.link is not None:
             self._requests[request_id] = self._active
@@ -146,10 +146,10 @@ class CommandJudge(Judge, CommandReceiver):
     def _ask_data(self, request_id: int, request: Any, payload: bytes, plan: Plan) -> str:
         # As the receiver does, but without keeping the data.
         size = len(payload)
-        request.octets += size
+        request.size += size
         self._intake.buffered += size
-        if request.octets > self._intake.most_octets or self._intake.buffered > self._intake.most_buffered:
-            return self._over_octets(request)
+        if request.size > self._intake.most_bytes or self._intake.buffered > self._intake.most_buffered:
+            return self._over_bytes(request)
         return "good"
 
     def _move(self, request_id: int, request: Any, to: Any) -> None:

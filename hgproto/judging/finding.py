@@ -1,4 +1,4 @@
-"""Findings: what the validator says of octets."""
+"""Findings: what the validator says of bytes."""
 
 from __future__ import annotations
 
@@ -49,16 +49,16 @@ def other_role(role: Role) -> Role:
 
 
 class Finding(Record):
-    """A rule that octets break, where, and how.
+    """A rule that bytes break, where, and how.
 
     ``requirement``: the rule, with its words and its level. ``severity``: ``error``, ``warning`` or ``note``. ``offset``:
-    of the first octet concerned, from the start of the input; with what is missing, where it would be. ``octets``: how many
+    of the first byte concerned, from the start of the input; with what is missing, where it would be. ``size``: how many
     are concerned, 0 where something is missing. ``bits``: the lowest and the highest bit concerned of the little-endian
-    number that those octets are; None for all. ``side``: who sent them, ``client`` or ``server``; None where it does not
+    number that those bytes are; None for all. ``side``: who sent them, ``client`` or ``server``; None where it does not
     matter. ``frame``: the number of the frame in the input, from 0; None where there is no frame. ``path``: the field, as
     ``frames[3].payload.atoms[0].labels[1]``. ``expected``, ``found``: the two sides of the matter. ``refused``: whether a
     receiver refuses this; else it is only worth knowing. ``ends``: nothing after this place could be looked at. ``around``:
-    the octets around the place, and ``around_offset`` where they start in the input. ``line``: of a session in human form,
+    the bytes around the place, and ``around_offset`` where they start in the input. ``line``: of a session in human form,
     the number of the line, else None. ``about``: the frame in words, empty where there is none. ``more``: the number of
     other violations of the same requirement in the same frame that this finding stands for; 0 for most findings.
     """
@@ -67,7 +67,7 @@ class Finding(Record):
         "requirement",
         "severity",
         "offset",
-        "octets",
+        "size",
         "bits",
         "side",
         "frame",
@@ -88,7 +88,7 @@ class Finding(Record):
         requirement: Requirement,
         severity: str,
         offset: int,
-        octets: int,
+        size: int,
         bits: tuple[int, int] | None,
         side: Role | None,
         frame: int | None,
@@ -106,7 +106,7 @@ class Finding(Record):
         self.requirement = requirement
         self.severity = severity
         self.offset = offset
-        self.octets = octets
+        self.size = size
         self.bits = bits
         self.side = side
         self.frame = frame
@@ -129,7 +129,7 @@ class Finding(Record):
             requirement: Requirement = ...,
             severity: str = ...,
             offset: int = ...,
-            octets: int = ...,
+            size: int = ...,
             bits: tuple[int, int] | None = ...,
             side: Role | None = ...,
             frame: int | None = ...,

@@ -32,7 +32,7 @@ class FrameJudge:
 
     def __init__(self, revision: Definition, role: Role | None, max_payload: int, max_items: int | None) -> None:
         self.frames = 0
-        self.octets = 0
+        self.size = 0
         self.unavailable: set[str] = set()
         self.untracked = 0
         self._revision = revision
@@ -60,7 +60,7 @@ class FrameJudge:
             for frame in self._codec.read_frames(self._pieces, self._max_payload):
                 yield from self._judged(frame, start)
                 self.frames += 1
-                start += self._codec.HEADER_OCTETS + len(frame.payload)
+                start += self._codec.HEADER_BYTES + len(frame.payload)
         except RemoteProtocolError as error:
             self._over = True
             self._refused = self._places.refused(error, self._pieces.rest, self._pieces.position, self.frames)
@@ -105,13 +105,13 @@ class FrameJudge:
             return
         for (fault, size, more), refused in payload_remarks(frame, continued, self._revision, self._max_items):
             yield self._places.finding(
-                fault.moved(codec.HEADER_OCTETS),
+                fault.moved(codec.HEADER_BYTES),
                 frame,
                 start,
                 self.frames,
                 continued=continued,
                 refused=refused,
-                octets=size,
+                known_size=size,
                 more=more,
             )
 

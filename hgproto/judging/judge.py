@@ -83,9 +83,9 @@ def _refusal(outcome: Outcome) -> str | None:
 
 
 class Judge(_Base):
-    """What the judges of both directions share: takes octets, gives findings.
+    """What the judges of both directions share: takes bytes, gives findings.
 
-    ``findings`` has those of the present frame that were not taken yet. ``frames`` and ``octets`` count what was seen.
+    ``findings`` has those of the present frame that were not taken yet. ``frames`` and ``size`` count what was seen.
     ``over``: nothing more is looked at. ``broken``: a rule was broken that a receiver refuses. ``unavailable``: content
     encodings that streams use and that are not installed, so that their payloads were not looked into. ``link``: the judge
     of the other direction.
@@ -96,7 +96,7 @@ class Judge(_Base):
     def _start(self) -> None:
         self.findings: list[Finding] = []
         self.frames = 0
-        self.octets = 0
+        self.size = 0
         self.over = False
         self.broken = False
         self.unavailable: set[str] = set()
@@ -123,7 +123,7 @@ class Judge(_Base):
 
         The judge has seen the whole of ``data`` once all findings were taken, and not before.
         """
-        self.octets += len(data)
+        self.size += len(data)
         if self._bad_header is not None:
             self._bad_header.add(data)
         elif not self.over and self._pieces.take(data):
@@ -168,7 +168,7 @@ class Judge(_Base):
         """Takes frames, and yields what is wrong with each before it takes the next."""
         requests, free, slots, remarks, findings = self._requests, self._free, self._slots, self._remarks, self.findings
         appear = self._appear if self.link is None or self.link.over else None
-        header = self._codec.HEADER_OCTETS
+        header = self._codec.HEADER_BYTES
         for kind, request_id, stream_id, payload, stop in parts:
             if self.closed:
                 if self._may_follow(kind, request_id):
@@ -202,9 +202,9 @@ class Judge(_Base):
         """Makes findings of what was found while the present frame was taken."""
         for (error, size, more), refused, inside in self._remarks:
             fault = placed(self._revision, error, kind) if inside else error
-            # What is decoded has no octets of its own on the wire.
+            # What is decoded has no bytes of its own on the wire.
             known = None if kind & self._revision.encoded else size
-            self._find(fault, kind, request_id, stream_id, payload, refused=refused, octets=known, more=more)
+            self._find(fault, kind, request_id, stream_id, payload, refused=refused, known_size=known, more=more)
         self._remarks.clear()
 
     def _appear(self, request_id: int, kind: int) -> Any:
@@ -366,7 +366,7 @@ class Judge(_Base):
             stream.blind = True
             self._enter(stream, self._configured)
         elif flags & revision.encoded:
-            # The context has to see every octet.
+            # The context has to see every byte.
             with suppress(Blind):
                 stream.ask_encoding(payload, encoded=True, ends=False)
             stream.forget_fault()
@@ -414,7 +414,7 @@ class Judge(_Base):
         *,
         refused: bool = True,
         ends: bool = False,
-        octets: int | None = None,
+        known_size: int | None = None,
         more: int = 0,
     ) -> None:
         frame = self._codec.frame_of(kind, request_id, stream_id, payload)
@@ -426,7 +426,7 @@ class Judge(_Base):
             self.frames - 1,
             continued=self._is_continued(kind, request_id),
             refused=refused,
-            octets=octets,
+            known_size=known_size,
             more=more,
         )
         finding.ends = ends
@@ -441,7 +441,7 @@ class Judge(_Base):
         self.findings.append(finding)
 
     def _end_at(self, error: RemoteProtocolError) -> None:
-        """Nothing after these octets can be looked at."""
+        """Nothing after these bytes can be looked at."""
         self.over = True
         position, rest = self._pieces.position, self._pieces.rest
         if self.closed:
@@ -463,7 +463,7 @@ class Judge(_Base):
             if row is not None and row.requirement is not None:
                 expected, found = self._unfinished(request_id, request)
                 error = RemoteProtocolError(row.requirement, None, "", expected, found)
-                self._add(self._places.of_end(error, self.octets, f"requests[{request_id}]"))
+                self._add(self._places.of_end(error, self.size, f"requests[{request_id}]"))
                 yield
 
     def _unfinished(self, request_id: int, request: Any) -> tuple[str, str]:
@@ -479,5 +479,5 @@ class Judge(_Base):
                 flag = self._codec.STREAM_FLAG_NAMES[self._revision.end]
                 expected = f"{flag} on the last frame of stream {stream_id}, which frame {stream.begun} began"
                 error = RemoteProtocolError(str(outcome.requirement), None, "", expected, "the end of input")
-                self._add(self._places.of_end(error, self.octets, f"streams[{stream_id}]", refused=False))
+                self._add(self._places.of_end(error, self.size, f"streams[{stream_id}]", refused=False))
                 yield

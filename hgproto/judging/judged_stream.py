@@ -99,8 +99,8 @@ class JudgedStream(InputStream):
             new_decoder(self._profile).decode(payload, self._limit)
         except DecodingError:
             return error
-        expected = f"octets that go on with the {self._profile.name} context of stream {self.stream_id}"
-        found = "octets that only a new context takes"
+        expected = f"bytes that go on with the {self._profile.name} context of stream {self.stream_id}"
+        found = "bytes that only a new context takes"
         return DecodingError(error.answer, error.offset, expected, found)
 
     def forget_fault(self) -> None:

@@ -1,4 +1,4 @@
-"""From a broken rule to a finding: the octets and bits that are concerned, and the path of the field."""
+"""From a broken rule to a finding: the bytes and bits that are concerned, and the path of the field."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from hgproto.runtime.frame import Frame
     from hgproto.runtime.layout import Layout
 
-__all__ = ["AROUND_OCTETS", "Places"]
+__all__ = ["AROUND_BYTES", "Places"]
 
-AROUND_OCTETS = 16
-"""Octets of the frame that a finding has before its place and after it."""
-_SHOWN_OCTETS = 256
-"""Octets that a finding has of its place itself, which may be a whole payload."""
+AROUND_BYTES = 16
+"""Bytes of the frame that a finding has before its place and after it."""
+_SHOWN_BYTES = 256
+"""Bytes that a finding has of its place itself, which may be a whole payload."""
 
 
 class Places:
@@ -43,15 +43,15 @@ class Places:
     ) -> None:
         self._codec = codec = revision.codec
         self._encoded = revision.encoded
-        self.refused_octets = codec.HEADER_OCTETS + AROUND_OCTETS
-        """Octets that a finding about a refused header shows."""
+        self.refused_bytes = codec.HEADER_BYTES + AROUND_BYTES
+        """Bytes that a finding about a refused header shows."""
         self._requirements = revision.requirements
         self._side = side
         self._flags = flags or {}
         # The first byte of each field, its bytes, and its bits if it has not all of them.
         self._fields = {
-            name: (at, octets, 0 if mask + 1 == 1 << 8 * octets else mask << low)
-            for name, (at, octets, low, mask) in codec.FIELDS.items()
+            name: (at, size, 0 if mask + 1 == 1 << 8 * size else mask << low)
+            for name, (at, size, low, mask) in codec.FIELDS.items()
         }
 
     def finding(
@@ -63,15 +63,15 @@ class Places:
         *,
         continued: bool = False,
         refused: bool = True,
-        octets: int | None = None,
+        known_size: int | None = None,
         more: int = 0,
     ) -> Finding:
         """A finding about a whole frame, the ``number``-th, that starts at ``start`` of the input.
 
-        The offset of ``error`` counts from the start of the frame. ``octets``: how many bytes of the payload are concerned
+        The offset of ``error`` counts from the start of the frame. ``known_size``: how many bytes of the payload are concerned
         if the caller knows, so that the payload need not be walked for each finding. ``more``: as of :class:`Finding`.
         """
-        header = self._codec.HEADER_OCTETS
+        header = self._codec.HEADER_BYTES
         payload = bytes(frame.payload)
         offset = error.offset or 0
         bits: tuple[int, int] | None = None
@@ -84,7 +84,7 @@ class Places:
             size = header + len(payload)
         else:
             path = _joined(f"{path}.payload", error.field)
-            size = self._extent(error, frame, payload, offset - header, continued) if octets is None else octets
+            size = self._extent(error, frame, payload, offset - header, continued) if known_size is None else known_size
         # Not the whole frame, which would make the findings of a payload take time with the square of its size.
         first, last = self._window(offset, size)
         head = self._codec.encode_header(frame, self._codec.MAX_PAYLOAD[1])
@@ -107,16 +107,16 @@ class Places:
         *,
         continued: bool,
         refused: bool = True,
-        octets: int | None = None,
+        known_size: int | None = None,
         more: int = 0,
     ) -> Finding:
         """A finding about a payload by itself, from the start of which the offset of ``error`` counts.
 
-        ``octets`` and ``more``: as of :meth:`finding`.
+        ``known_size`` and ``more``: as of :meth:`finding`.
         """
         payload = bytes(frame.payload)
         offset = error.offset or 0
-        size = self._extent(error, frame, payload, offset, continued) if octets is None else octets
+        size = self._extent(error, frame, payload, offset, continued) if known_size is None else known_size
         path = _joined("payload", error.field)
         first, last = self._window(offset, size)
         finding = self._made(error, offset, size, None, None, path, payload[first:last], first, refused=refused)
@@ -124,10 +124,10 @@ class Places:
         return finding
 
     def of_rest(self, error: ProtocolError, rest: bytes, start: int, number: int) -> Finding:
-        """A finding about octets from ``start`` on that are no frame, so that nothing after them can be looked at."""
+        """A finding about bytes from ``start`` on that are no frame, so that nothing after them can be looked at."""
         offset = start if error.offset is None else error.offset
         field = self._fields.get(error.field)
-        known = min(len(rest), self._codec.HEADER_OCTETS)
+        known = min(len(rest), self._codec.HEADER_BYTES)
         size = len(rest) - (offset - start) if field is None else max(min(field[1], known - (offset - start)), 0)
         path = _joined(f"frames[{number}]", error.field)
         first, last = self._window(offset - start, size)
@@ -176,10 +176,10 @@ class Places:
     @staticmethod
     def _window(at: int, size: int) -> tuple[int, int]:
         """Where the bytes start and end that a finding about ``size`` bytes from ``at`` on has with it."""
-        return max(at - AROUND_OCTETS, 0), at + min(size, _SHOWN_OCTETS) + AROUND_OCTETS
+        return max(at - AROUND_BYTES, 0), at + min(size, _SHOWN_BYTES) + AROUND_BYTES
 
     def _bits(self, error: ProtocolError, frame: Frame, mask: int) -> tuple[int, int] | None:
-        """The bits of a header field that are concerned, counted in its octets."""
+        """The bits of a header field that are concerned, counted in its bytes."""
         if error.field == "stream_flags":
             value, names = int(frame.stream_flags), self._codec.STREAM_FLAG_NAMES
             wanted = self._flags.get(error.requirement, 0)
@@ -228,9 +228,9 @@ class Places:
 
 
 class Refused:
-    """A refused header, until the octets that its finding shows have come: those must not depend on how the input was cut.
+    """A refused header, until the bytes that its finding shows have come: those must not depend on how the input was cut.
 
-    ``error``, ``start``, ``number``: as of :meth:`Places.of_rest`. ``rest``: the octets from the header on.
+    ``error``, ``start``, ``number``: as of :meth:`Places.of_rest`. ``rest``: the bytes from the header on.
     """
 
     __slots__ = ("_error", "_number", "_places", "_rest", "_start")
@@ -238,21 +238,21 @@ class Refused:
     def __init__(self, places: Places, error: ProtocolError, rest: bytes, start: int, number: int) -> None:
         self._places = places
         self._error = error
-        self._rest = rest[: places.refused_octets]
+        self._rest = rest[: places.refused_bytes]
         self._start = start
         self._number = number
 
     def add(self, data: bytes) -> None:
         """Takes what comes after it."""
-        self._rest += data[: self._places.refused_octets - len(self._rest)]
+        self._rest += data[: self._places.refused_bytes - len(self._rest)]
 
     @property
     def is_shown(self) -> bool:
-        """True once enough octets have come."""
-        return len(self._rest) == self._places.refused_octets
+        """True once enough bytes have come."""
+        return len(self._rest) == self._places.refused_bytes
 
     def finding(self) -> Finding:
-        """The finding, with the octets that have come."""
+        """The finding, with the bytes that have come."""
         return self._places.of_rest(self._error, self._rest, self._start, self._number)
 
 

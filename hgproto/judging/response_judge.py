@@ -10,7 +10,7 @@ from hgproto.judging.judge import Judge
 from hgproto.judging.rules import Tally, progress_remarks, text_remarks
 from hgproto.reactors.plans import Closed, Request, first_of, placed, text_payload
 from hgproto.reactors.response_receiver import ResponseReceiver
-from hgproto.runtime.layout import octets
+from hgproto.runtime.layout import counted_bytes
 from hgproto.runtime.machine import Event
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def _kept(topic: str) -> str:
 
 
 class _Response(Request):
-    """A response that is not complete. ``received`` and ``decoded`` count octets; ``topics``: those that have not ended."""
+    """A response that is not complete. ``received`` and ``decoded`` count bytes; ``topics``: those that have not ended."""
 
     __slots__ = ("decoded", "received", "topics")
 
@@ -204,7 +204,7 @@ class ResponseJudge(Judge, ResponseReceiver):
                 frame = self._codec.frame_of(kind, request_id, stream_id, payload)
                 self._codec.decode_payload(frame, max_items=self.limits.payload_items)
             except RemoteProtocolError as error:
-                self._find(error.moved(self._codec.HEADER_OCTETS), kind, request_id, stream_id, payload)
+                self._find(error.moved(self._codec.HEADER_BYTES), kind, request_id, stream_id, payload)
         if self._ends_response(kind):
             self._lost.discard(request_id)
             self._is_answered_now(request_id)
@@ -226,8 +226,11 @@ class ResponseJudge(Judge, ResponseReceiver):
             for topic in sorted(request.topics or ()):
                 expected = f"a {self._progress} frame with pos -1 for the topic {shown(topic)} of request {request_id}"
                 error = RemoteProtocolError(str(self._topic_end), None, "", expected, "the end of input")
-                self._add(self._places.of_end(error, self.octets, f"requests[{request_id}]", refused=False))
+                self._add(self._places.of_end(error, self.size, f"requests[{request_id}]", refused=False))
                 yield
 
     def _unfinished(self, request_id: int, request: Any) -> tuple[str, str]:
-        return f"the rest of the response to request {request_id}", f"the end of input after {octets(request.received)}"
+        return (
+            f"the rest of the response to request {request_id}",
+            f"the end of input after {counted_bytes(request.received)}",
+        )

@@ -37,12 +37,12 @@ _FORMAT = "format"
 class Remark(NamedTuple):
     """A violation of an advisory requirement.
 
-    ``octets``: how many bytes are concerned, None for as many as the field has. ``more``: other violations of the same
+    ``size``: how many bytes are concerned, None for as many as the field has. ``more``: other violations of the same
     requirement in the same frame that it stands for.
     """
 
     error: RemoteProtocolError
-    octets: int | None = None
+    size: int | None = None
     more: int = 0
 
 
@@ -59,16 +59,16 @@ class Tally:
         # To let one remark stand for a single violation would gain nothing.
         self._room = total if total <= MOST_REMARKS + 1 else MOST_REMARKS
 
-    def remark(self, error: RemoteProtocolError, octets: int | None = None) -> Remark:
+    def remark(self, error: RemoteProtocolError, size: int | None = None) -> Remark:
         """The next remark, which stands for all that are left once the bound is reached."""
         if self._room:
             self._room -= 1
             self.left -= 1
-            return Remark(error, octets)
+            return Remark(error, size)
         more, self.left = self.left - 1, 0
         found = f"{counted(more + 1, 'more violation')} of this requirement"
         return Remark(
-            RemoteProtocolError(error.requirement, error.offset, error.field, error.expected, found), octets, more
+            RemoteProtocolError(error.requirement, error.offset, error.field, error.expected, found), size, more
         )
 
 
@@ -98,7 +98,7 @@ def text_remarks(atoms: tuple[Any, ...], payload: bytes, revision: Definition) -
         atom = _Atoms(revision)
         start, end = atom.format_of(payload, len(payload) - atom.size(atoms[-1]))
         text = atoms[-1].format
-        # The last octet is the culprit; an empty format has none.
+        # The last byte is the culprit; an empty format has none.
         at = max(end - len(text[-1:].encode()), start)
         found = repr(text[-1:]) if text else "an empty text"
         expected = "a newline at the end of the last atom"

@@ -1,10 +1,10 @@
-"""The validator: all that is wrong with octets, each finding with its rule, its place and both sides of the matter.
+"""The validator: all that is wrong with bytes, each finding with its rule, its place and both sides of the matter.
 
 Three depths. One payload of a type: :func:`validate_payload`. Frames, each judged by itself: ``depth="frames"``, for any
 revision. A session, with its streams, its requests and what is inside of encoded payloads: one direction with
 :func:`validate` or :class:`Validator`, both with :class:`SessionValidator`. :func:`assert_valid` is for tests.
 
-Whatever the octets, nothing is raised, and memory is bounded by the limits: findings are yielded as they are found, and of
+Whatever the bytes, nothing is raised, and memory is bounded by the limits: findings are yielded as they are found, and of
 one frame there are at most :data:`hgproto.judging.rules.MOST_REMARKS` about an advisory requirement, and one that counts the rest.
 """
 
@@ -27,7 +27,7 @@ from hgproto.reactors.session import Lines
 from hgproto.runtime.bytelike import as_bytes, bytes_like
 from hgproto.runtime.definition import defined
 from hgproto.runtime.frame import Unique, check_instance, check_text, checked_number
-from hgproto.runtime.layout import octets
+from hgproto.runtime.layout import counted_bytes
 from hgproto.streams.encodings import Encodings, default_encodings
 from hgproto.streams.input_stream import checked_reopen
 from hgproto.wire.files import Chunks, whole
@@ -115,7 +115,7 @@ class Validator(Unique):
         self._reopen = checked_reopen(reopen)
         self._judge: CommandJudge | ResponseJudge | FrameJudge | None = None
         self._begun = b""
-        self._octets = 0
+        self._size = 0
         self._waiting: deque[Iterator[Finding]] = deque()
         if role is not None or depth == "frames":
             self._judge = self._made()
@@ -126,11 +126,11 @@ class Validator(Unique):
         Raises :class:`TypeError` for what is not bytes.
         """
         data = as_bytes(data)
-        self._octets += len(data)
+        self._size += len(data)
         if self._judge is None:
             data = self._begun + data
             codec = self._revision.codec
-            if len(data) < codec.HEADER_OCTETS:
+            if len(data) < codec.HEADER_BYTES:
                 self._begun = data
                 return iter(())
             stream_id = header_number(data, "stream_id", codec)
@@ -155,9 +155,9 @@ class Validator(Unique):
         return 0 if self._judge is None else self._judge.frames
 
     @property
-    def octets(self) -> int:
-        """Octets that were fed."""
-        return self._octets
+    def size(self) -> int:
+        """Bytes that were fed."""
+        return self._size
 
     @property
     def unavailable(self) -> frozenset[str]:
@@ -209,7 +209,7 @@ class SessionValidator(Unique):
         self._judges["server"].link = self._judges["client"]
         self._lines = Lines(encodings, revision)
         self._codec = defined(revision).codec
-        self._octets = 0
+        self._size = 0
         self._waiting: deque[Iterator[Finding]] = deque()
 
     def feed(self, role: Role, data: BytesLike) -> Iterator[Finding]:
@@ -218,7 +218,7 @@ class SessionValidator(Unique):
         Raises :class:`TypeError` for what is not bytes, and :class:`ValueError` for another role.
         """
         judge, data = self._judges[checked_role(role)], as_bytes(data)
-        self._octets += len(data)
+        self._size += len(data)
         self._waiting.append(judge.feed(data))
         return _drained(self._waiting)
 
@@ -241,7 +241,7 @@ class SessionValidator(Unique):
             findings = self._judges[role].close()
         else:
             wire = self._codec.encode_frame(frame, self._codec.MAX_PAYLOAD[1])
-            self._octets += len(wire)
+            self._size += len(wire)
             # The next line is no part of what this one has wrong.
             findings = chain(self._judges[role].feed(wire), self._judges[role].settle())
         self._waiting.append(_numbered(findings, number))
@@ -253,9 +253,9 @@ class SessionValidator(Unique):
         return sum(judge.frames for judge in self._judges.values())
 
     @property
-    def octets(self) -> int:
-        """Octets that were fed, of both sides."""
-        return self._octets
+    def size(self) -> int:
+        """Bytes that were fed, of both sides."""
+        return self._size
 
     @property
     def unavailable(self) -> frozenset[str]:
@@ -281,10 +281,10 @@ def validate(
     reopen: Literal["error", "restart"] = "error",
     revision: Definition | None = None,
 ) -> Iterator[Finding]:
-    """What is wrong with all that one side sends: octets, a file, or an iterable of chunks.
+    """What is wrong with all that one side sends: bytes, a file, or an iterable of chunks.
 
     Findings come as soon as they are found, in wire order. Arguments as of :class:`Validator`, which is for those who are
-    fed. Raises :class:`ValueError` for arguments that cannot be, and nothing for any octets. Iterating raises
+    fed. Raises :class:`ValueError` for arguments that cannot be, and nothing for any bytes. Iterating raises
     :class:`BlockingIOError` if a file has no bytes yet: wait until it can be read, and go on with the same iterator.
     """
     validator = Validator(
@@ -365,28 +365,30 @@ class PayloadValidator(Unique):
         self._max_items = None if max_items is None else _checked_items("max_items", max_items, revision)
         if max_items is not None and self._max_items is None:
             raise ValueError(f"{revision.title} has no limit on items; leave max_items out")
-        self._octets = bytearray()
-        self.octets = 0
+        self._data = bytearray()
+        self.size = 0
 
     def feed(self, data: BytesLike) -> Iterator[Finding]:
-        """Takes octets, of which nothing is said before :meth:`close`. Raises :class:`TypeError` for what is not bytes."""
+        """Takes bytes, of which nothing is said before :meth:`close`. Raises :class:`TypeError` for what is not bytes."""
         data = bytes_like(data)
-        self.octets += len(data)
-        if self.octets <= self._most:
-            self._octets += data
+        self.size += len(data)
+        if self.size <= self._most:
+            self._data += data
         return iter(())
 
     def close(self) -> Iterator[Finding]:
         """Yields what is wrong with the payload."""
-        if self.octets > self._most:
+        if self.size > self._most:
             rule = next(part.rules["limit"] for part in self._codec.FRAME.parts if "limit" in part.rules)
-            fault = RemoteProtocolError(rule, self._most, "", f"at most {octets(self._most)}", octets(self.octets))
+            fault = RemoteProtocolError(
+                rule, self._most, "", f"at most {counted_bytes(self._most)}", counted_bytes(self.size)
+            )
             yield self._places.of_payload(fault, self._frame, continued=False)
             return
-        frame = self._frame.replace(payload=bytes(self._octets))
+        frame = self._frame.replace(payload=bytes(self._data))
         for (error, size, more), refused in payload_remarks(frame, self._continued, self._revision, self._max_items):
             yield self._places.of_payload(
-                error, frame, continued=self._continued, refused=refused, octets=size, more=more
+                error, frame, continued=self._continued, refused=refused, known_size=size, more=more
             )
 
 
@@ -413,7 +415,7 @@ def assert_valid(
     *,
     strict: bool = False,
     ignore: Iterable[str] = (),
-    name: str = "octets",
+    name: str = "bytes",
     role: Role | None = None,
     depth: Literal["session", "frames"] = "session",
     limits: Limits | None = None,
@@ -422,9 +424,9 @@ def assert_valid(
     reopen: Literal["error", "restart"] = "error",
     revision: Definition | None = None,
 ) -> None:
-    """Raises :class:`AssertionError`, with the findings shown at their octets, when an implementation's octets are wrong.
+    """Raises :class:`AssertionError`, with the findings shown at their bytes, when an implementation's bytes are wrong.
 
-    ``strict``: warnings count too. ``ignore``: requirements that may be broken. ``name``: what to call the octets. Otherwise
+    ``strict``: warnings count too. ``ignore``: requirements that may be broken. ``name``: what to call the bytes. Otherwise
     as :func:`validate`; notes never count. Warns of payloads that were not looked into, because a package is missing.
     """
     __tracebackhide__ = True

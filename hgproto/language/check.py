@@ -57,7 +57,7 @@ def check(schema: Schema) -> list[Problem]:
     ]
     if (
         not flags and not codes
-    ):  # what follows tries all flags of all types, and the octet of both bounds how many there are
+    ):  # what follows tries all flags of all types, and the byte of both bounds how many there are
         allowed = {frame.name: allowed_flags(frame, schema) for frame in schema.frames.values()}
         constraints = list(constraint_problems(schema, allowed))
         problems += constraints
@@ -75,15 +75,15 @@ def check(schema: Schema) -> list[Problem]:
 def _header(schema: Schema) -> Iterator[Problem]:
     header = schema.header
     for field in header.fields[:-1]:
-        if field.octets is None or field.is_array:
+        if field.fixed_size is None or field.is_array:
             yield Problem(field.place, f"the header field {field.name!r} is no integer", "use u8, u16, u24 or u32")
         for rule in ("cut", "overflow"):
             if rule not in field.rules:
                 yield _missing_rule(field, rule)
-        if field.bits and field.octets is not None:
-            yield from _bit_fields(field.bits, field.octets * 8, field)
+        if field.bits and field.fixed_size is not None:
+            yield from _bit_fields(field.bits, field.fixed_size * 8, field)
             if {bits.name for bits in field.bits} != {"type", "flags"}:
-                yield Problem(field.place, "only type and flags are bit fields", "give the others octets of their own")
+                yield Problem(field.place, "only type and flags are bit fields", "give the others bytes of their own")
     payload = header.fields[-1]
     if "cut" not in payload.rules:
         yield _missing_rule(payload, "cut")
@@ -101,14 +101,14 @@ def _header(schema: Schema) -> Iterator[Problem]:
     if not any({"type", "flags"} <= {bits.name for bits in field.bits} for field in header.fields):
         yield Problem(header.place, "type and flags are not bit fields of one integer", "declare them in one `bits:`")
         return
-    if any(f.octets != 1 for f in header.fields if f.bits or f.name == "stream_flags"):
-        yield Problem(header.place, "flags take more than one octet", "use u8 for them")
+    if any(f.fixed_size != 1 for f in header.fields if f.bits or f.name == "stream_flags"):
+        yield Problem(header.place, "flags take more than one byte", "use u8 for them")
     length = next((f for f in header.fields if f.name == "length"), None)
     if length is not None and (length.limit != LENGTH_LIMIT or "limit" not in length.rules):
         advice = f"add `limit: {LENGTH_LIMIT}` and `rules: {{limit: ...}}`"
         yield Problem(length.place, f"the length has no limit {LENGTH_LIMIT!r}", advice)
-    elif length is not None and schema.limits[LENGTH_LIMIT].maximum >= 1 << 8 * (length.octets or 4):
-        place, most = schema.limits[LENGTH_LIMIT].place, (1 << 8 * (length.octets or 4)) - 1
+    elif length is not None and schema.limits[LENGTH_LIMIT].maximum >= 1 << 8 * (length.fixed_size or 4):
+        place, most = schema.limits[LENGTH_LIMIT].place, (1 << 8 * (length.fixed_size or 4)) - 1
         yield Problem(place, f"the maximum of {LENGTH_LIMIT!r} is over {most}, the highest length", "lower it")
     for name in ("type", "flags", "stream_flags"):
         if "unknown" not in header.rules(name):
@@ -156,12 +156,12 @@ def _bit_fields(fields: tuple[BitField, ...], width: int, owner: Field) -> Itera
             taken.setdefault(bit, field.name)
     free = [bit for bit in range(width) if bit not in taken]
     if free:
-        yield Problem(owner.place, f"no bit field has bit {free[0]} of {owner.type}", "fill the octets with bit fields")
+        yield Problem(owner.place, f"no bit field has bit {free[0]} of {owner.type}", "fill the bytes with bit fields")
 
 
 def _flags(flags: tuple[Flag, ...], field_name: str, schema: Schema) -> Iterator[Problem]:
     _, field, bits = schema.header.locate(field_name)
-    width = bits.width if bits is not None else 8 * (field.octets or 1)
+    width = bits.width if bits is not None else 8 * (field.fixed_size or 1)
     taken: dict[int, str] = {}
     for flag in flags:
         if flag.bit >= width:
@@ -258,7 +258,7 @@ def _structure(structure: Structure, schema: Schema, payloads: Collection[str]) 
         if field.size == "rest" or field.repeat:
             yield Problem(field.place, f"nothing can follow {field.name!r}, which takes the rest", "put it last")
     if structure.name in payloads and not _takes_rest(structure) and "surplus" not in structure.rules:
-        message = f"{structure.name!r} has no rule for octets after it"
+        message = f"{structure.name!r} has no rule for bytes after it"
         yield Problem(structure.place, message, "add `rules: {surplus: ...}`")
 
 
@@ -295,11 +295,11 @@ def _repeated(field: Field, structure: Structure) -> Iterator[Problem]:
         yield Problem(field.place, f"{structure.name!r} takes the rest, so there can be only one", advice)
     if "surplus" in structure.rules:
         advice = f"remove the rule, or give {field.name!r} a structure of its own"
-        yield Problem(field.place, f"{structure.name!r} has a rule for octets after it, and is repeated", advice)
+        yield Problem(field.place, f"{structure.name!r} has a rule for bytes after it, and is repeated", advice)
 
 
 def _field(field: Field, earlier: dict[str, Field], structure: Structure, schema: Schema) -> Iterator[Problem]:
-    if field.bits and field.octets is not None:
+    if field.bits and field.fixed_size is not None:
         yield Problem(field.place, "bit fields are for the header", "use a whole integer")
     is_string, is_structure = field.type in STRINGS, field.type in schema.structures
     if is_string and (field.size is None) == (field.sizes is None):
@@ -310,7 +310,7 @@ def _field(field: Field, earlier: dict[str, Field], structure: Structure, schema
         )
     elif is_structure:
         yield from _repeated(field, schema.structures[field.type])
-    if field.octets is not None and field.is_array and field.sized_by is None:
+    if field.fixed_size is not None and field.is_array and field.sized_by is None:
         advice = "refer to it by `sizes` of a later field; an array of numbers cannot be a value yet"
         yield Problem(field.place, f"the array {field.name!r} gives no sizes", advice)
     keys = {"repeat"} if is_structure else {"size", "sizes"} if is_string else {"count", "show"}
@@ -346,7 +346,7 @@ def _field(field: Field, earlier: dict[str, Field], structure: Structure, schema
     fits = {
         "cut": field.size != "rest" and not field.repeat,
         "charset": field.type in ("ascii", "utf8"),
-        "overflow": (field.size != "rest" and is_string) or (field.octets is not None and field.sized_by is None),
+        "overflow": (field.size != "rest" and is_string) or (field.fixed_size is not None and field.sized_by is None),
         "surplus": field.at_most is not None and "at_most" in keys and "surplus" not in structure.rules,
     }
     for rule, needed in fits.items():

@@ -45,10 +45,10 @@ __all__ = [
 ]
 
 INTEGERS = {"u8": 1, "u16": 2, "u24": 3, "u32": 4}
-"""Integer types and their octets."""
+"""Integer types and their bytes."""
 
 STRINGS = ("ascii", "utf8", "bytes")
-"""Field types that are runs of octets."""
+"""Field types that are runs of bytes."""
 
 
 def fitting_rules(type: str, size: str | None, at_most: str | None, *, repeat: bool) -> frozenset[str]:
@@ -175,8 +175,8 @@ class Field:
     sized_by: str | None = None
 
     @property
-    def octets(self) -> int | None:
-        """The size of one element in octets where it is fixed."""
+    def fixed_size(self) -> int | None:
+        """The size of one element in bytes where it is fixed."""
         return INTEGERS.get(self.type)
 
     @property
@@ -199,10 +199,10 @@ class CborEntry:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """Worked octets. Either ``decodes`` is a value, or ``refused`` a requirement and ``offset`` where."""
+    """Worked bytes. Either ``decodes`` is a value, or ``refused`` a requirement and ``offset`` where."""
 
     title: str
-    octets: bytes
+    data: bytes
     decodes: Mapping[str, Any] | None
     refused: str | None
     offset: int | None
@@ -292,12 +292,12 @@ class Header:
     place: Place
 
     @cached_property
-    def octets(self) -> int:
-        """The header's size in octets."""
-        return sum(f.octets or 0 for f in self.fields)
+    def size(self) -> int:
+        """The header's size in bytes."""
+        return sum(f.fixed_size or 0 for f in self.fields)
 
     def locate(self, name: str) -> tuple[int, Field, BitField | None]:
-        """The offset in octets of the field or bit field ``name``, and the field itself."""
+        """The offset in bytes of the field or bit field ``name``, and the field itself."""
         offset = 0
         for field in self.fields:
             if field.name == name and not field.bits:
@@ -305,7 +305,7 @@ class Header:
             for bits in field.bits:
                 if bits.name == name:
                     return offset, field, bits
-            offset += field.octets or 0
+            offset += field.fixed_size or 0
         raise KeyError(name)
 
     def rules(self, name: str) -> Mapping[str, str]:

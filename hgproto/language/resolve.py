@@ -305,7 +305,7 @@ class _Resolver(MachineResolver):
             result.append(
                 model.Example(
                     title=part["title"],
-                    octets=bytes.fromhex(part["hex"]),
+                    data=bytes.fromhex(part["hex"]),
                     decodes=part.get("decodes"),
                     refused=refused,
                     offset=part.get("offset"),

@@ -90,10 +90,10 @@ def _header(schema: Schema) -> Iterator[str]:
             rows.append((str(at), field.size or "", field.name, field.doc))
             continue
         parts = [(f"{b.width} (bits {b.low} to {b.high})", b.name, b.doc) for b in reversed(field.bits)]
-        for bits, name, doc in parts or [(str(8 * (field.octets or 0)), field.name, field.doc)]:
+        for bits, name, doc in parts or [(str(8 * (field.fixed_size or 0)), field.name, field.doc)]:
             rows.append((str(at), bits, name, doc))
-        at += field.octets or 0
-    yield from _table(("octet", "bits", "field", "meaning"), rows)
+        at += field.fixed_size or 0
+    yield from _table(("byte", "bits", "field", "meaning"), rows)
     yield ""
     flags = [(f"{flag.mask:#04x}", flag.name, flag.doc) for flag in schema.stream_flags]
     yield from _table(("bit", "stream flag", "meaning"), flags)
@@ -224,12 +224,12 @@ def _fields(structure: Structure) -> Iterator[str]:
 
 def type_text(field: Field) -> str:
     """The type of a field, or of each of its elements."""
-    text = {"ascii": "ASCII", "utf8": "UTF-8", "bytes": "octets"}.get(field.type, field.type)
+    text = {"ascii": "ASCII", "utf8": "UTF-8"}.get(field.type, field.type)
     return f"{text} each" if field.is_array else text
 
 
 def size_text(field: Field) -> str:
-    """How many octets or elements a field has."""
+    """How many bytes or elements a field has."""
     if field.repeat:
         return "to the end"
     if field.sizes is not None:
@@ -238,7 +238,7 @@ def size_text(field: Field) -> str:
         return f"{field.count} times"
     if field.size == "rest":
         return f"the rest, at most {field.at_most}" if field.at_most else "the rest"
-    return field.size or str(field.octets)
+    return field.size or str(field.fixed_size)
 
 
 def rules_of_structure(structure: Structure, schema: Schema) -> list[str]:

@@ -26,8 +26,8 @@ __all__ = ["Source", "read"]
 MAX_DEPTH = 64
 """Levels of nesting: ten times what the language needs, and far from Python's recursion limit."""
 
-MAX_OCTETS = 8 << 20
-"""Octets of a file: a hundred times our own, and some seconds of work."""
+MAX_BYTES = 8 << 20
+"""Bytes of a file: a hundred times our own, and some seconds of work."""
 
 MAX_DIGITS = 40
 """Characters of a number: more than 128 bits need, and far from where Python refuses to convert them."""
@@ -112,14 +112,14 @@ def unreadable(file: Path, error: OSError, include: Place | None = None) -> Sche
     return SchemaError([Problem(Place(str(file)), message, advice)], unreadable=True)
 
 
-def _octets_of(file: Path) -> bytes:
-    """The octets of a file. Raises :class:`SchemaError` for more than :data:`MAX_OCTETS`, before they are read."""
+def _bytes_of(file: Path) -> bytes:
+    """The bytes of a file. Raises :class:`SchemaError` for more than :data:`MAX_BYTES`, before they are read."""
     with file.open("rb") as opened:
-        octets = opened.read(MAX_OCTETS + 1)
-    if len(octets) > MAX_OCTETS:
-        message = f"the file has more than {MAX_OCTETS >> 20} MiB"
+        data = opened.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        message = f"the file has more than {MAX_BYTES >> 20} MiB"
         raise SchemaError([Problem(Place(str(file)), message, "name a schema; they are smaller")])
-    return octets
+    return data
 
 
 def read(file: Path, source: Source, include: Place | None = None) -> dict[str, Any]:
@@ -128,7 +128,7 @@ def read(file: Path, source: Source, include: Place | None = None) -> dict[str, 
     ``include``: the place that includes the file, if one does.
     """
     try:
-        source.contents[file] = _octets_of(file)
+        source.contents[file] = _bytes_of(file)
         text = unmarked(source.contents[file]).decode("utf-8")
     except OSError as error:
         raise unreadable(file, error, include) from None

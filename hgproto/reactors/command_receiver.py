@@ -24,7 +24,7 @@ from hgproto.reactors.intake import CommandIntake, CommandRequest, OpenValue
 from hgproto.reactors.plans import Node, Plan, Request, first_of, go_on, text_payload
 from hgproto.reactors.reactor import Reactor
 from hgproto.runtime.frame import bare
-from hgproto.runtime.layout import octets
+from hgproto.runtime.layout import counted_bytes
 
 if TYPE_CHECKING:
     from enum import IntEnum
@@ -77,7 +77,7 @@ class CommandReceiver(Reactor[ServerEvent]):
         return super()._counters() | {
             "active_requests": len(self._requests) - self._intake.refused,
             "receiving_requests": self._intake.receiving,
-            "buffered_octets": self._intake.buffered,
+            "buffered_bytes": self._intake.buffered,
         }
 
     # Guards.
@@ -127,13 +127,13 @@ class CommandReceiver(Reactor[ServerEvent]):
             self._over = f"more than {counted(self._intake.most_arguments, 'argument')}"
             return "over-limit"
         if total > self._intake.longest_value:
-            self._over = f"an argument of {octets(total)}, more than {octets(self._intake.longest_value)}"
+            self._over = f"an argument of {counted_bytes(total)}, more than {counted_bytes(self._intake.longest_value)}"
             return "over-limit"
         size = len(payload) - content.size
-        request.octets += size
+        request.size += size
         self._intake.buffered += size
-        if request.octets > self._intake.most_octets or self._intake.buffered > self._intake.most_buffered:
-            return self._over_octets(request)
+        if request.size > self._intake.most_bytes or self._intake.buffered > self._intake.most_buffered:
+            return self._over_bytes(request)
         if plan.flags & content.more:
             request.value = OpenValue(name, value, total - len(value))
         else:
@@ -144,36 +144,36 @@ class CommandReceiver(Reactor[ServerEvent]):
         last = not flags & self._content.more
         size = len(payload)
         if size > value.left or (last and size < value.left):
-            wanted = f"{'' if last else 'at most '}{octets(value.left)} more of the value"
+            wanted = f"{'' if last else 'at most '}{counted_bytes(value.left)} more of the value"
             at = value.left if size > value.left else 0
-            self._fault = RemoteProtocolError("", at, "value", wanted, octets(size))
+            self._fault = RemoteProtocolError("", at, "value", wanted, counted_bytes(size))
             return "value-long" if size > value.left else "value-short"
-        request.octets += size
+        request.size += size
         self._intake.buffered += size
-        if request.octets > self._intake.most_octets or self._intake.buffered > self._intake.most_buffered:
-            return self._over_octets(request)
-        value.octets += payload
+        if request.size > self._intake.most_bytes or self._intake.buffered > self._intake.most_buffered:
+            return self._over_bytes(request)
+        value.data += payload
         value.left -= size
         if last:
-            request.args[value.name] = bytes(value.octets)
+            request.args[value.name] = bytes(value.data)
             request.value = None
         return "good"
 
     def _ask_data(self, request_id: int, request: CommandRequest, payload: bytes, plan: Plan) -> str:
         """Looks at data; ``good`` once it was taken."""
         size = len(payload)
-        request.octets += size
+        request.size += size
         self._intake.buffered += size
-        if request.octets > self._intake.most_octets or self._intake.buffered > self._intake.most_buffered:
-            return self._over_octets(request)
+        if request.size > self._intake.most_bytes or self._intake.buffered > self._intake.most_buffered:
+            return self._over_bytes(request)
         request.keep(payload)
         return "good"
 
-    def _over_octets(self, request: CommandRequest) -> str:
-        if request.octets > self._intake.most_octets:
-            self._over = f"more than {octets(self._intake.most_octets)} in a request"
+    def _over_bytes(self, request: CommandRequest) -> str:
+        if request.size > self._intake.most_bytes:
+            self._over = f"more than {counted_bytes(self._intake.most_bytes)} in a request"
         else:
-            self._over = f"more than {octets(self._intake.most_buffered)} in all partly sent requests"
+            self._over = f"more than {counted_bytes(self._intake.most_buffered)} in all partly sent requests"
         return "over-limit"
 
     def _ask_last_of_request(self, request_id: int, request: CommandRequest, payload: bytes, plan: Plan) -> bool:
@@ -203,7 +203,7 @@ class CommandReceiver(Reactor[ServerEvent]):
                 if request.announced:
                     command.data = bytes(request.data)
                 self._intake.receiving -= 1
-                self._intake.buffered -= request.octets
+                self._intake.buffered -= request.size
                 self._requests[request_id] = active
             elif node.to is not None:
                 self._move(request_id, request, node.to)
@@ -222,7 +222,7 @@ class CommandReceiver(Reactor[ServerEvent]):
         request.table = node.table
         request.announced = node.flags & self._content.data_follows != 0
         request.args = {}
-        request.octets = 0
+        request.size = 0
         request.data = b""
         request.value = None
         self._requests[request_id] = request
@@ -268,8 +268,8 @@ class CommandReceiver(Reactor[ServerEvent]):
             if before in states.receiving and to not in states.receiving:
                 self._intake.receiving -= 1
             if before in states.kept and to not in states.kept:
-                self._intake.buffered -= request.octets
-                request.octets = 0
+                self._intake.buffered -= request.size
+                request.size = 0
             if to in states.refused:
                 request.args, request.data, request.value = {}, b"", None
                 self._intake.refused += 1

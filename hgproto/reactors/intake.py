@@ -20,34 +20,34 @@ __all__ = ["CommandIntake", "CommandRequest", "Intake", "OpenValue"]
 
 NAMES = 256
 """Names of commands and arguments that a reactor remembers: more than the reference has commands."""
-NAME_OCTETS = 64
+NAME_BYTES = 64
 """The longest name that is remembered, so that all take no more than some ten KiB."""
 
 
 class OpenValue:
     """An argument's value that spans frames: what there is of it, and how many bytes are to come."""
 
-    __slots__ = ("left", "name", "octets")
+    __slots__ = ("data", "left", "name")
 
-    def __init__(self, name: str, octets: bytes, left: int) -> None:
+    def __init__(self, name: str, data: bytes, left: int) -> None:
         self.name = name
-        self.octets = bytearray(octets)
+        self.data = bytearray(data)
         self.left = left
 
 
 class CommandRequest(Request):
     """A request that is partly received.
 
-    ``announced``: data follows the arguments. ``octets``: how many bytes arguments and data have. ``value``: of an argument that
+    ``announced``: data follows the arguments. ``size``: how many bytes arguments and data have. ``value``: of an argument that
     is not whole yet.
     """
 
-    __slots__ = ("announced", "args", "data", "name", "octets", "value")
+    __slots__ = ("announced", "args", "data", "name", "size", "value")
 
     name: str
     announced: bool
     args: dict[str, bytes]
-    octets: int
+    size: int
     data: bytes | bytearray
     value: OpenValue | None
 
@@ -100,7 +100,7 @@ class CommandIntake(Intake):
         "most_active",
         "most_arguments",
         "most_buffered",
-        "most_octets",
+        "most_bytes",
         "most_receiving",
         "names",
         "receiving",
@@ -121,14 +121,14 @@ class CommandIntake(Intake):
         self.most_receiving = limits.receiving_requests
         self.most_arguments = limits.arguments
         self.longest_value = limits.argument_value
-        self.most_octets = limits.request_octets
-        self.most_buffered = limits.buffered_octets
+        self.most_bytes = limits.request_bytes
+        self.most_buffered = limits.buffered_bytes
 
-    def name_of(self, octets: bytes) -> str:
+    def name_of(self, data: bytes) -> str:
         """Returns the name that bytes are, empty where they are none. Names come again, and then are not decoded again."""
-        if not octets.isascii():
+        if not data.isascii():
             return ""
-        name = octets.decode("ascii")
-        if len(self.names) < NAMES and len(octets) <= NAME_OCTETS:
-            self.names[octets] = name
+        name = data.decode("ascii")
+        if len(self.names) < NAMES and len(data) <= NAME_BYTES:
+            self.names[data] = name
         return name

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
         active_requests: int
         argument_value: int
         arguments: int
-        buffered_octets: int
+        buffered_bytes: int
         decoded_frame: int
         decoded_response: int
         max_payload: int
         open_streams: int
         payload_items: int
         receiving_requests: int
-        request_octets: int
+        request_bytes: int
         send_payload: int
 
 
@@ -45,39 +45,39 @@ class Limits(Record):
         "active_requests",
         "argument_value",
         "arguments",
-        "buffered_octets",
+        "buffered_bytes",
         "decoded_frame",
         "decoded_response",
         "max_payload",
         "open_streams",
         "payload_items",
         "receiving_requests",
-        "request_octets",
+        "request_bytes",
         "send_payload",
     )
 
     max_payload: int
-    """Octets of a payload that a receiver takes."""
+    """Bytes of a payload that a receiver takes."""
     send_payload: int
-    """Octets at which payloads that we send are cut."""
+    """Bytes at which payloads that we send are cut."""
     open_streams: int
     """Streams that a peer may hold open at a time."""
     decoded_frame: int
-    """Octets that an encoded payload may grow to."""
+    """Bytes that an encoded payload may grow to."""
     decoded_response: int
-    """Octets that all encoded payloads of one response may grow to together."""
+    """Bytes that all encoded payloads of one response may grow to together."""
     receiving_requests: int
     """Requests of which a part was received."""
     active_requests: int
     """Requests whose response is not complete, those that are partly received among them."""
-    request_octets: int
-    """Octets of argument names, argument values and data that are kept for one request."""
-    buffered_octets: int
+    request_bytes: int
+    """Bytes of argument names, argument values and data that are kept for one request."""
+    buffered_bytes: int
     """The same, for all partly received requests together."""
     arguments: int
     """Arguments of one command."""
     argument_value: int
-    """Octets of one argument's value."""
+    """Bytes of one argument's value."""
     payload_items: int
     """Atoms, labels and arguments of one message together, or CBOR items of one progress map."""
 
@@ -117,7 +117,7 @@ class Limits(Record):
 
     @classmethod
     def of(cls, settings: Iterable[str], revision: Definition | None = None) -> Limits:
-        """Limits from texts such as ``request-octets=1000``, the others as of :meth:`of_revision`.
+        """Limits from texts such as ``request-bytes=1000``, the others as of :meth:`of_revision`.
 
         Names and maxima are those of the revision. Raises as the class does, and :class:`ValueError` for a limit without effect.
         """

@@ -336,6 +336,6 @@ def placed(revision: Definition, error: RemoteProtocolError, kind: int) -> Remot
         found = f"{name}{'' if flags == '0' else f' {flags}'} {error.found}"
         return RemoteProtocolError(error.requirement, codec.FIELDS["type"][0], error.field, error.expected, found)
     if frame.stream_flags & revision.encoded:
-        found = f"{error.found} ({counted(error.offset or 0, 'octet')} into the decoded payload)"
-        return RemoteProtocolError(error.requirement, codec.HEADER_OCTETS, error.field, error.expected, found)
-    return error.moved(codec.HEADER_OCTETS)
+        found = f"{error.found} ({counted(error.offset or 0, 'byte')} into the decoded payload)"
+        return RemoteProtocolError(error.requirement, codec.HEADER_BYTES, error.field, error.expected, found)
+    return error.moved(codec.HEADER_BYTES)

@@ -300,10 +300,10 @@ class DecodingPool(_Pool["tuple[_Context, Frame, Future[Any]]"], Generic[EventT]
         return FrameReader(max_payload=self._reactor.limits.max_payload, codec=self._revision.codec)
 
     def receive_data(self, data: BytesLike) -> list[EventT]:
-        """Takes octets; gives what the frames led to whose turn has come. Raises :class:`TypeError` for what is not bytes.
+        """Takes bytes; gives what the frames led to whose turn has come. Raises :class:`TypeError` for what is not bytes.
 
         An exception that is raised while this waits for a thread, such as :class:`KeyboardInterrupt`, loses nothing: the
-        octets were taken, and the next call continues. The same holds for :meth:`receive_frame` and :meth:`receive_end`.
+        bytes were taken, and the next call continues. The same holds for :meth:`receive_frame` and :meth:`receive_end`.
         """
         self._check_open()
         data = as_bytes(data)

@@ -8,7 +8,7 @@ the plan (:mod:`hgproto.reactors.plans`) for the states of the frame's stream an
 that the plan has, and does what the row says that is left. In ``receive_data``, the generated loop of the revision takes the
 usual frames first, and only the others come here.
 
-Invariants: on hostile octets nothing is raised, and what is wrong becomes one :class:`hgproto.reactors.events.Error`; after it
+Invariants: on hostile bytes nothing is raised, and what is wrong becomes one :class:`hgproto.reactors.events.Error`; after it
 nothing changes any more. A stream's state changes once the rest of the frame was found good, but for a stream that is
 opened again, which is closed before.
 """
@@ -177,7 +177,7 @@ class Reactor(Inspectable, Generic[EventT]):
     def receive_frame(self, frame: Frame, decoded: bytes | DecodingError | None = None) -> list[EventT]:
         """What a frame leads to.
 
-        ``decoded``: what its payload was decoded to elsewhere, or why it could not be, the end of the compressed octets
+        ``decoded``: what its payload was decoded to elsewhere, or why it could not be, the end of the compressed bytes
         included; None to have it decoded here. Raises :class:`LocalProtocolError` for a frame that no header can hold,
         :class:`TypeError` for what is no frame, and :class:`ValueError` for a frame of another revision, and after the end
         of input.
@@ -218,7 +218,7 @@ class Reactor(Inspectable, Generic[EventT]):
         return pieces.rest
 
     def receive_fault(self, error: RemoteProtocolError) -> list[EventT]:
-        """What it leads to that somebody else, who reads the frames, has found octets that are none.
+        """What it leads to that somebody else, who reads the frames, has found bytes that are none.
 
         The offset of ``error`` counts from the end of the frames that were received.
         """
@@ -304,7 +304,7 @@ class Reactor(Inspectable, Generic[EventT]):
             else:
                 continue
             frame = self._codec.frame_of(kind, request_id, stream_id, payload)
-            return error, frame, stop - self._codec.HEADER_OCTETS - len(payload)
+            return error, frame, stop - self._codec.HEADER_BYTES - len(payload)
         return None
 
     def _take_on_stream(
@@ -445,7 +445,7 @@ class Reactor(Inspectable, Generic[EventT]):
         return answer
 
     def _count_decoded(self, request: Any, size: int) -> None:
-        """Octets were decoded for a request. Raises :class:`DecodingError` over a limit."""
+        """Bytes were decoded for a request. Raises :class:`DecodingError` over a limit."""
 
     def _emit_stream_configured(self, request_id: int, request: Any, payload: bytes, node: Node) -> None:
         """Settings are the protocol's own business."""

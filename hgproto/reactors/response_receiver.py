@@ -20,7 +20,7 @@ from hgproto.reactors.plans import Request as OfId
 from hgproto.reactors.reactor import Reactor
 from hgproto.runtime.deferred import Later
 from hgproto.runtime.frame import bare
-from hgproto.runtime.layout import octets
+from hgproto.runtime.layout import counted_bytes
 from hgproto.runtime.machine import Event
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class ResponseReceiver(Reactor[ClientEvent]):
         self._append(RequestError(request_id, message, request.received))
 
     def _emit_drop(self, request_id: int, request: Request, payload: bytes, node: Node) -> None:
-        # Octets that no event shows have to be good too.
+        # Bytes that no event shows have to be good too.
         self._decode(node, payload)
         if node.to is not None and node.to is not request.state:
             self._move(request_id, request, node.to)
@@ -165,8 +165,8 @@ class ResponseReceiver(Reactor[ClientEvent]):
             return
         request.decoded += size
         if request.decoded > self.limits.decoded_response:
-            expected = f"at most {octets(self.limits.decoded_response)} in a response when decoded"
-            raise DecodingError("too-large", 0, expected, octets(request.decoded))
+            expected = f"at most {counted_bytes(self.limits.decoded_response)} in a response when decoded"
+            raise DecodingError("too-large", 0, expected, counted_bytes(request.decoded))
 
     def _drop(self, parts: Iterable[Part]) -> None:
         # A server that closes the connection says so for each request that was cut off.

@@ -108,7 +108,7 @@ class Server(Sender[ServerEvent], CommandReceiver):
         plain: bool = False,
         end: bool = False,
     ) -> SendFrames | NoOp:
-        """The response to a request: octets, or chunks of them that are asked for as frames are taken, or a binary file.
+        """The response to a request: bytes, or chunks of them that are asked for as frames are taken, or a binary file.
 
         An exception that the chunks raise becomes an error-response, and is kept in ``failure`` of what this gives. One
         that is no :class:`Exception`, such as :class:`KeyboardInterrupt`, is also raised to the caller that takes the
@@ -117,7 +117,7 @@ class Server(Sender[ServerEvent], CommandReceiver):
         such a response ends without its rest. Bytes that their owner can
         change are copied, so that the response is what they are now. ``stream_id``: one of
         :attr:`output_streams`; else the one on which messages went for the request, else the one with the least to send.
-        ``plain``: the octets are compressed already. ``end``: close the stream afterwards; after the end of input a stream
+        ``plain``: the bytes are compressed already. ``end``: close the stream afterwards; after the end of input a stream
         closes by itself with its last response. Raises :class:`LocalProtocolError` (response.active-request, response.once,
         reactor.errored), :class:`ValueError` for a stream that there is not, and :class:`TypeError` for data that is neither and
         for ids that are no integers.

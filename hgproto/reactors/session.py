@@ -33,7 +33,7 @@ from hgproto.reactors.events import (
 from hgproto.reactors.server import Server
 from hgproto.runtime.definition import defined
 from hgproto.runtime.frame import Unique
-from hgproto.runtime.layout import octets
+from hgproto.runtime.layout import counted_bytes
 from hgproto.streams.encodings import default_encodings
 from hgproto.wire.human import line_bytes, parse_frame, without_line_end
 from hgproto.wire.jsonform import value_to_json
@@ -54,7 +54,7 @@ __all__ = ["Encoders", "Lines", "Session", "Step", "event_text", "event_to_json"
 
 
 class Step:
-    """What became of one line: the octets on the wire, none for an end, and what the reactor that judges says of them."""
+    """What became of one line: the bytes on the wire, none for an end, and what the reactor that judges says of them."""
 
     __slots__ = ("events", "judge", "wire")
 
@@ -74,7 +74,7 @@ class Step:
                 return event.requirement, f"{message} ({event.requirement})"
             if isinstance(event, RequestError) and event.requirement is not None and self.wire is None:
                 message = f"expected the whole response to request {event.request_id}, found the end of input"
-                return event.requirement, f"{message} after {octets(event.received)} ({event.requirement})"
+                return event.requirement, f"{message} after {counted_bytes(event.received)} ({event.requirement})"
         return None
 
 
@@ -265,10 +265,10 @@ def _event_text(event: Any) -> str:
     match event:
         case RunCommand():
             args = "".join(f" {name}={_brief(value)}" for name, value in event.args.items())
-            data = "" if event.data is None else f", data of {octets(len(event.data))}"
+            data = "" if event.data is None else f", data of {counted_bytes(len(event.data))}"
             return f"run-command {event.request_id} {event.name}{args}{data}{', data follows' * isinstance(event, StartCommand)}"
         case CommandData():
-            return f"command-data {event.request_id}: {octets(len(event.data))}{', the last' * event.last}"
+            return f"command-data {event.request_id}: {counted_bytes(len(event.data))}{', the last' * event.last}"
         case CommandCut():
             return f"command-cut {event.request_id}"
         case WantFrame():
@@ -276,13 +276,13 @@ def _event_text(event: Any) -> str:
         case SendFrames():
             return f"error-response for request {event.request_id} ({event.requirement})"
         case ResponseData():
-            return f"response-data {event.request_id}: {octets(len(event.data))}{', the last' * event.last}"
+            return f"response-data {event.request_id}: {counted_bytes(len(event.data))}{', the last' * event.last}"
         case TextMessage():
             return f"text {event.request_id}: {' '.join(_brief(atom.format.encode()) for atom in event.atoms)}"
         case ProgressUpdate():
             return f"progress {event.request_id}: {event.progress.topic} {event.progress.pos}/{event.progress.total}"
         case RequestError():
-            return f"request-error {event.request_id} after {octets(event.received)}: {event.message}"
+            return f"request-error {event.request_id} after {counted_bytes(event.received)}: {event.message}"
         case PeerError():
             return f"connection-error {event.request_id}: {event.message}"
         case Error():

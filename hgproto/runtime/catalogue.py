@@ -14,7 +14,7 @@ class Requirement(NamedTuple):
     ``text``: the rest of the sentence. ``source``: ``protocol``, or ``ours`` for our resolution where the source is silent.
     ``section``: the section that states it. ``enforced``: ``codec`` by looking at one frame, ``machine`` by a state machine,
     ``validator`` by the validator alone, ``manual`` by nothing. ``why``: what would go wrong without it. ``breakable``:
-    whether octets by themselves can break it. ``places``: the places of the schema that put it into effect. ``reason``: why no
+    whether bytes by themselves can break it. ``places``: the places of the schema that put it into effect. ``reason``: why no
     receiver refuses what breaks it. ``resolution``: what we add where the source is silent. ``reference``: what the
     reference implementation does instead. ``severity``: of a violation, if it is not the one of the level.
     """

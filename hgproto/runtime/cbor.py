@@ -1,12 +1,12 @@
 """CBOR (RFC 8949) as the protocol uses it, with the offset of every fault.
 
-Own code, because a payload must be refused at an octet and by a rule: libraries neither tell where an item is damaged
+Own code, because a payload must be refused at a byte and by a rule: libraries neither tell where an item is damaged
 nor that a key is there twice, and some of their tags run code of the caller's choice. Tests compare with cbor2.
 
 Payloads are read by :func:`map_pairs`, which checks all that :func:`decode_item` checks and makes no object of a value.
 
-Invariants: nothing is allocated by a length that the octets do not cover; nesting is bounded by ``MAX_DEPTH``;
-every fault is a :class:`CborError` with the offset of the item's first octet. A value is accepted by :func:`skip_item` exactly
+Invariants: nothing is allocated by a length that the bytes do not cover; nesting is bounded by ``MAX_DEPTH``;
+every fault is a :class:`CborError` with the offset of the item's first byte. A value is accepted by :func:`skip_item` exactly
 if it is accepted by :func:`decode_item`, with the same end or the same error. Whatever is encoded can be decoded.
 """
 
@@ -46,18 +46,18 @@ __all__ = [
 _MOST_SHOWN = 40
 """Characters of a key that an error shows."""
 _ANY_NUMBER = 1 << 64
-"""Items without a limit: more than octets can be."""
-_ONE_OCTET = re.compile(rb"[\x00-\x17\x20-\x37\x40\x60\x80\xa0\xe0-\xf7]+")
-"""Whole items of one octet each: small numbers, empty strings, arrays and maps, simple values."""
+"""Items without a limit: more than bytes can be."""
+_ONE_BYTE = re.compile(rb"[\x00-\x17\x20-\x37\x40\x60\x80\xa0\xe0-\xf7]+")
+"""Whole items of one byte each: small numbers, empty strings, arrays and maps, simple values."""
 _SIMPLE = frozenset(range(256)) - frozenset(range(24, 32))
 """The simple values that have an encoding."""
 _FLOATS = {25: Struct(">e"), 26: Struct(">f"), 27: Struct(">d")}
 
 
 class CborError(ValueError):
-    """Octets that are not CBOR, or too many items.
+    """Bytes that are not CBOR, or too many items.
 
-    ``kind`` is malformed, duplicate, charset or limit; ``offset`` is from the first octet.
+    ``kind`` is malformed, duplicate, charset or limit; ``offset`` is from the first byte.
     """
 
     def __init__(self, kind: str, offset: int, expected: str, found: str) -> None:
@@ -170,13 +170,13 @@ def _check_simple(info: int, argument: int | None, at: int) -> None:
     if argument is None:
         raise CborError("malformed", at, "a data item", "a break outside of an indefinite item")
     if info == 24 and argument < 32:
-        raise CborError("malformed", at, "a simple value of 32 or more in two octets", str(argument))
+        raise CborError("malformed", at, "a simple value of 32 or more in two bytes", str(argument))
 
 
 def _skip_string(data: bytes, at: int, major: int, argument: int | None, body: int, left: int) -> tuple[int, int]:
     if argument is not None:
         if len(data) - body < argument:
-            raise CborError("malformed", at, f"a string of {counted(argument, 'octet')}", f"{len(data) - body}")
+            raise CborError("malformed", at, f"a string of {counted(argument, 'byte')}", f"{len(data) - body}")
         end = body + argument
         if major == 3:
             utf8(data[body:end], body)
@@ -199,7 +199,7 @@ def _skip_array(data: bytes, argument: int | None, body: int, depth: int, left: 
     while argument is None or count < argument:
         if argument is None and data[position : position + 1] == b"\xff":
             return position + 1, left
-        run = _ONE_OCTET.match(data, position) if depth < MAX_DEPTH else None
+        run = _ONE_BYTE.match(data, position) if depth < MAX_DEPTH else None
         if run is None:
             position, left = skip_item(data, position, depth + 1, left)
             count += 1
@@ -235,7 +235,7 @@ def map_pairs(
         key_at = position
         value_at = key_at + data[key_at] - 0x3F if key_at < size else size
         if key_at + 1 <= value_at < min(key_at + 0x19, size) and left:
-            # Most keys are short byte strings, of which the first octet says the length.
+            # Most keys are short byte strings, of which the first byte says the length.
             left -= 1
             key: Any = data[key_at + 1 : value_at]
         else:
@@ -274,11 +274,11 @@ def item_head(data: bytes, at: int) -> tuple[int, int, int | None, int]:
     if info < 28:
         size = 1 << (info - 24)
         if len(data) - at - 1 < size:
-            raise CborError("malformed", at, f"{counted(size, 'octet')} after the first", f"{len(data) - at - 1}")
+            raise CborError("malformed", at, f"{counted(size, 'byte')} after the first", f"{len(data) - at - 1}")
         return major, info, int.from_bytes(data[at + 1 : at + 1 + size], "big"), at + 1 + size
     if info == 31 and major in (2, 3, 4, 5, 7):
         return major, info, None, at + 1
-    raise CborError("malformed", at, "a well-formed data item", f"the octet 0x{first:02x}")
+    raise CborError("malformed", at, "a well-formed data item", f"the byte 0x{first:02x}")
 
 
 def place_in_string(data: bytes, at: int, index: int) -> int:
@@ -301,7 +301,7 @@ def _string(
 ) -> tuple[bytes | str, int, int]:
     if argument is not None:
         if len(data) - body < argument:
-            raise CborError("malformed", at, f"a string of {counted(argument, 'octet')}", f"{len(data) - body}")
+            raise CborError("malformed", at, f"a string of {counted(argument, 'byte')}", f"{len(data) - body}")
         raw, end = data[body : body + argument], body + argument
         return (raw if major == 2 else utf8(raw, body)), end, left
     chunks: list[Any] = []
@@ -330,7 +330,7 @@ def utf8(raw: bytes, at: int) -> str:
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise CborError("charset", at + error.start, "UTF-8", f"the octet 0x{raw[error.start]:02x}") from None
+        raise CborError("charset", at + error.start, "UTF-8", f"the byte 0x{raw[error.start]:02x}") from None
 
 
 def _identity(key: object) -> object:
@@ -394,7 +394,7 @@ def _encode_float(value: float) -> bytes:
 
 
 def encode_map(pairs: Iterable[tuple[object, object]], depth: int = 0) -> bytes:
-    """A map in the deterministic order of RFC 8949 (section 4.2.1): keys in the order of their octets.
+    """A map in the deterministic order of RFC 8949 (section 4.2.1): keys in the order of their bytes.
 
     ``depth``: levels of nesting around the map. Raises as :func:`encode_item`.
     """

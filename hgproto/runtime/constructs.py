@@ -1,6 +1,6 @@
 """The few constructs that generated Structs are made of besides construct's own.
 
-Each does one thing that construct lacks: name the requirement that refuses the octets, and the offset. Parsing raises
+Each does one thing that construct lacks: name the requirement that refuses the bytes, and the offset. Parsing raises
 :class:`StructParseError`, building :class:`StructBuildError`; both are protocol errors and construct errors.
 """
 
@@ -28,7 +28,7 @@ from hgproto.runtime.bytelike import as_bytes, check_several
 from hgproto.runtime.computed import BitsError, put_off, raise_put_off
 from hgproto.runtime.entries import brief
 from hgproto.runtime.frame import check_text
-from hgproto.runtime.layout import decode_entries, encode_entries, octets
+from hgproto.runtime.layout import counted_bytes, decode_entries, encode_entries
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,11 +40,11 @@ if TYPE_CHECKING:
 __all__ = [
     "AtMost",
     "Blobs",
+    "Bytes",
     "CborMap",
     "Counted",
     "Due",
     "Frames",
-    "Octets",
     "Struct",
     "StructBuildError",
     "StructParseError",
@@ -61,7 +61,7 @@ REST = None
 
 
 class StructParseError(RemoteProtocolError, ConstructError):  # type: ignore[misc]
-    """Octets that a Struct refuses. The offset counts from the start of the stream."""
+    """Bytes that a Struct refuses. The offset counts from the start of the stream."""
 
     @property
     def path(self) -> str:
@@ -87,7 +87,7 @@ def _beside(path: str, name: str) -> str:
 
 
 def _left(stream: Any, path: str) -> int:
-    """Octets that are left in the stream."""
+    """Bytes that are left in the stream."""
     return int(stream_size(stream)) - int(stream_tell(stream, path))
 
 
@@ -122,7 +122,7 @@ class Struct(_Parsed, construct.Struct):  # type: ignore[misc]
 
     The code that construct makes of a Struct keeps no paths, and cannot call functions that are not in a module of construct's
     own. So ``compile()`` gives a construct that runs this Struct: same values, same errors at the same fields, and the same
-    speed. The fast way to read octets is the codec beside the Structs.
+    speed. The fast way to read bytes is the codec beside the Structs.
     """
 
     def _build(self, obj: Any, stream: Any, context: Any, path: str) -> Any:
@@ -144,7 +144,7 @@ class Struct(_Parsed, construct.Struct):  # type: ignore[misc]
 class Due(Subconstruct):  # type: ignore[misc]
     """A field of fixed-size numbers that must be there, and whose numbers must fit.
 
-    Parses to and builds from what its subcon does. ``cut``: the requirement when octets are missing. ``overflow``:
+    Parses to and builds from what its subcon does. ``cut``: the requirement when bytes are missing. ``overflow``:
     the one when a number does not fit. ``sized``: the field whose size or number of strings building computes here; an error
     names it, and of several strings the first that is too long.
     """
@@ -164,7 +164,7 @@ class Due(Subconstruct):  # type: ignore[misc]
             if size <= left:
                 message = "the stream gave fewer bytes than were asked for; give a buffered file, or the bytes"
                 raise StreamError(message, path=path) from None
-            raise StructParseError(self.cut, start, _field(path), octets(size), octets(left)) from None
+            raise StructParseError(self.cut, start, _field(path), counted_bytes(size), counted_bytes(left)) from None
 
     def _build(self, obj: Any, stream: Any, context: Any, path: str) -> Any:
         try:
@@ -190,10 +190,10 @@ class Due(Subconstruct):  # type: ignore[misc]
             most = (1 << 8 * number.subcon.sizeof()) - 1
             index = next(index for index, size in enumerate(sizes) if size > most)
             return StructBuildError(
-                self.overflow, None, f"{field}[{index}]", f"at most {octets(most)}", octets(sizes[index])
+                self.overflow, None, f"{field}[{index}]", f"at most {counted_bytes(most)}", counted_bytes(sizes[index])
             )
         most = (1 << 8 * number.sizeof()) - 1
-        words = str if isinstance(context[self.sized], list | tuple) else octets
+        words = str if isinstance(context[self.sized], list | tuple) else counted_bytes
         return StructBuildError(self.overflow, None, field, f"at most {words(most)}", words(sizes))
 
 
@@ -211,23 +211,25 @@ class AtMost(Subconstruct):  # type: ignore[misc]
         number = self.subcon._parsereport(stream, context, path)
         limit = context._params.get(self.key, self.default)
         if number > limit:
-            found = octets(number)
+            found = counted_bytes(number)
             turned = int.from_bytes(number.to_bytes(self.subcon._sizeof(context, path), "little"), "big")
             if turned <= limit:
                 found = f"{found}, or {turned} in the other byte order"
-            raise StructParseError(self.requirement, start, _field(path), f"at most {octets(limit)}", found)
+            raise StructParseError(self.requirement, start, _field(path), f"at most {counted_bytes(limit)}", found)
         return number
 
     def _build(self, obj: Any, stream: Any, context: Any, path: str) -> Any:
         number = self.subcon._build(obj, stream, context, path)
         limit = context._params.get(self.key, self.default)
         if number > limit:
-            raise StructBuildError(self.requirement, None, _field(path), f"at most {octets(limit)}", octets(number))
+            raise StructBuildError(
+                self.requirement, None, _field(path), f"at most {counted_bytes(limit)}", counted_bytes(number)
+            )
         return number
 
 
-class Octets(Construct):  # type: ignore[misc]
-    """Raw octets: ``size`` of them, or the rest of the stream.
+class Bytes(Construct):  # type: ignore[misc]
+    """Raw bytes: ``size`` of them, or the rest of the stream.
 
     Parses to and builds from ``bytes``. ``size``: a number, or the earlier field that says it. ``at_most``: the same for a
     bound on the size, and ``surplus`` the requirement when it is passed.
@@ -245,33 +247,37 @@ class Octets(Construct):  # type: ignore[misc]
         start, left = stream_tell(stream, path), _left(stream, path)
         size = left if self.size is REST else _evaluate(self.size, context)
         if size > left:
-            raise StructParseError(self.cut, start, _field(path), f"{octets(size)}{_said(self.size)}", octets(left))
+            raise StructParseError(
+                self.cut, start, _field(path), f"{counted_bytes(size)}{_said(self.size)}", counted_bytes(left)
+            )
         if self.at_most is not None and size > _evaluate(self.at_most, context):
             limit = _evaluate(self.at_most, context)
-            raise StructParseError(self.surplus, start + limit, _field(path), f"at most {octets(limit)}", octets(size))
+            raise StructParseError(
+                self.surplus, start + limit, _field(path), f"at most {counted_bytes(limit)}", counted_bytes(size)
+            )
         return stream_read(stream, size, path)
 
     def _build(self, obj: Any, stream: Any, context: Any, path: str) -> Any:
         data = as_bytes(obj, _field(path) or "data")
         raise_put_off(context, _field(path))
         if self.at_most is not None and len(data) > _evaluate(self.at_most, context):
-            limit = octets(_evaluate(self.at_most, context))
-            raise StructBuildError(self.surplus, None, _field(path), f"at most {limit}", octets(len(data)))
+            limit = counted_bytes(_evaluate(self.at_most, context))
+            raise StructBuildError(self.surplus, None, _field(path), f"at most {limit}", counted_bytes(len(data)))
         stream_write(stream, data, len(data), path)
         return obj
 
 
 class Text(Adapter):  # type: ignore[misc]
-    """A string of ``size`` octets, or of the rest, in a charset.
+    """A string of ``size`` bytes, or of the rest, in a charset.
 
-    Parses to and builds from ``str``. ``charset`` and ``empty``: the requirements when octets are not in the charset
+    Parses to and builds from ``str``. ``charset`` and ``empty``: the requirements when bytes are not in the charset
     and when there are none; without ``empty`` there may be none.
     """
 
     def __init__(
         self, size: Any, encoding: str, charset: str, cut: str = "", empty: str = "", overflow: str = ""
     ) -> None:
-        super().__init__(Octets(size, cut=cut, overflow=overflow))
+        super().__init__(Bytes(size, cut=cut, overflow=overflow))
         self.encoding = encoding
         self.charset = charset
         self.empty = empty
@@ -280,18 +286,18 @@ class Text(Adapter):  # type: ignore[misc]
         start = stream_tell(stream, path)
         raw = self.subcon._parsereport(stream, context, path)
         if not raw and self.empty:
-            raise StructParseError(self.empty, start, _field(path), "at least 1 octet", "none")
+            raise StructParseError(self.empty, start, _field(path), "at least 1 byte", "none")
         try:
             return raw.decode(self.encoding)
         except UnicodeDecodeError as error:
-            found = f"the octet 0x{raw[error.start]:02x}"
+            found = f"the byte 0x{raw[error.start]:02x}"
             place = start + error.start
             raise StructParseError(self.charset, place, _field(path), self.encoding.upper(), found) from None
 
     def _build(self, obj: Any, stream: Any, context: Any, path: str) -> Any:
         check_text(obj, _field(path) or "data")
         if not obj and self.empty:
-            raise StructBuildError(self.empty, None, _field(path), "at least 1 octet", "none")
+            raise StructBuildError(self.empty, None, _field(path), "at least 1 byte", "none")
         try:
             raw = obj.encode(self.encoding)
         except UnicodeEncodeError as error:
@@ -325,7 +331,7 @@ class Blobs(_Several):
     """Several strings of raw bytes. Parses to a tuple of ``bytes``; builds from any sequence of them."""
 
     def __init__(self, sizes: Any, cut: str) -> None:
-        super().__init__(sizes, lambda size: Octets(size, cut=cut))
+        super().__init__(sizes, lambda size: Bytes(size, cut=cut))
 
 
 class Texts(_Several):
@@ -380,7 +386,7 @@ class Frames(ToEnd):
 
 
 class Counted(Construct):  # type: ignore[misc]
-    """Counts an element of :class:`ToEnd`, and its strings by the fields that say how many they are. Takes no octets."""
+    """Counts an element of :class:`ToEnd`, and its strings by the fields that say how many they are. Takes no bytes."""
 
     def __init__(self, *counters: str) -> None:
         super().__init__()
@@ -402,7 +408,7 @@ class Counted(Construct):  # type: ignore[misc]
 class Whole(_Parsed, Subconstruct):  # type: ignore[misc]
     """The subcon, which takes all of the stream.
 
-    ``surplus``: the requirement when octets are left. ``size``: the field that says where the last string ends, if any.
+    ``surplus``: the requirement when bytes are left. ``size``: the field that says where the last string ends, if any.
     """
 
     def __init__(self, subcon: Any, surplus: str, size: str = "") -> None:
@@ -415,7 +421,7 @@ class Whole(_Parsed, Subconstruct):  # type: ignore[misc]
         left = _left(stream, path)
         if left:
             said = f", as {self.size} is {value[self.size]}" if self.size else ""
-            expected, found = f"the end of the payload{said}", f"{octets(left)} more"
+            expected, found = f"the end of the payload{said}", f"{counted_bytes(left)} more"
             raise StructParseError(self.surplus, stream_tell(stream, path), "", expected, found)
         return value
 

@@ -35,10 +35,10 @@ __all__ = [
     "Entry",
     "Span",
     "brief",
+    "counted_bytes",
     "decode_entries",
     "encode_entries",
     "items_fault",
-    "octets",
     "walk_entries",
 ]
 
@@ -65,7 +65,7 @@ class Entry(NamedTuple):
 
 
 class Span(NamedTuple):
-    """Octets ``start`` to ``end`` of a payload, and the value that they are."""
+    """Bytes ``start`` to ``end`` of a payload, and the value that they are."""
 
     path: str
     start: int
@@ -74,15 +74,15 @@ class Span(NamedTuple):
     doc: str
 
 
-def octets(number: int) -> str:
-    """A number of octets, in words."""
-    return counted(number, "octet")
+def counted_bytes(number: int) -> str:
+    """A number of bytes, in words."""
+    return counted(number, "byte")
 
 
 def decode_entries(layout: Layout, data: bytes, most: int | None = None) -> dict[str, Any]:
     """The entries of a CBOR map by name.
 
-    ``extra`` has those that the schema does not know, by their byte string: the octets of the value, of which no object is
+    ``extra`` has those that the schema does not know, by their byte string: the bytes of the value, of which no object is
     made. ``most``: the most items of the map, itself, its keys and the items inside of others among them; None for any
     number. Raises :class:`RemoteProtocolError`.
     """
@@ -121,7 +121,7 @@ def _entries(
         if not entry.optional:
             raise RemoteProtocolError(rules["missing"], 0, "", f"the key {entry.name}", "no such key")
     if end != len(data):
-        found = f"{octets(len(data) - end)} more"
+        found = f"{counted_bytes(len(data) - end)} more"
         raise RemoteProtocolError(rules["surplus"], end, "", "the end of the payload", found)
 
 
@@ -131,12 +131,12 @@ def items_fault(layout: Layout, at: int, path: str, most: int | None) -> RemoteP
 
 
 def _entry_value(entry: Entry, data: bytes, at: int, end: int, rules: Mapping[str, str]) -> Any:
-    """The value of a known key, whose octets are well formed and end at ``end``."""
+    """The value of a known key, whose bytes are well formed and end at ``end``."""
     first = data[at]
     major = first >> 5
     if entry.type == "text":
         if major == 2:
-            # Of a short string the first octet says the length.
+            # Of a short string the first byte says the length.
             value = data[at + 1 : end] if first < 0x58 else decode_item(data, at)[0]
             try:
                 return utf8(value, 0)
@@ -210,8 +210,8 @@ def encode_entries(layout: Layout, record: Any) -> bytes:
 
 
 def _local_extra(value: Any, rules: Mapping[str, str]) -> bytes:
-    """The octets of a value that the schema does not know."""
-    expected = "the octets of one CBOR item"
+    """The bytes of a value that the schema does not know."""
+    expected = "the bytes of one CBOR item"
     if not is_bytes_like(value):
         raise LocalProtocolError(rules["malformed"], None, "extra", expected, type(value).__name__)
     item = as_bytes(value)
@@ -219,10 +219,10 @@ def _local_extra(value: Any, rules: Mapping[str, str]) -> bytes:
         # Its map is the first level of nesting.
         end, _ = skip_item(item, 0, 1)
     except CborError as error:
-        found = f"{error.found} at octet {error.offset}"
+        found = f"{error.found} at byte {error.offset}"
         raise LocalProtocolError(rules[error.kind], None, "extra", error.expected, found) from None
     if end != len(item):
-        raise LocalProtocolError(rules["malformed"], None, "extra", expected, f"{octets(len(item) - end)} more")
+        raise LocalProtocolError(rules["malformed"], None, "extra", expected, f"{counted_bytes(len(item) - end)} more")
     return item
 
 

@@ -1,7 +1,7 @@
 """What generated code is made of: records with slots, and the frame.
 
 Invariants: these classes check nothing, so that every frame that can be said can be made (a fuzzer needs the wrong
-ones too); what makes octets of them checks. Treat records as immutable and use :meth:`Record.replace`: they are
+ones too); what makes bytes of them checks. Treat records as immutable and use :meth:`Record.replace`: they are
 hashed by value, and freezing them would make reading four times slower.
 """
 
@@ -136,11 +136,11 @@ def _hashable(value: object) -> object:
 
 
 class Frame(Record):
-    """A frame of any revision with the header of eight octets.
+    """A frame of any revision with the header of eight bytes.
 
     ``request_id``: which request (16 bits). ``stream_id``: which stream (8 bits). ``stream_flags``: what the frame
     does to its stream (8 bits). ``type``: the frame type (4 bits), a member of the revision's ``FrameType`` when it is
-    known. ``flags``: bits whose meaning depends on the type (4 bits). ``payload``: the content in octets, as on the
+    known. ``flags``: bits whose meaning depends on the type (4 bits). ``payload``: the content in bytes, as on the
     wire; a view of single bytes where a reader was told not to copy, or where another buffer was given. (Section 1.2.)
     """
 

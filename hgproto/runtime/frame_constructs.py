@@ -56,7 +56,7 @@ def _words(value: int) -> str:
 
 
 class Rule(Construct):  # type: ignore[misc]
-    """A rule over fields parsed before: refuses when ``broken`` is true of the context. Takes no octets.
+    """A rule over fields parsed before: refuses when ``broken`` is true of the context. Takes no bytes.
 
     ``broken``: returns True if the field is wrong, or the unknown bits of a field of flags. ``only``: the one frame type that
     the rule holds for; all when None. ``found``: returns the words of an error for the value of the field. ``both``, ``offsets``:
@@ -110,7 +110,7 @@ class Rule(Construct):  # type: ignore[misc]
 
 
 class Decoded(Construct):  # type: ignore[misc]
-    """The value of a payload parsed before, by the rules of the frame's type. Takes no octets.
+    """The value of a payload parsed before, by the rules of the frame's type. Takes no bytes.
 
     ``choose`` gives the construct for the context, or None where the payload has no structure. Parses to what that
     construct does, or None. Offsets count from the start of the frame. Building checks the payload in the same way.

@@ -18,10 +18,10 @@ from hgproto.runtime.entries import (
     Entry,
     Span,
     brief,
+    counted_bytes,
     decode_entries,
     encode_entries,
     items_fault,
-    octets,
     walk_entries,
 )
 from hgproto.runtime.frame import check_integer, check_text
@@ -38,6 +38,7 @@ __all__ = [
     "case_number",
     "case_of",
     "counted",
+    "counted_bytes",
     "decode_entries",
     "encode_entries",
     "fault",
@@ -47,7 +48,6 @@ __all__ = [
     "local_fault",
     "local_frame_fault",
     "numbers_of",
-    "octets",
     "place_of",
     "text_of_flags",
     "walk",
@@ -148,7 +148,7 @@ def case_of(cases: Sequence[tuple[int, int, str]], flags: int, continued: bool) 
 def walk(layout: Layout, data: bytes, most: int | None = None) -> Iterator[Span]:
     """The spans of a payload in wire order. Raises :class:`RemoteProtocolError` where it is damaged.
 
-    Offsets count from the first octet of ``data``. ``most``: the most items, for a structure that has a limit on them; None
+    Offsets count from the first byte of ``data``. ``most``: the most items, for a structure that has a limit on them; None
     for any number.
     """
     data = as_bytes(data)
@@ -158,7 +158,7 @@ def walk(layout: Layout, data: bytes, most: int | None = None) -> Iterator[Span]
     end = yield from _walk_parts(layout, data, 0, "", None if most is None else _Items(layout, most))
     # A structure without that rule is a part of others: what follows it is not its business.
     if end != len(data) and "surplus" in layout.rules:
-        left = octets(len(data) - end)
+        left = counted_bytes(len(data) - end)
         size = layout.parts[-1].size
         said = {span.path: span.value for span in _walk_parts(layout, data, 0, "")}.get(str(size))
         expected = "the end of the payload" if said is None else f"the end of the payload, as {size} is {said}"
@@ -258,11 +258,13 @@ def _walk_parts(
             raw = _take(part, data, at, size, item_path)
             if part.at_most is not None and size > values[part.at_most]:
                 limit = values[part.at_most]
-                found = octets(size)
+                found = counted_bytes(size)
                 place = at + limit
-                raise RemoteProtocolError(part.rules["surplus"], place, item_path, f"at most {octets(limit)}", found)
+                raise RemoteProtocolError(
+                    part.rules["surplus"], place, item_path, f"at most {counted_bytes(limit)}", found
+                )
             if size == 0 and "empty" in part.rules:
-                raise RemoteProtocolError(part.rules["empty"], at, item_path, "at least 1 octet", "none")
+                raise RemoteProtocolError(part.rules["empty"], at, item_path, "at least 1 byte", "none")
             value = _text(part, raw, at, item_path)
             strings.append(value)
             yield Span(item_path, at, at + size, value, part.doc)
@@ -298,9 +300,9 @@ def _string_sizes(part: Part, values: dict[str, Any], left: int) -> list[int]:
 
 def _take(part: Part, data: bytes, at: int, size: int, path: str) -> bytes:
     if len(data) - at < size:
-        found = octets(len(data) - at)
+        found = counted_bytes(len(data) - at)
         said = "" if part.size in (None, "rest") else f", as {part.size} says"
-        raise RemoteProtocolError(part.rules["cut"], at, path, f"{octets(size)}{said}", found)
+        raise RemoteProtocolError(part.rules["cut"], at, path, f"{counted_bytes(size)}{said}", found)
     return data[at : at + size]
 
 
@@ -310,7 +312,7 @@ def _text(part: Part, raw: bytes, at: int, path: str) -> str | bytes:
     try:
         return raw.decode(_CODECS[part.type])
     except UnicodeDecodeError as error:
-        found = f"the octet 0x{raw[error.start]:02x}"
+        found = f"the byte 0x{raw[error.start]:02x}"
         raise RemoteProtocolError(part.rules["charset"], at + error.start, path, _CHARSETS[part.type], found) from None
 
 
@@ -367,17 +369,17 @@ def _local_string_fault(layout: Layout, part: Part, record: Any, value: Any, nam
             found = f"U+{ord(item[error.start]):04X} at index {error.start}"
             return LocalProtocolError(part.rules["charset"], None, path, _CHARSETS[part.type], found)
         if size == 0 and "empty" in part.rules:
-            return LocalProtocolError(part.rules["empty"], None, path, "at least 1 octet", "none")
+            return LocalProtocolError(part.rules["empty"], None, path, "at least 1 byte", "none")
         giver = part.sizes or part.size
         if giver is not None and giver != "rest":
             largest = highest(parts[giver])
             if size > largest:
                 return LocalProtocolError(
-                    part.rules["overflow"], None, path, f"at most {octets(largest)}", octets(size)
+                    part.rules["overflow"], None, path, f"at most {counted_bytes(largest)}", counted_bytes(size)
                 )
         if part.at_most is not None and size > getattr(record, part.at_most):
-            most = octets(getattr(record, part.at_most))
-            return LocalProtocolError(part.rules["surplus"], None, path, f"at most {most}", octets(size))
+            most = counted_bytes(getattr(record, part.at_most))
+            return LocalProtocolError(part.rules["surplus"], None, path, f"at most {most}", counted_bytes(size))
     return None
 
 
@@ -387,12 +389,12 @@ def highest(part: Part) -> int:
 
 
 def frame_fault(layout: Layout, data: bytes, max_payload: int) -> RemoteProtocolError:
-    """What is wrong with the frame that starts ``data``: a length over the limit, or octets that are missing."""
+    """What is wrong with the frame that starts ``data``: a length over the limit, or bytes that are missing."""
     try:
         for span in _walk_parts(layout, data, 0, ""):
             if span.path == "length" and span.value > max_payload:
                 rule = layout.parts[[part.name for part in layout.parts].index("length")].rules["limit"]
-                expected, found = f"at most {octets(max_payload)}", octets(span.value)
+                expected, found = f"at most {counted_bytes(max_payload)}", counted_bytes(span.value)
                 turned = int.from_bytes(data[span.start : span.end], "big")
                 if turned <= max_payload:
                     found = f"{found}, or {turned} in the other byte order"
@@ -410,7 +412,7 @@ def local_frame_fault(
     check_integer(max_payload, "max_payload")
     if length > max_payload:
         rule = next(part for part in layout.parts if part.name == "length").rules["limit"]
-        return LocalProtocolError(rule, None, "length", f"at most {octets(max_payload)}", octets(length))
+        return LocalProtocolError(rule, None, "length", f"at most {counted_bytes(max_payload)}", counted_bytes(length))
     for name, (bits, rule) in fields.items():
         value = getattr(frame, name)
         if not isinstance(value, int) or not 0 <= value < 1 << bits:

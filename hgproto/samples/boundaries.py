@@ -27,7 +27,7 @@ __all__ = ["Boundary", "boundaries"]
 
 _CHARACTERS = {
     "ascii": (b"\x00", b"\x7f", b"\x80", b"\xff"),
-    # The first and last characters of each length, the last octets that are none, an overlong form, a surrogate, a cut.
+    # The first and last characters of each length, the last bytes that are none, an overlong form, a surrogate, a cut.
     "utf8": (
         b"\x00",
         b"\x7f",
@@ -60,12 +60,12 @@ _HEADS = (23, 24, 0xFF, 0x100, 0xFFFF, 0x10000, 0xFFFFFFFF, 0x100000000, (1 << 6
 class Boundary(NamedTuple):
     """A frame at a boundary.
 
-    ``what``: what is at which boundary. ``octets``: the frame. ``broken``: the ids of the requirements that it breaks, all
+    ``what``: what is at which boundary. ``data``: the frame. ``broken``: the ids of the requirements that it breaks, all
     of them of one frame; empty when there are none.
     """
 
     what: str
-    octets: bytes
+    data: bytes
     broken: tuple[str, ...]
 
 
@@ -94,11 +94,11 @@ def boundaries(
 def _judged(made: Iterable[tuple[str, bytes]], limit: int, revision: Definition) -> Iterator[Boundary]:
     """Each different frame once, with what the validator says of it."""
     seen = set()
-    for what, octets in made:
-        if octets not in seen:
-            seen.add(octets)
-            findings = validate(octets, depth="frames", max_payload=limit, revision=revision)
-            yield Boundary(what, octets, tuple(finding.id for finding in findings))
+    for what, data in made:
+        if data not in seen:
+            seen.add(data)
+            findings = validate(data, depth="frames", max_payload=limit, revision=revision)
+            yield Boundary(what, data, tuple(finding.id for finding in findings))
 
 
 def _base(revision: Definition, code: int, limit: int) -> Frame:
@@ -128,10 +128,10 @@ class _Maker:
         for what, frame in (*self._of_header(), *self._of_length(), *self._of_payload()):
             if len(frame.payload) <= self._largest:
                 yield f"{self._name}: {what}", self._codec.encode_frame(frame, self._largest)
-        octets = self._codec.encode_frame(self._base, self._largest)
-        for missing in (1, len(self._base.payload), len(octets) - 1):
-            if 0 < missing < len(octets):
-                yield f"{self._name}: {counted(missing, 'octet')} missing at the end", octets[:-missing]
+        data = self._codec.encode_frame(self._base, self._largest)
+        for missing in (1, len(self._base.payload), len(data) - 1):
+            if 0 < missing < len(data):
+                yield f"{self._name}: {counted(missing, 'byte')} missing at the end", data[:-missing]
 
     def _of_header(self) -> Iterator[tuple[str, Frame]]:
         base, bits = self._base, self._codec.FIELD_BITS
@@ -155,7 +155,7 @@ class _Maker:
 
     def _of_length(self) -> Iterator[tuple[str, Frame]]:
         for length in sorted({0, 1, 2, self._limit - 1, self._limit, self._limit + 1, 1 << 16}):
-            yield f"a payload of {counted(length, 'octet')}", self._base.replace(payload=bytes(length))
+            yield f"a payload of {counted(length, 'byte')}", self._base.replace(payload=bytes(length))
 
     def _of_payload(self) -> Iterator[tuple[str, Frame]]:
         cases = self._codec.PAYLOADS[int(self._base.type)]
@@ -170,9 +170,9 @@ class _Maker:
             stream_flags, flags = self._allowed(number, flags)
             layout = self._codec.LAYOUTS.get(name)
             payloads = self._of_string(name) if layout is None else _of_layout(layout, self._limit)
-            for what, octets in payloads:
+            for what, data in payloads:
                 named = f"{f' of {name}' if layout and name != self._name else ''}{f' with flags {flag:#x}' if flag else ''}"
-                yield f"{what}{named}", self._base.replace(flags=flags, stream_flags=stream_flags, payload=octets)
+                yield f"{what}{named}", self._base.replace(flags=flags, stream_flags=stream_flags, payload=data)
 
     def _allowed(self, number: int, flags: int) -> tuple[int, int]:
         """Returns stream flags and flags that are allowed together, with those that were given, for a case of the payload."""
@@ -189,9 +189,9 @@ class _Maker:
     def _of_string(self, type: str) -> Iterator[tuple[str, bytes]]:
         for size in (self._limit - 1, self._limit, self._limit + 1):
             yield counted(size, "character"), b"a" * size
-        for octets in _CHARACTERS[type]:
-            yield f"the octets {octets.hex()}", octets
-            yield f"the octets {octets.hex()} between others", b"a" + octets + b"a"
+        for data in _CHARACTERS[type]:
+            yield f"the bytes {data.hex()}", data
+            yield f"the bytes {data.hex()} between others", b"a" + data + b"a"
 
 
 def _of_layout(layout: Layout, limit: int) -> Iterator[tuple[str, bytes]]:
@@ -208,7 +208,7 @@ def _of_layout(layout: Layout, limit: int) -> Iterator[tuple[str, bytes]]:
             before, of_nested = _simplest(head), f" in {nested.name}"
         for count in (0, 1, 2):
             yield f"{counted(count, 'time')} {nested.name}", before + least * count
-        yield from ((f"{what}{of_nested}", before + octets) for what, octets in _of_layout(nested, limit - len(before)))
+        yield from ((f"{what}{of_nested}", before + data) for what, data in _of_layout(nested, limit - len(before)))
         return
     yield from _Edges(layout, limit).all()
 
@@ -235,10 +235,10 @@ class _Edges:
     def all(self) -> Iterator[tuple[str, bytes]]:
         for part in self._layout.parts:
             yield from self._of_strings(part) if part.type in STRINGS else self._of_numbers(part)
-        octets = assembled(self._layout, self.strings, self.numbers)
-        for size in range(len(octets)):
-            yield f"{size} of {counted(len(octets), 'octet')}", octets[:size]
-        yield "one octet more", octets + b"\0"
+        data = assembled(self._layout, self.strings, self.numbers)
+        for size in range(len(data)):
+            yield f"{size} of {counted(len(data), 'byte')}", data[:size]
+        yield "one byte more", data + b"\0"
 
     def _with(self, name: str, strings: list[bytes]) -> bytes:
         """The structure with other strings, and the numbers that go with them."""
@@ -258,9 +258,9 @@ class _Edges:
         for size in sorted({0, 1, most - 1, most, room - 1, room, room + 1}):
             # What is longer than the limit on lengths is all the same.
             if 0 <= size <= min(most, room + 1):
-                yield f"{part.name} of {counted(size, 'octet')}", self._with(part.name, [b"a" * size])
-        for octets in _CHARACTERS[part.type]:
-            yield f"{part.name} of the octets {octets.hex()}", self._with(part.name, [octets])
+                yield f"{part.name} of {counted(size, 'byte')}", self._with(part.name, [b"a" * size])
+        for data in _CHARACTERS[part.type]:
+            yield f"{part.name} of the bytes {data.hex()}", self._with(part.name, [data])
         if sized_by is not None and sized_by.number is not None:
             last = highest(self._parts[sized_by.number])
             for count in (0, 1, 2, last - 1, last):
@@ -271,8 +271,8 @@ class _Edges:
         now, last = self.numbers[part.name][0], highest(part)
         for number in sorted({0, 1, now - 1, now + 1, last - 1, last}):
             if number not in (now, -1):
-                octets = assembled(self._layout, self.strings, {**self.numbers, part.name: [number]})
-                yield f"{part.name} {number} instead of {now}", octets
+                data = assembled(self._layout, self.strings, {**self.numbers, part.name: [number]})
+                yield f"{part.name} {number} instead of {now}", data
 
 
 def _of_map(entries: tuple[Entry, ...]) -> Iterator[tuple[str, bytes]]:
@@ -294,10 +294,10 @@ def _of_map(entries: tuple[Entry, ...]) -> Iterator[tuple[str, bytes]]:
         for item in _ITEMS:
             yield f"{name} {item!r}", encoded({**every, name: item})
         if entry.type == "text":
-            for octets in _CHARACTERS["utf8"]:
-                yield f"{name} of the octets {octets.hex()}", encoded({**every, name: octets})
+            for data in _CHARACTERS["utf8"]:
+                yield f"{name} of the bytes {data.hex()}", encoded({**every, name: data})
             for size in (23, 24, 0xFF, 0x100):
-                yield f"{name} of {counted(size, 'octet')}", encoded({**every, name: b"a" * size})
+                yield f"{name} of {counted(size, 'byte')}", encoded({**every, name: b"a" * size})
         else:
             least = {0 if entry.type == "uint" else entry.minimum or 0}
             numbers = {number + step for number in least for step in (-1, 0, 1)} | {-(1 << 64)}
@@ -305,7 +305,7 @@ def _of_map(entries: tuple[Entry, ...]) -> Iterator[tuple[str, bytes]]:
                 if not -(1 << 64) <= number < 1 << 64:
                     continue  # CBOR has no such integer
                 yield f"{name} {number}", encoded({**every, name: number})
-    octets = encoded(every)
+    data = encoded(every)
     for count in (24 - len(every) - 1, 24 - len(every)):
         more = [(f"x{number}".encode(), None) for number in range(count)]
         yield (
@@ -314,9 +314,9 @@ def _of_map(entries: tuple[Entry, ...]) -> Iterator[tuple[str, bytes]]:
         )
     yield "a key that is no string", encoded(every, (0, 0))
     yield "an empty map", encode_item({})
-    yield "a map of indefinite length", b"\xbf" + octets[1:] + b"\xff"
+    yield "a map of indefinite length", b"\xbf" + data[1:] + b"\xff"
     for item in _ITEMS:
         yield f"{item!r} instead of a map", encode_item(item)
-    for size in range(len(octets)):
-        yield f"{size} of {counted(len(octets), 'octet')}", octets[:size]
-    yield "one octet more", octets + b"\0"
+    for size in range(len(data)):
+        yield f"{size} of {counted(len(data), 'byte')}", data[:size]
+    yield "one byte more", data + b"\0"

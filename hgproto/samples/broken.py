@@ -30,7 +30,7 @@ _TRIES = 10
 
 
 def checked_breakable(requirement: str, role: Role | None = None, encodings: Encodings | None = None) -> str:
-    """The id of a requirement that octets of a side can break. Raises :class:`ValueError` for any other, and says why.
+    """The id of a requirement that bytes of a side can break. Raises :class:`ValueError` for any other, and says why.
 
     ``role``: the side, client or server; any by default. ``encodings``: the content encodings that streams may name.
     """
@@ -43,10 +43,10 @@ def checked_breakable(requirement: str, role: Role | None = None, encodings: Enc
         )
     if requirement not in VIOLATORS:
         reason = REQUIREMENTS[requirement].reason or "Only building can, and is refused."
-        raise ValueError(f"no octets break {requirement}: {reason}")
+        raise ValueError(f"no bytes break {requirement}: {reason}")
     if role is not None and role not in senders(requirement):
         raise ValueError(
-            f"no octets of a {role} break {requirement}: it binds the {senders(requirement)[0]}, so give that as role"
+            f"no bytes of a {role} break {requirement}: it binds the {senders(requirement)[0]}, so give that as role"
         )
     if not is_breakable(requirement, encodings):
         used = default_encodings() if encodings is None else encodings
@@ -62,7 +62,7 @@ def is_breakable(requirement: str, encodings: Encodings | None = None) -> bool:
 
 
 def breakable(role: Role | None = None, *, rejected: bool = False) -> tuple[str, ...]:
-    """The ids of the requirements that octets of a side can break, for tests that go through all of them.
+    """The ids of the requirements that bytes of a side can break, for tests that go through all of them.
 
     ``role``: the side, client or server; any by default. ``rejected``: only those because of which a receiver rejects
     something; of the others it knows nothing, or only tells its user. Content encodings that are not installed break none.
@@ -92,8 +92,8 @@ def broken(lines: list[Line], encodings: Encodings | None = None) -> set[str]:
 def _findings(lines: list[Line], encodings: Encodings | None = None) -> list[Finding]:
     validator = SessionValidator(encodings=encodings)
     found: list[Finding] = []
-    for side, octets in wires(lines, encodings=encodings):
-        found += validator.close(side) if octets is None else validator.feed(side, octets)
+    for side, data in wires(lines, encodings=encodings):
+        found += validator.close(side) if data is None else validator.feed(side, data)
     return [*found, *validator.close()]
 
 
@@ -131,13 +131,13 @@ def _of_sessions(requirement: str, type: str, choices: Choices, role: Role | Non
     """Returns such a frame of a session that breaks the requirement, None if none is found."""
     for _ in range(_TRIES):
         lines = violate(requirement, session(choices), choices, role=role) or []
-        for (_, octets), line in zip(wires(lines), lines, strict=True):
+        for (_, data), line in zip(wires(lines), lines, strict=True):
             if (
                 line.frame is not None
                 and line.frame.type == codec.CODES[type]
-                and _frame_breaks(octets or b"", role) == (requirement,)
+                and _frame_breaks(data or b"", role) == (requirement,)
             ):
-                return octets or b""
+                return data or b""
     return None
 
 
@@ -147,21 +147,21 @@ def _of_boundaries(requirement: str, type: str, choices: Choices, role: Role | N
     # Among the boundaries of a type are frames of its neighbours.
     found = [
         sent
-        for _, octets, ids in boundaries(type)
-        if len(octets) <= place or octets[place] >> 4 == code
-        for sent in ([octets] if role is None else _on_either_stream(octets))
+        for _, data, ids in boundaries(type)
+        if len(data) <= place or data[place] >> 4 == code
+        for sent in ([data] if role is None else _on_either_stream(data))
         if (ids if role is None else _frame_breaks(sent, role)) == (requirement,)
     ]
     return choices.pick(found) if found else None
 
 
-def _on_either_stream(octets: bytes) -> list[bytes]:
+def _on_either_stream(data: bytes) -> list[bytes]:
     """A frame as it is, and on a stream of the other side."""
     place = place_of(codec.FRAME, "stream_id")
-    if len(octets) <= place:
-        return [octets]
-    return [octets, octets[:place] + bytes([octets[place] ^ 1]) + octets[place + 1 :]]
+    if len(data) <= place:
+        return [data]
+    return [data, data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]]
 
 
-def _frame_breaks(octets: bytes, role: Role | None) -> tuple[str, ...]:
-    return tuple(finding.id for finding in validate(octets, role=role, depth="frames"))
+def _frame_breaks(data: bytes, role: Role | None) -> tuple[str, ...]:
+    return tuple(finding.id for finding in validate(data, role=role, depth="frames"))

@@ -34,8 +34,8 @@ class Choices:
         """True once in so many times; never is simpler."""
         return self.below(number) == number - 1
 
-    def octets(self, least: int, most: int) -> bytes:
-        """Any octets, so many."""
+    def any_bytes(self, least: int, most: int) -> bytes:
+        """Any bytes, so many."""
         return bytes(self.below(256) for _ in range(self.among(least, most)))
 
 

@@ -11,7 +11,7 @@ from hgproto.runtime.definition import defined
 from hgproto.runtime.frame import checked_number
 from hgproto.runtime.layout import case_of
 from hgproto.samples.choices import Simplest
-from hgproto.samples.payloads import MOST_OCTETS, string, structure
+from hgproto.samples.payloads import MOST_BYTES, string, structure
 from hgproto.wire.jsonform import Continuations
 
 if TYPE_CHECKING:
@@ -99,8 +99,8 @@ class FrameMaker:
         for flags, stream_flags in product(sums(self.codec.FLAG_NAMES[type_]), sums(self.codec.STREAM_FLAG_NAMES)):
             taken = [
                 (request_id % 2, stream_id % 2)
-                for request_id, stream_id, octets in _PROBES
-                if self._is_taken(make(request_id, stream_id, stream_flags, type_, flags, octets))
+                for request_id, stream_id, data in _PROBES
+                if self._is_taken(make(request_id, stream_id, stream_flags, type_, flags, data))
             ]
             if taken:
                 requests, streams = (
@@ -125,9 +125,9 @@ class FrameMaker:
         simplest = self._simplest(type_, flags, continued)
         name = case_of(self.codec.PAYLOADS[type_], flags, continued)
         for _ in range(self._tries):
-            octets = self._chosen(name, choices, type_, flags, continued)
-            if self._is_accepted(name, type_, flags, continued, octets):
-                return octets
+            data = self._chosen(name, choices, type_, flags, continued)
+            if self._is_accepted(name, type_, flags, continued, data):
+                return data
         if simplest is None:
             raise self._not_made(type_)
         return simplest
@@ -159,10 +159,10 @@ class FrameMaker:
         make = self._made.get(type_)
         return structure(layout, choices) if make is None else make(self.codec, layout, choices)
 
-    def _is_accepted(self, name: str, type_: int, flags: int, continued: bool, octets: bytes) -> bool:
-        if len(octets) > self._limit:
+    def _is_accepted(self, name: str, type_: int, flags: int, continued: bool, data: bytes) -> bool:
+        if len(data) > self._limit:
             return False
-        return name not in self.codec.LAYOUTS or self._decodes(type_, flags, continued, octets)
+        return name not in self.codec.LAYOUTS or self._decodes(type_, flags, continued, data)
 
     def _simplest(self, type_: int, flags: int, continued: bool) -> bytes | None:
         """The simplest payload, which is the shortest; None if it violates a requirement.
@@ -173,33 +173,33 @@ class FrameMaker:
         known = self._simplest_of.get((type_, flags, continued))
         if known is None:
             name = case_of(self.codec.PAYLOADS[type_], flags, continued)
-            octets = self._chosen(name, Simplest(), type_, flags, continued)
-            fault = self._fault_of_limit(name, type_, flags, continued, octets)
-            is_good = not fault and self._is_accepted(name, type_, flags, continued, octets)
-            known = self._simplest_of[type_, flags, continued] = octets if is_good else None, fault
+            data = self._chosen(name, Simplest(), type_, flags, continued)
+            fault = self._fault_of_limit(name, type_, flags, continued, data)
+            is_good = not fault and self._is_accepted(name, type_, flags, continued, data)
+            known = self._simplest_of[type_, flags, continued] = data if is_good else None, fault
         simplest, fault = known
         if fault:
             raise TooSmallLimitError(f"{self._not_made(type_)}: {fault}; raise this limit")
         return simplest
 
-    def _fault_of_limit(self, name: str, type_: int, flags: int, continued: bool, octets: bytes) -> str:
+    def _fault_of_limit(self, name: str, type_: int, flags: int, continued: bool, data: bytes) -> str:
         """Why a limit does not allow a payload; empty if all do."""
-        if len(octets) > self._limit:
-            size = counted(len(octets), "octet")
+        if len(data) > self._limit:
+            size = counted(len(data), "byte")
             return f"its shortest payload has {size}, and the limit max-payload allows {self._limit}"
         layout = self.codec.LAYOUTS.get(name)
         try:
-            self.codec.decode_payload(self.codec.make_frame(0, 0, 0, type_, flags, octets), continued)
+            self.codec.decode_payload(self.codec.make_frame(0, 0, 0, type_, flags, data), continued)
         except RemoteProtocolError as error:
             if layout is not None and error.requirement == layout.rules.get("limit"):
                 problem = f"expected {error.expected}, found {error.found}"
                 return f"its simplest payload violates {error.requirement}, {problem}"
         return ""
 
-    def _decodes(self, type_: int, flags: int, continued: bool, octets: bytes) -> bool:
+    def _decodes(self, type_: int, flags: int, continued: bool, data: bytes) -> bool:
         """Returns True if the codec accepts a payload."""
         try:
-            self.codec.decode_payload(self.codec.make_frame(0, 0, 0, type_, flags, octets), continued)
+            self.codec.decode_payload(self.codec.make_frame(0, 0, 0, type_, flags, data), continued)
         except RemoteProtocolError:
             return False
         return True
@@ -223,7 +223,7 @@ class FrameMaker:
         return kept[choices.below(_KEPT)]
 
     def _least(self, type_: int, flags: int, continued: bool) -> int:
-        """How many octets a payload that is one string has at least, which is not in the tables."""
+        """How many bytes a payload that is one string has at least, which is not in the tables."""
         least = self._leasts.get((type_, flags, continued))
         if least is None:
             least = int(not self._decodes(type_, flags, continued, b""))
@@ -236,7 +236,7 @@ class FrameMaker:
         """A frame that keeps every rule of one frame.
 
         ``type_``: its type; any by default. ``continued``: as of :meth:`payload`. ``encoded``: whether its payload may be
-        one that went through a content encoding, and so any octets. That of a type that is always encoded is such a one in
+        one that went through a content encoding, and so any bytes. That of a type that is always encoded is such a one in
         either case. Raises :class:`NotMadeError`.
         """
         failure: NotMadeError | None = None
@@ -251,16 +251,16 @@ class FrameMaker:
             is_encoded = stream_flags & self._encoded
             try:
                 if is_encoded:
-                    octets = string("bytes", choices, most=min(MOST_OCTETS, self._limit))
+                    data = string("bytes", choices, most=min(MOST_BYTES, self._limit))
                 else:
-                    octets = self._payload(choices, kind, flags, continued)
+                    data = self._payload(choices, kind, flags, continued)
             except NotMadeError as error:
                 # Other flags, or another type, may have payloads that can be made.
                 failure = error
                 continue
             request_id = _id(request_parities, request_bits, choices)
             stream_id = _id(stream_parities, stream_bits, choices)
-            made = self.codec.make_frame(request_id, stream_id, stream_flags, kind, flags, octets)
+            made = self.codec.make_frame(request_id, stream_id, stream_flags, kind, flags, data)
             if self._is_taken(made):
                 return made
         raise failure if isinstance(failure, TooSmallLimitError) else self._not_made(type_)
@@ -344,12 +344,12 @@ def _strings(part: Part, choices: Choices, count: int) -> tuple[str, ...]:
 def _progress(codec: Codec, layout: Layout, choices: Choices) -> bytes:
     """A progress map with a topic in ASCII."""
     _, decode, encode = codec.STRUCTURES[layout.name]
-    octets = structure(layout, choices)
+    data = structure(layout, choices)
     try:
-        value = decode(octets)
+        value = decode(data)
     except RemoteProtocolError:
         # A limit does not allow it, which the caller finds out.
-        return octets
+        return data
     return encode(value.replace(topic=value.topic.encode("ascii", "ignore").decode()))
 
 

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from hgproto.judging.finding import Role
     from hgproto.runtime.frame import Frame
 
-__all__ = ["LIMITS", "MOST_OCTETS", "AtLimit", "at_limits", "message_of"]
+__all__ = ["LIMITS", "MOST_BYTES", "AtLimit", "at_limits", "message_of"]
 
-MOST_OCTETS = 1 << 25
-"""Limits of more octets than these are not reached unless told so."""
+MOST_BYTES = 1 << 25
+"""Limits of more bytes than these are not reached unless told so."""
 _CLIENT, _SERVER = STREAMS["client"][0], STREAMS["server"][0]
 _REVISION = default_revision()
 codec, _CONTENT = _REVISION.codec, Content(_REVISION)
@@ -46,21 +46,21 @@ class AtLimit(NamedTuple):
     broken: tuple[str, ...]
 
 
-def at_limits(limits: Limits | None = None, *, most_octets: int = MOST_OCTETS) -> Iterator[AtLimit]:
+def at_limits(limits: Limits | None = None, *, most_bytes: int = MOST_BYTES) -> Iterator[AtLimit]:
     """Sessions that use one less than each limit, all of it, and one more, in a fixed order.
 
     ``limits``: of the receivers. Left out are *send-payload*, which no receiver sees, numbers of which a connection has not
-    as many, and limits of more than ``most_octets``.
+    as many, and limits of more than ``most_bytes``.
     """
     limits = Limits() if limits is None else limits
     check_instance(limits, Limits, "limits")
     for name, make in _MAKERS.items():
         limit = getattr(limits, name)
         for number in (limit - 1, limit, limit + 1):
-            if 0 < number <= min(_MOST.get(name, most_octets), most_octets):
+            if 0 < number <= min(_MOST.get(name, most_bytes), most_bytes):
                 lines = list(make(number, limits))
                 validator = SessionValidator(limits=limits)
-                findings = [one for side, octets in wires(lines) for one in validator.feed(side, octets or b"")]
+                findings = [one for side, data in wires(lines) for one in validator.feed(side, data or b"")]
                 broken = sorted({finding.id for finding in (*findings, *validator.close())})
                 yield AtLimit(f"{name.replace('_', '-')} {number} of {limit}", lines, tuple(broken))
 
@@ -143,13 +143,13 @@ def _active_requests(number: int, _: Limits) -> Iterator[Line]:
     yield from _answers(ids)
 
 
-def _request_octets(number: int, limits: Limits) -> Iterator[Line]:
+def _request_bytes(number: int, limits: Limits) -> Iterator[Line]:
     yield from _on_one_stream("client", _data(1, _cut(number, min(limits.max_payload, limits.send_payload))))
     yield from _answers([1])
 
 
-def _buffered_octets(number: int, limits: Limits) -> Iterator[Line]:
-    shares = _cut(number, limits.request_octets)
+def _buffered_bytes(number: int, limits: Limits) -> Iterator[Line]:
+    shares = _cut(number, limits.request_bytes)
     sizes = [_cut(share, min(limits.max_payload, limits.send_payload)) for share in shares]
     ids = [2 * one + 1 for one in range(len(shares))]
     frames = [frame for id_, parts in zip(ids, sizes, strict=True) for frame in _data(id_, parts, last=False)]
@@ -178,7 +178,7 @@ def _payload_items(number: int, _: Limits) -> Iterator[Line]:
 
 
 def message_of(number: int) -> bytes:
-    """A message of so many items, in as few octets as there can be."""
+    """A message of so many items, in as few bytes as there can be."""
     labels = [min(_LABELS, number - at - 1) for at in range(0, number, _LABELS + 1)]
     atom, _, _ = _REVISION.repeated_in("text")
     atoms = [atom(format="", labels=("",) * count, args=()) for count in labels]
@@ -194,8 +194,8 @@ _MAKERS: dict[str, Callable[[int, Limits], Iterable[Line]]] = {
     "decoded_response": _decoded_response,
     "receiving_requests": _receiving_requests,
     "active_requests": _active_requests,
-    "request_octets": _request_octets,
-    "buffered_octets": _buffered_octets,
+    "request_bytes": _request_bytes,
+    "buffered_bytes": _buffered_bytes,
     "arguments": _arguments,
     "argument_value": _argument_value,
     "payload_items": _payload_items,
@@ -211,4 +211,4 @@ _MOST = {
     "arguments": 100_000,
     "argument_value": 0xFFFF,
 }
-"""The most that octets can say, or a connection has."""
+"""The most that bytes can say, or a connection has."""

@@ -36,7 +36,7 @@ def _(scene: Scene) -> None:
     number = scene.pick(scene.own())
     length = scene.pick((_MOST + 1, _LARGEST, 1 << 16 | 5, 1 << 20))
     frame = codec.encode_frame(scene.frames[number], _LARGEST)
-    scene.lines[number] = scene.lines[number]._replace(octets=length.to_bytes(3, "little") + frame[3:])
+    scene.lines[number] = scene.lines[number]._replace(data=length.to_bytes(3, "little") + frame[3:])
 
 
 @VIOLATORS.of("frame.whole")
@@ -52,7 +52,7 @@ def _(scene: Scene) -> None:
     cut = scene.lines[number].frame
     assert cut is not None  # noqa: S101 - it was just chosen for its frame
     frame = codec.encode_frame(cut)
-    scene.lines[number] = scene.lines[number]._replace(octets=frame[: scene.between(1, len(frame) - 1)])
+    scene.lines[number] = scene.lines[number]._replace(data=frame[: scene.between(1, len(frame) - 1)])
 
 
 @VIOLATORS.of("frame.known-type")
@@ -241,7 +241,7 @@ def _on_encoded_stream(scene: Scene, profile: str, encode: Callable[[bytes], byt
 def _(scene: Scene) -> None:
     profile = scene.pick(_compressors(scene))
     encoder = scene.encodings[profile].encoder()
-    surplus = scene.choices.octets(1, 4)
+    surplus = scene.choices.any_bytes(1, 4)
     _on_encoded_stream(scene, profile, lambda payload: encoder.encode(payload) + encoder.finish() + surplus)
 
 
@@ -282,9 +282,9 @@ def _(scene: Scene) -> None:
     scene.change(_settings(scene), payload=bytes([len(name)]) + name)
 
 
-@VIOLATORS.of("stream-settings.profile-octets")
+@VIOLATORS.of("stream-settings.profile-bytes")
 def _(scene: Scene) -> None:
-    surplus = scene.choices.octets(1, 4)
+    surplus = scene.choices.any_bytes(1, 4)
     scene.change_payload(_settings(scene), lambda payload: payload + surplus)
 
 

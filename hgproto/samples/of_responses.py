@@ -72,7 +72,7 @@ def _wrong_map(*maps: tuple[tuple[object, object], ...]) -> Callable[[Scene], No
 _TOPIC, _POS, _TOTAL = (b"topic", "x"), (b"pos", 1), (b"total", 2)
 _GOOD = (_TOPIC, _POS, _TOTAL)
 _BAD_STRING = b"\x61\xff"
-"""A CBOR text string of one octet that is not UTF-8."""
+"""A CBOR text string of one byte that is not UTF-8."""
 
 VIOLATORS |= {
     "text-output.utf8": _first_atom(*(len(text).to_bytes(2, "little") + b"\x00\x00" + text for text in _NOT_UTF8)),
@@ -120,7 +120,7 @@ def _(scene: Scene) -> None:
 
 @VIOLATORS.of("progress.surplus")
 def _(scene: Scene) -> None:
-    surplus = scene.choices.octets(1, 4)
+    surplus = scene.choices.any_bytes(1, 4)
     scene.change_payload(_progress(scene), lambda payload: payload + surplus)
 
 

@@ -18,7 +18,7 @@ __all__ = ["STRINGS", "assembled", "complete", "string", "structure"]
 STRINGS = ("ascii", "utf8", "bytes")
 """The types of parts that are strings."""
 
-MOST_OCTETS = 12
+MOST_BYTES = 12
 MOST_ELEMENTS = 3
 
 _ASCII = (b"a", b"key", b"~ ", b"\0", b"\x7f", b"%s")
@@ -43,16 +43,16 @@ _NUMBERS = (
 )
 
 
-def string(type: str, choices: Choices, least: int = 0, most: int = MOST_OCTETS) -> bytes:
-    """The octets of a string: ``ascii``, ``utf8`` or ``bytes``, so many octets or fewer characters."""
+def string(type: str, choices: Choices, least: int = 0, most: int = MOST_BYTES) -> bytes:
+    """The bytes of a string: ``ascii``, ``utf8`` or ``bytes``, so many bytes or fewer characters."""
     if type == "bytes":
-        return choices.octets(least, most)
+        return choices.any_bytes(least, most)
     characters = _ASCII if type == "ascii" else _UTF8
     return b"".join(choices.pick(characters) for _ in range(choices.among(least, most // 4)))
 
 
 def structure(layout: Layout, choices: Choices) -> bytes:
-    """The octets of a structure that keep the rules of its fields."""
+    """The bytes of a structure that keep the rules of its fields."""
     if layout.entries:
         return encode_map(_pairs(layout.entries, choices))
     strings: dict[str, list[bytes]] = {}
@@ -78,22 +78,22 @@ def complete(layout: Layout, strings: Mapping[str, list[bytes]], numbers: dict[s
     for part in layout.parts:
         name = part.sizes or part.size
         if part.name in strings and name not in (None, "rest"):
-            numbers.setdefault(str(name), [len(octets) for octets in strings[part.name]])
+            numbers.setdefault(str(name), [len(data) for data in strings[part.name]])
     for part in layout.parts:
         if part.number is not None:
             numbers.setdefault(part.number, [len(numbers[part.name])])
 
 
 def assembled(layout: Layout, strings: Mapping[str, list[bytes]], numbers: Mapping[str, list[int]]) -> bytes:
-    """The octets of a structure of these strings and numbers, whether or not they fit each other."""
-    octets = []
+    """The bytes of a structure of these strings and numbers, whether or not they fit each other."""
+    data = []
     for part in layout.parts:
         if part.name in strings:
-            octets += strings[part.name]
+            data += strings[part.name]
         else:
             size = highest(part).bit_length() // 8
-            octets += [number.to_bytes(size, "little") for number in numbers[part.name]]
-    return b"".join(octets)
+            data += [number.to_bytes(size, "little") for number in numbers[part.name]]
+    return b"".join(data)
 
 
 def _number(low: int, high: int, choices: Choices) -> int:

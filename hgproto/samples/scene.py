@@ -93,9 +93,7 @@ class Scene:
 
     def end(self) -> int:
         """The number before whose line the last thing of a session can be put: before the end of any output."""
-        ends = [
-            number for number, frame in enumerate(self.frames) if frame is None and self.lines[number].octets is None
-        ]
+        ends = [number for number, frame in enumerate(self.frames) if frame is None and self.lines[number].data is None]
         return ends[0] if ends else len(self.lines)
 
     def add(

@@ -39,7 +39,7 @@ _PAYLOADS = (32768, 48, 24, 16)
 """Values, data and responses are cut at one of these, so that they span frames."""
 _NAMES = ("heads", "lookup", "x", "pushkey", "~ ?")
 _ARGUMENTS = ("key", "a", "namespace", "0 ", "\0")
-_OCTETS = (b"", b"tip", b"\0\xff", b"7d2c5a1e9f0b4c3d8e6f1a2b3c4d5e6f70819203")
+_BYTES = (b"", b"tip", b"\0\xff", b"7d2c5a1e9f0b4c3d8e6f1a2b3c4d5e6f70819203")
 _WORDS = ("", "stable", "caf\u00e9", "\0%", "\U0001f9ea")
 _FORMATS: tuple[tuple[str, int], ...] = (
     ("done\n", 0),
@@ -56,13 +56,13 @@ class Line(NamedTuple):
     """What a side sends.
 
     ``side``: client or server. ``frame``: its payload as before content encoding; None where the output of the side ends.
-    ``raw``: whether the payload is as on the wire instead. ``octets``: what is sent in the place of a frame.
+    ``raw``: whether the payload is as on the wire instead. ``data``: what is sent in the place of a frame.
     """
 
     side: Role
     frame: Frame | None
     raw: bool = False
-    octets: bytes | None = None
+    data: bytes | None = None
 
 
 def session(choices: Choices, *, encodings: Encodings | None = None) -> list[Line]:
@@ -76,12 +76,12 @@ def session(choices: Choices, *, encodings: Encodings | None = None) -> list[Lin
 
 
 def wires(lines: Iterable[Line], *, encodings: Encodings | None = None) -> Iterator[tuple[Role, bytes | None]]:
-    """The sides and octets of lines, encoded as their streams are; None where the output of a side ends."""
+    """The sides and bytes of lines, encoded as their streams are; None where the output of a side ends."""
     encoders = Encoders(encodings)
     most = codec.MAX_PAYLOAD[1]
-    for side, frame, raw, octets in lines:
-        if octets is not None or frame is None:
-            yield side, octets
+    for side, frame, raw, data in lines:
+        if data is not None or frame is None:
+            yield side, data
         else:
             yield side, codec.encode_frame(frame if raw else encoders.encoded(side, frame), most)
 
@@ -106,8 +106,8 @@ def _conversation(choices: Choices) -> Iterator[tuple[Role, Frame]]:
 
 def _request(request_id: int, choices: Choices, size: int) -> list[Frame]:
     """The frames of a command."""
-    args = {choices.pick(_ARGUMENTS): _octets(choices) for _ in range(choices.below(4))}
-    data = _octets(choices) if choices.below(3) == 2 else None
+    args = {choices.pick(_ARGUMENTS): _bytes(choices) for _ in range(choices.below(4))}
+    data = _bytes(choices) if choices.below(3) == 2 else None
     return list(_command(request_id, _CLIENT, choices.pick(_NAMES), args, data, max_payload=size))
 
 
@@ -126,7 +126,7 @@ def _response(request_id: int, choices: Choices, size: int) -> list[Frame]:
             frames += [codec.make_frame(request_id, _SERVER, 0, _PROGRESS, 0, payload) for payload in payloads]
     if choices.below(4) == 3:
         return [*frames, _REVISION.message("error")(request_id, _SERVER, choices.pick(_WORDS))]
-    return [*frames, *_REVISION.message("response")(request_id, _SERVER, _octets(choices), max_payload=size)]
+    return [*frames, *_REVISION.message("response")(request_id, _SERVER, _bytes(choices), max_payload=size)]
 
 
 @lru_cache(maxsize=16_000)
@@ -141,8 +141,8 @@ def _atom(choices: Choices) -> tuple[str, list[str], list[str]]:
     return text, labels, [choices.pick(_WORDS) for _ in range(placeholders)]
 
 
-def _octets(choices: Choices) -> bytes:
-    return choices.pick(_OCTETS) * choices.among(1, 3)
+def _bytes(choices: Choices) -> bytes:
+    return choices.pick(_BYTES) * choices.among(1, 3)
 
 
 def on_streams(lines: list[Line], side: Role, choices: Choices, profiles: Sequence[str]) -> Iterator[Line]:

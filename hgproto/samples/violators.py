@@ -1,6 +1,6 @@
-"""Violators: for each requirement that octets can break, what breaks it in a session that keeps every rule.
+"""Violators: for each requirement that bytes can break, what breaks it in a session that keeps every rule.
 
-A violator changes as little as it takes: a flag, a number, a few octets, a frame more or less. What it does may break other
+A violator changes as little as it takes: a flag, a number, a few bytes, a frame more or less. What it does may break other
 rules besides, such as that of a request whose frames are then wasted; that it breaks its own is what it is for.
 """
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Cell", "ascii_diagram", "cells_of_frame", "cells_of_header", "cells_of_structure", "svg_diagrams"]
 
 WIDE, NARROW = 8, 4
-"""Octets in a row of the figure, with room and on a phone. Text has four, as in RFCs."""
+"""Bytes in a row of the figure, with room and on a phone. Text has four, as in RFCs."""
 
 
 class Cell(NamedTuple):
@@ -38,7 +38,7 @@ def cells_of_header(schema: Schema, values: dict[str, str] | None = None) -> lis
     """The header and the payload. ``values``: what is known of header fields, which are then muted."""
     cells = []
     for field in schema.header.fields:
-        # Within an octet the high bits come first, as numbers are written.
+        # Within a byte the high bits come first, as numbers are written.
         for bits in sorted(field.bits, key=lambda bits: -bits.low):
             value = f"= {values[bits.name]}" if values and bits.name in values else ""
             cells.append(Cell(bits.name, bits.width, value, Part("field", f"{HEADER}.{bits.name}"), values is not None))
@@ -66,15 +66,15 @@ def cells_of_structure(structure: Structure) -> list[Cell]:
 
 
 def _cell(field: Field, part: Part, *, is_muted: bool = False) -> Cell:
-    if field.octets is not None and not field.is_array:
-        return Cell(field.name, 8 * field.octets, "", part, is_muted)
+    if field.fixed_size is not None and not field.is_array:
+        return Cell(field.name, 8 * field.fixed_size, "", part, is_muted)
     size = size_text(field)
     if field.count is not None:
         size = f"{field.type} each, {size}"
     elif field.repeat:
         size = f"{field.type}, {size}"
     elif field.size != "rest":
-        size = f"octets: {size}" if field.sizes is None else f"octets each: {size}"
+        size = f"bytes: {size}" if field.sizes is None else f"bytes each: {size}"
     return Cell(field.name, None, size, part, is_muted)
 
 
@@ -88,9 +88,9 @@ class _Piece(NamedTuple):
     is_main: bool
 
 
-def _rows(cells: Sequence[Cell], octets: int) -> Iterator[tuple[int | None, list[_Piece]]]:
-    """The rows, each with the octet that it starts at; None after a field whose size varies."""
-    width = 8 * octets
+def _rows(cells: Sequence[Cell], count: int) -> Iterator[tuple[int | None, list[_Piece]]]:
+    """The rows, each with the byte that it starts at; None after a field whose size varies."""
+    width = 8 * count
     row: list[_Piece] = []
     first: int | None = 0
     at = 0
@@ -110,7 +110,7 @@ def _rows(cells: Sequence[Cell], octets: int) -> Iterator[tuple[int | None, list
         for index, size in enumerate(sizes):
             if at == width:
                 yield first, row
-                row, first, at = [], None if first is None else first + octets, 0
+                row, first, at = [], None if first is None else first + count, 0
             row.append(_Piece(cell, at, size, is_first=index == 0, is_main=index == sizes.index(max(sizes))))
             at += size
     if row:
@@ -118,10 +118,10 @@ def _rows(cells: Sequence[Cell], octets: int) -> Iterator[tuple[int | None, list
 
 
 def ascii_diagram(cells: Sequence[Cell]) -> str:
-    """The diagram as RFCs have it, four octets a row; within an octet the highest bit comes first."""
+    """The diagram as RFCs have it, four bytes a row; within a byte the highest bit comes first."""
     width = 8 * NARROW
     rule = "  +" + "-+" * width
-    lines = ["   " + "".join(f"{octet:<16}" for octet in range(NARROW)).rstrip()]
+    lines = ["   " + "".join(f"{byte:<16}" for byte in range(NARROW)).rstrip()]
     lines += ["   " + " ".join(str(bit) for _ in range(NARROW) for bit in range(7, -1, -1)), rule]
     for _, row in _rows(cells, NARROW):
         if row[0].bits is None:
@@ -143,18 +143,18 @@ def ascii_diagram(cells: Sequence[Cell]) -> str:
 def svg_diagrams(label: str, cells: Sequence[Cell]) -> tuple[str, ...]:
     """The diagram for wide pages, and one for narrow pages; one for both where it fits."""
     fixed = sum(cell.bits or 0 for cell in cells)
-    return tuple(_svg(label, cells, octets) for octets in ((WIDE, NARROW) if fixed > 8 * NARROW else (NARROW,)))
+    return tuple(_svg(label, cells, size) for size in ((WIDE, NARROW) if fixed > 8 * NARROW else (NARROW,)))
 
 
-def _svg(label: str, cells: Sequence[Cell], octets: int) -> str:
-    unit, height, left, top = (11.0, 46.0, 30.0, 22.0) if octets == NARROW else (10.0, 46.0, 30.0, 22.0)
-    whole = unit * 8 * octets
+def _svg(label: str, cells: Sequence[Cell], size: int) -> str:
+    unit, height, left, top = (11.0, 46.0, 30.0, 22.0) if size == NARROW else (10.0, 46.0, 30.0, 22.0)
+    whole = unit * 8 * size
     parts = [
-        text(str(octet), left + (octet + 0.5) * 8 * unit, top - 8, size=11, class_="hgp-ruler", text_anchor="middle")
-        for octet in range(octets)
+        text(str(byte), left + (byte + 0.5) * 8 * unit, top - 8, size=11, class_="hgp-ruler", text_anchor="middle")
+        for byte in range(size)
     ]
     y = top
-    for first, row in _rows(cells, octets):
+    for first, row in _rows(cells, size):
         if first is not None:
             parts.append(text(str(first), left - 8, y + height / 2 + 4, size=11, class_="hgp-ruler", text_anchor="end"))
         parts += [_piece(piece, left, y, unit, whole, height) for piece in row]

@@ -15,9 +15,9 @@ from hgproto.diff import changes
 from hgproto.errors import HexError, ProtocolError
 from hgproto.language.problems import suggestion
 from hgproto.sphinx import catalogue, protocol
-from hgproto.sphinx.examples import octets_of
+from hgproto.sphinx.examples import bytes_of
 from hgproto.sphinx.pieces import Pieces, bullets, paragraph
-from hgproto.wire.hexform import octets_from_hex
+from hgproto.wire.hexform import bytes_from_hex
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -224,10 +224,10 @@ class ChangesDirective(SchemaDirective):
         return result
 
 
-class OctetsDirective(SchemaDirective):
-    """Octets in hexadecimal and what they mean; ``:refused: ID`` where that rule is what they break.
+class BytesDirective(SchemaDirective):
+    """Bytes in hexadecimal and what they mean; ``:refused: ID`` where that rule is what they break.
 
-    The argument says what they show. Octets are one frame, unless ``:structure:`` names a structure.
+    The argument says what they show. Bytes are one frame, unless ``:structure:`` names a structure.
     """
 
     required_arguments = 1
@@ -242,7 +242,7 @@ class OctetsDirective(SchemaDirective):
 
     def made(self, volume: Volume, pieces: Pieces) -> list[nodes.Node]:
         try:
-            octets = b"".join(octets_from_hex(f"{line}\n".encode() for line in self.content))
+            data = b"".join(bytes_from_hex(f"{line}\n".encode() for line in self.content))
         except HexError as error:
             self.warn(str(error))
             return []
@@ -252,14 +252,14 @@ class OctetsDirective(SchemaDirective):
             return []
         refused = self.options.get("refused")
         try:
-            made, broken = octets_of(
-                pieces, self.arguments[0], octets, structure=name, continued="continued" in self.options
+            made, broken = bytes_of(
+                pieces, self.arguments[0], data, structure=name, continued="continued" in self.options
             )
         except ProtocolError as error:
-            self.warn(f"these octets are no frame: {error}")
+            self.warn(f"these bytes are no frame: {error}")
             return []
         if broken != refused:
-            self.warn(f"these octets break {broken or 'no rule'}, not {refused or 'none'}")
+            self.warn(f"these bytes break {broken or 'no rule'}, not {refused or 'none'}")
         return made
 
 
@@ -268,7 +268,7 @@ DIRECTIVES = {
     "frame": FrameDirective,
     "header": HeaderDirective,
     "machine": MachineDirective,
-    "octets": OctetsDirective,
+    "bytes": BytesDirective,
     "questions": QuestionsDirective,
     "registry": RegistryDirective,
     "requirements": RequirementsDirective,

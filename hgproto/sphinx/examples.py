@@ -1,4 +1,4 @@
-"""Worked octets: what each field of them means, or what is wrong with them in the words of the validator."""
+"""Worked bytes: what each field of them means, or what is wrong with them in the words of the validator."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hgproto.errors import RemoteProtocolError
 from hgproto.judging.validation import validate, validate_payload
 from hgproto.language.names import snake
 from hgproto.runtime.layout import fault, walk
-from hgproto.sphinx.figures import annotated_octets
+from hgproto.sphinx.figures import annotated_bytes
 from hgproto.sphinx.pieces import paragraph
 from hgproto.wire.tree import Annotation, annotated, annotation_of
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hgproto.runtime.frame import Frame
     from hgproto.sphinx.pieces import Pieces
 
-__all__ = ["example_nodes", "octets_of"]
+__all__ = ["bytes_of", "example_nodes"]
 
 
 def example_nodes(
@@ -33,65 +33,65 @@ def example_nodes(
     for example in examples:
         if (example.refused is not None) is refused:
             title = f"{example.title[0].upper()}{example.title[1:]}"
-            result += octets_of(pieces, title, example.octets, structure=structure, continued=example.continued)[0]
+            result += bytes_of(pieces, title, example.data, structure=structure, continued=example.continued)[0]
     return result
 
 
-def octets_of(
-    pieces: Pieces, title: str, octets: bytes, *, structure: str | None = None, continued: bool = False
+def bytes_of(
+    pieces: Pieces, title: str, data: bytes, *, structure: str | None = None, continued: bool = False
 ) -> tuple[list[nodes.Node], str | None]:
-    """Octets with what they mean, and the rule that they break, None where they break none.
+    """Bytes with what they mean, and the rule that they break, None where they break none.
 
     They are one frame, or ``structure``. ``continued``: the payload of the frame goes on where one before it ended. Raises
     :class:`~hgproto.RemoteProtocolError` for more than one frame.
     """
     if structure is not None:
-        fields, wrong = _of_structure(pieces, structure, octets)
+        fields, wrong = _of_structure(pieces, structure, data)
     else:
-        fields, wrong = _of_frame(pieces, octets, continued=continued)
+        fields, wrong = _of_frame(pieces, data, continued=continued)
     mark = None
     words = [nodes.strong("", title)]
     if wrong is not None:
         start, end, id, message = wrong
         mark = (start, end)
-        where = f"octet {start}" if end <= start + 1 else f"octets {start} to {end - 1}"
+        where = f"byte {start}" if end <= start + 1 else f"bytes {start} to {end - 1}"
         text = [nodes.Text(f". At {where}: {message}: "), pieces.rule(id), nodes.Text(".")]
         words += text
-    node = annotated_octets("", octets=octets, annotations=fields, fault=mark, label=title)
+    node = annotated_bytes("", data=data, annotations=fields, fault=mark, label=title)
     return [nodes.container("", paragraph(words), node, classes=["hgp-example"])], None if wrong is None else wrong[2]
 
 
 Wrong = tuple[int, int, str, str]
 
 
-def _of_structure(pieces: Pieces, name: str, octets: bytes) -> tuple[list[Annotation], Wrong | None]:
+def _of_structure(pieces: Pieces, name: str, data: bytes) -> tuple[list[Annotation], Wrong | None]:
     codec = pieces.volume.revision.codec
     layout = codec.LAYOUTS[name]
     try:
-        getattr(codec, f"decode_{snake(name)}")(octets)
+        getattr(codec, f"decode_{snake(name)}")(data)
     except RemoteProtocolError as error:
-        known = list(_until_fault(annotation_of(span) for span in walk(layout, octets)))
-        exact = fault(layout, octets)
+        known = list(_until_fault(annotation_of(span) for span in walk(layout, data)))
+        exact = fault(layout, data)
         start = exact.offset or 0
         return known, (start, start + 1, error.requirement, f"expected {exact.expected}, found {exact.found}")
-    return [annotation_of(span) for span in walk(layout, octets)], None
+    return [annotation_of(span) for span in walk(layout, data)], None
 
 
-def _of_frame(pieces: Pieces, octets: bytes, *, continued: bool) -> tuple[list[Annotation], Wrong | None]:
+def _of_frame(pieces: Pieces, data: bytes, *, continued: bool) -> tuple[list[Annotation], Wrong | None]:
     revision = pieces.volume.revision
     codec = revision.codec
     fields: list[Annotation] = []
-    findings = list(validate(octets, depth="frames", revision=revision))
+    findings = list(validate(data, depth="frames", revision=revision))
     shift = 0
     try:
-        frame, end = codec.decode_frame(octets)
+        frame, end = codec.decode_frame(data)
     except RemoteProtocolError as error:
         if not findings:
             # Nothing at all is no frame, though input may end before a frame.
             return fields, (0, 0, error.requirement, f"expected {error.expected}, found {error.found}")
     else:
-        if end != len(octets):
-            raise RemoteProtocolError("", end, "", "one frame", "more octets")
+        if end != len(data):
+            raise RemoteProtocolError("", end, "", "one frame", "more bytes")
         fields += _until_fault(annotated(frame, continued, pieces.volume.schema, codec))
         if continued and _has_sound_header(frame, codec):
             findings = []
@@ -100,13 +100,13 @@ def _of_frame(pieces: Pieces, octets: bytes, *, continued: bool) -> tuple[list[A
             except RemoteProtocolError:
                 name, flags = codec.TYPE_NAMES[int(frame.type)], int(frame.flags)
                 findings = validate_payload(name, bytes(frame.payload), flags=flags, continued=True, revision=revision)
-                shift = codec.HEADER_OCTETS
-    # What is only worth knowing is no reason to call octets wrong.
+                shift = codec.HEADER_BYTES
+    # What is only worth knowing is no reason to call bytes wrong.
     wrong = next((finding for finding in findings if finding.refused), None)
     if wrong is None:
         return fields, None
     start = shift + wrong.offset
-    return fields, (start, start + wrong.octets, wrong.id, wrong.message)
+    return fields, (start, start + wrong.size, wrong.id, wrong.message)
 
 
 def _has_sound_header(frame: Frame, codec: Codec) -> bool:

@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
     from hgproto.wire.tree import Annotation
 
-__all__ = ["add_nodes", "annotated_octets", "drawing", "folded", "replace_nodes"]
+__all__ = ["add_nodes", "annotated_bytes", "drawing", "folded", "replace_nodes"]
 
 
 class drawing(nodes.General, nodes.Element):  # noqa: N801 - as nodes are called
     """A drawing. ``svgs``: for wide pages, and for narrow ones; ``text``: the same as text; ``label``: what it shows."""
 
 
-class annotated_octets(nodes.General, nodes.Element):  # noqa: N801
-    """Octets and what they mean.
+class annotated_bytes(nodes.General, nodes.Element):  # noqa: N801
+    """Bytes and what they mean.
 
-    ``octets``: all of them. ``annotations``: of fields, in wire order. ``fault``: the first octet that is wrong and the one
+    ``data``: all of them. ``annotations``: of fields, in wire order. ``fault``: the first byte that is wrong and the one
     after the last, None where nothing is. ``label``: what they show.
     """
 
@@ -52,7 +52,7 @@ def replace_nodes(app: Sphinx, doctree: nodes.document, docname: str) -> None:
             _replace(node, [*before, *node.children, *after])
         elif is_html:
             is_drawing = isinstance(node, drawing)
-            _replace(node, _raw(_html_of_drawing(node, app, docname) if is_drawing else _html_of_octets(node)))
+            _replace(node, _raw(_html_of_drawing(node, app, docname) if is_drawing else _html_of_bytes(node)))
         else:
             text = text_of(node)
             _replace(node, [nodes.literal_block(text, text, language="text")] if text else [])
@@ -66,7 +66,7 @@ def _replace(node: nodes.Node, others: list[nodes.Node]) -> None:
 
 
 def _is_ours(node: nodes.Node) -> bool:
-    return isinstance(node, drawing | annotated_octets | folded)
+    return isinstance(node, drawing | annotated_bytes | folded)
 
 
 def _raw(markup: str) -> list[nodes.Node]:
@@ -95,48 +95,48 @@ def _html_of_drawing(node: drawing, app: Sphinx, docname: str) -> str:
     return f'<div class="hgp-figure">{body}{text}</div>\n'
 
 
-def _html_of_octets(node: annotated_octets) -> str:
+def _html_of_bytes(node: annotated_bytes) -> str:
     annotations: Sequence[Annotation] = node["annotations"]
-    dump = "".join(_runs(node["octets"], annotations, node["fault"]))
+    dump = "".join(_runs(node["data"], annotations, node["fault"]))
     rows = "".join(
-        f'<tr data-field="{index}" tabindex="0"><td>{_octets_text(one.start, one.end)}</td><th scope="row">{escape(one.path)}</th>'
+        f'<tr data-field="{index}" tabindex="0"><td>{_bytes_text(one.start, one.end)}</td><th scope="row">{escape(one.path)}</th>'
         f"<td><code>{escape(one.value)}</code></td><td>{escape(one.meaning.replace('`', ''))}</td></tr>"
         for index, one in enumerate(annotations)
     )
-    heads = "".join(f'<th scope="col">{head}</th>' for head in ("octets", "field", "value", "meaning"))
+    heads = "".join(f'<th scope="col">{head}</th>' for head in ("bytes", "field", "value", "meaning"))
     table = f'<table class="hgp-means"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>' if rows else ""
     label = escape(node["label"])
-    return f'<div class="hgp-octets" role="group" aria-label="{label}"><p class="hgp-dump">{dump}</p>{table}</div>\n'
+    return f'<div class="hgp-bytes" role="group" aria-label="{label}"><p class="hgp-dump">{dump}</p>{table}</div>\n'
 
 
-def _octets_text(start: int, end: int) -> str:
+def _bytes_text(start: int, end: int) -> str:
     if start == end:
         return "none"
     return str(start) if end == start + 1 else f"{start} to {end - 1}"
 
 
-def _runs(octets: bytes, annotations: Sequence[Annotation], fault: tuple[int, int] | None) -> Iterator[str]:
-    """The octets, those of the same fields together; what is wrong is marked, and where something is missing."""
+def _runs(raw: bytes, annotations: Sequence[Annotation], fault: tuple[int, int] | None) -> Iterator[str]:
+    """The bytes, those of the same fields together; what is wrong is marked, and where something is missing."""
 
     def marks(at: int) -> tuple[tuple[int, ...], bool]:
         fields = tuple(index for index, one in enumerate(annotations) if one.start <= at < one.end)
         return fields, fault is not None and fault[0] <= at < fault[1]
 
-    missing = '<mark class="hgp-missing" title="octets are missing here">…</mark> '
+    missing = '<mark class="hgp-missing" title="bytes are missing here">…</mark> '
     at = 0
-    while at < len(octets):
+    while at < len(raw):
         if fault == (at, at):
             yield missing
         first, end = marks(at), at + 1
-        while end < len(octets) and marks(end) == first and fault != (end, end):
+        while end < len(raw) and marks(end) == first and fault != (end, end):
             end += 1
         fields, is_wrong = first
-        text = octets[at:end].hex(" ")
+        text = raw[at:end].hex(" ")
         data = f' data-fields="{" ".join(map(str, fields))}"' if fields else ""
         kind = "mark" if is_wrong else "span"
         yield f"<{kind}{data}>{text}</{kind}> "
         at = end
-    if fault is not None and fault[0] >= len(octets):
+    if fault is not None and fault[0] >= len(raw):
         yield missing
 
 
@@ -144,14 +144,14 @@ def text_of(node: nodes.Element) -> str:
     """The node as text."""
     if isinstance(node, drawing):
         return str(node["text"])
-    lines = [node["octets"].hex(" ")] if node["octets"] else []
-    lines += [f"{_octets_text(one.start, one.end):>10}  {one.path}  {one.value}" for one in node["annotations"]]
+    lines = [node["data"].hex(" ")] if node["data"] else []
+    lines += [f"{_bytes_text(one.start, one.end):>10}  {one.path}  {one.value}" for one in node["annotations"]]
     return "".join(f"{line}\n" for line in lines)
 
 
 def add_nodes(app: Sphinx) -> None:
     """Tells Sphinx of the nodes, and how they are replaced."""
-    for node in (drawing, annotated_octets, folded):
+    for node in (drawing, annotated_bytes, folded):
         app.add_node(node)
     # After all others, whose references may be in a fold.
     app.connect("doctree-resolved", replace_nodes, priority=900)

@@ -54,13 +54,13 @@ def header(pieces: Pieces, note: Note, *, figure_only: bool) -> list[nodes.Node]
             rows.append([str(at), where, named(note(part), bits.name), doc])
         if not field.bits:
             part = Part("field", f"{HEADER}.{field.name}")
-            where = f"{8 * field.octets} bits" if field.octets is not None else f"{field.size} octets"
+            where = f"{8 * field.fixed_size} bits" if field.fixed_size is not None else f"{field.size} bytes"
             doc = pieces.prose(field.doc, HEADER, field.place)
             rows.append([str(at), where, named(note(part), field.name), doc])
-        at += field.octets or 0
+        at += field.fixed_size or 0
     return [
         figure,
-        table(("octet", "size", "field", "meaning"), rows, kind="fields", widths=(10, 15, 20, 55)),
+        table(("byte", "size", "field", "meaning"), rows, kind="fields", widths=(10, 15, 20, 55)),
         paragraph("Stream flags:"),
         _flags_table(pieces, schema.stream_flags, "", note),
         paragraph("Rules:"),
@@ -101,7 +101,7 @@ def frame_type(pieces: Pieces, frame: FrameType, note: Note) -> list[nodes.Node]
     if good := example_nodes(pieces, frame.examples, None, refused=False):
         result.append(section("Examples", pieces.within(f"{name}-examples"), *good))
     if bad := example_nodes(pieces, frame.examples, None, refused=True):
-        intro = paragraph("Octets that are refused, with what the validator says of them.")
+        intro = paragraph("Bytes that are refused, with what the validator says of them.")
         result.append(section("What is wrong here", pieces.within(f"{name}-wrong"), intro, *bad))
     return result
 
@@ -317,7 +317,7 @@ def _structure(pieces: Pieces, part: Structure, cells: Sequence[Cell], note: Not
 
 
 def _fields_table(rows: Sequence[Sequence[str | nodes.Node | Sequence[str | nodes.Node]]]) -> nodes.table:
-    return table(("field", "type", "octets", "meaning"), rows, kind="fields", widths=(20, 15, 20, 45))
+    return table(("field", "type", "bytes", "meaning"), rows, kind="fields", widths=(20, 15, 20, 45))
 
 
 def _when(pieces: Pieces, frame: FrameType) -> nodes.section:
@@ -386,7 +386,7 @@ def _reaction(pieces: Pieces, requirement: Requirement) -> str:
         return "a state machine"
     if requirement.enforced == "validator":
         return "the validator; receivers take it"
-    return "nothing in the octets"
+    return "nothing in the bytes"
 
 
 def _shared(rows: Iterable[Row]) -> list[tuple[list[str], Row]]:

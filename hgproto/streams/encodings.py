@@ -5,7 +5,7 @@ own. ``identity`` and ``zlib`` are always there. ``zstd-8mb`` is there with Pyth
 ``backports.zstd`` (``pip install 'hgproto[zstd]'``), which is the backport of that module and has its interface, so that
 one code serves both.
 
-Invariants: a decoder gives no more than it was allowed to, and never gathers much more than that; whatever the octets,
+Invariants: a decoder gives no more than it was allowed to, and never gathers much more than that; whatever the bytes,
 :class:`hgproto.errors.DecodingError` is all that it raises, offsets from the start of the payload.
 """
 
@@ -18,7 +18,7 @@ from hgproto.errors import DecodingError, EncodingError, repr_of, shown
 from hgproto.runtime.bytelike import as_bytes
 from hgproto.runtime.definition import default_definition, defined
 from hgproto.runtime.frame import check_instance, check_text, checked_number
-from hgproto.runtime.layout import octets
+from hgproto.runtime.layout import counted_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -53,7 +53,7 @@ class Encoder(Protocol):
     """
 
     def encode(self, data: bytes | memoryview) -> bytes:
-        """Takes octets; gives what is ready of the encoded ones, which may be none."""
+        """Takes bytes; gives what is ready of the encoded ones, which may be none."""
         ...
 
     def flush(self) -> bytes:
@@ -61,7 +61,7 @@ class Encoder(Protocol):
         ...
 
     def finish(self) -> bytes:
-        """Gives the rest, and the end of the encoded octets. Nothing may follow."""
+        """Gives the rest, and the end of the encoded bytes. Nothing may follow."""
         ...
 
 
@@ -69,7 +69,7 @@ class Decoder(Protocol):
     """The other side of an :class:`Encoder`."""
 
     def decode(self, data: bytes, limit: int) -> bytes:
-        """The octets that ``data`` stands for, at most ``limit``.
+        """The bytes that ``data`` stands for, at most ``limit``.
 
         Raises :class:`DecodingError` (undecodable, too-large, after-end, wide-window). A decoder that has raised is not used
         again.
@@ -82,7 +82,7 @@ class Decoder(Protocol):
 
 
 class Profile:
-    """A content encoding: its name, what makes its contexts, and the octets that its stream-settings have.
+    """A content encoding: its name, what makes its contexts, and the bytes that its stream-settings have.
 
     Raises :class:`hgproto.errors.LocalProtocolError` for a name that stream-settings cannot have, such as an empty one,
     and :class:`ValueError` for settings that no payload has room for.
@@ -100,7 +100,9 @@ class Profile:
         payload = revision.encode_settings(name, kept)
         most = revision.codec.MAX_PAYLOAD[1]
         if len(payload) > most:
-            raise ValueError(f"the settings of a profile need {octets(len(payload))}, and a payload has at most {most}")
+            raise ValueError(
+                f"the settings of a profile need {counted_bytes(len(payload))}, and a payload has at most {most}"
+            )
         self.name = name
         self.encoder = encoder
         self.decoder = decoder
@@ -278,7 +280,7 @@ class ZlibDecoder:
             return b""
         self._fed = self._fed or bool(data)
         try:
-            # One octet more than is allowed tells whether there is more, and that all was given where there is not.
+            # One byte more than is allowed tells whether there is more, and that all was given where there is not.
             decoded = context.decompress(data, limit + 1)
         except self._error as error:
             raise _undecodable("zlib", error) from None
@@ -387,8 +389,8 @@ class ZstdDecoder:
         except self._error as error:
             window = zstd_window(self._head)
             if window > self._largest:
-                expected = f"a window of at most {octets(self._largest)}"
-                raise DecodingError("wide-window", 0, expected, octets(window)) from None
+                expected = f"a window of at most {counted_bytes(self._largest)}"
+                raise DecodingError("wide-window", 0, expected, counted_bytes(window)) from None
             raise _undecodable("Zstandard", error) from None
         if len(decoded) > limit:
             raise too_large(limit)
@@ -403,18 +405,18 @@ class ZstdDecoder:
 
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _ZSTD_HEAD = 18
-"""The most octets of a Zstandard frame header, magic number included (RFC 8878, 3.1.1.1)."""
+"""The most bytes of a Zstandard frame header, magic number included (RFC 8878, 3.1.1.1)."""
 
 
 def _is_skippable(head: bytes) -> bool:
-    """True if octets start a skippable frame (RFC 8878, 3.1.2)."""
+    """True if bytes start a skippable frame (RFC 8878, 3.1.2)."""
     return head[1:4] == b"\x2a\x4d\x18" and head[0] >> 4 == 5
 
 
 def _after_zstd_frame(at: int, rest: bytes) -> DecodingError:
     """The error for what follows a Zstandard frame. A common cause is an encoder that ends its frame with each payload."""
     expected = "one Zstandard frame for each stream, whose sender flushes blocks instead of ending the frame,"
-    found = octets(len(rest))
+    found = counted_bytes(len(rest))
     if rest.startswith(_ZSTD_MAGIC):
         found = f"another Zstandard frame of {found}"
     elif _is_skippable(rest):
@@ -423,7 +425,7 @@ def _after_zstd_frame(at: int, rest: bytes) -> DecodingError:
 
 
 def zstd_window(head: bytes) -> int:
-    """The window in octets that a Zstandard frame header asks for, 0 where it does not say (RFC 8878, 3.1.1.1)."""
+    """The window in bytes that a Zstandard frame header asks for, 0 where it does not say (RFC 8878, 3.1.1.1)."""
     if len(head) < 6 or head[:4] != _ZSTD_MAGIC:
         return 0
     single_segment = head[4] & 0x20
@@ -441,16 +443,16 @@ def zstd_window(head: bytes) -> int:
 
 
 def _undecodable(what: str, error: Exception) -> DecodingError:
-    return DecodingError("undecodable", 0, f"octets of a {what} stream", f"what it refuses: {error}")
+    return DecodingError("undecodable", 0, f"bytes of a {what} stream", f"what it refuses: {error}")
 
 
 def too_large(limit: int) -> DecodingError:
     """Returns the error for a payload that grows over a limit, in bytes."""
-    return DecodingError("too-large", 0, f"a payload of at most {octets(limit)} when decoded", "more")
+    return DecodingError("too-large", 0, f"a payload of at most {counted_bytes(limit)} when decoded", "more")
 
 
 def _after_end(at: int, left: int) -> DecodingError:
-    return DecodingError("after-end", at, "nothing after the end of the compressed stream", octets(left))
+    return DecodingError("after-end", at, "nothing after the end of the compressed stream", counted_bytes(left))
 
 
 def _truncated(what: str) -> DecodingError:

@@ -8,7 +8,7 @@ from hgproto.errors import DecodingError, RemoteProtocolError, shown
 from hgproto.runtime.bytelike import as_bytes
 from hgproto.runtime.definition import defined
 from hgproto.runtime.frame import Unique, check_instance, check_revision, checked_number
-from hgproto.runtime.layout import octets, text_of_flags
+from hgproto.runtime.layout import counted_bytes, text_of_flags
 from hgproto.runtime.machine import Ask
 from hgproto.streams.decoders import new_decoder
 from hgproto.streams.encodings import Encodings, default_encodings
@@ -28,7 +28,7 @@ __all__ = ["InputStream", "checked_reopen"]
 class InputStream(Unique):
     """A stream that the peer sends on: its state, its decoder once it has one, and what the schema's table says of frames.
 
-    ``encodings``: the profiles that the peer may name. ``decoded_limit``: octets that an encoded payload may grow to, at
+    ``encodings``: the profiles that the peer may name. ``decoded_limit``: bytes that an encoded payload may grow to, at
     least 1, and the default of ``decoded-frame`` unless told otherwise. ``reopen``: what *stream-begin* on an open stream
     is, ``error`` or ``restart``, which is *stream-end* and then *stream-begin*. ``revision``: the default revision unless
     told otherwise. ``decoded``: what the latest encoded payload was decoded to, until it is taken. Raises :class:`ValueError`
@@ -99,7 +99,7 @@ class InputStream(Unique):
                     try:
                         answer: object = self.ask_settings(payload)
                     except RemoteProtocolError as error:
-                        raise error.moved(self._codec.HEADER_OCTETS) from None
+                        raise error.moved(self._codec.HEADER_BYTES) from None
                 case "encoding":
                     answer = self.ask_encoding(payload, encoded=encoded, ends=ends)
                 case "restart":
@@ -142,11 +142,11 @@ class InputStream(Unique):
             self.blame(RemoteProtocolError("", at, "profile", known, shown(name)))
             return "unknown-profile"
         if settings != profile.settings:
-            none = "no octets after the profile's name"
-            expected = f"the octets {profile.settings.hex()}" if profile.settings else none
+            none = "no bytes after the profile's name"
+            expected = f"the bytes {profile.settings.hex()}" if profile.settings else none
             at = revision.settings_place(payload, "settings")
-            self.blame(RemoteProtocolError("", at, "settings", expected, octets(len(settings))))
-            return "wrong-octets"
+            self.blame(RemoteProtocolError("", at, "settings", expected, counted_bytes(len(settings))))
+            return "wrong-bytes"
         self._profile = profile
         return "good"
 
@@ -155,7 +155,7 @@ class InputStream(Unique):
     ) -> str:
         """What the table's guard *encoding* answers, once the payload was decoded.
 
-        ``ends``: the compressed octets have to be complete. ``decoded``: what was made of it elsewhere.
+        ``ends``: the compressed bytes have to be complete. ``decoded``: what was made of it elsewhere.
         """
         try:
             if decoded is None and self._decoder is not None:
@@ -189,9 +189,9 @@ class InputStream(Unique):
         requirement, fault, codec = str(row.error), self._fault, self._codec
         at = codec.FIELDS["stream_flags"][0]
         if fault is not None:
-            # What the end of a stream lacks is in no octet of the payload; it is the flag that is wrong.
+            # What the end of a stream lacks is in no byte of the payload; it is the flag that is wrong.
             offset, field = (
-                (at, "stream_flags") if fault.offset is None else (fault.offset + codec.HEADER_OCTETS, fault.field)
+                (at, "stream_flags") if fault.offset is None else (fault.offset + codec.HEADER_BYTES, fault.field)
             )
             error = RemoteProtocolError(requirement, offset, field, fault.expected, fault.found)
             return error.caused_by(fault.__cause__)

@@ -238,7 +238,7 @@ class OutputStream(Unique):
             # The end of the compressed bytes needs a frame of its own kind, and this one has no room for it.
             rule = self._revision.encoding_rules["truncated"]
             expected = "a last frame that has room for the end of the encoding"
-            raise LocalProtocolError(rule, None, "payload", expected, counted(size, "octet"))
+            raise LocalProtocolError(rule, None, "payload", expected, counted(size, "byte"))
         try:
             encoder = self._before(request_id, None, profile)
             if not fits or (plain and not must_encode):

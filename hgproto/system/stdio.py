@@ -260,12 +260,12 @@ class _Output(io.RawIOBase):
         return bool(self._raw.isatty())
 
     def write(self, data: Any) -> int:
-        with memoryview(data) as view, view.cast("B") as octets:
-            size = len(octets)
+        with memoryview(data) as view, view.cast("B") as raw:
+            size = len(raw)
             at = 0
             try:
                 while at < size and not self.dropping:
-                    number = self._raw.write(octets[at:])
+                    number = self._raw.write(raw[at:])
                     if number is None:
                         _wait(self._raw.fileno(), writing=True)
                     else:
@@ -307,7 +307,7 @@ def open_file(path: str, name: str | None = None) -> Iterator[BinaryIO]:
         yield io.BufferedReader(_Input(raw, name or path))
 
 
-def write_whole(path: str | os.PathLike[str], octets: bytes) -> None:
+def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
     """Writes a file so that it is complete or as it was before. Raises :class:`OSError` with the path.
 
     The bytes go to a temporary file beside it, which then takes its name. What is no regular file is written directly, and so is
@@ -318,13 +318,13 @@ def write_whole(path: str | os.PathLike[str], octets: bytes) -> None:
         descriptor = _descriptor(path)
         if descriptor is not None or (os.path.exists(path) and not os.path.isfile(path)):
             with open(path if descriptor is None else os.dup(descriptor), "wb") as file:
-                file.write(octets)
+                file.write(data)
             return
         # The name is new, whatever a run that was killed has left.
         temporary = os.path.join(os.path.dirname(target), f".hgproto-{os.urandom(8).hex()}.tmp")
         try:
             with open(temporary, "xb") as file:
-                file.write(octets)
+                file.write(data)
             with contextlib.suppress(FileNotFoundError):
                 os.chmod(temporary, os.stat(target).st_mode & 0o7777)
             os.replace(temporary, target)

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     """Where bytes come from: a binary file, bytes, or an iterable of chunks."""
 
 __all__ = [
-    "CHUNK_OCTETS",
+    "CHUNK_BYTES",
     "Chunks",
     "Input",
     "Output",
@@ -58,7 +58,7 @@ __all__ = [
     "write_all",
 ]
 
-CHUNK_OCTETS = 1 << 18
+CHUNK_BYTES = 1 << 18
 """Bytes that are read from a file at a time: large enough that calls do not count, small enough to stay in a cache."""
 
 
@@ -163,7 +163,7 @@ class Chunks:
 
     __slots__ = ("_as_chunk", "_chunks", "_input", "_size")
 
-    def __init__(self, source: Source, size: int = CHUNK_OCTETS, *, copy: bool = False) -> None:
+    def __init__(self, source: Source, size: int = CHUNK_BYTES, *, copy: bool = False) -> None:
         self._size = size
         self._as_chunk: Callable[[BytesLike, str], bytes | memoryview] = as_bytes if copy else bytes_like
         self._chunks: Iterator[Any] = iter(())
@@ -186,10 +186,10 @@ class Chunks:
             while not (chunk := self._as_chunk(next(self._chunks), "a chunk")):
                 pass
             return chunk
-        octets = self._input.read(self._size)
-        if not octets:
+        data = self._input.read(self._size)
+        if not data:
             raise StopIteration
-        return self._as_chunk(octets, "a chunk")
+        return self._as_chunk(data, "a chunk")
 
 
 def _cut(source: Any, size: int) -> Iterator[bytes]:

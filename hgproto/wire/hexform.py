@@ -40,7 +40,7 @@ from hgproto.system.bom import unmarked_chunks
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["form_of", "octets_from_hex"]
+__all__ = ["bytes_from_hex", "form_of"]
 
 HELD_BYTES = 4096
 """Bytes of a line from which on it is read in parts, before its end is there. Lines of a dump are shorter."""
@@ -96,7 +96,7 @@ def form_of(name: str) -> str:
     return "raw"
 
 
-def octets_from_hex(chunks: Iterable[bytes]) -> Iterator[bytes]:
+def bytes_from_hex(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Yields the bytes that hexadecimal text stands for; memory is bounded by a chunk.
 
     ``chunks``: the text, cut anywhere. Raises :class:`HexError` with line and column, after the bytes of the lines before it.
@@ -172,14 +172,14 @@ class _Text:
 
     def _plain(self, block: bytes) -> Iterator[bytes]:
         """Yields what lines stand for none of which is one of a dump."""
-        octets = _converted(block)
-        if octets is None:
+        data = _converted(block)
+        if data is None:
             for line in _LINES.findall(block):
                 yield from self._of_line(line)
             return
         self._advance(block)
-        if octets:
-            yield octets
+        if data:
+            yield data
 
     def _of_line(self, line: bytes) -> Iterator[bytes]:
         """Yields what a line stands for, after the one before it; holds it if only the next can tell what it is."""
@@ -207,21 +207,21 @@ class _Text:
         held = None if offset is None else _Held(offset, self._line, 1 + line.find(words[0]))
         if held is not None and held.offset.is_certain:
             raise held.error
-        octets = _converted(line)
-        if octets is None:
+        data = _converted(line)
+        if data is None:
             raise self._fault(line, words)
         self._advance(line)
         if held is None:
-            yield octets
+            yield data
         else:
-            held.octets = octets
+            held.data = data
             self._held = held
 
     def _released(self) -> Iterator[bytes]:
         """Yields what the line that is held stands for: no dump goes on after it."""
         held, self._held = self._held, None
         if held is not None:
-            yield held.octets
+            yield held.data
 
     def _part(self, text: bytes, *, is_end: bool = False) -> Iterator[bytes]:
         """Yields what a part of a long line stands for, up to its fault. ``is_end``: nothing of the line comes after it.
@@ -237,15 +237,15 @@ class _Text:
         if (len(text) - len(text.rstrip(_DIGIT))) % 2 and not is_end:
             # The other digit of the pair may come yet.
             text, self._waiting = text[:-1], text[-1:]
-        octets = _converted(text)
+        data = _converted(text)
         error = None
-        if octets is None:
+        if data is None:
             error = self._fault(text, words or [b""])
             pairs = _PAIRS.match(text, 0, error.column - self._column)
-            octets = _converted(pairs[0]) if pairs else None
+            data = _converted(pairs[0]) if pairs else None
         self._advance(text)
-        if octets:
-            yield octets
+        if data:
+            yield data
         if error is not None:
             raise error
 
@@ -285,15 +285,15 @@ class _Text:
 
 
 class _Held:
-    """A line that may have an offset, and its place. ``octets``: the bytes that it stands for if it has none."""
+    """A line that may have an offset, and its place. ``data``: the bytes that it stands for if it has none."""
 
-    __slots__ = ("column", "line", "octets", "offset")
+    __slots__ = ("column", "data", "line", "offset")
 
     def __init__(self, offset: _Offset, line: int, column: int) -> None:
         self.offset = offset
         self.line = line
         self.column = column
-        self.octets = b""
+        self.data = b""
 
     @property
     def error(self) -> HexError:
@@ -319,85 +319,85 @@ class _Offset:
         following = words[0]
         if len(following) != len(self.word) or not _DIGITS.match(following):
             return False
-        octets = {}
+        numbers = {}
         for base in (16, 10, 8):
             with suppress(ValueError):
-                octets[base] = int(following, base) - int(self.word, base)
-        return self._may_have(octets, words)
+                numbers[base] = int(following, base) - int(self.word, base)
+        return self._may_have(numbers, words)
 
-    def _may_have(self, octets: dict[int, int], words: list[bytes]) -> bool:
+    def _may_have(self, numbers: dict[int, int], words: list[bytes]) -> bool:
         """True if this line may stand for that many bytes, by the base of the offset. ``words``: the next line."""
         raise NotImplementedError
 
 
 class _Wide(_Offset):
-    """An offset before words of one width. ``octets``: the bytes of the words, of which the last one may have ``padding``.
+    """An offset before words of one width. ``size``: the bytes of the words, of which the last one may have ``padding``.
 
     ``has_width``: True if the offset has another width than the words.
     """
 
-    __slots__ = ("has_width", "octets", "padding")
+    __slots__ = ("has_width", "padding", "size")
 
     def __init__(self, word: bytes, others: list[bytes]) -> None:
         value = int(word, 16)
         is_small = value == 0 or (value % 8 == 0 and value < 0x1000 and len(others) >= 8)
         self.has_width = len(others[0]) != len(word)
         super().__init__(word, len(others), is_certain=is_small and self.has_width and len(others) > 1)
-        self.octets = sum(map(len, others)) // 2
+        self.size = sum(map(len, others)) // 2
         self.padding = len(others[-1]) // 2 - 1 if len(others[0]) in _WIDTHS else 0
 
-    def _may_have(self, octets: dict[int, int], words: list[bytes]) -> bool:
+    def _may_have(self, numbers: dict[int, int], words: list[bytes]) -> bool:
         if not self.has_width and self.others > 1:
-            return self.octets == octets[16] and self.octets % 8 == 0
+            return self.size == numbers[16] and self.size % 8 == 0
         if self.others == 1 and (len(words) > 1 or not self.has_width or not int(self.word, 16)):
-            return self._is_row_of_one(octets)
+            return self._is_row_of_one(numbers)
         if len(words) > 1:
             # Rows of plain hexadecimal in groups of which the last is cut have one further word, such as 3 bytes in groups of 2.
             is_row = not int(self.word, 16) or _offset(words) is not None
-            return self.octets in octets.values() and is_row
+            return self.size in numbers.values() and is_row
         if self.others == 1 and len(self.word) < 6:
             return False
-        return any(0 <= self.octets - number <= self.padding for number in octets.values())
+        return any(0 <= self.size - number <= self.padding for number in numbers.values())
 
-    def _is_row_of_one(self, octets: dict[int, int]) -> bool:
+    def _is_row_of_one(self, numbers: dict[int, int]) -> bool:
         """True if the only word ends where the next line begins, as a row of a dump does.
 
         Large numbers may be the beginnings of frames, which differ by the size of a small payload if their flags or ids do. A
         byte after 4 digits may be what a row of 3 bytes has after a group of 2.
         """
         start, digits = int(self.word, 16), len(self.word)
-        fits = [base for base, number in octets.items() if number == self.octets]
+        fits = [base for base, number in numbers.items() if number == self.size]
         if not start or not fits:
             return bool(fits)
-        if start >= 1 << 32 or (digits == 4 and self.octets == 1):
+        if start >= 1 << 32 or (digits == 4 and self.size == 1):
             return False
         if self.has_width and digits >= 8 and start < (1 << 24 if digits == 8 else 1 << 16):
             return True
-        return any(int(self.word, base) % self.octets == 0 for base in fits)
+        return any(int(self.word, base) % self.size == 0 for base in fits)
 
 
 class _Six(_Offset):
     """An offset of six digits, before words of any width."""
 
-    __slots__ = ("is_grouped", "octets")
+    __slots__ = ("is_grouped", "size")
 
     def __init__(self, word: bytes, others: list[bytes]) -> None:
         widths = [len(other) for other in others]
         self.is_grouped = widths[-1] <= 6 and all(width == 6 for width in widths[:-1])
-        self.octets = sum(widths) // 2
+        self.size = sum(widths) // 2
         if self.is_grouped:
             is_dump = all(map(_OCTAL.match, others)) and any(int(other, 8) for other in others)
         else:
             is_dump = sum(widths) != 10 and widths[:4] != [4, 2, 2, 2] and widths[:6] != [2, 2, 2, 2, 2, 6]
         super().__init__(word, len(others), is_certain=is_dump and not int(word, 16))
 
-    def _may_have(self, octets: dict[int, int], words: list[bytes]) -> bool:
+    def _may_have(self, numbers: dict[int, int], words: list[bytes]) -> bool:
         if not self.is_grouped or self.others == 1:
             # Lengths of frames differ in the first two bytes alone.
-            fits = (base for base, number in octets.items() if number == self.octets)
-            return 0 < octets[16] <= 8 * self.others or any(self.others > 1 or self.octets % base**2 for base in fits)
+            fits = (base for base, number in numbers.items() if number == self.size)
+            return 0 < numbers[16] <= 8 * self.others or any(self.others > 1 or self.size % base**2 for base in fits)
         # Groups of 3 bytes may add up by chance, so here the words have a size.
-        sizes = {size * self.others - octets[16] for size in (1, 2, 4, 8)}
+        sizes = {size * self.others - numbers[16] for size in (1, 2, 4, 8)}
         return self.word.startswith(b"00") and (0 in sizes or (len(words) == 1 and not sizes.isdisjoint(range(8))))
 
 

@@ -137,7 +137,7 @@ def frame_lines(chunks: Iterable[bytes], limit: int) -> Iterator[tuple[int, byte
                 is_comment = words.startswith(b"#")
                 is_frame = bool(words) and not is_comment
             if is_frame and size > limit:
-                expected = f"a line of at most {counted(limit, 'octet')}"
+                expected = f"a line of at most {counted(limit, 'byte')}"
                 raise HumanFormError(limit + 1, expected, "more", number)
             # Blanks before a frame are only needed up to the limit.
             if is_comment or size > limit:
@@ -176,19 +176,19 @@ def line_bytes(line: str | BytesLike, number: int | None = None) -> bytes:
 def parse_frame(line: str | BytesLike, codec: Codec | None = None) -> Frame:
     """The frame that a line stands for; ``str`` is taken as UTF-8, an end of line (LF, or CR LF) is ignored.
 
-    Raises :class:`HumanFormError` with the column, in octets from 1, and :class:`TypeError` for what is neither text nor
+    Raises :class:`HumanFormError` with the column, in bytes from 1, and :class:`TypeError` for what is neither text nor
     bytes.
     """
     codec = checked_codec(codec)
-    octets = without_line_end(line_bytes(line))
-    fields = octets.split(b" ", 5)
+    data = without_line_end(line_bytes(line))
+    fields = data.split(b" ", 5)
     columns = [1]
     for field in fields:
         columns.append(columns[-1] + len(field) + 1)
     for position, name in enumerate(_FIELDS):
         if position >= len(fields) or not fields[position]:
-            column = columns[position] if position < len(fields) else len(octets) + 1
-            found = "the end of the line" if column > len(octets) else "a space"
+            column = columns[position] if position < len(fields) else len(data) + 1
+            found = "the end of the line" if column > len(data) else "a space"
             raise HumanFormError(column, f"the {name} (six fields are parted by single spaces)", found)
     width = {name: 1 << bits for name, (bits, _) in codec.FIELD_BITS.items()}
     request_id = _number(fields[0], columns[0], "a request id", width["request_id"])

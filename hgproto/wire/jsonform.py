@@ -2,7 +2,7 @@
 
 ``offset``, ``length``, ``request_id``, ``stream_id``, ``stream_flags``, ``type``, ``flags``, ``payload``; then ``decoded``
 where the payload has structure and is not encoded, or ``error`` where it is damaged. Flags are lists of names in bit
-order, unknown bits integers; octets are lower-case hexadecimal.
+order, unknown bits integers; bytes are lower-case hexadecimal.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def frame_to_json(
         most = {} if max_items is None else {"max_items": max_items}
         value = codec.decode_payload(frame, continued, **most)
     except RemoteProtocolError as error:
-        error = error.moved(offset + codec.HEADER_OCTETS)
+        error = error.moved(offset + codec.HEADER_BYTES)
         result["error"] = {"requirement": error.requirement, "offset": error.offset, "message": str(error)}
     else:
         if isinstance(value, Record):
@@ -131,9 +131,9 @@ def _flags(flags: list[str | int], names: Mapping[int, str]) -> int:
 
 
 def value_to_json(value: Any, depth: int = 0) -> Any:
-    """A decoded value in what JSON has: octets in hexadecimal, records as objects without their absent parts.
+    """A decoded value in what JSON has: bytes in hexadecimal, records as objects without their absent parts.
 
-    Values under keys that the revision does not know are hexadecimal too: the octets of their CBOR items. ``depth``: levels of
+    Values under keys that the revision does not know are hexadecimal too: the bytes of their CBOR items. ``depth``: levels of
     nesting around the value. Raises :class:`ValueError` for more levels than a payload has.
     """
     if depth > MAX_DEPTH:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from hgproto.errors import LocalProtocolError, shown
 from hgproto.runtime.bytelike import as_bytes, is_bytes_like, kept_bytes
 from hgproto.runtime.frame import Frame, check_integer, check_text
-from hgproto.runtime.layout import counted, octets
+from hgproto.runtime.layout import counted, counted_bytes
 from hgproto.wire.files import Input, is_file
 from hgproto.wire.pushed import Pushed, PushedPayloads
 from hgproto.wire.reader import checked_max_payload
@@ -94,15 +94,15 @@ class Builder:
         if len(payload) > max_payload and shorten:
             payload = payload[:max_payload].decode("utf-8", "ignore").encode("utf-8")
         if not payload and "empty" in rules:
-            raise LocalProtocolError(rules["empty"], None, field, "at least 1 octet", "none")
+            raise LocalProtocolError(rules["empty"], None, field, "at least 1 byte", "none")
         return self.fit(payload, field, max_payload)
 
     def fit(self, payload: BytesLike, field: str, max_payload: int, requirement: str | None = None) -> bytes:
         """Returns a payload of one frame. Raises :class:`LocalProtocolError` if it is too long."""
         whole = as_bytes(payload, field)
         if len(whole) > max_payload:
-            expected = f"at most {octets(max_payload)}"
-            raise LocalProtocolError(requirement or self._length, None, field, expected, octets(len(whole)))
+            expected = f"at most {counted_bytes(max_payload)}"
+            raise LocalProtocolError(requirement or self._length, None, field, expected, counted_bytes(len(whole)))
         return whole
 
     def whole(self, data: BytesLike, field: str) -> bytes:
@@ -196,7 +196,7 @@ class Items:
             whole = self._encode(self._whole(name, value))
             room = max_payload - (len(whole) - len(value))
             if room < 0:
-                expected, found = octets(max_payload), octets(len(whole) - len(value))
+                expected, found = counted_bytes(max_payload), counted_bytes(len(whole) - len(value))
                 raise LocalProtocolError(self._too_long, None, f"{field}[{shown(name)}]", f"at most {expected}", found)
             if len(value) <= room:
                 parts.append((type_, 0, whole))
@@ -236,15 +236,15 @@ class _FilePayloads:
         type_, more, last = self._numbers
         # However little each read gives, only the last payload is short.
         while self._missing:
-            octets = as_bytes(self._input.read(self._missing))
-            if len(octets) > self._missing:
+            data = as_bytes(self._input.read(self._missing))
+            if len(data) > self._missing:
                 most = counted(self._missing, "byte")
-                raise ValueError(f"a binary file was asked for at most {most}, and its read() returned {len(octets)}")
-            if not octets:
+                raise ValueError(f"a binary file was asked for at most {most}, and its read() returned {len(data)}")
+            if not data:
                 self._ended = True
                 break
-            self._parts.append(octets)
-            self._missing -= len(octets)
+            self._parts.append(data)
+            self._missing -= len(data)
         payload = b"".join(self._parts)
         self._parts.clear()
         self._missing = self._max_payload

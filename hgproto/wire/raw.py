@@ -32,7 +32,7 @@ def frames_in(chunks: Iterable[bytes], codec: Codec) -> Iterator[bytes]:
     for chunk in chunks:
         waiting += chunk
         at = 0
-        while len(waiting) - at >= codec.HEADER_OCTETS and (end := codec.frame_end(waiting, at)) <= len(waiting):
+        while len(waiting) - at >= codec.HEADER_BYTES and (end := codec.frame_end(waiting, at)) <= len(waiting):
             yield bytes(waiting[at:end])
             at = end
         del waiting[:at]
@@ -42,16 +42,16 @@ def frames_in(chunks: Iterable[bytes], codec: Codec) -> Iterator[bytes]:
 
 def header_number(frame: bytes, name: str, codec: Codec) -> int:
     """Returns the number of a header field. Raises :class:`ValueError` if the header is not whole."""
-    if len(frame) < codec.HEADER_OCTETS:
-        raise ValueError(f"a header has {counted(codec.HEADER_OCTETS, 'byte')}, not {len(frame)}")
-    at, octets, low, mask = codec.FIELDS[name]
-    return int.from_bytes(frame[at : at + octets], "little") >> low & mask
+    if len(frame) < codec.HEADER_BYTES:
+        raise ValueError(f"a header has {counted(codec.HEADER_BYTES, 'byte')}, not {len(frame)}")
+    at, size, low, mask = codec.FIELDS[name]
+    return int.from_bytes(frame[at : at + size], "little") >> low & mask
 
 
 def with_header_number(frame: bytes, name: str, number: int, codec: Codec) -> bytes:
     """Returns a frame with another number in a header field. Raises :class:`ValueError` for one that it cannot hold."""
-    at, octets, low, mask = codec.FIELDS[name]
+    at, size, low, mask = codec.FIELDS[name]
     if not 0 <= number <= mask:
         raise ValueError(f"{name} must be 0 to {mask}, not {number}")
-    whole = int.from_bytes(frame[at : at + octets], "little") & ~(mask << low) | number << low
-    return frame[:at] + whole.to_bytes(octets, "little") + frame[at + octets :]
+    whole = int.from_bytes(frame[at : at + size], "little") & ~(mask << low) | number << low
+    return frame[:at] + whole.to_bytes(size, "little") + frame[at + size :]

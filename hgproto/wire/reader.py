@@ -1,6 +1,6 @@
-"""Frames out of octets: fed in chunks of any size, or read from files and iterables.
+"""Frames out of bytes: fed in chunks of any size, or read from files and iterables.
 
-Invariants: the cost is linear in the octets fed, however they are cut; a length over the limit is refused before
+Invariants: the cost is linear in the bytes fed, however they are cut; a length over the limit is refused before
 anything of that size is gathered; what was read before a fault is never lost. The header's layout is the codec's
 business: this module only knows where a frame ends once the codec has told it.
 """
@@ -11,7 +11,7 @@ from hgproto.errors import RemoteProtocolError
 from hgproto.runtime.bytelike import as_bytes, bytes_like
 from hgproto.runtime.definition import checked_codec
 from hgproto.runtime.frame import Unique, checked_number
-from hgproto.wire.files import CHUNK_OCTETS, Chunks, resumable
+from hgproto.wire.files import CHUNK_BYTES, Chunks, resumable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from hgproto.runtime.frame import Frame
     from hgproto.wire.files import Source
 
-__all__ = ["CHUNK_OCTETS", "FrameReader", "Pieces", "read_frames"]
+__all__ = ["CHUNK_BYTES", "FrameReader", "Pieces", "read_frames"]
 
-GATHERED_OCTETS = 1 << 10
-"""Chunks of fewer octets are gathered in one piece while a frame is not whole."""
+GATHERED_BYTES = 1 << 10
+"""Chunks of fewer bytes are gathered in one piece while a frame is not whole."""
 
 
 class Pieces:
     """Chunks, cut anew so that each piece starts where a frame starts: what a codec reads frames from.
 
-    Iterating gives pairs of octets and the offset in them where the next frame starts. A reader of frames hands back
+    Iterating gives pairs of bytes and the offset in them where the next frame starts. A reader of frames hands back
     by :meth:`keep` what does not make a whole frame, and is given it again together with what it lacks.
     """
 
@@ -51,7 +51,7 @@ class Pieces:
 
     def __init__(self, *, copy: bool = True) -> None:
         self.position = 0
-        """Octets of the input before the frame that is being read."""
+        """Bytes of the input before the frame that is being read."""
         self.copies = copy
         """True if the pieces are ``bytes``, else they are views."""
         self._chunks: Iterable[BytesLike] = ()
@@ -69,12 +69,12 @@ class Pieces:
 
     @property
     def missing(self) -> int:
-        """Octets that the frame at the end still lacks; as long as its header is not whole, those of the header."""
+        """Bytes that the frame at the end still lacks; as long as its header is not whole, those of the header."""
         return self._need - self._have if self._have else 0
 
     @property
     def rest(self) -> bytes:
-        """The octets after the last whole frame."""
+        """The bytes after the last whole frame."""
         return b"".join(self._parts)
 
     def offset(self, at: int) -> int:
@@ -108,9 +108,9 @@ class Pieces:
         return True
 
     def _put(self, chunk: bytes | bytearray | memoryview) -> None:
-        """Adds octets to those that wait. Small chunks are gathered, since each object costs more than its octets."""
+        """Adds bytes to those that wait. Small chunks are gathered, since each object costs more than its bytes."""
         parts = self._parts
-        if len(chunk) >= GATHERED_OCTETS:
+        if len(chunk) >= GATHERED_BYTES:
             parts.append(bytes(chunk))
         elif parts and isinstance(parts[-1], bytearray):
             parts[-1] += chunk
@@ -119,7 +119,7 @@ class Pieces:
         self._have += len(chunk)
 
     def keep(self, data: bytes | memoryview, at: int, need: int) -> None:
-        """Takes back the octets from ``at`` on, which wait until there are ``need`` of them."""
+        """Takes back the bytes from ``at`` on, which wait until there are ``need`` of them."""
         self.position += at - self._start
         left = len(data) - at
         if left:
@@ -128,7 +128,7 @@ class Pieces:
             self._need = need
 
     def refuse(self, data: bytes | memoryview, at: int, error: RemoteProtocolError) -> RemoteProtocolError:
-        """Takes back the octets from ``at`` on, which are refused; gives the error with its offset in the input."""
+        """Takes back the bytes from ``at`` on, which are refused; gives the error with its offset in the input."""
         self.keep(data, at, len(data) - at)
         if len(self._after) > self._after_at:
             # Nothing is lost: what came with the header stays too.
@@ -139,13 +139,13 @@ class Pieces:
         return self.failed
 
     def cut(self, codec: Codec, max_payload: int) -> RemoteProtocolError:
-        """Why the octets at the end of the input are no frame, with its offset in the input."""
+        """Why the bytes at the end of the input are no frame, with its offset in the input."""
         error = codec.cut_frame(self.rest, max_payload).moved(self.position)
         # A header that is cut can already have a length over the limit.
         limit_requirement = next(part.rules["limit"] for part in codec.FRAME.parts if part.name == "length")
         if error.requirement == limit_requirement:
             return error
-        part = "header" if self._have < codec.HEADER_OCTETS else "frame"
+        part = "header" if self._have < codec.HEADER_BYTES else "frame"
         found = f"{error.found} (the {part} lacks {self.missing})"
         return RemoteProtocolError(error.requirement, error.offset, error.field, error.expected, found)
 
@@ -183,9 +183,9 @@ class Pieces:
 
 
 class FrameReader(Unique):
-    """Frames out of chunks of octets.
+    """Frames out of chunks of bytes.
 
-    ``max_payload``: the most octets of a payload; the revision's default unless told otherwise. ``copy``: give
+    ``max_payload``: the most bytes of a payload; the revision's default unless told otherwise. ``copy``: give
     payloads as ``bytes``; False gives views of the chunks that were fed, which are then kept alive and must not
     change. ``codec``: the codec of the revision; the default revision unless told otherwise.
     """
@@ -204,7 +204,7 @@ class FrameReader(Unique):
 
     @property
     def missing(self) -> int:
-        """Octets that the frame at the end still lacks, 0 between frames.
+        """Bytes that the frame at the end still lacks, 0 between frames.
 
         As long as its header is not whole, those of the header.
         """
@@ -212,7 +212,7 @@ class FrameReader(Unique):
 
     @property
     def rest(self) -> bytes:
-        """The octets after the last whole frame. After a fault they start with the frame that was refused."""
+        """The bytes after the last whole frame. After a fault they start with the frame that was refused."""
         return self._pieces.rest
 
     def feed(self, data: BytesLike) -> list[Frame]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from hgproto.errors import LocalProtocolError, shown
 from hgproto.runtime.bytelike import as_bytes, is_bytes_like
 from hgproto.runtime.frame import check_text
-from hgproto.runtime.layout import highest, octets
+from hgproto.runtime.layout import counted_bytes, highest
 
 if TYPE_CHECKING:
     from hgproto.runtime.bytelike import BytesLike
@@ -142,7 +142,7 @@ def _text(text: str | BytesLike, string: _String, errors: str, field: str) -> st
         try:
             decoded = data.decode("utf-8", errors)
         except UnicodeDecodeError as error:
-            found = f"the octet 0x{data[error.start]:02x} at index {error.start}"
+            found = f"the byte 0x{data[error.start]:02x} at index {error.start}"
             raise LocalProtocolError(requirement, None, field, "UTF-8", found) from None
     _check_size(len(encoded(decoded, string.charset, requirement, field)), string, field)
     return decoded
@@ -150,4 +150,6 @@ def _text(text: str | BytesLike, string: _String, errors: str, field: str) -> st
 
 def _check_size(size: int, string: _String, field: str) -> None:
     if size > string.most:
-        raise LocalProtocolError(string.rules["overflow"], None, field, f"at most {octets(string.most)}", octets(size))
+        raise LocalProtocolError(
+            string.rules["overflow"], None, field, f"at most {counted_bytes(string.most)}", counted_bytes(size)
+        )

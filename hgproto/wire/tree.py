@@ -1,7 +1,7 @@
-"""The annotated hex dump of frames: octets, field, value, meaning.
+"""The annotated hex dump of frames: bytes, field, value, meaning.
 
 Header fields come from the schema's header, payload fields from the codec's tables, so a user's schema is shown as ours is.
-What is damaged is shown up to the damage, then the error, then the octets that are left.
+What is damaged is shown up to the damage, then the error, then the bytes that are left.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hgproto.errors import RemoteProtocolError, printable
 from hgproto.runtime.frame import check_revision
-from hgproto.runtime.layout import Span, case_number, octets, walk
+from hgproto.runtime.layout import Span, case_number, counted_bytes, walk
 from hgproto.wire.human import flag_list, type_name
 
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Annotation", "Style", "annotated", "annotation_of", "frame_tree"]
 
-ROW_OCTETS = 8
+ROW_BYTES = 8
 MAX_ROWS = 4
-"""Rows of octets of one field; the rest is counted. The JSON form has them all."""
+"""Rows of bytes of one field; the rest is counted. The JSON form has them all."""
 
 FIELD_WIDTH = 20
 _MOST_SHOWN = 60
@@ -45,8 +45,8 @@ class Style:
         """The line that starts a frame."""
         return self._in("1", text)
 
-    def octets(self, text: str) -> str:
-        """Offsets and octets."""
+    def data(self, text: str) -> str:
+        """Offsets and bytes."""
         return self._in("36", text)
 
     def meaning(self, text: str) -> str:
@@ -59,9 +59,9 @@ class Style:
 
 
 class Annotation(NamedTuple):
-    """What some octets of a frame mean.
+    """What some bytes of a frame mean.
 
-    ``path``: the field, in the payload with what it is in: ``atoms[0].labels[1]``. ``start``, ``end``: its octets, counted
+    ``path``: the field, in the payload with what it is in: ``atoms[0].labels[1]``. ``start``, ``end``: its bytes, counted
     from the start of the frame. ``value``: in words, short. ``meaning``: a sentence. ``in_header``: whether the header has it.
     """
 
@@ -86,7 +86,7 @@ def annotated(
     check_revision(frame, codec)
     for span, value, meaning in _header_spans(frame, schema, codec):
         yield Annotation(span.path, span.start, span.end, value, meaning, in_header=True)
-    start = codec.HEADER_OCTETS
+    start = codec.HEADER_BYTES
     try:
         for span in _payload_spans(frame, bytes(frame.payload), continued, schema, codec, max_items):
             yield annotation_of(span, start)
@@ -95,7 +95,7 @@ def annotated(
 
 
 def annotation_of(span: Span, start: int = 0) -> Annotation:
-    """What a field of a payload means; the payload starts at octet ``start``."""
+    """What a field of a payload means; the payload starts at byte ``start``."""
     value = "" if span.value is None else _value(span.value)
     return Annotation(span.path, start + span.start, start + span.end, value, _brief(span.doc), in_header=False)
 
@@ -119,23 +119,23 @@ def frame_tree(
     check_revision(frame, codec)
     title = f"frame {number} at offset {offset}: {_type_text(frame, codec)}"
     yield style.title(f"{title}, request {int(frame.request_id)}, stream {int(frame.stream_id)}")
-    octets = codec.encode_header(frame, codec.MAX_PAYLOAD[1]) + bytes(frame.payload)
-    done = codec.HEADER_OCTETS
+    data = codec.encode_header(frame, codec.MAX_PAYLOAD[1]) + bytes(frame.payload)
+    done = codec.HEADER_BYTES
     title = ""
     try:
         for path, start, end, value, meaning, in_header in annotated(frame, continued, schema, codec, max_items):
             inside, _, name = path.rpartition(".")
             if inside not in ("", title):
-                yield f"  {'':8}  {'':{3 * ROW_OCTETS}} {style.title(_shortened(printable(inside)))}"
+                yield f"  {'':8}  {'':{3 * ROW_BYTES}} {style.title(_shortened(printable(inside)))}"
             title = inside
             shown = f"  {name}" if inside else name
-            yield from _rows(shown, octets[start:end], offset + start, value, meaning, style)
+            yield from _rows(shown, data[start:end], offset + start, value, meaning, style)
             if not in_header:
                 done = max(done, end)
     except RemoteProtocolError as error:
         yield f"  {style.error(f'error: {printable(str(error.moved(offset)))}')}"
-        if done < len(octets):
-            yield from _rows("(damaged)", octets[done:], offset + done, "", "", style)
+        if done < len(data):
+            yield from _rows("(damaged)", data[done:], offset + done, "", "", style)
 
 
 def _type_text(frame: Frame, codec: Codec) -> str:
@@ -147,7 +147,7 @@ def _header_spans(frame: Frame, schema: Schema, codec: Codec) -> Iterator[tuple[
     frame_type = schema.frames_by_code.get(int(frame.type))
     at = 0
     for field in schema.header.fields[:-1]:
-        size = field.octets or 0
+        size = field.fixed_size or 0
         for name, doc in [(b.name, b.doc) for b in field.bits] or [(field.name, field.doc)]:
             value = len(frame.payload) if name == "length" else int(getattr(frame, name))
             text, meaning = str(value), _brief(doc)
@@ -177,7 +177,7 @@ def _payload_spans(
     frame: Frame, payload: bytes, continued: bool, schema: Schema, codec: Codec, max_items: int | None
 ) -> Iterator[Span]:
     spans = _all_spans(frame, payload, continued, schema, codec, max_items)
-    # Of a payload without octets there is nothing to show, unless it is damaged.
+    # Of a payload without bytes there is nothing to show, unless it is damaged.
     yield from spans if payload else (span for span in spans if span.start < span.end)
 
 
@@ -204,17 +204,17 @@ def _all_spans(
 
 
 def _rows(path: str, data: bytes, offset: int, value: str, meaning: str, style: Style) -> Iterator[str]:
-    rows = [data[i : i + ROW_OCTETS] for i in range(0, len(data), ROW_OCTETS)] or [b""]
+    rows = [data[i : i + ROW_BYTES] for i in range(0, len(data), ROW_BYTES)] or [b""]
     for index, row in enumerate(rows[:MAX_ROWS]):
-        place = style.octets(f"{offset + index * ROW_OCTETS:08x}  {row.hex(' '):<{3 * ROW_OCTETS}}")
+        place = style.data(f"{offset + index * ROW_BYTES:08x}  {row.hex(' '):<{3 * ROW_BYTES}}")
         if index:
             yield f"  {place}".rstrip()
         else:
             name = _shortened(printable(path))
             yield f"  {place} {name:<{FIELD_WIDTH}} {value:<{VALUE_WIDTH}} {style.meaning(meaning)}".rstrip()
     if len(rows) > MAX_ROWS:
-        left = len(data) - MAX_ROWS * ROW_OCTETS
-        yield f"  {'':8}  {style.octets(f'... {octets(left)} more')}"
+        left = len(data) - MAX_ROWS * ROW_BYTES
+        yield f"  {'':8}  {style.data(f'... {counted_bytes(left)} more')}"
 
 
 def _value(value: Any) -> str:

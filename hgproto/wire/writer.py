@@ -1,4 +1,4 @@
-"""Octets out of frames: one, many in pieces, or as buffers that are written without being joined."""
+"""Bytes out of frames: one, many in pieces, or as buffers that are written without being joined."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from hgproto.runtime.frame import Frame
     from hgproto.wire.files import Writable
 
-__all__ = ["PIECE_OCTETS", "FrameWriter", "encode_frame", "encode_frames", "frame_buffers", "write_frames"]
+__all__ = ["PIECE_BYTES", "FrameWriter", "encode_frame", "encode_frames", "frame_buffers", "write_frames"]
 
-JOINED_OCTETS = 1 << 14
+JOINED_BYTES = 1 << 14
 """Payloads of fewer bytes are written together with their header: a copy costs less than a second write."""
 
-PIECE_OCTETS = 1 << 18
-"""Octets to which frames are joined, and no further: the memory of larger pieces is given back and asked for each time."""
+PIECE_BYTES = 1 << 18
+"""Bytes to which frames are joined, and no further: the memory of larger pieces is given back and asked for each time."""
 
 
 def encode_frame(frame: Frame, *, max_payload: int | None = None, codec: Codec | None = None) -> bytes:
-    """The octets of a frame; its length is computed (section 1.2).
+    """The bytes of a frame; its length is computed (section 1.2).
 
-    ``max_payload``: the most octets of a payload, the revision's default unless told otherwise. Raises
+    ``max_payload``: the most bytes of a payload, the revision's default unless told otherwise. Raises
     :class:`LocalProtocolError` for a longer one, and for a number that its header field cannot hold, and
     :class:`ValueError` for a frame of another revision than the codec's.
     """
@@ -41,7 +41,7 @@ def encode_frame(frame: Frame, *, max_payload: int | None = None, codec: Codec |
 def encode_frames(
     frames: Iterable[Frame], *, max_payload: int | None = None, codec: Codec | None = None
 ) -> Iterator[bytes]:
-    """The octets of frames in pieces of whole frames, each as soon as it has :data:`PIECE_OCTETS`.
+    """The bytes of frames in pieces of whole frames, each as soon as it has :data:`PIECE_BYTES`.
 
     No frame is asked for before the frames before it were given or are in the same piece. Raises as one frame does, and
     whatever ``frames`` raise, once the frames before were given; the same iterator then continues with the frames after.
@@ -78,10 +78,10 @@ class _Encoded(Unique):
                 if kind is not known:
                     check_revision(frame, codec)
                     known = kind
-                octets = encode(frame, limit)
-                parts.append(octets)
-                size += len(octets)
-                if size >= PIECE_OCTETS:
+                data = encode(frame, limit)
+                parts.append(data)
+                size += len(data)
+                if size >= PIECE_BYTES:
                     break
         except BaseException as error:  # raised once the frames before it were given
             if not parts:
@@ -193,7 +193,7 @@ class FrameWriter(Unique):
                     if kind is not known:
                         check_revision(frame, codec)
                         known = kind
-                    if len(frame.payload) < JOINED_OCTETS:
+                    if len(frame.payload) < JOINED_BYTES:
                         output.write(encode(frame, limit))
                     else:
                         output.write(encode_header(frame, limit), frame.payload)

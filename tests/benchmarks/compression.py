@@ -2,8 +2,8 @@
 
 Similar responses of 4 KiB go out in frames of 1 KiB, in different ways: each frame compressed by itself, a context a
 response, a context a stream that is flushed with every frame or with every response. The limit is one context that is never
-flushed and has no frames around it. Ratios compare payload octets; speeds have the framing in them, from octets of
-responses to octets of frames. Then 1, 2 and 4 streams on threads. `--chart FILE` draws the table as SVG.
+flushed and has no frames around it. Ratios compare payload bytes; speeds have the framing in them, from bytes of
+responses to bytes of frames. Then 1, 2 and 4 streams on threads. `--chart FILE` draws the table as SVG.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ if TYPE_CHECKING:
 __all__ = ["Row", "chart", "main", "responses", "rows", "threads"]
 
 RESPONSES = 2000
-RESPONSE_OCTETS = 4096
-FRAME_OCTETS = 1024
-LARGE_FRAME_OCTETS = 32768
+RESPONSE_BYTES = 4096
+FRAME_BYTES = 1024
+LARGE_FRAME_BYTES = 32768
 STREAMS = (1, 2, 4)
 _DATA = int(codec.FrameType.BYTES_RESPONSE)
 
 
 class Row(NamedTuple):
-    """How one way of sending does: ``ratio`` of octets before and after, ``speed`` in MB of responses a second."""
+    """How one way of sending does: ``ratio`` of bytes before and after, ``speed`` in MB of responses a second."""
 
     way: str
     profile: str
@@ -65,7 +65,7 @@ class Target(NamedTuple):
     wanted: float
 
 
-def responses(count: int = RESPONSES, size: int = RESPONSE_OCTETS, *, seed: int = 3) -> list[bytes]:
+def responses(count: int = RESPONSES, size: int = RESPONSE_BYTES, *, seed: int = 3) -> list[bytes]:
     """Similar responses, of two commands in turn: files with their hashes, and entries of a log.
 
     Each is about few files or few people, as answers are, and much of it was in some answer before.
@@ -112,32 +112,32 @@ def responses(count: int = RESPONSES, size: int = RESPONSE_OCTETS, *, seed: int 
 
 def alone(data: Sequence[bytes], profile: Profile) -> Iterator[Frame]:
     """Each frame has a context of its own."""
-    stream = OutputStream(2, profile, max_payload=FRAME_OCTETS)
+    stream = OutputStream(2, profile, max_payload=FRAME_BYTES)
     for number, response in enumerate(data):
-        for at in range(0, len(response), FRAME_OCTETS):
-            piece = response[at : at + FRAME_OCTETS]
+        for at in range(0, len(response), FRAME_BYTES):
+            piece = response[at : at + FRAME_BYTES]
             yield from stream.write(2 * number + 1 & 0xFFFF, _DATA, piece, last=True, end=True)
 
 
 def a_response(data: Sequence[bytes], profile: Profile) -> Iterator[Frame]:
     """Each response has a context of its own."""
-    stream = OutputStream(2, profile, max_payload=FRAME_OCTETS)
+    stream = OutputStream(2, profile, max_payload=FRAME_BYTES)
     for number, response in enumerate(data):
         yield from stream.write(2 * number + 1 & 0xFFFF, _DATA, response, last=True, end=True)
 
 
 def a_stream_every_frame(data: Sequence[bytes], profile: Profile) -> Iterator[Frame]:
     """One context, flushed with every frame: the receiver has all that was sent."""
-    stream = OutputStream(2, profile, max_payload=FRAME_OCTETS, flush="frame")
+    stream = OutputStream(2, profile, max_payload=FRAME_BYTES, flush="frame")
     for number, response in enumerate(data):
-        for at in range(0, len(response), FRAME_OCTETS):
-            last = at + FRAME_OCTETS >= len(response)
-            yield from stream.write(2 * number + 1 & 0xFFFF, _DATA, response[at : at + FRAME_OCTETS], last=last)
+        for at in range(0, len(response), FRAME_BYTES):
+            last = at + FRAME_BYTES >= len(response)
+            yield from stream.write(2 * number + 1 & 0xFFFF, _DATA, response[at : at + FRAME_BYTES], last=last)
 
 
 def a_stream(data: Sequence[bytes], profile: Profile) -> Iterator[Frame]:
     """One context, flushed with every response."""
-    stream = OutputStream(2, profile, max_payload=FRAME_OCTETS)
+    stream = OutputStream(2, profile, max_payload=FRAME_BYTES)
     for number, response in enumerate(data):
         yield from stream.write(2 * number + 1 & 0xFFFF, _DATA, response, last=True)
 
@@ -152,7 +152,7 @@ LIMIT = "the limit: one context, never flushed, no frames"
 
 
 def never_flushed(data: Sequence[bytes], profile: Profile) -> int:
-    """The octets that one context makes of it all."""
+    """The bytes that one context makes of it all."""
     encoder = profile.encoder()
     return sum(len(encoder.encode(response)) for response in data) + len(encoder.finish())
 
@@ -177,11 +177,11 @@ def rows(data: Sequence[bytes], rounds: int) -> list[Row]:
         profile = default_encodings()[name]
         for way, frames in WAYS.items():
 
-            def octets(frames: Callable[..., Iterator[Frame]] = frames, profile: Profile = profile) -> int:
+            def raw(frames: Callable[..., Iterator[Frame]] = frames, profile: Profile = profile) -> int:
                 return sum(map(len, encode_frames(frames(data, profile))))
 
             payload = sum(len(frame.payload) for frame in frames(data, profile) if frame.type == _DATA)
-            _, seconds = fastest(octets, rounds)
+            _, seconds = fastest(raw, rounds)
             made.append(Row(way, name, size / payload, size / seconds / 1e6))
         payload, seconds = fastest(lambda profile=profile: never_flushed(data, profile), rounds)  # type: ignore[misc]
         made.append(Row(LIMIT, name, size / payload, size / seconds / 1e6))
@@ -192,15 +192,15 @@ def rows(data: Sequence[bytes], rounds: int) -> list[Row]:
 
 
 def threaded(
-    data: Sequence[bytes], name: str, streams: int, frame_octets: int
+    data: Sequence[bytes], name: str, streams: int, frame_bytes: int
 ) -> Callable[[], tuple[list[bytes], float]]:
     """Responses of a server over some streams, each compressed on a thread of its own.
 
-    What is given sends them once: the frames' octets, in the order in which they became ready, and the seconds.
+    What is given sends them once: the frames' bytes, in the order in which they became ready, and the seconds.
     """
 
     def run() -> tuple[list[bytes], float]:
-        server, ids = waiting_server(len(data), name, streams, frame_octets)
+        server, ids = waiting_server(len(data), name, streams, frame_bytes)
         sent: list[bytes] = []
         start = perf_counter()
         with EncodingPool(streams) as pool:
@@ -213,9 +213,9 @@ def threaded(
     return run
 
 
-def waiting_server(count: int, name: str, streams: int, frame_octets: int) -> tuple[Server, range]:
+def waiting_server(count: int, name: str, streams: int, frame_bytes: int) -> tuple[Server, range]:
     """A server that has taken ``count`` commands and not answered them, and their ids."""
-    limits = Limits(active_requests=32768, send_payload=frame_octets)
+    limits = Limits(active_requests=32768, send_payload=frame_bytes)
     server = Server(encoding=name, streams=streams, limits=limits)
     ids = range(1, 2 * count, 2)
     eos = codec.CommandNameFlag.EOS
@@ -226,15 +226,15 @@ def waiting_server(count: int, name: str, streams: int, frame_octets: int) -> tu
 
 
 def threads(data: Sequence[bytes], rounds: int) -> dict[tuple[str, int, int], float]:
-    """MB a second by profile, octets of a frame and streams; the runs take turns."""
+    """MB a second by profile, bytes of a frame and streams; the runs take turns."""
     size = sum(map(len, data))
     large = [b"".join(data[at : at + 8]) for at in range(0, len(data), 8)]
     runs = {}
     for name in ("zlib", "zstd-8mb"):
         if name in default_encodings():
-            for frame_octets, pieces in ((FRAME_OCTETS, data), (LARGE_FRAME_OCTETS, large)):
+            for frame_bytes, pieces in ((FRAME_BYTES, data), (LARGE_FRAME_BYTES, large)):
                 for streams in STREAMS:
-                    runs[name, frame_octets, streams] = threaded(pieces, name, streams, frame_octets)
+                    runs[name, frame_bytes, streams] = threaded(pieces, name, streams, frame_bytes)
     best = dict.fromkeys(runs, float("inf"))
     for _ in range(rounds):
         for key, run in runs.items():
@@ -243,7 +243,7 @@ def threads(data: Sequence[bytes], rounds: int) -> dict[tuple[str, int, int], fl
 
 
 def bare(data: Sequence[bytes], rounds: int) -> dict[tuple[str, int], float]:
-    """What threads could gain at best here, by profile and octets of a frame: two with a context each and nothing else.
+    """What threads could gain at best here, by profile and bytes of a frame: two with a context each and nothing else.
 
     Of one such thread's throughput. Who compresses little at a time gives up the interpreter's lock often, and waits for it.
     """
@@ -251,14 +251,14 @@ def bare(data: Sequence[bytes], rounds: int) -> dict[tuple[str, int], float]:
     gains = {}
     for name in ("zlib", "zstd-8mb"):
         if name in default_encodings():
-            for frame_octets, pieces in ((FRAME_OCTETS, data), (LARGE_FRAME_OCTETS, large)):
+            for frame_bytes, pieces in ((FRAME_BYTES, data), (LARGE_FRAME_BYTES, large)):
                 one, two = (fastest(partial(on_threads, pieces, name, count), rounds)[1] for count in (1, 2))
-                gains[name, frame_octets] = one / two
+                gains[name, frame_bytes] = one / two
     return gains
 
 
 def on_threads(data: Sequence[bytes], name: str, count: int) -> int:
-    """The octets that contexts on threads of their own make of responses, flushed after each."""
+    """The bytes that contexts on threads of their own make of responses, flushed after each."""
 
     def work(part: Sequence[bytes]) -> int:
         encoder = default_encodings()[name].encoder()
@@ -273,7 +273,7 @@ def on_threads(data: Sequence[bytes], name: str, count: int) -> int:
 
 SHARES = {"zlib": (0.99, 0.85), "zstd-8mb": (0.93, 0.62)}
 """Of the limit's ratio and speed, flushed every response."""
-SPEED_UP = {("zlib", FRAME_OCTETS): 1.6, ("zstd-8mb", LARGE_FRAME_OCTETS): 1.5}
+SPEED_UP = {("zlib", FRAME_BYTES): 1.6, ("zstd-8mb", LARGE_FRAME_BYTES): 1.5}
 """Two streams on two cores, of one stream's throughput."""
 
 
@@ -286,10 +286,10 @@ def targets(table: Sequence[Row], speeds: dict[tuple[str, int, int], float]) -> 
             ours, limit = by_way["a context a stream, flushed every response", profile], by_way[LIMIT, profile]
             found.append(Target("ratio, of the limit's", profile, ours.ratio / limit.ratio, ratio))
             found.append(Target("speed, of the limit's", profile, ours.speed / limit.speed, speed))
-    for (profile, frame_octets), wanted in SPEED_UP.items():
-        if (profile, frame_octets, 1) in speeds:
-            reached = speeds[profile, frame_octets, 2] / speeds[profile, frame_octets, 1]
-            found.append(Target(f"two streams, of one, frames of {frame_octets}", profile, reached, wanted))
+    for (profile, frame_bytes), wanted in SPEED_UP.items():
+        if (profile, frame_bytes, 1) in speeds:
+            reached = speeds[profile, frame_bytes, 2] / speeds[profile, frame_bytes, 1]
+            found.append(Target(f"two streams, of one, frames of {frame_bytes}", profile, reached, wanted))
     return found
 
 
@@ -297,17 +297,17 @@ def report(
     table: Sequence[Row], speeds: dict[tuple[str, int, int], float], gains: dict[tuple[str, int], float]
 ) -> Iterator[str]:
     """The lines of the table."""
-    yield f"{RESPONSE_OCTETS} octets a response, {FRAME_OCTETS} a frame; Python {platform.python_version()}, {os.cpu_count()} cores"
+    yield f"{RESPONSE_BYTES} bytes a response, {FRAME_BYTES} a frame; Python {platform.python_version()}, {os.cpu_count()} cores"
     yield f"{'':50} {'profile':10} {'ratio':>6} {'MB/s':>7}"
     for row in table:
         yield f"{row.way:50} {row.profile:10} {row.ratio:6.2f} {row.speed:7.1f}"
     yield ""
     yield f"{'streams on threads':50} {'profile':10} {'streams':>7} {'MB/s':>7} {'of one':>7}"
-    for (profile, frame_octets, streams), speed in speeds.items():
-        ratio = speed / speeds[profile, frame_octets, 1]
-        yield f"{f'frames of {frame_octets}':50} {profile:10} {streams:7} {speed:7.1f} {ratio:7.2f}"
-    for (profile, frame_octets), gain in gains.items():
-        yield f"{f'bare contexts, of what makes frames of {frame_octets}':50} {profile:10} {2:7} {'':7} {gain:7.2f}"
+    for (profile, frame_bytes, streams), speed in speeds.items():
+        ratio = speed / speeds[profile, frame_bytes, 1]
+        yield f"{f'frames of {frame_bytes}':50} {profile:10} {streams:7} {speed:7.1f} {ratio:7.2f}"
+    for (profile, frame_bytes), gain in gains.items():
+        yield f"{f'bare contexts, of what makes frames of {frame_bytes}':50} {profile:10} {2:7} {'':7} {gain:7.2f}"
     yield ""
     for target in targets(table, speeds):
         verdict = "met" if target.reached >= target.wanted else "MISSED"

@@ -36,14 +36,14 @@ from hgproto.wire.writer import encode_frames, frame_buffers
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["Task", "linear_runs", "main", "octets_per_kept_frame", "tasks"]
+__all__ = ["Task", "bytes_per_kept_frame", "linear_runs", "main", "tasks"]
 
 Input = TypeVar("Input")
 
-CAPTURE_OCTETS = 2 << 20
-LARGE_CAPTURE_OCTETS = 64 << 20
+CAPTURE_BYTES = 2 << 20
+LARGE_CAPTURE_BYTES = 64 << 20
 """For frames of 32 KiB: who has many of them has more than fits a cache."""
-FEED_OCTETS = 1 << 16
+FEED_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -59,16 +59,16 @@ class Task(Generic[Input]):
 
 
 def make_frames(size: int, count: int, *, seed: int = 2) -> list[FrameTuple]:
-    """Frames of a bytes response with ``size`` octets each, of many requests."""
+    """Frames of a bytes response with ``size`` bytes each, of many requests."""
     source = random.Random(seed)  # noqa: S311 - repeatable, not secret
     payload = source.randbytes(size)
     return [(source.randrange(1, 1 << 16, 2), 2, 0, 4, 1, payload) for _ in range(count)]
 
 
 def fill(size: int) -> list[FrameTuple]:
-    """Frames of ``size`` octets that make a capture."""
-    octets = LARGE_CAPTURE_OCTETS if size >= 1 << 15 else CAPTURE_OCTETS
-    return make_frames(size, octets // (size + 8))
+    """Frames of ``size`` bytes that make a capture."""
+    count = LARGE_CAPTURE_BYTES if size >= 1 << 15 else CAPTURE_BYTES
+    return make_frames(size, count // (size + 8))
 
 
 # Reading frames
@@ -104,13 +104,13 @@ def fed(cut: Callable[[Sequence[FrameTuple]], list[bytes]]) -> Callable[[Sequenc
 
 
 def in_chunks(frames: Sequence[FrameTuple]) -> list[bytes]:
-    """A capture in chunks of :data:`FEED_OCTETS`."""
-    return cut_up(capture_of(frames), FEED_OCTETS)
+    """A capture in chunks of :data:`FEED_BYTES`."""
+    return cut_up(capture_of(frames), FEED_BYTES)
 
 
-def cut_up(octets: bytes, size: int) -> list[bytes]:
-    """``octets`` in chunks of ``size``."""
-    return [octets[at : at + size] for at in range(0, len(octets), size)]
+def cut_up(data: bytes, size: int) -> list[bytes]:
+    """``data`` in chunks of ``size``."""
+    return [data[at : at + size] for at in range(0, len(data), size)]
 
 
 def one_by_one(frames: Sequence[FrameTuple]) -> list[bytes]:
@@ -161,8 +161,8 @@ def by_hand(frames: Sequence[FrameTuple]) -> Callable[[], bytes]:
 
     def run() -> bytes:
         for request_id, stream_id, stream_flags, type_, flags, payload in frames:
-            octets = encode(request_id, stream_id, stream_flags, type_, flags, payload)
-        return octets
+            data = encode(request_id, stream_id, stream_flags, type_, flags, payload)
+        return data
 
     return run
 
@@ -189,13 +189,13 @@ def consuming(
     return prepare
 
 
-def octets_of_last(frames: Sequence[FrameTuple]) -> bytes:
-    """The octets of the last frame."""
+def bytes_of_last(frames: Sequence[FrameTuple]) -> bytes:
+    """The bytes of the last frame."""
     return encode(*frames[-1])
 
 
-def octets_of_all(frames: Sequence[FrameTuple]) -> bytes:
-    """The octets of all frames."""
+def bytes_of_all(frames: Sequence[FrameTuple]) -> bytes:
+    """The bytes of all frames."""
     return b"".join(starmap(encode, frames))
 
 
@@ -208,20 +208,20 @@ def last_buffers(frames: Sequence[FrameTuple]) -> bytes:
 def encoders(target: float | None) -> list[Peer]:
     """Those who write frames of any size."""
     return [
-        Peer("hand-written function", by_hand, want=octets_of_last, hand=True),
+        Peer("hand-written function", by_hand, want=bytes_of_last, hand=True),
         Peer(
             "ours: codec.encode_frame",
             lambda frames: each(codec.encode_frame, of_members(frames)),
-            want=octets_of_last,
+            want=bytes_of_last,
             ours=True,
             at_most=target,
         ),
         Peer(
             "ours: codec.encode_frame, plain numbers",
             lambda frames: each(codec.encode_frame, of_numbers(frames)),
-            want=octets_of_last,
+            want=bytes_of_last,
         ),
-        Peer("ours: writer.encode_frames", consuming(encode_frames, 1), want=octets_of_all),
+        Peer("ours: writer.encode_frames", consuming(encode_frames, 1), want=bytes_of_all),
         Peer("ours: writer.frame_buffers", consuming(frame_buffers, 2), want=last_buffers),
     ]
 
@@ -230,13 +230,13 @@ def encoders(target: float | None) -> list[Peer]:
 
 
 def argument_payload(argument: tuple[str, bytes]) -> bytes:
-    """The octets of an argument."""
+    """The bytes of an argument."""
     name, value = argument
     return peers.ARGUMENT_HEADER.pack(len(name), len(value)) + name.encode() + value
 
 
 def text_output_payload(atoms: Sequence[Atom]) -> bytes:
-    """The octets of atoms, in ASCII."""
+    """The bytes of atoms, in ASCII."""
     return b"".join(
         peers.ATOM_HEADER.pack(len(text), len(labels), len(arguments))
         + bytes(map(len, labels))
@@ -254,11 +254,11 @@ def decoding(
 
 
 def argument_task(count: int, seconds: float) -> Task[tuple[str, bytes]]:
-    """Arguments with names of 8 octets and values of 40."""
+    """Arguments with names of 8 bytes and values of 40."""
     source = random.Random(3)  # noqa: S311 - repeatable, not secret
     items = [("argument", source.randbytes(40)) for _ in range(count)]
     return Task(
-        "decode an argument, name of 8 and value of 40 octets",
+        "decode an argument, name of 8 and value of 40 bytes",
         "argument",
         items,
         [
@@ -312,7 +312,7 @@ def tasks(
     naive = peers.naive
     return [
         Task(
-            "decode frames of 16 octets",
+            "decode frames of 16 bytes",
             "frame",
             small,
             [*decoders(1.7, 4), *peers.object_peers(), naive(2.3), *found],
@@ -321,7 +321,7 @@ def tasks(
         Task("decode frames of 1 KiB", "frame", medium, [*decoders(1.3), naive()], 6),
         Task("decode frames of 32 KiB", "frame", large, [*decoders(1.15), naive()], 8),
         Task("decode frames of 32 KiB without copying", "frame", large, zero_copy(), 4),
-        Task("encode frames of 16 octets, one a call", "frame", small[:count], encoders(1.3), 8),
+        Task("encode frames of 16 bytes, one a call", "frame", small[:count], encoders(1.3), 8),
         Task("encode frames of 1 KiB", "frame", medium, encoders(None), 3),
         Task("encode frames of 32 KiB", "frame", large, encoders(None), 3),
         argument_task(count, 5),
@@ -346,7 +346,7 @@ def found_peers() -> tuple[list[Peer], list[str]]:
 
 
 def linear_runs(large: int = (1 << 24) - 1, small: int = 1 << 18) -> list[tuple[str, Callable[[], int], int]]:
-    """Runs in pairs that should cost the same an octet: name, function that returns frames read, octets."""
+    """Runs in pairs that should cost the same a byte: name, function that returns frames read, bytes."""
 
     def feeding(chunks: list[bytes]) -> Callable[[], int]:
         def run() -> int:
@@ -357,16 +357,16 @@ def linear_runs(large: int = (1 << 24) - 1, small: int = 1 << 18) -> list[tuple[
 
     runs = []
     for size in (large // 2, large):
-        octets = codec.encode_frame(Frame(1, 2, 0, 4, 2, bytes(size)), (1 << 24) - 1)
-        runs.append((f"a frame of {size} octets, 1460 a feed", feeding(cut_up(octets, 1460)), len(octets)))
+        data = codec.encode_frame(Frame(1, 2, 0, 4, 2, bytes(size)), (1 << 24) - 1)
+        runs.append((f"a frame of {size} bytes, 1460 a feed", feeding(cut_up(data, 1460)), len(data)))
     for size in (small // 4, small):
-        octets = capture_of(make_frames(16, size // 24))
-        runs.append((f"{size >> 10} KiB of frames of 16 octets, 1 a feed", feeding(cut_up(octets, 1)), len(octets)))
+        data = capture_of(make_frames(16, size // 24))
+        runs.append((f"{size >> 10} KiB of frames of 16 bytes, 1 a feed", feeding(cut_up(data, 1)), len(data)))
     return runs
 
 
-def octets_per_kept_frame(count: int = 100_000, read: Callable[[bytes], list[Any]] | None = None) -> float:
-    """Octets that a frame of 16 octets takes when it is kept, beyond those of its payload."""
+def bytes_per_kept_frame(count: int = 100_000, read: Callable[[bytes], list[Any]] | None = None) -> float:
+    """Bytes that a frame of 16 bytes takes when it is kept, beyond those of its payload."""
     capture = capture_of(make_frames(16, count))
     tracemalloc.start()
     try:
@@ -444,9 +444,9 @@ def run_task(table: Table, task: Task[Any], speed: float) -> None:
 
 def run_linear(table: Table, speed: float) -> None:
     """Times how cost grows with size."""
-    names, functions, octets = zip(*linear_runs(), strict=True)
-    times = measure(list(zip(functions, octets, strict=True)), 8 * speed)
-    table.head("linear in the octets, however they are cut", "ns/octet")
+    names, functions, data = zip(*linear_runs(), strict=True)
+    times = measure(list(zip(functions, data, strict=True)), 8 * speed)
+    table.head("linear in the bytes, however they are cut", "ns/byte")
     for place, (name, time) in enumerate(zip(names, times, strict=True)):
         ratio = f"{time / times[place - 1]:.2f} x the line above, about 1 is linear" if place % 2 else ""
         print(f"  {name:<61}{time:>13.3f}{'':>18}   {ratio}".rstrip())
@@ -470,10 +470,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         run_task(table, task, speed)
     run_linear(table, speed)
 
-    table.head("kept frames of 16 octets, beyond their payloads", "octets/frame")
-    kept = octets_per_kept_frame()
+    table.head("kept frames of 16 bytes, beyond their payloads", "bytes/frame")
+    kept = bytes_per_kept_frame()
     table.line("ours", kept, None, None, table.judged("<= 200", kept <= 200))
-    table.line("tuples", octets_per_kept_frame(read=lambda capture: list(peers.tuples(capture))), None, None, "")
+    table.line("tuples", bytes_per_kept_frame(read=lambda capture: list(peers.tuples(capture))), None, None, "")
 
     table.head("start of the interpreter, more than bare", "ms")
     for statement, time in import_times(10 * speed).items():

@@ -20,15 +20,15 @@ from benchmarks.peers import encode
 from benchmarks.reactors import report, timed
 from benchmarks.timing import Contestant, own
 
-from hgproto.wire.files import CHUNK_OCTETS
-from hgproto.wire.hexform import octets_from_hex
+from hgproto.wire.files import CHUNK_BYTES
+from hgproto.wire.hexform import bytes_from_hex
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 __all__ = ["contestants", "main", "tasks"]
 
-TEXT_OCTETS = 1 << 20
+TEXT_BYTES = 1 << 20
 FIELDS = (0, 3, 5, 6, 7, 8)
 """Where the fields of a frame begin: length, request id, stream id, stream flags, type and flags, payload."""
 
@@ -38,7 +38,7 @@ def text_of(lines: Sequence[str]) -> bytes:
     return "".join(f"{line}\n" for line in lines).encode()
 
 
-def octets_of(lines: Sequence[str]) -> bytes:
+def bytes_of(lines: Sequence[str]) -> bytes:
     """The bytes that lines stand for."""
     return bytes.fromhex("".join(lines))
 
@@ -51,15 +51,15 @@ def by_hand(lines: Sequence[str]) -> Callable[[], bytes]:
 
 def by_us(lines: Sequence[str]) -> Callable[[], bytes]:
     """Converts the text in chunks."""
-    chunks = cut_up(text_of(lines), CHUNK_OCTETS)
-    return own(lambda: b"".join(octets_from_hex(chunks)))
+    chunks = cut_up(text_of(lines), CHUNK_BYTES)
+    return own(lambda: b"".join(bytes_from_hex(chunks)))
 
 
 def contestants() -> list[Contestant[str]]:
     """Those who make bytes of lines."""
     return [
-        Contestant("bytes.fromhex, the whole text", by_hand, want=octets_of, hand=True),
-        Contestant("ours: octets_from_hex", by_us, want=octets_of, ours=True),
+        Contestant("bytes.fromhex, the whole text", by_hand, want=bytes_of, hand=True),
+        Contestant("ours: bytes_from_hex", by_us, want=bytes_of, ours=True),
     ]
 
 
@@ -68,16 +68,16 @@ def fields(frame: bytes) -> str:
     return " ".join(frame[start:stop].hex() for start, stop in pairwise((*FIELDS, len(frame))) if start < stop)
 
 
-def tasks(octets: int = TEXT_OCTETS) -> list[Task[str]]:
-    """The tasks, of texts of some ``octets``."""
+def tasks(total: int = TEXT_BYTES) -> list[Task[str]]:
+    """The tasks, of texts of some ``total``."""
     source = random.Random(4)  # noqa: S311 - repeatable, not secret
 
     def frames(size: int) -> list[str]:
-        count = octets // (2 * size + 22) + 1
+        count = total // (2 * size + 22) + 1
         return [fields(encode(2 * place + 1, 2, 0, 4, 1, source.randbytes(size))) for place in range(count)]
 
-    plain = [source.randbytes(30).hex() for _ in range(octets // 61 + 1)]
-    pairs = [source.randbytes(16).hex(" ") for _ in range(octets // 48 + 1)]
+    plain = [source.randbytes(30).hex() for _ in range(total // 61 + 1)]
+    pairs = [source.randbytes(16).hex(" ") for _ in range(total // 48 + 1)]
     return [
         Task("lines of 30 bytes, as `xxd -p` writes them", "line", plain, contestants(), 2),
         Task("lines of 16 bytes, apart", "line", pairs, contestants(), 2),

@@ -52,7 +52,7 @@ HEADER = Struct("<HBHBBB")
 
 
 def encode(request_id: int, stream_id: int, stream_flags: int, type: int, flags: int, payload: bytes) -> bytes:
-    """The octets of a frame: a header packed, a length checked, a payload appended."""
+    """The bytes of a frame: a header packed, a length checked, a payload appended."""
     length = len(payload)
     if length > LIMIT:
         raise ValueError("payload too long")
@@ -63,7 +63,7 @@ _latest: tuple[Sequence[FrameTuple], bytes] | None = None
 
 
 def capture_of(frames: Sequence[FrameTuple]) -> bytes:
-    """The octets of all of ``frames``. Those who ask in turn for the same get the same object, as a cache likes it."""
+    """The bytes of all of ``frames``. Those who ask in turn for the same get the same object, as a cache likes it."""
     global _latest  # noqa: PLW0603 - one capture of megabytes is enough to keep
     if _latest is None or _latest[0] is not frames:
         _latest = frames, b"".join([encode(*frame) for frame in frames])
@@ -88,13 +88,13 @@ def hand_loop(capture: bytes) -> FrameTuple:
     unpack, limit = HEADER.unpack_from, LIMIT
     at, end = 0, len(capture)
     while at < end:
-        low, high, request_id, stream_id, stream_flags, octet = unpack(capture, at)
+        low, high, request_id, stream_id, stream_flags, byte = unpack(capture, at)
         length = low | high << 16
         if length > limit:
             raise ValueError("payload too long")
         start = at + 8
         at = start + length
-        frame = (request_id, stream_id, stream_flags, octet >> 4, octet & 15, capture[start:at])
+        frame = (request_id, stream_id, stream_flags, byte >> 4, byte & 15, capture[start:at])
     return frame
 
 
@@ -104,13 +104,13 @@ def hand_loop_of_views(capture: bytes) -> tuple[int, int, int, int, int, memoryv
     at, end = 0, len(capture)
     view = memoryview(capture)
     while at < end:
-        low, high, request_id, stream_id, stream_flags, octet = unpack(view, at)
+        low, high, request_id, stream_id, stream_flags, byte = unpack(view, at)
         length = low | high << 16
         if length > limit:
             raise ValueError("payload too long")
         start = at + 8
         at = start + length
-        frame = (request_id, stream_id, stream_flags, octet >> 4, octet & 15, view[start:at])
+        frame = (request_id, stream_id, stream_flags, byte >> 4, byte & 15, view[start:at])
     return frame
 
 
@@ -118,13 +118,13 @@ def tuples(capture: bytes) -> Iterator[FrameTuple]:
     unpack, limit = HEADER.unpack_from, LIMIT
     at, end = 0, len(capture)
     while at < end:
-        low, high, request_id, stream_id, stream_flags, octet = unpack(capture, at)
+        low, high, request_id, stream_id, stream_flags, byte = unpack(capture, at)
         length = low | high << 16
         if length > limit:
             raise ValueError("payload too long")
         start = at + 8
         at = start + length
-        yield request_id, stream_id, stream_flags, octet >> 4, octet & 15, capture[start:at]
+        yield request_id, stream_id, stream_flags, byte >> 4, byte & 15, capture[start:at]
 
 
 def hand_generator(capture: bytes) -> FrameTuple:
@@ -204,13 +204,13 @@ def _making(make: Callable[[int, int, int, int, int, bytes], Any]) -> Callable[[
         unpack, limit, new = HEADER.unpack_from, LIMIT, make
         at, end = 0, len(capture)
         while at < end:
-            low, high, request_id, stream_id, stream_flags, octet = unpack(capture, at)
+            low, high, request_id, stream_id, stream_flags, byte = unpack(capture, at)
             length = low | high << 16
             if length > limit:
                 raise ValueError("payload too long")
             start = at + 8
             at = start + length
-            frame = new(request_id, stream_id, stream_flags, octet >> 4, octet & 15, capture[start:at])
+            frame = new(request_id, stream_id, stream_flags, byte >> 4, byte & 15, capture[start:at])
         return frame
 
     return own(loop)
@@ -220,7 +220,7 @@ def _slotted(capture: bytes) -> SlottedFrame:
     unpack, limit, new = HEADER.unpack_from, LIMIT, SlottedFrame.__new__
     at, end = 0, len(capture)
     while at < end:
-        low, high, request_id, stream_id, stream_flags, octet = unpack(capture, at)
+        low, high, request_id, stream_id, stream_flags, byte = unpack(capture, at)
         length = low | high << 16
         if length > limit:
             raise ValueError("payload too long")
@@ -230,8 +230,8 @@ def _slotted(capture: bytes) -> SlottedFrame:
         frame.request_id = request_id
         frame.stream_id = stream_id
         frame.stream_flags = stream_flags
-        frame.type = octet >> 4
-        frame.flags = octet & 15
+        frame.type = byte >> 4
+        frame.flags = byte & 15
         frame.payload = capture[start:at]
     return frame
 
@@ -241,7 +241,7 @@ def _naive_frame(file: BinaryIO) -> FrozenFrame | None:
     if not header:
         return None
     length = header[0] + 256 * header[1] + 65536 * header[2]
-    request_id, stream_id, stream_flags, octet = struct.unpack_from("<HBBB", header, 3)
+    request_id, stream_id, stream_flags, byte = struct.unpack_from("<HBBB", header, 3)
     if length > LIMIT:
         raise ValueError("payload too long")
     payload = file.read(length)
@@ -251,8 +251,8 @@ def _naive_frame(file: BinaryIO) -> FrozenFrame | None:
         request_id=request_id,
         stream_id=stream_id,
         stream_flags=stream_flags,
-        type=(octet & 0xF0) >> 4,
-        flags=octet & 0x0F,
+        type=(byte & 0xF0) >> 4,
+        flags=byte & 0x0F,
         payload=payload,
     )
 
@@ -373,9 +373,9 @@ def _construct() -> list[Peer]:
     # Nibbles are what one writes; computing them is what construct does fastest.
     computed = construct.Struct(
         *start,
-        "octet" / construct.Int8ul,
-        "type" / construct.Computed(construct.this.octet >> 4),
-        "flags" / construct.Computed(construct.this.octet & 15),
+        "byte" / construct.Int8ul,
+        "type" / construct.Computed(construct.this.byte >> 4),
+        "flags" / construct.Computed(construct.this.byte & 15),
         payload,
     )
     nibbles = construct.Struct(

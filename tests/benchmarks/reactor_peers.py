@@ -19,7 +19,7 @@ __all__ = ["Action", "Command", "HandClient", "HandServer", "ReferenceServer", "
 
 LIMIT = 65535
 CUT = 32768
-"""Octets at which responses are cut."""
+"""Bytes at which responses are cut."""
 HEADER = Struct("<HBHBBB")
 ARGUMENT_HEADER = Struct("<HH")
 
@@ -45,7 +45,7 @@ class Response(NamedTuple):
 
 
 class HandServer:
-    """Commands out of octets as tuples, in one loop; responses into octets.
+    """Commands out of bytes as tuples, in one loop; responses into bytes.
 
     Checked: the length limit, *stream-begin* and streams that are not open, parities, ids in use, flags that exclude each
     other, the lengths of arguments, duplicate arguments, and that arguments and data were announced.
@@ -70,7 +70,7 @@ class HandServer:
         at, end = 0, len(data)
         last = end - 8
         while at <= last:
-            low, high, request_id, stream_id, stream_flags, octet = unpack(data, at)
+            low, high, request_id, stream_id, stream_flags, byte = unpack(data, at)
             length = low | high << 16
             if length > limit:
                 raise ValueError("payload too long")
@@ -83,14 +83,14 @@ class HandServer:
                 self._change_stream(stream_id, stream_flags)
             elif stream_id not in streams:
                 raise ValueError("stream not open")
-            if octet == 0x11:
+            if byte == 0x11:
                 if request_id in requests:
                     raise ValueError("request id in use")
                 if not request_id & 1:
                     raise ValueError("even request id")
                 requests[request_id] = None
                 commands.append((request_id, data[start:stop].decode("ascii"), {}, None))
-            elif octet >> 4 == 2:
+            elif byte >> 4 == 2:
                 request = requests.get(request_id)
                 if request is None:
                     raise ValueError("argument not expected")
@@ -108,24 +108,24 @@ class HandServer:
                 if key in args:
                     raise ValueError("argument given twice")
                 args[key] = data[name_end:stop]
-                if octet == 0x22:
+                if byte == 0x22:
                     if pieces is None:
                         requests[request_id] = None
                         commands.append((request_id, name, args, None))
                     else:
                         requests[request_id] = (name, args, False, pieces)
-                elif octet != 0x20:
+                elif byte != 0x20:
                     raise ValueError("wrong argument flags")
-            elif octet >> 4 == 1:
+            elif byte >> 4 == 1:
                 if request_id in requests:
                     raise ValueError("request id in use")
                 if not request_id & 1:
                     raise ValueError("even request id")
-                if octet not in (0x12, 0x14, 0x16):
+                if byte not in (0x12, 0x14, 0x16):
                     raise ValueError("wrong command flags")
                 name = data[start:stop].decode("ascii")
-                requests[request_id] = (name, {}, octet & 2 != 0, [] if octet & 4 else None)
-            elif octet in (0x31, 0x32):
+                requests[request_id] = (name, {}, byte & 2 != 0, [] if byte & 4 else None)
+            elif byte in (0x31, 0x32):
                 request = requests.get(request_id)
                 if request is None:
                     raise ValueError("data not expected")
@@ -133,7 +133,7 @@ class HandServer:
                 if more or pieces is None:
                     raise ValueError("data not expected")
                 pieces.append(data[start:stop])
-                if octet == 0x32:
+                if byte == 0x32:
                     requests[request_id] = None
                     commands.append((request_id, name, args, b"".join(pieces)))
             else:
@@ -156,7 +156,7 @@ class HandServer:
             self._streams.remove(stream_id)
 
     def respond(self, request_id: int, data: bytes) -> bytes:
-        """The octets of a response on stream 2. Raises ``ValueError``."""
+        """The bytes of a response on stream 2. Raises ``ValueError``."""
         if self._failed:
             raise ValueError("connection has failed")
         if self.requests.get(request_id, request_id) is not None:
@@ -176,9 +176,9 @@ class HandServer:
 
 
 class HandClient:
-    """Responses out of octets as tuples, in one loop, checked like :class:`HandServer`; no text, progress or errors.
+    """Responses out of bytes as tuples, in one loop, checked like :class:`HandServer`; no text, progress or errors.
 
-    Commands into octets.
+    Commands into bytes.
     """
 
     __slots__ = ("_ended", "_failed", "_most", "_next_id", "_rest", "_streams", "requests")
@@ -193,7 +193,7 @@ class HandClient:
         self._failed = self._ended = False
 
     def issue(self, name: str, args: dict[str, bytes], data: bytes | None = None) -> bytes:
-        """The octets of a command on stream 1. Raises ``ValueError``."""
+        """The bytes of a command on stream 1. Raises ``ValueError``."""
         request_id, pack = self._next_id, HEADER.pack
         if self._failed or self._ended:
             raise ValueError("connection has failed or ended")
@@ -204,21 +204,21 @@ class HandClient:
         self._next_id = (request_id + 2) & 0xFFFF
         self.requests.add(request_id)
         flags = 2 * bool(args) | 4 * (data is not None)
-        octets = name.encode("ascii")
-        if not 0 < len(octets) <= CUT:
+        raw = name.encode("ascii")
+        if not 0 < len(raw) <= CUT:
             raise ValueError("wrong length of a name")
-        parts = [pack(len(octets), 0, request_id, 1, request_id == 1, 0x10 | (flags or 1)), octets]
+        parts = [pack(len(raw), 0, request_id, 1, request_id == 1, 0x10 | (flags or 1)), raw]
         left = len(args)
         for key in sorted(args):
             left -= 1
-            octets, value = key.encode("ascii"), args[key]
-            if not octets or 4 + len(octets) + len(value) > CUT:
+            raw, value = key.encode("ascii"), args[key]
+            if not raw or 4 + len(raw) + len(value) > CUT:
                 raise ValueError("wrong length of an argument")
-            header = ARGUMENT_HEADER.pack(len(octets), len(value))
+            header = ARGUMENT_HEADER.pack(len(raw), len(value))
             parts += [
-                pack(4 + len(octets) + len(value), 0, request_id, 1, 0, 0x20 if left else 0x22),
+                pack(4 + len(raw) + len(value), 0, request_id, 1, 0, 0x20 if left else 0x22),
                 header,
-                octets,
+                raw,
                 value,
             ]
         if data is not None:
@@ -237,7 +237,7 @@ class HandClient:
         at, end = 0, len(data)
         last = end - 8
         while at <= last:
-            low, high, request_id, stream_id, stream_flags, octet = unpack(data, at)
+            low, high, request_id, stream_id, stream_flags, byte = unpack(data, at)
             length = low | high << 16
             if length > limit:
                 raise ValueError("payload too long")
@@ -252,10 +252,10 @@ class HandClient:
                 raise ValueError("stream not open")
             if request_id not in requests:
                 raise ValueError("request not active")
-            if octet == 0x42:
+            if byte == 0x42:
                 requests.remove(request_id)
                 responses.append((request_id, data[start:stop], True))
-            elif octet == 0x41:
+            elif byte == 0x41:
                 responses.append((request_id, data[start:stop], False))
             else:
                 raise ValueError("wrong type or flags")
@@ -314,27 +314,27 @@ class ReferenceStream:
     active: bool = True
 
 
-def parse_reference_header(octets: bytes) -> ReferenceHeader:
+def parse_reference_header(data: bytes) -> ReferenceHeader:
     """The parts of a header."""
-    low, high, request_id, stream_id, stream_flags, octet = HEADER.unpack(octets)
+    low, high, request_id, stream_id, stream_flags, byte = HEADER.unpack(data)
     return ReferenceHeader(
         length=low + 65536 * high,
         request_id=request_id,
         stream_id=stream_id,
         stream_flags=stream_flags,
-        type=(octet & 0xF0) >> 4,
-        flags=octet & 0x0F,
+        type=(byte & 0xF0) >> 4,
+        flags=byte & 0x0F,
     )
 
 
 def read_reference_frame(file: BinaryIO) -> ReferenceFrame | None:
     """The next frame of a file, None at its end. Raises ``ValueError``."""
-    octets = file.read(8)
-    if not octets:
+    data = file.read(8)
+    if not data:
         return None
-    if len(octets) < 8:
+    if len(data) < 8:
         raise ValueError("header cut")
-    header = parse_reference_header(octets)
+    header = parse_reference_header(data)
     if header.length > LIMIT:
         raise ValueError("payload too long")
     payload = file.read(header.length)
@@ -350,9 +350,9 @@ def read_reference_frame(file: BinaryIO) -> ReferenceFrame | None:
     )
 
 
-def read_reference_frames(octets: bytes) -> Iterator[ReferenceFrame]:
+def read_reference_frames(data: bytes) -> Iterator[ReferenceFrame]:
     """The frames of a request body."""
-    file = BytesIO(octets)
+    file = BytesIO(data)
     while (frame := read_reference_frame(file)) is not None:
         yield frame
 

@@ -1,6 +1,6 @@
 """The benchmarks of the reactors: `python tests/benchmarks/reactors.py` prints a table, `--quick` one in less time.
 
-Whole reactors, from octets to commands: ours, one written by hand that gives tuples, and one in the manner of the
+Whole reactors, from bytes to commands: ours, one written by hand that gives tuples, and one in the manner of the
 reference implementation. All are timed in the same run, since absolute times say more about a machine than about code.
 What both sides send is timed too, for information.
 
@@ -45,12 +45,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Line",
-    "command_octets",
+    "command_bytes",
     "judged",
     "main",
     "missed",
     "report",
-    "response_octets",
+    "response_bytes",
     "servers",
     "tasks",
     "timed",
@@ -59,7 +59,7 @@ __all__ = [
 Reactor = TypeVar("Reactor")
 
 COMMANDS = 200
-CHUNK_OCTETS = 1 << 16
+CHUNK_BYTES = 1 << 16
 AHEAD = 16
 """Reactors that are made at a time."""
 AT_MOST = 1.5
@@ -78,18 +78,18 @@ SLOWER = 3.0
 
 
 def commands(count: int, arguments: int, data: bytes | None = None) -> list[Command]:
-    """Commands with so many arguments, with names of 8 octets and values of 16, and with data if it is given."""
+    """Commands with so many arguments, with names of 8 bytes and values of 16, and with data if it is given."""
     args = {f"argument{place}"[-8:]: bytes(range(place, place + 16)) for place in range(arguments)}
     return [Command(request_id, "listkeys", dict(args), data) for request_id in range(1, 2 * count, 2)]
 
 
 def responses(count: int) -> list[Response]:
-    """Responses of 16 octets."""
+    """Responses of 16 bytes."""
     return [Response(request_id, bytes(range(16))) for request_id in range(1, 2 * count, 2)]
 
 
-def command_octets(items: Sequence[Command]) -> bytes:
-    """Commands as octets, one after the other on one stream."""
+def command_bytes(items: Sequence[Command]) -> bytes:
+    """Commands as bytes, one after the other on one stream."""
     parts = []
     begin = 1
     for request_id, name, args, data in items:
@@ -104,8 +104,8 @@ def command_octets(items: Sequence[Command]) -> bytes:
     return b"".join(parts)
 
 
-def response_octets(items: Sequence[Response]) -> bytes:
-    """Responses as octets, one after the other on stream 2."""
+def response_bytes(items: Sequence[Response]) -> bytes:
+    """Responses as bytes, one after the other on stream 2."""
     begin = [1, *[0] * len(items)]
     return b"".join(
         encode(item.request_id, 2, begin[place], 4, 2 if item.last else 1, item.data)
@@ -134,12 +134,12 @@ def our_server() -> Server:
 
 
 def receiving(
-    make: Callable[[], Any], octets_of: Callable[[Sequence[Any]], bytes], ids: Callable[[Any, Sequence[Any]], None]
+    make: Callable[[], Any], bytes_of: Callable[[Sequence[Any]], bytes], ids: Callable[[Any, Sequence[Any]], None]
 ) -> Callable[[Sequence[Any]], Callable[[], list[Any]]]:
-    """Feeds a reactor in chunks of :data:`CHUNK_OCTETS`. ``ids``: tells it beforehand which requests there are."""
+    """Feeds a reactor in chunks of :data:`CHUNK_BYTES`. ``ids``: tells it beforehand which requests there are."""
 
     def prepare(items: Sequence[Any]) -> Callable[[], list[Any]]:
-        chunks = cut_up(octets_of(items), CHUNK_OCTETS)
+        chunks = cut_up(bytes_of(items), CHUNK_BYTES)
 
         def made() -> Any:
             reactor = make()
@@ -166,12 +166,12 @@ def unknown(reactor: Any, items: Sequence[Any]) -> None:
 
 def in_manner_of_reference(items: Sequence[Command]) -> Callable[[], list[Action]]:
     """Reads frames from a file and hands them over one by one."""
-    octets = command_octets(items)
+    data = command_bytes(items)
     take = ahead(ReferenceServer)
 
     def run() -> list[Action]:
         receive = take().onframerecv
-        return [receive(frame) for frame in read_reference_frames(octets)]
+        return [receive(frame) for frame in read_reference_frames(data)]
 
     return run
 
@@ -200,18 +200,18 @@ def reference_commands(actions: Sequence[Action]) -> list[Command]:
 
 
 def servers(at_most: float = AT_MOST) -> list[Contestant[Command]]:
-    """Those who make commands of octets. ``at_most``: times the reactor that is written by hand, for ours."""
+    """Those who make commands of bytes. ``at_most``: times the reactor that is written by hand, for ours."""
     return [
         Contestant(
             "hand-written, tuples",
-            receiving(HandServer, command_octets, unknown),
+            receiving(HandServer, command_bytes, unknown),
             tuples_as_commands,
             list,
             hand=True,
         ),
         Contestant(
             "ours: Server.receive_data",
-            receiving(our_server, command_octets, unknown),
+            receiving(our_server, command_bytes, unknown),
             our_commands,
             list,
             ours=True,
@@ -222,7 +222,7 @@ def servers(at_most: float = AT_MOST) -> list[Contestant[Command]]:
 
 
 def clients() -> list[Contestant[Response]]:
-    """Those who make responses of octets."""
+    """Those who make responses of bytes."""
 
     def issue(client: Client, items: Sequence[Response]) -> None:
         for item in items:
@@ -234,14 +234,14 @@ def clients() -> list[Contestant[Response]]:
     return [
         Contestant(
             "hand-written, tuples",
-            receiving(HandClient, response_octets, note),
+            receiving(HandClient, response_bytes, note),
             lambda events: [Response(*event) for event in events],
             list,
             hand=True,
         ),
         Contestant(
             "ours: Client.receive_data",
-            receiving(Client, response_octets, issue),
+            receiving(Client, response_bytes, issue),
             lambda events: [
                 Response(event.request_id, event.data, event.last)
                 for event in events
@@ -255,14 +255,14 @@ def clients() -> list[Contestant[Response]]:
 
 
 def responders() -> list[Contestant[Response]]:
-    """Those who make octets of responses."""
+    """Those who make bytes of responses."""
 
     def asked(make: Callable[[], Any], items: Sequence[Response]) -> Callable[[], Any]:
-        octets = command_octets([Command(item.request_id, "heads", {}) for item in items])
+        raw = command_bytes([Command(item.request_id, "heads", {}) for item in items])
 
         def made() -> Any:
             server = make()
-            server.receive_data(octets)
+            server.receive_data(raw)
             return server
 
         return ahead(made)
@@ -286,16 +286,16 @@ def responders() -> list[Contestant[Response]]:
         return run
 
     return [
-        Contestant("hand-written, octets", by_hand, b"".join, response_octets, hand=True),
-        Contestant("ours: Server.respond, to_bytes", ours, b"".join, response_octets, ours=True, at_most=SENT_AT_MOST),
+        Contestant("hand-written, bytes", by_hand, b"".join, response_bytes, hand=True),
+        Contestant("ours: Server.respond, to_bytes", ours, b"".join, response_bytes, ours=True, at_most=SENT_AT_MOST),
     ]
 
 
 def issuers() -> list[Contestant[Command]]:
-    """Those who make octets of commands."""
+    """Those who make bytes of commands."""
 
     def want(items: Sequence[Command]) -> bytes:
-        return command_octets(
+        return command_bytes(
             [
                 item._replace(request_id=2 * place + 1, args=dict(sorted(item.args.items())))
                 for place, item in enumerate(items)
@@ -321,7 +321,7 @@ def issuers() -> list[Contestant[Command]]:
         return run
 
     return [
-        Contestant("hand-written, octets", by_hand, b"".join, want, hand=True),
+        Contestant("hand-written, bytes", by_hand, b"".join, want, hand=True),
         Contestant("ours: Client.issue, to_bytes", ours, b"".join, want, ours=True, at_most=SENT_AT_MOST),
     ]
 
@@ -350,8 +350,8 @@ def senders() -> list[Contestant[Response]]:
         return run
 
     return [
-        Contestant("hand-written, octets", by_hand, b"".join, response_octets, hand=True),
-        Contestant("ours: OutputStream.send, encode_frame", ours, b"".join, response_octets, ours=True),
+        Contestant("hand-written, bytes", by_hand, b"".join, response_bytes, hand=True),
+        Contestant("ours: OutputStream.send, encode_frame", ours, b"".join, response_bytes, ours=True),
     ]
 
 
@@ -426,7 +426,7 @@ def missed(lines: Sequence[Line]) -> bool:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints the table; 1 when a target is missed."""
-    parser = argparse.ArgumentParser(description="Benchmarks of the reactors, from octets to commands.")
+    parser = argparse.ArgumentParser(description="Benchmarks of the reactors, from bytes to commands.")
     parser.add_argument("--quick", action="store_true", help="a quarter of the time")
     speed = 0.25 if parser.parse_args(arguments).quick else 1.0
     print(

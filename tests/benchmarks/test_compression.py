@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 from benchmarks import compression
-from benchmarks.compression import FRAME_OCTETS, LARGE_FRAME_OCTETS, LIMIT, WAYS, Row, Target
+from benchmarks.compression import FRAME_BYTES, LARGE_FRAME_BYTES, LIMIT, WAYS, Row, Target
 
 from hgproto.reactors.client import Client
 from hgproto.reactors.events import ResponseData
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from hgproto.runtime.frame import Frame
 
 DATA = compression.responses(12)
-SMALL = [b"x", bytes(FRAME_OCTETS - 1), bytes(FRAME_OCTETS), bytes(FRAME_OCTETS + 1)]
+SMALL = [b"x", bytes(FRAME_BYTES - 1), bytes(FRAME_BYTES), bytes(FRAME_BYTES + 1)]
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -75,7 +75,7 @@ def in_pieces(frames: Sequence[Frame], count: int) -> list[bytes]:
 
 
 def test_responses_are_similar_and_repeatable() -> None:
-    assert [len(response) for response in DATA] == [compression.RESPONSE_OCTETS] * 12
+    assert [len(response) for response in DATA] == [compression.RESPONSE_BYTES] * 12
     assert compression.responses(12) == DATA
     assert compression.responses(12, seed=4) != DATA
     assert compression.responses(3, 100) != compression.responses(3, 200)
@@ -92,14 +92,14 @@ def test_responses_are_similar_and_repeatable() -> None:
 def test_ways_give_the_responses_back(way: str, data: list[bytes], profile: str) -> None:
     frames = list(WAYS[way](data, default_encodings()[profile]))
     assert received(frames, len(data)) == data
-    assert max(len(frame.payload) for frame in frames) <= FRAME_OCTETS
+    assert max(len(frame.payload) for frame in frames) <= FRAME_BYTES
 
 
 def test_frames_alone_need_no_other(profile: str) -> None:
     frames = list(WAYS["each frame alone"](DATA, default_encodings()[profile]))
     assert in_pieces(frames, len(DATA)) == DATA
-    assert max(len(frame.payload) for frame in frames) <= FRAME_OCTETS
-    assert len(frames) == 2 * len(DATA) * compression.RESPONSE_OCTETS // FRAME_OCTETS
+    assert max(len(frame.payload) for frame in frames) <= FRAME_BYTES
+    assert len(frames) == 2 * len(DATA) * compression.RESPONSE_BYTES // FRAME_BYTES
 
 
 def test_contexts_last_as_long_as_is_said(profile: str) -> None:
@@ -115,21 +115,21 @@ def test_flushing_with_every_frame_leaves_nothing_behind(profile: str) -> None:
         list(WAYS[f"a context a stream, flushed every {what}"](DATA, default_encodings()[profile]))
         for what in ("response", "frame")
     )
-    pieces = compression.RESPONSE_OCTETS // FRAME_OCTETS
+    pieces = compression.RESPONSE_BYTES // FRAME_BYTES
     client = Client()
     client.issued(1)
     events = [event for frame in cut[: pieces + 1] for event in client.receive_frame(frame)]
     sizes = [len(event.data) for event in events if isinstance(event, ResponseData)]
     assert len(sizes) == len(events)
-    assert sizes == [FRAME_OCTETS] * pieces
+    assert sizes == [FRAME_BYTES] * pieces
     assert sum(len(frame.payload) for frame in whole) < sum(len(frame.payload) for frame in cut)
 
 
 def test_the_limit_is_one_context(profile: str) -> None:
     encoder = default_encodings()[profile].encoder()
-    octets = b"".join([encoder.encode(response) for response in DATA]) + encoder.finish()
-    assert compression.never_flushed(DATA, default_encodings()[profile]) == len(octets)
-    assert default_encodings()[profile].decoder().decode(octets, 1 << 20) == b"".join(DATA)
+    data = b"".join([encoder.encode(response) for response in DATA]) + encoder.finish()
+    assert compression.never_flushed(DATA, default_encodings()[profile]) == len(data)
+    assert default_encodings()[profile].decoder().decode(data, 1 << 20) == b"".join(DATA)
 
 
 def test_the_table_has_every_way(profile: str) -> None:
@@ -138,8 +138,8 @@ def test_the_table_has_every_way(profile: str) -> None:
     assert all(row.speed > 0 for row in table)
     for row, frames in zip(table, WAYS.values(), strict=False):
         made = frames(DATA, default_encodings()[profile])
-        octets = sum(len(frame.payload) for frame in made if frame.type == FrameType.BYTES_RESPONSE)
-        assert row.ratio == sum(map(len, DATA)) / octets
+        size = sum(len(frame.payload) for frame in made if frame.type == FrameType.BYTES_RESPONSE)
+        assert row.ratio == sum(map(len, DATA)) / size
     # The longer a context lives, the better.
     assert table[0].ratio < table[1].ratio < table[2].ratio < table[3].ratio
 
@@ -156,19 +156,19 @@ def test_the_fastest_of_some_runs_counts() -> None:
 
 
 @pytest.mark.parametrize("streams", compression.STREAMS)
-@pytest.mark.parametrize("frame_octets", [FRAME_OCTETS, LARGE_FRAME_OCTETS])
-def test_threads_give_the_responses_back(streams: int, frame_octets: int, profile: str) -> None:
-    run = compression.threaded(DATA, profile, streams, frame_octets)
-    octets, seconds = run()
-    frames = list(read_frames(octets))
+@pytest.mark.parametrize("frame_bytes", [FRAME_BYTES, LARGE_FRAME_BYTES])
+def test_threads_give_the_responses_back(streams: int, frame_bytes: int, profile: str) -> None:
+    run = compression.threaded(DATA, profile, streams, frame_bytes)
+    data, seconds = run()
+    frames = list(read_frames(data))
     assert received(frames, len(DATA)) == DATA
     assert {frame.stream_id for frame in frames} == {2 + 2 * place for place in range(streams)}
     assert sum(frame.type == FrameType.STREAM_SETTINGS for frame in frames) == streams
-    assert max(len(frame.payload) for frame in frames) <= frame_octets
+    assert max(len(frame.payload) for frame in frames) <= frame_bytes
     assert seconds > 0
     # Threads only change the order in which streams come.
     again, _ = run()
-    assert sorted(again) == sorted(octets)
+    assert sorted(again) == sorted(data)
 
 
 def test_a_waiting_server_has_all_requests() -> None:
@@ -181,7 +181,7 @@ def test_a_waiting_server_has_all_requests() -> None:
 def test_throughput_is_told_for_every_number_of_streams() -> None:
     speeds = compression.threads(DATA, 1)
     profiles = [name for name in ("zlib", "zstd-8mb") if name in default_encodings()]
-    sizes = (FRAME_OCTETS, LARGE_FRAME_OCTETS)
+    sizes = (FRAME_BYTES, LARGE_FRAME_BYTES)
     assert list(speeds) == [(name, size, n) for name in profiles for size in sizes for n in compression.STREAMS]
     assert all(speed > 0 for speed in speeds.values())
 
@@ -197,7 +197,7 @@ TABLE = [
 SPEEDS = {
     (profile, size, streams): 100 * (1 + (streams > 1)) * 0.75
     for profile in ("zlib", "zstd-8mb")
-    for size in (FRAME_OCTETS, LARGE_FRAME_OCTETS)
+    for size in (FRAME_BYTES, LARGE_FRAME_BYTES)
     for streams in compression.STREAMS
 }
 
@@ -221,7 +221,7 @@ def test_without_zstandard_there_are_the_targets_of_zlib() -> None:
 
 def test_the_report_has_every_number() -> None:
     lines = list(compression.report(TABLE, SPEEDS, {}))
-    assert lines[0].startswith("4096 octets a response, 1024 a frame; Python ")
+    assert lines[0].startswith("4096 bytes a response, 1024 a frame; Python ")
     for row in TABLE:
         shown = f"{row.way:50} {row.profile:10} {row.ratio:6.2f} {row.speed:7.1f}"
         assert shown in lines

@@ -49,7 +49,7 @@ def test_each_task_has_one_of_ours_and_one_by_hand(task: frames.Task[Any]) -> No
 def test_peers_of_libraries_agree(library: str) -> None:
     pytest.importorskip(library)
     for contestant in peers.OPTIONAL[library]():
-        # HTTP/2 allows frames of 16384 octets unless told otherwise.
+        # HTTP/2 allows frames of 16384 bytes unless told otherwise.
         prove(contestant, [frame for frame in FRAMES if len(frame[5]) <= 16384])
 
 
@@ -62,9 +62,9 @@ def test_hand_written_loops_have_a_limit(reads: Any) -> None:
 
 
 def test_hand_written_functions_check_lengths() -> None:
-    for octets in (b"\x09\x00\x00\x00argument", b"\x08\x00\x01\x00argument", b"\x08\x00\x01\x00argument12"):
+    for data in (b"\x09\x00\x00\x00argument", b"\x08\x00\x01\x00argument", b"\x08\x00\x01\x00argument12"):
         with pytest.raises(ValueError, match="wrong length"):
-            peers.hand_argument(octets)
+            peers.hand_argument(data)
     with pytest.raises(ValueError, match="atom cut"):
         peers.hand_text_output(b"\x04\x00\x00\x00foo")
 
@@ -72,11 +72,11 @@ def test_hand_written_functions_check_lengths() -> None:
 def test_linear_runs_read_every_frame() -> None:
     runs = frames.linear_runs(large=4000, small=960)
     assert [run() for _, run, _ in runs] == [1, 1, 10, 40]
-    assert [octets for _, _, octets in runs] == [2008, 4008, 240, 960]
+    assert [size for _, _, size in runs] == [2008, 4008, 240, 960]
 
 
 def test_kept_frames_are_counted() -> None:
-    assert frames.octets_per_kept_frame(100) > 0
+    assert frames.bytes_per_kept_frame(100) > 0
 
 
 def test_times_are_taken_in_turns() -> None:

@@ -75,7 +75,7 @@ def test_commands_have_ids_and_arguments_of_their_own() -> None:
 
 def test_a_capture_may_be_longer_than_a_chunk() -> None:
     items = reactors.commands(1500, 2)
-    assert len(reactors.command_octets(items)) > reactors.CHUNK_OCTETS
+    assert len(reactors.command_bytes(items)) > reactors.CHUNK_BYTES
     for contestant in reactors.servers():
         assert contestant.plain(contestant.prepare(items)()) == items, contestant.name
 
@@ -187,28 +187,28 @@ BAD_COMMANDS = {
     ],
     "wrong type or flags": [WITH_DATA + encode(1, 1, 0, 3, 0, b""), OPEN + encode(1, 1, 0, 4, 2, b"")],
 }
-CASES = [(message, octets) for message, captures in BAD_COMMANDS.items() for octets in captures]
+CASES = [(message, data) for message, captures in BAD_COMMANDS.items() for data in captures]
 
 
-@pytest.mark.parametrize(("message", "octets"), CASES)
-def test_the_hand_written_server_refuses(message: str, octets: bytes) -> None:
+@pytest.mark.parametrize(("message", "data"), CASES)
+def test_the_hand_written_server_refuses(message: str, data: bytes) -> None:
     with pytest.raises(ValueError, match=message):
-        HandServer().receive_data(octets)
+        HandServer().receive_data(data)
 
 
-@pytest.mark.parametrize(("message", "octets"), CASES)
-def test_ours_refuses_the_same(message: str, octets: bytes) -> None:
-    assert isinstance(Server().receive_data(octets)[-1], Error)
+@pytest.mark.parametrize(("message", "data"), CASES)
+def test_ours_refuses_the_same(message: str, data: bytes) -> None:
+    assert isinstance(Server().receive_data(data)[-1], Error)
 
 
-@pytest.mark.parametrize(("message", "octets"), CASES)
-def test_the_reference_refuses_the_same(message: str, octets: bytes) -> None:
+@pytest.mark.parametrize(("message", "data"), CASES)
+def test_the_reference_refuses_the_same(message: str, data: bytes) -> None:
     server = ReferenceServer()
     if message == "payload too long":
         with pytest.raises(ValueError, match=message):
-            list(reactor_peers.read_reference_frames(octets))
+            list(reactor_peers.read_reference_frames(data))
         return
-    *_, (action, _) = [server.onframerecv(frame) for frame in reactor_peers.read_reference_frames(octets)]
+    *_, (action, _) = [server.onframerecv(frame) for frame in reactor_peers.read_reference_frames(data)]
     assert action == "error"
     again = server.onframerecv(next(reactor_peers.read_reference_frames(encode(9, 9, BEGIN, 1, 1, b"heads"))))
     assert again == ("error", {"message": "already errored"})
@@ -222,10 +222,10 @@ def test_the_reference_says_what_file_ends_too_early() -> None:
 
 
 def test_only_what_names_are_is_a_name() -> None:
-    for octets in (encode(1, 1, BEGIN, 1, 1, b"\xff"), WITH_ARGUMENTS + argument(1, b"\xff", b"")):
+    for data in (encode(1, 1, BEGIN, 1, 1, b"\xff"), WITH_ARGUMENTS + argument(1, b"\xff", b"")):
         with pytest.raises(ValueError, match="ascii"):
-            HandServer().receive_data(octets)
-        assert isinstance(Server().receive_data(octets)[-1], Error)
+            HandServer().receive_data(data)
+        assert isinstance(Server().receive_data(data)[-1], Error)
 
 
 # Clients and responses
@@ -263,7 +263,7 @@ RESPONSE = encode(1, 2, BEGIN, 4, 2, b"")
 
 
 @pytest.mark.parametrize(
-    ("message", "octets"),
+    ("message", "data"),
     [
         ("payload too long", b"\x00\x00\x01" + bytes(65541)),
         ("stream not open", encode(1, 2, 0, 4, 2, b"")),
@@ -277,21 +277,21 @@ RESPONSE = encode(1, 2, BEGIN, 4, 2, b"")
         ("wrong type or flags", encode(1, 2, BEGIN, 1, 1, b"")),
     ],
 )
-def test_the_hand_written_client_refuses_what_ours_does(message: str, octets: bytes) -> None:
+def test_the_hand_written_client_refuses_what_ours_does(message: str, data: bytes) -> None:
     with pytest.raises(ValueError, match=message):
-        waiting(1, 3).receive_data(octets)
+        waiting(1, 3).receive_data(data)
     ours = Client()
     ours.issued(1)
     ours.issued(3)
-    assert isinstance(ours.receive_data(octets)[-1], Error)
+    assert isinstance(ours.receive_data(data)[-1], Error)
 
 
 @pytest.mark.parametrize("size", [0, 1, 32768, 32769, 65536, 100_000])
-def test_servers_send_the_same_octets(size: int) -> None:
+def test_servers_send_the_same_bytes(size: int) -> None:
     hand, ours = HandServer(), Server()
-    octets = encode(1, 1, BEGIN, 1, 1, b"heads") + encode(3, 1, 0, 1, 1, b"heads")
-    hand.receive_data(octets)
-    ours.receive_data(octets)
+    raw = encode(1, 1, BEGIN, 1, 1, b"heads") + encode(3, 1, 0, 1, 1, b"heads")
+    hand.receive_data(raw)
+    ours.receive_data(raw)
     for request_id in (3, 1):
         data = bytes(range(256)) * 400
         sent = b"".join(encode_frames(ours.respond(request_id, data[:size])))

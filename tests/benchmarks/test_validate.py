@@ -15,33 +15,33 @@ from hgproto.wire.reader import read_frames
 
 @pytest.mark.parametrize("task", validate.tasks(7), ids=lambda task: task.title)
 def test_all_see_the_same_frames(task: validate.Task) -> None:
-    frames = list(read_frames(task.octets))
+    frames = list(read_frames(task.data))
     assert len(frames) == task.frames
     assert {name: prepare(task)() for name, prepare in validate.CONTESTANTS.items()} == dict.fromkeys(
         validate.CONTESTANTS, task.frames
     )
 
 
-def test_a_single_frame_has_sixteen_octets() -> None:
+def test_a_single_frame_has_sixteen_bytes() -> None:
     single, _, answers = validate.tasks(3)
     for task in (single, answers):
-        assert {len(frame.payload) for frame in read_frames(task.octets)} == {16}
-        assert {int(frame.request_id) for frame in read_frames(task.octets)} == {1, 3, 5}
+        assert {len(frame.payload) for frame in read_frames(task.data)} == {16}
+        assert {int(frame.request_id) for frame in read_frames(task.data)} == {1, 3, 5}
 
 
 def test_what_is_not_valid_is_not_timed() -> None:
     task = validate.tasks(2)[0]
-    broken = task._replace(octets=task.octets + task.octets)
+    broken = task._replace(data=task.data + task.data)
     with pytest.raises(ValueError, match="not valid"):
         validate.validating(broken)()
 
 
 def test_a_long_capture_is_valid_all_the_way_round() -> None:
-    octets = b"".join(validate.capture(3_000_000))
-    assert 3_000_000 <= len(octets) < 4_000_000
+    data = b"".join(validate.capture(3_000_000))
+    assert 3_000_000 <= len(data) < 4_000_000
     validator = Validator("client")
-    assert list(validator.feed(octets)) == []
-    assert validator.frames == len(octets) // (codec.HEADER_OCTETS + 16)
+    assert list(validator.feed(data)) == []
+    assert validator.frames == len(data) // (codec.HEADER_BYTES + 16)
     assert [finding.id for finding in validator.close()] == ["stream.end"]
     head, *lines = validate.long_run(3_000_000)
     assert head.endswith("peak memory")

@@ -1,6 +1,6 @@
 """The benchmark of the validator: `python tests/benchmarks/validate.py` prints a table, `--quick` one in less time.
 
-The same octets are decoded to frames, taken by a whole reactor, and validated as a session, in turns, in the same run.
+The same bytes are decoded to frames, taken by a whole reactor, and validated as a session, in turns, in the same run.
 Reactors and validators are made beforehand.
 `--capture N` validates a capture of N MiB as well, 1024 unless told otherwise, and prints what memory that took.
 """
@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.frames import cut_up, processor
 from benchmarks.peers import encode
 from benchmarks.reactor_peers import Response
-from benchmarks.reactors import ahead, command_octets, commands, our_server, response_octets
+from benchmarks.reactors import ahead, command_bytes, commands, our_server, response_bytes
 from benchmarks.timing import measure, own
 
 from hgproto.judging.validation import Validator
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["CONTESTANTS", "Line", "Task", "capture", "judged", "long_run", "main", "report", "tasks", "timed"]
 
 COUNT = 200
-CHUNK_OCTETS = 1 << 16
+CHUNK_BYTES = 1 << 16
 ENOUGH = 400_000
 """Frames a second that are enough."""
 OF_REACTOR = 0.5
@@ -46,11 +46,11 @@ OF_REACTOR = 0.5
 
 
 class Task(NamedTuple):
-    """Octets that one side sends. ``issued``: the requests that a client has to know of to read them."""
+    """Bytes that one side sends. ``issued``: the requests that a client has to know of to read them."""
 
     title: str
     role: Role
-    octets: bytes
+    data: bytes
     frames: int
     issued: range = range(0)
 
@@ -60,11 +60,11 @@ def tasks(count: int = COUNT) -> list[Task]:
     name = "a name of sixteen"[:16].replace(" ", "-")
     ids = range(1, 2 * count, 2)
     single = b"".join(encode(request_id, 1, int(request_id == 1), 1, 1, name.encode()) for request_id in ids)
-    answers = response_octets([Response(request_id, bytes(16)) for request_id in ids])
+    answers = response_bytes([Response(request_id, bytes(16)) for request_id in ids])
     return [
-        Task("commands of one frame, 16 octets", "client", single, count),
-        Task("commands with two arguments", "client", command_octets(commands(count, 2)), 3 * count),
-        Task("responses of one frame, 16 octets", "server", answers, count, ids),
+        Task("commands of one frame, 16 bytes", "client", single, count),
+        Task("commands with two arguments", "client", command_bytes(commands(count, 2)), 3 * count),
+        Task("responses of one frame, 16 bytes", "server", answers, count, ids),
     ]
 
 
@@ -72,12 +72,12 @@ def tasks(count: int = COUNT) -> list[Task]:
 
 
 def decoding(task: Task) -> Callable[[], int]:
-    chunks = cut_up(task.octets, CHUNK_OCTETS)
+    chunks = cut_up(task.data, CHUNK_BYTES)
     return own(lambda: sum(1 for _ in read_frames(chunks)))
 
 
 def reacting(task: Task) -> Callable[[], int]:
-    chunks = cut_up(task.octets, CHUNK_OCTETS)
+    chunks = cut_up(task.data, CHUNK_BYTES)
 
     def made() -> Any:
         if task.role == "client":
@@ -97,7 +97,7 @@ def reacting(task: Task) -> Callable[[], int]:
 
 
 def validating(task: Task) -> Callable[[], int]:
-    chunks = cut_up(task.octets, CHUNK_OCTETS)
+    chunks = cut_up(task.data, CHUNK_BYTES)
     take = ahead(lambda: Validator(task.role))
 
     def run() -> int:
@@ -155,28 +155,28 @@ def report(task: Task, lines: Sequence[Line]) -> Iterator[str]:
 # A long capture
 
 
-def capture(octets: int) -> Iterator[bytes]:
-    """At least so many octets of commands of one frame on one stream, whose ids go round and round."""
+def capture(size: int) -> Iterator[bytes]:
+    """At least so many bytes of commands of one frame on one stream, whose ids go round and round."""
     first = b"".join(encode(request_id, 1, 0, 1, 1, b"x" * 16) for request_id in range(1, 1 << 16, 2))
     begun = bytearray(first)
     begun[6] = 1
     for chunk in chain((bytes(begun),), repeat(first)):
         yield chunk
-        octets -= len(chunk)
-        if octets <= 0:
+        size -= len(chunk)
+        if size <= 0:
             return
 
 
-def long_run(octets: int) -> Iterator[str]:
+def long_run(size: int) -> Iterator[str]:
     """Validates a long capture, and says how fast, and how much memory it took, at some places."""
     validator, began, said = Validator("client"), perf_counter(), 0
     yield f"\n{'a capture of commands of one frame':<40}{'MiB':>10}{'seconds':>10}{'k/s':>8}{'peak memory':>14}"
-    for chunk in capture(octets):
-        for at in range(0, len(chunk), CHUNK_OCTETS):
-            for finding in validator.feed(chunk[at : at + CHUNK_OCTETS]):
+    for chunk in capture(size):
+        for at in range(0, len(chunk), CHUNK_BYTES):
+            for finding in validator.feed(chunk[at : at + CHUNK_BYTES]):
                 raise ValueError(f"the capture is not valid: {finding}")
-        if validator.octets >= said + octets // 4:
-            said = validator.octets
+        if validator.size >= said + size // 4:
+            said = validator.size
             seconds, peak = perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
             speed = validator.frames / seconds / 1000
             yield f"{'':<40}{said >> 20:>10}{seconds:>10.1f}{speed:>8.0f}{peak:>10.1f} MiB"

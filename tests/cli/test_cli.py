@@ -67,24 +67,24 @@ def test_every_vector_round_trips() -> None:
 FAULTS: list[tuple[list[str], bytes, str]] = [
     (["encode"], LINE + b"1 1 x command-name eos a\n", "standard input:2:5: expected a stream flag"),
     (["encode"], b"1 1\n", "standard input:1:4: expected the stream flags"),
-    (["encode", "--max-payload", "3"], LINE, "standard input:1:35: length: expected at most 3 octets, found 14 octets"),
+    (["encode", "--max-payload", "3"], LINE, "standard input:1:35: length: expected at most 3 bytes, found 14 bytes"),
     (["encode"], b"1 1 0 3 1 " + b"a" * 300_000, "expected a line of at most"),
     (
         ["decode"],
         bytes.fromhex(HEX.decode()) + b"\x01",
-        "length: expected 3 octets, found 1 octet (the header lacks 7) at offset 22 (frame.whole)",
+        "length: expected 3 bytes, found 1 byte (the header lacks 7) at offset 22 (frame.whole)",
     ),
     (
         ["decode"],
         bytes.fromhex(HEX.decode())[:-1],
-        "payload: expected 14 octets, as length says, found 13 octets (the frame lacks 1) at offset 8",
+        "payload: expected 14 bytes, as length says, found 13 bytes (the frame lacks 1) at offset 8",
     ),
     (
         ["decode"],
         b"\xff\xff\xff" + bytes(5),
-        "expected at most 65535 octets, found 16777215 octets at offset 0 (frame.length-limit)",
+        "expected at most 65535 bytes, found 16777215 bytes at offset 0 (frame.length-limit)",
     ),
-    (["decode", "--max-payload", "3"], bytes.fromhex(HEX.decode()), "expected at most 3 octets, found 14 octets"),
+    (["decode", "--max-payload", "3"], bytes.fromhex(HEX.decode()), "expected at most 3 bytes, found 14 bytes"),
     (["decode", "--hex"], b"00\n0x", "standard input:2:2: expected a hexadecimal digit, found 'x'"),
     (["decode", "--hex"], HEX[:-2], "standard input:1:44: expected the second digit of a byte"),
     (["decode", "--revision", "pyproject.toml"], b"", "pyproject.toml:"),
@@ -136,22 +136,22 @@ DAMAGED = codec.encode_frame(codec.make_frame(1, 1, 0xF8, 6, 15, b"\xff"))
 def test_damage_in_a_payload_is_shown_and_is_a_fault(form: str) -> None:
     """In the output beside the frame, and on standard error; the frames after it are read."""
     good = bytes.fromhex(HEX.decode())
-    for octets, offset, rest in (
+    for data, offset, rest in (
         (DAMAGED, 8, ""),
         (good + DAMAGED + good, len(good) + 8, ""),
         (good + DAMAGED * 2 + good, len(good) + 8, "; 1 more payload is damaged"),
         (DAMAGED * 4, 8, "; 3 more payloads are damaged"),
     ):
-        out, error = run("decode", "--format", form, given=octets, code=1)
+        out, error = run("decode", "--format", form, given=data, code=1)
         place = f"at offset {offset} (text-output.single-frame)"
-        assert out.decode().count("(text-output.single-frame)") == octets.count(DAMAGED)
+        assert out.decode().count("(text-output.single-frame)") == data.count(DAMAGED)
         assert place in out.decode()
         (line,) = error.splitlines()
         assert line.startswith("hgproto: standard input: ")
         assert line.endswith(f"{place}{rest}")
         if form == "human":
-            assert run("encode", given=out)[0] == octets
-            assert out.splitlines()[octets.index(DAMAGED) // len(good) + 1].startswith(b"# error: ")
+            assert run("encode", given=out)[0] == data
+            assert out.splitlines()[data.index(DAMAGED) // len(good) + 1].startswith(b"# error: ")
         if form == "json":
             lines = [json.loads(line) for line in out.splitlines()]
             assert [line["offset"] for line in lines] == sorted(line["offset"] for line in lines)
@@ -164,9 +164,9 @@ def test_damage_in_a_payload_is_shown_and_is_a_fault(form: str) -> None:
 @pytest.mark.requirement("frame.items-limit")
 @pytest.mark.parametrize("form", ["human", "json", "tree"])
 def test_the_limit_on_items_can_be_another(form: str) -> None:
-    octets = codec.encode_frame(codec.make_frame(1, 2, 1, 6, 0, b"\1\0\0\0\n" * 3))
+    data = codec.encode_frame(codec.make_frame(1, 2, 1, 6, 0, b"\1\0\0\0\n" * 3))
     for limit, found in (("payload-items=3", False), ("payload_items=2", True)):
-        out, error = run("decode", "--format", form, "--limit", limit, given=octets, code=int(found))
+        out, error = run("decode", "--format", form, "--limit", limit, given=data, code=int(found))
         assert (b"(frame.items-limit)" in out) == ("(frame.items-limit)" in error) == found
     many = codec.encode_frame(codec.make_frame(1, 2, 1, 6, 0, bytes(4) * 65537), 1 << 24)
     assert b"items-limit" in run("decode", "--max-payload=400000", "--format", form, given=many, code=1)[0]

@@ -32,31 +32,31 @@ if TYPE_CHECKING:
 MODULE = """
 import threading, time
 from hgproto.fuzz.echo import serve
-def crash(octets):
-    if octets:
+def crash(data):
+    if data:
         raise RuntimeError
     return b""
-def other(octets):
-    if octets:
+def other(data):
+    if data:
         raise RuntimeError
     return b""
-def picky(octets):
-    if octets == b"bad":
+def picky(data):
+    if data == b"bad":
         raise RuntimeError
-    return serve(octets)
+    return serve(data)
 calls = 0
-def third(octets):
+def third(data):
     global calls
     calls += 1
     if calls == 3:
         raise RuntimeError
-    return serve(octets)
-def late(octets):
+    return serve(data)
+def late(data):
     threading.Timer(0.1, fails).start()
-    return serve(octets)
+    return serve(data)
 def fails():
     raise RuntimeError
-def slow(octets):
+def slow(data):
     time.sleep(0.2)
     raise RuntimeError
 """
@@ -87,8 +87,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 def files(tmp_path: Path) -> dict[str, str]:
     """Files by what comes of them: a finding that still shows, one that does not, none, and none that is there."""
     bad, good = (
-        FuzzFinding(Case(octets, "session 1"), FAULT, 1, 7, 0.5, 3, ("mine:picky",)).write(str(tmp_path / name))
-        for name, octets in (("bad", b"bad"), ("good", b""))
+        FuzzFinding(Case(data, "session 1"), FAULT, 1, 7, 0.5, 3, ("mine:picky",)).write(str(tmp_path / name))
+        for name, data in (("bad", b"bad"), ("good", b""))
     )
     once = FuzzFinding(Case(b"", "session 1"), FAULT, 1, 7, 0.5, 3, ("mine:picky",), shown_again=False)
     (tmp_path / "other.json").write_text("{}")
@@ -179,7 +179,7 @@ def test_a_finding_that_does_not_show_again_says_so(run: Any, tmp_path: Path) ->
     (file,) = (tmp_path / "findings").iterdir()
     finding = json.loads(file.read_text())
     assert (finding["shown_again"], finding["new_process"]) == (False, True)
-    assert len(finding["octets"]) == 2 * finding["original_octets"]
+    assert len(finding["bytes"]) == 2 * finding["original_bytes"]
     assert run("mine:third", "--replay", f"findings/{file.name}")[:2] == (
         0,
         f"findings/{file.name}: {SAID['once'][1]}\n",
@@ -251,20 +251,20 @@ def test_what_cannot_be_written_is_printed_and_is_trouble(run: Any, tmp_path: Pa
     assert errors.splitlines()[-1] == "hgproto: findings were not kept: /dev/null/x: Not a directory"
     whole, small = printed_findings(output)
     assert whole["id"] == small["id"]
-    assert len(small["octets"]) <= len(whole["octets"])
+    assert len(small["bytes"]) <= len(whole["bytes"])
     (tmp_path / "kept.json").write_text(json.dumps(small))
-    assert read_finding("kept.json")[0].octets.hex() == small["octets"]
+    assert read_finding("kept.json")[0].data.hex() == small["bytes"]
     assert run("mine:crash", "--replay", "kept.json")[0] == 1
 
 
 def test_a_disk_that_fills_up_keeps_what_was_written(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[str] = []
 
-    def write(path: str, octets: bytes) -> None:
+    def write(path: str, data: bytes) -> None:
         if written:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
         written.append(path)
-        write_whole(path, octets)
+        write_whole(path, data)
 
     monkeypatch.setattr(findings_module, "write_whole", write)
     status, output, errors = run("mine:crash", "--seed", "1", "--max-findings", "1")
@@ -411,12 +411,12 @@ from hgproto.fuzz.echo import serve
 
 calls = 0
 
-def changes(octets):
+def changes(data):
     global calls
     calls += 1
-    if len(octets) > 300:
+    if len(data) > 300:
         raise KeyError("big")
-    return "text" if calls > {most} else serve(octets)
+    return "text" if calls > {most} else serve(data)
 """
 
 
@@ -436,11 +436,11 @@ def test_findings_are_summed_up_though_the_target_cannot_be_used_to_the_end(
 def test_findings_that_were_shown_again_count_though_the_target_cannot_be_used_to_the_end(
     run: Any, tmp_path: Path
 ) -> None:
-    module = CHANGING.replace("len(octets) > 300", "octets == b'bad'").replace("calls > {most}", "octets == b'good'")
+    module = CHANGING.replace("len(data) > 300", "data == b'bad'").replace("calls > {most}", "data == b'good'")
     (tmp_path / "changing.py").write_text(module)
     names = [
-        FuzzFinding(Case(octets, "session 1"), FAULT, 1, 7, 0.5, 3, ("changing:changes",)).write("found")
-        for octets in (b"bad", b"good")
+        FuzzFinding(Case(data, "session 1"), FAULT, 1, 7, 0.5, 3, ("changing:changes",)).write("found")
+        for data in (b"bad", b"good")
     ]
     status, output, errors = run("changing:changes", "--replay", *names)
     assert status == 1

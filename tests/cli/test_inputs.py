@@ -271,7 +271,7 @@ def test_the_other_files_of_a_corpus_are_judged(
     number = "1 file" if len(spoiled) == 1 else f"{len(spoiled)} files"
     for command, shown in (
         ("replay tree validator", f"2 files, 0 faults; {number} could not be read\n"),
-        ("minimize tree small", f"1 of 2 files, 13 of 26 octets in small; {number} could not be read\n"),
+        ("minimize tree small", f"1 of 2 files, 13 of 26 bytes in small; {number} could not be read\n"),
     ):
         assert cli.main(["corpus", *command.split()]) == code
         out, error = capsys.readouterr()
@@ -338,7 +338,7 @@ def test_the_end_of_a_line_is_read_in_one_way(
     assert step["wire"] == wire
     assert step["line"] == f"> {line}{without_line_end(end.encode()).decode()}"
     cli.main(["validate", "--format", "json", str(session)])
-    assert json.loads(capsys.readouterr().out.splitlines()[-1])["octets"] == len(wire) // 2
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["bytes"] == len(wire) // 2
     cli.main(["coverage", str(session), "--format", "json"])
     of_session = json.loads(capsys.readouterr().out)["kinds"]["types"]
     assert of_session["exercised"] == 1
@@ -384,7 +384,7 @@ def test_a_line_of_a_session_after_blanks_is_not_skipped(
     file.write_text(" " * 200 + "> 1 1 stream-begin|stream-end command-name eos heads\n")
     assert cli.main([command, str(file)]) == 1
     printed = capsys.readouterr()
-    assert "expected a line of at most 100 octets, found more" in printed.out + printed.err
+    assert "expected a line of at most 100 bytes, found more" in printed.out + printed.err
 
 
 SCHEMAS = {

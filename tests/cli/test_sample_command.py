@@ -20,7 +20,7 @@ from hgproto.judging.validation import SessionValidator, Validator, validate
 from hgproto.revisions.framing_0002 import codec
 from hgproto.revisions.revision import Revision
 from hgproto.samples import VIOLATORS
-from hgproto.wire.hexform import octets_from_hex
+from hgproto.wire.hexform import bytes_from_hex
 from hgproto.wire.jsonform import Continuations
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def sample(monkeypatch: pytest.MonkeyPatch) -> Any:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_a_seed_gives_the_same_octets_everywhere(sample: Any, arguments: tuple[str, ...], digest: str) -> None:
+def test_a_seed_gives_the_same_bytes_everywhere(sample: Any, arguments: tuple[str, ...], digest: str) -> None:
     # Samples have changed when this is another, which is no fault, and worth a line of news.
     assert hashlib.sha256(sample(*arguments, "--seed", "2026")).hexdigest()[:16] == digest
 
@@ -75,7 +75,7 @@ def test_frames_keep_every_rule_in_every_format(sample: Any, name: str | None) -
     assert len(set(map(encode_frame, frames))) > 100
     human = sample(*arguments, "human").decode().splitlines()
     assert [parse_frame(line) for line in human] == frames
-    assert b"".join(octets_from_hex([sample(*arguments, "hex")])) == raw
+    assert b"".join(bytes_from_hex([sample(*arguments, "hex")])) == raw
     objects = [json.loads(line) for line in sample(*arguments, "json").splitlines()]
     assert [one["payload"] for one in objects] == [bytes(frame.payload).hex() for frame in frames]
     assert all("error" not in one for one in objects)
@@ -100,10 +100,10 @@ def test_frames_that_follow_each_other_keep_every_rule(
     """Ids come again, so a frame may continue an earlier one, and then its payload does too."""
     revision = Revision(ALIEN if ALIEN in arguments else "framing-0002")
     options = [*arguments, "-n", "200", "--seed", str(seed)]
-    octets = sample(*options, "--format", "raw")
-    assert list(validate(octets, depth="frames", revision=revision)) == []
+    data = sample(*options, "--format", "raw")
+    assert list(validate(data, depth="frames", revision=revision)) == []
     read = Continuations(revision.codec)
-    continued = [read.next(frame) for frame in FrameReader(codec=revision.codec).read(octets)]
+    continued = [read.next(frame) for frame in FrameReader(codec=revision.codec).read(data)]
     assert any(continued)
     lines = [json.loads(line) for line in sample(*options, "--format", "json").splitlines()]
     assert [line for line in lines if "error" in line] == []
@@ -115,9 +115,9 @@ def test_frames_that_follow_each_other_keep_every_rule(
 
 def test_no_more_values_are_incomplete_than_readers_remember(sample: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hgproto.wire.jsonform.MOST_INCOMPLETE", 3)
-    octets = sample("measure", "--revision", ALIEN, "-n", "200", "--seed", "1", "--format", "raw")
+    data = sample("measure", "--revision", ALIEN, "-n", "200", "--seed", "1", "--format", "raw")
     validator = Validator(depth="frames", revision=Revision(ALIEN))
-    assert [*validator.feed(octets), *validator.close()] == []
+    assert [*validator.feed(data), *validator.close()] == []
     assert (validator.frames, validator.untracked) == (200, 0)
 
 
@@ -144,9 +144,9 @@ def test_one_side_of_a_session(sample: Any) -> None:
         side: b"".join(bytes.fromhex(line["wire"]) for line in json.loads(both)["lines"] if line["side"] == side)
         for side in ROLES
     }
-    for side, octets in shown.items():
-        assert sample("session", "-n", "1", "--seed", "8", "--format", "raw", "--role", side) == octets
-        assert list(validate(octets, role=side)) == []
+    for side, data in shown.items():
+        assert sample("session", "-n", "1", "--seed", "8", "--format", "raw", "--role", side) == data
+        assert list(validate(data, role=side)) == []
         lines = sample("session", "-n", "1", "--seed", "8", "--role", side).decode().splitlines()
         assert {line[0] for line in lines} == {">" if side == "client" else "<"}
     assert sample("session", "-n", "1", "--seed", "8", "--format", "raw") == shown["client"]
@@ -216,7 +216,7 @@ def test_frames_of_another_schema(sample: Any) -> None:
             ("--invalid", "frame.hole"),
             r"argument --invalid: there is no requirement 'frame.hole'; did you mean 'frame.whole'\?",
         ),
-        (("--invalid", "stream-settings.name-size"), "argument --invalid: no octets break stream-settings.name-size: "),
+        (("--invalid", "stream-settings.name-size"), "argument --invalid: no bytes break stream-settings.name-size: "),
         (
             ("progress", "--invalid", "stream.end"),
             "argument --invalid: no progress frame breaks stream.end by itself; a session may",
@@ -233,11 +233,11 @@ def test_frames_of_another_schema(sample: Any) -> None:
         ),
         (
             ("--invalid", "progress.surplus", "--format", "hex"),
-            "argument --invalid: no octets of a client break progress.surplus: it binds the server, so give that as role",
+            "argument --invalid: no bytes of a client break progress.surplus: it binds the server, so give that as role",
         ),
         (
             ("--invalid", "command-name.ascii", "--role", "server"),
-            "argument --invalid: no octets of a server break command-name.ascii: it binds the client, so give that",
+            "argument --invalid: no bytes of a server break command-name.ascii: it binds the client, so give that",
         ),
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, tuple) else "",
@@ -263,12 +263,12 @@ def test_what_is_written_of_one_side_breaks_the_rule_itself(
     for seed in range(5):
         shown = sample("--invalid", requirement, "-n", "1", "--seed", str(seed), "--format", format, *words)
         if format == "json":
-            octets = bytes.fromhex("".join(line["wire"] for line in json.loads(shown)["lines"]))
+            data = bytes.fromhex("".join(line["wire"] for line in json.loads(shown)["lines"]))
         elif format == "human":
-            octets = b"".join(encode_frame(parse_frame(line[2:])) for line in shown.decode().splitlines())
+            data = b"".join(encode_frame(parse_frame(line[2:])) for line in shown.decode().splitlines())
         else:
-            octets = shown if format == "raw" else b"".join(octets_from_hex([shown]))
-        assert {finding.id for finding in validate(octets, role=role)} == {requirement}
+            data = shown if format == "raw" else b"".join(bytes_from_hex([shown]))
+        assert {finding.id for finding in validate(data, role=role)} == {requirement}
 
 
 @pytest.mark.parametrize("what", [["session"], ["session", "--encoded"], ["--invalid", "response.active-request"]])

@@ -98,7 +98,7 @@ def test_a_violation_is_named_once_at_its_line(
     arguments = ["--limit", "max-payload=3", str(file)]
     assert cli.main(["session", *arguments]) == 1
     out, error = capsys.readouterr()
-    assert error.startswith(f"hgproto: {file}:{line}: {judge}: length: expected at most 3 octets")
+    assert error.startswith(f"hgproto: {file}:{line}: {judge}: length: expected at most 3 bytes")
     assert error.count("frame.length-limit") == 1
     assert "validator:" not in out + error
     assert cli.main(["validate", "--format", "json", *arguments]) == 1

@@ -158,7 +158,7 @@ def test_a_closed_pipe_after_an_error_does_not_hide_the_error(command: str, stat
     (here / "broken.bin").write_bytes(BROKEN)
     (here / "bad.hex").write_text("zz")
     (here / "broken.session").write_text("> 1 2 stream-begin command-name eos x\n")
-    (here / "broken.py").write_text("def serve(octets):\n    raise RuntimeError\n")
+    (here / "broken.py").write_text("def serve(data):\n    raise RuntimeError\n")
     (here / "bad.yaml").write_text("language: 1\n")
     (here / "other.yaml").write_text(SCHEMA.joinpath("framing-0002.yaml").read_text().replace("doc: ", "doc: Also ", 1))
     for include in SCHEMA.glob("*.yaml"):
@@ -231,8 +231,8 @@ def test_an_error_that_was_found_decides_over_trouble_that_comes_after_it(comman
     "command", ["decode payload.bin", "session broken.session", "validate broken.bin", "decode cut.bin"]
 )
 def test_an_error_that_was_found_decides_over_output_that_cannot_be_written(command: str, here: Path) -> None:
-    for name, octets in (("payload.bin", BROKEN_PAYLOAD), ("broken.session", BROKEN_LINE), ("broken.bin", BROKEN)):
-        (here / name).write_bytes(octets)
+    for name, data in (("payload.bin", BROKEN_PAYLOAD), ("broken.session", BROKEN_LINE), ("broken.bin", BROKEN)):
+        (here / name).write_bytes(data)
     (here / "cut.bin").write_bytes(FRAMES[:-1])
     done = run(here, command, ">/dev/full", env=BUFFERED)
     assert said(done)[-1] == "hgproto: standard output: No space left on device"
@@ -438,8 +438,8 @@ def test_non_blocking_input_is_waited_for(command: str, given: bytes, here: Path
     with subprocess.Popen(
         words(command), cwd=here, stdin=reading, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
-        for octet in (given[:1], given[1:5], given[5:]):
-            os.write(writing, octet)
+        for byte in (given[:1], given[1:5], given[5:]):
+            os.write(writing, byte)
             while size_of(reading):
                 assert process.poll() is None
                 time.sleep(0.005)

@@ -152,7 +152,7 @@ def test_a_directory_is_its_files(here: Path, capsys: Capture) -> None:
         (here / "captures" / place).write_bytes(wire(CLEAN))
     assert main(["validate", "captures"]) == 0
     captured = capsys.readouterr()
-    assert captured.out == "captures/b.bin: good (1 frame, 9 octets)\ncaptures/deeper/a.bin: good (1 frame, 9 octets)\n"
+    assert captured.out == "captures/b.bin: good (1 frame, 9 bytes)\ncaptures/deeper/a.bin: good (1 frame, 9 bytes)\n"
     (here / "empty").mkdir()
     assert "empty: there are no files in this directory" in usage(capsys, "empty")
 
@@ -161,7 +161,7 @@ def test_text_says_where_in_which_line(capsys: Capture) -> None:
     assert main(["validate", "both.session"]) == 1
     first, *_, last = capsys.readouterr().out.splitlines()
     assert first.startswith("both.session:5: offset 0x10 (16), server: error: expected ")
-    assert last == "both.session: 1 error (3 frames, 27 octets)"
+    assert last == "both.session: 1 error (3 frames, 27 bytes)"
 
 
 def test_known_findings_and_dates(capsys: Capture) -> None:
@@ -197,7 +197,7 @@ def test_an_input_that_cannot_be_read_is_a_fault_and_the_next_is_read(
     assert main(["validate", name, "clean.bin"]) == 1
     captured = capsys.readouterr()
     assert captured.err.startswith(f"hgproto: {message}")
-    assert captured.out.endswith("clean.bin: good (1 frame, 9 octets)\n")
+    assert captured.out.endswith("clean.bin: good (1 frame, 9 bytes)\n")
 
 
 UNREADABLE = {
@@ -231,7 +231,7 @@ def judged(text: str, format: str) -> dict[str, tuple[int, bool]]:
             number, whole = errors.get(name, (0, True))
             errors[name] = (number + 1, whole and not rule.startswith("input."))
     else:
-        for name, counts in re.findall(r"^(\S+): (.*) \(\d+ frames?, \d+ octets?\)$", text, re.MULTILINE):
+        for name, counts in re.findall(r"^(\S+): (.*) \(\d+ frames?, \d+ bytes?\)$", text, re.MULTILINE):
             count = re.match(r"(\d+) error", counts)
             errors[name] = (int(count[1]) if count else 0, "unreadable" not in counts)
     return errors
@@ -281,7 +281,7 @@ def test_a_directory_that_cannot_be_listed_is_trouble(
     monkeypatch.setattr(os, "scandir", scandir)
     assert main(["validate", "dir"]) == 3
     assert capsys.readouterr() == (
-        "dir/a: 1 error, unreadable: Permission denied (0 frames, 0 octets)\ndir/b/x.bin: good (1 frame, 9 octets)\n",
+        "dir/a: 1 error, unreadable: Permission denied (0 frames, 0 bytes)\ndir/b/x.bin: good (1 frame, 9 bytes)\n",
         "hgproto: dir/a: Permission denied\n",
     )
 

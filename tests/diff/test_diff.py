@@ -228,16 +228,16 @@ def codec_of(file: Path) -> Any:
     return Revision(str(file)).codec
 
 
-def test_without_layout_and_wire_the_same_octets_are_taken(pair: Pair) -> None:
+def test_without_layout_and_wire_the_same_bytes_are_taken(pair: Pair) -> None:
     if {change.kind for change in pair.found} & {"layout", "wire"}:
         return
     before, now = codec_of(pair.difference.main), codec_of(pair.file)
-    octets = [example.octets for frame in pair.old.frames.values() for example in frame.examples]
+    data = [example.data for frame in pair.old.frames.values() for example in frame.examples]
     if pair.difference.main == OURS:
-        octets += [bytes.fromhex(vector["wire"]) for vector in (*VALID, *INVALID) if "wire" in vector]
-    refused = [bool(judgement(before, wire)) for wire in octets]
+        data += [bytes.fromhex(vector["wire"]) for vector in (*VALID, *INVALID) if "wire" in vector]
+    refused = [bool(judgement(before, wire)) for wire in data]
     assert {True, False} == set(refused)
-    assert [bool(judgement(now, wire)) for wire in octets] == refused
+    assert [bool(judgement(now, wire)) for wire in data] == refused
 
 
 def test_too_many_cases_are_not_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 class Change(NamedTuple):
     """What a change makes true of one frame.
 
-    ``octets`` are the frame, ``before`` and ``now`` its human forms. ``shown`` is a name to show, and a pattern that its
+    ``data`` are the frame, ``before`` and ``now`` its human forms. ``shown`` is a name to show, and a pattern that its
     table now has; ``gone`` one that it had. ``refused_before`` and ``refused_now`` are the rules that refuse the frame,
     and ``seen`` is true of the frame, its value, and the codec.
     """
 
-    octets: str
+    data: str
     before: str
     now: str
     shown: tuple[str, str]
@@ -49,7 +49,7 @@ class Change(NamedTuple):
 
 CHANGES = {
     "add a flag": Change(
-        octets="010000 0100 01 01 19 78",
+        data="010000 0100 01 01 19 78",
         before="1 1 stream-begin command-name eos|0x8 x",
         now="1 1 stream-begin command-name eos|quiet x",
         shown=("command-name", r"0x8 +quiet +No text-output\."),
@@ -59,7 +59,7 @@ CHANGES = {
         seen=lambda frame, _, codec: frame.flags == codec.CommandNameFlag.EOS | codec.CommandNameFlag.QUIET,
     ),
     "remove a flag": Change(
-        octets="010000 0100 01 01 16 78",
+        data="010000 0100 01 01 16 78",
         before="1 1 stream-begin command-name have-args|have-data x",
         now="1 1 stream-begin command-name have-args|0x4 x",
         shown=("command-name", "have-args"),
@@ -69,7 +69,7 @@ CHANGES = {
         seen=lambda frame, _, codec: int(frame.flags) == 6 and not hasattr(codec.CommandNameFlag, "HAVE_DATA"),
     ),
     "add a frame type": Change(
-        octets="010000 0100 01 01 98 78",
+        data="010000 0100 01 01 98 78",
         before="1 1 stream-begin 0x9 0x8 x",
         now="1 1 stream-begin ping pong x",
         shown=("ping", r"ping\.ascii +A sender MUST use a token"),
@@ -79,7 +79,7 @@ CHANGES = {
         seen=lambda frame, value, codec: frame.type is codec.FrameType.PING and value == "x",
     ),
     "remove a frame type": Change(
-        octets="010000 0100 02 01 70 a0",
+        data="010000 0100 02 01 70 a0",
         before="1 2 stream-begin progress 0 \\xa0",
         now="1 2 stream-begin 0x7 0 \\xa0",
         shown=("progress", "required"),
@@ -89,7 +89,7 @@ CHANGES = {
         seen=lambda frame, value, codec: frame.type == 7 and value == b"\xa0" and 7 not in codec.PAYLOADS,
     ),
     "add a payload field": Change(
-        octets="030000 0100 01 01 80 09 01 78",
+        data="030000 0100 01 01 80 09 01 78",
         before="1 1 stream-begin stream-settings 0 \\t\\x01x",
         now="1 1 stream-begin stream-settings 0 \\t\\x01x",
         shown=("stream-settings", r"level +u8 +1 +How hard to try\."),
@@ -99,17 +99,17 @@ CHANGES = {
         seen=lambda _, value, __: value.as_dict() == {"level": 9, "profile": "x", "settings": b""},
     ),
     "remove a payload field": Change(
-        octets="030000 0100 01 01 80 01 78 79",
+        data="030000 0100 01 01 80 01 78 79",
         before="1 1 stream-begin stream-settings 0 \\x01xy",
         now="1 1 stream-begin stream-settings 0 \\x01xy",
         shown=("stream-settings", "profile +ASCII"),
-        gone="settings +octets",
+        gone="settings +bytes",
         refused_before="",
         refused_now="stream-settings.name-size",
         seen=lambda _, __, codec: codec.StreamSettings("x").as_dict() == {"profile": "x"},
     ),
     "add a constraint": Change(
-        octets="010000 0100 01 00 32 78",
+        data="010000 0100 01 00 32 78",
         before="1 1 0 command-data eos x",
         now="1 1 0 command-data eos x",
         shown=("command-data", r"command-data\.closes +A client MUST end its stream"),
@@ -119,7 +119,7 @@ CHANGES = {
         seen=lambda _, value, __: value == b"x",
     ),
     "remove a constraint": Change(
-        octets="060000 0100 01 00 23 0100 0100 6b 76",
+        data="060000 0100 01 00 23 0100 0100 6b 76",
         before="1 1 0 command-argument continuation|eoa \\x01\\x00\\x01\\x00kv",
         now="1 1 0 command-argument continuation|eoa \\x01\\x00\\x01\\x00kv",
         shown=("command-argument", "continuation"),
@@ -162,10 +162,10 @@ def evolved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 OURS = Revision("framing-0002")
 
 
-def judgement(codec: Any, octets: bytes) -> str:
+def judgement(codec: Any, data: bytes) -> str:
     """The rule that refuses a frame by its codec; empty when none does."""
     try:
-        frame, _ = codec.decode_frame(octets)
+        frame, _ = codec.decode_frame(data)
         codec.check_header(frame)
         codec.decode_payload(frame)
     except RemoteProtocolError as error:
@@ -173,10 +173,10 @@ def judgement(codec: Any, octets: bytes) -> str:
     return ""
 
 
-def struct_judgement(structs: Any, octets: bytes) -> str:
+def struct_judgement(structs: Any, data: bytes) -> str:
     """The same by its Structs."""
     try:
-        structs.checked_frame.parse(octets)
+        structs.checked_frame.parse(data)
     except ProtocolError as error:
         return error.requirement
     return ""
@@ -189,15 +189,15 @@ def test_the_changed_schema_is_good(evolved: tuple[Change, Revision], capsys: py
 
 def test_codec_and_structs_made_in_memory_have_the_change(evolved: tuple[Change, Revision]) -> None:
     change, made = evolved
-    octets = bytes.fromhex(change.octets)
+    data = bytes.fromhex(change.data)
     for revision, refused in ((OURS, change.refused_before), (made, change.refused_now)):
-        assert judgement(revision.codec, octets) == refused
-        assert struct_judgement(revision.structs, octets) == refused
+        assert judgement(revision.codec, data) == refused
+        assert struct_judgement(revision.structs, data) == refused
 
 
 def test_values_have_the_change(evolved: tuple[Change, Revision]) -> None:
     change, made = evolved
-    frame, _ = made.codec.decode_frame(bytes.fromhex(change.octets))
+    frame, _ = made.codec.decode_frame(bytes.fromhex(change.data))
     try:
         value = made.codec.decode_payload(frame)
     except RemoteProtocolError as error:
@@ -217,17 +217,17 @@ def test_the_written_package_has_the_change(
         run = subprocess.run(command, capture_output=True, text=True, check=False)
         assert run.returncode == 0, run.stdout
     monkeypatch.syspath_prepend(tmp_path)
-    octets = bytes.fromhex(change.octets)
-    assert judgement(importlib.import_module(f"{package}.codec"), octets) == change.refused_now
-    assert struct_judgement(importlib.import_module(f"{package}.structs"), octets) == change.refused_now
+    data = bytes.fromhex(change.data)
+    assert judgement(importlib.import_module(f"{package}.codec"), data) == change.refused_now
+    assert struct_judgement(importlib.import_module(f"{package}.structs"), data) == change.refused_now
 
 
 def test_the_command_line_has_the_change(
     evolved: tuple[Change, Revision], tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     change, made = evolved
-    octets, wire, line = bytes.fromhex(change.octets), tmp_path / "wire", tmp_path / "line"
-    wire.write_bytes(octets)
+    data, wire, line = bytes.fromhex(change.data), tmp_path / "wire", tmp_path / "line"
+    wire.write_bytes(data)
     line.write_text(change.now, encoding="utf-8")
 
     def run(*arguments: str | Path, status: int = 0) -> bytes:
@@ -235,16 +235,16 @@ def test_the_command_line_has_the_change(
         return capfdbinary.readouterr().out
 
     revision = ("--revision", made.name)
-    assert run("encode", *revision, line) == octets
+    assert run("encode", *revision, line) == data
     try:
-        made.codec.decode_payload(made.codec.decode_frame(octets)[0])
+        made.codec.decode_payload(made.codec.decode_frame(data)[0])
         assert run("decode", *revision, wire).decode() == f"{change.now}\n"
     except RemoteProtocolError as error:
         # A frame whose payload is damaged is shown, and then what is wrong with it.
         assert error.requirement == change.refused_now
         shown = run("decode", *revision, wire, status=1).decode()
         assert re.fullmatch(rf"{re.escape(change.now)}\n# error: .* \({re.escape(change.refused_now)}\)\n", shown)
-    assert format_frame(OURS.codec.decode_frame(octets)[0]) == change.before
+    assert format_frame(OURS.codec.decode_frame(data)[0]) == change.before
     name, pattern = change.shown
     table = run("schema", "show", *revision, name).decode()
     assert re.search(pattern, table)
@@ -255,7 +255,7 @@ def test_the_command_line_has_the_change(
 
 def test_the_protocol_as_it_is_has_none_of_the_changes() -> None:
     for name, change in CHANGES.items():
-        frame, _ = OURS.codec.decode_frame(bytes.fromhex(change.octets))
+        frame, _ = OURS.codec.decode_frame(bytes.fromhex(change.data))
         try:
             value = OURS.codec.decode_payload(frame)
         except RemoteProtocolError as error:

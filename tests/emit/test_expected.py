@@ -49,8 +49,8 @@ def assert_alike(codec: Any, structs: Any) -> None:
     for code, flags, bits, stream_id in product(range(8), (0, 1, 2, 3, 8), stream_flags, (1, 2)):
         frame = codec.make_frame(stream_id, stream_id, bits, code, flags, b"")
         fast = refusal(lambda frame=frame: codec.check_header(frame))
-        octets = codec.encode_frame(frame)
-        slow = refusal(lambda octets=octets: structs.checked_frame.parse(octets))
+        data = codec.encode_frame(frame)
+        slow = refusal(lambda data=data: structs.checked_frame.parse(data))
         if fast is not None:
             seen.add(fast)
             assert slow == fast

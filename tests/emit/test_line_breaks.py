@@ -71,7 +71,7 @@ FORMS = [
     "{a} = payload[{a}_end:{b}_end]",
     "{a} = _unpack_h_array[{b}](payload, {a}_end)",
     '{a} = [item.encode("ascii") for item in value.{b}]',
-    '{a} = [low | high << 16 for low, high in iter_unpack("<HB", {b}_octets)]',
+    '{a} = [low | high << 16 for low, high in iter_unpack("<HB", {b}_bytes)]',
     '{a} = value.{b}.encode("ascii")',
     'raise RemoteProtocolError("{a}", 7, "{b}", f(x, y), str(frame.{b}))',
     "return {a}(**decode_entries({b}, as_bytes(payload)))",

@@ -42,13 +42,13 @@ FRAMES: dict[str, Any] = {
     "hello": {"flags": {"brief": {"bit": 0, "doc": "Parts follow."}}, "payload": [{"structure": "greeting"}]},
     "part": {
         "flags": {"on": {"bit": 1, "role": "more", "doc": "More."}, "over": {"bit": 2, "role": "last", "doc": "All."}},
-        "payload": [{"name": "octets", "type": "bytes", "size": "rest", "doc": "A part."}],
+        "payload": [{"name": "data", "type": "bytes", "size": "rest", "doc": "A part."}],
     },
     "words": {"flags": {}, "payload": [{"name": "words", **TEXT}]},
     "shout": {"flags": {"loud": {"bit": 4, "doc": "Loud."}}, "payload": [LOUD]},
     "blob": {
         "flags": {"first-kind": {"bit": 0, "doc": "One."}, "other-kind": {"bit": 3, "doc": "The other."}},
-        "payload": [{"name": "blob", "type": "bytes", "size": "rest", "doc": "Octets."}],
+        "payload": [{"name": "blob", "type": "bytes", "size": "rest", "doc": "Bytes."}],
     },
     "status": {"flags": {}, "payload": [{"structure": "status"}]},
     "ledger": {"flags": {}, "payload": [{"structure": "ledger"}]},

@@ -48,11 +48,11 @@ def variant(folder: Path, change: Callable[[Any], None], own: Callable[[str], st
 
 def bits_first(shared: Any) -> None:
     """Puts type and flags first, the length last, and makes ids wide."""
-    fields = {field.get("name", "octet"): field for field in shared["header"]["fields"]}
+    fields = {field.get("name", "byte"): field for field in shared["header"]["fields"]}
     fields["request_id"]["type"], fields["stream_id"]["type"], fields["length"]["type"] = "u24", "u16", "u32"
-    for bits, places in zip(fields["octet"]["bits"], ([0, 3], [4, 7]), strict=True):
+    for bits, places in zip(fields["byte"]["bits"], ([0, 3], [4, 7]), strict=True):
         bits["bits"] = places
-    order = "octet", "stream_id", "request_id", "stream_flags", "length", "payload"
+    order = "byte", "stream_id", "request_id", "stream_flags", "length", "payload"
     shared["header"]["fields"] = [fields[name] for name in order]
 
 
@@ -115,8 +115,8 @@ TIGHT = [
     {"receiving_requests": 1},
     {"arguments": 1},
     {"argument_value": 1},
-    {"request_octets": 4},
-    {"buffered_octets": 4},
+    {"request_bytes": 4},
+    {"buffered_bytes": 4},
 ]
 
 
@@ -254,7 +254,7 @@ def test_other_frames_are_yielded_as_they_are() -> None:
     pieces, events = Pieces(), list[Any]()
     assert pieces.take(wire(revision, [FIRST[0], (1, 6, 0, b"text")], 1))
     (part,) = revision.receive.receive_as_server(server._intake, pieces, events.append)
-    assert part == (0x6000, 1, 1, b"text", len(b"command") + len(b"text") + 2 * codec.HEADER_OCTETS)
+    assert part == (0x6000, 1, 1, b"text", len(b"command") + len(b"text") + 2 * codec.HEADER_BYTES)
     assert len(events) == 1
 
 
@@ -269,7 +269,7 @@ def test_a_schema_without_machines_has_loops_that_take_no_frame(tmp_path: Path) 
         pieces = Pieces()
         assert pieces.take(revision.codec.encode_frame(frame))
         ((_, request_id, stream_id, payload, stop),) = receive(intake, pieces, None)
-        assert (request_id, stream_id, payload, stop) == (2, 0, b"ok", revision.codec.HEADER_OCTETS + 2)
+        assert (request_id, stream_id, payload, stop) == (2, 0, b"ok", revision.codec.HEADER_BYTES + 2)
     assert "Struct" not in emit(ALIEN)
     assert list(usual(ALIEN, "server")) == []
     assert states_of(ALIEN, "server") is None

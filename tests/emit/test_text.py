@@ -119,8 +119,8 @@ def test_any_docstring_is_its_text(text: str) -> None:
 
 
 def test_names_that_code_refers_to() -> None:
-    code = '"""Due, in words."""\nx = Due(Octets(None), lambda this: this.at)  # Text\ndef f(a: int) -> None: g.h\n'
-    assert names_in(code) == {"Due", "Octets", "int", "g"}
+    code = '"""Due, in words."""\nx = Due(Bytes(None), lambda this: this.at)  # Text\ndef f(a: int) -> None: g.h\n'
+    assert names_in(code) == {"Due", "Bytes", "int", "g"}
 
 
 def test_parameters_are_not_referred_to() -> None:

@@ -58,7 +58,7 @@ def test_goals_are_all_that_the_schema_has() -> None:
 
 def test_a_frame_counts_as_what_it_is() -> None:
     coverage = Coverage()
-    coverage.octets(wire("1 1 stream-begin|stream-end command-name eos x"))
+    coverage.data(wire("1 1 stream-begin|stream-end command-name eos x"))
     assert reached(coverage, "types") == {"command-name"}
     assert reached(coverage, "flags") == {"stream-begin", "stream-end", "command-name eos"}
     assert reached(coverage, "edges") == {"request_id least", "stream_id least"}
@@ -84,7 +84,7 @@ def test_the_rest_of_a_value_has_no_fields(as_session: bool) -> None:
         if as_session:
             coverage.session(f"> {line}" for line in lines)
         else:
-            coverage.octets(wire(*lines))
+            coverage.data(wire(*lines))
         return {name for name in reached(coverage, "edges") if name.startswith("command-argument ")}
 
     assert edges(CONTINUED) == {"command-argument name_length least"}
@@ -113,7 +113,7 @@ def test_the_rest_of_a_value_has_no_fields(as_session: bool) -> None:
 )
 def test_transitions_are_those_that_reactors_make(lines: tuple[str, ...], row: str) -> None:
     coverage = Coverage()
-    coverage.octets(wire(*lines))
+    coverage.data(wire(*lines))
     assert [name for name in reached(coverage, "transitions") if row in name]
 
 
@@ -140,7 +140,7 @@ def test_broken_requirements_count() -> None:
         for attempt in range(40):
             choices = Seeded(100 * seed + attempt)
             lines = violate(name, session(choices, encodings=plain), choices)
-            if lines is not None and all(line.octets is None for line in lines):
+            if lines is not None and all(line.data is None for line in lines):
                 signs = {"client": ">", "server": "<"}
                 coverage.session(
                     f"{signs[side]}{'!' * raw} {'end' if frame is None else format_frame(frame)}"
@@ -155,8 +155,8 @@ def test_broken_requirements_count() -> None:
 def test_boundaries_reach_every_edge() -> None:
     coverage = Coverage()
     for name, code in codec.CODES.items():
-        for _, octets, _ in boundaries(name):
-            coverage.octets(octets, "client" if code < 4 else "server")
+        for _, data, _ in boundaries(name):
+            coverage.data(data, "client" if code < 4 else "server")
     assert [goal.name for goal in coverage.missing(["edges"])] == []
 
 
@@ -321,10 +321,10 @@ def test_what_is_named_twice_counts_once(
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(frames)))
     assert main(["validate", "-", "dir", "-", "dir/one.bin"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines == ["standard input: good (1 frame, 9 octets)", "dir/one.bin: good (1 frame, 9 octets)"]
+    assert lines == ["standard input: good (1 frame, 9 bytes)", "dir/one.bin: good (1 frame, 9 bytes)"]
     monkeypatch.chdir(tmp_path / "dir")
     assert main(["validate", "one.bin", "../dir/one.bin", str(tmp_path / "dir" / "one.bin")]) == 0
-    assert capsys.readouterr().out == "one.bin: good (1 frame, 9 octets)\n"
+    assert capsys.readouterr().out == "one.bin: good (1 frame, 9 bytes)\n"
 
 
 @pytest.mark.parametrize("names", [["."], ["./-"], ["-", "./-"], ["..", "-"]])
@@ -374,8 +374,8 @@ def test_mixed_directions_have_a_hint(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    octets = b"".join(codec.encode_frame(parse_frame(line)) for line in lines)
-    (tmp_path / name).write_bytes(octets.hex().encode() if name.endswith("hex") else octets)
+    data = b"".join(codec.encode_frame(parse_frame(line)) for line in lines)
+    (tmp_path / name).write_bytes(data.hex().encode() if name.endswith("hex") else data)
     assert main(["coverage", name, *(["--only", only] if only else [])]) == 0
     error = capsys.readouterr().err
     assert error.startswith(f"hgproto: {name}: frames are on streams of both sides") == hinted
@@ -394,8 +394,8 @@ def test_the_fields_of_encoded_payloads_count(
     ]
     encoded = Lines()
     frames = [frame for line in lines if (frame := encoded.read(line)[1]) is not None]
-    octets = "\n".join(lines).encode() if name.endswith("session") else b"".join(map(encode_frame, frames))
-    (tmp_path / name).write_bytes(octets)
+    data = "\n".join(lines).encode() if name.endswith("session") else b"".join(map(encode_frame, frames))
+    (tmp_path / name).write_bytes(data)
     assert main(["coverage", "--only", "edges", name]) == 0
     out, error = capsys.readouterr()
     assert not error

@@ -50,8 +50,8 @@ def test_an_input_may_be_cut_anywhere(form: str, size: int) -> None:
 @pytest.mark.parametrize("cut", range(1, len(FRAMES)))
 def test_the_last_frame_may_be_cut(cut: int) -> None:
     whole, in_bytes = Coverage(), Coverage()
-    whole.octets(FRAMES[:cut])
-    in_bytes.octets(FRAMES[at : at + 1] for at in range(cut))
+    whole.data(FRAMES[:cut])
+    in_bytes.data(FRAMES[at : at + 1] for at in range(cut))
     assert counted(whole) == counted(in_bytes)
 
 
@@ -69,9 +69,9 @@ def test_lines_of_a_session_may_end_in_both_ways(tmp_path: Path) -> None:
 
 def test_streams_of_both_sides_are_told() -> None:
     coverage = Coverage()
-    coverage.octets(encode_frame(parse_frame("1 2 stream-begin bytes-response eos x")) + FRAMES)
+    coverage.data(encode_frame(parse_frame("1 2 stream-begin bytes-response eos x")) + FRAMES)
     assert coverage.is_mixed
-    coverage.octets(FRAMES)
+    coverage.data(FRAMES)
     assert not coverage.is_mixed
 
 
@@ -108,7 +108,7 @@ def test_a_line_of_a_session_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None
     tracemalloc.start()
     try:
         with pytest.raises(
-            HumanFormError, match="a line of at most 1000000 octets, found more at line 2, column 1000001"
+            HumanFormError, match="a line of at most 1000000 bytes, found more at line 2, column 1000001"
         ):
             coverage.content(chain([b"# a comment\n"], chunks), "session")
         assert tracemalloc.get_traced_memory()[1] < 4_000_000
@@ -124,4 +124,4 @@ def test_a_line_of_a_session_that_is_too_long_is_an_error(
     file = tmp_path / "it.session"
     file.write_bytes(b" " * 200 + FORMS["session"])
     assert cli.main(["coverage", str(file)]) == 1
-    assert f"{file}:1:101: expected a line of at most 100 octets, found more" in capsys.readouterr().err
+    assert f"{file}:1:101: expected a line of at most 100 bytes, found more" in capsys.readouterr().err

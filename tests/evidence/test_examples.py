@@ -1,4 +1,4 @@
-"""Worked octets of requirements: that they keep and break what they are chosen for, and that faults are where they are marked."""
+"""Worked bytes of requirements: that they keep and break what they are chosen for, and that faults are where they are marked."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ LABELS = {
 every = pytest.mark.parametrize("name", REQUIREMENTS)
 
 
-def octets(example: Example) -> bytes:
-    return b"".join(step.octets or b"" for step in example.steps)
+def bytes_of(example: Example) -> bytes:
+    return b"".join(step.data or b"" for step in example.steps)
 
 
 @every
@@ -42,14 +42,14 @@ def test_what_is_good_breaks_nothing(name: str) -> None:
         return
     assert good.fault is None
     if good.steps[0].side is None:
-        assert list(validate(octets(good), depth="frames")) == []
+        assert list(validate(bytes_of(good), depth="frames")) == []
     label = LABELS.get(good.source, {})
     assert label.get("findings", []) == []
     assert label.get("result", "valid") == "valid"
 
 
 @every
-def test_what_is_bad_is_there_for_all_that_octets_can_break(name: str) -> None:
+def test_what_is_bad_is_there_for_all_that_bytes_can_break(name: str) -> None:
     _, bad = OURS.of(name)
     if bad is None:
         assert not REQUIREMENTS[name].breakable
@@ -60,13 +60,13 @@ def test_what_is_bad_is_there_for_all_that_octets_can_break(name: str) -> None:
         assert "zstd-8mb" not in default_encodings()
         return
     step = bad.steps[bad.fault.step]
-    assert 0 <= bad.fault.offset <= len(step.octets or b"")
-    assert bad.fault.offset + bad.fault.octets <= len(step.octets or b"")
+    assert 0 <= bad.fault.offset <= len(step.data or b"")
+    assert bad.fault.offset + bad.fault.size <= len(step.data or b"")
     label = LABELS.get(bad.source)
     if label is None:
         assert bad.source.startswith("the schema, frames.")
     elif label.get("result") == "invalid":
-        start = sum(len(before.octets or b"") for before in bad.steps[: bad.fault.step])
+        start = sum(len(before.data or b"") for before in bad.steps[: bad.fault.step])
         assert start + bad.fault.offset == label["offset"] or bad.fault.path.startswith("frames[0].")
         assert label["requirements"] == [name]
     else:
@@ -76,7 +76,7 @@ def test_what_is_bad_is_there_for_all_that_octets_can_break(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "step", "offset", "size", "bits"),
     [
-        ("command-name.eos-exclusive", 0, 7, 1, (0, 1)),  # bits of an octet
+        ("command-name.eos-exclusive", 0, 7, 1, (0, 1)),  # bits of a byte
         ("stream.begin-on-open", 1, 6, 1, (0, 0)),  # in a later frame of the same side
         ("response.active-request", 1, 7, 1, (4, 7)),  # in the first frame of the other side
         ("stream.end", 1, 0, 0, None),  # at the end of a side's output, with frames of the other after it
@@ -95,7 +95,7 @@ def test_what_is_shown_differs_little() -> None:
     good, bad = OURS.of("bytes-response.server-only")
     assert good is not None
     assert bad is not None
-    assert [a == b for a, b in zip(octets(good), octets(bad), strict=True)].count(False) == 1
+    assert [a == b for a, b in zip(bytes_of(good), bytes_of(bad), strict=True)].count(False) == 1
 
 
 def test_frames_and_sessions_have_their_human_form() -> None:
@@ -106,7 +106,7 @@ def test_frames_and_sessions_have_their_human_form() -> None:
     assert bad.steps[0].human == ""
     _, ends = OURS.of("stream.end")
     assert ends is not None
-    assert [(step.side, step.octets is None) for step in ends.steps[:3]] == [
+    assert [(step.side, step.data is None) for step in ends.steps[:3]] == [
         ("client", False),
         ("client", True),
         ("server", False),

@@ -56,7 +56,7 @@ def test_nothing_is_missing(name: str) -> None:
         ("request.limits", True, ""),  # a permission that shows
         ("request.interleaving", False, "A permission cannot be broken."),
         ("request.dispatch", False, "A permission cannot be broken."),  # though a machine knows it
-        ("request.any-order", False, "A quality of the client that no octets show."),
+        ("request.any-order", False, "A quality of the client that no bytes show."),
         (
             "frame.field-range",
             False,
@@ -65,7 +65,7 @@ def test_nothing_is_missing(name: str) -> None:
         (
             "response.once",
             False,
-            "No octets break it and nothing else: they show the breach of another rule, or nothing.",
+            "No bytes break it and nothing else: they show the breach of another rule, or nothing.",
         ),
     ],
 )
@@ -77,7 +77,7 @@ def test_whether_it_is_refused_and_why_it_cannot_be_broken(name: str, refused: b
 def test_there_may_be_no_example() -> None:
     explanation = explain("relay.parity", Revision(ALIEN))
     assert explanation.refused
-    assert explanation.no_bad == "There is no example of octets that break it."
+    assert explanation.no_bad == "There is no example of bytes that break it."
 
 
 def test_a_requirement_that_there_is_not() -> None:
@@ -117,7 +117,7 @@ def test_the_fault_is_marked(capsys: pytest.CaptureFixture[str]) -> None:
         """
     07 00 00 01 00 01 01 13 63 6f 6d 6d 61 6e 64
                          ^^
-    octet 7, bits 0 to 1, frames[0].flags: expected eos without have-args or have-data, found
+    byte 7, bits 0 to 1, frames[0].flags: expected eos without have-args or have-data, found
       eos|have-args
     1 1 stream-begin command-name eos|have-args command
 """
@@ -137,7 +137,7 @@ def test_the_fault_is_marked(capsys: pytest.CaptureFixture[str]) -> None:
         # The end of a side's output.
         ("stream.end", ["  > end", "    ^"]),
         # Most of a long payload is left out.
-        ("frame.length-limit", ["    ... 224 octets", "    00 00 00 00 00 00 00"]),
+        ("frame.length-limit", ["    ... 224 bytes", "    00 00 00 00 00 00 00"]),
     ],
 )
 def test_marks(name: str, lines: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -189,5 +189,5 @@ def test_the_place_of_a_frame_that_is_missing_is_marked(
         "",
         "    ",
         "    ^",
-        "    octet 0, flags_type: expected 1 octet, found 0 octets",
+        "    byte 0, flags_type: expected 1 byte, found 0 bytes",
     ]

@@ -71,12 +71,12 @@ def wires(lines: list[str]) -> list[bytes]:
 
 
 def edges(
-    octets: list[bytes], *, encodings: Encodings | None = None, limits: Limits | None = None
+    data: list[bytes], *, encodings: Encodings | None = None, limits: Limits | None = None
 ) -> tuple[set[str], set[str]]:
     """The edges of arguments that frames reach, and the encodings that are not available."""
     found: set[str] = set()
     counter = FrameGoals(lambda _, name: found.add(name), default_revision(), encodings=encodings, limits=limits)
-    for frame in octets:
+    for frame in data:
         counter.count(frame)
     return {name for name in found if name.startswith("command-argument ") and "_length" in name}, counter.unavailable
 

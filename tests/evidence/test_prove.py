@@ -58,13 +58,13 @@ def with_example(**changes: Any) -> Schema:
     [
         ({"decodes": {"profile": "zlib"}}, ["decodes to '' in settings, and `decodes` has nothing"]),
         ({"decodes": {"profile": "zlib", "settings": "", "x": 1}}, ["decodes to nothing in x, and `decodes` has 1"]),
-        ({"octets": b"\x04zli"}, ["refused by the Structs", "refused by the codec"]),
+        ({"data": b"\x04zli"}, ["refused by the Structs", "refused by the codec"]),
         (
             {"decodes": None, "refused": "stream-settings.name-whole", "offset": 1},
             ["taken by the Structs", "taken by the codec"],
         ),
         (
-            {"decodes": None, "refused": "stream-settings.name-ascii", "offset": 1, "octets": b"\x04zli"},
+            {"decodes": None, "refused": "stream-settings.name-ascii", "offset": 1, "data": b"\x04zli"},
             ["refused by stream-settings.name-whole at offset 1 in the Structs", "at offset 1 in the codec"],
         ),
     ],
@@ -80,10 +80,10 @@ def test_an_example_that_does_not_hold(changes: dict[str, Any], messages: list[s
 
 
 def test_only_what_differs_is_named() -> None:
-    octets = b"\xa3Cpos\x02EtopicGcloningEtotal\x0a"
+    data = b"\xa3Cpos\x02EtopicGcloningEtotal\x0a"
     structure = OURS.structures["progress"]
     stated = {"topic": "cloning", "pos": 3, "total": 10, "items": [{"a": 1}]}
-    example = replace(structure.examples[0], octets=octets, decodes=stated)
+    example = replace(structure.examples[0], data=data, decodes=stated)
     schema = replace(OURS, structures={**OURS.structures, "progress": replace(structure, examples=(example,))})
     assert [problem.message for problem in prove(schema)[0]] == [
         "the example decodes to 2 in pos, and `decodes` has 3",
@@ -94,7 +94,7 @@ def test_only_what_differs_is_named() -> None:
 def test_a_long_value_is_cut() -> None:
     frame = OURS.frames["command-data"]
     header = (5000).to_bytes(3, "little") + bytes.fromhex("0100 01 00 32")
-    example = replace(frame.examples[0], octets=header + bytes(5000), decodes={"payload": "00"}, continued=False)
+    example = replace(frame.examples[0], data=header + bytes(5000), decodes={"payload": "00"}, continued=False)
     schema = replace(OURS, frames={**OURS.frames, "command-data": replace(frame, examples=(example,))})
     problems, _ = prove(schema)
     assert any(problem.message.endswith("... in payload, and `decodes` has '00'") for problem in problems)
@@ -104,9 +104,9 @@ def test_a_long_value_is_cut() -> None:
 def test_bytes_that_are_no_single_frame_break_no_requirement() -> None:
     frame = OURS.frames["command-name"]
     first = frame.examples[0]
-    changed = replace(first, octets=first.octets + b"x", decodes=None, refused="frame.whole", offset=0)
+    changed = replace(first, data=first.data + b"x", decodes=None, refused="frame.whole", offset=0)
     schema = replace(OURS, frames={**OURS.frames, "command-name": replace(frame, examples=(changed,))})
-    found = f"expected one frame, found more octets at offset {len(first.octets)}"
+    found = f"expected one frame, found more bytes at offset {len(first.data)}"
     assert f"the example is refused by the codec: {found}" in [problem.message for problem in prove(schema)[0]]
 
 
@@ -117,8 +117,8 @@ def refuse(*_: Any) -> Any:
     raise LocalProtocolError("stream-settings.name-size", None, "profile", "less", "more")
 
 
-def other_value(octets: bytes) -> Any:
-    return compile_schema(OURS)["codec"].StreamSettings("other", octets)
+def other_value(data: bytes) -> Any:
+    return compile_schema(OURS)["codec"].StreamSettings("other", data)
 
 
 WRONG: list[tuple[str, str, Callable[..., Any], str]] = [

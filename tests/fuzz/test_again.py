@@ -17,8 +17,8 @@ from hgproto.fuzz.targets import Outcome, TargetGoneError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-OCTETS = bytes.fromhex("0100000100010111 78") * 8
-BAD = OCTETS.replace(b"x", b"y")
+BYTES = bytes.fromhex("0100000100010111 78") * 8
+BAD = BYTES.replace(b"x", b"y")
 CRASH = Outcome(b"", "RuntimeError in serve (mine.py:3)")
 SILENT = Outcome(b"", "killed by SIGSEGV")
 NEW = "in a new process"
@@ -33,10 +33,10 @@ class Scripted:
         self.number = 0
         self.all: list[bytes] = []
 
-    def run(self, octets: bytes) -> Outcome:
+    def run(self, data: bytes) -> Outcome:
         self.number += 1
-        self.all.append(octets)
-        return self._outcome(self.number, octets) or Outcome(b"")
+        self.all.append(data)
+        return self._outcome(self.number, data) or Outcome(b"")
 
     def close(self) -> None:
         pass
@@ -50,7 +50,7 @@ class Renewed(Scripted):
         return True
 
 
-def gone(number: int, octets: bytes) -> Outcome:
+def gone(number: int, data: bytes) -> Outcome:
     if number > 3:
         raise TargetGoneError("gone")
     return CRASH if number == 3 else Outcome(b"")
@@ -59,7 +59,7 @@ def gone(number: int, octets: bytes) -> Outcome:
 def campaign(target: Any, *cases: bytes, **options: Any) -> tuple[Report, list[FuzzFinding]]:
     """The report of a campaign, and each finding as it was told."""
     found: list[FuzzFinding] = []
-    whole = (Case(octets, f"case {number}") for number, octets in enumerate(cases or (OCTETS, OCTETS, BAD, OCTETS)))
+    whole = (Case(data, f"case {number}") for number, data in enumerate(cases or (BYTES, BYTES, BAD, BYTES)))
     report = Campaign(target, Oracle(), whole, found=found.append, **options).run()
     return report, found
 
@@ -70,17 +70,17 @@ def campaign(target: Any, *cases: bytes, **options: Any) -> tuple[Report, list[F
         (Renewed, lambda number, _: CRASH if number == 3 else None, False, True, f"it did not show again {NEW}"),
         (Scripted, lambda number, _: CRASH if number == 3 else None, False, False, f"it did not show again {SAME}"),
         (Scripted, lambda number, _: CRASH if number >= 3 else None, True, False, f"it showed again {SAME}"),
-        (Renewed, lambda _, octets: CRASH if b"y" in octets else None, True, True, f"it showed again {NEW}"),
+        (Renewed, lambda _, data: CRASH if b"y" in data else None, True, True, f"it showed again {NEW}"),
         (
             Renewed,
-            lambda _, octets: Outcome(b"", "ParseError: found 0 at offset 787") if b"y" in octets else None,
+            lambda _, data: Outcome(b"", "ParseError: found 0 at offset 787") if b"y" in data else None,
             True,
             True,
             f"it showed again {NEW}",
         ),
         (Scripted, gone, None, False, "it is not known whether it shows again"),
         (Renewed, lambda number, _: SILENT if number == 3 else None, False, True, f"it did not show again {NEW}"),
-        (Renewed, lambda _, octets: SILENT if b"y" in octets else None, True, True, f"it showed again {NEW}"),
+        (Renewed, lambda _, data: SILENT if b"y" in data else None, True, True, f"it showed again {NEW}"),
         (
             Scripted,
             lambda number, _: Outcome(b"", grown=1 << 30) if number == 3 else None,
@@ -116,7 +116,7 @@ def test_a_finding_says_whether_it_shows_again(
     value = finding.to_json("x.json")
     assert (value["shown_again"], value["new_process"], value["again"]) == (shown, new_process, finding.again)
     # Only what shows again has a place, and is made smaller.
-    assert (value["not_minimized"] is None) == (shown is True) == (len(finding.case.octets) < len(OCTETS))
+    assert (value["not_minimized"] is None) == (shown is True) == (len(finding.case.data) < len(BYTES))
     assert shown or " at " not in finding.fault.cause
     again = shown_again(Renewed(outcome), Oracle(), finding.case, finding.fault.key)
     assert (again.fault is not None) == (kind is Renewed and shown is True)
@@ -124,7 +124,7 @@ def test_a_finding_says_whether_it_shows_again(
 
 @pytest.mark.parametrize("kind", [Scripted, Renewed])
 def test_a_finding_of_a_target_of_your_own_says_what_runs_it_again(kind: type[Scripted]) -> None:
-    target = kind(lambda _, octets: CRASH if octets[:9] == BAD[:9] else None)
+    target = kind(lambda _, data: CRASH if data[:9] == BAD[:9] else None)
     _, (finding,) = campaign(target, BAD)
     assert "--" not in finding.again
     words, call, after = finding.again.partition("; oracle.judge(")
@@ -146,22 +146,22 @@ def test_what_a_command_makes_possible_is_said_of_a_command(shown: bool | None, 
 
 
 def test_a_later_case_takes_the_place_of_one_that_does_not_show_again() -> None:
-    def outcome(number: int, octets: bytes) -> Outcome | None:
-        return CRASH if number == 2 or b"y" in octets else None
+    def outcome(number: int, data: bytes) -> Outcome | None:
+        return CRASH if number == 2 or b"y" in data else None
 
-    report, found = campaign(Renewed(outcome), OCTETS, OCTETS, OCTETS, BAD)
+    report, found = campaign(Renewed(outcome), BYTES, BYTES, BYTES, BAD)
     first, second = found
-    assert (first.shown_again, first.case.octets, first.number) == (False, OCTETS, 2)
+    assert (first.shown_again, first.case.data, first.number) == (False, BYTES, 2)
     assert (second.shown_again, second.number) == (True, 4)
-    assert b"y" in second.case.octets
-    assert len(second.case.octets) < len(BAD)
+    assert b"y" in second.case.data
+    assert len(second.case.data) < len(BAD)
     assert report.findings == (second,)
     assert second.name == first.name
 
 
 def test_few_later_cases_are_run_again() -> None:
     target = Renewed(lambda number, _: CRASH if number > 1 else None)
-    report, found = campaign(target, *[OCTETS] * 40, minimize_share=1.0)
+    report, found = campaign(target, *[BYTES] * 40, minimize_share=1.0)
     assert len(found) == len(report.findings) == 1
     assert found[0].shown_again is False
     assert len(target.all) <= 40 + 4
@@ -175,7 +175,7 @@ def test_a_file_that_showed_again_is_kept(old: bool | None, new: bool | None, tm
     other = kept._replace(case=Case(b"abc", ""), shown_again=new)
     assert kept.write(str(tmp_path)) == other.write(str(tmp_path))
     (file,) = tmp_path.iterdir()
-    assert ('"octets": "616263"' in file.read_text()) == (new is True and not old)
+    assert ('"bytes": "616263"' in file.read_text()) == (new is True and not old)
 
 
 # Reports that come late.
@@ -189,9 +189,9 @@ class Late(Scripted):
         self._bad = bad
         self._report: str | None = None
 
-    def run(self, octets: bytes) -> Outcome:
-        super().run(octets)
-        earlier, self._report = self._report, CRASH.crash if self._bad(octets) else None
+    def run(self, data: bytes) -> Outcome:
+        super().run(data)
+        earlier, self._report = self._report, CRASH.crash if self._bad(data) else None
         return Outcome(b"", earlier=earlier)
 
     def renew(self) -> bool:
@@ -202,43 +202,43 @@ class Late(Scripted):
         return report
 
 
-@pytest.mark.parametrize("cases", [(OCTETS, BAD), (BAD, OCTETS), (BAD,)], ids=["last", "first", "alone"])
+@pytest.mark.parametrize("cases", [(BYTES, BAD), (BAD, BYTES), (BAD,)], ids=["last", "first", "alone"])
 def test_a_late_report_belongs_to_its_case_and_shows_again(cases: tuple[bytes, ...]) -> None:
-    target = Late(lambda octets: b"y" in octets)
+    target = Late(lambda data: b"y" in data)
     _, found = campaign(target, *cases)
     (finding,) = found
-    assert b"y" in finding.case.octets
+    assert b"y" in finding.case.data
     assert finding.number == cases.index(BAD) + 1
     assert finding.shown_again
     oracle = Oracle()
     assert shown_again(target, oracle, Case(BAD, ""), finding.fault.key).fault is not None
-    assert shown_again(target, oracle, Case(OCTETS, ""), finding.fault.key).fault is None
+    assert shown_again(target, oracle, Case(BYTES, ""), finding.fault.key).fault is None
 
 
 def test_a_late_report_of_a_smaller_case_is_not_one_of_the_case_before() -> None:
     # The only case is found for another reason; the report is about what it is minimized to.
     class Both(Late):
-        def run(self, octets: bytes) -> Outcome:
-            outcome = super().run(octets)
-            return outcome._replace(crash="ValueError") if b"y" in octets else outcome
+        def run(self, data: bytes) -> Outcome:
+            outcome = super().run(data)
+            return outcome._replace(crash="ValueError") if b"y" in data else outcome
 
-    target = Both(lambda octets: len(octets) == len(OCTETS) // 2)
-    report, _ = campaign(target, BAD, OCTETS, minimize_share=1.0)
+    target = Both(lambda data: len(data) == len(BYTES) // 2)
+    report, _ = campaign(target, BAD, BYTES, minimize_share=1.0)
     causes = {finding.fault.cause: finding for finding in report.findings}
     assert set(causes) == {"ValueError", "RuntimeError in serve (mine.py:N)"}
-    assert len(causes["RuntimeError in serve (mine.py:N)"].case.octets) == len(OCTETS) // 2
+    assert len(causes["RuntimeError in serve (mine.py:N)"].case.data) == len(BYTES) // 2
 
 
 def test_a_late_report_of_a_target_that_is_gone_is_kept() -> None:
     class Gone(Late):
-        def run(self, octets: bytes) -> Outcome:
+        def run(self, data: bytes) -> Outcome:
             if self.number:
                 raise TargetGoneError("gone")
-            return super().run(octets)
+            return super().run(data)
 
-    report, found = campaign(Gone(lambda octets: b"y" in octets), BAD, OCTETS)
+    report, found = campaign(Gone(lambda data: b"y" in data), BAD, BYTES)
     assert (report.gone, report.findings) == (True, tuple(found))
-    assert [(finding.case.octets, finding.number, finding.shown_again) for finding in found] == [(BAD, 1, None)]
+    assert [(finding.case.data, finding.number, finding.shown_again) for finding in found] == [(BAD, 1, None)]
 
 
 def test_an_interrupt_loses_no_other_fault_of_a_case() -> None:
@@ -259,7 +259,7 @@ def test_an_interrupt_loses_no_other_fault_of_a_case() -> None:
 
     oracle: Any = Two()
     kept: list[FuzzFinding] = []
-    report = Campaign(Scripted(outcome), oracle, [Case(OCTETS, "")], keep=kept.append).run()
+    report = Campaign(Scripted(outcome), oracle, [Case(BYTES, "")], keep=kept.append).run()
     assert report.interrupted
     assert [finding.fault.kind for finding in report.findings] == ["rejects-valid", "breaks-rule"]
     assert len(kept) == 2
@@ -269,18 +269,18 @@ def test_an_interrupt_loses_no_other_fault_of_a_case() -> None:
 
 
 def test_a_series_breaks_down_by_its_first_start() -> None:
-    target = Renewed(lambda _, octets: CRASH if b"y" in octets else None)
+    target = Renewed(lambda _, data: CRASH if b"y" in data else None)
     series = Case(BAD, "series: x", sizes=(len(BAD) // 4, len(BAD) // 2))
     found: list[FuzzFinding] = []
     Campaign(target, Oracle(), [series], found=found.append).run()
     (finding,) = found
     assert target.all[0] == BAD[: len(BAD) // 4]
     # It is no matter of memory, so the case is made smaller as any other.
-    assert (finding.case.sizes, len(finding.case.octets), finding.not_minimized) == ((), 9, None)
+    assert (finding.case.sizes, len(finding.case.data), finding.not_minimized) == ((), 9, None)
 
 
 def test_the_memory_of_a_series_says_why_it_is_not_minimized() -> None:
-    target = Renewed(lambda _, octets: Outcome(b"", grown=100 * len(octets)))
+    target = Renewed(lambda _, data: Outcome(b"", grown=100 * len(data)))
     series = Case(BAD, "series: x", sizes=(len(BAD) // 4, len(BAD) // 2))
     found: list[FuzzFinding] = []
     Campaign(target, Oracle(), [series], found=found.append).run()
@@ -294,13 +294,13 @@ def test_the_memory_of_a_series_says_why_it_is_not_minimized() -> None:
 @pytest.mark.parametrize("probe", [False, True])
 @pytest.mark.parametrize("waits", [(), (9,), (9, 27), (72,), (9, 72)])
 def test_waits_are_frames_of_a_case_that_is_minimized(waits: tuple[int, ...], probe: bool) -> None:
-    case = with_probe(OCTETS, "dialogue") if probe else Case(OCTETS, "dialogue")
+    case = with_probe(BYTES, "dialogue") if probe else Case(BYTES, "dialogue")
     case = case._replace(waits=waits)
     frames = frames_and_waits(case)
-    assert b"".join(frames) == OCTETS
+    assert b"".join(frames) == BYTES
     assert probed_as(frames, case, 65535) == case
-    assert [frame for frame in frames if frame] == frames_of(OCTETS)
-    at_end = case._replace(waits=(*[wait for wait in waits if wait < 72], len(case.octets)))
+    assert [frame for frame in frames if frame] == frames_of(BYTES)
+    at_end = case._replace(waits=(*[wait for wait in waits if wait < 72], len(case.data)))
     assert probed_as(frames_and_waits(at_end), at_end, 65535) == at_end
     # An empty frame of any other case is no wait.
     assert probed_as([b"", *frames], case._replace(waits=()), 65535).waits == ()

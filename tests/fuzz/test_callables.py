@@ -25,39 +25,39 @@ PROGRAM = """\
 import faulthandler, logging, os, sys, threading, time
 print("loaded", file=sys.stderr)
 logging.warning("an optional module is missing", exc_info=KeyError("x"))
-def in_thread(octets):
-    thread = threading.Thread(target=fails, args=(octets,))
+def in_thread(data):
+    thread = threading.Thread(target=fails, args=(data,))
     thread.start()
     thread.join()
     return b""
-def fails(octets):
-    raise LookupError(octets)
-def logged(octets):
+def fails(data):
+    raise LookupError(data)
+def logged(data):
     try:
-        fails(octets)
+        fails(data)
     except LookupError:
         logging.exception("a command failed")
     return b""
-def dumped(octets):
+def dumped(data):
     faulthandler.enable()
     os.abort()
-def stuck(octets):
-    in_thread(octets)
+def stuck(data):
+    in_thread(data)
     time.sleep(60)
-def left(octets):
-    logged(octets)
+def left(data):
+    logged(data)
     os._exit(3)
-def rejects(octets):
+def rejects(data):
     print("Error: bad frame", file=sys.stderr)
     print("a line of output", flush=True)
     return b""
-def both(octets):
-    logged(octets)
+def both(data):
+    logged(data)
     raise ValueError
-def late(octets):
-    if octets == b"late":
+def late(data):
+    if data == b"late":
         threading.Thread(target=waits).start()
-    return octets
+    return data
 def waits():
     while not os.path.exists("go"):
         time.sleep(0.001)
@@ -176,26 +176,26 @@ ANSWERS = """\
 import json
 EVENTS = [{"event": "want-frame"}, {"event": "error", "requirement": "frame.whole"}]
 LINES = b"".join(json.dumps(event).encode() + b"\\n" for event in EVENTS)
-def dicts(octets): return EVENTS
-def tuples(octets): return tuple(EVENTS)
-def generator(octets): yield from EVENTS
-def lines(octets): return LINES
-def array(octets): return bytearray(LINES)
-def view(octets): return memoryview(LINES)
-def spaced(octets): return b"\\n" + LINES.replace(b"\\n", b"\\r\\n\\n").strip()
-def nothing(octets): return b""
-def none(octets): return None
-def number(octets): return 7
-def text(octets): return LINES.decode()
-def one(octets): return EVENTS[0]
-def numbers(octets): return [1, 2]
-def lists(octets): return iter([EVENTS[0], []])
-def unknown(octets): return [{"data": b"x"}]
-def frames(octets): return b"\\x00\\x00"
-def words(octets): return b"yes\\n"
-def numeric(octets): return LINES + b"8\\n"
-def nested(octets): return b"[" * 100_000
-def raises(octets):
+def dicts(data): return EVENTS
+def tuples(data): return tuple(EVENTS)
+def generator(data): yield from EVENTS
+def lines(data): return LINES
+def array(data): return bytearray(LINES)
+def view(data): return memoryview(LINES)
+def spaced(data): return b"\\n" + LINES.replace(b"\\n", b"\\r\\n\\n").strip()
+def nothing(data): return b""
+def none(data): return None
+def number(data): return 7
+def text(data): return LINES.decode()
+def one(data): return EVENTS[0]
+def numbers(data): return [1, 2]
+def lists(data): return iter([EVENTS[0], []])
+def unknown(data): return [{"data": b"x"}]
+def frames(data): return b"\\x00\\x00"
+def words(data): return b"yes\\n"
+def numeric(data): return LINES + b"8\\n"
+def nested(data): return b"[" * 100_000
+def raises(data):
     yield EVENTS[0]
     raise TypeError("of the target")
 """
@@ -264,8 +264,8 @@ def test_a_campaign_ends_at_an_answer_of_another_kind(
 ) -> None:
     (tmp_path / "mine.py").write_text(
         "import json\nfrom hgproto.fuzz.echo import client_events\n"
-        "def lines(octets): return b''.join(json.dumps(e).encode() + b'\\n' for e in client_events(octets))\n"
-        "def numbers(octets): return [1]\n"
+        "def lines(data): return b''.join(json.dumps(e).encode() + b'\\n' for e in client_events(data))\n"
+        "def numbers(data): return [1]\n"
     )
     try:
         ended = main(["fuzz", f"mine:{name}", "--role", "client", "--answers", "events", "--max-cases", "20"])
@@ -283,7 +283,7 @@ def test_a_campaign_ends_at_an_answer_of_another_kind(
 def test_what_is_no_bytes_is_refused_and_a_closed_target_says_so() -> None:
     target = open_target("hgproto.fuzz.echo:serve")
     try:
-        with pytest.raises(TypeError, match="octets must be bytes or another buffer of bytes, not str"):
+        with pytest.raises(TypeError, match="bytes must be bytes or another buffer of bytes, not str"):
             target.run("x")  # type: ignore[arg-type]
         buffer: Any = bytearray(b"")
         assert target.run(buffer).output == target.run(b"").output

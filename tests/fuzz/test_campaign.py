@@ -15,7 +15,7 @@ from hgproto.fuzz.targets import Outcome, TargetError, TargetGoneError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-OCTETS = bytes.fromhex("0100000100010111 78") * 8
+BYTES = bytes.fromhex("0100000100010111 78") * 8
 
 
 class Crashes:
@@ -26,11 +26,11 @@ class Crashes:
         self.error = error
         self.calls = 0
 
-    def run(self, octets: bytes) -> Outcome:
+    def run(self, data: bytes) -> Outcome:
         self.calls += 1
         if self.at is not None and self.calls >= self.at and self.error is not None:
             raise self.error
-        return Outcome(b"", "RuntimeError" if frames_of(octets) else None)
+        return Outcome(b"", "RuntimeError" if frames_of(data) else None)
 
     def close(self) -> None:
         pass
@@ -44,22 +44,22 @@ def test_a_finding_is_kept_before_it_is_minimised_and_shown_whatever_happens(
     kept: list[FuzzFinding] = []
     shown: list[FuzzFinding] = []
     target = Crashes(at, error)
-    cases = [Case(OCTETS, "one")]
+    cases = [Case(BYTES, "one")]
     report = Campaign(target, Oracle(), cases, keep=kept.append, found=shown.append).run()
-    assert [finding.case.octets for finding in kept] == [OCTETS]
+    assert [finding.case.data for finding in kept] == [BYTES]
     (finding,) = shown
     assert report.findings == (finding,)
     assert report.interrupted == (at is not None and error is KeyboardInterrupt)
-    # It has the same file, and as few octets as were known by then.
+    # It has the same file, and as few bytes as were known by then.
     assert finding.name == kept[0].name
-    assert len(finding.case.octets) < len(OCTETS) or at in (2, 3)
-    assert target.run(finding.case.octets).crash if at is None else True
+    assert len(finding.case.data) < len(BYTES) or at in (2, 3)
+    assert target.run(finding.case.data).crash if at is None else True
     if at is None:
-        assert len(finding.case.octets) == 8
+        assert len(finding.case.data) == 8
 
 
 def test_an_interrupt_before_any_finding_is_no_finding() -> None:
-    report = Campaign(Crashes(1, KeyboardInterrupt), Oracle(), [Case(OCTETS, "one")]).run()
+    report = Campaign(Crashes(1, KeyboardInterrupt), Oracle(), [Case(BYTES, "one")]).run()
     assert (report.findings, report.interrupted, report.cases) == ((), True, 0)
 
 
@@ -69,9 +69,9 @@ class Ticking:
     def __init__(self) -> None:
         self.now = 0.0
 
-    def run(self, octets: bytes) -> Outcome:
+    def run(self, data: bytes) -> Outcome:
         self.now += 1.0
-        return Outcome(b"", f"Error{chr(octets[8])}" if len(octets) > 8 else None)
+        return Outcome(b"", f"Error{chr(data[8])}" if len(data) > 8 else None)
 
     def close(self) -> None:
         pass
@@ -84,7 +84,7 @@ def test_minimizing_takes_its_share_of_the_time(share: float, least: int, monkey
 
     def cases() -> Iterator[Case]:
         for number in range(1000):
-            yield Case(bytes.fromhex("0100000100010111") + bytes([65 + number % 20]) + OCTETS, "")
+            yield Case(bytes.fromhex("0100000100010111") + bytes([65 + number % 20]) + BYTES, "")
 
     shown: list[FuzzFinding] = []
     campaign = Campaign(target, Oracle(), cases(), most_seconds=100.0, minimize_share=share, found=shown.append)
@@ -94,13 +94,13 @@ def test_minimizing_takes_its_share_of_the_time(share: float, least: int, monkey
     assert len(report.findings) == 20
     # Each is shown once, whether there was time for it or not.
     assert sorted(finding.number for finding in shown) == list(range(1, 21))
-    assert (min(len(finding.case.octets) for finding in shown) < len(OCTETS) + 9) == (share > 0)
+    assert (min(len(finding.case.data) for finding in shown) < len(BYTES) + 9) == (share > 0)
 
 
 def test_minimizing_one_finding_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     target = Ticking()
     monkeypatch.setattr("hgproto.fuzz.campaign.time.monotonic", lambda: target.now)
-    report = Campaign(target, Oracle(), [Case(b"\1" + OCTETS[1:], "")], minimize_seconds=3.0).run()
+    report = Campaign(target, Oracle(), [Case(b"\1" + BYTES[1:], "")], minimize_seconds=3.0).run()
     # The case itself, the case once again, and the changes of it.
     assert report.seconds == 1 + 1 + 3
 
@@ -109,17 +109,17 @@ def test_minimizing_one_finding_has_an_end(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_finding_that_ends_a_campaign_is_run_again_and_minimized(first: int, monkeypatch: pytest.MonkeyPatch) -> None:
     target = Ticking()
     monkeypatch.setattr("hgproto.fuzz.campaign.time.monotonic", lambda: target.now)
-    cases = [*[Case(b"", "good")] * first, Case(b"\1" + OCTETS[1:], "bad")]
+    cases = [*[Case(b"", "good")] * first, Case(b"\1" + BYTES[1:], "bad")]
     (finding,) = Campaign(target, Oracle(), cases, most_seconds=100.0, most_findings=1).run().findings
     # To be run again takes nothing from the time for minimizing.
     assert finding.shown_again
-    assert len(finding.case.octets) < len(OCTETS)
+    assert len(finding.case.data) < len(BYTES)
 
 
 def test_a_cause_of_the_baseline_is_counted_and_not_minimized() -> None:
     target = Crashes(None, None)
     oracle = Oracle()
-    cases = [Case(OCTETS, "one"), Case(OCTETS * 2, "two")]
+    cases = [Case(BYTES, "one"), Case(BYTES * 2, "two")]
     key = ("crash", "", "RuntimeError")
     report = Campaign(target, oracle, cases, baseline=[key]).run()
     assert (report.findings, report.known, target.calls) == ((), ((key, 2),), 2)
@@ -137,15 +137,15 @@ class Judged:
     def faults(self, case: Case, outcome: Outcome) -> list[Fault]:
         return [
             Fault("breaks-rule", f"rule.{kind}", "", "", "")
-            for kind in sorted({f[7] >> 4 for f in frames_of(case.octets)})
+            for kind in sorted({f[7] >> 4 for f in frames_of(case.data)})
         ]
 
 
 @pytest.mark.parametrize("baseline", [set(), {("breaks-rule", "rule.1", "")}], ids=["all", "some known"])
 def test_a_known_fault_hides_no_other_of_the_same_case(baseline: set[tuple[str, str, str]]) -> None:
     cases = [
-        Case(OCTETS[:9], "one"),
-        Case(OCTETS[:9] + bytes.fromhex("000000 0100 01 00 32 000000 0100 01 00 73"), "both"),
+        Case(BYTES[:9], "one"),
+        Case(BYTES[:9] + bytes.fromhex("000000 0100 01 00 32 000000 0100 01 00 73"), "both"),
     ]
     found: list[FuzzFinding] = []
     oracle: Any = Judged()
@@ -158,4 +158,4 @@ def test_a_known_fault_hides_no_other_of_the_same_case(baseline: set[tuple[str, 
     assert len(found) == len(report.findings) == 3 - len(baseline)
     for finding in report.findings:
         # Each is minimized for itself.
-        assert [f"rule.{frame[7] >> 4}" for frame in frames_of(finding.case.octets)] == [finding.fault.rule]
+        assert [f"rule.{frame[7] >> 4}" for frame in frames_of(finding.case.data)] == [finding.fault.rule]

@@ -55,7 +55,7 @@ def test_features_are_those_of_the_revision() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "octets", "is_used"),
+    ("name", "data", "is_used"),
     [
         ("continuation", frames((1, 1, 1, 4), (1, 0, 3, 1)), True),
         ("continuation", frames((1, 1, 1, 4), (1, 0, 3, 2)), False),
@@ -81,9 +81,9 @@ def test_features_are_those_of_the_revision() -> None:
         ("interleaving", frames(*((2 * number + 1, int(number == 0), 1, 4) for number in range(300))), True),
     ],
 )
-def test_a_feature_is_seen_in_octets(name: str, octets: bytes, is_used: bool) -> None:
+def test_a_feature_is_seen_in_bytes(name: str, data: bytes, is_used: bool) -> None:
     (feature,) = features_named([name], types_of("client"))
-    assert (used(octets, [feature]) is feature) == is_used
+    assert (used(data, [feature]) is feature) == is_used
 
 
 @pytest.mark.parametrize(
@@ -99,12 +99,12 @@ def test_a_feature_is_seen_in_octets(name: str, octets: bytes, is_used: bool) ->
     ],
 )
 def test_interleaving_is_seen_in_responses(responses: list[tuple[int, int, int, int]], is_used: bool) -> None:
-    octets = b"".join(
+    data = b"".join(
         codec.encode_frame(codec.make_frame(request_id, 2, stream_flags, code, flags, b""))
         for request_id, stream_flags, code, flags in responses
     )
     features_ = features_named(["interleaving"], types_of("server"))
-    assert (used(octets, features_) is not None) == is_used
+    assert (used(data, features_) is not None) == is_used
 
 
 def test_interleaving_is_seen_as_far_as_a_target_reads() -> None:
@@ -112,9 +112,9 @@ def test_interleaving_is_seen_as_far_as_a_target_reads() -> None:
     assert used(restarted, features_named(["interleaving"], types_of("client"))) is None
     assert used(restarted, features_named(["interleaving"], types_of("client"), reopen="restart"))
     large = frames((1, 1, 1, 4)) + bytes(codec.encode_frame(codec.make_frame(1, 1, 0, 3, 1, b"a" * 70_000), 70_000))
-    octets = large + frames((3, 0, 1, 1))
-    assert used(octets, features_named(["interleaving"], types_of("client"))) is None
-    assert used(octets, features_named(["interleaving"], types_of("client"), limits=Limits(max_payload=70_000)))
+    data = large + frames((3, 0, 1, 1))
+    assert used(data, features_named(["interleaving"], types_of("client"))) is None
+    assert used(data, features_named(["interleaving"], types_of("client"), limits=Limits(max_payload=70_000)))
 
 
 def test_cases_that_interleave_nothing_are_kept() -> None:
@@ -138,7 +138,7 @@ LACKING += [("client", "text-output"), ("client", "interleaving")]
 def test_no_case_uses_a_feature_that_is_lacking(role: Role, name: str) -> None:
     cases = Cases(role, 3, without=[name])
     some = list(islice(cases, 60))
-    assert [case for case in some if used(case.octets, cases.without)] == []
+    assert [case for case in some if used(case.data, cases.without)] == []
     assert {case.origin.split()[0] for case in some} >= {"session", "breaks"}
     assert cases.left_out[name] > 0
     assert any(case.probe for case in some) == (role == "server")
@@ -157,10 +157,10 @@ def test_requirements_are_violated_without_a_feature_where_that_is_possible() ->
 
 
 def test_a_probe_can_leave_its_stream_open() -> None:
-    octets = frames((1, 1, 1, 1))
-    case = with_probe(octets, "", ends=False)
-    assert without_probe(case) == octets
-    assert frames_of(case.octets)[-1][6] == 1
+    data = frames((1, 1, 1, 1))
+    case = with_probe(data, "", ends=False)
+    assert without_probe(case) == data
+    assert frames_of(case.data)[-1][6] == 1
 
 
 def test_a_feature_that_is_named_twice_counts_once() -> None:
@@ -186,17 +186,17 @@ def test_dialogues_need_no_end_of_their_stream(defers: bool) -> None:
 class Exclusive:
     """A server that ends silently at a request between the frames of another one, and at a long name."""
 
-    def run(self, octets: bytes) -> Outcome:
-        return Outcome(no_interleaving(octets))
+    def run(self, data: bytes) -> Outcome:
+        return Outcome(no_interleaving(data))
 
     def close(self) -> None:
         pass
 
 
-def no_interleaving(octets: bytes) -> bytes:
+def no_interleaving(data: bytes) -> bytes:
     good: list[bytes] = []
     current = None
-    for frame in frames_of(octets):
+    for frame in frames_of(data):
         kind, flags, request = frame[7] >> 4, frame[7] & 15, frame[3:5]
         if kind in (1, 2, 3) and current not in (None, request):
             break
@@ -213,4 +213,4 @@ def test_a_smaller_case_uses_no_feature_that_is_lacking() -> None:
     campaign = Campaign(Exclusive(), Oracle(), islice(cases, 12), minimize_seconds=5.0, without=cases.without)
     findings = campaign.run().findings
     assert findings
-    assert [finding for finding in findings if used(finding.case.octets, cases.without)] == []
+    assert [finding for finding in findings if used(finding.case.data, cases.without)] == []

@@ -35,7 +35,7 @@ FINDING = FuzzFinding(Case(b"abc", "session 1"), FAULT, 1, 7, 0.5, 3, ("mine:ser
         {"fault": FAULT._replace(rule="frame.whole")},
         {"command": ("yours:serve", "--role", "server")},
     ],
-    ids=["octets", "probe", "kind", "cause", "rule", "target"],
+    ids=["bytes", "probe", "kind", "cause", "rule", "target"],
 )
 def test_findings_that_differ_have_files_of_their_own(change: dict[str, Any], tmp_path: Path) -> None:
     other = FINDING._replace(**change)
@@ -51,10 +51,10 @@ def test_a_finding_that_is_minimised_replaces_its_file_and_is_not_replaced_by_a_
     path = kept.write(str(tmp_path))
     small = kept._replace(case=Case(b"a", "session 1"))
     assert small.write(str(tmp_path)) == path
-    assert read_finding(path)[0].octets == b"a"
+    assert read_finding(path)[0].data == b"a"
     # Another campaign meets it again, and is stopped before it has made it smaller.
     assert FINDING.write(str(tmp_path)) == path
-    assert read_finding(path)[0].octets == b"a"
+    assert read_finding(path)[0].data == b"a"
     assert len(list(tmp_path.iterdir())) == 1
 
 
@@ -68,14 +68,14 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
     path = kept.write(str(tmp_path))
 
     def full(source: str, _: str) -> None:
-        assert json.loads(Path(source).read_text(encoding="utf-8"))["octets"] == "61"
+        assert json.loads(Path(source).read_text(encoding="utf-8"))["bytes"] == "61"
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("os.replace", full)
     with pytest.raises(OSError, match="No space left on device"):
         kept._replace(case=Case(b"a", "session 1")).write(str(tmp_path))
     assert [str(file) for file in tmp_path.iterdir()] == [path]
-    assert read_finding(path)[0].octets == b"abc"
+    assert read_finding(path)[0].data == b"abc"
 
 
 def test_a_name_that_is_not_utf_8_is_quoted_so_that_a_shell_reads_it(tmp_path: Path) -> None:
@@ -119,8 +119,8 @@ GOOD = FINDING.to_json("x.json")
         b"null",
         b"\xff",
         b"[" * 100_000,
-        json.dumps({**GOOD, "octets": 5}).encode(),
-        json.dumps({**GOOD, "octets": "0"}).encode(),
+        json.dumps({**GOOD, "bytes": 5}).encode(),
+        json.dumps({**GOOD, "bytes": "0"}).encode(),
         json.dumps({**GOOD, "probe": "x"}).encode(),
         json.dumps({**GOOD, "probe": True}).encode(),
         json.dumps({**GOOD, "probe": 65536}).encode(),

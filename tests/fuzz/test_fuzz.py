@@ -75,9 +75,9 @@ class Direct:
     def __init__(self, call: Callable[[bytes], Any]) -> None:
         self._call = call
 
-    def run(self, octets: bytes) -> Outcome:
+    def run(self, data: bytes) -> Outcome:
         try:
-            answer = self._call(octets)
+            answer = self._call(data)
         except Exception as error:
             return Outcome(b"", f"{type(error).__name__}")
         if isinstance(answer, bytes):
@@ -110,8 +110,8 @@ def _model_once() -> Iterator[None]:
     ids=["odd stream", "both flags", "not UTF-8", "valid"],
 )
 def test_errors_for_rejections_are_held_to_the_rules(change: Callable[[bytes], bytes], rules: set[str]) -> None:
-    def errors(octets: bytes) -> bytes:
-        return b"".join(change(frame) if frame[7] >> 4 == 5 else frame for frame in frames_of(serve(octets)))
+    def errors(data: bytes) -> bytes:
+        return b"".join(change(frame) if frame[7] >> 4 == 5 else frame for frame in frames_of(serve(data)))
 
     oracle, target = Oracle(echo=True), Direct(errors)
     cases = (case for case in all_cases() if case.origin.startswith(("breaks", "cut")))
@@ -122,17 +122,17 @@ def test_errors_for_rejections_are_held_to_the_rules(change: Callable[[bytes], b
 
 TOLD: dict[str, dict[str, Any]] = {"header-cut": {"reports_errors": True}}
 """What an oracle has to be told about the reference server to find a fault."""
-BY_OTHER_MEANS = {"memory-per-octet", "encoding-bomb", "growth-value", "hang-empty-value"}
+BY_OTHER_MEANS = {"memory-per-byte", "encoding-bomb", "growth-value", "hang-empty-value"}
 """Faults that take time or memory, which a process of its own shows."""
 
 
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault not in BY_OTHER_MEANS])
 def test_a_campaign_finds_every_fault(fault: str) -> None:
-    target = Direct(lambda octets: reference.serve(octets, frozenset({fault})))
+    target = Direct(lambda data: reference.serve(data, frozenset({fault})))
     oracle = Oracle(echo=True, encodings=KNOWN, **TOLD.get(fault, {}))
     report = Campaign(target, oracle, all_cases(), most_findings=1, minimize_seconds=0.3).run()
     (finding,) = report.findings
-    again = oracle.judge(finding.case, target.run(finding.case.octets))
+    again = oracle.judge(finding.case, target.run(finding.case.data))
     assert again is not None
     assert again.key == finding.fault.key or (again.cause, again.kind) == ("", "rejects-valid")
     assert finding.fault.cause.startswith("at ") == (
@@ -140,9 +140,9 @@ def test_a_campaign_finds_every_fault(fault: str) -> None:
     )
     assert finding.fault.kind in KINDS
     assert finding.fault.rule in ("", *REQUIREMENTS)
-    assert len(finding.case.octets) <= finding.original_octets
+    assert len(finding.case.data) <= finding.original_bytes
     # Who has not that fault is not blamed.
-    assert oracle.judge(finding.case, Outcome(reference.serve(finding.case.octets))) is None
+    assert oracle.judge(finding.case, Outcome(reference.serve(finding.case.data))) is None
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_time_and_memory_are_watched(fault: str, kind: tuple[str, ...], monkeypa
     target = open_target(f"server:serve_{fault.replace('-', '_')}", seconds=1.0 if "hang" in kind else 10.0)
     oracle = Oracle(echo=True, encodings=KNOWN)
     try:
-        judged = (oracle.judge(case, target.run(case.octets)) for case in all_cases())
+        judged = (oracle.judge(case, target.run(case.data)) for case in all_cases())
         assert next(found for found in judged if found is not None).kind in kind
     finally:
         target.close()
@@ -166,7 +166,7 @@ def test_violations_use_the_encodings_of_the_target() -> None:
     known = Encodings([default_encodings()["identity"], Profile("mine", zlib.encoder, zlib.decoder)])
     cases = list(islice(Cases("server", 1, encodings=known), 300))
     violations = [case for case in cases if case.origin.startswith("breaks ")]
-    assert sum(b"mine" in case.octets for case in violations) > len(violations) // 20
+    assert sum(b"mine" in case.data for case in violations) > len(violations) // 20
 
 
 def test_a_server_without_faults_is_not_blamed() -> None:
@@ -205,7 +205,7 @@ def test_our_own_reactors_are_not_blamed(role: Any, answers: str, call: Callable
     ids=["accepts", "rejects", "differs", "unreadable"],
 )
 def test_a_client_is_judged_by_its_events(change: Callable[[Any], Any], kind: str, rule: str) -> None:
-    target = Direct(lambda octets: change(client_events(octets)))
+    target = Direct(lambda data: change(client_events(data)))
     cases = islice(Cases("client", 3, probe=False), 100)
     report = Campaign(target, Oracle("client", "events"), cases, minimize_seconds=0.1).run()
     assert kind in {finding.fault.kind for finding in report.findings}
@@ -246,8 +246,8 @@ def test_the_words_of_a_server_are_compared_and_no_others(change: Callable[[Any]
             error_response(3, 4, text or "\u00e9", "protocol", begin=True),
         )
     ]
-    cases = [Case(b"".join(octets), "") for octets in (errors[:2], errors[1:2], errors[2:], [])]
-    target = Direct(lambda octets: [change(event) for event in client_events(octets)])
+    cases = [Case(b"".join(data), "") for data in (errors[:2], errors[1:2], errors[2:], [])]
+    target = Direct(lambda data: [change(event) for event in client_events(data)])
     report = Campaign(target, Oracle("client", "events"), cases, minimize_seconds=0.1).run()
     faults = [finding.fault for finding in report.findings]
     assert {(fault.kind, fault.cause) for fault in faults} == {
@@ -286,12 +286,12 @@ def test_answers_of_any_depth_are_judged() -> None:
 
 
 def test_limits_that_are_not_known_are_not_judged() -> None:
-    octets = b"".join(
+    data = b"".join(
         codec.encode_frame(codec.make_frame(2 * number + 1, 1, int(number == 0), 1, 2, b"x")) for number in range(20)
     )
     lenient = Outcome(b"")
-    assert Oracle("server", "events").judge(Case(octets, ""), lenient) is None
-    fault = Oracle("server", "events", limits=Limits()).judge(Case(octets, ""), lenient)
+    assert Oracle("server", "events").judge(Case(data, ""), lenient) is None
+    fault = Oracle("server", "events", limits=Limits()).judge(Case(data, ""), lenient)
     assert fault is not None
     assert fault.kind == "different-answer"
 
@@ -301,7 +301,7 @@ def test_each_part_of_an_answer_that_differs_is_a_fault_of_its_own() -> None:
 
     def causes(change: dict[str, Any]) -> list[str]:
         frames = []
-        for frame in frames_of(serve(case.octets)):
+        for frame in frames_of(serve(case.data)):
             payload = frame[8:]
             if payload.startswith(b'{"command": "x"'):
                 payload = json.dumps(json.loads(payload) | change).encode()
@@ -316,7 +316,7 @@ def test_each_part_of_an_answer_that_differs_is_a_fault_of_its_own() -> None:
 
 def test_a_report_hides_no_fault_of_a_server_that_goes_on() -> None:
     case = with_probe(bytes.fromhex("0100000100010113 78"), "")
-    accepts = reference.serve(case.octets, frozenset({"name-eos-exclusive"}))
+    accepts = reference.serve(case.data, frozenset({"name-eos-exclusive"}))
     crash = "KeyError in serve (mine.py:3)"
 
     def kinds(output: bytes) -> list[str]:
@@ -324,7 +324,7 @@ def test_a_report_hides_no_fault_of_a_server_that_goes_on() -> None:
 
     assert kinds(accepts) == ["crash", "accepts-invalid"]
     # An error may follow from the crash, and so may silence.
-    assert kinds(reference.serve(case.octets)) == kinds(b"") == kinds(accepts[:-1]) == ["crash"]
+    assert kinds(reference.serve(case.data)) == kinds(b"") == kinds(accepts[:-1]) == ["crash"]
 
 
 def commands(*kinds: tuple[int, int, int, bytes]) -> bytes:
@@ -336,7 +336,7 @@ def commands(*kinds: tuple[int, int, int, bytes]) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("octets", "met"),
+    ("data", "met"),
     [
         (commands(*[(2 * number + 1, 1, 1, b"x") for number in range(300)]), None),
         (commands(*[(2 * number + 1, 1, 4, b"x") for number in range(20)]), "receiving-requests=16"),
@@ -345,14 +345,14 @@ def commands(*kinds: tuple[int, int, int, bytes]) -> bytes:
     ids=["active", "receiving", "arguments"],
 )
 @pytest.mark.parametrize("answers", ["frames", "events"])
-def test_only_limits_that_are_named_are_judged(octets: bytes, met: str | None, answers: str) -> None:
-    case = with_probe(octets, "") if answers == "frames" else Case(octets, "")
+def test_only_limits_that_are_named_are_judged(data: bytes, met: str | None, answers: str) -> None:
+    case = with_probe(data, "") if answers == "frames" else Case(data, "")
     lenient = dict.fromkeys(codec.LIMITS, 1 << 16)
     limits = Limits(**{name.replace("-", "_"): min(value, codec.LIMITS[name][1]) for name, value in lenient.items()})
-    output = echo_module.served(case.octets, limits=limits).output
+    output = echo_module.served(case.data, limits=limits).output
     if answers == "events":
         output = b"".join(
-            json.dumps(event).encode() + b"\n" for event in echo_module.heard("server", octets, limits=limits)[0]
+            json.dumps(event).encode() + b"\n" for event in echo_module.heard("server", data, limits=limits)[0]
         )
     for setting in ("payload-items=9", "open-streams=4", *([] if met is None else [met])):
         oracle = Oracle("server", answers, echo=True, limits=Limits.of([setting]), named=[setting.partition("=")[0]])
@@ -364,10 +364,10 @@ def test_only_limits_that_are_named_are_judged(octets: bytes, met: str | None, a
     ("limits", "options", "late"),
     [
         (Limits(arguments=2), {}, False),
-        (Limits(request_octets=1000), {}, False),
+        (Limits(request_bytes=1000), {}, False),
         (Limits(active_requests=2), {"echo": True, "defers": True}, True),
     ],
-    ids=["arguments", "octets", "deferring"],
+    ids=["arguments", "bytes", "deferring"],
 )
 def test_a_server_that_ignores_a_limit_of_its_own_is_found(limits: Limits, options: dict[str, Any], late: bool) -> None:
     named = [name for name, value in limits.as_dict().items() if value != Limits().as_dict()[name]]
@@ -375,8 +375,8 @@ def test_a_server_that_ignores_a_limit_of_its_own_is_found(limits: Limits, optio
     kinds = Counter[str]()
     for case in islice(Cases("server", 1, limits=limits, defers=late), 300):
         for keeps, output in (
-            (True, served(case.octets, late=late, limits=limits)),
-            (False, served(case.octets, late=late)),
+            (True, served(case.data, late=late, limits=limits)),
+            (False, served(case.data, late=late)),
         ):
             fault = oracle.judge(case, Outcome(output.output))
             kinds[f"{keeps} {None if fault is None else fault.kind}"] += 1
@@ -411,12 +411,12 @@ def test_an_error_that_depends_on_when_a_server_answers_is_right_either_way(
     options: dict[str, Any], late: bool
 ) -> None:
     # The error for a request that was cut off is one of the protocol only if no other response is still to come.
-    octets = encode_frame(Frame(1, 1, 1, 1, 4, b"x"))
-    case = with_probe(octets, "cut off")
-    answers = of_frames(served(case.octets, late=late).output, case.probe).answers
+    data = encode_frame(Frame(1, 1, 1, 1, 4, b"x"))
+    case = with_probe(data, "cut off")
+    answers = of_frames(served(case.data, late=late).output, case.probe).answers
     assert answers[1][-1][0] == ("application error" if late else "protocol error")
-    assert Oracle(**options).judge(case, Outcome(served(case.octets, late=late).output)) is None
-    parts = frames_of(served(case.octets).output)
+    assert Oracle(**options).judge(case, Outcome(served(case.data, late=late).output)) is None
+    parts = frames_of(served(case.data).output)
     assert [part[7] >> 4 for part in parts] == [4, 5]
     # A protocol error ends the connection, so no response may follow it.
     too_early = (
@@ -424,7 +424,7 @@ def test_an_error_that_depends_on_when_a_server_answers_is_right_either_way(
     )
     assert Oracle(**options).judge(case, Outcome(too_early)) is not None
     wrong = encode_frame(Frame(1, 2, 1, 4, 2, b"y"))
-    fault = Oracle(**options).judge(case, Outcome(wrong + served(case.octets, late=late).output[9:]))
+    fault = Oracle(**options).judge(case, Outcome(wrong + served(case.data, late=late).output[9:]))
     assert fault is not None
 
 
@@ -433,7 +433,7 @@ def test_an_error_that_depends_on_when_a_server_answers_is_right_either_way(
 @pytest.mark.parametrize("options", [{}, {"defers": True}], ids=str)
 def test_an_id_that_comes_again_is_right_for_a_server_that_has_answered(options: dict[str, Any], late: bool) -> None:
     case = with_probe(commands((1, 1, 1, b"x"), (1, 1, 1, b"y")), "again")
-    output = served(case.octets, late=late).output
+    output = served(case.data, late=late).output
     assert (case.probe in of_frames(output, None).answers) == (not late)
     assert Oracle(**options).judge(case, Outcome(output)) is None
 
@@ -450,7 +450,7 @@ LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the
 @pytest.mark.parametrize(
     ("name", "causes"),
     [
-        ("server:serve_memory_per_octet", ["in proportion to data of one command", None]),
+        ("server:serve_memory_per_byte", ["in proportion to data of one command", None]),
         ("server:serve", [None, None]),
         ("hgproto.fuzz.echo:serve", [None, None]),
         (f"{sys.executable} -S -E {REFERENCE / 'server.py'}", [None, None]),
@@ -482,7 +482,7 @@ def test_memory_behind_an_address_is_that_of_one_process_or_of_new_ones() -> Non
     (case,) = [case for case in all_cases() if case.origin == "series: data of one command"]
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [sys.executable, "-S", "-E", str(REFERENCE / "server.py"), f"--port={port}", "memory-per-octet"]
+    command = [sys.executable, "-S", "-E", str(REFERENCE / "server.py"), f"--port={port}", "memory-per-byte"]
     oracle = Oracle(echo=True, encodings=KNOWN)
     started = open_target(f"127.0.0.1:{port}", seconds=30.0, start=shlex.join(command))
     try:
@@ -502,8 +502,8 @@ def test_the_complaint_about_a_request_without_an_end_is_no_refusal_of_the_case(
     whole = b"".join(encode_frames(command(1, 1, "x", data=b"a", begin=True)))
     case = Case(frames_of(whole)[0], "session")
     oracle = Oracle(echo=True)
-    assert b"request.complete" in serve(case.octets)
-    assert oracle.faults(case, Outcome(serve(case.octets))) == []
+    assert b"request.complete" in serve(case.data)
+    assert oracle.faults(case, Outcome(serve(case.data))) == []
     assert [fault.rule for fault in oracle.faults(case, Outcome(b""))] == ["request.complete", "response.complete"]
 
 
@@ -512,14 +512,14 @@ def test_our_own_server_has_no_faults_without_interleaving() -> None:
     some = list(islice(cases, 250))
     assert any(case.probe is None and case.origin == "breaks request.complete" for case in some)
     oracle = Oracle(echo=True, encodings=KNOWN)
-    assert [fault for case in some for fault in oracle.faults(case, Outcome(serve(case.octets)))] == []
+    assert [fault for case in some for fault in oracle.faults(case, Outcome(serve(case.data)))] == []
 
 
 @pytest.mark.parametrize("size", [1, 150, 5000])
 def test_a_long_answer_is_shown_from_where_it_differs(size: int) -> None:
-    octets = b"".join(encode_frames(command(1, 1, "x", data=b"a" * size + b"b", begin=True, end=True)))
-    case = with_probe(octets, "session")
-    output = serve(case.octets)
+    data = b"".join(encode_frames(command(1, 1, "x", data=b"a" * size + b"b", begin=True, end=True)))
+    case = with_probe(data, "session")
+    output = serve(case.data)
     assert output.count(b'6162"') == 1
     (fault,) = Oracle(echo=True).faults(case, Outcome(output.replace(b'6162"', b'6163"')))
     assert fault.kind == "different-answer"
@@ -587,7 +587,7 @@ def test_dialogues_find_what_whole_input_hides(
 
 @WAITED_FOR
 @pytest.mark.parametrize(
-    ("faults", "options", "octets"),
+    ("faults", "options", "data"),
     [
         # The name of the command that fails, and the shortest name.
         (("live", "id-after-error"), {}, [8 + 4 + 8 + 1 + 13]),
@@ -596,11 +596,9 @@ def test_dialogues_find_what_whole_input_hides(
     ],
     ids=["id after an error", "early error", "not deferring"],
 )
-def test_dialogues_are_minimized(
-    kind: str, faults: tuple[str, ...], options: dict[str, Any], octets: list[int]
-) -> None:
+def test_dialogues_are_minimized(kind: str, faults: tuple[str, ...], options: dict[str, Any], data: list[int]) -> None:
     report, _ = dialogue(kind, *faults, seconds=120.0, **options)
-    assert [len(finding.case.octets) for finding in report.findings] == octets
+    assert [len(finding.case.data) for finding in report.findings] == data
     assert all(finding.case.waits and finding.shown_again for finding in report.findings)
     assert all(finding.not_minimized is None for finding in report.findings)
 
@@ -626,7 +624,7 @@ def test_streams_that_are_never_ended_are_noted() -> None:
 def test_a_note_counts_each_case_once() -> None:
     # A case of a finding is run again and minimized, and its output does not meet the requirement each time.
     target = Direct(
-        lambda octets: b"" if b"lookup" in octets else reference.serve(octets, faults=frozenset({"streams-never-end"}))
+        lambda data: b"" if b"lookup" in data else reference.serve(data, faults=frozenset({"streams-never-end"}))
     )
     report = Campaign(target, Oracle(echo=True, encodings=KNOWN), all_cases()[:40]).run()
     assert report.findings
@@ -634,9 +632,9 @@ def test_a_note_counts_each_case_once() -> None:
 
 
 def test_failing_commands_are_judged_by_their_errors() -> None:
-    octets = bytes.fromhex("0400000100010111") + b"fail"
-    case = with_probe(octets, "")
-    good = Outcome(reference.serve(case.octets))
+    data = bytes.fromhex("0400000100010111") + b"fail"
+    case = with_probe(data, "")
+    good = Outcome(reference.serve(case.data))
     assert Oracle(echo=True, fails="fail").judge(case, good) is None
     fault = Oracle(echo=True).judge(case, good)
     assert fault is not None
@@ -648,24 +646,24 @@ def test_failing_commands_are_judged_by_their_errors() -> None:
 # Silence.
 
 
-def silent(octets: bytes) -> bytes:
+def silent(data: bytes) -> bytes:
     """The responses of the reference server until the first error, which it does not report."""
-    output = reference.serve(octets)
+    output = reference.serve(data)
     return b"".join(frame for frame in frames_of(output) if frame[7] != 0x51)
 
 
 def closes(connection: socket.socket) -> None:
     """Reads all, and closes without a message where the case is invalid."""
-    octets = b"".join(iter(functools.partial(connection.recv, 1 << 16), b""))
-    connection.sendall(silent(octets))
+    data = b"".join(iter(functools.partial(connection.recv, 1 << 16), b""))
+    connection.sendall(silent(data))
 
 
 def half_closes(connection: socket.socket) -> None:
     """Ends its own direction first, and then reads on to the end."""
-    octets = b""
-    while not octets.endswith(b"probe") and (data := connection.recv(1 << 16)):
-        octets += data
-    connection.sendall(silent(octets))
+    raw = b""
+    while not raw.endswith(b"probe") and (data := connection.recv(1 << 16)):
+        raw += data
+    connection.sendall(silent(raw))
     connection.shutdown(socket.SHUT_WR)
     while connection.recv(1 << 16):
         pass
@@ -673,7 +671,7 @@ def half_closes(connection: socket.socket) -> None:
 
 @pytest.mark.parametrize("behavior", [closes, half_closes], ids=["closes", "half-closes"])
 def test_a_server_that_rejects_silently_does_not_accept(behavior: Callable[[socket.socket], None]) -> None:
-    cases = [case for case in all_cases()[:400] if len(case.octets) < 1 << 17]
+    cases = [case for case in all_cases()[:400] if len(case.data) < 1 << 17]
     assert {case.probe is None for case in cases} == {True, False}
 
     done = threading.Event()
@@ -689,7 +687,7 @@ def test_a_server_that_rejects_silently_does_not_accept(behavior: Callable[[sock
         thread.start()
         target = open_target(f"127.0.0.1:{listening.getsockname()[1]}")
         oracle = Oracle(echo=True, encodings=KNOWN)
-        faults = [oracle.judge(case, target.run(case.octets)) for case in cases]
+        faults = [oracle.judge(case, target.run(case.data)) for case in cases]
         done.set()
         socket.create_connection(listening.getsockname()).close()
         thread.join()
@@ -700,28 +698,28 @@ def test_a_server_that_rejects_silently_does_not_accept(behavior: Callable[[sock
 
 def test_a_server_that_rejects_silently_is_found_where_it_accepts() -> None:
     for fault, rule in (
-        ("length-third-octet", "frame.length-limit"),
+        ("length-third-byte", "frame.length-limit"),
         ("length-unlimited", "frame.length-limit"),
         ("payload-cut", "frame.whole"),
     ):
 
-        def call(octets: bytes, faults: frozenset[str] = frozenset({fault})) -> bytes:
-            return b"".join(frame for frame in frames_of(reference.serve(octets, faults)) if frame[7] != 0x51)
+        def call(data: bytes, faults: frozenset[str] = frozenset({fault})) -> bytes:
+            return b"".join(frame for frame in frames_of(reference.serve(data, faults)) if frame[7] != 0x51)
 
         oracle = Oracle(echo=True, encodings=KNOWN, ignore=["re*.complete"])
         target = Direct(call)
         report = Campaign(target, oracle, all_cases(), most_findings=1, minimize_seconds=0.3).run()
         (finding,) = report.findings
         assert (finding.fault.kind, finding.fault.rule) == ("accepts-invalid", rule)
-        assert oracle.judge(finding.case, target.run(finding.case.octets)) == finding.fault
-        assert oracle.judge(finding.case, Outcome(silent(finding.case.octets))) is None
+        assert oracle.judge(finding.case, target.run(finding.case.data)) == finding.fault
+        assert oracle.judge(finding.case, Outcome(silent(finding.case.data))) is None
 
 
 # Observations.
 
 
 def test_answers_are_read_from_frames() -> None:
-    output = serve(with_probe(bytes.fromhex("0100000100010111 78"), "").octets)
+    output = serve(with_probe(bytes.fromhex("0100000100010111 78"), "").data)
     seen = of_frames(output, 65533)
     assert seen.accepted
     assert seen.answers == {1: [("bytes", b'{"command": "x", "args": {}, "data": null}')]}
@@ -754,15 +752,15 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A module of callables to be fuzzed."""
     (tmp_path / "fuzzed.py").write_text(
         "import os, time\n"
-        "def crash(octets):\n    raise RuntimeError(f'no {len(octets)}')\n"
-        "def hang(octets):\n    time.sleep(60)\n"
-        "def late(octets):\n    time.sleep(0.6)\n    return octets\n"
-        "def grow(octets):\n    bytearray(b'x') * (200 << 20)\n    return b''\n"
-        "def die(octets):\n    os.abort()\n"
-        "def leave(octets):\n    os._exit(3)\n"
-        "def noisy(octets):\n    print('hello')\n    return octets\n"
-        "def even(octets):\n    return len(octets) % 2 == 0\n"
-        "def events(octets):\n    return [{'event': 'want-frame'}]\n"
+        "def crash(data):\n    raise RuntimeError(f'no {len(data)}')\n"
+        "def hang(data):\n    time.sleep(60)\n"
+        "def late(data):\n    time.sleep(0.6)\n    return data\n"
+        "def grow(data):\n    bytearray(b'x') * (200 << 20)\n    return b''\n"
+        "def die(data):\n    os.abort()\n"
+        "def leave(data):\n    os._exit(3)\n"
+        "def noisy(data):\n    print('hello')\n    return data\n"
+        "def even(data):\n    return len(data) % 2 == 0\n"
+        "def events(data):\n    return [{'event': 'want-frame'}]\n"
         "number = 3\n"
     )
     monkeypatch.chdir(tmp_path)
@@ -883,7 +881,7 @@ def test_an_address_that_says_nothing_hangs() -> None:
 
 def test_both_sides_of_a_connection_are_served_at_once() -> None:
     # Neither reads all before it writes.
-    octets = bytes(range(256)) * 40_000
+    raw = bytes(range(256)) * 40_000
 
     def echo() -> None:
         connection, _ = server.accept()
@@ -894,9 +892,9 @@ def test_both_sides_of_a_connection_are_served_at_once() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         thread = threading.Thread(target=echo)
         thread.start()
-        outcome = open_target(f"127.0.0.1:{server.getsockname()[1]}").run(octets)
+        outcome = open_target(f"127.0.0.1:{server.getsockname()[1]}").run(raw)
         thread.join()
-    assert outcome.output == octets
+    assert outcome.output == raw
 
 
 # Cases and mutations.
@@ -940,14 +938,14 @@ def test_no_input_is_a_case_without_a_probe(corpus: list[bytes]) -> None:
 
 
 def test_a_corpus_comes_first() -> None:
-    octets = bytes.fromhex("0100000100010111 78")
-    case = next(iter(Cases("server", 1, corpus=[octets])))
-    assert case == with_probe(octets, "corpus: 0")
-    assert case.octets.startswith(octets)
+    data = bytes.fromhex("0100000100010111 78")
+    case = next(iter(Cases("server", 1, corpus=[data])))
+    assert case == with_probe(data, "corpus: 0")
+    assert case.data.startswith(data)
 
 
 @pytest.mark.parametrize(
-    ("octets", "has_one"),
+    ("data", "has_one"),
     [
         ("", True),
         ("0100000100010111 78", True),
@@ -957,12 +955,12 @@ def test_a_corpus_comes_first() -> None:
         ("000001010001011178", True),
     ],
 )
-def test_a_probe_follows_where_one_can(octets: str, has_one: bool) -> None:
-    case = with_probe(bytes.fromhex(octets), "")
+def test_a_probe_follows_where_one_can(data: str, has_one: bool) -> None:
+    case = with_probe(bytes.fromhex(data), "")
     assert (case.probe is not None) == has_one
-    assert case.octets.startswith(bytes.fromhex(octets))
+    assert case.data.startswith(bytes.fromhex(data))
     if has_one:
-        found = {finding.id for finding in validate(case.octets, role="client")}
+        found = {finding.id for finding in validate(case.data, role="client")}
         # A probe has an id of its own, whatever the order of ids.
         assert found <= {"request-id.order", "stream.end", "frame.length-limit"}
 
@@ -975,7 +973,7 @@ def test_a_probe_finds_a_stream_where_all_are_used(flags: int, closed: int, want
     ]
     case = with_probe(b"".join(map(codec.encode_frame, frames)), "")
     assert case.probe == 65533
-    assert tuple(case.octets[-8:-6]) == wanted
+    assert tuple(case.data[-8:-6]) == wanted
 
 
 @pytest.mark.parametrize("side", ["client", "server"])
@@ -986,8 +984,8 @@ def test_mutated_sessions_stay_alive(side: Role, data: st.DataObject) -> None:
     one, other = mutator.fresh(), mutator.fresh()
     for _ in range(data.draw(st.integers(1, 3))):
         one = mutator.mutated(one) if data.draw(st.booleans()) else mutator.crossed(one, other)
-        octets = b"".join(octets for _, octets in wires(one) if octets is not None)
-        assert [finding for finding in validate(octets, role=side) if finding.severity == "error"] == []
+        raw = b"".join(raw for _, raw in wires(one) if raw is not None)
+        assert [finding for finding in validate(raw, role=side) if finding.severity == "error"] == []
 
 
 @pytest.mark.parametrize("side", ["client", "server"])
@@ -997,8 +995,8 @@ def test_the_rate_says_how_often_something_is_broken(side: Role) -> None:
         broken = 0
         for _ in range(200):
             lines = mutator.broken(mutator.mutated(mutator.fresh()))
-            octets = b"".join(octets for _, octets in wires(lines) if octets is not None)
-            broken += any(finding.severity == "error" for finding in validate(octets, role=side))
+            data = b"".join(data for _, data in wires(lines) if data is not None)
+            broken += any(finding.severity == "error" for finding in validate(data, role=side))
         assert low * 0.6 <= broken <= high, (rate, broken)
 
 
@@ -1015,13 +1013,13 @@ def test_a_side_that_there_is_not_is_an_error() -> None:
 @PART
 def test_what_is_minimised_still_shows_it_and_is_no_longer(seed: int) -> None:
     case = next(iter(Cases("server", seed, probe=False)))
-    kinds = [frame[7] for frame in frames_of(case.octets)]
+    kinds = [frame[7] for frame in frames_of(case.data)]
     wanted = kinds[seed % len(kinds)] if kinds else 0
 
-    def shows(octets: bytes) -> bool:
-        return wanted in [frame[7] for frame in frames_of(octets) if len(frame) >= 8]
+    def shows(data: bytes) -> bool:
+        return wanted in [frame[7] for frame in frames_of(data) if len(frame) >= 8]
 
-    small, tries = minimized(case.octets, shows)
+    small, tries = minimized(case.data, shows)
     if kinds:
         assert len(small) == 8
         assert small[7] == wanted
@@ -1029,11 +1027,11 @@ def test_what_is_minimised_still_shows_it_and_is_no_longer(seed: int) -> None:
 
 
 def test_minimising_ends_in_time() -> None:
-    octets = max((case.octets for case in all_cases()[:50]), key=len)
-    small, tries = minimized(octets, lambda _: True, most_tries=2)
+    data = max((case.data for case in all_cases()[:50]), key=len)
+    small, tries = minimized(data, lambda _: True, most_tries=2)
     assert tries == 2
-    assert len(small) < len(octets)
-    assert minimized(octets, lambda _: True, seconds=0.0) == (octets, 0)
+    assert len(small) < len(data)
+    assert minimized(data, lambda _: True, seconds=0.0) == (data, 0)
 
 
 # The command.
@@ -1069,8 +1067,8 @@ def test_a_finding_is_kept_and_shown_again(fuzz: Any, tmp_path: Path) -> None:
     finding = json.loads(file.read_text())
     assert finding["requirement"] == "command-argument.duplicate-name"
     assert finding["schema"] == codec.DIGEST
-    assert bytes.fromhex(finding["octets"]) == read_finding(str(file))[0].octets
-    assert len(finding["human"]) == len(frames_of(bytes.fromhex(finding["octets"])))
+    assert bytes.fromhex(finding["bytes"]) == read_finding(str(file))[0].data
+    assert len(finding["human"]) == len(frames_of(bytes.fromhex(finding["bytes"])))
     assert finding["replay"] in said
     program, *words = shlex.split(finding["replay"])
     assert program == "hgproto"
@@ -1083,7 +1081,7 @@ def test_a_finding_is_kept_and_shown_again(fuzz: Any, tmp_path: Path) -> None:
 
 def test_findings_of_one_cause_are_one(fuzz: Any, tmp_path: Path) -> None:
     said = fuzz("server:serve_flags_unknown", *OPTIONS, "--max-cases", "300", code=1)
-    assert re.search(r"^1 finding in 300 cases, \d+ octets", said, re.MULTILINE)
+    assert re.search(r"^1 finding in 300 cases, \d+ bytes", said, re.MULTILINE)
     assert re.search(r"accepts-invalid frame.known-flags: case \d+, and [1-9]\d* more of the same cause", said)
     assert len(list((tmp_path / "findings").iterdir())) == 1
 

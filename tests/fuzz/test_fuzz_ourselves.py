@@ -48,9 +48,9 @@ def test_the_loop_finds_nothing(name: str) -> None:
 @given(data=st.data())
 def test_hypothesis_finds_nothing(name: str, data: st.DataObject) -> None:
     mutator = Mutator(Drawn(data.draw), HARNESSES[name].side, rate=70)
-    octets = data.draw(st.binary(max_size=40))
-    HARNESSES[name].call(octets)
-    HARNESSES[name].call(mutator.mutated_octets(octets))
+    raw = data.draw(st.binary(max_size=40))
+    HARNESSES[name].call(raw)
+    HARNESSES[name].call(mutator.mutated_bytes(raw))
 
 
 class Forgetful(Server):
@@ -91,7 +91,7 @@ def test_a_fault_would_be_found(
     assert main([name, "--max-cases", "30", "--seed", "3"]) == 1
     said = capsys.readouterr().out
     assert re.search(f"^AssertionError: .*({message})", said, re.MULTILINE)
-    assert re.search(rf"^{name}: 30 cases, \d+ octets, [\d.]+ s, [1-9]\d* faults?$", said, re.MULTILINE)
+    assert re.search(rf"^{name}: 30 cases, \d+ bytes, [\d.]+ s, [1-9]\d* faults?$", said, re.MULTILINE)
 
 
 def test_a_failure_outside_of_what_is_fuzzed_is_trouble(
@@ -117,12 +117,12 @@ def test_what_there_is_to_be_run(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("side", ["client", "server"])
-def test_engines_get_mutations_of_any_octets(side: Role) -> None:
+def test_engines_get_mutations_of_any_bytes(side: Role) -> None:
     lives = [b"", b"\xff" * 30, *list(seeds(side).values())[:150]]
-    for seed, octets in enumerate(lives):
-        made = Mutator(Seeded(seed), side).mutated_octets(octets)
-        assert made == Mutator(Seeded(seed), side).mutated_octets(octets)
-        crossed = Mutator(Seeded(seed), side).mutated_octets(octets, lives[seed - 1])
+    for seed, data in enumerate(lives):
+        made = Mutator(Seeded(seed), side).mutated_bytes(data)
+        assert made == Mutator(Seeded(seed), side).mutated_bytes(data)
+        crossed = Mutator(Seeded(seed), side).mutated_bytes(data, lives[seed - 1])
         assert isinstance(crossed, bytes)
 
 
@@ -132,7 +132,7 @@ def test_engines_get_mutations_of_any_octets(side: Role) -> None:
 @pytest.mark.parametrize("side", ["client", "server"])
 def test_seeds_have_every_type(side: Role) -> None:
     found = seeds(side)
-    assert {octets[7] >> 4 for octets in found.values() if len(octets) >= 8} >= set(codec.TYPE_NAMES)
+    assert {data[7] >> 4 for data in found.values() if len(data) >= 8} >= set(codec.TYPE_NAMES)
     assert all(re.fullmatch(r"[\w.-]+", name) for name in found)
     assert b"" not in found.values()
 
@@ -141,16 +141,16 @@ def test_seeds_have_every_type(side: Role) -> None:
 def test_a_minimal_corpus_exercises_the_same(side: Role) -> None:
     corpus = seeds(side)
     kept = list(minimal(corpus, side))
-    everything = {feature for octets in corpus.values() for feature in features(octets, side)}
+    everything = {feature for data in corpus.values() for feature in features(data, side)}
     assert {feature for name in kept for feature in features(corpus[name], side)} == everything
     assert len(kept) < len(corpus)
     # So does coverage, whether it is told who sends or not.
     for role in (side, None):
         whole, part = Coverage(), Coverage()
-        for name, octets in corpus.items():
-            whole.octets(octets, role)
+        for name, data in corpus.items():
+            whole.data(data, role)
             if name in kept:
-                part.octets(octets, role)
+                part.data(data, role)
         assert list(part.missing()) == list(whole.missing())
     # Minimal means that it is so already.
     assert sorted(minimal({name: corpus[name] for name in kept}, side)) == sorted(kept)

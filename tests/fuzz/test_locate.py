@@ -36,7 +36,7 @@ def frames(*words: tuple[int, int, int]) -> bytes:
     )
 
 
-OCTETS = frames((1, 1, 4), (0, 3, 1), (4, 3, 1), (2, 3, 2), (3, 1, 1))
+BYTES = frames((1, 1, 4), (0, 3, 1), (4, 3, 1), (2, 3, 2), (3, 1, 1))
 VALID = frames((1, 1, 4), (0, 3, 1), (0, 3, 2))
 KINDS = [
     "at command-name have-data",
@@ -48,7 +48,7 @@ KINDS = [
 
 
 def test_a_kind_has_what_matters() -> None:
-    assert kinds_of(OCTETS) == KINDS
+    assert kinds_of(BYTES) == KINDS
     assert kinds_of(b"\0\0\0\1\0\1\1\xf3\0") == ["at type 0xf", "at a cut header"]
 
 
@@ -56,20 +56,20 @@ def test_a_kind_has_what_matters() -> None:
 @pytest.mark.parametrize("known", [(), (KINDS[0],), (KINDS[2],), (KINDS[4],), tuple(KINDS)], ids=len)
 def test_the_stop_is_found_in_few_tries(number: int, known: tuple[str, ...]) -> None:
     tries: list[int] = []
-    sizes = [len(frame) for frame in frames_of(OCTETS)]
+    sizes = [len(frame) for frame in frames_of(BYTES)]
     end = sum(sizes[: number + 1])
 
     def shows(start: bytes) -> bool:
         tries.append(len(start))
         return len(start) >= end
 
-    assert stop_of(OCTETS, shows, known) == (KINDS[number], OCTETS[:end])
+    assert stop_of(BYTES, shows, known) == (KINDS[number], BYTES[:end])
     assert len(tries) <= 6
     assert len(tries) <= 2 or KINDS[number] != next(iter(known), None)
 
 
 def test_a_target_that_never_answers_stops_at_once() -> None:
-    assert stop_of(OCTETS, lambda _: True) == ("at the first command", b"")
+    assert stop_of(BYTES, lambda _: True) == ("at the first command", b"")
     assert stop_of(b"", lambda _: True) == ("at the first command", b"")
 
 
@@ -90,7 +90,7 @@ class Mute:
         self.outcome = outcome
         self.runs = 0
 
-    def run(self, octets: bytes) -> Outcome:
+    def run(self, data: bytes) -> Outcome:
         self.runs += 1
         return self.outcome
 
@@ -118,7 +118,7 @@ def test_a_target_that_never_answers_leaves_its_time_to_new_cases(
 def test_a_place_is_looked_for_within_the_time_of_a_campaign(monkeypatch: pytest.MonkeyPatch) -> None:
     target = Mute(Outcome(b"", hung=True))
     monkeypatch.setattr("hgproto.fuzz.campaign.time", target)
-    case = with_probe(OCTETS * 100, "many frames")
+    case = with_probe(BYTES * 100, "many frames")
     monkeypatch.setattr(target, "run", partial(hangs_late, target))
     report = Campaign(target, Oracle(), [case], most_seconds=4.0, minimize_seconds=0.0).run()
     assert [(finding.fault.kind, finding.fault.cause) for finding in report.findings] == [("hang", "")]
@@ -139,7 +139,7 @@ def test_an_interrupt_while_a_place_is_looked_for_makes_no_known_cause_new(
 ) -> None:
     target = Mute(Outcome(b""))
 
-    def run(octets: bytes) -> Outcome:
+    def run(data: bytes) -> Outcome:
         target.runs += 1
         if target.runs == 3:
             raise KeyboardInterrupt
@@ -152,18 +152,18 @@ def test_an_interrupt_while_a_place_is_looked_for_makes_no_known_cause_new(
     assert report.known == known
 
 
-def hangs_late(target: Mute, octets: bytes) -> Outcome:
+def hangs_late(target: Mute, data: bytes) -> Outcome:
     """A target that hangs at the last of many frames."""
     target.runs += 1
-    return Outcome(b"", hung=len(octets) > len(OCTETS) * 99)
+    return Outcome(b"", hung=len(data) > len(BYTES) * 99)
 
 
 class Silent:
     """The reference server, which knows neither continuation nor encodings, and says nothing about it."""
 
-    def run(self, octets: bytes) -> Outcome:
+    def run(self, data: bytes) -> Outcome:
         taken = b""
-        for frame in frames_of(octets):
+        for frame in frames_of(data):
             if len(frame) < 8 or frame[6] & 4 or (frame[7] >> 4 == 2 and frame[7] & 1):
                 break
             taken += frame
@@ -186,8 +186,8 @@ def test_one_silent_defect_does_not_hide_another() -> None:
     assert sum(report.repeats) > 20
     for cause, finding in causes.items():
         # The smallest case still stops there.
-        assert kinds_of(finding.case.octets)[-2] == cause
-        assert len(finding.case.octets) <= finding.original_octets
+        assert kinds_of(finding.case.data)[-2] == cause
+        assert len(finding.case.data) <= finding.original_bytes
         assert finding.fault.found == f"no answer to the last command, {cause}"
     again = Campaign(
         Silent(),
@@ -205,13 +205,13 @@ class Killed:
     def __init__(self, most_crashes: int) -> None:
         self.left = most_crashes
 
-    def run(self, octets: bytes) -> Outcome:
+    def run(self, data: bytes) -> Outcome:
         if not self.left:
             raise TargetGoneError("gone")
-        if any(len(frame) >= 8 and (frame[7] == 0x32 or frame[7] >> 4 == 2) for frame in frames_of(octets)):
+        if any(len(frame) >= 8 and (frame[7] == 0x32 or frame[7] >> 4 == 2) for frame in frames_of(data)):
             self.left -= 1
             return Outcome(b"", "killed by SIGSEGV")
-        return Outcome(reference.serve(octets))
+        return Outcome(reference.serve(data))
 
     def close(self) -> None:
         pass
@@ -238,8 +238,8 @@ class Hangs(CommandTarget):
     def __init__(self, always: bool) -> None:
         self.always = always
 
-    def run(self, octets: bytes, waits: tuple[int, ...] = ()) -> Outcome:
-        return Outcome(reference.serve(octets), hung=self.always or bool(waits))
+    def run(self, data: bytes, waits: tuple[int, ...] = ()) -> Outcome:
+        return Outcome(reference.serve(data), hung=self.always or bool(waits))
 
     def renew(self) -> bool:
         return True

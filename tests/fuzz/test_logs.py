@@ -98,8 +98,8 @@ def test_a_report_that_comes_late_belongs_to_the_case_before(running: Path, port
     target = open_target(f"127.0.0.1:{port}", seconds=2.0, log=str(running))
 
     def cases() -> Iterator[Case]:
-        for octets in (b"good", b"late", b"good", b"late", b"good"):
-            yield Case(octets, "")
+        for data in (b"good", b"late", b"good", b"late", b"good"):
+            yield Case(data, "")
             time.sleep(0.2)
 
     try:
@@ -112,7 +112,7 @@ def test_a_report_that_comes_late_belongs_to_the_case_before(running: Path, port
         if finding.fault.kind == "crash"
     ]
     ((finding, again),) = crashes
-    assert finding.case.octets == b"late"
+    assert finding.case.data == b"late"
     assert finding.fault.found == "Abort in late (server.py:26)"
     assert again == 1
 
@@ -140,7 +140,7 @@ def test_a_late_report_of_a_server_that_is_gone_is_kept(tmp_path: Path, command:
 def test_a_server_that_is_started_here_is_started_again(command: str, port: int) -> None:
     target = open_target(f"127.0.0.1:{port}", seconds=1.0, start=command)
     try:
-        for octets, crash in (
+        for data, crash in (
             (b"good", None),
             (b"abort", "killed by SIGABRT"),
             (b"good", None),
@@ -148,8 +148,8 @@ def test_a_server_that_is_started_here_is_started_again(command: str, port: int)
             (b"leave", "exit status 0"),
             (b"good", None),
         ):
-            outcome = target.run(octets)
-            assert (outcome.crash, outcome.hung, outcome.earlier) == (crash, False, None), octets
+            outcome = target.run(data)
+            assert (outcome.crash, outcome.hung, outcome.earlier) == (crash, False, None), data
         assert target.run(b"stuck").hung
         assert target.run(b"good").output == b"good"
         grown = target.run(b"x" * (1 << 24)).grown

@@ -31,9 +31,9 @@ listening = socket.create_server(("127.0.0.1", int(sys.argv[1])))
 kept = []
 while True:
     connection = listening.accept()[0]
-    octets = b"".join(iter(lambda: connection.recv(1 << 16), b""))
-    kept.append(bytearray(b"x") * (len(octets) << 27))
-    connection.sendall(octets)
+    data = b"".join(iter(lambda: connection.recv(1 << 16), b""))
+    kept.append(bytearray(b"x") * (len(data) << 27))
+    connection.sendall(data)
     connection.close()
 """
 # What follows keeps a shell from becoming the program itself.
@@ -79,7 +79,7 @@ def test_a_server_that_grows_is_seen_behind_a_shell(wrapper: str, tmp_path: Path
 def test_a_callable_that_grows_in_another_process_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "forks.py").write_text(
         "import subprocess, sys\n"
-        f"def call(octets):\n    subprocess.run([sys.executable, '-S', '-E', '-c', {GROWS!r}], input=octets, check=True)\n"
+        f"def call(data):\n    subprocess.run([sys.executable, '-S', '-E', '-c', {GROWS!r}], input=data, check=True)\n"
         "    return b''\n"
     )
     monkeypatch.chdir(tmp_path)
@@ -98,17 +98,17 @@ def test_a_callable_that_grows_in_another_process_is_seen(tmp_path: Path, monkey
 RIGHT = """
 from hgproto import Limits, Server
 from hgproto.fuzz.echo import served, server_events
-def decodes(octets):
+def decodes(data):
     server = Server()
-    events = server.receive_data(octets)
+    events = server.receive_data(data)
     events += server.receive_end()
     return server.works
-def late(octets):
-    return served(octets, late=True).output
-def small(octets):
-    return served(octets, limits=Limits(max_payload=30)).output
-def events(octets):
-    return server_events(octets)
+def late(data):
+    return served(data, late=True).output
+def small(data):
+    return served(data, limits=Limits(max_payload=30)).output
+def events(data):
+    return server_events(data)
 """
 
 
@@ -152,17 +152,17 @@ def hoards(command):
     KEPT.append(b"x" * (80 * len(command.data or b"")))
 def takes(command):
     KEPT[:] = [len(b"x" * (80 * len(command.data or b"")))]
-def run(octets, work):
+def run(data, work):
     server, output = Server(), b""
-    for event in server.receive_data(octets):
+    for event in server.receive_data(data):
         if isinstance(event, RunCommand):
             work(event)
             output += b"".join(encode_frames(server.respond(event.request_id, description(event))))
     return output
-def serve_hoards(octets):
-    return run(octets, hoards)
-def serve_takes(octets):
-    return run(octets, takes)
+def serve_hoards(data):
+    return run(data, hoards)
+def serve_takes(data):
+    return run(data, takes)
 """
 
 
@@ -207,8 +207,8 @@ def test_each_start_of_a_series_is_whole() -> None:
         ({"defers": True, "limits": Limits(active_requests=2)}, ["data of one command"]),
         ({"limits": Limits(max_payload=30)}, []),
         ({"limits": Limits(max_payload=120)}, ["data of one command", "commands that are done"]),
-        ({"limits": Limits(request_octets=1000)}, ["commands that are done"]),
-        ({"limits": Limits(buffered_octets=1000)}, ["commands that are done"]),
+        ({"limits": Limits(request_bytes=1000)}, ["commands that are done"]),
+        ({"limits": Limits(buffered_bytes=1000)}, ["commands that are done"]),
     ],
 )
 def test_nothing_in_a_series_is_over_a_limit(options: dict[str, Any], origins: list[str]) -> None:
@@ -216,7 +216,7 @@ def test_nothing_in_a_series_is_over_a_limit(options: dict[str, Any], origins: l
     assert [case.origin.removeprefix("series: ") for case in cases] == origins
     for case in cases:
         assert 1 << 19 < case.sizes[1] * 2 < (1 << 20) + 64
-        assert served(case.octets, late="defers" in options, limits=options.get("limits")).over == ()
+        assert served(case.data, late="defers" in options, limits=options.get("limits")).over == ()
 
 
 @pytest.mark.parametrize(
@@ -225,12 +225,12 @@ def test_nothing_in_a_series_is_over_a_limit(options: dict[str, Any], origins: l
         (
             Case(b"", "series: x", sizes=(0, 0)),
             Outcome(b"", grown=(64 << 20) + 1),
-            ("at most 64 MiB more for 0 octets", "64.1 MiB more"),
+            ("at most 64 MiB more for 0 bytes", "64.1 MiB more"),
         ),
         (
             Case(bytes(1 << 20), "session"),
             Outcome(b"", grown=(128 << 20) + 1),
-            ("at most 128 MiB more for 1048576 octets", "128.1 MiB more"),
+            ("at most 128 MiB more for 1048576 bytes", "128.1 MiB more"),
         ),
         (
             Case(bytes(400), "series: x", sizes=(100, 200)),

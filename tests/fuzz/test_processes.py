@@ -147,7 +147,7 @@ def test_a_campaign_that_is_ended_leaves_no_process_and_is_summed_up(
     pids = tmp_path / "pids"
     waits = f"import os, sys, time; open({str(pids)!r}, 'a').write(f'{{os.getpid()}}\\n'); "
     (tmp_path / "waits.py").write_text(f"{waits}time.sleep(600)\n")
-    (tmp_path / "mine.py").write_text(f"def sleeps(octets):\n    {waits}time.sleep(600)\n")
+    (tmp_path / "mine.py").write_text(f"def sleeps(data):\n    {waits}time.sleep(600)\n")
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
     words = {

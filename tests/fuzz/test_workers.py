@@ -17,12 +17,12 @@ def test_messages_are_answered_in_order() -> None:
     worker = Worker(["builtins:bytes", "frames"])
     try:
         assert worker.read(30.0) == b"ready"
-        for octets in (b"one", b"", b"x" * (1 << 20)):
-            worker.write(octets)
+        for data in (b"one", b"", b"x" * (1 << 20)):
+            worker.write(data)
             answer = worker.read(10.0)
             assert answer is not None
             head, _, rest = answer.partition(b"\n")
-            assert rest == octets
+            assert rest == data
             assert json.loads(head)["crash"] is None
         with pytest.raises(TimeoutError):
             worker.read(0.01)

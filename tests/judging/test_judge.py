@@ -264,4 +264,4 @@ def test_the_place_of_a_value_that_is_too_long_is_all_that_is_too_much() -> None
         assert list(validator.line(line)) == []
     (found,) = validator.line(r"> 1 1 0 command-argument eoa \x01\x00\x01\x00kvzzzzzzz")
     frame = len("x") + len(r"....kaaaaa") + 3 * 8
-    assert (found.offset, found.octets) == (frame + 5, len("vzzzzzzz"))
+    assert (found.offset, found.size) == (frame + 5, len("vzzzzzzz"))

@@ -44,12 +44,12 @@ def plain(requirement: str = "command-name.eos-exclusive", severity: str = ERROR
 
 MADE: list[tuple[Finding, Known | None]] = [
     (plain(), None),
-    (plain("text-output.newline", WARNING, octets=4), None),
+    (plain("text-output.newline", WARNING, size=4), None),
     (plain("text-output.newline", WARNING), KNOWN),
-    (plain("stream.end", NOTE, octets=0, bits=None, side=None, frame=None, path="", around=b"", about=""), None),
+    (plain("stream.end", NOTE, size=0, bits=None, side=None, frame=None, path="", around=b"", about=""), None),
     (plain("frame.known-type", expected=NASTY, found=NASTY, about=NASTY), None),
-    (plain("frame.whole", ends=True, octets=0, bits=None, offset=14), None),
-    (plain("frame.whole", offset=1 << 40, around=bytes(200), around_offset=(1 << 40) - 100, octets=150), None),
+    (plain("frame.whole", ends=True, size=0, bits=None, offset=14), None),
+    (plain("frame.whole", offset=1 << 40, around=bytes(200), around_offset=(1 << 40) - 100, size=150), None),
     (plain(line=3, side="server"), None),
 ]
 """Findings of every kind, some of them with what no format could bear raw."""
@@ -176,12 +176,12 @@ def test_unreadable_inputs_in_github_and_text() -> None:
         "::error file=bad.bin,title=input.content",
     ]
     assert errors[2].startswith("::error file=caf\\xff\\n.bin,title=input.file::No such file or directory%0A")
-    ends = [line for line in faulty("text").splitlines() if line.endswith(("22 octets)", "1000 octets)"))]
+    ends = [line for line in faulty("text").splitlines() if line.endswith(("22 bytes)", "1000 bytes)"))]
     assert ends[0].startswith("bad.hex: 2 errors, unreadable from line 2, column 3 on: expected a digit, found ")
     assert ends[1:] == [
-        "bad.bin: 2 errors, unreadable: expected another thing (1 frame, 22 octets)",
-        "caf\\xff\\n.bin: 2 errors, unreadable: No such file or directory (1 frame, 22 octets)",
-        "good.bin: good (3 frames, 1000 octets)",
+        "bad.bin: 2 errors, unreadable: expected another thing (1 frame, 22 bytes)",
+        "caf\\xff\\n.bin: 2 errors, unreadable: No such file or directory (1 frame, 22 bytes)",
+        "good.bin: good (3 frames, 1000 bytes)",
     ]
     assert faulty("text").count(": hint: do <this> & that\n") == 3
 
@@ -204,7 +204,6 @@ def test_json(strict: bool) -> None:
         for key in (
             "severity",
             "offset",
-            "octets",
             "side",
             "frame",
             "path",
@@ -215,13 +214,14 @@ def test_json(strict: bool) -> None:
             "more",
         ):
             assert line[key] == getattr(finding, key)
+        assert line["bytes"] == finding.size
         assert line["bits"] == (None if finding.bits is None else list(finding.bits))
         assert bytes.fromhex(line["around"]) == finding.around
         assert line["known"] == (None if known is None else {"reason": known.reason, "expires": "2027-06-30"})
     ends = [line for line in lines if line["kind"] == "input"]
     assert [line["input"] for line in ends] == [name for name, _ in INPUTS]
     assert ends[1] == {
-        "kind": "input", "input": INPUTS[1][0], "frames": 3, "octets": 1000, "error": 5, "warning": 1, "note": 1, "known": 1,
+        "kind": "input", "input": INPUTS[1][0], "frames": 3, "bytes": 1000, "error": 5, "warning": 1, "note": 1, "known": 1,
     }  # fmt: skip
     # An input ends after its findings.
     assert lines[-1]["kind"] == "input"
@@ -263,7 +263,7 @@ def test_sarif(inputs: list[Any], site: str) -> None:
         (location,) = result["locations"]
         region = location["physicalLocation"]["region"]
         if finding.line is None:
-            assert (region["byteOffset"], region["byteLength"]) == (finding.offset, finding.octets)
+            assert (region["byteOffset"], region["byteLength"]) == (finding.offset, finding.size)
         else:
             assert region == {"startLine": finding.line}
         assert location["logicalLocations"][0]["fullyQualifiedName"] == (finding.path or "input")
@@ -307,7 +307,7 @@ def test_junit(strict: bool) -> None:
         assert suite.failures == sum(fails(*pair, strict) for pair in pairs)
         assert suite.skipped == sum(known is not None for _, known in pairs)
         assert suite.errors == 0
-        assert {one.name: one.value for one in properties_of(suite)} == {"frames": "3", "octets": "1000"}
+        assert {one.name: one.value for one in properties_of(suite)} == {"frames": "3", "bytes": "1000"}
         for case, (finding, known) in zip(cases, pairs, strict=False):
             assert case.name == f"{finding.id} at offset {finding.offset}"
             kinds = {Failure: fails(finding, known, strict), Skipped: known is not None}
@@ -399,12 +399,12 @@ def text_of(*findings: Finding, **options: Any) -> str:
 def test_text() -> None:
     assert text_of(MADE[0][0], MADE[1][0]) == SHOWN
     assert text_of(MADE[3][0]) == NOTHING_AROUND
-    assert written("text", INPUTS[:1]) == "good.bin: good (3 frames, 1000 octets)\n"
+    assert written("text", INPUTS[:1]) == "good.bin: good (3 frames, 1000 bytes)\n"
     assert (
         written("text", [("x", MADE)]).splitlines()[-1]
-        == "x: 5 errors, 1 warning, 1 note, 1 known (3 frames, 1000 octets)"
+        == "x: 5 errors, 1 warning, 1 note, 1 known (3 frames, 1000 bytes)"
     )
-    assert written("text", [("x", MADE[2:3])]) == "x: 1 known (3 frames, 1000 octets)\n"
+    assert written("text", [("x", MADE[2:3])]) == "x: 1 known (3 frames, 1000 bytes)\n"
 
 
 def test_text_of_a_session_has_line_and_side() -> None:
@@ -414,7 +414,7 @@ def test_text_of_a_session_has_line_and_side() -> None:
 def test_text_says_where_nothing_more_could_be_looked_at() -> None:
     text = text_of(MADE[5][0])
     assert text.endswith("\n  = Nothing after this place could be looked at.\n\n")
-    # The mark is where the next octet would be.
+    # The mark is where the next byte would be.
     row, mark = text.splitlines()[2:4]
     assert row[mark.index("^") - 3 :].startswith("6d   ")
 

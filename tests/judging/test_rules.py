@@ -240,16 +240,16 @@ def test_what_is_found_can_be_found() -> None:
     revision = Revision("framing-0002")
     shallow: set[str] = set()
     for vector in VECTORS:
-        octets = bytes.fromhex(vector["wire"])
-        shallow |= {finding.id for finding in validate(octets, depth="frames", max_payload=(1 << 24) - 1)}
-        shallow |= {finding.id for finding in validate(octets, depth="frames")}
+        data = bytes.fromhex(vector["wire"])
+        shallow |= {finding.id for finding in validate(data, depth="frames", max_payload=(1 << 24) - 1)}
+        shallow |= {finding.id for finding in validate(data, depth="frames")}
         for role in ROLES:
-            found = {finding.id for finding in validate(octets, role=role, depth="frames")}
+            found = {finding.id for finding in validate(data, role=role, depth="frames")}
             assert found <= findable(revision, "frames", role, None)
-            found = {finding.id for finding in validate(octets, role=role)}
+            found = {finding.id for finding in validate(data, role=role)}
             assert found <= findable(revision, "session", role, None)
         for name, flags, continued in product(codec.CODES, range(3), (False, True)):
-            found = {one.id for one in validate_payload(name, octets[8:], flags=flags, continued=continued)}
+            found = {one.id for one in validate_payload(name, data[8:], flags=flags, continued=continued)}
             assert found <= findable(revision, "session", None, name)
     # No vector has that many items.
     assert shallow | {"frame.items-limit"} == findable(revision, "frames", None, None)

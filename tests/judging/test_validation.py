@@ -87,7 +87,7 @@ def test_sessions_are_judged_as_labelled(golden: dict[str, Any]) -> None:
     assert refused[:1] == golden["requirements"][:1]
 
 
-def test_every_rule_that_octets_can_break_has_a_negative_of_its_own() -> None:
+def test_every_rule_that_bytes_can_break_has_a_negative_of_its_own() -> None:
     exact = {tuple(label(labelled)) for labelled in (*VECTORS, *GOLDEN)}
     missing = [name for name, rule in REQUIREMENTS.items() if rule.breakable and (name,) not in exact]
     assert missing == []
@@ -97,7 +97,7 @@ def test_every_rule_that_octets_can_break_has_a_negative_of_its_own() -> None:
 
 
 def pieces(wire: bytes) -> Iterator[bytes]:
-    """Octets, a frame at a time."""
+    """Bytes, a frame at a time."""
     at = 0
     while at + HEADER <= len(wire):
         length = int.from_bytes(wire[at : at + 3], "little")
@@ -175,7 +175,7 @@ def test_the_first_error_is_where_the_reactor_refuses() -> None:
             assert (None if first is None else (first.id, first.offset)) == refused, wire.hex()
         met.update(finding.id for finding in findings)
         assert all(finding.severity == severity_of(finding.requirement) for finding in findings)
-        assert all(0 <= finding.offset <= finding.offset + finding.octets <= len(wire) for finding in findings)
+        assert all(0 <= finding.offset <= finding.offset + finding.size <= len(wire) for finding in findings)
         for finding in findings:
             start = finding.around_offset
             assert wire[start : start + len(finding.around)] == finding.around
@@ -192,8 +192,8 @@ def test_any_frames_are_validated_in_any_chunks(data: st.DataObject, any_frames:
 
 
 @given(st.binary(max_size=200), st.sampled_from(["session", "frames"]))
-def test_any_octets_are_validated(octets: bytes, depth: Any) -> None:
-    findings = list(validate(octets, depth=depth))
+def test_any_bytes_are_validated(data: bytes, depth: Any) -> None:
+    findings = list(validate(data, depth=depth))
     assert all(finding.id in REQUIREMENTS and str(finding) for finding in findings)
     assert [finding.ends for finding in findings[:-1] if finding.refused].count(True) <= 1
 
@@ -211,7 +211,7 @@ def test_any_two_sides_are_validated(sent: list[tuple[Role, Any]]) -> None:
 # Places.
 
 PLACES = [
-    # frame, id, octets from where to where in the frame, bits, path after frames[0]
+    # frame, id, bytes from where to where in the frame, bits, path after frames[0]
     ("1 1 stream-begin command-name eos|have-args x", "command-name.eos-exclusive", (7, 8), (0, 1), ".flags"),
     ("1 1 stream-begin command-name 0 x", "command-name.flags-present", (7, 8), (0, 3), ".flags"),
     ("1 1 stream-begin command-name eos|0x8 x", "frame.known-flags", (7, 8), (3, 3), ".flags"),
@@ -237,7 +237,7 @@ PLACES = [
     ),
     (
         "1 1 stream-begin stream-settings 0 \\x04zlibabc",
-        "stream-settings.profile-octets",
+        "stream-settings.profile-bytes",
         (13, 16),
         None,
         ".payload.settings",
@@ -280,7 +280,7 @@ def test_places_in_a_first_frame(
     line: str, requirement: str, span: tuple[int, int], bits: tuple[int, int] | None, path: str
 ) -> None:
     found = only(list(SessionValidator().line(f"> {line}", 7)), requirement)
-    assert (found.offset, found.offset + found.octets, found.bits) == (*span, bits)
+    assert (found.offset, found.offset + found.size, found.bits) == (*span, bits)
     assert (found.path, found.frame, found.line, found.side) == (f"frames[0]{path}", 0, 7, "client")
 
 
@@ -290,7 +290,7 @@ def test_places_in_an_argument(rest: str, requirement: str, span: tuple[int, int
     assert list(validator.line("> 1 1 stream-begin command-name have-args x")) == []
     found = only(list(validator.line(f"> 1 1 0 {rest}")), requirement)
     start = HEADER + 1
-    assert (found.offset - start, found.offset - start + found.octets) == span
+    assert (found.offset - start, found.offset - start + found.size) == span
     assert (found.path, found.frame) == (f"frames[1]{path}", 1)
 
 
@@ -299,7 +299,7 @@ def test_places_in_an_answer(rest: str, requirement: str, span: tuple[int, int],
     validator = SessionValidator()
     assert list(validator.line("> 1 1 stream-begin command-name eos x")) == []
     found = only(list(validator.line(f"< 1 2 stream-begin {rest}")), requirement)
-    assert (found.offset, found.offset + found.octets) == span
+    assert (found.offset, found.offset + found.size) == span
     assert (found.path, found.frame, found.side) == (f"frames[0]{path}", 0, "server")
     # What is encoded has no place inside.
     validator = SessionValidator()
@@ -313,7 +313,7 @@ def test_places_in_an_answer(rest: str, requirement: str, span: tuple[int, int],
 
 @pytest.mark.requirement("frame.whole", "frame.length-limit")
 @pytest.mark.parametrize(
-    ("octets", "requirement", "offset", "size", "path"),
+    ("data", "requirement", "offset", "size", "path"),
     [
         ("0100000100010111", "frame.whole", 8, 0, "frames[0].payload"),
         ("05000001000101116865", "frame.whole", 8, 2, "frames[0].payload"),
@@ -325,10 +325,10 @@ def test_places_in_an_answer(rest: str, requirement: str, span: tuple[int, int],
 )
 @pytest.mark.parametrize("depth", ["session", "frames"])
 def test_where_nothing_can_be_looked_at_any_more(
-    octets: str, requirement: str, offset: int, size: int, path: str, depth: Any
+    data: str, requirement: str, offset: int, size: int, path: str, depth: Any
 ) -> None:
-    (found,) = validate(bytes.fromhex(octets), depth=depth)
-    assert (found.id, found.offset, found.octets, found.path) == (requirement, offset, size, path)
+    (found,) = validate(bytes.fromhex(data), depth=depth)
+    assert (found.id, found.offset, found.size, found.path) == (requirement, offset, size, path)
     assert found.ends
 
 
@@ -336,14 +336,14 @@ def test_where_nothing_can_be_looked_at_any_more(
 
 
 @pytest.mark.parametrize(
-    ("octets", "role"), [("0100000100010111", "client"), ("0100000100020142", "server"), ("01000001000201", "client")]
+    ("data", "role"), [("0100000100010111", "client"), ("0100000100020142", "server"), ("01000001000201", "client")]
 )
-def test_the_role_is_told_by_the_first_frame(octets: str, role: Role) -> None:
+def test_the_role_is_told_by_the_first_frame(data: str, role: Role) -> None:
     validator = Validator()
     assert validator.role is None
-    for octet in bytes.fromhex(octets):
-        validator.feed(bytes([octet]))
-    assert validator.octets == len(octets) // 2
+    for byte in bytes.fromhex(data):
+        validator.feed(bytes([byte]))
+    assert validator.size == len(data) // 2
     validator.close()
     assert validator.role == role
 
@@ -494,7 +494,7 @@ def test_memory_is_bounded() -> None:
         assert tracemalloc.get_traced_memory()[1] < 1_000_000
     finally:
         tracemalloc.stop()
-    assert validator.octets == len(name) + 100 * len(data)
+    assert validator.size == len(name) + 100 * len(data)
 
 
 @pytest.mark.requirement("command-name.eos-exclusive", "request-id.order")
@@ -541,7 +541,7 @@ def test_a_context_that_was_begun_anew_is_told_from_damage() -> None:
         context = zlib.compressobj()
         return context.compress(text) + context.flush(zlib.Z_SYNC_FLUSH)
 
-    assert found(alone(b"one"), alone(b"two")) == "octets that only a new context takes"
+    assert found(alone(b"one"), alone(b"two")) == "bytes that only a new context takes"
     for damaged in ((b"one",), (alone(b"one"), b"\xff" * 9), (b"one", alone(b"two"))):
         assert found(*damaged).startswith("what it refuses: ")
 
@@ -578,11 +578,11 @@ def test_a_payload_is_not_walked_for_the_place_of_its_fault(
     monkeypatch.setattr(places_module, "walk", None)
     wire = codec.encode_frame(codec.make_frame(1, 2, 1, codec.FrameType.TEXT_OUTPUT, 0, payload))
     (found,) = validate(wire, role="server", depth="frames", limits=Limits(payload_items=3))
-    assert (found.id, found.offset - HEADER, found.octets) == (requirement, offset, size)
+    assert (found.id, found.offset - HEADER, found.size) == (requirement, offset, size)
 
 
 @pytest.mark.parametrize(
-    ("octets", "requirement", "offset", "size"),
+    ("data", "requirement", "offset", "size"),
     [
         # Of a string, the byte that is not UTF-8, whatever item it would begin.
         ("a3 43706f73 01 45746f706963 42 61c3 45746f74616c 0a", "progress.utf8", 14, 1),
@@ -601,8 +601,8 @@ def test_a_payload_is_not_walked_for_the_place_of_its_fault(
         ("a3 43706f73 01 45746f706963 83 010203 45746f74616c 0a", "progress.value-types", 12, 4),
     ],
 )
-def test_places_in_a_map(octets: str, requirement: str, offset: int, size: int) -> None:
-    wire = codec.encode_frame(codec.make_frame(1, 2, 1, codec.FrameType.PROGRESS, 0, bytes.fromhex(octets)))
+def test_places_in_a_map(data: str, requirement: str, offset: int, size: int) -> None:
+    wire = codec.encode_frame(codec.make_frame(1, 2, 1, codec.FrameType.PROGRESS, 0, bytes.fromhex(data)))
     limits = Limits(payload_items=7) if requirement == "frame.items-limit" else None
     found = only(list(validate(wire, role="server", depth="frames", limits=limits)), requirement)
-    assert (found.offset - HEADER, found.octets) == (offset, size)
+    assert (found.offset - HEADER, found.size) == (offset, size)

@@ -48,7 +48,7 @@ def test_parts_are_frozen(name: str) -> None:
 )
 def test_where_header_fields_are(schema: model.Schema, field: str, place: tuple[int, int]) -> None:
     offset, whole, bits = schema.header.locate(field)
-    assert (offset, bits.width if bits else 8 * (whole.octets or 0)) == place
+    assert (offset, bits.width if bits else 8 * (whole.fixed_size or 0)) == place
     assert "cut" in whole.rules
     assert schema.header.rules(field) is (bits or whole).rules
 
@@ -59,7 +59,7 @@ def test_a_header_field_that_there_is_not() -> None:
 
 
 def test_the_header_as_a_whole() -> None:
-    assert (OURS.header.octets, ALIEN.header.octets) == (8, 13)
+    assert (OURS.header.size, ALIEN.header.size) == (8, 13)
     assert OURS.header.parity("request_id") is None
     assert OURS.header.parity("stream_id") == {"odd": "client", "even": "server", "requirement": "stream-id.parity"}
 

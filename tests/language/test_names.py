@@ -43,7 +43,7 @@ DATA["machines"] = {
         "otherwise": {"error": "relay.parity"},
     }
 }
-DATA["structures"]["status"]["examples"] = []  # the names of entries are octets
+DATA["structures"]["status"]["examples"] = []  # the names of entries are bytes
 
 GROUPS: list[dict[str, str]] = [
     {
@@ -181,14 +181,14 @@ def works(schema: Schema) -> None:
     for frame_type in schema.frames.values():
         for example in frame_type.examples:
             if example.refused is None:
-                frame, _ = codec.decode_frame(example.octets)
+                frame, _ = codec.decode_frame(example.data)
                 assert parse_frame(format_frame(frame, codec), codec) == frame
                 assert frame_from_json(frame_to_json(frame, codec, continued=example.continued), codec) == frame
     (status,) = (structure for structure in schema.structures.values() if structure.is_cbor_map)
     record = getattr(codec, camel(status.name))(level=3, **{status.entries[2].name: 7})
-    octets = getattr(codec, f"encode_{snake(status.name)}")(record)
-    assert getattr(codec, f"decode_{snake(status.name)}")(octets) == record
-    assert getattr(structs, snake(status.name)).build(plain(record)) == octets
+    data = getattr(codec, f"encode_{snake(status.name)}")(record)
+    assert getattr(codec, f"decode_{snake(status.name)}")(data) == record
+    assert getattr(structs, snake(status.name)).build(plain(record)) == data
 
 
 # The list of what generated code has.

@@ -191,7 +191,7 @@ def test_sizes_of_fields(structure: str, field: str) -> None:
     assert f"  {SIZES[structure, field]}  " in row
 
 
-def test_the_header_counts_octets_and_bits() -> None:
+def test_the_header_counts_bytes_and_bits() -> None:
     rows = [line.split()[:2] for line in show("frame-header", SCHEMAS["framing-0002"])]
     table = [row for row in rows if row and row[0].isdigit()]
     assert table == [["0", "24"], ["3", "16"], ["5", "8"], ["6", "8"], ["7", "4"], ["7", "4"], ["8", "length"]]

@@ -19,7 +19,7 @@ from hgproto.language.load import MAX_FILES
 from hgproto.language.problems import MAX_COMPARED
 from hgproto.language.resolve_machines import MAX_FIELDS
 from hgproto.language.rows import MAX_WORK
-from hgproto.language.source import MAX_DEPTH, MAX_OCTETS, Source, read
+from hgproto.language.source import MAX_BYTES, MAX_DEPTH, Source, read
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -148,7 +148,7 @@ def test_a_file_has_a_limit(tmp_path: Path) -> None:
     file = tmp_path / "schema.yaml"
     text = ALIEN_FILE.read_bytes()
     for more in (0, 1):
-        file.write_bytes(text + b"#" * (MAX_OCTETS - len(text) + more))
+        file.write_bytes(text + b"#" * (MAX_BYTES - len(text) + more))
         if more:
             with pytest.raises(SchemaError, match="the file has more than 8 MiB; name a schema"):
                 load(file)

@@ -190,7 +190,7 @@ def test_a_response_before_the_request_was_sent_ends_its_data() -> None:
 
 
 class Source:
-    """A file that gives some parts and then raises an exception, or gives what is no octets."""
+    """A file that gives some parts and then raises an exception, or gives what is no bytes."""
 
     def __init__(self, parts: list[bytes], end: Any = b"") -> None:
         self.parts = list(parts)
@@ -395,7 +395,7 @@ def test_a_source_may_use_the_client() -> None:
         (b"more than was asked for", "a binary file was asked for at most 4 bytes, and its read() returned 23"),
     ],
 )
-def test_what_is_no_octets_is_a_failure_of_its_request(end: Any, failure: str) -> None:
+def test_what_is_no_bytes_is_a_failure_of_its_request(end: Any, failure: str) -> None:
     client = Client(limits=Limits(send_payload=4))
     send: Any = client.issue("x", None, source([b"abcd"], end))
     assert lines(send) == []
@@ -538,7 +538,7 @@ class Plan(NamedTuple):
 plans = st.builds(
     Plan,
     st.none() | st.lists(st.binary(min_size=1, max_size=9), max_size=6),
-    st.sampled_from(["eof", "octets", "raises", "interrupts", "text"]),
+    st.sampled_from(["eof", "bytes", "raises", "interrupts", "text"]),
     st.integers(0, 1),
     st.booleans(),
 )
@@ -562,7 +562,7 @@ def test_each_command_arrives_whole_or_fails_alone(
     for plan in commands:
         content: Any = None
         if plan.parts is not None:
-            content = b"".join(plan.parts) if plan.end == "octets" else source(plan.parts, ends[plan.end])
+            content = b"".join(plan.parts) if plan.end == "bytes" else source(plan.parts, ends[plan.end])
         sends.append(client.issue("x", {"k": b"v"} if plan.args else None, content, stream_id=1 + 2 * plan.stream))
     if buffered:
         sends = [client.flush()]
@@ -710,7 +710,7 @@ def test_what_a_response_may_decode_to(size: int) -> None:
     if size <= 10:
         assert event.last
     else:
-        assert (event.error.requirement, event.error.found) == ("encoding.decoded-limit", "11 octets")
+        assert (event.error.requirement, event.error.found) == ("encoding.decoded-limit", "11 bytes")
 
 
 # What a client cannot be made with
@@ -743,7 +743,7 @@ def test_somebody_else_issues() -> None:
 
 
 @pytest.mark.parametrize("plain", [True, False])
-@pytest.mark.parametrize("data", [b"data" * 10, BytesIO(b"data" * 10)], ids=["octets", "a file"])
+@pytest.mark.parametrize("data", [b"data" * 10, BytesIO(b"data" * 10)], ids=["bytes", "a file"])
 def test_data_that_is_compressed_already_passes_untouched(plain: bool, data: Any) -> None:
     client = Client(encoding="zlib", limits=Limits(send_payload=16))
     frames = list(client.issue("push", {"key": b"value"}, data, plain=plain))
@@ -799,7 +799,7 @@ def test_unfinished_requests_keep_their_places_and_are_counted() -> None:
 
 
 @pytest.mark.requirement("encoding.decoded-limit")
-def test_a_response_that_grows_too_large_is_told_by_its_octets() -> None:
+def test_a_response_that_grows_too_large_is_told_by_its_bytes() -> None:
     client = asking(limits=Limits(decoded_response=5))
     events = client.receive_data(
         wire(
@@ -818,7 +818,7 @@ def test_a_response_that_grows_too_large_is_told_by_its_octets() -> None:
         )
     )
     assert str(error.error) == (
-        f"expected at most 5 octets in a response when decoded, found 6 octets at offset {start + 8} (encoding.decoded-limit)"
+        f"expected at most 5 bytes in a response when decoded, found 6 bytes at offset {start + 8} (encoding.decoded-limit)"
     )
     assert error.frame == parse_frame("1 2 encoded bytes-response continuation f")
     assert lost == RequestError(1, str(error.error), 5, "encoding.decoded-limit")
@@ -900,25 +900,25 @@ def test_the_errors_of_a_server_that_closes_the_connection_can_be_cut_anywhere()
         sends = [event for event in server.receive_end() if isinstance(event, SendFrames)]
         return client, b"".join(part for send in sends for part in encode_frames(send))
 
-    client, octets = sent()
-    wanted = client.receive_data(octets)
+    client, data = sent()
+    wanted = client.receive_data(data)
     assert [type(event) for event in wanted] == [RequestError, RequestError, PeerError]
-    for cut in range(len(octets) + 1):
+    for cut in range(len(data) + 1):
         for pooled in False, True:
-            client, octets = sent()
+            client, data = sent()
             receiver: Any = DecodingPool(client) if pooled else client
             found = [
-                *receiver.receive_data(octets[:cut]),
-                *receiver.receive_data(octets[cut:]),
+                *receiver.receive_data(data[:cut]),
+                *receiver.receive_data(data[cut:]),
                 *receiver.receive_end(),
             ]
             assert found == wanted
-    client, octets = sent()
-    assert client.receive_data(octets) == wanted
-    assert client.receive_data(octets) == []
+    client, data = sent()
+    assert client.receive_data(data) == wanted
+    assert client.receive_data(data) == []
     assert client.receive_frame(codec.make_frame(1, 2, 0, 5, 1, b"x")) == []
     for _ in range(2):
-        (error,) = client.receive_data(codec.encode_frame(codec.make_frame(1, 2, 0, 4, 2, b"x")) + octets)
+        (error,) = client.receive_data(codec.encode_frame(codec.make_frame(1, 2, 0, 4, 2, b"x")) + data)
         assert error.error.requirement == "reactor.errored"
 
 

@@ -1,11 +1,11 @@
 """Conversations: a client's and a server's reactor against each other, in whatever order things happen.
 
 A state machine of Hypothesis is the applications of both sides and the two pipes between them. Commands are issued,
-frames of several sends taken one at a time, octets delivered in chunks of any size, responses begun, broken off and mixed
+frames of several sends taken one at a time, bytes delivered in chunks of any size, responses begun, broken off and mixed
 with text and progress. What holds, always: every command and every response arrives as it was said, once, at the request
 that it belongs to; requests over a limit are refused and harm nobody else; at the end nothing is left in either reactor.
 
-All payloads tell whose they are, so that octets that end up with another request do not go unnoticed. That the machine
+All payloads tell whose they are, so that bytes that end up with another request do not go unnoticed. That the machine
 notices is tested too: with streams that break a rule it fails.
 """
 
@@ -68,8 +68,8 @@ MOST_ACTIVE = 6
 TIGHT = {
     "arguments": 3,
     "argument_value": 400,
-    "request_octets": 700,
-    "buffered_octets": 1000,
+    "request_bytes": 700,
+    "buffered_bytes": 1000,
     "receiving_requests": 3,
     "active_requests": 4,
 }
@@ -84,7 +84,7 @@ LAST = {
 
 
 def content(tag: str, size: int) -> bytes:
-    """Octets that belong to ``tag`` and to nothing else, every second size of them such that nothing can compress them."""
+    """Bytes that belong to ``tag`` and to nothing else, every second size of them such that nothing can compress them."""
     if size % 2:
         return hashlib.shake_128(tag.encode()).digest(size)
     return (tag.encode() * (size // len(tag) + 1))[:size]
@@ -153,30 +153,30 @@ class Sending:
 
 
 class Pipe:
-    """What is on its way to a reactor: octets, or whole frames."""
+    """What is on its way to a reactor: bytes, or whole frames."""
 
     def __init__(self, reactor: Reactor[Any], by_frame: bool) -> None:
         self.reactor = reactor
         self.by_frame = by_frame
-        self.octets = b""
+        self.data = b""
         self.frames: list[Frame] = []
 
     def put(self, frame: Frame) -> None:
         if self.by_frame:
             self.frames.append(frame)
         else:
-            self.octets += codec.encode_frame(frame)
+            self.data += codec.encode_frame(frame)
 
     def deliver(self, size: int) -> list[Any]:
-        """What comes of the next ``size`` octets, or of as many frames as that may be."""
+        """What comes of the next ``size`` bytes, or of as many frames as that may be."""
         if self.reactor.ended:
-            assert not self.octets and not self.frames
+            assert not self.data and not self.frames
             return []
         if self.by_frame:
             count = size // 40 + 1
             frames, self.frames = self.frames[:count], self.frames[count:]
             return [event for frame in frames for event in self.reactor.receive_frame(frame)]
-        chunk, self.octets = self.octets[:size], self.octets[size:]
+        chunk, self.data = self.data[:size], self.data[size:]
         return self.reactor.receive_data(chunk)
 
 
@@ -304,9 +304,9 @@ class Conversation(RuleBasedStateMachine):
     ) -> None:
         serial = len(self.commands)
         values = {key: content(f"<{serial}:{key}>", size) for key, size in args.items()}
-        octets = None if data is None else content(f"<{serial}:data>", data)
-        command = Command(serial, name, values, octets)
-        said: Any = Trickle(octets) if as_file and octets is not None else octets
+        raw = None if data is None else content(f"<{serial}:data>", data)
+        command = Command(serial, name, values, raw)
+        said: Any = Trickle(raw) if as_file and raw is not None else raw
         stream_id = self._stream(self.client, stream)
         if len(self.client.snapshot().requests) == MOST_ACTIVE:
             with pytest.raises(LocalProtocolError) as error:
@@ -435,7 +435,7 @@ class Conversation(RuleBasedStateMachine):
         if command.data is not None and not self.streaming:
             kept += len(command.data)
         too_long = any(len(value) > limits.argument_value for value in values)
-        return too_long or len(values) > limits.arguments or kept > limits.request_octets
+        return too_long or len(values) > limits.arguments or kept > limits.request_bytes
 
     @precondition(lambda self: self.commands)
     @rule(
@@ -544,7 +544,7 @@ class Conversation(RuleBasedStateMachine):
         moves=st.lists(st.tuples(st.integers(0, 3), st.integers(1, 300) | st.just(1 << 20)), min_size=10, max_size=60)
     )
     def move(self, moves: list[tuple[int, int]]) -> None:
-        """Some frames are taken, some octets arrive."""
+        """Some frames are taken, some bytes arrive."""
         for what, number in moves:
             picks = [number + 5 * more for more in range(number % 6 + 1)]
             match what:
@@ -576,7 +576,7 @@ class Conversation(RuleBasedStateMachine):
             self.requests.append(self.client.flush())
         while self.requests:
             self.take_of_requests(self.order)
-        while self.to_server.octets or self.to_server.frames:
+        while self.to_server.data or self.to_server.frames:
             self.deliver_to_server(1 << 20)
         events = self.server.receive_end()
         if self.defer:
@@ -603,7 +603,7 @@ class Conversation(RuleBasedStateMachine):
             self._respond(command, kind, [30, 0, 401], pick % 4 if pick < 8 else None, False, False)
         while self.answers:
             self.take_of_answers(self.order)
-        while self.to_client.octets or self.to_client.frames:
+        while self.to_client.data or self.to_client.frames:
             self.deliver_to_client(1 << 20)
         for event in self.client.receive_end():
             self._at_client(event)
@@ -619,7 +619,7 @@ class Conversation(RuleBasedStateMachine):
         for reactor in (self.server, self.client):
             assert not reactor.snapshot().requests and not reactor.snapshot().unsent
         counters = self.server.snapshot().counters
-        assert (counters["buffered_octets"], counters["active_requests"], counters["receiving_requests"]) == (0, 0, 0)
+        assert (counters["buffered_bytes"], counters["active_requests"], counters["receiving_requests"]) == (0, 0, 0)
 
 
 def long_talks(examples: int, **options: Any) -> settings:
@@ -640,7 +640,7 @@ def open_streams_of(reactor: Reactor[Any]) -> list[int]:
 
 
 class Unflushed(OutputStream):
-    """A context is not flushed before something of another request: octets surface in the other's frames."""
+    """A context is not flushed before something of another request: bytes surface in the other's frames."""
 
     def _drain(self, encoder: Encoder) -> None:
         self._run = (0, 0)

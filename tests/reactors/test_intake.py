@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hgproto.reactors.client import Client
-from hgproto.reactors.intake import NAME_OCTETS, NAMES, CommandIntake, CommandRequest, Intake, OpenValue
+from hgproto.reactors.intake import NAME_BYTES, NAMES, CommandIntake, CommandRequest, Intake, OpenValue
 from hgproto.reactors.limits import Limits
 from hgproto.reactors.server import Server
 from hgproto.revisions.framing_0002 import codec, machines
@@ -32,12 +32,12 @@ def test_it_has_the_limits_that_every_frame_is_held_against() -> None:
         receiving_requests=1,
         arguments=3,
         argument_value=4,
-        request_octets=5,
-        buffered_octets=6,
+        request_bytes=5,
+        buffered_bytes=6,
     )
     intake = Server(limits=limits)._intake
     assert (intake.most_active, intake.most_receiving, intake.most_arguments) == (2, 1, 3)
-    assert (intake.longest_value, intake.most_octets, intake.most_buffered) == (4, 5, 6)
+    assert (intake.longest_value, intake.most_bytes, intake.most_buffered) == (4, 5, 6)
     assert not intake.streaming
 
 
@@ -55,7 +55,7 @@ def test_names_are_remembered_within_limits() -> None:
     intake = Server()._intake
     assert intake.name_of(b"\xff") == intake.name_of(b"") == ""
     assert b"\xff" not in intake.names
-    long = b"x" * (NAME_OCTETS + 1)
+    long = b"x" * (NAME_BYTES + 1)
     assert intake.name_of(long) == long.decode()
     assert long not in intake.names
     for number in range(2 * NAMES):
@@ -77,5 +77,5 @@ def test_data_of_one_part_is_not_copied() -> None:
 
 def test_a_value_is_gathered() -> None:
     value = OpenValue("name", b"12", 3)
-    value.octets += b"3"
-    assert (value.name, bytes(value.octets), value.left) == ("name", b"123", 3)
+    value.data += b"3"
+    assert (value.name, bytes(value.data), value.left) == ("name", b"123", 3)

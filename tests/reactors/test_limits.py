@@ -42,7 +42,7 @@ def test_bounds(name: str) -> None:
 
 
 def test_settings_in_words() -> None:
-    assert Limits.of(["request-octets=1000", "arguments=2"]) == Limits(request_octets=1000, arguments=2)
+    assert Limits.of(["request-bytes=1000", "arguments=2"]) == Limits(request_bytes=1000, arguments=2)
     assert Limits.of([]) == Limits()
 
 
@@ -56,8 +56,8 @@ def test_settings_that_are_none(setting: str) -> None:
 
 
 def test_a_limit_that_there_is_not() -> None:
-    with pytest.raises(TypeError, match="there is no limit 'request-octet'; there are active-requests, "):
-        Limits(request_octet=1)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="there is no limit 'request-byte'; there are active-requests, "):
+        Limits(request_byte=1)  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("sessions", [False, True])

@@ -344,7 +344,7 @@ def test_an_error_comes_after_what_was_submitted() -> None:
 # Decoding
 
 
-def test_a_closed_pool_takes_no_octets_and_gives_what_waits() -> None:
+def test_a_closed_pool_takes_no_bytes_and_gives_what_waits() -> None:
     client, frames = exchanged("zlib", 2)
     alone, _ = exchanged("zlib", 2)
     wanted = [event for frame in frames[:20] for event in alone.receive_frame(frame)] + alone.receive_end()
@@ -403,17 +403,17 @@ def told(events: list[Any]) -> list[str]:
 @given(data=st.data())
 def test_events_are_as_without_threads(encoding: str | None, data: st.DataObject) -> None:
     client, frames = exchanged(encoding, 3)
-    octets = b"".join(map(codec.encode_frame, frames))
+    raw = b"".join(map(codec.encode_frame, frames))
     if data.draw(st.booleans()):
-        at = data.draw(st.integers(0, len(octets) - 1))
-        octets = octets[:at] + bytes([octets[at] ^ data.draw(st.integers(1, 255))]) + octets[at + 1 :]
+        at = data.draw(st.integers(0, len(raw) - 1))
+        raw = raw[:at] + bytes([raw[at] ^ data.draw(st.integers(1, 255))]) + raw[at + 1 :]
     if data.draw(st.booleans()):
-        octets = octets[: data.draw(st.integers(0, len(octets)))]
+        raw = raw[: data.draw(st.integers(0, len(raw)))]
     alone, _ = exchanged(encoding, 3)
-    wanted = alone.receive_data(octets)
+    wanted = alone.receive_data(raw)
     ended = alone.receive_end()
     with DecodingPool(client, workers=2, ahead=data.draw(st.integers(0, 8))) as pool:
-        found = [event for chunk in data.draw(cuts(octets)) for event in pool.receive_data(chunk)]
+        found = [event for chunk in data.draw(cuts(raw)) for event in pool.receive_data(chunk)]
         found += pool.receive_end()
     # Whoever feeds one piece is told once that the connection has failed, and who feeds more is told so each time.
     shown = [line for line in told(found) if "(reactor.errored)" not in line]
@@ -464,9 +464,9 @@ def test_what_a_decoder_raises_by_mistake_fails_the_connection_as_without_thread
 
     known = default_encodings().plus(Profile("own", default_encodings()["identity"].encoder, Decoder))
     server = Server(encodings=known, encoding="own")
-    list(server.receive_data(octets_of(Client().issue("x"))))
+    list(server.receive_data(bytes_of(Client().issue("x"))))
     server.receive_end()
-    wire = octets_of(server.respond(1, b"data"))
+    wire = bytes_of(server.respond(1, b"data"))
     for pooled in (False, True):
         client = Client(encodings=known)
         list(client.issue("x"))
@@ -492,9 +492,9 @@ def test_a_decoder_that_has_failed_is_not_used_again() -> None:
 
     known = default_encodings().plus(Profile("own", default_encodings()["identity"].encoder, Decoder))
     server = Server(encodings=known, encoding="own", limits=Limits(send_payload=2))
-    list(server.receive_data(octets_of(Client().issue("x"))))
+    list(server.receive_data(bytes_of(Client().issue("x"))))
     server.receive_end()
-    wire = octets_of(server.respond(1, b"data of some frames"))
+    wire = bytes_of(server.respond(1, b"data of some frames"))
     client = Client(encodings=known)
     list(client.issue("x"))
     with ThreadPoolExecutor(1) as executor:
@@ -512,7 +512,7 @@ def test_a_decoder_that_has_failed_is_not_used_again() -> None:
 # After a violation
 
 
-def octets_of(send: Any) -> bytes:
+def bytes_of(send: Any) -> bytes:
     return b"".join(map(codec.encode_frame, send))
 
 
@@ -544,7 +544,7 @@ def test_frames_that_waited_when_the_connection_failed_are_neither_decoded_nor_r
 
     known = default_encodings().plus(Profile("own", default_encodings()["identity"].encoder, Decoder))
     server = Server(encodings=known, encoding="own")
-    list(server.receive_data(octets_of(Client().issue("x"))))
+    list(server.receive_data(bytes_of(Client().issue("x"))))
     sent = list(server.respond(1, iter([b"data"] * 50)))
     client = Client(encodings=known)
     list(client.issue("x"))
@@ -620,7 +620,7 @@ def test_a_failure_of_our_own_data_is_told_though_nothing_comes() -> None:
 
 
 @pytest.mark.requirement("frame.length-limit")
-def test_octets_that_are_no_frame_fail_the_connection() -> None:
+def test_bytes_that_are_no_frame_fail_the_connection() -> None:
     _, server = asked(0)
     with DecodingPool(server) as pool:
         (error,) = pool.receive_data(b"\xff\xff\xff\x01\x00\x01\x01\x11")

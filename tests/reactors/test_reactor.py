@@ -26,7 +26,7 @@ from reactor_tables import (
     OTHER_ACTIVE,
     REMAKE,
     SCENES,
-    STREAM_OCTETS,
+    STREAM_BYTES,
     STREAM_SCENES,
     Cell,
     Stage,
@@ -87,7 +87,7 @@ EVENTS = {
 }
 """What calls tell the machine of a request."""
 SENDERS_ALONE = {"frame.field-range", "command-argument.sizes", "text-output.sizes", "stream-settings.name-size"}
-"""Rules of the codec that octets cannot break."""
+"""Rules of the codec that bytes cannot break."""
 NOT_IN_THE_TABLES = {"frame.items-limit"}
 """Requirements whose violation takes a payload of tens of thousands of items: tests/runtime/test_items.py has them."""
 
@@ -119,10 +119,10 @@ def test_the_golden_tables_are_what_runs_give(file: str) -> None:
 
 
 @every_role
-def test_every_octet_of_type_and_flags_is_run_once_in_every_state(role: str) -> None:
+def test_every_byte_of_type_and_flags_is_run_once_in_every_state(role: str) -> None:
     for scene in SCENES[role]:
-        octets = [cell.what for cell in cells(role) if cell.scene is scene and isinstance(cell.what, int)]
-        assert sorted(octets) == list(range(256)), scene.title
+        data = [cell.what for cell in cells(role) if cell.scene is scene and isinstance(cell.what, int)]
+        assert sorted(data) == list(range(256)), scene.title
         for cell in cells(role):
             if isinstance(cell.what, int):
                 assert cell.frame is not None
@@ -130,7 +130,7 @@ def test_every_octet_of_type_and_flags_is_run_once_in_every_state(role: str) -> 
 
 
 @every_role
-def test_the_lines_of_every_state_account_for_all_octets(role: str) -> None:
+def test_the_lines_of_every_state_account_for_all_bytes(role: str) -> None:
     tables = (GOLDEN_FILES / f"reactor-{role}.txt").read_text().partition("\nPayloads: ")[0].split("\n\n")
     counted = {table.partition("\n")[0]: sum(map(int, re.findall(r"^ +(\d+)  ", table, re.M))) for table in tables[1:]}
     shared = counted.pop("Every state")
@@ -139,8 +139,8 @@ def test_the_lines_of_every_state_account_for_all_octets(role: str) -> None:
 
 
 def test_every_stream_flag_is_run_in_every_state() -> None:
-    assert {octet & 7 for octet in STREAM_OCTETS if octet < 8} == set(range(8))
-    assert {octet & ~7 for octet in STREAM_OCTETS} == {0, 8, 16, 32, 64, 128}
+    assert {byte & 7 for byte in STREAM_BYTES if byte < 8} == set(range(8))
+    assert {byte & ~7 for byte in STREAM_BYTES} == {0, 8, 16, 32, 64, 128}
     for role in ROLES:
         for scene in STREAM_SCENES:
             for reopen in ("error", "restart"):
@@ -149,7 +149,7 @@ def test_every_stream_flag_is_run_in_every_state() -> None:
                 ]
                 assert {one.cell.before.streams.get(one.stream_id, "closed") for one in mine} == {scene.state}
                 run_with = [one.flags for one in mine if (one.kind, one.payload) == ("any other", "good")]
-                assert sorted(run_with) == sorted(STREAM_OCTETS if scene.common else range(8))
+                assert sorted(run_with) == sorted(STREAM_BYTES if scene.common else range(8))
         assert [one.stream_id for one in id_cells(role)] == list(range(256))
 
 
@@ -193,7 +193,7 @@ def test_every_refusal_says_where() -> None:
 
 
 @every_role
-def test_frames_lead_to_what_their_octets_lead_to(role: str) -> None:
+def test_frames_lead_to_what_their_bytes_lead_to(role: str) -> None:
     judged = [
         cell
         for cell in cells(role)
@@ -404,11 +404,11 @@ def test_after_an_error_nothing_changes_any_more(role: str, data: st.DataObject)
     before = stage.snapshot()
     assert before.connection == "errored"
     for frame in data.draw(st.lists(support.frames, min_size=1, max_size=2)):
-        octets = codec.encode_frame(frame)
+        raw = codec.encode_frame(frame)
         for events in (
             stage.feed_raw(frame),
-            stage.reactor.receive_data(octets),
-            stage.reactor.receive_data(octets[:3]),
+            stage.reactor.receive_data(raw),
+            stage.reactor.receive_data(raw[:3]),
         ):
             (event,) = events
             assert isinstance(event, Error)
@@ -439,7 +439,7 @@ def test_servers_count_what_they_keep(frames: list[Frame], tight: bool) -> None:
             seen = server.snapshot()
             counters = seen.counters
             refused = len(seen.requests) - counters["active_requests"]
-            counts = counters["receiving_requests"], refused, counters["buffered_octets"], counters["open_streams"]
+            counts = counters["receiving_requests"], refused, counters["buffered_bytes"], counters["open_streams"]
             assert counts == recounted(server)
             assert server.receiving is (counts[0] > 0)
 
@@ -449,18 +449,18 @@ def test_servers_count_what_they_keep(frames: list[Frame], tight: bool) -> None:
 def test_the_end_of_a_refused_request_makes_no_room(make: type[Server]) -> None:
     # What ends a refused request comes in the same chunk as the request that is then one too many.
     server = make(limits=Limits(active_requests=1))
-    *_, refusal = server.receive_data(octets_of(OTHER_ACTIVE, ARGS_TOO))
+    *_, refusal = server.receive_data(bytes_of(OTHER_ACTIVE, ARGS_TOO))
     assert isinstance(refusal, SendFrames)
     assert list(refusal)
     assert recounted(server)[1] == 1
-    want, too_many = server.receive_data(octets_of(LAST, ACTIVE_TOO))
+    want, too_many = server.receive_data(bytes_of(LAST, ACTIVE_TOO))
     assert want == WANT_FRAME
     assert isinstance(too_many, SendFrames)
     assert too_many.requirement == "request.limits"
     assert recounted(server)[1] == 0
 
 
-def octets_of(*lines: str) -> bytes:
+def bytes_of(*lines: str) -> bytes:
     return b"".join(codec.encode_frame(parse_frame(line)) for line in lines)
 
 
@@ -472,7 +472,7 @@ def recounted(server: Server) -> tuple[int, int, int, int]:
     return (
         sum(state in receiving for state in states),
         sum(state in (ServerState.REFUSING, ServerState.REFUSED) for state in states),
-        sum(one.octets for one in server._requests.values() if one.state in kept),
+        sum(one.size for one in server._requests.values() if one.state in kept),
         len(server.snapshot().inputs),
     )
 
@@ -552,12 +552,12 @@ def wire(role: str) -> st.SearchStrategy[list[Frame]]:
 
 @every_role
 @given(data=st.data())
-def test_errors_are_at_the_same_place_however_octets_are_cut(role: str, data: st.DataObject) -> None:
-    octets = b"".join(codec.encode_frame(frame) for frame in data.draw(wire(role)))
-    octets = octets[: data.draw(st.integers(0, len(octets)))]
-    whole = chunked(made(role), [octets])
-    assert chunked(made(role), data.draw(support.cuts(octets))) == whole
-    assert chunked(made(role), (octets[at : at + 1] for at in range(len(octets)))) == whole
+def test_errors_are_at_the_same_place_however_bytes_are_cut(role: str, data: st.DataObject) -> None:
+    raw = b"".join(codec.encode_frame(frame) for frame in data.draw(wire(role)))
+    raw = raw[: data.draw(st.integers(0, len(raw)))]
+    whole = chunked(made(role), [raw])
+    assert chunked(made(role), data.draw(support.cuts(raw))) == whole
+    assert chunked(made(role), (raw[at : at + 1] for at in range(len(raw)))) == whole
 
 
 @every_role
@@ -593,7 +593,7 @@ def test_a_payload_at_the_limit_and_over_it(size: int) -> None:
             continue
         assert error is not None
         assert (error.error.requirement, error.error.offset, error.frame) == ("frame.length-limit", start, None)
-        assert (error.error.expected, error.error.found) == ("at most 40 octets", "41 octets")
+        assert (error.error.expected, error.error.found) == ("at most 40 bytes", "41 bytes")
         (answer,) = error.frames
         assert (answer.request_id, answer.flags) == (0, codec.ErrorResponseFlag.PROTOCOL)
 
@@ -713,10 +713,10 @@ def kind(stream_flags: int, code: int, flags: int) -> int:
 
 
 def test_errors_of_payloads_are_placed_in_their_frame() -> None:
-    fault = RemoteProtocolError("command-argument.value-short", 5, "value", "2 octets", "1 octet")
+    fault = RemoteProtocolError("command-argument.value-short", 5, "value", "2 bytes", "1 byte")
     assert placed(default_revision(), fault, kind(0, 2, 0)).offset == 13
     encoded = placed(default_revision(), fault, kind(ENCODED, 2, 0))
-    assert (encoded.offset, encoded.found) == (8, "1 octet (5 octets into the decoded payload)")
+    assert (encoded.offset, encoded.found) == (8, "1 byte (5 bytes into the decoded payload)")
     row = RemoteProtocolError("request.command-expected", None, "type", "command-name", "for request 1")
     assert (
         placed(default_revision(), row, kind(0, 3, 1)).offset,

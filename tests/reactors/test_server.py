@@ -128,18 +128,18 @@ def test_a_response_before_the_end_of_the_data() -> None:
 # Responses
 
 
-@pytest.mark.parametrize("octets", [b"r", bytearray(b"r"), memoryview(b"r"), [b"r"], iter([memoryview(b"r")])])
-def test_what_a_response_may_be(octets: Any) -> None:
-    frames = list(waiting(1).respond(1, octets))
+@pytest.mark.parametrize("data", [b"r", bytearray(b"r"), memoryview(b"r"), [b"r"], iter([memoryview(b"r")])])
+def test_what_a_response_may_be(data: Any) -> None:
+    frames = list(waiting(1).respond(1, data))
     assert b"".join(frame.payload for frame in frames) == b"r"
     assert frames[-1].flags == codec.BytesResponseFlag.EOS
 
 
-@pytest.mark.parametrize("octets", ["text", None, 5])
-def test_what_a_response_may_not_be(octets: Any) -> None:
+@pytest.mark.parametrize("data", ["text", None, 5])
+def test_what_a_response_may_not_be(data: Any) -> None:
     server = waiting(1)
     with pytest.raises(TypeError, match="a response is bytes, an iterable of bytes, or a binary file, not"):
-        server.respond(1, octets)
+        server.respond(1, data)
     assert lines(server.respond(1, b"")) == ["1 2 stream-begin bytes-response eos"]
 
 
@@ -192,7 +192,7 @@ def test_what_a_response_raises_becomes_an_error_response(encoding: str | None, 
 
 
 @pytest.mark.parametrize("chunk", ["text", None, 5, [b"x"]], ids=["text", "None", "a number", "a list"])
-def test_a_chunk_that_is_no_octets_is_a_failure_of_the_response(chunk: Any) -> None:
+def test_a_chunk_that_is_no_bytes_is_a_failure_of_the_response(chunk: Any) -> None:
     server = waiting(1)
     send = server.respond(1, [b"good", chunk])
     assert isinstance(send, SendFrames)
@@ -223,7 +223,7 @@ FAILURES: dict[str, tuple[BaseException, Any, str]] = {
     "describe exits": (OSError("secret"), raising(SystemExit(1)), UNTOLD),
     "describe is interrupted": (OSError("secret"), raising(KeyboardInterrupt()), UNTOLD),
     "describe gives None": (OSError("secret"), lambda _: None, UNTOLD),
-    "describe gives octets": (OSError("secret"), lambda _: b"octets", UNTOLD),
+    "describe gives bytes": (OSError("secret"), lambda _: b"bytes", UNTOLD),
     "interrupt": (KeyboardInterrupt(), None, UNTOLD),
     "exit": (SystemExit("secret"), lambda failure: f"{failure}", UNTOLD),
     "generator closed": (GeneratorExit(), None, UNTOLD),
@@ -332,12 +332,12 @@ def test_a_source_may_use_its_buffer_again() -> None:
 
 
 @pytest.mark.parametrize("defer", [False, True])
-@pytest.mark.parametrize("view", [bytearray, memoryview, lambda octets: memoryview(octets).toreadonly()])
-def test_a_response_is_what_the_octets_were_when_it_was_given(view: Any, defer: bool) -> None:
+@pytest.mark.parametrize("view", [bytearray, memoryview, lambda data: memoryview(data).toreadonly()])
+def test_a_response_is_what_the_bytes_were_when_it_was_given(view: Any, defer: bool) -> None:
     server = waiting(1, defer=defer)
-    octets = bytearray(b"then")
-    send = server.respond(1, octets if view is bytearray else view(octets))
-    octets[:] = b"now!"
+    data = bytearray(b"then")
+    send = server.respond(1, data if view is bytearray else view(data))
+    data[:] = b"now!"
     sends = server.receive_end()[:1] if defer else [send]
     assert [bytes(frame.payload) for one in sends for frame in one] == [b"then"]
 
@@ -630,7 +630,7 @@ def test_a_stream_is_ended_and_opened_again() -> None:
 
 
 @pytest.mark.requirement("stream.encoded-needs-settings")
-@pytest.mark.parametrize("data", [b"compressed already", [b"compressed ", b"already"]], ids=["octets", "chunks"])
+@pytest.mark.parametrize("data", [b"compressed already", [b"compressed ", b"already"]], ids=["bytes", "chunks"])
 @pytest.mark.parametrize("plain", [True, False])
 def test_what_is_compressed_already_passes_untouched(data: Any, plain: bool) -> None:
     server = waiting(1, encoding="zlib")
@@ -670,31 +670,31 @@ NAME = "1 1 stream-begin command-name have-args x"
 BOTH = "1 1 stream-begin command-name have-args|have-data x"
 WHOLE = r"1 1 0 command-argument eoa \x01\0\x03\0kabc"
 STARTED = r"1 1 0 command-argument continuation \x01\0\x03\0ka"
-"""An argument of four octets, whole and begun."""
+"""An argument of four bytes, whole and begun."""
 
 
 @pytest.mark.requirement("request.argument-limits", "request.limits")
 @pytest.mark.parametrize(
     ("limit", "least", "frames", "message"),
     [
-        ("request_octets", 4, [NAME, WHOLE], "more than 3 octets in a request"),
-        ("request_octets", 4, [NAME, STARTED, "1 1 0 command-argument eoa bc"], "more than 3 octets in a request"),
-        ("request_octets", 8, [BOTH, WHOLE, "1 1 0 command-data eos data"], "more than 7 octets in a request"),
+        ("request_bytes", 4, [NAME, WHOLE], "more than 3 bytes in a request"),
+        ("request_bytes", 4, [NAME, STARTED, "1 1 0 command-argument eoa bc"], "more than 3 bytes in a request"),
+        ("request_bytes", 8, [BOTH, WHOLE, "1 1 0 command-data eos data"], "more than 7 bytes in a request"),
         (
-            "request_octets",
+            "request_bytes",
             8,
             [BOTH, WHOLE, "1 1 0 command-data continuation da", "1 1 0 command-data eos ta"],
-            "more than 7 octets in a request",
+            "more than 7 bytes in a request",
         ),
-        ("buffered_octets", 4, [NAME, WHOLE], "more than 3 octets in all partly sent requests"),
+        ("buffered_bytes", 4, [NAME, WHOLE], "more than 3 bytes in all partly sent requests"),
         (
-            "buffered_octets",
+            "buffered_bytes",
             4,
             [NAME, STARTED, "1 1 0 command-argument eoa bc"],
-            "more than 3 octets in all partly sent requests",
+            "more than 3 bytes in all partly sent requests",
         ),
         (
-            "buffered_octets",
+            "buffered_bytes",
             8,
             [
                 BOTH,
@@ -704,14 +704,14 @@ STARTED = r"1 1 0 command-argument continuation \x01\0\x03\0ka"
                 "1 1 0 command-data eos ta",
                 "3 1 0 command-data eos",
             ],
-            "more than 7 octets in all partly sent requests",
+            "more than 7 bytes in all partly sent requests",
         ),
-        ("argument_value", 3, [NAME, WHOLE], "an argument of 3 octets, more than 2 octets"),
+        ("argument_value", 3, [NAME, WHOLE], "an argument of 3 bytes, more than 2 bytes"),
         (
             "argument_value",
             3,
             [NAME, STARTED, "1 1 0 command-argument eoa bc"],
-            "an argument of 3 octets, more than 2 octets",
+            "an argument of 3 bytes, more than 2 bytes",
         ),
         ("arguments", 2, [NAME, r"1 1 0 command-argument 0 \x01\0\0\0a", WHOLE], "more than 1 argument"),
         (
@@ -730,13 +730,13 @@ STARTED = r"1 1 0 command-argument continuation \x01\0\x03\0ka"
     ],
 )
 @pytest.mark.parametrize("at_once", [True, False], ids=["at once", "frame by frame"])
-def test_a_limit_holds_from_one_octet_over_it_on(
+def test_a_limit_holds_from_one_byte_over_it_on(
     limit: str, least: int, frames: list[str], message: str, at_once: bool
 ) -> None:
     for most, refusals in ((least, 0), (least - 1, 1)):
         server = Server(limits=Limits(**{limit: most}))
-        octets = [wire(*frames)] if at_once else [wire(line) for line in frames]
-        events = [event for part in octets for event in server.receive_data(part)]
+        data = [wire(*frames)] if at_once else [wire(line) for line in frames]
+        events = [event for part in data for event in server.receive_data(part)]
         refused = [event for event in events if isinstance(event, SendFrames)]
         assert len(refused) == refusals
         assert all(event.requirement in ("request.argument-limits", "request.limits") for event in refused)
@@ -745,11 +745,11 @@ def test_a_limit_holds_from_one_octet_over_it_on(
         assert sum(isinstance(event, RunCommand) for event in events) == len(commands) - refusals
         # What is over or answered holds nothing any more.
         assert server.receiving is False
-        assert server.snapshot().counters["buffered_octets"] == 0
+        assert server.snapshot().counters["buffered_bytes"] == 0
 
 
 VALUE = r"1 1 0 command-argument continuation \x01\0\x05\0kab"
-"""The first two octets of five."""
+"""The first two bytes of five."""
 
 
 @pytest.mark.requirement("command-argument.value-short", "command-argument.value-long", "command-argument.continuation")
@@ -760,17 +760,17 @@ VALUE = r"1 1 0 command-argument continuation \x01\0\x05\0kab"
         (["continuation cde", "eoa"], None, None, "", ""),
         (["continuation c", "continuation", "eoa de"], None, None, "", ""),
         (["continuation c", "0 de", r"eoa \x01\0\0\0l"], None, None, "", ""),
-        (["eoa cd"], "value-short", 0, "3 octets more of the value", "2 octets"),
-        (["0 cd"], "value-short", 0, "3 octets more of the value", "2 octets"),
-        (["eoa"], "value-short", 0, "3 octets more of the value", "0 octets"),
-        (["continuation c", "eoa d"], "value-short", 0, "2 octets more of the value", "1 octet"),
-        (["eoa cdef"], "value-long", 3, "3 octets more of the value", "4 octets"),
-        (["continuation cdef"], "value-long", 3, "at most 3 octets more of the value", "4 octets"),
-        (["continuation c", "eoa def"], "value-long", 2, "2 octets more of the value", "3 octets"),
-        (["continuation cde", "eoa f"], "value-long", 0, "0 octets more of the value", "1 octet"),
+        (["eoa cd"], "value-short", 0, "3 bytes more of the value", "2 bytes"),
+        (["0 cd"], "value-short", 0, "3 bytes more of the value", "2 bytes"),
+        (["eoa"], "value-short", 0, "3 bytes more of the value", "0 bytes"),
+        (["continuation c", "eoa d"], "value-short", 0, "2 bytes more of the value", "1 byte"),
+        (["eoa cdef"], "value-long", 3, "3 bytes more of the value", "4 bytes"),
+        (["continuation cdef"], "value-long", 3, "at most 3 bytes more of the value", "4 bytes"),
+        (["continuation c", "eoa def"], "value-long", 2, "2 bytes more of the value", "3 bytes"),
+        (["continuation cde", "eoa f"], "value-long", 0, "0 bytes more of the value", "1 byte"),
     ],
 )
-def test_a_value_that_spans_frames_has_the_octets_that_were_announced(
+def test_a_value_that_spans_frames_has_the_bytes_that_were_announced(
     rest: list[str], rule: str | None, offset: int | None, expected: str, found: str
 ) -> None:
     sent = [NAME, VALUE, *(f"1 1 0 command-argument {line}" for line in rest)]
@@ -780,7 +780,7 @@ def test_a_value_that_spans_frames_has_the_octets_that_were_announced(
         return
     assert isinstance(last, Error)
     assert last.error.requirement == f"command-argument.{rule}"
-    start = len(wire(*sent[:-1])) + codec.HEADER_OCTETS
+    start = len(wire(*sent[:-1])) + codec.HEADER_BYTES
     assert (last.error.offset, last.error.field) == (start + (offset or 0), "value")
     assert (last.error.expected, last.error.found) == (expected, found)
 
@@ -790,7 +790,7 @@ def test_a_name_that_comes_again_is_told_by_its_place() -> None:
     before = wire(NAME, r"1 1 0 command-argument 0 \x01\0\x03\0kabc")
     *_, last = Server().receive_data(before + wire(WHOLE))
     assert last.error.requirement == "command-argument.duplicate-name"
-    assert (last.error.offset, last.error.field) == (len(before) + codec.HEADER_OCTETS + 4, "name")
+    assert (last.error.offset, last.error.field) == (len(before) + codec.HEADER_BYTES + 4, "name")
     assert (last.error.expected, last.error.found) == ("each argument name once", "'k' again")
 
 
@@ -850,16 +850,16 @@ def test_what_cannot_be_answered_is_the_callers_mistake(sent: list[str], error: 
         assert (refused.frame, list(refused.frames)) == (None, [])
 
 
-@pytest.mark.parametrize("octets", [0xFFFF, 0x10000, 0x1FFFF, 0x20001, 0x30002])
-def test_payloads_beyond_the_usual_limit_are_taken_where_it_was_raised(octets: int) -> None:
-    server = Server(limits=Limits(max_payload=octets))
-    sent = codec.encode_frame(parse_frame("1 1 0 command-data eos").replace(payload=bytes(octets)), octets)
+@pytest.mark.parametrize("size", [0xFFFF, 0x10000, 0x1FFFF, 0x20001, 0x30002])
+def test_payloads_beyond_the_usual_limit_are_taken_where_it_was_raised(size: int) -> None:
+    server = Server(limits=Limits(max_payload=size))
+    sent = codec.encode_frame(parse_frame("1 1 0 command-data eos").replace(payload=bytes(size)), size)
     *_, event = server.receive_data(wire("1 1 stream-begin command-name have-data x") + sent)
-    assert event == RunCommand(1, "x", {}, bytes(octets))
-    server = Server(limits=Limits(max_payload=octets - 1))
+    assert event == RunCommand(1, "x", {}, bytes(size))
+    server = Server(limits=Limits(max_payload=size - 1))
     *_, event = server.receive_data(wire("1 1 stream-begin command-name have-data x") + sent)
     assert event.error.requirement == "frame.length-limit"
-    assert f"expected at most {octets - 1} octets, found {octets} octets" in str(event.error)
+    assert f"expected at most {size - 1} bytes, found {size} bytes" in str(event.error)
 
 
 @pytest.mark.requirement("request.argument-limits")
@@ -882,7 +882,7 @@ def test_a_refused_request_is_swallowed_and_the_connection_lives_on() -> None:
 @pytest.mark.requirement("request.argument-limits")
 @pytest.mark.parametrize("taken_first", [True, False])
 def test_a_refused_id_is_free_when_its_refusal_was_taken_and_its_frames_have_come(taken_first: bool) -> None:
-    server = Server(limits=Limits(request_octets=3))
+    server = Server(limits=Limits(request_bytes=3))
     *_, refusal = server.receive_data(
         wire("1 1 stream-begin command-name have-data x", "1 1 0 command-data continuation 1234")
     )
@@ -1178,17 +1178,15 @@ def test_a_stream_whose_frames_were_made_and_not_taken_is_closed_after_them() ->
 
 
 @pytest.mark.requirement("frame.length-limit")
-def test_offsets_count_what_came_as_octets_and_as_frames() -> None:
+def test_offsets_count_what_came_as_bytes_and_as_frames() -> None:
     first, second = wire(command(1, begin="stream-begin")), parse_frame(command(3))
     server = Server(limits=Limits(max_payload=4))
     server.receive_data(first)
     assert server.receive_frame(second) == [RunCommand(3, "x", {}, None)]
     assert server.receive_frame(second.replace(request_id=5, payload=memoryview(b"abcd")))[0].name == "abcd"
-    octets = 2 * len(first) + 8 + 4
+    size = 2 * len(first) + 8 + 4
     (error,) = server.receive_frame(parse_frame(command(7, "abcde")))
-    assert (
-        str(error.error) == f"length: expected at most 4 octets, found 5 octets at offset {octets} (frame.length-limit)"
-    )
+    assert str(error.error) == f"length: expected at most 4 bytes, found 5 bytes at offset {size} (frame.length-limit)"
     assert error.frame is None
     server = Server()
     server.receive_data(first)
@@ -1221,7 +1219,7 @@ def test_messages_say_what_they_were_told() -> None:
 @pytest.mark.parametrize("most", [20, 21])
 def test_messages_are_held_to_the_limit_of_what_is_sent(most: int) -> None:
     server = waiting(1, limits=Limits(send_payload=most))
-    # Four octets of a header and seventeen of text.
+    # Four bytes of a header and seventeen of text.
     if most == 21:
         assert len(list(server.send_text(1, [("a" * 17, [], [])]))) == 1
     else:

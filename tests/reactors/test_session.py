@@ -28,7 +28,7 @@ def played(session: dict[str, Any]) -> Session:
 
 
 @pytest.mark.parametrize("golden", labelled(GOLDEN), ids=named)
-def test_octets(golden: dict[str, Any]) -> None:
+def test_bytes(golden: dict[str, Any]) -> None:
     session = played(golden)
     for step in golden["steps"]:
         side = step["line"][0]
@@ -66,7 +66,7 @@ def test_ids_are_unique_and_files_byte_stable() -> None:
         assert json.dumps(json.loads(text), indent=2) + "\n" == text
 
 
-def test_every_rule_of_the_machines_that_octets_can_break_has_a_session() -> None:
+def test_every_rule_of_the_machines_that_bytes_can_break_has_a_session() -> None:
     broken = {name for session in GOLDEN for name in session["requirements"]}
     schema = load(SCHEMA / "framing-0002.yaml")
     errors = {row.error for machine in schema.machines.values() for row in machine.transitions if row.frames} - {None}
@@ -140,5 +140,5 @@ def test_ends_are_violations_where_something_is_missing() -> None:
     (requirement, message) = session.end("<").violation or ("", "")
     assert requirement == "response.complete"
     assert message == (
-        "expected the whole response to request 1, found the end of input after 0 octets (response.complete)"
+        "expected the whole response to request 1, found the end of input after 0 bytes (response.complete)"
     )

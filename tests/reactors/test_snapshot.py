@@ -37,7 +37,7 @@ def test_a_snapshot_has_the_states_of_requests_and_streams_and_stays_as_it_is() 
     assert seen.counters == {
         "active_requests": 2,
         "receiving_requests": 1,
-        "buffered_octets": 5,
+        "buffered_bytes": 5,
         "open_streams": 1,
         "received": 3 * 8 + 5 + 8 + 5,
     }

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 FAULTS = {
     # Reading the header.
-    "length-middle-octet": "the second byte of the length counts for 255, not 256",
-    "length-third-octet": "the third byte of the length counts for 16384, as in Mercurial's reader",
+    "length-middle-byte": "the second byte of the length counts for 255, not 256",
+    "length-third-byte": "the third byte of the length counts for 16384, as in Mercurial's reader",
     "length-signed": "the length is read as a signed number of two bytes",
     "length-unlimited": "no limit on lengths",
-    "request-id-octet": "the upper byte of the request id is ignored",
+    "request-id-byte": "the upper byte of the request id is ignored",
     "request-id-big-endian": "the request id is read big endian",
     "header-cut": "a frame that is cut off at the end of input is ignored",
     "payload-cut": "a payload that is cut off at the end of input is taken as it is",
@@ -51,7 +51,7 @@ FAULTS = {
     "value-long": "what an argument has too much is dropped",
     "value-short": "an argument with too little is taken",
     "value-interrupted": "data may come between the frames of a value",
-    "value-length-octet": "only the lower byte of a value's length counts",
+    "value-length-byte": "only the lower byte of a value's length counts",
     "name-length-signed": "a name of more than 127 bytes has a negative length",
     "arguments-shared": "requests that are received at the same time share their arguments",
     # Data.
@@ -85,7 +85,7 @@ FAULTS = {
     "answer-without-begin": "answers do not begin their stream",
     "answer-no-eos": "an answer never ends",
     "answer-swapped": "a command gets the answer of the one before",
-    "memory-per-octet": "each byte of data is kept as an object",
+    "memory-per-byte": "each byte of data is kept as an object",
     "id-after-error": "a request id stays in use after an application error",
     "error-early": "application errors do not wait for the end of input, as responses do",
     "streams-never-end": "streams are never ended",
@@ -188,20 +188,20 @@ class Server:
         self.answer(error.request_id, 0x51, str(error).encode())
         self.failed = "error-not-final" not in self.faults or "cut off" in str(error) or "too long" in str(error)
 
-    def length(self, octets: bytes) -> int:
-        low, middle, high = octets
+    def length(self, data: bytes) -> int:
+        low, middle, high = data
         if "length-signed" in self.faults and middle & 0x80 and not high:
             return 0
         weights = (
-            255 if "length-middle-octet" in self.faults else 256,
-            16384 if "length-third-octet" in self.faults else 65536,
+            255 if "length-middle-byte" in self.faults else 256,
+            16384 if "length-third-byte" in self.faults else 65536,
         )
         return low + middle * weights[0] + high * weights[1]
 
     def frame(self, header: bytes, payload: bytes) -> None:
         order = "big" if "request-id-big-endian" in self.faults else "little"
         request_id = int.from_bytes(header[3:5], order)  # type: ignore[arg-type]
-        if "request-id-octet" in self.faults:
+        if "request-id-byte" in self.faults:
             request_id &= 0xFF
         stream_id, stream_flags, kind, flags = header[5], header[6], header[7] >> 4, header[7] & 15
         if not stream_id & 1 and "parity-stream" not in self.faults:
@@ -294,7 +294,7 @@ class Server:
                 return Stream(b"identity")
             raise ProtocolError("an unknown profile", request_id)
         if rest and "settings-surplus" not in self.faults:
-            raise ProtocolError("octets after the profile", request_id)
+            raise ProtocolError("bytes after the profile", request_id)
         if "context-kept" in self.faults and stream_id in self.old and self.old[stream_id].profile == name:
             return self.old[stream_id]
         return Stream(name)
@@ -311,7 +311,7 @@ class Server:
         stream.used = True
         most = 1 << 31 if "encoding-bomb" in self.faults else MOST_DECODED + 1
         if stream.inflate.eof and payload and "encoding-surplus" not in self.faults:
-            raise ProtocolError("octets after the end of a compressed stream", request_id)
+            raise ProtocolError("bytes after the end of a compressed stream", request_id)
         try:
             decoded = stream.inflate.decompress(payload, most)
         except zlib.error:
@@ -319,7 +319,7 @@ class Server:
         if len(decoded) > MOST_DECODED and "encoding-bomb" not in self.faults:
             raise ProtocolError("a payload that grows too large", request_id)
         if stream.inflate.unused_data and "encoding-surplus" not in self.faults:
-            raise ProtocolError("octets after the end of a compressed stream", request_id)
+            raise ProtocolError("bytes after the end of a compressed stream", request_id)
         return decoded
 
     # Requests.
@@ -382,7 +382,7 @@ class Server:
         if len(payload) < 4:
             raise ProtocolError("an argument that is cut off", request_id)
         name_length, length = int.from_bytes(payload[:2], "little"), int.from_bytes(payload[2:4], "little")
-        if "value-length-octet" in self.faults:
+        if "value-length-byte" in self.faults:
             length &= 0xFF
         if "growth-value" in self.faults and length > 0x8000:
             self.kept.append(bytearray(length * 4096))
@@ -423,8 +423,8 @@ class Server:
             raise ProtocolError("the flags of data", request_id)
         if not payload and flags == 1 and "crash-empty-data" in self.faults:
             payload[0]
-        if "memory-per-octet" in self.faults:
-            self.pieces += [(octet,) for octet in payload]
+        if "memory-per-byte" in self.faults:
+            self.pieces += [(byte,) for byte in payload]
         if "data-first-frame" not in self.faults or not request.frames:
             request.data += payload
         request.frames += 1

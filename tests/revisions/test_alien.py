@@ -57,8 +57,8 @@ def vars_of(record: Record) -> dict[str, Any]:
 
 def one_of_type(field: Field) -> st.SearchStrategy[Any]:
     """A value, or an element, of a field."""
-    if field.octets is not None:
-        return st.integers(0, (1 << 8 * field.octets) - 1)
+    if field.fixed_size is not None:
+        return st.integers(0, (1 << 8 * field.fixed_size) - 1)
     if field.type in SCHEMA.structures:
         return records(field.type)
     strings: st.SearchStrategy[Any] = {"ascii": ascii_text, "utf8": utf8_text, "bytes": st.binary(max_size=8)}[
@@ -112,12 +112,12 @@ def same_judgement(fast: Any, slow: Any) -> bool:
 @given(data=st.data())
 def test_values_round_trip_through_both_codecs(name: str, data: st.DataObject) -> None:
     value = data.draw(records(name))
-    octets = getattr(CODEC, f"encode_{snake(name)}")(value)
+    raw = getattr(CODEC, f"encode_{snake(name)}")(value)
     struct = getattr(STRUCTS, snake(name))
-    assert getattr(CODEC, f"decode_{snake(name)}")(octets) == value
-    assert getattr(CODEC, f"decode_{snake(name)}")(memoryview(octets)) == value
-    assert struct.build(plain(value)) == octets
-    assert same_value(value, struct.parse(octets))
+    assert getattr(CODEC, f"decode_{snake(name)}")(raw) == value
+    assert getattr(CODEC, f"decode_{snake(name)}")(memoryview(raw)) == value
+    assert struct.build(plain(value)) == raw
+    assert same_value(value, struct.parse(raw))
     assert value.replace() == value
     shown = [part.name for part in SCHEMA.structures[name].shown or SCHEMA.structures[name].entries]
     assert [part for part in value.as_dict() if part != "extra"] == shown
@@ -126,25 +126,25 @@ def test_values_round_trip_through_both_codecs(name: str, data: st.DataObject) -
 @pytest.mark.parametrize("name", STRUCTURES)
 @HALF
 @given(data=st.data())
-def test_damaged_octets_are_judged_alike(name: str, data: st.DataObject) -> None:
-    octets = bytearray(getattr(CODEC, f"encode_{snake(name)}")(data.draw(records(name))))
+def test_damaged_bytes_are_judged_alike(name: str, data: st.DataObject) -> None:
+    raw = bytearray(getattr(CODEC, f"encode_{snake(name)}")(data.draw(records(name))))
     for _ in range(data.draw(st.integers(0, 3))):
-        at = data.draw(st.integers(0, len(octets)))
-        octets[at : at + data.draw(st.integers(0, 2))] = data.draw(st.binary(max_size=2))
-    judge_alike(name, bytes(octets))
+        at = data.draw(st.integers(0, len(raw)))
+        raw[at : at + data.draw(st.integers(0, 2))] = data.draw(st.binary(max_size=2))
+    judge_alike(name, bytes(raw))
 
 
 @pytest.mark.parametrize("name", STRUCTURES)
 @HALF
-@given(octets=st.binary(max_size=40))
-def test_any_octets_are_judged_alike(name: str, octets: bytes) -> None:
-    judge_alike(name, octets)
+@given(data=st.binary(max_size=40))
+def test_any_bytes_are_judged_alike(name: str, data: bytes) -> None:
+    judge_alike(name, data)
 
 
-def judge_alike(name: str, octets: bytes) -> None:
-    fast = judged(lambda: getattr(CODEC, f"decode_{snake(name)}")(octets))
-    slow = judged(lambda: getattr(STRUCTS, snake(name)).parse(octets))
-    assert same_judgement(fast, slow), (octets.hex(), fast, slow)
+def judge_alike(name: str, data: bytes) -> None:
+    fast = judged(lambda: getattr(CODEC, f"decode_{snake(name)}")(data))
+    slow = judged(lambda: getattr(STRUCTS, snake(name)).parse(data))
+    assert same_judgement(fast, slow), (data.hex(), fast, slow)
 
 
 CLAIMS = [
@@ -160,9 +160,9 @@ CLAIMS = [
 
 @pytest.mark.parametrize(("name", "hex_"), CLAIMS)
 def test_numbers_that_claim_too_much_cost_nothing(name: str, hex_: str) -> None:
-    octets = bytes.fromhex(hex_)
-    fast = judged(lambda: getattr(CODEC, f"decode_{name}")(octets))
-    assert fast == judged(lambda: getattr(STRUCTS, name).parse(octets))
+    data = bytes.fromhex(hex_)
+    fast = judged(lambda: getattr(CODEC, f"decode_{name}")(data))
+    assert fast == judged(lambda: getattr(STRUCTS, name).parse(data))
     assert fast[0] == f"{name}.whole"
 
 
@@ -177,10 +177,10 @@ PARSE_FAULTS = [
 
 @pytest.mark.parametrize(("name", "hex_", "field"), PARSE_FAULTS)
 def test_both_codecs_name_the_item_that_is_wrong(name: str, hex_: str, field: str) -> None:
-    octets = bytes.fromhex(hex_)
+    data = bytes.fromhex(hex_)
     for parse in (getattr(CODEC, f"decode_{name}"), getattr(STRUCTS, name).parse):
         with pytest.raises(RemoteProtocolError) as error:
-            parse(octets)
+            parse(data)
         assert error.value.field == field
 
 
@@ -302,32 +302,32 @@ frames = st.builds(
 
 @given(frames)
 def test_frames_round_trip_in_every_form(frame: Frame) -> None:
-    octets = CODEC.encode_frame(frame)
-    assert len(octets) == 13 + len(frame.payload)
-    assert CODEC.decode_frame(octets) == (frame, len(octets))
-    assert list(FrameReader(codec=CODEC).read([octets[:5], octets[5:], octets])) == [frame, frame]
+    data = CODEC.encode_frame(frame)
+    assert len(data) == 13 + len(frame.payload)
+    assert CODEC.decode_frame(data) == (frame, len(data))
+    assert list(FrameReader(codec=CODEC).read([data[:5], data[5:], data])) == [frame, frame]
     assert parse_frame(format_frame(frame, CODEC), CODEC) == frame
     assert frame_from_json(frame_to_json(frame, CODEC), CODEC) == frame
-    container = STRUCTS.frame.parse(octets)
+    container = STRUCTS.frame.parse(data)
     assert {name: container[name] for name in Frame.shown} == frame.as_dict()
-    assert STRUCTS.frame.build(frame.as_dict()) == STRUCTS.frame.build(container) == octets
+    assert STRUCTS.frame.build(frame.as_dict()) == STRUCTS.frame.build(container) == data
 
 
 @given(frames, st.booleans(), st.integers(0, 60))
 def test_frames_are_judged_alike(frame: Frame, continued: bool, end: int) -> None:
-    octets = CODEC.encode_frame(frame)
-    octets = octets[:end] if end < 40 else octets
+    data = CODEC.encode_frame(frame)
+    data = data[:end] if end < 40 else data
 
     def fast() -> Any:
-        decoded, _ = CODEC.decode_frame(octets)
+        decoded, _ = CODEC.decode_frame(data)
         CODEC.check_header(decoded)
         try:
             return CODEC.decode_payload(decoded, continued)
         except RemoteProtocolError as error:
-            raise error.moved(CODEC.HEADER_OCTETS) from None
+            raise error.moved(CODEC.HEADER_BYTES) from None
 
     def slow() -> Any:
-        container = STRUCTS.checked_frame.parse(octets, continued=continued)
+        container = STRUCTS.checked_frame.parse(data, continued=continued)
         return container.payload if container.value is None else container.value
 
     assert same_judgement(judged(fast), judged(slow))

@@ -184,12 +184,12 @@ def test_what_is_stale_is_a_diff(tmp_path: Path) -> None:
     write(sources(OURS), tmp_path)
     codec = tmp_path / "codec.py"
     codec.write_text(
-        codec.read_text(encoding="utf-8").replace("HEADER_OCTETS = 8", "HEADER_OCTETS = 9"), encoding="utf-8"
+        codec.read_text(encoding="utf-8").replace("HEADER_BYTES = 8", "HEADER_BYTES = 9"), encoding="utf-8"
     )
     (tmp_path / "__init__.py").unlink()
     diff = "".join(stale(sources(OURS), tmp_path))
     assert f"--- {codec}\n+++ {codec} (generated)\n" in diff
-    assert "\n-HEADER_OCTETS = 9\n+HEADER_OCTETS = 8\n" in diff
+    assert "\n-HEADER_BYTES = 9\n+HEADER_BYTES = 8\n" in diff
     assert "structs.py" not in diff.replace("``structs``", "")
     assert diff.startswith(f"--- {tmp_path / '__init__.py'}\n")
 
@@ -249,9 +249,9 @@ def test_a_package_can_stand_anywhere(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.syspath_prepend(tmp_path)
     structs = importlib.import_module("relay_anywhere.wire.structs")
     codec = importlib.import_module("relay_anywhere.wire.codec")
-    octets = bytes.fromhex("0a 010000 01 01000000 02000000  6f6b")
-    assert structs.checked_frame.parse(octets).type is codec.FrameType.TELEGRAM
-    assert codec.decode_frame(octets)[0].flags is codec.TelegramFlag.PLAIN
+    data = bytes.fromhex("0a 010000 01 01000000 02000000  6f6b")
+    assert structs.checked_frame.parse(data).type is codec.FrameType.TELEGRAM
+    assert codec.decode_frame(data)[0].flags is codec.TelegramFlag.PLAIN
 
 
 def test_compiling_leaves_no_module_behind() -> None:

@@ -135,7 +135,7 @@ def test_coverage_counts_the_same(other: Revision) -> None:
             for lines in (session(Seeded(seed)), broken(seed)):
                 for side in ROLES:
                     sent = (wire for of, wire in wires(lines) if of == side and wire is not None)
-                    coverage.octets(b"".join(sent), side)
+                    coverage.data(b"".join(sent), side)
         counts.append({kind: (coverage.reached(kind), coverage.total(kind)) for kind in KINDS})
     assert counts[0] == counts[1]
     assert all(reached for reached, _ in counts[0].values())

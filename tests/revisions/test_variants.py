@@ -228,8 +228,8 @@ def test_the_header_says_where_type_and_flags_are(
                         int(frame.type),
                         int(frame.flags),
                     )
-                    octets = codec.encode_frame(codec.make_frame(*parts, frame.payload))
-                    found.update(finding.id for finding in validators[side].feed(octets))
+                    data = codec.encode_frame(codec.make_frame(*parts, frame.payload))
+                    found.update(finding.id for finding in validators[side].feed(data))
             for validator in validators.values():
                 found.update(finding.id for finding in validator.close())
         assert theirs == ours

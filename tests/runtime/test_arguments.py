@@ -157,11 +157,11 @@ OPTIONS: dict[str, tuple[Callable[[Any], object], list[object], str]] = {
 }
 
 
-def structure(octets: bytes) -> ctypes.Structure:
+def structure(data: bytes) -> ctypes.Structure:
     """A buffer that has no length and no slices."""
-    fields = {"_fields_": [("octets", ctypes.c_uint8 * len(octets))]}
-    kind: Any = type("Octets", (ctypes.Structure,), fields)
-    made: ctypes.Structure = kind.from_buffer_copy(octets)
+    fields = {"_fields_": [("bytes", ctypes.c_uint8 * len(data))]}
+    kind: Any = type("Bytes", (ctypes.Structure,), fields)
+    made: ctypes.Structure = kind.from_buffer_copy(data)
     return made
 
 
@@ -181,9 +181,9 @@ DECODERS: dict[str, tuple[Callable[[Any], Any], bytes]] = {
 
 @pytest.mark.parametrize("name", DECODERS)
 def test_decoders_take_any_buffer_and_keep_none_of_it(name: str) -> None:
-    decode, octets = DECODERS[name]
-    wanted = decode(octets)
-    for buffer in bytearray(octets), memoryview(octets), array("B", octets), structure(octets):
+    decode, data = DECODERS[name]
+    wanted = decode(data)
+    for buffer in bytearray(data), memoryview(data), array("B", data), structure(data):
         found = decode(buffer)
         assert found == wanted
         for part, value in found.as_dict().items():

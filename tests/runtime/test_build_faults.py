@@ -113,7 +113,7 @@ def test_a_string_with_two_faults() -> None:
     codec: Any = REVISIONS[0].codec
     for text, requirement, words in (
         ("é" * 70_000, "command-argument.name-ascii", ("ASCII", "U+00E9 at index 0")),
-        ("e" * 70_000, "command-argument.sizes", ("at most 65535 octets", "70000 octets")),
+        ("e" * 70_000, "command-argument.sizes", ("at most 65535 bytes", "70000 bytes")),
     ):
         expected = Refusal(requirement, None, "name", *words)
         assert outcome(codec.encode_argument, codec.Argument(text, b"")) == expected

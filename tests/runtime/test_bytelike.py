@@ -95,10 +95,10 @@ OTHERS = [5, 0, True, None, "text", 1.5, [1, 2], (1, 2), iter(b"ab"), object()]
 @pytest.mark.parametrize("name", BUFFERS)
 def test_every_buffer_is_its_bytes(name: str) -> None:
     buffer, expected = BUFFERS[name]
-    octets = bytes_like(buffer)
-    assert len(octets) == len(expected)
-    assert bytes(octets[:3]) == expected[:3]
-    assert octets == expected
+    data = bytes_like(buffer)
+    assert len(data) == len(expected)
+    assert bytes(data[:3]) == expected[:3]
+    assert data == expected
     assert as_bytes(buffer) == expected
     assert type(as_bytes(buffer)) is bytes
     assert is_bytes_like(buffer)
@@ -108,9 +108,9 @@ def test_what_needs_no_copy_is_not_copied() -> None:
     assert bytes_like(BYTES) is BYTES
     assert as_bytes(BYTES) is BYTES
     wide = array("H", [0])
-    octets = bytes_like(wide)
+    data = bytes_like(wide)
     wide[0] = 0x0101
-    assert octets == b"\x01\x01"
+    assert data == b"\x01\x01"
 
 
 @pytest.mark.parametrize("other", OTHERS, ids=lambda other: type(other).__name__)
@@ -253,10 +253,10 @@ GIVEN: dict[str, tuple[Callable[[Any], Any], bytes]] = {
     "cut_frame": (lambda data: str(codec.cut_frame(data)), COMMAND[:-2]),
     "frame_end": (codec.frame_end, COMMAND),
     "frames_of": (lambda data: frames_of(data, codec), COMMAND + COMMAND),
-    "minimized": (lambda data: minimized(data, lambda octets: b"h" in octets), COMMAND),
+    "minimized": (lambda data: minimized(data, lambda raw: b"h" in raw), COMMAND),
     "features.used": (lambda data: used(data, features(codec.CODES).values()), COMMAND),
     "Cases": (lambda data: next(iter(Cases("server", 1, corpus=[data]))), COMMAND),
-    "Mutator": (lambda data: Mutator(Seeded(1), "client").mutated_octets(data, data), COMMAND),
+    "Mutator": (lambda data: Mutator(Seeded(1), "client").mutated_bytes(data, data), COMMAND),
     "echo.serve": (serve, COMMAND),
     "echo.server_events": (server_events, COMMAND),
     "echo.client_events": (client_events, RESPONSE),
@@ -298,7 +298,7 @@ KINDS: dict[str, Callable[[bytes], Any]] = {
     "view": memoryview,
     "array": lambda data: array("H", data),
     "view of wide items": lambda data: memoryview(array("H", data)),
-    "view with strides": lambda data: memoryview(bytes(octet for one in data for octet in (one, 0)))[::2],
+    "view with strides": lambda data: memoryview(bytes(byte for one in data for byte in (one, 0)))[::2],
     "ctypes": lambda data: (ctypes.c_uint16 * (len(data) // 2)).from_buffer_copy(data),
 }
 
@@ -328,7 +328,7 @@ def test_a_function_that_is_given_bytes_refuses_all_else(name: str, other: objec
 
 
 def test_a_text_of_wide_items_is_refused_by_its_bytes() -> None:
-    with pytest.raises(LocalProtocolError, match="found the octet 0xff at index 3"):
+    with pytest.raises(LocalProtocolError, match="found the byte 0xff at index 3"):
         text_output(1, 2, [(array("H", [0x6161, 0xFF61]), [], [])])
 
 

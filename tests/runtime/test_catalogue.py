@@ -66,8 +66,8 @@ def test_a_place(name: str, place: str) -> None:
         ("text-output.percent", True),  # by the validator
         ("error-response.closes", True),  # by the validator, which sees both sides
         ("request.limits", False),  # a permission
-        ("request.dependent", False),  # by nothing that octets show
+        ("request.dependent", False),  # by nothing that bytes show
     ],
 )
-def test_what_octets_can_break(name: str, breakable: bool) -> None:
+def test_what_bytes_can_break(name: str, breakable: bool) -> None:
     assert REQUIREMENTS[name].breakable is breakable

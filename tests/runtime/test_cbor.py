@@ -57,10 +57,10 @@ MALFORMED = [
 ]
 
 
-@pytest.mark.parametrize(("octets", "kind", "offset"), MALFORMED)
-def test_faults_have_a_kind_and_an_offset(octets: str, kind: str, offset: int) -> None:
+@pytest.mark.parametrize(("data", "kind", "offset"), MALFORMED)
+def test_faults_have_a_kind_and_an_offset(data: str, kind: str, offset: int) -> None:
     with pytest.raises(CborError) as error:
-        decode_item(bytes.fromhex(octets))
+        decode_item(bytes.fromhex(data))
     assert (error.value.kind, error.value.offset) == (kind, offset)
 
 
@@ -92,9 +92,9 @@ def nested(kind: str, levels: int, inside: Any) -> Any:
 @pytest.mark.parametrize("kind", NESTED)
 def test_what_is_encoded_can_be_decoded_and_nothing_deeper_is(kind: str) -> None:
     for inside in EMPTY:
-        octets = encode_item(nested(kind, MAX_DEPTH, inside))
-        assert decode_item(octets)[1] == len(octets)
-        assert encode_item(decode_item(octets)[0]) == octets
+        data = encode_item(nested(kind, MAX_DEPTH, inside))
+        assert decode_item(data)[1] == len(data)
+        assert encode_item(decode_item(data)[0]) == data
         for levels in (MAX_DEPTH + 1, 1000):
             with pytest.raises(ValueError, match=TOO_DEEP):
                 encode_item(nested(kind, levels, inside))
@@ -126,14 +126,14 @@ def test_a_value_that_has_itself_is_rejected() -> None:
 
 @given(cbor_values)
 def test_values_round_trip_and_cbor2_reads_them(value: Any) -> None:
-    octets = encode_item(value)
-    assert decode_item(octets) == (value, len(octets))
-    assert cbor2.loads(octets) == value
+    data = encode_item(value)
+    assert decode_item(data) == (value, len(data))
+    assert cbor2.loads(data) == value
     assert decode_item(cbor2.dumps(value)) == (value, len(cbor2.dumps(value)))
 
 
 @pytest.mark.parametrize(
-    ("value", "octets"),
+    ("value", "data"),
     [
         # RFC 8949, appendix A.
         (0.0, "f90000"),
@@ -151,12 +151,12 @@ def test_values_round_trip_and_cbor2_reads_them(value: Any) -> None:
         (float("nan"), "f97e00"),
     ],
 )
-def test_floats_have_their_shortest_encoding(value: float, octets: str) -> None:
-    assert encode_item(value).hex() == octets
+def test_floats_have_their_shortest_encoding(value: float, data: str) -> None:
+    assert encode_item(value).hex() == data
 
 
 @pytest.mark.parametrize(
-    ("octets", "value"),
+    ("raw", "value"),
     [
         ("f93c00", 1.0),
         ("fa3f800000", 1.0),
@@ -173,8 +173,8 @@ def test_floats_have_their_shortest_encoding(value: float, octets: str) -> None:
         ("a18001", Map((([], 1),))),
     ],
 )
-def test_items(octets: str, value: Any) -> None:
-    data = bytes.fromhex(octets)
+def test_items(raw: str, value: Any) -> None:
+    data = bytes.fromhex(raw)
     assert decode_item(data + b"\x00") == (value, len(data))
     assert decode_item(encode_item(value))[0] == value
 
@@ -185,13 +185,13 @@ def test_keys_that_python_takes_for_one_are_kept_apart() -> None:
 
 
 @given(st.binary(max_size=64))
-def test_any_octets_are_taken_or_refused(octets: bytes) -> None:
+def test_any_bytes_are_taken_or_refused(data: bytes) -> None:
     try:
-        value, end = decode_item(octets)
+        value, end = decode_item(data)
     except CborError as error:
-        assert 0 <= error.offset <= len(octets)
+        assert 0 <= error.offset <= len(data)
     else:
-        assert 0 < end <= len(octets)
+        assert 0 < end <= len(data)
         # Encoding gives the same value again. It sorts the keys of a map, and a float that is not a number is not equal to itself.
         again = encode_item(value)
         assert encode_item(decode_item(again)[0]) == again
@@ -252,12 +252,12 @@ def test_an_empty_map_is_a_level_of_nesting_too() -> None:
 )
 def test_every_value_that_is_encoded_can_be_decoded(value: Any) -> None:
     try:
-        octets = encode_item(value)
+        data = encode_item(value)
     except (TypeError, ValueError):
         return
-    decoded, end = decode_item(octets)
-    assert end == len(octets) == skip_item(octets)[0]
-    assert encode_item(decoded) == octets
+    decoded, end = decode_item(data)
+    assert end == len(data) == skip_item(data)[0]
+    assert encode_item(decoded) == data
 
 
 @pytest.mark.parametrize("buffer", [bytearray(b"ab"), memoryview(b"ab"), memoryview(b"a.b.")[::2], array("H", b"ab")])
@@ -270,9 +270,9 @@ def test_a_buffer_is_a_byte_string(buffer: Any) -> None:
 # Reading without making objects.
 
 
-def outcome(read: Any, octets: bytes) -> tuple[Any, ...]:
+def outcome(read: Any, data: bytes) -> tuple[Any, ...]:
     try:
-        return read(octets)[-1], None
+        return read(data)[-1], None
     except CborError as error:
         return None, (error.kind, error.offset, error.expected, error.found)
 
@@ -286,8 +286,8 @@ def items_of(value: Any) -> int:
     return 1
 
 
-def skipped(octets: bytes) -> tuple[int]:
-    return (skip_item(octets)[0],)
+def skipped(data: bytes) -> tuple[int]:
+    return (skip_item(data)[0],)
 
 
 @given(
@@ -297,14 +297,14 @@ def skipped(octets: bytes) -> tuple[int]:
         lambda parts: parts[0][: parts[1]] + bytes([parts[2]]) + parts[0][parts[1] + 1 :]
     )
 )
-def test_skipping_and_decoding_agree(octets: bytes) -> None:
-    assert outcome(skipped, octets) == outcome(decode_item, octets)
-    assert outcome(lambda octets: map_pairs(octets)[:2], octets) == outcome(decode_map, octets)
+def test_skipping_and_decoding_agree(data: bytes) -> None:
+    assert outcome(skipped, data) == outcome(decode_item, data)
+    assert outcome(lambda data: map_pairs(data)[:2], data) == outcome(decode_map, data)
 
 
-@pytest.mark.parametrize(("octets", "_kind", "_offset"), MALFORMED)
-def test_skipping_refuses_the_same(octets: str, _kind: str, _offset: int) -> None:
-    data = bytes.fromhex(octets)
+@pytest.mark.parametrize(("raw", "_kind", "_offset"), MALFORMED)
+def test_skipping_refuses_the_same(raw: str, _kind: str, _offset: int) -> None:
+    data = bytes.fromhex(raw)
     assert outcome(skipped, data) == outcome(decode_item, data)
     assert outcome(skipped, data)[1] is not None
 
@@ -318,17 +318,17 @@ def test_skipping_bounds_nesting(head: str) -> None:
 
 @given(cbor_values)
 def test_items_are_counted(value: Any) -> None:
-    octets, number = encode_item(value), items_of(value)
-    assert skip_item(octets, left=number) == (len(octets), 0)
-    assert skip_item(octets, left=number + 1) == (len(octets), 1)
+    data, number = encode_item(value), items_of(value)
+    assert skip_item(data, left=number) == (len(data), 0)
+    assert skip_item(data, left=number + 1) == (len(data), 1)
     with pytest.raises(CborError) as error:
-        skip_item(octets, left=number - 1)
+        skip_item(data, left=number - 1)
     assert error.value.kind == "limit"
-    assert 0 <= error.value.offset < len(octets)
+    assert 0 <= error.value.offset < len(data)
 
 
 @pytest.mark.parametrize(
-    ("octets", "number"),
+    ("raw", "number"),
     [
         ("80", 1),
         ("83 000102", 4),
@@ -340,8 +340,8 @@ def test_items_are_counted(value: Any) -> None:
         ("84 00 1818 00 f6", 5),
     ],
 )
-def test_what_counts_as_an_item(octets: str, number: int) -> None:
-    data = bytes.fromhex(octets)
+def test_what_counts_as_an_item(raw: str, number: int) -> None:
+    data = bytes.fromhex(raw)
     assert skip_item(data, left=number) == (len(data), 0)
     with pytest.raises(CborError, match="limit"):
         skip_item(data, left=number - 1)
@@ -381,9 +381,9 @@ def test_a_map_in_a_key_is_read_once_however_deep(
 
 @given(cbor_values)
 def test_items_of_keys_are_counted(value: Any) -> None:
-    octets, number = b"\xa1\x81" + encode_item(value) + b"\x00", 3 + items_of(value)
-    assert skip_item(octets, left=number) == (len(octets), 0)
+    data, number = b"\xa1\x81" + encode_item(value) + b"\x00", 3 + items_of(value)
+    assert skip_item(data, left=number) == (len(data), 0)
     with pytest.raises(CborError) as error:
-        skip_item(octets, left=number - 1)
+        skip_item(data, left=number - 1)
     assert error.value.kind == "limit"
-    assert 0 <= error.value.offset < len(octets)
+    assert 0 <= error.value.offset < len(data)

@@ -39,13 +39,13 @@ def outcome(call: Any, *arguments: Any, **keywords: Any) -> object:
 
 
 def samples(revision: Revision) -> list[bytes]:
-    """Octets for Structs: those of examples and vectors, and payloads alone."""
+    """Bytes for Structs: those of examples and vectors, and payloads alone."""
     schema = revision.schema
     parts: list[Any] = [*schema.structures.values(), *schema.frames.values()]
-    found = [example.octets for part in parts for example in part.examples]
+    found = [example.data for part in parts for example in part.examples]
     if revision is OURS:
         found += [bytes.fromhex(vector["wire"]) for vector in (*VALID, *INVALID)]
-    return [octets[start:] for octets in found for start in (0, schema.header.octets)]
+    return [data[start:] for data in found for start in (0, schema.header.size)]
 
 
 @each_revision
@@ -53,10 +53,10 @@ def test_a_compiled_struct_is_the_same_struct(revision: Revision) -> None:
     refused = taken = 0
     for name, struct in structs_of(revision).items():
         compiled = struct.compile()
-        for octets in samples(revision):
+        for data in samples(revision):
             for keywords in ({}, {"max_payload": 3}, {"continued": True}):
-                value = outcome(struct.parse, octets, **keywords)
-                assert outcome(compiled.parse, octets, **keywords) == value, name
+                value = outcome(struct.parse, data, **keywords)
+                assert outcome(compiled.parse, data, **keywords) == value, name
                 if isinstance(value, tuple) and value[:1] and isinstance(value[0], type):
                     refused += 1
                     continue
@@ -68,19 +68,19 @@ def test_a_compiled_struct_is_the_same_struct(revision: Revision) -> None:
 
 
 def test_a_compiled_struct_names_the_field() -> None:
-    octets = bytes.fromhex("0600 01 00 05 666f6f")
+    data = bytes.fromhex("0600 01 00 05 666f6f")
     for struct in (OURS.structs.text_output, OURS.structs.text_output.compile()):
         with pytest.raises(RemoteProtocolError) as caught:
-            struct.parse(octets)
+            struct.parse(data)
         assert caught.value.field == "atoms[0].format"
 
 
 def test_a_struct_can_be_part_of_one_that_is_compiled() -> None:
     outer = PlainStruct("before" / Byte, "frame" / OURS.structs.frame, "after" / Byte)
-    octets = b"\x07" + bytes.fromhex("0e00000100010111637573746f6d726561646f6e6c79") + b"\x09"
-    value = outer.parse(octets)
-    assert outer.compile().parse(octets) == value
-    assert outer.compile().build(value) == octets
+    data = b"\x07" + bytes.fromhex("0e00000100010111637573746f6d726561646f6e6c79") + b"\x09"
+    value = outer.parse(data)
+    assert outer.compile().parse(data) == value
+    assert outer.compile().build(value) == data
 
 
 # A whole stream.
@@ -89,30 +89,30 @@ def test_a_struct_can_be_part_of_one_that_is_compiled() -> None:
 def whole(revision: Revision) -> bytes:
     """Frames of every type, one after the other."""
     frames = [example for frame in revision.schema.frames.values() for example in frame.examples if not example.refused]
-    return b"".join(example.octets for example in frames)
+    return b"".join(example.data for example in frames)
 
 
 @each_revision
 def test_frames_are_all_frames_of_a_stream(revision: Revision) -> None:
-    octets, frames = whole(revision), revision.structs.frames
+    data, frames = whole(revision), revision.structs.frames
     assert frames.parse(b"") == ()
-    parsed = frames.parse(octets)
-    read = list(FrameReader(codec=revision.codec).feed(octets))
+    parsed = frames.parse(data)
+    read = list(FrameReader(codec=revision.codec).feed(data))
     assert len(parsed) == len(read) > 5
     for container, frame in zip(parsed, read, strict=True):
         assert all(container[name] == getattr(frame, name) for name in Frame.shown)
-    assert frames.parse_stream(io.BytesIO(octets)) == parsed
-    assert frames.build(parsed) == octets
-    assert frames.build([frame.as_dict() for frame in read]) == octets
-    assert frames.compile().parse(octets) == parsed
+    assert frames.parse_stream(io.BytesIO(data)) == parsed
+    assert frames.build(parsed) == data
+    assert frames.build([frame.as_dict() for frame in read]) == data
+    assert frames.compile().parse(data) == parsed
 
 
-def refusal(revision: Revision, octets: bytes, **limit: int) -> tuple[Any, ...] | None:
+def refusal(revision: Revision, data: bytes, **limit: int) -> tuple[Any, ...] | None:
     """How the codec refuses a stream: the offset is from its start, and the field has the number of the frame."""
     at = number = 0
-    while at < len(octets):
+    while at < len(data):
         try:
-            _, at = revision.codec.decode_frame(octets, at, **limit)
+            _, at = revision.codec.decode_frame(data, at, **limit)
         except RemoteProtocolError as error:
             field = f"frames[{number}].{error.field}"
             return error.requirement, error.offset, field, error.expected, error.found
@@ -122,11 +122,11 @@ def refusal(revision: Revision, octets: bytes, **limit: int) -> tuple[Any, ...] 
 
 @each_revision
 def test_a_tail_that_is_no_whole_frame_is_refused_at_its_offset(revision: Revision) -> None:
-    octets = whole(revision)
+    data = whole(revision)
     refused = 0
-    for size in range(len(octets)):
-        wanted = refusal(revision, octets[:size])
-        found: Any = outcome(revision.structs.frames.parse, octets[:size])
+    for size in range(len(data)):
+        wanted = refusal(revision, data[:size])
+        found: Any = outcome(revision.structs.frames.parse, data[:size])
         if wanted is None:
             assert isinstance(found, tuple) and all(isinstance(each, dict) for each in found)
         else:
@@ -137,16 +137,16 @@ def test_a_tail_that_is_no_whole_frame_is_refused_at_its_offset(revision: Revisi
 
 @settings(max_examples=settings().max_examples // 2)
 @given(st.data())
-def test_any_octets_are_frames_or_refused_alike(data: st.DataObject) -> None:
+def test_any_bytes_are_frames_or_refused_alike(data: st.DataObject) -> None:
     revision = data.draw(st.sampled_from([OURS, ALIEN]))
-    octets = bytearray(whole(revision))
+    raw = bytearray(whole(revision))
     for _ in range(data.draw(st.integers(0, 3))):
-        octets[data.draw(st.integers(0, len(octets) - 1))] = data.draw(st.integers(0, 255))
+        raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
     limit = {"max_payload": data.draw(st.sampled_from([5, 17, 4096]))}
-    wanted = refusal(revision, bytes(octets), **limit)
-    found: Any = outcome(revision.structs.frames.parse, bytes(octets), **limit)
+    wanted = refusal(revision, bytes(raw), **limit)
+    found: Any = outcome(revision.structs.frames.parse, bytes(raw), **limit)
     if wanted is None:
-        assert revision.structs.frames.build(found) == octets
+        assert revision.structs.frames.build(found) == raw
     else:
         assert found[1:] == wanted
 

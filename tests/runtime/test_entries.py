@@ -23,12 +23,12 @@ VALUES = ["00", "1800", "4161", "5f4161ff", "7f6161ff", "80", "9f0102ff", "a1 00
 
 @pytest.mark.parametrize("value", VALUES)
 def test_unknown_values_are_written_back_byte_for_byte(value: str) -> None:
-    octets = bytes.fromhex(value)
-    payload = b"\xa4" + b"\x41a" + octets + KNOWN
+    data = bytes.fromhex(value)
+    payload = b"\xa4" + b"\x41a" + data + KNOWN
     progress = codec.decode_progress(payload)
-    assert progress.extra == {b"a": octets}
+    assert progress.extra == {b"a": data}
     assert codec.encode_progress(progress) == payload
-    assert [span.value for span in walk(codec.PROGRESS, payload) if span.path == "a.value"] == [octets]
+    assert [span.value for span in walk(codec.PROGRESS, payload) if span.path == "a.value"] == [data]
 
 
 def test_values_of_other_encodings_are_not_equal() -> None:
@@ -120,16 +120,16 @@ def test_a_byte_that_is_not_utf8_has_its_own_offset(topic: str, index: int) -> N
         (0, lambda: codec.decode_progress(payload)),
         (0, lambda: list(walk(codec.PROGRESS, payload))),
         (0, lambda: structs.progress.parse(payload)),
-        (codec.HEADER_OCTETS, lambda: structs.checked_frame.parse(wire)),
+        (codec.HEADER_BYTES, lambda: structs.checked_frame.parse(wire)),
     ]
     for before, read in readers:
         with pytest.raises(RemoteProtocolError) as error:
             read()
         assert (error.value.requirement, error.value.offset) == ("progress.utf8", before + start + index)
-        assert error.value.found == f"the octet 0x{value[index]:02x}"
+        assert error.value.found == f"the byte 0x{value[index]:02x}"
     for depth in ("session", "frames"):
         found = next(one for one in validate(wire, role="server", depth=depth) if one.id == "progress.utf8")
-        assert found.offset == codec.HEADER_OCTETS + start + index
+        assert found.offset == codec.HEADER_BYTES + start + index
 
 
 def test_the_path_of_a_long_key_is_short_and_takes_little_memory() -> None:

@@ -51,8 +51,8 @@ def test_values_are_compared_hashed_copied_pickled_and_shown_by_their_parts(reco
     assert record != record.as_dict()
 
 
-@pytest.mark.parametrize("buffer", [bytearray, memoryview, lambda octets: memoryview(bytearray(octets))])
-def test_frames_with_equal_octets_have_one_hash(buffer: Callable[[bytes], Any]) -> None:
+@pytest.mark.parametrize("buffer", [bytearray, memoryview, lambda data: memoryview(bytearray(data))])
+def test_frames_with_equal_bytes_have_one_hash(buffer: Callable[[bytes], Any]) -> None:
     frame = codec.make_frame(1, 1, 1, 1, 1, b"name")
     twin = frame.replace(payload=buffer(b"name"))
     assert {frame, twin} == {frame}

@@ -128,7 +128,7 @@ def test_the_place_of_an_element_does_not_change_the_requirement(before: int, mo
     payload = bytes.fromhex(EMPTY * before + CUT)
     over = Refusal("frame.items-limit", 4 * before, f"atoms[{before}]", f"at most {most} items", "one more")
     field = f"atoms[{before}].label_lengths"
-    cut = Refusal("text-output.single-frame", 4 * before + 4, field, "255 octets", "0 octets")
+    cut = Refusal("text-output.single-frame", 4 * before + 4, field, "255 bytes", "0 bytes")
     wanted = over if before + 256 > most else cut
     assert judged_payload(codec.decode_text_output, payload, most) == wanted
     assert judged_payload(structs.text_output.parse, payload, most) == wanted
@@ -180,7 +180,7 @@ def test_an_item_too_many_is_refused_before_objects_are_made(payload: bytes) -> 
     tracemalloc.start()
     try:
         feed()
-        # A decoder gathers the octets and joins them; objects come beside that.
+        # A decoder gathers the bytes and joins them; objects come beside that.
         assert tracemalloc.get_traced_memory()[1] < 4 * len(payload) + 1_000_000
     finally:
         tracemalloc.stop()

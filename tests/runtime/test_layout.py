@@ -53,7 +53,7 @@ def test_the_walk_takes_what_the_codec_takes(name: str, data: st.DataObject) -> 
             payload[data.draw(st.integers(0, len(payload) - 1))] = data.draw(st.integers(0, 255))
     end = data.draw(st.integers(0, len(payload)))
     judged: list[Any] = []
-    for take in (getattr(codec, f"decode_{snake}"), lambda octets: list(walk(codec.LAYOUTS[name], octets))):
+    for take in (getattr(codec, f"decode_{snake}"), lambda raw: list(walk(codec.LAYOUTS[name], raw))):
         try:
             take(bytes(payload[:end]))
             judged.append(None)
@@ -71,44 +71,44 @@ def test_texts_of_flags() -> None:
     ]
 
 
-def test_the_place_of_a_part_is_where_its_octets_are() -> None:
-    octets = codec.encode_frame(codec.make_frame(0x0102, 0x03, 0x04, 0x4, 0x2, b"payload"))
-    assert octets[place_of(codec.FRAME, "request_id") :].startswith(b"\x02\x01")
-    assert octets[place_of(codec.FRAME, "stream_id")] == 0x03
-    assert octets[place_of(codec.FRAME, "stream_flags")] == 0x04
-    assert octets[place_of(codec.FRAME, "type_flags")] == 0x42
-    assert octets[place_of(codec.FRAME, "payload") :] == b"payload"
+def test_the_place_of_a_part_is_where_its_bytes_are() -> None:
+    data = codec.encode_frame(codec.make_frame(0x0102, 0x03, 0x04, 0x4, 0x2, b"payload"))
+    assert data[place_of(codec.FRAME, "request_id") :].startswith(b"\x02\x01")
+    assert data[place_of(codec.FRAME, "stream_id")] == 0x03
+    assert data[place_of(codec.FRAME, "stream_flags")] == 0x04
+    assert data[place_of(codec.FRAME, "type_flags")] == 0x42
+    assert data[place_of(codec.FRAME, "payload") :] == b"payload"
     for layout, name in ((codec.FRAME, "nothing"), (codec.ARGUMENT, "nothing")):
         with pytest.raises(KeyError):
             place_of(layout, name)
 
 
 @pytest.mark.parametrize(
-    ("decode", "octets", "said"),
+    ("decode", "data", "said"),
     [
         (
             codec.decode_argument,
             "0300 0400 6b6579 74697021ff",
-            "the end of the payload, as value_length is 4, found 1 octet more",
+            "the end of the payload, as value_length is 4, found 1 byte more",
         ),
-        (codec.decode_argument, "0300 0400 6b6579 746970", "expected 4 octets, as value_length says, found 3 octets"),
-        (codec.decode_argument, "0300 04", "value_length: expected 2 octets, found 1 octet"),
+        (codec.decode_argument, "0300 0400 6b6579 746970", "expected 4 bytes, as value_length says, found 3 bytes"),
+        (codec.decode_argument, "0300 04", "value_length: expected 2 bytes, found 1 byte"),
         (
             codec.decode_frame,
             "000006 0100 01 01 12",
-            "at most 65535 octets, found 393216 octets, or 6 in the other byte order",
+            "at most 65535 bytes, found 393216 bytes, or 6 in the other byte order",
         ),
         (
             codec.decode_frame,
             "000001 0100 01 01 12",
-            "at most 65535 octets, found 65536 octets, or 1 in the other byte order",
+            "at most 65535 bytes, found 65536 bytes, or 1 in the other byte order",
         ),
-        (codec.decode_frame, "010001 0100 01 01 12", "at most 65535 octets, found 65537 octets at offset 0"),
+        (codec.decode_frame, "010001 0100 01 01 12", "at most 65535 bytes, found 65537 bytes at offset 0"),
     ],
 )
-def test_a_size_that_may_be_the_culprit_is_told(decode: Callable[[bytes], Any], octets: str, said: str) -> None:
+def test_a_size_that_may_be_the_culprit_is_told(decode: Callable[[bytes], Any], data: str, said: str) -> None:
     with pytest.raises(RemoteProtocolError) as error:
-        decode(bytes.fromhex(octets))
+        decode(bytes.fromhex(data))
     assert said in str(error.value)
 
 
@@ -145,18 +145,18 @@ def test_the_first_fault_is_told_wherever_it_is(
     broken = [payload[:end] for end in range(len(payload))]
     for at in range(len(payload)):
         broken += [payload[:at] + bytes([value]) + payload[at + 1 :] for value in (0, 1, 5, 0x7F, 0xFF)]
-    for octets in broken:
+    for data in broken:
         for most in limits:
             given = () if most is None else (most,)
-            expected = parts_of_error(lambda: list(walk(layout, octets, most)))  # noqa: B023
-            assert parts_of_error(lambda: decode(octets, *given)) == expected  # noqa: B023
+            expected = parts_of_error(lambda: list(walk(layout, data, most)))  # noqa: B023
+            assert parts_of_error(lambda: decode(data, *given)) == expected  # noqa: B023
 
 
 @pytest.mark.parametrize(
     ("broken", "message"),
     [
         (b"\x01\x00\x00\x00\xff", r"atoms\[3\].format: expected UTF-8"),
-        (b"\x02\x00\x00\x00x", r"atoms\[3\].format: expected 2 octets"),
+        (b"\x02\x00\x00\x00x", r"atoms\[3\].format: expected 2 bytes"),
         (b"\x02\x00", r"atoms\[3\].label_count"),
         (b"\x00\x00\xff\x01", r"atoms\[3\]: expected at most 13 items"),
     ],

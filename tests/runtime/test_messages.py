@@ -145,8 +145,8 @@ def messages() -> Iterator[str]:
         for size in range(min(len(wire), 24)):
             cut = wire[:size]
             yield from (finding.message for finding in validate(cut))
-            length = max(size - codec.HEADER_OCTETS, 0)
-            whole = length.to_bytes(3, "little") + wire[3 : codec.HEADER_OCTETS + length]
+            length = max(size - codec.HEADER_BYTES, 0)
+            whole = length.to_bytes(3, "little") + wire[3 : codec.HEADER_BYTES + length]
             yield from (finding.message for finding in validate(whole, depth="frames"))
     for golden in GOLDEN:
         with suppress(pytest.skip.Exception):
@@ -155,9 +155,9 @@ def messages() -> Iterator[str]:
         for step in golden["steps"]:
             violation = session.wire(step["line"][0], bytes.fromhex(step["wire"])).violation if "wire" in step else None
             yield violation[1] if violation else ""
-    for octets in (b"\x18", b"\x41", b"\x42a", b"\x19\x01", b"\xa1\x41a", b"\x81"):
+    for data in (b"\x18", b"\x41", b"\x42a", b"\x19\x01", b"\xa1\x41a", b"\x81"):
         with pytest.raises(CborError) as error:
-            decode_item(octets)
+            decode_item(data)
         yield f"{error.value.args}"
     for name in codec.CODES:
         yield from (label for label, _, _ in boundaries(name))
@@ -167,7 +167,7 @@ def test_no_message_has_one_of_several() -> None:
     said = list(messages())
     assert len(said) > 1000
     assert [text for text in said if faulty(text)] == []
-    assert any("1 octet" in text for text in said)
+    assert any("1 byte" in text for text in said)
     assert faulty("(1 files)")
     assert faulty("refused by  at offset 3")
 
@@ -202,9 +202,9 @@ def test_no_command_says_one_of_several(
     assert [(command, found) for command, text in zip(commands, said, strict=True) if (found := faulty(text))] == []
     joined = "\n".join(said)
     for one in (
-        "(1 frame, 9 octets)",
+        "(1 frame, 9 bytes)",
         "(1 file)",
-        "1 of 1 file, 1 of 1 octet in small",
+        "1 of 1 file, 1 of 1 byte in small",
         "0 findings in 1 case,",
         "1 file, 0 faults",
     ):
@@ -213,11 +213,11 @@ def test_no_command_says_one_of_several(
 
 def test_an_error_without_a_requirement_has_no_brackets() -> None:
     assert (
-        str(RemoteProtocolError("", 3, "", "one frame", "more octets"))
-        == "expected one frame, found more octets at offset 3"
+        str(RemoteProtocolError("", 3, "", "one frame", "more bytes"))
+        == "expected one frame, found more bytes at offset 3"
     )
 
 
 def test_json_of_reports_is_not_meant_for_people() -> None:
     """The pattern is about words: numbers in JSON are left alone."""
-    assert faulty(json.dumps({"frames": 1, "octets": 1})) == []
+    assert faulty(json.dumps({"frames": 1, "bytes": 1})) == []

@@ -20,7 +20,7 @@ from hgproto.revisions.revision import Revision
 from hgproto.runtime.layout import walk
 from hgproto.samples import Boundary, Seeded, at_limits, boundaries
 from hgproto.samples.frames import FrameMaker, NotMadeError
-from hgproto.samples.limits import LIMITS, MOST_OCTETS
+from hgproto.samples.limits import LIMITS, MOST_BYTES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,21 +34,21 @@ REMARKS = {name for name, requirement in REQUIREMENTS.items() if requirement.enf
 
 @each_type
 def test_labels_are_what_the_structs_say(name: str) -> None:
-    for what, octets, broken in ALL[name]:
-        length = int.from_bytes(octets[:3], "little")
+    for what, data, broken in ALL[name]:
+        length = int.from_bytes(data[:3], "little")
         if length > 65535:
             assert broken == ("frame.length-limit",), what
             continue
         refused = [requirement for requirement in broken if requirement not in REMARKS]
-        judged = struct_judgement(octets)
+        judged = struct_judgement(data)
         assert refused == [judged[0]] if isinstance(judged, Refusal) else not refused, what
-        assert fast_judgement(octets)[0] == judged[0], what
+        assert fast_judgement(data)[0] == judged[0], what
 
 
 @each_type
 def test_everything_has_its_edges(name: str) -> None:
-    octets = {one.octets for one in ALL[name]}
-    headers = {one[:8] for one in octets if len(one) >= 8}
+    data = {one.data for one in ALL[name]}
+    headers = {one[:8] for one in data if len(one) >= 8}
     assert {one[7] & 15 for one in headers if one[7] >> 4 == codec.CODES[name]} == set(range(16))
     combinations = {(one[7] & 15, one[6]) for one in headers}
     assert combinations >= {(flags, stream_flags) for flags in range(16) for stream_flags in range(8)}
@@ -58,7 +58,7 @@ def test_everything_has_its_edges(name: str) -> None:
     assert {one[5] for one in headers} >= {0, 1, 2, 254, 255}
     assert {int.from_bytes(one[:3], "little") for one in headers} >= {0, 1, 2, 65534, 65535, 65536}
     # Each is there once, and says what it is.
-    assert len(octets) == len({one.what for one in ALL[name]}) == len(ALL[name])
+    assert len(data) == len({one.what for one in ALL[name]}) == len(ALL[name])
 
 
 STRINGS = [
@@ -74,9 +74,9 @@ def test_strings_have_their_edges(structure: str, field: str) -> None:
     name = {"argument": "command-argument", "text-atom": "text-output"}.get(structure, structure)
     layout = codec.LAYOUTS["text-output" if structure == "text-atom" else structure]
     sizes = set()
-    for _, octets, broken in ALL[name]:
-        if set(broken) <= REMARKS and octets[7] & 1 == 0:
-            sizes |= {span.end - span.start for span in walk(layout, octets[8:]) if span.path.endswith(field)}
+    for _, data, broken in ALL[name]:
+        if set(broken) <= REMARKS and data[7] & 1 == 0:
+            sizes |= {span.end - span.start for span in walk(layout, data[8:]) if span.path.endswith(field)}
     part = next(part for part in codec.LAYOUTS[structure].parts if part.name == field)
     most = 255 if structure == "stream-settings" else 65535
     assert sizes >= ({1, 2} if "empty" in part.rules else {0, 1}) - {2}
@@ -102,7 +102,7 @@ def test_edges_of_a_map_are_told_by_name() -> None:
         "a key that is no string": ("progress.byte-keys",),
         "an empty map": ("progress.required-keys",),
         "a map of indefinite length": (),
-        "one octet more": ("progress.surplus",),
+        "one byte more": ("progress.surplus",),
     }
     assert {what: labels.get(what) for what in wanted} == wanted
 
@@ -120,7 +120,7 @@ def test_boundaries_of_another_schema_are_judged_too() -> None:
         found = list(boundaries(name, revision=ALIEN))
         assert len(found) > 100
         assert {bool(one.broken) for one in found} == {False, True}
-        assert len({one.octets for one in found}) == len({one.what for one in found}) == len(found)
+        assert len({one.data for one in found}) == len({one.what for one in found}) == len(found)
 
 
 def changed(directory: Path, *changes: tuple[str, str]) -> Revision:
@@ -180,7 +180,7 @@ def test_a_type_that_no_frame_can_have_has_boundaries(tmp_path: Path, capsys: py
     revision = changed(tmp_path, *NEVER_EVEN)
     found = list(boundaries("progress", revision=revision))
     assert len(found) > 100
-    assert {bool(one.broken) for one in found if one.octets[7:8] == b"\x70"} == {True}
+    assert {bool(one.broken) for one in found if one.data[7:8] == b"\x70"} == {True}
     with pytest.raises(NotMadeError, match=r"^no frame of the type progress was found that keeps every rule$"):
         FrameMaker(revision).frame(Seeded(1), revision.codec.CODES["progress"])
     assert main(["sample", "progress", "--revision", str(tmp_path / "framing-0002.yaml")]) == 1
@@ -208,7 +208,7 @@ def test_the_number_that_bounds_a_string_bounds_its_edges(tmp_path: Path, type_:
     for old, new in (
         (
             "      - {name: text, type: utf8, size: rest, doc: The note itself.}\n",
-            f"      - {{name: most, type: {type_}, rules: {{overflow: note.title-size}}, doc: The most octets.}}\n"
+            f"      - {{name: most, type: {type_}, rules: {{overflow: note.title-size}}, doc: The most bytes.}}\n"
             "      - {name: text, type: bytes, size: rest, at_most: most, rules: {surplus: note.title-size}, doc: A note.}\n",
         ),
         (
@@ -223,8 +223,8 @@ def test_the_number_that_bounds_a_string_bounds_its_edges(tmp_path: Path, type_:
     (tmp_path / "notes.yaml").write_text(text, encoding="utf-8")
     found = {what: broken for what, _, broken in boundaries("leave", revision=Revision(str(tmp_path / "notes.yaml")))}
     texts = {what: broken for what, broken in found.items() if "text of " in what}
-    assert any(f"text of {longest} octets" in what and not broken for what, broken in texts.items()), texts
-    assert not any(f"text of {longest + 1} octets" in what and not broken for what, broken in texts.items())
+    assert any(f"text of {longest} bytes" in what and not broken for what, broken in texts.items()), texts
+    assert not any(f"text of {longest + 1} bytes" in what and not broken for what, broken in texts.items())
 
 
 def test_a_limit_that_no_payload_keeps_leaves_no_frames(tmp_path: Path) -> None:
@@ -261,9 +261,7 @@ def test_an_entry_has_its_edges_wherever_its_minimum_is(tmp_path: Path, minimum:
 
 
 def test_the_limit_on_lengths_can_be_another() -> None:
-    lengths = {
-        int.from_bytes(one.octets[:3], "little"): one.broken for one in boundaries("command-data", max_payload=99)
-    }
+    lengths = {int.from_bytes(one.data[:3], "little"): one.broken for one in boundaries("command-data", max_payload=99)}
     assert lengths[99] == ()
     assert lengths[100] == ("frame.length-limit",)
 
@@ -282,8 +280,8 @@ SMALL = Limits(
     decoded_response=300,
     receiving_requests=3,
     active_requests=5,
-    request_octets=90,
-    buffered_octets=150,
+    request_bytes=90,
+    buffered_bytes=150,
     arguments=6,
     argument_value=50,
     payload_items=20,
@@ -295,8 +293,8 @@ OVER = {
     "decoded-response": "encoding.decoded-limit",
     "receiving-requests": "request.limits",
     "active-requests": "request.limits",
-    "request-octets": "request.argument-limits",
-    "buffered-octets": "request.argument-limits",
+    "request-bytes": "request.argument-limits",
+    "buffered-bytes": "request.argument-limits",
     "arguments": "request.argument-limits",
     "argument-value": "request.argument-limits",
     "payload-items": "frame.items-limit",
@@ -317,7 +315,7 @@ def test_every_limit_of_a_receiver_is_there() -> None:
     assert {*LIMITS, "send-payload"} == set(codec.LIMITS)
     defaults = [one.what for one in at_limits()]
     missing = {name for name in LIMITS if not any(what.startswith(name) for what in defaults)}
-    assert missing == {name for name in LIMITS if codec.LIMITS[name][0] > MOST_OCTETS}
+    assert missing == {name for name in LIMITS if codec.LIMITS[name][0] > MOST_BYTES}
     assert set(OVER.values()) <= set(REQUIREMENTS)
 
 
@@ -334,8 +332,8 @@ def test_a_server_refuses_just_what_is_over_its_limits() -> None:
 
 
 def test_a_boundary_has_names() -> None:
-    one = Boundary("what", b"octets", ())
-    assert (one.what, one.octets, one.broken) == ("what", b"octets", ())
+    one = Boundary("what", b"bytes", ())
+    assert (one.what, one.data, one.broken) == ("what", b"bytes", ())
 
 
 def test_boundaries_of_a_repeated_structure_have_what_comes_before_it() -> None:

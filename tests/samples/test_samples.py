@@ -45,8 +45,8 @@ def judged(lines: Iterable[Line], **options: Any) -> list[Finding]:
     """What is wrong with a session."""
     validator = SessionValidator(**options)
     findings: list[Finding] = []
-    for side, octets in wires(lines, **options):
-        findings += validator.close(side) if octets is None else validator.feed(side, octets)
+    for side, data in wires(lines, **options):
+        findings += validator.close(side) if data is None else validator.feed(side, data)
     return [*findings, *validator.close()]
 
 
@@ -54,7 +54,7 @@ def shown(lines: Sequence[Line]) -> list[str]:
     """A session to read."""
     return [
         f"{line.side} {'end' if line.frame is None else format_frame(line.frame)}"
-        f"{' as on the wire' * line.raw}{'' if line.octets is None else ' ' + line.octets.hex()}"
+        f"{' as on the wire' * line.raw}{'' if line.data is None else ' ' + line.data.hex()}"
         for line in lines
     ]
 
@@ -68,7 +68,7 @@ def test_a_seed_gives_the_same_choices_everywhere() -> None:
     assert {choices.below(3) for _ in range(100)} == {0, 1, 2}
     assert {choices.among(-1, 1) for _ in range(100)} == {-1, 0, 1}
     assert {choices.one_in(2) for _ in range(100)} == {False, True}
-    assert {len(choices.octets(1, 3)) for _ in range(100)} == {1, 2, 3}
+    assert {len(choices.any_bytes(1, 3)) for _ in range(100)} == {1, 2, 3}
     assert choices.below(1) == 0
 
 
@@ -124,7 +124,7 @@ def test_only_the_encodings_that_are_given_are_named() -> None:
 # Violators.
 
 
-def test_every_requirement_that_octets_can_break_has_a_violator() -> None:
+def test_every_requirement_that_bytes_can_break_has_a_violator() -> None:
     assert set(VIOLATORS) == {name for name, requirement in REQUIREMENTS.items() if requirement.breakable}
 
 
@@ -212,7 +212,7 @@ def test_the_rules_that_a_side_can_break_are_listed(role: Role) -> None:
         ],
     }[role]
     for name in set(VIOLATORS) - set(names):
-        with pytest.raises(ValueError, match=rf"no octets of a {role} break {name}: it binds the \w+, so give that"):
+        with pytest.raises(ValueError, match=rf"no bytes of a {role} break {name}: it binds the \w+, so give that"):
             broken_session(name, Seeded(0), role=role)
 
 
@@ -225,20 +225,20 @@ def test_a_role_is_one_of_two(call: Any) -> None:
 @pytest.mark.parametrize("role", ["client", "server"])
 def test_a_frame_is_broken_by_a_side(role: Role) -> None:
     for seed in range(20):
-        octets = broken_frame("stream-settings.name-ascii", "stream-settings", Seeded(seed), role=role)
-        assert octets[5] % 2 == (role == "client")
-        assert {(one.id, one.side) for one in validate(octets, role=role, depth="frames")} == {
+        data = broken_frame("stream-settings.name-ascii", "stream-settings", Seeded(seed), role=role)
+        assert data[5] % 2 == (role == "client")
+        assert {(one.id, one.side) for one in validate(data, role=role, depth="frames")} == {
             ("stream-settings.name-ascii", role)
         }
-    with pytest.raises(ValueError, match=r"no octets of a server break command-name\.ascii"):
+    with pytest.raises(ValueError, match=r"no bytes of a server break command-name\.ascii"):
         broken_frame("command-name.ascii", "command-name", Seeded(0), role="server")
 
 
 @pytest.mark.parametrize("name", ["text-output.percent", "text-output.placeholders"])
 @pytest.mark.parametrize("seed", range(6))
 def test_a_frame_that_no_boundary_has_is_found_in_sessions(name: str, seed: int) -> None:
-    octets = broken_frame(name, "text-output", Seeded(seed))
-    assert [finding.id for finding in validate(octets, depth="frames")] == [name]
+    data = broken_frame(name, "text-output", Seeded(seed))
+    assert [finding.id for finding in validate(data, depth="frames")] == [name]
 
 
 @pytest.mark.requirement("stream.open-limit")
@@ -249,6 +249,6 @@ def test_both_sides_meet_the_limit_on_open_streams(side: Role) -> None:
     for one in at_limits(limits):
         if one.what.startswith("open-streams"):
             validator = Validator(side, limits=limits)
-            octets = b"".join(octets or b"" for who, octets in wires(one.lines) if who == side)
-            found[one.what] = "stream.open-limit" in [finding.id for finding in validator.feed(octets)]
+            data = b"".join(data or b"" for who, data in wires(one.lines) if who == side)
+            found[one.what] = "stream.open-limit" in [finding.id for finding in validator.feed(data)]
     assert found == {"open-streams 2 of 3": False, "open-streams 3 of 3": False, "open-streams 4 of 3": True}

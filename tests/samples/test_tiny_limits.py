@@ -58,7 +58,7 @@ def limited(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Revision]:
 def message(name: str, size: int) -> str:
     return (
         f"no frame of the type {name} was found that keeps every rule: its shortest payload has "
-        f"{LEAST[name]} {'octet' if LEAST[name] == 1 else 'octets'}, and the limit max-payload allows {size}; raise this limit"
+        f"{LEAST[name]} {'byte' if LEAST[name] == 1 else 'bytes'}, and the limit max-payload allows {size}; raise this limit"
     )
 
 
@@ -151,7 +151,7 @@ def test_boundaries_keep_a_small_limit_of_the_caller() -> None:
     for name, least in LEAST.items():
         found = list(boundaries(name, max_payload=5))
         assert any(not one.broken for one in found) >= (least <= 5)
-        assert all(one.broken for one in found if int.from_bytes(one.octets[:3], "little") > 5)
+        assert all(one.broken for one in found if int.from_bytes(one.data[:3], "little") > 5)
 
 
 @pytest.mark.parametrize("size", [0, -1, 1 << 24])
@@ -170,7 +170,7 @@ NAMES = [name.replace("-", "_") for name in codec.LIMITS]
 @pytest.mark.parametrize("names", [*([name] for name in NAMES), NAMES], ids=lambda names: "-".join(names)[:30])
 def test_every_limit_is_reached_however_small_others_are(names: list[str], number: int) -> None:
     limits = Limits(**dict.fromkeys(names, number))
-    found = {one.what: one.broken for one in at_limits(limits, most_octets=1 << 9)}
+    found = {one.what: one.broken for one in at_limits(limits, most_bytes=1 << 9)}
     for name in names:
         if name != "send_payload":
             value = name.replace("_", "-")

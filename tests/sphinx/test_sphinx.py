@@ -204,9 +204,9 @@ def test_every_example_is_shown_with_what_the_validator_says(all_of_it: Built) -
 def test_only_what_is_refused_is_called_wrong(all_of_it: Built) -> None:
     page = all_of_it.page("index")
     refused = sum(example.refused is not None for frame in OURS.frames.values() for example in frame.examples)
-    assert sum("<mark" in example for example in page.split('class="hgp-octets"')) == refused
+    assert sum("<mark" in example for example in page.split('class="hgp-bytes"')) == refused
     # A message without a newline at its end: a receiver takes it.
-    assert "At octet 20: expected a newline" not in words_of(page)
+    assert "At byte 20: expected a newline" not in words_of(page)
 
 
 def test_the_index_of_requirements(all_of_it: Built) -> None:
@@ -326,7 +326,7 @@ def test_what_is_removed_from_the_schema_is_gone_from_the_pages(site: Site, old:
 
 
 def test_a_wrong_reference_in_a_doc_is_a_warning_at_its_line(site: Site) -> None:
-    line = site.change("doc: Carries raw octets for a command.", "doc: Carries octets as `command-nmae` said.")
+    line = site.change("doc: Carries raw bytes for a command.", "doc: Carries bytes as `command-nmae` said.")
     site.write("index", f":orphan:\n\n{whole(OURS)}\nAs :hgproto:frame:`command-name` said.\n")
     built = site.build()
     assert built.warnings == (
@@ -344,7 +344,7 @@ ALONE = {
     "requirements": "",
     "questions": "",
     "changes": "",
-    "octets": "A frame\n\n   050000 0100 01 01 11 6865616473",
+    "bytes": "A frame\n\n   050000 0100 01 01 11 6865616473",
 }
 """Each directive with an argument."""
 
@@ -401,26 +401,26 @@ def test_what_no_page_describes_is_a_warning_at_its_line_where_pages_are_to_be_c
         (".. hgproto:registry:: flag", "there is no registry 'flag'; did you mean 'flags'?"),
         (".. hgproto:rules:: frame.hole", "there is no requirement 'frame.hole'; did you mean 'frame.whole'?"),
         (".. hgproto:header::\n   :revision: x", "there is no revision 'x'; use one of framing-0002"),
-        (".. hgproto:octets:: x\n\n   0g", "expected a hexadecimal digit, found 'g' at line 1, column 2"),
-        (".. hgproto:octets:: x\n\n   00", "these octets break frame.whole, not none"),
-        (".. hgproto:octets:: x\n\n   050000 0100 01 01 11 6865616473 00", "these octets are no frame: "),
+        (".. hgproto:bytes:: x\n\n   0g", "expected a hexadecimal digit, found 'g' at line 1, column 2"),
+        (".. hgproto:bytes:: x\n\n   00", "these bytes break frame.whole, not none"),
+        (".. hgproto:bytes:: x\n\n   050000 0100 01 01 11 6865616473 00", "these bytes are no frame: "),
         (
-            ".. hgproto:octets:: x\n\n   050000 0100 01 01 13 6865616473",
-            "these octets break command-name.eos-exclusive, not none",
+            ".. hgproto:bytes:: x\n\n   050000 0100 01 01 13 6865616473",
+            "these bytes break command-name.eos-exclusive, not none",
         ),
         (
-            ".. hgproto:octets:: x\n   :refused: frame.whole\n\n   050000 0100 01 01 11 6865616473",
-            "these octets break no rule, not frame.whole",
+            ".. hgproto:bytes:: x\n   :refused: frame.whole\n\n   050000 0100 01 01 11 6865616473",
+            "these bytes break no rule, not frame.whole",
         ),
         (
-            ".. hgproto:octets:: x\n   :continued:\n\n   050000 0100 01 01 23 6865616473",
-            "these octets break command-argument.eoa-exclusive, not none",
+            ".. hgproto:bytes:: x\n   :continued:\n\n   050000 0100 01 01 23 6865616473",
+            "these bytes break command-argument.eoa-exclusive, not none",
         ),
         (
-            ".. hgproto:octets:: x\n   :continued:\n\n   050000 0100 01 01 f1 6865616473",
-            "these octets break frame.known-type, not none",
+            ".. hgproto:bytes:: x\n   :continued:\n\n   050000 0100 01 01 f1 6865616473",
+            "these bytes break frame.known-type, not none",
         ),
-        (".. hgproto:octets:: x\n   :structure: y\n\n   00", "there is no structure 'y'"),
+        (".. hgproto:bytes:: x\n   :structure: y\n\n   00", "there is no structure 'y'"),
         (":hgproto:frame:`x`", "hgproto:frame reference target not found: x"),
         (":hgproto:flag:`eos`", "hgproto:flag reference target not found: eos"),
         (":hgproto:frame:`other/command-name`", "hgproto:frame reference target not found: other/command-name"),
@@ -732,9 +732,9 @@ def test_an_example_of_nothing_is_shown(site: Site, builder: str, suffix: str, c
     )
     alien = alien.replace("      - {title: urgent, ", f"      - {example}\n      - {{title: urgent, ", 1)
     (site.root / "alien.yaml").write_text(alien, encoding="utf-8")
-    octets = ".. hgproto:octets:: not a byte\n   :refused: relay.whole\n"
+    data = ".. hgproto:bytes:: not a byte\n   :refused: relay.whole\n"
     site.write(
-        "index", f":orphan:\n\nAlien\n=====\n\n.. hgproto:frame:: hello\n\n.. hgproto:structure:: stamp\n\n{octets}"
+        "index", f":orphan:\n\nAlien\n=====\n\n.. hgproto:frame:: hello\n\n.. hgproto:structure:: stamp\n\n{data}"
     )
     built = site.build(
         builder,
@@ -746,8 +746,8 @@ def test_an_example_of_nothing_is_shown(site: Site, builder: str, suffix: str, c
     page = built.page("index", suffix)
     for title in ("Nothing at all", "not a byte"):
         assert title in page
-    assert page.count("At octet 0: expected 1 octet, found 0 octets") == 2
-    assert page.count("At octet 0: expected 4 octets, found 0 octets") == 1
+    assert page.count("At byte 0: expected 1 byte, found 0 bytes") == 2
+    assert page.count("At byte 0: expected 4 bytes, found 0 bytes") == 1
     if builder == "html":
         assert page.count('<p class="hgp-dump"><mark class="hgp-missing"') == 3
 
@@ -755,7 +755,7 @@ def test_an_example_of_nothing_is_shown(site: Site, builder: str, suffix: str, c
 def test_parts_of_a_second_revision_have_its_name_before_them(site: Site) -> None:
     text = site.schema.read_text(encoding="utf-8")
     other = text.replace("revision: framing-0002", "revision: later").replace(
-        "doc: Carries raw octets for a command.", "doc: Else."
+        "doc: Carries raw bytes for a command.", "doc: Else."
     )
     (site.root / "later.yaml").write_text(other, encoding="utf-8")
     site.write("index", f":orphan:\n\n{whole(OURS)}\nSee :hgproto:limit:`later/max-payload`.\n")
@@ -886,7 +886,7 @@ def test_every_builder_has_every_node_beside_an_extension_that_names_it(
     assert built.warnings == ""
     page = (built.out / BUILDERS[builder]).read_text(encoding="utf-8")
     is_html = builder in ("dirhtml", "epub", "html", "json", "singlehtml")
-    assert ("<svg" in page) == ("hgp-octets" in page) == ("hgp-folded" in page) == is_html
+    assert ("<svg" in page) == ("hgp-bytes" in page) == ("hgp-folded" in page) == is_html
     if not is_html and builder != "gettext":
         plain = page.replace("\\-", "-").replace("\\PYGZhy{}", "-")
         assert "+-+-+-+-+-+-+-+-+" in plain
@@ -980,7 +980,7 @@ def test_the_ascii_diagram_of_the_header() -> None:
   +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
   | request_id..  |   stream_id   | stream_flags  | type  | flags |
   +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
-  |                   payload (octets: length)                    :
+  |                   payload (bytes: length)                    :
   +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
 """
     )
@@ -992,7 +992,7 @@ RECT = re.compile(r'<rect x="([\d.]+)" y="([\d.]+)" width="([\d.]+)" height="([\
 @each_schema
 def test_boxes_of_bit_diagrams_lie_side_by_side(schema: Schema) -> None:
     for label, cells in of_all_structures(schema):
-        for drawing, octets in zip(svg_diagrams(label, cells), (8, 4), strict=False):  # type: ignore[arg-type]
+        for drawing, size in zip(svg_diagrams(label, cells), (8, 4), strict=False):  # type: ignore[arg-type]
             boxes = [tuple(map(float, match)) for match in RECT.findall(drawing)]
             assert boxes
             for index, (x, y, width, height) in enumerate(boxes):
@@ -1000,7 +1000,7 @@ def test_boxes_of_bit_diagrams_lie_side_by_side(schema: Schema) -> None:
                 for other_x, other_y, other_width, _ in boxes[index + 1 :]:
                     assert other_y != y or other_x >= x + width - 0.01 or x >= other_x + other_width - 0.01
                     assert abs(other_y - y) >= height - 0.01 or other_y == y
-            assert octets
+            assert size
 
 
 @each_schema

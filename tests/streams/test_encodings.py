@@ -38,8 +38,8 @@ COMPRESSING = [profile for profile in PROFILES if profile.name != "identity"]
 every_profile = pytest.mark.parametrize("profile", PROFILES, ids=repr)
 every_compressing = pytest.mark.parametrize("profile", COMPRESSING, ids=repr)
 LIMIT = 1 << 20
-BOMB_OCTETS = 1 << 30
-BOUND_OCTETS = 32 << 20
+BOMB_BYTES = 1 << 30
+BOUND_BYTES = 32 << 20
 """What decoding a bomb may cost: a window of 8 MiB, the decoded frame of 1 MiB, and room for how memory is handed out."""
 
 
@@ -71,8 +71,8 @@ def encoded(profile: Profile, *parts: bytes, finish: bool = True) -> list[bytes]
 @every_profile
 @given(data=st.data())
 def test_what_was_taken_is_given_after_each_flush(profile: Profile, data: st.DataObject) -> None:
-    octets = data.draw(st.binary(max_size=2000) | st.integers(0, 5000).map(lambda size: b"ab" * size))
-    parts = data.draw(cuts(octets))
+    raw = data.draw(st.binary(max_size=2000) | st.integers(0, 5000).map(lambda size: b"ab" * size))
+    parts = data.draw(cuts(raw))
     encoder, decoder = profile.encoder(), profile.decoder()
     for part in parts:
         assert decoder.decode(encoder.encode(part) + encoder.flush(), LIMIT) == part
@@ -83,10 +83,10 @@ def test_what_was_taken_is_given_after_each_flush(profile: Profile, data: st.Dat
 @every_profile
 @given(data=st.data())
 def test_payloads_may_be_cut_anywhere(profile: Profile, data: st.DataObject) -> None:
-    octets = data.draw(st.binary(max_size=500))
-    wire = b"".join(encoded(profile, octets))
+    raw = data.draw(st.binary(max_size=500))
+    wire = b"".join(encoded(profile, raw))
     decoder = profile.decoder()
-    assert b"".join(decoder.decode(part, LIMIT) for part in data.draw(cuts(wire))) == octets
+    assert b"".join(decoder.decode(part, LIMIT) for part in data.draw(cuts(wire))) == raw
     decoder.finish()
 
 
@@ -141,7 +141,7 @@ def test_empty_payloads(profile: Profile) -> None:
 
 @every_profile
 @given(payloads=st.lists(st.binary(max_size=80), max_size=4), start=st.booleans())
-def test_any_octets_are_decoded_or_refused(profile: Profile, payloads: list[bytes], start: bool) -> None:
+def test_any_bytes_are_decoded_or_refused(profile: Profile, payloads: list[bytes], start: bool) -> None:
     decoder = profile.decoder()
     try:
         if start:
@@ -158,7 +158,7 @@ def test_any_octets_are_decoded_or_refused(profile: Profile, payloads: list[byte
 
 @pytest.mark.requirement("encoding.window")
 @needs_zstd
-def test_a_window_over_eight_mebioctets() -> None:
+def test_a_window_over_eight_mebibytes() -> None:
     zstd: Any = encodings._zstd()
     for log, wanted in ((23, None), (24, "wide-window"), (27, "wide-window")):
         compressor = zstd.ZstdCompressor(options={zstd.CompressionParameter.window_log: log})
@@ -203,7 +203,7 @@ def test_the_window_of_a_header(head: str, window: int) -> None:
 
 
 def bomb(name: str, size: int) -> bytes:
-    """Few octets that decode to many."""
+    """Few bytes that decode to many."""
     if name == "zlib":
         context: Any = zlib.compressobj()
     else:
@@ -236,7 +236,7 @@ print(peak() - before)
 
 
 def cost(name: str, wire: bytes, how: str, directory: Any) -> tuple[list[str], int]:
-    """What is refused, and the octets that the process grew by."""
+    """What is refused, and the bytes that the process grew by."""
     file = directory / "bomb"
     file.write_bytes(wire)
     command = [sys.executable, "-c", PEAK, str(file), name, how]
@@ -248,15 +248,15 @@ def cost(name: str, wire: bytes, how: str, directory: Any) -> tuple[list[str], i
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 @every_compressing
 def test_a_bomb_costs_bounded_memory(profile: Profile, tmp_path: Any) -> None:
-    wire = bomb(profile.name, BOMB_OCTETS)
+    wire = bomb(profile.name, BOMB_BYTES)
     assert len(wire) < (1 << 21 if profile.name == "zlib" else 1 << 17)
     refused, grown = cost(profile.name, wire, "bounded", tmp_path)
     assert refused == ["too-large"]
-    assert grown < BOUND_OCTETS
+    assert grown < BOUND_BYTES
     # A decoder without a bound breaks it with a bomb of a sixteenth.
-    refused, grown = cost(profile.name, bomb(profile.name, BOMB_OCTETS >> 4), "naive", tmp_path)
+    refused, grown = cost(profile.name, bomb(profile.name, BOMB_BYTES >> 4), "naive", tmp_path)
     assert refused == []
-    assert grown > BOUND_OCTETS
+    assert grown > BOUND_BYTES
 
 
 @pytest.mark.requirement("encoding.decoded-limit", "reactor.errored")
@@ -349,7 +349,7 @@ def test_encodings_are_what_they_were_made_of() -> None:
 ONE, TWO = "28b52ffd2010550000206f6e65200100738e08", "28b52ffd20105500002074776f200100738e08"
 """Two payloads, each a whole Zstandard frame."""
 SKIPPED = "502a4d1803000000616263"
-"""A skippable frame with three octets."""
+"""A skippable frame with three bytes."""
 
 
 @needs_zstd
@@ -357,11 +357,11 @@ SKIPPED = "502a4d1803000000616263"
 @pytest.mark.parametrize(
     ("payloads", "error"),
     [
-        ([ONE, TWO], ("after-end", 0, "another Zstandard frame of 19 octets")),
-        ([ONE + TWO], ("after-end", 19, "another Zstandard frame of 19 octets")),
-        ([ONE, SKIPPED], ("after-end", 0, "a skippable frame of 11 octets")),
-        ([ONE + SKIPPED], ("after-end", 19, "a skippable frame of 11 octets")),
-        ([ONE, "21"], ("after-end", 0, "1 octet")),
+        ([ONE, TWO], ("after-end", 0, "another Zstandard frame of 19 bytes")),
+        ([ONE + TWO], ("after-end", 19, "another Zstandard frame of 19 bytes")),
+        ([ONE, SKIPPED], ("after-end", 0, "a skippable frame of 11 bytes")),
+        ([ONE + SKIPPED], ("after-end", 19, "a skippable frame of 11 bytes")),
+        ([ONE, "21"], ("after-end", 0, "1 byte")),
         ([SKIPPED], ("undecodable", 0, "a skippable frame")),
         ([SKIPPED + ONE], ("undecodable", 0, "a skippable frame")),
         ([SKIPPED[:4], SKIPPED[4:]], ("undecodable", 0, "a skippable frame")),
@@ -424,9 +424,9 @@ def test_a_level_that_there_is_not(make: Any, level: Any, error: type[Exception]
 @pytest.mark.parametrize(
     ("name", "settings", "error", "words"),
     [
-        ("", b"", LocalProtocolError, "at least 1 octet"),
+        ("", b"", LocalProtocolError, "at least 1 byte"),
         ("\xe9", b"", LocalProtocolError, "expected ASCII, found U\\+00E9"),
-        ("x" * 256, b"", LocalProtocolError, "at most 255 octets"),
+        ("x" * 256, b"", LocalProtocolError, "at most 255 bytes"),
         (5, b"", TypeError, "must be text, not int"),
         ("x", None, TypeError, "settings of a profile must be bytes"),
         ("x", bytes((1 << 24) - 2), ValueError, "a payload has at most 16777215"),

@@ -128,7 +128,7 @@ def test_plain_payloads_go_as_they_are(profile: Profile) -> None:
         (b"packed", 0),
         (b"plain", 0),
     ]
-    # The last frame has the end of the compressed octets, so it is encoded whatever was asked for.
+    # The last frame has the end of the compressed bytes, so it is encoded whatever was asked for.
     assert frames[-1].stream_flags == ENCODED | END
     assert [payload for *_, payload in Receiver().payloads(frames)] == [b"one", b"packed", b"two", b"plain", b"last"]
 
@@ -183,7 +183,7 @@ def leaks(frames: Iterable[Frame], wanted: dict[tuple[int, int], list[bytes]]) -
 
 
 def written(stream: OutputStream, steps: Any) -> tuple[list[Frame], dict[tuple[int, int], list[bytes]]]:
-    """Frames of some writes, and for each request and type the octets that were written, ``$`` where data ends."""
+    """Frames of some writes, and for each request and type the bytes that were written, ``$`` where data ends."""
     frames: list[Frame] = []
     wanted: dict[tuple[int, int], list[bytes]] = {}
     for request_id, data, kind, plain in steps:
@@ -206,7 +206,7 @@ def written(stream: OutputStream, steps: Any) -> tuple[list[Frame], dict[tuple[i
 @every_profile
 @pytest.mark.parametrize("flush", ["response", "frame"])
 @given(steps=writes, max_payload=st.sampled_from([1, 7, 64, 32768]), limit=st.sampled_from([1, 10, 100, 1 << 20]))
-def test_octets_of_one_request_never_surface_in_anothers_frames(
+def test_bytes_of_one_request_never_surface_in_anothers_frames(
     profile: Profile | None, flush: Any, steps: Any, max_payload: int, limit: int
 ) -> None:
     # "$" marks where data ends, so it must not be in the data.
@@ -319,7 +319,7 @@ def data(payload: bytes = b"", flags: int = 0) -> Frame:
             ([data(flags=BEGIN), data(flags=ENCODED)], "stream.encoded-needs-settings", 6),
             ([data(flags=BEGIN), settings(flags=0)], "stream-settings.on-begin", 6),
             ([settings(b"\x02br")], "stream-settings.known-profile", 9),
-            ([settings(b"\x04zlib!")], "stream-settings.profile-octets", 13),
+            ([settings(b"\x04zlib!")], "stream-settings.profile-bytes", 13),
             ([settings(b"\x04zli")], "stream-settings.name-whole", 9),
             ([settings(), data(b"nonsense", ENCODED)], "encoding.decodable", 8),
             ([settings(), data(b"x\x9c", ENCODED | END)], "encoding.complete-at-end", 6),

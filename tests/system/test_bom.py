@@ -115,8 +115,8 @@ def test_chunks() -> None:
 
 def test_a_finding_of_a_campaign(tmp_path: Path) -> None:
     file = tmp_path / "finding.json"
-    finding = {"octets": "0102", "origin": "edge", "probe": None, "schema": "x"}
+    finding = {"bytes": "0102", "origin": "edge", "probe": None, "schema": "x"}
     finding |= {"kind": "crash", "requirement": None, "cause": "x"}
     file.write_bytes(codecs.BOM_UTF8 + json.dumps(finding).encode())
     case, schema = read_finding(str(file))
-    assert (case.octets, schema) == (b"\x01\x02", "x")
+    assert (case.data, schema) == (b"\x01\x02", "x")

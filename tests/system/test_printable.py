@@ -131,6 +131,6 @@ def test_commands_print_lines_of_text(command: Any, text: str, tmp_path: Path, c
     assert main([*command, str(file)]) in (0, 1)
     output = capfdbinary.readouterr()
     for stream in (output.out, output.err):
-        assert not any(octet < 0x20 and octet != 0x0A for octet in stream), stream
+        assert not any(byte < 0x20 and byte != 0x0A for byte in stream), stream
         assert not any(line.startswith(b"::") for line in stream.splitlines())
     assert output.out or output.err

@@ -1,6 +1,6 @@
 """How input is cut is nobody's business: frames, events, errors, and findings are the same for every chunking.
 
-Inputs are golden sessions and hostile frames, also after an error. Texts are compared too, and the octets that findings show.
+Inputs are golden sessions and hostile frames, also after an error. Texts are compared too, and the bytes that findings show.
 """
 
 from __future__ import annotations
@@ -59,13 +59,13 @@ def pieces(wire: bytes, cuts: Sequence[int]) -> list[bytes]:
 
 
 chunkings = st.one_of(st.just(range(1 << 12)), st.lists(st.integers(0, 1 << 16), max_size=12))
-"""Every octet by itself, or a few cuts."""
+"""Every byte by itself, or a few cuts."""
 
 
 def both(check: Any) -> Any:
-    """A property of the octets of each side, and of a chunking."""
-    octets = st.sampled_from(SIDES).flatmap(lambda side: st.tuples(st.just(side), wires(side)))
-    given_ = given(octets, chunkings, st.sampled_from(LIMITS))
+    """A property of the bytes of each side, and of a chunking."""
+    data = st.sampled_from(SIDES).flatmap(lambda side: st.tuples(st.just(side), wires(side)))
+    given_ = given(data, chunkings, st.sampled_from(LIMITS))
     for wire in (TWO_ERRORS, OVER_LIMIT):
         given_ = _with_example(given_, wire)
     return given_(check)
@@ -93,7 +93,7 @@ def test_findings_of_one_side(depth: Any) -> None:
 
 @given(st.integers(0, 1 << 20), st.integers(0, 1 << 20), st.lists(st.sampled_from(SIDES), max_size=30), chunkings)
 def test_findings_of_both_sides(one: int, other: int, turns: list[Role], cuts: Sequence[int]) -> None:
-    """Whose turn it is matters; how the octets of a turn are cut does not."""
+    """Whose turn it is matters; how the bytes of a turn are cut does not."""
     runs: list[tuple[Role, bytes]] = []
     left = {"client": conversation(one, "client"), "server": conversation(other, "server")}
     for side in (*turns, *SIDES * 20):

@@ -35,15 +35,15 @@ from hgproto import (
 )
 from hgproto.evidence.coverage import Coverage
 from hgproto.revisions.framing_0002 import codec
-from hgproto.wire.files import CHUNK_OCTETS, Chunks, Output, write_all
-from hgproto.wire.writer import JOINED_OCTETS, PIECE_OCTETS, FrameWriter, frame_buffers
+from hgproto.wire.files import CHUNK_BYTES, Chunks, Output, write_all
+from hgproto.wire.writer import JOINED_BYTES, PIECE_BYTES, FrameWriter, frame_buffers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 FRAMES = [
     *command(1, 1, "lookup", {"key": b"tip"}, b"data", begin=True),
-    *command(3, 1, "pushkey", data=bytes(JOINED_OCTETS), end=True),
+    *command(3, 1, "pushkey", data=bytes(JOINED_BYTES), end=True),
 ]
 WIRE = b"".join(encode_frames(FRAMES))
 
@@ -51,8 +51,8 @@ WIRE = b"".join(encode_frames(FRAMES))
 class Hesitant(io.RawIOBase):
     """A raw file that gives or accepts ``sizes`` bytes in turn; 0 stands for none now, an exception is raised."""
 
-    def __init__(self, octets: bytes = b"", sizes: tuple[int | Exception, ...] = (0, 0, 1, 0, 0, 5, 3)) -> None:
-        self.left = octets
+    def __init__(self, data: bytes = b"", sizes: tuple[int | Exception, ...] = (0, 0, 1, 0, 0, 5, 3)) -> None:
+        self.left = data
         self.taken = bytearray()
         self.sizes = sizes
         self.calls = 0
@@ -402,7 +402,7 @@ def test_frames_are_written_as_they_are_made() -> None:
 
     write_frames(file, watched())
     assert sizes == [sum(8 + len(frame.payload) for frame in FRAMES[:index]) for index in range(len(FRAMES))]
-    assert len(WIRE) < PIECE_OCTETS
+    assert len(WIRE) < PIECE_BYTES
 
 
 def test_a_command_whose_file_has_nothing_yet_is_written_later() -> None:
@@ -502,7 +502,7 @@ def test_pieces_go_on_after_a_bad_frame_and_then_end(name: str) -> None:
 
 
 def test_no_frame_is_asked_for_before_the_piece_before_it_was_given() -> None:
-    data = os.urandom(3 * PIECE_OCTETS)
+    data = os.urandom(3 * PIECE_BYTES)
     send = answered(data)
     wire = b""
     while piece := next(encode_frames(send), b""):
@@ -597,7 +597,7 @@ def test_a_large_buffer_is_not_copied_at_once() -> None:
     finally:
         tracemalloc.stop()
     assert count == 100
-    assert peak < 4 * CHUNK_OCTETS < len(wire)
+    assert peak < 4 * CHUNK_BYTES < len(wire)
 
 
 def _payloads(frames: Iterator[Any]) -> bytes:
@@ -658,8 +658,8 @@ def test_a_response_sees_that_its_file_no_longer_blocks() -> None:
 
 @pytest.mark.parametrize(
     "use",
-    [lambda file: assert_valid(file, role="client"), Coverage().octets, lambda file: Coverage().content(file, "hex")],
-    ids=["assert_valid", "octets", "content"],
+    [lambda file: assert_valid(file, role="client"), Coverage().data, lambda file: Coverage().content(file, "hex")],
+    ids=["assert_valid", "bytes", "content"],
 )
 def test_what_cannot_go_on_says_that_what_was_read_is_lost(use: Callable[[Any], object]) -> None:
     with pytest.raises(BlockingIOError, match="what was read before is not kept here; use a file that blocks"):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from hgproto.errors import HexError
 from hgproto.wire import hexform
-from hgproto.wire.hexform import form_of, octets_from_hex
+from hgproto.wire.hexform import bytes_from_hex, form_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,12 +37,12 @@ GOOD = [
 
 def read(raw: bytes, step: int = 1 << 20) -> bytes:
     """The bytes of a text that comes in chunks of a size."""
-    return b"".join(octets_from_hex(raw[i : i + step] for i in range(0, len(raw), step)))
+    return b"".join(bytes_from_hex(raw[i : i + step] for i in range(0, len(raw), step)))
 
 
-@pytest.mark.parametrize(("text", "octets"), GOOD)
-def test_good(text: str, octets: bytes) -> None:
-    assert read(text.encode()) == read(text.encode(), 1) == octets
+@pytest.mark.parametrize(("text", "data"), GOOD)
+def test_good(text: str, data: bytes) -> None:
+    assert read(text.encode()) == read(text.encode(), 1) == data
 
 
 BAD = [
@@ -104,19 +104,19 @@ PROGRAMS = [
 ]
 
 
-def dump(octets: bytes, *, digits: int, between: str, ascii: str = "", group: int = 1, first: int = 0) -> str:
+def dump(data: bytes, *, digits: int, between: str, ascii: str = "", group: int = 1, first: int = 0) -> str:
     """A dump in rows of 16 bytes, as Wireshark, PowerShell, and editors write them."""
     lines = []
-    for at in range(0, len(octets), 16):
-        row = octets[at : at + 16]
-        text = "".join(chr(octet) if 0x20 <= octet < 0x7F else "." for octet in row)
+    for at in range(0, len(data), 16):
+        row = data[at : at + 16]
+        text = "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in row)
         lines.append(f"{first + at:0{digits}x}{between}{row.hex(' ', group)}{ascii and ascii + text}\n")
     return "".join(lines)
 
 
-def rows(octets: bytes, width: int, *, digits: int, first: int = 0) -> str:
+def rows(data: bytes, width: int, *, digits: int, first: int = 0) -> str:
     """A dump with one word a row."""
-    return "".join(f"{first + at:0{digits}x} {octets[at : at + width].hex()}\n" for at in range(0, len(octets), width))
+    return "".join(f"{first + at:0{digits}x} {data[at : at + width].hex()}\n" for at in range(0, len(data), width))
 
 
 DUMPS = {
@@ -167,7 +167,7 @@ DUMPS = {
 def assert_dump(text: bytes) -> None:
     """The text is rejected at an offset, before anything of it is read, however it is cut."""
     for step in (1, 7, 1 << 20):
-        chunks = octets_from_hex(text[i : i + step] for i in range(0, len(text), step))
+        chunks = bytes_from_hex(text[i : i + step] for i in range(0, len(text), step))
         with pytest.raises(
             HexError, match=r"which looks like an offset of a dump at line .*; write the bytes without offsets"
         ):
@@ -176,13 +176,13 @@ def assert_dump(text: bytes) -> None:
 
 @pytest.mark.parametrize("command", PROGRAMS)
 @pytest.mark.parametrize(
-    "octets", [WIRE, WIRE[:22], bytes(20), bytes(range(256))], ids=["frames", "frame", "zeros", "all"]
+    "data", [WIRE, WIRE[:22], bytes(20), bytes(range(256))], ids=["frames", "frame", "zeros", "all"]
 )
-def test_dumps_of_programs_are_rejected(command: str, octets: bytes) -> None:
+def test_dumps_of_programs_are_rejected(command: str, data: bytes) -> None:
     program, *arguments = command.split()
     if shutil.which(program) is None:
         pytest.skip(f"{program} is not installed")
-    run = subprocess.run([program, *arguments], input=octets, stdout=subprocess.PIPE, check=True)
+    run = subprocess.run([program, *arguments], input=data, stdout=subprocess.PIPE, check=True)
     assert_dump(run.stdout)
 
 
@@ -191,7 +191,7 @@ def test_dumps_are_rejected(name: str) -> None:
     assert_dump(DUMPS[name].encode())
 
 
-def od(octets: bytes, kind: str, size: int, width: int = 16, first: int = 0) -> str:
+def od(data: bytes, kind: str, size: int, width: int = 16, first: int = 0) -> str:
     """The dump of `od -v -A x -t KINDSIZE -wWIDTH`, of bytes that begin at an offset."""
     columns = {
         "x": 2 * size,
@@ -200,14 +200,14 @@ def od(octets: bytes, kind: str, size: int, width: int = 16, first: int = 0) -> 
         "d": 1 + len(str(2 ** (8 * size - 1))),
     }[kind]
     lines = []
-    for at in range(0, len(octets), width):
-        row = octets[at : at + width]
+    for at in range(0, len(data), width):
+        row = data[at : at + width]
         words = [row[i : i + size].ljust(size, b"\0") for i in range(0, len(row), size)]
         numbers = [int.from_bytes(word, "little", signed=kind == "d") for word in words]
         fill = "" if kind in "ud" else "0"
         shown = "".join(f" {number:{fill}{columns}{kind.replace('u', 'd')}}" for number in numbers)
         lines.append(f"{first + at:06x}{shown}\n")
-    return "".join(lines) + f"{first + len(octets):06x}\n"
+    return "".join(lines) + f"{first + len(data):06x}\n"
 
 
 ONE = bytes.fromhex("6400000100020131") + b"x" * 100
@@ -232,7 +232,7 @@ def test_no_dump_by_od_with_hexadecimal_offsets_is_read(
     for number in range(1, 41):
         text = od(CONTENTS[content][:number], kind, size, width, first)
         with pytest.raises(HexError):
-            next(octets_from_hex([text.encode()]))
+            next(bytes_from_hex([text.encode()]))
 
 
 @pytest.mark.parametrize("content", CONTENTS)
@@ -243,49 +243,49 @@ def test_no_dump_with_narrow_rows_is_read(width: int, content: str) -> None:
             if width % size == 0:
                 text = od(CONTENTS[content][:number], kind, size, width)
                 with pytest.raises(HexError):
-                    next(octets_from_hex([text.encode()]))
+                    next(bytes_from_hex([text.encode()]))
 
 
 @pytest.mark.skipif(shutil.which("od") is None, reason="od is not installed")
 @pytest.mark.parametrize(("kind", "size"), KINDS)
 def test_dumps_are_made_as_od_makes_them(kind: str, size: int) -> None:
-    for octets in (WIRE[:21], CONTENTS["small"]):
+    for data in (WIRE[:21], CONTENTS["small"]):
         command = ["od", "-v", "-A", "x", "-t", f"{kind}{size}"]
-        run = subprocess.run(command, input=octets, stdout=subprocess.PIPE, check=True)
+        run = subprocess.run(command, input=data, stdout=subprocess.PIPE, check=True)
         assert [line.split() for line in run.stdout.decode().splitlines()] == [
-            line.split() for line in od(octets, kind, size).splitlines()
+            line.split() for line in od(data, kind, size).splitlines()
         ]
 
 
-def in_pairs(octets: bytes) -> str:
-    return octets.hex(" ")
+def in_pairs(data: bytes) -> str:
+    return data.hex(" ")
 
 
-def in_fields(octets: bytes, separator: str = " ") -> str:
+def in_fields(data: bytes, separator: str = " ") -> str:
     """A frame field by field."""
     return separator.join(
-        filter(None, (octets[a:b].hex() for a, b in ((0, 3), (3, 5), (5, 6), (6, 7), (7, 8), (8, None))))
+        filter(None, (data[a:b].hex() for a, b in ((0, 3), (3, 5), (5, 6), (6, 7), (7, 8), (8, None))))
     )
 
 
-def in_fields_of_pairs(octets: bytes) -> str:
-    return f"{octets[:3].hex()} {octets[3:].hex(' ')}"
+def in_fields_of_pairs(data: bytes) -> str:
+    return f"{data[:3].hex()} {data[3:].hex(' ')}"
 
 
-def in_halves(octets: bytes) -> str:
-    return f"{octets[:8].hex()} {octets[8:].hex()}"
+def in_halves(data: bytes) -> str:
+    return f"{data[:8].hex()} {data[8:].hex()}"
 
 
-def in_two(octets: bytes) -> str:
-    return f"{octets[:4].hex()} {octets[4:].hex()}"
+def in_two(data: bytes) -> str:
+    return f"{data[:4].hex()} {data[4:].hex()}"
 
 
-def in_length_and_rest(octets: bytes) -> str:
-    return f"{octets[:3].hex()} {octets[3:].hex()}"
+def in_length_and_rest(data: bytes) -> str:
+    return f"{data[:3].hex()} {data[3:].hex()}"
 
 
-def in_quarters(octets: bytes) -> str:
-    return f"{octets[:4].hex()} {octets[4:8].hex()} {octets[8:].hex()}"
+def in_quarters(data: bytes) -> str:
+    return f"{data[:4].hex()} {data[4:8].hex()} {data[8:].hex()}"
 
 
 FRAMES = st.lists(
@@ -385,16 +385,16 @@ def test_a_dump_with_one_word_a_row_is_never_read(size: int, digits: int, first:
     # Lines of few digits may add up by chance, so a dump of which the beginning is left out is not known by them.
     if first and (digits < 6 or (first % size and 2 * size == digits)):
         return
-    for octets in (*CONTENTS.values(), bytes(range(200))):
+    for data in (*CONTENTS.values(), bytes(range(200))):
         for base in "xdo":
-            rows = [octets[at : at + size] for at in range(0, len(octets) - size + 1, size)]
+            rows = [data[at : at + size] for at in range(0, len(data) - size + 1, size)]
             lines = [f"{first + at * size:0{digits}{base}}" for at in range(len(rows) + 1)]
             text = "".join(f"{line} {row.hex()}\n" for line, row in zip(lines, rows, strict=False))
             for number in (2, 3, len(rows)):
                 part = "".join(text.splitlines(keepends=True)[:number])
                 for end in ("", f"{lines[number]}\n") if number <= len(rows) else ():
                     with pytest.raises(HexError):
-                        next(octets_from_hex([(part + end).encode()]))
+                        next(bytes_from_hex([(part + end).encode()]))
 
 
 @pytest.mark.parametrize("text", FIELDS)
@@ -407,18 +407,18 @@ def test_plain_text_in_groups_is_read(text: str) -> None:
 @pytest.mark.parametrize("group", [1, 2, 3, 4, 6, 8, 16])
 def test_rows_in_groups_are_read(width: int, group: int) -> None:
     """Bytes that count up look most like offsets, and so do zeros."""
-    for octets in (WIRE, bytes(range(256)), bytes(300), b"".join(n.to_bytes(2, "big") for n in range(0, 4096, 2))):
-        rows = [octets[at : at + width] for at in range(0, len(octets), width)]
+    for data in (WIRE, bytes(range(256)), bytes(300), b"".join(n.to_bytes(2, "big") for n in range(0, 4096, 2))):
+        rows = [data[at : at + width] for at in range(0, len(data), width)]
         # A group that is cut on the left would be a first word of another width.
         text = "\n".join(" ".join(row[at : at + group].hex() for at in range(0, len(row), group)) for row in rows)
         if "0000 01\n0001 01" in text:
             # It cannot be told from a dump of one byte a row.
             continue
-        assert read(text.encode()) == read(text.encode(), 5) == octets
+        assert read(text.encode()) == read(text.encode(), 5) == data
 
 
 def test_what_comes_before_a_fault_is_read() -> None:
-    chunks = octets_from_hex([b"00 11\n22\n33 4\n55"])
+    chunks = bytes_from_hex([b"00 11\n22\n33 4\n55"])
     assert next(chunks) == b"\x00\x11"
     assert next(chunks) == b"\x22"
     with pytest.raises(HexError):
@@ -428,13 +428,13 @@ def test_what_comes_before_a_fault_is_read() -> None:
 @given(st.text(st.sampled_from("0000010203 \n"), max_size=60))
 def test_the_quick_look_misses_no_offset(text: str) -> None:
     def outcome() -> tuple[bytes, str]:
-        octets = b""
+        data = b""
         try:
-            for part in octets_from_hex([text.encode()]):
-                octets += part
+            for part in bytes_from_hex([text.encode()]):
+                data += part
         except HexError as error:
-            return octets, str(error)
-        return octets, ""
+            return data, str(error)
+        return data, ""
 
     quick = outcome()
     with pytest.MonkeyPatch.context() as patch:
@@ -446,7 +446,7 @@ def test_memory_is_bounded_by_chunks() -> None:
     """A line without an end is not held."""
     for text in (b"00" * 2048, b"# " + b"x" * 4094):
         tracemalloc.start()
-        kept = sum(len(part) for part in octets_from_hex(text for _ in range(2000)))
+        kept = sum(len(part) for part in bytes_from_hex(text for _ in range(2000)))
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert kept == (2048 * 2000 if text[:1] == b"0" else 0)
@@ -471,10 +471,10 @@ def test_lines_without_words_after_an_offset_are_looked_at_once(empty: bytes, mo
     count = 300_000 // (len(empty) * 50)
     chunk = empty * 50
     tracemalloc.start()
-    octets = list(octets_from_hex(chain([b"00001234 aa bb\n"], repeat(chunk, count), [b"cc"])))
+    data = list(bytes_from_hex(chain([b"00001234 aa bb\n"], repeat(chunk, count), [b"cc"])))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert b"".join(octets) == bytes.fromhex("00001234 aa bb cc")
+    assert b"".join(data) == bytes.fromhex("00001234 aa bb cc")
     assert looked_at <= 15 + count * len(chunk) + 2
     assert peak < 150_000
 
@@ -496,13 +496,13 @@ def test_any_cutting_gives_the_same(text: str, step: int, held: int) -> None:
     """The bytes and the words of an error, for lines of all lengths."""
 
     def outcome(chunks: list[bytes]) -> tuple[bytes, str]:
-        octets = b""
+        data = b""
         try:
-            for part in octets_from_hex(chunks):
-                octets += part
+            for part in bytes_from_hex(chunks):
+                data += part
         except HexError as error:
-            return octets, str(error)
-        return octets, ""
+            return data, str(error)
+        return data, ""
 
     raw = text.encode()
     with pytest.MonkeyPatch.context() as patch:
@@ -523,11 +523,11 @@ LONG = [
 @pytest.mark.parametrize(("text", "count", "error"), LONG, ids=range(len(LONG)))
 @pytest.mark.parametrize("step", [1, 1000, 6000, 1 << 20])
 def test_a_long_line_is_read_up_to_its_fault(text: bytes, count: int, error: str, step: int) -> None:
-    octets = 0
+    size = 0
     with pytest.raises(HexError, match=re.escape(error)):
-        for part in octets_from_hex(text[i : i + step] for i in range(0, len(text), step)):
-            octets += len(part)
-    assert octets == count
+        for part in bytes_from_hex(text[i : i + step] for i in range(0, len(text), step)):
+            size += len(part)
+    assert size == count
 
 
 NO_DUMPS = {
@@ -543,7 +543,7 @@ NO_DUMPS = {
 def test_lines_that_are_no_dump_are_converted_together(lines: list[bytes]) -> None:
     """Frames in fields begin with six digits, as dumps do; only the last line of a chunk has to wait for the next one."""
     text = b"\n".join(lines) + b"\n"
-    parts = list(octets_from_hex([text, text]))
+    parts = list(bytes_from_hex([text, text]))
     assert b"".join(parts) == bytes.fromhex(text.decode()) * 2
     assert len(parts) <= 4
 
@@ -556,10 +556,10 @@ def test_the_line_before_a_long_line_of_a_dump_is_read_however_the_text_is_cut()
     ]
     found = set()
     for chunks in ([b"".join(lines)], lines, [lines[0] + lines[1], lines[2]]):
-        octets = b""
+        data = b""
         with pytest.raises(HexError) as caught:
-            for part in octets_from_hex(chunks):
-                octets += part
-        found.add((octets, str(caught.value)))
+            for part in bytes_from_hex(chunks):
+                data += part
+        found.add((data, str(caught.value)))
     assert len(found) == 1
-    assert len(octets) == 2 * 13
+    assert len(data) == 2 * 13

@@ -169,7 +169,7 @@ def test_a_line_has_its_end_within_the_limit(size: int) -> None:
             (b"      a\n", 1),
             (b" " * 99 + b"a\n", 1),
         ):
-            with pytest.raises(HumanFormError, match="a line of at most 5 octets, found more") as error:
+            with pytest.raises(HumanFormError, match="a line of at most 5 bytes, found more") as error:
                 lines_in(mark + text, 5, size)
             assert (error.value.line, error.value.column) == (number, 6)
 
@@ -184,7 +184,7 @@ def test_a_line_that_is_too_long_is_not_gathered() -> None:
     chunks = (b"1" * (1 << 16) for _ in range(1 << 10))
     tracemalloc.start()
     try:
-        with pytest.raises(HumanFormError, match="at most 1000000 octets"):
+        with pytest.raises(HumanFormError, match="at most 1000000 bytes"):
             list(frame_lines(chunks, 1_000_000))
         assert list(frame_lines((b"#" + b"1" * (1 << 16) for _ in range(100)), 1_000_000)) == []
         assert tracemalloc.get_traced_memory()[1] < 3_000_000

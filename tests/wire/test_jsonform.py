@@ -56,7 +56,7 @@ def test_a_damaged_payload_has_an_error_at_its_place_in_the_input() -> None:
     assert result["error"] == {
         "requirement": "command-argument.value-short",
         "offset": 100 + 8 + 5,
-        "message": "value: expected 2 octets, as value_length says, found 1 octet at offset 113 (command-argument.value-short)",
+        "message": "value: expected 2 bytes, as value_length says, found 1 byte at offset 113 (command-argument.value-short)",
     }
     assert shown(1, 1, "ff")["error"]["requirement"] == "command-name.ascii"
 

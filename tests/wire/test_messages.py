@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 class ShortReads(io.BytesIO):
-    """A file that gives a few octets a read."""
+    """A file that gives a few bytes a read."""
 
     def read(self, size: int | None = -1) -> bytes:
         return super().read(min(size if size is not None and size >= 0 else 7, 7))
@@ -230,10 +230,10 @@ def test_a_message_over_the_maximum_is_refused_last() -> None:
 def test_error_messages_are_cut_at_a_character(message: str, most: int, kind: Any) -> None:
     frame = error_response(1, 2, message, kind, max_payload=most)
     ((_, value),) = values([frame])
-    octets = message.encode()
+    data = message.encode()
     assert message.startswith(value)
     assert len(frame.payload) <= most
-    assert len(octets) <= most or len(octets[: len(frame.payload)]) > most - 4
+    assert len(data) <= most or len(data[: len(frame.payload)]) > most - 4
     assert frame.flags.name == kind.upper()  # type: ignore[attr-defined]
 
 
@@ -284,10 +284,10 @@ def test_a_text_is_the_payload(kind: Text, text: str, payload: bytes) -> None:
 @pytest.mark.parametrize(
     ("kind", "text", "requirement", "expected", "found"),
     [
-        (PLAIN, "aaaaa", "frame.length-limit", "at most 4 octets", "5 octets"),
+        (PLAIN, "aaaaa", "frame.length-limit", "at most 4 bytes", "5 bytes"),
         (PLAIN, "\ud800", "x.utf8", "UTF-8", "U+D800 at index 0"),
         (PLAIN._replace(charset="ascii"), "aé", "x.utf8", "ASCII", "U+00E9 at index 1"),
-        (PLAIN._replace(rules={"charset": "x.utf8", "empty": "x.empty"}), "", "x.empty", "at least 1 octet", "none"),
+        (PLAIN._replace(rules={"charset": "x.utf8", "empty": "x.empty"}), "", "x.empty", "at least 1 byte", "none"),
     ],
 )
 def test_a_text_is_refused_by_its_rules(kind: Text, text: str, requirement: str, expected: str, found: str) -> None:

@@ -42,18 +42,18 @@ def test_frames_are_cut_where_the_codec_cuts_them(
     codec: Codec, parts: list[tuple[int, int, int, bytes]], data: st.DataObject
 ) -> None:
     wanted = made(codec, parts)
-    octets = b"".join(wanted)
-    assert frames_of(octets, codec) == wanted
-    assert list(frames_in(data.draw(cuts(octets)), codec)) == wanted
+    raw = b"".join(wanted)
+    assert frames_of(raw, codec) == wanted
+    assert list(frames_in(data.draw(cuts(raw)), codec)) == wanted
 
 
 @every_codec
-@given(octets=st.binary(max_size=60), data=st.data())
-def test_frames_are_the_same_in_any_chunks(codec: Codec, octets: bytes, data: st.DataObject) -> None:
+@given(raw=st.binary(max_size=60), data=st.data())
+def test_frames_are_the_same_in_any_chunks(codec: Codec, raw: bytes, data: st.DataObject) -> None:
     """Also where lengths are wrong, so that frames are cut from the middle of others."""
-    frames = frames_of(octets, codec)
-    assert b"".join(frames) == octets
-    assert list(frames_in(data.draw(cuts(octets)), codec)) == frames
+    frames = frames_of(raw, codec)
+    assert b"".join(frames) == raw
+    assert list(frames_in(data.draw(cuts(raw)), codec)) == frames
     for frame in frames[:-1]:
         assert codec.frame_end(frame) == len(frame)
 
@@ -89,6 +89,6 @@ def test_what_a_header_cannot_hold_is_refused(codec: Codec) -> None:
     for bad in (-1, most + 1):
         with pytest.raises(ValueError, match=f"request_id must be 0 to {most}, not {bad}"):
             with_header_number(wire, "request_id", bad, codec)
-    size = codec.HEADER_OCTETS
+    size = codec.HEADER_BYTES
     with pytest.raises(ValueError, match=f"a header has {size} bytes, not {size - 1}"):
         header_number(wire[: size - 1], "type", codec)

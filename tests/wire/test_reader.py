@@ -39,8 +39,8 @@ def test_any_cutting_gives_the_same(made: list[Frame], trailing: bytes, data: st
     wire = b"".join(map(encode_frame, made)) + trailing
     whole = taken(FrameReader(), [wire])
     assert whole[0][: len(made)] == made
-    octet_by_octet = [wire[i : i + 1] for i in range(len(wire))]
-    for chunks in (octet_by_octet, data.draw(cuts(wire))):
+    byte_by_byte = [wire[i : i + 1] for i in range(len(wire))]
+    for chunks in (byte_by_byte, data.draw(cuts(wire))):
         for copy in (True, False):
             assert taken(FrameReader(copy=copy), chunks) == whole
             read: list[Frame] = []
@@ -143,7 +143,7 @@ def test_frames_before_a_fault_are_not_lost() -> None:
 def test_a_cut_header_with_a_length_over_the_limit_is_refused_for_its_length(size: int) -> None:
     reader = FrameReader()
     assert reader.feed(bytes.fromhex("ffffff0100010131")[:size]) == []
-    with pytest.raises(RemoteProtocolError, match=r"found 16777215 octets at offset 0 \(frame\.length-limit\)"):
+    with pytest.raises(RemoteProtocolError, match=r"found 16777215 bytes at offset 0 \(frame\.length-limit\)"):
         reader.close()
 
 
@@ -183,21 +183,21 @@ def test_read_frames_is_a_reader_that_reads(copy: bool | None) -> None:
     (frame,) = read_frames(sent, codec=alien, **settings)
     assert str(frame.type) == "0"
     assert type(frame.type) is not codec.FrameType
-    with pytest.raises(RemoteProtocolError, match=r"at most 1 octet, found"):
+    with pytest.raises(RemoteProtocolError, match=r"at most 1 byte, found"):
         list(read_frames(FRAME, max_payload=1, **settings))
 
 
 class Reads:
     """A file that has one of the two ways to read."""
 
-    def __init__(self, name: str, octets: bytes) -> None:
-        self.left = octets
+    def __init__(self, name: str, data: bytes) -> None:
+        self.left = data
         setattr(self, name, self._read)
 
     def _read(self, size: int) -> bytes:
         # Short reads, as of a pipe.
-        octets, self.left = self.left[: min(size, 5)], self.left[min(size, 5) :]
-        return octets
+        data, self.left = self.left[: min(size, 5)], self.left[min(size, 5) :]
+        return data
 
 
 @pytest.mark.parametrize("name", ["read", "read1"])

@@ -1,4 +1,4 @@
-"""The annotated dump: every octet of every frame once, with what it means."""
+"""The annotated dump: every byte of every frame once, with what it means."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from support import ROOT, VALID, frames
 from hgproto import Frame, FrameReader, Revision
 from hgproto.revisions.framing_0002 import codec
 from hgproto.wire.jsonform import Continuations
-from hgproto.wire.tree import MAX_ROWS, ROW_OCTETS, Style, frame_tree
+from hgproto.wire.tree import MAX_ROWS, ROW_BYTES, Style, frame_tree
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,23 +25,23 @@ def tree(frame: Frame, *, offset: int = 0, continued: bool = False, colour: bool
     return list(frame_tree(frame, 0, offset, continued, SCHEMA, codec, Style(colour=colour)))
 
 
-def octets_in(lines: list[str]) -> dict[int, int]:
-    """Each octet that the lines show, by its offset."""
+def bytes_in(lines: list[str]) -> dict[int, int]:
+    """Each byte that the lines show, by its offset."""
     shown: dict[int, int] = {}
     for line in lines:
         match = re.match(r"  ([0-9a-f]{8})  ((?:[0-9a-f]{2} ?)+)", line)
         if match:
-            for index, octet in enumerate(bytes.fromhex(match[2])):
+            for index, byte in enumerate(bytes.fromhex(match[2])):
                 at = int(match[1], 16) + index
-                assert shown.get(at, octet) == octet
-                shown[at] = octet
+                assert shown.get(at, byte) == byte
+                shown[at] = byte
     return shown
 
 
 @settings(max_examples=100)
-@given(frames.filter(lambda frame: len(frame.payload) <= MAX_ROWS * ROW_OCTETS), st.integers(0, 1 << 20), st.booleans())
-def test_every_octet_is_shown(frame: Frame, offset: int, continued: bool) -> None:
-    shown = octets_in(tree(frame, offset=offset, continued=continued))
+@given(frames.filter(lambda frame: len(frame.payload) <= MAX_ROWS * ROW_BYTES), st.integers(0, 1 << 20), st.booleans())
+def test_every_byte_is_shown(frame: Frame, offset: int, continued: bool) -> None:
+    shown = bytes_in(tree(frame, offset=offset, continued=continued))
     assert bytes(shown[at] for at in sorted(shown)) == codec.encode_frame(frame)
     assert sorted(shown) == list(range(offset, offset + len(shown)))
 
@@ -65,7 +65,7 @@ def test_names_values_and_meanings() -> None:
 def test_damage_is_shown_after_what_is_good() -> None:
     lines = tree(codec.make_frame(1, 1, 0, 2, 2, bytes.fromhex("010003006b7661")))
     assert (
-        "error: value: expected 3 octets, as value_length says, found 2 octets at offset 13 (command-argument.value-short)"
+        "error: value: expected 3 bytes, as value_length says, found 2 bytes at offset 13 (command-argument.value-short)"
         in "\n".join(lines)
     )
     assert "(damaged)" in lines[-1]
@@ -73,7 +73,7 @@ def test_damage_is_shown_after_what_is_good() -> None:
 
 def test_long_fields_are_cut_and_counted() -> None:
     lines = tree(codec.make_frame(1, 1, 0, 3, 2, bytes(1000)))
-    assert lines[-1].strip() == f"... {1000 - MAX_ROWS * ROW_OCTETS} octets more"
+    assert lines[-1].strip() == f"... {1000 - MAX_ROWS * ROW_BYTES} bytes more"
 
 
 def test_colour_is_only_there_when_asked_for() -> None:
@@ -107,7 +107,7 @@ def test_keys_of_a_peer_are_printable_and_differ() -> None:
     """A key cannot add lines to the dump, reach the terminal, or look like another key."""
     lines = tree(with_keys(*KEYS))
     assert all(line.isprintable() for line in lines)
-    assert octets_in(lines) == dict(enumerate(codec.encode_frame(with_keys(*KEYS))))
+    assert bytes_in(lines) == dict(enumerate(codec.encode_frame(with_keys(*KEYS))))
     headings = [lines[at - 1].strip() for at, line in enumerate(lines) if line.endswith(" The key.")]
     assert len({*headings}) == len(headings) == 3 + len(KEYS)
     assert {"''", r"'\xff'", r"'\\xff'", r"'\u202e'", r"'\x1b[2J'", "'topic.value'", "a"} <= {*headings}

@@ -97,8 +97,8 @@ class Report:
         """A remedy for what was found in the input."""
         raise NotImplementedError
 
-    def end(self, name: str, frames: int, octets: int) -> None:
-        """It has ended, after so many frames and octets."""
+    def end(self, name: str, frames: int, size: int) -> None:
+        """It has ended, after so many frames and bytes."""
 
     def close(self) -> None:
         """All inputs have ended."""

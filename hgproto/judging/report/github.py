@@ -25,7 +25,7 @@ class GithubReport(Report):
         if known is not None:
             return
         command = "error" if self.is_failure(finding, known) else _COMMANDS[finding.severity]
-        # Files of octets have no lines.
+        # Files of bytes have no lines.
         line = "" if finding.line is None else f",line={finding.line}"
         link = f"\n{self.link(finding)}" if self.site else ""
         place = f"{printable(finding.path) or 'input'} at offset {finding.offset}"

@@ -1,13 +1,13 @@
 """The report for programs: a JSON object a line.
 
-For each finding, ``kind`` is ``finding``, and there are ``input``, ``requirement``, ``severity``, ``offset``, ``octets``,
+For each finding, ``kind`` is ``finding``, and there are ``input``, ``requirement``, ``severity``, ``offset``, ``bytes``,
 ``bits`` (lowest and highest, or null), ``side``, ``frame``, ``path``, ``about`` (the frame in words), ``line``, ``expected``,
 ``found``, ``refused``, ``ends``, ``more`` (other violations that it stands for), ``rule`` (its sentence), ``source``, ``link``
 (null when the site is not known), ``around`` (hexadecimal) and ``around_offset``, ``known`` (the baseline's reason and date, or
 null), ``failure``. For an input that cannot be read to its end, ``kind`` is ``unreadable``, with ``input``, ``rule``
 (``input.content``, ``input.file``, or ``input.package``), ``message``, ``line``, and ``column``. A remedy has the ``kind``
 ``hint``, with ``input`` and ``message``. At the end of each input ``kind`` is ``input``, with ``input``, ``frames``,
-``octets``, and how many findings there are of each severity, ``known`` ones apart; what is unreadable counts as an error.
+``bytes``, and how many findings there are of each severity, ``known`` ones apart; what is unreadable counts as an error.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class JsonReport(Report):
                 "requirement": finding.id,
                 "severity": finding.severity,
                 "offset": finding.offset,
-                "octets": finding.octets,
+                "bytes": finding.size,
                 "bits": finding.bits,
                 "side": finding.side,
                 "frame": finding.frame,
@@ -83,9 +83,9 @@ class JsonReport(Report):
         """Writes a remedy."""
         self._write({"kind": "hint", "input": well_formed(name), "message": message})
 
-    def end(self, name: str, frames: int, octets: int) -> None:
+    def end(self, name: str, frames: int, size: int) -> None:
         """Writes what there was."""
-        self._write({"kind": "input", "input": well_formed(name), "frames": frames, "octets": octets, **self._counts})
+        self._write({"kind": "input", "input": well_formed(name), "frames": frames, "bytes": size, **self._counts})
 
     def _write(self, data: dict[str, object]) -> None:
         self.out.write(f"{json.dumps(data)}\n")

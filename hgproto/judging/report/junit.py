@@ -69,7 +69,7 @@ class JunitReport(Report):
         """Keeps a remedy for the output of the suite."""
         self._hints.append(message)
 
-    def end(self, name: str, frames: int, octets: int) -> None:
+    def end(self, name: str, frames: int, size: int) -> None:
         """Writes the suite."""
         if self._more:
             self._failures += 1
@@ -82,9 +82,7 @@ class JunitReport(Report):
             f'tests="{len(self._cases)}" failures="{self._failures}" skipped="{self._skipped}" errors="{self._errors}"'
         )
         self._write(f"<testsuite name={_attribute(name)} {counts}>\n")
-        values = "".join(
-            f'<property name="{what}" value="{n}"/>' for what, n in (("frames", frames), ("octets", octets))
-        )
+        values = "".join(f'<property name="{what}" value="{n}"/>' for what, n in (("frames", frames), ("bytes", size)))
         self._write(f"<properties>{values}</properties>\n")
         for case in self._cases:
             self._write(f"{case}\n")

@@ -53,10 +53,10 @@ class SarifReport(Report):
         properties = {"frame": finding.frame, "side": finding.side, "bits": finding.bits, "ends": finding.ends}
         physical: dict[str, Any] = {"artifactLocation": {"uri": uri}}
         if finding.line is None:
-            physical["region"] = {"byteOffset": finding.offset, "byteLength": finding.octets}
+            physical["region"] = {"byteOffset": finding.offset, "byteLength": finding.size}
         else:
             physical["region"] = {"startLine": finding.line}
-            properties |= {"offset": finding.offset, "octets": finding.octets}
+            properties |= {"offset": finding.offset, "bytes": finding.size}
         result: dict[str, Any] = {
             "ruleId": finding.id,
             "level": finding.severity,
@@ -137,12 +137,12 @@ def _uri(name: str) -> str:
 
 
 def _text(text: str) -> str:
-    """A message without the links that SARIF knows in it: octets of a peer must lead nowhere."""
+    """A message without the links that SARIF knows in it: bytes of a peer must lead nowhere."""
     return re.sub(r"([\\\[\]])", r"\\\1", text) if "](" in text else text
 
 
 def _fingerprint(uri: str, finding: Finding) -> str:
-    """The same for the same fault in the same input, wherever octets before it have moved it."""
+    """The same for the same fault in the same input, wherever bytes before it have moved it."""
     path = "".join(character for character in finding.path if not character.isdigit())
     parts = (uri, finding.id, str(finding.side), path, finding.around.hex())
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]

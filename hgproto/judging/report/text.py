@@ -1,4 +1,4 @@
-"""The report for people: each finding with the octets around it, as a good compiler shows source."""
+"""The report for people: each finding with the bytes around it, as a good compiler shows source."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["TextReport"]
 
-ROW_OCTETS = 16
+ROW_BYTES = 16
 MOST_ROWS = 6
-"""Rows of octets that are shown of one finding."""
+"""Rows of bytes that are shown of one finding."""
 _COLOURS = {ERROR: "1;31", WARNING: "1;33", NOTE: "1;36", "place": "1", "mark": "1;32", "faint": "2"}
 
 
@@ -51,13 +51,13 @@ class TextReport(Report):
         """Writes a line."""
         self.out.write(f"{printable(name)}: {self._in(NOTE, 'hint')}: {message}\n\n")
 
-    def end(self, name: str, frames: int, octets: int) -> None:
+    def end(self, name: str, frames: int, count: int) -> None:
         """Says in one line what there was."""
         parts = [counted(number, severity) for severity, number in self._counts.items() if number]
         parts += [f"{self._known} known"] * bool(self._known)
         if self._fault is not None:
             parts.append(self._in(ERROR, _unreadable(self._fault)))
-        size = f"{counted(frames, 'frame')}, {counted(octets, 'octet')}"
+        size = f"{counted(frames, 'frame')}, {counted(count, 'byte')}"
         self.out.write(f"{printable(name)}: {', '.join(parts) or 'good'} ({size})\n")
 
     def _lines(self, name: str, finding: Finding) -> Iterator[str]:
@@ -76,46 +76,46 @@ class TextReport(Report):
             yield f"  {self._in('faint', '=')} Nothing after this place could be looked at."
 
     def _bits(self, finding: Finding) -> str:
-        """The bits that are concerned, in the octet that they are in."""
-        if finding.bits is None or finding.octets != 1:
+        """The bits that are concerned, in the byte that they are in."""
+        if finding.bits is None or finding.size != 1:
             return ""
         low, high = finding.bits
         at = finding.offset - finding.around_offset
         if not 0 <= at < len(finding.around):
             return ""
-        octet = format(finding.around[at], "08b")
-        shown = "".join(bit if low <= 7 - index <= high else "." for index, bit in enumerate(octet))
+        byte = format(finding.around[at], "08b")
+        shown = "".join(bit if low <= 7 - index <= high else "." for index, bit in enumerate(byte))
         which = f"bit {low}" if low == high else f"bits {low} to {high}"
         return f": {which} of {finding.around[at]:#04x}, {shown}"
 
     def _rows(self, finding: Finding) -> Iterator[str]:
-        """The octets around, in rows, with those marked that are concerned; a caret between two where something lacks."""
+        """The bytes around, in rows, with those marked that are concerned; a caret between two where something lacks."""
         around, start = finding.around, finding.around_offset
         if not around:
             return
-        first = start - start % ROW_OCTETS
-        end = finding.offset + finding.octets
-        rows = range(first, max(start + len(around), finding.offset + 1), ROW_OCTETS)
+        first = start - start % ROW_BYTES
+        end = finding.offset + finding.size
+        rows = range(first, max(start + len(around), finding.offset + 1), ROW_BYTES)
         for number, row in enumerate(rows):
             if number == MOST_ROWS:
                 yield f"  {'':8}  ..."
                 return
             cells, marks = [], []
-            for offset in range(row, row + ROW_OCTETS):
+            for offset in range(row, row + ROW_BYTES):
                 inside = start <= offset < start + len(around)
                 cells.append(f"{around[offset - start]:02x}" if inside else "  ")
                 marks.append("^^" if finding.offset <= offset < end and inside else "  ")
             text = "".join(
                 chr(around[offset - start]) if 0x20 <= around[offset - start] < 0x7F else "."
-                for offset in range(row, row + ROW_OCTETS)
+                for offset in range(row, row + ROW_BYTES)
                 if start <= offset < start + len(around)
             ).rstrip()
             indent = max(start - row, 0)
             yield f"  {row:08x}  {' '.join(cells)}  {' ' * indent}{self._in('faint', text)}".rstrip()
-            if finding.octets == 0 and row <= finding.offset < row + ROW_OCTETS:
+            if finding.size == 0 and row <= finding.offset < row + ROW_BYTES:
                 marks[finding.offset - row] = "^"
             if any(mark.strip() for mark in marks):
-                # A line under each run of octets, without gaps.
+                # A line under each run of bytes, without gaps.
                 line = " ".join(marks).replace("^^ ^^", "^^^^^").replace("^^ ^^", "^^^^^").rstrip()
                 yield f"  {'':8}  {self._in('mark', line)}"
 

@@ -1,7 +1,7 @@
-// Octets and their fields light each other up; text forms of figures can be copied. Pages can be read without this.
+// Bytes and their fields light each other up; text forms of figures can be copied. Pages can be read without this.
 "use strict";
 
-for (const example of document.querySelectorAll(".hgp-octets")) {
+for (const example of document.querySelectorAll(".hgp-bytes")) {
   const rows = [...example.querySelectorAll("tr[data-field]")];
   const runs = [...example.querySelectorAll("[data-fields]")];
   const fieldsOf = (run) => run.dataset.fields.split(" ");

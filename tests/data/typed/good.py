@@ -46,14 +46,14 @@ LIMITS = Limits(
     active_requests=10,
     argument_value=10,
     arguments=10,
-    buffered_octets=10,
+    buffered_bytes=10,
     decoded_frame=10,
     decoded_response=10,
     max_payload=10,
     open_streams=10,
     payload_items=10,
     receiving_requests=10,
-    request_octets=10,
+    request_bytes=10,
     send_payload=10,
 )
 
@@ -146,7 +146,7 @@ def replaced(argument: codec.Argument, progress: codec.Progress) -> tuple[codec.
 
 def moved(finding: Finding) -> list[Finding]:
     """Findings are changed by name too."""
-    placed = finding.replace(offset=finding.offset + 8, octets=1, frame=1, path="payload", line=None, around_offset=0)
+    placed = finding.replace(offset=finding.offset + 8, size=1, frame=1, path="payload", line=None, around_offset=0)
     judged = finding.replace(requirement=finding.requirement, severity="note", refused=False, ends=True, bits=(0, 3))
     shown = finding.replace(expected="a", found="b", around=b"", about="", more=1, side="client")
     return [finding.replace(), placed, judged, shown, finding.replace(bits=None, side=None, frame=None, line=2)]

@@ -84,7 +84,7 @@ for finding in validate(b""):
     finding.replace(requirement="frame.whole")  # mistake
     finding.replace(severity=1)  # mistake
     finding.replace(offset="1")  # mistake
-    finding.replace(octets=None)  # mistake
+    finding.replace(size=None)  # mistake
     finding.replace(bits=3)  # mistake
     finding.replace(side="clent")  # mistake
     finding.replace(frame="1")  # mistake
@@ -106,7 +106,7 @@ validate(b"", role="clent")  # mistake
 Validator("clent")  # mistake
 hgproto.SessionValidator().feed("clent", b"")  # mistake
 hgproto.SessionValidator().close("clent")  # mistake
-Coverage().octets(b"", "clent")  # mistake
+Coverage().data(b"", "clent")  # mistake
 Coverage().file("x", role="clent")  # mistake
 breakable("clent")  # mistake
 sessions("clent")  # mistake
