@@ -194,7 +194,7 @@ class ProtocolError(HgprotoError):
         return f"{self.message}{place}{f' ({self.requirement})' if self.requirement else ''}"
 
     def moved(self, size: int) -> "Self":
-        """The same error with its offset counted from ``size`` earlier."""
+        """The same error with its offset counted from ``size`` bytes earlier."""
         offset = None if self.offset is None else self.offset + size
         error = type(self)(self.requirement, offset, self.field, self.expected, self.found, self.frames)
         return error.caused_by(self.__cause__).with_traceback(self.__traceback__)

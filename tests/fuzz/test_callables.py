@@ -283,7 +283,7 @@ def test_a_campaign_ends_at_an_answer_of_another_kind(
 def test_what_is_no_bytes_is_refused_and_a_closed_target_says_so() -> None:
     target = open_target("hgproto.fuzz.echo:serve")
     try:
-        with pytest.raises(TypeError, match="bytes must be bytes or another buffer of bytes, not str"):
+        with pytest.raises(TypeError, match="data must be bytes or another buffer of bytes, not str"):
             target.run("x")  # type: ignore[arg-type]
         buffer: Any = bytearray(b"")
         assert target.run(buffer).output == target.run(b"").output
