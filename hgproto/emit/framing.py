@@ -304,8 +304,8 @@ def frame_functions(schema: Schema) -> list[str]:
             "Raises as :func:`frame_of` and :func:`encode_frame` do."
         ),
         *(f"    {line}" for line in lengths),
-        f"    octet, stream_flags = kind >> {stream_bits}, kind & {mask((1 << stream_bits) - 1)}",
-        f"    if length > {limit.default} or octet >> 8:",
+        f"    byte, stream_flags = kind >> {stream_bits}, kind & {mask((1 << stream_bits) - 1)}",
+        f"    if length > {limit.default} or byte >> 8:",
         "        return encode_frame(frame_of(kind, request_id, stream_id, payload))",
         "    try:",
         *(f"        {line}" for line in split),

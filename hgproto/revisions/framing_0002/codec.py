@@ -1014,13 +1014,13 @@ def frame_bytes(kind: int, request_id: int, stream_id: int, payload: bytes) -> b
     Raises as :func:`frame_of` and :func:`encode_frame` do.
     """
     length, length_high = len(payload), 0
-    octet, stream_flags = kind >> 8, kind & 0xFF
-    if length > 65535 or octet >> 8:
+    byte, stream_flags = kind >> 8, kind & 0xFF
+    if length > 65535 or byte >> 8:
         return encode_frame(frame_of(kind, request_id, stream_id, payload))
     try:
         if length > 0xFFFF:
             length, length_high = length & 0xFFFF, length >> 16
-        header = _pack_header(length, length_high, request_id, stream_id, stream_flags, octet)
+        header = _pack_header(length, length_high, request_id, stream_id, stream_flags, byte)
     except (StructError, TypeError):
         return encode_frame(frame_of(kind, request_id, stream_id, payload))
     return header + payload
