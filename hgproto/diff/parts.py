@@ -69,7 +69,7 @@ FRAME = {
     "doc": DOCUMENTATION,
 }
 FIELD = {"at_most": WIRE, "limit": WIRE, "show": SEMANTIC, "doc": DOCUMENTATION}
-ENTRY = {"type": WIRE, "optional": WIRE, "minimum": WIRE, "doc": DOCUMENTATION}
+ENTRY = {"type": WIRE, "optional": WIRE, "doc": DOCUMENTATION}
 
 
 class Flags:

@@ -90,7 +90,17 @@ def _head(schema: Schema, used: frozenset[str]) -> list[str]:
     of_frame = [
         name for name in ("Frame", "Record", "bare", "check_frame", "check_instance", "check_type") if name in used
     ]
-    of_layout = ["Entry", "Layout", "Part", "decode_entries", "encode_entries", "fault", "flags_of_both", "frame_fault"]
+    of_layout = [
+        "Entry",
+        "Layout",
+        "Part",
+        "Shape",
+        "decode_entries",
+        "encode_entries",
+        "fault",
+        "flags_of_both",
+        "frame_fault",
+    ]
     of_layout = [name for name in (*of_layout, "local_fault", "local_frame_fault", "text_of_flags") if name in used]
     return [
         *heading(schema).rstrip("\n").split("\n"),

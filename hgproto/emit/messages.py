@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hgproto.emit.line_breaks import Group, flat
-from hgproto.emit.records import python_type
+from hgproto.emit.records import cbor_annotation, python_type
 from hgproto.emit.text import camel, docstring, heading, literal, mapping, mask, names_in, snake
 from hgproto.language.names import SEND_LIMIT, upper
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["emit"]
 
 _TYPES = {"ascii": "str", "utf8": "str", "bytes": "BytesLike"}
-_ENTRIES = {"text": "str", "int": "int", "uint": "int"}
 _ATOMS = "Iterable[_codec.{atom} | tuple[str | BytesLike, Sequence[str], Sequence[str | BytesLike]]]"
 
 
@@ -261,7 +260,7 @@ class _Emitted:
         if structure.is_cbor_map:
             for entry in sorted(structure.entries, key=lambda one: one.optional):
                 self._docs[entry.name] = entry.doc
-                self._parameter(entry.name, _ENTRIES[entry.type], entry.optional)
+                self._parameter(entry.name, cbor_annotation(entry.type), entry.optional)
                 values.append(entry.name)
             self._keywords.append("extra: Mapping[bytes, BytesLike] | None = None")
             self._docs["extra"] = "Other keys, each with the bytes of its value as a CBOR item."

@@ -12,13 +12,24 @@ from hgproto.emit.text import camel, docstring, literal, snake
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from hgproto.language.cbor_types import CborType
     from hgproto.language.model import Field, Structure
 
-__all__ = ["BUILTINS", "python_type", "reachable", "record", "replaces", "slots"]
+__all__ = ["BUILTINS", "cbor_annotation", "python_type", "reachable", "record", "replaces", "slots"]
 
 BUILTINS = "_builtins"
 """The name of the module ``builtins`` in a codec. No field can have it, since names in a schema start with a letter."""
-_TYPES = re.compile(r"\b(bool|bytes|dict|int|str|tuple)\b")
+_TYPES = re.compile(r"\b(bool|bytes|dict|int|list|str|tuple)\b")
+_ANNOTATIONS = {
+    "text": "str",
+    "ascii": "str",
+    "bytes": "bytes",
+    "int": "int",
+    "uint": "int",
+    "bool": "bool",
+    "any": "Any",
+    "map": "dict[str | bytes, Any]",
+}
 
 
 def python_type(field: Field, module: str = "") -> str:
@@ -32,6 +43,18 @@ def python_type(field: Field, module: str = "") -> str:
 def reachable(annotation: str, names: Collection[str]) -> str:
     """Returns an annotation for a class with fields of these names, which may hide the names of types."""
     return _TYPES.sub(lambda found: f"{BUILTINS}.{found[0]}" if found[0] in names else found[0], annotation)
+
+
+def cbor_annotation(type: CborType) -> str:
+    """Returns the annotation of a CBOR value."""
+    match type.name:
+        case "array":
+            return f"list[{cbor_annotation(type.parts[0])}]"
+        case "map-of":
+            return f"dict[{cbor_annotation(type.parts[0])}, {cbor_annotation(type.parts[1])}]"
+        case "one-of":
+            return " | ".join(dict.fromkeys(cbor_annotation(part) for part in type.parts))
+    return _ANNOTATIONS[type.name]
 
 
 def _units(field: Field) -> str:
@@ -97,7 +120,6 @@ def _computed(field: Field, structure: Structure) -> str:
 
 
 def _cbor_record(structure: Structure) -> list[str]:
-    kinds = {"text": "str", "int": "int", "uint": "int"}
     doc = structure.doc + "\n\n" + "\n".join(f"``{e.name}``: {e.doc}" for e in structure.entries)
     doc += "\n``extra``: The values under keys that the revision does not know, each as the bytes of its CBOR item."
     lines = [f"class {camel(structure.name)}(Record):", *docstring(doc), ""]
@@ -108,7 +130,7 @@ def _cbor_record(structure: Structure) -> list[str]:
     lines += slots(names, "in the schema's order")
     if shown != names:
         lines.append("    " + flat(Group("shown = (", [*map(literal, shown)])))
-    types = {e.name: kinds[e.type] + (" | None" if e.optional else "") for e in structure.entries}
+    types = {e.name: cbor_annotation(e.type) + (" | None" if e.optional else "") for e in structure.entries}
     types["extra"] = "dict[bytes, bytes]"
     types = {name: reachable(kind, names) for name, kind in types.items()}
     lines += ["", *(f"    {name}: {kind}" for name, kind in types.items()), ""]

@@ -11,6 +11,7 @@ from hgproto.emit.text import docstring, flag_class, literal, mapping, mask, upp
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from hgproto.language.cbor_types import CborEntry, CborType
     from hgproto.language.model import Field, Schema
 
 __all__ = ["layouts", "part", "tables"]
@@ -40,16 +41,32 @@ def part(field: Field) -> Group:
     return Group("Part(", arguments)
 
 
+def _entry(entry: CborEntry) -> Group:
+    arguments: list[str | Group] = [literal(entry.name), _shape(entry.type), literal(entry.doc), str(entry.optional)]
+    return Group("Entry(", arguments)
+
+
+def _shape(type: CborType) -> Group:
+    """A type as it is in a table."""
+    arguments: list[str | Group] = [literal(type.name)]
+    if type.minimum is not None:
+        arguments.append(f"minimum={type.minimum}")
+    if type.choices:
+        arguments.append(Group("choices=(", [literal(choice) for choice in type.choices]))
+    if type.parts:
+        arguments.append(Group("parts=(", [_shape(part) for part in type.parts]))
+    if type.entries:
+        arguments.append(Group("entries=(", [_entry(entry) for entry in type.entries]))
+    return Group("Shape(", arguments)
+
+
 def layouts(schema: Schema) -> list[str]:
     """The tables of structures and of the frame."""
     lines: list[str] = []
     for structure in schema.structures.values():
         arguments: list[str | Group] = [literal(structure.name), literal(structure.doc), _rules(structure.rules)]
         if structure.is_cbor_map:
-            entries = [
-                Group("Entry(", [literal(e.name), literal(e.type), literal(e.doc), str(e.optional), str(e.minimum)])
-                for e in structure.entries
-            ]
+            entries: list[str | Group] = [_entry(entry) for entry in structure.entries]
             arguments.append(Group("entries=(", entries))
         else:
             arguments.append(Group("(", [part(f) for f in structure.fields]))

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from hgproto.revisions.revision import Revision
     from hgproto.runtime.definition import Codec, Definition
-    from hgproto.runtime.entries import Entry
     from hgproto.runtime.machine import Machine, Row
+    from hgproto.runtime.shapes import Entry
 
 __all__ = ["KINDS", "LENGTHS", "Edges", "Goal", "goals", "row_name"]
 
@@ -23,6 +23,12 @@ KINDS = ("types", "flags", "edges", "transitions", "requirements")
 LENGTHS = ("0", "max-payload", "max-payload + 1")
 """The edges of the length of a payload."""
 _LARGEST = (1 << 64) - 1
+_SHAPE_EDGES = {
+    **dict.fromkeys(("text", "ascii", "bytes", "array", "map-of"), ("empty",)),
+    **dict.fromkeys(("int", "uint"), ("least", "most")),
+    "bool": ("true", "false"),
+}
+"""The edges of CBOR values."""
 
 
 class Goal(NamedTuple):
@@ -124,9 +130,7 @@ class Edges:
                 self._entries[entry.name] = entry
                 if entry.optional:
                     found.add(f"{entry.name} left out")
-                found.update(
-                    f"{entry.name} {edge}" for edge in (("empty",) if entry.type == "text" else ("least", "most"))
-                )
+                found.update(f"{entry.name} {edge}" for edge in _SHAPE_EDGES.get(entry.shape.type, ()))
             nested = next((part.layout for part in layout.parts if part.layout is not None), None)
             parts = layout.parts if nested is None else nested.parts
             prefix = "" if nested is None else f"{layout.parts[0].name}."
@@ -142,12 +146,15 @@ class Edges:
         name, _, rest = path.partition(".")
         entry = self._entries.get(name)
         if entry is not None and rest == "value":
-            if entry.type == "text":
-                if value in ("", b""):
+            edges = _SHAPE_EDGES.get(entry.shape.type, ())
+            if "empty" in edges:
+                if value in ("", b"", [], {}):
                     yield f"{name} empty"
-            elif value == (0 if entry.type == "uint" else entry.minimum):
+            elif "true" in edges:
+                yield f"{name} {'true' if value else 'false'}"
+            elif "least" in edges and value == (-(1 << 64) if entry.shape.least is None else entry.shape.least):
                 yield f"{name} least"
-            elif value == _LARGEST:
+            elif "most" in edges and value == _LARGEST:
                 yield f"{name} most"
             return
         plain = _without_indexes(path)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hgproto.errors import HgprotoError, TextError, quoted
-from hgproto.runtime.entries import brief
+from hgproto.runtime.shapes import brief
 from hgproto.system.bom import unmarked
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from hgproto.errors import counted
+from hgproto.language.cbor_types import CborType
 from hgproto.language.constraints import allowed_flags, constraint_problems
 from hgproto.language.events import event_problems
 from hgproto.language.messages import message_problems
@@ -21,10 +22,12 @@ from hgproto.language.problems import Problem
 from hgproto.language.resolve import HEADER_FIELDS
 from hgproto.language.roles import repeated_roles, role_problems
 from hgproto.language.rows import machine_problems
+from hgproto.runtime.shapes import MAJORS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
+    from hgproto.language.cbor_types import CborEntry
     from hgproto.language.model import BitField, Field, Flag, FrameType, Schema, Structure
 
 __all__ = ["allowed_flags", "check"]
@@ -242,13 +245,22 @@ def _cases(frame: FrameType, allowed: list[frozenset[str]]) -> Iterator[Problem]
 
 def _structure(structure: Structure, schema: Schema, payloads: Collection[str]) -> Iterator[Problem]:
     if structure.is_cbor_map:
-        required = any(not entry.optional for entry in structure.entries)
-        for rule in ("surplus", "malformed", "duplicate", "keys", "missing", "type", "charset"):
-            if rule not in structure.rules and (required or rule != "missing"):
+        whole = CborType("map", entries=structure.entries)
+        choices = any(part.choices for part in whole.inner)
+        for rule in (
+            *(["choice"] if choices else []),
+            "surplus",
+            "malformed",
+            "duplicate",
+            "keys",
+            "missing",
+            "type",
+            "charset",
+        ):
+            if rule not in structure.rules and (whole.required or rule != "missing"):
                 yield Problem(structure.place, f"the CBOR map has no rule {rule!r}", f"add `rules: {{{rule}: ...}}`")
         for entry in structure.entries:
-            if entry.minimum is not None and entry.type != "int":
-                yield Problem(entry.place, f"`minimum` says nothing of a {entry.type}", "remove it, or use `type: int`")
+            yield from _cbor_type(entry)
         return
     earlier: dict[str, Field] = {}
     for field in structure.fields:
@@ -260,6 +272,18 @@ def _structure(structure: Structure, schema: Schema, payloads: Collection[str]) 
     if structure.name in payloads and not _takes_rest(structure) and "surplus" not in structure.rules:
         message = f"{structure.name!r} has no rule for bytes after it"
         yield Problem(structure.place, message, "add `rules: {surplus: ...}`")
+
+
+def _cbor_type(entry: CborEntry) -> Iterator[Problem]:
+    for part in entry.type.inner:
+        if part.name == "map-of" and part.parts[0].name not in ("ascii", "bytes", "int", "uint"):
+            advice = "use ascii, bytes, int, or uint"
+            yield Problem(entry.place, f"the keys of a map cannot be of the type {part.parts[0].name}", advice)
+        if part.name == "one-of":
+            kinds = [MAJORS.get(option.name, frozenset()) for option in part.parts]
+            if any(one & other for index, one in enumerate(kinds) for other in kinds[:index]) or not all(kinds):
+                advice = "keep one of those that accept the same items; put no `one-of` inside of another"
+                yield Problem(entry.place, f"the options {part} cannot be told apart", advice)
 
 
 def _items_limits(schema: Schema) -> Iterator[Problem]:

@@ -15,13 +15,13 @@ from hgproto.runtime.catalogue import sentence
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from hgproto.language.cbor_types import CborEntry
     from hgproto.language.messages import Message
     from hgproto.language.problems import Place
 
 __all__ = [
     "Action",
     "BitField",
-    "CborEntry",
     "Condition",
     "Constraint",
     "Event",
@@ -183,18 +183,6 @@ class Field:
     def is_array(self) -> bool:
         """Whether the field holds a sequence of values."""
         return self.count is not None or self.sizes is not None or self.repeat
-
-
-@dataclass(frozen=True, slots=True)
-class CborEntry:
-    """An entry of a CBOR map."""
-
-    name: str
-    type: str
-    optional: bool
-    minimum: int | None
-    doc: str
-    place: Place
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,7 @@ _EVERYWHERE = """
 
     Any Array AtMost Blobs BytesLike Callable CborMap Computed Decoded Due Entry Frame Frames Int16ul Int24ul Int32ul Int8ul
     IntEnum IntFlag Iterator Known Layout LocalProtocolError Bytes OfRevision Part Pieces Rebuild Record RemoteProtocolError Rule
-    Counted Self Struct StructError Text Texts ToEnd Whole annotations as_bytes bare bytes_like check_frame check_instance
+    Counted Self Shape Struct StructError Text Texts ToEnd Whole annotations as_bytes bare bytes_like check_frame check_instance
     check_several check_type count decode_entries continued encode_entries fault flags_of_both frame_fault iter_unpack known
     local_fault local_frame_fault number_of pack packed size_of sizes_of text_of_flags this unpack_from
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hgproto.language import model
+from hgproto.language.cbor_types import OPTIONS, CborEntry, CborType, written_types
 from hgproto.language.mentions import all_parts, by_end, find_part, mentions, owner, texts
 from hgproto.language.names import field_fault, name_faults
 from hgproto.language.problems import Problem, SchemaError
@@ -270,29 +271,50 @@ class _Resolver(MachineResolver):
         rules = self.rules(data, path, _biting_rules(data))
         if data.get("limit") is not None:
             self.known("limit", data["limit"], self.data.get("limits", {}), (*path, "limit"))
-        for key in data.get("entries", {}):
-            if (fault := field_fault(key)) is not None:
-                place = self.source.key_place((*path, "entries", key))
-                self.problems.append(Problem(place, f"an entry cannot be called {key!r}: it {fault}", "rename it"))
         return model.Structure(
             name=name,
             doc=data["doc"],
             fields=self.fields(data.get("fields", []), (*path, "fields"), rules, self.data.get("limits", {})),
-            entries=tuple(
-                model.CborEntry(
-                    name=key,
-                    type=part["type"],
-                    optional=part.get("optional", False),
-                    minimum=part.get("minimum"),
-                    doc=part["doc"],
-                    place=self.source.key_place((*path, "entries", key)),
-                )
-                for key, part in data.get("entries", {}).items()
-            ),
+            entries=self.entries(data.get("entries", {}), (*path, "entries")),
             rules=rules,
             limit=data.get("limit"),
             examples=self.examples(data.get("examples", []), (*path, "examples")),
             place=self.source.key_place(path),
+        )
+
+    def entries(self, data: Data, path: Path) -> tuple[CborEntry, ...]:
+        for key in data:
+            if (fault := field_fault(key)) is not None:
+                place = self.source.key_place((*path, key))
+                self.problems.append(Problem(place, f"an entry cannot be called {key!r}: it {fault}", "rename it"))
+        return tuple(
+            CborEntry(
+                name=key,
+                type=self.cbor_type(part, (*path, key)),
+                optional=part.get("optional", False),
+                doc=part["doc"],
+                place=self.source.key_place((*path, key)),
+            )
+            for key, part in data.items()
+        )
+
+    def cbor_type(self, data: Data, path: Path) -> CborType:
+        """``data``: a type with its options; an entry is one."""
+        for key, types in OPTIONS.items():
+            if key in data and data["type"] not in types:
+                place, advice = self.source.key_place((*path, key)), f"remove it, or use `type: {types[0]}`"
+                self.problems.append(Problem(place, f"`{key}` says nothing of a {data['type']}", advice))
+            elif key not in data and data["type"] in types and key not in ("minimum", "choices"):
+                place = self.source.place(path)
+                self.problems.append(Problem(place, f"the type {data['type']} has no `{key}`", f"add `{key}: ...`"))
+        parts: list[tuple[Path, Data]] = [((key,), data[key]) for key in ("items", "keys", "values") if key in data]
+        parts += [(("options", index), part) for index, part in enumerate(data.get("options", ()))]
+        return CborType(
+            name=data["type"],
+            minimum=data.get("minimum"),
+            choices=tuple(data.get("choices", ())),
+            parts=tuple(self.cbor_type(part, (*path, *steps)) for steps, part in parts),
+            entries=self.entries(data.get("entries", {}), (*path, "entries")),
         )
 
     def examples(self, data: list[Data], path: Path) -> tuple[model.Example, ...]:
@@ -371,11 +393,13 @@ def _biting_rules(structure: Data) -> set[str]:
     rules: dict[str, str] = structure.get("rules", {})
     if "entries" in structure:
         # Nothing is missing where every key is optional, and a map that is cut off is malformed.
-        required = any(not entry.get("optional") for entry in structure["entries"].values())
+        types = list(written_types(structure["entries"]))
+        required = any(not entry.get("optional") for each in types for entry in each.get("entries", {}).values())
         return rules.keys() - {
             "cut",
             "overflow",
             "" if required else "missing",
+            "" if any("choices" in each for each in types) else "choice",
             "" if "limit" in structure else "limit",
         }
     fields, giving = structure["fields"], _giving(structure["fields"])

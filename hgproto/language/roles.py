@@ -121,7 +121,7 @@ def _is_message(case: PayloadCase, schema: Schema) -> bool:
 
 def _is_progress(case: PayloadCase, _: Schema) -> bool:
     entries = () if case.structure is None else case.structure.entries
-    return {(entry.name, entry.type, entry.optional) for entry in entries} >= {
+    return {(entry.name, entry.type.name, entry.optional) for entry in entries} >= {
         ("topic", "text", False),
         ("pos", "int", False),
     }

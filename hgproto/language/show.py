@@ -213,7 +213,7 @@ def _said(words: Iterator[tuple[str, str]]) -> str:
 
 def _fields(structure: Structure) -> Iterator[str]:
     if structure.is_cbor_map:
-        rows = [(e.name, e.type, "no" if e.optional else "yes", e.doc) for e in structure.entries]
+        rows = [(e.name, str(e.type), "no" if e.optional else "yes", e.doc) for e in structure.entries]
         yield from _table(("key", "type", "required", "meaning"), rows)
         return
     rows = []

@@ -6,8 +6,8 @@ from collections import deque
 from typing import TYPE_CHECKING, TypeVar
 
 from hgproto.reactors.plans import messages_of
-from hgproto.runtime.entries import brief
 from hgproto.runtime.frame import checked_number
+from hgproto.runtime.shapes import brief
 from hgproto.streams.output_stream import OutputStream
 
 if TYPE_CHECKING:

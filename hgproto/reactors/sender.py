@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from hgproto.errors import LocalProtocolError
 from hgproto.reactors.outputs import Outputs
 from hgproto.reactors.plans import words
-from hgproto.runtime.entries import brief
+from hgproto.runtime.shapes import brief
 
 if TYPE_CHECKING:
     from enum import IntEnum

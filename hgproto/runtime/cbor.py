@@ -23,7 +23,7 @@ from hgproto.runtime.bytelike import as_bytes, is_bytes_like
 from hgproto.runtime.cbor_values import MAX_DEPTH, Map, Simple, Tag, too_deep
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 __all__ = [
     "MAX_DEPTH",
@@ -36,6 +36,7 @@ __all__ = [
     "encode_item",
     "encode_map",
     "item_head",
+    "join_array",
     "join_map",
     "map_pairs",
     "place_in_string",
@@ -367,7 +368,7 @@ def encode_item(value: object, depth: int = 0) -> bytes:
                 raise TypeError(f"CBOR has no item for text with a lone surrogate: {shown(value)}") from None
             return _encode_head(3, len(raw)) + raw
         case list() | tuple():
-            return _encode_head(4, len(value)) + b"".join([encode_item(item, depth + 1) for item in value])
+            return join_array([encode_item(item, depth + 1) for item in value])
         case dict() | Map():
             return encode_map(value.pairs if isinstance(value, Map) else value.items(), depth)
         case Tag():
@@ -414,6 +415,11 @@ def join_map(pairs: Iterable[tuple[bytes, bytes]]) -> bytes:
     """A map of keys and values that are encoded already, in the same order. Each key must be there once: it is not checked."""
     items = sorted(pairs)
     return _encode_head(5, len(items)) + b"".join(key + value for key, value in items)
+
+
+def join_array(items: Sequence[bytes]) -> bytes:
+    """Returns an array of items that are encoded already."""
+    return _encode_head(4, len(items)) + b"".join(items)
 
 
 def _encode_head(major: int, argument: int) -> bytes:

@@ -26,9 +26,9 @@ from construct import (
 from hgproto.errors import LocalProtocolError, RemoteProtocolError, counted
 from hgproto.runtime.bytelike import as_bytes, check_several
 from hgproto.runtime.computed import BitsError, put_off, raise_put_off
-from hgproto.runtime.entries import brief
 from hgproto.runtime.frame import check_text
 from hgproto.runtime.layout import counted_bytes, decode_entries, encode_entries
+from hgproto.runtime.shapes import brief
 
 if TYPE_CHECKING:
     from collections.abc import Callable

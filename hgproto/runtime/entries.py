@@ -8,22 +8,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hgproto.errors import LocalProtocolError, RemoteProtocolError, counted, quoted, shown
+from hgproto.errors import LocalProtocolError, RemoteProtocolError, counted, quoted
 from hgproto.runtime.bytelike import as_bytes, is_bytes_like
-from hgproto.runtime.cbor import (
-    CborError,
-    Map,
-    Simple,
-    Tag,
-    decode_item,
-    encode_item,
-    item_head,
-    join_map,
-    map_pairs,
-    place_in_string,
-    skip_item,
-    utf8,
-)
+from hgproto.runtime.cbor import CborError, encode_item, join_map, map_pairs, skip_item
+from hgproto.runtime.shapes import brief, read_shape, steps_of, write_shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -32,9 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ITEM_TOO_MANY",
-    "Entry",
     "Span",
-    "brief",
     "counted_bytes",
     "decode_entries",
     "encode_entries",
@@ -45,23 +31,10 @@ __all__ = [
 ITEM_TOO_MANY = "one more"
 """The found part of an error about a payload that has too many items."""
 
-_MAX_SHOWN = 32
-"""Longer integers are not shown: Python has a limit on the digits that it makes of one."""
-
 _LONGEST_LABEL = 256
 """Bytes of a key that its name in paths has."""
 _PLAIN = re.compile(rb"[A-Za-z0-9_-]+")
 """The keys that a path has as they are; in others, a peer could hide terminal commands, ends of lines, or steps of a path."""
-
-
-class Entry(NamedTuple):
-    """One entry of a CBOR map."""
-
-    name: str
-    type: str
-    doc: str
-    optional: bool
-    minimum: int | None
 
 
 class Span(NamedTuple):
@@ -116,7 +89,8 @@ def _entries(
         if entry is None:
             yield None, key, data[value_at:pair_end], key_at, value_at, pair_end
         else:
-            yield entry.name, key, _entry_value(entry, data, value_at, pair_end, rules), key_at, value_at, pair_end
+            value = read_shape(entry.shape, data, value_at, pair_end, entry.name, rules)
+            yield entry.name, key, value, key_at, value_at, pair_end
     for entry in known.values():
         if not entry.optional:
             raise RemoteProtocolError(rules["missing"], 0, "", f"the key {entry.name}", "no such key")
@@ -130,42 +104,9 @@ def items_fault(layout: Layout, at: int, path: str, most: int | None) -> RemoteP
     return RemoteProtocolError(layout.rules["limit"], at, path, f"at most {counted(most or 0, 'item')}", ITEM_TOO_MANY)
 
 
-def _entry_value(entry: Entry, data: bytes, at: int, end: int, rules: Mapping[str, str]) -> Any:
-    """The value of a known key, whose bytes are well formed and end at ``end``."""
-    first = data[at]
-    major = first >> 5
-    if entry.type == "text":
-        if major == 2:
-            # Of a short string the first byte says the length.
-            value = data[at + 1 : end] if first < 0x58 else decode_item(data, at)[0]
-            try:
-                return utf8(value, 0)
-            except CborError as error:
-                place = place_in_string(data, at, error.offset)
-                raise RemoteProtocolError(rules["charset"], place, entry.name, error.expected, error.found) from None
-        if major == 3:
-            return decode_item(data, at)[0]
-        raise RemoteProtocolError(rules["type"], at, entry.name, "a string", _brief_item(data, at))
-    least = 0 if entry.type == "uint" else entry.minimum
-    if major < 2:
-        value = first if first < 0x18 else decode_item(data, at)[0]
-        if least is None or value >= least:
-            return value
-    expected = "an integer" if least is None else f"an integer of at least {least}"
-    raise RemoteProtocolError(rules["type"], at, entry.name, expected, _brief_item(data, at))
-
-
-def _brief_item(data: bytes, at: int) -> str:
-    """An item in a few words, without making an object of what is inside of it."""
-    major, _, argument, _ = item_head(data, at)
-    if major in (4, 5, 6):
-        return {4: "an array", 5: "a map", 6: f"an item with tag {argument}"}[major]
-    return brief(decode_item(data, at)[0])
-
-
 def walk_entries(layout: Layout, data: bytes, most: int | None = None) -> Iterator[Span]:
     """Yields the spans of the keys and values of a map in wire order. Raises as :func:`decode_entries`."""
-    docs = {entry.name: entry.doc for entry in layout.entries}
+    known = {entry.name: entry for entry in layout.entries}
     first = True
     for name, key, value, key_at, value_at, end in _entries(layout, data, most):
         if first:
@@ -173,7 +114,11 @@ def walk_entries(layout: Layout, data: bytes, most: int | None = None) -> Iterat
             first = False
         label = name if name is not None else _label(key, key_at)
         yield Span(f"{label}.key", key_at, value_at, key, "The key.")
-        yield Span(f"{label}.value", value_at, end, value, docs.get(name or "", "Not known to this revision."))
+        if name is None:
+            yield Span(f"{label}.value", value_at, end, value, "Not known to this revision.")
+            continue
+        for step in steps_of(known[name].shape, data, value_at, end, value):
+            yield Span(f"{label}.value{step.path}", step.start, step.end, step.value, step.doc or known[name].doc)
     if first and data:
         yield Span("map", 0, len(data), None, layout.doc)
 
@@ -198,7 +143,7 @@ def encode_entries(layout: Layout, record: Any) -> bytes:
         value = getattr(record, entry.name)
         if value is None and entry.optional:
             continue
-        pairs.append((encode_item(entry.name.encode()), encode_item(_local_entry(entry, value, layout.rules))))
+        pairs.append((encode_item(entry.name.encode()), write_shape(entry.shape, value, entry.name, layout.rules)))
     known = {entry.name.encode() for entry in layout.entries}
     for key, value in record.extra.items():
         if type(key) is not bytes:
@@ -224,36 +169,3 @@ def _local_extra(value: Any, rules: Mapping[str, str]) -> bytes:
     if end != len(item):
         raise LocalProtocolError(rules["malformed"], None, "extra", expected, f"{counted_bytes(len(item) - end)} more")
     return item
-
-
-def _local_entry(entry: Entry, value: Any, rules: Mapping[str, str]) -> object:
-    if entry.type == "text":
-        if type(value) is not str:
-            raise LocalProtocolError(rules["type"], None, entry.name, "a string", brief(value))
-        try:
-            return value.encode("utf-8")
-        except UnicodeEncodeError:
-            raise LocalProtocolError(rules["charset"], None, entry.name, "UTF-8", "a lone surrogate") from None
-    least = 0 if entry.type == "uint" else entry.minimum
-    if type(value) is not int or (least is not None and value < least) or not -(1 << 64) <= value < 1 << 64:
-        expected = "an integer of 64 bits" if least is None else f"an integer of at least {least} and 64 bits"
-        raise LocalProtocolError(rules["type"], None, entry.name, expected, brief(value))
-    return value
-
-
-def brief(value: object) -> str:
-    """A value in a few words."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "true" if value else "false"
-        case list():
-            return "an array"
-        case dict() | Map():
-            return "a map"
-        case Tag():
-            return f"an item with tag {value.number}"
-        case Simple():
-            return f"the simple value {value.value}"
-    return shown(value, _MAX_SHOWN)

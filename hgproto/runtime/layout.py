@@ -15,9 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from hgproto.errors import LocalProtocolError, RemoteProtocolError, counted, shown
 from hgproto.runtime.bytelike import as_bytes, bytes_like
 from hgproto.runtime.entries import (
-    Entry,
     Span,
-    brief,
     counted_bytes,
     decode_entries,
     encode_entries,
@@ -25,6 +23,7 @@ from hgproto.runtime.entries import (
     walk_entries,
 )
 from hgproto.runtime.frame import check_integer, check_text
+from hgproto.runtime.shapes import Entry, Shape, brief
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -34,6 +33,7 @@ __all__ = [
     "Entry",
     "Layout",
     "Part",
+    "Shape",
     "Span",
     "case_number",
     "case_of",

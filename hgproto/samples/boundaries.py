@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from hgproto.errors import RemoteProtocolError, counted, quoted
 from hgproto.judging.validation import validate
-from hgproto.runtime.cbor import Simple, Tag, encode_item, join_map
+from hgproto.runtime.cbor import encode_item, join_map
 from hgproto.runtime.definition import defined
 from hgproto.runtime.frame import checked_number
 from hgproto.runtime.layout import case_number, highest
 from hgproto.samples.choices import Seeded, Simplest
 from hgproto.samples.frames import FrameMaker, NotMadeError, sums
 from hgproto.samples.payloads import STRINGS, assembled, complete
+from hgproto.samples.shapes import CHARACTERS, ITEMS, edges_of, simplest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -24,37 +25,6 @@ if TYPE_CHECKING:
     from hgproto.runtime.layout import Entry, Layout, Part
 
 __all__ = ["Boundary", "boundaries"]
-
-_CHARACTERS = {
-    "ascii": (b"\x00", b"\x7f", b"\x80", b"\xff"),
-    # The first and last characters of each length, the last bytes that are none, an overlong form, a surrogate, a cut.
-    "utf8": (
-        b"\x00",
-        b"\x7f",
-        b"\x80",
-        b"\xc0\x80",
-        b"\xc1\xbf",
-        b"\xc2",
-        b"\xc2\x80",
-        b"\xdf\xbf",
-        b"\xe0\x9f\xbf",
-        b"\xe0\xa0\x80",
-        b"\xed\x9f\xbf",
-        b"\xed\xa0\x80",
-        b"\xee\x80\x80",
-        b"\xef\xbf\xbf",
-        b"\xf0\x8f\xbf\xbf",
-        b"\xf0\x90\x80\x80",
-        b"\xf4\x8f\xbf\xbf",
-        b"\xf4\x90\x80\x80",
-        b"\xff",
-    ),
-    "bytes": (b"\x00", b"\x7f", b"\x80", b"\xff"),
-}
-_ITEMS: tuple[object, ...] = (0, -1, b"", "", [], {}, None, False, True, 0.0, Simple(0), Tag(0, 0))
-"""A value of each kind that CBOR has."""
-_HEADS = (23, 24, 0xFF, 0x100, 0xFFFF, 0x10000, 0xFFFFFFFF, 0x100000000, (1 << 64) - 1)
-"""Where the head of a CBOR item gets longer, and its end."""
 
 
 class Boundary(NamedTuple):
@@ -189,7 +159,7 @@ class _Maker:
     def _of_string(self, type: str) -> Iterator[tuple[str, bytes]]:
         for size in (self._limit - 1, self._limit, self._limit + 1):
             yield counted(size, "character"), b"a" * size
-        for data in _CHARACTERS[type]:
+        for data in CHARACTERS[type]:
             yield f"the bytes {data.hex()}", data
             yield f"the bytes {data.hex()} between others", b"a" + data + b"a"
 
@@ -259,7 +229,7 @@ class _Edges:
             # What is longer than the limit on lengths is all the same.
             if 0 <= size <= min(most, room + 1):
                 yield f"{part.name} of {counted(size, 'byte')}", self._with(part.name, [b"a" * size])
-        for data in _CHARACTERS[part.type]:
+        for data in CHARACTERS[part.type]:
             yield f"{part.name} of the bytes {data.hex()}", self._with(part.name, [data])
         if sized_by is not None and sized_by.number is not None:
             last = highest(self._parts[sized_by.number])
@@ -282,29 +252,15 @@ def _of_map(entries: tuple[Entry, ...]) -> Iterator[tuple[str, bytes]]:
         pairs = [*((name.encode(), value) for name, value in values.items()), *more]
         return join_map([(encode_item(key), encode_item(value)) for key, value in pairs])
 
-    every: dict[str, object] = {
-        entry.name: b"a" if entry.type == "text" else max(1, entry.minimum or 1) for entry in entries
-    }
+    every = {entry.name: simplest(entry.shape) for entry in entries}
     yield "every entry", encoded(every)
     for entry in entries:
         name, key = entry.name, entry.name.encode()
         yield f"no {name}", encoded({other: value for other, value in every.items() if other != name})
         yield f"{name} twice", encoded(every, (key, every[name]))
         yield f"{name} as text", encoded({other: v for other, v in every.items() if other != name}, (name, every[name]))
-        for item in _ITEMS:
-            yield f"{name} {item!r}", encoded({**every, name: item})
-        if entry.type == "text":
-            for data in _CHARACTERS["utf8"]:
-                yield f"{name} of the bytes {data.hex()}", encoded({**every, name: data})
-            for size in (23, 24, 0xFF, 0x100):
-                yield f"{name} of {counted(size, 'byte')}", encoded({**every, name: b"a" * size})
-        else:
-            least = {0 if entry.type == "uint" else entry.minimum or 0}
-            numbers = {number + step for number in least for step in (-1, 0, 1)} | {-(1 << 64)}
-            for number in sorted({*numbers, *_HEADS, *(-number for number in _HEADS)}):
-                if not -(1 << 64) <= number < 1 << 64:
-                    continue  # CBOR has no such integer
-                yield f"{name} {number}", encoded({**every, name: number})
+        for what, value in edges_of(entry.shape):
+            yield f"{name} {what}", encoded({**every, name: value})
     data = encoded(every)
     for count in (24 - len(every) - 1, 24 - len(every)):
         more = [(f"x{number}".encode(), None) for number in range(count)]
@@ -315,7 +271,7 @@ def _of_map(entries: tuple[Entry, ...]) -> Iterator[tuple[str, bytes]]:
     yield "a key that is no string", encoded(every, (0, 0))
     yield "an empty map", encode_item({})
     yield "a map of indefinite length", b"\xbf" + data[1:] + b"\xff"
-    for item in _ITEMS:
+    for item in ITEMS:
         yield f"{item!r} instead of a map", encode_item(item)
     for size in range(len(data)):
         yield f"{size} of {counted(len(data), 'byte')}", data[:size]

@@ -11,7 +11,8 @@ from hgproto.runtime.definition import defined
 from hgproto.runtime.frame import checked_number
 from hgproto.runtime.layout import case_of
 from hgproto.samples.choices import Simplest
-from hgproto.samples.payloads import MOST_BYTES, string, structure
+from hgproto.samples.payloads import structure
+from hgproto.samples.shapes import MOST_BYTES, string
 from hgproto.wire.jsonform import Continuations
 
 if TYPE_CHECKING:

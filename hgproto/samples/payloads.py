@@ -6,55 +6,24 @@ from typing import TYPE_CHECKING
 
 from hgproto.runtime.cbor import encode_map
 from hgproto.runtime.layout import highest
+from hgproto.samples.shapes import MOST_ELEMENTS, drawn_pairs, number, string
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-    from hgproto.runtime.layout import Entry, Layout
+    from hgproto.runtime.layout import Layout
     from hgproto.samples.choices import Choices
 
-__all__ = ["STRINGS", "assembled", "complete", "string", "structure"]
+__all__ = ["STRINGS", "assembled", "complete", "structure"]
 
 STRINGS = ("ascii", "utf8", "bytes")
 """The types of parts that are strings."""
-
-MOST_BYTES = 12
-MOST_ELEMENTS = 3
-
-_ASCII = (b"a", b"key", b"~ ", b"\0", b"\x7f", b"%s")
-_UTF8 = (*_ASCII, "\u00e9".encode(), "\U0001f9ea".encode(), b"\n", "\u202e".encode())
-_NUMBERS = (
-    0,
-    1,
-    2,
-    23,
-    24,
-    0x7F,
-    0x80,
-    0xFF,
-    0x100,
-    0x7FFF,
-    0xFFFF,
-    0x10000,
-    0xFFFFFF,
-    0xFFFFFFFF,
-    0x100000000,
-    (1 << 64) - 1,
-)
-
-
-def string(type: str, choices: Choices, least: int = 0, most: int = MOST_BYTES) -> bytes:
-    """The bytes of a string: ``ascii``, ``utf8`` or ``bytes``, so many bytes or fewer characters."""
-    if type == "bytes":
-        return choices.any_bytes(least, most)
-    characters = _ASCII if type == "ascii" else _UTF8
-    return b"".join(choices.pick(characters) for _ in range(choices.among(least, most // 4)))
 
 
 def structure(layout: Layout, choices: Choices) -> bytes:
     """The bytes of a structure that keep the rules of its fields."""
     if layout.entries:
-        return encode_map(_pairs(layout.entries, choices))
+        return encode_map(drawn_pairs(layout.entries, choices))
     strings: dict[str, list[bytes]] = {}
     numbers: dict[str, list[int]] = {}
     for part in layout.parts:
@@ -69,7 +38,7 @@ def structure(layout: Layout, choices: Choices) -> bytes:
     complete(layout, strings, numbers)
     for part in layout.parts:
         if part.name not in strings and part.name not in numbers:
-            numbers[part.name] = [_number(0, highest(part), choices)]
+            numbers[part.name] = [number(0, highest(part), choices)]
     return assembled(layout, strings, numbers)
 
 
@@ -94,28 +63,3 @@ def assembled(layout: Layout, strings: Mapping[str, list[bytes]], numbers: Mappi
             size = highest(part).bit_length() // 8
             data += [number.to_bytes(size, "little") for number in numbers[part.name]]
     return b"".join(data)
-
-
-def _number(low: int, high: int, choices: Choices) -> int:
-    """A number, at a boundary as often as not."""
-    fitting = [number for number in (*_NUMBERS, -1) if low <= number <= high]
-    return choices.pick(fitting) if choices.below(2) else choices.among(low, min(high, low + 0xFFFF))
-
-
-def _pairs(entries: Sequence[Entry], choices: Choices) -> list[tuple[object, object]]:
-    """The keys and values of a CBOR map."""
-    pairs: list[tuple[object, object]] = []
-    for entry in entries:
-        if entry.optional and choices.below(2) == 0:
-            continue
-        value: object
-        if entry.type == "text":
-            value = string("utf8", choices)
-        else:
-            low = 0 if entry.type == "uint" else -(1 << 64) if entry.minimum is None else entry.minimum
-            value = _number(low if entry.minimum is None else max(low, entry.minimum), (1 << 64) - 1, choices)
-        pairs.append((entry.name.encode(), value))
-    if choices.below(4) == 3:
-        # Keys that a receiver does not know are no fault.
-        pairs.append((b"x-" + string("ascii", choices), choices.pick((None, True, b"", 0, -1))))
-    return pairs

@@ -301,9 +301,8 @@ def _structure(pieces: Pieces, part: Structure, cells: Sequence[Cell], note: Not
     if part.is_cbor_map:
         for entry in part.entries:
             words = pieces.prose(entry.doc, part.name, entry.place)
-            kind = f"{entry.type}, at least {entry.minimum}" if entry.minimum is not None else entry.type
             name = named(note(Part("field", f"{part.name}.{entry.name}")), entry.name)
-            rows.append([name, kind, "may be missing" if entry.optional else "required", words])
+            rows.append([name, str(entry.type), "may be missing" if entry.optional else "required", words])
         return [
             intro,
             figure,

@@ -149,6 +149,11 @@ def value_to_json(value: Any, depth: int = 0) -> Any:
             return known | more
         case bytes():
             return value.hex()
+        case dict():
+            return {
+                _key(key) if isinstance(key, bytes) else str(key): value_to_json(item, depth + 1)
+                for key, item in value.items()
+            }
         case list() | tuple():
             return [value_to_json(item, depth + 1) for item in value]
     return value

@@ -36,6 +36,7 @@ from hgproto.wire.writer import frame_buffers
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hgproto.language.cbor_types import CborType
     from hgproto.language.model import Field, Schema, Structure
 
 ALIEN = Revision(str(ROOT / "tests" / "data" / "alien.yaml"))
@@ -67,13 +68,45 @@ def one_of_type(field: Field) -> st.SearchStrategy[Any]:
     return strings.filter(bool) if "empty" in field.rules else strings
 
 
+def of_cbor_type(type: CborType) -> st.SearchStrategy[Any]:
+    """Values of a CBOR type."""
+    scalars: dict[str, st.SearchStrategy[Any]] = {
+        "text": utf8_text,
+        "ascii": st.sampled_from(type.choices) if type.choices else ascii_text,
+        "bytes": st.binary(max_size=8),
+        "int": st.integers(-(2**64) if type.minimum is None else type.minimum, 2**64 - 1),
+        "uint": st.integers(0, 2**64 - 1),
+        "bool": st.booleans(),
+        "any": st.recursive(
+            st.none() | st.booleans() | st.integers(-9, 9) | st.binary(max_size=3) | utf8_text,
+            lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.binary(max_size=2), inner, max_size=2),
+            max_leaves=4,
+        ),
+    }
+    parts = [of_cbor_type(part) for part in type.parts]
+    match type.name:
+        case "array":
+            return st.lists(parts[0], max_size=3)
+        case "map-of":
+            return st.dictionaries(parts[0], parts[1], max_size=3)
+        case "map":
+            known = {e.name: of_cbor_type(e.type) for e in type.entries}
+            required = {e.name: known.pop(e.name) for e in type.entries if not e.optional}
+            more = st.dictionaries(st.binary(min_size=9, max_size=10), scalars["any"], max_size=2)
+            return st.builds(lambda one, two: one | two, st.fixed_dictionaries(required, optional=known), more)
+        case "one-of":
+            return st.one_of(parts)
+    return scalars[type.name]
+
+
 @cache
 def records(name: str) -> st.SearchStrategy[Any]:
     """Values of a structure that can be built."""
     structure = SCHEMA.structures[name]
     if structure.is_cbor_map:
-        entries = {"text": utf8_text, "int": st.integers(3, 2**64 - 1), "uint": st.integers(0, 2**64 - 1)}
-        parts = {e.name: st.none() | entries[e.type] if e.optional else entries[e.type] for e in structure.entries}
+        parts = {
+            e.name: st.none() | of_cbor_type(e.type) if e.optional else of_cbor_type(e.type) for e in structure.entries
+        }
         parts["extra"] = st.dictionaries(
             st.binary(max_size=3), (st.integers(-9, 9) | ascii_text).map(encode_item), max_size=2
         )

@@ -11,8 +11,8 @@ from hgproto.errors import LocalProtocolError, RemoteProtocolError, quoted
 from hgproto.judging.validation import validate
 from hgproto.revisions.framing_0002 import codec, structs
 from hgproto.runtime.cbor import MAX_DEPTH, decode_item, encode_item, encode_map
-from hgproto.runtime.entries import brief
 from hgproto.runtime.layout import walk
+from hgproto.runtime.shapes import brief
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,6 +16,7 @@ from hgproto.runtime.layout import (
     Entry,
     Layout,
     Part,
+    Shape,
     decode_entries,
     encode_entries,
     fault,
@@ -639,11 +640,11 @@ PROGRESS = Layout(
         "charset": "progress.utf8",
     },
     entries=(
-        Entry("topic", "text", "Which operation. SHOULD be ASCII and stay the same.", False, None),
-        Entry("pos", "int", "How far the operation is, -1 when it has ended.", False, -1),
-        Entry("total", "uint", "Where the operation will end, in the unit of pos.", False, None),
-        Entry("label", "text", "What the operation is called for people.", True, None),
-        Entry("item", "text", "What the operation works on at the moment.", True, None),
+        Entry("topic", Shape("text"), "Which operation. SHOULD be ASCII and stay the same.", False),
+        Entry("pos", Shape("int", minimum=-1), "How far the operation is, -1 when it has ended.", False),
+        Entry("total", Shape("uint"), "Where the operation will end, in the unit of pos.", False),
+        Entry("label", Shape("text"), "What the operation is called for people.", True),
+        Entry("item", Shape("text"), "What the operation works on at the moment.", True),
     ),
 )
 """The table of progress."""

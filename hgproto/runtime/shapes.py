@@ -1,0 +1,338 @@
+"""Shapes: the types that a schema has for CBOR values, and how values of them are read, built, and located.
+
+The functions that read expect bytes that are well formed (:func:`hgproto.runtime.cbor.skip_item` accepts them). ``rules`` are the
+requirements of the structure by what can be wrong: type, charset, choice, keys, and missing. ``path`` names the value in errors.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from hgproto.errors import LocalProtocolError, RemoteProtocolError, shown
+from hgproto.runtime.bytelike import as_bytes, is_bytes_like
+from hgproto.runtime.cbor import (
+    CborError,
+    Map,
+    Simple,
+    Tag,
+    decode_item,
+    encode_item,
+    item_head,
+    join_array,
+    join_map,
+    map_pairs,
+    place_in_string,
+    skip_item,
+    utf8,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["MAJORS", "Entry", "Shape", "Step", "brief", "read_shape", "steps_of", "write_shape"]
+
+_MAX_SHOWN = 32
+"""Longer integers are not shown: Python has a limit on the digits that it prints."""
+
+MAJORS = {
+    "text": frozenset({2, 3}),
+    "ascii": frozenset({2}),
+    "bytes": frozenset({2}),
+    "int": frozenset({0, 1}),
+    "uint": frozenset({0, 1}),
+    "bool": frozenset({7}),
+    "array": frozenset({4}),
+    "map": frozenset({5}),
+    "map-of": frozenset({5}),
+    "any": frozenset(range(8)),
+}
+"""The major types of the items that a type accepts. A ``one-of`` accepts those of its options."""
+_WORDS = {
+    "text": "a string",
+    "ascii": "a byte string",
+    "bytes": "a byte string",
+    "bool": "true or false",
+    "array": "an array",
+    "map": "a map",
+    "map-of": "a map",
+    "any": "an item",
+}
+
+
+class Shape(NamedTuple):
+    """The type of a value.
+
+    ``type``: a word of the schema language. ``minimum``: of an integer. ``choices``: the strings that are allowed, if not all.
+    ``parts``: the shape of the items (array), of the keys and of the values (map-of), or of each option (one-of). ``entries``:
+    the keys that a map is known to have.
+    """
+
+    type: str
+    minimum: int | None = None
+    choices: tuple[str, ...] = ()
+    parts: tuple[Shape, ...] = ()
+    entries: tuple[Entry, ...] = ()
+
+    @property
+    def least(self) -> int | None:
+        """The least integer."""
+        return 0 if self.type == "uint" else self.minimum
+
+    def __str__(self) -> str:
+        if self.type in ("int", "uint"):
+            return "an integer" if self.least is None else f"an integer of at least {self.least}"
+        return " or ".join(map(str, self.parts)) if self.type == "one-of" else _WORDS[self.type]
+
+
+class Entry(NamedTuple):
+    """An entry of a map: its key and the shape of its value."""
+
+    name: str
+    shape: Shape
+    doc: str
+    optional: bool
+
+
+class Step(NamedTuple):
+    """Bytes ``start`` to ``end`` within a value, ``path`` from the value on, and ``value``, None for the head of a container."""
+
+    path: str
+    start: int
+    end: int
+    value: Any
+    doc: str | None
+
+
+def read_shape(shape: Shape, data: bytes, at: int, end: int, path: str, rules: Mapping[str, str]) -> Any:
+    """Returns the value of the item from ``at`` to ``end``. Raises :class:`RemoteProtocolError` for one of another shape.
+
+    Strings are ``str`` or ``bytes``, arrays are lists. Maps are dicts: known keys are ``str``, and others ``bytes``.
+    """
+    kind, first = shape.type, data[at]
+    major = first >> 5
+    if kind == "one-of":
+        option = next((part for part in shape.parts if major in MAJORS[part.type]), None)
+        if option is not None:
+            return read_shape(option, data, at, end, path, rules)
+    elif major in MAJORS[kind]:
+        if major == 2:
+            # The first byte of a short string has its length.
+            raw = data[at + 1 : end] if first < 0x58 else decode_item(data, at)[0]
+            return raw if kind in ("bytes", "any") else _read_text(shape, data, at, raw, path, rules)
+        if kind == "any":
+            return decode_item(data, at)[0]
+        if major < 2:
+            value = first if first < 0x18 else decode_item(data, at)[0]
+            if shape.least is None or value >= shape.least:
+                return value
+        elif major == 3:
+            return decode_item(data, at)[0]
+        elif major == 4:
+            return [
+                read_shape(shape.parts[0], data, start, stop, f"{path}[{index}]", rules)
+                for index, (start, stop) in enumerate(_items(data, at))
+            ]
+        elif major == 5:
+            return dict(_read_map(shape, data, at, path, rules))
+        elif first in (0xF4, 0xF5):
+            return first == 0xF5
+    raise RemoteProtocolError(rules["type"], at, path, str(shape), _brief_item(data, at))
+
+
+def _read_text(shape: Shape, data: bytes, at: int, raw: bytes, path: str, rules: Mapping[str, str]) -> str:
+    try:
+        text = utf8(raw, 0) if shape.type == "text" else raw.decode("ascii")
+    except CborError as error:
+        place = place_in_string(data, at, error.offset)
+        raise RemoteProtocolError(rules["charset"], place, path, error.expected, error.found) from None
+    except UnicodeDecodeError as error:
+        place = place_in_string(data, at, error.start)
+        found = f"the byte 0x{raw[error.start]:02x}"
+        raise RemoteProtocolError(rules["charset"], place, path, "ASCII", found) from None
+    if shape.choices and text not in shape.choices:
+        raise RemoteProtocolError(rules["choice"], at, path, _choices(shape), brief(text))
+    return text
+
+
+def _choices(shape: Shape) -> str:
+    return f"one of {', '.join(map(repr, shape.choices))}" if len(shape.choices) > 1 else repr(shape.choices[0])
+
+
+def _items(data: bytes, at: int) -> Iterator[tuple[int, int]]:
+    """Yields the offsets of the items of an array, and the offsets after them."""
+    _, _, count, position = item_head(data, at)
+    while count != 0 and (count is not None or data[position] != 0xFF):
+        start, (position, _) = position, skip_item(data, position)
+        count = None if count is None else count - 1
+        yield start, position
+
+
+def _read_map(shape: Shape, data: bytes, at: int, path: str, rules: Mapping[str, str]) -> Iterator[tuple[Any, Any]]:
+    """Yields the keys and values of a map."""
+    pairs, _, _ = map_pairs(data, at)
+    if shape.type == "map-of":
+        key_shape, value_shape = shape.parts
+        for _, key_at, value_at, end in pairs:
+            key = read_shape(key_shape, data, key_at, value_at, f"{path} (a key)", rules)
+            yield key, read_shape(value_shape, data, value_at, end, f"{path}[{brief(key)}]", rules)
+        return
+    known = {entry.name.encode(): entry for entry in shape.entries}
+    for key, key_at, value_at, end in pairs:
+        if type(key) is not bytes:
+            raise RemoteProtocolError(rules["keys"], key_at, path, "a byte string as key", brief(key))
+        entry = known.pop(key, None)
+        if entry is None:
+            yield key, decode_item(data, value_at)[0]
+        else:
+            yield entry.name, read_shape(entry.shape, data, value_at, end, f"{path}.{entry.name}", rules)
+    for entry in known.values():
+        if not entry.optional:
+            raise RemoteProtocolError(rules["missing"], at, path, f"the key {entry.name}", "no such key")
+
+
+def steps_of(shape: Shape, data: bytes, at: int, end: int, value: Any) -> Iterator[Step]:
+    """Yields the parts of a value that :func:`read_shape` accepts, in wire order: heads of containers, keys, and items."""
+    if shape.type == "one-of":
+        shape = next(part for part in shape.parts if data[at] >> 5 in MAJORS[part.type])
+    if shape.type not in ("array", "map", "map-of"):
+        yield Step("", at, end, value, None)
+        return
+    _, _, _, body = item_head(data, at)
+    yield Step("", at, body, None if value else value, None)
+    if shape.type == "array":
+        for index, (start, stop) in enumerate(_items(data, at)):
+            for step in steps_of(shape.parts[0], data, start, stop, value[index]):
+                yield step._replace(path=f"[{index}]{step.path}")
+        return
+    known = {entry.name.encode(): entry for entry in shape.entries}
+    pairs, _, _ = map_pairs(data, at)
+    for (key, key_at, value_at, stop), (label, item) in zip(pairs, value.items(), strict=True):
+        name = label if isinstance(label, str) and known else f"[{brief(label)}]"
+        entry = known.get(key)
+        inner = entry.shape if entry is not None else shape.parts[1] if shape.parts else Shape("any")
+        prefix = f".{name}" if not name.startswith("[") else name
+        yield Step(f"{prefix}.key", key_at, value_at, label, "The key.")
+        for step in steps_of(inner, data, value_at, stop, item):
+            doc = step.doc or (entry.doc if entry is not None and not step.path else None)
+            yield step._replace(path=f"{prefix}.value{step.path}", doc=doc)
+
+
+def _brief_item(data: bytes, at: int) -> str:
+    """Describes an item without building an object of its parts."""
+    major, _, argument, _ = item_head(data, at)
+    if major in (4, 5, 6):
+        return {4: "an array", 5: "a map", 6: f"an item with tag {argument}"}[major]
+    return brief(decode_item(data, at)[0])
+
+
+def write_shape(shape: Shape, value: Any, path: str, rules: Mapping[str, str], depth: int = 1) -> bytes:
+    """Returns the item of a value. ``depth``: levels of nesting around it. Raises :class:`LocalProtocolError`."""
+    kind = shape.type
+    if kind == "one-of":
+        option = next((part for part in shape.parts if _fits(part, value)), None)
+        if option is not None:
+            return write_shape(option, value, path, rules, depth)
+    elif kind == "any":
+        return _write_any(value, path, rules, depth)
+    elif _fits(shape, value):
+        if kind in ("text", "ascii"):
+            return _write_text(shape, value, path, rules)
+        if kind == "array":
+            return join_array(
+                [
+                    write_shape(shape.parts[0], item, f"{path}[{index}]", rules, depth + 1)
+                    for index, item in enumerate(value)
+                ]
+            )
+        if kind in ("map", "map-of"):
+            return join_map(_write_pairs(shape, value, path, rules, depth + 1))
+        return encode_item(as_bytes(value) if kind == "bytes" else value)
+    expected = f"{shape} and 64 bits" if kind in ("int", "uint") and shape.least is not None else str(shape)
+    expected = "an integer of 64 bits" if expected == "an integer" else expected
+    raise LocalProtocolError(rules["type"], None, path, expected, brief(value))
+
+
+def _fits(shape: Shape, value: Any) -> bool:
+    """Returns True if a value has the Python type of a shape."""
+    match shape.type:
+        case "text" | "ascii":
+            return type(value) is str
+        case "bytes":
+            return is_bytes_like(value)
+        case "int" | "uint":
+            return (
+                type(value) is int and -(1 << 64) <= value < 1 << 64 and (shape.least is None or value >= shape.least)
+            )
+        case "bool":
+            return type(value) is bool
+        case "array":
+            return isinstance(value, list | tuple)
+        case "map" | "map-of":
+            return isinstance(value, dict)
+    return shape.type == "any"
+
+
+def _write_any(value: Any, path: str, rules: Mapping[str, str], depth: int) -> bytes:
+    try:
+        return encode_item(value, depth)
+    except (TypeError, ValueError) as error:
+        raise LocalProtocolError(rules["type"], None, path, "a value that CBOR has", str(error)) from None
+
+
+def _write_text(shape: Shape, value: str, path: str, rules: Mapping[str, str]) -> bytes:
+    try:
+        raw = value.encode("utf-8" if shape.type == "text" else "ascii")
+    except UnicodeEncodeError as error:
+        expected = "UTF-8" if shape.type == "text" else "ASCII"
+        found = (
+            "a lone surrogate" if shape.type == "text" else f"U+{ord(value[error.start]):04X} at index {error.start}"
+        )
+        raise LocalProtocolError(rules["charset"], None, path, expected, found) from None
+    if shape.choices and value not in shape.choices:
+        raise LocalProtocolError(rules["choice"], None, path, _choices(shape), brief(value))
+    return encode_item(raw)
+
+
+def _write_pairs(
+    shape: Shape, value: dict[Any, Any], path: str, rules: Mapping[str, str], depth: int
+) -> Iterator[tuple[bytes, bytes]]:
+    """Yields the encoded keys and values of a map."""
+    if shape.type == "map-of":
+        for key, item in value.items():
+            raw = write_shape(shape.parts[0], key, f"{path} (a key)", rules, depth)
+            yield raw, write_shape(shape.parts[1], item, f"{path}[{brief(key)}]", rules, depth)
+        return
+    known = {entry.name: entry for entry in shape.entries}
+    names = {name.encode() for name in known}
+    for entry in shape.entries:
+        if entry.name in value:
+            item = write_shape(entry.shape, value[entry.name], f"{path}.{entry.name}", rules, depth)
+            yield encode_item(entry.name.encode()), item
+        elif not entry.optional:
+            raise LocalProtocolError(rules["missing"], None, path, f"the key {entry.name}", "no such key")
+    for key, item in value.items():
+        if key in known:
+            continue
+        if type(key) is not bytes:
+            raise LocalProtocolError(rules["keys"], None, path, "known names and byte strings as keys", brief(key))
+        if key in names:
+            raise LocalProtocolError(rules["duplicate"], None, path, "each key once", f"{brief(key)} again")
+        yield encode_item(key), _write_any(item, f"{path}[{brief(key)}]", rules, depth)
+
+
+def brief(value: object) -> str:
+    """Describes a value in a few words."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case list():
+            return "an array"
+        case dict() | Map():
+            return "a map"
+        case Tag():
+            return f"an item with tag {value.number}"
+        case Simple():
+            return f"the simple value {value.value}"
+    return shown(value, _MAX_SHOWN)

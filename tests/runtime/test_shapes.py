@@ -1,0 +1,205 @@
+"""Shapes of CBOR values: what they accept, where they fault, and what is written for a value."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hgproto.errors import LocalProtocolError, RemoteProtocolError
+from hgproto.runtime.cbor import Tag, encode_item, skip_item
+from hgproto.runtime.shapes import Entry, Shape, brief, read_shape, steps_of, write_shape
+from hgproto.samples.choices import Seeded
+from hgproto.samples.shapes import drawn, edges_of
+
+RULES = {name: name for name in ("type", "charset", "choice", "keys", "missing", "duplicate")}
+WORD = Shape("ascii")
+POINT = Shape(
+    "map",
+    entries=(
+        Entry("x", Shape("int", minimum=-5), "To the right.", False),
+        Entry("names", Shape("array", parts=(Shape("text"),)), "Its names.", True),
+    ),
+)
+SHAPES = {
+    "text": Shape("text"),
+    "ascii": WORD,
+    "bytes": Shape("bytes"),
+    "choice": Shape("ascii", choices=("up", "down")),
+    "int": Shape("int"),
+    "least": Shape("int", minimum=3),
+    "uint": Shape("uint"),
+    "bool": Shape("bool"),
+    "any": Shape("any"),
+    "array": Shape("array", parts=(WORD,)),
+    "points": Shape("array", parts=(POINT,)),
+    "map": POINT,
+    "map-of": Shape("map-of", parts=(WORD, Shape("uint"))),
+    "one-of": Shape("one-of", parts=(WORD, Shape("array", parts=(Shape("bytes"),)), Shape("bool"))),
+}
+GOOD: list[tuple[str, str, Any]] = [
+    ("text", "42c3a9", "é"),
+    ("text", "62c3a9", "é"),
+    ("text", "5f41c341a9ff", "é"),
+    ("ascii", "4161", "a"),
+    ("bytes", "41ff", b"\xff"),
+    ("choice", "427570", "up"),
+    ("int", "3bffffffffffffffff", -(1 << 64)),
+    ("least", "03", 3),
+    ("uint", "00", 0),
+    ("bool", "f5", True),
+    ("bool", "f4", False),
+    ("any", "c1f6", Tag(1, None)),
+    ("any", "f6", None),
+    ("array", "80", []),
+    ("array", "9f416140ff", ["a", ""]),
+    ("points", "81a1417800", [{"x": 0}]),
+    ("map", "a2417800456e616d657381416e", {"x": 0, "names": ["n"]}),
+    ("map", "a2417a f6 417800", {b"z": None, "x": 0}),
+    ("map-of", "a141611864", {"a": 100}),
+    ("one-of", "4162", "b"),
+    ("one-of", "8141ff", [b"\xff"]),
+    ("one-of", "f5", True),
+]
+BAD: list[tuple[str, str, str, int, str]] = [
+    ("text", "00", "type", 0, "v"),
+    ("text", "41ff", "charset", 1, "v"),
+    ("ascii", "6161", "type", 0, "v"),
+    ("ascii", "42c3a9", "charset", 1, "v"),
+    ("ascii", "5f416142c3a9ff", "charset", 4, "v"),
+    ("choice", "416c", "choice", 0, "v"),
+    ("least", "02", "type", 0, "v"),
+    ("uint", "20", "type", 0, "v"),
+    ("bool", "f6", "type", 0, "v"),
+    ("bool", "f90000", "type", 0, "v"),
+    ("array", "8241610a", "type", 3, "v[1]"),
+    ("points", "82a14178 00 a1417825", "type", 8, "v[1].x"),
+    ("map", "a0", "missing", 0, "v"),
+    ("map", "a10000", "keys", 1, "v"),
+    ("map", "a2417800456e616d657381 00", "type", 11, "v.names[0]"),
+    ("map-of", "a1000a", "type", 1, "v (a key)"),
+    ("map-of", "a1416120", "type", 3, "v['a']"),
+    ("one-of", "00", "type", 0, "v"),
+    ("one-of", "8100", "type", 1, "v[0]"),
+]
+
+
+@pytest.mark.parametrize(("name", "item", "value"), GOOD)
+def test_an_item_of_a_shape_is_read(name: str, item: str, value: Any) -> None:
+    data = b"\0" + bytes.fromhex(item) + b"\0"
+    found = read_shape(SHAPES[name], data, 1, len(data) - 1, "v", RULES)
+    assert (found, type(found)) == (value, type(value))
+
+
+@pytest.mark.parametrize(("name", "item", "rule", "offset", "path"), BAD)
+def test_an_item_of_another_shape_is_rejected_where_it_differs(
+    name: str, item: str, rule: str, offset: int, path: str
+) -> None:
+    data = bytes.fromhex(item)
+    assert skip_item(data)[0] == len(data)
+    with pytest.raises(RemoteProtocolError) as error:
+        read_shape(SHAPES[name], data, 0, len(data), "v", RULES)
+    assert (error.value.requirement, error.value.offset, error.value.field) == (rule, offset, path)
+
+
+UNWRITTEN: list[tuple[str, Any, str, str]] = [
+    ("text", b"a", "type", "v"),
+    ("text", "\ud800", "charset", "v"),
+    ("ascii", "é", "charset", "v"),
+    ("choice", "left", "choice", "v"),
+    ("bytes", "a", "type", "v"),
+    ("int", 1 << 64, "type", "v"),
+    ("int", True, "type", "v"),
+    ("uint", -1, "type", "v"),
+    ("bool", 1, "type", "v"),
+    ("any", object(), "type", "v"),
+    ("array", "ab", "type", "v"),
+    ("array", ["a", 1], "type", "v[1]"),
+    ("map", {}, "missing", "v"),
+    ("map", {"x": 0, "y": 0}, "keys", "v"),
+    ("map", {"x": 0, b"x": 0}, "duplicate", "v"),
+    ("map", {"x": 0, b"z": object()}, "type", "v[b'z']"),
+    ("map-of", {"é": 1}, "charset", "v (a key)"),
+    ("map-of", {"a": -1}, "type", "v['a']"),
+    ("one-of", 5, "type", "v"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "rule", "path"), UNWRITTEN)
+def test_a_value_of_another_shape_is_not_written(name: str, value: Any, rule: str, path: str) -> None:
+    with pytest.raises(LocalProtocolError) as error:
+        write_shape(SHAPES[name], value, "v", RULES)
+    assert (error.value.requirement, error.value.field) == (rule, path)
+
+
+@given(st.sampled_from(sorted(SHAPES)), st.integers(0, 1 << 32))
+def test_what_is_drawn_is_read_and_written_again(name: str, seed: int) -> None:
+    shape = SHAPES[name]
+    data = encode_item(drawn(shape, Seeded(seed)))
+    value = read_shape(shape, data, 0, len(data), "v", RULES)
+    assert write_shape(shape, value, "v", RULES) == data
+    steps = list(steps_of(shape, data, 0, len(data), value))
+    assert [step.start for step in steps] == [0, *(step.end for step in steps[:-1])]
+    assert steps[-1].end == len(data)
+    assert len({step.path for step in steps}) == len(steps)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_edges_are_accepted_and_rejected(name: str) -> None:
+    shape, accepted = SHAPES[name], []
+    for _, value in edges_of(shape):
+        data = encode_item(value)
+        try:
+            read = read_shape(shape, data, 0, len(data), "v", RULES)
+        except RemoteProtocolError as error:
+            accepted.append(False)
+            assert error.offset is not None
+            assert error.offset < len(data)
+        else:
+            accepted.append(True)
+            again = write_shape(shape, read, "v", RULES)
+            assert read_shape(shape, again, 0, len(again), "v", RULES) == read
+    assert any(accepted)
+    assert all(accepted) == (name == "any")
+
+
+def test_the_steps_of_a_value_name_its_parts() -> None:
+    data = bytes.fromhex("a2417a82f6f5417800")
+    value = read_shape(POINT, data, 0, len(data), "v", RULES)
+    assert [(step.path, step.start, step.end, step.value) for step in steps_of(POINT, data, 0, len(data), value)] == [
+        ("", 0, 1, None),
+        ("[b'z'].key", 1, 3, b"z"),
+        ("[b'z'].value", 3, 6, [None, True]),
+        (".x.key", 6, 8, "x"),
+        (".x.value", 8, 9, 0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (None, "null"),
+        (True, "true"),
+        ([], "an array"),
+        ({}, "a map"),
+        (Tag(4, 0), "an item with tag 4"),
+        (b"a", "b'a'"),
+    ],
+)
+def test_a_value_is_described_in_a_few_words(value: object, words: str) -> None:
+    assert brief(value) == words
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("int", "an integer"),
+        ("least", "an integer of at least 3"),
+        ("one-of", "a byte string or an array or true or false"),
+        ("map", "a map"),
+    ],
+)
+def test_a_shape_is_described_in_a_few_words(name: str, words: str) -> None:
+    assert str(SHAPES[name]) == words
