@@ -20,6 +20,7 @@ from hgproto.diff.change import (
     several,
     was,
 )
+from hgproto.diff.entries import entry_changes
 from hgproto.diff.events import paired_actions
 from hgproto.language.constraints import allowed_flags
 from hgproto.language.model import STRINGS, Field
@@ -69,7 +70,6 @@ FRAME = {
     "doc": DOCUMENTATION,
 }
 FIELD = {"at_most": WIRE, "limit": WIRE, "show": SEMANTIC, "doc": DOCUMENTATION}
-ENTRY = {"type": WIRE, "optional": WIRE, "doc": DOCUMENTATION}
 
 
 class Flags:
@@ -339,19 +339,7 @@ def _structure(path: str, old: Structure, new: Structure, names: Names) -> Itera
         yield Change(
             LAYOUT, f"{path}.fields", was("order", f"the fields {of}", *map(", ".join, orders)), old.place, new.place
         )
-    entries, others = {entry.name: entry for entry in old.entries}, {entry.name: entry for entry in new.entries}
-    keys = {name: name for name in entries if name in others}
-    yield from several(
-        WIRE,
-        f"{path}.entries",
-        lambda name: f"the key {name} {of}",
-        entries,
-        others,
-        keys,
-        lambda entry: f", {'optional' if entry.optional else 'required'},",
-    )
-    for name in keys:
-        yield from attributes(f"{path}.entries.{name}", f"the key {name} {of}", entries[name], others[name], ENTRY)
+    yield from entry_changes(f"{path}.entries", of, old.entries, new.entries)
 
 
 def _paired_fields(old: Structure, new: Structure, names: Names) -> dict[str, str]:

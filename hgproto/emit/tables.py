@@ -49,8 +49,9 @@ def _entry(entry: CborEntry) -> Group:
 def _shape(type: CborType) -> Group:
     """A type as it is in a table."""
     arguments: list[str | Group] = [literal(type.name)]
-    if type.minimum is not None:
-        arguments.append(f"minimum={type.minimum}")
+    minimum = 0 if type.name == "uint" else type.minimum
+    if minimum is not None:
+        arguments.append(f"minimum={minimum}")
     if type.choices:
         arguments.append(Group("choices=(", [literal(choice) for choice in type.choices]))
     if type.parts:

@@ -152,7 +152,7 @@ class Edges:
                     yield f"{name} empty"
             elif "true" in edges:
                 yield f"{name} {'true' if value else 'false'}"
-            elif "least" in edges and value == (-(1 << 64) if entry.shape.least is None else entry.shape.least):
+            elif "least" in edges and value == (-(1 << 64) if entry.shape.minimum is None else entry.shape.minimum):
                 yield f"{name} least"
             elif "most" in edges and value == _LARGEST:
                 yield f"{name} most"

@@ -59,12 +59,16 @@ _WORDS = {
 }
 
 
+_STRINGS = frozenset({"text", "ascii", "bytes"})
+_INTEGERS = frozenset({"int", "uint"})
+
+
 class Shape(NamedTuple):
     """The type of a value.
 
-    ``type``: a word of the schema language. ``minimum``: of an integer. ``choices``: the strings that are allowed, if not all.
-    ``parts``: the shape of the items (array), of the keys and of the values (map-of), or of each option (one-of). ``entries``:
-    the keys that a map is known to have.
+    ``type``: a word of the schema language. ``minimum``: of an integer; 0 for a ``uint``. ``choices``: the strings that are
+    allowed, if not all. ``parts``: the shape of the items (array), of the keys and of the values (map-of), or of each option
+    (one-of). ``entries``: the keys that a map is known to have.
     """
 
     type: str
@@ -73,14 +77,9 @@ class Shape(NamedTuple):
     parts: tuple[Shape, ...] = ()
     entries: tuple[Entry, ...] = ()
 
-    @property
-    def least(self) -> int | None:
-        """The least integer."""
-        return 0 if self.type == "uint" else self.minimum
-
     def __str__(self) -> str:
         if self.type in ("int", "uint"):
-            return "an integer" if self.least is None else f"an integer of at least {self.least}"
+            return "an integer" if self.minimum is None else f"an integer of at least {self.minimum}"
         return " or ".join(map(str, self.parts)) if self.type == "one-of" else _WORDS[self.type]
 
 
@@ -110,32 +109,36 @@ def read_shape(shape: Shape, data: bytes, at: int, end: int, path: str, rules: M
     """
     kind, first = shape.type, data[at]
     major = first >> 5
-    if kind == "one-of":
+    if major == 2 and kind in _STRINGS:
+        # The first byte of a short string has its length.
+        raw = data[at + 1 : end] if first < 0x58 else decode_item(data, at)[0]
+        if kind == "bytes":
+            return raw
+        if kind == "text" and not shape.choices:
+            try:
+                return raw.decode()
+            except UnicodeDecodeError:  # the place is found below
+                pass
+        return _read_text(shape, data, at, raw, path, rules)
+    if major < 2 and kind in _INTEGERS:
+        value = first if first < 0x18 else decode_item(data, at)[0]
+        if shape.minimum is None or value >= shape.minimum:
+            return value
+    elif kind == "one-of":
         option = next((part for part in shape.parts if major in MAJORS[part.type]), None)
         if option is not None:
             return read_shape(option, data, at, end, path, rules)
-    elif major in MAJORS[kind]:
-        if major == 2:
-            # The first byte of a short string has its length.
-            raw = data[at + 1 : end] if first < 0x58 else decode_item(data, at)[0]
-            return raw if kind in ("bytes", "any") else _read_text(shape, data, at, raw, path, rules)
-        if kind == "any":
-            return decode_item(data, at)[0]
-        if major < 2:
-            value = first if first < 0x18 else decode_item(data, at)[0]
-            if shape.least is None or value >= shape.least:
-                return value
-        elif major == 3:
-            return decode_item(data, at)[0]
-        elif major == 4:
-            return [
-                read_shape(shape.parts[0], data, start, stop, f"{path}[{index}]", rules)
-                for index, (start, stop) in enumerate(_items(data, at))
-            ]
-        elif major == 5:
-            return dict(_read_map(shape, data, at, path, rules))
-        elif first in (0xF4, 0xF5):
-            return first == 0xF5
+    elif kind == "any" or (kind == "text" and major == 3):
+        return decode_item(data, at)[0]
+    elif kind == "array" and major == 4:
+        return [
+            read_shape(shape.parts[0], data, start, stop, f"{path}[{index}]", rules)
+            for index, (start, stop) in enumerate(_items(data, at))
+        ]
+    elif major == 5 and kind in ("map", "map-of"):
+        return dict(_read_map(shape, data, at, path, rules))
+    elif kind == "bool" and first in (0xF4, 0xF5):
+        return first == 0xF5
     raise RemoteProtocolError(rules["type"], at, path, str(shape), _brief_item(data, at))
 
 
@@ -247,7 +250,7 @@ def write_shape(shape: Shape, value: Any, path: str, rules: Mapping[str, str], d
         if kind in ("map", "map-of"):
             return join_map(_write_pairs(shape, value, path, rules, depth + 1))
         return encode_item(as_bytes(value) if kind == "bytes" else value)
-    expected = f"{shape} and 64 bits" if kind in ("int", "uint") and shape.least is not None else str(shape)
+    expected = f"{shape} and 64 bits" if kind in ("int", "uint") and shape.minimum is not None else str(shape)
     expected = "an integer of 64 bits" if expected == "an integer" else expected
     raise LocalProtocolError(rules["type"], None, path, expected, brief(value))
 
@@ -261,7 +264,9 @@ def _fits(shape: Shape, value: Any) -> bool:
             return is_bytes_like(value)
         case "int" | "uint":
             return (
-                type(value) is int and -(1 << 64) <= value < 1 << 64 and (shape.least is None or value >= shape.least)
+                type(value) is int
+                and -(1 << 64) <= value < 1 << 64
+                and (shape.minimum is None or value >= shape.minimum)
             )
         case "bool":
             return type(value) is bool

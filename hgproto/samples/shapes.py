@@ -103,7 +103,7 @@ def simplest(shape: Shape) -> object:
         case "text" | "ascii" | "bytes":
             return shape.choices[0].encode() if shape.choices else b"a"
         case "int" | "uint":
-            return max(1, shape.least or 1)
+            return max(1, shape.minimum or 1)
         case "bool":
             return True
         case "array":
@@ -125,7 +125,7 @@ def drawn(shape: Shape, choices: Choices) -> object:
                 return choices.pick(shape.choices).encode()
             return string("utf8" if shape.type == "text" else shape.type, choices)
         case "int" | "uint":
-            least = -(1 << 64) if shape.least is None else shape.least
+            least = -(1 << 64) if shape.minimum is None else shape.minimum
             return number(least, (1 << 64) - 1, choices)
         case "bool":
             return bool(choices.below(2))
@@ -165,7 +165,7 @@ def edges_of(shape: Shape) -> Iterator[tuple[str, object]]:
                 yield f"of {counted(size, 'byte')}", b"a" * size
             yield from ((choice, choice.encode()) for choice in shape.choices)
         case "int" | "uint":
-            steps = {(shape.least or 0) + step for step in (-1, 0, 1)} | {-(1 << 64)}
+            steps = {(shape.minimum or 0) + step for step in (-1, 0, 1)} | {-(1 << 64)}
             for one in sorted({*steps, *_HEADS, *(-one for one in _HEADS)}):
                 if -(1 << 64) <= one < 1 << 64:  # CBOR has no other integers
                     yield str(one), one

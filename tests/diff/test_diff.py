@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from support import INVALID, ROOT, SCHEMA, VALID
 
 from hgproto.cli import main
-from hgproto.diff import KINDS, Change, changes, events, machines, messages, parts
+from hgproto.diff import KINDS, Change, changes, entries, events, machines, messages, parts
 from hgproto.language import SchemaError, check, load, model
 from hgproto.language.cbor_types import CborEntry
 from hgproto.language.messages import Message, MessagePart
@@ -141,7 +141,7 @@ def test_what_is_new_one_way_is_gone_the_other(pair: Pair) -> None:
 
 ELSEWHERE = {
     model.Action: "name events",
-    CborEntry: "name",
+    CborEntry: "name type",
     model.Event: "name inherited own",
     model.EventField: "name",
     model.Field: "name type size count sizes repeat parity order bits rules sized_by",
@@ -163,7 +163,7 @@ ELSEWHERE = {
     ("part", "table"),
     [
         (model.Action, events.ACTION),
-        (CborEntry, parts.ENTRY),
+        (CborEntry, entries.ENTRY),
         (model.Event, events.EVENT),
         (model.EventField, events.EVENT_FIELD),
         (model.Field, parts.FIELD),

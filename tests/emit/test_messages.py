@@ -102,7 +102,7 @@ SIGNATURES = {
     "words": "request_id stream_id words * begin= end= max_payload=",
     "shout": "request_id stream_id words * begin= end= max_payload=",
     "blob": "request_id stream_id blob kind= * begin= end= max_payload=",
-    "status": "request_id stream_id level since_when remark= kind= raw= urgent= note= tags= counts= place= who= "
+    "status": "request_id stream_id level since_when remark= kind= raw= at_once= note= tags= counts= place= who= "
     "* extra= begin= end= max_payload=",
     "ledger": "request_id stream_id page name lines * begin= end= max_payload=",
 }

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ALIEN = (ROOT / "tests" / "data" / "alien.yaml").read_text(encoding="utf-8")
-URGENT = "urgent: {type: bool, optional: true"
+BOOL = "at_once: {type: bool, optional: true"
 FAULTY = [
     ("{type: bool, minimum: 1", "`minimum` says nothing of a bool"),
     ("{type: int, choices: [a]", "`choices` says nothing of a int"),
@@ -42,8 +42,8 @@ def problems(file: Path, text: str) -> list[str]:
 
 @pytest.mark.parametrize(("type", "message"), FAULTY, ids=[message for _, message in FAULTY])
 def test_a_faulty_type_is_named(type: str, message: str, tmp_path: Path) -> None:
-    assert URGENT in ALIEN
-    found = problems(tmp_path / "alien.yaml", ALIEN.replace(URGENT, f"urgent: {type}, optional: true"))
+    assert BOOL in ALIEN
+    found = problems(tmp_path / "alien.yaml", ALIEN.replace(BOOL, f"at_once: {type}, optional: true"))
     assert [one for one in found if one.startswith(message)] != []
 
 
@@ -61,7 +61,7 @@ def test_types_are_described() -> None:
         "since_when": "uint",
         "kind": "ascii: up, down",
         "raw": "bytes",
-        "urgent": "bool",
+        "at_once": "bool",
         "note": "any",
         "tags": "array of ascii",
         "counts": "map of ascii to uint",

@@ -30,13 +30,13 @@ SHAPES = {
     "choice": Shape("ascii", choices=("up", "down")),
     "int": Shape("int"),
     "least": Shape("int", minimum=3),
-    "uint": Shape("uint"),
+    "uint": Shape("uint", minimum=0),
     "bool": Shape("bool"),
     "any": Shape("any"),
     "array": Shape("array", parts=(WORD,)),
     "points": Shape("array", parts=(POINT,)),
     "map": POINT,
-    "map-of": Shape("map-of", parts=(WORD, Shape("uint"))),
+    "map-of": Shape("map-of", parts=(WORD, Shape("uint", minimum=0))),
     "one-of": Shape("one-of", parts=(WORD, Shape("array", parts=(Shape("bytes"),)), Shape("bool"))),
 }
 GOOD: list[tuple[str, str, Any]] = [

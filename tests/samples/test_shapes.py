@@ -17,7 +17,13 @@ SIMPLEST: list[tuple[Shape, object]] = [
     (Shape("bool"), True),
     (Shape("any"), 0),
     (Shape("array", parts=(Shape("bytes"),)), [b"a"]),
-    (Shape("map", entries=(Entry("x", Shape("uint"), "", False), Entry("y", Shape("uint"), "", True))), {b"x": 1}),
+    (
+        Shape(
+            "map",
+            entries=(Entry("x", Shape("uint", minimum=0), "", False), Entry("y", Shape("uint", minimum=0), "", True)),
+        ),
+        {b"x": 1},
+    ),
     (Shape("map-of", parts=(Shape("ascii"), Shape("bool"))), {b"a": True}),
     (Shape("one-of", parts=(Shape("bool"), Shape("text"))), True),
 ]
@@ -37,7 +43,7 @@ def test_strings_and_numbers_are_within_their_bounds() -> None:
 
 
 def test_drawn_maps_have_the_required_keys_and_sometimes_others() -> None:
-    entries = (Entry("x", Shape("uint"), "", False), Entry("y", Shape("uint"), "", True))
+    entries = (Entry("x", Shape("uint", minimum=0), "", False), Entry("y", Shape("uint", minimum=0), "", True))
     drawn = [dict(drawn_pairs(entries, Seeded(seed))) for seed in range(100)]
     assert all(b"x" in pairs for pairs in drawn)
     assert len({b"y" in pairs for pairs in drawn}) == 2

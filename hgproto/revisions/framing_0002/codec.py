@@ -642,7 +642,7 @@ PROGRESS = Layout(
     entries=(
         Entry("topic", Shape("text"), "Which operation. SHOULD be ASCII and stay the same.", False),
         Entry("pos", Shape("int", minimum=-1), "How far the operation is, -1 when it has ended.", False),
-        Entry("total", Shape("uint"), "Where the operation will end, in the unit of pos.", False),
+        Entry("total", Shape("uint", minimum=0), "Where the operation will end, in the unit of pos.", False),
         Entry("label", Shape("text"), "What the operation is called for people.", True),
         Entry("item", Shape("text"), "What the operation works on at the moment.", True),
     ),
