@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import tomllib
 from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,8 @@ copyright = "The hgproto authors"
 version = release = version_of("hgproto")
 
 sys.path.append(str(Path(__file__).parent))
-extensions = ["myst_parser", "sphinx.ext.autodoc", "captured", "hgproto.sphinx"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "captured", "parameters", "searching"]
+extensions += ["hgproto.sphinx"]
 hgproto_schemas = ["../schema/framing-0002.yaml"]
 hgproto_complete = True
 hgproto_trace = "../tests/trace.json"
@@ -30,6 +32,12 @@ html_title = f"hgproto {version}"
 html_static_path = ["_static"]
 html_favicon = "_static/favicon.svg"
 html_css_files = ["site.css"]
+templates_path = ["_templates"]
+_parts = ("brand", "search", "scroll-start", "navigation", "links", "scroll-end")
+html_sidebars = {"**": [f"{'' if part == 'links' else 'sidebar/'}{part}.html" for part in _parts]}
+# The repository, the issues, and other links are shown in the sidebar if [project.urls] in pyproject.toml has them.
+_settings = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8"))
+html_context = {"project_urls": _settings["project"].get("urls", {})}
 pygments_style = "default"
 html_copy_source = False
 html_show_sourcelink = False
@@ -37,6 +45,9 @@ html_show_sourcelink = False
 myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"
+autodoc_typehints = "both"
+autodoc_typehints_description_target = "documented_params"
+python_maximum_signature_line_length = 100
 
 nitpicky = True
 nitpick_ignore = [("py:class", name) for name in ("Executor", "IntEnum", "ModuleType", "os.PathLike")]

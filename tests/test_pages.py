@@ -39,7 +39,8 @@ SHOWN = [
     "requirements",
     "hgproto-requirements",
     "cli",
-    "api",
+    "api/index",
+    "api/reactors",
 ]
 """Pages that are opened; between them they have everything that pages are made of."""
 
@@ -293,6 +294,12 @@ def test_ways_of_a_machine_lead_to_the_table(open_page: Any) -> None:
         ("stream-settings", "stream-settings"),
         ("tutorial byte", "tutorial"),
         ("fuzz", "fuzzing"),
+        ("65535", "protocol/framing"),
+        ("0x22", "protocol/frames/command-argument"),
+        ("install", "index"),
+        ("zstd", "protocol/registries"),
+        ("frame.length-limit", "requirements.html#frame.length-limit"),
+        ("stream-id.parity", "requirements.html#stream-id.parity"),
     ],
 )
 def test_search_finds(open_page: Any, words: str, page: str) -> None:
