@@ -307,13 +307,15 @@ def _parts_name(message: Message) -> str:
 
 
 def _kinds(schema: Schema) -> Iterator[tuple[bool, str]]:
-    """Yields the choices of the message for errors: the one that ends the connection, and the first other one."""
+    """Yields the choices of the message for errors: the one that ends the connection, and the first other one.
+
+    The first choice stands for a kind that the message does not offer.
+    """
     for message in schema.messages.values():
-        if message.roles == ("error",):
+        if message.roles == ("error",) and (choices := message.parts[0].choices):
             fatal = next((flag.name for flag in message.parts[0].frame.flags if flag.role == "fatal"), None)
-            choices = message.parts[0].choices
-            yield from [(True, snake(name)) for name in choices if name == fatal]
-            yield from [(False, snake(name)) for name in choices if name != fatal][:1]
+            yield True, snake(fatal if fatal in choices else choices[0])
+            yield False, snake(next((name for name in choices if name != fatal), choices[0]))
 
 
 def _is_on_request(constraint: Constraint) -> bool:

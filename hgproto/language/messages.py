@@ -112,9 +112,7 @@ def message_problems(schema: Schema) -> Iterator[Problem]:
             yield Problem(message.place, text, f"give one of them `role: {role}`")
     for message in schema.messages.values():
         faults = [*_parameters(message), *_payloads(message)]
-        yield from faults
-        if not faults:
-            yield from _order(message, schema, allowed)
+        yield from faults or [*_order(message, schema, allowed)] or _of_reactors(message)
         if None not in message.roles and (other := known.setdefault(message.roles, message.name)) != message.name:
             text = f"{message.name!r} has frame types of the same roles as {other!r}"
             yield Problem(message.place, text, "leave one of the messages out")
@@ -187,6 +185,21 @@ def _payloads(message: Message) -> Iterator[Problem]:
             yield Problem(
                 part.place, f"the payload of {frame.name!r} is no text that can be shortened", "remove `shorten`"
             )
+
+
+def _of_reactors(message: Message) -> Iterator[Problem]:
+    """Yields a fault for a message that a reactor could not send: it is found by its roles."""
+    if message.roles == ("command", "argument", "data"):
+        data = message.parts[-1].cut
+        if data is not None and data not in message.optional:
+            text = f"{message.name!r} always has the parameter {data!r}, and clients also send commands without data"
+            yield Problem(message.place, text, f"set a flag with {data!r}, as in `flags: {{have-data: {data}}}`")
+    if message.roles == ("error",):
+        (part,) = message.parts
+        fatal = {flag.name for flag in part.frame.flags if flag.role == "fatal"}
+        if fatal and {*(part.choices or (part.otherwise,))} <= fatal:
+            text = f"each {message.name!r} ends the connection, and servers also reject single requests"
+            yield Problem(part.place, text, "use `choose`, and name a flag without `role: fatal` in it")
 
 
 def _order(message: Message, schema: Schema, allowed: Mapping[str, list[frozenset[str]]]) -> Iterator[Problem]:

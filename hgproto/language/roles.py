@@ -115,16 +115,15 @@ def _is_message(case: PayloadCase, schema: Schema) -> bool:
     fields = () if case.structure is None else case.structure.fields
     if len(fields) != 1 or fields[0].name != "atoms" or fields[0].type not in schema.structures:
         return False
-    parts = {(part.name, part.type in _TEXTS, part.is_array) for part in schema.structures[fields[0].type].fields}
-    return parts >= {("format", True, False), ("labels", True, True), ("args", True, True)}
+    parts = [(part.name, part.type in _TEXTS, part.is_array) for part in schema.structures[fields[0].type].values]
+    return sorted(parts) == [("args", True, True), ("format", True, False), ("labels", True, True)]
 
 
 def _is_progress(case: PayloadCase, _: Schema) -> bool:
     entries = () if case.structure is None else case.structure.entries
-    return {(entry.name, entry.type.name, entry.optional) for entry in entries} >= {
-        ("topic", "text", False),
-        ("pos", "int", False),
-    }
+    required = {entry.name for entry in entries if not entry.optional}
+    types = {entry.name: entry.type.name for entry in entries}
+    return required == {"topic", "pos", "total"} and {**_PROGRESS, **types}.items() >= _PROGRESS.items()
 
 
 def _shape(structure: Structure) -> list[tuple[str, str]]:
@@ -140,6 +139,8 @@ _CHECKS = {
     "topic-end": "progress",
 }
 """The roles of the frame types that each check of the validator looks at."""
+_PROGRESS = {"topic": "text", "pos": "int", "total": "uint", "label": "text", "item": "text"}
+"""The types of the keys that a server can give in a progress map; the last two are optional."""
 _FRAMES = {"argument": ("command", "data")}
 """The roles that other frame types have to have for one with a role."""
 _OF_DATA = ("run_command", "command_data")
@@ -158,8 +159,15 @@ _PAYLOADS: dict[str, tuple[Callable[[PayloadCase, Schema], bool], str]] = {
     "data": (is_bytes, "one case of bytes"),
     "response": (is_bytes, "one case of bytes"),
     "error": (is_text, "one text"),
-    "text": (_is_message, "one structure that only repeats one with `format`, `labels`, and `args`, as `atoms`"),
-    "progress": (_is_progress, "one CBOR map that has `topic` (text) and `pos` (int)"),
+    "text": (
+        _is_message,
+        "one structure that only repeats one with `format`, `labels`, and `args`, and no other value, as `atoms`",
+    ),
+    "progress": (
+        _is_progress,
+        "one CBOR map that requires `topic` (text), `pos` (int), and `total` (uint), in which all other keys are optional, and"
+        " `label` and `item` are text",
+    ),
     "settings": (_is_settings, "one structure of `profile` (ascii) and `settings` (bytes)"),
 }
 """What the payload of a frame type with a role has to be: a test of each case, and its words. Only arguments have several."""

@@ -114,7 +114,7 @@ class Texts:
         for index, label in enumerate(labels):
             _check_size(len(encoded(label, of_labels.charset, "", "")), of_labels, f"{path}.labels[{index}]")
         self._check_directives(path, texts[0], len(args))
-        return self._atom(texts[0], tuple(labels), tuple(texts[1:]))
+        return self._atom(format=texts[0], labels=tuple(labels), args=tuple(texts[1:]))
 
     def _check_directives(self, path: str, format_: str, number: int) -> None:
         wanted = placeholders(format_)

@@ -85,6 +85,25 @@ def test_parameters_of_every_builder_are_not_declared(name: str) -> None:
     ]
 
 
+def test_a_client_can_send_a_command_without_data() -> None:
+    names, args, data = COMMAND.parts
+    always = replace(COMMAND, parts=(replace(names, flags={"have-args": "args"}), args, data))
+    # Our machine refuses it, too.
+    (text,) = found(replace(with_message(always), machines={}))
+    assert text == "'command' always has the parameter 'data', and clients also send commands without data"
+
+
+@pytest.mark.parametrize(
+    "change", [{"choices": ("protocol",)}, {"chooser": None, "choices": (), "otherwise": "protocol"}]
+)
+def test_a_server_can_send_an_error_that_does_not_end_the_connection(change: dict[str, Any]) -> None:
+    message = OURS.messages["error-response"]
+    (part,) = (replace(part, **change) for part in message.parts)
+    parameters = message.parameters if part.chooser else {}
+    (text,) = found(with_message(replace(message, parameters=parameters, parts=(part,))))
+    assert text == "each 'error-response' ends the connection, and servers also reject single requests"
+
+
 # The order of frames: the receiver's machine and the constraints have to allow it.
 
 

@@ -53,6 +53,16 @@ def test_a_payload_fits_the_role_of_its_frame_type(role: str) -> None:
         ("      - name: args\n", "      - name: arguments\n"),
         ("topic: {type: text,", "topic: {type: text, optional: true,"),
         ("pos: {type: int, minimum: -1,", "pos: {type: uint,"),
+        ("total: {type: uint,", "whole: {type: uint,"),
+        ("total: {type: uint,", "total: {type: int,"),
+        ("total: {type: uint,", "total: {type: uint, optional: true,"),
+        ("label: {type: text, optional: true,", "label: {type: text,"),
+        ("item: {type: text, optional: true,", "item: {type: bytes, optional: true,"),
+        (
+            "      item: {type: text, optional: true,",
+            "      unit: {type: text, doc: Of what.}\n      item: {type: text, optional: true,",
+        ),
+        ("      - name: format\n", "      - {name: color, type: u8, doc: A color.}\n      - name: format\n"),
         ("      - name: profile\n        type: ascii", "      - name: profile\n        type: utf8"),
         ("{name: settings, type: bytes,", "{name: level, type: bytes,"),
         ("{name: value, type: bytes, size: rest, doc", "{name: more, type: bytes, size: rest, doc"),
@@ -64,6 +74,16 @@ def test_a_part_that_a_role_needs_is_missed(old: str, new: str, tmp_path: Path) 
     assert text.count(old) == 1
     file.write_text(text.replace(old, new), encoding="utf-8")
     assert " does not fit its role " in next(role_problems(load(file))).message
+
+
+def test_a_progress_map_can_have_other_optional_keys(tmp_path: Path) -> None:
+    shutil.copy(SCHEMA / "framing.yaml", tmp_path)
+    file, text = tmp_path / "framing-0002.yaml", (SCHEMA / "framing-0002.yaml").read_text(encoding="utf-8")
+    for name in ("label", "item"):
+        assert text.count(f"      {name}: {{type: text,") == 1
+        text = text.replace(f"      {name}: {{type: text,", f"      my_{name}: {{type: bytes,")
+    file.write_text(text, encoding="utf-8")
+    assert list(role_problems(load(file))) == []
 
 
 def test_a_row_to_where_data_is_taken_needs_a_flag_that_announces_data() -> None:
