@@ -1,7 +1,6 @@
-"""The reference for Mercurial's frame-based wire protocol with streams.
+"""Codecs, reactors, and a validator for Mercurial's frame-based wire protocol with streams.
 
-The public names, and nothing else. Each is imported when it is first used, so that importing the package costs next
-to nothing.
+The package has the public names only. Each name is imported when it is first used, so that ``import hgproto`` is fast.
 """
 
 TYPE_CHECKING = False
@@ -209,7 +208,7 @@ __all__ = [
 ]
 
 
-# Type checkers have the imports above, and report every other name.
+# Type checkers read the imports above instead, so that they report unknown names.
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:

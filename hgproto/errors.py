@@ -3,19 +3,19 @@
 ::
 
     HgprotoError
-    ├── ProtocolError            a rule of the protocol is broken
-    │   ├── LocalProtocolError   ... by what we were asked to send
-    │   └── RemoteProtocolError  ... by what the peer sent
-    ├── HumanFormError           a line is not the human form of a frame
-    ├── HexError                 a text is not hexadecimal bytes
-    ├── TextError                a text is not in UTF-8
-    ├── DecodingError            a decoder rejects an encoded payload
-    ├── EncodingError            a content encoding cannot be used here
-    ├── LimitError               an input needs more memory than a fixed limit allows
-    └── SchemaError              a schema file cannot be used (hgproto.language)
+    ├── ProtocolError            A requirement of the protocol is violated.
+    │   ├── LocalProtocolError   ... by what the caller asked hgproto to send.
+    │   └── RemoteProtocolError  ... by what the peer sent.
+    ├── HumanFormError           A line is not the human form of a frame.
+    ├── HexError                 A text is not hexadecimal bytes.
+    ├── TextError                A text is not in UTF-8.
+    ├── DecodingError            A decoder rejects an encoded payload.
+    ├── EncodingError            A content encoding cannot be used here.
+    ├── LimitError               An input needs more memory than a fixed limit allows.
+    └── SchemaError              A schema file cannot be used (hgproto.language).
 
-A :class:`ProtocolError` is data: the requirement, the offset, what was expected and what was found. Its text is built
-when it is asked for, one lower-case sentence.
+A :class:`ProtocolError` holds the requirement, the offset, what was expected, and what was found. ``str()`` builds the
+message from them.
 """
 
 TYPE_CHECKING = False
@@ -41,16 +41,16 @@ __all__ = [
 ]
 
 _MOST_BITS = 256
-"""Bits of a number that a message has in decimal. Python refuses to write one of some thousands of digits."""
+"""The most bits of a number that a message shows in decimal. Python rejects conversions of thousands of digits."""
 
 
 def counted(number: int, what: str) -> str:
-    """A number of things in words, such as ``1 file`` or ``2 files``. ``what``: one of them."""
+    """Returns a number with its noun, such as ``1 file`` or ``2 files``. ``what``: the singular noun."""
     return f"{_digits(number)} {what}{'' if number == 1 else 's'}"
 
 
 def _digits(number: int) -> str:
-    """A number in decimal; a huge one by its first bits and how many there are."""
+    """Returns a number in decimal, or the first bits and the number of bits of a huge number."""
     bits = number.bit_length()
     if bits <= _MOST_BITS:
         return int.__repr__(number)
@@ -59,7 +59,7 @@ def _digits(number: int) -> str:
 
 
 def shown(value: object, most: int = 80) -> str:
-    """A value as messages have it: short, and without an exception whatever it is.
+    """Returns a short text for any value, as messages show it. Never raises an exception.
 
     ``most``: the most characters or bytes of a text.
     """
@@ -73,9 +73,9 @@ def shown(value: object, most: int = 80) -> str:
 
 
 def repr_of(value: object) -> str:
-    """Returns the repr of a value. If that fails, returns a huge number in hexadecimal, and only the type of another object.
+    """Returns the repr of a value, or a substitute if ``repr()`` fails, for example for a value that is nested too deep.
 
-    The repr fails, for example, for a value that is nested too deep for Python.
+    The substitute shows a huge number in hexadecimal, and any other object as the name of its type.
     """
     try:
         return repr(value)
@@ -105,10 +105,10 @@ def _repr_by_parts(value: object) -> str:
 
 
 def printable(text: str) -> str:
-    r"""A text without anything that a terminal or a log would take for more than text.
+    r"""Returns a text with every character escaped that a terminal or a log would not print literally.
 
-    Everything from outside that a message quotes goes through this: names of files, texts of schemas, bytes of a peer.
-    A byte that is not UTF-8 becomes ``\xNN``, and a character that is not ASCII never does.
+    Messages apply it to everything that they quote from outside: file names, texts of schemas, and bytes from a peer.
+    Only a byte that is not UTF-8 becomes ``\xNN``; a character beyond ASCII never does.
     """
     if text.isprintable():
         return text
@@ -118,13 +118,13 @@ def printable(text: str) -> str:
 def _escaped(character: str) -> str:
     code = ord(character)
     if 0xDC80 <= code <= 0xDCFF:
-        # Python reads bytes that are not UTF-8 as these surrogates.
+        # Python decodes bytes that are not UTF-8 to these surrogates.
         return f"\\x{code - 0xDC00:02x}"
     return f"\\u{code:04x}" if 0x80 <= code <= 0xFF else repr(character)[1:-1]
 
 
 def quoted(text: "str | bytes") -> str:
-    """A text in quotes, as messages have it: a literal of Python, with what :func:`printable` escapes escaped in the same way."""
+    """Returns a text in quotes: a Python literal, with the same escapes as :func:`printable`."""
     import re
 
     literal = repr(text.decode("utf-8", "surrogateescape") if isinstance(text, bytes) else text)
@@ -135,7 +135,7 @@ def quoted(text: "str | bytes") -> str:
         byte, character = escape.groups()
         return f"\\x{byte}" if byte else f"\\u00{character}" if character else escape[0]
 
-    # A backslash of the text itself is a pair in the literal. A substitution would hold an object for each escape.
+    # The literal doubles each backslash of the text. `re.sub` would keep one object per escape in memory.
     made: list[str] = []
     parts: list[str] = []
     at = 0
@@ -149,21 +149,20 @@ def quoted(text: "str | bytes") -> str:
 
 
 class HgprotoError(Exception):
-    """The root of every error about bytes, texts, and schemas. A wrong argument raises TypeError or ValueError."""
+    """The base class of every error about bytes, texts, and schemas. A wrong argument raises TypeError or ValueError."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(map(repr_of, self.args))})"
 
 
 class ProtocolError(HgprotoError):
-    """A broken rule of the protocol.
+    """A violated requirement of the protocol.
 
-    ``requirement``: its id in the schema's catalogue; empty where bytes are not what was asked for, and break no rule.
-    ``offset``: where, in bytes from the start of what was being read (the payload, the frame or the input, as the
-    function that raised it says); None where no bytes exist yet.
-    ``field``: the path of the field, such as ``atoms[1].labels[0]``; empty for the whole.
-    ``expected``, ``found``: the two sides of the matter, as text.
-    ``frames``: whole frames that the same call had read before the fault (:meth:`hgproto.FrameReader.feed`).
+    ``requirement``: the id of the requirement. It is empty if the bytes violate none but differ from what the caller
+    asked for. ``offset``: the place in bytes, counted from the start of the payload, frame, or input; the function that
+    raises the error documents which. It is None if no bytes exist yet. ``field``: the path of the field, such as
+    ``atoms[1].labels[0]``; empty for the whole. ``expected``, ``found``: texts.
+    ``frames``: the whole frames that the same call had read before the error (:meth:`hgproto.FrameReader.feed`).
     """
 
     def __init__(
@@ -185,7 +184,7 @@ class ProtocolError(HgprotoError):
 
     @property
     def message(self) -> str:
-        """What was expected and what was found, without the place."""
+        """The message without the place."""
         field = f"{self.field}: " if self.field else ""
         return f"{field}expected {self.expected}, found {self.found}"
 
@@ -194,28 +193,28 @@ class ProtocolError(HgprotoError):
         return f"{self.message}{place}{f' ({self.requirement})' if self.requirement else ''}"
 
     def moved(self, size: int) -> "Self":
-        """The same error with its offset counted from ``size`` bytes earlier."""
+        """Returns a copy of the error whose offset counts from ``size`` bytes earlier."""
         offset = None if self.offset is None else self.offset + size
         error = type(self)(self.requirement, offset, self.field, self.expected, self.found, self.frames)
         return error.caused_by(self.__cause__).with_traceback(self.__traceback__)
 
     def caused_by(self, cause: "BaseException | None") -> "Self":
-        """The error itself, whose cause is an exception that other code has raised, if there is one."""
+        """Sets the cause of the error unless ``cause`` is None, and returns the error itself."""
         if cause is not None:
             self.__cause__ = cause
         return self
 
 
 class LocalProtocolError(ProtocolError):
-    """We were asked to build what a rule forbids. Nothing was built."""
+    """The caller asked hgproto to build something that a requirement forbids. Nothing was built."""
 
 
 class RemoteProtocolError(ProtocolError):
-    """The bytes that we were given break a rule."""
+    """The bytes that were received violate a requirement."""
 
 
 class EncodingError(HgprotoError):
-    """A content encoding that was asked for is not known, or what it needs is not installed."""
+    """The requested content encoding is unknown, or a package that it needs is not installed."""
 
 
 class DecodingError(HgprotoError):
@@ -245,11 +244,11 @@ class LimitError(HgprotoError):
 
 
 class RevisionError(ValueError):
-    """A revision lacks what is asked of it, such as a frame type with a role, a row of a machine, or a limit."""
+    """A revision lacks something that the caller needs, such as a frame type with a role, a transition, or a limit."""
 
 
 class HumanFormError(HgprotoError):
-    """A line that is not the human form of a frame. ``column`` counts bytes from 1. ``line``: its number, if known."""
+    """A line that is not the human form of a frame. ``column`` counts bytes from 1. ``line``: the line number, or None."""
 
     def __init__(self, column: int, expected: str, found: str, line: "int | None" = None) -> None:
         super().__init__(column, expected, found, line)
@@ -260,7 +259,7 @@ class HumanFormError(HgprotoError):
 
     @property
     def message(self) -> str:
-        """What was expected and what was found, without the place."""
+        """The message without the place."""
         return f"expected {self.expected}, found {self.found}"
 
     def __str__(self) -> str:
@@ -269,7 +268,7 @@ class HumanFormError(HgprotoError):
 
 
 class HexError(HgprotoError):
-    """A text that is not plain hexadecimal. ``line`` and ``column`` count from 1. ``remedy``: what to do, may be empty."""
+    """A text that is not plain hexadecimal. ``line`` and ``column`` count from 1. ``remedy``: advice, or empty."""
 
     def __init__(self, line: int, column: int, expected: str, found: str, remedy: str = "") -> None:
         super().__init__(line, column, expected, found, remedy)
@@ -281,7 +280,7 @@ class HexError(HgprotoError):
 
     @property
     def message(self) -> str:
-        """What was expected, what was found, and the remedy, without the place."""
+        """The message with the remedy, without the place."""
         return f"expected {self.expected}, found {self.found}{f'; {self.remedy}' if self.remedy else ''}"
 
     def __str__(self) -> str:
@@ -290,7 +289,7 @@ class HexError(HgprotoError):
 
 
 class TextError(HgprotoError):
-    """A text that is not in UTF-8, as its first bytes say. ``remedy``: what to do."""
+    """A text that is not in UTF-8, according to its first bytes. ``remedy``: advice."""
 
     def __init__(self, expected: str, found: str, remedy: str) -> None:
         super().__init__(expected, found, remedy)

@@ -821,7 +821,11 @@ def _words(errors: Iterable[ProtocolError | None]) -> str:
     for error in errors:
         if error is not None:
             # What zlib says itself differs between its versions.
-            text = re.sub(r"what it refuses: .*? at offset", "what it refuses: ... at offset", str(error))
+            text = re.sub(
+                r"bytes that the library rejects: .*? at offset",
+                "bytes that the library rejects: ... at offset",
+                str(error),
+            )
             said.setdefault(error.requirement, text.removesuffix(f" ({error.requirement})"))
     lines = [f"  {name}\n      {text}" for name, text in sorted(said.items())]
     title = f"The first refusal by each requirement, in its own words ({len(said)} requirements)"

@@ -1,4 +1,4 @@
-"""The client's reactor (section 1.6): commands into frames, responses out of frames."""
+"""The client's reactor (section 1.6), which encodes commands and decodes responses."""
 
 from __future__ import annotations
 
@@ -35,20 +35,21 @@ __all__ = ["Client"]
 
 
 class Client(Sender[ClientEvent], ResponseReceiver):
-    """The client's reactor: makes the frames of commands, and told what the server sends, says what it means.
+    """The client's reactor. It builds the frames of commands, and turns what the server sends into events.
 
-    What ``receive_data``, ``receive_frame`` and ``receive_end`` give: :class:`ResponseData`, :class:`TextMessage`,
-    :class:`ProgressUpdate`, :class:`RequestError`, :class:`PeerError`, :class:`Error`, and at the end
-    :class:`StreamLeftOpen`.
+    ``receive_data``, ``receive_frame``, and ``receive_end`` return these events: :class:`ResponseData`,
+    :class:`TextMessage`, :class:`ProgressUpdate`, :class:`RequestError`, :class:`PeerError`, :class:`Error`, and at the
+    end :class:`StreamLeftOpen`.
 
-    ``limits``: see :class:`hgproto.Limits`; ``decoded_response`` bounds what the encoded payloads of one response may
-    grow to. ``encodings``: the profiles that the server may use. ``encoding``: the profile of our own streams, which the
-    server has to know; None for streams without one. ``streams``: how many streams we send on, from 1 in steps of two.
-    ``buffered``: hold commands back until :meth:`flush`, as half duplex transports need. ``reopen``, ``flush``, and ``revision``:
-    as of :class:`hgproto.Server`.
+    ``limits``: see :class:`hgproto.Limits`; ``decoded_response`` bounds the decoded size of all encoded payloads of one
+    response. ``encodings``: the profiles that the server may use. ``encoding``: the profile of the client's own
+    streams, which the server must support; None for no encoding. ``streams``: the number of streams that the client
+    sends on; their ids start at 1, in steps of two. ``buffered``: hold commands back until :meth:`flush`, as
+    half-duplex transports need. ``reopen``, ``flush``, and ``revision``: as for :class:`hgproto.Server`.
 
-    Each request that was issued ends with one event: the last :class:`ResponseData` or a :class:`RequestError`. The latter
-    comes with the next events where the data of a command cannot be read; ``failure`` of its send has the exception at once.
+    Each issued request ends with one event: the last :class:`ResponseData`, or a :class:`RequestError`. If the data of
+    a command cannot be read, the :class:`RequestError` comes with the next events, and ``failure`` of the
+    :class:`SendFrames` has the exception immediately.
     """
 
     __slots__ = ("_buffered", "_held", "_ids", "_issuer", "_outputs")
@@ -85,19 +86,21 @@ class Client(Sender[ClientEvent], ResponseReceiver):
         plain: bool = False,
         end: bool = False,
     ) -> SendFrames | NoOp:
-        """A command; its ``request_id`` is in what this gives.
+        """Returns the frames of a command. The returned object has the ``request_id``.
 
-        ``name``, ``args``, ``data``: as of :func:`hgproto.command`; bytes that their owner can change are copied.
-        ``plain``: the data is compressed already. ``end``: close the stream afterwards; :meth:`flush` does so by itself.
-        Raises :class:`LocalProtocolError` for a command that no frames can express, when all ids are in use, when more
-        requests would be active than ``limits.active_requests``, after an error, and after the end of the server's output.
+        ``name``, ``args``, ``data``: as for :func:`hgproto.command`; mutable buffers are copied. ``plain``: the data is
+        compressed already, so do not encode it. ``end``: close the stream afterwards; :meth:`flush` does so
+        automatically. Raises
+        :class:`LocalProtocolError` for a command that frames cannot express. Raises it also when all ids are in use, when
+        ``limits.active_requests`` is reached, after an error, and after the end of the server's output.
 
-        If a file raises an exception, the request fails, and ``failure`` of its send has the exception. Nothing is sent of
-        a request whose first data cannot be read. Otherwise the frames stop, and the request stays unfinished: the protocol
-        has no cancel, and the last frame would let the server run the command with a part of its data. Its id is not used
-        again, and it keeps its place among the active requests; :attr:`unfinished` has these requests. Open a new connection
-        before they are too many. The stream and all other requests go on. :class:`BlockingIOError` is no failure: it is
-        raised to the caller that takes the frames, who can go on once the file has bytes.
+        If a file raises an exception, the request fails, and ``failure`` of the returned object has the exception. If
+        not even the first data can be read, nothing is sent. Otherwise the frames stop, and the request stays
+        unfinished: the protocol has no cancel, and a last frame would let the server run the command with a part of its
+        data. The id of an unfinished request is not used again, and the request counts as active; :attr:`unfinished`
+        lists these requests. Open a new connection before they use up the limit. The stream and all other requests
+        continue. :class:`BlockingIOError` is not a failure: it is raised to the caller that iterates over the frames,
+        who can continue once the file has bytes.
         """
         send = self._issue(name, args, data, stream_id, plain, end)
         return NoOp(send.request_id) if self._buffered else SendFrames(send)
@@ -111,7 +114,7 @@ class Client(Sender[ClientEvent], ResponseReceiver):
         plain: bool = False,
         end: bool = False,
     ) -> CommandWriter:
-        """Begins a command whose data is written piece by piece. ``write``, ``end``, and ``fail`` of the writer return the frames.
+        """Begins a command whose data is written in parts. ``write``, ``end``, and ``fail`` of the writer return the frames.
 
         Arguments and exceptions are those of :meth:`issue`. The name and the arguments are sent with the first data. A
         buffered client sends the command with :meth:`flush`, whose frames raise :class:`BlockingIOError` at a command that is
@@ -130,7 +133,7 @@ class Client(Sender[ClientEvent], ResponseReceiver):
         plain: bool,
         end: bool,
     ) -> Command:
-        """Returns the send of a command, which is held back by a buffered client."""
+        """Returns the send of a command. A buffered client holds it back."""
         if self.ended:
             expected, found = "a server that can still respond", "the end of its output"
             raise LocalProtocolError(self._incomplete, None, "", expected, found)
@@ -144,18 +147,18 @@ class Client(Sender[ClientEvent], ResponseReceiver):
         outputs = self._outputs
         output = outputs.choose(None, stream_id) if stream_id is not None or outputs.only is None else outputs.only
         stream = output.stream
-        # An id is not used again before the failure of its request was told.
+        # An id stays in use until the failure of its request was returned as an event.
         due = [event.request_id for event in self._due if isinstance(event, RequestError)] if self._due else ()
         in_use = {*self._requests, *due} if due else self._requests
         request_id = self._ids.next(in_use)
         parts, cut = outputs.messages.command(name, args, data, stream.longest_last)
         issued = self._plans.issued
         if issued is not None and request_id not in self._requests and self.state is self._plans.connection.initial:
-            # The short way of :meth:`_tell`.
+            # The fast path of `_tell`.
             self._requests[request_id] = Request(issued)
         else:
             self._tell(request_id, Event.REQUEST_ISSUED)
-        # A command that is refused takes no id.
+        # Only now: a command that was rejected above must not use up an id.
         self._ids.take(request_id)
         send = Command(outputs, request_id, output, parts, None if data is None else cut, self._issuer, plain, end)
         if self._buffered:
@@ -163,20 +166,20 @@ class Client(Sender[ClientEvent], ResponseReceiver):
         return send
 
     def issued(self, request_id: int) -> None:
-        """Somebody else has sent a request: for those who only watch a connection.
+        """Records that another component has sent a request. Use it to observe a connection.
 
-        Raises :class:`TypeError` or :class:`ValueError` for what is no request id, and :class:`LocalProtocolError` for an id
-        that is in use.
+        Raises :class:`TypeError` or :class:`ValueError` for an invalid request id, and :class:`LocalProtocolError` for
+        an id that is in use.
         """
         request_id = self._checked_id(request_id)
         self._tell(request_id, Event.REQUEST_ISSUED)
         self._finish(request_id)
 
     def flush(self) -> SendFrames:
-        """All commands that were held back, in the order in which they were issued; the last one of a stream closes it.
+        """Returns the frames of all commands that were held back, in their order. The last command of a stream closes it.
 
-        A command whose data cannot be read fails alone, and the others are sent. ``failures`` of what this gives has the
-        exceptions by request id.
+        If the data of a command cannot be read, only that command fails. ``failures`` of the returned object maps
+        request ids to exceptions.
         """
         held, self._held = self._held, []
         return SendFrames(Batch(held))
@@ -184,7 +187,8 @@ class Client(Sender[ClientEvent], ResponseReceiver):
     def _is_over(self, output: Output | None) -> bool:
         if not self._buffered or output is None:
             return False
-        # A command is the last one on its stream if none after it can be sent; those whose data cannot be read leave the count.
+        # A command is the last one on its stream if no later one can be sent. Looking ahead removes unreadable ones
+        # from the count.
         sends = self._outputs.sends
         while output.unmade > 1:
             ahead = (send for send in sends if send.output is output and isinstance(send, Command) and send.is_ahead)
@@ -194,16 +198,16 @@ class Client(Sender[ClientEvent], ResponseReceiver):
         return True
 
     def _loss_of(self, request_id: int) -> Exception | None:
-        """Why a request cannot be completed any more; None while it can."""
+        """Returns the reason why a request cannot be completed, or None if it can."""
         return None if request_id in self._requests else self._loss
 
     def _is_answered(self, request_id: int) -> bool:
-        """True if the response to a request is complete, so that nobody waits for the rest of its data."""
+        """Returns True if the response to a request is complete, so that the server ignores the rest of its data."""
         request = self._requests.get(request_id)
         return request is not None and request.state in self._plans.states.answered
 
     def _give_up(self, request_id: int, failure: BaseException, begun: bool) -> None:
-        """The rest of a request cannot be sent. ``begun``: a part of it was."""
+        """Fails a request whose remaining frames cannot be sent. ``begun``: True if some frames were sent."""
         request = self._requests.get(request_id)
         if request is None:
             return
@@ -217,17 +221,17 @@ class Client(Sender[ClientEvent], ResponseReceiver):
         self._due.append(RequestError(request_id, message, request.received, row.requirement))
 
     def _sent(self, request_id: int) -> None:
-        """All frames of a request were taken."""
+        """Moves a request after the caller has received all of its frames."""
         request = self._requests.get(request_id)
         after = None if request is None else self._plans.after_sent.get(request.table)
         if request is None or after is None:
             self._finish(request_id)
         else:
-            # The short way of :meth:`_finish`.
+            # The fast path of `_finish`.
             request.table = after
 
     def _finish(self, request_id: int) -> None:
-        """Moves a request that was sent."""
+        """Moves a request that was sent, by the state machine."""
         request = self._requests.get(request_id)
         row = None if request is None else self._row(request.state, Event.REQUEST_SENT)
         if request is not None and row is not None and row.to is not None:

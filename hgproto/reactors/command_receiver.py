@@ -1,7 +1,7 @@
-"""Commands out of frames: the receiving half of the server's reactor (section 1.6).
+"""The receiving half of the server's reactor, which decodes commands (section 1.6).
 
-What a request has sent so far is kept until its command can be run, within limits: a request over a limit of its own is
-refused and the rest of it swallowed.
+The parts of a request are kept until its command can run. A request that exceeds one of its own limits is rejected, and
+its remaining frames are ignored.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _new_start_command = bare(StartCommand).__next__
 
 
 class CommandReceiver(Reactor[ServerEvent]):
-    """Takes what clients send; :class:`hgproto.reactors.server.Server` is this with responses."""
+    """Receives what clients send. :class:`hgproto.reactors.server.Server` adds responses."""
 
     __slots__ = ("_active", "_content", "_over", "_request_states", "_states")
 
@@ -65,12 +65,12 @@ class CommandReceiver(Reactor[ServerEvent]):
     def _reply(
         self, request_id: int, message: str, kind: Literal["application", "protocol"], row: Row
     ) -> SendFrames | NoOp:
-        """An error of our own making, for a request."""
+        """Returns an error-response of the reactor itself to a request."""
         raise NotImplementedError
 
     @property
     def receiving(self) -> bool:
-        """Whether any request is partly received; else the connection is idle."""
+        """True if any request is partly received."""
         return self._intake.receiving > 0
 
     def _counters(self) -> dict[str, int]:
@@ -107,7 +107,7 @@ class CommandReceiver(Reactor[ServerEvent]):
         return bool(request.args) or request.value is not None
 
     def _ask_argument(self, request_id: int, request: CommandRequest, payload: bytes, plan: Plan) -> str:
-        """Looks at an argument; ``good`` once it was taken."""
+        """Checks an argument and keeps it. Returns ``good``, or the reason why it was rejected."""
         if request.value is not None:
             return self._more_of_value(request, request.value, payload, plan.flags)
         args, content = request.args, self._content
@@ -160,7 +160,7 @@ class CommandReceiver(Reactor[ServerEvent]):
         return "good"
 
     def _ask_data(self, request_id: int, request: CommandRequest, payload: bytes, plan: Plan) -> str:
-        """Looks at data; ``good`` once it was taken."""
+        """Checks data and keeps it. Returns ``good``, or the reason why it was rejected."""
         size = len(payload)
         request.size += size
         self._intake.buffered += size
@@ -182,7 +182,7 @@ class CommandReceiver(Reactor[ServerEvent]):
             return bool(plan.flags & content.last_data)
         return bool(plan.flags & content.last_argument) and not request.announced
 
-    # What the table emits.
+    # Outputs of the state machine.
 
     def _emit_run_command(self, request_id: int, request: CommandRequest | None, payload: bytes, node: Node) -> None:
         active = None if node.to is None else self._states.get(node.to)
@@ -214,7 +214,7 @@ class CommandReceiver(Reactor[ServerEvent]):
         self._append(WANT_FRAME)
 
     def _begin(self, request_id: int, payload: bytes, node: Node) -> CommandRequest:
-        """A request whose first frame was received."""
+        """Adds a request after its first frame, and returns it."""
         request: CommandRequest = CommandRequest()
         refused = node.to in self._request_states.refused
         name = text_payload(self._codec, self._content.name, payload)

@@ -1,4 +1,4 @@
-"""The content of commands: which frames have it, and how their payloads are read."""
+"""The content of commands: its frame types, and the decoders of their payloads."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ _FORMATS = {"u8": "B", "u16": "H", "u32": "I"}
 
 
 class Content:
-    """The frames of a request by their roles: their codes and flags, and how an argument is read.
+    """The codes and flags of a request's frame types by role, and the decoders of arguments.
 
-    ``sub_header``: the integers before the name of an argument, and their size in bytes. ``argument`` decodes a whole argument;
-    ``start`` the first frame of one whose value spans frames. ``total``: the field of ``start`` with the bytes of the value.
+    ``sub_header``: the integers before the name of an argument; ``size``: their size in bytes. ``argument`` decodes a
+    whole argument, and ``start`` the first frame of a value that spans frames. ``total``: the field of ``start`` with
+    the size of the value in bytes.
     """
 
     __slots__ = (

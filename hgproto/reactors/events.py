@@ -1,10 +1,10 @@
-"""What reactors tell, and what they ask to be done: small values with a class each.
+"""The events that reactors return. Each kind of event is a small class.
 
-The schema declares all of them. Those that are plain values are generated (:mod:`hgproto.reactors.event_values`). Here are
-those that bring frames to send (:class:`SendFrames`, :class:`NoOp`, :class:`Error`), the values that there is only one of, and
-the unions.
+The schema declares all events. Plain values are generated (:mod:`hgproto.reactors.event_values`). This module has the
+others: events with frames to send (:class:`SendFrames`, :class:`NoOp`, :class:`Error`), the singletons, and the unions.
 
-Treat them as immutable, like every :class:`hgproto.runtime.frame.Record`. Iterating over :class:`SendFrames` uses it up.
+Treat events as immutable, like every :class:`hgproto.runtime.frame.Record`. Iterating over :class:`SendFrames` consumes
+it.
 """
 
 from __future__ import annotations
@@ -62,9 +62,9 @@ WANT_FRAME = WantFrame()
 
 
 class NoOp(Record):
-    """There is nothing to do now: what was asked for is held back. ``request_id``: what it belongs to.
+    """Nothing is to be sent now, because the reactor holds the frames back. ``request_id``: the request of these frames.
 
-    Iterating gives no frames, so that whoever sends what a reactor gives need not ask which it is.
+    Iterating yields no frames, so callers can treat it like :class:`SendFrames`.
     """
 
     __slots__ = ("request_id",)
@@ -82,7 +82,7 @@ class NoOp(Record):
         return iter(())
 
     def to_bytes(self) -> bytes:
-        """Returns ``b""``: there are no frames."""
+        """Returns ``b""``."""
         return b""
 
 
@@ -90,25 +90,24 @@ NO_OP = NoOp()
 
 
 class SendFrames(Unique):
-    """Frames to send. Iterating gives them, made some at a time as they are taken; the last one tells the reactor.
+    """Frames to send. Iterating builds and yields them; after the last one, the reactor knows that they were sent.
 
-    Frames that were made earlier for the same stream come first, whatever they belong to, so put every frame on the wire.
+    Frames that were built earlier for the same stream come first, even if they belong to other requests, so write every
+    frame to the connection. If a file has no bytes yet, :class:`BlockingIOError` is raised to the caller that iterates.
+    That is not a failure: wait until the file can be read, and continue to iterate.
 
-    If a file has nothing yet, :class:`BlockingIOError` is raised to the caller that takes the frames. That is no failure:
-    wait until the file can be read, and go on taking frames.
+    A reactor can reuse a request id only after all frames of its response were yielded, so consume all of them. Consume
+    the sends of one request in the order of the calls; sends of different requests may be interleaved. To build frames
+    on another thread, call :meth:`claim` first and :meth:`sent` afterwards, both on the reactor's thread, and iterate
+    over :meth:`claimed_frames` on the other thread.
 
-    A reactor can only give back a request id once the frames of its response were taken, so take them all, and those of
-    one request in the order in which they were asked for; sends of several requests may be taken in turns. Whoever has
-    frames made on another thread than the reactor's calls :meth:`claim` first and :meth:`sent` afterwards, both on the
-    reactor's, and takes :meth:`claimed_frames` on the other.
-
-    ``request_id``: the request that they belong to, None for several. ``stream_id``: the stream that they are on.
-    ``failure``: the exception that the source of the content raised first; None without one. Iterating ends as if nothing
-    had happened where that is an :class:`Exception`, and raises any other, such as :class:`KeyboardInterrupt`. Either
-    way, the frames that are still to be sent, such as an error-response, are there when iterating goes on. ``claimed``:
-    somebody makes the frames elsewhere. ``closing``: once claimed, what makes the frames that close other streams, which
-    go on the wire after all else that is outstanding and before these; None where there is nothing to close.
-    ``kind`` and ``requirement``: the flag and the violated requirement of an error-response that the reactor made itself.
+    ``request_id``: the request of the frames, None for several. ``stream_id``: the stream of the frames. ``failure``:
+    the first exception that the source of the content raised, or None. For an :class:`Exception`, iterating does not
+    raise it; any other, such as :class:`KeyboardInterrupt`, is raised. In both cases, the frames that are still to be
+    sent, such as an error-response, follow when iterating continues. ``claimed``: True if another thread builds the
+    frames. ``closing``: set once claimed; a function that returns the frames that close the other streams, or None.
+    Write these frames after everything else that is outstanding and before the frames of this send. ``kind`` and
+    ``requirement``: the flag and the violated requirement of an error-response that the reactor built itself.
     """
 
     __slots__ = ("_sending",)
@@ -128,79 +127,80 @@ class SendFrames(Unique):
     def to_bytes(self) -> bytes:
         """Returns the bytes of all frames, for a transport. Iterate instead if the content may not fit into memory.
 
-        No frame is taken before all are made. After an exception, for example :class:`BlockingIOError` of a file that has no
-        bytes yet, no frame is lost, and another call returns all of them. Returns ``b""`` once all frames were taken, and
-        while they are claimed.
+        No frame is consumed before all are built. After an exception, for example :class:`BlockingIOError` of a file
+        without bytes, no frame is lost, and another call returns all of them. Returns ``b""`` if all frames were
+        consumed already, and while they are claimed.
         """
         return self._sending.to_bytes()
 
     @property
     def request_id(self) -> int | None:
-        """The request that the frames belong to, None for several."""
+        """The request of the frames, None for several requests."""
         return self._sending.request_id
 
     @property
     def stream_id(self) -> int | None:
-        """The stream that the frames are on."""
+        """The stream of the frames, None for several streams."""
         return self._sending.stream_id
 
     @property
     def failure(self) -> BaseException | None:
-        """The exception that the source of the content raised first."""
+        """The first exception that the source of the content raised, or None."""
         return self._sending.failure
 
     @property
     def claimed(self) -> bool:
-        """True if the frames are made elsewhere."""
+        """True if another thread builds the frames."""
         return self._sending.claimed
 
     @property
     def closing(self) -> Callable[[], Iterable[Frame]] | None:
-        """The frames that close other streams, before these."""
+        """A function that returns the frames that close the other streams; None if no stream is to be closed."""
         return self._sending.closing
 
     @property
     def kind(self) -> Literal["application", "protocol"] | None:
-        """The flag of an error-response that the reactor made itself; None for all other frames."""
+        """The flag of an error-response that the reactor built itself; None for all other frames."""
         return self._sending.kind
 
     @property
     def requirement(self) -> str | None:
-        """The requirement behind an error of the reactor's own making."""
+        """The violated requirement of an error-response that the reactor built itself; None for all other frames."""
         return self._sending.requirement
 
     @property
     def failures(self) -> dict[int, BaseException]:
-        """The failures by request id: of several requests for a flush, else of one at most."""
+        """The failures by request id. Only the frames of a flush can have several."""
         return self._sending.failures
 
     def claim(self, claimant: object = None) -> None:
-        """Somebody makes the frames elsewhere: they are :meth:`claimed_frames` there, and :meth:`sent` is called here.
+        """Hands the frames to another thread, which iterates over :meth:`claimed_frames`. Call :meth:`sent` afterwards.
 
-        Raises :class:`RuntimeError` if that was done before, or all frames were taken, and if the stream has frames that were
-        made here and not taken, or sends that another ``claimant`` makes.
+        Raises :class:`RuntimeError` if the frames are claimed or consumed already. Raises it also if frames of the
+        stream wait to be consumed here, or if another ``claimant`` has sends on the stream.
         """
         self._sending.claim(claimant)
 
     def unclaim(self) -> None:
-        """Takes a claim back, when no frame was made elsewhere: the frames are taken here again."""
+        """Withdraws a claim, so that iterating yields the frames again. Allowed if no frame was built on the other thread."""
         self._sending.unclaim()
 
     def claimed_frames(self) -> Iterator[Frame]:
-        """Returns the frames that are left, without telling the reactor; after an exception, those still to be sent."""
+        """Returns an iterator over the remaining frames, which does not call :meth:`sent`. Call again after an exception."""
         return self._sending.claimed_frames()
 
     def sent(self) -> None:
-        """Tells the reactor that all frames were taken."""
+        """Notifies the reactor that all frames were consumed."""
         self._sending.sent()
 
 
 class Error(Record):
-    """The peer broke a rule, and the connection is of no more use: send the frames, if any, and close it.
+    """The peer violated a requirement, and the connection has failed: send the frames, if any, and close it.
 
-    ``error``: the rule, and where; offsets from the start of the input. ``frame``: the frame that broke it, None where
-    there was no whole one. ``frames``: an iterator over what to send before closing, which is not compared or shown. It has
-    the responses that can be completed now, and then the error. It does not wait for a file that has nothing yet.
+    ``error``: the requirement and the place; the offset counts from the start of the input. ``frame``: the frame that
+    violates it, or None if it is incomplete. ``frames``: an iterator over the frames to send before closing. It yields
+    the responses that can be completed now, and then the error. It does not wait for a file without bytes. Comparison
+    and ``repr()`` ignore it.
     """
 
     __slots__ = ("error", "frame", "frames")
@@ -225,7 +225,7 @@ class Error(Record):
         ) -> Self: ...
 
     def _value(self) -> tuple[Any, ...]:
-        # Exceptions are compared by identity, and so are iterators, which stand for a connection besides.
+        # Exceptions compare by identity, so their contents are compared instead. Iterators are ignored.
         return type(self), type(self.error), self.error.args, self.frame
 
     def __eq__(self, other: object) -> bool:

@@ -1,4 +1,4 @@
-"""Ids of requests and streams, as those who open them hand them out (section 1.2)."""
+"""Allocation of ids for requests and streams (section 1.2)."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ __all__ = ["Ids"]
 
 
 class Ids:
-    """Hands out the ids of a range in ascending order, then from its start again (request-id.order).
+    """Allocates the ids of a range in ascending order, and then from its start again (request-id.order).
 
-    ``requirement``: the one that is violated if all ids are in use.
+    ``requirement``: the requirement that is violated if all ids are in use.
     """
 
     __slots__ = ("_ids", "_next", "_requirement")
@@ -26,7 +26,7 @@ class Ids:
         self._requirement = requirement
 
     def next(self, used: Container[int]) -> int:
-        """Returns the next id that is not in ``used``, and is not taken yet. Raises :class:`LocalProtocolError` when all are."""
+        """Returns the next id that is not in ``used``. Raises :class:`LocalProtocolError` if all are."""
         found = self._next
         for _ in self._ids:
             if found not in used:
@@ -37,11 +37,11 @@ class Ids:
         )
 
     def take(self, taken: int) -> None:
-        """Takes an id; the next one comes after it."""
+        """Marks an id as used, so that the next one follows it."""
         self._next = self._after(taken)
 
     def give_back(self, taken: int) -> None:
-        """Gives back an id that was not used; it is the next one again if no other was taken since."""
+        """Releases an id that was not used. It becomes the next one again unless another id was taken since."""
         if self._next == self._after(taken):
             self._next = taken
 

@@ -1,7 +1,7 @@
 """The state that a reactor reads and changes with each frame that it receives.
 
-A reactor shares its intake with the loop that is generated for its revision, in ``receive.py``. The loop takes the usual frames,
-the reactor takes all others, and both keep the same counts.
+A reactor shares this state with the generated loop of its revision, in ``receive.py``. The loop processes the common
+frames and the reactor all others; both keep the same counts.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 __all__ = ["CommandIntake", "CommandRequest", "Intake", "OpenValue"]
 
 NAMES = 256
-"""Names of commands and arguments that a reactor remembers: more than the reference has commands."""
+"""The most command and argument names that a reactor caches; Mercurial has fewer commands."""
 NAME_BYTES = 64
-"""The longest name that is remembered, so that all take no more than some ten KiB."""
+"""The most bytes of a cached name, so that the cache needs at most some ten KiB."""
 
 
 class OpenValue:
-    """An argument's value that spans frames: what there is of it, and how many bytes are to come."""
+    """An argument's value that spans frames: the bytes so far, and the number of bytes that are missing."""
 
     __slots__ = ("data", "left", "name")
 
@@ -38,8 +38,8 @@ class OpenValue:
 class CommandRequest(Request):
     """A request that is partly received.
 
-    ``announced``: data follows the arguments. ``size``: how many bytes arguments and data have. ``value``: of an argument that
-    is not whole yet.
+    ``announced``: True if data follows the arguments. ``size``: the bytes of all arguments and data. ``value``: the
+    incomplete value, if any.
     """
 
     __slots__ = ("announced", "args", "data", "name", "size", "value")
@@ -51,13 +51,13 @@ class CommandRequest(Request):
     data: bytes | bytearray
     value: OpenValue | None
 
-    # Made without arguments, and filled by who makes it: see hgproto.runtime.frame.bare.
+    # Created without arguments; the caller sets all attributes (see `hgproto.runtime.frame.bare`).
     __init__ = object.__init__
 
     def keep(self, payload: bytes) -> None:
         """Keeps the next part of the data."""
         if not self.data:
-            # Most data is one frame, which is then never copied.
+            # Most data is one frame, which needs no copy.
             self.data = payload
         elif isinstance(self.data, bytearray):
             self.data += payload
@@ -68,8 +68,8 @@ class CommandRequest(Request):
 class Intake:
     """The streams and requests that the receiving half of a reactor knows.
 
-    ``requests``: those whose ids are not free. ``slots``: the states of streams, as reactors look them up. ``tables``: what
-    stands for each state of a request, in the order of the states. ``max_payload``: the most bytes of a payload.
+    ``requests``: those whose ids are not free. ``slots``: the states of streams, in the form for lookups. ``tables``:
+    the table of each state of a request, in the order of the states. ``max_payload``: the most bytes of a payload.
     """
 
     __slots__ = ("max_payload", "requests", "slots", "tables")
@@ -86,12 +86,12 @@ class Intake:
 
 
 class CommandIntake(Intake):
-    """The same of a server.
+    """The streams and requests that a server's reactor knows.
 
-    ``whole``: what is known of a request that was received whole, by the number of its state. ``receiving``: how many requests
-    are partly received. ``refused``: how many are refused and not over. ``buffered``: the bytes that are kept of all requests.
-    ``names``: names that came before, by their bytes. ``streaming``: commands run before their data is there. The others are
-    limits.
+    ``whole``: the shared object for completely received requests, by the number of the state. ``receiving``: the number
+    of requests that are partly received. ``refused``: the number of rejected requests that are not over. ``buffered``:
+    the bytes that are kept for all requests. ``names``: the cached names by their bytes. ``streaming``: True if
+    commands run before their data is complete. The other attributes are limits.
     """
 
     __slots__ = (
@@ -125,7 +125,7 @@ class CommandIntake(Intake):
         self.most_buffered = limits.buffered_bytes
 
     def name_of(self, data: bytes) -> str:
-        """Returns the name that bytes are, empty where they are none. Names come again, and then are not decoded again."""
+        """Decodes a command or argument name and caches it. Returns an empty text if the bytes are not ASCII."""
         if not data.isascii():
             return ""
         name = data.decode("ascii")

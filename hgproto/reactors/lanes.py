@@ -1,4 +1,4 @@
-"""Work in order on the threads of an executor, beside other such work."""
+"""Lanes: work that an executor's threads do in order within a lane, and in parallel with other lanes."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ __all__ = ["BATCH", "Lane"]
 Work = TypeVar("Work")
 
 BATCH = 16
-"""Pieces of work that a thread does before it says so: waking another thread costs as much as compressing a page."""
+"""Work items that a thread does before it reports them. Waking a thread costs as much as compressing a page."""
 
 
 class Lane(Generic[Work]):
-    """The work of one stream, done in order by one thread at a time.
+    """The work of one stream, which one thread at a time does in order.
 
-    ``run``: does some of the work; False if the lane has to pause, until :meth:`resume`.
+    ``run``: does some of the work; returns False to pause the lane until :meth:`resume`. ``lost``: receives the work
+    that the executor has dropped, and the error.
     """
 
     __slots__ = ("_executor", "_lock", "_lost", "_run", "_running", "_waiting")
@@ -38,7 +39,7 @@ class Lane(Generic[Work]):
         self._running = False
 
     def add(self, work: Work) -> None:
-        """Has something done after all that came before it. Raises what the executor raises; nothing is done then."""
+        """Adds work after all earlier work. If the executor raises an exception, the work is not added."""
         with self._lock:
             self._waiting.append(work)
             if self._running:
@@ -53,21 +54,24 @@ class Lane(Generic[Work]):
             raise
 
     def resume(self, work: list[Work]) -> None:
-        """Continues after a pause: with ``work``, then with all that was added meanwhile; here if the executor was shut down."""
+        """Continues after a pause with ``work``, then with work that was added meanwhile.
+
+        If the executor was shut down, the work is done on the caller's thread.
+        """
         self._waiting.extendleft(reversed(work))
         try:
             self._executor.submit(self._work_off).add_done_callback(self._after)
         except RuntimeError:
-            # An executor that was shut down does nothing more, and has done all that came before.
+            # The executor was shut down: it has done all earlier work, and this call does the rest.
             self._work_off()
 
     @property
     def waiting(self) -> int:
-        """How many pieces of work no thread has begun."""
+        """The number of work items that no thread has begun."""
         return len(self._waiting)
 
     def _after(self, future: Future[None]) -> None:
-        """Reports the work that an executor has dropped: it was shut down, or its threads could not start."""
+        """Reports the work that an executor has dropped because it was shut down or could not start a thread."""
         shut = "the executor was shut down before the work was done"
         error = CancelledError(shut) if future.cancelled() else future.exception()
         if error is not None:
@@ -75,7 +79,7 @@ class Lane(Generic[Work]):
 
     def _drop(self, error: BaseException) -> None:
         while True:
-            # Work that is added meanwhile waits its turn too.
+            # This loop also drops work that is added meanwhile.
             with self._lock:
                 dropped = list(self._waiting)
                 self._waiting.clear()
@@ -85,7 +89,7 @@ class Lane(Generic[Work]):
             self._lost(dropped, error)
 
     def _work_off(self) -> None:
-        # One task works off all that waits: a task for each piece would cost more than the piece.
+        # One task does all waiting work: a task per item would cost more than the item.
         while True:
             with self._lock:
                 batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]

@@ -1,4 +1,4 @@
-"""The named limits of a connection: what a reactor takes before it says no."""
+"""The named limits of a connection, above which a reactor rejects input."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ _MAX_DIGITS = 40
 
 
 class Limits(Record):
-    """Limits by the names of the schema, which has the reason for each default.
+    """Limits with the names of the schema, which also states the reason for each default.
 
-    ``Limits(arguments=10)`` has the schema's defaults but for one. Raises :class:`ValueError` for a limit under 1 or over
-    what the schema allows, and :class:`TypeError` for one that there is not.
+    ``Limits(arguments=10)`` changes one limit and keeps the other defaults. Raises :class:`ValueError` for a value
+    below 1 or above the maximum of the schema, and :class:`TypeError` for an unknown limit.
     """
 
     __slots__ = (
@@ -57,29 +57,29 @@ class Limits(Record):
     )
 
     max_payload: int
-    """Bytes of a payload that a receiver takes."""
+    """The most bytes of a payload that a receiver accepts."""
     send_payload: int
-    """Bytes at which payloads that we send are cut."""
+    """The most bytes of a payload that is sent; longer data is split."""
     open_streams: int
-    """Streams that a peer may hold open at a time."""
+    """The most streams that a peer may have open at a time."""
     decoded_frame: int
-    """Bytes that an encoded payload may grow to."""
+    """The most bytes of an encoded payload after decoding."""
     decoded_response: int
-    """Bytes that all encoded payloads of one response may grow to together."""
+    """The most bytes of all encoded payloads of one response together, after decoding."""
     receiving_requests: int
-    """Requests of which a part was received."""
+    """The most requests that are partly received."""
     active_requests: int
-    """Requests whose response is not complete, those that are partly received among them."""
+    """The most requests without a complete response, including those that are partly received."""
     request_bytes: int
-    """Bytes of argument names, argument values and data that are kept for one request."""
+    """The most bytes of argument names, argument values, and data that are kept for one request."""
     buffered_bytes: int
-    """The same, for all partly received requests together."""
+    """The most such bytes for all partly received requests together."""
     arguments: int
-    """Arguments of one command."""
+    """The most arguments of one command."""
     argument_value: int
-    """Bytes of one argument's value."""
+    """The most bytes of one argument's value."""
     payload_items: int
-    """Atoms, labels and arguments of one message together, or CBOR items of one progress map."""
+    """The most atoms, labels, and arguments of one message together, or CBOR items of one progress map."""
 
     if TYPE_CHECKING:
 
@@ -100,9 +100,9 @@ class Limits(Record):
 
     @classmethod
     def of_revision(cls, revision: Definition | None = None) -> Limits:
-        """Returns the defaults of a revision. A limit that its schema does not have is that of the default revision.
+        """Returns the defaults of a revision. Limits that its schema lacks are those of the default revision.
 
-        ``payload_items`` is the limit on items of the schema, whatever its name.
+        ``payload_items`` is the schema's limit on items, whatever its name there.
         """
         of = defined(revision)
         return of.kept(cls, lambda: cls._of_revision(of))
@@ -117,9 +117,10 @@ class Limits(Record):
 
     @classmethod
     def of(cls, settings: Iterable[str], revision: Definition | None = None) -> Limits:
-        """Limits from texts such as ``request-bytes=1000``, the others as of :meth:`of_revision`.
+        """Returns limits from texts such as ``request-bytes=1000``; the others are those of :meth:`of_revision`.
 
-        Names and maxima are those of the revision. Raises as the class does, and :class:`ValueError` for a limit without effect.
+        Names and maxima are those of the revision. Raises as the class does, and :class:`ValueError` for a limit
+        without effect.
         """
         revision = defined(revision)
         limits, slots, declared = cls._of_revision(revision), _slots(revision), revision.codec.LIMITS
@@ -140,7 +141,7 @@ class Limits(Record):
 
 
 def _slots(revision: Definition) -> dict[str, list[str]]:
-    """The limits that have an effect in a revision, by their names in its schema, and what they are here."""
+    """Returns the limits that have an effect in a revision: the attributes here by the name in its schema."""
     names = Limits.__slots__ if revision.has_sessions else ("max_payload",)
     slots = {name.replace("_", "-"): [name] for name in names if name != "payload_items"}
     if revision.codec.ITEMS_LIMIT is not None:

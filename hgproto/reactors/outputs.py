@@ -27,11 +27,11 @@ __all__ = ["Home", "Output", "Outputs"]
 
 
 class Output:
-    """One of a reactor's streams, and what is sent on it.
+    """One of the streams that a reactor sends on, and its sends.
 
-    ``stream``: of a reactor with these ``limits``. ``unmade``: the number of sends whose last frame was not made, and is not made
-    elsewhere. ``claimed``: the number of those whose frames are made elsewhere, by ``claimant``. ``ends``: sends whose last frame
-    was made, with the number of that frame on the stream.
+    ``unmade``: the number of sends whose last frame is neither built nor claimed by another thread. ``claimed``: the
+    number of sends whose frames are built on another thread, by ``claimant``. ``ends``: the sends whose last frame was
+    built, each with the number of that frame on the stream.
     """
 
     __slots__ = ("_codec", "_kinds", "_max_whole", "claimant", "claimed", "ends", "stream", "unmade")
@@ -43,7 +43,7 @@ class Output:
         self.ends: deque[tuple[int, Sending]] = deque()
         self._codec = codec
         self._max_whole = min(limits.send_payload, codec.MAX_PAYLOAD[0])
-        # Kinds of frames without stream flags, by type and flags.
+        # The kinds of frames without stream flags, by type and flags.
         self._kinds: dict[tuple[int, int], int] = {}
 
     @property
@@ -52,7 +52,7 @@ class Output:
         return self.unmade + self.claimed + len(self.ends)
 
     def take(self) -> Frame:
-        """Removes the first frame from the queue and returns it; a send whose last frame this is, is over."""
+        """Removes the first frame from the queue and returns it. Ends a send if this is its last frame."""
         stream, ends = self.stream, self.ends
         frame = stream.ready.popleft()
         stream.taken += 1
@@ -61,7 +61,7 @@ class Output:
         return frame
 
     def take_all(self) -> list[Frame]:
-        """Removes all frames from the queue and returns them; the sends whose last frames these are, are over."""
+        """Removes all frames from the queue and returns them. Ends their sends."""
         frames = self.stream.take_all()
         while self.ends:
             self.ends.popleft()[1].sent()
@@ -70,10 +70,10 @@ class Output:
     def take_whole(
         self, request_id: int, type_: int, flags: int, payload: bytes, make: Callable[[int, int, int, bytes], T]
     ) -> T | None:
-        """Takes a frame that needs no queue; ``make`` is ``frame_of`` or ``frame_bytes`` of the codec.
+        """Returns a frame without using the queue. ``make``: ``frame_of`` or ``frame_bytes`` of the codec.
 
-        Returns None, and does nothing, if the stream has to be opened, has an encoding, or has frames that wait, and for a
-        payload of several frames.
+        Returns None and does nothing if the stream must be opened first, has an encoding, or has waiting frames.
+        Returns None also for a payload that needs several frames.
         """
         stream = self.stream
         if not stream.is_idle or len(payload) > self._max_whole:
@@ -82,7 +82,10 @@ class Output:
         return make(self._kinds.get((type_, flags)) or self._kind(type_, flags), request_id, stream.stream_id, payload)
 
     def take_bytes(self, request_id: int, parts: Iterable[tuple[int, int, bytes]]) -> bytes | None:
-        """Takes frames as bytes. ``parts`` has type, flags, and payload of each. Returns None where :meth:`take_whole` does."""
+        """Returns the bytes of several frames without using the queue, or None as :meth:`take_whole` does.
+
+        ``parts``: type, flags, and payload of each frame.
+        """
         stream, kinds, most, frame_bytes = self.stream, self._kinds, self._max_whole, self._codec.frame_bytes
         if not stream.is_idle:
             return None
@@ -102,21 +105,21 @@ class Output:
 
 
 class Outputs:
-    """The streams that a reactor sends on, and all that is sent.
+    """The sending side of a reactor: its output streams and the sends that are still pending.
 
-    ``count``: the number of streams, with ids from ``first`` on in steps of two. ``profile``, ``flush``: as of
-    :class:`hgproto.OutputStream`. ``is_over``: returns True if only the asking send is left on an output, and for None, if
-    the reactor will have nothing more to send. ``sent``: receives the id of a request after the last frame of its command or
-    response was taken. Raises :class:`ValueError` for more streams than there are ids, and :class:`RevisionError` for a
-    revision without the messages that a reactor sends.
+    ``count``: the number of streams, whose ids start at ``first``, in steps of two. ``profile``, ``flush``: as for
+    :class:`hgproto.OutputStream`. ``is_over``: returns True if an output has no send left except the one that asks, or
+    for None, if the reactor will send nothing more. ``sent``: receives the id of a request after the last frame of its
+    command or response was consumed. Raises :class:`ValueError` for more streams than ids, and :class:`RevisionError`
+    for a revision without the messages that a reactor sends.
 
-    ``by_id``: the outputs. ``sends``: those that are not over, in the order in which they were asked for. ``only``: the
-    output if there is one only. ``homes``: of requests for which a message was sent before their response,
-    the stream of the first one, until the response was sent. ``finished``: the requests whose response has its last frame,
-    which was not taken yet. ``failed``: True once the connection has failed, so that no send waits for a file any more.
-    ``error``: makes the error-response of a response that has failed; servers only. ``encode``, ``frame_of``,
-    ``frame_bytes``: of the codec. ``longest``: the most bytes of a payload. ``may_end``: False as long as no frame can be the
-    last one of its stream unless a caller wants it.
+    ``by_id``: the outputs. ``sends``: those that are not over, in the order of the calls. ``only``: the output if there
+    is exactly one. ``homes``: for requests with a message before their response, the output of the first message, until
+    the response was sent. ``finished``: the requests whose last response frame was built but not consumed. ``failed``:
+    True once the connection has failed, so that no send waits for a file. ``error``: builds the error-response of a
+    response that has failed; servers only. ``encode``, ``frame_of``, ``frame_bytes``: functions of the codec.
+    ``longest``: the most bytes of a payload. ``may_end``: False while only the ``end`` argument of a caller can close a
+    stream.
     """
 
     __slots__ = (
@@ -180,18 +183,18 @@ class Outputs:
         self.finished: set[int] = set()
         self.failed = self.may_end = False
         self.first = next(iter(self.by_id.values()))
-        """The output that the reactor itself speaks on."""
+        """The output for the reactor's own messages."""
         self.only = self.first if count == 1 else None
 
     @property
     def unmade(self) -> int:
-        """The number of sends whose last frame was not made."""
+        """The number of sends whose last frame was not built."""
         return sum(output.unmade for output in self.by_id.values())
 
     def choose(self, request_id: int | None, stream_id: int | None) -> Output:
-        """Returns the output that is asked for, else the request's, else the one with the least to send.
+        """Returns the requested output, or else that of the request, or else the one with the fewest pending sends.
 
-        Raises :class:`ValueError` if there is no stream with this id, and :class:`TypeError` for an id that is no integer.
+        Raises :class:`ValueError` for an unknown stream, and :class:`TypeError` for an id that is not an integer.
         """
         if stream_id is None:
             if self.only is not None:
@@ -207,12 +210,12 @@ class Outputs:
         return output
 
     def others(self, output: Output | None) -> list[Output]:
-        """Returns the other outputs, without those on which frames are made elsewhere."""
+        """Returns the other outputs, without those whose frames are built on another thread."""
         return [other for other in self.by_id.values() if other is not output and not other.claimed]
 
 
 class Home:
-    """The output for all that is sent for one request. The id of the request may come again, with another home."""
+    """The output for all messages of one request. A later request with the same id has another home."""
 
     __slots__ = ("output",)
 

@@ -1,9 +1,9 @@
-"""Plans: what reactors do with frames, resolved from the schema's tables and kept.
+"""Plans: cached lookups of the transitions that the schema's tables select for a frame.
 
-What the machines make of a frame depends on three things that are known before its payload is looked at: the state of its
-stream, the state of its request, and its kind, which is type, flags and stream flags as one number. There is a
-:class:`Plan` for each combination, made when it is met first and shared by all reactors of a role. Frames that break a
-rule of their header have none, so there are only as many plans as there are combinations that headers allow.
+The transition depends on three things that are known before the payload is decoded: the state of the stream, the state
+of the request, and the kind of frame (type, flags, and stream flags as one number). There is a :class:`Plan` for each
+combination. It is built when the combination first occurs, and shared by all reactors of a role. Frames with an invalid
+header have no plan, so the number of plans is bounded.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ class _Nowhere(IntEnum):
 
 
 NO_ROW = Row(_Nowhere.NOWHERE)
-"""Stands where no table says anything."""
+"""The placeholder for a missing row."""
 
 
 class Node:
-    """What a frame leads to, resolved as far as it can be: a question, or in the end a row of a table.
+    """One step of a plan: a guard to evaluate, or the row that is selected in the end.
 
-    ``ask`` is None for a row, and ``outcomes`` has the nodes that answers lead to. ``act``: what is done for a row.
-    ``to`` and ``table``: the state that the row leads to, and its plans. ``flags`` and ``code``: of the frame.
+    ``ask`` evaluates the guard; it is None for a row. ``outcomes``: the next node for each answer. ``act``: the action
+    of the row. ``to`` and ``table``: the next state and its table. ``flags`` and ``code``: those of the frame.
     """
 
     __slots__ = ("act", "ask", "code", "flags", "outcomes", "row", "table", "to")
@@ -72,7 +72,7 @@ class Node:
 
 
 def go_on(reactor: Any, request_id: int, request: Any, payload: bytes, node: Node) -> None:
-    """Enters the state of a row, which is all that one without an action does."""
+    """Enters the state of a row. This is the action of a row that changes the state and emits nothing."""
     if node.to is None or node.to is (reactor.machine.initial if request is None else request.state):
         return
     if request is None:
@@ -82,11 +82,11 @@ def go_on(reactor: Any, request_id: int, request: Any, payload: bytes, node: Nod
 
 
 _OF_FRAMES = ("_ask_", "_begin", "_emit_", "_move", "_node", "_planned", "_row", "_take")
-"""The first letters of methods that decide about a frame. A class that replaces one has no generated loop."""
+"""The prefixes of methods that process frames. A class that overrides such a method cannot use the generated loop."""
 
 
 def _generated(reactor: Any, revision: Definition) -> Receive | None:
-    """Returns the generated loop of a class of reactors; None if the class changes what its role does with frames."""
+    """Returns the generated loop for a reactor class, or None if the class overrides how its role processes frames."""
     role = next(base for base in reactor.__mro__ if "role" in vars(base))
     names = [name for name in dir(role) if name.startswith(_OF_FRAMES)]
     if any(getattr(reactor, name) is not getattr(role, name) for name in names):
@@ -96,16 +96,16 @@ def _generated(reactor: Any, revision: Definition) -> Receive | None:
 
 
 def first_of(found: Iterator[T], revision: Definition, what: str) -> T:
-    """Returns the first of what was found in the machines. Raises :class:`RevisionError` if there is none. ``what``: its name."""
+    """Returns the first item. Raises :class:`RevisionError` if there is none. ``what``: the name of the missing item."""
     for one in found:
         return one
     raise RevisionError(f"{revision.title} has no {what}, which sessions need; add it to its state machines")
 
 
 class Plan:
-    """What to do with a frame of one kind in one state of its stream and its request.
+    """The nodes for one kind of frame in one state of its stream and its request.
 
-    ``stream`` is None where nothing happens to the stream, which is most of the time.
+    ``stream`` is None if the frame does not affect its stream, as for most frames.
     """
 
     __slots__ = ("code", "encoded", "ends", "flags", "node", "stream")
@@ -120,7 +120,7 @@ class Plan:
 
 
 class Table:
-    """The plans of a state of requests, by the kind of frame and the state of its stream."""
+    """The plans of one request state, by the kind of frame and the state of its stream."""
 
     __slots__ = ("plans", "state")
 
@@ -130,17 +130,18 @@ class Table:
 
 
 _MOST_SLOTS = 1 << 8
-"""Stream ids for which a list has a place each."""
+"""The most stream ids for which the states are kept in a list."""
 
 
 Part = tuple[int, int, int, bytes, int]
-"""A frame that was read: its kind, request id, stream id, payload, and the offset of its end."""
+"""A parsed frame: its kind, request id, stream id, payload, and the offset of its end in bytes."""
 
 
 class Slots(dict[int, int]):
-    """The states of streams where ids are many: only those that are not closed take memory.
+    """The states of streams, for many ids: only streams that are not closed need memory.
 
-    ``closed``: for a stream of the right side and of the wrong one. ``parity``: of the right side.
+    ``closed``: the slots of a closed stream with the peer's parity, and with the wrong one. ``parity``: the peer's
+    parity.
     """
 
     def __init__(self, closed: tuple[int, int], parity: int) -> None:
@@ -159,15 +160,15 @@ class Slots(dict[int, int]):
 
 
 class Plans:
-    """Tables of a class of reactors for one revision, which its reactors look up for each frame.
+    """The lookup tables of a reactor class for one revision.
 
-    ``whole``: what is known of a request that was received whole, which is its state alone. ``begins``: where such a request
-    goes when its response begins. ``done``: those that are over once their response was sent. ``issued``: the table of a request
-    that was issued with a free id, None if that is not allowed. ``after_sent``: the tables that requests get, by theirs, once
-    they were sent. ``tables``: by the state of a request. ``tables_by_number`` and ``whole_by_number``: in the order of the
-    states. ``free``: the table of a free id, by the lowest bit of the id; one that no client may use has a table of its own.
-    ``rows``: of the machine of requests, by state and event. ``receive``: the generated loop of the role; None for a class that
-    does something else with frames.
+    ``whole``: the shared object of completely received requests, by state. ``begins``: the object that replaces it when
+    the response begins. ``done``: the objects of requests that are over once their response was sent. ``issued``: the
+    table of a request that was issued with a free id; None if that is not allowed. ``after_sent``: the next table of a
+    request that was sent, by its table. ``tables``: by the state of a request. ``tables_by_number`` and
+    ``whole_by_number``: in the order of the states. ``free``: the table of a free id, by the lowest bit of the id; an
+    id that no client may use has its own table. ``rows``: those of the request machine, by state and event.
+    ``receive``: the generated loop of the role; None for a class that overrides how frames are processed.
     """
 
     __slots__ = (
@@ -207,14 +208,14 @@ class Plans:
         states: Iterable[IntEnum] = type(machine.initial)
         self.states = States(machine)
         self.tables = {state: Table(state) for state in states}
-        # What is legal on a free id depends on whose it is; ids in use are all the client's.
+        # The parity of a free id decides what is allowed; all ids in use have the client's parity.
         ours, other = self.tables[machine.initial], Table(machine.initial)
         self.free = [ours if bit in revision.request_ids else other for bit in (0, 1)]
         self.rows: dict[tuple[int, Event], Row] = {}
-        # Stands for a stream id of the wrong parity, where a state would.
+        # The placeholder for a state if the stream id has the wrong parity.
         self.foreign = len(type(self.stream.initial))
         self.whole = {state: Request(self.tables[state]) for state in self.states.whole}
-        # Hashing members of enumerations takes longer than all that a loop does with a frame.
+        # Lists, because hashing a member of an enumeration takes longer than the rest of the loop for a frame.
         self.tables_by_number = tuple(self.tables[state] for state in states)
         self.whole_by_number = tuple(self.whole.get(state) for state in states)
         begins = {state: self.row(state, Event.RESPONSE_BEGUN) for state in self.whole}
@@ -233,7 +234,7 @@ class Plans:
         self.done = frozenset(self.whole[state] for state, row in ends.items() if row and row.to is machine.initial)
 
     def row(self, state: IntEnum, event: Event) -> Row | None:
-        """Returns the row of the request machine for an event, None where nothing happens."""
+        """Returns the row of the request machine for an event, or None if the machine has no row for it."""
         row = self.rows.get((state, event))
         if row is None:
             outcome = self.machine.outcome(state, event)
@@ -241,7 +242,7 @@ class Plans:
         return None if row.event is None else row
 
     def slots(self) -> list[int] | Slots:
-        """Returns the state of each stream, at first that of a closed one."""
+        """Returns the initial slots of all streams, which are closed."""
         closed = (self.stream.initial << STATE_BITS, self.foreign << STATE_BITS)
         ids = range(self.revision.ids["stream_id"])
         if len(ids) > _MOST_SLOTS:
@@ -250,11 +251,11 @@ class Plans:
 
     def dead(self) -> LocalProtocolError:
         """Returns the error for sending after the connection has failed."""
-        expected, found = "a connection on which no rule was broken", "the connection has failed"
+        expected, found = "a connection without a violated requirement", "the connection has failed"
         return LocalProtocolError(self.connection.otherwise, None, "", expected, found)
 
     def too_late(self, request_id: int) -> LocalProtocolError:
-        """Returns the error for a message that would come after the end of its request's response."""
+        """Returns the error for a message after the end of its request's response."""
         row = self.machine.outcome(self.machine.initial, Event.MESSAGE_SENT)
         requirement = row.error if isinstance(row, Row) and row.error is not None else self.machine.otherwise
         expected = "a message that is sent before the end of the response"
@@ -262,9 +263,10 @@ class Plans:
 
 
 class Messages(NamedTuple):
-    """The functions that make the frames of what reactors send; ``command`` makes parts of frames.
+    """The functions that build the frames of messages; ``command`` builds parts of frames.
 
-    ``error_kinds``: how an error that ends the connection is chosen (True), and another one (False); empty without a choice.
+    ``error_kinds``: the argument for an error that ends the connection (True), and for other errors (False). It is
+    empty if the revision has only one kind.
     """
 
     command: Callable[..., Parts]
@@ -274,7 +276,7 @@ class Messages(NamedTuple):
 
 
 def messages_of(revision: Definition) -> Messages:
-    """Returns the messages of a revision. Raises :class:`RevisionError` if it lacks one of them."""
+    """Returns the message functions of a revision. Raises :class:`RevisionError` if it lacks one of them."""
     roles = "command", "argument", "data"
     revision.message(*roles)
     return Messages(
@@ -297,11 +299,11 @@ class Request:
 
 
 class Closed(Exception):  # noqa: N818 - inside of reactors alone
-    """The peer has said that it closes the connection; nothing that follows counts."""
+    """Raised after the peer has announced that it closes the connection, so that later frames are ignored."""
 
 
 class Violation(Exception):  # noqa: N818 - inside of reactors alone
-    """A broken rule, with an error whose offset counts from the start of the frame and not of its payload."""
+    """A violated requirement. The offset of ``error`` counts from the start of the frame, not of its payload."""
 
     def __init__(self, error: RemoteProtocolError) -> None:
         super().__init__(error)
@@ -309,25 +311,25 @@ class Violation(Exception):  # noqa: N818 - inside of reactors alone
 
 
 def bound(role: type, what: str, name: str) -> Callable[..., Any]:
-    """The function of a role for a guard (``ask``) or for something to emit (``emit``)."""
+    """Returns the method of a role for a guard (``ask``) or an output (``emit``)."""
     function: Callable[..., Any] = getattr(role, f"_{what}_{name.replace('-', '_')}")
     return function
 
 
 def text_payload(codec: Codec, code: int, payload: bytes) -> str:
-    """A payload that is all one text: a command's name, a message. Raises :class:`RemoteProtocolError`."""
+    """Decodes a payload that is one text, such as a command name or a message. Raises :class:`RemoteProtocolError`."""
     if payload.isascii() and payload:
         return payload.decode("ascii")
     return str(codec.decode_payload(codec.make_frame(0, 0, 0, code, 0, payload)))
 
 
 def words(state: IntEnum) -> str:
-    """A state as people read it."""
+    """Returns the name of a state for people."""
     return {"none": "free"}.get(text := state.name.lower().replace("_", " "), text)
 
 
 def placed(revision: Definition, error: RemoteProtocolError, kind: int) -> RemoteProtocolError:
-    """An error from the payload or from a request's table, with its offset from the start of the frame."""
+    """Returns an error of a payload or of a request's table with its offset counted from the start of the frame."""
     codec = revision.codec
     frame = codec.frame_of(kind, 0, 0, b"")
     if error.offset is None:

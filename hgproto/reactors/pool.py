@@ -1,12 +1,12 @@
-"""Streams on threads: what streams are for (section 1.4).
+"""Thread pools that encode and decode streams in parallel, which is the purpose of streams (section 1.4).
 
-Each stream has its own compression context, so that streams can be encoded and decoded beside each other while the
-thread of the reactor only does I/O and headers. :class:`EncodingPool` makes the frames of sends, each stream's in order,
-streams beside each other; :class:`DecodingPool` decodes payloads and gives them to a reactor in wire order. zlib and
-Zstandard give up the interpreter's lock while they work, so that threads are enough.
+Each stream has its own compression context, so several streams can be encoded and decoded at the same time. The thread
+of the reactor only does I/O and headers. :class:`EncodingPool` builds the frames of sends, those of one stream in
+order. :class:`DecodingPool` decodes payloads and passes them to a reactor in wire order. zlib and Zstandard release the
+interpreter lock while they work, so threads are enough.
 
-Invariants: a stream is never worked on by two threads at a time, and its frames are given in the order of its sends; the
-reactor is only touched by the thread that calls the pool.
+Invariants: two threads never work on the same stream at the same time; the frames of a stream are returned in the order
+of its sends; only the thread that calls the pool uses the reactor.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ Work = TypeVar("Work")
 EventT = TypeVar("EventT")
 
 ATTEMPTS = 4
-"""Calls for the frames of a send. The content, the words for its failure, and the encoder can fail, each once."""
+"""The most calls for the frames of a send. The content, its error message, and the encoder can each fail once."""
 
 
 class _Pool(Unique, Generic[Work]):
-    """Threads, and a lane for each stream."""
+    """Threads and one lane per stream."""
 
     def __init__(self, workers: int | None, executor: Executor | None) -> None:
         if executor is not None and not hasattr(executor, "submit"):
@@ -64,20 +64,20 @@ class _Pool(Unique, Generic[Work]):
 
     def _check_open(self) -> None:
         if self._closed:
-            raise RuntimeError("the pool is closed and accepts no more work; make a new pool")
+            raise RuntimeError("the pool is closed and accepts no more work; create a new pool")
 
     def _run(self, batch: list[Work]) -> bool:
-        """Does some of a stream's work, on its thread. Returns False to pause the stream."""
+        """Does some work of a stream, on a thread of the pool. Returns False to pause the stream."""
         raise NotImplementedError
 
     def _lost(self, dropped: list[Work], error: BaseException) -> None:
-        """Some of a stream's work will not be done by its thread. Called by any thread."""
+        """Handles work of a stream that the executor has dropped. Any thread may call it."""
         raise NotImplementedError
 
     def close(self) -> None:
-        """Accepts no more work. Threads of the pool's own first do all the work that was submitted, and then end.
+        """Closes the pool for new work. Waits until the pool's own threads have done all submitted work and have ended.
 
-        The results of that work can still be had. Closing a pool again does nothing.
+        The results of that work stay available. Closing a pool again does nothing.
         """
         self._closed = True
         if self._own:
@@ -93,9 +93,9 @@ class _Pool(Unique, Generic[Work]):
 
 
 class _Made(NamedTuple):
-    """The frames of a send, and what was raised while they were made.
+    """The frames of a send, and the exception that was raised while they were built.
 
-    ``ends``: the last frame is among them; else the rest can be taken from the send itself.
+    ``ends``: True if the last frame is included; otherwise, the send itself yields the rest.
     """
 
     send: SendFrames
@@ -105,7 +105,7 @@ class _Made(NamedTuple):
 
 
 class _Pause(NamedTuple):
-    """Sends of one stream that wait, since a file of the first one has nothing yet."""
+    """Sends of one stream that wait because a file of the first one has no bytes yet."""
 
     lane: Lane[SendFrames]
     sends: list[SendFrames]
@@ -113,16 +113,19 @@ class _Pause(NamedTuple):
 
 
 class EncodingPool(_Pool["SendFrames"]):
-    """Makes the frames of sends on threads, for one writer.
+    """Builds the frames of sends on threads, for one writer.
 
-    ``workers``: threads, as of :class:`concurrent.futures.ThreadPoolExecutor`; ``executor``: one that exists already.
+    ``workers``: the number of threads, as for :class:`concurrent.futures.ThreadPoolExecutor`; ``executor``: an existing
+    executor to use instead.
 
-    ``pool.submit(server.respond(...))`` for each response, with as many streams on the server as there shall be contexts;
-    then write what :meth:`finished` gives. A deferring server gives the sends once input has ended; submit the events of
-    ``receive_end`` then. Chunks of a response that is iterated over are asked for on the stream's thread.
-    Submit the sends of a stream in the order in which they were asked for. A stream pauses while a file that does not block
-    has nothing yet; the others go on. When the reactor gives an
-    :class:`hgproto.reactors.events.Error`, write what is outstanding before its frames, which are made by who takes them.
+    Call ``pool.submit(server.respond(...))`` for each response, and write the frames that :meth:`finished` yields. Use
+    as many streams on the server as compression contexts are wanted. A deferring server returns its sends when the
+    input has ended, so submit the events of ``receive_end`` then. Chunks of a response are requested on the stream's
+    thread.
+
+    Submit the sends of a stream in the order of the calls. A stream pauses while a non-blocking file has no bytes; the
+    others continue. If the reactor returns an :class:`hgproto.reactors.events.Error`, write all outstanding frames
+    before its frames, which are built on the caller's thread.
     """
 
     def __init__(self, workers: int | None = None, executor: Executor | None = None) -> None:
@@ -132,21 +135,21 @@ class EncodingPool(_Pool["SendFrames"]):
         self._held: list[_Made] = []
         self._last: deque[_Made] = deque()
         self._pauses: list[_Pause] = []
-        # The frames of sends that were made before a pause.
+        # The frames of sends that were built before a pause.
         self._begun: dict[SendFrames, list[Frame]] = {}
         self._failure: BaseException | None = None
         self._outstanding = 0
 
     @property
     def outstanding(self) -> int:
-        """How many sends were submitted whose frames were not given yet."""
+        """The number of submitted sends whose frames were not returned yet."""
         return self._outstanding
 
     def submit(self, send: SendFrames | NoOp) -> None:
-        """Has the frames of a send made on its stream's thread. A :class:`NoOp`, which has no frames, needs no thread.
+        """Submits a send, whose frames are built on a thread. Ignores a :class:`NoOp`, which has no frames.
 
-        Raises :class:`RuntimeError` once the pool or its executor was shut down; the send can then be used without it. Raises
-        it also if frames were taken from sends on the stream, and others wait there to be taken: take those first.
+        Raises :class:`RuntimeError` if the pool or its executor was shut down; the send can then be used without the
+        pool. Raises it also if other frames of the stream wait to be consumed outside of the pool: consume those first.
         Raises :class:`LocalProtocolError` for a message after the response to its request; the message is not sent.
         """
         self._check_open()
@@ -154,7 +157,7 @@ class EncodingPool(_Pool["SendFrames"]):
             return
         check_instance(send, SendFrames, "send")
         if send.stream_id is None:
-            raise ValueError("what is sent on several streams cannot be made on the thread of one")
+            raise ValueError("frames for several streams cannot be built on one thread")
         send.claim(self)
         try:
             self._lane(send.stream_id).add(send)
@@ -169,13 +172,13 @@ class EncodingPool(_Pool["SendFrames"]):
             made = self._begun.pop(send, [])
             failure: BaseException | None = None
             ends = False
-            # After a failure there is the end of the response to be made.
+            # After a failure, the end of the response is still to be built.
             for _ in range(ATTEMPTS):
                 try:
                     made.extend(send.claimed_frames())
-                except BaseException as error:  # it belongs to who waits for the frames
+                except BaseException as error:  # raised later, to the caller of `finished`
                     if isinstance(error, BlockingIOError) and send.failure is None:
-                        # What follows on the stream keeps its place.
+                        # The following sends of the stream stay behind this one.
                         self._begun[send] = made
                         self._done.put([*results, _Pause(self._lane(send.stream_id or 0), batch[index:], error)])
                         return False
@@ -191,12 +194,12 @@ class EncodingPool(_Pool["SendFrames"]):
         self._done.put([_Made(send, self._begun.pop(send, []), error, False) for send in dropped])
 
     def finished(self, *, wait: bool = True) -> Iterator[list[Frame]]:
-        """Frames of whole sends, as they get ready: all that are outstanding, or without ``wait`` all that are ready now.
+        """Yields the frames of each send once all of them are built. Without ``wait``, yields only those that are ready now.
 
-        An exception that making frames raised is raised here, once the frames before it were given, and with them the
-        error-response that ends the response. If an executor has dropped a send, ``CancelledError`` is raised, or the
-        error of the executor; the other frames of that send can be taken from the send itself. :class:`BlockingIOError` is
-        raised if nothing is left but streams that pause since a file has nothing yet. Call again for the rest.
+        An exception from building frames is raised here after the frames of that send, which include its
+        error-response. If an executor has dropped a send, ``CancelledError`` or the error of the executor is raised,
+        and the send itself yields the remaining frames. :class:`BlockingIOError` is raised if only paused streams
+        remain, whose files have no bytes yet. Call again for the rest.
         """
         pauses, self._pauses = self._pauses, []
         for pause in pauses:
@@ -226,14 +229,14 @@ class EncodingPool(_Pool["SendFrames"]):
                 self._held.append(made)
 
     def _is_stalled(self) -> bool:
-        """Returns True if everything outstanding waits for a stream that pauses."""
+        """Returns True if all outstanding sends wait for paused streams."""
         waiting = sum(len(pause.sends) + pause.lane.waiting for pause in self._pauses)
         return bool(self._pauses) and waiting + len(self._held) == self._outstanding
 
     def _release(self) -> Iterator[list[Frame]]:
-        """What closes the streams that nobody else closes, after which comes what is held."""
+        """Yields the frames that close the other streams. Queues the sends that were held back for them."""
         closing = self._held[0].send.closing
-        # An interrupt in an encoder comes out of this call, which is made again then.
+        # An interrupt in an encoder may leave this call; `finished` then calls it again.
         frames = list(closing()) if closing is not None else []
         self._last.extend(self._held)
         self._held = []
@@ -241,7 +244,7 @@ class EncodingPool(_Pool["SendFrames"]):
             yield frames
 
     def _give(self, made: _Made) -> Iterator[list[Frame]]:
-        """The frames of a send. Nothing is left to do afterwards: who takes them may not ask again."""
+        """Yields the frames of a send. All bookkeeping comes before, because the caller may stop iterating."""
         self._outstanding -= 1
         self._failure = made.failure
         if made.ends:
@@ -253,7 +256,7 @@ class EncodingPool(_Pool["SendFrames"]):
 
 
 class _Context:
-    """A stream's decoder, and the error after which it is not used again."""
+    """A stream's decoder. It is not used again after ``error``."""
 
     __slots__ = ("decoder", "error")
 
@@ -263,11 +266,11 @@ class _Context:
 
 
 class DecodingPool(_Pool["tuple[_Context, Frame, Future[Any]]"], Generic[EventT]):
-    """Decodes payloads on threads, and gives them to a reactor in wire order.
+    """Decodes payloads on threads, and passes them to a reactor in wire order.
 
-    It is fed in the reactor's place. ``reactor``: judges the frames. ``ahead``: the most frames that wait for their turn, each of
-    at most the reactor's limit ``decoded_frame``; a call that brings more waits for the first of them. The events of a call
-    hold what all its frames were decoded to, as those of a reactor do: the fewer bytes a call is given, the less they take.
+    Call its methods instead of those of the ``reactor``. ``ahead``: the most frames that wait for their turn, each of
+    at most the reactor's limit ``decoded_frame``; a call with more frames blocks until the first one is decoded. As
+    with a reactor, the events of a call hold the decoded payloads of all its frames, so smaller calls need less memory.
     """
 
     def __init__(
@@ -289,8 +292,8 @@ class DecodingPool(_Pool["tuple[_Context, Frame, Future[Any]]"], Generic[EventT]
             self._reader.feed(reactor.hand_over())
         self._contexts: dict[int, _Context] = {}
         self._ahead = checked_number("ahead", ahead, 0)
-        # Kept here, so that an exception while a call waits loses nothing: frames that wait for their turn, frames before
-        # them that were only read, the fault after these, and events that were not returned yet.
+        # Attributes, so that nothing is lost if an exception ends a call that waits: frames that wait for their turn,
+        # frames that were only read, the error after these, and events that were not returned yet.
         self._waiting: deque[tuple[Frame, Future[Any] | None]] = deque()
         self._unread: deque[Frame] = deque()
         self._fault: RemoteProtocolError | None = None
@@ -300,18 +303,19 @@ class DecodingPool(_Pool["tuple[_Context, Frame, Future[Any]]"], Generic[EventT]
         return FrameReader(max_payload=self._reactor.limits.max_payload, codec=self._revision.codec)
 
     def receive_data(self, data: BytesLike) -> list[EventT]:
-        """Takes bytes; gives what the frames led to whose turn has come. Raises :class:`TypeError` for what is not bytes.
+        """Receives bytes and returns the events of the frames whose turn has come. Raises :class:`TypeError` for other types.
 
-        An exception that is raised while this waits for a thread, such as :class:`KeyboardInterrupt`, loses nothing: the
-        bytes were taken, and the next call continues. The same holds for :meth:`receive_frame` and :meth:`receive_end`.
+        If an exception such as :class:`KeyboardInterrupt` is raised while this waits for a thread, nothing is lost: the
+        bytes were received, and the next call continues. The same holds for :meth:`receive_frame` and
+        :meth:`receive_end`.
         """
         self._check_open()
         data = as_bytes(data)
         if self._is_over():
-            # The reactor reads for itself from now on, and begins where a frame begins.
+            # The reactor parses the bytes from now on, so it must start at the beginning of a frame.
             rest, self._reader = self._reader.rest, self._new_reader()
             return self._told(self._reactor.receive_data(rest + data))
-        # Events that are due without a frame, such as the failure of a request.
+        # Collects events that do not need a frame, such as the failure of a request.
         self._events += self._reactor.receive_data(b"")
         if self._fault is None:
             try:
@@ -323,7 +327,7 @@ class DecodingPool(_Pool["tuple[_Context, Frame, Future[Any]]"], Generic[EventT]
         return self._proceed()
 
     def receive_frame(self, frame: Frame) -> list[EventT]:
-        """Takes a frame; gives what the frames led to whose turn has come. Raises as the method of the reactor does."""
+        """Receives a frame and returns the events of the frames whose turn has come. Raises as the reactor's method does."""
         self._check_open()
         if self._is_over():
             return self._told(self._reactor.receive_frame(frame))
@@ -331,13 +335,13 @@ class DecodingPool(_Pool["tuple[_Context, Frame, Future[Any]]"], Generic[EventT]
         check_revision(frame, codec)
         codec.encode_header(frame, codec.MAX_PAYLOAD[1])
         if type(frame.payload) is not bytes:
-            # The frame waits, and its owner may change the bytes meanwhile.
+            # The owner of a mutable buffer may change it while the frame waits.
             frame = frame.replace(payload=as_bytes(frame.payload))
         self._unread.append(frame)
         return self._proceed()
 
     def receive_end(self) -> list[EventT]:
-        """Takes the end of input, after all frames that wait."""
+        """Receives the end of input, after all waiting frames, and returns their events."""
         self._events = self._proceed(to_end=True)
         if not self._is_over():
             try:
@@ -351,14 +355,14 @@ class DecodingPool(_Pool["tuple[_Context, Frame, Future[Any]]"], Generic[EventT]
         return self._reactor.ended or not self._reactor.works
 
     def _told(self, events: list[EventT]) -> list[EventT]:
-        """Returns the events that were kept, and then these."""
+        """Returns the events that were kept, followed by ``events``."""
         kept, self._events = self._events, []
         return kept + events
 
     def _proceed(self, *, to_end: bool = False) -> list[EventT]:
-        """Gives the frames whose turn has come to the reactor, or all of them; returns all events.
+        """Passes the frames whose turn has come to the reactor, or all of them, and returns all events.
 
-        A framing error follows all frames, unless one of these has violated a requirement.
+        A framing error comes after all frames, unless one of these has violated a requirement.
         """
         waiting, unread = self._waiting, self._unread
         while not self._is_over():
@@ -382,11 +386,11 @@ class DecodingPool(_Pool["tuple[_Context, Frame, Future[Any]]"], Generic[EventT]
         return self._told([])
 
     def _next(self) -> None:
-        """Gives the first frame that waits to the reactor. The frame keeps its place while it is being decoded."""
+        """Passes the first waiting frame to the reactor. The frame keeps its place while it is being decoded."""
         frame, decoding = self._waiting[0]
         failure = None if decoding is None else decoding.exception()
         if failure is not None:
-            # The decoder was interrupted, so that it cannot be used again; the next call says so.
+            # The decoder was interrupted and cannot be used again; the next call reports that.
             failed: Future[Any] = Future()
             failed.set_result(decoder_failure(failure))
             self._waiting[0] = frame, failed
@@ -396,7 +400,7 @@ class DecodingPool(_Pool["tuple[_Context, Frame, Future[Any]]"], Generic[EventT]
         self._events += self._reactor.receive_frame(frame, decoded)
 
     def _begun(self, frame: Frame) -> Future[Any] | None:
-        """What the payload will be decoded to; None where there is nothing to decode."""
+        """Starts to decode a payload. Returns the future of the result, or None for a frame that is not encoded."""
         flags, stream_id, revision = int(frame.stream_flags), frame.stream_id, self._revision
         if flags & revision.begin:
             self._contexts.pop(stream_id, None)
@@ -412,12 +416,12 @@ class DecodingPool(_Pool["tuple[_Context, Frame, Future[Any]]"], Generic[EventT]
         try:
             self._lane(stream_id).add(work)
         except RuntimeError:
-            # An executor that was shut down does nothing more, and has done all that came before.
+            # The executor was shut down: it has done all earlier work, and this call does the rest.
             self._run([work])
         return future
 
     def _lost(self, dropped: list[tuple[_Context, Frame, Future[Any]]], error: BaseException) -> None:
-        # Who feeds waits for it, and decoding is all there is to do.
+        # The caller waits for the payloads, so they are decoded here.
         self._run(dropped)
 
     def _run(self, batch: list[tuple[_Context, Frame, Future[Any]]]) -> bool:
@@ -433,7 +437,7 @@ class DecodingPool(_Pool["tuple[_Context, Frame, Future[Any]]"], Generic[EventT]
                     context.decoder.finish()
             except DecodingError as error:
                 result = context.error = error
-            except BaseException as error:  # it belongs to who waits for the payload
+            except BaseException as error:  # raised to the caller that waits for the payload
                 context.error = decoder_failure(error)
                 future.set_exception(error)
                 continue
@@ -441,7 +445,7 @@ class DecodingPool(_Pool["tuple[_Context, Frame, Future[Any]]"], Generic[EventT]
         return True
 
     def _configure(self, frame: Frame) -> None:
-        """Makes the decoder that a stream asks for; what is wrong with the settings, the reactor says."""
+        """Creates the decoder for a stream's settings. Ignores invalid settings, which the reactor reports."""
         try:
             name, settings = self._revision.decode_settings(as_bytes(frame.payload))
         except RemoteProtocolError:

@@ -1,16 +1,16 @@
-"""The receiving half of both reactors, which judges frames by the schema's tables.
+"""The receiving half of both reactors, which follows the schema's state machines.
 
-Sans I/O: a reactor is told what happened, and answers with events (:mod:`hgproto.reactors.events`). It has no thread, clock or
-socket, and only one thread may use it.
+Reactors do no I/O: a reactor receives input as arguments, and returns events (:mod:`hgproto.reactors.events`). It has
+no thread, clock, or socket, and only one thread may use it.
 
-How a frame is judged. The schema has small machines: one a connection, one a stream, one a request. A reactor looks up
-the plan (:mod:`hgproto.reactors.plans`) for the states of the frame's stream and request and the frame's kind, asks the guards
-that the plan has, and does what the row says that is left. In ``receive_data``, the generated loop of the revision takes the
-usual frames first, and only the others come here.
+The schema has small state machines: one per connection, one per stream, and one per request. For each frame, a reactor
+looks up the plan (:mod:`hgproto.reactors.plans`) by the kind of frame and the states of its stream and request. It
+evaluates the guards of the plan, and then does what the selected transition says. In ``receive_data``, the generated
+loop of the revision handles the common frames first, and passes only the others to this class.
 
-Invariants: on hostile bytes nothing is raised, and what is wrong becomes one :class:`hgproto.reactors.events.Error`; after it
-nothing changes any more. A stream's state changes once the rest of the frame was found good, but for a stream that is
-opened again, which is closed before.
+Invariants: hostile bytes raise no exception, and a fault becomes one :class:`hgproto.reactors.events.Error`, after
+which nothing changes. The state of a stream changes only after the rest of the frame was found valid. The exception is
+a stream that is opened again, which is closed before.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ __all__ = ["AGAIN", "NOTE", "Reactor"]
 EventT = TypeVar("EventT")
 
 AGAIN, NOTE = "again", "note"
-"""What the machine of streams emits: the frame is taken again, on a stream that is closed; a stream was left open."""
+"""Outputs of the stream machine: process the frame again on the closed stream; note that a stream was left open."""
 
 _ENDED = "the input has ended; nothing can be received after it"
 
@@ -56,14 +56,14 @@ _ENDED = "the input has ended; nothing can be received after it"
 class Reactor(Inspectable, Generic[EventT]):
     """Receives frames. :class:`hgproto.Server` and :class:`hgproto.Client` send frames too.
 
-    ``state``: whether the connection still works. ``ended``: whether the peer's output has ended. ``limits`` and
-    ``encodings``: as given, or the defaults.
+    ``state``: the state of the connection. ``ended``: True if the peer's output has ended. ``limits`` and
+    ``encodings``: the arguments, or the defaults.
 
-    A role names its peer and the type of its events, and has a method ``_ask_...`` for each guard and ``_emit_...`` for
-    each thing to emit.
+    A subclass for a role names its peer and the type of its events. It has a method ``_ask_...`` for each guard and
+    ``_emit_...`` for each output of the state machines.
     """
 
-    # Slots, because past some thirty attributes an object without them is slow.
+    # Slots, because objects with more than about thirty attributes are slow without them.
     __slots__ = (
         "__weakref__",
         "_append",
@@ -116,7 +116,7 @@ class Reactor(Inspectable, Generic[EventT]):
         self._slots = intake.slots
         self._inputs: dict[int, InputStream] = {}
         self._open_streams = 0
-        # Events that came about while frames were taken; they are given with the next ones.
+        # Events that arose while the caller consumed frames; they are returned with the next events.
         self._due: list[Any] = []
         self._events: list[Any] = []
         self._append: Callable[[Any], None] = self._events.append
@@ -125,12 +125,12 @@ class Reactor(Inspectable, Generic[EventT]):
 
     @property
     def works(self) -> bool:
-        """Whether the connection works: no rule was broken."""
+        """True as long as the connection works, which is until the peer violates a requirement."""
         return self.state is self._plans.connection.initial
 
     @property
     def revision(self) -> Definition:
-        """The revision whose frames the reactor takes."""
+        """The revision whose frames the reactor accepts."""
         return self._revision
 
     def _counters(self) -> dict[str, int]:
@@ -143,11 +143,12 @@ class Reactor(Inspectable, Generic[EventT]):
     # Frames in.
 
     def receive_data(self, data: BytesLike) -> list[EventT]:
-        """What the frames that ``data`` makes whole lead to, in wire order.
+        """Returns the events of the frames that are complete with ``data``, in wire order.
 
-        ``data``: bytes or another buffer. Raises :class:`TypeError` for anything else and :class:`ValueError` after the
-        end of input; no bytes raise an exception. An exception from elsewhere, such as :class:`KeyboardInterrupt`, ends the
-        connection, also in other methods that receive: the next call returns the events from before it and an error.
+        ``data``: bytes or another buffer. Raises :class:`TypeError` for other types and :class:`ValueError` after the
+        end of input. Invalid bytes never raise an exception. An exception from elsewhere, such as
+        :class:`KeyboardInterrupt`, ends the connection, here and in the other ``receive`` methods. The next call
+        returns the events from before the exception, and an error.
         """
         if type(data) is not bytes:
             data = as_bytes(data)
@@ -175,11 +176,11 @@ class Reactor(Inspectable, Generic[EventT]):
         return events
 
     def receive_frame(self, frame: Frame, decoded: bytes | DecodingError | None = None) -> list[EventT]:
-        """What a frame leads to.
+        """Returns the events of a frame.
 
-        ``decoded``: what its payload was decoded to elsewhere, or why it could not be, the end of the compressed bytes
-        included; None to have it decoded here. Raises :class:`LocalProtocolError` for a frame that no header can hold,
-        :class:`TypeError` for what is no frame, and :class:`ValueError` for a frame of another revision, and after the end
+        ``decoded``: the payload if it was decoded elsewhere, or the error from decoding it or from finishing its
+        stream; None to decode it here. Raises :class:`LocalProtocolError` for a frame that no header can encode. Raises
+        :class:`TypeError` for other types, and :class:`ValueError` for a frame of another revision, and after the end
         of input.
         """
         codec = self._codec
@@ -212,13 +213,13 @@ class Reactor(Inspectable, Generic[EventT]):
         return events
 
     def hand_over(self) -> bytes:
-        """Returns the bytes of the frame that is not whole, for somebody else who reads the frames from now on."""
+        """Returns the bytes of the incomplete frame, for an external reader that parses all later bytes."""
         pieces, self._pieces = self._pieces, Pieces()
         self._fed += pieces.position
         return pieces.rest
 
     def receive_fault(self, error: RemoteProtocolError) -> list[EventT]:
-        """What it leads to that somebody else, who reads the frames, has found bytes that are none.
+        """Processes a framing error that an external reader found, and returns the resulting events.
 
         The offset of ``error`` counts from the end of the frames that were received.
         """
@@ -231,7 +232,7 @@ class Reactor(Inspectable, Generic[EventT]):
         return events
 
     def receive_end(self) -> list[EventT]:
-        """What the end of the peer's output leads to. Nothing may be received after it."""
+        """Processes the end of the peer's output, and returns the resulting events. Nothing may be received after it."""
         events, self._due = self._due, []
         self._events = events
         self._append = events.append
@@ -266,22 +267,22 @@ class Reactor(Inspectable, Generic[EventT]):
                 self._enter(stream, outcome.to)
 
     def _end(self) -> None:
-        """What a role does first when input has ended."""
+        """Handles the end of input for a role, before requests and streams end."""
 
     def _new_intake(self) -> Intake:
-        """Returns what is known of streams and requests at first."""
+        """Returns the initial state of streams and requests."""
         return Intake(self._plans, self.limits)
 
     def _read(self, source: Pieces) -> tuple[RemoteProtocolError, Frame, int] | None:
-        """Reads and takes frames; gives what :meth:`_take` does. Raises :class:`RemoteProtocolError` for a bad length."""
+        """Parses and processes frames; returns as :meth:`_take`. Raises :class:`RemoteProtocolError` for a bad length."""
         receive = self._plans.receive
         if receive is None:
             return self._take(self._codec.read_parts(source, self.limits.max_payload))
-        # The generated loop takes the usual frames by itself, and yields the others.
+        # The generated loop processes common frames itself, and yields the others.
         return self._take(receive(self._intake, source, self._append))
 
     def _take(self, parts: Iterator[Part]) -> tuple[RemoteProtocolError, Frame, int] | None:
-        """Takes frames; gives what is wrong with the first bad one, that frame, and where it starts."""
+        """Processes frames. Returns None, or the error of the first invalid frame, that frame, and its offset in bytes."""
         requests, free, slots = self._requests, self._free, self._slots
         for kind, request_id, stream_id, payload, stop in parts:
             try:
@@ -310,7 +311,7 @@ class Reactor(Inspectable, Generic[EventT]):
     def _take_on_stream(
         self, plan: Plan | None, kind: int, request_id: int, stream_id: int, request: Any, payload: bytes
     ) -> None:
-        """Takes a frame that has no plan yet, or that does something to its stream."""
+        """Processes a frame that has no plan yet, or that changes its stream."""
         stream = self._inputs.get(stream_id) or self._input(stream_id)
         if plan is None:
             plan = self._planned(kind, request_id, stream, request, payload)
@@ -356,7 +357,7 @@ class Reactor(Inspectable, Generic[EventT]):
     # Plans.
 
     def _planned(self, kind: int, request_id: int, stream: InputStream, request: Any, payload: bytes) -> Plan:
-        """The plan for a frame, made when there was none. Raises :class:`Violation` for what its header breaks."""
+        """Builds and keeps the plan for a kind of frame. Raises :class:`Violation` if the header violates a requirement."""
         plans, revision, codec = self._plans, self._revision, self._codec
         frame = codec.frame_of(kind, request_id, stream.stream_id, payload)
         if stream.stream_id & 1 != plans.parity:
@@ -389,7 +390,7 @@ class Reactor(Inspectable, Generic[EventT]):
         return plan
 
     def _node(self, outcome: Outcome, table: Table | None, frame: Frame) -> Node:
-        """A node that does what an outcome says; ``table``: the request's, None for a stream's outcome."""
+        """Returns the node for an outcome of a machine. ``table``: that of the request; None for the stream machine."""
         node = Node(int(frame.flags), int(frame.type))
         if isinstance(outcome, Ask):
             node.ask = bound(type(self), "ask", outcome.guard)
@@ -408,7 +409,7 @@ class Reactor(Inspectable, Generic[EventT]):
         return node
 
     def _row(self, state: IntEnum, event: Event) -> Row | None:
-        """Returns the row of the request machine for an event, None where nothing happens."""
+        """Returns the row of the request machine for an event, or None if the machine has no row for it."""
         return self._plans.row(state, event)
 
     def _move(self, request_id: int, request: Any, to: IntEnum) -> None:
@@ -445,50 +446,50 @@ class Reactor(Inspectable, Generic[EventT]):
         return answer
 
     def _count_decoded(self, request: Any, size: int) -> None:
-        """Bytes were decoded for a request. Raises :class:`DecodingError` over a limit."""
+        """Counts decoded bytes of a request. Raises :class:`DecodingError` if they exceed a limit."""
 
     def _emit_stream_configured(self, request_id: int, request: Any, payload: bytes, node: Node) -> None:
-        """Settings are the protocol's own business."""
+        """Emits nothing: an application does not see stream settings."""
 
-    # Refusals.
+    # Errors.
 
     def _refuse_request(self, request_id: int, request: Any, payload: bytes, node: Node) -> None:
-        """Raises what a request's row says."""
+        """Raises the error of a request's row."""
         row = node.row
         fault, self._fault = self._fault, None
         if fault is not None:
             raise RemoteProtocolError(str(row.error), fault.offset, fault.field, fault.expected, fault.found)
         state = self.machine.initial if request is None else request.state
-        expected = row.expected or f"what a request takes that is {words(state)}"
-        # The frame's type is put in by who knows the frame.
+        expected = row.expected or f"a frame that is allowed while the request is {words(state)}"
+        # `placed` adds the frame type to the message; it is not known here.
         found = f"for request {request_id}, which is {words(state)}"
         raise RemoteProtocolError(str(row.error), None, "type", expected, found)
 
     def _fail(self, error: RemoteProtocolError, frame: Frame | None) -> None:
-        """The peer broke a rule: the connection is of no more use."""
+        """Fails the connection because the peer violated a requirement."""
         self._break()
         self._failed(error, frame)
 
     def _interrupted(self, events: list[Any]) -> None:
-        """An exception has broken off the work on a frame, which may be half done: the connection fails, no event is lost."""
+        """Fails the connection after an exception that may have left a frame half processed. Keeps all events."""
         self._break()
         self._due = events + self._due
 
     def _break(self) -> None:
-        """The connection is of no more use."""
+        """Moves the connection to its state after a violation."""
         outcome = self._plans.connection.outcome(self.state, Event.VIOLATION)
         if isinstance(outcome, Row) and outcome.to is not None:
             self.state = outcome.to
 
     def _failed(self, error: RemoteProtocolError, frame: Frame | None) -> None:
-        """What a role says of a broken rule."""
+        """Emits the events of a role for a violated requirement."""
         raise NotImplementedError
 
     def _drop(self, parts: Iterable[Part]) -> None:
-        """Drops the frames that come after an error of the peer."""
+        """Discards the frames that follow a peer's error."""
 
     def _after_error(self, data: bytes | Frame = b"") -> list[Any]:
-        """What is said of anything that comes after an error."""
+        """Returns the events for input after the connection has failed."""
         events, self._due = self._due, []
         connection = self._plans.connection
         row = connection.outcome(self.state, next(iter(self._codec.TYPE_NAMES)))

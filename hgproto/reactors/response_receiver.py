@@ -1,4 +1,4 @@
-"""Responses out of frames: the receiving half of the client's reactor (section 1.6)."""
+"""The receiving half of the client's reactor, which decodes responses (section 1.6)."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
 __all__ = ["Request", "ResponseReceiver"]
 
 SMALL_PAYLOAD = 256
-"""The bytes of a payload whose objects an event holds. Those of a larger one are checked, and made again when asked for."""
+"""The most bytes of a payload whose decoded value an event keeps. Larger payloads are checked, and decoded on access."""
 _bare_response_data = bare(ResponseData)
 
 
 def _part(payload: bytes, make: Callable[[], Any]) -> Any:
-    """Returns what an event shows of a payload. Raises :class:`RemoteProtocolError` if ``make`` does."""
+    """Returns the decoded value of a payload, or a placeholder that decodes it on access. Raises as ``make`` does."""
     value = make()
     return value if len(payload) <= SMALL_PAYLOAD else Later(make)
 
@@ -55,7 +55,7 @@ class Request(OfId):
 
 
 class ResponseReceiver(Reactor[ClientEvent]):
-    """Takes what servers send; :class:`hgproto.reactors.client.Client` is this with commands."""
+    """Receives what servers send. :class:`hgproto.reactors.client.Client` adds commands."""
 
     __slots__ = ("_closing", "_loss", "_more")
 
@@ -66,7 +66,7 @@ class ResponseReceiver(Reactor[ClientEvent]):
         super().__init__(**reactor)
         # The reason why no request can be completed; None while the connection works.
         self._loss: RemoteProtocolError | None = None
-        # True after an error of the server that closes the connection, as long as only such errors follow.
+        # True after an error of the server that closes the connection, while only such errors follow.
         self._closing = False
         self._more, _ = self._revision.data_types[self._revision.code_of("response")]
 
@@ -78,7 +78,7 @@ class ResponseReceiver(Reactor[ClientEvent]):
 
     @property
     def unfinished(self) -> tuple[int, ...]:
-        """The requests whose data broke off; they count toward ``limits.active_requests`` until the end of input."""
+        """The requests whose data could not be sent completely. They count as active until the end of input."""
         unfinished = self._plans.states.unfinished
         return tuple(key for key, request in self._requests.items() if request.state in unfinished)
 
@@ -94,7 +94,7 @@ class ResponseReceiver(Reactor[ClientEvent]):
         self._requests[request_id] = Request(node.table)
 
     def _decode(self, node: Node, payload: bytes) -> Any:
-        """Returns the value of a payload. Raises :class:`RemoteProtocolError`."""
+        """Decodes a payload. Raises :class:`RemoteProtocolError`."""
         return self._decoder(node, payload)()
 
     def _decoder(self, node: Node, payload: bytes) -> Callable[[], Any]:
@@ -129,14 +129,14 @@ class ResponseReceiver(Reactor[ClientEvent]):
         self._append(RequestError(request_id, message, request.received))
 
     def _emit_drop(self, request_id: int, request: Request, payload: bytes, node: Node) -> None:
-        # Bytes that no event shows have to be good too.
+        # A payload must be valid even if no event shows it.
         self._decode(node, payload)
         if node.to is not None and node.to is not request.state:
             self._move(request_id, request, node.to)
 
     def _emit_connection_error(self, request_id: int, request: Request | None, payload: bytes, node: Node) -> None:
         message = text_payload(self._codec, node.code, payload)
-        self._loss = RemoteProtocolError(str(node.row.requirement), None, "", "a server that goes on", message)
+        self._loss = RemoteProtocolError(str(node.row.requirement), None, "", "an open connection", message)
         self._lose_all(message, str(node.row.requirement))
         self._append(PeerError(request_id, message))
         self._closing = True
@@ -153,7 +153,7 @@ class ResponseReceiver(Reactor[ClientEvent]):
 
     @property
     def _incomplete(self) -> str:
-        """The requirement that is violated by the end of input before the end of a response."""
+        """The requirement that the end of input violates before the end of a response."""
         states = self._plans.states.receiving
         rows = (self._row(state, Event.END_OF_INPUT) for state in sorted(states))
         return first_of(
@@ -169,7 +169,7 @@ class ResponseReceiver(Reactor[ClientEvent]):
             raise DecodingError("too-large", 0, expected, counted_bytes(request.decoded))
 
     def _drop(self, parts: Iterable[Part]) -> None:
-        # A server that closes the connection says so for each request that was cut off.
+        # A server that closes the connection sends an error for each request that was cut off.
         of, error = self._revision, self._revision.code_of("error")
         wanted = error, of.flag(error, "fatal")
         try:
@@ -195,7 +195,7 @@ class ResponseReceiver(Reactor[ClientEvent]):
         self._append(Error(error, frame))
 
     def _lose_all(self, message: str, requirement: str) -> None:
-        """Every request fails with the connection."""
+        """Fails every active request because the connection has failed."""
         for request_id in self.active:
             received = self._requests[request_id].received
             self._append(RequestError(request_id, message, received, requirement))

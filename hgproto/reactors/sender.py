@@ -27,7 +27,7 @@ EventT = TypeVar("EventT")
 
 
 class Sender(_Base[EventT]):
-    """A mixin with output streams. It checks each action of our own side against the state machine of its request."""
+    """A mixin with output streams. It checks each action of its own side against the state machine of the request."""
 
     __slots__ = ()
 
@@ -41,7 +41,7 @@ class Sender(_Base[EventT]):
 
     @property
     def output_streams(self) -> tuple[int, ...]:
-        """The ids of the streams that we send on."""
+        """The ids of the streams that the reactor sends on."""
         return tuple(self._outputs.by_id)
 
     def _sent_states(self) -> tuple[dict[int, IntEnum], tuple[int, ...]]:
@@ -50,7 +50,7 @@ class Sender(_Base[EventT]):
         return states, tuple(send.request_id for send in outputs.sends)
 
     def _tell(self, request_id: int, event: Event) -> None:
-        """Moves a request for an event of our own side. Raises :class:`LocalProtocolError` if its state does not allow it."""
+        """Moves a request for an event of its own side. Raises :class:`LocalProtocolError` if its state forbids the event."""
         if not self.works:
             raise self._plans.dead()
         request = self._requests.get(request_id)
@@ -65,9 +65,9 @@ class Sender(_Base[EventT]):
             self._move(request_id, request, row.to)
 
     def _is_over(self, output: Output | None) -> bool:
-        """Returns True if nothing follows on an output but the send that asks; for None, if nothing more will be sent."""
+        """Returns True if an output has no send left except the one that asks. For None: if nothing more will be sent."""
         raise NotImplementedError
 
     def _sent(self, request_id: int) -> None:
-        """All frames of a command or of a response were taken."""
+        """Moves a request after all frames of its command or response were consumed."""
         raise NotImplementedError

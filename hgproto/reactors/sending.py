@@ -1,15 +1,16 @@
 """Sending: frames of responses, messages, and commands, in wire order.
 
-A :class:`Sending` makes a few frames at a time, when its caller asks for the next one. Each step puts whole frames into the
-queue of a stream (:class:`hgproto.streams.output_stream.OutputStream`), and each caller receives the first frame of that
-queue. So frames go on the wire in the order in which they were made. No frame is lost: if a caller drops a send, its frames
-stay in the queue, and another send on the stream returns them. A send is over when its last frame was taken.
+A :class:`Sending` builds a few frames at a time, when its caller asks for the next one. Each step puts whole frames
+into the queue of a stream (:class:`hgproto.streams.output_stream.OutputStream`), and each caller receives the first
+frame of that queue. So the caller receives frames in the order in which they were built. No frame is lost: if a caller
+drops a send, its frames stay in the queue, and another send on the stream returns them. A send is over when its last
+frame was consumed.
 
-Frames can be made elsewhere, for example on a thread. A queue never has frames of both kinds: the first claim on a stream
-requires that its queue is empty, and no frame is made here for a stream as long as there are claims on it.
+Frames can also be built on another thread. A queue never has frames from both places. The first claim on a stream
+requires an empty queue. While there are claims on a stream, no frame is built for it here.
 
-Each step can raise an exception: that of a source, that of an encoder, or the interrupt of a user. So sends keep their state
-in attributes and not in generators, and the next step continues from there.
+Each step can raise an exception of a source, of an encoder, or of a user's interrupt. So sends keep their state in
+attributes and not in generators, and the next step continues from there.
 """
 
 from __future__ import annotations
@@ -31,13 +32,13 @@ __all__ = ["Batch", "GivenUpError", "Message", "Sending", "described"]
 
 
 class Sending(Unique):
-    """Frames that go on one of a reactor's streams; iterating gives them, and those of others that come before them.
+    """Frames for one of a reactor's streams. Iterating yields them, after earlier frames of other sends on the stream.
 
-    ``_make`` of a subclass makes the next frames. ``end``: the last of them closes the stream. The public attributes are
-    those of :class:`hgproto.reactors.events.SendFrames`.
+    ``_make`` of a subclass builds the next frames. ``end``: the last of them closes the stream. The public attributes
+    are those of :class:`hgproto.reactors.events.SendFrames`.
 
-    There is a subclass per kind of send, and not a function per send: each object adds to the time of garbage collection,
-    which stops all threads.
+    Each kind of send is a subclass, not a set of closures: garbage collection stops all threads, and takes longer for
+    more objects.
     """
 
     __slots__ = (
@@ -79,16 +80,16 @@ class Sending(Unique):
         self.failure = self.kind = self.requirement = self.closing = None
         # True if the last frame closes the stream; None until a claim decides it.
         self._closes: bool | None = None
-        # Outputs whose frames are taken before the next own one.
+        # Outputs whose frames are consumed before the next own frame.
         self._first: Sequence[Output] = ()
-        # ``_collects``: true while all frames are made before one is taken.
+        # `_collects`: True while all frames are built before one is consumed.
         self.claimed = self._collects = self._is_making = False
         self._is_made = self.is_sent
         self._is_unmade = not self.is_sent
 
     @property
     def stream_id(self) -> int:
-        """The stream that the frames are on."""
+        """The stream of the frames."""
         return self.output.stream.stream_id
 
     @property
@@ -121,28 +122,28 @@ class Sending(Unique):
             if ready:
                 return output.take()
             if self._is_made:
-                # Somebody else has taken the last frame.
+                # Another send has yielded the last frame.
                 self.sent()
             else:
                 self._step()
         raise StopIteration
 
     def made_frames(self) -> list[Frame]:
-        """Makes all frames that can be made now and returns them, with those that come before them.
+        """Builds all frames that can be built now and returns them, after earlier frames of the stream.
 
-        Nothing is taken before an exception, so the order of the queue holds whoever takes frames next. There are none once
-        all frames were taken, and none as long as the frames are made elsewhere.
+        No frame leaves the queue before an exception. Returns an empty list if all frames were consumed already, and
+        while another thread builds the frames.
         """
         try:
             self.make_all()
         except BlockingIOError:
-            # There is nothing yet, unless an encoder has raised it.
+            # The file has no bytes yet, unless an encoder has raised the exception.
             if self.failure is not None:
                 raise
         return self.take_made()
 
     def make_all(self) -> None:
-        """Makes all frames without taking one. Raises :class:`BlockingIOError` if a file has no bytes yet."""
+        """Builds all frames without consuming one. Raises :class:`BlockingIOError` if a file has no bytes yet."""
         if self.claimed or self.is_sent:
             return
         self.check_free()
@@ -154,7 +155,7 @@ class Sending(Unique):
             self._collects = False
 
     def take_made(self) -> list[Frame]:
-        """Takes the frames that were made, with those that come before them."""
+        """Removes the built frames from the queues and returns them, after earlier frames of the stream."""
         if self.claimed or self.is_sent:
             return []
         frames = (
@@ -169,21 +170,24 @@ class Sending(Unique):
         return b"".join([encode(frame, longest) for frame in self.take_made()])
 
     def check_free(self, *, last: bool = False) -> None:
-        """Raises :class:`RuntimeError` if frames that come before the next one are made elsewhere.
+        """Raises :class:`RuntimeError` if another thread builds frames that come before the next one.
 
-        ``last``: also if they come before the last one.
+        ``last``: also check the frames that come before the last one.
         """
         if self.output.claimed and not (self.claimed or self.is_sent):
             self._refuse()
 
     def _refuse(self) -> None:
         raise RuntimeError(
-            f"frames on stream {self.stream_id} are made elsewhere, for example by a pool; take those first, or use another stream"
+            f"frames on stream {self.stream_id} are built elsewhere, for example by a pool;"
+            " consume those first, or use another stream"
         )
 
     def _step(self) -> None:
         if self._is_making:
-            raise ValueError("a source asks for frames of its own response or command, which are just being made")
+            raise ValueError(
+                "the source of a response or command asks for frames of the same send while they are being built"
+            )
         self._is_making = True
         try:
             self._make()
@@ -191,7 +195,7 @@ class Sending(Unique):
             self._is_making = False
 
     def _make(self) -> None:
-        """Makes the next frames; calls :meth:`_finish` with the last. It is called again after an exception."""
+        """Builds the next frames, and calls :meth:`_finish` after the last. It is called again after an exception."""
         raise NotImplementedError
 
     def _is_last(self) -> bool:
@@ -201,11 +205,11 @@ class Sending(Unique):
         return self._closes
 
     def _finish(self) -> None:
-        """Notes that the last frame was made."""
+        """Records that the last frame was built."""
         self._is_made = True
         self._tell_made()
         stream = self.output.stream
-        # A claimant tells by itself that all frames were taken.
+        # A claimant calls `sent` itself.
         if stream.ready and not self.claimed:
             self.output.ends.append((stream.made, self))
         elif not self.claimed:
@@ -220,13 +224,13 @@ class Sending(Unique):
             self.sent()
 
     def _tell_made(self) -> None:
-        """Tells the outputs that the last frame was made, or is made elsewhere."""
+        """Counts the send as built: its last frame was built, or another thread builds it."""
         if self._is_unmade:
             self._is_unmade = False
             self.output.unmade -= 1
 
     def sent(self) -> None:
-        """Tells the reactor that all frames were taken."""
+        """Notifies the reactor that all frames were consumed."""
         if not self.is_sent:
             self._tell_made()
             if self.claimed:
@@ -236,27 +240,27 @@ class Sending(Unique):
             self._was_sent()
 
     def _was_sent(self) -> None:
-        """Ends what the send was for; all frames were taken."""
+        """Completes the request or message after all frames were consumed."""
 
-    # Frames that are made elsewhere.
+    # Frames that are built on another thread.
 
     def claim(self, claimant: object = None) -> None:
-        """Has the frames made elsewhere: by :meth:`claimed_frames` there, after which :meth:`sent` is called here.
+        """Hands the frames to another thread, which iterates over :meth:`claimed_frames`. Call :meth:`sent` afterwards.
 
-        Raises :class:`RuntimeError` if that was done before, or all frames were taken, and if the stream has frames that were
-        made here and not taken, or claims of another ``claimant``.
+        Raises :class:`RuntimeError` if the frames are claimed or consumed already. Raises it also if frames of the
+        stream wait to be consumed here, or if another ``claimant`` has sends on the stream.
         """
         if self.claimed or self.is_sent:
-            raise RuntimeError("the frames were taken already")
+            raise RuntimeError("the frames are claimed or consumed already")
         output, ready = self.output, self.output.stream.ready
         if output.claimed and output.claimant is not claimant:
             self._refuse()
         if ready and not output.claimed:
             raise RuntimeError(
-                f"frames of request {ready[0].request_id} on stream {self.stream_id} were made here and were not taken yet;"
-                " take those first, or use another stream"
+                f"frames of request {ready[0].request_id} on stream {self.stream_id} were built here and not consumed yet;"
+                " consume those first, or use another stream"
             )
-        # Decided now, on the reactor's thread: the answer may change while frames are made elsewhere.
+        # Decided now, on the reactor's thread: the answer may change while another thread builds frames.
         if self._closes is None and not self._is_made:
             self._closes = self._is_last()
         self._tell_made()
@@ -267,15 +271,15 @@ class Sending(Unique):
         output.claimant = claimant
 
     def _ask_closing(self) -> None:
-        """Sets ``closing`` if these are the last frames of all."""
+        """Sets ``closing`` if no other frames follow on any stream."""
 
     def unclaim(self) -> None:
-        """Takes a claim back: the frames that are left are taken here again."""
+        """Withdraws a claim, so that iterating yields the remaining frames."""
         self.output.claimed -= self.claimed
         self.claimed = False
 
     def claimed_frames(self) -> Iterator[Frame]:
-        """Yields the frames that are left, without telling the reactor; after an exception, those still to be sent.
+        """Returns an iterator over the remaining frames, which does not call :meth:`sent`. Call again after an exception.
 
         Raises :class:`RuntimeError` if the send is not claimed.
         """
@@ -294,7 +298,7 @@ class Sending(Unique):
 
 
 class Message(Sending):
-    """Text or progress, before the end of the response."""
+    """A text or progress message, which comes before the end of the response."""
 
     __slots__ = ("_frame", "_home")
 
@@ -304,7 +308,7 @@ class Message(Sending):
         self._home = outputs.homes.setdefault(frame.request_id, Home(output))
 
     def claim(self, claimant: object = None) -> None:
-        """Has the frame made elsewhere. Raises :class:`LocalProtocolError` after the end of the response."""
+        """Hands the frame to another thread. Raises :class:`LocalProtocolError` after the end of the response."""
         self._check_order()
         super().claim(claimant)
 
@@ -322,11 +326,11 @@ class Message(Sending):
             self.failure = error
             raise
         finally:
-            # A message is tried once. Frames that were made before an exception can be taken.
+            # A message is tried once. Frames that were built before an exception stay in the queue.
             self._finish()
 
     def _check_order(self) -> None:
-        """Raises :class:`LocalProtocolError` if the last frame of the response was made already."""
+        """Raises :class:`LocalProtocolError` if the last frame of the response was built already."""
         outputs, request_id = self.outputs, self.request_id
         if not self._is_made and (request_id in outputs.finished or outputs.homes.get(request_id) is not self._home):
             error = outputs.plans.too_late(request_id)
@@ -335,7 +339,7 @@ class Message(Sending):
 
 
 class Batch(Unique):
-    """Several sends; iterating gives the frames of one send after the other."""
+    """Several sends. Iterating yields the frames of one send after the other."""
 
     __slots__ = ("_held", "_sends", "claimed", "closing", "kind", "request_id", "requirement", "stream_id")
 
@@ -366,14 +370,14 @@ class Batch(Unique):
         raise StopIteration
 
     def to_bytes(self) -> bytes:
-        """Returns the bytes of all frames. None is taken before all are made, so none is lost in an exception."""
+        """Returns the bytes of all frames. Builds all frames before it consumes one, so an exception loses no frame."""
         for send in self._sends:
             send.make_all()
         return b"".join([send.outputs.encode(frame, send.outputs.longest) for send in self._sends for frame in send])
 
     def claim(self, claimant: object = None) -> None:
-        """Raises :class:`RuntimeError`: one thread cannot make frames for several streams."""
-        raise RuntimeError("frames for several streams cannot be made on one thread")
+        """Raises :class:`RuntimeError`, because one thread cannot build frames for several streams."""
+        raise RuntimeError("frames for several streams cannot be built on one thread")
 
     def unclaim(self) -> None:
         """Does nothing."""
@@ -383,18 +387,18 @@ class Batch(Unique):
         raise RuntimeError("the frames were not claimed")
 
     def sent(self) -> None:
-        """Does nothing: each send tells it by itself."""
+        """Does nothing, because each send notifies the reactor itself."""
 
 
 class GivenUpError(Exception):
-    """A command was given up by its writer, for the reason that the text says."""
+    """The failure of a command that its writer abandoned. The text is the reason."""
 
 
 def described(failure: BaseException) -> str:
-    """Returns the type and the text of an exception; only the type if its text cannot be built."""
+    """Returns the type and the text of an exception, or only the type if ``str()`` fails."""
     if isinstance(failure, GivenUpError):
         return str(failure)
     try:
         return f"{type(failure).__name__}: {failure}"
-    except Exception:  # its text cannot be built
+    except Exception:  # `str()` fails
         return type(failure).__name__

@@ -1,4 +1,4 @@
-"""Commands, as a client sends them."""
+"""The sends of commands, for clients."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ __all__ = ["Command", "Issuer"]
 
 
 class Issuer(NamedTuple):
-    """The functions by which commands ask their client, and tell it.
+    """The callbacks from commands to their client.
 
-    ``loss_of``: returns the reason why a request cannot be completed, or None. ``is_answered``: returns True if the response
-    is complete, so that the server ignores the rest of the data. ``tell_failed``: receives the request id and the exception of
-    a command that has failed, and True if frames of it were made.
+    ``loss_of``: returns the reason why a request cannot be completed, or None. ``is_answered``: returns True if the
+    response is complete, so that the server ignores the rest of the data. ``tell_failed``: receives the request id and
+    the exception of a command that has failed, and True if some of its frames were built.
     """
 
     loss_of: Callable[[int], Exception | None]
@@ -64,7 +64,7 @@ class Command(Sending):
         plain: bool,
         end: bool,
     ) -> None:
-        # Called by its name and with positions only, which costs half as much.
+        # Called by name and with positional arguments only, which takes half the time.
         Sending.__init__(self, outputs, request_id, output, end)
         self._built: deque[Part] = deque(parts)
         # The frames of data that are not built yet; None once there are no more.
@@ -78,7 +78,7 @@ class Command(Sending):
         self._issuer = issuer
         self._plain = plain
         self._is_begun = self._is_building = self._is_told = False
-        # True until it is known that something else has to be sent, or made, before or with the frames.
+        # True while the fast path is possible.
         self._is_short = data is None
         self._raised: BaseException | None = None
 
@@ -86,7 +86,7 @@ class Command(Sending):
         return self._short_way() if self._is_short else self
 
     def _is_all_built(self) -> bool:
-        """Returns True if nothing is left to do but send the frames that are built, as for most commands without data."""
+        """Returns True if all frames are built and can be sent directly, as for most commands without data."""
         is_short, self._is_short = self._is_short, False
         if not is_short or self._is_made or self._is_begun or self._end or self.output.claimed or self.outputs.may_end:
             return False
@@ -123,7 +123,7 @@ class Command(Sending):
 
     @property
     def is_ahead(self) -> bool:
-        """True if no frame was made or is being made yet, and nothing has failed."""
+        """True if the send has not built a frame, is not building one, and has not failed."""
         return not (self.claimed or self._is_begun or self._is_making or self.failure is not None)
 
     def look_ahead(self) -> bool:
@@ -133,18 +133,18 @@ class Command(Sending):
         try:
             self._build()
         except BlockingIOError:
-            # There will be data.
+            # The file will have data later.
             return True
         except BaseException as error:
-            # The caller that takes the frames of this command gets the exception.
+            # Raised later, to the caller that consumes the frames of this command.
             self._raised = error
         self._tell()
         return self.failure is None
 
     def _build(self) -> None:
-        """Builds frames until it is known whether the next one is the last, or the command has failed.
+        """Builds frames until it is known whether the next one is the last, because its flags depend on that.
 
-        A frame of data has a flag for that. Raises :class:`BlockingIOError` if a file has no bytes yet, and exceptions such
+        Stops if the command has failed. Raises :class:`BlockingIOError` if a file has no bytes yet, and exceptions such
         as :class:`KeyboardInterrupt`.
         """
         built, code, ahead = self._built, self.outputs.data_code, self._ahead
@@ -212,14 +212,14 @@ class Command(Sending):
             self._finish()
 
     def _abandon(self) -> None:
-        """Makes the last frames of a command that has failed."""
+        """Builds the last frames of a command that has failed."""
         stream, request_id, code = self.output.stream, self.request_id, self.outputs.data_code
         self._release()
         self._tell()
         if not self._is_begun or self._issuer.loss_of(request_id) is not None:
             self._finish()
             return
-        # If the encoder fails, the next call does without it.
+        # If the encoder fails, the next call does not use it.
         if self._issuer.is_answered(request_id):
             stream.forget_loss(request_id)
             stream.put_data(request_id, code, b"", last=True, end=self._is_last())

@@ -1,4 +1,4 @@
-"""Responses and error-responses, as a server sends them."""
+"""The sends of responses and error-responses, for servers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LATER = {*Sending.__slots__, "_at", "_is_silent", "_message", "_pushed", "_sour
     "output",
     "request_id",
 }
-"""The attributes of a response that are set once one of them is asked for."""
+"""The attributes of a response that are set when one of them is first read."""
 
 
 class _Answer(Sending):
@@ -37,10 +37,10 @@ class _Answer(Sending):
     __slots__ = ()
 
     def _must_wait(self) -> bool:
-        """Returns True if frames on other streams must be taken before the last frame is made.
+        """Returns True if frames on other streams must be consumed before the last frame is built.
 
-        These are messages for the request. If the last frame of all sends follows, this also makes the frames that close
-        the other streams: empty messages, which can only be sent while the request is active.
+        These are messages for the request. If no other send follows, this also builds the frames that close the other
+        streams. Those are empty messages, which can only be sent while the request is active.
         """
         outputs = self.outputs
         if len(outputs.by_id) == 1 or self.claimed:
@@ -56,7 +56,7 @@ class _Answer(Sending):
         return bool(self._first) and not self._collects
 
     def _close(self, outputs: Iterable[Output]) -> None:
-        """Makes the frames that close streams."""
+        """Builds the frames that close streams."""
         for output in outputs:
             stream = output.stream
             if stream.state is not self.outputs.plans.stream.initial and stream.can_close:
@@ -72,7 +72,7 @@ class _Answer(Sending):
         super()._finish()
 
     def _put_end(self, frame: Frame) -> None:
-        """Makes an error-response. If the encoder fails, the next call makes it without encoding."""
+        """Builds an error-response. If the encoder fails, the next call builds it without encoding."""
         try:
             self.output.stream.put(frame, end=self._is_last())
         except BaseException as error:
@@ -82,25 +82,25 @@ class _Answer(Sending):
         self._finish()
 
     def _note(self, error: BaseException) -> None:
-        """Keeps an exception without the local variables of its traceback, which are views of the data."""
+        """Keeps an exception. Clears the local variables of its traceback, which include views of the data."""
         if self.failure is None:
             self.failure = error
         clear_frames(error.__traceback__)
 
     def claim(self, claimant: object = None) -> None:
-        """Has the frames made elsewhere. Raises :class:`RuntimeError` if a message on another stream comes first."""
+        """Hands the frames to another thread. Raises :class:`RuntimeError` if a message on another stream comes first."""
         self._check_messages(is_claimed=True)
         super().claim(claimant)
         self.outputs.finished.add(self.request_id)
 
     def check_free(self, *, last: bool = False) -> None:
-        """Raises :class:`RuntimeError` if frames that come before the next one, or before the last one, are made elsewhere."""
+        """Raises :class:`RuntimeError` if another thread builds frames that come before the next one, or the last one."""
         super().check_free()
         if last and not (self.claimed or self.is_sent):
             self._check_messages(is_claimed=False)
 
     def _check_messages(self, *, is_claimed: bool) -> None:
-        """Raises :class:`RuntimeError` if a message that comes before the end is on another stream, made elsewhere."""
+        """Raises :class:`RuntimeError` if another thread builds a message that comes before the end, on another stream."""
         outputs, request_id = self.outputs, self.request_id
         if len(outputs.by_id) == 1 or request_id not in outputs.homes:
             return
@@ -108,7 +108,7 @@ class _Answer(Sending):
             if send.request_id == request_id and send.output is not self.output and (send.claimed or is_claimed):
                 raise RuntimeError(
                     f"the response to request {request_id} is on stream {self.stream_id}, and a message before it on stream"
-                    f" {send.stream_id} was not taken yet; take its frame first, or send both on one stream"
+                    f" {send.stream_id} was not consumed yet; consume its frame first, or send both on one stream"
                 )
 
     def _ask_closing(self) -> None:
@@ -127,15 +127,15 @@ class _Answer(Sending):
 
 
 class Response(_Answer):
-    """A response of bytes, or of chunks of bytes. A chunk is requested after all frames of the chunk before it were taken.
+    """A response of bytes or chunks. A chunk is requested after all frames of the previous chunk were consumed.
 
-    If the source raises an exception, ``failure`` keeps it, and ``error`` of the outputs makes the error-response, which ends the
-    response. ``error`` is called with the exception once; if an interrupt ends that call, the next one gets None. ``plain``: as of
-    :meth:`hgproto.streams.output_stream.OutputStream.put`. ``pushed``: the source of a response that is written piece by
-    piece.
+    If the source raises an exception, ``failure`` keeps it. ``error`` of the outputs builds the error-response, which
+    ends the response. ``error`` is called with the exception once; if an interrupt ends that call, the next one gets
+    None. ``plain``: as for :meth:`hgproto.streams.output_stream.OutputStream.put`. ``pushed``: the source of a response
+    that is written in parts.
 
-    If a file has no bytes yet, the caller that takes frames gets :class:`BlockingIOError`. The response has not failed, and
-    continues with the same file. Once the connection has failed, the response is given up instead.
+    If a file has no bytes yet, the caller that iterates gets :class:`BlockingIOError`. The response has not failed, and
+    continues with the same file. Once the connection has failed, the response is abandoned instead.
     """
 
     __slots__ = ("_at", "_chunk", "_is_short", "_is_silent", "_message", "_plain", "_pushed", "_source")
@@ -172,7 +172,7 @@ class Response(_Answer):
         self._pushed = None
 
     def __getattr__(self, name: str) -> Any:
-        # A response in one frame is over before anything else is needed; the rest is set once it is asked for.
+        # A response in one frame never needs these attributes, so they are set when one of them is first read.
         if name not in _LATER:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
         self._prepare()
@@ -200,7 +200,7 @@ class Response(_Answer):
         return super().to_bytes() if wire is None else wire
 
     def _whole(self, make: Callable[[int, int, int, bytes], T]) -> T | None:
-        """Takes the only frame. Returns None if there is more to do; most responses are one frame that nothing waits for."""
+        """Returns the only frame, as for most responses, or None if the fast path is not possible."""
         output, outputs, chunk = self.output, self.outputs, self._chunk
         is_short, self._is_short = self._is_short, False
         if not is_short or type(chunk) is not bytes or output.claimed or outputs.may_end:
@@ -216,7 +216,7 @@ class Response(_Answer):
 
     def _make(self) -> None:
         stream, code = self.output.stream, self.outputs.response_code
-        # The writer of a response may end it while another thread makes its frames, so the message is looked at last.
+        # The writer of a response may end it while another thread builds its frames, so the message is checked last.
         while self.failure is None and (self._source is None or self._chunk or self._read()) and self._message is None:
             chunk, start = self._chunk, self._at
             stop = min(start + stream.piece_size, len(chunk))
@@ -234,7 +234,7 @@ class Response(_Answer):
                 del chunk, piece
                 raise
             self._at = stop
-            # The source may reuse its buffer, so no view of it may be left.
+            # The source may reuse its buffer, so no view of it may remain.
             del chunk, piece
             if last:
                 self._finish()
@@ -251,7 +251,7 @@ class Response(_Answer):
         self._message = message
 
     def _read(self) -> bool:
-        """Reads the next chunk from the source, or its end. Returns False if the source has failed, or was given up.
+        """Reads the next chunk or the end of the source. Returns False if the source has failed or was abandoned.
 
         Raises :class:`BlockingIOError` if a file has no bytes yet, and exceptions such as :class:`KeyboardInterrupt`.
         """
@@ -263,7 +263,8 @@ class Response(_Answer):
                 self._chunk = bytes_like(chunk, "a chunk of a response")
                 return True
         except Exception as failure:  # every exception ends the response with an error
-            # A file can be read again. Another iterator may have ended with the exception, so its response has failed.
+            # Only a file can be read again. Another iterator may have ended with the exception, so its response has
+            # failed.
             if isinstance(failure, BlockingIOError) and isinstance(source, Chunks):
                 if not self.outputs.failed:
                     raise
@@ -278,7 +279,7 @@ class Response(_Answer):
         return True
 
     def _failed(self) -> Frame:
-        """Returns the error-response of a response that has failed, and releases the content."""
+        """Builds the error-response of a response that has failed, and releases the content."""
         self._chunk, self._source = b"", None
         if self._message is None:
             words = None if self._is_silent else self.failure
@@ -292,7 +293,7 @@ class Response(_Answer):
 
 
 class ErrorResponse(_Answer):
-    """An error-response. ``kind`` and ``requirement``: its flag and the violated requirement, if the reactor made it itself."""
+    """An error-response. ``kind`` and ``requirement``: its flag and the violated requirement if the reactor built it."""
 
     __slots__ = ("_frame",)
 
@@ -342,7 +343,7 @@ def short_response(
 
 
 class LastError(ErrorResponse):
-    """The error-response before the connection is closed, which closes its stream."""
+    """The last error-response of a connection, which closes its stream."""
 
     __slots__ = ()
 
@@ -353,10 +354,10 @@ class LastError(ErrorResponse):
         for output in self.outputs.by_id.values():
             if output.claimed:
                 raise RuntimeError(
-                    f"frames on stream {output.stream.stream_id} are made elsewhere, for example by a pool; take those before the"
-                    " error that closes the connection"
+                    f"frames on stream {output.stream.stream_id} are built elsewhere, for example by a pool;"
+                    " consume those before the error that closes the connection"
                 )
         try:
             self._put_end(self._frame)
-        except Exception:  # the encoder has failed, and the next call does without it
+        except Exception:  # the encoder has failed; the next call does not use it
             self._put_end(self._frame)

@@ -1,4 +1,4 @@
-"""The server's reactor (section 1.6): commands out of frames, responses into frames."""
+"""The server's reactor (section 1.6), which decodes commands and encodes responses."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from hgproto.wire.files import Source
 
     class Atom(Protocol):
-        """One piece of a message for people, as codecs decode it."""
+        """One atom of a text-output message, as codecs decode it."""
 
         @property
         def format(self) -> str: ...
@@ -47,27 +47,29 @@ if TYPE_CHECKING:
 __all__ = ["Server"]
 
 _UNTOLD = "the server could not complete the response"
-"""The message for a failure that has no words for a client."""
+"""The message for a failure that has no text for the client."""
 
 
 class Server(Sender[ServerEvent], CommandReceiver):
-    """The server's reactor: told what the client sends, it says which commands are to be run.
+    """The server's reactor. It receives what the client sends, and returns the commands to run.
 
-    What ``receive_data``, ``receive_frame`` and ``receive_end`` give: :class:`RunCommand` or, streaming,
-    :class:`StartCommand`, :class:`CommandData` and :class:`CommandCut`; :class:`WantFrame`; :class:`SendFrames` (of a request
-    that was refused for a limit or cut off by the end of input, and at the end all that was held back); :class:`NoOp` where
-    such a refusal is held back; :class:`Error`; at the end :class:`StreamLeftOpen`.
+    ``receive_data``, ``receive_frame``, and ``receive_end`` return these events: :class:`RunCommand`, or while
+    streaming :class:`StartCommand`, :class:`CommandData`, and :class:`CommandCut`; :class:`WantFrame`;
+    :class:`SendFrames` with the error-response to a request that exceeded a limit or was cut off by the end of input;
+    :class:`NoOp` if that response is held back; :class:`Error`. At the end of input they return :class:`StreamLeftOpen`
+    and everything that was held back.
 
-    ``limits``: see :class:`hgproto.Limits`. A request over a limit of its own is refused with an error-response
-    (application), the rest of its frames is swallowed, and the connection lives on. ``encodings``: the profiles that
-    clients may use. ``encoding``: the profile of our own streams, None for streams without one. ``streams``: how many
-    streams we send on, from 2 in steps of two. ``defer``: hold everything back until the client's output has ended, as half
-    duplex transports need. ``streaming``: run a command once its arguments are complete, and hand its data on as it
-    arrives. ``reopen``: what *stream-begin* on an open stream is, ``error`` or ``restart``. ``flush``: see
-    :class:`hgproto.streams.output_stream.OutputStream`. ``describe``: the message for the exception that a response raised
-    while it was iterated over. The client gets a fixed message if ``describe`` raises an exception or returns no text.
-    ``revision``: the default revision unless told otherwise. Raises :class:`RevisionError` for a revision that lacks a state
-    machine, a role, or a message that a server needs.
+    ``limits``: see :class:`hgproto.Limits`. The server rejects a request that exceeds one of its own limits with an
+    error-response (application). It ignores the remaining frames of that request, and the connection continues.
+    ``encodings``: the profiles that clients may use. ``encoding``: the profile of the server's own streams; None for no
+    encoding. ``streams``: the number of streams that the server sends on; their ids start at 2, in steps of two.
+    ``defer``: hold all output back until the client's output has ended, as half-duplex transports need. ``streaming``:
+    run a command once its arguments are complete, and return its data as it arrives. ``reopen``: the treatment of
+    *stream-begin* on an open stream, ``error`` or ``restart``. ``flush``: see
+    :class:`hgproto.streams.output_stream.OutputStream`. ``describe``: returns the message for an exception that the
+    source of a response raised. The client gets a fixed message if ``describe`` raises an exception or does not return
+    a string. ``revision``: None for the default revision. Raises :class:`RevisionError` for a revision that lacks a
+    state machine, a role, or a message that a server needs.
     """
 
     __slots__ = ("_deferring", "_describe", "_held", "_outputs", "_unanswered")
@@ -108,19 +110,21 @@ class Server(Sender[ServerEvent], CommandReceiver):
         plain: bool = False,
         end: bool = False,
     ) -> SendFrames | NoOp:
-        """The response to a request: bytes, or chunks of them that are asked for as frames are taken, or a binary file.
+        """Returns the frames of a response. ``data``: bytes, an iterable of chunks, or a binary file.
 
-        An exception that the chunks raise becomes an error-response, and is kept in ``failure`` of what this gives. One
-        that is no :class:`Exception`, such as :class:`KeyboardInterrupt`, is also raised to the caller that takes the
-        frames; the error-response is there when the caller goes on. A file that has nothing yet is no failure:
-        :class:`BlockingIOError` is raised to that caller, who goes on once the file has bytes. After an error of the client,
-        such a response ends without its rest. Bytes that their owner can
-        change are copied, so that the response is what they are now. ``stream_id``: one of
-        :attr:`output_streams`; else the one on which messages went for the request, else the one with the least to send.
-        ``plain``: the bytes are compressed already. ``end``: close the stream afterwards; after the end of input a stream
-        closes by itself with its last response. Raises :class:`LocalProtocolError` (response.active-request, response.once,
-        reactor.errored), :class:`ValueError` for a stream that there is not, and :class:`TypeError` for data that is neither and
-        for ids that are no integers.
+        Chunks are requested while the caller iterates over the frames. If the source raises an exception, the response
+        ends with an error-response, and ``failure`` of the returned object keeps the exception. An exception that is
+        not an :class:`Exception`, such as :class:`KeyboardInterrupt`, is also raised to the caller that iterates;
+        iterating again returns the error-response. A file without bytes yet is not a failure: it raises
+        :class:`BlockingIOError` to that caller, who continues once the file has bytes. If the client violates a
+        requirement meanwhile, such a response ends early.
+
+        Mutable buffers are copied. ``stream_id``: one of :attr:`output_streams`. By default it is the stream of the
+        messages for this request, or else the stream with the least to send. ``plain``: the data is compressed already,
+        so do not encode it. ``end``: close the stream afterwards; after the end of input, the last response of a stream
+        closes it automatically. Raises :class:`LocalProtocolError` (response.active-request, response.once,
+        reactor.errored), :class:`ValueError` for an unknown stream, and :class:`TypeError` for other types of data and
+        for ids that are not integers.
         """
         if type(request_id) is not int:
             request_id = self._checked_id(request_id)
@@ -132,7 +136,7 @@ class Server(Sender[ServerEvent], CommandReceiver):
         requests, plans = self._requests, self._plans
         begun = plans.begins.get(requests.get(request_id))
         if begun is not None and self._unanswered is None and self.state is plans.connection.initial:
-            # The short way of :meth:`_begun`, for most responses.
+            # The fast path of `_begun`.
             requests[request_id] = begun
         else:
             self._begun(request_id)
@@ -145,12 +149,13 @@ class Server(Sender[ServerEvent], CommandReceiver):
     def begin_response(
         self, request_id: int, *, stream_id: int | None = None, plain: bool = False, end: bool = False
     ) -> ResponseWriter:
-        """Begins a response that is written piece by piece. ``write``, ``end``, and ``fail`` of the writer return the frames.
+        """Begins a response that is written in parts. ``write``, ``end``, and ``fail`` of the writer return the frames.
 
         Arguments and exceptions are those of :meth:`respond`. While output is deferred, the writer keeps the data and returns
         no frames; the events of ``receive_end()`` include the :class:`SendFrames` of the response. If the response is still
-        being written then, the :class:`SendFrames` raises :class:`BlockingIOError` after the last frame that it has, and the
-        writer returns the rest. If a pool has the :class:`SendFrames`, the pool returns all frames, and the writer none.
+        being written then, the :class:`SendFrames` raises :class:`BlockingIOError` after the last frame that is ready,
+        and the writer returns the rest. If a pool has the :class:`SendFrames`, the pool returns all frames, and the
+        writer none.
         """
         if type(request_id) is not int:
             request_id = self._checked_id(request_id)
@@ -174,7 +179,7 @@ class Server(Sender[ServerEvent], CommandReceiver):
     def respond_error(
         self, request_id: int, message: str, *, stream_id: int | None = None, end: bool = False
     ) -> SendFrames | NoOp:
-        """An error of the application as the response to a request. Raises as :meth:`respond` does."""
+        """Returns an application error as the response to a request. Raises as :meth:`respond` does."""
         if type(request_id) is not int:
             request_id = self._checked_id(request_id)
         output = self._outputs.choose(request_id, stream_id)
@@ -184,7 +189,7 @@ class Server(Sender[ServerEvent], CommandReceiver):
         return self._held_back(ErrorResponse(self._outputs, output, frame, end=end))
 
     def _begun(self, request_id: int) -> None:
-        """A response is about to be sent."""
+        """Moves a request whose response is about to be sent. Raises :class:`LocalProtocolError` if its state forbids it."""
         self._tell(request_id, Event.RESPONSE_BEGUN)
         if self._unanswered is not None:
             self._unanswered -= 1
@@ -197,7 +202,7 @@ class Server(Sender[ServerEvent], CommandReceiver):
         errors: Literal["strict", "replace"] = "strict",
         stream_id: int | None = None,
     ) -> SendFrames | NoOp:
-        """Text for people, while a request is active; see :func:`hgproto.text_output`."""
+        """Returns a text-output frame for an active request; see :func:`hgproto.text_output`."""
         if type(request_id) is not int:
             request_id = self._checked_id(request_id)
         output = self._outputs.choose(request_id, stream_id)
@@ -217,7 +222,7 @@ class Server(Sender[ServerEvent], CommandReceiver):
         *,
         stream_id: int | None = None,
     ) -> SendFrames | NoOp:
-        """How far an operation is, while a request is active; see :func:`hgproto.progress`."""
+        """Returns a progress frame for an active request; see :func:`hgproto.progress`."""
         if type(request_id) is not int:
             request_id = self._checked_id(request_id)
         output = self._outputs.choose(request_id, stream_id)
@@ -235,16 +240,16 @@ class Server(Sender[ServerEvent], CommandReceiver):
 
     def _message(self, request_id: int, output: Output, frame: Frame) -> SendFrames | NoOp:
         self._tell(request_id, Event.MESSAGE_SENT)
-        # What is held back is sent in the order in which it was asked for.
+        # Sends that are held back keep the order of their calls.
         after_response = self._holds_back() and self._requests[request_id].state in self._plans.states.begun
         if after_response or request_id in self._outputs.finished:
             raise self._plans.too_late(request_id)
         return self._held_back(Message(self._outputs, output, frame))
 
     def answered(self, request_id: int) -> None:
-        """Somebody else has sent the response to a request: for those who only watch a connection.
+        """Records that another component has sent the response to a request. Use it to observe a connection.
 
-        Raises :class:`TypeError` or :class:`ValueError` for what is no request id.
+        Raises :class:`TypeError` or :class:`ValueError` for an invalid request id.
         """
         request_id = self._checked_id(request_id)
         request = self._requests.get(request_id)
@@ -255,7 +260,7 @@ class Server(Sender[ServerEvent], CommandReceiver):
             self._finish(request_id)
 
     def _sent(self, request_id: int) -> None:
-        """All frames of a response were taken."""
+        """Frees a request after the caller has received all frames of its response."""
         outputs = self._outputs
         if outputs.homes:
             outputs.homes.pop(request_id, None)
@@ -282,7 +287,7 @@ class Server(Sender[ServerEvent], CommandReceiver):
         message: str | BaseException | None,
         kind: Literal["application", "protocol"] = "application",
     ) -> Frame:
-        """The frame of an error of our own making, or of what a response has raised; None for a failure without words."""
+        """Returns an error-response. ``message``: a text, the exception of a response, or None for the fixed message."""
         if not isinstance(message, str):
             message = self._words(message)
         messages = self._outputs.messages
@@ -292,7 +297,7 @@ class Server(Sender[ServerEvent], CommandReceiver):
         return frame
 
     def _words(self, failure: BaseException | None) -> str:
-        """The message of an exception that a response has raised."""
+        """Returns the message for an exception that the source of a response has raised."""
         if isinstance(failure, Exception):
             try:
                 message = self._describe(failure)
@@ -307,13 +312,13 @@ class Server(Sender[ServerEvent], CommandReceiver):
     ) -> SendFrames | NoOp:
         output = self._outputs.first
         if kind == "protocol" and self._awaits_responses(request_id):
-            # A protocol error would end the connection for the client, and with it the responses that are still to come.
+            # After a protocol error, the client would close the connection and lose the outstanding responses.
             kind = "application"
         frame = self._error(request_id, output.stream, message, kind)
         return self._held_back(ErrorResponse(self._outputs, output, frame, kind=kind, requirement=row.requirement))
 
     def _awaits_responses(self, request_id: int) -> bool:
-        """Returns True if another request was received whole and has no response yet, or one that is not sent."""
+        """Returns True if another request was received completely and its response is not completely sent."""
         if any(request is self._active for request in self._requests.values()):
             return True
         return any(send.kind is None and send.request_id != request_id for send in self._outputs.sends)
@@ -357,11 +362,11 @@ class Server(Sender[ServerEvent], CommandReceiver):
 
 
 def _checked_response(data: Any) -> bytes | memoryview | Iterable[BytesLike]:
-    """Returns what a response is made of; bytes that their owner could change later are copied."""
+    """Returns the checked data of a response. Mutable buffers are copied."""
     if is_bytes_like(data):
         return kept_bytes(data)
     if is_file(data):
-        # Iterating over a file gives lines, and takes a pause of one that does not block for its end.
+        # Iterating over a file yields lines, and mistakes a pause of a non-blocking file for its end.
         return Chunks(data)
     if isinstance(data, str) or not hasattr(data, "__iter__"):
         raise TypeError(f"a response is bytes, an iterable of bytes, or a binary file, not {type(data).__name__}")

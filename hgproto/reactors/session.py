@@ -1,12 +1,14 @@
-"""Two-sided sessions: frames in human form, played through both reactors.
+"""Sessions with both sides: frames in human form that are played through both reactors.
 
-A line is ``> `` for what the client sends or ``< `` for what the server sends, then a frame in human form, whose payload
-is as it is before content encoding: what is marked *encoded* is encoded here, flushed with every frame. After ``>!`` or
-``<!`` the payload is as on the wire. ``> end`` and ``< end`` say that a side's output ends.
+A line starts with ``> `` for a frame that the client sends or ``< `` for one that the server sends. A frame in human
+form follows, whose payload is not content-encoded yet: this module encodes payloads that are marked *encoded*, and
+flushes the encoder after every frame. After ``>!`` or ``<!`` the payload is used unchanged. ``> end`` and ``< end`` end
+a side's output.
 
-The server's reactor judges what the client sends, and the client's what the server sends. Neither has an application:
-requests count as issued when the server's reactor takes their first frame, and as answered when the client's takes the
-last frame of their response. Messages of errors are nobody's business but ours, so the JSON of events does without them.
+The server's reactor receives the client's frames, and the client's reactor the server's. There is no application: a
+request counts as issued once the server's reactor accepts its first frame. It counts as answered once the client's
+reactor accepts the last frame of its response. The JSON form of events omits error messages, because other
+implementations word them differently.
 """
 
 from __future__ import annotations
@@ -54,7 +56,10 @@ __all__ = ["Encoders", "Lines", "Session", "Step", "event_text", "event_to_json"
 
 
 class Step:
-    """What became of one line: the bytes on the wire, none for an end, and what the reactor that judges says of them."""
+    """The result of one line: its bytes (None for an end) and the events of the reactor that received them.
+
+    ``judge``: the role of that reactor.
+    """
 
     __slots__ = ("events", "judge", "wire")
 
@@ -65,7 +70,7 @@ class Step:
 
     @property
     def violation(self) -> tuple[str, str] | None:
-        """The requirement that is broken by this, and the message; None when none is."""
+        """The violated requirement and the message; None if the line is valid."""
         for event in self.events:
             if isinstance(event, Error):
                 return event.error.requirement, str(event.error)
@@ -79,7 +84,7 @@ class Step:
 
 
 class Lines:
-    """Reads the lines of a session, and encodes what is marked *encoded*. ``revision``: the default one unless given."""
+    """Parses the lines of a session, and encodes payloads marked *encoded*. ``revision``: None for the default one."""
 
     def __init__(self, encodings: Encodings | None = None, revision: Definition | None = None) -> None:
         self._encoders = Encoders(encodings, revision)
@@ -87,7 +92,7 @@ class Lines:
         self._ended: set[str] = set()
 
     def read(self, line: str | BytesLike) -> tuple[str, Frame | None]:
-        """Which side a line is of, ``>`` or ``<``, and its frame as it is on the wire; None for the end of its output.
+        """Returns the side of a line, ``>`` or ``<``, and its encoded frame; None instead of a frame for an end of output.
 
         Raises :class:`hgproto.errors.HumanFormError`, also for a line of a side whose output has ended.
         """
@@ -108,7 +113,7 @@ class Lines:
             self._ended.add(side)
             return side, None
         try:
-            # With its end, of which there is one.
+            # The line end stays: `parse_frame` rejects a second one.
             frame = parse_frame(whole[start:], self._codec)
         except HumanFormError as error:
             raise HumanFormError(error.column + start, error.expected, error.found) from None
@@ -116,10 +121,9 @@ class Lines:
 
 
 class Encoders:
-    """Encodes the frames of both sides that are marked *encoded*, as the streams that they are on have named it.
+    """Encodes the frames of both sides that are marked *encoded*, with the encoding that their stream has named.
 
-    Frames that break rules are taken as they are. What is *encoded* is flushed with every frame. ``revision``: the default one
-    unless given.
+    Invalid frames are not changed. The encoder is flushed after every frame. ``revision``: None for the default one.
     """
 
     def __init__(self, encodings: Encodings | None = None, revision: Definition | None = None) -> None:
@@ -128,7 +132,7 @@ class Encoders:
         self._encoders: dict[tuple[str, int], Encoder] = {}
 
     def encoded(self, side: str, frame: Frame) -> Frame:
-        """A frame of ``side`` with its payload as on the wire."""
+        """Returns a frame of ``side`` with its payload encoded."""
         flags, key, revision = int(frame.stream_flags), (side, frame.stream_id), self._revision
         if flags & revision.begin:
             self._encoders.pop(key, None)
@@ -153,7 +157,7 @@ class Encoders:
 
 
 class Session(Unique):
-    """A session as it is played. Arguments as of :class:`hgproto.reactors.server.Server`."""
+    """A session that is being played. The arguments are those of :class:`hgproto.reactors.server.Server`."""
 
     def __init__(
         self,
@@ -178,7 +182,7 @@ class Session(Unique):
         return self.wire(side, self._codec.encode_frame(frame, self._codec.MAX_PAYLOAD[1]), frame)
 
     def wire(self, side: str, wire: bytes, frame: Frame | None = None) -> Step:
-        """Plays a frame as it is on the wire. ``side``: ``>`` or ``<``."""
+        """Plays the bytes of one frame. ``side``: ``>`` or ``<``."""
         if frame is None:
             frame, _ = self._codec.decode_frame(wire, 0, self._codec.MAX_PAYLOAD[1])
         if side == ">":
@@ -186,7 +190,7 @@ class Session(Unique):
             self._settle(events)
             client, request_id = self.client, frame.request_id
             taken = frame.type == self._command and not any(isinstance(event, Error) for event in events)
-            # A client that has failed, or that uses an id again whose refusal it has not seen, learns nothing new by it.
+            # Skipped if the client has failed, or if it reuses an id before it has seen the error-response.
             if taken and client.works and client.request_state(request_id) is client.machine.initial:
                 client.issued(request_id)
             return Step("server", wire, events)
@@ -206,14 +210,14 @@ class Session(Unique):
         return Step("client", None, self.client.receive_end())
 
     def _settle(self, events: Iterable[ServerEvent]) -> None:
-        """Takes the frames that the server wants to send: the session says itself what was sent."""
+        """Discards the frames that the server would send, because the lines of the session define what is sent."""
         for event in events:
             for _ in event if isinstance(event, SendFrames) else event.frames if isinstance(event, Error) else ():
                 pass
 
 
 def event_to_json(event: Any) -> dict[str, Any]:
-    """An event as the golden sessions have it."""
+    """Returns an event as a JSON object, as in the golden sessions."""
     match event:
         case RunCommand():
             data = None if event.data is None else event.data.hex()
@@ -248,7 +252,7 @@ def event_to_json(event: Any) -> dict[str, Any]:
             return {"event": "error", "requirement": event.error.requirement}
         case StreamLeftOpen():
             return {"event": "note", "stream": event.stream_id}
-    raise TypeError(f"no event of a session: {shown(event)}")
+    raise TypeError(f"expected an event of a session, found {shown(event)}")
 
 
 def _data(event: CommandData | ResponseData) -> dict[str, Any]:
@@ -257,7 +261,7 @@ def _data(event: CommandData | ResponseData) -> dict[str, Any]:
 
 
 def event_text(event: Any) -> str:
-    """An event in a line for people; what a peer sent is without control characters in it."""
+    """Returns an event as one line for people. Control characters from the peer are escaped."""
     return printable(_event_text(event))
 
 
@@ -289,7 +293,7 @@ def _event_text(event: Any) -> str:
             return f"error: {event.error}"
         case StreamLeftOpen():
             return f"note: stream {event.stream_id} was left open (stream.end)"
-    raise TypeError(f"no event of a session: {shown(event)}")
+    raise TypeError(f"expected an event of a session, found {shown(event)}")
 
 
 def _brief(data: bytes) -> str:

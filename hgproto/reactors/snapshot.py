@@ -1,4 +1,4 @@
-"""The state of a reactor, for whoever inspects one: tests, debuggers, and operators."""
+"""The state of a reactor, for tests, debuggers, and operators."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ __all__ = ["Inspectable", "Snapshot"]
 class Snapshot(Record):
     """The state of a reactor at the time of ``snapshot()``.
 
-    ``connection``: the state of the connection. ``ended``: the peer's output has ended. ``requests``: the state of each
-    request whose id is not free. ``inputs``: the state of each stream that the peer has open. ``outputs``: the state of each
-    stream that we send on, after all frames that were made. ``unsent``: the requests of sends that were not taken to their
-    end, in the order in which they were asked for. ``counters``: numbers that are held against the limit of the same name,
-    and ``received``, the bytes of whole frames that were taken. ``limits``: the limits of the reactor.
+    ``connection``: the state of the connection. ``ended``: True if the peer's output has ended. ``requests``: the state
+    of each request whose id is not free. ``inputs``: the state of each stream that the peer has open. ``outputs``: the
+    state of each stream that the reactor sends on, after all frames that were built. ``unsent``: the requests of sends
+    that were not consumed completely, in the order of the calls. ``counters``: the current numbers for the limits of
+    the same names, and ``received``, the bytes of whole frames that were received. ``limits``: the limits of the
+    reactor.
     """
 
     __slots__ = (  # noqa: RUF023 - in the order of use
@@ -85,7 +86,7 @@ class Snapshot(Record):
 
 
 class Inspectable(Unique):
-    """The part of a reactor that can be looked at."""
+    """The part of a reactor that reports its state."""
 
     __slots__ = ("_inputs", "_requests", "ended", "limits", "machine", "state")
 
@@ -112,7 +113,7 @@ class Inspectable(Unique):
         )
 
     def request_state(self, request_id: int) -> IntEnum:
-        """Returns the state of one request. Raises :class:`TypeError` or :class:`ValueError` for what is no id."""
+        """Returns the state of one request. Raises :class:`TypeError` or :class:`ValueError` for an invalid id."""
         request = self._requests.get(self._checked_id(request_id))
         state: IntEnum = self.machine.initial if request is None else request.state
         return state
@@ -123,13 +124,13 @@ class Inspectable(Unique):
         return self._plans.stream.initial if stream is None else stream.state
 
     def _checked_id(self, number: int, name: str = "request_id") -> int:
-        """Returns an id that a caller has given, as an ``int``. ``name``: of the argument, and of the field of the header."""
+        """Returns the id from a caller as an ``int``. ``name``: that of the argument, and of the header field."""
         return checked_number(name, number, 0, self._plans.revision.ids[name] - 1)
 
     def _sent_states(self) -> tuple[dict[int, IntEnum], tuple[int, ...]]:
-        """Returns the states of the streams that we send on, and the requests of sends that were not taken to their end."""
+        """Returns the states of the output streams, and the requests of sends that were not consumed completely."""
         return {}, ()
 
     def _counters(self) -> dict[str, int]:
-        """Returns the numbers that a snapshot has."""
+        """Returns the counters of a snapshot."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Writers: responses, and the data of commands, piece by piece."""
+"""Writers of responses and of the data of commands, for content that arrives in parts."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ class _Writer(Unique):
 
     @property
     def request_id(self) -> int:
-        """The request that the frames belong to."""
+        """The request of the frames."""
         return self._send.request_id
 
     @property
     def stream_id(self) -> int:
-        """The stream that the frames are on."""
+        """The stream of the frames."""
         return self._send.stream_id
 
     @property
     def failure(self) -> BaseException | None:
-        """The exception that ended the request."""
+        """The exception that ended the request, or None."""
         return self._send.failure
 
     @property
@@ -50,9 +50,9 @@ class _Writer(Unique):
         return self._send.is_sent
 
     def write(self, data: BytesLike) -> list[Frame]:
-        """Adds data; returns the frames that are ready. Encoded data may wait in the encoder for more, or for the end.
+        """Adds data and returns the frames that are ready. An encoder may keep data until more data or the end arrives.
 
-        Data of a command is dropped once the response to it is complete.
+        Data of a command is discarded once its response is complete.
         """
         self._check_open()
         self._check_free()
@@ -63,7 +63,7 @@ class _Writer(Unique):
         return self._ready()
 
     def end(self) -> list[Frame]:
-        """Ends the data; returns all remaining frames. Another call returns none."""
+        """Ends the data and returns all remaining frames. Another call returns an empty list."""
         self._check_free(last=True)
         self._pushed.ended = True
         return self._ready()
@@ -75,7 +75,7 @@ class _Writer(Unique):
             raise ValueError(f"request {self.request_id} has failed; call end() for the remaining frames")
 
     def _check_free(self, *, last: bool = False) -> None:
-        """Raises :class:`RuntimeError` if frames before these are made elsewhere: before anything is kept of a call."""
+        """Raises :class:`RuntimeError` if another thread builds frames that come before these. Call it before any change."""
         if not self._is_held():
             self._send.check_free(last=last)
 
@@ -84,13 +84,13 @@ class _Writer(Unique):
 
 
 class ResponseWriter(_Writer):
-    """A response that is written piece by piece; see :meth:`hgproto.Server.begin_response`.
+    """A response that is written in parts; see :meth:`hgproto.Server.begin_response`.
 
-    Each method returns frames, which go on the wire in the order of the calls. Frames that were made earlier for the same
-    stream come first, whichever request they belong to. While a pool has other sends on the stream, each method raises
-    :class:`RuntimeError` and keeps nothing, so that the call can be made again. If a call raises another exception, for example
-    that of an encoder, call :meth:`end` for the remaining frames. Data after the end, or after an exception, raises
-    :class:`ValueError`.
+    Each method returns frames, which must be written in the order of the calls. Frames that were built earlier for the
+    same stream come first, even if they belong to other requests. While a pool has other sends on the stream, each
+    method raises :class:`RuntimeError` and changes nothing, so that the call can be repeated. After any other
+    exception, for example that of an encoder, call :meth:`end` for the remaining frames. Data after the end or after an
+    exception raises :class:`ValueError`.
     """
 
     __slots__ = ("_error", "_response")
@@ -103,7 +103,7 @@ class ResponseWriter(_Writer):
         self._error = error
 
     def fail(self, message: str) -> list[Frame]:
-        """Ends the response with an application error; returns all remaining frames."""
+        """Ends the response with an application error and returns all remaining frames."""
         self._check_open()
         check_text(message, "message")
         self._check_free(last=True)
@@ -113,7 +113,7 @@ class ResponseWriter(_Writer):
 
 
 class CommandWriter(_Writer):
-    """A command whose data is written piece by piece; see :meth:`hgproto.Client.begin_command`.
+    """A command whose data is written in parts; see :meth:`hgproto.Client.begin_command`.
 
     Frames, their order, and exceptions are as for :class:`ResponseWriter`.
     """
@@ -121,9 +121,9 @@ class CommandWriter(_Writer):
     __slots__ = ()
 
     def fail(self, message: str) -> list[Frame]:
-        """Gives the command up; returns the remaining frames.
+        """Abandons the command and returns the remaining frames.
 
-        The protocol has no cancel, so the command stays without its end, and the request counts as unfinished. The next
+        The protocol has no cancel, so the command stays incomplete, and the request counts as unfinished. The next
         events include a :class:`hgproto.RequestError` with ``message``.
         """
         self._check_open()

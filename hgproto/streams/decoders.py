@@ -1,4 +1,4 @@
-"""Decoders, held to what they promise: they raise nothing but :class:`hgproto.errors.DecodingError`."""
+"""Wrappers that make user-supplied decoders raise only :class:`hgproto.errors.DecodingError`."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ __all__ = ["decoder_failure", "new_decoder"]
 
 
 def new_decoder(profile: Profile) -> Decoder:
-    """Makes a decoder that raises only :class:`DecodingError`, whatever the decoder of a user's profile raises.
+    """Creates a decoder that raises only :class:`DecodingError`, whatever the decoder of a user's profile raises.
 
-    A decoder that cannot be made, or that fails by itself, rejects the payload. The exception is the cause of the error.
+    If the decoder cannot be created or fails with another exception, the payload is rejected. That exception is the
+    cause of the error.
     """
     try:
         decoder = profile.decoder()
@@ -29,7 +30,7 @@ def new_decoder(profile: Profile) -> Decoder:
 
 
 class _CheckedDecoder:
-    """A user's decoder, held to what :class:`Decoder` promises."""
+    """A user's decoder with checks for the contract of :class:`Decoder`."""
 
     __slots__ = ("_decoder",)
 
@@ -57,7 +58,7 @@ class _CheckedDecoder:
 
 
 class _NoDecoder:
-    """Stands for a decoder that could not be made."""
+    """The substitute for a decoder that could not be created."""
 
     __slots__ = ("_error",)
 
@@ -68,11 +69,11 @@ class _NoDecoder:
         raise decoder_failure(self._error) from self._error
 
     def finish(self) -> None:
-        """Nothing was decoded, so nothing is missing."""
+        """Does nothing, because nothing was decoded."""
 
 
 def decoder_failure(error: BaseException) -> DecodingError:
-    """Returns the error for a payload whose decoder has failed by itself; ``error`` is its cause."""
+    """Returns the error for a payload whose decoder has raised another exception, ``error``, which becomes the cause."""
     found = f"bytes on which the decoder fails with {type(error).__name__}"
     failure = DecodingError("undecodable", 0, "bytes that can be decoded", found)
     failure.__cause__ = error

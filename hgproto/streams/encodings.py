@@ -1,12 +1,11 @@
-"""Content encodings: what happens to payloads between a frame's maker and the wire (section 1.4).
+"""Content encodings, which compress the payloads of a stream (section 1.4).
 
-A :class:`Profile` makes encoders and decoders; an :class:`Encodings` is a registry of profiles, to which users add their
-own. ``identity`` and ``zlib`` are always there. ``zstd-8mb`` is there with Python 3.14, or with the package
-``backports.zstd`` (``pip install 'hgproto[zstd]'``), which is the backport of that module and has its interface, so that
-one code serves both.
+A :class:`Profile` creates encoders and decoders. An :class:`Encodings` is a registry of profiles, to which users can
+add their own. ``identity`` and ``zlib`` are always available. ``zstd-8mb`` needs Python 3.14 or the package
+``backports.zstd`` (``pip install 'hgproto[zstd]'``), a backport of the same module.
 
-Invariants: a decoder gives no more than it was allowed to, and never gathers much more than that; whatever the bytes,
-:class:`hgproto.errors.DecodingError` is all that it raises, offsets from the start of the payload.
+Invariants: a decoder returns at most ``limit`` bytes, and holds little more in memory. For any bytes, it raises only
+:class:`hgproto.errors.DecodingError`, whose offset counts from the start of the payload.
 """
 
 from __future__ import annotations
@@ -40,52 +39,52 @@ __all__ = [
 ]
 
 ZLIB_LEVEL = 6
-"""zlib's own default."""
+"""The default of zlib."""
 ZSTD_LEVEL = 3
-"""Zstandard's own default; its window is 2 MiB."""
+"""The default of Zstandard. Its window is 2 MiB."""
 
 
 class Encoder(Protocol):
     """One compression context, which lasts as long as its stream is open.
 
-    An encoder that can take and flush at once, faster than one after the other, may have a method ``encode_flushed``; it
-    gives what :meth:`encode` and :meth:`flush` would give together.
+    An encoder may have a method ``encode_flushed`` if one call is faster than two. It returns the joined results of
+    :meth:`encode` and :meth:`flush`.
     """
 
     def encode(self, data: bytes | memoryview) -> bytes:
-        """Takes bytes; gives what is ready of the encoded ones, which may be none."""
+        """Adds bytes, and returns the encoded bytes that are ready, which may be ``b""``."""
         ...
 
     def flush(self) -> bytes:
-        """Gives the rest of what was taken, so that a decoder has all of it. The context is kept."""
+        """Returns the rest of the encoded bytes, so that a decoder can decode all added bytes. Keeps the context."""
         ...
 
     def finish(self) -> bytes:
-        """Gives the rest, and the end of the encoded bytes. Nothing may follow."""
+        """Returns the rest and the end of the encoded bytes. No other call may follow."""
         ...
 
 
 class Decoder(Protocol):
-    """The other side of an :class:`Encoder`."""
+    """One decompression context, the counterpart of an :class:`Encoder`."""
 
     def decode(self, data: bytes, limit: int) -> bytes:
-        """The bytes that ``data`` stands for, at most ``limit``.
+        """Decodes bytes. ``limit``: the most bytes that may be returned.
 
-        Raises :class:`DecodingError` (undecodable, too-large, after-end, wide-window). A decoder that has raised is not used
-        again.
+        Raises :class:`DecodingError` (undecodable, too-large, after-end, wide-window). A decoder is not used again
+        after it has raised an error.
         """
         ...
 
     def finish(self) -> None:
-        """Says that nothing follows. Raises :class:`DecodingError` (truncated)."""
+        """Checks that the encoded bytes are complete. Raises :class:`DecodingError` (truncated)."""
         ...
 
 
 class Profile:
-    """A content encoding: its name, what makes its contexts, and the bytes that its stream-settings have.
+    """A content encoding: its name, the factories of its contexts, and the bytes of its stream-settings.
 
-    Raises :class:`hgproto.errors.LocalProtocolError` for a name that stream-settings cannot have, such as an empty one,
-    and :class:`ValueError` for settings that no payload has room for.
+    Raises :class:`hgproto.errors.LocalProtocolError` for a name that stream-settings cannot contain, such as an empty
+    one. Raises :class:`ValueError` for settings that do not fit into a payload.
     """
 
     __slots__ = ("decoder", "encoder", "name", "settings")
@@ -113,7 +112,7 @@ class Profile:
 
 
 class Encodings:
-    """Profiles by name, in the order of preference. Immutable; :meth:`plus` gives a larger one."""
+    """Profiles by name, in the order of preference. Immutable; :meth:`plus` returns a copy with more profiles."""
 
     __slots__ = ("_missing", "_profiles")
 
@@ -125,7 +124,7 @@ class Encodings:
         self._missing = {name: how for name, how in (missing or {}).items() if name not in self._profiles}
 
     def plus(self, *profiles: Profile) -> Encodings:
-        """The profiles of a user and these: the user's are preferred, and replace those of the same name."""
+        """Returns a registry with more profiles. The new ones are preferred, and replace those of the same name."""
         for profile in profiles:
             check_instance(profile, Profile, "a profile of encodings")
         others = (profile for name, profile in self._profiles.items() if name not in {new.name for new in profiles})
@@ -133,11 +132,11 @@ class Encodings:
 
     @property
     def missing(self) -> dict[str, str]:
-        """The profiles that are known and not installed, and what installs them."""
+        """The known profiles that are not installed, and the commands that install them."""
         return dict(self._missing)
 
     def get(self, name: str) -> Profile | None:
-        """The profile of that name, None where it is not offered."""
+        """Returns the profile of that name, or None."""
         return self._profiles.get(name)
 
     def __getitem__(self, name: str) -> Profile:
@@ -158,7 +157,7 @@ class Encodings:
 
 
 def default_encodings(revision: Definition | None = None) -> Encodings:
-    """Returns the profiles of a revision that are installed, the default revision unless told otherwise.
+    """Returns the installed profiles of a revision. ``revision``: None for the default revision.
 
     Zstandard is preferred to zlib, and zlib to no encoding.
     """
@@ -171,7 +170,7 @@ _PREFERENCE = ("zstd", "zlib", "identity")
 
 
 def _installed(revision: Definition) -> Encodings:
-    """Makes the profiles of a revision that are installed."""
+    """Creates the installed profiles of a revision."""
     profiles, missing = [], {}
     for algorithm in _PREFERENCE:
         for name, (own, window) in revision.roles.PROFILES.items():
@@ -189,7 +188,7 @@ def _installed(revision: Definition) -> Encodings:
 
 
 def _named(revision: Definition, algorithm: str) -> tuple[str, int | None]:
-    """Returns the name and the largest window of the profile with an algorithm. Raises :class:`EncodingError` if there is none."""
+    """Returns the name and largest window of the profile with an algorithm. Raises :class:`EncodingError` without one."""
     for name, (own, window) in revision.roles.PROFILES.items():
         if own == algorithm:
             return name, window
@@ -209,7 +208,7 @@ class _IdentityEncoder:
 
 
 class IdentityDecoder:
-    """The decoder of payloads that pass as they are."""
+    """The decoder of payloads that are not compressed."""
 
     __slots__ = ()
 
@@ -220,16 +219,16 @@ class IdentityDecoder:
         return data
 
     def finish(self) -> None:
-        """There is no end to be seen."""
+        """Does nothing, because the encoding has no end marker."""
 
 
 # zlib
 
 
 def zlib_profile(level: int = ZLIB_LEVEL, *, revision: Definition | None = None) -> Profile:
-    """One zlib stream (RFC 1950) a protocol stream. ``level``: 0 to 9. Raises :class:`ValueError` for any other.
+    """Returns a profile with one zlib stream (RFC 1950) per protocol stream.
 
-    ``revision``: has the name of the profile.
+    ``level``: 0 to 9. ``revision``: defines the name of the profile. Raises :class:`ValueError` for any other level.
     """
     level = checked_number("level", level, 0, 9)
     name, _ = _named(defined(revision), "zlib")
@@ -280,7 +279,8 @@ class ZlibDecoder:
             return b""
         self._fed = self._fed or bool(data)
         try:
-            # One byte more than is allowed tells whether there is more, and that all was given where there is not.
+            # A limit of one byte more shows if the data exceeds the real limit, and makes zlib return all of it
+            # otherwise.
             decoded = context.decompress(data, limit + 1)
         except self._error as error:
             raise _undecodable("zlib", error) from None
@@ -300,7 +300,7 @@ class ZlibDecoder:
 
 @cache
 def _zstd() -> ModuleType | None:
-    """The standard library's module or its backport, None where there is neither."""
+    """Returns the standard library's module or its backport, or None if neither is installed."""
     from importlib import import_module
 
     for name in ("compression.zstd", "backports.zstd"):
@@ -312,12 +312,12 @@ def _zstd() -> ModuleType | None:
 
 
 def zstd_profile(level: int = ZSTD_LEVEL, *, revision: Definition | None = None) -> Profile:
-    """One Zstandard frame (RFC 8878) for each protocol stream, with the largest window that the profile allows.
+    """Returns a profile with one Zstandard frame (RFC 8878) per protocol stream.
 
-    An encoder flushes blocks; only ``finish`` ends the Zstandard frame. A decoder rejects a second Zstandard frame and
-    every skippable frame. ``level``: 1 to 22; the window of the highest levels is bounded. ``revision``: has the name and the
-    window of the profile. Raises :class:`ValueError`
-    for any other level, and :class:`EncodingError` without Zstandard.
+    An encoder flushes blocks; only ``finish`` ends the Zstandard frame. A decoder rejects a second Zstandard frame,
+    every skippable frame, and a window larger than that of the profile. ``level``: 1 to 22; the window of the highest
+    levels is bounded. ``revision``: defines the name and the window of the profile. Raises :class:`ValueError` for any
+    other level, and :class:`EncodingError` without Zstandard.
     """
     level = checked_number("level", level, 1, 22)
     name, window = _named(defined(revision), "zstd")
@@ -350,7 +350,7 @@ class _ZstdEncoder:
         self._block, self._frame = context.FLUSH_BLOCK, context.FLUSH_FRAME
 
     def encode_flushed(self, data: bytes | memoryview) -> bytes:
-        # One call gives up the interpreter's lock once, which is what threads wait for.
+        # A single call releases the interpreter lock only once, and threads wait for that lock.
         return self.encode(data, self._block)
 
     def flush(self) -> bytes:
@@ -409,12 +409,12 @@ _ZSTD_HEAD = 18
 
 
 def _is_skippable(head: bytes) -> bool:
-    """True if bytes start a skippable frame (RFC 8878, 3.1.2)."""
+    """Returns True if the bytes start a skippable frame (RFC 8878, 3.1.2)."""
     return head[1:4] == b"\x2a\x4d\x18" and head[0] >> 4 == 5
 
 
 def _after_zstd_frame(at: int, rest: bytes) -> DecodingError:
-    """The error for what follows a Zstandard frame. A common cause is an encoder that ends its frame with each payload."""
+    """Returns the error for bytes after a Zstandard frame. A common cause is an encoder that ends it with each payload."""
     expected = "one Zstandard frame for each stream, whose sender flushes blocks instead of ending the frame,"
     found = counted_bytes(len(rest))
     if rest.startswith(_ZSTD_MAGIC):
@@ -425,14 +425,14 @@ def _after_zstd_frame(at: int, rest: bytes) -> DecodingError:
 
 
 def zstd_window(head: bytes) -> int:
-    """The window in bytes that a Zstandard frame header asks for, 0 where it does not say (RFC 8878, 3.1.1.1)."""
+    """Returns the window of a Zstandard frame header in bytes, or 0 if the header has none (RFC 8878, 3.1.1.1)."""
     if len(head) < 6 or head[:4] != _ZSTD_MAGIC:
         return 0
     single_segment = head[4] & 0x20
     if not single_segment:
         exponent, mantissa = head[5] >> 3, head[5] & 7
         return (1 << (10 + exponent)) + ((1 << (10 + exponent)) >> 3) * mantissa
-    # Without a window descriptor, the content's size is the window.
+    # Without a window descriptor, the window is the size of the content.
     at = 5 + (0, 1, 2, 4)[head[4] & 3]
     size = (1, 2, 4, 8)[head[4] >> 6]
     content = int.from_bytes(head[at : at + size], "little")
@@ -443,11 +443,11 @@ def zstd_window(head: bytes) -> int:
 
 
 def _undecodable(what: str, error: Exception) -> DecodingError:
-    return DecodingError("undecodable", 0, f"bytes of a {what} stream", f"what it refuses: {error}")
+    return DecodingError("undecodable", 0, f"bytes of a {what} stream", f"bytes that the library rejects: {error}")
 
 
 def too_large(limit: int) -> DecodingError:
-    """Returns the error for a payload that grows over a limit, in bytes."""
+    """Returns the error for a payload whose decoded size exceeds a limit in bytes."""
     return DecodingError("too-large", 0, f"a payload of at most {counted_bytes(limit)} when decoded", "more")
 
 

@@ -1,4 +1,4 @@
-"""Streams that the peer sends on: frames are held to the rules of the schema's table, and decoded (section 1.4)."""
+"""Input streams, which check the peer's frames against the schema's state machine and decode them (section 1.4)."""
 
 from __future__ import annotations
 
@@ -26,15 +26,17 @@ __all__ = ["InputStream", "checked_reopen"]
 
 
 class InputStream(Unique):
-    """A stream that the peer sends on: its state, its decoder once it has one, and what the schema's table says of frames.
+    """A stream that the peer sends on, with its state and its decoder.
 
-    ``encodings``: the profiles that the peer may name. ``decoded_limit``: bytes that an encoded payload may grow to, at
-    least 1, and the default of ``decoded-frame`` unless told otherwise. ``reopen``: what *stream-begin* on an open stream
-    is, ``error`` or ``restart``, which is *stream-end* and then *stream-begin*. ``revision``: the default revision unless
-    told otherwise. ``decoded``: what the latest encoded payload was decoded to, until it is taken. Raises :class:`ValueError`
-    for a number out of range, and for a revision without streams or without a stream flag that they need.
+    ``encodings``: the profiles that the peer may name. ``decoded_limit``: the most bytes of an encoded payload after
+    decoding, at least 1; None for the default of ``decoded-frame``. ``reopen``: the treatment of *stream-begin* on an
+    open stream, either ``error`` or ``restart``, which is *stream-end* and then *stream-begin*. ``revision``: None for
+    the default revision. ``decoded``: the latest decoded payload, until :meth:`take_decoded`. Raises
+    :class:`ValueError` for a number out of range, and for a revision without streams or without a stream flag that they
+    need.
 
-    :meth:`receive` serves who looks at streams alone. A reactor asks what the table asks by itself, since it has more to ask.
+    Use :meth:`receive` to follow a single stream. Reactors do not call it, because they evaluate more guards
+    themselves.
     """
 
     __slots__ = (
@@ -67,7 +69,7 @@ class InputStream(Unique):
         self.state: IntEnum = revision.stream_states[0]
         self._encodings = default_encodings(revision) if encodings is None else encodings
         check_instance(self._encodings, Encodings, "encodings")
-        # Without encodings, a schema needs no limit on what is decoded.
+        # A schema without encodings needs no limit on decoded bytes.
         default, most = (0, 0) if revision.settings is None else revision.limit("decoded_frame")
         if decoded_limit is None or revision.settings is None:
             self._limit = default
@@ -79,16 +81,16 @@ class InputStream(Unique):
         self._fault: RemoteProtocolError | DecodingError | None = None
 
     def receive(self, frame: Frame) -> bytes:
-        """The payload of the next frame on the stream, decoded where it is marked *encoded*.
+        """Returns the payload of the next frame on the stream, decoded if it is marked *encoded*.
 
-        Raises :class:`RemoteProtocolError`, offsets from the start of the frame; after that the stream is of no more use.
-        Raises :class:`ValueError` for a frame on another stream.
+        Raises :class:`RemoteProtocolError`, whose offset counts from the start of the frame; the stream cannot be used
+        after that. Raises :class:`ValueError` for a frame on another stream.
         """
         revision = self._revision
         check_revision(frame, self._codec)
         if frame.stream_id != self.stream_id:
             which = f"the frame is on stream {shown(frame.stream_id)}, and this is stream {self.stream_id}"
-            raise ValueError(f"{which}; give each frame to its own stream")
+            raise ValueError(f"{which}; pass each frame to its own stream")
         self._codec.check_header(frame)
         payload = as_bytes(frame.payload)
         encoded, ends = bool(frame.stream_flags & revision.encoded), bool(frame.stream_flags & revision.end)
@@ -104,7 +106,7 @@ class InputStream(Unique):
                     answer = self.ask_encoding(payload, encoded=encoded, ends=ends)
                 case "restart":
                     answer = self._reopen == "restart"
-                case _:  # stream-capacity: one stream by itself is within any limit
+                case _:  # stream-capacity: a single stream never exceeds a limit
                     answer = True
             row = row.outcomes[answer]
         if row.error is not None:
@@ -123,7 +125,7 @@ class InputStream(Unique):
         return machine.outcome(self.state, int(frame.type), flags, guards)
 
     def enter(self, state: IntEnum) -> None:
-        """Changes the state. A stream that closes forgets its encoding; one that opens after good settings has a decoder."""
+        """Changes the state. Drops the decoder of a stream that closes; creates one if it opens with valid settings."""
         closed, _, configured = self._revision.stream_states
         if state is closed:
             self._decoder = None
@@ -132,7 +134,7 @@ class InputStream(Unique):
         self.state = state
 
     def ask_settings(self, payload: bytes) -> str:
-        """What the table's guard *settings* answers. Raises :class:`RemoteProtocolError` for a payload that is none."""
+        """Evaluates the guard *settings*. Raises :class:`RemoteProtocolError` for an invalid payload."""
         revision = self._revision
         name, settings = revision.decode_settings(payload)
         profile = self._encodings.get(name)
@@ -153,9 +155,10 @@ class InputStream(Unique):
     def ask_encoding(
         self, payload: bytes, *, encoded: bool, ends: bool, decoded: bytes | DecodingError | None = None
     ) -> str:
-        """What the table's guard *encoding* answers, once the payload was decoded.
+        """Decodes a payload and evaluates the guard *encoding*.
 
-        ``ends``: the compressed bytes have to be complete. ``decoded``: what was made of it elsewhere.
+        ``ends``: True if the compressed bytes must be complete. ``decoded``: the payload or error if it was decoded
+        elsewhere.
         """
         try:
             if decoded is None and self._decoder is not None:
@@ -171,25 +174,25 @@ class InputStream(Unique):
         return "good"
 
     def blame(self, fault: RemoteProtocolError | DecodingError) -> None:
-        """Says what is wrong with a frame that the table will refuse; an offset counts from the start of the payload."""
+        """Keeps the reason why a frame will be rejected. Its offset counts from the start of the payload."""
         self._fault = fault
 
     def refuse_encoding(self, error: DecodingError) -> str:
-        """The answer for an encoded payload that is refused."""
+        """Keeps the reason why an encoded payload is rejected, and returns the answer of the guard."""
         self.blame(error)
         return error.answer if error.answer in self._revision.encoding_rules else "undecodable"
 
     def take_decoded(self) -> bytes:
-        """What the latest payload was decoded to."""
+        """Returns the latest decoded payload and forgets it."""
         decoded, self.decoded = self.decoded, None
         return b"" if decoded is None else decoded
 
     def refusal(self, row: Row, stream_flags: int) -> RemoteProtocolError:
-        """What a row of the table says of a frame, offsets from its start."""
+        """Returns the error of a row for a frame. The offset counts from the start of the frame."""
         requirement, fault, codec = str(row.error), self._fault, self._codec
         at = codec.FIELDS["stream_flags"][0]
         if fault is not None:
-            # What the end of a stream lacks is in no byte of the payload; it is the flag that is wrong.
+            # If the compressed bytes are incomplete, no byte of the payload is wrong, but the flag is.
             offset, field = (
                 (at, "stream_flags") if fault.offset is None else (fault.offset + codec.HEADER_BYTES, fault.field)
             )
@@ -197,12 +200,12 @@ class InputStream(Unique):
             return error.caused_by(fault.__cause__)
         flags = text_of_flags(stream_flags, codec.STREAM_FLAG_NAMES) if stream_flags else "no stream flag"
         found = f"{flags} on stream {self.stream_id}"
-        expected = row.expected or f"what a stream takes that is {self.state.name.lower()}"
+        expected = row.expected or f"a frame that is allowed while the stream is {self.state.name.lower()}"
         return RemoteProtocolError(requirement, at, "stream_flags", expected, found)
 
 
 def checked_reopen(reopen: Literal["error", "restart"]) -> Literal["error", "restart"]:
-    """What *stream-begin* on an open stream is taken for. Raises :class:`ValueError`."""
+    """Returns the checked argument ``reopen``. Raises :class:`ValueError`."""
     if reopen not in ("error", "restart"):
         raise ValueError(f"reopen is 'error' or 'restart', not {shown(reopen)}")
     return reopen

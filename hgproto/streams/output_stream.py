@@ -1,16 +1,17 @@
-"""Streams that we send on: what happens to frames between their makers and the wire (section 1.4).
+"""Output streams, which encode frames before they are sent (section 1.4).
 
-An :class:`OutputStream` opens itself, names its content encoding, encodes, flushes, and closes itself. Its mirror is
-:class:`hgproto.streams.input_stream.InputStream`.
+An :class:`OutputStream` opens itself, names its content encoding, encodes, flushes, and closes itself. The counterpart
+is :class:`hgproto.streams.input_stream.InputStream`.
 
-Order: each call makes all its frames at once and puts them at the end of one queue. Frames are taken from the front of the
-queue, so their order on the wire is the order in which the context has made them, whoever takes them.
+Order: each call builds all of its frames and appends them to one queue. Callers remove frames from the front of the
+queue. So all callers together get the frames in the order in which the compression context has produced them.
 
-Flushing: bytes of one request never appear in another's frames. A context is flushed before anything of another request
-or of another type goes on the stream, and at the end of each response. In between, bytes of data may wait in the context,
-so frames of data are cut where the wire needs it. Frames with a structure of their own are complete by themselves.
+Flushing: bytes of one request never appear in frames of another. The context is flushed before any frame of another
+request or another type, and at the end of each response. In between, data may wait in the context, and its frames are
+split only by size. Frames with a structure of their own are always complete.
 
-Failure: if an encoder raises an exception, the queue keeps its frames, and everything after that is sent without encoding.
+Failure: if an encoder raises an exception, the queue keeps its frames, and everything after that is sent without
+encoding.
 """
 
 from __future__ import annotations
@@ -37,24 +38,25 @@ if TYPE_CHECKING:
 __all__ = ["OutputStream"]
 
 EXPANSION = 1024
-"""Bytes by which an encoding is expected to lengthen a payload, besides 1/128 of it. More makes the encoder count as failed."""
+"""The most bytes that an encoding may add to a payload, besides 1/128 of its size. More is a failure of the encoder."""
 PIECE = 1 << 17
-"""Bytes of long data that are encoded at a time, which keeps both the calls and the memory few."""
+"""Bytes of long data that are encoded at a time: few calls, and little memory."""
 
 
 class OutputStream(Unique):
-    """A stream that we send on.
+    """A stream to send on.
 
-    ``profile``: its content encoding; None for a stream without stream-settings. ``max_payload``: bytes at which encoded
-    data is cut. ``decoded_limit``: bytes that an encoded payload may stand for, which is the receiver's ``decoded-frame``.
-    ``flush``: ``response`` as the module says, or ``frame`` to flush with every frame. ``revision``: the default revision
-    unless told otherwise. Raises :class:`ValueError` for a number out of range, and for a revision without streams, without a
-    stream flag that they need or, with a profile, without stream settings.
+    ``profile``: its content encoding; None for a stream without stream-settings. ``max_payload``: the most bytes of a
+    payload; longer encoded data is split. ``decoded_limit``: the most bytes of an encoded payload after decoding, which
+    is the receiver's ``decoded-frame``. ``flush``: ``response`` as the module describes, or ``frame`` to flush with
+    every frame. ``revision``: None for the default revision. Raises :class:`ValueError` for a number out of range, and
+    for a revision without streams or without a stream flag that they need. With a profile, raises it also for a
+    revision without stream settings.
 
-    :meth:`send`, :meth:`write`, and :meth:`close` return frames, which go on the wire in the order of the calls.
-    :meth:`put`, :meth:`put_data`, and :meth:`put_close` only add the same frames to the queue ``ready``, for callers that
-    :meth:`take` them one at a time. ``made`` and ``taken`` count frames. ``state``: of the stream after all frames that
-    were made.
+    :meth:`send`, :meth:`write`, and :meth:`close` return frames, which must be sent in the order of the calls.
+    :meth:`put`, :meth:`put_data`, and :meth:`put_close` only append the same frames to the queue ``ready``, for callers
+    that :meth:`take` them one at a time. ``made`` and ``taken`` count the frames that were built, and that left the
+    queue. ``state``: of the stream after all frames that were built.
 
     Only one thread at a time may use a stream. A closed stream can be used again, and then has a fresh context.
     """
@@ -134,7 +136,7 @@ class OutputStream(Unique):
         self._forget()
 
     def _forget(self) -> None:
-        """Starts without a context. ``_run``: the request and type of the data that the context holds."""
+        """Resets the state of the context. ``_run``: the request and type of the data that the context holds."""
         self._used = False
         self._run: tuple[int, int] | None = None
         # Encoded bytes that wait for a frame, their number, and the bytes that were encoded since the latest flush.
@@ -143,27 +145,27 @@ class OutputStream(Unique):
 
     @property
     def is_plain(self) -> bool:
-        """True if all frames go as they are, and none waits."""
+        """True if the stream has no encoding and no frame waits."""
         return self._profile is None and not self.ready
 
     @property
     def is_idle(self) -> bool:
-        """True on an open stream without an encoding that has nothing else to send."""
+        """True if the stream is open and has no encoding, and no frame waits."""
         return self._profile is None and not self.ready and self.state is self._states[1] and self._lost is None
 
     @property
     def made(self) -> int:
-        """The number of frames that were made."""
+        """The number of frames that were built."""
         return self.taken + len(self.ready)
 
     @property
     def piece_size(self) -> int:
-        """Bytes at which callers cut long data before they write it, to save memory."""
+        """The size in bytes of the pieces in which callers should write long data, to save memory."""
         return self._max_payload if self._profile is None else max(1, PIECE // self._max_payload) * self._max_payload
 
     @property
     def longest_last(self) -> int:
-        """Bytes of a payload with a structure of its own that always has room for the end of the encoding."""
+        """The most bytes of a structured payload that leave room for the end of the encoding."""
         if self._profile is None:
             return self._max_payload
         room = (self._longest - EXPANSION) * 128 // 129
@@ -171,7 +173,7 @@ class OutputStream(Unique):
 
     @property
     def can_close(self) -> bool:
-        """False once the encoder has failed and the end of the encoded bytes can no longer be made."""
+        """False once the encoder has failed and the end of the encoded bytes can no longer be built."""
         return self._encoder is not None or not self._used
 
     def take(self) -> Frame:
@@ -188,7 +190,7 @@ class OutputStream(Unique):
         return frames
 
     def send(self, frame: Frame, *, plain: bool = False, end: bool = False) -> list[Frame]:
-        """Returns the frames that go on the wire for a frame, which may be none or several; see :meth:`put`."""
+        """Returns the frames to send for a frame: zero, one, or several; see :meth:`put`."""
         self.put(frame, plain=plain, end=end)
         return self.take_all()
 
@@ -205,12 +207,12 @@ class OutputStream(Unique):
         return self.take_all()
 
     def put(self, frame: Frame, *, plain: bool = False, end: bool = False) -> None:
-        """Makes the frames that go on the wire for a frame.
+        """Builds the frames to send for a frame.
 
-        The stream sets the stream id and the stream flags. ``plain``: the payload is sent as it is, for data that is
-        compressed already. ``end``: this is the last frame of the stream. Raises :class:`ValueError` for stream-settings
-        and for a frame of another revision, :class:`LocalProtocolError` for a last frame without room for the end of the
-        encoding and for a payload that the encoder makes too long for a frame, and whatever the encoder raises.
+        The stream sets the stream id and the stream flags. ``plain``: the payload is compressed already, so do not
+        encode it. ``end``: this is the last frame of the stream. Raises :class:`ValueError` for stream-settings and for
+        a frame of another revision. Raises :class:`LocalProtocolError` for a last frame without room for the end of the
+        encoding, and for a payload that is too long after encoding. Exceptions of the encoder are raised too.
         """
         check_revision(frame, self._codec)
         code, flags = int(frame.type), int(frame.flags)
@@ -219,14 +221,14 @@ class OutputStream(Unique):
             self.put_data(frame.request_id, code, frame.payload, last=last, plain=plain, end=end)
             return
         if code == self._revision.settings:
-            raise ValueError(f"a stream makes its own {self._settings_name}, from its profile")
+            raise ValueError(f"a stream builds its own {self._settings_name}, from its profile")
         payload = frame.payload if type(frame.payload) is bytes else as_bytes(frame.payload)
         self.put_part(frame.request_id, code, flags, payload, plain=plain, end=end)
 
     def put_part(
         self, request_id: int, code: int, flags: int, payload: bytes, plain: bool = False, end: bool = False
     ) -> None:
-        """Makes the frames for a frame that has no data, as :meth:`put` does."""
+        """Builds the frames for a frame that has no data, as :meth:`put` does."""
         profile = self._profile
         if profile is None:
             self._put_plain(request_id, code, flags, payload, end)
@@ -235,7 +237,7 @@ class OutputStream(Unique):
         fits = size + size // 128 + EXPANSION <= self._longest and size <= self._decoded_limit
         must_encode = end and self._used
         if must_encode and not fits:
-            # The end of the compressed bytes needs a frame of its own kind, and this one has no room for it.
+            # The end of the compressed bytes must be in an encoded frame, and this one has no room for it.
             rule = self._revision.encoding_rules["truncated"]
             expected = "a last frame that has room for the end of the encoding"
             raise LocalProtocolError(rule, None, "payload", expected, counted(size, "byte"))
@@ -248,7 +250,7 @@ class OutputStream(Unique):
             encoded = encoder.encode(payload) + (encoder.finish() if end else encoder.flush())
             if len(encoded) > self._longest:
                 expected = f"an encoded payload of at most {counted(self._longest, 'byte')}"
-                found = f"{counted(len(encoded), 'byte')} that the encoder has made of {size}"
+                found = f"{counted(len(encoded), 'byte')} that the encoder returned for {size}"
                 raise LocalProtocolError(self._revision.length_rule, None, "payload", expected, found)
         except BaseException as error:
             self._fail(error)
@@ -258,12 +260,12 @@ class OutputStream(Unique):
     def put_data(
         self, request_id: int, type_: int, data: BytesLike, *, last: bool, plain: bool = False, end: bool = False
     ) -> None:
-        """Makes the frames for the next bytes of data of a request.
+        """Builds the frames for the next bytes of data of a request.
 
-        ``type_``: a type whose payloads are one sequence (command-data, bytes-response). ``last``: the data is complete.
-        ``plain`` and ``end``: as of :meth:`put`; only complete data can end the stream. Raises :class:`ValueError` for
-        another type, :class:`RuntimeError` if data of the request was lost in an encoder that has failed, and whatever
-        the encoder raises.
+        ``type_``: a type whose payloads form one sequence (command-data, bytes-response). ``last``: True if the data is
+        complete. ``plain`` and ``end``: as for :meth:`put`; only complete data can end the stream. Raises
+        :class:`ValueError` for another type, and :class:`RuntimeError` if data of the request was lost in an encoder
+        that has failed. Exceptions of the encoder are raised too.
         """
         _, last_flag = self._revision.data_flags(type_)
         end = end and last
@@ -288,14 +290,14 @@ class OutputStream(Unique):
                 if not end or not self._used:
                     self._put_plain_data(request_id, type_, data, last, end)
                     return
-                # The end of the compressed bytes comes with the last frame, which is therefore encoded.
+                # The last frame contains the end of the compressed bytes, so it must be encoded.
                 cut = (len(data) - 1) // self._max_payload * self._max_payload
                 self._put_plain_data(request_id, type_, data[:cut], False, False)
                 data = data[cut:]
             run = (request_id, type_)
             encoder = self._before(request_id, run, profile)
             if last and self._run is None and len(data) <= self._decoded_limit:
-                # Most responses are one frame: this is the short way for them.
+                # The fast path: most responses are one frame.
                 self._used = True
                 if not end and self._encode_flushed is not None:
                     encoded = self._encode_flushed(data)
@@ -315,7 +317,7 @@ class OutputStream(Unique):
     def _encode(
         self, encoder: Encoder, run: tuple[int, int], data: bytes | memoryview, *, last: bool, end: bool
     ) -> None:
-        """Encodes data, and makes a frame whenever there is enough for one."""
+        """Encodes data, and builds a frame whenever there is enough for one."""
         size, limit, stop = self._max_payload, self._decoded_limit, len(data)
         at = 0
         while at < stop or last:
@@ -331,7 +333,7 @@ class OutputStream(Unique):
                 self._put_last(*run, self._data_types[run[1]][1], end)
                 return
             if self._raw >= limit or (self._each_frame and at == stop):
-                # Flushing bounds the bytes that a frame is decoded to.
+                # Flushing bounds the decoded size of a frame.
                 self._wait(encoder.flush())
                 self._raw = 0
                 self._put_parts(run, self._cut())
@@ -341,9 +343,10 @@ class OutputStream(Unique):
                 self._put_parts(run, whole)
 
     def put_close(self, request_id: int, type_: int) -> None:
-        """Makes the frames that close the stream in the middle of a request's data.
+        """Builds the frames that close the stream in the middle of a request's data.
 
-        The last frame is empty, or has the end of the encoding. Its flag promises more data. Raises as :meth:`put_data` does.
+        The last frame is empty, or has the end of the encoding. Its flag announces more data. Raises as
+        :meth:`put_data` does.
         """
         more_flag, _ = self._revision.data_flags(type_)
         profile = self._profile
@@ -359,16 +362,17 @@ class OutputStream(Unique):
         self._put_last(request_id, type_, more_flag, True)
 
     def _fail(self, error: BaseException) -> None:
-        """Stops encoding after an exception. Raises :class:`RuntimeError` for one that an iterator takes for its end."""
+        """Stops encoding after an exception. Raises :class:`RuntimeError` for StopIteration, which would end an iterator."""
         self.stop_encoding()
         if isinstance(error, StopIteration):
             raise RuntimeError("the encoder raised StopIteration") from error
 
     def stop_encoding(self) -> None:
-        """Sends everything that follows without encoding, because the encoder has failed.
+        """Stops encoding because the encoder has failed. Everything that follows is sent without encoding.
 
-        The end of the encoded bytes can no longer be made, so a stream that has some stays open. If the encoder holds data of a
-        request, the next :meth:`put_data` for it raises :class:`RuntimeError`, unless :meth:`forget_loss` was called.
+        The end of the encoded bytes can no longer be built, so a stream with encoded bytes stays open. If the encoder
+        holds data of a request, the next :meth:`put_data` for it raises :class:`RuntimeError`, unless
+        :meth:`forget_loss` was called.
         """
         if self._run is not None and (self._raw or self._have):
             self._lost = self._run[0]
@@ -378,15 +382,12 @@ class OutputStream(Unique):
         self._used = used
 
     def forget_loss(self, request_id: int) -> None:
-        """Ends a request: data of it that was lost in an encoder no longer causes an exception."""
+        """Ignores the loss of a request's data in an encoder, so that it no longer causes an exception."""
         if request_id == self._lost:
             self._lost = None
 
     def _before(self, request_id: int, run: tuple[int, int] | None, profile: Profile) -> Encoder:
-        """Opens the stream and flushes data of other runs, so that data of ``run`` can be encoded; returns the encoder.
-
-        Afterwards the stream is open, and its context holds nothing of another run.
-        """
+        """Opens the stream and flushes data of other runs, so that data of ``run`` can be encoded; returns the encoder."""
         encoder = self._encoder
         if encoder is None:
             encoder = self._open(request_id, profile)
@@ -395,7 +396,7 @@ class OutputStream(Unique):
         return encoder
 
     def _open(self, request_id: int, profile: Profile) -> Encoder:
-        """Makes the frame that opens the stream and names its encoding; returns its encoder."""
+        """Builds the frame that opens the stream and names its encoding; returns its encoder."""
         encoder = self._encoder = profile.encoder()
         self._encode_flushed = getattr(encoder, "encode_flushed", None)
         self._forget()
@@ -405,7 +406,7 @@ class OutputStream(Unique):
         return encoder
 
     def _drain(self, encoder: Encoder) -> None:
-        """Makes frames of what the context still holds of incomplete data."""
+        """Builds frames from incomplete data that the context still holds."""
         if self._run is not None:
             self._wait(encoder.flush())
             run, self._run, self._raw = self._run, None, 0
@@ -428,20 +429,20 @@ class OutputStream(Unique):
         return [encoded[start : start + size] for start in range(0, have, size)]
 
     def _put_parts(self, run: tuple[int, int], parts: list[bytes]) -> None:
-        """Makes frames of encoded data, after which more will come."""
+        """Builds frames of encoded data that is not complete yet."""
         request_id, type_ = run
         more_flag, _ = self._data_types[type_]
         for part in parts:
             self._put_encoded(request_id, type_, more_flag, part, False)
 
     def _put_last(self, request_id: int, type_: int, flags: int, end: bool) -> None:
-        """Makes frames from the waiting bytes; the last one has these flags."""
+        """Builds frames from the waiting bytes; the last one has these flags."""
         *whole, rest = self._cut() or [b""]
         self._put_parts((request_id, type_), whole)
         self._put_encoded(request_id, type_, flags, rest, end)
 
     def _put_encoded(self, request_id: int, type_: int, flags: int, payload: bytes, end: bool) -> None:
-        """Makes a frame with an encoded payload."""
+        """Builds a frame with an encoded payload."""
         _, end_flag, stream_flags = self._flags
         if end:
             self._close()
@@ -449,7 +450,7 @@ class OutputStream(Unique):
         self.ready.append(self._make(request_id, self.stream_id, stream_flags, type_, flags, payload))
 
     def _put_plain_data(self, request_id: int, type_: int, data: bytes | memoryview, last: bool, end: bool) -> None:
-        """Makes frames of data as it is. An empty frame is only made to say that the data is complete."""
+        """Builds frames of data without encoding. An empty frame is built only to signal the end of the data."""
         more_flag, last_flag = self._data_types[type_]
         size, at, stop = self._max_payload, 0, len(data)
         if stop > size:
@@ -462,7 +463,7 @@ class OutputStream(Unique):
             self._put_plain(request_id, type_, last_flag if last else more_flag, payload, end)
 
     def _put_plain(self, request_id: int, type_: int, flags: int, payload: bytes, end: bool) -> None:
-        """Makes a frame with a payload as it is."""
+        """Builds a frame whose payload is not encoded."""
         stream_flags, (closed, opened, _) = 0, self._states
         if self.state is closed:
             stream_flags = self._flags[0]

@@ -1,1 +1,1 @@
-"""Bytes to frames and back: reading, writing, builders, and the human, JSON, hex, and annotated forms."""
+"""Readers, writers, and builders of frames, and their human, JSON, hexadecimal, and annotated forms."""

@@ -1,11 +1,11 @@
-"""Bytes from and to binary files: every byte arrives, or an exception says that it did not.
+"""Input from and output to binary files. Either every byte arrives, or an exception is raised.
 
-Raw files may write less than they are given, and non-blocking ones may have nothing to read yet or no room to write.
-Neither is an end, but a pause. :class:`Input`, :class:`Chunks`, and :class:`Output` raise :class:`BlockingIOError` then and
-keep their state, so that the caller waits and uses the same object again.
+Raw files may write fewer bytes than requested. Non-blocking files may have no bytes to read yet, or no room to write.
+That is a pause, not an end. :class:`Input`, :class:`Chunks`, and :class:`Output` then raise :class:`BlockingIOError`
+and keep their state, so that the caller can wait and use the same object again.
 
-A generator cannot do so, since it is at its end once an exception has left it. An iterator over frames or bytes is
-therefore a class that keeps its state, or a :class:`Resumable`.
+A generator cannot do so, because it ends when it raises an exception. So each iterator over frames or bytes is a class
+that keeps its state, or a :class:`Resumable`.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ if TYPE_CHECKING:
     from hgproto.runtime.bytelike import BytesLike
 
     class Readable(Protocol):
-        """A binary file to read from, as far as it is used here."""
+        """A binary file to read from, with the only method that is needed."""
 
         def read(self, size: int, /) -> bytes | None: ...
 
     Data: TypeAlias = BytesLike | Readable
-    """Bytes, or a binary file that has them."""
+    """Bytes, or a binary file to read them from."""
 
     class Writable(Protocol):
-        """A binary file to write to, as far as it is used here."""
+        """A binary file to write to, with the only method that is needed."""
 
         def write(self, data: bytes | memoryview, /) -> int | None: ...
 
     Source: TypeAlias = Readable | BytesLike | Iterable[BytesLike]
-    """Where bytes come from: a binary file, bytes, or an iterable of chunks."""
+    """A source of bytes: a binary file, bytes, or an iterable of chunks."""
 
 __all__ = [
     "CHUNK_BYTES",
@@ -59,7 +59,7 @@ __all__ = [
 ]
 
 CHUNK_BYTES = 1 << 18
-"""Bytes that are read from a file at a time: large enough that calls do not count, small enough to stay in a cache."""
+"""Bytes that are read from a file at a time: few calls, and small enough for the processor's cache."""
 
 
 class Resumable(Unique, chain):  # type: ignore[type-arg]
@@ -69,16 +69,16 @@ class Resumable(Unique, chain):  # type: ignore[type-arg]
 
 
 def resumable(begin: Callable[[], Iterator[T] | None]) -> Iterator[T]:
-    """Returns an iterator that continues after an exception, where a generator would be at its end.
+    """Returns an iterator that continues after an exception, unlike a generator.
 
-    ``begin``: returns a new iterator over the items that are left, and None once there are none. It is called again after
-    its iterator has ended or raised an exception, and must not raise one itself. The items pass through no Python code.
+    ``begin``: returns a new iterator over the remaining items, or None at the end. It is called again after its
+    iterator has ended or raised an exception, and must not raise one itself. The items pass through no Python code.
     """
     return Resumable.from_iterable(iter(begin, None))
 
 
 def is_file(source: object) -> bool:
-    """Returns True for a source of bytes that is read, and not taken as it is."""
+    """Returns True for a source with a ``read`` method, unlike bytes and iterables of chunks."""
     if type(source) is bytes:
         return False
     return (hasattr(source, "read") or hasattr(source, "read1")) and not is_bytes_like(source)
@@ -87,9 +87,9 @@ def is_file(source: object) -> bool:
 class Input:
     """Bytes that are read from a binary file, buffered or raw.
 
-    Every file is read here, so that its bytes do not depend on the function that it is given to. ``read1()`` is called
-    where the file defines it beside ``read()``: it does not wait for more bytes than there are. A class that changes
-    ``read()`` alone is read by that.
+    All files are read by this class, so that every function reads the same bytes. If the class of a file defines both
+    ``read()`` and ``read1()``, it calls ``read1()``, which does not wait for more bytes than are available. If a class
+    overrides only ``read()``, it calls that.
     """
 
     __slots__ = ("_file", "_is_read1", "_read")
@@ -102,17 +102,17 @@ class Input:
         self._read: Callable[[int], Any] = read1 if self._is_read1 or read is None else read
 
     def read(self, size: int) -> bytes | memoryview:
-        """Returns at least one byte, and none at the end of the file.
+        """Reads at least one byte, or returns ``b""`` at the end of the file.
 
         Raises :class:`BlockingIOError` if the file has no bytes yet, and :class:`TypeError` for a file in text mode.
         """
         try:
             data = self._read(size)
         except StopIteration as error:
-            # Iterators that read the file would end as if the file had.
+            # An iterator over the file would mistake the exception for the end of the file.
             raise RuntimeError("the file raised StopIteration; at its end, read() returns no bytes") from error
         if self._is_read1 and data is not None and not data and not _blocks(self._file):
-            # read1() gives b"" at the end, and also when a file has nothing yet. read() tells one from the other.
+            # `read1()` returns b"" at the end, and also if a file has no bytes yet. `read()` distinguishes the two.
             data = self._file.read(1)
         if data is None:
             message = "the file has no bytes yet; wait until it can be read, then use the same object again"
@@ -121,14 +121,14 @@ class Input:
 
 
 def _definer(file: Any, name: str) -> object:
-    """Returns the object or the class that defines a method of a file; None where a wrapper passes it on."""
+    """Returns the object or class that defines a method of a file, or None if a wrapper forwards it."""
     if name in getattr(file, "__dict__", ()):
         return file
     return next((kind for kind in type(file).__mro__ if name in vars(kind)), None)
 
 
 def _blocks(file: Any) -> bool:
-    """Returns True if a file is known to wait for bytes."""
+    """Returns True if a file is known to block until it has bytes."""
     try:
         return os.get_blocking(file.fileno())
     except (AttributeError, OSError, TypeError, ValueError):
@@ -136,9 +136,9 @@ def _blocks(file: Any) -> bool:
 
 
 def whole(source: Source) -> Iterator[bytes]:
-    """Yields the chunks of a source for a function that cannot go on after an interruption.
+    """Yields the chunks of a source for a function that cannot continue after an interruption.
 
-    Raises as :class:`Chunks`; the error of a file that has no bytes yet says that what was read before is lost.
+    Raises as :class:`Chunks`. If a file has no bytes yet, the error states that the bytes that were read are lost.
     """
     chunks: Iterator[Any] = iter(Chunks(source, copy=True))
     try:
@@ -154,8 +154,8 @@ class Chunks:
     """An iterator over the bytes of a source, in chunks that are not empty.
 
     ``source``: a binary file, bytes, or an iterable of chunks. ``size``: the most bytes that are read from a file at a
-    time. ``copy``: give chunks that are ``bytes``, so that no view of the source is held; bytes that are given as one are
-    cut to chunks of ``size`` too.
+    time. ``copy``: return chunks of type ``bytes``, so that no view of the source is held. A buffer is then split into
+    chunks of ``size`` too.
 
     Raises :class:`BlockingIOError` if a file has no bytes yet; the same iterator then continues when it has. Raises
     :class:`TypeError` for text, for integers, and for a file in text mode.
@@ -193,20 +193,21 @@ class Chunks:
 
 
 def _cut(source: Any, size: int) -> Iterator[bytes]:
-    """Yields the bytes of a buffer in chunks; holds no view of it meanwhile."""
+    """Yields the bytes of a buffer in chunks, and holds no view of it in between."""
     whole: Any = bytes_like(source)
     stop = len(whole)
-    # A buffer that has no view of single bytes was copied.
+    # `bytes_like` has copied a buffer without a view of single bytes.
     whole = whole if type(whole) is bytes else source
     for at in range(0, stop, size):
         yield bytes(bytes_like(whole)[at : at + size])
 
 
 class Output:
-    """Bytes that are written to a binary file, all of them and in order.
+    """A writer to a binary file, which writes all bytes in order.
 
-    ``file``: buffered or raw. :meth:`write` returns once the file has accepted every byte. An exception of the file is
-    raised as it is, and the bytes that the file has not accepted are kept in ``rest``; :meth:`flush` continues with them.
+    ``file``: buffered or raw. :meth:`write` returns once the file has accepted every byte. If the file raises an
+    exception, it is raised unchanged, and ``rest`` keeps the bytes that the file has not accepted; :meth:`flush`
+    continues with them.
     """
 
     __slots__ = ("_rest", "_write", "written")
@@ -217,7 +218,7 @@ class Output:
         self._write: Callable[[bytes | memoryview], Any] = file.write
         self._rest: deque[bytes | memoryview] = deque()
         self.written = 0
-        """Bytes that the file has accepted."""
+        """The number of bytes that the file has accepted."""
 
     @property
     def rest(self) -> bytes:
@@ -230,7 +231,7 @@ class Output:
         return bool(self._rest)
 
     def write(self, *buffers: BytesLike) -> None:
-        """Writes whatever an earlier call has left, then ``buffers``.
+        """Writes the bytes that an earlier call has left, then ``buffers``.
 
         Raises :class:`BlockingIOError` if the file has no room; its ``characters_written`` is :attr:`written`. Wait until
         the file can be written, then call :meth:`flush`.
@@ -239,7 +240,7 @@ class Output:
         self.flush()
 
     def flush(self) -> None:
-        """Writes whatever is left. Raises as :meth:`write` does. The file itself is not flushed."""
+        """Writes the remaining bytes. Raises as :meth:`write` does. The file itself is not flushed."""
         rest, write = self._rest, self._write
         while rest:
             try:
@@ -251,11 +252,11 @@ class Output:
             if count is None:
                 raise self._no_room()
             if not count:
-                raise OSError(errno.EIO, "the file accepted no bytes, and gave no reason")
+                raise OSError(errno.EIO, "the file accepted no bytes and reported no reason")
             self._accept(count)
 
     def keep(self) -> None:
-        """Copies whatever is left and could be changed by its owner, and releases the views of it."""
+        """Copies remaining bytes of mutable buffers, and releases the views of these buffers."""
         kept = [kept_bytes(view) for view in self._rest]
         for copy, view in zip(kept, self._rest, strict=True):
             if copy is not view:
@@ -263,15 +264,15 @@ class Output:
         self._rest = deque(kept)
 
     def forget(self) -> None:
-        """Drops whatever is left. The views of it are released, since frames of a traceback can hold them."""
+        """Discards the remaining bytes. Releases the views of them, because a traceback may keep the views alive."""
         while self._rest:
             _release(self._rest.popleft())
 
     def _accept(self, count: int) -> None:
-        """Counts bytes that the file has accepted."""
+        """Removes the bytes that the file has accepted, and counts them."""
         size = len(self._rest[0])
         if not 0 <= count <= size:
-            raise OSError(errno.EIO, f"the file says that it accepted {count} of {counted(size, 'byte')}")
+            raise OSError(errno.EIO, f"the file reports that it accepted {count} of {counted(size, 'byte')}")
         self.written += count
         if count == size:
             self._rest.popleft()
@@ -284,7 +285,7 @@ class Output:
 
 
 def lost_rest(written: int, remedy: str) -> BlockingIOError:
-    """Returns the error of a function that keeps nothing of what a file has no room for."""
+    """Returns the error of a function that does not keep the bytes that a file has no room for."""
     message = f"the file has no room for more bytes: it accepted {written}, and the rest was not kept; {remedy}"
     return BlockingIOError(errno.EAGAIN, message, written)
 
@@ -296,10 +297,10 @@ def _release(view: bytes | memoryview) -> None:
 
 
 def write_all(file: Writable, data: BytesLike) -> None:
-    """Writes all bytes of ``data`` to a binary file, or raises.
+    """Writes all bytes of ``data`` to a binary file, or raises an exception.
 
-    Raises whatever the file raises. Raises :class:`BlockingIOError` if the file has no room; its ``characters_written``
-    says how many bytes the file has accepted.
+    Raises :class:`BlockingIOError` if the file has no room; its ``characters_written`` is the number of bytes that the
+    file has accepted. Other exceptions of the file are raised unchanged.
     """
     output = Output(file)
     try:

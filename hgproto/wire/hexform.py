@@ -1,31 +1,36 @@
-"""Hexadecimal text as bytes, in a stream: pairs of digits, with white space between pairs, and ``#`` comments.
+"""Decoder of hexadecimal text: pairs of digits, with white space between pairs, and ``#`` comments.
 
-Everything else is rejected, and nothing of the line that has it is read. A line of :data:`HELD_BYTES` or more is read up to it.
-Neither depends on how the text is cut. Dumps with offsets (``od``, ``hexdump``, ``xxd``, Wireshark) need more than that, since an
-offset of an even number of digits reads like bytes. A line that *may* begin with an offset has a first word of at least four
-digits and further words. These are all of one other width, such as 2, where the last one may be shorter. It is rejected as a line
-of a dump on this evidence:
+Everything else is rejected, and no byte of the faulty line is returned. Only of a line of :data:`HELD_BYTES` or more,
+the bytes before the fault are returned. The result does not depend on how the text is split into chunks.
 
-* the next line begins with the number that the offset and the bytes of the line add up to (in base 16, 10, or 8). Either at
-  least two words follow the offset, or the next line is the last one of the dump, which has only the total. The total may be
-  smaller by what pads the last word. If one word follows, it may have any size. The offset is then zero, a multiple of the bytes
-  of the word, or a number that is small for its digits. After 4 digits, 1 byte is data unless the offset is zero;
-* the first word is zero, or a small multiple of eight, and several words of another width follow.
+Dumps with offsets (``od``, ``hexdump``, ``xxd``, Wireshark) must be recognized, because an offset with an even number
+of digits looks like bytes. A line *may* begin with an offset if its first word has at least four digits and other words
+follow. The other words must all have one width that differs from the first word's, such as 2; the last one may be
+shorter. Such a line is rejected as a line of a dump on this evidence:
 
-After an offset of zero, words may be as wide as the offset. Plain hexadecimal in groups has such lines too, so the evidence is
-that the next line begins with the number of their bytes in base 16, and that several words have a multiple of 8 bytes, as rows of
-dumps do. One word of 4 bytes or more may also follow another offset that is a multiple of its bytes.
+* the next line begins with the sum of the offset and the bytes of the line (in base 16, 10, or 8). At least two words
+must follow the offset, or the next line must be the last one of the dump, with only the total. The total may be smaller
+by the padding of the last word. A single word after the offset may have any size. The offset must then be zero, a
+multiple of the word's bytes, or a number that is small for its digits. A single byte after 4 digits counts as data
+unless the offset is zero;
+* the first word is zero or a small multiple of eight, and several words of another width follow.
 
-Six digits are the offsets of ``od -A x``, whose words may be decimal numbers of any width. Six digits are also the length of a
-frame, with the least significant byte first. So other evidence holds for them:
+After an offset of zero, the words may have the same width as the offset. Grouped plain hexadecimal has such lines too.
+So more evidence is needed: the next line must begin with the number of bytes in base 16, and several words must have a
+multiple of 8 bytes. One word of 4 bytes or more may also follow another offset that is a multiple of its bytes.
 
-* the first word is zero, and the words that follow are not the other 5 bytes of the header of an empty frame. Words of six
-  digits may be groups of 3 bytes. They are taken for words of ``od -t o2`` if they are all octal and one of them is not zero;
-* the next line begins with a number that is larger by at most 8 bytes for each word. As lengths of frames, two such numbers
-  differ in their last byte, so one of them would be over 65535. The number may also be larger by the bytes of the line.
+``od -A x`` writes offsets of six digits, and its words may be decimal numbers of any width. The length of a frame also
+has six digits, with the least significant byte first. So other evidence is needed for six digits:
 
-Plain hexadecimal has none of this: frames that are written field by field have words of several widths. Lines with a colon or
-an ASCII column have characters that are no digits.
+* the first word is zero, and the words that follow are not the other 5 bytes of the header of an empty frame. Words of
+six digits may be groups of 3 bytes. They count as words of ``od -t o2`` if they are all octal and one of them is not
+zero;
+* the next line begins with a number that is larger by at most 8 bytes per word. If two such numbers were lengths of
+frames, they would differ in their last byte, and one of them would exceed 65535. The number may also be larger by the
+bytes of the line.
+
+Plain hexadecimal has none of this evidence: frames that are written field by field have words of several widths. Lines
+with a colon or an ASCII column contain characters that are not digits.
 """
 
 from __future__ import annotations
@@ -43,7 +48,7 @@ if TYPE_CHECKING:
 __all__ = ["bytes_from_hex", "form_of"]
 
 HELD_BYTES = 4096
-"""Bytes of a line from which on it is read in parts, before its end is there. Lines of a dump are shorter."""
+"""The size in bytes from which a line is decoded in parts, before its end was read. Lines of a dump are shorter."""
 _LINES = re.compile(rb"[^\n]*\n|[^\n]+")
 _COMMENT = re.compile(rb"#[^\n]*")
 _PAIRS = re.compile(rb"(?:(?:[0-9a-fA-F]{2})++|[ \t\n\r\v\f]++)*+")
@@ -59,11 +64,11 @@ _WORDS = (
     r"0{4,}+S++[0-9a-f]",
 )
 _SIX = (
-    # The next line begins with a number that is a little larger: the first two digits are the same, unless one is carried.
-    # Or it has no other word, or is not there yet.
+    # The next line begins with a slightly larger number: the first two digits are equal, unless there is a carry. Or
+    # the next line has no other word, or was not read yet.
     r"[0-9a-f]{2}[4-9a-f][0-9a-f]{3}S++[0-9a-f]",
     r"([0-9a-f]{2})([0-9a-f]{4})S++[0-9a-f][^\n]*+\s*+(?:\1(?!\2)[0-9a-f]{4}E|[0-9a-f]{6}S*+(?:\n|\Z)|\Z)",
-    # Zero, but for the length of an empty frame.
+    # Zero, unless it is the length of an empty frame.
     r"0{6}S++(?![0-9a-f]{4}(?:S++[0-9a-f]{2}){3}E)[0-9a-f]",
 )
 _MAY_HAVE_OFFSET = re.compile(
@@ -72,10 +77,10 @@ _MAY_HAVE_OFFSET = re.compile(
     .encode(),
     re.MULTILINE,
 )
-"""Finds, in lower case, the line feed before every line that has an even number of digits in each word and may be one of a dump.
+"""The line feed before each line of lower-case words with an even number of digits that may be a line of a dump.
 
-This is a quick look. A line that it does not find has no offset by :func:`_offset`, or six digits that are none because of
-the next line.
+This is a quick filter. It skips lines without an offset according to :func:`_offset`. It also skips lines with six
+digits that are not an offset because of the next line.
 """
 _OCTAL = re.compile(rb"[01][0-7]{5}\Z")
 """Two bytes as ``od`` writes them."""
@@ -86,7 +91,7 @@ _PLAIN = "write bytes as pairs of hexadecimal digits, as `xxd -p FILE` does"
 
 
 def form_of(name: str) -> str:
-    """Returns how a file of that name is read: ``hex``, ``session`` (human form of both sides), ``json`` or ``raw``.
+    """Returns the format of a file by its name: ``hex``, ``session`` (human form of both sides), ``json``, or ``raw``.
 
     The case of letters does not matter.
     """
@@ -97,9 +102,10 @@ def form_of(name: str) -> str:
 
 
 def bytes_from_hex(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yields the bytes that hexadecimal text stands for; memory is bounded by a chunk.
+    """Decodes hexadecimal text and yields its bytes. Needs memory for about one chunk.
 
-    ``chunks``: the text, cut anywhere. Raises :class:`HexError` with line and column, after the bytes of the lines before it.
+    ``chunks``: the text, split anywhere. Raises :class:`HexError` with line and column, after the bytes of the lines
+    before it.
     """
     text = _Text()
     try:
@@ -111,20 +117,20 @@ def bytes_from_hex(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 class _Text:
-    """A text that is read in parts: whole lines, and the parts of lines that are too long to hold."""
+    """A decoder that receives a text in parts. It decodes whole lines, and lines that are too long to hold in parts."""
 
     def __init__(self) -> None:
         self._waiting = b""
-        """The beginning of a line whose end is not there yet, without comments."""
+        """The beginning of a line whose end was not read yet, without comments."""
         self._line = 1
         self._column = 1
-        """The place of what is waiting. A column over 1 says that the beginning of its line is read already."""
+        """The place of the waiting text. The column is over 1 if the beginning of the line was decoded already."""
         self._in_comment = False
         self._held: _Held | None = None
-        """The last line with words, if only the next one can tell whether it is of a dump."""
+        """The last line with words, if the next line must show whether it is a line of a dump."""
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """Yields what the lines that ``chunk`` makes whole stand for."""
+        """Yields the bytes of the lines that are complete with ``chunk``."""
         chunk = self._without_comments(chunk)
         end = chunk.rfind(b"\n") + 1
         if end:
@@ -136,7 +142,7 @@ class _Text:
             yield from self._part(text)
 
     def close(self) -> Iterator[bytes]:
-        """Yields what the rest of the text stands for."""
+        """Yields the bytes of the rest of the text."""
         yield from self._lines(self._waiting)
         yield from self._released()
 
@@ -150,7 +156,7 @@ class _Text:
         return _COMMENT.sub(b"", chunk) if b"#" in chunk else chunk
 
     def _lines(self, block: bytes) -> Iterator[bytes]:
-        """Yields what whole lines stand for. Holds the last one with words if only the next can tell what it is."""
+        """Yields the bytes of whole lines. Holds the last line with words if the next line must show what it is."""
         text = b"\n" + block.lower() if any(space in block for space in _SPACES) else b""
         at = 0
         while at < len(block):
@@ -164,14 +170,14 @@ class _Text:
             end = block.find(b"\n", at) + 1 or len(block)
             line = block[at:end]
             if self._held is not None and self._is_whole(line) and (words := line.split()):
-                # Then this line is looked at like the first one.
+                # Afterwards, this line is processed like a first one.
                 yield from self._settled(words)
             else:
                 yield from self._of_line(line)
                 at = end
 
     def _plain(self, block: bytes) -> Iterator[bytes]:
-        """Yields what lines stand for none of which is one of a dump."""
+        """Yields the bytes of lines that are not lines of a dump."""
         data = _converted(block)
         if data is None:
             for line in _LINES.findall(block):
@@ -182,7 +188,7 @@ class _Text:
             yield data
 
     def _of_line(self, line: bytes) -> Iterator[bytes]:
-        """Yields what a line stands for, after the one before it; holds it if only the next can tell what it is."""
+        """Yields the bytes of the held line and of this one. Holds this line if the next one must show what it is."""
         if not self._is_whole(line):
             yield from self._part(line, is_end=True)
         elif words := line.split():
@@ -191,17 +197,17 @@ class _Text:
             self._advance(line)
 
     def _is_whole(self, line: bytes) -> bool:
-        """True if a line has its beginning and is not too long to hold."""
+        """Returns True if a line has its beginning and is not too long to hold."""
         return self._column == 1 and len(line.removesuffix(b"\n")) < HELD_BYTES
 
     def _settled(self, words: list[bytes]) -> Iterator[bytes]:
-        """Yields what the line that is held stands for, if a line of these words does not show that it is one of a dump."""
+        """Yields the bytes of the held line. Raises if the next line, with these ``words``, shows that it is of a dump."""
         if self._held is not None and self._held.offset.goes_on(words):
             raise self._held.error
         yield from self._released()
 
     def _whole(self, line: bytes, words: list[bytes]) -> Iterator[bytes]:
-        """Yields what a line stands for, after the one before it; holds it if it may have an offset."""
+        """Yields the bytes of the held line and of this one. Holds this line if it may have an offset."""
         yield from self._settled(words)
         offset = _offset(words)
         held = None if offset is None else _Held(offset, self._line, 1 + line.find(words[0]))
@@ -218,15 +224,16 @@ class _Text:
             self._held = held
 
     def _released(self) -> Iterator[bytes]:
-        """Yields what the line that is held stands for: no dump goes on after it."""
+        """Yields the bytes of the held line, which is not a line of a dump."""
         held, self._held = self._held, None
         if held is not None:
             yield held.data
 
     def _part(self, text: bytes, *, is_end: bool = False) -> Iterator[bytes]:
-        """Yields what a part of a long line stands for, up to its fault. ``is_end``: nothing of the line comes after it.
+        """Yields the bytes of a part of a long line, up to its fault. ``is_end``: True if the part ends the line.
 
-        Only the first bytes of the line tell whether it is one of a dump, so the result does not depend on the parts.
+        Only the first bytes of the line show whether it is a line of a dump, so the result does not depend on the
+        parts.
         """
         words = text[:HELD_BYTES].split()
         if self._column == 1 and len(words) > 2 and (offset := _offset(words[:-1])) is not None and offset.is_certain:
@@ -235,7 +242,7 @@ class _Text:
         if not text.isspace():
             yield from self._released()
         if (len(text) - len(text.rstrip(_DIGIT))) % 2 and not is_end:
-            # The other digit of the pair may come yet.
+            # The other digit of the pair may follow in the next part.
             text, self._waiting = text[:-1], text[-1:]
         data = _converted(text)
         error = None
@@ -250,16 +257,16 @@ class _Text:
             raise error
 
     def _advance(self, text: bytes) -> None:
-        """Moves the place past text that is read."""
+        """Moves the place past decoded text."""
         lines = text.count(b"\n")
         self._line += lines
         self._column = len(text) - text.rfind(b"\n") if lines else self._column + len(text)
 
     def _fault(self, line: bytes, words: list[bytes]) -> HexError:
-        """The error of a line that is not plain hexadecimal."""
+        """Returns the error of a line that is not plain hexadecimal."""
         first = words[0].removeprefix(b"0x").removeprefix(b"0X")
         digits = first.rstrip(b":")
-        # An offset has a colon after it, or an odd number of digits that begins with zeros.
+        # Such an offset has a colon after it, or begins with zeros and has an odd number of digits.
         is_odd = digits != first or (len(digits) % 2 and digits.startswith(b"00"))
         if is_odd and self._column == 1 and len(words) > 1 and len(digits) >= 4 and _DIGITS.match(digits):
             return _dump_error(self._line, 1 + line.find(words[0]), words[0])
@@ -285,7 +292,7 @@ class _Text:
 
 
 class _Held:
-    """A line that may have an offset, and its place. ``data``: the bytes that it stands for if it has none."""
+    """A line that may have an offset, and its place. ``data``: its bytes if it has no offset."""
 
     __slots__ = ("column", "data", "line", "offset")
 
@@ -297,14 +304,15 @@ class _Held:
 
     @property
     def error(self) -> HexError:
-        """The error of a line that has an offset."""
+        """The error of a line with an offset."""
         return _dump_error(self.line, self.column, self.offset.word)
 
 
 class _Offset:
     """A first word that may be an offset.
 
-    ``word``: its digits. ``others``: how many words follow. ``is_certain``: True if the line alone is evidence enough.
+    ``word``: its digits. ``others``: the number of words after it. ``is_certain``: True if the line alone is sufficient
+    evidence.
     """
 
     __slots__ = ("is_certain", "others", "word")
@@ -315,7 +323,7 @@ class _Offset:
         self.is_certain = is_certain
 
     def goes_on(self, words: list[bytes]) -> bool:
-        """True if a next line of these words begins where this line ends."""
+        """Returns True if the next line, with these words, begins with the offset at which this line ends."""
         following = words[0]
         if len(following) != len(self.word) or not _DIGITS.match(following):
             return False
@@ -326,14 +334,14 @@ class _Offset:
         return self._may_have(numbers, words)
 
     def _may_have(self, numbers: dict[int, int], words: list[bytes]) -> bool:
-        """True if this line may stand for that many bytes, by the base of the offset. ``words``: the next line."""
+        """Returns True if this line may have that many bytes. ``numbers``: by the base of the offset. ``words``: the next line."""
         raise NotImplementedError
 
 
 class _Wide(_Offset):
-    """An offset before words of one width. ``size``: the bytes of the words, of which the last one may have ``padding``.
+    """An offset before words of one width. ``size``: the bytes of the words; the last word may have ``padding``.
 
-    ``has_width``: True if the offset has another width than the words.
+    ``has_width``: True if the width of the words differs from that of the offset.
     """
 
     __slots__ = ("has_width", "padding", "size")
@@ -352,7 +360,8 @@ class _Wide(_Offset):
         if self.others == 1 and (len(words) > 1 or not self.has_width or not int(self.word, 16)):
             return self._is_row_of_one(numbers)
         if len(words) > 1:
-            # Rows of plain hexadecimal in groups of which the last is cut have one further word, such as 3 bytes in groups of 2.
+            # Rows of grouped plain hexadecimal with a short last group have one more word, such as 3 bytes in groups of
+            # 2.
             is_row = not int(self.word, 16) or _offset(words) is not None
             return self.size in numbers.values() and is_row
         if self.others == 1 and len(self.word) < 6:
@@ -360,10 +369,10 @@ class _Wide(_Offset):
         return any(0 <= self.size - number <= self.padding for number in numbers.values())
 
     def _is_row_of_one(self, numbers: dict[int, int]) -> bool:
-        """True if the only word ends where the next line begins, as a row of a dump does.
+        """Returns True if the only word ends at the offset of the next line, like a row of a dump.
 
-        Large numbers may be the beginnings of frames, which differ by the size of a small payload if their flags or ids do. A
-        byte after 4 digits may be what a row of 3 bytes has after a group of 2.
+        Large numbers may be the beginnings of frames: those of two frames can differ by the size of a small payload if
+        their flags or ids do. A byte after 4 digits may be the rest of a row of 3 bytes in groups of 2.
         """
         start, digits = int(self.word, 16), len(self.word)
         fits = [base for base, number in numbers.items() if number == self.size]
@@ -393,16 +402,16 @@ class _Six(_Offset):
 
     def _may_have(self, numbers: dict[int, int], words: list[bytes]) -> bool:
         if not self.is_grouped or self.others == 1:
-            # Lengths of frames differ in the first two bytes alone.
+            # Lengths of frames differ only in the first two bytes.
             fits = (base for base, number in numbers.items() if number == self.size)
             return 0 < numbers[16] <= 8 * self.others or any(self.others > 1 or self.size % base**2 for base in fits)
-        # Groups of 3 bytes may add up by chance, so here the words have a size.
+        # Groups of 3 bytes may add up by chance, so the words must have a usual size.
         sizes = {size * self.others - numbers[16] for size in (1, 2, 4, 8)}
         return self.word.startswith(b"00") and (0 in sizes or (len(words) == 1 and not sizes.isdisjoint(range(8))))
 
 
 def _offset(words: list[bytes]) -> _Offset | None:
-    """What may be the offset of a line; see the module for the evidence."""
+    """Returns the first word if it may be an offset, or None. The module's docstring describes the evidence."""
     first = words[0]
     if len(words) == 1 or len(first) < 4 or not _DIGITS.match(first):
         return None
@@ -411,7 +420,7 @@ def _offset(words: list[bytes]) -> _Offset | None:
     others: list[bytes] = []
     for word in words[1:]:
         if not _DIGITS.match(word) or (others and len(word) > len(others[0])):
-            # The ASCII column of a dump, if it is one.
+            # This may be the ASCII column of a dump.
             if len(others) < 2:
                 return None
             break
@@ -430,7 +439,7 @@ def _offset(words: list[bytes]) -> _Offset | None:
 
 
 def _converted(text: bytes) -> bytes | None:
-    """The bytes that whole lines stand for; None when they are not plain hexadecimal."""
+    """Returns the bytes of whole lines, or None if they are not plain hexadecimal."""
     try:
         return bytes.fromhex(text.decode("ascii"))
     except ValueError:

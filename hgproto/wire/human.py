@@ -1,8 +1,8 @@
-"""The human form of a frame (section 1.7): one line that can be read, written and compared.
+"""The human form of a frame (section 1.7): one line that people can read, write, and compare.
 
-``<request-id> <stream-id> <stream-flags> <type> <flags> <payload>``. Writing is total: every frame has a canonical line.
-Reading takes every canonical line back to the same frame, and more: numbers for names, hexadecimal numbers, any
-escape of a Python bytes literal, and no sixth field for an empty payload.
+``<request-id> <stream-id> <stream-flags> <type> <flags> <payload>``. Every frame has a canonical line, and parsing that
+line returns the same frame. The parser also accepts numbers for names, hexadecimal numbers, and any escape of a Python
+bytes literal. It accepts a line without the sixth field if the payload is empty.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 LONGEST_LINE = 1 << 27
-"""The most bytes of a line of a session. The line of the largest frame with each byte as an escape is half as long."""
+"""The most bytes of a line of a session: twice the line of the largest frame with every byte escaped."""
 
 _LINE = re.compile(rb"[^\n]*\n|[^\n]+")
 _NUMBER = re.compile(rb"(?:0[xX][0-9a-fA-F]+|[0-9]+)\Z")
@@ -47,32 +47,32 @@ _SIMPLE = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"a": b"\a", b"b": b"\b", b"f"
 _SIMPLE |= {b"\\": b"\\", b"'": b"'", b'"': b'"'}
 _PIECE = 1 << 16
 _MAX_FLAGS = 64
-"""Flags that a field may join: more than any frame type can have, even if some come again."""
+"""The most flags in a field: more than any frame type has, even with repetitions."""
 _MAX_DIGITS = 20
-"""Digits of a number: more than any field needs, so that a line of digits costs nothing."""
+"""The most digits of a number: more than any field needs, but few enough to convert fast."""
 
 _HUGE = 10**_MAX_DIGITS
 
 _CBOR = "cbor:"
-"""Begins a payload that is a value to be encoded, in later revisions. Bytes that are this are written with an escape."""
+"""The prefix of a payload that later revisions write as a value. Bytes that begin like it are written with an escape."""
 _FIELDS = ("request id", "stream id", "stream flags", "type", "flags")
 
 
 def flag_list(value: int, names: Mapping[int, str]) -> list[str | int]:
-    """The flags that are set in ``value``, lowest bit first: names where they have one, else the bit as a number."""
+    """Returns the flags that are set in ``value``, lowest bit first: the name of each, or the bit as a number."""
     bits = [1 << position for position in range(int(value).bit_length())]
     return [names.get(bit, bit) for bit in bits if value & bit]
 
 
 def type_name(frame: Frame, codec: Codec) -> str | int:
-    """The name of a frame's type, or its number when it has none."""
+    """Returns the name of a frame's type, or its number if it has no name."""
     return codec.TYPE_NAMES.get(int(frame.type), int(frame.type))
 
 
 def format_frame(frame: Frame, codec: Codec | None = None) -> str:
-    """The canonical line of a frame, in ASCII, without an end of line.
+    """Returns the canonical line of a frame, in ASCII, without an end of line.
 
-    Raises :class:`ValueError` for a frame of another revision than the codec's, the default revision unless told otherwise.
+    ``codec``: None for that of the default revision. Raises :class:`ValueError` for a frame of another revision.
     """
     used = checked_codec(codec)
     try:
@@ -93,7 +93,7 @@ def format_frame(frame: Frame, codec: Codec | None = None) -> str:
 
 @lru_cache(maxsize=4096, typed=True)
 def _words(codec: Codec, stream_flags: int, type: int, flags: int) -> str:
-    """The three fields that are names. There are few of them, and they come again and again."""
+    """Returns the three fields with names. Cached, because only few combinations occur."""
     check_revision(Frame(0, 0, stream_flags, type, flags), codec)
     kind = codec.TYPE_NAMES.get(index(type)) or hex(type)
     stream = _flags_text(stream_flags, codec.STREAM_FLAG_NAMES)
@@ -101,13 +101,13 @@ def _words(codec: Codec, stream_flags: int, type: int, flags: int) -> str:
 
 
 def _id(number: int) -> str:
-    """A number in decimal; in hexadecimal if it has more digits than any field, which Python may refuse to write."""
+    """Returns a number in decimal, or a huge number in hexadecimal, because Python may reject its conversion."""
     return str(int(number)) if -_HUGE < number < _HUGE else hex(number)
 
 
 def _escape(payload: bytes) -> str:
-    """Printable ASCII as it is, the rest escaped: what Python's own literals have, but for the quotes around them."""
-    # Some at a time, since each part is an object.
+    """Returns printable ASCII unchanged and the rest escaped, as in a Python literal without its quotes."""
+    # In pieces, because each part is an object.
     pieces = (payload[at : at + _PIECE] for at in range(0, len(payload), _PIECE))
     return "".join("'".join(repr(part)[2:-1] for part in piece.split(b"'")) for piece in pieces)
 
@@ -123,9 +123,9 @@ def has_frame(line: bytes) -> bool:
 
 
 def frame_lines(chunks: Iterable[bytes], limit: int) -> Iterator[tuple[int, bytes]]:
-    """Yields the lines of a text that have a frame, each with its number and with its end, without a byte-order mark.
+    """Yields the number and the bytes of each line with a frame, with the line end but without a byte-order mark.
 
-    Memory is bounded by the limit, and blank lines and comments may have any length. Raises :class:`HumanFormError` for a line
+    The limit bounds the memory; blank lines and comments may have any length. Raises :class:`HumanFormError` for a line
     with a frame and more than ``limit`` bytes, and :class:`hgproto.errors.TextError` for a text in UTF-16 or UTF-32.
     """
     number, size, begun, is_frame, is_comment = 1, 0, list[bytes](), False, False
@@ -153,15 +153,15 @@ def frame_lines(chunks: Iterable[bytes], limit: int) -> Iterator[tuple[int, byte
 
 
 def without_line_end(line: bytes) -> bytes:
-    """Returns a line without its end, which is LF or CR LF; a CR alone belongs to the line."""
+    """Returns a line without its end, which is LF or CR LF. A single CR belongs to the line."""
     return line[:-2] if line.endswith(b"\r\n") else line.removesuffix(b"\n")
 
 
 def line_bytes(line: str | BytesLike, number: int | None = None) -> bytes:
-    """Returns the bytes of a line; text in UTF-8, in which a surrogate of ``surrogateescape`` stands for a byte.
+    """Returns the bytes of a line. Text is encoded in UTF-8 with ``surrogateescape``.
 
-    ``number``: of the line, for errors. Raises :class:`HumanFormError` for text with another surrogate, and :class:`TypeError`
-    for what is neither text nor bytes.
+    ``number``: that of the line, for errors. Raises :class:`HumanFormError` for text with other surrogates, and
+    :class:`TypeError` for other types.
     """
     if not isinstance(line, str):
         return as_bytes(line, "line")
@@ -174,10 +174,9 @@ def line_bytes(line: str | BytesLike, number: int | None = None) -> bytes:
 
 
 def parse_frame(line: str | BytesLike, codec: Codec | None = None) -> Frame:
-    """The frame that a line stands for; ``str`` is taken as UTF-8, an end of line (LF, or CR LF) is ignored.
+    """Parses a line and returns its frame. Text is encoded in UTF-8, and an end of line (LF or CR LF) is ignored.
 
-    Raises :class:`HumanFormError` with the column, in bytes from 1, and :class:`TypeError` for what is neither text nor
-    bytes.
+    Raises :class:`HumanFormError` with the column, in bytes from 1, and :class:`TypeError` for other types.
     """
     codec = checked_codec(codec)
     data = without_line_end(line_bytes(line))
@@ -189,7 +188,7 @@ def parse_frame(line: str | BytesLike, codec: Codec | None = None) -> Frame:
         if position >= len(fields) or not fields[position]:
             column = columns[position] if position < len(fields) else len(data) + 1
             found = "the end of the line" if column > len(data) else "a space"
-            raise HumanFormError(column, f"the {name} (six fields are parted by single spaces)", found)
+            raise HumanFormError(column, f"the {name} (six fields are separated by single spaces)", found)
     width = {name: 1 << bits for name, (bits, _) in codec.FIELD_BITS.items()}
     request_id = _number(fields[0], columns[0], "a request id", width["request_id"])
     stream_id = _number(fields[1], columns[1], "a stream id", width["stream_id"])
@@ -240,7 +239,7 @@ def _unescape(field: bytes, column: int) -> bytes:
     if b"\\" not in field:
         return field
     if _USUAL.fullmatch(field):
-        # The escapes that canonical lines have mean the same in Python's codec, which is ten times as fast.
+        # The escapes of canonical lines have the same meaning in Python's codec, which is ten times as fast.
         return field.decode("unicode_escape").encode("latin-1")
 
     def replaced(match: re.Match[bytes]) -> bytes:
@@ -256,7 +255,7 @@ def _unescape(field: bytes, column: int) -> bytes:
             raise HumanFormError(column + match.start(), "a character after the backslash", "the end of the line")
         return _SIMPLE.get(escape, match[0])
 
-    # A substitution would hold an object for each escape.
+    # A substitution would keep one object per escape.
     unescaped, at = bytearray(), 0
     for match in _ESCAPE.finditer(field):
         unescaped += field[at : match.start()]

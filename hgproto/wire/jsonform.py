@@ -1,8 +1,8 @@
-"""The JSON form of a frame: what ``decode --format json`` prints, and back.
+"""The JSON form of a frame, which ``decode --format json`` prints.
 
-``offset``, ``length``, ``request_id``, ``stream_id``, ``stream_flags``, ``type``, ``flags``, ``payload``; then ``decoded``
-where the payload has structure and is not encoded, or ``error`` where it is damaged. Flags are lists of names in bit
-order, unknown bits integers; bytes are lower-case hexadecimal.
+Keys: ``offset``, ``length``, ``request_id``, ``stream_id``, ``stream_flags``, ``type``, ``flags``, and ``payload``.
+``decoded`` follows if the payload has a structure and is not encoded, or ``error`` if it is damaged. Flags are lists of
+names in bit order, with integers for unknown bits. Bytes are lower-case hexadecimal.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ __all__ = ["MOST_INCOMPLETE", "Continuations", "frame_from_json", "frame_to_json
 
 
 MOST_INCOMPLETE = 1 << 16
-"""The most requests with an incomplete value that are remembered at a time: all that ids of 16 bits can name."""
+"""The most requests with an incomplete value that are tracked at a time, which is the number of 16-bit ids."""
 
 
 class Continuations:
-    """Tells for each frame whether it continues the latest one of its request and type.
+    """A tracker that reports for each frame if it continues the latest one of its request and type.
 
-    Memory is bounded: at most :data:`MOST_INCOMPLETE` requests with an incomplete value are remembered.
+    It tracks at most :data:`MOST_INCOMPLETE` requests with an incomplete value.
     """
 
     def __init__(self, codec: Codec) -> None:
@@ -43,14 +43,14 @@ class Continuations:
         return (int(frame.type), int(frame.request_id)) in self._open
 
     def loses(self, frame: Frame) -> bool:
-        """Returns True if ``frame`` would begin an incomplete value for which there is no room."""
+        """Returns True if ``frame`` would begin an incomplete value that exceeds :data:`MOST_INCOMPLETE`."""
         is_incomplete = int(frame.flags) & self._masks.get(int(frame.type), 0)
         return bool(is_incomplete) and len(self._open) >= MOST_INCOMPLETE and not self.continues(frame)
 
     def next(self, frame: Frame) -> bool:
         """Returns True if ``frame``, the next one in wire order, continues an earlier one.
 
-        Raises :class:`hgproto.errors.LimitError` if that is unknown, because there were too many incomplete values.
+        Raises :class:`hgproto.errors.LimitError` if that is unknown after too many incomplete values.
         """
         code, request_id = int(frame.type), int(frame.request_id)
         for other, interrupting in self._interrupts.items():
@@ -63,7 +63,7 @@ class Continuations:
         continued = key in self._open
         if not continued and self._has_lost:
             expected = f"at most {counted(MOST_INCOMPLETE, 'request')} with an incomplete value at a time"
-            raise LimitError(f"expected {expected}, found more; give a part of the input")
+            raise LimitError(f"expected {expected}, found more; use a smaller part of the input")
         if int(frame.flags) & mask:
             if continued or len(self._open) < MOST_INCOMPLETE:
                 self._open.add(key)
@@ -77,10 +77,10 @@ class Continuations:
 def frame_to_json(
     frame: Frame, codec: Codec, offset: int = 0, *, continued: bool = False, max_items: int | None = None
 ) -> dict[str, Any]:
-    """The JSON form of a frame whose header starts at ``offset`` of the input.
+    """Returns the JSON form of a frame. ``offset``: that of its header in the input, in bytes.
 
-    ``continued``: whether it continues an earlier frame (:class:`Continuations`). ``max_items``: the most items of its
-    payload, if not the revision's limit. Raises :class:`ValueError` for a frame of another revision than the codec's.
+    ``continued``: True if it continues an earlier frame (:class:`Continuations`). ``max_items``: the most items of its
+    payload; None for the revision's limit. Raises :class:`ValueError` for a frame of another revision than the codec's.
     """
     check_revision(frame, codec)
     result: dict[str, Any] = {
@@ -106,9 +106,9 @@ def frame_to_json(
 
 
 def frame_from_json(data: Mapping[str, Any], codec: Codec) -> Frame:
-    """The frame that a JSON form stands for; its offset, length and decoded value are not looked at.
+    """Returns the frame of a JSON form. Ignores its offset, length, and decoded value.
 
-    Raises :class:`KeyError`, :class:`TypeError` or :class:`ValueError` for what is no JSON form.
+    Raises :class:`KeyError`, :class:`TypeError`, or :class:`ValueError` for an invalid form.
     """
     type_ = data["type"]
     code = codec.CODES[type_] if isinstance(type_, str) else int(type_)
@@ -131,14 +131,14 @@ def _flags(flags: list[str | int], names: Mapping[int, str]) -> int:
 
 
 def value_to_json(value: Any, depth: int = 0) -> Any:
-    """A decoded value in what JSON has: bytes in hexadecimal, records as objects without their absent parts.
+    """Returns a decoded value as JSON: bytes in hexadecimal, and records as objects without absent parts.
 
-    Values under keys that the revision does not know are hexadecimal too: the bytes of their CBOR items. ``depth``: levels of
-    nesting around the value. Raises :class:`ValueError` for more levels than a payload has.
+    Values of unknown keys are hexadecimal too: the bytes of their CBOR items. ``depth``: levels of nesting around the
+    value. Raises :class:`ValueError` for more levels than a payload can have.
     """
     if depth > MAX_DEPTH:
         raise ValueError(
-            f"expected at most {MAX_DEPTH} levels of nesting in a value, found more; give a decoded payload"
+            f"expected at most {MAX_DEPTH} levels of nesting in a value, found more; use the value of a decoded payload"
         )
     match value:
         case Record():
@@ -160,5 +160,5 @@ def value_to_json(value: Any, depth: int = 0) -> Any:
 
 
 def _key(key: bytes) -> str:
-    """A key of a map as text: bytes that are not UTF-8 are escaped, and so are backslashes, so that no two keys are one."""
+    """Returns a key of a map as text. Escapes backslashes and bytes that are not UTF-8, so that keys stay distinct."""
     return key.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")

@@ -1,4 +1,4 @@
-"""Makes the frames of messages. Generated builders choose the types and flags; the code here cuts bytes and makes frames."""
+"""Builders of messages. Generated code chooses the types and flags; this module splits bytes and builds frames."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     Part = tuple[int, int, bytes]
     """The type, the flags, and the payload of a frame."""
     Parts = tuple[list[Part], list[Iterable[Part]]]
-    """The parts of a message: those that are made at once, and those of the bytes that are cut after them."""
+    """The parts of a message: those that are built immediately, and iterables over those of split bytes after them."""
 
 __all__ = ["Builder", "Items", "Text", "choice"]
 
 
 class Text(NamedTuple):
-    """The text of a frame: the name of its parameter, its charset, its rules, and True if it is cut where it is too long."""
+    """The text of a frame: its parameter, its charset, its requirements, and True if a long text is shortened."""
 
     field: str
     charset: str
@@ -40,7 +40,7 @@ class Text(NamedTuple):
 
 
 def choice(value: object, field: str, flags: Mapping[str, int]) -> int:
-    """Returns the flag that a caller has chosen. Raises :class:`ValueError` for a value that names none."""
+    """Returns the flag for the name that a caller has chosen. Raises :class:`ValueError` for another name."""
     mask = flags.get(value) if isinstance(value, str) else None
     if mask is None:
         *names, last = map(repr, flags)
@@ -49,7 +49,7 @@ def choice(value: object, field: str, flags: Mapping[str, int]) -> int:
 
 
 class Builder:
-    """Makes frames with one codec. ``begin`` and ``end``: the stream flags of the first and of the last frame of a stream.
+    """A builder of frames with one codec. ``begin`` and ``end``: the stream flags of a stream's first and last frame.
 
     ``length``: the requirement for a payload that is too long.
     """
@@ -67,11 +67,11 @@ class Builder:
     def check(
         self, request_id: int, stream_id: int, type_: int, max_payload: int, parity: tuple[int, str] | None = None
     ) -> None:
-        """Checks the numbers of a message. ``parity``: the lowest bit that a request id has to have, with its requirement.
+        """Checks the numbers of a message. ``parity``: the lowest bit that a request id must have, with its requirement.
 
-        Raises :class:`TypeError` and :class:`ValueError` for what is no number or no limit, and :class:`LocalProtocolError`
-        for ids that do not fit into the header. Any stream id that fits is accepted: reactors and the validator decide who may
-        send on which stream.
+        Raises :class:`TypeError` and :class:`ValueError` for invalid numbers and limits, and
+        :class:`LocalProtocolError` for ids that do not fit into the header. Accepts any stream id that fits: reactors
+        and the validator decide which side may send on a stream.
         """
         checked_max_payload(max_payload, self._codec)
         requests, streams = self._ids
@@ -86,7 +86,7 @@ class Builder:
     # Payloads.
 
     def text(self, text: str, kind: Text, max_payload: int) -> bytes:
-        """Returns the payload that is one text. Raises :class:`LocalProtocolError` for one that it cannot be."""
+        """Returns the payload for one text. Raises :class:`LocalProtocolError` for a text that the field cannot hold."""
         if type(text) is str and text.isascii() and 0 < len(text) <= max_payload:
             return text.encode()
         field, charset, rules, shorten = kind
@@ -110,16 +110,16 @@ class Builder:
         return as_bytes(data, field)
 
     def entries(self, extra: Mapping[bytes, BytesLike] | None) -> Any:
-        """Returns the entries of a map that the revision does not know. The codec accepts any buffer as a value."""
+        """Returns the unknown entries of a map. The codec accepts any buffer as a value."""
         if extra is not None and not isinstance(extra, Mapping):
             raise TypeError(f"extra must be a mapping of keys to bytes, not {type(extra).__name__}")
         return dict(extra or {})
 
     def cut(self, type_: int, more: int, last: int, data: Data, max_payload: int) -> Iterator[Part]:
-        """Returns an iterator over bytes as payloads of one type, with the flags for more and for the last.
+        """Returns an iterator over bytes as payloads of one type. ``more`` and ``last``: the flags.
 
-        The size of bytes is known, so their last full payload is the last. The end of a file is only known once a read returns
-        nothing: if that is on the boundary of a payload, an empty one follows.
+        The size of bytes is known, so their last full payload can be the last one. The end of a file is only known once
+        a read returns no bytes. If that is at the boundary of a payload, an empty payload follows.
         """
         if isinstance(data, Pushed):
             return data.payloads(type_, more, last, max_payload)
@@ -147,10 +147,10 @@ class Builder:
         parts: Sequence[Part],
         cut: Iterable[Iterable[Part]],
     ) -> Iterator[Frame]:
-        """Returns an iterator over the frames of a message: ``parts``, then those of bytes that are ``cut``.
+        """Returns an iterator over the frames of a message: those of ``parts``, then those of ``cut``.
 
-        If a file raises an exception, such as :class:`BlockingIOError` where it has no bytes yet, the iterator can be used
-        again and continues.
+        If a file raises an exception, such as :class:`BlockingIOError` without bytes, the iterator can be used again
+        and continues.
         """
         is_pushed = any(isinstance(each, PushedPayloads) for each in cut)
         ids, first, last = (request_id, stream_id), self._begin if begin else 0, self._end if end else 0
@@ -162,10 +162,10 @@ class Builder:
 
 
 class Items:
-    """Makes frames of names with bytes: one frame each, or several for bytes that are too long for one.
+    """A builder of frames for names with bytes: one frame per item, or several frames for a long item.
 
-    ``type_``: of the frames. ``more`` and ``last``: the flags for bytes that go on, and for the last frame of all. ``whole`` and
-    ``start``: the structures of an item in one frame, and of the first frame of a longer one.
+    ``type_``: that of the frames. ``more`` and ``last``: the flags for bytes that continue, and for the last frame of
+    all. ``whole`` and ``start``: the structures of an item in one frame, and of the first frame of a longer item.
     """
 
     __slots__ = ("_encode", "_encode_start", "_last", "_more", "_start", "_too_long", "_type", "_whole")
@@ -179,7 +179,7 @@ class Items:
         self._too_long = next(part.rules["cut"] for part in codec.LAYOUTS[start].parts if part.name == "name")
 
     def __call__(self, items: Mapping[str, BytesLike] | None, field: str, max_payload: int) -> list[Part]:
-        """Returns the frames of all items, in the order of their names. None is the same as no items."""
+        """Returns the frames of all items, in the order of their names. ``items``: None for no items."""
         type_, more = self._type, self._more
         parts: list[Part] = []
         if not items and (items is None or type(items) is dict):
@@ -217,7 +217,7 @@ def _payloads(type_: int, more: int, last: int, data: bytes | memoryview, max_pa
 
 
 class _FilePayloads:
-    """The payloads of a file. Unlike a generator, it continues after an exception of the file, and has lost nothing."""
+    """The payloads of a file. Unlike a generator, it continues after an exception of the file, without a loss."""
 
     def __init__(self, type_: int, more: int, last: int, file: Readable, max_payload: int) -> None:
         self._numbers = (type_, more, last)
@@ -234,7 +234,7 @@ class _FilePayloads:
         if self._ended:
             raise StopIteration
         type_, more, last = self._numbers
-        # However little each read gives, only the last payload is short.
+        # A read may return few bytes, but only the last payload is short.
         while self._missing:
             data = as_bytes(self._input.read(self._missing))
             if len(data) > self._missing:
@@ -254,8 +254,8 @@ class _FilePayloads:
 class _Frames:
     """The frames of a message. Unlike a generator, it continues after an exception of a file.
 
-    Each frame is returned once the next one was made, so that the last one can end the stream. A file that cannot be read to
-    the end of its first frames gives none. ``is_pushed``: frames are returned at once.
+    Each frame is returned once the next one was built, so that the last one can end the stream. An exception of a file
+    therefore comes before the frame that was built last. ``is_pushed``: frames are returned immediately.
     """
 
     __slots__ = ("_end", "_ids", "_is_pushed", "_made", "_parts", "_stream_flags", "_waiting")

@@ -17,10 +17,10 @@ __all__ = ["Pushed", "PushedPayloads"]
 
 
 class Pushed(Unique):
-    """A binary file to which bytes are added while it is read. Until the end, a reader without bytes has to wait.
+    """A binary file that grows while it is read. Until the end, a reader must wait if there are no bytes.
 
-    ``ended``: True once all bytes were added. ``error``: an exception that readers get instead of the end; it is set before
-    ``ended``. One thread can add bytes while another one reads.
+    ``ended``: True once all bytes were added. ``error``: an exception for readers instead of the end, which must be set
+    before ``ended``. One thread can add bytes while another one reads.
     """
 
     __slots__ = ("_chunks", "ended", "error")
@@ -31,18 +31,18 @@ class Pushed(Unique):
         self.error: Exception | None = None
 
     def add(self, data: BytesLike) -> None:
-        """Adds bytes at the end; bytes that their owner can change are copied."""
+        """Adds bytes at the end. Mutable buffers are copied."""
         chunk = kept_bytes(data, "data")
         if chunk:
             self._chunks.append(chunk)
 
     def clear(self) -> None:
-        """Drops all bytes that were not read."""
+        """Discards all bytes that were not read."""
         self._chunks.clear()
 
     def read(self, size: int, /) -> bytes | None:
-        """Returns at most ``size`` bytes, None if there are none yet, and ``b""`` at the end."""
-        # Asked first: whatever was added before the end is there once the end is seen.
+        """Returns at most ``size`` bytes, None if no bytes are available yet, or ``b""`` at the end."""
+        # Read first: if the end is seen, all bytes were added before.
         ended = self.ended
         if not self._chunks:
             if self.error is not None:
@@ -55,7 +55,7 @@ class Pushed(Unique):
         return bytes(chunk)
 
     def payloads(self, type_: int, more: int, last: int, size: int) -> Iterator[tuple[int, int, bytes]]:
-        """Returns an iterator over the bytes as payloads of one type; it raises BlockingIOError while there are none.
+        """Returns an iterator over the bytes as payloads of one type. It raises BlockingIOError while it has no bytes.
 
         ``more`` and ``last``: the flags. ``size``: the most bytes of a payload.
         """

@@ -1,4 +1,4 @@
-"""Frames as bytes, cut by their length alone: for tools that handle frames which are wrong in every other way."""
+"""Functions that split bytes into frames by length only, for tools that handle frames with invalid other fields."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["frames_in", "frames_of", "header_number", "with_header_number"]
 
 
 def frames_of(data: BytesLike, codec: Codec) -> list[bytes]:
-    """Returns the bytes of one side cut into frames; the last one may not be whole."""
+    """Splits the bytes of one side into frames. The last one may be incomplete."""
     data, frames, at = as_bytes(data), [], 0
     while at < len(data):
         end = codec.frame_end(data, at)
@@ -27,7 +27,7 @@ def frames_of(data: BytesLike, codec: Codec) -> list[bytes]:
 
 
 def frames_in(chunks: Iterable[bytes], codec: Codec) -> Iterator[bytes]:
-    """Yields the frames of one side that come in chunks, as :func:`frames_of` cuts them, each once it is whole."""
+    """Splits chunks of one side into frames as :func:`frames_of`, and yields each frame once it is complete."""
     waiting = bytearray()
     for chunk in chunks:
         waiting += chunk
@@ -41,7 +41,7 @@ def frames_in(chunks: Iterable[bytes], codec: Codec) -> Iterator[bytes]:
 
 
 def header_number(frame: bytes, name: str, codec: Codec) -> int:
-    """Returns the number of a header field. Raises :class:`ValueError` if the header is not whole."""
+    """Returns the number of a header field. Raises :class:`ValueError` if the header is incomplete."""
     if len(frame) < codec.HEADER_BYTES:
         raise ValueError(f"a header has {counted(codec.HEADER_BYTES, 'byte')}, not {len(frame)}")
     at, size, low, mask = codec.FIELDS[name]
@@ -49,7 +49,7 @@ def header_number(frame: bytes, name: str, codec: Codec) -> int:
 
 
 def with_header_number(frame: bytes, name: str, number: int, codec: Codec) -> bytes:
-    """Returns a frame with another number in a header field. Raises :class:`ValueError` for one that it cannot hold."""
+    """Returns a frame with another number in a header field. Raises :class:`ValueError` if the number does not fit."""
     at, size, low, mask = codec.FIELDS[name]
     if not 0 <= number <= mask:
         raise ValueError(f"{name} must be 0 to {mask}, not {number}")

@@ -1,8 +1,8 @@
-"""Frames out of bytes: fed in chunks of any size, or read from files and iterables.
+"""Readers of frames from chunks of any size, files, and iterables.
 
-Invariants: the cost is linear in the bytes fed, however they are cut; a length over the limit is refused before
-anything of that size is gathered; what was read before a fault is never lost. The header's layout is the codec's
-business: this module only knows where a frame ends once the codec has told it.
+Invariants: the cost is linear in the number of bytes, however they are split. A length over the limit is rejected
+before that many bytes are kept. Frames that were decoded before an error are never lost. Only the codec knows the
+layout of the header: this module learns from it where a frame ends.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 __all__ = ["CHUNK_BYTES", "FrameReader", "Pieces", "read_frames"]
 
 GATHERED_BYTES = 1 << 10
-"""Chunks of fewer bytes are gathered in one piece while a frame is not whole."""
+"""Chunks of fewer bytes are joined while a frame is incomplete."""
 
 
 class Pieces:
-    """Chunks, cut anew so that each piece starts where a frame starts: what a codec reads frames from.
+    """The input of a codec: chunks, split again so that each piece starts at the start of a frame.
 
-    Iterating gives pairs of bytes and the offset in them where the next frame starts. A reader of frames hands back
-    by :meth:`keep` what does not make a whole frame, and is given it again together with what it lacks.
+    Iterating yields pairs: bytes, and the offset in them at which the next frame starts. A reader returns the bytes of
+    an incomplete frame with :meth:`keep`, and later receives them again together with the missing bytes.
     """
 
     __slots__ = (
@@ -51,52 +51,52 @@ class Pieces:
 
     def __init__(self, *, copy: bool = True) -> None:
         self.position = 0
-        """Bytes of the input before the frame that is being read."""
+        """The number of bytes in the input before the current frame."""
         self.copies = copy
-        """True if the pieces are ``bytes``, else they are views."""
+        """True if the pieces are ``bytes``, False if they are views."""
         self._chunks: Iterable[BytesLike] = ()
-        # A chunk that starts where a frame starts, which is a piece as it is.
+        # A chunk that starts at the start of a frame, and so is a piece itself.
         self._whole: tuple[tuple[bytes | memoryview, int], ...] = ()
         self._parts: list[bytes | bytearray | memoryview] = []
         self._have = 0
         self._need = 0
         self._start = 0
-        # The chunk that completed the present piece, and where what it has beyond that starts.
+        # The chunk that completed the current piece, and the offset of its remaining bytes.
         self._after: bytes | memoryview = b""
         self._after_at = 0
         self.failed: RemoteProtocolError | None = None
-        """Why no more is read."""
+        """The error after which no more is read, or None."""
 
     @property
     def missing(self) -> int:
-        """Bytes that the frame at the end still lacks; as long as its header is not whole, those of the header."""
+        """The number of bytes that are missing from the frame at the end, or from its header while that is incomplete."""
         return self._need - self._have if self._have else 0
 
     @property
     def rest(self) -> bytes:
-        """The bytes after the last whole frame."""
+        """The bytes after the last complete frame."""
         return b"".join(self._parts)
 
     def offset(self, at: int) -> int:
-        """The offset in the input of a place in the piece that was given last."""
+        """Returns the offset in the input of an offset in the latest piece."""
         return self.position - self._start + at
 
     def supply(self, chunks: Iterable[BytesLike]) -> Pieces:
-        """Sets where the next chunks come from: buffers of any kind."""
+        """Sets the source of the next chunks, which are any buffers."""
         self._chunks = chunks
         self._whole = ()
         return self
 
     def take(self, chunk: BytesLike) -> bool:
-        """Sets the next chunk, the only one. Returns False if there are no pieces, since it completes no frame.
+        """Sets the next chunk. Returns False if it does not complete the current frame, so that there are no pieces.
 
         Raises :class:`TypeError` for a chunk that is not bytes.
         """
         if type(chunk) is not bytes or not self.copies:
-            # No view is held of a chunk that is copied: its owner can change it after the call, also after an error.
+            # A copied chunk leaves no view: its owner may change it after the call, even after an error.
             chunk = as_bytes(chunk) if self.copies else memoryview(bytes_like(chunk))
         if not self._have:
-            # Small chunks are often a frame each, so this is the short way for them.
+            # The fast path: small chunks are often one frame each.
             self._start = 0
             self._whole = ((chunk, 0),)
             return True
@@ -108,7 +108,7 @@ class Pieces:
         return True
 
     def _put(self, chunk: bytes | bytearray | memoryview) -> None:
-        """Adds bytes to those that wait. Small chunks are gathered, since each object costs more than its bytes."""
+        """Adds bytes to the waiting ones. Small chunks are joined, because an object needs more memory than their bytes."""
         parts = self._parts
         if len(chunk) >= GATHERED_BYTES:
             parts.append(bytes(chunk))
@@ -119,7 +119,7 @@ class Pieces:
         self._have += len(chunk)
 
     def keep(self, data: bytes | memoryview, at: int, need: int) -> None:
-        """Takes back the bytes from ``at`` on, which wait until there are ``need`` of them."""
+        """Keeps the bytes from ``at`` on until there are ``need`` of them."""
         self.position += at - self._start
         left = len(data) - at
         if left:
@@ -128,10 +128,10 @@ class Pieces:
             self._need = need
 
     def refuse(self, data: bytes | memoryview, at: int, error: RemoteProtocolError) -> RemoteProtocolError:
-        """Takes back the bytes from ``at`` on, which are refused; gives the error with its offset in the input."""
+        """Keeps the rejected bytes from ``at`` on. Returns the error with its offset in the input."""
         self.keep(data, at, len(data) - at)
         if len(self._after) > self._after_at:
-            # Nothing is lost: what came with the header stays too.
+            # Keeps the bytes after the header too.
             self._put(self._after[self._after_at :])
             self._need = self._have
         self._after = b""
@@ -139,9 +139,9 @@ class Pieces:
         return self.failed
 
     def cut(self, codec: Codec, max_payload: int) -> RemoteProtocolError:
-        """Why the bytes at the end of the input are no frame, with its offset in the input."""
+        """Returns the error for an incomplete frame at the end of the input, with its offset in the input."""
         error = codec.cut_frame(self.rest, max_payload).moved(self.position)
-        # A header that is cut can already have a length over the limit.
+        # An incomplete header may already have a length over the limit.
         limit_requirement = next(part.rules["limit"] for part in codec.FRAME.parts if part.name == "length")
         if error.requirement == limit_requirement:
             return error
@@ -157,7 +157,7 @@ class Pieces:
         return self._joined(chunks)
 
     def _joined(self, chunks: Iterable[BytesLike]) -> Iterator[tuple[bytes | memoryview, int]]:
-        """The pieces of chunks, the first together with the bytes that wait."""
+        """Yields the pieces of chunks. The first piece begins with the waiting bytes."""
         for chunk in chunks:
             data = chunk if type(chunk) is bytes else as_bytes(chunk) if self.copies else bytes_like(chunk)
             start = 0
@@ -183,11 +183,11 @@ class Pieces:
 
 
 class FrameReader(Unique):
-    """Frames out of chunks of bytes.
+    """A decoder of frames from chunks of bytes.
 
-    ``max_payload``: the most bytes of a payload; the revision's default unless told otherwise. ``copy``: give
-    payloads as ``bytes``; False gives views of the chunks that were fed, which are then kept alive and must not
-    change. ``codec``: the codec of the revision; the default revision unless told otherwise.
+    ``max_payload``: the most bytes of a payload; None for the revision's default. ``copy``: True for payloads of type
+    ``bytes``. False for views of the chunks; the views keep the chunks alive, and the chunks must not change.
+    ``codec``: None for that of the default revision.
     """
 
     __slots__ = ("_codec", "_max_payload", "_pieces")
@@ -199,28 +199,28 @@ class FrameReader(Unique):
 
     @property
     def position(self) -> int:
-        """The offset in the input where the next frame starts."""
+        """The offset of the next frame in the input, in bytes."""
         return self._pieces.position
 
     @property
     def missing(self) -> int:
-        """Bytes that the frame at the end still lacks, 0 between frames.
+        """The number of bytes that are missing from the frame at the end, 0 between frames.
 
-        As long as its header is not whole, those of the header.
+        While the header is incomplete, it is the number of bytes that are missing from the header.
         """
         return self._pieces.missing
 
     @property
     def rest(self) -> bytes:
-        """The bytes after the last whole frame. After a fault they start with the frame that was refused."""
+        """The bytes after the last complete frame. After an error they start with the rejected frame."""
         return self._pieces.rest
 
     def feed(self, data: BytesLike) -> list[Frame]:
-        """The frames that ``data`` makes whole, in wire order.
+        """Returns the frames that are complete with ``data``, in wire order.
 
-        ``data``: bytes or another buffer; the width of a view's items does not matter. Raises :class:`TypeError` for
-        anything else. Raises :class:`RemoteProtocolError` for a length over the limit (frame.length-limit), its offset from the
-        start of the input, its ``frames`` those that came before; every later call raises it again.
+        ``data``: bytes or another buffer with items of any width. Raises :class:`TypeError` for other types. Raises
+        :class:`RemoteProtocolError` for a length over the limit (frame.length-limit). The offset counts from the start
+        of the input, and ``frames`` has the frames before the error. Every later call raises the error again.
         """
         pieces = self._pieces
         if pieces.failed is not None:
@@ -228,34 +228,35 @@ class FrameReader(Unique):
         frames: list[Frame] = []
         try:
             if pieces.take(data):
-                # A list that is extended by a generator has what it gave, also when it then raises.
+                # `extend` keeps the items that the generator yields before it raises.
                 frames.extend(self._codec.read_frames(pieces, self._max_payload))
         except RemoteProtocolError as error:
             error.frames = tuple(frames)
-            # The error is kept. Its traceback would keep views of the chunk.
+            # The error is kept, and its traceback would keep views of the chunk.
             raise error.with_traceback(None) from None
         return frames
 
     def close(self) -> None:
-        """Says that the input ends. Raises :class:`RemoteProtocolError` (frame.whole) in the middle of a frame."""
+        """Ends the input. Raises :class:`RemoteProtocolError` (frame.whole) in the middle of a frame."""
         self._check()
         if self._pieces.missing:
             self._pieces.failed = self._pieces.cut(self._codec, self._max_payload)
             raise self._pieces.failed
 
     def read(self, source: Source) -> Iterator[Frame]:
-        """The frames in a binary file, in bytes, or in an iterable of chunks, to its end, each as soon as it is whole.
+        """Returns an iterator over the frames of a binary file, of bytes, or of an iterable of chunks.
 
-        Raises as :meth:`feed` and :meth:`close` do, after the frames before the fault. Raises :class:`BlockingIOError`
-        if a file has no bytes yet: wait until it can be read, and iterate again, over the same iterator or over a new
-        one. The reader belongs to this iterator until it is exhausted.
+        It yields each frame once it is complete, up to the end. Raises as :meth:`feed` and :meth:`close` do, after the
+        frames before the error. Raises :class:`BlockingIOError` if a file has no bytes yet: wait until it can be read,
+        and iterate again, over the same iterator or over a new one. Do not use the reader otherwise until the iterator
+        is exhausted.
         """
         self._check()
-        # Bytes are a chunk as they are. Any other buffer, such as a file that is mapped, is not copied at once.
+        # Bytes are one chunk. Any other buffer, such as a mapped file, is copied in parts.
         chunks, ended = Chunks((source,) if type(source) is bytes else source, copy=self._pieces.copies), False
 
         def to_end() -> Iterator[bytes | memoryview]:
-            """The chunks; at their end, the fault of a frame that is cut."""
+            """Yields the chunks. Raises the error of an incomplete frame at their end."""
             nonlocal ended
             self._check()
             yield from chunks
@@ -270,12 +271,12 @@ class FrameReader(Unique):
     def _check(self) -> None:
         failed = self._pieces.failed
         if failed is not None:
-            # Each time that an error is raised adds to its traceback.
+            # Raising the same error again would extend its traceback.
             raise failed.with_traceback(None)
 
 
 def checked_max_payload(max_payload: int | None, codec: Codec) -> int:
-    """A limit on payloads, the codec's default for None. Raises as :func:`hgproto.runtime.frame.checked_number` does."""
+    """Returns the checked limit, or the codec's default for None. Raises as :func:`~hgproto.runtime.frame.checked_number`."""
     default, maximum = codec.MAX_PAYLOAD
     if max_payload is None:
         return default
@@ -285,5 +286,5 @@ def checked_max_payload(max_payload: int | None, codec: Codec) -> int:
 def read_frames(
     source: Source, *, max_payload: int | None = None, copy: bool = True, codec: Codec | None = None
 ) -> Iterator[Frame]:
-    """The frames in a binary file, in bytes, or in an iterable of chunks; see :meth:`FrameReader.read`."""
+    """Returns an iterator over the frames of a binary file, of bytes, or of chunks; see :meth:`FrameReader.read`."""
     return FrameReader(max_payload=max_payload, copy=copy, codec=codec).read(source)

@@ -1,4 +1,4 @@
-"""Text for people, as the atoms of a message."""
+"""Builders of the atoms of text messages."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CHARSETS = {"ascii": ("ascii", "ASCII"), "utf8": ("utf-8", "UTF-8")}
 
 
 def encoded(text: str, charset: str, requirement: str, field: str) -> bytes:
-    """Returns a text in ``ascii`` or ``utf8``. Raises :class:`LocalProtocolError` for one that the charset does not have."""
+    """Encodes a text in ``ascii`` or ``utf8``. Raises :class:`LocalProtocolError` for a character outside the charset."""
     check_text(text, field)
     encoding, name = _CHARSETS[charset]
     try:
@@ -35,7 +35,7 @@ def encoded(text: str, charset: str, requirement: str, field: str) -> bytes:
 
 
 def placeholders(format_: str) -> int:
-    """Returns the number of ``%s`` in a format; ``%%`` is a percent sign, and any other ``%x`` stands for itself."""
+    """Returns the number of ``%s`` in a format. ``%%`` is a percent sign, and any other ``%x`` is literal text."""
     check_text(format_, "format_")
     return sum(match == "s" for match in _DIRECTIVE.findall(format_))
 
@@ -50,11 +50,11 @@ class _String(NamedTuple):
 
 
 class Texts:
-    """Makes the atoms of messages. Text can be given as text or as bytes.
+    """A builder of atoms. Texts may be ``str`` or bytes.
 
-    ``structure``: that of an atom, which has ``format``, ``labels``, and ``args``. ``placeholders`` and ``percent``: the
-    requirements for a format whose placeholders are not as many as its arguments, and for a percent sign that is in neither
-    ``%s`` nor ``%%``; None where the revision has none.
+    ``structure``: that of an atom, with ``format``, ``labels``, and ``args``. ``placeholders``: the requirement that
+    the number of placeholders equals the number of arguments. ``percent``: the requirement that each percent sign
+    belongs to ``%s`` or ``%%``. Both are None if the revision has no such requirement.
     """
 
     __slots__ = ("_atom", "_percent", "_placeholders", "_strings")
@@ -69,10 +69,10 @@ class Texts:
     def __call__(self, atoms: Iterable[Any], errors: str) -> tuple[Any, ...]:
         """Returns the atoms of a message.
 
-        ``atoms``: atoms, or triples of a format, its labels, and its arguments. ``errors``: ``strict`` refuses what is not
-        UTF-8, and ``replace`` puts U+FFFD in its place. Atoms are refused one after the other, each by the first of: too many
-        arguments, too many labels, a character that the charset of a label does not have, a format or an argument that is too
-        long, a label that is too long, the wrong number of placeholders, a percent sign of no directive.
+        ``atoms``: atoms, or triples of a format, its labels, and its arguments. ``errors``: ``strict`` rejects text
+        that is not UTF-8, and ``replace`` replaces it with U+FFFD. Atoms are checked one after the other. The order of
+        the checks is: number of arguments, number of labels, charset of labels; sizes of format and arguments, sizes of
+        labels, number of placeholders, percent signs.
         """
         if errors not in ("strict", "replace"):
             raise ValueError(f"errors is 'strict' or 'replace', not {shown(errors)}")
@@ -133,7 +133,7 @@ def _string(part: Part, parts: dict[str, Part]) -> _String:
 
 
 def _text(text: str | BytesLike, string: _String, errors: str, field: str) -> str:
-    """Returns a text that the charset can say, from text or from bytes."""
+    """Returns the text of a ``str`` or of bytes, checked for charset and size."""
     requirement = string.rules["charset"]
     if isinstance(text, str):
         decoded = _LONE_SURROGATES.sub("\ufffd", text) if errors == "replace" else text

@@ -1,7 +1,7 @@
-"""The annotated hex dump of frames: bytes, field, value, meaning.
+"""The annotated hex dump of frames, with the bytes, field, value, and meaning of each field.
 
-Header fields come from the schema's header, payload fields from the codec's tables, so a user's schema is shown as ours is.
-What is damaged is shown up to the damage, then the error, then the bytes that are left.
+Header fields come from the schema, and payload fields from the codec's tables, so schemas of users are supported too. A
+damaged frame is shown up to the damage, followed by the error and the remaining bytes.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ __all__ = ["Annotation", "Style", "annotated", "annotation_of", "frame_tree"]
 
 ROW_BYTES = 8
 MAX_ROWS = 4
-"""Rows of bytes of one field; the rest is counted. The JSON form has them all."""
+"""The most rows of bytes of one field; the rest is only counted. The JSON form has all bytes."""
 
 FIELD_WIDTH = 20
 _MOST_SHOWN = 60
-"""Characters of a heading. A peer could make a longer one wrap, so that it looks like lines of the dump."""
+"""The most characters of a heading. A longer one from a peer could wrap, and look like lines of the dump."""
 VALUE_WIDTH = 18
 
 
 class Style:
-    """How parts are shown: by colour on a terminal, else as they are."""
+    """The style of output: colors for a terminal, or plain text."""
 
     def __init__(self, *, colour: bool) -> None:
         self.colour = colour
@@ -42,27 +42,28 @@ class Style:
         return f"\x1b[{code}m{text}\x1b[0m" if self.colour and text else text
 
     def title(self, text: str) -> str:
-        """The line that starts a frame."""
+        """Styles the first line of a frame."""
         return self._in("1", text)
 
     def data(self, text: str) -> str:
-        """Offsets and bytes."""
+        """Styles offsets and bytes."""
         return self._in("36", text)
 
     def meaning(self, text: str) -> str:
-        """What a value means."""
+        """Styles the meaning of a value."""
         return self._in("2", text)
 
     def error(self, text: str) -> str:
-        """What is wrong."""
+        """Styles an error."""
         return self._in("1;31", text)
 
 
 class Annotation(NamedTuple):
-    """What some bytes of a frame mean.
+    """The meaning of some bytes of a frame.
 
-    ``path``: the field, in the payload with what it is in: ``atoms[0].labels[1]``. ``start``, ``end``: its bytes, counted
-    from the start of the frame. ``value``: in words, short. ``meaning``: a sentence. ``in_header``: whether the header has it.
+    ``path``: the field, with its parents inside the payload, such as ``atoms[0].labels[1]``. ``start``, ``end``:
+    offsets in bytes from the start of the frame. ``value``: a short text. ``meaning``: a sentence. ``in_header``: True
+    for a header field.
     """
 
     path: str
@@ -76,12 +77,12 @@ class Annotation(NamedTuple):
 def annotated(
     frame: Frame, continued: bool, schema: Schema, codec: Codec, max_items: int | None = None
 ) -> Iterator[Annotation]:
-    """What each field of a frame means, in wire order.
+    """Yields the annotation of each field of a frame, in wire order.
 
-    ``continued``: whether the payload goes on where the one before ended. ``max_items``: the most items of the payload, if
-    not the revision's limit. Raises
-    :class:`~hgproto.RemoteProtocolError` where the payload is damaged, after what comes before; its offset counts from the
-    start of the frame. Raises :class:`ValueError` for a frame of another revision than the codec's.
+    ``continued``: True if the payload continues that of an earlier frame. ``max_items``: the most items of the payload;
+    None for the revision's limit. Raises :class:`~hgproto.RemoteProtocolError` at damage in the payload, after the
+    annotations before it. Its offset counts from the start of the frame. Raises :class:`ValueError` for a frame of
+    another revision than the codec's.
     """
     check_revision(frame, codec)
     for span, value, meaning in _header_spans(frame, schema, codec):
@@ -95,7 +96,7 @@ def annotated(
 
 
 def annotation_of(span: Span, start: int = 0) -> Annotation:
-    """What a field of a payload means; the payload starts at byte ``start``."""
+    """Returns the annotation of a payload field. ``start``: the offset of the payload, in bytes."""
     value = "" if span.value is None else _value(span.value)
     return Annotation(span.path, start + span.start, start + span.end, value, _brief(span.doc), in_header=False)
 
@@ -111,10 +112,10 @@ def frame_tree(
     *,
     max_items: int | None = None,
 ) -> Iterator[str]:
-    """The lines for one frame, the ``number``-th, whose header starts at ``offset`` of the input.
+    """Yields the lines of the dump of one frame. ``number``: its position. ``offset``: that of its header in the input.
 
-    ``max_items``: the most items of its payload, if not the revision's limit. Raises :class:`ValueError` for a frame of
-    another revision than the codec's.
+    ``max_items``: the most items of its payload; None for the revision's limit. Raises :class:`ValueError` for a frame
+    of another revision than the codec's.
     """
     check_revision(frame, codec)
     title = f"frame {number} at offset {offset}: {_type_text(frame, codec)}"
@@ -177,7 +178,7 @@ def _payload_spans(
     frame: Frame, payload: bytes, continued: bool, schema: Schema, codec: Codec, max_items: int | None
 ) -> Iterator[Span]:
     spans = _all_spans(frame, payload, continued, schema, codec, max_items)
-    # Of a payload without bytes there is nothing to show, unless it is damaged.
+    # An empty payload has no lines, unless it is damaged.
     yield from spans if payload else (span for span in spans if span.start < span.end)
 
 
@@ -218,7 +219,7 @@ def _rows(path: str, data: bytes, offset: int, value: str, meaning: str, style: 
 
 
 def _value(value: Any) -> str:
-    """A value in a column's width."""
+    """Returns a value, shortened to the width of its column."""
     if isinstance(value, bytes):
         text = repr(value[: VALUE_WIDTH + 1])[1:]
     elif isinstance(value, str):

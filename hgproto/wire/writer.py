@@ -1,4 +1,4 @@
-"""Bytes out of frames: one, many in pieces, or as buffers that are written without being joined."""
+"""Encoders of frames: to bytes, to pieces of many frames, or to buffers that are written without joining them."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 __all__ = ["PIECE_BYTES", "FrameWriter", "encode_frame", "encode_frames", "frame_buffers", "write_frames"]
 
 JOINED_BYTES = 1 << 14
-"""Payloads of fewer bytes are written together with their header: a copy costs less than a second write."""
+"""Payloads of fewer bytes are joined with their header, because a copy costs less than a second write."""
 
 PIECE_BYTES = 1 << 18
-"""Bytes to which frames are joined, and no further: the memory of larger pieces is given back and asked for each time."""
+"""The size in bytes of pieces of joined frames. The memory of larger pieces would be allocated again each time."""
 
 
 def encode_frame(frame: Frame, *, max_payload: int | None = None, codec: Codec | None = None) -> bytes:
-    """The bytes of a frame; its length is computed (section 1.2).
+    """Encodes a frame, and computes its length (section 1.2).
 
-    ``max_payload``: the most bytes of a payload, the revision's default unless told otherwise. Raises
-    :class:`LocalProtocolError` for a longer one, and for a number that its header field cannot hold, and
-    :class:`ValueError` for a frame of another revision than the codec's.
+    ``max_payload``: the most bytes of a payload; None for the revision's default. Raises :class:`LocalProtocolError`
+    for a longer payload, and for a number that its header field cannot hold. Raises :class:`ValueError` for a frame of
+    another revision than the codec's.
     """
     codec = checked_codec(codec)
     check_revision(frame, codec)
@@ -41,10 +41,11 @@ def encode_frame(frame: Frame, *, max_payload: int | None = None, codec: Codec |
 def encode_frames(
     frames: Iterable[Frame], *, max_payload: int | None = None, codec: Codec | None = None
 ) -> Iterator[bytes]:
-    """The bytes of frames in pieces of whole frames, each as soon as it has :data:`PIECE_BYTES`.
+    """Returns an iterator over the bytes of frames, in pieces of whole frames with at least :data:`PIECE_BYTES`.
 
-    No frame is asked for before the frames before it were given or are in the same piece. Raises as one frame does, and
-    whatever ``frames`` raise, once the frames before were given; the same iterator then continues with the frames after.
+    The last piece may be smaller. The next frame is requested only after the earlier frames were yielded or added to
+    the current piece. Raises as :func:`encode_frame`, and exceptions of ``frames``, after the frames before the
+    exception; the iterator then continues with the later frames.
     """
     codec = checked_codec(codec)
     return _Encoded(frames, _limit(max_payload, codec), codec)
@@ -83,7 +84,7 @@ class _Encoded(Unique):
                 size += len(data)
                 if size >= PIECE_BYTES:
                     break
-        except BaseException as error:  # raised once the frames before it were given
+        except BaseException as error:  # raised after the frames before it were yielded
             if not parts:
                 raise
             self._failure = error
@@ -95,13 +96,16 @@ class _Encoded(Unique):
 def frame_buffers(
     frames: Iterable[Frame], *, max_payload: int | None = None, codec: Codec | None = None
 ) -> Iterator[bytes | memoryview]:
-    """Headers and payloads in turn, for ``writelines`` and the like: no payload is copied. Raises as one frame does."""
+    """Returns an iterator over headers and payloads, for example for ``writelines``. Copies no payload.
+
+    Raises as :func:`encode_frame`.
+    """
     codec = checked_codec(codec)
     return resumable(_Buffers(frames, _limit(max_payload, codec), codec))
 
 
 class _Buffers:
-    """The buffers of :func:`frame_buffers`, to be begun again after an exception."""
+    """The buffers of :func:`frame_buffers`, which continue after an exception."""
 
     def __init__(self, frames: Iterable[Frame], limit: int, codec: Codec) -> None:
         self._frames = iter(frames)
@@ -136,11 +140,11 @@ class _Buffers:
 
 
 class FrameWriter(Unique):
-    """Writes frames to a binary file, buffered or raw, whole and in order.
+    """A writer of frames to a binary file, buffered or raw. It writes whole frames in order.
 
-    ``max_payload`` and ``codec``: as of :func:`encode_frame`. If the file has no room, :meth:`write` raises
-    :class:`BlockingIOError`. The writer then keeps the rest of the frame that it was writing, as a copy where its owner
-    can change it, and the frames after it: wait until the file can be written, and call :meth:`flush`.
+    ``max_payload`` and ``codec``: as for :func:`encode_frame`. If the file has no room, :meth:`write` raises
+    :class:`BlockingIOError`. The writer then keeps the rest of the current frame (a copy of a mutable buffer) and the
+    frames after it. Wait until the file can be written, and call :meth:`flush`.
     """
 
     __slots__ = ("_codec", "_frames", "_limit", "_output")
@@ -153,29 +157,30 @@ class FrameWriter(Unique):
 
     @property
     def written(self) -> int:
-        """Bytes that the file has accepted."""
+        """The number of bytes that the file has accepted."""
         return self._output.written
 
     @property
     def pending(self) -> bool:
-        """True if bytes or frames are left to be written."""
+        """True if bytes or frames are still to be written."""
         return bool(self._output.pending or self._frames)
 
     @property
     def is_full(self) -> bool:
-        """True if the file had no room for all bytes of a frame."""
+        """True if the file had no room for the rest of a frame."""
         return bool(self._output.pending)
 
     def write(self, frames: Iterable[Frame]) -> None:
-        """Writes frames, after whatever an earlier call has left. Each is written before the next is asked for.
+        """Writes the frames that an earlier call has left, then ``frames``. Writes each frame before it requests the next.
 
-        Raises as :func:`encode_frame` does, and whatever the file or ``frames`` raise; the frames before it are written.
+        Raises as :func:`encode_frame` does, and exceptions of the file or of ``frames``; the frames before it are
+        written.
         """
         self._frames.append(iter(frames))
         self.flush()
 
     def flush(self) -> None:
-        """Writes whatever is left. Raises as :meth:`write` does. The file itself is not flushed."""
+        """Writes the remaining frames. Raises as :meth:`write` does. The file itself is not flushed."""
         try:
             self._flush()
         except BaseException:
@@ -198,7 +203,7 @@ class FrameWriter(Unique):
                     else:
                         output.write(encode_header(frame, limit), frame.payload)
             except BaseException as error:
-                # The frames go on after trouble with the file, and once their own source has bytes again.
+                # The iteration can continue after an exception of the file, and after a pause of its own source.
                 if not output.pending and not isinstance(error, BlockingIOError):
                     self._frames.popleft()
                 raise
@@ -208,10 +213,11 @@ class FrameWriter(Unique):
 def write_frames(
     file: Writable, frames: Iterable[Frame], *, max_payload: int | None = None, codec: Codec | None = None
 ) -> None:
-    """Writes frames to a binary file, buffered or raw: all of them, or raises.
+    """Writes all frames to a binary file, buffered or raw, or raises an exception.
 
-    Raises as one frame does; frames before it are written. Raises :class:`BlockingIOError` if the file has no room, with
-    the bytes that it has accepted as ``characters_written``; use a :class:`FrameWriter` for a file that does not block.
+    Raises as :func:`encode_frame`; frames before the exception are written. Raises :class:`BlockingIOError` if the file
+    has no room; its ``characters_written`` is the number of accepted bytes. Use a :class:`FrameWriter` for a
+    non-blocking file.
     """
     writer = FrameWriter(file, max_payload=max_payload, codec=codec)
     try:

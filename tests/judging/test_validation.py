@@ -543,7 +543,7 @@ def test_a_context_that_was_begun_anew_is_told_from_damage() -> None:
 
     assert found(alone(b"one"), alone(b"two")) == "bytes that only a new context takes"
     for damaged in ((b"one",), (alone(b"one"), b"\xff" * 9), (b"one", alone(b"two"))):
-        assert found(*damaged).startswith("what it refuses: ")
+        assert found(*damaged).startswith("bytes that the library rejects: ")
 
 
 @pytest.mark.parametrize("call", [SessionValidator().feed, SessionValidator().close, Validator])

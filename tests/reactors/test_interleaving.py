@@ -247,7 +247,7 @@ def test_a_message_that_was_made_comes_before_the_response_whoever_gives_it(pool
     if pooled:
         with EncodingPool() as pool:
             with pytest.raises(
-                RuntimeError, match="frames of request 1 on stream 2 were made here and were not taken yet"
+                RuntimeError, match="frames of request 1 on stream 2 were built here and not consumed yet"
             ):
                 pool.submit(send)
             talk.frames += first
@@ -271,7 +271,7 @@ def test_a_response_waits_for_a_message_that_is_made_elsewhere_on_another_stream
         if claimed != "response":
             pool.submit(text)
         with pytest.raises(
-            RuntimeError, match="a message before it on stream 4 was not taken yet; take its frame first"
+            RuntimeError, match="a message before it on stream 4 was not consumed yet; consume its frame first"
         ):
             if claimed == "message":
                 talk.frames += send
@@ -410,7 +410,7 @@ def test_frames_are_not_taken_from_a_stream_on_which_a_pool_has_some() -> None:
     with EncodingPool() as pool:
         pool.submit(pooled)
         with pytest.raises(
-            RuntimeError, match="frames on stream 2 are made elsewhere, for example by a pool; take those first"
+            RuntimeError, match="frames on stream 2 are built elsewhere, for example by a pool; consume those first"
         ):
             next(later)
         # Other streams are free.

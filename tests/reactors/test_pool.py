@@ -314,7 +314,7 @@ def test_a_pool_is_closed_by_an_exception_and_its_work_is_done() -> None:
 
 def test_what_is_on_several_streams_has_no_thread() -> None:
     client = Client(buffered=True)
-    with EncodingPool() as pool, pytest.raises(ValueError, match="on several streams"):
+    with EncodingPool() as pool, pytest.raises(ValueError, match="for several streams"):
         pool.submit(client.flush())
 
 

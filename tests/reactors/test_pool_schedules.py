@@ -45,7 +45,7 @@ ENCODINGS = [None, *default_encodings()]
 CONTENT = bytes(range(256))[::-1][:60]
 PARTS = [CONTENT[:10], CONTENT[10:45], CONTENT[45:]]
 KINDS = ["bytes", "chunks", "file", "error", "torn", "writer"]
-REFUSED = r"made elsewhere|was not taken yet|were not taken yet|taken already"
+REFUSED = r"built elsewhere|not consumed yet|consumed already"
 
 
 class Later(Executor):
@@ -288,9 +288,7 @@ def test_a_pool_takes_no_stream_with_frames_that_close_it(encoding: str) -> None
     # The last response also makes the frame that closes the other stream.
     frames = [next(first), next(last)]
     with EncodingPool() as pool:
-        with pytest.raises(
-            RuntimeError, match=r"frames of request 1 on stream 2 were made here and were not taken yet"
-        ):
+        with pytest.raises(RuntimeError, match=r"frames of request 1 on stream 2 were built here and not consumed yet"):
             pool.submit(first)
         assert not first.claimed
         assert pool.outstanding == 0
@@ -308,7 +306,7 @@ def test_a_pool_takes_no_stream_with_a_message_that_was_begun() -> None:
     # The settings of the stream, after which the message waits.
     frames = [next(text)]
     with EncodingPool() as pool:
-        with pytest.raises(RuntimeError, match=r"take those first, or use another stream"):
+        with pytest.raises(RuntimeError, match=r"consume those first, or use another stream"):
             pool.submit(first)
         frames += talk.server.respond(3, CONTENT, stream_id=4)
         pool.submit(first)
@@ -340,7 +338,7 @@ def test_a_send_whose_last_frame_waits_is_not_made_by_a_pool() -> None:
     executor = Later()
     pool = EncodingPool(executor=executor)
     for send in (first, second):
-        with pytest.raises(RuntimeError, match=r"frames of request 3 on stream 2 were made here"):
+        with pytest.raises(RuntimeError, match=r"frames of request 3 on stream 2 were built here"):
             pool.submit(send)
     frames += second
     pool.submit(first)
@@ -361,7 +359,7 @@ def test_a_call_of_a_writer_that_is_refused_takes_nothing(method: str) -> None:
     with EncodingPool() as pool:
         pool.submit(client.issue("heads"))
         for _ in range(2):
-            with pytest.raises(RuntimeError, match="frames on stream 1 are made elsewhere"):
+            with pytest.raises(RuntimeError, match="frames on stream 1 are built elsewhere"):
                 calls[method]()
         frames = made(pool)
     frames += writer.write(b"ONE")
@@ -378,7 +376,7 @@ def test_two_pools_do_not_work_on_the_same_stream() -> None:
     first, second = talk.server.respond(1, CONTENT), talk.server.respond(3, CONTENT)
     with EncodingPool() as pool, EncodingPool() as other:
         pool.submit(first)
-        with pytest.raises(RuntimeError, match="frames on stream 2 are made elsewhere"):
+        with pytest.raises(RuntimeError, match="frames on stream 2 are built elsewhere"):
             other.submit(second)
         frames = made(pool)
         other.submit(second)
@@ -395,7 +393,7 @@ def test_the_error_that_closes_a_connection_waits_for_the_frames_of_a_pool() -> 
         pool.submit(pooled)
         pool.submit(ready)
         (error,) = talk.server.receive_frame(parse_frame("9 1 0 command-data eos x"))
-        with pytest.raises(RuntimeError, match="frames on stream 4 are made elsewhere"):
+        with pytest.raises(RuntimeError, match="frames on stream 4 are built elsewhere"):
             list(error.frames)
         frames += made(pool)
     frames += error.frames
@@ -413,7 +411,7 @@ def test_the_end_of_a_response_is_refused_before_a_message_that_a_pool_has(metho
     with EncodingPool() as pool:
         pool.submit(text)
         for _ in range(2):
-            with pytest.raises(RuntimeError, match="a message before it on stream 4 was not taken yet"):
+            with pytest.raises(RuntimeError, match="a message before it on stream 4 was not consumed yet"):
                 writer.end() if method == "end" else writer.fail("no more")
         # What comes before the end can be sent.
         frames += writer.write(CONTENT)

@@ -84,7 +84,7 @@ def test_frames_that_are_made_elsewhere(last: bool) -> None:
     assert told.log == ["asked", "made"]
     assert list(told) == []
     assert [frame.stream_flags for frame in frames] == [1, 2 * last]
-    with pytest.raises(RuntimeError, match="taken already"):
+    with pytest.raises(RuntimeError, match="consumed already"):
         told.claim()
     assert told.output.claimed == 1
     told.sent()
@@ -96,7 +96,7 @@ def test_frames_that_are_made_elsewhere(last: bool) -> None:
 def test_what_was_taken_cannot_be_made() -> None:
     told = Told()
     list(told)
-    with pytest.raises(RuntimeError, match="taken already"):
+    with pytest.raises(RuntimeError, match="consumed already"):
         told.claim()
 
 

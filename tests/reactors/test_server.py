@@ -294,7 +294,7 @@ def test_a_source_that_asks_for_its_own_frames_disturbs_nobody() -> None:
     assert isinstance(answer, SendFrames)
     send: SendFrames = answer
     assert b"".join(bytes(frame.payload) for frame in send) == b"onetwo"
-    assert asked == ["a source asks for frames of its own response or command, which are just being made"]
+    assert asked == ["the source of a response or command asks for frames of the same send while they are being built"]
     assert send.failure is None
 
 
@@ -829,7 +829,7 @@ def test_a_refusal_says_where_and_what_was_expected_and_found(refusal: str) -> N
         ),
         (
             [command(1)],
-            "expected a connection on which no rule was broken, found the connection has failed (reactor.errored)",
+            "expected a connection without a violated requirement, found the connection has failed (reactor.errored)",
         ),
     ],
 )

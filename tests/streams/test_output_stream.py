@@ -153,7 +153,7 @@ def test_what_may_be_too_long_when_encoded_is_sent_plain(profile: Profile) -> No
 
 
 def test_settings_are_the_streams_own() -> None:
-    with pytest.raises(ValueError, match="makes its own stream-settings"):
+    with pytest.raises(ValueError, match="builds its own stream-settings"):
         list(OutputStream(2).send(codec.make_frame(1, 2, 0, 8, 0, b"\x04zlib")))
     with pytest.raises(ValueError, match="flush is"):
         OutputStream(2, flush="never")  # type: ignore[arg-type]
@@ -485,7 +485,7 @@ def test_a_payload_that_an_encoder_makes_too_long_for_a_frame_is_an_error_and_no
     with pytest.raises(LocalProtocolError) as caught:
         stream.send(text(1, bytes(40_000)), end=end)
     assert str(caught.value) == (
-        "payload: expected an encoded payload of at most 65535 bytes, found 80000 bytes that the encoder has made of 40000"
+        "payload: expected an encoded payload of at most 65535 bytes, found 80000 bytes that the encoder returned for 40000"
         " (frame.length-limit)"
     )
     # The stream goes on without the encoder, whose context has more than the receiver's.
