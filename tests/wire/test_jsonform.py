@@ -153,7 +153,7 @@ def test_a_value_has_no_more_levels_than_a_payload(wrap: Callable[[Any], Any]) -
             assert "78" in json.dumps(value_to_json(value))
             continue
         with pytest.raises(
-            ValueError, match=r"^expected at most 32 levels of nesting in a value, found more; give a dec"
+            ValueError, match=r"^expected at most 32 levels of nesting in a value, found more; use the value of a dec"
         ):
             value_to_json(value)
 
@@ -176,7 +176,7 @@ def test_incomplete_values_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [following(1, *START), following(5, *ARGUMENT), following(7, 1, 2)] == [True, True, False]
     for number in (7, 9):
         with pytest.raises(
-            LimitError, match="at most 2 requests with an incomplete value at a time, found more; give a part"
+            LimitError, match="at most 2 requests with an incomplete value at a time, found more; use a smaller part"
         ):
             following(number, *ARGUMENT)
     assert following(1, *ARGUMENT) is True
