@@ -250,18 +250,33 @@ class Judge(_Base):
         plan: Plan,
         kind: int,
     ) -> Node:
-        """Where the answer of a stream's guard leads. A refusal is said, and then counts as the answer that is none."""
+        """Where the answer of a stream's guard leads. A refusal is said, and then counts as the answer that is none.
+
+        Raises :class:`Violation` if every answer leads to a refusal.
+        """
+        fault: RemoteProtocolError | None = None
+        inside = False
         try:
             following = onward.outcomes[ask(self, stream, request, payload, plan)]
             if following.ask is not None or following.row.error is None:
                 return following
-            self._remarks.append((Remark(stream.refusal(following.row, kind & 0xFF)), True, False))
+            fault = stream.refusal(following.row, kind & 0xFF)
         except Blind:
             pass
-        except RemoteProtocolError as fault:
-            self._remarks.append((Remark(fault), True, True))
+        except RemoteProtocolError as error:
+            fault, inside = error, True
         stream.forget_fault()
-        return next(node for node in onward.outcomes.values() if node.ask is not None or node.row.error is None)
+        for node in onward.outcomes.values():
+            if node.ask is not None or node.row.error is None:
+                if fault is not None:
+                    self._remarks.append((Remark(fault), True, inside))
+                return node
+        if plan.encoded:
+            # The context has seen the payload already.
+            stream.lose()
+        if fault is None:
+            fault = stream.refusal(next(iter(onward.outcomes.values())).row, kind & 0xFF)
+        raise Violation(placed(self._revision, fault, kind) if inside else fault)
 
     def _input(self, stream_id: int) -> InputStream:
         limit = self.limits.decoded_frame

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support import SCHEMA
 
-from hgproto import Server, parse_frame
+from hgproto import Server, Validator, parse_frame
 from hgproto.language import load
 from hgproto.language.check import check
 from hgproto.reactors.events import Error
@@ -73,3 +73,43 @@ def test_atoms_have_their_strings_in_any_order(own: Callable[..., Revision]) -> 
     (frame,) = server.send_text(1, [("%s", ["label"], ["argument"])])
     (atom,) = revision.codec.decode_payload(frame).atoms
     assert (atom.format, atom.labels, atom.args) == ("%s", ("label",), ("argument",))
+
+
+SETTINGS = "{and: [stream-begin, {guard: {settings: good}}, stream-end]}"
+
+
+@pytest.mark.requirement("stream-settings.known-profile", "stream-settings.name-whole", "stream-settings.profile-bytes")
+@pytest.mark.parametrize(
+    ("payload", "found"),
+    [
+        (r"\x04zlib", "stream-settings.known-profile"),
+        (r"\x04zlibx", "stream-settings.profile-bytes"),
+        (r"\x05zlib", "stream-settings.name-whole"),
+    ],
+)
+def test_a_frame_that_a_stream_refuses_whatever_a_guard_answers(
+    payload: str, found: str, own: Callable[..., Revision]
+) -> None:
+    refused = "error: stream-settings.known-profile, expected: no end of a stream on stream-settings"
+    revision = own((f"when: {SETTINGS}, to: closed, emit: stream-configured", f"when: {SETTINGS}, {refused}"))
+    validator = Validator("client", revision=revision)
+    settings = f"1 1 stream-begin|stream-end stream-settings 0 {payload}"
+    data = wire(revision, settings, "1 1 stream-begin command-name eos a", "3 1 stream-end command-name eos b")
+    assert [finding.id for finding in [*validator.feed(data), *validator.close()]] == [found]
+
+
+@pytest.mark.requirement("encoding.decodable", "encoding.complete-at-end")
+def test_an_encoded_frame_that_a_stream_refuses_whatever_a_guard_answers(own: Callable[..., Revision]) -> None:
+    good = "when: {and: [{not: stream-begin}, encoded, {not: stream-end}, {guard: {encoding: good}}]}"
+    refused = "error: encoding.decodable, expected: no encoded payload before the end of the stream"
+    revision = own((f"{good}, to: configured}}", f"{good}, {refused}}}"))
+    lines = [r"1 2 stream-begin stream-settings 0 \x04zlib"]
+    lines += [
+        rf"1 2 {flags} bytes-response continuation \x78\x9c" for flags in ("encoded", "encoded", "encoded|stream-end")
+    ]
+    validator = Validator("server", revision=revision)
+    findings = [*validator.feed(wire(revision, *lines)), *validator.close()]
+    assert [(finding.id, finding.frame) for finding in findings] == [
+        ("encoding.decodable", 1),
+        ("encoding.decodable", 2),
+    ]
