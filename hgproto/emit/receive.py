@@ -431,9 +431,9 @@ class _Client:
     def _taking(self, one: Usual) -> list[str]:
         last, to = not one.has("more"), one.row.to
         # What is known of a request goes with it.
-        ends = last and self._states is not None and to is not None and to == self._states.initial
+        ends = self._states is not None and to is not None and to == self._states.initial
         lines = ["del requests[request_id]" if ends else "begun.received += length"]
-        if last and to not in (None, one.row.source) and not ends and to is not None:
+        if to not in (None, one.row.source) and not ends and to is not None:
             lines.append(f"begun.table = {_state(to)}")
         return [
             _words(one),

@@ -16,6 +16,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from hgproto.emit.events import TYPES
+from hgproto.emit.outcomes import states_of
 from hgproto.errors import ProtocolError, RemoteProtocolError
 from hgproto.language.names import camel, snake
 from hgproto.language.problems import Adviser, Problem, suggestion
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from types import ModuleType
 
-    from hgproto.language.model import Example, FrameType, Machine, Schema, Structure
+    from hgproto.language.model import Example, FrameType, Machine, Row, Schema, Structure
 
 __all__ = ["asked", "emitted", "plain", "prove", "same_value"]
 
@@ -40,6 +41,8 @@ def prove(schema: Schema) -> tuple[list[Problem], int]:
     """What is wrong with a schema that passed its checks, and how many of its examples were proven."""
     problems = [problem for machine in schema.machines.values() for problem in _unspoken(machine)]
     problems += _unreported(schema)
+    if not problems:
+        problems += _too_early_or_late(schema)
     if problems:
         return sorted(set(problems)), 0
     modules = compile_schema(schema)
@@ -126,6 +129,55 @@ def _unspoken(machine: Machine) -> Iterator[Problem]:
         for kind, name in sorted(row.when.atoms) if row.when is not None else ():
             if kind == "guard" and name not in guards:
                 yield Problem(row.place, f"{what} answers no guard {name!r}", adviser.suggestion(name, guards))
+
+
+def _too_early_or_late(schema: Schema) -> Iterator[Problem]:
+    """The rows for frames that need what a reactor knows of a request only before or after the state of the row.
+
+    Nothing is known of a request with a free id, and a server forgets the content of one that it has received whole.
+    """
+    for machine in schema.machines.values():
+        if machine.scope != "request":
+            continue
+        for reactor in _reactors(machine.role):
+            whole = _whole(machine, schema) if reactor is Server else frozenset()
+            for row in machine.transitions:
+                known = "None" if row.source == machine.initial else "Request" if row.source in whole else ""
+                if row.event is None and known:
+                    yield from _needing_more(row, known, reactor)
+                if (
+                    reactor is Server
+                    and row.source == machine.initial
+                    and row.to != machine.initial
+                    and row.to is not None
+                ):
+                    for name in row.frames:
+                        if schema.frames[name].role != "command":
+                            message = (
+                                f"{name!r} begins a request, and a server knows only requests that begin with a command"
+                            )
+                            yield Problem(row.place, message, "use a frame type with `role: command`")
+                if row.source in whole and row.to is not None and row.to not in {*whole, machine.initial}:
+                    message = f"a request is whole in state {row.source!r}, and more of it can come in state {row.to!r}"
+                    yield Problem(row.place, message, "lead to a state in which nothing more of the request can come")
+
+
+def _needing_more(row: Row, known: str, reactor: type[Reactor[Any]]) -> Iterator[Problem]:
+    """The actions and guards of a row that a reactor has no code for where it knows only this of a request."""
+    used = [("emit", "_emit_", row.emit)] if row.emit is not None else []
+    used += [("answer", "_ask_", name) for kind, name in (row.when.atoms if row.when else ()) if kind == "guard"]
+    for verb, prefix, name in sorted(used):
+        accepted = get_annotations(getattr(reactor, f"{prefix}{snake(name)}")).get("request", known)
+        if known not in accepted.split(" | "):
+            why = "is free" if known == "None" else "was received whole"
+            message = f"a {reactor.role} cannot {verb} {name!r} in state {row.source!r}, in which a request {why}"
+            yield Problem(row.place, message, "use it in another state")
+
+
+def _whole(machine: Machine, schema: Schema) -> frozenset[str]:
+    """The states of requests that a server has received whole."""
+    states = states_of(schema, "server")
+    return frozenset() if states is None else frozenset([*machine.states][state] for state in states.whole)
 
 
 def _unreported(schema: Schema) -> Iterator[Problem]:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 from hgproto.errors import RemoteProtocolError, shown
 from hgproto.judging.judge import Judge
 from hgproto.judging.rules import Tally, progress_remarks, text_remarks
-from hgproto.reactors.plans import Closed, Request, first_of, placed, text_payload
+from hgproto.reactors.plans import Closed, Request, first_of, go_on, placed, text_payload
 from hgproto.reactors.response_receiver import ResponseReceiver
 from hgproto.runtime.layout import counted_bytes
 from hgproto.runtime.machine import Event
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from enum import IntEnum
     from typing import Literal
 
     from hgproto.reactors.limits import Limits
@@ -119,22 +120,24 @@ class ResponseJudge(Judge, ResponseReceiver):
 
     def _emit_response_data(self, request_id: int, request: Any, payload: bytes, node: Node) -> None:
         request.received += len(payload)
-        if node.to is self._plans.states.initial:
-            self._answer(request_id, request)
+        go_on(self, request_id, request, payload, node)
 
     def _emit_text(self, request_id: int, request: Any, payload: bytes, node: Node) -> None:
         atoms = self._decode(node, payload).atoms
         self._remarks += ((remark, False, True) for remark in text_remarks(atoms, payload, self._revision))
+        go_on(self, request_id, request, payload, node)
 
     def _emit_progress(self, request_id: int, request: Any, payload: bytes, node: Node) -> None:
         progress = self._decode(node, payload)
         self._remarks += ((remark, False, True) for remark in progress_remarks(progress, payload, self._revision))
-        if self._topic_end is None:
-            return
+        if self._topic_end is not None and request is not None:
+            self._follow_topic(request, _kept(progress.topic), ends=progress.pos == -1)
+        go_on(self, request_id, request, payload, node)
+
+    def _follow_topic(self, request: _Response, topic: str, *, ends: bool) -> None:
         if request.topics is None:
             request.topics = set()
-        topic = _kept(progress.topic)
-        if progress.pos == -1:
+        if ends:
             self._topics -= topic in request.topics
             request.topics.discard(topic)
         elif topic not in request.topics and self._topics < TOPICS:
@@ -148,6 +151,15 @@ class ResponseJudge(Judge, ResponseReceiver):
     def _emit_connection_error(self, request_id: int, request: Any, payload: bytes, node: Node) -> None:
         text_payload(self._codec, node.code, payload)
         raise Closed
+
+    def _begin(self, request_id: int, payload: bytes, node: Node) -> None:
+        self._requests[request_id] = _Response(node.table)
+
+    def _move(self, request_id: int, request: Any, to: IntEnum) -> None:
+        if to is self._plans.states.initial:
+            self._answer(request_id, request)
+        else:
+            request.table = self._tables[to]
 
     def _answer(self, request_id: int, request: _Response) -> None:
         """The response to a request is complete."""

@@ -82,7 +82,7 @@ class CommandReceiver(Reactor[ServerEvent]):
 
     # Guards.
 
-    def _ask_capacity(self, request_id: int, request: CommandRequest | None, payload: bytes, plan: Plan) -> bool:
+    def _ask_capacity(self, request_id: int, request: Request | None, payload: bytes, plan: Plan) -> bool:
         if len(self._requests) - self._intake.refused >= self._intake.most_active:
             self._over = f"more than {counted(self._intake.most_active, 'request')} at a time"
         elif not plan.flags & self._content.name_is_all and self._intake.receiving >= self._intake.most_receiving:
@@ -209,7 +209,7 @@ class CommandReceiver(Reactor[ServerEvent]):
                 self._move(request_id, request, node.to)
         self._append(command)
 
-    def _emit_want_frame(self, request_id: int, request: CommandRequest | None, payload: bytes, node: Node) -> None:
+    def _emit_want_frame(self, request_id: int, request: Request | None, payload: bytes, node: Node) -> None:
         go_on(self, request_id, request, payload, node)
         self._append(WANT_FRAME)
 
@@ -239,9 +239,7 @@ class CommandReceiver(Reactor[ServerEvent]):
     def _emit_stream_configured(self, request_id: int, request: Any, payload: bytes, node: Node) -> None:
         self._append(WANT_FRAME)
 
-    def _emit_application_error(
-        self, request_id: int, request: CommandRequest | None, payload: bytes, node: Node
-    ) -> None:
+    def _emit_application_error(self, request_id: int, request: Request | None, payload: bytes, node: Node) -> None:
         if request is None:
             text_payload(self._codec, self._content.name, payload)
             if node.to in self._states:
@@ -262,7 +260,7 @@ class CommandReceiver(Reactor[ServerEvent]):
             self._emit_protocol_error(request_id, request, row)
         self._append(CommandCut(request_id, not free))
 
-    def _move(self, request_id: int, request: CommandRequest | Request, to: IntEnum) -> None:
+    def _move(self, request_id: int, request: Request, to: IntEnum) -> None:
         before, states = request.state, self._request_states
         if isinstance(request, CommandRequest):
             if before in states.receiving and to not in states.receiving:

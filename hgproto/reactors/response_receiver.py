@@ -15,7 +15,7 @@ from hgproto.reactors.events import (
     ResponseData,
     TextMessage,
 )
-from hgproto.reactors.plans import Closed, Node, Table, first_of, text_payload
+from hgproto.reactors.plans import Closed, Node, Table, first_of, go_on, text_payload
 from hgproto.reactors.plans import Request as OfId
 from hgproto.reactors.reactor import Reactor
 from hgproto.runtime.deferred import Later
@@ -106,7 +106,7 @@ class ResponseReceiver(Reactor[ClientEvent]):
     def _emit_response_data(self, request_id: int, request: Request, payload: bytes, node: Node) -> None:
         request.received += len(payload)
         last = not node.flags & self._more
-        if last and node.to is not None:
+        if node.to is not None and node.to is not request.state:
             self._move(request_id, request, node.to)
         for event in _bare_response_data:
             event.request_id = request_id
@@ -115,12 +115,14 @@ class ResponseReceiver(Reactor[ClientEvent]):
             self._append(event)
             break
 
-    def _emit_text(self, request_id: int, request: Request, payload: bytes, node: Node) -> None:
+    def _emit_text(self, request_id: int, request: Request | None, payload: bytes, node: Node) -> None:
         decode = self._decoder(node, payload)
         self._append(TextMessage(request_id, _part(payload, lambda: decode().atoms)))
+        go_on(self, request_id, request, payload, node)
 
-    def _emit_progress(self, request_id: int, request: Request, payload: bytes, node: Node) -> None:
+    def _emit_progress(self, request_id: int, request: Request | None, payload: bytes, node: Node) -> None:
         self._append(ProgressUpdate(request_id, _part(payload, self._decoder(node, payload))))
+        go_on(self, request_id, request, payload, node)
 
     def _emit_request_error(self, request_id: int, request: Request, payload: bytes, node: Node) -> None:
         message = text_payload(self._codec, node.code, payload)
@@ -128,11 +130,10 @@ class ResponseReceiver(Reactor[ClientEvent]):
             self._move(request_id, request, node.to)
         self._append(RequestError(request_id, message, request.received))
 
-    def _emit_drop(self, request_id: int, request: Request, payload: bytes, node: Node) -> None:
+    def _emit_drop(self, request_id: int, request: Request | None, payload: bytes, node: Node) -> None:
         # A payload must be valid even if no event shows it.
         self._decode(node, payload)
-        if node.to is not None and node.to is not request.state:
-            self._move(request_id, request, node.to)
+        go_on(self, request_id, request, payload, node)
 
     def _emit_connection_error(self, request_id: int, request: Request | None, payload: bytes, node: Node) -> None:
         message = text_payload(self._codec, node.code, payload)

@@ -275,3 +275,72 @@ def test_schema_check_tells_an_action_that_no_reactor_has(tmp_path: Path, capsys
 def text_lines(text: str, part: str) -> list[int]:
     """The numbers of the lines that have ``part``."""
     return [number for number, line in enumerate(text.splitlines(), 1) if part in line]
+
+
+SERVER = OURS.machines["server-request"]
+
+
+def row_of(machine: Machine, source: str, frame: str, **parts: Any) -> int:
+    """The index of the first row with these parts."""
+    for index, row in enumerate(machine.transitions):
+        if row.source == source and frame in row.frames and all(getattr(row, key) == parts[key] for key in parts):
+            return index
+    raise AssertionError(f"no row for {frame} in {source}")
+
+
+@pytest.mark.parametrize(
+    ("guard", "free", "whole"),
+    [
+        ("capacity", True, True),
+        ("streaming", True, True),
+        ("receiving-others", True, True),
+        ("data-announced", False, False),
+        ("value-open", False, False),
+        ("any-argument", False, False),
+        ("argument", False, False),
+        ("data", False, False),
+        ("last-of-request", False, False),
+    ],
+)
+@pytest.mark.parametrize("state", ["none", "active", "responding", "receiving-arguments", "refusing"])
+def test_a_guard_is_asked_only_where_its_answer_is_known(guard: str, free: bool, whole: bool, state: str) -> None:
+    when = Condition("guard", guard, "good" if guard in ("argument", "data") else None)
+    index = (
+        row_of(SERVER, state, "command-argument", to=None)
+        if state != "refusing"
+        else row_of(SERVER, state, "command-name")
+    )
+    problems, _ = prove(with_row(SERVER, index, when=Condition("and", parts=(Condition("not", parts=(when,)),))))
+    why = "is free" if state == "none" else "was received whole"
+    told = [f"a server cannot answer {guard!r} in state {state!r}, in which a request {why}"]
+    is_known = {"none": free, "active": whole, "responding": whole}.get(state, True)
+    assert [problem.message for problem in problems] == ([] if is_known else told)
+
+
+@pytest.mark.parametrize("emit", ["response-data", "request-error", "text", "progress", "drop", "connection-error"])
+def test_an_action_is_emitted_only_where_its_request_is_known(emit: str) -> None:
+    machine = OURS.machines["client-request"]
+    for state in ("none", "active"):
+        index = row_of(machine, state, "error-response", emit="connection-error")
+        problems, _ = prove(with_row(machine, index, emit=emit))
+        told = f"a client cannot emit {emit!r} in state 'none', in which a request is free"
+        is_known = state != "none" or emit not in ("response-data", "request-error")
+        assert [problem.message for problem in problems] == ([] if is_known else [told])
+
+
+def test_a_request_begins_with_a_command() -> None:
+    index = row_of(SERVER, "none", "command-argument")
+    problems, _ = prove(with_row(SERVER, index, error=None, to="refusing", emit="want-frame"))
+    assert [problem.message for problem in problems] == [
+        f"{name!r} begins a request, and a server knows only requests that begin with a command"
+        for name in ("command-argument", "command-data")
+    ]
+
+
+def test_nothing_more_of_a_request_comes_once_it_is_whole() -> None:
+    index = next(
+        i for i, row in enumerate(SERVER.transitions) if (row.source, row.event) == ("active", "response-begun")
+    )
+    (problem,), _ = prove(with_row(SERVER, index, to="refused"))
+    assert problem.place == SERVER.transitions[index].place
+    assert problem.message == ("a request is whole in state 'active', and more of it can come in state 'refused'")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support import SCHEMA
 
-from hgproto import Server, Validator, parse_frame
+from hgproto import Client, Server, SessionValidator, Validator, parse_frame
 from hgproto.language import load
 from hgproto.language.check import check
 from hgproto.reactors.events import Error
@@ -113,3 +113,40 @@ def test_an_encoded_frame_that_a_stream_refuses_whatever_a_guard_answers(own: Ca
         ("encoding.decodable", 1),
         ("encoding.decodable", 2),
     ]
+
+
+REPORTED = """      reported: {doc: Some of the response has come.}
+    transitions:
+      - {from: reported, frame: [bytes-response], when: continuation, to: reported, emit: response-data}
+      - {from: reported, frame: [bytes-response], when: eos, to: none, emit: response-data}
+      - {from: reported, event: end-of-input, to: none, emit: request-lost, requirement: response.complete}
+      - {from: none, event: request-issued, to: sending, emit: send-frames}
+"""
+
+
+@pytest.mark.requirement("response.active-request", "progress.topic-end")
+@pytest.mark.parametrize(
+    ("row", "line"),
+    [
+        ("frame: [bytes-response], when: continuation, to: {}, emit: response-data", "bytes-response continuation x"),
+        ("frame: [text-output], to: {}, emit: text", "text-output 0 "),
+        ("frame: [progress], to: {}, emit: progress", r"progress 0 \xa3Cpos\x20EtopicAxEtotal\x0a"),
+    ],
+)
+def test_each_frame_of_a_response_can_lead_to_another_state(row: str, line: str, own: Callable[..., Revision]) -> None:
+    revision = own(
+        (f"from: active, {row.format('active')}", f"from: active, {row.format('reported')}"),
+        ("    transitions:\n      - {from: none, event: request-issued, to: sending, emit: send-frames}\n", REPORTED),
+    )
+    client = Client(revision=revision)
+    command = b"".join(map(revision.codec.encode_frame, client.issue("x")))
+    answers = [
+        wire(revision, f"1 2 {flags} {frame}") for flags, frame in (("stream-begin", line), ("0", "text-output 0 "))
+    ]
+    assert not isinstance(client.receive_data(answers[0])[-1], Error)
+    error: Any = client.receive_data(answers[1])[-1]
+    assert error.error.requirement == "response.active-request"
+    validator = SessionValidator(revision=revision)
+    assert list(validator.feed("client", command)) == []
+    found = [finding.id for data in answers for finding in validator.feed("server", data)]
+    assert found == ["response.active-request"]
