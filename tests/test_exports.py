@@ -137,7 +137,7 @@ ELSEWHERE = {
     "language.rows": ("language/test_check.py", "rows are proven with the schema that they are in"),
     **dict.fromkeys(
         [f"sphinx.{name}" for name in ("bits", "catalogue", "directives", "domain", "drawing", "examples", "figures")]
-        + [f"sphinx.{name}" for name in ("library", "pieces", "protocol", "states")],
+        + [f"sphinx.{name}" for name in ("frames", "library", "machines", "pieces", "protocol", "states")],
         ("sphinx/test_sphinx.py", "pages are built as a whole"),
     ),
 }

@@ -14,7 +14,7 @@ from sphinx.util.docutils import SphinxDirective
 from hgproto.diff import changes
 from hgproto.errors import HexError, ProtocolError
 from hgproto.language.problems import suggestion
-from hgproto.sphinx import catalogue, protocol
+from hgproto.sphinx import catalogue, frames, machines, protocol
 from hgproto.sphinx.examples import bytes_of
 from hgproto.sphinx.pieces import Pieces, bullets, paragraph
 from hgproto.wire.hexform import bytes_from_hex
@@ -127,15 +127,20 @@ class HeaderDirective(SchemaDirective):
 
 
 class FrameDirective(Named):
-    """A frame type: layout, flags, when it may come, what is refused, examples."""
+    """A frame type: a worked frame, the text of the directive, layout, flags, requirements, and when it may be sent."""
 
     what = "frame type"
+    has_content = True
+
+    def prose(self) -> list[nodes.Node]:
+        """Returns the text of the directive, which follows the worked frame."""
+        return self.parse_content_to_nodes() if self.content else []
 
     def known(self, volume: Volume) -> Mapping[str, FrameType]:
         return volume.schema.frames
 
     def of(self, pieces: Pieces, found: FrameType, note: protocol.Note) -> list[nodes.Node]:
-        return protocol.frame_type(pieces, found, note)
+        return frames.frame_type(pieces, found, note, self.prose())
 
 
 class StructureDirective(Named):
@@ -159,7 +164,7 @@ class MachineDirective(Named):
         return volume.schema.machines
 
     def of(self, pieces: Pieces, found: Machine, note: protocol.Note) -> list[nodes.Node]:
-        return protocol.machine(pieces, found, note)
+        return machines.machine(pieces, found, note)
 
 
 class RulesDirective(SchemaDirective):

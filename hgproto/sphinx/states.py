@@ -35,6 +35,10 @@ class _Scale(NamedTuple):
 
 
 _WIDE = _Scale("wide", 24.0, 20.0, 13.0, 11.0, 28.0)
+_WIDEST = 800.0
+"""The width that a figure with labels may have, in pixels."""
+_EDGE = 12.0
+"""The least room beside the states of a figure with labels, in pixels."""
 _NARROW = _Scale("narrow", 15.0, 16.0, 11.0, 9.5, 14.0)
 
 
@@ -68,18 +72,21 @@ class _End(NamedTuple):
 
 def way_id(machine: str, way: Way) -> str:
     """The anchor of a way's rows in the table beside the figure."""
-    return f"way-{machine}-{way.number}"
+    return f"transition-{machine}-{way.number}"
 
 
-def svg_machines(machine: Machine, within: Callable[[str], str] = str) -> tuple[str, ...]:
+def svg_machines(
+    machine: Machine, within: Callable[[str], str] = str, labels: Mapping[int, str] | None = None
+) -> tuple[str, ...]:
     """The figure for wide pages, and the one for narrow pages.
 
-    ``within``: gives the anchor on the page for one of the machine's own, of a way or of an arrow.
+    ``within``: returns the anchor on the page for an anchor of the machine. ``labels``: short texts of transitions by number,
+    which the wide figure shows if there is room.
     """
-    return _svg(machine, _WIDE, within), _svg(machine, _NARROW, within)
+    return _svg(machine, _WIDE, within, labels or {}), _svg(machine, _NARROW, within, {})
 
 
-def _svg(machine: Machine, scale: _Scale, within: Callable[[str], str]) -> str:
+def _svg(machine: Machine, scale: _Scale, within: Callable[[str], str], labels: Mapping[int, str]) -> str:
     ways = ways_of(machine)
     order = {state: index for index, state in enumerate(machine.states)}
     lanes = _lanes(ways, order)
@@ -89,19 +96,26 @@ def _svg(machine: Machine, scale: _Scale, within: Callable[[str], str]) -> str:
     rooms = {
         side: max((lane + 1 for way, lane in lanes.items() if _side(way, order) == side), default=0) for side in "lr"
     }
-    left = scale.lane * (rooms["l"] + 0.5)
+    roomy = scale.lane + max(map(len, labels.values()), default=0) * scale.number * GLYPH
+    if width + roomy * sum(rooms.values()) + 2 * _EDGE > _WIDEST:
+        labels = {}
+    lane = roomy if labels else scale.lane
+    sides = {side: _EDGE + lane * count if labels else lane * (count + 0.5) for side, count in rooms.items()}
+    left = sides["l"]
     right = left + width
     arrow = within(f"arrow-{machine.name}-{scale.name}")
     paths: list[str] = []
     for way in ways:
         side = _side(way, order)
-        out, step = (right, scale.lane) if side == "r" else (left, -scale.lane)
+        out, step = (right, 1) if side == "r" else (left, -1)
         start, end = (
             boxes[state][0] + scale.port * (_index(ends[state, side], way, is_start) + 0.5) + 6
             for state, is_start in ((way.source, True), (way.to, False))
         )
         rows = within(way_id(machine.name, way))
-        paths.append(_way(way, out, out + step * (lanes[way] + 1), start, end, scale, arrow, rows))
+        # A label is outside of its lane, so the first lane is as near as without labels.
+        turn = out + step * (lane * lanes[way] + scale.lane)
+        paths.append(_way(way, out, turn, start, end, scale, arrow, rows, labels.get(way.number, "")))
     marker = tag(
         "marker", tag("path", d="M0,0 L8,4 L0,8 z"), id=arrow, viewBox="0 0 8 8", refX=8, refY=4,
         markerWidth=7, markerHeight=7, orient="auto", class_="hgp-arrow",
@@ -110,9 +124,9 @@ def _svg(machine: Machine, scale: _Scale, within: Callable[[str], str]) -> str:
     initial = tag("path", d=f"M{middle:g},4 V{top - 1:g}", class_="hgp-line", marker_end=f"url(#{arrow})")
     dot = tag("circle", cx=middle, cy=6, r=5, class_="hgp-start")
     shapes = [_box(machine, state, left, width, *boxes[state], scale) for state in order]
-    label = f"The states of {machine.name} and the ways between them; the table says the same in words."
+    label = f"The states of {machine.name} and the transitions between them; the table below describes each."
     parts = [tag("defs", marker), initial, dot, *paths, *shapes]
-    return svg(label, right + scale.lane * (rooms["r"] + 0.5), height, parts, "hgp-machine")
+    return svg(label, right + sides["r"], height, parts, "hgp-machine")
 
 
 def _side(way: Way, order: Mapping[str, int]) -> str:
@@ -175,7 +189,9 @@ def _boxes(
     return boxes, y - 12
 
 
-def _way(way: Way, out: float, turn: float, start: float, end: float, scale: _Scale, arrow: str, rows: str) -> str:
+def _way(
+    way: Way, out: float, turn: float, start: float, end: float, scale: _Scale, arrow: str, rows: str, label: str
+) -> str:
     """The way from a state's side into its lane and back to a state's side, with its number on the lane.
 
     ``arrow``, ``rows``: the anchors of the arrow's head and of the way's rows in the table.
@@ -185,13 +201,19 @@ def _way(way: Way, out: float, turn: float, start: float, end: float, scale: _Sc
     path = f"M{out:g},{start:g} H{turn - bend:g} q{bend:g},0 {bend:g},{up:g} V{end - up:g} q0,{up:g} {-bend:g},{up:g} H{out:g}"
     number = str(way.number)
     middle = (start + end) / 2
-    shapes = (
+    shapes: tuple[str, ...] = (
         tag("path", d=path, class_="hgp-line", marker_end=f"url(#{arrow})"),
         tag("circle", cx=turn, cy=middle, r=scale.number * 0.8, class_="hgp-number"),
         text(number, turn, middle + scale.number * 0.36, size=scale.number, text_anchor="middle", class_="hgp-note"),
     )
-    said = f"way {number}, from {way.source} to {way.to}"
-    return tag("a", *shapes, class_="hgp-way", href=f"#{rows}", aria_label=said)
+    if label:
+        side = 1 if turn > out else -1
+        anchor = "start" if side > 0 else "end"
+        x, y = turn + side * (scale.number * 0.8 + 4), middle + scale.number * 0.36
+        shapes += (text(label, x, y, size=scale.number, text_anchor=anchor, class_="hgp-note hgp-label"),)
+    said = f"transition {number}, from {way.source} to {way.to}"
+    data = {"data_from": way.source, "data_to": way.to}
+    return tag("a", *shapes, class_="hgp-way", href=f"#{rows}", aria_label=said, **data)
 
 
 def _box(machine: Machine, state: str, x: float, width: float, y: float, height: float, scale: _Scale) -> str:
@@ -200,4 +222,4 @@ def _box(machine: Machine, state: str, x: float, width: float, y: float, height:
         text(state, x + width / 2, y + height / 2 + 4.5, size=scale.font, text_anchor="middle"),
     )
     part = Part("state", f"{machine.name}.{state}")
-    return tag("a", *shapes, class_="hgp-cell", href=address(part), aria_label=f"state {state}")
+    return tag("a", *shapes, class_="hgp-cell", href=address(part), aria_label=f"state {state}", data_state=state)

@@ -666,8 +666,11 @@ def test_events_and_actions_refer_to_each_other_and_to_states(all_of_it: Built) 
             if row.emit == action.name
         }
         assert set(re.findall('href="#state-([^"]*)"', row)) == states
-        # Rows of machines refer to their actions.
-        assert page.count(f'href="#action-{action.name}"') > len(action.events)
+        # Transitions refer to their actions, and to each event that an action leads to.
+        for transition in (row for row in page.split("<tr") if f'href="#action-{action.name}"' in row and "→" in row):
+            assert set(action.events) <= set(re.findall('href="#event-([^"]*)"', transition))
+        if list(action.events) != [action.name]:
+            assert page.count(f'href="#action-{action.name}"') > len(action.events)
 
 
 def test_messages_refer_to_their_frame_types_and_flags(all_of_it: Built) -> None:
@@ -922,8 +925,8 @@ def test_a_page_that_shows_parts_twice_has_each_anchor_once(site: Site) -> None:
     ids = Counter(re.findall(r'\sid="([^"]+)"', page))
     assert {name: count for name, count in ids.items() if count > 1} == {}
     # Figures and tables of the same directive lead to each other.
-    assert set(re.findall(r'(?:href="|url\()#((?:way|arrow)-[^")]+)', page)) <= set(ids)
-    assert sum(name.startswith("way-stream-") for name in ids) % 3 == 0
+    assert set(re.findall(r'(?:href="|url\()#((?:transition|arrow)-[^")]+)', page)) <= set(ids)
+    assert sum(name.startswith("transition-stream-") for name in ids) % 3 == 0
 
 
 @pytest.mark.parametrize(("builder", "suffix"), [("text", "txt"), ("latex", "tex"), ("man", "1"), ("texinfo", "texi")])
@@ -1010,7 +1013,7 @@ def test_figures_show_every_state_and_way_and_nothing_twice_in_a_lane(schema: Sc
             for state in machine.states:
                 assert f'href="part:state/{machine.name}.{state}"' in drawing
             ways = ways_of(machine)
-            assert [int(n) for n in re.findall(rf'href="#way-{machine.name}-(\d+)"', drawing)] == [
+            assert [int(n) for n in re.findall(rf'href="#transition-{machine.name}-(\d+)"', drawing)] == [
                 w.number for w in ways
             ]
             lanes: dict[float, list[tuple[float, float]]] = {}
@@ -1030,6 +1033,36 @@ def test_every_way_has_all_its_rows() -> None:
     for machine in OURS.machines.values():
         rows = [row for way in ways_of(machine) for row in way.rows]
         assert sorted(rows, key=id) == sorted((row for row in machine.transitions if row.to is not None), key=id)
+
+
+def test_an_overview_names_every_transition_of_an_input_and_a_state(all_of_it: Built) -> None:
+    overviews = re.findall(r'<table class="[^"]*hgp-matrix.*?</table>', all_of_it.page("index"), re.DOTALL)
+    for machine, overview in zip(OURS.machines.values(), overviews, strict=True):
+        numbers = {n for cell in re.findall(r"<td.*?</td>", overview, re.DOTALL) for n in words_of(cell).split()}
+        assert {str(way.number) for way in ways_of(machine)} <= numbers
+        assert all(f"<p>{state}</p>" in overview for state in machine.states)
+        ids = re.findall(rf'href="#transition-{machine.name}-(\d+)"', overview)
+        assert set(ids) == {str(way.number) for way in ways_of(machine)}
+
+
+def test_frame_pages_begin_with_a_worked_frame_and_name_valid_last_bytes(all_of_it: Built) -> None:
+    text = words_of(all_of_it.page("index"))
+    assert "Valid values of type_flags: 0x20 (no flag), 0x21 (continuation), 0x22 (eoa)." in text
+    assert (
+        "Valid values of type_flags: 0x11 (eos), 0x12 (have-args), 0x14 (have-data), 0x16 (have-args and have-data)."
+        in text
+    )
+    for name in OURS.frames:
+        section = all_of_it.page("index").split(f'<section id="{name}">')[1]
+        assert section.index("hgp-bytes") < section.index("hgp-summary") < section.index("<svg")
+
+
+def test_the_text_of_a_frame_directive_follows_the_worked_frame(site: Site) -> None:
+    site.write("index", ":orphan:\n\nX\n=\n\n.. hgproto:frame:: progress\n\n   How far it *is*, see :nothing:`x`.\n")
+    built = site.build()
+    assert "index.rst:8: " in built.warnings and "nothing" in built.warnings
+    page = built.page("index")
+    assert page.index("hgp-bytes") < page.index("How far it <em>is</em>") < page.index("Layout")
 
 
 def test_addresses_of_parts() -> None:
@@ -1141,8 +1174,8 @@ def test_machines_of_two_revisions_on_a_page_have_their_own_anchors(site: Site) 
     page = site.build(hgproto_schemas=schemas, nitpicky=False, suppress_warnings=["ref"]).page("index")
     ids = re.findall(r'\sid="([^"]+)"', page)
     assert sorted(ids) == sorted(set(ids))
-    led_to = set(re.findall(r'(?:href="|url\()#((?:later-)?(?:way|arrow)-[^")]+)', page))
-    assert led_to <= set(ids) and {"way-stream-1", "later-way-stream-1"} <= led_to
+    led_to = set(re.findall(r'(?:href="|url\()#((?:later-)?(?:transition|arrow)-[^")]+)', page))
+    assert led_to <= set(ids) and {"transition-stream-1", "later-transition-stream-1"} <= led_to
 
 
 def test_a_flag_with_the_name_of_a_header_field_is_linked_as_a_flag(site: Site) -> None:
@@ -1160,6 +1193,6 @@ def test_rules_that_are_named_twice_are_shown_once(site: Site) -> None:
     words = "command-name.flags-present command-name command-name.flags-present frame.whole"
     site.write("index", f":orphan:\n\nRules\n=====\n\n.. hgproto:rules:: {words}\n")
     page = site.build().page("index")
-    shown = [words_of(row).split()[0] for row in re.findall(r"<tr.*?</tr>", page, re.DOTALL)][1:]
+    shown = [words_of(row).split()[-1] for row in re.findall(r"<tr.*?</tr>", page, re.DOTALL)][1:]
     wanted = [id for id in OURS.requirements if id.startswith("command-name.") and id != "command-name.flags-present"]
     assert shown == ["command-name.flags-present", *wanted, "frame.whole"]

@@ -1,4 +1,5 @@
-// Bytes and their fields light each other up; text forms of figures can be copied. Pages can be read without this.
+// Bytes and their fields light each other up, a selected state shows its transitions, and text forms of figures can be copied.
+// Pages can be read without this.
 "use strict";
 
 for (const example of document.querySelectorAll(".hgp-bytes")) {
@@ -16,6 +17,38 @@ for (const example of document.querySelectorAll(".hgp-bytes")) {
   for (const run of runs) {
     for (const event of ["mouseenter", "click"]) run.addEventListener(event, () => light(fieldsOf(run)));
     run.addEventListener("mouseleave", () => light([]));
+  }
+}
+
+for (const figure of document.querySelectorAll("svg.hgp-machine")) {
+  const ways = [...figure.querySelectorAll(".hgp-way")];
+  const states = [...figure.querySelectorAll("[data-state]")];
+  let pinned = null;
+  const choose = (name) => {
+    const near = ways.filter((way) => name !== null && [way.dataset.from, way.dataset.to].includes(name));
+    const names = new Set(near.flatMap((way) => [way.dataset.from, way.dataset.to])).add(name);
+    figure.classList.toggle("hgp-choosing", name !== null);
+    for (const way of ways) way.classList.toggle("hgp-chosen", near.includes(way));
+    for (const state of states) {
+      state.classList.toggle("hgp-chosen", names.has(state.dataset.state));
+      state.classList.toggle("hgp-pinned", state.dataset.state === pinned);
+    }
+  };
+  for (const state of states) {
+    const name = state.dataset.state;
+    for (const event of ["mouseenter", "focus"]) state.addEventListener(event, () => choose(name));
+    for (const event of ["mouseleave", "blur"]) state.addEventListener(event, () => choose(pinned));
+    state.addEventListener("click", (event) => {
+      event.preventDefault();
+      pinned = pinned === name ? null : name;
+      choose(pinned);
+    });
+  }
+  if (states.length > 2 && figure.closest(".hgp-wide, .hgp-narrow")) {
+    const hint = document.createElement("p");
+    hint.className = "hgp-hint";
+    hint.textContent = "Select a state to see its transitions only. A number links to the table below.";
+    figure.before(hint);
   }
 }
 
