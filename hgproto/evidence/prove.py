@@ -43,6 +43,7 @@ def prove(schema: Schema) -> tuple[list[Problem], int]:
     problems += _unreported(schema)
     if not problems:
         problems += _too_early_or_late(schema)
+        problems += _of_connections(schema)
     if problems:
         return sorted(set(problems)), 0
     modules = compile_schema(schema)
@@ -70,6 +71,20 @@ _OF_OWN_SIDE = {
     "request-abandoned": "request-failed",
 }
 """What the client emits for its own side's events."""
+
+
+_WITH_REQUIREMENT = frozenset(
+    {
+        "application-error",
+        "protocol-error",
+        "command-cut",
+        "connection-error",
+        "request-failed",
+        "request-lost",
+        NOTE,
+    }
+)
+"""The actions that report the requirement of their row."""
 
 
 @cache
@@ -119,16 +134,48 @@ def _unspoken(machine: Machine) -> Iterator[Problem]:
     guards = asked(machine.role, machine.scope)
     adviser = Adviser()
     # A row of several states is there for each of them, with the same condition.
-    for row in {(row.place, row.event, row.emit, id(row.when)): row for row in machine.transitions}.values():
+    for row in {
+        (row.place, row.event, row.emit, row.requirement, id(row.when)): row for row in machine.transitions
+    }.values():
         what = f"the reactor of {machine.role} machines for a {machine.scope}"
         if row.emit is not None:
             known = emitted(machine.role, machine.scope, row.event)
             if row.emit not in known:
                 when = "here" if row.event is None else f"at {row.event}"
                 yield Problem(row.place, f"{what} cannot emit {row.emit!r} {when}", adviser.suggestion(row.emit, known))
+            elif row.emit in _WITH_REQUIREMENT and row.requirement is None:
+                message = f"{row.emit!r} reports a requirement, and the row names none"
+                yield Problem(row.place, message, "add `requirement`")
         for kind, name in sorted(row.when.atoms) if row.when is not None else ():
             if kind == "guard" and name not in guards:
                 yield Problem(row.place, f"{what} answers no guard {name!r}", adviser.suggestion(name, guards))
+
+
+def _of_connections(schema: Schema) -> Iterator[Problem]:
+    """The rows of connections that reactors do not follow: they accept frames until the first violation, and none after it."""
+    for machine in schema.machines.values():
+        if machine.scope != "connection":
+            continue
+        initial, accepted = machine.initial, set[str]()
+        for row in machine.transitions:
+            first = row.source == initial
+            if row.when is not None or row.event not in (None, "violation"):
+                message = "reactors look only at frames and violations for a connection, without a condition"
+                yield Problem(row.place, message, "remove `when`, and use `frame` or `event: violation`")
+            elif row.event is None and row.to != (initial if first else None):
+                message = f"reactors accept all frames in state {initial!r} of {machine.name!r}, and no frame in another state"
+                yield Problem(row.place, message, f"use `to: {initial}`" if first else "use `error`")
+            elif row.event is None and not first and {*row.frames} != {*schema.frames}:
+                message = f"reactors reject all frames in state {row.source!r} for one reason"
+                yield Problem(row.place, message, "use `frame: any`, or remove the row")
+            elif row.event is not None and row.to in (None, initial):
+                message = f"no violation leads from state {row.source!r} to one in which frames are rejected"
+                yield Problem(row.place, message, "use another `to`")
+            if first:
+                accepted |= {*row.frames, *([] if row.event is None else [row.event])}
+        for name in sorted({*schema.frames, "violation"} - accepted):
+            message = f"state {initial!r} of {machine.name!r} has no row for {name!r}, which reactors need"
+            yield Problem(machine.place, message, "add a row")
 
 
 def _too_early_or_late(schema: Schema) -> Iterator[Problem]:

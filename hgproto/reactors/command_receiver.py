@@ -248,7 +248,9 @@ class CommandReceiver(Reactor[ServerEvent]):
                 go_on(self, request_id, request, payload, node)
         else:
             self._move(request_id, request, self._request_states.initial if node.to is None else node.to)
-        self._append(self._reply(request_id, self._over, "application", node.row))
+        # A row can reject a request for another reason than a limit.
+        message, self._over = self._over or f"this request is not accepted ({node.row.requirement})", ""
+        self._append(self._reply(request_id, message, "application", node.row))
 
     def _emit_protocol_error(self, request_id: int, request: CommandRequest, row: Row) -> None:
         message = f"expected the whole request, found the end of input ({row.requirement})"

@@ -344,3 +344,85 @@ def test_nothing_more_of_a_request_comes_once_it_is_whole() -> None:
     (problem,), _ = prove(with_row(SERVER, index, to="refused"))
     assert problem.place == SERVER.transitions[index].place
     assert problem.message == ("a request is whole in state 'active', and more of it can come in state 'refused'")
+
+
+CONNECTION = OURS.machines["connection"]
+ACCEPTS = "reactors accept all frames in state 'working' of 'connection', and no frame in another state"
+
+
+@pytest.mark.parametrize(
+    ("source", "event", "changes", "told"),
+    [
+        ("errored", None, {"error": None, "to": "errored"}, ACCEPTS),
+        ("errored", None, {"error": None, "to": "working"}, ACCEPTS),
+        ("working", None, {"error": "reactor.errored", "to": None}, ACCEPTS),
+        ("working", None, {"to": "errored"}, ACCEPTS),
+        ("errored", None, {"frames": ("progress",)}, "reactors reject all frames in state 'errored' for one reason"),
+        (
+            "working",
+            None,
+            {"frames": ("progress",)},
+            "state 'working' of 'connection' has no row for 'bytes-response', which reactors need",
+        ),
+        (
+            "errored",
+            None,
+            {"when": Condition("flag", "stream-begin")},
+            "reactors look only at frames and violations for a connection, without a condition",
+        ),
+        (
+            "errored",
+            "violation",
+            {"event": "end-of-input"},
+            "reactors look only at frames and violations for a connection, without a condition",
+        ),
+        (
+            "working",
+            "violation",
+            {"to": "working"},
+            "no violation leads from state 'working' to one in which frames are rejected",
+        ),
+        (
+            "errored",
+            "violation",
+            {"to": "working"},
+            "no violation leads from state 'errored' to one in which frames are rejected",
+        ),
+    ],
+)
+def test_reactors_end_a_connection_with_the_first_violation(
+    source: str, event: str | None, changes: dict[str, Any], told: str
+) -> None:
+    index = next(i for i, row in enumerate(CONNECTION.transitions) if (row.source, row.event) == (source, event))
+    problems, _ = prove(with_row(CONNECTION, index, **changes))
+    assert told in [problem.message for problem in problems]
+    assert {problem.place for problem in problems} <= {CONNECTION.transitions[index].place, CONNECTION.place}
+
+
+def test_a_violation_ends_every_connection() -> None:
+    rows = tuple(row for row in CONNECTION.transitions if (row.source, row.event) != ("working", "violation"))
+    (problem,), _ = prove(
+        replace(OURS, machines={**OURS.machines, "connection": replace(CONNECTION, transitions=rows)})
+    )
+    assert problem.message == "state 'working' of 'connection' has no row for 'violation', which reactors need"
+
+
+@pytest.mark.parametrize(
+    "emit",
+    [
+        "application-error",
+        "command-cut",
+        "connection-error",
+        "note",
+        "protocol-error",
+        "request-failed",
+        "request-lost",
+    ],
+)
+def test_an_action_that_reports_a_requirement_needs_one(emit: str) -> None:
+    for machine, index in ROWS:
+        row = machine.transitions[index]
+        if row.emit == emit:
+            (problem,), _ = prove(with_row(machine, index, requirement=None))
+            assert problem.place == row.place
+            assert problem.message == f"{emit!r} reports a requirement, and the row names none"

@@ -11,7 +11,7 @@ from support import SCHEMA
 from hgproto import Client, Server, SessionValidator, Validator, parse_frame
 from hgproto.language import load
 from hgproto.language.check import check
-from hgproto.reactors.events import Error
+from hgproto.reactors.events import Error, SendFrames
 from hgproto.revisions.revision import Revision
 
 if TYPE_CHECKING:
@@ -150,3 +150,32 @@ def test_each_frame_of_a_response_can_lead_to_another_state(row: str, line: str,
     assert list(validator.feed("client", command)) == []
     found = [finding.id for data in answers for finding in validator.feed("server", data)]
     assert found == ["response.active-request"]
+
+
+@pytest.mark.requirement("request.command-expected")
+def test_a_request_can_be_refused_for_another_reason_than_a_limit(own: Callable[..., Revision]) -> None:
+    refused = "error: request.command-expected, expected: command-name}"
+    row = "[active, responding], frame: [command-argument, command-data], when: {not: {guard: receiving-others}}, "
+    answered = "to: responding, emit: application-error, requirement: request.command-expected}"
+    revision = own((f"{row}{refused}", f"{row}{answered}"))
+    lines = "1 1 stream-begin command-name eos a", "1 1 0 command-data eos x"
+    event = Server(revision=revision).receive_data(wire(revision, *lines))[-1]
+    assert isinstance(event, SendFrames)
+    assert bytes(next(event).payload) == b"this request is not accepted (request.command-expected)"
+    found = [finding.id for finding in Validator("client", revision=revision).feed(wire(revision, *lines))]
+    assert found == ["request.command-expected"]
+
+
+@pytest.mark.requirement("response.active-request")
+def test_a_frame_of_no_request_can_be_dropped(own: Callable[..., Revision]) -> None:
+    refused = "frame: [bytes-response, text-output, progress], error: response.active-request, "
+    revision = own(
+        (f"from: [none, answered], {refused}", f"from: answered, {refused}"),
+        (
+            "      - {from: unfinished, frame: [text-output], ",
+            "      - {from: none, frame: [text-output], to: none, emit: drop}\n      - {from: unfinished, frame: [text-output], ",
+        ),
+    )
+    data = wire(revision, "1 2 stream-begin text-output 0 ")
+    assert Client(revision=revision).receive_data(data) == []
+    assert list(SessionValidator(revision=revision).feed("server", data)) == []
