@@ -1,6 +1,6 @@
-"""Baselines: findings that are known, each with a reason, and a date after which it counts again.
+"""Baselines: known findings, each with a reason, and a date after which the finding counts again.
 
-A TOML file with a table for each::
+A baseline is a TOML file with a table for each known finding::
 
     [[known]]
     requirement = "text-output.newline"     # an id or a glob
@@ -35,11 +35,11 @@ _NEEDED = ("requirement", "reason", "expires")
 
 
 class BaselineError(HgprotoError):
-    """A file that is no baseline; says where. For a file that cannot be read, the cause is the :class:`OSError`."""
+    """A file that is not a valid baseline. For a file that cannot be read, the cause is the :class:`OSError`."""
 
 
 class Known(NamedTuple):
-    """What is known. ``line``: where it stands in the file, 0 where that cannot be told; see the module for the rest."""
+    """An entry of a baseline. ``line``: its line in the file, 0 if unknown. The module describes the other attributes."""
 
     requirement: str
     reason: str
@@ -49,7 +49,7 @@ class Known(NamedTuple):
     line: int
 
     def covers(self, name: str, finding: Finding) -> bool:
-        """Whether a finding in the input of that name is this."""
+        """Returns True if the entry matches a finding in the input of that name."""
         return (
             fnmatchcase(finding.id, self.requirement)
             and (self.input is None or fnmatchcase(name, self.input))
@@ -58,7 +58,7 @@ class Known(NamedTuple):
 
 
 class Baseline:
-    """What is known, and what of it was met. ``path``: of the file, for messages."""
+    """The entries of a baseline, and those that have matched a finding. ``path``: that of the file, for messages."""
 
     def __init__(self, path: str, known: Sequence[Known]) -> None:
         self.path = path
@@ -67,9 +67,9 @@ class Baseline:
 
     @classmethod
     def load(cls, path: str, requirements: Collection[str]) -> Baseline:
-        """Reads a file. Raises :class:`BaselineError`, with the line, for anything that it should not have.
+        """Reads a file. Raises :class:`BaselineError`, with the line, for invalid content.
 
-        ``requirements``: the ids that there are.
+        ``requirements``: the known ids.
         """
         try:
             text = unmarked(Path(path).read_bytes()).decode("utf-8")
@@ -80,7 +80,7 @@ class Baseline:
             raise BaselineError(f"{path}: expected TOML: {error}") from None
         except ValueError:
             raise BaselineError(
-                f"{path}: expected TOML: found a number of too many digits; write texts and dates"
+                f"{path}: expected TOML: found a number with too many digits; write texts and dates"
             ) from None
         except RecursionError:
             raise BaselineError(f"{path}: expected TOML: found brackets that are nested too deep") from None
@@ -92,12 +92,12 @@ class Baseline:
         lines = [number for number, line in enumerate(text.split("\n"), 1) if line.strip().startswith("[[known]]")]
         tables = data.get("known", [])
         if len(lines) != len(tables):
-            # Tables that are written in another way are there, only where they are cannot be told.
+            # For tables in another notation, the lines are unknown.
             lines = [0] * len(tables)
         return cls(path, [_known(path, line, table, requirements) for line, table in zip(lines, tables, strict=True)])
 
     def match(self, name: str, finding: Finding, today: date) -> Known | None:
-        """What covers a finding in the input of that name; what has expired covers nothing."""
+        """Returns the first entry that matches a finding in the input of that name, or None. Ignores expired entries."""
         for known in self._known:
             if known.expires >= today and known.covers(name, finding):
                 self._met.add(known)
@@ -105,15 +105,15 @@ class Baseline:
         return None
 
     def place(self, known: Known) -> str:
-        """The place of one, for messages."""
+        """Returns the place of an entry, for messages."""
         return f"{self.path}:{known.line}" if known.line else self.path
 
     def expired(self, today: date) -> list[Known]:
-        """What has had its time."""
+        """Returns the expired entries."""
         return [known for known in self._known if known.expires < today]
 
     def unused(self, today: date) -> list[Known]:
-        """What could be taken out of the file: it has not expired, and nothing was found that is this."""
+        """Returns the entries that have not expired and have matched no finding, so that they can be removed."""
         return [known for known in self._known if known.expires >= today and known not in self._met]
 
 
@@ -139,7 +139,7 @@ def _known(path: str, line: int, table: Any, requirements: Collection[str]) -> K
 
 
 def selects(requirement: str, select: Sequence[str], ignore: Sequence[str]) -> bool:
-    """Whether a requirement is among those that are selected, by ids or globs; all are when none is. What is ignored is not."""
+    """Returns True if a requirement is selected and not ignored, by ids or globs. An empty ``select`` selects all."""
     return (not select or any(fnmatchcase(requirement, one) for one in select)) and not any(
         fnmatchcase(requirement, one) for one in ignore
     )

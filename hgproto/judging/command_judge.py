@@ -1,4 +1,4 @@
-"""The judge of what a client sends; see :mod:`hgproto.judging.judge`."""
+"""The judge of frames from a client; see :mod:`hgproto.judging.judge`."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
 __all__ = ["CommandJudge"]
 
 _CLOSING = "connection-error"
-"""What a client reports of an error of the server's that ends the connection."""
+"""The output of the client's machine for a server's error that ends the connection."""
 
 
 class _Requests:
-    """What a judge looks up in the machines of requests.
+    """Lookups in the request machines.
 
-    ``answered_early``: the state of a request that was answered before it was whole. ``fresh_id``: the one reason to refuse a
-    command's name that its header does not have. ``closes``: the requirement to close the connection after an error of the
-    server's.
+    ``answered_early``: the state of a request that was answered before it was complete. ``fresh_id``: the only
+    requirement for rejecting a command name that does not depend on its header. ``closes``: the requirement to close
+    the connection after an error of the server.
     """
 
     def __init__(self, revision: Definition, command: int, states: States) -> None:
         rows = revision.machine("request", "server").rows
         sent = {row.source: row.to for row in rows if row.event is Event.RESPONSE_SENT}
-        # None where no request is refused before it is whole.
+        # None if no request is rejected before it is complete.
         self.answered_early = next((to for one, to in sent.items() if one in states.refused and to is not None), None)
         self.fresh_id = next((row.error for row in rows if row.frames == (command,) and row.error is not None), None)
         rows = revision.machine("request", "client").rows
@@ -47,7 +47,7 @@ class _Requests:
 
 
 class CommandJudge(Judge, CommandReceiver):
-    """Judges what a client sends. Arguments as of :class:`hgproto.reactors.server.Server`."""
+    """The judge of frames from a client. The arguments are those of :class:`hgproto.reactors.server.Server`."""
 
     side = "client"
 
@@ -68,13 +68,13 @@ class CommandJudge(Judge, CommandReceiver):
         self._wrapped = False
 
     def feed(self, data: bytes) -> Iterator[Finding]:
-        """Yields what is wrong with the frames that ``data`` makes whole, in wire order, as it is found."""
+        """Yields the findings about the frames that are complete with ``data``, in wire order."""
         if data and self.link is not None and self.link.closed and not self.over:
             self._end_after_error(data)
         yield from super().feed(data)
 
     def _end_after_error(self, data: bytes) -> None:
-        """Says that the client should have closed the connection, by the first byte after the server's error."""
+        """Reports that the client has not closed the connection, at the first byte after the server's error."""
         self.over = True
         if self._told.closes is None:
             return
@@ -87,7 +87,7 @@ class CommandJudge(Judge, CommandReceiver):
         self._add(finding)
 
     def answered(self, request_id: int) -> None:
-        """The other direction has the whole response to a request."""
+        """Records that the other direction has the complete response to a request."""
         request = self._requests.get(request_id)
         if request is None:
             return
@@ -97,20 +97,20 @@ class CommandJudge(Judge, CommandReceiver):
         if sent is not None and sent.to is not None:
             self._move(request_id, request, sent.to)
         elif state in self._request_states.kept:
-            # Who is answered before all was sent may send the rest, and nobody looks at it.
+            # A client that gets the response early may send the rest of the request, which is ignored.
             early = self._told.answered_early
             self._move(request_id, request, self._request_states.initial if early is None else early)
             if early is None:
                 self._lost.add(request_id)
 
     def forget(self, request_id: int) -> None:
-        """The other direction has lost the response to a request: whether it is answered is not known."""
+        """Records that the other direction has lost the response to a request, so its state is unknown."""
         request = self._requests.get(request_id)
         if request is not None and request is self._active:
             self._move(request_id, request, self._request_states.initial)
             self._lost.add(request_id)
 
-    # What the table emits.
+    # Outputs of the state machine.
 
     def _emit_run_command(self, request_id: int, request: Any, payload: bytes, node: Node) -> None:
         if request is None:
@@ -123,7 +123,7 @@ class CommandJudge(Judge, CommandReceiver):
         if self.link is not None:
             self._requests[request_id] = self._active
         elif request is not None:
-            # Alone, a request is taken for answered at once.
+            # A judge without the other direction treats a request as answered immediately.
             del self._requests[request_id]
 
     def _begin(self, request_id: int, payload: bytes, node: Node) -> Any:
@@ -139,12 +139,12 @@ class CommandJudge(Judge, CommandReceiver):
         self.answered(request_id)
 
     def _reply(self, request_id: int | None, message: str, kind: str, row: Row) -> Any:
-        expected = "what the receiver's limits allow"
+        expected = "a request within the receiver's limits"
         error = RemoteProtocolError(str(row.requirement), self._codec.FIELDS["type"][0], "type", expected, message)
         self._remarks.append((Remark(error), True, False))
 
     def _ask_data(self, request_id: int, request: Any, payload: bytes, plan: Plan) -> str:
-        # As the receiver does, but without keeping the data.
+        # As in the receiver, but without keeping the data.
         size = len(payload)
         request.size += size
         self._intake.buffered += size
@@ -158,7 +158,7 @@ class CommandJudge(Judge, CommandReceiver):
             self._begun.pop(request_id, None)
 
     def _issue(self, request_id: int) -> None:
-        """A request was issued: says whether it was its id's turn."""
+        """Records a new request, and checks that its id is the next one."""
         expected = self._next_id
         if request_id != expected and expected is not None and not self._skips(expected, request_id):
             order, at = str(self._revision.roles.REQUEST_ORDER), self._codec.FIELDS["request_id"][0]
@@ -173,7 +173,7 @@ class CommandJudge(Judge, CommandReceiver):
             self.link.issued(request_id)
 
     def _skips(self, expected: int, request_id: int) -> bool:
-        """Whether the ids between may be in use still, after ids have wrapped around."""
+        """Returns True if the skipped ids may still be in use, after ids have wrapped around."""
         if not self._wrapped:
             return False
         count, step = self._ids.stop, self._ids.step
@@ -188,11 +188,11 @@ class CommandJudge(Judge, CommandReceiver):
             self._revision.type_of(kind) == self._content.argument_code and getattr(request, "value", None) is not None
         )
 
-    # What comes after a fault.
+    # Continuing after a fault.
 
     def _lose_payload(self, request_id: int, kind: int) -> None:
         if self._revision.type_of(kind) == self._content.name:
-            # That there is a request is known.
+            # The header shows that there is a request.
             self._issue(request_id)
         self._lose(request_id)
 
@@ -203,7 +203,7 @@ class CommandJudge(Judge, CommandReceiver):
             if error.requirement != self._told.fresh_id:
                 raise
             self._remarks.append((Remark(error), True, True))
-        # The request of that id is given up for the new one. It was not that id's turn either, which goes without saying.
+        # The new request replaces the one with that id. Its id is also out of order, which needs no second finding.
         self._next_id = None
         self._move(request_id, request, self._request_states.initial)
         codec, command, initial = self._codec, self._content.name, self._request_states.initial

@@ -1,4 +1,4 @@
-"""Findings: what the validator says of bytes."""
+"""Findings, the problems that the validator reports."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = [
 
 ERROR, WARNING, NOTE = "error", "warning", "note"
 SEVERITIES = (ERROR, WARNING, NOTE)
-"""From the worst on."""
+"""The severities, worst first."""
 
 Role: TypeAlias = Literal["client", "server"]
 """A side of a connection."""
@@ -49,18 +49,18 @@ def other_role(role: Role) -> Role:
 
 
 class Finding(Record):
-    """A rule that bytes break, where, and how.
+    """A violation of a requirement, with its place.
 
-    ``requirement``: the rule, with its words and its level. ``severity``: ``error``, ``warning`` or ``note``. ``offset``:
-    of the first byte concerned, from the start of the input; with what is missing, where it would be. ``size``: how many
-    are concerned, 0 where something is missing. ``bits``: the lowest and the highest bit concerned of the little-endian
-    number that those bytes are; None for all. ``side``: who sent them, ``client`` or ``server``; None where it does not
-    matter. ``frame``: the number of the frame in the input, from 0; None where there is no frame. ``path``: the field, as
-    ``frames[3].payload.atoms[0].labels[1]``. ``expected``, ``found``: the two sides of the matter. ``refused``: whether a
-    receiver refuses this; else it is only worth knowing. ``ends``: nothing after this place could be looked at. ``around``:
-    the bytes around the place, and ``around_offset`` where they start in the input. ``line``: of a session in human form,
-    the number of the line, else None. ``about``: the frame in words, empty where there is none. ``more``: the number of
-    other violations of the same requirement in the same frame that this finding stands for; 0 for most findings.
+    ``requirement``: the violated requirement. ``severity``: ``error``, ``warning``, or ``note``. ``offset``: that of
+    the first affected byte, from the start of the input; for missing bytes, their place. ``size``: the number of
+    affected bytes, 0 if bytes are missing. ``bits``: the lowest and the highest affected bit of these bytes, read as a
+    little-endian number; None for all. ``side``: the sender, ``client`` or ``server``; None if it does not matter.
+    ``frame``: the number of the frame in the input, from 0, or None. ``path``: the field, such as
+    ``frames[3].payload.atoms[0].labels[1]``. ``expected``, ``found``: texts. ``refused``: True if a receiver rejects
+    the frame; False for advice. ``ends``: True if nothing after this place could be checked. ``around``: the bytes
+    around the place; they start at ``around_offset`` in the input. ``line``: the line number in a session in human
+    form, or None. ``about``: a description of the frame, or empty. ``more``: the number of other violations of the same
+    requirement in the same frame that this finding represents, usually 0.
     """
 
     __slots__ = (  # noqa: RUF023 - in the order of use
@@ -152,18 +152,18 @@ class Finding(Record):
 
     @property
     def message(self) -> str:
-        """What was expected and what was found."""
+        """The message without the place."""
         return f"expected {self.expected}, found {self.found}"
 
     @property
     def rule(self) -> str:
-        """The sentence that was broken, and whose it is where it is not the source's."""
+        """The sentence of the violated requirement, with a remark if it is not from the source."""
         ours = " (our resolution: the source is silent)" if self.requirement.source == "ours" else ""
         return f"{self.requirement.sentence}{ours}"
 
     @property
     def link(self) -> str:
-        """The place of the rule in the reference site, relative to its root."""
+        """The address of the requirement on the documentation site, relative to its root."""
         return f"requirements.html#{self.id}"
 
     def __str__(self) -> str:
@@ -171,9 +171,9 @@ class Finding(Record):
 
 
 def severity_of(requirement: Requirement) -> str:
-    """How bad it is to break a rule, from its level: MUST an error, SHOULD a warning, a limit of the receiver's a note.
+    """Returns the severity of a violation by the level of the requirement: MUST an error, SHOULD a warning, else a note.
 
-    The schema can give a requirement another severity.
+    The schema can set another severity.
     """
     if requirement.severity is not None:
         return requirement.severity
@@ -181,7 +181,7 @@ def severity_of(requirement: Requirement) -> str:
 
 
 def count(findings: Iterable[Finding]) -> dict[str, int]:
-    """How many findings there are of each severity."""
+    """Returns the number of findings of each severity."""
     counts = dict.fromkeys(SEVERITIES, 0)
     for finding in findings:
         counts[finding.severity] += 1

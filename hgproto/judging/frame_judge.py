@@ -1,4 +1,4 @@
-"""Judges of frames, each by itself, of any revision."""
+"""The judge of single frames, for any revision."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ __all__ = ["FrameJudge", "untracked_message"]
 
 
 class FrameJudge:
-    """Judges frames, each by itself.
+    """A judge that checks each frame separately.
 
-    ``frames``: how many were judged. ``unavailable``: nothing, as no payload is decoded. ``untracked``: how many payloads were not
-    looked into, because it cannot be told whether they continue a value.
+    ``frames``: the number of checked frames. ``unavailable``: always empty, because no payload is decompressed.
+    ``untracked``: the number of payloads that were not checked, because it is unknown if they continue a value.
     """
 
     def __init__(self, revision: Definition, role: Role | None, max_payload: int, max_items: int | None) -> None:
@@ -48,7 +48,7 @@ class FrameJudge:
         self._refused: Refused | None = None
 
     def feed(self, data: bytes) -> Iterator[Finding]:
-        """Yields what is wrong with the frames that ``data`` makes whole, as it is found."""
+        """Yields the findings about the frames that are complete with ``data``."""
         if self._refused is not None:
             self._refused.add(data)
             yield from self._shown()
@@ -67,14 +67,14 @@ class FrameJudge:
             yield from self._shown()
 
     def _shown(self, *, at_end: bool = False) -> Iterator[Finding]:
-        """The finding about a refused header, once what it shows has come."""
+        """Yields the finding about a rejected header once the bytes that it shows have arrived."""
         refused = self._refused
         if refused is not None and (at_end or refused.is_shown):
             self._refused = None
             yield refused.finding()
 
     def close(self) -> Iterator[Finding]:
-        """Yields what is wrong with an input that ends here."""
+        """Ends the input, and yields the remaining findings."""
         yield from self._shown(at_end=True)
         if not self._over and self._pieces.missing:
             self._over = True
@@ -117,8 +117,8 @@ class FrameJudge:
 
 
 def untracked_message(number: int) -> str:
-    """Returns the message about payloads that were not looked into, and the remedy. ``number``: how many there are."""
+    """Returns the message about payloads that were not checked, with the remedy. ``number``: that of the payloads."""
     return (
-        f"{counted(number, 'payload')} {'was' if number == 1 else 'were'} not looked into, because more than {MOST_INCOMPLETE} "
+        f"{counted(number, 'payload')} {'was' if number == 1 else 'were'} not checked, because more than {MOST_INCOMPLETE} "
         "requests had an incomplete value at a time; validate a part of the input"
     )

@@ -1,16 +1,18 @@
-"""Judges: reactors that go on. They find all that is wrong with what a peer sends, and not just the first of it.
+"""Judges: reactors that continue after an error so that they can report every fault, not only the first.
 
-A judge takes frames as its reactor does, by the same tables and guards, so that what a reactor refuses is a finding. Where
-a reactor would end the connection, a judge repairs what it can (a stream that was not begun counts as begun), gives up what
-it cannot (a request of which a frame is damaged is lost until its id comes anew; a stream whose encoding is unknown or
-broken is blind until it ends), and goes on with the rest. After a length that is wrong nothing can be known, so there it
-ends. It also has the rules that no receiver refuses to see broken (:mod:`hgproto.judging.rules`, and the order of ids).
+A judge processes frames like its reactor, with the same tables and guards, so everything that a reactor rejects is a
+finding. After an error that ends a connection, a judge repairs its state if it can: a stream that was not begun counts
+as begun. Otherwise it ignores the affected part: a request with a damaged frame until its id is used again, and a
+stream with an unknown or damaged encoding until it ends. After an invalid length, no later frame can be located, so the
+judge ends there. It also checks requirements that no receiver enforces (:mod:`hgproto.judging.rules`, and the order of
+ids).
 
-One judge looks at one direction. Alone it takes a request for answered once it is whole, and one for issued when it is
-answered; linked to the judge of the other direction it knows. :mod:`hgproto.judging.validation` is the way in.
+A judge checks one direction. Without the other direction, it assumes that a complete request was answered, and that an
+answered request was issued. A judge that is linked to that of the other direction knows this. The public interface is
+:mod:`hgproto.judging.validation`.
 
-Invariant: a judge holds the findings of one frame at a time, which are bounded, and goes on with the next frame only once
-they were taken.
+Invariant: a judge holds the findings of one frame at a time, which are bounded. It continues with the next frame only
+after these were consumed.
 """
 
 from __future__ import annotations
@@ -48,15 +50,15 @@ else:
 __all__ = ["Judge"]
 
 _REPAIRS = 4
-"""Faults that are repaired in one frame before the rest of it is given up; there are fewer stream flags."""
+"""The most repairs in one frame, which is more than the number of stream flags. Then the rest of it is ignored."""
 
 
 class _Rules:
-    """Requirements of which a judge repairs the violation, and the flags that requirements about streams look at.
+    """Requirements whose violations a judge repairs, and the flags in requirements about streams.
 
-    ``unknown_flags``: a stream flag without a meaning. ``side``: a stream of the wrong side. ``not_begun``: a stream that was
-    not begun. ``not_configured``: an encoded payload on a stream without settings. ``flags``: the mask of the stream flags that
-    the rows about a requirement look at.
+    ``unknown_flags``: for a stream flag without a meaning. ``side``: for a stream of the wrong side. ``not_begun``: for
+    a stream that was not begun. ``not_configured``: for an encoded payload on a stream without settings. ``flags``: the
+    mask of the stream flags in the rows with a requirement.
     """
 
     def __init__(self, revision: Definition) -> None:
@@ -83,12 +85,12 @@ def _refusal(outcome: Outcome) -> str | None:
 
 
 class Judge(_Base):
-    """What the judges of both directions share: takes bytes, gives findings.
+    """The base class of the judges of both directions.
 
-    ``findings`` has those of the present frame that were not taken yet. ``frames`` and ``size`` count what was seen.
-    ``over``: nothing more is looked at. ``broken``: a rule was broken that a receiver refuses. ``unavailable``: content
-    encodings that streams use and that are not installed, so that their payloads were not looked into. ``link``: the judge
-    of the other direction.
+    ``findings``: those of the current frame that were not consumed yet. ``frames`` and ``size``: the numbers of
+    received frames and bytes. ``over``: True if the rest of the input is ignored. ``broken``: True after a violation
+    that a receiver rejects. ``unavailable``: the content encodings in use that are not installed, so that their
+    payloads were not checked. ``link``: the judge of the other direction.
     """
 
     side: ClassVar[Role]
@@ -106,22 +108,22 @@ class Judge(_Base):
         self._places = Places(revision, self.side, self._rules.flags)
         self._closed, self._opened, self._configured = revision.stream_states
         self._remarks: list[tuple[Remark, bool, bool]] = []
-        """What was found while the present frame was taken: a remark, whether it is refused, whether it is in the payload."""
+        """The remarks about the current frame, each with two flags: a receiver rejects it, and it is in the payload."""
         self._lost: set[int] = set()
         self._bad_header: Refused | None = None
         self.closed = False
-        """Whether the peer has said that it closes the connection."""
-        # Events are of no interest here.
+        """True once the peer has announced that it closes the connection."""
+        # A judge discards events.
         self._append = deque[Any](maxlen=0).append
         self._start_of_frame = 0
-        # The id whose turn it is; None if it can be any. Where 0 is an id, requests may begin with it or after it.
+        # The next request id; None for any. If 0 is a valid id, the first request may have it or the next id.
         ordered = self._revision.roles.REQUEST_ORDER is not None
         self._next_id: int | None = (self._revision.request_ids.start or None) if ordered else None
 
     def feed(self, data: bytes) -> Iterator[Finding]:
-        """Yields what is wrong with the frames that ``data`` makes whole, in wire order, as it is found.
+        """Yields the findings about the frames that are complete with ``data``, in wire order.
 
-        The judge has seen the whole of ``data`` once all findings were taken, and not before.
+        The judge has processed all of ``data`` only after all findings were consumed.
         """
         self.size += len(data)
         if self._bad_header is not None:
@@ -136,13 +138,13 @@ class Judge(_Base):
         yield from self.taken()
 
     def settle(self) -> Iterator[Finding]:
-        """Yields the finding about a refused header, which otherwise waits for the bytes after it."""
+        """Yields the finding about a rejected header, which otherwise waits for the bytes after it."""
         if self._bad_header is not None:
             self._add_bad_header(self._bad_header)
         yield from self.taken()
 
     def close(self) -> Iterator[Finding]:
-        """Yields what is wrong with an input that ends here."""
+        """Ends the input, and yields the remaining findings."""
         if self._bad_header is not None:
             self._add_bad_header(self._bad_header)
         if not self.over and not self.ended:
@@ -157,7 +159,7 @@ class Judge(_Base):
         yield from self.taken()
 
     def taken(self) -> list[Finding]:
-        """The findings that were not taken yet, which are then."""
+        """Removes the waiting findings and returns them."""
         findings = self.findings[:]
         self.findings.clear()
         return findings
@@ -165,7 +167,7 @@ class Judge(_Base):
     # Frames.
 
     def _judged(self, parts: Iterator[tuple[int, int, int, bytes, int]]) -> Iterator[Finding]:
-        """Takes frames, and yields what is wrong with each before it takes the next."""
+        """Processes frames, and yields the findings of each frame before it processes the next."""
         requests, free, slots, remarks, findings = self._requests, self._free, self._slots, self._remarks, self.findings
         appear = self._appear if self.link is None or self.link.over else None
         header = self._codec.HEADER_BYTES
@@ -199,16 +201,16 @@ class Judge(_Base):
                 yield from self.taken()
 
     def _say(self, kind: int, request_id: int, stream_id: int, payload: bytes) -> None:
-        """Makes findings of what was found while the present frame was taken."""
+        """Converts the remarks about the current frame to findings."""
         for (error, size, more), refused, inside in self._remarks:
             fault = placed(self._revision, error, kind) if inside else error
-            # What is decoded has no bytes of its own on the wire.
+            # A field of an encoded payload has no bytes of its own on the wire.
             known = None if kind & self._revision.encoded else size
             self._find(fault, kind, request_id, stream_id, payload, refused=refused, known_size=known, more=more)
         self._remarks.clear()
 
     def _appear(self, request_id: int, kind: int) -> Any:
-        """The request that a frame belongs to when nothing is known of the other direction, or no longer."""
+        """Returns a request for a frame if the state of the other direction is unknown, or None."""
         return None
 
     def _take_on_stream(
@@ -250,9 +252,9 @@ class Judge(_Base):
         plan: Plan,
         kind: int,
     ) -> Node:
-        """Where the answer of a stream's guard leads. A refusal is said, and then counts as the answer that is none.
+        """Returns the next node for a stream's guard. An error becomes a remark, and the node for a valid answer is returned.
 
-        Raises :class:`Violation` if every answer leads to a refusal.
+        Raises :class:`Violation` if every answer leads to an error.
         """
         fault: RemoteProtocolError | None = None
         inside = False
@@ -298,16 +300,16 @@ class Judge(_Base):
         return node
 
     def _look_into(self, request_id: int, request: Any, payload: bytes, node: Node) -> None:
-        """Judges a payload with which nothing is done. One that goes on with the frame before cannot be judged by itself."""
+        """Checks a payload that the machine does not use. A payload that may continue an earlier one is skipped."""
         if not any(after for _, after, _ in self._codec.PAYLOADS.get(node.code, ())):
             frame = self._codec.make_frame(0, 0, 0, node.code, node.flags, payload)
             self._codec.decode_payload(frame, False, self.limits.payload_items)
         go_on(self, request_id, request, payload, node)
 
-    # What comes after a fault.
+    # Continuing after a fault.
 
     def _go_on(self, problem: _Problem, kind: int, request_id: int, stream_id: int, payload: bytes) -> None:
-        """Says what is wrong with a frame, and goes on with what is left of it."""
+        """Reports the fault of a frame, and processes the rest of it."""
         taken = kind
         for _ in range(_REPAIRS):
             self._say(kind, request_id, stream_id, payload)
@@ -326,9 +328,9 @@ class Judge(_Base):
     def _repaired(
         self, problem: _Problem, kind: int, taken: int, request_id: int, stream_id: int, payload: bytes
     ) -> int | None:
-        """The kind as which the rest of a frame is taken, None when nothing of it is left.
+        """Returns the kind as which the rest of a frame is processed, or None if the rest is ignored.
 
-        ``kind``: of the frame as it was sent. ``taken``: as it was taken now.
+        ``kind``: that of the frame. ``taken``: the kind as which it was processed until now.
         """
         if isinstance(problem, Closed):
             self.closed = True
@@ -353,7 +355,7 @@ class Judge(_Base):
         if error.requirement == rules.not_begun and not encoded:
             return taken | revision.begin
         if error.requirement in (rules.not_begun, rules.not_configured):
-            # Its sender takes the stream for one with an encoding, of which nothing is known.
+            # The sender assumes an encoding for the stream, but the judge does not know which.
             stream.blind = True
             self._enter(stream, self._configured)
             return taken
@@ -361,12 +363,12 @@ class Judge(_Base):
             self._follow(stream, taken, payload)
         if revision.type_of(taken) != revision.settings:
             self._lose(request_id)
-            # Which request it was is not known for sure, and so not whose turn is next.
+            # The request is not known for certain, and so neither is the next id.
             self._next_id = None
         return None
 
     def _follow(self, stream: JudgedStream, kind: int, payload: bytes) -> None:
-        """Does to a stream what the flags of a frame say of which nothing else is left."""
+        """Applies only the stream flags of a frame whose payload is ignored."""
         revision, flags = self._revision, kind & 0xFF
         is_settings = revision.type_of(kind) == revision.settings
         if flags & revision.begin or stream.state is self._closed:
@@ -381,7 +383,7 @@ class Judge(_Base):
             stream.blind = True
             self._enter(stream, self._configured)
         elif flags & revision.encoded:
-            # The context has to see every byte.
+            # The decoder must process every byte.
             with suppress(Blind):
                 stream.ask_encoding(payload, encoded=True, ends=False)
             stream.forget_fault()
@@ -389,25 +391,25 @@ class Judge(_Base):
             self._enter(stream, self._closed)
 
     def _lose_payload(self, request_id: int, kind: int) -> None:
-        """A payload cannot be looked into; what its header says still holds."""
+        """Processes the header of a frame whose payload cannot be checked."""
         raise NotImplementedError
 
     def _lose_frame(
         self, fault: RemoteProtocolError, kind: int, request_id: int, stream_id: int, payload: bytes
     ) -> None:
-        """The machine of requests does not take a frame; says so unless that was said of its request."""
+        """Handles a frame that the request machine rejects. Reports it unless the request was reported already."""
         raise NotImplementedError
 
     def _lose(self, request_id: int) -> None:
-        """Nothing is known of a request until its id comes anew."""
+        """Ignores a request until its id is used again."""
         raise NotImplementedError
 
     def _may_follow(self, kind: int, request_id: int) -> bool:
-        """Whether a frame may come after the peer has said that it closes the connection."""
+        """Returns True if a frame is allowed after the peer has announced that it closes the connection."""
         return False
 
     def _refuse_more(self, kind: int, request_id: int, stream_id: int, payload: bytes) -> None:
-        """Says of a frame that comes after the connection was closed that there may be none."""
+        """Reports a frame that arrives after the connection was closed."""
         self.frames += 1
         self.over = True
         self._find(self._no_more("a frame"), kind, request_id, stream_id, payload, ends=True)
@@ -456,7 +458,7 @@ class Judge(_Base):
         self.findings.append(finding)
 
     def _end_at(self, error: RemoteProtocolError) -> None:
-        """Nothing after these bytes can be looked at."""
+        """Ends the judge at an error, after which no frame can be located."""
         self.over = True
         position, rest = self._pieces.position, self._pieces.rest
         if self.closed:
@@ -472,7 +474,7 @@ class Judge(_Base):
         self._add(refused.finding())
 
     def _end_requests(self) -> Iterator[None]:
-        """Says of each request that it is not complete, and yields after each."""
+        """Reports each incomplete request, and yields after each."""
         for request_id, request in sorted(self._requests.items()):
             row = self._row(request.state, Event.END_OF_INPUT)
             if row is not None and row.requirement is not None:
@@ -482,11 +484,11 @@ class Judge(_Base):
                 yield
 
     def _unfinished(self, request_id: int, request: Any) -> tuple[str, str]:
-        """What was expected of a request, or of its response, and what was found at the end of input."""
+        """Returns the expected and found texts for a request or response that is incomplete at the end of input."""
         raise NotImplementedError
 
     def _end_streams(self) -> Iterator[None]:
-        """Says of each stream that it was left open, and yields after each."""
+        """Reports each stream that was left open, and yields after each."""
         for stream_id in sorted(self._inputs):
             stream: Any = self._inputs[stream_id]
             outcome = self._plans.stream.outcome(stream.state, Event.END_OF_INPUT)

@@ -1,6 +1,6 @@
-"""Streams of a judge, which go on after an error in their content encoding.
+"""Streams of a judge, which continue after an error in their content encoding.
 
-A receiver fails with the connection; a judge goes on, and looks at what it can still decode.
+A receiver ends the connection. A judge continues, and checks the payloads that it can still decode.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ __all__ = ["Blind", "JudgedStream"]
 
 
 class Blind(Exception):  # noqa: N818 - inside of judges alone
-    """An encoded payload that cannot be looked into."""
+    """Raised for an encoded payload that cannot be decoded."""
 
 
 class _BlindDecoder:
-    """Stands for a context that nobody knows any more."""
+    """The decoder of a stream whose compression context is unknown. It always raises :class:`Blind`."""
 
     __slots__ = ()
 
@@ -30,13 +30,14 @@ class _BlindDecoder:
         raise Blind
 
     def finish(self) -> None:
-        """Whether it is complete cannot be told."""
+        """Does nothing, because the end cannot be checked."""
 
 
 class JudgedStream(InputStream):
-    """A stream that goes on: once its encoding is not known, or was broken, it is blind until it ends.
+    """A stream that continues after an error. It is blind from an unknown or damaged encoding until it ends.
 
-    ``begun``: the frame that opened it. ``unavailable``: where the names of encodings go that are known and not installed.
+    ``begun``: the number of the frame that opened it. ``unavailable``: receives the names of known encodings that are
+    not installed.
     """
 
     __slots__ = ("begun", "blind", "unavailable")
@@ -48,7 +49,7 @@ class JudgedStream(InputStream):
         self.unavailable = unavailable
 
     def enter(self, state: IntEnum) -> None:
-        """Changes the state; a stream that closes is no longer blind."""
+        """Changes the state. A stream that closes is no longer blind."""
         super().enter(state)
         if state is self._revision.stream_states[0]:
             self.blind = False
@@ -56,12 +57,12 @@ class JudgedStream(InputStream):
             self._decoder = _BlindDecoder()
 
     def lose(self) -> None:
-        """Nothing encoded can be looked into any more."""
+        """Makes the stream blind."""
         self.blind = True
         self._decoder = _BlindDecoder()
 
     def ask_settings(self, payload: bytes) -> str:
-        """What the guard answers; the stream is blind unless the settings are good and the encoding is installed."""
+        """Evaluates the guard. The stream is blind unless the settings are valid and the encoding is installed."""
         self.blind = True
         profile, _ = self._revision.decode_settings(payload)
         if profile in self._encodings.missing:
@@ -74,7 +75,7 @@ class JudgedStream(InputStream):
     def ask_encoding(
         self, payload: bytes, *, encoded: bool, ends: bool, decoded: bytes | DecodingError | None = None
     ) -> str:
-        """What the guard answers. A payload that cannot be decoded makes the stream blind; then this raises :class:`Blind`."""
+        """Evaluates the guard. An undecodable payload makes the stream blind; then :class:`Blind` is raised."""
         self.decoded = None
         if self._decoder is None:
             return "good"
@@ -92,17 +93,17 @@ class JudgedStream(InputStream):
         return "good"
 
     def _explained(self, error: DecodingError, payload: bytes) -> DecodingError:
-        """The error, which says so where the sender has begun a new context: what is mostly wrong."""
+        """Returns the error, with a better text if the sender has begun a new context, which is the usual cause."""
         if self._profile is None or error.answer != "undecodable":
             return error
         try:
             new_decoder(self._profile).decode(payload, self._limit)
         except DecodingError:
             return error
-        expected = f"bytes that go on with the {self._profile.name} context of stream {self.stream_id}"
-        found = "bytes that only a new context takes"
+        expected = f"bytes that continue the {self._profile.name} context of stream {self.stream_id}"
+        found = "bytes that only a new context can decode"
         return DecodingError(error.answer, error.offset, expected, found)
 
     def forget_fault(self) -> None:
-        """What was blamed was said."""
+        """Forgets the latest fault after it was reported."""
         self._fault = None

@@ -1,4 +1,4 @@
-"""From a broken rule to a finding: the bytes and bits that are concerned, and the path of the field."""
+"""Conversion of errors to findings: the affected bytes and bits, and the path of the field."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 __all__ = ["AROUND_BYTES", "Places"]
 
 AROUND_BYTES = 16
-"""Bytes of the frame that a finding has before its place and after it."""
+"""Bytes of the frame that a finding shows before its place and after it."""
 _SHOWN_BYTES = 256
-"""Bytes that a finding has of its place itself, which may be a whole payload."""
+"""The most bytes that a finding shows of its place itself, which may be a whole payload."""
 
 
 class Places:
-    """Finds the places of a revision's broken rules.
+    """A converter of errors to findings for one revision.
 
-    ``flags``: for requirements about stream flags, the mask of those that they look at.
+    ``flags``: the mask of the stream flags in each requirement about stream flags.
     """
 
     def __init__(
@@ -44,11 +44,11 @@ class Places:
         self._codec = codec = revision.codec
         self._encoded = revision.encoded
         self.refused_bytes = codec.HEADER_BYTES + AROUND_BYTES
-        """Bytes that a finding about a refused header shows."""
+        """Bytes that a finding about a rejected header shows."""
         self._requirements = revision.requirements
         self._side = side
         self._flags = flags or {}
-        # The first byte of each field, its bytes, and its bits if it has not all of them.
+        # The offset of each field, its size in bytes, and the mask of its bits unless it has all bits.
         self._fields = {
             name: (at, size, 0 if mask + 1 == 1 << 8 * size else mask << low)
             for name, (at, size, low, mask) in codec.FIELDS.items()
@@ -66,10 +66,10 @@ class Places:
         known_size: int | None = None,
         more: int = 0,
     ) -> Finding:
-        """A finding about a whole frame, the ``number``-th, that starts at ``start`` of the input.
+        """Returns a finding about a whole frame. ``start``: its offset in the input. ``number``: its position.
 
-        The offset of ``error`` counts from the start of the frame. ``known_size``: how many bytes of the payload are concerned
-        if the caller knows, so that the payload need not be walked for each finding. ``more``: as of :class:`Finding`.
+        The offset of ``error`` counts from the start of the frame. ``known_size``: the number of affected payload
+        bytes; None to find it by walking the payload. ``more``: as for :class:`Finding`.
         """
         header = self._codec.HEADER_BYTES
         payload = bytes(frame.payload)
@@ -85,7 +85,7 @@ class Places:
         else:
             path = _joined(f"{path}.payload", error.field)
             size = self._extent(error, frame, payload, offset - header, continued) if known_size is None else known_size
-        # Not the whole frame, which would make the findings of a payload take time with the square of its size.
+        # Not the whole frame: the time for all findings of a payload would grow with the square of its size.
         first, last = self._window(offset, size)
         head = self._codec.encode_header(frame, self._codec.MAX_PAYLOAD[1])
         around = head[first:last] + payload[max(first - header, 0) : max(last - header, 0)]
@@ -110,9 +110,9 @@ class Places:
         known_size: int | None = None,
         more: int = 0,
     ) -> Finding:
-        """A finding about a payload by itself, from the start of which the offset of ``error`` counts.
+        """Returns a finding about a single payload. The offset of ``error`` counts from the start of the payload.
 
-        ``known_size`` and ``more``: as of :meth:`finding`.
+        ``known_size`` and ``more``: as for :meth:`finding`.
         """
         payload = bytes(frame.payload)
         offset = error.offset or 0
@@ -124,7 +124,7 @@ class Places:
         return finding
 
     def of_rest(self, error: ProtocolError, rest: bytes, start: int, number: int) -> Finding:
-        """A finding about bytes from ``start`` on that are no frame, so that nothing after them can be looked at."""
+        """Returns a finding about bytes from ``start`` on that are not a valid frame, so that the rest cannot be checked."""
         offset = start if error.offset is None else error.offset
         field = self._fields.get(error.field)
         known = min(len(rest), self._codec.HEADER_BYTES)
@@ -134,11 +134,11 @@ class Places:
         return self._made(error, offset, size, None, number, path, rest[first:last], start + first, ends=True)
 
     def refused(self, error: ProtocolError, rest: bytes, start: int, number: int) -> Refused:
-        """A header that is refused, so that nothing after it can be looked at; it starts at ``start`` of the input."""
+        """Returns a rejected header, after which nothing can be checked. ``start``: its offset in the input."""
         return Refused(self, error, rest, start, number)
 
     def of_end(self, error: ProtocolError, offset: int, path: str, *, refused: bool = True) -> Finding:
-        """A finding about what is missing when the input ends at ``offset``."""
+        """Returns a finding about missing bytes at the end of the input, which is at ``offset``."""
         return self._made(error, offset, 0, None, None, path, b"", offset, refused=refused)
 
     def _made(
@@ -175,11 +175,11 @@ class Places:
 
     @staticmethod
     def _window(at: int, size: int) -> tuple[int, int]:
-        """Where the bytes start and end that a finding about ``size`` bytes from ``at`` on has with it."""
+        """Returns the start and end of the bytes around a place of ``size`` bytes from ``at`` on."""
         return max(at - AROUND_BYTES, 0), at + min(size, _SHOWN_BYTES) + AROUND_BYTES
 
     def _bits(self, error: ProtocolError, frame: Frame, mask: int) -> tuple[int, int] | None:
-        """The bits of a header field that are concerned, counted in its bytes."""
+        """Returns the affected bits of a header field, counted in its bytes."""
         if error.field == "stream_flags":
             value, names = int(frame.stream_flags), self._codec.STREAM_FLAG_NAMES
             wanted = self._flags.get(error.requirement, 0)
@@ -214,7 +214,7 @@ class Places:
         if layout.entries:
             return _extent_in_map(error, layout, payload, at)
         if error.requirement in _rules(layout):
-            # The codec has stopped here. To walk the payload would only find the same place again.
+            # The codec has stopped here, so walking the payload would only find the same place again.
             return rest
         with suppress(RemoteProtocolError):
             for span in walk(layout, payload):
@@ -223,14 +223,14 @@ class Places:
         return rest
 
     def _structure(self, frame: Frame, continued: bool) -> str:
-        """The name of what a frame's payload is."""
+        """Returns the name of the structure or type of a frame's payload."""
         return case_of(self._codec.PAYLOADS.get(int(frame.type), ()), int(frame.flags), continued)
 
 
 class Refused:
-    """A refused header, until the bytes that its finding shows have come: those must not depend on how the input was cut.
+    """A rejected header that waits for the bytes of its finding, so that these do not depend on the chunks of the input.
 
-    ``error``, ``start``, ``number``: as of :meth:`Places.of_rest`. ``rest``: the bytes from the header on.
+    ``error``, ``start``, ``number``: as for :meth:`Places.of_rest`. ``rest``: the bytes from the header on.
     """
 
     __slots__ = ("_error", "_number", "_places", "_rest", "_start")
@@ -243,16 +243,16 @@ class Refused:
         self._number = number
 
     def add(self, data: bytes) -> None:
-        """Takes what comes after it."""
+        """Adds the bytes after it."""
         self._rest += data[: self._places.refused_bytes - len(self._rest)]
 
     @property
     def is_shown(self) -> bool:
-        """True once enough bytes have come."""
+        """True once enough bytes have arrived."""
         return len(self._rest) == self._places.refused_bytes
 
     def finding(self) -> Finding:
-        """The finding, with the bytes that have come."""
+        """Returns the finding with the bytes that have arrived."""
         return self._places.of_rest(self._error, self._rest, self._start, self._number)
 
 
@@ -276,12 +276,12 @@ def _joined(path: str, field: str) -> str:
 
 
 def _range(mask: int) -> tuple[int, int]:
-    """The lowest and the highest bit of a mask."""
+    """Returns the lowest and the highest bit of a mask."""
     return (mask & -mask).bit_length() - 1, mask.bit_length() - 1
 
 
 def _rules(layout: Layout, kind: str | None = None) -> set[str]:
-    """Returns the requirements of a layout and those inside of it. ``kind``: only those for one thing that can be wrong."""
+    """Returns the requirements of a layout and its nested layouts. ``kind``: only those for one kind of error."""
     found = set()
     for rules in (layout.rules, *(part.rules for part in layout.parts)):
         found |= {rule for name, rule in rules.items() if kind in (None, name)}

@@ -1,4 +1,4 @@
-"""The judge of what a server sends; see :mod:`hgproto.judging.judge`."""
+"""The judge of frames from a server; see :mod:`hgproto.judging.judge`."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ if TYPE_CHECKING:
 __all__ = ["TOPICS", "ResponseJudge"]
 
 TOPICS = 1024
-"""Topics of progress that a judge follows at a time; of more it does not know whether they end."""
+"""The most progress topics that a judge tracks at a time. It does not check the ends of other topics."""
 
 
 _LONGEST_TOPIC = 64
-"""Characters of a topic that are kept; of a longer one a digest tells it from others, since a topic may be a megabyte."""
+"""The most characters of a topic that are kept. A digest identifies longer ones, because a topic may have a megabyte."""
 
 
 def _kept(topic: str) -> str:
-    """What is kept of a topic."""
+    """Returns the part of a topic that is kept."""
     if len(topic) <= _LONGEST_TOPIC:
         return topic
     return f"{topic[:_LONGEST_TOPIC]}... {blake2b(topic.encode(), digest_size=8).hexdigest()}"
 
 
 class _Response(Request):
-    """A response that is not complete. ``received`` and ``decoded`` count bytes; ``topics``: those that have not ended."""
+    """An incomplete response. ``received`` and ``decoded``: numbers of bytes. ``topics``: those that have not ended."""
 
     __slots__ = ("decoded", "received", "topics")
 
@@ -53,7 +53,7 @@ class _Response(Request):
 
 
 class ResponseJudge(Judge, ResponseReceiver):
-    """Judges what a server sends. Arguments as of :class:`hgproto.reactors.client.Client`."""
+    """The judge of frames from a server. The arguments are those of :class:`hgproto.reactors.client.Client`."""
 
     side = "server"
 
@@ -75,7 +75,7 @@ class ResponseJudge(Judge, ResponseReceiver):
         # The flag of an error that ends the connection.
         self._fatal = revision.flag(self._error, "fatal")
         self._ids = revision.request_ids
-        # Answered ids after which one may be in use again: half of those that a client has.
+        # The number of answered ids after which one may be in use again: half of the client's ids.
         self._wrapped = len(self._ids) // 2
         self._progress = self._codec.TYPE_NAMES.get(roles.get("progress", -1), "")
         self._topic_end: str | None = revision.roles.CHECKS.get("topic-end")
@@ -84,26 +84,26 @@ class ResponseJudge(Judge, ResponseReceiver):
         rows.append(self._row(states.initial, Event.REQUEST_ISSUED))
         waiting = (row.to for row in rows if row is not None and row.to is not None)
         self._waiting = self._tables[first_of(waiting, revision, "row for request-issued")]
-        # What is taken for a request that waits.
+        # The frames that a waiting request accepts.
         taken = (row.frames for row in self.machine.rows if row.source is self._waiting.state and row.error is None)
         self._answers |= frozenset(code for codes in taken for code in codes)
         self._answered: set[int] = set()
         self._topics = 0
 
     def issued(self, request_id: int) -> None:
-        """The other direction has issued a request."""
+        """Records that the other direction has issued a request."""
         if request_id not in self._requests:
             self._requests[request_id] = _Response(self._waiting)
         self._lost.discard(request_id)
 
     def forget(self, request_id: int) -> None:
-        """The other direction has lost a request: whatever answers it is taken."""
+        """Records that the other direction has lost a request, so that any response to it is accepted."""
         if self._requests.pop(request_id, None) is not None or request_id in self._ids:
             self._lost.add(request_id)
 
     def _appear(self, request_id: int, kind: int) -> Any:
-        # Alone, a request counts as issued when it is answered. That its id was used again after an answer cannot be told
-        # from an answer that comes too late, until ids have wrapped around.
+        # Without the other direction, a request counts as issued when it is answered. Until ids have wrapped around,
+        # another response with the same id counts as late, not as the response to a new request.
         code = self._revision.type_of(kind)
         if request_id not in self._ids or code not in self._answers or request_id in self._lost:
             return None
@@ -116,7 +116,7 @@ class ResponseJudge(Judge, ResponseReceiver):
         request = self._requests[request_id] = _Response(self._waiting)
         return request
 
-    # What the table emits.
+    # Outputs of the state machine.
 
     def _emit_response_data(self, request_id: int, request: Any, payload: bytes, node: Node) -> None:
         request.received += len(payload)
@@ -162,7 +162,7 @@ class ResponseJudge(Judge, ResponseReceiver):
             request.table = self._tables[to]
 
     def _answer(self, request_id: int, request: _Response) -> None:
-        """The response to a request is complete."""
+        """Ends a request whose response is complete."""
         del self._requests[request_id]
         if request.topics:
             self._topics -= len(request.topics)
@@ -181,10 +181,10 @@ class ResponseJudge(Judge, ResponseReceiver):
         elif request_id in self._ids:
             self._answered.add(request_id)
 
-    # What comes after a fault.
+    # Continuing after a fault.
 
     def _may_follow(self, kind: int, request_id: int) -> bool:
-        # At the end of input a server says of each request that was cut off that it was.
+        # At the end of input, a server sends an error for each request that was cut off.
         return self._is_fatal(kind) and request_id in self._ids
 
     def _is_fatal(self, kind: int) -> bool:
@@ -211,7 +211,7 @@ class ResponseJudge(Judge, ResponseReceiver):
         if request_id not in self._lost:
             self._find(placed(self._revision, fault, kind), kind, request_id, stream_id, payload)
         elif not kind & self._revision.encoded:
-            # Whatever it belongs to, it has to be well formed.
+            # The payload must be well formed even if its request is unknown.
             try:
                 frame = self._codec.frame_of(kind, request_id, stream_id, payload)
                 self._codec.decode_payload(frame, max_items=self.limits.payload_items)

@@ -1,9 +1,10 @@
-"""Rules that no receiver refuses to see broken, since it can go on: what is wrong by them with a decoded payload.
+"""Advisory requirements: no receiver enforces them, but the validator reports violations in decoded payloads.
 
-Each check takes a value that the codec has decoded, and gives remarks whose offsets count from the start of its payload.
+Each check receives a value that the codec has decoded, and yields remarks. Their offsets count from the start of the
+payload.
 
-Invariants: a check goes through the payload once, however much is wrong with it; at most :data:`MOST_REMARKS` remarks about
-one requirement are made of a payload, and one more stands for the rest, which is counted and not made.
+Invariants: a check walks the payload once, even if it has many violations. At most :data:`MOST_REMARKS` remarks about
+one requirement are created for a payload, and one more with the number of the others.
 """
 
 from __future__ import annotations
@@ -25,11 +26,10 @@ if TYPE_CHECKING:
 __all__ = ["MOST_REMARKS", "Remark", "Tally", "findable", "payload_remarks", "progress_remarks", "text_remarks"]
 
 MOST_REMARKS = 100
-"""The most remarks about one requirement in one frame. More of them say nothing new about their sender, and each takes a
-kilobyte, while a byte or two of a payload can be at fault by themselves."""
+"""The most remarks about one requirement in one frame. A remark needs a kilobyte for a violation of one or two bytes."""
 
 _CHECKS = ("placeholders", "percent", "newline", "ascii-topic")
-"""The checks of this module, which look at one payload."""
+"""The checks of this module, which are for one payload."""
 _PERCENT = re.compile(r"%(.|\Z)", re.DOTALL)
 _FORMAT = "format"
 
@@ -37,8 +37,8 @@ _FORMAT = "format"
 class Remark(NamedTuple):
     """A violation of an advisory requirement.
 
-    ``size``: how many bytes are concerned, None for as many as the field has. ``more``: other violations of the same
-    requirement in the same frame that it stands for.
+    ``size``: the number of affected bytes; None for the whole field. ``more``: the number of other violations of the
+    same requirement in the same frame that the remark represents.
     """
 
     error: RemoteProtocolError
@@ -47,20 +47,20 @@ class Remark(NamedTuple):
 
 
 class Tally:
-    """Makes remarks about one requirement, up to the bound.
+    """A source of remarks about one requirement, up to the bound.
 
-    ``total``: how many violations there are. ``left``: those that no remark was made of, or stands for, yet.
+    ``total``: the number of violations. ``left``: the number of violations without a remark.
     """
 
     __slots__ = ("_room", "left")
 
     def __init__(self, total: int) -> None:
         self.left = total
-        # To let one remark stand for a single violation would gain nothing.
+        # A summary of a single violation would save nothing.
         self._room = total if total <= MOST_REMARKS + 1 else MOST_REMARKS
 
     def remark(self, error: RemoteProtocolError, size: int | None = None) -> Remark:
-        """The next remark, which stands for all that are left once the bound is reached."""
+        """Returns the next remark, which represents all remaining violations once the bound is reached."""
         if self._room:
             self._room -= 1
             self.left -= 1
@@ -73,7 +73,7 @@ class Tally:
 
 
 def text_remarks(atoms: tuple[Any, ...], payload: bytes, revision: Definition) -> Iterator[Remark]:
-    """What is wrong with the atoms of a message: the checks ``placeholders``, ``percent``, and ``newline`` of the schema."""
+    """Yields remarks about the atoms of a message, for the checks ``placeholders``, ``percent``, and ``newline``."""
     rules = revision.roles.CHECKS
     mismatches = percents = 0
     for atom in atoms:
@@ -98,7 +98,7 @@ def text_remarks(atoms: tuple[Any, ...], payload: bytes, revision: Definition) -
         atom = _Atoms(revision)
         start, end = atom.format_of(payload, len(payload) - atom.size(atoms[-1]))
         text = atoms[-1].format
-        # The last byte is the culprit; an empty format has none.
+        # The last character is at fault; an empty format has none.
         at = max(end - len(text[-1:].encode()), start)
         found = repr(text[-1:]) if text else "an empty text"
         expected = "a newline at the end of the last atom"
@@ -108,7 +108,7 @@ def text_remarks(atoms: tuple[Any, ...], payload: bytes, revision: Definition) -
 def _directive_remarks(
     atoms: tuple[Any, ...], payload: bytes, mismatches: Tally, percents: Tally, revision: Definition
 ) -> Iterator[Remark]:
-    """What is wrong with the directives of the formats, and the number of their arguments."""
+    """Yields remarks about the directives of formats, and about the numbers of their arguments."""
     rules, layout, at = revision.roles.CHECKS, _Atoms(revision), 0
     for index, atom in enumerate(atoms):
         format_ = atom.format
@@ -137,7 +137,7 @@ def _directive_remarks(
 
 
 def _directives(format_: str) -> tuple[int, int]:
-    """How many ``%s`` a format has, and how many percent signs that are neither of that nor of ``%%``."""
+    """Returns the number of ``%s`` in a format, and of percent signs outside of ``%s`` and ``%%``."""
     plain = format_.replace("%%", "")
     wanted = plain.count("%s")
     return wanted, plain.count("%") - wanted
@@ -151,23 +151,23 @@ class _Atoms:
         message = codec.LAYOUTS[codec.PAYLOADS[revision.code_of("text")][-1][2]]
         layout = message.parts[-1].layout
         if layout is None:
-            raise ValueError(f"the messages of {revision.title} are not made of atoms; leave out the checks of them")
+            raise ValueError(f"the messages of {revision.title} have no atoms; leave out the checks of atoms")
         self._layout = layout
         _, _, self._encode = codec.STRUCTURES[layout.name]
 
     def format_of(self, payload: bytes, at: int) -> tuple[int, int]:
-        """Where the format of the atom at offset ``at`` starts and ends."""
+        """Returns the start and end of the format of the atom at offset ``at``."""
         return next((span.start, span.end) for span in walk_from(self._layout, payload, at) if span.path == _FORMAT)
 
     def size(self, atom: Any) -> int:
-        """The bytes of an atom."""
+        """Returns the size of an atom in bytes."""
         return len(self._encode(atom))
 
 
 def _ends_line(atom: Any) -> bool:
-    """Whether an atom ends in a newline once its arguments are in it."""
+    """Returns True if the text of an atom, with its arguments, ends in a newline."""
     text: str = atom.format
-    # What stands at the end is a directive only if an odd number of percent signs comes before its letter.
+    # A final `s` belongs to a directive only after an odd number of percent signs.
     body = text[:-1]
     if text.endswith("s") and (len(body) - len(body.rstrip("%"))) % 2:
         count, _ = _directives(text)
@@ -176,7 +176,7 @@ def _ends_line(atom: Any) -> bool:
 
 
 def progress_remarks(progress: Any, payload: bytes, revision: Definition) -> Iterator[Remark]:
-    """What is wrong with a progress map: the check ``ascii-topic`` of the schema."""
+    """Yields remarks about a progress map, for the check ``ascii-topic``."""
     rule = revision.roles.CHECKS.get("ascii-topic")
     if rule is not None and not progress.topic.isascii():
         pairs, _, _ = map_pairs(payload)
@@ -189,9 +189,9 @@ def progress_remarks(progress: Any, payload: bytes, revision: Definition) -> Ite
 def payload_remarks(
     frame: Frame, continued: bool, revision: Definition, max_items: int | None = None
 ) -> Iterator[tuple[Remark, bool]]:
-    """Yields what is wrong with a payload, each with True if a receiver rejects it; offsets count from its start.
+    """Yields the remarks about a payload, each with True if a receiver rejects it. Offsets count from its start.
 
-    ``max_items``: the limit on its items, None for the default of the revision, which may have none.
+    ``max_items``: the limit on its items; None for the default of the revision, if any.
     """
     most = {} if max_items is None else {"max_items": max_items}
     try:
@@ -211,7 +211,8 @@ def payload_remarks(
 def findable(revision: Definition, depth: str, role: str | None, payload: str | None) -> frozenset[str]:
     """Returns the requirements whose violations can be found in bytes.
 
-    ``depth``, ``role``: as of :class:`hgproto.Validator`. ``payload``: the frame type of a single payload; None for frames.
+    ``depth``, ``role``: as for :class:`hgproto.Validator`. ``payload``: the frame type of a single payload; None for
+    frames.
     """
     codec: Any = revision.codec
     is_shallow = payload is not None or depth == "frames"
@@ -231,7 +232,7 @@ def findable(revision: Definition, depth: str, role: str | None, payload: str | 
 
 
 def _is_of_payload(place: str, payload: str, codec: Any) -> bool:
-    """True if the place of a requirement is in the payload of a frame type, or is the limit on its length."""
+    """Returns True if the place of a requirement is in the payload of a frame type, or is the limit on its length."""
     where, _, kind = place.partition(": ")
     if where.startswith("structures."):
         cases = codec.PAYLOADS[codec.CODES[payload]]
@@ -242,7 +243,7 @@ def _is_of_payload(place: str, payload: str, codec: Any) -> bool:
 
 
 def _structures(name: str, codec: Any) -> Iterator[str]:
-    """Yields the names of a structure and of those in it; that of a string as it is."""
+    """Yields the name of a structure and those of its nested structures. Yields another name unchanged."""
     yield name
     for part in codec.LAYOUTS[name].parts if name in codec.LAYOUTS else ():
         if part.layout is not None:

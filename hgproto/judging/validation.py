@@ -1,11 +1,11 @@
-"""The validator: all that is wrong with bytes, each finding with its rule, its place and both sides of the matter.
+"""The validator, which reports every requirement that bytes violate, with the place of each violation.
 
-Three depths. One payload of a type: :func:`validate_payload`. Frames, each judged by itself: ``depth="frames"``, for any
-revision. A session, with its streams, its requests and what is inside of encoded payloads: one direction with
-:func:`validate` or :class:`Validator`, both with :class:`SessionValidator`. :func:`assert_valid` is for tests.
+There are three depths. :func:`validate_payload` checks one payload. ``depth="frames"`` checks each frame separately,
+for any revision. A session is checked with its streams, its requests, and encoded payloads: one direction with
+:func:`validate` or :class:`Validator`, or both with :class:`SessionValidator`. :func:`assert_valid` is for tests.
 
-Whatever the bytes, nothing is raised, and memory is bounded by the limits: findings are yielded as they are found, and of
-one frame there are at most :data:`hgproto.judging.rules.MOST_REMARKS` about an advisory requirement, and one that counts the rest.
+No bytes raise an exception, and the limits bound the memory: findings are yielded as they are found. For an advisory
+requirement, one frame has at most :data:`hgproto.judging.rules.MOST_REMARKS` findings, and one that counts the rest.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ if TYPE_CHECKING:
 __all__ = ["PayloadValidator", "SessionValidator", "Validator", "assert_valid", "validate", "validate_payload"]
 
 MOST_SHOWN = 20
-"""Findings that :func:`assert_valid` shows."""
+"""The most findings that :func:`assert_valid` shows."""
 
 
 def _drained(waiting: deque[Iterator[Finding]]) -> Iterator[Finding]:
-    """Yields the findings of each source in turn. An iterator that is abandoned leaves the rest to the next one."""
+    """Yields the findings of each source in turn. If an iterator is abandoned, the next one yields the rest."""
     while waiting:
         finding = next(waiting[0], None)
         if finding is None:
@@ -62,22 +62,23 @@ def _drained(waiting: deque[Iterator[Finding]]) -> Iterator[Finding]:
 
 
 def _checked_items(name: str, number: int, revision: Definition) -> int | None:
-    """A limit on items if it can be one of the revision, None if that has no such limit. Raises as ``checked_number`` does."""
+    """Returns the checked limit on items, or None if the revision has no such limit. Raises as ``checked_number`` does."""
     limit = revision.codec.ITEMS_LIMIT
     return None if limit is None else checked_number(name, number, 1, revision.codec.LIMITS[limit][1])
 
 
 class Validator(Unique):
-    """Validates what one side sends, fed in chunks of any size.
+    """A validator of what one side sends, in chunks of any size.
 
-    Findings are found while they are iterated over. Take all findings of one call before the next call: what an iterator
-    still holds then comes first in the next one.
+    Input is checked while the caller iterates over the findings. Consume all findings of one call before the next call.
+    Otherwise, the remaining findings come first in the next iterator.
 
-    ``role``: who sent it, ``client`` or ``server``; None to tell by the id of the first frame's stream. ``depth``:
-    ``session`` or ``frames``. ``limits``: of a receiver; of frames, only those on payloads and their items have an effect.
-    ``max_payload``: the most bytes of a payload, if not that of the limits. ``encodings``: the content encodings that can be
-    looked into. ``reopen``: what *stream-begin* on an open stream is, as of :class:`hgproto.reactors.server.Server`.
-    ``revision``: sessions need its state machines. Raises :class:`ValueError` for arguments that cannot be.
+    ``role``: the sender, ``client`` or ``server``; None to derive it from the id of the first frame's stream.
+    ``depth``: ``session`` or ``frames``. ``limits``: those of a receiver; for frames, only the limits on payloads and
+    their items have an effect. ``max_payload``: the most bytes of a payload; None for that of the limits.
+    ``encodings``: the content encodings that can be decoded. ``reopen``: the treatment of *stream-begin* on an open
+    stream, as for :class:`hgproto.reactors.server.Server`. ``revision``: None for the default; sessions need its state
+    machines. Raises :class:`ValueError` for invalid arguments.
     """
 
     def __init__(
@@ -101,7 +102,7 @@ class Validator(Unique):
         if encodings is not None:
             check_instance(encodings, Encodings, "encodings")
         self.role = None if role is None else checked_role(role)
-        """Who sends; None as long as that is not known."""
+        """The sender; None while it is unknown."""
         self._depth = depth
         self._revision = revision
         if max_payload is None:
@@ -121,9 +122,9 @@ class Validator(Unique):
             self._judge = self._made()
 
     def feed(self, data: BytesLike) -> Iterator[Finding]:
-        """Yields what is wrong with the frames that ``data`` makes whole, in wire order, as it is found.
+        """Returns an iterator over the findings about the frames that are complete with ``data``, in wire order.
 
-        Raises :class:`TypeError` for what is not bytes.
+        Raises :class:`TypeError` for other types than bytes.
         """
         data = as_bytes(data)
         self._size += len(data)
@@ -140,9 +141,9 @@ class Validator(Unique):
         return _drained(self._waiting)
 
     def close(self) -> Iterator[Finding]:
-        """Yields what is wrong with an input that ends here. Nothing may be fed after it."""
+        """Ends the input, and returns an iterator over the remaining findings. Nothing may be fed after it."""
         if self._judge is None:
-            # Too little to tell anything by, and too little for a frame.
+            # The input is shorter than a header, so any role leads to the same finding.
             self.role = ROLES[0]
             self._judge = self._made()
             self._waiting.append(self._judge.feed(self._begun))
@@ -151,22 +152,22 @@ class Validator(Unique):
 
     @property
     def frames(self) -> int:
-        """Whole frames whose findings were taken, and those without any that came before the next finding."""
+        """The number of frames that were checked while the caller iterated over the findings."""
         return 0 if self._judge is None else self._judge.frames
 
     @property
     def size(self) -> int:
-        """Bytes that were fed."""
+        """The number of bytes that were fed."""
         return self._size
 
     @property
     def unavailable(self) -> frozenset[str]:
-        """Content encodings in use that are not installed here: their payloads were not looked into."""
+        """Content encodings in use that are not installed, so that their payloads were not checked."""
         return frozenset() if self._judge is None else frozenset(self._judge.unavailable)
 
     @property
     def untracked(self) -> int:
-        """Frames whose payloads were not looked into, because too many requests had an incomplete value at a time.
+        """The number of frames whose payloads were not checked because of too many requests with an incomplete value.
 
         The limit is ``MOST_INCOMPLETE`` of ``hgproto.wire.jsonform``.
         """
@@ -183,9 +184,9 @@ class Validator(Unique):
 
 
 class SessionValidator(Unique):
-    """Validates both directions of a connection, told in the order in which things were sent.
+    """A validator of both directions of a connection. Feed it in the order in which the bytes were sent.
 
-    Arguments as of :class:`Validator`, and so is how findings are given.
+    The arguments and the iterators over findings are those of :class:`Validator`.
     """
 
     untracked = 0
@@ -213,9 +214,9 @@ class SessionValidator(Unique):
         self._waiting: deque[Iterator[Finding]] = deque()
 
     def feed(self, role: Role, data: BytesLike) -> Iterator[Finding]:
-        """Yields what is wrong with the frames of ``role``, client or server, that ``data`` makes whole.
+        """Returns an iterator over the findings about the frames of ``role`` that are complete with ``data``.
 
-        Raises :class:`TypeError` for what is not bytes, and :class:`ValueError` for another role.
+        Raises :class:`TypeError` for other types than bytes, and :class:`ValueError` for an unknown role.
         """
         judge, data = self._judges[checked_role(role)], as_bytes(data)
         self._size += len(data)
@@ -223,16 +224,16 @@ class SessionValidator(Unique):
         return _drained(self._waiting)
 
     def close(self, role: Role | None = None) -> Iterator[Finding]:
-        """Yields what is wrong with the output of ``role``, or with that of both, ending here. Raises as :meth:`feed` does."""
+        """Ends the output of ``role`` or of both sides, and returns an iterator over the findings. Raises as :meth:`feed`."""
         roles = ROLES if role is None else (checked_role(role),)
         self._waiting.extend(self._judges[one].close() for one in roles)
         return _drained(self._waiting)
 
     def line(self, line: str | BytesLike, number: int | None = None) -> Iterator[Finding]:
-        """Yields what is wrong with a line of a session in human form, the ``number``-th: ``>`` or ``<``, and a frame.
+        """Returns an iterator over the findings about a line of a session in human form: ``>`` or ``<``, and a frame.
 
-        Raises :class:`hgproto.errors.HumanFormError` for what is no such line, and
-        :class:`hgproto.errors.LocalProtocolError` for a payload that no length can say.
+        ``number``: that of the line, for findings. Raises :class:`hgproto.errors.HumanFormError` for an invalid line,
+        and :class:`hgproto.errors.LocalProtocolError` for a payload that is too long for the length field.
         """
         side, frame = self._lines.read(line)
         role = "client" if side == ">" else "server"
@@ -242,29 +243,29 @@ class SessionValidator(Unique):
         else:
             wire = self._codec.encode_frame(frame, self._codec.MAX_PAYLOAD[1])
             self._size += len(wire)
-            # The next line is no part of what this one has wrong.
+            # Findings about this line must not include the next line.
             findings = chain(self._judges[role].feed(wire), self._judges[role].settle())
         self._waiting.append(_numbered(findings, number))
         return _drained(self._waiting)
 
     @property
     def frames(self) -> int:
-        """Whole frames, of both sides, that were looked at."""
+        """The number of checked frames of both sides."""
         return sum(judge.frames for judge in self._judges.values())
 
     @property
     def size(self) -> int:
-        """Bytes that were fed, of both sides."""
+        """The number of bytes that were fed, of both sides."""
         return self._size
 
     @property
     def unavailable(self) -> frozenset[str]:
-        """Content encodings in use that are not installed here: their payloads were not looked into."""
+        """Content encodings in use that are not installed, so that their payloads were not checked."""
         return frozenset(name for judge in self._judges.values() for name in judge.unavailable)
 
 
 def _numbered(findings: Iterator[Finding], number: int | None) -> Iterator[Finding]:
-    """Findings with the number of their line."""
+    """Yields findings with the number of their line."""
     for finding in findings:
         finding.line = number
         yield finding
@@ -281,11 +282,11 @@ def validate(
     reopen: Literal["error", "restart"] = "error",
     revision: Definition | None = None,
 ) -> Iterator[Finding]:
-    """What is wrong with all that one side sends: bytes, a file, or an iterable of chunks.
+    """Returns an iterator over the findings about everything that one side sends: bytes, a file, or chunks.
 
-    Findings come as soon as they are found, in wire order. Arguments as of :class:`Validator`, which is for those who are
-    fed. Raises :class:`ValueError` for arguments that cannot be, and nothing for any bytes. Iterating raises
-    :class:`BlockingIOError` if a file has no bytes yet: wait until it can be read, and go on with the same iterator.
+    Findings are in wire order, and each is yielded once it is found. The arguments are those of :class:`Validator`.
+    Raises :class:`ValueError` for invalid arguments, and no exception for any bytes. Iterating raises
+    :class:`BlockingIOError` if a file has no bytes yet: wait until it can be read, and continue with the same iterator.
     """
     validator = Validator(
         role,
@@ -302,7 +303,7 @@ def validate(
 class Findings(Unique):
     """An iterator over the findings of a source; see :func:`validate`.
 
-    Unlike a generator, it can be used again after an exception of the source: what was read before it is kept.
+    Unlike a generator, it can be used again after an exception of the source, without losing findings.
     """
 
     def __init__(self, validator: Validator, source: Source) -> None:
@@ -329,12 +330,12 @@ class Findings(Unique):
 
 
 class PayloadValidator(Unique):
-    """Validates one payload, fed in chunks of any size, offsets from its start.
+    """A validator of one payload, in chunks of any size. Offsets count from the start of the payload.
 
-    ``type``: the name of a frame type. ``flags``: those of the frame, as far as they decide what the payload is.
-    ``continued``: whether it goes on where the frame before ended. ``max_payload``: the most bytes, if not all that the length
-    of a frame can say. ``max_items``: the most items, if not the revision's limit. Raises :class:`ValueError` for arguments that
-    cannot be, such as a type that there is not.
+    ``type``: the name of a frame type. ``flags``: the frame's flags; only those that select the payload's structure
+    matter. ``continued``: True if the payload continues that of the frame before. ``max_payload``: the most bytes; None
+    for the maximum of the length field. ``max_items``: the most items; None for the revision's limit. Raises
+    :class:`ValueError` for invalid arguments, such as an unknown type.
     """
 
     frames = untracked = 0
@@ -369,7 +370,7 @@ class PayloadValidator(Unique):
         self.size = 0
 
     def feed(self, data: BytesLike) -> Iterator[Finding]:
-        """Takes bytes, of which nothing is said before :meth:`close`. Raises :class:`TypeError` for what is not bytes."""
+        """Adds bytes. All findings come from :meth:`close`. Raises :class:`TypeError` for other types than bytes."""
         data = bytes_like(data)
         self.size += len(data)
         if self.size <= self._most:
@@ -377,7 +378,7 @@ class PayloadValidator(Unique):
         return iter(())
 
     def close(self) -> Iterator[Finding]:
-        """Yields what is wrong with the payload."""
+        """Yields the findings about the payload."""
         if self.size > self._most:
             rule = next(part.rules["limit"] for part in self._codec.FRAME.parts if "limit" in part.rules)
             fault = RemoteProtocolError(
@@ -402,7 +403,7 @@ def validate_payload(
     max_payload: int | None = None,
     max_items: int | None = None,
 ) -> list[Finding]:
-    """What is wrong with one payload. Arguments as of :class:`PayloadValidator`."""
+    """Returns the findings about one payload. The arguments are those of :class:`PayloadValidator`."""
     validator = PayloadValidator(
         type, flags=flags, continued=continued, revision=revision, max_payload=max_payload, max_items=max_items
     )
@@ -424,10 +425,11 @@ def assert_valid(
     reopen: Literal["error", "restart"] = "error",
     revision: Definition | None = None,
 ) -> None:
-    """Raises :class:`AssertionError`, with the findings shown at their bytes, when an implementation's bytes are wrong.
+    """Raises :class:`AssertionError` if the bytes of an implementation violate a requirement. The text shows the findings.
 
-    ``strict``: warnings count too. ``ignore``: requirements that may be broken. ``name``: what to call the bytes. Otherwise
-    as :func:`validate`; notes never count. Warns of payloads that were not looked into, because a package is missing.
+    ``strict``: warnings count too; notes never do. ``ignore``: requirements that may be violated. ``name``: the name of
+    the bytes in messages. The other arguments are those of :func:`validate`. Warns of payloads that were not checked
+    because a package is missing.
     """
     __tracebackhide__ = True
     check_text(name, "name")
@@ -445,7 +447,7 @@ def assert_valid(
     more = sum(1 for _ in failures)
     remedies = (encodings or default_encodings()).missing
     for one in sorted(validator.unavailable):
-        warnings.warn(f"{name}: payloads in {one} were not looked into; {remedies[one]}", stacklevel=2)
+        warnings.warn(f"{name}: payloads in {one} were not checked; {remedies[one]}", stacklevel=2)
     if validator.untracked:
         warnings.warn(f"{name}: {untracked_message(validator.untracked)}", stacklevel=2)
     if listed:

@@ -1,1 +1,1 @@
-"""The modules that generated code imports: frames, layouts, records of CBOR maps, tables of machines, and construct classes."""
+"""Modules that generated code imports: frames, layouts, CBOR maps, state machines, and construct classes."""

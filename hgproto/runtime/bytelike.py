@@ -1,7 +1,7 @@
-"""Bytes of any buffer: the one place where an argument that holds bytes becomes ``bytes`` or a view of single bytes.
+"""Conversion of any buffer to ``bytes`` or to a view of single bytes.
 
-The length of a view counts items, which may be wider than a byte. A function that is given bytes therefore calls
-:func:`bytes_like` or :func:`as_bytes` once, at the boundary, and uses the result from there on.
+The length of a view counts items, which may be wider than a byte. So each function with an argument of bytes calls
+:func:`bytes_like` or :func:`as_bytes` once, at the boundary, and then uses only the result.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ __all__ = ["as_bytes", "bytes_like", "check_several", "is_bytes_like", "kept_byt
 
 
 def bytes_like(data: BytesLike, what: str = "data") -> bytes | memoryview:
-    """Returns the bytes of a buffer: ``bytes`` as they are, else a view whose items are single bytes.
+    """Returns ``bytes`` unchanged, and a view of single bytes for any other buffer.
 
-    The view has one dimension and is contiguous, so its length is the number of bytes. A buffer that no such view
-    can show, such as a view with strides, is copied. ``what``: the name of the argument in the message. Raises
-    :class:`TypeError` for an object without a buffer: integers, text, and None are not bytes.
+    The view has one dimension and is contiguous, so its length is the number of bytes. A buffer without such a view,
+    such as a view with strides, is copied. ``what``: the name of the argument in the message. Raises :class:`TypeError`
+    for an object without a buffer: integers, text, and None are not bytes.
     """
     if type(data) is bytes:
         return data
@@ -43,14 +43,14 @@ def bytes_like(data: BytesLike, what: str = "data") -> bytes | memoryview:
 
 
 def as_bytes(data: BytesLike, what: str = "data") -> bytes:
-    """Returns the bytes of a buffer as ``bytes``; copies whatever is not ``bytes``. Raises as :func:`bytes_like`."""
+    """Returns the bytes of a buffer as ``bytes``; copies any other buffer. Raises as :func:`bytes_like`."""
     return data if type(data) is bytes else bytes(bytes_like(data, what))
 
 
 def kept_bytes(data: BytesLike, what: str = "data") -> bytes | memoryview:
-    """Returns the bytes of a buffer, to be used later; copies a buffer that its owner can change. Raises as :func:`bytes_like`.
+    """Returns the bytes of a buffer for later use. Copies a mutable buffer. Raises as :func:`bytes_like`.
 
-    A view counts as changeable if the object that it shows is, even if the view itself is read-only.
+    A view counts as mutable if the object behind it is, even if the view itself is read-only.
     """
     kept = bytes_like(data, what)
     if type(kept) is bytes:
@@ -71,6 +71,6 @@ def is_bytes_like(data: object) -> bool:
 
 
 def check_several(value: object, what: str) -> None:
-    """Raises :class:`TypeError` for what is no sequence of values. Text and bytes are one value. ``what``: the field."""
+    """Raises :class:`TypeError` unless a value is a sequence. Text and bytes count as one value. ``what``: the field."""
     if isinstance(value, str | bytes | bytearray | memoryview) or not hasattr(value, "__iter__"):
         raise TypeError(f"{what} must be a sequence, not {type(value).__name__}")

@@ -1,4 +1,4 @@
-"""Requirements as generated packages have them: the schema's catalogue without the schema."""
+"""The requirements in generated packages: the schema's catalog without the schema."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ __all__ = ["Requirement", "sentence"]
 class Requirement(NamedTuple):
     """A requirement of the protocol.
 
-    ``binds``: who has to follow it: client, server, sender, receiver or both. ``level``: MUST, MUST NOT, SHOULD or MAY.
-    ``text``: the rest of the sentence. ``source``: ``protocol``, or ``ours`` for our resolution where the source is silent.
-    ``section``: the section that states it. ``enforced``: ``codec`` by looking at one frame, ``machine`` by a state machine,
-    ``validator`` by the validator alone, ``manual`` by nothing. ``why``: what would go wrong without it. ``breakable``:
-    whether bytes by themselves can break it. ``places``: the places of the schema that put it into effect. ``reason``: why no
-    receiver refuses what breaks it. ``resolution``: what we add where the source is silent. ``reference``: what the
-    reference implementation does instead. ``severity``: of a violation, if it is not the one of the level.
+    ``binds``: the party that must meet it: client, server, sender, receiver, or both. ``level``: MUST, MUST NOT,
+    SHOULD, or MAY. ``text``: the rest of the sentence. ``source``: ``protocol``, or ``ours`` for hgproto's resolution
+    if the source is silent. ``section``: the section that states it. ``enforced``: ``codec`` if one frame suffices to
+    check it, ``machine`` for a state machine, ``validator`` for the validator only, ``manual`` if no code checks it.
+    ``why``: the problem without it. ``breakable``: True if bytes alone can violate it. ``places``: the places in the
+    schema that enforce it. ``reason``: the reason why no receiver rejects a violation. ``resolution``: hgproto's
+    addition if the source is silent. ``reference``: the different behavior of the reference implementation.
+    ``severity``: that of a violation, if it differs from the default of the level.
     """
 
     id: str
@@ -36,11 +37,11 @@ class Requirement(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        """Its words as one sentence."""
+        """The requirement as one sentence."""
         return sentence(self.binds, self.level, self.text)
 
 
 def sentence(binds: str, level: str, text: str) -> str:
-    """Returns the words of a requirement as one sentence."""
+    """Returns a requirement as one sentence."""
     who = "Both sides" if binds == "both" else f"A {binds}"
     return f"{who} {level} {text}."

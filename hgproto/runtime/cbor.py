@@ -1,13 +1,15 @@
 """CBOR (RFC 8949) as the protocol uses it, with the offset of every fault.
 
-Own code, because a payload must be refused at a byte and by a rule: libraries neither tell where an item is damaged
-nor that a key is there twice, and some of their tags run code of the caller's choice. Tests compare with cbor2.
+This is our own code because a payload must be rejected at a byte and by a requirement. Libraries report neither the
+place of a damaged item nor a duplicate key, and some of their tags run code of the caller's choice. Tests compare this
+code with cbor2.
 
-Payloads are read by :func:`map_pairs`, which checks all that :func:`decode_item` checks and makes no object of a value.
+Payloads are decoded by :func:`map_pairs`, which checks the same as :func:`decode_item` but creates no objects for
+values.
 
-Invariants: nothing is allocated by a length that the bytes do not cover; nesting is bounded by ``MAX_DEPTH``;
-every fault is a :class:`CborError` with the offset of the item's first byte. A value is accepted by :func:`skip_item` exactly
-if it is accepted by :func:`decode_item`, with the same end or the same error. Whatever is encoded can be decoded.
+Invariants: no memory is allocated for a length that the bytes do not cover. ``MAX_DEPTH`` bounds the nesting. Every
+fault is a :class:`CborError` with the offset of the item's first byte. :func:`skip_item` accepts a value if and only if
+:func:`decode_item` accepts it, with the same end or the same error. Every encoded value can be decoded.
 """
 
 from __future__ import annotations
@@ -45,20 +47,20 @@ __all__ = [
 ]
 
 _MOST_SHOWN = 40
-"""Characters of a key that an error shows."""
+"""The most characters of a key in an error."""
 _ANY_NUMBER = 1 << 64
-"""Items without a limit: more than bytes can be."""
+"""The limit on items if there is no limit: more than the possible number of bytes."""
 _ONE_BYTE = re.compile(rb"[\x00-\x17\x20-\x37\x40\x60\x80\xa0\xe0-\xf7]+")
-"""Whole items of one byte each: small numbers, empty strings, arrays and maps, simple values."""
+"""Whole items of one byte each: small numbers, empty strings, arrays, and maps, and simple values."""
 _SIMPLE = frozenset(range(256)) - frozenset(range(24, 32))
-"""The simple values that have an encoding."""
+"""The simple values with an encoding."""
 _FLOATS = {25: Struct(">e"), 26: Struct(">f"), 27: Struct(">d")}
 
 
 class CborError(ValueError):
     """Bytes that are not CBOR, or too many items.
 
-    ``kind`` is malformed, duplicate, charset or limit; ``offset`` is from the first byte.
+    ``kind`` is malformed, duplicate, charset, or limit. ``offset`` counts from the first byte.
     """
 
     def __init__(self, kind: str, offset: int, expected: str, found: str) -> None:
@@ -70,26 +72,26 @@ class CborError(ValueError):
 
 
 def decode_item(data: bytes, at: int = 0, depth: int = 0) -> tuple[Any, int]:
-    """The item at offset ``at`` and the offset after it.
+    """Decodes the item at offset ``at``. Returns its value and the offset after it.
 
-    Byte strings become ``bytes``, text strings ``str``, arrays lists, maps a ``dict`` or a
-    :class:`Map`, tags :class:`Tag`. Raises :class:`CborError`.
+    Byte strings become ``bytes``, text strings ``str``, arrays lists, maps a ``dict`` or a :class:`Map`, and tags
+    :class:`Tag`. Raises :class:`CborError`.
     """
     value, end, _ = _decode(data, at, depth, _ANY_NUMBER)
     return value, end
 
 
 def decode_map(data: bytes, at: int = 0, depth: int = 0) -> tuple[list[tuple[Any, Any, int, int]], int]:
-    """The pairs of the map at ``at``, each with the offsets of its key and its value, and the offset after the map.
+    """Decodes the map at ``at``. Returns its pairs with the offsets of key and value, and the offset after the map.
 
-    Raises :class:`CborError` where there is no map, or a key is there twice.
+    Raises :class:`CborError` if there is no map or a duplicate key.
     """
     pairs, end, _ = _decode_map(data, at, depth, _ANY_NUMBER)
     return pairs, end
 
 
 def _decode(data: bytes, at: int, depth: int, left: int) -> tuple[Any, int, int]:
-    """As :func:`decode_item`, of at most ``left`` items; what is left of that comes third, as of :func:`skip_item`."""
+    """Decodes as :func:`decode_item`, at most ``left`` items. Returns the unused part of ``left`` as the third value."""
     if depth > MAX_DEPTH:
         raise CborError("malformed", at, f"at most {MAX_DEPTH} levels of nesting", "more")
     major, info, argument, body = item_head(data, at)
@@ -138,10 +140,10 @@ def _decode_map(data: bytes, at: int, depth: int, left: int) -> tuple[list[tuple
 
 
 def skip_item(data: bytes, at: int = 0, depth: int = 0, left: int = _ANY_NUMBER) -> tuple[int, int]:
-    """The offset after the item at ``at``, which is checked as :func:`decode_item` does and of which no object is made.
+    """Checks the item at ``at`` as :func:`decode_item` does, without creating an object. Returns the offset after it.
 
-    ``left``: how many items there may still be, keys and the items inside of others among them; what is then left of that
-    comes second. Raises :class:`CborError`.
+    ``left``: the most items, including keys and nested items. The second value is the unused part of ``left``. Raises
+    :class:`CborError`.
     """
     if depth > MAX_DEPTH:
         raise CborError("malformed", at, f"at most {MAX_DEPTH} levels of nesting", "more")
@@ -215,10 +217,10 @@ def _skip_array(data: bytes, argument: int | None, body: int, depth: int, left: 
 def map_pairs(
     data: bytes, at: int = 0, depth: int = 0, left: int = _ANY_NUMBER
 ) -> tuple[list[tuple[Any, int, int, int]], int, int]:
-    """The pairs of the map at ``at``: each key, and the offsets of the key, of the value, and after the value.
+    """Returns the pairs of the map at ``at``: each key, and the offsets of the key, of the value, and after the value.
 
-    Then the offset after the map, and what is left of ``left``, as of :func:`skip_item`. Raises :class:`CborError` where
-    there is no map, or a key is there twice.
+    The second value is the offset after the map, and the third the unused part of ``left``, as in :func:`skip_item`.
+    Raises :class:`CborError` if there is no map or a duplicate key.
     """
     if depth > MAX_DEPTH:
         raise CborError("malformed", at, f"at most {MAX_DEPTH} levels of nesting", "more")
@@ -236,7 +238,7 @@ def map_pairs(
         key_at = position
         value_at = key_at + data[key_at] - 0x3F if key_at < size else size
         if key_at + 1 <= value_at < min(key_at + 0x19, size) and left:
-            # Most keys are short byte strings, of which the first byte says the length.
+            # Most keys are short byte strings, whose first byte has the length.
             left -= 1
             key: Any = data[key_at + 1 : value_at]
         else:
@@ -251,7 +253,7 @@ def map_pairs(
 
 
 def _note_key(key: Any, at: int, seen: set[object]) -> None:
-    """Adds a key to those of its map. Raises :class:`CborError` for one that is there already."""
+    """Adds a key to those of its map. Raises :class:`CborError` for a duplicate key."""
     identity = key if type(key) in (bytes, str) else _identity(key)
     if identity in seen:
         raise CborError("duplicate", at, "each key once", f"{_shown(key)} again")
@@ -265,7 +267,7 @@ def _shown(key: Any) -> str:
 
 
 def item_head(data: bytes, at: int) -> tuple[int, int, int | None, int]:
-    """Major type, additional information, argument (None when indefinite), and the offset after the head."""
+    """Returns major type, additional information, argument (None if indefinite), and the offset after the head."""
     if at >= len(data):
         raise CborError("malformed", at, "a data item", "the end of the payload")
     first = data[at]
@@ -327,7 +329,7 @@ def _array(data: bytes, argument: int | None, body: int, depth: int, left: int) 
 
 
 def utf8(raw: bytes, at: int) -> str:
-    """The text in ``raw``, which starts at offset ``at``. Raises :class:`CborError`."""
+    """Decodes the text in ``raw``, which starts at offset ``at``. Raises :class:`CborError`."""
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -335,22 +337,23 @@ def utf8(raw: bytes, at: int) -> str:
 
 
 def _identity(key: object) -> object:
-    """What two keys that are no strings share exactly when they are one key: type and value (1, 1.0 and true are three)."""
+    """Returns a hashable that is equal for equal keys, by type and value: 1, 1.0, and true are three different keys."""
     return (repr((type(key).__name__, key)),)
 
 
 def _mapping(pairs: list[tuple[Any, Any, int, int]]) -> Any:
-    """A dict where that loses nothing: Python takes 1, 1.0 and True for one key, and no list for any."""
+    """Returns a dict if it can hold all keys. Python treats 1, 1.0, and True as one key, and rejects lists as keys."""
     if all(type(key) in (bytes, str, int) for key, *_ in pairs):
         return {key: value for key, value, *_ in pairs}
     return Map(tuple((key, value) for key, value, *_ in pairs))
 
 
 def encode_item(value: object, depth: int = 0) -> bytes:
-    """The shortest encoding of a value; any buffer of bytes is a byte string.
+    """Returns the shortest encoding of a value. Any buffer becomes a byte string.
 
-    ``depth``: levels of nesting around the value. Raises :class:`TypeError` for a value that CBOR has no item for, such as text
-    with a lone surrogate, and :class:`ValueError` for more than ``MAX_DEPTH`` levels, and for a key that is in a map twice.
+    ``depth``: levels of nesting around the value. Raises :class:`TypeError` for a value without a CBOR item, such as
+    text with a lone surrogate. Raises :class:`ValueError` for more than ``MAX_DEPTH`` levels, and for a duplicate key
+    in a map.
     """
     if depth > MAX_DEPTH:
         raise too_deep("encode")
@@ -385,7 +388,7 @@ def encode_item(value: object, depth: int = 0) -> bytes:
 
 
 def _encode_float(value: float) -> bytes:
-    """Returns the shortest encoding that keeps a value; of NaN, the one of two bytes."""
+    """Returns the shortest encoding that keeps a value, and half precision for NaN."""
     for info in (25, 26):
         with suppress(OverflowError):
             packed = _FLOATS[info].pack(value)
@@ -395,7 +398,7 @@ def _encode_float(value: float) -> bytes:
 
 
 def encode_map(pairs: Iterable[tuple[object, object]], depth: int = 0) -> bytes:
-    """A map in the deterministic order of RFC 8949 (section 4.2.1): keys in the order of their bytes.
+    """Encodes a map in the deterministic order of RFC 8949 (section 4.2.1): keys in the order of their bytes.
 
     ``depth``: levels of nesting around the map. Raises as :func:`encode_item`.
     """
@@ -412,7 +415,7 @@ def encode_map(pairs: Iterable[tuple[object, object]], depth: int = 0) -> bytes:
 
 
 def join_map(pairs: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """A map of keys and values that are encoded already, in the same order. Each key must be there once: it is not checked."""
+    """Returns a map of encoded keys and values, in the order of :func:`encode_map`. Does not check for duplicate keys."""
     items = sorted(pairs)
     return _encode_head(5, len(items)) + b"".join(key + value for key, value in items)
 

@@ -1,4 +1,4 @@
-"""The values of CBOR that Python has no type for, and the bound on nesting."""
+"""Classes for CBOR values without a Python type, and the bound on nesting."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ if TYPE_CHECKING:
 __all__ = ["MAX_DEPTH", "Map", "Simple", "Tag", "too_deep"]
 
 MAX_DEPTH = 32
-"""Levels of nesting. RFC 8949 (section 10) asks decoders for a bound; protocol payloads need three."""
+"""The most levels of nesting. RFC 8949 (section 10) recommends a bound for decoders; the protocol needs three levels."""
 
 
 def too_deep(remedy: str) -> ValueError:
-    """Returns the error for a value of too many levels."""
+    """Returns the error for a value with too many levels of nesting."""
     expected = f"expected at most {MAX_DEPTH} levels of nesting in a CBOR item, found more"
     return ValueError(f"{expected}; {remedy} a flatter value")
 
 
 class _Nested:
-    """A mixin for records of items: comparing and hashing raise :class:`ValueError` for what is nested too deep for Python.
+    """A mixin for nested items. Comparing and hashing raise :class:`ValueError` for a value too deep for Python.
 
-    No such value was decoded, and none can be encoded.
+    The decoder never returns such a value, and the encoder rejects it.
     """
 
     __slots__ = ()
@@ -60,7 +60,7 @@ class Tag(_Nested, Record):
 
 
 class Map(_Nested, Record):
-    """A map with keys that a dict does not take: its pairs of key and value."""
+    """A map with keys that a dict cannot hold, as pairs of key and value."""
 
     __slots__ = ("_text", "pairs")
 
@@ -75,7 +75,7 @@ class Map(_Nested, Record):
         def replace(self, *, pairs: tuple[tuple[Any, Any], ...] = ...) -> Self: ...  # noqa: D102
 
     def __repr__(self) -> str:
-        # Keys are told apart by their texts. Without a copy, a map in a key in a key would be walked at each level again.
+        # Keys are compared by this text. Without a cache, nested maps in keys would be formatted again at each level.
         try:
             return self._text
         except AttributeError:
@@ -84,7 +84,7 @@ class Map(_Nested, Record):
 
 
 class Simple(Record):
-    """A simple value (0 to 255) other than true, false and null."""
+    """A simple value (0 to 255) other than true, false, and null."""
 
     __slots__ = ("value",)
 

@@ -1,4 +1,4 @@
-"""Values that generated Structs compute when they build: sizes, counts, and the integers that bit fields make up."""
+"""Values that generated Structs compute when they build: sizes, counts, and integers of bit fields."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ __all__ = [
 ]
 
 _PUT_OFF = " put off"
-"""The key, which no field has, of the errors that wait in the context of a structure."""
+"""The key of postponed errors in the context of a structure. No field has this name."""
 
 
 class BitsError(OverflowError):
-    """A value that its bit field cannot hold. ``name``: the bit field. ``width``: its bits."""
+    """A value that does not fit into its bit field. ``name``: the bit field. ``width``: its size in bits."""
 
     def __init__(self, name: str, value: int, width: int) -> None:
         super().__init__(f"{value} in {counted(width, 'bit')} of {name}")
@@ -37,26 +37,26 @@ class BitsError(OverflowError):
 
 
 def _size(value: Any, name: str, encoding: str | None) -> int:
-    """Returns the bytes that a string needs; ``encoding``: None for raw bytes."""
+    """Returns the size of a string in bytes. ``encoding``: None for raw bytes."""
     if encoding is None:
         return len(bytes_like(value, name))
     check_text(value, name)
-    # The string itself refuses what is not in the charset, in its turn.
+    # The construct of the string itself rejects characters outside the charset later.
     return len(value.encode(encoding, "replace" if encoding == "ascii" else "surrogatepass"))
 
 
 def size_of(name: str, encoding: str | None) -> Callable[[Any], int]:
-    """Returns a function for the bytes that the string field ``name`` needs; ``encoding``: None for a field of raw bytes."""
+    """Returns a function that returns the bytes of the string field ``name``. ``encoding``: None for raw bytes."""
     return lambda context: _size(context[name], name, encoding)
 
 
 def sizes_of(name: str, encoding: str | None) -> Callable[[Any], list[int]]:
-    """Returns a function for the bytes that each string of the field ``name``, an array, needs."""
+    """Returns a function that returns the bytes of each string in the array field ``name``."""
     return lambda context: [_size(item, f"{name}[{index}]", encoding) for index, item in enumerate(context[name])]
 
 
 def number_of(name: str) -> Callable[[Any], int]:
-    """Returns a function for the number of strings of the field ``name``, an array."""
+    """Returns a function that returns the number of strings in the array field ``name``."""
 
     def count_strings(context: Any) -> int:
         check_several(context[name], name)
@@ -66,7 +66,7 @@ def number_of(name: str) -> Callable[[Any], int]:
 
 
 def packed(**fields: tuple[int, int]) -> Callable[[Any], int]:
-    """Returns a function for the integer that bit fields make up, each given by its lowest and its highest bit."""
+    """Returns a function that packs bit fields into an integer. Each field has its lowest and highest bit."""
 
     def pack(context: Any) -> int:
         number = 0
@@ -81,20 +81,20 @@ def packed(**fields: tuple[int, int]) -> Callable[[Any], int]:
 
 
 def count(flags: int, *masks: int) -> int:
-    """Returns how many of the ``masks`` are set in ``flags``."""
+    """Returns the number of ``masks`` that are set in ``flags``."""
     return sum(int(flags) & mask == mask for mask in masks)
 
 
 def put_off(context: Any, field: str, error: Exception) -> None:
-    """Keeps the error of a size or a count until the string ``field`` is built, whose own errors come first.
+    """Postpones the error of a size or a count until the string ``field`` is built, whose own errors come first.
 
-    The codec names faults in the same order: those of the values, each in its turn.
+    The codec reports faults in the same order.
     """
     context.setdefault(_PUT_OFF, {})[field] = error
 
 
 def raise_put_off(context: Any, field: str) -> None:
-    """Raises the error that waits for the string ``field``, if there is one."""
+    """Raises the postponed error for the string ``field``, if any."""
     error = context.get(_PUT_OFF, {}).get(field)
     if error is not None:
         raise error

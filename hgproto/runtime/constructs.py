@@ -1,7 +1,7 @@
-"""The few constructs that generated Structs are made of besides construct's own.
+"""The constructs that generated Structs use besides those of the package construct.
 
-Each does one thing that construct lacks: name the requirement that refuses the bytes, and the offset. Parsing raises
-:class:`StructParseError`, building :class:`StructBuildError`; both are protocol errors and construct errors.
+Each adds one feature that construct lacks, such as the violated requirement and its offset. Parsing raises
+:class:`StructParseError`, and building :class:`StructBuildError`; both are protocol errors and construct errors.
 """
 
 from __future__ import annotations
@@ -55,60 +55,60 @@ __all__ = [
 ]
 
 MAX_ITEMS, _ITEMS = "max_items", "_items"
-"""The name of the limit on items, and of what ToEnd counts: items left, requirement, limit, start of the element."""
+"""Context keys: the limit on items, and the counter of ToEnd (items left, requirement, limit, start of the element)."""
 REST = None
-"""The size of a field that takes all that is left."""
+"""The size of a field that extends to the end."""
 
 
 class StructParseError(RemoteProtocolError, ConstructError):  # type: ignore[misc]
-    """Bytes that a Struct refuses. The offset counts from the start of the stream."""
+    """Bytes that a Struct rejects. The offset counts from the start of the stream."""
 
     @property
     def path(self) -> str:
-        """The field, as construct's own errors name it."""
+        """The field, under the name that errors of construct use."""
         return self.field
 
 
 class StructBuildError(LocalProtocolError, ConstructError):  # type: ignore[misc]
-    """A value that a Struct does not build."""
+    """A value that a Struct cannot build."""
 
     path = StructParseError.path
 
 
 def _field(path: str) -> str:
-    """Construct's path without what comes before the fields: ``(parsing) -> atoms -> format`` is ``atoms.format``."""
-    # An integer of bit fields has an underscore before its name, which keeps it out of what a Struct parses to.
+    """Converts construct's path to a field path: ``(parsing) -> atoms -> format`` becomes ``atoms.format``."""
+    # The name of an integer of bit fields begins with an underscore, so that a Struct omits it from its result.
     return ".".join(part.strip().removeprefix("_") for part in path.split("->")[1:])
 
 
 def _beside(path: str, name: str) -> str:
-    """The field ``name`` of the structure that has the field at a path."""
+    """Returns the path of a sibling: the field ``name`` of the structure that contains the field at ``path``."""
     return _field(f"{path.rpartition('->')[0]}-> {name}")
 
 
 def _left(stream: Any, path: str) -> int:
-    """Bytes that are left in the stream."""
+    """Returns the number of bytes that are left in the stream."""
     return int(stream_size(stream)) - int(stream_tell(stream, path))
 
 
 def _evaluate(value: Any, context: Any) -> Any:
-    """The value of an earlier field by its name, or what a function gives."""
+    """Returns the value of an earlier field by its name, the result of a function, or a constant."""
     return context[value] if isinstance(value, str) else value(context) if callable(value) else value
 
 
 def _said(size: Any) -> str:
-    """The words of an error about the field that says a size."""
+    """Returns the part of a message that names the field with the size."""
     return f", as {size} says" if isinstance(size, str) else ""
 
 
 class _Parsed(Construct):  # type: ignore[misc]
-    """What is parsed from any buffer; construct itself reads contiguous ones alone."""
+    """A construct that parses any buffer. Construct itself accepts only contiguous ones."""
 
     def parse(self, data: BytesLike, **context: Any) -> Any:
         return super().parse(as_bytes(data), **context)
 
     def __deepcopy__(self, memo: object) -> Self:
-        # It has functions, which cannot be copied, and nobody changes it.
+        # A Struct is immutable, and its functions cannot be copied.
         return self
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
@@ -118,11 +118,11 @@ class _Parsed(Construct):  # type: ignore[misc]
 
 
 class Struct(_Parsed, construct.Struct):  # type: ignore[misc]
-    """A Struct that can be compiled, and is the same then.
+    """A Struct whose ``compile()`` changes nothing.
 
-    The code that construct makes of a Struct keeps no paths, and cannot call functions that are not in a module of construct's
-    own. So ``compile()`` gives a construct that runs this Struct: same values, same errors at the same fields, and the same
-    speed. The fast way to read bytes is the codec beside the Structs.
+    Code that construct compiles keeps no paths, and can only call functions of construct's own modules. So
+    ``compile()`` returns a construct that runs this Struct: same values, same errors at the same fields, and the same
+    speed. For fast decoding, use the codec.
     """
 
     def _build(self, obj: Any, stream: Any, context: Any, path: str) -> Any:
@@ -134,7 +134,7 @@ class Struct(_Parsed, construct.Struct):  # type: ignore[misc]
             raise ValueError(f"{_field(f'{path} -> {error.args[0]}')} is missing; give it a value") from None
 
     def _emitparse(self, code: Any) -> str:
-        # As construct's own classes tell that they have to be called as they are.
+        # In construct, this marks a class that cannot be compiled.
         raise NotImplementedError
 
     def _emitbuild(self, code: Any) -> str:
@@ -142,11 +142,11 @@ class Struct(_Parsed, construct.Struct):  # type: ignore[misc]
 
 
 class Due(Subconstruct):  # type: ignore[misc]
-    """A field of fixed-size numbers that must be there, and whose numbers must fit.
+    """A required field of fixed-size numbers, which must fit.
 
-    Parses to and builds from what its subcon does. ``cut``: the requirement when bytes are missing. ``overflow``:
-    the one when a number does not fit. ``sized``: the field whose size or number of strings building computes here; an error
-    names it, and of several strings the first that is too long.
+    Parses to and builds from the values of its subcon. ``cut``: the requirement for missing bytes. ``overflow``: the
+    requirement for a number that does not fit. ``sized``: the field whose size or number of strings is computed while
+    building. An error names that field, and in an array the first string that is too long.
     """
 
     def __init__(self, subcon: Any, cut: str, overflow: str, sized: str = "") -> None:
@@ -162,7 +162,7 @@ class Due(Subconstruct):  # type: ignore[misc]
         except StreamError:
             size = self.subcon._sizeof(context, path)
             if size <= left:
-                message = "the stream gave fewer bytes than were asked for; give a buffered file, or the bytes"
+                message = "the stream returned fewer bytes than requested; use a buffered file, or the bytes"
                 raise StreamError(message, path=path) from None
             raise StructParseError(self.cut, start, _field(path), counted_bytes(size), counted_bytes(left)) from None
 
@@ -184,7 +184,7 @@ class Due(Subconstruct):  # type: ignore[misc]
         return StructBuildError(self.overflow, None, field, expected, brief(value))
 
     def _too_long(self, sizes: Any, context: Any, path: str) -> StructBuildError:
-        """Returns the error of the strings whose size or number does not fit. ``sizes``: the number, or one for each string."""
+        """Returns the error of strings whose size or number does not fit. ``sizes``: the number, or one size per string."""
         field, number = _beside(path, self.sized), self.subcon.subcon
         if isinstance(sizes, list):
             most = (1 << 8 * number.subcon.sizeof()) - 1
@@ -198,7 +198,7 @@ class Due(Subconstruct):  # type: ignore[misc]
 
 
 class AtMost(Subconstruct):  # type: ignore[misc]
-    """A number with a limit, read and built: the context's ``key`` where the caller gave it, else ``default``."""
+    """A number with a limit: the context's ``key`` if the caller has set it, or ``default``."""
 
     def __init__(self, subcon: Any, key: str, default: int, requirement: str) -> None:
         super().__init__(subcon)
@@ -229,10 +229,10 @@ class AtMost(Subconstruct):  # type: ignore[misc]
 
 
 class Bytes(Construct):  # type: ignore[misc]
-    """Raw bytes: ``size`` of them, or the rest of the stream.
+    """Raw bytes, either ``size`` bytes or the rest of the stream.
 
-    Parses to and builds from ``bytes``. ``size``: a number, or the earlier field that says it. ``at_most``: the same for a
-    bound on the size, and ``surplus`` the requirement when it is passed.
+    Parses to and builds from ``bytes``. ``size``: a number, or the earlier field with the size. ``at_most``: a bound on
+    the size in the same form. ``surplus``: the requirement for bytes over the bound.
     """
 
     def __init__(self, size: Any, cut: str = "", at_most: Any = None, surplus: str = "", overflow: str = "") -> None:
@@ -268,10 +268,10 @@ class Bytes(Construct):  # type: ignore[misc]
 
 
 class Text(Adapter):  # type: ignore[misc]
-    """A string of ``size`` bytes, or of the rest, in a charset.
+    """A string in a charset, of ``size`` bytes or to the end.
 
-    Parses to and builds from ``str``. ``charset`` and ``empty``: the requirements when bytes are not in the charset
-    and when there are none; without ``empty`` there may be none.
+    Parses to and builds from ``str``. ``charset``: the requirement for bytes outside the charset. ``empty``: the
+    requirement for an empty string; without it, the string may be empty.
     """
 
     def __init__(
@@ -308,7 +308,7 @@ class Text(Adapter):  # type: ignore[misc]
 
 
 class _Several(Construct):  # type: ignore[misc]
-    """Strings one after the other, each of the size that an earlier array says. An error names the string by its index."""
+    """Consecutive strings with the sizes of an earlier array. An error names the string by its index."""
 
     def __init__(self, sizes: Any, string: Callable[[Any], Any]) -> None:
         super().__init__()
@@ -328,24 +328,25 @@ class _Several(Construct):  # type: ignore[misc]
 
 
 class Blobs(_Several):
-    """Several strings of raw bytes. Parses to a tuple of ``bytes``; builds from any sequence of them."""
+    """Several strings of raw bytes. Parses to a tuple of ``bytes``; builds from any sequence."""
 
     def __init__(self, sizes: Any, cut: str) -> None:
         super().__init__(sizes, lambda size: Bytes(size, cut=cut))
 
 
 class Texts(_Several):
-    """Several strings in a charset. Parses to a tuple of ``str``; builds from any sequence of them."""
+    """Several strings in a charset. Parses to a tuple of ``str``; builds from any sequence."""
 
     def __init__(self, sizes: Any, encoding: str, charset: str, cut: str, empty: str = "") -> None:
         super().__init__(sizes, lambda size: Text(size, encoding, charset, cut=cut, empty=empty))
 
 
 class ToEnd(_Parsed, Subconstruct):  # type: ignore[misc]
-    """The subcon again and again until the stream ends, zero times or more. Parses to a tuple.
+    """The subcon, repeated zero or more times until the stream ends. Parses to a tuple.
 
-    construct's ``GreedyRange`` stops quietly at the first damaged element; this refuses it. ``limit`` and ``most``: the
-    requirement of the limit on items and its default, which the context's ``max_items`` overrides; :class:`Counted` counts.
+    Construct's ``GreedyRange`` silently stops at the first damaged element; this class rejects it. ``limit`` and
+    ``most``: the requirement of the limit on items, and its default, which the context's ``max_items`` overrides.
+    :class:`Counted` does the counting.
     """
 
     def __init__(self, subcon: Any, limit: str = "", most: int = 0) -> None:
@@ -375,10 +376,10 @@ class ToEnd(_Parsed, Subconstruct):  # type: ignore[misc]
 
 
 class Frames(ToEnd):
-    """Frames one after the other, to the end of the stream. Parses to a tuple; builds from any sequence of frames.
+    """Consecutive frames to the end of the stream. Parses to a tuple; builds from any sequence of frames.
 
-    A tail that is no whole frame is refused, at its offset from the start of the stream and with the number of the frame:
-    ``frames[2].payload``. construct's ``GreedyRange`` would leave the tail out.
+    An incomplete frame at the end is rejected, with its offset from the start of the stream and its number:
+    ``frames[2].payload``. Construct's ``GreedyRange`` would omit it.
     """
 
     def _element(self, path: str, number: int) -> str:
@@ -386,7 +387,7 @@ class Frames(ToEnd):
 
 
 class Counted(Construct):  # type: ignore[misc]
-    """Counts an element of :class:`ToEnd`, and its strings by the fields that say how many they are. Takes no bytes."""
+    """Counts an element of :class:`ToEnd` and its strings, by the fields with their numbers. Consumes no bytes."""
 
     def __init__(self, *counters: str) -> None:
         super().__init__()
@@ -402,13 +403,13 @@ class Counted(Construct):  # type: ignore[misc]
             raise StructParseError(requirement, start, _field(path), f"at most {counted(most, 'item')}", "one more")
 
     def _build(self, obj: Any, stream: Any, context: Any, path: str) -> None:
-        """Builds nothing."""
+        """Does nothing."""
 
 
 class Whole(_Parsed, Subconstruct):  # type: ignore[misc]
-    """The subcon, which takes all of the stream.
+    """The subcon, which must consume the whole stream.
 
-    ``surplus``: the requirement when bytes are left. ``size``: the field that says where the last string ends, if any.
+    ``surplus``: the requirement for remaining bytes. ``size``: the field with the end of the last string, if any.
     """
 
     def __init__(self, subcon: Any, surplus: str, size: str = "") -> None:
@@ -427,10 +428,11 @@ class Whole(_Parsed, Subconstruct):  # type: ignore[misc]
 
 
 class CborMap(_Parsed):
-    """A CBOR map that takes all of the stream.
+    """A CBOR map, which must consume the whole stream.
 
-    Parses to a dict of the entries by name and ``extra`` for the rest; builds from a record or a mapping of them. ``most``:
-    the default of the limit on its items, which the context's ``max_items`` overrides; None for any number.
+    Parses to a dict of the entries by name, with ``extra`` for unknown ones. Builds from a record or a mapping of the
+    entries. ``most``: the default of the limit on items, which the context's ``max_items`` overrides; None for no
+    limit.
     """
 
     def __init__(self, layout: Layout, record: Any, most: int | None = None) -> None:

@@ -1,7 +1,7 @@
-"""Parts of records that are made when they are asked for, so that a record of a large payload takes little memory until then.
+"""Parts of records that are decoded on access, so that a record of a large payload needs little memory until then.
 
-A payload can be expanded far by its content encoding, and its objects take many times its bytes. A list of events would hold
-them all.
+A compressed payload can be much larger when decoded, and its objects need many times its bytes. A list of events would
+hold all of these objects.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ R = TypeVar("R", bound=Record)
 
 
 class Later:
-    """The value of a part that is made each time it is asked for. ``make`` returns equal values at each call."""
+    """A value that is created on each access. ``make`` returns equal values at each call."""
 
     __slots__ = ("_make",)
 
     _latest: tuple[Later, Any] | None = None
-    """The one that was asked for last, with its value: whoever uses a value in several steps waits for it once."""
+    """A cache of the latest access, so that a caller with several steps waits for the value only once."""
 
     def __init__(self, make: Callable[[], Any]) -> None:
         self._make = make

@@ -1,7 +1,7 @@
-"""The definition of a revision, as the core uses it: its codec, its machines, and the roles of their parts.
+"""The definition of a revision, as the core uses it: its codec, its state machines, and the roles of their parts.
 
-The core imports no revision. Its classes and functions receive one, or use the default, which :mod:`hgproto` sets. What they
-need of a revision is found by its role, so they name no frame type, flag, state, structure, or requirement.
+The core imports no revision. Its classes and functions receive a definition, or use the default, which :mod:`hgproto`
+sets. They look up parts by role, so they name no frame type, flag, state, structure, or requirement.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ T = TypeVar("T")
 
 
 class Receive(Protocol):
-    """A generated loop of reactors: it takes the usual frames, and yields the parts of all others.
+    """A generated loop of reactors: it processes the common frames, and yields the parts of all others.
 
-    ``intake``: what the reactor knows, a :class:`hgproto.reactors.intake.Intake`. ``append``: takes events.
+    ``intake``: the state of the reactor, a :class:`hgproto.reactors.intake.Intake`. ``append``: receives events.
     """
 
     def __call__(
@@ -46,7 +46,7 @@ class Receive(Protocol):
 
 
 class Codec(Protocol):
-    """What every generated codec has. Its names are listed in its own module."""
+    """The interface of every generated codec. The codec's module documents the names."""
 
     @property
     def REVISION(self) -> str: ...
@@ -100,7 +100,7 @@ class Codec(Protocol):
 
 
 class Definition:
-    """A revision, as the core uses it. :class:`hgproto.Revision` is one that finds its modules by name."""
+    """A revision, as the core uses it. The subclass :class:`hgproto.Revision` finds its modules by name."""
 
     @property
     def codec(self) -> Codec:
@@ -119,7 +119,7 @@ class Definition:
 
     @property
     def build(self) -> ModuleType:
-        """The functions that make the frames of messages."""
+        """The functions that build the frames of messages."""
         raise NotImplementedError
 
     @property
@@ -137,7 +137,7 @@ class Definition:
         return {}
 
     def kept(self, key: object, make: Callable[[], T]) -> T:
-        """Returns what ``make`` returned at the first call with this key. It lives as long as the revision."""
+        """Returns the value for a key, created by ``make`` at the first call. It lives as long as the revision."""
         if key not in self._kept:
             self._kept[key] = make()
         value: T = self._kept[key]
@@ -158,7 +158,7 @@ class Definition:
         if role not in parts:
             raise RevisionError(
                 f"{self.title} has no {what} with the role {role!r}, so it cannot be used for this; "
-                f"give a {what} `role: {role}`, or use another revision"
+                f"add `role: {role}` to a {what}, or use another revision"
             )
         return parts[role]
 
@@ -188,12 +188,12 @@ class Definition:
         return mask
 
     def type_of(self, kind: int) -> int:
-        """Returns the code of the frame type in what ``kind_of`` of the codec returns for a frame."""
+        """Returns the code of the frame type in a kind, which ``kind_of`` of the codec returns."""
         _, _, low, mask = self.codec.FIELDS["type"]
         return kind >> 8 + low & mask
 
     def flags_of(self, kind: int) -> int:
-        """Returns the flags in what ``kind_of`` of the codec returns for a frame."""
+        """Returns the flags in a kind, which ``kind_of`` of the codec returns."""
         _, _, low, mask = self.codec.FIELDS["flags"]
         return kind >> 8 + low & mask
 
@@ -205,20 +205,20 @@ class Definition:
     def structure_of(self, role: str, flags: int = 0) -> tuple[Any, Callable[..., Any], Callable[[Any], bytes]]:
         """Returns the class, the decoder, and the encoder of the payload of the frame type with a role.
 
-        ``flags``: those of the frame. Raises :class:`RevisionError` if there is no such type, and :class:`KeyError` if its payload
-        is only a text or bytes.
+        ``flags``: those of the frame. Raises :class:`RevisionError` if there is no such type, and :class:`KeyError` if
+        its payload has no structure.
         """
         return self.codec.STRUCTURES[case_of(self.codec.PAYLOADS[self.code_of(role)], flags, False)]
 
     def repeated_in(self, role: str) -> tuple[Any, Callable[..., Any], Callable[[Any], bytes]]:
-        """Returns the same of the structure that the payload of the frame type with a role repeats."""
+        """Returns class, decoder, and encoder of the repeated structure in the payload of the frame type with a role."""
         layout = self.codec.LAYOUTS[case_of(self.codec.PAYLOADS[self.code_of(role)], 0, False)]
         (repeated,) = (part.layout for part in layout.parts if part.layout is not None)
         return self.codec.STRUCTURES[repeated.name]
 
     @cached_property
     def data_types(self) -> dict[int, tuple[int, int]]:
-        """The frame types whose payloads are parts of one sequence of bytes, with the flags for more and for the last."""
+        """The frame types whose payloads form one sequence of bytes, each with its flags for more and for the last."""
         types = {}
         for code, cases in self.codec.PAYLOADS.items():
             more, last = self.flag(code, "more"), self.flag(code, "last")
@@ -227,7 +227,7 @@ class Definition:
         return types
 
     def data_flags(self, type_: int) -> tuple[int, int]:
-        """Returns the flags of a type of data: for more, and for the last. Raises :class:`ValueError` for another type."""
+        """Returns the flags of a data type, for more and for the last. Raises :class:`ValueError` for another type."""
         try:
             return self.data_types[type_]
         except KeyError:
@@ -240,7 +240,7 @@ class Definition:
             raise ValueError(f"data is written as {known}, not as {found}; send a frame of that type instead") from None
 
     def limit(self, name: str) -> tuple[int, int]:
-        """Returns the default and the maximum of a limit, by its name in Python. Raises :class:`RevisionError` for none."""
+        """Returns the default and the maximum of a limit by its Python name. Raises :class:`RevisionError` if there is none."""
         limits = {limit.replace("-", "_"): bounds for limit, bounds in self.codec.LIMITS.items()}
         if name not in limits:
             raise RevisionError(
@@ -250,17 +250,17 @@ class Definition:
 
     @cached_property
     def length_rule(self) -> str:
-        """The requirement that is violated by a payload over the limit."""
+        """The requirement that a payload over the limit violates."""
         return next(part.rules["limit"] for part in self.codec.FRAME.parts if part.name == "length")
 
     @cached_property
     def cut_rule(self) -> str:
-        """The requirement that is violated by a frame that ends before its length."""
+        """The requirement that a frame without its full length violates."""
         return next(part.rules["cut"] for part in self.codec.FRAME.parts)
 
     @cached_property
     def ids(self) -> dict[str, int]:
-        """The number of values of each header field that has an id: request_id and stream_id."""
+        """The number of possible values of each header field with an id: request_id and stream_id."""
         return {name: 1 << bits for name, (bits, _) in self.codec.FIELD_BITS.items() if name.endswith("_id")}
 
     @cached_property
@@ -273,7 +273,7 @@ class Definition:
     # Messages.
 
     def message(self, *roles: str) -> Callable[..., Any]:
-        """Returns the function that makes the frames of a message, which has frame types with these roles in this order.
+        """Returns the function that builds the message whose frame types have these roles in this order.
 
         Raises :class:`RevisionError` if the revision declares no such message.
         """
@@ -291,19 +291,19 @@ class Definition:
         return self.codec.PAYLOADS[self.code_of("settings")][-1][2]
 
     def encode_settings(self, profile: str, settings: bytes) -> bytes:
-        """Returns the payload that names a content encoding. Raises :class:`LocalProtocolError` for a name that cannot be sent."""
+        """Encodes stream settings. Raises :class:`LocalProtocolError` for a profile name that cannot be sent."""
         record, _, encode = self.codec.STRUCTURES[self._settings_structure()]
         value: Any = record
         return encode(value(profile, settings))
 
     def decode_settings(self, payload: bytes) -> tuple[str, bytes]:
-        """Returns the profile and the settings that a payload names. Raises :class:`RemoteProtocolError`."""
+        """Decodes stream settings, and returns the name of the profile and the settings. Raises :class:`RemoteProtocolError`."""
         _, decode, _ = self.codec.STRUCTURES[self._settings_structure()]
         value = decode(payload)
         return value.profile, value.settings
 
     def settings_place(self, payload: bytes, field: Literal["profile", "settings"]) -> int:
-        """Returns the offset of a part of a good payload that names a content encoding."""
+        """Returns the offset of a field in valid stream settings."""
         layout = self.codec.LAYOUTS[self._settings_structure()]
         return next(span.start for span in walk(layout, payload) if span.path == field)
 
@@ -324,7 +324,7 @@ class Definition:
 
     @cached_property
     def capacity_rule(self) -> str:
-        """The requirement behind a refusal for the number of requests."""
+        """The requirement that limits the number of requests."""
         for row in self.machine("request", "server").rows:
             guards = [] if row.when is None else [a.guard for a in row.when.atoms() if isinstance(a, Answer)]
             if row.requirement is not None and "capacity" in guards:
@@ -333,9 +333,10 @@ class Definition:
 
     @cached_property
     def stream_states(self) -> tuple[IntEnum, IntEnum, IntEnum | None]:
-        """The states of a stream that is closed, open, and open with a content encoding; None if there is no such state.
+        """The states of a stream: closed, open, and open with a content encoding (None if there is no such state).
 
-        Raises :class:`RevisionError` if streams lack a machine or a stream flag. They need ``encoded`` if they can have settings.
+        Raises :class:`RevisionError` if streams lack a state machine or a stream flag. The flag ``encoded`` is only
+        needed if streams have settings.
         """
         machine = self.machine("stream")
         for role in ("begin", "end") if self.settings is None else ("begin", "end", "encoded"):
@@ -351,17 +352,17 @@ class Definition:
         return machine.initial, states[0], states[1]
 
     def end_rule(self, scope: str, role: str = "both") -> str | None:
-        """Returns the requirement on what is not complete at the end of input, by scope and side; None if there is none."""
+        """Returns the requirement that an early end of input violates, by scope and side, or None."""
         rows = (row for row in self.machine(scope, role).rows if row.event is Event.END_OF_INPUT)
         return next((row.requirement for row in rows if row.requirement is not None), None)
 
     @cached_property
     def encoding_rules(self) -> dict[object, str]:
-        """The requirement that is violated by each answer of the guard of content encodings."""
+        """The violated requirement for each answer of the guard of content encodings."""
         return self.rules_of(self.machine("stream"), "encoding")
 
     def rules_of(self, machine: Machine, guard: str) -> dict[object, str]:
-        """Returns the requirement that is violated by each answer of a guard."""
+        """Returns the violated requirement for each answer of a guard."""
         rules = {}
         for row in machine.rows:
             for atom in row.when.atoms() if row.error is not None and row.when is not None else ():
@@ -371,14 +372,14 @@ class Definition:
 
 
 def _entered(outcome: Outcome) -> IntEnum | None:
-    """Returns the state that an outcome leads to if the answers of all guards allow it."""
+    """Returns the first state that an outcome can lead to, or None."""
     if isinstance(outcome, Ask):
         return next((state for inner in outcome.outcomes.values() if (state := _entered(inner)) is not None), None)
     return outcome.to
 
 
 def defined(revision: Definition | None) -> Definition:
-    """Returns the definition that was given, the default for None. Raises :class:`TypeError` for another object."""
+    """Returns the definition, or the default for None. Raises :class:`TypeError` for another object."""
     if revision is None:
         return default_definition()
     check_instance(revision, Definition, "revision")
@@ -387,7 +388,7 @@ def defined(revision: Definition | None) -> Definition:
 
 @cache
 def default_definition() -> Definition:
-    """Returns the definition of the revision that is meant where none is named."""
+    """Returns the definition of the default revision."""
     import hgproto
 
     definition: Definition = hgproto.default_revision()
@@ -400,10 +401,10 @@ def default_codec() -> Codec:
 
 
 def checked_codec(codec: Codec | None) -> Codec:
-    """Returns the codec that was given, that of the default revision for None. Raises :class:`TypeError` for another object."""
+    """Returns the codec, or that of the default revision for None. Raises :class:`TypeError` for another object."""
     if codec is None:
         return default_codec()
     if not hasattr(codec, "MAX_PAYLOAD"):
-        remedy = "; give its codec" if isinstance(codec, Definition) else ""
+        remedy = "; use its codec" if isinstance(codec, Definition) else ""
         raise TypeError(f"codec must be a codec, not {type(codec).__name__}{remedy}")
     return codec

@@ -1,6 +1,6 @@
-"""Entries of CBOR maps: structures whose parts are found by a key. :mod:`hgproto.runtime.layout` has those of fixed order.
+"""Entries of CBOR maps, whose parts are found by key. :mod:`hgproto.runtime.layout` has structures of fixed order.
 
-The values of keys that the schema does not know are checked, and kept as they are on the wire: no object is made of them.
+The values of keys that the schema does not know are checked and kept as encoded bytes, without creating objects.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ __all__ = [
 ]
 
 ITEM_TOO_MANY = "one more"
-"""The found part of an error about a payload that has too many items."""
+"""The ``found`` text of an error for too many items."""
 
 _LONGEST_LABEL = 256
-"""Bytes of a key that its name in paths has."""
+"""The most bytes of a key in a path."""
 _PLAIN = re.compile(rb"[A-Za-z0-9_-]+")
-"""The keys that a path has as they are; in others, a peer could hide terminal commands, ends of lines, or steps of a path."""
+"""Keys that a path shows unquoted. In others, a peer could hide terminal commands, line ends, or steps of a path."""
 
 
 class Span(NamedTuple):
-    """Bytes ``start`` to ``end`` of a payload, and the value that they are."""
+    """Bytes ``start`` to ``end`` of a payload, and their value."""
 
     path: str
     start: int
@@ -48,16 +48,15 @@ class Span(NamedTuple):
 
 
 def counted_bytes(number: int) -> str:
-    """A number of bytes, in words."""
+    """Returns a number of bytes with its noun, such as ``2 bytes``."""
     return counted(number, "byte")
 
 
 def decode_entries(layout: Layout, data: bytes, most: int | None = None) -> dict[str, Any]:
-    """The entries of a CBOR map by name.
+    """Decodes a CBOR map, and returns its entries by name.
 
-    ``extra`` has those that the schema does not know, by their byte string: the bytes of the value, of which no object is
-    made. ``most``: the most items of the map, itself, its keys and the items inside of others among them; None for any
-    number. Raises :class:`RemoteProtocolError`.
+    ``extra`` has the entries that the schema does not know: the bytes of each value, by its key. ``most``: the most
+    items, including the map itself, its keys, and nested items; None for no limit. Raises :class:`RemoteProtocolError`.
     """
     values: dict[str, Any] = {entry.name: None for entry in layout.entries}
     extra: dict[bytes, bytes] = {}
@@ -73,7 +72,7 @@ def decode_entries(layout: Layout, data: bytes, most: int | None = None) -> dict
 def _entries(
     layout: Layout, data: bytes, most: int | None = None
 ) -> Iterator[tuple[str | None, bytes, Any, int, int, int]]:
-    """Name (None when unknown), key, value, offsets of key, value and end, for each pair of the map."""
+    """Yields each pair of the map: name (None if unknown), key, value, and the offsets of key, value, and end."""
     rules = layout.rules
     try:
         pairs, end, _ = map_pairs(data) if most is None else map_pairs(data, left=most)
@@ -100,7 +99,7 @@ def _entries(
 
 
 def items_fault(layout: Layout, at: int, path: str, most: int | None) -> RemoteProtocolError:
-    """What is wrong with a payload that has an item more than it may, at offset ``at``."""
+    """Returns the error for an item over the limit, at offset ``at``."""
     return RemoteProtocolError(layout.rules["limit"], at, path, f"at most {counted(most or 0, 'item')}", ITEM_TOO_MANY)
 
 
@@ -124,9 +123,9 @@ def walk_entries(layout: Layout, data: bytes, most: int | None = None) -> Iterat
 
 
 def _label(key: bytes, at: int) -> str:
-    """Returns the name of an unknown key in paths: printable, and different for each key. A key that is not plain is quoted.
+    """Returns the name of an unknown key in paths: printable, and unique. A key that is not plain is quoted.
 
-    Of a long key, the name has the first bytes, and its offset ``at``.
+    The name of a long key has its first bytes and its offset ``at``.
     """
     if len(key) > _LONGEST_LABEL:
         return f"{quoted(key[:_LONGEST_LABEL])}... at {at}"
@@ -134,7 +133,7 @@ def _label(key: bytes, at: int) -> str:
 
 
 def encode_entries(layout: Layout, record: Any) -> bytes:
-    """The CBOR map of a record: byte strings as keys, strings as byte strings of UTF-8, what is extra as it is.
+    """Encodes a record as a CBOR map. Keys and strings become byte strings; values in ``extra`` are encoded already.
 
     Raises :class:`LocalProtocolError`.
     """
@@ -155,13 +154,13 @@ def encode_entries(layout: Layout, record: Any) -> bytes:
 
 
 def _local_extra(value: Any, rules: Mapping[str, str]) -> bytes:
-    """The bytes of a value that the schema does not know."""
+    """Returns the checked bytes of a value that the schema does not know."""
     expected = "the bytes of one CBOR item"
     if not is_bytes_like(value):
         raise LocalProtocolError(rules["malformed"], None, "extra", expected, type(value).__name__)
     item = as_bytes(value)
     try:
-        # Its map is the first level of nesting.
+        # The enclosing map is the first level of nesting.
         end, _ = skip_item(item, 0, 1)
     except CborError as error:
         found = f"{error.found} at byte {error.offset}"

@@ -1,8 +1,8 @@
-"""What generated code is made of: records with slots, and the frame.
+"""The base classes of generated code: records with slots, and the frame.
 
-Invariants: these classes check nothing, so that every frame that can be said can be made (a fuzzer needs the wrong
-ones too); what makes bytes of them checks. Treat records as immutable and use :meth:`Record.replace`: they are
-hashed by value, and freezing them would make reading four times slower.
+Invariants: these classes check nothing, because a fuzzer needs invalid frames too; the encoder checks them. Treat
+records as immutable and use :meth:`Record.replace`: they are hashed by value, and frozen objects would make decoding
+four times slower.
 """
 
 from enum import Enum
@@ -43,14 +43,14 @@ __all__ = [
 
 
 class RecordType(type):
-    """The class of the classes of records, in place of which a class of its own decides how they are pickled."""
+    """The metaclass of records. A subclass can change how record classes are pickled."""
 
 
 class Record(metaclass=RecordType):
-    """A value with named parts, compared by value.
+    """A value with named parts, which is compared by value.
 
-    Subclasses name their parts in ``__slots__``, and in ``shown`` those that :meth:`as_dict` tells, which may have
-    computed ones among them. A slot whose name begins with an underscore is no part.
+    Subclasses list their parts in ``__slots__``. ``shown`` lists the parts of :meth:`as_dict`, which may include
+    computed ones. A slot whose name begins with an underscore is not a part.
     """
 
     __slots__: "tuple[str, ...]" = ()
@@ -74,58 +74,59 @@ class Record(metaclass=RecordType):
         return f"{type(self).__name__}({parts})"
 
     if TYPE_CHECKING:
-        # Subclasses name their parts in the types, so that a checker rejects any other.
+        # Subclasses declare their parts, so that a type checker rejects any other.
         def replace(self) -> Self: ...  # noqa: D102
         def __replace__(self, *args: Any, **changes: Any) -> Self: ...
 
     else:
 
         def replace(self, **changes):
-            """The same value with some parts changed; made by the class, so its ``__init__`` has to accept every part."""
+            """Returns a copy with some parts changed. It calls the class, whose ``__init__`` must accept every part."""
             return type(self)(**{name: getattr(self, name) for name in parts_of(self)} | changes)
 
         __replace__ = replace
 
     def as_dict(self) -> "dict[str, Any]":
-        """The parts by name, computed ones that are shown among them, in wire order."""
+        """Returns the parts by name in wire order, including computed ones that are shown."""
         return {name: getattr(self, name) for name in self.shown or parts_of(self)}
 
 
 class Unique:
-    """An object that stands for one connection, stream, or file, so that a copy would not be independent of it.
+    """An object that is tied to one connection, stream, or file, so that a copy would not be independent.
 
-    Raises :class:`TypeError` for an attempt to copy or pickle it.
+    Copying or pickling raises :class:`TypeError`.
     """
 
     __slots__ = ()
 
     def __reduce_ex__(self, protocol: object) -> "NoReturn":
         name = type(self).__name__
-        raise TypeError(f"a {name} cannot be copied or pickled, since it stands for one connection; make a new {name}")
+        raise TypeError(
+            f"a {name} cannot be copied or pickled, because it is tied to one connection; create a new {name}"
+        )
 
 
 def parts_of(record: Record) -> "tuple[str, ...]":
-    """The names of a record's parts, in the order in which it is made from them."""
+    """Returns the names of a record's parts, in the order of its constructor."""
     return record._parts  # noqa: SLF001 - one class's own
 
 
 def bare(record: "type[R]") -> "Iterator[R]":
-    """Returns an endless iterator over new objects of a class that have no parts yet, for code that fills them in itself.
+    """Returns an endless iterator over new objects of a class without parts, for code that sets the parts itself.
 
-    A loop that ends with its first value costs less than a call of ``next``.
-
-    Creating an object is a third of the cost of reading a small frame, and calling ``__init__`` is most of that.
-    No other way around ``__init__`` costs less than iterating: each value needs no call of Python's.
+    A loop that ends after its first value is faster than a call of ``next``. Creating an object is a third of the cost
+    of decoding a small frame, and calling ``__init__`` is most of that. Iterating is the fastest alternative, because
+    no value needs a Python call.
     """
     return starmap(object.__new__, repeat((record,)))
 
 
 _type = type
-"""For the frame, which has a type of its own."""
+"""The built-in ``type``, because a frame has an attribute of that name."""
 
 
 def _hashable(value: object) -> object:
-    """A value that can be hashed, equal for equal values."""
+    """Returns a hashable that is equal for equal values."""
     if isinstance(value, dict):
         return frozenset((key, _hashable(item)) for key, item in value.items())
     if isinstance(value, list | tuple):
@@ -138,10 +139,10 @@ def _hashable(value: object) -> object:
 class Frame(Record):
     """A frame of any revision with the header of eight bytes.
 
-    ``request_id``: which request (16 bits). ``stream_id``: which stream (8 bits). ``stream_flags``: what the frame
-    does to its stream (8 bits). ``type``: the frame type (4 bits), a member of the revision's ``FrameType`` when it is
-    known. ``flags``: bits whose meaning depends on the type (4 bits). ``payload``: the content in bytes, as on the
-    wire; a view of single bytes where a reader was told not to copy, or where another buffer was given. (Section 1.2.)
+    ``request_id``: the id of the request (16 bits). ``stream_id``: the id of the stream (8 bits). ``stream_flags``: the
+    effects on the stream (8 bits). ``type``: the frame type (4 bits), a member of the revision's ``FrameType`` if it is
+    known. ``flags``: bits whose meaning depends on the type (4 bits). ``payload``: the encoded content in bytes; a view
+    of single bytes if a reader does not copy, or if another buffer was passed. (Section 1.2.)
     """
 
     __slots__ = ("flags", "payload", "request_id", "stream_flags", "stream_id", "type")
@@ -176,7 +177,7 @@ class Frame(Record):
         return f"{type(self).__name__}({parts})"
 
     def __getstate__(self) -> "Any":
-        # What copies and pickles are made of: views cannot be pickled.
+        # Copies and pickles use this state, and views cannot be pickled.
         state: Any = super().__getstate__()
         attributes, parts = state
         return attributes, parts | {"payload": bytes(self.payload)}
@@ -196,9 +197,10 @@ class Frame(Record):
 
 
 def check_revision(frame: Frame, codec: "Codec") -> None:
-    """Raises :class:`ValueError` for a frame of another revision than the one of ``codec``, :class:`TypeError` for no frame.
+    """Raises :class:`ValueError` for a frame of another revision than that of ``codec``, :class:`TypeError` for other objects.
 
-    The enumerations of its type, its stream flags, and its flags tell; a frame of plain numbers is of any revision.
+    The enumerations of its type, its stream flags, and its flags identify the revision. A frame of plain numbers fits
+    any revision.
     """
     try:
         foreign = _foreign(type(frame.type), type(frame.stream_flags), type(frame.flags), codec)  # type: ignore[arg-type]  # a module can be hashed
@@ -210,7 +212,7 @@ def check_revision(frame: Frame, codec: "Codec") -> None:
 
 
 def check_type(frame: Frame, own: "type[Enum]", revision: str) -> None:
-    """Raises :class:`ValueError` for a frame whose type is that of another revision. A plain number is of any revision.
+    """Raises :class:`ValueError` for a frame whose type belongs to another revision. A plain number fits any revision.
 
     ``own``: the enumeration of the types of ``revision``.
     """
@@ -227,7 +229,7 @@ def check_kind(type_: object, own: "type[Enum]", revision: str) -> None:
 def _of_another(part: object, revision: str) -> ValueError:
     return ValueError(
         f"expected a frame of {revision}, found one of another revision, with {shown(part)}; "
-        "give the codec of the frame's own revision"
+        "use the codec of the frame's own revision"
     )
 
 
@@ -238,8 +240,8 @@ def _is_foreign(kind: "type[Any]", own: "type[Enum]") -> bool:
 
 @lru_cache(maxsize=256)
 def _foreign(type_: "type[int]", stream_flags: "type[int]", flags: "type[int]", codec: "Codec") -> "str | None":
-    """The part of a frame whose class is an enumeration of another revision, None if there is none."""
-    # A frame may have the flags of another type: it is wrong then, and still of the revision.
+    """Returns the part of a frame whose class is an enumeration of another revision, or None."""
+    # A frame with the flags of another type is invalid, but belongs to the revision.
     known: dict[str, tuple[type[int], Iterable[Mapping[int, str]]]] = {
         "type": (type_, (codec.TYPE_NAMES,)),
         "stream_flags": (stream_flags, (codec.STREAM_FLAG_NAMES,)),
@@ -284,20 +286,20 @@ def check_integer(value: object, what: str) -> None:
 
 
 def check_codec(codec: "Codec", revision: str, what: str) -> None:
-    """Raises :class:`ValueError` for the codec of a revision that is not supported. ``what``: is named in the message."""
+    """Raises :class:`ValueError` for the codec of an unsupported revision. ``what``: the subject of the message."""
     if revision != codec.REVISION:
         raise ValueError(f"{what} support {revision} alone, and the codec is of {codec.REVISION}")
 
 
 def checked_number(name: str, value: int, least: int, most: "int | None" = None) -> int:
-    """Returns the integer that was given for a parameter.
+    """Returns the checked integer of a parameter.
 
-    Raises :class:`TypeError` for what is no integer, and :class:`ValueError` for a number out of range.
+    Raises :class:`TypeError` for other types, and :class:`ValueError` for a number out of range.
     """
     try:
         number = index(value)
         if number.bit_length() > 64:
-            # Python may refuse to write the number.
+            # Python may reject the conversion of the number to text.
             raise ValueError(f"{name} must be a number of at most 64 bits, not of {number.bit_length()}")
     except TypeError:
         raise TypeError(f"{name} must be an integer, not {type(value).__name__}") from None

@@ -1,4 +1,4 @@
-"""The constructs of generated Structs that are about whole frames: numbers with names, rules, and payloads by the type."""
+"""Constructs for whole frames: numbers with names, requirements, and payloads by frame type."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Decoded", "Known", "Rule", "known"]
 
 
 class Known(Adapter):  # type: ignore[misc]
-    """A number as a member of an enumeration, or as it is when it has no member. Loses nothing."""
+    """A number as a member of an enumeration, or as a plain number if there is no such member."""
 
     def __init__(self, subcon: Any, enumeration: type[IntEnum] | type[IntFlag]) -> None:
         super().__init__(subcon)
@@ -37,7 +37,7 @@ class Known(Adapter):  # type: ignore[misc]
 
 
 def known(number: int, enumeration: type[IntEnum] | type[IntFlag] | None) -> int:
-    """The member of ``enumeration`` for ``number``, or the number when there is none."""
+    """Returns the member of ``enumeration`` for ``number``, or the number if there is no such member."""
     try:
         return number if enumeration is None else enumeration(number)
     except ValueError:
@@ -45,22 +45,23 @@ def known(number: int, enumeration: type[IntEnum] | type[IntFlag] | None) -> int
 
 
 def _names(value: int) -> dict[int, str]:
-    """Returns the names of the flags that a field of flags can have."""
+    """Returns the names of the flags in the enumeration of a value."""
     kind = type(value)
     return {int(flag): str(flag.name).lower().replace("_", "-") for flag in kind} if issubclass(kind, IntFlag) else {}
 
 
 def _words(value: int) -> str:
-    """A number as errors have it: flags by their names."""
+    """Returns a number as errors show it, with the names of flags."""
     return text_of_flags(int(value), _names(value)) if isinstance(value, IntFlag) else str(int(value))
 
 
 class Rule(Construct):  # type: ignore[misc]
-    """A rule over fields parsed before: refuses when ``broken`` is true of the context. Takes no bytes.
+    """A check of fields that were parsed before, which rejects them if ``broken`` returns a true value. Consumes no bytes.
 
-    ``broken``: returns True if the field is wrong, or the unknown bits of a field of flags. ``only``: the one frame type that
-    the rule holds for; all when None. ``found``: returns the words of an error for the value of the field. ``both``, ``offsets``:
-    of a rule over flags of the frame type and of the stream, the flags that it is about, and where both fields are.
+    ``broken``: returns True if the field is invalid, or the unknown bits of a field of flags. ``only``: the only frame
+    type to check; None for all. ``found``: returns the ``found`` text of an error for the value of the field. ``both``,
+    ``offsets``: for a check of frame flags and stream flags together, the masks of the flags, and the offsets of both
+    fields.
     """
 
     def __init__(
@@ -110,10 +111,10 @@ class Rule(Construct):  # type: ignore[misc]
 
 
 class Decoded(Construct):  # type: ignore[misc]
-    """The value of a payload parsed before, by the rules of the frame's type. Takes no bytes.
+    """The value of a payload that was parsed before, by the frame type. Consumes no bytes.
 
-    ``choose`` gives the construct for the context, or None where the payload has no structure. Parses to what that
-    construct does, or None. Offsets count from the start of the frame. Building checks the payload in the same way.
+    ``choose`` returns the construct for the context, or None if the payload has no structure. Parses to the value of
+    that construct, or None. Offsets count from the start of the frame. Building checks the payload in the same way.
     """
 
     def __init__(self, start: int, choose: Callable[[Any, bool], Any]) -> None:

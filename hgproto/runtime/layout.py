@@ -1,11 +1,10 @@
-"""Structures as tables, and the two slow readers of them: :func:`walk` and :func:`fault`.
+"""Field tables for structures. :func:`walk` yields the span of each field; :func:`fault` finds the error of a payload.
 
-Generated codecs read and build payloads by straight code that only notices *that* something is wrong. What is wrong,
-where, and by which requirement is then found by walking the structure's table field by field. The same walk gives the
-spans of a payload that is being explained to people.
+Generated codecs decode and build payloads with fast code, which only detects *that* a payload is invalid. The error,
+its place, and the requirement are then found by walking the structure's table field by field. The same walk returns the
+spans of a payload that is explained to people.
 
-Invariant: for every table that the generator makes, ``walk`` gets to the end of a payload exactly when the straight code
-takes it.
+Invariant: for every generated table, ``walk`` reaches the end of a payload if and only if the fast code accepts it.
 """
 
 from __future__ import annotations
@@ -60,15 +59,15 @@ _CHARSETS = {"ascii": "ASCII", "utf8": "UTF-8"}
 _MAX_SHOWN = 32
 
 CHARSETS = frozenset(_CHARSETS.values())
-"""Expected values in errors about a byte that is not in the charset of its string."""
+"""The ``expected`` texts of errors for a byte outside the charset of its string."""
 
 
 class Part(NamedTuple):
     """One field of a structure, as in the schema.
 
-    ``type``: u8 to u32, ascii, utf8, bytes, or ``layout`` for a structure repeated to the end. ``size``, ``number``
-    (how many elements), ``sizes``, ``at_most``: names of earlier parts (``size`` may be ``rest``).
-    ``computed``: whether building computes it. ``rules``: requirement ids by what can be wrong.
+    ``type``: u8 to u32, ascii, utf8, bytes, or ``layout`` for a structure that is repeated to the end. ``size``,
+    ``number`` (of elements), ``sizes``, ``at_most``: names of earlier parts (``size`` may be ``rest``). ``computed``:
+    True if building computes the value. ``rules``: requirement ids by kind of error.
     """
 
     name: str
@@ -94,7 +93,7 @@ class Layout(NamedTuple):
 
 
 def place_of(layout: Layout, name: str) -> int:
-    """The offset of a part of which all before it are integers. Raises :class:`KeyError` for what is no such part."""
+    """Returns the offset of a part that only integers precede. Raises :class:`KeyError` if there is no such part."""
     offset = 0
     for part in layout.parts:
         if part.name == name:
@@ -106,10 +105,10 @@ def place_of(layout: Layout, name: str) -> int:
 def fault(
     layout: Layout, data: bytes, most: int | None = None, *, at: int = 0, before: Sequence[Any] = ()
 ) -> RemoteProtocolError:
-    """Returns the error of a payload that straight code rejected. ``most``: as of :func:`walk`.
+    """Returns the error of a payload that the fast code rejected. ``most``: as for :func:`walk`.
 
-    ``at``: the offset of the element that the code rejected, 0 if the code did not get to one. ``before``: the elements
-    before it, as records. They are not walked again.
+    ``at``: the offset of the rejected element, 0 if the code did not reach an element. ``before``: the elements before
+    it, as records, which are not walked again.
     """
     data = as_bytes(data)
     spans: Iterator[Span]
@@ -125,13 +124,13 @@ def fault(
             pass
     except RemoteProtocolError as error:
         return error
-    raise AssertionError(f"the codec refuses what its own table of {layout.name!r} takes: {data.hex()}")
+    raise AssertionError(f"the codec rejects a payload that its own table of {layout.name!r} accepts: {data.hex()}")
 
 
 def case_number(cases: Sequence[tuple[int, int, str]], flags: int, continued: bool) -> int:
-    """The index of the first case that applies to a payload, and the number of cases where none does.
+    """Returns the index of the first case that applies to a payload, or the number of cases if none applies.
 
-    ``cases``: those of the frame's type, as the codec's ``PAYLOADS`` has them. A case with two conditions needs both.
+    ``cases``: those of the frame type in the codec's ``PAYLOADS``. A case with two conditions needs both.
     """
     for number, (mask, after, _) in enumerate(cases):
         if flags & mask == mask and (continued or not after):
@@ -140,23 +139,23 @@ def case_number(cases: Sequence[tuple[int, int, str]], flags: int, continued: bo
 
 
 def case_of(cases: Sequence[tuple[int, int, str]], flags: int, continued: bool) -> str:
-    """The structure of a payload, or ``ascii``, ``utf8`` or ``bytes``; see :func:`case_number`. ``bytes`` without a case."""
+    """Returns the structure of a payload, or ``ascii``, ``utf8``, or ``bytes`` (the default); see :func:`case_number`."""
     number = case_number(cases, flags, continued)
     return cases[number][2] if number < len(cases) else "bytes"
 
 
 def walk(layout: Layout, data: bytes, most: int | None = None) -> Iterator[Span]:
-    """The spans of a payload in wire order. Raises :class:`RemoteProtocolError` where it is damaged.
+    """Yields the spans of a payload in wire order. Raises :class:`RemoteProtocolError` at the first damage.
 
-    Offsets count from the first byte of ``data``. ``most``: the most items, for a structure that has a limit on them; None
-    for any number.
+    Offsets count from the first byte of ``data``. ``most``: the most items, for a structure with a limit on items; None
+    for no limit.
     """
     data = as_bytes(data)
     if layout.entries:
         yield from walk_entries(layout, data, most)
         return
     end = yield from _walk_parts(layout, data, 0, "", None if most is None else _Items(layout, most))
-    # A structure without that rule is a part of others: what follows it is not its business.
+    # Only a structure that is a whole payload has `surplus`. An embedded one ignores the bytes after it.
     if end != len(data) and "surplus" in layout.rules:
         left = counted_bytes(len(data) - end)
         size = layout.parts[-1].size
@@ -166,14 +165,14 @@ def walk(layout: Layout, data: bytes, most: int | None = None) -> Iterator[Span]
 
 
 def walk_from(layout: Layout, data: bytes, at: int) -> Iterator[Span]:
-    """Yields the spans of a structure that starts at offset ``at`` and is a part of ``data``. Raises as :func:`walk`."""
+    """Yields the spans of an embedded structure, which starts at offset ``at`` of ``data``. Raises as :func:`walk`."""
     yield from _walk_parts(layout, data, at, "")
 
 
 def numbers_of(layout: Layout, data: bytes) -> dict[str, set[int]]:
-    """Returns the different values of each integer in a payload that the codec accepts, by its path without indexes.
+    """Returns the set of values of each integer in a valid payload, by its path without indexes.
 
-    It makes no strings and no spans, and is several times as fast as :func:`walk`.
+    It creates no strings and no spans, and is several times as fast as :func:`walk`.
     """
     found: dict[str, set[int]] = {}
     _add_numbers(layout, as_bytes(data), 0, "", found)
@@ -181,7 +180,7 @@ def numbers_of(layout: Layout, data: bytes) -> dict[str, set[int]]:
 
 
 def _add_numbers(layout: Layout, data: bytes, at: int, path: str, found: dict[str, set[int]]) -> int:
-    """Adds those of parts from ``at`` on. Returns where the parts end."""
+    """Adds the values of parts from ``at`` on. Returns the offset after the parts."""
     single: dict[str, int] = {}
     several: dict[str, Sequence[int]] = {}
     for part in layout.parts:
@@ -208,7 +207,7 @@ def _add_numbers(layout: Layout, data: bytes, at: int, path: str, found: dict[st
 
 
 class _Items:
-    """Counts the items of a payload: the elements of a repeated structure, and the strings of their arrays."""
+    """A counter of the items of a payload: the elements of a repeated structure, and the strings of their arrays."""
 
     __slots__ = ("_layout", "_left", "_most")
 
@@ -218,7 +217,7 @@ class _Items:
         self._left = most if left is None else left
 
     def count(self, number: int, at: int, path: str) -> None:
-        """Counts an element at offset ``at``, before its strings are read. Raises for an item too many."""
+        """Counts an element at offset ``at``, before its strings are decoded. Raises an error over the limit."""
         self._left -= number
         if self._left < 0:
             raise items_fault(self._layout, at, path.removesuffix("."), self._most)
@@ -233,7 +232,7 @@ def _number_of_items(element: Layout, records: Sequence[Any]) -> int:
 def _walk_parts(
     layout: Layout, data: bytes, at: int, path: str, items: _Items | None = None, element: int | None = None
 ) -> Generator[Span, None, int]:
-    """Walks parts from ``at`` on. ``element``: where they start, if they are an element of which the items count."""
+    """Walks parts from ``at`` on. ``element``: their start if they are an element whose items count, or None."""
     values: dict[str, Any] = {}
     counters = {str(part.number) for part in layout.parts if part.number is not None}
     if items is not None and element is not None and not counters:
@@ -320,10 +319,12 @@ def _text(part: Part, raw: bytes, at: int, path: str) -> str | bytes:
 
 
 def local_fault(layout: Layout, record: Any, path: str = "") -> LocalProtocolError:
-    """What is wrong with a record that straight code could not build."""
+    """Returns the error of a record that the fast code could not build."""
     error = _local_fault(layout, record, path)
     if error is None:
-        raise AssertionError(f"the codec does not build what its own table of {layout.name!r} takes: {shown(record)}")
+        raise AssertionError(
+            f"the codec does not build a record that its own table of {layout.name!r} accepts: {shown(record)}"
+        )
     return error
 
 
@@ -384,12 +385,12 @@ def _local_string_fault(layout: Layout, part: Part, record: Any, value: Any, nam
 
 
 def highest(part: Part) -> int:
-    """The largest number that an integer field can say."""
+    """Returns the largest number of an integer field."""
     return (1 << (8 * _SIZES[part.type])) - 1
 
 
 def frame_fault(layout: Layout, data: bytes, max_payload: int) -> RemoteProtocolError:
-    """What is wrong with the frame that starts ``data``: a length over the limit, or bytes that are missing."""
+    """Returns the error of the frame at the start of ``data``: a length over the limit, or missing bytes."""
     try:
         for span in _walk_parts(layout, data, 0, ""):
             if span.path == "length" and span.value > max_payload:
@@ -401,13 +402,13 @@ def frame_fault(layout: Layout, data: bytes, max_payload: int) -> RemoteProtocol
                 return RemoteProtocolError(rule, span.start, "length", expected, found)
     except RemoteProtocolError as error:
         return error
-    raise AssertionError(f"the codec refuses a frame that its own table takes: {data[:_MAX_SHOWN].hex()}")
+    raise AssertionError(f"the codec rejects a frame that its own table accepts: {data[:_MAX_SHOWN].hex()}")
 
 
 def local_frame_fault(
     layout: Layout, frame: Any, max_payload: int, fields: Mapping[str, tuple[int, str]]
 ) -> LocalProtocolError:
-    """What is wrong with a frame that cannot be built. ``fields``: bits and requirement of each header field."""
+    """Returns the error of a frame that cannot be built. ``fields``: bits and requirement of each header field."""
     length = len(frame.payload)
     check_integer(max_payload, "max_payload")
     if length > max_payload:
@@ -417,15 +418,15 @@ def local_frame_fault(
         value = getattr(frame, name)
         if not isinstance(value, int) or not 0 <= value < 1 << bits:
             return LocalProtocolError(rule, None, name, f"a number from 0 to {(1 << bits) - 1}", brief(value))
-    raise AssertionError(f"the codec does not build a frame that its own table takes: {shown(frame)}")
+    raise AssertionError(f"the codec does not build a frame that its own table accepts: {shown(frame)}")
 
 
 def flags_of_both(
     values: tuple[int, int], masks: tuple[int, int], names: tuple[Mapping[int, str], Mapping[int, str]]
 ) -> tuple[str, str]:
-    """Returns the header field that violates a constraint on flags of the frame type and of the stream, and the flags that are set.
+    """Returns the header field that violates a constraint on frame flags and stream flags, and the flags that are set.
 
-    ``values``, ``masks``, ``names``: of the two fields, ``flags`` first. ``masks``: the flags that the constraint is about.
+    ``values``, ``masks``, ``names``: those of the two fields, ``flags`` first. ``masks``: the flags in the constraint.
     """
     own, of_stream = (value & mask for value, mask in zip(values, masks, strict=True))
     found = [text_of_flags(value, known) for value, known in zip((own, of_stream), names, strict=True) if value]
@@ -433,7 +434,7 @@ def flags_of_both(
 
 
 def text_of_flags(value: int, names: Mapping[int, str]) -> str:
-    """Flags in the order of their bits, joined by ``|``; unknown bits one by one in hexadecimal; ``0`` for none."""
+    """Returns flags in bit order, joined by ``|``, with unknown bits in hexadecimal. Returns ``0`` without flags."""
     parts = []
     bit = 1
     while bit <= value:

@@ -1,13 +1,13 @@
-"""The table engine: state machines that are tables, for both roles.
+"""The engine of state machines, which are tables, for both roles.
 
-A :class:`Machine` is rows and nothing else; generated modules hold them (``hgproto.revisions.framing_0002.machines``). What a row
-looks at is known in part beforehand, the state, the frame type and the flags, and in part only when the frame is there:
-the answers of guards. :meth:`Machine.outcome` resolves the first part, and leaves a row, or an :class:`Ask` where the
-rows differ by what a guard answers. Who drives a machine keeps outcomes by what they were resolved for, so that a frame
-costs a look-up and the questions that really matter.
+A :class:`Machine` consists of rows, which generated modules define (``hgproto.revisions.framing_0002.machines``). Some
+conditions of a row are known early: the state, the frame type, and the flags. Others, the answers of guards, are known
+only once the frame has arrived. :meth:`Machine.outcome` resolves the early conditions. It returns a row, or an
+:class:`Ask` if the rows differ by the answer of a guard. Callers cache outcomes, so that a frame costs one lookup and
+the guards that matter.
 
-Invariants: rows of a state are disjoint, which ``hgproto schema check`` proves, so their order means nothing; a machine is
-total, since ``otherwise`` is a refusal; nothing here changes when it is used.
+Invariants: the rows of a state are disjoint, which ``hgproto schema check`` proves, so their order has no meaning. A
+machine is total, because ``otherwise`` is an error. Nothing here changes when it is used.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ __all__ = [
 ]
 
 STATE_BITS = 16
-"""The bits for the kind of a frame. In the number by which reactors look frames up, the state of its stream is above them."""
+"""The number of bits of a frame's kind. Reactors put the state of the stream above them to look up a plan."""
 
 
 class Event(Enum):
-    """What happens and is no frame."""
+    """The events of state machines other than frames."""
 
     END_OF_INPUT = "end-of-input"
     """The peer sends nothing more."""
     VIOLATION = "violation"
-    """A rule was broken."""
+    """A requirement was violated."""
     REQUEST_ISSUED = "request-issued"
     """A request is about to be sent."""
     REQUEST_SENT = "request-sent"
-    """All frames of a request were taken."""
+    """All frames of a request were sent."""
     REQUEST_WITHDRAWN = "request-withdrawn"
     """The content of a request cannot be read, and no frame of it was sent."""
     REQUEST_ABANDONED = "request-abandoned"
@@ -57,25 +57,25 @@ class Event(Enum):
     RESPONSE_BEGUN = "response-begun"
     """A response is about to be sent."""
     RESPONSE_SENT = "response-sent"
-    """All frames of a response were taken."""
+    """All frames of a response were sent."""
     MESSAGE_SENT = "message-sent"
     """Text or progress is about to be sent."""
 
-    # Members are single objects. Hashing their names instead takes longer than the look-up that it is for.
+    # Members are singletons. The default, hashing their names, would take longer than the lookup itself.
     __hash__ = object.__hash__
 
 
 class Condition:
-    """What a row asks for. ``known`` has what is known already; None means that it is not known yet."""
+    """The condition of a row. ``known`` evaluates a part, and returns None if it is not known yet."""
 
     __slots__ = ()
 
     def holds(self, known: Callable[[Condition], bool | None]) -> bool | None:
-        """Whether the condition holds, None when that depends on what is not known yet."""
+        """Returns True if the condition holds, or None if that is not known yet."""
         return known(self)
 
     def atoms(self) -> list[Condition]:
-        """The flags, answers and states that it looks at, in the order of the table."""
+        """Returns the flags, answers, and states in the condition, in the order of the table."""
         return [self]
 
 
@@ -89,7 +89,7 @@ class Set(Condition):
 
 
 class Answer(Condition):
-    """A guard gives this answer."""
+    """A guard returns this answer."""
 
     __slots__ = ("guard", "value")
 
@@ -99,7 +99,7 @@ class Answer(Condition):
 
 
 class InState(Condition):
-    """Another machine is in this state. The machine's name is the question, its state the answer."""
+    """Another machine is in this state. The name of the machine is the guard, and its state is the answer."""
 
     __slots__ = ("guard", "value")
 
@@ -129,7 +129,7 @@ class All(Condition):
 
     __slots__ = ("parts",)
     decisive = False
-    """What one part decides by itself."""
+    """The value of a part that decides the whole condition."""
 
     def __init__(self, *parts: Condition) -> None:
         self.parts = parts
@@ -152,7 +152,7 @@ class One(All):
 
 
 class Row:
-    """One transition (``to``) or refusal (``error``), of frames or of an event."""
+    """One transition (``to``) or rejection (``error``), for frames or for an event."""
 
     __slots__ = ("emit", "error", "event", "expected", "frames", "requirement", "source", "to", "when")
 
@@ -181,7 +181,7 @@ class Row:
 
 
 class Ask:
-    """Several rows are left: what a guard answers decides. ``outcomes`` has what each answer leads to."""
+    """An open choice between rows, which the answer of a guard decides. ``outcomes``: the outcome for each answer."""
 
     __slots__ = ("guard", "outcomes")
 
@@ -199,8 +199,8 @@ else:
 class Machine:
     """A state machine.
 
-    ``role``: the side that runs it: client, server, or both. ``scope``: what there is one machine for: a connection, a stream,
-    or a request. ``otherwise``: the requirement that is broken where no row applies.
+    ``role``: the side that runs it: client, server, or both. ``scope``: the object that has one such machine: a
+    connection, a stream, or a request. ``otherwise``: the requirement that is violated if no row applies.
     """
 
     __slots__ = ("initial", "name", "otherwise", "role", "rows", "scope")
@@ -222,9 +222,10 @@ class Machine:
         flags: Collection[str] = (),
         guards: Mapping[str, tuple[object, ...]] | None = None,
     ) -> Outcome:
-        """What a frame (its type's code and the names of all its flags) or an event leads to in ``state``.
+        """Returns the outcome of a frame or an event in ``state``.
 
-        ``guards``: the answers that each guard can give.
+        ``what``: an event, or the code of the frame type. ``flags``: the names of all flags of the frame. ``guards``:
+        the possible answers of each guard.
         """
         rows = [row for row in self.rows if row.source == state and (row.event == what or what in row.frames)]
         return self._resolved(rows, state, frozenset(flags), {}, guards or {})
@@ -262,12 +263,12 @@ class Machine:
 
 
 class States:
-    """The states of a machine of requests, by what its rows say.
+    """The states of a request machine, grouped by its rows.
 
-    ``initial``: the id is free. ``receiving``: more of the request, or of its response, has to come. ``kept``: what was
-    received is kept, and no response can begin. ``refused``: the rest is ignored. ``whole``: nothing more can come.
-    ``awaiting``: the application has to respond. ``begun``: the response has begun. ``unfinished``: the rest of the request
-    will never be sent. ``answered``: the response is complete, and the request was not sent whole.
+    ``initial``: the id is free. ``receiving``: parts of the request or response are still to come. ``kept``: the
+    received parts are kept, and no response can begin. ``refused``: the rest is ignored. ``whole``: nothing more can
+    come. ``awaiting``: the application must respond. ``begun``: the response has begun. ``unfinished``: the rest of the
+    request will never be sent. ``answered``: the response is complete, but the request was not sent completely.
     """
 
     __slots__ = ("answered", "awaiting", "begun", "initial", "kept", "receiving", "refused", "unfinished", "whole")
@@ -294,11 +295,11 @@ class States:
 
 
 _CONTENT = ("run_command", "command_data", "response_data")
-"""Actions that hand on what was received of a request, or of its response, as in the names of their methods."""
+"""Outputs that return content of a request or response, as in the names of their methods."""
 
 
 def _handing_on(machine: Machine) -> frozenset[IntEnum]:
-    """Returns the states of used ids from which rows lead on, over further states, to one that hands on content."""
+    """Returns the states of used ids from which a sequence of rows leads to an output with content."""
     rows = [row for row in machine.rows if row.event is not Event.END_OF_INPUT and row.source is not machine.initial]
     found = {row.source for row in rows if row.emit is not None and row.emit.replace("-", "_") in _CONTENT}
     while more := {row.source for row in rows if row.to in found} - found:

@@ -1,4 +1,4 @@
-"""The check of generated Structs that a frame to be built is of their own revision."""
+"""A check in generated Structs that rejects building frames of other revisions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["OfRevision"]
 
 
 class OfRevision(Construct):  # type: ignore[misc]
-    """Rejects a frame of another revision that is to be built, by its type as the codec does. Takes no bytes.
+    """A check that rejects building a frame of another revision, by its type as the codec does. Consumes no bytes.
 
     ``types``: the enumeration of the frame types of ``revision``. Building raises :class:`ValueError`.
     """
@@ -27,7 +27,7 @@ class OfRevision(Construct):  # type: ignore[misc]
         self.flagbuildnone = True
 
     def _parse(self, stream: Any, context: Any, path: str) -> None:
-        """Accepts all bytes, which are of any revision."""
+        """Accepts all bytes, because bytes do not identify a revision."""
 
     def _build(self, obj: Any, stream: Any, context: Any, path: str) -> None:
         check_kind(context.get("type"), self.types, self.revision)

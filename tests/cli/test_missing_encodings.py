@@ -169,6 +169,6 @@ def test_explain_says_why_a_fault_is_not_marked(capsys: pytest.CaptureFixture[st
 
 @pytest.mark.parametrize("path", ["it.bin"], indirect=True)
 def test_assert_valid_warns_of_what_it_did_not_look_into(path: str) -> None:
-    message = f"^it: payloads in zstd-8mb were not looked into; {re.escape(REMEDY)}$"
+    message = f"^it: payloads in zstd-8mb were not checked; {re.escape(REMEDY)}$"
     with pytest.warns(UserWarning, match=message):
         assert_valid(Path(path).read_bytes(), name="it", ignore=["response.complete"])

@@ -582,7 +582,7 @@ def test_payloads_in_doubt_are_not_looked_into(
     file = tmp_path / "many.bin"
     wire = b"".join(map(encode_frame, map(parse_frame, MANY.splitlines())))
     file.write_bytes(wire)
-    message = "2 payloads were not looked into, because more than 65536 requests had an incomplete value at a time"
+    message = "2 payloads were not checked, because more than 65536 requests had an incomplete value at a time"
     assert main(["validate", "--depth", "frames", "--role", "client", "--format", form, str(file)]) == 1
     printed = capsys.readouterr()
     assert message in printed.out

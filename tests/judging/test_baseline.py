@@ -102,7 +102,7 @@ def test_an_empty_file_knows_nothing(tmp_path: Path) -> None:
         ),
         (ENTRY.replace('"x"', '" "'), ":1: reason: expected a text, found ' '"),
         (ENTRY.replace('"x"', "5"), ":1: reason: expected a text, found 5"),
-        (ENTRY.replace('"x"', "9" * 5000), "expected TOML: found a number of too many digits; write texts and dates"),
+        (ENTRY.replace('"x"', "9" * 5000), "expected TOML: found a number with too many digits; write texts and dates"),
         (ENTRY.replace('"x"', f"0x{'9' * 5000}"), ":1: reason: expected a text, found 0x99999999... (20000 bits)"),
         (ENTRY.replace("2027-01-01", f"0x{'9' * 5000}"), "such as 2027-06-30, found 0x99999999... (20000 bits)"),
         (f"known = [0x{'9' * 5000}]", ".toml: expected a table, found 0x99999999... (20000 bits)"),

@@ -41,7 +41,7 @@ def test_a_new_context_in_the_middle_is_named() -> None:
     assert stream.ask_encoding(flushed(b"one"), encoded=True, ends=False) == "good"
     stream.ask_encoding(flushed(b"two"), encoded=True, ends=False)
     row = next(row for row in STREAM.rows if row.error == "encoding.decodable")
-    assert stream.refusal(row, 4).found == "bytes that only a new context takes"
+    assert stream.refusal(row, 4).found == "bytes that only a new context can decode"
 
 
 def test_an_encoding_that_is_not_known_makes_a_stream_blind() -> None:

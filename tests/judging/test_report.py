@@ -327,7 +327,7 @@ def test_junit_holds_no_more_cases_than_it_says(monkeypatch: pytest.MonkeyPatch)
     (suite,) = JUnitXml.fromstring(written("junit", [("x", many)]).encode())
     *shown, last = suite
     assert (len(shown), suite.tests, suite.failures) == (3, 4, 3)
-    assert last.result[0].message == "3 more failures, of which there is no room to tell"
+    assert last.result[0].message == "3 more failures, not listed"
 
 
 # GitHub reads commands, in which some characters are escaped.
@@ -413,7 +413,7 @@ def test_text_of_a_session_has_line_and_side() -> None:
 
 def test_text_says_where_nothing_more_could_be_looked_at() -> None:
     text = text_of(MADE[5][0])
-    assert text.endswith("\n  = Nothing after this place could be looked at.\n\n")
+    assert text.endswith("\n  = The rest of the input could not be checked.\n\n")
     # The mark is where the next byte would be.
     row, mark = text.splitlines()[2:4]
     assert row[mark.index("^") - 3 :].startswith("6d   ")

@@ -541,7 +541,7 @@ def test_a_context_that_was_begun_anew_is_told_from_damage() -> None:
         context = zlib.compressobj()
         return context.compress(text) + context.flush(zlib.Z_SYNC_FLUSH)
 
-    assert found(alone(b"one"), alone(b"two")) == "bytes that only a new context takes"
+    assert found(alone(b"one"), alone(b"two")) == "bytes that only a new context can decode"
     for damaged in ((b"one",), (alone(b"one"), b"\xff" * 9), (b"one", alone(b"two"))):
         assert found(*damaged).startswith("bytes that the library rejects: ")
 

@@ -331,7 +331,7 @@ CODECS: dict[str, tuple[Callable[[Any], object], list[object], str]] = {
 
 @pytest.mark.parametrize(("call", "given", "name"), cases(CODECS))
 def test_what_is_no_codec_is_named(call: Callable[[Any], object], given: object, name: str) -> None:
-    remedy = "; give its codec" if isinstance(given, Revision) else ""
+    remedy = "; use its codec" if isinstance(given, Revision) else ""
     with pytest.raises(TypeError, match=f"^{name} must be a codec, not {type(given).__name__}{remedy}$"):
         call(given)
 

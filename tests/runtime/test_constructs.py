@@ -169,7 +169,7 @@ class Short(io.BytesIO):
 
 def test_a_stream_with_short_reads_is_named_and_not_the_bytes() -> None:
     for struct in (OURS.structs.frames, OURS.structs.frame):
-        with pytest.raises(StreamError, match="fewer bytes than were asked for; give a buffered file"):
+        with pytest.raises(StreamError, match="fewer bytes than requested; use a buffered file"):
             struct.parse_stream(Short(bytes.fromhex("0100000100010111") + b"x"))
 
 

@@ -44,7 +44,7 @@ def test_frame_types_and_flags_are_found_by_their_roles() -> None:
 def test_a_revision_without_a_role_is_named_with_the_remedy() -> None:
     assert (ALIEN.begin, ALIEN.end, ALIEN.encoded, ALIEN.settings, ALIEN.data_types) == (0, 0, 0, None, {})
     with pytest.raises(
-        ValueError, match=r"relay-7 has no frame type with the role 'data'.*give a frame type `role: data`"
+        ValueError, match=r"relay-7 has no frame type with the role 'data'.*add `role: data` to a frame type"
     ):
         ALIEN.code_of("data")
     with pytest.raises(ValueError, match="relay-7 has no state machine for a request; use another revision"):
@@ -78,7 +78,7 @@ def test_streams_name_the_role_that_a_stream_flag_lacks(role: str, tmp_path: Pat
     assert shared.count(f"      role: {role}\n") == 1
     (tmp_path / "framing.yaml").write_text(shared.replace(f"      role: {role}\n", ""), encoding="utf-8")
     revision = Revision(str(tmp_path / "framing-0002.yaml"))
-    message = f"has no stream flag with the role '{role}', .*; give a stream flag `role: {role}`, or use another"
+    message = f"has no stream flag with the role '{role}', .*; add `role: {role}` to a stream flag, or use another"
     for make in STREAMS:
         with pytest.raises(ValueError, match=message):
             make(revision)

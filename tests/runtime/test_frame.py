@@ -187,5 +187,5 @@ UNIQUE: list[Callable[[], Any]] = [
 @pytest.mark.parametrize("make", UNIQUE, ids=lambda make: type(make()).__name__)
 @pytest.mark.parametrize("act", [copy.copy, copy.deepcopy, pickle.dumps])
 def test_what_stands_for_a_connection_cannot_be_copied(make: Callable[[], Any], act: Callable[[Any], Any]) -> None:
-    with pytest.raises(TypeError, match=r"cannot be copied or pickled, .* make a new "):
+    with pytest.raises(TypeError, match=r"cannot be copied or pickled, .* create a new "):
         act(make())

@@ -33,4 +33,4 @@ FORMATS: dict[str, type[Report]] = {
     "junit": JunitReport,
     "github": GithubReport,
 }
-"""By the name that ``hgproto validate --format`` takes."""
+"""The report classes by their names for ``hgproto validate --format``."""

@@ -1,7 +1,7 @@
-"""What every report is: told of inputs and their findings one by one, it writes as it goes.
+"""The base class of reports. A report receives inputs and findings one by one, and writes its output incrementally.
 
-Invariants: nothing is gathered that grows with the input, but for what a format has to say beforehand, and that is bounded;
-text from the input never reaches the output raw.
+Invariants: the memory does not grow with the input, except for a bounded part that a format must write first. Text from
+the input is always escaped.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ __all__ = [
 
 
 UNREADABLE_CONTENT = "input.content"
-"""The rule of an input whose content cannot be understood."""
+"""The problem of an input whose content cannot be parsed."""
 UNREADABLE_FILE = "input.file"
-"""The rule of an input that cannot be opened or read."""
+"""The problem of an input that cannot be opened or read."""
 MISSING_PACKAGE = "input.package"
-"""The rule of an input whose payloads were not looked into, because a package is missing."""
+"""The problem of an input whose payloads were not checked because a package is missing."""
 TOO_MANY_INCOMPLETE = "input.requests"
-"""The rule of an input whose payloads were not looked into, because too many requests had an incomplete value."""
+"""The problem of an input whose payloads were not checked because too many requests had an incomplete value."""
 _RULES = {
     UNREADABLE_CONTENT: "An input has the form that its name or an option announces.",
     UNREADABLE_FILE: "An input can be opened and read to its end.",
@@ -47,11 +47,11 @@ _RULES = {
 
 
 class Unreadable(NamedTuple):
-    """The reason why an input could not be read to its end, or not be looked into.
+    """The reason why an input could not be read to its end, or not be checked completely.
 
-    ``rule``: :data:`UNREADABLE_CONTENT` when the content cannot be understood, :data:`UNREADABLE_FILE` when the file cannot
-    be read, :data:`MISSING_PACKAGE` when a package is missing, :data:`TOO_MANY_INCOMPLETE` when too many values are incomplete.
-    ``message``: the problem. ``line``, ``column``: the place of the content, from 1; None where it is not known.
+    ``rule``: the id of the problem: :data:`UNREADABLE_CONTENT`, :data:`UNREADABLE_FILE`, :data:`MISSING_PACKAGE`, or
+    :data:`TOO_MANY_INCOMPLETE`. ``message``: its description. ``line``, ``column``: the place in the content, from 1;
+    None if unknown.
     """
 
     rule: str
@@ -61,19 +61,19 @@ class Unreadable(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        """The rule in words."""
+        """The condition that the input does not meet, as a sentence."""
         return _RULES[self.rule]
 
     def place(self, name: str) -> str:
-        """The place in the input of that name, as printable text."""
+        """Returns the place in the input of that name, as printable text."""
         return ":".join(str(part) for part in (printable(name), self.line, self.column) if part is not None)
 
 
 class Report:
     """A report of any number of inputs.
 
-    ``out``: where it goes. ``colour``: whether to colour it. ``site``: the address of the reference site, without which
-    there are no links. ``strict``: whether warnings are failures.
+    ``out``: the output. ``colour``: True for colored output. ``site``: the address of the documentation site; without
+    it, there are no links. ``strict``: True if warnings are failures.
     """
 
     def __init__(self, out: TextIO, *, colour: bool = False, site: str = "", strict: bool = False) -> None:
@@ -83,35 +83,35 @@ class Report:
         self.failing = (ERROR, WARNING) if strict else (ERROR,)
 
     def begin(self, name: str) -> None:
-        """An input of that name begins."""
+        """Begins an input of that name."""
 
     def finding(self, name: str, finding: Finding, known: Known | None = None) -> None:
-        """Something was found in it. ``known``: what the baseline says of it; then it is no failure."""
+        """Adds a finding. ``known``: the matching entry of the baseline; a known finding is not a failure."""
         raise NotImplementedError
 
     def unreadable(self, name: str, fault: Unreadable) -> None:
-        """The input could not be read to its end, or not be looked into. This is an error, and no finding comes after it."""
+        """Adds the reason why the input could not be read or checked completely. It is an error, and no finding follows."""
         raise NotImplementedError
 
     def hint(self, name: str, message: str) -> None:
-        """A remedy for what was found in the input."""
+        """Adds a remedy for findings in the input."""
         raise NotImplementedError
 
     def end(self, name: str, frames: int, size: int) -> None:
-        """It has ended, after so many frames and bytes."""
+        """Ends the input. ``frames`` and ``size``: the numbers of its frames and bytes."""
 
     def close(self) -> None:
-        """All inputs have ended."""
+        """Ends the report."""
 
     def link(self, finding: Finding) -> str:
-        """The address of the rule in the reference site, empty when that is not known."""
+        """Returns the address of the requirement on the documentation site, or an empty text without a site."""
         return f"{self.site}{finding.link}" if self.site else ""
 
     def is_failure(self, finding: Finding, known: Known | None) -> bool:
-        """Whether a finding makes the run fail."""
+        """Returns True if a finding makes the run fail."""
         return known is None and finding.severity in self.failing
 
 
 def well_formed(text: str) -> str:
-    r"""A text that every reader of Unicode accepts: a byte of a file name that is not UTF-8 becomes ``\xNN``."""
+    r"""Returns valid Unicode: a byte of a file name that is not UTF-8 becomes ``\xNN``."""
     return "".join(printable(character) if "\ud800" <= character <= "\udfff" else character for character in text)

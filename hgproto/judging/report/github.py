@@ -1,4 +1,4 @@
-"""The report as workflow commands, which GitHub shows beside the files."""
+"""The report as workflow commands, which GitHub shows as annotations of files."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _COMMANDS = {ERROR: "error", WARNING: "warning", NOTE: "notice"}
 
 
 class GithubReport(Report):
-    """One command for each finding that is not known. With ``strict``, warnings are errors."""
+    """A report with one command for each finding that is not known. With ``strict``, warnings are errors."""
 
     def finding(self, name: str, finding: Finding, known: Known | None = None) -> None:
         """Writes a command."""
         if known is not None:
             return
         command = "error" if self.is_failure(finding, known) else _COMMANDS[finding.severity]
-        # Files of bytes have no lines.
+        # Binary files have no lines.
         line = "" if finding.line is None else f",line={finding.line}"
         link = f"\n{self.link(finding)}" if self.site else ""
         place = f"{printable(finding.path) or 'input'} at offset {finding.offset}"
@@ -34,7 +34,7 @@ class GithubReport(Report):
         self.out.write(f"::{command} file={file}{line},title={_property(finding.id)}::{_data(text)}\n")
 
     def unreadable(self, name: str, fault: Unreadable) -> None:
-        """Writes an error, at the place where the content cannot be understood."""
+        """Writes an error at the place of the invalid content."""
         places = (("line", fault.line), ("col", fault.column))
         place = "".join(f",{what}={number}" for what, number in places if number is not None)
         text = f"{printable(fault.message)}\n{fault.sentence}"

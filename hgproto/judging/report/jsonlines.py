@@ -1,13 +1,18 @@
-"""The report for programs: a JSON object a line.
+"""The report for programs, with one JSON object per line.
 
-For each finding, ``kind`` is ``finding``, and there are ``input``, ``requirement``, ``severity``, ``offset``, ``bytes``,
-``bits`` (lowest and highest, or null), ``side``, ``frame``, ``path``, ``about`` (the frame in words), ``line``, ``expected``,
-``found``, ``refused``, ``ends``, ``more`` (other violations that it stands for), ``rule`` (its sentence), ``source``, ``link``
-(null when the site is not known), ``around`` (hexadecimal) and ``around_offset``, ``known`` (the baseline's reason and date, or
-null), ``failure``. For an input that cannot be read to its end, ``kind`` is ``unreadable``, with ``input``, ``rule``
-(``input.content``, ``input.file``, or ``input.package``), ``message``, ``line``, and ``column``. A remedy has the ``kind``
-``hint``, with ``input`` and ``message``. At the end of each input ``kind`` is ``input``, with ``input``, ``frames``,
-``bytes``, and how many findings there are of each severity, ``known`` ones apart; what is unreadable counts as an error.
+``kind`` of an object is one of these:
+
+- ``finding``: a finding. It has ``input``, ``requirement``, ``severity``, ``offset``, ``bytes`` (the number of affected
+  bytes), and ``bits`` (the lowest and the highest one, or null). It has ``side``, ``frame``, ``path``, ``about`` (a
+  description of the frame), ``line``, ``expected``, ``found``, ``refused``, and ``ends``. ``more`` is the number of
+  other violations that it represents, ``rule`` the sentence of the requirement, and ``link`` null without a site.
+  It also has ``source``, ``around`` (hexadecimal), ``around_offset``, ``known`` (reason and date of the baseline, or
+  null), and ``failure``.
+- ``unreadable``: an input that cannot be read or checked completely. It has ``input``, ``rule`` (``input.content``,
+  ``input.file``, ``input.package``, or ``input.requests``), ``message``, ``line``, and ``column``.
+- ``hint``: a remedy. It has ``input`` and ``message``.
+- ``input``: the end of an input. It has ``input``, ``frames``, ``bytes``, and the number of findings of each severity
+  and of ``known`` ones. An unreadable input counts as an error.
 """
 
 from __future__ import annotations
@@ -27,10 +32,10 @@ __all__ = ["JsonReport"]
 
 
 class JsonReport(Report):
-    """A JSON object a line."""
+    """A report with one JSON object per line."""
 
     def begin(self, name: str) -> None:
-        """Starts to count."""
+        """Resets the counts."""
         self._counts = dict.fromkeys((*SEVERITIES, "known"), 0)
 
     def finding(self, name: str, finding: Finding, known: Known | None = None) -> None:
@@ -66,7 +71,7 @@ class JsonReport(Report):
         )
 
     def unreadable(self, name: str, fault: Unreadable) -> None:
-        """Writes why the input could not be read to its end."""
+        """Writes the reason why the input could not be read or checked completely."""
         self._counts["error"] += 1
         self._write(
             {
@@ -84,7 +89,7 @@ class JsonReport(Report):
         self._write({"kind": "hint", "input": well_formed(name), "message": message})
 
     def end(self, name: str, frames: int, size: int) -> None:
-        """Writes what there was."""
+        """Writes the summary of the input."""
         self._write({"kind": "input", "input": well_formed(name), "frames": frames, "bytes": size, **self._counts})
 
     def _write(self, data: dict[str, object]) -> None:

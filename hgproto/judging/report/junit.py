@@ -1,4 +1,4 @@
-"""The report as JUnit XML: a test suite for each input, a test case for each finding."""
+"""The report as JUnit XML: a test suite for each input, and a test case for each finding."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
 __all__ = ["MOST_CASES", "JunitReport"]
 
 MOST_CASES = 10_000
-"""Test cases of one input. How many there are stands before the first, so that they are held until the input ends."""
+"""The most test cases of one input. They are held until the input ends, because their number comes first."""
 
 
 class JunitReport(Report):
-    """JUnit XML. An input without findings is one case that passes."""
+    """A report in JUnit XML. An input without findings is one case that passes."""
 
     def __init__(self, out: TextIO, *, colour: bool = False, site: str = "", strict: bool = False) -> None:
         super().__init__(out, colour=colour, site=site, strict=strict)
         self._write('<?xml version="1.0" encoding="utf-8"?>\n<testsuites name="hgproto validate">\n')
 
     def begin(self, name: str) -> None:
-        """Starts a suite."""
+        """Begins a suite."""
         self._cases: list[str] = []
         self._failures = self._skipped = self._more = self._errors = 0
         self._hints: list[str] = []
 
     def finding(self, name: str, finding: Finding, known: Known | None = None) -> None:
-        """Adds a case: a failure, one that is skipped since it is known, or one that passes with what was found."""
+        """Adds a case: a failure, a skipped case for a known finding, or a passing case with output."""
         failure = self.is_failure(finding, known)
         if len(self._cases) >= MOST_CASES:
-            # What cannot be listed still counts.
+            # Failures that are not listed still count.
             self._more += failure
             return
         self._failures += failure
@@ -73,7 +73,7 @@ class JunitReport(Report):
         """Writes the suite."""
         if self._more:
             self._failures += 1
-            message = _attribute(f"{counted(self._more, 'more failure')}, of which there is no room to tell")
+            message = _attribute(f"{counted(self._more, 'more failure')}, not listed")
             case = f'name="more"><failure type="more" message={message}/></testcase>'
             self._cases.append(f"<testcase classname={_attribute(name)} {case}")
         if not self._cases:
@@ -96,7 +96,7 @@ class JunitReport(Report):
         self._write("</testsuites>\n")
 
     def _write(self, text: str) -> None:
-        """Writes text that is the same in whatever encoding the output has."""
+        """Writes text as ASCII, so that it does not depend on the encoding of the output."""
         self.out.write(text.encode("ascii", "xmlcharrefreplace").decode("ascii"))
 
 

@@ -1,7 +1,7 @@
-"""The report as SARIF 2.1.0, which code scanning services take.
+"""The report as SARIF 2.1.0, for code scanning services.
 
-Results are written as they come, so that memory does not grow with them; the rules, of which there are only those that
-were broken, come after them.
+Each result is written immediately, so the memory does not grow with the results. The rules of SARIF follow the results,
+and include only the violated requirements.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ __all__ = ["SarifReport"]
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _LONGEST = 1000
-"""Characters of a text; services cut longer ones in places of their own choice."""
+"""The most characters of a text. Services truncate longer ones."""
 
 
 class SarifReport(Report):
-    """SARIF 2.1.0: one run, a result for each finding."""
+    """A report in SARIF 2.1.0 with one run, and a result for each finding."""
 
     def __init__(self, out: TextIO, *, colour: bool = False, site: str = "", strict: bool = False) -> None:
         super().__init__(out, colour=colour, site=site, strict=strict)
         self._rules: dict[str, tuple[int, dict[str, Any]]] = {}
-        """The rules that were violated, each with its index."""
+        """The rules of SARIF for the violated requirements, each with its index."""
         self._results = 0
         self._notifications: list[dict[str, Any]] = []
         self._successful = True
@@ -75,7 +75,7 @@ class SarifReport(Report):
         self._result(result)
 
     def unreadable(self, name: str, fault: Unreadable) -> None:
-        """Writes a result; for trouble with a file or a package, the run counts as one that failed too."""
+        """Writes a result. A problem with a file or a package also marks the run as failed."""
         if fault.rule not in self._rules:
             level = {"level": ERROR}
             rule = {"id": fault.rule, "shortDescription": {"text": fault.sentence}, "defaultConfiguration": level}
@@ -104,7 +104,7 @@ class SarifReport(Report):
         self.out.write(json.dumps({**result, "ruleIndex": self._rules[result["ruleId"]][0]}))
 
     def close(self) -> None:
-        """Writes the rules, how the run went, and the end."""
+        """Writes the rules, the result of the run, and the end."""
         driver = {
             "name": "hgproto",
             "semanticVersion": __version__,
@@ -131,18 +131,18 @@ class SarifReport(Report):
 
 
 def _uri(name: str) -> str:
-    """The address of an input, relative to where the program runs unless its path is absolute."""
+    """Returns the address of an input, relative to the working directory unless its path is absolute."""
     path = PurePath("stdin" if name == "standard input" else name)
     return path.as_uri() if path.is_absolute() else quote(os.fsencode(path.as_posix()))
 
 
 def _text(text: str) -> str:
-    """A message without the links that SARIF knows in it: bytes of a peer must lead nowhere."""
+    """Returns a message with SARIF links escaped, so that bytes from a peer cannot become a link."""
     return re.sub(r"([\\\[\]])", r"\\\1", text) if "](" in text else text
 
 
 def _fingerprint(uri: str, finding: Finding) -> str:
-    """The same for the same fault in the same input, wherever bytes before it have moved it."""
+    """Returns a fingerprint that stays the same if bytes before the fault change."""
     path = "".join(character for character in finding.path if not character.isdigit())
     parts = (uri, finding.id, str(finding.side), path, finding.around.hex())
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""The report for people: each finding with the bytes around it, as a good compiler shows source."""
+"""The report for people. It shows each finding with the bytes around it, like a compiler shows source code."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ __all__ = ["TextReport"]
 
 ROW_BYTES = 16
 MOST_ROWS = 6
-"""Rows of bytes that are shown of one finding."""
+"""The most rows of bytes that are shown for one finding."""
 _COLOURS = {ERROR: "1;31", WARNING: "1;33", NOTE: "1;36", "place": "1", "mark": "1;32", "faint": "2"}
 
 
 class TextReport(Report):
-    """Text for people."""
+    """A report as text."""
 
     def begin(self, name: str) -> None:
-        """Starts to count."""
+        """Resets the counts."""
         self._counts = dict.fromkeys(SEVERITIES, 0)
         self._known = 0
         self._fault: Unreadable | None = None
 
     def finding(self, name: str, finding: Finding, known: Known | None = None) -> None:
-        """Shows a finding; one that is known is only counted."""
+        """Shows a finding. A known one is only counted."""
         if known is not None:
             self._known += 1
             return
@@ -43,7 +43,7 @@ class TextReport(Report):
         self.out.write("\n")
 
     def unreadable(self, name: str, fault: Unreadable) -> None:
-        """Keeps the reason for the last line, where it counts as an error."""
+        """Counts an error, and keeps the reason for the last line."""
         self._counts[ERROR] += 1
         self._fault = fault
 
@@ -52,7 +52,7 @@ class TextReport(Report):
         self.out.write(f"{printable(name)}: {self._in(NOTE, 'hint')}: {message}\n\n")
 
     def end(self, name: str, frames: int, count: int) -> None:
-        """Says in one line what there was."""
+        """Writes the summary of the input in one line."""
         parts = [counted(number, severity) for severity, number in self._counts.items() if number]
         parts += [f"{self._known} known"] * bool(self._known)
         if self._fault is not None:
@@ -73,10 +73,10 @@ class TextReport(Report):
         if self.site:
             yield f"  {self._in('faint', '=')} {self.link(finding)}"
         if finding.ends:
-            yield f"  {self._in('faint', '=')} Nothing after this place could be looked at."
+            yield f"  {self._in('faint', '=')} The rest of the input could not be checked."
 
     def _bits(self, finding: Finding) -> str:
-        """The bits that are concerned, in the byte that they are in."""
+        """Returns a text with the affected bits and their byte."""
         if finding.bits is None or finding.size != 1:
             return ""
         low, high = finding.bits
@@ -89,7 +89,7 @@ class TextReport(Report):
         return f": {which} of {finding.around[at]:#04x}, {shown}"
 
     def _rows(self, finding: Finding) -> Iterator[str]:
-        """The bytes around, in rows, with those marked that are concerned; a caret between two where something lacks."""
+        """Yields rows with the bytes around a place. The affected bytes are marked; a caret marks the place of missing ones."""
         around, start = finding.around, finding.around_offset
         if not around:
             return
@@ -115,7 +115,7 @@ class TextReport(Report):
             if finding.size == 0 and row <= finding.offset < row + ROW_BYTES:
                 marks[finding.offset - row] = "^"
             if any(mark.strip() for mark in marks):
-                # A line under each run of bytes, without gaps.
+                # The marks of adjacent bytes are joined.
                 line = " ".join(marks).replace("^^ ^^", "^^^^^").replace("^^ ^^", "^^^^^").rstrip()
                 yield f"  {'':8}  {self._in('mark', line)}"
 
@@ -124,7 +124,7 @@ class TextReport(Report):
 
 
 def _unreadable(fault: Unreadable) -> str:
-    """The reason why an input could not be read to its end, and where."""
+    """Returns the reason why an input could not be read or checked completely, with its place."""
     places = (("line", fault.line), ("column", fault.column))
     place = ", ".join(f"{what} {number}" for what, number in places if number is not None)
     if fault.rule in (MISSING_PACKAGE, TOO_MANY_INCOMPLETE):
