@@ -1,7 +1,8 @@
-"""Shapes: the types that a schema has for CBOR values, and how values of them are read, built, and located.
+"""Shapes, the schema's types of CBOR values, and functions that decode, build, and locate such values.
 
-The functions that read expect bytes that are well formed (:func:`hgproto.runtime.cbor.skip_item` accepts them). ``rules`` are the
-requirements of the structure by what can be wrong: type, charset, choice, keys, and missing. ``path`` names the value in errors.
+The decoding functions expect well-formed bytes, which :func:`hgproto.runtime.cbor.skip_item` accepts. ``rules``: the
+requirements of the structure by kind of error: type, charset, choice, keys, and missing. ``path``: the name of the
+value in errors.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["MAJORS", "Entry", "Shape", "Step", "brief", "read_shape", "steps_of", "write_shape"]
 
 _MAX_SHOWN = 32
-"""Longer integers are not shown: Python has a limit on the digits that it prints."""
+"""The most characters of a value in an error."""
 
 MAJORS = {
     "text": frozenset({2, 3}),
@@ -66,9 +67,9 @@ _INTEGERS = frozenset({"int", "uint"})
 class Shape(NamedTuple):
     """The type of a value.
 
-    ``type``: a word of the schema language. ``minimum``: of an integer; 0 for a ``uint``. ``choices``: the strings that are
-    allowed, if not all. ``parts``: the shape of the items (array), of the keys and of the values (map-of), or of each option
-    (one-of). ``entries``: the keys that a map is known to have.
+    ``type``: a word of the schema language. ``minimum``: that of an integer; 0 for a ``uint``. ``choices``: the allowed
+    strings; empty for all. ``parts``: the shape of the items (array), of the keys and of the values (map-of), or of
+    each option (one-of). ``entries``: the known keys of a map.
     """
 
     type: str
@@ -93,7 +94,7 @@ class Entry(NamedTuple):
 
 
 class Step(NamedTuple):
-    """Bytes ``start`` to ``end`` within a value, ``path`` from the value on, and ``value``, None for the head of a container."""
+    """Bytes ``start`` to ``end`` within a value. ``path`` starts at the value. ``value``: None for the head of a container."""
 
     path: str
     start: int
@@ -103,7 +104,7 @@ class Step(NamedTuple):
 
 
 def read_shape(shape: Shape, data: bytes, at: int, end: int, path: str, rules: Mapping[str, str]) -> Any:
-    """Returns the value of the item from ``at`` to ``end``. Raises :class:`RemoteProtocolError` for one of another shape.
+    """Returns the value of the item from ``at`` to ``end``. Raises :class:`RemoteProtocolError` for another shape.
 
     Strings are ``str`` or ``bytes``, arrays are lists. Maps are dicts: known keys are ``str``, and others ``bytes``.
     """
@@ -194,7 +195,7 @@ def _read_map(shape: Shape, data: bytes, at: int, path: str, rules: Mapping[str,
 
 
 def steps_of(shape: Shape, data: bytes, at: int, end: int, value: Any) -> Iterator[Step]:
-    """Yields the parts of a value that :func:`read_shape` accepts, in wire order: heads of containers, keys, and items."""
+    """Yields the parts of a valid value in wire order: heads of containers, keys, and items."""
     if shape.type == "one-of":
         shape = next(part for part in shape.parts if data[at] >> 5 in MAJORS[part.type])
     if shape.type not in ("array", "map", "map-of"):
@@ -221,7 +222,7 @@ def steps_of(shape: Shape, data: bytes, at: int, end: int, value: Any) -> Iterat
 
 
 def _brief_item(data: bytes, at: int) -> str:
-    """Describes an item without building an object of its parts."""
+    """Returns a short text for an item, without decoding nested items."""
     major, _, argument, _ = item_head(data, at)
     if major in (4, 5, 6):
         return {4: "an array", 5: "a map", 6: f"an item with tag {argument}"}[major]
@@ -229,7 +230,7 @@ def _brief_item(data: bytes, at: int) -> str:
 
 
 def write_shape(shape: Shape, value: Any, path: str, rules: Mapping[str, str], depth: int = 1) -> bytes:
-    """Returns the item of a value. ``depth``: levels of nesting around it. Raises :class:`LocalProtocolError`."""
+    """Encodes a value. ``depth``: levels of nesting around it. Raises :class:`LocalProtocolError`."""
     kind = shape.type
     if kind == "one-of":
         option = next((part for part in shape.parts if _fits(part, value)), None)
@@ -326,7 +327,7 @@ def _write_pairs(
 
 
 def brief(value: object) -> str:
-    """Describes a value in a few words."""
+    """Returns a short text for a value."""
     match value:
         case None:
             return "null"

@@ -38,7 +38,9 @@ def test_a_validator_says_what_it_has_not_looked_into(monkeypatch: pytest.Monkey
     assert [*validator.feed(WIRE), *validator.close()] == []
     assert validator.untracked == 3
     assert Validator("client").untracked == 0
-    message = r"^wire: 3 payloads were not checked, because more than 65536 requests had .*; validate a part of the input$"
+    message = (
+        r"^wire: 3 payloads were not checked, because more than 65536 requests had .*; validate a part of the input$"
+    )
     with pytest.warns(UserWarning, match=message):
         assert_valid(WIRE, name="wire", role="client", depth="frames")
     assert untracked_message(1).startswith("1 payload was not")
