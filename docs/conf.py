@@ -56,6 +56,8 @@ nitpick_ignore += [("py:class", name) for name in ("concurrent.futures.ThreadPoo
 nitpick_ignore += [
     ("py:class", name) for name in ("Atom", "BytesLike", "Data", "Key", "Readable", "Role", "Source", "Writable")
 ]
+# Parts of tables and of the model, which are not documented one by one.
+nitpick_ignore += [("py:class", name) for name in ("CborEntry", "Document", "Shape")]
 nitpick_ignore += [("py:class", name) for name in ("hypothesis.strategies.SearchStrategy", "st.SearchStrategy", "T")]
 nitpick_ignore += [
     ("py:class", name) for name in ("EventT", "hgproto.reactors.pool.EventT", "hgproto.reactors.reactor.EventT")

@@ -122,8 +122,10 @@ def text_of(explanation: Explanation) -> Iterator[str]:
 def _facts(explanation: Explanation) -> Iterator[tuple[str, str]]:
     requirement = explanation.requirement
     yield "why", requirement.why
-    source = "the protocol" if requirement.source == "protocol" else "our resolution; the source is silent"
-    yield "source", f"{source} (section {requirement.section})"
+    source = (
+        "the protocol" if requirement.source == "protocol" else "our resolution, since the source is silent or vague"
+    )
+    yield "source", f"{source}: {requirement.section}"
     if requirement.resolution is not None:
         yield "resolution", requirement.resolution
     if requirement.reference is not None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hgproto.language.cbor_types import CborEntry
+    from hgproto.language.documents import Document
     from hgproto.language.messages import Message
     from hgproto.language.problems import Place
 
@@ -65,7 +66,7 @@ def fitting_rules(type: str, size: str | None, at_most: str | None, *, repeat: b
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """A requirement of the catalogue."""
+    """A requirement of the catalogue. ``section``: the heading and the document that it comes from."""
 
     id: str
     binds: str
@@ -477,6 +478,7 @@ class Schema:
     emits: Mapping[str, Action]
     guards: Mapping[str, Guard]
     machines: Mapping[str, Machine]
+    sources: Mapping[str, Document]
     requirements: Mapping[str, Requirement]
     references: Mapping[str, tuple[Reference, ...]]
 

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 from hgproto.language import model
 from hgproto.language.cbor_types import OPTIONS, CborEntry, CborType, written_types
+from hgproto.language.documents import Document
 from hgproto.language.mentions import all_parts, by_end, find_part, mentions, owner, texts
 from hgproto.language.names import field_fault, name_faults
 from hgproto.language.problems import Problem, SchemaError
 from hgproto.language.resolve_machines import MAX_FIELDS, MachineResolver
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from hgproto.language.problems import Place
     from hgproto.language.resolve_machines import Data, Path
@@ -81,7 +82,8 @@ class _Resolver(MachineResolver):
             name: self.machine(name, part, ("machines", name), frames, guards, flag_names)
             for name, part in data.get("machines", {}).items()
         }
-        requirements = {name: self.catalogue_entry(name, part) for name, part in data["requirements"].items()}
+        sources = self.sources()
+        requirements = {name: self.catalogue_entry(name, part, sources) for name, part in data["requirements"].items()}
         if self.problems:
             raise SchemaError(self.problems)
         schema = model.Schema(
@@ -109,6 +111,7 @@ class _Resolver(MachineResolver):
             emits=emits,
             guards=guards,
             machines=machines,
+            sources=sources,
             requirements=requirements,
             references={name: tuple(places) for name, places in self.references.items()},
         )
@@ -133,8 +136,28 @@ class _Resolver(MachineResolver):
                         advice = "say of what, with a dot"
                     self.problems.append(Problem(self.source.place(path), message, advice))
 
-    def catalogue_entry(self, name: str, part: Data) -> model.Requirement:
+    def sources(self) -> dict[str, Document]:
+        sources = {
+            name: Document(name=name, place=self.source.key_place(("sources", name)), **part)
+            for name, part in self.data.get("sources", {}).items()
+        }
+        known: dict[str, str] = {}
+        for source in sources.values():
+            for section in source.sections:
+                if section in known:
+                    place = self.source.key_place(("sources", source.name, "sections", section))
+                    message = f"the section {section!r} is in {known[section]!r} too"
+                    self.problems.append(Problem(place, message, "give it another name"))
+                known[section] = source.name
+        return sources
+
+    def catalogue_entry(self, name: str, part: Data, sources: Mapping[str, Document]) -> model.Requirement:
         parts: Data = dict.fromkeys(("reason", "resolution", "reference", "severity")) | part
+        if sources:
+            section, cited = part["section"], {name: one for one in sources.values() for name in one.sections}
+            self.known("section", section, cited, ("requirements", name, "section"))
+            if section in cited:
+                parts["section"] = cited[section].cite(section)
         return model.Requirement(id=name, place=self.source.key_place(("requirements", name)), **parts)
 
     def header(self, data: Data, path: Path) -> model.Header:

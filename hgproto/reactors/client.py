@@ -1,4 +1,4 @@
-"""The client's reactor (section 1.6), which encodes commands and decodes responses."""
+"""The client's reactor, which encodes commands and decodes responses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The receiving half of the server's reactor, which decodes commands (section 1.6).
+"""The receiving half of the server's reactor, which decodes commands.
 
 The parts of a request are kept until its command can run. A request that exceeds one of its own limits is rejected, and
 its remaining frames are ignored.

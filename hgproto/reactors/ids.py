@@ -1,4 +1,4 @@
-"""Allocation of ids for requests and streams (section 1.2)."""
+"""Allocation of ids for requests and streams."""
 
 from __future__ import annotations
 

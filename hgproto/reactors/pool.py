@@ -1,4 +1,4 @@
-"""Thread pools that encode and decode streams in parallel, which is the purpose of streams (section 1.4).
+"""Thread pools that encode and decode streams in parallel, which is the purpose of streams.
 
 Each stream has its own compression context, so several streams can be encoded and decoded at the same time. The thread
 of the reactor only does I/O and headers. :class:`EncodingPool` builds the frames of sends, those of one stream in

@@ -1,4 +1,4 @@
-"""The receiving half of the client's reactor, which decodes responses (section 1.6)."""
+"""The receiving half of the client's reactor, which decodes responses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The server's reactor (section 1.6), which decodes commands and encodes responses."""
+"""The server's reactor, which decodes commands and encodes responses."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from hgproto.sphinx.pieces import bullets, joined, named, paragraph, section, ta
 from hgproto.sphinx.protocol import sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from hgproto.language.messages import MessagePart
     from hgproto.language.model import Requirement
@@ -205,6 +205,18 @@ def _actions(pieces: Pieces, note: Note) -> list[nodes.Node]:
     return [table(heads, rows, kind="stacked", widths=(18, 32, 20, 30))]
 
 
+def _sources(pieces: Pieces, note: Note) -> list[nodes.Node]:
+    rows: list[list[str | nodes.Node | Sequence[str | nodes.Node]]] = [
+        [
+            nodes.literal("", source.document),
+            source.version,
+            [*pieces.prose(source.doc, None, source.place), bullets(source.sections.values())],
+        ]
+        for source in pieces.volume.schema.sources.values()
+    ]
+    return [table(("document", "version", "its sections"), rows, kind="stacked", widths=(30, 25, 45))]
+
+
 REGISTRIES: dict[str, Registry] = {
     "frames": _frames,
     "flags": _flags,
@@ -215,6 +227,7 @@ REGISTRIES: dict[str, Registry] = {
     "messages": _messages,
     "events": _events,
     "actions": _actions,
+    "sources": _sources,
 }
 """The registries by name."""
 
@@ -271,7 +284,7 @@ def _requirement(pieces: Pieces, requirement: Requirement, note: Note) -> nodes.
     whose = "our resolution, since the source is silent" if requirement.source == "ours" else "the protocol's source"
     fields: list[tuple[str, nodes.Node | None]] = [
         ("Level", paragraph(requirement.level)),
-        ("From", paragraph(f"{whose}, section {requirement.section}")),
+        ("From", paragraph(f"{whose}: {requirement.section}")),
         ("Resolution", _prose(pieces, requirement.resolution, requirement)),
         ("Reference implementation", _prose(pieces, requirement.reference, requirement)),
         ("Enforced by", paragraph(f"{ENFORCED[requirement.enforced]}. {requirement.reason or ''}".rstrip(" ."))),

@@ -1,4 +1,4 @@
-"""Content encodings, which compress the payloads of a stream (section 1.4).
+"""Content encodings, which compress the payloads of a stream.
 
 A :class:`Profile` creates encoders and decoders. An :class:`Encodings` is a registry of profiles, to which users can
 add their own. ``identity`` and ``zlib`` are always available. ``zstd-8mb`` needs Python 3.14 or the package

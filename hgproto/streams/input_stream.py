@@ -1,4 +1,4 @@
-"""Input streams, which check the peer's frames against the schema's state machine and decode them (section 1.4)."""
+"""Input streams, which check the peer's frames against the schema's state machine and decode them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Output streams, which encode frames before they are sent (section 1.4).
+"""Output streams, which encode frames before they are sent.
 
 An :class:`OutputStream` opens itself, names its content encoding, encodes, flushes, and closes itself. The counterpart
 is :class:`hgproto.streams.input_stream.InputStream`.

@@ -1,4 +1,4 @@
-"""The human form of a frame (section 1.7): one line that people can read, write, and compare.
+"""The human form of a frame: one line that people can read, write, and compare.
 
 ``<request-id> <stream-id> <stream-flags> <type> <flags> <payload>``. Every frame has a canonical line, and parsing that
 line returns the same frame. The parser also accepts numbers for names, hexadecimal numbers, and any escape of a Python

@@ -27,7 +27,7 @@ PIECE_BYTES = 1 << 18
 
 
 def encode_frame(frame: Frame, *, max_payload: int | None = None, codec: Codec | None = None) -> bytes:
-    """Encodes a frame, and computes its length (section 1.2).
+    """Encodes a frame, and computes its length.
 
     ``max_payload``: the most bytes of a payload; None for the revision's default. Raises :class:`LocalProtocolError`
     for a longer payload, and for a number that its header field cannot hold. Raises :class:`ValueError` for a frame of

@@ -122,7 +122,7 @@ class SarifReport(Report):
             "id": requirement.id,
             "shortDescription": {"text": requirement.sentence},
             "fullDescription": {"text": f"{requirement.why}{ours}"},
-            "help": {"text": f"Section {requirement.section}. {requirement.sentence} {requirement.why}{ours}"},
+            "help": {"text": f"{requirement.sentence} {requirement.why}{ours} Source: {requirement.section}."},
             "defaultConfiguration": {"level": severity},
         }
         if self.site:
