@@ -151,8 +151,8 @@ NEVER_EVEN = (
             f"  progress.{name}:\n    {{{head}, enforced: manual",
         )
         for name, head in (
-            ("topic-ascii", 'binds: server, level: SHOULD, source: protocol, section: progress'),
-            ("topic-end", 'binds: server, level: MUST, source: protocol, section: progress'),
+            ("topic-ascii", "binds: server, level: SHOULD, source: protocol, section: progress"),
+            ("topic-end", "binds: server, level: MUST, source: protocol, section: progress"),
         )
     ),
     (
