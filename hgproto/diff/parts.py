@@ -47,6 +47,7 @@ __all__ = ["Flags", "Names", "of_frames", "of_header", "of_schema", "of_structur
 SCHEMA = {"revision": SEMANTIC, "media_type": WIRE, "title": DOCUMENTATION, "doc": DOCUMENTATION}
 LIMIT = {"default": WIRE, "maximum": WIRE, "unit": SEMANTIC, "doc": DOCUMENTATION, "reason": DOCUMENTATION}
 PROFILE = {"settings": WIRE, "algorithm": WIRE, "window": WIRE, "source": DOCUMENTATION, "doc": DOCUMENTATION}
+SOURCE = {"document": DOCUMENTATION, "version": DOCUMENTATION, "doc": DOCUMENTATION}
 REQUIREMENT = {
     "binds": SEMANTIC,
     "level": SEMANTIC,
@@ -122,12 +123,14 @@ def of_schema(old: Schema, new: Schema) -> Iterator[Change]:
 
 
 def of_tables(old: Schema, new: Schema, names: Names) -> Iterator[Change]:
-    """Limits, profiles and requirements."""
+    """Limits, profiles, sources, and requirements."""
     profiles = {
         name: name for name in old.profiles if name in new.profiles
     }  # a profile's name is what goes over the wire
     yield from _table("limits", "limit", WIRE, old.limits, new.limits, names.limits, LIMIT)
     yield from _table("profiles", "content encoding", WIRE, old.profiles, new.profiles, profiles, PROFILE)
+    sources = {name: name for name in old.sources if name in new.sources}
+    yield from _table("sources", "source", DOCUMENTATION, old.sources, new.sources, sources, SOURCE)
     yield from _table(
         "requirements", "requirement", SEMANTIC, old.requirements, new.requirements, names.requirements, REQUIREMENT
     )

@@ -20,6 +20,7 @@ from hgproto.cli import main
 from hgproto.diff import KINDS, Change, changes, entries, events, machines, messages, parts
 from hgproto.language import SchemaError, check, load, model
 from hgproto.language.cbor_types import CborEntry
+from hgproto.language.documents import Document
 from hgproto.language.messages import Message, MessagePart
 from hgproto.revisions.revision import Revision
 
@@ -142,6 +143,7 @@ def test_what_is_new_one_way_is_gone_the_other(pair: Pair) -> None:
 ELSEWHERE = {
     model.Action: "name events",
     CborEntry: "name type",
+    Document: "name sections",
     model.Event: "name inherited own",
     model.EventField: "name",
     model.Field: "name type size count sizes repeat parity order bits rules sized_by",
@@ -152,7 +154,7 @@ ELSEWHERE = {
     model.Profile: "name",
     model.Requirement: "id",
     model.Schema: "header stream_flags stream_constraints limits profiles structures frames guards machines requirements "
-    "messages events emits",
+    "messages events emits sources",
     Message: "name parameters parts",
     MessagePart: "frame flags otherwise choices",
 }
@@ -172,6 +174,7 @@ ELSEWHERE = {
         (model.Limit, parts.LIMIT),
         (model.Machine, machines.MACHINE),
         (model.Profile, parts.PROFILE),
+        (Document, parts.SOURCE),
         (model.Requirement, parts.REQUIREMENT),
         (model.Schema, parts.SCHEMA),
         (Message, messages.MESSAGE),
