@@ -16,14 +16,12 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from hgproto.emit.events import TYPES
-from hgproto.emit.outcomes import states_of
 from hgproto.errors import ProtocolError, RemoteProtocolError
+from hgproto.evidence.rows import reactors_of, row_problems
 from hgproto.language.names import camel, snake
 from hgproto.language.problems import Adviser, Problem, suggestion
 from hgproto.reactors import events
-from hgproto.reactors.client import Client
 from hgproto.reactors.reactor import AGAIN, NOTE, Reactor
-from hgproto.reactors.server import Server
 from hgproto.revisions.generate import compile_schema
 from hgproto.runtime.frame import Record, parts_of
 from hgproto.wire.jsonform import frame_to_json, value_to_json
@@ -32,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from types import ModuleType
 
-    from hgproto.language.model import Example, FrameType, Machine, Row, Schema, Structure
+    from hgproto.language.model import Example, FrameType, Machine, Schema, Structure
 
 __all__ = ["asked", "emitted", "plain", "prove", "same_value"]
 
@@ -42,8 +40,7 @@ def prove(schema: Schema) -> tuple[list[Problem], int]:
     problems = [problem for machine in schema.machines.values() for problem in _unspoken(machine)]
     problems += _unreported(schema)
     if not problems:
-        problems += _too_early_or_late(schema)
-        problems += _of_connections(schema)
+        problems += row_problems(schema)
     if problems:
         return sorted(set(problems)), 0
     modules = compile_schema(schema)
@@ -101,7 +98,7 @@ def emitted(role: str, scope: str, event: str | None) -> frozenset[str]:
         return frozenset()
     # Emitters of frames get the payload; those of the end of input get the row.
     wanted = "payload" if event is None else "row"
-    methods = [_methods(each, "_emit_", wanted) for each in _reactors(role)]
+    methods = [_methods(each, "_emit_", wanted) for each in reactors_of(role)]
     return frozenset.intersection(*methods) - {"stream-configured"}
 
 
@@ -111,12 +108,8 @@ def asked(role: str, scope: str) -> frozenset[str]:
     of_streams = _methods(Reactor, "_ask_")
     if scope == "stream":
         return of_streams
-    known = frozenset.intersection(*(_methods(each, "_ask_") for each in _reactors(role))) - of_streams
+    known = frozenset.intersection(*(_methods(each, "_ask_") for each in reactors_of(role))) - of_streams
     return known if scope == "request" else frozenset()
-
-
-def _reactors(role: str) -> tuple[type[Reactor[Any]], ...]:
-    return {"server": (Server,), "client": (Client,)}.get(role, (Server, Client))
 
 
 def _methods(reactor: type[Reactor[Any]], prefix: str, parameter: str = "") -> frozenset[str]:
@@ -149,82 +142,6 @@ def _unspoken(machine: Machine) -> Iterator[Problem]:
         for kind, name in sorted(row.when.atoms) if row.when is not None else ():
             if kind == "guard" and name not in guards:
                 yield Problem(row.place, f"{what} answers no guard {name!r}", adviser.suggestion(name, guards))
-
-
-def _of_connections(schema: Schema) -> Iterator[Problem]:
-    """The rows of connections that reactors do not follow: they accept frames until the first violation, and none after it."""
-    for machine in schema.machines.values():
-        if machine.scope != "connection":
-            continue
-        initial, accepted = machine.initial, set[str]()
-        for row in machine.transitions:
-            first = row.source == initial
-            if row.when is not None or row.event not in (None, "violation"):
-                message = "reactors look only at frames and violations for a connection, without a condition"
-                yield Problem(row.place, message, "remove `when`, and use `frame` or `event: violation`")
-            elif row.event is None and row.to != (initial if first else None):
-                message = f"reactors accept all frames in state {initial!r} of {machine.name!r}, and no frame in another state"
-                yield Problem(row.place, message, f"use `to: {initial}`" if first else "use `error`")
-            elif row.event is None and not first and {*row.frames} != {*schema.frames}:
-                message = f"reactors reject all frames in state {row.source!r} for one reason"
-                yield Problem(row.place, message, "use `frame: any`, or remove the row")
-            elif row.event is not None and row.to in (None, initial):
-                message = f"no violation leads from state {row.source!r} to one in which frames are rejected"
-                yield Problem(row.place, message, "use another `to`")
-            if first:
-                accepted |= {*row.frames, *([] if row.event is None else [row.event])}
-        for name in sorted({*schema.frames, "violation"} - accepted):
-            message = f"state {initial!r} of {machine.name!r} has no row for {name!r}, which reactors need"
-            yield Problem(machine.place, message, "add a row")
-
-
-def _too_early_or_late(schema: Schema) -> Iterator[Problem]:
-    """The rows for frames that need what a reactor knows of a request only before or after the state of the row.
-
-    Nothing is known of a request with a free id, and a server forgets the content of one that it has received whole.
-    """
-    for machine in schema.machines.values():
-        if machine.scope != "request":
-            continue
-        for reactor in _reactors(machine.role):
-            whole = _whole(machine, schema) if reactor is Server else frozenset()
-            for row in machine.transitions:
-                known = "None" if row.source == machine.initial else "Request" if row.source in whole else ""
-                if row.event is None and known:
-                    yield from _needing_more(row, known, reactor)
-                if (
-                    reactor is Server
-                    and row.source == machine.initial
-                    and row.to != machine.initial
-                    and row.to is not None
-                ):
-                    for name in row.frames:
-                        if schema.frames[name].role != "command":
-                            message = (
-                                f"{name!r} begins a request, and a server knows only requests that begin with a command"
-                            )
-                            yield Problem(row.place, message, "use a frame type with `role: command`")
-                if row.source in whole and row.to is not None and row.to not in {*whole, machine.initial}:
-                    message = f"a request is whole in state {row.source!r}, and more of it can come in state {row.to!r}"
-                    yield Problem(row.place, message, "lead to a state in which nothing more of the request can come")
-
-
-def _needing_more(row: Row, known: str, reactor: type[Reactor[Any]]) -> Iterator[Problem]:
-    """The actions and guards of a row that a reactor has no code for where it knows only this of a request."""
-    used = [("emit", "_emit_", row.emit)] if row.emit is not None else []
-    used += [("answer", "_ask_", name) for kind, name in (row.when.atoms if row.when else ()) if kind == "guard"]
-    for verb, prefix, name in sorted(used):
-        accepted = get_annotations(getattr(reactor, f"{prefix}{snake(name)}")).get("request", known)
-        if known not in accepted.split(" | "):
-            why = "is free" if known == "None" else "was received whole"
-            message = f"a {reactor.role} cannot {verb} {name!r} in state {row.source!r}, in which a request {why}"
-            yield Problem(row.place, message, "use it in another state")
-
-
-def _whole(machine: Machine, schema: Schema) -> frozenset[str]:
-    """The states of requests that a server has received whole."""
-    states = states_of(schema, "server")
-    return frozenset() if states is None else frozenset([*machine.states][state] for state in states.whole)
 
 
 def _unreported(schema: Schema) -> Iterator[Problem]:
