@@ -1,4 +1,4 @@
-"""Baselines: what is known of which findings, until when, and what is no baseline."""
+"""Baselines: entries, their expiry dates, and files that are not baselines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Findings: what they say of themselves, and how bad breaking a rule is."""
+"""Findings: their texts, and the severity of violations."""
 
 from __future__ import annotations
 

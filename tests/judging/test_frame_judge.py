@@ -1,4 +1,4 @@
-"""Frames that are judged by themselves, where it cannot be told what a payload is."""
+"""Frames that are checked separately, with payloads whose structure is unknown."""
 
 from __future__ import annotations
 

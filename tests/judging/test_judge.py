@@ -1,4 +1,4 @@
-"""How judges go on after a fault: what each repairs, what it gives up, and what it says no more."""
+"""Judges after a fault: repairs, ignored parts, and findings that are reported only once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Streams of a judge: they go blind when their encoding is not known or broken, and see again once they are opened anew."""
+"""Streams of a judge: blind after an unknown or damaged encoding, until they are opened again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reports: what each format says of the same findings, read by tools that know the format and not us."""
+"""Reports: the output of each format, read by other tools for that format."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ FAULTY = [
 
 
 def faulty(format: str, faults: Sequence[tuple[str, Unreadable]] = FAULTY) -> str:
-    """What a report writes of inputs of which a part can be read, and of one that is read after them."""
+    """Returns the report of inputs that can be read only in part, and of one input after them."""
     out = StringIO()
     report = FORMATS[format](out, site=SITE)
     for name, fault in faults:

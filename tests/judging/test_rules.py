@@ -1,4 +1,4 @@
-"""Advisory requirements: what is remarked on, how much of it, and that it takes one pass and little memory."""
+"""Advisory requirements: remarks, their number, and checks in one pass with little memory."""
 
 from __future__ import annotations
 

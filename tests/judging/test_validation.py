@@ -1,4 +1,4 @@
-"""The validator: vectors and sessions judged as they are labelled, places, depths, and what holds for any input at all."""
+"""The validator: labeled vectors and sessions, places, depths, and properties for any input."""
 
 from __future__ import annotations
 

@@ -190,7 +190,7 @@ def test_a_response_before_the_request_was_sent_ends_its_data() -> None:
 
 
 class Source:
-    """A file that gives some parts and then raises an exception, or gives what is no bytes."""
+    """A file that returns some parts and then raises an exception, or returns an object other than bytes."""
 
     def __init__(self, parts: list[bytes], end: Any = b"") -> None:
         self.parts = list(parts)

@@ -1,4 +1,4 @@
-"""Conversations: a client's and a server's reactor against each other, in whatever order things happen.
+"""Conversations between a client's and a server's reactor, in every order of events.
 
 A state machine of Hypothesis is the applications of both sides and the two pipes between them. Commands are issued,
 frames of several sends taken one at a time, bytes delivered in chunks of any size, responses begun, broken off and mixed
@@ -168,7 +168,7 @@ class Pipe:
             self.data += codec.encode_frame(frame)
 
     def deliver(self, size: int) -> list[Any]:
-        """What comes of the next ``size`` bytes, or of as many frames as that may be."""
+        """Returns the events of the next ``size`` bytes, or of a corresponding number of frames."""
         if self.reactor.ended:
             assert not self.data and not self.frames
             return []

@@ -1,4 +1,4 @@
-"""Encoders that fail: each response and request arrives whole, or its failure is told on both sides."""
+"""Encoders that fail: each response and request arrives completely, or both sides report its failure."""
 
 from __future__ import annotations
 
@@ -366,7 +366,7 @@ def test_a_request_arrives_whole_or_its_failure_is_told(method: str, kind: type[
 
 
 def profile_of(fault: Fault) -> Any:
-    """Profiles, of which the encoders of zlib are those of a fault."""
+    """Returns profiles in which zlib has the encoders of a fault."""
     zlib_ = default_encodings()["zlib"]
     return default_encodings().plus(Profile("zlib", lambda: Fragile(fault), zlib_.decoder))
 

@@ -1,4 +1,4 @@
-"""Events: values, and sends that tell when they were made and when they were taken."""
+"""Events: values, and sends that report when they were built and when they were consumed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ids of requests and streams: parity, order, wrap-around, and those in use."""
+"""Ids of requests and streams: parity, order, wrap-around, and ids in use."""
 
 from __future__ import annotations
 

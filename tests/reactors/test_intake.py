@@ -1,4 +1,4 @@
-"""The state that reactors and generated loops share: counts, limits, and names that come again."""
+"""The state that reactors and generated loops share: counts, limits, and cached names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sends whose frames are taken in turns, with each point at which something else may happen; the peer judges them."""
+"""Interleaved sends, with other actions at every point between frames. The peer checks the frames."""
 
 from __future__ import annotations
 

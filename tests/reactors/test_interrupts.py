@@ -1,4 +1,4 @@
-"""Exceptions in the middle of receiving, such as KeyboardInterrupt: nothing is lost without a word."""
+"""Exceptions while receiving, such as KeyboardInterrupt: no event is lost silently."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CONTENT = [b"%d." % number * 30 for number in range(4)]
 
 
 class Interrupted(Future):  # type: ignore[type-arg]
-    """Work that is interrupted whenever somebody waits for it the first time."""
+    """Work that is interrupted when a caller waits for it the first time."""
 
     is_interrupted = False
 

@@ -1,4 +1,4 @@
-"""Limits: the schema's defaults, what they may be, and how they are said."""
+"""Limits: the schema's defaults, valid values, and texts."""
 
 from __future__ import annotations
 

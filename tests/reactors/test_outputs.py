@@ -1,4 +1,4 @@
-"""Outputs: the streams of a reactor, and which of them is used."""
+"""Outputs: the streams of a reactor, and the choice between them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Streams on threads: order, whatever threads do; failures where they belong; the reactor's verdicts as without threads."""
+"""Streams on threads: order, failures, and the same results as without threads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random schedules of pools and of frames that are taken by hand; the other side judges the wire, and nothing is lost."""
+"""Random schedules of pools and of frames that are consumed here. The other side checks the wire, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def torn() -> Iterator[bytes]:
 
 
 class Schedule:
-    """A connection with some sends, each of which is made by hand, by a pool, or by both; every step can be refused."""
+    """A connection with some sends. Each is built here, by a pool, or by both, and every step can be rejected."""
 
     def __init__(
         self, plan: list[tuple[str, int, int | None]], streams: int, encoding: str | None, defer: bool
@@ -476,7 +476,7 @@ def test_a_pool_sends_a_deferred_response_that_is_still_being_written(
 
 
 def claimed_writer() -> tuple[Any, Any, Any]:
-    """A client that has asked, a response that is written, and its send, whose frames are made elsewhere."""
+    """Returns a client with a request, a response that is written in parts, and its send, which is claimed."""
     client, server = Client(buffered=True), Server(defer=True)
     client.issue("x")
     for frame in client.flush():

@@ -1,4 +1,4 @@
-"""What both reactors share: the golden tables of all states, errors and their places, and plans.
+"""Common behavior of both reactors: the golden tables of all states, errors and their places, and plans.
 
 The golden tables are made by ``reactor_tables.py``. Here they are compared, counted, and held against the schema's
 tables in both directions: each row is witnessed by a run, and each run is what a row or a rule of the codec says.

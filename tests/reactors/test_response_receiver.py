@@ -1,4 +1,4 @@
-"""The receiving half of the client alone: it takes responses, and has no stream to send on."""
+"""The receiving half of the client alone, which has no stream to send on."""
 
 from __future__ import annotations
 

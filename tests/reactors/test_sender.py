@@ -1,4 +1,4 @@
-"""What both roles send with: streams of their own, and one state machine for what our side does."""
+"""The sending half of both roles: own streams, and one state machine for own actions."""
 
 from __future__ import annotations
 

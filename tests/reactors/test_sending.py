@@ -1,4 +1,4 @@
-"""Sends: frames in the order in which they were made, and what the reactor is told of them."""
+"""Sends: frames in the order in which they were built, and the notifications of the reactor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The server's reactor as its user sees it: commands, responses, refusals, deferred output, the end of input."""
+"""The server's reactor for its user: commands, responses, rejections, deferred output, and the end of input."""
 
 from __future__ import annotations
 
@@ -230,7 +230,7 @@ FAILURES: dict[str, tuple[BaseException, Any, str]] = {
     "cancelled": (CancelledError(), None, UNTOLD),
     "end of iteration": (StopIteration(), None, "RuntimeError: generator raised StopIteration"),
 }
-"""What a response raises, what describes it, and what the client is told."""
+"""The exception of a response, the function that describes it, and the message for the client."""
 
 
 @pytest.mark.requirement("error-response.ends-request", "error-response.exactly-one")

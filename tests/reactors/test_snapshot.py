@@ -1,4 +1,4 @@
-"""Snapshots: what a reactor shows of itself is what has happened, and does not change afterwards."""
+"""Snapshots: they show the state of a reactor, and do not change afterwards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Responses and commands that are written piece by piece: the other side receives what was written, whatever comes between."""
+"""Responses and commands that are written in parts: the other side receives exactly the written data."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def test_a_deferred_response_is_given_at_the_end_of_input_and_by_its_writer() ->
 
 
 def commands(server: Server, frames: Iterable[Frame]) -> list[Any]:
-    """The commands that a server is told to run, and their data."""
+    """Returns the commands that a server is to run, and their data."""
     events = [event for frame in frames for event in server.receive_frame(frame)]
     assert not [event for event in events if isinstance(event, Error)]
     return [event for event in events if isinstance(event, RunCommand | CommandData)]

@@ -1,4 +1,4 @@
-"""A buffer is its owner's again once the call is over, also where an error is kept: its traceback has the locals of functions."""
+"""No call keeps a view of a buffer, even if an error is kept: its traceback has the local variables of functions."""
 
 from __future__ import annotations
 

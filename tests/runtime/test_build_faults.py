@@ -1,4 +1,4 @@
-"""Codec and Structs name the same requirement and field when a value that breaks several cannot be built."""
+"""Codec and Structs report the same requirement and field for a value that violates several requirements."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bytes out of any buffer, at every function that is given bytes."""
+"""Buffers of all types, for every function with an argument of bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which structure a payload has: everything that decides it decides alike, whatever conditions the cases have."""
+"""The structure of a payload: every component selects the same one, whatever conditions the cases have."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def with_cases(cases: list[tuple[tuple[str | None, str | None], str]], folder: P
 
 
 def expected(cases: list[tuple[tuple[str | None, str | None], str]], flags: int, continued: bool) -> str:
-    """The target by the words of the language: the first case of which all conditions hold."""
+    """Returns the expected target: the first case whose conditions all hold."""
     return next(
         target
         for (when, after), target in cases

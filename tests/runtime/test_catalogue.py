@@ -1,4 +1,4 @@
-"""The generated catalogue: the schema's requirements, with the places that put them into effect."""
+"""The generated catalog: the schema's requirements, with the places that enforce them."""
 
 from __future__ import annotations
 

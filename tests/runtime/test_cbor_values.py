@@ -1,4 +1,4 @@
-"""Values of CBOR that Python has no type for."""
+"""CBOR values without a Python type."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What generated Structs compute, by itself."""
+"""Values that generated Structs compute."""
 
 from __future__ import annotations
 

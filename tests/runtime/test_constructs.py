@@ -1,4 +1,4 @@
-"""Structs as construct uses them: compiled they are the same, and one of them reads a whole stream and hides nothing."""
+"""Structs in construct: compiling changes nothing, and one Struct decodes a whole stream."""
 
 from __future__ import annotations
 

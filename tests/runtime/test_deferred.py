@@ -1,4 +1,4 @@
-"""Parts of records that are made when they are asked for."""
+"""Parts of records that are decoded on access."""
 
 from __future__ import annotations
 

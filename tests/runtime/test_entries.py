@@ -1,4 +1,4 @@
-"""Entries of CBOR maps: what is unknown is checked, kept as it is on the wire, and never made an object of."""
+"""Entries of CBOR maps: unknown ones are checked and kept as encoded bytes, without creating objects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules over whole frames: a frame that is built is judged in the words of the codec, whatever its numbers are made of."""
+"""Checks of whole frames: a frame that is built violates the same requirement as with the codec."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Items of a payload: what counts, by every reader, and that an item too many is refused before objects are made."""
+"""Items of a payload: all decoders count the same, and reject an item over the limit before creating objects."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def message(number: int) -> bytes:
 
 
 def update(number: int) -> bytes:
-    """A progress map of so many items: itself, keys and values, and those inside of a value that nobody knows."""
+    """Returns a progress map with a number of items: itself, keys, values, and those nested in an unknown value."""
     head = bytes.fromhex("a4 43706f73 20 45746f706963 4178 45746f74616c 0a 4178")
     return head + b"\x99" + (number - 9).to_bytes(2, "big") + b"\x80" * (number - 9)
 

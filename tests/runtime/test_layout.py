@@ -1,4 +1,4 @@
-"""The walk over a structure's table: it takes what the straight code takes, and its spans cover the payload."""
+"""The walk over a structure's table: it accepts the same payloads as the fast code, and its spans cover the payload."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table engine: what is known is resolved, what is not is asked, what no row has is refused."""
+"""The engine of state machines: it resolves early conditions, asks guards, and rejects input without a row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages: words agree with their numbers, and nothing is said with an empty name."""
+"""Messages: nouns agree with their numbers, and no name is empty."""
 
 from __future__ import annotations
 

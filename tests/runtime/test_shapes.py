@@ -1,4 +1,4 @@
-"""Shapes of CBOR values: what they accept, where they fault, and what is written for a value."""
+"""Shapes of CBOR values: accepted values, places of errors, and encoded values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Content encodings: contexts, limits, and what decoders refuse."""
+"""Content encodings: contexts, limits, and payloads that decoders reject."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Streams that we send on, and ids: what goes on the wire belongs to whom it says."""
+"""Output streams and ids: every frame belongs to the request in its header."""
 
 from __future__ import annotations
 
@@ -224,7 +224,7 @@ def test_bytes_of_one_request_never_surface_in_anothers_frames(
 
 
 class Unflushed(OutputStream):
-    """A naive stream: a context is flushed when its data ends and not before, whoever writes next."""
+    """A naive stream: a context is flushed only when its data ends, even if another request writes next."""
 
     def _drain(self, encoder: Encoder) -> None:
         self._run = (0, 0)
@@ -442,7 +442,7 @@ class Halving:
         return data[::2]
 
     def finish(self) -> None:
-        """There is no end to be seen."""
+        """Does nothing."""
 
 
 def expanding(ending: bytes = b"") -> Profile:

@@ -1,4 +1,4 @@
-"""How input is cut is nobody's business: frames, events, errors, and findings are the same for every chunking.
+"""Chunking has no effect: frames, events, errors, and findings are the same for every chunking.
 
 Inputs are golden sessions and hostile frames, also after an error. Texts are compared too, and the bytes that findings show.
 """
@@ -35,7 +35,7 @@ OVER_LIMIT = bytes.fromhex("ffffff0100020142") + bytes(range(40))
 
 
 def conversation(seed: int, side: Role) -> list[bytes]:
-    """Frames of a side, some of which are hostile; more of them follow an error."""
+    """Generates frames of one side. Some are hostile, and more of them follow an error."""
     mill = Mill(seed)
     receiver = "server" if side == "client" else "client"
     _, steps = mill.rng.choice(SESSIONS[receiver])

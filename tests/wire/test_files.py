@@ -1,4 +1,4 @@
-"""Whole reads and writes of files: raw ones, those that do not block, and those that fail."""
+"""Complete reads and writes of files: raw, non-blocking, and failing ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The human form: total, canonical, and clear about what is wrong."""
+"""The human form: every frame has a canonical line, and errors are clear."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The JSON form: of any frame, and back."""
+"""The JSON form of any frame, and its parser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages as frames: builders make what every rule of a frame allows, and refuse anything else before the first frame."""
+"""Messages as frames: builders accept every valid argument, and reject any other before the first frame."""
 
 from __future__ import annotations
 
@@ -366,7 +366,7 @@ def test_only_bytes_and_files_are_cut() -> None:
 
 
 class Stuttering(io.BytesIO):
-    """A file of which every second read has no bytes yet."""
+    """A file that has no bytes yet at every second read."""
 
     is_ready = False
 

@@ -1,4 +1,4 @@
-"""Bytes that are handed over piece by piece: nothing is lost, and nothing yet is not the end."""
+"""Bytes that are added in parts: nothing is lost, and a pause is not the end."""
 
 from __future__ import annotations
 

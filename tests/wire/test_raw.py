@@ -1,4 +1,4 @@
-"""Frames as bytes: cut by their length alone, with header fields where the schema has them."""
+"""Frames as bytes, split by their length alone, with header fields from the schema."""
 
 from __future__ import annotations
 

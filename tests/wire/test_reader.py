@@ -1,4 +1,4 @@
-"""The reader: any cutting of the input gives the same frames, the same refusals, at the same places."""
+"""The reader: any chunks of the input lead to the same frames and the same errors, at the same places."""
 
 from __future__ import annotations
 

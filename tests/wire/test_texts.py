@@ -1,4 +1,4 @@
-"""Texts for people: atoms that a message can have, and the rule by which any other atom is refused."""
+"""Texts for people: valid atoms, and the requirement that each invalid atom violates."""
 
 from __future__ import annotations
 

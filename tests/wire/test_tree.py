@@ -1,4 +1,4 @@
-"""The annotated dump: every byte of every frame once, with what it means."""
+"""The annotated dump: it shows every byte of every frame once, with its meaning."""
 
 from __future__ import annotations
 

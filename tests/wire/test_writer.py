@@ -1,4 +1,4 @@
-"""Bytes out of frames: every way of writing gives the same bytes."""
+"""Encoders of frames: all of them return the same bytes."""
 
 from __future__ import annotations
 
