@@ -31,7 +31,7 @@ class InputStream(Unique):
     ``encodings``: the profiles that the peer may name. ``decoded_limit``: the most bytes of an encoded payload after
     decoding, at least 1; None for the default of ``decoded-frame``. ``reopen``: the treatment of *stream-begin* on an
     open stream, either ``error`` or ``restart``, which is *stream-end* and then *stream-begin*. ``revision``: None for
-    the default revision. ``decoded``: the latest decoded payload, until :meth:`take_decoded`. Raises
+    the default revision. ``decoded``: the latest decoded payload, until ``take_decoded()``. Raises
     :class:`ValueError` for a number out of range, and for a revision without streams or without a stream flag that they
     need.
 
