@@ -94,6 +94,28 @@ def level_captions(app: Sphinx, page: str, template: str, context: dict[str, Any
     context["furo_navigation_tree"] = tree.replace('role="heading"', 'role="heading" aria-level="2"')
 
 
+def level_code(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Makes code accessible. Sphinx writes the lines of a signature as a definition list without terms."""
+
+    def lines(match: re.Match[str]) -> str:
+        text = match[0].replace("<dl>", '<span class="sig-lines">').replace("</dl>", "</span>")
+        return text.replace("<dd>", '<span class="sig-line">').replace("</dd>", "</span>")
+
+    if page.startswith("_modules/"):
+        # An object that is documented by another name has no anchor by this one.
+        known = app.env.domains.python_domain.objects
+        context["body"] = re.sub(
+            r'<a class="viewcode-back" href="[^"#]*#([^"]*)">.*?</a>',
+            lambda match: match[0] if match[1] in known and known[match[1]].node_id == match[1] else "",
+            context["body"],
+        )
+    if "body" in context:
+        body = re.sub(r'<dt class="sig .*?</dt>', lines, context["body"], flags=re.DOTALL)
+        # Code that is wider than the page is scrolled by keyboard too.
+        context["body"] = body.replace("<pre>", '<pre tabindex="0">')
+
+
 def setup(app: Sphinx) -> None:
+    app.connect("html-page-context", level_code)
     app.connect("html-page-context", level_captions, priority=900)
     app.connect("missing-reference", by_bare_name)

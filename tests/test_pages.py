@@ -39,6 +39,8 @@ SHOWN = [
     "requirements",
     "hgproto-requirements",
     "cli",
+    "schema",
+    "genindex",
     "api/index",
     "api/reactors",
 ]
