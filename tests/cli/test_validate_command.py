@@ -570,7 +570,7 @@ def test_decode_ends_where_a_payload_is_in_doubt(
     assert printed.out == "".join(MANY.splitlines(keepends=True)[:3])
     assert printed.err == (
         f"hgproto: {file}: frame 3 at offset 42: expected at most 2 requests with an incomplete value at a time, found more; "
-        "give a part of the input\n"
+        "use a smaller part of the input\n"
     )
 
 
