@@ -54,8 +54,8 @@ def test_nothing_is_missing(name: str) -> None:
         ("error-response.closes", False, ""),  # a warning
         ("text-output.percent", False, ""),  # by the validator alone
         ("request.limits", True, ""),  # a permission that shows
-        ("request.interleaving", False, "A permission cannot be broken."),
-        ("request.dispatch", False, "A permission cannot be broken."),  # though a machine knows it
+        ("request.interleaving", False, "A permission cannot be violated."),
+        ("request.dispatch", False, "A permission cannot be violated."),  # though a machine knows it
         ("request.any-order", False, "A quality of the client that no bytes show."),
         (
             "frame.field-range",

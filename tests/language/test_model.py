@@ -94,7 +94,10 @@ def test_what_a_value_holds_and_what_it_shows() -> None:
     [
         ("command-name.client-only", "A server MUST NOT send command-name."),
         ("frame.whole", "A sender MUST end its output on a frame boundary."),
-        ("stream-id.parity", "Both sides MUST send on odd stream ids as a client and on even ones as a server."),
+        (
+            "stream-id.parity",
+            "Both sides MUST use stream ids of their own side: odd for the client, and even for the server.",
+        ),
     ],
 )
 def test_sentences(requirement: str, sentence: str) -> None:
