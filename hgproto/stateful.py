@@ -6,6 +6,7 @@ to unittest or pytest. Needs Hypothesis (``pip install 'hgproto[hypothesis]'``).
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hgproto.system.extras import Extra
@@ -22,7 +23,7 @@ from hgproto.streams.encodings import Encodings, default_encodings
 from hgproto.wire.writer import encode_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Iterator
 
 __all__ = ["ClientMachine", "ServerMachine"]
 
@@ -53,10 +54,14 @@ class _Machine(RuleBasedStateMachine):
         self._wire = bytearray()
         self._begun = False
 
-    def _failed(self, message: str) -> AssertionError:
-        """What to raise; nothing is asked any more when it is torn down."""
-        self._begun = False
-        return AssertionError(message)
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """Asks yours something. Once anything has failed, nothing is asked when the machine is torn down."""
+        try:
+            yield
+        except BaseException:
+            self._begun = False
+            raise
 
     def _known(self) -> Encodings:
         """The encodings that yours knows. Raises :class:`hgproto.EncodingError` for a name that there is not."""
@@ -134,7 +139,8 @@ class ServerMachine(_Machine):
         self._client = Client(encodings=self._accepted(), encoding=self._encoding(encoding), streams=streams)
         self._commands: dict[int, RunCommand] = {}
         self._received: dict[int, bytes] = {}
-        self.start()
+        with self._asking():
+            self.start()
         self._begun = True
 
     @precondition(lambda self: len(self._client.active) < _MOST_ACTIVE)
@@ -172,18 +178,19 @@ class ServerMachine(_Machine):
         return not (self._sends or self._wire or len(self._client.active) < _MOST_ACTIVE)
 
     def _read(self, data: bytes) -> None:
-        answer = self.receive(data)
-        if answer and self.deferring:
-            raise self._failed(f"the server answers before the end of input: {answer[:40].hex(' ')}")
-        self._answered(self._client.receive_data(answer) if answer else ())
+        with self._asking():
+            answer = self.receive(data)
+            if answer and self.deferring:
+                raise AssertionError(f"the server answers before the end of input: {answer[:40].hex(' ')}")
+            self._answered(self._client.receive_data(answer) if answer else ())
 
     def _answered(self, events: Iterable[Any]) -> None:
         for event in events:
             match event:
                 case Error():
-                    raise self._failed(f"the server broke a rule: {event.error}")
+                    raise AssertionError(f"the server broke a rule: {event.error}")
                 case PeerError():
-                    raise self._failed(f"the server refuses what breaks no rule: {event.message}")
+                    raise AssertionError(f"the server refuses what breaks no rule: {event.message}")
                 case RequestError() if event.requirement is None:
                     # Else the connection has failed, which is told next.
                     self._done(event.request_id, None, event.message)
@@ -199,7 +206,7 @@ class ServerMachine(_Machine):
         wanted = self.expected(command)
         if wanted is not None and data != wanted:
             found = f"the error {message!r}" if data is None else repr(data)
-            raise self._failed(f"for {command} expected {wanted!r}, found {found}")
+            raise AssertionError(f"for {command} expected {wanted!r}, found {found}")
 
     def teardown(self) -> None:
         """All that is left is sent; every command has its answer then."""
@@ -207,20 +214,21 @@ class ServerMachine(_Machine):
             self._end()
 
     def _end(self) -> None:
-        while self._sends:
-            self._take(0)
-        if self._wire:
-            self._read(self._cut(len(self._wire) - 1))
-        data = self.receive_end()
-        self._answered(self._client.receive_data(data) if data else ())
-        # A cut frame shows only at the end of what the server sends.
-        events = self._client.receive_end()
-        self._answered(
-            event for event in events if isinstance(event, Error) and event.error.requirement == _REVISION.cut_rule
-        )
-        left = sorted(self._commands)
-        if left:
-            raise self._failed(f"no answer to the requests {left}")
+        with self._asking():
+            while self._sends:
+                self._take(0)
+            if self._wire:
+                self._read(self._cut(len(self._wire) - 1))
+            data = self.receive_end()
+            self._answered(self._client.receive_data(data) if data else ())
+            # A cut frame shows only at the end of what the server sends.
+            events = self._client.receive_end()
+            self._answered(
+                event for event in events if isinstance(event, Error) and event.error.requirement == _REVISION.cut_rule
+            )
+            left = sorted(self._commands)
+            if left:
+                raise AssertionError(f"no answer to the requests {left}")
 
 
 class ClientMachine(_Machine):
@@ -251,7 +259,8 @@ class ClientMachine(_Machine):
         self._issued: list[tuple[str, dict[str, bytes], bytes | None]] = []
         self._waiting: list[int] = []
         self._expected: dict[int, bytes | None] = {}
-        self.start()
+        with self._asking():
+            self.start()
         self._begun = True
 
     @precondition(lambda self: len(self._waiting) + len(self._expected) < _MOST_ACTIVE)
@@ -259,16 +268,17 @@ class ClientMachine(_Machine):
     def issue_command(self, name: str, args: dict[str, bytes], data: bytes | None) -> None:
         """A command is issued."""
         self._issued.append((name, args, data))
-        for event in self._server.receive_data(self.issue(name, args, data)):
-            match event:
-                case Error():
-                    raise self._failed(f"the client broke a rule: {event.error}")
-                case RunCommand():
-                    found = (event.name, event.args, event.data)
-                    if found not in self._issued:
-                        raise self._failed(f"expected one of {self._issued}, found {found}")
-                    self._issued.remove(found)
-                    self._waiting.append(event.request_id)
+        with self._asking():
+            for event in self._server.receive_data(self.issue(name, args, data)):
+                match event:
+                    case Error():
+                        raise AssertionError(f"the client broke a rule: {event.error}")
+                    case RunCommand():
+                        found = (event.name, event.args, event.data)
+                        if found not in self._issued:
+                            raise AssertionError(f"expected one of {self._issued}, found {found}")
+                        self._issued.remove(found)
+                        self._waiting.append(event.request_id)
 
     @precondition(lambda self: self._waiting)
     @rule(pick=_PICKS, data=_DATA)
@@ -307,12 +317,13 @@ class ClientMachine(_Machine):
         self._read(self._cut(pick))
 
     def _read(self, raw: bytes) -> None:
-        for request_id, data in self.receive(raw):
-            if request_id not in self._expected:
-                raise self._failed(f"request {request_id} was not answered, and the client has read {data!r}")
-            wanted = self._expected.pop(request_id)
-            if data != wanted:
-                raise self._failed(f"for request {request_id} expected {wanted!r}, found {data!r}")
+        with self._asking():
+            for request_id, data in self.receive(raw):
+                if request_id not in self._expected:
+                    raise AssertionError(f"request {request_id} was not answered, and the client has read {data!r}")
+                wanted = self._expected.pop(request_id)
+                if data != wanted:
+                    raise AssertionError(f"for request {request_id} expected {wanted!r}, found {data!r}")
 
     def teardown(self) -> None:
         """All that is left is sent; every answer has been read then."""
@@ -323,8 +334,8 @@ class ClientMachine(_Machine):
         if self._wire:
             self._read(bytes(self._wire))
         if self._issued:
-            raise self._failed(f"the client has not sent {self._issued}")
+            raise AssertionError(f"the client has not sent {self._issued}")
         for event in _cut(self._server.receive_end()):
-            raise self._failed(f"the client broke a rule: {event.error}")
+            raise AssertionError(f"the client broke a rule: {event.error}")
         if self._expected:
-            raise self._failed(f"the client has not read the answers to {sorted(self._expected)}")
+            raise AssertionError(f"the client has not read the answers to {sorted(self._expected)}")

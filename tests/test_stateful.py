@@ -307,6 +307,55 @@ def test_a_mistake_is_told(machine: Any, message: str) -> None:
         run_state_machine_as_test(machine, settings=SEARCH)
 
 
+class OwnError(Exception):
+    """An exception of a user's server or client."""
+
+
+class FailsToReceive(OurServer):
+    def receive(self, data: bytes) -> bytes:
+        raise OwnError
+
+
+class FailsToExpect(OurServer):
+    def expected(self, command: RunCommand) -> bytes:
+        raise OwnError
+
+
+class FailsToBeginAgain(OurServer):
+    deferring = True
+
+    def start(self) -> None:
+        if hasattr(self, "server"):
+            raise OwnError
+        super().start()
+
+    def receive(self, data: bytes) -> bytes:
+        self.data = getattr(self, "data", b"") + data
+        return b""
+
+    def receive_end(self) -> bytes:
+        return self.said(self.server.receive_data(self.data)) + super().receive_end()
+
+
+class FailsToIssue(OurClient):
+    def issue(self, name: str, args: dict[str, bytes], data: bytes | None) -> bytes:
+        super().issue(name, args, data)
+        raise OwnError
+
+
+class FailsToRead(OurClient):
+    def receive(self, data: bytes) -> Iterable[tuple[int, bytes | None]]:
+        yield from super().receive(data)
+        raise OwnError
+
+
+@pytest.mark.parametrize("machine", [FailsToReceive, FailsToExpect, FailsToBeginAgain, FailsToIssue, FailsToRead])
+def test_an_exception_of_ones_own_is_raised_alone(machine: Any) -> None:
+    with pytest.raises(OwnError) as raised:
+        run_state_machine_as_test(machine, settings=SEARCH)
+    assert raised.value.__context__ is None
+
+
 @pytest.mark.parametrize(
     ("machine", "call", "arguments"),
     [
