@@ -16,6 +16,7 @@ from hgproto.sphinx.protocol import sentence
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from hgproto.language.documents import Document
     from hgproto.language.messages import MessagePart
     from hgproto.language.model import Requirement
     from hgproto.sphinx.pieces import Pieces
@@ -205,16 +206,22 @@ def _actions(pieces: Pieces, note: Note) -> list[nodes.Node]:
     return [table(heads, rows, kind="stacked", widths=(18, 32, 20, 30))]
 
 
+def _source_section(pieces: Pieces, source: Document, heading: str) -> list[nodes.Node]:
+    """The heading of a section, and the requirements that come from it."""
+    start = f'"{heading}" in {source.document} ({source.version})'
+    ids = [one.id for one in pieces.volume.schema.requirements.values() if one.section.startswith(start)]
+    words: list[nodes.Node] = [nodes.Text(heading)]
+    return [*words, nodes.Text(": "), *joined([pieces.rule(id)] for id in ids)] if ids else words
+
+
 def _sources(pieces: Pieces, note: Note) -> list[nodes.Node]:
-    rows: list[list[str | nodes.Node | Sequence[str | nodes.Node]]] = [
-        [
-            nodes.literal("", source.document),
-            source.version,
-            [*pieces.prose(source.doc, None, source.place), bullets(source.sections.values())],
-        ]
-        for source in pieces.volume.schema.sources.values()
-    ]
-    return [table(("document", "version", "its sections"), rows, kind="stacked", widths=(30, 25, 45))]
+    rows: list[list[str | nodes.Node | Sequence[str | nodes.Node]]] = []
+    for source in pieces.volume.schema.sources.values():
+        sections = bullets(_source_section(pieces, source, heading) for heading in source.sections.values())
+        about = [*pieces.prose(source.doc, None, source.place), sections]
+        rows.append([nodes.literal("", source.document), source.version, about])
+    heads = ("document", "version", "sections, and their requirements")
+    return [table(heads, rows, kind="stacked", widths=(22, 18, 60))]
 
 
 REGISTRIES: dict[str, Registry] = {

@@ -1065,6 +1065,16 @@ def test_the_text_of_a_frame_directive_follows_the_worked_frame(site: Site) -> N
     assert page.index("hgp-bytes") < page.index("How far it <em>is</em>") < page.index("Layout")
 
 
+def test_sources_name_their_requirements(site: Site) -> None:
+    site.write("index", f":orphan:\n\n.. hgproto:registry:: sources\n\n{RULES.removeprefix(':orphan:')}")
+    page = site.build().page("index").split("</table>")[0]
+    for source in OURS.sources.values():
+        assert all(heading in words_of(page) for heading in source.sections.values())
+    known = {one.id for one in OURS.requirements.values() if '" in ' in one.section}
+    assert set(re.findall(r'href="#([a-z-]+[.][a-z0-9-]+)"', page)) >= known
+    assert known
+
+
 def test_addresses_of_parts() -> None:
     drawing = '<a href="part:field/a.b">x</a><a href="part:frame/c">y</a>'
     known = {("field", "a.b"): "p.html?x&y#z"}
