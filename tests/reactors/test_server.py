@@ -844,9 +844,7 @@ def test_what_cannot_be_answered_is_the_callers_mistake(sent: list[str], error: 
     after = server.receive_data(wire(command(3)))
     if error.startswith("expected"):
         (refused,) = after
-        assert str(refused.error) == (
-            "expected nothing more on a connection on which a rule was broken, found more (reactor.errored)"
-        )
+        assert str(refused.error) == ("expected no input after a protocol violation, found more (reactor.errored)")
         assert (refused.frame, list(refused.frames)) == (None, [])
 
 

@@ -150,7 +150,7 @@ def told(reactor: Server | Client, chunks: list[bytes]) -> list[Any]:
             events += now
         else:
             assert [event[1] for event in now] == [
-                "expected nothing more on a connection on which a rule was broken, found more (reactor.errored)"
+                "expected no input after a protocol violation, found more (reactor.errored)"
             ]
     return [*events, *map(plain, reactor.receive_end())]
 
