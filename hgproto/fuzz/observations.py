@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hgproto.errors import HgprotoError, RemoteProtocolError
@@ -25,7 +26,11 @@ _LAST, _FATAL = _REVISION.flag(_RESPONSE, "last"), _REVISION.flag(_ERROR, "fatal
 
 
 class UnreadableError(Exception):
-    """What a target gave is not what it was to give."""
+    """What a target gave is not what it was to give. ``requirement``: the one that its bytes violate, if there is one."""
+
+    def __init__(self, message: str, requirement: str = "") -> None:
+        super().__init__(message)
+        self.requirement = requirement
 
 
 class Observation(NamedTuple):
@@ -57,7 +62,13 @@ def of_frames(output: bytes, probe: int | None, encodings: Encodings | None = No
     try:
         frames = list(FrameReader(max_payload=_REVISION.codec.MAX_PAYLOAD[1]).read(output))
     except RemoteProtocolError as error:
-        raise UnreadableError(f"its output is not frames: {error}") from None
+        fault = error
+        # Where the output ends inside a frame that is too long, its length is what the validator reports.
+        try:
+            deque(FrameReader().read(output), maxlen=0)
+        except RemoteProtocolError as earlier:
+            fault = earlier
+        raise UnreadableError(f"its output is not frames: {fault}", fault.requirement) from None
     for frame in frames:
         stream_id = int(frame.stream_id)
         if stream_id not in streams:

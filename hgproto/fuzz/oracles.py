@@ -269,7 +269,7 @@ class Oracle:
         try:
             found = self._read(outcome.output, case.probe)
         except UnreadableError as unreadable:
-            yield Fault("breaks-rule", _REVISION.cut_rule, "unreadable", "whole frames", str(unreadable))
+            yield Fault("breaks-rule", unreadable.requirement, "unreadable", "whole frames", str(unreadable))
             return
         if case.probe is None and wanted.accepted and ours.accepted is False:
             # A request without an end is refused alone, so a complaint shows nothing of the connection.

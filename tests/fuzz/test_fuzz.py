@@ -744,6 +744,22 @@ def test_an_event_of_no_request_cannot_be_read(request_id: str) -> None:
         of_events(json.loads(f'[{{"event": "request-error", "request": {request_id}}}]'))
 
 
+@pytest.mark.requirement("frame.length-limit", "frame.whole")
+@pytest.mark.parametrize(
+    ("output", "requirement"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "frame.length-limit"),
+        (b"\x05\x00\x00\x01\x00\x02\x01\x32a", "frame.whole"),
+        (b"\x05\x00", "frame.whole"),
+    ],
+)
+def test_output_that_is_no_frames_violates_what_the_validator_says(output: bytes, requirement: str) -> None:
+    with pytest.raises(UnreadableError, match=re.escape(requirement)) as raised:
+        of_frames(output, None)
+    assert raised.value.requirement == requirement
+    assert requirement in [finding.id for finding in validate(output, role="server")]
+
+
 # Targets.
 
 
