@@ -204,11 +204,15 @@ def _of_reactors(message: Message) -> Iterator[Problem]:
 
 
 def _of_builders(message: Message, schema: Schema, allowed: Mapping[str, list[frozenset[str]]]) -> Iterator[Problem]:
-    """Yields a fault for constraints that a builder does not look at: it opens and closes streams with any of its frames.
+    """Yields a fault for constraints that builders and streams do not look at.
 
+    A builder opens and closes streams with any of its frames, and a stream with settings has encoded payloads.
     The first frame opens a stream if the caller wants it, or always if a constraint lets it do nothing else.
     """
-    begin, end = ({flag.name for flag in schema.stream_flags if flag.role == role} for role in ("begin", "end"))
+    begin, end, encoded = (
+        {flag.name for flag in schema.stream_flags if flag.role == role} for role in ("begin", "end", "encoded")
+    )
+    settings = next((frame for frame in schema.frames.values() if frame.role == "settings"), None)
     command = next((frame for frame in schema.frames.values() if frame.role == "command"), None)
     ids = {one.kind for one in (() if command is None else command.constraints) if "request_id" in one.names}
     for part in message.parts:
@@ -228,14 +232,17 @@ def _of_builders(message: Message, schema: Schema, allowed: Mapping[str, list[fr
         for number, (part, flags) in enumerate(sequence):
             begins = [begin] if opens and number == 0 else [set(), begin] if number == 0 else [set()]
             ends = [set(), end] if number == len(sequence) - 1 else [set()]
+            if settings is not None and encoded and part.frame.role not in (None, "settings"):
+                # A stream with a content encoding is opened by its settings.
+                begins = [*begins, encoded]
             for of_stream in (one | other for one, other in product(begins, ends)):
                 if flags | of_stream not in allowed[part.frame.name]:
                     given = (
                         f"with {' and '.join(sorted(of_stream))}"
                         if of_stream
-                        else "that neither opens nor closes a stream"
+                        else "without opening or closing a stream"
                     )
-                    text = f"builders of {message.name!r} can make {part.frame.name!r} {given}, which its constraints forbid"
+                    text = f"{part.frame.name!r} can be sent {given}, which its constraints forbid"
                     yield Problem(part.place, text, "leave stream flags out of its constraints")
                     return
 

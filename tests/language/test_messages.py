@@ -179,7 +179,7 @@ def with_constraint(name: str, kind: str, names: tuple[str, ...], subject: str |
     return replace(OURS, frames={**OURS.frames, name: changed}, messages=messages)
 
 
-FORBIDDEN = "builders of {0!r} can make {0!r} {1}, which its constraints forbid"
+FORBIDDEN = "{!r} can be sent {}, which its constraints forbid"
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ FORBIDDEN = "builders of {0!r} can make {0!r} {1}, which its constraints forbid"
             "requires",
             ("stream-end",),
             "eos",
-            FORBIDDEN.format("bytes-response", "that neither opens nor closes a stream"),
+            FORBIDDEN.format("bytes-response", "without opening or closing a stream"),
         ),
         (
             "error-response",
@@ -223,6 +223,8 @@ FORBIDDEN = "builders of {0!r} can make {0!r} {1}, which its constraints forbid"
             "'stream-settings' is sent with the request ids of commands, and a constraint wants even ids",
         ),
         ("stream-settings", "odd", ("request_id",), None, None),
+        ("error-response", "none-of", ("encoded",), None, FORBIDDEN.format("error-response", "with encoded")),
+        ("stream-settings", "none-of", ("encoded",), None, None),
     ],
 )
 def test_builders_look_at_no_other_constraints(
