@@ -291,7 +291,7 @@ def test_transitions_in_a_figure_lead_to_the_table(open_page: Any) -> None:
 @needs_browser
 def test_a_selected_state_shows_its_transitions_only(open_page: Any) -> None:
     tab = open_page("protocol/machines")
-    figure = tab.page.locator("#requests-as-the-server-sees-them svg.hgp-machine:visible")
+    figure = tab.page.locator("#request-server svg.hgp-machine:visible")
     chosen = figure.locator(".hgp-way.hgp-chosen")
     assert chosen.count() == 0
     state = figure.locator('[data-state="exchanging"]')
