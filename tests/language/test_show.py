@@ -159,7 +159,7 @@ def test_frames_of_messages_are_told_in_words() -> None:
         "command command-data data, in one frame or more bytes-response",
         "message, shortened if it is too long; application or protocol, as kind says text-output",
         "progress progress topic, pos, total, label, item stream-settings",
-        "error-response kind no Whose error",
+        "error-response kind no Kind of the error",
         "bytes-response data yes The response.",
         "stream-settings either Opens",
     ):
