@@ -287,7 +287,7 @@ class CutsEndOfClient(OurClient):
     [
         (CutsEnd, r"the server broke a rule: .*frame\.whole"),
         (CutsEndOfClient, r"the client broke a rule: .*frame\.whole"),
-        (Forgets, r"for RunCommand\(.*\) expected b'.*', found b'"),
+        (Forgets, r"for RunCommand\(.*\) expected b['\"].*['\"], found b['\"]"),
         (Silent, r"no answer to the requests \[\d"),
         (Odd, r"the server broke a rule: stream_id: expected a stream of the server"),
         (Early, r"the server answers before the end of input: [0-9a-f]{2} "),
@@ -296,7 +296,7 @@ class CutsEndOfClient(OurClient):
         (Suspicious, r"the server refuses what breaks no rule: .*at most 30 bytes"),
         (Drops, r"the client has not read the answers to \[\d"),
         (Doubles, r"request \d+ was not answered, and the client has read "),
-        (Mixes, r"for request \d+ expected b'.*', found b'.*!'"),
+        (Mixes, r"for request \d+ expected b['\"].*['\"], found b['\"].*!['\"]"),
         (Breaks, r"the client broke a rule: stream_id: expected a stream of the client"),
         (Renames, r"expected one of \[\('x', .*\], found \('y'"),
         (Withholds, r"the client has not sent \["),

@@ -85,7 +85,9 @@ def test_the_encoder_keeps_to_the_window_of_the_profile(variant: Callable[..., R
 
 
 def test_limits_are_those_of_the_revision(variant: Callable[..., Revision]) -> None:
-    revision = variant(("default: 65535", "default: 100"))
+    revision = variant(
+        ("default: 65535", "default: 100"), ("send-payload:\n    default: 32768", "send-payload:\n    default: 100")
+    )
     assert Limits.of_revision(revision).max_payload == 100
     assert Limits.of_revision(revision).arguments == Limits().arguments
     assert CommandJudge(revision=revision).limits.max_payload == 100
@@ -97,7 +99,9 @@ def test_limits_are_those_of_the_revision(variant: Callable[..., Revision]) -> N
 def test_the_command_validates_sessions_of_a_schema_with_machines(
     variant: Callable[..., Revision], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    name = variant(("default: 65535", "default: 100")).name
+    name = variant(
+        ("default: 65535", "default: 100"), ("send-payload:\n    default: 32768", "send-payload:\n    default: 100")
+    ).name
     (tmp_path / "x.bin").write_bytes(bytes.fromhex("0100000100010011") + b"a")
     arguments = ["validate", "--revision", name, "--format", "github", str(tmp_path / "x.bin")]
     assert main(arguments) == 1
