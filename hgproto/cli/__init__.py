@@ -1,8 +1,8 @@
-"""The command line, a thin face over the rest: a module for each group of commands.
+"""The command line: one module for each group of commands.
 
-Exit statuses: 0 good, 1 the input (frames, lines, or a schema file) is at fault, 2 usage, 3 a file or a standard stream
-could not be opened, read, or written, or hgproto itself failed. What is asked for goes to standard output, what is wrong with
-the input to standard error.
+Exit statuses: 0 for success, 1 for a fault in the input (frames, lines, or a schema file), and 2 for wrong usage. Status 3 means
+that a file or a standard stream could not be used, or that hgproto itself failed. Results go to standard output, and messages
+about the input go to standard error.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from hgproto import __version__
 from hgproto.cli import corpus, coverage, diff, explain, frames, fuzz, sample, schema, session, trace, validate
 from hgproto.cli.common import FAULT, TROUBLE, USAGE, InputError, UsageError, say
-from hgproto.cli.parser import Parser
+from hgproto.cli.parser import Parser, examples
 from hgproto.errors import HgprotoError, RevisionError, printable
 from hgproto.system.stdio import own_faults, run
 
@@ -24,11 +24,15 @@ if TYPE_CHECKING:
 
 __all__ = ["main", "parser"]
 
+_STATUSES = (
+    "Exit statuses: 0 success, 1 a fault in the input, 2 wrong usage, 3 a file or a standard stream could not be used, "
+    "or hgproto itself failed."
+)
 _GROUPS = (frames, session, validate, explain, sample, coverage, fuzz, corpus, schema, diff, trace)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line; returns the exit status. ``arguments``: as of :func:`hgproto.system.stdio.run`."""
+    """Runs the command line; returns the exit status. ``arguments``: see :func:`hgproto.system.stdio.run`."""
     options = argparse.Namespace()
     return run(
         lambda words: _run(words, options),
@@ -39,13 +43,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str], options: argparse.Namespace) -> int:
-    """Runs a command; an exception that no code expects becomes trouble."""
+    """Runs a command; an unexpected exception ends it with status 3."""
     with own_faults("the input", "the input, and the options", UsageError, InputError):
         return _run_expected(arguments, options)
 
 
 def _run_expected(arguments: Sequence[str], options: argparse.Namespace) -> int:
-    """Runs a command. One that goes on after a fault of the input sets ``found_fault`` of the options once it has found one."""
+    """Runs a command. A command that continues after a fault in the input sets ``options.found_fault``."""
     whole = parser()
     _, surplus = whole.parse_known_args(arguments, options)
     if surplus:
@@ -57,7 +61,7 @@ def _run_expected(arguments: Sequence[str], options: argparse.Namespace) -> int:
     except RevisionError as error:
         whole.exit(USAGE, f"hgproto: argument --revision: {printable(str(error))}\n")
     except (InputError, HgprotoError) as error:
-        # A schema that cannot be read says nothing about the schema.
+        # An unreadable schema file is not a fault in the schema.
         options.found_fault = getattr(options, "found_fault", False) or not getattr(error, "unreadable", False)
         say(*getattr(error, "before", ()), *str(error).split("\n"))
         return FAULT if options.found_fault else TROUBLE
@@ -65,11 +69,17 @@ def _run_expected(arguments: Sequence[str], options: argparse.Namespace) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser of the whole command line."""
+    """Builds the parser of the whole command line."""
     whole = Parser(
         prog="hgproto",
-        description="Mercurial's frame-based wire protocol with streams: encode, decode, and the specification itself.",
-        epilog="Exit statuses: 0 good, 1 the input is at fault, 2 usage, 3 trouble with a file, a standard stream, or hgproto.",
+        description="Encodes, decodes, validates, and fuzzes Mercurial's frame-based wire protocol, and shows its specification.",
+        epilog=f"{_STATUSES}\n\n"
+        + examples(
+            "echo '1 1 stream-begin command-name eos heads' | hgproto encode --hex",
+            "hgproto decode capture.bin",
+            "hgproto validate capture.bin",
+            "hgproto explain stream-id.parity",
+        ),
     )
     whole.add_argument("--version", action="version", version=f"hgproto {__version__}")
     commands = whole.add_subparsers(metavar="COMMAND", required=True)
@@ -80,7 +90,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _name_parsers(parser: argparse.ArgumentParser) -> None:
-    """Lets the options of each command have its parser, whose usage is that of the command."""
+    """Stores the parser of each command in its options, so that errors show the usage of that command."""
     parser.set_defaults(command_parser=parser)
     for action in parser._actions:  # noqa: SLF001 - argparse has no other way to its commands
         if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001

@@ -1,4 +1,4 @@
-"""What the commands share: exit statuses, the kinds of failure, options, files and lines."""
+"""Code that the commands share: exit statuses, exceptions, options, files, and lines."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ __all__ = [
     "FAULT",
     "FILE",
     "GOOD",
+    "HUMAN_FORM",
     "INPUT",
     "SCHEMA",
     "TROUBLE",
@@ -63,17 +64,25 @@ FILE, DIRECTORY = name_of("a file"), name_of("a directory")
 INPUT = name_of("a file", "use - for standard input")
 SCHEMA = name_of("a revision or of a schema file")
 """Types of arguments that name files."""
+HUMAN_FORM = """\
+Human form of a frame: REQUEST-ID STREAM-ID STREAM-FLAGS TYPE FLAGS PAYLOAD, with single spaces.
+  REQUEST-ID STREAM-ID   decimal numbers
+  STREAM-FLAGS FLAGS     flag names joined by |, or 0, as in stream-begin|encoded
+  TYPE                   frame type by name or number, as in command-name
+  PAYLOAD                UTF-8 text; or hex:00FF; or cbor: and a literal, as in cbor:{b'id': 1}
+Run hgproto schema show for the types, and hgproto schema show TYPE for the flags."""
+"""Help text about the human form."""
 
 
 class UsageError(Exception):
-    """The command cannot be carried out as it was given."""
+    """The arguments of a command are wrong."""
 
 
 class InputError(Exception):
-    """The content of the input cannot be understood.
+    """The content of the input cannot be parsed.
 
-    ``message``: the problem. ``name``: the input. ``line``, ``column``: the place in it, from 1; None where it is not known.
-    ``before``: messages about what was found before this place.
+    ``message``: the problem. ``name``: the input. ``line``, ``column``: the place in it, from 1; None if not known.
+    ``before``: messages about earlier places.
     """
 
     def __init__(self, message: str, name: str = "", line: int | None = None, column: int | None = None) -> None:
@@ -96,19 +105,19 @@ def revision_option(parser: argparse.ArgumentParser) -> None:
         default=DEFAULT_REVISION,
         type=SCHEMA,
         metavar="NAME|FILE",
-        help=f"the revision by name, or a schema file of your own (default: {DEFAULT_REVISION})",
+        help=f"name of a revision, or a schema file of your own (default: {DEFAULT_REVISION})",
     )
 
 
 def frame_options(parser: argparse.ArgumentParser, more: str = "") -> None:
-    """Adds what every command has that reads or writes frames. ``more``: text after the default of ``--max-payload``."""
-    help_ = f"the most bytes of a payload (default: the revision's{more})"
+    """Adds the options of commands that read or write frames. ``more``: text after the default of ``--max-payload``."""
+    help_ = f"largest payload in bytes (default: the limit of the revision{more})"
     parser.add_argument("--max-payload", type=whole(1), metavar="N", help=help_)
     revision_option(parser)
 
 
 def max_payload(options: argparse.Namespace, revision: Revision) -> int:
-    """The limit of ``--max-payload``."""
+    """Returns the limit of ``--max-payload``, in bytes. Raises :class:`UsageError` if it is too large."""
     default, most = revision.codec.MAX_PAYLOAD
     limit: int = default if options.max_payload is None else options.max_payload
     if limit > most:
@@ -117,7 +126,7 @@ def max_payload(options: argparse.Namespace, revision: Revision) -> int:
 
 
 def limits_of(settings: Iterable[str], revision: Revision | None = None) -> Limits:
-    """The limits of ``--limit``, all of them of receivers."""
+    """Returns the receivers' limits that ``--limit`` sets. Raises :class:`UsageError` for another setting."""
     from hgproto.reactors.limits import Limits as Made
 
     settings = list(settings)
@@ -126,15 +135,15 @@ def limits_of(settings: Iterable[str], revision: Revision | None = None) -> Limi
     except (TypeError, ValueError) as error:
         raise UsageError(f"argument --limit: {error}") from None
     if "send-payload" in map(limit_name, settings):
-        raise UsageError("argument --limit: send-payload is for senders, so it has no effect; leave it out")
+        raise UsageError("argument --limit: send-payload is a limit of senders and has no effect here; leave it out")
     return limits
 
 
 def frame_limits(options: argparse.Namespace, revision: Revision, where: str | None) -> Limits:
-    """The limits; that on payloads is also ``max_payload`` of the options, whichever option names it.
+    """Returns the limits, and sets ``options.max_payload``, whichever option names that limit.
 
-    ``where``: the words for the place where only limits on payloads and their items have an effect; None for all limits. Raises
-    :class:`UsageError` for a limit that would have no effect.
+    ``where``: words for a context in which only limits on payloads and their items have an effect; None if all limits do.
+    Raises :class:`UsageError` for a limit without effect.
     """
     given = {limit_name(setting) for setting in options.limit}
     if "max-payload" in given and options.max_payload is not None:
@@ -151,14 +160,15 @@ def frame_limits(options: argparse.Namespace, revision: Revision, where: str | N
 
 
 def limit_name(setting: str) -> str:
-    """The name of the limit in a setting."""
+    """Returns the name of the limit in a setting."""
     return setting.partition("=")[0].replace("_", "-")
 
 
 def revision_of(name: str, argument: str = "--revision") -> Revision:
-    """The revision of that name. A schema file with faults is the input's fault, a missing one is trouble, a wrong name usage.
+    """Returns the revision of a name or schema file.
 
-    ``argument``: where the name was given.
+    Raises :class:`SchemaError` for a schema with faults, :class:`StreamError` for a missing file, and :class:`UsageError` for an
+    unknown name. ``argument``: the argument that has the name, for messages.
     """
     from hgproto.revisions.revision import Revision as Made
 
@@ -170,12 +180,12 @@ def revision_of(name: str, argument: str = "--revision") -> Revision:
             is_file = os.path.dirname(name) or name.endswith((".yaml", ".yml"))
             if is_file or error.errno != errno.ENOENT:
                 raise StreamError.of(error, name) from None
-            raise UsageError(f"argument {argument}: there is no revision {quoted(name)}, and no such file") from None
+            raise UsageError(f"argument {argument}: {quoted(name)} is neither a revision nor a file") from None
     return revision
 
 
 def shown_path(file: str | os.PathLike[str]) -> str:
-    """A path as short as it can be said from here."""
+    """Returns a path relative to the working directory if it is inside, else unchanged; as printable text."""
     path = os.fspath(file)
     try:
         relative = os.path.relpath(path)
@@ -186,7 +196,7 @@ def shown_path(file: str | os.PathLike[str]) -> str:
 
 @contextmanager
 def open_input(name: str) -> Iterator[BinaryIO]:
-    """A binary file by name, standard input for ``-``. Opening and reading raise :class:`StreamError`."""
+    """Opens a binary file; ``-`` is standard input. Raises :class:`StreamError` if opening or reading fails."""
     if name == "-":
         yield sys.stdin.buffer
         return
@@ -195,14 +205,14 @@ def open_input(name: str) -> Iterator[BinaryIO]:
 
 
 def named(path: str) -> str:
-    """The name of an input in reports: its path, unless it is standard input. Messages show it as printable text."""
+    """Returns the name of an input in reports: its path, or "standard input"."""
     return "standard input" if path == "-" else path
 
 
 def input_error(error: HgprotoError, name: str, line: int | None = None) -> InputError:
-    """The error that says where in an input something cannot be understood.
+    """Returns the error with the place in an input.
 
-    ``name``: the input. ``line``: the line that is being read, if it is read by lines.
+    ``name``: the input. ``line``: the current line if the input is read by lines.
     """
     if isinstance(error, HexError):
         return InputError(error.message, name, error.line, error.column)
@@ -216,9 +226,9 @@ def input_error(error: HgprotoError, name: str, line: int | None = None) -> Inpu
 
 
 def input_files(paths: Iterable[str]) -> list[tuple[str, StreamError | None]]:
-    """The files that paths name, each once, with the trouble that keeps it from being looked for.
+    """Returns the files that paths name, each once, with the error of a directory that cannot be read.
 
-    Of a directory, see :func:`files_in`. Raises :class:`UsageError` for a directory without any.
+    For directories, see :func:`files_in`. Raises :class:`UsageError` for a directory without files.
     """
     found: list[tuple[str, StreamError | None]] = []
     for path in paths:
@@ -226,7 +236,7 @@ def input_files(paths: Iterable[str]) -> list[tuple[str, StreamError | None]]:
             found.append((path, None))
             continue
         found += files_in(path)
-    # Standard input is at its end when it is read again, and a file that counts twice falsifies sums.
+    # Standard input can be read only once, and a file that is counted twice falsifies sums.
     once: dict[str, tuple[str, StreamError | None]] = {}
     for path, trouble in found:
         once.setdefault(path if path == "-" else _absolute(path), (path, trouble))
@@ -234,7 +244,7 @@ def input_files(paths: Iterable[str]) -> list[tuple[str, StreamError | None]]:
 
 
 def _absolute(path: str) -> str:
-    """Returns a path from the root, and the path itself if the working directory was deleted."""
+    """Returns an absolute path, or the path itself if the working directory was deleted."""
     try:
         return os.path.abspath(path)
     except OSError:
@@ -242,10 +252,10 @@ def _absolute(path: str) -> str:
 
 
 def files_in(top: str) -> list[tuple[str, StreamError | None]]:
-    """The regular files in a directory and in those below it, without hidden ones and those in hidden directories.
+    """Returns the regular files in a directory and its subdirectories, without hidden files and directories.
 
-    Links are followed. A directory is read once, however many links name it, so that links to directories make no loops.
-    Raises :class:`UsageError` if there are none.
+    Follows links, and reads each directory once, so that links do not cause loops. Raises :class:`UsageError` if there are no
+    files.
     """
     found: list[tuple[str, StreamError | None]] = []
     read: set[tuple[int, int]] = set()
@@ -254,7 +264,7 @@ def files_in(top: str) -> list[tuple[str, StreamError | None]]:
         name = os.fspath(error.filename)
         found.append((str(Path(name)), StreamError.of(error, name)))
 
-    # Links come after the directories themselves, so that files have the names that are theirs.
+    # Links come after real directories, so that each file keeps its real name.
     tops = [top]
     for start in tops:
         for directory, directories, names in os.walk(start, onerror=fail):
@@ -271,7 +281,7 @@ def files_in(top: str) -> list[tuple[str, StreamError | None]]:
             directories[:] = sorted(name for name in directories if not name.startswith("."))
             tops += filter(os.path.islink, (os.path.join(directory, name) for name in directories))
             for name in names:
-                # A file that is called - is not standard input.
+                # A file named - is not standard input.
                 file = str(Path(directory, name)) if (directory, name) != (".", "-") else "./-"
                 try:
                     if not name.startswith(".") and _is_regular(file):
@@ -279,12 +289,12 @@ def files_in(top: str) -> list[tuple[str, StreamError | None]]:
                 except StreamError as error:
                     found.append((file, error))
     if not found:
-        raise UsageError(f"{top}: there are no files in this directory")
+        raise UsageError(f"{top}: the directory has no files")
     return sorted(found, key=lambda one: Path(one[0]))
 
 
 def _is_regular(path: str) -> bool:
-    """True for a regular file. Raises :class:`StreamError` for a path that cannot be looked at."""
+    """True for a regular file. Raises :class:`StreamError` if its status cannot be read."""
     try:
         return stat.S_ISREG(os.stat(path).st_mode)
     except OSError as error:
@@ -292,10 +302,9 @@ def _is_regular(path: str) -> bool:
 
 
 def lines_of(file: BinaryIO, limit: int, name: str) -> Iterator[tuple[int, bytes]]:
-    """Yields the lines that have a frame in human form, with their numbers and ends, without a byte-order mark.
+    """Yields the number and bytes of each line with a frame in human form, with its line end and without a byte-order mark.
 
-    Raises :class:`InputError` for such a line of more than ``limit`` bytes, before it is gathered, and for a text in UTF-16 or
-    UTF-32.
+    Raises :class:`InputError` for a line of more than ``limit`` bytes, before reading all of it, and for UTF-16 or UTF-32.
     """
     from hgproto.wire.human import frame_lines
 
@@ -306,7 +315,7 @@ def lines_of(file: BinaryIO, limit: int, name: str) -> Iterator[tuple[int, bytes
 
 
 def chunks_of(file: BinaryIO) -> Iterator[bytes]:
-    """Yields a file in chunks, each as soon as it is there."""
+    """Yields a file in chunks, each as soon as it can be read."""
     from hgproto.wire.reader import CHUNK_BYTES
 
     read: Callable[[int], bytes] = getattr(file, "read1", file.read)
@@ -314,7 +323,7 @@ def chunks_of(file: BinaryIO) -> Iterator[bytes]:
 
 
 def hex_chunks(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
-    """Yields the bytes that chunks of hexadecimal text stand for. Raises :class:`InputError` with the place."""
+    """Yields the bytes of hexadecimal text. Raises :class:`InputError` with the place of a fault."""
     from hgproto.wire.hexform import bytes_from_hex
 
     try:
@@ -324,9 +333,10 @@ def hex_chunks(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
 
 
 def say(*messages: str) -> None:
-    """Prints messages on standard error, after what standard output holds.
+    """Prints messages on standard error after flushing standard output.
 
-    They are printed too if standard output cannot be written, unless its reader has gone. Raises :class:`OutputError` then.
+    Raises :class:`OutputError` if standard output cannot be written. It prints the messages first, unless the reader of standard
+    output has gone.
     """
     try:
         sys.stdout.flush()
@@ -338,9 +348,9 @@ def say(*messages: str) -> None:
 
 
 def unavailable_messages(encodings: Iterable[str], more: str = "") -> list[str]:
-    """Returns a message about each content encoding that an input uses and that is not installed, with the remedy.
+    """Returns a message with a remedy for each content encoding that an input uses and that is not installed.
 
-    ``more``: the consequence, besides that its payloads were not looked into.
+    ``more``: a further consequence.
     """
     from hgproto.streams.encodings import default_encodings
 
@@ -350,7 +360,7 @@ def unavailable_messages(encodings: Iterable[str], more: str = "") -> list[str]:
 
 @contextmanager
 def saying(found: Callable[[], Iterable[str]]) -> Iterator[None]:
-    """Says what a command has found: when it has judged its input, and before an error that ends it.
+    """Prints the messages of a command at its end, and before an error that ends it.
 
     ``found``: returns the messages. They are not printed if the reader of standard output has gone.
     """
@@ -372,14 +382,14 @@ def _say(messages: Iterable[str]) -> None:
 
 
 def refuse_terminal(instead: str) -> None:
-    """Raises :class:`UsageError` if standard output is a terminal, before bytes that are no text go there.
+    """Raises :class:`UsageError` if standard output is a terminal, which cannot show arbitrary bytes.
 
-    ``instead``: options that write something else.
+    ``instead``: options that write text or files.
     """
     if sys.stdout.isatty():
-        raise UsageError(f"bytes are not written to a terminal; use {instead}, or redirect standard output")
+        raise UsageError(f"cannot write raw bytes to a terminal; use {instead}, or redirect standard output")
 
 
 def wants_colour() -> bool:
-    """Whether standard output is a terminal that shows colours."""
+    """True if standard output is a terminal that shows colors."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

@@ -1,4 +1,4 @@
-"""``hgproto corpus``: seeds, a dictionary, and what of a corpus is worth keeping."""
+"""``hgproto corpus``: writes seeds and a dictionary, minimizes a corpus, and replays it."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from hgproto.cli.common import (
     open_input,
     say,
 )
+from hgproto.cli.parser import examples
 from hgproto.errors import counted, printable, quoted
 from hgproto.system.stdio import write_whole
 from hgproto.wire.hexform import form_of
@@ -38,29 +39,49 @@ def add(commands: Commands) -> None:
     """Adds the commands."""
     corpus = commands.add_parser(
         "corpus",
-        help="seeds and dictionaries for fuzzers, corpora made small",
-        description="Corpora are directories of files, each of which has all that one side sends.",
+        help="write, minimize, or replay the corpus of a fuzzer",
+        description="Works on corpora of fuzzers. A corpus is a directory; each file has all the bytes that one side sends.",
     )
     parts = corpus.add_subparsers(metavar="PART", required=True)
 
-    seed = parts.add_parser("seed", help="write the seeds of the schema, its vectors and its boundaries")
-    seed.add_argument("directory", type=DIRECTORY, metavar="DIRECTORY", help="where they go")
-    seed.add_argument("--side", choices=("client", "server"), help="who sends them (default: client)")
-    seed.add_argument("--harness", metavar="NAME", help="of one of our own harnesses instead: its side, and its form")
+    seed = parts.add_parser(
+        "seed",
+        help="write seeds from the vectors and boundaries of the schema",
+        description="Writes seeds from the vectors and boundaries of the schema, one file each.",
+        epilog=examples("hgproto corpus seed seeds --side client", "hgproto corpus seed seeds --harness reader"),
+    )
+    seed.add_argument("directory", type=DIRECTORY, metavar="DIRECTORY", help="directory for the files")
+    seed.add_argument("--side", choices=("client", "server"), help="sender of the bytes (default: client)")
+    seed.add_argument("--harness", metavar="NAME", help="write seeds for a harness of hgproto: its side, in its form")
     seed.set_defaults(run=_seed)
 
-    dictionary = parts.add_parser("dictionary", help="print the words of the protocol, for AFL and libFuzzer")
+    dictionary = parts.add_parser(
+        "dictionary",
+        help="print a dictionary for AFL and libFuzzer",
+        description="Prints the byte strings of the protocol as a dictionary for AFL and libFuzzer.",
+        epilog=examples("hgproto corpus dictionary > hgproto.dict"),
+    )
     dictionary.set_defaults(run=_dictionary)
 
-    minimize = parts.add_parser("minimize", help="copy the smallest files that exercise all that a corpus does")
-    minimize.add_argument("directory", type=DIRECTORY, metavar="DIRECTORY", help="the corpus")
-    minimize.add_argument("output", type=DIRECTORY, metavar="OUTPUT", help="where they go")
-    minimize.add_argument("--side", choices=("client", "server"), default="client", help="who sends (default: client)")
+    minimize = parts.add_parser(
+        "minimize",
+        help="copy the smallest files that exercise as much as a corpus",
+        description="Copies the smallest files that together exercise as much of the specification as the whole corpus.",
+        epilog=examples("hgproto corpus minimize captures smaller"),
+    )
+    minimize.add_argument("directory", type=DIRECTORY, metavar="DIRECTORY", help="directory of the corpus")
+    minimize.add_argument("output", type=DIRECTORY, metavar="OUTPUT", help="directory for the copies")
+    minimize.add_argument("--side", choices=("client", "server"), default="client", help="sender (default: client)")
     minimize.set_defaults(run=_minimize)
 
-    replay = parts.add_parser("replay", help="give each file to one of our own harnesses")
-    replay.add_argument("directory", type=DIRECTORY, metavar="DIRECTORY", help="the corpus")
-    replay.add_argument("harness", metavar="NAME", help="the harness; python -m hgproto.fuzz prints their names")
+    replay = parts.add_parser(
+        "replay",
+        help="run a harness of hgproto on each file",
+        description="Runs a harness of hgproto on each file of a corpus, and reports the exceptions that it raises.",
+        epilog=examples("hgproto corpus replay captures reader"),
+    )
+    replay.add_argument("directory", type=DIRECTORY, metavar="DIRECTORY", help="directory of the corpus")
+    replay.add_argument("harness", metavar="NAME", help="harness; python -m hgproto.fuzz prints the names")
     replay.set_defaults(run=_replay)
 
 
@@ -69,7 +90,9 @@ def _seed(options: argparse.Namespace) -> int:
 
     harness = None if options.harness is None else _harness(options.harness, "--harness")
     if harness is not None and options.side not in (None, harness.side):
-        raise UsageError(f"argument --side: the harness {options.harness} reads what the {harness.side} sends")
+        raise UsageError(
+            f"argument --side: the harness {options.harness} reads frames of the {harness.side}; leave the option out"
+        )
     found = seeds((options.side or "client") if harness is None else harness.side)
     if options.harness == "human":
         from hgproto.fuzz.findings import human
@@ -91,7 +114,7 @@ def _harness(name: str, argument: str = "NAME") -> Harness:
     from hgproto.fuzz.harnesses import HARNESSES
 
     if name not in HARNESSES:
-        raise UsageError(f"argument {argument}: there is no harness {quoted(name)}; there are {', '.join(HARNESSES)}")
+        raise UsageError(f"argument {argument}: unknown harness {quoted(name)}; use one of {', '.join(HARNESSES)}")
     return HARNESSES[name]
 
 
@@ -106,9 +129,7 @@ def _minimize(options: argparse.Namespace) -> int:
     from hgproto.fuzz.corpus import minimal
 
     if _followed(options.output).is_relative_to(_followed(options.directory)):
-        raise UsageError(
-            f"argument OUTPUT: {options.output} is in the corpus, and would be a part of it; name another directory"
-        )
+        raise UsageError(f"argument OUTPUT: {options.output} is inside the corpus; name another directory")
     unread = _Unread(options)
     corpus = files_of(options.directory, unread.add)
     kept = list(minimal(corpus, options.side))
@@ -136,7 +157,7 @@ def _replay(options: argparse.Namespace) -> int:
     for name, data in corpus.items():
         try:
             harness.call(data)
-        except Exception as error:  # whatever is raised is a fault
+        except Exception as error:  # every exception is a fault
             faults += 1
             options.found_fault = True
             print(printable(f"{name}: {type(error).__name__}: {error}"))
@@ -145,7 +166,7 @@ def _replay(options: argparse.Namespace) -> int:
 
 
 class _Unread:
-    """Files of a corpus that cannot be read or understood. Sets ``found_fault`` of the options for the latter."""
+    """The files of a corpus that cannot be read or parsed. Sets ``options.found_fault`` for a file that cannot be parsed."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self._options = options
@@ -153,7 +174,7 @@ class _Unread:
         options.found_fault = False
 
     def add(self, error: InputError | StreamError) -> None:
-        """Names one on standard error."""
+        """Prints the error on standard error and counts the file."""
         self._number += 1
         if isinstance(error, InputError):
             self._options.found_fault = True
@@ -163,21 +184,21 @@ class _Unread:
         return f"; {counted(self._number, 'file')} could not be read" if self._number else ""
 
     def status(self) -> int:
-        """The exit status of the command, once the other files are judged."""
+        """Returns the exit status of the command after all files were processed."""
         return FAULT if self._options.found_fault else TROUBLE if self._number else GOOD
 
 
 def files_of(directory: str, unread: Callable[[InputError | StreamError], object]) -> dict[str, bytes]:
-    """The bytes of the files of a corpus, by their paths in its directory; see :func:`hgproto.cli.common.files_in`.
+    """Returns the bytes of each file of a corpus, by its path in the directory; see :func:`hgproto.cli.common.files_in`.
 
-    A name that ends in .hex says that a file is hexadecimal text. ``unread``: is called with the error for a file that cannot be
-    read or understood. Raises :class:`UsageError` if there are no files, and for a session.
+    Files that end in .hex are hexadecimal text. ``unread``: a function that is called with the error for each file that cannot be
+    read or parsed. Raises :class:`UsageError` if there are no files, and for a session.
     """
     files = files_in(directory)
     for path, _ in files:
         if form_of(path) == "session":
             raise UsageError(
-                f"{path}: a session has both sides, and a file of a corpus has one; keep it in another directory"
+                f"{path}: a session has both sides, but a corpus file has one side; move the file to another directory"
             )
     found = {}
     for path, trouble in files:

@@ -1,4 +1,4 @@
-"""``hgproto coverage``: what of the specification a capture or a corpus exercises."""
+"""``hgproto coverage``: measures how much of a specification captures or corpora exercise."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from hgproto.cli.common import (
     say,
     unavailable_messages,
 )
+from hgproto.cli.parser import examples
 from hgproto.errors import HgprotoError, RevisionError, counted, printable, quoted
 from hgproto.system.option_types import percentage
 from hgproto.wire.hexform import form_of
@@ -41,20 +42,30 @@ def add(commands: Commands) -> None:
     """Adds the command."""
     coverage = commands.add_parser(
         "coverage",
-        help="what of the specification captures exercise",
-        description="Counts the frame types, flags, edges of fields, transitions and broken requirements that captures or corpora "
-        "exercise, and lists what they do not, with its place in the schema. A file is what one side sends; one whose name "
-        "ends in .hex the same as hexadecimal text; in .session a session in human form; in .json vectors or golden sessions.",
+        help="measure how much of the specification captures exercise",
+        description="Counts the frame types, flags, edges of fields, transitions, and violated requirements that captures or "
+        "corpora exercise, and lists the rest with their places in the schema. A file has the bytes that one side sends. Files "
+        "that end in .hex are hexadecimal text, in .session a session in human form, and in .json vectors or golden sessions.",
+        epilog=examples(
+            "hgproto coverage capture.bin",
+            "hgproto coverage captures --only types,flags --fail-under 5",
+        ),
     )
     coverage.add_argument(
         "files", nargs="+", type=INPUT, metavar="FILE", help="files, directories of files, or - for standard input"
     )
-    coverage.add_argument("--role", choices=("client", "server"), help="who sends (default: told by the first stream)")
     coverage.add_argument(
-        "--only", metavar="KINDS", help="only these, joined by commas: types, flags, edges, transitions, requirements"
+        "--role", choices=("client", "server"), help="sender of the frames (default: the side of the first stream)"
     )
-    coverage.add_argument("--fail-under", type=percentage, metavar="PERCENT", help="exit with 1 when less is exercised")
-    coverage.add_argument("--format", choices=("text", "json"), default="text", help="the form (default: text)")
+    coverage.add_argument(
+        "--only",
+        metavar="KINDS",
+        help="count only these, joined by commas: types, flags, edges, transitions, requirements",
+    )
+    coverage.add_argument("--fail-under", type=percentage, metavar="PERCENT", help="exit 1 if less is exercised")
+    coverage.add_argument(
+        "--format", choices=("text", "json"), default="text", help="format of the result (default: text)"
+    )
     revision_option(coverage)
     coverage.set_defaults(run=_coverage)
 
@@ -66,7 +77,7 @@ def _coverage(options: argparse.Namespace) -> int:
     kinds = KINDS if options.only is None else tuple(dict.fromkeys(options.only.split(",")))
     for kind in kinds:
         if kind not in KINDS:
-            raise UsageError(f"argument --only: there is no {quoted(kind)}; there are {', '.join(KINDS)}")
+            raise UsageError(f"argument --only: unknown kind {quoted(kind)}; use {', '.join(KINDS)}")
     try:
         coverage = Counting(revision=revision_of(options.revision))
     except RevisionError as error:
@@ -78,7 +89,7 @@ def _coverage(options: argparse.Namespace) -> int:
     inputs = input_files(options.files)
     for path, _ in inputs:
         if options.role is not None and form_of(path) in ("session", "json"):
-            raise UsageError(f"argument --role: {printable(path)} says itself who sends; leave the option out")
+            raise UsageError(f"argument --role: {printable(path)} names the sender itself; leave the option out")
     for path, trouble in inputs:
         coverage.unavailable.clear()
         try:
@@ -113,17 +124,17 @@ def _coverage(options: argparse.Namespace) -> int:
             print(f"\n{counted(len(unreadable), 'file')} could not be read")
         if incomplete:
             print("\nA package is missing, so payloads were not looked into.")
-    # A file that could not be read or looked into may exercise the rest.
+    # A file that could not be read or decoded may exercise the rest.
     return FAULT if options.found_fault else TROUBLE if unreadable or incomplete else GOOD
 
 
 _OF_PAYLOADS = {"edges", "transitions", "requirements"}
-"""The kinds that depend on what payloads are."""
+"""The kinds that depend on decoded payloads."""
 _NO_TRANSITIONS = ", and transitions from the first one on were not counted"
 
 
 def _count(coverage: Coverage, path: str, trouble: StreamError | None, role: Role | None) -> bool:
-    """Counts what a file exercises. Returns True if its frames are of both sides, where a file has those of one.
+    """Counts the exercised goals of a file. Returns True if a file for one side has frames of both sides.
 
     Raises :class:`InputError` and :class:`StreamError` for a file that cannot be understood or read.
     """
@@ -145,8 +156,8 @@ def _count(coverage: Coverage, path: str, trouble: StreamError | None, role: Rol
 
 
 _MIXED = (
-    "frames are on streams of both sides, and transitions and requirements were counted for the side of the first one; if "
-    "both directions are mixed here, write each one to its own file, or write a session to a file that ends in .session"
+    "frames are on streams of both sides; transitions and requirements were counted for the side of the first frame; if both "
+    "directions are mixed here, write each to its own file, or write a session to a file that ends in .session"
 )
 
 

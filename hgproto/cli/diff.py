@@ -1,4 +1,4 @@
-"""``hgproto diff``: what has changed from one schema to another."""
+"""``hgproto diff``: lists the changes from one schema to another."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from hgproto.cli.common import FAULT, GOOD, SCHEMA, StreamError, revision_of, say, shown_path
+from hgproto.cli.parser import examples
 from hgproto.errors import counted, quoted
 
 if TYPE_CHECKING:
@@ -27,29 +28,30 @@ def add(commands: Commands) -> None:
     """Adds the command."""
     diff = commands.add_parser(
         "diff",
-        help="say what has changed from one schema to another",
-        description="Says what has changed from one schema to another, each change in a sentence, sorted by what it does: "
-        "layout (the same bytes are other fields), wire (other bytes are sent or taken), semantic (the same bytes mean or do "
-        "something else), documentation.",
+        help="list the changes from one schema to another",
+        description="Lists the changes from one schema to another, one sentence each, sorted by kind. Layout: the same bytes have "
+        "other fields. Wire: other bytes are sent or accepted. Semantic: the same bytes have another meaning or effect. "
+        "Documentation: only texts differ.",
+        epilog=examples("hgproto diff old.yaml new.yaml", "hgproto diff --fail-on wire framing-0002 new.yaml"),
     )
-    diff.add_argument("old", type=SCHEMA, metavar="OLD", help="a revision by name, or a schema file")
-    diff.add_argument("new", type=SCHEMA, metavar="NEW", help="another one")
+    diff.add_argument("old", type=SCHEMA, metavar="OLD", help="name of a revision, or a schema file")
+    diff.add_argument("new", type=SCHEMA, metavar="NEW", help="name of another revision, or another schema file")
     diff.add_argument(
         "--fail-on",
         type=_kind,
         metavar="KIND",
-        help="exit 1 on a change of this kind or one before it: layout, wire, semantic, documentation",
+        help="exit 1 on a change of this kind or of a kind before it in: layout, wire, semantic, documentation",
     )
-    diff.add_argument("--format", choices=("text", "json"), default="text", help="json: one object a line")
+    diff.add_argument("--format", choices=("text", "json"), default="text", help="json: one object per line")
     diff.set_defaults(run=_diff)
 
 
 def _kind(name: str) -> str:
-    """A kind by its name."""
+    """Returns the name of a kind. Raises :class:`argparse.ArgumentTypeError` for another word."""
     from hgproto.diff import KINDS
 
     if name not in KINDS:
-        raise argparse.ArgumentTypeError(f"{quoted(name)} is no kind of change; there are {', '.join(KINDS)}")
+        raise argparse.ArgumentTypeError(f"unknown kind of change {quoted(name)}; use one of {', '.join(KINDS)}")
     return name
 
 
@@ -64,15 +66,15 @@ def _diff(options: argparse.Namespace) -> int:
     for line in _lines_of_json(found) if options.format == "json" else _text(found):
         print(line)
     if number:
-        say(f"{_counted(number)} of the kinds that fail: {', '.join(failing)}")
+        say(f"{_counted(number)} of a kind that fails: {', '.join(failing)}")
     return FAULT if number else GOOD
 
 
 def _loaded(*given: tuple[str, str]) -> list[Schema]:
-    """The schemas, both proven as far as they are compared.
+    """Returns the schemas after checking them.
 
-    ``given``: the name of each, and its argument. Raises :class:`SchemaError` with the faults of both, and
-    :class:`StreamError` for a file that cannot be read, if no other is at fault.
+    ``given``: the name of each schema, and its argument. Raises :class:`SchemaError` with the faults of both schemas. Raises
+    :class:`StreamError` for a file that cannot be read if the other schema has no fault.
     """
     from hgproto.language import SchemaError, check
 

@@ -1,4 +1,4 @@
-"""``hgproto explain``: what a requirement is about, with bytes that keep it and bytes that break it."""
+"""``hgproto explain``: explains requirements, with bytes that meet them and bytes that violate them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from hgproto.cli.common import GOOD, UsageError, revision_of, revision_option
+from hgproto.cli.parser import examples
 from hgproto.errors import printable, quoted
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ __all__ = ["add", "text_of"]
 _WIDTH = 100
 _ROW_BYTES = 16
 _MOST_ROWS = 4
-"""Rows of bytes that are shown of one step, those of a fault among them."""
+"""Largest number of rows of bytes printed per step, including those with the fault."""
 _SIDES = {"client": "> ", "server": "< ", None: "  "}
 
 
@@ -33,14 +34,23 @@ def add(commands: Commands) -> None:
     """Adds the command."""
     explain = commands.add_parser(
         "explain",
-        help="say what a rule is about",
-        description="Says of requirements what they demand, why, where they are enforced, and shows bytes that keep and that "
-        "break them. Without an id, lists all there are.",
+        help="explain a requirement",
+        description="Explains requirements: the sentence, the reason, the source, and the code that enforces it, with bytes that "
+        "meet it and bytes that violate it. Without an id, lists all requirements.",
+        epilog=examples(
+            "hgproto explain",
+            "hgproto explain stream-id",
+            "hgproto explain stream-id.parity",
+            "hgproto explain 'text-output.*' --format json",
+        ),
     )
     explain.add_argument(
-        "ids", nargs="*", metavar="ID", help="a requirement's id, or a pattern such as 'text-output.*'"
+        "ids",
+        nargs="*",
+        metavar="ID",
+        help="id of a requirement or its unique last part; an area, such as text-output, to list it; or a pattern",
     )
-    explain.add_argument("--format", choices=("text", "json"), default="text", help="json: one object a line")
+    explain.add_argument("--format", choices=("text", "json"), default="text", help="json: one object per line")
     revision_option(explain)
     explain.set_defaults(run=_explain)
 
@@ -51,8 +61,9 @@ def _explain(options: argparse.Namespace) -> int:
 
     revision = revision_of(options.revision)
     requirements = revision.requirements
-    if not options.ids:
-        for line in _overview(requirements, options.format):
+    listed = _listed(options.ids, requirements)
+    if listed:
+        for line in _overview(listed, options.format):
             print(line)
         return GOOD
     examples = Examples(revision)
@@ -68,16 +79,28 @@ def _explain(options: argparse.Namespace) -> int:
     return GOOD
 
 
+def _listed(words: list[str], requirements: Mapping[str, Requirement]) -> Mapping[str, Requirement]:
+    """Returns the requirements to list: all without ``words``, those of areas if each word is an area, else none."""
+    areas = {name.partition(".")[0] for name in requirements}
+    if any(word not in areas or word in requirements for word in words):
+        return {}
+    return {name: each for name, each in requirements.items() if not words or name.partition(".")[0] in words}
+
+
 def _chosen(patterns: list[str], requirements: Mapping[str, Requirement]) -> list[str]:
-    """The ids that are meant, each once. Raises :class:`UsageError` for what none is like."""
+    """Returns the ids that match, each once. Raises :class:`UsageError` for a pattern without a match."""
     from hgproto.language.problems import suggestion
 
     chosen: dict[str, None] = {}
     for pattern in patterns:
-        found = [name for name in requirements if fnmatchcase(name, pattern)]
+        found = [name for name in requirements if fnmatchcase(name, pattern) or name.partition(".")[0] == pattern]
         if not found:
-            # One that is close, else the groups: all ids would be too many.
-            groups = {f"'{name.partition('.')[0]}.*'" for name in requirements}
+            found = [name for name in requirements if name.endswith(f".{pattern}")]
+            if len(found) > 1:
+                raise UsageError(f"requirement {quoted(pattern)} is ambiguous; use one of {', '.join(found)}")
+        if not found:
+            # Suggests a close id, or else the areas: the list of all ids would be too long.
+            groups = {name.partition(".")[0] for name in requirements}
             known = get_close_matches(pattern, requirements, n=1) or groups
             raise UsageError(f"there is no requirement {quoted(pattern)}; {suggestion(pattern, known)}")
         chosen |= dict.fromkeys(found)
@@ -94,7 +117,7 @@ def _overview(requirements: Mapping[str, Requirement], form: str) -> Iterator[st
 
 
 def text_of(explanation: Explanation) -> Iterator[str]:
-    """The lines that say it to people."""
+    """Yields the lines of an explanation."""
     requirement = explanation.requirement
     who = {"both": "both sides"}.get(requirement.binds, f"the {requirement.binds}")
     yield f"{requirement.id} ({requirement.level}, binds {who})"
@@ -106,7 +129,7 @@ def text_of(explanation: Explanation) -> Iterator[str]:
     if explanation.good is not None:
         yield from _example("Good", explanation.good)
     if explanation.bad is not None:
-        # Who makes no use of a permission that others make use of breaks nothing.
+        # A side that does not use a permission does not violate it.
         yield from _example("Bad" if requirement.level != "MAY" else "Where it shows", explanation.bad)
         if explanation.bad.fault is None:
             from hgproto.streams.encodings import default_encodings
@@ -123,7 +146,7 @@ def _facts(explanation: Explanation) -> Iterator[tuple[str, str]]:
     requirement = explanation.requirement
     yield "why", requirement.why
     source = (
-        "the protocol" if requirement.source == "protocol" else "our resolution, since the source is silent or vague"
+        "the protocol" if requirement.source == "protocol" else "decided by hgproto, since the source is silent or vague"
     )
     yield "source", f"{source}: {requirement.section}"
     if requirement.resolution is not None:
@@ -131,18 +154,18 @@ def _facts(explanation: Explanation) -> Iterator[tuple[str, str]]:
     if requirement.reference is not None:
         yield "reference", requirement.reference
     enforced = {
-        "codec": "by the codec, which looks at one frame",
+        "codec": "by the codec, which checks each frame by itself",
         "machine": "by the state machines",
-        "validator": f"by the validator alone. {requirement.reason}",
-        "manual": "by nothing",
+        "validator": f"only by the validator. {requirement.reason}",
+        "manual": "by no code",
     }[requirement.enforced]
     yield "enforced", f"{enforced}{', at' if requirement.places else ''}"
     for place in requirement.places:
         yield "", place
     if explanation.bad is None and not requirement.breakable:
-        consequence = "but bytes cannot show it"
+        consequence = "but bytes cannot show a violation"
     else:
-        consequence = f"and a receiver {'refuses' if explanation.refused else 'does not refuse'} it"
+        consequence = f"and a receiver {'rejects' if explanation.refused else 'does not reject'} a violation"
     yield "severity", f"{explanation.severity}, {consequence}"
 
 
@@ -163,12 +186,12 @@ def _example(head: str, example: Example) -> Iterator[str]:
 
 
 def _step(step: Step, fault: Fault | None) -> Iterator[str]:
-    """A step with its bytes, the fault marked below them, and the frame in human form."""
+    """Yields the lines of a step: its bytes, a mark below the fault, and the frame in human form."""
     data = step.data or b""
     rows = range(0, len(data), _ROW_BYTES) or range(1)
     first = 0 if fault is None else fault.offset
     last = 0 if fault is None else fault.offset + max(fault.size, 1) - 1
-    # What is missing may be missing after the last byte of a row.
+    # The offset of a missing byte may be that after the last byte of a row.
     marked = min(first // _ROW_BYTES, len(rows) - 1)
     shown = {0, len(rows) - 1, *range(max(marked - 1, 0), min(marked + _MOST_ROWS - 2, len(rows)))}
     before = -1

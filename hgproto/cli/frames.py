@@ -1,4 +1,4 @@
-"""``hgproto encode`` and ``hgproto decode``: between the human form, bytes, JSON and the annotated dump."""
+"""``hgproto encode`` and ``hgproto decode``: conversions between the human form, bytes, JSON, and annotated dumps."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from hgproto.cli.common import (
     FAULT,
     GOOD,
+    HUMAN_FORM,
     INPUT,
     InputError,
     UsageError,
@@ -25,6 +26,7 @@ from hgproto.cli.common import (
     saying,
     wants_colour,
 )
+from hgproto.cli.parser import examples
 from hgproto.errors import (
     HgprotoError,
     HumanFormError,
@@ -51,37 +53,60 @@ def add(commands: Commands) -> None:
     """Adds the commands."""
     encode = commands.add_parser(
         "encode",
-        help="human form to frames",
-        description="Reads frames in human form, one a line (blank lines and # comments are skipped), and writes them raw.",
+        help="convert frames from human form to bytes",
+        description="Reads frames in human form, one per line, and writes their bytes. Skips blank lines and # comments.",
+        epilog=HUMAN_FORM
+        + "\n\n"
+        + examples(
+            "echo '1 1 stream-begin command-name eos heads' | hgproto encode --hex",
+            "hgproto encode frames.txt > frames.bin",
+        ),
     )
     encode.add_argument(
-        "file", nargs="?", default="-", type=INPUT, metavar="FILE", help="the lines; - is standard input (default)"
+        "file",
+        nargs="?",
+        default="-",
+        type=INPUT,
+        metavar="FILE",
+        help="file with the lines; - is standard input (default)",
     )
-    encode.add_argument("--hex", action="store_true", help="write lower-case hexadecimal, one line a frame")
+    encode.add_argument("--hex", action="store_true", help="write lowercase hexadecimal, one line per frame")
     frame_options(encode)
     encode.set_defaults(run=_encode)
 
     decode = commands.add_parser(
         "decode",
-        help="frames to human form, JSON or an annotated dump",
-        description="Reads raw frames and shows them. A damaged payload is shown with its error, and makes the exit status 1; a "
-        "cut frame or a length over the limit ends the reading with an error.",
+        help="convert frames from bytes to human form, JSON, or an annotated dump",
+        description="Reads the bytes of frames and prints the frames. Prints a damaged payload with its error and exits 1. "
+        "Stops with an error at an incomplete frame, or at a length above the limit.",
+        epilog=HUMAN_FORM
+        + "\n\n"
+        + examples(
+            "hgproto decode capture.bin",
+            "hgproto decode --format tree capture.bin",
+            "echo 05000001010111 6865616473 | hgproto decode --hex",
+        ),
     )
     decode.add_argument(
-        "file", nargs="?", default="-", type=INPUT, metavar="FILE", help="the frames; - is standard input (default)"
+        "file",
+        nargs="?",
+        default="-",
+        type=INPUT,
+        metavar="FILE",
+        help="file with the frames; - is standard input (default)",
     )
     decode.add_argument(
         "--hex",
         action="store_true",
-        help="the input is hexadecimal text, as a file whose name ends in .hex always is: pairs of digits, with white space "
-        "between pairs, and # comments",
+        help="read hexadecimal text: pairs of digits, with optional white space between pairs, and # comments; implied for "
+        "files that end in .hex",
     )
     decode.add_argument(
         "--format",
         choices=("human", "json", "tree"),
         default="human",
-        help="human: one line a frame, as encode reads it, and errors as # comments (default); json: one object a line; "
-        "tree: an annotated hex dump",
+        help="human: one line per frame, in the form that encode reads, with errors as # comments (default); json: one object "
+        "per line; tree: an annotated hex dump",
     )
     decode.add_argument(
         "--limit",
@@ -89,7 +114,7 @@ def add(commands: Commands) -> None:
         action="append",
         default=[],
         metavar="NAME=N",
-        help="the limit on the items of a payload by its name in the revision, for example payload-items=9",
+        help="limit on the number of items in a payload, by its name in the revision, for example payload-items=9",
     )
     frame_options(decode)
     decode.set_defaults(run=_decode)
@@ -151,7 +176,7 @@ def _decode(options: argparse.Namespace) -> int:
 
 
 class _Damages:
-    """Damaged payloads: the first and their ``number``, so that memory does not grow with the input."""
+    """The first damaged payload and the number of them, so that memory does not grow with the input."""
 
     def __init__(self, name: str) -> None:
         self.number = 0
@@ -159,12 +184,12 @@ class _Damages:
         self._first: RemoteProtocolError | None = None
 
     def add(self, damage: RemoteProtocolError) -> None:
-        """Counts one."""
+        """Counts a damaged payload."""
         self.number += 1
         self._first = self._first or damage
 
     def messages(self) -> list[str]:
-        """The message about all of them, none if there are none."""
+        """Returns one message about all damaged payloads; empty if there are none."""
         more = self.number - 1
         rest = f"; {counted(more, 'more payload')} {'is' if more == 1 else 'are'} damaged" if more > 0 else ""
         return [] if self._first is None else [f"{self._name}: {self._first}{rest}"]
@@ -173,8 +198,8 @@ class _Damages:
 class _Placed(NamedTuple):
     """A frame of an input.
 
-    ``offset``: of its header in the input. ``continued``: whether it continues an earlier frame. ``damage``: the error about its
-    payload, with its offset in the input; None if the payload is valid, or encoded.
+    ``offset``: the byte offset of its header in the input. ``continued``: True if it continues an earlier frame. ``damage``: the
+    error about its payload, with its offset in the input; None if the payload is valid or encoded.
     """
 
     frame: Frame

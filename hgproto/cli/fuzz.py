@@ -1,4 +1,4 @@
-"""``hgproto fuzz``: a campaign against somebody's implementation."""
+"""``hgproto fuzz``: runs a fuzzing campaign against an implementation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from hgproto.cli.common import (
     files_in,
     say,
 )
-from hgproto.cli.fuzz_report import show, sum_up
+from hgproto.cli.fuzz_report import RATIO, command_of_target, show, sum_up, words_of
+from hgproto.cli.parser import examples
 from hgproto.errors import counted, printable, quoted
 from hgproto.system.option_types import MOST_SEED, above_zero, name_of, seconds, setting, whole
 from hgproto.system.stdio import own_faults
@@ -31,14 +32,13 @@ if TYPE_CHECKING:
     from hgproto.cli import Commands
     from hgproto.fuzz import FuzzFinding, Oracle
     from hgproto.fuzz.cases import Cases
-    from hgproto.fuzz.oracles import Fault, Key
+    from hgproto.fuzz.oracles import Key
     from hgproto.fuzz.targets import Target
 
 __all__ = ["add"]
 
-_RATIO = 8.0
 _MOST_TIMEOUT = 86_400.0
-"""Seconds for one case: a day. The system accepts no more than some billions."""
+"""Largest ``--timeout`` in seconds: one day."""
 
 
 def add(commands: Commands) -> None:
@@ -46,57 +46,74 @@ def add(commands: Commands) -> None:
     fuzz = commands.add_parser(
         "fuzz",
         help="find bugs in an implementation",
-        description="Gives a target cases that keep the rules, break one, or are mutated, and looks for crashes, hangs, growth, "
-        "and for what it does otherwise than our reactor. Each finding is minimised and kept in a file that says how to show it "
-        "again. A target is a Python callable (module:callable), a TCP address (host:port), or a command.",
-        epilog="Exit statuses: 0 nothing was found, 1 there are findings, 2 usage, 3 a file could not be read or written, or "
-        "hgproto itself failed.",
+        description="Sends valid, invalid, and mutated cases to a target. Reports crashes, hangs, memory growth, and differences "
+        "from the reactor of hgproto. Minimizes each finding and writes it to a file with a command that reproduces it. A "
+        "target is a Python callable (module:callable), a TCP address (host:port), or a command.",
+        epilog="Exit statuses: 0 no findings, 1 findings, 2 wrong usage, 3 a file could not be read or written, or hgproto "
+        "itself failed.\n\n"
+        + examples(
+            "hgproto fuzz hgproto.fuzz.echo:serve --echo --max-cases 100 --seed 7",
+            "hgproto fuzz 'python server.py' --max-time 2",
+        ),
     )
     fuzz.add_argument("target", metavar="TARGET", help="module:callable, host:port, or a command with its arguments")
-    fuzz.add_argument("--role", choices=("server", "client"), default="server", help="what it is (default: server)")
+    fuzz.add_argument(
+        "--role", choices=("server", "client"), default="server", help="role of the target (default: server)"
+    )
     fuzz.add_argument(
         "--answers",
         choices=("frames", "events", "verdict"),
-        help="what it gives: frames (default of servers), events as JSON lines (default of clients), or yes and no",
+        help="output: frames (default for servers), events as JSON lines (default for clients), or verdict (yes or no)",
     )
     fuzz.add_argument(
-        "--echo", action="store_true", help="it answers commands with their description, so that answers are compared"
+        "--echo",
+        action="store_true",
+        help="the target responds to each command with its description; compare the responses",
     )
     fuzz.add_argument(
         "--reports-errors",
         action="store_true",
-        help="the target sends an error-response for every rejection: count its silence as acceptance where no probe can follow",
+        help="the target sends an error-response for every rejection: count silence as acceptance if no probe can follow",
     )
     fuzz.add_argument(
         "--defers",
         action="store_true",
-        help="responses of the target wait for the end of input, as behind HTTP: report what an address or a command sends before",
+        help="the target responds only after the end of input, as behind HTTP: report output that it sends earlier",
     )
     fuzz.add_argument(
         "--fails",
         metavar="NAME",
-        help="the name of a command that its application fails, so that failures are judged too",
+        help="name of a command that the application of the target fails; check failures too",
     )
-    fuzz.add_argument("--seed", type=whole(0, MOST_SEED), metavar="S", help="where all cases come from (default: any)")
-    fuzz.add_argument("--max-time", type=seconds(), metavar="SECONDS", help="when to end (default: never)")
-    fuzz.add_argument("--max-cases", type=whole(1), metavar="N", help="after how many cases to end")
-    fuzz.add_argument("--max-findings", type=whole(1), metavar="N", help="after how many findings to end")
     fuzz.add_argument(
-        "--timeout", type=seconds(_MOST_TIMEOUT), default=5.0, metavar="SECONDS", help="for one case (default: 5)"
+        "--seed",
+        type=whole(0, MOST_SEED),
+        metavar="S",
+        help="random seed (default: a new one, printed on standard error)",
+    )
+    fuzz.add_argument("--max-time", type=seconds(), metavar="SECONDS", help="stop after SECONDS (default: never)")
+    fuzz.add_argument("--max-cases", type=whole(1), metavar="N", help="stop after N cases")
+    fuzz.add_argument("--max-findings", type=whole(1), metavar="N", help="stop after N findings")
+    fuzz.add_argument(
+        "--timeout",
+        type=seconds(_MOST_TIMEOUT),
+        default=5.0,
+        metavar="SECONDS",
+        help="seconds allowed per case (default: 5)",
     )
     fuzz.add_argument(
         "--max-growth",
         type=whole(1, 1 << 20),
         default=64,
         metavar="MIB",
-        help="by one case, beside 64 times its size (default: 64)",
+        help="memory growth allowed per case, in addition to 64 times its size (default: 64)",
     )
     fuzz.add_argument(
         "--max-ratio",
         type=above_zero,
-        default=_RATIO,
+        default=RATIO,
         metavar="N",
-        help="bytes of memory for each byte of input and output, as the input is doubled twice (default: 8)",
+        help="bytes of memory allowed per byte of input and output, when the input is doubled twice (default: 8)",
     )
     fuzz.add_argument(
         "--limit",
@@ -104,11 +121,16 @@ def add(commands: Commands) -> None:
         action="append",
         default=[],
         metavar="NAME=N",
-        help="a limit of the target, for example arguments=2; what meets any other limit is not judged",
+        help="limit of the target, for example arguments=2; rejections because of other limits are not checked",
     )
-    fuzz.add_argument("--reopen", choices=("error", "restart"), default="error", help="stream-begin on an open stream")
     fuzz.add_argument(
-        "--encodings", metavar="NAMES", help="the content encodings it knows, joined by commas (default: all)"
+        "--reopen",
+        choices=("error", "restart"),
+        default="error",
+        help="effect of stream-begin on an open stream: an error (default), or a restart of the stream",
+    )
+    fuzz.add_argument(
+        "--encodings", metavar="NAMES", help="content encodings of the target, joined by commas (default: all)"
     )
     fuzz.add_argument(
         "--without",
@@ -131,51 +153,60 @@ def add(commands: Commands) -> None:
         action="append",
         default=[],
         metavar="PATH",
-        help="count findings with a cause of this file or directory of findings, without reporting or minimizing them again",
+        help="count findings with a cause that this file or directory of findings has, without reporting or minimizing them",
     )
     fuzz.add_argument(
         "--minimize-share",
         type=whole(0, 90),
         default=25,
         metavar="PERCENT",
-        help="of the time that minimizing may take while there are cases (default: 25)",
+        help="largest share of the time to spend on minimizing (default: 25)",
     )
     fuzz.add_argument(
         "--minimize-time",
         type=seconds(),
         default=10.0,
         metavar="SECONDS",
-        help="for minimizing one finding (default: 10)",
+        help="seconds allowed for minimizing a finding (default: 10)",
     )
     fuzz.add_argument(
-        "--rate", type=whole(0, 100), default=50, metavar="PERCENT", help="of mutations that break something (50)"
+        "--rate",
+        type=whole(0, 100),
+        default=50,
+        metavar="PERCENT",
+        help="share of mutations that violate a requirement (default: 50)",
     )
-    fuzz.add_argument("--corpus", type=DIRECTORY, metavar="DIRECTORY", help="files of bytes that are tried first")
+    fuzz.add_argument(
+        "--corpus", type=DIRECTORY, metavar="DIRECTORY", help="directory of files whose bytes are tried first"
+    )
     fuzz.add_argument(
         "-o",
         "--output",
         default="findings",
         type=DIRECTORY,
         metavar="DIRECTORY",
-        help="where findings go (default: findings)",
+        help="directory for findings (default: findings)",
     )
-    fuzz.add_argument(
-        "--pid", type=whole(1), metavar="PID", help="the process behind an address, to see whether it grows"
-    )
+    fuzz.add_argument("--pid", type=whole(1), metavar="PID", help="process behind an address; report its memory growth")
     fuzz.add_argument(
         "--log",
         type=FILE,
         metavar="FILE",
-        help="the log of the server behind an address, so that its tracebacks count as crashes",
+        help="log of the server behind an address; report its tracebacks as crashes",
     )
     fuzz.add_argument(
         "--start",
         metavar="COMMAND",
-        help="start the server behind an address by this command, watch its standard error, and start it again after its end",
+        help="command that starts the server behind an address; watch its standard error, and restart it when it ends",
     )
     fuzz.add_argument("--allow-remote", action="store_true", help="fuzz an address that is not a loopback address")
     fuzz.add_argument(
-        "--replay", nargs="+", action="extend", type=FILE, metavar="FILE", help="show findings again, a line for each"
+        "--replay",
+        nargs="+",
+        action="extend",
+        type=FILE,
+        metavar="FILE",
+        help="run saved findings again, and print one line for each",
     )
     fuzz.set_defaults(run=_fuzz)
 
@@ -218,16 +249,16 @@ def _fuzzed(options: argparse.Namespace) -> int:
 
 
 _OF_FRAMES = ("--echo", "--reports-errors", "--defers", "--fails")
-"""Options that are about the frames of a server."""
+"""Options that apply only to servers that send frames."""
 _OF_CAMPAIGNS: dict[str, object] = {
     "--seed": None, "--max-time": None, "--max-cases": None, "--max-findings": None, "--without": [], "--baseline": [],
     "--minimize-share": 25, "--minimize-time": 10.0, "--rate": 50, "--corpus": None, "--output": "findings",
 }  # fmt: skip
-"""Options that are about new cases and findings, with their defaults."""
+"""Options for new cases and findings, with their defaults."""
 
 
 def _check_idle(options: argparse.Namespace) -> None:
-    """Raises :class:`UsageError` for an option that would have no effect."""
+    """Raises :class:`UsageError` for an option without effect."""
     given = {name: getattr(options, name[2:].replace("-", "_")) for name in (*_OF_FRAMES, *_OF_CAMPAIGNS)}
     idle = [(name, f"--answers {options.answers}") for name in _OF_FRAMES if given[name] not in (None, False)]
     idle = idle if options.answers != "frames" else []
@@ -239,14 +270,14 @@ def _check_idle(options: argparse.Namespace) -> None:
 
 
 def _check_process(pid: int, target: Target) -> None:
-    """Raises :class:`UsageError` where the growth of a process cannot be seen."""
+    """Raises :class:`UsageError` if the memory of a process cannot be read."""
     from hgproto.fuzz.memory import peak
     from hgproto.fuzz.targets import TcpTarget
 
     if not isinstance(target, TcpTarget):
-        raise UsageError("argument --pid: expected an address as TARGET; the process of any other target is known")
+        raise UsageError("argument --pid: expected an address as TARGET; leave the option out for other targets")
     if not peak(pid):
-        raise UsageError(f"argument --pid: the memory of process {pid} cannot be read; on Linux, give one that runs")
+        raise UsageError(f"argument --pid: the memory of process {pid} cannot be read; name a running process on Linux")
 
 
 def _oracle(options: argparse.Namespace) -> Oracle:
@@ -268,9 +299,7 @@ def _oracle(options: argparse.Namespace) -> Oracle:
             if name in encodings.missing:
                 raise StreamError("", f"argument --encodings: {name} needs a package: {encodings.missing[name]}")
             if name not in encodings:
-                raise UsageError(
-                    f"argument --encodings: there is no {quoted(name)} here; there are {', '.join(encodings)}"
-                )
+                raise UsageError(f"argument --encodings: unknown encoding {quoted(name)}; use {', '.join(encodings)}")
         encodings = Encodings([encodings[name] for name in names])
     options.encodings = encodings
     try:
@@ -316,13 +345,13 @@ def _campaign(options: argparse.Namespace, target: Target, oracle: Oracle) -> in
         trouble: list[str] = []
 
         def write(finding: FuzzFinding) -> str | None:
-            """Keeps a finding in its file; prints it whole where that cannot be written."""
+            """Writes a finding to its file and returns the path; prints the finding if the file cannot be written."""
             try:
                 return finding.write(options.output)
             except OSError as error:
                 trouble.append(str(StreamError.of(error)))
             bar.clear()
-            print(f"hgproto: {trouble[-1]}; keep the following finding in a file of yours", file=sys.stderr)
+            print(f"hgproto: {trouble[-1]}; save the following finding yourself", file=sys.stderr)
             print(finding.text(os.path.join(options.output, finding.name)), end="", flush=True)
             return None
 
@@ -337,7 +366,7 @@ def _campaign(options: argparse.Namespace, target: Target, oracle: Oracle) -> in
             oracle,
             cases,
             seed=seed,
-            command=_command_of_target(options),
+            command=command_of_target(options),
             most_seconds=options.max_time,
             most_cases=options.max_cases,
             without=cases.without,
@@ -352,14 +381,14 @@ def _campaign(options: argparse.Namespace, target: Target, oracle: Oracle) -> in
         report = campaign.run()
     sum_up(report)
     if report.gone:
-        say(f"the target could not be used any more: {report.trouble}")
+        say(f"the target stopped working: {report.trouble}")
     for rule, number in report.notes:
-        print(f"  note {rule}: not met by the output of {counted(number, 'case')}")
+        print(f"  note {rule}: violated by the output for {counted(number, 'case')}")
     for name, number in cases.left_out.items():
         print(f"  without {name}: {counted(number, 'case')} left out")
     if trouble:
-        # Findings that are in no file are worse news than that there are findings.
-        say(f"findings were not kept: {trouble[0]}")
+        # Status 3 takes precedence: findings were lost.
+        say(f"findings were not written: {trouble[0]}")
         return TROUBLE
     return FAULT if report.findings else GOOD
 
@@ -388,7 +417,7 @@ def _cases(options: argparse.Namespace, seed: int, target: Target) -> Cases:
 
 
 def _baseline(paths: list[str]) -> set[Key]:
-    """The causes of the findings in files and directories."""
+    """Returns the causes of the findings in files and directories."""
     from hgproto.fuzz.findings import read_causes
 
     causes: set[Key] = set()
@@ -404,7 +433,7 @@ def _baseline(paths: list[str]) -> set[Key]:
 
 
 def _findings_in(directory: str) -> Iterator[str]:
-    """The findings in a directory, which may have none yet. Raises :class:`StreamError`."""
+    """Yields the files of findings in a directory. Raises :class:`StreamError` if a file cannot be read."""
     with suppress(UsageError):
         for path, trouble in files_in(directory):
             if trouble is not None:
@@ -421,37 +450,15 @@ def _corpus(directory: str | None) -> list[bytes]:
     unread: list[InputError | StreamError] = []
     files = files_of(directory, unread.append)
     if unread:
-        # What is at fault decides over what cannot be read.
+        # A file with a fault takes precedence over an unreadable file.
         worst, *others = sorted(unread, key=lambda error: isinstance(error, StreamError))
         say(*map(str, others))
         raise worst
     return list(files.values())
 
 
-def _command_of_target(options: argparse.Namespace) -> list[str]:
-    """The words of this command that are about the target."""
-    words = [options.target, "--role", options.role, "--answers", options.answers]
-    words += ["--echo"] * options.echo + ["--reports-errors"] * options.reports_errors
-    words += ["--defers"] * options.defers + ([] if options.fails is None else _valued("--fails", options.fails))
-    words += ["--timeout", f"{options.timeout:.15g}", "--max-growth", str(options.max_growth)]
-    words += [] if options.max_ratio == _RATIO else ["--max-ratio", f"{options.max_ratio:.15g}"]
-    words += [word for limit in options.limit for word in _valued("--limit", limit)]
-    words += ["--reopen", options.reopen, "--encodings", ",".join(sorted(options.encodings))]
-    words += [word for name in options.ignore for word in _valued("--ignore", name)]
-    words += [] if options.pid is None else ["--pid", str(options.pid)]
-    words += [] if options.log is None else _valued("--log", options.log)
-    words += [] if options.start is None else _valued("--start", options.start)
-    words += ["--allow-remote"] * options.allow_remote
-    return words
-
-
-def _valued(option: str, value: str) -> list[str]:
-    """The words of an option with a value, which is joined to it where it would be read as an option itself."""
-    return [f"{option}={value}"] if value.startswith("-") else [option, value]
-
-
 def _replay(options: argparse.Namespace, target: Target, oracle: Oracle) -> int:
-    """Shows findings again, a line for each. A finding that is still there decides the exit status over any trouble."""
+    """Runs findings again and prints one line for each. A finding that is reproduced decides the exit status."""
     from hgproto.fuzz.again import shown_again
     from hgproto.fuzz.findings import read_saved
     from hgproto.fuzz.targets import TargetError
@@ -471,30 +478,25 @@ def _replay(options: argparse.Namespace, target: Target, oracle: Oracle) -> int:
             continue
         if saved.digest != default_revision().codec.DIGEST and not other_schema:
             other_schema = True
-            say(f"{path}: the finding was made with another schema")
+            say(f"{path}: the finding was recorded with another schema")
         try:
             again = shown_again(target, oracle, saved.case, saved.key)
         except TargetError as error:
-            # An earlier finding has ended it, which is the result; the rest cannot be told.
+            # An earlier finding has ended the target; the others cannot be run.
             if not options.found_fault:
                 raise
-            say(f"{path}: it was not shown again, because the target cannot be used any more: {error}")
+            say(f"{path}: not run, because the target stopped working: {error}")
             continue
-        # Of several faults, the one that the finding is about.
+        # If there are several faults, prefers the fault of the finding.
         fault = again.fault or next(iter(again.faults), None)
         options.found_fault = options.found_fault or fault is not None
         if fault is not None:
-            words = _words(fault)
+            words = words_of(fault)
         elif saved.shown_again is False:
-            words = "nothing is wrong this time, as when the case was run again after it was found"
+            words = "no fault this time; the case was not reproduced when it was found, either"
         elif oracle.ignores_key(saved.key):
-            words = "not looked for, because an option --ignore leaves it out"
+            words = "not checked, because an option --ignore excludes it"
         else:
-            words = "nothing is wrong any more"
+            words = "fixed: no fault any more"
         print(f"{printable(path)}: {printable(words)}", flush=True)
     return FAULT if options.found_fault else TROUBLE if in_trouble else GOOD
-
-
-def _words(fault: Fault) -> str:
-    rule = f" [{fault.rule}]" if fault.rule else ""
-    return f"{fault.kind}: expected {fault.expected}, found {fault.found}{rule}"

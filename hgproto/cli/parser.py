@@ -1,4 +1,4 @@
-"""A parser of command lines that accepts inputs on both sides of an option, and whose messages are printable.
+"""A parser of command lines with printable messages, examples in its help, and inputs anywhere between options.
 
 :mod:`argparse` accepts several inputs only next to each other. Its ``parse_intermixed_args`` accepts them anywhere, but not in
 subcommands, and in Python 3.11 not after ``--``. So the parser sorts the words of a command with several inputs first.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import re
+import shutil
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from hgproto.errors import printable, quoted
@@ -16,21 +18,47 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any, NoReturn
 
-__all__ = ["Parser"]
+__all__ = ["Parser", "examples"]
+
+_WIDTH = 98
+"""Largest width of help texts."""
 
 _NUMBER = re.compile(r"-(?:\d+|\d*\.\d+)\Z")
-"""Words that argparse accepts as negative numbers, and not as options."""
+"""Words that argparse parses as negative numbers, not as options."""
+
+
+def examples(*commands: str) -> str:
+    """Returns the part of a help text that shows ``commands``, one per line."""
+    return "\n".join(("Examples:", *(f"  {command}" for command in commands)))
+
+
+class _Formatter(argparse.HelpFormatter):
+    """Formats help texts. Lines with an indent keep their line breaks."""
+
+    def __init__(self, prog: str) -> None:
+        width = shutil.get_terminal_size((_WIDTH + 2, 24)).columns - 2
+        super().__init__(prog, width=min(width, _WIDTH))
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        lines = text.split("\n")
+        return "\n".join(
+            line if not line or line.startswith("  ") else argparse.HelpFormatter._fill_text(self, line, width, indent)  # noqa: SLF001
+            for line in lines
+        )
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose messages are printable, and whose inputs may be anywhere."""
+    """A parser with printable messages that accepts inputs between options."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **{"formatter_class": _Formatter, **options})
 
     def error(self, message: str) -> NoReturn:
         """Ends the program with a printable message."""
         super().error(printable(message))
 
     def parse_known_args(self, args: Iterable[str] | None = None, namespace: Any = None) -> Any:
-        """Parses words as argparse does, after sorting them."""
+        """Parses words like argparse after sorting them."""
         several = any(not action.option_strings and action.nargs in ("*", "+") for action in self._actions)
         return super().parse_known_args(self._ordered(args) if several and args is not None else args, namespace)
 
@@ -62,17 +90,18 @@ class Parser(argparse.ArgumentParser):
         return bool(self._actions_of(word)) or not (" " in word or _NUMBER.match(word))
 
     def _awaits_value(self, word: str) -> bool:
-        """True for an option that has its value in the next word."""
+        """True if the value of the option is the next word."""
         actions = self._actions_of(word)
         return "=" not in word and len(actions) == 1 and actions[0].nargs != 0
 
     def _actions_of(self, word: str) -> list[argparse.Action]:
-        """Returns the options that a word may stand for: one that is spelled so, or all that begin so."""
+        """Returns the options that a word can mean: the option with that spelling, or all that begin with it."""
         spelling = word.partition("=")[0]
         known = self._option_string_actions
         return [known[spelling]] if spelling in known else [known[one] for one in known if one.startswith(spelling)]
 
     def _check_value(self, action: argparse.Action, value: object) -> None:
         if action.choices is not None and value not in action.choices:
-            choices = ", ".join(map(repr, action.choices))
-            raise argparse.ArgumentError(action, f"invalid choice: {quoted(str(value))} (choose from {choices})")
+            close = get_close_matches(str(value), map(str, action.choices), n=1)
+            remedy = f"did you mean {close[0]!r}?" if close else f"use one of {', '.join(map(str, action.choices))}"
+            raise argparse.ArgumentError(action, f"unknown word {quoted(str(value))}; {remedy}")

@@ -1,4 +1,4 @@
-"""``hgproto sample``: frames and sessions from a seed."""
+"""``hgproto sample``: generates frames and sessions from a seed."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from hgproto.cli.common import (
     revision_of,
     revision_option,
 )
+from hgproto.cli.parser import examples
 from hgproto.errors import quoted
 from hgproto.system.option_types import MOST_SEED, whole
 from hgproto.system.stdio import write_whole
@@ -34,51 +35,59 @@ if TYPE_CHECKING:
 __all__ = ["add"]
 
 _FRESH = 50
-"""One payload in so many is a new one; the others come again in other frames."""
+"""One payload per this many frames is new; the other frames reuse payloads."""
 _BATCH = 1000
-"""Frames that are written at a time."""
+"""Number of frames written at a time."""
 
 
 def add(commands: Commands) -> None:
     """Adds the command."""
     sample = commands.add_parser(
         "sample",
-        help="make frames or sessions from a seed",
-        description="Makes frames of a type that keep every rule of one frame, or sessions of both sides that keep every rule, "
-        "or that break one and no other. The same seed gives the same bytes everywhere; it is printed on standard error.",
+        help="generate frames or sessions from a seed",
+        description="Generates valid frames, valid sessions of both sides, or, with --invalid, samples that violate exactly one "
+        "requirement. Prints the seed on standard error. The same seed yields the same bytes on every machine.",
+        epilog=examples(
+            "hgproto sample -n 3 --seed 7",
+            "hgproto sample session -n 1 --seed 7",
+            "hgproto sample session -n 1 --invalid stream-id.parity --seed 7",
+        ),
     )
     sample.add_argument(
-        "what", nargs="?", metavar="TYPE|session", help="a frame type, or session (default: frames of any type)"
+        "what", nargs="?", metavar="TYPE|session", help="frame type, or session (default: frames of all types)"
     )
-    sample.add_argument("-n", "--number", type=whole(), default=10, metavar="N", help="how many (default: 10)")
+    sample.add_argument("-n", "--number", type=whole(), default=10, metavar="N", help="number of samples (default: 10)")
     sample.add_argument(
-        "--seed", type=whole(0, MOST_SEED), metavar="S", help="where all choices come from (default: any)"
+        "--seed",
+        type=whole(0, MOST_SEED),
+        metavar="S",
+        help="random seed (default: a new one, printed on standard error)",
     )
     sample.add_argument(
-        "--invalid", metavar="ID", help="break this requirement and no other; without TYPE, in sessions"
+        "--invalid", metavar="ID", help="violate this requirement and no other; without TYPE, generate sessions"
     )
     sample.add_argument(
         "--encoded",
         action="store_true",
-        help="compressed payloads too; their bytes depend on the build of the compressor",
+        help="generate compressed payloads too; their bytes depend on the build of the compressor",
     )
     sample.add_argument(
         "--format",
         choices=("raw", "hex", "human", "json"),
         default="human",
-        help="raw: bytes; hex: a line a frame; human: a line a frame (default); json: an object a frame or session",
+        help="raw: bytes; hex: one line per frame; human: one line per frame (default); json: one object per frame or session",
     )
     sample.add_argument(
         "--role",
         choices=("client", "server"),
-        help="of sessions, what this side sends (raw, hex: default client); with --invalid, the side that breaks it",
+        help="for sessions, the side to write (default with raw and hex: client); with --invalid, the side that violates it",
     )
     sample.add_argument(
         "-o",
         "--output",
         type=DIRECTORY,
         metavar="DIRECTORY",
-        help="write a file for each instead, named by its number and its form, such as .session",
+        help="write one file per sample, named by its number and format, such as 000000.session",
     )
     revision_option(sample)
     sample.set_defaults(run=_sample)
@@ -91,18 +100,18 @@ def _sample(options: argparse.Namespace) -> int:
     sessions = options.what == "session" or (options.what is None and options.invalid is not None)
     if not sessions and options.what not in (None, *revision.codec.CODES):
         known = ", ".join((*revision.codec.CODES, "session"))
-        raise UsageError(f"argument TYPE: there is no frame type {quoted(options.what)}; there are {known}")
+        raise UsageError(f"argument TYPE: unknown frame type {quoted(options.what)}; use one of {known}")
     if (sessions or options.invalid is not None) and revision.name != DEFAULT_REVISION:
-        raise UsageError(f"sessions and broken rules are there for {DEFAULT_REVISION} alone")
+        raise UsageError(f"sessions and --invalid are available for {DEFAULT_REVISION} only")
     _check_effects(options, revision, sessions=sessions)
     if sessions and options.format == "raw" and options.output is None and options.number > 1:
-        raise UsageError("several sessions are no one input: with --format raw give -n 1 or -o DIRECTORY")
+        raise UsageError("--format raw writes one session to standard output; use -n 1 or -o DIRECTORY")
     if options.format == "raw" and options.output is None:
         refuse_terminal("--format hex, -o DIRECTORY")
     seed = int.from_bytes(os.urandom(4)) if options.seed is None else options.seed
     try:
         made = _sessions(options, seed) if sessions else _frames(options, revision, seed)
-        # Options that nothing can be made of are told by the first one, before the seed.
+        # The first sample raises errors about wrong options, before the seed is printed.
         first = list(islice(made, 1))
         print(f"seed: {seed}", file=sys.stderr)
         made = chain(first, made)
@@ -128,7 +137,9 @@ def _check_effects(options: argparse.Namespace, revision: Revision, *, sessions:
     if sessions:
         return
     if options.role is not None:
-        raise UsageError("argument --role: it is for sessions; a single frame has the sender that its type allows")
+        raise UsageError(
+            "argument --role: it has no effect on single frames, since the type decides the sender; leave it out"
+        )
     if options.encoded and options.invalid is not None:
         raise UsageError("argument --encoded: it has no effect on single frames with --invalid; use it with session")
     if options.encoded:
@@ -153,7 +164,7 @@ def _write_files(made: Iterator[bytes], directory: str, suffix: str) -> None:
 
 
 def _frames(options: argparse.Namespace, revision: Revision, seed: int) -> Iterator[bytes]:
-    """Each frame in the format that was asked for."""
+    """Yields each frame in the requested format."""
     from hgproto.samples import Seeded
     from hgproto.samples.broken import broken_frame, checked_breakable
     from hgproto.samples.frames import FrameMaker, NotMadeError
@@ -170,7 +181,7 @@ def _frames(options: argparse.Namespace, revision: Revision, seed: int) -> Itera
     show = _shown(options.format, revision)
     try:
         if options.output is not None:
-            # Each file is read by itself.
+            # A reader sees each file by itself, so no frame continues another.
             for _ in range(options.number):
                 yield show(maker.frame(choices, code, encoded=options.encoded), False)
             return
@@ -181,7 +192,7 @@ def _frames(options: argparse.Namespace, revision: Revision, seed: int) -> Itera
 
 
 def _shown(format_: str, revision: Revision) -> Callable[[Frame, bool], bytes]:
-    """The function that writes a frame in a format; its second argument is True if the frame continues an earlier one."""
+    """Returns the function that formats a frame; its second argument is True if the frame continues an earlier one."""
     codec = revision.codec
     if format_ == "raw":
         return lambda frame, _: codec.encode_frame(frame)
@@ -199,7 +210,7 @@ def _shown(format_: str, revision: Revision) -> Callable[[Frame, bool], bytes]:
 
 
 def _shown_bytes(data: bytes, format_: str, revision: Revision) -> bytes:
-    """A broken frame in a format. Raises :class:`UsageError` for one that has no words."""
+    """Returns an invalid frame in a format. Raises :class:`UsageError` if the format cannot express the frame."""
     from hgproto.errors import RemoteProtocolError
 
     if format_ == "raw":
@@ -209,12 +220,14 @@ def _shown_bytes(data: bytes, format_: str, revision: Revision) -> bytes:
     try:
         frame, _ = revision.codec.decode_frame(data)
     except RemoteProtocolError as error:
-        raise UsageError(f"what breaks {error.requirement} is no whole frame: use --format raw or hex") from None
+        raise UsageError(
+            f"a sample that violates {error.requirement} is not a whole frame; use --format raw or hex"
+        ) from None
     return _shown(format_, revision)(frame, False)
 
 
 def _sessions(options: argparse.Namespace, seed: int) -> Iterator[bytes]:
-    """Each session in the format that was asked for."""
+    """Yields each session in the requested format."""
     from hgproto.samples import Seeded, session
     from hgproto.samples.broken import broken_session, checked_breakable, is_breakable
     from hgproto.streams.encodings import Encodings, default_encodings
@@ -223,7 +236,7 @@ def _sessions(options: argparse.Namespace, seed: int) -> Iterator[bytes]:
     plain = Encodings([encodings["identity"]])
     if not options.encoded and (options.invalid is None or is_breakable(options.invalid, plain)):
         encodings = plain
-    # What is written of one side alone breaks the rule itself.
+    # If only one side is written, that side must violate the requirement.
     role: Role | None = options.role or ("client" if options.format in ("raw", "hex") else None)
     if options.invalid is not None:
         checked_breakable(options.invalid, role, encodings)
@@ -253,14 +266,14 @@ def _bytes(lines: list[Line], role: Role) -> Iterator[bytes]:
 
 
 def _human_lines(lines: list[Line], options: argparse.Namespace) -> Iterator[bytes]:
-    """Lines as ``hgproto session`` reads them."""
+    """Yields lines in the format that ``hgproto session`` reads."""
     from hgproto.wire.human import format_frame
 
     for side, frame, raw, data in lines:
         if options.role not in (None, side):
             continue
         if data is not None:
-            raise UsageError(f"what breaks {options.invalid} is no whole frame: use another --format")
+            raise UsageError(f"a sample that violates {options.invalid} is not a whole frame; use another --format")
         sign = {"client": ">", "server": "<"}[side] + "!" * raw
         yield f"{sign} {'end' if frame is None else format_frame(frame)}\n".encode()
 

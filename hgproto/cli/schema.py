@@ -1,4 +1,4 @@
-"""``hgproto schema`` and ``hgproto generate``: the specification, and the code that is made of it."""
+"""``hgproto schema`` and ``hgproto generate``: checks and shows schemas, and generates code from them."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from hgproto.cli.common import (
     say,
     shown_path,
 )
+from hgproto.cli.parser import examples
 from hgproto.errors import counted, printable, quoted
 
 if TYPE_CHECKING:
@@ -33,41 +34,54 @@ __all__ = ["add"]
 def add(commands: Commands) -> None:
     """Adds the commands."""
     schema = commands.add_parser(
-        "schema", help="check or show a specification", description="Checks or shows a specification."
+        "schema", help="check or show a schema", description="Checks or shows a schema, which specifies a revision."
     )
     schema_commands = schema.add_subparsers(metavar="COMMAND", required=True)
     check = schema_commands.add_parser(
         "check",
-        help="prove a schema",
-        description="Checks schema files and proves them: their shape, their references, their state machines, their examples. "
-        "Without a file, those that come with hgproto.",
+        help="check schema files",
+        description="Checks schema files: their shape, their references, their state machines, and their examples. "
+        "Without a file, checks the schemas that come with hgproto.",
+        epilog=examples("hgproto schema check"),
     )
-    check.add_argument("files", nargs="*", type=FILE, metavar="FILE", help="a schema file")
+    check.add_argument("files", nargs="*", type=FILE, metavar="FILE", help="schema file")
     check.set_defaults(run=_schema_check)
     show = schema_commands.add_parser(
         "show",
-        help="print a field table",
-        description="Prints the fields, flags and rules of the header (frame-header), a frame type or a structure, the "
-        "messages (messages), or the events of reactors (events). Without a name, what there is to show.",
+        help="show a part of a schema",
+        description="Prints the fields, flags, and requirements of the header (frame-header), of a frame type, or of a "
+        "structure; or the messages (messages); or the events of reactors (events). Without a name, lists the names.",
+        epilog=examples(
+            "hgproto schema show", "hgproto schema show frame-header", "hgproto schema show command-argument"
+        ),
     )
-    show.add_argument("name", nargs="?", metavar="NAME", help="for example frame-header or command-argument")
+    show.add_argument(
+        "name", nargs="?", metavar="NAME", help="name of the part, for example frame-header or command-argument"
+    )
     revision_option(show)
     show.set_defaults(run=_schema_show)
 
     generate = commands.add_parser(
         "generate",
-        help="make the code of a schema",
-        description="Makes the codec, the Structs, the state machines, the builders of messages, and the "
-        "requirements of a schema. Without options, those of hgproto itself, in place, and the events.",
+        help="generate code from a schema",
+        description="Generates the codec, the state machines, the message builders, and the requirements of a schema. Without "
+        "options, generates those of all revisions of hgproto in place, and the events.",
+        epilog=examples("hgproto generate --check", "hgproto generate --revision framing-0002 --output package"),
     )
     generate.add_argument(
-        "--check", action="store_true", help="write nothing; print a diff and exit 1 when files are stale"
+        "--check", action="store_true", help="write nothing; print a diff and exit 1 if files are stale"
     )
     generate.add_argument(
-        "--output", type=DIRECTORY, metavar="DIR", help="the directory of the package; needed for a file of your own"
+        "--output",
+        type=DIRECTORY,
+        metavar="DIR",
+        help="directory of the package; required for a schema file of your own",
     )
     generate.add_argument(
-        "--revision", type=SCHEMA, metavar="NAME|FILE", help="the revision or schema file (default: all of ours)"
+        "--revision",
+        type=SCHEMA,
+        metavar="NAME|FILE",
+        help="revision or schema file (default: all revisions of hgproto)",
     )
     generate.set_defaults(run=_generate)
 
@@ -119,7 +133,7 @@ def _schema_show(options: argparse.Namespace) -> int:
         lines = show(options.name, schema)
     else:
         raise UsageError(
-            f"there is no {quoted(options.name)} in {schema.revision}; {suggestion(options.name, names(schema))}"
+            f"unknown name {quoted(options.name)} in {schema.revision}; {suggestion(options.name, names(schema))}"
         )
     for line in lines:
         print(line)
@@ -127,7 +141,7 @@ def _schema_show(options: argparse.Namespace) -> int:
 
 
 def _options_of(options: argparse.Namespace) -> str:
-    """The options that say what is generated, as they were given."""
+    """Returns the options that select the generated code, as the caller wrote them."""
     given = (("--revision", options.revision), ("--output", options.output))
     return "".join(f" {name} {shlex.quote(value)}" for name, value in given if value is not None)
 

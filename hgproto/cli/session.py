@@ -1,4 +1,4 @@
-"""``hgproto session``: a two-sided session through both reactors."""
+"""``hgproto session``: plays a session of both sides through both reactors."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from hgproto.cli.common import (
     FAULT,
     GOOD,
+    HUMAN_FORM,
     INPUT,
     StreamError,
     UsageError,
@@ -19,6 +20,7 @@ from hgproto.cli.common import (
     revision_option,
     saying,
 )
+from hgproto.cli.parser import examples
 from hgproto.errors import HumanFormError, LocalProtocolError, RevisionError, counted, printable
 from hgproto.judging.finding import ERROR, NOTE, ROLES
 from hgproto.system.option_types import setting
@@ -38,31 +40,47 @@ def add(commands: Commands) -> None:
     """Adds the command."""
     session = commands.add_parser(
         "session",
-        help="play a two-sided session through both reactors",
-        description="Plays frames in human form, one a line, with > before what the client sends and < before what the server "
-        "sends, and prints what the reactors make of them and what the validator finds. Payloads are as they are before content "
-        "encoding; after >! and <! as on the wire. `> end` and `< end` end a side's output; at the end of the file both end.",
+        help="play a session of both sides through both reactors",
+        description="Plays frames in human form through both reactors, and prints their events and the validator's findings. "
+        "Each line has > before a frame of the client, or < before a frame of the server. The session encodes payloads for the "
+        "wire; after >! and <!, payloads are already encoded. The lines > end and < end end the output of a side; the end of "
+        "the file ends both.",
+        epilog=HUMAN_FORM
+        + "\n\n"
+        + examples(
+            "hgproto session heads.session",
+            "hgproto session --format json heads.session",
+            "hgproto sample session -n 1 --seed 7 | hgproto session",
+        ),
     )
     session.add_argument(
-        "file", nargs="?", default="-", type=INPUT, metavar="FILE", help="the lines (default: standard input)"
+        "file",
+        nargs="?",
+        default="-",
+        type=INPUT,
+        metavar="FILE",
+        help="file with the lines; - is standard input (default)",
     )
     session.add_argument(
-        "--reopen", choices=("error", "restart"), default="error", help="stream-begin on an open stream"
+        "--reopen",
+        choices=("error", "restart"),
+        default="error",
+        help="effect of stream-begin on an open stream: an error (default), or a restart of the stream",
     )
-    session.add_argument("--streaming", action="store_true", help="the server hands data on as it arrives")
+    session.add_argument("--streaming", action="store_true", help="let the server report data events as data arrives")
     session.add_argument(
         "--limit",
         type=setting,
         action="append",
         default=[],
         metavar="NAME=N",
-        help="a limit of both reactors, for example arguments=2",
+        help="limit of both reactors, for example arguments=2",
     )
     session.add_argument(
         "--format",
         choices=("text", "json"),
         default="text",
-        help="json: an object a line, as in the golden sessions (default: text)",
+        help="json: one object per line, as in the golden sessions (default: text)",
     )
     revision_option(session)
     session.set_defaults(run=_session)
@@ -104,7 +122,7 @@ def _session(options: argparse.Namespace) -> int:
         for side, role in ((">", ROLES[0]), ("<", ROLES[1])):
             if side in ended:
                 continue
-            # After a violation, what a reactor misses says nothing about the other side. The validator knows which of it does.
+            # After a violation, an event that a reactor misses is not evidence about the other side; the validator decides.
             last = None if printed.violations else session.end(side)
             shown = last if last is not None and last.events else None
             printed.add(None, f"{side} end", shown, validator.close(role))
@@ -112,9 +130,9 @@ def _session(options: argparse.Namespace) -> int:
 
 
 class _Printed:
-    """Prints the lines of a session with what was found in them.
+    """Prints the lines of a session with their events and findings.
 
-    Sets ``found_fault`` of the options once there is a violation. ``violations``: messages, each with its line.
+    Sets ``options.found_fault`` at the first violation. ``violations``: messages, each with its line.
     """
 
     def __init__(self, name: str, options: argparse.Namespace) -> None:
@@ -151,7 +169,7 @@ class _Printed:
         self._options.found_fault = True
 
     def close(self) -> int:
-        """Prints how much was good, if all was; returns the exit status."""
+        """Prints a summary if there was no violation, and returns the exit status."""
         if not self.violations and self._options.format == "text":
             warnings = [counted(self._warnings, "warning")] * bool(self._warnings)
             print(f"good: {', '.join([counted(self._frames, 'frame'), *warnings])}")

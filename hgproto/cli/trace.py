@@ -1,4 +1,4 @@
-"""``hgproto trace``: which tests exercise which requirements."""
+"""``hgproto trace``: records the tests that exercise each requirement."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hgproto.cli.common import FAULT, FILE, GOOD, InputError, StreamError, UsageError, say
+from hgproto.cli.parser import examples
 from hgproto.errors import counted, printable
 from hgproto.revisions.revision import DEFAULT_REVISION
 from hgproto.system.stdio import write_whole
@@ -25,21 +26,22 @@ def add(commands: Commands) -> None:
     """Adds the command."""
     trace = commands.add_parser(
         "trace",
-        help="record where requirements are tested",
-        description="Runs the tests that name requirements, and writes tests/trace.json: for each requirement where it is "
-        "enforced, the vectors and sessions that show it, and the files whose tests exercise it. Run it in a project that has its "
-        "tests in the directory tests.",
+        help="record the tests of each requirement",
+        description="Runs the tests that name requirements and writes tests/trace.json. For each requirement, it lists the code "
+        "that enforces it, the vectors and sessions that show it, and the files whose tests exercise it. Run it in the root "
+        "directory of a project with a directory tests.",
+        epilog=examples("hgproto trace", "hgproto trace --check"),
     )
     trace.add_argument(
         "--check",
         action="store_true",
-        help="write nothing; print what is wrong and exit 1 when the file is stale, or a MUST has no test",
+        help="write nothing; print a diff and exit 1 if the file is stale or a MUST has no test",
     )
     trace.add_argument(
         "--record",
         type=FILE,
         metavar="FILE",
-        help="run no tests; take what pytest -p hgproto.pytest_plugin --requirements-record=FILE has written",
+        help="run no tests; read a file written by pytest -p hgproto.pytest_plugin --requirements-record=FILE",
     )
     trace.set_defaults(run=_trace)
 
@@ -50,7 +52,7 @@ def _trace(options: argparse.Namespace) -> int:
     from hgproto.revisions.revision import Revision
 
     if not os.path.isdir("tests"):
-        raise UsageError("there is no directory tests here; trace is run at the root of a project with tests")
+        raise UsageError("there is no directory tests here; run trace in the root directory of a project with tests")
     tests = _run_tests() if options.record is None else _read(options.record)
     requirements = Revision(DEFAULT_REVISION).requirements
     entries = snapshot(requirements, schema_directory() / "vectors", tests)
@@ -80,7 +82,7 @@ def _trace(options: argparse.Namespace) -> int:
 def _run_tests() -> dict[str, dict[str, Any]]:
     """Runs the tests that name requirements.
 
-    Prints what pytest says and raises :class:`InputError` when they do not pass, and when they leave no record of every test.
+    Raises :class:`InputError` if a test fails or the record is incomplete, after printing the output of pytest.
     """
     import importlib.util
     import subprocess
@@ -104,17 +106,17 @@ def _run_tests() -> dict[str, dict[str, Any]]:
 
 
 def _recorded(record: str, status: int) -> dict[str, dict[str, Any]]:
-    """The tests that a run of pytest with that exit status has recorded."""
+    """Returns the tests that pytest recorded. ``status``: its exit status."""
     from hgproto.evidence.trace import NOTHING_COLLECTED, read_record
 
     if status not in (GOOD, NOTHING_COLLECTED):
-        raise InputError(f"the tests that name requirements did not pass: exit status {status}")
+        raise InputError(f"the tests that name requirements did not pass: pytest exited with status {status}")
     try:
         return read_record(Path(record))
     except OSError:
-        raise InputError("pytest ended before it had written which tests have passed") from None
+        raise InputError("pytest ended before it wrote the record of passed tests") from None
     except ValueError as error:
-        raise InputError(f"the tests that were run: {error}") from None
+        raise InputError(f"the record of the tests: {error}") from None
 
 
 def _read(file: str) -> dict[str, dict[str, Any]]:
@@ -129,7 +131,7 @@ def _read(file: str) -> dict[str, dict[str, Any]]:
 
 
 def _difference(file: Path, text: str) -> list[str]:
-    """The lines of a unified diff from the file to what it should be."""
+    """Returns the lines of a unified diff from the file to the new text."""
     import difflib
 
     try:

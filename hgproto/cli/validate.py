@@ -1,4 +1,4 @@
-"""``hgproto validate``: what is wrong with bytes."""
+"""``hgproto validate``: reports every requirement that bytes violate."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ from hgproto.cli.common import (
     unavailable_messages,
     wants_colour,
 )
+from hgproto.cli.parser import examples
 from hgproto.errors import HumanFormError, LocalProtocolError, counted, printable, quoted
 from hgproto.judging.finding import other_role
 from hgproto.judging.report import MISSING_PACKAGE, TOO_MANY_INCOMPLETE, UNREADABLE_CONTENT, UNREADABLE_FILE, Unreadable
@@ -57,9 +58,9 @@ if TYPE_CHECKING:
 __all__ = ["add"]
 
 LONG_SECONDS = 1
-"""When an input takes longer than this, a terminal is shown how far it is."""
+"""Seconds after which a terminal shows the progress of an input."""
 _LONGEST_BEGINNING = 4096
-"""Bytes of an input that are looked at to tell a text from frames."""
+"""Number of bytes at the start of an input that are checked for text."""
 
 
 def add(commands: Commands) -> None:
@@ -68,10 +69,16 @@ def add(commands: Commands) -> None:
 
     validate = commands.add_parser(
         "validate",
-        help="say all that is wrong with bytes",
-        description="Reads what one side or both have sent, and says every rule that is broken: where, what was expected and "
-        "what was found. Exit statuses: 0 no errors, 1 errors, 2 usage, 3 an input "
-        "cannot be read, and no other one has errors.",
+        help="report every requirement that bytes violate",
+        description="Reads the bytes that one side sent, or a session of both sides, and reports every violated requirement "
+        "with its place, the expected value, and the value found.",
+        epilog="Exit statuses: 0 no errors, 1 errors, 2 wrong usage, 3 an input cannot be read and no other input has errors.\n\n"
+        + examples(
+            "hgproto validate capture.bin",
+            "hgproto validate heads.session",
+            "hgproto validate --format json --strict captures",
+            "echo 'hello' | hgproto validate --payload text-output",
+        ),
     )
     validate.add_argument(
         "input",
@@ -79,47 +86,54 @@ def add(commands: Commands) -> None:
         type=INPUT,
         default=["-"],
         metavar="FILE|-|DIRECTORY",
-        help="frames; in a directory every file. Files that end in .hex are hexadecimal, those that end in .session have "
-        "both sides (default: standard input)",
+        help="file with frames, or a directory of such files; files that end in .hex are hexadecimal, and files that end in "
+        ".session have both sides (default: standard input)",
     )
     validate.add_argument(
         "--role",
         choices=("client", "server", "both"),
-        help="who sent it; both: a session in human form, as the command session takes it (default: the side whose stream "
-        "the first frame is on)",
+        help="sender of the frames; both: the input is a session in human form, as hgproto session reads it (default: the "
+        "side of the first frame's stream)",
     )
     validate.add_argument(
         "--depth",
         choices=("session", "frames"),
         default="session",
-        help="session: streams and requests too, and what encoded payloads are; frames: each frame by itself (default: session)",
+        help="session: check streams, requests, and encoded payloads too; frames: check each frame by itself (default: session)",
     )
     validate.add_argument(
         "--payload",
         metavar="TYPE",
-        help="the input is one payload of this frame type, by name or number, without a header",
+        help="read one payload of this frame type, by name or number, without a header",
     )
-    validate.add_argument("--flags", metavar="FLAGS", help="with --payload: the flags of its frame, joined by |")
+    validate.add_argument("--flags", metavar="FLAGS", help="with --payload: flags of the frame, joined by |")
     validate.add_argument(
-        "--continued", action="store_true", help="with --payload: it goes on where the frame before ended"
+        "--continued", action="store_true", help="with --payload: the payload continues that of the previous frame"
     )
-    validate.add_argument("--hex", action="store_true", help="the input is hexadecimal text")
-    validate.add_argument("--strict", action="store_true", help="warnings fail too")
-    validate.add_argument("--format", choices=tuple(FORMATS), default="text", help="of the report (default: text)")
-    for name, what in (("select", "say nothing of others"), ("ignore", "say nothing of these")):
+    validate.add_argument("--hex", action="store_true", help="read hexadecimal text")
+    validate.add_argument("--strict", action="store_true", help="exit 1 for warnings too")
+    validate.add_argument(
+        "--format", choices=tuple(FORMATS), default="text", help="format of the report (default: text)"
+    )
+    for name, what in (("select", "report only"), ("ignore", "do not report")):
         validate.add_argument(
             f"--{name}",
             action="append",
             default=[],
             metavar="ID",
-            help=f"requirements by id or glob, such as text-output.*, joined by commas: {what}",
+            help=f"{what} these requirements: ids or patterns such as text-output.*, joined by commas",
         )
     validate.add_argument(
-        "--baseline", type=FILE, metavar="FILE", help="findings that are known, each with a reason and a date"
+        "--baseline", type=FILE, metavar="FILE", help="file of known findings, each with a reason and a date"
     )
-    validate.add_argument("--site", default="", metavar="URL", help="where the reference site is, for links to rules")
     validate.add_argument(
-        "--reopen", choices=("error", "restart"), default="error", help="stream-begin on an open stream"
+        "--site", default="", metavar="URL", help="address of the documentation site, for links to requirements"
+    )
+    validate.add_argument(
+        "--reopen",
+        choices=("error", "restart"),
+        default="error",
+        help="effect of stream-begin on an open stream: an error (default), or a restart of the stream",
     )
     validate.add_argument(
         "--limit",
@@ -127,9 +141,9 @@ def add(commands: Commands) -> None:
         action="append",
         default=[],
         metavar="NAME=N",
-        help="a limit of the receiver by its name in the revision, for example arguments=2",
+        help="limit of the receiver by its name in the revision, for example arguments=2",
     )
-    frame_options(validate, "; with --payload, all that a length can say")
+    frame_options(validate, "; with --payload: the largest length that a header can express")
     validate.set_defaults(run=_validate)
 
 
@@ -137,13 +151,13 @@ def _validate(options: argparse.Namespace) -> int:
     from hgproto.judging.report import FORMATS
 
     inputs = input_files(options.input)
-    # Once, since a pipe can be read once, and a file may be replaced meanwhile.
+    # Loaded once: a pipe can be read only once, and a file may be replaced meanwhile.
     revision = revision_of(options.revision)
     check = _checker(options, revision, [path for path, _ in inputs])
     wanted = _selection(options, revision)
     baseline = _baseline(options, revision)
     if options.format != "text" and isinstance(sys.stdout, io.TextIOWrapper):
-        # Programs read these formats as UTF-8, and XML says so itself.
+        # Programs read these formats as UTF-8; the XML declaration states it.
         sys.stdout.reconfigure(encoding="utf-8", errors=sys.stdout.errors)
     report = FORMATS[options.format](
         sys.stdout, colour=wants_colour() and options.format == "text", site=options.site, strict=options.strict
@@ -156,7 +170,7 @@ def _validate(options: argparse.Namespace) -> int:
 
 
 class _Run:
-    """All inputs, one report. Sets ``found_fault`` of the options once an input is at fault."""
+    """One report about all inputs. Sets ``options.found_fault`` at the first fault in an input."""
 
     def __init__(
         self,
@@ -167,7 +181,7 @@ class _Run:
         revision: Revision,
     ) -> None:
         self.trouble = False
-        """True once an input could not be read, or not be looked into."""
+        """True once an input could not be read or decoded."""
         options.found_fault = False
         self._options = options
         self._report = report
@@ -179,7 +193,7 @@ class _Run:
         self._today = datetime.now(tz=UTC).date()
 
     def input(self, path: str, given: _Input, trouble: StreamError | None) -> None:
-        """Validates an input. One that cannot be read or understood is an error in the report; the next one is validated."""
+        """Validates an input. If it cannot be read or parsed, the report has an error about it."""
         name, validator = named(path), given.validator
         self._other_side = self._errors = 0
         self._report.begin(name)
@@ -221,19 +235,19 @@ class _Run:
         self._report.unreadable(name, fault)
 
     def close(self) -> None:
-        """Ends the report, and says what of the baseline was of no use."""
+        """Ends the report, and prints the baseline entries that have expired or match no finding."""
         self._report.close()
         if self._baseline is not None:
             for known in self._baseline.expired(self._today):
                 say(f"{self._baseline.place(known)}: expired on {known.expires}")
             for known in self._baseline.unused(self._today):
-                say(f"{self._baseline.place(known)}: nothing was found that is this")
+                say(f"{self._baseline.place(known)}: no finding matches this entry; correct or remove it")
 
 
 class _Input:
-    """An input, what validates it, and how it is read.
+    """An input with its validator.
 
-    ``beginning``: its first bytes, where it is read as the bytes of frames.
+    ``beginning``: its first bytes if it is read as the bytes of frames.
     """
 
     def __init__(self, path: str, validator: Any, *, hexadecimal: bool, of_frames: bool = False) -> None:
@@ -244,7 +258,7 @@ class _Input:
         self._hexadecimal = hexadecimal
 
     def findings(self) -> Iterator[Finding | Unreadable]:
-        """Yields the findings, then why the input could not be read to its end, if so."""
+        """Yields the findings, then the error if the input could not be read to its end."""
         try:
             with open_input(self.path) as file:
                 yield from self._lines(file) if hasattr(self.validator, "line") else self._bytes(file)
@@ -276,29 +290,32 @@ class _Input:
 
 
 def _hint(role: Role, number: int, frames: int, remedy: str) -> str:
-    """A hint about frames on streams of the other side. ``number``: how many of the ``frames`` are. ``remedy``: for a mixture."""
+    """Returns a hint about frames on streams of the other side.
+
+    ``number``: the number of such frames. ``remedy``: the remedy for an input that mixes both directions.
+    """
     other = other_role(role)
     if number == frames:
-        return f"every frame is on a stream of the {other}; use --role {other} for what the {other} has sent"
+        return f"every frame is on a stream of the {other}; use --role {other} for frames that the {other} sent"
     which = f"{number} of {counted(frames, 'frame')} {'is' if number == 1 else 'are'} on streams of the {other}"
     return f"{which}; if both directions are mixed here, write each one to its own file, {remedy}"
 
 
 def _remedy(options: argparse.Namespace) -> str:
-    """What else can be done about both directions in one file."""
+    """Returns a remedy for both directions in one file."""
     if options.depth == "frames":
-        return "or leave out --role: then each frame is judged by itself, whatever the direction"
-    frames = "--depth frames without --role judges each frame by itself, whatever the direction"
+        return "or leave out --role to check each frame by itself in either direction"
+    frames = "--depth frames without --role checks each frame by itself in either direction"
     return (
-        "or use --role both with the session form: the lines of hgproto decode, with >! before each one of the client and <! "
-        f"before each one of the server; {frames}"
+        "or use --role both with a session: the lines of hgproto decode, with >! before each frame of the client and <! "
+        f"before each frame of the server; {frames}"
     )
 
 
 def _text_hint(beginning: bytes) -> str:
-    """A remedy for text that was read as the bytes of frames; nothing for what is no text.
+    """Returns a remedy for text that was read as the bytes of frames; empty if the input is not text.
 
-    ``beginning``: the first bytes of the input, of which the first line decides that is not empty or a comment.
+    ``beginning``: the first bytes of the input. The first line that is not empty or a comment decides.
     """
     from hgproto.wire.human import parse_frame
 
@@ -312,12 +329,12 @@ def _text_hint(beginning: bytes) -> str:
     with suppress(HumanFormError):
         # A payload may be cut off here.
         parse_frame(b" ".join(line.split(b" ", 5)[:5]))
-        return "this looks like frames in human form; hgproto encode makes the bytes of frames of them"
+        return "this looks like frames in human form; use hgproto encode to convert them to bytes"
     return ""
 
 
 def _watched(file: BinaryIO, path: str) -> Iterator[bytes]:
-    """A file in chunks. When that takes long, and standard error is a terminal, it shows how far it is."""
+    """Yields a file in chunks. Shows the progress if it takes long and standard error is a terminal."""
     from tqdm import tqdm
 
     read: Callable[[int], bytes] = getattr(file, "read1", file.read)
@@ -334,13 +351,13 @@ def _watched(file: BinaryIO, path: str) -> Iterator[bytes]:
         while chunk := read(CHUNK_BYTES):
             yield chunk
             if path == "-":
-                # What comes next may take long.
+                # Standard input may pause here.
                 sys.stdout.flush()
             bar.update(len(chunk))
 
 
 def _checker(options: argparse.Namespace, revision: Revision, paths: list[str]) -> Callable[[str], _Input]:
-    """What makes an input of a path, of these ``paths``. Raises :class:`UsageError` for options that do not go together."""
+    """Returns the function that builds the input of a path. Raises :class:`UsageError` for incompatible options."""
     from hgproto.judging.validation import SessionValidator, Validator
 
     max_payload(options, revision)
@@ -349,7 +366,7 @@ def _checker(options: argparse.Namespace, revision: Revision, paths: list[str]) 
     if way is not None and options.reopen != "error":
         raise UsageError(f"argument --reopen: it has no effect with {way}; leave it out")
     if options.payload is None and (options.flags is not None or options.continued):
-        raise UsageError("--flags and --continued need --payload")
+        raise UsageError("--flags and --continued require --payload")
     one_side = "--payload" if options.payload is not None else f"--role {options.role}" if options.role else ""
     if one_side and options.role != "both":
         for path in paths:
@@ -366,11 +383,13 @@ def _checker(options: argparse.Namespace, revision: Revision, paths: list[str]) 
         return options.role == "both" or (options.role is None and form_of(path) == "session")
 
     if any(map(has_both, paths)) and options.depth != "session":
-        raise UsageError("both sides need --depth session")
+        raise UsageError("a session of both sides requires --depth session")
     if options.depth == "session" and not revision.has_sessions:
-        raise UsageError(f"sessions of {revision.name} cannot be validated, only its frames; use --depth frames")
+        raise UsageError(
+            f"{revision.name} has no state machines, so only its frames can be validated; use --depth frames"
+        )
     if options.hex and any(map(has_both, paths)):
-        raise UsageError("argument --hex: sessions are in human form, and so are inputs with --role both")
+        raise UsageError("argument --hex: sessions and inputs with --role both are in human form; leave the option out")
 
     def made(path: str) -> _Input:
         if has_both(path):
@@ -395,13 +414,13 @@ def _checker(options: argparse.Namespace, revision: Revision, paths: list[str]) 
 
 
 def _payload_options(options: argparse.Namespace, revision: Revision, limits: Limits) -> Callable[[], Any]:
-    """What makes the validator of a payload. The frame type of the options is then its name, and may have been its number."""
+    """Returns the function that builds the validator of a payload. Sets ``options.payload`` to the name of the frame type."""
     from hgproto.judging.validation import PayloadValidator
     from hgproto.runtime.layout import case_of
     from hgproto.wire.human import parse_frame
 
     if options.role is not None or options.depth != "session":
-        raise UsageError("--payload goes with neither --role nor --depth")
+        raise UsageError("--payload cannot be combined with --role or --depth")
     flags = "0" if options.flags is None else options.flags
     for name, what, word in (("payload", "a frame type", options.payload), ("flags", "flags joined by |", flags)):
         if word.split() != [word]:
@@ -432,7 +451,7 @@ def _payload_options(options: argparse.Namespace, revision: Revision, limits: Li
 
 
 def _selection(options: argparse.Namespace, revision: Revision) -> Callable[[Finding], bool]:
-    """Whether a finding is wanted. Raises :class:`UsageError` for what selects nothing, or nothing that can be found."""
+    """Returns the filter of findings. Raises :class:`UsageError` if no finding can pass it."""
     from hgproto.judging.baseline import selects
     from hgproto.judging.rules import findable
 
@@ -443,7 +462,7 @@ def _selection(options: argparse.Namespace, revision: Revision) -> Callable[[Fin
         for text in getattr(options, name):
             given = [one for one in text.split(",") if one]
             if name == "select" and not given:
-                raise UsageError(f"argument --select: {quoted(text)} names no requirement; give ids or globs")
+                raise UsageError(f"argument --select: {quoted(text)} does not name a requirement; give ids or patterns")
             lists[name] += given
         for one in lists[name]:
             if not any(selects(requirement, [one], []) for requirement in requirements):
@@ -452,9 +471,9 @@ def _selection(options: argparse.Namespace, revision: Revision) -> Callable[[Fin
     known = findable(revision, options.depth, options.role, options.payload)
     if not any(selects(name, select, []) for name in known):
         way = f"--payload {options.payload}" if options.payload is not None else f"--depth {options.depth}"
-        raise UsageError(f"argument --select: none of them can be found with {way}; select others, or look deeper")
+        raise UsageError(f"argument --select: {way} cannot find any of them; select others, or check more deeply")
     if not any(selects(name, select, ignore) for name in known):
-        raise UsageError("argument --ignore: nothing is left to find; ignore fewer requirements")
+        raise UsageError("argument --ignore: this ignores every requirement; ignore fewer")
     return lambda finding: selects(finding.id, select, ignore)
 
 

@@ -83,7 +83,7 @@ def on_terminal(*arguments: str) -> tuple[int, bytes, bytes]:
 def test_bytes_are_not_written_to_a_terminal(arguments: list[str], remedy: str) -> None:
     code, written, error = on_terminal(*arguments)
     assert (code, written) == (2, b"")
-    message = f"hgproto: bytes are not written to a terminal; use {remedy}, or redirect standard output\n"
+    message = f"hgproto: cannot write raw bytes to a terminal; use {remedy}, or redirect standard output\n"
     assert error.decode() == message
 
 
@@ -116,18 +116,18 @@ ALIEN = str(ROOT / "tests" / "data" / "alien.yaml")
             ["sample", "command-name", "--invalid", "command-name.ascii", "--encoded"],
             "--encoded: it has no effect on single",
         ),
-        (["sample", "command-name", "--role", "server"], "--role: it is for sessions"),
+        (["sample", "command-name", "--role", "server"], "--role: it has no effect on single frames"),
         (["sample", "session", "--invalid", ""], "argument --invalid: there is no requirement ''"),
         (["sample", "command-name", "--invalid", ""], "argument --invalid: there is no requirement ''"),
-        (["corpus", "seed", "--harness", "nope", "seeds"], "argument --harness: there is no harness 'nope'"),
-        (["sample", "--role", "client"], "--role: it is for sessions"),
+        (["corpus", "seed", "--harness", "nope", "seeds"], "argument --harness: unknown harness 'nope'"),
+        (["sample", "--role", "client"], "--role: it has no effect on single frames"),
         (
             ["corpus", "seed", "x", "--harness", "server", "--side", "server"],
-            "--side: the harness server reads what the client",
+            "--side: the harness server reads frames of the client",
         ),
-        (["validate", "--role", "both", "--hex", "x"], "--hex: sessions are in human form"),
-        (["validate", "--hex", "x.session"], "--hex: sessions are in human form"),
-        (["validate", "--revision", ALIEN, "x"], "cannot be validated, only its frames; use --depth frames"),
+        (["validate", "--role", "both", "--hex", "x"], "--hex: sessions and inputs with --role both are in human form"),
+        (["validate", "--hex", "x.session"], "--hex: sessions and inputs with --role both are in human form"),
+        (["validate", "--revision", ALIEN, "x"], "has no state machines, so only its frames can be validated; use --depth frames"),
     ],
 )
 def test_an_option_without_effect_is_refused(

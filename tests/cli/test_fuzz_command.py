@@ -107,8 +107,8 @@ def files(tmp_path: Path) -> dict[str, str]:
 
 SAID = {
     "shows": (1, "crash: expected an end without a crash, found RuntimeError in picky (mine.py:14)"),
-    "mended": (1, "nothing is wrong any more"),
-    "once": (1, "nothing is wrong this time, as when the case was run again after it was found"),
+    "mended": (1, "fixed: no fault any more"),
+    "once": (1, "no fault this time; the case was not reproduced when it was found, either"),
     "nonsense": (2, "this is no finding of hgproto fuzz"),
     "missing": (2, "No such file or directory"),
     "directory": (2, "Is a directory"),
@@ -165,7 +165,7 @@ def test_findings_after_one_that_ends_the_server_are_said_to_be_left(run: Any, f
         f"{files['shows']}: crash: expected an end without a crash, found takes no connections any more"
     ]
     assert errors.startswith(
-        f"hgproto: {files['mended']}: it was not shown again, because the target cannot be used any more: "
+        f"hgproto: {files['mended']}: not run, because the target stopped working: "
     )
 
 
@@ -174,7 +174,7 @@ def test_a_finding_that_does_not_show_again_says_so(run: Any, tmp_path: Path) ->
     assert status == 1
     assert "  it did not show again in a new process, so it may depend on the cases before it, or on time\n" in output
     assert re.search(
-        r"^  crash RuntimeError .*: case 3, and \d more of the same cause, not shown again$", output, re.MULTILINE
+        r"^  crash RuntimeError .*: case 3, and \d more with the same cause, not reproduced$", output, re.MULTILINE
     )
     (file,) = (tmp_path / "findings").iterdir()
     finding = json.loads(file.read_text())
@@ -323,7 +323,7 @@ def test_the_command_of_a_finding_has_every_option_that_matters() -> None:
     assert [name for name in OPTIONS if given[name] == default[name]] == []
     options = parser().parse_args(["fuzz", "a target", *words])
     fuzz_module._oracle(options)
-    again = vars(parser().parse_args(["fuzz", *fuzz_module._command_of_target(options)]))
+    again = vars(parser().parse_args(["fuzz", *fuzz_module.command_of_target(options)]))
     assert {name: again[name] for name in (*OPTIONS, "target")} == {name: given[name] for name in (*OPTIONS, "target")}
 
 
@@ -332,7 +332,7 @@ def test_the_command_of_a_finding_quotes_what_begins_with_a_dash(option: str) ->
     value = "-x.*" if option != "ignore" else "-frame*"
     options = parser().parse_args(["fuzz", "a target", f"--{option}={value}"])
     options.encodings, options.answers = (), "frames"
-    again = vars(parser().parse_args(["fuzz", *fuzz_module._command_of_target(options)]))
+    again = vars(parser().parse_args(["fuzz", *fuzz_module.command_of_target(options)]))
     assert again[option] == vars(options)[option]
 
 
@@ -428,7 +428,7 @@ def test_findings_are_summed_up_though_the_target_cannot_be_used_to_the_end(
     found, output, errors = run("changing:changes", "--seed", "4", "--max-cases", "90")
     assert found == status
     assert "changing:changes returned an object of type str" in errors
-    assert ("until the target could not be used any more" in output) == (status == 1)
+    assert ("until the target stopped working" in output) == (status == 1)
     if status == 1:
         assert "crash KeyError in changes (changing.py:N): case" in output
 
@@ -445,7 +445,7 @@ def test_findings_that_were_shown_again_count_though_the_target_cannot_be_used_t
     status, output, errors = run("changing:changes", "--replay", *names)
     assert status == 1
     assert len(output.splitlines()) == 1
-    assert f"{names[1]}: it was not shown again, because the target cannot be used any more: " in errors
+    assert f"{names[1]}: not run, because the target stopped working: " in errors
 
 
 def test_a_finding_that_is_ignored_is_not_said_to_be_mended(run: Any, files: dict[str, str]) -> None:

@@ -93,7 +93,7 @@ def test_directories_are_read_alike(tmp_path: Path, capsys: pytest.CaptureFixtur
     for command in ("coverage", "validate"):
         with pytest.raises(SystemExit, match="2"):
             cli.main([command, str(tmp_path / "empty")])
-        assert "there are no files in this directory" in capsys.readouterr().err
+        assert "the directory has no files" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -103,10 +103,10 @@ def test_directories_are_read_alike(tmp_path: Path, capsys: pytest.CaptureFixtur
         ("validate --role server it.bin .", "argument --role server: it.session: a session has both sides"),
         ("validate --payload command-name it.session", "argument --payload: it.session: a session has both sides"),
         ("validate --payload command-name --hex it.session", "argument --payload: it.session: a session has both"),
-        ("validate --hex it.session", "argument --hex: sessions are in human form"),
-        ("validate --depth frames it.session", "both sides need --depth session"),
-        ("coverage --role client it.session", "argument --role: it.session says itself who sends"),
-        ("coverage --role server it.json", "argument --role: it.json says itself who sends"),
+        ("validate --hex it.session", "argument --hex: sessions and inputs with --role both are in human form"),
+        ("validate --depth frames it.session", "a session of both sides requires --depth session"),
+        ("coverage --role client it.session", "argument --role: it.session names the sender itself"),
+        ("coverage --role server it.json", "argument --role: it.json names the sender itself"),
         ("decode it.session", "a session has both sides"),
     ],
 )
@@ -211,7 +211,7 @@ def test_a_corpus_without_files_is_refused(tmp_path: Path, capsys: pytest.Captur
     for command in ("replay {} validator", "minimize {} small"):
         with pytest.raises(SystemExit, match="2"):
             cli.main(["corpus", *command.format(tmp_path).split()])
-        assert f"{tmp_path}: there are no files in this directory" in capsys.readouterr().err
+        assert f"{tmp_path}: the directory has no files" in capsys.readouterr().err
 
 
 def test_corpora_have_the_files_of_nested_directories(
@@ -247,7 +247,7 @@ def test_a_small_corpus_is_no_part_of_the_large_one(
     (tmp_path / "tree" / "one.bin").write_bytes(WIRE)
     with pytest.raises(SystemExit, match="2"):
         cli.main(["corpus", "minimize", "tree", output])
-    assert f"argument OUTPUT: {output} is in the corpus" in capsys.readouterr().err
+    assert f"argument OUTPUT: {output} is inside the corpus" in capsys.readouterr().err
     assert [file.name for file in (tmp_path / "tree").iterdir()] == ["one.bin"]
 
 

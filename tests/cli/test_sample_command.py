@@ -211,7 +211,7 @@ def test_frames_of_another_schema(sample: Any) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("ping",), "argument TYPE: there is no frame type 'ping'; there are command-name, .*, session"),
+        (("ping",), "argument TYPE: unknown frame type 'ping'; use one of command-name, .*, session"),
         (
             ("--invalid", "frame.hole"),
             r"argument --invalid: there is no requirement 'frame.hole'; did you mean 'frame.whole'\?",
@@ -223,13 +223,13 @@ def test_frames_of_another_schema(sample: Any) -> None:
         ),
         (
             ("session", "--format", "raw"),
-            "several sessions are no one input: with --format raw give -n 1 or -o DIRECTORY",
+            "--format raw writes one session to standard output; use -n 1 or -o DIRECTORY",
         ),
-        (("session", "--revision", ALIEN), "sessions and broken rules are there for framing-0002 alone"),
-        (("--invalid", "frame.whole", "-n", "1"), "what breaks frame.whole is no whole frame: use another --format"),
+        (("session", "--revision", ALIEN), "sessions and --invalid are available for framing-0002 only"),
+        (("--invalid", "frame.whole", "-n", "1"), "a sample that violates frame.whole is not a whole frame; use another --format"),
         (
             ("progress", "--invalid", "frame.whole", "-n", "1"),
-            "what breaks frame.whole is no whole frame: use --format raw or hex",
+            "a sample that violates frame.whole is not a whole frame; use --format raw or hex",
         ),
         (
             ("--invalid", "progress.surplus", "--format", "hex"),

@@ -49,7 +49,7 @@ def test_a_limit_on_what_is_sent_is_refused(setting: str, tmp_path: Path, capsys
     assert ended.value.code == 2
     out, error = capsys.readouterr()
     assert out == ""
-    assert "argument --limit: send-payload is for senders, so it has no effect; leave it out" in error
+    assert "argument --limit: send-payload is a limit of senders and has no effect here; leave it out" in error
 
 
 @pytest.mark.requirement("progress.topic-end")

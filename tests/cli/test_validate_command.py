@@ -154,7 +154,7 @@ def test_a_directory_is_its_files(here: Path, capsys: Capture) -> None:
     captured = capsys.readouterr()
     assert captured.out == "captures/b.bin: good (1 frame, 9 bytes)\ncaptures/deeper/a.bin: good (1 frame, 9 bytes)\n"
     (here / "empty").mkdir()
-    assert "empty: there are no files in this directory" in usage(capsys, "empty")
+    assert "empty: the directory has no files" in usage(capsys, "empty")
 
 
 def test_text_says_where_in_which_line(capsys: Capture) -> None:
@@ -171,7 +171,7 @@ def test_known_findings_and_dates(capsys: Capture) -> None:
     Path("known.toml").write_text(entry.format("2999-01-01"))
     assert said(capsys, "--baseline", "known.toml", "short.bin") == []
     assert main(["validate", "--baseline", "known.toml", "clean.bin", "open.bin"]) == 0
-    assert capsys.readouterr().err == "hgproto: known.toml:1: nothing was found that is this\n"
+    assert capsys.readouterr().err == "hgproto: known.toml:1: no finding matches this entry; correct or remove it\n"
     Path("known.toml").write_text(entry.format("2001-01-01"))
     assert main(["validate", "--baseline", "known.toml", "short.bin"]) == 1
     captured = capsys.readouterr()
@@ -296,15 +296,15 @@ def hints(capsys: Capture, *arguments: str) -> list[str]:
 def test_mixed_directions_have_a_hint(capsys: Capture) -> None:
     Path("mixed.bin").write_bytes(wire((*CLEAN, "1 2 stream-begin|stream-end bytes-response eos x")))
     for depth, remedy in (
-        (["--depth", "session"], "use --role both with the session form"),
-        (["--depth", "frames", "--role", "client"], "leave out --role: then each frame is judged by itself"),
+        (["--depth", "session"], "use --role both with a session"),
+        (["--depth", "frames", "--role", "client"], "leave out --role to check each frame by itself"),
     ):
         (hint,) = hints(capsys, *depth, "mixed.bin")
         assert "1 of 2 frames is on streams of the server" in hint
         assert remedy in hint
         assert ("--role both" in hint) == ("session" in depth)
     assert hints(capsys, "--role", "client", "warned.bin") == [
-        "every frame is on a stream of the server; use --role server for what the server has sent"
+        "every frame is on a stream of the server; use --role server for frames that the server sent"
     ]
     for arguments in (["clean.bin"], ["short.bin"], ["--role", "server", "warned.bin"], ["both.session"]):
         assert hints(capsys, *arguments) == []
@@ -314,8 +314,8 @@ def test_mixed_directions_have_a_hint(capsys: Capture) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("\n".join(CLEAN), "frames in human form; hgproto encode"),
-        ("# a frame\n\n1 1 0 command-data 0 " + "x" * 9000, "frames in human form; hgproto encode"),
+        ("\n".join(CLEAN), "frames in human form; use hgproto encode"),
+        ("# a frame\n\n1 1 0 command-data 0 " + "x" * 9000, "frames in human form; use hgproto encode"),
         (SESSION, "a session in human form; use --role both"),
         ("\n>! 1 1 encoded command-name eos x\n", "a session in human form; use --role both"),
         (wire(SHORT).hex(" "), "hexadecimal text; use --hex"),
@@ -350,32 +350,32 @@ def test_the_remedy_for_mixed_directions_works(capsys: Capture) -> None:
     [
         ("--select strem.* clean.bin", "argument --select: there is no requirement 'strem.*'"),
         ("--ignore x clean.bin", "argument --ignore: there is no requirement 'x'"),
-        ("--select , clean.bin", "argument --select: ',' names no requirement; give ids or globs"),
-        ("--select= clean.bin", "argument --select: '' names no requirement; give ids or globs"),
-        ("--select , --select stream.end clean.bin", "argument --select: ',' names no requirement"),
-        ("--select stream.end --depth frames clean.bin", "none of them can be found with --depth frames"),
-        ("--select encoding.*,response.* --depth frames clean.bin", "none of them can be found with --depth frames"),
-        ("--select stream.end,progress.topic-end --depth frames clean.bin", "none of them can be found with"),
-        ("--select stream-id.parity --depth frames clean.bin", "none of them can be found with --depth frames"),
-        ("--select frame.field-range --depth frames clean.bin", "none of them can be found with --depth frames"),
+        ("--select , clean.bin", "argument --select: ',' does not name a requirement; give ids or patterns"),
+        ("--select= clean.bin", "argument --select: '' does not name a requirement; give ids or patterns"),
+        ("--select , --select stream.end clean.bin", "argument --select: ',' does not name a requirement"),
+        ("--select stream.end --depth frames clean.bin", "--depth frames cannot find any of them"),
+        ("--select encoding.*,response.* --depth frames clean.bin", "--depth frames cannot find any of them"),
+        ("--select stream.end,progress.topic-end --depth frames clean.bin", "cannot find any of them"),
+        ("--select stream-id.parity --depth frames clean.bin", "--depth frames cannot find any of them"),
+        ("--select frame.field-range --depth frames clean.bin", "--depth frames cannot find any of them"),
         (
             "--select stream.end --payload command-name payload.bin",
-            "none of them can be found with --payload command-name",
+            "--payload command-name cannot find any of them",
         ),
         (
             "--select frame.whole --payload command-name payload.bin",
-            "none of them can be found with --payload command-name",
+            "--payload command-name cannot find any of them",
         ),
         (
             "--select progress.* --payload text-output payload.bin",
-            "none of them can be found with --payload text-output",
+            "--payload text-output cannot find any of them",
         ),
-        ("--select frame.field-range,request.dependent clean.bin", "none of them can be found"),
-        ("--select stream.end --ignore stream.* clean.bin", "argument --ignore: nothing is left to find"),
-        ("--ignore * clean.bin", "argument --ignore: nothing is left to find"),
+        ("--select frame.field-range,request.dependent clean.bin", "cannot find any of them"),
+        ("--select stream.end --ignore stream.* clean.bin", "argument --ignore: this ignores every requirement"),
+        ("--ignore * clean.bin", "argument --ignore: this ignores every requirement"),
         (
             "--ignore frame.*,command-name.* --payload command-name payload.bin",
-            "argument --ignore: nothing is left to find",
+            "argument --ignore: this ignores every requirement",
         ),
         ("--limit arguments clean.bin", "argument --limit: "),
         ("--limit arguments=-1 clean.bin", "argument --limit: "),
@@ -386,12 +386,12 @@ def test_the_remedy_for_mixed_directions_works(capsys: Capture) -> None:
         ("--max-payload 3 --limit max_payload=30 clean.bin", "--max-payload is the limit max-payload"),
         ("--limit arguments=1 --depth frames clean.bin", "arguments has no effect with --depth frames"),
         ("--limit arguments=1 --payload command-name payload.bin", "arguments has no effect with --payload"),
-        ("--limit send-payload=1 clean.bin", "send-payload is for senders, so it has no effect"),
-        ("--limit send_payload=1 --role both clean.bin", "send-payload is for senders, so it has no effect"),
+        ("--limit send-payload=1 clean.bin", "send-payload is a limit of senders and has no effect here"),
+        ("--limit send_payload=1 --role both clean.bin", "send-payload is a limit of senders and has no effect here"),
         ("--reopen restart --depth frames clean.bin", "argument --reopen: it has no effect with --depth frames"),
         ("--reopen restart --payload command-name payload.bin", "argument --reopen: it has no effect with --payload"),
-        ("--flags eos clean.bin", "--flags and --continued need --payload"),
-        ("--continued clean.bin", "--flags and --continued need --payload"),
+        ("--flags eos clean.bin", "--flags and --continued require --payload"),
+        ("--continued clean.bin", "--flags and --continued require --payload"),
         ("--payload nothing clean.bin", "argument --payload: expected a frame type"),
         ("--payload 15 clean.bin", "argument --payload: there is no frame type '15'; there are command-name, "),
         ("--payload 16 clean.bin", "argument --payload: expected a frame type, 0 to 15, found '16'"),
@@ -400,12 +400,12 @@ def test_the_remedy_for_mixed_directions_works(capsys: Capture) -> None:
             "payload-items has no effect with --payload command-name",
         ),
         ("--payload command-name --flags nothing clean.bin", "argument --flags: expected "),
-        ("--payload command-name --role client clean.bin", "--payload goes with neither --role nor --depth"),
-        ("--payload command-name --depth frames clean.bin", "--payload goes with neither --role nor --depth"),
-        ("--role both --depth frames both.session", "both sides need --depth session"),
-        ("--revision nothing clean.bin", "argument --revision: there is no revision 'nothing'"),
-        ("--role nobody clean.bin", "argument --role: invalid choice: 'nobody'"),
-        ("--format nothing clean.bin", "argument --format: invalid choice: 'nothing'"),
+        ("--payload command-name --role client clean.bin", "--payload cannot be combined with --role or --depth"),
+        ("--payload command-name --depth frames clean.bin", "--payload cannot be combined with --role or --depth"),
+        ("--role both --depth frames both.session", "a session of both sides requires --depth session"),
+        ("--revision nothing clean.bin", "argument --revision: 'nothing' is neither a revision nor a file"),
+        ("--role nobody clean.bin", "argument --role: unknown word 'nobody'"),
+        ("--format nothing clean.bin", "argument --format: unknown word 'nothing'"),
     ],
 )
 def test_usage(arguments: str, message: str, capsys: Capture) -> None:
@@ -414,7 +414,7 @@ def test_usage(arguments: str, message: str, capsys: Capture) -> None:
 
 def test_other_revisions_have_frames(capsys: Capture) -> None:
     alien = str(ROOT / "tests" / "data" / "alien.yaml")
-    assert f"sessions of {alien} cannot be validated, only its frames" in usage(
+    assert f"{alien} has no state machines, so only its frames can be validated" in usage(
         capsys, "--revision", alien, "clean.bin"
     )
     said(capsys, "--revision", alien, "--depth", "frames", "clean.bin", code=1)

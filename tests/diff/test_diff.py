@@ -390,11 +390,11 @@ def test_a_file_that_is_not_there_is_trouble_and_an_unknown_name_is_usage(
     assert re.match("hgproto: .*none.yaml: No such file or directory\n", capsys.readouterr().err)
     with pytest.raises(SystemExit, match="2"):
         main(["diff", str(OURS), "framing-0003"])
-    assert capsys.readouterr().err.startswith("hgproto: argument NEW: there is no revision 'framing-0003'")
+    assert capsys.readouterr().err.startswith("hgproto: argument NEW: 'framing-0003' is neither a revision nor a file")
 
 
 def test_a_kind_that_is_none_is_a_fault_of_usage(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["diff", "framing-0002", "framing-0002", "--fail-on", "wires"])
     assert stopped.value.code == 2
-    assert "'wires' is no kind of change; there are layout, wire, semantic, documentation" in capsys.readouterr().err
+    assert "unknown kind of change 'wires'; use one of layout, wire, semantic, documentation" in capsys.readouterr().err

@@ -1092,13 +1092,13 @@ def test_a_finding_is_kept_and_shown_again(fuzz: Any, tmp_path: Path) -> None:
     shown = f"{words[-1]}: accepts-invalid: expected a refusal by command-argument.duplicate-name, found none"
     assert again.startswith(shown)
     mended = [word.replace("serve_argument_duplicate", "serve") for word in words[1:]]
-    assert fuzz(*mended, code=0) == f"{words[-1]}: nothing is wrong any more\n"
+    assert fuzz(*mended, code=0) == f"{words[-1]}: fixed: no fault any more\n"
 
 
 def test_findings_of_one_cause_are_one(fuzz: Any, tmp_path: Path) -> None:
     said = fuzz("server:serve_flags_unknown", *OPTIONS, "--max-cases", "300", code=1)
     assert re.search(r"^1 finding in 300 cases, \d+ bytes", said, re.MULTILINE)
-    assert re.search(r"accepts-invalid frame.known-flags: case \d+, and [1-9]\d* more of the same cause", said)
+    assert re.search(r"accepts-invalid frame.known-flags: case \d+, and [1-9]\d* more with the same cause", said)
     assert len(list((tmp_path / "findings").iterdir())) == 1
 
 

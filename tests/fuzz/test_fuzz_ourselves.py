@@ -113,7 +113,7 @@ def test_what_there_is_to_be_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["human", "--max-time", "0.1"]) == 0
     with pytest.raises(SystemExit, match="2"):
         main(["nothing"])
-    assert "there is no harness 'nothing'; there are reader, " in capsys.readouterr().err
+    assert "unknown harness 'nothing'; there are reader, " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("side", ["client", "server"])
@@ -181,7 +181,7 @@ def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
     assert "AssertionError: a frame is a line of ASCII" in capsys.readouterr().out
     with pytest.raises(SystemExit, match="2"):
         hgproto(["corpus", "replay", "few", "x"])
-    assert "argument NAME: there is no harness 'x'" in capsys.readouterr().err
+    assert "argument NAME: unknown harness 'x'" in capsys.readouterr().err
     for words, message in (
         (["minimize", "none", "few"], "none: No such file or directory"),
         (["seed", "/dev/null/x"], "/dev/null/x: Not a directory"),
