@@ -125,7 +125,7 @@ def test_what_is_no_option_is_rejected(name: str, words: str, message: str, caps
         ("a --role --strict b", "argument --role: expected one argument"),
         ("a --role -- b", "argument --role: expected one argument"),
         ("a --max-payload -5 b", "argument --max-payload: expected a whole number of at least 1, found '-5'"),
-        ("a --role x b", "argument --role: unknown word 'x' (choose from 'client', 'server', 'both')"),
+        ("a --role x b", "argument --role: unknown word 'x'; use one of client, server, both"),
         ("a --s b", "ambiguous option: --s could match --strict, --select, --site"),
     ],
 )

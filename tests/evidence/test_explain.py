@@ -162,7 +162,7 @@ def test_without_an_id_all_are_listed(capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_an_id_that_there_is_not(capsys: pytest.CaptureFixture[str]) -> None:
     assert "no requirement 'text-ouput.utf8'; did you mean 'text-output.utf8'?" in refusal(capsys, "text-ouput.utf8")
-    assert "use one of 'bytes-response.*', " in refusal(capsys, "?")
+    assert "use one of bytes-response, " in refusal(capsys, "?")
 
 
 def test_a_schema_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
