@@ -146,7 +146,9 @@ def _facts(explanation: Explanation) -> Iterator[tuple[str, str]]:
     requirement = explanation.requirement
     yield "why", requirement.why
     source = (
-        "the protocol" if requirement.source == "protocol" else "decided by hgproto, since the source is silent or vague"
+        "the protocol"
+        if requirement.source == "protocol"
+        else "decided by hgproto, since the source is silent or vague"
     )
     yield "source", f"{source}: {requirement.section}"
     if requirement.resolution is not None:

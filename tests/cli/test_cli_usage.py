@@ -127,7 +127,10 @@ ALIEN = str(ROOT / "tests" / "data" / "alien.yaml")
         ),
         (["validate", "--role", "both", "--hex", "x"], "--hex: sessions and inputs with --role both are in human form"),
         (["validate", "--hex", "x.session"], "--hex: sessions and inputs with --role both are in human form"),
-        (["validate", "--revision", ALIEN, "x"], "has no state machines, so only its frames can be validated; use --depth frames"),
+        (
+            ["validate", "--revision", ALIEN, "x"],
+            "has no state machines, so only its frames can be validated; use --depth frames",
+        ),
     ],
 )
 def test_an_option_without_effect_is_refused(

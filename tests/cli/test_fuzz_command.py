@@ -17,6 +17,7 @@ from support import ROOT
 
 from hgproto.cli import fuzz as fuzz_module
 from hgproto.cli import fuzz_report, main, parser
+from hgproto.cli.fuzz_report import command_of_target
 from hgproto.errors import LocalProtocolError
 from hgproto.fuzz import FuzzFinding, cases, oracles
 from hgproto.fuzz import findings as findings_module
@@ -164,9 +165,7 @@ def test_findings_after_one_that_ends_the_server_are_said_to_be_left(run: Any, f
     assert output.splitlines() == [
         f"{files['shows']}: crash: expected an end without a crash, found takes no connections any more"
     ]
-    assert errors.startswith(
-        f"hgproto: {files['mended']}: not run, because the target stopped working: "
-    )
+    assert errors.startswith(f"hgproto: {files['mended']}: not run, because the target stopped working: ")
 
 
 def test_a_finding_that_does_not_show_again_says_so(run: Any, tmp_path: Path) -> None:
@@ -323,7 +322,7 @@ def test_the_command_of_a_finding_has_every_option_that_matters() -> None:
     assert [name for name in OPTIONS if given[name] == default[name]] == []
     options = parser().parse_args(["fuzz", "a target", *words])
     fuzz_module._oracle(options)
-    again = vars(parser().parse_args(["fuzz", *fuzz_module.command_of_target(options)]))
+    again = vars(parser().parse_args(["fuzz", *command_of_target(options)]))
     assert {name: again[name] for name in (*OPTIONS, "target")} == {name: given[name] for name in (*OPTIONS, "target")}
 
 
@@ -332,7 +331,7 @@ def test_the_command_of_a_finding_quotes_what_begins_with_a_dash(option: str) ->
     value = "-x.*" if option != "ignore" else "-frame*"
     options = parser().parse_args(["fuzz", "a target", f"--{option}={value}"])
     options.encodings, options.answers = (), "frames"
-    again = vars(parser().parse_args(["fuzz", *fuzz_module.command_of_target(options)]))
+    again = vars(parser().parse_args(["fuzz", *command_of_target(options)]))
     assert again[option] == vars(options)[option]
 
 

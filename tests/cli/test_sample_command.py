@@ -226,7 +226,10 @@ def test_frames_of_another_schema(sample: Any) -> None:
             "--format raw writes one session to standard output; use -n 1 or -o DIRECTORY",
         ),
         (("session", "--revision", ALIEN), "sessions and --invalid are available for framing-0002 only"),
-        (("--invalid", "frame.whole", "-n", "1"), "a sample that violates frame.whole is not a whole frame; use another --format"),
+        (
+            ("--invalid", "frame.whole", "-n", "1"),
+            "a sample that violates frame.whole is not a whole frame; use another --format",
+        ),
         (
             ("progress", "--invalid", "frame.whole", "-n", "1"),
             "a sample that violates frame.whole is not a whole frame; use --format raw or hex",
