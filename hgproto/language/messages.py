@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from hgproto.language.constraints import allowed_flags
 from hgproto.language.names import field_fault
 from hgproto.language.problems import Problem
-from hgproto.language.roles import is_argument, is_bytes, is_text
+from hgproto.language.roles import DATA_FOLLOWS, is_argument, is_bytes, is_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -195,12 +195,22 @@ def _of_reactors(message: Message) -> Iterator[Problem]:
         if data is not None and data not in message.optional:
             text = f"{message.name!r} always has the parameter {data!r}, and clients also send commands without data"
             yield Problem(message.place, text, f"set a flag with {data!r}, as in `flags: {{have-data: {data}}}`")
+        names = message.parts[0]
+        for flag in names.frame.flags:
+            if data is not None and names.flags.get(flag.name) == data and flag.role != DATA_FOLLOWS:
+                text = f"{flag.name!r} announces {data!r} in {message.name!r}, and a receiver would not know"
+                yield Problem(flag.place, text, f"give it `role: {DATA_FOLLOWS}`")
     if message.roles == ("error",):
         (part,) = message.parts
         fatal = {flag.name for flag in part.frame.flags if flag.role == "fatal"}
         if fatal and {*(part.choices or (part.otherwise,))} <= fatal:
             text = f"each {message.name!r} ends the connection, and servers also reject single requests"
             yield Problem(part.place, text, "use `choose`, and name a flag without `role: fatal` in it")
+        if not part.shorten:
+            text = (
+                f"{message.name!r} rejects long texts, and servers send the texts of exceptions, which have any length"
+            )
+            yield Problem(part.place, text, "add `shorten: true`")
 
 
 def _of_builders(message: Message, schema: Schema, allowed: Mapping[str, list[frozenset[str]]]) -> Iterator[Problem]:

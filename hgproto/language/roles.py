@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from hgproto.language.model import Flag, FrameType, PayloadCase, Schema, Structure
 
-__all__ = ["is_argument", "is_bytes", "is_text", "repeated_roles", "role_problems"]
+__all__ = ["DATA_FOLLOWS", "is_argument", "is_bytes", "is_text", "repeated_roles", "role_problems"]
 
 _TEXTS = ("ascii", "utf8")
 
@@ -61,12 +61,7 @@ def _announcement_problems(schema: Schema) -> Iterator[Problem]:
     """
     named = {frame.role: frame for frame in schema.frames.values() if frame.role in ("command", "data")}
     command, data = named.get("command"), named.get("data")
-    if (
-        command is None
-        or data is None
-        or not command.flags
-        or any(flag.role == _DATA_FOLLOWS for flag in command.flags)
-    ):
+    if command is None or data is None or not command.flags or any(flag.role == DATA_FOLLOWS for flag in command.flags):
         return
     for machine in schema.machines.values():
         taking = {
@@ -77,7 +72,7 @@ def _announcement_problems(schema: Schema) -> Iterator[Problem]:
         for row in machine.transitions:
             if command.name in row.frames and row.source not in taking and row.to in taking:
                 message = f"the row takes {command.name!r} to {row.to!r}, where {data.name!r} is taken, and no flag announces it"
-                yield Problem(row.place, message, f"give the flag that announces data `role: {_DATA_FOLLOWS}`")
+                yield Problem(row.place, message, f"give the flag that announces data `role: {DATA_FOLLOWS}`")
 
 
 def is_text(case: PayloadCase, _: Schema | None = None) -> bool:
@@ -145,7 +140,7 @@ _FRAMES = {"argument": ("command", "data")}
 """The roles that other frame types have to have for one with a role."""
 _OF_DATA = ("run_command", "command_data")
 """The actions that hand on data, as in the names of their methods."""
-_DATA_FOLLOWS = "data-follows"
+DATA_FOLLOWS = "data-follows"
 """The role of the flag of commands that announces data."""
 _FLAGS = {"argument": ("more", "last"), "data": ("more", "last"), "response": ("more", "last")}
 """The roles that flags of a frame type with a role have to have."""

@@ -94,6 +94,22 @@ def test_a_client_can_send_a_command_without_data() -> None:
     assert text == "'command' always has the parameter 'data', and clients also send commands without data"
 
 
+def test_a_server_can_send_an_error_of_any_length() -> None:
+    message = OURS.messages["error-response"]
+    parts = tuple(replace(part, shorten=False) for part in message.parts)
+    (text,) = found(with_message(replace(message, parts=parts)))
+    assert text.startswith("'error-response' rejects long texts, and servers send the texts of exceptions")
+
+
+def test_the_flag_that_announces_data_has_the_role_that_receivers_ask_for() -> None:
+    names, args, data = COMMAND.parts
+    swapped = {"have-args": "data-follows", "have-data": None}
+    flags = tuple(replace(flag, role=swapped.get(flag.name, flag.role)) for flag in names.frame.flags)
+    changed = replace(COMMAND, parts=(replace(names, frame=replace(names.frame, flags=flags)), args, data))
+    (text,) = found(replace(with_message(changed), machines={}))
+    assert text == "'have-data' announces 'data' in 'command', and a receiver would not know"
+
+
 @pytest.mark.parametrize(
     "change", [{"choices": ("protocol",)}, {"chooser": None, "choices": (), "otherwise": "protocol"}]
 )
