@@ -80,6 +80,11 @@ def is_text(case: PayloadCase, _: Schema | None = None) -> bool:
     return case.field is not None and case.field.type in _TEXTS
 
 
+def _is_error(case: PayloadCase, _: Schema) -> bool:
+    # Servers send the texts of exceptions, which have any characters, or none.
+    return case.field is not None and case.field.type == "utf8" and "empty" not in case.field.rules
+
+
 def is_bytes(case: PayloadCase, _: Schema | None = None) -> bool:
     """Returns True if a payload is any bytes."""
     return case.field is not None and case.field.type == "bytes"
@@ -153,7 +158,7 @@ _PAYLOADS: dict[str, tuple[Callable[[PayloadCase, Schema], bool], str]] = {
     ),
     "data": (is_bytes, "one case of bytes"),
     "response": (is_bytes, "one case of bytes"),
-    "error": (is_text, "one text"),
+    "error": (_is_error, "one text of the type `utf8` that may be empty"),
     "text": (
         _is_message,
         "one structure that only repeats one with `format`, `labels`, and `args`, and no other value, as `atoms`",

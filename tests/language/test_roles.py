@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from support import SCHEMA
@@ -22,7 +22,7 @@ FITTING = {
     "argument": {"command-argument"},
     "data": {"command-data", "bytes-response"},
     "response": {"command-data", "bytes-response"},
-    "error": {"command-name", "error-response"},
+    "error": {"error-response"},
     "text": {"text-output"},
     "progress": {"progress"},
     "settings": {"stream-settings"},
@@ -116,3 +116,17 @@ def test_a_check_needs_the_role_that_it_looks_at(check: str, name: str, role: st
     (problem,) = role_problems(replace(OURS, frames={**OURS.frames, name: replace(frame, checks=checks)}))
     assert problem.message == f"the check {check!r} is for frames with the role {role!r}, which {name!r} does not have"
     assert problem.place == frame.place
+
+
+@pytest.mark.parametrize(
+    "change", [{"type": "ascii"}, {"rules": {"charset": "error-response.utf8", "empty": "error-response.utf8"}}]
+)
+def test_an_error_has_any_text(change: dict[str, Any]) -> None:
+    frame = OURS.frames["error-response"]
+    (case,) = frame.payload
+    assert case.field is not None
+    payload = (replace(case, field=replace(case.field, **change)),)
+    problems = role_problems(replace(OURS, frames={**OURS.frames, frame.name: replace(frame, payload=payload)}))
+    assert [problem.message for problem in problems] == [
+        "the payload of 'error-response' does not fit its role 'error'"
+    ]
