@@ -84,7 +84,7 @@ def add(commands: Commands) -> None:
         + examples(
             "hgproto decode capture.bin",
             "hgproto decode --format tree capture.bin",
-            "echo 05000001010111 6865616473 | hgproto decode --hex",
+            "echo 0500000100010111 6865616473 | hgproto decode --hex",
         ),
     )
     decode.add_argument(

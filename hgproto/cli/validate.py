@@ -77,7 +77,7 @@ def add(commands: Commands) -> None:
             "hgproto validate capture.bin",
             "hgproto validate heads.session",
             "hgproto validate --format json --strict captures",
-            "echo 'hello' | hgproto validate --payload text-output",
+            "printf heads | hgproto validate --payload command-name --flags eos",
         ),
     )
     validate.add_argument(

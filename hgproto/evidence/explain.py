@@ -35,9 +35,9 @@ class Explanation(NamedTuple):
 
 
 def explain(id: str, revision: Revision | None = None, examples: Examples | None = None) -> Explanation:
-    """What the requirement ``id`` is about. ``examples``: those of the revision, to explain many without reading them again.
+    """Explains the requirement ``id``. ``examples``: the examples of the revision, to read them only once for many calls.
 
-    Raises :class:`KeyError` for a requirement that there is not.
+    Raises :class:`KeyError` for an unknown id.
     """
     revision = Revision(DEFAULT_REVISION) if revision is None else revision
     check_instance(revision, Revision, "revision")
@@ -54,18 +54,18 @@ def explain(id: str, revision: Revision | None = None, examples: Examples | None
 
 def _why_no_bad(requirement: Requirement) -> str:
     if requirement.breakable:
-        return "There is no example of bytes that break it."
+        return "The vectors have no example of a violation."
     if requirement.level == "MAY":
-        return "A permission cannot be broken."
+        return "A permission cannot be violated."
     if requirement.enforced == "manual":
         return requirement.reason or ""
     if requirement.enforced == "codec":
-        return "Only who builds a frame can break it: what was received fits the fields that it came in."
-    return "No bytes break it and nothing else: they show the breach of another rule, or nothing."
+        return "Only the sender's encoder can violate it: received values always fit their fields."
+    return "No bytes violate only this requirement."
 
 
 def explanation_to_json(explanation: Explanation) -> dict[str, Any]:
-    """An explanation as JSON can say it: bytes are hexadecimal, what is not there is None."""
+    """Returns an explanation as JSON data. Bytes are hexadecimal; missing parts are None."""
     requirement = explanation.requirement
     return {
         **requirement._asdict(),

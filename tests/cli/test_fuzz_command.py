@@ -247,7 +247,7 @@ def test_what_cannot_be_written_is_printed_and_is_trouble(run: Any, tmp_path: Pa
     status, output, errors = run("mine:crash", "--seed", "1", "--max-findings", "1", "-o", "/dev/null/x")
     assert status == 3
     assert errors.count("hgproto: /dev/null/x: Not a directory; save the following finding yourself\n") == 2
-    assert errors.splitlines()[-1] == "hgproto: findings were not kept: /dev/null/x: Not a directory"
+    assert errors.splitlines()[-1] == "hgproto: findings were not written: /dev/null/x: Not a directory"
     whole, small = printed_findings(output)
     assert whole["id"] == small["id"]
     assert len(small["bytes"]) <= len(whole["bytes"])

@@ -56,16 +56,16 @@ def test_nothing_is_missing(name: str) -> None:
         ("request.limits", True, ""),  # a permission that shows
         ("request.interleaving", False, "A permission cannot be violated."),
         ("request.dispatch", False, "A permission cannot be violated."),  # though a machine knows it
-        ("request.any-order", False, "A quality of the client that no bytes show."),
+        ("request.any-order", False, "This is a quality of the client that bytes do not show."),
         (
             "frame.field-range",
             False,
-            "Only who builds a frame can break it: what was received fits the fields that it came in.",
+            "Only the sender's encoder can violate it: received values always fit their fields.",
         ),
         (
             "response.once",
             False,
-            "No bytes break it and nothing else: they show the breach of another rule, or nothing.",
+            "No bytes violate only this requirement.",
         ),
     ],
 )
@@ -77,7 +77,7 @@ def test_whether_it_is_refused_and_why_it_cannot_be_broken(name: str, refused: b
 def test_there_may_be_no_example() -> None:
     explanation = explain("relay.parity", Revision(ALIEN))
     assert explanation.refused
-    assert explanation.no_bad == "There is no example of bytes that break it."
+    assert explanation.no_bad == "The vectors have no example of a violation."
 
 
 def test_a_requirement_that_there_is_not() -> None:
