@@ -81,9 +81,7 @@ def add(commands: Commands) -> None:
         help="the target responds only after the end of input, as behind HTTP: report output that it sends earlier",
     )
     fuzz.add_argument(
-        "--fails",
-        metavar="NAME",
-        help="name of a command that the application of the target fails; check failures too",
+        "--fails", metavar="NAME", help="name of a command that the application of the target fails; check failures too"
     )
     fuzz.add_argument(
         "--seed",
