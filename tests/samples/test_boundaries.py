@@ -136,12 +136,15 @@ def changed(directory: Path, *changes: tuple[str, str]) -> Revision:
     return Revision(str(file))
 
 
+MESSAGE = "  progress:\n    doc: The progress of an operation.\n    frames:\n      - {frame: progress}\n"
+"""A builder cannot make frames with constraints on lengths and on stream flags."""
 ITEMS = ("payload-items:\n    default: 65536", "payload-items:\n    default: 9")
 PAYLOAD = "    payload:\n      - {structure: progress}\n"
 ALWAYS_ENCODED = PAYLOAD.replace(
     "payload:", "constraints: [{all-of: [encoded], requirement: progress.surplus}]\n    payload:"
 )
 NEVER_EVEN = (
+    (MESSAGE, ""),
     # The type has no role then, and so no checks.
     ("    role: progress\n", ""),
     ("    checks: {ascii-topic: progress.topic-ascii, topic-end: progress.topic-end}\n", ""),
@@ -168,7 +171,7 @@ NEVER_EVEN = (
 
 
 def test_a_type_that_is_always_encoded_has_frames_and_boundaries(tmp_path: Path) -> None:
-    revision = changed(tmp_path, (PAYLOAD, ALWAYS_ENCODED))
+    revision = changed(tmp_path, (PAYLOAD, ALWAYS_ENCODED), (MESSAGE, ""))
     maker = FrameMaker(revision)
     for encoded in (False, True):
         frame = maker.frame(Seeded(1), revision.codec.CODES["progress"], encoded=encoded)
