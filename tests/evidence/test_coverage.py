@@ -293,7 +293,7 @@ def test_what_cannot_be_counted_is_said(
     assert f"{shown['unreadable'][0]}\n".startswith(message)
     with pytest.raises(SystemExit, match="2"):
         main(["coverage", str(ROOT / "README.md"), "--only", "lines"])
-    assert "argument --only: there is no 'lines'; there are types, flags" in capsys.readouterr().err
+    assert "argument --only: unknown kind 'lines'; use types, flags" in capsys.readouterr().err
 
 
 def test_a_shortfall_of_a_file_that_cannot_be_read_is_trouble(

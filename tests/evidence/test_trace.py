@@ -280,7 +280,7 @@ MARKED = "import pytest, os\n@pytest.mark.requirement('frame.whole')\ndef test_i
         (
             "test_it.py",
             MARKED.format("assert 0, 'caf\\udce9'"),
-            "the tests that were run: expected a result of every test",
+            "the record of the tests: expected a result of every test",
         ),
         (
             "test_it.py",
@@ -290,7 +290,7 @@ MARKED = "import pytest, os\n@pytest.mark.requirement('frame.whole')\ndef test_i
         (
             "test_it.py",
             "def test_it(): pass\n",
-            "the tests that were run: expected tests that name requirements, found none",
+            "the record of the tests: expected tests that name requirements, found none",
         ),
         ("conftest.py", "import os\nos._exit(0)\n", "pytest ended before it wrote the record of passed tests"),
     ],
@@ -356,7 +356,7 @@ def test_tests_count_whose_catalogs_have_the_revision(catalogs: str, counted: bo
     if not counted:
         found = "notes-1" if "notes" in catalogs else "no revision"
         assert error.splitlines()[-1] == (
-            f"hgproto: the tests that were run: expected {REVISION} among the catalogs of the tests, found {found}; "
+            f"hgproto: the record of the tests: expected {REVISION} among the catalogs of the tests, found {found}; "
             f"add {REVISION} to hgproto_catalogs"
         )
 

@@ -113,7 +113,7 @@ def test_what_there_is_to_be_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["human", "--max-time", "0.1"]) == 0
     with pytest.raises(SystemExit, match="2"):
         main(["nothing"])
-    assert "unknown harness 'nothing'; there are reader, " in capsys.readouterr().err
+    assert "there is no harness 'nothing'; there are reader, " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("side", ["client", "server"])

@@ -230,7 +230,9 @@ def test_pages_are_read_again_when_a_schema_changes(site: Site) -> None:
     site.write("plain", ":orphan:\n\nPlain\n=====\n")
     assert site.build().read == ["index", "plain"]
     assert site.build().read == []
-    site.change("doc: The longest payload a receiver takes.", "doc: How long it may get.", "framing.yaml")
+    site.change(
+        "doc: Size of the largest payload that a receiver accepts.", "doc: How long it may get.", "framing.yaml"
+    )
     built = site.build()
     assert built.read == ["index"]
     assert "How long it may get." in built.page("index")
@@ -245,7 +247,9 @@ def test_pages_are_read_again_when_an_older_file_takes_the_place_of_a_schema(sit
     file = site.root / "framing.yaml"
     before = file.read_bytes(), file.stat().st_mtime
     for number in range(2):
-        site.change("doc: The longest payload a receiver takes.", "doc: How long it may get.", "framing.yaml")
+        site.change(
+            "doc: Size of the largest payload that a receiver accepts.", "doc: How long it may get.", "framing.yaml"
+        )
         os.utime(file, (before[1] - 1000, before[1] - 1000))
         built = site.build(**settings)
         assert (built.read, number) == (["index", "role"], number)
@@ -1129,7 +1133,19 @@ def with_markup(value: object, key: str = "") -> object:
         return {name: with_markup(inner, name) for name, inner in value.items()}
     if isinstance(value, list):
         return [with_markup(inner, key) for inner in value]
-    texts = ("doc", "title", "text", "why", "reason", "resolution", "reference", "section", "unit", "expected")
+    texts = (
+        "doc",
+        "title",
+        "text",
+        "why",
+        "reason",
+        "resolution",
+        "reference",
+        "document",
+        "version",
+        "unit",
+        "expected",
+    )
     return f"{value}{MARKUP.replace('`', '')}" if isinstance(value, str) and key in texts else value
 
 
