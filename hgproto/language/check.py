@@ -17,7 +17,7 @@ from hgproto.language.constraints import allowed_flags, constraint_problems
 from hgproto.language.events import event_problems
 from hgproto.language.messages import message_problems
 from hgproto.language.model import INTEGERS, STRINGS, fitting_rules
-from hgproto.language.names import LENGTH_LIMIT
+from hgproto.language.names import LENGTH_LIMIT, SEND_LIMIT
 from hgproto.language.problems import Problem
 from hgproto.language.resolve import HEADER_FIELDS
 from hgproto.language.roles import repeated_roles, role_problems
@@ -407,6 +407,10 @@ def _limits(schema: Schema) -> Iterator[Problem]:
     for limit in schema.limits.values():
         if limit.default > limit.maximum:
             yield Problem(limit.place, f"the default of {limit.name!r} is over its maximum", "correct one of them")
+    sent, accepted = schema.limits.get(SEND_LIMIT), schema.limits.get(LENGTH_LIMIT)
+    if sent is not None and accepted is not None and sent.default > accepted.default:
+        message = f"the default of {SEND_LIMIT!r} is over {accepted.default}, the default of {LENGTH_LIMIT!r}"
+        yield Problem(sent.place, message, "lower it, since receivers reject a longer payload")
 
 
 def _windows(schema: Schema) -> Iterator[Problem]:

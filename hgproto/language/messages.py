@@ -112,7 +112,8 @@ def message_problems(schema: Schema) -> Iterator[Problem]:
             yield Problem(message.place, text, f"give one of them `role: {role}`")
     for message in schema.messages.values():
         faults = [*_parameters(message), *_payloads(message)]
-        yield from faults or [*_order(message, schema, allowed)] or _of_reactors(message)
+        faults = faults or [*_order(message, schema, allowed)] or [*_of_reactors(message)]
+        yield from faults or _of_builders(message, schema, allowed)
         if None not in message.roles and (other := known.setdefault(message.roles, message.name)) != message.name:
             text = f"{message.name!r} has frame types of the same roles as {other!r}"
             yield Problem(message.place, text, "leave one of the messages out")
@@ -210,6 +211,50 @@ def _of_reactors(message: Message) -> Iterator[Problem]:
                 f"{message.name!r} rejects long texts, and servers send the texts of exceptions, which have any length"
             )
             yield Problem(part.place, text, "add `shorten: true`")
+
+
+def _of_builders(message: Message, schema: Schema, allowed: Mapping[str, list[frozenset[str]]]) -> Iterator[Problem]:
+    """Yields a fault for constraints that builders and streams do not look at.
+
+    A builder opens and closes streams with any of its frames, and a stream with settings has encoded payloads.
+    The first frame opens a stream if the caller wants it, or always if a constraint lets it do nothing else.
+    """
+    begin, end, encoded = (
+        {flag.name for flag in schema.stream_flags if flag.role == role} for role in ("begin", "end", "encoded")
+    )
+    settings = next((frame for frame in schema.frames.values() if frame.role == "settings"), None)
+    command = next((frame for frame in schema.frames.values() if frame.role == "command"), None)
+    ids = {one.kind for one in (() if command is None else command.constraints) if "request_id" in one.names}
+    for part in message.parts:
+        for one in part.frame.constraints:
+            if not one.is_about_fields:
+                continue
+            if "length" in one.names:
+                text = f"builders of {message.name!r} make payloads of any length, and a constraint wants it {one.kind}"
+                yield Problem(one.place, text, "remove `length` from it, or leave the message out")
+            if "request_id" in one.names and (part.frame.role == "error" or (part.frame.role and one.kind not in ids)):
+                ids_sent = "request id 0" if part.frame.role == "error" else "the request ids of commands"
+                text = f"{part.frame.name!r} is sent with {ids_sent}, and a constraint wants {one.kind} ids"
+                yield Problem(one.place, text, "remove `request_id` from it")
+    first = message.parts[0].frame
+    opens = any(one.kind == "all-of" and begin & {*one.names} for one in first.constraints)
+    for sequence in _sequences(message) if begin and end else ():
+        for number, (part, flags) in enumerate(sequence):
+            begins = [begin] if opens and number == 0 else [set(), begin] if number == 0 else [set()]
+            ends = [set(), end] if number == len(sequence) - 1 else [set()]
+            if settings is not None and encoded and part.frame.role not in (None, "settings"):
+                # A stream with a content encoding is opened by its settings.
+                begins = [*begins, encoded]
+            for of_stream in (one | other for one, other in product(begins, ends)):
+                if flags | of_stream not in allowed[part.frame.name]:
+                    given = (
+                        f"with {' and '.join(sorted(of_stream))}"
+                        if of_stream
+                        else "without opening or closing a stream"
+                    )
+                    text = f"{part.frame.name!r} can be sent {given}, which its constraints forbid"
+                    yield Problem(part.place, text, "leave stream flags out of its constraints")
+                    return
 
 
 def _order(message: Message, schema: Schema, allowed: Mapping[str, list[frozenset[str]]]) -> Iterator[Problem]:

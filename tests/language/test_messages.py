@@ -13,6 +13,7 @@ from support import SCHEMA
 
 from hgproto.language import check, load
 from hgproto.language.messages import RESERVED, Message, MessagePart, message_problems
+from hgproto.language.model import Constraint
 
 if TYPE_CHECKING:
     from hgproto.language.model import Machine, Row, Schema
@@ -177,3 +178,72 @@ def test_two_messages_of_the_same_roles_are_one_too_many() -> None:
     plain = replace(part, frame=replace(part.frame, role=None))
     assert isinstance(plain, MessagePart)
     assert found(with_message(replace(other, parts=(plain,)))) == []
+
+
+def with_constraint(name: str, kind: str, names: tuple[str, ...], subject: str | None = None) -> Schema:
+    """Our schema with one more constraint on a frame type."""
+    frame = OURS.frames[name]
+    constraint = Constraint(kind, subject, names, "frame.size", frame.place)
+    changed = replace(frame, constraints=(*frame.constraints, constraint))
+    messages = {
+        key: replace(
+            message,
+            parts=tuple(replace(part, frame=changed) if part.frame is frame else part for part in message.parts),
+        )
+        for key, message in OURS.messages.items()
+    }
+    return replace(OURS, frames={**OURS.frames, name: changed}, messages=messages)
+
+
+FORBIDDEN = "{!r} can be sent {}, which its constraints forbid"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "names", "subject", "told"),
+    [
+        ("bytes-response", "none-of", ("stream-end",), None, FORBIDDEN.format("bytes-response", "with stream-end")),
+        ("bytes-response", "none-of", ("stream-begin",), None, FORBIDDEN.format("bytes-response", "with stream-begin")),
+        (
+            "bytes-response",
+            "requires",
+            ("stream-end",),
+            "eos",
+            FORBIDDEN.format("bytes-response", "without opening or closing a stream"),
+        ),
+        (
+            "error-response",
+            "forbids",
+            ("stream-end",),
+            "protocol",
+            FORBIDDEN.format("error-response", "with stream-end"),
+        ),
+        (
+            "bytes-response",
+            "even",
+            ("length",),
+            None,
+            "builders of 'bytes-response' make payloads of any length, and a constraint wants it even",
+        ),
+        (
+            "error-response",
+            "odd",
+            ("request_id",),
+            None,
+            "'error-response' is sent with request id 0, and a constraint wants odd ids",
+        ),
+        (
+            "stream-settings",
+            "even",
+            ("request_id",),
+            None,
+            "'stream-settings' is sent with the request ids of commands, and a constraint wants even ids",
+        ),
+        ("stream-settings", "odd", ("request_id",), None, None),
+        ("error-response", "none-of", ("encoded",), None, FORBIDDEN.format("error-response", "with encoded")),
+        ("stream-settings", "none-of", ("encoded",), None, None),
+    ],
+)
+def test_builders_look_at_no_other_constraints(
+    name: str, kind: str, names: tuple[str, ...], subject: str | None, told: str | None
+) -> None:
+    assert found(with_constraint(name, kind, names, subject)) == ([] if told is None else [told])
