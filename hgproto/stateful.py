@@ -1,7 +1,7 @@
-"""State machines for Hypothesis that hold a server or a client of yours against ours.
+"""State machines for Hypothesis that compare a server or a client of the user with hgproto's own.
 
-Subclass :class:`ServerMachine` or :class:`ClientMachine`, say how yours is begun and fed, and hand ``TestCase`` of your class
-to unittest or pytest. Needs Hypothesis (``pip install 'hgproto[hypothesis]'``).
+Subclass :class:`ServerMachine` or :class:`ClientMachine`, implement the methods that start and feed the implementation, and
+pass ``TestCase`` of the class to unittest or pytest. Needs Hypothesis (``pip install 'hgproto[hypothesis]'``).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = ["ClientMachine", "ServerMachine"]
 _REVISION = default_revision()
 _SLOW = {name for name, (algorithm, _) in _REVISION.roles.PROFILES.items() if algorithm == "zstd"}
 _MOST_ACTIVE = 6
-"""Requests that wait at a time: the bugs of many are there with a few."""
+"""The most requests that wait at a time. More of them find no other bugs."""
 _NAMES = st.sampled_from(["x", "heads", "lookup"])
 _ARGS = st.dictionaries(st.sampled_from(["a", "key", "namespace"]), st.binary(max_size=40), max_size=3)
 _BYTES = st.binary(max_size=60) | st.just(bytes(range(250)) * 160)
@@ -40,12 +40,12 @@ _PICKS = st.integers(0, 1 << 16)
 
 
 class _Machine(RuleBasedStateMachine):
-    """What both have in common: sends whose frames are taken in turns, and bytes on their way in chunks."""
+    """The common part of both machines: sends that are consumed in turns, and bytes that are delivered in chunks."""
 
     encodings: ClassVar[Encodings | Collection[str] | None] = None
-    """The content encodings that yours knows, by name or with their profiles; by default zlib and identity.
+    """The content encodings that the implementation knows, by name or with their profiles; by default zlib and identity.
 
-    With none, as in ``()``, no stream names one.
+    With ``()``, no stream names an encoding.
     """
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class _Machine(RuleBasedStateMachine):
 
     @contextmanager
     def _asking(self) -> Iterator[None]:
-        """Asks yours something. Once anything has failed, nothing is asked when the machine is torn down."""
+        """Calls the implementation. After a failure, the teardown of the machine does not call it again."""
         try:
             yield
         except BaseException:
@@ -64,7 +64,7 @@ class _Machine(RuleBasedStateMachine):
             raise
 
     def _known(self) -> Encodings:
-        """The encodings that yours knows. Raises :class:`hgproto.EncodingError` for a name that there is not."""
+        """Returns the encodings that the implementation knows. Raises :class:`hgproto.EncodingError` for an unknown name."""
         if isinstance(self.encodings, Encodings):
             return self.encodings
         profiles = default_encodings()
@@ -73,12 +73,12 @@ class _Machine(RuleBasedStateMachine):
         return Encodings([profiles[name] for name in names])
 
     def _encoding(self, pick: int) -> str | None:
-        """The encoding that our side sends with, one that yours knows; None, the simplest, for none."""
+        """Returns an encoding for our own streams that the implementation knows, or None for no encoding."""
         names: list[str | None] = [None, *self._known()]
         return names[pick % len(names)]
 
     def _accepted(self) -> Encodings:
-        """The encodings that our side accepts: those that are installed, and those with a profile of yours."""
+        """Returns the encodings that our side accepts: those that are installed, and the implementation's own profiles."""
         return default_encodings().plus(*map(self._known().__getitem__, self._known()))
 
     def _take(self, pick: int) -> None:
@@ -91,7 +91,7 @@ class _Machine(RuleBasedStateMachine):
             self._wire += encode_frame(frame)
 
     def _cut(self, pick: int) -> bytes:
-        """A part of what is on the wire, which is then on it no more."""
+        """Removes a chunk from the wire and returns it."""
         size = 1 + pick % len(self._wire)
         data = bytes(self._wire[:size])
         del self._wire[:size]
@@ -99,7 +99,7 @@ class _Machine(RuleBasedStateMachine):
 
 
 def _cut(events: Iterable[Any]) -> list[Error]:
-    """The errors among events at the end of input that are about a cut frame; what else is left over then is told otherwise."""
+    """Returns the errors about a cut frame among the events at the end of input. Other leftovers have other events."""
     return [event for event in events if isinstance(event, Error) and event.error.requirement == _REVISION.cut_rule]
 
 

@@ -1,6 +1,6 @@
-"""Hypothesis strategies: bytes of the protocol that keep every rule, and bytes that break a given one and no other.
+"""Hypothesis strategies for valid frames and sessions, and for sessions that violate exactly one requirement.
 
-They are derived from the tables of a revision's codec, so that a frame type that a schema adds has them too. Needs
+The strategies are derived from the tables of a revision's codec, so they also cover a frame type that a schema adds. Needs
 Hypothesis (``pip install 'hgproto[hypothesis]'``). Examples shrink to the simplest frame and the shortest session.
 """
 
@@ -32,28 +32,28 @@ __all__ = ["Drawn", "chunkings", "frames", "headers", "invalid", "payloads", "se
 
 
 class Drawn(Choices):
-    """Choices that Hypothesis makes, and shrinks. ``draw``: as a composite strategy has it."""
+    """Choices that Hypothesis makes and shrinks. ``draw``: the argument of a composite strategy."""
 
     def __init__(self, draw: Callable[[st.SearchStrategy[Any]], Any]) -> None:
         self._draw = draw
 
     def below(self, end: int) -> int:
-        """A number from 0 to ``end``, which is not one of them."""
+        """Returns a number from 0 to ``end`` - 1."""
         return int(self._draw(st.integers(0, end - 1)))
 
     def any_bytes(self, least: int, most: int) -> bytes:
-        """Any bytes, so many."""
+        """Returns ``least`` to ``most`` random bytes."""
         return bytes(self._draw(st.binary(min_size=least, max_size=most)))
 
 
 def frames(
     type: str | None = None, *, continued: bool = False, encoded: bool = False, revision: Definition | None = None
 ) -> st.SearchStrategy[Frame]:
-    """Frames that keep every rule of one frame.
+    """Returns a strategy for frames that are valid by themselves.
 
-    ``type``: the name of their type; any by default. ``continued``: whether they go on with what the frame before began.
-    ``encoded``: whether a payload may be one that went through a content encoding, and so any bytes. Raises
-    :class:`ValueError` for a type that there is not, or of which a limit of the revision allows no frame.
+    ``type``: the name of the frame type; None for any. ``continued``: True for frames that continue the payload of an earlier
+    frame. ``encoded``: True if payloads may be encoded, so that they are any bytes. Raises :class:`ValueError` for an unknown
+    type, and for a type for which a limit of the revision allows no frame.
     """
     if type is None:
         codec = defined(revision).codec
@@ -78,7 +78,7 @@ def frames(
 
 
 def headers(type: str | None = None, *, revision: Definition | None = None) -> st.SearchStrategy[bytes]:
-    """The bytes of headers that keep every rule, of frames whose payload does too and does not follow."""
+    """Returns a strategy for the headers of valid frames, in bytes. The payloads do not follow."""
     codec = defined(revision).codec
     return frames(type, revision=revision).map(codec.encode_header)
 
@@ -86,10 +86,10 @@ def headers(type: str | None = None, *, revision: Definition | None = None) -> s
 def payloads(
     type: str, *, flags: int = 0, continued: bool = False, revision: Definition | None = None
 ) -> st.SearchStrategy[bytes]:
-    """The bytes of payloads of a frame type that keep every rule.
+    """Returns a strategy for valid payloads of a frame type, in bytes.
 
-    ``flags``: those of the frame, as far as they decide what the payload is. ``continued``: as of :func:`frames`. Raises
-    :class:`ValueError` for a type that there is not, or if a limit of the revision allows no such payload.
+    ``flags``: the frame's flags; only those that select the structure of the payload matter. ``continued``: as for
+    :func:`frames`. Raises :class:`ValueError` for an unknown type, or if a limit of the revision allows no such payload.
     """
     maker, code = _maker(revision, type)
     _check_limits(maker, code, flags, continued)
@@ -107,7 +107,7 @@ def payloads(
 def values(
     type: str, *, flags: int = 0, continued: bool = False, revision: Definition | None = None
 ) -> st.SearchStrategy[Any]:
-    """The values of payloads of a frame type: a record, a string or bytes. Arguments as of :func:`payloads`."""
+    """Returns a strategy for decoded payloads: records, strings, or bytes. Arguments are those of :func:`payloads`."""
     maker, code = _maker(revision, type)
     frame = maker.codec.make_frame(0, 0, 0, code, flags, b"")
     data = payloads(type, flags=flags, continued=continued, revision=revision)
@@ -115,10 +115,10 @@ def values(
 
 
 def sessions(role: Role | None = None, *, encodings: Encodings | None = None) -> st.SearchStrategy[list[Line]]:
-    """Sessions of framing-0002 that keep every rule: what each side sends, with payloads as before content encoding.
+    """Returns a strategy for valid sessions of framing-0002: the lines that each side sends, before content encoding.
 
-    :func:`hgproto.samples.wires` gives their bytes. ``role``: the side whose lines are wanted, client or server; both by
-    default. ``encodings``: the content encodings that streams may name.
+    :func:`hgproto.samples.wires` returns their bytes. ``role``: ``client`` or ``server`` for the lines of one side; None for
+    both sides. ``encodings``: the content encodings that streams may name.
     """
     if role not in (None, "client", "server"):
         raise ValueError(f"a role is client or server, not {shown(role)}")
@@ -134,11 +134,11 @@ def sessions(role: Role | None = None, *, encodings: Encodings | None = None) ->
 def invalid(
     requirement: str, *, role: Role | None = None, encodings: Encodings | None = None
 ) -> st.SearchStrategy[list[Line]]:
-    """Sessions of framing-0002 that break a requirement and no other, as the validator sees them.
+    """Returns a strategy for sessions of framing-0002 that violate one requirement and, for the validator, no other.
 
-    ``role``: the side that breaks it, client or server; any by default. The lines are those of both sides in either case.
-    ``encodings``: as of :func:`sessions`. Raises :class:`ValueError` for what is no requirement, or one that no bytes of
-    that side break, and says why; :func:`hgproto.samples.breakable` has the others.
+    ``role``: the side that violates it, ``client`` or ``server``; None for either. The lines are those of both sides in any case.
+    ``encodings``: as for :func:`sessions`. Raises :class:`ValueError` for an unknown requirement, and for one that bytes of
+    that side cannot violate; the message has the reason. :func:`hgproto.samples.breakable` returns all others.
     """
     checked_breakable(requirement, role, encodings)
 
@@ -153,13 +153,13 @@ def invalid(
 
 
 def chunkings(data: bytes) -> st.SearchStrategy[list[bytes]]:
-    """Ways to cut bytes into chunks, empty ones among them."""
+    """Returns a strategy for lists of chunks that ``data`` is cut into. Chunks may be empty."""
     places = st.lists(st.integers(0, len(data)), max_size=8).map(sorted)
     return places.map(lambda cuts: [data[start:end] for start, end in zip([0, *cuts], [*cuts, len(data)], strict=True)])
 
 
 def _maker(revision: Definition | None, type: str) -> tuple[FrameMaker, int]:
-    """What makes frames of a revision, and the number of a type. Raises :class:`ValueError` for a type that there is not."""
+    """Returns the builder of a revision's frames and the number of a type. Raises :class:`ValueError` for an unknown type."""
     codec = defined(revision).codec
     if type not in codec.CODES:
         raise ValueError(f"there is no frame type {shown(type)}; there are {', '.join(codec.CODES)}")

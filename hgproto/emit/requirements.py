@@ -1,8 +1,8 @@
-"""Emits ``requirements.py``: the catalogue of a revision's requirements, each with the places that put it into effect.
+"""Emits ``requirements.py``: the catalogue of a revision's requirements, each with the places that enforce it.
 
-Whether bytes can break a requirement is told by those places. What a receiver refuses can be broken, and so can what the
-validator alone looks at. An overflow cannot: what was received fits the field that it came in. Nor can a permission, or
-what the receiver itself does.
+These places show whether bytes can violate a requirement. Bytes can violate what a receiver rejects and what only the validator
+checks. They cannot violate a permission, an obligation of the receiver, or the range of a field: every received number fits
+its field.
 """
 
 from __future__ import annotations

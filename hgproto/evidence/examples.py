@@ -1,7 +1,7 @@
-"""Worked bytes that show a requirement: from the schema's own examples, and from the vectors and sessions beside it.
+"""Worked bytes that show a requirement, from the examples of the schema and from the vectors and sessions beside it.
 
-An example is good, or it has the fault for which it was chosen. Bytes of faults are found by the validator, so that an
-example says of a rule just what a user is told who breaks it.
+An example is valid, or it has the violation for which it was chosen. The validator locates the violation, so an example shows
+the same report that a user gets.
 """
 
 from __future__ import annotations
@@ -48,12 +48,11 @@ class Step(NamedTuple):
 
 
 class Fault(NamedTuple):
-    """Where an example breaks a requirement.
+    """The place at which an example violates a requirement.
 
-    ``step``: the number of the step, from 0. ``offset``: of the first byte concerned, from the start of the step.
-    ``size``: how many are concerned, 0 where something is missing. ``bits``: the lowest and the highest bit of them, None
-    for all. ``path``: the field. ``expected``, ``found``: the two sides of the matter. ``refused``: whether a receiver
-    refuses it.
+    ``step``: the number of the step, from 0. ``offset``: the first byte at fault, from the start of the step. ``size``: the
+    number of bytes at fault, 0 if something is missing. ``bits``: the lowest and the highest bit at fault, None for all.
+    ``path``: the field. ``expected``, ``found``: as in the finding. ``refused``: True if a receiver rejects the violation.
     """
 
     step: int
@@ -69,8 +68,9 @@ class Fault(NamedTuple):
 class Example(NamedTuple):
     """Worked bytes.
 
-    ``title``: what they show. ``source``: where they stand. ``options``: of a session, how the receivers differ from the
-    defaults. ``fault``: None where there is none, or where what it takes to find it is not installed.
+    ``title``: their description. ``source``: the file or part of the schema that has them. ``options``: for a session, the
+    options of the receivers that differ from the defaults. ``fault``: None for valid bytes, and if a package that locating
+    the fault needs is not installed.
     """
 
     title: str
@@ -81,10 +81,10 @@ class Example(NamedTuple):
 
 
 class _Worked:
-    """What may become an example.
+    """A candidate for an example.
 
-    ``shows``: requirements that it is said to show. ``breaks``: those that it breaks, all of them. ``data``: all of it.
-    ``order``: frames by themselves before sessions, payloads last.
+    ``shows``: the requirements that it names. ``breaks``: all requirements that it violates. ``data``: all of its bytes.
+    ``order``: single frames come before sessions, and payloads come last.
     """
 
     order = 0

@@ -1,4 +1,4 @@
-"""What a requirement is about: its words, why it exists, where it is put into effect, and bytes that keep and break it."""
+"""Explanations of requirements: the sentence, the reason, the places that enforce it, and valid and invalid bytes."""
 
 from __future__ import annotations
 

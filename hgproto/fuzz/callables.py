@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["CallableTarget", "WrongAnswerError", "bytes_of", "found", "lines_of_events"]
 
 _FRESH = 1 << 23
-"""Bytes by which a process may have grown and still serve the next case."""
+"""The most growth of a process, in bytes, after which it serves the next case."""
 
 
 class CallableTarget:

@@ -69,13 +69,13 @@ def types_of(side: Role) -> list[str]:
 
 
 class Case(NamedTuple):
-    """What a target is given.
+    """The input of a target.
 
-    ``data``: all that the other side sends. ``origin``: where it comes from, in words. ``probe``: the request id of a
-    command at its end that shows whether the connection still works; None when there is none. ``waits``: bytes after which
-    the other side sends nothing until the target has fallen silent. ``sizes``: bytes of two starts of the case, each half of the
-    next, which are given to the target too, to see how its memory grows. ``tail``: bytes at the end of the case that also end
-    each of these starts.
+    ``data``: the bytes of the other side. ``origin``: their description. ``probe``: the request id of a command at the end,
+    which shows that the connection still works; None without such a command. ``waits``: offsets in ``data`` at which the other
+    side waits until the target sends nothing more. ``sizes``: the sizes of two shorter inputs, each half of the next. The
+    target gets them too, which shows the growth of its memory. ``tail``: the number of bytes at the end of the case that also
+    end the shorter inputs.
     """
 
     data: bytes
@@ -222,7 +222,7 @@ class Cases:
         return kept
 
     def _is_certain(self, data: bytes, requirement: str) -> bool:
-        """Whether a server refuses bytes by that rule whenever it answers; else they show little."""
+        """Returns True if a server rejects the bytes with that requirement, whether it responds at once or later."""
         if self._side == "server":
             return True
         errors = [served(data, late=late, encodings=self._encodings).error for late in (False, True)]

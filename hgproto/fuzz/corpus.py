@@ -90,7 +90,7 @@ def dictionary() -> str:
 
 
 def features(data: bytes, side: Role) -> frozenset[str]:
-    """What bytes of a side exercise, as far as another case exercises the same: frames, findings, events and their order."""
+    """Returns the features that bytes of a side exercise: frames, findings, events, and their order."""
     seen: set[str] = set()
     validator = Validator(side)
     for finding in chain(validator.feed(data), validator.close()):

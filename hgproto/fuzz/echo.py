@@ -80,10 +80,10 @@ def description(command: RunCommand) -> bytes:
 
 
 class Served(NamedTuple):
-    """What our server has made of bytes.
+    """The result of hgproto's own server.
 
-    ``output``: what it sends. ``error``: what broke the connection. ``over``: the requirements of limits of ours that were
-    met, each with the request.
+    ``output``: the bytes that it sends. ``error``: the error that ended the connection. ``over``: the requirements of the
+    server's own limits that rejected something, each with the request.
     """
 
     output: bytes

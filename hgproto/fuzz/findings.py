@@ -1,4 +1,4 @@
-"""Findings of fuzzing: each one file with the bytes, what they are, what is wrong, and the one command that shows it again."""
+"""Findings of fuzzing. Each is one file with the bytes, their description, the fault, and the command that replays it."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ class Saved(NamedTuple):
 
 
 def human(data: bytes) -> list[str]:
-    """Bytes in human form, a line a frame; what is no whole frame in hexadecimal after ``#``."""
+    """Returns bytes in human form, one line per frame. Bytes that are not a whole frame are hexadecimal after ``#``."""
     lines = []
     for frame in frames_of(data):
         try:

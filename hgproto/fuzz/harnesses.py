@@ -226,7 +226,7 @@ HARNESSES: dict[str, Harness] = {
 
 
 class Tally(NamedTuple):
-    """What a run has come to: how many cases and bytes, in how long, and the bytes and the exception of each fault."""
+    """The result of a run: the numbers of cases and bytes, the time in seconds, and the bytes and exception of each fault."""
 
     cases: int
     size: int

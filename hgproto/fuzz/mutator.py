@@ -44,10 +44,10 @@ _ARGUMENT_NAMES = ("a", "key", "\0", "n" * 127, "n" * 128, "n" * 255, "n" * 256,
 
 
 class Mutator:
-    """Makes sessions of other ones.
+    """Builds sessions from other sessions.
 
-    ``choices``: where all choices come from. ``side``: whose lines are wanted, ``client`` or ``server``. ``rate``: how often,
-    of a hundred times, something is broken. ``encodings``: the profiles that streams may name.
+    ``choices``: the source of all choices. ``side``: the side whose lines are built, ``client`` or ``server``. ``rate``: how
+    often a fault is inserted, in percent. ``encodings``: the profiles that streams may name.
     """
 
     def __init__(self, choices: Choices, side: Role, *, rate: int = 50, encodings: Encodings | None = None) -> None:
@@ -114,7 +114,7 @@ class Mutator:
         return self._spoilt(lines)
 
     def of_bytes(self, data: BytesLike) -> list[Line]:
-        """Bytes that this side may have sent, as lines; what is no whole frame is one as it is."""
+        """Returns bytes of this side as lines. Bytes that are not a whole frame are one line."""
         lines = []
         for part in frames_of(data):
             try:
@@ -125,7 +125,7 @@ class Mutator:
         return lines
 
     def mutated_bytes(self, data: BytesLike, other: BytesLike = b"") -> bytes:
-        """What engines ask for, who know bytes alone: a mutation, or a crossing where there is another."""
+        """Returns a mutation for engines that only know bytes, or a crossing of ``data`` with ``other``."""
         lines, others = self.of_bytes(data), self.of_bytes(other)
         try:
             if others:

@@ -26,7 +26,7 @@ _LAST, _FATAL = _REVISION.flag(_RESPONSE, "last"), _REVISION.flag(_ERROR, "fatal
 
 
 class UnreadableError(Exception):
-    """What a target gave is not what it was to give. ``requirement``: the one that its bytes violate, if there is one."""
+    """Raised for output that is not in the expected form. ``requirement``: the one that its bytes violate, if there is one."""
 
     def __init__(self, message: str, requirement: str = "") -> None:
         super().__init__(message)
@@ -34,10 +34,10 @@ class UnreadableError(Exception):
 
 
 class Observation(NamedTuple):
-    """What an implementation has made of a case.
+    """The reaction of an implementation to a case.
 
-    ``accepted``: True if the connection still worked at the end of the case; None where neither an answer nor a complaint shows
-    it. ``answers``: what was said of each request, in order: pairs of a word and a value. ``complaint``: the implementation's
+    ``accepted``: True if the connection still worked at the end of the case; None if neither a response nor a complaint shows
+    it. ``answers``: for each request, pairs of a word and a value, in order. ``complaint``: the implementation's
     reason for a rejection, if it gave one.
     """
 
@@ -63,7 +63,7 @@ def of_frames(output: bytes, probe: int | None, encodings: Encodings | None = No
         frames = list(FrameReader(max_payload=_REVISION.codec.MAX_PAYLOAD[1]).read(output))
     except RemoteProtocolError as error:
         fault = error
-        # Where the output ends inside a frame that is too long, its length is what the validator reports.
+        # If the output ends inside a frame that is too long, the validator reports the length of the frame.
         try:
             deque(FrameReader().read(output), maxlen=0)
         except RemoteProtocolError as earlier:

@@ -16,13 +16,13 @@ class TargetGoneError(TargetError):
 
 
 class Outcome(NamedTuple):
-    """What came of one case.
+    """The result of one case.
 
-    ``output``: what it gave: bytes of frames, JSON lines of events, or ``yes`` and ``no``. ``crash``: how it broke down, in
-    words that are the same for the same cause; None when it did not. ``details``: the rest of it. ``hung``: it did not come to
-    an end in time. ``grown``: bytes by which it has grown, 0 where that cannot be told. ``earlier``: a crash that showed only
-    after the outcome of the case before was returned. ``seen``: bytes of output by the end of each wait of the case.
-    ``grew``: bytes by which the target has grown, and bytes of output, for each size of the case, the whole case last.
+    ``output``: bytes of frames, JSON lines of events, or ``yes`` and ``no``. ``crash``: a description of the crash that is the
+    same for the same cause; None without a crash. ``details``: the other lines about the crash. ``hung``: True if the target
+    did not end in time. ``grown``: the growth of its memory in bytes, 0 if that is unknown. ``earlier``: a crash of the
+    previous case that was noticed late. ``seen``: the bytes of output by the end of each wait of the case. ``grew``: the growth
+    of memory and the size of the output, in bytes, for each size of the case; the whole case comes last.
     """
 
     output: bytes

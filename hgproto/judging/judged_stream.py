@@ -49,7 +49,7 @@ class JudgedStream(InputStream):
         self.unavailable = unavailable
 
     def enter(self, state: IntEnum) -> None:
-        """Changes the state. A stream that closes is no longer blind."""
+        """Changes the state. Closing the stream ends its blindness."""
         super().enter(state)
         if state is self._revision.stream_states[0]:
             self.blind = False

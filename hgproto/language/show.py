@@ -229,7 +229,7 @@ def type_text(field: Field) -> str:
 
 
 def size_text(field: Field) -> str:
-    """How many bytes or elements a field has."""
+    """Returns the number of bytes or elements of a field."""
     if field.repeat:
         return "to the end"
     if field.sizes is not None:

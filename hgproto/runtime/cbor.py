@@ -49,7 +49,7 @@ __all__ = [
 _MOST_SHOWN = 40
 """The most characters of a key in an error."""
 _ANY_NUMBER = 1 << 64
-"""The limit on items if there is no limit: more than the possible number of bytes."""
+"""The number of items that stands for any number: more than a payload can have bytes."""
 _ONE_BYTE = re.compile(rb"[\x00-\x17\x20-\x37\x40\x60\x80\xa0\xe0-\xf7]+")
 """Whole items of one byte each: small numbers, empty strings, arrays, and maps, and simple values."""
 _SIMPLE = frozenset(range(256)) - frozenset(range(24, 32))

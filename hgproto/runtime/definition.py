@@ -333,7 +333,7 @@ class Definition:
 
     @cached_property
     def stream_states(self) -> tuple[IntEnum, IntEnum, IntEnum | None]:
-        """The states of a stream: closed, open, and open with a content encoding (None if there is no such state).
+        """The states of a stream: closed, open, and open with a content encoding (None if the machine lacks it).
 
         Raises :class:`RevisionError` if streams lack a state machine or a stream flag. The flag ``encoded`` is only
         needed if streams have settings.

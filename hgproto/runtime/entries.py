@@ -5,13 +5,12 @@ The values of keys that the schema does not know are checked and kept as encoded
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hgproto.errors import LocalProtocolError, RemoteProtocolError, counted, quoted
+from hgproto.errors import LocalProtocolError, RemoteProtocolError, counted
 from hgproto.runtime.bytelike import as_bytes, is_bytes_like
 from hgproto.runtime.cbor import CborError, encode_item, join_map, map_pairs, skip_item
-from hgproto.runtime.shapes import brief, read_shape, steps_of, write_shape
+from hgproto.runtime.shapes import brief, label_of, read_shape, steps_of, write_shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,11 +29,6 @@ __all__ = [
 
 ITEM_TOO_MANY = "one more"
 """The ``found`` text of an error for too many items."""
-
-_LONGEST_LABEL = 256
-"""The most bytes of a key in a path."""
-_PLAIN = re.compile(rb"[A-Za-z0-9_-]+")
-"""Keys that a path shows unquoted. In others, a peer could hide terminal commands, line ends, or steps of a path."""
 
 
 class Span(NamedTuple):
@@ -111,7 +105,7 @@ def walk_entries(layout: Layout, data: bytes, most: int | None = None) -> Iterat
         if first:
             yield Span("map", 0, key_at, None, layout.doc)
             first = False
-        label = name if name is not None else _label(key, key_at)
+        label = name if name is not None else label_of(key, key_at)
         yield Span(f"{label}.key", key_at, value_at, key, "The key.")
         if name is None:
             yield Span(f"{label}.value", value_at, end, value, "Not known to this revision.")
@@ -120,16 +114,6 @@ def walk_entries(layout: Layout, data: bytes, most: int | None = None) -> Iterat
             yield Span(f"{label}.value{step.path}", step.start, step.end, step.value, step.doc or known[name].doc)
     if first and data:
         yield Span("map", 0, len(data), None, layout.doc)
-
-
-def _label(key: bytes, at: int) -> str:
-    """Returns the name of an unknown key in paths: printable, and unique. A key that is not plain is quoted.
-
-    The name of a long key has its first bytes and its offset ``at``.
-    """
-    if len(key) > _LONGEST_LABEL:
-        return f"{quoted(key[:_LONGEST_LABEL])}... at {at}"
-    return key.decode() if _PLAIN.fullmatch(key) else quoted(key)
 
 
 def encode_entries(layout: Layout, record: Any) -> bytes:

@@ -19,7 +19,7 @@ __all__ = ["Decoded", "Known", "Rule", "known"]
 
 
 class Known(Adapter):  # type: ignore[misc]
-    """A number as a member of an enumeration, or as a plain number if there is no such member."""
+    """A number as a member of an enumeration, or as a plain number if the enumeration lacks it."""
 
     def __init__(self, subcon: Any, enumeration: type[IntEnum] | type[IntFlag]) -> None:
         super().__init__(subcon)
@@ -37,7 +37,7 @@ class Known(Adapter):  # type: ignore[misc]
 
 
 def known(number: int, enumeration: type[IntEnum] | type[IntFlag] | None) -> int:
-    """Returns the member of ``enumeration`` for ``number``, or the number if there is no such member."""
+    """Returns the member of ``enumeration`` for ``number``, or ``number`` itself if the enumeration lacks it."""
     try:
         return number if enumeration is None else enumeration(number)
     except ValueError:

@@ -93,7 +93,7 @@ class Layout(NamedTuple):
 
 
 def place_of(layout: Layout, name: str) -> int:
-    """Returns the offset of a part that only integers precede. Raises :class:`KeyError` if there is no such part."""
+    """Returns the offset of a part that only integers precede. Raises :class:`KeyError` for an unknown part."""
     offset = 0
     for part in layout.parts:
         if part.name == name:

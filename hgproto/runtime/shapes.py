@@ -7,9 +7,10 @@ value in errors.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hgproto.errors import LocalProtocolError, RemoteProtocolError, shown
+from hgproto.errors import LocalProtocolError, RemoteProtocolError, quoted, shown
 from hgproto.runtime.bytelike import as_bytes, is_bytes_like
 from hgproto.runtime.cbor import (
     CborError,
@@ -30,10 +31,14 @@ from hgproto.runtime.cbor import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["MAJORS", "Entry", "Shape", "Step", "brief", "read_shape", "steps_of", "write_shape"]
+__all__ = ["MAJORS", "Entry", "Shape", "Step", "brief", "label_of", "read_shape", "steps_of", "write_shape"]
 
 _MAX_SHOWN = 32
 """The most characters of a value in an error."""
+_LONGEST_LABEL = 256
+"""The most bytes of a key in a path."""
+_PLAIN = re.compile(rb"[A-Za-z0-9_-]+")
+"""Keys that a path shows unquoted. In others, a peer could hide terminal commands, line ends, or steps of a path."""
 
 MAJORS = {
     "text": frozenset({2, 3}),
@@ -178,7 +183,7 @@ def _read_map(shape: Shape, data: bytes, at: int, path: str, rules: Mapping[str,
         key_shape, value_shape = shape.parts
         for _, key_at, value_at, end in pairs:
             key = read_shape(key_shape, data, key_at, value_at, f"{path} (a key)", rules)
-            yield key, read_shape(value_shape, data, value_at, end, f"{path}[{brief(key)}]", rules)
+            yield key, read_shape(value_shape, data, value_at, end, f"{path}.{label_of(key, key_at)}", rules)
         return
     known = {entry.name.encode(): entry for entry in shape.entries}
     for key, key_at, value_at, end in pairs:
@@ -211,10 +216,9 @@ def steps_of(shape: Shape, data: bytes, at: int, end: int, value: Any) -> Iterat
     known = {entry.name.encode(): entry for entry in shape.entries}
     pairs, _, _ = map_pairs(data, at)
     for (key, key_at, value_at, stop), (label, item) in zip(pairs, value.items(), strict=True):
-        name = label if isinstance(label, str) and known else f"[{brief(label)}]"
         entry = known.get(key)
         inner = entry.shape if entry is not None else shape.parts[1] if shape.parts else Shape("any")
-        prefix = f".{name}" if not name.startswith("[") else name
+        prefix = f".{label_of(key, key_at)}"
         yield Step(f"{prefix}.key", key_at, value_at, label, "The key.")
         for step in steps_of(inner, data, value_at, stop, item):
             doc = step.doc or (entry.doc if entry is not None and not step.path else None)
@@ -306,7 +310,7 @@ def _write_pairs(
     if shape.type == "map-of":
         for key, item in value.items():
             raw = write_shape(shape.parts[0], key, f"{path} (a key)", rules, depth)
-            yield raw, write_shape(shape.parts[1], item, f"{path}[{brief(key)}]", rules, depth)
+            yield raw, write_shape(shape.parts[1], item, f"{path}.{label_of(key)}", rules, depth)
         return
     known = {entry.name: entry for entry in shape.entries}
     names = {name.encode() for name in known}
@@ -323,7 +327,18 @@ def _write_pairs(
             raise LocalProtocolError(rules["keys"], None, path, "known names and byte strings as keys", brief(key))
         if key in names:
             raise LocalProtocolError(rules["duplicate"], None, path, "each key once", f"{brief(key)} again")
-        yield encode_item(key), _write_any(item, f"{path}[{brief(key)}]", rules, depth)
+        yield encode_item(key), _write_any(item, f"{path}.{label_of(key)}", rules, depth)
+
+
+def label_of(key: str | bytes | int, at: int | None = None) -> str:
+    """Returns the name of a key in paths: printable, and unique with the offset ``at``. A key that is not plain is quoted.
+
+    The name of a long key has its first bytes and its offset.
+    """
+    raw = key if isinstance(key, bytes) else str(key).encode()
+    if len(raw) > _LONGEST_LABEL:
+        return f"{quoted(raw[:_LONGEST_LABEL])}...{'' if at is None else f' at {at}'}"
+    return raw.decode() if _PLAIN.fullmatch(raw) else quoted(raw)
 
 
 def brief(value: object) -> str:

@@ -62,10 +62,10 @@ def is_breakable(requirement: str, encodings: Encodings | None = None) -> bool:
 
 
 def breakable(role: Role | None = None, *, rejected: bool = False) -> tuple[str, ...]:
-    """The ids of the requirements that bytes of a side can break, for tests that go through all of them.
+    """Returns the ids of the requirements that bytes of a side can violate, for tests that go through all of them.
 
-    ``role``: the side, client or server; any by default. ``rejected``: only those because of which a receiver rejects
-    something; of the others it knows nothing, or only tells its user. Content encodings that are not installed break none.
+    ``role``: the side, ``client`` or ``server``; None for either. ``rejected``: True for only those whose violation a receiver
+    rejects. Violations that need a content encoding that is not installed are left out.
     """
     if role not in (None, *SIDES):
         raise ValueError(f"a role is client or server, not {shown(role)}")

@@ -224,7 +224,7 @@ class FrameMaker:
         return kept[choices.below(_KEPT)]
 
     def _least(self, type_: int, flags: int, continued: bool) -> int:
-        """How many bytes a payload that is one string has at least, which is not in the tables."""
+        """Returns the least size, in bytes, of a payload that is one string. The tables do not have it."""
         least = self._leasts.get((type_, flags, continued))
         if least is None:
             least = int(not self._decodes(type_, flags, continued, b""))
@@ -234,11 +234,11 @@ class FrameMaker:
     def frame(
         self, choices: Choices, type_: int | None = None, *, continued: bool = False, encoded: bool = False
     ) -> Frame:
-        """A frame that keeps every rule of one frame.
+        """Builds a frame that is valid by itself.
 
-        ``type_``: its type; any by default. ``continued``: as of :meth:`payload`. ``encoded``: whether its payload may be
-        one that went through a content encoding, and so any bytes. That of a type that is always encoded is such a one in
-        either case. Raises :class:`NotMadeError`.
+        ``type_``: its type; None for any. ``continued``: as for :meth:`payload`. ``encoded``: True if the payload may be
+        encoded, so that it is any bytes. The payload of a type that is always encoded is encoded in any case. Raises
+        :class:`NotMadeError`.
         """
         failure: NotMadeError | None = None
         bits = self.codec.FIELD_BITS

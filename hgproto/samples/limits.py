@@ -47,10 +47,10 @@ class AtLimit(NamedTuple):
 
 
 def at_limits(limits: Limits | None = None, *, most_bytes: int = MOST_BYTES) -> Iterator[AtLimit]:
-    """Sessions that use one less than each limit, all of it, and one more, in a fixed order.
+    """Yields sessions at each limit, one below it, and one above it, in a fixed order.
 
-    ``limits``: of the receivers. Left out are *send-payload*, which no receiver sees, numbers of which a connection has not
-    as many, and limits of more than ``most_bytes``.
+    ``limits``: those of the receivers. It leaves out *send-payload*, which a receiver does not see, numbers that a connection
+    cannot reach, and limits of more than ``most_bytes``.
     """
     limits = Limits() if limits is None else limits
     check_instance(limits, Limits, "limits")

@@ -53,10 +53,10 @@ _TOPICS = ("files", "", "resolving")
 
 
 class Line(NamedTuple):
-    """What a side sends.
+    """A line of a session: a frame of one side.
 
-    ``side``: client or server. ``frame``: its payload as before content encoding; None where the output of the side ends.
-    ``raw``: whether the payload is as on the wire instead. ``data``: what is sent in the place of a frame.
+    ``side``: ``client`` or ``server``. ``frame``: the frame, with its payload before content encoding; None for the end of the
+    side's output. ``raw``: True if the payload is the one on the wire instead. ``data``: bytes in the place of a frame.
     """
 
     side: Role
@@ -66,7 +66,7 @@ class Line(NamedTuple):
 
 
 def session(choices: Choices, *, encodings: Encodings | None = None) -> list[Line]:
-    """A session that keeps every rule. ``encodings``: the profiles that streams may name."""
+    """Builds a valid session. ``encodings``: the profiles that streams may name."""
     check_instance(choices, Choices, "choices")
     profiles = ("", "", *(default_encodings() if encodings is None else encodings))
     lines = [Line(side, frame) for side, frame in _conversation(choices)]

@@ -80,7 +80,7 @@ CHARACTERS = {
 ITEMS: tuple[object, ...] = (0, -1, b"", "", [], {}, None, False, True, 0.0, Simple(0), Tag(0, 0))
 """A value of each kind that CBOR has."""
 _HEADS = (23, 24, 0xFF, 0x100, 0xFFFF, 0x10000, 0xFFFFFFFF, 0x100000000, (1 << 64) - 1)
-"""Where the head of a CBOR item gets longer, and its end."""
+"""The largest arguments for each size of the head of a CBOR item, and the next ones."""
 
 
 def string(type: str, choices: Choices, least: int = 0, most: int = MOST_BYTES) -> bytes:

@@ -1,7 +1,7 @@
-"""Violators: for each requirement that bytes can break, what breaks it in a session that keeps every rule.
+"""Violators: functions that change a valid session so that it violates one requirement.
 
-A violator changes as little as it takes: a flag, a number, a few bytes, a frame more or less. What it does may break other
-rules besides, such as that of a request whose frames are then wasted; that it breaks its own is what it is for.
+Each requirement that bytes can violate has one. A violator changes as little as possible: a flag, a number, a few bytes, or one
+frame. The session may violate other requirements too, for example because a request is no longer complete.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ def frame_type(pieces: Pieces, frame: FrameType, note: Note, prose: Sequence[nod
 
 
 def _summary(pieces: Pieces, frame: FrameType, note: Note) -> nodes.container:
-    """What the frame is for, its number, its sender, its flags, and its payloads."""
+    """Returns the purpose of the frame, its number, its sender, its flags, and its payloads."""
     name = frame.name
     anchor = note(Part("frame", name))
     summary = nodes.field_list()
@@ -228,7 +228,7 @@ def _field(pieces: Pieces, owner: str, field: Field, note: Note) -> list[str | l
 def _difference(
     pieces: Pieces, frame: FrameType, case: PayloadCase, usual: PayloadCase, note: Note
 ) -> list[nodes.Node]:
-    """What is different in a payload: fields of another type, size, or meaning, and fields that are not there."""
+    """Returns the differences of a payload: fields of another type, size, or meaning, and missing fields."""
     condition = _case_words(pieces, frame.name, case)
     if case.structure is not None and case.structure.is_cbor_map:
         cells = cells_of_frame(frame, case, pieces.volume.schema)

@@ -275,11 +275,11 @@ def test_text_has_each_sentence_at_its_place(
     assert (code, err) == (0, "")
     assert out.splitlines() == [
         "wire: 1 change",
-        "  The constraint {requires: {eos: [stream-end]}} of command-data is new: command-data.closes.",
-        f"    framing-0002.yaml:{lines['frames.command-data.constraints']}:9",
+        "  The constraint {odd: [request_id]} of bytes-response is new: bytes-response.odd-id.",
+        f"    framing-0002.yaml:{lines['frames.bytes-response.constraints']}:9",
         "semantic: 1 change",
-        '  The requirement command-data.closes, "A client MUST end its stream with its data.", is new.',
-        f"    framing-0002.yaml:{lines['requirements.command-data.closes']}:3",
+        '  The requirement bytes-response.odd-id, "A server MUST respond with an odd request id.", is new.',
+        f"    framing-0002.yaml:{lines['requirements.bytes-response.odd-id']}:3",
     ]
 
 

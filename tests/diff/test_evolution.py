@@ -109,13 +109,13 @@ CHANGES = {
         seen=lambda _, __, codec: codec.StreamSettings("x").as_dict() == {"profile": "x"},
     ),
     "add a constraint": Change(
-        data="010000 0100 01 00 32 78",
-        before="1 1 0 command-data eos x",
-        now="1 1 0 command-data eos x",
-        shown=("command-data", r"command-data\.closes +A client MUST end its stream"),
+        data="010000 0200 02 00 42 78",
+        before="2 2 0 bytes-response eos x",
+        now="2 2 0 bytes-response eos x",
+        shown=("bytes-response", r"bytes-response\.odd-id +A server MUST respond with an odd"),
         gone="",
         refused_before="",
-        refused_now="command-data.closes",
+        refused_now="bytes-response.odd-id",
         seen=lambda _, value, __: value == b"x",
     ),
     "remove a constraint": Change(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hgproto.errors import LocalProtocolError, RemoteProtocolError
 from hgproto.runtime.cbor import Tag, encode_item, skip_item
-from hgproto.runtime.shapes import Entry, Shape, brief, read_shape, steps_of, write_shape
+from hgproto.runtime.shapes import Entry, Shape, brief, label_of, read_shape, steps_of, write_shape
 from hgproto.samples.choices import Seeded
 from hgproto.samples.shapes import drawn, edges_of
 
@@ -80,7 +80,7 @@ BAD: list[tuple[str, str, str, int, str]] = [
     ("map", "a10000", "keys", 1, "v"),
     ("map", "a2417800456e616d657381 00", "type", 11, "v.names[0]"),
     ("map-of", "a1000a", "type", 1, "v (a key)"),
-    ("map-of", "a1416120", "type", 3, "v['a']"),
+    ("map-of", "a1416120", "type", 3, "v.a"),
     ("one-of", "00", "type", 0, "v"),
     ("one-of", "8100", "type", 1, "v[0]"),
 ]
@@ -120,9 +120,9 @@ UNWRITTEN: list[tuple[str, Any, str, str]] = [
     ("map", {}, "missing", "v"),
     ("map", {"x": 0, "y": 0}, "keys", "v"),
     ("map", {"x": 0, b"x": 0}, "duplicate", "v"),
-    ("map", {"x": 0, b"z": object()}, "type", "v[b'z']"),
+    ("map", {"x": 0, b"z": object()}, "type", "v.z"),
     ("map-of", {"é": 1}, "charset", "v (a key)"),
-    ("map-of", {"a": -1}, "type", "v['a']"),
+    ("map-of", {"a": -1}, "type", "v.a"),
     ("one-of", 5, "type", "v"),
 ]
 
@@ -170,8 +170,8 @@ def test_the_steps_of_a_value_name_its_parts() -> None:
     value = read_shape(POINT, data, 0, len(data), "v", RULES)
     assert [(step.path, step.start, step.end, step.value) for step in steps_of(POINT, data, 0, len(data), value)] == [
         ("", 0, 1, None),
-        ("[b'z'].key", 1, 3, b"z"),
-        ("[b'z'].value", 3, 6, [None, True]),
+        (".z.key", 1, 3, b"z"),
+        (".z.value", 3, 6, [None, True]),
         (".x.key", 6, 8, "x"),
         (".x.value", 8, 9, 0),
     ]
@@ -203,3 +203,19 @@ def test_a_value_is_described_in_a_few_words(value: object, words: str) -> None:
 )
 def test_a_shape_is_described_in_a_few_words(name: str, words: str) -> None:
     assert str(SHAPES[name]) == words
+
+
+@pytest.mark.parametrize(
+    ("key", "at", "name"),
+    [
+        ("plain-1", None, "plain-1"),
+        (b"plain_1", 5, "plain_1"),
+        (-3, None, "-3"),
+        (b"a.b", 5, "'a.b'"),
+        ("\x1b[31m", None, "'\\x1b[31m'"),
+        (b"a" * 257, 9, "'" + "a" * 256 + "'... at 9"),
+        (b"a" * 257, None, "'" + "a" * 256 + "'..."),
+    ],
+)
+def test_a_key_has_a_name_that_is_safe_in_paths(key: str | bytes | int, at: int | None, name: str) -> None:
+    assert label_of(key, at) == name

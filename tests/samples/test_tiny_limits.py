@@ -44,13 +44,15 @@ def limited(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Revision]:
     """Revisions with a small limit on payloads, by that limit."""
     text = (SCHEMA / "framing.yaml").read_text(encoding="utf-8")
     old = "  max-payload:\n    default: 65535\n    maximum: 16777215\n"
-    assert text.count(old) == 1
+    sent = "  send-payload:\n    default: 32768\n"
+    assert text.count(old) == text.count(sent) == 1
     revisions = {}
     for size in SIZES:
         directory = tmp_path_factory.mktemp(f"limit-{size}")
         shutil.copy(SCHEMA / "framing-0002.yaml", directory)
         new = f"  max-payload:\n    default: {size}\n    maximum: {size}\n"
-        (directory / "framing.yaml").write_text(text.replace(old, new), encoding="utf-8")
+        changed = text.replace(old, new).replace(sent, f"  send-payload:\n    default: {size}\n")
+        (directory / "framing.yaml").write_text(changed, encoding="utf-8")
         revisions[size] = Revision(str(directory / "framing-0002.yaml"))
     return revisions
 
