@@ -37,6 +37,7 @@ __all__ = [
     "StreamError",
     "UsageError",
     "chunks_of",
+    "file_argument",
     "files_in",
     "frame_limits",
     "frame_options",
@@ -69,7 +70,7 @@ Human form of a frame: REQUEST-ID STREAM-ID STREAM-FLAGS TYPE FLAGS PAYLOAD, wit
   REQUEST-ID STREAM-ID   decimal numbers
   STREAM-FLAGS FLAGS     flag names joined by |, or 0, as in stream-begin|encoded
   TYPE                   frame type by name or number, as in command-name
-  PAYLOAD                UTF-8 text; or hex:00FF; or cbor: and a literal, as in cbor:{b'id': 1}
+  PAYLOAD                text, with \\n, \\r, \\t, \\\\, and \\xNN for other bytes; left out if it is empty
 Run hgproto schema show for the types, and hgproto schema show TYPE for the flags."""
 """Help text about the human form."""
 
@@ -107,6 +108,12 @@ def revision_option(parser: argparse.ArgumentParser) -> None:
         metavar="NAME|FILE",
         help=f"name of a revision, or a schema file of your own (default: {DEFAULT_REVISION})",
     )
+
+
+def file_argument(parser: argparse.ArgumentParser, content: str) -> None:
+    """Adds the argument for an input file with this content."""
+    words = f"file with the {content}; - is standard input (default)"
+    parser.add_argument("file", nargs="?", default="-", type=INPUT, metavar="FILE", help=words)
 
 
 def frame_options(parser: argparse.ArgumentParser, more: str = "") -> None:

@@ -9,10 +9,10 @@ from hgproto.cli.common import (
     FAULT,
     GOOD,
     HUMAN_FORM,
-    INPUT,
     InputError,
     UsageError,
     chunks_of,
+    file_argument,
     frame_limits,
     frame_options,
     hex_chunks,
@@ -62,14 +62,7 @@ def add(commands: Commands) -> None:
             "hgproto encode frames.txt > frames.bin",
         ),
     )
-    encode.add_argument(
-        "file",
-        nargs="?",
-        default="-",
-        type=INPUT,
-        metavar="FILE",
-        help="file with the lines; - is standard input (default)",
-    )
+    file_argument(encode, "lines")
     encode.add_argument("--hex", action="store_true", help="write lowercase hexadecimal, one line per frame")
     frame_options(encode)
     encode.set_defaults(run=_encode)
@@ -87,14 +80,7 @@ def add(commands: Commands) -> None:
             "echo 0500000100010111 6865616473 | hgproto decode --hex",
         ),
     )
-    decode.add_argument(
-        "file",
-        nargs="?",
-        default="-",
-        type=INPUT,
-        metavar="FILE",
-        help="file with the frames; - is standard input (default)",
-    )
+    file_argument(decode, "frames")
     decode.add_argument(
         "--hex",
         action="store_true",

@@ -8,9 +8,9 @@ from hgproto.cli.common import (
     FAULT,
     GOOD,
     HUMAN_FORM,
-    INPUT,
     StreamError,
     UsageError,
+    file_argument,
     input_error,
     limits_of,
     lines_of,
@@ -53,14 +53,7 @@ def add(commands: Commands) -> None:
             "hgproto sample session -n 1 --seed 7 | hgproto session",
         ),
     )
-    session.add_argument(
-        "file",
-        nargs="?",
-        default="-",
-        type=INPUT,
-        metavar="FILE",
-        help="file with the lines; - is standard input (default)",
-    )
+    file_argument(session, "lines")
     session.add_argument(
         "--reopen",
         choices=("error", "restart"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,8 @@ from cli.test_parser import COMMANDS
 from support import ROOT
 
 from hgproto import cli
+from hgproto.cli.common import HUMAN_FORM
+from hgproto.wire.human import parse_frame
 
 if TYPE_CHECKING:
     from _pytest.capture import CaptureFixture
@@ -89,3 +92,15 @@ def test_explain_rejects_an_ambiguous_last_part(capsys: CaptureFixture[str]) -> 
         cli.main(["explain", "parity"])
     expected = "hgproto: requirement 'parity' is ambiguous; use one of request-id.parity, stream-id.parity\n"
     assert capsys.readouterr().err == expected
+
+
+def test_the_human_form_in_help_is_the_one_that_encode_reads() -> None:
+    (line,) = [line for line in HUMAN_FORM.splitlines() if line.strip().startswith("PAYLOAD")]
+    escapes = {"\\n": b"\n", "\\r": b"\r", "\\t": b"\t", "\\\\": b"\\"}
+    assert re.findall(r"\\(?:xNN|.)", line) == [*escapes, "\\xNN"]
+    for escape, data in {**escapes, "\\xff": b"\xff"}.items():
+        assert parse_frame(f"1 1 0 command-data eos a{escape}").payload == b"a" + data
+    assert "left out if it is empty" in line
+    assert parse_frame("1 1 0 command-data eos").payload == b""
+    (words,) = [line.split("as in ")[1] for line in HUMAN_FORM.splitlines() if "STREAM-FLAGS FLAGS " in line]
+    assert parse_frame(f"1 1 {words} command-data eos").stream_flags == 5
