@@ -219,9 +219,9 @@ def _sources(pieces: Pieces, note: Note) -> list[nodes.Node]:
     for source in pieces.volume.schema.sources.values():
         sections = bullets(_source_section(pieces, source, heading) for heading in source.sections.values())
         about = [*pieces.prose(source.doc, None, source.place), sections]
-        rows.append([nodes.literal("", source.document), source.version, about])
-    heads = ("document", "version", "sections, and their requirements")
-    return [table(heads, rows, kind="stacked", widths=(22, 18, 60))]
+        name = paragraph(nodes.literal("", source.document), f" ({source.version})")
+        rows.append([name, about])
+    return [table(("document", "sections, and their requirements"), rows, kind="stacked", widths=(42, 58))]
 
 
 REGISTRIES: dict[str, Registry] = {
@@ -260,7 +260,7 @@ def requirements(pieces: Pieces, note: Note) -> list[nodes.Node]:
     trace = pieces.volume.trace
     columns = {"requirement": 40, "level": 15, "enforced by": 15}
     if trace is not None:
-        columns |= {"kept by": 10, "broken by": 10, "tests": 10}
+        columns |= {"met by": 10, "violated by": 10, "tests": 10}
     rows = []
     for id, requirement in catalogue.items():
         cells: list[Any] = [[pieces.rule(id)], requirement.level, requirement.enforced]
@@ -301,8 +301,8 @@ def _requirement(pieces: Pieces, requirement: Requirement, note: Note) -> nodes.
     if pieces.volume.trace is not None:
         entry = pieces.volume.trace.get(id, {})
         fields += [
-            ("Kept by", _literals(entry["kept"]) if entry.get("kept") else None),
-            ("Broken by", _literals(entry["broken"]) if entry.get("broken") else None),
+            ("Met by", _literals(entry["kept"]) if entry.get("kept") else None),
+            ("Violated by", _literals(entry["broken"]) if entry.get("broken") else None),
             ("Tests", _tests(entry["tests"]) if entry.get("tests") else paragraph("none")),
         ]
     body = nodes.container("", nodes.field_list("", *_fields(fields)), classes=["hgp-summary"])

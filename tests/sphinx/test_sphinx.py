@@ -808,9 +808,9 @@ def test_a_snapshot_is_shown_with_the_schema_that_it_is_about(site: Site, names:
     parts = built.page("index").partition("<h1>Later")
     ours, theirs = (parts[0], parts[2]) if names[0] == "framing-0002.yaml" else (parts[2], parts[0])
     assert "seen broken" in ours
-    assert "broken by" in ours
+    assert "violated by" in ours
     assert "test_it" not in theirs
-    assert "broken by" not in theirs
+    assert "violated by" not in theirs
 
 
 def test_a_snapshot_of_no_schema_of_the_site_is_told(site: Site) -> None:
