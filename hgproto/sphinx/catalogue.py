@@ -221,7 +221,7 @@ def _sources(pieces: Pieces, note: Note) -> list[nodes.Node]:
         about = [*pieces.prose(source.doc, None, source.place), sections]
         name = paragraph(nodes.literal("", source.document), f" ({source.version})")
         rows.append([name, about])
-    return [table(("document", "sections, and their requirements"), rows, kind="stacked", widths=(42, 58))]
+    return [table(("document", "sections, and their requirements"), rows, kind="stacked", widths=(47, 53))]
 
 
 REGISTRIES: dict[str, Registry] = {
