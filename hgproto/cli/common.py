@@ -362,7 +362,7 @@ def unavailable_messages(encodings: Iterable[str], more: str = "") -> list[str]:
     from hgproto.streams.encodings import default_encodings
 
     remedies = default_encodings().missing
-    return [f"payloads in {one} were not looked into{more}; {remedies[one]}" for one in sorted(encodings)]
+    return [f"payloads in {one} were not checked{more}; {remedies[one]}" for one in sorted(encodings)]
 
 
 @contextmanager

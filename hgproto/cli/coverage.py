@@ -123,7 +123,7 @@ def _coverage(options: argparse.Namespace) -> int:
         if unreadable:
             print(f"\n{counted(len(unreadable), 'file')} could not be read")
         if incomplete:
-            print("\nA package is missing, so payloads were not looked into.")
+            print("\nA package is missing, so payloads were not checked.")
     # A file that could not be read or decoded may exercise the rest.
     return FAULT if options.found_fault else TROUBLE if unreadable or incomplete else GOOD
 

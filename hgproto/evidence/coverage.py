@@ -109,7 +109,7 @@ class Coverage:
         self._codec = self.revision.codec
         self.goals = list(goals(self.revision))
         self.unavailable: set[str] = set()
-        """Content encodings in use that are not installed: their payloads were not looked into. It may be cleared."""
+        """Content encodings in use that are not installed: their payloads were not checked. It may be cleared."""
         self.is_mixed = False
         """True if the latest bytes of one side have frames on streams of both sides."""
         self._encodings = encodings or default_encodings(revision)

@@ -51,7 +51,7 @@ class FrameGoals:
         self._decoders: dict[int, Decoder | None] = {}
         """The contexts of the streams that have named an encoding; None for an encoding that is not installed."""
         self.unavailable: set[str] = set()
-        """Content encodings in use that are not installed: their payloads were not looked into."""
+        """Content encodings in use that are not installed: their payloads were not checked."""
         self.is_blind = False
         """True once a frame had a payload in one of them, so that the receiver's reaction is unknown."""
 

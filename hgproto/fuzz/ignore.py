@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 __all__ = ["KINDS", "Ignored"]
 
 KINDS = {
-    "crash": "it broke down",
-    "hang": "it did not come to an end in time",
-    "growth": "it took far more memory than the case has bytes",
-    "accepts-invalid": "it went on where a rule was broken",
-    "rejects-valid": "it stopped where no rule was broken",
-    "different-answer": "it made something else of the same bytes",
-    "breaks-rule": "what it sent breaks a rule itself",
-    "early-answer": "the target answered before the end of input, although it defers responses",
+    "crash": "the target crashed",
+    "hang": "the target did not end in time",
+    "growth": "the memory of the target grew far more than the case has bytes",
+    "accepts-invalid": "the target accepted invalid input",
+    "rejects-valid": "the target rejected a valid session",
+    "different-answer": "the target decoded something else from the same bytes",
+    "breaks-rule": "the output of the target violates a requirement",
+    "early-answer": "the target responded before the end of input, although it defers responses",
 }
 """What can be wrong."""
 _CAUSE = "cause:"

@@ -49,8 +49,8 @@ def path(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
     return name
 
 
-EXPECTED = f"payloads in zstd-8mb were not looked into; {REMEDY}\n"
-LATER = f"payloads in zstd-8mb were not looked into, and transitions from the first one on were not counted; {REMEDY}\n"
+EXPECTED = f"payloads in zstd-8mb were not checked; {REMEDY}\n"
+LATER = f"payloads in zstd-8mb were not checked, and transitions from the first one on were not counted; {REMEDY}\n"
 
 
 def test_validate_says_so(path: str, capsys: pytest.CaptureFixture[str]) -> None:

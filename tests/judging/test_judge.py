@@ -33,7 +33,7 @@ CASES = {
         """,
         ["2 stream.encoded-needs-settings frames[1].stream_flags", "4 command-name.ascii frames[3].payload.name"],
     ),
-    "unknown settings leave a stream whose encoded payloads are not looked into": (
+    "unknown settings leave a stream whose encoded payloads are not checked": (
         """
         > 1 1 stream-begin stream-settings 0 \\x04none
         >! 1 1 encoded command-name have-args \\x01\\x02
