@@ -1,12 +1,12 @@
-"""A pytest plugin by which tests name the requirements of the protocol that they exercise.
+"""A pytest plugin that lets tests name the requirements of the protocol that they exercise.
 
-It is loaded by ``-p hgproto.pytest_plugin`` and never by itself. A test names requirements by a marker::
+Load it with ``-p hgproto.pytest_plugin``; it is never loaded automatically. A test names requirements with a marker::
 
     @pytest.mark.requirement("command-name.eos-exclusive")
 
-An id that no catalog has is an error when the test is collected. A marker that is added later makes the test fail instead:
-it may come from another plugin, from a fixture, or from the test itself. JUnit reports have a property for each id, which is
-named like the marker, whatever becomes of the test. Two settings in the ini file say what is known::
+An id that no catalog has is an error when the test is collected. A marker that is added later, by another plugin, a fixture, or
+the test itself, makes the test fail instead. JUnit reports have a property for each id, whatever the result of the test. Its
+name is that of the marker. Two settings in the ini file name the marker and the catalogs::
 
     hgproto_marker = requirement
     hgproto_catalogs =
@@ -17,15 +17,15 @@ named like the marker, whatever becomes of the test. Two settings in the ini fil
 A catalog is a revision by name, a schema file, or a text file with one id per line and ``#`` comments; files are relative to
 the ini file. Without the settings, the marker is ``requirement`` and the only catalog is the default revision.
 
-``--requirements-only`` runs only the tests that name requirements. ``--requirements-record=FILE`` writes which tests have
-passed, what they name, and which requirements were seen violated while each ran: those of which a
-:class:`hgproto.ProtocolError`, a :class:`hgproto.Finding`, or an event of a reactor was made. These events are an
-error-response of the server's own making, a failed request, and a stream that was left open. The record also lists the tests
-without a result, because the run ended too early, and the revisions of the catalogs. :mod:`hgproto.evidence.trace` reads it.
-The ``=`` is needed: without it, pytest takes the file for a directory of tests when it looks for the root of the project.
+``--requirements-only`` runs only the tests that name requirements. ``--requirements-record=FILE`` writes a record of the tests
+that have passed, the requirements that each names, and those that were seen violated while it ran. A violation is seen when a
+:class:`hgproto.ProtocolError`, a :class:`hgproto.Finding`, or one of three events of a reactor is created. These events are an
+error-response that the server itself sends, a failed request, and a stream that was left open. The record also lists the
+revisions of the catalogs, and the tests without a result if the run ended too early. :mod:`hgproto.evidence.trace` reads it. The
+``=`` is required: without it, pytest would treat the file as a path of tests when it looks for the root of the project.
 
-Nothing outside this module knows of it: these classes are watched while a marked test runs and a record is kept, and only
-then. What a test does in other processes is not seen. With pytest-xdist the controller writes the record.
+The plugin patches these classes only while a marked test runs and a record is kept. It does not see violations in other
+processes. With pytest-xdist, the controller writes the record.
 """
 
 from __future__ import annotations
@@ -66,11 +66,11 @@ ONLY = "--requirements-only"
 TAKEN = frozenset(
     ["filterwarnings", "parametrize", "skip", "skipif", "tryfirst", "trylast", "usefixtures", "xdist_group", "xfail"]
 )
-"""Markers that pytest and pytest-xdist act on."""
+"""Markers that pytest or pytest-xdist uses."""
 
 
 class Settings(NamedTuple):
-    """The settings of a project. ``marker``: the name of the marker. ``ids``: those of all catalogs."""
+    """The settings of a project. ``marker``: the name of the marker. ``ids``: the requirement ids of all catalogs."""
 
     marker: str
     ids: frozenset[str]
@@ -85,13 +85,13 @@ class Catalog(NamedTuple):
 
 SETTINGS = pytest.StashKey[Settings]()
 TOLD = pytest.StashKey[set[str]]()
-"""What is wrong with the markers of a test and has been told in this run of it."""
+"""The faults in the markers of a test that were already reported in this run of it."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Adds the options and the settings."""
     group = parser.getgroup("hgproto")
-    group.addoption(OPTION, metavar="FILE", help="write which tests exercised which requirements, as JSON")
+    group.addoption(OPTION, metavar="FILE", help="write the requirements that each test exercised to FILE, as JSON")
     group.addoption(ONLY, action="store_true", help="run only the tests that name requirements")
     parser.addini("hgproto_marker", "name of the marker by which tests name requirements", default="requirement")
     parser.addini(
@@ -103,7 +103,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Registers the marker, and the recorder when a record is wanted."""
+    """Registers the marker, and the recorder if a record is requested."""
     marker = _marker(str(config.getini("hgproto_marker")))
     directory = config.rootpath if config.inipath is None else config.inipath.parent
     catalogs = [_catalog(name, directory) for name in config.getini("hgproto_catalogs")]
@@ -118,7 +118,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _marker(name: str) -> str:
-    """The name of the marker. Raises :class:`pytest.UsageError` for a name that Python or pytest has no room for."""
+    """Checks the name of the marker and returns it. Raises :class:`pytest.UsageError` for a name that cannot be a marker."""
     # Python normalizes the names in its source.
     if not name.isidentifier() or iskeyword(name) or name.startswith("_") or normalize("NFKC", name) != name:
         raise pytest.UsageError(f"hgproto_marker: expected the name of a marker, found {name!r}")
@@ -128,9 +128,9 @@ def _marker(name: str) -> str:
 
 
 def _checked_file(name: str) -> Path:
-    """The path of the record, whatever directory the tests change to.
+    """Returns the absolute path of the record, so that tests may change the directory.
 
-    Raises :class:`pytest.UsageError` for a file that cannot be written, before the tests run.
+    Raises :class:`pytest.UsageError`, before the tests run, if the file cannot be written.
     """
     if not name:
         raise pytest.UsageError(f"{OPTION}: expected the name of a file")
@@ -146,7 +146,7 @@ def _checked_file(name: str) -> Path:
             mode = stat.S_IFREG
         if stat.S_ISDIR(mode):
             raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
-        # A new file takes the place of a regular one.
+        # A regular file is replaced by a new one.
         is_new = stat.S_ISREG(mode)
         if not os.access(target.parent if is_new else file, os.W_OK):
             raise OSError(errno.EACCES, os.strerror(errno.EACCES))
@@ -198,7 +198,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_make_collect_report(
     collector: pytest.Collector,
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """Turns a collection that has a marker which cannot be into a failed one, and says why."""
+    """Makes a collection fail if a test has an invalid marker, and reports the reason."""
     report = yield
     faults = [fault for item in report.result if isinstance(item, pytest.Item) for fault in _faults(item)]
     if not faults:
@@ -210,9 +210,9 @@ def pytest_make_collect_report(
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Gives reports the ids as properties, and makes a test fail whose markers cannot be.
+    """Adds the ids to reports as properties, and makes a test with an invalid marker fail.
 
-    Every phase of every test has a report, also of one that is skipped, so that no marker is overlooked.
+    Every phase of every test, even of a skipped one, has a report, so that no marker is missed.
     """
     marker, ids = _settings(item)
     properties = [(marker, name) for name in _named(item) if name in ids]
@@ -231,10 +231,10 @@ def pytest_runtest_makereport(
 
 
 class Recorder:
-    """Watches marked tests, and writes the record at the end.
+    """Recorder of marked tests, which writes the record at the end.
 
-    ``file``: where; None in a worker of pytest-xdist, whose reports the controller gets. ``revisions``: those whose
-    requirements the tests may name.
+    ``file``: the path of the record; None in a worker of pytest-xdist, which sends its reports to the controller. ``revisions``:
+    the revisions whose requirements tests may name.
     """
 
     def __init__(self, file: Path | None, revisions: tuple[str, ...]) -> None:
@@ -248,12 +248,12 @@ class Recorder:
         self._broken: set[str] = set()
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Expects a result of each test."""
+        """Adds each test to those without a result."""
         self._unfinished.update(item.nodeid for item in session.items)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
-        """Expects a result of each test; only workers collect."""
+        """Adds each test that a worker has collected to those without a result."""
         self._unfinished.update(ids)
 
     @pytest.hookimpl(wrapper=True)
@@ -269,20 +269,20 @@ class Recorder:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Puts what was seen into the report, which goes from workers to the controller."""
+        """Adds the seen violations to the report, which workers send to the controller."""
         report = yield
         names = _named(item)
         if call.when == "call" and names:
             random = bool(getattr(getattr(item, "obj", None), "is_hypothesis_test", False))
-            # What random input breaks differs from run to run.
+            # The violations of random input differ between runs.
             seen = None if random else [name for name in names if name in self._broken]
             report.__dict__["exercised"] = {"names": names, "broken": seen}
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Gathers the reports of a test, and decides at its end: it has passed if its call has, and no other part failed.
+        """Collects the reports of a test. At its end, it has passed if its call has passed and no other phase has failed.
 
-        A subtest has reports of its own among them. A test that runs again begins with another setup.
+        Subtests have their own reports. A test that runs again begins with another setup.
         """
         key = getattr(report, "node", None), report.nodeid
         if report.when == "setup" or key not in self._running:
@@ -295,7 +295,7 @@ class Recorder:
             run.exercised = exercised
         if report.when in ("setup", "call"):
             return
-        # The teardown, or the crash of a worker.
+        # This is the report of a teardown, or of a crashed worker.
         del self._running[key]
         self._unfinished.discard(report.nodeid)
         if run.failed:
@@ -321,19 +321,19 @@ class Recorder:
             session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Says why there is no record."""
+        """Reports why there is no record."""
         if self._fault is not None:
             terminalreporter.write_line(f"ERROR: {self._fault}", red=True)
             self._fault = None
 
     def pytest_unconfigure(self) -> None:
-        """Says why there is no record, in a run without a terminal reporter."""
+        """Reports why there is no record, in a run without a terminal reporter."""
         if self._fault is not None:
             print(f"ERROR: {self._fault}", file=sys.stderr)
 
 
 class _Run:
-    """A run of a test, as far as its reports have come. ``exercised``: what its call says, once it has passed."""
+    """A run of a test. ``exercised``: the data in the report of its call, once that has passed."""
 
     def __init__(self) -> None:
         self.exercised: dict[str, Any] | None = None
@@ -342,7 +342,7 @@ class _Run:
 
 @contextmanager
 def _watched(broken: set[str]) -> Iterator[None]:
-    """Puts the ids of all errors, findings, and events that report a violation into ``broken`` as they are made."""
+    """Adds the requirement of each error, finding, and event that reports a violation to ``broken`` when it is created."""
     from hgproto.judging.finding import Finding
     from hgproto.reactors.event_values import RequestError, StreamLeftOpen
     from hgproto.reactors.sent_responses import ErrorResponse
@@ -353,7 +353,7 @@ def _watched(broken: set[str]) -> Iterator[None]:
         def init(self: Any, *args: Any, **kwargs: Any) -> None:
             made(self, *args, **kwargs)
             requirement = left_open if isinstance(self, StreamLeftOpen) else self.requirement
-            # A peer's application refuses a request by no requirement.
+            # The error of a peer's application has no requirement.
             if requirement is not None:
                 broken.add(str(getattr(requirement, "id", requirement)))
 
@@ -370,13 +370,13 @@ def _settings(item: pytest.Item) -> Settings:
 
 
 def _named(item: pytest.Item) -> list[str]:
-    """The ids that a test names, on itself and on what it is in, each once."""
+    """Returns the ids that a test, its class, and its module name, each once."""
     marks = item.iter_markers(_settings(item).marker)
     return list(dict.fromkeys(str(name) for mark in marks for name in mark.args))
 
 
 def _faults(item: pytest.Item) -> Iterator[str]:
-    """What is wrong with the markers of a test."""
+    """Yields the faults in the markers of a test."""
     marker, ids = _settings(item)
     for mark in item.iter_markers(marker):
         if mark.kwargs or not mark.args:

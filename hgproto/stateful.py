@@ -30,17 +30,17 @@ __all__ = ["ClientMachine", "ServerMachine"]
 _REVISION = default_revision()
 _SLOW = {name for name, (algorithm, _) in _REVISION.roles.PROFILES.items() if algorithm == "zstd"}
 _MOST_ACTIVE = 6
-"""The most requests that wait at a time. More of them find no other bugs."""
+"""The maximum number of requests that wait at the same time. Higher numbers find no other bugs."""
 _NAMES = st.sampled_from(["x", "heads", "lookup"])
 _ARGS = st.dictionaries(st.sampled_from(["a", "key", "namespace"]), st.binary(max_size=40), max_size=3)
 _BYTES = st.binary(max_size=60) | st.just(bytes(range(250)) * 160)
-"""A few bytes, or more than a frame has."""
+"""A few bytes, or more bytes than a frame can have."""
 _DATA = st.none() | _BYTES
 _PICKS = st.integers(0, 1 << 16)
 
 
 class _Machine(RuleBasedStateMachine):
-    """The common part of both machines: sends that are consumed in turns, and bytes that are delivered in chunks."""
+    """The common part of both machines: sends that are consumed in any order, and bytes that are delivered in chunks."""
 
     encodings: ClassVar[Encodings | Collection[str] | None] = None
     """The content encodings that the implementation knows, by name or with their profiles; by default zlib and identity.
@@ -68,7 +68,7 @@ class _Machine(RuleBasedStateMachine):
         if isinstance(self.encodings, Encodings):
             return self.encodings
         profiles = default_encodings()
-        # Compressing with Zstandard takes more memory and time than a step should, unless it is asked for.
+        # Zstandard needs too much memory and time for a step; it is used only on request.
         names = [name for name in profiles if name not in _SLOW] if self.encodings is None else self.encodings
         return Encodings([profiles[name] for name in names])
 
@@ -104,18 +104,18 @@ def _cut(events: Iterable[Any]) -> list[Error]:
 
 
 class ServerMachine(_Machine):
-    """Holds a server against our client: commands in turns, in any chunks, on any streams.
+    """State machine that tests a server with hgproto's client: interleaved commands, in any chunks, on any streams.
 
-    Override :meth:`start`, :meth:`receive` and :meth:`receive_end`, and :meth:`expected` if it is known what is answered. What
-    fails is an :class:`AssertionError` that says which rule the server broke, or what it answered instead. Set
-    ``encodings`` and ``deferring`` where yours differs. Once as many requests wait as may, and nothing is left to send, input
-    ends, all answers are due, and another connection begins.
+    Override :meth:`start`, :meth:`receive`, and :meth:`receive_end`; also :meth:`expected` if the responses are known. A failure is
+    an :class:`AssertionError` with the violated requirement, or with the wrong response. Set ``encodings`` and ``deferring`` if
+    your server differs from the defaults. Input ends once the maximum number of requests wait and nothing remains to be sent.
+    All responses are then due, and another connection begins.
     """
 
     deferring: ClassVar[bool] = False
-    """True for a server that answers only once input has ended, as half duplex transports such as HTTP need.
+    """True for a server that responds only after the end of input, as half-duplex transports such as HTTP need.
 
-    Input then ends at any time, and an earlier answer is a failure.
+    Input then ends at any time, and an earlier response is a failure.
     """
 
     def start(self) -> None:
@@ -123,15 +123,15 @@ class ServerMachine(_Machine):
         raise NotImplementedError
 
     def receive(self, data: bytes) -> bytes:
-        """Gives the server what the client sends; gives what it has to say by now."""
+        """Passes bytes from the client to the server, and returns the bytes that the server sends in reply so far."""
         raise NotImplementedError
 
     def receive_end(self) -> bytes:
-        """Tells the server that the client sends nothing more; gives all that is left to say."""
+        """Ends the input of the server, and returns all remaining bytes that it sends."""
         raise NotImplementedError
 
-    def expected(self, command: RunCommand) -> bytes | None:  # noqa: ARG002 - for those who know
-        """What is answered to a command; None when anything is right."""
+    def expected(self, command: RunCommand) -> bytes | None:  # noqa: ARG002 - for overriding methods
+        """Returns the expected response to a command; None if any response is correct."""
         return None
 
     @initialize(encoding=_PICKS, streams=st.integers(1, 3))
@@ -146,7 +146,7 @@ class ServerMachine(_Machine):
     @precondition(lambda self: len(self._client.active) < _MOST_ACTIVE)
     @rule(name=_NAMES, args=_ARGS, data=_DATA, pick=_PICKS)
     def issue_command(self, name: str, args: dict[str, bytes], data: bytes | None, pick: int) -> None:
-        """A command is issued."""
+        """Issues a command."""
         streams = self._client.output_streams
         send: Any = self._client.issue(name, args, data, stream_id=streams[pick % len(streams)])
         # Arguments are sent in the order of their names.
@@ -156,19 +156,19 @@ class ServerMachine(_Machine):
     @precondition(lambda self: self._sends)
     @rule(pick=_PICKS)
     def send_frame(self, pick: int) -> None:
-        """The next frame of some command is sent."""
+        """Sends the next frame of one of the commands."""
         self._take(pick)
 
     @precondition(lambda self: self._wire)
     @rule(pick=_PICKS)
     def deliver(self, pick: int) -> None:
-        """Bytes arrive at the server."""
+        """Delivers bytes to the server."""
         self._read(self._cut(pick))
 
     @precondition(lambda self: self._may_end())
     @rule(encoding=_PICKS, streams=st.integers(1, 3))
     def end_input(self, encoding: int, streams: int) -> None:
-        """All that is left is sent, every command has its answer, and another connection begins."""
+        """Sends all remaining frames, expects a response to every command, and begins another connection."""
         self._end()
         self._begin(encoding, streams)
 
@@ -181,18 +181,18 @@ class ServerMachine(_Machine):
         with self._asking():
             answer = self.receive(data)
             if answer and self.deferring:
-                raise AssertionError(f"the server answers before the end of input: {answer[:40].hex(' ')}")
+                raise AssertionError(f"the server responds before the end of input: {answer[:40].hex(' ')}")
             self._answered(self._client.receive_data(answer) if answer else ())
 
     def _answered(self, events: Iterable[Any]) -> None:
         for event in events:
             match event:
                 case Error():
-                    raise AssertionError(f"the server broke a rule: {event.error}")
+                    raise AssertionError(f"the server violates a requirement: {event.error}")
                 case PeerError():
-                    raise AssertionError(f"the server refuses what breaks no rule: {event.message}")
+                    raise AssertionError(f"the server rejects valid frames: {event.message}")
                 case RequestError() if event.requirement is None:
-                    # Else the connection has failed, which is told next.
+                    # With a requirement, the connection has failed; the next event reports that.
                     self._done(event.request_id, None, event.message)
                 case ResponseData():
                     data = self._received.pop(event.request_id, b"") + event.data
@@ -209,7 +209,7 @@ class ServerMachine(_Machine):
             raise AssertionError(f"for {command} expected {wanted!r}, found {found}")
 
     def teardown(self) -> None:
-        """All that is left is sent; every command has its answer then."""
+        """Sends all remaining frames, and expects a response to every command."""
         if self._begun:
             self._end()
 
@@ -221,21 +221,21 @@ class ServerMachine(_Machine):
                 self._read(self._cut(len(self._wire) - 1))
             data = self.receive_end()
             self._answered(self._client.receive_data(data) if data else ())
-            # A cut frame shows only at the end of what the server sends.
+            # A cut frame is reported only at the end of the server's output.
             events = self._client.receive_end()
             self._answered(
                 event for event in events if isinstance(event, Error) and event.error.requirement == _REVISION.cut_rule
             )
             left = sorted(self._commands)
             if left:
-                raise AssertionError(f"no answer to the requests {left}")
+                raise AssertionError(f"no response to the requests {left}")
 
 
 class ClientMachine(_Machine):
-    """Holds a client against our server: answers in any order and in turns, in any chunks, on any streams.
+    """State machine that tests a client with hgproto's server: interleaved responses in any order, in any chunks, on any streams.
 
-    Override :meth:`start`, :meth:`issue` and :meth:`receive`. What fails is an :class:`AssertionError` that says which rule the
-    client broke, or what it has read instead. Set ``encodings`` where yours differs.
+    Override :meth:`start`, :meth:`issue`, and :meth:`receive`. A failure is an :class:`AssertionError` with the violated
+    requirement, or with the bytes that the client has read instead. Set ``encodings`` if your client differs from the default.
     """
 
     def start(self) -> None:
@@ -243,13 +243,13 @@ class ClientMachine(_Machine):
         raise NotImplementedError
 
     def issue(self, name: str, args: dict[str, bytes], data: bytes | None) -> bytes:
-        """Has the client send a command; gives what it sends."""
+        """Makes the client send a command, and returns the bytes that it sends."""
         raise NotImplementedError
 
     def receive(self, data: bytes) -> Iterable[tuple[int, bytes | None]]:
-        """Gives the client what the server sends; gives the responses that are complete now.
+        """Passes bytes from the server to the client, and returns the responses that are now complete.
 
-        They are pairs of a request id and the bytes of the response, None for an error of the application.
+        Each is a pair of a request id and the bytes of the response; None instead of the bytes for an application error.
         """
         raise NotImplementedError
 
@@ -266,13 +266,13 @@ class ClientMachine(_Machine):
     @precondition(lambda self: len(self._waiting) + len(self._expected) < _MOST_ACTIVE)
     @rule(name=_NAMES, args=_ARGS, data=_DATA)
     def issue_command(self, name: str, args: dict[str, bytes], data: bytes | None) -> None:
-        """A command is issued."""
+        """Issues a command."""
         self._issued.append((name, args, data))
         with self._asking():
             for event in self._server.receive_data(self.issue(name, args, data)):
                 match event:
                     case Error():
-                        raise AssertionError(f"the client broke a rule: {event.error}")
+                        raise AssertionError(f"the client violates a requirement: {event.error}")
                     case RunCommand():
                         found = (event.name, event.args, event.data)
                         if found not in self._issued:
@@ -283,7 +283,7 @@ class ClientMachine(_Machine):
     @precondition(lambda self: self._waiting)
     @rule(pick=_PICKS, data=_DATA)
     def respond(self, pick: int, data: bytes | None) -> None:
-        """Some command is answered, by an error where there are no bytes."""
+        """Responds to one of the commands, with an error if ``data`` is None."""
         request_id = self._waiting.pop(pick % len(self._waiting))
         streams = self._server.output_streams
         stream_id = streams[pick % len(streams)]
@@ -298,7 +298,7 @@ class ClientMachine(_Machine):
     @precondition(lambda self: self._waiting)
     @rule(pick=_PICKS)
     def send_message(self, pick: int) -> None:
-        """Text is sent for some command."""
+        """Sends text for one of the commands."""
         request_id = self._waiting[pick % len(self._waiting)]
         message: Any = self._server.send_text(request_id, [("%s\n", ["ui.status"], [str(pick)])])
         for frame in message:
@@ -307,26 +307,26 @@ class ClientMachine(_Machine):
     @precondition(lambda self: self._sends)
     @rule(pick=_PICKS)
     def send_frame(self, pick: int) -> None:
-        """The next frame of some answer is sent."""
+        """Sends the next frame of one of the responses."""
         self._take(pick)
 
     @precondition(lambda self: self._wire)
     @rule(pick=_PICKS)
     def deliver(self, pick: int) -> None:
-        """Bytes arrive at the client."""
+        """Delivers bytes to the client."""
         self._read(self._cut(pick))
 
     def _read(self, raw: bytes) -> None:
         with self._asking():
             for request_id, data in self.receive(raw):
                 if request_id not in self._expected:
-                    raise AssertionError(f"request {request_id} was not answered, and the client has read {data!r}")
+                    raise AssertionError(f"request {request_id} has no response, and the client has read {data!r}")
                 wanted = self._expected.pop(request_id)
                 if data != wanted:
                     raise AssertionError(f"for request {request_id} expected {wanted!r}, found {data!r}")
 
     def teardown(self) -> None:
-        """All that is left is sent; every answer has been read then."""
+        """Sends all remaining frames, and expects the client to have read every response."""
         if not self._begun:
             return
         while self._sends:
@@ -336,6 +336,6 @@ class ClientMachine(_Machine):
         if self._issued:
             raise AssertionError(f"the client has not sent {self._issued}")
         for event in _cut(self._server.receive_end()):
-            raise AssertionError(f"the client broke a rule: {event.error}")
+            raise AssertionError(f"the client violates a requirement: {event.error}")
         if self._expected:
-            raise AssertionError(f"the client has not read the answers to {sorted(self._expected)}")
+            raise AssertionError(f"the client has not read the responses to {sorted(self._expected)}")

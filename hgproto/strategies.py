@@ -52,7 +52,7 @@ def frames(
     """Returns a strategy for frames that are valid by themselves.
 
     ``type``: the name of the frame type; None for any. ``continued``: True for frames that continue the payload of an earlier
-    frame. ``encoded``: True if payloads may be encoded, so that they are any bytes. Raises :class:`ValueError` for an unknown
+    frame. ``encoded``: True if payloads may be encoded, and thus arbitrary bytes. Raises :class:`ValueError` for an unknown
     type, and for a type for which a limit of the revision allows no frame.
     """
     if type is None:
@@ -146,7 +146,7 @@ def invalid(
     def made(draw: st.DrawFn) -> list[Line]:
         choices = Drawn(draw)
         lines = violate(requirement, session(choices, encodings=encodings), choices, role=role, encodings=encodings)
-        assert lines is not None  # noqa: S101 - that it can be broken was checked
+        assert lines is not None  # noqa: S101 - checked_breakable() has checked it
         return lines
 
     return made()
@@ -167,7 +167,7 @@ def _maker(revision: Definition | None, type: str) -> tuple[FrameMaker, int]:
 
 
 def _check_limits(maker: FrameMaker, code: int, flags: int | None, continued: bool) -> None:
-    """Raises :class:`ValueError` if a limit allows no frame of a type with these flags; of any flags for None."""
+    """Raises :class:`ValueError` if a limit allows no frame of a type with these flags. ``flags``: None for any flags."""
     try:
         maker.check_limits(code, flags=flags, continued=continued)
     except TooSmallLimitError as error:
@@ -175,7 +175,7 @@ def _check_limits(maker: FrameMaker, code: int, flags: int | None, continued: bo
 
 
 def _is_allowed(maker: FrameMaker, code: int, continued: bool) -> bool:
-    """Returns True if the limits allow a frame of a type."""
+    """True if the limits allow a frame of a type."""
     try:
         maker.check_limits(code, continued=continued)
     except TooSmallLimitError:

@@ -228,7 +228,7 @@ def test_invalid_sessions_are_of_any_side_unless_told(requirement: str, data: st
     ("role", "message"),
     [
         ("both", "a role is client or server, not 'both'"),
-        ("server", "no bytes of a server break command-name.ascii: it binds the client"),
+        ("server", "no bytes of a server violate command-name.ascii: it binds the client"),
     ],
 )
 def test_a_side_that_does_not_break_a_rule_is_an_error(role: Role, message: str) -> None:
@@ -238,7 +238,7 @@ def test_a_side_that_does_not_break_a_rule_is_an_error(role: Role, message: str)
 
 @pytest.mark.parametrize("requirement", [name for name in REQUIREMENTS if name not in VIOLATORS])
 def test_what_no_bytes_break_is_said_to_be_so(requirement: str) -> None:
-    with pytest.raises(ValueError, match=rf"^no bytes break {re.escape(requirement)}: \w.*\.$"):
+    with pytest.raises(ValueError, match=rf"^no bytes violate {re.escape(requirement)}: \w.*\.$"):
         invalid(requirement)
 
 

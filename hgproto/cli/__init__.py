@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["main", "parser"]
 
 _STATUSES = (
-    "Exit statuses: 0 success, 1 a fault in the input, 2 wrong usage, 3 a file or a standard stream could not be used, "
+    "Exit statuses: 0 success; 1 a fault in the input; 2 wrong usage; 3 a file or a standard stream could not be used, "
     "or hgproto itself failed."
 )
 _GROUPS = (frames, session, validate, explain, sample, coverage, fuzz, corpus, schema, diff, trace)
@@ -92,7 +92,7 @@ def parser() -> argparse.ArgumentParser:
 def _name_parsers(parser: argparse.ArgumentParser) -> None:
     """Stores the parser of each command in its options, so that errors show the usage of that command."""
     parser.set_defaults(command_parser=parser)
-    for action in parser._actions:  # noqa: SLF001 - argparse has no other way to its commands
+    for action in parser._actions:  # noqa: SLF001 - argparse has no public access to its commands
         if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
             for command in action.choices.values():
                 _name_parsers(command)

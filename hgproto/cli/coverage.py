@@ -44,7 +44,7 @@ def add(commands: Commands) -> None:
         "coverage",
         help="measure how much of the specification captures exercise",
         description="Counts the frame types, flags, edges of fields, transitions, and violated requirements that captures or "
-        "corpora exercise, and lists the rest with their places in the schema. A file has the bytes that one side sends. Files "
+        "corpora exercise. Lists the rest with their places in the schema. A file has the bytes that one side sends. Files "
         "that end in .hex are hexadecimal text, in .session a session in human form, and in .json vectors or golden sessions.",
         epilog=examples(
             "hgproto coverage capture.bin",

@@ -129,7 +129,7 @@ def text_of(explanation: Explanation) -> Iterator[str]:
     if explanation.good is not None:
         yield from _example("Good", explanation.good)
     if explanation.bad is not None:
-        # A side that does not use a permission does not violate it.
+        # A permission cannot be violated.
         yield from _example("Bad" if requirement.level != "MAY" else "Where it shows", explanation.bad)
         if explanation.bad.fault is None:
             from hgproto.streams.encodings import default_encodings
@@ -148,7 +148,7 @@ def _facts(explanation: Explanation) -> Iterator[tuple[str, str]]:
     source = (
         "the protocol"
         if requirement.source == "protocol"
-        else "decided by hgproto, since the source is silent or vague"
+        else "decided by hgproto, because the source is silent or vague"
     )
     yield "source", f"{source}: {requirement.section}"
     if requirement.resolution is not None:

@@ -49,7 +49,7 @@ def add(commands: Commands) -> None:
         description="Sends valid, invalid, and mutated cases to a target. Reports crashes, hangs, memory growth, and differences "
         "from the reactor of hgproto. Minimizes each finding and writes it to a file with a command that reproduces it. A "
         "target is a Python callable (module:callable), a TCP address (host:port), or a command.",
-        epilog="Exit statuses: 0 no findings, 1 findings, 2 wrong usage, 3 a file could not be read or written, or hgproto "
+        epilog="Exit statuses: 0 no findings; 1 findings; 2 wrong usage; 3 a file could not be read or written, or hgproto "
         "itself failed.\n\n"
         + examples(
             "hgproto fuzz hgproto.fuzz.echo:serve --echo --max-cases 100 --seed 7",

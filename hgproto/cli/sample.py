@@ -138,7 +138,7 @@ def _check_effects(options: argparse.Namespace, revision: Revision, *, sessions:
         return
     if options.role is not None:
         raise UsageError(
-            "argument --role: it has no effect on single frames, since the type decides the sender; leave it out"
+            "argument --role: it has no effect on single frames, because the type decides the sender; leave it out"
         )
     if options.encoded and options.invalid is not None:
         raise UsageError("argument --encoded: it has no effect on single frames with --invalid; use it with session")
@@ -149,7 +149,7 @@ def _check_effects(options: argparse.Namespace, revision: Revision, *, sessions:
         codes = maker.types if options.what is None else (revision.codec.CODES[options.what],)
         if not any(maker.can_be_encoded(code) for code in codes):
             what = options.what or f"frames of {revision.name}"
-            raise UsageError(f"argument --encoded: it has no effect, since {what} cannot have an encoded payload")
+            raise UsageError(f"argument --encoded: it has no effect, because {what} cannot have an encoded payload")
 
 
 def _write(made: Iterator[bytes], write: Callable[[bytes], object]) -> None:

@@ -155,7 +155,7 @@ def _generate(options: argparse.Namespace) -> int:
 
     ours = known_revisions()
     if options.revision is not None and options.revision not in ours and options.output is None:
-        raise UsageError("--output says where the package of a schema of your own goes")
+        raise UsageError("a schema file of your own needs --output DIR")
     if options.output is not None and options.revision is None:
         raise UsageError("--output needs --revision")
     if options.revision is not None:

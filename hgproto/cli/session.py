@@ -135,7 +135,7 @@ class _Printed:
         self._frames = self._warnings = 0
 
     def add(self, number: int | None, line: str, step: Step | None, findings: Iterable[Finding]) -> None:
-        """Prints a line, the events of the reactor that judges it, and the findings that no reactor reports."""
+        """Prints a line, the events of the reactor that receives it, and the findings that no reactor reports."""
         place = self._name if number is None else f"{self._name}:{number}"
         reported = None
         if step is not None:
@@ -207,4 +207,4 @@ def _finding_to_json(finding: Finding) -> dict[str, object]:
 
 
 _SHOWN = 100
-"""Characters of a line that are printed."""
+"""Largest number of characters of a line that are printed."""

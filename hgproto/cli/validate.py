@@ -70,9 +70,9 @@ def add(commands: Commands) -> None:
     validate = commands.add_parser(
         "validate",
         help="report every requirement that bytes violate",
-        description="Reads the bytes that one side sent, or a session of both sides, and reports every violated requirement "
-        "with its place, the expected value, and the value found.",
-        epilog="Exit statuses: 0 no errors, 1 errors, 2 wrong usage, 3 an input cannot be read and no other input has errors.\n\n"
+        description="Reads the bytes that one side sent, or a session of both sides. Reports every violated requirement with its "
+        "place, the expected value, and the value found.",
+        epilog="Exit statuses: 0 no errors; 1 errors; 2 wrong usage; 3 an input cannot be read and no other input has errors.\n\n"
         + examples(
             "hgproto validate capture.bin",
             "hgproto validate heads.session",
@@ -322,10 +322,14 @@ def _text_hint(beginning: bytes) -> str:
     lines = (line.strip() for line in beginning.removeprefix(BOM_UTF8).splitlines())
     line = next((line for line in lines if line and not line.startswith(b"#")), b"")
     if line.startswith((b"> ", b">! ", b"< ", b"<! ")):
-        return "this looks like a session in human form; use --role both, or give the file a name that ends in .session"
+        return "this looks like a session in human form; use --role both, or rename the file so that its name ends in .session"
     with suppress(ValueError):
         bytes.fromhex(line.partition(b"#")[0].decode("ascii"))
-        return "this looks like hexadecimal text; use --hex, or give the file a name that ends in .hex" if line else ""
+        return (
+            "this looks like hexadecimal text; use --hex, or rename the file so that its name ends in .hex"
+            if line
+            else ""
+        )
     with suppress(HumanFormError):
         # A payload may be cut off here.
         parse_frame(b" ".join(line.split(b" ", 5)[:5]))
@@ -462,7 +466,7 @@ def _selection(options: argparse.Namespace, revision: Revision) -> Callable[[Fin
         for text in getattr(options, name):
             given = [one for one in text.split(",") if one]
             if name == "select" and not given:
-                raise UsageError(f"argument --select: {quoted(text)} does not name a requirement; give ids or patterns")
+                raise UsageError(f"argument --select: {quoted(text)} does not name a requirement; use ids or patterns")
             lists[name] += given
         for one in lists[name]:
             if not any(selects(requirement, [one], []) for requirement in requirements):

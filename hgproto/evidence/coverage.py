@@ -1,7 +1,7 @@
-"""Coverage of the specification: what of the schema a capture or a corpus exercises, and what it does not.
+"""Coverage of the specification: the parts of the schema that a capture or a corpus exercises, and those that it does not.
 
-Five kinds of things count: frame types, flags, edges of fields, transitions of the state machines, and requirements that are
-broken. They are told by the names of the schema, each with its place there.
+Five kinds of goals count: frame types, flags, edges of fields, transitions of the state machines, and violated requirements.
+Each has its name from the schema, and its place there.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ __all__ = ["KINDS", "Coverage", "Goal"]
 
 
 class _Watch:
-    """What a reactor does, told by its rows; a mixin of both roles."""
+    """Mixin for reactors of both roles. It records the rows that apply to events and the answers of guards."""
 
     rows: set[int]
     answers: dict[str, object]
@@ -99,8 +99,8 @@ def _check_kinds(kinds: Iterable[str]) -> None:
 class Coverage:
     """The parts of a revision that were exercised so far. ``goals``: all parts, in the order of the schema.
 
-    ``encodings``: the content encodings that can be decoded. ``revision``: framing-0002 unless given. Raises
-    :class:`RevisionError` for one that a server or a client cannot use.
+    ``encodings``: the content encodings that can be decoded. ``revision``: None for framing-0002. Raises :class:`RevisionError`
+    for a revision that a server or a client cannot use.
     """
 
     def __init__(self, encodings: Encodings | None = None, revision: Revision | None = None) -> None:
@@ -118,14 +118,14 @@ class Coverage:
         self._reached: set[tuple[str, str]] = set()
 
     def data(self, data: Source, role: Role | None = None) -> None:
-        """Counts what one side sends: bytes, a file, or an iterable of chunks; memory does not grow with them.
+        """Counts the bytes that one side sends: bytes, a file, or an iterable of chunks. Memory does not grow with the input.
 
-        ``role``: client or server; None to tell by the first stream.
+        ``role``: ``client`` or ``server``; None if the first stream id decides.
         """
         revision, codec = self.revision, self._codec
         session = Validator(role, encodings=self._encodings, revision=revision)
         by_frame = Validator(depth="frames", revision=revision)
-        # Fields are counted once, however many reactors take the frames.
+        # Fields are counted once, however many reactors receive the frames.
         counter = FrameGoals(self._reach, revision, encodings=self._encodings)
         reactors: list[Any] = []
         parities: set[int] = set()
@@ -148,7 +148,7 @@ class Coverage:
         self.is_mixed = len(parities) > 1
 
     def _judged(self, data: Source, *validators: Validator) -> Iterator[bytes]:
-        """Yields chunks, and counts what validators find in each before that."""
+        """Yields chunks. Counts the findings of validators in each chunk first."""
         for chunk in whole(data):
             for validator in validators:
                 self._found(validator.feed(chunk))
@@ -157,28 +157,28 @@ class Coverage:
             self._found(validator.close())
 
     def _reactors(self, role: Role | None) -> list[Any]:
-        """Returns the reactors that take what ``role`` sends: what one does depends on how it was made."""
+        """Returns the reactors that receive the frames of ``role``: one per combination of options that changes transitions."""
         common: dict[str, Any] = {"encodings": _with_missing(self._encodings), "revision": self.revision}
         if role == "server":
             return [_WatchedClient(**common, reopen=reopen) for reopen in ("error", "restart")]
-        ways: tuple[dict[str, Any], ...] = ({}, {"streaming": True}, {"reopen": "restart"})
-        return [_WatchedServer(**common, **options) for options in ways]
+        variants: tuple[dict[str, Any], ...] = ({}, {"streaming": True}, {"reopen": "restart"})
+        return [_WatchedServer(**common, **options) for options in variants]
 
     def _received(self, reactor: Any, part: bytes, frame: Frame | None) -> None:
         if frame is None:
             reactor.receive_data(part)
             return
         if reactor.role == "client" and reactor.works and frame.request_id in self.revision.request_ids:
-            # Alone, a request counts as sent when something is said of it.
+            # Without the client's frames, a request counts as sent once the server sends a frame for it.
             _quietly(reactor.issued, int(frame.request_id))
         events = self._watched(reactor, frame, part)
         if reactor.role == "server":
             _settle(events)
 
     def session(self, lines: Iterable[str | bytes], **options: Any) -> None:
-        """Counts a session in human form, as ``hgproto session`` plays it. Raises :class:`HgprotoError`.
+        """Counts a session in human form, as ``hgproto session`` replays it. Raises :class:`HgprotoError`.
 
-        ``options``: of both reactors, such as ``limits``, ``reopen`` or ``streaming``.
+        ``options``: those of both reactors, such as ``limits``, ``reopen``, or ``streaming``.
         """
         texts = ((number, line_bytes(text, number)) for number, text in enumerate(lines, 1))
         self._session(((number, line) for number, line in texts if has_frame(line)), **options)
@@ -223,9 +223,9 @@ class Coverage:
                 self._ended(reactor)
 
     def vectors(self, content: Mapping[str, Any]) -> None:
-        """Counts what a file of vectors or of golden sessions has.
+        """Counts the content of a file of vectors or golden sessions.
 
-        Raises :class:`ValueError` for what is no such content, before anything of it is counted, and for another revision's.
+        Raises :class:`ValueError` for any other content, and for vectors of another revision. Nothing is counted then.
         """
         vectors, sessions = _contents(content, self.revision)
         for data in vectors:
@@ -238,20 +238,20 @@ class Coverage:
                 raise ValueError(f"sessions[{index}]{where}: {error.message}") from None
 
     def file(self, path: str | os.PathLike[str], role: Role | None = None) -> None:
-        """Counts a file, whose name says its form: one that ends in .hex, .session, or .json; see :meth:`content`.
+        """Counts a file. The end of its name, .hex, .session, or .json, selects its form; any other file is raw bytes.
 
-        Raises :class:`OSError`, and what :meth:`content` raises.
+        Raises :class:`OSError`, and the exceptions of :meth:`content`.
         """
         with open(path, "rb") as file:
             self.content(file, form_of(os.fspath(path)), role)
 
     def content(self, content: Source, form: str = "raw", role: Role | None = None) -> None:
-        """Counts what a file has: bytes, a file, or an iterable of chunks. Memory grows with the input for JSON alone.
+        """Counts content: bytes, a file, or an iterable of chunks. Memory grows with the input only for JSON.
 
         ``form``: ``json`` for vectors and golden sessions, ``session`` for a session in human form, ``hex`` for hexadecimal
-        text, ``raw`` for bytes. ``role``: the side that sends the bytes of the last two. Raises :class:`ValueError` for what is
-        not JSON with vectors or golden sessions, and :class:`HgprotoError` for what is not a session, or not plain hexadecimal;
-        what comes before that is counted.
+        text, ``raw`` for bytes. ``role``: the side that sends the bytes of the last two forms. Raises :class:`ValueError` for JSON
+        without vectors or golden sessions, and :class:`HgprotoError` for an invalid session or invalid hexadecimal. In the last
+        two cases, the content before the fault is counted.
         """
         if form not in _FORMS:
             raise ValueError(f"form must be one of {', '.join(_FORMS)}, not {shown(form)}")
@@ -267,12 +267,12 @@ class Coverage:
             self.vectors(_json(b"".join(chunks)))
 
     def reached(self, kind: str) -> int:
-        """How many goals of a kind were reached. Raises as :meth:`missing`."""
+        """Returns the number of goals of a kind that were reached. Raises :class:`ValueError` for an unknown kind."""
         _check_kinds((kind,))
         return sum(name in self._names[kind] for found, name in self._reached if found == kind)
 
     def missing(self, kinds: Iterable[str] = KINDS) -> Iterator[Goal]:
-        """The goals of some kinds that were not reached. Raises :class:`ValueError` for a kind that there is not."""
+        """Returns the goals of some kinds that were not reached, as an iterator. Raises :class:`ValueError` for an unknown kind."""
         if isinstance(kinds, str):
             raise TypeError(f"kinds must be an iterable of kinds, not text; write [{shown(kinds)}]")
         wanted = set(kinds)
@@ -280,11 +280,11 @@ class Coverage:
         return (goal for goal in self.goals if goal.kind in wanted and (goal.kind, goal.name) not in self._reached)
 
     def total(self, kind: str) -> int:
-        """How many goals of a kind there are. Raises as :meth:`missing`."""
+        """Returns the number of goals of a kind. Raises :class:`ValueError` for an unknown kind."""
         _check_kinds((kind,))
         return len(self._names[kind])
 
-    # What is seen.
+    # Observations.
 
     def _reach(self, kind: str, name: str) -> None:
         self._reached.add((kind, name))
@@ -300,7 +300,7 @@ class Coverage:
         return events
 
     def _rows_of(self, reactor: Any, frame: Frame, before: _Before, events: Sequence[Any]) -> None:
-        """The transitions that a frame has made, known from the states before and the answers of guards."""
+        """Counts the transitions of a frame. They follow from the states before it and the answers of guards."""
         failed = any(isinstance(event, Error) for event in events)
         codec, revision = self._codec, self.revision
         connection, stream = revision.machine("connection"), revision.machine("stream")
@@ -328,7 +328,7 @@ class Coverage:
             self._reach("transitions", row_name(machine, index, self._codec))
 
     def _ended(self, reactor: Any) -> None:
-        """Counts the end of input and the events that the reactor received."""
+        """Counts the end of input and the rows for the reactor's own events."""
         stream = self.revision.machine("stream")
         for state in reactor.snapshot().inputs.values():
             self._transition(stream, _index(stream, state, Event.END_OF_INPUT, set(), {}))
@@ -337,13 +337,13 @@ class Coverage:
         self._stopped(reactor)
 
     def _stopped(self, reactor: Any) -> None:
-        """Counts the events that the reactor received."""
+        """Counts the rows for the reactor's own events."""
         for index in reactor.rows:
             self._transition(reactor.machine, index)
 
 
 def _with_missing(encodings: Encodings) -> Encodings:
-    """Returns encodings with those that are not installed, for reactors that get no payload in one of them."""
+    """Adds the encodings that are not installed, for reactors that receive no payload in one of them."""
 
     def absent() -> Any:
         raise EncodingError("the content encoding is not installed")
@@ -352,7 +352,7 @@ def _with_missing(encodings: Encodings) -> Encodings:
 
 
 def _json(content: bytes) -> Any:
-    """Returns what JSON says. Raises :class:`ValueError` with the fault."""
+    """Decodes JSON. Raises :class:`ValueError` with the fault."""
     try:
         return json.loads(content)
     except RecursionError:
@@ -362,7 +362,7 @@ def _json(content: bytes) -> Any:
     except JSONDecodeError:
         raise
     except ValueError:
-        # Python converts no longer one.
+        # Python limits the number of digits that it converts.
         raise ValueError("expected vectors or golden sessions, found a number of thousands of digits") from None
 
 
@@ -376,16 +376,16 @@ class _Before(NamedTuple):
 
 
 def _contents(content: Any, revision: Revision) -> tuple[list[bytes], list[tuple[list[str], dict[str, Any]]]]:
-    """The bytes of vectors, and the lines and options of golden sessions. Raises :class:`ValueError` for anything else.
+    """Returns the bytes of vectors, and the lines and options of golden sessions.
 
-    ``revision``: that of the file.
+    Raises :class:`ValueError` for any other content, and for content of another revision than ``revision``.
     """
     if not isinstance(content, dict) or not {"vectors", "sessions"} & {*content}:
         raise ValueError("expected an object with vectors or sessions")
     title = revision.title
     other = content.get("revision", title)
     if other != title:
-        raise ValueError(f"coverage counts {title}, and the file says that it is of {shown(other)}")
+        raise ValueError(f"expected content of {title}, found the revision {shown(other)}")
     vectors = []
     for index, vector in enumerate(_member(content, "", "vectors", list, [])):
         wire = _member(vector, f"vectors[{index}]", "wire", str)
@@ -416,12 +416,12 @@ def _contents(content: Any, revision: Revision) -> tuple[list[bytes], list[tuple
 
 
 _SURROGATE = re.compile(r"[\ud800-\udc7f\udd00-\udfff]")
-"""Half of a pair that stands for no byte."""
+"""Half of a surrogate pair, except the code points with which Python represents bytes that are not UTF-8."""
 _SORTS = {list: "a list", str: "a text", dict: "an object", bool: "true or false"}
 
 
 def _member(value: Any, place: str, name: str, sort: type, default: Any = None) -> Any:
-    """A member of an object. Raises :class:`ValueError` for one of another sort."""
+    """Returns a member of an object. Raises :class:`ValueError` for a member of another type."""
     if not isinstance(value, dict):
         raise ValueError(f"{place}: expected an object")
     member = value.get(name, default)
@@ -433,7 +433,7 @@ def _member(value: Any, place: str, name: str, sort: type, default: Any = None) 
 
 
 def _before(reactor: Any, frame: Frame | None) -> _Before:
-    # Not the states of all, which would take time with the square of their number.
+    # Only the states of this frame: all states would take quadratic time.
     reactor.answers.clear()
     stream = None if frame is None else reactor.stream_state(int(frame.stream_id))
     request = reactor.machine.initial if frame is None else reactor.request_state(int(frame.request_id))
@@ -441,7 +441,7 @@ def _before(reactor: Any, frame: Frame | None) -> _Before:
 
 
 def _settle(events: Iterable[Any]) -> None:
-    """Takes what a reactor wants to send."""
+    """Consumes the frames that a reactor wants to send."""
     for event in events:
         frames = getattr(event, "frames", event) if hasattr(event, "__iter__") or isinstance(event, Error) else ()
         for _ in frames:
@@ -456,7 +456,7 @@ def _quietly(call: Any, *arguments: Any) -> None:
 def _index(
     machine: Machine, state: Any, what: int | Event, flags: set[str], answers: Mapping[str, object]
 ) -> int | None:
-    """Which row of a machine applied; None where none did, or it cannot be told."""
+    """Returns the index of the row of a machine that applied; None if no row did, or if the row is unknown."""
 
     def known(atom: Condition) -> bool | None:
         if isinstance(atom, Answer | InState):

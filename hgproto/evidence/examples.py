@@ -31,15 +31,15 @@ if TYPE_CHECKING:
 __all__ = ["Example", "Examples", "Fault", "Step"]
 
 _COMPARED_BYTES = 1000
-"""Longer examples are not compared with others: they are never the ones to show when there are shorter ones."""
+"""The number of bytes of an example that are compared with others. Shorter examples are preferred anyway."""
 
 
 class Step(NamedTuple):
-    """A frame of an example, or bytes that are none.
+    """A frame of an example, or bytes that are not a frame.
 
-    ``side``: who sends it, ``client`` or ``server``; None where it does not matter. ``data``: as on the wire; None where
-    the output of the side ends. ``human``: the frame in human form, its payload as before content encoding; empty for
-    bytes that are no frame.
+    ``side``: the sender, ``client`` or ``server``; None if it does not matter. ``data``: the bytes on the wire; None where the
+    output of the side ends. ``human``: the frame in human form, with its payload before content encoding; empty for bytes that
+    are not a frame.
     """
 
     side: Role | None
@@ -69,8 +69,8 @@ class Example(NamedTuple):
     """Worked bytes.
 
     ``title``: their description. ``source``: the file or part of the schema that has them. ``options``: for a session, the
-    options of the receivers that differ from the defaults. ``fault``: None for valid bytes, and if a package that locating
-    the fault needs is not installed.
+    options of the receivers that differ from the defaults. ``fault``: None for valid bytes. It is also None if a package that is
+    needed to locate the fault is not installed.
     """
 
     title: str
@@ -103,20 +103,20 @@ class _Worked:
 
     @cached_property
     def kinds(self) -> frozenset[str]:
-        """What it consists of: names of frame types."""
+        """The names of the frame types in it."""
         return frozenset(step.human.split(" ")[3] for step in self.steps if step.human)
 
     def example(self, requirement: str | None = None) -> Example:
-        """The example; with the fault that breaks ``requirement``."""
+        """Returns the example, with the fault that violates ``requirement``."""
         fault = None if requirement is None else self.fault(requirement)
         return Example(self.title, self.source, self.options(), self.steps, fault)
 
     def options(self) -> Mapping[str, Any]:
-        """How the receivers differ from the defaults."""
+        """Returns the options of the receivers that differ from the defaults."""
         return {}
 
     def fault(self, requirement: str) -> Fault | None:
-        """The first place where ``requirement`` is broken."""
+        """Returns the first place where ``requirement`` is violated."""
         raise NotImplementedError
 
     def _made(self) -> Iterator[Step]:
@@ -152,7 +152,7 @@ class _Frames(_Worked):
 
 
 class _Payload(_Worked):
-    """A structure by itself, or a frame that is missing or judged by what came before it: an example of the schema."""
+    """An example of the schema that is a structure, a frame that continues another, or no bytes at all."""
 
     order = 2
 
@@ -232,7 +232,7 @@ class _Session(_Worked):
 
 
 def _fault(finding: Finding, steps: tuple[Step, ...]) -> Fault:
-    """A finding as a place in a step, one of those that were judged by then."""
+    """Converts a finding to a place in one of ``steps``, those that the validator has received so far."""
     at = 0
     place = 0, 0
     for number, step in enumerate(steps):
@@ -241,7 +241,7 @@ def _fault(finding: Finding, steps: tuple[Step, ...]) -> Fault:
         if at > finding.offset:
             break
         data = b"" if step.data is None else step.data
-        # What is missing at the end is missing where input ends, which may be a step of its own.
+        # Bytes that are missing at the end are located where input ends, which may be a separate step.
         if finding.offset <= at + len(data):
             place = number, finding.offset - at
         at += len(data)
@@ -253,16 +253,16 @@ def _fault(finding: Finding, steps: tuple[Step, ...]) -> Fault:
 
 
 class Examples:
-    """All that a revision has of worked bytes. The vectors and sessions are there for revisions that come with hgproto."""
+    """All worked bytes of a revision. Only revisions that come with hgproto have vectors and sessions."""
 
     def __init__(self, revision: Revision) -> None:
         self._revision = revision
 
     def of(self, requirement: str) -> tuple[Example | None, Example | None]:
-        """What keeps a requirement and what breaks it, each None where there is no such example.
+        """Returns an example that meets a requirement and one that violates it; each is None if there is no such example.
 
-        What breaks it breaks nothing else, if possible. The two differ as little as possible, so that what is different is
-        what matters.
+        The second example violates no other requirement, if possible. The two differ as little as possible, so that the
+        difference shows the violation.
         """
         worked = self._bad(requirement)
         if not worked:
@@ -272,11 +272,11 @@ class Examples:
         pairs = [(one, _nearest(one, self._good(requirement, one))) for one in worked]
         pairs.sort(key=lambda pair: (pair[1][1], len(pair[0].data)))
         examples = [(None if good is None else good.example(), bad.example(requirement)) for bad, (good, _) in pairs]
-        # Where it takes what is not installed to find the fault, there may be another.
+        # Prefer an example whose fault can be located without a package that is not installed.
         return next((pair for pair in examples if pair[1].fault is not None), examples[0])
 
     def _bad(self, requirement: str) -> list[_Worked]:
-        """The best of what breaks a requirement: all that is as good."""
+        """Returns the best examples that violate a requirement: all that rank equally."""
 
         def rank(worked: _Worked) -> tuple[bool, int]:
             return len(set(worked.breaks)) > 1, worked.order
@@ -286,7 +286,7 @@ class Examples:
         return [worked for worked in breaking if rank(worked) == best]
 
     def _good(self, requirement: str, bad: _Worked) -> list[_Worked]:
-        """What can stand beside ``bad``: what says that it shows the requirement, else what consists of the same."""
+        """Returns the candidates to show beside ``bad``: those that name the requirement, or else those with its frame types."""
         shown = [worked for worked in self._clean if requirement in worked.shows]
         alike = [worked for worked in self._clean if worked.order == bad.order]
         return shown or [worked for worked in alike if worked.kinds >= bad.kinds] or alike
@@ -307,7 +307,7 @@ class Examples:
         for frame in schema.frames.values():
             place = f"frames.{frame.name}"
             for example in frame.examples:
-                # The validator finds nothing wrong with no bytes: input may end before a frame.
+                # The validator accepts empty input: input may end before a frame.
                 if example.continued or not example.data:
                     yield _Payload(example, place, self._revision, None)
                 else:
@@ -338,7 +338,7 @@ class Examples:
 
 
 def _nearest(worked: _Worked, others: Iterable[_Worked]) -> tuple[_Worked | None, int]:
-    """The one that differs from ``worked`` in the fewest bytes, the shortest of those, and how many these are."""
+    """Returns the one of ``others`` that differs from ``worked`` in the fewest bytes, and their number. Prefers shorter ones."""
     data = worked.data[:_COMPARED_BYTES].decode("latin-1")
     best, least = None, 2 * _COMPARED_BYTES
     matcher = SequenceMatcher[str](None, autojunk=False)
@@ -348,7 +348,7 @@ def _nearest(worked: _Worked, others: Iterable[_Worked]) -> tuple[_Worked | None
         if abs(len(data) - len(other.data)) >= least:
             continue
         matcher.set_seq1(other.data.decode("latin-1"))
-        # The first is quick, and never less than the other.
+        # quick_ratio() is an upper bound of ratio().
         if size * (1 - matcher.quick_ratio()) < least and (different := round(size * (1 - matcher.ratio()))) < least:
             best, least = other, different
     return best, least

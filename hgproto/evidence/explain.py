@@ -19,11 +19,11 @@ __all__ = ["Explanation", "explain", "explanation_to_json"]
 
 
 class Explanation(NamedTuple):
-    """All there is to say of a requirement.
+    """The explanation of a requirement.
 
-    ``severity``: of findings that it is broken. ``refused``: whether a receiver refuses what breaks it. ``good``: bytes that
-    keep it; None where no bytes show that. ``bad``: bytes that break it. ``no_bad``: why there are none, empty where
-    there are.
+    ``severity``: that of its findings. ``refused``: True if a receiver rejects a violation. ``good``: bytes that meet it; None if
+    there is no such example. ``bad``: bytes that violate it; None if there is no such example. ``no_bad``: the reason why ``bad``
+    is None; empty otherwise.
     """
 
     requirement: Requirement

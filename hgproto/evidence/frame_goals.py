@@ -1,7 +1,6 @@
 """Counts the goals that frames reach by themselves: frame types, flags, and edges of fields.
 
-Invariants: the bytes of an encoded payload are never read as a structure, only those that it was decoded to; memory is
-bounded by the limits.
+Invariants: an encoded payload is read as a structure only after decoding; memory is bounded by the limits.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ __all__ = ["FrameGoals"]
 
 
 class FrameGoals:
-    """Counts what the frames of one side reach, given in wire order.
+    """Counter of the goals that the frames of one side reach, in wire order.
 
     ``reach``: called with the kind and the name of each goal. ``encodings``: the content encodings that can be decoded.
     ``limits``: on open streams, decoded bytes, and items. ``revision``: that of the frames.
@@ -49,14 +48,14 @@ class FrameGoals:
         self._limits = limits or Limits.of_revision(revision)
         self._continuations = Continuations(codec)
         self._decoders: dict[int, Decoder | None] = {}
-        """The contexts of the streams that have named an encoding; None for an encoding that is not installed."""
+        """The decoders of the streams that have named an encoding; None for an encoding that is not installed."""
         self.unavailable: set[str] = set()
         """Content encodings in use that are not installed: their payloads were not checked."""
         self.is_blind = False
-        """True once a frame had a payload in one of them, so that the receiver's reaction is unknown."""
+        """True once a frame had a payload in such an encoding. The receiver's reaction is then unknown."""
 
     def count(self, data: bytes) -> Frame | None:
-        """Counts a frame of the wire; returns None for bytes that are not a frame."""
+        """Counts a frame as on the wire and returns it. Returns None for bytes that are not a frame."""
         codec, revision = self._codec, self._revision
         usual, most = codec.MAX_PAYLOAD
         try:
@@ -98,7 +97,7 @@ class FrameGoals:
         return frame
 
     def _begin(self, frame: Frame) -> None:
-        """Begins a stream, with a context if the frame has good settings."""
+        """Begins a stream, with a decoder if the frame has valid settings."""
         number = int(frame.stream_id)
         self._decoders.pop(number, None)
         revision = self._revision
@@ -119,9 +118,9 @@ class FrameGoals:
             self._decoders[number] = new_decoder(profile)
 
     def _decoded(self, number: int, payload: bytes) -> bytes | None:
-        """Decodes a payload by the context of its stream; returns None if that cannot be.
+        """Decodes a payload with the decoder of its stream. Returns None if that is impossible.
 
-        A context that is damaged decodes nothing more.
+        A decoder that has failed decodes nothing more.
         """
         decoder = self._decoders.get(number)
         try:

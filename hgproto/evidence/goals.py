@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["KINDS", "LENGTHS", "Edges", "Goal", "goals", "row_name"]
 
 KINDS = ("types", "flags", "edges", "transitions", "requirements")
-"""What counts."""
+"""The kinds of goals."""
 LENGTHS = ("0", "max-payload", "max-payload + 1")
 """The edges of the length of a payload."""
 _LARGEST = (1 << 64) - 1
@@ -32,7 +32,7 @@ _SHAPE_EDGES = {
 
 
 class Goal(NamedTuple):
-    """Something that can be exercised. ``kind``: one of :data:`KINDS`. ``place``: where the schema has it, a file and a line."""
+    """A part of the specification that can be exercised. ``kind``: one of :data:`KINDS`. ``place``: its schema file and line."""
 
     kind: str
     name: str
@@ -40,7 +40,7 @@ class Goal(NamedTuple):
 
 
 def goals(revision: Revision) -> Iterator[Goal]:
-    """Yields all that can be exercised, kind by kind, in the order of the schema."""
+    """Yields all goals of a revision, kind by kind, in the order of the schema."""
     schema, codec, edges = revision.schema, revision.codec, Edges.of(revision)
     for frame in schema.frames.values():
         yield Goal("types", frame.name, _place(frame))
@@ -70,14 +70,14 @@ def goals(revision: Revision) -> Iterator[Goal]:
 
 
 def _unseen(machine: Machine) -> set[IntEnum]:
-    """Returns the states of a request that was not sent whole, or whose response was not: a capture has only what was sent."""
+    """Returns the states that captures cannot show: those of requests or responses that were not completely sent."""
     own = (Event.REQUEST_SENT, Event.RESPONSE_SENT)
     states = {row.source for row in machine.rows if row.event in own}
     return states | {row.to for row in machine.rows if row.event is Event.REQUEST_ABANDONED and row.to is not None}
 
 
 def _is_seen(row: Row, unseen: Container[IntEnum]) -> bool:
-    """Returns True if a capture can show a transition: what a peer sends, and the end of it."""
+    """True if a capture can show a transition: one for a frame that a peer sends, or for the end of its output."""
     return row.event in (None, Event.END_OF_INPUT) and row.source not in unseen
 
 
@@ -86,7 +86,7 @@ def _place(part: Any) -> str:
 
 
 def row_name(machine: Machine, index: int, codec: Codec) -> str:
-    """Names a transition by what comes, the state, and what follows."""
+    """Returns the name of a transition: the machine, the row, the input, the state, and the result."""
     row = machine.rows[index]
     what = row.event.value if row.event is not None else _types_of(row, codec)
     leads = f"error {row.error}" if row.error is not None else "" if row.to is None else f"to {_words(row.to)}"
@@ -109,7 +109,7 @@ class Edges:
 
     def __init__(self, codec: Codec) -> None:
         self._mosts: dict[str, tuple[int, int]] = {}
-        """The least and the most of each number of a structure, by its path."""
+        """The least and greatest value of each number of a structure, by its path."""
         self._entries: dict[str, Entry] = {}
         """The entries of maps, by name."""
         self.of_types = {code: self._of_type(code, codec) for code in codec.PAYLOADS}
@@ -120,7 +120,7 @@ class Edges:
         return revision.kept(cls, lambda: cls(revision.codec))
 
     def _of_type(self, code: int, codec: Codec) -> set[str]:
-        """The edges of the numbers of a type's structures, and of the entries of its map."""
+        """Returns the edges of the numbers of a type's structures, and of the entries of its map."""
         found: set[str] = set()
         for _, after, name in codec.PAYLOADS[code]:
             layout = codec.LAYOUTS.get(name)
@@ -142,7 +142,10 @@ class Edges:
         return found
 
     def at(self, path: str, value: object, *, at_limit: bool) -> Iterator[str]:
-        """The edges at which a value is. ``at_limit``: its payload is as long as can be, so that it may be at its most too."""
+        """Yields the edges that a value is at. ``at_limit``: True if its payload is as long as the limit allows.
+
+        A number above 255 then counts as at its most, because no longer payload can have a greater one.
+        """
         name, _, rest = path.partition(".")
         entry = self._entries.get(name)
         if entry is not None and rest == "value":

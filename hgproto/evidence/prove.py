@@ -1,10 +1,10 @@
-"""Proves a schema by the code that it generates and by the code that runs it: examples, events, and what machines emit and ask.
+"""Proves a schema with the code generated from it and with the reactors: examples, events, actions, and guards.
 
-An example that decodes must give the value it states and be rebuilt to the same bytes; one that is refused must be
-refused by the requirement it names, at the offset it names. Both codecs have to agree on each.
+A valid example must decode to its stated value and encode to the same bytes. An invalid example must violate the requirement
+that it names, at the offset that it names. Both codecs must agree on each example.
 
-A machine may emit only what the reactors have code for, and only ask guards that they answer. An event has to be one that
-reactors report. What they have is read from the reactors themselves, so that nothing has to be kept in step.
+A machine may emit only actions that the reactors implement, and use only guards that they answer. An event must be one that
+reactors report. These sets are read from the reactors themselves, so that they are always current.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ __all__ = ["asked", "emitted", "plain", "prove", "same_value"]
 
 
 def prove(schema: Schema) -> tuple[list[Problem], int]:
-    """What is wrong with a schema that passed its checks, and how many of its examples were proven."""
+    """Returns the problems of a schema that passed its checks, and the number of its proven examples."""
     problems = [problem for machine in schema.machines.values() for problem in _unspoken(machine)]
     problems += _unreported(schema)
     if not problems:
@@ -60,14 +60,14 @@ def prove(schema: Schema) -> tuple[list[Problem], int]:
     return sorted(set(problems)), proven
 
 
-# What machines emit and ask.
+# Actions and guards.
 
 _OF_OWN_SIDE = {
     "request-issued": "send-frames",
     "request-withdrawn": "request-failed",
     "request-abandoned": "request-failed",
 }
-"""What the client emits for its own side's events."""
+"""The action of a client for each event of its own side."""
 
 
 _WITH_REQUIREMENT = frozenset(
@@ -86,7 +86,7 @@ _WITH_REQUIREMENT = frozenset(
 
 @cache
 def emitted(role: str, scope: str, event: str | None) -> frozenset[str]:
-    """What rows of a machine may emit; ``event``: that of the rows, None for rows that take a frame."""
+    """Returns the actions that rows of a machine may emit. ``event``: that of the rows; None for rows for frames."""
     if scope == "connection":
         return frozenset({"error"} if event == "violation" else ())
     if scope == "stream":
@@ -96,7 +96,7 @@ def emitted(role: str, scope: str, event: str | None) -> frozenset[str]:
         return frozenset({_OF_OWN_SIDE[event]})
     if event not in (None, "end-of-input"):
         return frozenset()
-    # Emitters of frames get the payload; those of the end of input get the row.
+    # Actions for frames have a parameter `payload`; those for the end of input have a parameter `row`.
     wanted = "payload" if event is None else "row"
     methods = [_methods(each, "_emit_", wanted) for each in reactors_of(role)]
     return frozenset.intersection(*methods) - {"stream-configured"}
@@ -104,7 +104,7 @@ def emitted(role: str, scope: str, event: str | None) -> frozenset[str]:
 
 @cache
 def asked(role: str, scope: str) -> frozenset[str]:
-    """The guards that a machine may ask."""
+    """Returns the guards that a machine may use."""
     of_streams = _methods(Reactor, "_ask_")
     if scope == "stream":
         return of_streams
@@ -113,7 +113,7 @@ def asked(role: str, scope: str) -> frozenset[str]:
 
 
 def _methods(reactor: type[Reactor[Any]], prefix: str, parameter: str = "") -> frozenset[str]:
-    """What a reactor has a method for; ``parameter``: of those methods alone that have one of that name."""
+    """Returns the names for which a reactor has a method. ``parameter``: a name that the method's parameters must include."""
     names = [name for name in dir(reactor) if name.startswith(prefix)]
     return frozenset(
         name.removeprefix(prefix).replace("_", "-")
@@ -123,10 +123,10 @@ def _methods(reactor: type[Reactor[Any]], prefix: str, parameter: str = "") -> f
 
 
 def _unspoken(machine: Machine) -> Iterator[Problem]:
-    """The rows that emit or ask what no reactor has code for."""
+    """Yields the problems of rows with an action or a guard that no reactor implements."""
     guards = asked(machine.role, machine.scope)
     adviser = Adviser()
-    # A row of several states is there for each of them, with the same condition.
+    # A row with several states is repeated for each of them, with the same condition.
     for row in {
         (row.place, row.event, row.emit, row.requirement, id(row.when)): row for row in machine.transitions
     }.values():
@@ -145,7 +145,7 @@ def _unspoken(machine: Machine) -> Iterator[Problem]:
 
 
 def _unreported(schema: Schema) -> Iterator[Problem]:
-    """The events that no reactor reports, or not with these fields."""
+    """Yields the problems of events that no reactor reports, or that reactors report with other fields."""
     kinds = {re.sub(r"\B(?=[A-Z])", "-", name).lower(): getattr(events, name) for name in events.__all__}
     kinds = {name: kind for name, kind in kinds.items() if isinstance(kind, type)}
     for event in schema.events.values():
@@ -169,7 +169,7 @@ def _unreported(schema: Schema) -> Iterator[Problem]:
 
 
 def _reported(kind: type, name: str) -> tuple[list[str], bool]:
-    """The types that a field of an event can have, as its class is annotated, and True if it may be absent."""
+    """Returns the types that a field of an event can have, from its annotation, and True if it may be absent."""
     part = getattr(kind, name)
     if isinstance(part, property):
         annotation = str(get_annotations(part.fget)["return"])  # type: ignore[arg-type]
@@ -178,7 +178,7 @@ def _reported(kind: type, name: str) -> tuple[list[str], bool]:
         annotation = str(get_annotations(owner)[name])
     text = annotation.removesuffix(" | None")
     known = [word for word, type_ in TYPES.items() if type_ == text]
-    # A field of a payload is the strings or records of an array, and a payload is a record.
+    # A field of a payload is a list of strings or records; a payload is a record.
     return known or ["payload-field" if "[" in text else "payload"], text != annotation
 
 
@@ -211,7 +211,7 @@ def _prove_frame(
     """``encoders``: those of the payloads, by the names of the classes."""
 
     def judge() -> Any:
-        """The value of the payload, after every rule of a single frame."""
+        """Returns the decoded payload after every check of a single frame."""
         decoded, end = codec.decode_frame(example.data)
         if end != len(example.data):
             raise RemoteProtocolError("", end, "", "one frame", "more bytes")
@@ -252,7 +252,7 @@ def _prove_frame(
 
 
 def _try(call: Callable[[], Any]) -> Any:
-    """What a call gives, or the protocol error that it raises."""
+    """Returns the result of a call, or the protocol error that it raises."""
     try:
         return call()
     except ProtocolError as error:
@@ -260,22 +260,22 @@ def _try(call: Callable[[], Any]) -> Any:
 
 
 def _outcomes(example: Example, fast: Callable[[], Any], slow: Callable[[], Any]) -> Iterator[Problem]:
-    """Both codecs against the example."""
-    results = {"codec": _try(fast), "Structs": _try(slow)}
+    """Yields the problems of an example with each codec."""
+    results = {"codec": _try(fast), "Struct": _try(slow)}
     for who, result in results.items():
         if isinstance(result, ProtocolError):
             if example.refused is None or not result.requirement:
-                yield Problem(example.place, f"the example is refused by the {who}: {result}", "correct the bytes")
+                yield Problem(example.place, f"the {who} rejects the example: {result}", "correct the bytes")
             elif (result.requirement, result.offset) != (example.refused, example.offset):
-                message = f"the example is refused by {result.requirement} at offset {result.offset} in the {who}"
-                yield Problem(example.place, message, "correct the bytes, `refused` or `offset`")
+                message = f"the {who} rejects the example at offset {result.offset} for violating {result.requirement}"
+                yield Problem(example.place, message, "correct the bytes, `refused`, or `offset`")
         elif example.refused is not None:
-            yield Problem(example.place, f"the example is taken by the {who}", f"make it break {example.refused}")
-    taken = [result for result in results.values() if not isinstance(result, ProtocolError)]
-    if len(taken) == 2 and not same_value(*taken):
+            yield Problem(example.place, f"the {who} accepts the example", f"make it violate {example.refused}")
+    accepted = [result for result in results.values() if not isinstance(result, ProtocolError)]
+    if len(accepted) == 2 and not same_value(*accepted):
         yield Problem(
             example.place,
-            f"the codecs differ: {_shown(taken[0])} and {_shown(taken[1])}",
+            f"the codecs differ: {_shown(accepted[0])} and {_shown(accepted[1])}",
             "report this as a bug of hgproto",
         )
 
@@ -288,13 +288,13 @@ def _stated(example: Example, shown: Any) -> Iterator[Problem]:
 
 
 _MOST_SHOWN = 200
-"""Characters of a value that a message has."""
+"""The number of characters of a value that a message shows."""
 _MISSING = object()
-"""What stands for a value where there is none."""
+"""Stands for a missing value."""
 
 
 def _differences(found: Any, stated: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """The parts in which two values differ, each with its path."""
+    """Yields the parts in which two values differ, each with its path."""
     if isinstance(found, dict) and isinstance(stated, dict):
         for key in (*found, *(key for key in stated if key not in found)):
             place = f"{path}.{key}" if path else str(key)
@@ -325,7 +325,7 @@ def _rebuilt(example: Example, *builds: Callable[[], bytes]) -> Iterator[Problem
 
 
 def plain(value: Any) -> Any:
-    """A record as what a Struct builds from: dicts, tuples, strings and numbers."""
+    """Converts a record to the input of a Struct: dicts, tuples, strings, and numbers."""
     if isinstance(value, Record):
         return {name: plain(getattr(value, name)) for name in parts_of(value)}
     if isinstance(value, tuple):
@@ -334,7 +334,7 @@ def plain(value: Any) -> Any:
 
 
 def same_value(fast: Any, slow: Any) -> bool:
-    """Whether what the codec gives and what a Struct gives are the same value."""
+    """True if the value from the codec and the value from a Struct are equal."""
     if isinstance(fast, Record) and isinstance(slow, dict):
         return all(same_value(getattr(fast, name), slow[name]) for name in (*parts_of(fast), *fast.shown))
     if isinstance(fast, tuple) and isinstance(slow, list | tuple):

@@ -22,7 +22,7 @@ __all__ = ["reactors_of", "row_problems"]
 
 
 def reactors_of(role: str) -> tuple[type[Reactor[Any]], ...]:
-    """The classes that run the machines of a role."""
+    """Returns the reactor classes that run the machines of a role."""
     return {"server": (Server,), "client": (Client,)}.get(role, (Server, Client))
 
 
@@ -42,11 +42,11 @@ _ASKED_OF = {
     "last-of-request": {"argument", "data"},
     "settings": {"settings"},
 }
-"""The roles of the frames that a guard looks into, unless it looks into none or into all."""
+"""The roles of the frames that a guard reads. Guards that read no frames, or all frames, are missing."""
 
 
 def _of_other_frames(row: Row, schema: Schema) -> Iterator[Problem]:
-    """The guards of a row that cannot look into its frames."""
+    """Yields the problems of guards that cannot read the frames of their row."""
     for kind, guard in sorted(row.when.atoms) if row.when is not None and row.event is None else ():
         if kind != "guard" or guard not in _ASKED_OF:
             continue
@@ -60,7 +60,10 @@ def _of_other_frames(row: Row, schema: Schema) -> Iterator[Problem]:
 
 
 def _of_connections(schema: Schema) -> Iterator[Problem]:
-    """The rows of connections that reactors do not follow: they accept frames until the first violation, and none after it."""
+    """Yields the problems of rows of connections that reactors do not follow.
+
+    Reactors accept frames until the first violation, and no frames after it.
+    """
     has_reactors = any(frame.role == "command" for frame in schema.frames.values())
     for machine in schema.machines.values():
         if machine.scope != "connection" or not has_reactors:
@@ -88,9 +91,9 @@ def _of_connections(schema: Schema) -> Iterator[Problem]:
 
 
 def _of_requests(schema: Schema) -> Iterator[Problem]:
-    """The rows for frames of requests that reactors cannot follow.
+    """Yields the problems of rows for frames of requests that reactors cannot follow.
 
-    Nothing is known of a request with a free id, and a server forgets the content of one that it has received whole.
+    A reactor stores nothing for a free request id, and a server drops the content of a request that it has received completely.
     """
     for machine in schema.machines.values():
         if machine.scope != "request":
@@ -108,7 +111,10 @@ def _of_requests(schema: Schema) -> Iterator[Problem]:
 
 
 def _of_commands(machine: Machine, whole: frozenset[str], schema: Schema) -> Iterator[Problem]:
-    """The rows of a server that do not fit what it keeps of a command. ``whole``: the states of complete requests."""
+    """Yields the problems of rows that do not match the data that a server stores for a command.
+
+    ``whole``: the states of complete requests.
+    """
     of_arguments = {
         row.source for row in machine.transitions if row.to and row.when and ("guard", "argument") in row.when.atoms
     }
@@ -134,7 +140,7 @@ def _of_commands(machine: Machine, whole: frozenset[str], schema: Schema) -> Ite
 
 
 def _continued(row: Row, schema: Schema) -> Iterator[Problem]:
-    """The frame types whose payload can continue that of the frame before, for an action that decodes each by itself."""
+    """Yields the problems of a row that drops frames whose payload can continue another: the action decodes each by itself."""
     for name in row.frames if row.emit == "drop" else ():
         if schema.frames[name].continued_by is not None:
             message = f"'drop' decodes each payload by itself, and that of {name!r} can continue another"
@@ -142,7 +148,7 @@ def _continued(row: Row, schema: Schema) -> Iterator[Problem]:
 
 
 def _can_hold(row: Row, true: tuple[str, str], schema: Schema) -> bool:
-    """Returns True if the condition of a row can hold while an atom is true."""
+    """True if the condition of a row can hold while an atom is true."""
     if row.when is None:
         return True
     atoms = sorted(row.when.atoms - {true})
@@ -154,7 +160,7 @@ def _can_hold(row: Row, true: tuple[str, str], schema: Schema) -> bool:
 
 
 def _needing_more(row: Row, known: str, reactor: type[Reactor[Any]]) -> Iterator[Problem]:
-    """The actions and guards of a row that a reactor has no code for where it knows only this of a request."""
+    """Yields the problems of actions and guards that need more data of a request than a reactor stores in that state."""
     used = [("emit", "_emit_", row.emit)] if row.emit is not None else []
     used += [("answer", "_ask_", name) for kind, name in (row.when.atoms if row.when else ()) if kind == "guard"]
     for verb, prefix, name in sorted(used):
@@ -166,6 +172,6 @@ def _needing_more(row: Row, known: str, reactor: type[Reactor[Any]]) -> Iterator
 
 
 def _whole(machine: Machine, schema: Schema) -> frozenset[str]:
-    """The states of requests that a server has received whole."""
+    """Returns the states of requests that a server has received completely."""
     states = states_of(schema, "server")
     return frozenset() if states is None else frozenset([*machine.states][state] for state in states.whole)

@@ -1,7 +1,7 @@
 """Traceability: the places that enforce each requirement, the vectors that name it, and the files whose tests exercise it.
 
-A snapshot is made from the catalog, from the vectors, and from the record of a test run that :mod:`hgproto.pytest_plugin`
-has written. It names files of tests and no tests, so it changes only when a requirement gains or loses one.
+A snapshot is built from the catalog, the vectors, and the record of a test run that :mod:`hgproto.pytest_plugin` has written.
+It names test files, not tests. Thus it changes only when a requirement gains or loses a file.
 """
 
 from __future__ import annotations
@@ -23,15 +23,14 @@ __all__ = ["SNAPSHOT", "gaps", "read_record", "read_snapshot", "snapshot", "text
 SNAPSHOT = "tests/trace.json"
 """The path of the snapshot in a project."""
 NOTHING_COLLECTED = 5
-"""The exit status of pytest when there are no tests to run."""
+"""The exit status of pytest if there are no tests to run."""
 
 
 def read_record(file: Path) -> dict[str, dict[str, Any]]:
-    """The tests of a record by node id.
+    """Returns the tests of a record by node id.
 
-    Raises ``ValueError`` for a file that is no record, for the record of tests that do not name requirements of the default
-    revision, and for the record of a run that says too little: it did not pass, it ended before every test had a result, or no
-    test that names a requirement has passed.
+    Raises ``ValueError`` for a file that is not a record; for tests without requirements of the default revision; and for a run
+    that did not pass, ended before every test had a result, or has no passed test that names a requirement.
     """
     try:
         record = json.loads(file.read_bytes())
@@ -41,7 +40,7 @@ def read_record(file: Path) -> dict[str, dict[str, Any]]:
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
         whole = False
     if not whole:
-        raise ValueError("expected what --requirements-record has written")
+        raise ValueError("expected a record that pytest has written with --requirements-record")
     if DEFAULT_REVISION not in revisions:
         # The ids of another schema may be the same and mean something else.
         raise ValueError(
@@ -61,7 +60,7 @@ def read_record(file: Path) -> dict[str, dict[str, Any]]:
 
 
 def _is_test(test: Any) -> bool:
-    """True if a part of a record says of a test what it names, and what was seen violated."""
+    """True if an entry of a record lists the requirements that a test names, and those that were seen violated."""
     return _are_texts(test["names"]) and (test["broken"] is None or _are_texts(test["broken"]))
 
 
@@ -73,13 +72,13 @@ def _are_texts(value: Any) -> bool:
 def snapshot(
     requirements: Mapping[str, Requirement], vectors: Path, tests: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, dict[str, Any]]:
-    """The snapshot: an entry for each requirement.
+    """Builds the snapshot: an entry for each requirement.
 
-    ``vectors``: the directory of the vectors, with the sessions in ``sessions``. ``tests``: from :func:`read_record`. An
-    entry has ``level``, ``enforced``, ``reason`` where nothing enforces it, ``places``; ``kept`` and ``broken``, the ids
-    of the vectors and sessions that show it so; and ``tests``, the files whose tests name it and have passed: ``seen broken``
-    if the requirement was seen violated while one of them ran, else ``random input`` if one of them has such input, which
-    cannot tell, else ``passed``.
+    ``vectors``: the directory of the vectors, with the sessions in ``sessions``. ``tests``: from :func:`read_record`. An entry
+    has ``level``, ``enforced``, ``places``, and, if nothing enforces it, ``reason``. ``kept`` and ``broken`` are the ids of the
+    vectors and sessions that meet and violate it. ``tests`` has the files with tests that name it and have passed. The value is
+    ``seen broken`` if a violation was seen while one of these tests ran. Otherwise it is ``random input`` if one of them is a
+    property test, whose violations are not recorded, or else ``passed``.
     """
     shown = list(_shown(vectors))
     executed = _executed(tests)
@@ -105,7 +104,7 @@ def text_of(entries: Mapping[str, Any]) -> str:
 
 
 def _object(members: Mapping[str, Any], indent: int) -> str:
-    """The text of an object with a line for each member. The members of a snapshot are texts already."""
+    """Returns the text of an object with a line for each member. The members of a snapshot are texts already."""
     lines = []
     for name, value in members.items():
         text = value if indent == 2 else _object(value, indent + 2) if name == "tests" else _json(value)
@@ -119,9 +118,9 @@ def _json(value: object) -> str:
 
 
 def read_snapshot(file: Path) -> dict[str, dict[str, Any]]:
-    """Returns the entries of a snapshot that :func:`text_of` made.
+    """Returns the entries of a snapshot that :func:`text_of` has built.
 
-    Raises :class:`OSError` for a file that cannot be read, and ``ValueError`` or ``RecursionError`` for one that is no snapshot.
+    Raises :class:`OSError` if the file cannot be read, and ``ValueError`` or ``RecursionError`` if it is not a snapshot.
     """
     entries = json.loads(file.read_bytes())
     if not isinstance(entries, dict):
@@ -147,7 +146,7 @@ def _is_entry(entry: Any) -> bool:
 
 
 def gaps(entries: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """A sentence for each MUST and MUST NOT that no test has exercised, unless nothing enforces it and the reason is given."""
+    """Returns a sentence for each MUST and MUST NOT that no test has exercised. Requirements with a stated reason are exempt."""
     return [
         f"{name}: {entry['level']}, and no test has exercised it"
         for name, entry in entries.items()
@@ -156,7 +155,7 @@ def gaps(entries: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def _shown(directory: Path) -> Iterator[tuple[str, set[str], set[str]]]:
-    """Each vector and session: its id, what it keeps, and what it breaks."""
+    """Yields the id of each vector and session, the requirements that it meets, and those that it violates."""
     for file in [*sorted(directory.glob("*.json")), *sorted((directory / "sessions").glob("*.json"))]:
         content = json.loads(file.read_text(encoding="utf-8"))
         for one in (*content.get("vectors", ()), *content.get("sessions", ())):
@@ -166,7 +165,7 @@ def _shown(directory: Path) -> Iterator[tuple[str, set[str], set[str]]]:
 
 
 def _executed(tests: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, str]]:
-    """Returns for each requirement the files whose tests exercised it, and what was seen."""
+    """Returns for each requirement the files whose tests exercised it, and the result."""
     cases: dict[str, dict[str, set[bool | None]]] = {}
     for node, test in sorted(tests.items()):
         file = node.partition("::")[0]

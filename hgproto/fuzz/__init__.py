@@ -1,6 +1,6 @@
-"""The fuzzing kit: cases that know the protocol, targets that run them, and oracles that say what is wrong.
+"""The fuzzing kit: protocol-aware cases, targets that run them, and oracles that report faults.
 
-Names are imported on first use, so that an engine can instrument what is behind them.
+Names are imported on first use, so that an engine can instrument the modules that define them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _HOMES = {
 }
 
 
-# Type checkers have the imports above, and report every other name.
+# Type checkers use the imports above, and report every other name.
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:

@@ -1,4 +1,4 @@
-"""``python -m hgproto.fuzz NAME``: our own code as the target, without an engine or with Atheris."""
+"""``python -m hgproto.fuzz NAME``: fuzzes hgproto itself, with or without Atheris."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ __all__ = ["atheris_main", "main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a harness; returns 1 when it finds a fault of ours, whose bytes it prints, and 3 after trouble with a stream.
+    """Runs a harness. Returns 1 after a fault of hgproto, whose bytes it prints, and 3 after trouble with a stream.
 
-    ``arguments``: as of :func:`hgproto.system.stdio.run`.
+    ``arguments``: as for :func:`hgproto.system.stdio.run`.
     """
     faults: list[tuple[bytes, Exception]] = []
     return run(
@@ -44,13 +44,17 @@ def _reported(words: list[str], faults: list[tuple[bytes, Exception]]) -> int:
 
 def _run(words: list[str], faults: list[tuple[bytes, Exception]]) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m hgproto.fuzz", description="Fuzzes hgproto itself.", epilog="What follows -- goes to Atheris."
+        prog="python -m hgproto.fuzz",
+        description="Fuzzes hgproto itself.",
+        epilog="Arguments after -- are passed to Atheris.",
     )
-    parser.add_argument("name", nargs="?", help="the harness; without one their names are printed")
-    parser.add_argument("--atheris", action="store_true", help="run under Atheris instead of by ourselves")
-    parser.add_argument("--seed", type=whole(0, MOST_SEED), default=0, help="where all cases come from")
-    parser.add_argument("--max-time", type=seconds(), default=60.0, metavar="SECONDS", help="when to end (default: 60)")
-    parser.add_argument("--max-cases", type=whole(1), metavar="N", help="after how many cases to end")
+    parser.add_argument("name", nargs="?", help="name of the harness; without it, print the names of all harnesses")
+    parser.add_argument("--atheris", action="store_true", help="run under Atheris")
+    parser.add_argument("--seed", type=whole(0, MOST_SEED), default=0, help="random seed (default: 0)")
+    parser.add_argument(
+        "--max-time", type=seconds(), default=60.0, metavar="SECONDS", help="stop after SECONDS (default: 60)"
+    )
+    parser.add_argument("--max-cases", type=whole(1), metavar="N", help="stop after N cases")
     rest = words[words.index("--") + 1 :] if "--" in words else []
     options = parser.parse_args(words[: words.index("--")] if "--" in words else words)
     if options.name is not None and options.atheris:
@@ -90,7 +94,7 @@ def _run(words: list[str], faults: list[tuple[bytes, Exception]]) -> int:
 
 
 def atheris_main(name: str, arguments: Sequence[str] = ()) -> None:
-    """Runs a harness under Atheris, which does not come back. ``arguments``: those of libFuzzer."""
+    """Runs a harness under Atheris. It does not return. ``arguments``: those of libFuzzer."""
     import atheris
 
     with atheris.instrument_imports(include=["hgproto"]):
@@ -102,7 +106,7 @@ def atheris_main(name: str, arguments: Sequence[str] = ()) -> None:
 
     def mutate(data: bytes, most: int, seed: int) -> bytes:
         if seed % 4 == 0:
-            # Some of it without knowing the protocol.
+            # Some mutations ignore the protocol.
             return bytes(atheris.Mutate(data, most))
         return Mutator(Seeded(seed), harness.side).mutated_bytes(data)[:most]
 

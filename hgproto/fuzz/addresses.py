@@ -1,4 +1,4 @@
-"""Addresses of targets: names are resolved once, and what is connected to is what was checked."""
+"""Addresses of targets. Names are resolved once, so that connections go only to addresses that were checked."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Address", "is_loopback", "resolved"]
 
 
 class Address(NamedTuple):
-    """A resolved address. ``name``: host and port as they were given. ``place``: as :meth:`socket.socket.connect` has it."""
+    """A resolved address. ``name``: the given host and port. ``place``: the argument of :meth:`socket.socket.connect`."""
 
     name: str
     family: socket.AddressFamily
@@ -18,10 +18,10 @@ class Address(NamedTuple):
 
 
 def resolved(host: str, port: int, *, allow_remote: bool = False) -> tuple[Address, ...]:
-    """The addresses that a host and a port stand for.
+    """Resolves a host and a port to addresses.
 
     Raises :class:`ValueError` for a host that cannot be resolved, and for an address that is not a loopback address, unless
-    ``allow_remote``. All addresses of a host are checked, because any of them may be the one that accepts.
+    ``allow_remote``. All addresses of a host are checked, because any of them may accept the connection.
     """
     name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     if not 0 < port < 1 << 16:
@@ -34,15 +34,15 @@ def resolved(host: str, port: int, *, allow_remote: bool = False) -> tuple[Addre
     for address in () if allow_remote else addresses:
         numeric = str(address.place[0])
         if not is_loopback(numeric):
-            stands_for = "" if numeric == host else f", which stands for {numeric},"
+            stands_for = "" if numeric == host else f", which resolves to {numeric},"
             raise ValueError(
-                f"{host}{stands_for} is not a loopback address of this machine; --allow-remote lets it be fuzzed if it is yours"
+                f"{host}{stands_for} is not a loopback address of this machine; use --allow-remote to fuzz it if it is yours"
             )
     return addresses
 
 
 def is_loopback(numeric: str) -> bool:
-    """True if a numeric address, as the system gives it, is a loopback address; also one of IPv4 within IPv6."""
+    """True if a numeric address is a loopback address, IPv4-mapped IPv6 addresses included."""
     address: IPv4Address | IPv6Address = ip_address(numeric.partition("%")[0])
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped

@@ -1,4 +1,4 @@
-"""Runs the case of a finding again, to see whether the finding shows without the cases before it."""
+"""Runs the case of a finding again, to check that the finding does not depend on the cases before it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ __all__ = ["Again", "shown_again"]
 
 
 class Again(NamedTuple):
-    """What came of a case that was run again.
+    """The result of a case that was run again.
 
-    ``faults``: all that was wrong. ``fault``: the one that the finding is about, without a place; None if it did not show.
-    ``new_process``: True if the case was the first of a process.
+    ``faults``: all faults. ``fault``: the fault of the finding, without a place; None if it did not show. ``new_process``: True
+    if the case was the first of a process.
     """
 
     faults: list[Fault]
@@ -32,11 +32,11 @@ class Again(NamedTuple):
 def shown_again(
     target: Target, oracle: Oracle, case: Case, key: Key, *, run: Callable[[Target, Case], Outcome] = run_case
 ) -> Again:
-    """Runs a case by a new process where the target can have one; waits for a report that comes late."""
+    """Runs a case in a new process if the target can start one. Waits for a late crash report."""
     kind, rule, cause = key
     keys = [key]
     unplaced = kind, rule, without_place(cause)
-    # The words of any other cause may have an end that reads like a place.
+    # Other causes may end with words that look like a place.
     keys += [unplaced] * needs_place(*unplaced)
     new_process = renewed(target)
     outcome = run(target, case)

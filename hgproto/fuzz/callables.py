@@ -1,4 +1,4 @@
-"""Python callables as targets: each runs in a process of its own, so that it may crash, hang, and grow like any other."""
+"""Python callables as targets. Each runs in a process of its own, so that a crash, a hang, or growth affects only that process."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 __all__ = ["CallableTarget", "WrongAnswerError", "bytes_of", "found", "lines_of_events"]
 
 _FRESH = 1 << 23
-"""The most growth of a process, in bytes, after which it serves the next case."""
+"""The maximum growth of a process, in bytes, that still lets it run the next case."""
 
 
 class CallableTarget:
     """A Python callable, in a process of its own.
 
-    It takes bytes. With ``answers="frames"`` it returns bytes, with ``events`` bytes with one JSON object per line or an
-    iterable of dicts, and with ``verdict`` False for no and anything else for yes. What it raises is a crash, and so is a
-    report on its standard error (:mod:`hgproto.fuzz.signs`), which is copied to that of this process.
+    It receives bytes. With ``answers="frames"`` it returns bytes. With ``events`` it returns bytes with one JSON object per line,
+    or an iterable of dicts. With ``verdict`` it returns False for no, and any other object for yes. An exception is a crash, and so
+    is a report on its standard error (:mod:`hgproto.fuzz.signs`). Its standard error is copied to that of this process.
     """
 
     def __init__(self, name: str, *, answers: str = "frames", seconds: float = 5.0) -> None:
@@ -59,7 +59,7 @@ class CallableTarget:
             except BaseException:
                 self._stop()
                 raise
-            # What it writes about its start is no part of a case.
+            # Drop the messages about its start; they do not belong to a case.
             self._errors.news()
             if hello != b"ready":
                 self._stop()
@@ -68,7 +68,7 @@ class CallableTarget:
         return self._worker
 
     def run(self, data: bytes) -> Outcome:
-        """Calls it once. Raises :class:`TargetError` if it returns an object of a kind that its answers cannot be."""
+        """Calls it once. Raises :class:`TargetError` if it returns an object of the wrong type for ``answers``."""
         data = as_bytes(data, "data")
         if self._closed:
             raise RuntimeError("the target is closed; open it again")
@@ -83,7 +83,7 @@ class CallableTarget:
         try:
             answer = worker.read(self._seconds)
         except TimeoutError:
-            # Even if it is done before it is stopped.
+            # The case counts as a hang even if the callable ends before it is stopped.
             self._stop()
             answer = None
         else:
@@ -97,7 +97,7 @@ class CallableTarget:
         head, _, rest = answer.partition(b"\n")
         told = json.loads(head)
         if told["grown"] > _FRESH:
-            # A peak is seen once in a process.
+            # The peak of a process can be measured only once.
             self._stop()
         if told["is_wrong"]:
             raise TargetError(f"{self._name} returned {rest.decode('utf-8', 'replace')}")
@@ -106,7 +106,7 @@ class CallableTarget:
         return Outcome(rest, sign, details, hung=told["endless"] and sign is None, grown=told["grown"])
 
     def late(self, seconds: float = MOST_GRACE) -> str | None:
-        """Returns the report that was written since the last case was judged, after at most some seconds; None without one."""
+        """Returns the crash report that was written since the last case, after at most ``seconds``; None if there is none."""
         earlier, self._earlier = self._earlier, None
         sign, _ = crash_in([self._errors], 0.0 if earlier else seconds)
         if sign is not None:
@@ -115,13 +115,13 @@ class CallableTarget:
         return earlier or sign
 
     def _stop(self) -> int | None:
-        """Ends the worker; gives its exit status, None when it was still running."""
+        """Ends the worker. Returns its exit status; None if it was still running."""
         worker, self._worker = self._worker, None
         assert worker is not None  # noqa: S101 - for type checkers
         return worker.stop()
 
     def renew(self) -> bool:
-        """Starts a new process, which has run one empty case."""
+        """Starts a new process and runs one empty case in it."""
         self._earlier = self.late(0.0)
         if self._worker is not None:
             self._stop()
@@ -147,7 +147,7 @@ class _CopiedLog(ErrorLog):
     def news(self) -> bytes:
         data = super().news()
         if data and sys.stderr is not None:
-            # A standard error that cannot be written to takes nothing from the campaign.
+            # The campaign continues even if standard error cannot be written.
             with contextlib.suppress(OSError, ValueError):
                 sys.stderr.write(data.decode("utf-8", "backslashreplace"))
                 sys.stderr.flush()
@@ -155,7 +155,7 @@ class _CopiedLog(ErrorLog):
 
 
 def found(name: str) -> Callable[[bytes], Any]:
-    """The callable of a name. Raises :class:`TargetError`."""
+    """Returns the callable of a name. Raises :class:`TargetError`."""
     module_name, _, path = name.partition(":")
     try:
         value: Any = importlib.import_module(module_name)
@@ -170,7 +170,7 @@ def found(name: str) -> Callable[[bytes], Any]:
 
 
 class WrongAnswerError(TargetError):
-    """A callable returned an object of a kind that its answers cannot be. The text says what it returned."""
+    """A callable returned an object of the wrong type. The message describes the object."""
 
 
 def bytes_of(answer: Any) -> bytes:

@@ -1,4 +1,4 @@
-"""Campaigns: cases, a target and an oracle, until the time is over. Faults are minimised, grouped by cause, and kept."""
+"""Campaigns: run cases against a target, judge the results with an oracle, and group and minimize the findings by cause."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Campaign", "Report"]
 
 _MOST_RETRIES = 3
-"""Later cases of one cause that are run again, where the first did not show it again."""
+"""The number of later cases of one cause that are run again if the first case did not show it again."""
 
 
 class _TimeIsOverError(Exception):
@@ -36,11 +36,11 @@ class _TimeIsOverError(Exception):
 
 
 class Report(NamedTuple):
-    """What a campaign has come to.
+    """The result of a campaign.
 
-    ``repeats``: how often each finding's cause was met again. ``interrupted``: whether the keyboard has ended it.
-    ``gone``: True if the target could not be used any more, ``trouble`` says why. ``known``: how many cases met each cause of the
-    baseline. ``notes``: how many cases did not meet each requirement that is only noted.
+    ``repeats``: for each finding, the number of later cases with the same cause. ``interrupted``: True if the keyboard ended it.
+    ``gone``: True if the target became unusable; ``trouble`` has the reason. ``known``: for each cause of the baseline, the number
+    of cases with it. ``notes``: for each advisory requirement, the number of cases whose output violates it.
     """
 
     cases: int
@@ -58,20 +58,19 @@ class Report(NamedTuple):
 class Campaign:
     """A campaign.
 
-    ``cases``: what the target is given. ``seed``: where they come from, for findings to say. ``command``: of findings, to be
-    replayed. ``most_seconds``, ``most_cases``, ``most_findings``: when it ends; None for no limit. ``found``: told of each
-    finding when it was minimised. ``keep``: told of each before that, so that nothing is lost when minimising is interrupted.
-    ``watch``: told after each case of how many there were, and how many findings. ``baseline``: the causes of known findings,
-    which are counted and not reported.
+    ``cases``: the inputs of the target. ``seed``: the seed of the cases, which findings record. ``command``: the arguments that
+    replay findings. ``most_seconds``, ``most_cases``, ``most_findings``: limits that end the campaign; None for no limit.
+    ``keep``: called with each finding before it is minimized, so that an interrupt loses nothing. ``found``: called with each
+    finding after it was minimized. ``watch``: called after each case with the numbers of cases and findings. ``baseline``: the
+    causes of known findings, which are counted but not reported. ``without``: features that the target lacks, so that no
+    smaller case may use them.
 
-    The case of a finding is run once again, by a new process where the target can have one. A finding that does not show then is
-    reported all the same, and not minimized; a later case of the same cause may take its place, and ``found`` is told again.
+    The case of a finding is run once more, in a new process if the target can start one. A finding that does not show then is
+    reported but not minimized. A later case of the same cause may replace it; ``found`` is then called again.
 
-    ``without``: features that no smaller case may use, since the target lacks them.
-
-    While there are cases, this and minimizing take at most ``minimize_share`` of the time, so that many findings do not starve a
-    slow campaign. After the last case, each finding has what is left of ``minimize_seconds``. A campaign of limited time takes at
-    most that share longer for each of the two.
+    While there are cases, running again and minimizing use at most ``minimize_share`` of the time, so that many findings do not
+    starve a slow campaign. After the last case, each finding has the rest of ``minimize_seconds``. A campaign of limited time then
+    takes longer by at most that share for each of the two.
     """
 
     def __init__(
@@ -122,7 +121,7 @@ class Campaign:
         self._begun = 0.0
 
     def run(self) -> Report:
-        """Runs it."""
+        """Runs the campaign. Raises :class:`TargetError` if the target is unusable and there are no findings."""
         self._begun = time.monotonic()
         size = 0
         interrupted, gone, trouble = False, False, ""
@@ -131,7 +130,7 @@ class Campaign:
                 outcome = self._run(self._target, case)
                 self._number += 1
                 size += len(case.data)
-                # A known fault hides none of the others.
+                # A known fault does not hide the others.
                 self._faults += [(case, fault, self._number) for fault in self._oracle.faults(case, outcome)]
                 self._notes.update(self._oracle.noted)
                 self._take_all()
@@ -145,7 +144,7 @@ class Campaign:
             self._minimize_rest()
             self._take_all()
         except TargetError as error:
-            # It may have said why.
+            # Its log may have the reason.
             self._note_late(late(self._target))
             self._take_all(place=False)
             if not self._findings:
@@ -154,7 +153,7 @@ class Campaign:
         except KeyboardInterrupt:
             interrupted = True
         finally:
-            # Also when the keyboard interrupts it, with the smallest so far.
+            # After an interrupt too, report the smallest cases found so far.
             self._take_all(place=False)
             while self._pending:
                 self._finish(self._pending[0])
@@ -185,28 +184,28 @@ class Campaign:
         return self._most_findings is not None and len(self._findings) >= self._most_findings
 
     def _run(self, target: Target, case: Case) -> Outcome:
-        """Runs a case; a crash that shows only now belongs to the case that was run before it."""
+        """Runs a case. A crash of the previous case that was noticed only now is assigned to that case."""
         outcome = run_case(target, case)
         self._note_late(outcome.earlier)
         self._last = case, self._number + 1
         return outcome
 
     def _note_late(self, crash: str | None) -> None:
-        """Notes a crash that showed after the last case was judged."""
+        """Records a crash of the last case that was noticed late."""
         if crash is not None and self._last is not None:
             case, number = self._last
             faults = self._oracle.faults(case, Outcome(b"", crash))
             self._faults += [(case, fault, min(number, max(self._number, 1))) for fault in faults]
 
     def _take_all(self, *, place: bool = True) -> None:
-        """Keeps the faults that were met by now."""
+        """Keeps all faults found so far."""
         for _ in range(len(self._faults)):
             fault = self._faults.pop(0)
             if not self._is_full():
                 self._take(*fault, place=place)
 
     def _take(self, case: Case, fault: Fault, number: int, *, place: bool = True) -> None:
-        """Keeps a fault, to be run again and minimized, unless its cause is known. ``place``: False to run nothing."""
+        """Keeps a fault, to be run again and minimized, unless its cause is known. ``place``: False to run no cases."""
         seconds = self._elapsed()
         start = without_probe(case)
         interrupt: KeyboardInterrupt | None = None
@@ -215,7 +214,7 @@ class Campaign:
             try:
                 fault, start, shown, new_process = self._placed(case, fault)
             except KeyboardInterrupt as error:
-                # It is kept all the same.
+                # Keep it nevertheless.
                 interrupt, fault = error, self._likely(case, fault)
         finding = FuzzFinding(case, fault, self._seed, number, seconds, len(case.data), self._command)
         finding = finding._replace(id=finding.digest, shown_again=shown, new_process=new_process)
@@ -237,7 +236,7 @@ class Campaign:
             raise interrupt
 
     def _retry(self, finding: FuzzFinding, start: bytes) -> None:
-        """Keeps a later case of a cause, to be tried if the first does not show it again."""
+        """Keeps a later case of a cause, to be tried if the first case does not show it again."""
         key = finding.fault.key
         first = self._findings[self._groups[key]]
         if first.shown_again or self._retried.get(key, 0) >= _MOST_RETRIES:
@@ -248,22 +247,22 @@ class Campaign:
             self._try_later(key)
 
     def _try_later(self, key: Key) -> None:
-        """Goes on with a later case of a cause, if the one before does not show it again."""
+        """Continues with a later case of a cause if the previous one does not show it again."""
         later = self._retries.get(key)
         if later and self._findings[self._groups[key]].shown_again is False:
             self._pending.append(later.pop(0))
 
     def _placed(self, case: Case, fault: Fault) -> tuple[Fault, bytes, bool | None, bool]:
-        """A fault without a cause as one of the place at which the target stops, and the start of the case that ends there.
+        """Adds the place at which the target stops to a fault without a cause.
 
-        Also returns what :meth:`_shown` does. A fault that does not show again has no place, and neither has one whose place is
-        not found in time.
+        Returns the fault, the start of the case that ends at that place, and the results of :meth:`_shown`. A fault has no place
+        if it does not show again, or if the place is not found in time.
         """
         data = without_probe(case)
         likely = self._likely(case, fault)
         is_slow = fault.kind in ("hang", "growth")
         if likely is not fault and (is_slow or self._spent > self._minimize_share * self._elapsed()):
-            # To confirm it would take the time from new cases.
+            # Confirming it would take time from new cases.
             return likely, data, None, False
 
         def shows(start: bytes) -> bool:
@@ -281,20 +280,20 @@ class Campaign:
                 else:
                     place, start = stop_of(data, shows, self._places(fault))
         except TargetError:
-            # It has crashed for good, so the place stays unknown.
+            # The target has crashed permanently, so the place stays unknown.
             return fault, data, None, False
         except _TimeIsOverError:
             return likely, data, shown, new_process
         return _with_place(fault, place), start, shown, new_process
 
     def _likely(self, case: Case, fault: Fault) -> Fault:
-        """Returns a fault as one of the first known place that its case passes; without such a place, the fault as it is."""
+        """Adds to a fault the first known place that its case passes. Returns it unchanged if there is no such place."""
         known = self._places(fault)
         met = [place for place in (*places_of(case), FIRST) if place in known]
         return _with_place(fault, met[0]) if met else fault
 
     def _places(self, fault: Fault) -> set[str]:
-        """Returns the known places of faults that differ from this one in nothing but the place."""
+        """Returns the known places of faults that differ from this one only in the place."""
         return {
             place_in(cause)
             for kind, _, cause in (*self._groups, *self._known)
@@ -302,20 +301,23 @@ class Campaign:
         }
 
     def _shown(self, case: Case, fault: Fault) -> tuple[bool | None, bool]:
-        """Returns whether a fault shows again, None where that cannot be seen, and True if a new process has run the case."""
+        """Runs a case again. Returns True if its fault shows again, and True if a new process has run the case.
+
+        The first is None if that cannot be observed.
+        """
         again = shown_again(self._target, self._oracle, case, fault.key, run=self._run)
         if again.fault is None and fault.kind == "growth" and not again.new_process:
-            # The peak of a process only rises, so the same case need not raise it twice.
+            # The peak of a process never falls, so the same case may not raise it again.
             return None, False
         return again.fault is not None, again.new_process
 
     def _minimize_some(self) -> None:
-        """Minimizes for the time that is due."""
+        """Minimizes until the share of the time is used."""
         while self._pending and self._spent < self._minimize_share * self._elapsed():
             self._step()
 
     def _minimize_rest(self) -> None:
-        """Runs the cases again that were not yet, then minimizes, each for the time that is due after the last case."""
+        """Runs all remaining cases again, then minimizes, each for the time allowed after the last case."""
         self._steps(lambda: any(not one.was_run_again for one in self._pending))
         self._steps(lambda: bool(self._pending))
 
@@ -325,7 +327,7 @@ class Campaign:
             self._step()
 
     def _step(self) -> None:
-        """Runs a finding's case again if that was not done yet, else tries one change of it."""
+        """Runs a finding's case again if that was not done yet, or else tries one change of it."""
         one = next((one for one in self._pending if not one.was_run_again), self._pending[0])
         with self._timed():
             if not one.was_run_again:
@@ -336,7 +338,7 @@ class Campaign:
             self._finish(one)
 
     def _run_again(self, one: Minimizing) -> None:
-        """Learns whether a finding shows again."""
+        """Runs a finding's case again and records the result."""
         try:
             one.shown_again(*self._shown(one.finding.case, one.finding.fault))
         except TargetError:
@@ -351,7 +353,7 @@ class Campaign:
         one.seconds += time.monotonic() - begun
 
     def _smaller(self, finding: FuzzFinding, frames: list[bytes]) -> tuple[Case, Fault] | None:
-        """Other frames as a case of the same finding, and their fault; None where they do not show it."""
+        """Runs other frames as a case of the same finding. Returns the case and its fault; None if it does not show the finding."""
         try:
             return self._smaller_of(finding, frames)
         except TargetError:
@@ -378,13 +380,13 @@ class Campaign:
         return other, _with_place(unplaced, place)
 
     def _judged_as(self, frames: list[bytes], case: Case) -> tuple[Case, dict[Key, Fault]]:
-        """Other frames in the place of a case's, and what is wrong with them."""
+        """Runs other frames instead of those of a case. Returns the new case and its faults."""
         other = probed_as(frames, case, self._oracle.max_payload)
         if (other.probe is None) != (case.probe is None):
-            # Without its probe, a case would show something else, or nothing.
+            # Without its probe, the case could not show the same fault.
             return other, {}
         if used(other.data, self._without):
-            # The end of a request was dropped, say, so that the probe comes between its frames.
+            # For example, the end of a request was dropped, so that the probe comes between its frames.
             return other, {}
         return other, {fault.key: fault for fault in self._oracle.faults(other, self._run(self._target, other))}
 
@@ -392,7 +394,7 @@ class Campaign:
         """Reports a finding as it is now."""
         self._pending.remove(one)
         key = one.finding.fault.key
-        # Of cases that do not show it again, the first is as good as any other.
+        # If no case shows it again, keep the first one.
         if one.finding.shown_again or not one.is_retry:
             self._findings[self._groups[key]] = one.finding
             if self._found is not None:
@@ -401,7 +403,7 @@ class Campaign:
 
     @contextlib.contextmanager
     def _timed(self) -> Iterator[None]:
-        """Counts the time of what is not a new case."""
+        """Counts time that is not spent on new cases."""
         begun = time.monotonic()
         try:
             yield
@@ -410,5 +412,5 @@ class Campaign:
 
 
 def _with_place(fault: Fault, place: str) -> Fault:
-    """A fault with the place at which the target stops."""
+    """Adds the place at which the target stops to a fault."""
     return fault._replace(cause=f"{fault.cause} {place}".strip(), found=f"{fault.found}, {place}")

@@ -1,4 +1,4 @@
-"""Cases: what targets are given, in the order that finds most: rounds of each rule broken, and of edges and mutations."""
+"""Cases: the inputs of targets, in an order that finds faults early. Rounds of violations alternate with edges and mutations."""
 
 from __future__ import annotations
 
@@ -43,27 +43,30 @@ _HEADER = codec.HEADER_BYTES
 _LIMIT, _MOST = codec.MAX_PAYLOAD
 _PROBE_NAME = b"probe"
 _PROBE = _HEADER + len(_PROBE_NAME)
-"""Bytes of a probe."""
+"""The size of a probe, in bytes."""
 _POPULATION = 200
-"""Sessions that are kept to be mutated."""
+"""The number of sessions that are kept for mutation."""
 _MOST_BYTES = 1 << 21
-"""Bytes of a limit that is still tried."""
+"""The largest limit, in bytes, that cases reach."""
 _BOMB = 1 << 28
-"""Bytes that a small payload grows to."""
+"""The decoded size, in bytes, of a small encoded payload."""
 _SERIES, _SERIES_BYTES = "series", 1 << 20
-"""The origin of cases for memory, with their bytes: enough to tell a few bytes for each byte from the noise of an allocator."""
+"""The origin and the size, in bytes, of cases that measure memory.
+
+The size makes growth of a few bytes per byte distinguishable from the noise of an allocator.
+"""
 _SERIES_NAME, _SERIES_PAYLOAD = 120, 4096
-"""Bytes of a payload in a series: of commands that are done, and of all other frames."""
+"""Payload sizes in a series, in bytes: of commands that are done, and of all other frames."""
 _TRIES = 40
-"""Sessions that are tried until one breaks a rule and no other."""
-_WAYS = 3
-"""How often each rule is broken in a round."""
+"""The number of sessions tried to find one that violates a single requirement."""
+_VARIANTS = 3
+"""The number of violations of each requirement in a round."""
 _ROUND = 300
-"""Mutations between two rounds in which each rule is broken."""
+"""The number of mutations between two rounds of violations."""
 
 
 def types_of(side: Role) -> list[str]:
-    """The names of the frame types that a side may send, told by the streams that the codec lets them be on."""
+    """Returns the names of the frame types that a side may send. They follow from the stream ids that the codec accepts."""
     maker, parity = FrameMaker(), _REVISION.machines.STREAM_PARITY[side]
     return [name for name, code in codec.CODES.items() if parity in maker.headers(code)[0].stream_parities]
 
@@ -93,14 +96,14 @@ class Case(NamedTuple):
 
 
 class Cases:
-    """Cases without end. ``role``: what the target is. ``seed``: where all choices come from.
+    """An infinite sequence of cases. ``role``: the target's role, ``client`` or ``server``. ``seed``: the random seed.
 
-    ``rate``: how often, of a hundred mutations, something is broken. ``limits``: of the target; None when they are not
-    known. ``encodings``: the profiles that it knows. ``corpus``: bytes that are tried first, and mutated later. ``probe``:
-    whether cases for a server end with a command that shows whether it still works. ``without``: the features that the target
-    lacks (:mod:`hgproto.fuzz.features`); cases that use one are left out, and ``left_out`` counts them. ``dialogues``: True for
-    a target that can be waited for. ``defers``: True for one that answers only after the end of input. ``fails``: the name of a
-    command that its application fails. ``reopen``: as of :class:`hgproto.Server`.
+    ``rate``: the percentage of mutations in which a fault is inserted. ``limits``: those of the target; None if unknown.
+    ``encodings``: the profiles that the target knows. ``corpus``: bytes that are used first. ``probe``: True if cases for a
+    server end with a command that shows that it still works. ``without``: the features that the target lacks
+    (:mod:`hgproto.fuzz.features`). Cases that use one are left out, and ``left_out`` counts them. ``dialogues``: True for a target
+    that supports waits. ``defers``: True for a target that responds only after the end of input. ``fails``: the name of a command
+    that its application fails. ``reopen``: as for :class:`hgproto.Server`.
     """
 
     def __init__(
@@ -154,15 +157,15 @@ class Cases:
 
     def _case(self, data: bytes, origin: str) -> Case:
         case = self._probed(data, origin)
-        # A probe comes between the frames of a request that has no end.
+        # A probe after an incomplete request comes between its frames.
         if case.probe is not None and used(case.data, self.without):
             case = Case(data, origin)
         return _with_starts(case) if origin.startswith(_SERIES) else case
 
     def _probed(self, data: bytes, origin: str = "") -> Case:
-        """Returns a case, with a probe if it can have one."""
+        """Builds a case, with a probe if it can have one."""
         most = _LIMIT if self._limits is None else self._limits.max_payload
-        # With a probe, no input would be some.
+        # Empty input stays empty.
         has_probe = self._probe and data
         return with_probe(data, origin, most, ends=self._ends) if has_probe else Case(data, origin)
 
@@ -185,9 +188,9 @@ class Cases:
         return b"".join(data for side, data in parts if side == self._side and data is not None)
 
     def _rules(self) -> Iterator[tuple[bytes, str]]:
-        """Each rule that this side can break, broken in several ways."""
+        """Yields several violations of each requirement that this side can violate."""
         for requirement in list(self._breakable):
-            for _ in range(_WAYS):
+            for _ in range(_VARIANTS):
                 data = self._breaking(requirement)
                 if data is None:
                     self._breakable.remove(requirement)
@@ -195,8 +198,8 @@ class Cases:
                 yield data, f"breaks {requirement}"
 
     def _breaking(self, requirement: str) -> bytes | None:
-        """What this side sends that breaks a rule, and if it can be no other; None when only the other side breaks it."""
-        # Compression hides from people what is wrong, and is for rules about it alone.
+        """Returns bytes of this side that violate a requirement, and no other if possible; None if only the other side can."""
+        # Compressed cases are hard to read, so only requirements about encodings use compression.
         encodings = self._encodings if requirement.startswith(ABOUT_ENCODINGS) else Encodings([])
         kept: bytes | None = None
         for _ in range(_TRIES):
@@ -222,14 +225,14 @@ class Cases:
         return kept
 
     def _is_certain(self, data: bytes, requirement: str) -> bool:
-        """Returns True if a server rejects the bytes with that requirement, whether it responds at once or later."""
+        """True if a server rejects the bytes with that requirement, whether it responds at once or later."""
         if self._side == "server":
             return True
         errors = [served(data, late=late, encodings=self._encodings).error for late in (False, True)]
         return all(error is not None and error.requirement == requirement for error in errors)
 
     def _edges(self) -> Iterator[tuple[bytes, str]]:
-        """Limits, and boundaries of every type of frame in turn."""
+        """Yields cases at limits, and then at the boundaries of every frame type in turn."""
         for what, lines, _ in at_limits(self._limits, most_bytes=_MOST_BYTES):
             yield self._bytes(lines), f"limit: {what}"
         yield b"", "empty"
@@ -270,7 +273,10 @@ class Cases:
 
 
 def _dialogues(defers: bool, fails: str | None, *, ends: bool) -> list[Case]:
-    """Cases in which the client waits: for what must not come yet, or for a response before it uses the id again."""
+    """Builds cases in which the client waits.
+
+    It waits for a response before it uses the id again. If the target defers responses, it waits for bytes that must not come yet.
+    """
     cases = []
     names = [_PROBE_NAME] if fails is None else [fails.encode("ascii"), _PROBE_NAME]
     for name in names:
@@ -282,13 +288,13 @@ def _dialogues(defers: bool, fails: str | None, *, ends: bool) -> list[Case]:
         else:
             for again in (name, _PROBE_NAME):
                 second = _command(1, 1, _CONTENT.name_is_all, 0, again)
-                case = with_probe(first + second, f"dialogue: the id of {what} again, once it was answered", ends=ends)
+                case = with_probe(first + second, f"dialogue: the id of {what} again, after its response", ends=ends)
                 cases.append(case._replace(waits=(len(first),)))
     return cases
 
 
 def _cuts() -> Iterator[tuple[bytes, str]]:
-    """A whole command, and a part of another."""
+    """Yields a whole command and a part of another one."""
     first = _command(1, 1, _CONTENT.name_is_all, _BEGIN)
     second = _command(3, 1, _CONTENT.name_is_all, _END)
     for size in (1, _HEADER - 1, _HEADER, len(second) - 1):
@@ -296,20 +302,20 @@ def _cuts() -> Iterator[tuple[bytes, str]]:
 
 
 def _lengths() -> Iterator[tuple[bytes, str]]:
-    """Frames over the limit on lengths that are good ones to who gives the third byte of a length another weight."""
+    """Yields frames over the limit on lengths that look valid to a decoder with a wrong weight for the third length byte."""
     for weight in (0, 1, 256, 16384, 32768):
         payload = bytes(weight)
         frame = codec.encode_frame(codec.make_frame(1, 1, _END, _CONTENT.data, _LAST_DATA, payload))
         data = _command(1, 1, _CONTENT.data_follows, _BEGIN) + b"\0\0\1" + frame[3:]
-        yield data, f"length: a third byte that counts for {weight}"
+        yield data, f"length: a third byte with weight {weight}"
 
 
 def _series(limits: Limits, *, answered: bool) -> Iterator[tuple[bytes, str]]:
     """Yields long cases that measure the target's memory: data of one command, and many commands.
 
-    All frames of a case but the first are equally long. ``answered``: True if the target answers each command before it reads
-    the next one; otherwise commands wait, and their number has a limit. A series over a limit of the target is left out, because
-    a target need not keep rejected input.
+    All frames of a case except the first have the same length. ``answered``: True if the target responds to each command before it
+    reads the next one. Otherwise commands wait, and their number has a limit. A series over a limit of the target is left out,
+    because a target need not store rejected input.
     """
     if limits.max_payload < _SERIES_NAME:
         # A target may keep more memory per frame than such short frames have bytes.
@@ -334,7 +340,7 @@ def _series(limits: Limits, *, answered: bool) -> Iterator[tuple[bytes, str]]:
 
 
 def _with_starts(case: Case) -> Case:
-    """A case with starts of a quarter and a half of its frames, which end as it does: with its last frame, and its probe."""
+    """Adds shorter inputs to a case: a quarter and a half of its frames, followed by its last frame and its probe."""
     frames = frames_of(without_probe(case))
     quarter = len(frames) // 4
     sizes = (sum(map(len, frames[: count - 1])) for count in (quarter, 2 * quarter))
@@ -348,7 +354,7 @@ def _commands(count: int, name: bytes) -> Iterator[bytes]:
 
 
 def _bombs(encodings: Encodings) -> Iterator[tuple[bytes, str]]:
-    """Small payloads that grow to a great many bytes."""
+    """Yields small payloads with a very large decoded size."""
     for name in encodings:
         if name == "identity":
             continue
@@ -363,11 +369,10 @@ def _bombs(encodings: Encodings) -> Iterator[tuple[bytes, str]]:
 
 
 def with_probe(data: bytes, origin: str, most: int = _LIMIT, *, ends: bool = True) -> Case:
-    """Builds a case that ends with a command of its own; without one where the bytes of a command would be read as others.
+    """Builds a case that ends with a probe: a command of its own. A case that ends with a cut frame has no probe.
 
-    ``most``: the largest payload in bytes that the target accepts. ``ends``: True if the command ends its stream. A cut frame
-    takes all that follows for its header or payload, so nothing can be appended to it. A payload over the limit is rejected by
-    its header, so a command may follow it at once.
+    ``most``: the largest payload, in bytes, that the target accepts. ``ends``: True if the probe ends its stream. Bytes after a
+    cut frame would belong to its header or payload. A frame over the limit is rejected by its header, so a probe may follow it.
     """
     frames = frames_of(data)
     last = frames[-1] if frames else b""
@@ -383,9 +388,9 @@ def with_probe(data: bytes, origin: str, most: int = _LIMIT, *, ends: bool = Tru
 
 
 def probed_as(frames: Iterable[bytes], case: Case, most: int) -> Case:
-    """Builds a case of other frames, with a probe like that of a case that has one.
+    """Builds a case from other frames, with a probe like that of ``case``, if it has one.
 
-    In the place of a case with waits, an empty frame is a wait. A wait at the end of the case stays at its end.
+    If ``case`` has waits, an empty frame stands for a wait. A wait at the end of the case stays at its end.
     """
     data = b""
     waits: list[int] = []
@@ -404,7 +409,7 @@ def probed_as(frames: Iterable[bytes], case: Case, most: int) -> Case:
 
 
 def frames_and_waits(case: Case) -> list[bytes]:
-    """Returns the frames of a case without its probe, with an empty one for each wait before the end of the case."""
+    """Returns the frames of a case without its probe, with an empty frame for each wait before the end of the case."""
     data = without_probe(case)
     waits = [wait for wait in case.waits if wait < len(case.data)]
     frames: list[bytes] = []
@@ -419,7 +424,7 @@ def without_probe(case: Case) -> bytes:
 
 
 def _free_stream(frames: list[bytes], end: int) -> tuple[int, int]:
-    """A stream id for a probe with its stream flags: an unused stream, else a closed one, else the last that is open."""
+    """Returns a stream id and stream flags for a probe: an unused stream, or else a closed one, or else the last open one."""
     ended = {
         number_of(frame, "stream_id"): bool(number_of(frame, "stream_flags") & _END)
         for frame in frames
@@ -437,7 +442,7 @@ def _command(request_id: int, stream_id: int, flags: int, stream_flags: int, nam
 
 
 def _in_context(data: bytes, side: Role) -> bytes:
-    """A frame at a boundary where it belongs: after what has to come before, and with an end to what it leaves open."""
+    """Returns the frame of a boundary in a valid context: after the frames that it needs, and with an end to its request."""
     try:
         frame, _ = codec.decode_frame(data, 0, _MOST)
     except RemoteProtocolError:
@@ -466,7 +471,7 @@ def _in_context(data: bytes, side: Role) -> bytes:
 
 
 def _closers(request_id: int) -> Iterator[bytes]:
-    """What may end a request that was begun."""
+    """Yields frames that may complete a request."""
     both = _BEGIN | _END
     yield b""
     argument, _, encode = _REVISION.structure_of("argument")

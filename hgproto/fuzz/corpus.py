@@ -1,4 +1,4 @@
-"""Corpora: seeds out of the schema and its vectors, a dictionary for other fuzzers, and what of a corpus is worth keeping."""
+"""Corpora: seeds from the vectors and boundaries, a dictionary for other fuzzers, and minimization of a corpus."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _ROLES = {"client": ">", "server": "<"}
 
 
 def seeds(side: Role) -> dict[str, bytes]:
-    """What a side sends in the vectors, in the sessions and in the schema's examples, by a name that can be one of a file.
+    """Returns the bytes of a side in the vectors and sessions, and valid frames at boundaries, by a name for a file.
 
-    ``side``: client or server. Vectors of single frames are in both.
+    ``side``: ``client`` or ``server``. Vectors of single frames are in both.
     """
     found: dict[str, bytes] = {}
     home = schema_directory() / "vectors"
@@ -51,7 +51,7 @@ def seeds(side: Role) -> dict[str, bytes]:
 
 
 _SMALL = 4096
-"""Bytes of a boundary that is worth keeping in a corpus: fuzzers are slow with more."""
+"""Boundaries of this size, in bytes, and larger ones are not seeds, because they slow fuzzers down."""
 
 
 def _named(text: str) -> str:
@@ -59,7 +59,7 @@ def _named(text: str) -> str:
 
 
 def dictionary() -> str:
-    """The words of the protocol in the format of the dictionaries of AFL and libFuzzer."""
+    """Returns the words of the protocol as a dictionary for AFL and libFuzzer."""
     words: dict[str, bytes] = {}
     for name, code in codec.CODES.items():
         for flags in range(16):
@@ -112,9 +112,9 @@ def features(data: bytes, side: Role) -> frozenset[str]:
 
 
 def minimal(corpus: Mapping[str, bytes], side: Role) -> Iterator[str]:
-    """The names of the smallest files of a corpus that together exercise all that it does, small ones first.
+    """Yields the names of a small subset of a corpus that exercises the same features, smallest files first.
 
-    ``hgproto coverage`` counts the same parts of the revision for them as for the whole corpus.
+    ``hgproto coverage`` counts the same goals for the subset as for the whole corpus.
     """
     seen: set[str] = set()
     # Coverage either knows the side that sends, or derives it from the first stream.

@@ -1,7 +1,7 @@
-"""Our reactors as targets: a server that answers each command with what it was asked, and a client that tells what it saw.
+"""hgproto's reactors as targets: a server that responds with a description of each command, and a client that reports events.
 
-A target that is to be compared by the content of its answers answers each command as :func:`description` says: with one JSON
-object, ``{"command": NAME, "args": {NAME: HEX, ...}, "data": HEX or null}``, with hexadecimal digits in lower case.
+To compare the content of its responses, a target must respond to each command with its :func:`description`. This is one JSON
+object, ``{"command": NAME, "args": {NAME: HEX, ...}, "data": HEX or null}``, with lower-case hexadecimal digits.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ _MET: dict[str, object] = {
     "encoding": "too-large",
     "stream-capacity": False,
 }
-"""The answers of guards that say that a limit is met."""
+"""The answers of guards that report a limit."""
 
 
 def _limit_rules() -> Iterator[str]:
-    """Yields the requirements behind what the state machines refuse because a limit is met."""
+    """Yields the requirements that the state machines report if they reject frames because of a limit."""
 
     def known(atom: Condition) -> bool | None:
         return _MET[atom.guard] == atom.value if isinstance(atom, Answer) and atom.guard in _MET else None
@@ -67,14 +67,14 @@ def _limit_rules() -> Iterator[str]:
 
 
 LIMITS = frozenset(_limit_rules())
-"""The requirements that are limits of the receiver, which may be others elsewhere."""
+"""The requirements about limits of the receiver. Another receiver may have other limits."""
 ISSUED = tuple(range(1, 33, 2))
-"""The requests that a client has sent before it is told what the server sends."""
+"""The ids of the requests that a client has sent before it receives bytes from the server."""
 _MOST = _REVISION.codec.MAX_PAYLOAD[1]
 
 
 def description(command: RunCommand) -> bytes:
-    """What an application answers that says what it was asked."""
+    """Returns the response that describes a command."""
     shown = event_to_json(command)
     return json.dumps({name: shown[name] for name in ("command", "args", "data")}).encode()
 
@@ -100,10 +100,10 @@ def served(
     reopen: Literal["error", "restart"] = "error",
     fails: str | None = None,
 ) -> Served:
-    """What our server makes of all that a client sends, then the end of it.
+    """Runs hgproto's server on all bytes of a client and the end of its output.
 
-    ``late``: answers come after the end of input, else as soon as a command was received. ``fails``: the name of a command that
-    the application fails.
+    ``late``: True to respond after the end of input; False to respond as soon as a command was received. ``fails``: the name of a
+    command that the application fails.
     """
     server = Server(limits=limits, encodings=encodings, reopen=reopen, defer=late)
     output: list[bytes] = []
@@ -111,9 +111,9 @@ def served(
     over: list[tuple[str, int | None]] = []
     for given in (*frames_of(data), None):
         if error:
-            # Nothing is read after it.
+            # The server reads nothing after an error.
             break
-        # Frame by frame, so that a command is answered before the next frame is looked at.
+        # Feed single frames, so that the server responds to a command before it reads the next frame.
         for event in server.receive_end() if given is None else server.receive_data(given):
             match event:
                 case RunCommand():
@@ -138,7 +138,7 @@ def _encoded(frames: Iterable[Any]) -> Iterator[bytes]:
 
 
 def serve(data: BytesLike) -> bytes:
-    """Our server as a target: all that it sends to a client that has sent these bytes."""
+    """Runs hgproto's server as a target. Returns all bytes that it sends to a client that has sent ``data``."""
     return served(data).output
 
 
@@ -150,9 +150,10 @@ def heard(
     encodings: Encodings | None = None,
     reopen: Literal["error", "restart"] = "error",
 ) -> tuple[list[dict[str, Any]], RemoteProtocolError | None, set[str]]:
-    """What a reactor tells of all that the other side sends, as JSON; what broke the connection; requirements of limits met.
+    """Runs a reactor on all bytes of the other side.
 
-    Nothing is answered by a server. A client has sent the requests :data:`ISSUED`.
+    Returns its events as JSON, the error that ended the connection, and the requirements about limits that were met. A server
+    sends no responses. A client has sent the requests :data:`ISSUED`.
     """
     reactor: Server | Client
     if role == "server":
@@ -170,10 +171,10 @@ def heard(
 
 
 def server_events(data: BytesLike) -> list[dict[str, Any]]:
-    """Our server as a target that answers with events."""
+    """Runs hgproto's server as a target that outputs events."""
     return heard("server", data)[0]
 
 
 def client_events(data: BytesLike) -> list[dict[str, Any]]:
-    """Our client as a target that answers with events."""
+    """Runs hgproto's client as a target that outputs events."""
     return heard("client", data)[0]

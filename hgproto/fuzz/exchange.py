@@ -1,4 +1,4 @@
-"""Bytes over a connection: both sides at once, or one part of a dialogue."""
+"""Exchange of bytes over a connection: in both directions at once, or one part of a dialogue."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["exchange", "say"]
 
 
 def say(connection: socket.socket, raw: bytes, output: bytearray, last: float) -> None:
-    """Sends bytes, and reads until nothing more comes for a while. Raises :class:`OSError`."""
+    """Sends bytes, and reads until the other side is silent for a while. Raises :class:`OSError`."""
     connection.settimeout(max(last - time.monotonic(), 0.001))
     with contextlib.suppress(ConnectionError):
         connection.sendall(raw)

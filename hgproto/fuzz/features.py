@@ -1,7 +1,7 @@
-"""Features that a target may lack, so that one of them does not mask half of the cases.
+"""Features that a target may lack. Leaving out the cases that use one lets the other cases run.
 
-They come from the revision: each frame type, each flag, and each stream flag that the other side sends, except what every case
-needs. A case that uses a feature which the target lacks is left out, whether it is valid or not.
+They come from the revision: each frame type, each flag, and each stream flag that the other side sends, except those that every
+case needs. A case that uses a feature that the target lacks is left out, whether it is valid or not.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _INTERLEAVING = "interleaving"
 _ENCODINGS = {
     "encodings": (codec.STREAM_FLAG_NAMES[_REVISION.encoded], codec.TYPE_NAMES[_REVISION.code_of("settings")])
 }
-"""Features that are several of the revision's parts."""
+"""Features that consist of several parts of the revision."""
 _NEEDED_TYPE, _NEEDED_FLAG = _CONTENT.name, _CONTENT.name_is_all
 _NEEDED_STREAM_FLAG = _REVISION.begin
 """Parts of a probe, which ends each case for a server."""
@@ -43,7 +43,7 @@ _NEEDED_STREAM_FLAG = _REVISION.begin
 class Feature(NamedTuple):
     """A feature.
 
-    ``headers``: each a frame type, or None for any, with a mask of flags and one of stream flags; 0 for any. ``reading``: the
+    ``headers``: a frame type, or None for any, with a mask of flags and a mask of stream flags; 0 for any. ``reading``: the
     options of a server that reads as far as the target.
     """
 
@@ -53,7 +53,7 @@ class Feature(NamedTuple):
 
     @property
     def leaves_out(self) -> str:
-        """The frames that a target without this feature is not given, in words."""
+        """The frames that are not sent to a target without this feature, in words."""
         if not self.headers:
             return "requests whose frames come between those of another request"
         words = []
@@ -98,9 +98,9 @@ def features_named(
     encodings: Encodings | None = None,
     reopen: Literal["error", "restart"] = "error",
 ) -> tuple[Feature, ...]:
-    """Returns the features of some names. Raises :class:`ValueError` for a name that is not one.
+    """Returns the features with these names. Raises :class:`ValueError` for an unknown name.
 
-    ``limits``, ``encodings``, ``reopen``: of the target, as of :class:`hgproto.Server`. They tell how far it reads.
+    ``limits``, ``encodings``, ``reopen``: those of the target, as for :class:`hgproto.Server`. They decide how far it reads.
     """
     known = features(types)
     reading = _reading(limits, encodings, reopen)
@@ -113,7 +113,7 @@ def features_named(
 
 
 def used(data: BytesLike, chosen: Iterable[Feature]) -> Feature | None:
-    """Returns the first of some features that bytes use, None if they use none."""
+    """Returns the first of ``chosen`` that the bytes use; None if they use no such feature."""
     chosen = tuple(chosen)
     if not chosen:
         return None
@@ -133,16 +133,16 @@ def used(data: BytesLike, chosen: Iterable[Feature]) -> Feature | None:
 
 
 def _is_interleaved(frames: list[bytes], reading: Iterable[tuple[str, Any]]) -> bool:
-    """True if a request begins before another was received, or if frames of a response come between those of another."""
+    """True if a request begins before another is complete, or if frames of a response come between those of another."""
     server = Server(**dict(reading))
-    # For each request that is not complete: True if it announced data.
+    # The incomplete requests; the value is True if the request announced data.
     receiving: dict[int, bool] = {}
     for frame in frames:
         for event in server.receive_data(frame):
             if isinstance(event, RunCommand):
                 server.answered(event.request_id)
             elif isinstance(event, SendFrames):
-                # Its response is sent.
+                # Consume the response.
                 list(event)
         if not server.works:
             break
@@ -152,7 +152,7 @@ def _is_interleaved(frames: list[bytes], reading: Iterable[tuple[str, Any]]) -> 
         has_data = receiving.pop(request_id, bool(flags & _CONTENT.data_follows))
         if receiving:
             return True
-        # The flags of the frame decide, because the model has no command for a request that it rejects.
+        # Use the flags of the frame, because the server has no command for a request that it rejects.
         if kind == _CONTENT.argument_code:
             is_last = bool(flags & _CONTENT.last_argument) and not has_data
         else:
@@ -163,13 +163,13 @@ def _is_interleaved(frames: list[bytes], reading: Iterable[tuple[str, Any]]) -> 
 
 
 def _are_interleaved(responding: list[tuple[int, int, int]]) -> bool:
-    """True if frames of a response come between those of another: of frames with request id, type, and flags."""
+    """True if frames of a response come between those of another. ``responding``: request id, type, and flags of each frame."""
     done: Counter[int] = Counter()
     turns: list[tuple[int, int]] = []
     for request_id, kind, flags in responding:
         if kind == _REVISION.settings:
             continue
-        # An id may be used again once it was answered.
+        # An id may be used again after its response.
         turn = request_id, done[request_id]
         if turns[-1:] != [turn]:
             turns.append(turn)
@@ -179,14 +179,14 @@ def _are_interleaved(responding: list[tuple[int, int, int]]) -> bool:
 
 
 def _named(frame: bytes) -> tuple[int, int, int]:
-    """The request id, the type, and the flags of a frame."""
+    """Returns the request id, the type, and the flags of a frame."""
     return number_of(frame, "request_id"), number_of(frame, "type"), number_of(frame, "flags")
 
 
 def _reading(limits: Limits | None, encodings: Encodings | None, reopen: str) -> tuple[tuple[str, Any], ...]:
-    """The options of a server that reads at least as far as a target."""
+    """Returns the options of a server that reads at least as far as a target."""
     known = Limits() if limits is None else limits
-    # A target of unknown limits may read on where a default would stop; what decoding may take is not raised.
+    # A target with unknown limits may read further than the defaults allow. Limits on decoding are not raised, to save memory.
     kept = {name: getattr(known, name) for name in ("max_payload", "decoded_frame", "decoded_response")}
     most = {name.replace("-", "_"): maximum for name, (_, maximum) in codec.LIMITS.items()}
     return ("limits", Limits(**most | kept)), ("encodings", encodings), ("reopen", reopen)

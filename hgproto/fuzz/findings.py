@@ -33,14 +33,13 @@ def named(key: Key) -> str:
 
 
 class FuzzFinding(NamedTuple):
-    """A fault of a target, minimised.
+    """A fault of a target, with a minimized case.
 
-    ``case``: the bytes that show it. ``origin``: what they were before. ``fault``: what is wrong. ``seed``, ``number``: of
-    the campaign, and which of its cases it was. ``seconds``: after how long it was found. ``original_bytes``: how many there
-    were before minimising. ``command``: of the campaign, without what only a campaign needs. ``id``: tells it from other
-    findings, and stays the same when it is minimised; empty for that of the bytes as they are. ``shown_again``: True if the case
-    showed the fault when it was run once more, False if it did not, None if that is not known. ``new_process``: True if a new
-    process ran it then, so that no other case came before.
+    ``case``: the bytes that show it. ``fault``: its description. ``seed``: that of the campaign. ``number``: the number of the case
+    in the campaign, from 1. ``seconds``: the time until it was found. ``original_bytes``: the number of bytes before minimizing.
+    ``command``: the arguments of the campaign that a replay needs. ``id``: identifies the finding, and stays the same when it is
+    minimized; empty to derive it from the bytes. ``shown_again``: True if the case showed the fault again, False if it did not,
+    None if unknown. ``new_process``: True if the case was run again in a new process, without any case before it.
     """
 
     case: Case
@@ -56,25 +55,25 @@ class FuzzFinding(NamedTuple):
 
     @property
     def again(self) -> str:
-        """Says whether it showed again, and for a campaign without a command, what runs its case again."""
-        # A target without a command is an object of the user's own.
+        """A sentence about running it again: the result and, for a campaign without a command, the call that runs it again."""
+        # Without a command, the target is an object of the user.
         call = "" if self.command else _CALL
         if self.shown_again is None:
-            return f"it is not known whether it shows again, since no new process has run it{call}"
+            return f"it was not run again in a new process, so it is not known whether it shows again{call}"
         if self.new_process:
             return _AGAIN[self.shown_again] + "in a new process" + ("" if self.shown_again else _DEPENDS) + call
         return f"{_AGAIN[self.shown_again]}in the same process; {_SAME[bool(self.command)]}{call}"
 
     @property
     def not_minimized(self) -> str | None:
-        """The reason for which its case stays as it is; None for a case that is minimized."""
+        """The reason why its case is not minimized; None if it is minimized."""
         if self.case.sizes and self.fault.kind == "growth":
-            return "the memory of a smaller case cannot be told from that of the process"
+            return "the memory of a smaller case cannot be distinguished from that of the process"
         return None if self.shown_again else "only a finding that shows again is minimized"
 
     @property
     def digest(self) -> str:
-        """The id, or what it is for a finding that is not minimised: told by the target, the bytes, and the fault."""
+        """The id. For a finding that is not minimized, it is a digest of the target, the bytes, and the fault."""
         parts = [self.case.data.hex(), str(self.case.probe), *self.fault.key, *self.command]
         return self.id or hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
@@ -86,7 +85,7 @@ class FuzzFinding(NamedTuple):
         return f"{text}-{self.digest}.json"
 
     def replay(self, path: str) -> str | None:
-        """Returns the command that shows it again, None if the command of the campaign is not known."""
+        """Returns the command that replays it; None if the command of the campaign is not known."""
         if not self.command:
             return None
         # A path that begins with a dash would be read as an option.
@@ -94,7 +93,7 @@ class FuzzFinding(NamedTuple):
         return joined_words(["hgproto", "fuzz", *self.command, "--replay", path])
 
     def to_json(self, path: str) -> dict[str, Any]:
-        """What its file has."""
+        """Returns the content of its file as JSON data."""
         requirement = default_revision().requirements.get(self.fault.rule)
         return {
             "kind": self.fault.kind,
@@ -125,14 +124,14 @@ class FuzzFinding(NamedTuple):
         }
 
     def text(self, path: str) -> str:
-        """The text of its file at a path."""
+        """Returns the text of its file at a path."""
         return json.dumps(self.to_json(path), indent=2) + "\n"
 
     def write(self, directory: str) -> str:
-        """Writes its file whole or not at all; gives the path. Raises :class:`OSError`.
+        """Writes its file completely or not at all, and returns the path. Raises :class:`OSError`.
 
-        Findings that differ have different names. Of one finding, a file that showed again is kept, and of these the one with the
-        fewest bytes.
+        Different findings have different names. A file of the same finding is kept if it showed again and this one did not, or else
+        if it has fewer bytes.
         """
         os.makedirs(directory, exist_ok=True)
         path = os.path.join(directory, self.name)
@@ -146,20 +145,20 @@ class FuzzFinding(NamedTuple):
 
 _AGAIN = {True: "it showed again ", False: "it did not show again "}
 _SAME = {
-    True: "a new one was not tried, which --start makes possible",
-    False: "a new one was not tried, which a method renew() of the target makes possible",
+    True: "a new one was not tried; use --start to make it possible",
+    False: "a new one was not tried; add a method renew() to the target to make it possible",
 }
 _CALL = "; oracle.judge(finding.case, hgproto.fuzz.targets.run_case(target, finding.case)) runs it again"
 _DEPENDS = ", so it may depend on the cases before it, or on time"
 
 
 def _rank(shown_again: bool | None, case: Case) -> tuple[bool, int]:
-    """Sorts what is kept of one finding: what showed again before what did not, then by size."""
+    """Sorts files of one finding: those that showed again come first, then the smaller ones."""
     return not shown_again, len(case.data)
 
 
 class Saved(NamedTuple):
-    """What is read of a finding's file. ``key``: its cause. ``digest``: of the schema. ``shown_again``: as of the finding."""
+    """The content of a finding's file. ``key``: its cause. ``digest``: that of the schema. ``shown_again``: as in the finding."""
 
     case: Case
     key: Key
@@ -190,7 +189,7 @@ def read_causes(path: str) -> set[Key]:
 
 
 def read_finding(path: str) -> tuple[Case, str]:
-    """The case of a finding's file, and the schema's digest. Raises :class:`ValueError` for what is none, :class:`OSError`."""
+    """Reads the case of a finding's file, and the schema's digest. Raises as :func:`read_saved`."""
     saved = read_saved(path)
     return saved.case, saved.digest
 
@@ -223,4 +222,4 @@ def read_saved(path: str) -> Saved:
         key = value["kind"], value["requirement"] or "", value["cause"]
         return Saved(case, key, value["schema"], shown_again)
     except (KeyError, TypeError, ValueError, RecursionError):
-        raise ValueError(f"{path}: this is no finding of hgproto fuzz") from None
+        raise ValueError(f"{path}: expected a finding of hgproto fuzz") from None

@@ -1,6 +1,6 @@
-"""Our own code as targets of fuzzing: functions that take any bytes and raise when something is wrong with us.
+"""Harnesses for hgproto itself: functions that accept arbitrary bytes and raise if hgproto misbehaves.
 
-Each is the same for all engines: the loop of :func:`run`, Hypothesis, and Atheris (``python -m hgproto.fuzz --atheris NAME``).
+Each works with every engine: the loop of :func:`run`, Hypothesis, and Atheris (``python -m hgproto.fuzz --atheris NAME``).
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ _TIGHT = Limits(
 class Harness(NamedTuple):
     """A harness.
 
-    ``call``: takes bytes; raises for a fault of ours. ``side``: who sends what it takes, ``client`` or ``server``. ``doc``:
-    what it holds us to.
+    ``call``: a function of bytes that raises if hgproto misbehaves. ``side``: the sender of the bytes, ``client`` or ``server``.
+    ``doc``: the property that it checks.
     """
 
     call: Callable[[bytes], object]
@@ -58,13 +58,13 @@ class Harness(NamedTuple):
 
 
 def check(holds: object, what: str) -> None:
-    """Raises :class:`AssertionError` unless something holds; also where Python runs without assertions."""
+    """Raises :class:`AssertionError` with the text ``what`` unless ``holds``, even if Python runs without assertions."""
     if not holds:
         raise AssertionError(what)
 
 
 def _cut(data: bytes) -> Iterator[bytes]:
-    """Bytes in chunks of sizes that they decide themselves."""
+    """Yields bytes in chunks whose sizes depend on the bytes."""
     at, size = 0, 1
     while at < len(data):
         yield data[at : at + size]
@@ -72,11 +72,11 @@ def _cut(data: bytes) -> Iterator[bytes]:
 
 
 def _outcome(frames: Iterable[Any]) -> tuple[list[Any], tuple[str, int] | None]:
-    """Frames, and the rule and the place at which they end when they are damaged."""
+    """Returns frames and, if they end with an error, its requirement and offset."""
     seen: list[Any] = []
     try:
         for frame in frames:
-            seen.append(frame)  # noqa: PERF402 - what was read before an error counts
+            seen.append(frame)  # noqa: PERF402 - frames before an error count
     except RemoteProtocolError as error:
         return seen, (error.requirement, error.offset or 0)
     return seen, None
@@ -85,18 +85,18 @@ def _outcome(frames: Iterable[Any]) -> tuple[list[Any], tuple[str, int] | None]:
 def _reader(data: bytes) -> None:
     whole, error = _outcome(FrameReader().read(data))
     chunked, error_of_chunks = _outcome(FrameReader().read(_cut(data)))
-    check(whole == chunked, "chunks do not matter to frames")
-    check(error == error_of_chunks, "chunks do not matter to errors")
+    check(whole == chunked, "frames do not depend on chunks")
+    check(error == error_of_chunks, "errors do not depend on chunks")
     again = b"".join(codec.encode_frame(frame, _MOST) for frame in whole)
-    check(data.startswith(again), "what was read is written as it was")
-    check(error is not None or again == data, "nothing is lost")
+    check(data.startswith(again), "decoded frames are encoded to the same bytes")
+    check(error is not None or again == data, "no bytes are lost")
 
 
 def _human(data: bytes) -> None:
     try:
         frame = parse_frame(data)
     except HumanFormError as error:
-        check(0 <= error.column <= len(data) + 1, "the column of an error is in the line")
+        check(0 <= error.column <= len(data) + 1, "the column of an error is within the line")
     else:
         _round_trip(frame)
     for frame in _outcome(FrameReader().read(data))[0]:
@@ -106,8 +106,8 @@ def _human(data: bytes) -> None:
 def _round_trip(frame: Any) -> None:
     line = format_frame(frame)
     check(line.isascii() and "\n" not in line, "a frame is a line of ASCII")
-    check(parse_frame(line) == frame, "a line is read back as its frame")
-    check(format_frame(parse_frame(line)) == line, "the canonical line stays as it is")
+    check(parse_frame(line) == frame, "a line is parsed as its frame")
+    check(format_frame(parse_frame(line)) == line, "the canonical line is stable")
 
 
 def _server(data: bytes) -> None:
@@ -119,10 +119,10 @@ def _server(data: bytes) -> None:
         bound = (limits or whole.limits).active_requests
         for server, told in ((whole, events), (chunked, in_chunks)):
             commands = [event for event in told if isinstance(event, RunCommand)]
-            check(len(commands) <= bound, "no more requests than allowed")
+            check(len(commands) <= bound, "the number of requests is within the limit")
             answers = [server.respond(one.request_id, description(one)) for one in commands if server.works]
             _sent([*told, *answers, *server.receive_end()])
-        check(whole.works == chunked.works, "chunks do not matter to the state")
+        check(whole.works == chunked.works, "the state does not depend on chunks")
 
 
 def _client(data: bytes) -> None:
@@ -137,13 +137,13 @@ def _client(data: bytes) -> None:
         _same_events(events, in_chunks)
         for client in clients:
             client.receive_end()
-            check(not client.active, "after the end nobody waits")
+            check(not client.active, "after the end of input no request waits")
 
 
 def _same_events(one: list[Any], other: list[Any]) -> None:
-    """Chunks do not matter to events; what comes after the end of a connection is refused once for each chunk."""
+    """Checks that events do not depend on chunks. After the connection has ended, each chunk is rejected separately."""
     shown = [[_plain(event) for event in _to_error(events)] for events in (one, other)]
-    check(shown[0] == shown[1], "chunks do not matter to events")
+    check(shown[0] == shown[1], "events do not depend on chunks")
 
 
 def _to_error(events: list[Any]) -> Iterator[Any]:
@@ -163,21 +163,21 @@ def _plain(event: Any) -> Any:
 
 
 def _sent(events: list[Any]) -> None:
-    """What a server sends is whole frames on streams of its own."""
+    """Checks that a server sends only valid frames on its own streams."""
     for event in events:
         for frame in event if isinstance(event, SendFrames) else event.frames if isinstance(event, Error) else ():
             codec.check_header(frame)
-            check(not frame.stream_id & 1, "a server's streams are even")
+            check(not frame.stream_id & 1, "the stream ids of a server are even")
 
 
 def _validator(data: bytes) -> None:
     for role in ("client", "server"):
         whole = list(validate(data, role=role))
-        check(whole == list(validate(_cut(data), role=role)), "chunks do not matter to findings")
-        check(all(0 <= finding.offset <= len(data) for finding in whole), "findings are about the input")
+        check(whole == list(validate(_cut(data), role=role)), "findings do not depend on chunks")
+        check(all(0 <= finding.offset <= len(data) for finding in whole), "findings are within the input")
     frames = list(validate(data, depth="frames"))
-    check(frames == list(validate(_cut(data), depth="frames")), "chunks do not matter to findings about frames")
-    check(len(frames) <= 1 + 20 * (1 + len(data) // codec.HEADER_BYTES), "findings are bounded")
+    check(frames == list(validate(_cut(data), depth="frames")), "findings about frames do not depend on chunks")
+    check(len(frames) <= 1 + 20 * (1 + len(data) // codec.HEADER_BYTES), "the number of findings is bounded")
 
 
 def _differential(raw: bytes) -> None:
@@ -186,9 +186,12 @@ def _differential(raw: bytes) -> None:
         data = raw[at:]
         fast, slow = _by_codec(data), _by_structs(data)
         if len(fast) == 6 or len(slow) == 6:
-            check(fast == slow, f"both codecs refuse alike: {fast} and {slow}")
+            check(fast == slow, f"both codecs report the same error: {fast} and {slow}")
         else:
-            check(fast[:2] == slow[:2] and same_value(fast[2], slow[2]), f"both codecs read alike: {fast} and {slow}")
+            check(
+                fast[:2] == slow[:2] and same_value(fast[2], slow[2]),
+                f"both codecs decode the same value: {fast} and {slow}",
+            )
         at = codec.frame_end(raw, at)
 
 
@@ -215,12 +218,14 @@ def _by_structs(data: bytes) -> tuple[Any, ...]:
 
 
 HARNESSES: dict[str, Harness] = {
-    "reader": Harness(_reader, "client", "frames come out as they went in, however they are cut; damage is one error"),
-    "server": Harness(_server, "client", "no bytes raise, exceed a limit, or are read otherwise in chunks"),
-    "client": Harness(_client, "server", "no bytes raise, exceed a limit, or are read otherwise in chunks"),
-    "human": Harness(_human, "client", "a frame's line is read back as the frame; any other line is one error"),
-    "validator": Harness(_validator, "client", "no bytes raise; findings are the same in chunks, and in the input"),
-    "differential": Harness(_differential, "client", "the Structs and the fast codec have one meaning"),
+    "reader": Harness(_reader, "client", "reading frames does not depend on chunks; damage is reported once"),
+    "server": Harness(_server, "client", "no bytes raise, exceed a limit, or depend on chunks"),
+    "client": Harness(_client, "server", "no bytes raise, exceed a limit, or depend on chunks"),
+    "human": Harness(_human, "client", "the line of a frame is parsed as the frame; any other line is one error"),
+    "validator": Harness(
+        _validator, "client", "no bytes raise; findings do not depend on chunks, and are within the input"
+    ),
+    "differential": Harness(_differential, "client", "the Structs and the fast codec agree"),
 }
 """The harnesses by name."""
 
@@ -235,7 +240,7 @@ class Tally(NamedTuple):
 
 
 def cases_of(name: str, seed: int) -> Iterator[bytes]:
-    """Bytes for a harness, without end: lines for the human form, else what its side sends."""
+    """Yields an infinite sequence of bytes for a harness: lines in human form for ``human``, or else cases of its side."""
     harness = HARNESSES[name]
     role = other_role(harness.side)
     for number, case in enumerate(Cases(role, seed, rate=70, probe=False)):
@@ -258,7 +263,7 @@ def run(
     most_cases: int | None = None,
     watch: Callable[[int], object] | None = None,
 ) -> Tally:
-    """Runs a harness, without any engine. ``watch``: told after each case how many there were."""
+    """Runs a harness without an engine. ``watch``: called after each case with the number of cases."""
     call = HARNESSES[name].call
     begun = time.monotonic()
     number = size = 0
@@ -269,7 +274,7 @@ def run(
         try:
             call(data)
         except LocalProtocolError as error:
-            # What a peer sends is never our caller's mistake.
+            # Bytes from a peer must never raise an error about the caller.
             faults.append((data, error))
         except Exception as error:
             kind = (type(error), str(error)[:60])

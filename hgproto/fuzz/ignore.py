@@ -1,4 +1,4 @@
-"""Faults that are known, so that a campaign does not report them: selected by kind, requirement, or cause."""
+"""Known faults that a campaign does not report, selected by kind, requirement, or cause."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KINDS = {
     "breaks-rule": "the output of the target violates a requirement",
     "early-answer": "the target responded before the end of input, although it defers responses",
 }
-"""What can be wrong."""
+"""The kinds of faults, with their descriptions."""
 _CAUSE = "cause:"
 
 
@@ -36,7 +36,7 @@ class _Pattern(NamedTuple):
 
 
 class Ignored:
-    """Selects faults by words.
+    """Selector of faults by words.
 
     Each word is one of these, and a pattern has the wildcards ``*``, ``?``, and ``[...]``:
 
@@ -62,7 +62,7 @@ def _patterns(word: str) -> Iterable[_Pattern]:
     kind, colon, rest = word.partition(":")
     if colon and not rest:
         # An empty pattern would select every fault without a requirement.
-        raise ValueError(f"there is no pattern after {quoted(word)}; add one, or leave the colon out")
+        raise ValueError(f"there is no pattern after {quoted(word)}; add one, or remove the colon")
     if word.startswith(_CAUSE):
         return [_Pattern("*", "*", rest)]
     if kind in KINDS:

@@ -1,7 +1,7 @@
-"""Locates the frame at which a target stops, for faults that say nothing of their cause.
+"""Locates the frame at which a target stops, for faults without a known cause.
 
-A target that is silent, hangs, grows, or crashes without a report gives no words by which its faults could be told apart. The kind
-of the frame at which it stops does: the shortest start of the case that shows the fault ends with that frame.
+A target that is silent, hangs, grows, or crashes without a report does not describe its fault. The kind of the frame at which it
+stops then distinguishes faults: the shortest start of the case that shows the fault ends with that frame.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 __all__ = ["FIRST", "kinds_of", "needs_place", "place_in", "places_of", "stop_of", "without_place"]
 
 _SILENT = frozenset({"rejects-valid", "hang", "growth"})
-_UNSAID = re.compile(r"killed by (?:SIG\w+|signal N)|exit status N|takes no connections any more")
+_UNSAID = re.compile(r"killed by (?:SIG\w+|signal N)|exit status N|accepts no more connections")
 """Crashes without a report."""
 _PLACE = re.compile(r"(?:^| )(?P<place>at .*)$")
 FIRST = "at the first command"
-"""The place of a target that shows the fault whatever comes before its first command."""
+"""The place of a fault that shows even if no frames precede the probe."""
 _DIALOGUE = "at a pause of a dialogue"
 _SERIES = "at a series"
 _REVISION = default_revision()
@@ -34,7 +34,7 @@ _BEGIN, _END, _ENCODED = _REVISION.begin, _REVISION.end, _REVISION.encoded
 
 
 def needs_place(kind: str, rule: str, cause: str) -> bool:
-    """True for a fault whose cause is unknown, so that only the place tells it from others."""
+    """True for a fault with an unknown cause, which only its place distinguishes from others."""
     return (kind in _SILENT and not rule and not cause) or (kind == "crash" and _UNSAID.fullmatch(cause) is not None)
 
 
@@ -44,20 +44,20 @@ def without_place(cause: str) -> str:
 
 
 def place_in(cause: str) -> str:
-    """Returns the place at the end of a cause; empty without one."""
+    """Returns the place at the end of a cause; empty if it has no place."""
     found = _PLACE.search(cause)
     return "" if found is None else found["place"]
 
 
 def places_of(case: Case) -> list[str]:
-    """Returns the places that a case passes: the kinds of its frames, or what it is if more than its frames matters."""
+    """Returns the places that a case passes: the kinds of its frames, or one word for a dialogue or a series."""
     if case.waits or case.sizes:
         return [_DIALOGUE if case.waits else _SERIES]
     return kinds_of(without_probe(case))
 
 
 def kinds_of(data: bytes) -> list[str]:
-    """Returns the kind of each frame in words: type, flags, and whether it is encoded or begins a stream again."""
+    """Returns the kind of each frame in words: type, flags, and marks for an encoded payload and for a reopened stream."""
     kinds = []
     ended: set[int] = set()
     for frame in frames_of(data):
@@ -80,8 +80,8 @@ def kinds_of(data: bytes) -> list[str]:
 def stop_of(data: bytes, shows: Callable[[bytes], bool], known: Collection[str] = ()) -> tuple[str, bytes]:
     """Returns the kind of the frame at which a target stops, and the start of the bytes that ends with it.
 
-    ``data``: without a probe; they show the fault. ``shows``: True for a start that shows it too. ``known``: kinds that are tried
-    first, because two tries confirm one.
+    ``data``: bytes without a probe that show the fault. ``shows``: returns True for a start that shows the fault. ``known``: kinds
+    that are tried first, because two runs confirm a kind.
     """
     frames, kinds = frames_of(data), kinds_of(data)
     ends = [0]

@@ -1,4 +1,4 @@
-"""Logs of targets: the file that a running server writes, or the standard error of a process that is started here."""
+"""Logs of targets: the file that a running server writes, or the standard error of a process that hgproto starts."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 __all__ = ["GRACE", "MOST_GRACE", "ErrorLog", "Log", "StartedServer", "crash_in"]
 
 GRACE, MOST_GRACE = 0.05, 0.25
-"""Seconds for a target to write a report after a case: one that has not answered, and one that is known to write late."""
+"""Seconds to wait for a crash report after a case: of a target without a response, and of a target known to write late."""
 _MOST_NEWS = 1 << 20
-"""Bytes that are searched for one case: the last of them, where a report ends."""
+"""The number of last bytes that are searched for one case. A report ends there."""
 _MOST_KEPT = 1 << 24
-"""Bytes of standard error after which the file of a process that was started here begins again."""
+"""The size of standard error, in bytes, after which the file of a started process is emptied."""
 _PAUSE = 0.005
 _SETTLED = 0.02
-"""Time without news after which a report is complete: an exception may have another behind it."""
+"""Seconds without new bytes after which a report is complete. Another exception may follow the first one."""
 
 
 class Log:
-    """A file that grows, read from its end at the time of opening. Raises :class:`OSError` for a file that cannot be read."""
+    """A growing file, read from its end at the time of opening. Raises :class:`OSError` if the file cannot be read."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -37,7 +37,7 @@ class Log:
         self._at = self._file.seek(0, os.SEEK_END)
 
     def news(self) -> bytes:
-        """Returns the bytes that were written since the last call; a file that was cut or replaced is read from its start."""
+        """Returns the bytes written since the last call. A file that was truncated or replaced is read from its start."""
         with contextlib.suppress(OSError):
             if not os.path.samestat(os.stat(self._path), os.fstat(self._file.fileno())):
                 another = open(self._path, "rb")  # noqa: SIM115
@@ -57,9 +57,9 @@ class Log:
 
 
 def crash_in(logs: Iterable[Log], seconds: float) -> tuple[str | None, str]:
-    """Searches what is new in logs for a sign of a crash; returns the sign, or None, and the new text.
+    """Searches the new text in logs for a sign of a crash. Returns the sign, or None, and the new text.
 
-    ``seconds``: how long to wait for news that have a sign. A report that has begun is read to its end.
+    ``seconds``: the maximum time to wait for a sign. A report that has begun is read to its end.
     """
     data, last = b"", time.monotonic() + seconds
     logs = list(logs)
@@ -76,7 +76,7 @@ def crash_in(logs: Iterable[Log], seconds: float) -> tuple[str | None, str]:
 
 
 class ErrorLog(Log):
-    """The standard error of processes that are started here: a file of bounded size, which :meth:`close` removes."""
+    """The standard error of started processes: a file of bounded size, which :meth:`close` removes."""
 
     def __init__(self) -> None:
         handle, self.path = tempfile.mkstemp(prefix="hgproto-", suffix=".log")
@@ -84,29 +84,29 @@ class ErrorLog(Log):
         super().__init__(self.path)
 
     def opened(self) -> BinaryIO:
-        """Returns the file to be written to: at its end, so that it can be cut while a process writes."""
+        """Opens the file for appending, so that it can be truncated while a process writes."""
         return open(self.path, "ab")
 
     def bound(self) -> None:
-        """Begins the file again if it has become too large. What was not read by then is lost."""
+        """Empties the file if it has become too large. Unread bytes are lost."""
         with contextlib.suppress(OSError):
             if os.path.getsize(self.path) > _MOST_KEPT:
                 self.clear()
 
     def clear(self) -> None:
-        """Begins the file again."""
+        """Empties the file."""
         os.truncate(self.path, 0)
 
     def close(self) -> None:
         """Closes and removes the file."""
         super().close()
-        # On some systems, a process that still has it open keeps it.
+        # Some systems do not remove a file that a process has open.
         with contextlib.suppress(OSError):
             os.unlink(self.path)
 
 
 class StartedServer:
-    """A server that is started by a command, whose standard error is watched, and that can be started again after its end.
+    """A server that is started by a command and can be started again after its end. Its standard error is a log.
 
     ``log``: its standard error, to be closed after :meth:`stop`. Raises :class:`ValueError` for a command that cannot be split into
     words.
@@ -121,7 +121,7 @@ class StartedServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> int:
-        """Starts it, after what is left of it was ended; returns its process id. Raises :class:`OSError`."""
+        """Stops it, starts it again, and returns its process id. Raises :class:`OSError`."""
         self.stop()
         with self.log.opened() as errors:
             self.log.clear()
@@ -130,7 +130,7 @@ class StartedServer:
 
     @property
     def is_started(self) -> bool:
-        """True from its start until it was stopped here, even if it has ended by itself."""
+        """True from :meth:`start` until :meth:`stop`, even if it has ended by itself."""
         return self._process is not None
 
     def ended(self, seconds: float) -> int | None:
@@ -143,7 +143,7 @@ class StartedServer:
         return None
 
     def stop(self) -> None:
-        """Ends it and what it started."""
+        """Ends it and the processes that it started."""
         if self._process is not None:
             end(self._process)
             self._process = None

@@ -1,6 +1,6 @@
-"""The memory of a target: the largest peak of its process and of the processes that this one has started.
+"""The memory of a target: the largest peak of its process and of that process's descendants.
 
-Only Linux tells it. A process whose parent has ended belongs to another one there, so it is not measured.
+It can be measured only on Linux. A descendant whose parent has ended is not measured, because it has a new parent.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ __all__ = ["own_peak", "peak"]
 
 _PEAK = re.compile(rb"^VmHWM:\s*(\d+) kB", re.MULTILINE)
 _MOST = 64
-"""Processes that are looked at: a target that leaves many behind would be slowed down by all of them."""
+"""The maximum number of processes that are measured, so that many left-over processes do not slow the campaign down."""
 
 
 def peak(pid: int | None) -> int:
-    """Returns the most bytes that a process or one of its descendants has had in memory; 0 where that is unknown.
+    """Returns the peak memory, in bytes, of a process or one of its descendants; 0 if unknown.
 
-    Of many descendants, those that were started last are looked at.
+    If there are many descendants, those started last are measured.
     """
     most, left = 0, [] if pid is None else [pid]
     for _ in range(_MOST):
@@ -33,7 +33,7 @@ def peak(pid: int | None) -> int:
 
 
 def own_peak() -> int:
-    """Returns the peak of this process, of its descendants, and of those that it has waited for."""
+    """Returns the peak memory, in bytes, of this process, its descendants, and the processes that it has waited for."""
     most = peak(os.getpid())
     if not most or sys.platform != "linux":
         return 0
@@ -43,7 +43,7 @@ def own_peak() -> int:
 
 
 def _peak_of(pid: int) -> int:
-    """The most bytes of a process that were in memory so far."""
+    """Returns the peak memory of a process so far, in bytes."""
     try:
         with open(f"/proc/{pid}/status", "rb") as file:
             found = _PEAK.search(file.read())
@@ -53,9 +53,9 @@ def _peak_of(pid: int) -> int:
 
 
 def _children(pid: int) -> list[int]:
-    """The processes that the threads of a process have started."""
+    """Returns the ids of the processes that the threads of a process have started."""
     children: list[int] = []
-    # The process may have ended, or one of its threads.
+    # The process or one of its threads may have ended.
     with contextlib.suppress(OSError):
         for thread in os.listdir(f"/proc/{pid}/task"):
             with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{thread}/children", "rb") as file:

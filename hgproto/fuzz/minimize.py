@@ -1,7 +1,7 @@
-"""Minimising: the fewest and simplest frames that still show the same fault.
+"""Minimization: finds the fewest and simplest frames that still show the same fault.
 
-What is tried knows frames: whole ones are left out, flags cleared, ids renumbered together, payloads shortened with the
-lengths that say so. Bytes are only cut where that is all that is left.
+The changes preserve frames: they remove whole frames, clear flags, renumber ids together, and shorten payloads together with their
+lengths. Bytes are cut only from frames that are already cut.
 """
 
 from __future__ import annotations
@@ -59,10 +59,10 @@ def _next(tries: Attempts, result: bool) -> list[bytes] | None:
 
 
 def attempts(frames: list[bytes]) -> Attempts:
-    """Yields changed frames to be tried, one list after the other, and goes on from those for which True is sent back.
+    """Yields lists of changed frames to be tried, and continues from those for which True is sent back.
 
-    The caller decides when to try: whatever was found by then stays the smallest. An empty frame stands for a wait: it may be left
-    out, and is not changed.
+    The caller may stop at any time with the smallest list so far. An empty frame stands for a wait: it may be removed, but it is
+    not changed.
     """
     known: set[tuple[bytes, ...]] = set()
     before: list[bytes] | None = None
@@ -88,7 +88,7 @@ def _tried(frames: list[bytes], known: set[tuple[bytes, ...]]) -> Generator[list
 
 
 def _fewer(frames: list[bytes], known: set[tuple[bytes, ...]]) -> Generator[list[bytes], bool, list[bytes]]:
-    """Leaves out as many frames as can be, larger parts first."""
+    """Removes as many frames as possible, larger parts first."""
     size = max(1, len(frames) // 2)
     while True:
         at = 0
@@ -104,7 +104,7 @@ def _fewer(frames: list[bytes], known: set[tuple[bytes, ...]]) -> Generator[list
 
 
 def _without_one(frames: list[bytes]) -> Iterator[list[bytes]]:
-    """The frames without a request, or without a stream; or on one stream fewer."""
+    """Yields the frames without one request, without one stream, or without the encoding of one stream."""
     for name in _IDS:
         ids = {number_of(frame, name) for frame in frames if has_header(frame)}
         for one in sorted(ids) if len(ids) > 1 else ():
@@ -131,7 +131,7 @@ def _without_one(frames: list[bytes]) -> Iterator[list[bytes]]:
 
 
 def _renumbered(frames: list[bytes]) -> Iterator[list[bytes]]:
-    """The frames with the lowest ids that keep them apart, all of one kind at once, then one by one."""
+    """Yields the frames with the lowest distinct ids, all ids of one kind at once and then one by one."""
     for name in _IDS:
         ids: dict[int, int] = {}
         free = {0: count(2, 2), 1: count(1, 2)}
@@ -155,7 +155,7 @@ def _with_id(frame: bytes, ids: dict[int, int], name: str) -> bytes:
 
 
 def _simpler(frames: list[bytes]) -> Iterator[list[bytes]]:
-    """The frames with one of them simpler."""
+    """Yields the frames with one of them simplified."""
     for number, frame in enumerate(frames):
         for simpler in _simpler_frames(frame):
             yield [*frames[:number], simpler, *frames[number + 1 :]]
@@ -172,7 +172,7 @@ def _simpler_frames(frame: bytes) -> Iterator[bytes]:
             if number >> bit & 1:
                 yield with_number(frame, name, number ^ 1 << bit)
     if len(payload) != number_of(frame, "length"):
-        # What is cut stays cut.
+        # A cut frame stays cut.
         yield from (header + payload[: len(payload) // 2], header + payload[:-1]) if payload else ()
         return
     kind = number_of(frame, "type")
@@ -184,7 +184,7 @@ def _simpler_frames(frame: bytes) -> Iterator[bytes]:
 
 
 def _shorter(kind: int, payload: bytes) -> Iterator[bytes]:
-    """Shorter payloads, those of arguments with their lengths put right."""
+    """Yields shorter payloads. Those of arguments have matching lengths."""
     if kind == _CONTENT.argument_code and len(payload) >= 4:
         name_length = int.from_bytes(payload[:2], "little")
         value_length = int.from_bytes(payload[2:4], "little")
@@ -200,6 +200,6 @@ def _shorter(kind: int, payload: bytes) -> Iterator[bytes]:
 
 
 def _sizes(size: int) -> Iterator[int]:
-    """Sizes below another, the smallest and those that are worth most first."""
+    """Yields sizes below ``size``, the smallest first."""
     sizes = {0, 1, size // 4, size // 2, size - size // 4, size - 16, size - 4, size - 1}
     yield from sorted(one for one in sizes if 0 <= one < size)

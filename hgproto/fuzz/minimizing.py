@@ -1,4 +1,4 @@
-"""A finding on its way: first its case is run again, then smaller cases are tried."""
+"""The progress of minimizing a finding: its case is run again, and then smaller cases are tried."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 __all__ = ["Minimizing"]
 
 _MOST_TRIES = 1000
-"""Changes that are tried to make one finding smaller."""
+"""The maximum number of changes that are tried to make one finding smaller."""
 
 
 class Minimizing:
     """A finding that is being minimized.
 
-    ``start``: the start of its case that is known to be all that it takes. ``is_retry``: True for a later case of a finding that
-    did not show again. ``was_run_again``: True once it is known whether the finding shows again. ``seconds``: time that was spent.
+    ``start``: a start of its case that is known to show the finding. ``is_retry``: True for a later case of a finding that did not
+    show again. ``was_run_again``: True once the case was run again. ``seconds``: the time spent so far.
     """
 
     def __init__(self, finding: FuzzFinding, start: bytes, *, is_retry: bool = False) -> None:
@@ -39,13 +39,13 @@ class Minimizing:
         self._number = 0
 
     def shown_again(self, shown: bool | None, new_process: bool) -> None:
-        """Notes whether the finding showed again, and whether by a new process."""
+        """Records the result of running the case again. ``shown``: None if unknown."""
         self.finding = self.finding._replace(shown_again=shown, new_process=new_process)
         self.was_run_again = True
         self.is_done = self.finding.not_minimized is not None
 
     def candidate(self, most_seconds: float) -> list[bytes] | None:
-        """Returns the frames to be tried next; None when there is nothing more to try, or no time left."""
+        """Returns the frames to be tried next; None if there are no more changes or no more time."""
         candidate = None
         if self.seconds < most_seconds and self._number < _MOST_TRIES:
             self._number += 1
@@ -58,7 +58,7 @@ class Minimizing:
             case = self.finding.case
             start, self._start = self._start, None
             if start is not None and (start != without_probe(case) or case.sizes):
-                # The start of the case is all that it takes, and may do so at once.
+                # Try the known start of the case first.
                 return frames_of(start)
             self._attempts = attempts(frames_and_waits(case))
             return next(self._attempts, None)
@@ -68,7 +68,7 @@ class Minimizing:
             return None
 
     def tried(self, smaller: tuple[Case, Fault] | None) -> None:
-        """Takes a candidate as a case with its fault; None if it does not show the finding."""
+        """Records the result of a candidate: its case and fault; None if it does not show the finding."""
         self._is_smaller = smaller is not None
         if smaller is not None:
             self.finding = self.finding._replace(case=smaller[0], fault=smaller[1])

@@ -1,8 +1,7 @@
-"""The mutator: sessions of one side, changed so that they stay alive, and broken on purpose now and then.
+"""The mutator: changes sessions of one side so that they stay valid, and inserts faults with a given probability.
 
-What is changed is what a side says: requests and their frames. Lengths, sub-headers, continuation flags and streams follow,
-so that a change reaches the code behind the first check. With a known probability one thing is then broken: a rule by its
-violator, or a field, a length or a byte by chance.
+The changes affect requests and their frames. Lengths, sub-headers, continuation flags, and streams are adjusted, so that a change
+reaches the code behind the first check. A fault is a violator's, or a random change of a field, a length, a byte, or a frame.
 """
 
 from __future__ import annotations
@@ -33,12 +32,12 @@ __all__ = ["Mutator"]
 _REVISION = default_revision()
 codec, _CONTENT = _REVISION.codec, Content(_REVISION)
 _DATA = _REVISION.data_types
-"""Frames of raw bytes, with their flags for more and for the last."""
+"""The frame types with raw bytes, and their flags for more frames and for the last one."""
 _NAME, _ARGUMENT, _PROGRESS = _CONTENT.name, _CONTENT.argument_code, _REVISION.code_of("progress")
 _MESSAGES = (_REVISION.code_of("text"), _PROGRESS, _REVISION.code_of("error"))
 _SIZES = (0, 1, 2, 127, 128, 129, 254, 255, 256, 257, 511, 512, 4095, 32767, 32768, 65000, 65535)
 _MOST_FRAMES = 60
-"""Frames of a session; the requests that would make it longer are left out."""
+"""The maximum number of frames of a session. Requests that would exceed it are left out."""
 _NAMES = ("x", "heads", "a b", "~", "c" * 127, "c" * 128, "c" * 255, "c" * 256, "\0", "%s")
 _ARGUMENT_NAMES = ("a", "key", "\0", "n" * 127, "n" * 128, "n" * 255, "n" * 256, "%s", " ")
 
@@ -72,18 +71,18 @@ class Mutator:
         )
 
     def fresh(self) -> list[Line]:
-        """A session that keeps every rule."""
+        """Builds the lines of this side of a valid session."""
         return [line for line in session(self._choices, encodings=self._encodings) if line.side == self._side]
 
     def mutated(self, lines: Iterable[Line]) -> list[Line]:
-        """A session changed in one to three ways, alive."""
+        """Applies one to three changes to a session; it stays valid."""
         requests = _requests(lines)
         for _ in range(self._choices.among(1, 3)):
             self._choices.pick(self._changes)(requests)
         return self._laid(requests)
 
     def crossed(self, one: Iterable[Line], other: Iterable[Line]) -> list[Line]:
-        """Requests of two sessions in one, alive."""
+        """Combines requests of two sessions into one valid session."""
         requests: dict[int, list[Frame]] = {}
         for lines in (one, other):
             for frames in _requests(lines).values():
@@ -93,7 +92,7 @@ class Mutator:
         return self._laid(requests)
 
     def broken(self, lines: list[Line]) -> list[Line]:
-        """A session with one thing broken, as often as the rate says; else as it is."""
+        """Inserts a fault into a session, as often as ``rate``; otherwise returns it unchanged."""
         if self._choices.below(100) >= self._rate:
             return lines
         if self._choices.below(2) and all(line.frame is not None for line in lines):
@@ -107,11 +106,11 @@ class Mutator:
                     encodings=self._encodings,
                 )
             except (RemoteProtocolError, LookupError):
-                # Only what is alive can be broken on purpose.
+                # Violators need a valid session.
                 both = None
             if both is not None:
                 return [line for line in both if line.side == self._side]
-        return self._spoilt(lines)
+        return self._damaged(lines)
 
     def of_bytes(self, data: BytesLike) -> list[Line]:
         """Returns bytes of this side as lines. Bytes that are not a whole frame are one line."""
@@ -134,16 +133,16 @@ class Mutator:
                 lines = self.mutated(lines)
             return self._bytes_of(self.broken(lines or self.fresh()))
         except HgprotoError:
-            # What is damaged cannot be changed as what it was to be.
-            return self._bytes_of(self._spoilt(lines))
+            # Damaged frames do not support the changes for valid ones.
+            return self._bytes_of(self._damaged(lines))
 
     def _bytes_of(self, lines: list[Line]) -> bytes:
         return b"".join(part for _, part in wires(lines, encodings=self._encodings) if part is not None)
 
-    # Alive.
+    # Valid changes.
 
     def _laid(self, requests: dict[int, list[Frame]]) -> list[Line]:
-        """Requests as lines: their frames in turns, on streams."""
+        """Builds lines from requests: interleaves their frames and assigns them to streams."""
         lines: list[Line] = []
         queues: list[list[Frame]] = []
         frames = 0
@@ -153,7 +152,7 @@ class Mutator:
                 queues.append(_repaired(queue))
         begun = 1
         while queues:
-            # One that was begun goes on, or the next begins.
+            # Continue one of the begun requests, or begin the next one.
             which = self._choices.below(min(begun + 1, len(queues), 4))
             begun = max(begun, which + 1)
             lines.append(Line(self._side, queues[which].pop(0)))
@@ -163,7 +162,7 @@ class Mutator:
         return list(on_streams(lines, self._side, self._choices, self._profiles))
 
     def _add(self, requests: dict[int, list[Frame]]) -> None:
-        """Another request, or what is said of one."""
+        """Adds a request, or the frames of a response."""
         more = list(_requests(self.fresh()).values())
         if more:
             free = next(one for one in range(1, 1 << 16, 2) if one not in requests)
@@ -175,7 +174,7 @@ class Mutator:
             del requests[self._choices.pick(list(requests))]
 
     def _pick(self, requests: dict[int, list[Frame]], kinds: Sequence[int]) -> tuple[list[Frame], int] | None:
-        """The frames of a request, and which of them is to be changed."""
+        """Chooses the frames of a request, and the number of the frame to change."""
         places = [
             (frames, number)
             for frames in requests.values()
@@ -189,7 +188,7 @@ class Mutator:
         return bytes([self._choices.pick((0, 0x61, 0xFF))]) * size
 
     def _resize(self, requests: dict[int, list[Frame]]) -> None:
-        """Data or the value of an argument of another size."""
+        """Replaces data or the value of an argument by bytes of another size."""
         place = self._pick(requests, (*_DATA, _ARGUMENT))
         if place is None:
             return
@@ -204,7 +203,7 @@ class Mutator:
                 frames[number] = frame.replace(payload=_whole(argument.name, value))
 
     def _cut(self, requests: dict[int, list[Frame]]) -> None:
-        """Data or an argument in several frames."""
+        """Splits data or an argument into two frames."""
         place = self._pick(requests, (*_DATA, _ARGUMENT))
         if place is None:
             return
@@ -226,7 +225,7 @@ class Mutator:
             ]
 
     def _insert_empty(self, requests: dict[int, list[Frame]]) -> None:
-        """An empty frame before one of data, or in the middle of a value."""
+        """Inserts an empty frame before a data frame, or into a value."""
         place = self._pick(requests, (*_DATA, _ARGUMENT))
         if place is None:
             return
@@ -238,7 +237,7 @@ class Mutator:
             frames.insert(number + 1, frame.replace(payload=b""))
 
     def _rename(self, requests: dict[int, list[Frame]]) -> None:
-        """Another name of a command, or of an argument."""
+        """Replaces the name of a command or of an argument."""
         place = self._pick(requests, (_NAME, _ARGUMENT))
         if place is None:
             return
@@ -254,23 +253,23 @@ class Mutator:
             frames[number] = frame.replace(payload=_whole(name, value))
 
     def _another_payload(self, requests: dict[int, list[Frame]]) -> None:
-        """Another message, or another whole error."""
+        """Replaces the payload of a message, a progress frame, or an error."""
         place = self._pick(requests, _MESSAGES)
         if place is None:
             return
         frames, number = place
         payload = self._maker.payload(self._choices, int(frames[number].type))
         if frames[number].type == _PROGRESS:
-            # A topic that was begun is ended.
+            # Keep the topic and its position, so that every topic still ends.
             _, decode, encode = _REVISION.structure_of("progress")
             before, after = decode(bytes(frames[number].payload)), decode(payload)
             payload = encode(after.replace(topic=before.topic, pos=before.pos))
         frames[number] = frames[number].replace(payload=payload)
 
     def _renumber(self, requests: dict[int, list[Frame]]) -> None:
-        """Other ids, of which the order is kept."""
+        """Replaces the request ids; their order stays the same."""
         if self._side == "server":
-            # A client knows only the requests that it has sent.
+            # A client accepts only ids of requests that it has sent.
             return
         step = self._choices.pick((2, 4, 256, 2048))
         first = self._choices.pick((1, 1, 127, 129, 255, 257, 32767))
@@ -282,7 +281,7 @@ class Mutator:
                 requests[request_id] = [frame.replace(request_id=request_id) for frame in one]
 
     def _with_other_side(self, lines: list[Line]) -> list[Line]:
-        """The session with a command or a response of the other side for each request."""
+        """Adds a command or a response of the other side for each request."""
         ids = list(_requests(lines))
         if self._side == "client":
             respond = _REVISION.message("response")
@@ -296,10 +295,10 @@ class Mutator:
         other = [Line(side, frame) for frame in said]
         return [*lines, *other] if self._side == "client" else [*other, *lines]
 
-    # Broken.
+    # Faults.
 
-    def _spoilt(self, lines: list[Line]) -> list[Line]:
-        """One field, length or byte is another, or a frame more, fewer or elsewhere."""
+    def _damaged(self, lines: list[Line]) -> list[Line]:
+        """Changes one field, length, or byte, or removes or repeats a frame."""
         lines = list(lines)
         numbers = [number for number, line in enumerate(lines) if line.frame is not None and line.data is None]
         if not numbers:
@@ -337,7 +336,7 @@ class Mutator:
 
 
 def _requests(lines: Iterable[Line]) -> dict[int, list[Frame]]:
-    """The frames of each request, without streams."""
+    """Returns the frames of each request, without streams."""
     requests: dict[int, list[Frame]] = {}
     for line in lines:
         frame = line.frame
@@ -347,9 +346,9 @@ def _requests(lines: Iterable[Line]) -> dict[int, list[Frame]]:
 
 
 def _repaired(frames: list[Frame]) -> list[Frame]:
-    """Not too many frames, with the flags of data put right: all but the last go on."""
+    """Removes surplus data frames, and sets the flags of data frames: all but the last announce another one."""
     while len(frames) > _MOST_FRAMES:
-        # The first of data that go on can do without.
+        # Remove the first data frame.
         spare = next((number for number, frame in enumerate(frames) if frame.type in _DATA), None)
         if spare is None:
             break
@@ -363,13 +362,13 @@ def _repaired(frames: list[Frame]) -> list[Frame]:
 
 
 def _whole(name: str, value: bytes) -> bytes:
-    """The payload of an argument that is one whole frame."""
+    """Encodes an argument that is one whole frame."""
     argument, _, encode = _REVISION.structure_of("argument")
     return encode(argument(name, value))
 
 
 def _argument(frames: list[Frame], number: int) -> Any:
-    """The argument that is one whole frame; None when it is not."""
+    """Decodes an argument that is one whole frame; returns None if it is not."""
     before = frames[number - 1]
     is_rest = before.type == _ARGUMENT and before.flags & _CONTENT.more
     if is_rest or frames[number].flags & _CONTENT.more:

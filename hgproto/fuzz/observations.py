@@ -1,4 +1,4 @@
-"""Observations: what can be told of an implementation by what it gave, in a form in which two can be compared."""
+"""Observations: the behavior of an implementation as seen in its output, in a form that can be compared."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LAST, _FATAL = _REVISION.flag(_RESPONSE, "last"), _REVISION.flag(_ERROR, "fatal
 
 
 class UnreadableError(Exception):
-    """Raised for output that is not in the expected form. ``requirement``: the one that its bytes violate, if there is one."""
+    """Raised for output that is not in the expected form. ``requirement``: the one that its bytes violate; empty if unknown."""
 
     def __init__(self, message: str, requirement: str = "") -> None:
         super().__init__(message)
@@ -54,7 +54,7 @@ def of_frames(output: bytes, probe: int | None, encodings: Encodings | None = No
     encodings that are decoded. Raises :class:`UnreadableError` for bytes that are not a sequence of frames.
     """
     answers: dict[int, list[tuple[str, Any]]] = {}
-    # Pieces, since to join each with those before it takes time with the square of the answer's size.
+    # Lists of pieces, because joining each piece at once would take quadratic time.
     bodies: dict[int, list[bytes]] = {}
     complaint = ""
     complained = False
@@ -73,7 +73,7 @@ def of_frames(output: bytes, probe: int | None, encodings: Encodings | None = No
         stream_id = int(frame.stream_id)
         if stream_id not in streams:
             streams[stream_id] = InputStream(stream_id, encodings=encodings, reopen="restart")
-        # Violations are found by others; here the frames are only read.
+        # The validator finds violations; here the frames are only read.
         try:
             payload = streams[stream_id].receive(frame)
         except HgprotoError:
@@ -101,11 +101,14 @@ def of_frames(output: bytes, probe: int | None, encodings: Encodings | None = No
 _IGNORED = frozenset({"want-frame", "note"})
 _PIECES = frozenset(event_to_json(event(0, b"", False))["event"] for event in (ResponseData, CommandData))
 _OF_PEER = frozenset(event_to_json(event)["event"] for event in (RequestError(0, "", 0), PeerError(0, "")))
-"""Events that can have a message of the other side."""
+"""The events that can have a message of the other side."""
 
 
 def of_events(events: Iterable[Any]) -> Observation:
-    """Of events as JSON, as ``hgproto session --format json`` has them. Raises :class:`UnreadableError`."""
+    """Reads an observation from events as JSON, in the form of ``hgproto session --format json``.
+
+    Raises :class:`UnreadableError`.
+    """
     answers: dict[int, list[tuple[str, Any]]] = {}
     for event in events:
         try:
@@ -117,18 +120,18 @@ def of_events(events: Iterable[Any]) -> Observation:
                 return Observation(False, _joined(answers), complaint)
             told = answers.setdefault(int(event["request"]), [])
         except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
-            raise UnreadableError(f"no event of a session: {text_of(event)}") from None
+            raise UnreadableError(f"not an event of a session: {text_of(event)}") from None
         left_out = {"event", "request", "requirement", *([] if name in _OF_PEER else ["message"])}
         rest = {key: value for key, value in event.items() if key not in left_out}
         if "requirement" in event:
-            # What has failed for another reason than the other side's words has a message of the implementation, if any.
+            # With a requirement, the message is the implementation's own.
             rest.pop("message", None)
         if name in _PIECES:
             piece = rest.get("data", "")
             if not isinstance(piece, str):
-                raise UnreadableError(f"no event of a session: {text_of(event)}")
+                raise UnreadableError(f"not an event of a session: {text_of(event)}")
             if told and told[-1][0] == name and not told[-1][1].get("last"):
-                # How data is cut is not what it says.
+                # The sizes of pieces do not matter.
                 told[-1][1]["data"].append(piece)
                 told[-1][1]["last"] = rest.get("last")
                 continue
@@ -138,7 +141,7 @@ def of_events(events: Iterable[Any]) -> Observation:
 
 
 def without_own_words(found: Observation, wanted: Observation) -> Observation:
-    """Leaves out messages where the wanted observation has none of the other side, so that they are the implementation's."""
+    """Removes messages of the implementation: those where the wanted observation has no message of the other side."""
     answers = {}
     for request_id, told in found.answers.items():
         right = wanted.answers.get(request_id, [])
@@ -152,7 +155,7 @@ def without_own_words(found: Observation, wanted: Observation) -> Observation:
 
 
 def _joined(answers: dict[int, list[tuple[str, Any]]]) -> dict[int, list[tuple[str, Any]]]:
-    """Answers whose data is in one piece."""
+    """Joins the pieces of data in answers."""
     for told in answers.values():
         for name, rest in told:
             if name in _PIECES:
@@ -161,13 +164,13 @@ def _joined(answers: dict[int, list[tuple[str, Any]]]) -> dict[int, list[tuple[s
 
 
 def text_of(value: Any) -> str:
-    """A value in a few words."""
+    """Returns a short text for a value."""
     text = repr(value[:_SHOWN])[1:] if isinstance(value, bytes) else _whole(value)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def texts_of(one: Any, other: Any) -> tuple[str, str]:
-    """Two values in a few words. If both begin with these words, from a little before the place where they differ."""
+    """Returns short texts for two values. If these would be equal, they begin shortly before the first difference."""
     texts = text_of(one), text_of(other)
     if texts[0] != texts[1] or one == other:
         return texts
@@ -186,4 +189,4 @@ def _whole(value: Any) -> str:
 
 
 _SHOWN = 200
-"""Characters of a value that are shown, and bytes."""
+"""The maximum number of characters or bytes of a value that are shown."""

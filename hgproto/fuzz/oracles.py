@@ -1,8 +1,7 @@
-"""Oracles: whether what came of a case is wrong, and in which way.
+"""Oracles: decide whether the result of a case is a fault, and determine its kind.
 
-Crash, hang and growth need nothing but the target. The model is our reactor: what it makes of the same bytes is what the
-protocol says of them. Where that depends on when a server answers, or on limits that the target may have set otherwise, the
-model has no say.
+A crash, a hang, and growth need no model. For other faults, the model is hgproto's reactor with the same input. If its result
+depends on the time of responses, or on unknown limits of the target, the case is not judged.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ _DECODED, _COMPLETE = _REVISION.encoding_rules["too-large"], _REVISION.end_rule(
 _RAISED = frozenset({
     "active_requests", "argument_value", "arguments", "buffered_bytes", "open_streams", "receiving_requests", "request_bytes",
 })  # fmt: skip
-"""Fields of Limits that are raised to see if the outcome depends on them: one requirement stands for several."""
+"""Fields of Limits that are raised to check if the outcome depends on them. One requirement can cover several limits."""
 _ID = re.compile(r"[a-z-]+\.[a-z-]+")
 _NUMBER = re.compile(r"0x[0-9a-fA-F]+|\d+")
 
@@ -67,13 +66,13 @@ _IDLE: dict[str, frozenset[str]] = {
         "active_requests", "argument_value", "arguments", "buffered_bytes", "receiving_requests", "request_bytes",
     }),
 }  # fmt: skip
-"""The fields of Limits that no case meets, by what the target is."""
+"""The fields of Limits that no case reaches, by the role of the target."""
 
 
 def limits_of_target(role: str, settings: Iterable[str]) -> Limits | None:
-    """Returns the limits that are set for a target, None if there are none.
+    """Returns the limits of a target; None if ``settings`` is empty.
 
-    Raises as :meth:`hgproto.Limits.of`, and :class:`ValueError` for a limit that a target of this ``role`` does not meet.
+    Raises as :meth:`hgproto.Limits.of`, and :class:`ValueError` for a limit without effect on a target of this ``role``.
     """
     given = list(settings)
     for setting in given:
@@ -84,10 +83,10 @@ def limits_of_target(role: str, settings: Iterable[str]) -> Limits | None:
 
 
 class Fault(NamedTuple):
-    """What is wrong with what came of a case.
+    """A fault in the result of a case.
 
-    ``kind``: one of :data:`hgproto.fuzz.ignore.KINDS`. ``rule``: the id of the requirement involved, empty where it is not
-    known. ``cause``: what faults of the same cause share. ``expected``, ``found``: the two sides of the matter.
+    ``kind``: one of :data:`hgproto.fuzz.ignore.KINDS`. ``rule``: the id of the requirement involved; empty if unknown. ``cause``:
+    a description that is the same for all faults with the same cause. ``expected``, ``found``: the expected and the actual result.
     """
 
     kind: str
@@ -98,24 +97,24 @@ class Fault(NamedTuple):
 
     @property
     def key(self) -> Key:
-        """The same for faults of the same cause."""
+        """The key of the group that the fault belongs to: kind, requirement, and cause."""
         return self.kind, self.rule, self.cause
 
 
 class Oracle:
-    """Judges what came of cases.
+    """Judge of the results of cases.
 
-    ``role``: what the target is, ``server`` or ``client``. ``answers``: what it gives
-    (:data:`hgproto.fuzz.targets.ANSWERS`). ``echo``: whether it answers commands with their description
-    (:mod:`hgproto.fuzz.echo`), so that answers can be compared by what they say. ``limits``: its limits; None when they are
-    not known. ``named``: the names of those limits that are known, such as ``active-requests``; None for all. What meets
-    any other limit is not judged. ``growth``: bytes by which a case may make it grow, beside 64 times its size. ``ratio``:
-    the same for each byte of input and output, as the input is doubled twice. ``ignore``: what is known to be wrong, as
-    :class:`hgproto.fuzz.ignore.Ignored` reads it. ``encodings``, ``reopen``: as of :class:`hgproto.Server`.
-    ``reports_errors``: True if the target sends an error-response for every rejection. Silence then shows acceptance in the
-    cases that cannot end with a probe; else these cases are judged by what the target sends. ``defers``: True if responses
-    of the target wait for the end of input. ``fails``: the name of a command that its application fails. ``noted``: the
-    requirements that are only noted and that the outcome which was judged last does not meet.
+    ``role``: the target's role, ``server`` or ``client``. ``answers``: the form of its output
+    (:data:`hgproto.fuzz.targets.ANSWERS`). ``echo``: True if it responds to commands with their description
+    (:mod:`hgproto.fuzz.echo`), so that the content of responses can be compared. ``limits``: its limits; None if unknown.
+    ``named``: the names of the known limits, such as ``active-requests``; None for all. A case that reaches another limit is not
+    judged. ``growth``: the allowed growth of memory in a case, in bytes, in addition to 64 times the size of the case. ``ratio``:
+    the allowed growth per byte of input and output, as the input is doubled twice. ``ignore``: known faults, as words of
+    :class:`hgproto.fuzz.ignore.Ignored`. ``encodings``, ``reopen``: as for :class:`hgproto.Server`. ``reports_errors``: True if the
+    target sends an error-response for every rejection. Silence then shows acceptance in cases that cannot end with a probe;
+    otherwise these cases are judged by the frames that the target sends. ``defers``: True if the target responds only after the
+    end of input. ``fails``: the name of a command that its application fails. ``noted``: the advisory requirements that the last
+    output violates.
     """
 
     def __init__(
@@ -136,7 +135,7 @@ class Oracle:
         fails: str | None = None,
     ) -> None:
         if role == "client" and answers == "frames":
-            raise ValueError("a client answers nothing that could be compared: have it tell events")
+            raise ValueError("a client sends no responses to compare; let it output events or verdicts")
         if answers not in ANSWERS:
             raise ValueError(f"answers must be one of {', '.join(ANSWERS)}, not {shown(answers)}")
         self.role = checked_role(role)
@@ -162,15 +161,15 @@ class Oracle:
 
     @property
     def max_payload(self) -> int:
-        """The largest payload in bytes that the target accepts, as far as it is known."""
+        """The largest payload, in bytes, that the target accepts, as far as known."""
         return codec.MAX_PAYLOAD[0] if self._limits is None else self._limits.max_payload
 
     def judge(self, case: Case, outcome: Outcome) -> Fault | None:
-        """What is wrong, None when nothing is, or nothing that is not ignored. Of several faults, the gravest."""
+        """Returns the most severe fault that is not ignored; None if there is none."""
         return next(iter(self.faults(case, outcome)), None)
 
     def faults(self, case: Case, outcome: Outcome) -> list[Fault]:
-        """All that is wrong and not ignored, gravest first, one fault for each cause."""
+        """Returns all faults that are not ignored, the most severe first, one per cause."""
         faults: dict[Key, Fault] = {}
         self.noted = set()
         for fault in self._faults(case, outcome):
@@ -179,17 +178,17 @@ class Oracle:
         return [*faults.values()]
 
     def ignores(self, fault: Fault) -> bool:
-        """Returns True for a fault that is known."""
+        """True for a fault that is ignored."""
         return self.ignores_key(fault.key)
 
     def ignores_key(self, key: Key) -> bool:
-        """Returns True for the key of a fault that is known."""
+        """True for the key of a fault that is ignored."""
         return self._ignored.has(*key)
 
     def _faults(self, case: Case, outcome: Outcome) -> Iterator[Fault]:
-        """All that is wrong, gravest first; after a crash, a hang, or growth, nothing else is looked at.
+        """Yields all faults, the most severe first. After a crash, a hang, or growth, no other faults are reported.
 
-        A target that reports a crash and still answers the last command is judged by its answers, too.
+        A target that reports a crash but still responds to the last command is judged by its responses, too.
         """
         fault = self._broken_down(case, outcome)
         if fault is not None:
@@ -223,7 +222,7 @@ class Oracle:
         return None
 
     def _goes_on(self, case: Case, outcome: Outcome) -> bool:
-        """True if the last command of a case was answered."""
+        """True if the target has responded to the last command of a case."""
         try:
             return self.answers == "frames" and bool(self._read(outcome.output, case.probe).accepted)
         except UnreadableError:
@@ -235,14 +234,14 @@ class Oracle:
             return
         wanted = of_events(events)._replace(complaint="" if error is None else error.requirement)
         if self.answers == "verdict":
-            # What ends too early may be neither.
+            # Input that ends too early may get either verdict.
             if not any(event["event"] in ("send-error", "request-error") for event in events):
                 yield from self._compared(wanted, Observation(outcome.output != b"no", wanted.answers))
             return
         try:
             found = of_events(json.loads(line) for line in outcome.output.splitlines() if line.strip())
         except (UnreadableError, ValueError, RecursionError) as unreadable:
-            yield Fault("different-answer", "", "unreadable", "events as JSON, one a line", str(unreadable))
+            yield Fault("different-answer", "", "unreadable", "events as JSON, one per line", str(unreadable))
             return
         yield from self._compared(wanted, without_own_words(found, wanted))
 
@@ -253,12 +252,12 @@ class Oracle:
         if case.waits and not self._defers:
             if not _has_answered(case, outcome):
                 return
-            # Each command was answered before the next was sent.
+            # The target has responded to each command before the next one was sent.
             late = early
         elif ids[0] != ids[1] or (early.over != late.over and not self._defers):
             return
         if self._defers:
-            # It may take its responses as sent before it looks at the end of input, or after that.
+            # It may count its responses as sent before or after it processes the end of input.
             early, late = late, early if early.over == late.over else late
         options = self._options | {"fails": self._fails}
         over = {requirement for requirement, _ in early.over}
@@ -272,23 +271,23 @@ class Oracle:
             yield Fault("breaks-rule", unreadable.requirement, "unreadable", "whole frames", str(unreadable))
             return
         if case.probe is None and wanted.accepted and ours.accepted is False:
-            # A request without an end is refused alone, so a complaint shows nothing of the connection.
+            # Only the incomplete request is rejected, so a complaint does not show that the connection failed.
             found = found._replace(accepted=None)
         if found.accepted is None:
-            # Of a valid case, what was said is compared; of an invalid one, only proof counts.
+            # For a valid case, compare the responses. For an invalid case, only a response proves acceptance.
             found = found._replace(accepted=wanted.accepted or self._reports_errors or None)
         if not found.accepted and not wanted.accepted:
             surplus = [] if found.accepted is False else [*_surplus(wanted, found)]
-            # Its errors are held to the rules like all else; what it has not completed by then is not.
+            # Its error-response must be valid too, but open requests and streams are not reported.
             yield from surplus or self._of_its_own(case, outcome.output, early.output, complete=False)
         if found.accepted is None:
             return
         others = self._read(late.output, case.probe)
         if not self._echo:
-            # That a limit is met is no business of the application.
+            # Errors about limits come from the reactor, not from the application.
             limited = {request_id for _, request_id in early.over if request_id is not None}
             wanted, found, others = (_without_content(one, limited) for one in (wanted, found, others))
-        # An answer that depends on when the target answers is right in either way.
+        # If a response depends on the time of responses, accept either.
         right = {key: told for key, told in others.answers.items() if found.answers.get(key) == told}
         wanted = wanted._replace(answers=wanted.answers | right)
         if case.waits and self._defers and wanted.accepted and outcome.seen and outcome.seen[-1]:
@@ -304,16 +303,16 @@ class Oracle:
     def _is_unknown(
         self, over: set[str], made: Callable[[Limits], tuple[Any, RemoteProtocolError | None, Any]]
     ) -> bool:
-        """True if what is right depends on a limit of the target that is not known.
+        """True if the correct result depends on an unknown limit of the target.
 
-        ``over``: the requirements of limits that were met. ``made``: gives what our reactor makes of the case with other limits.
+        ``over``: the requirements of limits that were reached. ``made``: runs hgproto's reactor on the case with other limits.
         """
         if not over:
             return False
         if self._limits is None:
             return True
         if _DECODED in over:
-            # To raise this limit would take the memory that it spares.
+            # Raising this limit would use the memory that it saves.
             return not self._named & {"decoded_frame", "decoded_response"}
         bounds = {name: _REVISION.limit(name) for name in _RAISED - self._named}
         values = self._limits.as_dict() | {name: min(4 * default, most) for name, (default, most) in bounds.items()}
@@ -323,20 +322,22 @@ class Oracle:
     def _compared(self, wanted: Observation, found: Observation) -> Iterator[Fault]:
         if found.accepted and not wanted.accepted:
             rule = wanted.complaint
-            yield Fault("accepts-invalid", rule, "", f"a refusal by {rule}", "none")
+            yield Fault("accepts-invalid", rule, "", f"a rejection by {rule}", "none")
         elif wanted.accepted and not found.accepted:
             named = [one for one in _ID.findall(found.complaint) if one in REQUIREMENTS]
             cause = _NUMBER.sub("N", found.complaint)
-            what = f'the refusal "{text_of(found.complaint)}"' if found.complaint else "no answer to the last command"
-            yield Fault("rejects-valid", named[0] if named else "", cause, "no refusal", what)
+            what = (
+                f'the rejection "{text_of(found.complaint)}"' if found.complaint else "no response to the last command"
+            )
+            yield Fault("rejects-valid", named[0] if named else "", cause, "no rejection", what)
         elif wanted.accepted:
             for request_id in sorted({*wanted.answers, *found.answers}):
                 yield from _differing(request_id, wanted.answers.get(request_id, []), found.answers.get(request_id, []))
 
     def _of_its_own(self, case: Case, output: bytes, ours: bytes, *, complete: bool = True) -> Iterator[Fault]:
-        """What is wrong with frames that a server has sent, and not with those that ours sends.
+        """Yields the violations in the frames of a server that are not also in those of hgproto's server.
 
-        ``complete``: True if they are all that it has to send.
+        ``complete``: True if the frames are its complete output.
         """
         known: set[str] | None = None
         for finding in self._findings(case, output, complete=complete):
@@ -351,17 +352,17 @@ class Oracle:
     def _findings(self, case: Case, output: bytes, *, complete: bool) -> Iterator[Finding]:
         validator = SessionValidator(**self._options)
         for _ in validator.feed("client", case.data):
-            pass  # the other side is judged here
+            pass  # only the findings in the server's output matter
         return chain(validator.feed("server", output), validator.close("server") if complete else ())
 
 
 def _tenths(number: float, unit: int, rounded: Callable[[float], int]) -> str:
-    """A number of units with one digit after the point. ``rounded``: away from the number that it is compared to."""
+    """Returns the text of a number of units with one decimal. ``rounded``: rounds away from the number that it is compared to."""
     return f"{rounded(10 * number / unit) / 10:g}"
 
 
 def _ratio(case: Case, outcome: Outcome) -> float:
-    """The bytes of memory for each byte of input and output, the lower of those for both times that the input is doubled."""
+    """Returns the growth of memory per byte of input and output: the lower one of both doublings of the input."""
     ratios = []
     sizes = [len(start) for start in case.starts]
     for number in range(1, len(outcome.grew)):
@@ -371,7 +372,7 @@ def _ratio(case: Case, outcome: Outcome) -> float:
 
 
 def _has_answered(case: Case, outcome: Outcome) -> bool:
-    """True if each command before the first wait was answered by its end; else nothing can be said of what follows."""
+    """True if the target has responded to each command before the first wait. Otherwise the rest cannot be judged."""
     if not outcome.seen:
         return False
     try:
@@ -383,18 +384,18 @@ def _has_answered(case: Case, outcome: Outcome) -> bool:
 
 
 def _surplus(wanted: Observation, found: Observation) -> Iterator[Fault]:
-    """Finds a response to a command that the model has rejected, the one proof of acceptance that silence cannot give."""
+    """Yields faults for responses to commands that the model has rejected. Only a response proves acceptance."""
     for request_id, told in sorted(found.answers.items()):
         responses, ours = (
             [word for word, _ in one if word == "bytes"] for one in (told, wanted.answers.get(request_id, []))
         )
         if len(responses) > len(ours):
             rule = wanted.complaint
-            yield Fault("accepts-invalid", rule, "", f"a refusal by {rule}", f"a response to request {request_id}")
+            yield Fault("accepts-invalid", rule, "", f"a rejection by {rule}", f"a response to request {request_id}")
 
 
 def _differing(request_id: int, wanted: list[tuple[str, Any]], found: list[tuple[str, Any]]) -> Iterator[Fault]:
-    """How what was said of a request first differs; of two objects, a fault for each key."""
+    """Yields the first difference between the responses to a request; for two objects, one fault per key."""
     for place in range(max(len(wanted), len(found))):
         one = wanted[place] if place < len(wanted) else ("nothing", None)
         other = found[place] if place < len(found) else ("nothing", None)
@@ -416,14 +417,14 @@ def _differing(request_id: int, wanted: list[tuple[str, Any]], found: list[tuple
 
 
 def _keys_that_differ(one: Any, other: Any) -> list[str]:
-    """The keys by which two objects differ; of other values that differ, ``content``."""
+    """Returns the keys in which two objects differ; for other values that differ, ``content``."""
     if not (isinstance(one, dict) and isinstance(other, dict)):
         return [] if one == other else ["content"]
     return [key for key in sorted({*one, *other}) if (key in one, one.get(key)) != (key in other, other.get(key))]
 
 
 def _plain(value: Any) -> Any:
-    """A value to compare: bytes that are a JSON object are what it says."""
+    """Decodes bytes that are a JSON object, for comparison. Returns any other value unchanged."""
     if isinstance(value, bytes) and value.startswith(b"{"):
         try:
             return json.loads(value)
@@ -433,11 +434,11 @@ def _plain(value: Any) -> Any:
 
 
 def _without_content(seen: Observation, limited: Collection[int]) -> Observation:
-    """Returns answers without what an application says, which is its own business.
+    """Removes the content of responses, because the application decides it.
 
-    ``limited``: requests that met a limit, so that their errors are those of the reactor.
+    ``limited``: requests that reached a limit. Their errors come from the reactor, and are kept.
     """
-    kinds = {"bytes": "an answer", "application error": "an answer"}
+    kinds = {"bytes": "a response", "application error": "a response"}
     answers = {
         key: [(name if key in limited else kinds.get(name, name), None) for name, _ in told]
         for key, told in seen.answers.items()

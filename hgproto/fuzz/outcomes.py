@@ -1,4 +1,4 @@
-"""Targets as the rest of the kit sees them, and what comes of a case."""
+"""The interface of targets, and the result of a case."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ __all__ = ["Outcome", "Target", "TargetError", "TargetGoneError"]
 
 
 class TargetError(Exception):
-    """The target cannot be used at all."""
+    """The target cannot be used."""
 
 
 class TargetGoneError(TargetError):
-    """The target has broken down, and nobody has started it again."""
+    """The target has ended, and it was not started again."""
 
 
 class Outcome(NamedTuple):
@@ -36,14 +36,14 @@ class Outcome(NamedTuple):
 
 
 class Target(Protocol):
-    """What is fuzzed.
+    """The program that is fuzzed.
 
-    It may also have two methods. ``renew()`` lets the next case meet a new process, and returns False where it cannot.
-    ``late()`` waits a moment for a report about the last case, and returns how the target crashed, or None.
+    It may also have two methods. ``renew()`` makes the next case run in a new process, and returns False if it cannot. ``late()``
+    waits a moment for a report about the last case, and returns a description of the crash, or None.
     """
 
     def run(self, data: bytes) -> Outcome:
-        """What comes of a case."""
+        """Runs a case."""
 
     def close(self) -> None:
-        """Ends it."""
+        """Ends the target."""

@@ -41,25 +41,25 @@ __all__ = [
 ]
 
 MOST_OUTPUT = 1 << 26
-"""Bytes of output that are kept; a target that sends more is ended, and counts as hanging."""
+"""The maximum output, in bytes. A target that sends more is ended, and counts as a hang."""
 MOST_ERRORS = 1 << 16
-"""Bytes of standard error that are kept: half from its start, half from its end, where a traceback names the error."""
+"""The bytes of standard error that are kept: half from its start, and half from its end, where a traceback names the error."""
 FIRST_SILENCE, SILENCE = 0.25, 0.05
-"""Seconds without output after which a target has fallen silent in a dialogue: before its first byte, and after any."""
+"""Seconds without output after which a target is silent in a dialogue: before its first byte, and after any other."""
 _CHUNK = 1 << 16
 _LATE = 16
-"""Chunks that are still read once a process has ended; a pipe holds fewer."""
+"""The maximum number of chunks that are read after a process has ended. A pipe holds fewer."""
 _POSIX = os.name == "posix"
 _TERMINATIONS = [one for one in signal.Signals if one.name in ("SIGTERM", "SIGHUP")]
-"""Signals by which a program is asked to end, apart from Ctrl-C; the default is to end it at once, with nothing cleaned up."""
+"""Signals that ask a program to end, apart from Ctrl-C. By default they end it at once, without cleaning up."""
 
 
 class Ended(NamedTuple):
     """A process that has ended.
 
-    ``status``: its exit status, negative for a signal. ``output``, ``errors``: what it wrote, as far as it is kept. ``peak``:
-    the most bytes that one of its processes had in memory, 0 where unknown. ``hung``: True when it took too long or wrote too much.
-    ``seen``: bytes of output by the end of each wait.
+    ``status``: its exit status, negative for a signal. ``output``, ``errors``: the kept parts of its output. ``peak``: the peak
+    memory of one of its processes, in bytes; 0 if unknown. ``hung``: True if it exceeded the time or the maximum output. ``seen``:
+    the bytes of output by the end of each wait.
     """
 
     status: int
@@ -71,7 +71,7 @@ class Ended(NamedTuple):
 
 
 class Bounded:
-    """The start and the end of some bytes; counts what lies between. ``most``: bytes that are kept."""
+    """Storage for the start and the end of some bytes. ``most``: the bytes that are kept. ``last``: those of them for the end."""
 
     def __init__(self, most: int, *, last: int = 0) -> None:
         self._first, self._last = bytearray(), bytearray()
@@ -93,14 +93,14 @@ class Bounded:
         return self.total > self._most_first + self._most_last
 
     def kept(self) -> bytes:
-        """The bytes that are kept, with a line in the place of what is left out."""
+        """Returns the kept bytes. A line replaces the bytes that were left out."""
         left_out = self.total - len(self._first) - len(self._last)
         between = b"\n[%d bytes left out]\n" % left_out if left_out and self._most_last else b""
         return bytes(self._first) + between + bytes(self._last)
 
 
 class Output:
-    """The read end of a pipe, read by a thread until its end or :meth:`close`, whoever else holds the write end.
+    """The read end of a pipe. A thread reads it until its end or :meth:`close`, even if other processes hold the write end.
 
     ``take``: called by the thread with each chunk, and with ``b""`` at the end.
     """
@@ -122,13 +122,13 @@ class Output:
                     break
                 self._take(chunk)
         except BlockingIOError:
-            # Nothing more is there when it is closed.
+            # The pipe is being closed and has no more bytes.
             pass
         finally:
             self._take(b"")
 
     def _is_closing(self, handle: int) -> bool:
-        """Waits for bytes; True once it is to be closed, and no read blocks then."""
+        """Waits for bytes. Returns True once the pipe is being closed; reads then do not block."""
         if self._wake is None:
             return False
         import select
@@ -142,9 +142,9 @@ class Output:
         return True
 
     def close(self) -> None:
-        """Reads what was written so far, then closes the pipe."""
+        """Reads the bytes written so far, then closes the pipe."""
         if self._wake is None:
-            # Where it cannot be woken, the thread ends with the last process that holds the pipe.
+            # A thread that cannot be woken ends with the last process that holds the pipe.
             self._thread.join(1.0)
             if not self._thread.is_alive():
                 self._file.close()
@@ -161,9 +161,9 @@ def start(command: Sequence[str] | str, **options: Any) -> subprocess.Popen[byte
 
 
 def end(process: subprocess.Popen[bytes]) -> int:
-    """Ends a process and those that it started; gives its exit status."""
+    """Ends a process and those that it started. Returns its exit status."""
     if _POSIX:
-        # The group has the number of its leader, and keeps it as long as one of its processes is left.
+        # The group has the number of its leader, as long as one of its processes exists.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
     elif process.poll() is None:
@@ -175,10 +175,10 @@ def end(process: subprocess.Popen[bytes]) -> int:
 
 @contextlib.contextmanager
 def interrupted_by_termination() -> Iterator[None]:
-    """Lets SIGTERM and SIGHUP raise :class:`KeyboardInterrupt`, so that what was started is ended as after Ctrl-C.
+    """Makes SIGTERM and SIGHUP raise :class:`KeyboardInterrupt`, so that started processes are ended as after Ctrl-C.
 
-    Only the first one does: `timeout` sends its signal twice, and the second would interrupt the cleaning up. A signal that
-    the caller ignores stays ignored, and a handler of the caller stays as it is.
+    Only the first signal raises: `timeout` sends its signal twice, and the second one would interrupt the cleanup. A signal that
+    the caller ignores stays ignored, and a handler of the caller stays in place.
     """
     is_first = True
 
@@ -210,7 +210,7 @@ class Input:
         self._thread.start()
 
     def _run(self) -> None:
-        # A process that has ended, or has closed its input, is given no more.
+        # The process may have ended or closed its input.
         with contextlib.suppress(OSError):
             for part in iter(self._parts.get, None):
                 self._file.write(part)
@@ -219,15 +219,15 @@ class Input:
             self._file.close()
 
     def write(self, data: bytes) -> None:
-        """Sends bytes, after those before."""
+        """Sends bytes after all earlier ones."""
         self._parts.put(data)
 
     def close(self) -> None:
-        """Ends the input, after the bytes before."""
+        """Ends the input after all earlier bytes."""
         self._parts.put(None)
 
     def join(self) -> None:
-        """Waits for the thread of a process that was ended; a process in another session may keep it from its end."""
+        """Waits, for at most a second, for the thread of an ended process. A process in another session may keep it running."""
         self._thread.join(1.0)
 
 
@@ -240,16 +240,17 @@ def run(
     patience: float = 0.0,
     most_output: int = MOST_OUTPUT,
 ) -> Ended:
-    """Runs a command once with ``data`` as its standard input. Raises :class:`OSError` when it cannot be started.
+    """Runs a command once with ``data`` as its standard input. Raises :class:`OSError` if it cannot be started.
 
-    When it has ended, or after ``seconds``, or more than ``most_output`` bytes of output, what it started is ended too. ``waits``:
-    bytes after which it is given nothing until it has written nothing for a while. ``patience``: seconds until its first byte then.
+    At its end, after ``seconds``, or after more than ``most_output`` bytes of output, all processes that it started are ended.
+    ``waits``: offsets in ``data`` at which input stops until the command has been silent for a while. ``patience``: the maximum
+    seconds until its first byte at a wait.
     """
     output, errors = Bounded(most_output), Bounded(MOST_ERRORS, last=MOST_ERRORS // 2)
     last, most, hung = time.monotonic() + seconds, 0, False
     seen: list[int] = []
     with tempfile.TemporaryFile() as given:
-        # Input that nothing waits for may be larger than a pipe.
+        # Input without waits may be larger than a pipe.
         given.write(b"" if waits else data)
         given.seek(0)
         process = start(
@@ -273,20 +274,20 @@ def run(
                 parts.close()
             most, hung = _waited(process, last, output, most)
         finally:
-            # Also when a signal interrupts a wait, such as that for a thread to start.
+            # A signal may interrupt any wait, such as that for a thread to start.
             status = end(process)
             for pipe in pipes:
                 pipe.close()
             if parts is not None:
                 parts.close()
                 parts.join()
-    # It ended by itself before it was given all.
+    # It ended by itself before it received all of its input.
     seen += [output.total] * (len(seen) < len(waits))
     return Ended(status, output.kept(), errors.kept(), most, hung or output.is_over, tuple(seen))
 
 
 class _Silence:
-    """True once a process has written nothing for a while."""
+    """Condition that becomes true once a process has written nothing for a while."""
 
     def __init__(self, output: Bounded, first: float) -> None:
         self._output = output
@@ -306,13 +307,13 @@ def _waited(
     most: int,
     is_done: Callable[[], bool] = lambda: False,
 ) -> tuple[int, bool]:
-    """Waits for a process until it has ended, or something else is done.
+    """Waits until a process has ended, or until ``is_done``.
 
-    Returns its peak of bytes in memory, at least ``most``, and True when it took too long or wrote too much.
+    Returns its peak memory in bytes, at least ``most``, and True if it exceeded the time or the maximum output.
     """
     pause = 0.0005
     while process.poll() is None and not is_done():
-        # The system's own account of it afterwards has our size for a floor.
+        # The system's own figure afterwards is never below the size of this process.
         most = max(most, peak(process.pid))
         if time.monotonic() > last or output.is_over:
             return most, True
@@ -322,7 +323,7 @@ def _waited(
 
 
 def split_words(text: str, *, windows: bool = not _POSIX) -> list[str]:
-    r"""The words of a command as a shell of this system splits it: on Windows, a backslash is part of a path.
+    r"""Splits a command into words like a shell of this system. On Windows, a backslash is part of a path.
 
     Raises :class:`ValueError` for a quotation that does not end (POSIX).
     """
@@ -341,7 +342,7 @@ def split_words(text: str, *, windows: bool = not _POSIX) -> list[str]:
         slashes, at = after - at, after
         letter = text[at : at + 1]
         if slashes:
-            # Before a quotation mark, two backslashes stand for one, and an odd one keeps the mark.
+            # Before a quotation mark, two backslashes stand for one, and an odd backslash escapes the mark.
             word = word or []
             word.append("\\" * (slashes // 2 if letter == '"' else slashes))
             if letter == '"' and slashes % 2:
@@ -363,7 +364,7 @@ def split_words(text: str, *, windows: bool = not _POSIX) -> list[str]:
 
 
 def joined_words(words: Sequence[str], *, windows: bool = not _POSIX) -> str:
-    """The command of several words, to be typed into a shell of this system."""
+    """Joins words to a command for a shell of this system."""
     if windows:
         return subprocess.list2cmdline(words)
     import shlex
@@ -374,6 +375,6 @@ def joined_words(words: Sequence[str], *, windows: bool = not _POSIX) -> str:
 
 
 def _escaped_word(word: str) -> str:
-    """Returns a word that is not text in UTF-8 in the quotes in which a shell reads escapes."""
+    """Quotes a word that is not UTF-8 so that a shell decodes its escapes."""
     data = word.encode("utf-8", "surrogateescape")
     return "$'" + "".join(chr(one) if 32 <= one < 127 and one not in b"'\\" else f"\\x{one:02x}" for one in data) + "'"

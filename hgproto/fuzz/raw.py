@@ -1,4 +1,4 @@
-"""Frames of the default revision as bytes, which may be wrong in every way; see :mod:`hgproto.wire.raw`."""
+"""Frames of the default revision as bytes that may be invalid; see :mod:`hgproto.wire.raw`."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ with_number = partial(raw.with_header_number, codec=codec)
 
 
 def has_header(frame: bytes) -> bool:
-    """Returns True if the header of a frame is whole."""
+    """True if the header of a frame is whole."""
     return len(frame) >= codec.HEADER_BYTES

@@ -1,4 +1,4 @@
-"""Signs of a crash in what a program wrote to its standard error or log.
+"""Signs of a crash in the standard error or the log of a program.
 
 A sign is a report that only a crash writes: a Python traceback or fatal error, a sanitizer's report, a panic of Go or Rust, or an
 uncaught exception of Java. The word *error* alone is not a sign, because a program may use it to reject input.
@@ -44,10 +44,10 @@ _JAVA_FRAME = re.compile(r"^\s+at (?P<name>[\w.$<>/@]+)\((?P<file>.*)\)$", re.MU
 
 
 def how_it_ended(status: int, details: str, *, is_verdict: bool) -> str | None:
-    """Returns how a process crashed, in words that are the same for the same cause; None for one that did not.
+    """Returns a description of a crash that is the same for the same cause; None if the process did not crash.
 
-    ``status``: its exit status, negative for a signal. ``details``: what it wrote to standard error. ``is_verdict``: True if the
-    exit statuses 0 and 1 are its answers.
+    ``status``: its exit status, negative for a signal. ``details``: its standard error. ``is_verdict``: True if the exit statuses 0
+    and 1 are verdicts.
     """
     sign = sign_in(details)
     words = [] if sign is None else [sign]
@@ -56,7 +56,7 @@ def how_it_ended(status: int, details: str, *, is_verdict: bool) -> str | None:
         return ": ".join([f"killed by {names.get(status, f'signal {-status}')}", *words])
     if status and (words or status > (1 if is_verdict else 127)):
         return ": ".join([f"exit status {status}", *words])
-    # It may go on after it has reported a traceback.
+    # It may continue after it has reported a traceback.
     return sign
 
 
@@ -64,13 +64,13 @@ _SIGNALS = {one.name: int(one) for one in signal.Signals}
 
 
 def sign_in(text: str) -> str | None:
-    """Returns the last sign of a crash without what differs from run to run; None without a sign.
+    """Returns the last sign of a crash in the output of a program, without parts that differ between runs; None without a sign.
 
-    Two crashes with one cause give the same words. ``text``: what the program wrote.
+    Two crashes with the same cause have the same sign.
     """
     raised = list(_tracebacks(text.splitlines()))
     if raised:
-        # Of chained exceptions, the last is the one that nothing caught.
+        # The last one of chained exceptions is the uncaught one.
         return raised[-1]
     for pattern in _OTHERS:
         found = pattern.search(text)
@@ -85,7 +85,7 @@ def masked(text: str) -> str:
 
 
 def _place(report: re.Match[str], text: str) -> str:
-    """The function or the line of a report that tells its place apart from what happened; empty where it does not."""
+    """Returns the function or the line that a report names as its place; empty if it names none."""
     rest = text[report.end() :]
     what = report["what"]
     if "place" in report.re.groupindex:
@@ -94,7 +94,7 @@ def _place(report: re.Match[str], text: str) -> str:
         frame = _FAULT_FRAME.search(rest)
         return "" if frame is None else f" in {frame['name']} ({os.path.basename(frame['file'])}:{frame['line']})"
     if "goroutine " in rest:
-        # Frames of the panic itself stand before those of the program.
+        # The frames of the panic itself come before those of the program.
         stack = rest[rest.index("goroutine ") :].partition("\n\n")[0]
         names = [frame["name"] for frame in _GO_FRAME.finditer(stack)]
         names = names[max((at + 1 for at, name in enumerate(names) if name == "panic"), default=0) :]
@@ -109,7 +109,7 @@ def _place(report: re.Match[str], text: str) -> str:
 
 
 def _tracebacks(lines: list[str]) -> Iterator[str]:
-    """The exception of each Python traceback and the place that raised it; a log may begin each line in its own way."""
+    """Yields the exception of each Python traceback and the place that raised it. The lines of a log may have a prefix."""
     at = 0
     while at < len(lines):
         head = _TRACEBACK.match(lines[at])

@@ -1,7 +1,7 @@
-"""Targets: what is fuzzed, behind one interface. A Python callable, a command, or a TCP address.
+"""Targets: the programs that are fuzzed, behind one interface. A target is a Python callable, a command, or a TCP address.
 
-A target is given all that the other side sends, then the end of it, and gives all that it has to say. A callable runs in a
-process of its own, so that it may crash, hang and grow like any other.
+A target receives all bytes of the other side and the end of its output, and returns its own output. A callable runs in a process
+of its own, so that a crash, a hang, or growth affects only that process.
 """
 
 from __future__ import annotations
@@ -39,51 +39,51 @@ __all__ = [
 ]
 
 ANSWERS = ("frames", "events", "verdict")
-"""What a target can give: the frames that it sends, the events that it tells its application as JSON, or yes and no."""
+"""The forms of output of a target: the frames that it sends, the events for its application as JSON, or a verdict."""
 _CALLABLE = re.compile(r"(?:python:)?([\w.]+):([A-Za-z_][\w.]*)\Z")
 _ADDRESS = re.compile(r"(?:tcp://)?(\[[\w:.%]+\]|[\w.-]+):(\d{1,9})\Z")
 
 
 def renewed(target: Target) -> bool:
-    """Lets the next case meet a new process of a target; returns False where the target cannot do so, or does not say."""
+    """Makes the next case run in a new process of a target. Returns False if the target does not support that."""
     renew = getattr(target, "renew", None)
     return renew is not None and bool(renew())
 
 
 def late(target: Target) -> str | None:
-    """Waits a moment for a report about the last case; returns how the target crashed then, None if it did not."""
+    """Waits a moment for a report about the last case. Returns a description of the crash; None without a crash."""
     wait = getattr(target, "late", None)
     crash: str | None = None if wait is None else wait()
     return crash
 
 
 def run_case(target: Target, case: Case) -> Outcome:
-    """Runs a case, with its waits where it has some. Raises :class:`TargetError` for a target that cannot be waited for."""
+    """Runs a case with its waits. Raises :class:`TargetError` if the case has waits and the target does not support them."""
     if case.sizes:
         return _run_series(target, case)
     if not case.waits:
         return target.run(case.data)
     if not isinstance(target, (CommandTarget, TcpTarget)):
-        raise TargetError("the case is a dialogue, and only an address or a command can be waited for")
+        raise TargetError("the case is a dialogue, and only an address or a command supports waits")
     return target.run(case.data, case.waits)
 
 
 def _run_series(target: Target, case: Case) -> Outcome:
-    """Runs each start of a case, up to the first that the target breaks down by."""
+    """Runs the inputs of a case from the smallest to the largest, until the target crashes or hangs."""
     outcomes: list[Outcome] = []
     is_new = False
     for start in case.starts:
         is_new = renewed(target)
         outcome = target.run(start)
         if outcomes and outcome.earlier is not None:
-            # It is about the start before.
+            # This crash belongs to the previous input.
             outcome = outcome._replace(crash=outcome.crash or outcome.earlier)
         outcomes.append(outcome)
         if outcome.crash is not None or outcome.hung:
             break
     grown = [outcome.grown for outcome in outcomes]
     if not is_new:
-        # The peak of one process only rises by what each size takes more than the one before.
+        # The growth in one process counts from the peak of the previous size.
         grown = list(accumulate(grown))
     said = [len(outcome.output) for outcome in outcomes]
     return outcomes[-1]._replace(grew=tuple(zip(grown, said, strict=True)), earlier=outcomes[0].earlier)
@@ -99,20 +99,20 @@ def open_target(
     log: str | None = None,
     start: str | None = None,
 ) -> Target:
-    """The target that a text stands for: ``module:callable``, ``host:port``, or a command with its arguments.
+    """Opens the target that a text names: ``module:callable``, ``host:port``, or a command with its arguments.
 
-    ``answers``: one of :data:`ANSWERS`. ``seconds``: what a case may take. ``pid``: the process behind an address, so that its
-    growth can be seen. ``log``: the file that the server behind an address writes its errors to. ``start``: the command that
-    starts that server. Raises :class:`OSError` for a log that cannot be read, and :class:`TargetError`, also for an address
-    that is not this machine's, unless ``allow_remote``.
-    A name is resolved once, and every address that it stands for is checked.
+    ``answers``: one of :data:`ANSWERS`. ``seconds``: the maximum time per case. ``pid``: the process behind an address, whose
+    memory is measured. ``log``: the file to which the server behind an address writes its errors. ``start``: the command that
+    starts that server. Raises :class:`OSError` if the log cannot be read, and :class:`TargetError` for any other problem. An
+    address that is not a loopback address is a problem unless ``allow_remote``. A name is resolved once, and all of its addresses
+    are checked.
     """
     if answers not in ANSWERS:
         raise TargetError(f"answers are {', '.join(ANSWERS)}, not {quoted(answers)}")
     address = _ADDRESS.match(text)
     if address:
         if answers == "verdict":
-            raise TargetError("an address gives frames or events, no verdict")
+            raise TargetError("a target behind an address has frames or events as answers, not verdicts")
         try:
             addresses = resolved(address[1].strip("[]"), int(address[2]), allow_remote=allow_remote)
         except ValueError as error:
@@ -124,10 +124,10 @@ def open_target(
                 f"argument --start: the command {quoted(start or '')} cannot be split into words: {error}"
             ) from None
     if log is not None or start is not None:
-        raise TargetError(f"--log and --start are about the server behind an address, and {quoted(text)} is not one")
+        raise TargetError(f"--log and --start need a server behind an address, and {quoted(text)} is not an address")
     if re.match(r"[a-z][a-z0-9+]*://", text):
         raise TargetError(
-            f"there is no transport for {quoted(text)}; there are tcp://host:port, module:callable and commands"
+            f"there is no transport for {quoted(text)}; use tcp://host:port, module:callable, or a command"
         )
     if _CALLABLE.match(text):
         return CallableTarget(text.removeprefix("python:"), answers=answers, seconds=seconds)
@@ -139,10 +139,10 @@ def open_target(
 
 
 class CommandTarget:
-    """A command that is run for each case: the case is its standard input, what it gives its standard output.
+    """A command that is run for each case: the case is its standard input, and its standard output is the result.
 
-    With ``answers="verdict"`` its exit status is the verdict: 0 for yes, 1 for no. Else any status up to 127 is good, unless
-    its standard error has a sign of a crash (:mod:`hgproto.fuzz.signs`).
+    With ``answers="verdict"``, its exit status is the verdict: 0 for yes, 1 for no. Otherwise any status up to 127 is accepted,
+    unless its standard error has a sign of a crash (:mod:`hgproto.fuzz.signs`).
     """
 
     def __init__(self, command: list[str], *, answers: str = "frames", seconds: float = 5.0) -> None:
@@ -155,9 +155,9 @@ class CommandTarget:
         self._usual_seconds = 0.0
 
     def run(self, data: bytes, waits: tuple[int, ...] = ()) -> Outcome:
-        """Runs the command once; the first time without input before, to see how large and slow it is then.
+        """Runs the command once. Before the first case, runs it without input to measure its usual memory and time.
 
-        ``waits``: bytes after which it is given nothing until it is silent.
+        ``waits``: offsets in ``data`` at which input stops until the command is silent.
         """
         data = as_bytes(data, "data")
         if self._usual is None:
@@ -168,7 +168,7 @@ class CommandTarget:
         return self._once(data, waits)
 
     def _once(self, data: bytes, waits: tuple[int, ...]) -> Outcome:
-        # An interpreter has to start before it answers; all waits together leave half of the time.
+        # An interpreter needs time to start; all waits together use at most half of the time.
         patience = min(FIRST_SILENCE + 2 * self._usual_seconds, self._seconds / 2 / (len(waits) or 1))
         try:
             ended = run(self._command, data, seconds=self._seconds, waits=waits, patience=patience)
@@ -184,8 +184,8 @@ class CommandTarget:
         return Outcome(said, crash, details, grown=grown, seen=ended.seen)
 
     def renew(self) -> bool:
-        """Every case meets a new process."""
+        """Returns True: every case runs in a new process."""
         return True
 
     def close(self) -> None:
-        """Nothing is left running."""
+        """Does nothing, because no process is running."""

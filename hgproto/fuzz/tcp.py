@@ -1,4 +1,4 @@
-"""Servers behind a TCP address as targets: each case is a connection of its own."""
+"""Servers behind a TCP address as targets. Each case uses a new connection."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 __all__ = ["TcpTarget"]
 
 _START_SECONDS = 30.0
-"""Time for a server to accept connections after its start: interpreters and virtual machines are slow on a busy machine."""
+"""Seconds for a server to accept connections after its start. Interpreters and virtual machines are slow on a busy machine."""
 _FREE_SECONDS = 1.0
-"""Time for a server that was ended to stop listening."""
+"""Seconds for a server that was ended to stop listening."""
 _SHORT_GRACE = 0.01
-"""Seconds for a server that has answered to write a report after a connection."""
+"""Seconds for a server that has responded to write a report after a connection."""
 
 
 class TcpTarget:
-    """A TCP address: each case is a connection of its own, closed for writing once all was sent.
+    """A TCP address. Each case uses a new connection, which is closed for writing after all bytes were sent.
 
-    With ``log`` or ``start``, what the server writes about a case is searched for signs of a crash. A server that was
-    started here is started again after its end.
+    With ``log`` or ``start``, the server's messages about a case are searched for signs of a crash. A server that hgproto has
+    started is started again after its end.
     """
 
     def __init__(
@@ -55,9 +55,9 @@ class TcpTarget:
             self._logs.append(self._started.log)
 
     def run(self, data: bytes, waits: tuple[int, ...] = ()) -> Outcome:
-        """Connects, sends, and reads to the end. ``waits``: bytes after which it sends nothing until the server is silent."""
+        """Connects, sends, and reads to the end. ``waits``: offsets at which it waits until the server is silent."""
         data = as_bytes(data, "data")
-        # It is not lost where the server cannot be reached.
+        # Keep a late report even if the connection fails.
         self._earlier = self.late(0.0)
         if self._started is not None and not self._started.is_started:
             self._start(self._started)
@@ -81,7 +81,7 @@ class TcpTarget:
             except TimeoutError:
                 hung = True
             except OSError:
-                # It closed with input left unread, which says nothing but that it was done.
+                # The server closed the connection with unread input, which is not a fault.
                 pass
         crash, details = self._crash(has_said=bool(output), hung=hung)
         # The process with the largest peak may have ended.
@@ -90,7 +90,7 @@ class TcpTarget:
         return Outcome(bytes(output), crash, details, hung and crash is None, grown, earlier, tuple(seen))
 
     def late(self, seconds: float = MOST_GRACE) -> str | None:
-        """Returns how the server has crashed since the last case was judged, after at most some seconds; None if it has not."""
+        """Returns a description of a crash since the last case, after at most ``seconds``; None without a crash."""
         earlier, self._earlier = self._earlier, None
         crash, _ = self._ended(*crash_in(self._logs, 0.0 if earlier else seconds), 0.0)
         if crash is not None:
@@ -99,7 +99,10 @@ class TcpTarget:
         return earlier or crash
 
     def _ended(self, sign: str | None, details: str, seconds: float) -> tuple[str | None, str]:
-        """How a server that was started here has ended, within some seconds; else the sign of a crash."""
+        """Returns a description of the crash, and its details.
+
+        If a started server ends within ``seconds``, its end is described; otherwise ``sign`` is returned.
+        """
         status = None if self._started is None else self._started.ended(seconds)
         if status is None:
             return sign, details
@@ -109,15 +112,15 @@ class TcpTarget:
         return how_it_ended(status, details, is_verdict=False) or f"exit status {status}", details
 
     def _crash(self, *, has_said: bool, hung: bool) -> tuple[str | None, str]:
-        """How the server broke down, if it did, with what it wrote about it."""
+        """Returns a description of the server's crash, or None, and the text that it wrote."""
         grace = MOST_GRACE if self._is_late else _SHORT_GRACE if has_said else GRACE
         sign, details = self._ended(*crash_in(self._logs, grace), 0.0 if has_said else GRACE)
         if hung and self._started is not None:
-            # It may be stuck for good.
+            # It may never respond again.
             self._started.stop()
         if sign is not None:
             return sign, details
-        return None if has_said or hung or self._listens() else "takes no connections any more", details
+        return None if has_said or hung or self._listens() else "accepts no more connections", details
 
     def _start(self, server: StartedServer) -> None:
         """Starts the server, and waits until it accepts connections. Raises :class:`TargetError`."""
@@ -142,12 +145,12 @@ class TcpTarget:
                 if time.monotonic() > last:
                     raise kind(f"{self._addresses[0].name}: {error.strerror or error}") from None
             else:
-                # What it writes about its start is no part of a case.
+                # Drop the messages about its start; they do not belong to a case.
                 crash_in(self._logs, 0.0)
                 return
 
     def _check_free(self, kind: type[TargetError]) -> None:
-        """Raises an error where another server listens, which would be taken for the one that is started."""
+        """Raises an error if another server listens at the address: it would be mistaken for the one to start."""
         last = time.monotonic() + _FREE_SECONDS
         while True:
             try:
@@ -156,11 +159,11 @@ class TcpTarget:
                 return
             if time.monotonic() > last:
                 name = self._addresses[0].name
-                raise kind(f"argument --start: something already listens on {name}; end it, or leave out --start")
+                raise kind(f"argument --start: a program already listens on {name}; end it, or leave out --start")
             time.sleep(0.02)
 
     def _listens(self) -> bool:
-        """True if the address still accepts connections; asked where nothing was received."""
+        """True if the address still accepts connections. Called only if no bytes were received."""
         for pause in (0.0, 0.05):
             time.sleep(pause)
             try:
@@ -172,14 +175,14 @@ class TcpTarget:
             except ConnectionRefusedError:
                 return False
             except OSError:
-                # Reset: by a server that closes all connections so, or by the system for one that is just breaking down. The
-                # latter refuses the next connection, because its port was closed by then.
+                # The connection was reset, by a server that always does that, or by the system for a server that is crashing. In
+                # the second case the port is then closed, and the next connection is refused.
                 continue
             return True
         return True
 
     def _connect(self) -> socket.socket:
-        # A server that was just started, or has just crashed and starts again, gets a moment.
+        # A server that is starting, or restarting after a crash, needs a moment.
         for pause in (0.05, 0.2, 0.5):
             try:
                 return self._connected_once()
@@ -188,7 +191,7 @@ class TcpTarget:
         return self._connected_once()
 
     def _connected_once(self) -> socket.socket:
-        """A connection to the first address that accepts one, and to no other than those that were checked."""
+        """Connects to the first of the checked addresses that accepts a connection."""
         failure: OSError | None = None
         for address in self._addresses:
             connection = socket.socket(address.family, socket.SOCK_STREAM)
@@ -208,7 +211,7 @@ class TcpTarget:
         raise failure
 
     def renew(self) -> bool:
-        """Ends a server that was started here, so that the next case meets a new one; False for any other server, which stays."""
+        """Ends a server that hgproto has started, so that the next case runs in a new one. Returns False for any other server."""
         if self._started is None:
             return False
         self._earlier = self.late(0.0)
@@ -216,7 +219,7 @@ class TcpTarget:
         return True
 
     def close(self) -> None:
-        """Ends the server if it was started here."""
+        """Ends the server if hgproto has started it."""
         if self._started is not None:
             self._started.stop()
         for log in self._logs:

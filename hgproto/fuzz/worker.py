@@ -1,6 +1,6 @@
-"""The process in which a callable is fuzzed: bytes in, what came of them out, until standard input ends.
+"""The process in which a callable is fuzzed. It reads cases and writes results until standard input ends.
 
-Messages both ways have their length before them, four bytes, big endian.
+Each message in either direction begins with its length: 4 bytes, big-endian.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["main"]
 def main(name: str, answers: str) -> None:
     """Serves one callable."""
     given, out = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    # What the callable prints is not what it gives, and what it reads is not what it is given.
+    # Keep the callable's own use of standard input and output apart from the messages.
     os.dup2(2, 1)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -37,7 +37,7 @@ def main(name: str, answers: str) -> None:
             out.write(len(message).to_bytes(4, "big") + message)
             out.flush()
         except BrokenPipeError:
-            # Nobody waits for it any more.
+            # The campaign has ended.
             os._exit(0)
 
     with contextlib.suppress(FileNotFoundError):
@@ -74,7 +74,7 @@ def main(name: str, answers: str) -> None:
 
 
 def _gathered(lines: Iterable[bytes]) -> bytes:
-    """Lines joined, until they are more than anybody reads: an iterator of events may have no end."""
+    """Joins lines until they exceed the maximum output. An iterator of events may be infinite."""
     joined = bytearray()
     for line in lines:
         joined += line

@@ -1,4 +1,4 @@
-"""The process of a callable, as the kit sees it: :mod:`hgproto.fuzz.worker` runs in it."""
+"""The campaign's side of the process of a callable, which runs :mod:`hgproto.fuzz.worker`."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 __all__ = ["Worker"]
 
 _POLL_SECONDS = 0.1
-"""Time between two looks at a worker that has not answered: what it started may keep its output open after its end."""
+"""Seconds between two checks that a worker still runs. Its child processes may keep its output open after its end."""
 
 
 class Worker:
-    """The process of a callable. Messages both ways have their length before them, four bytes, big endian.
+    """The process of a callable. Each message in either direction begins with its length: 4 bytes, big-endian.
 
-    ``errors``: the file that gets its standard error; that of this process if None.
+    ``errors``: the file for its standard error; None for that of this process.
     """
 
     def __init__(self, arguments: list[str], *, errors: BinaryIO | None = None) -> None:
@@ -34,10 +34,10 @@ class Worker:
         self._data = bytearray()
         try:
             self._output = Output(self._process.stdout, self._chunks.put)
-            # A worker that is stuck reads nothing. One that has ended says so by the end of its output.
+            # Writing needs a thread, because a worker that is stuck does not read. The end of the output shows that it has ended.
             self._input = Input(self._process.stdin)
         except BaseException:
-            # Nobody has the worker that could end its process.
+            # The caller has no object to stop, so end the process here.
             with self._process:
                 end(self._process)
             raise
@@ -47,7 +47,7 @@ class Worker:
         self._input.write(len(data).to_bytes(4, "big") + data)
 
     def read(self, seconds: float) -> bytes | None:
-        """The next message, None when the worker has ended. Raises :class:`TimeoutError` when none came in time."""
+        """Returns the next message; None if the worker has ended. Raises :class:`TimeoutError` if none arrives in time."""
         last = time.monotonic() + seconds
         is_over = False
         while True:
@@ -65,17 +65,17 @@ class Worker:
             try:
                 chunk = self._chunks.get(timeout=min(left, _POLL_SECONDS))
             except queue.Empty:
-                # What it started may keep its output open.
+                # Its child processes may keep its output open.
                 is_over = self._process.poll() is not None
                 continue
             is_over = not chunk
             self._data += chunk
 
     def stop(self) -> int | None:
-        """Ends the worker and what it started; gives its exit status, None when it was still running."""
+        """Ends the worker and its child processes. Returns its exit status; None if it was still running."""
         try:
             self._input.close()
-            # It may be on its way out.
+            # It may be about to end.
             status: int | None = self._process.wait(0.2)
         except subprocess.TimeoutExpired:
             status = None

@@ -1,4 +1,4 @@
-"""Samples: frames and sessions that keep every rule, those that break a given one, and those at every boundary."""
+"""Samples: valid frames and sessions, those that violate a given requirement, and those at every boundary."""
 
 from __future__ import annotations
 

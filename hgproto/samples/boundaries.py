@@ -1,4 +1,4 @@
-"""Boundaries: frames at the edges of what a revision allows, and one step over them, always the same in the same order."""
+"""Boundaries: frames at the edges of what a revision allows, and one step beyond them, in a fixed order."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ __all__ = ["Boundary", "boundaries"]
 class Boundary(NamedTuple):
     """A frame at a boundary.
 
-    ``what``: what is at which boundary. ``data``: the frame. ``broken``: the ids of the requirements that it breaks, all
-    of them of one frame; empty when there are none.
+    ``what``: a description of the boundary. ``data``: the frame. ``broken``: the ids of the requirements that the frame violates
+    by itself; empty if it is valid.
     """
 
     what: str
@@ -42,14 +42,15 @@ class Boundary(NamedTuple):
 def boundaries(
     type: str | None = None, *, max_payload: int | None = None, revision: Definition | None = None
 ) -> Iterator[Boundary]:
-    """Frames of a type at every boundary, and beside it, in a fixed order.
+    """Yields frames of a type at every boundary, and one step beyond it, in a fixed order.
 
-    These are: every value of the flags and each bit of the stream flags, the type and its neighbours, the first and last
-    ids, lengths around the limit, each number and each string of the payload at its least and most and one beside, sizes and
-    counts that are one off, the edges of character sets, and each entry of a CBOR map missing, twice, or of another type.
+    Boundaries of the header: every value of the flags, each bit of the stream flags, the neighboring types, the first and last
+    ids, and lengths around the limit. Boundaries of the payload: the least and greatest number and string, and one beyond each;
+    sizes and counts that are off by one; the edges of character sets; and each entry of a CBOR map missing, repeated, or of
+    another type.
 
-    ``type``: the name of a frame type; all of them by default. ``max_payload``: the limit on lengths, that of the revision by
-    default. Raises :class:`ValueError` for a type that there is not, and for a limit that the revision does not allow.
+    ``type``: the name of a frame type; None for all of them. ``max_payload``: the limit on lengths, in bytes; None for that of
+    the revision. Raises :class:`ValueError` for an unknown type, and for a limit that the revision does not allow.
     """
     revision = defined(revision)
     codec = revision.codec
@@ -62,7 +63,7 @@ def boundaries(
 
 
 def _judged(made: Iterable[tuple[str, bytes]], limit: int, revision: Definition) -> Iterator[Boundary]:
-    """Each different frame once, with what the validator says of it."""
+    """Yields each distinct frame once, with the requirements that the validator reports as violated."""
     seen = set()
     for what, data in made:
         if data not in seen:
@@ -72,9 +73,9 @@ def _judged(made: Iterable[tuple[str, bytes]], limit: int, revision: Definition)
 
 
 def _base(revision: Definition, code: int, limit: int) -> Frame:
-    """The frame of a type that the others differ from."""
+    """Returns the frame that all boundaries of a type are variants of."""
     codec, usual = revision.codec, FrameMaker(revision, max_payload=limit)
-    # The simplest may not be allowed by a rule that is seen only once a frame is made.
+    # The simplest frame may violate a requirement that is checked only on a complete frame.
     for maker, choices in ((FrameMaker(revision, tries=1, max_payload=limit), Simplest()), (usual, Seeded(0))):
         with suppress(NotMadeError):
             return maker.frame(choices, code)
@@ -85,7 +86,7 @@ def _base(revision: Definition, code: int, limit: int) -> Frame:
 
 
 class _Maker:
-    """Makes the boundaries of one frame type."""
+    """Builder of the boundaries of one frame type."""
 
     def __init__(self, revision: Definition, code: int, limit: int) -> None:
         self._codec = codec = revision.codec
@@ -131,12 +132,12 @@ class _Maker:
         cases = self._codec.PAYLOADS[int(self._base.type)]
         for number, (flag, after, name) in enumerate(cases):
             if after:
-                # What goes on with the frame before cannot be judged by itself.
+                # A payload that continues an earlier frame cannot be validated by itself.
                 continue
             flags = flag or self._base.flags
             for other, other_after, _ in cases[:number]:
                 if not other_after and flags & other == other:
-                    flags &= ~other  # an earlier case would take the payload
+                    flags &= ~other  # an earlier case would apply instead
             stream_flags, flags = self._allowed(number, flags)
             layout = self._codec.LAYOUTS.get(name)
             payloads = self._of_string(name) if layout is None else _of_layout(layout, self._limit)
@@ -145,7 +146,7 @@ class _Maker:
                 yield f"{what}{named}", self._base.replace(flags=flags, stream_flags=stream_flags, payload=data)
 
     def _allowed(self, number: int, flags: int) -> tuple[int, int]:
-        """Returns stream flags and flags that are allowed together, with those that were given, for a case of the payload."""
+        """Returns stream flags and flags that are allowed together and select a case of the payload. Keeps the given ``flags``."""
         of_stream, own = sums(self._codec.STREAM_FLAG_NAMES), sums(self._codec.FLAG_NAMES[int(self._base.type)])
         for stream_flags in (int(self._base.stream_flags), *sorted(of_stream, key=int.bit_count)):
             for more in sorted({flags | one for one in own}, key=int.bit_count):
@@ -165,7 +166,7 @@ class _Maker:
 
 
 def _of_layout(layout: Layout, limit: int) -> Iterator[tuple[str, bytes]]:
-    """The payloads of a structure."""
+    """Yields the payloads of a structure."""
     if layout.entries:
         yield from _of_map(layout.entries)
         return
@@ -189,7 +190,10 @@ def _simplest(layout: Layout) -> bytes:
 
 
 class _Edges:
-    """The edges of a structure of numbers and strings: one string in each array, and one character in each string."""
+    """The edges of a structure of numbers and strings.
+
+    Elsewhere than at the edge, each array has one string, and each string has one character.
+    """
 
     def __init__(self, layout: Layout, limit: int) -> None:
         self._layout = layout
@@ -211,7 +215,7 @@ class _Edges:
         yield "one byte more", data + b"\0"
 
     def _with(self, name: str, strings: list[bytes]) -> bytes:
-        """The structure with other strings, and the numbers that go with them."""
+        """Builds the structure with other strings, and with the numbers that describe them."""
         changed = {**self.strings, name: strings}
         part = self._parts[name]
         numbers = {} if part.at_most is None else {part.at_most: [len(strings[0])]}
@@ -222,11 +226,11 @@ class _Edges:
         sized_by = self._parts.get(str(part.sizes or part.size))
         others = len(assembled(self._layout, {**self.strings, part.name: [b""]}, self.numbers))
         room = self._limit - others
-        # The number that a string of no size of its own may not exceed bounds it just as well.
+        # A string without a size of its own is bounded by the number that it may not exceed.
         bound = sized_by or self._parts.get(str(part.at_most))
         most = room + 1 if bound is None else highest(bound)
         for size in sorted({0, 1, most - 1, most, room - 1, room, room + 1}):
-            # What is longer than the limit on lengths is all the same.
+            # All strings beyond the limit on lengths are equivalent.
             if 0 <= size <= min(most, room + 1):
                 yield f"{part.name} of {counted(size, 'byte')}", self._with(part.name, [b"a" * size])
         for data in CHARACTERS[part.type]:
@@ -246,7 +250,7 @@ class _Edges:
 
 
 def _of_map(entries: tuple[Entry, ...]) -> Iterator[tuple[str, bytes]]:
-    """The payloads of a CBOR map."""
+    """Yields the payloads of a CBOR map."""
 
     def encoded(values: dict[str, object], *more: tuple[object, object]) -> bytes:
         pairs = [*((name.encode(), value) for name, value in values.items()), *more]
@@ -268,7 +272,7 @@ def _of_map(entries: tuple[Entry, ...]) -> Iterator[tuple[str, bytes]]:
             f"{'a map of 1 entry' if len(every) + count == 1 else f'a map of {len(every) + count} entries'}",
             encoded(every, *more),
         )
-    yield "a key that is no string", encoded(every, (0, 0))
+    yield "a key that is not a string", encoded(every, (0, 0))
     yield "an empty map", encode_item({})
     yield "a map of indefinite length", b"\xbf" + data[1:] + b"\xff"
     for item in ITEMS:

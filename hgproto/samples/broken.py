@@ -1,4 +1,4 @@
-"""Samples that break one requirement and no other, as the validator sees them: sessions, and single frames."""
+"""Samples for which the validator reports one violated requirement and no other: sessions, and single frames."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ __all__ = ["breakable", "broken", "broken_frame", "broken_session", "checked_bre
 _REVISION = default_revision()
 codec, REQUIREMENTS = _REVISION.codec, _REVISION.requirements
 _TRIES = 10
-"""Sessions that are tried for a frame that by itself breaks a rule; where no session has one, boundaries have it."""
+"""The number of sessions searched for a frame that violates a requirement by itself."""
 
 
 def checked_breakable(requirement: str, role: Role | None = None, encodings: Encodings | None = None) -> str:
-    """The id of a requirement that bytes of a side can break. Raises :class:`ValueError` for any other, and says why.
+    """Returns the id of a requirement that bytes of a side can violate. Raises :class:`ValueError`, with the reason, for others.
 
-    ``role``: the side, client or server; any by default. ``encodings``: the content encodings that streams may name.
+    ``role``: the side, ``client`` or ``server``; None for either. ``encodings``: the content encodings that streams may name.
     """
     if role not in (None, *SIDES):
         raise ValueError(f"a role is client or server, not {shown(role)}")
@@ -42,22 +42,22 @@ def checked_breakable(requirement: str, role: Role | None = None, encodings: Enc
             f"there is no requirement {quoted(requirement)}" + (f"; did you mean {close[0]!r}?" if close else "")
         )
     if requirement not in VIOLATORS:
-        reason = REQUIREMENTS[requirement].reason or "Only building can, and is refused."
-        raise ValueError(f"no bytes break {requirement}: {reason}")
+        reason = REQUIREMENTS[requirement].reason or "Only a sender can, and its encoder rejects it."
+        raise ValueError(f"no bytes violate {requirement}: {reason}")
     if role is not None and role not in senders(requirement):
         raise ValueError(
-            f"no bytes of a {role} break {requirement}: it binds the {senders(requirement)[0]}, so give that as role"
+            f"no bytes of a {role} violate {requirement}: it binds the {senders(requirement)[0]}; use that role"
         )
     if not is_breakable(requirement, encodings):
         used = default_encodings() if encodings is None else encodings
         more = "".join(f"; {name} needs a package: {remedy}" for name, remedy in used.missing.items())
         known = ", ".join(used) or "none"
-        raise ValueError(f"no session with these encodings breaks {requirement}; there are {known}{more}")
+        raise ValueError(f"no session with these encodings violates {requirement}; available: {known}{more}")
     return requirement
 
 
 def is_breakable(requirement: str, encodings: Encodings | None = None) -> bool:
-    """True if a session with these content encodings can break a requirement; some need one that compresses."""
+    """True if a session with these content encodings can violate a requirement; some need an encoding that compresses."""
     return requirement in VIOLATORS and violate(requirement, (), Simplest(), encodings=encodings) is not None
 
 
@@ -74,7 +74,7 @@ def breakable(role: Role | None = None, *, rejected: bool = False) -> tuple[str,
 
 @cache
 def _breakable(role: Role | None, rejected: bool) -> tuple[str, ...]:
-    # A cache of its own: what is decorated has no types of its arguments.
+    # A separate function, because `cache` would hide the types of the arguments of `breakable`.
     found = []
     for requirement in VIOLATORS:
         if role is None or role in senders(requirement):
@@ -85,7 +85,7 @@ def _breakable(role: Role | None, rejected: bool) -> tuple[str, ...]:
 
 
 def broken(lines: list[Line], encodings: Encodings | None = None) -> set[str]:
-    """The ids of the rules that the validator sees broken in a session."""
+    """Returns the ids of the requirements that the validator finds violated in a session."""
     return {finding.id for finding in _findings(lines, encodings)}
 
 
@@ -100,35 +100,35 @@ def _findings(lines: list[Line], encodings: Encodings | None = None) -> list[Fin
 def broken_session(
     requirement: str, choices: Choices, *, role: Role | None = None, encodings: Encodings | None = None
 ) -> list[Line]:
-    """A session that breaks a requirement and no other.
+    """Builds a session that violates a requirement and no other.
 
-    ``role``: the side that breaks it; any by default. Raises :class:`ValueError` when the side cannot, or these encodings
-    allow it not to be broken.
+    ``role``: the side that violates it; None for either. Raises :class:`ValueError` if that side cannot violate it, or if these
+    encodings do not suffice.
     """
     checked_breakable(requirement, role, encodings)
     lines = violate(requirement, session(choices, encodings=encodings), choices, role=role, encodings=encodings)
-    assert lines is not None  # noqa: S101 - that it can be broken was checked
+    assert lines is not None  # noqa: S101 - checked_breakable() has checked it
     return lines
 
 
 def broken_frame(requirement: str, type: str, choices: Choices, *, role: Role | None = None) -> bytes:
-    """A frame of a type that by itself breaks a requirement, and no other.
+    """Builds a frame of a type that violates a requirement by itself, and no other.
 
-    ``role``: the side that sends it; by default, the stream id tells. Raises :class:`ValueError` when there is none.
+    ``role``: the side that sends it; None if the stream id decides. Raises :class:`ValueError` if no such frame is found.
     """
     checked_breakable(requirement, role)
     if type not in codec.CODES:
         raise ValueError(f"there is no frame type {shown(type)}; there are {', '.join(codec.CODES)}")
-    ways = [_of_boundaries, _of_sessions]
-    for way in ways[::-1] if choices.below(2) else ways:
-        frame = way(requirement, type, choices, role)
+    searches = [_of_boundaries, _of_sessions]
+    for search in searches[::-1] if choices.below(2) else searches:
+        frame = search(requirement, type, choices, role)
         if frame is not None:
             return frame
-    raise ValueError(f"no {type} frame breaks {requirement} by itself; a session may")
+    raise ValueError(f"no {type} frame violates {requirement} by itself; a session may")
 
 
 def _of_sessions(requirement: str, type: str, choices: Choices, role: Role | None) -> bytes | None:
-    """Returns such a frame of a session that breaks the requirement, None if none is found."""
+    """Returns such a frame from a session that violates the requirement; None if no session has one."""
     for _ in range(_TRIES):
         lines = violate(requirement, session(choices), choices, role=role) or []
         for (_, data), line in zip(wires(lines), lines, strict=True):
@@ -142,9 +142,9 @@ def _of_sessions(requirement: str, type: str, choices: Choices, role: Role | Non
 
 
 def _of_boundaries(requirement: str, type: str, choices: Choices, role: Role | None) -> bytes | None:
-    """Returns one of such frames among the boundaries of the type, None if there is none."""
+    """Returns one of such frames among the boundaries of the type; None if no boundary is one."""
     place, code = place_of(codec.FRAME, "type_flags"), codec.CODES[type]
-    # Among the boundaries of a type are frames of its neighbours.
+    # The boundaries of a type include frames of the neighboring types.
     found = [
         sent
         for _, data, ids in boundaries(type)
@@ -156,7 +156,7 @@ def _of_boundaries(requirement: str, type: str, choices: Choices, role: Role | N
 
 
 def _on_either_stream(data: bytes) -> list[bytes]:
-    """A frame as it is, and on a stream of the other side."""
+    """Returns a frame unchanged, and on a stream of the other side."""
     place = place_of(codec.FRAME, "stream_id")
     if len(data) <= place:
         return [data]

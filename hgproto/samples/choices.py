@@ -1,4 +1,4 @@
-"""Where samples get their choices from: a seed, or whoever else can choose a number, such as Hypothesis."""
+"""Sources of the random choices in samples: a seed, or any other source of numbers, such as Hypothesis."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ T = TypeVar("T")
 
 
 class Choices:
-    """Makes choices, all of them from one kind of choice: a number below another, of which 0 makes for the simplest sample."""
+    """Source of choices. All derive from :meth:`below`; 0 is always the simplest choice, so that samples can shrink."""
 
     def below(self, end: int) -> int:
-        """A number from 0 to ``end``, which is not one of them."""
+        """Chooses a number from 0 up to, but not including, ``end``."""
         raise NotImplementedError
 
     def among(self, low: int, high: int) -> int:
-        """A number from ``low`` to ``high``, both included."""
+        """Chooses a number from ``low`` to ``high``, both included."""
         return low + self.below(high - low + 1)
 
     def pick(self, options: Sequence[T]) -> T:
-        """One of several, the first of which is the simplest."""
+        """Chooses one of several options. The first option is the simplest."""
         return options[self.below(len(options))]
 
     def one_in(self, number: int) -> bool:
-        """True once in so many times; never is simpler."""
+        """True once in ``number`` times on average. False is the simplest choice."""
         return self.below(number) == number - 1
 
     def any_bytes(self, least: int, most: int) -> bytes:
-        """Any bytes, so many."""
+        """Chooses from ``least`` to ``most`` arbitrary bytes."""
         return bytes(self.below(256) for _ in range(self.among(least, most)))
 
 
 class Seeded(Choices):
-    """The same choices for the same seed, on every platform and every version of Python.
+    """Choices that are the same for the same seed, on every platform and every version of Python.
 
-    Of a generator, Python promises that of ``random()`` alone.
+    They use only ``Random.random()``, the one method whose sequence Python keeps stable.
     """
 
     def __init__(self, seed: int) -> None:
@@ -50,17 +50,17 @@ class Seeded(Choices):
         self._random = Random(seed).random  # noqa: S311 - repeatable, not secret
 
     def below(self, end: int) -> int:
-        """A number from 0 to ``end``, which is not one of them; even as long as ``end`` is far below 2 to the 53."""
+        """Chooses a number below ``end``. The distribution is uniform as long as ``end`` is far below 2**53."""
         return int(self._random() * end)
 
     def pick(self, options: Sequence[T]) -> T:
-        """One of several: as of :class:`Choices`, in one call instead of two."""
+        """Chooses one of several options, like :meth:`Choices.pick` but with one call instead of two."""
         return options[int(self._random() * len(options))]
 
 
 class Simplest(Choices):
-    """Always the simplest choice."""
+    """Choices that are always the simplest."""
 
     def below(self, end: int) -> int:  # noqa: ARG002 - 0 is below any
-        """0, for any ``end``."""
+        """Returns 0 for any ``end``."""
         return 0

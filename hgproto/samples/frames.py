@@ -1,4 +1,4 @@
-"""Single frames of any revision that keep every rule of one frame, made from the tables of its codec."""
+"""Single frames of any revision, each valid by itself, built from the tables of the revision's codec."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 __all__ = ["FrameMaker", "Header", "NotMadeError", "TooSmallLimitError", "sums"]
 
 _KEPT = 32
-"""Payloads of a type that are kept to come again."""
+"""The number of payloads of each type that are kept for reuse."""
 _PROBES = tuple(product((1, 2), (1, 2), (b"", b"\0")))
 
 
 class NotMadeError(Exception):
-    """What was chosen makes no frame that keeps every rule; other choices will, unless the rules allow none."""
+    """The choices lead to no valid frame. Other choices may, unless the requirements exclude every frame of the type."""
 
 
 class TooSmallLimitError(NotMadeError):
-    """A limit allows not even the shortest payload, so that no choices make a frame."""
+    """A limit excludes even the shortest payload, so that no choices lead to a frame."""
 
 
 class Header(NamedTuple):
@@ -49,12 +49,12 @@ class Header(NamedTuple):
 
 
 class FrameMaker:
-    """Makes frames of a revision.
+    """Builder of frames of a revision.
 
-    ``revision``: the default revision unless told otherwise. ``tries``: how often frames are chosen anew that break a
-    rule which is seen only once they are made, such as one about the length. ``fresh``: of so many payloads one is made, and
-    the others come again in frames of other ids and flags, which is faster. ``max_payload``: the most bytes of a payload, those
-    of the revision by default. Raises :class:`ValueError` for a limit under 1 or over what the revision allows.
+    ``revision``: None for the default revision. ``tries``: the number of attempts before :class:`NotMadeError`. An attempt fails
+    if the complete frame violates a requirement, such as one about the length. ``fresh``: one in so many payloads is new; the
+    others are reused with other ids and flags, which is faster. ``max_payload``: the maximum bytes of a payload; None for that
+    of the revision. Raises :class:`ValueError` for a limit under 1, or over the largest that the revision allows.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class FrameMaker:
         self._kept: dict[tuple[int, int, bool], list[bytes]] = {}
         self.types = tuple(self.codec.TYPE_NAMES)
         self._encoded = revision.encoded
-        # The frame types of which the validator asks more than their tables say.
+        # The frame types with requirements that are not in their tables.
         roles = revision.roles.FRAMES
         self._made = {roles[role]: make for role, make in _MADE.items() if role in roles}
         self._headers: dict[tuple[int, bool], tuple[Header, ...]] = {}
@@ -77,9 +77,9 @@ class FrameMaker:
         self._simplest_of: dict[tuple[int, int, bool], tuple[bytes | None, str]] = {}
 
     def headers(self, type_: int, *, encoded: bool = False) -> tuple[Header, ...]:
-        """What the header of a frame type can be, the fewest flags first; nothing when no header keeps the rules.
+        """Returns the valid headers of a frame type, those with the fewest flags first; empty if no header is valid.
 
-        ``encoded``: as of :meth:`frame`.
+        ``encoded``: as for :meth:`frame`.
         """
         known = self._headers.get((type_, encoded))
         if known is None:
@@ -92,7 +92,7 @@ class FrameMaker:
         return known
 
     def can_be_encoded(self, type_: int) -> bool:
-        """Whether a frame of this type may have a payload that went through a content encoding."""
+        """True if a frame of this type may have an encoded payload."""
         return any(one.stream_flags & self._encoded for one in self.headers(type_, encoded=True))
 
     def _found(self, type_: int) -> Iterable[Header]:
@@ -110,7 +110,7 @@ class FrameMaker:
                 yield Header(flags, stream_flags, requests, streams)
 
     def _is_taken(self, frame: Frame) -> bool:
-        """Whether the codec takes the header of a frame."""
+        """True if the codec accepts the header of a frame."""
         try:
             self.codec.check_header(frame)
         except RemoteProtocolError:
@@ -118,9 +118,9 @@ class FrameMaker:
         return True
 
     def payload(self, choices: Choices, type_: int, *, flags: int = 0, continued: bool = False) -> bytes:
-        """A payload of a type that keeps every rule.
+        """Builds a valid payload of a type.
 
-        ``flags``: those of the frame. ``continued``: whether it goes on where the latest frame of its request ended. Raises
+        ``flags``: those of the frame. ``continued``: True if the payload continues the latest frame of its request. Raises
         :class:`NotMadeError`.
         """
         simplest = self._simplest(type_, flags, continued)
@@ -136,7 +136,7 @@ class FrameMaker:
     def check_limits(self, type_: int, *, flags: int | None = None, continued: bool = False) -> None:
         """Raises :class:`TooSmallLimitError` if a limit allows no frame of a type.
 
-        ``flags``, ``continued``: as of :meth:`payload`; any flags by default.
+        ``flags``, ``continued``: as for :meth:`payload`; None for any flags.
         """
         headers = self.headers(type_) if flags is None else ()
         if any(one.stream_flags & self._encoded for one in headers):
@@ -153,7 +153,7 @@ class FrameMaker:
             raise failures[0]
 
     def _chosen(self, name: str, choices: Choices, type_: int, flags: int, continued: bool) -> bytes:
-        """A payload that may violate a requirement. ``name``: its structure, or the type of a string."""
+        """Builds a payload that may violate a requirement. ``name``: its structure, or the type of a string."""
         layout = self.codec.LAYOUTS.get(name)
         if layout is None:
             return string(name, choices, self._least(type_, flags, continued))
@@ -166,10 +166,10 @@ class FrameMaker:
         return name not in self.codec.LAYOUTS or self._decodes(type_, flags, continued, data)
 
     def _simplest(self, type_: int, flags: int, continued: bool) -> bytes | None:
-        """The simplest payload, which is the shortest; None if it violates a requirement.
+        """Returns the simplest payload, which is the shortest; None if it violates a requirement.
 
-        Raises :class:`TooSmallLimitError` if a limit does not allow it. It does not depend on any choices, so that a strategy
-        makes the same draws each time.
+        Raises :class:`TooSmallLimitError` if a limit does not allow it. It makes no choices, so that a strategy makes the same
+        draws each time.
         """
         known = self._simplest_of.get((type_, flags, continued))
         if known is None:
@@ -184,7 +184,7 @@ class FrameMaker:
         return simplest
 
     def _fault_of_limit(self, name: str, type_: int, flags: int, continued: bool, data: bytes) -> str:
-        """Why a limit does not allow a payload; empty if all do."""
+        """Returns the reason why a limit does not allow a payload; empty if every limit allows it."""
         if len(data) > self._limit:
             size = counted(len(data), "byte")
             return f"its shortest payload has {size}, and the limit max-payload allows {self._limit}"
@@ -198,7 +198,7 @@ class FrameMaker:
         return ""
 
     def _decodes(self, type_: int, flags: int, continued: bool, data: bytes) -> bool:
-        """Returns True if the codec accepts a payload."""
+        """True if the codec accepts a payload."""
         try:
             self.codec.decode_payload(self.codec.make_frame(0, 0, 0, type_, flags, data), continued)
         except RemoteProtocolError:
@@ -207,10 +207,10 @@ class FrameMaker:
 
     def _not_made(self, type_: int | None) -> NotMadeError:
         of = "" if type_ is None else f" of the type {self.codec.TYPE_NAMES[type_]}"
-        return NotMadeError(f"no frame{of} was found that keeps every rule")
+        return NotMadeError(f"no valid frame{of} was found")
 
     def _payload(self, choices: Choices, type_: int, flags: int, continued: bool) -> bytes:
-        """A payload, one that was made before among them."""
+        """Returns a new payload, or one that was built before."""
         if self._fresh == 1:
             return self.payload(choices, type_, flags=flags, continued=continued)
         kept = self._kept.setdefault((type_, flags, continued), [])
@@ -224,7 +224,7 @@ class FrameMaker:
         return kept[choices.below(_KEPT)]
 
     def _least(self, type_: int, flags: int, continued: bool) -> int:
-        """Returns the least size, in bytes, of a payload that is one string. The tables do not have it."""
+        """Returns the least size, in bytes, of a payload that is one string. It is found by trying, since no table has it."""
         least = self._leasts.get((type_, flags, continued))
         if least is None:
             least = int(not self._decodes(type_, flags, continued, b""))
@@ -237,8 +237,7 @@ class FrameMaker:
         """Builds a frame that is valid by itself.
 
         ``type_``: its type; None for any. ``continued``: as for :meth:`payload`. ``encoded``: True if the payload may be
-        encoded, so that it is any bytes. The payload of a type that is always encoded is encoded in any case. Raises
-        :class:`NotMadeError`.
+        encoded, and thus arbitrary bytes. Types whose payload is always encoded ignore it. Raises :class:`NotMadeError`.
         """
         failure: NotMadeError | None = None
         bits = self.codec.FIELD_BITS
@@ -256,7 +255,7 @@ class FrameMaker:
                 else:
                     data = self._payload(choices, kind, flags, continued)
             except NotMadeError as error:
-                # Other flags, or another type, may have payloads that can be made.
+                # Other flags, or another type, may have valid payloads.
                 failure = error
                 continue
             request_id = _id(request_parities, request_bits, choices)
@@ -269,10 +268,10 @@ class FrameMaker:
     def sequence(
         self, choices: Choices, type_: int | None = None, *, encoded: bool = False
     ) -> Iterator[tuple[Frame, bool]]:
-        """Yields frames without end that keep every rule of one frame when they are read one after the other.
+        """Yields an infinite sequence of frames. Each is valid by itself when they are read in order.
 
-        Each comes with True if it continues an earlier frame of its type and request, whose id has come again: its payload
-        goes on where that one ended. ``type_``, ``encoded``: as of :meth:`frame`. Raises :class:`NotMadeError`.
+        Each comes with True if its payload continues that of an earlier frame of its type and request. ``type_``, ``encoded``: as
+        for :meth:`frame`. Raises :class:`NotMadeError`.
         """
         continuations = Continuations(self.codec)
         while True:
@@ -295,7 +294,7 @@ class FrameMaker:
 
 
 def sums(masks: Iterable[int]) -> list[int]:
-    """What flags are together, in all combinations."""
+    """Returns the values of all combinations of flags."""
     sums = [0]
     for mask in masks:
         sums += [mask | one for one in sums]
@@ -303,22 +302,22 @@ def sums(masks: Iterable[int]) -> list[int]:
 
 
 def _id(parities: tuple[int, ...], bits: int, choices: Choices) -> int:
-    """An id of one of these parities, the lowest and highest ones as often as all others together."""
+    """Chooses an id of one of these parities: the lowest and highest ids as often as all others together."""
     half = 1 << (bits - 1)
-    # One choice for both: of six times as many numbers as there are, half stand for the edges.
+    # One choice decides both: of 6 * half numbers, the first half select an edge.
     kind, number = divmod(choices.below(6 * half), half)
     if kind < 3:
         number = (0, 1, half - 1)[kind]
     return 2 * number + (parities[0] if len(parities) == 1 else choices.pick(parities))
 
 
-# Frame types of which the validator asks more than their tables say, by their roles.
+# Frame types with requirements that are not in their tables, by role.
 
 _WORDS = ("", "a", "%%", " \u00e9", "\0")
 
 
 def _text(codec: Codec, layout: Layout, choices: Choices) -> bytes:
-    """Atoms with as many arguments as %s, the last of which ends its line."""
+    """Builds a message whose atoms have one argument per %s. The last atom ends with a newline."""
     (repeated,) = (part.layout for part in layout.parts if part.layout is not None)
     parts = {part.name: part for part in repeated.parts}
     words = [word for word in _WORDS if parts["format"].type == "utf8" or word.isascii()]
@@ -332,7 +331,7 @@ def _text(codec: Codec, layout: Layout, choices: Choices) -> bytes:
         text = "".join([choices.pick(words), *(f"%s{choices.pick(words)}" for _ in range(placeholders))])
         labels = _strings(parts["labels"], choices, choices.below(3))
         args = _strings(parts["args"], choices, placeholders)
-        # What else an atom has is as simple as can be.
+        # All other fields of the atom have their simplest values.
         atom = decode_atom(structure(repeated, Simplest()))
         atoms.append(atom.replace(format=text + "\n" * (number == count - 1), labels=labels, args=args))
     return encode(make_message(tuple(atoms)))
@@ -343,13 +342,13 @@ def _strings(part: Part, choices: Choices, count: int) -> tuple[str, ...]:
 
 
 def _progress(codec: Codec, layout: Layout, choices: Choices) -> bytes:
-    """A progress map with a topic in ASCII."""
+    """Builds a progress map with an ASCII topic."""
     _, decode, encode = codec.STRUCTURES[layout.name]
     data = structure(layout, choices)
     try:
         value = decode(data)
     except RemoteProtocolError:
-        # A limit does not allow it, which the caller finds out.
+        # A limit does not allow it; the caller's check reports that.
         return data
     return encode(value.replace(topic=value.topic.encode("ascii", "ignore").decode()))
 

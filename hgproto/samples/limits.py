@@ -1,4 +1,4 @@
-"""Sessions that take a limit to its last, and one step over it."""
+"""Sessions at each limit, one below it, and one above it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["LIMITS", "MOST_BYTES", "AtLimit", "at_limits", "message_of"]
 
 MOST_BYTES = 1 << 25
-"""Limits of more bytes than these are not reached unless told so."""
+"""The largest limit, in bytes, that sessions reach by default."""
 _CLIENT, _SERVER = STREAMS["client"][0], STREAMS["server"][0]
 _REVISION = default_revision()
 codec, _CONTENT = _REVISION.codec, Content(_REVISION)
@@ -30,15 +30,15 @@ _settings = _REVISION.message("settings")
 _LABELS = 255
 """Labels that an atom may have."""
 _LEAST_ARGUMENT = _CONTENT.size + 1
-"""Bytes of the shortest payload that begins an argument, which cannot be cut."""
+"""The size, in bytes, of the shortest payload that can begin an argument: the sizes and a name of 1 byte."""
 (_MORE, _LAST), (_RESPONSE_MORE, _RESPONSE_LAST) = (_REVISION.data_types[code] for code in (_CONTENT.data, _RESPONSE))
 
 
 class AtLimit(NamedTuple):
     """A session at a limit.
 
-    ``what``: which limit, and how much of it is used. ``lines``: the session. ``broken``: the ids of the requirements that
-    it breaks, a limit of the receiver's among them; empty when there are none.
+    ``what``: the limit, and how much of it is used. ``lines``: the session. ``broken``: the ids of the requirements that the
+    session violates, those about the receiver's limits included; empty if it is valid.
     """
 
     what: str
@@ -49,8 +49,8 @@ class AtLimit(NamedTuple):
 def at_limits(limits: Limits | None = None, *, most_bytes: int = MOST_BYTES) -> Iterator[AtLimit]:
     """Yields sessions at each limit, one below it, and one above it, in a fixed order.
 
-    ``limits``: those of the receivers. It leaves out *send-payload*, which a receiver does not see, numbers that a connection
-    cannot reach, and limits of more than ``most_bytes``.
+    ``limits``: those of the receivers. Left out are *send-payload*, which a receiver does not see; numbers that a connection
+    cannot reach; and limits of more than ``most_bytes``.
     """
     limits = Limits() if limits is None else limits
     check_instance(limits, Limits, "limits")
@@ -66,7 +66,7 @@ def at_limits(limits: Limits | None = None, *, most_bytes: int = MOST_BYTES) -> 
 
 
 def _on_one_stream(side: Role, frames: Iterable[Frame]) -> Iterator[Line]:
-    """Frames of a side on a stream that they begin and end."""
+    """Yields frames of a side as lines on one stream. The first frame begins the stream, and the last frame ends it."""
     all_ = list(frames)
     for number, frame in enumerate(all_):
         flags = BEGIN * (number == 0) | END * (number == len(all_) - 1)
@@ -78,7 +78,7 @@ def _answers(ids: Iterable[int]) -> Iterator[Line]:
 
 
 def _data(request_id: int, sizes: list[int], *, last: bool = True) -> Iterator[Frame]:
-    """A command with data, in frames of these sizes."""
+    """Yields a command whose data is in frames of these sizes."""
     yield codec.make_frame(request_id, _CLIENT, 0, _CONTENT.name, _CONTENT.data_follows, b"x")
     for number, size in enumerate(sizes):
         flags = _LAST if last and number == len(sizes) - 1 else _MORE
@@ -86,7 +86,7 @@ def _data(request_id: int, sizes: list[int], *, last: bool = True) -> Iterator[F
 
 
 def _cut(number: int, most: int) -> list[int]:
-    """Sizes of at most so many that are a number together."""
+    """Splits ``number`` into sizes of at most ``most``."""
     return [min(most, number - at) for at in range(0, number, most)]
 
 
@@ -107,14 +107,14 @@ def _open_streams(number: int, _: Limits) -> Iterator[Line]:
         for stream_id in streams:
             yield Line(side, _settings(1, stream_id, "identity"))
         for one, request_id in enumerate(ids):
-            # There are fewer streams than requests at the most that there can be.
+            # At the highest number there are fewer stream ids than requests.
             ends = one + len(streams) >= number
             for frame in make(request_id, streams[one % len(streams)], content, end=ends):
                 yield Line(side, frame)
 
 
 def _decoded(sizes: list[int]) -> Iterator[Line]:
-    """A response whose payloads grow to these sizes when decoded."""
+    """Yields a response whose decoded payloads have these sizes."""
     yield from _on_one_stream("client", _command(1, _CLIENT, "x"))
     yield Line("server", _settings(1, _SERVER, "zlib"))
     for number, size in enumerate(sizes):
@@ -178,7 +178,7 @@ def _payload_items(number: int, _: Limits) -> Iterator[Line]:
 
 
 def message_of(number: int) -> bytes:
-    """A message of so many items, in as few bytes as there can be."""
+    """Encodes a message with ``number`` items in as few bytes as possible."""
     labels = [min(_LABELS, number - at - 1) for at in range(0, number, _LABELS + 1)]
     atom, _, _ = _REVISION.repeated_in("text")
     atoms = [atom(format="", labels=("",) * count, args=()) for count in labels]
@@ -200,9 +200,9 @@ _MAKERS: dict[str, Callable[[int, Limits], Iterable[Line]]] = {
     "argument_value": _argument_value,
     "payload_items": _payload_items,
 }
-"""Functions that make a session which uses so much of a limit, by the fields of Limits."""
+"""Functions that build a session using ``number`` of a limit, by field of ``Limits``."""
 LIMITS = {name.replace("_", "-"): make for name, make in _MAKERS.items()}
-"""The same by the names of the limits."""
+"""The same functions by the name of the limit."""
 _MOST = {
     "max_payload": codec.MAX_PAYLOAD[1],
     "open_streams": 128,
@@ -211,4 +211,4 @@ _MOST = {
     "arguments": 100_000,
     "argument_value": 0xFFFF,
 }
-"""The most that bytes can say, or a connection has."""
+"""The highest values that the encoding of a field, or a connection, allows."""

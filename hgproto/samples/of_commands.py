@@ -1,4 +1,4 @@
-"""Violators of what a client sends: commands, their arguments and data."""
+"""Violators for frames that a client sends: commands, their arguments, and their data."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ VIOLATORS = Violators()
 _CONTENT = Content(default_revision())
 _NAME, _ARGUMENT, _DATA = _CONTENT.name, _CONTENT.argument_code, _CONTENT.data
 _LAST = {_NAME: _CONTENT.name_is_all, _ARGUMENT: _CONTENT.last_argument, _DATA: _CONTENT.last_data}
-"""The flags of the last frame of each type, or of the only one."""
+"""The flags of the last (or only) frame of each type."""
 _HAVE_ARGS, _HAVE_DATA = ANNOUNCING[_ARGUMENT], ANNOUNCING[_DATA]
 
 VIOLATORS |= {
@@ -45,10 +45,10 @@ def _(scene: Scene) -> None:
 
 
 def _argument(change: Callable[[Scene, int, int, bytes], bytes]) -> Callable[[Scene], None]:
-    """Changes the payload that begins an argument, told how long name and value are said to be."""
+    """Builds a violator that changes the first payload of an argument. ``change`` receives the stated sizes of name and value."""
 
     def violator(scene: Scene) -> None:
-        # A value that is not empty can be too long and too short.
+        # A value that is not empty can be made both too long and too short.
         number = scene.pick(scene.some(_ARGUMENT, lambda number, frame: _begins_value(scene, number, frame)))
         name, value = _lengths(scene.frames[number])
         scene.change_payload(number, lambda payload: change(scene, name, value, payload))
@@ -78,7 +78,7 @@ def _too_small(scene: Scene, value: int) -> int:
 
 VIOLATORS |= {
     "command-argument.header-whole": _argument(
-        # A value would be too short for its length too, which hides from some targets that the name is cut.
+        # The stated value size is 0. Otherwise the value would be too short as well, and some targets would report only that.
         lambda scene, name, _value, payload: (_sizes(name, 0) + payload[4:])[
             : scene.pick((scene.between(0, 3), scene.between(4, name + 3)))
         ]
@@ -104,10 +104,11 @@ VIOLATORS |= {
 def _late(
     scene: Scene, kind: int, payload: bytes, after: int, where: Callable[[int, Any], bool], **request: Any
 ) -> None:
-    """Puts a frame of a request after one of its lines and before a later one of its client's.
+    """Inserts a frame of a request after one of its lines, and before a later line of its client.
 
-    ``after``, ``where``: the type of that line, and what holds for it. ``request``: one that has it, as of :meth:`Scene.add`. One
-    time in two, such a request is added and ends there: a server that accepts the frame is not stopped by the rest.
+    ``after``, ``where``: the frame type of that line, and a condition on it. ``request``: arguments of :meth:`Scene.add` for a
+    request with such a line. One time in two, such a request is added and ends there. A server that wrongly accepts the frame
+    then sees no other violation.
     """
     alone = scene.choices.below(2)
     if alone:
@@ -133,7 +134,7 @@ def _late(
 @VIOLATORS.of("command-name.fresh-id")
 def _(scene: Scene) -> None:
     if scene.choices.below(2):
-        # One that is partly sent, and that the other takes the place of.
+        # A partly sent request, which the new command replaces.
         request_id = scene.add({"key": b"tip"})
         first, *later = scene.requests[request_id].sent
         scene.change(first, stream_flags=int(scene.frames[first].stream_flags) | END)
@@ -143,11 +144,11 @@ def _(scene: Scene) -> None:
     else:
         if not scene.requests:
             scene.add()
-        # The request that began last, so that its id comes in no other order.
+        # The request that began last, so that the order of ids stays valid.
         request_id, request = max(scene.requests.items(), key=lambda item: item[1].sent[0])
         number = scene.between(request.sent[0] + 1, request.received[-1])
         if not scene.cut_short(request_id, number, always=True):
-            # What is left of the command would follow the other.
+            # The remaining frames of the command would follow the new one.
             number = scene.between(request.sent[-1] + 1, request.received[-1])
     scene.insert(number, "client", scene.make(request_id, _NAME, _LAST[_NAME], b"again"))
 
@@ -166,7 +167,7 @@ def _(scene: Scene) -> None:
     def where(_: int, frame: Any) -> bool:
         if not frame.flags & _LAST[_ARGUMENT]:
             return False
-        # Without data, the command is complete.
+        # A command without data would be complete.
         return any(scene.frames[name].request_id == frame.request_id for name in scene.commands(_BOTH))
 
     _late(scene, _ARGUMENT, b"\x01\x00\x01\x00zv", _ARGUMENT, where, args={"key": b""}, data=b"x")
@@ -186,7 +187,7 @@ def _(scene: Scene) -> None:
 
 @VIOLATORS.of("command-argument.missing")
 def _(scene: Scene) -> None:
-    # With and without data that is expected later.
+    # Both with and without data that is to follow.
     data = scene.pick((None, b"x"))
     flags = _BOTH if data else _HAVE_ARGS
     _late(
@@ -222,7 +223,7 @@ def _(scene: Scene) -> None:
 
 
 def _strays(scene: Scene, number: int, request_ids: Iterable[int]) -> None:
-    """Puts an argument or data of one of several requests before a line."""
+    """Inserts, before a line, an argument or data frame of one of several requests."""
     request_id = scene.pick(request_ids)
     kind, flags, payload = scene.pick(
         ((_DATA, _LAST[_DATA], b"x"), (_ARGUMENT, _LAST[_ARGUMENT], b"\x01\x00\x01\x00kv"))
@@ -248,7 +249,7 @@ def _(scene: Scene) -> None:
 def _(scene: Scene) -> None:
     numbers = _receiving_and_active(scene)
     if not numbers:
-        # The response to the first of two requests comes while the second is being sent.
+        # Move the response to the first of two requests to a place where the second is partly sent.
         first = scene.add()
         second = scene.add({"key": b"tip"})
         answer = scene.requests[first].received
@@ -264,13 +265,13 @@ def _(scene: Scene) -> None:
 
 
 def _receiving_and_active(scene: Scene) -> list[int]:
-    """The lines before which some request is partly sent, and another waits for its response."""
+    """Returns the lines before which one request is partly sent and another waits for its response."""
     return [number for number in range(len(scene.lines)) if scene.receiving(number) and scene.active(number)]
 
 
 @VIOLATORS.of("request.complete")
 def _(scene: Scene) -> None:
-    # A command that is not sent to its end, since that of another would leave its streams open too.
+    # A new command, cut before its end. Cutting another command would also leave that command's streams open.
     request_id = scene.add(
         {"a": b"x", "key": b"longer than a frame"} if scene.choices.below(2) else None, b"longer than a frame"
     )

@@ -1,4 +1,4 @@
-"""Violators of what any frame, any stream and any content encoding has to be."""
+"""Violators for requirements on every frame, every stream, and every content encoding."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _(scene: Scene) -> None:
         scene.add()
     number = next(reversed(scene.numbers(None, side)), None)
     if number is None or scene.frames[number].type == _NAME:
-        # The response to a command that was cut away would be one to no request: a new command is cut.
+        # Cut a new command. Without an existing command, its response would belong to no request.
         number = scene.end()
         scene.insert(number, side, scene.make(scene.next_id(), _NAME, _CONTENT.name_is_all, b"x"))
     cut = scene.lines[number].frame
@@ -58,7 +58,7 @@ def _(scene: Scene) -> None:
 @VIOLATORS.of("frame.known-type")
 def _(scene: Scene) -> None:
     unknown = [code for code in range(16) if code not in codec.TYPE_NAMES]
-    # Without its settings, what a stream has is not decoded.
+    # Without its settings, the other payloads of a stream could not be decoded.
     number = scene.pick(scene.own(lambda number, frame: frame.type != _SETTINGS and scene.may_be_lost(number)))
     scene.change(number, type=scene.pick(unknown))
 
@@ -80,7 +80,7 @@ def _(scene: Scene) -> None:
 
 @VIOLATORS.of("request-id.parity")
 def _(scene: Scene) -> None:
-    # Nobody looks at the request id of stream-settings.
+    # Receivers ignore the request id of stream-settings.
     kind, flags, payload = scene.pick(
         (
             (_NAME, _CONTENT.name_is_all, b"x"),
@@ -109,7 +109,7 @@ def _(scene: Scene) -> None:
     side, stream_id, flags = scene.lines[number].side, scene.frames[number].stream_id, scene.frames[number].stream_flags
     parity = int(_REVISION.machines.STREAM_PARITY[side])
     other = scene.pick((1 - parity, 3 - parity, 255 - parity))
-    # The frame alone, where its stream does without, or all of the stream.
+    # Move only the frame if its stream does not need it, or else all frames of the stream.
     alone = not flags & (BEGIN | END | ENCODED) and scene.choices.below(2)
     numbers = (number,) if alone else scene.numbers(None, side, lambda _, frame: frame.stream_id == stream_id)
     for one in numbers:
@@ -127,7 +127,7 @@ def _(scene: Scene) -> None:
 
 @VIOLATORS.of("stream.begin-on-open")
 def _(scene: Scene) -> None:
-    # What a stream had settled would be forgotten.
+    # Not on a stream with settings, which the receiver would forget.
     number = scene.pick(
         scene.own(lambda number, frame: not scene.profiles[number] and not frame.stream_flags & (BEGIN | ENCODED))
     )
@@ -177,7 +177,7 @@ def _compressors(scene: Scene) -> list[str]:
 
 
 def _compressed(scene: Scene) -> int | None:
-    """The line of a compressed frame that its stream does without; None, sometimes, for a stream of its own."""
+    """Returns the line of a compressed frame that its stream does not need. None at times, for a frame on a new stream."""
     found = scene.numbers(
         None,
         scene.role,
@@ -223,13 +223,13 @@ def _(scene: Scene) -> None:
     payload = message_of(_REVISION.limit("payload_items")[0] + 1)
     settings = _REVISION.encode_settings(profile, b"")
     first = scene.make(request_id, _SETTINGS, 0, settings)
-    # As it is before encoding, since what compressors make differs from version to version.
+    # The payload before encoding: the output of compressors differs between their versions.
     text = scene.make(request_id, _REVISION.code_of("text"), 0, payload, ENCODED)
     scene.insert(number, "server", text, first)
 
 
 def _on_encoded_stream(scene: Scene, profile: str, encode: Callable[[bytes], bytes]) -> None:
-    """A frame on a stream of its own, its payload as it is on the wire."""
+    """Inserts a frame on a stream of its own. ``encode`` returns the payload as on the wire."""
     number, side, frame = scene.aside()
     settings = _REVISION.encode_settings(profile, b"")
     first = scene.make(frame.request_id, _SETTINGS, 0, settings)
@@ -257,7 +257,7 @@ def _(scene: Scene) -> None:
     profile = _COMPRESSORS.get("zstd", "")
     if profile not in scene.encodings:
         raise NothingToBreakError
-    # Of the window descriptor, the upper five bits say how many times 1 KiB is doubled, the others add eighths.
+    # Window descriptor: the upper five bits are the exponent over 1 KiB, and the lower three add eighths of it.
     descriptor = scene.pick((13 << 3 | 1, 14 << 3, 17 << 3))
 
     def encode(payload: bytes) -> bytes:
@@ -268,7 +268,7 @@ def _(scene: Scene) -> None:
 
 
 def _settings(scene: Scene) -> int:
-    """The line of settings that their stream does without; of a request that is added where there are none."""
+    """Returns the line of settings that their stream does not need. Adds a request with settings if the session has none."""
     numbers = scene.numbers(_SETTINGS, scene.role, lambda number, _: scene.may_be_lost(number))
     if not numbers:
         scene.add(profile=scene.profile())

@@ -1,4 +1,4 @@
-"""Violators of what a server sends: responses, messages, progress, and when it may."""
+"""Violators for frames that a server sends: responses, messages, and progress, and their order."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ VIOLATORS |= {
 
 
 def _first_atom(*atoms: bytes) -> Callable[[Scene], None]:
-    """Puts an atom before those of a message."""
+    """Builds a violator that inserts an atom before those of a message."""
 
     def violator(scene: Scene) -> None:
         atom = scene.pick(atoms)
@@ -54,12 +54,12 @@ def _atom(text: str, *args: str) -> bytes:
 
 
 def _progress(scene: Scene) -> int:
-    """The line of progress that does not end its topic, which would then stay open."""
+    """Returns the line of a progress frame that does not end its topic; without the last one the topic would stay open."""
     return int(scene.pick(scene.some(_PROGRESS, lambda _, frame: _decode_progress(bytes(frame.payload)).pos != -1)))
 
 
 def _wrong_map(*maps: tuple[tuple[object, object], ...]) -> Callable[[Scene], None]:
-    """Sends another progress map, whose keys may be there twice."""
+    """Builds a violator that replaces a progress map by one of ``maps``, which may repeat keys."""
 
     def violator(scene: Scene) -> None:
         number = _progress(scene)
@@ -132,7 +132,7 @@ def _(scene: Scene) -> None:
 
 
 def _topics(scene: Scene) -> list[list[int]]:
-    """The lines of progress, those of one topic of one request together."""
+    """Returns the lines of progress frames, grouped by request and topic."""
     topics: dict[tuple[int, str], list[int]] = {}
     for number in scene.some(_PROGRESS):
         frame = scene.frames[number]
@@ -172,7 +172,7 @@ def _(scene: Scene) -> None:
 
 @VIOLATORS.of("response.complete")
 def _(scene: Scene) -> None:
-    # A response that is not sent to its end, since that of another would leave its streams open too.
+    # A new response, cut before its end. Cutting another response would also leave that response's streams open.
     before = scene.pick(((), (_REVISION.message("text")(1, 2, [("x\n", (), ())]),)))
     request_id = scene.add(before=[*before, _CONTINUED])
     request = scene.requests[request_id]

@@ -1,4 +1,4 @@
-"""Payloads of every structure of a revision, made from the tables of its codec."""
+"""Payloads of every structure of a revision, built from the tables of its codec."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 __all__ = ["STRINGS", "assembled", "complete", "structure"]
 
 STRINGS = ("ascii", "utf8", "bytes")
-"""The types of parts that are strings."""
+"""The types of fields that are strings."""
 
 
 def structure(layout: Layout, choices: Choices) -> bytes:
-    """The bytes of a structure that keep the rules of its fields."""
+    """Encodes a structure whose fields are each valid."""
     if layout.entries:
         return encode_map(drawn_pairs(layout.entries, choices))
     strings: dict[str, list[bytes]] = {}
@@ -43,7 +43,7 @@ def structure(layout: Layout, choices: Choices) -> bytes:
 
 
 def complete(layout: Layout, strings: Mapping[str, list[bytes]], numbers: dict[str, list[int]]) -> None:
-    """Adds the numbers that say how long strings are, and how many."""
+    """Adds the numbers that state the sizes of strings and their count."""
     for part in layout.parts:
         name = part.sizes or part.size
         if part.name in strings and name not in (None, "rest"):
@@ -54,7 +54,7 @@ def complete(layout: Layout, strings: Mapping[str, list[bytes]], numbers: dict[s
 
 
 def assembled(layout: Layout, strings: Mapping[str, list[bytes]], numbers: Mapping[str, list[int]]) -> bytes:
-    """The bytes of a structure of these strings and numbers, whether or not they fit each other."""
+    """Encodes a structure of these strings and numbers, even if they do not match."""
     data = []
     for part in layout.parts:
         if part.name in strings:

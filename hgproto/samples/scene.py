@@ -1,4 +1,4 @@
-"""A session that keeps every rule, and where in it something can be done to break one."""
+"""A valid session, with queries for the places where a requirement can be violated."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ ANNOUNCING = {
     code: int(next(_command(1, 1, "x", args, data)).flags)
     for code, args, data in ((_ARGUMENT, {"a": b""}, None), (_DATA, None, b""))
 }
-"""The flags of the commands that the frames of their content follow, by frame type."""
+"""The flag of a command that announces frames of a type, by that frame type."""
 
 
 class NothingToBreakError(Exception):
-    """There is nothing in the session by which the rule could be broken."""
+    """The session has no place where the requirement can be violated."""
 
 
 class _Request:
-    """Where the lines of a request are: its command's, and all of its response's."""
+    """The numbers of the lines of a request: those of the command, and those of the response."""
 
     def __init__(self) -> None:
         self.sent: list[int] = []
@@ -46,10 +46,10 @@ class _Request:
 
 
 class Scene:
-    """A session as violators see it. ``lines`` is what they change; numbers are those of its lines before any change.
+    """A session that a violator changes. Line numbers refer to ``lines`` before any change.
 
-    A session may lack the frames that a violator changes. The violator then adds a valid request that has them, at the end
-    (:meth:`add`), and changes that. ``role``: the side that is to break the rule, either by default. ``encodings``: the
+    A session may lack the frames that a violator changes. The violator then adds a valid request with these frames at the end
+    (:meth:`add`), and changes that request. ``role``: the side that violates the requirement; None for either. ``encodings``: the
     content encodings that streams may name.
     """
 
@@ -64,13 +64,13 @@ class Scene:
         self.survey()
 
     def survey(self) -> None:
-        """Looks at all lines, after a change that moves them."""
+        """Indexes all lines again. Call it after a change that moves lines."""
         self.frames: list[Any] = [line.frame for line in self.lines]
         self.requests: dict[int, _Request] = {}
         self.profiles: dict[int, str] = {}
-        """The profile of the stream that a line is on; empty without one."""
+        """The profile of the stream of each line; empty for a stream without settings."""
         self.continued: set[int] = set()
-        """Lines that go on with the value of the argument before."""
+        """The lines that continue the value of an argument."""
         current: dict[int, str] = {}
         open_values: set[int] = set()
         for number, (side, frame) in enumerate((line.side, line.frame) for line in self.lines):
@@ -89,10 +89,10 @@ class Scene:
                     self.continued.add(number)
                 (open_values.add if frame.flags & _CONTENT.more else open_values.discard)(frame.request_id)
 
-    # What is added.
+    # Additions.
 
     def end(self) -> int:
-        """The number before whose line the last thing of a session can be put: before the end of any output."""
+        """Returns the line number at which to insert the last frame of a session: before the end of any output."""
         ends = [number for number, frame in enumerate(self.frames) if frame is None and self.lines[number].data is None]
         return ends[0] if ends else len(self.lines)
 
@@ -106,10 +106,10 @@ class Scene:
         error: bool = False,
         profile: str = "",
     ) -> int:
-        """Adds a request and its response at the end; gives its id. Each side's frames are a stream of their own.
+        """Adds a request and its response at the end, and returns the request id. Each side uses a new stream.
 
-        ``before``: what the server sends before the response. ``size``: of the largest payload. ``error``: whether the response
-        is an error. ``profile``: that the streams name.
+        ``before``: frames that the server sends before the response. ``size``: the maximum bytes of a payload. ``error``: True if
+        the response is an error. ``profile``: the profile of both streams.
         """
         request_id, stream_ids = self.next_id(), [self._unused_stream(side) for side in SIDES]
         sent = _command(request_id, stream_ids[0], "heads", args, data, max_payload=size)
@@ -127,9 +127,9 @@ class Scene:
         return request_id
 
     def some(self, kind: int, where: Callable[[int, Any], bool] | None = None, **request: Any) -> list[int]:
-        """The lines of a type of frame for which ``where`` holds; at least one, since a request is added where there is none.
+        """Returns the lines of a frame type that satisfy ``where``. Adds a request if no line does, so that at least one exists.
 
-        ``request``: that request, as of :meth:`add`; by default one that has a frame of the type.
+        ``request``: arguments of :meth:`add` for that request; by default one with a frame of the type.
         """
         found = self.numbers(kind, None, where)
         if not found:
@@ -138,36 +138,36 @@ class Scene:
         return found
 
     def own(self, where: Callable[[int, Any], bool] | None = None) -> list[int]:
-        """The lines of the side that breaks the rule for which ``where`` holds; at least one, as of :meth:`some`."""
+        """Returns the lines of the violating side that satisfy ``where``; at least one, like :meth:`some`."""
         found = self.numbers(None, self.role, where)
         if not found:
-            # Several frames of each side on one stream, the first of which begins it without settings.
+            # Several frames of each side on one stream, which begins without settings.
             self.add({"key": b"tip"}, before=[_MESSAGE])
             found = self.numbers(None, self.role, where)
         return found
 
     def either(self) -> Role:
-        """The side that breaks the rule."""
+        """Returns the side that violates the requirement."""
         return self.choices.pick(SIDES) if self.role is None else self.role
 
     def profile(self) -> str:
-        """A profile that is known. Raises :class:`NothingToBreakError` when there is none."""
+        """Returns a known profile. Raises :class:`NothingToBreakError` if there is none."""
         return "identity" if "identity" in self.encodings else str(self.pick(self.encodings))
 
     def may_be_lost(self, number: int) -> bool:
-        """True if nobody misses what a stream has from a line on: no topic of progress ends there."""
+        """True if the receiver can do without the frames of a stream from a line on: none of them ends a progress topic."""
         side, stream_id = self.lines[number].side, self.frames[number].stream_id
         return not any(
             frame is not None and frame.stream_id == stream_id and line.side == side and _ends_topic(frame)
             for line, frame in zip(self.lines[number:], self.frames[number:], strict=True)
         )
 
-    # What there is.
+    # Queries.
 
     def numbers(
         self, kind: int | None = None, side: Role | None = None, where: Callable[[int, Any], bool] | None = None
     ) -> list[int]:
-        """The lines of frames of a type and a side for which ``where`` holds."""
+        """Returns the lines of frames of a type and a side that satisfy ``where``."""
         return [
             number
             for number, frame in enumerate(self.frames)
@@ -178,40 +178,40 @@ class Scene:
         ]
 
     def pick(self, options: Iterable[Any]) -> Any:
-        """One of several. Raises :class:`NothingToBreakError` when there is none."""
+        """Chooses one of several options. Raises :class:`NothingToBreakError` if there are none."""
         return self.choices.pick(self.options(options))
 
     def options(self, options: Iterable[Any]) -> list[Any]:
-        """Several. Raises :class:`NothingToBreakError` when there is none."""
+        """Returns options as a list. Raises :class:`NothingToBreakError` if there are none."""
         found = list(options)
         if not found:
             raise NothingToBreakError
         return found
 
     def between(self, low: int, high: int) -> int:
-        """A number from ``low`` to ``high``, both included. Raises :class:`NothingToBreakError` when there is none."""
+        """Chooses a number from ``low`` to ``high``, both included. Raises :class:`NothingToBreakError` if there are none."""
         if high < low:
             raise NothingToBreakError
         return self.choices.among(low, high)
 
     def commands(self, flags: int = 0, without: int = 0) -> list[int]:
-        """The lines of commands that have ``flags``, and none of ``without``."""
+        """Returns the lines of commands that have all of ``flags`` and none of ``without``."""
         return self.numbers(
             _CONTENT.name, None, lambda _, frame: frame.flags & flags == flags and not frame.flags & without
         )
 
     def values(self) -> list[int]:
-        """The lines of frames that begin an argument."""
+        """Returns the lines of frames that begin an argument."""
         return self.numbers(_ARGUMENT, None, lambda number, _: number not in self.continued)
 
     def receiving(self, number: int) -> set[int]:
-        """The requests of which a part was sent before a line."""
+        """Returns the ids of the requests that are partly sent before a line."""
         return {
             request_id for request_id, request in self.requests.items() if request.sent[0] < number <= request.sent[-1]
         }
 
     def active(self, number: int) -> set[int]:
-        """The requests that were sent whole before a line and are not answered yet."""
+        """Returns the ids of the requests that are completely sent before a line but not completely answered."""
         return {
             request_id
             for request_id, request in self.requests.items()
@@ -219,15 +219,15 @@ class Scene:
         }
 
     def free_id(self) -> int:
-        """A request id that the session has not."""
+        """Chooses a request id that the session does not use."""
         return int(self.pick(one for one in (1, 3, 5, 7, 9, 11, _IDS - 1) if one not in self.requests))
 
     def next_id(self) -> int:
-        """The request id that comes next."""
+        """Returns the next request id."""
         return max(self.requests, default=-1) + 2
 
     def free_streams(self, side: Role) -> list[int]:
-        """The streams of a side that the session has not."""
+        """Returns the stream ids of a side that neither this session nor any other sample uses."""
         return [one for one in self._streams(side) if one not in STREAMS[side]]
 
     def _streams(self, side: Role) -> list[int]:
@@ -236,23 +236,23 @@ class Scene:
         return [one for one in range(first, 256, 2) if one not in taken]
 
     def _unused_stream(self, side: Role) -> int:
-        """The stream for a request that is added: as sessions have it, if nothing is on it."""
+        """Returns a stream id for an added request: one that samples use, if it is free in this session."""
         free = self._streams(side)
         return int(self.options(one for one in (*STREAMS[side], *self.free_streams(side)) if one in free)[0])
 
-    # What can be done.
+    # Changes.
 
     def change(self, number: int, **parts: Any) -> None:
-        """Changes a frame: its payload as before encoding."""
+        """Changes a frame. Its payload is the one before encoding."""
         line = self.lines[number]
         self.lines[number] = line._replace(frame=line.frame and line.frame.replace(**parts))
 
     def change_payload(self, number: int, change: Callable[[bytes], bytes]) -> None:
-        """Changes a payload as it is before encoding."""
+        """Changes the payload of a frame before encoding."""
         self.change(number, payload=change(bytes(self.frames[number].payload)))
 
     def insert(self, number: int, side: Role, frame: Frame, *before: Frame, raw: bool = False) -> None:
-        """Puts a frame, and others before it, before a line, on a stream that has no others."""
+        """Inserts frames, those of ``before`` and then ``frame``, before line ``number`` on an unused stream."""
         stream_id = self.pick(self.free_streams(side))
         frames = [one.replace(stream_id=stream_id) for one in (*before, frame)]
         frames[0] = frames[0].replace(stream_flags=frames[0].stream_flags | BEGIN)
@@ -260,9 +260,10 @@ class Scene:
         self.lines[number:number] = [Line(side, one, raw=raw) for one in frames]
 
     def cut_short(self, request_id: int, number: int, *, always: bool = False) -> bool:
-        """Drops, one time in two or always, what the client sends of a request from a line on; not where a stream needs it.
+        """Drops the frames that the client sends for a request from a line on: one time in two, or always.
 
-        For what comes before that line: who takes it for good is not stopped by the rest. Gives whether nothing is left.
+        Frames that begin or end a stream prevent it. A server that wrongly accepts the frames before the line then sees no other
+        violation. Returns True if no frames remain.
         """
         later = [one for one in self.requests[request_id].sent if one >= number]
         if any(self.frames[one].stream_flags & (BEGIN | END) for one in later):
@@ -274,13 +275,13 @@ class Scene:
         return not later
 
     def make(self, request_id: int, kind: int, flags: int = 0, payload: bytes = b"", stream_flags: int = 0) -> Frame:
-        """A frame to insert."""
+        """Builds a frame to insert."""
         return _REVISION.codec.make_frame(request_id, 0, stream_flags, kind, flags, payload)
 
     def aside(self) -> tuple[int, Role, Frame]:
-        """A frame that may be sent without breaking a rule: before which line, by which side, and the frame.
+        """Returns a line number, a side, and a frame that this side may send before that line.
 
-        A new command after all others, or a message about a request that waits for its response.
+        The frame is a new command after all others, or a message for a request that waits for its response.
         """
         if self.role == "server" and not self.requests:
             self.add()
@@ -293,7 +294,7 @@ class Scene:
         return self.end(), "client", frame
 
     def anywhere(self) -> int:
-        """A number before whose line something can be put, one after the last included."""
+        """Chooses a line number for an insertion; one after the last line is included."""
         return self.choices.among(0, len(self.lines))
 
 
@@ -305,7 +306,10 @@ _WITH: dict[int, dict[str, Any]] = {
     _DATA: {"data": b"x"},
     _ERROR: {"error": True},
 }
-"""What a request has that is added for a type of frame; any has a command-name and, without an error, a bytes-response."""
+"""Arguments of :meth:`Scene.add` for a request with a frame of a type.
+
+Every request has a command-name frame and, unless it fails, a bytes-response frame.
+"""
 
 
 def _on_one_stream(side: Role, stream_id: int, frames: Sequence[Frame]) -> list[Line]:
@@ -323,7 +327,7 @@ def _ends_topic(frame: Any) -> bool:
 
 
 class Violators(dict[str, "Callable[[Scene], None]"]):
-    """What breaks each of some requirements in a scene, or raises ``NothingToBreakError``."""
+    """Functions by requirement. Each changes a scene so that it violates the requirement, or raises `NothingToBreakError`."""
 
     def of(self, requirement: str) -> Callable[[Callable[[Scene], None]], Callable[[Scene], None]]:
         """Registers a violator."""
@@ -336,7 +340,7 @@ class Violators(dict[str, "Callable[[Scene], None]"]):
 
 
 def flagged(kind: int, *flags: int) -> Callable[[Scene], None]:
-    """Gives a frame of a type one of several combinations of flags."""
+    """Builds a violator that replaces the flags of a frame of a type."""
 
     def violator(scene: Scene) -> None:
         scene.change(scene.pick(scene.some(kind)), flags=scene.pick(flags))
@@ -345,7 +349,7 @@ def flagged(kind: int, *flags: int) -> Callable[[Scene], None]:
 
 
 def sent_by_the_wrong_side(kind: int, side: Role, flags: int, payload: bytes) -> Callable[[Scene], None]:
-    """Sends a frame that only the other side sends."""
+    """Builds a violator that inserts a frame that only the other side may send."""
 
     def violator(scene: Scene) -> None:
         scene.insert(scene.anywhere(), side, scene.make(2 * scene.choices.below(3) + 1, kind, flags, payload))

@@ -1,7 +1,7 @@
-"""Sessions of both sides that keep every rule, of all that sessions are made of.
+"""Valid sessions of a client and a server, with every kind of frame.
 
-What the two sides say is made first: requests, their frames interleaved, messages, responses. Then the frames of each side
-are put on streams, which begin, name an encoding, and end around them.
+The frames of both sides are chosen first: interleaved requests, messages, and responses. The frames of each side are then
+assigned to streams, each with a beginning, perhaps an encoding, and an end.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["SIDES", "STREAMS", "Line", "on_streams", "session", "wires"]
 
 SIDES: tuple[Role, ...] = ROLES
 STREAMS = {"client": (1, 3, 255), "server": (2, 4, 254)}
-"""The streams that a session has of each side."""
+"""The stream ids that samples use for each side."""
 _REVISION = default_revision()
 _command = _REVISION.message("command", "argument", "data")
 codec = _REVISION.codec
@@ -36,7 +36,7 @@ _CLIENT, _SERVER = STREAMS["client"][0], STREAMS["server"][0]
 _PROGRESS = _REVISION.code_of("progress")
 _MOST_REQUESTS = 4
 _PAYLOADS = (32768, 48, 24, 16)
-"""Values, data and responses are cut at one of these, so that they span frames."""
+"""Payload sizes, in bytes, at which values, data, and responses are split into frames."""
 _NAMES = ("heads", "lookup", "x", "pushkey", "~ ?")
 _ARGUMENTS = ("key", "a", "namespace", "0 ", "\0")
 _BYTES = (b"", b"tip", b"\0\xff", b"7d2c5a1e9f0b4c3d8e6f1a2b3c4d5e6f70819203")
@@ -56,7 +56,7 @@ class Line(NamedTuple):
     """A line of a session: a frame of one side.
 
     ``side``: ``client`` or ``server``. ``frame``: the frame, with its payload before content encoding; None for the end of the
-    side's output. ``raw``: True if the payload is the one on the wire instead. ``data``: bytes in the place of a frame.
+    side's output. ``raw``: True if the payload is the one on the wire instead. ``data``: bytes instead of a frame.
     """
 
     side: Role
@@ -76,7 +76,7 @@ def session(choices: Choices, *, encodings: Encodings | None = None) -> list[Lin
 
 
 def wires(lines: Iterable[Line], *, encodings: Encodings | None = None) -> Iterator[tuple[Role, bytes | None]]:
-    """The sides and bytes of lines, encoded as their streams are; None where the output of a side ends."""
+    """Yields the side and the bytes of each line, with stream encodings applied; None where the output of a side ends."""
     encoders = Encoders(encodings)
     most = codec.MAX_PAYLOAD[1]
     for side, frame, raw, data in lines:
@@ -87,7 +87,7 @@ def wires(lines: Iterable[Line], *, encodings: Encodings | None = None) -> Itera
 
 
 def _conversation(choices: Choices) -> Iterator[tuple[Role, Frame]]:
-    """The frames of both sides, each side's on one stream that never begins."""
+    """Yields the frames of both sides, without stream flags, each side on one stream."""
     size = choices.pick(_PAYLOADS)
     ids = [2 * number + 1 for number in range(choices.below(_MOST_REQUESTS + 1))]
     queues: list[tuple[Role, list[Frame]]] = []
@@ -105,14 +105,14 @@ def _conversation(choices: Choices) -> Iterator[tuple[Role, Frame]]:
 
 
 def _request(request_id: int, choices: Choices, size: int) -> list[Frame]:
-    """The frames of a command."""
+    """Builds the frames of a command."""
     args = {choices.pick(_ARGUMENTS): _bytes(choices) for _ in range(choices.below(4))}
     data = _bytes(choices) if choices.below(3) == 2 else None
     return list(_command(request_id, _CLIENT, choices.pick(_NAMES), args, data, max_payload=size))
 
 
 def _response(request_id: int, choices: Choices, size: int) -> list[Frame]:
-    """The frames of what a server says of a request, its response last. Each topic of progress is ended."""
+    """Builds the frames that a server sends for a request, its response last. Every progress topic ends."""
     frames: list[Frame] = []
     for _ in range(choices.below(3)):
         if choices.below(2):
@@ -131,7 +131,7 @@ def _response(request_id: int, choices: Choices, size: int) -> list[Frame]:
 
 @lru_cache(maxsize=16_000)
 def _progress(topic: str, pos: int, total: int, label: str | None = None, item: str | None = None) -> bytes:
-    """A payload of progress. There are that many, and CBOR takes its time."""
+    """Encodes a progress payload. The cache holds all of them, because encoding CBOR is slow."""
     return bytes(_REVISION.message("progress")(0, _SERVER, topic, pos, total, label=label, item=item).payload)
 
 
@@ -146,7 +146,7 @@ def _bytes(choices: Choices) -> bytes:
 
 
 def on_streams(lines: list[Line], side: Role, choices: Choices, profiles: Sequence[str]) -> Iterator[Line]:
-    """Lines with the frames of a side on streams."""
+    """Yields the lines with the frames of a side assigned to streams."""
     lives: list[list[int]] = []
     current: dict[int, list[int]] = {}
     streams: dict[int, int] = {}
@@ -157,7 +157,7 @@ def on_streams(lines: list[Line], side: Role, choices: Choices, profiles: Sequen
         if choices.below(3) == 2:
             stream_id = choices.pick(STREAMS[side])
         if stream_id not in current or choices.one_in(6):
-            # A stream begins, or ends and begins anew.
+            # A stream begins, or it ends and begins again.
             lives.append([])
             current[stream_id] = lives[-1]
         current[stream_id].append(number)
@@ -169,7 +169,7 @@ def on_streams(lines: list[Line], side: Role, choices: Choices, profiles: Sequen
         if profile:
             settings[life[0]] = profile
             encoded = [number for number in life if choices.below(4)]
-            # What was compressed has to be complete when the stream ends.
+            # The compressed data must be complete when the stream ends.
             for number in [*encoded, life[-1]] if encoded else ():
                 flags[number] |= ENCODED
         else:

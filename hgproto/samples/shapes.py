@@ -1,4 +1,4 @@
-"""CBOR values and strings of each shape: drawn, and at the edges."""
+"""CBOR values and strings of each shape: arbitrary ones, and those at the edges."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _UNKNOWN = (None, True, b"", 0, -1)
 """Values under keys that a revision does not know."""
 CHARACTERS = {
     "ascii": (b"\x00", b"\x7f", b"\x80", b"\xff"),
-    # The first and last characters of each length, the last bytes that are none, an overlong form, a surrogate, a cut.
+    # The first and last character of each length, invalid bytes next to them, overlong forms, surrogates, and a cut character.
     "utf8": (
         b"\x00",
         b"\x7f",
@@ -80,11 +80,11 @@ CHARACTERS = {
 ITEMS: tuple[object, ...] = (0, -1, b"", "", [], {}, None, False, True, 0.0, Simple(0), Tag(0, 0))
 """A value of each kind that CBOR has."""
 _HEADS = (23, 24, 0xFF, 0x100, 0xFFFF, 0x10000, 0xFFFFFFFF, 0x100000000, (1 << 64) - 1)
-"""The largest arguments for each size of the head of a CBOR item, and the next ones."""
+"""The largest argument for each size of the head of a CBOR item, and the next argument."""
 
 
 def string(type: str, choices: Choices, least: int = 0, most: int = MOST_BYTES) -> bytes:
-    """The bytes of a string: ``ascii``, ``utf8`` or ``bytes``, so many bytes or fewer characters."""
+    """Chooses the bytes of a string: ``least`` to ``most`` bytes if ``type`` is ``bytes``, or fewer characters otherwise."""
     if type == "bytes":
         return choices.any_bytes(least, most)
     characters = _ASCII if type == "ascii" else _UTF8
@@ -92,7 +92,7 @@ def string(type: str, choices: Choices, least: int = 0, most: int = MOST_BYTES) 
 
 
 def number(low: int, high: int, choices: Choices) -> int:
-    """A number, at a boundary as often as not."""
+    """Chooses a number, one time in two at a boundary."""
     fitting = [one for one in (*_NUMBERS, -1) if low <= one <= high] or [low]
     return choices.pick(fitting) if choices.below(2) else choices.among(low, min(high, low + 0xFFFF))
 
@@ -118,7 +118,7 @@ def simplest(shape: Shape) -> object:
 
 
 def drawn(shape: Shape, choices: Choices) -> object:
-    """Returns a value of a shape; see :func:`simplest`."""
+    """Chooses a value of a shape; see :func:`simplest`."""
     match shape.type:
         case "text" | "ascii" | "bytes":
             if shape.choices:
@@ -142,7 +142,7 @@ def drawn(shape: Shape, choices: Choices) -> object:
 
 
 def drawn_pairs(entries: Sequence[Entry], choices: Choices) -> list[tuple[object, object]]:
-    """Returns the keys and values of a map."""
+    """Chooses the keys and values of a map."""
     pairs: list[tuple[object, object]] = []
     for entry in entries:
         if entry.optional and choices.below(2) == 0:
@@ -155,7 +155,7 @@ def drawn_pairs(entries: Sequence[Entry], choices: Choices) -> list[tuple[object
 
 
 def edges_of(shape: Shape) -> Iterator[tuple[str, object]]:
-    """Yields values at the edges of a shape and beside them, with their descriptions."""
+    """Yields values at the edges of a shape and one step beyond, with their descriptions."""
     yield from ((repr(item), item) for item in ITEMS)
     match shape.type:
         case "text" | "ascii" | "bytes":

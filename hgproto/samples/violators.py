@@ -1,6 +1,6 @@
 """Violators: functions that change a valid session so that it violates one requirement.
 
-Each requirement that bytes can violate has one. A violator changes as little as possible: a flag, a number, a few bytes, or one
+Each requirement that bytes can violate has a violator. It changes as little as possible: a flag, a number, a few bytes, or one
 frame. The session may violate other requirements too, for example because a request is no longer complete.
 """
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 __all__ = ["VIOLATORS", "senders", "violate"]
 
 VIOLATORS = Violators(of_frames.VIOLATORS | of_commands.VIOLATORS | of_responses.VIOLATORS)
-"""By requirement."""
+"""The violators by requirement."""
 
 
 def senders(requirement: str) -> tuple[Role, ...]:
-    """The sides that can break a requirement, of client and server."""
+    """Returns the sides, ``client`` and ``server``, that can violate a requirement."""
     revision = default_revision()
     if requirement == revision.machine("connection").otherwise:
         # Only a server sends protocol errors, after which it is silent.
@@ -48,14 +48,16 @@ def violate(
     role: Role | None = None,
     encodings: Encodings | None = None,
 ) -> list[Line] | None:
-    """The session with that requirement broken, and no other one if the session keeps every rule.
+    """Changes a session so that it violates a requirement. A valid session then violates no other one.
 
-    What the session lacks for it is added. ``role``: the side that breaks it, one of :func:`senders`; any by default.
-    ``encodings``: the content encodings that streams may name. None when these allow it not to be broken. Raises
-    :class:`ValueError` for a requirement that no bytes can break.
+    Frames that the session lacks are added. ``role``: the side that violates the requirement, one of :func:`senders`; None for
+    either. ``encodings``: the content encodings that streams may name. Returns None if these do not suffice. Raises
+    :class:`ValueError` for a requirement that no bytes can violate.
     """
     if requirement not in VIOLATORS:
-        raise ValueError(f"there is no way to break {quoted(requirement)}; those that can be broken are in VIOLATORS")
+        raise ValueError(
+            f"no bytes violate {quoted(requirement)}; VIOLATORS lists the requirements that bytes can violate"
+        )
     scene = Scene(session, choices, role=role, encodings=encodings)
     try:
         VIOLATORS[requirement](scene)

@@ -1,7 +1,7 @@
-"""Byte-order marks: what some editors and shells put before a text.
+"""Byte-order marks, which some editors and shells put before a text.
 
-A mark of UTF-8 says nothing and is skipped. A mark of UTF-16 or UTF-32 says that the text is not in UTF-8, which every text
-that hgproto reads is in: :class:`hgproto.errors.TextError`, with the remedy.
+A mark of UTF-8 is skipped. A mark of UTF-16 or UTF-32 raises :class:`hgproto.errors.TextError` with the remedy, because hgproto
+reads only UTF-8.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["LONGEST", "unmarked", "unmarked_chunks"]
 
 LONGEST = 4
-"""Bytes of the longest mark."""
+"""The size of the longest mark, in bytes."""
 _OTHERS = {
     # The marks of UTF-32 first: the little-endian one begins with that of UTF-16.
     codecs.BOM_UTF32_LE: "UTF-32",

@@ -1,4 +1,4 @@
-"""Packages that only some modules need: the extra that installs one is named when it is missing."""
+"""Optional packages. If one is missing, the error names the extra that installs it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Ctrl-C ends a program of hgproto silently, from its first import to its last.
 
-This module imports little, since an interrupt is an error until it has run.
+This module imports little: until it has run, an interrupt causes a traceback.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ INTERRUPTED = 130
 def run_program(module: str) -> NoReturn:
     """Runs ``main()`` of a module as the program of this process, and exits with the status that it returns.
 
-    After Ctrl-C, the process ends by the signal itself, so that a shell ends the loop that the program runs in.
+    After Ctrl-C, the signal itself ends the process. A shell then also ends a loop that runs the program.
     """
     # A signal that the caller ignores, as in a background job, stays ignored.
     handled = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if handled:
-        # Nothing has to be cleaned up yet.
+        # There is nothing to clean up yet.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from importlib import import_module
 

@@ -1,7 +1,6 @@
-"""Types of command-line options that are numbers or names of files, for :mod:`argparse`, one message for each fault.
+"""Types of command-line options for :mod:`argparse`: numbers in a range, and names that are not empty.
 
-A number has a range, and a name is not empty. ``int`` and ``float`` accept more than a person means: ``nan``, ``inf``, ``1_000``,
-and digits of any script.
+``int`` and ``float`` accept too much: ``nan``, ``inf``, ``1_000``, and digits of any script.
 """
 
 from __future__ import annotations
@@ -19,14 +18,14 @@ if TYPE_CHECKING:
 __all__ = ["MOST_SEED", "above_zero", "name_of", "percentage", "seconds", "setting", "whole"]
 
 MOST_SEED = (1 << 64) - 1
-"""The largest seed. Python's generator does not tell a negative seed from a positive one."""
+"""The largest seed. Negative seeds are excluded because Python's generator drops the sign."""
 _WHOLE = re.compile(r"-?\d{1,40}\Z", re.ASCII)
 _NUMBER = re.compile(r"-?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\Z", re.ASCII)
 _MOST_SHOWN = 40
 
 
 def whole(least: int = 0, most: int | None = None) -> Callable[[str], int]:
-    """Whole numbers from ``least`` to ``most``, both included; without ``most``, there is no end."""
+    """Returns a type for whole numbers from ``least`` to ``most``, both included. ``most``: None for no upper bound."""
     range_ = f"of at least {least}" if most is None else f"from {least} to {most}"
 
     def typed(text: str) -> int:
@@ -39,7 +38,7 @@ def whole(least: int = 0, most: int | None = None) -> Callable[[str], int]:
 
 
 def seconds(most: float | None = None) -> Callable[[str], float]:
-    """Seconds above 0; at most ``most``."""
+    """Returns a type for seconds above 0 and at most ``most``."""
     range_ = "above 0" if most is None else f"above 0 and at most {most:g}"
 
     def typed(text: str) -> float:
@@ -52,7 +51,7 @@ def seconds(most: float | None = None) -> Callable[[str], float]:
 
 
 def above_zero(text: str) -> float:
-    """A number above 0."""
+    """Converts a number above 0."""
     value = float(text) if _NUMBER.match(text) else math.nan
     if not 0 < value < math.inf:
         raise ArgumentTypeError(f"expected a number above 0, found {_shown(text)}")
@@ -60,7 +59,7 @@ def above_zero(text: str) -> float:
 
 
 def percentage(text: str) -> float:
-    """A percentage from 0 to 100."""
+    """Converts a percentage from 0 to 100."""
     value = float(text) if _NUMBER.match(text) else math.nan
     if not 0 <= value <= 100:
         raise ArgumentTypeError(f"expected a percentage from 0 to 100, found {_shown(text)}")
@@ -68,7 +67,7 @@ def percentage(text: str) -> float:
 
 
 def setting(text: str) -> str:
-    """A name and a whole number, such as ``arguments=2``; it stays a text."""
+    """Checks a name and a whole number, such as ``arguments=2``, and returns the text."""
     name, equals, number = text.partition("=")
     if not (name and equals and number[:1] != "-" and _WHOLE.match(number)):
         raise ArgumentTypeError(f"expected a name and a whole number, such as arguments=2, found {_shown(text)}")
@@ -76,7 +75,7 @@ def setting(text: str) -> str:
 
 
 def name_of(what: str, otherwise: str = "") -> Callable[[str], str]:
-    """Names, such as that of a file. ``what``: the thing that has the name. ``otherwise``: what to write for none."""
+    """Returns a type for names that are not empty. ``what``: the thing that has the name. ``otherwise``: a remedy for messages."""
 
     def typed(text: str) -> str:
         if not text:

@@ -1,9 +1,9 @@
-"""Files and standard streams of programs: they wait, write everything or fail, and fail in one way.
+"""Files and standard streams of programs: they wait for the other side, write everything or fail, and fail in one form.
 
-:func:`run` runs a command. Trouble with a file or a standard stream becomes one line on standard error and the exit
-status :data:`TROUBLE`, so that it is never mistaken for a verdict on the input. :func:`standard_streams` makes the
-standard streams of the process safe: a non-blocking one is waited for, a closed one fails when it is used, and what
-cannot be written raises :class:`StreamError`. :func:`write_whole` replaces a file as a whole or not at all.
+:func:`run` runs a command. Trouble with a file or a standard stream becomes one line on standard error. It has its own exit
+status, :data:`TROUBLE`, so that it is never mistaken for a verdict on the input. :func:`standard_streams` makes the standard
+streams of the process safe. It waits for a non-blocking stream, a closed stream fails on use, and a failed write raises
+:class:`StreamError`. :func:`write_whole` replaces a file as a whole or not at all.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class StreamError(Exception):
     """Trouble with a file or a standard stream.
 
     ``name``: the file or the stream, as messages name it. ``reason``: the problem, as the system describes it.
-    ``silent``: True if nobody needs to be told, because the reader of standard output has gone.
+    ``silent``: True if no message is printed, because the reader of standard output has closed it.
     """
 
     def __init__(self, name: str, reason: str, *, silent: bool = False) -> None:
@@ -55,7 +55,7 @@ class StreamError(Exception):
 
     @classmethod
     def of(cls, error: OSError, name: str | None = None) -> StreamError:
-        """The same trouble as the system reports it. ``name``: the file, if not the one that the error names."""
+        """Converts an error of the system. ``name``: the file; None for the one that the error names."""
         if name is None and error.filename is not None:
             name = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else str(error.filename)
         return cls(name or "", _reason(error))
@@ -77,7 +77,7 @@ def run(
 ) -> int:
     """Runs a command with its arguments; returns the exit status as :func:`attempt` does.
 
-    Without ``arguments``, this is the program: it takes those of the process, and makes its standard streams safe.
+    ``arguments``: None for those of the process, whose standard streams are then made safe.
     """
     if arguments is not None:
         return attempt(lambda: command(arguments), program=program, found_fault=found_fault)
@@ -88,8 +88,8 @@ def run(
 def attempt(command: Callable[[], int], *, program: str, found_fault: Callable[[], bool] = lambda: False) -> int:
     """Runs a command; returns its exit status, or that of the trouble that stopped it.
 
-    ``program``: the name before messages. ``found_fault``: returns True once the command has found the input at fault,
-    which then decides the exit status over any trouble.
+    ``program``: the name before messages. ``found_fault``: returns True once the command has found the input at fault. The exit
+    status then reports that fault, not the trouble.
     """
     try:
         try:
@@ -113,14 +113,14 @@ def attempt(command: Callable[[], int], *, program: str, found_fault: Callable[[
 
 
 def _finished(code: int) -> int:
-    """The exit status of a command that has ended, once all of its output is written."""
+    """Writes all output of a command that has ended, and returns its exit status."""
     sys.stdout.flush()
     output = _output_of(sys.stderr)
     return TROUBLE if code == _GOOD and output is not None and output.failed else code
 
 
 def _drop(*, still_possible: bool = False) -> None:
-    """Drops what standard output still holds; ``still_possible``: after an attempt to write it."""
+    """Drops the buffered bytes of standard output. ``still_possible``: True to try to write them first."""
     if still_possible:
         with contextlib.suppress(StreamError, OSError):
             sys.stdout.flush()
@@ -130,7 +130,7 @@ def _drop(*, still_possible: bool = False) -> None:
 
 
 def _output_of(stream: TextIO) -> _Output | None:
-    """The raw end of a standard stream that :func:`standard_streams` has made."""
+    """Returns the raw file of a standard stream that :func:`standard_streams` has built; None for any other stream."""
     end: Any = getattr(stream, "buffer", None)
     end = getattr(end, "raw", end)
     return end if isinstance(end, _Output) else None
@@ -160,7 +160,7 @@ def standard_streams() -> Iterator[None]:
 
 
 def _occupy_standard_descriptors() -> None:
-    """Puts something that fails in place of closed standard streams, so that no file that is opened later becomes one."""
+    """Opens a file that fails on use for each closed standard stream, so that no file opened later gets its descriptor."""
     for descriptor, mode in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_RDONLY)):
         try:
             os.fstat(descriptor)
@@ -173,7 +173,7 @@ def _occupy_standard_descriptors() -> None:
 
 
 def _raw_of(stream: Any, descriptor: int, mode: str) -> Any:
-    """The unbuffered file below a standard stream; None for an object that is no such stream."""
+    """Returns the unbuffered file below a standard stream; None for an object that is not such a stream."""
     if stream is None:
         return io.FileIO(descriptor, mode, closefd=False)
     end = getattr(stream, "buffer", None)
@@ -201,7 +201,7 @@ def _safe_output(stream: Any, descriptor: int, name: str) -> Any:
     return io.TextIOWrapper(
         output if unbuffered else io.BufferedWriter(output),
         encoding=getattr(stream, "encoding", "utf-8"),
-        # A file name that cannot be encoded is shown, whatever the locale.
+        # File names that cannot be encoded are shown with escapes.
         errors="backslashreplace",
         line_buffering=bool(getattr(stream, "line_buffering", descriptor == 2)),
         write_through=unbuffered,
@@ -209,7 +209,7 @@ def _safe_output(stream: Any, descriptor: int, name: str) -> Any:
 
 
 class _Input(io.RawIOBase):
-    """A raw file that is read: waits for bytes, and raises :class:`StreamError`."""
+    """A raw input file that waits for bytes and raises :class:`StreamError`."""
 
     def __init__(self, raw: Any, name: str) -> None:
         super().__init__()
@@ -235,9 +235,9 @@ class _Input(io.RawIOBase):
 
 
 class _Output(io.RawIOBase):
-    """A raw file that is written: waits until it can be, writes everything, and raises :class:`StreamError` once.
+    """A raw output file that waits until it is writable, writes everything, and raises :class:`OutputError` once.
 
-    ``quiet``: it raises nothing, since there is nowhere left to report trouble.
+    ``quiet``: True to raise nothing, for standard error: no other stream could report the trouble.
     """
 
     def __init__(self, raw: Any, name: str, *, quiet: bool = False) -> None:
@@ -246,7 +246,7 @@ class _Output(io.RawIOBase):
         self._name = name
         self._quiet = quiet
         self.dropping = False
-        """True once nothing more is written."""
+        """True once further output is dropped."""
         self.failed = False
         """True once a write has failed, unless the stream was closed from the start."""
 
@@ -298,7 +298,7 @@ def _wait(descriptor: int, *, writing: bool) -> None:
 
 @contextlib.contextmanager
 def open_file(path: str, name: str | None = None) -> Iterator[BinaryIO]:
-    """A file that is read, as binary. Opening and reading raise :class:`StreamError`. ``name``: for messages."""
+    """Opens a binary file for reading. Opening and reading raise :class:`StreamError`. ``name``: the file's name in messages."""
     try:
         raw = io.FileIO(path, "rb")
     except OSError as error:
@@ -308,10 +308,10 @@ def open_file(path: str, name: str | None = None) -> Iterator[BinaryIO]:
 
 
 def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
-    """Writes a file so that it is complete or as it was before. Raises :class:`OSError` with the path.
+    """Writes a file completely, or leaves it unchanged. Raises :class:`OSError` with the path.
 
-    The bytes go to a temporary file beside it, which then takes its name. What is no regular file is written directly, and so is
-    what an open descriptor leads to (``/dev/stdout``), after what was written there before.
+    The bytes go to a temporary file beside it, which then replaces it. A path that is not a regular file is written directly. So
+    is an open descriptor such as ``/dev/stdout``, after any earlier output.
     """
     try:
         target = os.path.realpath(path)
@@ -320,7 +320,7 @@ def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
             with open(path if descriptor is None else os.dup(descriptor), "wb") as file:
                 file.write(data)
             return
-        # The name is new, whatever a run that was killed has left.
+        # The name is new even if a killed run has left a temporary file.
         temporary = os.path.join(os.path.dirname(target), f".hgproto-{os.urandom(8).hex()}.tmp")
         try:
             with open(temporary, "xb") as file:
@@ -337,7 +337,7 @@ def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
 
 
 def _descriptor(path: str | os.PathLike[str]) -> int | None:
-    """Returns the descriptor that a path stands for, None for any other path."""
+    """Returns the descriptor that a path names; None for any other path."""
     folder, name = os.path.split(os.path.abspath(os.fsdecode(path)))
     if folder == "/dev" and name in ("stdout", "stderr"):
         return 1 if name == "stdout" else 2
@@ -346,10 +346,10 @@ def _descriptor(path: str | os.PathLike[str]) -> int | None:
 
 @contextlib.contextmanager
 def own_faults(innocent: str, needed: str, *expected: type[Exception]) -> Iterator[None]:
-    """Reports an exception in hgproto itself as trouble, because it says nothing about what a command was given.
+    """Reports an exception in hgproto itself as trouble, because it is not a verdict on the input of a command.
 
-    ``innocent``: what is not at fault. ``needed``: what a report needs besides the traceback. ``expected``: exceptions that are
-    no failures, besides trouble with files and streams.
+    ``innocent``: the input, which is not at fault. ``needed``: the data that a report needs besides the traceback. ``expected``:
+    exceptions that are not failures, besides trouble with files and streams.
     """
     try:
         yield

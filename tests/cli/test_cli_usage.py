@@ -109,9 +109,9 @@ ALIEN = str(ROOT / "tests" / "data" / "alien.yaml")
     [
         (
             ["sample", "stream-settings", "--encoded"],
-            "--encoded: it has no effect, since stream-settings cannot have an encoded",
+            "--encoded: it has no effect, because stream-settings cannot have an encoded",
         ),
-        (["sample", "--encoded", "--revision", ALIEN], "--encoded: it has no effect, since frames of "),
+        (["sample", "--encoded", "--revision", ALIEN], "--encoded: it has no effect, because frames of "),
         (
             ["sample", "command-name", "--invalid", "command-name.ascii", "--encoded"],
             "--encoded: it has no effect on single",

@@ -110,7 +110,7 @@ SAID = {
     "shows": (1, "crash: expected an end without a crash, found RuntimeError in picky (mine.py:14)"),
     "mended": (1, "fixed: no fault any more"),
     "once": (1, "no fault this time; the case was not reproduced when it was found, either"),
-    "nonsense": (2, "this is no finding of hgproto fuzz"),
+    "nonsense": (2, "expected a finding of hgproto fuzz"),
     "missing": (2, "No such file or directory"),
     "directory": (2, "Is a directory"),
 }
@@ -163,7 +163,7 @@ def test_findings_after_one_that_ends_the_server_are_said_to_be_left(run: Any, f
         process.kill()
     assert status == 1
     assert output.splitlines() == [
-        f"{files['shows']}: crash: expected an end without a crash, found takes no connections any more"
+        f"{files['shows']}: crash: expected an end without a crash, found accepts no more connections"
     ]
     assert errors.startswith(f"hgproto: {files['mended']}: not run, because the target stopped working: ")
 

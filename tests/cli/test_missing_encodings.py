@@ -147,7 +147,7 @@ def test_a_violation_before_that_decides(tmp_path: Path, capsys: pytest.CaptureF
         ),
         (
             ["sample", "--invalid", "encoding.window"],
-            "argument --invalid: no session with these encodings breaks encoding.window; there are zlib, identity; "
+            "argument --invalid: no session with these encodings violates encoding.window; available: zlib, identity; "
             "zstd-8mb needs a package: ",
         ),
     ],

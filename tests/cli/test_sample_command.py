@@ -216,10 +216,13 @@ def test_frames_of_another_schema(sample: Any) -> None:
             ("--invalid", "frame.hole"),
             r"argument --invalid: there is no requirement 'frame.hole'; did you mean 'frame.whole'\?",
         ),
-        (("--invalid", "stream-settings.name-size"), "argument --invalid: no bytes break stream-settings.name-size: "),
+        (
+            ("--invalid", "stream-settings.name-size"),
+            "argument --invalid: no bytes violate stream-settings.name-size: ",
+        ),
         (
             ("progress", "--invalid", "stream.end"),
-            "argument --invalid: no progress frame breaks stream.end by itself; a session may",
+            "argument --invalid: no progress frame violates stream.end by itself; a session may",
         ),
         (
             ("session", "--format", "raw"),
@@ -236,11 +239,11 @@ def test_frames_of_another_schema(sample: Any) -> None:
         ),
         (
             ("--invalid", "progress.surplus", "--format", "hex"),
-            "argument --invalid: no bytes of a client break progress.surplus: it binds the server, so give that as role",
+            "argument --invalid: no bytes of a client violate progress.surplus: it binds the server; use that role",
         ),
         (
             ("--invalid", "command-name.ascii", "--role", "server"),
-            "argument --invalid: no bytes of a server break command-name.ascii: it binds the client, so give that",
+            "argument --invalid: no bytes of a server violate command-name.ascii: it binds the client; use that role",
         ),
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, tuple) else "",

@@ -350,8 +350,8 @@ def test_the_remedy_for_mixed_directions_works(capsys: Capture) -> None:
     [
         ("--select strem.* clean.bin", "argument --select: there is no requirement 'strem.*'"),
         ("--ignore x clean.bin", "argument --ignore: there is no requirement 'x'"),
-        ("--select , clean.bin", "argument --select: ',' does not name a requirement; give ids or patterns"),
-        ("--select= clean.bin", "argument --select: '' does not name a requirement; give ids or patterns"),
+        ("--select , clean.bin", "argument --select: ',' does not name a requirement; use ids or patterns"),
+        ("--select= clean.bin", "argument --select: '' does not name a requirement; use ids or patterns"),
         ("--select , --select stream.end clean.bin", "argument --select: ',' does not name a requirement"),
         ("--select stream.end --depth frames clean.bin", "--depth frames cannot find any of them"),
         ("--select encoding.*,response.* --depth frames clean.bin", "--depth frames cannot find any of them"),

@@ -233,7 +233,7 @@ NO_VECTORS = [
         '"sessions": [{"steps": [], "options": {"limits": {"arguments": "x"}}}]',
         "sessions[0].options: arguments must be an integer, not str",
     ),
-    ('"revision": "other", "vectors": []', "coverage counts framing-0002, and the file says that it is of 'other'"),
+    ('"revision": "other", "vectors": []', "expected content of framing-0002, found the revision 'other'"),
 ]
 
 

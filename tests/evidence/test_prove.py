@@ -58,14 +58,17 @@ def with_example(**changes: Any) -> Schema:
     [
         ({"decodes": {"profile": "zlib"}}, ["decodes to '' in settings, and `decodes` has nothing"]),
         ({"decodes": {"profile": "zlib", "settings": "", "x": 1}}, ["decodes to nothing in x, and `decodes` has 1"]),
-        ({"data": b"\x04zli"}, ["refused by the Structs", "refused by the codec"]),
+        ({"data": b"\x04zli"}, ["the Struct rejects the example", "the codec rejects the example"]),
         (
             {"decodes": None, "refused": "stream-settings.name-whole", "offset": 1},
-            ["taken by the Structs", "taken by the codec"],
+            ["the Struct accepts the example", "the codec accepts the example"],
         ),
         (
             {"decodes": None, "refused": "stream-settings.name-ascii", "offset": 1, "data": b"\x04zli"},
-            ["refused by stream-settings.name-whole at offset 1 in the Structs", "at offset 1 in the codec"],
+            [
+                "the Struct rejects the example at offset 1 for violating stream-settings.name-whole",
+                "the codec rejects the example at offset 1 for",
+            ],
         ),
     ],
 )
@@ -107,7 +110,7 @@ def test_bytes_that_are_no_single_frame_break_no_requirement() -> None:
     changed = replace(first, data=first.data + b"x", decodes=None, refused="frame.whole", offset=0)
     schema = replace(OURS, frames={**OURS.frames, "command-name": replace(frame, examples=(changed,))})
     found = f"expected one frame, found more bytes at offset {len(first.data)}"
-    assert f"the example is refused by the codec: {found}" in [problem.message for problem in prove(schema)[0]]
+    assert f"the codec rejects the example: {found}" in [problem.message for problem in prove(schema)[0]]
 
 
 # Codecs that are wrong: what the proof is for.
@@ -127,7 +130,7 @@ WRONG: list[tuple[str, str, Callable[..., Any], str]] = [
     ("codec", "encode_stream_settings", refuse, "the example cannot be rebuilt: profile: expected less, found more"),
     ("codec", "encode_frame", lambda _: b"other", "the example is rebuilt to 6f74686572"),
     ("codec", "encode_frame", refuse, "the example cannot be rebuilt"),
-    ("codec", "check_header", lambda _: None, "the example is taken by the codec"),
+    ("codec", "check_header", lambda _: None, "the codec accepts the example"),
 ]
 
 

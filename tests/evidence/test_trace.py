@@ -150,23 +150,23 @@ def recorded(tests: object, **others: Any) -> str:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "expected what --requirements-record has written"),
-        ("[]", "expected what"),
-        ("{}", "expected what"),
-        ("[" * 100_000, "expected what"),
-        ('{"exit_status": 0, "tests": {}}', "expected what"),
-        (recorded({"a": {}}), "expected what"),
-        (recorded({"a": 5}), "expected what"),
-        (recorded({"a": {"names": 5, "broken": []}}), "expected what"),
-        (recorded({"a": {"names": [[]], "broken": []}}), "expected what"),
-        (recorded({"a": {"names": [], "broken": 5}}), "expected what"),
-        (json.dumps({"exit_status": 0, "unfinished": [], "tests": TESTS}), "expected what"),
-        (recorded(TESTS, unfinished="a"), "expected what"),
-        (recorded(TESTS, unfinished={}), "expected what"),
-        (recorded(TESTS, unfinished=[1]), "expected what"),
-        (recorded(TESTS, revisions=REVISION), "expected what"),
-        (recorded([*TESTS.items()]), "expected what"),
-        (recorded([[1, {"names": [], "broken": []}]]), "expected what"),
+        ("", "expected a record that pytest has written with --requirements-record"),
+        ("[]", "expected a record"),
+        ("{}", "expected a record"),
+        ("[" * 100_000, "expected a record"),
+        ('{"exit_status": 0, "tests": {}}', "expected a record"),
+        (recorded({"a": {}}), "expected a record"),
+        (recorded({"a": 5}), "expected a record"),
+        (recorded({"a": {"names": 5, "broken": []}}), "expected a record"),
+        (recorded({"a": {"names": [[]], "broken": []}}), "expected a record"),
+        (recorded({"a": {"names": [], "broken": 5}}), "expected a record"),
+        (json.dumps({"exit_status": 0, "unfinished": [], "tests": TESTS}), "expected a record"),
+        (recorded(TESTS, unfinished="a"), "expected a record"),
+        (recorded(TESTS, unfinished={}), "expected a record"),
+        (recorded(TESTS, unfinished=[1]), "expected a record"),
+        (recorded(TESTS, revisions=REVISION), "expected a record"),
+        (recorded([*TESTS.items()]), "expected a record"),
+        (recorded([[1, {"names": [], "broken": []}]]), "expected a record"),
         (
             recorded(TESTS, revisions=["notes-1"]),
             "expected framing-0002 among the catalogs of the tests, found notes-1; add framing-0002 to hgproto_catalogs",
@@ -332,7 +332,7 @@ def test_a_record_is_taken(project: Path) -> None:
     assert head == f"{SNAPSHOT}: {len(REQUIREMENTS)} requirements, {len(names)} of them with tests"
     assert rest == [f"{name}: manual: {REQUIREMENTS[name].reason}" for name in manual]
     record.write_text("{}")
-    assert "record.json: expected what" in trace(project, "--record", "record.json", code=1)[1]
+    assert "record.json: expected a record" in trace(project, "--record", "record.json", code=1)[1]
 
 
 CATALOGS = {

@@ -60,20 +60,23 @@ def test_a_loopback_address_is_this_machine_however_it_is_written(host: str, num
     [
         (
             "127.example.com",
-            "127.example.com, which stands for 192.0.2.1, is not a loopback address of this machine; --allow-remote ",
+            "127.example.com, which resolves to 192.0.2.1, is not a loopback address of this machine; use --allow-remote ",
         ),
         (
             "localhost.example.com",
-            "localhost.example.com, which stands for 192.0.2.1, is not a loopback address of this machine",
+            "localhost.example.com, which resolves to 192.0.2.1, is not a loopback address of this machine",
         ),
-        ("both.example.com", "both.example.com, which stands for 192.0.2.1, is not a loopback address of this machine"),
+        (
+            "both.example.com",
+            "both.example.com, which resolves to 192.0.2.1, is not a loopback address of this machine",
+        ),
         (
             "mapped.example.com",
-            "mapped.example.com, which stands for ::ffff:192.0.2.1, is not a loopback address of this machine",
+            "mapped.example.com, which resolves to ::ffff:192.0.2.1, is not a loopback address of this machine",
         ),
         ("192.0.2.1", "192.0.2.1 is not a loopback address of this machine"),
-        ("3221225985", "3221225985, which stands for 192.0.2.1, is not a loopback address of this machine"),
-        ("0300.0.2.1", "0300.0.2.1, which stands for 192.0.2.1, is not a loopback address of this machine"),
+        ("3221225985", "3221225985, which resolves to 192.0.2.1, is not a loopback address of this machine"),
+        ("0300.0.2.1", "0300.0.2.1, which resolves to 192.0.2.1, is not a loopback address of this machine"),
         ("2001:db8::1", "2001:db8::1 is not a loopback address of this machine"),
         ("0.0.0.0", "0.0.0.0 is not a loopback address of this machine"),  # noqa: S104 - nothing is bound
         ("no.example.com", r"no.example.com:80: the host cannot be resolved: "),

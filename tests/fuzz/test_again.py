@@ -22,7 +22,9 @@ BAD = BYTES.replace(b"x", b"y")
 CRASH = Outcome(b"", "RuntimeError in serve (mine.py:3)")
 SILENT = Outcome(b"", "killed by SIGSEGV")
 NEW = "in a new process"
-SAME = "in the same process; a new one was not tried, which a method renew() of the target makes possible; oracle.judge"
+SAME = (
+    "in the same process; a new one was not tried; add a method renew() to the target to make it possible; oracle.judge"
+)
 
 
 class Scripted:
@@ -287,7 +289,8 @@ def test_the_memory_of_a_series_says_why_it_is_not_minimized() -> None:
     (finding,) = found
     assert (finding.fault.cause, finding.shown_again, finding.case) == ("in proportion to x", True, series)
     assert (
-        finding.to_json("x")["not_minimized"] == "the memory of a smaller case cannot be told from that of the process"
+        finding.to_json("x")["not_minimized"]
+        == "the memory of a smaller case cannot be distinguished from that of the process"
     )
 
 

@@ -144,7 +144,7 @@ GOOD = FINDING.to_json("x.json")
 def test_what_is_no_finding_is_said_with_its_path(text: bytes, tmp_path: Path) -> None:
     file = tmp_path / "x.json"
     file.write_bytes(text)
-    with pytest.raises(ValueError, match=r"x\.json: this is no finding of hgproto fuzz$"):
+    with pytest.raises(ValueError, match=r"x\.json: expected a finding of hgproto fuzz$"):
         read_finding(str(file))
     file.write_text(json.dumps(GOOD))
     assert read_finding(str(file))[0] == FINDING.case

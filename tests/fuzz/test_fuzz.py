@@ -263,8 +263,8 @@ def test_a_decoder_that_says_yes_and_no_is_judged_by_that() -> None:
         "rejects-valid",
         "",
         "",
-        "no refusal",
-        "no answer to the last command",
+        "no rejection",
+        "no response to the last command",
     )
     bad = Case(bytes.fromhex("0100000100010113 78"), "")
     assert oracle.judge(bad, Outcome(b"no")) is None
@@ -439,7 +439,7 @@ def test_an_id_that_comes_again_is_right_for_a_server_that_has_answered(options:
 
 
 def test_a_client_has_no_frames_to_be_judged_by() -> None:
-    with pytest.raises(ValueError, match="have it tell events"):
+    with pytest.raises(ValueError, match="let it output events"):
         Oracle("client", "frames")
 
 
@@ -604,7 +604,7 @@ def test_dialogues_are_minimized(kind: str, faults: tuple[str, ...], options: di
 
 
 def test_a_callable_has_no_dialogues() -> None:
-    message = r"^the case is a dialogue, and only an address or a command can be waited for$"
+    message = r"^the case is a dialogue, and only an address or a command supports waits$"
     with pytest.raises(TargetError, match=message):
         run_case(Direct(serve), Case(b"", "", waits=(0,)))
 
@@ -740,7 +740,7 @@ def test_how_data_is_cut_does_not_matter() -> None:
 
 @pytest.mark.parametrize("request_id", ["Infinity", "NaN", "1e400", "[]", "null", '"x"'])
 def test_an_event_of_no_request_cannot_be_read(request_id: str) -> None:
-    with pytest.raises(UnreadableError, match="no event of a session"):
+    with pytest.raises(UnreadableError, match="not an event of a session"):
         of_events(json.loads(f'[{{"event": "request-error", "request": {request_id}}}]'))
 
 
@@ -826,7 +826,7 @@ def test_a_callable_that_grows_is_seen_each_time(module: str) -> None:
         ("fuzzed:number", "fuzzed:number is not callable"),
         (
             "192.0.2.1:80",
-            "192.0.2.1 is not a loopback address of this machine; --allow-remote lets it be fuzzed if it is yours",
+            "192.0.2.1 is not a loopback address of this machine; use --allow-remote to fuzz it if it is yours",
         ),
         ("tcp://127.0.0.1:0", "127.0.0.1:0: expected a port from 1 to 65535, found 0"),
         ("server 'x", 'the command "server \'x" cannot be split into words: No closing quotation'),
@@ -884,7 +884,7 @@ def test_an_address_is_watched(listener: tuple[str, int]) -> None:
     report = Campaign(target, Oracle(echo=True, encodings=KNOWN), all_cases(), minimize_seconds=0.3).run()
     assert report.gone
     assert "command-argument.duplicate-name" in [finding.fault.rule for finding in report.findings]
-    assert report.findings[-1].fault.cause == "takes no connections any more"
+    assert report.findings[-1].fault.cause == "accepts no more connections"
     with pytest.raises(TargetError, match="Connection refused"):
         target.run(b"")
 
@@ -1089,7 +1089,7 @@ def test_a_finding_is_kept_and_shown_again(fuzz: Any, tmp_path: Path) -> None:
     program, *words = shlex.split(finding["replay"])
     assert program == "hgproto"
     again = fuzz(*words[1:], code=1)
-    shown = f"{words[-1]}: accepts-invalid: expected a refusal by command-argument.duplicate-name, found none"
+    shown = f"{words[-1]}: accepts-invalid: expected a rejection by command-argument.duplicate-name, found none"
     assert again.startswith(shown)
     mended = [word.replace("serve_argument_duplicate", "serve") for word in words[1:]]
     assert fuzz(*mended, code=0) == f"{words[-1]}: fixed: no fault any more\n"
@@ -1113,7 +1113,7 @@ def test_a_second_run_reports_only_what_is_new(fuzz: Any, tmp_path: Path) -> Non
         assert "0 findings in 60 cases" in said
     assert file.read_text() == before
     (tmp_path / "findings" / "x.json").write_text("{}")
-    assert "x.json: this is no finding of hgproto fuzz" in fuzz(
+    assert "x.json: expected a finding of hgproto fuzz" in fuzz(
         "server:serve", *options, "--baseline", "findings", code=1
     )
     assert "none: No such file or directory" in fuzz("server:serve", *options, "--baseline", "none", code=3)
@@ -1171,4 +1171,4 @@ def test_what_cannot_be_done_is_said(fuzz: Any, arguments: tuple[str, ...], mess
 
 def test_a_file_that_is_no_finding_is_said(fuzz: Any, tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text("{}")
-    assert "x.json: this is no finding of hgproto fuzz" in fuzz("server:serve", "--replay", "x.json", code=1)
+    assert "x.json: expected a finding of hgproto fuzz" in fuzz("server:serve", "--replay", "x.json", code=1)

@@ -71,11 +71,11 @@ class Stubborn(Client):
 @pytest.mark.parametrize(
     ("name", "broken", "instead", "message"),
     [
-        ("reader", "_cut", lambda _: [], "chunks do not matter to frames"),
-        ("human", "format_frame", lambda frame: format_frame(frame) + " ", "a line is read back|canonical line"),
-        ("server", "Server", Forgetful, "chunks do not matter to events"),
+        ("reader", "_cut", lambda _: [], "frames do not depend on chunks"),
+        ("human", "format_frame", lambda frame: format_frame(frame) + " ", "a line is parsed|canonical line"),
+        ("server", "Server", Forgetful, "events do not depend on chunks"),
         ("client", "Client", Stubborn, "after the end nobody waits"),
-        ("validator", "_cut", lambda _: [], "chunks do not matter to findings"),
+        ("validator", "_cut", lambda _: [], "findings do not depend on chunks"),
         ("differential", "_by_structs", lambda _: ("frame.whole", 0), "both codecs"),
     ],
 )

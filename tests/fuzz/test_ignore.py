@@ -42,7 +42,7 @@ def test_words_select_faults(words: list[str], selected: list[int]) -> None:
 
 @pytest.mark.parametrize("word", ["crash:", "hang:", "cause:", ":"])
 def test_an_empty_pattern_is_an_error(word: str) -> None:
-    with pytest.raises(ValueError, match=f"^there is no pattern after '{word}'; add one, or leave the colon out$"):
+    with pytest.raises(ValueError, match=f"^there is no pattern after '{word}'; add one, or remove the colon$"):
         Ignored([word])
 
 
@@ -63,5 +63,5 @@ def test_a_fault_behind_an_ignored_one_is_found() -> None:
     assert first.rule == "request.complete"
     second = Oracle(ignore=["request.complete"]).judge(case, outcome)
     assert second is not None
-    assert (second.kind, second.rule, second.cause) == ("different-answer", "", "nothing instead of an answer")
+    assert (second.kind, second.rule, second.cause) == ("different-answer", "", "nothing instead of a response")
     assert Oracle(ignore=["request.complete", "different-answer", "breaks-rule"]).judge(case, outcome) is None

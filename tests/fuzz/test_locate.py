@@ -188,7 +188,7 @@ def test_one_silent_defect_does_not_hide_another() -> None:
         # The smallest case still stops there.
         assert kinds_of(finding.case.data)[-2] == cause
         assert len(finding.case.data) <= finding.original_bytes
-        assert finding.fault.found == f"no answer to the last command, {cause}"
+        assert finding.fault.found == f"no response to the last command, {cause}"
     again = Campaign(
         Silent(),
         oracle,

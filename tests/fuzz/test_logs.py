@@ -184,14 +184,14 @@ def test_another_server_is_not_taken_for_the_one_that_is_started(command: str) -
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with (
-            pytest.raises(TargetError, match=f"something already listens on 127.0.0.1:{port}"),
+            pytest.raises(TargetError, match=f"a program already listens on 127.0.0.1:{port}"),
             closing(open_target(f"127.0.0.1:{port}", start=command)) as target,
         ):
             target.run(b"")
 
 
 def test_logs_are_about_addresses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(TargetError, match="--log and --start are about the server behind an address"):
+    with pytest.raises(TargetError, match="--log and --start need a server behind an address"):
         open_target("cat", log=os.devnull)
     with pytest.raises(SystemExit, match="3"):
         raise SystemExit(main(["fuzz", "127.0.0.1:1", "--log", str(tmp_path / "none")]))

@@ -528,7 +528,7 @@ def test_output_streams_refuse_a_revision_without_streams() -> None:
 
 
 def test_coverage_refuses_vectors_of_another_revision() -> None:
-    with pytest.raises(ValueError, match="coverage counts framing-0002, and the file says that it is of 'relay-7'"):
+    with pytest.raises(ValueError, match="expected content of framing-0002, found the revision 'relay-7'"):
         Coverage().vectors({"revision": "relay-7", "vectors": []})
     coverage = Coverage()
     coverage.vectors({"revision": "framing-0002", "vectors": [{"wire": encode_frame(OWN_FRAME).hex()}]})

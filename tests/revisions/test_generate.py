@@ -233,7 +233,7 @@ def test_a_schema_that_is_at_fault_generates_nothing(tmp_path: Path, capsys: pyt
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--revision", str(ALIEN_FILE)], "--output says where the package of a schema of your own goes"),
+        (["--revision", str(ALIEN_FILE)], "a schema file of your own needs --output DIR"),
         (["--output", "somewhere"], "--output needs --revision"),
     ],
 )

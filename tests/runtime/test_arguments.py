@@ -393,7 +393,7 @@ UNKNOWN: dict[str, tuple[Callable[[Any], object], list[object], str]] = {
     ),
     "limits that are named": (lambda given: Oracle(named=given), [["nope"], ["active_requests"]], "there is no limit"),
     "a command that fails": (lambda given: Cases("server", 1, fails=given), ["", "\u00e9"], "fails must be the ASCII"),
-    "violate": (lambda given: violate(given, (), Seeded(1)), ["nope", "reactor.unknown"], "no way to break"),
+    "violate": (lambda given: violate(given, (), Seeded(1)), ["nope", "reactor.unknown"], "no bytes violate"),
     "senders": (senders, ["nope", ""], "there is no requirement"),
 }
 

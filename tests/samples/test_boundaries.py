@@ -99,7 +99,7 @@ def test_edges_of_a_map_are_told_by_name() -> None:
         "total -1": ("progress.value-types",),
         "total 18446744073709551615": (),
         "topic 0": ("progress.value-types",),
-        "a key that is no string": ("progress.byte-keys",),
+        "a key that is not a string": ("progress.byte-keys",),
         "an empty map": ("progress.required-keys",),
         "a map of indefinite length": (),
         "one byte more": ("progress.surplus",),
@@ -112,7 +112,7 @@ def test_boundaries_are_always_the_same() -> None:
     for one in boundaries():
         digest.update(repr(one).encode())
     # Boundaries have changed when this is another, which is no fault, and worth a line of news.
-    assert digest.hexdigest() == "de1963be60410123ea215a85df01781cdbc0e7336f48ac2cdf95214fc829dcdc"
+    assert digest.hexdigest() == "6da78847d3e26d6285878462858450045736f8d59f911e0db5039f781a4f334c"
 
 
 def test_boundaries_of_another_schema_are_judged_too() -> None:
@@ -184,10 +184,10 @@ def test_a_type_that_no_frame_can_have_has_boundaries(tmp_path: Path, capsys: py
     found = list(boundaries("progress", revision=revision))
     assert len(found) > 100
     assert {bool(one.broken) for one in found if one.data[7:8] == b"\x70"} == {True}
-    with pytest.raises(NotMadeError, match=r"^no frame of the type progress was found that keeps every rule$"):
+    with pytest.raises(NotMadeError, match=r"^no valid frame of the type progress was found$"):
         FrameMaker(revision).frame(Seeded(1), revision.codec.CODES["progress"])
     assert main(["sample", "progress", "--revision", str(tmp_path / "framing-0002.yaml")]) == 1
-    assert capsys.readouterr().err == "hgproto: no frame of the type progress was found that keeps every rule\n"
+    assert capsys.readouterr().err == "hgproto: no valid frame of the type progress was found\n"
 
 
 @pytest.mark.parametrize("name", ["text-output", "progress"])
@@ -234,9 +234,7 @@ def test_a_limit_that_no_payload_keeps_leaves_no_frames(tmp_path: Path) -> None:
     revision = changed(tmp_path, (ITEMS[0], ITEMS[1].replace("default: 9", "default: 1")))
     maker, code = FrameMaker(revision), revision.codec.CODES["progress"]
     for make in (maker.payload, maker.frame):
-        with pytest.raises(
-            NotMadeError, match=r"^no frame of the type progress was found that keeps every rule: .*; raise"
-        ):
+        with pytest.raises(NotMadeError, match=r"^no valid frame of the type progress was found: .*; raise"):
             make(Seeded(1), code)
     assert {bool(one.broken) for one in boundaries("progress", revision=revision)} >= {True}
 
@@ -244,7 +242,7 @@ def test_a_limit_that_no_payload_keeps_leaves_no_frames(tmp_path: Path) -> None:
 def test_a_type_that_no_header_fits_has_no_frames(monkeypatch: pytest.MonkeyPatch) -> None:
     maker = FrameMaker()
     monkeypatch.setattr(maker, "headers", lambda *_, **__: ())
-    with pytest.raises(NotMadeError, match=r"^no frame was found that keeps every rule$"):
+    with pytest.raises(NotMadeError, match=r"^no valid frame was found$"):
         maker.frame(Seeded(1))
 
 

@@ -182,7 +182,7 @@ def test_a_rule_may_need_a_content_encoding() -> None:
         *(name for name in VIOLATORS if name.startswith("encoding.")),
         *(name for name in VIOLATORS if name.startswith("stream-settings.")),
     }
-    with pytest.raises(ValueError, match=r"no session with these encodings breaks encoding.window; there are none"):
+    with pytest.raises(ValueError, match=r"no session with these encodings violates encoding.window; available: none"):
         broken_session("encoding.window", Seeded(0), encodings=none)
 
 
@@ -212,7 +212,7 @@ def test_the_rules_that_a_side_can_break_are_listed(role: Role) -> None:
         ],
     }[role]
     for name in set(VIOLATORS) - set(names):
-        with pytest.raises(ValueError, match=rf"no bytes of a {role} break {name}: it binds the \w+, so give that"):
+        with pytest.raises(ValueError, match=rf"no bytes of a {role} violate {name}: it binds the \w+; use that role"):
             broken_session(name, Seeded(0), role=role)
 
 
@@ -230,7 +230,7 @@ def test_a_frame_is_broken_by_a_side(role: Role) -> None:
         assert {(one.id, one.side) for one in validate(data, role=role, depth="frames")} == {
             ("stream-settings.name-ascii", role)
         }
-    with pytest.raises(ValueError, match=r"no bytes of a server break command-name\.ascii"):
+    with pytest.raises(ValueError, match=r"no bytes of a server violate command-name\.ascii"):
         broken_frame("command-name.ascii", "command-name", Seeded(0), role="server")
 
 

@@ -59,7 +59,7 @@ def limited(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Revision]:
 
 def message(name: str, size: int) -> str:
     return (
-        f"no frame of the type {name} was found that keeps every rule: its shortest payload has "
+        f"no valid frame of the type {name} was found: its shortest payload has "
         f"{LEAST[name]} {'byte' if LEAST[name] == 1 else 'bytes'}, and the limit max-payload allows {size}; raise this limit"
     )
 
@@ -126,7 +126,7 @@ def test_a_limit_on_items_that_allows_no_frame_is_named(tmp_path: Path, capsys: 
     file.write_text(text.replace(old, "payload-items:\n    default: 6"), encoding="utf-8")
     assert cli.main(["sample", "progress", "--revision", str(file)]) == 1
     assert capsys.readouterr().err == (
-        "hgproto: no frame of the type progress was found that keeps every rule: its simplest payload violates "
+        "hgproto: no valid frame of the type progress was found: its simplest payload violates "
         "frame.items-limit, expected at most 6 items, found one more; raise this limit\n"
     )
     assert cli.main(["sample", "-n", "100", "--seed", "1", "--revision", str(file)]) == 0
@@ -207,7 +207,7 @@ def test_another_type_is_sampled_when_payloads_of_one_cannot_be_made(monkeypatch
     monkeypatch.setattr(maker, "payload", not_of_progress)
     choices = Seeded(1)
     assert {maker.frame(choices).type for _ in range(100)} == set(codec.FrameType) - {progress}
-    with pytest.raises(NotMadeError, match=r"^no frame of the type progress was found"):
+    with pytest.raises(NotMadeError, match=r"^no valid frame of the type progress was found"):
         maker.frame(choices, progress)
 
 

@@ -565,7 +565,9 @@ def test_examples_that_are_wrong_are_told_at_their_lines(site: Site) -> None:
     line = next(n for n, text in enumerate(wrong.splitlines(), 1) if "title: loud" in text)
     site.write("index", f":orphan:\n\n{RULES}")
     warnings = site.build(hgproto_schemas=["alien.yaml"]).warnings
-    assert f"alien.yaml:{line}: WARNING: the example is refused by hello.quiet at offset 0 in the codec" in warnings
+    assert (
+        f"alien.yaml:{line}: WARNING: the codec rejects the example at offset 0 for violating hello.quiet" in warnings
+    )
 
 
 def test_names_of_schema_files_are_relative_to_the_source_directory(
