@@ -59,7 +59,7 @@ class FuzzFinding(NamedTuple):
         # Without a command, the target is an object of the user.
         call = "" if self.command else _CALL
         if self.shown_again is None:
-            return f"it was not run again in a new process, so it is not known whether it shows again{call}"
+            return f"it is not known whether it shows again; no new process has run it{call}"
         if self.new_process:
             return _AGAIN[self.shown_again] + "in a new process" + ("" if self.shown_again else _DEPENDS) + call
         return f"{_AGAIN[self.shown_again]}in the same process; {_SAME[bool(self.command)]}{call}"

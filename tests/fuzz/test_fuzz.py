@@ -1159,7 +1159,10 @@ def test_corpora_and_differences_that_are_known(fuzz: Any, tmp_path: Path) -> No
     [
         (("nowhere:serve",), "argument TARGET: No module named 'nowhere'"),
         (("192.0.2.7:99",), "argument TARGET: 192.0.2.7 is not a loopback address of this machine"),
-        (("server:serve", "--role", "client", "--answers", "frames"), "argument --answers: a client answers nothing"),
+        (
+            ("server:serve", "--role", "client", "--answers", "frames"),
+            "argument --answers: a client sends no responses",
+        ),
         (("server:serve", "--ignore", "frame.hole"), "argument --ignore: there is no requirement 'frame.hole'"),
         (("server:serve", "--encodings", "br"), "argument --encodings: unknown encoding 'br'"),
         (("server:serve", "--limit", "arguments-x=1"), "argument --limit: there is no limit 'arguments-x'"),

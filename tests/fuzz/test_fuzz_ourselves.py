@@ -74,7 +74,7 @@ class Stubborn(Client):
         ("reader", "_cut", lambda _: [], "frames do not depend on chunks"),
         ("human", "format_frame", lambda frame: format_frame(frame) + " ", "a line is parsed|canonical line"),
         ("server", "Server", Forgetful, "events do not depend on chunks"),
-        ("client", "Client", Stubborn, "after the end nobody waits"),
+        ("client", "Client", Stubborn, "after the end of input no request waits"),
         ("validator", "_cut", lambda _: [], "findings do not depend on chunks"),
         ("differential", "_by_structs", lambda _: ("frame.whole", 0), "both codecs"),
     ],

@@ -400,7 +400,7 @@ def resetting(listener: socket.socket, after: int | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("after", "crash"), [(None, None), (1, "accepts no more connections"), (2, "takes no connections any more")]
+    ("after", "crash"), [(None, None), (1, "accepts no more connections"), (2, "accepts no more connections")]
 )
 def test_a_server_that_resets_connections_and_accepts_more_has_not_broken_down(
     after: int | None, crash: str | None

@@ -1,8 +1,8 @@
-"""A server of our own making, written straight down from the protocol without hgproto, and 50 faults to switch on.
+"""A server written from the protocol's description without hgproto, with faults that can be switched on.
 
-It answers each command with its description (see ``hgproto.fuzz.echo``). As a command it reads standard input and writes
-standard output; with ``--port`` it serves TCP connections instead. Without faults it agrees with hgproto; each fault is of a
-kind that real implementations have. It needs nothing but the standard library, and is written to be broken, not to be used.
+It responds to each command with its description (see ``hgproto.fuzz.echo``). As a command, it reads standard input and writes
+standard output; with ``--port``, it serves TCP connections instead. Without faults it agrees with hgproto. Each fault is of a kind
+that real implementations have. It needs only the standard library, and is meant for tests, not for use.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 FAULTS = {
     # Reading the header.
-    "length-middle-byte": "the second byte of the length counts for 255, not 256",
-    "length-third-byte": "the third byte of the length counts for 16384, as in Mercurial's reader",
-    "length-signed": "the length is read as a signed number of two bytes",
-    "length-unlimited": "no limit on lengths",
+    "length-middle-byte": "the second byte of the length has the weight 255 instead of 256",
+    "length-third-byte": "the third byte of the length has the weight 16384, as in Mercurial's reader",
+    "length-signed": "the length is decoded as a signed number of two bytes",
+    "length-unlimited": "lengths have no limit",
     "request-id-byte": "the upper byte of the request id is ignored",
-    "request-id-big-endian": "the request id is read big endian",
+    "request-id-big-endian": "the request id is decoded as big-endian",
     "header-cut": "a frame that is cut off at the end of input is ignored",
-    "payload-cut": "a payload that is cut off at the end of input is taken as it is",
+    "payload-cut": "a payload that is cut off at the end of input is accepted",
     "parity-request": "even request ids are served",
     "parity-stream": "streams of the wrong parity are served",
     "type-unknown": "frames of unknown types are skipped",
@@ -35,57 +35,57 @@ FAULTS = {
     # Commands.
     "name-flags-missing": "a command-name without flags runs the command",
     "name-eos-exclusive": "eos together with have-args runs the command",
-    "name-not-ascii": "names of any bytes are taken",
-    "name-empty": "an empty name is taken",
-    "id-again": "a command-name for a request that is being received starts it over",
-    "not-receiving": "an argument for a request that there is not is skipped",
+    "name-not-ascii": "command names of any bytes are accepted",
+    "name-empty": "an empty command name is accepted",
+    "id-again": "a command-name for a request that is being received starts the request again",
+    "not-receiving": "an argument for an unknown request is skipped",
     # Arguments.
-    "continuation-ignored": "each argument frame is a whole argument",
+    "continuation-ignored": "each argument frame is decoded as a whole argument",
     "continuation-eoa": "eoa together with continuation ends the arguments",
-    "argument-after-eoa": "arguments after the last are taken",
-    "argument-unexpected": "arguments that were not announced are taken",
-    "argument-duplicate": "the later of two arguments of a name wins",
-    "argument-name-empty": "an argument without a name is taken",
-    "argument-name-not-ascii": "argument names of any bytes are taken",
-    "argument-header-cut": "an argument whose name is cut is taken",
-    "value-long": "what an argument has too much is dropped",
-    "value-short": "an argument with too little is taken",
-    "value-interrupted": "data may come between the frames of a value",
-    "value-length-byte": "only the lower byte of a value's length counts",
-    "name-length-signed": "a name of more than 127 bytes has a negative length",
+    "argument-after-eoa": "arguments after the last one are accepted",
+    "argument-unexpected": "arguments that were not announced are accepted",
+    "argument-duplicate": "the second of two arguments with the same name replaces the first",
+    "argument-name-empty": "an argument without a name is accepted",
+    "argument-name-not-ascii": "argument names of any bytes are accepted",
+    "argument-header-cut": "an argument whose name is cut is accepted",
+    "value-long": "surplus bytes of a value are dropped",
+    "value-short": "a value with missing bytes is accepted",
+    "value-interrupted": "data is accepted between the frames of a value",
+    "value-length-byte": "only the lower byte of a value's length is used",
+    "name-length-signed": "the length of a name of more than 127 bytes is decoded as a negative number",
     "arguments-shared": "requests that are received at the same time share their arguments",
     # Data.
-    "data-flags": "data without flags, or with both, is taken as its end",
-    "data-before-arguments": "data before the last argument runs the command without them",
+    "data-flags": "data without flags, or with both flags, is accepted as the last frame",
+    "data-before-arguments": "data before the last argument runs the command without arguments",
     "data-unexpected": "data that was not announced is skipped",
     "data-first-frame": "only the first frame of data is kept",
     "no-arguments": "announced arguments may be missing",
     # Streams.
     "begin-missing": "a frame on a closed stream opens it",
-    "begin-again": "a begin on an open stream is ignored",
-    "end-ignored": "stream-end does nothing",
+    "begin-again": "stream-begin on an open stream is ignored",
+    "end-ignored": "stream-end is ignored",
     "end-early": "a stream is closed before the payload of its last frame was decoded",
-    "settings-late": "settings are taken in the middle of a stream",
-    "settings-unknown": "an unknown profile is none",
+    "settings-late": "settings are accepted in the middle of a stream",
+    "settings-unknown": "an unknown profile is treated as no profile",
     "settings-surplus": "bytes after the profile's name are ignored",
-    "encoded-plain": "encoded without settings is ignored",
-    "context-kept": "a stream that is opened again goes on with its old context",
+    "encoded-plain": "the flag encoded on a stream without settings is ignored",
+    "context-kept": "a reopened stream continues with its old context",
     "context-frame": "each frame is decoded by itself",
     "encoding-surplus": "bytes after the end of a compressed stream are ignored",
     "encoding-cut": "a compressed stream may be cut off",
     "encoding-bomb": "an encoded payload may grow without limit",
     # The rest.
-    "error-not-final": "after an error, the connection goes on",
-    "end-of-input": "a request that is cut off by the end of input gets no answer",
-    "crash-empty-data": "an empty frame of data before the last is out of range",
-    "crash-many": "more than five requests at a time are out of range",
-    "hang-empty-value": "an empty frame in the middle of a value is waited for",
-    "growth-value": "a thousand times an announced value is kept ready",
-    "answer-wrong-stream": "answers go on stream 1",
-    "answer-without-begin": "answers do not begin their stream",
-    "answer-no-eos": "an answer never ends",
-    "answer-swapped": "a command gets the answer of the one before",
-    "memory-per-byte": "each byte of data is kept as an object",
+    "error-not-final": "the connection continues after an error",
+    "end-of-input": "a request that is cut off by the end of input gets no response",
+    "crash-empty-data": "an empty data frame before the last one causes an IndexError",
+    "crash-many": "more than five requests at a time cause an IndexError",
+    "hang-empty-value": "the server waits for more bytes after an empty frame in the middle of a value",
+    "growth-value": "the server allocates 4096 times the announced size of a large value",
+    "answer-wrong-stream": "responses are sent on stream 1",
+    "answer-without-begin": "responses do not begin their stream",
+    "answer-no-eos": "a response never ends",
+    "answer-swapped": "a command gets the response to the previous command",
+    "memory-per-byte": "each byte of data is stored as an object",
     "id-after-error": "a request id stays in use after an application error",
     "error-early": "application errors do not wait for the end of input, as responses do",
     "streams-never-end": "streams are never ended",
@@ -97,7 +97,7 @@ MOST, MOST_DECODED = 65535, 1 << 20
 
 
 class ProtocolError(Exception):
-    """A rule was broken."""
+    """A requirement was violated."""
 
     def __init__(self, message: str, request_id: int = 0) -> None:
         super().__init__(message)
