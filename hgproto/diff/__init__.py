@@ -1,7 +1,7 @@
-"""What differs between two schemas: the changes, sorted by what they do to those who speak the protocol.
+"""Compares two schemas, and classifies each change by its effect on implementations of the protocol.
 
-Invariants: what is compared is the model, so that order, form and the cutting of files into parts are no change; machines are
-compared by what they do. Everything else of a schema that differs is a change of some kind.
+Invariants: the comparison uses the model, so that order, formatting, and the division into files are not changes. Machines are
+compared by their behavior. Every other difference of the schemas is a change of some kind.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ __all__ = ["KINDS", "Change", "changes"]
 
 
 def changes(old: Schema, new: Schema) -> list[Change]:
-    """All changes from ``old`` to ``new``, the gravest kind first, those of a kind from the header to the requirements.
+    """Returns all changes from ``old`` to ``new``, sorted by kind from the gravest, then from the header to the requirements.
 
-    Both have to be good, as ``hgproto schema check`` has it. Raises :class:`TypeError` for what is no schema.
+    Both schemas must pass ``hgproto schema check``. Raises :class:`TypeError` for an argument that is not a schema.
     """
     check_instance(old, Schema, "old")
     check_instance(new, Schema, "new")

@@ -1,4 +1,4 @@
-"""What a change is, its four kinds, and how parts of the old schema are found again in the new one."""
+"""Changes and their four kinds, and the functions that find parts of the old schema in the new one."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ __all__ = [
 ]
 
 LAYOUT, WIRE, SEMANTIC, DOCUMENTATION = KINDS = ("layout", "wire", "semantic", "documentation")
-"""The kinds, the gravest first.
+"""The kinds of changes, from the gravest.
 
-``layout``: the same bytes are other fields. ``wire``: other bytes are sent or taken. ``semantic``: the same bytes are
-sent and taken, and mean, do or are called something else, or are refused by another rule. ``documentation``: nothing but
-what is said to people.
+``layout``: the same bytes have other fields. ``wire``: other bytes are sent or accepted. ``semantic``: the same bytes are sent
+and accepted, but their meaning, effect, name, or violated requirement changed. ``documentation``: only texts for readers
+changed.
 """
 
 Part = TypeVar("Part")
@@ -48,9 +48,9 @@ _LABELS = {
     "extends": "base",
     "initial": "initial state",
     "media_type": "media type",
-    "otherwise": "rule for all other cases",
+    "otherwise": "requirement for all other cases",
     "reference": "note on the reference",
-    "sender_requirement": "rule on the sender",
+    "sender_requirement": "requirement for the sender",
     "text": "wording",
     "why": "rationale",
 }
@@ -59,18 +59,18 @@ _WORDS: dict[str, dict[object, str]] = {
     "optional": {False: "required", True: "optional"},
     "sender": {None: "sent by either side", "client": "sent by clients", "server": "sent by servers"},
     "sends": {False: "a plain value", True: "one with frames to send"},
-    "shorten": {False: "refused if it is too long", True: "shortened if it is too long"},
+    "shorten": {False: "rejected if it is too long", True: "shortened if it is too long"},
     "show": {False: "not shown", True: "shown"},
 }
-"""What something is or was, where that is said without the name of the attribute."""
+"""The descriptions of values in sentences that do not name their attribute."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change: its kind, the path of what changed in the new schema, a sentence, and the places in the two schemas.
+    """One change: its kind, the path of the changed part in the new schema, a sentence, and the places in both schemas.
 
-    A place is None in the schema that does not have the part, and for the title, the media type and the like, which
-    belong to the whole.
+    A place is None if the schema does not have the part. It is also None for the attributes of the whole schema, such as the
+    title and the media type.
     """
 
     kind: str
@@ -81,7 +81,7 @@ class Change:
 
 
 def was(label: str, subject: str, old: Any, new: Any) -> str:
-    """The sentence that something was this and is that."""
+    """Returns a sentence with the old and the new value of an attribute."""
     return f"The {label} of {subject} was {_said(old)} and is {_said(new)}."
 
 
@@ -104,7 +104,7 @@ def attributes(
     kinds: Mapping[str, str],
     names: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Iterator[Change]:
-    """Attributes that differ. ``kinds``: of a change of each. ``names``: what names in an attribute are called now."""
+    """Yields the changes of attributes. ``kinds``: the kind for each attribute. ``names``: new names for values of attributes."""
     for name, kind in kinds.items():
         before, now = getattr(old, name), getattr(new, name)
         renamed = (names or {}).get(name, {})
@@ -114,7 +114,7 @@ def attributes(
             if name in _WORDS:
                 sentence = sentence_of(f"{subject} was {_WORDS[name][before]} and is {_WORDS[name][now]}.")
             if kind == DOCUMENTATION and name not in ("section", "source"):
-                sentence = f"The {label} of {subject} is worded otherwise."
+                sentence = f"The {label} of {subject} was reworded."
             yield Change(kind, f"{path}.{name}" if path else name, sentence, _place(old), _place(new))
 
 
@@ -131,7 +131,10 @@ def several(
     names: Mapping[str, str],
     told: Callable[[Any], str] = lambda _: "",
 ) -> Iterator[Change]:
-    """Parts that are new, gone or called otherwise. ``names``: as of :func:`paired`; ``told``: of one that is new or gone."""
+    """Yields a change for each new, removed, and renamed part.
+
+    ``names``: the result of :func:`paired`. ``told``: returns words to insert into the sentence about a new or removed part.
+    """
     for name, part in old.items():
         now = names.get(name)
         if now is None:
@@ -150,16 +153,16 @@ def several(
 
 
 def sentence_of(text: str) -> str:
-    """The text with a capital letter."""
+    """Returns a text with a capital letter at the start."""
     return f"{text[0].upper()}{text[1:]}"
 
 
 def paired(
     old: Mapping[str, Part], new: Mapping[str, Part], key: Callable[[Part], Hashable] | None = None
 ) -> dict[str, str]:
-    """What the names of the old are in the new: the same, or that of the only one with the same key and a new name.
+    """Returns the new names of old parts: the same name, or that of the only new part with the same key.
 
-    By default, the key is all that a part is, save name and place.
+    Removed parts are absent. ``key``: by default, all attributes of a part except its name and place.
     """
     names = {name: name for name in old if name in new}
     gone, fresh = _by_key(old, new, key or bare), _by_key(new, old, key or bare)
@@ -173,7 +176,7 @@ def paired(
 def _by_key(
     parts: Mapping[str, Part], others: Mapping[str, Part], key: Callable[[Part], Hashable]
 ) -> dict[Hashable, list[str]]:
-    """The names that ``others`` does not have, by the keys of their parts."""
+    """Returns the names that are not in ``others``, by the keys of their parts."""
     found: dict[Hashable, list[str]] = {}
     for name, part in parts.items():
         if name not in others:
@@ -182,7 +185,7 @@ def _by_key(
 
 
 def bare(part: Any, without: tuple[str, ...] = ("name", "id")) -> Any:
-    """All that a part of a schema is, save its name and where it stands."""
+    """Returns all attributes of a part of a schema, except its name and place, as a hashable value."""
     if is_dataclass(part):
         left_out = {"place", "state_places", *without}
         return tuple(bare(getattr(part, field.name), ()) for field in fields(part) if field.name not in left_out)

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 __all__ = ["ENTRY", "entry_changes"]
 
 ENTRY = {"optional": WIRE, "doc": DOCUMENTATION}
-"""The attributes of an entry that are compared by their value, with the kind of a change."""
+"""The attributes of an entry that are compared by value, with the kind of a change."""
 
 
 def entry_changes(path: str, of: str, old: Sequence[CborEntry], new: Sequence[CborEntry]) -> Iterator[Change]:
-    """Yields the changes of the keys of a map. ``of``: the end of a sentence that names the map."""
+    """Yields the changes of the keys of a map. ``of``: the words that name the map in a sentence, such as ``of progress``."""
     entries, others = {entry.name: entry for entry in old}, {entry.name: entry for entry in new}
     keys = {name: name for name in entries if name in others}
     yield from several(

@@ -1,4 +1,4 @@
-"""Changes of what reactors report: events, their fields, and the actions that lead to them. No bytes depend on them."""
+"""Changes of events, of their fields, and of the actions that lead to them. They do not affect bytes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ACTION = {"doc": DOCUMENTATION}
 
 
 def paired_actions(old: Schema, new: Schema) -> dict[str, str]:
-    """What actions are called now: the same, or as the one with the same documentation and events."""
+    """Returns the new names of actions: the same name, or that of the action with the same documentation and events."""
     events = paired(old.events, new.events)
     return paired(
         old.emits, new.emits, lambda action: (action.doc, tuple(events.get(name, name) for name in action.events))
@@ -27,7 +27,7 @@ def paired_actions(old: Schema, new: Schema) -> dict[str, str]:
 
 
 def of_events(old: Schema, new: Schema, actions: Mapping[str, str]) -> Iterator[Change]:
-    """The events and the actions. ``actions``: as of :func:`paired_actions`."""
+    """Yields the changes of events and actions. ``actions``: the result of :func:`paired_actions`."""
     events = paired(old.events, new.events)
     yield from several(SEMANTIC, "events", lambda name: f"the event {name}", old.events, new.events, events)
     for name, now in events.items():

@@ -1,7 +1,7 @@
-"""Changes of the machines, by what they do: rows may be split, joined and put in any order without being a change.
+"""Changes of the behavior of machines. Splitting, joining, and reordering rows is not a change.
 
-For each state and each frame type or event, all that the differing rows look at is tried, and where two outcomes differ, the
-cases are said in as few words as they can be.
+For each state and each frame type or event, the comparison tries all combinations of values on which the differing rows
+depend. It describes the cases with different outcomes in as few words as possible.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["of_machines"]
 
 MAX_CASES = 100_000
-"""Cases that are tried of one state and frame type; beyond them it is only said that something is decided otherwise."""
+"""The largest number of cases tried for one state and frame type. Above it, the sentence does not describe the cases."""
 
 MACHINE = {"role": WIRE, "scope": WIRE, "initial": WIRE, "otherwise": SEMANTIC, "doc": DOCUMENTATION}
 
@@ -33,7 +33,7 @@ Point = tuple[object, ...]
 
 
 def of_machines(old: Schema, new: Schema, names: Names) -> Iterator[Change]:
-    """Guards and machines."""
+    """Yields the changes of guards and machines."""
     yield from several(SEMANTIC, "guards", lambda name: f"the guard {name}", old.guards, new.guards, names.guards)
     for name, now in names.guards.items():
         guard, other = old.guards[name], new.guards[now]
@@ -73,11 +73,11 @@ def _states(machine: Machine) -> dict[str, _State]:
     return {name: _State(machine.state_places[name]) for name in machine.states}
 
 
-# What a machine does, with all names as the new schema has them.
+# The behavior of a machine, with all names as in the new schema.
 
 
 class _Outcome(NamedTuple):
-    """What is done in a case: that of a row, or where none applies, a refusal by the machine's ``otherwise``."""
+    """The outcome of a case: that of a row, or if no row applies, a rejection with the machine's ``otherwise``."""
 
     error: str | None
     to: str | None
@@ -88,14 +88,14 @@ class _Outcome(NamedTuple):
 
     @property
     def said(self) -> str:
-        """In words."""
+        """The outcome in words."""
         if self.error is not None:
-            return f"refused by {self.error}"
-        return f"taken, to {self.to}" + (f", with {self.emit}" if self.emit else "")
+            return f"rejected with {self.error}"
+        return f"accepted, leading to {self.to}" + (f" with the action {self.emit}" if self.emit else "")
 
 
 class _Rule(NamedTuple):
-    """A row, for one state and one frame type or event."""
+    """A row for one state, and for one frame type or event."""
 
     when: Condition | None
     outcome: _Outcome
@@ -103,7 +103,7 @@ class _Rule(NamedTuple):
 
 
 class _Side:
-    """One of the two schemas, and what its names are in the new one; None for the new one, whose names stay."""
+    """One of the two schemas. ``names``: the new names of its parts; None for the new schema."""
 
     def __init__(self, schema: Schema, names: Names | None = None) -> None:
         self.schema = schema
@@ -115,7 +115,7 @@ class _Side:
         renamed = {} if names is None else names.flags
         self.flags = {name: Flags(frame, schema, renamed.get(name, {})) for name, frame in schema.frames.items()}
         self.answers: dict[Atom, tuple[object, ...]] = {}
-        """What there can be of each guard and machine."""
+        """The possible answers of each guard, and the states of each machine."""
         for guard in schema.guards.values():
             self.answers["guard", self._guards.get(guard.name, guard.name)] = guard.values or (False, True)
         for machine in schema.machines.values():
@@ -124,7 +124,7 @@ class _Side:
             self.answers["state", name] = tuple(states.get(state, state) for state in machine.states)
 
     def rule(self, machine: Machine, row: Row, flags: Mapping[str, str]) -> _Rule:
-        """A row for a frame type with ``flags``, or for an event."""
+        """Returns a row for a frame type with ``flags``, or for an event."""
         states = self._states.get(machine.name, {})
         outcome = _Outcome(
             error=row.error and self._requirements.get(row.error, row.error),
@@ -137,12 +137,12 @@ class _Side:
         return _Rule(row.when and self._condition(row.when, flags), outcome, row.place)
 
     def otherwise(self, machine: Machine) -> _Rule:
-        """What applies where no row does."""
+        """Returns the rule for cases without a row."""
         error = self._requirements.get(machine.otherwise, machine.otherwise)
         return _Rule(None, _Outcome(error, None, None, None, None, None), machine.place)
 
     def _condition(self, condition: Condition, flags: Mapping[str, str]) -> Condition:
-        """A condition with the names of the new schema; ``flags`` as :class:`Flags` have them by their keys."""
+        """Returns a condition with the names of the new schema. ``flags``: the keys of flags, as in :class:`Flags`."""
         match condition.kind:
             case "flag":
                 return replace(condition, name=flags[condition.name])
@@ -156,13 +156,13 @@ class _Side:
                 return replace(condition, parts=tuple(self._condition(part, flags) for part in condition.parts))
 
 
-# Where two machines differ.
+# Differences of two machines.
 
 
 class _Difference(NamedTuple):
-    """Another thing is done in some cases of a state and a frame type or event.
+    """Different outcomes in some cases of a state and a frame type or event.
 
-    ``old`` or ``new`` is None where that side has no such case, both where the cases are too many to be told apart.
+    ``old`` or ``new`` is None if that schema has no such case. Both are None if there are too many cases to compare.
     """
 
     what: str
@@ -173,7 +173,7 @@ class _Difference(NamedTuple):
 
 
 class _Table:
-    """The rows of a machine by state and frame type or event, each looked up without going through the others."""
+    """The rows of a machine, by state and frame type or event."""
 
     def __init__(self, side: _Side, machine: Machine) -> None:
         self.side = side
@@ -188,7 +188,7 @@ class _Table:
 def _differences(
     old: _Table, new: _Table, states: Mapping[str, str], frames: Mapping[str, str]
 ) -> Iterator[_Difference]:
-    """All of them, a state at a time. ``states``, ``frames``: what states and frame types are called now."""
+    """Yields all differences, by state. ``states``, ``frames``: the new names of states and frame types."""
     events = {row.event: None for table in (old, new) for row in table.machine.transitions if row.event is not None}
     inputs = [(event, event, False) for event in events] + [(name, now, True) for name, now in frames.items()]
     for name, state in states.items():
@@ -199,7 +199,7 @@ def _differences(
 
 
 class _Cell:
-    """What a side does in a state with a frame type or an event."""
+    """The rules of a schema for a state and a frame type or event."""
 
     def __init__(self, table: _Table, state: str, what: str, is_frame: bool) -> None:
         self.side = table.side
@@ -212,14 +212,14 @@ class _Cell:
         self._sets = frozenset([frozenset[str]()]) if flags is None else flags.sets
 
     def flag_sets(self, looked_at: Collection[str]) -> frozenset[frozenset[str]]:
-        """What there can be of these flags."""
+        """Returns the possible sets of these flags."""
         return frozenset(flags.intersection(looked_at) for flags in self._sets)
 
 
 def _compared(old: _Cell, new: _Cell) -> Iterator[tuple[str, _Rule | None, _Rule | None]]:
-    """Where two cells differ: the cases in words, and what applies there, as in a :class:`_Difference`.
+    """Yields the differences of two cells: the cases in words, and the old and new rule, as in a :class:`_Difference`.
 
-    Rows that are in both are left out. As the rows of a cell are disjoint, none of them applies where another one does.
+    Ignores rows that are in both cells. This is correct because the rows of a cell are disjoint.
     """
     cells = old, new
     known = [{(rule.when, rule.outcome) for rule in cell.rules} for cell in cells]
@@ -260,12 +260,12 @@ def _compared(old: _Cell, new: _Cell) -> Iterator[tuple[str, _Rule | None, _Rule
 def _grouped(
     there: Sequence[Mapping[Point, _Rule | None]], cells: tuple[_Cell, _Cell]
 ) -> Iterator[tuple[_Rule | None, _Rule | None, set[Point], set[Point]]]:
-    """The points at which the sides differ by what applies there, and all points that there are."""
+    """Yields the old and the new rule, the points with these rules, and all points of the comparison."""
     both = there[0].keys() & there[1].keys()
     groups: dict[tuple[_Outcome, _Outcome], tuple[_Rule, _Rule, set[Point]]] = {}
     for point in sorted(both, key=repr):
         before, now = there[0][point] or cells[0].otherwise, there[1][point] or cells[1].otherwise
-        # Where no row is left on either side, both do the same, whatever the rule that refuses the rest.
+        # If no differing row applies on either side, the outcome is the same, or `otherwise` changed, which is reported once.
         if before.outcome != now.outcome and (there[0][point] or there[1][point]):
             groups.setdefault((before.outcome, now.outcome), (before, now, set()))[2].add(point)
     for before, now, points in groups.values():
@@ -284,11 +284,11 @@ def _grouped(
 # Cases in words.
 
 Box = dict[int, frozenset[object]]
-"""What each of some atoms can be."""
+"""A set of points: for some atoms, by index, the values that they can have."""
 
 
 def _cases(points: set[Point], universe: set[Point], atoms: Sequence[Atom], words: Mapping[str, str]) -> str:
-    """Some of all points in words, as few as they can be."""
+    """Returns a description of points among all points, in as few words as possible."""
     texts = []
     for box in _boxes(points, universe):
         literals = [_literal(atoms[index], answers, words) for index, answers in sorted(box.items())]
@@ -297,10 +297,10 @@ def _cases(points: set[Point], universe: set[Point], atoms: Sequence[Atom], word
 
 
 def _boxes(points: set[Point], universe: set[Point]) -> list[Box]:
-    """Boxes that cover the points and no others of all there are."""
+    """Returns boxes that cover exactly the points among all points."""
     box: Box = {index: frozenset(answers) for index, answers in enumerate(zip(*points, strict=True))}
     if _covered(box, universe) == points:
-        # What says that something is not so is left out first.
+        # Try to omit negated atoms first.
         for index in sorted(box, key=lambda index: (True in box[index], index)):
             smaller = {other: answers for other, answers in box.items() if other != index}
             if _covered(smaller, universe) == points:
@@ -311,7 +311,7 @@ def _boxes(points: set[Point], universe: set[Point]) -> list[Box]:
         for index, answers in box.items()
         if len(answers) > 1
     ]
-    # The split after which the least is left to split.
+    # Choose the split with the fewest parts that need another split.
     split = min(splits, key=lambda parts: sum(not _is_box(part, universe) for part in parts))
     return [box for part in split for box in _boxes(part, universe)]
 
@@ -332,13 +332,13 @@ def _literal(atom: Atom, answers: frozenset[object], words: Mapping[str, str]) -
     return f"{word} is {' or '.join(sorted(map(str, answers)))}"
 
 
-# Differences in sentences.
+# Sentences for differences.
 
 
 def _merged(
     differences: Iterator[_Difference], path: str, old: Machine, new: Machine, emitted: Collection[str | None]
 ) -> Iterator[Change]:
-    """Differences as changes: what is the same for several frame types, and then for several states, is said once.
+    """Yields differences as changes. The same difference for several frame types, and for several states, is one change.
 
     ``emitted``: the actions that both schemas have.
     """
@@ -354,7 +354,7 @@ def _merged(
         states = [difference.state for difference in group]
         where = f"In the state{'s' * (len(states) > 1)} {_listed(states)} of {new.name}"
         rules = group[0].old, group[0].new
-        kind, told = _told(*rules, emitted)
+        kind, told = _told(*rules, emitted, *(("were", "are") if len(whats) > 1 else ("was", "is")))
         places = [rule and rule.place for rule in rules] if any(rules) else [old.place, new.place]
         yield Change(kind, f"{path}.transitions", f"{where}, {_listed(whats)}{cases} {told}", *places)
 
@@ -363,19 +363,21 @@ def _listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def _told(old: _Rule | None, new: _Rule | None, emitted: Collection[str | None]) -> tuple[str, str]:
-    """The kind of a difference, and what is said of the cases."""
+def _told(
+    old: _Rule | None, new: _Rule | None, emitted: Collection[str | None], past: str, present: str
+) -> tuple[str, str]:
+    """Returns the kind of a difference, and its sentence after the subject. ``past``, ``present``: the forms of "to be"."""
     if old is None and new is None:
-        return WIRE, "is decided otherwise in some cases."
+        return WIRE, "may have another outcome; there are too many cases to compare."
     if old is None or new is None:
-        return WIRE, f"is a new case, and {new.outcome.said}." if new else "is a case no more."
+        return WIRE, f"{present} now possible, and {new.outcome.said}." if new else f"{present} no longer possible."
     before, now = old.outcome, new.outcome
     if before.said != now.said:
-        # An action that the other schema does not have may be the same one by another name.
+        # An action that the other schema does not have may be a renamed one.
         other_action = before.emit != now.emit and (before.emit in emitted or now.emit in emitted)
         is_wire = other_action or (before.error is None, before.to) != (now.error is None, now.to)
-        return WIRE if is_wire else SEMANTIC, f"was {before.said}, and is {now.said}."
+        return WIRE if is_wire else SEMANTIC, f"{past} {before.said}, and {present} now {now.said}."
     if before.requirement != now.requirement:
-        rules = [f"the rule {rule}" if rule else "no rule" for rule in (before.requirement, now.requirement)]
-        return SEMANTIC, f"was {before.said}, by {rules[0]}, and is so by {rules[1]}."
-    return DOCUMENTATION, "is decided as before, and documented otherwise."
+        requirements = [requirement or "none" for requirement in (before.requirement, now.requirement)]
+        return SEMANTIC, f"{present} still {now.said}; the requirement was {requirements[0]} and is {requirements[1]}."
+    return DOCUMENTATION, f"{present} still {now.said}; the documentation was reworded."

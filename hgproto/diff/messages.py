@@ -1,4 +1,4 @@
-"""Changes of messages: the frames that one side sends to say something, and what a caller gives for them."""
+"""Changes of messages: their frames, and the parameters that a caller passes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class _Parameter:
 
 
 def of_messages(old: Schema, new: Schema, names: Names) -> Iterator[Change]:
-    """The messages."""
+    """Yields the changes of messages."""
     messages = paired(
         old.messages, new.messages, lambda message: (message.doc, tuple(_frames(message.parts, names.frames)))
     )
@@ -70,7 +70,7 @@ def _part(
     yield from attributes(path, subject, old, new, PART, dict.fromkeys(("each", "cut", "chooser"), parameters))
     otherwise = flags.get(str(old.otherwise), old.otherwise)
     if otherwise != new.otherwise:
-        sentence = was("flag without any other", subject, otherwise, new.otherwise)
+        sentence = was("default flag", subject, otherwise, new.otherwise)
         yield Change(WIRE, f"{path}.otherwise", sentence, old.place, new.place)
     before = {flags.get(flag, flag): parameters.get(name, name) for flag, name in old.flags.items()}
     if before != dict(new.flags):

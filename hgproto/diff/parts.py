@@ -1,4 +1,4 @@
-"""Changes of all but the machines: header, flags, structures, frame types, limits, encodings, requirements."""
+"""Changes of the header, flags, structures, frame types, limits, content encodings, sources, and requirements."""
 
 from __future__ import annotations
 
@@ -74,9 +74,9 @@ FIELD = {"at_most": WIRE, "limit": WIRE, "show": SEMANTIC, "doc": DOCUMENTATION}
 
 
 class Flags:
-    """The flags that can be on a frame type, as the new schema calls them.
+    """The flags that a frame type can have, with the names of the new schema.
 
-    ``keys`` has for each by its own name whose it is, ``sets`` what the constraints allow of them.
+    ``keys``: for each flag, its new name after ``stream`` or ``frame``. ``sets``: the sets of keys that the constraints allow.
     """
 
     def __init__(self, frame: FrameType, schema: Schema, names: Mapping[str, str]) -> None:
@@ -87,7 +87,7 @@ class Flags:
 
 
 class Names:
-    """What names of the old schema are in the new one, by what they name; ``emitted``: the actions that both have, and none."""
+    """The new names of parts of the old schema, by kind. ``emitted``: the new names of actions in both schemas, and None."""
 
     def __init__(self, old: Schema, new: Schema) -> None:
         self.requirements = paired(old.requirements, new.requirements)
@@ -109,21 +109,21 @@ class Names:
 
 
 def _paired_flags(old: Sequence[Flag], new: Sequence[Flag]) -> dict[str, str]:
-    """What flags are called now: the same, or as the one that is their bit."""
+    """Returns the new names of flags: the same name, or that of the flag with the same bit."""
     before, now = {flag.name: flag for flag in old}, {flag.name: flag for flag in new}
     return paired(before, now, lambda flag: flag.bit)
 
 
-# What a schema has of its own, and tables of named things.
+# Attributes of the schema, and tables of named parts.
 
 
 def of_schema(old: Schema, new: Schema) -> Iterator[Change]:
-    """The schema itself."""
+    """Yields the changes of the schema's own attributes."""
     yield from attributes("", "the schema", old, new, SCHEMA)
 
 
 def of_tables(old: Schema, new: Schema, names: Names) -> Iterator[Change]:
-    """Limits, profiles, sources, and requirements."""
+    """Yields the changes of limits, profiles, sources, and requirements."""
     profiles = {
         name: name for name in old.profiles if name in new.profiles
     }  # a profile's name is what goes over the wire
@@ -153,18 +153,20 @@ def _table(
         yield from attributes(f"{path}.{now}", f"the {what} {now}", old[name], new[now], kinds)
 
 
-# Rules, flags and constraints.
+# Rules, flags, and constraints.
 
 
 Rules = dict[str, tuple[str | None, str | None]]
-"""Rules that are others: by their key what they were and are."""
+"""Changed rules: the old and the new requirement by the key in ``rules``."""
 
 
 def _rules(path: str, subject: str, old: Any, new: Any, rules: Rules) -> Iterator[Change]:
-    """The rules of a part that are others."""
+    """Yields the changes of a part's rules."""
     for key, (before, now) in rules.items():
         kind = WIRE if before is None or now is None else SEMANTIC
-        yield Change(kind, f"{path}.rules.{key}", was(f"rule {key}", subject, before, now), old.place, new.place)
+        yield Change(
+            kind, f"{path}.rules.{key}", was(f"requirement for {key}", subject, before, now), old.place, new.place
+        )
 
 
 def _changed_rules(old: Mapping[str, str], new: Mapping[str, str], names: Names) -> Rules:
@@ -195,7 +197,7 @@ def _constraints(
     flags: tuple[Flags, Flags],
     names: Names,
 ) -> Iterator[Change]:
-    """Constraints, and the flags that they are on."""
+    """Yields the changes of constraints."""
     before, now = ({_bits(c, side.keys): c for c in part} for part, side in zip(pair, flags, strict=True))
     same_sets = flags[0].sets == flags[1].sets
     for key, constraint in before.items():
@@ -204,7 +206,7 @@ def _constraints(
             sentence = f"The constraint {_worded(constraint)} of {subject} is gone."
             yield Change(kind, path, sentence, constraint.place, None)
         elif names.requirements.get(constraint.requirement) != now[key].requirement:
-            label = f"rule of the constraint {_worded(now[key])}"
+            label = f"requirement of the constraint {_worded(now[key])}"
             sentence = was(label, subject, constraint.requirement, now[key].requirement)
             yield Change(SEMANTIC, path, sentence, constraint.place, now[key].place)
     for key, constraint in now.items():
@@ -218,13 +220,14 @@ def _constraints(
             next(key for key, other in zip((k for k in now if k in before), order, strict=True) if key != other)
         ]
         sentence = (
-            f"The constraints of {subject} are in another order, so that of several that are broken another is named."
+            f"The order of the constraints of {subject} changed, so that an error can name another one of several that are"
+            " violated."
         )
         yield Change(SEMANTIC, path, sentence, before[order[0]].place, first.place)
 
 
 def _bits(constraint: Constraint, keys: Mapping[str, str]) -> Any:
-    """A constraint by the bits or header fields that it is about."""
+    """Returns a key for a constraint: its kind, and its flags or header fields."""
     if constraint.is_about_fields:
         return constraint.kind, None, frozenset(constraint.names)
     subject = constraint.subject and keys[constraint.subject]
@@ -241,7 +244,7 @@ def _worded(constraint: Constraint) -> str:
 
 
 def of_header(old: Schema, new: Schema, names: Names) -> Iterator[Change]:
-    """The header and the stream flags."""
+    """Yields the changes of the header and the stream flags."""
     yield from attributes("header", "the header", old.header, new.header, {"doc": DOCUMENTATION})
     now = _header_parts(new.header)
     for name, (place, part) in _header_parts(old.header).items():
@@ -259,7 +262,7 @@ def of_header(old: Schema, new: Schema, names: Names) -> Iterator[Change]:
     rules = _changed_rules(holder.rules, other_holder.rules, names)
     yield from _rules("header", "the header fields type and flags", holder, other_holder, rules)
     yield from _flags("stream_flags", "stream flag", "", old.stream_flags, new.stream_flags)
-    # A frame type that has nothing of its own has what all have.
+    # A frame type without flags and constraints of its own has only those of the stream.
     plain = replace(next(iter(new.frames.values())), flags=(), constraints=())
     flags = Flags(plain, old, names.stream_flags), Flags(plain, new, {})
     pair = old.stream_constraints, new.stream_constraints
@@ -267,7 +270,7 @@ def of_header(old: Schema, new: Schema, names: Names) -> Iterator[Change]:
 
 
 def _header_parts(header: Header) -> dict[str, tuple[str, Field | BitField]]:
-    """Where the fields and bit fields of the header are, and themselves."""
+    """Returns the fields and bit fields of the header by name, each with a description of its place."""
     parts: dict[str, tuple[str, Field | BitField]] = {}
     at = 0
     for field in header.fields:
@@ -288,11 +291,11 @@ def _parity(path: str, subject: str, old: Field, new: Field, names: Names) -> It
         sides = [", ".join(f"{key}: {side}" for key, side in parity.items()) or None for parity in (before, now)]
         yield Change(WIRE, f"{path}.parity", was("parity", subject, *sides), old.place, new.place)
     elif names.requirements.get(rules[0], "") != rules[1]:
-        yield Change(SEMANTIC, f"{path}.parity", was("rule on parity", subject, *rules), old.place, new.place)
+        yield Change(SEMANTIC, f"{path}.parity", was("requirement for parity", subject, *rules), old.place, new.place)
 
 
 def of_structures(old: Schema, new: Schema, names: Names) -> Iterator[Change]:
-    """The structures. One that is new or gone changes no byte by itself: fields and payloads say what becomes of bytes."""
+    """Yields the changes of structures. A new or removed structure alone does not affect bytes; payloads that use it do."""
     yield from several(
         SEMANTIC, "structures", lambda name: f"the structure {name}", old.structures, new.structures, names.structures
     )
@@ -305,8 +308,8 @@ def _structure(path: str, old: Structure, new: Structure, names: Names) -> Itera
     yield from attributes(path, subject, old, new, {"limit": WIRE, "doc": DOCUMENTATION}, {"limit": names.limits})
     yield from _examples(path, subject, old.examples, new.examples)
     if old.is_cbor_map != new.is_cbor_map:
-        kinds = [("a CBOR map" if structure.is_cbor_map else "a row of fields") for structure in (old, new)]
-        yield Change(LAYOUT, path, was("make", subject, *kinds), old.place, new.place)
+        kinds = [("a CBOR map" if structure.is_cbor_map else "a sequence of fields") for structure in (old, new)]
+        yield Change(LAYOUT, path, was("form", subject, *kinds), old.place, new.place)
         return
     before, now = {field.name: field for field in old.fields}, {field.name: field for field in new.fields}
     fields = _paired_fields(old, new, names)
@@ -314,7 +317,7 @@ def _structure(path: str, old: Structure, new: Structure, names: Names) -> Itera
     told = {
         key: change
         for key, change in _changed_rules(old.rules, new.rules, names).items()
-        # A rule that a structure has for its fields alone.
+        # These rules of a structure apply only to its fields.
         if key not in ("charset", "empty", "overflow") or any(rules.get(key) == change for rules in changed)
     }
     yield from _rules(path, subject, old, new, told)
@@ -346,7 +349,7 @@ def _structure(path: str, old: Structure, new: Structure, names: Names) -> Itera
 
 
 def _paired_fields(old: Structure, new: Structure, names: Names) -> dict[str, str]:
-    """What fields are called now: the same, or as the field of the same shape in the same place."""
+    """Returns the new names of fields: the same name, or that of the field with the same shape at the same position."""
     known = {field.name for field in old.fields} & {field.name for field in new.fields}
     pairs: dict[str, str] = {}
     same_number = len(old.fields) == len(new.fields)
@@ -354,7 +357,7 @@ def _paired_fields(old: Structure, new: Structure, names: Names) -> dict[str, st
         if field.name in known:
             pairs[field.name] = field.name
         elif same_number and new.fields[position].name not in known:
-            # What a size refers to comes earlier, so its new name is known by now.
+            # A size refers to an earlier field, so that its new name is already known.
             other = new.fields[position]
             if _shape(field, pairs, names.structures) == _shape(other, {}):
                 pairs[field.name] = other.name
@@ -362,7 +365,7 @@ def _paired_fields(old: Structure, new: Structure, names: Names) -> dict[str, st
 
 
 def _shape(field: Field, fields: Mapping[str, str], structures: Mapping[str, str] = MappingProxyType({})) -> str:
-    """The type and the size of a field, in words, other fields and structures by their new names."""
+    """Returns the type and the size of a field in words, with the new names of other fields and structures."""
     renamed = {key: fields.get(name, name) for key in ("size", "count", "sizes") if (name := getattr(field, key))}
     field = replace(field, type=structures.get(field.type, field.type), at_most=None, **renamed)
     is_number = field.fixed_size is not None and not field.is_array
@@ -374,7 +377,7 @@ def _field(
 ) -> Iterator[Change]:
     shapes = _shape(old, fields, names.structures), _shape(new, {})
     if shapes[0] != shapes[1]:
-        # Bytes that are text of another charset are as long as before.
+        # A text in another charset has the same number of bytes.
         same_bytes = {old.type, new.type} <= set(STRINGS) and shapes[0].partition(", ")[2] == shapes[1].partition(", ")[
             2
         ]
@@ -382,7 +385,7 @@ def _field(
         yield Change(kind, path, was("shape", subject, *shapes), old.place, new.place)
     yield from attributes(path, subject, old, new, FIELD, {"at_most": fields, "limit": names.limits})
     rules = _changed_rules(old.rules, new.rules, names)
-    # What was told of the structure already is not told again.
+    # Changes already reported for the structure are not repeated.
     yield from _rules(
         path, subject, old, new, {key: change for key, change in rules.items() if told.get(key) != change}
     )
@@ -392,7 +395,7 @@ def _field(
 
 
 def of_frames(old: Schema, new: Schema, names: Names) -> Iterator[Change]:
-    """The frame types."""
+    """Yields the changes of frame types."""
     yield from several(
         WIRE,
         "frames",
@@ -452,13 +455,13 @@ def _payload(
 
 
 def _kind_of_other(old: Structure, new: Structure, names: Names) -> str:
-    """The kind of the change from one structure to another."""
+    """Returns the kind of the change from one structure to another."""
     changes = list(_structure("", old, new, names))
     return min((change.kind for change in changes), key=KINDS.index, default=SEMANTIC)
 
 
 def _case(case: PayloadCase) -> str:
-    """A case of a payload, in words."""
+    """Returns the description of a payload case."""
     what = case.structure.name if case.structure is not None else _shape(case.field, {}) if case.field else ""
     return what + (f" with {case.when}" if case.when else "") + (f" after {case.after}" if case.after else "")
 
@@ -468,13 +471,13 @@ def _examples(path: str, subject: str, old: Sequence[Example], new: Sequence[Exa
     for title in {**before, **now}:
         one, other = before.get(title, []), now.get(title, [])
         if bare(one) != bare(other):
-            what = "new" if not one else "gone" if not other else "another"
+            what = "is new" if not one else "is gone" if not other else "has changed"
             places = [examples[0].place if examples else None for examples in (one, other)]
-            yield Change(DOCUMENTATION, f"{path}.examples", f'The example "{title}" of {subject} is {what}.', *places)
+            yield Change(DOCUMENTATION, f"{path}.examples", f'The example "{title}" of {subject} {what}.', *places)
 
 
 def _by_title(examples: Sequence[Example]) -> dict[str, list[Example]]:
-    """Examples by their title, which several may have."""
+    """Returns examples by title. Several examples can have the same title."""
     found: dict[str, list[Example]] = {}
     for example in examples:
         found.setdefault(example.title, []).append(example)

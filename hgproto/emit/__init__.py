@@ -1,8 +1,8 @@
-"""Emitters: one module a target, from the resolved model to source text.
+"""Emitters, which turn the resolved model into source text: one module per target.
 
-Invariants: an emitter sees the model and never YAML; the same model gives the same text, byte for byte; text of a schema is
-never code (see :mod:`hgproto.emit.text`); an emitter breaks no long line (see :mod:`hgproto.emit.line_breaks`). A new target
-is a new module and a line in :data:`TARGETS`.
+Invariants: an emitter reads the model and never YAML. The same model always results in the same text, byte for byte. Text of a
+schema never becomes code (see :mod:`hgproto.emit.text`). Emitters do not break long lines (see
+:mod:`hgproto.emit.line_breaks`). A new target needs a new module and a line in :data:`TARGETS`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from hgproto.emit import codec, events, machines, messages, package, receive, requirements, roles, structs
 from hgproto.emit.line_breaks import fitted
-from hgproto.emit.text import refuse_names
+from hgproto.emit.text import reject_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ __all__ = ["TARGETS", "shared"]
 def _finished(emit: Callable[[Schema], str]) -> Callable[[Schema], str]:
     @wraps(emit)
     def finished(schema: Schema) -> str:
-        refuse_names(schema)
+        reject_names(schema)
         return fitted(emit(schema))
 
     return finished
@@ -41,11 +41,11 @@ TARGETS = {
     "receive.py": _finished(receive.emit),
     "requirements.py": _finished(requirements.emit),
 }
-"""The files of a generated package and what makes each."""
+"""The files of a generated package, with the functions that emit them."""
 
 
 def shared(schemas: Sequence[Schema]) -> dict[str, str]:
-    """Returns the files that revisions share, by name. They stand in the package ``reactors``. ``schemas``: one or more."""
+    """Returns the files of the package ``reactors`` that revisions share, by name. ``schemas``: one or more."""
     for schema in schemas:
-        refuse_names(schema)
+        reject_names(schema)
     return {"event_values.py": fitted(events.emit(schemas))}

@@ -1,7 +1,7 @@
 """Emits ``codec.py``: the fast codec of a revision, as plain typed Python.
 
-What it reads it reads in straight code with precompiled formats. Where that code sees that something is wrong it asks
-:func:`hgproto.runtime.layout.fault` what, from the same tables that stand in the generated module.
+The generated code decodes payloads without loops over tables, with precompiled formats. If it finds that a payload is invalid,
+it calls :func:`hgproto.runtime.layout.fault`, which finds the error with the tables of the generated module.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = ["emit"]
 
 
 def emit(schema: Schema) -> str:
-    """The source of ``codec.py``."""
+    """Returns the source of ``codec.py``."""
     parts = [
         _constants(schema),
         _enumerations(schema),
@@ -104,7 +104,9 @@ def _head(schema: Schema, used: frozenset[str]) -> list[str]:
     of_layout = [name for name in (*of_layout, "local_fault", "local_frame_fault", "text_of_flags") if name in used]
     return [
         *heading(schema).rstrip("\n").split("\n"),
-        *docstring(f"The fast codec of {schema.revision}: frames and payloads to values, and back.", 0),
+        *docstring(
+            f"The fast codec of {schema.revision}. It decodes frames and payloads to values, and encodes values.", 0
+        ),
         "",
         "from __future__ import annotations",
         "",
@@ -131,7 +133,7 @@ def _head(schema: Schema, used: frozenset[str]) -> list[str]:
 
 
 def _all_order(name: str) -> tuple[int, str]:
-    """Ruff's order of ``__all__``: constants, classes, the rest."""
+    """Returns the sort key of a name in ``__all__``, as Ruff sorts it: constants, classes, then other names."""
     return (0 if name.isupper() else 1 if name[0].isupper() else 2, name)
 
 
@@ -150,7 +152,7 @@ def _constants(schema: Schema) -> list[str]:
         flat(Group("LIMITS: dict[str, tuple[int, int]] = {", limits, "}")),
         *docstring("The named limits: default and maximum.", 0),
         f"MAX_PAYLOAD = ({longest.default}, {longest.maximum})",
-        *docstring("The limit on the bytes of a payload.", 0),
+        *docstring("The limit on the length of a payload in bytes: default and maximum.", 0),
         f"ITEMS_LIMIT: {of_items[0]} = {of_items[1]}",
         *docstring("The name of the limit on the items of a payload; None if there is none.", 0),
     ]
@@ -169,7 +171,7 @@ def _structures(schema: Schema) -> list[str]:
                 "}",
             )
         ),
-        *docstring("The class of each structure, with the functions that decode and encode it.", 0),
+        *docstring("For each structure, its class and the functions that decode and encode it.", 0),
     ]
 
 
@@ -177,7 +179,7 @@ def _enumerations(schema: Schema) -> list[str]:
     lines = ["class FrameType(IntEnum):", *docstring("The frame types."), ""]
     for frame in schema.frames_by_code.values():
         lines += [f"    {upper(frame.name)} = {mask(frame.code)}", *docstring(frame.doc)]
-    lines += _flag_class("StreamFlag", "What a frame does to its stream.", schema.stream_flags)
+    lines += _flag_class("StreamFlag", "The effects of a frame on its stream.", schema.stream_flags)
     for frame in schema.frames_by_code.values():
         if frame.flags:
             lines += _flag_class(flag_class(frame.name), f"The flags of {frame.name}.", frame.flags)

@@ -1,6 +1,6 @@
-"""Emits ``event_values.py``: the events of reactors, one class each, for all revisions that share them.
+"""Emits ``event_values.py``: one class for each event of reactors, for all revisions that share them.
 
-Events that bring frames to send are more than plain values, and written by hand (:mod:`hgproto.reactors.events`).
+Events with frames to send are not plain values. Their classes are written by hand, in :mod:`hgproto.reactors.events`.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ TYPES = {
     "error": "RemoteProtocolError",
     "frame": "Frame",
 }
-"""The annotations of fields, for all types that do not depend on the revision."""
+"""The annotations of event fields, for the types that do not depend on the revision."""
 
 
 def emit(schemas: Sequence[Schema]) -> str:
-    """The source of ``event_values.py``, for the schemas of all revisions that share it."""
+    """Returns the source of ``event_values.py``. ``schemas``: those of all revisions that share it."""
     taken: Taken = [taken_by(schema) for schema in schemas]
     events = [event for event in schemas[0].events.values() if not event.sends]
     body = "\n\n\n".join("\n".join(_record(event, schemas, taken)) for event in events) + "\n"
@@ -84,7 +84,7 @@ def _record(event: Event, schemas: Sequence[Schema], taken: Taken) -> list[str]:
 
 
 def _deferrable(event: Event, schemas: Sequence[Schema], taken: Taken) -> Iterator[str]:
-    """Yields the names of fields that show payloads of many items."""
+    """Yields the names of fields that show payloads with a limit on their items."""
     for field in event.own if any(field.type in PAYLOADS for field in event.own) else ():
         shown = (
             structure
@@ -98,12 +98,12 @@ def _deferrable(event: Event, schemas: Sequence[Schema], taken: Taken) -> Iterat
 def _annotation(event: Event, field: EventField, schemas: Sequence[Schema], taken: Taken) -> str:
     kinds = [TYPES[field.type]] if field.type not in PAYLOADS else list(_of_payload(event, field, schemas, taken))
     if not kinds:
-        raise ValueError(f"no transition leads to the event {event.name!r}, so that its {field.name!r} has no type")
+        raise ValueError(f"no transition leads to the event {event.name!r}, so its field {field.name!r} has no type")
     return " | ".join([*dict.fromkeys(kinds), *(["None"] if field.optional else [])])
 
 
 def _of_payload(event: Event, field: EventField, schemas: Sequence[Schema], taken: Taken) -> Iterator[str]:
-    """Yields the annotations of a field that shows a payload, or a part of it, in each revision."""
+    """Yields the annotations, for each revision, of a field that shows a payload or a part of it."""
     for schema, in_schema in zip(schemas, taken, strict=True):
         module = snake(schema.revision)
         for _, structure in payloads_of(event, schema, in_schema):

@@ -1,4 +1,4 @@
-"""How fields are read and written in straight code: struct codes, encodings, runs of integers."""
+"""Formats of fields in generated code: struct codes, encodings, and runs of integers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["DECODE", "ENCODE", "FORMATS", "PYTHON_TYPES", "header_format", "integer_runs"]
 
 FORMATS = {"u8": "B", "u16": "H", "u24": "HB", "u32": "I"}
-"""struct codes; 24 bits are read as 16 and 8, the fastest way there is."""
+"""The struct codes of integers. Reading 24 bits as 16 and 8 bits is fastest."""
 
 PYTHON_TYPES = {"ascii": "str", "utf8": "str", "bytes": "bytes"}
 DECODE = {"ascii": '.decode("ascii")', "utf8": ".decode()", "bytes": ""}
@@ -22,12 +22,12 @@ ENCODE = {"ascii": '.encode("ascii")', "utf8": ".encode()", "bytes": ""}
 
 
 def header_format(schema: Schema) -> str:
-    """The struct code of the header."""
+    """Returns the struct code of the header."""
     return "".join(FORMATS[f.type] for f in schema.header.fields[:-1])
 
 
 def integer_runs(fields: Sequence[Field]) -> Iterator[list[Field]]:
-    """Runs of single integers that follow one another, each short enough to be read in one line."""
+    """Yields the runs of consecutive single integers, each short enough that one line of code can read it."""
     run: list[Field] = []
     longest = max((len(field.name) for field in fields if not field.repeat), default=0)
     for field in fields:
@@ -45,7 +45,7 @@ def integer_runs(fields: Sequence[Field]) -> Iterator[list[Field]]:
 
 
 def _reading(run: list[Field], longest: int) -> str:
-    """The longest line that reads a run."""
+    """Returns the longest line of code that reads a run."""
     targets = ", ".join(
         f"{field.name}_low, {field.name}_high" if field.type == "u24" else f"{field.name}_" for field in run
     )

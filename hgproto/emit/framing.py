@@ -1,4 +1,4 @@
-"""Emits what a codec does with whole frames: reading many, reading one, building one."""
+"""Emits the functions of a codec for whole frames: reading many, decoding one, and encoding one."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ CHECK_TYPE = [
     "        check_frame(frame)",
     "        raise",
 ]
-"""Lines that reject a frame of another revision, or another object. For a valid frame they cost one comparison."""
+"""Lines that reject a frame of another revision, or another object. For a valid frame they only compare its type."""
 
 
 def _targets(schema: Schema) -> tuple[list[str], list[str]]:
-    """The variables into which a header is unpacked, and the statements that join those of 24 bits."""
+    """Returns the variables into which a header is unpacked, and the statements that join the parts of 24-bit numbers."""
     targets, joins = [], []
     for field in schema.header.fields[:-1]:
         targets.append("byte" if field.bits else field.name)
         if field.type == "u24":
             targets.append(f"{field.name}_high")
-            # Most numbers are small, and a branch costs less than a shift.
+            # Most numbers are small, and a branch is faster than a shift.
             joins += [f"if {field.name}_high:", f"    {field.name} |= {field.name}_high << 16"]
     return targets, joins
 
 
 def _is_kind_at_once(schema: Schema) -> bool:
-    """Returns True if the kind is the last two bytes of the header, which are then read as one number."""
+    """Returns True if the kind is the last two bytes of the header, so that one read can return it."""
     return _targets(schema)[0][-2:] == ["stream_flags", "byte"] and header_format(schema).endswith("BB")
 
 
 def parts_format(schema: Schema) -> str:
-    """The struct code with which :func:`cut_frames` reads a header."""
+    """Returns the struct code with which the loop of :func:`cut_frames` reads a header."""
     form = header_format(schema)
     return f"{form[:-2]}H" if _is_kind_at_once(schema) else form
 
 
 def kind(schema: Schema, code: int, flags: int, stream_flags: int = 0) -> int:
-    """The number for a type, flags, and stream flags together, which ``kind`` is in the loop of :func:`cut_frames`."""
+    """Returns the number that combines a type, flags, and stream flags. It is ``kind`` in the loop of :func:`cut_frames`."""
     _, field, _ = schema.header.locate("stream_flags")
     shifts = [bits.low for _, _, bits in map(schema.header.locate, ("type", "flags")) if bits is not None]
     byte = code << shifts[0] | flags << shifts[1]
@@ -57,10 +57,10 @@ def kind(schema: Schema, code: int, flags: int, stream_flags: int = 0) -> int:
 
 
 def cut_frames(schema: Schema, body: Sequence[str]) -> list[str]:
-    """A loop that cuts frames out of the pieces of ``source``, indented as the body of a function.
+    """Returns the lines of a loop that finds frames in the pieces of ``source``, indented as the body of a function.
 
-    ``body`` is done for each frame. It finds ``kind``, ``request_id``, ``stream_id``, and ``length``; the payload is from
-    ``start`` to ``at`` in ``data``. It reads ``max_payload``, and ``_unpack_parts`` of :func:`parts_format`.
+    ``body``: the statements for each frame. They can use ``kind``, ``request_id``, ``stream_id``, and ``length``, and the
+    payload ``data[start:at]``. The loop needs ``max_payload``, and ``_unpack_parts`` with the format of :func:`parts_format`.
     """
     size = schema.header.size
     targets, joins = _targets(schema)
@@ -91,7 +91,7 @@ def cut_frames(schema: Schema, body: Sequence[str]) -> list[str]:
 
 
 def frame_functions(schema: Schema) -> list[str]:
-    """The functions that read and build frames."""
+    """Returns the lines of the functions that decode and encode frames."""
     header = schema.header
     packs, plain = [], {}
     targets, joins = _targets(schema)
@@ -121,14 +121,16 @@ def frame_functions(schema: Schema) -> list[str]:
         raise ValueError("the type and the flags of a frame are bit fields of one integer")
     low, high = sorted((("type", type_bits), ("flags", flag_bits)), key=lambda item: item[1].low)
     stream_bits = 8 * (header.locate("stream_flags")[1].fixed_size or 1)
-    limit_doc = f"``max_payload``: the most bytes of a payload ({limit.default} unless told otherwise)."
-    raises = "Raises :class:`LocalProtocolError` for a longer one and for a number that its header field cannot hold."
+    limit_doc = f"``max_payload``: the largest length of a payload in bytes (default: {limit.default})."
+    raises = (
+        "Raises :class:`LocalProtocolError` for a longer payload, and for a number that does not fit its header field."
+    )
     pack_header = [
         *CHECK_TYPE,
         "    payload = frame.payload",
         *(f"    {line}" for line in lengths),
         "    try:",
-        # Members of enumerations are added and multiplied like any number, but joined by bits in Python code.
+        # Arithmetic on members of enumerations is fast, but their bit operators are Python code.
         f"        byte = frame.{high[0]} * {1 << high[1].low} + frame.{low[0]}",
         f"        if length > max_payload or frame.{low[0]} >> {high[1].low}:",
         "            raise local_frame_fault(FRAME, frame, max_payload, FIELD_BITS)",
@@ -143,7 +145,7 @@ def frame_functions(schema: Schema) -> list[str]:
         '    frame.payload = payload if type(payload) is bytes else bytes_like(payload, "payload")',
         "    return frame",
     ]
-    # What is on the wire as it is in a frame is unpacked right into it.
+    # Fields that are the same on the wire and in a frame are unpacked directly into its attributes.
     whole = {name for name, value in plain.items() if value == name and f"{name}_high" not in targets}
     filled = [f"frame.{name}" if name in whole else name for name in targets]
     fill = [f"frame.{name} = {local.get(value, value)}" for name, value in plain.items() if name not in whole]
@@ -155,8 +157,8 @@ def frame_functions(schema: Schema) -> list[str]:
         "",
         f"def read_frames(source: Pieces, max_payload: int = {limit.default}) -> Iterator[Frame]:",
         *docstring(
-            "The frames in the pieces of ``source``, as they become whole.\n\n"
-            f"{limit_doc} Raises :class:`RemoteProtocolError` before a longer one is gathered."
+            "Yields the frames in the pieces of ``source`` once they are complete.\n\n"
+            f"{limit_doc} Raises :class:`RemoteProtocolError` for a longer payload, before it is complete."
         ),
         "    unpack, frames = _unpack_header, _bare_frame",
         "    type_of, flags_of, stream_flags_of = _TYPE_OF, _FLAGS_OF, _STREAM_FLAGS",
@@ -188,15 +190,15 @@ def frame_functions(schema: Schema) -> list[str]:
         "",
         f"def read_parts(source: Pieces, max_payload: int = {limit.default}) -> Iterator[tuple[int, int, int, Any, int]]:",
         *docstring(
-            "The parts of frames: kind, request id, stream id, payload, and the frame's end in its piece of ``source``.\n\n"
-            "For those who look at frames without keeping them, which is faster than :func:`read_frames`. The kind is a "
-            "number for type, flags and stream flags together, see :func:`kind_of`."
+            "Yields the parts of frames: kind, request id, stream id, payload, and the frame's end in its piece of "
+            "``source``.\n\nThis is faster than :func:`read_frames`, because it creates no frames. The kind combines the type, "
+            "the flags, and the stream flags: see :func:`kind_of`."
         ),
         *cut_frames(schema, ["yield kind, request_id, stream_id, data[start:at], at"]),
         "",
         "",
         "def kind_of(frame: Frame) -> int:",
-        *docstring("The number that stands for the type, the flags and the stream flags of a frame together."),
+        *docstring("Returns a number that combines the type, the flags, and the stream flags of a frame."),
         "    try:",
         f"        byte = int(frame.{high[0]}) << {high[1].low} | int(frame.{low[0]})",
         "    except AttributeError:",
@@ -207,12 +209,12 @@ def frame_functions(schema: Schema) -> list[str]:
         "",
         "def frame_of(kind: int, request_id: int, stream_id: int, payload: BytesLike) -> Frame:",
         *docstring(
-            "The frame of these parts; the inverse of :func:`read_parts`.\n\n"
-            "Raises :class:`ValueError` for a kind that no header has."
+            "Returns the frame with these parts, which are those of :func:`read_parts`.\n\n"
+            "Raises :class:`ValueError` for a kind that does not fit a header."
         ),
         f"    byte = kind >> {stream_bits}",
         "    if byte >> 8:",
-        '        raise ValueError(f"no header has the kind {kind:#x}")',
+        '        raise ValueError(f"the kind {kind:#x} does not fit a header; use a result of kind_of()")',
         "    frame = _new_frame()",
         "    frame.request_id = request_id",
         "    frame.stream_id = stream_id",
@@ -224,8 +226,8 @@ def frame_functions(schema: Schema) -> list[str]:
         "",
         f"def decode_frame(data: BytesLike, at: int = 0, max_payload: int = {limit.default}) -> tuple[Frame, int]:",
         *docstring(
-            "The frame at offset ``at``, and the offset after it.\n\n"
-            f"{limit_doc} Raises :class:`RemoteProtocolError`, offsets from the start of ``data``."
+            "Decodes the frame at offset ``at``, and returns it with the offset after it.\n\n"
+            f"{limit_doc} Raises :class:`RemoteProtocolError` with offsets from the start of ``data``."
         ),
         "    if type(data) is not bytes:",
         "        data = bytes_like(data)",
@@ -250,15 +252,15 @@ def frame_functions(schema: Schema) -> list[str]:
         "",
         "def frame_end(data: BytesLike, at: int = 0) -> int:",
         *docstring(
-            "Returns the offset after the frame whose header begins at ``at``, by its length alone.\n\n"
-            "The offset is greater than the length of ``data`` if the frame is not whole."
+            "Returns the offset after the frame whose header begins at ``at``, from the length field alone.\n\n"
+            "The offset is greater than the length of ``data`` if the frame is incomplete."
         ),
         *_frame_end(schema),
         "",
         "",
         f"def cut_frame(data: BytesLike, max_payload: int = {limit.default}) -> RemoteProtocolError:",
         *docstring(
-            "Why the bytes that are left at the end of input are no frame. Offsets count from the start of ``data``."
+            "Returns the error of the incomplete frame at the end of input. Offsets count from the start of ``data``."
         ),
         "    return frame_fault(FRAME, as_bytes(data), max_payload)",
         "",
@@ -267,8 +269,8 @@ def frame_functions(schema: Schema) -> list[str]:
         '    request_id: int, stream_id: int, stream_flags: int, type_: int, flags: int, payload: BytesLike = b""',
         ") -> Frame:",
         *docstring(
-            "A frame from numbers, with the members of the enumerations where there are some.\n\n"
-            "Nothing is checked; see :func:`encode_frame` and :func:`check_header`."
+            "Returns a frame with these numbers, as members of the enumerations if they are known.\n\n"
+            "It checks none of them: see :func:`encode_frame` and :func:`check_header`."
         ),
         f"    if 0 <= stream_flags < {1 << (8 * (header.locate('stream_flags')[1].fixed_size or 1))}:",
         "        stream_flags = _STREAM_FLAGS[stream_flags]",
@@ -284,14 +286,14 @@ def frame_functions(schema: Schema) -> list[str]:
         "",
         "",
         f"def encode_frame(frame: Frame, max_payload: int = {limit.default}) -> bytes:",
-        *docstring(f"The bytes of a frame; its length is computed.\n\n{limit_doc} {raises}"),
+        *docstring(f"Returns the bytes of a frame.\n\n{limit_doc} {raises}"),
         *pack_header,
         "    return header + payload",
         "",
         "",
         f"def encode_header(frame: Frame, max_payload: int = {limit.default}) -> bytes:",
         *docstring(
-            "The header of a frame alone, for those who write header and payload as two buffers.\n\n"
+            "Returns only the header of a frame, for callers that write header and payload as two buffers.\n\n"
             f"{limit_doc} {raises}"
         ),
         *pack_header,
@@ -300,8 +302,8 @@ def frame_functions(schema: Schema) -> list[str]:
         "",
         "def frame_bytes(kind: int, request_id: int, stream_id: int, payload: bytes) -> bytes:",
         *docstring(
-            "Returns the bytes of a frame of these parts: those of :func:`frame_of`, without the frame.\n\n"
-            "Raises as :func:`frame_of` and :func:`encode_frame` do."
+            "Returns the bytes of the frame with these parts, without creating the frame.\n\n"
+            "Raises the same exceptions as :func:`frame_of` and :func:`encode_frame`."
         ),
         *(f"    {line}" for line in lengths),
         f"    byte, stream_flags = kind >> {stream_bits}, kind & {mask((1 << stream_bits) - 1)}",
@@ -321,7 +323,7 @@ _FRAME_ORDER = ["request_id", "stream_id", "stream_flags", "type", "flags"]
 
 
 def _frame_end(schema: Schema) -> list[str]:
-    """Returns the statements of ``frame_end``."""
+    """Returns the statements of the function ``frame_end``."""
     offset, field, _ = schema.header.locate("length")
     size = field.fixed_size or 0
     begin = f"at + {offset}" if offset else "at"

@@ -1,8 +1,7 @@
-"""Line breaks in generated Python, as the formatter sets them.
+"""Line breaks in generated Python, in the same places as those of the formatter.
 
-Emitters write each statement on one line, however long. When a module is complete, :func:`fitted` breaks the lines that are
-too long for their indentation: inside brackets, with one item per line. A comma after the last item makes the formatter keep
-these breaks.
+Emitters write each statement on one line of any length. Once a module is complete, :func:`fitted` breaks the lines that are
+too long: inside brackets, with one item per line. Because of the comma after the last item, the formatter keeps these breaks.
 """
 
 from __future__ import annotations
@@ -17,21 +16,21 @@ if TYPE_CHECKING:
 __all__ = ["WIDTH", "Group", "fitted", "flat", "lay_out"]
 
 WIDTH = 120
-"""Columns of a line; the formatter's own setting."""
+"""The largest number of columns of a line, which is also the formatter's setting."""
 
 _TOKEN = re.compile(r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[\[\](){},]|[^"'\[\](){},]+""")
 _OPERATORS = tuple(
     re.compile(rf" (?=(?:{operators}) )")
     for operators in ("or", "and", "==|!=|<=|>=|<|>|in|not in", r"\|", "&", "<<|>>", r"\+|-", r"\*|/")
 )
-"""Places before operators, those that bind least first."""
+"""The places before operators, from the lowest to the highest precedence."""
 _OPENING, _CLOSING = frozenset("[({"), frozenset("])}")
 _ASSIGNMENT = re.compile(r" (?==[ ])")
 _COMPREHENSION = re.compile(r" (?=for )")
 
 
 class Group(NamedTuple):
-    """Something in brackets: ``head`` opens them, ``tail`` closes them, and between are the items, parted by commas."""
+    """An expression in brackets: ``head`` opens them, ``tail`` closes them, and commas separate the items between them."""
 
     head: str
     items: Sequence[str | Group]
@@ -39,7 +38,7 @@ class Group(NamedTuple):
 
 
 def flat(node: str | Group) -> str:
-    """A node on one line."""
+    """Returns the text of a node on one line."""
     if isinstance(node, str):
         return node
     comma = (
@@ -49,12 +48,12 @@ def flat(node: str | Group) -> str:
 
 
 def _is_tuple(head: str) -> bool:
-    """Returns True if an opening bracket opens a tuple, and not a call."""
+    """Returns True if the bracket at the end of ``head`` opens a tuple, False if it opens a call."""
     return head in ("(", "return (") or head.endswith(("= (", "=(", ": ("))
 
 
 def fitted(code: str) -> str:
-    """Returns the code with its long lines broken. Docstrings and comments stay as they are."""
+    """Returns the code with its long lines broken, except docstrings and comments."""
     lines: list[str] = []
     in_docstring = False
     for line in code.split("\n"):
@@ -72,11 +71,11 @@ def fitted(code: str) -> str:
 
 
 def _statement(text: str, indent: int) -> list[str]:
-    """The lines of a statement, of the head of one, or of an item with its comma."""
+    """Returns the lines of a statement, of the first line of one, or of an item with its comma."""
     pad = " " * indent
     code, mark, note = text.partition("  # noqa")
     if mark:
-        # A comment for the linter has all the room that it needs.
+        # A comment for the linter may exceed the width.
         first, *others = lay_out(code, indent)
         return [f"{first}{mark}{note}", *others]
     if found := re.match(r"(from \S+ import )(.*)", text):
@@ -91,7 +90,7 @@ def _statement(text: str, indent: int) -> list[str]:
         return lay_out(text, indent)
     value = values[0].removeprefix("= ")
     if len(_split(value)) > 1:
-        # The comma has to fit, too.
+        # The comma must fit, too.
         items = [_operands(f"{each},", indent + 4) for each in _split(value)]
         return [f"{pad}{target} = (", *(line for item in items for line in item), f"{pad})"]
     if len(_split(target)) > 1:
@@ -102,19 +101,19 @@ def _statement(text: str, indent: int) -> list[str]:
 
 
 def _is_broken_in_brackets(value: str, room: int) -> bool:
-    """True if a value can be broken in brackets of its own that open within ``room``, without operators beside them."""
+    """Returns True if brackets of the value open within ``room`` columns, and no operators are beside them."""
     opens_in_time = any(start < room for start, _ in _brackets(value))
     return opens_in_time and all(len(_at_operators(value, one)) == 1 for one in _OPERATORS)
 
 
 def _in_parentheses(head: str, text: str, tail: str, indent: int) -> list[str]:
-    """An expression in parentheses, which only hold its lines together."""
+    """Returns the lines of an expression with parentheses around it."""
     pad = " " * indent
     return [f"{head}(", *_operands(text, indent + 4), f"{pad}){tail}"]
 
 
 def _operands(text: str, indent: int, operators: Sequence[re.Pattern[str]] = _OPERATORS) -> list[str]:
-    """The lines of an expression within brackets: one if it fits, else one for each operand."""
+    """Returns the lines of an expression within brackets: one if it fits, else one for each operand."""
     if indent + len(text) > WIDTH:
         for number, operator in enumerate(operators, 1):
             operands = _at_operators(text, operator)
@@ -124,9 +123,9 @@ def _operands(text: str, indent: int, operators: Sequence[re.Pattern[str]] = _OP
 
 
 def lay_out(node: str | Group, indent: int = 0, after: int = 0, begins: int = 0) -> list[str]:
-    """The lines of a node: one if it fits, else one an item.
+    """Returns the lines of a node: one if it fits, else one per item.
 
-    ``after``: columns that must stay free behind it. ``begins``: where it may be broken first.
+    ``after``: the columns that must stay free after it. ``begins``: the first column at which it may be broken.
     """
     pad = " " * indent
     line = flat(node)
@@ -138,11 +137,11 @@ def lay_out(node: str | Group, indent: int = 0, after: int = 0, begins: int = 0)
     if line.startswith("def "):
         start, end = brackets[0]
     else:
-        # The last brackets, or those before them if what comes first is too long even so.
+        # Use the last brackets that open within the width.
         short = [(start, end) for start, end in brackets if indent + start < WIDTH]
         start, end = (short or brackets)[-1]
     head, inside, tail = line[: start + 1], line[start + 1 : end], line[end:]
-    # The formatter breaks before the operator that names a field.
+    # The formatter breaks lines before the operator that names a field.
     lines = [f"{pad}{part}" for part in re.sub(r'^("\w+") / ', r"\1\n/ ", head).split("\n")]
     items = _split(inside)
     if (len(items) == 1 and re.search(r"(?:^|\s)\(\Z", head)) or _is_subscript(line, start):
@@ -163,7 +162,7 @@ def _is_subscript(line: str, start: int) -> bool:
 
 @lru_cache(maxsize=8)
 def _outside(text: str) -> tuple[tuple[int, str], ...]:
-    """The tokens of code that are in no brackets, the outermost brackets among them, and where each starts."""
+    """Returns the offset and text of each token outside of brackets, and of the outermost brackets."""
     found = []
     depth = 0
     for match in _TOKEN.finditer(text):
@@ -176,20 +175,20 @@ def _outside(text: str) -> tuple[tuple[int, str], ...]:
 
 
 def _brackets(text: str) -> list[tuple[int, int]]:
-    """The outermost brackets with something in them: where they open and close."""
+    """Returns the offsets at which the outermost brackets open and close, without empty ones."""
     places = [start for start, part in _outside(text) if part in _OPENING or part in _CLOSING]
     pairs = zip(places[::2], places[1::2], strict=True)
     return [(start, end) for start, end in pairs if end > start + 1]
 
 
 def _split(text: str) -> list[str]:
-    """The parts of code between commas that are in no brackets."""
+    """Returns the parts of code between the commas outside of brackets."""
     parts = _parts(text, [start for start, part in _outside(text) if part == ","])
     return [part for part in (part.removeprefix(",").strip() for part in parts) if part]
 
 
 def _at_operators(text: str, operator: re.Pattern[str]) -> list[str]:
-    """The operands of an operator that is in no brackets, each with the operator before it."""
+    """Returns the operands of an operator outside of brackets, each with the operator before it."""
     tokens = ((start, part) for start, part in _outside(text) if part[0] not in "\"'")
     return _parts(text, [start + found.start() for start, part in tokens for found in operator.finditer(part)])
 

@@ -15,7 +15,7 @@ __all__ = ["emit"]
 
 
 def emit(schema: Schema) -> str:
-    """The source of ``machines.py``."""
+    """Returns the source of ``machines.py``."""
     parts = [*(_states(machine) for machine in schema.machines.values()), _tables(schema)]
     body = "\n\n\n".join("\n".join(part) for part in parts) + "\n"
     used = names_in(body)
@@ -28,7 +28,7 @@ def emit(schema: Schema) -> str:
     ]
     of_machine = [f"from hgproto.runtime.machine import {', '.join(imported)}"]
     if not schema.machines:
-        # Only the annotation of an empty table names the class.
+        # Only the annotation of the empty table uses the class.
         of_machine = [
             "from typing import TYPE_CHECKING",
             "",
@@ -77,7 +77,7 @@ def _tables(schema: Schema) -> list[str]:
         for guard in schema.guards.values()
     ]
     lines.append(flat(Group("GUARDS: dict[str, tuple[object, ...]] = {", guards, "}")))
-    lines += docstring("What a machine may ask, and the answers that there are.", 0)
+    lines += docstring("The guards that machines ask, with their possible answers.", 0)
     parity = schema.header.parity("stream_id") or {}
     sides = [f"{literal(parity[key])}: {bit}" for key, bit in (("odd", 1), ("even", 0)) if key in parity]
     if "requirement" in parity:
@@ -85,7 +85,7 @@ def _tables(schema: Schema) -> list[str]:
     lines.append(flat(Group("STREAM_PARITY: dict[str, int | str] = {", sides, "}")))
     return [
         *lines,
-        *docstring("The lowest bit of the ids of each side's streams, and the requirement that says so.", 0),
+        *docstring("The lowest bit of the ids of each side's streams, and the requirement that defines it.", 0),
     ]
 
 

@@ -1,6 +1,6 @@
-"""Emits ``build.py``: one function for each message, which makes its frames.
+"""Emits ``build.py``: one function for each message, which builds its frames.
 
-A function looks at its arguments in straight code. :mod:`hgproto.wire.messages` cuts bytes and makes frames.
+A generated function checks its arguments. :mod:`hgproto.wire.messages` splits bytes and builds frames.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _ATOMS = "Iterable[_codec.{atom} | tuple[str | BytesLike, Sequence[str], Sequenc
 
 
 def emit(schema: Schema) -> str:
-    """The source of ``build.py``."""
+    """Returns the source of ``build.py``."""
     messages = [_Emitted(message, schema) for message in schema.messages.values()]
     constants = [line for message in messages for line in message.constants()]
     found = mapping(
@@ -52,10 +52,11 @@ def emit(schema: Schema) -> str:
             *docstring("The functions by the roles of the frame types of their messages.", 0),
             flat(by_parts),
             *docstring(
-                "For messages of several frames: functions that make the types, flags, and payloads of their frames.", 0
+                "For messages of several frames: the functions that build the types, flags, and payloads of their frames.",
+                0,
             ),
             flat(kinds),
-            *docstring("How a caller chooses an error that ends the connection (True), and another one (False).", 0),
+            *docstring("The choices of an error that ends the connection (True), and of one that does not (False).", 0),
         ]
     )
     limit = schema.limits.get(SEND_LIMIT)
@@ -63,7 +64,7 @@ def emit(schema: Schema) -> str:
     size = (limit or default).default
     begin, end_flag = (mask(_role(schema.stream_flags, role)) for role in ("begin", "end"))
     length = next(field.rules["limit"] for field in schema.header.fields if field.name == "length")
-    start = [f"SEND_PAYLOAD = {size}", *docstring("The length in bytes at which payloads are cut by default.", 0)]
+    start = [f"SEND_PAYLOAD = {size}", *docstring("The default length, in bytes, at which payloads are split.", 0)]
     if messages:
         start += [f"_BUILDER = _Builder(_codec, {begin}, {end_flag}, {literal(length)})", *constants]
     body = "\n\n\n".join(["\n".join(start), *functions, end]) + "\n"
@@ -93,9 +94,9 @@ def _head(schema: Schema, used: frozenset[str]) -> list[str]:
     return [
         *heading(schema).rstrip("\n").split("\n"),
         *docstring(
-            f"The messages of {schema.revision}: functions that make their frames.\n\nEach raises :class:`LocalProtocolError` for"
-            " what cannot be said, before it makes a frame. Any stream id is accepted: reactors and the validator decide who may"
-            " send on which stream.",
+            f"Functions that build the frames of the messages of {schema.revision}.\n\nEach raises :class:`LocalProtocolError`"
+            " for arguments that cannot be encoded, before it builds a frame. It accepts any stream id, because reactors and the"
+            " validator check which side may use a stream.",
             0,
         ),
         "",
@@ -113,7 +114,7 @@ def _head(schema: Schema, used: frozenset[str]) -> list[str]:
 
 
 class _Emitted:
-    """The function of one message, and the constants that it uses."""
+    """The function for one message, and the constants that the function uses."""
 
     def __init__(self, message: Message, schema: Schema) -> None:
         self._message = message
@@ -126,7 +127,7 @@ class _Emitted:
         self._checks: list[str] = []
 
     def constants(self) -> list[str]:
-        """The lines of the constants, in the order of the frames."""
+        """Returns the lines of the constants, in the order of the frames."""
         return [line for number, part in enumerate(self._message.parts) for line in self._constants(number, part)]
 
     def _name(self, what: str, number: int) -> str:
@@ -157,7 +158,7 @@ class _Emitted:
             yield f"{self._name('CHOICES', number)} = {flat(choices)}"
 
     def function(self) -> list[str]:
-        """The lines of the function."""
+        """Returns the lines of the function."""
         message = self._message
         lines: list[str] = []
         parts: list[str] = []
@@ -218,7 +219,7 @@ class _Emitted:
             self._required.append(f"{name}: {kind}")
 
     def _begins(self) -> bool:
-        """Returns True if a constraint lets the first frame only open a stream."""
+        """Returns True if a constraint requires the first frame to open a stream."""
         begin = next((flag.name for flag in self._schema.stream_flags if flag.role == "begin"), None)
         constraints = self._message.parts[0].frame.constraints
         return any(one.kind == "all-of" and begin in one.names for one in constraints)
@@ -255,7 +256,7 @@ class _Emitted:
         return f"_BUILDER.fit({encode}({record}({', '.join(values)})), {limits})"
 
     def _values(self, number: int, part: MessagePart, structure: Structure) -> tuple[list[str], str]:
-        """Returns the values of a record, and the arguments that say what is too long."""
+        """Returns the values of a record, and the arguments that describe the limit on its payload."""
         values: list[str] = []
         if structure.is_cbor_map:
             for entry in sorted(structure.entries, key=lambda one: one.optional):
@@ -263,7 +264,7 @@ class _Emitted:
                 self._parameter(entry.name, cbor_annotation(entry.type), entry.optional)
                 values.append(entry.name)
             self._keywords.append("extra: Mapping[bytes, BytesLike] | None = None")
-            self._docs["extra"] = "Other keys, each with the bytes of its value as a CBOR item."
+            self._docs["extra"] = "Other keys, each with its value as the bytes of a CBOR item."
             return [*values, "_BUILDER.entries(extra)"], '"", max_payload'
         for field in structure.values:
             name = field.name
@@ -271,7 +272,9 @@ class _Emitted:
             if part.frame.role == "text":
                 self._required.append(f"{name}: {_ATOMS.format(atom=camel(field.type))}")
                 self._keywords.append('errors: Literal["strict", "replace"] = "strict"')
-                self._docs["errors"] = "``strict`` refuses what is not UTF-8, and ``replace`` puts U+FFFD in its place."
+                self._docs["errors"] = (
+                    "``strict`` rejects bytes that are not UTF-8; ``replace`` replaces them with U+FFFD."
+                )
                 values.append(f"{self._name('TEXTS', number)}({name}, errors)")
             elif field.type == "bytes" and field.size == "rest" and not field.is_array:
                 self._optional.append(f'{name}: BytesLike = b""')
@@ -291,14 +294,14 @@ class _Emitted:
     def _doc(self) -> str:
         message = self._message
         docs = {**self._docs, **message.parameters}
-        ids = "``request_id``: odd." if any(map(_is_on_request, message.parts[0].frame.constraints)) else ""
+        ids = "``request_id``: an odd number." if any(map(_is_on_request, message.parts[0].frame.constraints)) else ""
         ends = (
-            "``end``: the last frame closes the stream."
+            "``end``: True if the last frame closes the stream."
             if self._begins()
-            else ("``begin``, ``end``: the first frame opens the stream, and the last one closes it.")
+            else ("``begin``: True if the first frame opens the stream. ``end``: True if the last frame closes it.")
         )
         lines = [*([ids] if ids else []), *(f"``{name}``: {doc}" for name, doc in docs.items()), ends]
-        lines.append("``max_payload``: the most bytes of a payload.")
+        lines.append("``max_payload``: the largest length of a payload in bytes.")
         return f"{message.doc}\n\n" + "\n".join(lines)
 
 
@@ -307,9 +310,9 @@ def _parts_name(message: Message) -> str:
 
 
 def _kinds(schema: Schema) -> Iterator[tuple[bool, str]]:
-    """Yields the choices of the message for errors: the one that ends the connection, and the first other one.
+    """Yields the choices of the message for errors: the one that ends the connection (True), and the first other one (False).
 
-    The first choice stands for a kind that the message does not offer.
+    If the message does not offer one of them, its first choice is used.
     """
     for message in schema.messages.values():
         if message.roles == ("error",) and (choices := message.parts[0].choices):

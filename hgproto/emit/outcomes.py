@@ -1,6 +1,6 @@
-"""The rows that usual frames lead to, resolved from the machines of a schema as reactors resolve them.
+"""The rows that apply to common frames, resolved from the machines of a schema in the same way as reactors do.
 
-A frame is usual if its stream is open and it does nothing to it, and if all guards answer as they do most of the time.
+A frame is common if its stream is open, the frame does not change the stream, and all guards return their usual answers.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ _USUAL: Mapping[str, tuple[object, ...]] = {
     "data-announced": (False, True),
     "streaming": (False,),
 }
-"""The answers of guards with which frames are usual."""
+"""For each guard, its answers for common frames."""
 
 
 class Usual(NamedTuple):
-    """A usual frame, and the row that it leads to.
+    """A common frame, and the row that applies to it.
 
-    ``number``: stands for the kind of the frame and the state of its stream, and reactors look frames up by it. ``row``: from the
-    machine of requests. ``answers``: those of the guards that were asked.
+    ``number``: combines the kind of the frame and the state of its stream; reactors look up frames by it. ``row``: a row of the
+    machine of requests. ``answers``: the answers of the guards that were asked.
     """
 
     frame: FrameType
@@ -82,7 +82,7 @@ def parity_of_requests(schema: Schema) -> int | None:
 
 
 def usual(schema: Schema, role: str) -> Iterator[Usual]:
-    """Yields the usual frames that a role receives, by states of requests in the order of the schema."""
+    """Yields the common frames that a role receives, by the state of the request, in the order of the schema."""
     machines = _machines(schema)
     requests, streams = _find(machines, "request", role), _find(machines, "stream", "both")
     if requests is None or streams is None:
@@ -108,7 +108,7 @@ def usual(schema: Schema, role: str) -> Iterator[Usual]:
 
 
 def _is_usual(frame: FrameType, schema: Schema) -> bool:
-    """Returns True if all that a header is held against is known by the kind of the frame and the id of its request."""
+    """Returns True if the kind and the request id of a frame are enough to check its header."""
     if frame.role not in ("command", "argument", "data", "response"):
         return False
     fields = [one for one in (*schema.stream_constraints, *frame.constraints) if one.is_about_fields]
@@ -124,7 +124,7 @@ def _mask(frame: FrameType, flags: frozenset[str]) -> int:
 def _number(
     frame: FrameType, flags: frozenset[str], schema: Schema, streams: Machine, guards: Mapping[str, tuple[object, ...]]
 ) -> int | None:
-    """Returns the number of a frame on a stream that it does not change; None if there is no such stream."""
+    """Returns the number of a frame on a stream in a state that the frame does not change; None if no state is such."""
     states: Any = type(streams.initial)
     for state in states:
         outcome = streams.outcome(state, frame.code, flags, guards)
@@ -134,7 +134,7 @@ def _number(
 
 
 def _rows(outcome: Outcome, answers: Mapping[str, object]) -> Iterator[tuple[Row, Mapping[str, object]]]:
-    """Yields the rows that usual answers lead to, with the answers."""
+    """Yields the rows that apply with usual answers, each with these answers."""
     if not isinstance(outcome, Ask):
         if outcome.error is None:
             yield outcome, answers
@@ -144,7 +144,7 @@ def _rows(outcome: Outcome, answers: Mapping[str, object]) -> Iterator[tuple[Row
             yield from _rows(outcome.outcomes[answer], {**answers, outcome.guard: answer})
 
 
-# Machines that can be run.
+# Machines of the runtime.
 
 
 def _find(machines: Mapping[str, Machine], scope: str, role: str) -> Machine | None:

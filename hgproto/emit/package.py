@@ -1,4 +1,4 @@
-"""Emits ``__init__.py`` of a generated package: its docstring and nothing else."""
+"""Emits ``__init__.py`` of a generated package, which contains only a docstring."""
 
 from __future__ import annotations
 
@@ -13,11 +13,16 @@ __all__ = ["emit"]
 
 
 def emit(schema: Schema) -> str:
-    """The source of ``__init__.py``."""
+    """Returns the source of ``__init__.py``."""
     text = (
         f"{schema.title}.\n\n{schema.doc.strip()}\n\n"
-        "In it, ``codec`` reads and writes frames and payloads fast, ``structs`` has the same as construct Structs, "
-        "``machines`` says which frame may come when, ``receive`` does that for the usual frames, ``roles`` says what the parts "
-        "are for, and ``requirements`` has the rules in words."
+        "Modules:\n\n"
+        "``codec``: decodes and encodes frames and payloads fast.\n"
+        "``structs``: the same structures as construct Structs.\n"
+        "``machines``: the state machines as tables.\n"
+        "``build``: functions that build the frames of messages.\n"
+        "``receive``: the loops in which reactors receive common frames.\n"
+        "``roles``: the roles of frame types and flags, for code that serves every revision.\n"
+        "``requirements``: the catalogue of requirements."
     )
     return heading(schema) + "\n".join(docstring(text, 0)) + "\n"

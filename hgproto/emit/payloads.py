@@ -1,4 +1,4 @@
-"""Emits the straight code that reads and builds structures."""
+"""Emits the code that decodes and encodes structures, without loops over tables."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ __all__ = ["structure_functions"]
 
 
 def structure_functions(structure: Structure, schema: Schema) -> list[str]:
-    """The functions that decode and encode a structure."""
+    """Returns the lines of the functions that decode and encode a structure."""
     name, record, table = snake(structure.name), camel(structure.name), upper(structure.name)
-    raises = "Raises :class:`RemoteProtocolError`, offsets from the start of ``payload``."
-    what = "is all of" if _is_whole(structure) else "starts"
-    ignored = "" if _is_whole(structure) else " What follows it is not looked at."
+    raises = "Raises :class:`RemoteProtocolError` with offsets from the start of ``payload``."
+    what = f"Decodes ``payload`` as {structure.name}."
+    if not _is_whole(structure):
+        what = f"Decodes the {structure.name} at the start of ``payload``. Ignores any bytes after it."
     if structure.limit is not None:
         raises = f"``max_items``: the limit {structure.limit}. {raises}"
-    decode_doc = docstring(f"The {structure.name} that {what} ``payload``.{ignored}\n\n{raises}")
-    encode_doc = docstring("The bytes of ``value``; sizes and counts are computed. Raises :class:`LocalProtocolError`.")
+    decode_doc = docstring(f"{what}\n\n{raises}")
+    encode_doc = docstring("Returns the bytes of ``value``, with computed sizes. Raises :class:`LocalProtocolError`.")
     limit = "" if structure.limit is None else f", max_items: int = {schema.limits[structure.limit].default}"
     most = "" if structure.limit is None else ", max_items"
     if structure.is_cbor_map:
@@ -38,14 +39,16 @@ def structure_functions(structure: Structure, schema: Schema) -> list[str]:
             "",
             "",
             f"def encode_{name}(value: {record}) -> bytes:",
-            *docstring("The bytes of ``value``, strings as byte strings of UTF-8. Raises :class:`LocalProtocolError`."),
+            *docstring(
+                "Returns the bytes of ``value``, with texts as byte strings. Raises :class:`LocalProtocolError`."
+            ),
             "    try:",
             f"        return encode_entries({table}, value)",
             "    except AttributeError:",
             f'        check_instance(value, {record}, "value")',
             "        raise",
         ]
-    # The error of an element does not say which one it is.
+    # The error of an element does not have its index.
     nested = ["LocalProtocolError"] if structure.fields[-1].repeat else []
     caught = ", ".join([*nested, "StructError", "UnicodeEncodeError", "ValueError"])
     return [
@@ -73,24 +76,24 @@ def structure_functions(structure: Structure, schema: Schema) -> list[str]:
 
 
 def _progress(structure: Structure) -> list[str]:
-    """Returns the code that starts reading: the offset of an element, the elements before it, and the number of items."""
+    """Returns the statements that initialize the offset of an element, the list of elements, and the number of items."""
     if not structure.fields[-1].repeat:
         return []
     return ["    at = count = 0" if structure.limit is not None else "    at = 0", "    items = []"]
 
 
 def _reached(structure: Structure) -> str:
-    """Returns the arguments of ``fault()`` that say how far reading got."""
+    """Returns the arguments of ``fault()`` for the elements that were decoded before the error."""
     return ", at=at, before=items" if structure.fields[-1].repeat else ""
 
 
 def _as_bytes(name: str, what: str) -> list[str]:
-    """A variable that may hold another buffer becomes ``bytes``. ``what``: the name in the message."""
+    """Returns the statements that convert a variable to ``bytes``. ``what``: its name in messages."""
     return [f"if type({name}) is not bytes:", f'    {name} = as_bytes({name}, "{what}")']
 
 
 def _local(name: str) -> str:
-    """The variable for a field. Our own variables never end in an underscore, so that no field hides one."""
+    """Returns the variable for a field. Other variables never end in an underscore, so that fields cannot hide them."""
     return f"{name}_"
 
 
@@ -100,12 +103,12 @@ def _takes_rest(structure: Structure) -> bool:
 
 
 def _is_whole(structure: Structure) -> bool:
-    """Whether a structure takes a whole payload. Others are parts of structures, and end where their fields do."""
+    """Returns True if a structure is a whole payload, False if it is a part of others, which ends after its fields."""
     return structure.is_cbor_map or _takes_rest(structure) or "surplus" in structure.rules
 
 
 def _read_whole(structure: Structure, schema: Schema) -> list[str]:
-    """Straight code that returns the record when the payload is good, and else raises or falls through."""
+    """Returns the statements that return the record of a valid payload, and otherwise raise or return nothing."""
     last = structure.fields[-1]
     if last.repeat:
         return _read_repeated(structure, schema.structures[last.type])
@@ -116,14 +119,14 @@ def _read_whole(structure: Structure, schema: Schema) -> list[str]:
 
 
 def _read_repeated(structure: Structure, inner: Structure) -> list[str]:
-    """A structure that ends in another one, again and again."""
+    """Returns the statements for a structure that ends with a repeated one."""
     *before, repeated = structure.fields
     lines, at = _read_fields(before, "", last_takes_rest=False)
     item, end = _read_fields(inner.fields, "at", last_takes_rest=False)
     if structure.limit is not None:
         item = _counted(item, inner)
     item += _unless_empty(inner)
-    # At a fault, `at` is where its element starts.
+    # After an error, `at` is the start of its element.
     if not end.isidentifier():
         item.append(f"stop = {end}")
         end = "stop"
@@ -131,7 +134,7 @@ def _read_repeated(structure: Structure, inner: Structure) -> list[str]:
     item += _with_record(inner, "record", ["items.append(record)", "break"])
     item = _renamed(item, {field.name for field in before} & {field.name for field in inner.fields})
     done = [f"whole.{repeated.name} = tuple(items)", "return whole"]
-    # The fields of an element may have the names of those before it, whose values are kept in the record.
+    # The fields of an element may have the same names as those before it, so the record keeps the values of the latter.
     first = _with_record(structure, "whole", ["break"]) if before else []
     result = done if before else _with_record(structure, "whole", done)
     return [
@@ -148,7 +151,7 @@ def _read_repeated(structure: Structure, inner: Structure) -> list[str]:
 
 
 def _renamed(lines: list[str], names: Collection[str]) -> list[str]:
-    """The code of an element, with other variables for the fields of these names.
+    """Returns the statements for an element, with other variables for the fields of these names.
 
     The fields before the elements have the same names, and may have other types.
     """
@@ -157,9 +160,9 @@ def _renamed(lines: list[str], names: Collection[str]) -> list[str]:
 
 
 def _counted(lines: list[str], inner: Structure) -> list[str]:
-    """The code of an element that stops at an item too many, before strings are made.
+    """Returns the statements for an element, which stop at the first item over the limit, before they decode strings.
 
-    An item has at least one byte, so a payload has too many only if it ``is_long``.
+    An item has at least one byte, so that only a payload that ``is_long`` can have too many items.
     """
     names = [_local(field.name) for field in inner.counters]
     read = [made.end_lineno or 0 for made in ast.parse("\n".join(lines)).body if names_made(made) & set(names)]
@@ -169,14 +172,14 @@ def _counted(lines: list[str], inner: Structure) -> list[str]:
 
 
 def _with_record(structure: Structure, name: str, then: list[str]) -> list[str]:
-    """The code that makes a record and does ``then``, which leaves the loop: its first value costs less than a call."""
+    """Returns a loop that creates a record and executes ``then``, which must leave the loop. It is faster than a call."""
     values = [field.name for field in structure.values if not field.repeat]
     filled = [f"{name}.{value} = {_local(value)}" for value in values]
     return [f"for {name} in _bare_{snake(structure.name)}:", *(f"    {line}" for line in (*filled, *then))]
 
 
 def _unless_empty(structure: Structure) -> list[str]:
-    """An end to reading at a string that may not be empty."""
+    """Returns the statements that reject empty strings where the requirement ``empty`` applies."""
     needed = _not_empty(structure)
     return [f"if not ({' and '.join(needed)}):", "    raise ValueError"] if needed else []
 
@@ -186,15 +189,15 @@ def _not_empty(structure: Structure) -> list[str]:
     for field in structure.values:
         if "empty" in field.rules:
             sized = field.sizes is None and field.size != "rest"
-            name = _local(str(field.size) if sized else field.name)  # a size that is not 0 is quicker to see
+            name = _local(str(field.size) if sized else field.name)  # comparing a size with 0 is faster
             conditions.append(f"all({name})" if field.is_array else name)
     return conditions
 
 
 def _read_fields(fields: Sequence[Field], at: str, *, last_takes_rest: bool) -> tuple[list[str], str]:
-    """Straight code that reads fields from offset ``at`` (a variable, or empty for 0), and where they end.
+    """Returns the statements that decode fields from offset ``at`` (a variable, or empty for 0), and the end of the fields.
 
-    ``last_takes_rest``: the last string is read to the end of the payload, and its size checked by a condition. The
+    ``last_takes_rest``: the last string extends to the end of the payload, and a condition checks its size later. The returned
     end is then that of the fields before it.
     """
     lines: list[str] = []
@@ -232,7 +235,7 @@ def _read_fields(fields: Sequence[Field], at: str, *, last_takes_rest: bool) -> 
 
 
 def _colon(start: str) -> str:
-    """The colon of a slice; the formatter puts spaces around it where the start is more than a name."""
+    """Returns the colon of a slice, with spaces as the formatter sets them: around it if the start is not just a name."""
     return " : " if "+" in start else ":"
 
 
@@ -251,7 +254,7 @@ def _read_integers(run: Sequence[Field], here: str) -> list[str]:
 
 
 def _read_numbers(field: Field, count_bytes: int, here: str) -> list[str]:
-    """An array of integers, which the bytes that are there bound; of single bytes the payload's own are good enough."""
+    """Returns the statements for an array of integers. An array of single bytes is a slice of the payload."""
     name, count, end = _local(field.name), _local(str(field.count)), f"{field.name}_end"
     if field.fixed_size == 1:
         return [f"{end} = {here} + {count}", f"{name} = payload[{here}{_colon(here)}{end}]"]
@@ -266,8 +269,8 @@ def _read_numbers(field: Field, count_bytes: int, here: str) -> list[str]:
 
 
 def _read_strings(field: Field, here: str) -> list[str]:
-    """An array of strings. A string that is cut is short here, and the end then past the payload's."""
-    # A variable of its own for each array, since type checkers want all strings of a list to be of one type.
+    """Returns the statements for an array of strings. If the payload is cut off, the computed end is after its end."""
+    # Each array has its own variable, since type checkers require one type for all items of a list.
     name, end, strings = _local(field.name), f"{field.name}_end", f"{field.name}_strings"
     return [
         f"{end} = {here}",
@@ -283,7 +286,7 @@ def _read_strings(field: Field, here: str) -> list[str]:
 
 
 def _conditions(structure: Structure, end: str) -> list[str]:
-    """What must hold for a payload to be good after its fields were read up to ``end``."""
+    """Returns the conditions that a payload must meet after its fields were decoded up to ``end``."""
     conditions = _not_empty(structure)
     last = structure.fields[-1]
     has_variable = any(f.fixed_size is None or f.is_array for f in structure.fields[:-1])
@@ -302,14 +305,14 @@ def _conditions(structure: Structure, end: str) -> list[str]:
 
 
 def _write(structure: Structure) -> list[str]:
-    """Straight code that returns the bytes when the record can be built, and else raises or falls through."""
+    """Returns the statements that return the bytes of a valid record, and otherwise raise or return nothing."""
     lines: list[str] = []
     conditions: list[str] = []
     for field in structure.values:
         if "empty" in field.rules:
             conditions.append(f"all({_local(field.name)})" if field.is_array else _local(field.name))
         if field.sizes is not None or field.repeat:
-            # Decoded values are tuples. The characters of a text would be taken for its items.
+            # Decoded values are tuples. Without the check, a string would be accepted as a sequence of its characters.
             lines += [f"if type(value.{field.name}) is not tuple:"]
             lines += [f"    check_several(value.{field.name}, {literal(field.name)})"]
         if field.type not in PYTHON_TYPES:
@@ -368,7 +371,7 @@ def _pack_numbers(field: Field) -> str:
 
 
 def _number(field: Field, structure: Structure) -> str:
-    """What building writes into an integer field: the size or count that it gives, or its own value."""
+    """Returns the expression for an integer field: the size or count of another field, or its own value."""
     if field.sized_by is None:
         return f"value.{field.name}"
     sized = structure.field(field.sized_by)

@@ -1,7 +1,7 @@
-"""Emits ``receive.py``: the loops in which the reactors of a revision receive the usual frames.
+"""Emits ``receive.py``: the loops in which the reactors of a revision receive common frames.
 
-A loop does what rows of the machines say, in straight code: it cuts frames out of bytes, and chooses by the state of the request
-and the kind of the frame. Whatever is not usual it yields, and a reactor takes that by the tables; see
+A loop is the fast path for some rows of the machines. It finds frames in bytes, and selects the code by the state of the request
+and the kind of the frame. It yields all other frames, which a reactor processes with the tables: see
 :mod:`hgproto.emit.outcomes`.
 """
 
@@ -27,11 +27,11 @@ __all__ = ["emit"]
 
 _TOTALS = ["total, buffered = begun.size + {0}, intake.buffered + {0}"]
 _WITHIN = "total <= intake.most_bytes and buffered <= intake.most_buffered"
-"""Statements that count the bytes of a request with this frame, and the condition that they are within the limits."""
+"""Statements that add the bytes of a frame to the totals, and the condition that the totals are within the limits."""
 
 
 def emit(schema: Schema) -> str:
-    """The source of ``receive.py``."""
+    """Returns the source of ``receive.py``."""
     server, client = _Server(schema), _Client(schema)
     functions = ["\n".join(_function(schema, loop)) for loop in (client, server)]
     used = names_in("\n\n\n".join(functions))
@@ -63,8 +63,8 @@ def _head(schema: Schema, used: frozenset[str]) -> list[str]:
         *heading(schema).rstrip("\n").split("\n"),
         *docstring(
             f"The loops in which reactors of {schema.revision} receive frames.\n\n"
-            "They take the usual frames by themselves, and yield the parts of all others, which "
-            ":mod:`hgproto.reactors.reactor` takes by the tables of ``machines``.",
+            "They process common frames themselves, and yield the parts of all others. "
+            ":mod:`hgproto.reactors.reactor` processes those with the tables of ``machines``.",
             0,
         ),
         "",
@@ -90,15 +90,15 @@ def _head(schema: Schema, used: frozenset[str]) -> list[str]:
 
 
 def _function(schema: Schema, loop: _Server | _Client) -> list[str]:
-    """The function of a role."""
+    """Returns the lines of the function of a role."""
     body = loop.body()
     intake, role = ("_CommandIntake", "server") if isinstance(loop, _Server) else ("_Intake", "client")
     annotation = "Iterator[tuple[int, int, int, Any, int]]"
     head = f"def receive_as_{role}(intake: {intake}, source: Pieces, append: Callable[[Any], None]) -> {annotation}:"
     if not body:
-        doc = "Yields the parts of all frames, since no row of a machine says what usual ones lead to."
+        doc = "Yields the parts of all frames, because no row of a machine applies to common frames."
         return [head, *docstring(doc), "    return read_parts(source, intake.max_payload)"]
-    doc = f"{loop.doc}\n\nYields the parts of all other frames, as ``read_parts`` of the codec does. ``append``: takes events."
+    doc = f"{loop.doc}\n\nYields the parts of all other frames, like ``read_parts`` of the codec. ``append``: receives events."
     body += ["yield kind, request_id, stream_id, data[start:at], at", *loop.after]
     return [
         head,
@@ -114,12 +114,12 @@ def _indented(lines: Iterable[str], depth: int = 1) -> list[str]:
 
 
 def _state(state: IntEnum) -> str:
-    """The variable for the table of a state."""
+    """Returns the variable for the table of a state."""
     return f"in_{state.name.lower()}"
 
 
 def _is(one: Usual) -> str:
-    """The condition for a frame; the words behind it say which."""
+    """Returns the condition for a frame. A comment after it names the frame: see :func:`_words`."""
     return f"number == {mask(one.number)}"
 
 
@@ -129,7 +129,7 @@ def _words(one: Usual) -> str:
 
 
 def _chosen(first: str, choices: Iterable[tuple[str, Sequence[str]]]) -> Iterator[str]:
-    """A statement with a branch for each condition. ``first``: the word with which it begins."""
+    """Yields the lines of a statement with a branch for each condition. ``first``: the first keyword."""
     for condition, lines in choices:
         yield f"{first} {condition}:"
         yield from _indented(lines)
@@ -137,7 +137,7 @@ def _chosen(first: str, choices: Iterable[tuple[str, Sequence[str]]]) -> Iterato
 
 
 class _Argument(NamedTuple):
-    """The layout of an argument in one frame: two sizes, the name, the value."""
+    """The layout of an argument in one frame: two sizes, the name, and the value."""
 
     format: str
     size: int
@@ -145,7 +145,7 @@ class _Argument(NamedTuple):
 
 
 def _argument_of(structure: Structure | None) -> _Argument | None:
-    """Returns the layout of an argument; None if the structure is not just two sizes, a name, and a value."""
+    """Returns the layout of an argument; None if the structure is not exactly two sizes, a name, and a value."""
     if structure is None or len(structure.fields) != 4 or structure.limit is not None:
         return None
     *sizes, name, value = structure.fields
@@ -165,7 +165,7 @@ def _argument_of(structure: Structure | None) -> _Argument | None:
 class _Server:
     """The loop of servers."""
 
-    doc = "Takes commands whose frames are usual."
+    doc = "Processes commands that consist of common frames."
     after = ("most = intake.most_active + intake.refused",)
 
     def __init__(self, schema: Schema) -> None:
@@ -180,7 +180,7 @@ class _Server:
             self._usual = [one for one in usual(schema, "server") if self._does(one)]
 
     def _does(self, one: Usual) -> bool:
-        """Returns True if the loop does what the row says."""
+        """Returns True if the loop implements the row."""
         states, row, asked = self._states, one.row, {*one.answers}
         if states is None or row.emit not in ("run-command", "want-frame"):
             return False
@@ -232,7 +232,7 @@ class _Server:
                 lines.append(f"{_state(state)} = intake.{kind}[{int(state)}]")
         return [*lines, "most = intake.most_active + intake.refused"]
 
-    # Requests that begin.
+    # The first frame of a request.
 
     def _free(self, first: Sequence[Usual]) -> list[str]:
         """Returns the statements for a frame with a free request id."""
@@ -263,7 +263,7 @@ class _Server:
         return one.row.source if one.row.to is None else one.row.to
 
     def _if_asked(self, one: Usual, announced: str = "") -> str:
-        """The rest of the condition of a frame, for guards."""
+        """Returns the rest of the condition for a frame, which asks guards."""
         text = f" and {announced}" if announced else ""
         return f"{text} and not streaming" if "streaming" in one.answers else text
 
@@ -274,7 +274,7 @@ class _Server:
             case announced:
                 return "begun.announced" if announced else "not begun.announced"
 
-    # Requests that are partly received.
+    # Later frames of a request.
 
     def _taking(self, found: Sequence[Usual]) -> list[str]:
         """Returns the statements for a frame of a request in one state."""
@@ -338,7 +338,7 @@ class _Server:
         ]
 
     def _whole(self, one: Usual) -> list[str]:
-        """Statements for a request that is whole with the frame."""
+        """Returns the statements for a request that the frame completes."""
         return [
             f"requests[request_id] = {_state(self._to(one))}",
             "intake.receiving -= 1",
@@ -346,7 +346,7 @@ class _Server:
         ]
 
     def _part(self, one: Usual) -> list[str]:
-        """Statements for a request that goes on after the frame."""
+        """Returns the statements for a request that needs more frames."""
         lines = ["begun.size, intake.buffered = total, buffered"]
         if self._to(one) != one.row.source:
             lines.append(f"begun.table = {_state(self._to(one))}")
@@ -367,11 +367,11 @@ _BEGIN = (
     "append(want)",
     "continue",
 )
-"""Statements for a request that begins."""
+"""The statements for a new request that needs more frames."""
 
 
 def _run(name: str, args: str, data: str) -> list[str]:
-    """Statements that report a command."""
+    """Returns the statements that report a command."""
     return [
         "for command in commands:",
         "    command.request_id = request_id",
@@ -386,7 +386,7 @@ def _run(name: str, args: str, data: str) -> list[str]:
 class _Client:
     """The loop of clients."""
 
-    doc = "Takes the data of responses."
+    doc = "Processes the data of responses."
     after = ()
 
     def __init__(self, schema: Schema) -> None:
@@ -402,7 +402,7 @@ class _Client:
                 and one.row.source != initial
                 and not one.answers
             ]
-            # Most responses are one frame.
+            # Most responses have one frame.
             self._usual.sort(key=lambda one: one.has("more"))
 
     def body(self) -> list[str]:
@@ -430,7 +430,7 @@ class _Client:
 
     def _taking(self, one: Usual) -> list[str]:
         last, to = not one.has("more"), one.row.to
-        # What is known of a request goes with it.
+        # Deleting the request also deletes its state.
         ends = self._states is not None and to is not None and to == self._states.initial
         lines = ["del requests[request_id]" if ends else "begun.received += length"]
         if to not in (None, one.row.source) and not ends and to is not None:

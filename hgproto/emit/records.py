@@ -1,4 +1,4 @@
-"""Emits the records of a codec: one class a structure."""
+"""Emits the records of a codec: one class for each structure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["BUILTINS", "cbor_annotation", "python_type", "reachable", "record", "replaces", "slots"]
 
 BUILTINS = "_builtins"
-"""The name of the module ``builtins`` in a codec. No field can have it, since names in a schema start with a letter."""
+"""The name of the module ``builtins`` in a codec. Fields cannot have it, because names in a schema start with a letter."""
 _TYPES = re.compile(r"\b(bool|bytes|dict|int|list|str|tuple)\b")
 _ANNOTATIONS = {
     "text": "str",
@@ -33,7 +33,7 @@ _ANNOTATIONS = {
 
 
 def python_type(field: Field, module: str = "") -> str:
-    """The annotation of a field's value. ``module``: the name of the codec with a dot, in another module."""
+    """Returns the annotation of a field's value. ``module``: in another module, the name of the codec and a dot."""
     if field.repeat:
         return f"tuple[{module}{camel(field.type)}, ...]"
     item = PYTHON_TYPES.get(field.type, "int")
@@ -41,7 +41,7 @@ def python_type(field: Field, module: str = "") -> str:
 
 
 def reachable(annotation: str, names: Collection[str]) -> str:
-    """Returns an annotation for a class with fields of these names, which may hide the names of types."""
+    """Returns the annotation for use in a class with fields of these names, which may hide the names of types."""
     return _TYPES.sub(lambda found: f"{BUILTINS}.{found[0]}" if found[0] in names else found[0], annotation)
 
 
@@ -67,7 +67,7 @@ def _units(field: Field) -> str:
 
 
 def record(structure: Structure) -> list[str]:
-    """The class of a structure's values."""
+    """Returns the lines of the class for a structure's values."""
     if structure.is_cbor_map:
         return _cbor_record(structure)
     values = structure.values
@@ -92,20 +92,20 @@ def record(structure: Structure) -> list[str]:
 
 
 def slots(names: list[str], order: str) -> list[str]:
-    """The slots of a record. ``order``: of the names, where it is not that of the alphabet."""
+    """Returns the line of a record's slots. ``order``: a description of their order if it is not alphabetical."""
     note = "" if names == sorted(names) else f"  # noqa: RUF023 - {order}"
     return [f"    {flat(Group('__slots__ = (', [literal(name) for name in names]))}{note}"]
 
 
 def replaces(types: Mapping[str, str]) -> list[str]:
-    """The types of the method ``replace``, which every record inherits."""
+    """Returns the lines that declare the types of the inherited method ``replace``."""
     parameters = ["self", "*", *(f"{name}: {kind} = ..." for name, kind in types.items())]
     head = f"        def replace({', '.join(parameters)}) -> Self:"
-    return ["", "    if TYPE_CHECKING:", "", head, *docstring("The same value with some parts changed.", 12)]
+    return ["", "    if TYPE_CHECKING:", "", head, *docstring("Returns a copy with some fields changed.", 12)]
 
 
 def _computed(field: Field, structure: Structure) -> str:
-    """What a size, a count, or an array of sizes is."""
+    """Returns the expression for a size, a count, or an array of sizes."""
     sized = structure.field(str(field.sized_by))
     encode = ENCODE.get(sized.type, "")
     if sized.type == "bytes":
@@ -121,7 +121,7 @@ def _computed(field: Field, structure: Structure) -> str:
 
 def _cbor_record(structure: Structure) -> list[str]:
     doc = structure.doc + "\n\n" + "\n".join(f"``{e.name}``: {e.doc}" for e in structure.entries)
-    doc += "\n``extra``: The values under keys that the revision does not know, each as the bytes of its CBOR item."
+    doc += "\n``extra``: The values of keys that the revision does not define, each as the bytes of its CBOR item."
     lines = [f"class {camel(structure.name)}(Record):", *docstring(doc), ""]
     required = [e for e in structure.entries if not e.optional]
     optional = [e for e in structure.entries if e.optional]

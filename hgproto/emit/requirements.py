@@ -21,14 +21,14 @@ __all__ = ["emit"]
 
 
 def emit(schema: Schema) -> str:
-    """The source of ``requirements.py``."""
+    """Returns the source of ``requirements.py``."""
     entries: list[str | Group] = []
     places: dict[str, dict[str, bool]] = {name: {} for name in schema.requirements}
     for name, place, breakable in _places(schema):
         places[name][place] = breakable
     for requirement in schema.requirements.values():
         of_it = places[requirement.id]
-        # What nothing enforces, no bytes can show.
+        # Bytes cannot show a violation that nothing checks.
         can_be = any(of_it.values()) or (requirement.enforced != "manual" and requirement.level == "SHOULD")
         can_be = can_be or requirement.enforced == "validator"
         arguments = _arguments(requirement, tuple(of_it), breakable=can_be)
@@ -44,13 +44,13 @@ def emit(schema: Schema) -> str:
         '__all__ = ["REQUIREMENTS"]',
         "",
         flat(Group("REQUIREMENTS: dict[str, Requirement] = {", entries, "}")),
-        *docstring("By id, in the order of the schema.", 0),
+        *docstring("The requirements by id, in the order of the schema.", 0),
     ]
     return "\n".join(lines) + "\n"
 
 
 def _places(schema: Schema) -> Iterator[tuple[str, str, bool]]:
-    """For each place that puts a requirement into effect: the requirement, the place, and whether bytes can break it there."""
+    """Yields the requirement, the place, and True if bytes can violate it there, for each place that enforces one."""
     for field in schema.header.fields:
         yield from _rules(f"header.{field.name}", field.rules)
         for bits in field.bits:
@@ -95,7 +95,7 @@ def _rules(place: str, rules: Mapping[str, str]) -> Iterator[tuple[str, str, boo
 
 
 def _words(constraint: Constraint) -> str:
-    """A constraint in the words of the schema."""
+    """Returns a constraint in the words of the schema."""
     subject = "" if constraint.subject is None else f"{constraint.subject} "
     return f"{subject}{constraint.kind.replace('_', ' ')} {', '.join(constraint.names)}"
 

@@ -1,4 +1,4 @@
-"""Emits ``roles.py``: what the parts of a revision are for, so that code that serves every revision need not name them."""
+"""Emits ``roles.py``: the roles of the parts of a revision. Code for all revisions finds parts by their roles."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["emit"]
 
 
 def emit(schema: Schema) -> str:
-    """The source of ``roles.py``."""
+    """Returns the source of ``roles.py``."""
     frames = schema.frames_by_code.values()
     types = mapping(
         ((literal(frame.role), mask(frame.code)) for frame in frames if frame.role is not None),
@@ -50,7 +50,7 @@ def emit(schema: Schema) -> str:
         flat(profiles),
         *docstring("The algorithm and the largest window, in bytes, of each content encoding profile.", 0),
         flat(mapping(((literal(name), literal(rule)) for name, rule in checks.items()), "CHECKS: dict[str, str] = {")),
-        *docstring("The requirements of the checks of the validator.", 0),
+        *docstring("The requirement of each check of the validator.", 0),
         f"REQUEST_ORDER: str | None = {_optional(order)}",
         *docstring("The requirement on the order of request ids.", 0),
         f"REQUEST_PARITY: int | None = {_request_parity(frames)}",
@@ -60,7 +60,7 @@ def emit(schema: Schema) -> str:
 
 
 def _request_parity(frames: Iterable[FrameType]) -> int | None:
-    """Returns the lowest bit of the ids of requests, as the frame type that begins them constrains it."""
+    """Returns the lowest bit of request ids, from the constraints of the frame type for commands; None if they can be any."""
     for frame in frames:
         for constraint in frame.constraints if frame.role == "command" else ():
             if constraint.is_about_fields and "request_id" in constraint.names:

@@ -1,4 +1,4 @@
-"""Emits what judges whole frames by the rules of their type: the header's rules, and the payload's."""
+"""Emits the functions that check the header of a frame, and decode its payload by the type of the frame."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["check_header", "decode_payload", "expected_of", "expected_stream", "
 
 
 def check_header(schema: Schema) -> list[str]:
-    """The function that judges a header."""
+    """Returns the lines of the function that checks a header."""
     stream_mask = sum(flag.mask for flag in schema.stream_flags)
     offsets = {name: schema.header.locate(name)[0] for name in ("type", "flags", "stream_flags", "stream_id")}
     unknown = {name: literal(schema.header.rules(name)["unknown"]) for name in ("type", "flags", "stream_flags")}
@@ -30,7 +30,7 @@ def check_header(schema: Schema) -> list[str]:
     lines = [
         "def check_header(frame: Frame) -> None:",
         *docstring(
-            "Raises :class:`RemoteProtocolError` for the first rule of a single frame that the header of ``frame`` breaks.\n\n"
+            "Raises :class:`RemoteProtocolError` for the first requirement on a single frame that the header violates.\n\n"
             "Offsets count from the start of the frame."
         ),
         *CHECK_TYPE,
@@ -39,11 +39,11 @@ def check_header(schema: Schema) -> list[str]:
         raised("type", expected, "hex(code)"),
         f"    if stream_flags & ~{mask(stream_mask)}:",
         f"        found = text_of_flags(stream_flags & ~{mask(stream_mask)}, {{}})",
-        raised("stream_flags", '"known bits alone"', "found"),
+        raised("stream_flags", '"only known bits"', "found"),
         "    names = FLAG_NAMES[code]",
         "    if flags & ~sum(names):",
         "        found = text_of_flags(flags & ~sum(names), {})",
-        raised("flags", '"known bits alone"', "found"),
+        raised("flags", '"only known bits"', "found"),
     ]
     for constraint in schema.stream_constraints:
         lines += _constraint(constraint, schema, None)
@@ -69,13 +69,13 @@ def check_header(schema: Schema) -> list[str]:
 
 
 def expected_stream(sender: str, schema: Schema) -> str:
-    """Returns what an error says was expected of the stream of a frame that one side sends."""
+    """Returns the expected stream of a frame that only one side sends, in the words of an error."""
     parity = schema.header.parity("stream_id") or {}
     return f"a stream of the {sender}, which is {'odd' if sender == parity.get('odd') else 'even'}"
 
 
 def expected_of(constraint: Constraint) -> str:
-    """Returns what an error says was expected where a constraint is violated."""
+    """Returns the expected value of a violated constraint, in the words of an error."""
     listed = " and ".join(constraint.names)
     match constraint.kind:
         case "odd" | "even":
@@ -97,7 +97,7 @@ def _raise(*arguments: str) -> str:
 
 
 def _constraint(constraint: Constraint, schema: Schema, frame: FrameType | None) -> list[str]:
-    """An ``if`` with a ``raise``, indented by 4."""
+    """Returns the lines of an ``if`` with a ``raise``, indented by 4."""
     if constraint.is_about_fields:
         lines = []
         for name in constraint.names:
@@ -132,7 +132,7 @@ def _constraint(constraint: Constraint, schema: Schema, frame: FrameType | None)
 
 
 def masks_of(constraint: Constraint, schema: Schema, frame: FrameType | None) -> tuple[int, int]:
-    """Returns the flags that a constraint is about, of the frame type and of the stream."""
+    """Returns the masks of the flags in a constraint: those of the frame type, and those of the stream."""
     names = {*constraint.names, constraint.subject}
     own = () if frame is None else frame.flags
     return (
@@ -142,7 +142,7 @@ def masks_of(constraint: Constraint, schema: Schema, frame: FrameType | None) ->
 
 
 def _constraint_parts(constraint: Constraint, schema: Schema, frame: FrameType | None) -> tuple[str, str]:
-    """The header field that breaks a constraint on flags, and the condition under which."""
+    """Returns the header field to report for a constraint on flags, and the condition for a violation."""
     stream = {flag.name: flag.mask for flag in schema.stream_flags}
     own = {flag.name: flag.mask for flag in frame.flags} if frame is not None else {}
 
@@ -177,7 +177,7 @@ def _constraint_parts(constraint: Constraint, schema: Schema, frame: FrameType |
 
 
 def _interrupts(schema: Schema) -> list[str]:
-    """For each type that goes on where its latest frame ended, the other types that only the same side sends."""
+    """Returns the lines of the table ``INTERRUPTS``."""
     frames = schema.frames_by_code.values()
     items = []
     for frame in frames:
@@ -190,7 +190,7 @@ def _interrupts(schema: Schema) -> list[str]:
 
 
 def decode_payload(schema: Schema) -> list[str]:
-    """The cases of payloads, and the function that reads one."""
+    """Returns the lines of the table of payload cases, and of the function that decodes a payload."""
     lines = [
         "PAYLOADS: dict[int, tuple[tuple[int, int, str], ...]] = {",
     ]
@@ -200,26 +200,24 @@ def decode_payload(schema: Schema) -> list[str]:
     lines += [
         "}",
         *docstring(
-            "For each frame type the cases of its payload, the first that applies first: the flag that must be set, the flag "
-            "that the frame before must have had (0 for none), and the structure, or ``ascii``, ``utf8`` or ``bytes`` for one "
-            "field that takes it all.",
+            "For each frame type, the cases of its payload; the first case that applies is used. A case has the flag that must be "
+            "set, the flag that the previous frame must have (0 for none), and the structure. ``ascii``, ``utf8``, and ``bytes`` "
+            "stand for a single field.",
             0,
         ),
         *_interrupts(schema),
         *docstring(
-            "For each frame type that can continue what the one before began, the types whose frames of the same request end "
-            "that.",
+            "For each frame type that can continue its previous frame, the types whose frames of the same request prevent that.",
             0,
         ),
         "",
         "",
         f"def decode_payload(frame: Frame, continued: bool = False{_limit(schema)}) -> Any:",
         *docstring(
-            "The value of a frame's payload: a record, a string, or bytes.\n\n"
-            "``continued``: whether this frame goes on where the latest frame of its request and type ended."
-            f"{_limit_doc(schema)}\n\nPayloads that are "
-            "encoded, or of an unknown type, are given as they are. Raises :class:`RemoteProtocolError`, offsets from the start "
-            "of the payload."
+            "Returns the value of a frame's payload: a record, a string, or bytes.\n\n"
+            "``continued``: True if this frame continues the previous frame of its request and type."
+            f"{_limit_doc(schema)}\n\nReturns encoded payloads, and those of unknown types, unchanged. Raises "
+            ":class:`RemoteProtocolError` with offsets from the start of the payload."
         ),
         *CHECK_TYPE,
         "    payload = frame.payload if type(frame.payload) is bytes else as_bytes(frame.payload)",
@@ -238,13 +236,13 @@ def decode_payload(schema: Schema) -> list[str]:
 
 
 def items_limit(schema: Schema) -> Limit | None:
-    """The limit on items, of which a schema has one at most."""
+    """Returns the limit on items, which all structures of a schema share; None if there is none."""
     names = [structure.limit for structure in schema.structures.values() if structure.limit is not None]
     return schema.limits[names[0]] if names else None
 
 
 def _limit(schema: Schema) -> str:
-    """The parameter of the limit on items."""
+    """Returns the parameter for the limit on items."""
     limit = items_limit(schema)
     return f", max_items: int = {0 if limit is None else limit.default}"
 
@@ -286,7 +284,7 @@ def _text_table(number: int, frame: FrameType) -> str:
 
 
 def _text_payloads(schema: Schema) -> list[str]:
-    """The tables of payloads that are one string, and the function that reads them."""
+    """Returns the lines of the tables of payloads that are one string, and of the function that decodes them."""
     lines: list[str] = []
     for frame in schema.frames_by_code.values():
         for number, case in enumerate(frame.payload):
@@ -303,7 +301,7 @@ def _text_payloads(schema: Schema) -> list[str]:
         "",
         "",
         "def _decode_text(layout: Layout, payload: bytes) -> str:",
-        *docstring("A payload that is one string."),
+        *docstring("Decodes a payload that is one string."),
         "    part = layout.parts[0]",
         "    try:",
         '        text = payload.decode("ascii" if part.type == "ascii" else "utf-8")',

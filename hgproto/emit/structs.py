@@ -1,4 +1,4 @@
-"""Emits ``structs.py``: the structures of a revision as construct Structs, the readable reference."""
+"""Emits ``structs.py``: the structures of a revision as construct Structs, which are a readable reference."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ENCODINGS = {"ascii": "ascii", "utf8": "utf-8"}
 
 
 def emit(schema: Schema) -> str:
-    """The source of ``structs.py``."""
+    """Returns the source of ``structs.py``."""
     bodies = [
         *(_structure(structure, schema) for structure in schema.structures.values()),
         _frame(schema, "frame_header"),
@@ -72,16 +72,16 @@ def _head(schema: Schema, body: str) -> list[str]:
     names = [snake(s.name) for s in schema.structures.values()] + ["checked_frame", "frame", "frame_header", "frames"]
 
     def order(name: str) -> tuple[int, list[tuple[int, str]]]:
-        """The order of the import sorter: constants, classes, the rest, numbers in names as numbers."""
+        """Returns the key of the import sorter: constants, classes, then other names, with numbers compared as numbers."""
         parts = [(int(part or 0), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
         return 0 if name.isupper() else 1 if name[0].isupper() else 2, parts
 
     return [
         *heading(schema).rstrip("\n").split("\n"),
         *docstring(
-            f"The structures of {schema.revision} as construct Structs, the readable reference.\n\n"
-            "Sizes and counts are computed when building. Parsing raises :class:`hgproto.runtime.constructs.StructParseError`, and "
-            "building :class:`hgproto.runtime.constructs.StructBuildError`: both name the requirement.",
+            f"The structures of {schema.revision} as construct Structs, which are a readable reference.\n\n"
+            "Building computes sizes and counts. Parsing raises :class:`hgproto.runtime.constructs.StructParseError`, and "
+            "building raises :class:`hgproto.runtime.constructs.StructBuildError`. Both name the violated requirement.",
             0,
         ),
         "",
@@ -96,7 +96,7 @@ def _head(schema: Schema, body: str) -> list[str]:
         _import("hgproto.runtime.frame_constructs", sorted(of_frames, key=order)),
         "from hgproto.runtime.of_revision import OfRevision",
         "",
-        # By a relative name, since the package of a user's schema may be anywhere.
+        # The import is relative, because the package of a user's schema can have any name.
         _import(".codec", sorted(codec, key=order)),
         "",
         flat(Group("__all__ = [", [literal(name) for name in sorted(names)], "]")),
@@ -111,7 +111,7 @@ def _import(module: str, names: list[str]) -> str:
 
 
 def _limited(schema: Schema) -> list[Structure]:
-    """The structures that have a limit on their items."""
+    """Returns the structures with a limit on their items."""
     return [structure for structure in schema.structures.values() if structure.limit is not None]
 
 
@@ -124,7 +124,7 @@ def _structure(structure: Structure, schema: Schema) -> list[str]:
         return [flat(Group(f"{name} = CborMap(", arguments)), *docstring(f"{structure.doc} ({structure.name})", 0)]
     parts: list[str | Group] = [_named(field, structure, schema) for field in structure.fields]
     if any(field.repeat and field.type == structure.name for one in _limited(schema) for field in one.fields):
-        # After the numbers that say how many strings there are, and before any string.
+        # Count after the numbers of strings, and before any string.
         at = max((structure.fields.index(field) + 1 for field in structure.counters), default=0)
         parts.insert(at, f"Counted({', '.join(literal(field.name) for field in structure.counters)})")
     struct = Group("Struct(", parts)
@@ -179,7 +179,7 @@ def _construct(field: Field, structure: Structure, schema: Schema) -> Group:
 
 
 def _sized(field: Field, structure: Structure) -> Field:
-    """The field whose rule a number violates when it does not fit: the strings whose sizes or count it gives, or itself."""
+    """Returns the field whose rule ``overflow`` applies: the field whose size or count this one is, or itself."""
     while field.sized_by is not None:
         field = structure.field(field.sized_by)
     return field
@@ -190,7 +190,7 @@ def _surplus(structure: Structure) -> str:
 
 
 def _computed(field: Field, structure: Structure) -> str:
-    """What building computes for a size, a count, or an array of sizes."""
+    """Returns the function that computes a size, a count, or an array of sizes while building."""
     sized = structure.field(str(field.sized_by))
     if sized.fixed_size is not None:
         return f"number_of({literal(snake(str(sized.sized_by)))})"
@@ -213,10 +213,10 @@ def _frame(schema: Schema, name: str) -> list[str]:
     doc = (
         schema.header.doc
         if header_only
-        else "A whole frame with its payload as bytes. Any type and any flags are taken."
+        else "A whole frame, with its payload as bytes. It accepts any type and any flags."
     )
     note = (
-        " The length is a plain number here, since no payload gives it."
+        " The length is a plain number, because there is no payload to compute it from."
         if header_only
         else " ``parse(data, max_payload=n)`` sets the limit on its payload."
     )
@@ -225,8 +225,8 @@ def _frame(schema: Schema, name: str) -> list[str]:
 
 def _frames() -> list[str]:
     doc = (
-        "Frames one after the other, to the end of the stream. A tail that is no whole frame is refused at its offset.\n\n"
-        "Parses to a tuple of what ``frame`` parses to. ``parse(data, max_payload=n)`` sets the limit on each payload."
+        "Consecutive frames to the end of the stream. An incomplete frame at the end is rejected, with its offset.\n\n"
+        "Parses to a tuple of the results of ``frame``. ``parse(data, max_payload=n)`` sets the limit on each payload."
     )
     return ["frames = Frames(frame)", *docstring(doc, 0)]
 
@@ -249,7 +249,7 @@ def _frame_fields(schema: Schema, *, header_only: bool) -> list[str | Group]:
             limit = schema.limits[field.limit]
             group = Group("AtMost(", [group, literal(snake(field.limit)), str(limit.default), rules["limit"]])
         items.append(Group(f"{literal(name)} / {group.head}", group.items, group.tail))
-        for b in sorted(field.bits, key=lambda b: b.name != "type"):  # what flags mean depends on the type
+        for b in sorted(field.bits, key=lambda b: b.name != "type"):  # the type determines the meaning of the flags
             shifted = f"this._{field.name} >> {b.low}" if b.low else f"this._{field.name}"
             number = f"{shifted} & {mask((1 << b.width) - 1)}"
             enumeration = "FrameType" if b.name == "type" else "_FLAGS.get(this.type)" if b.name == "flags" else "None"
@@ -266,7 +266,9 @@ def _choose(schema: Schema) -> list[str]:
         "",
         "",
         "def _payload(this: Any, continued: bool) -> Any:",
-        *docstring("The construct for the payload of the frame ``this``, or None when it has no structure."),
+        *docstring(
+            "Returns the construct for the payload of the frame ``this``; None if the payload has no structure."
+        ),
     ]
     encoded = next((flag.mask for flag in schema.stream_flags if flag.role == "encoded"), 0)
     if encoded:
@@ -281,7 +283,7 @@ def _choose(schema: Schema) -> list[str]:
 
 
 def _flag_tables(schema: Schema) -> list[str]:
-    """The flag types and the known bits of each frame type."""
+    """Returns the lines of the tables of flag classes and of known flags, by frame type."""
     flags = [
         f"FrameType.{upper(frame.name)}: {flag_class(frame.name)}"
         for frame in schema.frames_by_code.values()
@@ -309,7 +311,7 @@ def _case(case: PayloadCase, frame: FrameType) -> list[str]:
 
 
 def _returned(tests: list[str], value: str | Group) -> list[str]:
-    """The lines that return a construct when the tests hold."""
+    """Returns the lines that return a construct if the tests are true."""
     line = f"return {flat(value)}"
     return [f"if {' and '.join(tests)}:", f"    {line}"] if tests else [line]
 
@@ -323,14 +325,14 @@ def _checked_frame(schema: Schema) -> list[str]:
         _rule(
             header.rules("stream_flags")["unknown"],
             "stream_flags",
-            "known bits alone",
+            "only known bits",
             f"int(this.stream_flags) & ~{mask(stream_mask)}",
             schema,
         ),
         _rule(
             header.rules("flags")["unknown"],
             "flags",
-            "known bits alone",
+            "only known bits",
             "int(this.flags) & ~_MASKS[int(this.type)]",
             schema,
         ),
@@ -350,9 +352,9 @@ def _checked_frame(schema: Schema) -> list[str]:
         f'"value" / Decoded({header.size}, _payload)',
     ]
     doc = (
-        "A frame that keeps every rule of a single frame, with its payload as bytes and as ``value``.\n\n"
-        "``parse(data, continued=True)`` reads the payload of a frame that goes on where the latest one of its request and "
-        "type ended. Offsets count from the start of the frame."
+        "A frame that meets every requirement on a single frame, with its payload as bytes and as ``value``.\n\n"
+        "``parse(data, continued=True)`` decodes the payload of a frame that continues the previous frame of its request and "
+        "type. Offsets count from the start of the frame."
     )
     return [flat(Group("checked_frame = Struct(", items)), *docstring(doc, 0)]
 
@@ -382,7 +384,7 @@ def _rule(
 
 
 def _constraint(constraint: Constraint, schema: Schema, frame: FrameType | None) -> list[Group]:
-    """A constraint as a count of the flags that are set: slower than the codec's masks, and told apart from them."""
+    """Returns the rules for a constraint. They count the flags that are set, independently of the codec's masks."""
     if constraint.is_about_fields:
         remainder = 0 if constraint.kind == "odd" else 1
         return [

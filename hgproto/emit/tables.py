@@ -1,4 +1,4 @@
-"""Emits the tables of a codec: names of types and flags, layouts of structures, precompiled formats."""
+"""Emits the tables of a codec: names of types and flags, layouts of structures, and precompiled formats."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def _rules(rules: Mapping[str, str], head: str = "{") -> Group:
 
 
 def part(field: Field) -> Group:
-    """A field as a part of a table."""
+    """Returns the part of a table for a field."""
     kind = "layout" if field.repeat else field.type
     arguments: list[str | Group] = [literal(field.name), literal(kind), literal(field.doc), _rules(field.rules)]
-    # A named tuple has a method `count`, so its part is called `number` there.
+    # A named tuple has a method `count`, so that this part needs another name.
     for key, value in (
         ("size", field.size),
         ("number", field.count),
@@ -47,7 +47,7 @@ def _entry(entry: CborEntry) -> Group:
 
 
 def _shape(type: CborType) -> Group:
-    """A type as it is in a table."""
+    """Returns the entry of a CBOR type in a table."""
     arguments: list[str | Group] = [literal(type.name)]
     minimum = 0 if type.name == "uint" else type.minimum
     if minimum is not None:
@@ -62,7 +62,7 @@ def _shape(type: CborType) -> Group:
 
 
 def layouts(schema: Schema) -> list[str]:
-    """The tables of structures and of the frame."""
+    """Returns the lines of the tables of structures and of the frame."""
     lines: list[str] = []
     for structure in schema.structures.values():
         arguments: list[str | Group] = [literal(structure.name), literal(structure.doc), _rules(structure.rules)]
@@ -87,7 +87,7 @@ def layouts(schema: Schema) -> list[str]:
         width = bits.width if bits is not None else 8 * (field.fixed_size or 0)
         widths.append((literal(name), f"({width}, {literal(field.rules['overflow'])})"))
     lines.append(flat(mapping(widths, "FIELD_BITS: dict[str, tuple[int, str]] = {")))
-    lines += docstring("The bits of each header field that a frame has, and the rule for a number that needs more.", 0)
+    lines += docstring("The number of bits of each header field, and the requirement for a number that needs more.", 0)
     places = []
     for name in in_wire_order:
         offset, field, bits = schema.header.locate(name)
@@ -96,15 +96,15 @@ def layouts(schema: Schema) -> list[str]:
         places.append((literal(name), f"({offset}, {size}, {low}, {mask((1 << width) - 1)})"))
     lines.append(flat(mapping(places, "FIELDS: dict[str, tuple[int, int, int, int]] = {")))
     lines += docstring(
-        "The place of each header field: its first byte, the bytes of the little-endian number that it is in, the bits below it "
-        "there, and its mask without them.",
+        "The place of each header field: the offset and the size of its little-endian number in bytes, the bits below the "
+        "field, and its mask after a shift by these bits.",
         0,
     )
     return lines
 
 
 def tables(schema: Schema) -> list[str]:
-    """Names of types and flags, look-up lists, precompiled formats."""
+    """Returns the lines of names of types and flags, look-up lists, and precompiled formats."""
     frames = schema.frames_by_code.values()
     type_names = [f"{mask(frame.code)}: {literal(frame.name)}" for frame in frames]
     lines = [
@@ -117,7 +117,7 @@ def tables(schema: Schema) -> list[str]:
     for frame in frames:
         flags = mapping(((f"{mask(flag.mask)}", literal(flag.name)) for flag in frame.flags), f"{mask(frame.code)}: {{")
         lines.append(f"    {flat(flags)},")
-    lines += ["}", '"""The names of flags by their masks, for each frame type."""', ""]
+    lines += ["}", '"""For each frame type, the names of its flags by their masks."""', ""]
     _, _, type_bits = schema.header.locate("type")
     _, _, flag_bits = schema.header.locate("flags")
     _, stream_field, _ = schema.header.locate("stream_flags")
@@ -129,7 +129,7 @@ def tables(schema: Schema) -> list[str]:
         f"_TYPES = [FrameType(code) if code in TYPE_NAMES else code for code in range({1 << type_bits.width})]",
         f"_FLAGS = [[_FLAG_TYPES[code](flags) if code in _FLAG_TYPES else flags for flags in range({1 << flag_bits.width})]"
         f" for code in range({1 << type_bits.width})]",
-        "# What the byte of type and flags stands for, as two lists, so that reading a frame looks up instead of computing.",
+        "# The types and the flags for each value of their byte. Looking them up is faster than computing them.",
         f"_TYPE_OF = [_TYPES[byte {_extract(type_bits.low, type_bits.width)}] for byte in range(256)]",
         f"_FLAGS_OF = [_FLAGS[byte {_extract(type_bits.low, type_bits.width)}]"
         f"[byte {_extract(flag_bits.low, flag_bits.width)}] for byte in range(256)]",
@@ -139,7 +139,7 @@ def tables(schema: Schema) -> list[str]:
 
 
 def _formats(schema: Schema) -> list[str]:
-    """Formats compiled once, and the functions of each by themselves: looking them up costs a tenth of using them."""
+    """Returns the lines of compiled formats and their functions, which need no attribute look-ups when they are called."""
     runs, arrays = set(), set()
     for structure in schema.structures.values():
         runs |= {"".join(FORMATS[f.type] for f in run) for run in integer_runs(structure.fields)}

@@ -1,7 +1,7 @@
-"""Reads ``schema/``: strict YAML, the checked model, and the proofs over it.
+"""Reads schemas: strict YAML, the resolved model, and the proofs that a schema is consistent.
 
-Invariants: this package knows YAML and the schema language, and no target. What it hands out is a
-:class:`~hgproto.language.model.Schema`, resolved and frozen; every message names file, line and column.
+Invariants: this package depends on YAML and the schema language, and on no output format. It returns a
+:class:`~hgproto.language.model.Schema`, resolved and frozen. Every message names the file, line, and column.
 """
 
 from hgproto.language.check import check

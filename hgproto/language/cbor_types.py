@@ -21,15 +21,15 @@ OPTIONS = {
     "options": ("one-of",),
     "entries": ("map",),
 }
-"""The types that have each option of a CBOR type."""
+"""For each option of a CBOR type, the types that can have it."""
 
 
 @dataclass(frozen=True, slots=True)
 class CborType:
     """The type of a CBOR value.
 
-    ``choices``: the strings that are allowed, if not all. ``parts``: the type of the items (array), of the keys and the values
-    (map-of), or of each option (one-of). ``entries``: the keys that a map is known to have.
+    ``choices``: the allowed strings; empty if all are allowed. ``parts``: the type of the items (array), of the keys and the
+    values (map-of), or of each option (one-of). ``entries``: the entries that a map can have, by their keys.
     """
 
     name: str
@@ -39,7 +39,7 @@ class CborType:
     entries: tuple[CborEntry, ...] = ()
 
     def __str__(self) -> str:
-        """Its description, as tables of fields have it."""
+        """The description for tables of fields."""
         match self.name:
             case "array":
                 return f"array of {self.parts[0]}"
@@ -56,13 +56,13 @@ class CborType:
 
     @property
     def inner(self) -> tuple[CborType, ...]:
-        """The type and all types inside of it."""
+        """The type and all types nested in it."""
         parts = (*self.parts, *(entry.type for entry in self.entries))
         return (self, *(each for part in parts for each in part.inner))
 
     @property
     def required(self) -> tuple[CborEntry, ...]:
-        """The entries that maps inside of it need."""
+        """The required entries of this type and of all maps nested in it."""
         return tuple(entry for each in self.inner for entry in each.entries if not entry.optional)
 
 
@@ -78,7 +78,7 @@ class CborEntry:
 
 
 def written_types(entries: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yields the type of a map with these entries and all types inside of it."""
+    """Yields the type of a map with these entries, then all types nested in it."""
     yield {"entries": entries}
     for entry in entries.values():
         yield from _inner_types(entry)

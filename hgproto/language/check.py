@@ -1,9 +1,9 @@
-"""What a schema must hold beyond its shape, proven over the model.
+"""Checks a schema beyond its shape, with proofs over the model.
 
-Bit fields and flags fill without overlap; sizes and counts refer to earlier fields; the rows of a machine's state are
-disjoint and every state is reachable; every event and action is used; every requirement is enforced as it says, and
-everything that can be refused says by which requirement. That examples hold needs emitted code, so
-:mod:`hgproto.evidence.prove` does it.
+Bit fields fill their integers, and neither they nor flags overlap. Sizes and counts refer to earlier fields. The rows of a
+state are disjoint, and every state is reachable. Every event and action is used. Every requirement is enforced where it says,
+and everything that can be rejected names its requirement. :mod:`hgproto.evidence.prove` checks the examples, because that
+needs emitted code.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ __all__ = ["allowed_flags", "check"]
 
 
 def check(schema: Schema) -> list[Problem]:
-    """Every fault of ``schema``, in order of place; empty when it is proven."""
+    """Returns every fault of ``schema`` in order of place; the list is empty if the schema is consistent."""
     header = list(_header(schema))
     if any(bits.high < bits.low for field in schema.header.fields for bits in field.bits):
-        # The other checks count these bits.
+        # The other checks count these bits, and cannot count a negative number of them.
         return sorted(set(header))
     flags = [
         *_flags(schema.stream_flags, "stream_flags", schema),
@@ -58,16 +58,15 @@ def check(schema: Schema) -> list[Problem]:
         *_windows(schema),
         *event_problems(schema),
     ]
-    if (
-        not flags and not codes
-    ):  # what follows tries all flags of all types, and the byte of both bounds how many there are
+    if not flags and not codes:
+        # These checks try all combinations of flags of all types. Without faults, one byte bounds their number.
         allowed = {frame.name: allowed_flags(frame, schema) for frame in schema.frames.values()}
         constraints = list(constraint_problems(schema, allowed))
         problems += constraints
         problems += (p for frame in schema.frames.values() for p in _cases(frame, allowed[frame.name]))
         if not constraints:
             problems += machine_problems(schema, allowed)
-    # A part that is at fault by itself hardly fits its role, and one that does not fit its role no message.
+    # A faulty part would also be reported for its role, and a part that does not fit its role for its messages.
     problems = problems or list(role_problems(schema))
     return sorted(set(problems or message_problems(schema)))
 
@@ -79,7 +78,7 @@ def _header(schema: Schema) -> Iterator[Problem]:
     header = schema.header
     for field in header.fields[:-1]:
         if field.fixed_size is None or field.is_array:
-            yield Problem(field.place, f"the header field {field.name!r} is no integer", "use u8, u16, u24 or u32")
+            yield Problem(field.place, f"the header field {field.name!r} is not an integer", "use u8, u16, u24 or u32")
         for rule in ("cut", "overflow"):
             if rule not in field.rules:
                 yield _missing_rule(field, rule)
@@ -95,24 +94,24 @@ def _header(schema: Schema) -> Iterator[Problem]:
         yield from _idle(field, keys, rules if field is not payload else {"cut"})
         for bits in field.bits:
             for rule in bits.rules.keys() - {"unknown"}:
-                yield Problem(bits.place, f"the rule {rule!r} says nothing of {bits.name!r}", "remove it")
+                yield Problem(bits.place, f"the rule {rule!r} does not apply to {bits.name!r}", "remove it")
     for field in header.fields:
         for name in [b.name for b in field.bits] or [field.name]:
             if name not in HEADER_FIELDS:
                 advice = f"use {', '.join(HEADER_FIELDS)}"
-                yield Problem(field.place, f"no frame keeps the header field {name!r}", advice)
+                yield Problem(field.place, f"unknown header field {name!r}", advice)
     if not any({"type", "flags"} <= {bits.name for bits in field.bits} for field in header.fields):
         yield Problem(header.place, "type and flags are not bit fields of one integer", "declare them in one `bits:`")
         return
     if any(f.fixed_size != 1 for f in header.fields if f.bits or f.name == "stream_flags"):
-        yield Problem(header.place, "flags take more than one byte", "use u8 for them")
+        yield Problem(header.place, "flags are longer than one byte", "use u8 for them")
     length = next((f for f in header.fields if f.name == "length"), None)
     if length is not None and (length.limit != LENGTH_LIMIT or "limit" not in length.rules):
         advice = f"add `limit: {LENGTH_LIMIT}` and `rules: {{limit: ...}}`"
         yield Problem(length.place, f"the length has no limit {LENGTH_LIMIT!r}", advice)
     elif length is not None and schema.limits[LENGTH_LIMIT].maximum >= 1 << 8 * (length.fixed_size or 4):
         place, most = schema.limits[LENGTH_LIMIT].place, (1 << 8 * (length.fixed_size or 4)) - 1
-        yield Problem(place, f"the maximum of {LENGTH_LIMIT!r} is over {most}, the highest length", "lower it")
+        yield Problem(place, f"the maximum of {LENGTH_LIMIT!r} is greater than {most}, the highest length", "lower it")
     for name in ("type", "flags", "stream_flags"):
         if "unknown" not in header.rules(name):
             yield Problem(
@@ -120,8 +119,8 @@ def _header(schema: Schema) -> Iterator[Problem]:
             )
     parity = header.parity("stream_id")
     if parity is None or parity["odd"] == parity["even"]:
-        advice = "give stream_id a `parity:` with a side for odd and the other for even numbers"
-        yield Problem(header.locate("stream_id")[1].place, "the stream id does not tell the sender", advice)
+        advice = "give stream_id a `parity:` that assigns odd numbers to one side and even numbers to the other"
+        yield Problem(header.locate("stream_id")[1].place, "the stream id does not identify the sender", advice)
 
 
 _HEADER_KEYS = {"length": {"limit"}, "request_id": {"order"}, "stream_id": {"parity"}, "payload": {"size"}}
@@ -129,24 +128,24 @@ _HEADER_RULES = {"length": {"limit"}, "stream_flags": {"unknown"}}
 
 
 def _idle(field: Field, keys: Collection[str], rules: Collection[str]) -> Iterator[Problem]:
-    """Keys and rules that mean nothing for a field, and would only look as if they were kept."""
+    """Yields a fault for each key and rule that has no effect on a field."""
     for key in ("size", "count", "sizes", "at_most", "show", "limit", "parity", "order", "repeat"):
         if getattr(field, key) and key not in keys:
             kind = f"of type `{field.type}`" + ("" if field.size is None else f" and size `{field.size}`")
             advice = "remove it"
             if key == "at_most":
-                advice += ": only `type: bytes` with `size: rest` in a structure has a bound"
-            yield Problem(field.place, f"`{key}` says nothing of {field.name!r} {kind}", advice)
+                advice += ": only `type: bytes` with `size: rest` in a structure can have a bound"
+            yield Problem(field.place, f"`{key}` does not apply to {field.name!r} {kind}", advice)
     for rule in field.rules:
         if rule not in rules:
-            yield Problem(field.place, f"the rule {rule!r} says nothing of {field.name!r}", "remove it")
+            yield Problem(field.place, f"the rule {rule!r} does not apply to {field.name!r}", "remove it")
 
 
 def _bit_fields(fields: tuple[BitField, ...], width: int, owner: Field) -> Iterator[Problem]:
     taken: dict[int, str] = {}
     for field in fields:
         if field.low > field.high:
-            yield Problem(field.place, f"bits {field.low} to {field.high} are none", "put the lower bit first")
+            yield Problem(field.place, f"bits {field.low} to {field.high} are not a range", "put the lower bit first")
         if field.high >= width:
             yield Problem(
                 field.place,
@@ -159,7 +158,9 @@ def _bit_fields(fields: tuple[BitField, ...], width: int, owner: Field) -> Itera
             taken.setdefault(bit, field.name)
     free = [bit for bit in range(width) if bit not in taken]
     if free:
-        yield Problem(owner.place, f"no bit field has bit {free[0]} of {owner.type}", "fill the bytes with bit fields")
+        yield Problem(
+            owner.place, f"bit {free[0]} of {owner.type} is in no bit field", "fill the bytes with bit fields"
+        )
 
 
 def _flags(flags: tuple[Flag, ...], field_name: str, schema: Schema) -> Iterator[Problem]:
@@ -191,7 +192,7 @@ def _codes(schema: Schema) -> Iterator[Problem]:
             yield Problem(frame.place, f"{frame.name!r} has the code of {codes[frame.code]!r}", "use a free code")
         codes.setdefault(frame.code, frame.name)
         if frame.code > highest:
-            yield Problem(frame.place, f"the code {frame.code} is more than {highest}", "use a lower code")
+            yield Problem(frame.place, f"the code {frame.code} is greater than {highest}", "use a lower code")
 
 
 def _frames(schema: Schema) -> Iterator[Problem]:
@@ -205,15 +206,17 @@ def _frames(schema: Schema) -> Iterator[Problem]:
         if len(after) > 1:
             place = next(case.place for case in frame.payload if case.after == list(after)[1])
             yield Problem(
-                place, f"a frame goes on after {' and after '.join(map(repr, after))}", "use one flag for that"
+                place, f"a frame is continued after {' and after '.join(map(repr, after))}", "use one flag for that"
             )
         for case in frame.payload[:-1]:
             if case.when is None and case.after is None:
-                yield Problem(case.place, "the cases after this one are never taken", "put it last")
+                yield Problem(case.place, "the cases after this one never apply", "put it last")
         last = frame.payload[-1]
         if last.when is not None or last.after is not None:
             yield Problem(
-                last.place, "no case is left when this one does not apply", "add a last case without a condition"
+                last.place,
+                "there is no case for frames to which this one does not apply",
+                "add a last case without a condition",
             )
         for case in frame.payload:
             if case.field is not None:
@@ -222,11 +225,15 @@ def _frames(schema: Schema) -> Iterator[Problem]:
                 if "charset" in fitting and "charset" not in case.field.rules:
                     yield _missing_rule(case.field, "charset")
         if not any(example.refused for example in frame.examples):
-            yield Problem(frame.place, f"no example of {frame.name!r} is refused", "add one that names its requirement")
+            yield Problem(
+                frame.place,
+                f"{frame.name!r} has no example with `refused`",
+                "add a rejected payload, and name its requirement",
+            )
 
 
 def _cases(frame: FrameType, allowed: list[frozenset[str]]) -> Iterator[Problem]:
-    """The cases of a payload that no frame has: flags never allow them, or earlier cases always apply."""
+    """Yields a fault for each payload case that no frame can have: flags forbid it, or earlier cases always apply."""
     taken = set()
     for flags, continued in product(allowed, (False, True) if frame.continued_by else (False,)):
         for number, case in enumerate(frame.payload):
@@ -237,7 +244,7 @@ def _cases(frame: FrameType, allowed: list[frozenset[str]]) -> Iterator[Problem]
     for number, case in enumerate(frame.payload):
         if number not in taken and (unconditional is None or number <= unconditional) and allowed:
             advice = "put it before them, or remove it"
-            yield Problem(case.place, "the case is never taken: earlier ones are, or its flag is not allowed", advice)
+            yield Problem(case.place, "the case never applies: earlier cases do, or its flag is not allowed", advice)
 
 
 # Structures.
@@ -268,9 +275,13 @@ def _structure(structure: Structure, schema: Schema, payloads: Collection[str]) 
         earlier[field.name] = field
     for field in structure.fields[:-1]:
         if field.size == "rest" or field.repeat:
-            yield Problem(field.place, f"nothing can follow {field.name!r}, which takes the rest", "put it last")
+            yield Problem(
+                field.place,
+                f"nothing can follow {field.name!r}, which extends to the end of the payload",
+                "put it last",
+            )
     if structure.name in payloads and not _takes_rest(structure) and "surplus" not in structure.rules:
-        message = f"{structure.name!r} has no rule for bytes after it"
+        message = f"{structure.name!r} has no rule 'surplus' for bytes after it"
         yield Problem(structure.place, message, "add `rules: {surplus: ...}`")
 
 
@@ -282,31 +293,31 @@ def _cbor_type(entry: CborEntry) -> Iterator[Problem]:
         if part.name == "one-of":
             kinds = [MAJORS.get(option.name, frozenset()) for option in part.parts]
             if any(one & other for index, one in enumerate(kinds) for other in kinds[:index]) or not all(kinds):
-                advice = "keep one of those that accept the same items; put no `one-of` inside of another"
-                yield Problem(entry.place, f"the options {part} cannot be told apart", advice)
+                advice = "keep only one of those that accept the same items, and do not put a `one-of` into another"
+                yield Problem(entry.place, f"some options of {part} accept the same items", advice)
 
 
 def _items_limits(schema: Schema) -> Iterator[Problem]:
-    """What is wrong with the limits on the items of a payload."""
+    """Yields the faults of the limits on the items of payloads."""
     first = next((one for one in schema.structures.values() if one.limit is not None), None)
     for structure in schema.structures.values():
         yield from _items_limit(structure, first)
 
 
 def _items_limit(structure: Structure, first: Structure | None) -> Iterator[Problem]:
-    """``first``: the first structure that has a limit."""
+    """Yields the faults of one structure's limit. ``first``: the first structure that has a limit."""
     if structure.limit is None:
         if structure.is_cbor_map and "limit" in structure.rules:
-            yield Problem(structure.place, "the rule 'limit' says nothing without a limit", "add `limit: ...`")
+            yield Problem(structure.place, "the rule 'limit' has no effect without a limit", "add `limit: ...`")
         return
     if not structure.is_cbor_map and not structure.fields[-1].repeat:
-        advice = "remove it: only a CBOR map and a structure that repeats another one have items without a bound"
-        yield Problem(structure.place, f"the limit {structure.limit!r} says nothing of {structure.name!r}", advice)
+        advice = "remove it: only a CBOR map and a structure that repeats another one can have any number of items"
+        yield Problem(structure.place, f"the limit {structure.limit!r} does not apply to {structure.name!r}", advice)
     if "limit" not in structure.rules:
         yield Problem(structure.place, f"{structure.name!r} has no rule 'limit'", "add `rules: {limit: ...}`")
     if first is not None and first.limit != structure.limit:
-        advice = f"name {first.limit!r}: a payload has one limit on its items"
-        yield Problem(structure.place, f"the limit {structure.limit!r} is not that of {first.name!r}", advice)
+        advice = f"use {first.limit!r}: all payloads have the same limit on their items"
+        yield Problem(structure.place, f"the limit {structure.limit!r} differs from that of {first.name!r}", advice)
 
 
 def _takes_rest(structure: Structure) -> bool:
@@ -315,19 +326,23 @@ def _takes_rest(structure: Structure) -> bool:
 
 def _repeated(field: Field, structure: Structure) -> Iterator[Problem]:
     if _takes_rest(structure):
-        advice = "repeat a structure whose size its fields tell"
-        yield Problem(field.place, f"{structure.name!r} takes the rest, so there can be only one", advice)
+        advice = "repeat a structure whose fields determine its size"
+        yield Problem(
+            field.place, f"{structure.name!r} extends to the end of the payload, so it cannot be repeated", advice
+        )
     if "surplus" in structure.rules:
         advice = f"remove the rule, or give {field.name!r} a structure of its own"
-        yield Problem(field.place, f"{structure.name!r} has a rule for bytes after it, and is repeated", advice)
+        yield Problem(
+            field.place, f"{structure.name!r} is repeated, but has the rule 'surplus' for bytes after it", advice
+        )
 
 
 def _field(field: Field, earlier: dict[str, Field], structure: Structure, schema: Schema) -> Iterator[Problem]:
     if field.bits and field.fixed_size is not None:
-        yield Problem(field.place, "bit fields are for the header", "use a whole integer")
+        yield Problem(field.place, "only the header can have bit fields", "use a whole integer")
     is_string, is_structure = field.type in STRINGS, field.type in schema.structures
     if is_string and (field.size is None) == (field.sizes is None):
-        yield Problem(field.place, f"{field.name!r} needs `size` or `sizes`", "add just one of them")
+        yield Problem(field.place, f"{field.name!r} needs `size` or `sizes`", "add exactly one of them")
     if is_structure and not field.repeat:
         yield Problem(
             field.place, f"{field.name!r} holds a structure that is not repeated", "add `repeat`, or use `embed`"
@@ -336,7 +351,7 @@ def _field(field: Field, earlier: dict[str, Field], structure: Structure, schema
         yield from _repeated(field, schema.structures[field.type])
     if field.fixed_size is not None and field.is_array and field.sized_by is None:
         advice = "refer to it by `sizes` of a later field; an array of numbers cannot be a value yet"
-        yield Problem(field.place, f"the array {field.name!r} gives no sizes", advice)
+        yield Problem(field.place, f"no later field uses the array {field.name!r} for its sizes", advice)
     keys = {"repeat"} if is_structure else {"size", "sizes"} if is_string else {"count", "show"}
     if field.type == "bytes" and field.size == "rest":
         keys.add("at_most")
@@ -350,22 +365,25 @@ def _field(field: Field, earlier: dict[str, Field], structure: Structure, schema
         if giver is None or (key == "size" and giver == "rest"):
             continue
         if giver not in earlier:
-            known = ", ".join(earlier) or "there is none"
-            yield Problem(
-                field.place, f"`{key}` of {field.name!r} refers to no earlier field: {giver!r}", f"use one of: {known}"
-            )
+            advice = f"use one of: {', '.join(earlier)}" if earlier else "put an integer field before it"
+            message = f"`{key}` of {field.name!r} names {giver!r}, which is not an earlier field"
+            yield Problem(field.place, message, advice)
             continue
         source = earlier[giver]
         if source.type not in INTEGERS or source.is_array != (key == "sizes"):
             yield Problem(
-                field.place, f"`{key}` of {field.name!r} refers to {giver!r}, which does not fit", "refer to an integer"
+                field.place,
+                f"`{key}` of {field.name!r} names {giver!r}, which has another type",
+                f"name {'an array of integers' if key == 'sizes' else 'a single integer'}",
             )
         elif key == "at_most" and source.sized_by is not None:
-            message = f"`at_most` of {field.name!r} refers to {giver!r}, which building computes"
-            yield Problem(field.place, message, "refer to a field that gives no size")
+            message = f"`at_most` of {field.name!r} names {giver!r}, which the encoder computes"
+            yield Problem(field.place, message, "name a field that is not the size or count of another")
         elif key != "at_most" and source.sized_by != field.name:
             yield Problem(
-                field.place, f"{giver!r} already gives the size of {source.sized_by!r}", "give each field its own"
+                field.place,
+                f"{giver!r} is already the size or count of {source.sized_by!r}",
+                "add another integer field",
             )
     fits = {
         "cut": field.size != "rest" and not field.repeat,
@@ -392,24 +410,26 @@ def _requirements(schema: Schema) -> Iterator[Problem]:
             if kinds:
                 yield Problem(
                     requirement.place,
-                    f"{requirement.id!r} says `{requirement.enforced}`, and the {sorted(kinds)[0]} enforces it",
-                    f"say `enforced: {sorted(kinds)[0]}`",
+                    f"{requirement.id!r} has `enforced: {requirement.enforced}`, but the {sorted(kinds)[0]} enforces it",
+                    f"write `enforced: {sorted(kinds)[0]}`",
                 )
         elif requirement.enforced not in kinds:
             yield Problem(
                 requirement.place,
                 f"nothing in the {requirement.enforced} enforces {requirement.id!r}",
-                "refer to it where it bites, or say `enforced: manual` with a reason",
+                "name it where it applies, or write `enforced: manual` with a reason",
             )
 
 
 def _limits(schema: Schema) -> Iterator[Problem]:
     for limit in schema.limits.values():
         if limit.default > limit.maximum:
-            yield Problem(limit.place, f"the default of {limit.name!r} is over its maximum", "correct one of them")
+            yield Problem(
+                limit.place, f"the default of {limit.name!r} is greater than its maximum", "correct one of them"
+            )
     sent, accepted = schema.limits.get(SEND_LIMIT), schema.limits.get(LENGTH_LIMIT)
     if sent is not None and accepted is not None and sent.default > accepted.default:
-        message = f"the default of {SEND_LIMIT!r} is over {accepted.default}, the default of {LENGTH_LIMIT!r}"
+        message = f"the default of {SEND_LIMIT!r} is greater than {accepted.default}, the default of {LENGTH_LIMIT!r}"
         yield Problem(sent.place, message, "lower it, since receivers reject a longer payload")
 
 
@@ -420,7 +440,7 @@ def _windows(schema: Schema) -> Iterator[Problem]:
             continue
         if profile.algorithm != "zstd":
             advice = "remove it: only `algorithm: zstd` has a window"
-            yield Problem(profile.place, f"`window` says nothing of {profile.name!r}", advice)
+            yield Problem(profile.place, f"`window` does not apply to {profile.name!r}", advice)
         elif window.bit_count() != 1:
-            message = f"the window of {profile.name!r} is {window}, which is no power of two"
+            message = f"the window of {profile.name!r} is {window}, which is not a power of two"
             yield Problem(profile.place, message, f"use {1 << (window.bit_length() - 1)}")

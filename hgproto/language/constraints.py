@@ -1,6 +1,7 @@
-"""Constraints over flags and header numbers: the flags that they allow, and those that refuse nothing.
+"""Checks of constraints on flags and header fields: the flags that they allow, and constraints without an effect.
 
-They are checked in the order in which they stand, those of stream flags first, so that one can leave nothing for a later one.
+Constraints apply in their order in the schema, those of stream flags first. A constraint has no effect if earlier ones
+already reject everything that it rejects.
 """
 
 from __future__ import annotations
@@ -30,17 +31,19 @@ def constraint_problems(schema: Schema, allowed: Mapping[str, list[frozenset[str
         of_stream = () if frame is None else schema.stream_constraints
         for number, constraint in enumerate(constraints):
             if constraint.subject in constraint.names:
-                yield Problem(constraint.place, f"{constraint.subject!r} stands on both sides", "remove it from one")
-            elif _refuses_nothing(constraint, (*of_stream, *constraints[:number]), frame, schema):
-                yield Problem(constraint.place, "the constraint refuses nothing", "remove it")
+                yield Problem(
+                    constraint.place, f"{constraint.subject!r} is on both sides of the constraint", "remove it from one"
+                )
+            elif _has_no_effect(constraint, (*of_stream, *constraints[:number]), frame, schema):
+                yield Problem(constraint.place, "the constraint has no effect", "remove it")
         if frame is not None and not allowed[frame.name]:
             yield Problem(frame.place, f"the constraints of {frame.name!r} allow no frame", "loosen one")
 
 
-def _refuses_nothing(
+def _has_no_effect(
     constraint: Constraint, earlier: Sequence[Constraint], frame: FrameType | None, schema: Schema
 ) -> bool:
-    """Returns True if every frame that keeps the ``earlier`` constraints keeps this one, and there are such frames.
+    """Returns True if every frame that meets the ``earlier`` constraints meets this one too, and there are such frames.
 
     ``frame``: the type that has the constraint, None for one on the flags of the stream.
     """
@@ -60,7 +63,7 @@ def _refuses_nothing(
 
 
 def _can_keep(constraints: Iterable[Constraint], flags: frozenset[str], frame: FrameType, schema: Schema) -> bool:
-    """Returns True if a frame with these flags can keep all constraints."""
+    """Returns True if a frame with these flags can meet all constraints."""
     constraints = tuple(constraints)
     names = {name for one in constraints if one.is_about_fields for name in one.names}
     return all(satisfies(flags, one) for one in constraints) and all(
@@ -71,17 +74,17 @@ def _can_keep(constraints: Iterable[Constraint], flags: frozenset[str], frame: F
 def _kept_parities(
     constraints: Iterable[Constraint], name: str, flags: frozenset[str], frame: FrameType, schema: Schema
 ) -> set[int]:
-    """The remainders of a header field in frames with these flags that keep the constraints."""
+    """Returns the remainders (0 even, 1 odd) of a header field in frames with these flags that meet the constraints."""
     wanted = [{_PARITIES[one.kind]} for one in constraints if one.is_about_fields and name in one.names]
     return _parities(name, flags, frame, schema).intersection(*wanted)
 
 
 _PARITIES = {"even": 0, "odd": 1}
-"""The kinds of constraints on numbers, and the remainder that each wants."""
+"""For each kind of constraint on numbers, the remainder that it requires."""
 
 
 def _parities(name: str, flags: frozenset[str], frame: FrameType, schema: Schema) -> set[int]:
-    """The remainders that a header field can have in a frame with these flags, constraints aside."""
+    """Returns the remainders that a header field can have in a frame with these flags, constraints aside."""
     sides = schema.header.parity("stream_id")
     match name:
         case "type":
@@ -102,7 +105,7 @@ def _every_flag_set(frame: FrameType | None, schema: Schema) -> Iterator[frozens
 
 
 def satisfies(flags: frozenset[str], constraint: Constraint) -> bool:
-    """Whether a set of flags keeps a constraint; constraints on numbers are kept by any."""
+    """Returns True if a set of flags meets a constraint. Every set meets a constraint on numbers."""
     present = sum(name in flags for name in constraint.names)
     match constraint.kind:
         case "exactly-one-of":
@@ -124,6 +127,6 @@ def satisfies(flags: frozenset[str], constraint: Constraint) -> bool:
 
 
 def allowed_flags(frame: FrameType, schema: Schema) -> list[frozenset[str]]:
-    """The sets of flags, those of the stream included, that the constraints allow on a frame type."""
+    """Returns the sets of flags that the constraints allow on a frame type. They include stream flags."""
     constraints = (*schema.stream_constraints, *frame.constraints)
     return [flags for flags in _every_flag_set(frame, schema) if _can_keep(constraints, flags, frame, schema)]

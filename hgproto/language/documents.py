@@ -1,4 +1,4 @@
-"""The documents that requirements come from."""
+"""The source documents of requirements."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Document"]
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A document that requirements come from, in one version. ``sections``: headings by name."""
+    """A source document of requirements, in one version. ``sections``: headings by name."""
 
     name: str
     document: str
@@ -25,5 +25,5 @@ class Document:
     place: Place
 
     def cite(self, section: str) -> str:
-        """Returns where a section is: heading, document, and version."""
+        """Returns a citation of a section: its heading, the document, and the version."""
         return f'"{self.sections[section]}" in {self.document} ({self.version})'

@@ -1,7 +1,7 @@
-"""Checks of events and actions: each is used, by the side that it belongs to, and parts of payloads are there.
+"""Checks of events and actions: the right side uses each of them, and payloads have the fields that events show.
 
-An event may show a part of the frame's payload without naming a structure of a revision, so that revisions can share it. Which
-structure that is follows from the transitions that lead to the event: see :func:`payloads_of`.
+An event may show a field of the frame's payload without naming the structure, so that revisions can share the event. The
+transitions that lead to the event determine the structure: see :func:`payloads_of`.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 __all__ = ["PAYLOADS", "event_problems", "payloads_of", "taken_by"]
 
 PAYLOADS = ("payload", "payload-field")
-"""The types of fields that show a payload or a part of it."""
+"""The types of event fields that show a payload or one of its fields."""
 
 
 def taken_by(schema: Schema) -> dict[str, dict[str, bool]]:
-    """Returns what the rows with each action take: names of frame types, with True, and of events, with False."""
+    """Returns, by action, the inputs of the rows with it: names of frame types map to True, those of events to False."""
     taken: dict[str, dict[str, bool]] = {name: {} for name in schema.emits}
     for machine in schema.machines.values() if taken else ():
         for row in machine.transitions:
@@ -35,7 +35,7 @@ def taken_by(schema: Schema) -> dict[str, dict[str, bool]]:
 def payloads_of(
     event: Event, schema: Schema, taken: Mapping[str, Mapping[str, bool]]
 ) -> Iterator[tuple[str, Structure | None]]:
-    """Yields what can lead to an event, each with a structure of its payload; None for a payload that is no structure.
+    """Yields each input that can lead to an event, with the structure of its payload or None if it has no structure.
 
     ``taken``: the result of :func:`taken_by`.
     """
@@ -66,7 +66,7 @@ def event_problems(schema: Schema) -> Iterator[Problem]:
             role = schema.events[name].role
             if role != "both" and role not in sides[action.name]:
                 message = (
-                    f"the event {name!r} is the {role}'s, and no machine of that side has the action {action.name!r}"
+                    f"the event {name!r} is for the {role}, but no machine of that side has the action {action.name!r}"
                 )
                 yield Problem(action.place, message, "remove the event here, or correct its `role`")
     taken = taken_by(schema)
@@ -92,6 +92,6 @@ def _fields(event: Event, schema: Schema, taken: Mapping[str, Mapping[str, bool]
                 names[structure.name] = {part.name for part in structure.fields}
             if structure is None or (field.type == "payload-field" and field.name not in names[structure.name]):
                 wanted = "structure" if structure is None else f"field {field.name!r}"
-                message = f"{what!r} leads to {event.name!r}, and its payload has no {wanted}"
+                message = f"{what!r} leads to {event.name!r}, but its payload has no {wanted}"
                 yield Problem(field.place, message, "correct `type`, or `events` of the action")
                 break

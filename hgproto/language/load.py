@@ -1,7 +1,7 @@
-"""From files to the model: read, merge what is included, check against the JSON Schema, resolve names.
+"""Loads a schema: reads its files, merges included files, checks them against the JSON Schema, and resolves names.
 
-A schema that loads is complete and refers to nothing that is missing. Whether it also makes sense is proven by
-:mod:`hgproto.language.check`.
+A loaded schema is complete, and all of its references are resolved. :mod:`hgproto.language.check` then checks that it is
+consistent.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ if TYPE_CHECKING:
 __all__ = ["load", "schema_directory"]
 
 SECTIONS = ("revision", "title", "doc", "header", "stream_flags", "structures", "frames", "requirements")
-"""What a schema has to have when everything it includes is there."""
+"""The sections that a schema must have after all included files are merged."""
 
 
 MAX_FILES = 64
-"""Files of a schema: far more than one needs, and few enough that each can be held against all before it."""
+"""The largest number of files of a schema. It bounds the comparisons of each file with all earlier ones."""
 
 
 def schema_directory() -> Path:
-    """Where the schemas that come with hgproto are: in the wheel beside the code, in a checkout beside the package."""
+    """Returns the directory of hgproto's own schemas: inside the package in a wheel, beside the package in a checkout."""
     package = Path(__file__).resolve().parent.parent
     inside = package / "schema"
     return inside if inside.is_dir() else package.parent / "schema"
 
 
 def load(file: str | Path) -> Schema:
-    """The model of the schema in ``file``. Raises :class:`~hgproto.language.SchemaError` with every fault found."""
+    """Returns the model of the schema in ``file``. Raises :class:`~hgproto.language.SchemaError` with every fault found."""
     source = Source()
     try:
         return _load(Path(file), source)
@@ -68,7 +68,7 @@ def _load(file: Path, source: Source) -> Schema:
 
 
 def _digest(contents: dict[Path, bytes]) -> str:
-    """SHA-256 over the names and contents of all files, as they were read."""
+    """Returns the SHA-256 of the names and contents of all files, in hexadecimal."""
     digest = hashlib.sha256()
     for file, content in sorted(contents.items(), key=lambda item: item[0].name):
         digest.update(f"{file.name} {len(content)}\n".encode("utf-8", "surrogateescape"))
@@ -84,10 +84,10 @@ def _read_with_includes(
     done: dict[str, Source],
     include: Place | None = None,
 ) -> list[Problem]:
-    """Reads ``file`` and what it includes into ``source``: sections that are mappings are united.
+    """Reads ``file`` and its included files into ``source``, and merges sections that are mappings.
 
-    Gives what is wrong with the shape of each file. ``done``: the files that were read, each once, what is included first.
-    ``include``: the place that includes the file, if one does.
+    Returns the faults in the shape of each file. ``done``: the files read so far, included files before the including ones.
+    ``include``: the place that includes the file; None for the first file.
     """
     source.files.append(file)
     part = Source()
@@ -100,11 +100,11 @@ def _read_with_includes(
     includes = part.data.get("include", [])
     if not isinstance(includes, list):
         return problems
-    # Links are followed, so that no detour hides a cycle.
+    # Symbolic links are resolved, so that they cannot hide a cycle.
     chain = (*within, os.path.realpath(file))
     for index, name in enumerate(includes):
         if not isinstance(name, str):
-            # A problem of the shape, which is reported with the others.
+            # `shape_problems` reports this.
             continue
         place = part.place(("include", index))
         target = file.parent / name
@@ -118,7 +118,7 @@ def _read_with_includes(
         if _is_missing(target):
             source.files.append(target)
             raise SchemaError(
-                [Problem(place, f"there is no file {quoted(str(target))} to include", "correct the name")]
+                [Problem(place, f"the included file {quoted(str(target))} does not exist", "correct the name")]
             )
         problems += _read_with_includes(target, source, meta, chain, done, place)
     done[chain[-1]] = part
@@ -126,19 +126,19 @@ def _read_with_includes(
 
 
 def _is_missing(file: Path) -> bool:
-    """Returns True if there is no file of that name. One that cannot be looked at may be there."""
+    """Returns True if the file does not exist, False if it exists or might exist."""
     try:
         os.stat(file)
     except OSError as error:
         return error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
     except ValueError:
-        # No name of a file has such characters.
+        # A file name cannot have such characters.
         return True
     return False
 
 
 def _in_order(source: Source, parts: Iterable[Source]) -> None:
-    """Puts names in the order of files, those of an included file first, so that structures can be embedded from there."""
+    """Sorts names by file, included files first, so that structures can embed those of included files."""
     parts = list(parts)
     for key, value in source.data.items():
         if isinstance(value, dict) and key not in ("header", "stream_flags"):
@@ -146,7 +146,7 @@ def _in_order(source: Source, parts: Iterable[Source]) -> None:
 
 
 def _merge(source: Source, part: Source, key: str, value: Any) -> None:
-    """Adds a section of the file that ``part`` is about to what was read before."""
+    """Adds a section of the file in ``part`` to those of ``source``."""
     if key not in source.data:
         source.data[key] = value
         return
@@ -161,22 +161,22 @@ def _merge(source: Source, part: Source, key: str, value: Any) -> None:
 
 
 def _twice(what: str, source: Source, part: Source, path: tuple[str, ...]) -> SchemaError:
-    advice = f"it stands at {source.key_place(path)} too; keep one of them"
+    advice = f"it is also at {source.key_place(path)}; keep one of them"
     return SchemaError([Problem(part.key_place(path), f"{what} is in two of the files", advice)])
 
 
 def known_revisions() -> dict[str, Path]:
-    """The revisions that come with hgproto, by name."""
+    """Returns the schema files of hgproto's own revisions, by revision name."""
     return {file.stem: file for file in sorted(schema_directory().glob("framing-*.yaml"))}
 
 
 def find(revision: str) -> Path:
-    """The schema file that ``revision`` names: one of ours, or a path. Raises :class:`SchemaError`."""
+    """Returns the schema file for a name of hgproto's own revisions or for a path. Raises :class:`SchemaError`."""
     ours = known_revisions()
     if revision in ours:
         return ours[revision]
     path = Path(revision)
     if not _is_missing(path):
         return path
-    message = f"there is no revision {quoted(revision)}, and no such file"
+    message = f"{quoted(revision)} is neither a revision nor a file"
     raise SchemaError([Problem(Place(revision), message, suggestion(revision, ours))])

@@ -1,8 +1,8 @@
 """The parts of a schema by kind and name, and the names that its texts mention.
 
-What stands in backticks in a text leads to a part: ``have-args`` in the doc of a frame type is that type's flag. A name
-alone means what is closest: a part of what the text belongs to, then a part with that whole name, then the only part
-whose name ends so. A reference that leads nowhere is a fault of the schema.
+A name in backticks in a text refers to a part: ``have-args`` in the doc of a frame type is that type's flag. Parts are looked
+up in this order: a part of the text's owner, a part with exactly this name, and the only part whose name ends with it.
+A name without a part is a fault of the schema.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ KINDS = (
     "action",
     "message",
 )
-"""Kinds of parts; where a name is that of several, the first kind is meant."""
+"""The kinds of parts. A name of several parts means the part of the first kind in this order."""
 
 _INNER = ("flag", "field", "state")
-"""Kinds whose names start with that of what they belong to."""
+"""The kinds whose names start with the name of their owner."""
 
 _SENTENCES = ("expected", "reason", "reference", "resolution", "section", "text", "title", "why")
-"""The keys of texts that are parts of sentences. A ``doc`` may have paragraphs."""
+"""The keys of texts within one paragraph. A ``doc`` may have paragraphs."""
 
 _MENTION = re.compile(r"`([^`]*)`")
 
@@ -61,8 +61,8 @@ _MENTION = re.compile(r"`([^`]*)`")
 class Part(NamedTuple):
     """A part of a schema that can be referred to.
 
-    ``kind``: one of :data:`KINDS`. ``name``: flags of a frame type, fields and states have the name of what they belong to
-    before a dot: ``command-name.eos``, ``frame-header.length``, ``stream.open``; stream flags stand for themselves.
+    ``kind``: one of :data:`KINDS`. ``name``: the name; that of a field, a state, or a frame type's flag starts with its owner
+    and a dot, as in ``command-name.eos``, ``frame-header.length``, and ``stream.open``. Stream flags have no owner.
     """
 
     kind: str
@@ -70,7 +70,7 @@ class Part(NamedTuple):
 
 
 def all_parts(schema: Schema) -> dict[Part, Place]:
-    """Every part of ``schema``, in its order, and where it stands."""
+    """Returns every part of ``schema`` with its place, in the order of the schema."""
     places = {Part("requirement", name): requirement.place for name, requirement in schema.requirements.items()}
     for field in schema.header.fields:
         places |= {Part("field", f"{HEADER}.{bits.name}"): bits.place for bits in field.bits}
@@ -99,7 +99,7 @@ def all_parts(schema: Schema) -> dict[Part, Place]:
 
 
 def by_end(parts: Iterable[Part]) -> dict[str, list[Part]]:
-    """The flags, fields and states by each end of their names, as texts name them: for many look-ups in a row."""
+    """Returns the flags, fields, and states by each suffix of their names after a dot, for many look-ups."""
     ends: dict[str, list[Part]] = {}
     for part in parts:
         rest = part.name
@@ -115,9 +115,9 @@ def find_part(
     within: str | None = None,
     ends: Mapping[str, list[Part]] | None = None,
 ) -> Part | None:
-    """The part that ``name`` means in a text that belongs to ``within``; None where it means none, or one of several.
+    """Returns the part that ``name`` means in a text of the owner ``within``; None if it is unknown or ambiguous.
 
-    ``ends``: what :func:`by_end` gives.
+    ``ends``: the result of :func:`by_end`.
     """
     if within is not None:
         for kind in _INNER:
@@ -131,14 +131,14 @@ def find_part(
 
 
 def mentions(text: str) -> Iterator[tuple[str, bool]]:
-    """The pieces of a text, and of each whether it is a name that stood in backticks."""
+    """Yields the pieces of a text, each with True if it is a name in backticks."""
     for index, piece in enumerate(_MENTION.split(text)):
         if piece:
             yield piece, bool(index % 2)
 
 
 def texts(data: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """Every text for people in the data of a schema, by its path."""
+    """Yields the path and text of every text for readers in the data of a schema."""
     items: Iterable[tuple[str | int, object]] = ()
     if isinstance(data, dict):
         items = data.items()
@@ -150,17 +150,17 @@ def texts(data: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tupl
         if is_text and isinstance(value, str):
             yield (*path, key), value
         elif key != "examples" or isinstance(value, dict):
-            # A list has examples; a mapping is a part with that name.
+            # The key of a list holds examples; that of a mapping is the name of a part.
             yield from texts(value, (*path, key))
 
 
 def one_line(text: str) -> str:
-    """Returns a text with a space for each line break, and for other white space."""
+    """Returns a text with each run of white space replaced by one space."""
     return " ".join(text.split())
 
 
 def join_lines(data: object) -> None:
-    """Puts the parts of sentences in the data of a schema on one line each, since messages and tables have them so."""
+    """Joins the lines of each text in :data:`_SENTENCES`, in place, for messages and tables."""
     if isinstance(data, list):
         for value in data:
             join_lines(value)
@@ -170,7 +170,7 @@ def join_lines(data: object) -> None:
         if key in _SENTENCES and isinstance(value, str):
             data[key] = one_line(value)
         elif key == "examples" and isinstance(value, list):
-            # Whatever else an example has are values of the protocol.
+            # The other keys of an example are values of the protocol.
             for example in value:
                 if isinstance(example, dict) and isinstance(example.get("title"), str):
                     example["title"] = one_line(example["title"])
@@ -179,7 +179,7 @@ def join_lines(data: object) -> None:
 
 
 def owner(path: tuple[str | int, ...]) -> str | None:
-    """What the text at ``path`` belongs to: its structure, frame type or machine, or what its requirement is about."""
+    """Returns the name of the part that owns the text at ``path``, or the first part of its requirement's id; else None."""
     match path:
         case ("header", *_):
             return HEADER

@@ -1,4 +1,4 @@
-"""Messages: what one side tells the other, as frames in order. Checks that frame types and machines allow these frames."""
+"""Messages, which are sequences of frames, and the checks that frame types and machines allow these frames."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 __all__ = ["Message", "MessagePart", "message_problems"]
 
 RESERVED = frozenset({"begin", "end", "errors", "extra", "max_payload", "request_id", "stream_id"})
-"""The parameters of builders that no schema declares."""
+"""The parameters that every builder has, so that a schema cannot declare them."""
 
 
 @dataclass(frozen=True, slots=True)
 class MessagePart:
     """The frames of one type in a message. ``each`` and ``cut``: the parameter that they carry; both None for one frame.
 
-    ``shorten``: the text is cut at a character if it is too long. ``flags``: the parameter that sets a flag if it is given, by
-    the flag. ``otherwise``: the flag that is set if no other is. ``chooser``: the parameter that names one of ``choices``.
+    ``shorten``: True if a text that is too long is shortened, at a character. ``flags``: for each flag, the parameter that sets
+    it. ``otherwise``: the flag that is set if no parameter sets one. ``chooser``: the parameter that names one of ``choices``.
     """
 
     frame: FrameType
@@ -65,7 +65,7 @@ class MessagePart:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message: one frame or several in order. ``parameters``: those besides the fields of frames, with their meaning."""
+    """A message: one or more frames in order. ``parameters``: the docs of declared parameters, by name."""
 
     name: str
     doc: str
@@ -75,21 +75,21 @@ class Message:
 
     @property
     def roles(self) -> tuple[str | None, ...]:
-        """The roles of its frame types, by which code for all revisions finds it."""
+        """The roles of its frame types. Code for all revisions finds messages by these roles."""
         return tuple(part.frame.role for part in self.parts)
 
     @property
     def optional(self) -> frozenset[str]:
-        """The parameters that can be left out."""
+        """The parameters that a caller can omit because they set flags."""
         return frozenset(parameter for part in self.parts for parameter in part.flags.values())
 
     @property
     def sender(self) -> str | None:
-        """The side that sends its frames; None for either."""
+        """The side that sends its frames; None for both."""
         return self.parts[0].frame.sender
 
     def is_optional(self, parameter: str) -> bool:
-        """Returns True for a declared parameter that can be left out, as can one with a default."""
+        """Returns True for a declared parameter that a caller can omit, including one with a default."""
         return parameter in self.optional or parameter in [part.chooser for part in self.parts]
 
     @property
@@ -116,7 +116,7 @@ def message_problems(schema: Schema) -> Iterator[Problem]:
         yield from faults or _of_builders(message, schema, allowed)
         if None not in message.roles and (other := known.setdefault(message.roles, message.name)) != message.name:
             text = f"{message.name!r} has frame types of the same roles as {other!r}"
-            yield Problem(message.place, text, "leave one of the messages out")
+            yield Problem(message.place, text, "remove one of the messages")
 
 
 def _parameters(message: Message) -> Iterator[Problem]:
@@ -128,7 +128,7 @@ def _parameters(message: Message) -> Iterator[Problem]:
             names[name] = names.get(name, 0) + 1
     for name, number in names.items():
         if number > 1 or name in RESERVED or field_fault(name):
-            why = field_fault(name) or ("is a parameter of every builder" if name in RESERVED else "is there twice")
+            why = field_fault(name) or ("is a parameter of every builder" if name in RESERVED else "occurs twice")
             yield Problem(message.place, f"{message.name!r} cannot have the parameter {name!r}: it {why}", "rename it")
     for name in message.parameters:
         if name not in used:
@@ -136,7 +136,7 @@ def _parameters(message: Message) -> Iterator[Problem]:
     carried = [name for part in message.parts for name in (part.each, part.cut) if name is not None]
     for name in sorted(message.optional - set(carried)):
         yield Problem(
-            message.place, f"{name!r} sets a flag of {message.name!r}, and no frame carries it", "use `each` or `cut`"
+            message.place, f"{name!r} sets a flag of {message.name!r}, but no frame carries it", "use `each` or `cut`"
         )
     for name in sorted({name for name in carried if carried.count(name) > 1}):
         yield Problem(
@@ -145,19 +145,21 @@ def _parameters(message: Message) -> Iterator[Problem]:
 
 
 def _payloads(message: Message) -> Iterator[Problem]:
-    """Yields a fault for each frame type that cannot carry what it is to carry."""
+    """Yields a fault for each frame type that cannot carry its parameter or fields."""
     senders = {part.frame.sender for part in message.parts}
     if len(senders) > 1:
-        yield Problem(message.place, f"the frames of {message.name!r} have two senders", "use frame types of one side")
+        yield Problem(
+            message.place, f"the frames of {message.name!r} have different senders", "use frame types of one side"
+        )
     for number, part in enumerate(message.parts):
         frame, cases = part.frame, part.frame.payload
         roles = {flag.role for flag in frame.flags}
         kinds = [case.structure for case in cases]
         if part.each is not None and part.cut is not None:
-            yield Problem(part.place, "a frame has `each` or `cut`, not both", "remove one")
+            yield Problem(part.place, "a frame has both `each` and `cut`", "remove one")
         elif part.is_single and (len(cases) != 1 or (number and kinds[0] is None and is_bytes(cases[0]))):
             yield Problem(
-                part.place, f"the payload of {frame.name!r} has no fields that a caller can give", "use `each` or `cut`"
+                part.place, f"the payload of {frame.name!r} has no fields that a caller can pass", "use `each` or `cut`"
             )
         elif part.each is not None and not (
             roles >= {"more", "last"} and all(map(is_argument, cases)) and len(cases) == 3
@@ -171,53 +173,55 @@ def _payloads(message: Message) -> Iterator[Problem]:
             yield Problem(
                 part.place,
                 f"{frame.name!r} cannot carry bytes in parts",
-                "use one with flags for more and for the last",
+                "use one that has flags with `role: more` and `role: last`",
             )
         if part.chooser is not None and (part.flags or part.otherwise is not None):
             yield Problem(
                 part.place,
-                "a frame has `choose`, or `flags` and `otherwise`, not both",
+                "a frame has both `choose` and `flags` or `otherwise`",
                 "remove `choose`, or the others",
             )
         elif not part.is_single and (part.chooser is not None or part.flags or part.otherwise is not None):
-            text = f"the flags of the frames of {frame.name!r} say what follows, and {message.name!r} sets others"
+            text = (
+                f"builders set the flags of several {frame.name!r} frames themselves, but {message.name!r} sets others"
+            )
             yield Problem(part.place, text, "remove `flags`, `otherwise`, and `choose`")
         if part.shorten and not (part.is_single and len(cases) == 1 and is_text(cases[0])):
             yield Problem(
-                part.place, f"the payload of {frame.name!r} is no text that can be shortened", "remove `shorten`"
+                part.place, f"the payload of {frame.name!r} is not a text that can be shortened", "remove `shorten`"
             )
 
 
 def _of_reactors(message: Message) -> Iterator[Problem]:
-    """Yields a fault for a message that a reactor could not send: it is found by its roles."""
+    """Yields a fault for a message that reactors, which find it by its roles, could not send."""
     if message.roles == ("command", "argument", "data"):
         data = message.parts[-1].cut
         if data is not None and data not in message.optional:
-            text = f"{message.name!r} always has the parameter {data!r}, and clients also send commands without data"
-            yield Problem(message.place, text, f"set a flag with {data!r}, as in `flags: {{have-data: {data}}}`")
+            text = f"{message.name!r} requires the parameter {data!r}, but clients also send commands without data"
+            yield Problem(message.place, text, f"let {data!r} set a flag, as in `flags: {{have-data: {data}}}`")
         names = message.parts[0]
         for flag in names.frame.flags:
             if data is not None and names.flags.get(flag.name) == data and flag.role != DATA_FOLLOWS:
-                text = f"{flag.name!r} announces {data!r} in {message.name!r}, and a receiver would not know"
+                text = f"{flag.name!r} announces {data!r} in {message.name!r}, but receivers do not recognize it"
                 yield Problem(flag.place, text, f"give it `role: {DATA_FOLLOWS}`")
     if message.roles == ("error",):
         (part,) = message.parts
         fatal = {flag.name for flag in part.frame.flags if flag.role == "fatal"}
         if fatal and {*(part.choices or (part.otherwise,))} <= fatal:
-            text = f"each {message.name!r} ends the connection, and servers also reject single requests"
-            yield Problem(part.place, text, "use `choose`, and name a flag without `role: fatal` in it")
+            text = f"each {message.name!r} ends the connection, but servers also reject single requests"
+            yield Problem(part.place, text, "use `choose` with a flag that does not have `role: fatal`")
         if not part.shorten:
             text = (
-                f"{message.name!r} rejects long texts, and servers send the texts of exceptions, which have any length"
+                f"{message.name!r} rejects long texts, but servers send texts of exceptions, which can have any length"
             )
             yield Problem(part.place, text, "add `shorten: true`")
 
 
 def _of_builders(message: Message, schema: Schema, allowed: Mapping[str, list[frozenset[str]]]) -> Iterator[Problem]:
-    """Yields a fault for constraints that builders and streams do not look at.
+    """Yields a fault for each constraint that builders and streams do not take into account.
 
-    A builder opens and closes streams with any of its frames, and a stream with settings has encoded payloads.
-    The first frame opens a stream if the caller wants it, or always if a constraint lets it do nothing else.
+    The first frame of a message opens a stream if the caller wants it, or always if a constraint requires it. The last frame
+    closes a stream if the caller wants it. A stream with settings has encoded payloads.
     """
     begin, end, encoded = (
         {flag.name for flag in schema.stream_flags if flag.role == role} for role in ("begin", "end", "encoded")
@@ -230,11 +234,11 @@ def _of_builders(message: Message, schema: Schema, allowed: Mapping[str, list[fr
             if not one.is_about_fields:
                 continue
             if "length" in one.names:
-                text = f"builders of {message.name!r} make payloads of any length, and a constraint wants it {one.kind}"
-                yield Problem(one.place, text, "remove `length` from it, or leave the message out")
+                text = f"builders of {message.name!r} encode payloads of any length, but a constraint requires {one.kind} ones"
+                yield Problem(one.place, text, "remove `length` from it, or remove the message")
             if "request_id" in one.names and (part.frame.role == "error" or (part.frame.role and one.kind not in ids)):
                 ids_sent = "request id 0" if part.frame.role == "error" else "the request ids of commands"
-                text = f"{part.frame.name!r} is sent with {ids_sent}, and a constraint wants {one.kind} ids"
+                text = f"{part.frame.name!r} is sent with {ids_sent}, but a constraint requires {one.kind} ids"
                 yield Problem(one.place, text, "remove `request_id` from it")
     first = message.parts[0].frame
     opens = any(one.kind == "all-of" and begin & {*one.names} for one in first.constraints)
@@ -243,7 +247,7 @@ def _of_builders(message: Message, schema: Schema, allowed: Mapping[str, list[fr
             begins = [begin] if opens and number == 0 else [set(), begin] if number == 0 else [set()]
             ends = [set(), end] if number == len(sequence) - 1 else [set()]
             if settings is not None and encoded and part.frame.role not in (None, "settings"):
-                # A stream with a content encoding is opened by its settings.
+                # The settings open a stream with a content encoding.
                 begins = [*begins, encoded]
             for of_stream in (one | other for one, other in product(begins, ends)):
                 if flags | of_stream not in allowed[part.frame.name]:
@@ -253,12 +257,12 @@ def _of_builders(message: Message, schema: Schema, allowed: Mapping[str, list[fr
                         else "without opening or closing a stream"
                     )
                     text = f"{part.frame.name!r} can be sent {given}, which its constraints forbid"
-                    yield Problem(part.place, text, "leave stream flags out of its constraints")
+                    yield Problem(part.place, text, "remove stream flags from its constraints")
                     return
 
 
 def _order(message: Message, schema: Schema, allowed: Mapping[str, list[frozenset[str]]]) -> Iterator[Problem]:
-    """Yields a fault if the constraints of a frame type, or all states of a machine, refuse frames of the message."""
+    """Yields a fault if the constraints of a frame type, or a machine in every state, reject frames of the message."""
     stream_flags = {flag.name for flag in schema.stream_flags}
     receiver = {"client": "server", "server": "client"}.get(str(message.sender))
     machines = [
@@ -274,13 +278,13 @@ def _order(message: Message, schema: Schema, allowed: Mapping[str, list[frozense
             refused = _refused(machine, schema, sequence)
             if refused is not None:
                 shown = " ".join([refused[0].frame.name, *sorted(refused[1])])
-                text = f"{machine.name!r} refuses {shown!r} in {message.name!r}, whatever its state was before"
+                text = f"{machine.name!r} rejects {shown!r} in {message.name!r} from every state"
                 yield Problem(refused[0].place, text, "correct the order or the flags, or the rows")
                 return
 
 
 def _sequences(message: Message) -> Iterator[Sequence]:
-    """Yields the frames of the message with and without each parameter that can be left out or empty, and with each choice."""
+    """Yields the frames of the message with and without each optional or empty parameter, and with each choice."""
     optional = sorted(message.optional | {part.each for part in message.parts if part.each is not None})
     choices = [part.choices or (None,) for part in message.parts]
     for given in product((False, True), repeat=len(optional)):
@@ -304,10 +308,10 @@ def _sequences(message: Message) -> Iterator[Sequence]:
 
 
 def _refused(machine: Machine, schema: Schema, sequence: Sequence) -> tuple[MessagePart, frozenset[str]] | None:
-    """Returns the first frame that a machine refuses, whatever its state was before and whatever its guards answer.
+    """Returns the first frame that a machine rejects from every state, with any answers of its guards.
 
-    Frames that no row names are not its business, such as those that open a stream. A row with an action that sends something
-    refuses, too: the receiver answers before it has the whole message.
+    The machine ignores frames that no row names, such as those that open a stream. A row whose action can send frames counts
+    as a rejection, because the receiver would answer before it has the whole message.
     """
     named = {name for row in machine.transitions for name in row.frames}
     states = set(machine.states)
@@ -334,7 +338,7 @@ def _sends(row: Row, schema: Schema) -> bool:
 
 
 def _can_hold(condition: Condition | None, flags: frozenset[str], schema: Schema) -> bool:
-    """Returns True if some answers of guards, and some states of machines, make a condition true for a frame with these flags."""
+    """Returns True if a condition can be true for a frame with these flags, with any guards' answers and machines' states."""
     if condition is None:
         return True
     atoms = sorted(condition.atoms)

@@ -1,7 +1,7 @@
-"""The model: a schema, resolved and frozen. What emitters and faces see instead of YAML.
+"""The model of a schema, resolved and frozen. Emitters and tools use it instead of YAML.
 
-Names are those of the YAML (``command-name``, ``have-args``); references are resolved to objects where an emitter
-walks them, and kept as names where only a message needs them. Every part knows its ``place``.
+Names are those of the YAML (``command-name``, ``have-args``). References that emitters follow are resolved to objects; others
+stay names. Every part has its ``place`` in the schema.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ __all__ = [
 ]
 
 INTEGERS = {"u8": 1, "u16": 2, "u24": 3, "u32": 4}
-"""Integer types and their bytes."""
+"""The integer types, with their sizes in bytes."""
 
 STRINGS = ("ascii", "utf8", "bytes")
-"""Field types that are runs of bytes."""
+"""The field types that are strings of bytes."""
 
 
 def fitting_rules(type: str, size: str | None, at_most: str | None, *, repeat: bool) -> frozenset[str]:
-    """The rules that can say something of a field of a structure."""
+    """Returns the keys of ``rules`` that apply to a field of a structure."""
     if repeat or type not in (*INTEGERS, *STRINGS):
         return frozenset()
     rules = {"cut", "overflow"} if size != "rest" else set()
@@ -66,7 +66,7 @@ def fitting_rules(type: str, size: str | None, at_most: str | None, *, repeat: b
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """A requirement of the catalogue. ``section``: the heading and the document that it comes from."""
+    """A requirement of the catalogue. ``section``: the heading and the document of its source."""
 
     id: str
     binds: str
@@ -84,13 +84,13 @@ class Requirement:
 
     @property
     def sentence(self) -> str:
-        """Its words as one sentence."""
+        """The requirement as one sentence."""
         return sentence(self.binds, self.level, self.text)
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A place that puts a requirement into effect: in what the codec checks, or in a machine's table."""
+    """A place that enforces a requirement: a check of the codec or validator, or a row of a machine."""
 
     kind: Literal["codec", "machine", "validator"]
     path: str
@@ -99,7 +99,7 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """A flag: its name and its mask. ``role``: what it does, for code that serves every revision; None if nothing asks."""
+    """A flag. ``role``: its function in code that serves every revision; None if such code does not use it."""
 
     name: str
     bit: int
@@ -115,7 +115,7 @@ class Flag:
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """A rule over flags and header fields: ``kind`` is the word of the vocabulary.
+    """A constraint on flags or header fields. ``kind`` is its keyword in the schema.
 
     ``subject`` is the flag before the colon of ``forbids`` and ``requires``, and None for other kinds.
     """
@@ -128,7 +128,7 @@ class Constraint:
 
     @property
     def is_about_fields(self) -> bool:
-        """True if the names are those of header fields, False if they are those of flags. A flag may share a field's name."""
+        """True if ``names`` are header fields, False if they are flags. A flag can have the name of a field."""
         return self.kind in ("odd", "even")
 
 
@@ -145,7 +145,7 @@ class BitField:
 
     @property
     def width(self) -> int:
-        """How many bits it has."""
+        """The number of bits."""
         return self.high - self.low + 1
 
 
@@ -153,9 +153,9 @@ class BitField:
 class Field:
     """A field of a structure.
 
-    ``size`` is the name of an earlier field or ``rest``; ``count`` and ``sizes`` make it an array; ``repeat`` repeats
-    the structure named by ``type`` to the end. ``sized_by`` is the later field whose size or count this one gives:
-    such a field is computed when building. ``rules`` has the structure's rules where the field has none of its own.
+    ``size`` is the name of an earlier field or ``rest``. A field with ``count`` or ``sizes`` is an array. ``repeat`` repeats
+    the structure named by ``type`` to the end. ``sized_by`` is the later field whose size or count is in this one, so that the
+    encoder computes it. ``rules`` also has those of the structure, unless the field has its own.
     """
 
     name: str
@@ -177,18 +177,18 @@ class Field:
 
     @property
     def fixed_size(self) -> int | None:
-        """The size of one element in bytes where it is fixed."""
+        """The size of one element in bytes; None if it varies."""
         return INTEGERS.get(self.type)
 
     @property
     def is_array(self) -> bool:
-        """Whether the field holds a sequence of values."""
+        """True if the field has a sequence of values."""
         return self.count is not None or self.sizes is not None or self.repeat
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """Worked bytes. Either ``decodes`` is a value, or ``refused`` a requirement and ``offset`` where."""
+    """Example bytes. Either ``decodes`` is the decoded value, or ``refused`` the violated requirement, at ``offset``."""
 
     title: str
     data: bytes
@@ -214,32 +214,32 @@ class Structure:
 
     @property
     def is_cbor_map(self) -> bool:
-        """Whether it is a CBOR map instead of a row of fields."""
+        """True for a CBOR map, False for a sequence of fields."""
         return bool(self.entries)
 
     @cached_property
     def values(self) -> tuple[Field, ...]:
-        """The fields that a decoded value holds: those that building does not compute."""
+        """The fields of a decoded value, without those that the encoder computes."""
         return tuple(f for f in self.fields if f.sized_by is None)
 
     @cached_property
     def shown(self) -> tuple[Field, ...]:
-        """The fields that a decoded value shows, in wire order: ``values`` and computed ones with ``show``."""
+        """The fields that decoded values show, in wire order: ``values`` and the computed fields with ``show``."""
         return tuple(f for f in self.fields if f.sized_by is None or f.show)
 
     @cached_property
     def counters(self) -> tuple[Field, ...]:
-        """The fields that say how many strings an element of a repeated structure has."""
+        """The fields that are counts of other fields."""
         return tuple(f for f in self.fields if any(f.name == other.count for other in self.fields))
 
     def field(self, name: str) -> Field:
-        """The field called ``name``."""
+        """Returns the field with this name."""
         return next(f for f in self.fields if f.name == name)
 
 
 @dataclass(frozen=True, slots=True)
 class PayloadCase:
-    """One case of a frame's payload: a structure, or a single field that takes all of it."""
+    """One case of a frame's payload: a structure, or a single field that is the whole payload."""
 
     structure: Structure | None
     field: Field | None
@@ -268,13 +268,13 @@ class FrameType:
 
     @property
     def continued_by(self) -> str | None:
-        """The flag that makes the next frame of the request and type go on where this one ended."""
+        """The flag of a frame that the next frame of the same request and type continues; None without such a flag."""
         return next((case.after for case in self.payload if case.after), None)
 
 
 @dataclass(frozen=True)
 class Header:
-    """The frame: header fields in wire order, and the payload last."""
+    """The frame: header fields in wire order, then the payload."""
 
     doc: str
     fields: tuple[Field, ...]
@@ -286,7 +286,7 @@ class Header:
         return sum(f.fixed_size or 0 for f in self.fields)
 
     def locate(self, name: str) -> tuple[int, Field, BitField | None]:
-        """The offset in bytes of the field or bit field ``name``, and the field itself."""
+        """Returns the offset in bytes of a field or bit field, the field, and the bit field (None for a whole field)."""
         offset = 0
         for field in self.fields:
             if field.name == name and not field.bits:
@@ -298,12 +298,12 @@ class Header:
         raise KeyError(name)
 
     def rules(self, name: str) -> Mapping[str, str]:
-        """The rules of the field or bit field ``name``."""
+        """Returns the rules of a field or bit field."""
         _, field, bits = self.locate(name)
         return field.rules if bits is None else bits.rules
 
     def parity(self, name: str) -> Mapping[str, str] | None:
-        """Whose odd and even values of the field ``name`` are."""
+        """Returns the sides that own the odd and the even values of a field; None if none do."""
         return self.locate(name)[1].parity
 
 
@@ -335,7 +335,7 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """A question that a machine asks; ``values`` are its answers, empty for true and false."""
+    """A question that the condition of a transition asks. ``values``: its answers; empty for true and false."""
 
     name: str
     values: tuple[str, ...]
@@ -345,7 +345,7 @@ class Guard:
 
 @dataclass(frozen=True, slots=True)
 class EventField:
-    """A field of an event. ``type``: a word of the language, such as ``request-id`` or ``payload-field``."""
+    """A field of an event. ``type``: a type of the language, such as ``request-id`` or ``payload-field``."""
 
     name: str
     type: str
@@ -356,9 +356,9 @@ class EventField:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An object that reactors report. ``inherited``: the fields of the event that it ``extends``.
+    """An object that reactors return. ``inherited``: the fields of the event that it ``extends``.
 
-    ``sends``: the event brings frames to send, so it is more than a plain value.
+    ``sends``: True if the event has frames to send, and is thus not a plain value.
     """
 
     name: str
@@ -378,7 +378,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """An action of transitions. ``events``: the names of the events that it can lead to."""
+    """An action of transitions. ``events``: the names of the events that it can return."""
 
     name: str
     events: tuple[str, ...]
@@ -390,8 +390,8 @@ class Action:
 class Condition:
     """A condition of a transition.
 
-    ``kind`` is flag, guard, state, not, and, or or. ``name`` and ``value`` belong to the first three, ``parts`` to the
-    others; the ``value`` of a guard without values is None.
+    The kinds ``flag``, ``guard``, and ``state`` have ``name`` and ``value``; the others have ``parts``. The ``value`` of a
+    flag, and of a guard that answers true or false, is None.
     """
 
     kind: Literal["flag", "guard", "state", "not", "and", "or"]
@@ -401,18 +401,18 @@ class Condition:
 
     @cached_property
     def size(self) -> int:
-        """How many conditions it is made of, itself among them."""
+        """The number of conditions in it, itself included."""
         return 1 + sum(part.size for part in self.parts)
 
     @cached_property
     def atoms(self) -> frozenset[tuple[str, str]]:
-        """The flags, guards and states that it looks at, as pairs of kind and name."""
+        """The flags, guards, and machines that it depends on, as pairs of kind and name."""
         if self.parts:
             return frozenset().union(*(part.atoms for part in self.parts))
         return frozenset({(self.kind, self.name)})
 
     def holds(self, facts: Mapping[tuple[str, str], object]) -> bool:
-        """Whether it holds, given the value of every atom."""
+        """Returns True if the condition is true. ``facts``: the value of each atom."""
         if self.kind == "not":
             return not self.parts[0].holds(facts)
         if self.kind == "and":
@@ -425,7 +425,7 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One transition (``to``) or refusal (``error``) of a machine; ``frames`` is empty for an event."""
+    """One transition (``to``) or rejection (``error``) of a machine. ``frames`` is empty for an event."""
 
     source: str
     frames: tuple[str, ...]
@@ -442,7 +442,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A state machine. ``states`` maps names to docs, ``state_places`` to where each is declared."""
+    """A state machine. ``states`` has the docs of states by name, ``state_places`` their places."""
 
     name: str
     role: Literal["client", "server", "both"]
@@ -484,5 +484,5 @@ class Schema:
 
     @cached_property
     def frames_by_code(self) -> Mapping[int, FrameType]:
-        """The frame types by the number in the header."""
+        """The frame types by their code in the header."""
         return {frame.code: frame for frame in sorted(self.frames.values(), key=lambda f: f.code)}

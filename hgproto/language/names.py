@@ -1,7 +1,7 @@
-"""What parts of a schema may be called, so that generated Python can have a name for each.
+"""The Python names of parts of a schema, and the checks that they are usable in generated code.
 
-``stream-settings`` is the function ``decode_stream_settings``, the class ``StreamSettings`` and the table
-``STREAM_SETTINGS``. None of these may be a word of Python or hide a name that every generated module has.
+For example, ``stream-settings`` has the function ``decode_stream_settings``, the class ``StreamSettings``, and the table
+``STREAM_SETTINGS``. Such a name must not be a keyword of Python, or hide a name that every generated module has.
 """
 
 from __future__ import annotations
@@ -27,42 +27,42 @@ __all__ = [
 
 
 def snake(name: str) -> str:
-    """``stream-settings`` as ``stream_settings``."""
+    """Returns ``stream_settings`` for ``stream-settings``."""
     return name.replace("-", "_")
 
 
 def upper(name: str) -> str:
-    """``stream-settings`` as ``STREAM_SETTINGS``."""
+    """Returns ``STREAM_SETTINGS`` for ``stream-settings``."""
     return snake(name).upper()
 
 
 def camel(name: str) -> str:
-    """``stream-settings`` as ``StreamSettings``."""
+    """Returns ``StreamSettings`` for ``stream-settings``."""
     return "".join(part.capitalize() for part in snake(name).split("_"))
 
 
 def flag_class(frame: str) -> str:
-    """The class of the flags of a frame type: ``CommandNameFlag`` of ``command-name``."""
+    """Returns the name of the class of a frame type's flags: ``CommandNameFlag`` for ``command-name``."""
     return f"{camel(frame)}Flag"
 
 
 def state_class(machine: str) -> str:
-    """The class of the states of a machine: ``ServerRequestState`` of ``server-request``."""
+    """Returns the name of the class of a machine's states: ``ServerRequestState`` for ``server-request``."""
     return f"{camel(machine)}State"
 
 
 LENGTH_LIMIT = "max-payload"
-"""The limit of the length field: readers and writers go by this name."""
+"""The name of the limit of the length field, for readers and writers."""
 SEND_LIMIT = "send-payload"
-"""The limit at which messages are cut, if a schema has it."""
+"""The name of the limit on payloads that builders of messages apply, if a schema has it."""
 HEADER = "frame-header"
-"""What the header of every frame is called where names stand side by side."""
+"""The name of the header of every frame in lists of structures."""
 
 RECORD_NAMES = frozenset({"as_dict", "extra", "property", "replace", "self", "shown"})
-"""What a record has besides its fields, and what its class is made by."""
+"""The attributes that every record has besides its fields, and the names that its class definition needs."""
 
 TYPE_NAMES = frozenset({"ascii", "bytes", "u8", "u16", "u24", "u32", "utf8"})
-"""The types that are no structures."""
+"""The types that are not structures."""
 
 _EVERYWHERE = """
     CODES DIGEST FIELDS FIELD_BITS FLAG_NAMES FRAME HEADER_BYTES INTERRUPTS ITEMS_LIMIT LAYOUTS LIMITS MAX_PAYLOAD MEDIA_TYPE
@@ -88,17 +88,17 @@ _EVERYWHERE = """
     all bool bytearray bytes dict frozenset hex int len list memoryview object property range set str sum tuple type
 """
 MODULE_NAMES = frozenset(_EVERYWHERE.split())
-"""What generated modules have whatever the schema says: their own, what they import, what they use of Python's."""
+"""The names in every generated module: its own, those that it imports, and the built-in ones that it uses."""
 
 
 def field_fault(name: str) -> str | None:
-    """Why a field, or an entry of a CBOR map, cannot be called ``name``; None when it can."""
+    """Returns the reason that a field or an entry of a CBOR map cannot have this name; None if it can."""
     if iskeyword(name):
-        return "is a word of Python"
+        return "is a keyword of Python"
     if name in RECORD_NAMES:
-        return "is what every record has"
+        return "is an attribute of every record"
     if name == "rest":
-        return "is a word of the language"
+        return "is a keyword of the language"
     if name.endswith("_"):
         return "ends in an underscore, as the variables of generated code do"
     return None
@@ -107,7 +107,7 @@ def field_fault(name: str) -> str | None:
 def name_faults(
     structures: list[str], frames: list[str], machines: list[str], events: list[str], messages: list[str]
 ) -> Iterator[tuple[str, str, str]]:
-    """For each structure, frame type, machine and event that cannot be called so: its section, its name, and why."""
+    """Yields the section, the name, and the reason for each part whose name cannot be used."""
     taken: dict[str, str] = {}
     sections = {
         "structures": structures,
@@ -118,7 +118,7 @@ def name_faults(
     }
     for section, names in sections.items():
         if section in ("machines", "events", "messages"):
-            taken = {}  # they are in a module of their own
+            taken = {}  # these parts have their own module
         for name in names:
             ours = _NAMES_OF[section](name)
             hidden = next((each for each in ours if each in MODULE_NAMES or each in taken), None)
@@ -126,15 +126,15 @@ def name_faults(
             if name in TYPE_NAMES and section == "structures":
                 yield section, name, "is a type of the language"
             elif any(map(iskeyword, ours)):
-                yield section, name, "is a word of Python"
+                yield section, name, "is a keyword of Python"
             elif name == HEADER and section == "frames":
-                yield section, name, "is what the header of every frame is called"
+                yield section, name, "is the name of the header of every frame"
             elif hidden in MODULE_NAMES:
                 yield section, name, f"would hide {hidden!r} of the generated code"
             elif twice is not None:
-                yield section, name, f"is {twice!r} in Python twice, as a class and as a table"
+                yield section, name, f"would be {twice!r} in Python twice, as a class and as a table"
             elif hidden is not None:
-                yield section, name, f"is {hidden!r} in Python, and so is {taken[hidden]!r}"
+                yield section, name, f"would be {hidden!r} in Python, like {taken[hidden]!r}"
             taken |= dict.fromkeys(ours, name)
 
 
@@ -149,4 +149,4 @@ _NAMES_OF: dict[str, Callable[[str], list[str]]] = {
     "events": lambda name: [camel(name)],
     "messages": lambda name: [snake(name)],
 }
-"""What parts of each section are called in Python."""
+"""For each section, a function that returns the Python names of a part."""

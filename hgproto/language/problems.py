@@ -1,4 +1,4 @@
-"""What is wrong with a schema, and where: file, line, column, and what to do."""
+"""Faults of a schema: their place (file, line, and column), a message, and advice."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Adviser", "Place", "Problem", "SchemaError", "suggestion"]
 
 @dataclass(frozen=True, slots=True, order=True)
 class Place:
-    """A place in a schema file; line and column count from 1, and are 0 for the file as a whole."""
+    """A place in a schema file. Line and column count from 1, and are 0 for the whole file."""
 
     file: str
     line: int = 0
@@ -29,7 +29,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One fault of a schema: the place, what is wrong, and what to do about it."""
+    """One fault of a schema: the place, the fault, and the remedy."""
 
     place: Place
     message: str
@@ -40,10 +40,10 @@ class Problem:
 
 
 class SchemaError(HgprotoError):
-    """A schema that cannot be used. ``problems`` holds every fault found, in order of place.
+    """The exception for a schema with faults. ``problems``: every fault that was found, in order of place.
 
-    ``unreadable``: True if a file could not be read, so that nothing is known about the schema.
-    ``files``: the files that ``hgproto.language.load`` opened or looked for; a change of one may mend the schema.
+    ``unreadable``: True if a file could not be read, so that the schema could not be checked.
+    ``files``: the files that ``hgproto.language.load`` opened or looked for; a change to one of them may fix the schema.
     """
 
     def __init__(self, problems: Sequence[Problem], *, unreadable: bool = False) -> None:
@@ -57,18 +57,18 @@ class SchemaError(HgprotoError):
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """What to write instead of ``word``: the closest known one, or all of them."""
+    """Returns advice for an unknown ``word``: the closest known name, or the known names."""
     return Adviser().suggestion(word, known)
 
 
 class Adviser:
-    """Suggests names until it has compared :data:`MAX_COMPARED`: a schema may have thousands of faults."""
+    """Suggests names, up to :data:`MAX_COMPARED` comparisons, since a schema may have thousands of faults."""
 
     def __init__(self) -> None:
         self._left = MAX_COMPARED
 
     def suggestion(self, word: str, known: Iterable[str]) -> str:
-        """What to write instead of ``word``: the closest known one, or all of them."""
+        """Returns advice for an unknown ``word``: the closest known name, or the known names."""
         if self._left <= 0:
             return "correct the name"
         known = sorted(known)
@@ -76,7 +76,7 @@ class Adviser:
         return f"did you mean {close!r}?" if close else self.listed(known)
 
     def listed(self, known: Sequence[str]) -> str:
-        """What to write instead of a word that is not like any: one of ``known``, as far as there is room for them."""
+        """Returns advice that lists the ``known`` names, up to :data:`_MOST_NAMES` of them."""
         if self._left <= 0:
             return "correct the name"
         self._left -= _price(known)
@@ -84,9 +84,9 @@ class Adviser:
         return f"use one of {', '.join(known[:_MOST_NAMES])}{more}" if known else "there is none to refer to"
 
     def closest(self, word: str, known: Iterable[str]) -> str | None:
-        """The name that is most like ``word``, None where none is found.
+        """Returns the known name that is most similar to ``word``; None if no name is similar.
 
-        Of many names, only those that are about as long are tried.
+        Among many names, it compares only some: those of a similar length that begin or end with a character of ``word``.
         """
         if self._left <= 0:
             return None
@@ -101,12 +101,12 @@ class Adviser:
 
 
 def _price(names: Sequence[str]) -> int:
-    """What looking through names counts for: a hundredth of comparing them."""
+    """Returns the price of iterating over names, in comparisons: a hundredth of their number."""
     return 1 + len(names) // 100
 
 
 MAX_COMPARED = 20_000
-"""Names that are compared with those of all faults together: a second or two."""
+"""The largest number of comparisons of names for all faults of a schema: a second or two."""
 
 _MOST_NAMES, _MOST_TRIED, _LONGEST = 100, 500, 200
-"""Names in a message, names that are compared with one, and characters of it: a schema may have thousands of faults."""
+"""The largest number of names in a message, of names compared with one word, and of characters compared of the word."""

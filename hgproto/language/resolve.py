@@ -1,7 +1,7 @@
-"""From checked data to the model: every name is looked up, every reference to a requirement is noted.
+"""Resolves data of the right shape into the model: looks up every name, and notes every reference to a requirement.
 
-What is refused here are names that lead nowhere: requirements, structures, flags, fields, limits. Those of machines are
-refused by :mod:`hgproto.language.resolve_machines`.
+This module rejects unknown names of requirements, structures, flags, fields, and limits.
+:mod:`hgproto.language.resolve_machines` rejects those in machines, messages, and events.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 __all__ = ["resolve"]
 
 HEADER_FIELDS = ("length", "request_id", "stream_id", "stream_flags", "type", "flags", "payload")
-"""What the header has to have, since every face of a frame shows it."""
+"""The fields that every header must have, because frames show them in all formats."""
 
 
 def resolve(source: Source, digest: str) -> model.Schema:
-    """The model of data that has the right shape. Raises :class:`~hgproto.language.SchemaError`."""
+    """Returns the model for data of the right shape. Raises :class:`~hgproto.language.SchemaError`."""
     return _Resolver(source).schema(digest)
 
 
@@ -44,7 +44,7 @@ class _Resolver(MachineResolver):
         self.structures: dict[str, model.Structure] = {}
 
     def rules(self, data: Data, path: Path, biting: Collection[str] | None = None) -> dict[str, str]:
-        """The rules of a part. Those that bite nowhere (all do when ``biting`` is None) enforce no requirement."""
+        """Returns the rules of a part, and notes that those in ``biting`` (None: all) enforce their requirements."""
         rules: dict[str, str] = data.get("rules", {})
         for key, name in rules.items():
             if biting is None or key in biting:
@@ -121,7 +121,7 @@ class _Resolver(MachineResolver):
         return schema
 
     def texts(self, schema: model.Schema) -> None:
-        """Looks up what the texts mention."""
+        """Looks up the names that texts mention."""
         parts = all_parts(schema)
         ends = by_end(parts)
         names = {name for part in parts for name in (part.name, part.name.rpartition(".")[2])}
@@ -130,10 +130,10 @@ class _Resolver(MachineResolver):
                 if is_name and find_part(piece, parts, owner(path), ends) is None:
                     nearest = self.adviser.closest(piece, names)
                     advice = f"did you mean {nearest!r}?" if nearest else "name a part of the schema"
-                    message = f"nothing is called {piece!r}"
+                    message = f"unknown name {piece!r}"
                     if len(found := ends.get(piece, [])) > 1:
-                        message = f"{', '.join(part.name for part in found)} are called {piece!r}"
-                        advice = "say of what, with a dot"
+                        message = f"the name {piece!r} is ambiguous: {', '.join(part.name for part in found)}"
+                        advice = "write the owner and a dot before it"
                     self.problems.append(Problem(self.source.place(path), message, advice))
 
     def sources(self) -> dict[str, Document]:
@@ -146,7 +146,7 @@ class _Resolver(MachineResolver):
             for section in source.sections:
                 if section in known:
                     place = self.source.key_place(("sources", source.name, "sections", section))
-                    message = f"the section {section!r} is in {known[section]!r} too"
+                    message = f"the section {section!r} is also in {known[section]!r}"
                     self.problems.append(Problem(place, message, "give it another name"))
                 known[section] = source.name
         return sources
@@ -203,14 +203,14 @@ class _Resolver(MachineResolver):
     def fields(
         self, data: list[Data], path: Path, rules: dict[str, str], limits: Collection[str]
     ) -> tuple[model.Field, ...]:
-        """Fields in order, embedded ones in place; each knows the later field whose size or count it gives."""
+        """Returns the fields in order, with embedded ones in place, and sets their ``sized_by``."""
         result: list[model.Field] = []
         places: list[Place] = []
         giving = _giving(data)
         for index, part in enumerate(data):
             here = (*path, index)
             if "embed" in part:
-                if self.known("structure declared before this", part["embed"], self.structures, (*here, "embed")):
+                if self.known("earlier structure", part["embed"], self.structures, (*here, "embed")):
                     result.extend(self.embedded(part["embed"], (*here, "embed")))
                     places += [self.source.place((*here, "embed"))] * (len(result) - len(places))
                 if len(result) > 2 * MAX_FIELDS:
@@ -227,9 +227,9 @@ class _Resolver(MachineResolver):
                 if giver not in (None, "rest"):
                     givers.setdefault(str(giver), field.name)
         if len(result) > MAX_FIELDS:
-            place, advice = self.source.place(path), "make a structure of some, or repeat one"
+            place, advice = self.source.place(path), "move some to another structure, or repeat one"
             self.problems.append(Problem(place, f"there are more than {MAX_FIELDS} fields", advice))
-        # Each name once, so that embedding them again does not double what there is to say.
+        # Keep each name once, so that embedding the fields again does not repeat the faults.
         kept: list[model.Field] = []
         taken: set[str] = set()
         for field, place in zip(result, places, strict=True):
@@ -249,7 +249,7 @@ class _Resolver(MachineResolver):
         return structure.fields
 
     def field(self, part: Data, here: Path, inherited: dict[str, str], *, gives: bool = False) -> model.Field:
-        """Returns a field. ``gives``: it gives the size or the number of a later one, whose own rule says what is too much."""
+        """Returns a field. ``gives``: True if it has the size or count of a later field, whose rule ``overflow`` then applies."""
         kind = part["type"]
         if "name" in part:
             self.usable(part["name"], (*here, "name"))
@@ -268,7 +268,7 @@ class _Resolver(MachineResolver):
         )
         parity = part.get("parity")
         if parity:
-            # Whose numbers these are is told by one frame, but only a role knows what it may receive.
+            # The parity determines the sender of a frame; a receiver can only check it if it knows its own role.
             self.requirement(parity["requirement"], (*here, "parity", "requirement"), "machine")
         if "order" in part:
             self.requirement(part["order"], (*here, "order"), "validator")
@@ -322,11 +322,11 @@ class _Resolver(MachineResolver):
         )
 
     def cbor_type(self, data: Data, path: Path) -> CborType:
-        """``data``: a type with its options; an entry is one."""
+        """Returns the CBOR type for ``data``: a type with its options, or an entry, which has the same keys."""
         for key, types in OPTIONS.items():
             if key in data and data["type"] not in types:
                 place, advice = self.source.key_place((*path, key)), f"remove it, or use `type: {types[0]}`"
-                self.problems.append(Problem(place, f"`{key}` says nothing of a {data['type']}", advice))
+                self.problems.append(Problem(place, f"`{key}` does not apply to the type {data['type']}", advice))
             elif key not in data and data["type"] in types and key not in ("minimum", "choices"):
                 place = self.source.place(path)
                 self.problems.append(Problem(place, f"the type {data['type']} has no `{key}`", f"add `{key}: ...`"))
@@ -412,10 +412,10 @@ def _with_sized_by(field: model.Field, giver_of: str | None) -> model.Field:
 
 
 def _biting_rules(structure: Data) -> set[str]:
-    """The rules of a structure that say something of it, or of a field that has no such rule of its own."""
+    """Returns the rules of a structure that apply to it, or to a field without its own rule of the same key."""
     rules: dict[str, str] = structure.get("rules", {})
     if "entries" in structure:
-        # Nothing is missing where every key is optional, and a map that is cut off is malformed.
+        # A key cannot be missing if all are optional, and a truncated map is malformed.
         types = list(written_types(structure["entries"]))
         required = any(not entry.get("optional") for each in types for entry in each.get("entries", {}).values())
         return rules.keys() - {
@@ -436,15 +436,15 @@ def _biting_rules(structure: Data) -> set[str]:
 
 
 _OF_GIVERS = frozenset({"cut", "limit"})
-"""The rules that bytes can break of a field that gives the size or the number of another one."""
+"""The rules that bytes can violate in a field that is the size or count of another one."""
 
 
 def _giving(fields: list[Data]) -> set[str]:
-    """Returns the names of the fields that give the size or the number of another one."""
+    """Returns the names of the fields that are the size or count of another one."""
     return {part[key] for part in fields for key in ("size", "count", "sizes") if part.get(key, "rest") != "rest"}
 
 
 def _relevant_rules(inherited: dict[str, str], part: Data) -> dict[str, str]:
-    """The rules of a structure that say something of one of its fields."""
+    """Returns the rules of a structure that apply to one of its fields."""
     fitting = model.fitting_rules(part["type"], part.get("size"), part.get("at_most"), repeat="repeat" in part)
     return {key: rule for key, rule in inherited.items() if key in fitting and key != "empty"}

@@ -1,7 +1,6 @@
-"""From checked data to the model, for what a connection does: messages, machines, guards, actions, and events.
+"""Resolves the behavior of a connection into the model: messages, machines, guards, actions, and events.
 
-:class:`Lookup` looks names up and notes what leads nowhere, for these parts and for those of
-:mod:`hgproto.language.resolve`.
+:class:`Lookup` looks up names and notes unknown ones. :mod:`hgproto.language.resolve` uses it too.
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ Path = tuple["str | int", ...]
 Data = dict[str, Any]
 
 MAX_FIELDS = 256
-"""Fields of a structure, those that it embeds among them, and of all events: ten times what people need."""
+"""The largest number of fields of one structure, embedded ones included, and of all events: ten times what is needed."""
 
 MAX_ROWS = 10_000
-"""Rows of all machines, where a row of several states is counted for each: a hundred times ours."""
+"""The largest number of rows of all machines, counted for each of their states: a hundred times those of framing-0002."""
 
 
 class Lookup:
-    """Looks up names in the data of a schema. ``problems`` has what leads nowhere, ``references`` what enforces a requirement."""
+    """Looks up names in the data of a schema. ``problems``: unknown names. ``references``: what enforces each requirement."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
@@ -42,7 +41,7 @@ class Lookup:
         self.references: dict[str, list[model.Reference]] = {}
 
     def known(self, what: str, name: str, names: Collection[str], path: Path, *, is_key: bool = False) -> bool:
-        """Whether ``name`` is one of ``names``; a problem at ``path`` if it is not."""
+        """Returns True if ``name`` is one of ``names``; otherwise notes a problem at ``path``."""
         if name in names:
             return True
         place = self.source.key_place(path) if is_key else self.source.place(path)
@@ -50,14 +49,14 @@ class Lookup:
         return False
 
     def requirement(self, name: str, path: Path, kind: Literal["codec", "machine", "validator"]) -> str:
-        """Notes that the part at ``path`` puts the requirement into effect."""
+        """Notes that the part at ``path`` enforces a requirement, and returns its id."""
         if self.known("requirement", name, self.data["requirements"], path):
             reference = model.Reference(kind, ".".join(map(str, path)), self.source.place(path))
             self.references.setdefault(name, []).append(reference)
         return name
 
     def usable(self, name: str, path: Path) -> None:
-        """Notes a problem when generated code cannot have a field called ``name``."""
+        """Notes a problem if generated code cannot have a field of this name."""
         fault = field_fault(name)
         if fault is not None:
             place = self.source.place(path)
@@ -65,7 +64,7 @@ class Lookup:
 
 
 class MachineResolver(Lookup):
-    """Resolves machines, and what their rows refer to."""
+    """Resolves messages, machines, guards, actions, and events."""
 
     def __init__(self, source: Source) -> None:
         super().__init__(source)
@@ -73,7 +72,7 @@ class MachineResolver(Lookup):
         self.answers: dict[str, frozenset[str]] = {}
 
     def guards(self) -> dict[str, model.Guard]:
-        """The guards by name."""
+        """Returns the guards by name."""
         guards = {
             name: model.Guard(name, tuple(part.get("values", ())), part["doc"], self.source.key_place(("guards", name)))
             for name, part in self.data.get("guards", {}).items()
@@ -82,7 +81,7 @@ class MachineResolver(Lookup):
         return guards
 
     def events(self) -> dict[str, model.Event]:
-        """The events by name."""
+        """Returns the events by name."""
         events: dict[str, model.Event] = {}
         left = MAX_FIELDS
         for name, part in self.data.get("events", {}).items():
@@ -95,9 +94,9 @@ class MachineResolver(Lookup):
         return events
 
     def event(self, name: str, data: Data, path: Path, earlier: Mapping[str, model.Event]) -> model.Event:
-        """An event. ``earlier``: those declared before it."""
+        """Returns an event. ``earlier``: the events declared before it."""
         extended = None
-        if "extends" in data and self.known("event declared before this", data["extends"], earlier, (*path, "extends")):
+        if "extends" in data and self.known("earlier event", data["extends"], earlier, (*path, "extends")):
             extended = earlier[data["extends"]]
         inherited = () if extended is None else extended.fields
         own: list[model.EventField] = []
@@ -124,7 +123,7 @@ class MachineResolver(Lookup):
         )
 
     def messages(self, frames: Mapping[str, model.FrameType]) -> dict[str, Message]:
-        """The messages by name. Those that name unknown frame types are left out."""
+        """Returns the messages by name, without parts of unknown frame types."""
         messages = {}
         for name, data in self.data.get("messages", {}).items():
             path: Path = ("messages", name)
@@ -138,7 +137,7 @@ class MachineResolver(Lookup):
         return messages
 
     def message_part(self, data: Data, path: Path, frame: model.FrameType, parameters: Collection[str]) -> MessagePart:
-        """The frames of one type in a message."""
+        """Returns the frames of one type in a message."""
         names = [flag.name for flag in frame.flags]
         of_frame = f"flag of {frame.name!r}"
         for key in ("each", "cut"):
@@ -167,7 +166,7 @@ class MachineResolver(Lookup):
         )
 
     def emits(self) -> dict[str, model.Action]:
-        """The actions by name."""
+        """Returns the actions by name."""
         actions = {}
         for name, part in self.data.get("emits", {}).items():
             for index, event in enumerate(part.get("events", ())):
@@ -185,7 +184,7 @@ class MachineResolver(Lookup):
         guards: dict[str, model.Guard],
         stream_flags: Collection[str],
     ) -> model.Machine:
-        """A machine."""
+        """Returns a machine."""
         self.known("state", data["initial"], data["states"], (*path, "initial"))
         self.rows_left -= sum(
             len(part["from"]) if isinstance(part["from"], list) else 1 for part in data["transitions"]
@@ -221,7 +220,7 @@ class MachineResolver(Lookup):
         guards: dict[str, model.Guard],
         stream_flags: Collection[str],
     ) -> Iterator[model.Row]:
-        """A row as it is for each state that has it."""
+        """Yields a row once for each state in its ``from``."""
         several = isinstance(part["from"], list)
         sources = part["from"] if several else [part["from"]]
         for index, source in enumerate(sources):
@@ -252,7 +251,7 @@ class MachineResolver(Lookup):
             yield replace(row, source=source)
 
     def row_frames(self, value: Any, path: Path, frames: Iterable[str]) -> tuple[str, ...]:
-        """The frame types of a row."""
+        """Returns the frame types of a row."""
         every = tuple(frames)
         if value == "any":
             return every
@@ -265,7 +264,7 @@ class MachineResolver(Lookup):
     def condition(
         self, value: Any, path: Path, flags: Collection[str], guards: dict[str, model.Guard]
     ) -> model.Condition:
-        """A condition of a row."""
+        """Returns the condition of a row, or a part of one."""
         if isinstance(value, str):
             self.known("flag of these frames", value, flags, path)
             return model.Condition("flag", value)
@@ -287,6 +286,6 @@ class MachineResolver(Lookup):
             if answer is not None:
                 self.known(f"answer of the guard {name!r}", answer, self.answers[name], (*here, name))
             elif values:
-                message = f"the guard {name!r} has more answers than true and false"
+                message = f"the guard {name!r} does not answer with true or false"
                 self.problems.append(Problem(self.source.place(here), message, self.adviser.listed(values)))
         return model.Condition("guard", name, answer)

@@ -1,4 +1,4 @@
-"""Proves that frame types and flags fit their roles: the code for all revisions finds them by these and needs their payloads."""
+"""Checks that frame types and flags fit their roles, which the code for all revisions relies on."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _TEXTS = ("ascii", "utf8")
 
 
 def repeated_roles(parts: Iterable[Flag | FrameType]) -> Iterator[Problem]:
-    """Yields a fault for each part whose role an earlier part has."""
+    """Yields a fault for each part with the role of an earlier part."""
     taken: dict[str, str] = {}
     for part in parts:
         if part.role in taken:
-            message = f"{part.name!r} has the role of {taken[part.role]!r}"
-            yield Problem(part.place, message, "leave one of the roles out")
+            message = f"{part.name!r} has the same role as {taken[part.role]!r}"
+            yield Problem(part.place, message, "remove one of the roles")
         if part.role is not None:
             taken.setdefault(part.role, part.name)
 
@@ -35,29 +35,31 @@ def role_problems(schema: Schema) -> Iterator[Problem]:
     for frame in schema.frames.values():
         for check in frame.checks:
             if _CHECKS[check] != frame.role:
-                message = f"the check {check!r} is for frames with the role {_CHECKS[check]!r}, which {frame.name!r} does not have"
-                yield Problem(frame.place, message, f"give it `role: {_CHECKS[check]}`, or leave the check out")
+                message = (
+                    f"the check {check!r} is only for the role {_CHECKS[check]!r}, which {frame.name!r} does not have"
+                )
+                yield Problem(frame.place, message, f"give it `role: {_CHECKS[check]}`, or remove the check")
         if frame.role is None:
             continue
         for role in _FRAMES.get(frame.role, ()):
             if role not in roles:
-                message = f"no frame type has the role {role!r}, and {frame.name!r} the role {frame.role!r}"
+                message = f"{frame.name!r} has the role {frame.role!r}, but no frame type has the role {role!r}"
                 yield Problem(frame.place, message, f"give a frame type `role: {role}`")
         for role in _FLAGS.get(frame.role, ()):
             if all(flag.role != role for flag in frame.flags):
-                message = f"no flag of {frame.name!r}, which has the role {frame.role!r}, has the role {role!r}"
+                message = f"{frame.name!r} has the role {frame.role!r}, but none of its flags has the role {role!r}"
                 yield Problem(frame.place, message, f"give one of them `role: {role}`")
         fits, wanted = _PAYLOADS[frame.role]
         for number, case in enumerate(frame.payload):
             if not fits(case, schema) or (number and frame.role != "argument"):
                 message = f"the payload of {frame.name!r} does not fit its role {frame.role!r}"
-                yield Problem(case.place, message, f"use {wanted}, or leave the role out")
+                yield Problem(case.place, message, f"use {wanted}, or remove the role")
 
 
 def _announcement_problems(schema: Schema) -> Iterator[Problem]:
-    """Yields a fault for each row that takes a command to where data is taken, if no flag of the command announces data.
+    """Yields a fault for each row from a command to a state that accepts data, if no flag of commands announces data.
 
-    A receiver keeps the data of a request that has announced it. A schema in which no such row is left has no such flag, either.
+    A receiver keeps data only for a request that has announced it. A schema without such rows needs no such flag.
     """
     named = {frame.role: frame for frame in schema.frames.values() if frame.role in ("command", "data")}
     command, data = named.get("command"), named.get("data")
@@ -71,27 +73,29 @@ def _announcement_problems(schema: Schema) -> Iterator[Problem]:
         }
         for row in machine.transitions:
             if command.name in row.frames and row.source not in taking and row.to in taking:
-                message = f"the row takes {command.name!r} to {row.to!r}, where {data.name!r} is taken, and no flag announces it"
+                message = (
+                    f"{command.name!r} leads to {row.to!r}, which accepts {data.name!r}, but no flag announces data"
+                )
                 yield Problem(row.place, message, f"give the flag that announces data `role: {DATA_FOLLOWS}`")
 
 
 def is_text(case: PayloadCase, _: Schema | None = None) -> bool:
-    """Returns True if a payload is one text."""
+    """Returns True if a payload is a single text."""
     return case.field is not None and case.field.type in _TEXTS
 
 
 def _is_error(case: PayloadCase, _: Schema) -> bool:
-    # Servers send the texts of exceptions, which have any characters, or none.
+    # Servers send texts of exceptions, which can have any characters or be empty.
     return case.field is not None and case.field.type == "utf8" and "empty" not in case.field.rules
 
 
 def is_bytes(case: PayloadCase, _: Schema | None = None) -> bool:
-    """Returns True if a payload is any bytes."""
+    """Returns True if a payload is arbitrary bytes."""
     return case.field is not None and case.field.type == "bytes"
 
 
 def is_argument(case: PayloadCase, _: Schema | None = None) -> bool:
-    """Returns True if a payload is an argument, or a part of one."""
+    """Returns True if a payload is an argument or a part of one."""
     if case.structure is None:
         return False
     if case.after is not None:
@@ -127,7 +131,7 @@ def _is_progress(case: PayloadCase, _: Schema) -> bool:
 
 
 def _shape(structure: Structure) -> list[tuple[str, str]]:
-    """The names and types of what a decoded value shows."""
+    """Returns the names and types of the fields that decoded values show."""
     return [(field.name, field.type) for field in structure.shown]
 
 
@@ -138,36 +142,36 @@ _CHECKS = {
     "ascii-topic": "progress",
     "topic-end": "progress",
 }
-"""The roles of the frame types that each check of the validator looks at."""
+"""For each check of the validator, the role of the frame types that it checks."""
 _PROGRESS = {"topic": "text", "pos": "int", "total": "uint", "label": "text", "item": "text"}
-"""The types of the keys that a server can give in a progress map; the last two are optional."""
+"""The types of the keys that servers send in a progress map. The last two keys are optional."""
 _FRAMES = {"argument": ("command", "data")}
-"""The roles that other frame types have to have for one with a role."""
+"""For the role of a frame type, the roles that other frame types must have."""
 _OF_DATA = ("run_command", "command_data")
-"""The actions that hand on data, as in the names of their methods."""
+"""The actions that pass on data, as method names."""
 DATA_FOLLOWS = "data-follows"
 """The role of the flag of commands that announces data."""
 _FLAGS = {"argument": ("more", "last"), "data": ("more", "last"), "response": ("more", "last")}
-"""The roles that flags of a frame type with a role have to have."""
+"""For the role of a frame type, the roles that its flags must have."""
 _PAYLOADS: dict[str, tuple[Callable[[PayloadCase, Schema], bool], str]] = {
     "command": (is_text, "one text"),
     "argument": (
         is_argument,
-        "structures of two sizes (u8, u16, or u32), `name` (text), and `value` (bytes), which has an `at_most` in the case"
-        " with `when`, and is alone in the case with `after`",
+        "structures of two sizes (u8, u16, or u32), `name` (text), and `value` (bytes), where `value` has `at_most` in the case"
+        " with `when` and is the only field in the case with `after`",
     ),
     "data": (is_bytes, "one case of bytes"),
     "response": (is_bytes, "one case of bytes"),
     "error": (_is_error, "one text of the type `utf8` that may be empty"),
     "text": (
         _is_message,
-        "one structure that only repeats one with `format`, `labels`, and `args`, and no other value, as `atoms`",
+        "one structure with the single field `atoms`, which repeats a structure of exactly `format`, `labels`, and `args`",
     ),
     "progress": (
         _is_progress,
-        "one CBOR map that requires `topic` (text), `pos` (int), and `total` (uint), in which all other keys are optional, and"
-        " `label` and `item` are text",
+        "one CBOR map that requires `topic` (text), `pos` (int), and `total` (uint), with only optional keys besides, where"
+        " `label` and `item` are text if present",
     ),
     "settings": (_is_settings, "one structure of `profile` (ascii) and `settings` (bytes)"),
 }
-"""What the payload of a frame type with a role has to be: a test of each case, and its words. Only arguments have several."""
+"""For the role of a frame type, a test of each payload case, and a description. Only arguments have several cases."""

@@ -1,6 +1,6 @@
-"""Proves the rows of state machines: every state is reachable, and the rows of a state are disjoint.
+"""Proves that every state of a machine is reachable, and that the rows of each state are disjoint.
 
-The proof tries every combination of what conditions look at, so that its work has a limit.
+The proof tries every combination of values that conditions depend on, and has limits on their number.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 __all__ = ["machine_problems"]
 
 MAX_ASSIGNMENTS = 100_000
-"""Combinations of flags, guards and states tried for one state and frame type; our largest takes some hundreds."""
+"""The largest number of combinations of flags, guards, and states for one state and frame type; framing-0002 has hundreds."""
 
 MAX_WORK = 2_000_000
-"""Conditions looked at for all machines together: some seconds. Ours need some forty thousand."""
+"""The largest number of conditions evaluated for all machines: some seconds. framing-0002 needs about 40,000."""
 
 
 def machine_problems(schema: Schema, allowed: Mapping[str, list[frozenset[str]]]) -> Iterator[Problem]:
-    """Yields the faults of all machines. ``allowed``: the sets of flags that each frame type can have."""
+    """Yields the faults of all machines. ``allowed``: for each frame type, the sets of flags that it can have."""
     budget = [MAX_WORK]
     for machine in schema.machines.values():
         yield from _machine(machine, schema, allowed, budget)
@@ -63,7 +63,7 @@ def _machine(
         for row in rows if not found else ():
             if id(row) not in taken:
                 what = row.event or ", ".join(row.frames) or "frame"
-                message = f"the row is never taken in state {state!r}: no {what} meets its condition"
+                message = f"the row never applies in state {state!r}: no {what} meets its condition"
                 yield Problem(row.place, message, "correct `when`")
 
 
@@ -76,9 +76,9 @@ def _disjoint(
     taken: set[int],
     budget: list[int],
 ) -> Iterator[Problem]:
-    """Two rows that can hold at once, tried over every allowed combination of what their conditions look at.
+    """Yields a fault for two rows that can apply at once, after trying every allowed combination of their atoms.
 
-    ``taken`` gets the identities of the rows that can hold at all. ``budget``: the work that is left for all machines.
+    ``taken``: receives the ``id()`` of each row that can apply. ``budget``: the remaining work for all machines.
     """
     work = sum(1 if row.when is None else row.when.size for row in rows)
     budget[0] -= work
@@ -115,7 +115,7 @@ def _disjoint(
             if len(holding) > 1:
                 first, second = holding[0], holding[1]
                 message = (
-                    f"in state {first.source!r} of {machine.name!r}, {what!r} is taken by the row at {first.place} too"
+                    f"in state {first.source!r} of {machine.name!r}, the row at {first.place} also applies to {what!r}"
                 )
-                yield Problem(second.place, message, "make the conditions of the two disjoint")
+                yield Problem(second.place, message, "change the conditions so that only one of the two rows can apply")
                 return

@@ -1,6 +1,6 @@
-"""The shape of a schema: its data against ``meta.schema.json``, in messages for people.
+"""Checks the data of a schema against ``meta.schema.json``, and translates its errors for authors of schemas.
 
-The JSON Schema says what is allowed; this module only turns what jsonschema reports into a place and an advice.
+The JSON Schema defines the shape. This module only adds the place and advice to each error of jsonschema.
 """
 
 from __future__ import annotations
@@ -41,22 +41,22 @@ _BOUNDS = {
     "maximum": ("a number of at most {}", "use a smaller one"),
     "uniqueItems": ("each item once", "remove the second one"),
 }
-"""What a bound asks for, and what to do about a value that does not keep it."""
+"""For each bound, the expected value and the remedy for other values."""
 
 
 def _pattern(_: Any, pattern: str, value: Any, __: Any) -> Iterator[ValidationError]:
-    # JSON Schema means by $ the end of the text, Python also the place before a last line break.
+    # In JSON Schema, $ matches only the end of the text. In Python it also matches before a last line break.
     if isinstance(value, str) and not re.search(pattern.replace("$", r"\Z"), value):
         yield ValidationError(f"{value!r} does not match {pattern!r}")
 
 
 def _unique(_: Any, wanted: bool, value: Any, __: Any) -> Iterator[ValidationError]:
-    # Each item is looked at once; jsonschema compares each with all others.
+    # This takes linear time; jsonschema compares each item with all others.
     if wanted and isinstance(value, list) and len({json.dumps(item, sort_keys=True) for item in value}) < len(value):
-        yield ValidationError("an item is there twice")
+        yield ValidationError("an item occurs twice")
 
 
-# JSON Schema takes 1.0 for an integer; Python does not.
+# In JSON Schema, 1.0 is an integer; in Python it is not.
 _INTEGER = Draft202012Validator.TYPE_CHECKER.redefine(
     "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
 )
@@ -65,7 +65,7 @@ _Validator: Any = extend(Draft202012Validator, _KEYWORDS, type_checker=_INTEGER)
 
 
 def shape_problems(source: Source, meta: dict[str, Any]) -> list[Problem]:
-    """Where the data of ``source`` differs from what the JSON Schema ``meta`` allows."""
+    """Returns a fault for each part of the data in ``source`` that the JSON Schema ``meta`` forbids."""
     problems: list[Problem] = []
     adviser = Adviser()
     for error in _Validator(meta).iter_errors(source.data):
@@ -106,7 +106,7 @@ def _explain(source: Source, error: ValidationError, adviser: Adviser) -> list[P
                 )
             ]
         case "pattern":
-            return [Problem(place, f"{_show(value)} has not the right form", f"match {wanted}")]
+            return [Problem(place, f"{_show(value)} does not have the right form", f"match {wanted}")]
         case "not":
             keys = [key for key in wanted.get("required", []) if key in value]
             return [
@@ -124,14 +124,14 @@ def _explain(source: Source, error: ValidationError, adviser: Adviser) -> list[P
 
 
 def _explain_choice(source: Source, error: ValidationError, adviser: Adviser) -> list[Problem]:
-    """A choice where none fits, or more than one does."""
+    """Returns the faults of a value that fits none of several choices, or more than one."""
     path = tuple(error.absolute_path)
     schema: Any = error.schema
     choices: Any = error.validator_value
     sets = [choice["required"] for choice in choices if "required" in choice]
     if len(sets) == len(choices):
         if not isinstance(error.instance, dict):
-            return []  # that it is no mapping is a problem of its own
+            return []  # a value that is not a mapping has another error
         present = set(error.instance)
         nearest = max(sets, key=lambda keys: (len(present.intersection(keys)), -len(keys)))
         if any(present.issuperset(keys) for keys in sets):
@@ -142,11 +142,15 @@ def _explain_choice(source: Source, error: ValidationError, adviser: Adviser) ->
             advice = f"add {' and '.join(repr(key) for key in nearest if key not in present)}"
         wanted = ", or ".join(" and ".join(map(repr, keys)) for keys in sets)
         found = ", ".join(sorted(present)) or "nothing"
-        return [Problem(source.place(path), f"expected just one of {wanted}, found {found}", advice)]
+        return [Problem(source.place(path), f"expected exactly one of {wanted}, found {found}", advice)]
     best = best_match([error])
     if best is not None and best is not error:
         return _explain(source, best, adviser)
-    return [Problem(source.place(path), f"{_show(error.instance)} fits no choice", str(schema.get("description", "")))]
+    return [
+        Problem(
+            source.place(path), f"{_show(error.instance)} does not fit any choice", str(schema.get("description", ""))
+        )
+    ]
 
 
 def _advice(wanted: object, value: object) -> str:

@@ -1,4 +1,4 @@
-"""Field tables for people: the header, a structure, a frame type, the messages or the events, from the schema."""
+"""Text tables of the parts of a schema: the header, structures, frame types, messages, and events."""
 
 from __future__ import annotations
 
@@ -29,30 +29,30 @@ __all__ = [
 WIDTH = 100
 
 MESSAGES = "messages"
-"""The name under which all messages are shown."""
+"""The name that shows all messages."""
 
 EVENTS = "events"
-"""The name under which all events are shown."""
+"""The name that shows all events."""
 
-_MESSAGES_DOC = "What one side tells the other, as frames in order, and what a caller gives for them."
+_MESSAGES_DOC = "The messages that each side sends, as frames in order, and the parameters that a caller passes."
 
 _EVENTS_DOC = "The events that reactors report, and the actions that lead to them."
 
 
 def names(schema: Schema) -> list[str]:
-    """The names under which something is shown."""
+    """Returns the names that :func:`show` accepts."""
     return list(dict.fromkeys(name for name, _, _ in _parts(schema)))
 
 
 def overview(schema: Schema) -> Iterator[str]:
-    """The list of all that can be shown."""
+    """Yields the lines of a list of all parts that can be shown."""
     yield f"{schema.revision}: {schema.title}"
     yield ""
-    yield from _table(("name", "what it is"), [(name, doc) for name, doc, _ in _parts(schema)])
+    yield from _table(("name", "meaning"), [(name, doc) for name, doc, _ in _parts(schema)])
 
 
 def show(name: str, schema: Schema) -> Iterator[str]:
-    """The tables of all that has one of :func:`names`. Raises :class:`KeyError` for another name."""
+    """Yields the lines of the tables of a name. Raises :class:`KeyError` for a name that is not one of :func:`names`."""
     tables = [table for each, _, table in _parts(schema) if each == name]
     if not tables:
         raise KeyError(name)
@@ -63,9 +63,9 @@ def show(name: str, schema: Schema) -> Iterator[str]:
 
 
 def _parts(schema: Schema) -> Iterator[tuple[str, str, Iterator[str]]]:
-    """All that is shown, each with its name, its doc and its table.
+    """Yields each part that can be shown: its name, its doc, and the lines of its table.
 
-    The table of a frame type has the structures of its payload, so one of the same name is not shown again.
+    The table of a frame type includes the structures of its payload. A structure of the same name is not shown again.
     """
     yield HEADER, schema.header.doc, _header(schema)
     for frame in schema.frames.values():
@@ -101,7 +101,7 @@ def _header(schema: Schema) -> Iterator[str]:
 
 
 def rules_of_header(schema: Schema) -> list[str]:
-    """The ids of the rules of the header and of the stream flags."""
+    """Returns the ids of the requirements on the header and on stream flags."""
     ids = [rule for field in schema.header.fields for rule in field.rules.values()]
     ids += [rule for field in schema.header.fields for bits in field.bits for rule in bits.rules.values()]
     ids += [field.parity["requirement"] for field in schema.header.fields if field.parity]
@@ -131,7 +131,7 @@ def _frame(frame: FrameType, schema: Schema) -> Iterator[str]:
 
 
 def rules_of_frame(frame: FrameType, schema: Schema) -> list[str]:
-    """The ids of the rules that one frame of a type can break by itself, beside those of every frame."""
+    """Returns the ids of the requirements that a single frame of a type can violate, without those on every frame."""
     ids = [frame.sender_requirement] if frame.sender_requirement else []
     ids += [constraint.requirement for constraint in frame.constraints]
     for case in frame.payload:
@@ -175,7 +175,7 @@ def _messages(schema: Schema) -> Iterator[str]:
     )
     yield ""
     frames = [(one.name, part.frame.name, _said(filling(part))) for one in messages for part in one.parts]
-    yield from _table(("message", "frames", "what is in them"), frames)
+    yield from _table(("message", "frames", "contents"), frames)
     rows = [
         (one.name, name, "no" if one.is_optional(name) else "yes", doc)
         for one in messages
@@ -187,7 +187,7 @@ def _messages(schema: Schema) -> Iterator[str]:
 
 
 def filling(part: MessagePart) -> Iterator[tuple[str, str]]:
-    """Yields what is in the frames of a part of a message: words, each with ``parameter`` or ``flag`` if it is the name of one."""
+    """Yields the words that describe the frames of a part of a message, each with its kind: ``parameter``, ``flag``, or ""."""
     names = [("parameter", name) for name in part.fields or (part.each, part.cut) if name is not None]
     if part.each is not None:
         yield "", "each item of "
@@ -195,16 +195,16 @@ def filling(part: MessagePart) -> Iterator[tuple[str, str]]:
         yield "", ", " * bool(number)
         yield kind, name
     if not part.is_single:
-        yield "", ", in one frame or more"
+        yield "", ", in one or more frames"
     yield "", "nothing" * (not names) + ", shortened if it is too long" * part.shorten
     for flag, parameter in part.flags.items():
-        yield from (("", "; "), ("flag", flag), ("", " if "), ("parameter", parameter), ("", " is given"))
+        yield from (("", "; "), ("flag", flag), ("", " if "), ("parameter", parameter), ("", " is passed"))
     if part.otherwise is not None:
         yield from (("", "; otherwise " if part.flags else "; always "), ("flag", part.otherwise))
     for number, flag in enumerate(part.choices):
         yield from (("", " or " if number else "; "), ("flag", flag))
     if part.chooser is not None:
-        yield from (("", ", as "), ("parameter", part.chooser), ("", " says"))
+        yield from (("", ", selected by "), ("parameter", part.chooser))
 
 
 def _said(words: Iterator[tuple[str, str]]) -> str:
@@ -223,13 +223,13 @@ def _fields(structure: Structure) -> Iterator[str]:
 
 
 def type_text(field: Field) -> str:
-    """The type of a field, or of each of its elements."""
+    """Returns the type of a field, or of each of its elements."""
     text = {"ascii": "ASCII", "utf8": "UTF-8"}.get(field.type, field.type)
     return f"{text} each" if field.is_array else text
 
 
 def size_text(field: Field) -> str:
-    """Returns the number of bytes or elements of a field."""
+    """Returns the number of bytes or elements of a field, in words."""
     if field.repeat:
         return "to the end"
     if field.sizes is not None:
@@ -242,7 +242,7 @@ def size_text(field: Field) -> str:
 
 
 def rules_of_structure(structure: Structure, schema: Schema) -> list[str]:
-    """The ids of the rules of a structure and of those that it repeats."""
+    """Returns the ids of the requirements on a structure and on those that it repeats."""
     ids = [rule for field in structure.fields for rule in field.rules.values()] + list(structure.rules.values())
     for field in structure.fields:
         if field.type in schema.structures:
@@ -258,11 +258,11 @@ def _rules(ids: Sequence[str], schema: Schema) -> Iterator[str]:
         rows.append((name, f"{requirement.sentence}{ours}"))
     if rows:
         yield ""
-        yield from _table(("rule", "what it says"), rows)
+        yield from _table(("requirement", "text"), rows)
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Columns parted by two spaces; the last one is wrapped."""
+    """Yields the lines of a table. Two spaces separate the columns; the text of the last column is wrapped."""
     widths = [max(len(head), *(len(row[i]) for row in rows)) for i, head in enumerate(heads[:-1])]
     left = sum(widths) + 2 * len(widths)
     for row in (heads, tuple("-" * len(head) for head in heads), *rows):

@@ -1,8 +1,8 @@
-"""Strict YAML: plain values with the place of each.
+"""Strict YAML: plain values, with the place of each.
 
-YAML 1.2 scalars only (``true`` and ``false`` are the booleans, ``yes`` and ``on`` are strings), no duplicate keys,
-no anchors, no tags. :class:`Source` keeps the place of every value and key by its path from the root, so that later
-messages can name file, line and column.
+Scalars are those of YAML 1.2: only ``true`` and ``false`` are booleans; ``yes`` and ``on`` are strings. Duplicate keys, anchors,
+and tags are errors. :class:`Source` has the place of every value and key by its path from the root, so that messages can
+name the file, line, and column.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ if TYPE_CHECKING:
 __all__ = ["Source", "read"]
 
 MAX_DEPTH = 64
-"""Levels of nesting: ten times what the language needs, and far from Python's recursion limit."""
+"""The largest depth of nesting: ten times what the language needs, and well below Python's recursion limit."""
 
 MAX_BYTES = 8 << 20
-"""Bytes of a file: a hundred times our own, and some seconds of work."""
+"""The largest size of a file in bytes: a hundred times that of hgproto's own, and some seconds of work."""
 
 MAX_DIGITS = 40
-"""Characters of a number: more than 128 bits need, and far from where Python refuses to convert them."""
+"""The largest length of a number in characters: enough for 128 bits, and well below Python's limit for conversions."""
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""libyaml where PyYAML was built with it: the same tokens and marks, ten times as fast."""
+"""The loader of libyaml if PyYAML was built with it. It yields the same tokens and marks, ten times as fast."""
 
 _INT = re.compile(r"[-+]?[0-9]+\Z|0x[0-9a-fA-F]+\Z|0o[0-7]+\Z")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z|[-+]?\.(inf|Inf|INF)\Z|\.(nan|NaN|NAN)\Z")
 _BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _NULL = {"", "~", "null", "Null", "NULL"}
 _FORBIDDEN = re.compile("[^\t\n\r -~\u00a0-\u2027\u202f-\u2065\u206a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What YAML has no place for, the line breaks that editors do not count as such, and what reverses the order of text.
+"""The characters that YAML forbids, line breaks that editors do not recognize, and controls of the direction of text.
 
-With the latter (U+202A to U+202E, U+2066 to U+2069) a line can look like another one.
+Such controls (U+202A to U+202E, U+2066 to U+2069) can make a line look like another one.
 """
 _OLD_BOOL = {"yes", "no", "on", "off", "y", "n"}
 
@@ -58,7 +58,7 @@ Path_ = tuple["str | int", ...]
 
 
 class Source:
-    """The data of a schema, one or more files together, and where each part of it stands."""
+    """The data of a schema, merged from one or more files, and the place of each part."""
 
     def __init__(self) -> None:
         self.data: dict[str, Any] = {}
@@ -68,25 +68,25 @@ class Source:
         self._keys: dict[Path_, Place] = {}
 
     def place(self, path: Iterable[str | int]) -> Place:
-        """Where the value at ``path`` starts, or the closest value around it."""
+        """Returns the place where the value at ``path`` starts, or that of the closest value around it."""
         path = tuple(path)
         while path not in self._values and path:
             path = path[:-1]
         return self._values[path]
 
     def key_place(self, path: Iterable[str | int]) -> Place:
-        """Where the key that ends ``path`` stands."""
+        """Returns the place of the key at the end of ``path``."""
         path = tuple(path)
         return self._keys.get(path) or self.place(path)
 
     def mark(self, path: Path_, value: Place, key: Place | None = None) -> None:
-        """Notes where the value at ``path`` stands, and the key before it."""
+        """Notes the places of the value at ``path`` and of the key before it."""
         self._values.setdefault(path, value)
         if key is not None:
             self._keys.setdefault(path, key)
 
     def take_places(self, other: Source) -> None:
-        """Takes over the places of another source, for the paths that have none yet."""
+        """Adds the places of another source, for paths that have no place yet."""
         self._values = other._values | self._values
         self._keys = other._keys | self._keys
 
@@ -104,28 +104,30 @@ _ADVICE = {
 
 
 def unreadable(file: Path, error: OSError, include: Place | None = None) -> SchemaError:
-    """The error about a file that cannot be read. ``include``: the place that includes it, if one does."""
+    """Returns the exception for a file that cannot be read. ``include``: the place that includes it, if any."""
     message = f"cannot be read ({error.strerror or error})"
-    advice = _ADVICE.get(error.errno or 0, "check the disk that it is on, or use a copy of the file")
+    advice = _ADVICE.get(error.errno or 0, "check its disk, or use a copy of the file")
     if include is not None:
         return SchemaError([Problem(include, f"{quoted(str(file))} {message}", advice)], unreadable=True)
     return SchemaError([Problem(Place(str(file)), message, advice)], unreadable=True)
 
 
 def _bytes_of(file: Path) -> bytes:
-    """The bytes of a file. Raises :class:`SchemaError` for more than :data:`MAX_BYTES`, before they are read."""
+    """Returns the bytes of a file. Raises :class:`SchemaError` if there are more than :data:`MAX_BYTES`, without reading them."""
     with file.open("rb") as opened:
         data = opened.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         message = f"the file has more than {MAX_BYTES >> 20} MiB"
-        raise SchemaError([Problem(Place(str(file)), message, "name a schema; they are smaller")])
+        raise SchemaError(
+            [Problem(Place(str(file)), message, "check that it is a schema; split a schema that is too long")]
+        )
     return data
 
 
 def read(file: Path, source: Source, include: Place | None = None) -> dict[str, Any]:
-    """The mapping in ``file``; places go to ``source``. Raises :class:`SchemaError`.
+    """Returns the mapping in ``file``, and adds its places to ``source``. Raises :class:`SchemaError`.
 
-    ``include``: the place that includes the file, if one does.
+    ``include``: the place that includes the file, if any.
     """
     try:
         source.contents[file] = _bytes_of(file)
@@ -137,24 +139,24 @@ def read(file: Path, source: Source, include: Place | None = None) -> dict[str, 
         raise SchemaError([Problem(Place(str(file), 1, 1), message, error.remedy)]) from None
     except UnicodeDecodeError as error:
         place = _place_after(file, error.object[: error.start].decode("utf-8"))
-        raise SchemaError([Problem(place, "this is not UTF-8", "save the file as UTF-8")]) from None
+        raise SchemaError([Problem(place, "the file is not UTF-8", "save it as UTF-8")]) from None
     forbidden = _FORBIDDEN.search(text)
     if forbidden:
         raise SchemaError([_forbidden(forbidden[0], _place_after(file, text[: forbidden.start()]))])
     reader = _Reader(str(file), source)
     try:
-        reader.refuse_tokens(text)
+        reader.reject_tokens(text)
         node = yaml.compose(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = Place(str(file), mark.line + 1, mark.column + 1) if mark else Place(str(file))
-        what = f"{error.problem or 'this is not YAML'} ({error.context})" if error.context else f"{error.problem}"
+        what = f"{error.problem or 'the file is not YAML'} ({error.context})" if error.context else f"{error.problem}"
         raise SchemaError([Problem(place, what, "correct the YAML")]) from None
     except RecursionError:
         raise SchemaError([Problem(Place(str(file)), "nested too deeply", "flatten it")]) from None
     if not isinstance(node, yaml.MappingNode):
         place = reader.place(node) if node is not None else Place(str(file), 1, 1)
-        raise SchemaError([Problem(place, "a schema is a mapping", "start with `language: 1`")])
+        raise SchemaError([Problem(place, "the file is not a mapping", "start with `language: 1`")])
     data: dict[str, Any] = reader.value(node, ())
     if reader.problems:
         raise SchemaError(reader.problems)
@@ -163,7 +165,7 @@ def read(file: Path, source: Source, include: Place | None = None) -> dict[str, 
 
 
 def _place_after(file: Path, text: str) -> Place:
-    """The place after a text, in lines and columns as YAML counts them: CR ends a line too, and a column is a character."""
+    """Returns the place after a text, in lines and columns as in YAML: CR also ends a line, and a column is a character."""
     lines = re.split("\r\n?|\n", text)
     return Place(str(file), len(lines), len(lines[-1]) + 1)
 
@@ -181,9 +183,9 @@ class _Reader:
     def place(self, node: yaml.Node) -> Place:
         return Place(self.file, node.start_mark.line + 1, node.start_mark.column + 1)
 
-    def refuse_tokens(self, text: str) -> None:
-        """Anchors, aliases, tags and second documents are refused by their first token."""
-        refused = {
+    def reject_tokens(self, text: str) -> None:
+        """Raises :class:`SchemaError` for the first anchor, alias, tag, or mark of a document, and for deep nesting."""
+        rejected = {
             yaml.AnchorToken: ("an anchor", "write the value out; the language has no anchors"),
             yaml.AliasToken: ("an alias", "write the value out; the language has no aliases"),
             yaml.TagToken: ("a tag", "remove it; the language has no tags"),
@@ -192,8 +194,8 @@ class _Reader:
         }
         depth = 0
         for token in yaml.scan(text, Loader=_LOADER):
-            if type(token) in refused:
-                what, advice = refused[type(token)]
+            if type(token) in rejected:
+                what, advice = rejected[type(token)]
                 place = Place(self.file, token.start_mark.line + 1, token.start_mark.column + 1)
                 raise SchemaError([Problem(place, f"{what} is not allowed", advice)])
             if isinstance(token, _OPENING):
@@ -213,7 +215,7 @@ class _Reader:
         return self.scalar(node)
 
     def scalar(self, node: yaml.Node) -> Any:
-        # A file may end its lines with CR and LF, which YAML reads as LF. As an escape, CR would end a line where none is seen.
+        # YAML reads CR LF at the end of a line as LF. An escaped CR would end a line invisibly.
         forbidden = _FORBIDDEN.search(node.value) or re.search("\r", node.value)
         if forbidden:
             self.problems.append(_forbidden(forbidden[0], self.place(node)))
@@ -229,7 +231,7 @@ class _Reader:
                 continue
             if key in result:
                 first = self.source.key_place((*path, key))
-                self.problems.append(Problem(place, f"duplicate key {key!r}", f"it stands at {first} too; remove one"))
+                self.problems.append(Problem(place, f"duplicate key {key!r}", f"it is also at {first}; remove one"))
                 continue
             result[key] = self.value(value_node, (*path, key), place)
         return result
@@ -245,7 +247,9 @@ class _Reader:
             return text
         if len(text) > MAX_DIGITS:
             self.problems.append(
-                Problem(self.place(node), f"a number of {counted(len(text), 'character')}", "write a shorter one")
+                Problem(
+                    self.place(node), f"the number has {counted(len(text), 'character')}", f"use at most {MAX_DIGITS}"
+                )
             )
             return 0
         if is_int:
@@ -254,5 +258,5 @@ class _Reader:
 
 
 def is_old_boolean(value: object) -> bool:
-    """Whether a string was a boolean in YAML 1.1, which is a common slip."""
+    """Returns True for a string that was a boolean in YAML 1.1, which is a common mistake."""
     return isinstance(value, str) and value.lower() in _OLD_BOOL

@@ -109,7 +109,9 @@ def test_a_payload_without_a_structure_is_no_code() -> None:
     peer_error = replace(OURS.events["peer-error"], own=(field("message", "payload"),))
     with pytest.raises(ValueError, match="the event 'peer-error' has no payload"):
         shared([replace(OURS, events={"peer-error": peer_error})])
-    with pytest.raises(ValueError, match="no transition leads to the event 'text-message', so that its 'atoms' has no"):
+    with pytest.raises(
+        ValueError, match="no transition leads to the event 'text-message', so its field 'atoms' has no"
+    ):
         shared([replace(OURS, emits={}, machines={})])
 
 

@@ -38,14 +38,14 @@ def test_a_role_is_given_once(part: str) -> None:
     match part:
         case "frame type":
             frames = {**OURS.frames, "progress": replace(OURS.frames["progress"], role="text")}
-            schema, message = replace(OURS, frames=frames), "'progress' has the role of 'text-output'"
+            schema, message = replace(OURS, frames=frames), "'progress' has the same role as 'text-output'"
         case "stream flag":
             begin, *others = OURS.stream_flags
             flags = (begin, *(replace(flag, role="begin") for flag in others))
-            schema, message = replace(OURS, stream_flags=flags), "'stream-end' has the role of 'stream-begin'"
+            schema, message = replace(OURS, stream_flags=flags), "'stream-end' has the same role as 'stream-begin'"
         case _:
             frame = OURS.frames["command-data"]
             twice = replace(frame, flags=tuple(replace(flag, role="last") for flag in frame.flags))
             schema = replace(OURS, frames={**OURS.frames, "command-data": twice})
-            message = "'eos' has the role of 'continuation'"
+            message = "'eos' has the same role as 'continuation'"
     assert message in [problem.message for problem in check(schema)]

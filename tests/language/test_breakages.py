@@ -57,10 +57,10 @@ def listed() -> list[Breakage]:
 BREAKAGES = [
     *listed(),
     # What a list in plain text cannot say.
-    Breakage("a byte that is no UTF-8", "title: M", f"title: {MARK}\udcff", "not UTF-8", "save the file as UTF-8"),
+    Breakage("a byte that is no UTF-8", "title: M", f"title: {MARK}\udcff", "not UTF-8", "save it as UTF-8"),
     Breakage("a control character", "title: M", f"title: {MARK}\x07", "U+0007 is not allowed", "remove it"),
     Breakage("an escaped one", "title: Mercurial framing 0002", f'title: {MARK}"\\0"', "U+0000 is not", "remove it"),
-    Breakage("a number without end", "code: 0x1", f"code: {MARK}{'9' * 5000}", "5000 characters", "a shorter one"),
+    Breakage("a number without end", "code: 0x1", f"code: {MARK}{'9' * 5000}", "5000 characters", "use at most 40"),
     Breakage(
         "nesting without end",
         "\nguards:\n",

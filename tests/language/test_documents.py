@@ -19,7 +19,7 @@ FAULTY = [
     (
         "      progress: Progress",
         "      streams: Progress",
-        "the section 'streams' is in 'wireprotocol' too",
+        "the section 'streams' is also in 'wireprotocol'",
         "give it another name",
     ),
 ]

@@ -114,7 +114,9 @@ def test_revisions_by_name_and_by_path() -> None:
     assert list(known_revisions()) == ["framing-0002"]
     assert find("framing-0002") == schema_directory() / "framing-0002.yaml"
     assert find(str(ALIEN)) == ALIEN
-    with pytest.raises(SchemaError, match=r"no revision 'framing-0003'.*did you mean 'framing-0002'\?"):
+    with pytest.raises(
+        SchemaError, match=r"'framing-0003' is neither a revision nor a file.*did you mean 'framing-0002'\?"
+    ):
         find("framing-0003")
 
 
@@ -209,13 +211,13 @@ def test_what_every_record_has_is_no_name_for_a_field() -> None:
         (["codes"], [], ["would hide 'CODES' of the generated code"]),
         (["int"], [], ["would hide 'int' of the generated code"]),
         (["utf8"], [], ["is a type of the language"]),
-        (["global"], [], ["is a word of Python"]),
-        (["ab1", "ab-1"], [], ["is 'Ab1' in Python, and so is 'ab1'"]),
-        (["s"], [], ["is 'S' in Python twice, as a class and as a table"]),
-        (["x1"], ["x1"], ["is 'X1' in Python twice, as a class and as a table"]),
+        (["global"], [], ["is a keyword of Python"]),
+        (["ab1", "ab-1"], [], ["would be 'Ab1' in Python, like 'ab1'"]),
+        (["s"], [], ["would be 'S' in Python twice, as a class and as a table"]),
+        (["x1"], ["x1"], ["would be 'X1' in Python twice, as a class and as a table"]),
         (["continued"], [], ["would hide 'continued' of the generated code"]),
         ([], ["stream"], ["would hide 'StreamFlag' of the generated code"]),
-        (["progress-flag"], ["progress"], ["is 'ProgressFlag' in Python, and so is 'progress-flag'"]),
+        (["progress-flag"], ["progress"], ["would be 'ProgressFlag' in Python, like 'progress-flag'"]),
     ],
 )
 def test_names_of_structures_and_frame_types(structures: list[str], frames: list[str], faults: list[str]) -> None:

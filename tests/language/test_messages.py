@@ -91,14 +91,14 @@ def test_a_client_can_send_a_command_without_data() -> None:
     always = replace(COMMAND, parts=(replace(names, flags={"have-args": "args"}), args, data))
     # Our machine refuses it, too.
     (text,) = found(replace(with_message(always), machines={}))
-    assert text == "'command' always has the parameter 'data', and clients also send commands without data"
+    assert text == "'command' requires the parameter 'data', but clients also send commands without data"
 
 
 def test_a_server_can_send_an_error_of_any_length() -> None:
     message = OURS.messages["error-response"]
     parts = tuple(replace(part, shorten=False) for part in message.parts)
     (text,) = found(with_message(replace(message, parts=parts)))
-    assert text.startswith("'error-response' rejects long texts, and servers send the texts of exceptions")
+    assert text.startswith("'error-response' rejects long texts, but servers send texts of exceptions")
 
 
 def test_the_flag_that_announces_data_has_the_role_that_receivers_ask_for() -> None:
@@ -107,7 +107,7 @@ def test_the_flag_that_announces_data_has_the_role_that_receivers_ask_for() -> N
     flags = tuple(replace(flag, role=swapped.get(flag.name, flag.role)) for flag in names.frame.flags)
     changed = replace(COMMAND, parts=(replace(names, frame=replace(names.frame, flags=flags)), args, data))
     (text,) = found(replace(with_message(changed), machines={}))
-    assert text == "'have-data' announces 'data' in 'command', and a receiver would not know"
+    assert text == "'have-data' announces 'data' in 'command', but receivers do not recognize it"
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_a_server_can_send_an_error_that_does_not_end_the_connection(change: dic
     (part,) = (replace(part, **change) for part in message.parts)
     parameters = message.parameters if part.chooser else {}
     (text,) = found(with_message(replace(message, parameters=parameters, parts=(part,))))
-    assert text == "each 'error-response' ends the connection, and servers also reject single requests"
+    assert text == "each 'error-response' ends the connection, but servers also reject single requests"
 
 
 # The order of frames: the receiver's machine and the constraints have to allow it.
@@ -138,8 +138,8 @@ def test_each_frame_of_a_message_needs_a_row(frame: str) -> None:
     machine = OURS.machines["server-request"]
     changed = without_rows(machine, lambda row: takes(row, frame))
     (text,) = found(replace(OURS, machines={**OURS.machines, machine.name: changed}))
-    assert text.startswith(f"'server-request' refuses '{frame} ")
-    assert text.endswith(" in 'command', whatever its state was before")
+    assert text.startswith(f"'server-request' rejects '{frame} ")
+    assert text.endswith(" in 'command' from every state")
 
 
 def test_machines_of_the_sender_and_of_other_scopes_do_not_count() -> None:
@@ -222,21 +222,21 @@ FORBIDDEN = "{!r} can be sent {}, which its constraints forbid"
             "even",
             ("length",),
             None,
-            "builders of 'bytes-response' make payloads of any length, and a constraint wants it even",
+            "builders of 'bytes-response' encode payloads of any length, but a constraint requires even ones",
         ),
         (
             "error-response",
             "odd",
             ("request_id",),
             None,
-            "'error-response' is sent with request id 0, and a constraint wants odd ids",
+            "'error-response' is sent with request id 0, but a constraint requires odd ids",
         ),
         (
             "stream-settings",
             "even",
             ("request_id",),
             None,
-            "'stream-settings' is sent with the request ids of commands, and a constraint wants even ids",
+            "'stream-settings' is sent with the request ids of commands, but a constraint requires even ids",
         ),
         ("stream-settings", "odd", ("request_id",), None, None),
         ("error-response", "none-of", ("encoded",), None, FORBIDDEN.format("error-response", "with encoded")),

@@ -98,7 +98,7 @@ def test_a_row_to_where_data_is_taken_needs_a_flag_that_announces_data() -> None
     problems = list(role_problems(schema))
     assert [problem.place for problem in problems] == [row.place for row in rows]
     assert problems[0].message == (
-        "the row takes 'command-name' to 'receiving-data', where 'command-data' is taken, and no flag announces it"
+        "'command-name' leads to 'receiving-data', which accepts 'command-data', but no flag announces data"
     )
     assert problems[0].help == "give the flag that announces data `role: data-follows`"
     # A schema may give up data: the guard is never true then.
@@ -114,7 +114,7 @@ def test_a_check_needs_the_role_that_it_looks_at(check: str, name: str, role: st
     frame = OURS.frames[name]
     checks = {**frame.checks, check: "request-id.order"}
     (problem,) = role_problems(replace(OURS, frames={**OURS.frames, name: replace(frame, checks=checks)}))
-    assert problem.message == f"the check {check!r} is for frames with the role {role!r}, which {name!r} does not have"
+    assert problem.message == f"the check {check!r} is only for the role {role!r}, which {name!r} does not have"
     assert problem.place == frame.place
 
 

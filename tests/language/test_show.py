@@ -154,9 +154,9 @@ def test_frames_of_messages_are_told_in_words() -> None:
     lines = list(show(MESSAGES, SCHEMAS["framing-0002"]))
     text = " ".join(word for line in lines for word in line.split())
     for said in (
-        "command command-name name; have-args if args is given; have-data if data is given; otherwise eos command",
-        "command command-argument each item of args, in one frame or more command",
-        "command command-data data, in one frame or more bytes-response",
+        "command command-name name; have-args if args is passed; have-data if data is passed; otherwise eos command",
+        "command command-argument each item of args, in one or more frames command",
+        "command command-data data, in one or more frames bytes-response",
         "message, shortened if it is too long; application or protocol, as kind says text-output",
         "progress progress topic, pos, total, label, item stream-settings",
         "error-response kind no Kind of the error",

@@ -70,10 +70,10 @@ def test_scalars_are_those_of_yaml_1_2(text: str, value: Any, tmp_path: Path) ->
 
 
 FAULTS = [
-    ("", "1:1: a schema is a mapping"),
-    ("# nothing\n", "1:1: a schema is a mapping"),
-    ("- a\n- b\n", "1:1: a schema is a mapping"),
-    ("just text\n", "1:1: a schema is a mapping"),
+    ("", "1:1: the file is not a mapping"),
+    ("# nothing\n", "1:1: the file is not a mapping"),
+    ("- a\n- b\n", "1:1: the file is not a mapping"),
+    ("just text\n", "1:1: the file is not a mapping"),
     ("a: 1\nb: {c: 1, c: 2}\n", "2:11: duplicate key 'c'"),
     ("a: 1\n'a': 2\n", "2:1: duplicate key 'a'"),
     ("a: 1\n? [b]\n: 2\n", "2:3: a key is not a string"),
@@ -85,15 +85,15 @@ FAULTS = [
     ("a: !own 1\n", "1:4: a tag is not allowed"),
     ("---\na: 1\n", "1:1: the start of a document is not allowed"),
     ("a: 1\n...\n", "2:1: the end of a document is not allowed"),
-    (f"a: {'9' * (MAX_DIGITS + 1)}\n", f"1:4: a number of {MAX_DIGITS + 1} characters"),
-    (f"a: 0x{'9' * 5000}\n", "1:4: a number of 5002 characters"),
+    (f"a: {'9' * (MAX_DIGITS + 1)}\n", f"1:4: the number has {MAX_DIGITS + 1} characters"),
+    (f"a: 0x{'9' * 5000}\n", "1:4: the number has 5002 characters"),
     ("a: 1\nb: é\x85\n", "2:5: the character U+0085 is not allowed"),
     ("a: 1\nb: \u2028\n", "2:4: the character U+2028 is not allowed"),
     ("a: 1\nb: x\x00\n", "2:5: the character U+0000 is not allowed"),
     ('a: 1\nb: "x\\e"\n', "2:4: the character U+001B is not allowed"),
     ('a: 1\n"b\\0": 1\n', "2:1: the character U+0000 is not allowed"),
-    (b"a: 1\nb: x\xff\n", "2:5: this is not UTF-8"),
-    (b"a: 1\n\xc3", "2:1: this is not UTF-8"),
+    (b"a: 1\nb: x\xff\n", "2:5: the file is not UTF-8"),
+    (b"a: 1\n\xc3", "2:1: the file is not UTF-8"),
 ]
 
 

@@ -150,7 +150,7 @@ def test_a_file_has_a_limit(tmp_path: Path) -> None:
     for more in (0, 1):
         file.write_bytes(text + b"#" * (MAX_BYTES - len(text) + more))
         if more:
-            with pytest.raises(SchemaError, match="the file has more than 8 MiB; name a schema"):
+            with pytest.raises(SchemaError, match="the file has more than 8 MiB; check that it is a schema"):
                 load(file)
         else:
             assert load(file).revision == "relay-7"

@@ -334,7 +334,7 @@ def test_a_wrong_reference_in_a_doc_is_a_warning_at_its_line(site: Site) -> None
     site.write("index", f":orphan:\n\n{whole(OURS)}\nAs :hgproto:frame:`command-name` said.\n")
     built = site.build()
     assert built.warnings == (
-        f"{site.schema}:{line}: WARNING: nothing is called 'command-nmae'; did you mean 'command-name'? [hgproto.schema]\n"
+        f"{site.schema}:{line}: WARNING: unknown name 'command-nmae'; did you mean 'command-name'? [hgproto.schema]\n"
     )
 
 
@@ -469,7 +469,7 @@ def test_a_snapshot_that_cannot_be_read_is_told(site: Site, text: str | None) ->
 def test_a_schema_that_is_not_there_is_told(site: Site) -> None:
     site.write("index", f":orphan:\n\n{RULES}")
     assert site.build(hgproto_schemas=["nowhere.yaml"]).warnings == (
-        f"WARNING: {site.root}/nowhere.yaml: there is no revision '{site.root}/nowhere.yaml', and no such file; "
+        f"WARNING: {site.root}/nowhere.yaml: '{site.root}/nowhere.yaml' is neither a revision nor a file; "
         "use one of framing-0002 [hgproto.schema]\n"
     )
 
