@@ -91,7 +91,7 @@ def _quoted(value: str | None) -> str | None:
 
 def _said(value: Any) -> str:
     if value is None:
-        return "none"
+        return "not set"
     is_list = isinstance(value, str) and value[:1] not in ('"', "{") and re.search("[,;] ", value)
     return f'"{value}"' if is_list else str(value)
 

@@ -91,7 +91,7 @@ class _Outcome(NamedTuple):
         """The outcome in words."""
         if self.error is not None:
             return f"rejected with {self.error}"
-        return f"accepted, leading to {self.to}" + (f" with the action {self.emit}" if self.emit else "")
+        return f"accepted, leading to the state {self.to}" + (f" with the action {self.emit}" if self.emit else "")
 
 
 class _Rule(NamedTuple):
@@ -378,6 +378,6 @@ def _told(
         is_wire = other_action or (before.error is None, before.to) != (now.error is None, now.to)
         return WIRE if is_wire else SEMANTIC, f"{past} {before.said}, and {present} now {now.said}."
     if before.requirement != now.requirement:
-        requirements = [requirement or "none" for requirement in (before.requirement, now.requirement)]
+        requirements = [requirement or "not set" for requirement in (before.requirement, now.requirement)]
         return SEMANTIC, f"{present} still {now.said}; the requirement was {requirements[0]} and is {requirements[1]}."
     return DOCUMENTATION, f"{present} still {now.said}; the documentation was reworded."

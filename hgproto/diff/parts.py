@@ -165,7 +165,7 @@ def _rules(path: str, subject: str, old: Any, new: Any, rules: Rules) -> Iterato
     for key, (before, now) in rules.items():
         kind = WIRE if before is None or now is None else SEMANTIC
         yield Change(
-            kind, f"{path}.rules.{key}", was(f"requirement for {key}", subject, before, now), old.place, new.place
+            kind, f"{path}.rules.{key}", was(f"`{key}` requirement", subject, before, now), old.place, new.place
         )
 
 
