@@ -380,11 +380,11 @@ UNKNOWN: dict[str, tuple[Callable[[Any], object], list[object], str]] = {
     "goals in all": (Coverage().total, ["typs", ""], "kind of goals"),
     "form": (lambda given: Coverage().content(b"", given), ["bogus", ""], "form must be one of"),
     "flags": (lambda given: validate_payload("progress", b"", flags=given), [-1, 16, 0x22], "flags must be"),
-    "kind": (lambda given: codec.frame_of(given, 1, 1, b""), [-1, 1 << 16, 1 << 70], "no header has the kind"),
+    "kind": (lambda given: codec.frame_of(given, 1, 1, b""), [-1, 1 << 16, 1 << 70], "does not fit a header"),
     "kind of bytes": (
         lambda given: codec.frame_bytes(given, 1, 1, b""),
         [-1, 1 << 16, 1 << 70],
-        "no header has the kind",
+        "does not fit a header",
     ),
     "frame type": (
         lambda given: broken_frame("frame.whole", given, Seeded(1)),
